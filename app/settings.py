@@ -1,0 +1,83 @@
+"""Every setting, in one class, read from the environment as HINDSIGHT_*."""
+
+from functools import lru_cache
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+MiB = 1024 * 1024
+
+
+class Settings(BaseSettings):
+    """The settings of one deployment. A field `kafka_port` is set by HINDSIGHT_KAFKA_PORT; JSON for lists and maps."""
+
+    model_config = SettingsConfigDict(env_prefix="HINDSIGHT_", extra="ignore")
+
+    home: Path = Field(CHECKOUT / ".hindsight", description="State directory: the embedded broker's log, blobs, models.")
+    cache: Path = Field(Path.home() / ".cache" / "hindsight", description="Downloaded jars, shared by all checkouts.")
+    host: str = Field("127.0.0.1", description="The address that servers bind to.")
+    demo: bool = Field(True, description="Whether `make run` streams demonstration traffic.")
+
+    tasks: dict[str, str] = Field(
+        {"ocr": "models.ocr:Ocr"}, description="Each task's name and class, as module:Class. One line adds a task."
+    )
+
+    kafka_bootstrap: str = Field("", description="Brokers of an own Kafka cluster; empty starts the embedded broker.")
+    kafka_port: int = Field(9092, description="Port of the embedded broker.")
+    kafka_controller_port: int = Field(9093, description="Port of the embedded broker's KRaft controller.")
+    kafka_heap: str = Field("384m", description="Java heap of the embedded broker.")
+    partitions: int = Field(4, ge=1, description="Partitions of each task's topics.")
+    replication: int = Field(1, ge=1, description="Replicas of each topic; 3 on a cluster.")
+
+    max_payload_bytes: int = Field(8 * MiB, description="The largest message on a requests topic.")
+    max_blob_bytes: int = Field(64 * MiB, description="The largest payload in blob storage.")
+    blob_url: str = Field("", description="Blob storage, file:///path; empty is HINDSIGHT_HOME/blobs.")
+
+    preprocess_metrics_port: int = Field(8083, description="/metrics of the Flink preprocessing process.")
+    flink_memory: str = Field("512m", description="Java heap of the embedded Flink.")
+    parallelism: int = Field(1, ge=1, description="Parallel instances of the preprocessing job.")
+    checkpoint_seconds: float = Field(2.0, gt=0, description="Interval of Flink's checkpoints.")
+
+    mlserver_host: str = Field("127.0.0.1", description="Where the agents find MLServer.")
+    mlserver_http_port: int = 8080
+    mlserver_grpc_port: int = 8081
+    mlserver_metrics_port: int = 8082
+    inference_threads: int = Field(0, ge=0, description="Threads of one ONNX Runtime session; 0 is one for each core.")
+
+    worker_metrics_port: int = Field(8084, description="/metrics of the Faust worker.")
+    batch_size: int = Field(32, ge=1, description="Most events in one micro-batch of the inference agent.")
+    batch_seconds: float = Field(0.005, gt=0, description="Longest wait for a micro-batch to fill.")
+    inference_deadline_seconds: float = Field(10.0, gt=0, description="Deadline of one ModelInfer call.")
+    inference_attempts: int = Field(3, ge=1, description="Tries of a request that MLServer rejects, alone.")
+
+    api_port: int = Field(8000, description="The page and the API.")
+    api_key: SecretStr | None = Field(None, description="Key that HTTP callers send as X-API-Key.")
+
+    @property
+    def bootstrap(self) -> str:
+        """The brokers in use: the cluster's, or the embedded one's."""
+        return self.kafka_bootstrap or f"127.0.0.1:{self.kafka_port}"
+
+    @property
+    def embedded_kafka(self) -> bool:
+        """Whether this deployment runs its own broker."""
+        return not self.kafka_bootstrap
+
+    @property
+    def blobs(self) -> str:
+        """The blob storage's URL in use."""
+        return self.blob_url or (self.home / "blobs").resolve().as_uri()
+
+    @property
+    def model_repository(self) -> Path:
+        """The directory that MLServer loads models from."""
+        return self.home / "models"
+
+
+@lru_cache
+def settings() -> Settings:
+    """The settings of this process, read once."""
+    return Settings()
