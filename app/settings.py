@@ -55,6 +55,7 @@ class Settings(BaseSettings):
 
     api_port: int = Field(8000, description="The page and the API.")
     api_key: SecretStr | None = Field(None, description="Key that HTTP callers send as X-API-Key.")
+    ready_max_lag: int = Field(10_000, ge=0, description="Most events waiting in a stage while /readyz says ready.")
 
     @property
     def bootstrap(self) -> str:

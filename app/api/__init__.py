@@ -1,0 +1,1 @@
+"""The HTTP side: feedback, blobs and health."""

@@ -1,0 +1,76 @@
+"""`POST /v1/blobs`: payloads too large for Kafka."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+from fastapi import APIRouter, HTTPException, Request
+from pydantic import BaseModel
+from starlette.datastructures import UploadFile
+
+from app.blobs import BlobStore
+
+PATH = "/v1/blobs"
+_CHUNK = 256 * 1024
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_FORM = {"schema": {"type": "object", "required": ["file"], "properties": {"file": _BINARY["schema"]}}}
+BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "The payload itself, or a form with one file.",
+        "content": {"application/octet-stream": _BINARY, "multipart/form-data": _FORM},
+    }
+}
+
+
+class Stored(BaseModel):
+    """Where the payload is: send `{"uri": ...}` as the request instead of it."""
+
+    uri: str
+    size: int
+    sha256: str
+
+
+def router(store: BlobStore, max_bytes: int) -> APIRouter:
+    """The route, for this storage."""
+    routes = APIRouter(tags=["blobs"])
+
+    @routes.post(
+        PATH,
+        status_code=201,
+        openapi_extra=BODY,
+        responses={
+            401: {"description": "The key is missing or wrong."},
+            413: {"description": "The payload is too large."},
+            422: {"description": "There is no payload."},
+            507: {"description": "The storage has no room, or can't be written."},
+        },
+    )
+    async def put_blob(request: Request) -> Stored:
+        """Keeps the payload; the same payload always has the same URI."""
+        try:
+            with store.writer() as writer:
+                async for chunk in _payload(request):
+                    if writer.size + len(chunk) > max_bytes:
+                        raise HTTPException(413, f"the payload is too large: at most {max_bytes} bytes")
+                    writer.write(chunk)
+                if not writer.size:
+                    raise HTTPException(422, "the payload is empty")
+                uri = await asyncio.to_thread(writer.commit)
+        except OSError as error:
+            raise HTTPException(507, f"the blob storage can't be written: {error.strerror}") from error
+        return Stored(uri=uri, size=writer.size, sha256=uri.rpartition("/")[2])
+
+    return routes
+
+
+async def _payload(request: Request) -> AsyncIterator[bytes]:
+    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+        async for chunk in request.stream():
+            yield chunk
+        return
+    async with request.form(max_files=1, max_fields=0) as form:
+        for file in form.values():
+            assert isinstance(file, UploadFile)
+            while chunk := await file.read(_CHUNK):
+                yield chunk

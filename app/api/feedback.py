@@ -1,0 +1,103 @@
+"""`POST /v1/feedback`: what people and applications say of predictions."""
+
+import time
+import uuid
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from aiokafka.errors import MessageSizeTooLargeError
+from fastapi import APIRouter, Body, Header, HTTPException
+from pydantic import BaseModel
+from pydantic_core import PydanticSerializationError
+
+from app import topics
+from app.api.publisher import Publisher, Unconfirmed
+from app.events import FeedbackGiven, Record, rfc3339
+from app.monitoring.metrics import FEEDBACK
+from models.base import Rejected, Task
+
+SOURCE = "hindsight/api"
+RETRY_AFTER = "2"
+
+_ID = "ocr:4e0d2f5c-6a3c-5b8e-9f3a-0d6c1c2b7a11"
+EXAMPLES: dict[str, Any] = {
+    "correction": {
+        "summary": "What would have been right",
+        "value": {"prediction_id": _ID, "correction": {"text": "123"}, "actor": "ada"},
+    },
+    "accepted": {"summary": "It was right", "value": {"prediction_id": _ID, "accepted": True, "actor": "ada"}},
+    "reward": {
+        "summary": "How good it was, by the application's own request id",
+        "value": {"task": "ocr", "request_id": "invoice-17", "request_source": "shop", "reward": 0.5, "actor": "shop"},
+    },
+}
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    401: {"description": "The key is missing or wrong."},
+    413: {"description": "The body is too large."},
+    422: {
+        "description": "The feedback is wrong; the reason says how.",
+        "content": {"application/json": {"example": {"detail": "reward: Input should be less than or equal to 1"}}},
+    },
+    503: {"description": "The broker has not confirmed: try again after Retry-After, with the same Idempotency-Key."},
+}
+
+
+class Accepted(BaseModel):
+    """The broker has the feedback."""
+
+    id: str
+    prediction_id: str
+
+
+def router(tasks: Mapping[str, Task], publisher: Publisher) -> APIRouter:
+    """The route, for these tasks."""
+    routes = APIRouter(tags=["feedback"])
+
+    @routes.post("/v1/feedback", status_code=202, responses=RESPONSES)
+    async def give_feedback(
+        given: Annotated[FeedbackGiven, Body(openapi_examples=EXAMPLES)],
+        idempotency_key: Annotated[
+            str | None,
+            Header(
+                max_length=200,
+                pattern="^[!-~]+$",
+                description="A UUID of your own becomes the event's id: sent again, the feedback counts once.",
+            ),
+        ] = None,
+    ) -> Accepted:
+        """Answers when the broker has confirmed the event."""
+        event_id = idempotency_key or str(uuid.uuid4())
+        task, prediction_id = given.about
+        try:
+            await publisher.publish(_record(_checked(given, tasks), event_id))
+        except Rejected as error:
+            raise HTTPException(422, str(error)) from None
+        except MessageSizeTooLargeError:
+            raise HTTPException(413, "the feedback is too large for a Kafka message") from None
+        except Unconfirmed as error:
+            raise HTTPException(503, str(error), {"Retry-After": RETRY_AFTER}) from None
+        for kind in ("correction", "reward", "accepted"):
+            if getattr(given, kind) is not None:
+                FEEDBACK.labels(task, kind).inc()
+        return Accepted(id=event_id, prediction_id=prediction_id)
+
+    return routes
+
+
+def _checked(given: FeedbackGiven, tasks: Mapping[str, Task]) -> FeedbackGiven:
+    name, _ = given.about
+    if name not in tasks:
+        raise Rejected("unknown_task", f"there is no task {name!r}; known: {', '.join(sorted(tasks))}")
+    if given.correction is None:
+        return given
+    return given.model_copy(update={"correction": tasks[name].validate_correction(given.correction)})
+
+
+def _record(given: FeedbackGiven, event_id: str) -> Record:
+    task, key = given.about
+    now = rfc3339(time.time() * 1000)
+    try:
+        return given.record(topics.feedback(task), key.encode(), id=event_id, source=SOURCE, time=now)
+    except PydanticSerializationError as error:
+        # Half of a surrogate pair: JSON can say it, UTF-8 can't.
+        raise Rejected("bad_text", f"the correction can't be written as UTF-8: {error}") from None

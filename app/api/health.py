@@ -1,0 +1,139 @@
+"""Health: `/healthz` says this process lives, `/readyz` that every part does its work, `/metrics` how well."""
+
+import asyncio
+import ipaddress
+
+import httpx
+from aiokafka.errors import KafkaError
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+from pydantic import BaseModel
+
+from app import topics
+from app.monitoring.lag import lags
+from app.monitoring.metrics import READY
+from app.settings import Settings
+
+CHECK_SECONDS = 3.0
+
+
+class Part(BaseModel):
+    """One part of the platform."""
+
+    ready: bool
+    detail: str
+
+
+class Readiness(BaseModel):
+    """Whether all parts do their work."""
+
+    ready: bool
+    parts: dict[str, Part]
+
+
+def router(settings: Settings) -> APIRouter:
+    """The routes of this deployment."""
+    routes = APIRouter(tags=["health"])
+
+    @routes.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        """This process answers."""
+        return {"status": "alive"}
+
+    @routes.get("/readyz", responses={503: {"model": Readiness, "description": "A part is not ready."}})
+    async def readyz(response: Response) -> Readiness:
+        """Every part is reachable, and no stage is too far behind."""
+        found = await readiness(settings)
+        READY.set(found.ready)
+        response.status_code = 200 if found.ready else 503
+        return found
+
+    @routes.get("/metrics", response_class=Response)
+    async def metrics() -> Response:
+        """Prometheus metrics of this process."""
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    return routes
+
+
+async def readiness(settings: Settings) -> Readiness:
+    """Asks every part, all at once."""
+    async with httpx.AsyncClient(timeout=CHECK_SECONDS, trust_env=False) as http:
+        kafka, mlserver, preprocess, worker = await asyncio.gather(
+            _lags(settings),
+            _mlserver(http, settings),
+            _process(http, settings, settings.preprocess_metrics_port),
+            _process(http, settings, settings.worker_metrics_port),
+        )
+    parts = {
+        "kafka": Part(ready=isinstance(kafka, dict), detail="" if isinstance(kafka, dict) else kafka),
+        "preprocess": _with_lag(preprocess, kafka, PREPROCESS_GROUP, settings.ready_max_lag),
+        "mlserver": mlserver,
+        "worker": _with_lag(worker, kafka, WORKER_GROUP, settings.ready_max_lag),
+    }
+    return Readiness(ready=all(part.ready for part in parts.values()), parts=parts)
+
+
+PREPROCESS_GROUP = "hindsight-preprocess"
+WORKER_GROUP = "hindsight-worker"
+
+
+async def _lags(settings: Settings) -> dict[str, int] | str:
+    """The lag of each group, or why it is not known."""
+    needed = [topic.name for topic in topics.wanted(settings)]
+    groups = {
+        PREPROCESS_GROUP: [topics.requests(task) for task in settings.tasks],
+        WORKER_GROUP: [topics.features(task) for task in settings.tasks],
+    }
+    try:
+        async with asyncio.timeout(CHECK_SECONDS):
+            return await lags(settings.bootstrap, needed, groups)
+    except TimeoutError:
+        return f"{settings.bootstrap} does not answer within {CHECK_SECONDS:g} s"
+    except KafkaError as error:
+        return str(error)
+
+
+async def _mlserver(http: httpx.AsyncClient, settings: Settings) -> Part:
+    url = f"http://{settings.mlserver_host}:{settings.mlserver_http_port}/v2/health/ready"
+    try:
+        status = (await http.get(url)).status_code
+    except httpx.HTTPError as error:
+        return Part(ready=False, detail=_unreachable(url, error))
+    return Part(ready=status == 200, detail="" if status == 200 else f"{url} says {status}")
+
+
+async def _process(http: httpx.AsyncClient, settings: Settings, port: int) -> Part:
+    url = f"http://{_reachable(settings.host)}:{port}/metrics"
+    try:
+        text = (await http.get(url)).raise_for_status().text
+    except httpx.HTTPError as error:
+        return Part(ready=False, detail=_unreachable(url, error))
+    gauges = [
+        s.value for family in text_string_to_metric_families(text) for s in family.samples if s.name == READY._name
+    ]
+    return Part(ready=gauges == [1], detail="" if gauges == [1] else "it is starting")
+
+
+def _with_lag(part: Part, lags: dict[str, int] | str, group: str, most: int) -> Part:
+    if not part.ready:
+        return part
+    if isinstance(lags, str):
+        return Part(ready=False, detail="its lag is not known")
+    return Part(ready=lags[group] <= most, detail=f"lag {lags[group]}")
+
+
+def _unreachable(url: str, error: httpx.HTTPError) -> str:
+    return f"{url} can't be read: {str(error) or type(error).__name__}"
+
+
+def _reachable(host: str) -> str:
+    """Where a server that binds to this host is reached from the same machine."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    if address.is_unspecified:
+        return "127.0.0.1" if address.version == 4 else "[::1]"
+    return host if address.version == 4 else f"[{host}]"

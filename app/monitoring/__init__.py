@@ -1,0 +1,1 @@
+"""What the platform knows of itself: metrics and lag."""
