@@ -1,5 +1,7 @@
 """The topics: names, keys, partitions, retention; made before anything consumes."""
 
+import asyncio
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -12,6 +14,10 @@ from app.settings import MiB, Settings
 DEAD_LETTERS = "dead-letters"
 LIFECYCLE = "lifecycle"
 FOREVER = "-1"
+
+_POLL_SECONDS = 0.3
+
+log = logging.getLogger(__name__)
 
 
 def requests(task: str) -> str:
@@ -117,3 +123,24 @@ async def _differences(admin: AIOKafkaAdminClient, topics: list[Topic]) -> list[
             if (found := configs[topic.name].get(name)) != value:
                 lines.append(f"topic {topic.name} has {name}={found}, not {value}")
     return lines
+
+
+async def wait_provisioned(settings: Settings) -> None:
+    """Return once the broker answers and every topic is there: whoever consumes calls this first."""
+    names = {topic.name for topic in wanted(settings)}
+    waited = False
+    while True:
+        admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap)
+        try:
+            await admin.start()
+            if names <= set(await admin.list_topics()):
+                return
+            reason = "its topics are not there yet"
+        except (KafkaError, OSError) as error:
+            reason = str(error)
+        finally:
+            await admin.close()
+        if not waited:
+            log.info("waiting for Kafka at %s: %s", settings.bootstrap, reason)
+            waited = True
+        await asyncio.sleep(_POLL_SECONDS)

@@ -1,0 +1,119 @@
+"""The table function of the Flink job: one Kafka record in, the records that answer it out."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pyflink.common import Row
+from pyflink.table.udf import FunctionContext, TableFunction
+
+from app.events import LogEpoch, Origin
+from app.logepoch import log_epochs
+from app.preprocess.requests import STAGE, Outputs, Preprocessor
+from app.settings import Settings
+from models.base import Rejected
+
+log = logging.getLogger(__name__)
+
+_RETRY_SECONDS = 1.0
+KILLS = Rejected("kills_process", "the preprocessing process died each of the three times that it read this payload")
+
+
+class Preprocess(TableFunction):  # type: ignore[misc]  # pyflink has no types
+    """Rows (topic, key, value, headers) of one request: its features, or a dead letter and an answer."""
+
+    def __init__(self, settings: Settings, quarantined: frozenset[str]) -> None:
+        self._settings = settings
+        self._quarantined = quarantined
+
+    def open(self, context: FunctionContext) -> None:
+        """Load the tasks where the job runs: nothing of them is shipped with the plan."""
+        from app.blobs import BlobStore
+        from app.monitoring import metrics
+        from app.preprocess.suspects import Flight
+        from app.tasks import load
+
+        get = BlobStore(self._settings.blobs).get
+        self._preprocessors = {
+            f"{name}.requests": Preprocessor(task, patiently(get)) for name, task in load(self._settings).items()
+        }
+        self._epochs: dict[str, LogEpoch] = {}
+        self._positions: dict[tuple[str, int], int] = {}
+        self._flight = Flight(flights(self._settings))
+        self._metrics = metrics
+        _serve_metrics(self._settings.preprocess_metrics_port, self._settings.host)
+        metrics.READY.set(1)
+
+    def close(self) -> None:
+        """The instance ends in good order."""
+        self._flight.close()
+
+    def eval(
+        self,
+        topic: str,
+        partition: int,
+        offset: int,
+        logged: datetime,
+        key: bytes | None,
+        value: bytes | None,
+        headers: dict[str, bytes] | None,
+    ) -> Iterator[Row]:
+        """The rows of one record. Never raises for what the record holds."""
+        timestamp_ms = round(logged.replace(tzinfo=UTC).timestamp() * 1000)
+        origin = Origin(self._epoch(topic, partition, offset), topic, partition, offset, timestamp_ms)
+        originals = tuple((headers or {}).items())
+        preprocessor = self._preprocessors[topic]
+        with self._flight.of(origin.id):
+            outputs = preprocessor(origin, key, value, originals, KILLS if origin.id in self._quarantined else None)
+        self._count(preprocessor.task.name, outputs)
+        for record in outputs.records:
+            yield Row(record.topic, record.key, record.value, dict(record.headers))
+
+    def _epoch(self, topic: str, partition: int, offset: int) -> LogEpoch:
+        """The topic's epoch, asked for with a record in hand, and again when offsets don't go up: then it was made anew."""
+        last = self._positions.get((topic, partition))
+        if topic not in self._epochs or (last is not None and offset <= last):
+            self._epochs[topic] = asyncio.run(log_epochs(self._settings.bootstrap, [topic]))[topic]
+        self._positions[topic, partition] = offset
+        return self._epochs[topic]
+
+    def _count(self, task: str, outputs: Outputs) -> None:
+        if outputs.rejected is not None:
+            code = outputs.rejected.code
+            self._metrics.ERRORS.labels(task, STAGE, code).inc()
+            self._metrics.DEAD_LETTERS.labels(STAGE, code).inc()
+            self._metrics.REQUESTS.labels(task, "failed").inc()
+
+
+@cache
+def _serve_metrics(port: int, host: str) -> None:
+    """Once for each process: Flink opens the function again after each fault that passed."""
+    from app.monitoring import metrics
+
+    metrics.serve(port, host)
+
+
+def flights(settings: Settings) -> Path:
+    """Where the job notes what it is working on."""
+    return settings.home / "preprocess"
+
+
+def patiently(get: Callable[[str, int], bytes]) -> Callable[[str, int], bytes]:
+    """Read blobs for as long as it takes: a blob store that is away makes events wait, and loses none."""
+
+    def fetch(uri: str, limit: int) -> bytes:
+        while True:
+            try:
+                return get(uri, limit)
+            except OSError as error:
+                log.warning("blob storage is away, %s waits: %s", uri, error)
+                time.sleep(_RETRY_SECONDS)
+
+    return fetch
+
+

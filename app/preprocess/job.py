@@ -1,0 +1,125 @@
+"""The Flink job: one Table API plan over all requests topics."""
+
+import sys
+from collections.abc import Mapping
+
+from pyflink.common import Configuration
+from pyflink.table import DataTypes, EnvironmentSettings, StatementSet, TableEnvironment
+from pyflink.table.udf import TableFunction, udtf
+
+from app import topics
+from app.embedded import jars
+from app.settings import Settings
+
+GROUP = "hindsight-preprocess"
+
+_COLUMNS = "topic, `partition`, `offset`, logged, `key`, `value`, headers"
+
+_REQUESTS = """
+CREATE TEMPORARY TABLE requests (
+    `key` BYTES,
+    `value` BYTES,
+    topic STRING METADATA VIRTUAL,
+    `partition` INT METADATA VIRTUAL,
+    `offset` BIGINT METADATA VIRTUAL,
+    logged TIMESTAMP_LTZ(3) METADATA FROM 'timestamp' VIRTUAL,
+    headers MAP<STRING, BYTES> METADATA VIRTUAL
+) WITH ({options})
+"""
+
+_OUTPUTS = """
+CREATE TEMPORARY TABLE outputs (
+    `key` BYTES,
+    `value` BYTES,
+    topic STRING METADATA,
+    headers MAP<STRING, BYTES> METADATA
+) WITH ({options})
+"""
+
+ROW = DataTypes.ROW(
+    [
+        DataTypes.FIELD("topic", DataTypes.STRING()),
+        DataTypes.FIELD("key", DataTypes.BYTES()),
+        DataTypes.FIELD("value", DataTypes.BYTES()),
+        DataTypes.FIELD("headers", DataTypes.MAP(DataTypes.STRING(), DataTypes.BYTES())),
+    ]
+)
+
+
+def environment(settings: Settings, thread_mode: bool) -> TableEnvironment:
+    """A table environment on this process's own mini-cluster."""
+    configuration = Configuration()
+    options = {
+        "python.execution-mode": "thread" if thread_mode else "process",
+        "python.executable": sys.executable,
+        "python.client.executable": sys.executable,
+        # Small bundles: an event waits at most this long for others before Python sees it (process mode).
+        "python.fn-execution.bundle.time": "5",
+        "python.fn-execution.bundle.size": "200",
+        "execution.buffer-timeout.interval": "1 ms",
+        "parallelism.default": str(settings.parallelism),
+        "pipeline.jars": jars.flink_connector().as_uri(),
+        "execution.checkpointing.interval": f"{int(settings.checkpoint_seconds * 1000)} ms",
+        "execution.checkpointing.mode": "AT_LEAST_ONCE",
+        # A fault that may pass (the broker away) is retried for ever; offsets were committed at the last checkpoint.
+        "restart-strategy.type": "exponential-delay",
+        "restart-strategy.exponential-delay.initial-backoff": "500 ms",
+        "restart-strategy.exponential-delay.max-backoff": "10 s",
+        "table.local-time-zone": "UTC",
+        "rest.bind-address": "127.0.0.1",
+        "rest.address": "127.0.0.1",
+        "rest.bind-port": "0",
+        "taskmanager.memory.managed.size": "0m" if thread_mode else "64m",
+        "taskmanager.memory.network.min": "16m",
+        "taskmanager.memory.network.max": "16m",
+    }
+    for name, value in options.items():
+        configuration.set_string(name, value)
+    builder = EnvironmentSettings.new_instance().with_configuration(configuration)
+    return TableEnvironment.create(builder.in_streaming_mode().build())
+
+
+def live(settings: Settings, table: TableEnvironment, function: TableFunction) -> StatementSet:
+    """The statement that preprocesses every request of every task, from the committed offsets on, for ever."""
+    register(table, function)
+    largest = str(4 * settings.max_payload_bytes)
+    common = {"connector": "kafka", "properties.bootstrap.servers": settings.bootstrap}
+    common |= {"key.format": "raw", "key.fields": "key", "value.format": "raw", "value.fields-include": "EXCEPT_KEY"}
+    source = common | {
+        "topic": ";".join(topics.requests(task) for task in settings.tasks),
+        "properties.group.id": GROUP,
+        # The job has no state of its own: what was answered is what the group has committed.
+        "scan.startup.mode": "group-offsets",
+        "properties.auto.offset.reset": "earliest",
+        "properties.max.partition.fetch.bytes": largest,
+        "properties.fetch.max.wait.ms": "50",
+        "scan.topic-partition-discovery.interval": "10 s",
+    }
+    answers = [name(task) for task in settings.tasks for name in (topics.features, topics.predictions)]
+    sink = common | {
+        "topic": ";".join([*answers, topics.DEAD_LETTERS]),
+        "sink.delivery-guarantee": "at-least-once",
+        "properties.max.request.size": largest,
+        "properties.linger.ms": "2",
+        "properties.delivery.timeout.ms": "120000",
+    }
+    table.execute_sql(_REQUESTS.format(options=_sql(source)))
+    table.execute_sql(_OUTPUTS.format(options=_sql(sink)))
+    statements = table.create_statement_set()
+    statements.add_insert_sql(
+        "INSERT INTO outputs SELECT out_key, out_value, out_topic, out_headers FROM requests, "
+        f"LATERAL TABLE(preprocess({_COLUMNS})) AS made(out_topic, out_key, out_value, out_headers)"
+    )
+    return statements
+
+
+def register(table: TableEnvironment, function: TableFunction) -> None:
+    """Make the preprocessing function known as `preprocess`."""
+    table.create_temporary_function("preprocess", udtf(function, result_types=[f.data_type for f in ROW.fields]))
+
+
+def _sql(options: Mapping[str, str]) -> str:
+    quoted = {name: value.replace("'", "''") for name, value in options.items()}
+    return ", ".join(f"'{name}' = '{value}'" for name, value in quoted.items())
+
+

@@ -1,0 +1,39 @@
+"""A task for tests that are not about a model: its features are the payload's bytes."""
+
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.base import Decoded, Features, Rejected, Sample, Task
+
+
+class Letters(Task):
+    """Takes ASCII text. Dies natively on `die`, fails by a bug on `bug`."""
+
+    name = "letters"
+    preprocess_version = "1"
+
+    def preprocess(self, payload: bytes) -> Features:
+        if payload == b"die":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        if payload == b"bug":
+            raise KeyError("bug")
+        if not payload.isascii():
+            raise Rejected("not_ascii", "the payload is not ASCII text")
+        return {"letters": np.frombuffer(payload, np.uint8)}
+
+    def decode(self, outputs: Mapping[str, NDArray[Any]]) -> list[Decoded]:
+        return [Decoded({"sum": float(value)}, 1.0) for value in outputs["sum"]]
+
+    def validate_correction(self, correction: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(correction)
+
+    def score(self, output: Mapping[str, Any], correction: Mapping[str, Any]) -> float:
+        return float(output == correction)
+
+    def samples(self) -> Sequence[Sample]:
+        return [Sample("abc", b"abc", "text/plain", {"sum": 294.0})]
