@@ -1,0 +1,76 @@
+"""One platform for each HINDSIGHT_HOME: two would write over each other's state."""
+
+import fcntl
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+from app.embedded.errors import SetupError
+
+
+class HomeLock:
+    """A locked file in the home. The kernel holds the lock: it ends with its process, however that ends."""
+
+    def __init__(self, home: Path) -> None:
+        self.path = home / "platform.lock"
+        self._file: IO[str] | None = None
+
+    def acquire(self) -> str | None:
+        """Takes the lock, or raises a SetupError that names its holder. A note, if a dead one had left it behind."""
+        file = self.path.open("a+")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            file.close()
+            raise self._refusal(error) from error
+        previous = _read(self.path)
+        file.truncate(0)
+        file.write(json.dumps({"pid": os.getpid(), "started": datetime.now(UTC).isoformat(timespec="seconds")}))
+        file.flush()
+        self._file = file
+        if previous:
+            return f"Process {previous['pid']} (started {previous['started']}) ended without cleaning up: taking over."
+        return None
+
+    def release(self) -> None:
+        """Gives the lock back. The file stays, empty: removing it could unlock what another has just locked."""
+        if self._file:
+            self._file.truncate(0)
+            self._file.close()
+            self._file = None
+
+    def _refusal(self, error: OSError) -> SetupError:
+        if not isinstance(error, BlockingIOError):
+            return SetupError(
+                f"{self.path} cannot be locked: {error.strerror}.",
+                "Set HINDSIGHT_HOME to a directory on a local disk; some network file systems know no locks.",
+            )
+        previous = _read(self.path) or {"pid": "unknown", "started": "just now"}
+        return SetupError(
+            f"A platform already runs in {self.path.parent}: process {previous['pid']}, started {previous['started']}.",
+            f"Stop it with Ctrl-C in its terminal or `kill {previous['pid']}`, or give this one a home of its own: "
+            "set HINDSIGHT_HOME, and ports of its own.",
+        )
+
+
+def holder(home: Path) -> int | None:
+    """The process id of the platform that runs in this home, if one does."""
+    path = home / "platform.lock"
+    try:
+        with path.open("r") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return int((_read(path) or {"pid": 0})["pid"])
+    except OSError:
+        pass
+    return None
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return content

@@ -1,0 +1,132 @@
+"""The ports that this deployment listens on: which, whether they are free, and who holds them."""
+
+import errno
+import random
+import socket
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import psutil
+
+from app.embedded.errors import SetupError
+from app.settings import Settings
+
+LOOPBACK = "127.0.0.1"
+# Each setting that is a port, and the process that listens on it.
+OWNERS = {
+    "kafka_port": "kafka",
+    "kafka_controller_port": "kafka",
+    "preprocess_metrics_port": "preprocess",
+    "mlserver_http_port": "mlserver",
+    "mlserver_grpc_port": "mlserver",
+    "mlserver_metrics_port": "mlserver",
+    "worker_metrics_port": "worker",
+    "api_port": "api",
+}
+
+
+@dataclass(frozen=True)
+class Port:
+    """One port that this deployment needs."""
+
+    setting: str
+    process: str
+    host: str
+    number: int
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that changes it."""
+        return f"HINDSIGHT_{self.setting.upper()}"
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it can be listened on now."""
+        return is_free(self.host, self.number)
+
+
+def needed(config: Settings, processes: Collection[str] | None = None) -> list[Port]:
+    """The ports of the given processes, or of all that this deployment runs."""
+    return [
+        Port(setting, process, LOOPBACK if process == "kafka" else config.host, getattr(config, setting))
+        for setting, process in OWNERS.items()
+        if (processes is None or process in processes) and (process != "kafka" or config.embedded_kafka)
+    ]
+
+
+def is_free(host: str, number: int) -> bool:
+    """Whether a server could listen there now."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: closing connections don't count
+        try:
+            probe.bind((host, number))
+        except OSError as error:
+            if error.errno in {errno.EADDRINUSE, errno.EACCES}:
+                return False
+            raise
+    return True
+
+
+def holder(number: int) -> psutil.Process | None:
+    """The process that listens on a port, as far as this user may know."""
+    try:
+        for connection in psutil.net_connections("tcp"):
+            listens = connection.status == psutil.CONN_LISTEN and connection.laddr[1:2] == (number,)
+            if listens and connection.pid:
+                return psutil.Process(connection.pid)
+    except psutil.Error:
+        pass
+    return None
+
+
+def describe(process: psutil.Process | None) -> str:
+    """A process in the words of a message."""
+    if process is None:
+        return "another process (of another user: `sudo lsof -i` names it)"
+    try:
+        return f"process {process.pid} ({' '.join(process.cmdline())[:80]})"
+    except psutil.Error:
+        return f"process {process.pid}"
+
+
+def check(config: Settings, processes: Collection[str] | None = None) -> None:
+    """A SetupError when a port is taken, set twice or not to be had."""
+    wanted = needed(config, processes)
+    seen: dict[int, Port] = {}
+    for port in wanted:
+        if (other := seen.setdefault(port.number, port)) is not port:
+            raise SetupError(
+                f"{other.variable} and {port.variable} are both {port.number}.", f"Set {port.variable} to another port."
+            )
+    try:
+        taken = [port for port in wanted if not port.is_free]
+    except OSError as error:
+        raise SetupError(
+            f"Nothing can listen on {config.host}: {error.strerror}.",
+            "Set HINDSIGHT_HOST to an address of this machine.",
+        ) from error
+    if taken:
+        raise SetupError(
+            "\n".join(
+                f"Port {port.number}, needed by {port.process}, is held by {describe(holder(port.number))}."
+                for port in taken
+            ),
+            "Stop what holds it, or choose another port: "
+            + " ".join(f"{port.variable}={free_port()}" for port in taken),
+        )
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on, below those that the system hands out to outgoing connections."""
+    found: list[int] = []
+    for number in random.sample(range(20_000, 32_000), 4_000):
+        if len(found) == count:
+            break
+        if is_free(LOOPBACK, number):
+            found.append(number)
+    return found
+
+
+def free_port() -> int:
+    """One port that nobody listens on."""
+    return free_ports(1)[0]

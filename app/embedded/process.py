@@ -1,0 +1,119 @@
+"""One supervised process: started, listened to, and started again whenever it dies."""
+
+import asyncio
+import os
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from app.embedded import leash, leftovers
+from app.embedded.console import Log, Voice
+from app.embedded.environment import environment
+from app.settings import CHECKOUT, Settings
+
+FIRST_DELAY = 0.5
+LONGEST_DELAY = 10.0
+HEALTHY = 30.0  # a process that has lived so long starts with the first delay again
+
+
+class Process:
+    """A line of the Procfile, kept running from `start` to `stop`."""
+
+    def __init__(self, name: str, command: str, config: Settings, voice: Voice, changed: Callable[[], None]) -> None:
+        self.name = name
+        self.command = command
+        self.pid: int | None = None  # None while it is dead
+        self.restarts = 0
+        self.since: float | None = None  # Unix time of the last start
+        self.log = Log(config.home / "logs" / f"{name}.log", voice)
+        self._home = config.home
+        self._mark = f"{os.getpid()}/{name}"
+        self._environment = environment(config) | {leftovers.MARK: self._mark}
+        self._voice = voice
+        self._changed = changed
+        self._stopping = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begins to keep it running."""
+        self._task = asyncio.create_task(self._keep_running(), name=f"keep {self.name} running")
+
+    async def stop(self, grace: float) -> None:
+        """Asks it to end, kills it after the grace period, and leaves none of its children behind."""
+        self._stopping.set()
+        if self._task is None:
+            return
+        self._signal(signal.SIGTERM)
+        _, late = await asyncio.wait([self._task], timeout=grace)
+        if late:
+            self._voice.say(f"has not ended within {grace:g} s: killing it", "yellow")
+            await asyncio.to_thread(leftovers.kill, self._home, self._mark)
+        await self._task
+        self._task = None
+        self.log.close()
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self.pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    async def _keep_running(self) -> None:
+        delay = FIRST_DELAY
+        while not self._stopping.is_set():
+            began = time.monotonic()
+            code = await self._run_once()
+            if self._stopping.is_set():
+                break
+            delay = FIRST_DELAY if time.monotonic() - began > HEALTHY else delay
+            last = "".join(f"\n    {line}" for line in self.log.tail)
+            self._voice.say(f"{describe(code)}; starting it again in {delay:g} s. It said last:{last}", "red")
+            try:
+                await asyncio.wait_for(self._stopping.wait(), delay)
+            except TimeoutError:
+                self.restarts += 1
+            delay = min(2 * delay, LONGEST_DELAY)
+
+    async def _run_once(self) -> int:
+        """Starts it, writes down what it says until it ends, and kills what it leaves behind. Its exit code."""
+        self.log.tail.clear()
+        try:
+            started = await asyncio.create_subprocess_exec(
+                # Isolated and without site-packages: nothing to load before it becomes the command.
+                *(sys.executable, "-I", "-S", leash.__file__, str(os.getpid()), *shlex.split(self.command)),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C in the terminal reaches the supervisor alone
+                env=self._environment,
+                cwd=CHECKOUT,
+            )
+        except OSError as error:  # out of memory or of processes: it may pass
+            self.log.tail.append(f"It could not be started: {error}")
+            return os.EX_OSERR
+        self.pid, self.since = started.pid, time.time()
+        self._changed()
+        if self._stopping.is_set():
+            self._signal(signal.SIGTERM)
+        assert started.stdout
+        listening = asyncio.create_task(self._listen(started.stdout))
+        code = await started.wait()
+        self.pid = None
+        self._changed()
+        await asyncio.to_thread(leftovers.kill, self._home, self._mark)  # or they would hold its ports, and its output
+        await listening
+        return code
+
+    async def _listen(self, output: asyncio.StreamReader) -> None:
+        while chunk := await output.read(65536):
+            self.log.write(chunk)
+        self.log.end()
+
+
+def describe(code: int) -> str:
+    """An exit code in words."""
+    if code >= 0:
+        return f"ended with exit code {code}"
+    return f"was ended by {signal.Signals(-code).name}"
