@@ -65,6 +65,10 @@ group.min.session.timeout.ms=1000
 group.consumer.min.session.timeout.ms=6000
 group.consumer.min.heartbeat.interval.ms=1000
 
+# A killed broker may come back only once its old session has ended: 9 s by default.
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
+
 # A small machine.
 num.network.threads=2
 num.io.threads=4
