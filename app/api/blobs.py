@@ -69,8 +69,7 @@ async def _payload(request: Request) -> AsyncIterator[bytes]:
         async for chunk in request.stream():
             yield chunk
         return
-    async with request.form(max_files=1, max_fields=0) as form:
+    async with request.form(max_files=1) as form:
         for file in form.values():
-            assert isinstance(file, UploadFile)
-            while chunk := await file.read(_CHUNK):
+            while isinstance(file, UploadFile) and (chunk := await file.read(_CHUNK)):
                 yield chunk

@@ -1,0 +1,248 @@
+"""`hindsight ...`: the platform from the command line."""
+
+import asyncio
+import getpass
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from app.client import Hindsight
+
+cli = typer.Typer(
+    help="Deploys models that keep learning.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, one object a line.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show all that the processes say.")]
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """The entry point: what a user can put right is said with its remedy, without a traceback."""
+    from app.embedded.errors import SetupError
+
+    try:
+        cli(arguments)
+    except SetupError as error:
+        _fail(error.message, error.remedy)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        _fail_if_known(error)
+        raise
+    sys.exit(0)
+
+
+def _fail_if_known(error: Exception) -> None:
+    # Imported only now: each of these modules is slow to load.
+    from aiokafka.errors import KafkaError
+    from pydantic import ValidationError
+
+    from app.client import ClientError
+    from app.settings import Settings
+
+    if isinstance(error, ClientError):
+        _fail(str(error))
+    if isinstance(error, KafkaError):
+        _fail(str(error), "Is the platform running? `hindsight up` starts it; HINDSIGHT_KAFKA_BOOTSTRAP says where.")
+    if isinstance(error, ValidationError) and error.title == Settings.__name__:
+        wrong = "; ".join(f"HINDSIGHT_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
+        _fail(f"a setting is wrong: {wrong}", "Correct it, or unset it for its default.")
+
+
+def _fail(message: str, remedy: str = "") -> NoReturn:
+    sys.exit(f"error: {message}\n  Remedy: {remedy}" if remedy else f"error: {message}")
+
+
+@cli.command(epilog="Example: hindsight up")
+def up(verbose: Verbose = False) -> None:
+    """Start the platform, and stay until Ctrl-C."""
+    from app.embedded.supervisor import Supervisor
+    from app.settings import settings
+
+    asyncio.run(Supervisor(settings(), verbose=verbose).run_until_signal())
+
+
+@cli.command(epilog="Example: HINDSIGHT_DEMO=0 hindsight run")
+def run(verbose: Verbose = False) -> None:
+    """Start the platform with its demonstration (unless HINDSIGHT_DEMO=0), and stay until Ctrl-C."""
+    from app.settings import settings
+
+    if not settings().demo:
+        up(verbose)
+        return
+    from app import demo
+
+    asyncio.run(demo.run(settings(), verbose))
+
+
+@cli.command(epilog="Example: hindsight send ocr line.png")
+def send(
+    task: Annotated[str, typer.Argument(help="The task, such as ocr.")],
+    files: Annotated[list[Path], typer.Argument(help="The payloads.", exists=True, dir_okay=False, readable=True)],
+    as_json: AsJson = False,
+    timeout: Annotated[float, typer.Option(help="Longest wait for each answer, in seconds.")] = 60.0,
+) -> None:
+    """Send files and print their predictions. Ends with 1 if there is a file without one."""
+    failed = asyncio.run(_send(task, files, as_json, timeout))
+    raise typer.Exit(1 if failed else 0)
+
+
+async def _send(task: str, files: list[Path], as_json: bool, seconds: float) -> int:
+    from mimetypes import guess_type
+
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from app.client import PredictionFailed
+
+    window = asyncio.Semaphore(32)
+    failed = 0
+
+    async def one(path: Path) -> None:
+        nonlocal failed
+        async with window:
+            payload = path.read_bytes()
+            blob = len(payload) > client.max_payload
+            try:
+                made = await client.predict(task, payload, seconds, content_type=guess_type(path)[0], blob=blob)
+            except PredictionFailed as error:
+                failed += 1
+                _say(as_json, {"file": str(path)} | error.answer.model_dump(), f"{path}: {error}", error=True)
+            except TimeoutError:
+                failed += 1
+                reason = f"no answer within {seconds:g} s; `hindsight doctor` says what is not ready"
+                _say(as_json, {"file": str(path), "error": {"reason": reason}}, f"{path}: {reason}", error=True)
+            else:
+                said = made.output.get("text", json.dumps(made.output, ensure_ascii=False))
+                line = f"{path}  {said}  confidence {made.confidence:.3f}  {made.timings_ms['total']:.0f} ms"
+                _say(as_json, {"file": str(path)} | made.model_dump(), f"{line}  {made.prediction_id}")
+        progress.advance(bar)
+
+    console = Console(stderr=True)
+    # What is printed goes above the bar; but never from a pipe's standard output to the terminal.
+    redirect = sys.stdout.isatty()
+    hidden = len(files) == 1 or not console.is_terminal
+    with Progress(console=console, transient=True, redirect_stdout=redirect, disable=hidden) as progress:
+        bar = progress.add_task(task, total=len(files))
+        async with _client() as client:
+            results = await asyncio.gather(*map(one, files), return_exceptions=True)
+    for result in results:
+        if result is not None:
+            raise result
+    return failed
+
+
+def _say(as_json: bool, found: dict[str, Any], line: str, error: bool = False) -> None:
+    if as_json:
+        print(json.dumps(found, ensure_ascii=False))
+    else:
+        print(line, file=sys.stderr if error else sys.stdout)
+
+
+@cli.command(
+    epilog="""Example: hindsight feedback ocr:4e0d2f5c-6a3c-5b8e-9f3a-0d6c1c2b7a11 --correction '{"text": "123"}'"""
+)
+def feedback(
+    prediction_id: Annotated[str, typer.Argument(help="The prediction's id, as `send` prints it.")],
+    correction: Annotated[str | None, typer.Option(help="What would have been right, as JSON.")] = None,
+    reward: Annotated[float | None, typer.Option(help="How good it was, from -1 to 1.")] = None,
+    accepted: Annotated[bool, typer.Option("--accepted", help="It was right.")] = False,
+    actor: Annotated[str | None, typer.Option(help="Who says so; by default the user of this computer.")] = None,
+) -> None:
+    """Correct, reward or accept a prediction."""
+    right = _object(correction) if correction is not None else None
+
+    async def give() -> str:
+        async with _client() as client:
+            return await client.feedback(
+                prediction_id,
+                correction=right,
+                reward=reward,
+                accepted=accepted or None,
+                actor=actor or getpass.getuser(),
+            )
+
+    print(f"{prediction_id}: feedback {asyncio.run(give())} is in the log")
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is not JSON: {error}", param_hint="--correction") from None
+    if not isinstance(value, dict):
+        raise typer.BadParameter("""a JSON object is needed, such as '{"text": "123"}'""", param_hint="--correction")
+    return value
+
+
+@cli.command(epilog="Example: hindsight batch ocr scans/ --out predictions.jsonl")
+def batch(
+    task: Annotated[str, typer.Argument(help="The task, such as ocr.")],
+    directory: Annotated[Path, typer.Argument(help="The payloads' directory.", exists=True, file_okay=False)],
+    out: Annotated[Path, typer.Option(help="The file of predictions to write, JSON lines.")],
+    no_log: Annotated[bool, typer.Option("--no-log", help="Keep these predictions out of the event log.")] = False,
+) -> None:
+    """Predict a directory of payloads at once."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from app.preprocess import batch as batches
+    from app.settings import settings
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task(task, total=None)
+        batches.run(
+            settings(),
+            task,
+            directory,
+            out,
+            log=not no_log,
+            progress=lambda done, total: progress.update(bar, completed=done, total=total),
+        )
+
+
+@cli.command(epilog="Example: hindsight doctor --json")
+def doctor(as_json: AsJson = False) -> None:
+    """Say what this machine has, which settings are in force, and what is not ready."""
+    from app.embedded import doctor as doctors
+    from app.settings import settings
+
+    report = doctors.report(settings())
+    print(report)
+
+
+@cli.command(epilog="Example: HINDSIGHT_KAFKA_BOOTSTRAP=kafka:9092 hindsight topics")
+def topics() -> None:
+    """Make the topics that are missing, and say how the others differ from what is wanted."""
+    from app import topics as provisioning
+    from app.settings import settings
+
+    differences = asyncio.run(provisioning.provision(settings()))
+    for line in differences:
+        print(line)
+    print(f"{len(provisioning.wanted(settings()))} topics are there; {len(differences)} differences")
+
+
+def _client() -> "Hindsight":
+    from app.client import Hindsight
+    from app.embedded.ready import api_url
+    from app.settings import settings
+
+    config = settings()
+    return Hindsight(
+        config.bootstrap,
+        api_url=api_url(config),
+        api_key=config.api_key.get_secret_value() if config.api_key else None,
+        max_payload_bytes=config.max_payload_bytes,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,212 @@
+"""The demonstration of `make run`: real samples go through the platform, and the wrong predictions are corrected."""
+
+import asyncio
+import itertools
+import json
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from aiokafka.errors import KafkaError
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from app import tasks, topics
+from app.client import ClientError, Hindsight
+from app.embedded import ready
+from app.embedded.supervisor import Supervisor
+from app.settings import Settings
+from models.base import Sample, Task
+
+SAMPLES = 200
+PER_SECOND = 20.0
+TRICKLE_SECONDS = 5.0
+ACTOR = "demo"
+ERROR_NAMES = {"ocr": "CER", "speech_to_text": "WER"}
+ROWS = 15
+WIDTH = 40
+
+
+@dataclass(frozen=True)
+class Row:
+    """One sample and what became of it."""
+
+    truth: str
+    said: str
+    confidence: float | None
+    milliseconds: float
+    score: float
+    mark: Literal["right", "wrong", "corrected"]
+
+    @property
+    def cells(self) -> tuple[str, str, str, str, str]:
+        """As columns of the table."""
+        confidence = "" if self.confidence is None else f"{self.confidence:.3f}"
+        return self.truth, self.said, confidence, f"{self.milliseconds:.0f} ms", self.mark
+
+
+@dataclass
+class Tally:
+    """All samples of one task so far, in few numbers."""
+
+    error_name: str
+    count: int = 0
+    errors: float = 0.0
+    wrong: int = 0
+    corrected: int = 0
+    milliseconds: deque[float] = field(default_factory=lambda: deque(maxlen=10_000))
+
+    def add(self, row: Row) -> None:
+        """Counts one more."""
+        self.count += 1
+        self.errors += 1.0 - row.score
+        self.wrong += row.score < 1.0
+        self.corrected += row.mark == "corrected"
+        self.milliseconds.append(row.milliseconds)
+
+    def __str__(self) -> str:
+        if not self.count:
+            return "nothing yet"
+        p50, p99 = np.percentile(self.milliseconds, [50, 99])
+        return (
+            f"{self.count} samples, {self.error_name} {self.errors / self.count:.1%}, {self.wrong} wrong, "
+            f"{self.corrected} corrected; latency p50 {p50:.0f} ms, p99 {p99:.0f} ms"
+        )
+
+
+async def run(settings: Settings, verbose: bool = False) -> None:
+    """The platform and its demonstration, until a signal."""
+    # One console for both, so that what the supervisor says goes above the live table, not through it.
+    console = Console(highlight=False)
+    supervisor = Supervisor(settings, verbose=verbose, console=console)
+    show = asyncio.create_task(_show(settings, console))
+    try:
+        await supervisor.run_until_signal()
+    finally:
+        show.cancel()
+        await asyncio.gather(show, return_exceptions=True)
+
+
+async def _show(settings: Settings, console: Console) -> None:
+    await ready.wait(settings, float("inf"))
+    try:
+        await Demonstration(settings, console).run()
+    except (ClientError, KafkaError) as error:
+        console.print(f"The demonstration ends: {error}. The platform stays up.", style="yellow")
+
+
+class Demonstration:
+    """Streams samples of every task, each with its truth."""
+
+    def __init__(self, settings: Settings, console: Console) -> None:
+        self._settings = settings
+        self._console = console
+        self._tasks = tasks.load(settings)
+        self.tallies = {name: Tally(ERROR_NAMES.get(name, "error")) for name in self._tasks}
+        self._rows: deque[Row] = deque(maxlen=ROWS)
+        self._url = ready.api_url(settings)
+
+    async def run(self, samples: int = SAMPLES, trickle_seconds: float = TRICKLE_SECONDS) -> None:
+        """A burst, then what it showed, then a sample now and then for as long as the platform is up."""
+        key = self._settings.api_key.get_secret_value() if self._settings.api_key else None
+        async with Hindsight(
+            self._settings.bootstrap, api_url=self._url, api_key=key, source="hindsight/demo"
+        ) as hindsight:
+            stream = self._stream()
+            self._console.print(
+                f"\nThe demonstration sends {samples} samples, {PER_SECOND:g} a second, and corrects what is wrong."
+            )
+            await self._burst(hindsight, stream, samples)
+            self._console.print(self._summary(trickle_seconds), soft_wrap=True, markup=False)
+            await self._trickle(hindsight, stream, trickle_seconds)
+
+    async def _burst(self, hindsight: Hindsight, stream: Iterator[tuple[Task, Sample]], samples: int) -> None:
+        live = Live(console=self._console, get_renderable=self._table, refresh_per_second=8)
+        if self._console.is_terminal:
+            live.start()
+        try:
+            start = time.monotonic()
+            async with asyncio.TaskGroup() as under_way:
+                for number in range(samples):
+                    task, sample = await asyncio.to_thread(next, stream)
+                    under_way.create_task(self._one(hindsight, task, sample))
+                    await asyncio.sleep(start + (number + 1) / PER_SECOND - time.monotonic())
+        finally:
+            live.stop()
+
+    async def _trickle(self, hindsight: Hindsight, stream: Iterator[tuple[Task, Sample]], seconds: float) -> None:
+        with self._console.status(self._so_far()) as status:
+            while True:
+                await asyncio.sleep(seconds)
+                task, sample = await asyncio.to_thread(next, stream)
+                await self._one(hindsight, task, sample)
+                status.update(self._so_far())
+
+    async def _one(self, hindsight: Hindsight, task: Task, sample: Sample) -> None:
+        """Sends a sample, and corrects its prediction if it is wrong."""
+        began = time.monotonic()
+        said, confidence, score = "", None, 0.0
+        mark: Literal["right", "wrong", "corrected"] = "wrong"
+        try:
+            made = await hindsight.predict(task.name, sample.payload, content_type=sample.content_type)
+            milliseconds = (time.monotonic() - began) * 1000
+            said, confidence, score = _text(made.output), made.confidence, task.score(made.output, sample.correction)
+            mark = "right" if score == 1.0 else "wrong"
+            if score < 1.0:
+                await hindsight.feedback(made.prediction_id, correction=sample.correction, actor=ACTOR)
+                mark = "corrected"
+        except (ClientError, KafkaError, TimeoutError) as error:
+            milliseconds = (time.monotonic() - began) * 1000
+            said = said or f"({str(error) or 'no answer in time'})"
+        row = Row(_text(sample.correction), said, confidence, milliseconds, score, mark)
+        self.tallies[task.name].add(row)
+        self._rows.append(row)
+        if not self._console.is_terminal:
+            self._console.print("  ".join(row.cells), soft_wrap=True, markup=False)
+
+    def _stream(self) -> Iterator[tuple[Task, Sample]]:
+        """Samples of all tasks in turn, others at every start."""
+        streams = [(task, task.demonstration(time.time_ns() % 2**32)) for task in self._tasks.values()]
+        for task, samples in itertools.cycle(streams):
+            yield task, next(samples)
+
+    def _table(self) -> Table:
+        table = Table("truth", "prediction", "confidence", "latency", "", caption=self._so_far(), min_width=70)
+        for row in self._rows:
+            style = {"right": "green", "wrong": "red", "corrected": "yellow"}[row.mark]
+            table.add_row(*map(Text, row.cells), style=style)
+        return table
+
+    def _so_far(self) -> str:
+        return "\n".join(f"{name}: {tally}" for name, tally in self.tallies.items())
+
+    def _summary(self, trickle_seconds: float) -> str:
+        task = next(iter(self._tasks))
+        lines = [
+            "",
+            self._so_far(),
+            "",
+            "Where to look next:",
+            f"  {self._url}/docs       the API, to try out",
+            f"  {self._url}/readyz     each part, and how far behind it is",
+            f"  {self._url}/metrics    counters and latencies for Prometheus",
+            f"  hindsight send {task} FILE                     a prediction of your own",
+            "  hindsight feedback ID --correction '{...}'   what would have been right",
+            f"  kcat -b {self._settings.bootstrap} -t {topics.predictions(task)} -o -5 -e   the last answers in the log",
+            f"  {self._settings.home / 'logs'}   what each process says",
+            "",
+            f"It goes on with a sample every {trickle_seconds:g} s. HINDSIGHT_DEMO=0 leaves it out; Ctrl-C ends it all.",
+        ]
+        return "\n".join(lines)
+
+
+def _text(output: Mapping[str, Any]) -> str:
+    """What an output says, short enough for a table."""
+    said = output.get("text")
+    text = said if isinstance(said, str) else json.dumps(output, ensure_ascii=False)
+    return text if len(text) <= WIDTH else f"{text[: WIDTH - 1]}…"
