@@ -1,0 +1,139 @@
+"""A convolutional CTC network: any signal that is wide in time and fixed in height, to symbols.
+
+Two strided convolutions see the signal as a picture, one as high as what is left folds the height away, residual
+blocks of growing dilation (after Yu and Koltun, ICLR 2016) give each frame its context, and a last one gives the
+classes. There are no batch statistics, and after each layer the frames beyond a line's own width are set to zero: so
+a line's result depends neither on its neighbours in the batch nor on its padding.
+
+Parameters are a plain list of (weights, bias), weights as (height, width, channels in, channels out).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+Parameters = list[tuple[jax.Array, jax.Array]]
+
+
+@dataclass(frozen=True)
+class Conv:
+    """One convolution. The output has ceil(width / stride) frames; zeros beyond the edges."""
+
+    filters: int
+    kernel: tuple[int, int]
+    stride: tuple[int, int] = (1, 1)
+    dilation: int = 1
+    fold: bool = False
+    """As high as its input: no padding in height, one row comes out."""
+    still: bool = False
+    """Starts at zero."""
+
+    @property
+    def padding(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Zeros (above, below), (left, right)."""
+        up = 0 if self.fold else self.kernel[0] // 2
+        side = self.dilation * (self.kernel[1] // 2)
+        return (up, up), (side, side)
+
+
+@dataclass(frozen=True)
+class ConvCtc:
+    """The network's shape. `height` is the input's, `classes` counts the blank."""
+
+    height: int
+    classes: int
+    stem: tuple[int, int] = (24, 48)
+    channels: int = 128
+    dilations: tuple[int, ...] = (1, 2, 4)
+    time_stride: int = 2
+
+    @property
+    def stem_layers(self) -> tuple[Conv, Conv, Conv]:
+        """Height and width halved, height halved again, height folded away."""
+        first, second = self.stem
+        rows = -(-(-(-self.height // 2)) // 2)
+        return (
+            Conv(first, (5, 5), (2, self.time_stride)),
+            Conv(second, (3, 3), (2, 1)),
+            Conv(self.channels, (rows, 3), fold=True),
+        )
+
+    @property
+    def blocks(self) -> tuple[tuple[Conv, Conv], ...]:
+        """The residual blocks: two convolutions over time each."""
+        return tuple(
+            (Conv(self.channels, (1, 3), dilation=step), Conv(self.channels, (1, 3), still=True))
+            for step in self.dilations
+        )
+
+    @property
+    def head(self) -> Conv:
+        """Channels to classes."""
+        return Conv(self.classes, (1, 1))
+
+    def layers(self) -> Iterator[Conv]:
+        """All convolutions, in the order of the parameters."""
+        yield from self.stem_layers
+        for block in self.blocks:
+            yield from block
+        yield self.head
+
+    def initial(self, seed: int) -> Parameters:
+        """He et al. 2015; a block's second layer starts at zero, so that each block starts as the identity."""
+        rng = np.random.default_rng(seed)
+        channels, parameters = 1, []
+        for layer in self.layers():
+            shape = (*layer.kernel, channels, layer.filters)
+            scale = 0.0 if layer.still else float(np.sqrt(2.0 / np.prod(shape[:3])))
+            weights = scale * rng.standard_normal(shape, np.float32)
+            parameters.append((jnp.asarray(weights, jnp.float32), jnp.zeros(layer.filters, jnp.float32)))
+            channels = layer.filters
+        return parameters
+
+    def frames(self, widths: jax.Array) -> jax.Array:
+        """How many output frames count for inputs of these widths."""
+        return (widths + self.time_stride - 1) // self.time_stride
+
+    def logits(self, parameters: Parameters, signal: jax.Array, widths: jax.Array) -> jax.Array:
+        """Unscaled class scores, (batch, frames, classes), of signals (batch, height, width) float32."""
+        frames = self.frames(widths)
+        layers = iter(parameters)
+        x = signal[..., None] * _mask(widths, signal.shape[2])
+        mask = _mask(frames, -(-signal.shape[2] // self.time_stride))
+        for layer in self.stem_layers:
+            x = jax.nn.relu(_conv(layer, x, *next(layers))) * mask
+        for first, second in self.blocks:
+            inner = jax.nn.relu(_conv(first, x, *next(layers))) * mask
+            x = jax.nn.relu(x + _conv(second, inner, *next(layers))) * mask
+        return _conv(self.head, x, *next(layers))[:, 0]
+
+
+def _mask(widths: jax.Array, width: int) -> jax.Array:
+    """1 where a column counts, 0 where it is padding: (batch, 1, width, 1)."""
+    return (jnp.arange(width) < widths[:, None]).astype(jnp.float32)[:, None, :, None]
+
+
+def _conv(layer: Conv, x: jax.Array, weights: jax.Array, bias: jax.Array) -> jax.Array:
+    result = jax.lax.conv_general_dilated(
+        x,
+        weights,
+        layer.stride,
+        layer.padding,
+        rhs_dilation=(1, layer.dilation),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+    return result + bias
+
+
+def parameter_count(parameters: Parameters) -> int:
+    """How many numbers the network learns."""
+    return sum(int(np.prod(array.shape)) for pair in parameters for array in pair)
+
+
+def as_numpy(parameters: Parameters) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """The same parameters outside of JAX, as the exporter wants them."""
+    return [(np.asarray(weights), np.asarray(bias)) for weights, bias in parameters]

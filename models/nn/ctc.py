@@ -1,0 +1,61 @@
+"""Reading the output of a CTC network (Graves et al., "Connectionist temporal classification", ICML 2006).
+
+Only numpy: this runs at serving time, for a whole batch at once. Class 0 is the blank.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating]
+Ints = NDArray[np.integer]
+
+
+def best_path(log_probs: Floats, lengths: Ints) -> list[list[int]]:
+    """The labels of each line's most probable path: repeats merged, blanks removed.
+
+    `log_probs` (batch, frames, classes), `lengths` (batch,) valid frames. One list of classes (>= 1) a line.
+    """
+    best = log_probs.argmax(axis=2)
+    best[np.arange(best.shape[1]) >= np.asarray(lengths)[:, None]] = 0
+    keep = best != 0
+    keep[:, 1:] &= best[:, 1:] != best[:, :-1]
+    return [line[kept].tolist() for line, kept in zip(best, keep, strict=True)]
+
+
+def label_probabilities(log_probs: Floats, lengths: Ints, labels: list[list[int]]) -> NDArray[np.float64]:
+    """The exact probability of each line's labels: the sum over all paths that collapse to them, shape (batch,).
+
+    The forward recursion of the paper (equations 6 to 8), all lines side by side. Plain probabilities in float64:
+    texts too improbable for that (below 1e-300) are 0, which is what a confidence should say of them.
+    """
+    batch, frames, _ = log_probs.shape
+    lengths = np.asarray(lengths)
+    longest = max((len(line) for line in labels), default=0)
+    states = np.zeros((batch, 2 * longest + 1), np.int64)  # blank, label, blank, label, ..., blank
+    for row, line in enumerate(labels):
+        states[row, 1 : 2 * len(line) : 2] = line
+    rows = np.arange(batch)
+    emitted = np.exp(log_probs[rows[:, None], :, states].astype(np.float64)).transpose(2, 0, 1)
+    skip = np.zeros(states.shape, np.float64)  # from one label to the next, without a blank between, if they differ
+    skip[:, 3::2] = states[:, 3::2] != states[:, 1:-2:2]
+
+    forward = np.zeros((batch, states.shape[1] + 2), np.float64)  # two empty states in front
+    current, one_back, two_back = forward[:, 2:], forward[:, 1:-1], forward[:, :-2]
+    final = np.zeros_like(current)
+    ends: dict[int, list[int]] = {}
+    for row, length in enumerate(lengths.tolist()):
+        ends.setdefault(min(length, frames), []).append(row)
+    current[:, 0] = 1.0  # before the first frame: as if a blank had been seen
+    for row in ends.get(0, ()):
+        final[row] = current[row]
+    for frame in range(max(ends, default=0)):
+        moved = two_back * skip
+        moved += one_back
+        moved += current
+        moved *= emitted[frame]
+        current[:] = moved
+        for row in ends.get(frame + 1, ()):
+            final[row] = current[row]
+    last = 2 * np.array([len(line) for line in labels], np.int64)
+    before = np.where(last > 0, final[rows, np.maximum(last - 1, 0)], 0.0)
+    return np.minimum(final[rows, last] + before, 1.0)

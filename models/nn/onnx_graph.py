@@ -1,0 +1,89 @@
+"""Writing an ONNX graph by hand: one call an operator, weights as named initializers.
+
+The network's own module says what is computed; this only spares it the bookkeeping. Operators and their attributes
+are those of the ONNX specification, opset 17 (runs on ONNX Runtime 1.14 and later).
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+OPSET, IR_VERSION = 17, 8
+
+Dimensions = Sequence[str | int]
+
+
+class Graph:
+    """A graph under construction. Values are referred to by their names."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._nodes: list[Any] = []
+        self._inputs: list[Any] = []
+        self._outputs: list[Any] = []
+        self._initializers: dict[str, Any] = {}
+
+    def input(self, name: str, dtype: type[np.generic], shape: Dimensions) -> str:
+        """Declares an input; dimensions given as strings are free."""
+        kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+        self._inputs.append(helper.make_tensor_value_info(name, kind, list(shape)))
+        return name
+
+    def output(self, name: str, value: str, dtype: type[np.generic], shape: Dimensions) -> None:
+        """Declares `value` to be the output called `name`."""
+        self._nodes.append(helper.make_node("Identity", [value], [name]))
+        kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+        self._outputs.append(helper.make_tensor_value_info(name, kind, list(shape)))
+
+    def constant(self, value: NDArray[Any], name: str = "") -> str:
+        """An array stored in the model; `name` makes it findable, as the weights should be."""
+        name = name or f"constant_{len(self._initializers)}"
+        if name in self._initializers:
+            raise ValueError(f"two arrays called {name!r}")
+        self._initializers[name] = numpy_helper.from_array(np.ascontiguousarray(value), name)
+        return name
+
+    def add(self, operator: str, *inputs: str, **attributes: Any) -> str:
+        """One operator with one output, whose name is returned."""
+        output = f"{operator.lower()}_{len(self._nodes)}"
+        self._nodes.append(helper.make_node(operator, list(inputs), [output], **attributes))
+        return output
+
+    def cast(self, value: str, dtype: type[np.generic]) -> str:
+        """The value in another type."""
+        return self.add("Cast", value, to=helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
+
+    def scalar(self, value: float, dtype: type[np.generic]) -> str:
+        """A constant without dimensions."""
+        return self.constant(np.array(value, dtype))
+
+    def size(self, value: str, axis: int) -> str:
+        """The length of one axis, int64, shape ()."""
+        return self.add("Gather", self.add("Shape", value), self.scalar(axis, np.int64))
+
+    def positions_below(self, lengths: str, total: str) -> str:
+        """1.0 where a position from 0 to `total` (int64) is below the row's length (int32), float32 (batch, total)."""
+        positions = self.add("Range", self.scalar(0, np.int64), total, self.scalar(1, np.int64))
+        limits = self.add("Unsqueeze", self.cast(lengths, np.int64), self.constant(np.array([1])))
+        return self.cast(self.add("Less", positions, limits), np.float32)
+
+    def model(self, metadata: dict[str, str]) -> onnx.ModelProto:
+        """The whole, checked by ONNX. `metadata` is stored in the file."""
+        graph = helper.make_graph(
+            self._nodes, self.name, self._inputs, self._outputs, list(self._initializers.values())
+        )
+        model = helper.make_model(
+            graph, producer_name="hindsight", ir_version=IR_VERSION, opset_imports=[helper.make_opsetid("", OPSET)]
+        )
+        helper.set_model_props(model, metadata)
+        onnx.checker.check_model(model, full_check=True)
+        return model
+
+
+def stored_arrays(model: onnx.ModelProto) -> dict[str, NDArray[Any]]:
+    """The arrays of a model by name: so that a later training can start from an earlier model."""
+    return {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}

@@ -1,0 +1,136 @@
+"""From the bytes of a PNG or JPEG file to the small image of a line that the network reads.
+
+The network sees ink on an empty ground (255 is full ink, 0 is paper), cropped to the ink and 24 pixels high, whatever
+the file's size, colours, margins and polarity. All heavy steps are single calls into Pillow: this runs for each event.
+"""
+
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from models.base import Rejected
+from models.ocr.headers import image_size
+
+HEIGHT = 24
+MIN_WIDTH, MAX_WIDTH = 8, 1024
+MAX_PIXELS = 8_000_000
+MAX_WIDTH_PER_HEIGHT = 40.0
+MAX_HEIGHT_PER_WIDTH = 12.0
+
+MIN_CONTRAST = 20
+"""Grey levels between paper and ink below which an image is blank."""
+_FAINTEST_SHARE = 0.002  # the darkest and lightest pixels that don't set the contrast: specks and noise
+_INK = 96  # of 255: what counts as ink when the margins are cut
+_CROP_DETAIL = 32  # the height at which ink is looked for: noise is averaged away, strokes stay
+_MARGIN = 0.06  # of the ink's height, left around it
+_EXIF_ORIENTATION = 0x0112
+
+
+def read_image(payload: bytes) -> Image.Image:
+    """The file fully decoded, upright and in grey (mode L). Raises `Rejected`."""
+    width, height = image_size(payload)
+    _check_size(width, height)
+    try:
+        image = Image.open(BytesIO(payload), formats=("PNG", "JPEG"))
+        _check_size(*image.size)
+        image.load()
+    except Rejected:
+        raise
+    except Exception as error:  # a decoder fed with damaged data raises almost anything
+        raise _unreadable(error) from error
+    if _EXIF_ORIENTATION in image.getexif():
+        image = ImageOps.exif_transpose(image)
+    return _grey(image)
+
+
+def _unreadable(error: Exception) -> Rejected:
+    if "truncated" in str(error):
+        return Rejected("truncated", "the image file ends too early: send all of its bytes")
+    return Rejected("broken", f"the image file is damaged: {error}")
+
+
+def _check_size(width: int, height: int) -> None:
+    if width < 1 or height < 1:
+        raise Rejected("broken", f"the image file is damaged: it declares {width} x {height} pixels")
+    if width * height > MAX_PIXELS:
+        raise Rejected(
+            "too_many_pixels", f"{width} x {height} pixels: at most {MAX_PIXELS:,} are read; send it smaller"
+        )
+    if width > MAX_WIDTH_PER_HEIGHT * height or height > MAX_HEIGHT_PER_WIDTH * width:
+        raise Rejected(
+            "not_a_line",
+            f"{width} x {height} pixels is no line of text: at most {MAX_WIDTH_PER_HEIGHT:g} times as wide as high and "
+            f"{MAX_HEIGHT_PER_WIDTH:g} times as high as wide",
+        )
+
+
+def _grey(image: Image.Image) -> Image.Image:
+    """Mode L, transparent pixels on white paper, 16-bit depths scaled down."""
+    if image.mode == "L" and "transparency" not in image.info:
+        return image
+    if image.mode.startswith("I") or image.mode == "F":
+        levels = np.asarray(image)
+        return Image.fromarray(np.clip(levels / 257.0 + 0.5, 0, 255).astype(np.uint8))
+    if image.has_transparency_data:
+        ink = image.convert("RGBA")
+        paper = Image.new("RGBA", ink.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(paper, ink)
+    return image.convert("RGB").convert("L") if image.mode == "CMYK" else image.convert("L")
+
+
+def normalise(grey: Image.Image) -> NDArray[np.uint8]:
+    """The line's ink, shape (24, width), from a grey image of any size; a blank image gives `MIN_WIDTH` empty columns."""
+    curve = _ink_curve(grey)
+    if curve is None:
+        return np.zeros((HEIGHT, MIN_WIDTH), np.uint8)
+    ink = grey.point(curve)
+    left, top, right, bottom = _ink_box(ink)
+    width = min(MAX_WIDTH, max(MIN_WIDTH, round((right - left) * HEIGHT / (bottom - top))))
+    line = ink.resize((width, HEIGHT), Image.Resampling.BILINEAR, box=(left, top, right, bottom))
+    return np.asarray(line)
+
+
+def _ink_curve(grey: Image.Image) -> list[int] | None:
+    """For each grey level how much ink it is (0 to 255), or None if the image is blank.
+
+    Paper is what most of the image's border shows: so light ink on a dark ground is read as well.
+    """
+    counts: NDArray[np.int64] = np.asarray(grey.histogram(), dtype=np.int64)
+    total = counts.cumsum()
+    share = total[-1] * _FAINTEST_SHARE
+    dark, light = int(np.searchsorted(total, share)), int(np.searchsorted(total, total[-1] - share))
+    if light - dark < MIN_CONTRAST:
+        return None
+    middle = (dark + light) // 2
+    pixels = np.asarray(grey)
+    border = np.concatenate((pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]))
+    on_light = 2 * np.count_nonzero(border > middle) >= border.size
+    levels = np.arange(256)
+    papers = counts * (levels > middle) if on_light else counts * (levels <= middle)
+    weight = papers.cumsum()
+    paper = int(np.searchsorted(weight, weight[-1] / 2))
+    strongest = paper - dark if on_light else light - paper
+    ink = (paper - levels if on_light else levels - paper) * (255.0 / max(1, strongest))
+    curve: list[int] = np.clip(ink + 0.5, 0, 255).astype(np.uint8).tolist()
+    return curve
+
+
+def _ink_box(ink: Image.Image) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom of the ink with a small margin, inside the image, never too flat for `MAX_WIDTH`."""
+    factor = max(1, min(ink.height // _CROP_DETAIL, ink.width))
+    small: Any = ink.reduce(factor) if factor > 1 else ink
+    box = small.point([0] * _INK + [255] * (256 - _INK)).getbbox()
+    if box is None:
+        return 0.0, 0.0, float(ink.width), float(ink.height)
+    left, top, right, bottom = (float(edge * factor) for edge in box)
+    margin = max(1.0, _MARGIN * (bottom - top))
+    left, right = max(0.0, left - 2 * margin), min(float(ink.width), right + 2 * margin)
+    top, bottom = max(0.0, top - margin), min(float(ink.height), bottom + margin)
+    missing = (right - left) * HEIGHT / MAX_WIDTH - (bottom - top)
+    if missing > 0:
+        top = max(0.0, min(top - missing / 2, ink.height - (bottom - top + missing)))
+        bottom = min(float(ink.height), top + (right - left) * HEIGHT / MAX_WIDTH)
+    return left, top, right, bottom

@@ -1,0 +1,15 @@
+"""The shape of the `ocr` network and how it is fitted; the network itself is `models.nn.conv_ctc`."""
+
+from models.nn.conv_ctc import ConvCtc
+from models.nn.ctc_fitting import Example, Plan
+from models.ocr.data import Line
+from models.ocr.images import HEIGHT
+from models.ocr.symbols import CLASSES, encode
+
+NETWORK = ConvCtc(height=HEIGHT, classes=CLASSES)
+PLAN = Plan()
+
+
+def example(line: Line) -> Example:
+    """A line as the network is fitted on it."""
+    return line.image, encode(line.text)

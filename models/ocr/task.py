@@ -1,0 +1,80 @@
+"""The `ocr` task: from an image of a line to its text. Needs only numpy, Pillow and rapidfuzz."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from rapidfuzz.distance import Levenshtein
+
+from models.base import Decoded, Features, Rejected, Sample, Shapes, Task
+from models.nn.ctc import best_path, label_probabilities
+from models.ocr import lines
+from models.ocr.images import normalise, read_image
+from models.ocr.symbols import decode, unknown_symbols
+
+WIDTH_STEP = 32
+MAX_TEXT = 200
+
+
+class Ocr(Task):
+    """Reads lines of handwritten digits and of printed letters, digits and spaces.
+
+    Features: `image` uint8 (24, width), ink 255 on paper 0, and `width` int32 (). The model's inputs are the same with
+    a batch dimension in front; its outputs are `log_probs` float32 (batch, frames, classes) and `length` int32
+    (batch,), the frames that count.
+    """
+
+    name: ClassVar[str] = "ocr"
+    preprocess_version: ClassVar[str] = "1"
+
+    def preprocess(self, payload: bytes) -> Features:
+        """The line's ink, 24 pixels high. Raises `Rejected`."""
+        image = normalise(read_image(payload))
+        return {"image": image, "width": np.array(image.shape[1], np.int32)}
+
+    def padded(self, shapes: Shapes) -> Shapes:
+        """Widths rounded up to a step, so that lines of about the same length share a batch."""
+        height, width = shapes["image"]
+        return {**shapes, "image": (height, -(-width // WIDTH_STEP) * WIDTH_STEP)}
+
+    def decode(self, outputs: Mapping[str, NDArray[Any]]) -> list[Decoded]:
+        """The text of each line's best path; its confidence is the calibrated probability that all of it is right."""
+        log_probs, lengths = outputs["log_probs"], outputs["length"]
+        labels = best_path(log_probs, lengths)
+        confidences = label_probabilities(log_probs, lengths, labels)
+        return [
+            Decoded({"text": decode(line)}, float(confidence))
+            for line, confidence in zip(labels, confidences, strict=True)
+        ]
+
+    def validate_correction(self, correction: Mapping[str, Any]) -> dict[str, Any]:
+        """`{"text": ...}` of known symbols, without space at its ends. Raises `Rejected`."""
+        unknown = sorted(str(key) for key in correction if key != "text")
+        if unknown:
+            raise Rejected("unknown_field", f"unknown fields: {', '.join(unknown)}; a correction is {{'text': '...'}}")
+        text = correction.get("text")
+        if not isinstance(text, str):
+            raise Rejected("missing_text", "a correction is {'text': '...'}: `text` must be a string")
+        text = text.strip(" ")
+        if len(text) > MAX_TEXT:
+            raise Rejected("text_too_long", f"{len(text)} symbols: a line has at most {MAX_TEXT}")
+        if unreadable := unknown_symbols(text):
+            raise Rejected(
+                "unknown_symbol", f"this model has no symbol for {unreadable!r}: it reads 0-9, A-Z, a-z and space"
+            )
+        return {"text": text}
+
+    def score(self, output: Mapping[str, Any], correction: Mapping[str, Any]) -> float:
+        """1 - character error rate, at least 0: edits (Levenshtein) over the length of the true text."""
+        truth, text = correction["text"], output["text"]
+        edits = Levenshtein.distance(text, truth)
+        return max(0.0, 1.0 - edits / max(1, len(truth)))
+
+    def samples(self) -> Sequence[Sample]:
+        """Real files: lines of held-out digit scans and printed lines in fonts never seen in training."""
+        return lines.shipped_samples()
+
+    def demonstration(self, seed: int) -> Iterator[Sample]:
+        """New lines of held-out digit scans, and now and then a shipped printed line."""
+        return lines.stream(seed)
