@@ -76,8 +76,11 @@ def fetch(jars: list[Jar] | None = None) -> list[Path]:
     return [directory() / jar.filename for jar in jars]
 
 
-def is_verified(jar: Jar) -> bool:
-    """Whether the jar is there with the right content. It is read only when it is not the file that was read before."""
+def is_verified(jar: Jar, again: bool = False) -> bool:
+    """Whether the jar is there with the right content: a SetupError if it is another file.
+
+    It is read only if it is not the file that was read before, or `again`.
+    """
     path = directory() / jar.filename
     try:
         stat = path.stat()
@@ -85,7 +88,7 @@ def is_verified(jar: Jar) -> bool:
         return False
     seen: Mark = [stat.st_size, stat.st_mtime_ns, jar.sha256]
     marks = _marks()
-    if marks.get(jar.filename) == seen:
+    if marks.get(jar.filename) == seen and not again:
         return True
     _verify(path, jar)
     _write_marks(marks | {jar.filename: seen})

@@ -32,7 +32,7 @@ Provision = Callable[[Settings], Awaitable[list[str]]]
 class Supervisor:
     """The processes of one deployment, or with `only` some of them."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # all but the first are for tests and the command line
         self,
         config: Settings,
         *,
@@ -40,6 +40,7 @@ class Supervisor:
         procfile: Path = CHECKOUT / "Procfile",
         provision: Provision | None = None,
         verbose: bool = False,
+        console: Console | None = None,
     ) -> None:
         self.config = config.model_copy(update={"home": config.home.resolve()})
         self.processes: dict[str, Process] = {}
@@ -47,7 +48,7 @@ class Supervisor:
         self._procfile = procfile
         self._only = only
         self._verbose = verbose
-        self._console = Console(stderr=True, highlight=False)
+        self._console = console or Console(stderr=True, highlight=False)
         self._voice = Voice("hindsight", 0, self._console)
         self._lock = HomeLock(self.config.home)
         self._guard: subprocess.Popen[bytes] | None = None

@@ -1,0 +1,59 @@
+# Needs Python 3.11 and make. All else is fetched into .venv and the cache directory on the first run.
+
+UV_VERSION := 0.13.9
+ROOM_MIB := 4096
+
+PYTHON ?= $(shell for python in python3.11 python3 python; do \
+	$$python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && echo $$python && break; done)
+BIN := .venv/bin
+READY := .venv/.ready
+
+# uv shall use the Python that is here, and this project's own virtual environment.
+export UV_PYTHON_DOWNLOADS := never
+export UV_PROJECT_ENVIRONMENT := .venv
+unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test soak bench lint clean
+
+help: ## List what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(READY) ## Start the platform with its demonstration traffic; Ctrl-C stops it
+	@exec $(BIN)/hindsight run
+
+test: $(READY) ## Run the tests
+	@exec $(BIN)/pytest -m "not soak"
+
+soak: $(READY) ## Run the long stories: faults, a million events, the full loop
+	@exec $(BIN)/pytest -m soak
+
+bench: $(READY) ## Measure, and print the figures
+	@exec $(BIN)/python -m benchmarks
+
+lint: $(READY) ## Check style and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+setup: $(READY) ## Fetch all that is needed (the others do so by themselves)
+
+clean: ## Remove the virtual environment and caches; the state in HINDSIGHT_HOME stays
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
+	find app agents models tables tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+$(READY): pyproject.toml uv.lock app/embedded/jars.lock
+	@[ -n "$(PYTHON)" ] || { echo "error: no Python 3.11 was found on PATH."; \
+		echo "  Remedy: install it (Debian, Ubuntu: python3.11 and python3.11-venv; macOS: brew install python@3.11)," \
+		"or name it: make PYTHON=/path/to/python3.11"; exit 1; } >&2
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "error: $(PYTHON) cannot make virtual environments."; \
+		echo "  Remedy: install its venv module (Debian, Ubuntu: apt install python3.11-venv)."; exit 1; } >&2
+	@[ -d .venv ] || [ "$$(df -Pm . | awk 'NR == 2 {print $$4}')" -ge $(ROOM_MIB) ] || { echo "error: less than $(ROOM_MIB) MiB are free here."; \
+		echo "  Remedy: free some space, or check the project out on a larger disk."; exit 1; } >&2
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || rm -rf .venv
+	@[ -x $(BIN)/pip ] || { echo "Making a virtual environment in .venv"; $(PYTHON) -m venv .venv; }
+	@$(BIN)/uv --version 2>/dev/null | grep -q "^uv $(UV_VERSION)\b" || $(BIN)/python -m pip install uv==$(UV_VERSION)
+	@echo "Installing the locked dependencies"
+	@$(BIN)/uv sync --frozen
+	@$(BIN)/python -m app.embedded.jars
+	@touch $@

@@ -1,0 +1,212 @@
+"""`hindsight doctor`: checks what the platform needs, and says what to do about what is missing."""
+
+import asyncio
+import ctypes
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+import find_libpython
+import httpx
+from aiokafka.admin import AIOKafkaAdminClient
+from pydantic import SecretStr
+from rich.console import Console
+from rich.table import Table
+
+from app.embedded import disk, jars, java, kafka, leftovers, lock, ports, ready
+from app.embedded.errors import SetupError
+from app.settings import Settings
+
+Status = Literal["ok", "warn", "fail"]
+COLOURS: dict[Status, str] = {"ok": "green", "warn": "yellow", "fail": "red"}
+LOOK = "Look into the logs directory of HINDSIGHT_HOME, one file for each process."
+
+
+@dataclass(frozen=True)
+class Check:
+    """What was looked at, how it is, and what to do if it isn't well."""
+
+    name: str
+    status: Status
+    detail: str
+    remedy: str = ""
+
+
+def checks(config: Settings) -> list[Check]:
+    """Every check. Those of the running platform are made only when there is one."""
+    found = [
+        _python(),
+        *_guarded("java", lambda: [Check("java", "ok", java.version())]),
+        *_guarded("jars", lambda: [_jars()]),
+        _thread_mode(),
+        *_guarded("home", lambda: [_home(config)]),
+        *_guarded("disk", lambda: [_disk(config)]),
+        *_settings(config),
+        *_guarded("ports", lambda: [_port(config, port) for port in ports.needed(config)]),
+    ]
+    pid = lock.holder(config.home)
+    if pid is None:
+        found.append(Check("platform", "ok", "not running: `make run` or `hindsight up` starts it"))
+        return found if config.embedded_kafka else [*found, *asyncio.run(_broker(config))]
+    found.append(Check("platform", "ok", f"running: process {pid}"))
+    return [*found, *asyncio.run(_running(config))]
+
+
+def _guarded(name: str, check: Callable[[], list[Check]]) -> list[Check]:
+    try:
+        return check()
+    except SetupError as error:
+        return [Check(name, "fail", error.message, error.remedy)]
+    except OSError as error:
+        return [Check(name, "fail", str(error), "See whether its settings below are right.")]
+
+
+def _python() -> Check:
+    detail = f"{platform.python_version()} at {sys.executable}"
+    if sys.version_info[:2] == (3, 11):
+        return Check("python", "ok", detail)
+    return Check("python", "fail", detail, "Run it with Python 3.11: `make setup` makes a virtual environment with it.")
+
+
+def _jars() -> Check:
+    missing = [jar.filename for jar in jars.locked() if not jars.is_verified(jar, again=True)]
+    if missing:
+        remedy = "`make setup` fetches them; so does the next start."
+        return Check("jars", "warn", f"{len(missing)} are not yet in {jars.directory()}", remedy)
+    return Check("jars", "ok", f"{len(jars.locked())} in {jars.directory()}, checksums right")
+
+
+def _thread_mode() -> Check:
+    """PyFlink's thread mode loads this Python's library into Flink's Java process: it has to exist as one."""
+    name, library = "flink", find_libpython.find_libpython()
+    if library is not None:
+        try:
+            ctypes.CDLL(library)
+            return Check(name, "ok", f"runs Python in threads, with {library}")
+        except OSError:
+            pass
+    return Check(
+        name,
+        "warn",
+        "this Python has no library that can be loaded: Flink runs it in a process of its own, some 10 ms slower",
+        "For speed, use a Python built with --enable-shared (Debian: install libpython3.11).",
+    )
+
+
+def _home(config: Settings) -> Check:
+    disk.check_writable(config.home)
+    return Check("home", "ok", f"{config.home.resolve()} can be written to")
+
+
+def _disk(config: Settings) -> Check:
+    warning = disk.check_space(config.home)
+    if warning:
+        return Check("disk", "warn", warning, disk.ROOM)
+    return Check("disk", "ok", f"{disk.free(config.home) / disk.GiB:.0f} GiB are free")
+
+
+def _settings(config: Settings) -> Iterator[Check]:
+    known = {f"HINDSIGHT_{name.upper()}" for name in type(config).model_fields} | {leftovers.MARK}
+    for name in sorted(os.environ):
+        if name.upper().startswith("HINDSIGHT_") and name.upper() not in known:
+            yield Check("settings", "warn", f"{name} is set, but there is no such setting", "See the list of settings.")
+
+
+def _port(config: Settings, port: ports.Port) -> Check:
+    name = f"port {port.number}"
+    if port.is_free:
+        return Check(name, "ok", f"free, for {port.process}")
+    process = ports.holder(port.number)
+    if process and process.pid in {own.pid for own in leftovers.find(config.home.resolve())}:
+        return Check(name, "ok", f"held by our own {port.process}, process {process.pid}")
+    remedy = f"Stop it, or choose another port, for instance {port.variable}={ports.free_port()}."
+    return Check(name, "fail", f"needed by {port.process}, is held by {ports.describe(process)}", remedy)
+
+
+async def _running(config: Settings) -> list[Check]:
+    """The parts of a running platform."""
+    found = await _broker(config)
+    url = f"http://{config.mlserver_host}:{config.mlserver_http_port}/v2/health/ready"
+    try:
+        async with httpx.AsyncClient(timeout=5, trust_env=False) as client:
+            (await client.get(url)).raise_for_status()
+        found.append(Check("mlserver", "ok", f"{url} answers"))
+    except httpx.HTTPError as error:
+        found.append(Check("mlserver", "fail", f"{url}: {error or type(error).__name__}", LOOK))
+    _, parts = await ready.probe(config)
+    for name, part in parts.items():
+        found.append(Check(f"ready: {name}", "ok" if part.ready else "fail", part.detail, "" if part.ready else LOOK))
+    return found
+
+
+async def _broker(config: Settings) -> list[Check]:
+    if not await kafka.wait(config.bootstrap, 5):
+        remedy = LOOK if config.embedded_kafka else "Check HINDSIGHT_KAFKA_BOOTSTRAP and the way to the cluster."
+        return [Check("kafka", "fail", f"no broker answers at {config.bootstrap}", remedy)]
+    from app import topics  # noqa: PLC0415  # it loads the Kafka client's admin
+
+    admin = AIOKafkaAdminClient(bootstrap_servers=config.bootstrap)
+    await admin.start()
+    try:
+        existing = set(await admin.list_topics())
+    finally:
+        await admin.close()
+    found = [Check("kafka", "ok", f"{config.bootstrap} answers")]
+    missing = sorted({topic.name for topic in topics.wanted(config)} - existing)
+    if missing:
+        found.append(Check("topics", "fail", f"missing: {', '.join(missing)}", "Restart the platform: it makes them."))
+    else:
+        found.append(Check("topics", "ok", f"{len(existing)} topics"))
+    return found
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A setting, its value (a secret's is masked) and where it comes from."""
+
+    variable: str
+    value: str
+    source: str
+    description: str
+
+
+def settings_shown(config: Settings) -> list[Shown]:
+    """Every setting."""
+    from_environment = {name.upper() for name in os.environ}
+    found = []
+    for name, field in type(config).model_fields.items():
+        value = getattr(config, name)
+        variable = f"HINDSIGHT_{name.upper()}"
+        source = "environment" if variable in from_environment else "default"
+        text = "********" if isinstance(value, SecretStr) else "" if value is None else str(value)
+        found.append(Shown(variable, text, source, field.description or ""))
+    return found
+
+
+def report(config: Settings, as_json: bool) -> int:
+    """Prints the checks and the settings. The exit code: 1 if something is wrong that must be put right."""
+    found, shown = checks(config), settings_shown(config)
+    if as_json:
+        print(json.dumps({"checks": [asdict(one) for one in found], "settings": [asdict(one) for one in shown]}))
+    else:
+        _print(found, shown)
+    return int(any(one.status == "fail" for one in found))
+
+
+def _print(found: list[Check], shown: list[Shown]) -> None:
+    console = Console(highlight=False)
+    table = Table("", "Check", "Found", box=None, pad_edge=False)
+    for one in found:
+        detail = one.detail + (f"\n[bold]Remedy:[/bold] {one.remedy}" if one.remedy and one.status != "ok" else "")
+        table.add_row(f"[{COLOURS[one.status]}]{one.status}[/]", one.name, detail)
+    console.print(table)
+    table = Table("Setting", "Value", "From", "What it is", box=None, pad_edge=False)
+    for setting in shown:
+        style = "bold" if setting.source == "environment" else ""
+        table.add_row(setting.variable, setting.value, setting.source, setting.description, style=style)
+    console.print()
+    console.print(table)
