@@ -1,0 +1,22 @@
+"""The inference agents: `<task>.features` in, `<task>.predictions` out, inside the delivery guard."""
+
+from app import topics
+from app.streams import App, agent
+from app.inference.handler import STAGE, InferenceHandler
+from app.settings import Settings
+from models.base import Task
+
+
+def register(app: App, settings: Settings, task: Task) -> None:
+    """One agent for each task, so that a slow model holds up its own events only."""
+    handler = InferenceHandler(settings, task)
+    agent(
+        app,
+        name=f"inference-{task.name}",
+        topic=topics.features(task.name),
+        stage=STAGE,
+        handle=handler,
+        reject=handler.reject,
+        batch_size=settings.batch_size,
+        batch_seconds=settings.batch_seconds,
+    )

@@ -1,0 +1,131 @@
+"""What the inference agent does with a batch: features in, answers out."""
+
+import time
+from collections.abc import Sequence
+
+from app import tensors, topics
+from app.delivery import Answer, Incoming
+from app.events import (
+    Event,
+    Failure,
+    FeaturesExtracted,
+    ModelRef,
+    PredictionMade,
+    Record,
+    complete,
+    dead_letter,
+    rfc3339,
+)
+from app.inference.client import InferenceClient
+from app.inference.predict import Predicted, Predictor
+from app.inference.repository import champion
+from app.monitoring import metrics
+from app.preprocess.requests import failed
+from app.settings import Settings
+from models.base import Features, Rejected, Task
+
+STAGE = "inference"
+
+
+class InferenceHandler:
+    """Handles the features of one task."""
+
+    def __init__(self, settings: Settings, task: Task) -> None:
+        self._settings = settings
+        self._task = task
+        self._model = champion(task)
+        self._predictor: Predictor | None = None
+
+    async def __call__(self, batch: Sequence[Incoming]) -> Sequence[Answer]:
+        """The prediction, or the rejection, of each event."""
+        if self._predictor is None:  # the channel belongs to the loop that the agent runs in
+            client = InferenceClient(self._settings)
+            self._predictor = Predictor(self._task, client, self._settings.inference_attempts)
+        answers: list[Answer | None] = [None] * len(batch)
+        readable: list[tuple[int, Event, Features]] = []
+        for index, incoming in enumerate(batch):
+            try:
+                readable.append((index, *read(incoming)))
+            except Rejected as error:
+                answers[index] = error
+        predictions = await self._predictor(self._model, [features for _, _, features in readable])
+        for (index, event, _), predicted in zip(readable, predictions, strict=True):
+            answers[index] = self._answer(event, batch[index].key, predicted)
+        return [answer for answer in answers if answer is not None]
+
+    def _answer(self, event: Event, key: bytes | None, predicted: Predicted | Rejected) -> Answer:
+        if isinstance(predicted, Rejected):
+            return predicted
+        try:
+            record, total = answer(self._task.name, self._model, event, key, predicted)
+        except ValueError as error:  # a confidence that is no probability, say
+            return Rejected("bad_output", f"{self._model.name} {self._model.version}: {error}")
+        metrics.REQUESTS.labels(self._task.name, "predicted").inc()
+        metrics.BATCH_SIZE.labels(self._task.name).observe(predicted.group)
+        for stage, ms in total.items():
+            metrics.LATENCY.labels(self._task.name, stage).observe(ms / 1000)
+        return [record]
+
+    def reject(self, incoming: Incoming, failure: Failure) -> Sequence[Record]:
+        """The dead letter of an event, and the answer to its request where it can be told which one it was."""
+        metrics.ERRORS.labels(self._task.name, failure.stage, failure.code).inc()
+        metrics.DEAD_LETTERS.labels(failure.stage, failure.code).inc()
+        metrics.REQUESTS.labels(self._task.name, "failed").inc()
+        original = Record(incoming.origin.topic, incoming.key, incoming.value, incoming.headers)
+        try:
+            event = complete(incoming.headers, incoming.value or b"", incoming.origin, FeaturesExtracted.type)
+            identity = (event.extensions["requestsource"], event.extensions["requestid"])
+        except (Rejected, KeyError):
+            identity = (f"kafka:{incoming.origin.topic}", incoming.origin.id)
+            return [dead_letter(original, incoming.origin, failure, identity)[1]]
+        reference, letter = dead_letter(original, incoming.origin, failure, (event.source, event.id))
+        return [letter, failed(self._task.name, identity, failure, reference, incoming.key, event.subject)]
+
+
+def read(incoming: Incoming) -> tuple[Event, Features]:
+    """The event and its tensors. Raises `Rejected`."""
+    event = complete(incoming.headers, incoming.value or b"", incoming.origin, FeaturesExtracted.type)
+    missing = {"requestid", "requestsource", "requestlogtime", "preprocessms", "tensors"} - event.extensions.keys()
+    if missing:
+        raise Rejected("bad_features", f"attributes are missing: {', '.join(f'ce_{name}' for name in sorted(missing))}")
+    return event, tensors.decode(event.data, event.extensions["tensors"])
+
+
+def answer(
+    task: str, model: ModelRef, event: Event, key: bytes | None, predicted: Predicted
+) -> tuple[Record, dict[str, float]]:
+    """The `prediction.made` of a features event, and its timings in milliseconds."""
+    attributes = event.extensions
+    now = time.time() * 1000
+    preprocess, inference = float(attributes["preprocessms"]), predicted.inference_ms
+    total = max(now - float(attributes["requestlogtime"]), preprocess + inference)
+    timings = {
+        "queued": total - preprocess - inference,
+        "preprocess": preprocess,
+        "inference": inference,
+        "total": total,
+    }
+    said = PredictionMade.model_validate(
+        {
+            "prediction_id": event.id,
+            "request_id": attributes["requestid"],
+            "task": task,
+            "model": model,
+            "role": "champion",
+            "output": predicted.decoded.output,
+            "confidence": predicted.decoded.confidence,
+            "propensity": predicted.decoded.propensity,
+            "timings_ms": {stage: round(ms, 3) for stage, ms in timings.items()},
+        }
+    )
+    record = said.record(
+        topics.predictions(task),
+        key,
+        id=event.id,
+        source=f"hindsight/{task}",
+        time=rfc3339(now),
+        subject=event.subject,
+        traceparent=event.traceparent,
+        extensions={"requestsource": attributes["requestsource"]},
+    )
+    return record, timings

@@ -1,0 +1,114 @@
+"""From features to predictions: one function, called by the agent live and by the batch command."""
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.delivery import Unavailable, backoff
+from app.events import ModelRef
+from app.inference.client import Refused
+from models.base import Decoded, Features, Rejected, Shapes, Task
+
+
+class Infers(Protocol):
+    """What calls a model: see `InferenceClient.infer`."""
+
+    async def infer(self, model: ModelRef, batch: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """The outputs of a batch."""
+        ...
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """A prediction, the time that its group's call took, in milliseconds, and how many shared it."""
+
+    decoded: Decoded
+    inference_ms: float
+    group: int
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """Predicts batches of one task. `attempts` bounds the tries of an event that MLServer refuses, alone."""
+
+    task: Task
+    client: Infers
+    attempts: int
+
+    async def __call__(self, model: ModelRef, batch: Sequence[Features]) -> list[Predicted | Rejected]:
+        """A prediction or a rejection for each event, in order. Raises Unavailable where waiting may help.
+
+        Events whose padded shapes are equal share one call; an event that is refused is tried alone, so that it
+        never takes its neighbours with it.
+        """
+        groups: dict[tuple[Any, ...], list[int]] = defaultdict(list)
+        for index, features in enumerate(batch):
+            groups[self._shape(features)].append(index)
+        results: dict[int, Predicted | Rejected] = {}
+
+        async def predict(indices: list[int]) -> None:
+            answers = await self._group(model, [batch[index] for index in indices])
+            results.update(zip(indices, answers, strict=True))
+
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for indices in groups.values():
+                    tasks.create_task(predict(indices))
+        except* Unavailable as away:
+            raise away.exceptions[0] from None
+        return [results[index] for index in range(len(batch))]
+
+    def _shape(self, features: Features) -> tuple[Any, ...]:
+        shapes = self.task.padded({name: tensor.shape for name, tensor in features.items()})
+        return tuple((name, features[name].dtype.str, shape) for name, shape in shapes.items())
+
+    async def _group(self, model: ModelRef, group: Sequence[Features]) -> list[Predicted | Rejected]:
+        try:
+            return list(await self._call(model, group))
+        except (Refused, _Undecodable) as error:
+            if len(group) > 1:
+                return [answer for features in group for answer in await self._group(model, [features])]
+            return [await self._alone(model, group[0], error)]
+
+    async def _alone(self, model: ModelRef, features: Features, error: Exception) -> Predicted | Rejected:
+        waits = backoff()
+        for _ in range(self.attempts - 1):
+            await asyncio.sleep(next(waits))
+            try:
+                return (await self._call(model, [features]))[0]
+            except (Refused, _Undecodable) as again:
+                error = again
+        return Rejected("model_refused", f"refused {self.attempts} times, alone: {error}")
+
+    async def _call(self, model: ModelRef, group: Sequence[Features]) -> list[Predicted]:
+        started = time.perf_counter()
+        outputs = await self.client.infer(model, stacked(self.task, group))
+        elapsed = (time.perf_counter() - started) * 1000
+        try:
+            decoded = self.task.decode(outputs)
+            if len(decoded) != len(group):
+                raise ValueError(f"{len(decoded)} predictions of {len(group)} events")
+        except Exception as error:
+            raise _Undecodable(f"the outputs can't be decoded: {type(error).__name__}: {error}") from error
+        return [Predicted(one, elapsed, len(group)) for one in decoded]
+
+
+class _Undecodable(Exception):
+    """The model's outputs make no predictions."""
+
+
+def stacked(task: Task, group: Sequence[Features]) -> dict[str, NDArray[Any]]:
+    """One batch of events with equal padded shapes, zeros at the end of each axis."""
+    shapes: Shapes = task.padded({name: tensor.shape for name, tensor in group[0].items()})
+    batch = {}
+    for name, shape in shapes.items():
+        batch[name] = np.zeros((len(group), *shape), group[0][name].dtype)
+        for row, features in zip(batch[name], group, strict=True):
+            row[tuple(slice(size) for size in features[name].shape)] = features[name]
+    return batch

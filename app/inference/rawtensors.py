@@ -1,0 +1,61 @@
+"""Tensors in and out of MLServer as arrays over the bytes that came by gRPC.
+
+MLServer 1.7 unpacks `raw_input_contents` into Python lists, one object for each number, and packs its outputs from
+such lists: milliseconds for each batch, on its event loop. `install` puts arrays in their place.
+"""
+
+import numpy as np
+from mlserver.grpc import converters
+from mlserver.types import RequestInput, ResponseOutput, TensorData
+from numpy.typing import NDArray
+
+DTYPES = {
+    "BOOL": np.dtype("bool"),
+    "UINT8": np.dtype("<u1"),
+    "UINT16": np.dtype("<u2"),
+    "UINT32": np.dtype("<u4"),
+    "UINT64": np.dtype("<u8"),
+    "INT8": np.dtype("<i1"),
+    "INT16": np.dtype("<i2"),
+    "INT32": np.dtype("<i4"),
+    "INT64": np.dtype("<i8"),
+    "FP16": np.dtype("<f2"),
+    "FP32": np.dtype("<f4"),
+    "FP64": np.dtype("<f8"),
+}
+DATATYPES = {dtype: name for name, dtype in DTYPES.items()}
+
+
+def inject(tensors: list[RequestInput], raw_contents: list[bytes]) -> list[RequestInput]:
+    """Give each tensor that has no data of its own the next raw content. Raises ValueError where they don't fit."""
+    remaining = iter(raw_contents)
+    for tensor in tensors:
+        if len(tensor.data) == 0:
+            raw = next(remaining, None)
+            if raw is None:
+                raise ValueError(f"input {tensor.name!r} has neither contents nor raw contents")
+            tensor.data = TensorData.model_construct(root=_array(tensor, raw))
+    return tensors
+
+
+def _array(tensor: RequestInput, raw: bytes) -> NDArray[np.generic]:
+    dtype = DTYPES.get(str(tensor.datatype))
+    if dtype is None:
+        raise ValueError(f"input {tensor.name!r} is of {tensor.datatype}; one of {', '.join(DTYPES)} is needed")
+    return np.frombuffer(raw, dtype).reshape(tensor.shape)
+
+
+def extract(tensors: list[ResponseOutput]) -> tuple[list[ResponseOutput], list[bytes]]:
+    """Take each tensor's data out, as raw contents."""
+    raw_contents = []
+    for tensor in tensors:
+        dtype = DTYPES[str(getattr(tensor.datatype, "value", tensor.datatype))]
+        raw_contents.append(np.asarray(tensor.data.root).astype(dtype, copy=False).tobytes())
+        tensor.data = TensorData.model_construct(root=[])
+    return tensors, raw_contents
+
+
+def install() -> None:
+    """Let MLServer's gRPC converters use arrays; other transports (REST) are as they were."""
+    converters.inject_raw = inject
+    converters.extract_raw = extract

@@ -1,0 +1,58 @@
+"""The models that MLServer finds: each version is an entry of its own, `ocr-1`, loaded and unloaded alone."""
+
+import inspect
+import json
+import os
+import shutil
+from pathlib import Path
+
+from app.embedded.errors import SetupError
+from app.events import ModelRef
+from app.settings import Settings
+from models.base import Task
+
+RUNTIME = "app.inference.runtime.OnnxRuntime"
+
+
+def entry(model: ModelRef) -> str:
+    """A version's name inside MLServer."""
+    return f"{model.name}-{model.version}"
+
+
+def shipped(task: Task) -> dict[str, Path]:
+    """The versions that come with a task's folder, `versions/<number>/model.onnx`, lowest first."""
+    folder = Path(inspect.getfile(type(task))).parent / "versions"
+    found = {path.parent.name: path for path in folder.glob("*/model.onnx") if path.parent.name.isdecimal()}
+    return dict(sorted(found.items(), key=lambda version: int(version[0])))
+
+
+def champion(task: Task) -> ModelRef:
+    """The version that serves a task: the newest that it ships."""
+    versions = shipped(task)
+    if not versions:
+        raise SetupError(f"Task {task.name!r} has no model.", "Train one into its folder: versions/1/model.onnx.")
+    return ModelRef(name=task.name, version=list(versions)[-1])
+
+
+def install(settings: Settings, task: Task) -> None:
+    """Put every shipped version where MLServer loads from, with the settings of today. Idempotent."""
+    for version, path in shipped(task).items():
+        name = entry(ModelRef(name=task.name, version=version))
+        place = settings.model_repository / name
+        partial = settings.model_repository / f".{name}.{os.getpid()}"
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        shutil.copy(path, partial / "model.onnx")
+        described = {
+            "name": name,
+            "implementation": RUNTIME,
+            "platform": "onnxruntime",
+            "parameters": {
+                "uri": "./model.onnx",
+                "version": version,
+                "extra": {"threads": settings.inference_threads},
+            },
+        }
+        (partial / "model-settings.json").write_text(json.dumps(described, indent=2))
+        shutil.rmtree(place, ignore_errors=True)
+        partial.rename(place)

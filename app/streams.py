@@ -1,0 +1,136 @@
+"""The binding of the delivery guard to Faust: the app's settings, raw records in, confirmed records out."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Sequence
+from typing import Any
+
+import faust
+from aiokafka.errors import InvalidTopicError, MessageSizeTooLargeError, RecordListTooLargeError
+from faust.types import EventT
+
+from app.delivery import Guard, Handle, Incoming, Reject, Unpublishable
+from app.events import LogEpoch, Origin, Record
+from app.logepoch import log_epochs
+from app.settings import Settings
+
+log = logging.getLogger(__name__)
+
+App = faust.App
+GROUP = "hindsight-worker"
+
+_REFUSALS = (MessageSizeTooLargeError, RecordListTooLargeError, InvalidTopicError)
+_CONFIRM_SECONDS = 30.0
+"""A record that is not confirmed by then is sent again: ids de-duplicate."""
+
+
+def make_app(settings: Settings) -> App:
+    """The Faust app. Why each setting: `CONTRIBUTING.md`, *What bites in Faust*."""
+    return faust.App(
+        GROUP,
+        broker=f"aiokafka://{settings.bootstrap.replace(',', ';aiokafka://')}",
+        datadir=str(settings.home / "worker"),
+        store="memory://",
+        processing_guarantee="at_least_once",
+        web_enabled=False,
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        key_serializer="raw",
+        value_serializer="raw",
+        consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=4 * settings.max_payload_bytes,
+        broker_commit_interval=0.5,
+        # A killed worker's partitions are served again once its session has ended.
+        broker_session_timeout=6.0,
+        broker_heartbeat_interval=1.5,
+        broker_request_timeout=20.0,
+        # What is unacked is redelivered: a rebalance needn't wait for events that themselves wait for a model.
+        stream_wait_empty=False,
+        stream_buffer_maxsize=8 * settings.batch_size,
+        producer_acks=-1,
+        producer_linger=0.002,
+        producer_request_timeout=_CONFIRM_SECONDS,
+        producer_max_request_size=4 * settings.max_payload_bytes,
+    )
+
+
+def agent(
+    app: App,
+    *,
+    name: str,
+    topic: str,
+    stage: str,
+    handle: Handle,
+    reject: Reject,
+    batch_size: int,
+    batch_seconds: float,
+) -> None:
+    """Register an agent that delivers the topic's events in micro-batches: at most so many, waiting at most so long."""
+    epochs = Epochs(app)
+
+    async def publish(records: Sequence[Record]) -> Sequence[Exception | None]:
+        return await publish_confirmed(app, records)
+
+    guard = Guard(stage, handle, publish, reject)
+
+    async def run(stream: Any) -> None:
+        async for events in stream.noack_take(batch_size, within=batch_seconds):
+            await guard.deliver([await epochs.incoming(event) for event in events])
+            for event in events:
+                await stream.ack(event)
+
+    # One at a time, in order: Faust commits past events that are still in flight when acks come out of order.
+    app.agent(app.topic(topic, internal=False), name=name, concurrency=1)(run)
+
+
+class Epochs:
+    """The log epochs of the topics that this worker reads."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._epochs: dict[str, LogEpoch] = {}
+        self._positions: dict[tuple[str, int], int] = {}
+
+    async def incoming(self, event: EventT) -> Incoming:
+        """The record behind a Faust event; where it stands tells whether its topic was made anew."""
+        message = event.message
+        place = (message.topic, message.partition)
+        last = self._positions.get(place)
+        if message.topic not in self._epochs or (last is not None and message.offset <= last):
+            bootstrap = ",".join(f"{url.host}:{url.port}" for url in self._app.conf.broker)
+            self._epochs |= await log_epochs(bootstrap, [message.topic])
+        self._positions[place] = message.offset
+        origin = Origin(
+            self._epochs[message.topic], message.topic, message.partition, message.offset, round(message.timestamp * 1000)
+        )
+        headers = message.headers or ()
+        items = headers.items() if isinstance(headers, dict) else headers
+        return Incoming(origin, message.key, message.value, tuple((name, value or b"") for name, value in items))
+
+
+async def publish_confirmed(app: App, records: Sequence[Record]) -> Sequence[Exception | None]:
+    """Send all, then wait for the broker's word on each: None, or why it is not in the log."""
+    producer = await app.maybe_start_producer()
+    sent: list[Awaitable[Any] | Exception] = []
+    for record in records:
+        try:
+            sent.append(
+                await producer.send(record.topic, record.key, record.value, None, None, list(record.headers))
+            )
+        except Exception as error:  # one record's failure is that record's
+            sent.append(error)
+    return [await _confirmed(delivery) for delivery in sent]
+
+
+async def _confirmed(delivery: Awaitable[Any] | Exception) -> Exception | None:
+    error: BaseException | None = delivery if isinstance(delivery, Exception) else None
+    if not isinstance(delivery, Exception):
+        try:
+            await asyncio.wait_for(delivery, _CONFIRM_SECONDS)
+        except Exception as failed:
+            error = failed
+    cause = getattr(error, "__cause__", None)
+    for reason in (error, cause):
+        if isinstance(reason, _REFUSALS):
+            return Unpublishable(f"{type(reason).__name__}: {reason}")
+    return error if isinstance(error, Exception) else None
