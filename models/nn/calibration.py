@@ -1,11 +1,12 @@
 """Making a confidence mean what it says: temperature scaling, and how far off it is (Guo et al., ICML 2017)."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.floating]
+Floats = NDArray[np.floating[Any]]
 
 
 def expected_calibration_error(confidences: Floats, right: NDArray[np.bool_], bins: int = 10) -> float:

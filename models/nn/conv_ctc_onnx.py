@@ -5,6 +5,7 @@ the logarithm of the softmax is taken.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import jax.numpy as jnp
 import numpy as np
@@ -16,23 +17,28 @@ from models.nn.onnx_graph import Graph, stored_arrays
 TEMPERATURE = "temperature"
 
 
+@dataclass(frozen=True)
+class Signal:
+    """The model's input: its name, its type, and what it is multiplied by before the network sees it."""
+
+    name: str
+    dtype: type[np.generic]
+    scale: float
+
+
 def to_onnx(
     network: ConvCtc,
     parameters: Parameters,
-    *,
-    signal: str = "image",
-    signal_dtype: type[np.generic] = np.uint8,
-    scale: float = 1 / 255,
+    signal: Signal,
     temperature: float = 1.0,
     metadata: dict[str, str] | None = None,
 ) -> onnx.ModelProto:
-    """The model with inputs `signal` (batch, height, width) and `width` int32 (batch,).
+    """The model with inputs `signal.name` (batch, height, width) and `width` int32 (batch,).
 
-    Its outputs are `log_probs` float32 (batch, frames, classes) and `length` int32 (batch,). The signal is multiplied
-    by `scale` before the network sees it.
+    Its outputs are `log_probs` float32 (batch, frames, classes) and `length` int32 (batch,).
     """
     graph = Graph("conv_ctc")
-    raw = graph.input(signal, signal_dtype, ["batch", network.height, "columns"])
+    raw = graph.input(signal.name, signal.dtype, ["batch", network.height, "columns"])
     widths = graph.input("width", np.int32, ["batch"])
     weights = _named(graph, parameters)
     channel_axis, rows_axes = graph.constant(np.array([1])), graph.constant(np.array([1, 2]))
@@ -51,7 +57,7 @@ def to_onnx(
             pads=[top, left, bottom, right],
         )
 
-    seen = graph.add("Mul", graph.cast(raw, np.float32), graph.scalar(scale, np.float32))
+    seen = graph.add("Mul", graph.cast(raw, np.float32), graph.scalar(signal.scale, np.float32))
     inside = graph.positions_below(widths, graph.size(seen, 2))
     seen = graph.add("Mul", seen, graph.add("Unsqueeze", inside, channel_axis))
     x = graph.add("Unsqueeze", seen, channel_axis)
@@ -70,9 +76,8 @@ def to_onnx(
     scores = graph.add("Squeeze", convolved(x, network.head), graph.constant(np.array([2])))
     scores = graph.add("Transpose", scores, perm=[0, 2, 1])
     scores = graph.add("Div", scores, graph.constant(np.array(temperature, np.float32), TEMPERATURE))
-    graph.output(
-        "log_probs", graph.add("LogSoftmax", scores, axis=-1), np.float32, ["batch", "frames", network.classes]
-    )
+    log_probs = graph.add("LogSoftmax", scores, axis=-1)
+    graph.output("log_probs", log_probs, np.float32, ["batch", "frames", network.classes])
     graph.output("length", lengths, np.int32, ["batch"])
     return graph.model(metadata or {})
 

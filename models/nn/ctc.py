@@ -3,11 +3,13 @@
 Only numpy: this runs at serving time, for a whole batch at once. Class 0 is the blank.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.floating]
-Ints = NDArray[np.integer]
+Floats = NDArray[np.floating[Any]]
+Ints = NDArray[np.integer[Any]]
 
 
 def best_path(log_probs: Floats, lengths: Ints) -> list[list[int]]:
@@ -58,4 +60,5 @@ def label_probabilities(log_probs: Floats, lengths: Ints, labels: list[list[int]
             final[row] = current[row]
     last = 2 * np.array([len(line) for line in labels], np.int64)
     before = np.where(last > 0, final[rows, np.maximum(last - 1, 0)], 0.0)
-    return np.minimum(final[rows, last] + before, 1.0)
+    probabilities: NDArray[np.float64] = np.minimum(final[rows, last] + before, 1.0)
+    return probabilities

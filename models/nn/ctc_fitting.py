@@ -27,13 +27,17 @@ class Batch:
 
 @dataclass(frozen=True)
 class Plan:
-    """How to fit: passes over the data, learning rate, and the columns (lines x width) of a batch."""
+    """How to fit: the seed of the batches' order, passes over the data, learning rate, columns of a batch.
 
+    A batch holds about `columns` columns: lines times width. `buckets` are the widths that lines are padded to.
+    """
+
+    seed: int = 0
     epochs: int = 2
     rate: float = 2e-3
     decay: float = 1e-2
     warm_up: float = 0.08
-    columns: int = 8192
+    columns: int = 4096
     buckets: tuple[int, ...] = (64, 128, 192, 256, 384, 512, 1024)
     scale: float = 1 / 255
 
@@ -81,12 +85,11 @@ def fit(
     parameters: Parameters,
     examples: Sequence[Example],
     plan: Plan,
-    seed: int,
     on_step: Callable[[int, int, float], None] = lambda step, steps, loss: None,
 ) -> Fitted:
     """Parameters fitted from `parameters` on; the same for the same arguments. `on_step(step, steps, loss)`."""
-    rng = np.random.default_rng(seed)
-    steps = plan.epochs * sum(1 for _ in batches(examples, plan, np.random.default_rng(seed)))
+    rng = np.random.default_rng(plan.seed)
+    steps = plan.epochs * sum(1 for _ in batches(examples, plan, np.random.default_rng(plan.seed)))
     schedule = optax.warmup_cosine_decay_schedule(0.0, plan.rate, int(plan.warm_up * steps) + 1, steps + 1)
     optimiser = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=plan.decay))
 

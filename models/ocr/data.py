@@ -1,4 +1,4 @@
-"""The lines that the network is trained, chosen and tested on: the same for the same seed, whatever the machine's cores.
+"""The lines that the network is trained, chosen and tested on: the same for the same seed, on any machine.
 
 Digit scans are split by scan index (first 72 % training, next 8 % validation, last 20 % held out), fonts by family.
 """

@@ -34,7 +34,7 @@ def read_image(payload: bytes) -> Image.Image:
     width, height = image_size(payload)
     _check_size(width, height)
     try:
-        image = Image.open(BytesIO(payload), formats=("PNG", "JPEG"))
+        image: Image.Image = Image.open(BytesIO(payload), formats=("PNG", "JPEG"))
         _check_size(*image.size)
         image.load()
     except Rejected:
@@ -82,7 +82,7 @@ def _grey(image: Image.Image) -> Image.Image:
 
 
 def normalise(grey: Image.Image) -> NDArray[np.uint8]:
-    """The line's ink, shape (24, width), from a grey image of any size; a blank image gives `MIN_WIDTH` empty columns."""
+    """The line's ink, shape (24, width), of a grey image of any size; `MIN_WIDTH` empty columns if it is blank."""
     curve = _ink_curve(grey)
     if curve is None:
         return np.zeros((HEIGHT, MIN_WIDTH), np.uint8)

@@ -78,7 +78,7 @@ def _drawn(
 
 
 def photographed(ink: Image.Image, rng: Generator) -> Image.Image:
-    """The line as a file would show it: paper and ink of some grey, uneven light, blur, noise, now and then inverted."""
+    """The line as a file would show it: paper and ink of some grey, uneven light, blur, noise, sometimes inverted."""
     if rng.random() < 0.4:
         ink = ink.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 0.035 * ink.height)))
     paper, contrast = rng.uniform(170, 255), rng.uniform(80, 170)

@@ -1,13 +1,17 @@
 """The shape of the `ocr` network and how it is fitted; the network itself is `models.nn.conv_ctc`."""
 
+import numpy as np
+
 from models.nn.conv_ctc import ConvCtc
+from models.nn.conv_ctc_onnx import Signal
 from models.nn.ctc_fitting import Example, Plan
 from models.ocr.data import Line
 from models.ocr.images import HEIGHT
 from models.ocr.symbols import CLASSES, encode
 
 NETWORK = ConvCtc(height=HEIGHT, classes=CLASSES)
-PLAN = Plan()
+SIGNAL = Signal("image", np.uint8, 1 / 255)
+PLAN = Plan(scale=SIGNAL.scale)
 
 
 def example(line: Line) -> Example:

@@ -5,8 +5,13 @@ Most words are invented from syllables, so that a network can't learn a vocabula
 
 from numpy.random import Generator
 
-COMMON = tuple(
-    """a about account address after all amount an and any are as at back bank be been before bill book box but by call
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+COMMON = _words("""
+    a about account address after all amount an and any are as at back bank be been before bill book box but by call
     can card cash change city code come company copy cost country credit customer date day delivery description do due
     each east email end fee final first floor follow for from full get give go good goods gross group hand has have he
     here high his home hour house how I if in into invoice is issue it item its just keep kind know label large last
@@ -17,14 +22,17 @@ COMMON = tuple(
     side sign size small so some south state station statement still stock store street such take tax team tel than that
     the their them then there they thing this three time to today total town transfer two type under unit until up us
     use value very via visit volume was water way we week weight well west what when where which who will with word work
-    world year yes you your zip""".split()
-)
+    world year yes you your zip
+""")
 
-_STARTS = "b c d f g h j k l m n p q r s t v w x y z bl br ch cl cr dr fl fr gl gr kn ph pl pr qu sc sh sk sl sn sp st str sw th tr tw wh".split()
-_MIDDLES = "a e i o u a e i o u ai au ea ee ei ia ie io oa oi oo ou ue y".split()
-_ENDS = (
-    ". . . b c d f g k l m n p r s t v w x z ck ct ff ft ld ll lm lt mp nd ng nk nt pt rd rk rm rn rt ss st th".split()
-)
+_STARTS = _words("""
+    b c d f g h j k l m n p q r s t v w x y z bl br ch cl cr dr fl fr gl gr kn ph pl pr qu sc sh sk sl sn sp st str sw
+    th tr tw wh
+""")
+_MIDDLES = _words("a e i o u a e i o u ai au ea ee ei ia ie io oa oi oo ou ue y")
+_ENDS = _words("""
+    . . . b c d f g k l m n p r s t v w x z ck ct ff ft ld ll lm lt mp nd ng nk nt pt rd rk rm rn rt ss st th
+""")  # a point: none
 _CODE_LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ"  # without I and O, as codes for people are printed
 _DIGITS = "0123456789"
 
@@ -56,5 +64,5 @@ def _invented(rng: Generator) -> str:
     return "".join(syllables)
 
 
-def _pick(rng: Generator, choices: str | list[str], count: int = 1) -> str:
+def _pick(rng: Generator, choices: str | tuple[str, ...], count: int = 1) -> str:
     return "".join(choices[int(number)] for number in rng.integers(len(choices), size=count))
