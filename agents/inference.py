@@ -1,9 +1,9 @@
 """The inference agents: `<task>.features` in, `<task>.predictions` out, inside the delivery guard."""
 
 from app import topics
-from app.streams import App, agent
 from app.inference.handler import STAGE, InferenceHandler
 from app.settings import Settings
+from app.streams import App, agent
 from models.base import Task
 
 

@@ -6,7 +6,7 @@
 
 What is away is waited for, for ever: nothing is dropped, and events queue in the log. What can't be processed is in
 `dead-letters` with its reason before its ack. One bad event never takes its neighbours with it. A crash anywhere
-redelivers the batch; ids de-duplicate. The protocol is that of Quix Streams' checkpoints and of Redpanda Connect's acks.
+redelivers the batch; ids de-duplicate. The protocol is that of Quix Streams' checkpoints and Redpanda Connect's acks.
 """
 
 import asyncio

@@ -23,7 +23,7 @@ LogEpoch = NewType("LogEpoch", str)
 SPEC_VERSION = "1.0"
 JSON = "application/json"
 TENSORS = "application/vnd.hindsight.tensors"
-_MAX_ATTRIBUTE = 512
+MAX_ATTRIBUTE = 512
 _EXTENSION = re.compile(r"[a-z0-9]{1,20}")
 _CORE = {"specversion", "id", "type", "source", "subject", "time"}
 
@@ -93,8 +93,8 @@ def text_of(headers: Iterable[tuple[str, bytes | None]]) -> dict[str, str]:
             text = value.decode()
         except UnicodeDecodeError:
             raise Rejected("bad_headers", f"header {name!r} is not UTF-8 text") from None
-        if len(text) > _MAX_ATTRIBUTE and name != "ce_tensors":
-            raise Rejected("bad_headers", f"header {name!r} has {len(text)} characters; at most {_MAX_ATTRIBUTE}")
+        if len(text) > MAX_ATTRIBUTE and name != "ce_tensors":
+            raise Rejected("bad_headers", f"header {name!r} has {len(text)} characters; at most {MAX_ATTRIBUTE}")
         if not text.isprintable():
             raise Rejected("bad_headers", f"header {name!r} has control characters")
         texts[name] = text
@@ -193,7 +193,7 @@ class FeaturesExtracted:
 
 
 class PredictionMade(Data):
-    """What a model says of a request. Times in milliseconds; `queued` is all of `total` that is neither of the others."""
+    """What a model says of a request. Times in milliseconds; `queued` is what the others leave of `total`."""
 
     type: ClassVar[str] = "hindsight.prediction.made.v1"
     prediction_id: str
@@ -232,8 +232,8 @@ class FeedbackGiven(Data):
     type: ClassVar[str] = "hindsight.feedback.given.v1"
     prediction_id: Annotated[str, Field(max_length=200)] | None = None
     task: Annotated[str, Field(max_length=100)] | None = None
-    request_id: Annotated[str, Field(min_length=1, max_length=_MAX_ATTRIBUTE)] | None = None
-    request_source: Annotated[str, Field(min_length=1, max_length=_MAX_ATTRIBUTE)] | None = None
+    request_id: Annotated[str, Field(min_length=1, max_length=MAX_ATTRIBUTE)] | None = None
+    request_source: Annotated[str, Field(min_length=1, max_length=MAX_ATTRIBUTE)] | None = None
     correction: dict[str, Any] | None = None
     reward: Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)] | None = None
     accepted: bool | None = None
@@ -257,7 +257,9 @@ class FeedbackGiven(Data):
         if self.prediction_id is not None:
             return task_of(self.prediction_id), self.prediction_id
         assert self.task is not None and self.request_id is not None
-        return self.task, prediction_id(self.task, self.request_source or f"kafka:{self.task}.requests", self.request_id)
+        return self.task, prediction_id(
+            self.task, self.request_source or f"kafka:{self.task}.requests", self.request_id
+        )
 
 
 def dead_letter(

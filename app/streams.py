@@ -1,27 +1,22 @@
 """The binding of the delivery guard to Faust: the app's settings, raw records in, confirmed records out."""
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Sequence
 from typing import Any
 
 import faust
-from aiokafka.errors import InvalidTopicError, MessageSizeTooLargeError, RecordListTooLargeError
 from faust.types import EventT
 
-from app.delivery import Guard, Handle, Incoming, Reject, Unpublishable
+from app.delivery import Guard, Handle, Incoming, Reject
 from app.events import LogEpoch, Origin, Record
 from app.logepoch import log_epochs
+from app.publishing import CONFIRM_SECONDS, publish_confirmed
 from app.settings import Settings
 
 log = logging.getLogger(__name__)
 
 App = faust.App
 GROUP = "hindsight-worker"
-
-_REFUSALS = (MessageSizeTooLargeError, RecordListTooLargeError, InvalidTopicError)
-_CONFIRM_SECONDS = 30.0
-"""A record that is not confirmed by then is sent again: ids de-duplicate."""
 
 
 def make_app(settings: Settings) -> App:
@@ -49,7 +44,7 @@ def make_app(settings: Settings) -> App:
         stream_buffer_maxsize=8 * settings.batch_size,
         producer_acks=-1,
         producer_linger=0.002,
-        producer_request_timeout=_CONFIRM_SECONDS,
+        producer_request_timeout=CONFIRM_SECONDS,
         producer_max_request_size=4 * settings.max_payload_bytes,
     )
 
@@ -69,7 +64,13 @@ def agent(
     epochs = Epochs(app)
 
     async def publish(records: Sequence[Record]) -> Sequence[Exception | None]:
-        return await publish_confirmed(app, records)
+        producer = await app.maybe_start_producer()
+
+        async def send(record: Record) -> Awaitable[Any]:
+            headers = list(record.headers)
+            return await producer.send(record.topic, record.key, record.value, None, None, headers)  # type: ignore[no-any-return]
+
+        return await publish_confirmed(send, records)
 
     guard = Guard(stage, handle, publish, reject)
 
@@ -101,36 +102,12 @@ class Epochs:
             self._epochs |= await log_epochs(bootstrap, [message.topic])
         self._positions[place] = message.offset
         origin = Origin(
-            self._epochs[message.topic], message.topic, message.partition, message.offset, round(message.timestamp * 1000)
+            self._epochs[message.topic],
+            message.topic,
+            message.partition,
+            message.offset,
+            round(message.timestamp * 1000),
         )
         headers = message.headers or ()
         items = headers.items() if isinstance(headers, dict) else headers
         return Incoming(origin, message.key, message.value, tuple((name, value or b"") for name, value in items))
-
-
-async def publish_confirmed(app: App, records: Sequence[Record]) -> Sequence[Exception | None]:
-    """Send all, then wait for the broker's word on each: None, or why it is not in the log."""
-    producer = await app.maybe_start_producer()
-    sent: list[Awaitable[Any] | Exception] = []
-    for record in records:
-        try:
-            sent.append(
-                await producer.send(record.topic, record.key, record.value, None, None, list(record.headers))
-            )
-        except Exception as error:  # one record's failure is that record's
-            sent.append(error)
-    return [await _confirmed(delivery) for delivery in sent]
-
-
-async def _confirmed(delivery: Awaitable[Any] | Exception) -> Exception | None:
-    error: BaseException | None = delivery if isinstance(delivery, Exception) else None
-    if not isinstance(delivery, Exception):
-        try:
-            await asyncio.wait_for(delivery, _CONFIRM_SECONDS)
-        except Exception as failed:
-            error = failed
-    cause = getattr(error, "__cause__", None)
-    for reason in (error, cause):
-        if isinstance(reason, _REFUSALS):
-            return Unpublishable(f"{type(reason).__name__}: {reason}")
-    return error if isinstance(error, Exception) else None

@@ -114,7 +114,9 @@ async def _differences(admin: AIOKafkaAdminClient, topics: list[Topic]) -> list[
     partitions = {t["topic"]: len(t["partitions"]) for t in await admin.describe_topics([t.name for t in topics])}
     responses = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic.name) for topic in topics])
     configs = {
-        resource[3]: {entry[0]: entry[1] for entry in resource[4]} for response in responses for resource in response.resources
+        resource[3]: {entry[0]: entry[1] for entry in resource[4]}
+        for response in responses
+        for resource in response.resources
     }
     for topic in topics:
         if partitions[topic.name] != topic.partitions:

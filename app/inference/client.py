@@ -11,10 +11,10 @@ from mlserver.grpc.dataplane_pb2_grpc import GRPCInferenceServiceStub
 from numpy.typing import NDArray
 
 from app.delivery import Unavailable
+from app.events import ModelRef
 from app.inference.rawtensors import DATATYPES, DTYPES
 from app.inference.repository import entry
 from app.settings import Settings
-from app.events import ModelRef
 
 _PASSING = {
     grpc.StatusCode.UNAVAILABLE,

@@ -2,17 +2,15 @@
 
 import asyncio
 import logging
-import os
 import signal
 import sys
-import sysconfig
 import time
 from typing import Any
 
 from app import topics
-from app.embedded import java
 from app.preprocess import suspects
-from app.settings import CHECKOUT, Settings, settings
+from app.preprocess.runtime import can_embed_python, prepare_java
+from app.settings import Settings, settings
 
 log = logging.getLogger("preprocess")
 
@@ -28,17 +26,6 @@ def main() -> int:
     prepare_java(configured)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     return run(configured)
-
-
-def prepare_java(configured: Settings) -> None:
-    """Point PyFlink to our Java runtime, with a heap of the size that is set."""
-    os.environ["JAVA_HOME"] = str(java.home())
-    # The interpreter inside the Java process knows nothing of virtual environments: it is told where packages are.
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(CHECKOUT), sysconfig.get_path("purelib")])
-    os.environ["JVM_ARGS"] = f"-Xmx{configured.flink_memory} -XX:+UseSerialGC -XX:MaxMetaspaceSize=192m -Duser.timezone=UTC"
-    logs = configured.home / "logs" / "flink"
-    logs.mkdir(parents=True, exist_ok=True)
-    os.environ["FLINK_LOG_DIR"] = str(logs)
 
 
 def run(configured: Settings) -> int:
@@ -63,15 +50,6 @@ def run(configured: Settings) -> int:
             log.error("the job has ended: %s", status)
             return 1
         time.sleep(_POLL_SECONDS)
-
-
-def can_embed_python() -> bool:
-    """Whether PyFlink's thread mode can load this interpreter into the Java process."""
-    try:
-        import pemja  # noqa: F401
-    except ImportError:
-        return False
-    return True
 
 
 if __name__ == "__main__":

@@ -1,20 +1,23 @@
 """The table function of the Flink job: one Kafka record in, the records that answer it out."""
 
 import asyncio
+import json
 import logging
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from pyflink.common import Row
 from pyflink.table.udf import FunctionContext, TableFunction
 
+from app import topics
 from app.events import LogEpoch, Origin
 from app.logepoch import log_epochs
 from app.preprocess.requests import STAGE, Outputs, Preprocessor
+from app.preprocess.source import request
 from app.settings import Settings
 from models.base import Rejected
 
@@ -90,6 +93,49 @@ class Preprocess(TableFunction):  # type: ignore[misc]  # pyflink has no types
             self._metrics.REQUESTS.labels(task, "failed").inc()
 
 
+class PreprocessFile(TableFunction):  # type: ignore[misc]  # pyflink has no types
+    """Rows (position, topic, key, value, headers as JSON) of one payload of a batch."""
+
+    def __init__(self, settings: Settings, task: str, batch: str) -> None:
+        self._settings = settings
+        self._name = task
+        self._batch = batch
+
+    def open(self, context: FunctionContext) -> None:
+        """Load the task where the job runs."""
+        from app.blobs import BlobStore
+        from app.tasks import load
+
+        task = load(self._settings)[self._name]
+        self._preprocessor = Preprocessor(task, files_and(BlobStore(self._settings.blobs).get))
+
+    def eval(self, position: int, uri: str) -> Iterator[Row]:
+        """The rows of one payload."""
+        task = self._preprocessor.task
+        value, headers = request(uri, self._batch, task.max_payload_bytes)
+        origin = Origin(LogEpoch(self._batch), topics.requests(task.name), 0, position, round(time.time() * 1000))
+        for record in self._preprocessor(origin, uri.encode(), value, headers).records:
+            texts = {name: text.decode() for name, text in record.headers}
+            yield Row(position, record.topic, record.key, record.value, json.dumps(texts))
+
+
+def files_and(get: Callable[[str, int], bytes]) -> Callable[[str, int], bytes]:
+    """Read blobs; a `file://` claim, made for a file that could not be taken whole, says why."""
+
+    def fetch(uri: str, limit: int) -> bytes:
+        if not uri.startswith("file://"):
+            return get(uri, limit)
+        try:
+            size = Path(unquote(urlsplit(uri).path)).stat().st_size
+        except OSError as error:
+            raise Rejected("unreadable", f"{uri} can't be read: {error}") from error
+        if size > limit:
+            raise Rejected("too_large", f"{uri} has {size:,} bytes; at most {limit:,} are taken")
+        raise Rejected("unreadable", f"{uri} can't be read: permission is denied")
+
+    return fetch
+
+
 @cache
 def _serve_metrics(port: int, host: str) -> None:
     """Once for each process: Flink opens the function again after each fault that passed."""
@@ -115,5 +161,3 @@ def patiently(get: Callable[[str, int], bytes]) -> Callable[[str, int], bytes]:
                 time.sleep(_RETRY_SECONDS)
 
     return fetch
-
-

@@ -1,15 +1,21 @@
 """The Flink job: one Table API plan over all requests topics."""
 
+import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
-from pyflink.common import Configuration
+from pyflink.common import Configuration, Row
 from pyflink.table import DataTypes, EnvironmentSettings, StatementSet, TableEnvironment
+from pyflink.table.types import RowType
 from pyflink.table.udf import TableFunction, udtf
 
 from app import topics
 from app.embedded import jars
+from app.preprocess.function import PreprocessFile
+from app.preprocess.runtime import can_embed_python, prepare_java
 from app.settings import Settings
+from models.base import Task
 
 GROUP = "hindsight-preprocess"
 
@@ -36,6 +42,8 @@ CREATE TEMPORARY TABLE outputs (
 ) WITH ({options})
 """
 
+_URIS = "CREATE TEMPORARY TABLE uris (`position` BIGINT, uri STRING) WITH ({options})"
+
 ROW = DataTypes.ROW(
     [
         DataTypes.FIELD("topic", DataTypes.STRING()),
@@ -45,8 +53,18 @@ ROW = DataTypes.ROW(
     ]
 )
 
+BATCH_ROW = DataTypes.ROW(
+    [
+        DataTypes.FIELD("position", DataTypes.BIGINT()),
+        DataTypes.FIELD("topic", DataTypes.STRING()),
+        DataTypes.FIELD("key", DataTypes.BYTES()),
+        DataTypes.FIELD("value", DataTypes.BYTES()),
+        DataTypes.FIELD("headers", DataTypes.STRING()),
+    ]
+)
 
-def environment(settings: Settings, thread_mode: bool) -> TableEnvironment:
+
+def environment(settings: Settings, thread_mode: bool, streaming: bool = True) -> TableEnvironment:
     """A table environment on this process's own mini-cluster."""
     configuration = Configuration()
     options = {
@@ -76,12 +94,12 @@ def environment(settings: Settings, thread_mode: bool) -> TableEnvironment:
     for name, value in options.items():
         configuration.set_string(name, value)
     builder = EnvironmentSettings.new_instance().with_configuration(configuration)
-    return TableEnvironment.create(builder.in_streaming_mode().build())
+    return TableEnvironment.create((builder.in_streaming_mode() if streaming else builder.in_batch_mode()).build())
 
 
 def live(settings: Settings, table: TableEnvironment, function: TableFunction) -> StatementSet:
     """The statement that preprocesses every request of every task, from the committed offsets on, for ever."""
-    register(table, function)
+    register(table, function, ROW)
     largest = str(4 * settings.max_payload_bytes)
     common = {"connector": "kafka", "properties.bootstrap.servers": settings.bootstrap}
     common |= {"key.format": "raw", "key.fields": "key", "value.format": "raw", "value.fields-include": "EXCEPT_KEY"}
@@ -113,13 +131,34 @@ def live(settings: Settings, table: TableEnvironment, function: TableFunction) -
     return statements
 
 
-def register(table: TableEnvironment, function: TableFunction) -> None:
+def batch(settings: Settings, task: Task, uris: Sequence[str], batch_id: str, directory: Path) -> Iterator[Row]:
+    """Preprocess the payloads behind the URIs; rows (position, topic, key, value, headers) as they are made.
+
+    `directory` holds the list while the job runs.
+    """
+    prepare_java(settings)
+    table = environment(settings, can_embed_python(), streaming=False)
+    register(table, PreprocessFile(settings, task.name, batch_id), BATCH_ROW)
+    listed = directory / "uris.jsonl"
+    with listed.open("w") as file:
+        file.writelines(json.dumps({"position": position, "uri": uri}) + "\n" for position, uri in enumerate(uris))
+    options = {"connector": "filesystem", "path": listed.as_uri(), "format": "json"}
+    table.execute_sql(_URIS.format(options=_sql(options)))
+    columns = ", ".join(f"out_{field.name}" for field in BATCH_ROW.fields)
+    result = table.execute_sql(
+        f"SELECT {columns} FROM uris, LATERAL TABLE(preprocess(`position`, uri)) AS made({columns})"
+    )
+    with result.collect() as rows:
+        yield from rows
+
+
+def register(table: TableEnvironment, function: TableFunction, row: RowType) -> None:
     """Make the preprocessing function known as `preprocess`."""
-    table.create_temporary_function("preprocess", udtf(function, result_types=[f.data_type for f in ROW.fields]))
+    table.create_temporary_function(
+        "preprocess", udtf(function, result_types=[field.data_type for field in row.fields])
+    )
 
 
 def _sql(options: Mapping[str, str]) -> str:
     quoted = {name: value.replace("'", "''") for name, value in options.items()}
     return ", ".join(f"'{name}' = '{value}'" for name, value in quoted.items())
-
-
