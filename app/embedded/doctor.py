@@ -5,6 +5,7 @@ import ctypes
 import json
 import os
 import platform
+import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -16,13 +17,17 @@ from aiokafka.admin import AIOKafkaAdminClient
 from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from app import topics
 from app.embedded import disk, jars, java, kafka, leftovers, lock, ports, ready
 from app.embedded.errors import SetupError
 from app.settings import Settings
 
 Status = Literal["ok", "warn", "fail"]
 COLOURS: dict[Status, str] = {"ok": "green", "warn": "yellow", "fail": "red"}
+MASK = "********"
+PASSWORD = re.compile(r"(://[^/@:]*:)[^/@]+@")  # in a URL: user:password@host
 LOOK = "Look into the logs directory of HINDSIGHT_HOME, one file for each process."
 
 
@@ -147,8 +152,6 @@ async def _broker(config: Settings) -> list[Check]:
     if not await kafka.wait(config.bootstrap, 5):
         remedy = LOOK if config.embedded_kafka else "Check HINDSIGHT_KAFKA_BOOTSTRAP and the way to the cluster."
         return [Check("kafka", "fail", f"no broker answers at {config.bootstrap}", remedy)]
-    from app import topics  # noqa: PLC0415  # it loads the Kafka client's admin
-
     admin = AIOKafkaAdminClient(bootstrap_servers=config.bootstrap)
     await admin.start()
     try:
@@ -182,7 +185,8 @@ def settings_shown(config: Settings) -> list[Shown]:
         value = getattr(config, name)
         variable = f"HINDSIGHT_{name.upper()}"
         source = "environment" if variable in from_environment else "default"
-        text = "********" if isinstance(value, SecretStr) else "" if value is None else str(value)
+        text = MASK if isinstance(value, SecretStr) else "" if value is None else str(value)
+        text = PASSWORD.sub(rf"\1{MASK}@", text)
         found.append(Shown(variable, text, source, field.description or ""))
     return found
 
@@ -199,14 +203,19 @@ def report(config: Settings, as_json: bool) -> int:
 
 def _print(found: list[Check], shown: list[Shown]) -> None:
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 160
     table = Table("", "Check", "Found", box=None, pad_edge=False)
     for one in found:
-        detail = one.detail + (f"\n[bold]Remedy:[/bold] {one.remedy}" if one.remedy and one.status != "ok" else "")
-        table.add_row(f"[{COLOURS[one.status]}]{one.status}[/]", one.name, detail)
+        detail = one.detail if one.status == "ok" else f"{one.detail}\nRemedy: {one.remedy}"
+        table.add_row(Text(one.status, COLOURS[one.status]), one.name, Text(detail))
     console.print(table)
-    table = Table("Setting", "Value", "From", "What it is", box=None, pad_edge=False)
+    console.print()
+    table = Table(box=None, pad_edge=False)
+    table.add_column("Setting", no_wrap=True)
+    for title in ("Value", "From", "What it is"):
+        table.add_column(title, overflow="fold")
     for setting in shown:
         style = "bold" if setting.source == "environment" else ""
-        table.add_row(setting.variable, setting.value, setting.source, setting.description, style=style)
-    console.print()
+        table.add_row(setting.variable, Text(setting.value), setting.source, Text(setting.description), style=style)
     console.print(table)

@@ -6,13 +6,15 @@ standard input closes), and kills what that has left.
 
 import signal
 import sys
+import time
+from contextlib import suppress
 from fnmatch import fnmatch
 from pathlib import Path
 
 import psutil
 
 MARK = "HINDSIGHT_PROCESS"  # in the environment of each process: the supervisor's pid and the process's name, 4711/api
-ROUNDS = 5  # more than one, for what was being started meanwhile
+PATIENCE_SECONDS = 10.0
 
 
 def find(home: Path, pattern: str = "*/*") -> list[psutil.Process]:
@@ -30,19 +32,17 @@ def find(home: Path, pattern: str = "*/*") -> list[psutil.Process]:
 
 def kill(home: Path, pattern: str = "*/*") -> list[int]:
     """Kills them all, and waits until they are gone. Their process ids."""
-    killed: list[int] = []
-    for _ in range(ROUNDS):
-        found = find(home, pattern)
+    killed: set[int] = set()
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    # Again and again, for what was being started meanwhile. Not psutil's wait: that would take the exit code of a child
+    # of this very process from whoever waits for it.
+    while (found := find(home, pattern)) and time.monotonic() < deadline:
         for process in found:
-            try:
+            with suppress(psutil.Error):
                 process.kill()
-            except psutil.Error:
-                continue
-            killed.append(process.pid)
-        if not found:
-            break
-        psutil.wait_procs(found, timeout=5)
-    return killed
+            killed.add(process.pid)
+        time.sleep(0.02)
+    return sorted(killed)
 
 
 def main(home: str, pattern: str) -> None:

@@ -45,6 +45,7 @@ class Process:
         """Asks it to end, kills it after the grace period, and leaves none of its children behind."""
         self._stopping.set()
         if self._task is None:
+            self.log.close()
             return
         self._signal(signal.SIGTERM)
         _, late = await asyncio.wait([self._task], timeout=grace)
@@ -79,26 +80,29 @@ class Process:
     async def _run_once(self) -> int:
         """Starts it, writes down what it says until it ends, and kills what it leaves behind. Its exit code."""
         self.log.tail.clear()
+        # A pipe of our own: asyncio's would not report its end while a child of it holds the other side.
+        ours, its = os.pipe()
+        listening = asyncio.create_task(self._listen(ours))
         try:
             started = await asyncio.create_subprocess_exec(
                 # Isolated and without site-packages: nothing to load before it becomes the command.
                 *(sys.executable, "-I", "-S", leash.__file__, str(os.getpid()), *shlex.split(self.command)),
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
+                stdout=its,
+                stderr=its,
                 start_new_session=True,  # Ctrl-C in the terminal reaches the supervisor alone
                 env=self._environment,
                 cwd=CHECKOUT,
             )
         except OSError as error:  # out of memory or of processes: it may pass
-            self.log.tail.append(f"It could not be started: {error}")
-            return os.EX_OSERR
+            self.log.write(f"It could not be started: {error}\n".encode())
+            return os.EX_OSERR  # `listening` ends by itself: nobody holds the other side
+        finally:
+            os.close(its)
         self.pid, self.since = started.pid, time.time()
         self._changed()
         if self._stopping.is_set():
             self._signal(signal.SIGTERM)
-        assert started.stdout
-        listening = asyncio.create_task(self._listen(started.stdout))
         code = await started.wait()
         self.pid = None
         self._changed()
@@ -106,10 +110,15 @@ class Process:
         await listening
         return code
 
-    async def _listen(self, output: asyncio.StreamReader) -> None:
-        while chunk := await output.read(65536):
+    async def _listen(self, pipe: int) -> None:
+        reader = asyncio.StreamReader()
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(pipe, "rb", buffering=0)
+        )
+        while chunk := await reader.read(65536):
             self.log.write(chunk)
         self.log.end()
+        transport.close()
 
 
 def describe(code: int) -> str:

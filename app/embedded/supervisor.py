@@ -13,6 +13,7 @@ from pathlib import Path
 from honcho.environ import parse_procfile
 from rich.console import Console
 
+from app import topics
 from app.embedded import disk, jars, java, kafka, leftovers, ports, ready
 from app.embedded.console import Voice
 from app.embedded.errors import SetupError
@@ -32,7 +33,7 @@ Provision = Callable[[Settings], Awaitable[list[str]]]
 class Supervisor:
     """The processes of one deployment, or with `only` some of them."""
 
-    def __init__(  # noqa: PLR0913  # all but the first are for tests and the command line
+    def __init__(
         self,
         config: Settings,
         *,
@@ -44,7 +45,7 @@ class Supervisor:
     ) -> None:
         self.config = config.model_copy(update={"home": config.home.resolve()})
         self.processes: dict[str, Process] = {}
-        self._provision = provision or _provision_topics
+        self._provision = provision or topics.provision
         self._procfile = procfile
         self._only = only
         self._verbose = verbose
@@ -103,6 +104,8 @@ class Supervisor:
             await self.stop()
             for number in numbers:
                 loop.remove_signal_handler(number)
+                if asked.is_set():  # this process ends now: one more Ctrl-C must not spoil that
+                    signal.signal(number, signal.SIG_IGN)
 
     async def _start_and_announce(self) -> None:
         await self.start()
@@ -200,9 +203,3 @@ class Supervisor:
 
     def _say(self, text: str, style: str = "") -> None:
         self._voice.say(text, style)
-
-
-async def _provision_topics(config: Settings) -> list[str]:
-    from app import topics  # noqa: PLC0415  # only a deployment with topics needs it
-
-    return await topics.provision(config)

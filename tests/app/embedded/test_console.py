@@ -1,0 +1,56 @@
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from app.embedded import console
+from app.embedded.console import Log, Voice
+
+
+def make_log(path: Path, verbose: bool = False) -> tuple[Log, io.StringIO]:
+    heard = io.StringIO()
+    return Log(path, Voice("worker", 1, Console(file=heard, width=200), verbose)), heard
+
+
+def test_all_goes_to_the_file_and_what_matters_to_the_console(tmp_path: Path) -> None:
+    log, heard = make_log(tmp_path / "logs" / "worker.log")
+    log.write(b"INFO all is well\n2026 WARN")
+    log.write(b"ING the disk [is] slow\nlast words")
+    log.end()
+    log.close()
+    assert (tmp_path / "logs" / "worker.log").read_text() == (
+        "INFO all is well\n2026 WARNING the disk [is] slow\nlast words"
+    )
+    assert heard.getvalue() == "    worker | 2026 WARNING the disk [is] slow\n"
+    assert list(log.tail) == ["INFO all is well", "2026 WARNING the disk [is] slow", "last words"]
+
+
+def test_verbose_says_all(tmp_path: Path) -> None:
+    log, heard = make_log(tmp_path / "worker.log", verbose=True)
+    log.write(b"\x1b[31mred\x1b[0m and INFO\n")
+    log.close()
+    assert heard.getvalue() == "    worker | red and INFO\n"
+
+
+def test_a_log_has_a_largest_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console, "LARGEST_LOG", 10)
+    log, _ = make_log(tmp_path / "worker.log")
+    for line in (b"first line\n", b"second line\n", b"third line\n"):
+        log.write(line)
+    log.close()
+    assert (tmp_path / "worker.log").read_bytes() == b"third line\n"
+    assert (tmp_path / "worker.log.1").read_bytes() == b"second line\n"
+
+
+def test_a_full_disk_is_said_once_and_stops_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: Log, __: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    log, heard = make_log(tmp_path / "worker.log")
+    monkeypatch.setattr(Log, "_to_file", full)
+    log.write(b"one\n")
+    log.write(b"two\n")
+    log.close()
+    assert heard.getvalue().count("No space left on device") == 1
+    assert list(log.tail) == ["one", "two"]

@@ -1,0 +1,64 @@
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from app.embedded import ports
+from app.embedded.errors import SetupError
+from tests.support.platform import platform_settings
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    with socket.create_server((ports.LOOPBACK, 0)) as server:
+        yield server.getsockname()[1]
+
+
+def test_every_port_setting_has_an_owner(tmp_path: Path) -> None:
+    config = platform_settings(tmp_path)
+    assert {name for name in type(config).model_fields if name.endswith("_port")} == set(ports.OWNERS)
+
+
+def test_a_cluster_of_ones_own_needs_no_broker_ports(tmp_path: Path) -> None:
+    config = platform_settings(tmp_path, kafka_bootstrap="kafka.example:9092")
+    assert "kafka" not in {port.process for port in ports.needed(config)}
+
+
+def test_free_ports_are_free_and_distinct(tmp_path: Path) -> None:
+    numbers = ports.free_ports(8)
+    assert len(set(numbers)) == 8
+    assert all(ports.is_free(ports.LOOPBACK, number) for number in numbers)
+    ports.check(platform_settings(tmp_path))
+
+
+def test_a_taken_port_names_its_holder_and_the_setting(tmp_path: Path, taken: int) -> None:
+    config = platform_settings(tmp_path, api_port=taken)
+    with pytest.raises(SetupError, match=f"Port {taken}, needed by api, is held by process {os.getpid()}") as caught:
+        ports.check(config)
+    assert "HINDSIGHT_API_PORT=" in caught.value.remedy
+    ports.check(config, ["kafka", "worker"])
+
+
+def test_a_holder_that_may_not_be_known(monkeypatch: pytest.MonkeyPatch, taken: int) -> None:
+    def denied(_: str) -> None:
+        raise psutil.AccessDenied
+
+    monkeypatch.setattr(psutil, "net_connections", denied)
+    assert ports.holder(taken) is None
+    assert "another process" in ports.describe(None)
+
+
+def test_one_port_twice(tmp_path: Path) -> None:
+    config = platform_settings(tmp_path)
+    config = config.model_copy(update={"worker_metrics_port": config.api_port})
+    with pytest.raises(SetupError, match="HINDSIGHT_WORKER_METRICS_PORT and HINDSIGHT_API_PORT are both"):
+        ports.check(config)
+
+
+def test_an_address_of_another_machine(tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match=r"Nothing can listen on 192\.0\.2\.1") as caught:
+        ports.check(platform_settings(tmp_path, host="192.0.2.1"))
+    assert "HINDSIGHT_HOST" in caught.value.remedy
