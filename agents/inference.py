@@ -12,11 +12,10 @@ def register(app: App, settings: Settings, task: Task) -> None:
     handler = InferenceHandler(settings, task)
     agent(
         app,
+        settings,
         name=f"inference-{task.name}",
         topic=topics.features(task.name),
         stage=STAGE,
         handle=handler,
         reject=handler.reject,
-        batch_size=settings.batch_size,
-        batch_seconds=settings.batch_seconds,
     )

@@ -1,0 +1,1 @@
+"""Wiring and core: all that is neither an agent, a table nor a model."""

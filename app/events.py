@@ -265,7 +265,7 @@ class FeedbackGiven(Data):
 def dead_letter(
     record: Record, origin: Origin, error: Failure, event: tuple[str, str], topic: str = "dead-letters"
 ) -> tuple[str, Record]:
-    """The dead letter of a record, and its id: the original key, value and headers, and `rejected_*` headers beside them.
+    """The dead letter of a record, and its id: the original key, value and headers, with `rejected_*` headers beside.
 
     `event` is the (source, id) that the record had or was given, so that a replay keeps its identity.
     """

@@ -25,7 +25,7 @@ from aiokafka.protocol.types import (
 from app.events import LogEpoch
 
 
-class _Uuid(AbstractType[bytes]):
+class _Uuid(AbstractType[bytes]):  # type: ignore[misc]  # aiokafka has no types
     @classmethod
     def encode(cls, value: bytes) -> bytes:
         return value
@@ -35,7 +35,7 @@ class _Uuid(AbstractType[bytes]):
         return bytes(data.read(16))
 
 
-class _MetadataResponse(Response):
+class _MetadataResponse(Response):  # type: ignore[misc]
     API_KEY = 3
     API_VERSION = 10
     SCHEMA = Schema(
@@ -81,7 +81,7 @@ class _MetadataResponse(Response):
     )
 
 
-class _MetadataStruct(RequestStruct):
+class _MetadataStruct(RequestStruct):  # type: ignore[misc]
     API_KEY = 3
     API_VERSION = 10
     FLEXIBLE_VERSION = True
@@ -98,14 +98,14 @@ class _MetadataStruct(RequestStruct):
     )
 
 
-class _Metadata(Request[_MetadataStruct]):
+class _Metadata(Request[_MetadataStruct]):  # type: ignore[misc]
     API_KEY = 3
 
     def __init__(self, topics: list[str]) -> None:
         self._topics = topics
 
     def build(self, request_struct_class: type[_MetadataStruct]) -> _MetadataStruct:
-        topics = [(bytes(16), topic, {}) for topic in self._topics]
+        topics: list[tuple[bytes, str, dict[int, bytes]]] = [(bytes(16), topic, {}) for topic in self._topics]
         return request_struct_class(topics, False, False, False, {})
 
 

@@ -1,13 +1,15 @@
 """The binding of the delivery guard to Faust: the app's settings, raw records in, confirmed records out."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Sequence
 from typing import Any
 
 import faust
+from aiokafka.errors import KafkaError
 from faust.types import EventT
 
-from app.delivery import Guard, Handle, Incoming, Reject
+from app.delivery import Guard, Handle, Incoming, Reject, backoff
 from app.events import LogEpoch, Origin, Record
 from app.logepoch import log_epochs
 from app.publishing import CONFIRM_SECONDS, publish_confirmed
@@ -51,31 +53,29 @@ def make_app(settings: Settings) -> App:
 
 def agent(
     app: App,
+    settings: Settings,
     *,
     name: str,
     topic: str,
     stage: str,
     handle: Handle,
     reject: Reject,
-    batch_size: int,
-    batch_seconds: float,
 ) -> None:
     """Register an agent that delivers the topic's events in micro-batches: at most so many, waiting at most so long."""
-    epochs = Epochs(app)
+    epochs = Epochs(settings.bootstrap)
+
+    async def send(record: Record) -> Awaitable[Any]:
+        producer = await app.maybe_start_producer()
+        headers = list(record.headers)
+        return await producer.send(record.topic, record.key, record.value, None, None, headers)  # type: ignore[no-any-return]
 
     async def publish(records: Sequence[Record]) -> Sequence[Exception | None]:
-        producer = await app.maybe_start_producer()
-
-        async def send(record: Record) -> Awaitable[Any]:
-            headers = list(record.headers)
-            return await producer.send(record.topic, record.key, record.value, None, None, headers)  # type: ignore[no-any-return]
-
         return await publish_confirmed(send, records)
 
     guard = Guard(stage, handle, publish, reject)
 
     async def run(stream: Any) -> None:
-        async for events in stream.noack_take(batch_size, within=batch_seconds):
+        async for events in stream.noack_take(settings.batch_size, within=settings.batch_seconds):
             await guard.deliver([await epochs.incoming(event) for event in events])
             for event in events:
                 await stream.ack(event)
@@ -87,19 +87,18 @@ def agent(
 class Epochs:
     """The log epochs of the topics that this worker reads."""
 
-    def __init__(self, app: App) -> None:
-        self._app = app
+    def __init__(self, bootstrap: str) -> None:
+        self._bootstrap = bootstrap
         self._epochs: dict[str, LogEpoch] = {}
         self._positions: dict[tuple[str, int], int] = {}
 
-    async def incoming(self, event: EventT) -> Incoming:
+    async def incoming(self, event: EventT[Any]) -> Incoming:
         """The record behind a Faust event; where it stands tells whether its topic was made anew."""
         message = event.message
         place = (message.topic, message.partition)
         last = self._positions.get(place)
         if message.topic not in self._epochs or (last is not None and message.offset <= last):
-            bootstrap = ",".join(f"{url.host}:{url.port}" for url in self._app.conf.broker)
-            self._epochs |= await log_epochs(bootstrap, [message.topic])
+            self._epochs[message.topic] = await self._ask(message.topic)
         self._positions[place] = message.offset
         origin = Origin(
             self._epochs[message.topic],
@@ -108,6 +107,16 @@ class Epochs:
             message.offset,
             round(message.timestamp * 1000),
         )
-        headers = message.headers or ()
+        headers: Any = message.headers or ()
         items = headers.items() if isinstance(headers, dict) else headers
         return Incoming(origin, message.key, message.value, tuple((name, value or b"") for name, value in items))
+
+    async def _ask(self, topic: str) -> LogEpoch:
+        waits = backoff()
+        while True:
+            try:
+                return (await log_epochs(self._bootstrap, [topic]))[topic]
+            except (KafkaError, OSError) as error:
+                wait = next(waits)
+                log.warning("events of %s wait %.1f s for the broker: %s", topic, wait, error)
+                await asyncio.sleep(wait)

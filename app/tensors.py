@@ -1,6 +1,7 @@
-"""Features on the wire: tensors as raw little-endian bytes, one after the other, their names, dtypes and shapes beside.
+"""Features on the wire: tensors as raw little-endian bytes, one after the other.
 
-The declaration is JSON in the extension attribute `tensors`: `[{"name": "image", "dtype": "uint8", "shape": [24, 96]}]`.
+Names, dtypes and shapes are JSON in the extension attribute `tensors`:
+`[{"name": "image", "dtype": "uint8", "shape": [24, 96]}]`.
 """
 
 import json

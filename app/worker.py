@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import sys
 
 from faust import Worker
 
@@ -48,4 +47,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

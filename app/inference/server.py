@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import sys
 
 from mlserver import MLServer
 from mlserver import Settings as ServerSettings
@@ -51,4 +50,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -78,7 +78,7 @@ class Preprocess(TableFunction):  # type: ignore[misc]  # pyflink has no types
             yield Row(record.topic, record.key, record.value, dict(record.headers))
 
     def _epoch(self, topic: str, partition: int, offset: int) -> LogEpoch:
-        """The topic's epoch, asked for with a record in hand, and again when offsets don't go up: then it was made anew."""
+        """The topic's epoch, asked for with a record in hand, and anew when offsets don't go up."""
         last = self._positions.get((topic, partition))
         if topic not in self._epochs or (last is not None and offset <= last):
             self._epochs[topic] = asyncio.run(log_epochs(self._settings.bootstrap, [topic]))[topic]

@@ -125,7 +125,7 @@ def live(settings: Settings, table: TableEnvironment, function: TableFunction) -
     table.execute_sql(_OUTPUTS.format(options=_sql(sink)))
     statements = table.create_statement_set()
     statements.add_insert_sql(
-        "INSERT INTO outputs SELECT out_key, out_value, out_topic, out_headers FROM requests, "
+        "INSERT INTO outputs SELECT out_key, out_value, out_topic, out_headers FROM requests, "  # noqa: S608
         f"LATERAL TABLE(preprocess({_COLUMNS})) AS made(out_topic, out_key, out_value, out_headers)"
     )
     return statements
@@ -146,7 +146,7 @@ def batch(settings: Settings, task: Task, uris: Sequence[str], batch_id: str, di
     table.execute_sql(_URIS.format(options=_sql(options)))
     columns = ", ".join(f"out_{field.name}" for field in BATCH_ROW.fields)
     result = table.execute_sql(
-        f"SELECT {columns} FROM uris, LATERAL TABLE(preprocess(`position`, uri)) AS made({columns})"
+        f"SELECT {columns} FROM uris, LATERAL TABLE(preprocess(`position`, uri)) AS made({columns})"  # noqa: S608
     )
     with result.collect() as rows:
         yield from rows

@@ -12,9 +12,8 @@ def prepare_java(configured: Settings) -> None:
     os.environ["JAVA_HOME"] = str(java.home())
     # The interpreter inside the Java process knows nothing of virtual environments: it is told where packages are.
     os.environ["PYTHONPATH"] = os.pathsep.join([str(CHECKOUT), sysconfig.get_path("purelib")])
-    os.environ["JVM_ARGS"] = (
-        f"-Xmx{configured.flink_memory} -XX:+UseSerialGC -XX:MaxMetaspaceSize=192m -Duser.timezone=UTC"
-    )
+    lean = "-XX:+UseSerialGC -XX:MaxMetaspaceSize=192m"
+    os.environ["JVM_ARGS"] = f"-Xmx{configured.flink_memory} {lean} -Duser.timezone=UTC"
     logs = configured.home / "logs" / "flink"
     logs.mkdir(parents=True, exist_ok=True)
     os.environ["FLINK_LOG_DIR"] = str(logs)

@@ -7,7 +7,6 @@ unread.
 
 import json
 import mmap
-import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,7 +44,7 @@ class Flight:
 
 
 def collect(directory: Path) -> dict[str, int]:
-    """Count the deaths that the last process's flights tell of; return each suspect's deaths. Call before the job starts."""
+    """Count the deaths that the last process's flights tell of, before the job starts; each suspect's deaths."""
     book = directory / "suspects.json"
     deaths: dict[str, int] = json.loads(book.read_text()) if book.exists() else {}
     flights = list(directory.glob("*.flight"))
@@ -57,7 +56,7 @@ def collect(directory: Path) -> dict[str, int]:
     directory.mkdir(parents=True, exist_ok=True)
     written = book.with_suffix(".new")
     written.write_text(json.dumps(deaths))
-    os.replace(written, book)
+    written.replace(book)
     for flight in flights:
         flight.unlink()
     return deaths

@@ -1,0 +1,1 @@
+"""Preprocessing on Flink, live and in batch."""
