@@ -38,7 +38,7 @@ class Plan:
     decay: float = 1e-2
     warm_up: float = 0.08
     columns: int = 4096
-    buckets: tuple[int, ...] = (64, 128, 192, 256, 384, 512, 1024)
+    buckets: tuple[int, ...] = (112, 192, 288, 400, 592, 1024)
     scale: float = 1 / 255
 
 
@@ -54,6 +54,7 @@ def batches(examples: Sequence[Example], plan: Plan, rng: np.random.Generator) -
     """All examples once, in an order by chance, lines of about the same width together."""
     widths = np.array([signal.shape[1] for signal, _ in examples])
     bucket = np.searchsorted(plan.buckets, widths)
+    longest = -(-max(len(labels) for _, labels in examples) // 16) * 16
     groups = []
     for number, width in enumerate(plan.buckets):
         members = rng.permutation(np.flatnonzero(bucket == number))
@@ -61,13 +62,16 @@ def batches(examples: Sequence[Example], plan: Plan, rng: np.random.Generator) -
         groups += [(width, members[start : start + size], size) for start in range(0, len(members), size)]
     for chosen in rng.permutation(len(groups)).tolist():
         width, members, size = groups[chosen]
-        yield padded_batch([examples[member] for member in members], width, size)
+        yield padded_batch([examples[member] for member in members], (size, width, longest))
 
 
-def padded_batch(examples: Sequence[Example], width: int, size: int) -> Batch:
-    """Always `size` rows, so that each width is compiled once; rows to spare are blank lines of no width."""
+def padded_batch(examples: Sequence[Example], shape: tuple[int, int, int]) -> Batch:
+    """The examples in arrays of a fixed `shape` (rows, width, labels), so that each width is compiled only once.
+
+    Rows to spare are signals of no width.
+    """
+    size, width, longest = shape
     height = examples[0][0].shape[0]
-    longest = max(16, -(-max(len(labels) for _, labels in examples) // 16) * 16)
     batch = Batch(
         np.zeros((size, height, width), examples[0][0].dtype),
         np.zeros(size, np.int32),

@@ -44,7 +44,7 @@ class Graph:
         name = name or f"constant_{len(self._initializers)}"
         if name in self._initializers:
             raise ValueError(f"two arrays called {name!r}")
-        self._initializers[name] = numpy_helper.from_array(np.ascontiguousarray(value), name)
+        self._initializers[name] = numpy_helper.from_array(np.array(value, order="C"), name)
         return name
 
     def add(self, operator: str, *inputs: str, **attributes: Any) -> str:

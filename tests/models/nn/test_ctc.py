@@ -1,0 +1,65 @@
+"""CTC decoding against brute force over all paths."""
+
+from itertools import groupby, product
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from models.nn.ctc import best_path, label_probabilities
+
+CLASSES = 4
+
+
+def collapse(path: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(label for label, _ in groupby(path) if label)
+
+
+def random_log_probs(seed: int, batch: int, frames: int, sharpness: float = 2.0) -> NDArray[np.float32]:
+    logits = np.random.default_rng(seed).normal(size=(batch, frames, CLASSES)) * sharpness
+    return np.asarray(logits - np.log(np.exp(logits).sum(axis=2, keepdims=True)), np.float32)
+
+
+@given(seed=st.integers(0, 2**32), frames=st.integers(0, 5), labels=st.lists(st.integers(1, 3), max_size=4))
+def test_the_probability_of_labels_is_the_sum_over_all_paths_that_collapse_to_them(
+    seed: int, frames: int, labels: list[int]
+) -> None:
+    log_probs = random_log_probs(seed, 1, 5)
+    expected = sum(
+        np.exp(sum(float(log_probs[0, frame, label]) for frame, label in enumerate(path)))
+        for path in product(range(CLASSES), repeat=frames)
+        if collapse(path) == tuple(labels)
+    )
+    found = label_probabilities(log_probs, np.array([frames]), [labels])
+    assert np.isclose(found[0], expected, rtol=1e-5, atol=1e-12)
+
+
+@given(seed=st.integers(0, 2**32), lengths=st.lists(st.integers(0, 9), min_size=1, max_size=6))
+def test_a_line_is_read_alike_alone_and_in_a_batch(seed: int, lengths: list[int]) -> None:
+    log_probs = random_log_probs(seed, len(lengths), 9)
+    together = best_path(log_probs, np.array(lengths))
+    sure = label_probabilities(log_probs, np.array(lengths), together)
+    for row, length in enumerate(lengths):
+        alone = best_path(log_probs[row : row + 1, :length], np.array([length]))
+        assert alone == [together[row]]
+        assert np.isclose(label_probabilities(log_probs[row : row + 1, :length], np.array([length]), alone), sure[row])
+
+
+@given(seed=st.integers(0, 2**32), frames=st.integers(1, 12))
+def test_the_best_path_is_the_most_probable_class_of_each_frame_collapsed(seed: int, frames: int) -> None:
+    log_probs = random_log_probs(seed, 3, frames)
+    expected = [list(collapse(tuple(line.argmax(axis=1)))) for line in log_probs]
+    assert best_path(log_probs, np.full(3, frames)) == expected
+
+
+def test_probabilities_are_never_above_one() -> None:
+    certain = np.full((1, 50, CLASSES), -1e9, np.float32)
+    certain[..., 0] = 0.0
+    assert label_probabilities(certain, np.array([50]), [[]]).tolist() == [1.0]
+
+
+def test_a_batch_of_no_lines_has_no_labels() -> None:
+    nothing = np.zeros((0, 5, CLASSES), np.float32)
+    assert best_path(nothing, np.zeros(0, np.int32)) == []
+    assert label_probabilities(nothing, np.zeros(0, np.int32), []).shape == (0,)

@@ -1,0 +1,99 @@
+"""The model that ships with the project does what its card says."""
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+import models.ocr
+from models.nn.calibration import expected_calibration_error
+from models.nn.conv_ctc_onnx import from_onnx
+from models.ocr import Ocr
+from models.ocr.data import Line, make_lines
+from models.ocr.images import normalise, read_image
+from models.ocr.lines import make_payloads
+from models.ocr.network import NETWORK
+from models.ocr.report import error_rate, parity, readings, run
+
+VERSION = Path(models.ocr.__file__).parent / "versions" / "1"
+CARD = json.loads((VERSION / "card.json").read_text())
+
+
+@cache
+def session() -> Any:
+    return onnxruntime.InferenceSession(VERSION / "model.onnx", providers=["CPUExecutionProvider"])
+
+
+@cache
+def digit_lines() -> tuple[Line, ...]:
+    """From PNG files through preprocessing, as in production."""
+    payloads = make_payloads(250, 11)
+    return tuple(Line(normalise(read_image(s.payload)), s.correction["text"]) for s in payloads)
+
+
+def test_the_card_meets_what_was_promised() -> None:
+    figures = CARD["figures"]
+    assert CARD["task"] == Ocr.name
+    assert CARD["preprocess_version"] == Ocr.preprocess_version
+    assert figures["cer_held_out_digit_lines"] <= 0.05
+    assert figures["cer_unseen_fonts"] <= 0.10
+    assert figures["parity_max_abs_diff"] < 1e-3
+    assert CARD["model bytes"] == (VERSION / "model.onnx").stat().st_size < 4_000_000
+
+
+def test_held_out_digit_lines_are_read_as_the_card_says() -> None:
+    rate = error_rate(readings(run(session(), digit_lines())), digit_lines())
+    assert rate <= 0.05
+    assert rate == pytest.approx(CARD["figures"]["cer_held_out_digit_lines"], abs=0.015)
+
+
+def test_lines_in_unseen_fonts_are_read_as_the_card_says() -> None:
+    lines = make_lines("printed", "test", 200, 99, processes=1)
+    rate = error_rate(readings(run(session(), lines)), lines)
+    assert rate <= 0.10
+    assert rate == pytest.approx(CARD["figures"]["cer_unseen_fonts"], abs=0.03)
+
+
+def test_confidence_is_about_as_often_right_as_it_says() -> None:
+    said = readings(run(session(), digit_lines()))
+    confidences = np.array([reading.confidence for reading in said])
+    right = np.array([reading.text == line.text for reading, line in zip(said, digit_lines(), strict=True)])
+    assert expected_calibration_error(confidences, right, bins=5) < 0.12
+    assert confidences[right].mean() > confidences[~right].mean()
+
+
+def test_onnx_runtime_agrees_with_jax() -> None:
+    parameters, temperature = from_onnx(onnx.load(VERSION / "model.onnx"))
+    assert parity(NETWORK, parameters, temperature, session(), digit_lines()[:20]) < 1e-3
+
+
+def test_a_line_gives_the_same_alone_and_padded_among_others() -> None:
+    names = ["log_probs", "length"]
+    lines = digit_lines()[:24]
+    images = np.zeros((len(lines), 24, 320), np.uint8)
+    for row, line in enumerate(lines):
+        images[row, :, : line.image.shape[1]] = line.image
+    widths = np.array([line.image.shape[1] for line in lines], np.int32)
+    together, lengths = session().run(names, {"image": images, "width": widths})
+    for row, line in enumerate(lines):
+        alone, length = session().run(names, {"image": line.image[None], "width": widths[row : row + 1]})
+        assert length[0] == lengths[row] == alone.shape[1]
+        np.testing.assert_allclose(together[row, : length[0]], alone[0], atol=2e-4)
+
+
+def test_a_blank_line_reads_as_nothing() -> None:
+    blank = Line(np.zeros((24, 8), np.uint8), "")
+    (reading,) = readings(run(session(), [blank]))
+    assert reading.text == ""
+    assert reading.confidence > 0.9
+
+
+def test_shipped_samples_are_mostly_read() -> None:
+    task = Ocr()
+    lines = [Line(task.preprocess(s.payload)["image"], s.correction["text"]) for s in task.samples()]
+    assert error_rate(readings(run(session(), lines)), lines) < 0.1

@@ -1,0 +1,106 @@
+"""The task's contract: what it imports, pads, decodes, accepts as a correction and how it scores."""
+
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.base import Rejected
+from models.ocr import Ocr
+from models.ocr.symbols import BLANK, CLASSES, SYMBOLS, decode, encode, unknown_symbols
+from models.ocr.task import MAX_TEXT, WIDTH_STEP
+
+TASK = Ocr()
+texts = st.text(SYMBOLS, max_size=30)
+
+
+def test_serving_needs_none_of_the_training_libraries() -> None:
+    heavy = "{'jax', 'optax', 'onnx', 'sklearn', 'matplotlib', 'pandas', 'scipy'}"
+    code = (
+        "import sys; from models.ocr import Ocr; task = Ocr(); sample = task.samples()[0];"
+        "task.preprocess(sample.payload); next(task.demonstration(0));"
+        f"assert not {heavy} & set(sys.modules), {heavy} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@given(texts)
+def test_symbols_come_back_from_their_numbers(text: str) -> None:
+    numbers = encode(text)
+    assert decode(numbers) == text
+    assert all(BLANK < number < CLASSES for number in numbers)
+    assert unknown_symbols(text) == ""
+
+
+def outputs_saying(text: str, certainty: float = 0.99) -> dict[str, Any]:
+    """Each symbol in a frame of its own with blanks between, and two frames of padding that say something else."""
+    numbers = [BLANK, *(number for symbol in encode(text) for number in (symbol, BLANK))]
+    probabilities = np.full((1, len(numbers) + 2, CLASSES), (1 - certainty) / (CLASSES - 1), np.float32)
+    probabilities[0, np.arange(len(numbers)), numbers] = certainty
+    probabilities[0, len(numbers) :, 5] = certainty
+    return {"log_probs": np.log(probabilities), "length": np.array([len(numbers)], np.int32)}
+
+
+@given(texts)
+def test_decode_reads_what_the_outputs_say_and_no_padding(text: str) -> None:
+    (decoded,) = TASK.decode(outputs_saying(text))
+    assert decoded.output == {"text": text}
+    assert decoded.propensity == 1.0
+    assert 0.5 < decoded.confidence <= 1.0
+
+
+def test_less_certain_outputs_give_less_confidence() -> None:
+    (sure,), (unsure,) = TASK.decode(outputs_saying("Room 12")), TASK.decode(outputs_saying("Room 12", 0.6))
+    assert unsure.confidence < sure.confidence
+
+
+@given(width=st.integers(1, 1024))
+def test_lines_are_padded_to_the_next_step(width: int) -> None:
+    padded = TASK.padded({"image": (24, width), "width": ()})
+    assert padded["width"] == ()
+    assert padded["image"][0] == 24
+    assert 0 <= padded["image"][1] - width < WIDTH_STEP
+    assert padded["image"][1] % WIDTH_STEP == 0
+
+
+@given(truth=texts, text=texts)
+def test_scores_lie_between_0_and_1_and_only_the_truth_is_perfect(truth: str, text: str) -> None:
+    score = TASK.score({"text": text}, {"text": truth})
+    assert 0.0 <= score <= 1.0
+    assert (score == 1.0) == (text == truth)
+
+
+@given(truth=st.text(SYMBOLS, min_size=1, max_size=20), place=st.integers(0, 19))
+def test_each_wrong_symbol_costs_its_share_of_the_text(truth: str, place: int) -> None:
+    place %= len(truth)
+    wrong = f"{truth[:place]}#{truth[place + 1 :]}"
+    assert TASK.score({"text": wrong}, {"text": truth}) == pytest.approx(1 - 1 / len(truth))
+
+
+@given(texts)
+def test_a_correction_in_canonical_form_stays_as_it_is(text: str) -> None:
+    canonical = TASK.validate_correction({"text": text})
+    assert canonical == {"text": text.strip()}
+    assert TASK.validate_correction(canonical) == canonical
+
+
+@pytest.mark.parametrize(
+    ("correction", "code"),
+    [
+        ({}, "missing_text"),
+        ({"text": None}, "missing_text"),
+        ({"text": 12}, "missing_text"),
+        ({"text": "12", "boxes": []}, "unknown_field"),
+        ({"text": "7" * (MAX_TEXT + 1)}, "text_too_long"),
+        ({"text": "Zürich"}, "unknown_symbol"),
+        ({"text": "a\tb"}, "unknown_symbol"),
+    ],
+)
+def test_corrections_that_cannot_be_true_are_refused_with_the_reason(correction: dict[str, Any], code: str) -> None:
+    with pytest.raises(Rejected) as caught:
+        TASK.validate_correction(correction)
+    assert caught.value.code == code

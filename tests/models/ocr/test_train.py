@@ -1,0 +1,49 @@
+"""The training command, with very little data."""
+
+import json
+from pathlib import Path
+
+import onnx
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from models.nn.ctc_fitting import Fitted
+from models.ocr.network import NETWORK
+from models.ocr.train import Sizes, main, train, write
+
+TINY = Sizes(train_digits=24, train_printed=8, validation=6, test=6)
+
+
+def test_a_short_training_gives_a_model_and_a_whole_card(tmp_path: Path) -> None:
+    steps: list[float] = []
+    model, card = train(1, TINY, on_step=lambda step, total, loss: steps.append(loss))
+    write(model, card, tmp_path / "7", "the command")
+    card = json.loads((tmp_path / "7" / "card.json").read_text())
+    assert card["version"] == "7"
+    assert card["created by command"] == "the command"
+    assert card["seed"] == card["plan"]["seed"] == 1
+    assert card["data"]["lines"] == {"train": 32, "validation": 12, "test": 12}
+    assert card["figures"]["parity_max_abs_diff"] < 1e-3
+    assert card["figures"]["held_out_digit_lines"] == 6
+    assert set(card["data"]["fonts"]) == {"train", "validation", "test"}
+    assert len(steps) > 1
+    loaded = onnx.load(tmp_path / "7" / "model.onnx")
+    names = [[value.name for value in values] for values in (loaded.graph.input, loaded.graph.output)]
+    assert names == [["image", "width"], ["log_probs", "length"]]
+    assert NETWORK.classes == loaded.graph.output[0].type.tensor_type.shape.dim[2].dim_value
+
+
+def test_help_shows_an_example() -> None:
+    app = typer.Typer()
+    app.command()(main)
+    result = CliRunner().invoke(app, ["--help"])
+    assert result.exit_code == 0
+    assert "python -m models.ocr.train --seed 0" in result.output
+
+
+def test_a_model_that_onnx_runtime_reads_differently_is_not_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.ocr.train.fit", lambda network, parameters, *_: Fitted(parameters, [1.0]))
+    monkeypatch.setattr("models.ocr.report.parity", lambda *_: 0.5)
+    with pytest.raises(RuntimeError, match="differ by"):
+        train(1, TINY)
