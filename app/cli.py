@@ -63,23 +63,24 @@ def _fail(message: str, remedy: str = "") -> NoReturn:
 @cli.command(epilog="Example: hindsight up")
 def up(verbose: Verbose = False) -> None:
     """Start the platform, and stay until Ctrl-C."""
+    from app import tasks
     from app.embedded.supervisor import Supervisor
     from app.settings import settings
 
+    tasks.load(settings())  # what is wrong with them is better said once than by every process
     asyncio.run(Supervisor(settings(), verbose=verbose).run_until_signal())
 
 
 @cli.command(epilog="Example: HINDSIGHT_DEMO=0 hindsight run")
 def run(verbose: Verbose = False) -> None:
     """Start the platform with its demonstration (unless HINDSIGHT_DEMO=0), and stay until Ctrl-C."""
+    from app import demo
     from app.settings import settings
 
-    if not settings().demo:
+    if settings().demo:
+        asyncio.run(demo.run(settings(), verbose))
+    else:
         up(verbose)
-        return
-    from app import demo
-
-    asyncio.run(demo.run(settings(), verbose))
 
 
 @cli.command(epilog="Example: hindsight send ocr line.png")
@@ -108,7 +109,7 @@ async def _send(task: str, files: list[Path], as_json: bool, seconds: float) -> 
     async def one(path: Path) -> None:
         nonlocal failed
         async with window:
-            payload = path.read_bytes()
+            payload = await asyncio.to_thread(path.read_bytes)
             blob = len(payload) > client.max_payload
             try:
                 made = await client.predict(task, payload, seconds, content_type=guess_type(path)[0], blob=blob)
@@ -182,14 +183,14 @@ def _object(text: str) -> dict[str, Any]:
     return value
 
 
-@cli.command(epilog="Example: hindsight batch ocr scans/ --out predictions.jsonl")
+@cli.command(epilog="Example: hindsight batch ocr scans/ --out predictions.parquet")
 def batch(
     task: Annotated[str, typer.Argument(help="The task, such as ocr.")],
-    directory: Annotated[Path, typer.Argument(help="The payloads' directory.", exists=True, file_okay=False)],
-    out: Annotated[Path, typer.Option(help="The file of predictions to write, JSON lines.")],
+    sources: Annotated[list[str], typer.Argument(help="Directories, files or blob:// URIs.")],
+    out: Annotated[Path, typer.Option(help="The Parquet file of predictions to write.", dir_okay=False)],
     no_log: Annotated[bool, typer.Option("--no-log", help="Keep these predictions out of the event log.")] = False,
 ) -> None:
-    """Predict a directory of payloads at once."""
+    """Predict many payloads at once, into a file with a row for each."""
     from rich.console import Console
     from rich.progress import Progress
 
@@ -198,14 +199,15 @@ def batch(
 
     with Progress(console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task(task, total=None)
-        batches.run(
+        counts = batches.run(
             settings(),
             task,
-            directory,
+            sources,
             out,
             log=not no_log,
             progress=lambda done, total: progress.update(bar, completed=done, total=total),
         )
+    print(f"{out}: {counts['predicted']} predicted, {counts['failed']} failed")
 
 
 @cli.command(epilog="Example: hindsight doctor --json")
@@ -214,8 +216,7 @@ def doctor(as_json: AsJson = False) -> None:
     from app.embedded import doctor as doctors
     from app.settings import settings
 
-    report = doctors.report(settings())
-    print(report)
+    raise typer.Exit(doctors.report(settings(), as_json))
 
 
 @cli.command(epilog="Example: HINDSIGHT_KAFKA_BOOTSTRAP=kafka:9092 hindsight topics")

@@ -13,8 +13,8 @@ import socket
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -27,7 +27,7 @@ from app import events, topics
 from app.events import JSON, Event, FeedbackGiven, PredictionMade, PredictionRequested, rfc3339
 from app.settings import MiB
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 Answer = PredictionMade | events.PredictionFailed
 
@@ -94,11 +94,12 @@ class Hindsight:
             delivery.cancel()
         await asyncio.gather(*self._deliveries.values(), return_exceptions=True)
         with suppress(TimeoutError):  # without a broker it would wait for ever
-            await asyncio.wait_for(self._producer.stop(), 5)
+            async with asyncio.timeout(5):
+                await self._producer.stop()
         if self._http is not None:
             await self._http.aclose()
 
-    async def send(  # noqa: PLR0913  (the attributes of a CloudEvent)
+    async def send(
         self,
         task: str,
         payload: bytes,
@@ -153,15 +154,16 @@ class Hindsight:
             raise PredictionFailed(answer)
         return answer
 
-    async def answers(self, task: str) -> AsyncIterator[Answer]:
+    async def answers(self, task: str) -> AsyncGenerator[Answer, None]:
         """Every answer of a task, each once: all since this client's first request, else since now."""
         seen: OrderedDict[str, None] = OrderedDict()
-        async for answer in self._read(task):
-            if answer.prediction_id not in seen:
-                seen[answer.prediction_id] = None
-                if len(seen) > REMEMBERED:
-                    seen.popitem(last=False)
-                yield answer
+        async with aclosing(self._read(task)) as read:
+            async for answer in read:
+                if answer.prediction_id not in seen:
+                    seen[answer.prediction_id] = None
+                    if len(seen) > REMEMBERED:
+                        seen.popitem(last=False)
+                    yield answer
 
     async def feedback(
         self,
@@ -223,7 +225,7 @@ class Hindsight:
             if future is not None and not future.done():
                 future.set_result(answer)
 
-    async def _read(self, task: str) -> AsyncIterator[Answer]:
+    async def _read(self, task: str) -> AsyncGenerator[Answer, None]:
         marks = await self._mark(task)
         consumer = AIOKafkaConsumer(bootstrap_servers=self._bootstrap)
         consumer.assign(list(marks))
@@ -250,7 +252,7 @@ class Hindsight:
             await consumer.start()
             if topic not in await consumer.topics():
                 raise ClientError(f"there is no topic {topic!r}: is the task known, and the platform running?")
-            partitions = consumer.partitions_for_topic(topic)
+            partitions = await self._producer.partitions_for(topic)
             return dict(await consumer.end_offsets([TopicPartition(topic, number) for number in partitions]))
         finally:
             await consumer.stop()
@@ -263,5 +265,5 @@ def parse(record: ConsumerRecord) -> Answer | None:
     try:
         return kind.model_validate_json(record.value) if kind else None
     except ValidationError as error:
-        log.warning("no answer at %s/%d/%d: %s", record.topic, record.partition, record.offset, error)
+        logger.warning("no answer at %s/%d/%d: %s", record.topic, record.partition, record.offset, error)
         return None

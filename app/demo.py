@@ -81,10 +81,12 @@ class Tally:
 
 async def run(settings: Settings, verbose: bool = False) -> None:
     """The platform and its demonstration, until a signal."""
-    # One console for both, so that what the supervisor says goes above the live table, not through it.
+    supervisor = Supervisor(settings, verbose=verbose)
     console = Console(highlight=False)
-    supervisor = Supervisor(settings, verbose=verbose, console=console)
-    show = asyncio.create_task(_show(settings, console))
+    if console.is_terminal and supervisor._console.is_terminal:
+        # One console for both, so that what the supervisor says goes above the live table, not through it.
+        console = supervisor._console
+    show = asyncio.create_task(_show(Demonstration(settings, console), settings, console))
     try:
         await supervisor.run_until_signal()
     finally:
@@ -92,12 +94,12 @@ async def run(settings: Settings, verbose: bool = False) -> None:
         await asyncio.gather(show, return_exceptions=True)
 
 
-async def _show(settings: Settings, console: Console) -> None:
+async def _show(demonstration: "Demonstration", settings: Settings, console: Console) -> None:
     await ready.wait(settings, float("inf"))
     try:
-        await Demonstration(settings, console).run()
-    except (ClientError, KafkaError) as error:
-        console.print(f"The demonstration ends: {error}. The platform stays up.", style="yellow")
+        await demonstration.run()
+    except Exception as error:
+        console.print(f"The demonstration has ended: {error!r}. The platform stays up.", style="yellow")
 
 
 class Demonstration:
@@ -187,20 +189,21 @@ class Demonstration:
 
     def _summary(self, trickle_seconds: float) -> str:
         task = next(iter(self._tasks))
-        lines = [
+        places = {
+            f"{self._url}/docs": "the API, to try out",
+            f"{self._url}/readyz": "each part, and how far behind it is",
+            f"{self._url}/metrics": "counters and latencies, for Prometheus",
+            f"hindsight send {task} FILE": "a prediction of your own",
+            "hindsight feedback ID --correction JSON": "what would have been right",
+            f"kcat -b {self._settings.bootstrap} -t {topics.predictions(task)} -o -5 -e": "the last answers in the log",
+            f"{self._settings.home / 'logs'}": "what each process says",
+        }
+        width = max(map(len, places))
+        lines = ["", self._so_far(), "", "Where to look next:"]
+        lines += [f"  {place:{width}}  {what}" for place, what in places.items()]
+        lines += [
             "",
-            self._so_far(),
-            "",
-            "Where to look next:",
-            f"  {self._url}/docs       the API, to try out",
-            f"  {self._url}/readyz     each part, and how far behind it is",
-            f"  {self._url}/metrics    counters and latencies for Prometheus",
-            f"  hindsight send {task} FILE                     a prediction of your own",
-            "  hindsight feedback ID --correction '{...}'   what would have been right",
-            f"  kcat -b {self._settings.bootstrap} -t {topics.predictions(task)} -o -5 -e   the last answers in the log",
-            f"  {self._settings.home / 'logs'}   what each process says",
-            "",
-            f"It goes on with a sample every {trickle_seconds:g} s. HINDSIGHT_DEMO=0 leaves it out; Ctrl-C ends it all.",
+            f"It goes on with a sample every {trickle_seconds:g} s, until Ctrl-C. HINDSIGHT_DEMO=0 leaves it out.",
         ]
         return "\n".join(lines)
 

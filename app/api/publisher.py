@@ -25,9 +25,8 @@ class Unconfirmed(Exception):
 class Publisher:
     """Publishes records, each confirmed by all in-sync replicas before `publish` returns."""
 
-    def __init__(self, bootstrap: str, confirm_seconds: float = CONFIRM_SECONDS) -> None:
+    def __init__(self, bootstrap: str) -> None:
         self._bootstrap = bootstrap
-        self._confirm_seconds = confirm_seconds
         self._started = asyncio.Event()
         self._broken = asyncio.Event()
         self._producer: AIOKafkaProducer | None = None
@@ -36,12 +35,12 @@ class Publisher:
     async def publish(self, record: Record) -> None:
         """Returns once the broker has confirmed. Raises `Unconfirmed`, or MessageSizeTooLargeError."""
         try:
-            async with asyncio.timeout(self._confirm_seconds):
+            async with asyncio.timeout(CONFIRM_SECONDS):
                 await self._started.wait()
                 assert self._producer is not None
                 await self._producer.send_and_wait(record.topic, record.value, record.key, headers=list(record.headers))
         except TimeoutError:
-            raise Unconfirmed(f"the broker did not confirm within {self._confirm_seconds:g} s") from None
+            raise Unconfirmed(f"the broker did not confirm within {CONFIRM_SECONDS:g} s") from None
         except MessageSizeTooLargeError:
             raise
         except KafkaError as error:
@@ -75,7 +74,9 @@ class Publisher:
                 log.debug("no broker yet: %s", error)
             finally:
                 self._started.clear()
-                # Without a broker it would wait for ever to deliver what nobody waits for any more.
+                # Without a broker it would wait for ever to deliver what nobody waits for any more. Not `wait_for`:
+                # before Python 3.12 it can lose the cancellation that ends this task.
                 with suppress(TimeoutError, KafkaError):
-                    await asyncio.wait_for(producer.stop(), STOP_SECONDS)
+                    async with asyncio.timeout(STOP_SECONDS):
+                        await producer.stop()
             await asyncio.sleep(RETRY_SECONDS)

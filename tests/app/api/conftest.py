@@ -1,0 +1,15 @@
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from app.api.server import create
+from app.settings import Settings
+from tests.support.asgi import serving
+
+
+@pytest.fixture
+async def http(brokerless: Settings) -> AsyncIterator[httpx.AsyncClient]:
+    """The API without a broker."""
+    async with serving(create(brokerless)) as client:
+        yield client

@@ -1,0 +1,69 @@
+import errno
+import hashlib
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from app.blobs import BlobStore, Writer
+from app.settings import Settings
+
+PAYLOAD = bytes(range(256))
+
+
+async def test_a_payload_is_kept_under_its_content(http: httpx.AsyncClient, brokerless: Settings) -> None:
+    response = await http.post("/v1/blobs", content=PAYLOAD)
+    assert response.status_code == 201
+    digest = hashlib.sha256(PAYLOAD).hexdigest()
+    assert response.json() == {"uri": f"blob://sha256/{digest}", "size": 256, "sha256": digest}
+    assert BlobStore(brokerless.blobs).get(response.json()["uri"], 1000) == PAYLOAD
+
+
+async def test_a_form_with_a_file_is_the_same_payload(http: httpx.AsyncClient) -> None:
+    raw = await http.post("/v1/blobs", content=PAYLOAD)
+    form = await http.post("/v1/blobs", files={"file": ("a.bin", PAYLOAD)}, data={"note": "ignored"})
+    assert form.status_code == 201
+    assert form.json() == raw.json()
+
+
+@pytest.mark.parametrize("size", [1001, 100_000])
+@pytest.mark.parametrize("way", ["raw", "pieces", "form"])
+async def test_a_payload_above_the_limit_is_refused(http: httpx.AsyncClient, size: int, way: str) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(size):
+            yield b"x"
+
+    if way == "form":
+        response = await http.post("/v1/blobs", files={"file": b"x" * size})
+    else:
+        response = await http.post("/v1/blobs", content=b"x" * size if way == "raw" else pieces())
+    assert response.status_code == 413
+    assert "too large: at most" in response.json()["detail"]
+
+
+async def test_nothing_is_left_of_a_refused_payload(http: httpx.AsyncClient, brokerless: Settings) -> None:
+    await http.post("/v1/blobs", content=b"y" * 1001)
+    assert list((BlobStore(brokerless.blobs).root / "partial").iterdir()) == []
+
+
+async def test_a_payload_at_the_limit_is_kept(http: httpx.AsyncClient) -> None:
+    assert (await http.post("/v1/blobs", content=b"z" * 1000)).status_code == 201
+
+
+@pytest.mark.parametrize("files", [None, {"file": b""}])
+async def test_no_payload_is_refused(http: httpx.AsyncClient, files: dict[str, bytes] | None) -> None:
+    response = await http.post("/v1/blobs", files=files)
+    assert response.status_code == 422
+    assert response.json() == {"detail": "the payload is empty"}
+
+
+async def test_a_storage_that_cannot_be_written_is_said(
+    http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Writer, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Writer, "write", full)
+    response = await http.post("/v1/blobs", content=b"payload")
+    assert response.status_code == 507
+    assert response.json() == {"detail": "the blob storage can't be written: No space left on device"}

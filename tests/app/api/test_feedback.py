@@ -1,0 +1,198 @@
+import asyncio
+import json
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+from aiokafka import AIOKafkaConsumer
+from prometheus_client import REGISTRY
+
+from app import events
+from app.api.feedback import EXAMPLES
+from app.api.server import JSON_LIMIT, create
+from app.events import FeedbackGiven
+from app.settings import Settings
+from tests.support.asgi import serving
+from tests.support.platform import pids
+
+ID = "ocr:4e0d2f5c-6a3c-5b8e-9f3a-0d6c1c2b7a11"
+GOOD: dict[str, Any] = {"prediction_id": ID, "correction": {"text": "123"}, "actor": "ada"}
+
+
+async def received(config: Settings, key: str) -> list[Any]:
+    """The records with this key on ocr.feedback, in order."""
+    consumer = AIOKafkaConsumer("ocr.feedback", bootstrap_servers=config.bootstrap, auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        batches = await consumer.getmany(timeout_ms=3000)
+        return [record for records in batches.values() for record in records if record.key == key.encode()]
+    finally:
+        await consumer.stop()
+
+
+@pytest.fixture
+async def connected(platform: Settings) -> AsyncIterator[httpx.AsyncClient]:
+    async with serving(create(platform)) as client:
+        yield client
+
+
+def fresh() -> str:
+    return events.prediction_id("ocr", "test", str(time.time_ns()))
+
+
+async def test_feedback_is_in_the_log_when_it_is_accepted(platform: Settings, connected: httpx.AsyncClient) -> None:
+    prediction = fresh()
+    response = await connected.post("/v1/feedback", json=GOOD | {"prediction_id": prediction, "reward": 0.5})
+    assert response.status_code == 202
+    [record] = await received(platform, prediction)
+    headers = events.text_of(record.headers)
+    assert response.json() == {"id": headers["ce_id"], "prediction_id": prediction}
+    assert headers["ce_source"] == "hindsight/api"
+    assert headers["ce_type"] == "hindsight.feedback.given.v1"
+    given = FeedbackGiven.model_validate_json(record.value)
+    assert (given.correction, given.reward, given.actor) == ({"text": "123"}, 0.5, "ada")
+
+
+async def test_the_correction_is_published_in_its_canonical_form(
+    platform: Settings, connected: httpx.AsyncClient
+) -> None:
+    prediction = fresh()
+    body = GOOD | {"prediction_id": prediction, "correction": {"text": " 123 "}}
+    assert (await connected.post("/v1/feedback", json=body)).status_code == 202
+    [record] = await received(platform, prediction)
+    assert json.loads(record.value)["correction"] == {"text": "123"}
+
+
+async def test_the_idempotency_key_is_the_events_id(platform: Settings, connected: httpx.AsyncClient) -> None:
+    prediction = fresh()
+    for _ in range(2):
+        response = await connected.post(
+            "/v1/feedback", json=GOOD | {"prediction_id": prediction}, headers={"Idempotency-Key": "mine-1"}
+        )
+        assert response.json()["id"] == "mine-1"
+    records = await received(platform, prediction)
+    assert {events.header(record.headers, "ce_id") for record in records} == {"mine-1"}
+
+
+async def test_feedback_by_the_applications_own_request_id_has_the_predictions_key(
+    platform: Settings, connected: httpx.AsyncClient
+) -> None:
+    request = str(time.time_ns())
+    body = {"task": "ocr", "request_id": request, "request_source": "shop", "accepted": True, "actor": "shop"}
+    response = await connected.post("/v1/feedback", json=body)
+    assert response.status_code == 202
+    prediction = events.prediction_id("ocr", "shop", request)
+    assert response.json()["prediction_id"] == prediction
+    assert len(await received(platform, prediction)) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("", "Field required"),
+        ("{", "the body is not JSON"),
+        ("[]", "valid dictionary"),
+        ({}, "actor: Field required"),
+        ({"prediction_id": ID, "reward": 1}, "actor: Field required"),
+        ({"prediction_id": ID, "reward": 1, "actor": ""}, "actor: String should have at least 1 character"),
+        ({"prediction_id": ID, "actor": "ada"}, "at least one of correction, reward and accepted is needed"),
+        ({"reward": 1, "actor": "ada"}, "either prediction_id, or task and request_id, is needed"),
+        ({"task": "ocr", "reward": 1, "actor": "ada"}, "either prediction_id, or task and request_id, is needed"),
+        (GOOD | {"request_id": "7"}, "prediction_id and request_id exclude each other"),
+        (GOOD | {"task": "decision"}, "prediction_id is not of task 'decision'"),
+        (GOOD | {"prediction_id": "17"}, "hexadecimal"),
+        (GOOD | {"prediction_id": "ocr:17"}, "hexadecimal"),
+        (GOOD | {"prediction_id": ID.upper()}, "is no prediction id"),
+        (GOOD | {"prediction_id": ID.replace("ocr", "sonar")}, "there is no task 'sonar'; known: ocr"),
+        (GOOD | {"reward": 1.5}, "reward: Input should be less than or equal to 1"),
+        (GOOD | {"reward": "much"}, "reward: Input should be a valid number"),
+        (json.dumps({"prediction_id": ID, "reward": float("nan"), "actor": "ada"}), "reward: Input should be"),
+        (GOOD | {"accepted": "perhaps"}, "accepted: Input should be a valid boolean"),
+        (GOOD | {"correction": "123"}, "correction: Input should be a valid dictionary"),
+        (GOOD | {"correction": {}}, "`text` must be a string"),
+        (GOOD | {"correction": {"text": 123}}, "`text` must be a string"),
+        (GOOD | {"correction": {"text": "12", "label": "x"}}, "unknown fields: label"),
+        (GOOD | {"correction": {"text": "1€"}}, "no symbol for '€'"),
+        (GOOD | {"correction": {"text": "\ud800"}}, "'\\ud800'"),
+        (GOOD | {"note": "hello"}, "note: Extra inputs are not permitted"),
+    ],
+)
+async def test_what_is_wrong_is_refused_with_its_reason(http: httpx.AsyncClient, body: Any, reason: str) -> None:
+    content = body if isinstance(body, str) else json.dumps(body)
+    response = await http.post("/v1/feedback", content=content, headers={"content-type": "application/json"})
+    assert response.status_code == 422
+    assert reason in response.json()["detail"]
+
+
+@pytest.mark.parametrize("key", [b"", b"a b", b"x" * 201, b"\xe9"])
+async def test_a_bad_idempotency_key_is_refused(http: httpx.AsyncClient, key: bytes) -> None:
+    response = await http.post("/v1/feedback", json=GOOD, headers=[(b"Idempotency-Key", key)])
+    assert response.status_code == 422
+    assert response.json()["detail"].startswith("idempotency-key: ")
+
+
+async def test_only_accepted_feedback_is_counted(connected: httpx.AsyncClient) -> None:
+    def count(kind: str) -> float:
+        return REGISTRY.get_sample_value("hindsight_feedback_total", {"task": "ocr", "kind": kind}) or 0
+
+    before = {kind: count(kind) for kind in ("correction", "reward", "accepted")}
+    await connected.post("/v1/feedback", json=GOOD | {"reward": 0})
+    await connected.post("/v1/feedback", json=GOOD | {"reward": 2, "accepted": True})
+    assert {kind: count(kind) - old for kind, old in before.items()} == {"correction": 1, "reward": 1, "accepted": 0}
+
+
+@pytest.mark.parametrize("declared", [True, False])
+async def test_a_body_above_the_limit_is_refused(http: httpx.AsyncClient, declared: bool) -> None:
+    body = json.dumps(GOOD | {"actor": "x" * JSON_LIMIT}).encode()
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for start in range(0, len(body), 1000):
+            yield body[start : start + 1000]
+
+    headers = {"content-type": "application/json"}
+    response = await http.post("/v1/feedback", content=body if declared else pieces(), headers=headers)
+    assert response.status_code == 413
+    assert response.json() == {"detail": f"the body is too large: at most {JSON_LIMIT} bytes"}
+
+
+async def test_without_a_broker_feedback_is_to_be_sent_again(
+    http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.api.publisher.CONFIRM_SECONDS", 0.2)
+    response = await http.post("/v1/feedback", json=GOOD)
+    assert response.status_code == 503
+    assert int(response.headers["Retry-After"]) > 0
+    assert "did not confirm" in response.json()["detail"]
+
+
+async def test_when_the_broker_dies_feedback_is_refused_until_it_is_back(
+    platform: Settings, connected: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.api.publisher.CONFIRM_SECONDS", 0.5)
+    prediction = fresh()
+    body = GOOD | {"prediction_id": prediction}
+    assert (await connected.post("/v1/feedback", json=body)).status_code == 202
+    os.kill(pids(platform)["kafka"], signal.SIGKILL)
+    response = await connected.post("/v1/feedback", json=body)
+    assert response.status_code == 503
+    assert response.headers["Retry-After"]
+    deadline = time.monotonic() + 60
+    while (response := await connected.post("/v1/feedback", json=body)).status_code == 503:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.2)
+    assert response.status_code == 202
+    ids = [events.header(record.headers, "ce_id") for record in await received(platform, prediction)]
+    assert response.json()["id"] in ids
+    assert len(set(ids)) == len(ids)
+
+
+async def test_the_examples_of_the_openapi_document_are_right(http: httpx.AsyncClient) -> None:
+    document = (await http.get("/openapi.json")).json()
+    examples = document["paths"]["/v1/feedback"]["post"]["requestBody"]["content"]["application/json"]["examples"]
+    assert examples.keys() == EXAMPLES.keys()
+    for example in examples.values():
+        FeedbackGiven.model_validate(example["value"])

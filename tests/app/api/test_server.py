@@ -1,0 +1,47 @@
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from app.api.server import create
+from app.embedded.errors import SetupError
+from app.settings import Settings
+from tests.support.asgi import serving
+
+KEYED = ["/readyz", "/metrics", "/docs", "/openapi.json", "/v1/feedback", "/v1/blobs", "/nothing"]
+
+
+def with_key(settings: Settings) -> Settings:
+    return settings.model_copy(update={"host": "0.0.0.0", "api_key": SecretStr("s3cret")})
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "example.org"])
+def test_it_refuses_to_be_reached_by_others_without_a_key(brokerless: Settings, host: str) -> None:
+    with pytest.raises(SetupError, match="HINDSIGHT_API_KEY"):
+        create(brokerless.model_copy(update={"host": host}))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost"])
+def test_it_needs_no_key_on_this_machine(brokerless: Settings, host: str) -> None:
+    create(brokerless.model_copy(update={"host": host}))
+
+
+@pytest.mark.parametrize("path", KEYED)
+@pytest.mark.parametrize("headers", [{}, {"X-API-Key": "wrong"}, {"X-API-Key": ""}, {"X-API-Key": "s3cret "[:5]}])
+async def test_without_the_right_key_nothing_is_answered(
+    brokerless: Settings, path: str, headers: dict[str, str]
+) -> None:
+    async with serving(create(with_key(brokerless))) as http:
+        response = await http.post(path, headers=headers, content=b"payload")
+    assert response.status_code == 401
+    assert response.json() == {"detail": "the X-API-Key header is missing or wrong"}
+
+
+async def test_the_right_key_opens_and_healthz_needs_none(brokerless: Settings) -> None:
+    async with serving(create(with_key(brokerless))) as http:
+        assert (await http.get("/healthz")).json() == {"status": "alive"}
+        assert (await http.get("/metrics", headers={"X-API-Key": "s3cret"})).status_code == 200
+
+
+async def test_errors_are_json_with_their_reason(http: httpx.AsyncClient) -> None:
+    assert (await http.get("/nothing")).json() == {"detail": "Not Found"}
+    assert (await http.get("/v1/feedback")).json() == {"detail": "Method Not Allowed"}

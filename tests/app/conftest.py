@@ -1,0 +1,42 @@
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from app.embedded.ready import api_url
+from app.settings import Settings
+from tests.support.platform import platform_settings, running
+
+TASKS = {"letters": "tests.support.tasks:Letters", "ocr": "models.ocr:Ocr"}
+
+
+@pytest.fixture(scope="session")
+async def platform(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Settings]:
+    """A broker and the API, as processes of their own; shared, for it takes seconds."""
+    config = platform_settings(tmp_path_factory.mktemp("platform"), tasks=TASKS)
+    async with running(config, only=("kafka", "api")):
+        await until_alive(config)
+        yield config
+
+
+@pytest.fixture(scope="session")
+def brokerless(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Settings whose broker does not exist."""
+    return platform_settings(
+        tmp_path_factory.mktemp("brokerless"), tasks={"ocr": "models.ocr:Ocr"}, max_blob_bytes=1000
+    )
+
+
+async def until_alive(config: Settings, seconds: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds
+    async with httpx.AsyncClient(trust_env=False) as http:
+        while True:
+            try:
+                assert (await http.get(f"{api_url(config)}/healthz")).json() == {"status": "alive"}
+            except httpx.TransportError:
+                assert time.monotonic() < deadline, "the API does not answer"
+                await asyncio.sleep(0.1)
+            else:
+                return

@@ -1,0 +1,78 @@
+"""Stands in for preprocessing and inference: answers every request of the task `letters` by a rule of its own."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from app import events, topics
+from app.events import Failure, ModelRef, PredictionFailed, PredictionMade
+
+TASK = "letters"
+
+
+@asynccontextmanager
+async def answering(bootstrap: str, output: Callable[[bytes], dict[str, Any]]) -> AsyncIterator[None]:
+    """While the block lasts, a request is answered by what `output` makes of its payload; failed by its ValueError."""
+    consumer = AIOKafkaConsumer(topics.requests(TASK), bootstrap_servers=bootstrap, auto_offset_reset="latest")
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap)
+
+    async def answer() -> None:
+        async for record in consumer:
+            source, request = events.header(record.headers, "ce_source"), events.header(record.headers, "ce_id")
+            assert source is not None and request is not None
+            data: PredictionMade | PredictionFailed
+            try:
+                data = made(events.prediction_id(TASK, source, request), request, output(record.value))
+            except ValueError as error:
+                data = failed(events.prediction_id(TASK, source, request), request, str(error))
+            await publish(producer, data)
+
+    await consumer.start()
+    await producer.start()
+    await consumer.seek_to_end()
+    task = asyncio.create_task(answer())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await consumer.stop()
+        await producer.stop()
+
+
+async def publish(producer: AIOKafkaProducer, data: PredictionMade | PredictionFailed) -> None:
+    record = data.record(
+        topics.predictions(TASK),
+        data.request_id.encode(),
+        id=data.prediction_id,
+        source="test",
+        time="2026-01-31T12:00:00Z",
+    )
+    await producer.send_and_wait(record.topic, record.value, record.key, headers=list(record.headers))
+
+
+def made(prediction_id: str, request_id: str, output: dict[str, Any]) -> PredictionMade:
+    return PredictionMade(
+        prediction_id=prediction_id,
+        request_id=request_id,
+        task=TASK,
+        model=ModelRef(name=TASK, version="1"),
+        role="champion",
+        output=output,
+        confidence=0.75,
+        propensity=1.0,
+        timings_ms={"queued": 1, "preprocess": 1, "inference": 1, "total": 3},
+    )
+
+
+def failed(prediction_id: str, request_id: str, reason: str) -> PredictionFailed:
+    return PredictionFailed(
+        prediction_id=prediction_id,
+        request_id=request_id,
+        task=TASK,
+        error=Failure(stage="preprocess", code="bad", reason=reason),
+        dead_letter="00000000-0000-0000-0000-000000000000",
+    )
