@@ -29,7 +29,8 @@ class Batch:
 class Plan:
     """How to fit: the seed of the batches' order, passes over the data, learning rate, columns of a batch.
 
-    A batch holds about `columns` columns: lines times width. `buckets` are the widths that lines are padded to.
+    A batch holds about `columns` columns: lines times width. `buckets` are the widths that lines are padded to;
+    wider lines than the last are left out.
     """
 
     seed: int = 0
@@ -38,7 +39,7 @@ class Plan:
     decay: float = 1e-2
     warm_up: float = 0.08
     columns: int = 4096
-    buckets: tuple[int, ...] = (112, 192, 288, 400, 592, 1024)
+    buckets: tuple[int, ...] = (128, 208, 304, 416, 608)
     scale: float = 1 / 255
 
 

@@ -25,6 +25,8 @@ from models.ocr.printed import printed_line
 from models.ocr.words import text_line
 
 SCAN_SHARES: dict[Split, tuple[float, float]] = {"train": (0.0, 0.72), "validation": (0.72, 0.8), "test": (0.8, 1.0)}
+STRANGENESS: dict[Split, float] = {"train": 1.0, "validation": 1.0, "test": 0.0}
+"""Few people wrote the training's scans; bent, they stand for writers never met: in fitting and for the temperature."""
 BLANK_SHARE = 0.02
 CHUNK = 250
 _SPLIT_NUMBER: dict[Split, int] = {"train": 0, "validation": 1, "test": 2}
@@ -54,7 +56,7 @@ def split_fonts(split: Split) -> tuple[tuple[Path, ...], ...]:
 
 def digits_image(split: Split, rng: Generator) -> tuple[Image.Image, str]:
     """A line of the split's digit scans as a file would show it, and its text."""
-    ink, text = digit_line(digit_scans(split), rng)
+    ink, text = digit_line(digit_scans(split), rng, STRANGENESS[split])
     return photographed(ink, rng), text
 
 

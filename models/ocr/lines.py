@@ -38,18 +38,22 @@ def held_out_scans() -> Scans:
         return Scans(file["images"], file["digits"])
 
 
-def digit_line(scans: Scans, rng: Generator) -> tuple[Image.Image, str]:
-    """One to twelve scans side by side, ink 255 on 0, and the digits they show."""
+def digit_line(scans: Scans, rng: Generator, strangeness: float = 0.0) -> tuple[Image.Image, str]:
+    """One to twelve scans side by side, ink 255 on 0, and the digits they show.
+
+    With `strangeness` above 0 (1 in training) each scan is bent as well, as if by a writer never met.
+    """
     chosen = rng.integers(len(scans.digits), size=int(rng.integers(1, MAX_DIGITS + 1)))
     size = rng.uniform(24, 52)  # of a digit, in pixels
-    slant, gap, unsteady = rng.normal(0.0, 0.12), rng.uniform(0.0, 0.3), rng.uniform(0.01, 0.06)
+    slant, gap, unsteady = rng.normal(0.0, 0.12 + 0.08 * strangeness), rng.uniform(0.0, 0.3), rng.uniform(0.01, 0.06)
     stretch = rng.uniform(0.8, 1.15)
     height = round(1.5 * size)
     line = Image.new("L", (round(1.4 * size * stretch * len(chosen) + 2 * size), height))
     x = rng.uniform(0.1, 0.5) * size
-    for scan in scans.images[chosen]:
+    for original in scans.images[chosen]:
         scale = size * float(np.exp(rng.normal(0.0, 0.06))) / 8
         matrix = _placed(scale * stretch * np.exp(rng.normal(0, 0.06)), scale, slant + rng.normal(0, 0.06), rng)
+        scan = _bent(original, strangeness, rng) if strangeness else original
         columns = np.flatnonzero((scan > 3).any(axis=0))
         reach = (np.array([columns[0] - 4, columns[-1] - 3]) if columns.size else np.array([-4, 4])) * matrix[0, 0]
         centre = x - reach[0], height / 2 + rng.normal(0, unsteady) * size
@@ -64,6 +68,21 @@ def _placed(across: float, down: float, slant: float, rng: Generator) -> NDArray
     angle = rng.normal(0.0, 0.05)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     return np.asarray(turn @ np.array([[across, -slant * down], [0.0, down]]))
+
+
+def _bent(scan: NDArray[np.uint8], strangeness: float, rng: Generator) -> NDArray[np.uint8]:
+    """The scan with thinner or thicker strokes and its four quarters stretched, each its own way."""
+    levels = 255 * (scan / 16.0) ** np.exp(rng.normal(0.0, 0.35 * strangeness))
+    framed = Image.fromarray(np.pad(levels.astype(np.uint8), 2))
+    grid = np.stack(np.meshgrid([0.0, 6.0, 12.0], [0.0, 6.0, 12.0]), axis=-1)
+    grid += rng.normal(0, 0.65 * strangeness, (3, 3, 2))
+    mesh = []
+    for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        corners = grid[row, column], grid[row + 1, column], grid[row + 1, column + 1], grid[row, column + 1]
+        box = (6 * column, 6 * row, 6 * column + 6, 6 * row + 6)
+        mesh.append((box, tuple(float(value) for corner in corners for value in corner)))
+    bent = np.asarray(framed.transform((12, 12), Image.Transform.MESH, mesh, Image.Resampling.BICUBIC))
+    return (bent[2:10, 2:10] * (16 / 255) + 0.5).astype(np.uint8)
 
 
 def _drawn(
