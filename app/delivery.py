@@ -60,17 +60,22 @@ class Guard:
     async def deliver(self, batch: Sequence[Incoming]) -> None:
         """Return once everything that the batch has to say is confirmed by the broker: then ack it."""
         answers = await self._handled(batch)
-        records = [
-            self._rejected(event, answer) if isinstance(answer, Rejected) else answer
-            for event, answer in zip(batch, answers, strict=True)
-        ]
-        await self._confirmed(batch, records)
+        pending: list[_Pending] = []
+        for event, answer in zip(batch, answers, strict=True):
+            if isinstance(answer, Rejected):
+                pending += self._rejected(event, answer)
+            else:
+                pending += [_Pending(event, record, rejection=False) for record in answer]
+        await self._confirmed(pending)
 
     async def _handled(self, batch: Sequence[Incoming]) -> Sequence[Answer]:
         waits = backoff()
         while True:
             try:
-                return await self._handle(batch)
+                answers = await self._handle(batch)
+                if len(answers) != len(batch):
+                    raise ValueError(f"{len(answers)} answers to {len(batch)} events")
+                return answers
             except Unavailable as error:
                 wait = next(waits)
                 log.warning("%s: %d events wait %.1f s: %s", self._stage, len(batch), wait, error)
@@ -81,26 +86,36 @@ class Guard:
                     return [Rejected("handler_error", f"{type(error).__name__}: {error}")]
                 return [answer for event in batch for answer in await self._handled([event])]
 
-    async def _confirmed(self, batch: Sequence[Incoming], answers: Sequence[Sequence[Record]]) -> None:
-        pending = [(event, record) for event, records in zip(batch, answers, strict=True) for record in records]
+    async def _confirmed(self, pending: Sequence["_Pending"]) -> None:
         waits = backoff()
         while pending:
-            errors = await self._publish([record for _, record in pending])
-            failed = [(*item, error) for item, error in zip(pending, errors, strict=True) if error is not None]
-            pending = []
-            for event, record, error in failed:
-                if isinstance(error, Unpublishable):
-                    refusal = Rejected("unpublishable", f"the broker refuses the record for {record.topic}: {error}")
-                    pending += [(event, answer) for answer in self._rejected(event, refusal)]
-                else:
-                    pending.append((event, record))
+            errors = await self._publish([one.record for one in pending])
+            failed = [(one, error) for one, error in zip(pending, errors, strict=True) if error is not None]
+            pending = [again for one, error in failed for again in self._again(one, error)]
             if failed:
                 wait = next(waits)
-                log.warning("%s: %d records wait %.1f s: %s", self._stage, len(pending), wait, failed[0][2])
+                log.warning("%s: %d records wait %.1f s: %s", self._stage, len(pending), wait, failed[0][1])
                 await asyncio.sleep(wait)
 
-    def _rejected(self, event: Incoming, error: Rejected) -> Sequence[Record]:
-        return self._reject(event, Failure(stage=self._stage, code=error.code, reason=str(error)))
+    def _again(self, one: "_Pending", error: Exception) -> Sequence["_Pending"]:
+        """What to publish in place of a record that failed. A rejection is never rejected: it waits to be taken."""
+        if isinstance(error, Unpublishable) and not one.rejection:
+            reason = f"the broker refuses the record for {one.record.topic}: {error}"
+            return self._rejected(one.event, Rejected("unpublishable", reason))
+        return [one]
+
+    def _rejected(self, event: Incoming, error: Rejected) -> Sequence["_Pending"]:
+        failure = Failure(stage=self._stage, code=error.code, reason=str(error))
+        return [_Pending(event, record, rejection=True) for record in self._reject(event, failure)]
+
+
+@dataclass(frozen=True)
+class _Pending:
+    """A record that is not in the log yet, and the event that it is of."""
+
+    event: Incoming
+    record: Record
+    rejection: bool
 
 
 def backoff() -> Iterator[float]:

@@ -8,11 +8,12 @@ payload; what it leaves out is filled in by `complete`.
 import re
 import uuid
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Literal, NewType, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from models.base import Rejected
 
@@ -24,7 +25,9 @@ SPEC_VERSION = "1.0"
 JSON = "application/json"
 TENSORS = "application/vnd.hindsight.tensors"
 MAX_ATTRIBUTE = 512
+MAX_REASON = 2000
 _EXTENSION = re.compile(r"[a-z0-9]{1,20}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _CORE = {"specversion", "id", "type", "source", "subject", "time"}
 
 
@@ -95,7 +98,7 @@ def text_of(headers: Iterable[tuple[str, bytes | None]]) -> dict[str, str]:
             raise Rejected("bad_headers", f"header {name!r} is not UTF-8 text") from None
         if len(text) > MAX_ATTRIBUTE and name != "ce_tensors":
             raise Rejected("bad_headers", f"header {name!r} has {len(text)} characters; at most {MAX_ATTRIBUTE}")
-        if not text.isprintable():
+        if _CONTROL.search(text):
             raise Rejected("bad_headers", f"header {name!r} has control characters")
         texts[name] = text
     return texts
@@ -134,6 +137,16 @@ def complete(headers: Iterable[tuple[str, bytes | None]], data: bytes, origin: O
     )
 
 
+def identity(headers: Iterable[tuple[str, bytes | None]], origin: Origin) -> tuple[str, str]:
+    """The (source, id) of a record whose headers `complete` refuses: what can be read of both, filled in as there."""
+    said = {"ce_source": f"kafka:{origin.topic}", "ce_id": origin.id}
+    for name, value in headers:
+        if name in said:
+            with suppress(Rejected):
+                said[name] = text_of([(name, value)]).get(name) or said[name]
+    return said["ce_source"], said["ce_id"]
+
+
 def _check_time(time: str) -> None:
     try:
         parsed = datetime.fromisoformat(time)
@@ -156,7 +169,11 @@ def prediction_id(task: str, source: str, request_id: str) -> str:
 def task_of(prediction: str) -> str:
     """The task that a prediction's id names. Raises ValueError."""
     task, _, unique = prediction.partition(":")
-    if not task or str(uuid.UUID(unique)) != unique:
+    try:
+        known = bool(task) and str(uuid.UUID(unique)) == unique
+    except ValueError:
+        known = False
+    if not known:
         raise ValueError(f"{prediction!r} is no prediction id: <task>:<uuid>")
     return task
 
@@ -207,12 +224,17 @@ class PredictionMade(Data):
     timings_ms: dict[Literal["queued", "preprocess", "inference", "total"], float]
 
 
+def _sayable(reason: str) -> str:
+    """A reason may quote what it is about: here it fits into a record, whatever that was."""
+    return reason[:MAX_REASON].encode(errors="replace").decode()
+
+
 class Failure(Data):
     """Why a request has no prediction."""
 
     stage: str
     code: str
-    reason: str
+    reason: Annotated[str, AfterValidator(_sayable)]
 
 
 class PredictionFailed(Data):

@@ -41,7 +41,7 @@ def decode(data: bytes, declaration: str) -> Features:
             kind = np.dtype(dtype).newbyteorder("<")
             features[name] = np.frombuffer(data, kind, count, offset).reshape(shape)
             offset += count * kind.itemsize
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise Rejected("bad_features", f"tensors and their declaration don't agree: {error}") from error
     if offset != len(data):
         raise Rejected("bad_features", f"{len(data)} bytes hold the tensors, {offset} are declared")

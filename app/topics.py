@@ -40,6 +40,11 @@ def feedback(task: str) -> str:
     return f"{task}.feedback"
 
 
+def max_features_bytes(settings: Settings) -> int:
+    """The largest message on a features topic."""
+    return 2 * settings.max_payload_bytes
+
+
 @dataclass(frozen=True)
 class Topic:
     """A topic as it should be. Kafka never forgets by age: events go only once they are archived."""
@@ -72,7 +77,7 @@ def wanted(settings: Settings) -> list[Topic]:
     for task in settings.tasks:
         topics += [
             Topic(requests(task), "entity or request id", partitions, payload),
-            Topic(features(task), "the request's key", partitions, 2 * payload),
+            Topic(features(task), "the request's key", partitions, max_features_bytes(settings)),
             Topic(predictions(task), "the request's key", partitions, MiB),
             Topic(feedback(task), "prediction id", partitions, MiB),
         ]

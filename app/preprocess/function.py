@@ -42,8 +42,10 @@ class Preprocess(TableFunction):  # type: ignore[misc]  # pyflink has no types
         from app.tasks import load
 
         get = BlobStore(self._settings.blobs).get
+        limit = topics.max_features_bytes(self._settings)
         self._preprocessors = {
-            f"{name}.requests": Preprocessor(task, patiently(get)) for name, task in load(self._settings).items()
+            topics.requests(name): Preprocessor(task, patiently(get), limit)
+            for name, task in load(self._settings).items()
         }
         self._epochs: dict[str, LogEpoch] = {}
         self._positions: dict[tuple[str, int], int] = {}
@@ -107,7 +109,8 @@ class PreprocessFile(TableFunction):  # type: ignore[misc]  # pyflink has no typ
         from app.tasks import load
 
         task = load(self._settings)[self._name]
-        self._preprocessor = Preprocessor(task, files_and(BlobStore(self._settings.blobs).get))
+        fetch = files_and(BlobStore(self._settings.blobs).get)
+        self._preprocessor = Preprocessor(task, fetch, topics.max_features_bytes(self._settings))
 
     def eval(self, position: int, uri: str) -> Iterator[Row]:
         """The rows of one payload."""

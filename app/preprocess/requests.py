@@ -1,7 +1,6 @@
 """From a request to its features: one pure function, called by the Flink job live and in batch."""
 
 import base64
-import binascii
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -21,6 +20,7 @@ from app.events import (
     Record,
     complete,
     dead_letter,
+    identity,
     prediction_id,
     rfc3339,
 )
@@ -28,6 +28,10 @@ from models.base import Rejected, Task
 
 STAGE = "preprocess"
 SOURCE = "hindsight/preprocess"
+MAX_KEY = 64 * 1024
+"""Bytes of a key: it comes back on the answer, whose topic takes less than the requests' does."""
+_HEADERS = 16 * 1024
+"""What a features record holds beside key, tensors and their declaration, at most."""
 
 
 @dataclass(frozen=True)
@@ -40,38 +44,42 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Preprocessor:
-    """Turns the requests of one task into features. `fetch` reads a `blob://` URI, with the most bytes allowed."""
+    """Turns the requests of one task into features.
+
+    `fetch` reads a `blob://` URI, with the most bytes allowed; `limit` is the largest message that features may make.
+    """
 
     task: Task
     fetch: Callable[[str, int], bytes]
+    limit: int
 
     def __call__(
         self, origin: Origin, key: bytes | None, value: bytes | None, headers: Headers, refusal: Rejected | None = None
     ) -> Outputs:
         """The records that answer a request. What can't be read is rejected; with a `refusal`, it isn't even tried."""
-        source, request_id = f"kafka:{origin.topic}", origin.id
         event = None
         try:
             event = complete(headers, value or b"", origin, PredictionRequested.type)
-            source, request_id = event.source, event.id
             if "batch" in event.extensions:  # answered by the batch that recorded it
                 return Outputs(())
             if refusal is not None:
                 raise refusal
             return Outputs((self._features(event, origin, key),))
         except Rejected as error:
-            return self._rejected(error, Record(origin.topic, key, value, headers), origin, (source, request_id), event)
+            unique = (event.source, event.id) if event else identity(headers, origin)
+            return self._rejected(error, Record(origin.topic, key, value, headers), origin, unique, event)
 
     def _features(self, event: Event, origin: Origin, key: bytes | None) -> Record:
         started = time.perf_counter()
+        if key is not None and len(key) > MAX_KEY:
+            raise Rejected("bad_key", f"the key has {len(key):,} bytes; at most {MAX_KEY:,} are taken")
         payload = payload_of(event, self.fetch, self.task.max_payload_bytes)
         try:
-            features = self.task.preprocess(payload)
+            data, declaration = tensors.encode(self.task.preprocess(payload))
         except Rejected:
             raise
         except Exception as error:  # whatever a task stumbles over is that payload's, not its neighbours'
             raise Rejected("preprocess_error", f"{type(error).__name__}: {error}") from error
-        data, declaration = tensors.encode(features)
         made = Event(
             id=prediction_id(self.task.name, event.source, event.id),
             type=FeaturesExtracted.type,
@@ -90,22 +98,27 @@ class Preprocessor:
                 "tensors": declaration,
             },
         )
-        return Record(topics.features(self.task.name), key, data, made.headers())
+        record = Record(topics.features(self.task.name), key, data, made.headers())
+        size = len(key or b"") + len(data) + len(declaration) + _HEADERS
+        if size > self.limit:
+            raise Rejected("features_too_large", f"the features take {size:,} bytes; at most {self.limit:,} are taken")
+        return record
 
     def _rejected(
-        self, error: Rejected, record: Record, origin: Origin, identity: tuple[str, str], event: Event | None
+        self, error: Rejected, record: Record, origin: Origin, unique: tuple[str, str], event: Event | None
     ) -> Outputs:
         failure = Failure(stage=STAGE, code=error.code, reason=str(error))
-        reference, letter = dead_letter(record, origin, failure, identity)
-        answer = failed(self.task.name, identity, failure, reference, record.key, event.subject if event else None)
+        reference, letter = dead_letter(record, origin, failure, unique)
+        key = record.key if len(record.key or b"") <= MAX_KEY else None
+        answer = failed(self.task.name, unique, failure, reference, key, event.subject if event else None)
         return Outputs((letter, answer), error)
 
 
 def failed(
-    task: str, identity: tuple[str, str], failure: Failure, reference: str, key: bytes | None, subject: str | None
+    task: str, request: tuple[str, str], failure: Failure, reference: str, key: bytes | None, subject: str | None
 ) -> Record:
-    """The answer to a request that can't be predicted. `identity` is the request's (source, id)."""
-    source, request_id = identity
+    """The answer to a request that can't be predicted. `request` is its (source, id)."""
+    source, request_id = request
     unique = prediction_id(task, source, request_id)
     said = PredictionFailed(
         prediction_id=unique, request_id=request_id, task=task, error=failure, dead_letter=reference
@@ -126,11 +139,11 @@ def payload_of(event: Event, fetch: Callable[[str, int], bytes], limit: int) -> 
     payload = event.data
     envelope = _envelope(event)
     if envelope is not None and "uri" in envelope:
-        payload = fetch(str(envelope["uri"]), limit)
+        payload = fetch(envelope["uri"], limit)
     elif envelope is not None:
         try:
-            payload = base64.b64decode(str(envelope["data_base64"]), validate=True)
-        except binascii.Error as error:
+            payload = base64.b64decode(envelope["data_base64"], validate=True)
+        except ValueError as error:
             raise Rejected("bad_envelope", f"data_base64 can't be decoded: {error}") from error
     if not payload:
         raise Rejected("empty", "the value is empty; a payload, or JSON with data_base64 or uri, is needed")
@@ -139,7 +152,7 @@ def payload_of(event: Event, fetch: Callable[[str, int], bytes], limit: int) -> 
     return payload
 
 
-def _envelope(event: Event) -> Mapping[str, object] | None:
+def _envelope(event: Event) -> Mapping[str, str] | None:
     declared = (event.content_type or "").split(";")[0].strip() == JSON
     if not declared and (event.content_type or not event.data.startswith(b"{")):
         return None
@@ -149,6 +162,9 @@ def _envelope(event: Event) -> Mapping[str, object] | None:
         if declared:
             raise Rejected("bad_envelope", f"content-type is {JSON}, but the value is no JSON: {error}") from error
         return None
-    if isinstance(envelope, dict) and len({"uri", "data_base64"} & envelope.keys()) == 1 and len(envelope) == 1:
-        return envelope
-    return None
+    if not isinstance(envelope, dict) or len(envelope) != 1 or not {"uri", "data_base64"} & envelope.keys():
+        return None
+    [(name, text)] = envelope.items()
+    if not isinstance(text, str):
+        raise Rejected("bad_envelope", f"{name} is of {type(text).__name__}; a string is needed")
+    return {name: text}
