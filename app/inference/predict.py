@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from app.delivery import Unavailable, backoff
+from app.delivery import backoff
 from app.events import ModelRef
 from app.inference.client import Refused
 from models.base import Decoded, Features, Rejected, Shapes, Task
@@ -56,12 +56,7 @@ class Predictor:
             answers = await self._group(model, [batch[index] for index in indices])
             results.update(zip(indices, answers, strict=True))
 
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                for indices in groups.values():
-                    tasks.create_task(predict(indices))
-        except* Unavailable as away:
-            raise away.exceptions[0] from None
+        await asyncio.gather(*(predict(indices) for indices in groups.values()))
         return [results[index] for index in range(len(batch))]
 
     def _shape(self, features: Features) -> tuple[Any, ...]:
@@ -109,6 +104,6 @@ def stacked(task: Task, group: Sequence[Features]) -> dict[str, NDArray[Any]]:
     batch = {}
     for name, shape in shapes.items():
         batch[name] = np.zeros((len(group), *shape), group[0][name].dtype)
-        for row, features in zip(batch[name], group, strict=True):
-            row[tuple(slice(size) for size in features[name].shape)] = features[name]
+        for index, features in enumerate(group):
+            batch[name][(index, *map(slice, features[name].shape))] = features[name]
     return batch

@@ -12,7 +12,7 @@ from models.base import Decoded, Features, Rejected, Sample, Task
 
 
 class Letters(Task):
-    """Takes ASCII text. Dies natively on `die`, fails by a bug on `bug`."""
+    """Takes ASCII text. Dies natively on `die`, fails by a bug on `bug`, makes what the model refuses of `refuse`."""
 
     name = "letters"
     preprocess_version = "1"
@@ -22,6 +22,8 @@ class Letters(Task):
             os.kill(os.getpid(), signal.SIGSEGV)
         if payload == b"bug":
             raise KeyError("bug")
+        if payload == b"refuse":
+            return {"letters": np.zeros(3, np.float32)}
         if not payload.isascii():
             raise Rejected("not_ascii", "the payload is not ASCII text")
         return {"letters": np.frombuffer(payload, np.uint8)}

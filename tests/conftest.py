@@ -1,0 +1,20 @@
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.support.platform import platform_settings, running
+from tests.support.stack import Stack
+
+TASKS = {"ocr": "models.ocr:Ocr", "letters": "tests.support.tasks:Letters"}
+
+
+@pytest.fixture(scope="session")
+async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    """The whole platform, as `hindsight up` runs it: shared, for it takes half a minute."""
+    settings = platform_settings(tmp_path_factory.mktemp("stack"), tasks=TASKS)
+    async with running(settings, only=PROCESSES) as supervisor:
+        await supervisor.wait_ready(120)
+        yield Stack(settings, supervisor)
+
+
+PROCESSES = ("kafka", "preprocess", "mlserver", "worker", "api")

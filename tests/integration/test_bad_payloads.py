@@ -1,0 +1,97 @@
+"""What can't be read is in dead-letters with its reason and answered, and the good events around it don't notice."""
+
+import io
+import struct
+import zlib
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import MessageSizeTooLargeError
+
+from app import topics
+from app.events import prediction_id
+from app.settings import MiB
+from models.ocr.lines import make_payloads
+from tests.support.log import Sent, header, id_of, publish, tail
+from tests.support.stack import Stack
+
+REQUESTS, PREDICTIONS = topics.requests("ocr"), topics.predictions("ocr")
+
+
+def bomb(side: int = 7072) -> bytes:
+    """A small PNG of 50 megapixels: grey, every row a row of zeros."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    compressed = zlib.compressobj(9)
+    rows = io.BytesIO()
+    for _ in range(side):
+        rows.write(compressed.compress(bytes(side + 1)))
+    rows.write(compressed.flush())
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows.getvalue()) + chunk(b"IEND", b"")
+
+
+async def test_each_bad_payload_is_a_dead_letter_with_its_reason_and_its_neighbours_are_answered(stack: Stack) -> None:
+    good = [sample.payload for sample in make_payloads(20, seed=5)]
+    bad: dict[str, tuple[Sent, str]] = {
+        "a text file": (Sent(b"Dear Sir or Madam,\n", b"k1", [("x-mine", b"1")]), "not_an_image"),
+        "a truncated PNG": (Sent(good[0][: len(good[0]) // 2], b"k2"), "truncated"),
+        "a 50-megapixel bomb": (Sent(bomb(), b"k3"), "too_many_pixels"),
+        "an empty value": (Sent(b"", b"k4"), "empty"),
+        "no value": (Sent(None, b"k5"), "empty"),
+        "garbage headers": (Sent(good[1], b"k6", [("ce_id", b"\xff\xfe\x00"), ("ce_source", b"me")]), "bad_headers"),
+        "a file above the task's limit": (Sent(bytes(5 * MiB), b"k7"), "too_large"),
+        "a claim to nothing": (Sent(b'{"uri": "blob://sha256/%s"}' % (b"0" * 64), b"k8"), "blob_missing"),
+    }
+    records = [Sent(payload) for payload in good[:10]]
+    records += [sent for sent, _ in bad.values()]
+    records += [Sent(payload) for payload in good[10:]]
+    async with (
+        tail(stack.settings, PREDICTIONS) as answers,
+        tail(stack.settings, topics.DEAD_LETTERS) as letters,
+    ):
+        await publish(stack.settings, REQUESTS, records)
+        said = await answers.answers(len(records))
+        read = await letters.until(lambda read: len({header(r, "rejected_id") for r in read}) >= len(bad))
+    failed = {unique: answer["error"] for unique, answer in said.items() if "error" in answer}
+    assert len(said) - len(failed) == len(good)
+    by_key = {record.key: record for record in read}
+    for name, (sent, code) in bad.items():
+        letter = by_key[sent.key]
+        assert header(letter, "rejected_code") == code, name
+        assert (letter.value or b"") == (sent.value or b""), name
+        assert set(sent.headers) <= set(letter.headers), name
+        source, request = header(letter, "rejected_event_source"), header(letter, "rejected_event_id")
+        answer = said[prediction_id("ocr", source, request)]
+        assert answer["error"]["code"] == code
+        assert answer["error"]["reason"] == header(letter, "rejected_reason")
+        assert answer["dead_letter"] == header(letter, "rejected_id")
+
+
+async def test_a_20_megabyte_message_is_refused_at_the_client_with_a_clear_error(stack: Stack) -> None:
+    producer = AIOKafkaProducer(bootstrap_servers=stack.settings.bootstrap, max_request_size=64 * MiB)
+    await producer.start()
+    try:
+        with pytest.raises(MessageSizeTooLargeError):
+            await producer.send_and_wait(REQUESTS, bytes(20 * MiB))
+    finally:
+        await producer.stop()
+
+
+async def test_a_request_that_the_model_refuses_is_tried_alone_then_dead_lettered_and_answered(stack: Stack) -> None:
+    requests, predictions = topics.requests("letters"), topics.predictions("letters")
+    async with (
+        tail(stack.settings, predictions) as answers,
+        tail(stack.settings, topics.DEAD_LETTERS) as letters,
+    ):
+        await publish(stack.settings, requests, [Sent(b"abc", b"1"), Sent(b"refuse", b"2"), Sent(b"def", b"3")])
+        said = await answers.answers(3)
+        [letter] = await letters.until(bool)
+    by_key = {record.key: said[id_of(record)] for record in answers.records}
+    assert by_key[b"1"]["output"] == {"sum": 294.0}
+    assert by_key[b"3"]["output"] == {"sum": 303.0}
+    assert by_key[b"2"]["error"]["code"] == header(letter, "rejected_code") == "model_refused"
+    assert by_key[b"2"]["dead_letter"] == header(letter, "rejected_id")
+    assert header(letter, "rejected_topic") == topics.features("letters")

@@ -1,0 +1,93 @@
+"""Plain Kafka clients for tests: what an application has, and no more."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
+from aiokafka.structs import RecordMetadata
+
+from app.settings import MiB, Settings
+
+Headers = Sequence[tuple[str, bytes]]
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A record to publish."""
+
+    value: bytes | None
+    key: bytes | None = None
+    headers: Headers = ()
+
+
+async def publish(settings: Settings, topic: str, records: Iterable[Sent], rate: float = 0) -> list[RecordMetadata]:
+    """Publish all, confirmed; `rate` is records a second."""
+    producer = AIOKafkaProducer(bootstrap_servers=settings.bootstrap, acks="all", max_request_size=64 * MiB)
+    await producer.start()
+    try:
+        sent = []
+        started = time.monotonic()
+        for count, record in enumerate(records):
+            if rate:
+                await asyncio.sleep(max(0.0, started + count / rate - time.monotonic()))
+            sent.append(await producer.send(topic, record.value, key=record.key, headers=list(record.headers)))
+        return list(await asyncio.gather(*sent))
+    finally:
+        await producer.stop()
+
+
+class Tail:
+    """What comes on some topics from now on."""
+
+    def __init__(self, consumer: AIOKafkaConsumer) -> None:
+        self._consumer = consumer
+        self.records: list[ConsumerRecord] = []
+
+    async def until(self, enough: Callable[[list[ConsumerRecord]], bool], seconds: float = 60) -> list[ConsumerRecord]:
+        """Read on until there is enough; fails when it doesn't come in time."""
+        deadline = time.monotonic() + seconds
+        while not enough(self.records):
+            remaining = deadline - time.monotonic()
+            assert remaining > 0, f"after {seconds} s there are {len(self.records)} records, not enough"
+            batches = await self._consumer.getmany(timeout_ms=min(500, int(remaining * 1000) + 1))
+            self.records += [record for batch in batches.values() for record in batch]
+        return self.records
+
+    async def answers(self, count: int, seconds: float = 60) -> dict[str, dict[str, Any]]:
+        """The answers by prediction id, the first of each, once there are so many; `role` of a failed one is absent."""
+        await self.until(lambda records: len({id_of(record) for record in records}) >= count, seconds)
+        first: dict[str, dict[str, Any]] = {}
+        for record in self.records:
+            first.setdefault(id_of(record), json.loads(record.value))
+        return first
+
+
+def id_of(record: ConsumerRecord) -> str:
+    """A record's ce_id."""
+    return header(record, "ce_id")
+
+
+def header(record: ConsumerRecord, name: str) -> str:
+    """A header's text."""
+    return dict(record.headers)[name].decode()
+
+
+@asynccontextmanager
+async def tail(settings: Settings, *topics: str, beginning: bool = False) -> AsyncIterator[Tail]:
+    """Read topics from where they end now, or from their beginning; without a group."""
+    consumer = AIOKafkaConsumer(
+        *topics, bootstrap_servers=settings.bootstrap, max_partition_fetch_bytes=64 * MiB, fetch_max_wait_ms=100
+    )
+    await consumer.start()
+    try:
+        await (consumer.seek_to_beginning() if beginning else consumer.seek_to_end())
+        for partition in consumer.assignment():
+            await consumer.position(partition)
+        yield Tail(consumer)
+    finally:
+        await consumer.stop()

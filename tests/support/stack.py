@@ -1,0 +1,21 @@
+"""The whole platform under test."""
+
+import os
+import signal
+from dataclasses import dataclass
+
+from app.embedded.supervisor import Supervisor
+from app.settings import Settings
+from tests.support.platform import pids
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A running platform: its settings, and the supervisor to hurt it by."""
+
+    settings: Settings
+    supervisor: Supervisor
+
+    def kill(self, name: str) -> None:
+        """End one of its processes as the kernel would: no last words."""
+        os.kill(pids(self.settings)[name], signal.SIGKILL)
