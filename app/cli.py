@@ -3,6 +3,7 @@
 import asyncio
 import getpass
 import json
+import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -27,6 +28,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """The entry point: what a user can put right is said with its remedy, without a traceback."""
     from app.embedded.errors import SetupError
 
+    # The Kafka client logs each failed attempt to connect; what comes of them is said once, by us.
+    logging.getLogger("aiokafka").addHandler(logging.NullHandler())
+    logging.getLogger("aiokafka").propagate = False
     try:
         cli(arguments)
     except SetupError as error:

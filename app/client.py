@@ -144,11 +144,12 @@ class Hindsight:
         async with asyncio.timeout(timeout):
             if not expected.done():
                 await self.send(task, payload, request_id=request_id, **attributes)
-                delivery = self._deliveries.setdefault(task, asyncio.create_task(self._deliver(task)))
+                delivery = self._deliveries.get(task)
+                if delivery is None or delivery.done():
+                    delivery = self._deliveries[task] = asyncio.create_task(self._deliver(task))
                 await asyncio.wait((expected, delivery), return_when=asyncio.FIRST_COMPLETED)
-            if not expected.done():
-                del self._deliveries[task]
-                raise ClientError(f"the answers of {task} can't be read: {delivery.exception()}")
+                if not expected.done():
+                    raise ClientError(f"the answers of {task} can't be read: {delivery.exception()}")
         answer = expected.result()
         if isinstance(answer, events.PredictionFailed):
             raise PredictionFailed(answer)

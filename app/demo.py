@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import json
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -32,16 +32,16 @@ ROWS = 15
 WIDTH = 40
 
 
-@dataclass(frozen=True)
+@dataclass
 class Row:
-    """One sample and what became of it."""
+    """One sample and what became of it; `score` is of a prediction only."""
 
     truth: str
-    said: str
-    confidence: float | None
-    milliseconds: float
-    score: float
-    mark: Literal["right", "wrong", "corrected"]
+    said: str = ""
+    confidence: float | None = None
+    milliseconds: float = 0.0
+    score: float | None = None
+    mark: Literal["right", "wrong", "corrected", "failed"] = "failed"
 
     @property
     def cells(self) -> tuple[str, str, str, str, str]:
@@ -55,51 +55,63 @@ class Tally:
     """All samples of one task so far, in few numbers."""
 
     error_name: str
-    count: int = 0
+    marks: Counter[str] = field(default_factory=Counter)
     errors: float = 0.0
-    wrong: int = 0
-    corrected: int = 0
     milliseconds: deque[float] = field(default_factory=lambda: deque(maxlen=10_000))
 
     def add(self, row: Row) -> None:
         """Counts one more."""
-        self.count += 1
-        self.errors += 1.0 - row.score
-        self.wrong += row.score < 1.0
-        self.corrected += row.mark == "corrected"
-        self.milliseconds.append(row.milliseconds)
+        self.marks[row.mark] += 1
+        if row.score is not None:
+            self.errors += 1.0 - row.score
+            self.milliseconds.append(row.milliseconds)
 
     def __str__(self) -> str:
-        if not self.count:
-            return "nothing yet"
-        p50, p99 = np.percentile(self.milliseconds, [50, 99])
-        return (
-            f"{self.count} samples, {self.error_name} {self.errors / self.count:.1%}, {self.wrong} wrong, "
-            f"{self.corrected} corrected; latency p50 {p50:.0f} ms, p99 {p99:.0f} ms"
-        )
+        marks, predicted = self.marks, self.marks.total() - self.marks["failed"]
+        text = f"{marks.total()} samples, {marks['wrong'] + marks['corrected']} wrong, {marks['corrected']} corrected"
+        if marks["failed"]:
+            text += f", {marks['failed']} failed"
+        if predicted:
+            p50, p99 = np.percentile(self.milliseconds, [50, 99])
+            text += f"; {self.error_name} {self.errors / predicted:.1%}; latency p50 {p50:.0f} ms, p99 {p99:.0f} ms"
+        return text
 
 
 async def run(settings: Settings, verbose: bool = False) -> None:
     """The platform and its demonstration, until a signal."""
-    supervisor = Supervisor(settings, verbose=verbose)
-    console = Console(highlight=False)
-    if console.is_terminal and supervisor._console.is_terminal:
-        # One console for both, so that what the supervisor says goes above the live table, not through it.
-        console = supervisor._console
-    show = asyncio.create_task(_show(Demonstration(settings, console), settings, console))
-    try:
-        await supervisor.run_until_signal()
-    finally:
-        show.cancel()
-        await asyncio.gather(show, return_exceptions=True)
+    await _Platform(settings, verbose).run_until_signal()
 
 
-async def _show(demonstration: "Demonstration", settings: Settings, console: Console) -> None:
-    await ready.wait(settings, float("inf"))
-    try:
-        await demonstration.run()
-    except Exception as error:
-        console.print(f"The demonstration has ended: {error!r}. The platform stays up.", style="yellow")
+class _Platform(Supervisor):
+    """The platform, and the demonstration beside it for as long as the platform is up."""
+
+    def __init__(self, settings: Settings, verbose: bool) -> None:
+        super().__init__(settings, verbose=verbose)
+        console = Console(highlight=False)
+        if console.is_terminal and self._console.is_terminal:
+            # One console for both, so that what the supervisor says goes above the live table, not through it.
+            console = self._console
+        self._demonstration = Demonstration(settings, console)
+        self._show: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Also starts the demonstration, once all is ready."""
+        await super().start()
+        self._show = asyncio.create_task(self._demonstrate())
+
+    async def stop(self) -> None:
+        """Ends the demonstration first, so that it does not see its broker go."""
+        if self._show is not None:
+            self._show.cancel()
+            await asyncio.gather(self._show, return_exceptions=True)
+        await super().stop()
+
+    async def _demonstrate(self) -> None:
+        await self.wait_ready(float("inf"))
+        try:
+            await self._demonstration.run()
+        except Exception as error:
+            self._say(f"The demonstration has ended: {error!r}. The platform stays up.", "yellow")
 
 
 class Demonstration:
@@ -151,21 +163,20 @@ class Demonstration:
 
     async def _one(self, hindsight: Hindsight, task: Task, sample: Sample) -> None:
         """Sends a sample, and corrects its prediction if it is wrong."""
+        row = Row(_text(sample.correction))
         began = time.monotonic()
-        said, confidence, score = "", None, 0.0
-        mark: Literal["right", "wrong", "corrected"] = "wrong"
         try:
             made = await hindsight.predict(task.name, sample.payload, content_type=sample.content_type)
-            milliseconds = (time.monotonic() - began) * 1000
-            said, confidence, score = _text(made.output), made.confidence, task.score(made.output, sample.correction)
-            mark = "right" if score == 1.0 else "wrong"
-            if score < 1.0:
+            row.milliseconds = (time.monotonic() - began) * 1000
+            row.said, row.confidence = _text(made.output), made.confidence
+            row.score = task.score(made.output, sample.correction)
+            row.mark = "right" if row.score == 1.0 else "wrong"
+            if row.mark == "wrong":
                 await hindsight.feedback(made.prediction_id, correction=sample.correction, actor=ACTOR)
-                mark = "corrected"
+                row.mark = "corrected"
         except (ClientError, KafkaError, TimeoutError) as error:
-            milliseconds = (time.monotonic() - began) * 1000
-            said = said or f"({str(error) or 'no answer in time'})"
-        row = Row(_text(sample.correction), said, confidence, milliseconds, score, mark)
+            row.milliseconds = row.milliseconds or (time.monotonic() - began) * 1000
+            row.said = row.said or f"({str(error) or 'no answer in time'})"
         self.tallies[task.name].add(row)
         self._rows.append(row)
         if not self._console.is_terminal:
@@ -180,7 +191,7 @@ class Demonstration:
     def _table(self) -> Table:
         table = Table("truth", "prediction", "confidence", "latency", "", caption=self._so_far(), min_width=70)
         for row in self._rows:
-            style = {"right": "green", "wrong": "red", "corrected": "yellow"}[row.mark]
+            style = {"right": "green", "corrected": "yellow"}.get(row.mark, "red")
             table.add_row(*map(Text, row.cells), style=style)
         return table
 

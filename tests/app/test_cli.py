@@ -149,7 +149,7 @@ async def test_what_a_user_can_put_right_is_said_without_a_traceback(
 ) -> None:
     ended = await hindsight(brokerless, *arguments, **variables)
     assert ended.code == 1
-    assert "error: " in ended.err
+    assert ended.err.startswith("error: ")
     assert remedy in ended.err
     assert "Remedy: " in ended.err
     assert "Traceback" not in ended.err

@@ -70,6 +70,22 @@ async def test_many_requests_at_once_each_get_their_own_answer(platform: Setting
     assert [made.output for made in predictions] == [{"payload": payload.decode()} for payload in payloads]
 
 
+async def test_all_requests_of_a_task_share_one_reader(
+    platform: Settings, client: Hindsight, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[AIOKafkaConsumer] = []
+
+    def counted(**options: Any) -> AIOKafkaConsumer:
+        made.append(AIOKafkaConsumer(**options))
+        return made[-1]
+
+    monkeypatch.setattr("app.client.AIOKafkaConsumer", counted)
+    async with answering(platform.bootstrap, spelled):
+        await asyncio.gather(*(client.predict(TASK, b"abc") for _ in range(5)))
+        await client.predict(TASK, b"abc")
+    assert len(made) == 2, "one that finds the log's end, one that reads"
+
+
 async def test_a_failed_prediction_raises_its_reason(platform: Settings, client: Hindsight) -> None:
     async with answering(platform.bootstrap, spelled):
         with pytest.raises(PredictionFailed, match="it is bad") as caught:

@@ -34,7 +34,7 @@ async def shown(config: Settings, console: Console, samples: int) -> Demonstrati
     async with answering(config.bootstrap, each_third_wrong):
         run = asyncio.create_task(demonstration.run(samples, trickle_seconds=0.1))
         async with asyncio.timeout(30):
-            while demonstration.tallies["letters"].count <= samples:
+            while demonstration.tallies["letters"].marks.total() <= samples:
                 assert not run.done(), run.exception()
                 await asyncio.sleep(0.02)
         run.cancel()
@@ -45,7 +45,7 @@ async def shown(config: Settings, console: Console, samples: int) -> Demonstrati
 async def test_it_streams_samples_and_corrects_the_wrong_ones(letters: Settings) -> None:
     demonstration = await shown(letters, Console(file=io.StringIO()), 30)
     tally = demonstration.tallies["letters"]
-    assert (tally.wrong, tally.corrected) == (11, 10)
+    assert (tally.marks["corrected"], tally.marks["failed"], tally.marks["wrong"]) == (10, 1, 0)
     consumer = AIOKafkaConsumer("letters.feedback", bootstrap_servers=letters.bootstrap, auto_offset_reset="earliest")
     await consumer.start()
     batches = await consumer.getmany(timeout_ms=3000)
@@ -65,7 +65,7 @@ async def test_without_a_terminal_it_writes_plain_lines(letters: Settings) -> No
     assert "\x1b" not in text
     assert len(re.findall(r'^\{"sum": 294.0\}  \{"sum": 294.0\}  0\.750  \d+ ms  right$', text, re.M)) >= 19
     assert len(re.findall(r'^\{"sum": 294.0\}  \{"sum": 7.0\}  0\.750  \d+ ms  corrected$', text, re.M)) >= 10
-    assert re.search(r"\(it is bad \(preprocess: bad\)\)    \d+ ms  wrong", text)
+    assert re.search(r"\(it is bad \(preprocess: bad\)\)    \d+ ms  failed", text)
 
 
 async def test_it_says_how_good_it_was_and_where_to_look_next(letters: Settings) -> None:
@@ -73,7 +73,9 @@ async def test_it_says_how_good_it_was_and_where_to_look_next(letters: Settings)
     await shown(letters, console, 30)
     assert isinstance(console.file, io.StringIO)
     text = console.file.getvalue()
-    assert re.search(r"letters: 30 samples, error 36.7%, 11 wrong, 10 corrected; latency p50 \d+ ms, p99 \d+ ms", text)
+    assert re.search(
+        r"letters: 30 samples, 10 wrong, 10 corrected, 1 failed; error 34.5%; latency p50 \d+ ms, p99 \d+ ms", text
+    )
     for place in ("/docs", "/readyz", "/metrics", "hindsight send letters FILE", "letters.predictions", "logs"):
         assert place in text.partition("Where to look next:")[2]
 
