@@ -9,7 +9,7 @@ from typing import Any
 
 from app import topics
 from app.preprocess import suspects
-from app.preprocess.runtime import can_embed_python, prepare_java
+from app.preprocess.runtime import prepare_java, python_library
 from app.settings import Settings, settings
 
 log = logging.getLogger("preprocess")
@@ -21,6 +21,7 @@ _ENDED = {"FAILED", "CANCELED", "FINISHED", "SUSPENDED"}
 def main() -> int:
     """Run the job; the exit code is 0 only when it was told to stop."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    logging.getLogger("apache_beam").setLevel(logging.ERROR)  # it misses file systems that nobody asked for
     configured = settings()
     asyncio.run(topics.wait_provisioned(configured))
     prepare_java(configured)
@@ -36,10 +37,9 @@ def run(configured: Settings) -> int:
     deaths = suspects.collect(flights(configured))
     for record_id, count in deaths.items():
         log.warning("record %s was being read when this process died (%d of %d)", record_id, count, suspects.DEATHS)
-    thread_mode = can_embed_python()
-    if not thread_mode:
+    if python_library() is None:
         log.warning("this Python has no shared library: Flink runs it as a process of its own, about 10 ms slower")
-    table = job.environment(configured, thread_mode)
+    table = job.environment(configured)
     client: Any = (
         job.live(configured, table, Preprocess(configured, suspects.quarantined(deaths))).execute().get_job_client()
     )

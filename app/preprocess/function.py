@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from pyflink.common import Row
 from pyflink.table.udf import FunctionContext, TableFunction
@@ -17,7 +16,7 @@ from app import topics
 from app.events import LogEpoch, Origin
 from app.logepoch import log_epochs
 from app.preprocess.requests import STAGE, Outputs, Preprocessor
-from app.preprocess.source import request
+from app.preprocess.source import path_of, request
 from app.settings import Settings
 from models.base import Rejected
 
@@ -129,7 +128,7 @@ def files_and(get: Callable[[str, int], bytes]) -> Callable[[str, int], bytes]:
         if not uri.startswith("file://"):
             return get(uri, limit)
         try:
-            size = Path(unquote(urlsplit(uri).path)).stat().st_size
+            size = path_of(uri).stat().st_size
         except OSError as error:
             raise Rejected("unreadable", f"{uri} can't be read: {error}") from error
         if size > limit:

@@ -13,7 +13,7 @@ from pyflink.table.udf import TableFunction, udtf
 from app import topics
 from app.embedded import jars
 from app.preprocess.function import PreprocessFile
-from app.preprocess.runtime import can_embed_python, prepare_java
+from app.preprocess.runtime import prepare_java, python_library
 from app.settings import Settings
 from models.base import Task
 
@@ -64,8 +64,9 @@ BATCH_ROW = DataTypes.ROW(
 )
 
 
-def environment(settings: Settings, thread_mode: bool, streaming: bool = True) -> TableEnvironment:
+def environment(settings: Settings, streaming: bool = True) -> TableEnvironment:
     """A table environment on this process's own mini-cluster."""
+    thread_mode = python_library() is not None
     configuration = Configuration()
     options = {
         "python.execution-mode": "thread" if thread_mode else "process",
@@ -137,7 +138,7 @@ def batch(settings: Settings, task: Task, uris: Sequence[str], batch_id: str, di
     `directory` holds the list while the job runs.
     """
     prepare_java(settings)
-    table = environment(settings, can_embed_python(), streaming=False)
+    table = environment(settings, streaming=False)
     register(table, PreprocessFile(settings, task.name, batch_id), BATCH_ROW)
     listed = directory / "uris.jsonl"
     with listed.open("w") as file:

@@ -1,7 +1,10 @@
 """What PyFlink needs of this machine: a Java runtime, and a Python that it can load."""
 
+import ctypes
 import os
 import sysconfig
+
+import find_libpython
 
 from app.embedded import java
 from app.settings import CHECKOUT, Settings
@@ -19,10 +22,11 @@ def prepare_java(configured: Settings) -> None:
     os.environ["FLINK_LOG_DIR"] = str(logs)
 
 
-def can_embed_python() -> bool:
-    """Whether PyFlink's thread mode can load this interpreter into the Java process."""
+def python_library() -> str | None:
+    """The library of this Python that PyFlink's thread mode can load into the Java process; None without one."""
+    library = find_libpython.find_libpython()
     try:
-        import pemja  # noqa: F401
-    except ImportError:
-        return False
-    return True
+        ctypes.CDLL(library or "")
+    except OSError:
+        return None
+    return library

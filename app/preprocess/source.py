@@ -1,10 +1,11 @@
 """What a batch reads: files below directories, single files, and `blob://` URIs."""
 
 import json
+import os
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from app.embedded.errors import SetupError
 from app.events import JSON, MAX_ATTRIBUTE, Headers
@@ -30,6 +31,11 @@ def expand(sources: Iterable[str]) -> list[str]:
     return uris
 
 
+def path_of(uri: str) -> Path:
+    """The path of a file:// URI, whatever bytes its name has."""
+    return Path(os.fsdecode(unquote_to_bytes(urlsplit(uri).path)))
+
+
 def request(uri: str, batch: str, limit: int) -> tuple[bytes, Headers]:
     """The value and headers of a payload's request: a file's bytes, or a claim check of a blob or of too large a file.
 
@@ -41,7 +47,7 @@ def request(uri: str, batch: str, limit: int) -> tuple[bytes, Headers]:
     value = None
     if not uri.startswith(BLOB):
         try:
-            with Path(unquote(urlsplit(uri).path)).open("rb") as file:
+            with path_of(uri).open("rb") as file:
                 value = file.read(limit + 1)
         except OSError:
             value = None
