@@ -1,5 +1,7 @@
 """What the inference agent does with a batch: features in, answers out."""
 
+import json
+import math
 import time
 from collections.abc import Sequence
 
@@ -58,7 +60,7 @@ class InferenceHandler:
             return predicted
         try:
             record, total = answer(self._task.name, self._model, event, key, predicted)
-        except ValueError as error:  # a confidence that is no probability, say
+        except (TypeError, ValueError) as error:  # a confidence that is no probability, say
             return Rejected("bad_output", f"{self._model.name} {self._model.version}: {error}")
         metrics.REQUESTS.labels(self._task.name, "predicted").inc()
         metrics.BATCH_SIZE.labels(self._task.name).observe(predicted.group)
@@ -88,7 +90,17 @@ def read(incoming: Incoming) -> tuple[Event, Features]:
     missing = {"requestid", "requestsource", "requestlogtime", "preprocessms", "tensors"} - event.extensions.keys()
     if missing:
         raise Rejected("bad_features", f"attributes are missing: {', '.join(f'ce_{name}' for name in sorted(missing))}")
+    for name in ("requestlogtime", "preprocessms"):
+        if not _is_number(event.extensions[name]):
+            raise Rejected("bad_features", f"ce_{name} is {event.extensions[name]!r}; milliseconds are needed")
     return event, tensors.decode(event.data, event.extensions["tensors"])
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def answer(
@@ -105,6 +117,7 @@ def answer(
         "inference": inference,
         "total": total,
     }
+    json.dumps(predicted.decoded.output, allow_nan=False)  # pydantic would write null for what is no number
     said = PredictionMade.model_validate(
         {
             "prediction_id": event.id,

@@ -1,0 +1,192 @@
+import dataclasses
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from app import events
+from app.delivery import Incoming, Unavailable
+from app.events import Failure, Headers, LogEpoch, ModelRef, Origin, PredictionFailed, PredictionMade, Record
+from app.inference import handler
+from app.inference.client import Refused
+from app.inference.handler import InferenceHandler, read
+from app.preprocess.requests import Preprocessor
+from app.settings import Settings
+from models.base import Decoded, Rejected, Task
+from tests.support.tasks import Letters
+
+TASK = "letters"
+REQUESTS = Origin(LogEpoch("c/t"), "letters.requests", 0, 1, round(time.time() * 1000) - 50)
+FEATURES = dataclasses.replace(REQUESTS, topic="letters.features")
+TRACE = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+MINE: Headers = (("ce_id", b"1"), ("ce_source", b"app"), ("ce_subject", b"page 7"), ("traceparent", TRACE))
+
+
+class Sums:
+    """Stands in for MLServer."""
+
+    def __init__(self, _: Settings) -> None: ...
+
+    async def infer(self, model: ModelRef, batch: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        assert model == ModelRef(name=TASK, version="2")
+        letters = batch["letters"]
+        if (letters == ord("X")).any():
+            raise Refused("no X")
+        if (letters == ord("?")).any():
+            raise Unavailable("MLServer is away")
+        return {"sum": letters.sum(axis=1).astype(np.float32)}
+
+
+@pytest.fixture
+def make(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(handler, "InferenceClient", Sums)
+
+    def made(task: Task | None = None) -> InferenceHandler:
+        return InferenceHandler(Settings(inference_attempts=1), task or Letters())
+
+    return made
+
+
+def fetch(uri: str, limit: int) -> bytes:
+    raise AssertionError
+
+
+def features(payload: bytes, headers: Headers = MINE) -> Incoming:
+    """The features of a payload as preprocessing makes them."""
+    [record] = Preprocessor(Letters(), fetch, 100_000)(REQUESTS, b"key", payload, headers).records
+    return Incoming(FEATURES, record.key, record.value, record.headers)
+
+
+def without(incoming: Incoming, name: str, value: bytes | None = None) -> Incoming:
+    """These features without one header, or with another value of it."""
+    kept = tuple(header for header in incoming.headers if header[0] != name)
+    return dataclasses.replace(incoming, headers=kept if value is None else (*kept, (name, value)))
+
+
+def made_of(answer: Any) -> tuple[Record, PredictionMade]:
+    [record] = answer
+    return record, PredictionMade.model_validate_json(record.value)
+
+
+async def test_features_become_a_prediction(make: Any) -> None:
+    record, prediction = made_of((await make()([features(b"abc")]))[0])
+    unique = events.prediction_id(TASK, "app", "1")
+    assert (record.topic, record.key) == ("letters.predictions", b"key")
+    event = events.complete(record.headers, record.value or b"", FEATURES, PredictionMade.type)
+    assert (event.id, event.source, event.subject) == (unique, "hindsight/letters", "page 7")
+    assert (event.content_type, event.traceparent) == ("application/json", TRACE.decode())
+    assert event.extensions == {"requestsource": "app"}
+    assert (prediction.prediction_id, prediction.request_id, prediction.task) == (unique, "1", TASK)
+    assert (prediction.model, prediction.role) == (ModelRef(name=TASK, version="2"), "champion")
+    assert (prediction.output, prediction.confidence, prediction.propensity) == ({"sum": 294.0}, 1.0, 1.0)
+
+
+async def test_timings_add_up_from_the_log_to_the_answer(make: Any) -> None:
+    timings = made_of((await make()([features(b"abc")]))[0])[1].timings_ms
+    parts = timings["queued"] + timings["preprocess"] + timings["inference"]
+    assert parts == pytest.approx(timings["total"], abs=0.01)
+    assert timings["total"] >= 50
+    assert min(timings.values()) >= 0
+
+
+async def test_no_time_is_negative_where_clocks_differ(make: Any) -> None:
+    ahead = str(round(time.time() * 1000) + 60_000).encode()
+    timings = made_of((await make()([without(features(b"abc"), "ce_requestlogtime", ahead)]))[0])[1].timings_ms
+    assert min(timings.values()) >= 0
+
+
+async def test_each_event_of_a_batch_has_its_answer_in_order(make: Any) -> None:
+    bad = dataclasses.replace(features(b"abc"), value=b"ab")
+    answers = await make()([features(b"a"), bad, features(b"X"), features(b"bb")])
+    assert made_of(answers[0])[1].output == {"sum": 97.0}
+    assert [answer.code for answer in answers[1:3]] == ["bad_features", "model_refused"]
+    assert made_of(answers[3])[1].output == {"sum": 196.0}
+
+
+async def test_a_batch_of_nothing_readable_is_answered(make: Any) -> None:
+    [answer] = await make()([Incoming(FEATURES, None, None, ())])
+    assert answer.code == "bad_features"
+
+
+async def test_what_is_away_is_the_guards_to_wait_for(make: Any) -> None:
+    with pytest.raises(Unavailable):
+        await make()([features(b"abc"), features(b"?")])
+
+
+ATTRIBUTES = ("requestid", "requestsource", "requestlogtime", "preprocessms", "tensors")
+
+
+@pytest.mark.parametrize("name", ATTRIBUTES)
+def test_features_that_lack_an_attribute_are_rejected_by_its_name(name: str) -> None:
+    with pytest.raises(Rejected, match=f"attributes are missing: ce_{name}"):
+        read(without(features(b"abc"), f"ce_{name}"))
+
+
+@pytest.mark.parametrize("name", ["requestlogtime", "preprocessms"])
+@pytest.mark.parametrize("value", [b"soon", b"", b"nan", b"inf"])
+def test_a_time_that_is_no_number_is_rejected_by_its_name(name: str, value: bytes) -> None:
+    with pytest.raises(Rejected, match=f"ce_{name}") as caught:
+        read(without(features(b"abc"), f"ce_{name}", value))
+    assert caught.value.code == "bad_features"
+
+
+@pytest.mark.parametrize(
+    "decoded",
+    [
+        Decoded({}, float("nan")),
+        Decoded({}, -0.1),
+        Decoded({}, 1.1),
+        Decoded({}, float("inf")),
+        Decoded({}, 0.5, 0.0),
+        Decoded({}, 0.5, float("nan")),
+        Decoded({}, 0.5, 1.1),
+        Decoded({"text": "\ud800"}, 0.5),
+        Decoded({"text": 1j}, 0.5),
+        Decoded({"sum": float("nan")}, 0.5),
+        Decoded({"sums": [{"sum": float("-inf")}]}, 0.5),
+        Decoded([], 0.5),  # type: ignore[arg-type]
+    ],
+    ids=str,
+)
+async def test_a_decoded_output_that_is_no_prediction_is_rejected(
+    make: Any, monkeypatch: pytest.MonkeyPatch, decoded: Decoded
+) -> None:
+    task = Letters()
+    good = task.decode
+
+    def decode(outputs: Mapping[str, NDArray[Any]]) -> list[Decoded]:
+        return [decoded if one.output == {"sum": 97.0} else one for one in good(outputs)]
+
+    monkeypatch.setattr(task, "decode", decode)
+    answers = await make(task)([features(b"a"), features(b"b")])
+    assert answers[0].code == "bad_output"
+    assert str(answers[0]).startswith("letters 2: ")
+    assert made_of(answers[1])[1].output == {"sum": 98.0}
+
+
+def test_a_rejection_is_a_dead_letter_and_the_requests_answer(make: Any) -> None:
+    incoming = features(b"abc")
+    letter, answer = make().reject(incoming, Failure(stage="inference", code="bad", reason="it is bad"))
+    said = PredictionFailed.model_validate_json(answer.value)
+    unique = events.prediction_id(TASK, "app", "1")
+    assert (letter.topic, letter.key, letter.value) == ("dead-letters", b"key", incoming.value)
+    assert letter.headers[: len(incoming.headers)] == incoming.headers
+    assert events.header(letter.headers, "rejected_event_id") == unique
+    assert events.header(letter.headers, "rejected_event_source") == "hindsight/preprocess"
+    assert (answer.topic, answer.key) == ("letters.predictions", b"key")
+    assert (said.prediction_id, said.request_id, said.task) == (unique, "1", TASK)
+    assert said.error == Failure(stage="inference", code="bad", reason="it is bad")
+    assert said.dead_letter == events.header(letter.headers, "rejected_id")
+    assert events.header(answer.headers, "ce_subject") == "page 7"
+    assert events.header(answer.headers, "ce_requestsource") == "app"
+
+
+@pytest.mark.parametrize("headers", [(), (("ce_id", b"\xff"),), (("ce_requestid", b"1"),)])
+def test_features_of_no_known_request_are_a_dead_letter_without_an_answer(make: Any, headers: Headers) -> None:
+    failure = Failure(stage="inference", code="bad", reason="it is bad")
+    [letter] = make().reject(Incoming(FEATURES, b"key", b"abc", headers), failure)
+    assert letter.topic == "dead-letters"
+    assert events.header(letter.headers, "rejected_event_id") == FEATURES.id
