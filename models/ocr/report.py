@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import onnx
@@ -111,14 +112,15 @@ def figures(model: Any, digits: Sequence[Line], printed: Sequence[Line]) -> dict
 
 def parity(network: ConvCtc, parameters: Parameters, temperature: float, model: Any, lines: Sequence[Line]) -> float:
     """The largest absolute difference between the log probabilities of JAX and of ONNX Runtime, valid frames only."""
-    largest = 0.0
-    for _, images, widths in batches_of(lines):
-        log_probs, lengths = model.run(["log_probs", "length"], {"image": images, "width": widths})
-        logits = network.logits(parameters, jnp.asarray(images, jnp.float32) / 255, jnp.asarray(widths)) / temperature
-        expected = np.asarray(logits - jnp.log(jnp.exp(logits).sum(axis=2, keepdims=True)))
-        valid = np.arange(expected.shape[1]) < lengths[:, None]
-        largest = max(largest, float(np.abs(expected - log_probs)[valid].max()))
-    return largest
+    widths = np.array([line.image.shape[1] for line in lines], np.int32)
+    images = np.zeros((len(lines), lines[0].image.shape[0], int(widths.max())), np.uint8)
+    for row, line in enumerate(lines):
+        images[row, :, : line.image.shape[1]] = line.image
+    found, lengths = model.run(["log_probs", "length"], {"image": images, "width": widths})
+    signals = jnp.asarray(images, jnp.float32) / 255
+    expected = jax.nn.log_softmax(jax.jit(network.logits)(parameters, signals, jnp.asarray(widths)) / temperature)
+    valid = np.arange(found.shape[1]) < lengths[:, None]
+    return float(np.abs(np.asarray(expected) - found)[valid].max())
 
 
 def _confidences(said: Sequence[Reading]) -> NDArray[np.float64]:

@@ -40,12 +40,12 @@ def test_a_font_that_is_not_installed_is_named() -> None:
 
 @pytest.mark.parametrize("kind", ["digits", "printed"])
 def test_lines_depend_on_seed_and_split_alone(kind: str) -> None:
-    first = make_lines(kind, "train", 30, 7, processes=1)
-    again = make_lines(kind, "train", 30, 7, processes=1)
+    first = make_lines(kind, "train", 20, 7, processes=1)
+    again = make_lines(kind, "train", 20, 7, processes=1)
     for line, same in zip(first, again, strict=True):
         assert line.text == same.text
         np.testing.assert_array_equal(line.image, same.image)
-    for other in (make_lines(kind, "train", 30, 8, processes=1), make_lines(kind, "test", 30, 7, processes=1)):
+    for other in (make_lines(kind, "train", 20, 8, processes=1), make_lines(kind, "test", 20, 7, processes=1)):
         assert [line.text for line in other] != [line.text for line in first]
 
 
@@ -58,6 +58,6 @@ def test_lines_are_as_the_network_wants_them() -> None:
 
 
 def test_lines_do_not_depend_on_the_number_of_processes() -> None:
-    alone, together = (make_lines("digits", "train", 300, 2, processes=count) for count in (1, 2))
+    alone, together = (make_lines("digits", "test", 251, 2, processes=count) for count in (1, 2))
     assert [line.text for line in alone] == [line.text for line in together]
     assert all(np.array_equal(a.image, b.image) for a, b in zip(alone, together, strict=True))

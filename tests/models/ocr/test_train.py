@@ -8,16 +8,17 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from models.nn.ctc_fitting import Fitted
+from models.nn.ctc_fitting import Fitted, Plan
 from models.ocr.network import NETWORK
 from models.ocr.train import Sizes, main, train, write
 
 TINY = Sizes(train_digits=24, train_printed=8, validation=6, test=6)
+QUICK = Plan(epochs=1, columns=4096, buckets=(1024,))
 
 
 def test_a_short_training_gives_a_model_and_a_whole_card(tmp_path: Path) -> None:
     steps: list[float] = []
-    model, card = train(1, TINY, on_step=lambda step, total, loss: steps.append(loss))
+    model, card = train(1, TINY, QUICK, on_step=lambda step, total, loss: steps.append(loss))
     write(model, card, tmp_path / "7", "the command")
     card = json.loads((tmp_path / "7" / "card.json").read_text())
     assert card["version"] == "7"
