@@ -52,7 +52,10 @@ class InferenceClient:
 
         Raises Unavailable where waiting may help (MLServer or the model is away), Refused where it won't.
         """
-        arrays = {name: np.ascontiguousarray(array) for name, array in batch.items()}
+        arrays = {name: np.ascontiguousarray(array, array.dtype.newbyteorder("<")) for name, array in batch.items()}
+        for name, array in arrays.items():
+            if array.dtype not in DATATYPES:
+                raise Refused(f"input {name!r} is of {array.dtype}; one of {', '.join(DTYPES)} is needed")
         request = pb.ModelInferRequest(
             model_name=entry(model),
             model_version=model.version,

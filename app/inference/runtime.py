@@ -47,10 +47,12 @@ class OnnxRuntime(MLModel):  # type: ignore[misc]  # mlserver has no types
             outputs = await asyncio.to_thread(self._session.run, wanted, feeds)
         except Exception as error:
             raise InferenceError(f"model {self.name}: {error}") from error
+        # Lists answer lists, for they came by REST or as gRPC contents; arrays came, and go, as raw contents.
+        raw = all(isinstance(tensor.data.root, np.ndarray) for tensor in payload.inputs)
         return InferenceResponse(
             model_name=self.name,
             model_version=self.version,
-            outputs=[_output(name, array) for name, array in zip(wanted, outputs, strict=True)],
+            outputs=[_output(name, array, raw) for name, array in zip(wanted, outputs, strict=True)],
         )
 
     def _feed(self, tensor: RequestInput) -> NDArray[Any]:
@@ -77,11 +79,11 @@ def _metadata(tensor: Any) -> MetadataTensor:
     return MetadataTensor(name=tensor.name, datatype=_datatype(tensor.type), shape=shape)
 
 
-def _output(name: str, array: NDArray[Any]) -> ResponseOutput:
+def _output(name: str, array: NDArray[Any], raw: bool) -> ResponseOutput:
     return ResponseOutput.model_construct(
         name=name,
         shape=list(array.shape),
         datatype=rawtensors.DATATYPES[array.dtype.newbyteorder("<")],
         parameters=None,
-        data=TensorData.model_construct(root=array),
+        data=TensorData.model_construct(root=array if raw else array.ravel().tolist()),
     )
