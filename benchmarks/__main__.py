@@ -1,0 +1,63 @@
+"""`make bench`: what the platform costs, against the limit and against the simplest peer."""
+
+import argparse
+import asyncio
+import signal
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from app.embedded.errors import SetupError
+from benchmarks import report
+from benchmarks.apart import BenchmarkError
+from benchmarks.run import PARTS, Options, Run
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def options(arguments: list[str] | None = None) -> Options:
+    """What the command line asks for."""
+    defaults = Options()
+    parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("--rates", nargs="+", type=float, default=defaults.rates, help="requests/s of the loads")
+    parser.add_argument("--seconds", type=float, default=defaults.seconds, help="length of each load")
+    parser.add_argument("--warm-up", type=float, default=defaults.warm_up, help="seconds of each load that don't count")
+    parser.add_argument("--requests", type=int, default=defaults.requests, help="length of each backlog")
+    parser.add_argument("--payloads", type=int, default=defaults.payloads, help="distinct images")
+    parser.add_argument("--repetitions", type=int, default=defaults.repetitions, help="most backlogs in turn")
+    given = vars(parser.parse_args(arguments))
+    return Options(**given | {"only": tuple(given["only"]), "rates": tuple(given["rates"])})
+
+
+async def measure(chosen: Options, console: Console) -> None:
+    """The run; SIGINT and SIGTERM end it in good order."""
+    work = asyncio.ensure_future(Run(chosen, console)())
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, work.cancel)
+    results = await work
+    report.show(results, console)
+    path = report.save(results, RESULTS, datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%SZ"))
+    console.print(f"\nSaved: {path} and .json", soft_wrap=True)
+
+
+def main() -> int:
+    """Run it; the exit code is 0 when everything was measured."""
+    chosen = options()
+    console = Console(highlight=False)
+    try:
+        asyncio.run(measure(chosen, console))
+    except (BenchmarkError, SetupError) as error:
+        console.print(f"error: {error}", style="red", markup=False)
+        return 1
+    except asyncio.CancelledError:
+        console.print("Stopped; nothing is left running.")
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

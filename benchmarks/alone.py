@@ -1,0 +1,78 @@
+"""The peer: what one writes without a platform. An aiokafka consumer with ONNX Runtime inside, one event at a time.
+
+The same broker, payloads, preprocessing, model and decoding; no envelope, no dead letters, no confirmed-before-commit.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from app.settings import MiB
+from benchmarks import log
+from benchmarks.limit import session
+from models.base import Task
+from models.ocr import Ocr
+
+REQUESTS, ANSWERS = "peer.requests", "peer.predictions"
+COMMIT_EVERY = 100
+
+
+@dataclass(frozen=True)
+class Alone:
+    """How quickly the peer answers a backlog, and the processor time that it takes for each event."""
+
+    threads: int
+    requests: int
+    per_second: float
+    cpu_ms: float
+
+
+def consume(bootstrap: str, model: Path, payloads: Sequence[bytes], count: int, threads: int) -> Alone:
+    """Publish a backlog, then answer it. `threads` of ONNX Runtime, 0 is its default."""
+    backlog = log.requests(Ocr.name, payloads, count)
+    return asyncio.run(_consume(bootstrap, model, backlog, threads))
+
+
+async def _consume(bootstrap: str, model: Path, backlog: Sequence[log.Request], threads: int) -> Alone:
+    task: Task = Ocr()
+    runtime = session(model, threads)
+    names = [tensor.name for tensor in runtime.get_outputs()]
+
+    def predict(payload: bytes) -> bytes:
+        features = task.preprocess(payload)
+        outputs = runtime.run(names, {name: np.asarray(tensor)[None] for name, tensor in features.items()})
+        decoded = task.decode(dict(zip(names, outputs, strict=True)))[0]
+        return json.dumps({"output": decoded.output, "confidence": decoded.confidence}).encode()
+
+    for one in backlog[:50]:
+        predict(one.value)
+    consumer = AIOKafkaConsumer(
+        REQUESTS,
+        bootstrap_servers=bootstrap,
+        group_id=f"peer-{threads}",
+        auto_offset_reset="latest",
+        enable_auto_commit=False,
+        max_partition_fetch_bytes=4 * MiB,
+    )
+    async with consumer, AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", linger_ms=2) as producer:
+        for partition in consumer.assignment():
+            await consumer.position(partition)  # where it ends now, before the backlog comes
+        await log.publish(bootstrap, REQUESTS, backlog)
+        began, used, done = time.perf_counter(), time.process_time(), 0
+        async for record in consumer:
+            await producer.send(ANSWERS, predict(record.value), record.key)
+            done += 1
+            if done % COMMIT_EVERY == 0 or done == len(backlog):
+                await producer.flush()
+                await consumer.commit()
+            if done == len(backlog):
+                break
+        seconds = time.perf_counter() - began
+        cpu_ms = (time.process_time() - used) * 1000 / done
+    return Alone(threads, done, done / seconds, cpu_ms)

@@ -1,0 +1,140 @@
+"""The limit: ONNX Runtime alone, in batches, on the same cores. No platform on this machine can be faster.
+
+The same model file and the same features, padded and grouped as the platform does it, the batches made beforehand:
+only `session.run` is timed.
+"""
+
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from app.inference.predict import stacked
+from models.base import Features, Task
+from models.ocr import Ocr
+
+BATCH_SIZES = (1, 8, 16, 32, 64, 128)
+ROUNDS = 3
+ROUND_SECONDS = 0.5
+
+Batch = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Lines a second, the median of the rounds: `at_once` batches at a time, each on so many `threads`."""
+
+    batch_size: int
+    threads: int
+    at_once: int
+    per_second: float
+
+
+@dataclass(frozen=True)
+class Limit:
+    """The sweep, and for information the same work from the PNG files to the texts, in one process without a log."""
+
+    sweep: list[Speed]
+    whole: float
+    preprocess_ms: float
+    decode_ms: float
+
+    @property
+    def best(self) -> Speed:
+        """The limit."""
+        return max(self.sweep, key=lambda speed: speed.per_second)
+
+
+def session(model: Path, threads: int) -> ort.InferenceSession:
+    """ONNX Runtime as it comes, with so many threads; 0 is its default."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def batches(task: Task, features: Sequence[Features], size: int) -> list[Batch]:
+    """All lines in batches of equal padded shapes, at most `size` in each."""
+    groups: dict[tuple[Any, ...], list[Features]] = defaultdict(list)
+    for one in features:
+        shapes = task.padded({name: tensor.shape for name, tensor in one.items()})
+        groups[tuple(shapes.items())].append(one)
+    return [
+        stacked(task, group[start : start + size])
+        for _, group in sorted(groups.items())
+        for start in range(0, len(group), size)
+    ]
+
+
+def measure(model: Path, payloads: Sequence[bytes], cores: int) -> Limit:
+    """The sweep over batch sizes, and over both ways to use the cores: for one batch together, or for one each."""
+    task = Ocr()
+    began = time.process_time()
+    features = [task.preprocess(payload) for payload in payloads]
+    preprocess_ms = (time.process_time() - began) * 1000 / len(payloads)
+    made = {size: batches(task, features, size) for size in BATCH_SIZES}
+    runtimes = {threads: session(model, threads) for threads in {cores, 1}}
+    ways = [(size, threads) for threads in runtimes for size in BATCH_SIZES]
+    found: dict[tuple[int, int], list[float]] = defaultdict(list)
+    for size, threads in ways:  # the first runs of a shape take longer
+        _pass(runtimes[threads], made[size][:: max(1, len(made[size]) // 8)], 1)
+    for _ in range(ROUNDS):  # in turn: what else the machine does falls on all alike
+        for size, threads in ways:
+            found[size, threads].append(_lines_per_second(runtimes[threads], made[size], cores // threads))
+    sweep = [
+        Speed(size, threads, cores // threads, statistics.median(speeds)) for (size, threads), speeds in found.items()
+    ]
+    size = max(sweep, key=lambda speed: speed.per_second).batch_size
+    outputs = [_run(runtimes[1], batch) for batch in made[size]]
+    began = time.process_time()
+    for one in outputs:
+        task.decode(one)
+    decode_ms = (time.process_time() - began) * 1000 / len(payloads)
+    return Limit(sweep, _whole(task, runtimes[1], payloads, size, cores), preprocess_ms, decode_ms)
+
+
+def _run(runtime: ort.InferenceSession, batch: Batch) -> Batch:
+    names = [tensor.name for tensor in runtime.get_outputs()]
+    return dict(zip(names, runtime.run(names, batch), strict=True))
+
+
+def _pass(runtime: ort.InferenceSession, some: Sequence[Batch], at_once: int) -> None:
+    if at_once == 1:
+        for batch in some:
+            runtime.run(None, batch)
+        return
+    with ThreadPoolExecutor(at_once) as pool:  # `run` lets go of the GIL
+        list(pool.map(lambda batch: runtime.run(None, batch), some))
+
+
+def _lines_per_second(runtime: ort.InferenceSession, some: Sequence[Batch], at_once: int) -> float:
+    """Whole passes over all lines, so that the widths are always those of the payloads."""
+    each = sum(len(next(iter(batch.values()))) for batch in some)
+    lines, began = 0, time.perf_counter()
+    while (seconds := time.perf_counter() - began) < ROUND_SECONDS:
+        _pass(runtime, some, at_once)
+        lines += each
+    return lines / seconds
+
+
+def _whole(task: Task, runtime: ort.InferenceSession, payloads: Sequence[bytes], size: int, cores: int) -> float:
+    """Lines a second from PNG to text: as many Python threads as cores, each with a part of the payloads at a time."""
+    parts = [payloads[start : start + 4 * size] for start in range(0, len(payloads), 4 * size)]
+
+    def work(part: Sequence[bytes]) -> None:
+        for batch in batches(task, [task.preprocess(payload) for payload in part], size):
+            task.decode(_run(runtime, batch))
+
+    speeds = []
+    with ThreadPoolExecutor(cores) as pool:
+        for _ in range(ROUNDS):
+            began = time.perf_counter()
+            list(pool.map(work, parts))
+            speeds.append(len(payloads) / (time.perf_counter() - began))
+    return statistics.median(speeds)

@@ -1,0 +1,115 @@
+"""The event log as the benchmark uses it: requests in, answers and their times out."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.structs import ConsumerRecord
+
+from app import events
+from app.events import Event, Headers, PredictionRequested
+from app.settings import MiB
+
+SOURCE = "benchmark"
+Marks = dict[TopicPartition, int]
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request as an application sends it, and the id of its prediction."""
+
+    prediction_id: str
+    key: bytes
+    value: bytes
+    headers: Headers
+
+
+def requests(task: str, payloads: Sequence[bytes], count: int) -> list[Request]:
+    """So many requests, none of which was made before, with the payloads in turn."""
+    made, now = [], events.rfc3339(time.time() * 1000)
+    for number in range(count):
+        name, payload = str(uuid.uuid4()), payloads[number % len(payloads)]
+        event = Event(name, PredictionRequested.type, SOURCE, now, payload, content_type="image/png")
+        made.append(Request(events.prediction_id(task, SOURCE, name), name.encode(), payload, event.headers()))
+    return made
+
+
+async def publish(bootstrap: str, topic: str, backlog: Sequence[Request]) -> None:
+    """All of them, as quickly as the broker takes them; returns when each is confirmed."""
+    async with AIOKafkaProducer(
+        bootstrap_servers=bootstrap, acks="all", linger_ms=5, max_batch_size=MiB // 2, max_request_size=8 * MiB
+    ) as producer:
+        for start in range(0, len(backlog), 1000):
+            part = backlog[start : start + 1000]
+            sent = [await producer.send(topic, one.value, one.key, headers=list(one.headers)) for one in part]
+            await asyncio.gather(*sent)
+
+
+async def partitions(bootstrap: str, *names: str) -> list[TopicPartition]:
+    """The partitions of these topics."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        described = await admin.describe_topics(list(names))
+    finally:
+        await admin.close()
+    return [TopicPartition(topic["topic"], one["partition"]) for topic in described for one in topic["partitions"]]
+
+
+@asynccontextmanager
+async def assigned(bootstrap: str, places: Sequence[TopicPartition], **options: Any) -> AsyncIterator[AIOKafkaConsumer]:
+    """A consumer of these partitions, outside any group."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, **options)
+    consumer.assign(list(places))
+    async with consumer:
+        yield consumer
+        await asyncio.sleep(0)  # aiokafka raises CancelledError when it is stopped before its tasks have begun
+
+
+async def ends(bootstrap: str, topic: str) -> Marks:
+    """Where each partition of a topic ends now."""
+    places = await partitions(bootstrap, topic)
+    async with assigned(bootstrap, places) as consumer:
+        return dict(await consumer.end_offsets(places))
+
+
+async def records_since(bootstrap: str, marks: Marks) -> list[ConsumerRecord]:
+    """Every record from the marks to what is now the end, in no order."""
+    found: list[ConsumerRecord] = []
+    async with assigned(bootstrap, list(marks), max_partition_fetch_bytes=4 * MiB) as consumer:
+        stop = await consumer.end_offsets(list(marks))
+        missing = sum(stop[partition] - offset for partition, offset in marks.items())
+        for partition, offset in marks.items():
+            consumer.seek(partition, offset)
+        while len(found) < missing:
+            for records in (await consumer.getmany(timeout_ms=500)).values():
+                found += records
+    return found
+
+
+async def make_topics(bootstrap: str, names: Sequence[str], partitions: int) -> None:
+    """Topics such as the platform's."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        configs = {"message.timestamp.type": "LogAppendTime", "max.message.bytes": str(8 * MiB)}
+        made = [NewTopic(name, partitions, 1, topic_configs=configs) for name in names]
+        await admin.create_topics(made)
+    finally:
+        await admin.close()
+
+
+def event_id(record: ConsumerRecord) -> str:
+    """The id of the event in a record: of features and answers, the prediction's."""
+    return events.header(record.headers, "ce_id") or ""
+
+
+def failed(record: ConsumerRecord) -> bool:
+    """Whether an answer says that there can be no prediction."""
+    return events.header(record.headers, "ce_type") == events.PredictionFailed.type

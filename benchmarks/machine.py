@@ -1,0 +1,60 @@
+"""What the figures were measured on."""
+
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+import psutil
+
+from app.settings import CHECKOUT, MiB, Settings
+
+PACKAGES = ("onnxruntime", "numpy", "pillow", "aiokafka", "faust-streaming", "apache-flink", "mlserver", "grpcio")
+CHOSEN_HERE = {"home", "demo"}
+
+
+def describe(settings: Settings) -> dict[str, str]:
+    """The machine, the versions, and the settings that are not the defaults."""
+    load = os.getloadavg()
+    found = {
+        "cores": str(cores()),
+        "processor": _processor(),
+        "memory": f"{psutil.virtual_memory().total / MiB / 1024:.1f} GiB",
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "load before": f"{load[0]:.2f} over 1 min, {load[1]:.2f} over 5 min",
+        "python": platform.python_version(),
+        "versions": ", ".join(f"{name} {version(name)}" for name in PACKAGES),
+        "commit": _commit(),
+    }
+    changed = {
+        name: value
+        for name, value in settings
+        if name not in CHOSEN_HERE and not name.endswith("_port") and value != type(settings).model_fields[name].default
+    }
+    found["settings"] = ", ".join(f"{name}={value}" for name, value in changed.items()) or "the defaults"
+    return found
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or "unknown"
+
+
+def _commit() -> str:
+    try:
+        commit = subprocess.run(
+            ["git", "describe", "--always", "--dirty"], cwd=CHECKOUT, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return commit.stdout.strip()

@@ -1,0 +1,174 @@
+"""The figures as tables: on the console, in Markdown, and all of them as JSON."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.latency import STAGES, Latency, Spread
+from benchmarks.results import Results
+
+
+@dataclass(frozen=True)
+class Section:
+    """A table with a title, and what has to be known to read it."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    notes: Sequence[str] = field(default_factory=tuple)
+
+
+SHARED = "The load generator runs on the same cores as the platform: what it takes, the platform lacks."
+
+
+def sections(results: Results) -> list[Section]:
+    """All tables of a run."""
+    made = [_aims(results), _latency(results), *map(_stages, results.latency)]
+    made += [_throughput(results), _work(results), _sweep(results), _memory(results)]
+    made.append(Section("Machine", ("", ""), list(results.machine.items())))
+    return [section for section in made if section.rows]
+
+
+def _aims(results: Results) -> Section:
+    rows = [(aim.name, aim.found, aim.aimed, "met" if aim.met else "MISSED") for aim in results.aims]
+    ratios = results.ratios.items()
+    return Section("Aims", ("", "found", "aim", ""), rows, [f"{name}: {ratio:.2f}" for name, ratio in ratios])
+
+
+def _latency(results: Results) -> Section:
+    rows = [
+        (
+            f"{one.rate:g}",
+            *(f"{value:.1f}" for value in (one.total.p50, one.total.p90, one.total.p99, one.total.max)),
+            str(one.requests),
+            f"{one.unanswered} / {one.failed}",
+            f"{one.busy.total:.2f}" if one.busy else "",
+            f"{one.generator_cores:.2f}",
+            f"{one.busy.others:.2f}" if one.busy else "",
+        )
+        for one in results.latency
+    ]
+    columns = ("requests/s", "p50 ms", "p90 ms", "p99 ms", "max ms", "requests", "unanswered / failed")
+    return Section(
+        "Latency, from when a request was meant to be sent to when its answer was in hand",
+        (*columns, "cores: platform", "generator", "others"),
+        rows,
+        [results.load, SHARED],
+    )
+
+
+def _stages(one: Latency) -> Section:
+    rows = [(name, *_spread(one.stages[name]), means) for name, means in STAGES.items()]
+    named = {"preprocess": "the task's preprocessing itself", "inference": "the call of MLServer, for the whole batch"}
+    named |= {"queued": "total without those two", "total": "request in the log to the making of its answer"}
+    rows += [(f"timings_ms.{name}", *_spread(spread), named[name]) for name, spread in one.timings.items()]
+    rows.append(("outside of total", *_spread(one.outside), "sending, publishing the answer, receiving"))
+    note = "The first five follow each other and add up (in the mean); timings_ms is what the predictions say."
+    columns = ("stage", "mean ms", "p50", "p90", "p99", "")
+    return Section(f"Where the time goes at {one.rate:g}/s", columns, rows, [note])
+
+
+def _spread(spread: Spread) -> Iterable[str]:
+    return (f"{value:.1f}" for value in (spread.mean, spread.p50, spread.p90, spread.p99))
+
+
+def _throughput(results: Results) -> Section:
+    rows = [
+        (
+            f"platform, backlog {number}",
+            f"{drain.per_second:.0f}",
+            f"{drain.first_to_last:.0f} from first to last answer",
+        )
+        for number, drain in enumerate(results.saturated, 1)
+    ]
+    for one in results.alone:
+        threads = f"{one.threads or 'default'} threads of ONNX Runtime, {one.cpu_ms:.2f} ms of processor time each"
+        rows.append(("one at a time", f"{one.per_second:.0f}", threads))
+    if results.limit:
+        best = results.limit.best
+        way = f"batches of {best.batch_size}, {best.at_once} at a time, {best.threads} threads each"
+        rows.append(("limit: ONNX Runtime alone", f"{best.per_second:.0f}", way))
+        parts = f"preprocess {results.limit.preprocess_ms:.2f} ms, decode {results.limit.decode_ms:.2f} ms each"
+        rows.append(("the same with preprocessing and decoding", f"{results.limit.whole:.0f}", parts))
+    return Section("Saturated throughput", ("", "lines/s", ""), rows)
+
+
+def _work(results: Results) -> Section:
+    if not results.saturated:
+        return Section("", (), ())
+    drain = results.median_drain
+    each = drain.busy.milliseconds_each(drain.requests)
+    rows = [(name, f"{ms:.2f}", f"{drain.busy.by_process[name]:.2f}") for name, ms in each.items()]
+    rows.append(("total", f"{sum(each.values()):.2f}", f"{drain.busy.total:.2f}"))
+    notes = [
+        f"Others used {drain.busy.others:.2f} cores; preprocessing was through at {drain.features_per_second:.0f}/s."
+    ]
+    if drain.failed:
+        notes.append(f"{drain.failed} of {drain.requests} answers say that there is no prediction.")
+    return Section("Where the time goes, saturated", ("process", "CPU ms for each line", "cores"), rows, notes)
+
+
+def _sweep(results: Results) -> Section:
+    if results.limit is None:
+        return Section("", (), ())
+    rows = [
+        (str(speed.batch_size), str(speed.threads), str(speed.at_once), f"{speed.per_second:.0f}")
+        for speed in results.limit.sweep
+    ]
+    return Section("ONNX Runtime alone", ("batch", "threads", "at once", "lines/s"), rows)
+
+
+def _memory(results: Results) -> Section:
+    if results.at_rest is None:
+        return Section("", (), ())
+    after = results.after_load.by_process if results.after_load else {}
+    rows = [
+        (name, f"{mib:.0f}", f"{after[name]:.0f}" if name in after else "")
+        for name, mib in results.at_rest.by_process.items()
+    ]
+    rows.append(
+        ("total", f"{results.at_rest.total:.0f}", f"{results.after_load.total:.0f}" if results.after_load else "")
+    )
+    starts = [f"{name}: {seconds:.1f} s until ready" for name, seconds in results.starts.items()]
+    return Section(
+        "Memory of the whole stack", ("process", f"at rest, MiB {results.at_rest.kind}", "after all load"), rows, starts
+    )
+
+
+def show(results: Results, console: Console) -> None:
+    """All tables on the console."""
+    for section in sections(results):
+        table = Table(title=section.title, title_justify="left", title_style="bold")
+        for number, column in enumerate(section.columns):
+            table.add_column(column, justify="right" if number and column else "left")
+        for row in section.rows:
+            table.add_row(*row, style="red" if "MISSED" in row else "")
+        console.print("", table)
+        for note in section.notes:
+            console.print(note, markup=False)
+
+
+def markdown(results: Results) -> str:
+    """All tables as Markdown."""
+    lines = ["# Benchmark", ""]
+    for section in sections(results):
+        lines += [f"## {section.title}", "", f"| {' | '.join(section.columns)} |"]
+        lines.append(f"|{'---|' * len(section.columns)}")
+        lines += [f"| {' | '.join(row)} |" for row in section.rows]
+        lines += ["", *(f"{note}\n" for note in section.notes)]
+    return "\n".join(lines)
+
+
+def save(results: Results, folder: Path, name: str) -> Path:
+    """Both files; the path of the Markdown one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    aims = [asdict(aim) for aim in results.aims]
+    said = {**asdict(results), "throughput": results.throughput, "ratios": results.ratios, "aims": aims}
+    (folder / f"{name}.json").write_text(json.dumps(said, indent=2) + "\n")
+    path = folder / f"{name}.md"
+    path.write_text(markdown(results))
+    return path

@@ -1,0 +1,89 @@
+"""What one run has measured, its ratios, and whether it is what we aim at."""
+
+import statistics
+from dataclasses import dataclass, field
+
+from benchmarks.alone import Alone
+from benchmarks.latency import Latency
+from benchmarks.limit import Limit
+from benchmarks.saturated import Drain
+from benchmarks.usage import Memory
+
+AIMED_RATE = 200
+P50_MS, P99_MS = 30.0, 100.0
+OF_LIMIT = 0.5
+MEMORY_MIB = 2560.0
+
+
+@dataclass(frozen=True)
+class Aim:
+    """One thing we aim at: what was found, what was aimed at, and whether it is met."""
+
+    name: str
+    found: str
+    aimed: str
+    met: bool
+
+
+@dataclass
+class Results:
+    """One run; what was left out is None or empty."""
+
+    machine: dict[str, str]
+    load: str
+    starts: dict[str, float] = field(default_factory=dict)
+    """Seconds from `hindsight up` to ready."""
+    at_rest: Memory | None = None
+    after_load: Memory | None = None
+    latency: list[Latency] = field(default_factory=list)
+    saturated: list[Drain] = field(default_factory=list)
+    alone: list[Alone] = field(default_factory=list)
+    limit: Limit | None = None
+
+    @property
+    def throughput(self) -> float | None:
+        """Saturated: the median of the backlogs."""
+        return statistics.median(drain.per_second for drain in self.saturated) if self.saturated else None
+
+    @property
+    def median_drain(self) -> Drain:
+        """The backlog that stands for all."""
+        return sorted(self.saturated, key=lambda drain: drain.per_second)[(len(self.saturated) - 1) // 2]
+
+    @property
+    def peer(self) -> Alone | None:
+        """The better of the one-at-a-time consumers."""
+        return max(self.alone, key=lambda one: one.per_second, default=None)
+
+    @property
+    def ratios(self) -> dict[str, float]:
+        """What the saturated platform does of what others do."""
+        if self.throughput is None:
+            return {}
+        found = {}
+        if self.limit:
+            found["saturated / limit"] = self.throughput / self.limit.best.per_second
+        if self.peer:
+            found["saturated / one at a time"] = self.throughput / self.peer.per_second
+        if self.limit:
+            found["saturated / limit with preprocessing and decoding"] = self.throughput / self.limit.whole
+        return found
+
+    @property
+    def aims(self) -> list[Aim]:
+        """Those that this run can tell."""
+        aims = []
+        for one in self.latency:
+            if one.rate == AIMED_RATE:
+                for name, value, bound in (("p50", one.total.p50, P50_MS), ("p99", one.total.p99, P99_MS)):
+                    met = value < bound and not one.unanswered and not one.failed
+                    aims.append(Aim(f"latency {name} at {AIMED_RATE}/s", f"{value:.1f} ms", f"< {bound:.0f} ms", met))
+        if (of_limit := self.ratios.get("saturated / limit")) is not None:
+            aims.append(Aim("saturated / limit", f"{of_limit:.2f}", f">= {OF_LIMIT}", of_limit >= OF_LIMIT))
+        if (of_peer := self.ratios.get("saturated / one at a time")) is not None:
+            aims.append(Aim("saturated / one at a time", f"{of_peer:.2f}", "> 1", of_peer > 1))
+        if self.at_rest:
+            total = self.at_rest.total
+            met = total < MEMORY_MIB
+            aims.append(Aim("memory at rest", f"{total / 1024:.2f} GiB {self.at_rest.kind}", "< 2.5 GiB", met))
+        return aims

@@ -1,0 +1,138 @@
+"""The run: what is measured, in which order."""
+
+import asyncio
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import monotonic
+
+from rich.console import Console
+
+from app.embedded.supervisor import Supervisor
+from app.inference.repository import champion, shipped
+from app.settings import Settings
+from benchmarks import alone, latency, limit, load, log, machine, saturated
+from benchmarks.apart import BenchmarkError, apart
+from benchmarks.results import Results
+from benchmarks.stack import Stack, bench_settings, running
+from benchmarks.usage import between
+from models.ocr import Ocr
+from models.ocr.lines import make_payloads
+
+PARTS = ("latency", "saturated", "alone", "limit", "starts")
+REST_SECONDS = 8.0
+WARM_RATE, WARM_SECONDS = 100.0, 6.0
+PATIENCE_SECONDS = 20.0
+PHASE_SECONDS = 50.0
+"""No further repetition begins after that."""
+SEED = 20_000
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to measure, and for how long."""
+
+    only: tuple[str, ...] = PARTS
+    rates: tuple[float, ...] = (50, 200, 500)
+    seconds: float = 15.0
+    warm_up: float = 4.0
+    requests: int = 10_000
+    payloads: int = 1_000
+    repetitions: int = 3
+
+
+class Run:
+    """One run of the benchmark."""
+
+    def __init__(self, options: Options, console: Console) -> None:
+        self._options = options
+        self._console = console
+        self._task = Ocr()
+        self._model = shipped(self._task)[champion(self._task).version]
+        self._began = monotonic()
+
+    async def __call__(self) -> Results:
+        """Everything that was asked for, in a home that is removed in the end."""
+        only = self._options.only
+        with tempfile.TemporaryDirectory(prefix="hindsight-bench-") as scratch:
+            settings = bench_settings(Path(scratch) / "home")
+            results = Results(machine.describe(settings), "")
+            with self._step(f"Making {self._options.payloads} images of lines"):
+                made = await apart(make_payloads, self._options.payloads, SEED)
+                payloads = [sample.payload for sample in made]
+            size = sum(map(len, payloads)) / len(payloads)
+            results.load = f"{len(payloads)} distinct PNG files of handwritten digits, {size:.0f} bytes on average."
+            if {"latency", "saturated", "starts"} & set(only):
+                await self._platform(settings, payloads, results)
+            if "alone" in only:
+                await self._alone(settings, payloads, results)
+            if "limit" in only:
+                with self._step("ONNX Runtime alone"):
+                    results.limit = await apart(limit.measure, self._model, payloads, machine.cores())
+        return results
+
+    async def _platform(self, settings: Settings, payloads: list[bytes], results: Results) -> None:
+        with self._step("Starting the platform"):
+            platform = running(settings)
+            stack = await platform.__aenter__()
+        try:
+            results.starts["first start"] = stack.start_seconds
+            with self._step("Letting it rest"):
+                await asyncio.sleep(REST_SECONDS)
+                results.at_rest = stack.memory()
+            with self._step("Warming it up"):
+                await self._load(stack, payloads, WARM_RATE, WARM_SECONDS)
+            if "latency" in self._options.only:
+                for rate in self._options.rates:
+                    with self._step(f"{rate:g} requests/s"):
+                        results.latency.append(await self._load(stack, payloads, rate, self._options.seconds))
+                        await asyncio.sleep(1)
+            if "saturated" in self._options.only:
+                began = monotonic()
+                for number in range(self._options.repetitions):
+                    if number == 0 or monotonic() - began < PHASE_SECONDS:
+                        with self._step(f"A backlog of {self._options.requests}, number {number + 1}"):
+                            drained = await saturated.drain(stack, self._task.name, payloads, self._options.requests)
+                            results.saturated.append(drained)
+            results.after_load = stack.memory()
+        finally:
+            with self._step("Stopping it"):
+                await platform.__aexit__(None, None, None)
+        if "starts" in self._options.only:
+            with self._step("Starting it once more"):
+                async with running(settings) as again:
+                    results.starts["second start"] = again.start_seconds
+
+    async def _load(self, stack: Stack, payloads: list[bytes], rate: float, seconds: float) -> latency.Latency:
+        plan = load.Plan(
+            stack.settings.bootstrap, self._task.name, rate, self._options.warm_up, seconds, PATIENCE_SECONDS
+        )
+        before = stack.cpu()
+        recorded = await apart(load.generate, plan, payloads)
+        after = stack.cpu()
+        found = latency.figures(rate, recorded)
+        if found.failed == found.requests:
+            raise BenchmarkError(f"the platform predicts nothing; it says: {found.reason}")
+        busy = between(before, after, ours=recorded.cpu_seconds)
+        return replace(found, busy=busy, generator_cores=recorded.cpu_seconds / (seconds + self._options.warm_up))
+
+    async def _alone(self, settings: Settings, payloads: list[bytes], results: Results) -> None:
+        supervisor = Supervisor(settings, only=("kafka",), console=Console(quiet=True))
+        try:
+            with self._step("Starting the broker alone"):
+                await supervisor.start()
+                await log.make_topics(settings.bootstrap, (alone.REQUESTS, alone.ANSWERS), settings.partitions)
+            for threads in (0, 1):
+                with self._step(f"One at a time, {threads or 'default'} threads"):
+                    count = self._options.requests
+                    peer = apart(alone.consume, settings.bootstrap, self._model, payloads, count, threads)
+                    results.alone.append(await peer)
+        finally:
+            await supervisor.stop()
+
+    @contextmanager
+    def _step(self, name: str) -> Iterator[None]:
+        self._console.print(f"[dim]{monotonic() - self._began:5.0f} s[/dim]  {name}")
+        yield

@@ -1,0 +1,122 @@
+"""Memory and processor time of process trees."""
+
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+Trees = Mapping[str, int]
+"""The process id at the root of each named tree."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """MiB by process type; `kind` says of what: PSS shares out what processes share, RSS counts it for each."""
+
+    kind: str
+    by_process: dict[str, float]
+
+    @property
+    def total(self) -> float:
+        """The whole stack's."""
+        return sum(self.by_process.values())
+
+
+@dataclass(frozen=True)
+class Cpu:
+    """Seconds of processor time since each process began; `everything` is the whole machine's."""
+
+    at: float
+    by_process: dict[str, float]
+    everything: float
+
+
+@dataclass(frozen=True)
+class Busy:
+    """Cores in use between two moments. `others` belongs to nobody whom we measure: it should be next to nothing."""
+
+    seconds: float
+    by_process: dict[str, float]
+    others: float
+
+    @property
+    def total(self) -> float:
+        """The whole stack's."""
+        return sum(self.by_process.values())
+
+    def milliseconds_each(self, count: int) -> dict[str, float]:
+        """Processor time for one event of so many."""
+        return {name: cores * self.seconds * 1000 / count for name, cores in self.by_process.items()}
+
+
+def memory(trees: Trees) -> Memory:
+    """What each tree holds now."""
+    pss = Path("/proc/self/smaps_rollup").exists()
+    held = {name: sum(map(_pss if pss else _rss, members)) for name, members in _members(trees).items()}
+    return Memory("PSS" if pss else "RSS", {name: kib / 1024 for name, kib in held.items()})
+
+
+def cpu(trees: Trees) -> Cpu:
+    """What each tree has used so far."""
+    used = {name: sum(map(_cpu, members)) for name, members in _members(trees).items()}
+    everything = psutil.cpu_times()
+    idle = everything.idle + getattr(everything, "iowait", 0.0)
+    shares = ("user", "system", "nice", "irq", "softirq", "steal")
+    return Cpu(time.monotonic(), used, sum(getattr(everything, share, 0.0) for share in shares) if idle else 0.0)
+
+
+def between(before: Cpu, after: Cpu, ours: float = 0.0) -> Busy:
+    """Cores in use from one moment to another; `ours` are seconds that the benchmark itself has used."""
+    seconds = after.at - before.at
+    used = {name: (after.by_process[name] - before.by_process.get(name, 0.0)) / seconds for name in after.by_process}
+    others = (after.everything - before.everything - ours) / seconds - sum(used.values())
+    return Busy(seconds, used, max(0.0, others))
+
+
+def _members(trees: Trees) -> dict[str, list[psutil.Process]]:
+    """The processes of each tree; one that is below two roots belongs to the lower."""
+    roots = {pid: name for name, pid in trees.items()}
+    members: dict[str, list[psutil.Process]] = {}
+
+    def walk(process: psutil.Process, name: str) -> None:
+        members.setdefault(name, []).append(process)
+        with suppress(psutil.Error):
+            for child in process.children():
+                if child.pid not in roots:
+                    walk(child, name)
+
+    for pid, name in roots.items():
+        with suppress(psutil.NoSuchProcess):
+            walk(psutil.Process(pid), name)
+    return members
+
+
+def pids(trees: Trees, name: str) -> list[int]:
+    """The processes of one tree."""
+    return [process.pid for process in _members(trees)[name]]
+
+
+def _pss(process: psutil.Process) -> float:
+    try:
+        lines = Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return next((float(line.split()[1]) for line in lines if line.startswith("Pss:")), 0.0)
+
+
+def _rss(process: psutil.Process) -> float:
+    try:
+        return float(process.memory_info().rss) / 1024
+    except psutil.Error:
+        return 0.0
+
+
+def _cpu(process: psutil.Process) -> float:
+    try:
+        times = process.cpu_times()
+    except psutil.Error:
+        return 0.0
+    return float(times.user + times.system)
