@@ -3,7 +3,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app import delivery
@@ -136,6 +136,7 @@ async def test_what_is_away_is_waited_for_any_number_of_times(count: int) -> Non
 
 
 @given(st.lists(st.sampled_from(["good", "rejected", "bug", "away", "lost", "unpublishable"]), max_size=8))
+@settings(deadline=None)
 async def test_no_event_takes_its_neighbours_with_it(values: list[str]) -> None:
     missing, losses = {"away"}, [2]
 

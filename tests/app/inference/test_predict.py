@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
@@ -86,6 +86,7 @@ async def test_tensors_of_different_dtypes_share_no_call() -> None:
 
 
 @given(st.lists(st.text("abc", min_size=1, max_size=20), max_size=10))
+@settings(deadline=None)
 async def test_the_order_of_events_is_kept(texts: list[str]) -> None:
     server = Server()
     results = await Predictor(Padded(), server, 3)(MODEL, features(*texts))
@@ -94,6 +95,7 @@ async def test_the_order_of_events_is_kept(texts: list[str]) -> None:
 
 
 @given(st.lists(st.text("abX", min_size=1, max_size=6), max_size=8), st.integers(1, 3))
+@settings(deadline=None)
 async def test_a_refused_event_is_tried_alone_and_leaves_its_neighbours_be(texts: list[str], attempts: int) -> None:
     server = Server(refuses("X"))
     results = await Predictor(Padded(), server, attempts)(MODEL, features(*texts))
