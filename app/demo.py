@@ -3,10 +3,14 @@
 import asyncio
 import itertools
 import json
+import os
+import shutil
+import sys
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -154,7 +158,7 @@ class Demonstration:
             live.stop()
 
     async def _trickle(self, hindsight: Hindsight, stream: Iterator[tuple[Task, Sample]], seconds: float) -> None:
-        with self._console.status(self._so_far()) as status:
+        with self._console.status(self._so_far(), refresh_per_second=4) as status:
             while True:
                 await asyncio.sleep(seconds)
                 task, sample = await asyncio.to_thread(next, stream)
@@ -189,7 +193,7 @@ class Demonstration:
             yield task, next(samples)
 
     def _table(self) -> Table:
-        table = Table("truth", "prediction", "confidence", "latency", "", caption=self._so_far(), min_width=70)
+        table = Table("truth", "prediction", "confidence", "latency", "", caption=self._so_far(), min_width=95)
         for row in self._rows:
             style = {"right": "green", "corrected": "yellow"}.get(row.mark, "red")
             table.add_row(*map(Text, row.cells), style=style)
@@ -200,12 +204,15 @@ class Demonstration:
 
     def _summary(self, trickle_seconds: float) -> str:
         task = next(iter(self._tasks))
+        command = (
+            "hindsight" if shutil.which("hindsight") else os.path.relpath(Path(sys.executable).parent / "hindsight")
+        )
         places = {
             f"{self._url}/docs": "the API, to try out",
             f"{self._url}/readyz": "each part, and how far behind it is",
             f"{self._url}/metrics": "counters and latencies, for Prometheus",
-            f"hindsight send {task} FILE": "a prediction of your own",
-            "hindsight feedback ID --correction JSON": "what would have been right",
+            f"{command} send {task} FILE": "a prediction of your own",
+            f"{command} feedback ID --correction JSON": "what would have been right",
             f"kcat -b {self._settings.bootstrap} -t {topics.predictions(task)} -o -5 -e": "the last answers in the log",
             f"{self._settings.home / 'logs'}": "what each process says",
         }
