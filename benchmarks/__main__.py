@@ -15,6 +15,7 @@ from benchmarks.apart import BenchmarkError
 from benchmarks.run import PARTS, Options, Run
 
 RESULTS = Path(__file__).parent / "results"
+FILE_WIDTH = 120
 
 
 def options(arguments: list[str] | None = None) -> Options:
@@ -48,6 +49,8 @@ def main() -> int:
     """Run it; the exit code is 0 when everything was measured."""
     chosen = options()
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = FILE_WIDTH
     try:
         asyncio.run(measure(chosen, console))
     except (BenchmarkError, SetupError) as error:

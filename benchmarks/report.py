@@ -35,8 +35,11 @@ def sections(results: Results) -> list[Section]:
 
 def _aims(results: Results) -> Section:
     rows = [(aim.name, aim.found, aim.aimed, "met" if aim.met else "MISSED") for aim in results.aims]
-    ratios = results.ratios.items()
-    return Section("Aims", ("", "found", "aim", ""), rows, [f"{name}: {ratio:.2f}" for name, ratio in ratios])
+    notes = [f"{name}: {ratio:.2f}" for name, ratio in results.ratios.items()]
+    if results.disturbed:
+        phases = ", ".join(f"{cores:.1f} cores ({name})" for name, cores in results.disturbed.items())
+        notes.append(f"PROVISIONAL: the machine was not quiet. Others used {phases}.")
+    return Section("Aims", ("", "found", "aim", ""), rows, notes)
 
 
 def _latency(results: Results) -> Section:
@@ -52,12 +55,12 @@ def _latency(results: Results) -> Section:
         )
         for one in results.latency
     ]
-    columns = ("requests/s", "p50 ms", "p90 ms", "p99 ms", "max ms", "requests", "unanswered / failed")
+    columns = ("requests/s", "p50 ms", "p90 ms", "p99 ms", "max ms", "requests", "lost / failed")
     return Section(
         "Latency, from when a request was meant to be sent to when its answer was in hand",
-        (*columns, "cores: platform", "generator", "others"),
+        (*columns, "platform", "generator", "others"),
         rows,
-        [results.load, SHARED],
+        [results.load, "The last three columns are cores in use. " + SHARED],
     )
 
 
@@ -144,7 +147,7 @@ def show(results: Results, console: Console) -> None:
     for section in sections(results):
         table = Table(title=section.title, title_justify="left", title_style="bold")
         for number, column in enumerate(section.columns):
-            table.add_column(column, justify="right" if number and column else "left")
+            table.add_column(column, justify="right" if number and column else "left", no_wrap=not number)
         for row in section.rows:
             table.add_row(*row, style="red" if "MISSED" in row else "")
         console.print("", table)

@@ -13,6 +13,7 @@ AIMED_RATE = 200
 P50_MS, P99_MS = 30.0, 100.0
 OF_LIMIT = 0.5
 MEMORY_MIB = 2560.0
+DISTURBING_CORES = 0.15
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,15 @@ class Results:
     saturated: list[Drain] = field(default_factory=list)
     alone: list[Alone] = field(default_factory=list)
     limit: Limit | None = None
+    others: dict[str, float] = field(default_factory=dict)
+    """Cores that others used during the rest of the phases."""
+
+    @property
+    def disturbed(self) -> dict[str, float]:
+        """The phases in which others used so much of the machine that the figures are provisional."""
+        found = {f"{one.rate:g}/s": one.busy.others for one in self.latency if one.busy}
+        found |= {f"backlog {number}": drain.busy.others for number, drain in enumerate(self.saturated, 1)}
+        return {name: cores for name, cores in (found | self.others).items() if cores > DISTURBING_CORES}
 
     @property
     def throughput(self) -> float | None:

@@ -17,7 +17,7 @@ from benchmarks import alone, latency, limit, load, log, machine, saturated
 from benchmarks.apart import BenchmarkError, apart
 from benchmarks.results import Results
 from benchmarks.stack import Stack, bench_settings, running
-from benchmarks.usage import between
+from benchmarks.usage import between, cpu
 from models.ocr import Ocr
 from models.ocr.lines import make_payloads
 
@@ -69,7 +69,7 @@ class Run:
             if "alone" in only:
                 await self._alone(settings, payloads, results)
             if "limit" in only:
-                with self._step("ONNX Runtime alone"):
+                with self._step("ONNX Runtime alone"), self._watched("ONNX Runtime alone", results):
                     results.limit = await apart(limit.measure, self._model, payloads, machine.cores())
         return results
 
@@ -115,8 +115,9 @@ class Run:
         found = latency.figures(rate, recorded)
         if found.failed == found.requests:
             raise BenchmarkError(f"the platform predicts nothing; it says: {found.reason}")
-        busy = between(before, after, ours=recorded.cpu_seconds)
-        return replace(found, busy=busy, generator_cores=recorded.cpu_seconds / (seconds + self._options.warm_up))
+        return replace(
+            found, busy=between(before, after), generator_cores=recorded.cpu_seconds / (seconds + self._options.warm_up)
+        )
 
     async def _alone(self, settings: Settings, payloads: list[bytes], results: Results) -> None:
         supervisor = Supervisor(settings, only=("kafka",), console=Console(quiet=True))
@@ -125,12 +126,20 @@ class Run:
                 await supervisor.start()
                 await log.make_topics(settings.bootstrap, (alone.REQUESTS, alone.ANSWERS), settings.partitions)
             for threads in (0, 1):
-                with self._step(f"One at a time, {threads or 'default'} threads"):
+                name = f"one at a time, {threads or 'default'} threads"
+                with self._step(name.capitalize()), self._watched(name, results):
                     count = self._options.requests
                     peer = apart(alone.consume, settings.bootstrap, self._model, payloads, count, threads)
                     results.alone.append(await peer)
         finally:
             await supervisor.stop()
+
+    @contextmanager
+    def _watched(self, name: str, results: Results) -> Iterator[None]:
+        """Note what others use of the machine meanwhile."""
+        before = cpu({})
+        yield
+        results.others[name] = between(before, cpu({})).others
 
     @contextmanager
     def _step(self, name: str) -> Iterator[None]:

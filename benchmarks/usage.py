@@ -27,16 +27,17 @@ class Memory:
 
 @dataclass(frozen=True)
 class Cpu:
-    """Seconds of processor time since each process began; `everything` is the whole machine's."""
+    """Seconds of processor time: each tree's, the benchmark's with all that it ever started, the whole machine's."""
 
     at: float
     by_process: dict[str, float]
+    ours: float
     everything: float
 
 
 @dataclass(frozen=True)
 class Busy:
-    """Cores in use between two moments. `others` belongs to nobody whom we measure: it should be next to nothing."""
+    """Cores in use between two moments. `others` are neither platform nor benchmark: on a quiet machine, nobody."""
 
     seconds: float
     by_process: dict[str, float]
@@ -62,17 +63,18 @@ def memory(trees: Trees) -> Memory:
 def cpu(trees: Trees) -> Cpu:
     """What each tree has used so far."""
     used = {name: sum(map(_cpu, members)) for name, members in _members(trees).items()}
-    everything = psutil.cpu_times()
-    idle = everything.idle + getattr(everything, "iowait", 0.0)
+    me = psutil.Process()
+    ours = sum(_cpu(process, reaped=True) for process in (me, *me.children(recursive=True)))
+    machine = psutil.cpu_times()
     shares = ("user", "system", "nice", "irq", "softirq", "steal")
-    return Cpu(time.monotonic(), used, sum(getattr(everything, share, 0.0) for share in shares) if idle else 0.0)
+    return Cpu(time.monotonic(), used, ours, sum(getattr(machine, share, 0.0) for share in shares))
 
 
-def between(before: Cpu, after: Cpu, ours: float = 0.0) -> Busy:
-    """Cores in use from one moment to another; `ours` are seconds that the benchmark itself has used."""
+def between(before: Cpu, after: Cpu) -> Busy:
+    """Cores in use from one moment to another."""
     seconds = after.at - before.at
     used = {name: (after.by_process[name] - before.by_process.get(name, 0.0)) / seconds for name in after.by_process}
-    others = (after.everything - before.everything - ours) / seconds - sum(used.values())
+    others = (after.everything - before.everything - (after.ours - before.ours)) / seconds
     return Busy(seconds, used, max(0.0, others))
 
 
@@ -114,9 +116,11 @@ def _rss(process: psutil.Process) -> float:
         return 0.0
 
 
-def _cpu(process: psutil.Process) -> float:
+def _cpu(process: psutil.Process, reaped: bool = False) -> float:
+    """Seconds of a process; with those of its ended children too, where that is asked for."""
     try:
         times = process.cpu_times()
     except psutil.Error:
         return 0.0
-    return float(times.user + times.system)
+    ended = times.children_user + times.children_system if reaped else 0.0
+    return float(times.user + times.system + ended)

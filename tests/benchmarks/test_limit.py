@@ -1,0 +1,17 @@
+"""The limit is taken over every line, grouped as the platform groups them."""
+
+from benchmarks.limit import batches
+from models.ocr import Ocr
+from models.ocr.lines import make_payloads
+
+
+def test_batches_hold_each_line_once_and_only_lines_of_one_padded_width() -> None:
+    task = Ocr()
+    features = [task.preprocess(sample.payload) for sample in make_payloads(30, 1)]
+    made = batches(task, features, 4)
+    assert sum(len(batch["width"]) for batch in made) == 30
+    assert max(len(batch["width"]) for batch in made) <= 4
+    widths = sorted(int(width) for batch in made for width in batch["width"])
+    assert widths == sorted(one["image"].shape[1] for one in features)
+    for batch in made:
+        assert batch["image"].shape[2] == max(-(-int(width) // 32) * 32 for width in batch["width"])

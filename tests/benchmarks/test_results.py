@@ -1,0 +1,66 @@
+"""A run says what is met and what is missed, and what was left out it doesn't judge."""
+
+import json
+from pathlib import Path
+
+from benchmarks import report
+from benchmarks.alone import Alone
+from benchmarks.latency import figures
+from benchmarks.limit import Limit, Speed
+from benchmarks.load import Recorded, Sample
+from benchmarks.results import Results
+from benchmarks.saturated import Drain
+from benchmarks.usage import Busy, Memory
+
+BUSY = Busy(10, {"worker": 1.5}, others=0.0)
+TIMINGS = {"queued": 10.0, "preprocess": 1.0, "inference": 3.0, "total": 14.0}
+
+
+def a_drain(per_second: float, busy: Busy = BUSY) -> Drain:
+    return Drain(1000, 1000 / per_second, per_second, per_second, per_second, 0, busy)
+
+
+def a_run() -> Results:
+    sample = Sample(0, 1, 2, 8, 19, 20, False, "", TIMINGS)
+    return Results(
+        {"cores": "2"},
+        "lines",
+        at_rest=Memory("PSS", {"kafka": 300.0, "worker": 2500.0}),
+        latency=[figures(200, Recorded([sample] * 10, 100, 0))],
+        saturated=[a_drain(400), a_drain(600), a_drain(1000)],
+        alone=[Alone(0, 1000, 300, 1.0), Alone(1, 1000, 500, 1.0)],
+        limit=Limit([Speed(1, 1, 2, 800), Speed(8, 1, 2, 1000)], 700, 0.5, 0.1),
+    )
+
+
+def test_ratios_take_the_median_backlog_the_best_batch_and_the_better_peer() -> None:
+    ratios = a_run().ratios
+    assert ratios["saturated / limit"] == 0.6
+    assert ratios["saturated / one at a time"] == 1.2
+
+
+def test_each_aim_is_met_or_missed() -> None:
+    met = {aim.name: aim.met for aim in a_run().aims}
+    assert met["latency p50 at 200/s"]
+    assert met["saturated / limit"]
+    assert not met["memory at rest"]
+
+
+def test_what_was_not_measured_is_not_judged() -> None:
+    empty = Results({}, "")
+    assert (empty.aims, empty.ratios) == ([], {})
+    assert report.markdown(empty)
+
+
+def test_a_busy_machine_is_told() -> None:
+    run = a_run()
+    assert not run.disturbed
+    run.saturated.append(a_drain(500, Busy(10, {"worker": 1.0}, others=0.9)))
+    assert run.disturbed == {"backlog 4": 0.9}
+    assert "PROVISIONAL" in report.markdown(run)
+
+
+def test_both_files_are_written(tmp_path: Path) -> None:
+    path = report.save(a_run(), tmp_path / "results", "now")
+    assert "| saturated / limit | 0.60 | >= 0.5 | met |" in path.read_text()
+    assert json.loads(path.with_suffix(".json").read_text())["throughput"] == 600

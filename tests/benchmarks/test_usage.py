@@ -1,0 +1,46 @@
+"""Memory and processor time are those of whole process trees."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks import usage
+from benchmarks.apart import BenchmarkError, apart
+
+
+def test_memory_of_a_tree_counts_its_children() -> None:
+    alone = usage.memory({"me": os.getpid()}).total
+    child = subprocess.Popen(
+        [sys.executable, "-c", "print(len(bytearray(64 << 20)), flush=True); input()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert child.stdout is not None
+        child.stdout.readline()
+        together = usage.memory({"me": os.getpid()})
+        apart_ = usage.memory({"me": os.getpid(), "child": child.pid})
+    finally:
+        child.communicate(b"\n")
+    assert together.total > alone
+    assert set(apart_.by_process) == {"me", "child"}
+    assert apart_.by_process["child"] > 1
+
+
+def test_cores_in_use_are_those_of_the_tree() -> None:
+    before = usage.cpu({"me": os.getpid()})
+    sum(range(3_000_000))
+    busy = usage.between(before, usage.cpu({"me": os.getpid()}))
+    assert 0 < busy.total <= 2
+    assert sum(busy.milliseconds_each(10).values()) == pytest.approx(busy.total * busy.seconds * 100)
+
+
+async def test_a_function_runs_in_a_process_of_its_own() -> None:
+    assert await apart(os.getpid) != os.getpid()
+
+
+async def test_a_function_that_fails_there_is_an_error_here() -> None:
+    with pytest.raises(BenchmarkError, match="exit code 1"):
+        await apart(os.listdir, "/nowhere")
