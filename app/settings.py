@@ -16,7 +16,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="HINDSIGHT_", extra="ignore")
 
-    home: Path = Field(CHECKOUT / ".hindsight", description="State directory: the embedded broker's log, blobs, models.")
+    home: Path = Field(CHECKOUT / ".hindsight", description="State directory: the broker's log, blobs, models.")
     cache: Path = Field(Path.home() / ".cache" / "hindsight", description="Downloaded jars, shared by all checkouts.")
     host: str = Field("127.0.0.1", description="The address that servers bind to.")
     demo: bool = Field(True, description="Whether `make run` streams demonstration traffic.")

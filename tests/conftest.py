@@ -1,9 +1,14 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from tests.support.platform import platform_settings, running
 from tests.support.stack import Stack
+
+# How long an example takes says more of the machine than of the code.
+hypothesis_settings.register_profile("hindsight", deadline=None)
+hypothesis_settings.load_profile("hindsight")
 
 TASKS = {"ocr": "models.ocr:Ocr", "letters": "tests.support.tasks:Letters"}
 

@@ -48,7 +48,7 @@ def create(settings: Settings) -> FastAPI:
     app.add_exception_handler(ClientDisconnect, _gone)
     app.add_middleware(BodyLimit, limit=JSON_LIMIT, limits={blobs.PATH: settings.max_blob_bytes + MULTIPART_OVERHEAD})
     if settings.api_key is not None:
-        app.add_middleware(ApiKey, key=settings.api_key.get_secret_value(), open_paths={"/healthz"})
+        app.add_middleware(ApiKey, key=settings.api_key.get_secret_value(), open_paths={"/healthz", "/readyz"})
     return app
 
 

@@ -1,6 +1,7 @@
 """What the supervisor says, and what the processes say: in full to their log files, the rest only if it matters."""
 
 import re
+import time
 from collections import deque
 from io import RawIOBase
 from pathlib import Path
@@ -15,6 +16,8 @@ MATTERS = re.compile(rb"\b(WARN|WARNING|ERROR|CRITICAL|FATAL)\b|^Traceback|^erro
 ANSI = re.compile(rb"\x1b\[[0-9;]*m")
 LARGEST_LOG = 16 * MiB
 TAIL = 15
+LOUDEST = 5
+WINDOW_SECONDS = 10.0
 
 
 class Voice:
@@ -39,6 +42,7 @@ class Log:
         self._path = path
         self._voice = voice
         self._rest = b""
+        self._since, self._said, self._unsaid = 0.0, 0, 0
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file: RawIOBase = path.open("ab", buffering=0)
         self._lost = False
@@ -76,5 +80,20 @@ class Log:
         text = ANSI.sub(b"", line).decode(errors="replace").rstrip()
         if text:
             self.tail.append(text)
-        if self._voice.verbose or MATTERS.search(line):
+        if self._voice.verbose:
             self._voice.say(text)
+        elif MATTERS.search(line):
+            self._aloud(text)
+
+    def _aloud(self, text: str) -> None:
+        """What matters, but no flood: a broker that is away is said a thousand times in its clients' words."""
+        now = time.monotonic()
+        if now - self._since > WINDOW_SECONDS:
+            if self._unsaid:
+                self._voice.say(f"{self._unsaid} more warnings like this are in {self._path}")
+            self._since, self._said, self._unsaid = now, 0, 0
+        if self._said < LOUDEST:
+            self._voice.say(text)
+            self._said += 1
+        else:
+            self._unsaid += 1

@@ -1,7 +1,6 @@
 """`hindsight doctor`: checks what the platform needs, and says what to do about what is missing."""
 
 import asyncio
-import ctypes
 import json
 import os
 import platform
@@ -11,7 +10,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-import find_libpython
 import httpx
 from aiokafka.admin import AIOKafkaAdminClient
 from pydantic import SecretStr
@@ -22,6 +20,7 @@ from rich.text import Text
 from app import topics
 from app.embedded import disk, jars, java, kafka, leftovers, lock, ports, ready
 from app.embedded.errors import SetupError
+from app.preprocess.runtime import python_library
 from app.settings import Settings
 
 Status = Literal["ok", "warn", "fail"]
@@ -87,15 +86,10 @@ def _jars() -> Check:
 
 def _thread_mode() -> Check:
     """PyFlink's thread mode loads this Python's library into Flink's Java process: it has to exist as one."""
-    name, library = "flink", find_libpython.find_libpython()
-    if library is not None:
-        try:
-            ctypes.CDLL(library)
-            return Check(name, "ok", f"runs Python in threads, with {library}")
-        except OSError:
-            pass
+    if (library := python_library()) is not None:
+        return Check("flink", "ok", f"runs Python in threads, with {library}")
     return Check(
-        name,
+        "flink",
         "warn",
         "this Python has no library that can be loaded: Flink runs it in a process of its own, some 10 ms slower",
         "For speed, use a Python built with --enable-shared (Debian: install libpython3.11).",

@@ -7,6 +7,8 @@ import sys
 import time
 from typing import Any
 
+from py4j.protocol import Py4JError
+
 from app import topics
 from app.preprocess import suspects
 from app.preprocess.runtime import prepare_java, python_library
@@ -21,7 +23,6 @@ _ENDED = {"FAILED", "CANCELED", "FINISHED", "SUSPENDED"}
 def main() -> int:
     """Run the job; the exit code is 0 only when it was told to stop."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
-    logging.getLogger("apache_beam").setLevel(logging.ERROR)  # it misses file systems that nobody asked for
     configured = settings()
     asyncio.run(topics.wait_provisioned(configured))
     prepare_java(configured)
@@ -45,7 +46,11 @@ def run(configured: Settings) -> int:
     )
     log.info("job %s is submitted", client.get_job_id())
     while True:
-        status = client.get_job_status().result().name
+        try:
+            status = client.get_job_status().result().name
+        except (Py4JError, OSError):
+            log.error("Flink's Java process has died; if it crashed, %s/logs/flink says where", configured.home)
+            return 1
         if status in _ENDED:
             log.error("the job has ended: %s", status)
             return 1

@@ -28,6 +28,7 @@ from models.base import Rejected, Task
 
 STAGE = "preprocess"
 SOURCE = "hindsight/preprocess"
+_CLAIM = {"uri", "data_base64", "size", "sha256"}
 MAX_KEY = 64 * 1024
 """Bytes of a key: it comes back on the answer, whose topic takes less than the requests' does."""
 _HEADERS = 16 * 1024
@@ -162,9 +163,14 @@ def _envelope(event: Event) -> Mapping[str, str] | None:
         if declared:
             raise Rejected("bad_envelope", f"content-type is {JSON}, but the value is no JSON: {error}") from error
         return None
-    if not isinstance(envelope, dict) or len(envelope) != 1 or not {"uri", "data_base64"} & envelope.keys():
+    # What POST /v1/blobs answers is a claim check as it stands.
+    if not isinstance(envelope, dict) or not envelope.keys() <= {"uri", "data_base64", "size", "sha256"}:
         return None
-    [(name, text)] = envelope.items()
+    names = {"uri", "data_base64"} & envelope.keys()
+    if len(names) != 1:
+        return None
+    [name] = names
+    text = envelope[name]
     if not isinstance(text, str):
         raise Rejected("bad_envelope", f"{name} is of {type(text).__name__}; a string is needed")
     return {name: text}

@@ -1,6 +1,7 @@
 """What PyFlink needs of this machine: a Java runtime, and a Python that it can load."""
 
 import ctypes
+import logging
 import os
 import sysconfig
 
@@ -12,12 +13,16 @@ from app.settings import CHECKOUT, Settings
 
 def prepare_java(configured: Settings) -> None:
     """Point PyFlink to our Java runtime, with a heap of the size that is set."""
+    # A dead Java process is said once, by whoever waits for it; and nobody asked for Google's file system.
+    for chatty in ("py4j.java_gateway", "py4j.clientserver", "apache_beam.io.filesystems"):
+        logging.getLogger(chatty).disabled = True
     os.environ["JAVA_HOME"] = str(java.home())
     # The interpreter inside the Java process knows nothing of virtual environments: it is told where packages are.
     os.environ["PYTHONPATH"] = os.pathsep.join([str(CHECKOUT), sysconfig.get_path("purelib")])
-    lean = "-XX:+UseSerialGC -XX:MaxMetaspaceSize=192m"
-    os.environ["JVM_ARGS"] = f"-Xmx{configured.flink_memory} {lean} -Duser.timezone=UTC"
     logs = configured.home / "logs" / "flink"
+    lean = "-XX:+UseSerialGC -XX:MaxMetaspaceSize=192m"
+    crash = f"-XX:ErrorFile={logs}/crash-%p.log -XX:-CreateCoredumpOnCrash"
+    os.environ["JVM_ARGS"] = f"-Xmx{configured.flink_memory} {lean} {crash} -Duser.timezone=UTC"
     logs.mkdir(parents=True, exist_ok=True)
     os.environ["FLINK_LOG_DIR"] = str(logs)
 

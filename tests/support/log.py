@@ -74,7 +74,7 @@ def id_of(record: ConsumerRecord) -> str:
 
 def header(record: ConsumerRecord, name: str) -> str:
     """A header's text."""
-    return dict(record.headers)[name].decode()
+    return str(dict(record.headers)[name].decode())
 
 
 @asynccontextmanager

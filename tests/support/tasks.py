@@ -1,7 +1,6 @@
 """A task for tests that are not about a model: its features are the payload's bytes."""
 
-import os
-import signal
+import ctypes
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,7 +18,7 @@ class Letters(Task):
 
     def preprocess(self, payload: bytes) -> Features:
         if payload == b"die":
-            os.kill(os.getpid(), signal.SIGSEGV)
+            ctypes.string_at(0)
         if payload == b"bug":
             raise KeyError("bug")
         if payload == b"refuse":

@@ -7,7 +7,7 @@ from app.embedded.errors import SetupError
 from app.settings import Settings
 from tests.support.asgi import serving
 
-KEYED = ["/readyz", "/metrics", "/docs", "/openapi.json", "/v1/feedback", "/v1/blobs", "/nothing"]
+KEYED = ["/metrics", "/docs", "/openapi.json", "/v1/feedback", "/v1/blobs", "/nothing"]
 
 
 def with_key(settings: Settings) -> Settings:

@@ -26,6 +26,18 @@ def test_all_goes_to_the_file_and_what_matters_to_the_console(tmp_path: Path) ->
     assert list(log.tail) == ["INFO all is well", "2026 WARNING the disk [is] slow", "last words"]
 
 
+def test_a_flood_of_warnings_is_counted_not_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log, heard = make_log(tmp_path / "worker.log")
+    log.write(b"ERROR the broker is away\n" * 1000)
+    monkeypatch.setattr(console, "WINDOW_SECONDS", 0.0)
+    log.write(b"ERROR something else\n")
+    log.close()
+    said = heard.getvalue().splitlines()
+    assert len(said) == console.LOUDEST + 2
+    assert said[-2].startswith("    worker | 995 more warnings")
+    assert said[-1] == "    worker | ERROR something else"
+
+
 def test_verbose_says_all(tmp_path: Path) -> None:
     log, heard = make_log(tmp_path / "worker.log", verbose=True)
     log.write(b"\x1b[31mred\x1b[0m and INFO\n")

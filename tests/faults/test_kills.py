@@ -1,0 +1,110 @@
+"""Any process may die at any time: nothing is lost, nothing is counted twice, and it goes on by itself."""
+
+import asyncio
+import json
+
+from aiokafka import ConsumerRecord
+from aiokafka.admin import AIOKafkaAdminClient
+
+from app import topics
+from app.events import prediction_id
+from app.settings import Settings
+from models.base import Sample
+from models.ocr.lines import make_payloads
+from tests.support.log import Sent, header, id_of, publish, tail
+from tests.support.stack import Stack
+
+REQUESTS, PREDICTIONS = topics.requests("ocr"), topics.predictions("ocr")
+
+
+def identified(samples: list[Sample], source: str) -> list[Sent]:
+    """Requests with ids of the application's own."""
+    named = [("ce_source", source.encode())]
+    return [
+        Sent(sample.payload, headers=[*named, ("ce_id", str(number).encode())]) for number, sample in enumerate(samples)
+    ]
+
+
+def expected(source: str, count: int) -> set[str]:
+    return {prediction_id("ocr", source, str(number)) for number in range(count)}
+
+
+async def test_2000_requests_are_answered_once_each_while_worker_mlserver_and_flink_are_killed(stack: Stack) -> None:
+    samples = make_payloads(2000, seed=11)
+
+    async def hurt() -> None:
+        for name in ("worker", "mlserver", "preprocess"):
+            await asyncio.sleep(4)
+            stack.kill(name)
+
+    async with tail(stack.settings, PREDICTIONS, topics.DEAD_LETTERS) as answers:
+        hurting = asyncio.create_task(hurt())
+        await publish(stack.settings, REQUESTS, identified(samples, "kills"), rate=120)
+        await hurting
+        await answers.until(lambda read: expected("kills", 2000) <= answered(read), 150)
+        records = answers.records
+    assert not [record for record in records if record.topic == topics.DEAD_LETTERS]
+    said: dict[str, dict[str, object]] = {}
+    for record in records:
+        said.setdefault(id_of(record), json.loads(record.value))
+    assert said.keys() == expected("kills", 2000)
+    assert all("output" in answer for answer in said.values())
+    await stack.supervisor.wait_ready(60)
+
+
+def answered(records: list[ConsumerRecord]) -> set[str]:
+    """The predictions among the records."""
+    return {id_of(record) for record in records if record.topic == PREDICTIONS}
+
+
+async def test_requests_wait_for_a_broker_that_was_killed(stack: Stack) -> None:
+    samples = make_payloads(300, seed=12)
+    async with tail(stack.settings, PREDICTIONS) as answers:
+        publishing = asyncio.create_task(publish(stack.settings, REQUESTS, identified(samples, "broker"), rate=100))
+        await asyncio.sleep(1)
+        stack.kill("kafka")
+        await publishing
+        await answers.until(lambda read: expected("broker", 300) <= answered(read), 150)
+    await stack.supervisor.wait_ready(60)
+
+
+async def test_a_payload_that_kills_the_process_is_isolated_after_the_third_death(stack: Stack) -> None:
+    requests, predictions = topics.requests("letters"), topics.predictions("letters")
+    before = stack.supervisor.processes["preprocess"].restarts
+    async with (
+        tail(stack.settings, predictions) as answers,
+        tail(stack.settings, topics.DEAD_LETTERS) as letters,
+    ):
+        await publish(stack.settings, requests, [Sent(b"ab", b"1"), Sent(b"die", b"1"), Sent(b"cd", b"1")])
+        said = await answers.answers(3, seconds=240)
+        [letter] = await letters.until(bool)
+    assert header(letter, "rejected_code") == "kills_process"
+    assert letter.value == b"die"
+    assert sorted("error" in answer for answer in said.values()) == [False, False, True]
+    assert stack.supervisor.processes["preprocess"].restarts == before + 3
+    await stack.supervisor.wait_ready(60)
+
+
+async def recreate(settings: Settings, topic: str) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap)
+    await admin.start()
+    try:
+        await admin.delete_topics([topic])
+        while topic in await admin.list_topics():
+            await asyncio.sleep(0.2)
+    finally:
+        await admin.close()
+    while await topics.provision(settings):
+        await asyncio.sleep(0.2)
+
+
+async def test_a_topic_that_is_deleted_and_made_again_is_never_mixed_up_with_the_first(stack: Stack) -> None:
+    requests, predictions = topics.requests("letters"), topics.predictions("letters")
+    async with tail(stack.settings, predictions) as answers:
+        [first] = await publish(stack.settings, requests, [Sent(b"first", b"1")])
+        await answers.answers(1)
+        await recreate(stack.settings, requests)
+        again = await publish(stack.settings, requests, [Sent(b"second", b"1")] * (first.offset + 1))
+        assert (again[-1].partition, again[-1].offset) == (first.partition, first.offset)
+        said = await answers.answers(1 + len(again), seconds=90)
+    assert len(said) == 1 + len(again)

@@ -1,0 +1,68 @@
+"""Batch mode: the same preprocessing and the same model as live traffic, recorded as events."""
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from app import topics
+from app.blobs import BlobStore
+from models.ocr.lines import make_payloads
+from tests.support.commands import command
+from tests.support.log import Sent, header, id_of, publish, tail
+from tests.support.stack import Stack
+
+REQUESTS, PREDICTIONS = topics.requests("ocr"), topics.predictions("ocr")
+
+
+async def test_a_batch_says_what_live_traffic_says_and_is_in_the_log(stack: Stack, tmp_path: Path) -> None:
+    samples = make_payloads(40, seed=21)
+    scans = tmp_path / "scans"
+    (scans / "more").mkdir(parents=True)
+    for number, sample in enumerate(samples):
+        (scans / "more" / f"{number:02}.png").write_bytes(sample.payload)
+    (scans / "letter.txt").write_text("Dear Sir or Madam,")
+    (scans / ".hidden").write_text("not for reading")
+    blob = BlobStore(stack.settings.blobs).put(samples[0].payload)
+    out = tmp_path / "out.parquet"
+
+    async with (
+        tail(stack.settings, REQUESTS) as requests,
+        tail(stack.settings, PREDICTIONS) as predictions,
+        tail(stack.settings, topics.DEAD_LETTERS) as letters,
+    ):
+        done = await command(stack.settings, "hindsight", "batch", "ocr", str(scans), blob, "--out", str(out))
+        recorded = await requests.until(lambda read: len(read) >= 42)
+        answered = await predictions.answers(42)
+        [letter] = await letters.until(bool)
+
+    assert done.out == f"{out}: 41 predicted, 1 failed\n", done.err
+    rows = {row["uri"]: row for row in pq.read_table(out).to_pylist()}
+    assert {row["prediction_id"] for row in rows.values()} == answered.keys()
+    assert rows[(scans / "letter.txt").as_uri()]["error_code"] == "not_an_image"
+    assert header(letter, "rejected_code") == "not_an_image"
+    assert all("ce_batch" in dict(record.headers) for record in recorded)
+    assert rows[blob]["output"] == rows[(scans / "more" / "00.png").as_uri()]["output"]
+
+    async with tail(stack.settings, PREDICTIONS) as live:
+        named = [[("ce_id", str(n).encode()), ("ce_source", b"as a batch")] for n in range(40)]
+        pairs = zip(samples, named, strict=True)
+        await publish(stack.settings, REQUESTS, [Sent(sample.payload, headers=headers) for sample, headers in pairs])
+        await live.until(lambda read: len({id_of(record) for record in read}) >= 40)
+    for record in live.records:
+        said = json.loads(record.value)
+        row = rows[(scans / "more" / f"{int(said['request_id']):02}.png").as_uri()]
+        assert json.loads(row["output"]) == said["output"]
+        assert abs(row["confidence"] - said["confidence"]) < 1e-4
+
+
+async def test_a_batch_kept_out_of_the_log_leaves_no_event(stack: Stack, tmp_path: Path) -> None:
+    out = tmp_path / "out.parquet"
+    (tmp_path / "one.png").write_bytes(make_payloads(1, seed=22)[0].payload)
+    async with tail(stack.settings, REQUESTS, PREDICTIONS) as log:
+        words = ("batch", "ocr", str(tmp_path / "one.png"), "--out", str(out), "--no-log")
+        done = await command(stack.settings, "hindsight", *words)
+        await publish(stack.settings, REQUESTS, [Sent(b"marker")])
+        read = await log.until(lambda read: any(record.topic == PREDICTIONS for record in read))
+    assert done.out == f"{out}: 1 predicted, 0 failed\n", done.err
+    assert [record.value for record in read if record.topic == REQUESTS] == [b"marker"]

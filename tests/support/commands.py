@@ -1,0 +1,32 @@
+"""Commands, run beside the test's event loop, which goes on watching the platform."""
+
+import asyncio
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.embedded.environment import environment
+from app.settings import CHECKOUT, Settings
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+async def command(settings: Settings, *words: str, cwd: Path = CHECKOUT, seconds: float = 120) -> Done:
+    """Run a command with these settings in its environment."""
+    variables = environment(settings) | {"PYTHONPATH": str(CHECKOUT), "HOME": os.environ["HOME"]}
+    process = await asyncio.create_subprocess_exec(
+        *words, cwd=cwd, env=variables, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        out, err = await asyncio.wait_for(process.communicate(), seconds)
+    except TimeoutError:
+        process.kill()
+        raise
+    return Done(process.returncode or 0, out.decode(), err.decode())

@@ -1,0 +1,56 @@
+"""The README's snippets, run as they stand, in its order, on the real stack."""
+
+import json
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from app import topics
+from app.events import prediction_id
+from app.settings import CHECKOUT
+from tests.support.commands import command
+from tests.support.log import id_of, tail
+from tests.support.stack import Stack
+
+BLOCKS = re.findall(r"^```(python|sh)\n(.*?)^```$", (CHECKOUT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+NAMES = [re.sub(r"\W+", "-", code.strip().splitlines()[-1])[:40] for _, code in BLOCKS]
+
+
+def test_there_are_snippets() -> None:
+    assert {language for language, _ in BLOCKS} == {"python", "sh"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A place like the checkout, where snippets may leave files."""
+    place = tmp_path_factory.mktemp("reader")
+    (place / "models").symlink_to(CHECKOUT / "models")
+    return place
+
+
+@pytest.mark.parametrize(("language", "code"), BLOCKS, ids=NAMES)
+async def test_a_snippet_runs(stack: Stack, folder: Path, language: str, code: str) -> None:
+    if "kcat" in code and shutil.which("kcat") is None:
+        pytest.skip("kcat is not on PATH: install it (Debian: apt install kcat) to try this snippet")
+    settings = stack.settings
+    code = code.replace(":9092", f":{settings.kafka_port}").replace(":8000", f":{settings.api_port}")
+    words = [sys.executable, "-c", code] if language == "python" else ["bash", "-euo", "pipefail", "-c", code]
+    done = await command(settings, *words, cwd=folder)
+    assert done.code == 0, done.err
+    assert "error" not in done.out.lower()
+    assert done.out or "> claim.json" in code
+
+
+async def test_the_snippets_requests_were_answered_and_corrected(stack: Stack) -> None:
+    if shutil.which("kcat") is None:
+        pytest.skip("kcat is not on PATH: install it (Debian: apt install kcat) to try the README's snippets")
+    by_kcat, by_claim = (prediction_id("ocr", "my-shop", name) for name in ("order-7", "order-8"))
+    async with tail(stack.settings, topics.predictions("ocr"), beginning=True) as answers:
+        await answers.until(lambda read: {by_kcat, by_claim} <= {id_of(record) for record in read})
+    said = {id_of(record): json.loads(record.value) for record in answers.records}
+    assert said[by_kcat]["output"] == said[by_claim]["output"]
+    async with tail(stack.settings, topics.feedback("ocr"), beginning=True) as corrections:
+        await corrections.until(lambda read: by_kcat in {record.key.decode() for record in read})
