@@ -23,7 +23,7 @@ from models.ocr.lines import make_payloads
 
 PARTS = ("latency", "saturated", "alone", "limit", "starts")
 REST_SECONDS = 8.0
-WARM_RATE, WARM_SECONDS = 100.0, 6.0
+WARM_RATE, WARM_SECONDS = 200.0, 12.0  # the JVMs compile what is hot
 PATIENCE_SECONDS = 20.0
 PHASE_SECONDS = 50.0
 """No further repetition begins after that."""
