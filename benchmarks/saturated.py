@@ -19,6 +19,7 @@ from benchmarks.usage import Busy, between
 
 POLL_SECONDS = 0.2
 PATIENCE_SECONDS = 120.0
+SETTLED_SECONDS = 1.5
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ async def drain(stack: Stack, task: str, payloads: Sequence[bytes], count: int) 
     bootstrap = stack.settings.bootstrap
     backlog = log.requests(task, payloads, count)
     wanted = {one.prediction_id for one in backlog}
-    answers = await log.ends(bootstrap, topics.predictions(task))
+    answers = await _settled(bootstrap, topics.predictions(task))
     features = await log.ends(bootstrap, topics.features(task))
     async with log.assigned(bootstrap, list(answers)) as consumer:
         consumer.pause(*answers)  # it only asks how far they go
@@ -70,6 +71,19 @@ async def drain(stack: Stack, task: str, payloads: Sequence[bytes], count: int) 
         failed=failed,
         busy=between(before, after),
     )
+
+
+async def _settled(bootstrap: str, topic: str) -> log.Marks:
+    """Where a topic ends once nothing comes any more: an earlier load may have been too much."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    last = await log.ends(bootstrap, topic)
+    while time.monotonic() < deadline:
+        await asyncio.sleep(SETTLED_SECONDS)
+        now = await log.ends(bootstrap, topic)
+        if now == last:
+            break
+        last = now
+    return last
 
 
 async def _grown(consumer: AIOKafkaConsumer, since: log.Marks, count: int) -> None:
