@@ -39,7 +39,7 @@ class Plan:
     decay: float = 1e-2
     warm_up: float = 0.08
     columns: int = 4096
-    buckets: tuple[int, ...] = (64, 128, 192, 256, 384, 512, 1024)
+    buckets: tuple[int, ...] = (128, 208, 304, 416, 608)
     scale: float = 1 / 255
 
 

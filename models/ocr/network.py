@@ -9,7 +9,7 @@ from models.ocr.data import Line
 from models.ocr.images import HEIGHT
 from models.ocr.symbols import CLASSES, encode
 
-NETWORK = ConvCtc(height=HEIGHT, classes=CLASSES)
+NETWORK = ConvCtc(height=HEIGHT, classes=CLASSES, stem=(16, 32))
 SIGNAL = Signal("image", np.uint8, 1 / 255)
 PLAN = Plan(scale=SIGNAL.scale)
 

@@ -33,8 +33,8 @@ OnStep = Callable[[int, int, float], None]
 class Sizes:
     """How many lines of each kind are made."""
 
-    train_digits: int = 10_000
-    train_printed: int = 20_000
+    train_digits: int = 15_000
+    train_printed: int = 16_000
     validation: int = 1_000
     """Of each kind; so the test's."""
     test: int = 1_500
