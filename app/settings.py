@@ -45,10 +45,10 @@ class Settings(BaseSettings):
     mlserver_http_port: int = 8080
     mlserver_grpc_port: int = 8081
     mlserver_metrics_port: int = 8082
-    inference_threads: int = Field(0, ge=0, description="Threads of one ONNX Runtime session; 0 is one for each core.")
+    inference_threads: int = Field(1, ge=0, description="Threads of one model call; 0 is one for each core.")
 
     worker_metrics_port: int = Field(8084, description="/metrics of the Faust worker.")
-    batch_size: int = Field(32, ge=1, description="Most events in one micro-batch of the inference agent.")
+    batch_size: int = Field(128, ge=1, description="Most events in one micro-batch of the inference agent.")
     batch_seconds: float = Field(0.005, gt=0, description="Longest wait for a micro-batch to fill.")
     inference_deadline_seconds: float = Field(10.0, gt=0, description="Deadline of one ModelInfer call.")
     inference_attempts: int = Field(3, ge=1, description="Tries of a request that MLServer rejects, alone.")

@@ -35,6 +35,8 @@ class Preprocess(TableFunction):  # type: ignore[misc]  # pyflink has no types
 
     def open(self, context: FunctionContext) -> None:
         """Load the tasks where the job runs: nothing of them is shipped with the plan."""
+        # Flink's handler takes every library's every word, and each costs a call into Java.
+        logging.getLogger().setLevel(logging.WARNING)
         from app.blobs import BlobStore
         from app.monitoring import metrics
         from app.preprocess.suspects import Flight
