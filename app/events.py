@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Literal, NewType, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -42,9 +43,14 @@ class Origin:
     timestamp_ms: int
 
     @property
+    def place(self) -> str:
+        """The record's place, as text: never another record's."""
+        return f"{self.epoch}/{self.topic}/{self.partition}/{self.offset}"
+
+    @property
     def id(self) -> str:
         """The id of an event that came without one: the same under redelivery, never shared by another record."""
-        return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{self.epoch}/{self.topic}/{self.partition}/{self.offset}"))
+        return str(uuid.uuid5(uuid.NAMESPACE_URL, self.place))
 
 
 @dataclass(frozen=True)
@@ -125,7 +131,7 @@ def complete(headers: Iterable[tuple[str, bytes | None]], data: bytes, origin: O
         _check_time(time)
     extensions = {name: value for name, value in attributes.items() if name not in _CORE and _EXTENSION.fullmatch(name)}
     return Event(
-        id=attributes.get("id", origin.id),
+        id=attributes.get("id") or origin.id,
         type=kind,
         source=attributes.get("source", f"kafka:{origin.topic}"),
         time=time or rfc3339(origin.timestamp_ms),
@@ -163,7 +169,12 @@ def rfc3339(timestamp_ms: float) -> str:
 
 def prediction_id(task: str, source: str, request_id: str) -> str:
     """The id of a request's one served prediction: `<task>:<uuid5(source, request id)>`."""
-    return f"{task}:{uuid.uuid5(uuid.uuid5(uuid.NAMESPACE_URL, source), request_id)}"
+    return f"{task}:{uuid.uuid5(_namespace(source), request_id)}"
+
+
+@lru_cache(maxsize=1024)
+def _namespace(source: str) -> uuid.UUID:
+    return uuid.uuid5(uuid.NAMESPACE_URL, source)
 
 
 def task_of(prediction: str) -> str:

@@ -49,7 +49,7 @@ class Settings(BaseSettings):
 
     worker_metrics_port: int = Field(8084, description="/metrics of the Faust worker.")
     batch_size: int = Field(128, ge=1, description="Most events in one micro-batch of the inference agent.")
-    batch_seconds: float = Field(0.005, gt=0, description="Longest wait for a micro-batch to fill.")
+    batch_seconds: float = Field(0.002, gt=0, description="Longest wait for a micro-batch to fill.")
     inference_deadline_seconds: float = Field(10.0, gt=0, description="Deadline of one ModelInfer call.")
     inference_attempts: int = Field(3, ge=1, description="Tries of a request that MLServer rejects, alone.")
 

@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Sequence
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Sequence
+from typing import Any, TypeVar
 
 import faust
 from aiokafka.errors import KafkaError
@@ -18,6 +18,7 @@ from app.settings import Settings
 log = logging.getLogger(__name__)
 
 App = faust.App
+T = TypeVar("T")
 GROUP = "hindsight-worker"
 
 
@@ -45,7 +46,7 @@ def make_app(settings: Settings) -> App:
         stream_wait_empty=False,
         stream_buffer_maxsize=8 * settings.batch_size,
         producer_acks=-1,
-        producer_linger=0.002,
+        producer_linger=0,
         producer_request_timeout=CONFIRM_SECONDS,
         producer_max_request_size=4 * settings.max_payload_bytes,
     )
@@ -75,13 +76,41 @@ def agent(
     guard = Guard(stage, handle, publish, reject)
 
     async def run(stream: Any) -> None:
-        async for events in stream.noack_take(settings.batch_size, within=settings.batch_seconds):
+        async for events in batches(stream.noack().events(), settings.batch_size, settings.batch_seconds):
             await guard.deliver([await epochs.incoming(event) for event in events])
             for event in events:
                 await stream.ack(event)
 
     # One at a time, in order: Faust commits past events that are still in flight when acks come out of order.
     app.agent(app.topic(topic, internal=False), name=name, concurrency=1)(run)
+
+
+async def batches(events: AsyncIterable[T], most: int, seconds: float) -> AsyncGenerator[list[T], None]:
+    """Micro-batches: at most so many events, the first of which waited at most so long for the others.
+
+    Faust's own `noack_take` wakes up at every interval and starts a new one after each batch; this one waits for the
+    first event, and takes what has come while the batch before was handled at once.
+    """
+    waiting: asyncio.Queue[T] = asyncio.Queue(most)
+
+    async def feed() -> None:
+        async for event in events:
+            await waiting.put(event)
+
+    feeding = asyncio.create_task(feed())
+    try:
+        while True:
+            getting = asyncio.create_task(waiting.get())
+            await asyncio.wait((feeding, getting), return_when=asyncio.FIRST_COMPLETED)
+            if not getting.done():
+                getting.cancel()
+                feeding.result()
+                return
+            if waiting.qsize() < most - 1:
+                await asyncio.sleep(seconds)
+            yield [getting.result(), *(waiting.get_nowait() for _ in range(min(waiting.qsize(), most - 1)))]
+    finally:
+        feeding.cancel()
 
 
 class Epochs:

@@ -74,8 +74,8 @@ class Preprocess(TableFunction):  # type: ignore[misc]  # pyflink has no types
         origin = Origin(self._epoch(topic, partition, offset), topic, partition, offset, timestamp_ms)
         originals = tuple((headers or {}).items())
         preprocessor = self._preprocessors[topic]
-        with self._flight.of(origin.id):
-            outputs = preprocessor(origin, key, value, originals, KILLS if origin.id in self._quarantined else None)
+        with self._flight.of(origin.place):
+            outputs = preprocessor(origin, key, value, originals, KILLS if origin.place in self._quarantined else None)
         self._count(preprocessor.task.name, outputs)
         for record in outputs.records:
             yield Row(record.topic, record.key, record.value, dict(record.headers))

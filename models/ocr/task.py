@@ -10,10 +10,11 @@ from rapidfuzz.distance import Levenshtein
 from models.base import Decoded, Features, Rejected, Sample, Shapes, Task
 from models.nn.ctc import best_path, label_probabilities
 from models.ocr import lines
-from models.ocr.images import normalise, read_image
+from models.ocr.images import MAX_WIDTH, normalise, read_image
 from models.ocr.symbols import decode, unknown_symbols
 
-WIDTH_STEP = 32
+WIDTHS = (64, 96, 128, 192, 256, 384, 512, 768, MAX_WIDTH)
+"""What lines are padded to: finer steps would waste less computing, coarser ones make fuller batches."""
 MAX_TEXT = 200
 
 
@@ -34,9 +35,9 @@ class Ocr(Task):
         return {"image": image, "width": np.array(image.shape[1], np.int32)}
 
     def padded(self, shapes: Shapes) -> Shapes:
-        """Widths rounded up to a step, so that lines of about the same length share a batch."""
+        """Widths rounded up to the next of a few, so that lines of about the same length share a batch."""
         height, width = shapes["image"]
-        return {**shapes, "image": (height, -(-width // WIDTH_STEP) * WIDTH_STEP)}
+        return {**shapes, "image": (height, next(padded for padded in WIDTHS if width <= padded))}
 
     def decode(self, outputs: Mapping[str, NDArray[Any]]) -> list[Decoded]:
         """The text of each line's best path; its confidence is the calibrated probability that all of it is right."""
