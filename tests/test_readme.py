@@ -40,7 +40,6 @@ async def test_a_snippet_runs(stack: Stack, folder: Path, language: str, code: s
     words = [sys.executable, "-c", code] if language == "python" else ["bash", "-euo", "pipefail", "-c", code]
     done = await command(settings, *words, cwd=folder)
     assert done.code == 0, done.err
-    assert "error" not in done.out.lower()
     assert done.out or "> claim.json" in code
 
 

@@ -81,11 +81,14 @@ def header(record: ConsumerRecord, name: str) -> str:
 async def tail(settings: Settings, *topics: str, beginning: bool = False) -> AsyncIterator[Tail]:
     """Read topics from where they end now, or from their beginning; without a group."""
     consumer = AIOKafkaConsumer(
-        *topics, bootstrap_servers=settings.bootstrap, max_partition_fetch_bytes=64 * MiB, fetch_max_wait_ms=100
+        *topics,
+        bootstrap_servers=settings.bootstrap,
+        max_partition_fetch_bytes=64 * MiB,
+        fetch_max_wait_ms=100,
+        auto_offset_reset="earliest" if beginning else "latest",
     )
     await consumer.start()
     try:
-        await (consumer.seek_to_beginning() if beginning else consumer.seek_to_end())
         for partition in consumer.assignment():
             await consumer.position(partition)
         yield Tail(consumer)
