@@ -10,6 +10,7 @@ from typing import Any
 from py4j.protocol import Py4JError
 
 from app import topics
+from app.monitoring import metrics
 from app.preprocess import suspects
 from app.preprocess.runtime import prepare_java, python_library
 from app.settings import Settings, settings
@@ -38,12 +39,13 @@ def run(configured: Settings) -> int:
     deaths = suspects.collect(flights(configured))
     for record_id, count in deaths.items():
         log.warning("record %s was being read when this process died (%d of %d)", record_id, count, suspects.DEATHS)
-    if python_library() is None:
+    embedded = python_library() is not None
+    if not embedded:
         log.warning("this Python has no shared library: Flink runs it as a process of its own, about 10 ms slower")
-    table = job.environment(configured)
-    client: Any = (
-        job.live(configured, table, Preprocess(configured, suspects.quarantined(deaths))).execute().get_job_client()
-    )
+        # That process starts with the first event, too late to say that all is ready: this one says so.
+        metrics.serve(configured.preprocess_metrics_port, configured.host)
+    function = Preprocess(configured, suspects.quarantined(deaths), serves_metrics=embedded)
+    client: Any = job.live(configured, job.environment(configured), function).execute().get_job_client()
     log.info("job %s is submitted", client.get_job_id())
     while True:
         try:
@@ -54,6 +56,7 @@ def run(configured: Settings) -> int:
         if status in _ENDED:
             log.error("the job has ended: %s", status)
             return 1
+        metrics.READY.set(status == "RUNNING")
         time.sleep(_POLL_SECONDS)
 
 

@@ -29,9 +29,10 @@ KILLS = Rejected("kills_process", "the preprocessing process died each of the th
 class Preprocess(TableFunction):  # type: ignore[misc]  # pyflink has no types
     """Rows (topic, key, value, headers) of one request: its features, or a dead letter and an answer."""
 
-    def __init__(self, settings: Settings, quarantined: frozenset[str]) -> None:
+    def __init__(self, settings: Settings, quarantined: frozenset[str], serves_metrics: bool) -> None:
         self._settings = settings
         self._quarantined = quarantined
+        self._serves_metrics = serves_metrics
 
     def open(self, context: FunctionContext) -> None:
         """Load the tasks where the job runs: nothing of them is shipped with the plan."""
@@ -52,8 +53,9 @@ class Preprocess(TableFunction):  # type: ignore[misc]  # pyflink has no types
         self._positions: dict[tuple[str, int], int] = {}
         self._flight = Flight(flights(self._settings))
         self._metrics = metrics
-        _serve_metrics(self._settings.preprocess_metrics_port, self._settings.host)
-        metrics.READY.set(1)
+        if self._serves_metrics:
+            _serve_metrics(self._settings.preprocess_metrics_port, self._settings.host)
+            metrics.READY.set(1)
 
     def close(self) -> None:
         """The instance ends in good order."""
