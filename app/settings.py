@@ -42,9 +42,9 @@ class Settings(BaseSettings):
     checkpoint_seconds: float = Field(2.0, gt=0, description="Interval of Flink's checkpoints.")
 
     mlserver_host: str = Field("127.0.0.1", description="Where the agents find MLServer.")
-    mlserver_http_port: int = 8080
-    mlserver_grpc_port: int = 8081
-    mlserver_metrics_port: int = 8082
+    mlserver_http_port: int = Field(8080, description="MLServer's HTTP: health, and the inference protocol.")
+    mlserver_grpc_port: int = Field(8081, description="MLServer's gRPC, which the agents call.")
+    mlserver_metrics_port: int = Field(8082, description="/metrics of MLServer.")
     inference_threads: int = Field(1, ge=0, description="Threads of one model call; 0 is one for each core.")
 
     worker_metrics_port: int = Field(8084, description="/metrics of the Faust worker.")

@@ -46,7 +46,7 @@ def make_app(settings: Settings) -> App:
         stream_wait_empty=False,
         stream_buffer_maxsize=8 * settings.batch_size,
         producer_acks=-1,
-        producer_linger=0,
+        producer_linger=0.002,
         producer_request_timeout=CONFIRM_SECONDS,
         producer_max_request_size=4 * settings.max_payload_bytes,
     )

@@ -39,6 +39,7 @@ async def wait_for_needs(configured: Settings) -> None:
 def main() -> None:
     """Run the process until it is told to stop."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    logging.getLogger("aiokafka").setLevel(logging.WARNING)  # or it words a debug line for every record
     configured = settings()
     metrics.serve(configured.worker_metrics_port, configured.host)
     asyncio.run(wait_for_needs(configured))

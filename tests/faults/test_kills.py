@@ -2,13 +2,19 @@
 
 import asyncio
 import json
+import sys
+import time
+from collections.abc import Callable
 
+import httpx
 from aiokafka import ConsumerRecord
 from aiokafka.admin import AIOKafkaAdminClient
 
 from app import topics
+from app.embedded.environment import environment
+from app.embedded.ports import free_port
 from app.events import prediction_id
-from app.settings import Settings
+from app.settings import CHECKOUT, Settings
 from models.base import Sample
 from models.ocr.lines import make_payloads
 from tests.support.log import Sent, header, id_of, publish, tail
@@ -55,6 +61,41 @@ async def test_2000_requests_are_answered_once_each_while_worker_mlserver_and_fl
 def answered(records: list[ConsumerRecord]) -> set[str]:
     """The predictions among the records."""
     return {id_of(record) for record in records if record.topic == PREDICTIONS}
+
+
+async def test_two_workers_share_the_load_and_one_takes_over_when_the_other_is_killed(stack: Stack) -> None:
+    samples = make_payloads(1200, seed=13)
+    second = stack.settings.model_copy(update={"worker_metrics_port": free_port()})
+    async with tail(stack.settings, PREDICTIONS) as answers:
+        publishing = asyncio.create_task(publish(stack.settings, REQUESTS, identified(samples, "two"), rate=100))
+        worker = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "app.worker", env=environment(second), cwd=CHECKOUT, stderr=asyncio.subprocess.DEVNULL
+        )
+        try:
+            await until(lambda: predicted(second) > 0)
+        finally:
+            worker.kill()
+            await worker.wait()
+        await publishing
+        await answers.until(lambda read: expected("two", 1200) <= answered(read), 60)
+
+
+def predicted(settings: Settings) -> float:
+    """How many predictions a worker has made; 0 before it answers."""
+    try:
+        metrics = httpx.get(f"http://127.0.0.1:{settings.worker_metrics_port}/metrics", trust_env=False).text
+    except httpx.TransportError:
+        return 0
+    counts = [line for line in metrics.splitlines() if line.startswith("hindsight_requests_total{")]
+    return sum(float(line.rsplit(" ", 1)[1]) for line in counts)
+
+
+async def until(happens: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait until it happens; fails when it doesn't."""
+    deadline = time.monotonic() + seconds
+    while not await asyncio.to_thread(happens):
+        assert time.monotonic() < deadline, f"it has not happened within {seconds} s"
+        await asyncio.sleep(0.2)
 
 
 async def test_requests_wait_for_a_broker_that_was_killed(stack: Stack) -> None:
