@@ -18,7 +18,8 @@ class Settings(BaseSettings):
 
     home: Path = Field(CHECKOUT / ".hindsight", description="State directory: the broker's log, blobs, models.")
     cache: Path = Field(Path.home() / ".cache" / "hindsight", description="Downloaded jars, shared by all checkouts.")
-    host: str = Field("127.0.0.1", description="The address that servers bind to.")
+    host: str = Field("127.0.0.1", description="The address that the API binds to; any other needs an API key.")
+    metrics_host: str = Field("127.0.0.1", description="The address of each process's /metrics: they have no key.")
     demo: bool = Field(True, description="Whether `make run` streams demonstration traffic.")
 
     tasks: dict[str, str] = Field(
@@ -41,7 +42,7 @@ class Settings(BaseSettings):
     parallelism: int = Field(1, ge=1, description="Parallel instances of the preprocessing job.")
     checkpoint_seconds: float = Field(2.0, gt=0, description="Interval of Flink's checkpoints.")
 
-    mlserver_host: str = Field("127.0.0.1", description="Where the agents find MLServer.")
+    mlserver_host: str = Field("127.0.0.1", description="Where MLServer listens, without a key, and agents find it.")
     mlserver_http_port: int = Field(8080, description="MLServer's HTTP: health, and the inference protocol.")
     mlserver_grpc_port: int = Field(8081, description="MLServer's gRPC, which the agents call.")
     mlserver_metrics_port: int = Field(8082, description="/metrics of MLServer.")

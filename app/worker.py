@@ -41,7 +41,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
     logging.getLogger("aiokafka").setLevel(logging.WARNING)  # or it words a debug line for every record
     configured = settings()
-    metrics.serve(configured.worker_metrics_port, configured.host)
+    metrics.serve(configured.worker_metrics_port, configured.metrics_host)
     asyncio.run(wait_for_needs(configured))
     asyncio.set_event_loop(asyncio.new_event_loop())
     Worker(build(configured), loglevel="warn", redirect_stdouts=False).execute_from_commandline()

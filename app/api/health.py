@@ -105,7 +105,7 @@ async def _mlserver(http: httpx.AsyncClient, settings: Settings) -> Part:
 
 
 async def _process(http: httpx.AsyncClient, settings: Settings, port: int) -> Part:
-    url = f"http://{_reachable(settings.host)}:{port}/metrics"
+    url = f"http://{_reachable(settings.metrics_host)}:{port}/metrics"
     try:
         text = (await http.get(url)).raise_for_status().text
     except httpx.HTTPError as error:

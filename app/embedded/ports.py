@@ -48,10 +48,27 @@ class Port:
 def needed(config: Settings, processes: Collection[str] | None = None) -> list[Port]:
     """The ports of the given processes, or of all that this deployment runs."""
     return [
-        Port(setting, process, LOOPBACK if process == "kafka" else config.host, getattr(config, setting))
+        Port(setting, process, _host(config, process), getattr(config, setting))
         for setting, process in OWNERS.items()
         if (processes is None or process in processes) and (process != "kafka" or config.embedded_kafka)
     ]
+
+
+def _checked(port: Port) -> bool:
+    try:
+        return port.is_free
+    except OSError as error:
+        raise SetupError(
+            f"Nothing can listen on {port.host}: {error.strerror}.",
+            f"Set the address that {port.process} binds to, HINDSIGHT_HOST for the API, to one of this machine.",
+        ) from error
+
+
+def _host(config: Settings, process: str) -> str:
+    """The address that a process binds to."""
+    if process == "kafka":
+        return LOOPBACK
+    return {"api": config.host, "mlserver": config.mlserver_host}.get(process, config.metrics_host)
 
 
 def is_free(host: str, number: int) -> bool:
@@ -98,13 +115,7 @@ def check(config: Settings, processes: Collection[str] | None = None) -> None:
             raise SetupError(
                 f"{other.variable} and {port.variable} are both {port.number}.", f"Set {port.variable} to another port."
             )
-    try:
-        taken = [port for port in wanted if not port.is_free]
-    except OSError as error:
-        raise SetupError(
-            f"Nothing can listen on {config.host}: {error.strerror}.",
-            "Set HINDSIGHT_HOST to an address of this machine.",
-        ) from error
+    taken = [port for port in wanted if not _checked(port)]
     if taken:
         raise SetupError(
             "\n".join(

@@ -15,11 +15,11 @@ __all__ = ["runtime"]
 
 
 def server_settings(configured: Settings) -> ServerSettings:
-    """How MLServer runs here: one process, gRPC for the agents, HTTP for health, bound as all servers are."""
+    """How MLServer runs here: one process, gRPC for the agents, HTTP for health."""
     largest = 4 * configured.max_payload_bytes * configured.batch_size
     return ServerSettings(
         debug=False,
-        host=configured.host,
+        host=configured.mlserver_host,
         http_port=configured.mlserver_http_port,
         grpc_port=configured.mlserver_grpc_port,
         metrics_port=configured.mlserver_metrics_port,

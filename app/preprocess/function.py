@@ -54,7 +54,7 @@ class Preprocess(TableFunction):  # type: ignore[misc]  # pyflink has no types
         self._flight = Flight(flights(self._settings))
         self._metrics = metrics
         if self._serves_metrics:
-            _serve_metrics(self._settings.preprocess_metrics_port, self._settings.host)
+            _serve_metrics(self._settings.preprocess_metrics_port, self._settings.metrics_host)
             metrics.READY.set(1)
 
     def close(self) -> None:
