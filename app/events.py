@@ -16,6 +16,7 @@ from typing import Annotated, Any, ClassVar, Literal, NewType, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from app.topics import DEAD_LETTERS
 from models.base import Rejected
 
 Headers = tuple[tuple[str, bytes], ...]
@@ -295,9 +296,7 @@ class FeedbackGiven(Data):
         )
 
 
-def dead_letter(
-    record: Record, origin: Origin, error: Failure, event: tuple[str, str], topic: str = "dead-letters"
-) -> tuple[str, Record]:
+def dead_letter(record: Record, origin: Origin, error: Failure, event: tuple[str, str]) -> tuple[str, Record]:
     """The dead letter of a record, and its id: the original key, value and headers, with `rejected_*` headers beside.
 
     `event` is the (source, id) that the record had or was given, so that a replay keeps its identity.
@@ -317,7 +316,7 @@ def dead_letter(
         "rejected_event_id": event_id,
     }
     headers = (*record.headers, *((name, value.encode()) for name, value in said.items()))
-    return reference, Record(topic, record.key, record.value, headers)
+    return reference, Record(DEAD_LETTERS, record.key, record.value, headers)
 
 
 def header(headers: Iterable[tuple[str, bytes]] | Mapping[str, bytes], name: str) -> str | None:

@@ -109,6 +109,27 @@ class _Metadata(Request[_MetadataStruct]):  # type: ignore[misc]
         return request_struct_class(topics, False, False, False, {})
 
 
+class KnownEpochs:
+    """The epochs of the topics that a reader has asked for."""
+
+    def __init__(self) -> None:
+        self._epochs: dict[str, LogEpoch] = {}
+        self._positions: dict[tuple[str, int], int] = {}
+
+    def of(self, topic: str, partition: int, offset: int) -> LogEpoch | None:
+        """The epoch of a record in hand; None when it must be asked for (again), and then learned.
+
+        Where offsets don't go up, the topic may be another one than before, deleted and made again.
+        """
+        last = self._positions.get((topic, partition))
+        return None if last is not None and offset <= last else self._epochs.get(topic)
+
+    def learn(self, topic: str, partition: int, offset: int, epoch: LogEpoch) -> None:
+        """A record of this place is of this epoch."""
+        self._epochs[topic] = epoch
+        self._positions[topic, partition] = offset
+
+
 async def log_epochs(bootstrap: str, topics: Iterable[str]) -> dict[str, LogEpoch]:
     """The epoch of each topic: `<cluster id>/<topic UUID>`.
 

@@ -9,9 +9,10 @@ import faust
 from aiokafka.errors import KafkaError
 from faust.types import EventT
 
+from app import topics
 from app.delivery import Guard, Handle, Incoming, Reject, backoff
 from app.events import LogEpoch, Origin, Record
-from app.logepoch import log_epochs
+from app.logepoch import KnownEpochs, log_epochs
 from app.publishing import CONFIRM_SECONDS, publish_confirmed
 from app.settings import Settings
 
@@ -36,7 +37,7 @@ def make_app(settings: Settings) -> App:
         key_serializer="raw",
         value_serializer="raw",
         consumer_auto_offset_reset="earliest",
-        consumer_max_fetch_size=4 * settings.max_payload_bytes,
+        consumer_max_fetch_size=topics.max_message_bytes(settings),
         broker_commit_interval=0.5,
         # A killed worker's partitions are served again once its session has ended.
         broker_session_timeout=6.0,
@@ -48,7 +49,7 @@ def make_app(settings: Settings) -> App:
         producer_acks=-1,
         producer_linger=0.002,
         producer_request_timeout=CONFIRM_SECONDS,
-        producer_max_request_size=4 * settings.max_payload_bytes,
+        producer_max_request_size=topics.max_message_bytes(settings),
     )
 
 
@@ -118,24 +119,15 @@ class Epochs:
 
     def __init__(self, bootstrap: str) -> None:
         self._bootstrap = bootstrap
-        self._epochs: dict[str, LogEpoch] = {}
-        self._positions: dict[tuple[str, int], int] = {}
+        self._known = KnownEpochs()
 
     async def incoming(self, event: EventT[Any]) -> Incoming:
         """The record behind a Faust event; where it stands tells whether its topic was made anew."""
         message = event.message
-        place = (message.topic, message.partition)
-        last = self._positions.get(place)
-        if message.topic not in self._epochs or (last is not None and message.offset <= last):
-            self._epochs[message.topic] = await self._ask(message.topic)
-        self._positions[place] = message.offset
-        origin = Origin(
-            self._epochs[message.topic],
-            message.topic,
-            message.partition,
-            message.offset,
-            round(message.timestamp * 1000),
-        )
+        place = (message.topic, message.partition, message.offset)
+        epoch = self._known.of(*place) or await self._ask(message.topic)
+        self._known.learn(*place, epoch)
+        origin = Origin(epoch, *place, round(message.timestamp * 1000))
         headers: Any = message.headers or ()
         items = headers.items() if isinstance(headers, dict) else headers
         return Incoming(origin, message.key, message.value, tuple((name, value or b"") for name, value in items))

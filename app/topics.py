@@ -40,6 +40,11 @@ def feedback(task: str) -> str:
     return f"{task}.feedback"
 
 
+def max_message_bytes(settings: Settings) -> int:
+    """The largest message on any topic: a dead letter takes what any source takes, with the headers that say why."""
+    return 4 * settings.max_payload_bytes
+
+
 def max_features_bytes(settings: Settings) -> int:
     """The largest message on a features topic."""
     return 2 * settings.max_payload_bytes
@@ -70,8 +75,7 @@ def wanted(settings: Settings) -> list[Topic]:
     """Every topic of this deployment."""
     payload, partitions = settings.max_payload_bytes, settings.partitions
     topics = [
-        # Takes what any source topic takes, with the headers that say why it is here.
-        Topic(DEAD_LETTERS, "the original key", 1, 4 * payload),
+        Topic(DEAD_LETTERS, "the original key", 1, max_message_bytes(settings)),
         Topic(LIFECYCLE, "task", 1, MiB),
     ]
     for task in settings.tasks:

@@ -1,7 +1,6 @@
 """Health: `/healthz` says this process lives, `/readyz` that every part does its work, `/metrics` how well."""
 
 import asyncio
-import ipaddress
 
 import httpx
 from aiokafka.errors import KafkaError
@@ -11,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydantic import BaseModel
 
 from app import topics
+from app.embedded.ready import reachable
 from app.monitoring.lag import lags
 from app.monitoring.metrics import READY
 from app.settings import Settings
@@ -105,7 +105,7 @@ async def _mlserver(http: httpx.AsyncClient, settings: Settings) -> Part:
 
 
 async def _process(http: httpx.AsyncClient, settings: Settings, port: int) -> Part:
-    url = f"http://{_reachable(settings.metrics_host)}:{port}/metrics"
+    url = f"http://{reachable(settings.metrics_host)}:{port}/metrics"
     try:
         text = (await http.get(url)).raise_for_status().text
     except httpx.HTTPError as error:
@@ -126,14 +126,3 @@ def _with_lag(part: Part, lags: dict[str, int] | str, group: str, most: int) -> 
 
 def _unreachable(url: str, error: httpx.HTTPError) -> str:
     return f"{url} can't be read: {str(error) or type(error).__name__}"
-
-
-def _reachable(host: str) -> str:
-    """Where a server that binds to this host is reached from the same machine."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host
-    if address.is_unspecified:
-        return "127.0.0.1" if address.version == 4 else "[::1]"
-    return host if address.version == 4 else f"[{host}]"

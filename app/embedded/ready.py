@@ -1,6 +1,7 @@
 """Whether the platform is ready: what GET /readyz of its API says."""
 
 import asyncio
+import ipaddress
 import time
 from dataclasses import dataclass
 
@@ -22,8 +23,18 @@ class Part:
 
 def api_url(config: Settings) -> str:
     """Where this machine reaches the API; a server bound to all addresses is reached by the loopback one."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(config.host, config.host)  # noqa: S104
-    return f"http://{host}:{config.api_port}"
+    return f"http://{reachable(config.host)}:{config.api_port}"
+
+
+def reachable(host: str) -> str:
+    """Where a server that binds to this host is reached from the same machine."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    if address.is_unspecified:
+        return "127.0.0.1" if address.version == 4 else "[::1]"
+    return host if address.version == 4 else f"[{host}]"
 
 
 async def probe(config: Settings) -> tuple[bool, dict[str, Part]]:

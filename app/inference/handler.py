@@ -70,9 +70,7 @@ class InferenceHandler:
 
     def reject(self, incoming: Incoming, failure: Failure) -> Sequence[Record]:
         """The dead letter of an event, and the answer to its request where it can be told which one it was."""
-        metrics.ERRORS.labels(self._task.name, failure.stage, failure.code).inc()
-        metrics.DEAD_LETTERS.labels(failure.stage, failure.code).inc()
-        metrics.REQUESTS.labels(self._task.name, "failed").inc()
+        metrics.rejected(self._task.name, failure.stage, failure.code)
         original = Record(incoming.origin.topic, incoming.key, incoming.value, incoming.headers)
         try:
             event = complete(incoming.headers, incoming.value or b"", incoming.origin, FeaturesExtracted.type)

@@ -26,6 +26,11 @@ DTYPES = {
 DATATYPES = {dtype: name for name, dtype in DTYPES.items()}
 
 
+def dtype_of(tensor: RequestInput | ResponseOutput) -> np.dtype[np.generic] | None:
+    """The dtype of a tensor's datatype, which MLServer has as text or as an enumeration; None for BYTES."""
+    return DTYPES.get(str(getattr(tensor.datatype, "value", tensor.datatype)))
+
+
 def inject(tensors: list[RequestInput], raw_contents: list[bytes]) -> list[RequestInput]:
     """Give each tensor that has no data of its own the next raw content. Raises ValueError where they don't fit."""
     remaining = iter(raw_contents)
@@ -39,7 +44,7 @@ def inject(tensors: list[RequestInput], raw_contents: list[bytes]) -> list[Reque
 
 
 def _array(tensor: RequestInput, raw: bytes) -> NDArray[np.generic]:
-    dtype = DTYPES.get(str(tensor.datatype))
+    dtype = dtype_of(tensor)
     if dtype is None:
         raise ValueError(f"input {tensor.name!r} is of {tensor.datatype}; one of {', '.join(DTYPES)} is needed")
     return np.frombuffer(raw, dtype).reshape(tensor.shape)
@@ -49,7 +54,9 @@ def extract(tensors: list[ResponseOutput]) -> tuple[list[ResponseOutput], list[b
     """Take each tensor's data out, as raw contents."""
     raw_contents = []
     for tensor in tensors:
-        dtype = DTYPES[str(getattr(tensor.datatype, "value", tensor.datatype))]
+        dtype = dtype_of(tensor)
+        if dtype is None:
+            raise ValueError(f"output {tensor.name!r} is of {tensor.datatype}; one of {', '.join(DTYPES)} is needed")
         raw_contents.append(np.asarray(tensor.data.root).astype(dtype, copy=False).tobytes())
         tensor.data = TensorData.model_construct(root=[])
     return tensors, raw_contents

@@ -59,7 +59,7 @@ class OnnxRuntime(MLModel):  # type: ignore[misc]  # mlserver has no types
         dtype = self._dtypes.get(tensor.name)
         if dtype is None:
             raise InferenceError(f"model {self.name} has no input {tensor.name!r}; it has {', '.join(self._dtypes)}")
-        if rawtensors.DTYPES.get(str(getattr(tensor.datatype, "value", tensor.datatype))) != dtype:
+        if rawtensors.dtype_of(tensor) != dtype:
             raise InferenceError(
                 f"input {tensor.name!r} is of {tensor.datatype}; model {self.name} takes {rawtensors.DATATYPES[dtype]}"
             )

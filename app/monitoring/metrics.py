@@ -21,6 +21,13 @@ FEEDBACK = Counter("hindsight_feedback_total", "Feedback accepted: correction, r
 READY = Gauge("hindsight_ready", "1 when this process does its work, else 0.")
 
 
+def rejected(task: str, stage: str, code: str) -> None:
+    """Counts a request that became a dead letter at this stage."""
+    ERRORS.labels(task, stage, code).inc()
+    DEAD_LETTERS.labels(stage, code).inc()
+    REQUESTS.labels(task, "failed").inc()
+
+
 def serve(port: int, host: str) -> None:
     """Serves /metrics of this process on host:port, from a thread that ends with the process."""
     start_http_server(port, addr=host)

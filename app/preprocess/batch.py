@@ -145,7 +145,7 @@ class Batch:
         return await self._producer.send(record.topic, record.value, record.key, headers=headers)  # type: ignore[no-any-return]
 
     def _make_producer(self) -> AIOKafkaProducer:
-        largest = 4 * self._settings.max_payload_bytes
+        largest = topics.max_message_bytes(self._settings)
         return AIOKafkaProducer(bootstrap_servers=self._settings.bootstrap, acks="all", max_request_size=largest)
 
 

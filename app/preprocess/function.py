@@ -14,8 +14,8 @@ from pyflink.table.udf import FunctionContext, TableFunction
 
 from app import topics
 from app.events import LogEpoch, Origin
-from app.logepoch import log_epochs
-from app.preprocess.requests import STAGE, Outputs, Preprocessor
+from app.logepoch import KnownEpochs, log_epochs
+from app.preprocess.requests import STAGE, Preprocessor
 from app.preprocess.source import path_of, request
 from app.settings import Settings
 from models.base import Rejected
@@ -49,8 +49,7 @@ class Preprocess(TableFunction):  # type: ignore[misc]  # pyflink has no types
             topics.requests(name): Preprocessor(task, patiently(get), limit)
             for name, task in load(self._settings).items()
         }
-        self._epochs: dict[str, LogEpoch] = {}
-        self._positions: dict[tuple[str, int], int] = {}
+        self._epochs = KnownEpochs()
         self._flight = Flight(flights(self._settings))
         self._metrics = metrics
         if self._serves_metrics:
@@ -78,24 +77,17 @@ class Preprocess(TableFunction):  # type: ignore[misc]  # pyflink has no types
         preprocessor = self._preprocessors[topic]
         with self._flight.of(origin.place):
             outputs = preprocessor(origin, key, value, originals, KILLS if origin.place in self._quarantined else None)
-        self._count(preprocessor.task.name, outputs)
+        if outputs.rejected is not None:
+            self._metrics.rejected(preprocessor.task.name, STAGE, outputs.rejected.code)
         for record in outputs.records:
             yield Row(record.topic, record.key, record.value, dict(record.headers))
 
     def _epoch(self, topic: str, partition: int, offset: int) -> LogEpoch:
-        """The topic's epoch, asked for with a record in hand, and anew when offsets don't go up."""
-        last = self._positions.get((topic, partition))
-        if topic not in self._epochs or (last is not None and offset <= last):
-            self._epochs[topic] = asyncio.run(log_epochs(self._settings.bootstrap, [topic]))[topic]
-        self._positions[topic, partition] = offset
-        return self._epochs[topic]
-
-    def _count(self, task: str, outputs: Outputs) -> None:
-        if outputs.rejected is not None:
-            code = outputs.rejected.code
-            self._metrics.ERRORS.labels(task, STAGE, code).inc()
-            self._metrics.DEAD_LETTERS.labels(STAGE, code).inc()
-            self._metrics.REQUESTS.labels(task, "failed").inc()
+        epoch = self._epochs.of(topic, partition, offset)
+        if epoch is None:
+            epoch = asyncio.run(log_epochs(self._settings.bootstrap, [topic]))[topic]
+        self._epochs.learn(topic, partition, offset, epoch)
+        return epoch
 
 
 class PreprocessFile(TableFunction):  # type: ignore[misc]  # pyflink has no types

@@ -101,7 +101,7 @@ def environment(settings: Settings, streaming: bool = True) -> TableEnvironment:
 def live(settings: Settings, table: TableEnvironment, function: TableFunction) -> StatementSet:
     """The statement that preprocesses every request of every task, from the committed offsets on, for ever."""
     register(table, function, ROW)
-    largest = str(4 * settings.max_payload_bytes)
+    largest = str(topics.max_message_bytes(settings))
     common = {"connector": "kafka", "properties.bootstrap.servers": settings.bootstrap}
     common |= {"key.format": "raw", "key.fields": "key", "value.format": "raw", "value.fields-include": "EXCEPT_KEY"}
     source = common | {

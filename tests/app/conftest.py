@@ -1,10 +1,12 @@
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import httpx
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
 
+from app import delivery
 from app.embedded.ready import api_url
 from app.settings import Settings
 from tests.support.platform import platform_settings, running
@@ -27,6 +29,23 @@ def brokerless(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     return platform_settings(
         tmp_path_factory.mktemp("brokerless"), tasks={"ocr": "models.ocr:Ocr"}, max_blob_bytes=1000
     )
+
+
+@pytest.fixture
+async def admin(platform: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=platform.bootstrap)
+    await admin.start()
+    yield admin
+    await admin.close()
+
+
+@pytest.fixture(scope="module")
+def impatient() -> Iterator[None]:
+    """Retries that wait for next to nothing."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(delivery, "_FIRST_BACKOFF", 0.0001)
+        patch.setattr(delivery, "_LONGEST_BACKOFF", 0.001)
+        yield
 
 
 async def until_alive(config: Settings, seconds: float = 30.0) -> None:

@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 
 import pytest
@@ -11,13 +11,7 @@ from app.delivery import Answer, Guard, Incoming, Unavailable, Unpublishable
 from app.events import Failure, LogEpoch, Origin, Record
 from models.base import Rejected
 
-
-@pytest.fixture(autouse=True, scope="module")
-def impatient() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(delivery, "_FIRST_BACKOFF", 0.0001)
-        patch.setattr(delivery, "_LONGEST_BACKOFF", 0.001)
-        yield
+pytestmark = pytest.mark.usefixtures("impatient")
 
 
 def batch_of(*values: str) -> list[Incoming]:

@@ -1,6 +1,5 @@
 import asyncio
 import re
-from collections.abc import AsyncIterator
 from itertools import count
 
 import pytest
@@ -8,18 +7,11 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.errors import KafkaConnectionError, UnknownTopicOrPartitionError
 
 from app.embedded import kafka
-from app.logepoch import log_epochs
+from app.events import LogEpoch
+from app.logepoch import KnownEpochs, log_epochs
 from app.settings import Settings
 
 _NUMBERS = count()
-
-
-@pytest.fixture
-async def admin(platform: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=platform.bootstrap)
-    await admin.start()
-    yield admin
-    await admin.close()
 
 
 @pytest.fixture
@@ -87,3 +79,15 @@ async def test_a_topic_that_is_not_there_is_said_and_not_made(
 async def test_a_broker_that_is_away_is_said(brokerless: Settings) -> None:
     with pytest.raises(KafkaConnectionError):
         await log_epochs(brokerless.bootstrap, ["epoch.gone"])
+
+
+def test_an_epoch_is_asked_for_again_where_offsets_do_not_go_up() -> None:
+    known = KnownEpochs()
+    assert known.of("t", 0, 5) is None
+    known.learn("t", 0, 5, LogEpoch("first"))
+    assert known.of("t", 0, 6) == "first"
+    assert known.of("t", 1, 0) == "first"
+    assert known.of("t", 0, 5) is None
+    known.learn("t", 0, 0, LogEpoch("second"))
+    assert known.of("t", 0, 1) == "second"
+    assert known.of("u", 0, 0) is None

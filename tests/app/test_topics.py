@@ -1,5 +1,4 @@
 import asyncio
-from collections.abc import AsyncIterator
 from itertools import count
 
 import pytest
@@ -19,14 +18,6 @@ def config(platform: Settings) -> Settings:
     """Settings of a task whose topics aren't there, on the real broker."""
     name = f"provisioned_{next(_NUMBERS)}"
     return platform.model_copy(update={"tasks": {name: "tests.support.tasks:Letters"}, "partitions": 3})
-
-
-@pytest.fixture
-async def admin(platform: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=platform.bootstrap)
-    await admin.start()
-    yield admin
-    await admin.close()
 
 
 async def made(admin: AIOKafkaAdminClient, *topics: NewTopic) -> None:

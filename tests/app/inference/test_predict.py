@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from app import delivery
 from app.delivery import Unavailable
 from app.events import ModelRef
 from app.inference.client import Refused
@@ -21,12 +20,7 @@ MODEL = ModelRef(name="letters", version="1")
 Batch = Mapping[str, NDArray[Any]]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def impatient() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(delivery, "_FIRST_BACKOFF", 0.0001)
-        patch.setattr(delivery, "_LONGEST_BACKOFF", 0.001)
-        yield
+pytestmark = pytest.mark.usefixtures("impatient")
 
 
 class Padded(Letters):
