@@ -3,7 +3,7 @@
 from app import topics
 from app.inference.handler import STAGE, InferenceHandler
 from app.settings import Settings
-from app.streams import App, agent
+from app.streams import App, Bounds, agent
 from models.base import Task
 
 
@@ -18,4 +18,5 @@ def register(app: App, settings: Settings, task: Task) -> None:
         stage=STAGE,
         handle=handler,
         reject=handler.reject,
+        bounds=Bounds(settings.batch_size, settings.batch_seconds),
     )

@@ -23,8 +23,9 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.structs import ConsumerRecord
 from pydantic import ValidationError
 
-from app import events, topics
-from app.events import JSON, Event, FeedbackGiven, PredictionMade, PredictionRequested, rfc3339
+from app import cloudevents, events, topics
+from app.cloudevents import JSON, Event, rfc3339
+from app.events import FeedbackGiven, PredictionMade, PredictionRequested
 from app.settings import MiB
 
 logger = logging.getLogger(__name__)
@@ -210,7 +211,7 @@ class Hindsight:
             raise ClientError(f"{answer['detail']} (HTTP {response.status_code})")
         return dict(answer)
 
-    async def _publish(self, topic: str, key: str, value: bytes, headers: events.Headers) -> None:
+    async def _publish(self, topic: str, key: str, value: bytes, headers: cloudevents.Headers) -> None:
         await self._producer.send_and_wait(topic, value, key.encode(), headers=list(headers))
 
     def _expect(self, prediction_id: str) -> asyncio.Future[Answer]:
@@ -262,7 +263,7 @@ class Hindsight:
 def parse(record: ConsumerRecord) -> Answer | None:
     """The answer in a record of `<task>.predictions`; None for what is no answer that this version knows."""
     kinds: dict[str | None, type[Answer]] = {kind.type: kind for kind in (PredictionMade, events.PredictionFailed)}
-    kind = kinds.get(events.header(record.headers, "ce_type"))
+    kind = kinds.get(cloudevents.header(record.headers, "ce_type"))
     try:
         return kind.model_validate_json(record.value) if kind else None
     except ValidationError as error:

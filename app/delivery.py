@@ -14,7 +14,8 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from app.events import Failure, Headers, Origin, Record
+from app.cloudevents import Headers, Origin, Record
+from app.events import Failure
 from models.base import Rejected
 
 log = logging.getLogger(__name__)

@@ -1,171 +1,18 @@
-"""The vocabulary: what is said on the topics, and how it is written in Kafka.
+"""The vocabulary: what is said on the topics. Each event type, its version and its data.
 
-CloudEvents 1.0 in Kafka's binary content mode (https://github.com/cloudevents/spec, kafka-protocol-binding.md):
-attributes are headers `ce_*`, `content-type` has no prefix, data is the value. An application may publish a bare
-payload; what it leaves out is filled in by `complete`.
+How an event is written in Kafka is said in `app.cloudevents`.
 """
 
-import re
 import uuid
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Annotated, Any, ClassVar, Literal, NewType, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from app.cloudevents import JSON, MAX_ATTRIBUTE, Event, Origin, Record
 from app.topics import DEAD_LETTERS
-from models.base import Rejected
 
-Headers = tuple[tuple[str, bytes], ...]
-LogEpoch = NewType("LogEpoch", str)
-"""Cluster id and topic UUID: a topic that is deleted and made again has another one."""
-
-SPEC_VERSION = "1.0"
-JSON = "application/json"
-TENSORS = "application/vnd.hindsight.tensors"
-MAX_ATTRIBUTE = 512
 MAX_REASON = 2000
-_EXTENSION = re.compile(r"[a-z0-9]{1,20}")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_CORE = {"specversion", "id", "type", "source", "subject", "time"}
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where a record stands in the log."""
-
-    epoch: LogEpoch
-    topic: str
-    partition: int
-    offset: int
-    timestamp_ms: int
-
-    @property
-    def place(self) -> str:
-        """The record's place, as text: never another record's."""
-        return f"{self.epoch}/{self.topic}/{self.partition}/{self.offset}"
-
-    @property
-    def id(self) -> str:
-        """The id of an event that came without one: the same under redelivery, never shared by another record."""
-        return str(uuid.uuid5(uuid.NAMESPACE_URL, self.place))
-
-
-@dataclass(frozen=True)
-class Event:
-    """A CloudEvent: attributes and data."""
-
-    id: str
-    type: str
-    source: str
-    time: str
-    data: bytes
-    subject: str | None = None
-    content_type: str | None = None
-    traceparent: str | None = None
-    extensions: dict[str, str] = field(default_factory=dict)
-
-    def headers(self) -> Headers:
-        """The attributes as Kafka headers."""
-        attributes = {"specversion": SPEC_VERSION, "id": self.id, "type": self.type, "source": self.source}
-        attributes["time"] = self.time
-        if self.subject is not None:
-            attributes["subject"] = self.subject
-        headers = {f"ce_{name}": value for name, value in (attributes | self.extensions).items()}
-        if self.content_type is not None:
-            headers["content-type"] = self.content_type
-        if self.traceparent is not None:
-            headers["traceparent"] = self.traceparent
-        return tuple((name, value.encode()) for name, value in headers.items())
-
-
-@dataclass(frozen=True)
-class Record:
-    """A Kafka record to be published."""
-
-    topic: str
-    key: bytes | None
-    value: bytes | None
-    headers: Headers
-
-
-def text_of(headers: Iterable[tuple[str, bytes | None]]) -> dict[str, str]:
-    """Headers as text. Of repeated names the last counts. Raises `Rejected` for what is not UTF-8 text."""
-    texts = {}
-    for name, value in headers:
-        known = name.startswith("ce_") or name in ("content-type", "traceparent")
-        if not known or value is None:
-            continue
-        try:
-            text = value.decode()
-        except UnicodeDecodeError:
-            raise Rejected("bad_headers", f"header {name!r} is not UTF-8 text") from None
-        if len(text) > MAX_ATTRIBUTE and name != "ce_tensors":
-            raise Rejected("bad_headers", f"header {name!r} has {len(text)} characters; at most {MAX_ATTRIBUTE}")
-        if _CONTROL.search(text):
-            raise Rejected("bad_headers", f"header {name!r} has control characters")
-        texts[name] = text
-    return texts
-
-
-def complete(headers: Iterable[tuple[str, bytes | None]], data: bytes, origin: Origin, default_type: str) -> Event:
-    """The event of a record, its missing attributes filled in from where it stands in the log.
-
-    Raises `Rejected` (code `bad_headers`) for attributes that break the specification.
-    """
-    texts = text_of(headers)
-    attributes = {name[3:]: value for name, value in texts.items() if name.startswith("ce_")}
-    version = attributes.get("specversion", SPEC_VERSION)
-    if version != SPEC_VERSION:
-        raise Rejected("bad_headers", f"ce_specversion is {version!r}; this platform reads {SPEC_VERSION!r}")
-    for name in ("id", "source", "type"):
-        if attributes.get(name) == "":
-            raise Rejected("bad_headers", f"ce_{name} is empty; leave it out to have it filled in")
-    kind = attributes.get("type", default_type)
-    if kind.startswith("hindsight.") and kind != default_type:
-        raise Rejected("bad_headers", f"ce_type is {kind!r}, but this topic carries {default_type!r}")
-    time = attributes.get("time")
-    if time is not None:
-        _check_time(time)
-    extensions = {name: value for name, value in attributes.items() if name not in _CORE and _EXTENSION.fullmatch(name)}
-    return Event(
-        id=attributes.get("id") or origin.id,
-        type=kind,
-        source=attributes.get("source", f"kafka:{origin.topic}"),
-        time=time or rfc3339(origin.timestamp_ms),
-        data=data,
-        subject=attributes.get("subject"),
-        content_type=texts.get("content-type"),
-        traceparent=texts.get("traceparent"),
-        extensions=extensions,
-    )
-
-
-def identity(headers: Iterable[tuple[str, bytes | None]], origin: Origin) -> tuple[str, str]:
-    """The (source, id) of a record whose headers `complete` refuses: what can be read of both, filled in as there."""
-    said = {"ce_source": f"kafka:{origin.topic}", "ce_id": origin.id}
-    for name, value in headers:
-        if name in said:
-            with suppress(Rejected):
-                said[name] = text_of([(name, value)]).get(name) or said[name]
-    return said["ce_source"], said["ce_id"]
-
-
-def _check_time(time: str) -> None:
-    try:
-        parsed = datetime.fromisoformat(time)
-    except ValueError:
-        raise Rejected("bad_headers", f"ce_time is {time!r}; RFC 3339 is needed: 2026-01-31T12:00:00Z") from None
-    if parsed.tzinfo is None:
-        raise Rejected("bad_headers", f"ce_time is {time!r}, without a time zone; add Z or an offset")
-
-
-def rfc3339(timestamp_ms: float) -> str:
-    """Milliseconds since 1970 as RFC 3339 in UTC."""
-    return datetime.fromtimestamp(timestamp_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def prediction_id(task: str, source: str, request_id: str) -> str:
@@ -296,6 +143,166 @@ class FeedbackGiven(Data):
         )
 
 
+class OutcomeRecorded(Data):
+    """A prediction joined with all that is known of it; a later outcome of a prediction replaces the earlier ones.
+
+    `label` is what would have been right, by the task's label rule, and `score` the output's score against it.
+    `selection` says how the prediction came to be looked at, `selection_probability` how probable that was; it is
+    unknown for volunteers.
+    """
+
+    type: ClassVar[str] = "hindsight.outcome.recorded.v1"
+    prediction_id: str
+    request_id: str
+    request_source: str
+    task: str
+    model: ModelRef
+    role: Literal["champion", "canary", "shadow"]
+    output: dict[str, Any]
+    confidence: Annotated[float, Field(ge=0, le=1)]
+    propensity: Annotated[float, Field(gt=0, le=1)]
+    label: dict[str, Any] | None = None
+    actors: tuple[str, ...] = ()
+    contradicted: bool = False
+    accepted: bool | None = None
+    reward: Annotated[float, Field(ge=-1, le=1)] | None = None
+    reward_defaulted: bool = False
+    score: float | None = None
+    feedback: Annotated[int, Field(ge=0)] = 0
+    selection: Literal["all", "audit", "volunteer"]
+    selection_probability: Annotated[float, Field(gt=0, le=1)] | None = None
+
+
+class DriftDetected(Data):
+    """What comes in or goes out is no longer distributed as in the champion's training."""
+
+    type: ClassVar[str] = "hindsight.drift.detected.v1"
+    task: str
+    model: ModelRef
+    what: Literal["inputs", "outputs", "labels"]
+    detector: str
+    statistic: float
+    threshold: float
+    events: int
+
+
+class QualityFell(Data):
+    """The windowed score is below its bound, or significantly below its reference."""
+
+    type: ClassVar[str] = "hindsight.quality.fell.v1"
+    task: str
+    model: ModelRef
+    score: float
+    interval: tuple[float, float]
+    reference: float
+    labelled: int
+    coverage: Annotated[float, Field(ge=0, le=1)]
+
+
+class LatencyRose(Data):
+    """The 99th percentile of the time from request to answer is above its bound."""
+
+    type: ClassVar[str] = "hindsight.latency.rose.v1"
+    task: str
+    p99_ms: float
+    bound_ms: float
+    events: int
+
+
+class RetrainingTriggered(Data):
+    """A run begins, and why."""
+
+    type: ClassVar[str] = "hindsight.retraining.triggered.v1"
+    task: str
+    run_id: str
+    trigger: Literal["volume", "quality", "drift", "latency", "schedule", "alert", "manual"]
+    evidence: dict[str, Any]
+
+
+class DatasetBuilt(Data):
+    """A dataset was replayed from the log. `content_hash` is its identity, `manifest` what it was made from."""
+
+    type: ClassVar[str] = "hindsight.dataset.built.v1"
+    task: str
+    content_hash: str
+    location: str
+    rows: Annotated[int, Field(ge=0)]
+    manifest: dict[str, Any]
+    run_id: str | None = None
+
+
+class ModelTrained(Data):
+    """A candidate was fitted to a dataset."""
+
+    type: ClassVar[str] = "hindsight.model.trained.v1"
+    task: str
+    run_id: str
+    model: ModelRef
+    parent: str | None
+    dataset: str
+    seed: int
+    code: str
+
+
+class ModelEvaluated(Data):
+    """What a candidate is worth on held-out outcomes, and whether the gate lets it pass."""
+
+    type: ClassVar[str] = "hindsight.model.evaluated.v1"
+    task: str
+    run_id: str
+    model: ModelRef
+    dataset: str
+    metrics: dict[str, float]
+    passed: bool
+    reasons: tuple[str, ...] = ()
+
+
+class ModelRegistered(Data):
+    """A version is in the registry, for ever the same: its ONNX file, its card and where it comes from."""
+
+    type: ClassVar[str] = "hindsight.model.registered.v1"
+    task: str
+    model: ModelRef
+    artifact: str
+    card: dict[str, Any]
+    parent: str | None = None
+    dataset: str | None = None
+    run_id: str | None = None
+    preprocess_version: str
+    code: str | None = None
+
+
+class RouteChanged(Data):
+    """Which versions serve a task from now on."""
+
+    type: ClassVar[str] = "hindsight.route.changed.v1"
+    task: str
+    action: Literal["promote", "canary", "shadow", "rollback"]
+    champion: str
+    canary: str | None = None
+    canary_share: Annotated[float, Field(ge=0, le=1)] = 0.0
+    shadows: tuple[str, ...] = ()
+    reason: str
+    actor: str
+    run_id: str | None = None
+
+
+class DataErased(Data):
+    """An erasure is done. It says how much was erased and where, never what."""
+
+    type: ClassVar[str] = "hindsight.data.erased.v1"
+    erasure_id: str
+    by: Literal["actor", "subject"]
+    counts: dict[str, int]
+    requested_by: str
+
+
+class EventRejected:
+    """A dead letter: the original key, value and headers, with `rejected_*` headers beside."""
+
+    type: ClassVar[str] = "hindsight.event.rejected.v1"
+
+
 def dead_letter(record: Record, origin: Origin, error: Failure, event: tuple[str, str]) -> tuple[str, Record]:
     """The dead letter of a record, and its id: the original key, value and headers, with `rejected_*` headers beside.
 
@@ -304,7 +311,7 @@ def dead_letter(record: Record, origin: Origin, error: Failure, event: tuple[str
     source, event_id = event
     reference = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{origin.id}/{error.stage}"))
     said = {
-        "rejected_type": "hindsight.event.rejected.v1",
+        "rejected_type": EventRejected.type,
         "rejected_id": reference,
         "rejected_stage": error.stage,
         "rejected_code": error.code,
@@ -317,10 +324,3 @@ def dead_letter(record: Record, origin: Origin, error: Failure, event: tuple[str
     }
     headers = (*record.headers, *((name, value.encode()) for name, value in said.items()))
     return reference, Record(DEAD_LETTERS, record.key, record.value, headers)
-
-
-def header(headers: Iterable[tuple[str, bytes]] | Mapping[str, bytes], name: str) -> str | None:
-    """One header's text, the last of its name; None where there is none."""
-    items = headers.items() if isinstance(headers, Mapping) else headers
-    found = [value for key, value in items if key == name]
-    return found[-1].decode(errors="replace") if found else None

@@ -6,8 +6,8 @@ from typing import Any
 
 from aiokafka.errors import InvalidTopicError, MessageSizeTooLargeError, RecordListTooLargeError
 
+from app.cloudevents import Record
 from app.delivery import Unpublishable
-from app.events import Record
 
 _REFUSALS = (MessageSizeTooLargeError, RecordListTooLargeError, InvalidTopicError)
 CONFIRM_SECONDS = 30.0

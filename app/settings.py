@@ -2,13 +2,31 @@
 
 from functools import lru_cache
 from pathlib import Path
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 MiB = 1024 * 1024
+
+
+class TaskSettings(BaseModel):
+    """How the feedback of one task is judged."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    audit_rate: Annotated[float, Field(ge=0, le=1)] = 0.01
+    """The share of predictions, drawn at random, that is queued to be looked at by a person."""
+    all_are_judged: bool = False
+    """Whether the application gives feedback on every prediction: then nothing is selected."""
+    label_rule: Literal["majority", "latest"] = "majority"
+    """Whose correction counts where actors contradict each other; a tie goes to the latest."""
+    reward_window_seconds: Annotated[float, Field(gt=0)] | None = None
+    """A reward counts if it is given within this time of the prediction; None is at any time."""
+    reward_default: Annotated[float, Field(ge=-1, le=1)] = 0.0
+    """The reward of a prediction whose window has ended without one."""
 
 
 class Settings(BaseSettings):
@@ -26,6 +44,10 @@ class Settings(BaseSettings):
         {"ocr": "models.ocr:Ocr"}, description="Each task's name and class, as module:Class. One line adds a task."
     )
 
+    task_settings: dict[str, TaskSettings] = Field(
+        {}, description='How feedback is judged, by task: {"ocr": {"audit_rate": 0.05}}.'
+    )
+
     kafka_bootstrap: str = Field("", description="Brokers of an own Kafka cluster; empty starts the embedded broker.")
     kafka_port: int = Field(9092, description="Port of the embedded broker.")
     kafka_controller_port: int = Field(9093, description="Port of the embedded broker's KRaft controller.")
@@ -35,7 +57,27 @@ class Settings(BaseSettings):
 
     max_payload_bytes: int = Field(8 * MiB, description="The largest message on a requests topic.")
     max_blob_bytes: int = Field(64 * MiB, description="The largest payload in blob storage.")
-    blob_url: str = Field("", description="Blob storage, file:///path; empty is HINDSIGHT_HOME/blobs.")
+    blob_url: str = Field(
+        "", description="Blob storage, file:///path or s3://bucket/prefix; empty is HINDSIGHT_HOME/blobs."
+    )
+    s3_endpoint: str = Field("", description="The S3 server of an s3:// blob storage, such as http://minio:9000.")
+    s3_region: str = Field("us-east-1", description="The region of an s3:// blob storage.")
+    s3_access_key: SecretStr | None = Field(None, description="Access key of an s3:// blob storage.")
+    s3_secret_key: SecretStr | None = Field(None, description="Secret key of an s3:// blob storage.")
+
+    database_url: SecretStr | None = Field(
+        None, description="The catalog, postgresql://..; empty is SQLite in HINDSIGHT_HOME."
+    )
+
+    archive_metrics_port: int = Field(8085, description="/metrics of the archive agent.")
+    archive_seconds: float = Field(5.0, gt=0, description="Longest wait of an event for its commit to the archive.")
+    archive_events: int = Field(10_000, ge=1, description="Most events in one commit to the archive.")
+    archive_days: float | None = Field(None, gt=0, description="Days after which the archive forgets; empty is never.")
+    kafka_days: float = Field(
+        7.0, ge=0, description="Days for which Kafka keeps what is archived. It never forgets what is not."
+    )
+
+    recorder_metrics_port: int = Field(8086, description="/metrics of the outcome and catalog agents.")
 
     preprocess_metrics_port: int = Field(8083, description="/metrics of the Flink preprocessing process.")
     flink_memory: str = Field("512m", description="Java heap of the embedded Flink.")
@@ -72,6 +114,17 @@ class Settings(BaseSettings):
     def blobs(self) -> str:
         """The blob storage's URL in use."""
         return self.blob_url or (self.home / "blobs").resolve().as_uri()
+
+    @property
+    def database(self) -> str:
+        """The catalog's URL in use, in SQLAlchemy's terms."""
+        if self.database_url is None:
+            return f"sqlite:///{(self.home / 'catalog.sqlite').resolve()}"
+        return self.database_url.get_secret_value().replace("postgresql://", "postgresql+psycopg://", 1)
+
+    def of_task(self, task: str) -> TaskSettings:
+        """How a task's feedback is judged."""
+        return self.task_settings.get(task, TaskSettings())
 
     @property
     def model_repository(self) -> Path:

@@ -2,16 +2,19 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Sequence
-from typing import Any, TypeVar
+import math
+import time
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import faust
 from aiokafka.errors import KafkaError
 from faust.types import EventT
 
 from app import topics
+from app.cloudevents import LogEpoch, Origin, Record
 from app.delivery import Guard, Handle, Incoming, Reject, backoff
-from app.events import LogEpoch, Origin, Record
 from app.logepoch import KnownEpochs, log_epochs
 from app.publishing import CONFIRM_SECONDS, publish_confirmed
 from app.settings import Settings
@@ -20,15 +23,16 @@ log = logging.getLogger(__name__)
 
 App = faust.App
 T = TypeVar("T")
-GROUP = "hindsight-worker"
+_LOOK_SECONDS = 0.05
+"""How often a batch that waits looks whether it is full."""
 
 
-def make_app(settings: Settings) -> App:
+def make_app(settings: Settings, group: str) -> App:
     """The Faust app. Why each setting: `CONTRIBUTING.md`, *What bites in Faust*."""
     return faust.App(
-        GROUP,
+        group,
         broker=f"aiokafka://{settings.bootstrap.replace(',', ';aiokafka://')}",
-        datadir=str(settings.home / "worker"),
+        datadir=str(settings.home / group),
         store="memory://",
         processing_guarantee="at_least_once",
         web_enabled=False,
@@ -62,8 +66,9 @@ def agent(
     stage: str,
     handle: Handle,
     reject: Reject,
+    bounds: "Bounds",
 ) -> None:
-    """Register an agent that delivers the topic's events in micro-batches: at most so many, waiting at most so long."""
+    """Register an agent that delivers the topic's events in batches of these bounds."""
     epochs = Epochs(settings.bootstrap)
 
     async def send(record: Record) -> Awaitable[Any]:
@@ -77,7 +82,7 @@ def agent(
     guard = Guard(stage, handle, publish, reject)
 
     async def run(stream: Any) -> None:
-        async for events in batches(stream.noack().events(), settings.batch_size, settings.batch_seconds):
+        async for events in batches(stream.noack().events(), bounds, _size):
             await guard.deliver([await epochs.incoming(event) for event in events])
             for event in events:
                 await stream.ack(event)
@@ -86,32 +91,79 @@ def agent(
     app.agent(app.topic(topic, internal=False), name=name, concurrency=1)(run)
 
 
-async def batches(events: AsyncIterable[T], most: int, seconds: float) -> AsyncGenerator[list[T], None]:
-    """Micro-batches: at most so many events, the first of which waited at most so long for the others.
+@dataclass(frozen=True)
+class Bounds:
+    """A batch has at most so many events, the first of which waited at most so long; one event may exceed `size`."""
+
+    events: int
+    seconds: float
+    size: float = math.inf
+
+
+def _size(event: EventT[Any]) -> int:
+    return len(event.message.value or b"")
+
+
+async def batches(
+    events: AsyncIterable[T], bounds: Bounds, size: Callable[[T], int] = lambda _: 0
+) -> AsyncGenerator[list[T], None]:
+    """Batches of the events, each as soon as a bound is reached.
 
     Faust's own `noack_take` wakes up at every interval and starts a new one after each batch; this one waits for the
     first event, and takes what has come while the batch before was handled at once.
     """
-    waiting: asyncio.Queue[T] = asyncio.Queue(most)
-
-    async def feed() -> None:
-        async for event in events:
-            await waiting.put(event)
-
-    feeding = asyncio.create_task(feed())
+    waiting = _Waiting[T](bounds, size)
+    feeding = asyncio.create_task(waiting.feed(events))
     try:
         while True:
-            getting = asyncio.create_task(waiting.get())
-            await asyncio.wait((feeding, getting), return_when=asyncio.FIRST_COMPLETED)
-            if not getting.done():
-                getting.cancel()
+            if not await waiting.some(feeding):
                 feeding.result()
                 return
-            if waiting.qsize() < most - 1:
-                await asyncio.sleep(seconds)
-            yield [getting.result(), *(waiting.get_nowait() for _ in range(min(waiting.qsize(), most - 1)))]
+            deadline = time.monotonic() + bounds.seconds
+            while not waiting.full and not feeding.done() and (rest := deadline - time.monotonic()) > 0:
+                await asyncio.sleep(min(rest, _LOOK_SECONDS))
+            yield waiting.take()
     finally:
         feeding.cancel()
+
+
+class _Waiting(Generic[T]):
+    """What waits for the next batch: never more than one batch may hold."""
+
+    def __init__(self, bounds: Bounds, size: Callable[[T], int]) -> None:
+        self._bounds = bounds
+        self._size = size
+        self._events: list[T] = []
+        self._held = 0
+        self._changed = asyncio.Event()
+        self._room = asyncio.Event()
+
+    @property
+    def full(self) -> bool:
+        return len(self._events) >= self._bounds.events or self._held >= self._bounds.size
+
+    async def feed(self, events: AsyncIterable[T]) -> None:
+        async for event in events:
+            self._events.append(event)
+            self._held += self._size(event)
+            self._changed.set()
+            if self.full:
+                self._room.clear()
+                await self._room.wait()
+
+    async def some(self, feeding: "asyncio.Task[None]") -> bool:
+        """Wait for an event; False when there will be none any more."""
+        if not self._events:
+            self._changed.clear()
+            waiting = asyncio.create_task(self._changed.wait())
+            await asyncio.wait((feeding, waiting), return_when=asyncio.FIRST_COMPLETED)
+            waiting.cancel()
+        return bool(self._events)
+
+    def take(self) -> list[T]:
+        taken, self._events, self._held = self._events, [], 0
+        self._room.set()
+        return taken
 
 
 class Epochs:

@@ -40,6 +40,27 @@ def feedback(task: str) -> str:
     return f"{task}.feedback"
 
 
+def shadow_predictions(task: str) -> str:
+    """The topic of what shadow versions say; key: the request's."""
+    return f"{task}.shadow-predictions"
+
+
+def outcomes(task: str) -> str:
+    """The topic of predictions joined with their feedback; key: the prediction's id."""
+    return f"{task}.outcomes"
+
+
+def joins(task: str) -> str:
+    """The internal topic of predictions and feedback, repartitioned; key: the prediction's id. Not archived."""
+    return f"{task}.joins"
+
+
+def archived(tasks: Iterable[str]) -> list[str]:
+    """Every topic that is part of the log: the internal ones, which can be made again from the others, are not."""
+    kinds = (requests, features, predictions, shadow_predictions, feedback, outcomes)
+    return [kind(task) for task in tasks for kind in kinds] + [LIFECYCLE, DEAD_LETTERS]
+
+
 def max_message_bytes(settings: Settings) -> int:
     """The largest message on any topic: a dead letter takes what any source takes, with the headers that say why."""
     return 4 * settings.max_payload_bytes
@@ -83,7 +104,10 @@ def wanted(settings: Settings) -> list[Topic]:
             Topic(requests(task), "entity or request id", partitions, payload),
             Topic(features(task), "the request's key", partitions, max_features_bytes(settings)),
             Topic(predictions(task), "the request's key", partitions, MiB),
+            Topic(shadow_predictions(task), "the request's key", partitions, MiB),
             Topic(feedback(task), "prediction id", partitions, MiB),
+            Topic(joins(task), "prediction id", partitions, 2 * MiB),
+            Topic(outcomes(task), "prediction id", partitions, 4 * MiB),
         ]
     return topics
 

@@ -1,11 +1,14 @@
-"""The `worker` process: the Faust app with every agent."""
+"""The Faust processes: `python -m app.worker inference|archive|recorder`, each with agents and a consumer group."""
 
 import asyncio
 import logging
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from faust import Worker
 
-from agents import inference
+from agents import archive, inference
 from app import topics
 from app.inference.client import InferenceClient
 from app.inference.repository import champion
@@ -15,11 +18,31 @@ from app.streams import App, make_app
 from app.tasks import load
 
 
-def build(configured: Settings) -> App:
-    """The app of this deployment. It is ready once it has its partitions."""
-    app = make_app(configured)
+@dataclass(frozen=True)
+class Process:
+    """One of the processes: its consumer group, its agents, and the setting of the port of its /metrics."""
+
+    group: str
+    register: Callable[[App, Settings], None]
+    port: str
+    needs_models: bool = False
+
+
+def _inference(app: App, configured: Settings) -> None:
     for task in load(configured).values():
         inference.register(app, configured, task)
+
+
+PROCESSES = {
+    "inference": Process("hindsight-worker", _inference, "worker_metrics_port", needs_models=True),
+    "archive": Process("hindsight-archive", archive.register, "archive_metrics_port"),
+}
+
+
+def build(configured: Settings, process: Process) -> App:
+    """The app of one process. It is ready once it has its partitions."""
+    app = make_app(configured, process.group)
+    process.register(app, configured)
 
     @app.on_partitions_assigned.connect
     async def assigned(*_: object, **__: object) -> None:
@@ -28,9 +51,11 @@ def build(configured: Settings) -> App:
     return app
 
 
-async def wait_for_needs(configured: Settings) -> None:
-    """Return once the topics are there and MLServer serves every champion."""
+async def wait_for_needs(configured: Settings, process: Process) -> None:
+    """Return once the topics are there, and where models are needed, MLServer serves every champion."""
     await topics.wait_provisioned(configured)
+    if not process.needs_models:
+        return
     async with InferenceClient(configured) as client:
         for task in load(configured).values():
             await client.wait(champion(task))
@@ -41,10 +66,11 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
     logging.getLogger("aiokafka").setLevel(logging.WARNING)  # or it words a debug line for every record
     configured = settings()
-    metrics.serve(configured.worker_metrics_port, configured.metrics_host)
-    asyncio.run(wait_for_needs(configured))
+    process = PROCESSES[sys.argv.pop(1)]
+    metrics.serve(getattr(configured, process.port), configured.metrics_host)
+    asyncio.run(wait_for_needs(configured, process))
     asyncio.set_event_loop(asyncio.new_event_loop())
-    Worker(build(configured), loglevel="warn", redirect_stdouts=False).execute_from_commandline()
+    Worker(build(configured, process), loglevel="warn", redirect_stdouts=False).execute_from_commandline()
 
 
 if __name__ == "__main__":

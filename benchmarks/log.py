@@ -12,8 +12,9 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.structs import ConsumerRecord
 
-from app import events
-from app.events import Event, Headers, PredictionRequested
+from app import cloudevents, events
+from app.cloudevents import Event, Headers
+from app.events import PredictionRequested
 from app.settings import MiB
 
 SOURCE = "benchmark"
@@ -32,7 +33,7 @@ class Request:
 
 def requests(task: str, payloads: Sequence[bytes], count: int) -> list[Request]:
     """So many requests, none of which was made before, with the payloads in turn."""
-    made, now = [], events.rfc3339(time.time() * 1000)
+    made, now = [], cloudevents.rfc3339(time.time() * 1000)
     for number in range(count):
         name, payload = str(uuid.uuid4()), payloads[number % len(payloads)]
         event = Event(name, PredictionRequested.type, SOURCE, now, payload, content_type="image/png")
@@ -107,9 +108,9 @@ async def make_topics(bootstrap: str, names: Sequence[str], partitions: int) -> 
 
 def event_id(record: ConsumerRecord) -> str:
     """The id of the event in a record: of features and answers, the prediction's."""
-    return events.header(record.headers, "ce_id") or ""
+    return cloudevents.header(record.headers, "ce_id") or ""
 
 
 def failed(record: ConsumerRecord) -> bool:
     """Whether an answer says that there can be no prediction."""
-    return events.header(record.headers, "ce_type") == events.PredictionFailed.type
+    return cloudevents.header(record.headers, "ce_type") == events.PredictionFailed.type

@@ -12,7 +12,8 @@ from pydantic_core import PydanticSerializationError
 
 from app import topics
 from app.api.publisher import Publisher, Unconfirmed
-from app.events import FeedbackGiven, Record, rfc3339
+from app.cloudevents import Record, rfc3339
+from app.events import FeedbackGiven
 from app.monitoring.metrics import FEEDBACK
 from models.base import Rejected, Task
 

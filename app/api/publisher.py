@@ -9,7 +9,7 @@ from typing import Self
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
-from app.events import Record
+from app.cloudevents import Record
 
 log = logging.getLogger(__name__)
 

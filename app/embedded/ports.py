@@ -21,6 +21,8 @@ OWNERS = {
     "mlserver_grpc_port": "mlserver",
     "mlserver_metrics_port": "mlserver",
     "worker_metrics_port": "worker",
+    "archive_metrics_port": "archive",
+    "recorder_metrics_port": "recorder",
     "api_port": "api",
 }
 

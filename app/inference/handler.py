@@ -6,18 +6,9 @@ import time
 from collections.abc import Sequence
 
 from app import tensors, topics
+from app.cloudevents import Event, Record, complete, rfc3339
 from app.delivery import Answer, Incoming
-from app.events import (
-    Event,
-    Failure,
-    FeaturesExtracted,
-    ModelRef,
-    PredictionMade,
-    Record,
-    complete,
-    dead_letter,
-    rfc3339,
-)
+from app.events import Failure, FeaturesExtracted, ModelRef, PredictionMade, dead_letter
 from app.inference.client import InferenceClient
 from app.inference.predict import Predicted, Predictor
 from app.inference.repository import champion

@@ -20,9 +20,9 @@ import pyarrow.parquet as pq
 from aiokafka import AIOKafkaProducer
 
 from app import topics
+from app.cloudevents import LogEpoch, Origin, Record
 from app.delivery import Guard, Incoming
 from app.embedded.errors import SetupError
-from app.events import LogEpoch, Origin, Record
 from app.inference.handler import STAGE, InferenceHandler
 from app.preprocess.source import expand, request
 from app.publishing import publish_confirmed

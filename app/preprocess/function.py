@@ -13,7 +13,7 @@ from pyflink.common import Row
 from pyflink.table.udf import FunctionContext, TableFunction
 
 from app import topics
-from app.events import LogEpoch, Origin
+from app.cloudevents import LogEpoch, Origin
 from app.logepoch import KnownEpochs, log_epochs
 from app.preprocess.requests import STAGE, Preprocessor
 from app.preprocess.source import path_of, request

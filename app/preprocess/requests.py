@@ -7,23 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from app import tensors, topics
-from app.events import (
-    JSON,
-    TENSORS,
-    Event,
-    Failure,
-    FeaturesExtracted,
-    Headers,
-    Origin,
-    PredictionFailed,
-    PredictionRequested,
-    Record,
-    complete,
-    dead_letter,
-    identity,
-    prediction_id,
-    rfc3339,
-)
+from app.cloudevents import JSON, TENSORS, Event, Headers, Origin, Record, complete, identity, rfc3339
+from app.events import Failure, FeaturesExtracted, PredictionFailed, PredictionRequested, dead_letter, prediction_id
 from models.base import Rejected, Task
 
 STAGE = "preprocess"

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import unquote_to_bytes, urlsplit
 
+from app.cloudevents import JSON, MAX_ATTRIBUTE, Headers
 from app.embedded.errors import SetupError
-from app.events import JSON, MAX_ATTRIBUTE, Headers
 
 BLOB = "blob://"
 

@@ -10,7 +10,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError
 
-from app import events
+from app import cloudevents, events
 from app.blobs import BlobStore
 from app.client import Answer, ClientError, Hindsight, PredictionFailed
 from app.embedded.ready import api_url
@@ -151,7 +151,7 @@ async def test_the_request_carries_its_attributes(platform: Settings, client: Hi
     key = str(time.time_ns())
     await client.send(TASK, b"abc", request_id="mine", key=key, subject="page 7", content_type="text/plain")
     record = await last_on(platform, "letters.requests", key)
-    headers = events.text_of(record.headers)
+    headers = cloudevents.text_of(record.headers)
     assert record.value == b"abc"
     assert (headers["ce_id"], headers["ce_source"], headers["ce_subject"]) == ("mine", SOURCE, "page 7")
     assert headers["content-type"] == "text/plain"
@@ -164,7 +164,7 @@ async def test_a_payload_too_large_for_kafka_goes_through_blob_storage(platform:
     key = str(time.time_ns())
     await client.send(TASK, payload, key=key, blob=True)
     record = await last_on(platform, "letters.requests", key)
-    assert events.text_of(record.headers)["content-type"] == "application/json"
+    assert cloudevents.text_of(record.headers)["content-type"] == "application/json"
     assert BlobStore(platform.blobs).get(json.loads(record.value)["uri"], len(payload)) == payload
 
 
@@ -178,7 +178,7 @@ async def test_feedback_reaches_the_log(platform: Settings, by_http: bool) -> No
     async with Hindsight(platform.bootstrap, api_url=api_url(platform) if by_http else None, source=SOURCE) as client:
         event_id = await client.feedback(prediction, correction={"text": "123"}, actor="ada")
     record = await last_on(platform, "ocr.feedback", prediction)
-    headers = events.text_of(record.headers)
+    headers = cloudevents.text_of(record.headers)
     assert (headers["ce_id"], headers["ce_source"]) == (event_id, "hindsight/api" if by_http else SOURCE)
     assert FeedbackGiven.model_validate_json(record.value).correction == {"text": "123"}
 

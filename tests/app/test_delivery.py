@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app import delivery
+from app.cloudevents import LogEpoch, Origin, Record
 from app.delivery import Answer, Guard, Incoming, Unavailable, Unpublishable
-from app.events import Failure, LogEpoch, Origin, Record
+from app.events import Failure
 from models.base import Rejected
 
 pytestmark = pytest.mark.usefixtures("impatient")

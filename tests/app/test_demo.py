@@ -8,8 +8,9 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from rich.console import Console
 
+from app.cloudevents import text_of
 from app.demo import Demonstration
-from app.events import FeedbackGiven, text_of
+from app.events import FeedbackGiven
 from app.settings import Settings
 from tests.support.answering import answering
 

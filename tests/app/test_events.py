@@ -8,8 +8,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from app import events
-from app.events import Event, Failure, FeedbackGiven, LogEpoch, Origin, Record, complete, dead_letter
+from app import cloudevents, events
+from app.cloudevents import Event, LogEpoch, Origin, Record, complete
+from app.events import Failure, FeedbackGiven, dead_letter
 from models.base import Rejected
 
 KIND = "hindsight.prediction.requested.v1"
@@ -163,7 +164,7 @@ def test_refused_headers_still_tell_the_identity_they_hold(
     headers: dict[str, bytes], identity: tuple[str, str]
 ) -> None:
     refusal(**headers)
-    assert events.identity(headers.items(), ORIGIN) == identity
+    assert cloudevents.identity(headers.items(), ORIGIN) == identity
 
 
 @given(names, names, names)
@@ -240,8 +241,8 @@ def test_data_is_json_in_a_record() -> None:
     record = feedback.record("letters.feedback", b"key", id="1", source="app", time="2026-01-31T12:00:00Z")
     assert FeedbackGiven.model_validate_json(record.value or b"") == feedback
     assert (record.topic, record.key) == ("letters.feedback", b"key")
-    assert events.header(record.headers, "ce_type") == "hindsight.feedback.given.v1"
-    assert events.header(record.headers, "content-type") == "application/json"
+    assert cloudevents.header(record.headers, "ce_type") == "hindsight.feedback.given.v1"
+    assert cloudevents.header(record.headers, "content-type") == "application/json"
 
 
 def letter(origin: Origin = ORIGIN, stage: str = "preprocess", reason: str = "it is bad") -> tuple[str, Record]:
@@ -282,7 +283,7 @@ def test_a_record_rejected_again_at_its_stage_has_the_same_reference() -> None:
 def test_a_dead_letter_rejected_again_says_the_last_reason() -> None:
     _, once = letter()
     _, twice = dead_letter(once, ORIGIN, Failure(stage="s", code="c", reason="again"), ("app", "1"))
-    assert events.header(twice.headers, "rejected_reason") == "again"
+    assert cloudevents.header(twice.headers, "rejected_reason") == "again"
 
 
 @given(st.text() | st.text(st.characters(categories=["Cs"])))
@@ -297,6 +298,6 @@ def test_a_reason_that_quotes_a_whole_payload_still_fits_into_a_record() -> None
 
 
 def test_a_header_is_looked_up_in_pairs_and_in_maps() -> None:
-    assert events.header([("a", b"1"), ("a", b"2")], "a") == events.header({"a": b"2"}, "a") == "2"
-    assert events.header([], "a") is None
-    assert events.header({"a": b"\xff"}, "a") == "\ufffd"
+    assert cloudevents.header([("a", b"1"), ("a", b"2")], "a") == cloudevents.header({"a": b"2"}, "a") == "2"
+    assert cloudevents.header([], "a") is None
+    assert cloudevents.header({"a": b"\xff"}, "a") == "\ufffd"

@@ -6,8 +6,8 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.errors import KafkaConnectionError, UnknownTopicOrPartitionError
 
+from app.cloudevents import LogEpoch
 from app.embedded import kafka
-from app.events import LogEpoch
 from app.logepoch import KnownEpochs, log_epochs
 from app.settings import Settings
 

@@ -11,8 +11,8 @@ from aiokafka.errors import (
 )
 
 from app import publishing
+from app.cloudevents import Record
 from app.delivery import Unpublishable
-from app.events import Record
 from app.publishing import publish_confirmed
 
 RECORDS = [Record("topic", None, value, ()) for value in (b"0", b"1", b"2")]

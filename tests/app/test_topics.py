@@ -49,11 +49,17 @@ def test_every_task_has_its_topics_and_all_share_two() -> None:
         "ocr.requests": (5, 2),
         "ocr.features": (5, 4),
         "ocr.predictions": (5, 1),
+        "ocr.shadow-predictions": (5, 1),
         "ocr.feedback": (5, 1),
+        "ocr.joins": (5, 2),
+        "ocr.outcomes": (5, 4),
         "letters.requests": (5, 2),
         "letters.features": (5, 4),
         "letters.predictions": (5, 1),
+        "letters.shadow-predictions": (5, 1),
         "letters.feedback": (5, 1),
+        "letters.joins": (5, 2),
+        "letters.outcomes": (5, 4),
     }
 
 

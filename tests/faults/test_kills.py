@@ -69,7 +69,13 @@ async def test_two_workers_share_the_load_and_one_takes_over_when_the_other_is_k
     async with tail(stack.settings, PREDICTIONS) as answers:
         publishing = asyncio.create_task(publish(stack.settings, REQUESTS, identified(samples, "two"), rate=100))
         worker = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "app.worker", env=environment(second), cwd=CHECKOUT, stderr=asyncio.subprocess.DEVNULL
+            sys.executable,
+            "-m",
+            "app.worker",
+            "inference",
+            env=environment(second),
+            cwd=CHECKOUT,
+            stderr=asyncio.subprocess.DEVNULL,
         )
         try:
             await until(lambda: predicted(second) > 0)

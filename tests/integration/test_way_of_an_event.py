@@ -7,8 +7,9 @@ from statistics import mean
 import httpx
 
 from app import topics
+from app.cloudevents import Origin
 from app.embedded.ready import api_url
-from app.events import Origin, prediction_id
+from app.events import prediction_id
 from app.logepoch import log_epochs
 from models.ocr import Ocr
 from models.ocr.lines import make_payloads

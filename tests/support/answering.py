@@ -7,7 +7,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from app import events, topics
+from app import cloudevents, events, topics
 from app.events import Failure, ModelRef, PredictionFailed, PredictionMade
 
 TASK = "letters"
@@ -21,7 +21,10 @@ async def answering(bootstrap: str, output: Callable[[bytes], dict[str, Any]]) -
 
     async def answer() -> None:
         async for record in consumer:
-            source, request = events.header(record.headers, "ce_source"), events.header(record.headers, "ce_id")
+            source, request = (
+                cloudevents.header(record.headers, "ce_source"),
+                cloudevents.header(record.headers, "ce_id"),
+            )
             assert source is not None and request is not None
             data: PredictionMade | PredictionFailed
             try:

@@ -11,7 +11,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from prometheus_client import REGISTRY
 
-from app import events
+from app import cloudevents, events
 from app.api.feedback import EXAMPLES
 from app.api.server import JSON_LIMIT, create
 from app.events import FeedbackGiven
@@ -49,7 +49,7 @@ async def test_feedback_is_in_the_log_when_it_is_accepted(platform: Settings, co
     response = await connected.post("/v1/feedback", json=GOOD | {"prediction_id": prediction, "reward": 0.5})
     assert response.status_code == 202
     [record] = await received(platform, prediction)
-    headers = events.text_of(record.headers)
+    headers = cloudevents.text_of(record.headers)
     assert response.json() == {"id": headers["ce_id"], "prediction_id": prediction}
     assert headers["ce_source"] == "hindsight/api"
     assert headers["ce_type"] == "hindsight.feedback.given.v1"
@@ -75,7 +75,7 @@ async def test_the_idempotency_key_is_the_events_id(platform: Settings, connecte
         )
         assert response.json()["id"] == "mine-1"
     records = await received(platform, prediction)
-    assert {events.header(record.headers, "ce_id") for record in records} == {"mine-1"}
+    assert {cloudevents.header(record.headers, "ce_id") for record in records} == {"mine-1"}
 
 
 async def test_feedback_by_the_applications_own_request_id_has_the_predictions_key(
@@ -185,7 +185,7 @@ async def test_when_the_broker_dies_feedback_is_refused_until_it_is_back(
         assert time.monotonic() < deadline
         await asyncio.sleep(0.2)
     assert response.status_code == 202
-    ids = [events.header(record.headers, "ce_id") for record in await received(platform, prediction)]
+    ids = [cloudevents.header(record.headers, "ce_id") for record in await received(platform, prediction)]
     assert response.json()["id"] in ids
     assert len(set(ids)) == len(ids)
 

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app import events
+from app import cloudevents, events
+from app.cloudevents import Headers, LogEpoch, Origin, Record
 from app.delivery import Incoming, Unavailable
-from app.events import Failure, Headers, LogEpoch, ModelRef, Origin, PredictionFailed, PredictionMade, Record
+from app.events import Failure, ModelRef, PredictionFailed, PredictionMade
 from app.inference import handler
 from app.inference.client import Refused
 from app.inference.handler import InferenceHandler, read
@@ -75,7 +76,7 @@ async def test_features_become_a_prediction(make: Any) -> None:
     record, prediction = made_of((await make()([features(b"abc")]))[0])
     unique = events.prediction_id(TASK, "app", "1")
     assert (record.topic, record.key) == ("letters.predictions", b"key")
-    event = events.complete(record.headers, record.value or b"", FEATURES, PredictionMade.type)
+    event = cloudevents.complete(record.headers, record.value or b"", FEATURES, PredictionMade.type)
     assert (event.id, event.source, event.subject) == (unique, "hindsight/letters", "page 7")
     assert (event.content_type, event.traceparent) == ("application/json", TRACE.decode())
     assert event.extensions == {"requestsource": "app"}
@@ -174,14 +175,14 @@ def test_a_rejection_is_a_dead_letter_and_the_requests_answer(make: Any) -> None
     unique = events.prediction_id(TASK, "app", "1")
     assert (letter.topic, letter.key, letter.value) == ("dead-letters", b"key", incoming.value)
     assert letter.headers[: len(incoming.headers)] == incoming.headers
-    assert events.header(letter.headers, "rejected_event_id") == unique
-    assert events.header(letter.headers, "rejected_event_source") == "hindsight/preprocess"
+    assert cloudevents.header(letter.headers, "rejected_event_id") == unique
+    assert cloudevents.header(letter.headers, "rejected_event_source") == "hindsight/preprocess"
     assert (answer.topic, answer.key) == ("letters.predictions", b"key")
     assert (said.prediction_id, said.request_id, said.task) == (unique, "1", TASK)
     assert said.error == Failure(stage="inference", code="bad", reason="it is bad")
-    assert said.dead_letter == events.header(letter.headers, "rejected_id")
-    assert events.header(answer.headers, "ce_subject") == "page 7"
-    assert events.header(answer.headers, "ce_requestsource") == "app"
+    assert said.dead_letter == cloudevents.header(letter.headers, "rejected_id")
+    assert cloudevents.header(answer.headers, "ce_subject") == "page 7"
+    assert cloudevents.header(answer.headers, "ce_requestsource") == "app"
 
 
 @pytest.mark.parametrize("headers", [(), (("ce_id", b"\xff"),), (("ce_requestid", b"1"),)])
@@ -189,4 +190,4 @@ def test_features_of_no_known_request_are_a_dead_letter_without_an_answer(make: 
     failure = Failure(stage="inference", code="bad", reason="it is bad")
     [letter] = make().reject(Incoming(FEATURES, b"key", b"abc", headers), failure)
     assert letter.topic == "dead-letters"
-    assert events.header(letter.headers, "rejected_event_id") == FEATURES.id
+    assert cloudevents.header(letter.headers, "rejected_event_id") == FEATURES.id

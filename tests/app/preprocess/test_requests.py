@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app import events
+from app.cloudevents import JSON, Headers, LogEpoch, Origin, Record
 from app.delivery import Incoming
-from app.events import JSON, FeaturesExtracted, Headers, LogEpoch, Origin, PredictionFailed, Record
+from app.events import FeaturesExtracted, PredictionFailed
 from app.inference.handler import read
 from app.preprocess.requests import MAX_KEY, Outputs, Preprocessor
 from models.base import Features, Rejected

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.cloudevents import JSON, LogEpoch, Origin, complete
 from app.embedded.errors import SetupError
-from app.events import JSON, LogEpoch, Origin, PredictionRequested, complete
+from app.events import PredictionRequested
 from app.preprocess.source import expand, request
 
 ORIGIN = Origin(LogEpoch("batch"), "letters.requests", 0, 0, 0)

@@ -1,0 +1,41 @@
+"""The archive agents: every topic of the log into its Delta table, inside the delivery guard."""
+
+import asyncio
+from collections.abc import Sequence
+
+from app import topics
+from app.cloudevents import Record
+from app.delivery import Answer, Incoming
+from app.eventlog.archive import Archive
+from app.events import Failure
+from app.settings import MiB, Settings
+from app.streams import App, Bounds, agent
+
+STAGE = "archive"
+COMMIT_BYTES = 32 * MiB
+
+
+def register(app: App, settings: Settings) -> None:
+    """One agent for each topic, each with a table of its own."""
+    archive = Archive(settings)
+
+    async def handle(batch: Sequence[Incoming]) -> Sequence[Answer]:
+        await asyncio.to_thread(archive.append, batch)
+        return [()] * len(batch)
+
+    for topic in topics.archived(settings.tasks):
+        agent(
+            app,
+            settings,
+            name=f"archive-{topic}",
+            topic=topic,
+            stage=STAGE,
+            handle=handle,
+            reject=_reject,
+            bounds=Bounds(settings.archive_events, settings.archive_seconds, COMMIT_BYTES),
+        )
+
+
+def _reject(incoming: Incoming, failure: Failure) -> Sequence[Record]:
+    """What is in the log is archived, whatever it holds: nothing is ever rejected here."""
+    raise AssertionError(f"{incoming.origin.place} can't be archived: {failure.reason}")

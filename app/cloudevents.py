@@ -1,0 +1,170 @@
+"""The envelope: how an event is written in Kafka, and what is filled in where an application left it out.
+
+CloudEvents 1.0 in Kafka's binary content mode (https://github.com/cloudevents/spec, kafka-protocol-binding.md):
+attributes are headers `ce_*`, `content-type` has no prefix, data is the value. An application may publish a bare
+payload; what it leaves out is filled in by `complete`.
+"""
+
+import re
+import uuid
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import NewType
+
+from models.base import Rejected
+
+Headers = tuple[tuple[str, bytes], ...]
+LogEpoch = NewType("LogEpoch", str)
+"""Cluster id and topic UUID: a topic that is deleted and made again has another one."""
+
+SPEC_VERSION = "1.0"
+JSON = "application/json"
+TENSORS = "application/vnd.hindsight.tensors"
+MAX_ATTRIBUTE = 512
+_EXTENSION = re.compile(r"[a-z0-9]{1,20}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_CORE = {"specversion", "id", "type", "source", "subject", "time"}
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a record stands in the log."""
+
+    epoch: LogEpoch
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+
+    @property
+    def place(self) -> str:
+        """The record's place, as text: never another record's."""
+        return f"{self.epoch}/{self.topic}/{self.partition}/{self.offset}"
+
+    @property
+    def id(self) -> str:
+        """The id of an event that came without one: the same under redelivery, never shared by another record."""
+        return str(uuid.uuid5(uuid.NAMESPACE_URL, self.place))
+
+
+@dataclass(frozen=True)
+class Event:
+    """A CloudEvent: attributes and data."""
+
+    id: str
+    type: str
+    source: str
+    time: str
+    data: bytes
+    subject: str | None = None
+    content_type: str | None = None
+    traceparent: str | None = None
+    extensions: dict[str, str] = field(default_factory=dict)
+
+    def headers(self) -> Headers:
+        """The attributes as Kafka headers."""
+        attributes = {"specversion": SPEC_VERSION, "id": self.id, "type": self.type, "source": self.source}
+        attributes["time"] = self.time
+        if self.subject is not None:
+            attributes["subject"] = self.subject
+        headers = {f"ce_{name}": value for name, value in (attributes | self.extensions).items()}
+        if self.content_type is not None:
+            headers["content-type"] = self.content_type
+        if self.traceparent is not None:
+            headers["traceparent"] = self.traceparent
+        return tuple((name, value.encode()) for name, value in headers.items())
+
+
+@dataclass(frozen=True)
+class Record:
+    """A Kafka record to be published."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+def text_of(headers: Iterable[tuple[str, bytes | None]]) -> dict[str, str]:
+    """Headers as text. Of repeated names the last counts. Raises `Rejected` for what is not UTF-8 text."""
+    texts = {}
+    for name, value in headers:
+        known = name.startswith("ce_") or name in ("content-type", "traceparent")
+        if not known or value is None:
+            continue
+        try:
+            text = value.decode()
+        except UnicodeDecodeError:
+            raise Rejected("bad_headers", f"header {name!r} is not UTF-8 text") from None
+        if len(text) > MAX_ATTRIBUTE and name != "ce_tensors":
+            raise Rejected("bad_headers", f"header {name!r} has {len(text)} characters; at most {MAX_ATTRIBUTE}")
+        if _CONTROL.search(text):
+            raise Rejected("bad_headers", f"header {name!r} has control characters")
+        texts[name] = text
+    return texts
+
+
+def complete(headers: Iterable[tuple[str, bytes | None]], data: bytes, origin: Origin, default_type: str) -> Event:
+    """The event of a record, its missing attributes filled in from where it stands in the log.
+
+    Raises `Rejected` (code `bad_headers`) for attributes that break the specification.
+    """
+    texts = text_of(headers)
+    attributes = {name[3:]: value for name, value in texts.items() if name.startswith("ce_")}
+    version = attributes.get("specversion", SPEC_VERSION)
+    if version != SPEC_VERSION:
+        raise Rejected("bad_headers", f"ce_specversion is {version!r}; this platform reads {SPEC_VERSION!r}")
+    for name in ("id", "source", "type"):
+        if attributes.get(name) == "":
+            raise Rejected("bad_headers", f"ce_{name} is empty; leave it out to have it filled in")
+    kind = attributes.get("type", default_type)
+    if kind.startswith("hindsight.") and kind != default_type:
+        raise Rejected("bad_headers", f"ce_type is {kind!r}, but this topic carries {default_type!r}")
+    time = attributes.get("time")
+    if time is not None:
+        _check_time(time)
+    extensions = {name: value for name, value in attributes.items() if name not in _CORE and _EXTENSION.fullmatch(name)}
+    return Event(
+        id=attributes.get("id") or origin.id,
+        type=kind,
+        source=attributes.get("source", f"kafka:{origin.topic}"),
+        time=time or rfc3339(origin.timestamp_ms),
+        data=data,
+        subject=attributes.get("subject"),
+        content_type=texts.get("content-type"),
+        traceparent=texts.get("traceparent"),
+        extensions=extensions,
+    )
+
+
+def identity(headers: Iterable[tuple[str, bytes | None]], origin: Origin) -> tuple[str, str]:
+    """The (source, id) of a record whose headers `complete` refuses: what can be read of both, filled in as there."""
+    said = {"ce_source": f"kafka:{origin.topic}", "ce_id": origin.id}
+    for name, value in headers:
+        if name in said:
+            with suppress(Rejected):
+                said[name] = text_of([(name, value)]).get(name) or said[name]
+    return said["ce_source"], said["ce_id"]
+
+
+def _check_time(time: str) -> None:
+    try:
+        parsed = datetime.fromisoformat(time)
+    except ValueError:
+        raise Rejected("bad_headers", f"ce_time is {time!r}; RFC 3339 is needed: 2026-01-31T12:00:00Z") from None
+    if parsed.tzinfo is None:
+        raise Rejected("bad_headers", f"ce_time is {time!r}, without a time zone; add Z or an offset")
+
+
+def rfc3339(timestamp_ms: float) -> str:
+    """Milliseconds since 1970 as RFC 3339 in UTC."""
+    return datetime.fromtimestamp(timestamp_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def header(headers: Iterable[tuple[str, bytes]] | Mapping[str, bytes], name: str) -> str | None:
+    """One header's text, the last of its name; None where there is none."""
+    items = headers.items() if isinstance(headers, Mapping) else headers
+    found = [value for key, value in items if key == name]
+    return found[-1].decode(errors="replace") if found else None
