@@ -13,7 +13,7 @@ from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from app.blobs import BlobStore
-from app.cloudevents import Origin
+from app.cloudevents import LogEpoch
 from app.delivery import Incoming, Unavailable
 from app.eventlog.rows import SCHEMA, table_of
 from app.settings import Settings
@@ -48,11 +48,11 @@ class Archive:
         topic = records[0].origin.topic
         try:
             table = self.table(topic) or self._create(topic)
-            last = {app: table.transaction_version(app) for app in {application(record.origin) for record in records}}
-            new = [r for r in records if r.origin.offset > _or_before(last[application(r.origin)])]
+            last = {app: table.transaction_version(app) for app in {_of(record) for record in records}}
+            new = [r for r in records if r.origin.offset > _or_before(last[_of(r)])]
             if not new:
                 return 0
-            ends = {application(record.origin): record.origin.offset for record in new}
+            ends = {_of(record): record.origin.offset for record in new}
             transactions = [Transaction(app, offset) for app, offset in ends.items()]
             rows = table_of(new, self._blobs.put)
             write_deltalake(
@@ -70,9 +70,13 @@ class Archive:
         )
 
 
-def application(origin: Origin) -> str:
+def application(epoch: LogEpoch, partition: int) -> str:
     """The id under which a partition's last archived offset is kept in its table."""
-    return f"{origin.epoch}/{origin.partition}"
+    return f"{epoch}/{partition}"
+
+
+def _of(record: Incoming) -> str:
+    return application(record.origin.epoch, record.origin.partition)
 
 
 def _or_before(offset: int | None) -> int:
