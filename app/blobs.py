@@ -1,19 +1,30 @@
-"""Blob storage: payloads too large for Kafka, addressed by their content as `blob://sha256/<hex>`."""
+"""Blob storage: payloads too large for Kafka, addressed by their content as `blob://sha256/<hex>`.
+
+One `BlobStore` whether the blobs are files of a directory or objects of an S3 bucket. A storage that is away, full or
+refuses us raises OSError, so that whoever needs it waits; what is wrong with a blob or its URI is a `Rejected`.
+"""
 
 import hashlib
 import os
 import re
 import tempfile
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 from urllib.parse import unquote, urlsplit
 
 from app.embedded.errors import SetupError
+from app.settings import Settings
 from models.base import Rejected
 
 _URI = re.compile(r"blob://sha256/([0-9a-f]{64})")
+_PROBE = b"hindsight"
+_LEFT_SECONDS = 24 * 3600.0
+"""A partial blob that was not written to for so long is what a killed process left."""
 
 
 class BlobInvalid(Rejected):
@@ -26,8 +37,8 @@ class BlobInvalid(Rejected):
 class BlobMissing(Rejected):
     """No such blob in this storage."""
 
-    def __init__(self, message: str) -> None:
-        super().__init__("blob_missing", message)
+    def __init__(self, uri: str) -> None:
+        super().__init__("blob_missing", f"there is no {uri}; send the payload by POST /v1/blobs first")
 
 
 class BlobTooLarge(Rejected):
@@ -44,16 +55,18 @@ class BlobCorrupt(Rejected):
         super().__init__("blob_corrupt", message)
 
 
-class BlobStore:
-    """Blobs below a `file:///directory`. The same content has the same address; a blob is there whole or not at all."""
+class StorageAway(OSError):
+    """The server of the storage can't be reached, or refuses what is asked of it."""
+
+
+class BlobStore(ABC):
+    """The same content has the same address; a blob is there whole or not at all. Threads may share a store."""
+
+    remedy: str
+    """What to do about a storage that can't be used."""
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        if parts.scheme != "file" or parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
-            raise SetupError(
-                f"HINDSIGHT_BLOB_URL is {url!r}: no blob storage that is known.", "Use file:///a/directory."
-            )
-        self.root = Path(unquote(parts.path))
+        self.url = url
 
     def put(self, data: bytes) -> str:
         """Keeps the data, durably, and returns its URI."""
@@ -61,44 +74,60 @@ class BlobStore:
             writer.write(data)
             return writer.commit()
 
+    @abstractmethod
     def writer(self) -> "Writer":
         """A writer for data that comes in pieces."""
-        return Writer(self)
 
     def get(self, uri: str, max_bytes: int) -> bytes:
         """The data behind a URI, checked. Raises BlobInvalid, BlobMissing, BlobTooLarge or BlobCorrupt."""
-        path = self.path(uri)
-        try:
-            with path.open("rb") as file:
-                data = file.read(max_bytes + 1)
-                size = os.fstat(file.fileno()).st_size
-        except FileNotFoundError:
-            raise BlobMissing(f"there is no {uri}; send the payload by POST /v1/blobs first") from None
+        digest = digest_of(uri)
+        found = self._read(digest, max_bytes + 1)
+        if found is None:
+            raise BlobMissing(uri)
+        data, size = found
         if len(data) > max_bytes:
             raise BlobTooLarge(f"{uri} has {size} bytes; at most {max_bytes} are read")
-        if hashlib.sha256(data).hexdigest() != path.name:
+        if hashlib.sha256(data).hexdigest() != digest:
             raise BlobCorrupt(f"{uri} is damaged: its content has another hash; send the payload again")
         return data
 
-    def path(self, uri: str) -> Path:
-        """The file of a URI, whether it exists or not. Raises BlobInvalid."""
-        match = _URI.fullmatch(uri)
-        if match is None:
-            raise BlobInvalid(f"{uri[:200]!r} is no blob's URI: blob://sha256/ and 64 hexadecimal digits in lower case")
-        digest = match.group(1)
-        return self.root / "sha256" / digest[:2] / digest
+    @abstractmethod
+    def exists(self, uri: str) -> bool:
+        """Whether there is such a blob. Raises BlobInvalid."""
+
+    @abstractmethod
+    def delete(self, uri: str) -> None:
+        """Forgets a blob, if there is one. Raises BlobInvalid."""
+
+    def prepare(self) -> None:
+        """Makes the directory or the bucket if it is missing, writes and reads. A SetupError when that fails."""
+        try:
+            self._make()
+            self.get(self.put(_PROBE), len(_PROBE))
+        except (OSError, Rejected) as error:
+            raise SetupError(f"The blob storage {self.url} can't be used: {error}.", self.remedy) from error
+
+    @abstractmethod
+    def sweep(self) -> None:
+        """Removes what killed writers have left."""
+
+    @abstractmethod
+    def _make(self) -> None:
+        """Makes the directory or the bucket if it is missing."""
+
+    @abstractmethod
+    def _read(self, digest: str, limit: int) -> tuple[bytes, int] | None:
+        """All of a blob or its first `limit` bytes, and its whole size; None where there is none."""
 
 
 class Writer:
     """Writes one blob; nothing is seen of it before `commit`, and nothing is left of it without."""
 
-    def __init__(self, store: BlobStore) -> None:
-        self._store = store
+    def __init__(self, file: IO[bytes], publish: Callable[[IO[bytes], str], None]) -> None:
+        self._file = file
+        self._publish = publish
         self._hash = hashlib.sha256()
         self.size = 0
-        directory = store.root / "partial"
-        directory.mkdir(parents=True, exist_ok=True)
-        self._file = tempfile.NamedTemporaryFile(dir=directory, delete=False)  # noqa: SIM115  (closed by __exit__)
 
     def write(self, data: bytes) -> None:
         """Adds data to the blob."""
@@ -108,16 +137,9 @@ class Writer:
 
     def commit(self) -> str:
         """Makes the blob durable and visible; returns its URI."""
-        uri = f"blob://sha256/{self._hash.hexdigest()}"
-        path = self._store.path(uri)
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Also over a blob that is there: if that one is damaged, this heals it.
-        Path(self._file.name).replace(path)
-        for directory in (path.parent, path.parent.parent, self._store.root):
-            _sync(directory)
-        return uri
+        digest = self._hash.hexdigest()
+        self._publish(self._file, digest)
+        return f"blob://sha256/{digest}"
 
     def __enter__(self) -> Self:
         return self
@@ -125,9 +147,95 @@ class Writer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        with suppress(FileNotFoundError):  # it removes the file, which has another name once it is published
+            self._file.close()
+
+
+class FileBlobs(BlobStore):
+    """Blobs below a `file:///directory`."""
+
+    remedy = "Make the directory writable for this user, or set HINDSIGHT_BLOB_URL to another."
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.root = Path(unquote(urlsplit(url).path))
+        self._partial = self.root / "partial"
+
+    def writer(self) -> Writer:
+        """A writer into a file beside the blobs."""
+        self._partial.mkdir(parents=True, exist_ok=True)
+        return Writer(tempfile.NamedTemporaryFile(dir=self._partial), self._publish)
+
+    def exists(self, uri: str) -> bool:
+        """Whether there is such a file."""
+        return self.path(uri).is_file()
+
+    def delete(self, uri: str) -> None:
+        """Removes the file."""
+        path = self.path(uri)
         with suppress(FileNotFoundError):
-            Path(self._file.name).unlink()
+            path.unlink()
+            _sync(path.parent)
+
+    def sweep(self) -> None:
+        """Removes the files of writers that were killed."""
+        with suppress(OSError):  # what can't be removed now can be later
+            for file in self._partial.iterdir():
+                if file.stat().st_mtime < time.time() - _LEFT_SECONDS:
+                    file.unlink()
+
+    def path(self, uri: str) -> Path:
+        """The file of a URI, whether it exists or not. Raises BlobInvalid."""
+        return self.root / key_of(digest_of(uri))
+
+    def _make(self) -> None:
+        self.root.mkdir(parents=True, exist_ok=True)
+
+    def _read(self, digest: str, limit: int) -> tuple[bytes, int] | None:
+        try:
+            with (self.root / key_of(digest)).open("rb") as file:
+                return file.read(limit), os.fstat(file.fileno()).st_size
+        except FileNotFoundError:
+            return None
+
+    def _publish(self, file: IO[bytes], digest: str) -> None:
+        path = self.root / key_of(digest)
+        file.flush()
+        os.fsync(file.fileno())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Also over a blob that is there: if that one is damaged, this heals it.
+        Path(file.name).replace(path)
+        for directory in (path.parent, path.parent.parent, self.root):
+            _sync(directory)
+
+
+def blob_store(settings: Settings) -> BlobStore:
+    """The storage that HINDSIGHT_BLOB_URL names. A SetupError when it names none."""
+    url = settings.blobs
+    parts = urlsplit(url)
+    if parts.scheme == "s3":
+        from app.s3 import S3Blobs
+
+        return S3Blobs(settings)
+    if parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path.startswith("/"):
+        return FileBlobs(url)
+    raise SetupError(
+        f"HINDSIGHT_BLOB_URL is {url!r}: no blob storage that is known.",
+        "Use file:///a/directory or s3://bucket/prefix.",
+    )
+
+
+def digest_of(uri: str) -> str:
+    """The hash in a URI. Raises BlobInvalid."""
+    match = _URI.fullmatch(uri)
+    if match is None:
+        raise BlobInvalid(f"{uri[:200]!r} is no blob's URI: blob://sha256/ and 64 hexadecimal digits in lower case")
+    return match.group(1)
+
+
+def key_of(digest: str) -> str:
+    """The name of a blob, the same in a directory and in a bucket: one can be copied to the other."""
+    return f"sha256/{digest[:2]}/{digest}"
 
 
 def _sync(directory: Path) -> None:

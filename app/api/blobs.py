@@ -8,7 +8,7 @@ from fastapi import APIRouter, HTTPException, Request
 from pydantic import BaseModel
 from starlette.datastructures import UploadFile
 
-from app.blobs import BlobStore
+from app.blobs import BlobStore, StorageAway
 
 PATH = "/v1/blobs"
 _CHUNK = 256 * 1024
@@ -43,6 +43,7 @@ def router(store: BlobStore, max_bytes: int) -> APIRouter:
             401: {"description": "The key is missing or wrong."},
             413: {"description": "The payload is too large."},
             422: {"description": "There is no payload."},
+            503: {"description": "The storage is away."},
             507: {"description": "The storage has no room, or can't be written."},
         },
     )
@@ -57,6 +58,8 @@ def router(store: BlobStore, max_bytes: int) -> APIRouter:
                 if not writer.size:
                     raise HTTPException(422, "the payload is empty")
                 uri = await asyncio.to_thread(writer.commit)
+        except StorageAway as error:
+            raise HTTPException(503, f"the blob storage is away: {error}") from error
         except OSError as error:
             raise HTTPException(507, f"the blob storage can't be written: {error.strerror}") from error
         return Stored(uri=uri, size=writer.size, sha256=uri.rpartition("/")[2])

@@ -1,5 +1,6 @@
 """The FastAPI application, put together."""
 
+import asyncio
 import ipaddress
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,7 +14,7 @@ from app import tasks
 from app.api import blobs, feedback, health
 from app.api.guard import ApiKey, BodyLimit
 from app.api.publisher import Publisher
-from app.blobs import BlobStore
+from app.blobs import blob_store
 from app.embedded.errors import SetupError
 from app.settings import Settings
 
@@ -30,9 +31,11 @@ def create(settings: Settings) -> FastAPI:
             "Set HINDSIGHT_API_KEY, or HINDSIGHT_HOST=127.0.0.1.",
         )
     publisher = Publisher(settings.bootstrap)
+    store = blob_store(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        await asyncio.to_thread(store.sweep)
         async with publisher:
             yield
 
@@ -42,7 +45,7 @@ def create(settings: Settings) -> FastAPI:
         lifespan=lifespan,
     )
     app.include_router(feedback.router(tasks.load(settings), publisher))
-    app.include_router(blobs.router(BlobStore(settings.blobs), settings.max_blob_bytes))
+    app.include_router(blobs.router(store, settings.max_blob_bytes))
     app.include_router(health.router(settings))
     app.add_exception_handler(RequestValidationError, _unprocessable)
     app.add_exception_handler(ClientDisconnect, _gone)

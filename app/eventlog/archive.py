@@ -12,10 +12,11 @@ from urllib.parse import unquote, urlsplit
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
-from app.blobs import BlobStore
+from app.blobs import blob_store
 from app.cloudevents import LogEpoch
 from app.delivery import Incoming, Unavailable
 from app.eventlog.rows import SCHEMA, table_of
+from app.eventlog.storage import storage_options
 from app.settings import Settings
 
 _CONFIGURATION = {"delta.logRetentionDuration": "interval 7 days", "delta.checkpointInterval": "50"}
@@ -26,7 +27,8 @@ class Archive:
 
     def __init__(self, settings: Settings) -> None:
         self._root = f"{settings.blobs.rstrip('/')}/events"
-        self._blobs = BlobStore(settings.blobs)
+        self._blobs = blob_store(settings)
+        self._options = storage_options(settings)
 
     def uri(self, topic: str) -> str:
         """Where a topic's table is."""
@@ -35,7 +37,7 @@ class Archive:
     def table(self, topic: str) -> DeltaTable | None:
         """A topic's table as it is now; None before anything of the topic was archived."""
         try:
-            return DeltaTable(self.uri(topic))
+            return DeltaTable(self.uri(topic), storage_options=self._options)
         except TableNotFoundError:
             return None
 
@@ -66,7 +68,12 @@ class Archive:
         if self._root.startswith("file://"):
             Path(unquote(urlsplit(self.uri(topic)).path)).mkdir(parents=True, exist_ok=True)
         return DeltaTable.create(
-            self.uri(topic), SCHEMA, mode="ignore", partition_by=["day"], configuration=_CONFIGURATION
+            self.uri(topic),
+            SCHEMA,
+            mode="ignore",
+            partition_by=["day"],
+            configuration=_CONFIGURATION,
+            storage_options=self._options,
         )
 
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from aiokafka import TopicPartition
 from deltalake import DeltaTable
 
-from app.blobs import BlobStore
+from app.blobs import BlobStore, blob_store
 from app.cloudevents import LogEpoch, Origin
 from app.delivery import Incoming
 from app.embedded.errors import SetupError
@@ -66,7 +66,7 @@ async def _of_topic(
             "Was the archive's directory moved, or HINDSIGHT_BLOB_URL changed? Put it back.",
         )
     ranges = {tp: (starts[tp], one.end) for tp, one in held.items()}
-    blobs = BlobStore(settings.blobs)
+    blobs = blob_store(settings)
     paths: list[Path] = []
     async for records in tail.read(settings, ranges, {tp.topic: one.epoch for tp, one in held.items()}):
         path = scratch / f"{topic}-{len(paths):06}.parquet"
@@ -82,7 +82,7 @@ def _archived(table: DeltaTable | None, epoch: LogEpoch, partition: int) -> int:
 
 async def records(settings: Settings, topic: str) -> AsyncIterator[Sequence[Incoming]]:
     """All records of a topic, in batches."""
-    blobs = BlobStore(settings.blobs)
+    blobs = blob_store(settings)
     with TemporaryDirectory() as scratch:
         snapshot = (await take(settings, [topic], Path(scratch)))[topic]
         for batch in snapshot.dataset().to_batches(batch_size=_BATCH_ROWS):

@@ -38,12 +38,12 @@ class Preprocess(TableFunction):  # type: ignore[misc]  # pyflink has no types
         """Load the tasks where the job runs: nothing of them is shipped with the plan."""
         # Flink's handler takes every library's every word, and each costs a call into Java.
         logging.getLogger().setLevel(logging.WARNING)
-        from app.blobs import BlobStore
+        from app.blobs import blob_store
         from app.monitoring import metrics
         from app.preprocess.suspects import Flight
         from app.tasks import load
 
-        get = BlobStore(self._settings.blobs).get
+        get = blob_store(self._settings).get
         limit = topics.max_features_bytes(self._settings)
         self._preprocessors = {
             topics.requests(name): Preprocessor(task, patiently(get), limit)
@@ -100,11 +100,11 @@ class PreprocessFile(TableFunction):  # type: ignore[misc]  # pyflink has no typ
 
     def open(self, context: FunctionContext) -> None:
         """Load the task where the job runs."""
-        from app.blobs import BlobStore
+        from app.blobs import blob_store
         from app.tasks import load
 
         task = load(self._settings)[self._name]
-        fetch = files_and(BlobStore(self._settings.blobs).get)
+        fetch = files_and(blob_store(self._settings).get)
         self._preprocessor = Preprocessor(task, fetch, topics.max_features_bytes(self._settings))
 
     def eval(self, position: int, uri: str) -> Iterator[Row]:

@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError
 
 from app import cloudevents, events
-from app.blobs import BlobStore
+from app.blobs import blob_store
 from app.client import Answer, ClientError, Hindsight, PredictionFailed
 from app.embedded.ready import api_url
 from app.events import FeedbackGiven, PredictionMade
@@ -165,7 +165,7 @@ async def test_a_payload_too_large_for_kafka_goes_through_blob_storage(platform:
     await client.send(TASK, payload, key=key, blob=True)
     record = await last_on(platform, "letters.requests", key)
     assert cloudevents.text_of(record.headers)["content-type"] == "application/json"
-    assert BlobStore(platform.blobs).get(json.loads(record.value)["uri"], len(payload)) == payload
+    assert blob_store(platform).get(json.loads(record.value)["uri"], len(payload)) == payload
 
 
 async def test_the_largest_payload_fits_into_kafka(client: Hindsight) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from app import topics
-from app.blobs import BlobStore
+from app.blobs import blob_store
 from models.ocr.lines import make_payloads
 from tests.support.commands import command
 from tests.support.log import Sent, header, id_of, publish, tail
@@ -23,7 +23,7 @@ async def test_a_batch_says_what_live_traffic_says_and_is_in_the_log(stack: Stac
         (scans / "more" / f"{number:02}.png").write_bytes(sample.payload)
     (scans / "letter.txt").write_text("Dear Sir or Madam,")
     (scans / ".hidden").write_text("not for reading")
-    blob = BlobStore(stack.settings.blobs).put(samples[0].payload)
+    blob = blob_store(stack.settings).put(samples[0].payload)
     out = tmp_path / "out.parquet"
 
     async with (
