@@ -24,6 +24,7 @@ JSON = "application/json"
 TENSORS = "application/vnd.hindsight.tensors"
 MAX_ATTRIBUTE = 512
 _EXTENSION = re.compile(r"[a-z0-9]{1,20}")
+_VERSIONED = re.compile(r"(hindsight\..+)\.v([1-9][0-9]{0,3})")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _CORE = {"specversion", "id", "type", "source", "subject", "time"}
 
@@ -106,10 +107,28 @@ def text_of(headers: Iterable[tuple[str, bytes | None]]) -> dict[str, str]:
     return texts
 
 
+def versioned(type: str) -> tuple[str, int]:
+    """A type's name and version. Raises `Rejected` (code `unknown_type`) for what is none of this platform's types."""
+    found = _VERSIONED.fullmatch(type)
+    if found is None:
+        raise Rejected("unknown_type", f"{type!r} is no type of event: hindsight.<what>.<happened>.v<version>")
+    return found[1], int(found[2])
+
+
+def check_version(name: str, version: int, current: int) -> None:
+    """Raises `Rejected` (code `newer_version`) for a version of a type that is not known yet."""
+    if version > current:
+        raise Rejected(
+            "newer_version",
+            f"{name}.v{version} is newer than this Hindsight, which reads v{current}: upgrade Hindsight",
+        )
+
+
 def complete(headers: Iterable[tuple[str, bytes | None]], data: bytes, origin: Origin, default_type: str) -> Event:
     """The event of a record, its missing attributes filled in from where it stands in the log.
 
-    Raises `Rejected` (code `bad_headers`) for attributes that break the specification.
+    An older version of the default type is read as what it is. Raises `Rejected`: `bad_headers` for attributes that
+    break the specification or the topic, `newer_version` for a version of the default type that is not known yet.
     """
     texts = text_of(headers)
     attributes = {name[3:]: value for name, value in texts.items() if name.startswith("ce_")}
@@ -121,7 +140,7 @@ def complete(headers: Iterable[tuple[str, bytes | None]], data: bytes, origin: O
             raise Rejected("bad_headers", f"ce_{name} is empty; leave it out to have it filled in")
     kind = attributes.get("type", default_type)
     if kind.startswith("hindsight.") and kind != default_type:
-        raise Rejected("bad_headers", f"ce_type is {kind!r}, but this topic carries {default_type!r}")
+        _check_type(kind, default_type)
     time = attributes.get("time")
     if time is not None:
         _check_time(time)
@@ -147,6 +166,14 @@ def identity(headers: Iterable[tuple[str, bytes | None]], origin: Origin) -> tup
             with suppress(Rejected):
                 said[name] = text_of([(name, value)]).get(name) or said[name]
     return said["ce_source"], said["ce_id"]
+
+
+def _check_type(kind: str, default_type: str) -> None:
+    name, current = versioned(default_type)
+    found = _VERSIONED.fullmatch(kind)
+    if found is None or found[1] != name:
+        raise Rejected("bad_headers", f"ce_type is {kind!r}, but this topic carries {default_type!r}")
+    check_version(name, int(found[2]), current)
 
 
 def _check_time(time: str) -> None:

@@ -4,13 +4,57 @@ How an event is written in Kafka is said in `app.cloudevents`.
 """
 
 import uuid
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from app.cloudevents import JSON, MAX_ATTRIBUTE, Event, Origin, Record
+from app import lifecycle
+from app.cloudevents import MAX_ATTRIBUTE, TENSORS, Origin, Record, versioned
+from app.data import Data, Kind, ModelRef, Opaque, Part, Probability, Share, TaskName
+from app.lifecycle import (
+    DataErased,
+    DatasetBuilt,
+    DriftDetected,
+    LatencyRose,
+    ModelEvaluated,
+    ModelRegistered,
+    ModelTrained,
+    QualityFell,
+    RetrainingTriggered,
+    RouteChanged,
+)
 from app.topics import DEAD_LETTERS
+from models.base import Rejected
+
+__all__ = [
+    "TYPES",
+    "Data",
+    "DataErased",
+    "DatasetBuilt",
+    "DriftDetected",
+    "EventRejected",
+    "Failure",
+    "FeaturesExtracted",
+    "FeedbackGiven",
+    "LatencyRose",
+    "ModelEvaluated",
+    "ModelRef",
+    "ModelRegistered",
+    "ModelTrained",
+    "OutcomeRecorded",
+    "PredictionFailed",
+    "PredictionMade",
+    "PredictionRequested",
+    "QualityFell",
+    "RetrainingTriggered",
+    "RouteChanged",
+    "dead_letter",
+    "decode",
+    "prediction_id",
+    "task_of",
+]
 
 MAX_REASON = 2000
 
@@ -37,50 +81,57 @@ def task_of(prediction: str) -> str:
     return task
 
 
-class Data(BaseModel):
-    """JSON data of an event type."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
-    type: ClassVar[str]
-
-    def record(self, topic: str, key: bytes | None, **attributes: Any) -> Record:
-        """This data as a record; `attributes` are those of `Event`."""
-        event = Event(type=self.type, data=self.model_dump_json().encode(), content_type=JSON, **attributes)
-        return Record(topic, key, event.data, event.headers())
+PredictionId = Annotated[str, Field(description="The prediction, `<task>:<uuid>`; the task's one for its request.")]
+RequestId = Annotated[str, Field(description="The request's `ce_id`.")]
+Role = Literal["champion", "canary", "shadow"]
+_REQUEST_SOURCE = {"ce_requestsource": "The request's `ce_source`."}
 
 
-class ModelRef(Data):
-    """A model's logical name and version."""
+class PredictionRequested(Opaque):
+    """A request: the value is the payload itself, or JSON with it in `data_base64`, or with its claim check in `uri`.
 
-    name: str
-    version: str
-
-
-class PredictionRequested:
-    """A request: the payload itself is the value."""
+    Whatever headers the application leaves out are filled in.
+    """
 
     type: ClassVar[str] = "hindsight.prediction.requested.v1"
+    headers: ClassVar[Mapping[str, str]] = {"ce_batch": "The batch that answers it; the live platform does not."}
 
 
-class FeaturesExtracted:
-    """Features: tensors, as raw little-endian bytes one after the other (see `app.tensors`)."""
+class FeaturesExtracted(Opaque):
+    """Features of a request: tensors, as raw little-endian bytes one after the other (see `app.tensors`)."""
 
     type: ClassVar[str] = "hindsight.features.extracted.v1"
+    content_type: ClassVar[str | None] = TENSORS
+    headers: ClassVar[Mapping[str, str]] = {
+        "ce_requestid": "The request's `ce_id`.",
+        **_REQUEST_SOURCE,
+        "ce_requestlogtime": "When the request came into the log, in milliseconds since 1970.",
+        "ce_preprocessversion": "The version of the task's preprocessing.",
+        "ce_preprocessms": "How long that took, in milliseconds.",
+        "ce_tensors": 'The tensors, as JSON: `[{"name": "image", "dtype": "uint8", "shape": [24, 96]}]`.',
+    }
 
 
 class PredictionMade(Data):
-    """What a model says of a request. Times in milliseconds; `queued` is what the others leave of `total`."""
+    """What a model says of a request."""
 
     type: ClassVar[str] = "hindsight.prediction.made.v1"
-    prediction_id: str
-    request_id: str
-    task: str
+    headers: ClassVar[Mapping[str, str]] = _REQUEST_SOURCE
+    prediction_id: PredictionId
+    request_id: RequestId
+    task: TaskName
     model: ModelRef
-    role: Literal["champion", "canary", "shadow"]
+    """The version that predicted."""
+    role: Role
+    """Whether it answers the application (champion, canary) or is only tried (shadow)."""
     output: dict[str, Any]
-    confidence: Annotated[float, Field(ge=0, le=1)]
-    propensity: Annotated[float, Field(gt=0, le=1)]
+    """The prediction, of the shape that the task gives it."""
+    confidence: Share
+    """The calibrated probability of being right."""
+    propensity: Probability
+    """The probability with which the serving policy emits this output: 1 when it is the argmax."""
     timings_ms: dict[Literal["queued", "preprocess", "inference", "total"], float]
+    """Times in milliseconds; `queued` is what the others leave of `total`."""
 
 
 def _sayable(reason: str) -> str:
@@ -88,37 +139,55 @@ def _sayable(reason: str) -> str:
     return reason[:MAX_REASON].encode(errors="replace").decode()
 
 
-class Failure(Data):
+class Failure(Part):
     """Why a request has no prediction."""
 
     stage: str
+    """The part of the platform that refused."""
     code: str
+    """The kind of reason, short and stable."""
     reason: Annotated[str, AfterValidator(_sayable)]
+    """What is wrong, and what would be right."""
 
 
 class PredictionFailed(Data):
-    """The answer to a request that can't be predicted; `dead_letter` is the id of its record in `dead-letters`."""
+    """The answer to a request that can't be predicted."""
 
     type: ClassVar[str] = "hindsight.prediction.failed.v1"
-    prediction_id: str
-    request_id: str
-    task: str
+    headers: ClassVar[Mapping[str, str]] = _REQUEST_SOURCE
+    prediction_id: PredictionId
+    request_id: RequestId
+    task: TaskName
     error: Failure
+    """Why."""
     dead_letter: str
+    """The id of its record in `dead-letters`."""
 
 
 class FeedbackGiven(Data):
-    """What a person or an application says of a prediction: a correction, a reward, or that it was right."""
+    """What a person or an application says of a prediction: at least one of a correction, a reward, that it was right.
 
+    It names the prediction by its id, or by its task and the request's id.
+    """
+
+    model_config = ConfigDict(strict=True)  # over HTTP as in Kafka: "false" is no bool
     type: ClassVar[str] = "hindsight.feedback.given.v1"
     prediction_id: Annotated[str, Field(max_length=200)] | None = None
+    """The prediction."""
     task: Annotated[str, Field(max_length=100)] | None = None
+    """Its task."""
     request_id: Annotated[str, Field(min_length=1, max_length=MAX_ATTRIBUTE)] | None = None
+    """Its request's `ce_id`."""
     request_source: Annotated[str, Field(min_length=1, max_length=MAX_ATTRIBUTE)] | None = None
+    """Its request's `ce_source`; null is that of a request without one."""
     correction: dict[str, Any] | None = None
-    reward: Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)] | None = None
+    """What would have been right, of the output's shape."""
+    reward: Annotated[float, Field(ge=-1, le=1)] | None = None
+    """How good it was."""
     accepted: bool | None = None
+    """Whether it was right."""
     actor: Annotated[str, Field(min_length=1, max_length=200)]
+    """Who says so."""
 
     @model_validator(mode="after")
     def _says_something_of_one_prediction(self) -> Self:
@@ -144,163 +213,91 @@ class FeedbackGiven(Data):
 
 
 class OutcomeRecorded(Data):
-    """A prediction joined with all that is known of it; a later outcome of a prediction replaces the earlier ones.
-
-    `label` is what would have been right, by the task's label rule, and `score` the output's score against it.
-    `selection` says how the prediction came to be looked at, `selection_probability` how probable that was; it is
-    unknown for volunteers.
-    """
+    """A prediction joined with all that is known of it; a later outcome of a prediction replaces the earlier ones."""
 
     type: ClassVar[str] = "hindsight.outcome.recorded.v1"
-    prediction_id: str
-    request_id: str
+    prediction_id: PredictionId
+    request_id: RequestId
     request_source: str
-    task: str
+    """The request's `ce_source`."""
+    task: TaskName
     model: ModelRef
-    role: Literal["champion", "canary", "shadow"]
+    """The version that predicted."""
+    role: Role
+    """As in the prediction."""
     output: dict[str, Any]
-    confidence: Annotated[float, Field(ge=0, le=1)]
-    propensity: Annotated[float, Field(gt=0, le=1)]
+    """As in the prediction."""
+    confidence: Share
+    """As in the prediction."""
+    propensity: Probability
+    """As in the prediction."""
     label: dict[str, Any] | None = None
+    """What would have been right, by the task's label rule."""
     actors: tuple[str, ...] = ()
+    """Who gave feedback."""
     contradicted: bool = False
+    """Whether actors correct it differently."""
     accepted: bool | None = None
+    """Whether it was said to be right."""
     reward: Annotated[float, Field(ge=-1, le=1)] | None = None
+    """Its reward."""
     reward_defaulted: bool = False
+    """Whether that is the default, as none came within the task's window."""
     score: float | None = None
+    """The output's score against the label: 1 is perfect."""
     feedback: Annotated[int, Field(ge=0)] = 0
+    """How many feedback events it has."""
     selection: Literal["all", "audit", "volunteer"]
-    selection_probability: Annotated[float, Field(gt=0, le=1)] | None = None
+    """How it came to be looked at."""
+    selection_probability: Probability | None = None
+    """How probable that was; null, unknown, for volunteers."""
 
 
-class DriftDetected(Data):
-    """What comes in or goes out is no longer distributed as in the champion's training."""
-
-    type: ClassVar[str] = "hindsight.drift.detected.v1"
-    task: str
-    model: ModelRef
-    what: Literal["inputs", "outputs", "labels"]
-    detector: str
-    statistic: float
-    threshold: float
-    events: int
-
-
-class QualityFell(Data):
-    """The windowed score is below its bound, or significantly below its reference."""
-
-    type: ClassVar[str] = "hindsight.quality.fell.v1"
-    task: str
-    model: ModelRef
-    score: float
-    interval: tuple[float, float]
-    reference: float
-    labelled: int
-    coverage: Annotated[float, Field(ge=0, le=1)]
-
-
-class LatencyRose(Data):
-    """The 99th percentile of the time from request to answer is above its bound."""
-
-    type: ClassVar[str] = "hindsight.latency.rose.v1"
-    task: str
-    p99_ms: float
-    bound_ms: float
-    events: int
-
-
-class RetrainingTriggered(Data):
-    """A run begins, and why."""
-
-    type: ClassVar[str] = "hindsight.retraining.triggered.v1"
-    task: str
-    run_id: str
-    trigger: Literal["volume", "quality", "drift", "latency", "schedule", "alert", "manual"]
-    evidence: dict[str, Any]
-
-
-class DatasetBuilt(Data):
-    """A dataset was replayed from the log. `content_hash` is its identity, `manifest` what it was made from."""
-
-    type: ClassVar[str] = "hindsight.dataset.built.v1"
-    task: str
-    content_hash: str
-    location: str
-    rows: Annotated[int, Field(ge=0)]
-    manifest: dict[str, Any]
-    run_id: str | None = None
-
-
-class ModelTrained(Data):
-    """A candidate was fitted to a dataset."""
-
-    type: ClassVar[str] = "hindsight.model.trained.v1"
-    task: str
-    run_id: str
-    model: ModelRef
-    parent: str | None
-    dataset: str
-    seed: int
-    code: str
-
-
-class ModelEvaluated(Data):
-    """What a candidate is worth on held-out outcomes, and whether the gate lets it pass."""
-
-    type: ClassVar[str] = "hindsight.model.evaluated.v1"
-    task: str
-    run_id: str
-    model: ModelRef
-    dataset: str
-    metrics: dict[str, float]
-    passed: bool
-    reasons: tuple[str, ...] = ()
-
-
-class ModelRegistered(Data):
-    """A version is in the registry, for ever the same: its ONNX file, its card and where it comes from."""
-
-    type: ClassVar[str] = "hindsight.model.registered.v1"
-    task: str
-    model: ModelRef
-    artifact: str
-    card: dict[str, Any]
-    parent: str | None = None
-    dataset: str | None = None
-    run_id: str | None = None
-    preprocess_version: str
-    code: str | None = None
-
-
-class RouteChanged(Data):
-    """Which versions serve a task from now on."""
-
-    type: ClassVar[str] = "hindsight.route.changed.v1"
-    task: str
-    action: Literal["promote", "canary", "shadow", "rollback"]
-    champion: str
-    canary: str | None = None
-    canary_share: Annotated[float, Field(ge=0, le=1)] = 0.0
-    shadows: tuple[str, ...] = ()
-    reason: str
-    actor: str
-    run_id: str | None = None
-
-
-class DataErased(Data):
-    """An erasure is done. It says how much was erased and where, never what."""
-
-    type: ClassVar[str] = "hindsight.data.erased.v1"
-    erasure_id: str
-    by: Literal["actor", "subject"]
-    counts: dict[str, int]
-    requested_by: str
-
-
-class EventRejected:
+class EventRejected(Opaque):
     """A dead letter: the original key, value and headers, with `rejected_*` headers beside."""
 
     type: ClassVar[str] = "hindsight.event.rejected.v1"
+    headers: ClassVar[Mapping[str, str]] = {
+        "rejected_type": "This event's type; the headers `ce_*` are the original's.",
+        "rejected_id": "The dead letter.",
+        "rejected_stage": "The part of the platform that refused.",
+        "rejected_code": "The kind of reason, short and stable.",
+        "rejected_reason": "What is wrong, and what would be right.",
+        "rejected_topic": "The original's topic.",
+        "rejected_partition": "The original's partition.",
+        "rejected_offset": "The original's offset.",
+        "rejected_event_source": "The original's `ce_source`, as it was or was filled in.",
+        "rejected_event_id": "The original's `ce_id`, as it was or was filled in.",
+    }
+
+
+TYPES: tuple[Kind, ...] = (
+    PredictionRequested,
+    FeaturesExtracted,
+    PredictionMade,
+    PredictionFailed,
+    FeedbackGiven,
+    OutcomeRecorded,
+    *lifecycle.TYPES,
+    EventRejected,
+)
+"""Every type of event, in its current version."""
+
+_BY_NAME = {versioned(kind.type)[0]: kind for kind in TYPES}
+
+
+def decode(type: str, data: bytes) -> Data:
+    """The data of an event in its current version, whatever version of its type it was written in.
+
+    Raises `Rejected`: `unknown_type`, `not_json` (the type has no JSON data), `newer_version` or `bad_data`.
+    """
+    name, version = versioned(type)
+    kind = _BY_NAME.get(name)
+    if kind is None:
+        raise Rejected("unknown_type", f"{type!r} is no type of event that this Hindsight knows")
+    if issubclass(kind, Opaque):
+        raise Rejected("not_json", f"the data of {type!r} is not JSON")
+    return kind.read(data, version)
 
 
 def dead_letter(record: Record, origin: Origin, error: Failure, event: tuple[str, str]) -> tuple[str, Record]:

@@ -1,0 +1,197 @@
+"""What is said on `lifecycle`: how models are watched, trained, judged and put to work."""
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from app.data import Data, Kind, ModelRef, RunId, Share, TaskName
+
+
+class DriftDetected(Data):
+    """What comes in or goes out is no longer distributed as in the champion's training."""
+
+    type: ClassVar[str] = "hindsight.drift.detected.v1"
+    task: TaskName
+    model: ModelRef
+    """The champion."""
+    what: Literal["inputs", "outputs", "labels"]
+    """Whose distribution moved."""
+    detector: str
+    """The test's name."""
+    statistic: float
+    """What the test found."""
+    threshold: float
+    """What it may find at most."""
+    events: int
+    """How many events it looked at."""
+
+
+class QualityFell(Data):
+    """The windowed score is below its bound, or significantly below its reference."""
+
+    type: ClassVar[str] = "hindsight.quality.fell.v1"
+    task: TaskName
+    model: ModelRef
+    """The champion."""
+    score: float
+    """The mean score of the window."""
+    interval: tuple[float, float]
+    """Its confidence interval, from and to."""
+    reference: float
+    """The score it is compared with."""
+    labelled: int
+    """How many outcomes of the window have a score."""
+    coverage: Share
+    """The share of the window's predictions that have a score."""
+
+
+class LatencyRose(Data):
+    """The 99th percentile of the time from request to answer is above its bound."""
+
+    type: ClassVar[str] = "hindsight.latency.rose.v1"
+    task: TaskName
+    p99_ms: float
+    """The 99th percentile, in milliseconds."""
+    bound_ms: float
+    """Its bound, in milliseconds."""
+    events: int
+    """How many answers it was measured over."""
+
+
+class RetrainingTriggered(Data):
+    """A run begins, and why."""
+
+    type: ClassVar[str] = "hindsight.retraining.triggered.v1"
+    task: TaskName
+    run_id: RunId
+    trigger: Literal["volume", "quality", "drift", "latency", "schedule", "alert", "manual"]
+    """What fired."""
+    evidence: dict[str, Any]
+    """What it saw: the figures, or who asked."""
+
+
+class DatasetBuilt(Data):
+    """A dataset was replayed from the log."""
+
+    type: ClassVar[str] = "hindsight.dataset.built.v1"
+    task: TaskName
+    content_hash: str
+    """Its identity: the same arguments give the same hash."""
+    location: str
+    """Where its files are."""
+    rows: Annotated[int, Field(ge=0)]
+    """How many rows it has."""
+    manifest: dict[str, Any]
+    """What it was made from."""
+    run_id: RunId | None = None
+    """The retraining run it was built for."""
+
+
+class ModelTrained(Data):
+    """A candidate was fitted to a dataset."""
+
+    type: ClassVar[str] = "hindsight.model.trained.v1"
+    task: TaskName
+    run_id: RunId
+    model: ModelRef
+    """The candidate."""
+    parent: str | None
+    """The version that its fitting started from; null is from nothing."""
+    dataset: str
+    """The dataset's content hash."""
+    seed: int
+    """The seed of all that was random."""
+    code: str
+    """The code that fitted it, by its commit."""
+
+
+class ModelEvaluated(Data):
+    """What a candidate is worth on held-out outcomes, and whether the gate lets it pass."""
+
+    type: ClassVar[str] = "hindsight.model.evaluated.v1"
+    task: TaskName
+    run_id: RunId
+    model: ModelRef
+    """The candidate."""
+    dataset: str
+    """The content hash of the dataset it was held against."""
+    metrics: dict[str, float]
+    """What was measured."""
+    passed: bool
+    """Whether it goes on to shadow and canary."""
+    reasons: tuple[str, ...] = ()
+    """What kept it back."""
+
+
+class ModelRegistered(Data):
+    """A version is in the registry, for ever the same: its ONNX file, its card and where it comes from."""
+
+    type: ClassVar[str] = "hindsight.model.registered.v1"
+    task: TaskName
+    model: ModelRef
+    """The version."""
+    artifact: str
+    """Where its ONNX file is."""
+    card: dict[str, Any]
+    """Its card: data, settings, figures."""
+    parent: str | None = None
+    """The version that its fitting started from."""
+    dataset: str | None = None
+    """The content hash of the dataset it was fitted to."""
+    run_id: RunId | None = None
+    """The retraining run it comes from."""
+    preprocess_version: str
+    """The version of preprocessing whose features it takes."""
+    code: str | None = None
+    """The code that fitted it, by its commit."""
+
+
+class RouteChanged(Data):
+    """Which versions serve a task from now on."""
+
+    type: ClassVar[str] = "hindsight.route.changed.v1"
+    task: TaskName
+    action: Literal["promote", "canary", "shadow", "rollback"]
+    """What was done."""
+    champion: str
+    """The version that answers."""
+    canary: str | None = None
+    """The version that answers a share of the requests."""
+    canary_share: Share = 0.0
+    """That share."""
+    shadows: tuple[str, ...] = ()
+    """The versions that predict without answering."""
+    reason: str
+    """Why."""
+    actor: str
+    """Who did it: a person, or a part of the platform."""
+    run_id: RunId | None = None
+    """The retraining run it belongs to."""
+
+
+class DataErased(Data):
+    """An erasure is done. It says how much was erased and where, never what."""
+
+    type: ClassVar[str] = "hindsight.data.erased.v1"
+    erasure_id: str
+    """The erasure."""
+    by: Literal["actor", "subject"]
+    """What was asked for: all that an actor said, or all that is of a subject."""
+    counts: dict[str, int]
+    """How many were erased in each place."""
+    requested_by: str
+    """Who asked for it."""
+
+
+TYPES: tuple[Kind, ...] = (
+    DriftDetected,
+    QualityFell,
+    LatencyRose,
+    RetrainingTriggered,
+    DatasetBuilt,
+    ModelTrained,
+    ModelEvaluated,
+    ModelRegistered,
+    RouteChanged,
+    DataErased,
+)
