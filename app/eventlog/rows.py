@@ -20,7 +20,7 @@ from app.topics import DEAD_LETTERS
 from models.base import Rejected
 
 INLINE_BYTES = 256 * 1024
-"""Larger data is kept in blob storage, once, and the row has its claim check."""
+"""Larger payloads are kept in blob storage, once, and the row has their claim check; JSON of our own is always inline."""
 
 SCHEMA = pa.schema(
     [
@@ -46,6 +46,7 @@ SCHEMA = pa.schema(
 )
 """`day` partitions the table by `logged`, the log append time; `type` is null where the headers break CloudEvents."""
 
+_PAYLOADS = {"requests", "features", DEAD_LETTERS}
 _TYPES = {
     "requests": PredictionRequested.type,
     "features": FeaturesExtracted.type,
@@ -64,7 +65,7 @@ def table_of(records: Sequence[Incoming], put: Callable[[bytes], str]) -> pa.Tab
 def _row(record: Incoming, put: Callable[[bytes], str]) -> dict[str, Any]:
     origin, value = record.origin, record.value
     logged = datetime.fromtimestamp(origin.timestamp_ms / 1000, UTC)
-    large = value is not None and len(value) > INLINE_BYTES
+    large = value is not None and len(value) > INLINE_BYTES and _kind(origin.topic) in _PAYLOADS
     return {
         "day": logged.date(),
         "topic": origin.topic,
@@ -80,11 +81,15 @@ def _row(record: Incoming, put: Callable[[bytes], str]) -> dict[str, Any]:
     }
 
 
+def _kind(topic: str) -> str:
+    return topic.rpartition(".")[2]
+
+
 def _attributes(record: Incoming, logged: datetime) -> dict[str, Any]:
     if record.origin.topic == DEAD_LETTERS:
         return _of_dead_letter(record, logged)
     kind = header(record.headers, "ce_type") or ""
-    default = kind if kind.startswith("hindsight.") else _TYPES.get(record.origin.topic.rpartition(".")[2], "")
+    default = kind if kind.startswith("hindsight.") else _TYPES.get(_kind(record.origin.topic), "")
     try:
         event = complete(record.headers, b"", record.origin, default)
     except Rejected:
