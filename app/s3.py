@@ -148,4 +148,4 @@ def _away() -> Iterator[None]:
     except S3Error as error:
         raise StorageAway(f"the S3 server says {error.code}: {error.message}") from error
     except (MinioException, urllib3.exceptions.HTTPError) as error:
-        raise StorageAway(f"the S3 server is away: {error}") from error
+        raise StorageAway(f"no S3 server answers: {error}") from error

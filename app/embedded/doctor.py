@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from app import topics
+from app.blobs import blob_store
 from app.embedded import disk, jars, java, kafka, leftovers, lock, ports, ready
 from app.embedded.errors import SetupError
 from app.preprocess.runtime import python_library
@@ -49,6 +50,7 @@ def checks(config: Settings) -> list[Check]:
         _thread_mode(),
         *_guarded("home", lambda: [_home(config)]),
         *_guarded("disk", lambda: [_disk(config)]),
+        *_guarded("blobs", lambda: [_blobs(config)]),
         *_settings(config),
         *_guarded("ports", lambda: [_port(config, port) for port in ports.needed(config)]),
     ]
@@ -106,6 +108,11 @@ def _disk(config: Settings) -> Check:
     if warning:
         return Check("disk", "warn", warning, disk.ROOM)
     return Check("disk", "ok", f"{disk.free(config.home) / disk.GiB:.0f} GiB are free")
+
+
+def _blobs(config: Settings) -> Check:
+    blob_store(config).prepare()
+    return Check("blobs", "ok", f"{config.blobs} can be read and written")
 
 
 def _settings(config: Settings) -> Iterator[Check]:

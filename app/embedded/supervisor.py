@@ -14,6 +14,7 @@ from honcho.environ import parse_procfile
 from rich.console import Console
 
 from app import topics
+from app.blobs import blob_store
 from app.embedded import disk, jars, java, kafka, leftovers, ports, ready
 from app.embedded.console import Voice
 from app.embedded.errors import SetupError
@@ -129,6 +130,7 @@ class Supervisor:
             self._say(f"Ended what it had left running: {killed}", "yellow")
         commands = self._commands()
         ports.check(self.config, commands)
+        await asyncio.to_thread(blob_store(self.config).prepare)
         if NEEDS_JARS & commands.keys():
             java.java()
             await asyncio.to_thread(jars.fetch)

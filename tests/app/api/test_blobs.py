@@ -1,22 +1,39 @@
 import errno
 import hashlib
+import os
 from collections.abc import AsyncIterator
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
-from app.blobs import BlobStore, Writer
+from app.api.server import create
+from app.blobs import FileBlobs, Writer, blob_store
 from app.settings import Settings
+from tests.support.asgi import serving
+from tests.support.minio import storage_settings
 
 PAYLOAD = bytes(range(256))
 
 
-async def test_a_payload_is_kept_under_its_content(http: httpx.AsyncClient, brokerless: Settings) -> None:
+@pytest.fixture(scope="module", params=["file", "s3"])
+def settings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return storage_settings(request, tmp_path_factory.mktemp("storage"), max_blob_bytes=1000)
+
+
+@pytest.fixture
+async def http(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+    """The API without a broker, on each kind of storage."""
+    async with serving(create(settings)) as client:
+        yield client
+
+
+async def test_a_payload_is_kept_under_its_content(http: httpx.AsyncClient, settings: Settings) -> None:
     response = await http.post("/v1/blobs", content=PAYLOAD)
     assert response.status_code == 201
     digest = hashlib.sha256(PAYLOAD).hexdigest()
     assert response.json() == {"uri": f"blob://sha256/{digest}", "size": 256, "sha256": digest}
-    assert BlobStore(brokerless.blobs).get(response.json()["uri"], 1000) == PAYLOAD
+    assert blob_store(settings).get(response.json()["uri"], 1000) == PAYLOAD
 
 
 async def test_a_form_with_a_file_is_the_same_payload(http: httpx.AsyncClient) -> None:
@@ -41,9 +58,19 @@ async def test_a_payload_above_the_limit_is_refused(http: httpx.AsyncClient, siz
     assert "too large: at most" in response.json()["detail"]
 
 
-async def test_nothing_is_left_of_a_refused_payload(http: httpx.AsyncClient, brokerless: Settings) -> None:
-    await http.post("/v1/blobs", content=b"y" * 1001)
-    assert list((BlobStore(brokerless.blobs).root / "partial").iterdir()) == []
+async def test_nothing_is_left_of_a_refused_payload(brokerless: Settings) -> None:
+    async with serving(create(brokerless)) as http:
+        await http.post("/v1/blobs", content=b"y" * 1001)
+    assert list((FileBlobs(brokerless.blobs).root / "partial").iterdir()) == []
+
+
+async def test_what_a_killed_process_left_is_swept_at_the_start(brokerless: Settings) -> None:
+    left = FileBlobs(brokerless.blobs).root / "partial" / "left"
+    left.parent.mkdir(parents=True, exist_ok=True)
+    left.touch()
+    os.utime(left, (0, 0))
+    async with serving(create(brokerless)):
+        assert not left.exists()
 
 
 async def test_a_payload_at_the_limit_is_kept(http: httpx.AsyncClient) -> None:
@@ -67,3 +94,12 @@ async def test_a_storage_that_cannot_be_written_is_said(
     response = await http.post("/v1/blobs", content=b"payload")
     assert response.status_code == 507
     assert response.json() == {"detail": "the blob storage can't be written: No space left on device"}
+
+
+async def test_a_storage_that_is_away_is_said(brokerless: Settings) -> None:
+    away = {"blob_url": "s3://bucket", "s3_endpoint": "http://127.0.0.1:1"}
+    keys = {"s3_access_key": SecretStr("access"), "s3_secret_key": SecretStr("secret")}
+    async with serving(create(brokerless.model_copy(update=away | keys))) as http:
+        response = await http.post("/v1/blobs", content=PAYLOAD)
+    assert response.status_code == 503
+    assert "the blob storage is away: no S3 server answers: " in response.json()["detail"]

@@ -32,9 +32,22 @@ def test_each_trouble_has_a_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(find_libpython, "find_libpython", lambda: None)
     monkeypatch.setenv("HINDSIGHT_KAFKA_PROT", "9")
     found = named(platform_settings(tmp_path))
-    assert {name for name, check in found.items() if check.status == "fail"} == {"python", "disk", "home"}
+    assert {name for name, check in found.items() if check.status == "fail"} == {"python", "disk", "home", "blobs"}
     assert {name for name, check in found.items() if check.status == "warn"} == {"jars", "flink", "settings"}
     assert all(check.remedy for check in found.values() if check.status != "ok")
+
+
+def test_a_blob_storage_that_can_be_used(storage: Settings) -> None:
+    assert named(storage)["blobs"] == doctor.Check("blobs", "ok", f"{storage.blobs} can be read and written")
+
+
+def test_a_blob_storage_that_cannot_be_reached(tmp_path: Path) -> None:
+    keys = {"s3_access_key": SecretStr("access"), "s3_secret_key": SecretStr("secret")}
+    config = platform_settings(tmp_path, blob_url="s3://bucket", s3_endpoint="http://127.0.0.1:1", **keys)
+    found = named(config)["blobs"]
+    assert found.status == "fail"
+    assert "s3://bucket can't be used: no S3 server answers" in found.detail
+    assert "HINDSIGHT_S3_ENDPOINT" in found.remedy
 
 
 def test_a_cluster_that_cannot_be_reached(tmp_path: Path) -> None:
