@@ -26,7 +26,7 @@ MAX_ATTRIBUTE = 512
 _EXTENSION = re.compile(r"[a-z0-9]{1,20}")
 _VERSIONED = re.compile(r"(hindsight\..+)\.v([1-9][0-9]{0,3})")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_CORE = {"specversion", "id", "type", "source", "subject", "time"}
+CORE = {"specversion", "id", "type", "source", "subject", "time"}
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def complete(headers: Iterable[tuple[str, bytes | None]], data: bytes, origin: O
     time = attributes.get("time")
     if time is not None:
         _check_time(time)
-    extensions = {name: value for name, value in attributes.items() if name not in _CORE and _EXTENSION.fullmatch(name)}
+    extensions = {name: value for name, value in attributes.items() if name not in CORE and _EXTENSION.fullmatch(name)}
     return Event(
         id=attributes.get("id") or origin.id,
         type=kind,

@@ -1,0 +1,75 @@
+"""Hypothesis strategies of what events say."""
+
+import math
+from types import UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+
+from hypothesis import strategies as st
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from app.data import Data
+from app.events import FeedbackGiven, prediction_id
+
+Model = TypeVar("Model", bound=BaseModel)
+
+numbers = st.floats(allow_nan=False, allow_infinity=False)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | numbers | st.text(),
+    lambda values: st.lists(values, max_size=3) | st.dictionaries(st.text(max_size=5), values, max_size=3),
+    max_leaves=5,
+)
+
+
+def data_of(kind: type[Data]) -> st.SearchStrategy[Data]:
+    """Any data of a type."""
+    return _feedback() if kind is FeedbackGiven else _model(kind)
+
+
+def _model(kind: type[Model], **known: st.SearchStrategy[Any]) -> st.SearchStrategy[Model]:
+    fields = {
+        name: _value(field.annotation, [field])
+        for name, field in kind.model_fields.items()
+        if name not in known  # the others are bound by more than their type
+    }
+    return st.builds(kind, **known, **fields)
+
+
+def _feedback() -> st.SearchStrategy[FeedbackGiven]:
+    def named(names: dict[str, Any]) -> st.SearchStrategy[FeedbackGiven]:
+        return _model(FeedbackGiven, **{name: st.just(names.get(name)) for name in addresses}, **judgement)
+
+    addresses = ("prediction_id", "task", "request_id", "request_source")
+    ids = st.text(min_size=1, max_size=20)
+    by_prediction = ids.map(lambda unique: {"prediction_id": prediction_id("ocr", "app", unique)})
+    by_request = st.fixed_dictionaries({"task": st.just("ocr"), "request_id": ids, "request_source": st.none() | ids})
+    judgement = {"accepted": st.booleans()}  # one thing at least is said
+    return (by_prediction | by_request).flatmap(named)
+
+
+def _value(annotation: Any, constraints: list[Any]) -> st.SearchStrategy[Any]:
+    """Values of an annotation, within pydantic's constraints."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _value(arguments[0], [*arguments[1:], *constraints])
+    if origin in (Union, UnionType, tuple, dict):
+        return _composed(
+            origin, [_value(argument, []) for argument in arguments if argument is not Ellipsis], arguments
+        )
+    if annotation is Any:
+        return json_values
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return _model(annotation)
+    bounds = [bound for field in constraints if isinstance(field, FieldInfo) for bound in field.metadata]
+    bounds = [bound for bound in bounds if type(bound).__module__ == "annotated_types"]
+    bounded: Any = Annotated[annotation, *bounds] if bounds else annotation
+    values = st.from_type(bounded)
+    return values.filter(math.isfinite) if annotation is float else values
+
+
+def _composed(origin: Any, parts: list[st.SearchStrategy[Any]], arguments: tuple[Any, ...]) -> st.SearchStrategy[Any]:
+    if origin is dict:
+        return st.dictionaries(*parts, max_size=3)
+    if origin is not tuple:
+        return st.one_of(parts)
+    return st.lists(parts[0], max_size=3).map(tuple) if Ellipsis in arguments else st.tuples(*parts)
