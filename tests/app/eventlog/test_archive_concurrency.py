@@ -1,0 +1,110 @@
+"""Several writers of one table: as when a group rebalances while its old member still writes."""
+
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from deltalake import DeltaTable
+
+from app.cloudevents import LogEpoch, Origin
+from app.delivery import Incoming, Unavailable
+from app.eventlog.archive import Archive, application
+from app.eventlog.storage import dataset
+from app.settings import Settings
+
+TOPIC = "ocr.requests"
+EPOCH = LogEpoch("cluster:topic")
+LOGGED = 1_700_000_000_000
+
+
+def records(partition: int, offsets: range) -> list[Incoming]:
+    return [
+        Incoming(Origin(EPOCH, TOPIC, partition, offset, LOGGED + offset), b"key", b"payload", ()) for offset in offsets
+    ]
+
+
+def archived(storage: Settings) -> Counter[tuple[int, int]]:
+    """How often each record is in the archive."""
+    table = Archive(storage).table(TOPIC)
+    assert table is not None
+    rows = dataset(storage, table).to_table(["partition", "offset"])
+    return Counter(zip(rows["partition"].to_pylist(), rows["offset"].to_pylist(), strict=True))
+
+
+class Stale(Archive):
+    """A writer that has looked at the table before another one commits."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self._seen = super().table(TOPIC)
+
+    def table(self, topic: str) -> DeltaTable | None:
+        seen, self._seen = self._seen, None
+        return seen or super().table(topic)
+
+
+def test_of_two_writers_of_the_same_records_the_later_is_refused_and_finds_them_archived(storage: Settings) -> None:
+    Archive(storage).append(records(0, range(5)))
+    late = Stale(storage)
+    assert Archive(storage).append(records(0, range(10))) == 5
+    with pytest.raises(Unavailable, match="Concurrent transaction failed"):
+        late.append(records(0, range(10)))
+    assert late.append(records(0, range(10))) == 0
+    assert archived(storage) == Counter((0, offset) for offset in range(10))
+
+
+def test_a_later_writer_is_refused_whatever_of_a_partition_it_holds(storage: Settings) -> None:
+    Archive(storage).append(records(0, range(5)))
+    late = Stale(storage)
+    Archive(storage).append(records(0, range(8)))
+    Archive(storage).append(records(2, range(1)))  # the conflict is not with the newest version
+    batch = [*records(0, range(6)), *records(1, range(3))]
+    with pytest.raises(Unavailable):
+        late.append(batch)
+    assert late.append(batch) == 3
+    assert archived(storage) == Counter(
+        (partition, offset) for partition, end in ((0, 8), (1, 3), (2, 1)) for offset in range(end)
+    )
+
+
+def test_writers_of_different_partitions_do_not_hinder_each_other(storage: Settings) -> None:
+    Archive(storage).append(records(0, range(5)))
+    late = Stale(storage)
+    Archive(storage).append(records(1, range(5)))
+    assert late.append(records(2, range(5))) == 5
+    assert archived(storage) == Counter((partition, offset) for partition in range(3) for offset in range(5))
+
+
+def test_many_writers_at_once_lose_nothing_and_write_nothing_twice(storage: Settings) -> None:
+    """All of them write the same partition, and each one of its own; none of them finds a table at first."""
+
+    def write(writer: int) -> None:
+        archive = Archive(storage)
+        for end in range(10, 40, 10):
+            patiently(archive, [*records(0, range(end)), *records(writer, range(end))])
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(1, 5)))
+    assert archived(storage) == Counter((partition, offset) for partition in range(5) for offset in range(30))
+
+
+def patiently(archive: Archive, batch: Sequence[Incoming]) -> None:
+    for _ in range(100):
+        try:
+            archive.append(batch)
+        except Unavailable:
+            continue
+        return
+    pytest.fail("another writer was always faster")
+
+
+def test_what_is_archived_is_known_after_the_log_of_the_table_was_checkpointed(storage: Settings) -> None:
+    archive = Archive(storage)
+    archive.append(records(7, range(3)))
+    for offset in range(60):
+        archive.append(records(0, range(offset + 1)))
+    table = archive.table(TOPIC)
+    assert table is not None
+    assert table.transaction_version(application(EPOCH, 7)) == 2
+    assert archive.append(records(7, range(3))) == 0
