@@ -1,0 +1,72 @@
+"""The catalog's database: SQLite or PostgreSQL, each set up so that many processes may use it at once."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError
+
+from app.delivery import Unavailable
+from app.embedded.errors import SetupError
+
+LOCK_SECONDS = 10
+"""How long a writer waits for another, before it says that the database is away."""
+
+
+def engine_of(url: str) -> Engine:
+    """The engine of a URL. Raises `SetupError` for what is neither SQLite nor PostgreSQL."""
+    try:
+        parsed = make_url(url)
+        backend = parsed.get_backend_name()
+    except ArgumentError:
+        backend = None
+    if backend == "sqlite":
+        if parsed.database:
+            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        engine = create_engine(parsed, connect_args={"timeout": LOCK_SECONDS})
+        event.listen(engine, "connect", _on_sqlite_connect)
+        event.listen(engine, "begin", _on_sqlite_begin)
+        return engine
+    if backend == "postgresql":
+        options = f"-c lock_timeout={LOCK_SECONDS}s"
+        return create_engine(parsed, pool_pre_ping=True, connect_args={"options": options})
+    raise SetupError(
+        "HINDSIGHT_DATABASE_URL names no database that the catalog can be in.",
+        "Set it to postgresql://user:password@host/database, or to nothing for SQLite.",
+    )
+
+
+@contextmanager
+def available(engine: Engine) -> Iterator[None]:
+    """Turns what says that the database is away, full or locked into `Unavailable`."""
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        raise Unavailable(f"the catalog at {engine.url.render_as_string()}: {error.orig}") from error
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """A connection that sees the catalog as it is at one moment."""
+    options: Any = {} if engine.dialect.name == "sqlite" else {"isolation_level": "REPEATABLE READ"}
+    with available(engine), engine.connect() as connection:
+        yield connection.execution_options(**options)
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """A connection whose transaction is committed at the end of the block, unless that raises."""
+    with available(engine), engine.connect() as connection, connection.execution_options(writes=True).begin():
+        yield connection
+
+
+def _on_sqlite_connect(connection: Any, record: Any) -> None:
+    connection.isolation_level = None  # or the driver begins transactions when it sees fit, and never one for DDL
+
+
+def _on_sqlite_begin(connection: Connection) -> None:
+    # A transaction that only wanted to write later would fail at once when another one has written meanwhile.
+    writes = connection.get_execution_options().get("writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -1,0 +1,243 @@
+"""The catalog's tables: read models, each row a pure function of the records in the log.
+
+Which of several records makes a row is said by the class: the `First` or the `Last` of them in the log. So rows come
+out the same whatever the order and the number of deliveries. `data` is the event's own, as it is in the log, in the
+version that `type` names; the columns beside it are what is asked for.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Index, Text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator
+
+_NUL = "\x00"
+_BYTEWISE = Text().with_variant(Text(collation="C"), "postgresql")
+
+
+class Words(TypeDecorator[str]):
+    """Text, ordered by its bytes everywhere. U+FFFD stands for NUL, which PostgreSQL's text can't hold."""
+
+    impl = _BYTEWISE
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """What is written."""
+        return value.replace(_NUL, "\ufffd") if value is not None and _NUL in value else value
+
+
+class Utc(TypeDecorator[datetime]):
+    """A moment, kept in UTC without saying so: SQLite has no time zones, and PostgreSQL's depend on the session."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """What is written."""
+        return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """What is read."""
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+class Base(DeclarativeBase):
+    """A read model."""
+
+    type_annotation_map = {str: Words(), datetime: Utc(), int: BigInteger(), dict[str, Any]: JSON()}  # noqa: RUF012
+
+
+class Logged(Base):
+    """A row that one record in the log makes, and where that record is. `logged` is its log append time."""
+
+    __abstract__ = True
+    type: Mapped[str]
+    logged: Mapped[datetime]
+    partition: Mapped[int]
+    offset: Mapped[int]
+    topic: Mapped[str]
+    epoch: Mapped[str]
+
+
+PLACE = ("logged", "partition", "offset", "topic", "epoch")
+"""What says which of two records is the earlier in the log."""
+
+
+class First(Logged):
+    """Of the records for one key, the first in the log makes the row."""
+
+    __abstract__ = True
+
+
+class Last(Logged):
+    """Of the records for one key, the last in the log makes the row."""
+
+    __abstract__ = True
+
+
+class Prediction(First):
+    """A prediction, served or a shadow's. `time` is its `ce_time`."""
+
+    __tablename__ = "predictions"
+    __table_args__ = (Index("predictions_by_time", "task", "time"),)
+    prediction_id: Mapped[str] = mapped_column(primary_key=True)
+    task: Mapped[str]
+    role: Mapped[str]
+    version: Mapped[str]
+    request_source: Mapped[str]
+    subject: Mapped[str | None]
+    time: Mapped[datetime]
+    data: Mapped[dict[str, Any]]
+
+
+class Feedback(First):
+    """What was said of a prediction. `key` is made of the event's identity, `source` and `id`."""
+
+    __tablename__ = "feedback"
+    key: Mapped[str] = mapped_column(primary_key=True)
+    source: Mapped[str]
+    id: Mapped[str]
+    prediction_id: Mapped[str] = mapped_column(index=True)
+    task: Mapped[str]
+    actor: Mapped[str] = mapped_column(index=True)
+    time: Mapped[datetime]
+    data: Mapped[dict[str, Any]]
+
+
+class Outcome(Last):
+    """What is known of a prediction now."""
+
+    __tablename__ = "outcomes"
+    __table_args__ = (Index("outcomes_by_time", "task", "time"),)
+    prediction_id: Mapped[str] = mapped_column(primary_key=True)
+    task: Mapped[str]
+    version: Mapped[str]
+    score: Mapped[float | None]
+    reward: Mapped[float | None]
+    time: Mapped[datetime]
+    data: Mapped[dict[str, Any]]
+
+
+class Model(Last):
+    """A model, and its newest version."""
+
+    __tablename__ = "models"
+    task: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[str]
+    run_id: Mapped[str | None]
+    data: Mapped[dict[str, Any]]
+
+
+class Version(First):
+    """A version in the registry."""
+
+    __tablename__ = "versions"
+    task: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[str] = mapped_column(primary_key=True)
+    run_id: Mapped[str | None]
+    data: Mapped[dict[str, Any]]
+
+
+class Candidate(Last):
+    """A version that was trained, whether or not it came into the registry."""
+
+    __tablename__ = "candidates"
+    task: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[str] = mapped_column(primary_key=True)
+    run_id: Mapped[str]
+    data: Mapped[dict[str, Any]]
+
+
+class Evaluation(First):
+    """One judgement of a version. `key` is made of the event's identity."""
+
+    __tablename__ = "evaluations"
+    key: Mapped[str] = mapped_column(primary_key=True)
+    task: Mapped[str] = mapped_column(index=True)
+    name: Mapped[str]
+    version: Mapped[str]
+    run_id: Mapped[str]
+    passed: Mapped[bool]
+    data: Mapped[dict[str, Any]]
+
+
+class Route(Last):
+    """What serves a task now."""
+
+    __tablename__ = "routes"
+    task: Mapped[str] = mapped_column(primary_key=True)
+    action: Mapped[str]
+    champion: Mapped[str]
+    canary: Mapped[str | None]
+    data: Mapped[dict[str, Any]]
+
+
+class RouteChange(First):
+    """What served a task from then on. `key` is made of the event's identity."""
+
+    __tablename__ = "route_changes"
+    key: Mapped[str] = mapped_column(primary_key=True)
+    task: Mapped[str] = mapped_column(index=True)
+    action: Mapped[str]
+    champion: Mapped[str]
+    canary: Mapped[str | None]
+    data: Mapped[dict[str, Any]]
+
+
+class Dataset(First):
+    """A dataset that was replayed from the log."""
+
+    __tablename__ = "datasets"
+    content_hash: Mapped[str] = mapped_column(primary_key=True)
+    location: Mapped[str] = mapped_column(primary_key=True)
+    task: Mapped[str]
+    rows: Mapped[int]
+    run_id: Mapped[str | None]
+    data: Mapped[dict[str, Any]]
+
+
+class Run(Base):
+    """A retraining run, and when in the log it first came to each state: of several records the earliest counts.
+
+    `trigger` is null while the record that says it has not come.
+    """
+
+    __tablename__ = "runs"
+    run_id: Mapped[str] = mapped_column(primary_key=True)
+    task: Mapped[str]
+    trigger: Mapped[str | None]
+    triggered: Mapped[datetime | None]
+    built: Mapped[datetime | None]
+    trained: Mapped[datetime | None]
+    refused: Mapped[datetime | None]
+    passed: Mapped[datetime | None]
+    registered: Mapped[datetime | None]
+    routed: Mapped[datetime | None]
+
+    @property
+    def state(self) -> str:
+        """The furthest state it came to."""
+        return next(state for state in reversed(STATES) if getattr(self, state) is not None)
+
+
+STATES = ("triggered", "built", "trained", "refused", "passed", "registered", "routed")
+"""The states of a run, each further than those before it."""
+
+
+class DeadLetter(First):
+    """An event that could not be processed, and why; its payload is in the log only."""
+
+    __tablename__ = "dead_letters"
+    rejected_id: Mapped[str] = mapped_column(primary_key=True)
+    stage: Mapped[str]
+    code: Mapped[str]
+    reason: Mapped[str]
+    source_topic: Mapped[str]
+    source_partition: Mapped[int]
+    source_offset: Mapped[int]
+    event_source: Mapped[str]
+    event_id: Mapped[str]

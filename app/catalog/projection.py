@@ -1,0 +1,180 @@
+"""From records to rows: which tables a record in the log has a row in, and what that row says."""
+
+import json
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from app.catalog import models
+from app.catalog.models import STATES, Base
+from app.cloudevents import Event, complete, header, versioned
+from app.data import Data
+from app.delivery import Incoming
+from app.events import (
+    DatasetBuilt,
+    EventRejected,
+    FeedbackGiven,
+    ModelEvaluated,
+    ModelRegistered,
+    ModelTrained,
+    OutcomeRecorded,
+    PredictionFailed,
+    PredictionMade,
+    RetrainingTriggered,
+    RouteChanged,
+    decode,
+)
+from app.topics import DEAD_LETTERS
+from models.base import Rejected
+
+Row = tuple[type[Base], dict[str, Any]]
+
+UNREADABLE = (Rejected, ValueError, OverflowError)
+"""What `rows` raises for a record that can't be read."""
+
+_LARGEST = 2**63 - 1
+_PREDICTIONS: tuple[type[Data], ...] = (PredictionMade, PredictionFailed)
+_LIFECYCLE = (RetrainingTriggered, DatasetBuilt, ModelTrained, ModelEvaluated, ModelRegistered, RouteChanged)
+_STATES: dict[type[Data], str] = {
+    RetrainingTriggered: "triggered",
+    DatasetBuilt: "built",
+    ModelTrained: "trained",
+    ModelRegistered: "registered",
+    RouteChanged: "routed",
+}
+_OF_TASKS: dict[str, tuple[type[Data], ...]] = {
+    "predictions": _PREDICTIONS,
+    "shadow-predictions": _PREDICTIONS,
+    "feedback": (FeedbackGiven,),
+    "outcomes": (OutcomeRecorded,),
+}
+
+
+def rows(record: Incoming) -> Iterator[Row]:
+    """The rows that a record makes, were it the only one. Raises what is in `UNREADABLE`."""
+    if record.origin.topic == DEAD_LETTERS:
+        yield models.DeadLetter, _dead_letter(record) | _logged(record, EventRejected.type)
+        return
+    kind = _kind(record)
+    if kind is None:
+        return
+    event = complete(record.headers, record.value or b"", record.origin, kind.type)
+    # On a topic of its own an application may give its feedback a type of its own.
+    name = event.type if event.type.startswith("hindsight.") else kind.type
+    said = decode(name, event.data)
+    data = json.loads(event.data)
+    json.dumps(data, allow_nan=False)  # a ValueError for what Python reads as JSON and databases don't
+    common = _logged(record, name) | {"data": data}
+    for table, row in _of_task(said, event) if kind not in _LIFECYCLE else _of_lifecycle(said, event):
+        yield table, row | common
+    yield from _of_run(said, common["logged"])
+
+
+def _kind(record: Incoming) -> type[Data] | None:
+    """The type that a record is of; None where it has no row."""
+    kinds = _OF_TASKS.get(record.origin.topic.rpartition(".")[2])
+    said = (header(record.headers, "ce_type") or "").rpartition(".v")[0]
+    named = [kind for kind in kinds or _LIFECYCLE if versioned(kind.type)[0] == said]
+    return next(iter(named or kinds or ()), None)
+
+
+def _logged(record: Incoming, name: str) -> dict[str, Any]:
+    origin = record.origin
+    return {
+        "type": name,
+        "logged": datetime.fromtimestamp(origin.timestamp_ms / 1000, UTC),
+        "partition": origin.partition,
+        "offset": origin.offset,
+        "topic": origin.topic,
+        "epoch": origin.epoch,
+    }
+
+
+def _of_task(said: Data, event: Event) -> Iterator[Row]:
+    time = datetime.fromisoformat(event.time).astimezone(UTC)
+    match said:
+        case PredictionMade():
+            yield (
+                models.Prediction,
+                {
+                    "prediction_id": said.prediction_id,
+                    "task": said.task,
+                    "role": said.role,
+                    "version": said.model.version,
+                    "request_source": event.extensions.get("requestsource", f"kafka:{said.task}.requests"),
+                    "subject": event.subject,
+                    "time": time,
+                },
+            )
+        case FeedbackGiven():
+            task, prediction_id = said.about
+            about = {"task": task, "prediction_id": prediction_id, "actor": said.actor, "time": time}
+            yield models.Feedback, about | {"key": _key(event), "source": event.source, "id": event.id}
+        case OutcomeRecorded():
+            about = {"prediction_id": said.prediction_id, "task": said.task, "version": said.model.version}
+            yield models.Outcome, about | {"score": said.score, "reward": said.reward, "time": time}
+
+
+def _of_lifecycle(said: Data, event: Event) -> Iterator[Row]:
+    match said:
+        case DatasetBuilt():
+            identity = {"content_hash": said.content_hash, "location": said.location, "task": said.task}
+            yield models.Dataset, identity | {"rows": said.rows, "run_id": said.run_id}
+        case ModelTrained():
+            yield models.Candidate, _of_version(said)
+        case ModelEvaluated():
+            yield models.Evaluation, _of_version(said) | {"key": _key(event), "passed": said.passed}
+        case ModelRegistered():
+            version = _of_version(said)
+            yield models.Version, version
+            yield models.Model, version
+        case RouteChanged():
+            route = {"task": said.task, "action": said.action, "champion": said.champion, "canary": said.canary}
+            yield models.Route, route
+            yield models.RouteChange, route | {"key": _key(event)}
+
+
+def _of_version(said: ModelTrained | ModelEvaluated | ModelRegistered) -> dict[str, Any]:
+    return {"task": said.task, "name": said.model.name, "version": said.model.version, "run_id": said.run_id}
+
+
+def _of_run(said: Data, logged: datetime) -> Iterator[Row]:
+    run_id, state = getattr(said, "run_id", None), _state(said)
+    if run_id is not None and state is not None:
+        nothing: dict[str, Any] = dict.fromkeys(STATES)
+        trigger = said.trigger if isinstance(said, RetrainingTriggered) else None
+        yield models.Run, nothing | {"run_id": run_id, "task": said.task, "trigger": trigger, state: logged}  # type: ignore[attr-defined]
+
+
+def _state(said: Data) -> str | None:
+    """The state that a run comes to by this event."""
+    if isinstance(said, ModelEvaluated):
+        return "passed" if said.passed else "refused"
+    return _STATES.get(type(said))
+
+
+def _key(event: Event) -> str:
+    """An event's identity in few characters: databases bound those of a key."""
+    return str(uuid.uuid5(uuid.uuid5(uuid.NAMESPACE_URL, event.source), event.id))
+
+
+def _dead_letter(record: Incoming) -> dict[str, Any]:
+    said = {name: value.decode(errors="replace") for name, value in record.headers if name.startswith("rejected_")}
+    try:
+        partition, offset = int(said["rejected_partition"]), int(said["rejected_offset"])
+        if not (0 <= partition <= _LARGEST and 0 <= offset <= _LARGEST):
+            raise ValueError(f"no record stands at {partition}/{offset}")
+        return {
+            "rejected_id": str(uuid.UUID(said["rejected_id"])),
+            "stage": said["rejected_stage"],
+            "code": said["rejected_code"],
+            "reason": said["rejected_reason"],
+            "source_topic": said["rejected_topic"],
+            "source_partition": partition,
+            "source_offset": offset,
+            "event_source": said["rejected_event_source"],
+            "event_id": said["rejected_event_id"],
+        }
+    except KeyError as error:
+        raise ValueError(f"the header {error} is missing") from None

@@ -1,0 +1,177 @@
+"""The catalog: what the log says, as tables that can be asked."""
+
+import json
+import logging
+import threading
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Connection, Table, case, or_, select, tuple_
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.dml import Insert
+
+from app.catalog.engine import engine_of, reading, writing
+from app.catalog.models import PLACE, Base, Feedback, First, Logged, Outcome, Prediction
+from app.catalog.projection import UNREADABLE, rows
+from app.catalog.schema import upgrade
+from app.delivery import Incoming
+from app.eventlog.joined import Joined, Said, Served
+from app.events import FeedbackGiven, PredictionMade, decode
+
+log = logging.getLogger(__name__)
+
+_MOST_PARAMETERS = 10_000
+
+
+class Catalog:
+    """The catalog at a SQLAlchemy URL. Every method raises `Unavailable` when the database is away or locked."""
+
+    def __init__(self, url: str) -> None:
+        self._engine = engine_of(url)
+        self._upgrading = threading.Lock()
+        self._upgraded = False
+
+    def close(self) -> None:
+        """Close the connections to the database."""
+        self._engine.dispose()
+
+    def upgrade(self) -> None:
+        """Bring the tables to this version; each other method does so first. Several processes may do it at once."""
+        with self._upgrading:
+            if not self._upgraded:
+                upgrade(self._engine)
+                self._upgraded = True
+
+    def project(self, records: Sequence[Incoming]) -> None:
+        """Write what the records say, in one transaction.
+
+        They come as they stand in the archived topics, in any order, any number of times: the rows are the same.
+        What can't be read has no row.
+        """
+        with self._writing() as connection:
+            project(connection, records)
+
+    def joined(self, prediction_ids: Collection[str]) -> dict[str, Joined]:
+        """Each of the predictions, and all that was said of it, by (time, id)."""
+        served: dict[str, Served] = {}
+        said = defaultdict[str, list[Said]](list)
+        ids = sorted(set(prediction_ids))
+        with self._reading() as connection:
+            for start in range(0, len(ids), _MOST_PARAMETERS):
+                some = ids[start : start + _MOST_PARAMETERS]
+                predictions = select(Prediction.__table__).where(
+                    Prediction.prediction_id.in_(some), Prediction.role != "shadow"
+                )
+                for row in connection.execute(predictions):
+                    served[row.prediction_id] = Served(_made(row), row.request_source, row.time, row.logged)
+                feedback = select(Feedback.__table__).where(Feedback.prediction_id.in_(some))
+                for row in connection.execute(feedback):
+                    said[row.prediction_id].append(Said(_given(row), row.source, row.id, row.time, row.logged))
+        for events in said.values():
+            events.sort(key=lambda one: (one.time, one.id, one.source))
+        return {one: Joined(served.get(one), tuple(said[one])) for one in ids}
+
+    def due(self, task: str, before: datetime, limit: int) -> list[str]:
+        """The task's served predictions made before that moment which have no reward yet, oldest first."""
+        found = (
+            select(Prediction.prediction_id)
+            .outerjoin(Outcome, Outcome.prediction_id == Prediction.prediction_id)
+            .where(Prediction.task == task, Prediction.time < before, Prediction.role != "shadow")
+            .where(Outcome.reward.is_(None))
+            .order_by(Prediction.time, Prediction.prediction_id)
+            .limit(limit)
+        )
+        with self._reading() as connection:
+            return list(connection.scalars(found))
+
+    def prediction(self, prediction_id: str) -> dict[str, Any] | None:
+        """A prediction as it is in the log, with its feedback and its present outcome."""
+        found = select(Prediction.__table__).where(Prediction.prediction_id == prediction_id)
+        feedback = select(Feedback.__table__).where(Feedback.prediction_id == prediction_id)
+        outcome = select(Outcome.__table__).where(Outcome.prediction_id == prediction_id)
+        with self._reading() as connection:
+            row = connection.execute(found).one_or_none()
+            if row is None:
+                return None
+            said = connection.execute(feedback.order_by(Feedback.time, Feedback.id, Feedback.source)).all()
+            result = connection.execute(outcome).one_or_none()
+        return {
+            **row.data,
+            "request_source": row.request_source,
+            "time": row.time,
+            "feedback": [one.data | {"id": one.id, "source": one.source, "time": one.time} for one in said],
+            "outcome": None if result is None else result.data,
+        }
+
+    def rows(self, table: Table) -> Iterator[dict[str, Any]]:
+        """A table's rows, by their keys."""
+        found = select(table).order_by(*table.primary_key)
+        with self._reading() as connection:
+            for row in connection.execution_options(yield_per=1000).execute(found):
+                yield dict(row._mapping)
+
+    def dump(self) -> dict[str, list[dict[str, Any]]]:
+        """All that the catalog holds."""
+        return {name: list(self.rows(table)) for name, table in Base.metadata.tables.items()}
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        self.upgrade()
+        with reading(self._engine) as connection:
+            yield connection
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        self.upgrade()
+        with writing(self._engine) as connection:
+            yield connection
+
+
+def project(connection: Connection, records: Sequence[Incoming]) -> int:
+    """Write what the records say in this connection's transaction; how many of them can't be read."""
+    made = defaultdict[type[Base], list[dict[str, Any]]](list)
+    unreadable = 0
+    for record in records:
+        try:
+            for model, row in list(rows(record)):
+                made[model].append(row)
+        except UNREADABLE as error:
+            unreadable += 1
+            log.warning("the catalog can't read %s: %s", record.origin.place, error)
+    for model in sorted(made, key=lambda model: model.__tablename__):
+        connection.execute(upsert(model, connection.dialect.name), made[model])
+    return unreadable
+
+
+@lru_cache
+def upsert(model: type[Base], dialect: str) -> Insert:
+    """Inserts a row, or has its key's row say what the records of both say together."""
+    table = Base.metadata.tables[model.__tablename__]
+    insert = (sqlite.insert if dialect == "sqlite" else postgresql.insert)(table)
+    old, new = table.c, insert.excluded
+    names = [column.name for column in table.columns if not column.primary_key]
+    if not issubclass(model, Logged):
+        earlier = {name: or_(old[name].is_(None), new[name] < old[name]) for name in names}
+        least = {name: case((earlier[name], new[name]), else_=old[name]) for name in names}
+        return insert.on_conflict_do_update(index_elements=table.primary_key, set_=least)
+    here, there = tuple_(*(new[name] for name in PLACE)), tuple_(*(old[name] for name in PLACE))
+    wins = here < there if issubclass(model, First) else here > there
+    return insert.on_conflict_do_update(
+        index_elements=table.primary_key, set_={name: new[name] for name in names}, where=wins
+    )
+
+
+def _made(row: Any) -> PredictionMade:
+    made = decode(row.type, json.dumps(row.data).encode())
+    assert isinstance(made, PredictionMade)
+    return made
+
+
+def _given(row: Any) -> FeedbackGiven:
+    given = decode(row.type, json.dumps(row.data).encode())
+    assert isinstance(given, FeedbackGiven)
+    return given

@@ -1,0 +1,9 @@
+"""Alembic's environment: it migrates the read models on the connection that `app.catalog.schema` hands it."""
+
+from alembic import context
+
+from app.catalog.models import Base
+
+context.configure(connection=context.config.attributes["connection"], target_metadata=Base.metadata)
+with context.begin_transaction():
+    context.run_migrations()

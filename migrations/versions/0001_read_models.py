@@ -1,0 +1,128 @@
+"""The read models."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+WORDS = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+TABLES = (
+    "candidates",
+    "datasets",
+    "dead_letters",
+    "evaluations",
+    "feedback",
+    "models",
+    "outcomes",
+    "predictions",
+    "route_changes",
+    "routes",
+    "runs",
+    "versions",
+)
+
+
+def key(*names: str) -> list[sa.Column]:
+    """The columns of a primary key."""
+    return [sa.Column(name, WORDS, primary_key=True) for name in names]
+
+
+def words(*names: str, nullable: bool = False) -> list[sa.Column]:
+    """Columns of text."""
+    return [sa.Column(name, WORDS, nullable=nullable) for name in names]
+
+
+def moments(*names: str, nullable: bool = False) -> list[sa.Column]:
+    """Columns of moments, in UTC."""
+    return [sa.Column(name, sa.DateTime(), nullable=nullable) for name in names]
+
+
+def numbers(*names: str) -> list[sa.Column]:
+    """Columns of whole numbers."""
+    return [sa.Column(name, sa.BigInteger(), nullable=False) for name in names]
+
+
+def logged() -> list[sa.Column]:
+    """The columns that say which record in the log made the row."""
+    return [*words("type"), *moments("logged"), *numbers("partition", "offset"), *words("topic", "epoch")]
+
+
+def data() -> sa.Column:
+    """The event's own data."""
+    return sa.Column("data", sa.JSON(), nullable=False)
+
+
+def upgrade() -> None:
+    """Make the tables."""
+    op.create_table(
+        "predictions",
+        *key("prediction_id"),
+        *words("task", "role", "version", "request_source"),
+        *words("subject", nullable=True),
+        *moments("time"),
+        data(),
+        *logged(),
+    )
+    op.create_index("predictions_by_time", "predictions", ["task", "time"])
+    op.create_table(
+        "feedback",
+        *key("key"),
+        *words("source", "id", "prediction_id", "task", "actor"),
+        *moments("time"),
+        data(),
+        *logged(),
+    )
+    op.create_index("ix_feedback_actor", "feedback", ["actor"])
+    op.create_index("ix_feedback_prediction_id", "feedback", ["prediction_id"])
+    op.create_table(
+        "outcomes",
+        *key("prediction_id"),
+        *words("task", "version"),
+        sa.Column("score", sa.Double()),
+        sa.Column("reward", sa.Double()),
+        *moments("time"),
+        data(),
+        *logged(),
+    )
+    op.create_index("outcomes_by_time", "outcomes", ["task", "time"])
+    run = words("run_id", nullable=True)
+    op.create_table("models", *key("task", "name"), *words("version"), *run, data(), *logged())
+    run = words("run_id", nullable=True)
+    op.create_table("versions", *key("task", "name", "version"), *run, data(), *logged())
+    op.create_table("candidates", *key("task", "name", "version"), *words("run_id"), data(), *logged())
+    passed = sa.Column("passed", sa.Boolean(), nullable=False)
+    op.create_table("evaluations", *key("key"), *words("task", "name", "version", "run_id"), passed, data(), *logged())
+    op.create_index("ix_evaluations_task", "evaluations", ["task"])
+    for table, identity in (("routes", key("task")), ("route_changes", [*key("key"), *words("task")])):
+        canary = words("canary", nullable=True)
+        op.create_table(table, *identity, *words("action", "champion"), *canary, data(), *logged())
+    op.create_index("ix_route_changes_task", "route_changes", ["task"])
+    run = words("run_id", nullable=True)
+    op.create_table(
+        "datasets", *key("content_hash", "location"), *words("task"), *numbers("rows"), *run, data(), *logged()
+    )
+    states = ("triggered", "built", "trained", "refused", "passed", "registered", "routed")
+    op.create_table(
+        "runs",
+        *key("run_id"),
+        *words("task"),
+        *words("trigger", nullable=True),
+        *moments(*states, nullable=True),
+    )
+    op.create_table(
+        "dead_letters",
+        *key("rejected_id"),
+        *words("stage", "code", "reason", "source_topic"),
+        *numbers("source_partition", "source_offset"),
+        *words("event_source", "event_id"),
+        *logged(),
+    )
+
+
+def downgrade() -> None:
+    """Drop the tables."""
+    for table in TABLES:
+        op.drop_table(table)
