@@ -14,7 +14,7 @@ from faust.types import EventT
 
 from app import topics
 from app.cloudevents import LogEpoch, Origin, Record
-from app.delivery import Guard, Handle, Incoming, Reject, backoff
+from app.delivery import Guard, Handle, Incoming, Publish, Reject, backoff
 from app.logepoch import KnownEpochs, log_epochs
 from app.publishing import CONFIRM_SECONDS, publish_confirmed
 from app.settings import Settings
@@ -51,6 +51,9 @@ def make_app(settings: Settings, group: str) -> App:
         stream_wait_empty=False,
         stream_buffer_maxsize=8 * settings.batch_size,
         producer_acks=-1,
+        # A table is a cache: no second worker keeps a copy of it, and its changelog may have been made anew.
+        table_standby_replicas=0,
+        recovery_consistency_check=False,
         producer_linger=0.002,
         producer_request_timeout=CONFIRM_SECONDS,
         producer_max_request_size=topics.max_message_bytes(settings),
@@ -67,9 +70,26 @@ def agent(
     handle: Handle,
     reject: Reject,
     bounds: "Bounds",
+    delivered: Callable[[Sequence[Incoming]], None] = lambda _: None,
 ) -> None:
-    """Register an agent that delivers the topic's events in batches of these bounds."""
+    """Register an agent that delivers the topic's events in batches of these bounds; `delivered` hears of each."""
     epochs = Epochs(settings.bootstrap)
+    guard = Guard(stage, handle, publisher(app), reject)
+
+    async def run(stream: Any) -> None:
+        async for events in batches(stream.noack().events(), bounds, _size):
+            batch = [await epochs.incoming(event) for event in events]
+            await guard.deliver(batch)
+            delivered(batch)
+            for event in events:
+                await stream.ack(event)
+
+    # One at a time, in order: Faust commits past events that are still in flight when acks come out of order.
+    app.agent(app.topic(topic, internal=False), name=name, concurrency=1)(run)
+
+
+def publisher(app: App) -> Publish:
+    """Publishes by the app's own producer, confirmed."""
 
     async def send(record: Record) -> Awaitable[Any]:
         producer = await app.maybe_start_producer()
@@ -79,16 +99,7 @@ def agent(
     async def publish(records: Sequence[Record]) -> Sequence[Exception | None]:
         return await publish_confirmed(send, records)
 
-    guard = Guard(stage, handle, publish, reject)
-
-    async def run(stream: Any) -> None:
-        async for events in batches(stream.noack().events(), bounds, _size):
-            await guard.deliver([await epochs.incoming(event) for event in events])
-            for event in events:
-                await stream.ack(event)
-
-    # One at a time, in order: Faust commits past events that are still in flight when acks come out of order.
-    app.agent(app.topic(topic, internal=False), name=name, concurrency=1)(run)
+    return publish
 
 
 @dataclass(frozen=True)

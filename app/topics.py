@@ -13,6 +13,7 @@ from app.settings import MiB, Settings
 
 DEAD_LETTERS = "dead-letters"
 LIFECYCLE = "lifecycle"
+LAST_OUTCOMES = "hindsight-recorder-outcomes-changelog"
 FOREVER = "-1"
 
 _POLL_SECONDS = 0.3
@@ -79,14 +80,18 @@ class Topic:
     key: str
     partitions: int
     max_message_bytes: int
+    cache: bool = False
+    """Whether nothing is lost with it: only the last record of each key is kept."""
 
     @property
     def configs(self) -> dict[str, str]:
         """Kafka's topic configuration."""
-        return {
+        kept = {"cleanup.policy": "delete"}
+        if self.cache:  # small segments: the one that is written to is never compacted
+            kept = {"cleanup.policy": "compact", "segment.bytes": str(MiB), "delete.retention.ms": "60000"}
+        return kept | {
             "retention.ms": FOREVER,
             "retention.bytes": FOREVER,
-            "cleanup.policy": "delete",
             "message.timestamp.type": "LogAppendTime",
             "max.message.bytes": str(self.max_message_bytes),
         }
@@ -98,6 +103,7 @@ def wanted(settings: Settings) -> list[Topic]:
     topics = [
         Topic(DEAD_LETTERS, "the original key", 1, max_message_bytes(settings)),
         Topic(LIFECYCLE, "task", 1, MiB),
+        Topic(LAST_OUTCOMES, "prediction id", partitions, MiB, cache=True),
     ]
     for task in settings.tasks:
         topics += [
@@ -161,8 +167,8 @@ async def _differences(admin: AIOKafkaAdminClient, topics: list[Topic]) -> list[
 
 
 async def wait_provisioned(settings: Settings) -> None:
-    """Return once the broker answers and every topic is there: whoever consumes calls this first."""
-    names = {topic.name for topic in wanted(settings)}
+    """Return once the broker answers and every topic of the log is there: whoever consumes calls this first."""
+    names = {topic.name for topic in wanted(settings) if not topic.cache}
     waited = False
     while True:
         admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap)
