@@ -9,10 +9,10 @@ from aiokafka.admin import AIOKafkaAdminClient
 from app import delivery
 from app.embedded.ready import api_url
 from app.settings import Settings
-from tests.support.minio import s3_server, storage
+from tests.support.minio import mortal_s3, s3_server, storage
 from tests.support.platform import platform_settings, running
 
-__all__ = ["s3_server", "storage"]  # fixtures of all tests here
+__all__ = ["mortal_s3", "s3_server", "storage"]  # fixtures of all tests here
 
 TASKS = {"letters": "tests.support.tasks:Letters", "ocr": "models.ocr:Ocr"}
 

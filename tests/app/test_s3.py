@@ -13,22 +13,16 @@ from app import s3
 from app.blobs import BlobStore, StorageAway, blob_store
 from app.embedded.errors import SetupError
 from app.settings import MiB, Settings
-from tests.support.minio import S3Server, serving
+from tests.support.minio import S3Server
 
 KEYS: dict[str, Any] = {"s3_access_key": SecretStr("access"), "s3_secret_key": SecretStr("secret")}
 MISSING = "blob://sha256/" + "0" * 64
 
 
-@pytest.fixture(scope="module")
-def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    with serving(tmp_path_factory.mktemp("mortal")) as server:
-        yield server
-
-
-def test_a_server_that_was_killed_is_away_and_comes_back_with_every_blob(mortal: S3Server) -> None:
-    store = blob_store(Settings(**mortal.bucket()))
+def test_a_server_that_was_killed_is_away_and_comes_back_with_every_blob(mortal_s3: S3Server) -> None:
+    store = blob_store(Settings(**mortal_s3.bucket()))
     uri = store.put(b"before")
-    mortal.kill()
+    mortal_s3.kill()
     for call in (lambda: store.put(b"during"), lambda: store.get(uri, 10), lambda: store.exists(uri)):
         with pytest.raises(StorageAway, match="no S3 server answers"):
             call()
@@ -37,25 +31,25 @@ def test_a_server_that_was_killed_is_away_and_comes_back_with_every_blob(mortal:
     with pytest.raises(SetupError, match="no S3 server answers") as caught:
         store.prepare()
     assert "HINDSIGHT_S3_ENDPOINT" in caught.value.remedy
-    mortal.start()
+    mortal_s3.start()
     assert store.get(uri, 10) == b"before"
 
 
 @pytest.mark.filterwarnings("ignore:.*deprecated since version:DeprecationWarning")  # of pyflink itself
-def test_the_flink_job_waits_for_a_server_that_is_away(mortal: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_flink_job_waits_for_a_server_that_is_away(mortal_s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     from app.preprocess import function
 
     monkeypatch.setattr(function, "_RETRY_SECONDS", 0.01)
-    store = blob_store(Settings(**mortal.bucket()))
+    store = blob_store(Settings(**mortal_s3.bucket()))
     uri = store.put(b"patience")
-    mortal.kill()
+    mortal_s3.kill()
     waited = threading.Event()
     monkeypatch.setattr(function.log, "warning", lambda *_: waited.set())
     with ThreadPoolExecutor(1) as pool:
         reading = pool.submit(function.patiently(store.get), uri, 100)
         assert waited.wait(60)
         assert not reading.done()
-        mortal.start()
+        mortal_s3.start()
         assert reading.result(60) == b"patience"
 
 
@@ -85,15 +79,15 @@ def test_deployments_share_a_bucket_by_prefix(s3_server: S3Server) -> None:
     assert not blob_store(Settings(**theirs)).exists(uri)
 
 
-def test_nothing_of_a_large_blob_is_seen_when_the_server_dies_in_between(mortal: S3Server) -> None:
-    store = blob_store(Settings(**mortal.bucket()))
+def test_nothing_of_a_large_blob_is_seen_when_the_server_dies_in_between(mortal_s3: S3Server) -> None:
+    store = blob_store(Settings(**mortal_s3.bucket()))
     data = bytes(20 * MiB)
     with store.writer() as writer:
         writer.write(data)
-        mortal.kill()
+        mortal_s3.kill()
         with pytest.raises(StorageAway):
             writer.commit()
-    mortal.start()
+    mortal_s3.start()
     assert not store.exists(f"blob://sha256/{hashlib.sha256(data).hexdigest()}")
 
 

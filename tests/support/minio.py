@@ -21,7 +21,7 @@ from app.embedded import leash, ports
 from app.settings import Settings
 from tests.support.platform import platform_settings
 
-__all__ = ["S3Server", "s3_server", "serving", "storage", "storage_settings"]
+__all__ = ["S3Server", "mortal_s3", "s3_server", "serving", "storage", "storage_settings"]
 
 _START_SECONDS = 60.0
 
@@ -115,6 +115,13 @@ def serving(directory: Path) -> Iterator[S3Server]:
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """A server that is shared: let it live."""
     with serving(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def mortal_s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A server that the tests of one module kill, and start again."""
+    with serving(tmp_path_factory.mktemp("mortal_s3")) as server:
         yield server
 
 

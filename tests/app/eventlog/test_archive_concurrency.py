@@ -10,7 +10,6 @@ from deltalake import DeltaTable
 from app.cloudevents import LogEpoch, Origin
 from app.delivery import Incoming, Unavailable
 from app.eventlog.archive import Archive, application
-from app.eventlog.storage import dataset
 from app.settings import Settings
 
 TOPIC = "ocr.requests"
@@ -28,7 +27,7 @@ def archived(storage: Settings) -> Counter[tuple[int, int]]:
     """How often each record is in the archive."""
     table = Archive(storage).table(TOPIC)
     assert table is not None
-    rows = dataset(storage, table).to_table(["partition", "offset"])
+    rows = table.to_pyarrow_dataset().to_table(["partition", "offset"])
     return Counter(zip(rows["partition"].to_pylist(), rows["offset"].to_pylist(), strict=True))
 
 
