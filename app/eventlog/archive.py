@@ -3,9 +3,12 @@
 A commit says, for each partition in it, the last offset that it holds, as a transaction of an application of Delta's
 protocol (https://github.com/delta-io/delta/blob/master/PROTOCOL.md#transaction-identifiers). The application's id has
 the log epoch in it, so that a topic that is deleted and made again begins anew.
+
+Readers go through `Archive.readable(topic)`, which says what is wrong with a table that can't be read.
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -15,6 +18,8 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from app.blobs import blob_store
 from app.cloudevents import LogEpoch
 from app.delivery import Incoming, Unavailable
+from app.embedded.errors import SetupError
+from app.eventlog.readable import check_schema, readable
 from app.eventlog.rows import SCHEMA, table_of
 from app.eventlog.storage import storage_options
 from app.settings import Settings
@@ -26,6 +31,7 @@ class Archive:
     """The tables of one deployment."""
 
     def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._root = f"{settings.blobs.rstrip('/')}/events"
         self._blobs = blob_store(settings)
         self._options = storage_options(settings)
@@ -35,11 +41,18 @@ class Archive:
         return f"{self._root}/{topic}"
 
     def table(self, topic: str) -> DeltaTable | None:
-        """A topic's table as it is now; None before anything of the topic was archived."""
-        try:
-            return DeltaTable(self.uri(topic), storage_options=self._options)
-        except TableNotFoundError:
-            return None
+        """A topic's table as it is now; None before anything of the topic was archived. SetupError as `readable`."""
+        with self.readable(topic):
+            try:
+                table = DeltaTable(self.uri(topic), storage_options=self._options)
+            except TableNotFoundError:
+                return None
+        check_schema(topic, table)
+        return table
+
+    def readable(self, topic: str) -> AbstractContextManager[None]:
+        """For reading a topic's table, and nothing else: SetupError names the file that is damaged, and the remedy."""
+        return readable(self._settings, topic, self.uri(topic))
 
     def append(self, records: Sequence[Incoming]) -> int:
         """Write the records of one topic that are not archived yet, in one commit; how many these were.
@@ -60,7 +73,7 @@ class Archive:
             write_deltalake(
                 table, rows, mode="append", commit_properties=CommitProperties(app_transactions=transactions)
             )
-        except (DeltaError, OSError) as error:
+        except (DeltaError, OSError, SetupError) as error:
             raise Unavailable(f"the archive of {topic} at {self.uri(topic)}: {error}") from error
         return len(new)
 
