@@ -119,7 +119,7 @@ def wanted(settings: Settings) -> list[Topic]:
 
 
 async def provision(settings: Settings) -> list[str]:
-    """Make the topics that are missing; return a line for each existing one that differs from what is wanted.
+    """Make the topics that are missing; return a line for each existing one of the log that differs from the wanted.
 
     Idempotent, and safe to run from several processes at once. An existing topic is never changed.
     """
@@ -131,7 +131,7 @@ async def provision(settings: Settings) -> list[str]:
         missing = [topic for topic in topics if topic.name not in existing]
         if missing:
             await _create(admin, missing, settings.replication)
-        return await _differences(admin, [topic for topic in topics if topic.name in existing])
+        return await _differences(admin, [topic for topic in topics if topic.name in existing and not topic.cache])
     finally:
         await admin.close()
 

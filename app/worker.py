@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from faust import Worker
 
-from agents import archive, inference
+from agents import archive, inference, joins, outcomes
 from app import topics
 from app.inference.client import InferenceClient
 from app.inference.repository import champion
@@ -26,6 +26,7 @@ class Process:
     register: Callable[[App, Settings], None]
     port: str
     needs_models: bool = False
+    has_tables: bool = False
 
 
 def _inference(app: App, configured: Settings) -> None:
@@ -33,9 +34,17 @@ def _inference(app: App, configured: Settings) -> None:
         inference.register(app, configured, task)
 
 
+def _recorder(app: App, configured: Settings) -> None:
+    tasks = load(configured)
+    for task in tasks.values():
+        joins.register(app, configured, task)
+    outcomes.register(app, configured, tasks)
+
+
 PROCESSES = {
     "inference": Process("hindsight-worker", _inference, "worker_metrics_port", needs_models=True),
     "archive": Process("hindsight-archive", archive.register, "archive_metrics_port"),
+    "recorder": Process("hindsight-recorder", _recorder, "recorder_metrics_port", has_tables=True),
 }
 
 
@@ -54,6 +63,8 @@ def build(configured: Settings, process: Process) -> App:
 async def wait_for_needs(configured: Settings, process: Process) -> None:
     """Return once the topics are there, and where models are needed, MLServer serves every champion."""
     await topics.wait_provisioned(configured)
+    if process.has_tables:  # what is only a cache is made again where it was deleted
+        await topics.provision(configured)
     if not process.needs_models:
         return
     async with InferenceClient(configured) as client:

@@ -22,4 +22,4 @@ async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack
         yield Stack(settings, supervisor)
 
 
-PROCESSES = ("kafka", "preprocess", "mlserver", "worker", "api")
+PROCESSES = ("kafka", "preprocess", "mlserver", "worker", "archive", "recorder", "api")

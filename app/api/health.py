@@ -60,31 +60,43 @@ def router(settings: Settings) -> APIRouter:
 async def readiness(settings: Settings) -> Readiness:
     """Asks every part, all at once."""
     async with httpx.AsyncClient(timeout=CHECK_SECONDS, trust_env=False) as http:
-        kafka, mlserver, preprocess, worker = await asyncio.gather(
+        kafka, mlserver, preprocess, worker, archive, recorder = await asyncio.gather(
             _lags(settings),
             _mlserver(http, settings),
             _process(http, settings, settings.preprocess_metrics_port),
             _process(http, settings, settings.worker_metrics_port),
+            _process(http, settings, settings.archive_metrics_port),
+            _process(http, settings, settings.recorder_metrics_port),
         )
+    most = settings.ready_max_lag
     parts = {
         "kafka": Part(ready=isinstance(kafka, dict), detail="" if isinstance(kafka, dict) else kafka),
-        "preprocess": _with_lag(preprocess, kafka, PREPROCESS_GROUP, settings.ready_max_lag),
+        "preprocess": _with_lag(preprocess, kafka, PREPROCESS_GROUP, most),
         "mlserver": mlserver,
-        "worker": _with_lag(worker, kafka, WORKER_GROUP, settings.ready_max_lag),
+        "worker": _with_lag(worker, kafka, WORKER_GROUP, most),
+        # A commit's worth of events may wait for it.
+        "archive": _with_lag(archive, kafka, ARCHIVE_GROUP, most + settings.archive_events),
+        "recorder": _with_lag(recorder, kafka, RECORDER_GROUP, most),
     }
     return Readiness(ready=all(part.ready for part in parts.values()), parts=parts)
 
 
 PREPROCESS_GROUP = "hindsight-preprocess"
 WORKER_GROUP = "hindsight-worker"
+ARCHIVE_GROUP = "hindsight-archive"
+RECORDER_GROUP = "hindsight-recorder"
 
 
 async def _lags(settings: Settings) -> dict[str, int] | str:
     """The lag of each group, or why it is not known."""
-    needed = [topic.name for topic in topics.wanted(settings)]
+    needed = [topic.name for topic in topics.wanted(settings) if not topic.cache]
     groups = {
         PREPROCESS_GROUP: [topics.requests(task) for task in settings.tasks],
         WORKER_GROUP: [topics.features(task) for task in settings.tasks],
+        ARCHIVE_GROUP: topics.archived(settings.tasks),
+        RECORDER_GROUP: [
+            topic(task) for task in settings.tasks for topic in (topics.predictions, topics.feedback, topics.joins)
+        ],
     }
     try:
         async with asyncio.timeout(CHECK_SECONDS):

@@ -32,8 +32,8 @@ async def answers(port: int, body: str = "", status: str = "200 OK") -> AsyncIte
 async def parts(config: Settings, **other: Any) -> AsyncIterator[None]:
     """All parts beside Kafka, ready unless said otherwise."""
     async with AsyncExitStack() as stack:
-        for name, port in [("preprocess", config.preprocess_metrics_port), ("worker", config.worker_metrics_port)]:
-            await stack.enter_async_context(answers(port, other.get(name, READY)))
+        for name in ("preprocess", "worker", "archive", "recorder"):
+            await stack.enter_async_context(answers(getattr(config, f"{name}_metrics_port"), other.get(name, READY)))
         await stack.enter_async_context(answers(config.mlserver_http_port, status=other.get("mlserver", "200 OK")))
         yield
 
@@ -48,6 +48,8 @@ async def test_without_its_parts_the_platform_is_not_ready_and_names_them(http: 
         "preprocess": False,
         "mlserver": False,
         "worker": False,
+        "archive": False,
+        "recorder": False,
     }
     assert all(part["detail"] for part in body["parts"].values())
 

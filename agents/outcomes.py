@@ -1,0 +1,55 @@
+"""The outcome agents: `<task>.joins` in, `<task>.outcomes` out; and the reminders of rewards that never came."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+
+from faust.types import TP
+
+from app import topics
+from app.catalog.store import Catalog
+from app.delivery import Unavailable
+from app.eventlog.joins import Joins
+from app.eventlog.recorder import STAGE, OutcomesHandler, Reminders
+from app.settings import Settings
+from app.streams import App, Bounds, agent, publisher
+from models.base import Task
+from tables.outcomes import last_outcomes
+
+BOUNDS = Bounds(500, 0.1)
+REMIND_SECONDS = 5.0
+
+log = logging.getLogger(__name__)
+
+
+def register(app: App, settings: Settings, tasks: Mapping[str, Task]) -> None:
+    """One agent for each task, and one timer."""
+    catalog, last = Catalog(settings.database), last_outcomes(app, settings)
+    for task in tasks.values():
+        handler = OutcomesHandler(task, settings.of_task(task.name), catalog, last)
+        agent(
+            app,
+            settings,
+            name=f"outcomes-{task.name}",
+            topic=topics.joins(task.name),
+            stage=STAGE,
+            handle=handler,
+            reject=Joins(task).reject,
+            bounds=BOUNDS,
+            delivered=handler.delivered,
+        )
+    reminders, publish = Reminders(settings, catalog), publisher(app)
+
+    async def remind() -> None:
+        for task in reminders.tasks:
+            if TP(topics.joins(task), 0) not in app.consumer.assignment():  # another worker does
+                continue
+            try:
+                errors = await publish(await asyncio.to_thread(reminders.due, task))
+            except Unavailable as error:
+                errors = [error]
+            if failed := [error for error in errors if error is not None]:
+                log.warning("rewards of %s that never came wait %g s: %s", task, REMIND_SECONDS, failed[0])
+
+    if reminders.tasks:
+        app.timer(REMIND_SECONDS)(remind)
