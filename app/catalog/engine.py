@@ -64,6 +64,7 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
 def _on_sqlite_connect(connection: Any, record: Any) -> None:
     connection.isolation_level = None  # or the driver begins transactions when it sees fit, and never one for DDL
+    connection.execute("PRAGMA journal_mode=WAL")  # readers don't wait for a writer
 
 
 def _on_sqlite_begin(connection: Connection) -> None:

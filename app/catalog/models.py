@@ -6,7 +6,7 @@ version that `type` names; the columns beside it are what is asked for.
 """
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Index, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -48,10 +48,17 @@ class Base(DeclarativeBase):
     type_annotation_map = {str: Words(), datetime: Utc(), int: BigInteger(), dict[str, Any]: JSON()}  # noqa: RUF012
 
 
+PLACE = ("logged", "partition", "offset", "topic", "epoch")
+
+
 class Logged(Base):
-    """A row that one record in the log makes, and where that record is. `logged` is its log append time."""
+    """A row that one record in the log makes, and where that record is. `logged` is its log append time.
+
+    `order` names the columns by which one of two records is before the other.
+    """
 
     __abstract__ = True
+    order: ClassVar[tuple[str, ...]] = PLACE
     type: Mapped[str]
     logged: Mapped[datetime]
     partition: Mapped[int]
@@ -60,18 +67,14 @@ class Logged(Base):
     epoch: Mapped[str]
 
 
-PLACE = ("logged", "partition", "offset", "topic", "epoch")
-"""What says which of two records is the earlier in the log."""
-
-
 class First(Logged):
-    """Of the records for one key, the first in the log makes the row."""
+    """Of the records for one key, the first makes the row."""
 
     __abstract__ = True
 
 
 class Last(Logged):
-    """Of the records for one key, the last in the log makes the row."""
+    """Of the records for one key, the last makes the row."""
 
     __abstract__ = True
 
@@ -106,8 +109,9 @@ class Feedback(First):
 
 
 class Outcome(Last):
-    """What is known of a prediction now."""
+    """What is known of a prediction now: of several outcomes the one that knows what had come by the latest `time`."""
 
+    order = ("time", *PLACE)
     __tablename__ = "outcomes"
     __table_args__ = (Index("outcomes_by_time", "task", "time"),)
     prediction_id: Mapped[str] = mapped_column(primary_key=True)

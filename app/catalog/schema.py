@@ -4,14 +4,17 @@ import threading
 
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, text
 
-from app.catalog.engine import available, writing
+from app.catalog.engine import writing
+from app.catalog.models import Base
+from app.embedded.errors import SetupError
 from app.settings import CHECKOUT
 
 _ALEMBIC = threading.Lock()
 """Alembic keeps what it is doing in module globals."""
-_UPGRADE_LOCK = 0x48494E44
+_MIGRATION_LOCK = 0x48494E44
 
 
 def config(connection: Connection) -> Config:
@@ -23,13 +26,27 @@ def config(connection: Connection) -> Config:
 
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
-    """Bring the schema to a revision, one process at a time."""
-    if engine.dialect.name == "sqlite":
-        with available(engine), engine.connect() as connection:
-            connection.exec_driver_sql("ROLLBACK")  # the journal's mode can't be changed within a transaction
-            connection.exec_driver_sql("PRAGMA journal_mode=WAL")
-            connection.exec_driver_sql("BEGIN")
-    with _ALEMBIC, writing(engine) as connection:
-        if engine.dialect.name == "postgresql":
-            connection.execute(text(f"SELECT pg_advisory_xact_lock({_UPGRADE_LOCK})"))
+    """Bring the schema to a revision. Raises `SetupError` for one that only a newer Hindsight knows."""
+    with writing(engine) as connection:
+        try:
+            migrate(connection, revision)
+        except CommandError as error:
+            raise SetupError(
+                f"The catalog at {engine.url.render_as_string()} is of another version of Hindsight: {error}.",
+                "Upgrade Hindsight, or have this version make it again from the log: hindsight rebuild",
+            ) from error
+
+
+def migrate(connection: Connection, revision: str) -> None:
+    """Bring the schema up to a revision in this connection's transaction, one process at a time."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
+    with _ALEMBIC:
         command.upgrade(config(connection), revision)
+
+
+def recreate(connection: Connection) -> None:
+    """Drop the read models, of whatever version, and make them anew. What else is in the database stays."""
+    Base.metadata.drop_all(connection)
+    connection.execute(text("DROP TABLE IF EXISTS alembic_version"))
+    migrate(connection, "head")

@@ -10,14 +10,14 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Table, case, or_, select, tuple_
+from sqlalchemy import Connection, case, or_, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import Insert
 
 from app.catalog.engine import engine_of, reading, writing
-from app.catalog.models import PLACE, Base, Feedback, First, Logged, Outcome, Prediction
+from app.catalog.models import Base, Feedback, First, Logged, Outcome, Prediction
 from app.catalog.projection import UNREADABLE, rows
-from app.catalog.schema import upgrade
+from app.catalog.schema import recreate, upgrade
 from app.delivery import Incoming
 from app.eventlog.joined import Joined, Said, Served
 from app.events import FeedbackGiven, PredictionMade, decode
@@ -107,8 +107,9 @@ class Catalog:
             "outcome": None if result is None else result.data,
         }
 
-    def rows(self, table: Table) -> Iterator[dict[str, Any]]:
-        """A table's rows, by their keys."""
+    def rows(self, name: str) -> Iterator[dict[str, Any]]:
+        """The rows of the table of this name, by their keys."""
+        table = Base.metadata.tables[name]
         found = select(table).order_by(*table.primary_key)
         with self._reading() as connection:
             for row in connection.execution_options(yield_per=1000).execute(found):
@@ -116,7 +117,14 @@ class Catalog:
 
     def dump(self) -> dict[str, list[dict[str, Any]]]:
         """All that the catalog holds."""
-        return {name: list(self.rows(table)) for name, table in Base.metadata.tables.items()}
+        return {name: list(self.rows(name)) for name in Base.metadata.tables}
+
+    @contextmanager
+    def replacing(self) -> Iterator[Connection]:
+        """A transaction in which the tables are empty and new, whatever they were. Other writers wait for its end."""
+        with writing(self._engine) as connection:
+            recreate(connection)
+            yield connection
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
@@ -158,7 +166,7 @@ def upsert(model: type[Base], dialect: str) -> Insert:
         earlier = {name: or_(old[name].is_(None), new[name] < old[name]) for name in names}
         least = {name: case((earlier[name], new[name]), else_=old[name]) for name in names}
         return insert.on_conflict_do_update(index_elements=table.primary_key, set_=least)
-    here, there = tuple_(*(new[name] for name in PLACE)), tuple_(*(old[name] for name in PLACE))
+    here, there = (tuple_(*(columns[name] for name in model.order)) for columns in (new, old))
     wins = here < there if issubclass(model, First) else here > there
     return insert.on_conflict_do_update(
         index_elements=table.primary_key, set_={name: new[name] for name in names}, where=wins

@@ -1,0 +1,1 @@
+"""The commands of `hindsight`, by what they are about; `app.cli` registers them."""

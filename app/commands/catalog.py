@@ -1,0 +1,47 @@
+"""`hindsight rebuild`."""
+
+import asyncio
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+
+def register(cli: typer.Typer) -> None:
+    """Add the command."""
+    cli.command(epilog="Example: hindsight rebuild")(rebuild)
+
+
+def rebuild(as_json: Annotated[bool, typer.Option("--json", help="Write JSON, one object a line.")] = False) -> None:
+    """Drop the catalog and make it again from the event log. The platform may run meanwhile: writers wait."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from app.catalog import rebuild as rebuilding
+    from app.catalog.store import Catalog
+    from app.delivery import Unavailable
+    from app.embedded.errors import SetupError
+    from app.settings import settings
+
+    catalog = Catalog(settings().database)
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed} records"))
+    try:
+        with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as progress:
+            bars = {topic: progress.add_task(topic, total=None) for topic in rebuilding.projected(settings())}
+            done = asyncio.run(
+                rebuilding.rebuild(settings(), catalog, lambda topic, count: progress.advance(bars[topic], count))
+            )
+        digests = rebuilding.digests(catalog)
+    except Unavailable as error:
+        raise SetupError(
+            f"{error}.", "The catalog is as it was. Try again once the database can be written."
+        ) from error
+    finally:
+        catalog.close()
+    for table, digest in digests.items():
+        if as_json:
+            print(json.dumps({"table": table} | asdict(digest)))
+        else:
+            print(f"{table:<14} {digest.rows:>10} rows")
+    print(json.dumps(asdict(done)) if as_json else f"{done.records} records read; {done.unreadable} can't be")
