@@ -3,13 +3,13 @@
 import re
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO, BinaryIO, cast
-from urllib.parse import urlsplit
 
 import urllib3
 from minio import Minio
 from minio.error import MinioException, S3Error
+from minio.helpers import check_bucket_name
 
 from app.blobs import BlobStore, StorageAway, Writer, digest_of, key_of
 from app.embedded.errors import SetupError
@@ -21,7 +21,7 @@ RETRIES = 2
 """Whoever needs the storage waits for it by themselves, and says so: here only a hiccup is bridged."""
 
 _AWS = "https://s3.amazonaws.com"
-_URL = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])((?:/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*)/?")
+_URL = re.compile(r"s3://([a-z0-9.-]+)((?:/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*)/?")
 _IN_MEMORY = MiB
 
 
@@ -36,35 +36,32 @@ def keys(settings: Settings) -> tuple[str, str]:
 
 def location(settings: Settings) -> tuple[str, str]:
     """The bucket, and the prefix of everything in it: empty, or with a slash at its end."""
-    match = _URL.fullmatch(settings.blobs)
-    if match is None:
-        raise SetupError(
-            "HINDSIGHT_BLOB_URL names no S3 bucket.",
-            "Use s3://bucket or s3://bucket/prefix, with letters, digits, '.', '_' and '-'.",
-        )
-    bucket, prefix = match.groups()
-    return bucket, f"{prefix[1:]}/" if prefix else ""
+    with suppress(ValueError):
+        if match := _URL.fullmatch(settings.blobs):
+            bucket, prefix = match.groups()
+            check_bucket_name(bucket, strict=True)
+            return bucket, f"{prefix[1:]}/" if prefix else ""
+    raise SetupError(
+        "HINDSIGHT_BLOB_URL names no S3 bucket.",
+        "Use s3://bucket or s3://bucket/prefix, with letters, digits, '.', '_' and '-'.",
+    )
 
 
 def client(settings: Settings) -> Minio:
     """A client that gives up soon: no call lasts for minutes."""
-    parts = urlsplit(settings.s3_endpoint or _AWS)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
+    scheme, _, host = (settings.s3_endpoint or _AWS).partition("://")
+    access, secret = keys(settings)
+    http = urllib3.PoolManager(
+        timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
+        retries=urllib3.Retry(RETRIES, backoff_factor=0.2, status_forcelist=(500, 502, 503, 504)),
+    )
+    try:
+        secure = {"http": False, "https": True}[scheme]
+        return Minio(host.rstrip("/"), access, secret, secure=secure, region=settings.s3_region, http_client=http)
+    except (KeyError, ValueError) as error:
         raise SetupError(
             f"HINDSIGHT_S3_ENDPOINT is {settings.s3_endpoint!r}: no address of a server.", "Use http(s)://host:port."
-        )
-    access, secret = keys(settings)
-    return Minio(
-        parts.netloc,
-        access,
-        secret,
-        secure=parts.scheme == "https",
-        region=settings.s3_region,
-        http_client=urllib3.PoolManager(
-            timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
-            retries=urllib3.Retry(RETRIES, backoff_factor=0.2, status_forcelist=(500, 502, 503, 504)),
-        ),
-    )
+        ) from error
 
 
 class S3Blobs(BlobStore):
@@ -125,7 +122,8 @@ class S3Blobs(BlobStore):
                     return None
                 raise
             try:
-                data, size = response.read(limit), int(response.headers["Content-Length"])
+                data = response.read(limit)
+                size = int(response.headers.get("Content-Length", len(data)))
             finally:
                 response.close()
                 response.release_conn()

@@ -24,5 +24,5 @@ def storage_options(settings: Settings) -> dict[str, str] | None:
     }
     if settings.s3_endpoint:
         plain = settings.s3_endpoint.startswith("http://")
-        options |= {"aws_endpoint_url": settings.s3_endpoint, "aws_allow_http": str(plain).lower()}
+        options |= {"aws_endpoint_url": settings.s3_endpoint.rstrip("/"), "aws_allow_http": str(plain).lower()}
     return options

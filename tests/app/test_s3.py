@@ -126,7 +126,18 @@ def endpoint(port: int) -> str:
 
 
 @pytest.mark.parametrize(
-    "url", ["s3://", "s3://UPPER", "s3://bucket?x=1", "s3://bucket/a b", "s3://bucket/../x", "s3://me:secret@bucket/x"]
+    "url",
+    [
+        "s3://",
+        "s3://UPPER",
+        "s3://ab",
+        "s3://1.2.3.4",
+        "s3://a..b",
+        "s3://bucket?x=1",
+        "s3://bucket/a b",
+        "s3://bucket/../x",
+        "s3://me:secret@bucket/x",
+    ],
 )
 def test_a_url_that_names_no_bucket_is_refused(url: str) -> None:
     with pytest.raises(SetupError, match="names no S3 bucket"):
@@ -151,7 +162,7 @@ def test_without_keys_the_settings_are_named() -> None:
         blob_store(Settings(blob_url="s3://bucket"))
 
 
-@pytest.mark.parametrize("endpoint", ["minio:9000", "ftp://minio", "http://", "http://minio:9000/path"])
+@pytest.mark.parametrize("endpoint", ["minio:9000", "ftp://minio", "http://minio:9000/path", "http://minio:90000"])
 def test_an_endpoint_that_is_no_address_is_refused(endpoint: str) -> None:
     with pytest.raises(SetupError, match="HINDSIGHT_S3_ENDPOINT"):
         blob_store(Settings(blob_url="s3://bucket", s3_endpoint=endpoint, **KEYS))

@@ -150,6 +150,15 @@ async def test_a_broker_that_does_not_answer(config: Settings, procfile: Path, m
     assert "HINDSIGHT_KAFKA_BOOTSTRAP" in caught.value.remedy
 
 
+async def test_nothing_starts_without_its_blob_storage(config: Settings, procfile: Path, order: list[str]) -> None:
+    (config.home.parent / "a file").touch()
+    config = config.model_copy(update={"blob_url": (config.home.parent / "a file").as_uri()})
+    with pytest.raises(SetupError, match=r"The blob storage file://.* can't be used"):
+        await Supervisor(config, procfile=procfile).start()
+    assert order == []
+    assert lock.holder(config.home) is None
+
+
 def launch(config: Settings, procfile: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", RUN, str(procfile)],
