@@ -11,10 +11,11 @@ from fastapi.responses import JSONResponse
 from starlette.requests import ClientDisconnect
 
 from app import tasks
-from app.api import blobs, feedback, health
+from app.api import blobs, feedback, health, predictions
 from app.api.guard import ApiKey, BodyLimit
 from app.api.publisher import Publisher
 from app.blobs import blob_store
+from app.catalog.store import Catalog
 from app.embedded.errors import SetupError
 from app.settings import Settings
 
@@ -32,19 +33,22 @@ def create(settings: Settings) -> FastAPI:
         )
     publisher = Publisher(settings.bootstrap)
     store = blob_store(settings)
+    catalog = Catalog(settings.database)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await asyncio.to_thread(store.sweep)
         async with publisher:
             yield
+        catalog.close()
 
     app = FastAPI(
         title="Hindsight",
-        description="Feedback on predictions, payloads too large for Kafka, and health.",
+        description="Predictions and feedback on them, payloads too large for Kafka, and health.",
         lifespan=lifespan,
     )
     app.include_router(feedback.router(tasks.load(settings), publisher))
+    app.include_router(predictions.router(catalog))
     app.include_router(blobs.router(store, settings.max_blob_bytes))
     app.include_router(health.router(settings))
     app.add_exception_handler(RequestValidationError, _unprocessable)

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, case, or_, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
@@ -18,17 +18,22 @@ from app.catalog.engine import engine_of, reading, writing
 from app.catalog.models import Base, Feedback, First, Logged, Outcome, Prediction
 from app.catalog.projection import UNREADABLE, rows
 from app.catalog.schema import recreate, upgrade
+from app.data import Data
 from app.delivery import Incoming
 from app.eventlog.joined import Joined, Said, Served
-from app.events import FeedbackGiven, PredictionMade, decode
+from app.events import FeedbackGiven, OutcomeRecorded, PredictionMade, decode
 
 log = logging.getLogger(__name__)
+T = TypeVar("T", bound=Data)
 
 _MOST_PARAMETERS = 10_000
 
 
 class Catalog:
-    """The catalog at a SQLAlchemy URL. Every method raises `Unavailable` when the database is away or locked."""
+    """The catalog at a SQLAlchemy URL. Every method raises `Unavailable` when the database is away or locked.
+
+    The tables hold an event's data as it was written; what is read from them is in the types' current versions.
+    """
 
     def __init__(self, url: str) -> None:
         self._engine = engine_of(url)
@@ -67,10 +72,14 @@ class Catalog:
                     Prediction.prediction_id.in_(some), Prediction.role != "shadow"
                 )
                 for row in connection.execute(predictions):
-                    served[row.prediction_id] = Served(_made(row), row.request_source, row.time, row.logged)
+                    served[row.prediction_id] = Served(
+                        _read(row, PredictionMade), row.request_source, row.time, row.logged
+                    )
                 feedback = select(Feedback.__table__).where(Feedback.prediction_id.in_(some))
                 for row in connection.execute(feedback):
-                    said[row.prediction_id].append(Said(_given(row), row.source, row.id, row.time, row.logged))
+                    said[row.prediction_id].append(
+                        Said(_read(row, FeedbackGiven), row.source, row.id, row.time, row.logged)
+                    )
         for events in said.values():
             events.sort(key=lambda one: (one.time, one.id, one.source))
         return {one: Joined(served.get(one), tuple(said[one])) for one in ids}
@@ -89,7 +98,7 @@ class Catalog:
             return list(connection.scalars(found))
 
     def prediction(self, prediction_id: str) -> dict[str, Any] | None:
-        """A prediction as it is in the log, with its feedback and its present outcome."""
+        """A prediction as it was published, with its feedback by (time, id) and its present outcome."""
         found = select(Prediction.__table__).where(Prediction.prediction_id == prediction_id)
         feedback = select(Feedback.__table__).where(Feedback.prediction_id == prediction_id)
         outcome = select(Outcome.__table__).where(Outcome.prediction_id == prediction_id)
@@ -99,12 +108,11 @@ class Catalog:
                 return None
             said = connection.execute(feedback.order_by(Feedback.time, Feedback.id, Feedback.source)).all()
             result = connection.execute(outcome).one_or_none()
-        return {
-            **row.data,
+        return _read(row, PredictionMade).model_dump() | {
             "request_source": row.request_source,
             "time": row.time,
-            "feedback": [one.data | {"id": one.id, "source": one.source, "time": one.time} for one in said],
-            "outcome": None if result is None else result.data,
+            "feedback": [_read(one, FeedbackGiven).model_dump() | _event(one) for one in said],
+            "outcome": None if result is None else _read(result, OutcomeRecorded).model_dump(),
         }
 
     def rows(self, name: str) -> Iterator[dict[str, Any]]:
@@ -173,13 +181,12 @@ def upsert(model: type[Base], dialect: str) -> Insert:
     )
 
 
-def _made(row: Any) -> PredictionMade:
-    made = decode(row.type, json.dumps(row.data).encode())
-    assert isinstance(made, PredictionMade)
-    return made
+def _read(row: Any, kind: type[T]) -> T:
+    """A row's data, whatever version of its type it is in."""
+    data = decode(row.type, json.dumps(row.data).encode())
+    assert isinstance(data, kind)
+    return data
 
 
-def _given(row: Any) -> FeedbackGiven:
-    given = decode(row.type, json.dumps(row.data).encode())
-    assert isinstance(given, FeedbackGiven)
-    return given
+def _event(row: Any) -> dict[str, Any]:
+    return {"id": row.id, "source": row.source, "time": row.time}

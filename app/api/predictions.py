@@ -1,0 +1,99 @@
+"""`GET /v1/predictions/{id}`: a prediction, and what became of it."""
+
+import asyncio
+from datetime import datetime
+from typing import Any
+
+from fastapi import APIRouter, HTTPException
+
+from app.api.feedback import RETRY_AFTER
+from app.catalog.store import Catalog
+from app.delivery import Unavailable
+from app.events import FeedbackGiven, OutcomeRecorded, PredictionMade, task_of
+
+_ID = "ocr:4e0d2f5c-6a3c-5b8e-9f3a-0d6c1c2b7a11"
+_MADE: dict[str, Any] = {
+    "prediction_id": _ID,
+    "request_id": "invoice-17",
+    "task": "ocr",
+    "model": {"name": "ocr", "version": "3"},
+    "role": "champion",
+    "output": {"text": "128"},
+    "confidence": 0.97,
+    "propensity": 1.0,
+}
+EXAMPLE: dict[str, Any] = _MADE | {
+    "timings_ms": {"queued": 1.2, "preprocess": 0.8, "inference": 3.1, "total": 5.1},
+    "request_source": "shop",
+    "time": "2026-01-31T12:00:00Z",
+    "feedback": [
+        {
+            "prediction_id": _ID,
+            "correction": {"text": "123"},
+            "actor": "ada",
+            "id": "7e57d004-2b97-4e7a-b45f-5387367791cd",
+            "source": "hindsight/api",
+            "time": "2026-01-31T12:03:00Z",
+        }
+    ],
+    "outcome": _MADE
+    | {
+        "request_source": "shop",
+        "label": {"text": "123"},
+        "actors": ["ada"],
+        "score": 0.667,
+        "feedback": 1,
+        "selection": "volunteer",
+    },
+}
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/json": {"example": EXAMPLE}}},
+    401: {"description": "The key is missing or wrong."},
+    404: {"description": "No such prediction is recorded; a new one is a moment after its answer."},
+    422: {"description": "That is no prediction's id."},
+    503: {"description": "The catalog's database is away: try again after Retry-After."},
+}
+
+
+class Said(FeedbackGiven):
+    """One feedback event: what was said, and its identity."""
+
+    id: str
+    source: str
+    time: datetime
+    """Its `ce_time`."""
+
+
+class Recorded(PredictionMade):
+    """A prediction as it was published, with all that was said of it, and what that comes to."""
+
+    request_source: str
+    """The request's `ce_source`."""
+    time: datetime
+    """Its `ce_time`."""
+    feedback: list[Said]
+    """The oldest first."""
+    outcome: OutcomeRecorded | None
+    """What is known of it now; null until that is recorded."""
+
+
+def router(catalog: Catalog) -> APIRouter:
+    """The route, to this catalog."""
+    routes = APIRouter(tags=["predictions"])
+
+    @routes.get("/v1/predictions/{prediction_id}", responses=RESPONSES)
+    async def read_prediction(prediction_id: str) -> Recorded:
+        """A prediction as it was published, its feedback and its outcome."""
+        try:
+            task_of(prediction_id)
+            found = await asyncio.to_thread(catalog.prediction, prediction_id)
+        except ValueError as error:
+            raise HTTPException(422, str(error)) from None
+        except Unavailable as error:
+            raise HTTPException(503, str(error), {"Retry-After": RETRY_AFTER}) from None
+        if found is None:
+            reason = "either it is not recorded yet (it is a moment after its answer), or the id is wrong"
+            raise HTTPException(404, f"no prediction {prediction_id!r} is recorded: {reason}")
+        return Recorded.model_validate(found)
+
+    return routes
