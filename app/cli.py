@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from app.commands import catalog, vocabulary
+
 if TYPE_CHECKING:
     from app.client import Hindsight
 
@@ -248,6 +250,9 @@ def _client() -> "Hindsight":
         max_payload_bytes=config.max_payload_bytes,
     )
 
+
+catalog.register(cli)
+vocabulary.register(cli)
 
 if __name__ == "__main__":
     main()

@@ -1,8 +1,6 @@
 import dataclasses
 import json
 import uuid
-from base64 import b64decode
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,21 +9,18 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from app import cloudevents, events
-from app.cloudevents import CORE, Event, Headers, LogEpoch, Origin, Record, complete, versioned
+from app.cloudevents import CORE, Event, LogEpoch, Origin, Record, complete, versioned
 from app.data import Data, Kind
 from app.delivery import Incoming
 from app.events import Failure, FeaturesExtracted, FeedbackGiven, PredictionRequested, dead_letter
 from app.inference.handler import read
 from app.preprocess.requests import payload_of
 from models.base import Rejected
-from tests.support.said import data_of
+from tests.support.said import EXAMPLES, data_of, example
 
 KIND = "hindsight.prediction.requested.v1"
 ORIGIN = Origin(LogEpoch(f"cluster/{uuid.UUID(int=1)}"), "letters.requests", 2, 7, 1_769_860_800_123)
 PREDICTION = events.prediction_id("letters", "app", "1")
-
-EXAMPLES = Path(__file__).parent / "golden"
-"""Of each version of each type an event as it was written to Kafka: headers and value."""
 
 
 def current(kind: str) -> Kind:
@@ -37,12 +32,6 @@ def current(kind: str) -> Kind:
 def written(family: Kind) -> list[str]:
     """The types that there are examples of, in every version."""
     return [path.stem for path in sorted(EXAMPLES.iterdir()) if issubclass(current(path.stem), family)]
-
-
-def example(kind: str) -> tuple[Headers, bytes]:
-    said = json.loads((EXAMPLES / f"{kind}.json").read_text())
-    value = json.dumps(said["value"]).encode() if "value" in said else b64decode(said["value_base64"])
-    return tuple((name, text.encode()) for name, text in said["headers"].items()), value
 
 
 names = st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1, max_size=40)

@@ -1,6 +1,9 @@
-"""Hypothesis strategies of what events say."""
+"""What events say: an example of each version of each type, and Hypothesis strategies."""
 
+import json
 import math
+from base64 import b64decode
+from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
@@ -8,10 +11,22 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from app.cloudevents import Headers
 from app.data import Data
 from app.events import FeedbackGiven, prediction_id
 
 Model = TypeVar("Model", bound=BaseModel)
+
+EXAMPLES = Path(__file__).parent.parent / "app" / "golden"
+"""Of each version of each type an event as it was written to Kafka: headers and value."""
+
+
+def example(kind: str) -> tuple[Headers, bytes]:
+    """The headers and the value of a type's example."""
+    said = json.loads((EXAMPLES / f"{kind}.json").read_text())
+    value = json.dumps(said["value"]).encode() if "value" in said else b64decode(said["value_base64"])
+    return tuple((name, text.encode()) for name, text in said["headers"].items()), value
+
 
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 json_values = st.recursive(
