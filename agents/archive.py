@@ -1,12 +1,11 @@
 """The archive agents: every topic of the log into its Delta table, inside the delivery guard."""
 
-import asyncio
 from collections.abc import Sequence
 
 from app import topics
 from app.cloudevents import Record
 from app.delivery import Answer, Incoming
-from app.eventlog.archive import Archive
+from app.eventlog.archiver import Archiver
 from app.events import Failure
 from app.settings import MiB, Settings
 from app.streams import App, Bounds, agent
@@ -17,10 +16,10 @@ COMMIT_BYTES = 32 * MiB
 
 def register(app: App, settings: Settings) -> None:
     """One agent for each topic, each with a table of its own."""
-    archive = Archive(settings)
+    archiver = Archiver(settings)
 
     async def handle(batch: Sequence[Incoming]) -> Sequence[Answer]:
-        await asyncio.to_thread(archive.append, batch)
+        await archiver.write(batch)
         return [()] * len(batch)
 
     for topic in topics.archived(settings.tasks):

@@ -7,24 +7,39 @@ the log epoch in it, so that a topic that is deleted and made again begins anew.
 Readers go through `Archive.readable(topic)`, which says what is wrong with a table that can't be read.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import unquote, urlsplit
 
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from app.blobs import blob_store
-from app.cloudevents import LogEpoch
+from app.cloudevents import LogEpoch, Origin
 from app.delivery import Incoming, Unavailable
 from app.embedded.errors import SetupError
-from app.eventlog.readable import check_schema, readable
+from app.eventlog.readable import check_schema, readable, said
 from app.eventlog.rows import SCHEMA, table_of
 from app.eventlog.storage import storage_options
 from app.settings import Settings
 
-_CONFIGURATION = {"delta.logRetentionDuration": "interval 7 days", "delta.checkpointInterval": "50"}
+_CONFIGURATION = {
+    # Every commit is a file of the log, and readers never go back in time by more than the day that a replay may take.
+    "delta.logRetentionDuration": "interval 1 days",
+    "delta.deletedFileRetentionDuration": "interval 1 days",
+    "delta.checkpointInterval": "50",
+}
+
+
+class Gap(Exception):
+    """A record that stands beyond what is archived of its partition: `start` is the first offset that is missing."""
+
+    def __init__(self, origin: Origin, start: int) -> None:
+        super().__init__(f"{origin.place}: from offset {start} on nothing is archived")
+        self.origin = origin
+        self.start = start
 
 
 class Archive:
@@ -54,27 +69,29 @@ class Archive:
         """For reading a topic's table, and nothing else: SetupError names the file that is damaged, and the remedy."""
         return readable(self._settings, topic, self.uri(topic))
 
-    def append(self, records: Sequence[Incoming]) -> int:
+    def append(self, records: Sequence[Incoming], since: Mapping[str, int] = MappingProxyType({})) -> int:
         """Write the records of one topic that are not archived yet, in one commit; how many these were.
 
-        Each partition's records come in the order of their offsets, and nothing is left out between them. Raises
-        `Unavailable` when the storage is away, or another writer was faster: try again.
+        Raises `Gap`, and writes nothing, where a partition's records don't go on from what is archived of it. `since`
+        says, by `application`, the offset from which on nothing is left out, up to these records, that Kafka holds:
+        then a gap that begins there has no records. Raises `Unavailable` when the storage is away, the table can't be
+        written, or another writer was faster: try again.
         """
         topic = records[0].origin.topic
         try:
             table = self.table(topic) or self._create(topic)
-            last = {app: table.transaction_version(app) for app in {_of(record) for record in records}}
-            new = [r for r in records if r.origin.offset > _or_before(last[_of(r)])]
+            new, ends = _unarchived(records, table, since)
             if not new:
                 return 0
-            ends = {_of(record): record.origin.offset for record in new}
             transactions = [Transaction(app, offset) for app, offset in ends.items()]
             rows = table_of(new, self._blobs.put)
             write_deltalake(
                 table, rows, mode="append", commit_properties=CommitProperties(app_transactions=transactions)
             )
-        except (DeltaError, OSError, SetupError) as error:
-            raise Unavailable(f"the archive of {topic} at {self.uri(topic)}: {error}") from error
+        except SetupError as error:
+            raise Unavailable(f"{error}") from error
+        except (DeltaError, OSError) as error:
+            raise Unavailable(f"the archive of {topic} at {self.uri(topic)}: {said(error)}") from error
         return len(new)
 
     def _create(self, topic: str) -> DeltaTable:
@@ -95,9 +112,29 @@ def application(epoch: LogEpoch, partition: int) -> str:
     return f"{epoch}/{partition}"
 
 
-def _of(record: Incoming) -> str:
-    return application(record.origin.epoch, record.origin.partition)
+def last_archived(table: DeltaTable | None, epoch: LogEpoch, partition: int) -> int:
+    """The last offset of a partition that is archived; -1 for none."""
+    last = None if table is None else table.transaction_version(application(epoch, partition))
+    return -1 if last is None else last
 
 
-def _or_before(offset: int | None) -> int:
-    return -1 if offset is None else offset
+def _unarchived(
+    records: Sequence[Incoming], table: DeltaTable, since: Mapping[str, int]
+) -> tuple[list[Incoming], dict[str, int]]:
+    """The records that are new, in the order of their offsets, and the last offset of each application in them."""
+    lasts: dict[str, int] = {}
+    ends: dict[str, int] = {}
+    new = []
+    for record in records:
+        origin = record.origin
+        app = application(origin.epoch, origin.partition)
+        if app not in lasts:
+            lasts[app] = last_archived(table, origin.epoch, origin.partition)
+        last = lasts[app]
+        if origin.offset <= last:  # redelivered, or archived by another process
+            continue
+        if origin.offset > last + 1 and since.get(app, origin.offset) > last + 1:
+            raise Gap(origin, last + 1)
+        lasts[app] = ends[app] = origin.offset
+        new.append(record)
+    return new, ends

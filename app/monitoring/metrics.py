@@ -18,6 +18,11 @@ LATENCY = Histogram(
 BATCH_SIZE = Histogram("hindsight_batch_size", "Events in one call of the model.", ["task"], buckets=_BATCH)
 DEAD_LETTERS = Counter("hindsight_dead_letters_total", "Events put into dead-letters.", ["stage", "code"])
 FEEDBACK = Counter("hindsight_feedback_total", "Feedback accepted: correction, reward or accepted.", ["task", "kind"])
+ARCHIVED = Counter("hindsight_archived_events_total", "Events written to the archive.", ["topic"])
+ARCHIVE_LOST = Counter(
+    "hindsight_archive_lost_events_total", "Events that neither the archive nor Kafka had any more.", ["topic"]
+)
+ARCHIVE_SECONDS = Histogram("hindsight_archive_commit_seconds", "Time of a commit to the archive.", buckets=_SECONDS)
 READY = Gauge("hindsight_ready", "1 when this process does its work, else 0.")
 
 
