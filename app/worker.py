@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from faust import Worker
 
-from agents import archive, inference, joins, outcomes
+from agents import archive, catalog, inference, joins, outcomes
 from app import topics
 from app.inference.client import InferenceClient
 from app.inference.repository import champion
@@ -39,6 +39,7 @@ def _recorder(app: App, configured: Settings) -> None:
     for task in tasks.values():
         joins.register(app, configured, task)
     outcomes.register(app, configured, tasks)
+    catalog.register(app, configured)
 
 
 PROCESSES = {
