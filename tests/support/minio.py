@@ -48,7 +48,7 @@ class S3Server:
                 ],
                 env=os.environ
                 | {"MINIO_ROOT_USER": self.access_key, "MINIO_ROOT_PASSWORD": self.secret_key}
-                | {"MINIO_BROWSER": "off", "MINIO_UPDATE": "off"},
+                | {"MINIO_BROWSER": "off", "MINIO_UPDATE": "off", "HOME": str(self.directory)},
                 stdout=log,
                 stderr=log,
             )
