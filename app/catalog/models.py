@@ -199,7 +199,6 @@ class Dataset(First):
     content_hash: Mapped[str] = mapped_column(primary_key=True)
     location: Mapped[str] = mapped_column(primary_key=True)
     task: Mapped[str]
-    rows: Mapped[int]
     run_id: Mapped[str | None]
     data: Mapped[dict[str, Any]]
 

@@ -113,14 +113,14 @@ def _of_task(said: Data, event: Event) -> Iterator[Row]:
             yield models.Feedback, about | {"key": _key(event), "source": event.source, "id": event.id}
         case OutcomeRecorded():
             about = {"prediction_id": said.prediction_id, "task": said.task, "version": said.model.version}
-            yield models.Outcome, about | {"score": said.score, "reward": said.reward, "time": time}
+            yield models.Outcome, about | {"score": _same(said.score), "reward": _same(said.reward), "time": time}
 
 
 def _of_lifecycle(said: Data, event: Event) -> Iterator[Row]:
     match said:
         case DatasetBuilt():
-            identity = {"content_hash": said.content_hash, "location": said.location, "task": said.task}
-            yield models.Dataset, identity | {"rows": said.rows, "run_id": said.run_id}
+            identity = {"content_hash": said.content_hash, "location": said.location}
+            yield models.Dataset, identity | {"task": said.task, "run_id": said.run_id}
         case ModelTrained():
             yield models.Candidate, _of_version(said)
         case ModelEvaluated():
@@ -152,6 +152,11 @@ def _state(said: Data) -> str | None:
     if isinstance(said, ModelEvaluated):
         return "passed" if said.passed else "refused"
     return _STATES.get(type(said))
+
+
+def _same(number: float | None) -> float | None:
+    """The number without the sign of a zero, which SQLite doesn't keep."""
+    return None if number is None else number + 0.0
 
 
 def _key(event: Event) -> str:

@@ -101,9 +101,7 @@ def upgrade() -> None:
         op.create_table(table, *identity, *words("action", "champion"), *canary, data(), *logged())
     op.create_index("ix_route_changes_task", "route_changes", ["task"])
     run = words("run_id", nullable=True)
-    op.create_table(
-        "datasets", *key("content_hash", "location"), *words("task"), *numbers("rows"), *run, data(), *logged()
-    )
+    op.create_table("datasets", *key("content_hash", "location"), *words("task"), *run, data(), *logged())
     states = ("triggered", "built", "trained", "refused", "passed", "registered", "routed")
     op.create_table(
         "runs",
