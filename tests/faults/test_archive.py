@@ -1,0 +1,170 @@
+"""The archive holds every event that a producer was told is in the log, exactly once, whatever dies or goes away."""
+
+import asyncio
+import itertools
+import os
+import random
+import signal
+import time
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from app import topics
+from app.embedded.errors import SetupError
+from app.eventlog.archive import Archive
+from app.settings import Settings
+from tests.support.minio import S3Server, serving
+from tests.support.outages import Outage, directory
+from tests.support.platform import pids, platform_settings, running
+
+TASKS = {"letters": "tests.support.tasks:Letters"}
+TOPICS = (topics.requests("letters"), topics.feedback("letters"))
+RATE = 500
+PATIENCE_SECONDS = 120
+
+Hurt = Callable[[], Awaitable[None]]
+
+
+async def test_every_event_is_archived_once_while_the_archive_is_killed_and_its_storage_goes_away(
+    tmp_path: Path,
+) -> None:
+    with directory(tmp_path / "storage") as storage:
+        outages = storage.outages()
+        settings = campaign_settings(tmp_path, blob_url=storage.uri)
+        await campaign(
+            settings, plan(settings, kills=4, outages=[outages["away"], outages.get("full", outages["away"])])
+        )
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+async def test_twenty_kills_and_five_outages_of_a_directory(tmp_path: Path) -> None:
+    with directory(tmp_path / "storage") as storage:
+        kinds = storage.outages()
+        print(f"outages that can be made here: {', '.join(kinds)}")
+        settings = campaign_settings(tmp_path, blob_url=storage.uri)
+        outages = list(itertools.islice(itertools.cycle(kinds.values()), 5))
+        await campaign(settings, plan(settings, kills=20, outages=outages, pause=8))
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+async def test_twenty_kills_and_five_deaths_of_the_s3_server(tmp_path: Path) -> None:
+    with serving(tmp_path / "s3") as server:
+        settings = campaign_settings(tmp_path, **server.bucket())
+        await campaign(settings, plan(settings, kills=20, outages=[dead(server)] * 5, pause=8))
+
+
+def campaign_settings(tmp_path: Path, **overrides: Any) -> Settings:
+    return platform_settings(tmp_path, tasks=TASKS, partitions=2, archive_seconds=0.5, **overrides)
+
+
+def dead(server: S3Server) -> Outage:
+    """A server that is killed, and started again."""
+
+    def outage() -> ExitStack:
+        server.kill()
+        stack = ExitStack()
+        stack.callback(server.start)
+        return stack
+
+    return outage
+
+
+def plan(settings: Settings, kills: int, outages: Iterable[Outage], pause: float = 4) -> Hurt:
+    """Kills at any moment, outages in between, and some kills while the storage is away."""
+
+    async def hurt() -> None:
+        chance = random.Random(7)
+        due: list[Outage | None] = [*outages, *[None] * kills]
+        chance.shuffle(due)
+        for outage in due:
+            await asyncio.sleep(chance.uniform(0.5, 1.5) * pause)
+            if outage is None:
+                await kill_archive(settings)
+                continue
+            with outage():
+                await asyncio.sleep(chance.uniform(0.5, 1.5) * pause)
+
+    return hurt
+
+
+async def kill_archive(settings: Settings) -> None:
+    """End the archive process, once it runs, as the kernel would."""
+    while (pid := pids(settings).get("archive")) is None:
+        await asyncio.sleep(0.1)
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+async def campaign(settings: Settings, hurt: Hurt) -> None:
+    """Produce for as long as it hurts; then the archive has what was confirmed, once, in order, without a hole."""
+    began = time.monotonic()
+    async with running(settings, only=("kafka", "archive")):
+        stop = asyncio.Event()
+        producing = [asyncio.create_task(produce(settings, topic, stop)) for topic in TOPICS]
+        await hurt()
+        stop.set()
+        confirmed = dict(zip(TOPICS, await asyncio.gather(*producing), strict=True))
+        for topic, places in confirmed.items():
+            await until_archived(settings, topic, len(places))
+    for topic, places in confirmed.items():
+        rows = read(settings, topic)
+        assert Counter(row["id"] for row in rows) == Counter(places.keys())
+        offsets = defaultdict(list)
+        for row in rows:
+            assert places[row["id"]] == (row["partition"], row["offset"])
+            offsets[row["partition"]].append(row["offset"])
+        assert {partition: sorted(found) for partition, found in offsets.items()} == {
+            partition: list(range(len(found))) for partition, found in offsets.items()
+        }
+    events = sum(map(len, confirmed.values()))
+    print(f"{events} events archived once each in {(time.monotonic() - began) / 60:.1f} minutes")
+
+
+async def produce(settings: Settings, topic: str, stop: asyncio.Event) -> dict[str, tuple[int, int]]:
+    """Publish at half the rate until told to stop; where each id was confirmed to stand."""
+    producer = AIOKafkaProducer(bootstrap_servers=settings.bootstrap, acks="all", enable_idempotence=True)
+    await producer.start()
+    try:
+        sent = {}
+        started = time.monotonic()
+        while not stop.is_set():
+            number = len(sent)
+            await asyncio.sleep(max(0.0, started + number * len(TOPICS) / RATE - time.monotonic()))
+            event_id = f"{topic}-{number}"
+            sent[event_id] = await producer.send(topic, b"abc" * (number % 100), headers=[("ce_id", event_id.encode())])
+        return {
+            event_id: (found.partition, found.offset)
+            for event_id, found in zip(sent, await asyncio.gather(*sent.values()), strict=True)
+        }
+    finally:
+        await producer.stop()
+
+
+async def until_archived(settings: Settings, topic: str, count: int) -> None:
+    """Wait until the archive has so many rows."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while (found := await asyncio.to_thread(count_rows, settings, topic)) < count:
+        assert time.monotonic() < deadline, f"{found} of {count} events of {topic} are archived"
+        await asyncio.sleep(0.5)
+
+
+def count_rows(settings: Settings, topic: str) -> int:
+    with suppress(SetupError):
+        if (table := Archive(settings).table(topic)) is not None:
+            return int(table.to_pyarrow_dataset().count_rows())
+    return 0
+
+
+def read(settings: Settings, topic: str) -> list[dict[str, Any]]:
+    table = Archive(settings).table(topic)
+    assert table is not None
+    rows: list[dict[str, Any]] = table.to_pyarrow_dataset().to_table(["id", "partition", "offset"]).to_pylist()
+    return rows

@@ -1,0 +1,101 @@
+"""Ways in which a storage that is a directory goes away, and comes back; each works for root too, or is left out."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+
+Outage = Callable[[], AbstractContextManager[None]]
+
+SIZE = "256m"
+
+
+class Directory:
+    """A storage of its own size where one may be mounted, behind a link so that it can be taken away at once."""
+
+    def __init__(self, link: Path, real: Path, mounted: bool) -> None:
+        self.link = link
+        self.uri = link.as_uri()
+        self._real = real
+        self._mounted = mounted
+
+    def outages(self) -> dict[str, Outage]:
+        """What can be done to it on this machine."""
+        outages: dict[str, Outage] = {"away": self.away}
+        if self._mounted:
+            outages |= {"full": self.full, "read-only": self.remounted}
+        elif os.geteuid():
+            outages |= {"read-only": self.forbidden}
+        return outages
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """The directory is not there, and can't be made."""
+        self._point_to(self._real.with_name("nowhere"))
+        try:
+            yield
+        finally:
+            self._point_to(self._real)
+
+    @contextmanager
+    def full(self) -> Iterator[None]:
+        """The disk is full."""
+        filler = self._real / "filler"
+        with filler.open("wb", buffering=0) as file, suppress(OSError):
+            while True:
+                file.write(bytes(4096))
+        try:
+            yield
+        finally:
+            filler.unlink()
+
+    @contextmanager
+    def remounted(self) -> Iterator[None]:
+        """The file system is mounted read-only."""
+        while _run("mount", "-o", "remount,ro", str(self._real)):  # it is busy while something is written
+            pass
+        try:
+            yield
+        finally:
+            assert not _run("mount", "-o", "remount,rw", str(self._real))
+
+    @contextmanager
+    def forbidden(self) -> Iterator[None]:
+        """Nobody may write to it."""
+        modes = {path: path.stat().st_mode for path in [self._real, *self._real.rglob("*")] if path.is_dir()}
+        for path, mode in modes.items():
+            path.chmod(mode & ~0o222)
+        try:
+            yield
+        finally:
+            for path, mode in modes.items():
+                path.chmod(mode)
+
+    def _point_to(self, target: Path) -> None:
+        scratch = self.link.with_name("link")
+        scratch.symlink_to(target)
+        scratch.replace(self.link)
+
+
+@contextmanager
+def directory(parent: Path) -> Iterator[Directory]:
+    """A storage below a directory."""
+    parent.mkdir(parents=True, exist_ok=True)
+    real, link = parent / "real", parent / "storage"
+    real.mkdir()
+    link.symlink_to(real)
+    mounted = not os.geteuid() and not _run("mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(real))
+    try:
+        yield Directory(link, real, mounted)
+    finally:
+        if mounted:
+            assert not _run("umount", "--lazy", str(real))
+
+
+def _run(*words: str) -> int:
+    """A command's exit code."""
+    if shutil.which(words[0]) is None:
+        return 127
+    return subprocess.run(words, check=False, capture_output=True).returncode
