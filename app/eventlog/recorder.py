@@ -78,7 +78,6 @@ class OutcomesHandler:
         for prediction, index in places.items():
             outcome = judge(self._task, self._rules, joined[prediction], as_of) if prediction in joined else None
             key = prediction.encode()
-            self._published.pop(key, None)
             if outcome is not None and (unique := outcome_id(outcome).encode()) != self._last.get(key):
                 answers[index] = [record_of(outcome, as_of)]
                 self._published[key] = unique

@@ -1,3 +1,4 @@
+import dataclasses
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -82,6 +83,12 @@ def test_a_later_correction_by_the_same_actor_replaces_the_earlier() -> None:
 def test_of_two_at_the_same_time_the_greater_id_counts() -> None:
     found = outcome(said(1, id="b", **label(3)), said(1, id="a", **label(2)))
     assert found.label == {"sum": 3.0}
+
+
+def test_of_two_events_with_one_identity_the_first_in_the_log_is_the_event() -> None:
+    earlier, later = said(2, id="a", **label(2)), said(1, id="a", **label(3))
+    assert outcome(earlier, dataclasses.replace(later, logged=at(3))).label == {"sum": 2.0}
+    assert outcome(dataclasses.replace(earlier, logged=at(4)), later).label == {"sum": 3.0}
 
 
 def test_a_refusal_withdraws_the_actors_own_label_only() -> None:
