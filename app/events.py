@@ -69,6 +69,7 @@ def _namespace(source: str) -> uuid.UUID:
     return uuid.uuid5(uuid.NAMESPACE_URL, source)
 
 
+@lru_cache(maxsize=1024)
 def task_of(prediction: str) -> str:
     """The task that a prediction's id names. Raises ValueError."""
     task, _, unique = prediction.partition(":")

@@ -117,6 +117,31 @@ class PreprocessFile(TableFunction):  # type: ignore[misc]  # pyflink has no typ
             yield Row(position, record.topic, record.key, record.value, json.dumps(texts))
 
 
+class PreprocessArchived(TableFunction):  # type: ignore[misc]  # pyflink has no types
+    """Rows as those of `PreprocessFile`, of one request of the archive."""
+
+    def __init__(self, settings: Settings, task: str) -> None:
+        self._settings = settings
+        self._name = task
+
+    def open(self, context: FunctionContext) -> None:
+        """Load the task where the job runs."""
+        from app.blobs import blob_store
+        from app.tasks import load
+
+        task = load(self._settings)[self._name]
+        limit = topics.max_features_bytes(self._settings)
+        self._preprocessor = Preprocessor(task, files_and(blob_store(self._settings).get), limit)
+
+    def eval(self, position: int, value: bytes, headers: str) -> Iterator[Row]:
+        """The rows of one request, which has an id and a source."""
+        said = tuple((name, text.encode()) for name, text in json.loads(headers).items())
+        origin = Origin(LogEpoch("archive"), topics.requests(self._name), 0, position, 0)
+        for record in self._preprocessor(origin, None, value, said).records:
+            texts = {name: text.decode() for name, text in record.headers}
+            yield Row(position, record.topic, record.key, record.value, json.dumps(texts))
+
+
 def files_and(get: Callable[[str, int], bytes]) -> Callable[[str, int], bytes]:
     """Read blobs; a `file://` claim, made for a file that could not be taken whole, says why."""
 

@@ -12,7 +12,7 @@ from pyflink.table.udf import TableFunction, udtf
 
 from app import topics
 from app.embedded import jars
-from app.preprocess.function import PreprocessFile
+from app.preprocess.function import PreprocessArchived, PreprocessFile
 from app.preprocess.runtime import prepare_java, python_library
 from app.settings import Settings
 from models.base import Task
@@ -41,8 +41,6 @@ CREATE TEMPORARY TABLE outputs (
     headers MAP<STRING, BYTES> METADATA
 ) WITH ({options})
 """
-
-_URIS = "CREATE TEMPORARY TABLE uris (`position` BIGINT, uri STRING) WITH ({options})"
 
 ROW = DataTypes.ROW(
     [
@@ -137,17 +135,32 @@ def batch(settings: Settings, task: Task, uris: Sequence[str], batch_id: str, di
 
     `directory` holds the list while the job runs.
     """
-    prepare_java(settings)
-    table = environment(settings, streaming=False)
-    register(table, PreprocessFile(settings, task.name, batch_id), BATCH_ROW)
     listed = directory / "uris.jsonl"
     with listed.open("w") as file:
         file.writelines(json.dumps({"position": position, "uri": uri}) + "\n" for position, uri in enumerate(uris))
+    return _bounded(settings, PreprocessFile(settings, task.name, batch_id), {"uri": "STRING"}, listed)
+
+
+def archived(settings: Settings, task: Task, listed: Path) -> Iterator[Row]:
+    """Preprocess requests of the archive, rows as in `batch`.
+
+    `listed` has a JSON object in each line: `position`, the record's `value` in base64, its `headers` as JSON.
+    """
+    columns = {"value": "BYTES", "headers": "STRING"}
+    return _bounded(settings, PreprocessArchived(settings, task.name), columns, listed)
+
+
+def _bounded(settings: Settings, function: TableFunction, columns: Mapping[str, str], listed: Path) -> Iterator[Row]:
+    prepare_java(settings)
+    table = environment(settings, streaming=False)
+    register(table, function, BATCH_ROW)
     options = {"connector": "filesystem", "path": listed.as_uri(), "format": "json"}
-    table.execute_sql(_URIS.format(options=_sql(options)))
-    columns = ", ".join(f"out_{field.name}" for field in BATCH_ROW.fields)
+    declared = ", ".join(f"`{name}` {kind}" for name, kind in columns.items())
+    table.execute_sql(f"CREATE TEMPORARY TABLE listed (`position` BIGINT, {declared}) WITH ({_sql(options)})")
+    outputs = ", ".join(f"out_{field.name}" for field in BATCH_ROW.fields)
+    inputs = ", ".join(f"`{name}`" for name in ("position", *columns))
     result = table.execute_sql(
-        f"SELECT {columns} FROM uris, LATERAL TABLE(preprocess(`position`, uri)) AS made({columns})"  # noqa: S608
+        f"SELECT {outputs} FROM listed, LATERAL TABLE(preprocess({inputs})) AS made({outputs})"  # noqa: S608
     )
     with result.collect() as rows:
         yield from rows

@@ -1,0 +1,65 @@
+"""What a replay is asked for. The same arguments over the same log make the same dataset, for ever."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from app.embedded.errors import SetupError
+from app.settings import TaskSettings
+from models.base import Task
+
+Content = Literal["features", "payload", "nothing"]
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """`since` and `until` bound the requests' `ce_time`, the latter exclusively; `as_of` bounds the log append time.
+
+    `where` is a condition in SQL on the columns of a row. `erasures` counts those that the log knows of: what they
+    erased is gone from every dataset, whatever its `as_of`.
+    """
+
+    task: Task
+    rules: TaskSettings
+    as_of: datetime
+    since: datetime | None = None
+    until: datetime | None = None
+    where: str | None = None
+    content: Content = "features"
+
+    def __post_init__(self) -> None:
+        now = datetime.now(UTC)
+        if self.as_of > now:
+            raise SetupError(
+                f"--as-of {self.as_of.isoformat()} has not come yet: what will be known then, nobody knows.",
+                f"Name a moment before {now.isoformat(timespec='seconds')}, or leave it out for now.",
+            )
+        if self.since and self.until and self.since >= self.until:
+            raise SetupError("--from is not before --to: there is nothing in between.", "Exchange them.")
+
+    def described(self, erasures: int) -> dict[str, Any]:
+        """All that decides what is in the dataset, for its manifest."""
+        return {
+            "task": self.task.name,
+            "from": _text(self.since),
+            "to": _text(self.until),
+            "as_of": _text(self.as_of),
+            "where": self.where,
+            "content": self.content,
+            "preprocess_version": self.task.preprocess_version,
+            "rules": self.rules.model_dump(mode="json", exclude={"audit_rate"}),
+            "erasures": erasures,
+        }
+
+
+def moment(text: str, option: str) -> datetime:
+    """A time as a person writes it: RFC 3339, or a date; without a zone, UTC. Raises `SetupError`."""
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError:
+        raise SetupError(f"{option} {text!r} is no time.", "Write 2026-01-31 or 2026-01-31T12:00:00Z.") from None
+    return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
+
+
+def _text(time: datetime | None) -> str | None:
+    return None if time is None else time.astimezone(UTC).isoformat()

@@ -1,0 +1,103 @@
+"""DuckDB over snapshots of the log: each topic as a view, of what is archived and of the tail."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+from deltalake.fs import DeltaStorageHandler
+from fsspec.implementations.arrow import ArrowFSWrapper
+from pyarrow import fs
+
+from app.embedded.errors import SetupError
+from app.eventlog.archive import Archive
+from app.eventlog.rows import SCHEMA
+from app.eventlog.snapshot import Snapshot
+from app.eventlog.storage import storage_options
+from app.settings import Settings
+
+MEMORY = "400MB"
+"""What DuckDB may hold; what is more goes to disk."""
+
+_COLUMNS = ", ".join(f'"{name}"' for name in SCHEMA.names if name != "day")
+
+
+class _Tables(ArrowFSWrapper):  # type: ignore[misc]  # fsspec has no types
+    """The archive's files, wherever it is, for DuckDB: `archive://<topic>/<file>`."""
+
+    protocol = "archive"
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return str(path).removeprefix("archive://").lstrip("/")
+
+
+@contextmanager
+def opened(
+    settings: Settings, snapshots: Mapping[str, Snapshot], as_of: datetime, scratch: Path
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database with a view of each topic, `log_<kind>`: what was in the log at `as_of`.
+
+    Raises `SetupError` for files that can't be read, and for a disk that is full.
+    """
+    archive = Archive(settings)
+    connection = duckdb.connect()
+    try:
+        connection.execute(f"SET memory_limit = '{MEMORY}'; SET TimeZone = 'UTC'; SET preserve_insertion_order = FALSE")
+        connection.execute(f"SET temp_directory = {_literal(scratch / 'spill')}")
+        remote = not settings.blobs.startswith("file://")
+        if remote:
+            handler = DeltaStorageHandler(archive.uri(""), storage_options(settings))
+            connection.register_filesystem(_Tables(fs.PyFileSystem(handler)))
+        empty = scratch / "empty.parquet"
+        pq.write_table(SCHEMA.empty_table(), empty)
+        for topic, snapshot in snapshots.items():
+            files = [str(path) for path in (empty, *snapshot.tail)]
+            if snapshot.table is not None:
+                uris = snapshot.table.file_uris()
+                files += [uri.replace(archive.uri(""), "archive://", 1) for uri in uris] if remote else uris
+            listed = ", ".join(map(_literal, files))
+            connection.execute(
+                f"CREATE VIEW log_{kind(topic)} AS SELECT {_COLUMNS} "
+                f"FROM read_parquet([{listed}], union_by_name = TRUE, hive_partitioning = FALSE) "
+                f"WHERE logged <= TIMESTAMPTZ '{as_of.isoformat()}'"
+            )
+        yield connection
+    except duckdb.Error as error:
+        raise _explained(archive, snapshots, error) from error
+    finally:
+        if remote:
+            connection.unregister_filesystem(_Tables.protocol)
+        connection.close()
+
+
+def batches(connection: duckdb.DuckDBPyConnection, query: str, rows: int) -> Iterator[pa.RecordBatch]:
+    """The answer to a query, streamed. The connection may do other things meanwhile."""
+    with connection.cursor() as cursor:
+        yield from cursor.sql(query).to_arrow_reader(rows)
+
+
+def kind(topic: str) -> str:
+    """What a topic's view and table are named after: `requests` for `ocr.requests`."""
+    return topic.rpartition(".")[2].replace("-", "_")
+
+
+def _explained(archive: Archive, snapshots: Mapping[str, Snapshot], error: duckdb.Error) -> Exception:
+    text = str(error)
+    if "No space left" in text or "disk" in text.lower():
+        return SetupError(f"The disk is full: {text.splitlines()[0]}", "Free some space where the dataset is written.")
+    for topic in snapshots:
+        if f"/{topic}/" in text:
+            try:
+                with archive.readable(topic):
+                    raise OSError(text.splitlines()[0])
+            except SetupError as explained:
+                return explained
+    return error
+
+
+def _literal(text: str | Path) -> str:
+    return "'" + str(text).replace("'", "''") + "'"
