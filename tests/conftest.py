@@ -3,6 +3,7 @@ from collections.abc import AsyncIterator
 import pytest
 from hypothesis import settings as hypothesis_settings
 
+from app.settings import TaskSettings
 from tests.support.platform import platform_settings, running
 from tests.support.stack import Stack
 
@@ -12,11 +13,13 @@ hypothesis_settings.load_profile("hindsight")
 
 TASKS = {"ocr": "models.ocr:Ocr", "letters": "tests.support.tasks:Letters"}
 
+JUDGED = {"letters": TaskSettings(audit_rate=0.2, reward_window_seconds=5, reward_default=-0.5)}
+
 
 @pytest.fixture(scope="session")
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     """The whole platform, as `hindsight up` runs it: shared, for it takes half a minute."""
-    settings = platform_settings(tmp_path_factory.mktemp("stack"), tasks=TASKS)
+    settings = platform_settings(tmp_path_factory.mktemp("stack"), tasks=TASKS, task_settings=JUDGED)
     async with running(settings, only=PROCESSES) as supervisor:
         await supervisor.wait_ready(120)
         yield Stack(settings, supervisor)

@@ -47,7 +47,7 @@ def served(request: str = "1", output: dict[str, Any] = OUTPUT, **changes: Any) 
 
 def said(minutes: float, actor: str = "ada", request: str = "1", id: str | None = None, **what: Any) -> Said:
     given = FeedbackGiven(prediction_id=unique(request), actor=actor, **what)
-    return Said(given, "app", id or f"{actor}-{minutes}-{what}", at(minutes), at(minutes))
+    return Said(given, "app", id or f"{request}-{actor}-{minutes}-{what}", at(minutes), at(minutes))
 
 
 def label(value: float) -> dict[str, Any]:

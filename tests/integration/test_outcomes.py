@@ -1,0 +1,210 @@
+"""The recorder on a real broker: whatever befalls it, each prediction's last outcome is the one that is right."""
+
+import asyncio
+import dataclasses
+import random
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+
+import pytest
+from aiokafka import ConsumerRecord
+from aiokafka.admin import AIOKafkaAdminClient
+
+from app import topics
+from app.embedded.environment import environment
+from app.embedded.ports import free_ports
+from app.eventlog.joined import Joined, Said, Served
+from app.eventlog.outcomes import judge
+from app.events import OutcomeRecorded
+from app.monitoring.lag import lags
+from app.settings import CHECKOUT
+from tests.support.answering import TASK
+from tests.support.judged import ACTORS, label, said, served, unique, with_places
+from tests.support.log import Sent, Tail, header, publish, tail
+from tests.support.stack import Stack
+from tests.support.tasks import Letters
+
+Events = Sequence[Served | Said]
+RATE = 300
+FAR = datetime(2100, 1, 1, tzinfo=UTC)
+
+
+def story(name: str, requests: int) -> list[Served | Said]:
+    """Predictions and feedback in no order: early, late, repeated, contradicted, or of what nobody predicted."""
+    chance = random.Random(name)
+    events: list[Served | Said] = []
+    for number in range(requests):
+        events += _of_one(f"{name}-{number}", number % 7)
+    events += chance.sample(events, len(events) // 4)
+    chance.shuffle(events)
+    return events
+
+
+def _of_one(request: str, kind: int) -> list[Served | Said]:
+    one, other = said(1, "ada", request, **label(2)), said(2, "bob", request, **label(3))
+    accepted, changed = said(1, "ada", request, accepted=True), said(3, "ada", request, **label(3))
+    rewards = [said(0.05, "shop", request, reward=0.5), said(9, "shop", request, reward=1.0)]
+    kinds: list[list[Said]] = [
+        [],
+        [one],
+        [one, changed],
+        [one, other],
+        [one, other, changed],
+        [accepted, *rewards],
+        [one],
+    ]
+    unpredicted = kind == 6
+    return [*kinds[kind]] if unpredicted else [served(request), *kinds[kind]]
+
+
+def sent(events: Events) -> dict[str, list[Sent]]:
+    """The records of the events, by topic."""
+    records: dict[str, list[Sent]] = {}
+    for event in with_places(events):
+        records.setdefault(event.origin.topic, []).append(Sent(event.value, event.key, event.headers))
+    return records
+
+
+async def tell(stack: Stack, events: Events) -> None:
+    """Publish the events in this order, each to its topic."""
+    for start in range(0, len(events), RATE // 10):
+        some = sent(events[start : start + RATE // 10])
+        await asyncio.gather(*(publish(stack.settings, topic, records) for topic, records in some.items()), _tenth())
+
+
+async def _tenth() -> None:
+    await asyncio.sleep(0.1)
+
+
+def expected(stack: Stack, events: Events) -> dict[str, OutcomeRecorded]:
+    """What the pure judge says of all that was sent."""
+    predictions = {event.made.prediction_id: event for event in events if isinstance(event, Served)}
+    feedback = [event for event in events if isinstance(event, Said)]
+    found = {
+        one: judge(
+            Letters(),
+            stack.settings.of_task(TASK),
+            Joined(prediction, tuple(event for event in feedback if event.given.prediction_id == one)),
+            FAR,
+        )
+        for one, prediction in predictions.items()
+    }
+    return {one: outcome for one, outcome in found.items() if outcome is not None}
+
+
+def last(records: Iterable[ConsumerRecord], events: Events) -> dict[str, OutcomeRecorded]:
+    """The last outcome in the log of each prediction that the events are about."""
+    about = {event.given.about[1] if isinstance(event, Said) else event.made.prediction_id for event in events}
+    values = {record.key.decode(): record.value for record in records if record.key.decode() in about}
+    return {one: OutcomeRecorded.model_validate_json(value) for one, value in values.items()}
+
+
+async def right(stack: Stack, outcomes: Tail, events: Events, seconds: float = 90) -> None:
+    """The last outcomes are right, and stay so once the recorder has nothing more to do."""
+    wanted = expected(stack, events)
+    await outcomes.until(lambda records: last(records, events) == wanted, seconds)
+    read = [topics.predictions(TASK), topics.feedback(TASK), topics.joins(TASK)]
+    async with asyncio.timeout(30):
+        while sum((await lags(stack.settings.bootstrap, read, {"hindsight-recorder": read})).values()):
+            await asyncio.sleep(0.2)
+    async with tail(stack.settings, topics.outcomes(TASK), beginning=True) as whole:
+        await whole.until(lambda records: len(records) >= len(outcomes.records))
+        assert last(whole.records, events) == wanted
+
+
+async def test_each_prediction_is_joined_with_all_that_was_said_of_it(stack: Stack) -> None:
+    events = story("joined", 140)
+    async with tail(stack.settings, topics.outcomes(TASK)) as outcomes:
+        await tell(stack, events)
+        await right(stack, outcomes, events)
+
+
+async def test_a_recorder_that_is_killed_in_the_middle_loses_nothing(stack: Stack) -> None:
+    events = story("killed", 700)
+    async with tail(stack.settings, topics.outcomes(TASK)) as outcomes:
+        telling = asyncio.create_task(tell(stack, events))
+        for _ in range(3):
+            enough = len(outcomes.records) + 20
+            await outcomes.until(lambda records, enough=enough: len(records) > enough)  # type: ignore[misc]
+            stack.kill("recorder")
+        await telling
+        await right(stack, outcomes, events)
+
+
+async def test_two_recorders_share_the_work_and_one_takes_over_when_the_other_is_killed(stack: Stack) -> None:
+    events = story("shared", 700)
+    second = stack.settings.model_copy(update={"recorder_metrics_port": free_ports(1)[0]})
+    async with tail(stack.settings, topics.outcomes(TASK)) as outcomes:
+        recorder = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "app.worker", "recorder"),
+            env=environment(second),
+            cwd=CHECKOUT,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        try:
+            await tell(stack, events)
+            await right(stack, outcomes, events)
+        finally:
+            recorder.kill()
+            await recorder.wait()
+        more: list[Served | Said] = [
+            said(5, actor, f"shared-{number}", **label(4)) for number in range(100) for actor in ACTORS
+        ]
+        await tell(stack, more)
+        await right(stack, outcomes, [*events, *more])
+
+
+@pytest.mark.parametrize("killed", [False, True], ids=["running", "killed"])
+async def test_when_its_cache_is_lost_the_outcomes_are_the_same(stack: Stack, killed: bool) -> None:
+    name = f"lost-{killed}"
+    events = story(name, 140)
+    async with tail(stack.settings, topics.outcomes(TASK)) as outcomes:
+        await tell(stack, events)
+        await right(stack, outcomes, events)
+        if killed:
+            stack.kill("recorder")
+        await deleted(stack, topics.LAST_OUTCOMES)
+        more: list[Served | Said] = [
+            said(5, actor, f"{name}-{number}", **label(4)) for number in range(140) for actor in ACTORS
+        ]
+        await tell(stack, [*more, *more])
+        await right(stack, outcomes, [*events, *more])
+        stack.kill("recorder")
+        more += [said(6, "ada", f"{name}-{number}", **label(5)) for number in range(140)]
+        await tell(stack, more)
+        await right(stack, outcomes, [*events, *more])
+
+
+async def deleted(stack: Stack, topic: str) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=stack.settings.bootstrap)
+    await admin.start()
+    try:
+        if topic in await admin.list_topics():
+            await admin.delete_topics([topic])
+    finally:
+        await admin.close()
+
+
+async def test_a_reward_that_never_comes_is_the_default_once_its_window_has_ended(stack: Stack) -> None:
+    prediction = dataclasses.replace(served("never-rewarded"), time=datetime.now(UTC))
+    async with tail(stack.settings, topics.outcomes(TASK)) as outcomes:
+        await tell(stack, [prediction])
+        await right(stack, outcomes, [prediction])
+    found = last(outcomes.records, [prediction])[unique("never-rewarded")]
+    assert (found.reward, found.reward_defaulted) == (-0.5, True)
+
+
+async def test_feedback_that_cannot_be_used_is_a_dead_letter_and_holds_up_nothing(stack: Stack) -> None:
+    bad = Sent(b'{"reward": 7}', unique("unusable").encode(), (("ce_id", b"unusable"),))
+    events = [served("unusable"), said(0.01, request="unusable", reward=1.0)]
+    async with (
+        tail(stack.settings, topics.outcomes(TASK)) as outcomes,
+        tail(stack.settings, topics.DEAD_LETTERS) as letters,
+    ):
+        await publish(stack.settings, topics.feedback(TASK), [bad])
+        await tell(stack, events)
+        [letter] = await letters.until(lambda records: any(record.value == bad.value for record in records))
+        await right(stack, outcomes, events)
+    assert (header(letter, "rejected_stage"), header(letter, "rejected_code")) == ("feedback", "bad_data")
+    assert "reward" in header(letter, "rejected_reason")
