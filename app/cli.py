@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from app.commands import catalog, vocabulary
+from app.commands import catalog, deadletters, vocabulary
 
 if TYPE_CHECKING:
     from app.client import Hindsight
@@ -252,6 +252,7 @@ def _client() -> "Hindsight":
 
 
 catalog.register(cli)
+deadletters.register(cli)
 vocabulary.register(cli)
 
 if __name__ == "__main__":

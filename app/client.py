@@ -158,12 +158,16 @@ class Hindsight:
         return answer
 
     async def answers(self, task: str) -> AsyncGenerator[Answer, None]:
-        """Every answer of a task, each once: all since this client's first request, else since now."""
-        seen: OrderedDict[str, None] = OrderedDict()
+        """Every answer of a task, each once: all since this client's first request, else since now.
+
+        A prediction comes also after the failure that it supersedes, as when a dead letter is replayed.
+        """
+        seen: OrderedDict[str, bool] = OrderedDict()
         async with aclosing(self._read(task)) as read:
             async for answer in read:
-                if answer.prediction_id not in seen:
-                    seen[answer.prediction_id] = None
+                made = isinstance(answer, PredictionMade)
+                if answer.prediction_id not in seen or (made and not seen[answer.prediction_id]):
+                    seen[answer.prediction_id] = made
                     if len(seen) > REMEMBERED:
                         seen.popitem(last=False)
                     yield answer
