@@ -11,7 +11,13 @@ from app.settings import MiB, Settings
 from app.streams import App, Bounds, agent
 
 STAGE = "archive"
-COMMIT_BYTES = 32 * MiB
+COMMIT_BYTES = 16 * MiB
+FAUST = {
+    # A backlog stays in Kafka. Up to so many events of each topic wait in memory for the next batch ...
+    "stream_buffer_maxsize": 32,
+    # ... and so much of each partition; a larger event comes alone.
+    "consumer_max_fetch_size": MiB,
+}
 
 
 def register(app: App, settings: Settings) -> None:

@@ -27,37 +27,37 @@ _LOOK_SECONDS = 0.05
 """How often a batch that waits looks whether it is full."""
 
 
-def make_app(settings: Settings, group: str) -> App:
-    """The Faust app. Why each setting: `CONTRIBUTING.md`, *What bites in Faust*."""
-    return faust.App(
-        group,
-        broker=f"aiokafka://{settings.bootstrap.replace(',', ';aiokafka://')}",
-        datadir=str(settings.home / group),
-        store="memory://",
-        processing_guarantee="at_least_once",
-        web_enabled=False,
-        topic_disable_leader=True,
-        topic_allow_declare=False,
-        key_serializer="raw",
-        value_serializer="raw",
-        consumer_auto_offset_reset="earliest",
-        consumer_max_fetch_size=topics.max_message_bytes(settings),
-        broker_commit_interval=0.5,
+def make_app(settings: Settings, group: str, **own: Any) -> App:
+    """The Faust app, with settings of a process' own. Why each setting: `CONTRIBUTING.md`, *What bites in Faust*."""
+    common: dict[str, Any] = {
+        "broker": f"aiokafka://{settings.bootstrap.replace(',', ';aiokafka://')}",
+        "datadir": str(settings.home / group),
+        "store": "memory://",
+        "processing_guarantee": "at_least_once",
+        "web_enabled": False,
+        "topic_disable_leader": True,
+        "topic_allow_declare": False,
+        "key_serializer": "raw",
+        "value_serializer": "raw",
+        "consumer_auto_offset_reset": "earliest",
+        "consumer_max_fetch_size": topics.max_message_bytes(settings),
+        "broker_commit_interval": 0.5,
         # A killed worker's partitions are served again once its session has ended.
-        broker_session_timeout=6.0,
-        broker_heartbeat_interval=1.5,
-        broker_request_timeout=20.0,
+        "broker_session_timeout": 6.0,
+        "broker_heartbeat_interval": 1.5,
+        "broker_request_timeout": 20.0,
         # What is unacked is redelivered: a rebalance needn't wait for events that themselves wait for a model.
-        stream_wait_empty=False,
-        stream_buffer_maxsize=8 * settings.batch_size,
-        producer_acks=-1,
+        "stream_wait_empty": False,
+        "stream_buffer_maxsize": 8 * settings.batch_size,
+        "producer_acks": -1,
         # A table is a cache: no second worker keeps a copy of it, and its changelog may have been made anew.
-        table_standby_replicas=0,
-        recovery_consistency_check=False,
-        producer_linger=0.002,
-        producer_request_timeout=CONFIRM_SECONDS,
-        producer_max_request_size=topics.max_message_bytes(settings),
-    )
+        "table_standby_replicas": 0,
+        "recovery_consistency_check": False,
+        "producer_linger": 0.002,
+        "producer_request_timeout": CONFIRM_SECONDS,
+        "producer_max_request_size": topics.max_message_bytes(settings),
+    }
+    return faust.App(group, **(common | own))
 
 
 def agent(

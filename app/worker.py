@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from faust import Worker
 
@@ -27,6 +28,7 @@ class Process:
     port: str
     needs_models: bool = False
     has_tables: bool = False
+    faust: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _inference(app: App, configured: Settings) -> None:
@@ -44,14 +46,14 @@ def _recorder(app: App, configured: Settings) -> None:
 
 PROCESSES = {
     "inference": Process("hindsight-worker", _inference, "worker_metrics_port", needs_models=True),
-    "archive": Process("hindsight-archive", archive.register, "archive_metrics_port"),
+    "archive": Process("hindsight-archive", archive.register, "archive_metrics_port", faust=archive.FAUST),
     "recorder": Process("hindsight-recorder", _recorder, "recorder_metrics_port", has_tables=True),
 }
 
 
 def build(configured: Settings, process: Process) -> App:
     """The app of one process. It is ready once it has its partitions."""
-    app = make_app(configured, process.group)
+    app = make_app(configured, process.group, **process.faust)
     process.register(app, configured)
 
     @app.on_partitions_assigned.connect
