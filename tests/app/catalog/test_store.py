@@ -15,12 +15,14 @@ from app.delivery import Incoming, Unavailable
 from app.embedded.errors import SetupError
 from app.events import (
     DatasetBuilt,
+    Failure,
     FeedbackGiven,
     ModelEvaluated,
     ModelRef,
     ModelRegistered,
     ModelTrained,
     OutcomeRecorded,
+    PredictionFailed,
     PredictionMade,
     RetrainingTriggered,
     RouteChanged,
@@ -69,6 +71,25 @@ def test_of_two_predictions_with_one_id_the_first_in_the_log_is_the_prediction(c
     assert served is not None
     assert served.made == made("first")
     assert rows(catalog, "predictions", "offset", "logged") == [(7, START + timedelta(milliseconds=10))]
+
+
+def test_a_prediction_counts_though_its_request_failed_before_as_when_a_dead_letter_is_replayed(
+    catalog: Catalog,
+) -> None:
+    failed = PredictionFailed(
+        prediction_id=SERVED,
+        request_id="1",
+        task="ocr",
+        error=Failure(stage="preprocess", code="blob_missing", reason="there is no blob"),
+        dead_letter="4e0d2f5c-6a3c-5b8e-9f3a-0d6c1c2b7a11",
+    )
+    log = [failed, made("first"), failed, made("second")]
+    events = [incoming(record(data), offset=offset, logged_ms=offset) for offset, data in enumerate(log)]
+    for one in reversed(events):
+        catalog.project([one])
+    served = catalog.joined([SERVED])[SERVED].served
+    assert served is not None
+    assert served.made == made("first")
 
 
 def test_predictions_logged_in_the_same_moment_are_ordered_by_their_places(catalog: Catalog) -> None:
