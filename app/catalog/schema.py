@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, text
 
 from app.catalog.engine import writing
 from app.catalog.models import Base
-from app.embedded.errors import SetupError
+from app.delivery import Unavailable
 from app.settings import CHECKOUT
 
 _ALEMBIC = threading.Lock()
@@ -26,14 +26,14 @@ def config(connection: Connection) -> Config:
 
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
-    """Bring the schema to a revision. Raises `SetupError` for one that only a newer Hindsight knows."""
+    """Bring the schema to a revision. Raises `Unavailable` for one that only a newer Hindsight knows."""
     with writing(engine) as connection:
         try:
             migrate(connection, revision)
         except CommandError as error:
-            raise SetupError(
-                f"The catalog at {engine.url.render_as_string()} is of another version of Hindsight: {error}.",
-                "Upgrade Hindsight, or have this version make it again from the log: hindsight rebuild",
+            raise Unavailable(
+                f"the catalog at {engine.url.render_as_string()} is of another version of Hindsight ({error}): "
+                "upgrade Hindsight, or have this version make it again from the log by `hindsight rebuild`"
             ) from error
 
 

@@ -20,7 +20,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return Settings(home=tmp_path).database
     server: Postgres = request.getfixturevalue("postgres")
-    return Settings(database_url=server.database()).database  # type: ignore[arg-type]
+    return Settings(database_url=server.database()).database
 
 
 @pytest.fixture

@@ -1,0 +1,38 @@
+from collections.abc import Callable
+
+import pytest
+
+from app.catalog import engine
+from app.catalog.store import Catalog
+from app.delivery import Unavailable
+from tests.support.postgres import Postgres
+from tests.support.records import incoming, letter
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "LOCK_SECONDS", 1)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_writer_waits_for_another_and_then_says_so(opened: Callable[[], Catalog]) -> None:
+    one, another = opened(), opened()
+    one.upgrade()
+    with one.replacing(), pytest.raises(Unavailable, match="lock"):
+        another.project([incoming(letter())])
+    another.project([incoming(letter())])
+    assert len(list(another.rows("dead_letters"))) == 1
+
+
+def test_a_server_that_comes_back_is_used_again(postgres: Postgres) -> None:
+    catalog = Catalog(postgres.database().replace("postgresql:", "postgresql+psycopg:"))
+    catalog.project([incoming(letter(1))])
+    postgres.stop()
+    try:
+        with pytest.raises(Unavailable, match="catalog"):
+            catalog.project([incoming(letter(2))])
+    finally:
+        postgres.start()
+    catalog.project([incoming(letter(2))])
+    assert len(list(catalog.rows("dead_letters"))) == 2
+    catalog.close()
