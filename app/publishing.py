@@ -1,13 +1,17 @@
 """Publishing that is confirmed: each record is in the log, or it is known why not."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
+from aiokafka import AIOKafkaProducer
 from aiokafka.errors import InvalidTopicError, MessageSizeTooLargeError, RecordListTooLargeError
 
 from app.cloudevents import Record
 from app.delivery import Unpublishable
+from app.settings import Settings
+from app.topics import max_message_bytes
 
 _REFUSALS = (MessageSizeTooLargeError, RecordListTooLargeError, InvalidTopicError)
 CONFIRM_SECONDS = 30.0
@@ -39,3 +43,33 @@ async def _confirmed(delivery: Awaitable[Any] | Exception) -> Exception | None:
         if isinstance(reason, _REFUSALS):
             return Unpublishable(f"{type(reason).__name__}: {reason}")
     return error
+
+
+@asynccontextmanager
+async def publisher(settings: Settings) -> AsyncIterator[Send]:
+    """A producer for a command: what it sends is in all replicas once its delivery is confirmed."""
+    producer = AIOKafkaProducer(
+        bootstrap_servers=settings.bootstrap,
+        acks="all",
+        enable_idempotence=True,
+        linger_ms=5,
+        max_request_size=max_message_bytes(settings),
+    )
+    await producer.start()
+
+    async def send(record: Record) -> Awaitable[Any]:
+        headers = list(record.headers)
+        return await producer.send(record.topic, record.value, record.key, headers=headers)  # type: ignore[no-any-return]
+
+    try:
+        yield send
+    finally:
+        await producer.stop()
+
+
+async def publish_all(settings: Settings, records: Sequence[Record]) -> None:
+    """Publish records, confirmed. Raises the first one's error."""
+    async with publisher(settings) as send:
+        for error in await publish_confirmed(send, records):
+            if error is not None:
+                raise error

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from app.embedded.errors import SetupError
 from app.settings import TaskSettings
 from models.base import Task
 
 Content = Literal["features", "payload", "nothing"]
+CONTENTS: dict[str, Content] = {content: content for content in get_args(Content)}
 
 
 @dataclass(frozen=True)

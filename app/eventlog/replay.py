@@ -8,8 +8,9 @@
 """
 
 import asyncio
+import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,20 +21,16 @@ import polars as pl
 import pyarrow as pa
 
 from app import topics
-from app.embedded.errors import SetupError
-from app.eventlog import dataset, fates, labels, remake, scan, snapshot
+from app.cloudevents import Record, rfc3339
+from app.eventlog import accounts, dataset, remake, scan
 from app.eventlog.arguments import Arguments
 from app.eventlog.contents import Contents
-from app.events import DataErased, OutcomeRecorded, PredictionFailed, PredictionMade
+from app.eventlog.selection import Progress, erasures, selected
+from app.events import DatasetBuilt
+from app.publishing import publish_all
 from app.settings import Settings
 
-Progress = Callable[[str, int, int | None], None]
-"""Told what is being done, how much of it is done, and of how much, where that is known."""
-
 BATCH_ROWS = 10_000
-_KINDS = (topics.requests, topics.features, topics.predictions, topics.feedback, topics.outcomes)
-_BEGIN = datetime(1, 1, 1, tzinfo=UTC)
-_END = datetime(9999, 12, 31, tzinfo=UTC)
 
 
 def quiet(doing: str, done: int, total: int | None) -> None:
@@ -45,77 +42,56 @@ def replay(settings: Settings, arguments: Arguments, out: Path, progress: Progre
 
     Raises `SetupError`; KafkaError without a broker.
     """
-    with dataset.directory(out) as partial, TemporaryDirectory(dir=partial) as scratch:
-        snapshots = asyncio.run(_snapshots(settings, arguments, Path(scratch), progress))
-        with scan.opened(settings, snapshots, arguments.as_of, Path(scratch)) as connection:
-            erasures = _erasures(connection)
-            _decide(connection, settings, arguments, Path(scratch), progress)
-            with dataset.Writer(partial / dataset.ROWS) as writer:
-                missing: Counter[str] = Counter()
-                for batch, codes in _rows(connection, settings, arguments, progress):
-                    writer.write(batch)
-                    missing += codes
-            manifest = {
-                "arguments": arguments.described(erasures),
-                "content_hash": writer.content_hash,
-                "rows": writer.rows,
-                "splits": dict(connection.execute("SELECT split, count(*) FROM rows GROUP BY 1 ORDER BY 1").fetchall()),
-                "without_content": dict(sorted(missing.items())),
-                "counts": _counted(connection, writer.rows),
-                "read": _ranges(connection),
-            }
-        dataset.write_manifest(partial / dataset.MANIFEST, manifest)
+    with dataset.directory(out) as partial:
+        manifest = _build(settings, arguments, partial, progress)
+        # Before the directory gets its name: no dataset is on disk that an erasure would not find.
+        asyncio.run(publish_all(settings, [_built(arguments, out, manifest)]))
     return manifest
 
 
 def frame(settings: Settings, arguments: Arguments, progress: Progress = quiet) -> tuple[pl.DataFrame, dict[str, Any]]:
     """The dataset as a frame of Polars, and its manifest: what `replay` writes into a directory."""
     with TemporaryDirectory() as directory:
-        out = Path(directory) / "dataset"
-        manifest = replay(settings, arguments, out, progress)
-        return pl.read_parquet(out / dataset.ROWS), manifest
+        manifest = _build(settings, arguments, Path(directory), progress)
+        return pl.read_parquet(Path(directory) / dataset.ROWS), manifest
 
 
-async def _snapshots(
-    settings: Settings, arguments: Arguments, scratch: Path, progress: Progress
-) -> dict[str, snapshot.Snapshot]:
-    progress("Reading what Kafka alone has", 0, None)
-    names = [*(kind(arguments.task.name) for kind in _KINDS), topics.LIFECYCLE]
-    return await snapshot.take(settings, names, scratch)
+def _build(settings: Settings, arguments: Arguments, directory: Path, progress: Progress) -> dict[str, Any]:
+    """Write the rows and the manifest into an empty directory."""
+    with (
+        TemporaryDirectory(dir=directory) as scratch,
+        selected(settings, arguments, Path(scratch), progress) as connection,
+    ):
+        if arguments.content == "features":
+            remake.features(connection, settings, arguments, Path(scratch), progress)
+        with dataset.Writer(directory / dataset.ROWS) as writer:
+            missing: Counter[str] = Counter()
+            for batch, codes in _rows(connection, settings, arguments, progress):
+                writer.write(batch)
+                missing += codes
+        manifest = {
+            "arguments": arguments.described(erasures(connection)),
+            "content_hash": writer.content_hash,
+            "rows": writer.rows,
+            "splits": dict(connection.execute("SELECT split, count(*) FROM rows GROUP BY 1 ORDER BY 1").fetchall()),
+            "without_content": dict(sorted(missing.items())),
+            "counts": accounts.counted(connection, writer.rows),
+            "read": accounts.ranges(connection),
+        }
+    dataset.write_manifest(directory / dataset.MANIFEST, manifest)
+    return manifest
 
 
-def _erasures(connection: duckdb.DuckDBPyConnection) -> int:
-    query = 'SELECT count(DISTINCT (source, id)) FROM log_lifecycle WHERE "type" = ?'
-    return int(_one(connection.execute(query, [DataErased.type])))
-
-
-def _decide(
-    connection: duckdb.DuckDBPyConnection, settings: Settings, arguments: Arguments, scratch: Path, progress: Progress
-) -> None:
-    """Make the table `rows`, in which each row is."""
-    values = {
-        "made": PredictionMade.type,
-        "failed": PredictionFailed.type,
-        "recorded": OutcomeRecorded.type,
-        "since": arguments.since or _BEGIN,
-        "until": arguments.until or _END,
-        "preprocess_version": arguments.task.preprocess_version,
-    }
-    for number, statement in enumerate(fates.BEFORE_LABELS):
-        progress("Joining the log", number, len(fates.BEFORE_LABELS))
-        connection.execute(statement, {name: value for name, value in values.items() if f"${name}" in statement})
-    progress("Judging feedback", 0, None)
-    labels.read(connection, arguments)
-    connection.execute(fates.CANDIDATES)
-    try:
-        connection.execute(fates.ROWS.format(where=arguments.where or "TRUE"))
-    except (duckdb.BinderException, duckdb.ParserException, duckdb.ConversionException) as error:
-        raise SetupError(
-            f"--where {arguments.where!r} is no condition: {str(error).splitlines()[0]}",
-            "Write SQL on a row's columns, such as \"confidence < 0.9 AND version = '1'\".",
-        ) from error
-    if arguments.content == "features":
-        remake.features(connection, settings, arguments, scratch, progress)
+def _built(arguments: Arguments, out: Path, manifest: dict[str, Any]) -> Record:
+    location, task = out.resolve().as_uri(), arguments.task.name
+    built = DatasetBuilt(
+        task=task, content_hash=manifest["content_hash"], location=location, rows=manifest["rows"], manifest=manifest
+    )
+    now = datetime.now(UTC)
+    unique = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{manifest['content_hash']}/{location}/{now.isoformat()}"))
+    return built.record(
+        topics.LIFECYCLE, task.encode(), id=unique, source="hindsight/replay", time=rfc3339(now.timestamp() * 1000)
+    )
 
 
 _WIDE = {
@@ -150,54 +126,3 @@ def _rows(
         yield contents.filled(batch)
         done += batch.num_rows
         progress("Writing rows", done, total)
-
-
-def _counted(connection: duckdb.DuckDBPyConnection, written: int) -> dict[str, dict[str, Any]]:
-    """What became of the records of each topic. Raises AssertionError if one is unaccounted for."""
-    counts: dict[str, dict[str, Any]] = {}
-    for kind, query in fates.FATES.items():
-        read = int(_one(connection.execute(f"SELECT count(*) FROM log_{kind}")))
-        found = dict(connection.execute(f"SELECT fate, count(*) FROM ({query}) GROUP BY 1 ORDER BY 1").fetchall())
-        counts[kind] = {
-            "read": read,
-            "rows": found.pop("row", 0),
-            "skipped": {fate.partition(":")[2]: n for fate, n in found.items() if fate.startswith("skipped:")},
-            "rejected": {fate.partition(":")[2]: n for fate, n in found.items() if fate.startswith("rejected:")},
-        }
-    check(counts, written)
-    return counts
-
-
-def check(counts: dict[str, dict[str, Any]], written: int) -> None:
-    """The law of counts: of each topic read = rows + skipped + rejected, and each row is of one prediction and request.
-
-    Raises AssertionError: a dataset that breaks it is never written.
-    """
-    for kind, count in counts.items():
-        accounted = count["rows"] + sum(count["skipped"].values()) + sum(count["rejected"].values())
-        if count["read"] != accounted:
-            raise AssertionError(f"{kind}: {count['read']} records were read, {accounted} are accounted for: {count}")
-    for kind in ("predictions", "requests"):
-        if counts[kind]["rows"] != written:
-            raise AssertionError(f"{written} rows were written of {counts[kind]['rows']} {kind}")
-
-
-def _ranges(connection: duckdb.DuckDBPyConnection) -> dict[str, list[dict[str, Any]]]:
-    """The offsets that were really read, of each topic's partitions."""
-    ranges: dict[str, list[dict[str, Any]]] = {}
-    for kind in (*fates.FATES, "outcomes"):
-        found = connection.execute(
-            'SELECT topic, epoch, "partition", min("offset"), max("offset"), count(*) '
-            f"FROM log_{kind} GROUP BY ALL ORDER BY ALL"
-        ).fetchall()
-        for topic, epoch, partition, first, last, count in found:
-            ranges.setdefault(topic, []).append(
-                {"epoch": epoch, "partition": partition, "first": first, "last": last, "records": count}
-            )
-    return ranges
-
-
-def _one(result: duckdb.DuckDBPyConnection) -> Any:
-    row = result.fetchone()
-    assert row is not None
-    return row[0]

@@ -18,6 +18,7 @@ from app.eventlog.rows import SCHEMA
 from app.eventlog.snapshot import Snapshot
 from app.eventlog.storage import storage_options
 from app.settings import Settings
+from app.topics import LIFECYCLE
 
 MEMORY = "400MB"
 """What DuckDB may hold; what is more goes to disk."""
@@ -39,7 +40,7 @@ class _Tables(ArrowFSWrapper):  # type: ignore[misc]  # fsspec has no types
 def opened(
     settings: Settings, snapshots: Mapping[str, Snapshot], as_of: datetime, scratch: Path
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A database with a view of each topic, `log_<kind>`: what was in the log at `as_of`.
+    """A database with a view of each topic, `log_<kind>`: what was in the log at `as_of`, and all of `lifecycle`.
 
     Raises `SetupError` for files that can't be read, and for a disk that is full.
     """
@@ -52,6 +53,7 @@ def opened(
         if remote:
             handler = DeltaStorageHandler(archive.uri(""), storage_options(settings))
             connection.register_filesystem(_Tables(fs.PyFileSystem(handler)))
+        known = f"logged <= TIMESTAMPTZ '{as_of.isoformat()}'"
         empty = scratch / "empty.parquet"
         pq.write_table(SCHEMA.empty_table(), empty)
         for topic, snapshot in snapshots.items():
@@ -63,7 +65,7 @@ def opened(
             connection.execute(
                 f"CREATE VIEW log_{kind(topic)} AS SELECT {_COLUMNS} "
                 f"FROM read_parquet([{listed}], union_by_name = TRUE, hive_partitioning = FALSE) "
-                f"WHERE logged <= TIMESTAMPTZ '{as_of.isoformat()}'"
+                f"WHERE {'TRUE' if topic == LIFECYCLE else known}"
             )
         yield connection
     except duckdb.Error as error:

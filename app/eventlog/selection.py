@@ -1,0 +1,71 @@
+"""Which requests and predictions of the log a replay is about: the tables `requests`, `rows` and their like."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+
+from app import topics
+from app.embedded.errors import SetupError
+from app.eventlog import fates, labels, scan, snapshot
+from app.eventlog.arguments import Arguments
+from app.events import DataErased, OutcomeRecorded, PredictionFailed, PredictionMade
+from app.settings import Settings
+
+Progress = Callable[[str, int, int | None], None]
+"""Told what is being done, how much of it is done, and of how much, where that is known."""
+
+_KINDS = (topics.requests, topics.features, topics.predictions, topics.feedback, topics.outcomes)
+_BEGIN = datetime(1, 1, 1, tzinfo=UTC)
+_END = datetime(9999, 12, 31, tzinfo=UTC)
+
+
+@contextmanager
+def selected(
+    settings: Settings, arguments: Arguments, scratch: Path, progress: Progress
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database with the views of `scan` and the tables of `fates` and `labels`.
+
+    Raises `SetupError`; KafkaError without a broker.
+    """
+    progress("Reading what Kafka alone has", 0, None)
+    names = [*(kind(arguments.task.name) for kind in _KINDS), topics.LIFECYCLE]
+    snapshots = asyncio.run(snapshot.take(settings, names, scratch))
+    with scan.opened(settings, snapshots, arguments.as_of, scratch) as connection:
+        _decide(connection, arguments, progress)
+        yield connection
+
+
+def erasures(connection: duckdb.DuckDBPyConnection) -> int:
+    """How many erasures the log knows of, now."""
+    query = 'SELECT count(DISTINCT (source, id)) FROM log_lifecycle WHERE "type" = ?'
+    [(count,)] = connection.execute(query, [DataErased.type]).fetchall()
+    return int(count)
+
+
+def _decide(connection: duckdb.DuckDBPyConnection, arguments: Arguments, progress: Progress) -> None:
+    """Make the table `rows`, in which each row is."""
+    values = {
+        "made": PredictionMade.type,
+        "failed": PredictionFailed.type,
+        "recorded": OutcomeRecorded.type,
+        "since": arguments.since or _BEGIN,
+        "until": arguments.until or _END,
+        "preprocess_version": arguments.task.preprocess_version,
+    }
+    for number, statement in enumerate(fates.BEFORE_LABELS):
+        progress("Joining the log", number, len(fates.BEFORE_LABELS))
+        connection.execute(statement, {name: value for name, value in values.items() if f"${name}" in statement})
+    progress("Judging feedback", 0, None)
+    labels.read(connection, arguments)
+    connection.execute(fates.CANDIDATES)
+    try:
+        connection.execute(fates.ROWS.format(where=arguments.where or "TRUE"))
+    except (duckdb.BinderException, duckdb.ParserException, duckdb.ConversionException) as error:
+        raise SetupError(
+            f"--where {arguments.where!r} is no condition: {str(error).splitlines()[0]}",
+            "Write SQL on a row's columns, such as \"confidence < 0.9 AND version = '1'\".",
+        ) from error
