@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 
+from faust.types import TP
+
 from app import topics
 from app.cloudevents import Record
 from app.delivery import Answer, Incoming
 from app.eventlog.archiver import Archiver
+from app.eventlog.housekeeping import keep_house
 from app.events import Failure
 from app.settings import MiB, Settings
 from app.streams import App, Bounds, agent
@@ -21,7 +24,7 @@ FAUST = {
 
 
 def register(app: App, settings: Settings) -> None:
-    """One agent for each topic, each with a table of its own."""
+    """One agent for each topic, each with a table of its own; and housekeeping, by one process of the group."""
     archiver = Archiver(settings)
 
     async def handle(batch: Sequence[Incoming]) -> Sequence[Answer]:
@@ -39,6 +42,11 @@ def register(app: App, settings: Settings) -> None:
             reject=_reject,
             bounds=Bounds(settings.archive_events, settings.archive_seconds, COMMIT_BYTES),
         )
+
+    async def housekeeping() -> None:
+        await keep_house(settings, lambda: TP(topics.LIFECYCLE, 0) in app.consumer.assignment())
+
+    app.task(housekeeping)
 
 
 def _reject(incoming: Incoming, failure: Failure) -> Sequence[Record]:

@@ -13,7 +13,7 @@ from itertools import pairwise
 import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import DeltaTable, Schema
-from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.fs import DeltaStorageHandler
 from pyarrow import fs
 
@@ -34,6 +34,8 @@ def readable(settings: Settings, topic: str, uri: str) -> Iterator[None]:
     """Raises `SetupError` in place of what pyarrow and deltalake raise inside the block."""
     try:
         yield
+    except CommitFailedError:  # another writer was faster: nothing is wrong
+        raise
     except (DeltaError, pa.ArrowException, OSError) as error:
         raise _explained(settings, topic, uri, error) from error
 
