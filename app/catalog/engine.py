@@ -44,7 +44,8 @@ def available(engine: Engine) -> Iterator[None]:
     try:
         yield
     except (OperationalError, InterfaceError) as error:
-        raise Unavailable(f"the catalog at {engine.url.render_as_string()}: {error.orig}") from error
+        reason = " ".join(str(error.orig).split())
+        raise Unavailable(f"the catalog at {engine.url.render_as_string()}: {reason}") from error
 
 
 @contextmanager

@@ -24,10 +24,10 @@ def rebuild(as_json: Annotated[bool, typer.Option("--json", help="Write JSON, on
     from app.embedded.errors import SetupError
     from app.settings import settings
 
-    catalog = Catalog(settings().database)
+    catalog, console = Catalog(settings().database), Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed} records"))
     try:
-        with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as progress:
+        with Progress(*columns, TimeElapsedColumn(), console=console, disable=not console.is_terminal) as progress:
             bars = {topic: progress.add_task(topic, total=None) for topic in rebuilding.projected(settings())}
             done = asyncio.run(
                 rebuilding.rebuild(settings(), catalog, lambda topic, count: progress.advance(bars[topic], count))

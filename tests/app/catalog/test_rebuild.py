@@ -1,0 +1,167 @@
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from app.catalog import rebuild as rebuilding
+from app.catalog.rebuild import Rebuilt, digests, rebuild
+from app.catalog.store import Catalog
+from app.cloudevents import Record
+from app.delivery import Incoming, Unavailable
+from app.eventlog import snapshot
+from app.events import FeedbackGiven, LatencyRose, ModelRef, RouteChanged, prediction_id
+from app.settings import Settings
+from tests.support.answering import made
+from tests.support.commands import command
+from tests.support.log import Sent, publish
+from tests.support.records import incoming, letter, record
+
+UNIQUE = prediction_id("letters", "app", "1")
+SERVED = record(made(UNIQUE, "1", {"sum": 1.0}), topic="letters.predictions")
+SAID = record(FeedbackGiven(prediction_id=UNIQUE, reward=0.5, actor="ada"), topic="letters.feedback")
+ROUTED = record(RouteChanged(task="letters", action="promote", champion="1", reason="first", actor="us"))
+ROSE = Record("lifecycle", None, b"{}", (("ce_type", LatencyRose.type.encode()),))
+LOG = [incoming(one, offset) for offset, one in enumerate([SERVED, SAID, ROUTED, letter(), ROSE])]
+BROKEN = incoming(Record("letters.feedback", None, b"not JSON", ()), offset=9)
+
+Log = Callable[[Sequence[Incoming]], None]
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Settings:
+    return Settings(home=tmp_path, tasks={"letters": "tests.support.tasks:Letters"})
+
+
+@pytest.fixture
+def log(monkeypatch: pytest.MonkeyPatch) -> Log:
+    """Makes the log hold some records."""
+    held: list[Incoming] = []
+
+    async def records(settings: Settings, topic: str) -> AsyncIterator[Sequence[Incoming]]:
+        for one in held:
+            if one.origin.topic == topic:
+                yield [one]
+
+    monkeypatch.setattr(snapshot, "records", records)
+
+    def hold(records: Sequence[Incoming]) -> None:
+        held[:] = records
+
+    return hold
+
+
+async def test_the_rows_are_those_that_were_projected_live(catalog: Catalog, config: Settings, log: Log) -> None:
+    catalog.project([*LOG, BROKEN, *LOG])
+    live = catalog.dump()
+    log([*LOG, BROKEN])
+    assert await rebuild(config, catalog) == Rebuilt(records=len(LOG) + 1, unreadable=1)
+    assert catalog.dump() == live
+
+
+async def test_what_is_not_in_the_log_is_gone(catalog: Catalog, config: Settings, log: Log) -> None:
+    catalog.project(LOG)
+    log(LOG[1:])
+    await rebuild(config, catalog)
+    assert catalog.prediction(UNIQUE) is None
+    assert len(catalog.joined([UNIQUE])[UNIQUE].said) == 1
+
+
+async def test_a_rebuild_that_fails_leaves_the_catalog_as_it_was(
+    catalog: Catalog, config: Settings, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog.project(LOG)
+    before = catalog.dump()
+    log(LOG)
+
+    def fail(topic: str, count: int) -> None:
+        if topic == "dead-letters":
+            raise RuntimeError("the broker went away")
+
+    with pytest.raises(RuntimeError, match="went away"):
+        await rebuild(config, catalog, fail)
+    assert catalog.dump() == before
+
+
+async def test_what_a_live_writer_adds_meanwhile_is_not_lost(
+    opened: Callable[[], Catalog], config: Settings, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.catalog.engine.LOCK_SECONDS", 1)
+    live, catalog = opened(), opened()
+    live.project(LOG[:2])
+    log(LOG[:2])
+    refused = []
+
+    def meanwhile(topic: str, count: int) -> None:
+        if topic == "letters.feedback" and count:
+            with pytest.raises(Unavailable) as caught:
+                live.project(LOG[2:])
+            refused.append(caught)
+
+    await rebuild(config, catalog, meanwhile)
+    live.project(LOG[2:])
+    assert len(refused) == 1
+    expected = opened()
+    rebuilt = expected.dump()
+    with expected.replacing():
+        pass
+    expected.project(LOG)
+    assert rebuilt == expected.dump()
+
+
+async def test_the_digests_of_equal_rows_are_equal_on_any_database(
+    catalog: Catalog, tmp_path: Path, config: Settings, log: Log
+) -> None:
+    log(LOG)
+    await rebuild(config, catalog)
+    another = Catalog(f"sqlite:///{tmp_path / 'another.sqlite'}")
+    another.project(LOG[::-1])
+    assert digests(catalog) == digests(another)
+    assert {name: digest.rows for name, digest in digests(another).items() if digest.rows} == {
+        "predictions": 1,
+        "feedback": 1,
+        "routes": 1,
+        "route_changes": 1,
+        "dead_letters": 1,
+    }
+    another.project([incoming(letter(1))])
+    assert digests(catalog)["dead_letters"] != digests(another)["dead_letters"]
+    assert digests(catalog)["feedback"] == digests(another)["feedback"]
+    another.close()
+
+
+def test_features_and_requests_are_not_read(config: Settings) -> None:
+    assert rebuilding.projected(config) == [
+        "letters.predictions",
+        "letters.shadow-predictions",
+        "letters.feedback",
+        "letters.outcomes",
+        "lifecycle",
+        "dead-letters",
+    ]
+
+
+async def test_a_command_rebuilds_from_a_real_log(platform: Settings, url: str) -> None:
+    sent = [SERVED, SERVED, SAID, ROUTED]
+    for one in sent:
+        await publish(platform, one.topic, [Sent(one.value, one.key, one.headers)])
+    config = platform.model_copy(update={"database_url": SecretStr(url)})
+    runs = [await command(config, "hindsight", "rebuild", "--json") for _ in range(2)]
+    assert [run.code for run in runs] == [0, 0], runs[0].err
+    assert runs[0].out == runs[1].out
+    *tables, counts = map(json.loads, runs[0].out.splitlines())
+    assert counts["records"] >= len(sent)
+    catalog = Catalog(url)
+    assert digests(catalog) == {row.pop("table"): rebuilding.Digest(**row) for row in tables}
+    served = catalog.joined([UNIQUE])[UNIQUE].served
+    assert served is not None and served.made.model == ModelRef(name="letters", version="1")
+    catalog.close()
+
+
+async def test_a_database_that_is_away_is_said_with_the_remedy(platform: Settings, tmp_path: Path) -> None:
+    config = platform.model_copy(update={"database_url": SecretStr(f"postgresql://hindsight@/db?host={tmp_path}")})
+    run = await command(config, "hindsight", "rebuild")
+    assert run.code == 1
+    assert run.err.splitlines()[0].startswith("error: the catalog at postgresql")
+    assert run.err.splitlines()[1].startswith("  Remedy: ")
