@@ -13,7 +13,7 @@ from app.inference.client import InferenceClient
 from app.inference.predict import Predicted, Predictor
 from app.inference.repository import champion
 from app.monitoring import metrics
-from app.preprocess.requests import failed
+from app.preprocess.requests import failed, marks
 from app.settings import Settings
 from models.base import Features, Rejected, Task
 
@@ -70,7 +70,7 @@ class InferenceHandler:
             identity = (f"kafka:{incoming.origin.topic}", incoming.origin.id)
             return [dead_letter(original, incoming.origin, failure, identity)[1]]
         reference, letter = dead_letter(original, incoming.origin, failure, (event.source, event.id))
-        return [letter, failed(self._task.name, identity, failure, reference, incoming.key, event.subject)]
+        return [letter, failed(self._task.name, identity, failure, reference, incoming.key, event)]
 
 
 def read(incoming: Incoming) -> tuple[Event, Features]:
@@ -128,6 +128,6 @@ def answer(
         time=rfc3339(now),
         subject=event.subject,
         traceparent=event.traceparent,
-        extensions={"requestsource": attributes["requestsource"]},
+        extensions={"requestsource": attributes["requestsource"], **marks(event)},
     )
     return record, timings

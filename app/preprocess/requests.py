@@ -82,6 +82,7 @@ class Preprocessor:
                 "preprocessversion": self.task.preprocess_version,
                 "preprocessms": f"{(time.perf_counter() - started) * 1000:.3f}",
                 "tensors": declaration,
+                **marks(event),
             },
         )
         record = Record(topics.features(self.task.name), key, data, made.headers())
@@ -96,14 +97,20 @@ class Preprocessor:
         failure = Failure(stage=STAGE, code=error.code, reason=str(error))
         reference, letter = dead_letter(record, origin, failure, unique)
         key = record.key if len(record.key or b"") <= MAX_KEY else None
-        answer = failed(self.task.name, unique, failure, reference, key, event.subject if event else None)
+        answer = failed(self.task.name, unique, failure, reference, key, event)
         return Outputs((letter, answer), error)
 
 
+def marks(event: Event | None) -> dict[str, str]:
+    """What an answer takes over from what it answers: that it is history, published again."""
+    replay = event.extensions.get("replay") if event else None
+    return {} if replay is None else {"replay": replay}
+
+
 def failed(
-    task: str, request: tuple[str, str], failure: Failure, reference: str, key: bytes | None, subject: str | None
+    task: str, request: tuple[str, str], failure: Failure, reference: str, key: bytes | None, event: Event | None
 ) -> Record:
-    """The answer to a request that can't be predicted. `request` is its (source, id)."""
+    """The answer to a request that can't be predicted. `request` is its (source, id), `event` what is known of it."""
     source, request_id = request
     unique = prediction_id(task, source, request_id)
     said = PredictionFailed(
@@ -115,8 +122,8 @@ def failed(
         id=unique,
         source=f"hindsight/{task}",
         time=rfc3339(time.time() * 1000),
-        subject=subject,
-        extensions={"requestsource": source},
+        subject=event.subject if event else None,
+        extensions={"requestsource": source, **marks(event)},
     )
 
 

@@ -38,3 +38,12 @@ class Letters(Task):
 
     def samples(self) -> Sequence[Sample]:
         return [Sample("abc", b"abc", "text/plain", {"sum": 294.0})]
+
+
+class LettersAnew(Letters):
+    """The letters of a later preprocessing."""
+
+    preprocess_version = "2"
+
+    def preprocess(self, payload: bytes) -> Features:
+        return {"letters": super().preprocess(payload)["letters"][::-1]}

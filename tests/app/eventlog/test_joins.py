@@ -122,3 +122,10 @@ def test_a_reminder_has_no_record_behind_it() -> None:
 def test_a_record_from_nowhere_is_rejected(headers: Headers) -> None:
     with pytest.raises(Rejected, match="headers don't end with joined_epoch"):
         original(Incoming(Origin(LogEpoch("c/t"), "letters.joins", 0, 0, 0), b"key", b"value", headers))
+
+
+async def test_history_that_is_published_again_is_not_joined_again() -> None:
+    prediction, given = with_places([served(), said(1, **label(2))])
+    mark = (("ce_replay", b"1"),)
+    again = [dataclasses.replace(event, headers=(*event.headers, *mark)) for event in (prediction, given)]
+    assert await JOINS.predictions(again[:1]) == await JOINS.feedback(again[1:]) == [()]

@@ -257,3 +257,11 @@ def test_a_key_that_is_too_large_for_an_answer_is_rejected_and_kept_in_the_dead_
 def test_a_request_without_a_key_is_answered_without_one() -> None:
     assert preprocessed(b"abc", key=None).records[0].key is None
     assert preprocessed(b"bug", key=None).records[1].key is None
+
+
+@pytest.mark.parametrize("payload", [b"abc", b""])
+def test_history_that_is_published_again_stays_marked(payload: bytes) -> None:
+    [*_, answer] = preprocessed(payload, (("ce_replay", b"17"),)).records
+    assert texts(answer)["ce_replay"] == "17"
+    [*_, fresh] = preprocessed(payload).records
+    assert "ce_replay" not in texts(fresh)

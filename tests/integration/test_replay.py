@@ -1,0 +1,188 @@
+"""Replay on the real stack: what was served, from Kafka and the archive, by the command that users have."""
+
+import asyncio
+import json
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from app import tensors, topics
+from app.cloudevents import rfc3339
+from app.eventlog import tail as kafka
+from app.eventlog.archive import Archive, application
+from app.events import FeedbackGiven, prediction_id
+from app.settings import Settings
+from models.ocr import Ocr
+from models.ocr.lines import make_payloads
+from tests.support.commands import command
+from tests.support.log import Sent, header, id_of, publish, tail
+from tests.support.stack import Stack
+from tests.support.tasks import Letters, LettersAnew
+
+SAMPLES = make_payloads(40, seed=77)
+
+
+async def replayed(settings: Settings, out: Path, task: str, source: str, *more: str) -> dict[str, Any]:
+    """The manifest of a dataset of one source's requests."""
+    mine = f"request_source = '{source}'"
+    done = await command(settings, "hindsight", "replay", task, "--out", str(out), "--where", mine, "--json", *more)
+    assert done.code == 0, done.err
+    manifest: dict[str, Any] = json.loads(done.out)
+    assert json.loads((out / "manifest.json").read_text()) == manifest
+    return manifest
+
+
+def names(directory: Path) -> list[str]:
+    return [path.name for path in directory.iterdir()]
+
+
+async def served(settings: Settings, task: str, source: str, payloads: list[bytes]) -> list[str]:
+    """The prediction ids of these payloads, once they are answered."""
+    ids = [f"{number:03}" for number in range(len(payloads))]
+    async with tail(settings, topics.predictions(task)) as answers:
+        headers = [[("ce_id", one.encode()), ("ce_source", source.encode())] for one in ids]
+        sent = [Sent(payload, one.encode(), said) for payload, one, said in zip(payloads, ids, headers, strict=True)]
+        await publish(settings, topics.requests(task), sent)
+        await answers.answers(len(payloads))
+    return [prediction_id(task, source, one) for one in ids]
+
+
+async def archived(settings: Settings, *names: str) -> None:
+    """Return once all that these topics hold now is archived."""
+    held = await kafka.held(settings, list(names))
+    deadline = time.monotonic() + 60
+    for partition, one in held.items():
+        while True:
+            table = Archive(settings).table(partition.topic)
+            last = table.transaction_version(application(one.epoch, partition.partition)) if table else None
+            if one.end == 0 or (last is not None and last >= one.end - 1):
+                break
+            assert time.monotonic() < deadline, f"{partition} is not archived"
+            await asyncio.sleep(0.2)
+
+
+async def test_a_dataset_is_the_same_before_and_after_archiving_and_compaction_and_elsewhere(
+    stack: Stack, tmp_path: Path
+) -> None:
+    settings = stack.settings
+    predictions = await served(settings, "ocr", "replay-1", [sample.payload for sample in SAMPLES])
+    given = [
+        FeedbackGiven(prediction_id=one, correction=sample.correction, actor="ada").record(
+            topics.feedback("ocr"), one.encode(), id=one, source="test", time=rfc3339(time.time() * 1000)
+        )
+        for one, sample in zip(predictions[:10], SAMPLES, strict=False)
+    ]
+    await publish(
+        settings, topics.feedback("ocr"), [Sent(record.value, record.key, record.headers) for record in given]
+    )
+    fresh = await replayed(settings, tmp_path / "fresh", "ocr", "replay-1")
+    as_of = ("--as-of", fresh["arguments"]["as_of"])
+
+    involved = [kind("ocr") for kind in (topics.requests, topics.features, topics.predictions, topics.feedback)]
+    await archived(settings, *involved)
+    later = await replayed(settings, tmp_path / "archived", "ocr", "replay-1", *as_of)
+    for name in involved:
+        table = Archive(settings).table(name)
+        assert table is not None
+        table.optimize.compact()
+    compacted = await replayed(settings, tmp_path / "compacted", "ocr", "replay-1", *as_of)
+    elsewhere = settings.model_copy(
+        update={"home": tmp_path / "elsewhere", "blob_url": settings.blobs, "database_url": None}
+    )
+    other = await replayed(elsewhere, tmp_path / "other", "ocr", "replay-1", *as_of)
+    assert {one["content_hash"] for one in (fresh, later, compacted, other)} == {fresh["content_hash"]}
+    assert pq.read_table(tmp_path / "other" / "rows.parquet").equals(pq.read_table(tmp_path / "fresh" / "rows.parquet"))
+
+    rows = pq.read_table(tmp_path / "compacted" / "rows.parquet").to_pylist()
+    found = {row["prediction_id"]: row for row in rows}
+    assert found.keys() == set(predictions)
+    for one, sample in zip(predictions, SAMPLES, strict=True):
+        features = tensors.decode(found[one]["features"], found[one]["tensors"])
+        expected = Ocr().preprocess(sample.payload)
+        assert {name: tensor.tobytes() for name, tensor in features.items()} == {
+            name: tensor.tobytes() for name, tensor in expected.items()
+        }
+    labelled = [row for row in rows if row["label"] is not None]
+    assert len(labelled) == 10
+    assert all(row["score"] == Ocr().score(json.loads(row["output"]), json.loads(row["label"])) for row in labelled)
+    async with tail(settings, topics.LIFECYCLE, beginning=True) as life:
+        await life.until(lambda records: sum(fresh["content_hash"].encode() in r.value for r in records) >= 4)
+
+
+async def test_features_of_an_earlier_preprocessing_are_made_again_from_the_payloads(
+    stack: Stack, tmp_path: Path
+) -> None:
+    payloads = [random.Random(number).randbytes(9).hex().encode() for number in range(30)]
+    predictions = await served(stack.settings, "letters", "replay-2", payloads)
+    before = await replayed(stack.settings, tmp_path / "before", "letters", "replay-2")
+    assert before["arguments"]["preprocess_version"] == "1"
+    anew = stack.settings.model_copy(update={"tasks": {"letters": "tests.support.tasks:LettersAnew"}})
+    after = await replayed(anew, tmp_path / "after", "letters", "replay-2")
+    assert after["arguments"]["preprocess_version"] == "2"
+    assert after["content_hash"] != before["content_hash"]
+    assert after["counts"]["features"]["rows"] == 0
+    for manifest, task in ((before, Letters()), (after, LettersAnew())):
+        name = "before" if manifest is before else "after"
+        rows = pq.read_table(tmp_path / name / "rows.parquet").to_pylist()
+        made = {
+            row["prediction_id"]: tensors.decode(row["features"], row["tensors"])["letters"].tobytes() for row in rows
+        }
+        expected = [task.preprocess(payload)["letters"].tobytes() for payload in payloads]
+        assert made == dict(zip(predictions, expected, strict=True))
+
+
+async def test_history_is_published_again_as_it_was_and_marked(stack: Stack, tmp_path: Path) -> None:
+    settings = stack.settings
+    payloads = [f"again {number}".encode() for number in range(20)]
+    predictions = await served(settings, "letters", "replay-3", payloads)
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap)
+    await admin.start()
+    await admin.create_topics([NewTopic("rehearsal", 1, 1)])
+    await admin.close()
+    mine = ("replay", "letters", "--where", "request_source = 'replay-3'", "--speed", "inf")
+
+    dry = await command(settings, "hindsight", *mine, "--to-topic", "rehearsal", "--dry-run")
+    assert (dry.code, dry.out.splitlines()[0]) == (0, "20 requests go to rehearsal, in 0:00:01."), dry.err
+    async with tail(settings, "rehearsal") as rehearsal:
+        done = await command(settings, "hindsight", *mine, "--to-topic", "rehearsal", "--yes", "--rate", "1000")
+        assert done.out.splitlines()[-1] == "20 requests were published", done.err
+        records = await rehearsal.until(lambda read: len(read) >= 20)
+    assert [record.value for record in records] == payloads
+    assert [id_of(record) for record in records] == [f"{number:03}" for number in range(20)]
+    assert len({header(record, "ce_replay") for record in records}) == 1
+
+    before = await replayed(settings, tmp_path / "before", "letters", "replay-3")
+    async with tail(settings, topics.predictions("letters")) as answers:
+        await command(settings, "hindsight", *mine, "--to-topic", "letters.requests", "--yes")
+        again = await answers.answers(20)
+        assert again.keys() == set(predictions)
+        assert all("ce_replay" in dict(record.headers) for record in answers.records)
+    after = await replayed(settings, tmp_path / "after", "letters", "replay-3")
+    assert after["content_hash"] == before["content_hash"]
+    assert all(count["skipped"]["replay"] >= 20 for kind, count in after["counts"].items() if kind != "feedback")
+
+    missing = await command(settings, "hindsight", *mine, "--to-topic", "nowhere", "--yes")
+    assert missing.code == 1
+    assert "There is no topic 'nowhere'" in missing.err
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (["--as-of", "2999-01-01"], "has not come yet"),
+        (["--from", "yesterday"], "is no time"),
+        (["--where", "colour = 'red'"], "is no condition"),
+        (["--content", "pictures"], "is not known"),
+    ],
+)
+async def test_wrong_arguments_are_refused_and_leave_nothing(
+    stack: Stack, tmp_path: Path, wrong: list[str], says: str
+) -> None:
+    done = await command(stack.settings, "hindsight", "replay", "letters", "--out", str(tmp_path / "out"), *wrong)
+    assert (done.code, names(tmp_path)) == (1, [])
+    assert says in done.err
