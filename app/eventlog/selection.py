@@ -10,7 +10,7 @@ import duckdb
 
 from app import topics
 from app.embedded.errors import SetupError
-from app.eventlog import fates, labels, scan, snapshot
+from app.eventlog import fates, labels, scan, snapshot, upcasts
 from app.eventlog.arguments import Arguments
 from app.events import DataErased, OutcomeRecorded, PredictionFailed, PredictionMade
 from app.settings import Settings
@@ -35,6 +35,7 @@ def selected(
     names = [*(kind(arguments.task.name) for kind in _KINDS), topics.LIFECYCLE]
     snapshots = asyncio.run(snapshot.take(settings, names, scratch))
     with scan.opened(settings, snapshots, arguments.as_of, scratch) as connection:
+        upcasts.apply(connection)
         _decide(connection, arguments, progress)
         yield connection
 

@@ -19,7 +19,7 @@ from app.embedded.errors import SetupError
 from app.eventlog import replay, snapshot
 from app.eventlog.accounts import check
 from app.eventlog.arguments import Arguments
-from app.events import DataErased, OutcomeRecorded
+from app.events import DataErased, OutcomeRecorded, PredictionMade
 from app.settings import Settings, TaskSettings
 from tests.support.history import Request, at, logged, moment, snapshots
 from tests.support.tasks import Letters
@@ -200,6 +200,20 @@ def test_how_a_prediction_was_selected_is_what_the_log_said_first(build: Build) 
     rows, _ = build(logged([*history(ONE, TWO), (3, outcome(0.01)), (4, outcome(0.5))]))
     assert rows["selection_probability"].to_list() == [0.01, None]
     assert rows["selection"].to_list() == ["audit", None]
+
+
+def test_predictions_of_an_earlier_version_are_read_as_those_of_today(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def upcast(said: dict[str, Any]) -> dict[str, Any]:
+        return said | {"output": {"sum": said["output"]["sum"] + 1}}
+
+    log = logged(history(ONE))
+    monkeypatch.setattr(PredictionMade, "type", "hindsight.prediction.made.v2")
+    monkeypatch.setattr(PredictionMade, "upcast_v1_v2", staticmethod(upcast), raising=False)
+    rows, manifest = build([*log, *logged(history(TWO), epoch="d/t")])
+    assert rows["output"].to_list() == ['{"sum":295.0}', '{"sum":363.0}']
+    assert manifest["counts"]["predictions"]["rows"] == 2
 
 
 def test_an_erasure_is_part_of_the_arguments_whenever_it_was(build: Build) -> None:
