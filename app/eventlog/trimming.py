@@ -46,7 +46,9 @@ async def trim(settings: Settings, now: datetime) -> dict[TopicPartition, int]:
         return {}
     bounds = {tp: [end] for tp, end in (await _old(settings, held, now)).items()}
     archived = set(topics.archived(settings.tasks))
-    ends = await asyncio.to_thread(_archived, settings, {tp: one for tp, one in held.items() if tp.topic in archived})
+    ends = await asyncio.to_thread(
+        archived_ends, settings, {tp: one for tp, one in held.items() if tp.topic in archived}
+    )
     for tp, end in ends.items():
         bounds[tp].append(end)
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap)
@@ -69,7 +71,7 @@ async def trim(settings: Settings, now: datetime) -> dict[TopicPartition, int]:
     return due
 
 
-def _archived(settings: Settings, held: Mapping[TopicPartition, tail.Held]) -> dict[TopicPartition, int]:
+def archived_ends(settings: Settings, held: Mapping[TopicPartition, tail.Held]) -> dict[TopicPartition, int]:
     """Where the archive of each partition ends."""
     archive = Archive(settings)
     tables = {topic: archive.table(topic) for topic in {tp.topic for tp in held}}
