@@ -14,7 +14,7 @@ from app.eventlog.recorder import STAGE, OutcomesHandler, Reminders
 from app.settings import Settings
 from app.streams import App, Bounds, agent, publisher
 from models.base import Task
-from tables.outcomes import last_outcomes
+from tables.outcomes import LastOutcomes
 
 BOUNDS = Bounds(500, 0.1)
 REMIND_SECONDS = 5.0
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 def register(app: App, settings: Settings, tasks: Mapping[str, Task]) -> None:
     """One agent for each task, and one timer."""
-    catalog, last = Catalog(settings.database), last_outcomes(app, settings)
+    catalog, last = Catalog(settings.database), LastOutcomes(app)
     for task in tasks.values():
         handler = OutcomesHandler(task, settings.of_task(task.name), catalog, last)
         agent(

@@ -13,7 +13,6 @@ from app.settings import MiB, Settings
 
 DEAD_LETTERS = "dead-letters"
 LIFECYCLE = "lifecycle"
-LAST_OUTCOMES = "hindsight-recorder-outcomes-changelog"
 FOREVER = "-1"
 
 _POLL_SECONDS = 0.3
@@ -80,18 +79,14 @@ class Topic:
     key: str
     partitions: int
     max_message_bytes: int
-    cache: bool = False
-    """Whether nothing is lost with it: only the last record of each key is kept."""
 
     @property
     def configs(self) -> dict[str, str]:
         """Kafka's topic configuration."""
-        kept = {"cleanup.policy": "delete"}
-        if self.cache:  # small segments: the one that is written to is never compacted
-            kept = {"cleanup.policy": "compact", "segment.bytes": str(MiB), "delete.retention.ms": "60000"}
-        return kept | {
+        return {
             "retention.ms": FOREVER,
             "retention.bytes": FOREVER,
+            "cleanup.policy": "delete",
             "message.timestamp.type": "LogAppendTime",
             "max.message.bytes": str(self.max_message_bytes),
         }
@@ -103,7 +98,6 @@ def wanted(settings: Settings) -> list[Topic]:
     topics = [
         Topic(DEAD_LETTERS, "the original key", 1, max_message_bytes(settings)),
         Topic(LIFECYCLE, "task", 1, MiB),
-        Topic(LAST_OUTCOMES, "prediction id", partitions, MiB, cache=True),
     ]
     for task in settings.tasks:
         topics += [
@@ -119,7 +113,7 @@ def wanted(settings: Settings) -> list[Topic]:
 
 
 async def provision(settings: Settings) -> list[str]:
-    """Make the topics that are missing; return a line for each existing one of the log that differs from the wanted.
+    """Make the topics that are missing; return a line for each existing one that differs from what is wanted.
 
     Idempotent, and safe to run from several processes at once. An existing topic is never changed.
     """
@@ -131,7 +125,7 @@ async def provision(settings: Settings) -> list[str]:
         missing = [topic for topic in topics if topic.name not in existing]
         if missing:
             await _create(admin, missing, settings.replication)
-        return await _differences(admin, [topic for topic in topics if topic.name in existing and not topic.cache])
+        return await _differences(admin, [topic for topic in topics if topic.name in existing])
     finally:
         await admin.close()
 
@@ -167,8 +161,8 @@ async def _differences(admin: AIOKafkaAdminClient, topics: list[Topic]) -> list[
 
 
 async def wait_provisioned(settings: Settings) -> None:
-    """Return once the broker answers and every topic of the log is there: whoever consumes calls this first."""
-    names = {topic.name for topic in wanted(settings) if not topic.cache}
+    """Return once the broker answers and every topic is there: whoever consumes calls this first."""
+    names = {topic.name for topic in wanted(settings)}
     waited = False
     while True:
         admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap)

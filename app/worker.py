@@ -27,7 +27,6 @@ class Process:
     register: Callable[[App, Settings], None]
     port: str
     needs_models: bool = False
-    has_tables: bool = False
     faust: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -47,7 +46,7 @@ def _recorder(app: App, configured: Settings) -> None:
 PROCESSES = {
     "inference": Process("hindsight-worker", _inference, "worker_metrics_port", needs_models=True),
     "archive": Process("hindsight-archive", archive.register, "archive_metrics_port", faust=archive.FAUST),
-    "recorder": Process("hindsight-recorder", _recorder, "recorder_metrics_port", has_tables=True),
+    "recorder": Process("hindsight-recorder", _recorder, "recorder_metrics_port"),
 }
 
 
@@ -66,8 +65,6 @@ def build(configured: Settings, process: Process) -> App:
 async def wait_for_needs(configured: Settings, process: Process) -> None:
     """Return once the topics are there, and where models are needed, MLServer serves every champion."""
     await topics.wait_provisioned(configured)
-    if process.has_tables:  # what is only a cache is made again where it was deleted
-        await topics.provision(configured)
     if not process.needs_models:
         return
     async with InferenceClient(configured) as client:

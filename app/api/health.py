@@ -89,7 +89,7 @@ RECORDER_GROUP = "hindsight-recorder"
 
 async def _lags(settings: Settings) -> dict[str, int] | str:
     """The lag of each group, or why it is not known."""
-    needed = [topic.name for topic in topics.wanted(settings) if not topic.cache]
+    needed = [topic.name for topic in topics.wanted(settings)]
     groups = {
         PREPROCESS_GROUP: [topics.requests(task) for task in settings.tasks],
         WORKER_GROUP: [topics.features(task) for task in settings.tasks],

@@ -40,13 +40,12 @@ async def configs(admin: AIOKafkaAdminClient, name: str) -> dict[str, str]:
     return {entry[0]: entry[1] for entry in resource[4]}
 
 
-def test_every_task_has_its_topics_and_all_share_three() -> None:
+def test_every_task_has_its_topics_and_all_share_two() -> None:
     config = Settings(tasks={"ocr": "", "letters": ""}, partitions=5, max_payload_bytes=2 * MiB)
     found = {topic.name: (topic.partitions, topic.max_message_bytes // MiB) for topic in wanted(config)}
     assert found == {
         "dead-letters": (1, 8),
         "lifecycle": (1, 1),
-        "hindsight-recorder-outcomes-changelog": (5, 1),
         "ocr.requests": (5, 2),
         "ocr.features": (5, 4),
         "ocr.predictions": (5, 1),
@@ -64,19 +63,11 @@ def test_every_task_has_its_topics_and_all_share_three() -> None:
     }
 
 
-def test_no_topic_of_the_log_forgets_by_age_or_size() -> None:
+def test_no_topic_forgets_by_age_or_size() -> None:
     for topic in wanted(Settings()):
-        if topic.cache:
-            continue
         assert topic.configs["retention.ms"] == topic.configs["retention.bytes"] == "-1"
         assert topic.configs["cleanup.policy"] == "delete"
         assert topic.configs["message.timestamp.type"] == "LogAppendTime"
-
-
-def test_what_is_only_a_cache_is_no_part_of_the_log() -> None:
-    caches = {topic.name for topic in wanted(Settings()) if topic.cache}
-    assert caches == {topics.LAST_OUTCOMES}
-    assert not caches & set(topics.archived(Settings().tasks))
 
 
 async def test_provisioning_makes_every_topic_as_it_should_be(config: Settings, admin: AIOKafkaAdminClient) -> None:
