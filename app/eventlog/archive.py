@@ -23,6 +23,7 @@ from app.embedded.errors import SetupError
 from app.eventlog.readable import check_schema, readable, said
 from app.eventlog.rows import SCHEMA, table_of
 from app.eventlog.storage import storage_options
+from app.monitoring import metrics
 from app.settings import Settings
 
 _CONFIGURATION = {
@@ -74,27 +75,32 @@ class Archive:
     def append(self, records: Sequence[Incoming], since: Mapping[str, int] = MappingProxyType({})) -> int:
         """Write the records of one topic that are not archived yet, in one commit; how many these were.
 
-        Raises `Gap`, and writes nothing, where a partition's records don't go on from what is archived of it. `since`
-        says, by `application`, the offset from which on nothing is left out, up to these records, that Kafka holds:
-        then a gap that begins there has no records. Raises `Unavailable` when the storage is away, the table can't be
-        written, or another writer was faster: try again.
+        Raises `Gap` where a partition's records don't go on from what is archived of it, once all before is written.
+        `since` says, by `application`, the offset from which on nothing is left out, up to these records, that Kafka
+        holds: then a gap that begins there has no records. Raises `Unavailable` when the storage is away, the table
+        can't be written, or another writer was faster: try again.
         """
         topic = records[0].origin.topic
         try:
             table = self.table(topic) or self._create(topic)
-            new, ends = _unarchived(records, table, since)
-            if not new:
-                return 0
-            transactions = [Transaction(app, offset) for app, offset in ends.items()]
-            rows = table_of(new, self._blobs.put)
-            write_deltalake(
-                table, rows, mode="append", commit_properties=CommitProperties(app_transactions=transactions)
-            )
+            new, ends, gap = _unarchived(records, table, since)
+            if new:
+                self._commit(table, new, [Transaction(app, offset) for app, offset in ends.items()])
         except SetupError as error:
             raise Unavailable(f"{error}") from error
         except (DeltaError, OSError) as error:
             raise Unavailable(f"the archive of {topic} at {self.uri(topic)}: {said(error)}") from error
+        if gap is not None:
+            raise gap
         return len(new)
+
+    def _commit(self, table: DeltaTable, new: Sequence[Incoming], transactions: list[Transaction]) -> None:
+        with metrics.ARCHIVE_SECONDS.time():
+            rows = table_of(new, self._blobs.put)
+            write_deltalake(
+                table, rows, mode="append", commit_properties=CommitProperties(app_transactions=transactions)
+            )
+        metrics.ARCHIVED.labels(new[0].origin.topic).inc(len(new))
 
     def _create(self, topic: str) -> DeltaTable:
         if self._root.startswith("file://"):
@@ -122,11 +128,11 @@ def last_archived(table: DeltaTable | None, epoch: LogEpoch, partition: int) -> 
 
 def _unarchived(
     records: Sequence[Incoming], table: DeltaTable, since: Mapping[str, int]
-) -> tuple[list[Incoming], dict[str, int]]:
-    """The records that are new, in the order of their offsets, and the last offset of each application in them."""
+) -> tuple[list[Incoming], dict[str, int], Gap | None]:
+    """The records that are new, up to the first gap; the last offset of each application in them; and that gap."""
     lasts: dict[str, int] = {}
     ends: dict[str, int] = {}
-    new = []
+    new: list[Incoming] = []
     for record in records:
         origin = record.origin
         app = application(origin.epoch, origin.partition)
@@ -136,7 +142,7 @@ def _unarchived(
         if origin.offset <= last:  # redelivered, or archived by another process
             continue
         if origin.offset > last + 1 and since.get(app, origin.offset) > last + 1:
-            raise Gap(origin, last + 1)
+            return new, ends, Gap(origin, last + 1)
         lasts[app] = ends[app] = origin.offset
         new.append(record)
-    return new, ends
+    return new, ends, None

@@ -6,7 +6,6 @@ group's offsets may have been moved. What is missing is then read from Kafka aga
 
 import asyncio
 import logging
-import time
 from collections.abc import Mapping, Sequence
 
 from aiokafka import TopicPartition
@@ -67,16 +66,11 @@ class Archiver:
             raise Unavailable(f"the gap in the archive of {topic} can't be filled from Kafka: {error!r}") from error
 
     async def _append(self, records: Sequence[Incoming], since: Mapping[str, int]) -> None:
-        topic = records[0].origin.topic
         async with self._turn:
-            began = time.monotonic()
             try:
-                written = await asyncio.to_thread(self._archive.append, records, since)
+                await asyncio.to_thread(self._archive.append, records, since)
             except (Gap, Unavailable):
                 raise
             except Exception as error:  # whatever it is: an event that is not archived must not be passed over
-                log.exception("archive: %s: %d events can't be written", topic, len(records))
+                log.exception("archive: %s: %d events can't be written", records[0].origin.topic, len(records))
                 raise Unavailable(f"{type(error).__name__}: {error}") from error
-        if written:
-            metrics.ARCHIVED.labels(topic).inc(written)
-            metrics.ARCHIVE_SECONDS.observe(time.monotonic() - began)

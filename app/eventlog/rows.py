@@ -20,7 +20,7 @@ from app.topics import DEAD_LETTERS
 from models.base import Rejected
 
 INLINE_BYTES = 256 * 1024
-"""Larger payloads are kept in blob storage, once, and the row has their claim check; JSON of our own is always inline."""
+"""Larger payloads are kept in blob storage, once, and the row has their claim check; our own JSON is always inline."""
 
 SCHEMA = pa.schema(
     [
@@ -91,11 +91,10 @@ def _attributes(record: Incoming, logged: datetime) -> dict[str, Any]:
     kind = header(record.headers, "ce_type") or ""
     default = kind if kind.startswith("hindsight.") else _TYPES.get(_kind(record.origin.topic), "")
     try:
-        event = complete(record.headers, b"", record.origin, default)
-    except Rejected:
+        return _of_event(complete(record.headers, b"", record.origin, default))
+    except (Rejected, OverflowError):  # a time that is beyond the calendar in UTC is none
         source, event_id = identity(record.headers, record.origin)
         return {"id": event_id, "source": source, "type": None, "time": logged, "extensions": []}
-    return _of_event(event)
 
 
 def _of_event(event: Event) -> dict[str, Any]:
