@@ -190,7 +190,7 @@ async def test_a_reward_that_never_comes_is_the_default_once_its_window_has_ende
 
 async def test_feedback_that_cannot_be_used_is_a_dead_letter_and_holds_up_nothing(stack: Stack) -> None:
     bad = Sent(b'{"reward": 7}', unique("unusable").encode(), (("ce_id", b"unusable"),))
-    events = [served("unusable"), said(0.01, request="unusable", reward=1.0)]
+    events: Events = [served("unusable"), said(0.01, request="unusable", reward=1.0)]
     async with (
         tail(stack.settings, topics.outcomes(TASK)) as outcomes,
         tail(stack.settings, topics.DEAD_LETTERS) as letters,
