@@ -110,7 +110,10 @@ def _of_task(said: Data, event: Event) -> Iterator[Row]:
         case FeedbackGiven():
             task, prediction_id = said.about
             about = {"task": task, "prediction_id": prediction_id, "actor": said.actor, "time": time}
-            yield models.Feedback, about | {"key": _key(event), "source": event.source, "id": event.id}
+            yield (
+                models.Feedback,
+                about | {"key": key_of(event.source, event.id), "source": event.source, "id": event.id},
+            )
         case OutcomeRecorded():
             about = {"prediction_id": said.prediction_id, "task": said.task, "version": said.model.version}
             yield models.Outcome, about | {"score": _same(said.score), "reward": _same(said.reward), "time": time}
@@ -124,7 +127,7 @@ def _of_lifecycle(said: Data, event: Event) -> Iterator[Row]:
         case ModelTrained():
             yield models.Candidate, _of_version(said)
         case ModelEvaluated():
-            yield models.Evaluation, _of_version(said) | {"key": _key(event), "passed": said.passed}
+            yield models.Evaluation, _of_version(said) | {"key": key_of(event.source, event.id), "passed": said.passed}
         case ModelRegistered():
             version = _of_version(said)
             yield models.Version, version
@@ -132,7 +135,7 @@ def _of_lifecycle(said: Data, event: Event) -> Iterator[Row]:
         case RouteChanged():
             route = {"task": said.task, "action": said.action, "champion": said.champion, "canary": said.canary}
             yield models.Route, route
-            yield models.RouteChange, route | {"key": _key(event)}
+            yield models.RouteChange, route | {"key": key_of(event.source, event.id)}
 
 
 def _of_version(said: ModelTrained | ModelEvaluated | ModelRegistered) -> dict[str, Any]:
@@ -159,9 +162,9 @@ def _same(number: float | None) -> float | None:
     return None if number is None else number + 0.0
 
 
-def _key(event: Event) -> str:
+def key_of(source: str, id: str) -> str:
     """An event's identity in few characters: databases bound those of a key."""
-    return str(uuid.uuid5(uuid.uuid5(uuid.NAMESPACE_URL, event.source), event.id))
+    return str(uuid.uuid5(uuid.uuid5(uuid.NAMESPACE_URL, source), id))
 
 
 def _dead_letter(record: Incoming) -> dict[str, Any]:

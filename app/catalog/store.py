@@ -14,7 +14,9 @@ from sqlalchemy import Connection, case, or_, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import Insert
 
+from app.catalog import erasure
 from app.catalog.engine import engine_of, reading, writing
+from app.catalog.erasure import Erased
 from app.catalog.models import Base, Feedback, First, Logged, Outcome, Prediction
 from app.catalog.projection import UNREADABLE, rows
 from app.catalog.schema import recreate, upgrade
@@ -114,6 +116,21 @@ class Catalog:
             "feedback": [_read(one, FeedbackGiven).model_dump() | _event(one) for one in said],
             "outcome": None if result is None else _read(result, OutcomeRecorded).model_dump(),
         }
+
+    def count(self, erased: Erased) -> int:
+        """How many of these rows there are."""
+        with self._reading() as connection:
+            return erasure.count(connection, erased)
+
+    def erase(self, erased: Erased) -> int:
+        """Delete these rows; how many there were. They are gone from the database's files after `vacuum`."""
+        with self._writing() as connection:
+            return erasure.erase(connection, erased)
+
+    def vacuum(self) -> None:
+        """Leave nothing of deleted rows in the database's files."""
+        self.upgrade()
+        erasure.vacuum(self._engine)
 
     def rows(self, name: str) -> Iterator[dict[str, Any]]:
         """The rows of the table of this name, by their keys."""

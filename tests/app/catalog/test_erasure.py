@@ -1,0 +1,65 @@
+"""Rows that are erased are gone, also from the database's files."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import make_url
+
+from app.catalog.erasure import Erased
+from app.catalog.store import Catalog
+from app.delivery import Unavailable
+from app.events import PredictionMade, prediction_id
+from tests.app.catalog.test_store import made, outcome, right, rows
+from tests.support.records import incoming, letter, record
+
+ADA, BOB = prediction_id("ocr", "app", "ada"), prediction_id("ocr", "app", "bob")
+
+
+def fill(catalog: Catalog) -> str:
+    """Two predictions with all that there is of them; the id of the dead letter."""
+    rejected = incoming(letter())
+    for number, unique in enumerate((ADA, BOB)):
+        said: list[PredictionMade | object] = [made("seen of ada" if unique == ADA else "seen of bob", unique)]
+        catalog.project([incoming(record(made(str(said), unique)), offset=number)])
+        catalog.project([incoming(record(right(unique=unique), id=unique), offset=number)])
+        catalog.project([incoming(record(outcome(unique)), offset=number)])
+    catalog.project([rejected])
+    return dict(rejected.headers)["rejected_id"].decode()
+
+
+def test_what_is_erased_is_counted_and_gone_and_the_rest_is_as_it_was(catalog: Catalog) -> None:
+    dead = fill(catalog)
+    erased = Erased(predictions={ADA}, feedback={("app", ADA)}, outcomes={ADA}, dead_letters={dead})
+    assert catalog.count(erased) == 4
+    assert catalog.erase(erased) == 4
+    catalog.vacuum()
+    assert catalog.count(erased) == catalog.erase(erased) == 0
+    for table in ("predictions", "feedback", "outcomes"):
+        assert rows(catalog, table, "prediction_id") == [(BOB,)]
+    assert rows(catalog, "dead_letters") == []
+
+
+def test_sqlites_files_hold_nothing_of_what_is_erased(catalog: Catalog, url: str) -> None:
+    if not url.startswith("sqlite"):
+        pytest.skip("PostgreSQL's files are its server's")
+    fill(catalog)
+    path = Path(str(make_url(url).database))
+    assert any(b"seen of ada" in file.read_bytes() for file in path.parent.glob(f"{path.name}*"))
+    catalog.erase(Erased(predictions={ADA}, feedback={("app", ADA)}, outcomes={ADA}))
+    catalog.vacuum()
+    files = b"".join(file.read_bytes() for file in path.parent.glob(f"{path.name}*"))
+    assert (b"seen of ada" in files, b"seen of bob" in files) == (False, True)
+
+
+def test_a_database_that_is_read_for_ever_is_said(catalog: Catalog, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not url.startswith("sqlite"):
+        pytest.skip("PostgreSQL waits for locks only")
+    monkeypatch.setattr("app.catalog.engine.LOCK_SECONDS", 0.1)
+    fill(catalog)
+    busy = Catalog(url)
+    reading = busy.rows("predictions")
+    next(reading)
+    with pytest.raises(Unavailable):
+        Catalog(url).vacuum()
+    reading.close()  # type: ignore[attr-defined]
+    busy.close()
