@@ -5,20 +5,27 @@ import itertools
 import os
 import random
 import signal
+import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Iterable
-from contextlib import ExitStack, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
+from aiokafka.structs import RecordMetadata
+from deltalake.exceptions import CommitFailedError
 
 from app import topics
+from app.embedded.environment import environment
 from app.embedded.errors import SetupError
+from app.embedded.ports import free_port
 from app.eventlog.archive import Archive
-from app.settings import Settings
+from app.eventlog.housekeeping import tidy
+from app.settings import CHECKOUT, Settings
 from tests.support.minio import S3Server, serving
 from tests.support.outages import Outage, directory
 from tests.support.platform import pids, platform_settings, running
@@ -27,6 +34,8 @@ TASKS = {"letters": "tests.support.tasks:Letters"}
 TOPICS = (topics.requests("letters"), topics.feedback("letters"))
 RATE = 500
 PATIENCE_SECONDS = 120
+FREEZE_SECONDS = 10
+"""Longer than a session of the consumer group."""
 
 Hurt = Callable[[], Awaitable[None]]
 
@@ -50,7 +59,8 @@ async def test_twenty_kills_and_five_outages_of_a_directory(tmp_path: Path) -> N
         print(f"outages that can be made here: {', '.join(kinds)}")
         settings = campaign_settings(tmp_path, blob_url=storage.uri)
         outages = list(itertools.islice(itertools.cycle(kinds.values()), 5))
-        await campaign(settings, plan(settings, kills=20, outages=outages, pause=8))
+        async with rival(settings):
+            await campaign(settings, plan(settings, kills=20, freezes=3, outages=outages, pause=8))
 
 
 @pytest.mark.soak
@@ -68,39 +78,72 @@ def campaign_settings(tmp_path: Path, **overrides: Any) -> Settings:
 def dead(server: S3Server) -> Outage:
     """A server that is killed, and started again."""
 
-    def outage() -> ExitStack:
+    @contextmanager
+    def outage() -> Iterator[None]:
         server.kill()
-        stack = ExitStack()
-        stack.callback(server.start)
-        return stack
+        try:
+            yield
+        finally:
+            server.start()
 
     return outage
 
 
-def plan(settings: Settings, kills: int, outages: Iterable[Outage], pause: float = 4) -> Hurt:
-    """Kills at any moment, outages in between, and some kills while the storage is away."""
+def plan(settings: Settings, kills: int, outages: Iterable[Outage], freezes: int = 0, pause: float = 4) -> Hurt:
+    """Kills at any moment, outages, and processes that stop for so long that another one takes over."""
 
     async def hurt() -> None:
         chance = random.Random(7)
-        due: list[Outage | None] = [*outages, *[None] * kills]
+        due: list[Outage | str] = [*outages, *["kill"] * kills, *["freeze"] * freezes]
         chance.shuffle(due)
-        for outage in due:
+        for harm in due:
             await asyncio.sleep(chance.uniform(0.5, 1.5) * pause)
-            if outage is None:
-                await kill_archive(settings)
-                continue
-            with outage():
-                await asyncio.sleep(chance.uniform(0.5, 1.5) * pause)
+            if harm == "kill":
+                os.kill(await archive_process(settings), signal.SIGKILL)
+            elif harm == "freeze":
+                frozen = await archive_process(settings)
+                os.kill(frozen, signal.SIGSTOP)
+                await asyncio.sleep(FREEZE_SECONDS)
+                os.kill(frozen, signal.SIGCONT)
+            elif callable(harm):
+                with harm():
+                    await asyncio.sleep(chance.uniform(0.5, 1.5) * pause)
 
     return hurt
 
 
-async def kill_archive(settings: Settings) -> None:
-    """End the archive process, once it runs, as the kernel would."""
+async def archive_process(settings: Settings) -> int:
+    """The archive process, once it runs."""
     while (pid := pids(settings).get("archive")) is None:
         await asyncio.sleep(0.1)
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
+    return pid
+
+
+@asynccontextmanager
+async def rival(settings: Settings) -> AsyncIterator[None]:
+    """A second archive process of the same group."""
+    second = settings.model_copy(update={"archive_metrics_port": free_port()})
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "app.worker", "archive"),
+        env=environment(second),
+        cwd=CHECKOUT,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        yield
+    finally:
+        process.kill()
+        await process.wait()
+
+
+async def compact_all_the_while(settings: Settings) -> None:
+    """Housekeeping at its worst: on rows that are still written."""
+    while True:
+        await asyncio.sleep(2)
+        for topic in TOPICS:
+            with suppress(CommitFailedError, SetupError):
+                await asyncio.to_thread(tidy, settings, topic, datetime.now(UTC) + timedelta(minutes=5))
 
 
 async def campaign(settings: Settings, hurt: Hurt) -> None:
@@ -109,11 +152,15 @@ async def campaign(settings: Settings, hurt: Hurt) -> None:
     async with running(settings, only=("kafka", "archive")):
         stop = asyncio.Event()
         producing = [asyncio.create_task(produce(settings, topic, stop)) for topic in TOPICS]
+        compacting = asyncio.create_task(compact_all_the_while(settings))
         await hurt()
         stop.set()
         confirmed = dict(zip(TOPICS, await asyncio.gather(*producing), strict=True))
         for topic, places in confirmed.items():
             await until_archived(settings, topic, len(places))
+        compacting.cancel()
+        await asyncio.wait([compacting])
+        assert compacting.cancelled()
     for topic, places in confirmed.items():
         rows = read(settings, topic)
         assert Counter(row["id"] for row in rows) == Counter(places.keys())
@@ -133,7 +180,7 @@ async def produce(settings: Settings, topic: str, stop: asyncio.Event) -> dict[s
     producer = AIOKafkaProducer(bootstrap_servers=settings.bootstrap, acks="all", enable_idempotence=True)
     await producer.start()
     try:
-        sent = {}
+        sent: dict[str, asyncio.Future[RecordMetadata]] = {}
         started = time.monotonic()
         while not stop.is_set():
             number = len(sent)
