@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -46,11 +46,20 @@ def replay(
 
     The same arguments over the same log make the same dataset, with the same content hash, for ever.
     """
+    from app.eventlog.arguments import Arguments
     from app.settings import settings
 
     if (out is None) == (to_topic is None):
         raise typer.BadParameter("either --out DIR or --to-topic TOPIC is needed")
-    arguments = _arguments(task, since, until, as_of, where, content if out else "nothing")
+    arguments = Arguments.of(
+        settings(),
+        task,
+        since=since,
+        until=until,
+        as_of=as_of,
+        where=where,
+        content=content if out else "nothing",
+    )
     if out is not None:
         _write(arguments, out, as_json)
         return
@@ -84,30 +93,6 @@ def _write(arguments: "Arguments", out: Path, as_json: bool) -> None:
         print(f"  {kind:<11} {count['read']:>9} read  {count['rows']:>9} in rows  {_reasons(others)}")
     if manifest["without_content"]:
         print(f"  rows without {arguments.content}: {_reasons(manifest['without_content'])}")
-
-
-def _arguments(
-    task: str, since: str | None, until: str | None, as_of: str | None, where: str | None, content: str
-) -> "Arguments":
-    from app import tasks
-    from app.embedded.errors import SetupError
-    from app.eventlog.arguments import CONTENTS, Arguments, moment
-    from app.settings import settings
-
-    known = tasks.load(settings())
-    if task not in known:
-        raise SetupError(f"There is no task {task!r}.", f"Name one of: {', '.join(known)}.")
-    if content not in CONTENTS:
-        raise SetupError(f"--content {content!r} is not known.", f"Name one of: {', '.join(CONTENTS)}.")
-    return Arguments(
-        task=known[task],
-        rules=settings().of_task(task),
-        as_of=moment(as_of, "--as-of") if as_of else datetime.now(UTC),
-        since=moment(since, "--from") if since else None,
-        until=moment(until, "--to") if until else None,
-        where=where,
-        content=CONTENTS[content],
-    )
 
 
 def _factor(speed: str) -> float:

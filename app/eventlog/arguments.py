@@ -2,14 +2,15 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 from app.embedded.errors import SetupError
-from app.settings import TaskSettings
+from app.settings import Settings, TaskSettings
+from app.tasks import load
 from models.base import Task
 
 Content = Literal["features", "payload", "nothing"]
-CONTENTS: dict[str, Content] = {content: content for content in get_args(Content)}
+_CONTENTS: dict[str, Content] = {content: content for content in get_args(Content)}
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,34 @@ class Arguments:
             )
         if self.since and self.until and self.since >= self.until:
             raise SetupError("--from is not before --to: there is nothing in between.", "Exchange them.")
+
+    @classmethod
+    def of(
+        cls,
+        settings: Settings,
+        task: str,
+        *,
+        since: str | None = None,
+        until: str | None = None,
+        as_of: str | None = None,
+        where: str | None = None,
+        content: str = "features",
+    ) -> Self:
+        """The arguments as a person writes them: times as `moment` reads them, `as_of` by default now."""
+        known = load(settings)
+        if task not in known:
+            raise SetupError(f"There is no task {task!r}.", f"Name one of: {', '.join(known)}.")
+        if content not in _CONTENTS:
+            raise SetupError(f"--content {content!r} is not known.", f"Name one of: {', '.join(_CONTENTS)}.")
+        return cls(
+            task=known[task],
+            rules=settings.of_task(task),
+            as_of=moment(as_of, "--as-of") if as_of else datetime.now(UTC),
+            since=moment(since, "--from") if since else None,
+            until=moment(until, "--to") if until else None,
+            where=where,
+            content=_CONTENTS[content],
+        )
 
     def described(self, erasures: int) -> dict[str, Any]:
         """All that decides what is in the dataset, for its manifest."""

@@ -122,7 +122,7 @@ def _moment(microseconds: int) -> datetime:
 
 
 def _served(row: dict[str, Any], task: Task) -> Served:
-    made = PredictionMade(
+    made = PredictionMade.model_construct(  # what is in `joined` was found valid
         prediction_id=row["prediction_id"],
         request_id=row["request_id"],
         task=task.name,
