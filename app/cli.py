@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from app.commands import catalog, deadletters, replay, vocabulary
+from app.commands import catalog, deadletters, erase, replay, vocabulary
 
 if TYPE_CHECKING:
     from app.client import Hindsight
@@ -253,6 +253,7 @@ def _client() -> "Hindsight":
 
 catalog.register(cli)
 deadletters.register(cli)
+erase.register(cli)
 replay.register(cli)
 vocabulary.register(cli)
 

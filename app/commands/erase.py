@@ -1,0 +1,98 @@
+"""`hindsight erase`."""
+
+import asyncio
+import getpass
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from app.eventlog.erase import Done, Progress
+
+
+def register(cli: typer.Typer) -> None:
+    """Add the command."""
+    cli.command(epilog="Examples: hindsight erase --subject patient-7; hindsight erase --actor ada")(erase)
+
+
+def erase(
+    subject: Annotated[
+        str | None, typer.Option(help="Erase all that is about this subject (ce_subject, or the key) and came of it.")
+    ] = None,
+    actor: Annotated[str | None, typer.Option(help="Erase all feedback of this actor.")] = None,
+    requested_by: Annotated[
+        str | None, typer.Option(help="Who asks for it, for the log; by default the user of this computer.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Write JSON; without --yes, of what would be erased.")
+    ] = False,
+) -> None:
+    """Erase a person's data: from the archive, Kafka, blobs, datasets and the catalog. It can't be undone.
+
+    The platform must run. Kafka forgets only from a partition's beginning: events of others that stand before the last
+    one erased are in the archive from then on, and no longer in Kafka. Ends with 1 if datasets are out of reach.
+    """
+    from app.delivery import Unavailable
+    from app.embedded.errors import SetupError
+    from app.eventlog import erase as erasing
+    from app.eventlog.traces import Whose
+    from app.settings import settings
+
+    if bool(subject) == bool(actor):
+        raise typer.BadParameter("either --subject or --actor is needed")
+    whose = Whose(subject or None, actor or None)
+    try:
+        if not yes:
+            with _progress() as progress:
+                found = asyncio.run(erasing.find(settings(), whose, progress))
+            counts = found.counts()
+            print(json.dumps(counts) if as_json else "\n".join(f"{name:<24} {n:>10}" for name, n in counts.items()))
+            if as_json:
+                return
+            if not any(counts.values()):
+                print("Nothing is left. An erasure that was interrupted is completed by going on.")
+            typer.confirm("Erase it for ever?", abort=True)
+        with _progress() as progress:
+            done = asyncio.run(erasing.erase(settings(), whose, requested_by or getpass.getuser(), progress))
+    except (Unavailable, OSError) as error:
+        raise SetupError(
+            f"The erasure is not complete: {error}.", "Run it again: it goes on where it stopped."
+        ) from error
+    _report(done, as_json)
+    raise typer.Exit(1 if done.unreachable else 0)
+
+
+def _report(done: "Done", as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(done.event.model_dump(mode="json") | {"unreachable": done.unreachable}))
+    else:
+        for name, count in done.event.counts.items():
+            print(f"{name:<24} {count:>10} erased")
+        print(f"erasure {done.event.erasure_id} is in the log")
+    for location in done.unreachable:
+        print(
+            f"the dataset {location} is not here: delete its rows.parquet where it is, or run this there as well",
+            file=sys.stderr,
+        )
+
+
+@contextmanager
+def _progress() -> "Iterator[Progress]":
+    """Bars on the terminal, one for each thing that is done."""
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+    with Progress(console=Console(stderr=True), transient=True) as bars:
+        known: dict[str, TaskID] = {}
+
+        def say(doing: str, done: int, of: int) -> None:
+            if doing not in known:
+                known[doing] = bars.add_task(doing, total=of)
+            bars.update(known[doing], completed=done, total=of)
+
+        yield say
