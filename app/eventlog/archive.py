@@ -58,6 +58,11 @@ class Archive:
         """Where a topic's table is."""
         return f"{self._root}/{topic}"
 
+    def directory(self, topic: str) -> Path | None:
+        """The directory of a topic's table; None where the storage is no directory."""
+        parts = urlsplit(self.uri(topic))
+        return Path(unquote(parts.path)) if parts.scheme == "file" else None
+
     def table(self, topic: str) -> DeltaTable | None:
         """A topic's table as it is now; None before anything of the topic was archived. SetupError as `readable`."""
         with self.readable(topic):
@@ -103,8 +108,8 @@ class Archive:
         metrics.ARCHIVED.labels(new[0].origin.topic).inc(len(new))
 
     def _create(self, topic: str) -> DeltaTable:
-        if self._root.startswith("file://"):
-            Path(unquote(urlsplit(self.uri(topic)).path)).mkdir(parents=True, exist_ok=True)
+        if (directory := self.directory(topic)) is not None:
+            directory.mkdir(parents=True, exist_ok=True)
         return DeltaTable.create(
             self.uri(topic),
             SCHEMA,

@@ -4,14 +4,17 @@ Each part is safe at any moment, to be killed in, and to be done by two processe
 
 1. days beyond `archive_days` are dropped from the tables: a commit that names whole files
 2. small files become large ones: see `app.eventlog.compaction`
-3. files that no version of a table has needed for a day are deleted, with the log entries of these versions
+3. files that no version of a table has needed for a day are deleted, with the log entries of these versions, and what
+   killed writers left
 4. Kafka forgets what is archived: see `app.eventlog.trimming`
 """
 
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 from aiokafka.errors import KafkaError
 from deltalake import DeltaTable
@@ -28,6 +31,8 @@ ROUND_SECONDS = 600.0
 """In that time a table gets 120 files, at a commit every 5 seconds: a reader opens these in no time."""
 FIRST_SECONDS = 60.0
 """A process that is started often still gets round to it, after it has caught up with the log."""
+LEFT = timedelta(days=1)
+"""No writer takes so long for one file."""
 
 log = logging.getLogger(__name__)
 
@@ -69,8 +74,18 @@ def tidy(settings: Settings, topic: str, now: datetime) -> None:
         if table.vacuum(full=True):  # what a killed or failed writer left is found by listing only
             table.vacuum(dry_run=False, full=True)
         table.cleanup_metadata()
+        if (directory := archive.directory(topic)) is not None:
+            _sweep(directory, now)
 
 
 def _drop(table: DeltaTable, before: date) -> None:
     if any(date.fromisoformat(partition["day"]) < before for partition in table.partitions()):
         table.delete(f"day < '{before}'")
+
+
+def _sweep(directory: Path, now: datetime) -> None:
+    """Delete what a killed writer left of files that it had not finished: vacuum does not see these."""
+    for path in directory.rglob("*#*"):
+        with suppress(FileNotFoundError):  # its writer has just finished it
+            if path.stat().st_mtime < (now - LEFT).timestamp():
+                path.unlink()

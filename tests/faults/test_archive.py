@@ -149,18 +149,16 @@ async def compact_all_the_while(settings: Settings) -> None:
 async def campaign(settings: Settings, hurt: Hurt) -> None:
     """Produce for as long as it hurts; then the archive has what was confirmed, once, in order, without a hole."""
     began = time.monotonic()
-    async with running(settings, only=("kafka", "archive")):
-        stop = asyncio.Event()
-        producing = [asyncio.create_task(produce(settings, topic, stop)) for topic in TOPICS]
-        compacting = asyncio.create_task(compact_all_the_while(settings))
+    stop = asyncio.Event()
+    async with running(settings, only=("kafka", "archive")), asyncio.TaskGroup() as tasks:
+        producing = [tasks.create_task(produce(settings, topic, stop)) for topic in TOPICS]
+        compacting = tasks.create_task(compact_all_the_while(settings))
         await hurt()
         stop.set()
         confirmed = dict(zip(TOPICS, await asyncio.gather(*producing), strict=True))
         for topic, places in confirmed.items():
             await until_archived(settings, topic, len(places))
         compacting.cancel()
-        await asyncio.wait([compacting])
-        assert compacting.cancelled()
     for topic, places in confirmed.items():
         rows = read(settings, topic)
         assert Counter(row["id"] for row in rows) == Counter(places.keys())

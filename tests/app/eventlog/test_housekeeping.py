@@ -1,3 +1,4 @@
+import os
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -142,6 +143,19 @@ def test_files_that_readers_may_still_need_are_kept_for_a_day(storage: Settings)
     tidy(storage, TOPIC, NOON + timedelta(hours=1))
     assert len(opened(archive).file_uris()) == 1
     assert pinned.to_pyarrow_dataset().count_rows() == 2 * COMMITS
+
+
+def test_what_killed_writers_left_half_written_is_deleted_after_a_day(brokerless: Settings, tmp_path: Path) -> None:
+    settings = brokerless.model_copy(update={"blob_url": tmp_path.as_uri()})
+    directory = archived(settings).directory(TOPIC)
+    assert directory is not None
+    old, young = directory / "day=2026-03-01" / "part.parquet#1", directory / "_delta_log" / f"{99:020}.json#1"
+    for path in (old, young):
+        path.write_bytes(b"PAR1")
+    os.utime(old, (0, 0))
+    tidy(settings, TOPIC, datetime.now(UTC))
+    assert not old.exists()
+    assert young.exists()
 
 
 async def test_a_table_that_is_damaged_does_not_keep_the_others_from_their_housekeeping(
