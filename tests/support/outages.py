@@ -80,13 +80,13 @@ class Directory:
 
 
 @contextmanager
-def directory(parent: Path) -> Iterator[Directory]:
+def directory(parent: Path, size: str = SIZE) -> Iterator[Directory]:
     """A storage below a directory."""
     parent.mkdir(parents=True, exist_ok=True)
     real, link = parent / "real", parent / "storage"
     real.mkdir()
     link.symlink_to(real)
-    mounted = not os.geteuid() and not _run("mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(real))
+    mounted = not os.geteuid() and not _run("mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(real))
     try:
         yield Directory(link, real, mounted)
     finally:

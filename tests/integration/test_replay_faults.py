@@ -1,0 +1,110 @@
+"""A replay that can't read or write says which file it is about and what to do, and leaves no half of a dataset."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from deltalake import write_deltalake
+
+from app.delivery import Incoming
+from app.eventlog import tail
+from app.eventlog.archive import Archive
+from app.settings import Settings
+from tests.support.commands import Done, command
+from tests.support.history import Request
+from tests.support.log import Sent, publish
+from tests.support.outages import directory
+from tests.support.platform import platform_settings, running
+from tests.support.tasks import Letters
+
+REQUESTS = "letters.requests"
+COUNT = 1500
+
+
+@pytest.fixture(scope="module")
+async def log(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Settings]:
+    """A broker with a short history."""
+    settings = platform_settings(tmp_path_factory.mktemp("log"), tasks={"letters": "tests.support.tasks:Letters"})
+    chance = random.Random(0)
+    requests = [Request(number, chance.randbytes(1500).hex().encode()) for number in range(COUNT)]
+    async with running(settings, only=("kafka",)):
+        for kind in (Request.asked, lambda request: request.extracted(Letters()), Request.predicted):
+            records = [kind(request) for request in requests]
+            await publish(settings, records[0].topic, [Sent(one.value, one.key, one.headers) for one in records])
+        yield settings
+
+
+@pytest.fixture
+async def archived(log: Settings, tmp_path: Path) -> Settings:
+    """An archive of its own, of the requests in three commits, to be damaged."""
+    settings = log.model_copy(update={"blob_url": (tmp_path / "blobs").as_uri()})
+    held = await tail.held(settings, [REQUESTS])
+    ranges = {place: (one.begin, one.end) for place, one in held.items()}
+    records: list[Incoming] = []
+    async for some in tail.read(settings, ranges, {place.topic: one.epoch for place, one in held.items()}):
+        records += some
+    records.sort(key=lambda one: one.origin.offset)
+    for begin in range(0, COUNT, COUNT // 3):
+        await asyncio.to_thread(Archive(settings).append, records[begin : begin + COUNT // 3])
+    return settings
+
+
+async def replay(settings: Settings, out: Path) -> Done:
+    return await command(settings, "hindsight", "replay", "letters", "--out", str(out))
+
+
+def remove_a_commit(table: Path) -> str:
+    commit = table / "_delta_log" / f"{1:020}.json"
+    commit.unlink()
+    return str(commit)
+
+
+def cut_a_file(table: Path) -> str:
+    file = max(table.glob("day=*/*.parquet"))
+    file.write_bytes(file.read_bytes()[:-100])
+    return file.name
+
+
+def remove_a_file(table: Path) -> str:
+    file = max(table.glob("day=*/*.parquet"))
+    file.unlink()
+    return file.name
+
+
+@pytest.mark.parametrize("damage", [remove_a_commit, cut_a_file, remove_a_file])
+async def test_a_damaged_archive_is_named_with_its_file_and_the_remedy(
+    archived: Settings, tmp_path: Path, damage: Callable[[Path], str]
+) -> None:
+    file = damage(tmp_path / "blobs" / "events" / REQUESTS)
+    done = await replay(archived, tmp_path / "after")
+    assert done.code == 1
+    assert file in done.err
+    assert "Restore this file from a backup" in done.err
+    assert "Traceback" not in done.err
+    assert left(tmp_path) == {"blobs"}
+
+
+async def test_an_archive_of_a_later_version_asks_for_a_later_version(archived: Settings, tmp_path: Path) -> None:
+    newer = pa.table({"day": pa.array([], pa.date32()), "mood": pa.array([], pa.string())})
+    write_deltalake(Archive(archived).uri(REQUESTS), newer, mode="append", schema_mode="merge")
+    done = await replay(archived, tmp_path / "after")
+    assert (done.code, left(tmp_path)) == (1, {"blobs"})
+    assert "mood" in done.err
+    assert "upgrade" in done.err
+
+
+async def test_a_full_disk_is_said_and_leaves_nothing_of_the_dataset(log: Settings, tmp_path: Path) -> None:
+    with directory(tmp_path, size="2m") as small:
+        if "full" not in small.outages():
+            pytest.skip("a file system of its own can't be mounted here: run as root to test a full disk")
+        done = await replay(log, small.link / "dataset")
+        assert done.code == 1
+        assert "Free some space" in done.err
+        assert left(small.link) == set()
+
+
+def left(directory: Path) -> set[str]:
+    return {path.name for path in directory.iterdir()}
