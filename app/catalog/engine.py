@@ -14,6 +14,8 @@ from app.embedded.errors import SetupError
 LOCK_SECONDS = 10
 """How long a writer waits for another, before it says that the database is away."""
 
+_WRITER = 0x48494E44
+
 
 def engine_of(url: str) -> Engine:
     """The engine of a URL. Raises `SetupError` for what is neither SQLite nor PostgreSQL."""
@@ -58,8 +60,13 @@ def reading(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
-    """A connection whose transaction is committed at the end of the block, unless that raises."""
+    """A connection whose transaction is committed at the end of the block, unless that raises.
+
+    There is one at a time: what a writer reads is what it will have written upon.
+    """
     with available(engine), engine.connect() as connection, connection.execution_options(writes=True).begin():
+        if engine.dialect.name == "postgresql":
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITER})")
         yield connection
 
 

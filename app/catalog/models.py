@@ -8,7 +8,7 @@ version that `type` names; the columns beside it are what is asked for.
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Index, Text
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Index, Text, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
@@ -80,10 +80,17 @@ class Last(Logged):
 
 
 class Prediction(First):
-    """A prediction, served or a shadow's. `time` is its `ce_time`."""
+    """A prediction, served or a shadow's. `time` is its `ce_time`.
+
+    `waiting` is whether it was served, and its outcome has no reward: few are, and an index finds them.
+    """
 
     __tablename__ = "predictions"
-    __table_args__ = (Index("predictions_by_time", "task", "time"),)
+    __table_args__ = (
+        Index(
+            "predictions_waiting", "task", "time", sqlite_where=text("waiting = 1"), postgresql_where=text("waiting")
+        ),
+    )
     prediction_id: Mapped[str] = mapped_column(primary_key=True)
     task: Mapped[str]
     role: Mapped[str]
@@ -91,6 +98,7 @@ class Prediction(First):
     request_source: Mapped[str]
     subject: Mapped[str | None]
     time: Mapped[datetime]
+    waiting: Mapped[bool]
     data: Mapped[dict[str, Any]]
 
 
@@ -113,7 +121,6 @@ class Outcome(Last):
 
     order = ("time", *PLACE)
     __tablename__ = "outcomes"
-    __table_args__ = (Index("outcomes_by_time", "task", "time"),)
     prediction_id: Mapped[str] = mapped_column(primary_key=True)
     task: Mapped[str]
     version: Mapped[str]

@@ -105,6 +105,7 @@ def _of_task(said: Data, event: Event) -> Iterator[Row]:
                     "request_source": event.extensions.get("requestsource", f"kafka:{said.task}.requests"),
                     "subject": event.subject,
                     "time": time,
+                    "waiting": said.role != "shadow",
                 },
             )
         case FeedbackGiven():

@@ -14,7 +14,6 @@ from app.settings import CHECKOUT
 
 _ALEMBIC = threading.Lock()
 """Alembic keeps what it is doing in module globals."""
-_MIGRATION_LOCK = 0x48494E44
 
 
 def config(connection: Connection) -> Config:
@@ -38,9 +37,7 @@ def upgrade(engine: Engine, revision: str = "head") -> None:
 
 
 def migrate(connection: Connection, revision: str) -> None:
-    """Bring the schema up to a revision in this connection's transaction, one process at a time."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
+    """Bring the schema up to a revision in this connection's transaction."""
     with _ALEMBIC:
         command.upgrade(config(connection), revision)
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, case, or_, select, tuple_
+from sqlalchemy import Connection, and_, case, not_, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import Insert
 
@@ -66,10 +66,8 @@ class Catalog:
         """Each of the predictions, and all that was said of it, by (time, id)."""
         served: dict[str, Served] = {}
         said = defaultdict[str, list[Said]](list)
-        ids = sorted(set(prediction_ids))
         with self._reading() as connection:
-            for start in range(0, len(ids), _MOST_PARAMETERS):
-                some = ids[start : start + _MOST_PARAMETERS]
+            for some in _chunks(prediction_ids):
                 predictions = select(Prediction.__table__).where(
                     Prediction.prediction_id.in_(some), Prediction.role != "shadow"
                 )
@@ -84,15 +82,13 @@ class Catalog:
                     )
         for events in said.values():
             events.sort(key=lambda one: (one.time, one.id, one.source))
-        return {one: Joined(served.get(one), tuple(said[one])) for one in ids}
+        return {one: Joined(served.get(one), tuple(said[one])) for one in prediction_ids}
 
     def due(self, task: str, before: datetime, limit: int) -> list[str]:
         """The task's served predictions made before that moment which have no reward yet, oldest first."""
         found = (
             select(Prediction.prediction_id)
-            .outerjoin(Outcome, Outcome.prediction_id == Prediction.prediction_id)
-            .where(Prediction.task == task, Prediction.time < before, Prediction.role != "shadow")
-            .where(Outcome.reward.is_(None))
+            .where(Prediction.waiting, Prediction.task == task, Prediction.time < before)
             .order_by(Prediction.time, Prediction.prediction_id)
             .limit(limit)
         )
@@ -177,7 +173,24 @@ def project(connection: Connection, records: Sequence[Incoming]) -> int:
             log.warning("the catalog can't read %s: %s", record.origin.place, error)
     for model in sorted(made, key=lambda model: model.__tablename__):
         connection.execute(upsert(model, connection.dialect.name), made[model])
+    set_waiting(connection, {row["prediction_id"] for model in (Prediction, Outcome) for row in made[model]})
     return unreadable
+
+
+def set_waiting(connection: Connection, prediction_ids: Collection[str]) -> None:
+    """Say anew which of these predictions wait for a reward."""
+    rewarded = select(Outcome).where(Outcome.prediction_id == Prediction.prediction_id, Outcome.reward.is_not(None))
+    waiting = and_(Prediction.role != "shadow", not_(rewarded.exists()))
+    for some in _chunks(prediction_ids):
+        changed = Prediction.prediction_id.in_(some), Prediction.waiting != waiting
+        connection.execute(update(Prediction).where(*changed).values(waiting=waiting))
+
+
+def _chunks(values: Collection[str]) -> Iterator[list[str]]:
+    """The values in order, as many at a time as a statement takes."""
+    ordered = sorted(set(values))
+    for start in range(0, len(ordered), _MOST_PARAMETERS):
+        yield ordered[start : start + _MOST_PARAMETERS]
 
 
 @lru_cache

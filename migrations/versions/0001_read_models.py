@@ -63,10 +63,12 @@ def upgrade() -> None:
         *words("task", "role", "version", "request_source"),
         *words("subject", nullable=True),
         *moments("time"),
+        sa.Column("waiting", sa.Boolean(), nullable=False),
         data(),
         *logged(),
     )
-    op.create_index("predictions_by_time", "predictions", ["task", "time"])
+    some = {"sqlite_where": sa.text("waiting = 1"), "postgresql_where": sa.text("waiting")}
+    op.create_index("predictions_waiting", "predictions", ["task", "time"], **some)
     op.create_table(
         "feedback",
         *key("key"),
@@ -87,7 +89,6 @@ def upgrade() -> None:
         data(),
         *logged(),
     )
-    op.create_index("outcomes_by_time", "outcomes", ["task", "time"])
     run = words("run_id", nullable=True)
     op.create_table("models", *key("task", "name"), *words("version"), *run, data(), *logged())
     run = words("run_id", nullable=True)
