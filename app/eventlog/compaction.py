@@ -6,7 +6,7 @@ succeed, and every row is there twice.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -38,27 +38,23 @@ class Stretch:
     """The rows of a day that were logged after `after`, up to `until`."""
 
     day: date
-    after: datetime | None = None
-    until: datetime | None = None
+    after: datetime | None
+    until: datetime
 
     @property
     def predicate(self) -> str:
         """In SQL."""
-        terms = [f"day = '{self.day}'"]
+        terms = [f"day = '{self.day}'", f"logged <= '{self.until.isoformat()}'"]
         if self.after is not None:
             terms.append(f"logged > '{self.after.isoformat()}'")
-        if self.until is not None:
-            terms.append(f"logged <= '{self.until.isoformat()}'")
         return " AND ".join(terms)
 
     @property
     def expression(self) -> ds.Expression:
         """For Arrow."""
-        expression = ds.field("day") == self.day
+        expression = (ds.field("day") == self.day) & (ds.field("logged") <= self.until)
         if self.after is not None:
             expression &= ds.field("logged") > self.after
-        if self.until is not None:
-            expression &= ds.field("logged") <= self.until
         return expression
 
 
@@ -90,16 +86,21 @@ def stretches(files: Iterable[File], now: datetime) -> list[Stretch]:
     for file in files:
         if file.last < now - SETTLED:
             days[file.day].append(file)
-    found = [_stretch(day, of_day, now) for day, of_day in sorted(days.items())]
-    return [stretch for stretch in found if stretch is not None]
+    return [stretch for day, of_day in sorted(days.items()) for stretch in _of_day(day, of_day, now)]
 
 
-def _stretch(day: date, files: Sequence[File], now: datetime) -> Stretch | None:
+def _of_day(day: date, files: Sequence[File], now: datetime) -> Iterator[Stretch]:
     after = max((file.last for file in files if file.size >= TARGET_BYTES // 2), default=None)
-    small = [file for file in files if file.size < TARGET_BYTES // 2]
+    small = sorted((file for file in files if file.size < TARGET_BYTES // 2), key=lambda file: file.last)
     tail = [file for file in small if after is None or file.last > after]
-    if len(tail) > FEW:
-        return Stretch(day, after, max(file.last for file in tail))
-    if len(small) > FEW and day < now.date():  # older events came late, as when an archive is made again
-        return Stretch(day)
-    return None
+    if len(tail) <= FEW and day < now.date():  # older events came late, as when an archive is made again
+        tail, after = small, None
+    if len(tail) <= FEW:
+        return
+    size = 0
+    for file, following in zip(tail, [*tail[1:], None], strict=True):
+        size += file.size
+        # One file's worth at a time: what is written is held in memory.
+        if following is None or (size + following.size > TARGET_BYTES and following.last > file.last):
+            yield Stretch(day, after, file.last)
+            after, size = file.last, 0

@@ -119,10 +119,20 @@ def test_what_was_compacted_to_a_large_file_is_not_written_again() -> None:
     assert stretch == Stretch(large.day, large.last, file(49).last)
 
 
-def test_late_events_are_compacted_with_their_whole_day_once_it_is_over() -> None:
+def test_late_events_are_compacted_with_all_of_their_day_once_it_is_over() -> None:
     files = [file(59, TARGET_BYTES), *(file(n) for n in range(50))]
     assert stretches(files, NOON + timedelta(hours=2)) == []
-    assert stretches(files, NOON + timedelta(days=1)) == [Stretch(NOON.date())]
+    assert stretches(files, NOON + timedelta(days=1)) == [Stretch(NOON.date(), None, file(49).last)]
+
+
+def test_a_large_backlog_is_compacted_one_file_at_a_time() -> None:
+    files = [file(n, TARGET_BYTES // 20) for n in range(50)]
+    found = stretches(files, NOON + timedelta(hours=2))
+    assert [(one.after, one.until) for one in found] == [
+        (None, file(19).last),
+        (file(19).last, file(39).last),
+        (file(39).last, file(49).last),
+    ]
 
 
 def test_days_beyond_the_retention_are_dropped_and_never_archived_again(storage: Settings) -> None:
