@@ -22,13 +22,19 @@ class Section:
     notes: Sequence[str] = field(default_factory=tuple)
 
 
+READERS = {
+    "consumer": "aiokafka consumes the topics",
+    "scan": "DuckDB scans the archive's files, all columns",
+    "copy": "DuckDB copies them to a Parquet file",
+    "replay": "replay: DuckDB, joined, judged, in order, to Parquet",
+}
 SHARED = "The load generator runs on the same cores as the platform: what it takes, the platform lacks."
 
 
 def sections(results: Results) -> list[Section]:
     """All tables of a run."""
     made = [_aims(results), _latency(results), *map(_stages, results.latency)]
-    made += [_throughput(results), _work(results), _sweep(results), _memory(results)]
+    made += [_throughput(results), _work(results), _sweep(results), _replay(results), _memory(results)]
     made.append(Section("Machine", ("", ""), list(results.machine.items())))
     return [section for section in made if section.rows]
 
@@ -123,6 +129,28 @@ def _sweep(results: Results) -> Section:
         for speed in results.limit.sweep
     ]
     return Section("ONNX Runtime alone", ("batch", "threads", "at once", "lines/s"), rows)
+
+
+def _replay(results: Results) -> Section:
+    if results.whole is None:
+        return Section("", (), ())
+    whole = results.whole
+    rows = [
+        (
+            READERS[name],
+            f"{whole.events / one.seconds:.0f}",
+            *(f"{value:.1f}" for value in (one.seconds, one.cpu_seconds)),
+            f"{one.peak_mib:.0f}",
+        )
+        for name, one in whole.readings.items()
+    ]
+    notes = [
+        f"{whole.events} events of one task, each of requests, features, predictions and feedback counted as one; the "
+        f"archive took {whole.archived_per_second:.0f}/s of them from a backlog.",
+        "All is in the page cache. Processor seconds are the reader's own, without the broker's.",
+    ]
+    columns = ("", "events/s", "seconds", "CPU seconds", "peak MiB")
+    return Section("From the beginning of the log to its end", columns, rows, notes)
 
 
 def _memory(results: Results) -> Section:

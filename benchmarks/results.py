@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from benchmarks.alone import Alone
 from benchmarks.latency import Latency
 from benchmarks.limit import Limit
+from benchmarks.replay import Whole
 from benchmarks.saturated import Drain
 from benchmarks.usage import Memory
 
@@ -13,6 +14,7 @@ AIMED_RATE = 200
 P50_MS, P99_MS = 30.0, 100.0
 OF_LIMIT = 0.5
 MEMORY_MIB = 2560.0
+OF_CONSUMER, OF_SCAN, REPLAY_MIB = 10.0, 3.0, 1024.0
 DISTURBING_CORES = 0.15
 
 
@@ -40,6 +42,7 @@ class Results:
     saturated: list[Drain] = field(default_factory=list)
     alone: list[Alone] = field(default_factory=list)
     limit: Limit | None = None
+    whole: Whole | None = None
     others: dict[str, float] = field(default_factory=dict)
     """Cores that others used during the rest of the phases."""
 
@@ -96,4 +99,11 @@ class Results:
             total = self.at_rest.total
             met = total < MEMORY_MIB
             aims.append(Aim("memory at rest", f"{total / 1024:.2f} GiB {self.at_rest.kind}", "< 2.5 GiB", met))
+        if self.whole:
+            quick, slow, held = self.whole.of_consumer, self.whole.of_scan, self.whole.readings["replay"].peak_mib
+            aims += [
+                Aim("replay / consumer of Kafka, speed", f"{quick:.1f}", f">= {OF_CONSUMER:g}", quick >= OF_CONSUMER),
+                Aim("replay / scan by DuckDB, time", f"{slow:.1f}", f"<= {OF_SCAN:g}", slow <= OF_SCAN),
+                Aim("memory of replay, peak", f"{held:.0f} MiB", f"< {REPLAY_MIB:.0f} MiB", held < REPLAY_MIB),
+            ]
         return aims

@@ -2,8 +2,9 @@
 
 import asyncio
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
@@ -13,7 +14,7 @@ from rich.console import Console
 from app.embedded.supervisor import Supervisor
 from app.inference.repository import champion, shipped
 from app.settings import Settings
-from benchmarks import alone, latency, limit, load, log, machine, saturated
+from benchmarks import alone, history, latency, limit, load, log, machine, replay, saturated
 from benchmarks.apart import BenchmarkError, apart
 from benchmarks.results import Results
 from benchmarks.stack import Stack, bench_settings, running
@@ -21,7 +22,7 @@ from benchmarks.usage import between, cpu
 from models.ocr import Ocr
 from models.ocr.lines import make_payloads
 
-PARTS = ("latency", "saturated", "alone", "limit", "starts")
+PARTS = ("latency", "saturated", "alone", "limit", "starts", "replay")
 REST_SECONDS = 8.0
 WARM_RATE, WARM_SECONDS = 200.0, 12.0  # the JVMs compile what is hot
 PATIENCE_SECONDS = 20.0
@@ -40,6 +41,7 @@ class Options:
     warm_up: float = 4.0
     requests: int = 10_000
     payloads: int = 1_000
+    events: int = 1_000_000
     repetitions: int = 3
 
 
@@ -71,6 +73,8 @@ class Run:
             if "limit" in only:
                 with self._step("ONNX Runtime alone"), self._watched("ONNX Runtime alone", results):
                     results.limit = await apart(limit.measure, self._model, payloads, machine.cores())
+            if "replay" in only:
+                results.whole = await self._replay(bench_settings(Path(scratch) / "replay"), results)
         return results
 
     async def _platform(self, settings: Settings, payloads: list[bytes], results: Results) -> None:
@@ -120,17 +124,42 @@ class Run:
         )
 
     async def _alone(self, settings: Settings, payloads: list[bytes], results: Results) -> None:
-        supervisor = Supervisor(settings, only=("kafka",), console=Console(quiet=True))
-        try:
-            with self._step("Starting the broker alone"):
-                await supervisor.start()
-                await log.make_topics(settings.bootstrap, (alone.REQUESTS, alone.ANSWERS), settings.partitions)
+        async with self._only(settings, "kafka"):
+            await log.make_topics(settings.bootstrap, (alone.REQUESTS, alone.ANSWERS), settings.partitions)
             for threads in (0, 1):
                 name = f"one at a time, {threads or 'default'} threads"
                 with self._step(name.capitalize()), self._watched(name, results):
                     count = self._options.requests
                     peer = apart(alone.consume, settings.bootstrap, self._model, payloads, count, threads)
                     results.alone.append(await peer)
+
+    async def _replay(self, settings: Settings, results: Results) -> replay.Whole:
+        async with self._only(settings, "kafka"):
+            with self._step(f"Writing a log of {self._options.events} events"):
+                events = await apart(history.publish, settings, self._options.events)
+        async with self._only(settings, "kafka", "archive"):
+            with self._step("Archiving it"), self._watched("archiving", results):
+                per_second = await replay.archived(settings)
+        readings = defaultdict[str, list[replay.Reading]](list)
+        async with self._only(settings, "kafka"):
+            began = monotonic()
+            for number in range(self._options.repetitions):
+                if number == 0 or monotonic() - began < PHASE_SECONDS:
+                    for name, reader in replay.READERS.items():
+                        turn = f"{name} {number + 1}"
+                        with self._step(f"Reading it all: {turn}"), self._watched(turn, results):
+                            out = settings.home / f"{name}-{number}"
+                            readings[name].append(await apart(reader, settings, out))
+        return replay.Whole(events, per_second, {name: replay.median(found) for name, found in readings.items()})
+
+    @asynccontextmanager
+    async def _only(self, settings: Settings, *processes: str) -> AsyncIterator[None]:
+        """These processes of the platform, and no other."""
+        supervisor = Supervisor(settings, only=processes, console=Console(quiet=True))
+        try:
+            with self._step(f"Starting {' and '.join(processes)} alone"):
+                await supervisor.start()
+            yield
         finally:
             await supervisor.stop()
 

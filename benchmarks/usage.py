@@ -1,5 +1,6 @@
 """Memory and processor time of process trees."""
 
+import resource
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -7,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+
+from app.settings import MiB
 
 Trees = Mapping[str, int]
 """The process id at the root of each named tree."""
@@ -76,6 +79,16 @@ def between(before: Cpu, after: Cpu) -> Busy:
     used = {name: (after.by_process[name] - before.by_process.get(name, 0.0)) / seconds for name in after.by_process}
     others = (after.everything - before.everything - (after.ours - before.ours)) / seconds
     return Busy(seconds, used, max(0.0, others))
+
+
+def peak_mib() -> float:
+    """The most memory that this process has ever held."""
+    status = Path("/proc/self/status")
+    if status.exists():  # where getrusage also tells what the parent held when it made this process
+        return next(
+            float(line.split()[1]) / 1024 for line in status.read_text().splitlines() if line.startswith("VmHWM:")
+        )
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MiB
 
 
 def _members(trees: Trees) -> dict[str, list[psutil.Process]]:

@@ -37,6 +37,13 @@ def test_cores_in_use_are_those_of_the_tree() -> None:
     assert sum(busy.milliseconds_each(10).values()) == pytest.approx(busy.total * busy.seconds * 100)
 
 
+async def test_the_peak_is_what_a_process_itself_held() -> None:
+    ours = bytearray(256 << 20)
+    ours[::4096] = bytes(1) * len(ours[::4096])
+    assert usage.peak_mib() > 256
+    assert await apart(usage.peak_mib) < 256
+
+
 async def test_a_function_runs_in_a_process_of_its_own() -> None:
     assert await apart(os.getpid) != os.getpid()
 

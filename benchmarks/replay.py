@@ -1,0 +1,137 @@
+"""Replay of a whole archive, against a plain scan of the same files and a consumer of the same topics.
+
+Each reader is a process of its own, they take turns, and what they read is in the page cache for all of them.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+
+from app import topics
+from app.eventlog import tail
+from app.eventlog.archive import Archive
+from app.eventlog.arguments import Arguments
+from app.eventlog.replay import BATCH_ROWS, replay
+from app.eventlog.trimming import archived_ends
+from app.settings import MiB, Settings
+from benchmarks import log
+from benchmarks.apart import BenchmarkError
+from benchmarks.usage import peak_mib
+from models.ocr import Ocr
+
+TASK = Ocr()
+TOPICS = tuple(kind(TASK.name) for kind in (topics.requests, topics.features, topics.predictions, topics.feedback))
+STALLED_SECONDS = 60.0
+POLL_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Once through all events: the time that it took, of all processors together too, and the most memory held."""
+
+    seconds: float
+    cpu_seconds: float
+    peak_mib: float
+    rows: int
+
+
+@dataclass(frozen=True)
+class Whole:
+    """What was in the archive, how quickly it came there, and the median of each reader's readings, by its name."""
+
+    events: int
+    archived_per_second: float
+    readings: dict[str, Reading]
+
+    @property
+    def of_consumer(self) -> float:
+        """How many times as quick replay is as the consumer."""
+        return self.readings["consumer"].seconds / self.readings["replay"].seconds
+
+    @property
+    def of_scan(self) -> float:
+        """How many times as long replay takes as the scan."""
+        return self.readings["replay"].seconds / self.readings["scan"].seconds
+
+
+async def archived(settings: Settings) -> float:
+    """Return once all that the log holds is archived: how many events a second, from the first commit that is seen."""
+    held = await tail.held(settings, list(TOPICS))
+    wanted = sum(one.end for one in held.values())
+    seen: list[tuple[float, int]] = [(time.monotonic(), 0)]
+    while seen[-1][1] < wanted:
+        await asyncio.sleep(POLL_SECONDS)
+        done = sum((await asyncio.to_thread(archived_ends, settings, held)).values())
+        if done > seen[-1][1]:
+            seen.append((time.monotonic(), done))
+        if time.monotonic() - seen[-1][0] > STALLED_SECONDS:
+            raise BenchmarkError(f"{done} of {wanted} events are archived, and no more come")
+    (began, before), (ended, after) = seen[min(1, len(seen) - 2)], seen[-1]
+    return (after - before) / (ended - began)
+
+
+def replayed(settings: Settings, out: Path) -> Reading:
+    """All of it, into a dataset."""
+    arguments = Arguments(TASK, settings.of_task(TASK.name), datetime.now(UTC))
+    return _timed(lambda: int(replay(settings, arguments, out)["rows"]))
+
+
+def scanned(settings: Settings, out: Path) -> Reading:
+    """Every column of every file as batches of Arrow, which are thrown away."""
+    query = f"FROM {_files(settings)}"
+    with duckdb.connect() as connection:
+        connection.execute("SET preserve_insertion_order = FALSE")
+        return _timed(lambda: sum(batch.num_rows for batch in connection.sql(query).to_arrow_reader(BATCH_ROWS)))
+
+
+def copied(settings: Settings, out: Path) -> Reading:
+    """The same, into one file, compressed as a dataset is."""
+    query = f"COPY (FROM {_files(settings)}) TO '{out}' (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1)"
+    with duckdb.connect() as connection:
+        connection.execute("SET preserve_insertion_order = FALSE")
+        return _timed(lambda: int(connection.execute(query).fetchall()[0][0]))
+
+
+def consumed(settings: Settings, out: Path) -> Reading:
+    """One consumer, from the beginning to the end of the topics; it looks at nothing."""
+    return _timed(lambda: asyncio.run(_consume(settings.bootstrap)))
+
+
+async def _consume(bootstrap: str) -> int:
+    places, count = await log.partitions(bootstrap, *TOPICS), 0
+    async with log.assigned(bootstrap, places, max_partition_fetch_bytes=4 * MiB) as consumer:
+        wanted = sum((await consumer.end_offsets(places)).values())
+        await consumer.seek_to_beginning(*places)
+        while count < wanted:
+            count += sum(map(len, (await consumer.getmany(timeout_ms=500)).values()))
+    return count
+
+
+READERS: dict[str, Callable[[Settings, Path], Reading]] = {
+    "consumer": consumed,
+    "scan": scanned,
+    "copy": copied,
+    "replay": replayed,
+}
+
+
+def median(readings: Sequence[Reading]) -> Reading:
+    """The reading that stands for all."""
+    return sorted(readings, key=lambda one: one.seconds)[(len(readings) - 1) // 2]
+
+
+def _files(settings: Settings) -> str:
+    tables = [Archive(settings).table(topic) for topic in TOPICS]
+    uris = [uri for table in tables if table is not None for uri in table.file_uris()]
+    return f"read_parquet({uris!r}, hive_partitioning = FALSE)"
+
+
+def _timed(work: Callable[[], int]) -> Reading:
+    began, used = time.perf_counter(), time.process_time()
+    rows = work()
+    return Reading(time.perf_counter() - began, time.process_time() - used, peak_mib(), rows)

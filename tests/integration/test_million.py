@@ -1,0 +1,70 @@
+"""A million archived events are replayed in bounded memory, however wide they are."""
+
+import asyncio
+import json
+import math
+from collections import Counter, defaultdict
+from itertools import pairwise
+from pathlib import Path
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from app.cloudevents import LogEpoch, Origin, Record
+from app.delivery import Incoming
+from app.eventlog.archive import Archive
+from app.settings import Settings
+from benchmarks.apart import apart
+from benchmarks.history import EVENTS_EACH, WIDTH, history
+from benchmarks.replay import replayed
+from tests.support.platform import platform_settings, running
+
+EVENTS = 1_000_000
+LOGGED_MS = 1_767_225_600_000
+COMMIT = 10_000
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("times_wider", [1, 10])
+async def test_a_million_archived_events_are_replayed_in_less_than_a_gibibyte(tmp_path: Path, times_wider: int) -> None:
+    settings, out = platform_settings(tmp_path), tmp_path / "out"
+    async with running(settings, only=("kafka",)):  # its topics are empty: all is in the archive
+        archived = await asyncio.to_thread(archive, settings, times_wider * WIDTH)
+        reading = await apart(replayed, settings, out)
+    print(f"{archived.total()} events, features {times_wider} times as wide: {reading}")
+    assert reading.peak_mib < 1024
+
+    counts = json.loads((out / "manifest.json").read_text())["counts"]
+    assert {f"ocr.{kind}": count["read"] for kind, count in counts.items()} == archived
+    assert all(count["rows"] == count["read"] for count in counts.values())
+    rows = pq.ParquetFile(out / "rows.parquet")
+    assert rows.metadata.num_rows == reading.rows == archived["ocr.requests"]
+    labels, lasts = 0, []
+    for batch in rows.iter_batches(columns=["time", "label", "features"]):
+        labels += batch.num_rows - batch.column("label").null_count
+        assert pc.all(pc.equal(pc.binary_length(batch.column("features")), 24 * times_wider * WIDTH + 4)).as_py()
+        lasts += [batch.column("time")[0], batch.column("time")[-1]]
+    assert labels == archived["ocr.feedback"]
+    assert all(before.as_py() <= after.as_py() for before, after in pairwise(lasts))
+
+
+def archive(settings: Settings, width: int) -> Counter[str]:
+    """A history in the archive, of topics that are no more: how many events of each."""
+    store, counts, waiting = Archive(settings), Counter[str](), defaultdict[str, list[Incoming]](list)
+
+    def take(record: Record) -> None:
+        number = counts[record.topic]
+        origin = Origin(LogEpoch("gone/gone"), record.topic, 0, number, LOGGED_MS + number)
+        waiting[record.topic].append(Incoming(origin, record.key, record.value, record.headers))
+        counts[record.topic] += 1
+        if len(waiting[record.topic]) >= COMMIT:
+            store.append(waiting.pop(record.topic))
+
+    for records in history(math.ceil(EVENTS / EVENTS_EACH), width):
+        for record in records:
+            take(record)
+    for rest in waiting.values():
+        store.append(rest)
+    return counts
