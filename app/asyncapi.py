@@ -29,6 +29,8 @@ ATTRIBUTES = {
     "ce_subject": "What it is about, in the application's words; a request's comes back on its prediction.",
     "content-type": "What the value is.",
     "traceparent": "The W3C trace it belongs to.",
+    "ce_replay": "The replay that published this again: history, which nobody counts or learns from twice.",
+    "ce_replayof": "The dead letter that this was, before it was replayed.",
 }
 _ALWAYS = ["ce_specversion", "ce_id", "ce_source", "ce_type", "ce_time"]
 _SENT = {kind for channel in CHANNELS if channel.action == "send" for kind in channel.kinds}

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from app.data import Data, Kind
+from app.eventlog import dataset
 from app.eventlog.rows import SCHEMA
 from app.events import TYPES
 from app.schemas import CHANNELS, TASK, schema
@@ -32,6 +33,31 @@ _COLUMNS = {
     "data": "Its value; null if it is in blob storage.",
     "data_uri": "The claim check of a large value, which is in blob storage once.",
 }
+_DATASET = {
+    "prediction_id": "The prediction.",
+    "request_id": "The request's `ce_id`.",
+    "request_source": "The request's `ce_source`.",
+    "entity": "What the request is about: its key, or its id. All of an entity is in one split.",
+    "time": "The request's `ce_time`.",
+    "split": "`train` (80 %), `validation` (10 %) or `test` (10 %), by a hash of `entity`: the same as data grows.",
+    "features": "The tensors that the model has seen; `app.tensors.decode(features, tensors)` reads them.",
+    "tensors": "Their names, dtypes and shapes, as JSON.",
+    "payload": "With `--content payload`: what the application sent, out of its envelope.",
+    "output": "What was served, as JSON.",
+    "confidence": "The calibrated probability of being right.",
+    "propensity": "The probability with which the serving policy emits this output.",
+    "version": "The model's version.",
+    "role": "In which role it served: champion or canary.",
+    "label": "What would have been right, as JSON, by the task's rule.",
+    "actors": "Who is behind the label.",
+    "contradicted": "Whether actors differ.",
+    "accepted": "Whether the actors who stand behind the label accepted the output, where one said so.",
+    "reward": "How good it was, from -1 to 1.",
+    "reward_defaulted": "Whether the reward is the default of a window that has ended without one.",
+    "score": "The task's score of the output against the label; 1 is perfect.",
+    "selection": "How the prediction came to be looked at: all, audit or volunteer; null if it was not.",
+    "selection_probability": "How probable that was; null where nobody knows, as of volunteers.",
+}
 _HEAD = """\
 # The events
 
@@ -46,6 +72,7 @@ the JSON Schemas, `hindsight asyncapi` the AsyncAPI document of a deployment.
 def render() -> str:
     """The dictionary, as Markdown."""
     columns = ([f"`{field.name}`", str(field.type), _COLUMNS[field.name]] for field in SCHEMA)
+    rows = ([f"`{field.name}`", str(field.type), _DATASET[field.name]] for field in dataset.SCHEMA)
     return "\n".join(
         [
             _HEAD,
@@ -54,6 +81,9 @@ def render() -> str:
             "## The archive\n",
             "Each topic is a Delta table on blob storage, `events/<topic>`, with a row for each record.\n",
             *_table(["column", "type", "says"], columns),
+            "## Datasets\n",
+            "`hindsight replay` writes `rows.parquet`: a row for each served prediction, in the order of time and id.\n",
+            *_table(["column", "type", "says"], rows),
             "## Types\n",
             *(line for kind in TYPES for line in _type(kind)),
         ]
