@@ -82,7 +82,7 @@ def render() -> str:
             "Each topic is a Delta table on blob storage, `events/<topic>`, with a row for each record.\n",
             *_table(["column", "type", "says"], columns),
             "## Datasets\n",
-            "`hindsight replay` writes `rows.parquet`: a row for each served prediction, in the order of time and id.\n",
+            "`hindsight replay` writes `rows.parquet`: a row for each served prediction, by time and id.\n",
             *_table(["column", "type", "says"], rows),
             "## Types\n",
             *(line for kind in TYPES for line in _type(kind)),
