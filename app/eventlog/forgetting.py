@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 
 async def delete_beginnings(settings: Settings, until: Mapping[TopicPartition, int]) -> int:
     """Have Kafka forget what stands before these offsets; how many records that were."""
+    if not until:
+        return 0
     held = await tail.held(settings, sorted({tp.topic for tp in until}))
     due = {tp: min(end, held[tp].end) for tp, end in until.items() if tp in held and end > held[tp].begin}
     if due:

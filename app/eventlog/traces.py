@@ -100,7 +100,7 @@ def _of_subject(rows: Rows, task: str, subject: str, found: Traces) -> None:
     for row in rows(topics.shadow_predictions(task), _COLUMNS, None):
         if _is_theirs(row, subject) or _served(task, row) in found.predictions:
             found.add(topics.shadow_predictions(task), row)
-            found.rows.add(row["id"])
+            found.rows.add(str(_said(row["data"]).get("prediction_id")))
     for row in rows(topics.feedback(task), _COLUMNS, None):
         if _is_theirs(row, subject) or _about(task, row["data"]) in found.predictions:
             found.add(topics.feedback(task), row)

@@ -72,7 +72,8 @@ def fill(log: Log, whose: str, key: bytes | None, subject: str | None, value: by
     log.say(f"{whose} failure", answer(failed(unique, "1", "no"), topics.predictions(TASK), unique, whose))
     prediction = made(unique, "1", {"sum": 1.0})
     log.say(f"{whose} prediction", answer(prediction, topics.predictions(TASK), unique, whose))
-    log.say(f"{whose} shadow", answer(prediction, topics.shadow_predictions(TASK), f"{unique}:2", whose))
+    tried = prediction.model_copy(update={"prediction_id": f"{unique}:2", "role": "shadow"})
+    log.say(f"{whose} shadow", answer(tried, topics.shadow_predictions(TASK), f"{unique}:2", whose))
     said = [
         FeedbackGiven(prediction_id=unique, reward=1.0, actor=actor),
         FeedbackGiven(task=TASK, request_id="1", request_source=whose, accepted=True, actor="cleo"),
