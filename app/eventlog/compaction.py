@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 import pyarrow.dataset as ds
-from deltalake import DeltaTable, write_deltalake
+from deltalake import DeltaTable, WriterProperties, write_deltalake
 
 from app.settings import MiB
 
-TARGET_BYTES = 128 * MiB
-"""Large enough that a scan is not slowed by opening files, small enough that a filter by time skips most of them."""
+TARGET_BYTES = 64 * MiB
+"""Large enough that a scan is not slowed by opening files, small enough to be made in 300 MiB of memory."""
+_WRITER = WriterProperties(max_row_group_size=16_384)  # or the rows of a whole file are held until its end
 FEW = 24
 """So many small files of a day don't hurt a reader."""
 SETTLED = timedelta(minutes=1)
@@ -65,7 +66,12 @@ def compact(table: DeltaTable, now: datetime) -> int:
         table.update_incremental()
         rows = table.to_pyarrow_dataset().scanner(filter=stretch.expression, batch_readahead=1, fragment_readahead=1)
         write_deltalake(
-            table, rows.to_reader(), mode="overwrite", predicate=stretch.predicate, target_file_size=TARGET_BYTES
+            table,
+            rows.to_reader(),
+            mode="overwrite",
+            predicate=stretch.predicate,
+            target_file_size=TARGET_BYTES,
+            writer_properties=_WRITER,
         )
     return len(due)
 
