@@ -121,7 +121,9 @@ class Catalog:
     def erase(self, erased: Erased) -> int:
         """Delete these rows; how many there were. They are gone from the database's files after `vacuum`."""
         with self._writing() as connection:
-            return erasure.erase(connection, erased)
+            rows = erasure.erase(connection, erased)
+            set_waiting(connection, erased.outcomes)
+            return rows
 
     def vacuum(self) -> None:
         """Leave nothing of deleted rows in the database's files."""

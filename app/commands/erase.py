@@ -45,14 +45,18 @@ def erase(
 
     if bool(subject) == bool(actor):
         raise typer.BadParameter("either --subject or --actor is needed")
+    if as_json and not (dry_run or yes):
+        raise typer.BadParameter("--json can't ask: --dry-run or --yes is needed")
     whose = Whose(subject or None, actor or None)
     try:
-        if not yes:
+        if dry_run or not yes:
             with _progress() as progress:
                 found = asyncio.run(erasing.find(settings(), whose, progress))
             counts = found.counts()
             print(json.dumps(counts) if as_json else "\n".join(f"{name:<24} {n:>10}" for name, n in counts.items()))
-            if as_json:
+            for location in found.unreachable:
+                _say_unreachable(location)
+            if dry_run:
                 return
             if not any(counts.values()):
                 print("Nothing is left. An erasure that was interrupted is completed by going on.")
@@ -75,10 +79,12 @@ def _report(done: "Done", as_json: bool) -> None:
             print(f"{name:<24} {count:>10} erased")
         print(f"erasure {done.event.erasure_id} is in the log")
     for location in done.unreachable:
-        print(
-            f"the dataset {location} is not here: delete its rows.parquet where it is, or run this there as well",
-            file=sys.stderr,
-        )
+        _say_unreachable(location)
+
+
+def _say_unreachable(location: str) -> None:
+    remedy = "run this where it is as well, or delete its rows.parquet there"
+    print(f"the dataset {location} can't be looked into from here: {remedy}", file=sys.stderr)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Rows that are erased are gone, also from the database's files."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -8,9 +9,9 @@ from sqlalchemy import make_url
 from app.catalog.erasure import Erased
 from app.catalog.store import Catalog
 from app.delivery import Unavailable
-from app.events import PredictionMade, prediction_id
+from app.events import prediction_id
 from tests.app.catalog.test_store import made, outcome, right, rows
-from tests.support.records import incoming, letter, record
+from tests.support.records import START, incoming, letter, record
 
 ADA, BOB = prediction_id("ocr", "app", "ada"), prediction_id("ocr", "app", "bob")
 
@@ -19,10 +20,11 @@ def fill(catalog: Catalog) -> str:
     """Two predictions with all that there is of them; the id of the dead letter."""
     rejected = incoming(letter())
     for number, unique in enumerate((ADA, BOB)):
-        said: list[PredictionMade | object] = [made("seen of ada" if unique == ADA else "seen of bob", unique)]
-        catalog.project([incoming(record(made(str(said), unique)), offset=number)])
+        catalog.project(
+            [incoming(record(made("seen of ada" if unique == ADA else "seen of bob", unique)), offset=number)]
+        )
         catalog.project([incoming(record(right(unique=unique), id=unique), offset=number)])
-        catalog.project([incoming(record(outcome(unique)), offset=number)])
+        catalog.project([incoming(record(outcome(unique, reward=1.0)), offset=number)])
     catalog.project([rejected])
     return dict(rejected.headers)["rejected_id"].decode()
 
@@ -37,6 +39,13 @@ def test_what_is_erased_is_counted_and_gone_and_the_rest_is_as_it_was(catalog: C
     for table in ("predictions", "feedback", "outcomes"):
         assert rows(catalog, table, "prediction_id") == [(BOB,)]
     assert rows(catalog, "dead_letters") == []
+
+
+def test_a_prediction_whose_outcome_is_erased_waits_for_a_reward_again(catalog: Catalog) -> None:
+    fill(catalog)
+    assert catalog.due("ocr", START + timedelta(days=1), 10) == []
+    catalog.erase(Erased(outcomes={ADA}))
+    assert catalog.due("ocr", START + timedelta(days=1), 10) == [ADA]
 
 
 def test_sqlites_files_hold_nothing_of_what_is_erased(catalog: Catalog, url: str) -> None:
