@@ -11,6 +11,7 @@ import pytest
 from app import topics
 from app.events import prediction_id
 from app.settings import CHECKOUT
+from tests.support.archiving import archived
 from tests.support.commands import command
 from tests.support.log import id_of, tail
 from tests.support.stack import Stack
@@ -24,9 +25,10 @@ def test_there_are_snippets() -> None:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A place like the checkout, where snippets may leave files."""
     place = tmp_path_factory.mktemp("reader")
+    (place / ".hindsight").symlink_to(stack.settings.home)
     (place / "models").symlink_to(CHECKOUT / "models")
     return place
 
@@ -37,6 +39,8 @@ async def test_a_snippet_runs(stack: Stack, folder: Path, language: str, code: s
         pytest.skip("kcat is not on PATH: install it (Debian: apt install kcat) to try this snippet")
     settings = stack.settings
     code = code.replace(":9092", f":{settings.kafka_port}").replace(":8000", f":{settings.api_port}")
+    if "DeltaTable" in code:
+        await archived(settings, topics.predictions("ocr"))
     words = [sys.executable, "-c", code] if language == "python" else ["bash", "-euo", "pipefail", "-c", code]
     done = await command(settings, *words, cwd=folder)
     assert done.code == 0, done.err

@@ -1,9 +1,9 @@
 """Replay on the real stack: what was served, from Kafka and the archive, by the command that users have."""
 
-import asyncio
 import json
 import random
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,13 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from app import tensors, topics
 from app.cloudevents import rfc3339
-from app.eventlog import tail as kafka
-from app.eventlog.archive import Archive, application
+from app.eventlog import compaction
+from app.eventlog.archive import Archive
 from app.events import FeedbackGiven, prediction_id
 from app.settings import Settings
 from models.ocr import Ocr
 from models.ocr.lines import make_payloads
+from tests.support.archiving import archived
 from tests.support.commands import command
 from tests.support.log import Sent, header, id_of, publish, tail
 from tests.support.stack import Stack
@@ -52,23 +53,10 @@ async def served(settings: Settings, task: str, source: str, payloads: list[byte
     return [prediction_id(task, source, one) for one in ids]
 
 
-async def archived(settings: Settings, *names: str) -> None:
-    """Return once all that these topics hold now is archived."""
-    held = await kafka.held(settings, list(names))
-    deadline = time.monotonic() + 60
-    for partition, one in held.items():
-        while True:
-            table = Archive(settings).table(partition.topic)
-            last = table.transaction_version(application(one.epoch, partition.partition)) if table else None
-            if one.end == 0 or (last is not None and last >= one.end - 1):
-                break
-            assert time.monotonic() < deadline, f"{partition} is not archived"
-            await asyncio.sleep(0.2)
-
-
 async def test_a_dataset_is_the_same_before_and_after_archiving_and_compaction_and_elsewhere(
-    stack: Stack, tmp_path: Path
+    stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(compaction, "FEW", 0)
     settings = stack.settings
     predictions = await served(settings, "ocr", "replay-1", [sample.payload for sample in SAMPLES])
     given = [
@@ -89,10 +77,10 @@ async def test_a_dataset_is_the_same_before_and_after_archiving_and_compaction_a
     for name in involved:
         table = Archive(settings).table(name)
         assert table is not None
-        table.optimize.compact()
+        assert compaction.compact(table, datetime.now(UTC) + timedelta(minutes=5)) >= 1
     compacted = await replayed(settings, tmp_path / "compacted", "ocr", "replay-1", *as_of)
     elsewhere = settings.model_copy(
-        update={"home": tmp_path / "elsewhere", "blob_url": settings.blobs, "database_url": None}
+        update={"home": tmp_path / "elsewhere", "blob_url": settings.blobs, "database_url": "postgresql://nowhere"}
     )
     other = await replayed(elsewhere, tmp_path / "other", "ocr", "replay-1", *as_of)
     assert {one["content_hash"] for one in (fresh, later, compacted, other)} == {fresh["content_hash"]}
