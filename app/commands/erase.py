@@ -27,10 +27,9 @@ def erase(
     requested_by: Annotated[
         str | None, typer.Option(help="Who asks for it, for the log; by default the user of this computer.")
     ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be erased, and erase nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Write JSON; without --yes, of what would be erased.")
-    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Write JSON; with --dry-run or --yes.")] = False,
 ) -> None:
     """Erase a person's data: from the archive, Kafka, blobs, datasets and the catalog. It can't be undone.
 
