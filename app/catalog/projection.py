@@ -57,7 +57,7 @@ def rows(record: Incoming) -> Iterator[Row]:
         yield models.DeadLetter, _dead_letter(record) | _logged(record, EventRejected.type)
         return
     kind = _kind(record)
-    if kind is None:
+    if kind is None or header(record.headers, "ce_replay") is not None:  # history, published again, is there already
         return
     event = complete(record.headers, record.value or b"", record.origin, kind.type)
     # On a topic of its own an application may give its feedback a type of its own.
