@@ -13,7 +13,7 @@ from itertools import pairwise
 import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import DeltaTable, Schema
-from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.fs import DeltaStorageHandler
 from pyarrow import fs
 
@@ -55,7 +55,7 @@ def said(error: BaseException) -> str:
     """What went wrong, on one line, without the backtraces of libraries."""
     lines = [line.strip(" ↳") for line in _COLOURS.sub("", str(error)).splitlines()]
     kept = [line for line in lines if line and not re.match(r"(\d+: |at \./|Help: )", line)]
-    return ": ".join(kept)[:300].rstrip(".") or type(error).__name__
+    return ": ".join(kept)[:500].rstrip(".") or type(error).__name__
 
 
 def _explained(settings: Settings, topic: str, uri: str, error: Exception) -> SetupError:
@@ -64,7 +64,9 @@ def _explained(settings: Settings, topic: str, uri: str, error: Exception) -> Se
         return SetupError(f"{where} can't be read: {said(error)}.", _UPGRADE)
     try:
         damaged, replaced = _damaged(settings, uri, error)
-    except (OSError, TableNotFoundError):
+    except (DeltaError, OSError):
+        damaged, replaced = None, False
+    if damaged is None:
         return SetupError(f"{where} can't be reached: {said(error)}.", "Is the storage that holds it there?")
     if replaced:
         return SetupError(
@@ -77,19 +79,25 @@ def _explained(settings: Settings, topic: str, uri: str, error: Exception) -> Se
     )
 
 
-def _damaged(settings: Settings, uri: str, error: Exception) -> tuple[str, bool]:
-    """The file at fault, and whether it is one that the table no longer needs. Raises OSError for no table at all."""
+def _damaged(settings: Settings, uri: str, error: Exception) -> tuple[str | None, bool]:
+    """The file at fault, if there is one, and whether the table no longer needs it. Raises what the storage raises."""
     options = storage_options(settings)
     files = fs.PyFileSystem(DeltaStorageHandler(uri, options))
     if (commit := _damaged_commit(files)) is not None:
         return commit, False
     try:
         needed: list[str] = DeltaTable(uri, storage_options=options).to_pyarrow_dataset().files
-    except DeltaError:
-        return f"{_LOG}, one of its files", False
+    except DeltaError as again:
+        if "Generic " in str(again):  # "Generic S3 error": what the storage said
+            raise
+        return f"{_LOG}, its last checkpoint", False
     if named := _PARQUET.search(str(error)):
-        return named[0], named[0] not in needed
-    return next((path for path in needed if not _sound(files, path)), "one of its files"), False
+        needed = [path for path in needed if path == named[0]]
+        if not needed:
+            return named[0], True
+    unsound = next((path for path in needed if not _sound(files, path)), None)
+    files.get_file_info(fs.FileSelector(_LOG))  # it was the file, and not the storage that had gone
+    return unsound, False
 
 
 def _damaged_commit(files: fs.FileSystem) -> str | None:

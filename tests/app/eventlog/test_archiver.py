@@ -220,6 +220,19 @@ async def test_a_damaged_log_of_a_table_is_named_by_readers_and_waited_for_by_th
         await Archiver(settings).write(made(range(9)))
 
 
+def test_a_damaged_checkpoint_of_a_table_is_named(brokerless: Settings, tmp_path: Path) -> None:
+    settings = brokerless.model_copy(update={"blob_url": tmp_path.as_uri()})
+    archive = Archive(settings)
+    archive.append(made(range(2)))
+    table = archive.table(TOPIC)
+    assert table is not None
+    table.create_checkpoint()
+    [checkpoint] = (tmp_path / "events" / TOPIC / "_delta_log").glob("*.checkpoint.parquet")
+    checkpoint.write_bytes(b"PAR1")
+    with pytest.raises(SetupError, match="_delta_log, its last checkpoint"):
+        archive.table(TOPIC)
+
+
 async def test_a_table_with_columns_from_the_future_asks_for_an_upgrade(brokerless: Settings, tmp_path: Path) -> None:
     settings = brokerless.model_copy(update={"blob_url": tmp_path.as_uri()})
     archive = Archive(settings)
