@@ -33,8 +33,7 @@ def erase(
 ) -> None:
     """Erase a person's data: from the archive, Kafka, blobs, datasets and the catalog. It can't be undone.
 
-    The platform must run. Kafka forgets only from a partition's beginning: events of others that stand before the last
-    one erased are in the archive from then on, and no longer in Kafka. Ends with 1 if datasets are out of reach.
+    The platform must run. Ends with 1 if there are datasets that are out of reach.
     """
     from app.delivery import Unavailable
     from app.embedded.errors import SetupError
@@ -59,6 +58,7 @@ def erase(
                 return
             if not any(counts.values()):
                 print("Nothing is left. An erasure that was interrupted is completed by going on.")
+            print("Of others' events Kafka forgets those before the last of these; they stay in the archive.")
             typer.confirm("Erase it for ever?", abort=True)
         with _progress() as progress:
             done = asyncio.run(erasing.erase(settings(), whose, requested_by or getpass.getuser(), progress))

@@ -8,7 +8,8 @@
 6. erase the events from the archive, and the files that held them
 7. say in the log that it was done, and never what
 
-What is found is erased from the archive last: so an erasure that is interrupted is completed by doing it again.
+All is found by events in the archive, some of them by others. So these go last, requests at the very end: an erasure
+that is interrupted is completed by doing it again.
 """
 
 import asyncio
@@ -133,7 +134,7 @@ async def _erase(
         await asyncio.to_thread(blobs.delete, f"blob://sha256/{digest}")
     forgotten = await forgetting.delete_beginnings(settings, _until(found.traces, held))
     events = 0
-    archived = topics.archived(settings.tasks)
+    archived = topics.archived(settings.tasks)[::-1]  # what is found by others goes before them
     for number, topic in enumerate(archived):
         progress("erasing from the archive", number, len(archived))
         places = found.traces.places.get(topic, {})
