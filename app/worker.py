@@ -9,10 +9,7 @@ from typing import Any
 
 from faust import Worker
 
-from agents import archive, catalog, inference, joins, outcomes
 from app import topics
-from app.inference.client import InferenceClient
-from app.inference.repository import champion
 from app.monitoring import metrics
 from app.settings import Settings, settings
 from app.streams import App, make_app
@@ -30,24 +27,39 @@ class Process:
     faust: Mapping[str, Any] = field(default_factory=dict)
 
 
-def _inference(app: App, configured: Settings) -> None:
-    for task in load(configured).values():
-        inference.register(app, configured, task)
+# Each process imports its own agents only: what the others need takes seconds to load.
 
 
-def _recorder(app: App, configured: Settings) -> None:
-    tasks = load(configured)
-    for task in tasks.values():
-        joins.register(app, configured, task)
-    outcomes.register(app, configured, tasks)
-    catalog.register(app, configured)
+def _inference() -> Process:
+    from agents import inference
+
+    def register(app: App, configured: Settings) -> None:
+        for task in load(configured).values():
+            inference.register(app, configured, task)
+
+    return Process("hindsight-worker", register, "worker_metrics_port", needs_models=True)
 
 
-PROCESSES = {
-    "inference": Process("hindsight-worker", _inference, "worker_metrics_port", needs_models=True),
-    "archive": Process("hindsight-archive", archive.register, "archive_metrics_port", faust=archive.FAUST),
-    "recorder": Process("hindsight-recorder", _recorder, "recorder_metrics_port"),
-}
+def _archive() -> Process:
+    from agents import archive
+
+    return Process("hindsight-archive", archive.register, "archive_metrics_port", faust=archive.FAUST)
+
+
+def _recorder() -> Process:
+    from agents import catalog, joins, outcomes
+
+    def register(app: App, configured: Settings) -> None:
+        tasks = load(configured)
+        for task in tasks.values():
+            joins.register(app, configured, task)
+        outcomes.register(app, configured, tasks)
+        catalog.register(app, configured)
+
+    return Process("hindsight-recorder", register, "recorder_metrics_port")
+
+
+PROCESSES = {"inference": _inference, "archive": _archive, "recorder": _recorder}
 
 
 def build(configured: Settings, process: Process) -> App:
@@ -67,6 +79,9 @@ async def wait_for_needs(configured: Settings, process: Process) -> None:
     await topics.wait_provisioned(configured)
     if not process.needs_models:
         return
+    from app.inference.client import InferenceClient
+    from app.inference.repository import champion
+
     async with InferenceClient(configured) as client:
         for task in load(configured).values():
             await client.wait(champion(task))
@@ -77,7 +92,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
     logging.getLogger("aiokafka").setLevel(logging.WARNING)  # or it words a debug line for every record
     configured = settings()
-    process = PROCESSES[sys.argv.pop(1)]
+    process = PROCESSES[sys.argv.pop(1)]()
     metrics.serve(getattr(configured, process.port), configured.metrics_host)
     asyncio.run(wait_for_needs(configured, process))
     asyncio.set_event_loop(asyncio.new_event_loop())

@@ -114,7 +114,7 @@ async def test_what_is_archived_of_a_topic_that_was_deleted_says_nothing_of_the_
 
 def test_every_group_that_reads_a_topic_is_waited_for_and_lifecycle_is_kept_for_ever(brokerless: Settings) -> None:
     consumed: dict[str, set[str]] = {topics.requests("ocr"): {"hindsight-preprocess"}}
-    for process in PROCESSES.values():
+    for process in (make() for make in PROCESSES.values()):
         for agent in build(brokerless, process).agents.values():
             for topic in agent.channel.topics:
                 consumed.setdefault(topic, set()).add(process.group)
