@@ -15,8 +15,7 @@ that is interrupted is completed by doing it again.
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +24,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import TopicPartition
 
 from app import topics
 from app.blobs import blob_store
@@ -40,14 +39,12 @@ from app.eventlog.snapshot import Snapshot
 from app.eventlog.tail import Held
 from app.eventlog.traces import Rows, Traces, Whose, search, unclaimed
 from app.events import DataErased, DatasetBuilt, task_of
-from app.publishing import publish_confirmed
+from app.publishing import publish_all
 from app.settings import Settings
 from app.tasks import load
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is to do."""
-
-Publish = Callable[[Iterable[Record]], Awaitable[None]]
 
 _ROWS = 1_000
 
@@ -99,15 +96,14 @@ async def erase(settings: Settings, whose: Whose, requested_by: str, progress: P
             log = await snapshot.take(settings, topics.archived(settings.tasks), Path(scratch))
             archived = {topic: replace(taken, tail=()) for topic, taken in log.items()}
             found = await asyncio.to_thread(_find, settings, catalog, whose, archived, log, progress)
-        async with _producing(settings) as publish:
-            counts = await _erase(settings, catalog, whose, found, held, publish, progress)
-            said = DataErased(
-                erasure_id=str(uuid.uuid4()),
-                by="subject" if whose.actor is None else "actor",
-                counts=counts,
-                requested_by=requested_by,
-            )
-            await publish([_record(said)])
+        counts = await _erase(settings, catalog, whose, found, held, progress)
+        said = DataErased(
+            erasure_id=str(uuid.uuid4()),
+            by="subject" if whose.actor is None else "actor",
+            counts=counts,
+            requested_by=requested_by,
+        )
+        await publish_all(settings, [_record(said)])
         return Done(said, found.unreachable)
     finally:
         catalog.close()
@@ -119,12 +115,11 @@ async def _erase(
     whose: Whose,
     found: Found,
     held: Mapping[TopicPartition, Held],
-    publish: Publish,
     progress: Progress,
 ) -> dict[str, int]:
     rows = await asyncio.to_thread(catalog.erase, found.catalog)
     if whose.actor is not None:
-        await _judge_again(settings, catalog, found.traces.predictions, publish)
+        await _judge_again(settings, catalog, found.traces.predictions)
     await asyncio.to_thread(catalog.vacuum)
     for location in found.datasets:
         await asyncio.to_thread(forgetting.delete_dataset, location)
@@ -203,7 +198,7 @@ def _locations(rows: Rows) -> list[str]:
     return sorted({str(json.loads(row["data"])["location"]) for row in rows(topics.LIFECYCLE, ("data",), built)})
 
 
-async def _judge_again(settings: Settings, catalog: Catalog, predictions: Collection[str], publish: Publish) -> None:
+async def _judge_again(settings: Settings, catalog: Catalog, predictions: Collection[str]) -> None:
     """Publish the outcomes as they are without what was erased."""
     tasks, ordered = load(settings), sorted(predictions)
     for start in range(0, len(ordered), _ROWS):
@@ -211,7 +206,7 @@ async def _judge_again(settings: Settings, catalog: Catalog, predictions: Collec
         joined = await asyncio.to_thread(catalog.joined, ordered[start : start + _ROWS])
         known = [(task_of(one), events) for one, events in joined.items() if events.served is not None]
         judged = [judge(tasks[task], settings.of_task(task), events, as_of) for task, events in known if task in tasks]
-        await publish([record_of(outcome, as_of) for outcome in judged if outcome is not None])
+        await publish_all(settings, [record_of(outcome, as_of) for outcome in judged if outcome is not None])
 
 
 def _until(traces: Traces, held: Mapping[TopicPartition, Held]) -> dict[TopicPartition, int]:
@@ -225,26 +220,6 @@ def _until(traces: Traces, held: Mapping[TopicPartition, Held]) -> dict[TopicPar
     # What is repartitioned was read to its end, and is in the other topics.
     joins = {topics.joins(topic.rpartition(".")[0]) for topic in traces.places}
     return until | {tp: one.end for tp, one in held.items() if tp.topic in joins}
-
-
-@asynccontextmanager
-async def _producing(settings: Settings) -> AsyncIterator[Publish]:
-    """Publishes records, and returns once they are confirmed. Raises what keeps one of them from it."""
-    producer = AIOKafkaProducer(bootstrap_servers=settings.bootstrap, acks="all", enable_idempotence=True)
-    await producer.start()
-
-    async def send(record: Record) -> Any:
-        return await producer.send(record.topic, record.value, record.key, headers=list(record.headers))
-
-    async def publish(records: Iterable[Record]) -> None:
-        for error in await publish_confirmed(send, list(records)):
-            if error is not None:
-                raise error
-
-    try:
-        yield publish
-    finally:
-        await producer.stop()
 
 
 def _record(said: DataErased) -> Record:

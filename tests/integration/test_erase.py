@@ -1,5 +1,6 @@
 """A person is erased from every store, under a running platform, and nobody else is."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -18,8 +19,10 @@ from app.cloudevents import LogEpoch, Origin, Record
 from app.data import Data
 from app.eventlog import forgetting, tail
 from app.eventlog.archive import Archive
+from app.eventlog.arguments import Arguments
 from app.eventlog.catchup import caught_up
 from app.eventlog.erase import erase
+from app.eventlog.replay import replay
 from app.eventlog.rows import INLINE_BYTES
 from app.eventlog.traces import Whose
 from app.events import Failure, FeedbackGiven, dead_letter, prediction_id
@@ -61,8 +64,7 @@ async def test_a_subject_is_gone_from_every_store_and_another_has_all_that_it_ha
     await caught_up(platform)
     before = archived(platform)
     dataset = tmp_path / "dataset"
-    replayed = await hindsight(platform, "replay", TASK, "--out", str(dataset), "--content", "nothing")
-    assert replayed.code == 0, replayed.err
+    await asyncio.to_thread(replay, platform, Arguments.of(platform, TASK, content="nothing"), dataset)
     await caught_up(platform)
     assert any(ZEBRA in content(path) for path in kept(platform)), "or this test shows nothing"
 
