@@ -13,9 +13,9 @@ that is interrupted is completed by doing it again.
 """
 
 import asyncio
-import json
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,10 +38,11 @@ from app.eventlog.outcomes import judge, record_of
 from app.eventlog.snapshot import Snapshot
 from app.eventlog.tail import Held
 from app.eventlog.traces import Rows, Traces, Whose, search, unclaimed
-from app.events import DataErased, DatasetBuilt, task_of
+from app.events import DataErased, DatasetBuilt, decode, task_of
 from app.publishing import publish_all
 from app.settings import Settings
 from app.tasks import load
+from models.base import Rejected
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is to do."""
@@ -195,7 +196,13 @@ def _reader(settings: Settings, log: Mapping[str, Snapshot], doing: str, progres
 def _locations(rows: Rows) -> list[str]:
     """Where datasets were written to, as the log says."""
     built = pc.starts_with(ds.field("type"), versioned(DatasetBuilt.type)[0])
-    return sorted({str(json.loads(row["data"])["location"]) for row in rows(topics.LIFECYCLE, ("data",), built)})
+    found = set()
+    for row in rows(topics.LIFECYCLE, ("type", "data"), built):
+        with suppress(Rejected):  # what can't be read names no dataset of ours
+            said = decode(row["type"], row["data"] or b"")
+            if isinstance(said, DatasetBuilt):
+                found.add(said.location)
+    return sorted(found)
 
 
 async def _judge_again(settings: Settings, catalog: Catalog, predictions: Collection[str]) -> None:

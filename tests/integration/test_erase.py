@@ -17,7 +17,8 @@ from app.catalog import rebuild
 from app.catalog.store import Catalog
 from app.cloudevents import LogEpoch, Origin, Record
 from app.data import Data
-from app.eventlog import forgetting, tail
+from app.embedded.errors import SetupError
+from app.eventlog import catchup, forgetting, tail
 from app.eventlog.archive import Archive
 from app.eventlog.arguments import Arguments
 from app.eventlog.catchup import caught_up
@@ -139,6 +140,13 @@ async def test_wherever_an_erasure_is_interrupted_it_is_completed_by_doing_it_ag
         assert gone not in left
     done = await erase(platform, whose, "the office", lambda *_: None)
     assert set(done.event.counts.values()) == {0}
+
+
+async def test_who_does_not_read_is_named(platform: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catchup, "STALLED_SECONDS", 0.5)
+    await publish(platform, topics.requests(TASK), [Sent(b"abc")])
+    with pytest.raises(SetupError, match=r"1 events of letters\.requests wait for hindsight-preprocess"):
+        await erase(platform, Whose(subject=ZEBRA), "the office", lambda *_: None)
 
 
 async def hindsight(settings: Settings, *words: str) -> Done:
