@@ -106,7 +106,7 @@ async def _replay(wanted: "Wanted", again: bool, dry_run: bool, yes: bool) -> in
     from rich.console import Console
     from rich.progress import Progress
 
-    from app.eventlog import deadletters
+    from app.eventlog import deadletters, resending
     from app.settings import settings
 
     async with deadletters.opened(settings()) as log:
@@ -119,7 +119,7 @@ async def _replay(wanted: "Wanted", again: bool, dry_run: bool, yes: bool) -> in
         if overtaken:
             print(f"{len(overtaken)} earlier ones go first: feedback of one prediction keeps its order.")
             chosen = sorted([*chosen, *overtaken], key=lambda letter: letter.order)
-        deadletters.check_replayable(settings(), chosen)
+        resending.check_replayable(settings(), chosen)
         for topic in sorted({letter.topic for letter in chosen}):
             print(f"{sum(letter.topic == topic for letter in chosen)} back to {topic}")
         if not chosen or dry_run:
@@ -129,9 +129,7 @@ async def _replay(wanted: "Wanted", again: bool, dry_run: bool, yes: bool) -> in
             typer.confirm(f"Replay {len(chosen)}?", abort=True)
         with Progress(console=Console(stderr=True), transient=True) as progress:
             bar = progress.add_task("replaying", total=len(chosen))
-            done = await deadletters.replay(
-                settings(), log.originals(chosen), lambda count: progress.advance(bar, count)
-            )
+            done = await resending.replay(settings(), log.originals(chosen), lambda count: progress.advance(bar, count))
     for letter_id, reason in done.refused:
         print(f"{letter_id} is refused: {reason}", file=sys.stderr)
     print(f"{done.published} replayed, {len(done.refused)} refused")

@@ -9,7 +9,8 @@ from app import topics
 from app.cloudevents import Headers, LogEpoch, Origin, Record, complete
 from app.delivery import Incoming
 from app.embedded.errors import SetupError
-from app.eventlog.deadletters import REPLAYED, Letter, Wanted, check_replayable, original
+from app.eventlog.deadletters import REPLAYED, Letter, Wanted
+from app.eventlog.resending import check_replayable, original
 from app.events import Failure, PredictionRequested, dead_letter
 from app.settings import Settings
 
