@@ -11,6 +11,7 @@ import asyncio
 import uuid
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,6 +27,7 @@ from app.eventlog import accounts, dataset, remake, scan
 from app.eventlog.arguments import Arguments
 from app.eventlog.contents import Contents
 from app.eventlog.selection import Progress, erasures, selected
+from app.eventlog.spool import Spool
 from app.events import DatasetBuilt
 from app.publishing import publish_all
 from app.settings import Settings
@@ -66,7 +68,7 @@ def _build(settings: Settings, arguments: Arguments, directory: Path, progress: 
             remake.features(connection, settings, arguments, Path(scratch), progress)
         with dataset.Writer(directory / dataset.ROWS) as writer:
             missing: Counter[str] = Counter()
-            for batch, codes in _rows(connection, settings, arguments, progress):
+            for batch, codes in _rows(connection, settings, arguments, Path(scratch), progress):
                 writer.write(batch)
                 missing += codes
         manifest = {
@@ -94,35 +96,30 @@ def _built(arguments: Arguments, out: Path, manifest: dict[str, Any]) -> Record:
     )
 
 
-_WIDE = {
+_ROWS = {
     "features": """
-        SELECT r.*, coalesce(m.features, f.data) AS features, coalesce(m.tensors, f.tensors) AS tensors, m.code AS code,
-            NULL::BLOB AS payload, f.data_uri, NULL AS content_type
-        FROM rows r LEFT JOIN remade m USING (prediction_id) LEFT JOIN (
-            SELECT epoch, "partition", "offset", data, data_uri, extensions['tensors'] AS tensors FROM log_features) f
-        ON (r.f_epoch, r.f_partition, r.f_offset) = (f.epoch, f."partition", f."offset")""",
+        SELECT r.*, a.data_uri, NULL AS content_type, coalesce(m.tensors, a.tensors) AS tensors, m.code AS code
+        FROM rows r LEFT JOIN remade m USING (prediction_id) LEFT JOIN attributes a USING (prediction_id)""",
     "payload": """
-        SELECT r.*, NULL::BLOB AS features, NULL::VARCHAR AS tensors, NULL AS code, q.data AS payload, q.data_uri,
-            q.content_type
-        FROM rows r JOIN log_requests q
-        ON (r.r_epoch, r.r_partition, r.r_offset) = (q.epoch, q."partition", q."offset")""",
-    "nothing": """
-        SELECT *, NULL::BLOB AS features, NULL::VARCHAR AS tensors, NULL AS code, NULL::BLOB AS payload,
-            NULL AS data_uri, NULL AS content_type
-        FROM rows""",
+        SELECT r.*, a.data_uri, a.content_type, NULL::VARCHAR AS tensors, NULL AS code
+        FROM rows r LEFT JOIN attributes a USING (prediction_id)""",
+    "nothing": "SELECT *, NULL AS data_uri, NULL AS content_type, NULL::VARCHAR AS tensors, NULL AS code FROM rows",
 }
 _ORDER = 'ORDER BY "time", prediction_id'
 
 
 def _rows(
-    connection: duckdb.DuckDBPyConnection, settings: Settings, arguments: Arguments, progress: Progress
+    connection: duckdb.DuckDBPyConnection, settings: Settings, arguments: Arguments, scratch: Path, progress: Progress
 ) -> Iterator[tuple[pa.RecordBatch, Counter[str]]]:
     """The rows, and of how many the content can't be had, and why."""
     [(total,)] = connection.execute("SELECT count(*) FROM rows").fetchall()
-    done = 0
-    progress("Writing rows", done, total)
-    contents = Contents(settings, arguments)
-    for batch in scan.batches(connection, f"{_WIDE[arguments.content]} {_ORDER}", BATCH_ROWS):
-        yield contents.filled(batch)
-        done += batch.num_rows
+    progress("Reading contents", 0, None)
+    with closing(Spool(scratch / "contents", connection, arguments.content)) as spool:
+        done = 0
         progress("Writing rows", done, total)
+        contents = Contents(settings, arguments)
+        for batch in scan.batches(connection, f"{_ROWS[arguments.content]} {_ORDER}", BATCH_ROWS):
+            for part in spool.joined(batch, done):
+                yield contents.filled(part)
+                done += part.num_rows
+                progress("Writing rows", done, total)

@@ -49,6 +49,7 @@ def opened(
     try:
         connection.execute(f"SET memory_limit = '{MEMORY}'; SET TimeZone = 'UTC'; SET preserve_insertion_order = FALSE")
         connection.execute(f"SET temp_directory = {_literal(scratch / 'spill')}")
+        connection.execute("SET enable_external_file_cache = FALSE")  # it keeps what was read once, and is read once
         remote = not settings.blobs.startswith("file://")
         if remote:
             handler = DeltaStorageHandler(archive.uri(""), storage_options(settings))
@@ -79,7 +80,11 @@ def opened(
 def batches(connection: duckdb.DuckDBPyConnection, query: str, rows: int) -> Iterator[pa.RecordBatch]:
     """The answer to a query, streamed. The connection may do other things meanwhile."""
     with connection.cursor() as cursor:
-        yield from cursor.sql(query).to_arrow_reader(rows)
+        reader = cursor.sql(query).to_arrow_reader(rows)
+        try:
+            yield from reader
+        except (pa.ArrowException, OSError) as error:  # so Arrow says what DuckDB said while it streamed
+            raise duckdb.Error(str(error)) from error
 
 
 def kind(topic: str) -> str:
