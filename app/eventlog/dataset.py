@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -105,18 +106,26 @@ def _joined(column: pa.Array) -> memoryview | bytes:
 
 
 class Writer:
-    """Writes rows into a Parquet file as they come."""
+    """Writes rows into a Parquet file as they come: some are compressed while the next are made."""
 
     def __init__(self, path: Path) -> None:
         self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd", compression_level=1)
+        self._pool = ThreadPoolExecutor(1)
+        self._writing: Future[None] | None = None
         self._hash = ContentHash()
         self.rows = 0
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Add rows."""
-        self._writer.write_batch(batch)
+        self._wait()
+        self._writing = self._pool.submit(self._writer.write_batch, batch)
         self._hash.update(batch)
         self.rows += batch.num_rows
+
+    def _wait(self) -> None:
+        """No more than one batch waits in memory."""
+        if self._writing is not None:
+            self._writing.result()
 
     @property
     def content_hash(self) -> str:
@@ -129,7 +138,12 @@ class Writer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._writer.close()
+        self._pool.shutdown()
+        try:
+            if error is None:
+                self._wait()
+        finally:
+            self._writer.close()
 
 
 @contextmanager
