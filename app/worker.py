@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +23,8 @@ class Process:
     group: str
     register: Callable[[App, Settings], None]
     port: str
-    needs_models: bool = False
+    needs: Callable[[Settings], Awaitable[None]] | None = None
+    """What it waits for, once the topics are there."""
     faust: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -37,7 +38,7 @@ def _inference() -> Process:
         for task in load(configured).values():
             inference.register(app, configured, task)
 
-    return Process("hindsight-worker", register, "worker_metrics_port", needs_models=True)
+    return Process("hindsight-worker", register, "worker_metrics_port", _models)
 
 
 def _archive() -> Process:
@@ -48,6 +49,7 @@ def _archive() -> Process:
 
 def _recorder() -> Process:
     from agents import catalog, joins, outcomes
+    from app.catalog.rebuild import ensure
 
     def register(app: App, configured: Settings) -> None:
         tasks = load(configured)
@@ -56,7 +58,7 @@ def _recorder() -> Process:
         outcomes.register(app, configured, tasks)
         catalog.register(app, configured)
 
-    return Process("hindsight-recorder", register, "recorder_metrics_port")
+    return Process("hindsight-recorder", register, "recorder_metrics_port", ensure)
 
 
 PROCESSES = {"inference": _inference, "archive": _archive, "recorder": _recorder}
@@ -74,17 +76,21 @@ def build(configured: Settings, process: Process) -> App:
     return app
 
 
-async def wait_for_needs(configured: Settings, process: Process) -> None:
-    """Return once the topics are there, and where models are needed, MLServer serves every champion."""
-    await topics.wait_provisioned(configured)
-    if not process.needs_models:
-        return
+async def _models(configured: Settings) -> None:
+    """Return once MLServer serves every champion."""
     from app.inference.client import InferenceClient
     from app.inference.repository import champion
 
     async with InferenceClient(configured) as client:
         for task in load(configured).values():
             await client.wait(champion(task))
+
+
+async def wait_for_needs(configured: Settings, process: Process) -> None:
+    """Return once the topics are there, and what else the process needs."""
+    await topics.wait_provisioned(configured)
+    if process.needs is not None:
+        await process.needs(configured)
 
 
 def main() -> None:

@@ -8,14 +8,22 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import Callable
+import logging
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from app import topics
 from app.catalog.models import Base
 from app.catalog.store import Catalog, project
+from app.delivery import Handle, Incoming, Unavailable, backoff
 from app.eventlog import snapshot
+from app.eventlog.joins import Joins
 from app.settings import Settings
+from app.tasks import load
+from models.base import Rejected
+
+log = logging.getLogger(__name__)
 
 Progress = Callable[[str, int], None]
 """Called with a topic and the number of its records that were read since."""
@@ -23,7 +31,7 @@ Progress = Callable[[str, int], None]
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """How many records were read, and how many of them can't be."""
+    """How many records were read, and how many of them can't be read or joined."""
 
     records: int
     unreadable: int
@@ -49,11 +57,57 @@ async def rebuild(settings: Settings, catalog: Catalog, progress: Progress = lam
     with catalog.replacing() as connection:
         for topic in projected(settings):
             progress(topic, 0)
+            taken = _taken(settings, topic)
             async for records in snapshot.records(settings, topic):
-                unreadable += await asyncio.to_thread(project, connection, records)
+                kept = await taken(records)
+                unreadable += len(records) - len(kept)
+                unreadable += await asyncio.to_thread(project, connection, kept)
                 read += len(records)
                 progress(topic, len(records))
     return Rebuilt(read, unreadable)
+
+
+def _taken(settings: Settings, topic: str) -> Callable[[Sequence[Incoming]], Awaitable[Sequence[Incoming]]]:
+    """Which records of a topic the live catalog has: of predictions and feedback, those that are joined."""
+
+    async def all_of_them(records: Sequence[Incoming]) -> Sequence[Incoming]:
+        return records
+
+    for task in load(settings).values():
+        handlers = {topics.predictions: Joins(task).predictions, topics.feedback: Joins(task).feedback}
+        for kind, handle in handlers.items():
+            if topic == kind(task.name):
+                return partial(_joined, handle)
+    return all_of_them
+
+
+async def _joined(handle: Handle, records: Sequence[Incoming]) -> Sequence[Incoming]:
+    """Without what was dead-lettered instead of being joined; what needs no join has no row by itself."""
+    answers = await handle(records)
+    return [record for record, answer in zip(records, answers, strict=True) if not isinstance(answer, Rejected)]
+
+
+async def ensure(settings: Settings) -> None:
+    """Return once there is a catalog: one that was lost is made again from the log, however long that takes.
+
+    A recorder that went on with an empty one would judge predictions without what was said of them before.
+    """
+    catalog = Catalog(settings.database)
+    waits = backoff()
+    try:
+        while True:
+            try:
+                if not catalog.exists():
+                    log.info("there is no catalog: making it from the log")
+                    done = await rebuild(settings, catalog)
+                    log.info("the catalog is made of %d records", done.records)
+                return
+            except Unavailable as error:
+                wait = next(waits)
+                log.warning("the recorder waits %.1f s for the catalog: %s", wait, error)
+                await asyncio.sleep(wait)
+    finally:
+        catalog.close()
 
 
 def digests(catalog: Catalog) -> dict[str, Digest]:

@@ -12,6 +12,8 @@ from app.catalog.models import Base
 from app.delivery import Unavailable
 from app.settings import CHECKOUT
 
+VERSIONS = "alembic_version"
+"""The table in which Alembic keeps the schema's version: where it is, the others are."""
 _ALEMBIC = threading.Lock()
 """Alembic keeps what it is doing in module globals."""
 
@@ -45,5 +47,5 @@ def migrate(connection: Connection, revision: str) -> None:
 def recreate(connection: Connection) -> None:
     """Drop the read models, of whatever version, and make them anew. What else is in the database stays."""
     Base.metadata.drop_all(connection)
-    connection.execute(text("DROP TABLE IF EXISTS alembic_version"))
+    connection.execute(text(f"DROP TABLE IF EXISTS {VERSIONS}"))
     migrate(connection, "head")

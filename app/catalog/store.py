@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, and_, case, not_, or_, select, tuple_, update
+from sqlalchemy import Connection, and_, case, inspect, not_, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import Insert
 
@@ -19,9 +19,9 @@ from app.catalog.engine import engine_of, reading, writing
 from app.catalog.erasure import Erased
 from app.catalog.models import Base, Feedback, First, Logged, Outcome, Prediction
 from app.catalog.projection import UNREADABLE, rows
-from app.catalog.schema import recreate, upgrade
+from app.catalog.schema import VERSIONS, recreate, upgrade
 from app.data import Data
-from app.delivery import Incoming
+from app.delivery import Incoming, Unavailable
 from app.eventlog.joined import Joined, Said, Served
 from app.events import FeedbackGiven, OutcomeRecorded, PredictionMade, decode
 
@@ -46,12 +46,26 @@ class Catalog:
         """Close the connections to the database."""
         self._engine.dispose()
 
+    def exists(self) -> bool:
+        """Whether the tables are there, of whatever version."""
+        with reading(self._engine) as connection:
+            return inspect(connection).has_table(VERSIONS)
+
     def upgrade(self) -> None:
-        """Bring the tables to this version; each other method does so first. Several processes may do it at once."""
+        """Bring the tables to this version, or make empty ones. Several processes may do it at once."""
         with self._upgrading:
             if not self._upgraded:
                 upgrade(self._engine)
                 self._upgraded = True
+
+    def _ready(self) -> None:
+        """Each method's first step: a catalog that is there is complete, and one that isn't is never made empty."""
+        if not self._upgraded and not self.exists():
+            raise Unavailable(
+                f"there is no catalog at {self._engine.url.render_as_string()}: the recorder makes it from the log "
+                "when it starts, and so does `hindsight rebuild`"
+            )
+        self.upgrade()
 
     def project(self, records: Sequence[Incoming]) -> None:
         """Write what the records say, in one transaction.
@@ -127,7 +141,7 @@ class Catalog:
 
     def vacuum(self) -> None:
         """Leave nothing of deleted rows in the database's files."""
-        self.upgrade()
+        self._ready()
         erasure.vacuum(self._engine)
 
     def rows(self, name: str) -> Iterator[dict[str, Any]]:
@@ -151,13 +165,13 @@ class Catalog:
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
-        self.upgrade()
+        self._ready()
         with reading(self._engine) as connection:
             yield connection
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
-        self.upgrade()
+        self._ready()
         with writing(self._engine) as connection:
             yield connection
 

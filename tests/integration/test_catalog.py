@@ -1,26 +1,75 @@
-"""What comes into the log comes into the catalog, by the recorder's agents."""
+"""What comes into the log comes into the catalog, by the recorder's agents; a catalog that is lost is made again."""
 
 import asyncio
+import os
+import signal
 import time
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+from app.catalog.rebuild import Digest, digests
 from app.catalog.store import Catalog
+from app.delivery import Unavailable
 from app.events import RouteChanged
+from app.settings import Settings
+from tests.support.history import Request
 from tests.support.log import Sent, publish
-from tests.support.platform import platform_settings, running
+from tests.support.platform import pids, platform_settings, running
 from tests.support.records import letter, record
 
 ROUTED = record(RouteChanged(task="letters", action="promote", champion="1", reason="first", actor="us"))
+RECORDS = [ROUTED, letter(), Request(1).predicted(), Request(1).corrected(1)]
 
 
-async def test_the_life_of_models_and_dead_letters_come_into_the_catalog(tmp_path: Path) -> None:
+async def test_all_of_the_log_comes_into_the_catalog_and_again_when_that_is_lost(tmp_path: Path) -> None:
     config = platform_settings(tmp_path, tasks={"letters": "tests.support.tasks:Letters"})
     async with running(config, only=("kafka", "recorder")):
-        for one in (ROUTED, letter()):
+        for one in RECORDS:
             await publish(config, one.topic, [Sent(one.value, one.key, one.headers)])
-        catalog = Catalog(config.database)
-        deadline = time.monotonic() + 90
-        while not (list(catalog.rows("routes")) and list(catalog.rows("dead_letters"))):
-            assert time.monotonic() < deadline, "the catalog doesn't have what is in the log"
+        tables = {"routes", "dead_letters", "predictions", "feedback", "outcomes"}
+        before = await filled(config, tables)
+        os.kill(pids(config)["recorder"], signal.SIGKILL)  # its supervisor starts it again
+        for file in (tmp_path / "home").glob("catalog.sqlite*"):
+            file.unlink()
+        assert await filled(config, tables) == before
+        more = Request(1).corrected(2, after=2, correction={"sum": 3.0}, actor="bob")
+        await publish(config, more.topic, [Sent(more.value, more.key, more.headers)])
+        assert (await outcome_of(config, feedback=2))["contradicted"]
+
+
+async def filled(config: Settings, tables: set[str], seconds: float = 90) -> dict[str, Digest]:
+    """What the catalog holds, once it has rows in these tables."""
+    deadline = time.monotonic() + seconds
+    found: dict[str, Digest] = {}
+    while True:
+        with suppress(Unavailable):
+            found = await asyncio.to_thread(_digests, config)
+            if all(found[table].rows for table in tables):
+                return found
+        assert time.monotonic() < deadline, f"the catalog doesn't have what is in the log: {found}"
+        await asyncio.sleep(0.3)
+
+
+async def outcome_of(config: Settings, feedback: int, seconds: float = 60) -> dict[str, Any]:
+    """The outcome of the prediction, once it counts so much feedback."""
+    deadline = time.monotonic() + seconds
+    catalog = Catalog(config.database)
+    try:
+        while True:
+            found = catalog.prediction(Request(1).prediction_id)
+            if found and found["outcome"] and found["outcome"]["feedback"] >= feedback:
+                outcome: dict[str, Any] = found["outcome"]
+                return outcome
+            assert time.monotonic() < deadline, found
             await asyncio.sleep(0.3)
+    finally:
+        catalog.close()
+
+
+def _digests(config: Settings) -> dict[str, Digest]:
+    catalog = Catalog(config.database)
+    try:
+        return digests(catalog)
+    finally:
         catalog.close()

@@ -39,6 +39,7 @@ async def http(brokerless: Settings, tmp_path: Path) -> AsyncIterator[httpx.Asyn
     """The API over a catalog that knows one prediction."""
     config = brokerless.model_copy(update={"home": tmp_path})
     catalog = Catalog(config.database)
+    catalog.upgrade()
     catalog.project([incoming(one, offset) for offset, one in enumerate(told())])
     catalog.close()
     async with serving(create(config)) as client:

@@ -39,4 +39,7 @@ def opened(url: str) -> Iterator[Callable[[], Catalog]]:
 
 @pytest.fixture
 def catalog(opened: Callable[[], Catalog]) -> Catalog:
-    return opened()
+    """An empty one."""
+    found = opened()
+    found.upgrade()
+    return found

@@ -26,6 +26,7 @@ def test_a_writer_waits_for_another_and_then_says_so(opened: Callable[[], Catalo
 
 def test_a_server_that_comes_back_is_used_again(postgres: Postgres) -> None:
     catalog = Catalog(postgres.database().replace("postgresql:", "postgresql+psycopg:"))
+    catalog.upgrade()
     catalog.project([incoming(letter(1))])
     postgres.stop()
     try:

@@ -89,6 +89,7 @@ async def test_what_a_live_writer_adds_meanwhile_is_not_lost(
 ) -> None:
     monkeypatch.setattr("app.catalog.engine.LOCK_SECONDS", 1)
     live, catalog = opened(), opened()
+    live.upgrade()
     live.project(LOG[:2])
     log(LOG[:2])
     refused = []
@@ -116,6 +117,7 @@ async def test_the_digests_of_equal_rows_are_equal_on_any_database(
     log(LOG)
     await rebuild(config, catalog)
     another = Catalog(f"sqlite:///{tmp_path / 'another.sqlite'}")
+    another.upgrade()
     another.project(LOG[::-1])
     assert digests(catalog) == digests(another)
     assert {name: digest.rows for name, digest in digests(another).items() if digest.rows} == {
@@ -165,3 +167,13 @@ async def test_a_database_that_is_away_is_said_with_the_remedy(platform: Setting
     assert run.code == 1
     assert run.err.splitlines()[0].startswith("error: the catalog at postgresql")
     assert run.err.splitlines()[1].startswith("  Remedy: ")
+
+
+async def test_feedback_that_the_task_refuses_has_no_row_as_it_had_none_live(
+    catalog: Catalog, tmp_path: Path, log: Log
+) -> None:
+    refused = FeedbackGiven(prediction_id=UNIQUE, correction={"colour": "red"}, actor="ada")
+    log([incoming(record(refused, topic="letters.feedback"))])
+    config = Settings(home=tmp_path, tasks={"letters": "tests.support.judged:Sums"})
+    assert await rebuild(config, catalog) == Rebuilt(records=1, unreadable=1)
+    assert not any(catalog.dump().values())

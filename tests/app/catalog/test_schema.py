@@ -78,7 +78,9 @@ def test_a_catalog_from_the_future_is_named_with_the_remedy(opened: Callable[[],
     "damage", ["UPDATE alembic_version SET version_num = '9999'", "DROP TABLE outcomes", "DROP TABLE alembic_version"]
 )
 def test_whatever_the_tables_are_they_are_made_anew(opened: Callable[[], Catalog], url: str, damage: str) -> None:
-    opened().project([incoming(letter())])
+    before = opened()
+    before.upgrade()
+    before.project([incoming(letter())])
     execute(url, damage)
     with opened().replacing():
         pass

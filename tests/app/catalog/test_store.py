@@ -337,3 +337,21 @@ def test_a_record_is_kept_as_json_that_databases_can_ask(catalog: Catalog) -> No
     catalog.project([incoming(record(made()))])
     (row,) = catalog.rows("predictions")
     assert row["data"] == json.loads(made().model_dump_json())
+
+
+def test_a_catalog_that_is_not_there_is_never_taken_for_an_empty_one(opened: Callable[[], Catalog]) -> None:
+    lost = opened()
+    for ask in (lambda: lost.joined(["letters:1"]), lambda: lost.project([]), lambda: lost.prediction("letters:1")):
+        with pytest.raises(Unavailable, match="hindsight rebuild"):
+            ask()
+    assert not lost.exists()
+    with opened().replacing():
+        pass
+    assert lost.exists()
+    assert lost.prediction("letters:1") is None
+
+
+def test_history_that_is_published_again_makes_no_rows(catalog: Catalog) -> None:
+    marked = [record(one, extensions={"replay": "1"}) for one in (made(), right(), outcome())]
+    catalog.project([incoming(one) for one in marked])
+    assert not any(catalog.dump().values())

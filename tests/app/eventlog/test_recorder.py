@@ -32,6 +32,7 @@ NOW = at(60)
 @pytest.fixture
 def catalog(tmp_path: Path) -> Iterator[Catalog]:
     found = Catalog(f"sqlite:///{tmp_path / 'catalog.sqlite'}")
+    found.upgrade()
     yield found
     found.close()
 
@@ -140,6 +141,7 @@ async def test_however_events_are_delivered_and_whatever_is_lost_the_outcomes_ar
     rest, log, last = joins(*events), dict[str, OutcomeRecorded](), dict[bytes, bytes]()
     with TemporaryDirectory() as folder:
         catalog = Catalog(f"sqlite:///{folder}/catalog.sqlite")
+        catalog.upgrade()
         handler = made(catalog, rules, last)
         while rest:
             batch = rest[: chance.randint(1, 4)]
