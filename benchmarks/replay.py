@@ -104,9 +104,9 @@ def consumed(settings: Settings, out: Path) -> Reading:
 
 async def _consume(bootstrap: str) -> int:
     places, count = await log.partitions(bootstrap, *TOPICS), 0
-    async with log.assigned(bootstrap, places, max_partition_fetch_bytes=4 * MiB) as consumer:
+    options = {"auto_offset_reset": "earliest", "max_partition_fetch_bytes": 4 * MiB}
+    async with log.assigned(bootstrap, places, **options) as consumer:
         wanted = sum((await consumer.end_offsets(places)).values())
-        await consumer.seek_to_beginning(*places)
         while count < wanted:
             count += sum(map(len, (await consumer.getmany(timeout_ms=500)).values()))
     return count
