@@ -14,6 +14,8 @@ from app.settings import MiB, Settings
 DEAD_LETTERS = "dead-letters"
 LIFECYCLE = "lifecycle"
 FOREVER = "-1"
+SEGMENT_MS = 24 * 3600 * 1000
+"""Kafka deletes whole segments, and never the one that is written to: a day is how long what is erased may stay."""
 
 _POLL_SECONDS = 0.3
 
@@ -86,6 +88,7 @@ class Topic:
         return {
             "retention.ms": FOREVER,
             "retention.bytes": FOREVER,
+            "segment.ms": str(SEGMENT_MS),
             "cleanup.policy": "delete",
             "message.timestamp.type": "LogAppendTime",
             "max.message.bytes": str(self.max_message_bytes),

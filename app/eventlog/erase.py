@@ -105,7 +105,14 @@ async def erase(settings: Settings, whose: Whose, requested_by: str, progress: P
             requested_by=requested_by,
         )
         await publish_all(settings, [_record(said)])
-        return Done(said, found.unreachable)
+        # A replay that began before may have ended since: it looks for erasures after it has said where its dataset is.
+        with TemporaryDirectory() as scratch:
+            life = await snapshot.take(settings, [topics.LIFECYCLE], Path(scratch))
+            rows = _reader(settings, life, "looking for datasets", progress)
+            late, unreachable = await asyncio.to_thread(_datasets, rows, whose, found.traces)
+        for location in late:
+            await asyncio.to_thread(forgetting.delete_dataset, location)
+        return Done(said, unreachable)
     finally:
         catalog.close()
 
@@ -157,20 +164,26 @@ def _find(
     """What is to be erased of `log`; `whole` has all events that may still need a blob."""
     traces = search(_reader(settings, log, "searching the log", progress), settings.tasks, whose)
     blobs = unclaimed(_reader(settings, whole, "looking for shared blobs", progress), whole, traces)
-    datasets, unreachable = list[str](), list[str]()
-    for location in _locations(_reader(settings, whole, "looking for datasets", progress)):
-        try:
-            if forgetting.has_rows(location, traces.predictions, whose.actor):
-                datasets.append(location)
-        except OSError:
-            unreachable.append(location)
+    datasets, unreachable = _datasets(_reader(settings, whole, "looking for datasets", progress), whose, traces)
     erased = Erased(
         predictions=traces.rows,
         feedback=traces.feedback,
         outcomes=traces.predictions,
         dead_letters=traces.dead_letters,
     )
-    return Found(traces, erased, catalog.count(erased), frozenset(blobs), tuple(datasets), tuple(unreachable))
+    return Found(traces, erased, catalog.count(erased), frozenset(blobs), datasets, unreachable)
+
+
+def _datasets(rows: Rows, whose: Whose, traces: Traces) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The datasets that have something of it, and those that can't be read."""
+    datasets, unreachable = list[str](), list[str]()
+    for location in _locations(rows):
+        try:
+            if forgetting.has_rows(location, traces.predictions, whose.actor):
+                datasets.append(location)
+        except OSError:
+            unreachable.append(location)
+    return tuple(datasets), tuple(unreachable)
 
 
 def _reader(settings: Settings, log: Mapping[str, Snapshot], doing: str, progress: Progress) -> Rows:

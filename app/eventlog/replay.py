@@ -8,6 +8,7 @@
 """
 
 import asyncio
+import shutil
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ import pyarrow as pa
 
 from app import topics
 from app.cloudevents import Record, rfc3339
+from app.embedded.errors import SetupError
 from app.eventlog import accounts, dataset, remake, scan
 from app.eventlog.arguments import Arguments
 from app.eventlog.contents import Contents
@@ -48,6 +50,13 @@ def replay(settings: Settings, arguments: Arguments, out: Path, progress: Progre
         manifest = _build(settings, arguments, partial, progress)
         # Before the directory gets its name: no dataset is on disk that an erasure would not find.
         asyncio.run(publish_all(settings, [_built(arguments, out, manifest)]))
+    # An erasure that ended before that event has not seen it; one that ends later looks for datasets once more.
+    if erasures(settings) != manifest["arguments"]["erasures"]:
+        shutil.rmtree(out)
+        raise SetupError(
+            "A person's data was erased while the dataset was made: it may be in it, and was thrown away.",
+            "Run the command again.",
+        )
     return manifest
 
 
@@ -60,6 +69,7 @@ def frame(settings: Settings, arguments: Arguments, progress: Progress = quiet) 
 
 def _build(settings: Settings, arguments: Arguments, directory: Path, progress: Progress) -> dict[str, Any]:
     """Write the rows and the manifest into an empty directory."""
+    known = erasures(settings)
     with (
         TemporaryDirectory(dir=directory) as scratch,
         selected(settings, arguments, Path(scratch), progress) as connection,
@@ -72,7 +82,7 @@ def _build(settings: Settings, arguments: Arguments, directory: Path, progress: 
                 writer.write(batch)
                 missing += codes
         manifest = {
-            "arguments": arguments.described(erasures(connection)),
+            "arguments": arguments.described(known),
             "content_hash": writer.content_hash,
             "rows": writer.rows,
             "splits": dict(connection.execute("SELECT split, count(*) FROM rows GROUP BY 1 ORDER BY 1").fetchall()),

@@ -18,7 +18,6 @@ from app.eventlog.rows import SCHEMA
 from app.eventlog.snapshot import Snapshot
 from app.eventlog.storage import storage_options
 from app.settings import Settings
-from app.topics import LIFECYCLE
 
 MEMORY = "400MB"
 """What DuckDB may hold; what is more goes to disk."""
@@ -40,7 +39,7 @@ class _Tables(ArrowFSWrapper):  # type: ignore[misc]  # fsspec has no types
 def opened(
     settings: Settings, snapshots: Mapping[str, Snapshot], as_of: datetime, scratch: Path
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A database with a view of each topic, `log_<kind>`: what was in the log at `as_of`, and all of `lifecycle`.
+    """A database with a view of each topic, `log_<kind>`: what was in the log at `as_of`.
 
     Raises `SetupError` for files that can't be read, and for a disk that is full.
     """
@@ -66,7 +65,7 @@ def opened(
             connection.execute(
                 f"CREATE VIEW log_{kind(topic)} AS SELECT {_COLUMNS} "
                 f"FROM read_parquet([{listed}], union_by_name = TRUE, hive_partitioning = FALSE) "
-                f"WHERE {'TRUE' if topic == LIFECYCLE else known}"
+                f"WHERE {known}"
             )
         yield connection
     except duckdb.Error as error:

@@ -5,8 +5,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import duckdb
+import pyarrow.dataset as ds
 
 from app import topics
 from app.embedded.errors import SetupError
@@ -32,7 +34,7 @@ def selected(
     Raises `SetupError`; KafkaError without a broker.
     """
     progress("Reading what Kafka alone has", 0, None)
-    names = [*(kind(arguments.task.name) for kind in _KINDS), topics.LIFECYCLE]
+    names = [kind(arguments.task.name) for kind in _KINDS]
     snapshots = asyncio.run(snapshot.take(settings, names, scratch))
     with scan.opened(settings, snapshots, arguments.as_of, scratch) as connection:
         upcasts.apply(connection)
@@ -40,11 +42,12 @@ def selected(
         yield connection
 
 
-def erasures(connection: duckdb.DuckDBPyConnection) -> int:
-    """How many erasures the log knows of, now."""
-    query = 'SELECT count(DISTINCT (source, id)) FROM log_lifecycle WHERE "type" = ?'
-    [(count,)] = connection.execute(query, [DataErased.type]).fetchall()
-    return int(count)
+def erasures(settings: Settings) -> int:
+    """How many erasures the log knows of, now. Raises KafkaError without a broker."""
+    with TemporaryDirectory() as scratch:
+        lifecycle = asyncio.run(snapshot.take(settings, [topics.LIFECYCLE], Path(scratch)))[topics.LIFECYCLE]
+        erased = lifecycle.dataset().to_table(["source", "id"], filter=ds.field("type") == DataErased.type)
+        return int(erased.group_by(["source", "id"]).aggregate([]).num_rows)
 
 
 def _decide(connection: duckdb.DuckDBPyConnection, arguments: Arguments, progress: Progress) -> None:

@@ -135,7 +135,7 @@ def test_a_correction_is_a_json_object(correction: str, reason: str) -> None:
 
 async def test_topics_says_what_differs(platform: Settings) -> None:
     ended = await hindsight(platform, "topics")
-    assert ended == Ended(0, "10 topics are there; 0 differences\n", "")
+    assert ended == Ended(0, "16 topics are there; 0 differences\n", "")
     ended = await hindsight(platform, "topics", HINDSIGHT_PARTITIONS="5")
     assert "topic ocr.requests has 4 partitions, not 5\n" in ended.out
 

@@ -8,7 +8,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from app import topics
 from app.settings import MiB, Settings
-from app.topics import provision, wait_provisioned, wanted
+from app.topics import SEGMENT_MS, provision, wait_provisioned, wanted
 
 _NUMBERS = count()
 
@@ -98,6 +98,7 @@ async def test_a_topic_that_differs_is_said_and_left_as_it_is(config: Settings, 
     lines = [
         f"topic {name} has 2 partitions, not 3",
         f"topic {name} has retention.ms=1000, not -1",
+        f"topic {name} has segment.ms={7 * SEGMENT_MS}, not {SEGMENT_MS}",
         f"topic {name} has max.message.bytes={64 * MiB}, not {8 * MiB}",
     ]
     assert sorted(await provision(config)) == sorted(lines)

@@ -224,6 +224,24 @@ def test_an_erasure_is_part_of_the_arguments_whenever_it_was(build: Build) -> No
     assert build(logged(history(ONE)), as_of=moment(5))[1]["arguments"]["erasures"] == 0
 
 
+def test_a_dataset_that_an_erasure_overtook_is_thrown_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    erased = DataErased(erasure_id="1", by="actor", counts={}, requested_by="ada")
+    log = [*history(ONE)]
+
+    async def take(settings: Settings, names: Iterable[str], scratch: Path) -> dict[str, snapshot.Snapshot]:
+        return snapshots(logged(log), names, scratch)
+
+    async def publish(settings: Settings, records: Sequence[Record]) -> None:
+        assert not (tmp_path / "out").exists()
+        log.append((9, erased.record("lifecycle", b"", id="1", source="test", time=at(9))))
+
+    monkeypatch.setattr(snapshot, "take", take)
+    monkeypatch.setattr(replay, "publish_all", publish)
+    with pytest.raises(SetupError, match="erased while the dataset was made"):
+        replay.replay(Settings(home=tmp_path), Arguments(TASK, TaskSettings(), LATE), tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_entity_stays_in_its_split_as_data_grows(build: Build) -> None:
     def requests(count: int) -> list[Request]:
         return [Request(number, entity=f"shop {number % 40}") for number in range(count)]
