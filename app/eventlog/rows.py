@@ -19,7 +19,7 @@ from app.events import (
 from app.topics import DEAD_LETTERS
 from models.base import Rejected
 
-INLINE_BYTES = 256 * 1024
+INLINE_BYTES = 64 * 1024
 """Larger payloads are kept in blob storage, once, and the row has their claim check; our own JSON is always inline."""
 
 SCHEMA = pa.schema(

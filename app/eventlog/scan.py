@@ -1,5 +1,6 @@
 """DuckDB over snapshots of the log: each topic as a view, of what is archived and of the tail."""
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -8,6 +9,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
+from deltalake import DeltaTable
 from deltalake.fs import DeltaStorageHandler
 from fsspec.implementations.arrow import ArrowFSWrapper
 from pyarrow import fs
@@ -19,6 +21,8 @@ from app.eventlog.snapshot import Snapshot
 from app.eventlog.storage import storage_options
 from app.settings import Settings
 
+MOST_THREADS = 4
+"""Each holds what it reads, a row group at a time."""
 MEMORY = "400MB"
 """What DuckDB may hold; what is more goes to disk."""
 
@@ -48,6 +52,7 @@ def opened(
     try:
         connection.execute(f"SET memory_limit = '{MEMORY}'; SET TimeZone = 'UTC'; SET preserve_insertion_order = FALSE")
         connection.execute(f"SET temp_directory = {_literal(scratch / 'spill')}")
+        connection.execute(f"SET threads = {min(MOST_THREADS, os.cpu_count() or 1)}")
         connection.execute("SET enable_external_file_cache = FALSE")  # it keeps what was read once, and is read once
         remote = not settings.blobs.startswith("file://")
         if remote:
@@ -59,8 +64,7 @@ def opened(
         for topic, snapshot in snapshots.items():
             files = [str(path) for path in (empty, *snapshot.tail)]
             if snapshot.table is not None:
-                uris = snapshot.table.file_uris()
-                files += [uri.replace(archive.uri(""), "archive://", 1) for uri in uris] if remote else uris
+                files += _files(archive, topic, snapshot.table)
             listed = ", ".join(map(_literal, files))
             connection.execute(
                 f"CREATE VIEW log_{kind(topic)} AS SELECT {_COLUMNS} "
@@ -84,6 +88,12 @@ def batches(connection: duckdb.DuckDBPyConnection, query: str, rows: int) -> Ite
             yield from reader
         except (pa.ArrowException, OSError) as error:  # so Arrow says what DuckDB said while it streamed
             raise duckdb.Error(str(error)) from error
+
+
+def _files(archive: Archive, topic: str, table: DeltaTable) -> list[str]:
+    """The files of a table, as DuckDB finds them: not by `file_uris`, whose paths are quoted as if they were URIs."""
+    directory = archive.directory(topic) or f"archive://{topic}"
+    return [f"{directory}/{path}" for path in table.to_pyarrow_dataset().files]
 
 
 def kind(topic: str) -> str:

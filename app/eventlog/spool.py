@@ -101,12 +101,13 @@ class Spool:
             queries.append(_REMADE)
         # Joins as they are written: what is hashed is the narrow table of places, however small the other is thought.
         connection.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
+        [(threads,)] = connection.execute("SELECT current_setting('threads')").fetchall()
         connection.execute("SET threads = 1")  # each holds the content of a whole row group, which may be 64 MiB
         connection.execute(f"CREATE TABLE attributes AS {_FOUND.format(kind=kind, columns=_ATTRIBUTES)}")
         for query in queries:
             for batch in scan.batches(connection, query, _READ_ROWS):
                 self._values.put(batch.column("position"), batch.column("data"))
-        connection.execute("RESET disabled_optimizers; RESET threads")
+        connection.execute(f"RESET disabled_optimizers; SET threads = {threads}")
 
     def joined(self, batch: pa.RecordBatch, first: int) -> Iterator[pa.RecordBatch]:
         """Rows from this position on, with their contents, in parts of bounded size."""
