@@ -10,7 +10,7 @@ from jsonschema import Draft7Validator
 from app import asyncapi
 from app.events import TYPES
 from app.settings import MiB, Settings
-from app.topics import archived
+from app.topics import SEGMENT_MS, archived
 from tests.support.said import example
 from tests.support.tasks import Letters
 
@@ -64,6 +64,7 @@ def test_the_channels_are_the_topics_of_the_deployments_log(document: dict[str, 
             "cleanup.policy": ["delete"],
             "retention.ms": -1,
             "retention.bytes": -1,
+            "segment.ms": SEGMENT_MS,
             "message.timestamp.type": "LogAppendTime",
             "max.message.bytes": 8 * MiB,
         },
