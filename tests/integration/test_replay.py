@@ -21,6 +21,7 @@ from models.ocr import Ocr
 from models.ocr.lines import make_payloads
 from tests.support.archiving import archived
 from tests.support.commands import command
+from tests.support.history import at
 from tests.support.log import Sent, header, id_of, publish, tail
 from tests.support.stack import Stack
 from tests.support.tasks import Letters, LettersAnew
@@ -47,7 +48,9 @@ async def served(settings: Settings, task: str, source: str, payloads: list[byte
     """The prediction ids of these payloads, once they are answered."""
     ids = [f"{number:03}" for number in range(len(payloads))]
     async with tail(settings, topics.predictions(task)) as answers:
-        headers = [[("ce_id", one.encode()), ("ce_source", source.encode())] for one in ids]
+        headers = [
+            [("ce_id", one.encode()), ("ce_source", source.encode()), ("ce_time", at(int(one)).encode())] for one in ids
+        ]
         sent = [Sent(payload, one.encode(), said) for payload, one, said in zip(payloads, ids, headers, strict=True)]
         await publish(settings, topics.requests(task), sent)
         await answers.answers(len(payloads))
