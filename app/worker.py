@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from app.settings import Settings, settings
 from app.streams import App, make_app
 from app.tasks import load
 
+_NICE = 10
+
 
 @dataclass(frozen=True)
 class Process:
@@ -26,6 +29,8 @@ class Process:
     needs: Callable[[Settings], Awaitable[None]] | None = None
     """What it waits for, once the topics are there."""
     faust: Mapping[str, Any] = field(default_factory=dict)
+    niceness: int = 0
+    """Nobody waits for the archive and the recorder: where processors are scarce, what answers requests goes first."""
 
 
 # Each process imports its own agents only: what the others need takes seconds to load.
@@ -44,7 +49,7 @@ def _inference() -> Process:
 def _archive() -> Process:
     from agents import archive
 
-    return Process("hindsight-archive", archive.register, "archive_metrics_port", faust=archive.FAUST)
+    return Process("hindsight-archive", archive.register, "archive_metrics_port", faust=archive.FAUST, niceness=_NICE)
 
 
 def _recorder() -> Process:
@@ -58,7 +63,7 @@ def _recorder() -> Process:
         outcomes.register(app, configured, tasks)
         catalog.register(app, configured)
 
-    return Process("hindsight-recorder", register, "recorder_metrics_port", ensure)
+    return Process("hindsight-recorder", register, "recorder_metrics_port", ensure, niceness=_NICE)
 
 
 PROCESSES = {"inference": _inference, "archive": _archive, "recorder": _recorder}
@@ -99,6 +104,7 @@ def main() -> None:
     logging.getLogger("aiokafka").setLevel(logging.WARNING)  # or it words a debug line for every record
     configured = settings()
     process = PROCESSES[sys.argv.pop(1)]()
+    os.nice(process.niceness)
     metrics.serve(getattr(configured, process.port), configured.metrics_host)
     asyncio.run(wait_for_needs(configured, process))
     asyncio.set_event_loop(asyncio.new_event_loop())
