@@ -5,7 +5,9 @@ import logging
 import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from faust import Worker
@@ -98,13 +100,25 @@ async def wait_for_needs(configured: Settings, process: Process) -> None:
         await process.needs(configured)
 
 
+def give_way(niceness: int) -> None:
+    """Let other processes go first.
+
+    Linux weighs sessions against each other before the processes in them (sched(7), autogroup): a process that leads
+    its own session, as the supervisor starts them, says so for that as well.
+    """
+    os.nice(niceness)
+    if niceness and os.getsid(0) == os.getpid():
+        with suppress(OSError):  # another system, or one without it
+            Path("/proc/self/autogroup").write_text(str(niceness))
+
+
 def main() -> None:
     """Run the process until it is told to stop."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
     logging.getLogger("aiokafka").setLevel(logging.WARNING)  # or it words a debug line for every record
     configured = settings()
     process = PROCESSES[sys.argv.pop(1)]()
-    os.nice(process.niceness)
+    give_way(process.niceness)
     metrics.serve(getattr(configured, process.port), configured.metrics_host)
     asyncio.run(wait_for_needs(configured, process))
     asyncio.set_event_loop(asyncio.new_event_loop())
