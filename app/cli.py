@@ -4,7 +4,10 @@ import asyncio
 import getpass
 import json
 import logging
+import os
 import sys
+import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -257,5 +260,25 @@ erase.register(cli)
 replay.register(cli)
 vocabulary.register(cli)
 
+
+def entry() -> NoReturn:
+    """Run, and leave at once: threads of Arrow's that still read ahead may abort a process that ends in good order."""
+    code: int | str | None = 0
+    try:
+        main()
+    except SystemExit as ended:
+        code = ended.code
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    if isinstance(code, str):
+        print(code, file=sys.stderr)
+        code = 1
+    with suppress(OSError):  # whoever read it may be gone
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code or 0)
+
+
 if __name__ == "__main__":
-    main()
+    entry()
