@@ -4,7 +4,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -42,6 +42,10 @@ class Settings(BaseSettings):
 
     tasks: dict[str, str] = Field(
         {"ocr": "models.ocr:Ocr"}, description="Each task's name and class, as module:Class. One line adds a task."
+    )
+
+    task_options: dict[str, dict[str, JsonValue]] = Field(
+        {}, description='Options of its class, by task: {"decision": {"exploration": "epsilon-greedy"}}.'
     )
 
     task_settings: dict[str, TaskSettings] = Field(

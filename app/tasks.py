@@ -1,7 +1,10 @@
 """The tasks of this deployment: loaded from the setting HINDSIGHT_TASKS, `name -> module:Class`."""
 
+import inspect
 import re
+from collections.abc import Mapping
 from importlib import import_module
+from typing import Any
 
 from app.embedded.errors import SetupError
 from app.settings import Settings
@@ -12,10 +15,10 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 def load(settings: Settings) -> dict[str, Task]:
     """Every task by its name. Raises `SetupError` for a setting that names none."""
-    return {name: _load(name, path) for name, path in settings.tasks.items()}
+    return {name: _load(name, path, settings.task_options.get(name, {})) for name, path in settings.tasks.items()}
 
 
-def _load(name: str, path: str) -> Task:
+def _load(name: str, path: str, options: Mapping[str, Any]) -> Task:
     where = f"HINDSIGHT_TASKS has {name!r}: {path!r}"
     if not _NAME.fullmatch(name):
         raise SetupError(f"{where}; {name!r} is no name for a task.", "Use a to z, 0 to 9 and _, a letter first.")
@@ -30,10 +33,15 @@ def _load(name: str, path: str) -> Task:
         ) from error
     if not (isinstance(cls, type) and issubclass(cls, Task)):
         raise SetupError(f"{where}; that is no models.base.Task.", "Derive the class from models.base.Task.")
+    if inspect.isabstract(cls):
+        lacking = ", ".join(sorted(cls.__abstractmethods__))
+        raise SetupError(f"{where}; it is abstract: it lacks {lacking}.", "Write these methods of models.base.Task.")
     try:
-        task = cls()
-    except TypeError as error:
-        raise SetupError(f"{where}; {error}.", "Write the methods of models.base.Task that it lacks.") from error
+        task = cls(**options)
+    except (TypeError, ValueError) as error:
+        raise SetupError(
+            f"HINDSIGHT_TASK_OPTIONS has {dict(options)} for {name!r}; {error}.", f"{path} says which options it takes."
+        ) from error
     if getattr(task, "name", None) != name:
         given = getattr(task, "name", None)
         raise SetupError(f"{where}; but the class is named {given!r}.", "Give both the same name.")

@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from app.settings import MiB
 from benchmarks import log
 from benchmarks.limit import session
-from models.base import Task
+from models.base import Asked, Task
 from models.ocr import Ocr
 
 REQUESTS, ANSWERS = "peer.requests", "peer.predictions"
@@ -49,7 +49,7 @@ async def _consume(bootstrap: str, model: Path, backlog: Sequence[log.Request], 
     def predict(payload: bytes) -> bytes:
         features = task.preprocess(payload)
         outputs = runtime.run(names, {name: np.asarray(tensor)[None] for name, tensor in features.items()})
-        decoded = task.decode(dict(zip(names, outputs, strict=True)))[0]
+        decoded = task.decode(dict(zip(names, outputs, strict=True)), [Asked("", features)])[0]
         return json.dumps({"output": decoded.output, "confidence": decoded.confidence}).encode()
 
     for one in backlog[:50]:

@@ -17,7 +17,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from app.inference.predict import stacked
-from models.base import Features, Task
+from models.base import Asked, Features, Task
 from models.ocr import Ocr
 
 BATCH_SIZES = (1, 8, 16, 32, 64, 128)
@@ -92,9 +92,10 @@ def measure(model: Path, payloads: Sequence[bytes], cores: int) -> Limit:
     ]
     size = max(sweep, key=lambda speed: speed.per_second).batch_size
     outputs = [_run(runtimes[1], batch) for batch in made[size]]
+    asked = [[Asked("", {})] * len(next(iter(batch.values()))) for batch in made[size]]
     began = time.process_time()
-    for one in outputs:
-        task.decode(one)
+    for one, of in zip(outputs, asked, strict=True):
+        task.decode(one, of)
     decode_ms = (time.process_time() - began) * 1000 / len(payloads)
     return Limit(sweep, _whole(task, runtimes[1], payloads, size, cores), preprocess_ms, decode_ms)
 
@@ -129,7 +130,7 @@ def _whole(task: Task, runtime: ort.InferenceSession, payloads: Sequence[bytes],
 
     def work(part: Sequence[bytes]) -> None:
         for batch in batches(task, [task.preprocess(payload) for payload in part], size):
-            task.decode(_run(runtime, batch))
+            task.decode(_run(runtime, batch), [Asked("", {})] * len(next(iter(batch.values()))))
 
     speeds = []
     with ThreadPoolExecutor(cores) as pool:

@@ -4,9 +4,11 @@ A task is pure: no Kafka, Faust, Flink or FastAPI. The same methods are called b
 agent, the batch command and the API, so online and offline results are the same by construction.
 """
 
+import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -29,6 +31,22 @@ class Rejected(ValueError):
         self.code = code
 
 
+class Untrainable(Exception):
+    """The task can't be trained, or not from this dataset; the message says why and what would help."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One event of a batch, as `Task.decode` needs it: all its features, and the id of its prediction."""
+
+    prediction_id: str
+    features: Features
+
+    def rng(self) -> np.random.Generator:
+        """The source of whatever is random in this prediction: made again, it is the same."""
+        return np.random.default_rng(int.from_bytes(hashlib.sha256(self.prediction_id.encode()).digest()[:16]))
+
+
 @dataclass(frozen=True)
 class Decoded:
     """What a model's outputs say for one event.
@@ -44,16 +62,43 @@ class Decoded:
 
 @dataclass(frozen=True)
 class Sample:
-    """A real payload with its truth, for demonstrations and tests."""
+    """A real payload with its truth, for demonstrations, tests and evaluation.
+
+    `group` names the part of a held-out set that it belongs to, such as `unseen_fonts`.
+    """
 
     name: str
     payload: bytes
     content_type: str
     correction: dict[str, Any]
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What was predicted of a sample."""
+
+    sample: Sample
+    decoded: Decoded
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A new version: the bytes of its ONNX file, and its card (data, seed, plan, figures) as JSON."""
+
+    model: bytes
+    card: dict[str, Any]
+
+
+OnStep = Callable[[str, int, int | None], None]
+"""Told what a training is doing, how many steps of it are done, and of how many, where that is known."""
 
 
 class Task(ABC):
-    """One kind of model: from payload to features, from outputs to a prediction, from a correction to a score."""
+    """One kind of model: from payload to features, from outputs to a prediction, from a correction to a score.
+
+    An instance is made of nothing but its options, the keywords of its `__init__` (HINDSIGHT_TASK_OPTIONS).
+    """
 
     name: ClassVar[str]
     preprocess_version: ClassVar[str]
@@ -64,16 +109,20 @@ class Task(ABC):
     def preprocess(self, payload: bytes) -> Features:
         """The features of one payload. Deterministic. Raises `Rejected` for what can't be read."""
 
+    def inputs(self, features: Features) -> Features:
+        """What of the features the model takes; by default all. The rest is for `decode` alone."""
+        return features
+
     def padded(self, shapes: Shapes) -> Shapes:
-        """The shapes that features are zero-padded to (at the end of each axis) before they share a batch.
+        """The shapes that the model's inputs are zero-padded to (at the end of each axis) before they share a batch.
 
         Events with equal padded shapes form one batch; coarser steps make fuller batches and more padding.
         """
         return shapes
 
     @abstractmethod
-    def decode(self, outputs: Mapping[str, NDArray[Any]]) -> list[Decoded]:
-        """Predictions of a batch from the model's named outputs, the batch in the first dimension."""
+    def decode(self, outputs: Mapping[str, NDArray[Any]], asked: Sequence[Asked]) -> list[Decoded]:
+        """Predictions of a batch, in its order, from the model's named outputs, the batch in the first dimension."""
 
     @abstractmethod
     def validate_correction(self, correction: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,3 +142,22 @@ class Task(ABC):
         rng = np.random.default_rng(seed)
         while True:
             yield samples[int(rng.integers(len(samples)))]
+
+    def train(self, dataset: Path | None, parent: Path | None, seed: int, on_step: OnStep) -> Trained:
+        """A new version, the same for the same arguments. Raises `Untrainable`.
+
+        `dataset` is a directory that `hindsight replay` wrote (None: only the data that comes with the task), `parent`
+        the `model.onnx` that training starts from (None: from scratch).
+        """
+        raise Untrainable(f"{self.name} only predicts: train its model elsewhere, as an ONNX file.")
+
+    def held_out(self) -> Iterator[Sample]:
+        """What no training ever sees: the set that a model card's figures are measured on. By default there is none."""
+        return iter(())
+
+    def figures(self, judged: Sequence[Judged]) -> dict[str, float]:
+        """What a model card says of its held-out set, by name; by default the mean score of each of its groups."""
+        scores: dict[str, list[float]] = {}
+        for one in judged:
+            scores.setdefault(one.sample.group, []).append(self.score(one.decoded.output, one.sample.correction))
+        return {f"score_{group}".strip("_"): float(np.mean(found)) for group, found in sorted(scores.items())}

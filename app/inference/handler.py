@@ -15,7 +15,7 @@ from app.inference.repository import champion
 from app.monitoring import metrics
 from app.preprocess.requests import failed, marks
 from app.settings import Settings
-from models.base import Features, Rejected, Task
+from models.base import Asked, Features, Rejected, Task
 
 STAGE = "inference"
 
@@ -41,7 +41,7 @@ class InferenceHandler:
                 readable.append((index, *read(incoming)))
             except Rejected as error:
                 answers[index] = error
-        predictions = await self._predictor(self._model, [features for _, _, features in readable])
+        predictions = await self._predictor(self._model, [Asked(event.id, features) for _, event, features in readable])
         for (index, event, _), predicted in zip(readable, predictions, strict=True):
             answers[index] = self._answer(event, batch[index].key, predicted)
         return [answer for answer in answers if answer is not None]

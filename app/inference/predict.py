@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from app.delivery import backoff
 from app.events import ModelRef
 from app.inference.client import Refused
-from models.base import Decoded, Features, Rejected, Shapes, Task
+from models.base import Asked, Decoded, Features, Rejected, Task
 
 
 class Infers(Protocol):
@@ -41,15 +41,15 @@ class Predictor:
     client: Infers
     attempts: int
 
-    async def __call__(self, model: ModelRef, batch: Sequence[Features]) -> list[Predicted | Rejected]:
+    async def __call__(self, model: ModelRef, batch: Sequence[Asked]) -> list[Predicted | Rejected]:
         """A prediction or a rejection for each event, in order. Raises Unavailable where waiting may help.
 
         Events whose padded shapes are equal share one call; an event that is refused is tried alone, so that it
         never takes its neighbours with it.
         """
         groups: dict[tuple[Any, ...], list[int]] = defaultdict(list)
-        for index, features in enumerate(batch):
-            groups[self._shape(features)].append(index)
+        for index, asked in enumerate(batch):
+            groups[self._shape(self.task.inputs(asked.features))].append(index)
         results: dict[int, Predicted | Rejected] = {}
 
         async def predict(indices: list[int]) -> None:
@@ -59,34 +59,34 @@ class Predictor:
         await asyncio.gather(*(predict(indices) for indices in groups.values()))
         return [results[index] for index in range(len(batch))]
 
-    def _shape(self, features: Features) -> tuple[Any, ...]:
-        shapes = self.task.padded({name: tensor.shape for name, tensor in features.items()})
-        return tuple((name, features[name].dtype.str, shape) for name, shape in shapes.items())
+    def _shape(self, inputs: Features) -> tuple[Any, ...]:
+        shapes = self.task.padded({name: tensor.shape for name, tensor in inputs.items()})
+        return tuple((name, inputs[name].dtype.str, shape) for name, shape in shapes.items())
 
-    async def _group(self, model: ModelRef, group: Sequence[Features]) -> list[Predicted | Rejected]:
+    async def _group(self, model: ModelRef, group: Sequence[Asked]) -> list[Predicted | Rejected]:
         try:
             return list(await self._call(model, group))
         except (Refused, _Undecodable) as error:
             if len(group) > 1:
-                return [answer for features in group for answer in await self._group(model, [features])]
+                return [answer for asked in group for answer in await self._group(model, [asked])]
             return [await self._alone(model, group[0], error)]
 
-    async def _alone(self, model: ModelRef, features: Features, error: Exception) -> Predicted | Rejected:
+    async def _alone(self, model: ModelRef, asked: Asked, error: Exception) -> Predicted | Rejected:
         waits = backoff()
         for _ in range(self.attempts - 1):
             await asyncio.sleep(next(waits))
             try:
-                return (await self._call(model, [features]))[0]
+                return (await self._call(model, [asked]))[0]
             except (Refused, _Undecodable) as again:
                 error = again
         return Rejected("model_refused", f"refused {self.attempts} times, alone: {error}")
 
-    async def _call(self, model: ModelRef, group: Sequence[Features]) -> list[Predicted]:
+    async def _call(self, model: ModelRef, group: Sequence[Asked]) -> list[Predicted]:
         started = time.perf_counter()
-        outputs = await self.client.infer(model, stacked(self.task, group))
+        outputs = await self.client.infer(model, stacked(self.task, [asked.features for asked in group]))
         elapsed = (time.perf_counter() - started) * 1000
         try:
-            decoded = self.task.decode(outputs)
+            decoded = self.task.decode(outputs, group)
             if len(decoded) != len(group):
                 raise ValueError(f"{len(decoded)} predictions of {len(group)} events")
         except Exception as error:
@@ -99,11 +99,11 @@ class _Undecodable(Exception):
 
 
 def stacked(task: Task, group: Sequence[Features]) -> dict[str, NDArray[Any]]:
-    """One batch of events with equal padded shapes, zeros at the end of each axis."""
-    shapes: Shapes = task.padded({name: tensor.shape for name, tensor in group[0].items()})
+    """The model's inputs for events with equal padded shapes, zeros at the end of each axis."""
+    inputs = [task.inputs(features) for features in group]
     batch = {}
-    for name, shape in shapes.items():
-        batch[name] = np.zeros((len(group), *shape), group[0][name].dtype)
-        for index, features in enumerate(group):
-            batch[name][(index, *map(slice, features[name].shape))] = features[name]
+    for name, shape in task.padded({name: tensor.shape for name, tensor in inputs[0].items()}).items():
+        batch[name] = np.zeros((len(group), *shape), inputs[0][name].dtype)
+        for index, tensors in enumerate(inputs):
+            batch[name][(index, *map(slice, tensors[name].shape))] = tensors[name]
     return batch

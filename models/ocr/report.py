@@ -66,7 +66,7 @@ def readings(outputs: list[tuple[list[int], Outputs]], temperature: float = 1.0)
     found: dict[int, Reading] = {}
     for places, batch in outputs:
         softened = batch if temperature == 1.0 else {**batch, "log_probs": _softened(batch["log_probs"], temperature)}
-        for place, decoded in zip(places, task.decode(softened), strict=True):
+        for place, decoded in zip(places, task.decode(softened, []), strict=True):
             found[place] = Reading(decoded.output["text"], decoded.confidence)
     return [found[place] for place in sorted(found)]
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
 
-from models.base import Decoded, Features, Rejected, Sample, Shapes, Task
+from models.base import Asked, Decoded, Features, Rejected, Sample, Shapes, Task
 from models.nn.ctc import best_path, label_probabilities
 from models.ocr import lines
 from models.ocr.images import MAX_WIDTH, normalise, read_image
@@ -39,7 +39,7 @@ class Ocr(Task):
         height, width = shapes["image"]
         return {**shapes, "image": (height, next(padded for padded in WIDTHS if width <= padded))}
 
-    def decode(self, outputs: Mapping[str, NDArray[Any]]) -> list[Decoded]:
+    def decode(self, outputs: Mapping[str, NDArray[Any]], asked: Sequence[Asked]) -> list[Decoded]:
         """The text of each line's best path; its confidence is the calibrated probability that all of it is right."""
         log_probs, lengths = outputs["log_probs"], outputs["length"]
         labels = best_path(log_probs, lengths)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import Decoded, Features, Rejected, Sample, Task
+from models.base import Asked, Decoded, Features, Rejected, Sample, Task
 
 
 class Letters(Task):
@@ -27,7 +27,7 @@ class Letters(Task):
             raise Rejected("not_ascii", "the payload is not ASCII text")
         return {"letters": np.frombuffer(payload, np.uint8)}
 
-    def decode(self, outputs: Mapping[str, NDArray[Any]]) -> list[Decoded]:
+    def decode(self, outputs: Mapping[str, NDArray[Any]], asked: Sequence[Asked]) -> list[Decoded]:
         return [Decoded({"sum": float(value)}, 1.0) for value in outputs["sum"]]
 
     def validate_correction(self, correction: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from app.events import ModelRef
 from app.inference.client import InferenceClient, Refused
 from app.inference.predict import Predicted, Predictor
 from app.settings import Settings
-from models.base import Rejected
+from models.base import Asked, Rejected
 from tests.support.platform import platform_settings
 from tests.support.tasks import Letters
 
@@ -97,8 +97,8 @@ async def test_a_server_that_hangs_is_waited_for_and_used_again(
 
 
 async def test_one_that_the_model_refuses_leaves_its_neighbours_be(client: InferenceClient) -> None:
-    texts = [{"letters": np.frombuffer(text, np.uint8)} for text in (b"a", b"b", b"cc")]
-    wrong = {"letters": np.zeros((1, 1), np.uint8)}
+    texts = [Asked("", {"letters": np.frombuffer(text, np.uint8)}) for text in (b"a", b"b", b"cc")]
+    wrong = Asked("", {"letters": np.zeros((1, 1), np.uint8)})
     results = await Predictor(Letters(), client, 2)(FIRST, [*texts, wrong])
     assert [one.decoded.output["sum"] for one in results if isinstance(one, Predicted)] == [97, 98, 198]
     assert isinstance(results[3], Rejected)

@@ -1,6 +1,6 @@
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from app.inference.client import Refused
 from app.inference.handler import InferenceHandler, read
 from app.preprocess.requests import Preprocessor
 from app.settings import Settings
-from models.base import Decoded, Rejected, Task
+from models.base import Asked, Decoded, Rejected, Task
 from tests.support.tasks import Letters
 
 TASK = "letters"
@@ -158,8 +158,8 @@ async def test_a_decoded_output_that_is_no_prediction_is_rejected(
     task = Letters()
     good = task.decode
 
-    def decode(outputs: Mapping[str, NDArray[Any]]) -> list[Decoded]:
-        return [decoded if one.output == {"sum": 97.0} else one for one in good(outputs)]
+    def decode(outputs: Mapping[str, NDArray[Any]], asked: Sequence[Asked]) -> list[Decoded]:
+        return [decoded if one.output == {"sum": 97.0} else one for one in good(outputs, asked)]
 
     monkeypatch.setattr(task, "decode", decode)
     answers = await make(task)([features(b"a"), features(b"b")])

@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from app.delivery import Unavailable
 from app.events import ModelRef
 from app.inference.client import Refused
 from app.inference.predict import Predicted, Predictor, stacked
-from models.base import Decoded, Features, Rejected, Shapes
+from models.base import Asked, Decoded, Features, Rejected, Shapes
 from tests.support.tasks import Letters
 
 MODEL = ModelRef(name="letters", version="1")
@@ -46,8 +46,8 @@ class Server:
         return {"sum": batch["letters"].sum(axis=1).astype(np.float32)}
 
 
-def features(*texts: str) -> list[Features]:
-    return [{"letters": np.frombuffer(text.encode(), np.uint8)} for text in texts]
+def features(*texts: str) -> list[Asked]:
+    return [Asked(f"letters:{text}", {"letters": np.frombuffer(text.encode(), np.uint8)}) for text in texts]
 
 
 def sums(results: list[Predicted | Rejected]) -> list[float | str]:
@@ -74,7 +74,7 @@ async def test_events_with_equal_padded_shapes_share_a_call() -> None:
 
 async def test_tensors_of_different_dtypes_share_no_call() -> None:
     server = Server()
-    wide = {"letters": np.array([97], np.int64)}
+    wide = Asked("", {"letters": np.array([97], np.int64)})
     assert sums(await Predictor(Padded(), server, 3)(MODEL, [*features("a"), wide])) == [97, 97]
     assert len(server.calls) == 2
 
@@ -134,8 +134,8 @@ class Careless(Padded):
     def __init__(self, fault: str) -> None:
         self.fault = fault
 
-    def decode(self, outputs: Batch) -> list[Decoded]:
-        decoded = super().decode(outputs)
+    def decode(self, outputs: Batch, asked: Sequence[Asked]) -> list[Decoded]:
+        decoded = super().decode(outputs, asked)
         if any(one.output["sum"] == ord("X") for one in decoded):
             if self.fault == "bug":
                 raise KeyError("bug")
@@ -186,3 +186,25 @@ def test_a_batch_is_padded_with_zeros_at_the_end_of_each_axis(tensors: list[NDAr
 def test_a_scalar_of_each_event_is_stacked() -> None:
     batch = stacked(Letters(), [{"x": np.float32(1)}, {"x": np.float32(2)}])  # type: ignore[dict-item]
     assert batch["x"].tolist() == [1, 2]
+
+
+class Halved(Letters):
+    """Its model sees the first half; the rest is for `decode`."""
+
+    def inputs(self, features: Features) -> Features:
+        return {"letters": features["letters"][: len(features["letters"]) // 2]}
+
+    def decode(self, outputs: Batch, asked: Sequence[Asked]) -> list[Decoded]:
+        return [
+            Decoded({"sum": float(value), "last": int(one.features["letters"][-1]), "chance": one.rng().random()}, 1.0)
+            for value, one in zip(outputs["sum"], asked, strict=True)
+        ]
+
+
+async def test_decoding_has_all_features_and_chance_is_that_of_the_prediction() -> None:
+    results = [await Predictor(Halved(), Server(), 3)(MODEL, features("ab", "ca")) for _ in range(2)]
+    [[first, second], again] = [[one.decoded.output for one in some if isinstance(one, Predicted)] for some in results]
+    assert [first, second] == again
+    assert (first["sum"], first["last"]) == (97.0, 98)
+    assert (second["sum"], second["last"]) == (99.0, 97)
+    assert first["chance"] != second["chance"]

@@ -47,14 +47,14 @@ def outputs_saying(text: str, certainty: float = 0.99) -> dict[str, Any]:
 
 @given(texts)
 def test_decode_reads_what_the_outputs_say_and_no_padding(text: str) -> None:
-    (decoded,) = TASK.decode(outputs_saying(text))
+    (decoded,) = TASK.decode(outputs_saying(text), [])
     assert decoded.output == {"text": text}
     assert decoded.propensity == 1.0
     assert 0.5 < decoded.confidence <= 1.0
 
 
 def test_less_certain_outputs_give_less_confidence() -> None:
-    (sure,), (unsure,) = TASK.decode(outputs_saying("Room 12")), TASK.decode(outputs_saying("Room 12", 0.6))
+    (sure,), (unsure,) = TASK.decode(outputs_saying("Room 12"), []), TASK.decode(outputs_saying("Room 12", 0.6), [])
     assert unsure.confidence < sure.confidence
 
 
