@@ -16,7 +16,7 @@ from models.object_detection.labels import LABELS
 
 Split = Literal["train", "validation", "held_out"]
 INSTANCES: dict[Split, range] = {
-    "train": range(1_000),
+    "train": range(300),
     "validation": range(1_000, 1_100),
     "held_out": range(1_100, 1_200),
 }
@@ -35,7 +35,7 @@ def drawn(label: str, instance: int) -> Image.Image:
     tile = Image.new("RGBA", (_SIDE, _SIDE))
     pen = Pen(ImageDraw.Draw(tile))
     _DRAW[label](pen, rng)
-    return _lit(tile, rng, round_body=label == "ball").resize((TILE, TILE), Image.Resampling.BOX)
+    return _lit(tile.resize((TILE, TILE), Image.Resampling.BOX), rng, round_body=label == "ball")
 
 
 class Pen:
@@ -218,14 +218,14 @@ _DRAW: dict[str, Callable[[Pen, Generator], None]] = {
 
 def _lit(tile: Image.Image, rng: Generator, round_body: bool) -> Image.Image:
     """The object with light from one side and a rough surface; a round body darker towards its edge."""
-    across = np.linspace(-1, 1, _SIDE, dtype=np.float32)
+    across = np.linspace(-1, 1, TILE, dtype=np.float32)
     x, y = across[None, :], across[:, None]
     angle, strength = rng.uniform(0, 2 * math.pi), rng.uniform(0.05, 0.35)
     light = 1 + np.float32(strength) * (np.float32(math.cos(angle)) * x + np.float32(math.sin(angle)) * y)
     if round_body:
         light = light * (1.05 - np.float32(rng.uniform(0.2, 0.5)) * (x * x + y * y))
-    grain = rng.standard_normal((_SIDE // 4, _SIDE // 4), np.float32)
-    rough = Image.fromarray(np.clip(128 + 24 * grain, 0, 255).astype(np.uint8)).resize((_SIDE, _SIDE))
+    grain = rng.standard_normal((TILE // 2, TILE // 2), np.float32)
+    rough = Image.fromarray(np.clip(128 + 24 * grain, 0, 255).astype(np.uint8)).resize((TILE, TILE))
     rough = rough.filter(ImageFilter.GaussianBlur(1))
     light = light + np.float32(rng.uniform(0.0, 0.25)) * (np.asarray(rough, np.float32) / 128 - 1)
     shade = Image.fromarray(np.clip(light * 180, 0, 255).astype(np.uint8))

@@ -1,0 +1,113 @@
+"""The detector: one convolutional network, one grid of cells, for each cell the classes and the box around it.
+
+Anchor-free and in one shot, after FCOS (Tian et al., ICCV 2019) and CenterNet (Zhou et al., "Objects as points",
+2019): a heat map a class that peaks in the cell of an object's middle, and the distances from a cell's middle to the
+box's four edges. Strided convolutions and residual blocks see the square at ever coarser grids; the coarsest is added
+back to the one of the cells, so that a cell knows its surroundings.
+
+Parameters are a plain list of (weights, bias), weights as (height, width, channels in, channels out).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from models.nn.conv_ctc import Conv, Parameters, convolve
+from models.object_detection.images import SIDE
+from models.object_detection.labels import LABELS
+
+STRIDE = 8
+"""Of a cell, pixels of the square."""
+GRID = SIDE // STRIDE
+RARE = 0.02
+"""How probable an object is in a cell before anything is learnt."""
+REACH = 3.0
+"""The logarithm of the longest distance over the cell's side, and of the shortest one's reciprocal."""
+
+
+@dataclass(frozen=True)
+class Detector:
+    """The network's shape: channels and residual blocks at strides 4, 8 (the cells) and 16, channels of the head."""
+
+    channels: tuple[int, int, int] = (24, 48, 80)
+    blocks: tuple[int, int, int] = (1, 2, 2)
+    head: int = 64
+
+    def downs(self) -> tuple[Conv, Conv, Conv]:
+        """What makes the grid coarser."""
+        fine, cells, coarse = self.channels
+        return Conv(fine, (5, 5), (4, 4)), Conv(cells, (3, 3), (2, 2)), Conv(coarse, (3, 3), (2, 2))
+
+    def block(self, channels: int) -> tuple[Conv, Conv]:
+        """A residual block's two convolutions."""
+        return Conv(channels, (3, 3)), Conv(channels, (3, 3), still=True)
+
+    def lateral(self) -> Conv:
+        """From the coarsest grid to the channels of the cells."""
+        return Conv(self.channels[1], (1, 1))
+
+    def heads(self) -> tuple[Conv, Conv, Conv]:
+        """What both maps share, then the classes' map, then the distances'."""
+        return Conv(self.head, (3, 3)), Conv(len(LABELS), (1, 1)), Conv(4, (1, 1), still=True)
+
+    def layers(self) -> Iterator[tuple[int, Conv]]:
+        """All convolutions with the channels that they take, in the order of the parameters."""
+        taken = 3
+        for level, down in enumerate(self.downs()):
+            yield taken, down
+            taken = down.filters
+            for _ in range(self.blocks[level]):
+                for conv in self.block(taken):
+                    yield taken, conv
+        yield taken, self.lateral()
+        cells = self.channels[1]
+        for conv in self.block(cells):
+            yield cells, conv
+        shared, classes, distances = self.heads()
+        yield cells, shared
+        yield shared.filters, classes
+        yield shared.filters, distances
+
+    def initial(self, seed: int) -> Parameters:
+        """He et al. 2015; blocks start as the identity, the classes as rare, the distances as one cell."""
+        rng = np.random.default_rng(seed)
+        parameters = []
+        for taken, layer in self.layers():
+            shape = (*layer.kernel, taken, layer.filters)
+            scale = 0.0 if layer.still else float(np.sqrt(2.0 / np.prod(shape[:3])))
+            weights = scale * rng.standard_normal(shape, np.float32)
+            parameters.append((jnp.asarray(weights, jnp.float32), jnp.zeros(layer.filters, jnp.float32)))
+        weights, bias = parameters[-2]
+        parameters[-2] = 0.1 * weights, bias - float(np.log(1 / RARE - 1))
+        return parameters
+
+    def maps(self, parameters: Parameters, squares: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Logits (batch, 16, 16, classes) and distances left, top, right, bottom (batch, 16, 16, 4) in pixels.
+
+        `squares` uint8 (batch, 128, 128, 3).
+        """
+        layers = iter(parameters)
+        x = squares.astype(jnp.float32) / 255 - 0.5
+        cells = x
+        for level, down in enumerate(self.downs()):
+            x = jax.nn.relu(convolve(down, x, *next(layers)))
+            for _ in range(self.blocks[level]):
+                x = self._residual(x, layers)
+            if level == 1:
+                cells = x
+        coarse = convolve(self.lateral(), x, *next(layers))
+        x = cells + jnp.repeat(jnp.repeat(coarse, 2, axis=1), 2, axis=2)
+        x = self._residual(x, layers)
+        shared, classes, distances = self.heads()
+        x = jax.nn.relu(convolve(shared, x, *next(layers)))
+        logits = convolve(classes, x, *next(layers))
+        reach = jnp.clip(convolve(distances, x, *next(layers)), -REACH, REACH)
+        return logits, STRIDE * jnp.exp(reach)
+
+    def _residual(self, x: jax.Array, layers: Iterator[tuple[jax.Array, jax.Array]]) -> jax.Array:
+        first, second = self.block(x.shape[-1])
+        inner = jax.nn.relu(convolve(first, x, *next(layers)))
+        return jax.nn.relu(x + convolve(second, inner, *next(layers)))
