@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.object_detection.boxes import Floats, kept
+from models.object_detection.images import SIDE
 
 SAID = 0.35
 """The least score of a box that is put out."""
@@ -29,15 +30,15 @@ class Detections:
     """(2,): the log probability that all boxes are right, and that nothing was left out, as if each stood alone."""
 
 
-def detections(scores: Floats, distances: Floats) -> list[Detections]:
+def detections(scores: Floats, distances: Floats, least: float = SAID) -> list[Detections]:
     """Of each scene of a batch: `scores` (batch, rows, columns, classes), `distances` (batch, rows, columns, 4).
 
-    A cell speaks for its best class only, and only boxes of score 0.35 and more are said.
+    A cell speaks for its best class only, and only boxes of score `least` and more are said.
     """
     batch, rows, columns, _ = scores.shape
     labels = scores.argmax(axis=3).reshape(batch, -1)
     best = np.take_along_axis(scores.reshape(batch, -1, scores.shape[3]), labels[..., None], axis=2)[..., 0]
-    stride = 128 / rows
+    stride = SIDE / rows
     across, down = np.meshgrid((np.arange(columns) + 0.5) * stride, (np.arange(rows) + 0.5) * stride)
     points = np.stack([across, down], axis=-1).reshape(-1, 2)
     reach = distances.reshape(batch, -1, 4)
@@ -51,7 +52,7 @@ def detections(scores: Floats, distances: Floats) -> list[Detections]:
         boxes = np.concatenate([points[cells] - far[:, :2], points[cells] + far[:, 2:]], axis=1)
         keep = kept(boxes, sure, SAME)
         sure, boxes, classes = sure[keep], boxes[keep], labels[scene, cells[keep]]
-        said = min(int(np.count_nonzero(sure >= SAID)), MOST_BOXES)
+        said = min(int(np.count_nonzero(sure >= least)), MOST_BOXES)
         clipped = np.clip(sure, 1e-6, 1 - 1e-6)
         doubt = np.array([np.log(clipped[:said]).sum(), np.log1p(-clipped[said:]).sum()])
         found.append(Detections(boxes[:said], classes[:said], sure[:said], doubt))

@@ -39,7 +39,7 @@ class Plan:
     seed: int = 0
     epochs: int = 4
     batch: int = 16
-    rate: float = 2e-3
+    rate: float = 1.5e-3
     decay: float = 1e-2
     warm_up: float = 0.05
     box_weight: float = 1.0
@@ -131,7 +131,7 @@ def fit(
     size = min(plan.batch, len(examples.squares))
     steps = plan.epochs * (len(examples.squares) // size)
     schedule = optax.warmup_cosine_decay_schedule(0.0, plan.rate, int(plan.warm_up * steps) + 1, steps + 1)
-    optimiser = optax.chain(optax.clip_by_global_norm(5.0), optax.adamw(schedule, weight_decay=plan.decay))
+    optimiser = optax.chain(optax.clip_by_global_norm(2.0), optax.adamw(schedule, weight_decay=plan.decay))
 
     def loss(parameters: Parameters, squares: jax.Array, boxes: jax.Array, labels: jax.Array) -> jax.Array:
         logits, distances = network.maps(parameters, squares)

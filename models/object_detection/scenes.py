@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
+from itertools import count, islice
 from typing import Any
 
 import numpy as np
@@ -192,22 +193,19 @@ def jpeg(image: Image.Image, quality: int) -> bytes:
     return buffer.getvalue()
 
 
-def make_payloads(count: int, seed: int, split: Split = "held_out") -> list[Sample]:
-    """JPEG files of scenes with their truths; the same for the same seed."""
-    rng = np.random.default_rng(seed)
-    return [_sample(rng, f"scene-{seed}-{number}.jpg", split) for number in range(count)]
+def samples(split: Split, rng: Generator, name: str) -> Iterator[Sample]:
+    """Endless JPEG files of scenes with their truths."""
+    for number in count():
+        scene = compose(split, rng)
+        payload = jpeg(scene.image, int(rng.integers(35, 96)))
+        yield Sample(f"{name}-{number}.jpg", payload, "image/jpeg", {"boxes": scene.boxes})
 
 
-def stream(seed: int) -> Iterator[Sample]:
-    """The endless stream that `make_payloads` begins."""
-    rng = np.random.default_rng(seed)
-    number = 0
-    while True:
-        yield _sample(rng, f"scene-{seed}-{number}.jpg", "held_out")
-        number += 1
+def held_out_scenes(seed: int) -> Iterator[Sample]:
+    """Endless scenes of photographs and objects that no training sees; the same for the same seed."""
+    return samples("held_out", np.random.default_rng(seed), f"scene-{seed}")
 
 
-def _sample(rng: Generator, name: str, split: Split) -> Sample:
-    scene = compose(split, rng)
-    payload = jpeg(scene.image, int(rng.integers(35, 96)))
-    return Sample(name, payload, "image/jpeg", {"boxes": scene.boxes})
+def make_payloads(number: int, seed: int) -> list[Sample]:
+    """The first of `held_out_scenes`."""
+    return list(islice(held_out_scenes(seed), number))
