@@ -14,12 +14,13 @@ def overlaps(boxes: Floats, others: Floats) -> NDArray[np.float64]:
     sides = np.maximum(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0.0)
     common = sides[..., 0] * sides[..., 1]
     union = _areas(a) + _areas(b) - common
-    return np.divide(common, union, out=np.zeros_like(common), where=union > 0)
+    share: NDArray[np.float64] = np.divide(common, union, out=np.zeros_like(common), where=union > 0)
+    return share
 
 
 def _areas(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
     sides: NDArray[np.float64] = boxes[..., 2:] - boxes[..., :2]
-    return sides[..., 0] * sides[..., 1]
+    return np.asarray(sides[..., 0] * sides[..., 1])
 
 
 def kept(boxes: Floats, scores: Floats, most: float) -> NDArray[np.int64]:
@@ -34,4 +35,4 @@ def kept(boxes: Floats, scores: Floats, most: float) -> NDArray[np.int64]:
     for place in range(len(order)):
         if keep[place]:
             keep[place + 1 :] &= ~clash[place, place + 1 :]
-    return order[keep]
+    return np.asarray(order[keep])

@@ -53,13 +53,15 @@ def labelled(scenes: Iterable[Sample]) -> list[Labelled]:
 
 
 def corrected(dataset: Path) -> dict[str, list[Labelled]]:
-    """Of a directory that `hindsight replay` wrote, by split: corrected pictures, and those whose output was accepted."""
+    """Corrected pictures of a directory that `hindsight replay` wrote, and those with accepted output, by split."""
     found: dict[str, list[Labelled]] = {}
     for batch in pq.ParquetFile(dataset / "rows.parquet").iter_batches(batch_size=500, columns=_COLUMNS):
         for row in batch.to_pylist():
             truth = row["label"] if row["label"] is not None else row["output"] if row["accepted"] else None
             if truth is not None and row["features"] is not None:
-                found.setdefault(row["split"], []).append((_tensors(row["features"], row["tensors"]), json.loads(truth)))
+                found.setdefault(row["split"], []).append(
+                    (_tensors(row["features"], row["tensors"]), json.loads(truth))
+                )
     return found
 
 

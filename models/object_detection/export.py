@@ -96,7 +96,7 @@ def to_onnx(
     rows = graph.add("Unsqueeze", graph.size(image, 0), graph.constant(np.array([0])))
     certainty = graph.add("Expand", certainty, graph.add("Concat", rows, graph.constant(np.array([3])), axis=0))
 
-    grid = ["batch", GRID, GRID]
+    grid: list[str | int] = ["batch", GRID, GRID]
     graph.output("scores", graph.add("Transpose", scores, perm=CELLS_FIRST), np.float32, [*grid, len(LABELS)])
     graph.output("distances", graph.add("Transpose", distances, perm=CELLS_FIRST), np.float32, [*grid, 4])
     graph.output("certainty", certainty, np.float32, ["batch", 3])

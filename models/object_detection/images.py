@@ -53,12 +53,12 @@ class Geometry(NamedTuple):
 
     def to_square(self, boxes: NDArray[np.float64]) -> NDArray[np.float64]:
         """Boxes (n, 4) in the picture's pixels, in the square's."""
-        return boxes * self._scales() + np.array([self.left, self.top] * 2)
+        return np.asarray(boxes * self._scales() + np.array([self.left, self.top] * 2))
 
     def to_picture(self, boxes: NDArray[np.float64]) -> NDArray[np.float64]:
         """Boxes (n, 4) in the square's pixels, in the picture's, cut at its edges."""
         placed = (boxes - np.array([self.left, self.top] * 2)) / self._scales()
-        return np.clip(placed, 0.0, np.array([self.width, self.height] * 2, np.float64))
+        return np.asarray(np.clip(placed, 0.0, np.array([self.width, self.height] * 2, np.float64)))
 
     def _scales(self) -> NDArray[np.float64]:
         return np.array([(self.right - self.left) / self.width, (self.bottom - self.top) / self.height] * 2)

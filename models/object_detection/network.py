@@ -80,8 +80,8 @@ class Detector:
             scale = 0.0 if layer.still else float(np.sqrt(2.0 / np.prod(shape[:3])))
             weights = scale * rng.standard_normal(shape, np.float32)
             parameters.append((jnp.asarray(weights, jnp.float32), jnp.zeros(layer.filters, jnp.float32)))
-        weights, bias = parameters[-2]
-        parameters[-2] = 0.1 * weights, bias - float(np.log(1 / RARE - 1))
+        classes, bias = parameters[-2]
+        parameters[-2] = 0.1 * classes, bias - float(np.log(1 / RARE - 1))
         return parameters
 
     def maps(self, parameters: Parameters, squares: jax.Array) -> tuple[jax.Array, jax.Array]:

@@ -65,7 +65,9 @@ class Pen:
         self._draw.pieslice([edge * _SIDE for edge in box], start, end, fill=fill)
 
 
-def colour(rng: Generator, saturation: tuple[float, float] = (0.35, 1.0), value: tuple[float, float] = (0.3, 1.0)) -> Colour:
+def colour(
+    rng: Generator, saturation: tuple[float, float] = (0.35, 1.0), value: tuple[float, float] = (0.3, 1.0)
+) -> Colour:
     """A colour of any hue."""
     red, green, blue = colorsys.hsv_to_rgb(rng.random(), rng.uniform(*saturation), rng.uniform(*value))
     return round(255 * red), round(255 * green), round(255 * blue)
@@ -105,7 +107,10 @@ def _book(pen: Pen, rng: Generator) -> None:
     pages = [(left + thick, top), (right + thick / 2, top + thick), (right + thick / 2, bottom), (left + thick, bottom)]
     pen.polygon(pages, _pale(rng))
     pen.slab((left, top, right, bottom - thick), cover, 0.02)
-    pen.polygon([(left, bottom - thick), (right, bottom - thick), (right + thick / 2, bottom), (left + thick, bottom)], _pale(rng))
+    pen.polygon(
+        [(left, bottom - thick), (right, bottom - thick), (right + thick / 2, bottom), (left + thick, bottom)],
+        _pale(rng),
+    )
     darker = tuple(level * 6 // 10 for level in cover)
     pen.slab((left, top, left + rng.uniform(0.06, 0.1), bottom - thick), (darker[0], darker[1], darker[2]))
     title = _pale(rng) if rng.random() < 0.7 else colour(rng)
@@ -169,7 +174,9 @@ def _mug(pen: Pen, rng: Generator) -> None:
     if rng.random() < 0.7:
         low, high = (0.15 + share * height for share in (rng.uniform(0.35, 0.5), rng.uniform(0.6, 0.8)))
         inset = taper * 0.6
-        pen.polygon([(left + inset, low), (right - inset, low), (right - inset, high), (left + inset, high)], colour(rng))
+        pen.polygon(
+            [(left + inset, low), (right - inset, low), (right - inset, high), (left + inset, high)], colour(rng)
+        )
     pen.ellipse((left, 0.15 - lip, right, 0.15 + lip), clay)
     rim = 0.025
     inside = colour(rng, (0.3, 0.9), (0.1, 0.4))
@@ -200,9 +207,7 @@ def _star(pen: Pen, rng: Generator) -> None:
     for size, paint in ((0.46, border), (rng.uniform(0.34, 0.44), face)):
         radii = [size if corner % 2 == 0 else size * depth for corner in range(2 * points)]
         angles = np.arange(2 * points) * math.pi / points
-        pen.polygon(
-            [(0.5 + r * math.sin(a), 0.5 - r * math.cos(a)) for r, a in zip(radii, angles, strict=True)], paint
-        )
+        pen.polygon([(0.5 + r * math.sin(a), 0.5 - r * math.cos(a)) for r, a in zip(radii, angles, strict=True)], paint)
 
 
 _DRAW: dict[str, Callable[[Pen, Generator], None]] = {

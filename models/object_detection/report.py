@@ -89,7 +89,9 @@ def calibrated(network: Detector, parameters: Parameters, scenes: Sequence[Label
     return Calibration(half.slope, half.offset, (offset, float(slopes[0]), float(slopes[1])))
 
 
-def _regression(inputs: NDArray[np.float64], right: Sequence[bool], default: float) -> tuple[NDArray[np.float64], float]:
+def _regression(
+    inputs: NDArray[np.float64], right: Sequence[bool], default: float
+) -> tuple[NDArray[np.float64], float]:
     """Slopes and offset; where all are right or all are wrong there is nothing to learn: `default` and 0."""
     if len(set(right)) < 2:
         return np.full(inputs.shape[-1], default), 0.0
@@ -111,8 +113,8 @@ def figures(judged: Sequence[Judged]) -> dict[str, float]:
 
 def map50(judged: Sequence[Judged]) -> float:
     """COCO's mean average precision over the classes at intersection over union 0.5, for all sizes of objects."""
-    from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
+    from pycocotools.coco import COCO  # type: ignore[import-untyped]
+    from pycocotools.cocoeval import COCOeval  # type: ignore[import-untyped]
 
     said, true = [], []
     for scene, one in enumerate(judged, 1):

@@ -1,7 +1,6 @@
 """The `object_detection` task: from a picture to the objects in it. Needs only numpy and Pillow."""
 
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from itertools import islice
@@ -19,6 +18,7 @@ from models.object_detection.scenes import held_out_scenes
 from models.object_detection.scoring import mean_average_precision
 
 SAMPLES = Path(__file__).parent / "samples"
+_FARTHEST = 1e6  # pixels: beyond any picture
 HELD_OUT_SCENES, HELD_OUT_SEED = 300, 2_000
 _SHAPE = "a correction is {'boxes': [{'box': [x0, y0, x1, y1], 'label': '...'}]}"
 
@@ -125,18 +125,19 @@ def _checked(given: Any, place: int) -> dict[str, Any]:
     label, box = given.get("label"), given.get("box")
     if label not in LABELS:
         raise Rejected("unknown_label", f"box {place} is labelled {label!r}: one of {', '.join(LABELS)} is known")
-    if not (isinstance(box, list | tuple) and len(box) == 4 and all(_finite(edge) for edge in box)):
+    if not (isinstance(box, list | tuple) and len(box) == 4 and all(_near(edge) for edge in box)):
         raise Rejected("bad_box", f"box {place} is {box!r}: four finite numbers [x0, y0, x1, y1] are needed")
     left, top, right, bottom = (float(edge) for edge in box)
     if not (left < right and top < bottom):
         raise Rejected("empty_box", f"box {place} is {box!r}: x0 < x1 and y0 < y1 are needed")
-    if "score" in given and not (_finite(given["score"]) and 0 <= given["score"] <= 1):
+    if "score" in given and not (_near(given["score"]) and 0 <= given["score"] <= 1):
         raise Rejected("bad_score", f"box {place} has score {given['score']!r}: 0 to 1 is right, or none")
     return {"box": [left, top, right, bottom], "label": label}
 
 
-def _finite(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def _near(value: Any) -> bool:
+    """Whether it is a number that a pixel may have; NaN and infinity are not."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _FARTHEST
 
 
 @cache
@@ -146,5 +147,3 @@ def _shipped() -> tuple[Sample, ...]:
         Sample(entry["name"], (SAMPLES / entry["name"]).read_bytes(), entry["content_type"], {"boxes": entry["boxes"]})
         for entry in entries
     )
-
-

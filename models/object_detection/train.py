@@ -4,7 +4,7 @@ import json
 import os
 import platform
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -36,7 +36,7 @@ class Recipe:
 
     train: int = 6_000
     validation: int = 500
-    plan: Plan = Plan()
+    plan: Plan = field(default_factory=Plan)
     most_repeats: int = 10
 
 
