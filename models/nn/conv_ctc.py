@@ -105,11 +105,11 @@ class ConvCtc:
         x = signal[..., None] * _mask(widths, signal.shape[2])
         mask = _mask(frames, -(-signal.shape[2] // self.time_stride))
         for layer in self.stem_layers:
-            x = jax.nn.relu(convolve(layer, x, *next(layers))) * mask
+            x = jax.nn.relu(_conv(layer, x, *next(layers))) * mask
         for first, second in self.blocks:
-            inner = jax.nn.relu(convolve(first, x, *next(layers))) * mask
-            x = jax.nn.relu(x + convolve(second, inner, *next(layers))) * mask
-        return convolve(self.head, x, *next(layers))[:, 0]
+            inner = jax.nn.relu(_conv(first, x, *next(layers))) * mask
+            x = jax.nn.relu(x + _conv(second, inner, *next(layers))) * mask
+        return _conv(self.head, x, *next(layers))[:, 0]
 
 
 def _mask(widths: jax.Array, width: int) -> jax.Array:
@@ -117,7 +117,7 @@ def _mask(widths: jax.Array, width: int) -> jax.Array:
     return (jnp.arange(width) < widths[:, None]).astype(jnp.float32)[:, None, :, None]
 
 
-def convolve(layer: Conv, x: jax.Array, weights: jax.Array, bias: jax.Array) -> jax.Array:
+def _conv(layer: Conv, x: jax.Array, weights: jax.Array, bias: jax.Array) -> jax.Array:
     """A convolution as one matrix product over shifted copies: its gradient is 1.6 times as fast as XLA's on a CPU."""
     x = jnp.pad(x, ((0, 0), *layer.padding, (0, 0)))
     (high, wide), (down, along), apart = layer.kernel, layer.stride, layer.dilation

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from models.nn.conv_ctc import Conv, Parameters, convolve
+from models.nn.conv_ctc import Conv, Parameters
 from models.object_detection.images import SIDE
 from models.object_detection.labels import LABELS
 
@@ -93,21 +93,27 @@ class Detector:
         x = squares.astype(jnp.float32) / 255 - 0.5
         cells = x
         for level, down in enumerate(self.downs()):
-            x = jax.nn.relu(convolve(down, x, *next(layers)))
+            x = jax.nn.relu(_conv(down, x, *next(layers)))
             for _ in range(self.blocks[level]):
                 x = self._residual(x, layers)
             if level == 1:
                 cells = x
-        coarse = convolve(self.lateral(), x, *next(layers))
+        coarse = _conv(self.lateral(), x, *next(layers))
         x = cells + jnp.repeat(jnp.repeat(coarse, 2, axis=1), 2, axis=2)
         x = self._residual(x, layers)
         shared, classes, distances = self.heads()
-        x = jax.nn.relu(convolve(shared, x, *next(layers)))
-        logits = convolve(classes, x, *next(layers))
-        reach = jnp.clip(convolve(distances, x, *next(layers)), -REACH, REACH)
+        x = jax.nn.relu(_conv(shared, x, *next(layers)))
+        logits = _conv(classes, x, *next(layers))
+        reach = jnp.clip(_conv(distances, x, *next(layers)), -REACH, REACH)
         return logits, STRIDE * jnp.exp(reach)
 
     def _residual(self, x: jax.Array, layers: Iterator[tuple[jax.Array, jax.Array]]) -> jax.Array:
         first, second = self.block(x.shape[-1])
-        inner = jax.nn.relu(convolve(first, x, *next(layers)))
-        return jax.nn.relu(x + convolve(second, inner, *next(layers)))
+        inner = jax.nn.relu(_conv(first, x, *next(layers)))
+        return jax.nn.relu(x + _conv(second, inner, *next(layers)))
+
+
+def _conv(layer: Conv, x: jax.Array, weights: jax.Array, bias: jax.Array) -> jax.Array:
+    """XLA's own convolution: for pictures it is twice as fast on a CPU as `conv_ctc`'s matrix products are."""
+    layout = ("NHWC", "HWIO", "NHWC")
+    return jax.lax.conv_general_dilated(x, weights, layer.stride, layer.padding, dimension_numbers=layout) + bias

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.base import Asked, Rejected
+from models.base import Asked, Features, Rejected
 from models.object_detection import ObjectDetection
 from models.object_detection.decoding import MOST_BOXES
 from models.object_detection.images import Geometry
@@ -39,7 +39,7 @@ def outputs(batch: int) -> dict[str, Any]:
 
 
 def asked(width: int, height: int, name: str = "a") -> Asked:
-    features = {"image": np.zeros((128, 128, 3), np.uint8), "geometry": Geometry.of(width, height).array()}
+    features: Features = {"image": np.zeros((128, 128, 3), np.uint8), "geometry": Geometry.of(width, height).array()}
     return Asked(name, features)
 
 
