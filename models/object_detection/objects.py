@@ -3,16 +3,16 @@
 An instance is the class and a number: the same number draws the same object, and no split shares one with another.
 """
 
-import colorsys
 import math
 from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
 from numpy.random import Generator
-from PIL import Image, ImageChops, ImageDraw, ImageFilter
+from PIL import Image
 
 from models.object_detection.labels import LABELS
+from models.object_detection.pen import Colour, Pen, colour, lit
 
 Split = Literal["train", "validation", "held_out"]
 INSTANCES: dict[Split, range] = {
@@ -20,57 +20,14 @@ INSTANCES: dict[Split, range] = {
     "validation": range(1_000, 1_100),
     "held_out": range(1_100, 1_200),
 }
-TILE = 128
-"""Side of a drawn object's image, pixels."""
-_DETAIL = 2  # drawn this many times larger, for smooth edges
-_SIDE = TILE * _DETAIL
-
-Colour = tuple[int, int, int]
-Point = tuple[float, float]
 
 
 def drawn(label: str, instance: int) -> Image.Image:
     """The object upright, RGBA, 128 x 128 pixels, transparent around it."""
     rng = np.random.default_rng([LABELS.index(label), instance])
-    tile = Image.new("RGBA", (_SIDE, _SIDE))
-    pen = Pen(ImageDraw.Draw(tile))
+    pen = Pen()
     _DRAW[label](pen, rng)
-    return _lit(tile.resize((TILE, TILE), Image.Resampling.BOX), rng, round_body=label == "ball")
-
-
-class Pen:
-    """Draws in the unit square."""
-
-    def __init__(self, draw: ImageDraw.ImageDraw) -> None:
-        self._draw = draw
-
-    def polygon(self, points: list[Point], fill: Colour) -> None:
-        """A filled polygon."""
-        self._draw.polygon([(x * _SIDE, y * _SIDE) for x, y in points], fill=fill)
-
-    def ellipse(self, box: tuple[float, float, float, float], fill: Colour | None, width: float = 0.0) -> None:
-        """A filled ellipse; with `width` a ring of it."""
-        edges = [edge * _SIDE for edge in box]
-        if width:
-            self._draw.ellipse(edges, outline=fill, width=max(1, round(width * _SIDE)))
-        else:
-            self._draw.ellipse(edges, fill=fill or (0, 0, 0, 0))
-
-    def slab(self, box: tuple[float, float, float, float], fill: Colour, radius: float = 0.0) -> None:
-        """A filled rectangle with round corners."""
-        self._draw.rounded_rectangle([edge * _SIDE for edge in box], radius * _SIDE, fill=fill)
-
-    def wedge(self, box: tuple[float, float, float, float], start: float, end: float, fill: Colour) -> None:
-        """A filled sector, angles in degrees."""
-        self._draw.pieslice([edge * _SIDE for edge in box], start, end, fill=fill)
-
-
-def colour(
-    rng: Generator, saturation: tuple[float, float] = (0.35, 1.0), value: tuple[float, float] = (0.3, 1.0)
-) -> Colour:
-    """A colour of any hue."""
-    red, green, blue = colorsys.hsv_to_rgb(rng.random(), rng.uniform(*saturation), rng.uniform(*value))
-    return round(255 * red), round(255 * green), round(255 * blue)
+    return lit(pen.tile(), rng, round_body=label == "ball")
 
 
 def _pale(rng: Generator) -> Colour:
@@ -219,23 +176,3 @@ _DRAW: dict[str, Callable[[Pen, Generator], None]] = {
     "sign": _sign,
     "star": _star,
 }
-
-
-def _lit(tile: Image.Image, rng: Generator, round_body: bool) -> Image.Image:
-    """The object with light from one side and a rough surface; a round body darker towards its edge."""
-    across = np.linspace(-1, 1, TILE, dtype=np.float32)
-    x, y = across[None, :], across[:, None]
-    angle, strength = rng.uniform(0, 2 * math.pi), rng.uniform(0.05, 0.35)
-    light = 1 + np.float32(strength) * (np.float32(math.cos(angle)) * x + np.float32(math.sin(angle)) * y)
-    if round_body:
-        light = light * (1.05 - np.float32(rng.uniform(0.2, 0.5)) * (x * x + y * y))
-    grain = rng.standard_normal((TILE // 2, TILE // 2), np.float32)
-    rough = Image.fromarray(np.clip(128 + 24 * grain, 0, 255).astype(np.uint8)).resize((TILE, TILE))
-    rough = rough.filter(ImageFilter.GaussianBlur(1))
-    light = light + np.float32(rng.uniform(0.0, 0.25)) * (np.asarray(rough, np.float32) / 128 - 1)
-    shade = Image.fromarray(np.clip(light * 180, 0, 255).astype(np.uint8))
-    lit = ImageChops.multiply(tile.convert("RGB"), Image.merge("RGB", (shade,) * 3)).point(
-        lambda level: min(255, level * 255 // 180)
-    )
-    lit.putalpha(tile.getchannel("A"))
-    return lit

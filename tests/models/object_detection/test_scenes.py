@@ -9,7 +9,8 @@ from PIL import Image
 
 from models.object_detection import ObjectDetection
 from models.object_detection.labels import LABELS
-from models.object_detection.objects import INSTANCES, TILE, drawn
+from models.object_detection.objects import INSTANCES, drawn
+from models.object_detection.pen import TILE
 from models.object_detection.photographs import FOLDER, PHOTOGRAPHS
 from models.object_detection.scenes import MOST_OBJECTS, make_payloads, samples
 
