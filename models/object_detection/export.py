@@ -81,7 +81,7 @@ def to_onnx(
         coordinate_transformation_mode="asymmetric",
         nearest_mode="floor",
     )
-    x = residual(graph.add("Add", levels[1], coarse), network.channels[1])
+    x = residual(graph.add("Add", levels[2], coarse), network.channels[2])
     shared, classes, edges = network.heads()
     x = graph.add("Relu", convolved(x, shared))
     logits, reach = convolved(x, classes), convolved(x, edges)

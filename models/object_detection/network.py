@@ -30,16 +30,17 @@ REACH = 3.0
 
 @dataclass(frozen=True)
 class Detector:
-    """The network's shape: channels and residual blocks at strides 4, 8 (the cells) and 16, channels of the head."""
+    """The network's shape: channels and residual blocks at strides 2, 4, 8 (the cells) and 16, channels of the head."""
 
-    channels: tuple[int, int, int] = (24, 48, 80)
-    blocks: tuple[int, int, int] = (1, 2, 2)
+    channels: tuple[int, int, int, int] = (16, 24, 48, 80)
+    blocks: tuple[int, int, int, int] = (0, 1, 2, 2)
     head: int = 64
 
-    def downs(self) -> tuple[Conv, Conv, Conv]:
-        """What makes the grid coarser."""
-        fine, cells, coarse = self.channels
-        return Conv(fine, (5, 5), (4, 4)), Conv(cells, (3, 3), (2, 2)), Conv(coarse, (3, 3), (2, 2))
+    def downs(self) -> tuple[Conv, Conv, Conv, Conv]:
+        """What halves the grid, four times."""
+        first, *others = self.channels
+        a, b, c = (Conv(channels, (3, 3), (2, 2)) for channels in others)
+        return Conv(first, (5, 5), (2, 2)), a, b, c
 
     def block(self, channels: int) -> tuple[Conv, Conv]:
         """A residual block's two convolutions."""
@@ -47,7 +48,7 @@ class Detector:
 
     def lateral(self) -> Conv:
         """From the coarsest grid to the channels of the cells."""
-        return Conv(self.channels[1], (1, 1))
+        return Conv(self.channels[2], (1, 1))
 
     def heads(self) -> tuple[Conv, Conv, Conv]:
         """What both maps share, then the classes' map, then the distances'."""
@@ -63,7 +64,7 @@ class Detector:
                 for conv in self.block(taken):
                     yield taken, conv
         yield taken, self.lateral()
-        cells = self.channels[1]
+        cells = self.channels[2]
         for conv in self.block(cells):
             yield cells, conv
         shared, classes, distances = self.heads()
@@ -96,7 +97,7 @@ class Detector:
             x = jax.nn.relu(_conv(down, x, *next(layers)))
             for _ in range(self.blocks[level]):
                 x = self._residual(x, layers)
-            if level == 1:
+            if level == 2:
                 cells = x
         coarse = _conv(self.lateral(), x, *next(layers))
         x = cells + jnp.repeat(jnp.repeat(coarse, 2, axis=1), 2, axis=2)

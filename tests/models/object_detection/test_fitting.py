@@ -10,7 +10,7 @@ from models.object_detection.boxes import overlaps
 from models.object_detection.fitting import Examples, Plan, fit, giou_loss, mirrored, targets
 from models.object_detection.network import Detector
 
-NETWORK = Detector(channels=(4, 6, 8), blocks=(0, 1, 0), head=8)
+NETWORK = Detector(channels=(4, 4, 6, 8), blocks=(0, 0, 1, 0), head=8)
 PLAN = Plan(epochs=8, batch=16, rate=1e-2, seed=4)
 
 

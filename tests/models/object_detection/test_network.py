@@ -15,7 +15,7 @@ from models.nn.conv_ctc import Parameters
 from models.object_detection.export import Calibration, from_onnx, to_onnx
 from models.object_detection.network import Detector
 
-NETWORK = Detector(channels=(4, 6, 8), blocks=(1, 1, 1), head=5)
+NETWORK = Detector(channels=(4, 4, 6, 8), blocks=(1, 1, 1, 1), head=5)
 CALIBRATION = Calibration(1.3, -0.4, (0.5, 0.7, 0.9))
 
 

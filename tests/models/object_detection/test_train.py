@@ -23,7 +23,7 @@ from models.object_detection.network import Detector
 from models.object_detection.scenes import held_out_scenes
 from models.object_detection.train import Recipe, main, train, write
 
-SMALL = Detector(channels=(4, 4, 4), blocks=(0, 0, 0), head=4)
+SMALL = Detector(channels=(4, 4, 4, 4), blocks=(0, 0, 0, 0), head=4)
 TINY = Recipe(train=4, validation=3, plan=Plan(epochs=1, batch=4), most_repeats=3)
 
 
@@ -89,7 +89,7 @@ def test_a_dataset_without_corrections_is_said_to_be_of_no_use(tmp_path: Path) -
 
 
 def test_a_parent_of_another_kind_or_shape_is_refused(tmp_path: Path) -> None:
-    other = Detector(channels=(4, 4, 8), blocks=(0, 0, 0), head=4)
+    other = Detector(channels=(4, 4, 4, 8), blocks=(0, 0, 0, 0), head=4)
     onnx.save(to_onnx(other, other.initial(0), Calibration()), tmp_path / "other.onnx")
     with pytest.raises(Untrainable, match="shape"):
         train(None, tmp_path / "other.onnx", 1, quiet, TINY)
