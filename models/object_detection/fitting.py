@@ -37,7 +37,7 @@ class Plan:
     """How to fit: the seed of the batches' order, passes over the data, scenes of a batch, learning rate."""
 
     seed: int = 0
-    epochs: int = 7
+    epochs: int = 14
     batch: int = 16
     rate: float = 3e-3
     decay: float = 1e-2
