@@ -34,7 +34,7 @@ async def shown(config: Settings, console: Console, samples: int) -> Demonstrati
     demonstration = Demonstration(config, console)
     async with answering(config.bootstrap, each_third_wrong):
         run = asyncio.create_task(demonstration.run(samples, trickle_seconds=0.1))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while demonstration.tallies["letters"].marks.total() <= samples:
                 assert not run.done(), run.exception()
                 await asyncio.sleep(0.02)

@@ -104,7 +104,7 @@ async def right(stack: Stack, outcomes: Tail, events: Events, seconds: float = 9
     wanted = expected(stack, events)
     await outcomes.until(lambda records: last(records, events) == wanted, seconds)
     read = [topics.predictions(TASK), topics.feedback(TASK), topics.joins(TASK)]
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while sum((await lags(stack.settings.bootstrap, read, {"hindsight-recorder": read})).values()):
             await asyncio.sleep(0.2)
     async with tail(stack.settings, topics.outcomes(TASK), beginning=True) as whole:
