@@ -96,7 +96,7 @@ def predicted(settings: Settings) -> float:
     return sum(float(line.rsplit(" ", 1)[1]) for line in counts)
 
 
-async def until(happens: Callable[[], bool], seconds: float = 60) -> None:
+async def until(happens: Callable[[], bool], seconds: float = 120) -> None:
     """Wait until it happens; fails when it doesn't."""
     deadline = time.monotonic() + seconds
     while not await asyncio.to_thread(happens):

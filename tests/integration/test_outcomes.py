@@ -99,7 +99,7 @@ def last(records: Iterable[ConsumerRecord], events: Events) -> dict[str, Outcome
     return {one: OutcomeRecorded.model_validate_json(value) for one, value in values.items()}
 
 
-async def right(stack: Stack, outcomes: Tail, events: Events, seconds: float = 90) -> None:
+async def right(stack: Stack, outcomes: Tail, events: Events, seconds: float = 120) -> None:
     """The last outcomes are right, and stay so once the recorder has nothing more to do."""
     wanted = expected(stack, events)
     await outcomes.until(lambda records: last(records, events) == wanted, seconds)

@@ -33,7 +33,7 @@ def make(tmp_path: Path, heard: io.StringIO, monkeypatch: pytest.MonkeyPatch) ->
     return lambda code: Process("dummy", f'{sys.executable} -c "{code}"', config, voice, lambda: None)
 
 
-async def until(happened: Callable[[], object], seconds: float = 10.0) -> None:
+async def until(happened: Callable[[], object], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < deadline, "it has not happened in time"

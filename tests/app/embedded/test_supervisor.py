@@ -84,7 +84,7 @@ def command_lines(home: Path) -> list[str]:
     return found
 
 
-def gone(home: Path, seconds: float = 10.0) -> list[str]:
+def gone(home: Path, seconds: float = 60.0) -> list[str]:
     """What still runs after so long, at most."""
     deadline = time.monotonic() + seconds
     while (left := command_lines(home)) and time.monotonic() < deadline:
