@@ -64,10 +64,21 @@ def answered(records: list[ConsumerRecord]) -> set[str]:
 
 
 async def test_two_workers_share_the_load_and_one_takes_over_when_the_other_is_killed(stack: Stack) -> None:
-    samples = make_payloads(1200, seed=13)
+    requests = identified(make_payloads(6000, seed=13), "two")
     second = stack.settings.model_copy(update={"worker_metrics_port": free_port()})
+    taken = asyncio.Event()
+
+    async def publishing_until_taken() -> int:
+        """However slow the second worker is to start: there is something for it to do."""
+        count = 0
+        while not taken.is_set():
+            await publish(stack.settings, REQUESTS, requests[count : count + 100], rate=100)
+            count += 100
+        await publish(stack.settings, REQUESTS, requests[count : count + 100])
+        return count + 100
+
     async with tail(stack.settings, PREDICTIONS) as answers:
-        publishing = asyncio.create_task(publish(stack.settings, REQUESTS, identified(samples, "two"), rate=100))
+        publishing = asyncio.create_task(publishing_until_taken())
         worker = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -78,12 +89,13 @@ async def test_two_workers_share_the_load_and_one_takes_over_when_the_other_is_k
             stderr=asyncio.subprocess.DEVNULL,
         )
         try:
-            await until(lambda: predicted(second) > 0)
+            await until(lambda: predicted(second) > 0, 50)
         finally:
+            taken.set()
             worker.kill()
             await worker.wait()
-        await publishing
-        await answers.until(lambda read: expected("two", 1200) <= answered(read), 60)
+        count = await publishing
+        await answers.until(lambda read: expected("two", count) <= answered(read))
 
 
 def predicted(settings: Settings) -> float:
