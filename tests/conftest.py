@@ -21,7 +21,7 @@ async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack
     """The whole platform, as `hindsight up` runs it: shared, for it takes half a minute."""
     settings = platform_settings(tmp_path_factory.mktemp("stack"), tasks=TASKS, task_settings=JUDGED)
     async with running(settings, only=PROCESSES) as supervisor:
-        await supervisor.wait_ready(120)
+        await supervisor.wait_ready(180)
         yield Stack(settings, supervisor)
 
 

@@ -55,7 +55,7 @@ async def test_2000_requests_are_answered_once_each_while_worker_mlserver_and_fl
         said.setdefault(id_of(record), json.loads(record.value))
     assert said.keys() == expected("kills", 2000)
     assert all("output" in answer for answer in said.values())
-    await stack.supervisor.wait_ready(60)
+    await stack.supervisor.wait_ready(180)
 
 
 def answered(records: list[ConsumerRecord]) -> set[str]:
@@ -124,7 +124,7 @@ async def test_requests_wait_for_a_broker_that_was_killed(stack: Stack) -> None:
         stack.kill("kafka")
         await publishing
         await answers.until(lambda read: expected("broker", 300) <= answered(read), 150)
-    await stack.supervisor.wait_ready(60)
+    await stack.supervisor.wait_ready(180)
 
 
 async def test_a_payload_that_kills_the_process_is_isolated_after_the_third_death(stack: Stack) -> None:
@@ -141,7 +141,7 @@ async def test_a_payload_that_kills_the_process_is_isolated_after_the_third_deat
     assert letter.value == b"die"
     assert sorted("error" in answer for answer in said.values()) == [False, False, True]
     assert stack.supervisor.processes["preprocess"].restarts >= before + 3
-    await stack.supervisor.wait_ready(60)
+    await stack.supervisor.wait_ready(180)
 
 
 async def recreate(settings: Settings, topic: str) -> None:
