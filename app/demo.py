@@ -1,7 +1,6 @@
 """The demonstration of `make run`: real samples go through the platform, and are corrected or rewarded."""
 
 import asyncio
-import itertools
 import json
 import os
 import shutil
@@ -162,7 +161,9 @@ class Demonstration:
             start = time.monotonic()
             async with asyncio.TaskGroup() as under_way:
                 for number in range(samples):
-                    task, sample = await asyncio.to_thread(next, stream)
+                    if (turn := await asyncio.to_thread(next, stream, None)) is None:
+                        break
+                    task, sample = turn
                     under_way.create_task(self._one(hindsight, task, sample))
                     await asyncio.sleep(start + (number + 1) / PER_SECOND - time.monotonic())
         finally:
@@ -170,9 +171,9 @@ class Demonstration:
 
     async def _trickle(self, hindsight: Hindsight, stream: Iterator[tuple[Task, Sample]], seconds: float) -> None:
         with self._console.status(self._so_far(), refresh_per_second=4) as status:
-            while True:
+            while (turn := await asyncio.to_thread(next, stream, None)) is not None:
                 await asyncio.sleep(seconds)
-                task, sample = await asyncio.to_thread(next, stream)
+                task, sample = turn
                 await self._one(hindsight, task, sample)
                 status.update(self._so_far())
 
@@ -203,9 +204,12 @@ class Demonstration:
 
     def _stream(self) -> Iterator[tuple[Task, Sample]]:
         """Samples of all tasks in turn, others at every start."""
-        streams = [(task, task.demonstration(time.time_ns() % 2**32)) for task in self._tasks.values()]
-        for task, samples in itertools.cycle(streams):
-            yield task, next(samples)
+        streams = deque((task, task.demonstration(time.time_ns() % 2**32)) for task in self._tasks.values())
+        while streams:  # a task may have none to show
+            task, samples = streams.popleft()
+            if (sample := next(samples, None)) is not None:
+                yield task, sample
+                streams.append((task, samples))
 
     def _table(self) -> Table:
         table = Table("truth", "prediction", "confidence", "latency", "", caption=self._so_far(), min_width=95)

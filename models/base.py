@@ -137,10 +137,13 @@ class Task(ABC):
         """A few real payloads that ship with the task."""
 
     def demonstration(self, seed: int) -> Iterator[Sample]:
-        """An endless stream of payloads for `make run`; by default the shipped samples over and over."""
+        """An endless stream of payloads for `make run`, empty where there is nothing to show.
+
+        By default the shipped samples over and over.
+        """
         samples = self.samples()
         rng = np.random.default_rng(seed)
-        while True:
+        while samples:
             yield samples[int(rng.integers(len(samples)))]
 
     def reward(self, sample: Sample, output: Mapping[str, Any], rng: np.random.Generator) -> float | None:

@@ -101,3 +101,11 @@ async def test_on_a_terminal_it_shows_a_live_table(letters: Settings) -> None:
     assert "\x1b" in text
     assert "confidence" in text
     assert "corrected" in text
+
+
+async def test_tasks_with_nothing_to_show_are_left_out(letters: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Letters, "samples", lambda self: [])
+    demonstration = Demonstration(letters, Console(file=io.StringIO()))
+    async with asyncio.timeout(60):
+        await demonstration.run(30, trickle_seconds=0.1)
+    assert demonstration.tallies["letters"].marks.total() == 0
