@@ -22,7 +22,7 @@ async def test_a_new_task_answers_as_the_walk_through_says(tmp_path: Path, monke
     settings = platform_settings(tmp_path, tasks={"mood": made.path})
     async with running(settings, only=("kafka", "preprocess", "mlserver", "worker")):
         async with tail(settings, topics.predictions("mood")) as answers:
-            await publish(settings, topics.requests("mood"), [Sent(b"Nobody was at home.")])
+            await publish(settings, topics.requests("mood"), [Sent(b"I have paid the invoice.")])
             [answer] = (await answers.answers(1, seconds=180)).values()
         done = await command(settings, "bash", "-euo", "pipefail", "-c", block, cwd=tmp_path)
     assert answer["output"] == {"label": "statement"}
