@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from app.imports.examples import Unusable
 
 _EXAMPLES = """Examples: hindsight import ocr scans/labels.csv; hindsight import speech_to_text LibriSpeech/dev-clean;
-hindsight import object_detection s3://photos/coco --format coco; hindsight import decision clicks.csv --format bandit"""
+hindsight import object_detection s3://photos/coco --format coco; hindsight import decision clicks.csv"""
 
 
 def register(cli: typer.Typer) -> None:

@@ -34,11 +34,11 @@ def examples(rows: Iterable[Row], resolve: Callable[[str], str]) -> Iterator[Fou
 
 
 def _example(where: str, row: dict[str, Any], resolve: Callable[[str], str]) -> Example:
-    path, label, reward, output = (given(row, name) for name in ("path", "label", "reward", "output"))
+    path, reward, output = (given(row, name) for name in ("path", "reward", "output"))
+    # An empty cell is an empty text, or no label where a reward says how good the output was.
+    label = row.get("label") if reward is None else given(row, "label")
     if not isinstance(path, str):
         raise Rejected("no_path", "a path is needed, in `path`")
-    if "label" in row and label is None:
-        label = ""  # an empty cell is an empty text
     if label is None and reward is None:
         raise Rejected("no_label", "a label is needed, in `label`; or a reward with the output that it is for")
     if reward is not None and output is None:

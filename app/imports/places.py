@@ -32,12 +32,7 @@ class Places:
     def root(self, source: str) -> str:
         """A source's URI; a directory's ends with a slash. Raises `SetupError` if it is not there."""
         if source.startswith(S3):
-            uri = source.rstrip("/")
-            if self._is_object(uri):
-                return uri
-            if not self.files(f"{uri}/"):
-                raise SetupError(f"There is nothing at {source}.", "Check the bucket and the prefix.")
-            return f"{uri}/"
+            return self._s3_root(source)
         path = path_of(source) if source.startswith("file://") else Path(source)
         if not path.exists():
             raise SetupError(f"There is no {source}.", "Name a directory, a file or s3://bucket/prefix.")
@@ -71,17 +66,33 @@ class Places:
                 data: bytes = b"".join(_pieces(file, limit + 1))
         except StorageAway:
             raise
-        except OSError as error:
-            raise Rejected("unreadable", f"{uri} can't be read: {error.strerror}") from error
+        except (OSError, ValueError) as error:
+            said = error.strerror if isinstance(error, OSError) else error
+            raise Rejected("unreadable", f"{uri} can't be read: {said}") from error
         if len(data) > limit:
             raise Rejected("too_large", f"{uri} has more than {limit:,} bytes")
         return data
 
+    def _s3_root(self, source: str) -> str:
+        uri = source.rstrip("/")
+        try:
+            if self._is_object(uri):
+                return uri
+            if self.files(f"{uri}/"):
+                return f"{uri}/"
+        except (OSError, ValueError) as error:  # a server that refuses, or a name that none can have
+            raise SetupError(
+                f"{source} can't be read: {error}.", "Use s3://bucket/prefix; `hindsight doctor` says which server."
+            ) from error
+        raise SetupError(f"There is nothing at {source}.", "Check the bucket and the prefix.")
+
     def _is_object(self, uri: str) -> bool:
         bucket, key = _key(uri)
+        if not key:
+            return False
         with s3.away():
             try:
-                self._s3.stat_object(bucket, key or "/")
+                self._s3.stat_object(bucket, key)
             except S3Error as error:
                 if error.code in _MISSING:
                     return False
@@ -94,9 +105,10 @@ class Places:
             with path_of(uri).open("rb") as file:
                 yield file
             return
+        bucket, key = _key(uri)
         with s3.away():
             try:
-                response = self._s3.get_object(*_key(uri))
+                response = self._s3.get_object(bucket, key)
             except S3Error as error:
                 if error.code in _MISSING:
                     raise FileNotFoundError(0, "there is no such object") from error
@@ -136,7 +148,7 @@ def named(uris: Iterable[str], directory: str) -> dict[str, str]:
 def _key(uri: str) -> tuple[str, str]:
     bucket, _, key = uri.removeprefix(S3).partition("/")
     if not bucket or not urlsplit(uri).netloc:
-        raise SetupError(f"{uri} names no bucket.", "Use s3://bucket/prefix.")
+        raise ValueError(f"{uri} names no bucket: s3://bucket/key is needed")
     return bucket, key
 
 

@@ -108,7 +108,7 @@ class Records:
 
     def _request(self, row: Example, request_id: str, payload: bytes) -> Event:
         """The payload itself, or its claim check if it is too large for Kafka."""
-        content_type = None if isinstance(row.payload, str) else JSON
+        content_type = None
         if len(payload) > self._settings.max_payload_bytes - HEADROOM:
             payload, content_type = json.dumps({"uri": self._blobs.put(payload)}).encode(), JSON
         subject = row.entity or (row.payload if isinstance(row.payload, str) else None)
