@@ -148,7 +148,7 @@ class Records:
             id=unique,
             source=f"hindsight/{self._task.name}",
             time=row.time or _now(),
-            extensions={"requestsource": SOURCE, **self._provenance(row)},
+            extensions={"requestsource": SOURCE},
         )
 
     def _provenance(self, row: Example) -> dict[str, str]:

@@ -123,14 +123,3 @@ async def test_an_import_that_is_killed_goes_on_and_each_example_is_there_once(
         number = int(Path(row["entity"]).stem)
         assert json.loads(row["output"]) == {"sum": number}
         assert (row["propensity"], row["reward"], row["version"]) == (0.5, number % 3 - 1, "imported")
-
-
-async def test_what_can_not_be_imported_at_all_is_said_with_a_remedy(platform: Settings, tmp_path: Path) -> None:
-    for words, says in (
-        (("nothing", str(tmp_path)), "There is no task"),
-        (("ocr", str(tmp_path)), "nothing to import"),
-    ):
-        done = await imported(platform, *words)
-        assert done.code == 1
-        assert says in done.err
-        assert "Remedy: " in done.err
