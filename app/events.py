@@ -86,6 +86,10 @@ PredictionId = Annotated[str, Field(description="The prediction, `<task>:<uuid>`
 RequestId = Annotated[str, Field(description="The request's `ce_id`.")]
 Role = Literal["champion", "canary", "shadow"]
 _REQUEST_SOURCE = {"ce_requestsource": "The request's `ce_source`."}
+_IMPORTED = {
+    "ce_importsource": "Of what was imported: the URI of its source.",
+    "ce_importrow": "Of what was imported: where it stood there, such as `labels.csv:17`.",
+}
 
 
 class PredictionRequested(Opaque):
@@ -95,11 +99,14 @@ class PredictionRequested(Opaque):
     """
 
     type: ClassVar[str] = "hindsight.prediction.requested.v1"
-    headers: ClassVar[Mapping[str, str]] = {"ce_batch": "The batch that answers it; the live platform does not."}
+    headers: ClassVar[Mapping[str, str]] = {
+        "ce_batch": "The batch that answers it; the live platform does not.",
+        **_IMPORTED,
+    }
 
 
 class FeaturesExtracted(Opaque):
-    """Features of a request: tensors, as raw little-endian bytes one after the other (see `app.tensors`)."""
+    """Features of a request: tensors, as raw little-endian bytes one after the other (see `models.tensors`)."""
 
     type: ClassVar[str] = "hindsight.features.extracted.v1"
     content_type: ClassVar[str | None] = TENSORS
@@ -173,6 +180,7 @@ class FeedbackGiven(Data):
 
     model_config = ConfigDict(strict=True)  # over HTTP as in Kafka: "false" is no bool
     type: ClassVar[str] = "hindsight.feedback.given.v1"
+    headers: ClassVar[Mapping[str, str]] = _IMPORTED
     prediction_id: Annotated[str, Field(max_length=200)] | None = None
     """The prediction."""
     task: Annotated[str, Field(max_length=100)] | None = None
