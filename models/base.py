@@ -143,6 +143,13 @@ class Task(ABC):
         while True:
             yield samples[int(rng.integers(len(samples)))]
 
+    def reward(self, sample: Sample, output: Mapping[str, Any], rng: np.random.Generator) -> float | None:
+        """What an application would say of a served output, from -1 to 1; None where it sends corrections instead.
+
+        Only for what `samples`, `demonstration` and `held_out` yield. `rng` draws what chance decides, such as a click.
+        """
+        return None
+
     def train(self, dataset: Path | None, parent: Path | None, seed: int, on_step: OnStep) -> Trained:
         """A new version, the same for the same arguments. Raises `Untrainable`.
 
