@@ -1,7 +1,7 @@
 """From scores to a choice: which action is drawn, and with which probability exactly.
 
-Probabilities are whole multiples of 2**-32 that sum to 1 without rounding, and the draw is one whole number below 2**32:
-so the logged propensity is the probability of the draw itself, not an approximation of it.
+Probabilities are whole multiples of 2**-32 that sum to 1 without rounding, and the draw is one whole number below
+2**32: so the logged propensity is the probability of the draw itself, not an approximation of it.
 """
 
 from dataclasses import dataclass
@@ -20,15 +20,15 @@ FLOOR_SHARE = 0.5
 class Exploration:
     """How a policy explores.
 
-    `softmax`: exp(logit / temperature), normalised. `epsilon-greedy`: epsilon is shared by all actions, the rest by those
-    with the highest logit. Either is mixed with the uniform policy so that no action's probability is below `floor`, or
-    below 1 / 2n of n actions where the floors of all would take more than half.
+    `softmax`: exp(logit / temperature), normalised. `epsilon-greedy`: epsilon is shared by all actions, the rest by
+    those with the highest logit. Either is mixed with the uniform policy so that no action's probability is below
+    `floor`, or below 1 / 2n of n actions where the floors of all would take more than half.
     """
 
     kind: Kind = "softmax"
     temperature: float = 1.0
     epsilon: float = 0.1
-    floor: float = 0.01
+    floor: float = 0.002
 
     def __post_init__(self) -> None:
         if self.kind not in ("softmax", "epsilon-greedy"):
@@ -51,7 +51,7 @@ class Exploration:
             wanted = (1 - self.epsilon) * best / best.sum() + self.epsilon / count
         floor = min(self.floor, FLOOR_SHARE / count)
         least = int(np.ceil(floor * PARTS))
-        parts = least + np.floor(wanted * (PARTS - least * count)).astype(np.int64)
+        parts: NDArray[np.int64] = least + np.floor(wanted * (PARTS - least * count)).astype(np.int64)
         parts[int(parts.argmax())] += PARTS - int(parts.sum())  # what rounding down has left over
         return parts
 

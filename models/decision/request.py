@@ -1,6 +1,7 @@
 """From a request in JSON to tensors."""
 
 import json
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -80,7 +81,7 @@ def action_id(given: object, where: str) -> bytes:
 def ids_of(features: Features) -> list[str]:
     """The ids of a request's actions, in its order."""
     text, ends = features["ids"].tobytes(), features["offsets"].tolist()
-    return [text[start:end].decode() for start, end in zip(ends, ends[1:], strict=False)]
+    return [text[start:end].decode() for start, end in pairwise(ends)]
 
 
 def _not_finite(constant: str) -> float:

@@ -51,6 +51,14 @@ class Group:
         """How many numbers they become."""
         return sum(1 if kind == NUMERIC else len(kind) for kind in self.kinds.values())
 
+    @property
+    def numeric(self) -> NDArray[np.bool_]:
+        """Which columns are numbers of a numeric feature."""
+        kinds = self.kinds.values()
+        return np.array(
+            [column for kind in kinds for column in ([True] if kind == NUMERIC else [False] * len(kind))], bool
+        )
+
     def encode(self, given: Mapping[str, Any], where: str, out: NDArray[np.float32]) -> None:
         """Writes the numbers into `out` (columns,), which is zero before. Raises `Rejected`; `where` says of what."""
         if given.keys() != self.kinds.keys():
@@ -83,7 +91,9 @@ def _number(value: object, name: str, where: str) -> float:
 
 def _place(value: object, values: tuple[str, ...], name: str, where: str) -> int:
     if not isinstance(value, str):
-        raise Rejected("wrong_type", f"{name!r} of {where} is {_shown(value)}; one of the strings {_few(values)} is needed")
+        raise Rejected(
+            "wrong_type", f"{name!r} of {where} is {_shown(value)}; one of the strings {_few(values)} is needed"
+        )
     if value not in values:
         raise Rejected("unknown_value", f"{name!r} of {where} is {_shown(value)}; one of {_few(values)} is needed")
     return values.index(value)

@@ -1,8 +1,9 @@
 """A made problem with a known answer: which of several offers to show to a visitor of a shop.
 
-A visitor has a device, an interest, a budget (in euros), comes at an hour, for the first time or again. Between 2 and 12
-offers are at hand, each of a category, with a price (in euros), a discount and a layout. The reward is 1 if the visitor takes
-the offer that is shown, else 0; the probability of that is known (`chances`), and so are the best offer and the regret.
+A visitor has a device, an interest, a budget (in euros), comes at an hour, for the first time or again. Between 2 and
+12 offers are at hand, each of a category, with a price (in euros), a discount (in percent), a layout. The reward is 1
+if the visitor takes the offer that is shown, else 0; the probability of that is known (`chances`), and so are the best
+offer and the regret.
 """
 
 import json
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
 
 from models.base import Judged, Sample
 from models.nn.calibration import expected_calibration_error
@@ -114,9 +116,11 @@ def figures(judged: Sequence[Judged]) -> dict[str, float]:
     """Of a policy, by the known chances. `reward` and `regret` are exact expectations over its probabilities.
 
     `regret` is the best offer's expected reward less the policy's; `regret_greedy` is of its most probable offer, and
-    `best_greedy` how often that is the best; `reward_ece` is how far confidence is from the true chance of what was chosen.
+    `best_greedy` how often that is the best; `reward_ece` is how far confidence is from the true chance of what was
+    chosen.
     """
-    policy, greedy, best, uniform, confidence, chance, hits = (np.zeros(len(judged)) for _ in range(7))
+    policy, greedy, best, uniform, confidence, hits = (np.zeros(len(judged)) for _ in range(6))
+    chance: NDArray[Any] = np.zeros(len(judged))
     for row, one in enumerate(judged):
         known = chances(json.loads(one.sample.payload))
         probabilities = one.decoded.output["probabilities"]

@@ -20,13 +20,13 @@ COUNTS = (4, 8, 16, 32, 64, 128, 256, 512, MAX_ACTIONS)
 class Decision(Task):
     """Chooses one of 1 to 1,000 actions, with a probability that is logged, and learns from rewards.
 
-    A request is `{"context": {...}, "actions": [{"id": "...", ...}]}` with the features that the schema names. Its tensors,
-    for n actions: `context` float32 (c,), the first always 1; `actions` float32 (n, a); for `decode` alone `ids` uint8
-    (bytes,), all ids in UTF-8, and `offsets` int32 (n + 1,), where each begins and ends.
+    A request is `{"context": {...}, "actions": [{"id": "...", ...}]}` with the features that the schema names. Its
+    tensors, for n actions: `context` float32 (c,), the first always 1; `actions` float32 (n, a); for `decode` alone
+    `ids` uint8 (bytes,), all ids in UTF-8, and `offsets` int32 (n + 1,), where each begins and ends.
 
     The model takes `context` (batch, c) and `actions` (batch, n, a), and gives float32 (batch, n) each: `logits`, and
-    `rewards`, the expected reward as a share of the range of rewards that the model was trained on. Both are of each action
-    by itself: what is padded changes nothing.
+    `rewards`, the expected reward as a share of the range of rewards that the model was trained on. Both are of each
+    action by itself, so that padding changes nothing and needs no mask.
 
     Options: `exploration`, `temperature`, `epsilon` and `floor` as of `Exploration`; `schema`, a file instead of the
     one that ships (`Schema`). A schema has models of its own.
@@ -40,7 +40,7 @@ class Decision(Task):
         exploration: Kind = "softmax",
         temperature: float = 1.0,
         epsilon: float = 0.1,
-        floor: float = 0.01,
+        floor: float = 0.002,
         schema: str | None = None,
     ) -> None:
         self.exploration = Exploration(exploration, temperature, epsilon, floor)
@@ -118,6 +118,6 @@ class Decision(Task):
 
     def train(self, dataset: Path | None, parent: Path | None, seed: int, on_step: OnStep) -> Trained:
         """Off-policy from logged rewards and corrections: see `models.decision.train`. Raises `Untrainable`."""
-        from models.decision.train import train  # noqa: PLC0415  # its libraries are not there when serving
+        from models.decision.train import train  # its libraries are not there when serving
 
         return train(self, dataset, parent, seed, on_step)
