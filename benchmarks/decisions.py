@@ -1,9 +1,9 @@
 """`python -m benchmarks.decisions`: whether decisions get better from rewards alone, round by round, against peers.
 
-1. Classification made into decisions: an example's features are the context, its classes the actions, and the reward is
-   1 for the right one and 0 for the others. Five rounds: a frozen policy serves 500 examples, what it chose and earned is
-   logged, and the next policy learns from all logs. Every learner gets the same examples, and its own rewards only. Ours goes
-   the whole way: requests, features, ONNX Runtime, `Decision.decode`, the rows of a dataset, `Decision.train`.
+1. Classification made into decisions: an example's features are the context, its classes the actions; the reward is 1
+   for the right class and 0 for the others. Five rounds: a frozen policy serves 500 examples, what it chose and earned
+   is logged, and the next policy learns from all logs. Every learner gets the same examples, and its own rewards only.
+   Ours goes the whole way: requests, features, ONNX Runtime, `Decision.decode`, rows of a dataset, `Decision.train`.
 2. With `--open-bandit FILE`, the data of a shop: see `models.decision.open_bandit`. What is learnt is valued on
    decisions that it was not learnt from.
 """
@@ -11,11 +11,9 @@
 import argparse
 import json
 import math
-import sys
 import tempfile
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,7 +24,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from scipy.stats import t
+from rich.table import Table
+from scipy.stats import t  # type: ignore[import-untyped]
 from sklearn.datasets import load_breast_cancer, load_digits, load_wine
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
@@ -35,18 +34,22 @@ from sklearn.preprocessing import StandardScaler
 from app import tensors
 from app.eventlog import dataset
 from app.inference.predict import stacked
+from benchmarks.report import Section
 from models import offpolicy
 from models.base import Asked, Decoded, Features
-from models.decision import Decision, open_bandit as open_bandit_data
+from models.decision import Decision
+from models.decision import open_bandit as open_bandit_data
 from models.decision.request import ids_of
 
 Floats = NDArray[np.float64]
 Places = NDArray[np.int64]
 SETS: dict[str, Callable[..., Any]] = {"digits": load_digits, "wine": load_wine, "breast cancer": load_breast_cancer}
 ROUNDS = 5
+FILE_WIDTH = 150
 EXAMPLES = 500
 """In each round, drawn with replacement from the training part (70 %) of a set."""
 BATCH = 128
+RESULTS = Path(__file__).parent / "results"
 EPSILON = 0.1
 
 
@@ -58,6 +61,13 @@ class Log:
     chosen: list[Places] = field(default_factory=list)
     propensities: list[Floats] = field(default_factory=list)
     rewards: list[Floats] = field(default_factory=list)
+
+    def add(self, contexts: Floats, chosen: Places, propensities: Floats, rewards: Floats) -> None:
+        """One more round."""
+        self.contexts.append(contexts)
+        self.chosen.append(chosen)
+        self.propensities.append(propensities)
+        self.rewards.append(rewards)
 
 
 class Learner(Protocol):
@@ -112,7 +122,8 @@ class EpsilonGreedyLogistic(Uniform):
             np.full(len(contexts), model) if isinstance(model, float) else model.predict_proba(contexts)[:, 1]
             for model in self._models
         ]
-        return np.argmax(expected, axis=0)
+        found: Places = np.argmax(expected, axis=0)
+        return found
 
     def learn(self, log: Log) -> None:
         contexts, chosen, rewards = (np.concatenate(part) for part in (log.contexts, log.chosen, log.rewards))
@@ -147,18 +158,17 @@ class LinUcb(Uniform):
     def learn(self, log: Log) -> None:
         for mab in (self._mab, self._greedy):
             take = mab.partial_fit if self._learnt else mab.fit
-            for chosen, rewards, contexts in list(zip(log.chosen, log.rewards, log.contexts, strict=True))[-1:]:
-                take(chosen, rewards, contexts)
+            take(log.chosen[-1], log.rewards[-1], log.contexts[-1])
         self._learnt += 1
 
 
 class VowpalWabbit(Uniform):
-    """`cb_explore_adf` of Vowpal Wabbit, with features of context and action crossed, several passes over each round."""
+    """`cb_explore_adf` of Vowpal Wabbit, with features of context and action crossed, several passes."""
 
     passes = 4
 
     def __init__(self, actions: int, seed: int, exploration: str) -> None:
-        from vowpalwabbit import Workspace
+        from vowpalwabbit import Workspace  # type: ignore[import-untyped]
 
         super().__init__(actions, seed)
         self._workspace = Workspace(
@@ -172,7 +182,8 @@ class VowpalWabbit(Uniform):
         return chosen, probabilities[np.arange(len(chosen)), chosen]
 
     def best(self, contexts: Floats) -> Places:
-        return np.argmax(self._probabilities(contexts), axis=1)
+        found: Places = np.argmax(self._probabilities(contexts), axis=1)
+        return found
 
     def _probabilities(self, contexts: Floats) -> Floats:
         rows = []
@@ -241,7 +252,8 @@ class Hindsight:
 
     def best(self, contexts: Floats) -> Places:
         made = [list(decoded.output["probabilities"].values()) for _, decoded in self._decoded(contexts)]
-        return np.argmax(made, axis=1)
+        found: Places = np.argmax(made, axis=1)
+        return found
 
     def learn(self, log: Log) -> None:
         for (asked, decoded), reward in zip(self._asked, log.rewards[-1], strict=True):
@@ -292,13 +304,7 @@ def played(name: str, learner: str, seed: int) -> tuple[list[float], list[float]
             rows = rng.integers(len(train), size=EXAMPLES)
             chosen, propensities = policy.serve(train[rows])
             rewards = (chosen == split[2][rows]).astype(np.float64)
-            for part, new in (
-                (log.contexts, train[rows]),
-                (log.chosen, chosen),
-                (log.propensities, propensities),
-                (log.rewards, rewards),
-            ):
-                part.append(new)
+            log.add(train[rows], chosen, propensities, rewards)
             served.append(1 - float(rewards.mean()))
             policy.learn(log)
             after.append(1 - float((policy.best(test) == split[3]).mean()))
@@ -343,6 +349,7 @@ class Value:
 
 
 FOLDS = 5
+CAMPAIGNS: tuple[open_bandit_data.Campaign, ...] = ("all", "men", "women")
 
 
 def open_bandit(archive: Path, campaign: open_bandit_data.Campaign, seed: int) -> list[Value]:
@@ -356,7 +363,7 @@ def open_bandit(archive: Path, campaign: open_bandit_data.Campaign, seed: int) -
     with tempfile.TemporaryDirectory() as directory:
         schema = Path(directory) / "schema.json"
         schema.write_text(json.dumps(logs["random"].schema))
-        task = Decision(schema=str(schema), temperature=OPEN_BANDIT_TEMPERATURE)
+        task = Decision(schema=str(schema))
         asked = [Asked(f"decision:{n}", task.preprocess(open_bandit_data.dumps(r))) for n, r in enumerate(rounds)]
         places = [ids_of(one.features).index(shown.shown) for one, shown in zip(asked, rounds, strict=True)]
         columns = np.zeros((len(rounds), 3))
@@ -401,4 +408,72 @@ def _seen(task: Decision, model: bytes, asked: Sequence[Asked], places: Sequence
     return np.array(seen)
 
 
-OPEN_BANDIT_TEMPERATURE = 1.0
+def section(curves: Sequence[Curve], name: str) -> Section:
+    """The curves of one set as a table."""
+    rounds = [f"round {number}" for number in range(1, ROUNDS + 1)]
+    rows = [
+        (one.learner, *(f"{mean:.3f} ± {reach:.3f}" for mean, reach in (*one.served, one.total, one.after[-1])))
+        for one in curves
+        if one.set == name
+    ]
+    note = "Share of examples for which a wrong action was served (the last column: on the test part); 95 % intervals."
+    return Section(f"Regret, {name}", ("", *rounds, "sum", "greedy, at last"), rows, [note])
+
+
+def values_section(values: Sequence[Value]) -> Section:
+    """Clicks as a table."""
+    columns = ("", "policy", "by", "clicks", "95 % interval")
+    rows = [(v.campaign, v.policy, v.estimator, f"{v.value:.2f}", f"{v.low:.2f} to {v.high:.2f}") for v in values]
+    return Section("Open Bandit data: clicks in 1,000 impressions", columns, rows)
+
+
+def markdown(one: Section) -> str:
+    """A table in Markdown."""
+    lines = [one.columns, ["---"] * len(one.columns), *one.rows]
+    table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return "\n\n".join([f"## {one.title}", table, *one.notes]) + "\n"
+
+
+def main() -> None:
+    """Play, show, save."""
+    parser = argparse.ArgumentParser("python -m benchmarks.decisions", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=10, help="games of each learner on each set")
+    parser.add_argument("--sets", nargs="*", choices=SETS, default=list(SETS), metavar="SET", help=", ".join(SETS))
+    parser.add_argument("--open-bandit", type=Path, metavar="FILE", help="obp-0.5.7.tar.gz")
+    parser.add_argument("--out", type=Path, default=RESULTS, metavar="DIRECTORY")
+    given = parser.parse_args()
+    games = [(name, learner, seed) for name in given.sets for learner in LEARNERS for seed in range(given.seeds)]
+    campaigns = CAMPAIGNS if given.open_bandit else ()
+    results: dict[tuple[str, str], list[tuple[list[float], list[float]]]] = {}
+    values: list[Value] = []
+    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(TextColumn("{task.description}"), *columns, console=Console(stderr=True)) as progress:
+        bar = progress.add_task("", total=len(games) + len(campaigns))
+        for name, learner, seed in games:
+            progress.update(bar, description=f"{name}: {learner}")
+            results.setdefault((name, learner), []).append(played(name, learner, seed))
+            progress.advance(bar)
+        for campaign in campaigns:
+            progress.update(bar, description=f"Open Bandit data: {campaign}")
+            values += open_bandit(given.open_bandit, campaign, seed=0)
+            progress.advance(bar)
+    curves = [curve(name, learner, some) for (name, learner), some in results.items()]
+    made = [section(curves, name) for name in given.sets] + ([values_section(values)] if values else [])
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = FILE_WIDTH
+    for one in made:
+        table = Table(*one.columns, title=one.title, caption="\n".join(one.notes))
+        for cells in one.rows:
+            table.add_row(*cells)
+        console.print(table)
+    given.out.mkdir(parents=True, exist_ok=True)
+    path = given.out / f"decisions-{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}"
+    path.with_suffix(".md").write_text("\n".join(map(markdown, made)))
+    said = {"seeds": given.seeds, "curves": [asdict(one) for one in curves], "values": [asdict(one) for one in values]}
+    path.with_suffix(".json").write_text(json.dumps(said, indent=2) + "\n")
+    console.print(f"Saved: {path}.md and .json", soft_wrap=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -17,7 +17,7 @@ from models.nn.calibration import best_temperature, expected_calibration_error
 
 Floats = NDArray[np.floating[Any]]
 LEAST_DECISIONS = 30
-LEAST_CHECKED = 100
+LEAST_CHECKED = 300
 
 
 @dataclass(frozen=True)

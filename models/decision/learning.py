@@ -34,7 +34,7 @@ Batch = dict[str, Any]
 class Plan:
     """How a policy and its reward model are fitted."""
 
-    epochs: int = 40
+    epochs: int = 15
     least_steps: int = 400
     most_steps: int = 4_000
     batch: int = 256

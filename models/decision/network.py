@@ -69,18 +69,18 @@ class Network:
         value = graph.add("Sigmoid", graph.add("Div", value, temperature))
         graph.output("logits", logits, np.float32, ["batch", "actions"])
         graph.output("rewards", value, np.float32, ["batch", "actions"])
-        metadata = {"task": "decision", "schema": self.schema, "reward_range": self.reward_range}
-        return graph.model({name: json.dumps(value) for name, value in metadata.items()})
+        metadata = {"schema": json.dumps(self.schema), "reward_range": json.dumps(self.reward_range)}
+        return graph.model({"task": "decision", **metadata})
 
     @classmethod
     def from_onnx(cls, model: onnx.ModelProto) -> Self:
         """What `to_onnx` wrote. Raises KeyError for a model of something else."""
         arrays = stored_arrays(model)
-        said = {entry.key: json.loads(entry.value) for entry in model.metadata_props}
+        said = {entry.key: entry.value for entry in model.metadata_props}
         policy, rewards = ({name: arrays[f"{of}.{name}"] for name in _NAMES} for of in ("policy", "rewards"))
         scale = Scale(*(arrays[f"scale.{field.name}"] for field in fields(Scale)))
-        low, high = said["reward_range"]
-        return cls(policy, rewards, scale, float(arrays["temperature"]), (low, high), said["schema"])
+        low, high = json.loads(said["reward_range"])
+        return cls(policy, rewards, scale, float(arrays["temperature"]), (low, high), json.loads(said["schema"]))
 
 
 _NAMES = ("bilinear", "hidden_context", "hidden_actions", "out")

@@ -37,8 +37,11 @@ def train(
 
     Without a dataset it learns from visitors of the made problem, whom a uniform policy has shown offers.
     """
+    if dataset is None and not task.samples():
+        raise Untrainable("A schema of your own needs a dataset: only the made problem comes with data.")
+    start = None if parent is None else _parent(parent, task.schema)
     logged = list(read(dataset) if dataset is not None else simulated(task, SIMULATED, seed))
-    fitted = fit(task.schema, logged, None if parent is None else _parent(parent, task.schema), seed, on_step, plan)
+    fitted = fit(task.schema, logged, start, seed, on_step, plan)
     model = fitted.network.to_onnx()
     content = model.SerializeToString()
     difference = _parity(content, fitted)
