@@ -439,10 +439,11 @@ def main() -> None:
     parser = argparse.ArgumentParser("python -m benchmarks.decisions", description=__doc__)
     parser.add_argument("--seeds", type=int, default=10, help="games of each learner on each set")
     parser.add_argument("--sets", nargs="*", choices=SETS, default=list(SETS), metavar="SET", help=", ".join(SETS))
+    parser.add_argument("--learners", nargs="+", choices=LEARNERS, default=list(LEARNERS), metavar="LEARNER")
     parser.add_argument("--open-bandit", type=Path, metavar="FILE", help="obp-0.5.7.tar.gz")
     parser.add_argument("--out", type=Path, default=RESULTS, metavar="DIRECTORY")
     given = parser.parse_args()
-    games = [(name, learner, seed) for name in given.sets for learner in LEARNERS for seed in range(given.seeds)]
+    games = [(name, learner, seed) for name in given.sets for learner in given.learners for seed in range(given.seeds)]
     campaigns = CAMPAIGNS if given.open_bandit else ()
     results: dict[tuple[str, str], list[tuple[list[float], list[float]]]] = {}
     values: list[Value] = []

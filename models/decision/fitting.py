@@ -39,12 +39,11 @@ def fit(
             f"{total(learning)} decisions to learn from: at least {LEAST_DECISIONS} with a reward or a correction are "
             "needed in the split `train`. Replay a longer time, or wait for more feedback."
         )
-    low, high = _reward_range(learning)
+    low, high = _reward_range(learning, parent)
     learning, checking = _scaled(learning, low, high), _scaled(checking, low, high)
     if parent is None:
         columns, width = learning[0].context.shape[1], learning[0].actions.shape[2]
-        rng = np.random.default_rng(seed)
-        first = initial(columns, width, rng)
+        first = initial(columns, width, np.random.default_rng(seed))
         start = Network(first, first, _scale(schema, learning), 1.0, (low, high), schema.described())
     else:
         start = replace(parent, reward_range=(low, high))
@@ -116,9 +115,9 @@ def _temperature(network: Network, log: Log) -> float:
     return best_temperature(cross_entropy)
 
 
-def _reward_range(log: Log) -> tuple[float, float]:
-    """The lowest and highest reward; what a correction says is taken for these."""
-    rewards = np.concatenate([one.reward for one in log])
+def _reward_range(log: Log, parent: Network | None) -> tuple[float, float]:
+    """The lowest and highest reward, the parent's among them; what a correction says is taken for these."""
+    rewards = np.concatenate([one.reward for one in log] + ([np.array(parent.reward_range)] if parent else []))
     rewards = rewards[np.isfinite(rewards)]
     if not len(rewards):
         return 0.0, 1.0

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 PLAN = Plan()
 SIMULATED = 20_000
+MADE = f"{SIMULATED:,} visitors of models/decision/simulator.py, shown offers by a uniform policy"
 PARITY_TOLERANCE = 1e-3
 
 
@@ -49,6 +50,9 @@ def train(
         raise RuntimeError(f"ONNX Runtime and JAX differ by {difference:g}, more than {PARITY_TOLERANCE:g}")
     card = {
         "seed": seed,
+        "preprocess_version": task.preprocess_version,
+        "data": MADE if dataset is None else "decisions of the log, with their rewards and corrections",
+        "confidence": "expected reward of the chosen action, as a share of the reward range",
         "schema": task.schema.described(),
         "decisions": {"train": total(fitted.train), "validation": total(fitted.validation)},
         "reward range": list(fitted.network.reward_range),

@@ -36,7 +36,7 @@ def rewarded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Decision, Path, 
     """A task, a dataset of rewards, and what is trained on it."""
     directory = tmp_path_factory.mktemp("rewarded")
     task = logs.task(directory)
-    dataset = logs.write(logs.rows(task, 1_000, 0), directory / "dataset")
+    dataset = logs.write(logs.rows(task, 3_000, 0), directory / "dataset")
     trained = train(task, dataset, None, 3, quiet, QUICK)
     return task, dataset, trained.model, trained.card
 
@@ -58,7 +58,7 @@ def test_the_expected_reward_is_about_the_true_one(rewarded: Rewarded) -> None:
 
 def test_the_card_says_what_the_log_says_of_the_policy(rewarded: Rewarded) -> None:
     card = rewarded[3]
-    assert card["decisions"] == {"train": 800, "validation": 100}
+    assert card["decisions"] == {"train": 2_400, "validation": 300}
     assert card["reward range"] == [0.0, 1.0]
     assert card["schema"] == logs.SCHEMA
     assert card["parity_max_abs_diff"] < 1e-4
@@ -77,7 +77,7 @@ def test_the_same_arguments_give_the_same_bytes_and_another_seed_others(rewarded
 
 def test_what_is_held_out_for_tests_is_never_trained_on(rewarded: Rewarded, tmp_path: Path) -> None:
     task, _, model, _ = rewarded
-    rows = logs.rows(task, 1_000, 0)
+    rows = logs.rows(task, 3_000, 0)
     for row in rows:
         if row["split"] == "test":
             row["reward"] = 1.0 - row["reward"]
@@ -107,6 +107,18 @@ def test_few_decisions_change_little_of_what_the_parent_knows(rewarded: Rewarded
     alone = train(task, dataset, None, 0, quiet, QUICK).model
     on_top = train(task, dataset, tmp_path / "model.onnx", 0, quiet, QUICK).model
     assert probability_of_right(task, on_top) > max(0.75, probability_of_right(task, alone))
+
+
+def test_a_parent_that_now_earns_nothing_changes_its_mind(rewarded: Rewarded, tmp_path: Path) -> None:
+    task, _, model, _ = rewarded
+    (tmp_path / "model.onnx").write_bytes(model)
+    rows = [{**row, "reward": 0.0} for row in logs.rows(task, 1_000, 9)]
+    trained = train(task, logs.write(rows, tmp_path / "dataset"), tmp_path / "model.onnx", 0, quiet, QUICK)
+    assert trained.card["reward range"] == [0.0, 1.0]
+    before, after = (
+        np.mean([one.decoded.confidence for one in judged(task, some, KINDS)]) for some in (model, trained.model)
+    )
+    assert after < 0.3 < before
 
 
 def test_a_network_comes_back_from_its_file(rewarded: Rewarded) -> None:
