@@ -348,7 +348,7 @@ class Value:
     high: float
 
 
-FOLDS = 5
+FOLDS = 2
 CAMPAIGNS: tuple[open_bandit_data.Campaign, ...] = ("all", "men", "women")
 
 
