@@ -43,8 +43,10 @@ def fit(
     learning, checking = _scaled(learning, low, high), _scaled(checking, low, high)
     if parent is None:
         columns, width = learning[0].context.shape[1], learning[0].actions.shape[2]
-        first = initial(columns, width, np.random.default_rng(seed))
-        start = Network(first, first, _scale(schema, learning), 1.0, (low, high), schema.described())
+        policy, rewards = (
+            initial(columns, width, np.random.default_rng(seed), bias) for bias in (0.0, _usual(learning))
+        )
+        start = Network(policy, rewards, _scale(schema, learning), 1.0, (low, high), schema.described())
     else:
         start = replace(parent, reward_range=(low, high))
     standard = _standardised(learning, start.scale)
@@ -55,21 +57,35 @@ def fit(
 
 
 def evaluated(network: Network, log: Log) -> dict[str, Any]:
-    """What the network's policy would have earned on logged decisions (rewards in [0, 1] of their range)."""
+    """What the network's policy would have earned on logged decisions (rewards in [0, 1] of their range).
+
+    `corrected_right` is the share of corrections that name what it holds to be best.
+    """
+    figures: dict[str, Any] = {}
+    if len(hits := _hits(network, log)):
+        figures["corrected_right"] = round(float(hits.mean()), 5)
     rows = _rewarded(network, log)
     if rows is None:
-        return {}
+        return figures
     estimates = {
         "logged": offpolicy.on_policy(rows.reward),
         "snips": offpolicy.snips(rows.reward, rows.weight),
         "doubly_robust": offpolicy.doubly_robust(rows.reward, rows.weight, rows.predicted, rows.value),
     }
-    figures: dict[str, Any] = {
-        name: [round(number, 5) for number in (one.value, *one.interval())] for name, one in estimates.items()
-    }
+    for name, one in estimates.items():
+        figures[name] = [round(number, 5) for number in (one.value, *one.interval())]
     figures["effective_decisions"] = round(offpolicy.effective_size(rows.weight), 1)
     figures["reward_ece"] = round(expected_calibration_error(rows.predicted, rows.reward), 5)
     return figures
+
+
+def _hits(network: Network, log: Log) -> NDArray[np.bool_]:
+    """Of each decision with a correction, whether the most probable action is the one that it names."""
+    standard = _standardised(log, network.scale)
+    groups = zip(standard, policy_of(network.policy, standard), strict=True)
+    return np.concatenate(
+        [(policy.argmax(1) == one.label)[one.label >= 0] for one, policy in groups] or [np.zeros(0, bool)]
+    )
 
 
 @dataclass(frozen=True)
@@ -125,6 +141,14 @@ def _reward_range(log: Log, parent: Network | None) -> tuple[float, float]:
     if low == high:
         raise Untrainable(f"All rewards are {low:g}: nothing says that one action is better than another.")
     return low, high
+
+
+def _usual(log: Log) -> float:
+    """The logit of the mean reward (in [0, 1]): what the reward model says of any action before it has learnt more."""
+    rewards = np.concatenate([one.reward for one in log])
+    rewards = rewards[np.isfinite(rewards)]
+    mean = float(np.clip(rewards.mean(), 1e-4, 1 - 1e-4)) if len(rewards) else 0.5
+    return float(np.log(mean) - np.log1p(-mean))
 
 
 def _scaled(log: Log, low: float, high: float) -> Log:

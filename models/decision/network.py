@@ -1,6 +1,6 @@
 """What scores an action given a context: bilinear, and a small hidden layer on both; and the ONNX file of two such.
 
-score(x, a) = x' B a + v' tanh(C'x + A'a), with x and a standardised. Each action is scored by itself.
+score(x, a) = x' B a + v' tanh(C'x + A'a) + b, with x and a standardised. Each action is scored by itself.
 """
 
 import json
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from models.nn.onnx_graph import Graph, stored_arrays
 
 Parameters = dict[str, Any]
-"""`bilinear` (c, a), `hidden_context` (c, h), `hidden_actions` (a, h), `out` (h,): float32."""
+"""`bilinear` (c, a), `hidden_context` (c, h), `hidden_actions` (a, h), `out` (h,), `bias` (): float32."""
 HIDDEN = 32
 LIMIT = 8.0
 """Standard deviations beyond which a number counts as this far away: no outlier takes a score with it."""
@@ -83,16 +83,17 @@ class Network:
         return cls(policy, rewards, scale, float(arrays["temperature"]), (low, high), json.loads(said["schema"]))
 
 
-_NAMES = ("bilinear", "hidden_context", "hidden_actions", "out")
+_NAMES = ("bilinear", "hidden_context", "hidden_actions", "out", "bias")
 
 
-def initial(columns: int, width: int, rng: Generator) -> Parameters:
-    """Weights that score everything 0: a uniform policy, whose hidden layer can learn all the same."""
+def initial(columns: int, width: int, rng: Generator, bias: float = 0.0) -> Parameters:
+    """Weights that score all actions alike: a uniform policy, whose hidden layer can learn all the same."""
     return {
         "bilinear": np.zeros((columns, width), np.float32),
         "hidden_context": rng.normal(0, columns**-0.5, (columns, HIDDEN)).astype(np.float32),
         "hidden_actions": rng.normal(0, width**-0.5, (width, HIDDEN)).astype(np.float32),
         "out": np.zeros(HIDDEN, np.float32),
+        "bias": np.array(bias, np.float32),
     }
 
 
@@ -100,7 +101,7 @@ def scores(parameters: Parameters, context: Any, actions: Any) -> jax.Array:
     """(N, n) from standardised context (N, c) and actions (N, n, a)."""
     bilinear = jnp.einsum("na,nia->ni", context @ parameters["bilinear"], actions)
     hidden = jnp.tanh((context @ parameters["hidden_context"])[:, None] + actions @ parameters["hidden_actions"])
-    found: jax.Array = bilinear + hidden @ parameters["out"]
+    found: jax.Array = bilinear + hidden @ parameters["out"] + parameters["bias"]
     return found
 
 
@@ -119,4 +120,5 @@ def _scored(graph: Graph, name: str, parameters: Parameters, context: str, actio
     bilinear = graph.add("Squeeze", graph.add("MatMul", actions, towards), last)
     of_context = graph.add("Unsqueeze", graph.add("MatMul", context, weights["hidden_context"]), middle)
     hidden = graph.add("Tanh", graph.add("Add", of_context, graph.add("MatMul", actions, weights["hidden_actions"])))
-    return graph.add("Add", bilinear, graph.add("MatMul", hidden, weights["out"]))
+    score = graph.add("Add", bilinear, graph.add("MatMul", hidden, weights["out"]))
+    return graph.add("Add", score, weights["bias"])

@@ -87,7 +87,9 @@ def test_what_is_held_out_for_tests_is_never_trained_on(rewarded: Rewarded, tmp_
 def test_it_learns_from_corrections_alone(tmp_path: Path) -> None:
     task = logs.task(tmp_path)
     dataset = logs.write(logs.rows(task, 200, 1, told="label"), tmp_path / "dataset")
-    assert probability_of_right(task, train(task, dataset, None, 0, quiet, QUICK).model) > 0.9
+    trained = train(task, dataset, None, 0, quiet, QUICK)
+    assert probability_of_right(task, trained.model) > 0.9
+    assert trained.card["validation"] == {"corrected_right": 1.0}
 
 
 def test_rewards_below_zero_are_learnt_from_as_well(tmp_path: Path) -> None:
