@@ -23,7 +23,7 @@ def check_container(payload: bytes) -> None:
     """
     if not payload:
         raise Rejected("empty", "the value is empty: send the bytes of a WAV, FLAC or OGG file")
-    if payload[:4] == b"RIFF" and payload[8:12] in (b"WAVE", b""):
+    if payload[:4] == b"RIFF" and b"WAVE".startswith(payload[8:12]):
         _check_wav(payload)
     elif payload[:4] == b"fLaC":
         _check_flac(payload)
