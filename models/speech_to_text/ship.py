@@ -1,7 +1,8 @@
-"""`python -m models.speech_to_text.ship`: writes what `held_out/` and `samples/` hold, always the same.
+"""`python -m models.speech_to_text.ship`: writes what `held_out/` and `samples/` hold: always the same sounds.
 
 Held-out clips are OGG (Opus), so that many fit; the samples are such files as applications send: WAV, FLAC and OGG, of
-several rates, mono and stereo, one of them with pauses. All are of the test's voices.
+several rates, mono and stereo, one of them with pauses. All are of the test's voices. Only the serial
+numbers of OGG streams differ: libsndfile gives them by chance.
 """
 
 import json

@@ -14,7 +14,7 @@ STILL = Room(tempo=0.0, reverberant=0.0, narrow=0.0, noisy=0.0, softest_peak_db=
 
 def chirp(rate: int = 22_050) -> Samples:
     seconds = np.arange(rate) / rate
-    return np.sin(2 * np.pi * (200 * seconds + 1_500 * seconds**2)).astype(np.float32)
+    return np.asarray(np.sin(2 * np.pi * (200 * seconds + 1_500 * seconds**2)), np.float32)
 
 
 @pytest.mark.parametrize(

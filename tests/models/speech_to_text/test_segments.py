@@ -63,7 +63,7 @@ def test_silence_is_one_stretch_without_speech() -> None:
 
 
 def test_speech_without_a_pause_is_split_between_words() -> None:
-    words = ["seven", 3, " ", 3] * (LONGEST // 8)
+    words: list[int | str] = ["seven", 3, " ", 3] * (LONGEST // 8)
     found = stretches(path(*words))
     assert len(found) >= 3
     for one in found:

@@ -17,7 +17,7 @@ import typer
 from typer.testing import CliRunner
 
 from models import tensors
-from models.base import Trained, Untrainable
+from models.base import Features, Trained, Untrainable
 from models.datasets import ROWS
 from models.nn.conv_ctc import ConvCtc
 from models.nn.conv_ctc_onnx import from_onnx, to_onnx
@@ -84,7 +84,7 @@ def test_a_short_training_gives_a_model_and_a_whole_card(tmp_path: Path) -> None
 def test_training_starts_from_its_parent_with_the_corrections_of_a_dataset(tmp_path: Path) -> None:
     weights = SMALL.initial(3)
     first = parent(tmp_path, to_onnx(SMALL, weights, SIGNAL).SerializeToString())
-    features = {"mels": np.full((SMALL.height, 60), 90, np.uint8), "width": np.array(60, np.int32)}
+    features: Features = {"mels": np.full((SMALL.height, 60), 90, np.uint8), "width": np.array(60, np.int32)}
     data, declaration = tensors.encode(features)
     row = {"features": data, "tensors": declaration, "output": "{}", "propensity": 1.0, "reward": None}
     rows = [{**row, "split": split, "label": '{"text": "Yes"}'} for split in ("train", "train", "validation", "test")]
