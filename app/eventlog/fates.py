@@ -40,7 +40,7 @@ WITH read AS (
         PARTITION BY source, id, "type" IS NULL, {_MARKED} {_IN_LOG}) AS nth
     FROM log_requests
 )
-SELECT source, id, "time", {_PLACE}, coalesce(try(decode("key")), hex("key"), id) AS entity,
+SELECT source, id, "time", {_PLACE}, data_uri, content_type, coalesce(try(decode("key")), hex("key"), id) AS entity,
     CASE WHEN marked THEN 'skipped:replay' WHEN "type" IS NULL THEN 'rejected:bad_headers'
         WHEN nth > 1 THEN 'skipped:repeated'
         WHEN NOT ("time" >= $since AND "time" < $until) THEN 'skipped:out_of_range' END AS fate
@@ -49,7 +49,7 @@ FROM read
 
 _FEATURES = f"""
 CREATE TABLE features AS
-SELECT id, {_PLACE}, CASE
+SELECT id, {_PLACE}, data_uri, extensions['tensors'] AS tensors, CASE
     WHEN {_MARKED} THEN 'skipped:replay' WHEN "type" IS NULL THEN 'rejected:bad_headers'
     WHEN coalesce(extensions['preprocessversion'], '') <> $preprocess_version THEN 'skipped:other_preprocess_version'
     WHEN row_number() OVER (PARTITION BY id, extensions['preprocessversion'], {_MARKED} {_IN_LOG}) > 1
@@ -75,7 +75,7 @@ CREATE TABLE joined AS
 SELECT p.id AS prediction_id, r.id AS request_id, r.source AS request_source, r.entity, r."time", p.output,
     p.confidence, p.propensity, p.model, p.version, p.role, p."time" AS predicted, p.logged,
     r.epoch AS r_epoch, r."partition" AS r_partition, r."offset" AS r_offset,
-    s.selection, s.selection_probability
+    r.data_uri AS r_data_uri, r.content_type AS r_content_type, s.selection, s.selection_probability
 FROM predictions p JOIN requests r ON r.source = p.request_source AND r.id = p.request_id
 LEFT JOIN selections s ON s.id = p.id
 WHERE p.fate IS NULL AND r.fate IS NULL
@@ -86,7 +86,7 @@ _HASH = "substr(sha256(entity), 1, 8)"
 _SPLIT = f"CASE WHEN {_HASH} < 'cccccccc' THEN 'train' WHEN {_HASH} < 'e6666666' THEN 'validation' ELSE 'test' END"
 
 CANDIDATES = f"""
-CREATE TABLE candidates AS
+CREATE VIEW candidates AS
 SELECT j.* EXCLUDE (predicted, logged, model), l.* EXCLUDE (prediction_id), {_SPLIT} AS split
 FROM joined j LEFT JOIN labels l USING (prediction_id)
 """
@@ -94,10 +94,13 @@ FROM joined j LEFT JOIN labels l USING (prediction_id)
 
 ROWS = """
 CREATE TABLE rows AS
-SELECT c.*, f.epoch AS f_epoch, f."partition" AS f_partition, f."offset" AS f_offset
+SELECT c.*, f.epoch AS f_epoch, f."partition" AS f_partition, f."offset" AS f_offset, f.data_uri AS f_data_uri,
+    f.tensors, NULL::VARCHAR AS code
 FROM candidates c LEFT JOIN features f ON f.id = c.prediction_id AND f.fate IS NULL
 WHERE ({where})
+ORDER BY "time", prediction_id
 """
+"""In the order of the dataset: a row's `rowid` is its position there."""
 
 BEFORE_LABELS = (_PREDICTIONS, _REQUESTS, _FEATURES, _SELECTIONS, _JOINED)
 """In this order. Then come `app.eventlog.labels`, `CANDIDATES` and `ROWS`."""

@@ -67,6 +67,7 @@ def _decide(connection: duckdb.DuckDBPyConnection, arguments: Arguments, progres
     labels.read(connection, arguments)
     connection.execute(fates.CANDIDATES)
     try:
+        connection.execute("SET preserve_insertion_order = TRUE")
         connection.execute(fates.ROWS.format(where=arguments.where or "TRUE"))
     except (duckdb.BinderException, duckdb.ParserException, duckdb.ConversionException) as error:
         raise SetupError(
