@@ -11,6 +11,7 @@ import duckdb
 import pyarrow as pa
 
 from app.eventlog.arguments import Arguments
+from app.eventlog.fates import repeated
 from app.eventlog.joined import Said
 from app.eventlog.outcomes import weighed
 from app.eventlog.scan import batches
@@ -48,10 +49,15 @@ LABELS = pa.schema(
 )
 
 
-def read(connection: duckdb.DuckDBPyConnection, arguments: Arguments) -> None:
-    """Make the tables `feedback`, each event with its fate, and `labels`, what is known of each prediction."""
-    _fill(connection, "feedback", _FEEDBACK, _feedback(connection, arguments.task))
-    connection.execute(_REPEATED)
+def read(connection: duckdb.DuckDBPyConnection, task: Task) -> None:
+    """Make the table `feedback`: each event with its fate."""
+    with connection.cursor() as cursor:
+        _fill(cursor, "feedback", _FEEDBACK, _feedback(cursor, task))
+        cursor.execute(repeated("feedback", "source, id"))
+
+
+def judge(connection: duckdb.DuckDBPyConnection, arguments: Arguments) -> None:
+    """Make the table `labels`: what is known of each prediction."""
     _fill(connection, "labels", LABELS, _labels(connection, arguments))
     rules = arguments.rules
     if rules.reward_window_seconds is not None:
@@ -63,11 +69,6 @@ _READ = """
 SELECT epoch, "partition", "offset", source, id, epoch_us("time"), epoch_us(logged), "type", data,
     extensions['replay'] IS NOT NULL
 FROM log_feedback
-"""
-_REPEATED = """
-UPDATE feedback SET fate = 'skipped:repeated' WHERE (epoch, "partition", "offset") IN (
-    SELECT (epoch, "partition", "offset") FROM feedback WHERE fate IS NULL
-    QUALIFY row_number() OVER (PARTITION BY source, id ORDER BY logged, epoch, "partition", "offset") > 1)
 """
 _SAID = """
 SELECT j.prediction_id, j.output, epoch_us(j.predicted), f.given, f.source, f.id, f."time", f.logged
