@@ -3,6 +3,7 @@
 How an event is written in Kafka is said in `app.cloudevents`.
 """
 
+import re
 import uuid
 from collections.abc import Mapping
 from functools import lru_cache
@@ -57,6 +58,7 @@ __all__ = [
 ]
 
 MAX_REASON = 2000
+_PREDICTION = re.compile(r"([^:]+):[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def prediction_id(task: str, source: str, request_id: str) -> str:
@@ -69,17 +71,12 @@ def _namespace(source: str) -> uuid.UUID:
     return uuid.uuid5(uuid.NAMESPACE_URL, source)
 
 
-@lru_cache(maxsize=1024)
 def task_of(prediction: str) -> str:
     """The task that a prediction's id names. Raises ValueError."""
-    task, _, unique = prediction.partition(":")
-    try:
-        known = bool(task) and str(uuid.UUID(unique)) == unique
-    except ValueError:
-        known = False
-    if not known:
+    found = _PREDICTION.fullmatch(prediction)
+    if found is None:
         raise ValueError(f"{prediction!r} is no prediction id: <task>:<uuid>")
-    return task
+    return found[1]
 
 
 PredictionId = Annotated[str, Field(description="The prediction, `<task>:<uuid>`; the task's one for its request.")]
