@@ -41,7 +41,13 @@ class Settings(BaseSettings):
     demo: bool = Field(True, description="Whether `make run` streams demonstration traffic.")
 
     tasks: dict[str, str] = Field(
-        {"ocr": "models.ocr:Ocr"}, description="Each task's name and class, as module:Class. One line adds a task."
+        {
+            "ocr": "models.ocr:Ocr",
+            "speech_to_text": "models.speech_to_text:SpeechToText",
+            "object_detection": "models.object_detection:ObjectDetection",
+            "decision": "models.decision:Decision",
+        },
+        description="Each task's name and class, as module:Class. One line adds a task.",
     )
 
     task_options: dict[str, dict[str, JsonValue]] = Field(

@@ -31,11 +31,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
-from app import tensors
 from app.eventlog import dataset
 from app.inference.predict import stacked
 from benchmarks.report import Section
-from models import offpolicy
+from models import offpolicy, tensors
 from models.base import Asked, Decoded, Features
 from models.decision import Decision
 from models.decision import open_bandit as open_bandit_data

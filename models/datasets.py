@@ -37,12 +37,12 @@ class Row:
 
 
 def rows(dataset: Path) -> Iterator[Row]:
-    """All rows, in the order of the file; a few are in memory at a time. Raises `Untrainable`."""
+    """All rows that have features, in the order of the file; a few are in memory at a time. Raises `Untrainable`."""
     path = dataset / ROWS
     try:
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(_BATCH, columns=_COLUMNS):
-                yield from (_row(values) for values in batch.to_pylist())
+                yield from (_row(values) for values in batch.to_pylist() if values["features"] is not None)
     except (OSError, pa.ArrowException, KeyError, json.JSONDecodeError, Rejected) as error:
         raise Untrainable(f"{path} can't be read as a dataset of `hindsight replay`: {error}") from error
 

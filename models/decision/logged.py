@@ -1,6 +1,5 @@
 """What a policy has decided and what came of it: rows of a dataset as arrays that training takes."""
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -8,17 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from app.tensors import decode
 from models.base import Features
+from models.datasets import Row, rows
 from models.decision.request import ids_of
 from models.decision.task import COUNTS
 
 Floats = NDArray[np.float32]
 Places = NDArray[np.int32]
-_COLUMNS = ["split", "features", "tensors", "output", "propensity", "label", "reward"]
 
 
 @dataclass(frozen=True)
@@ -96,25 +93,20 @@ def _stacked(group: list[Logged], padded: int) -> Decisions:
 
 
 def read(dataset: Path) -> Iterator[Logged]:
-    """The decisions of a dataset that `hindsight replay` wrote: those with features and with a reward or a label.
+    """The decisions of a dataset that have a reward or a label. Raises `Untrainable`.
 
-    A label that names none of the actions at hand says nothing, and a row without features can't be learnt from.
+    A label that names none of the actions at hand says nothing.
     """
-    with pq.ParquetFile(dataset / "rows.parquet") as rows:
-        for batch in rows.iter_batches(columns=_COLUMNS):
-            for row in batch.to_pylist():
-                one = _logged(row)
-                if one is not None and (one.reward is not None or one.label is not None):
-                    yield one
+    for row in rows(dataset):
+        one = _logged(row)
+        if one is not None and (one.reward is not None or one.label is not None):
+            yield one
 
 
-def _logged(row: dict[str, Any]) -> Logged | None:
-    if row["features"] is None:
-        return None
-    features = decode(row["features"], row["tensors"])
-    places = {one: place for place, one in enumerate(ids_of(features))}
-    chosen = places.get(json.loads(row["output"])["action"])
+def _logged(row: Row) -> Logged | None:
+    places = {one: place for place, one in enumerate(ids_of(row.features))}
+    chosen = places.get(row.output["action"])
     if chosen is None:
         return None
-    label = None if row["label"] is None else places.get(json.loads(row["label"])["action"])
-    return Logged(features, chosen, row["propensity"], row["reward"], label, row["split"])
+    label = None if row.label is None else places.get(row.label["action"])
+    return Logged(row.features, chosen, row.propensity, row.reward, label, row.split)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from app import tensors
 from app.eventlog import dataset
+from models import tensors
 from models.decision import Decision
 
 SCHEMA = {"context": {"kind": ["x", "y"]}, "actions": {"name": ["a", "b", "c"]}}
