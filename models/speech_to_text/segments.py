@@ -33,9 +33,10 @@ class Stretch:
     start: int
     stop: int
 
-    def seconds(self, total: float) -> tuple[float, float]:
-        """Start and end in a recording of `total` seconds."""
-        return max(0.0, self.first * SECONDS - MARGIN), min(total, self.last * SECONDS + MARGIN)
+    def seconds(self) -> tuple[float, float]:
+        """Start and end in the recording; never within a neighbour's frames."""
+        start, end = self.first * SECONDS - MARGIN, self.last * SECONDS + MARGIN
+        return max(self.start * SECONDS, start), min(self.stop * SECONDS, end)
 
 
 def stretches(best: NDArray[np.integer[Any]]) -> list[Stretch]:

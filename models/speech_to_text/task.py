@@ -14,8 +14,8 @@ from models.speech_to_text import clips
 from models.speech_to_text.audio import read_audio
 from models.speech_to_text.corrections import checked
 from models.speech_to_text.errors import edits, word_error_rate
-from models.speech_to_text.mel import FRAME_SECONDS, log_mel
-from models.speech_to_text.segments import TIME_STRIDE, Stretch, stretches
+from models.speech_to_text.mel import log_mel
+from models.speech_to_text.segments import Stretch, stretches
 from models.speech_to_text.symbols import decode
 
 WIDTHS = (128, 192, 256, 384, 512, 768, 1024)
@@ -66,8 +66,8 @@ class SpeechToText(Task):
             for (row, stretch), (text, probability) in zip(chosen, _read(log_probs, chosen), strict=True):
                 confidences[row] *= probability
                 if text:
-                    first, last = stretch.seconds(float(lengths[row]) * FRAME_SECONDS * TIME_STRIDE)
-                    segments[row].append({"start": round(first, 3), "end": round(last, 3), "text": text})
+                    begin, end = stretch.seconds()
+                    segments[row].append({"start": round(begin, 3), "end": round(end, 3), "text": text})
         return [
             Decoded({"text": " ".join(segment["text"] for segment in found), "segments": found}, float(confidence))
             for found, confidence in zip(segments, confidences, strict=True)
