@@ -95,7 +95,11 @@ class PredictionRequested(Opaque):
     """
 
     type: ClassVar[str] = "hindsight.prediction.requested.v1"
-    headers: ClassVar[Mapping[str, str]] = {"ce_batch": "The batch that answers it; the live platform does not."}
+    headers: ClassVar[Mapping[str, str]] = {
+        "ce_batch": "The batch that answers it; the live platform does not.",
+        "ce_session": "The live session that this is a chunk of: see `app.preprocess.sessions`.",
+        "ce_final": "`true` on the last chunk of a session.",
+    }
 
 
 class FeaturesExtracted(Opaque):

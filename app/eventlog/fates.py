@@ -4,14 +4,17 @@ Each record is part of a row, skipped, or rejected. Its `fate` says so: `row`, `
 The wide columns, features and payloads, are not touched here.
 """
 
-_MARKED = "(extensions['replay'] IS NOT NULL)"
+_MARKED = "(extensions['replay'] IS NOT NULL OR extensions['partial'] IS NOT NULL)"
+_WHY_MARKED = "CASE WHEN extensions['replay'] IS NOT NULL THEN 'skipped:replay' ELSE 'skipped:partial' END"
+"""Nobody counts or learns from these: history that was published again, and sessions that were still running."""
 _PLACE = 'epoch, "partition", "offset"'
 _IN_LOG = f"ORDER BY logged, {_PLACE}"
 
 _PREDICTIONS = f"""
 CREATE TABLE predictions AS
 WITH read AS (
-    SELECT id, "type", logged, "time", {_PLACE}, extensions['requestsource'] AS request_source, {_MARKED} AS marked,
+    SELECT id, "type", logged, "time", {_PLACE}, extensions['requestsource'] AS request_source,
+        {_MARKED} AS marked, {_WHY_MARKED} AS why_marked,
         try(json_transform(decode(data), '{{"request_id": "VARCHAR", "role": "VARCHAR", "output": "JSON",
             "model": {{"name": "VARCHAR", "version": "VARCHAR"}}, "confidence": "DOUBLE", "propensity": "DOUBLE"}}'
             )) AS said
@@ -25,7 +28,7 @@ WITH read AS (
 )
 SELECT id, logged, "time", {_PLACE}, request_source, said.request_id, said.model.name AS model,
     said.model.version AS version, said.role, CAST(said.output AS VARCHAR) AS output, said.confidence, said.propensity,
-    CASE WHEN marked THEN 'skipped:replay' WHEN NOT readable THEN 'rejected:unreadable'
+    CASE WHEN marked THEN why_marked WHEN NOT readable THEN 'rejected:unreadable'
         WHEN row_number() OVER (
             PARTITION BY id, marked, readable ORDER BY "type" = $failed, logged, {_PLACE}) > 1 THEN 'skipped:repeated'
         WHEN "type" = $failed THEN 'skipped:failed' END AS fate
@@ -36,12 +39,13 @@ FROM seen
 _REQUESTS = f"""
 CREATE TABLE requests AS
 WITH read AS (
-    SELECT *, {_MARKED} AS marked, row_number() OVER (
-        PARTITION BY source, id, "type" IS NULL, {_MARKED} {_IN_LOG}) AS nth
+    SELECT *, {_MARKED} AS marked, {_WHY_MARKED} AS why_marked, extensions['session'] IS NOT NULL AS chunk,
+        row_number() OVER (
+            PARTITION BY source, id, "type" IS NULL, extensions['session'] IS NOT NULL, {_MARKED} {_IN_LOG}) AS nth
     FROM log_requests
 )
 SELECT source, id, "time", {_PLACE}, coalesce(try(decode("key")), hex("key"), id) AS entity,
-    CASE WHEN marked THEN 'skipped:replay' WHEN "type" IS NULL THEN 'rejected:bad_headers'
+    CASE WHEN marked THEN why_marked WHEN "type" IS NULL THEN 'rejected:bad_headers' WHEN chunk THEN 'skipped:chunk'
         WHEN nth > 1 THEN 'skipped:repeated'
         WHEN NOT ("time" >= $since AND "time" < $until) THEN 'skipped:out_of_range' END AS fate
 FROM read
@@ -50,7 +54,7 @@ FROM read
 _FEATURES = f"""
 CREATE TABLE features AS
 SELECT id, {_PLACE}, CASE
-    WHEN {_MARKED} THEN 'skipped:replay' WHEN "type" IS NULL THEN 'rejected:bad_headers'
+    WHEN {_MARKED} THEN {_WHY_MARKED} WHEN "type" IS NULL THEN 'rejected:bad_headers'
     WHEN coalesce(extensions['preprocessversion'], '') <> $preprocess_version THEN 'skipped:other_preprocess_version'
     WHEN row_number() OVER (PARTITION BY id, extensions['preprocessversion'], {_MARKED} {_IN_LOG}) > 1
         THEN 'skipped:repeated' END AS fate
