@@ -95,11 +95,7 @@ class PredictionRequested(Opaque):
     """
 
     type: ClassVar[str] = "hindsight.prediction.requested.v1"
-    headers: ClassVar[Mapping[str, str]] = {
-        "ce_batch": "The batch that answers it; the live platform does not.",
-        "ce_session": "The live session that this is a chunk of: see `app.preprocess.sessions`.",
-        "ce_final": "`true` on the last chunk of a session.",
-    }
+    headers: ClassVar[Mapping[str, str]] = {"ce_batch": "The batch that answers it; the live platform does not."}
 
 
 class FeaturesExtracted(Opaque):
@@ -165,8 +161,8 @@ class PredictionFailed(Data):
     task: TaskName
     error: Failure
     """Why."""
-    dead_letter: str
-    """The id of its record in `dead-letters`."""
+    dead_letter: str | None
+    """The id of its record in `dead-letters`; null for a frame that was skipped, of which there is none."""
 
 
 class FeedbackGiven(Data):

@@ -112,7 +112,7 @@ def marks(event: Event | None) -> dict[str, str]:
 
 
 def failed(
-    task: str, request: tuple[str, str], failure: Failure, reference: str, key: bytes | None, event: Event | None
+    task: str, request: tuple[str, str], failure: Failure, reference: str | None, key: bytes | None, event: Event | None
 ) -> Record:
     """The answer to a request that can't be predicted. `request` is its (source, id), `event` what is known of it."""
     source, request_id = request

@@ -94,7 +94,9 @@ class Session:
     hole_ms: int | None = None
     """Since when `next` is waited for."""
     partial_ms: int | None = None
-    """When the last chunk of the last partial came into the log."""
+    """When the last partial was made, by the log's time."""
+    partial_next: int = 0
+    """`next` when the last partial was made."""
     closed_ms: int | None = None
     failed: bool = False
 
@@ -145,9 +147,9 @@ class Session:
         """Whether what has come by then is to be predicted; asked once, for then it is."""
         before = self.began_ms if self.partial_ms is None else self.partial_ms
         wait = max(limits.partial_ms, _MOST_PARTIALS * (before - self.began_ms))
-        if not limits.partial_ms or self.next == len(self.missing) or logged_ms < before + wait:
+        if not limits.partial_ms or self.next == self.partial_next or logged_ms < before + wait:
             return False
-        self.partial_ms = logged_ms
+        self.partial_ms, self.partial_next = logged_ms, self.next
         return True
 
     def close(self, now: int, failed: bool = False) -> None:
