@@ -1,7 +1,7 @@
 """From the chunks of live sessions to requests: what the Flink job does with a record that has `ce_session`."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from app import topics
@@ -39,9 +39,9 @@ class Kept(Protocol):
         """Keep nothing, neither of the session nor of its chunks."""
 
 
-def session_key(topic: str, headers: dict[str, bytes]) -> str:
+def session_key(topic: str, headers: Mapping[str, bytes | None]) -> str:
     """The session of a chunk, as text, whatever its headers hold: topic, source and session."""
-    items = headers.items()
+    items = [(name, value) for name, value in headers.items() if value is not None]
     source = header(items, "ce_source") or f"kafka:{topic}"
     return json.dumps([topic, source, header(items, "ce_session")])
 

@@ -56,7 +56,8 @@ class Sessions(KeyedProcessFunction):  # type: ignore[misc]  # pyflink has no ty
         topic, partition, offset = value["topic"], value["partition"], value["offset"]
         epoch = self._epoch(topic, partition, offset)
         origin = Origin(epoch, topic, partition, offset, round(logged.timestamp() * 1000))
-        assembler, headers = self._assemblers[topic], tuple(value["headers"].items())
+        assembler = self._assemblers[topic]
+        headers = tuple((name, text) for name, text in value["headers"].items() if text is not None)
         for record in assembler.chunk(origin, value["key"], value["value"], headers, self._kept, now):
             yield Row(record.topic, record.key, record.value, dict(record.headers))
         self._wake(assembler, ctx)

@@ -180,3 +180,4 @@ def test_a_session_has_one_key_and_no_other_has_it() -> None:
     }
     assert len(keys) == 5
     assert session_key(REQUESTS, headers | {"ce_sequence": b"1"}) in keys
+    assert session_key(REQUESTS, {"ce_session": b"s", "ce_source": None}) in keys
