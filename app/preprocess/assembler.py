@@ -96,18 +96,18 @@ class Assembler:
         session.said["origin"] = json.dumps([origin.epoch, origin.partition, origin.offset, origin.timestamp_ms])
         return self._requests(session, event.source, name, kept, now)
 
-    def time(self, source: str, name: str, kept: Kept, now: int, since: int) -> Sequence[Record]:
-        """The records that time leads to: `since` is when waiting began anew."""
+    def time(self, source: str, name: str, kept: Kept, read_until: int) -> Sequence[Record]:
+        """The records that time leads to: the log is read until then (milliseconds since 1970)."""
         session = kept.load()
         if session is None:
             return ()
-        if session.forgotten(now, since):
+        if session.forgotten(read_until):
             kept.forget()
             return ()
         if session.closed_ms is not None:
             return ()
-        session.wait(self.limits, now, since)
-        return self._requests(session, source, name, kept, now)
+        session.wait(self.limits, read_until)
+        return self._requests(session, source, name, kept, read_until)
 
     def _requests(self, session: Session, source: str, name: str, kept: Kept, now: int) -> Sequence[Record]:
         origin = Origin(*_origin(topics.requests(self._task.name), session))

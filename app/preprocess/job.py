@@ -20,12 +20,10 @@ from app.embedded import jars
 from app.preprocess.assembler import session_key
 from app.preprocess.checkpoints import recovery
 from app.preprocess.function import PreprocessArchived, PreprocessFile
-from app.preprocess.live import Sessions
+from app.preprocess.live import GROUP, Sessions
 from app.preprocess.runtime import prepare_java, python_library
 from app.settings import Settings
 from models.base import Task
-
-GROUP = "hindsight-preprocess"
 
 _COLUMNS = "topic, `partition`, `offset`, logged, `key`, `value`, headers"
 

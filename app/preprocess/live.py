@@ -15,11 +15,11 @@ from app import topics
 from app.cloudevents import LogEpoch, Origin
 from app.logepoch import KnownEpochs, log_epochs
 from app.preprocess.assembler import Assembler, limits
+from app.preprocess.reading import POLL_MS, Reading
 from app.preprocess.sessions import Session
 from app.settings import Settings
 
-_LATE_MS = 1000
-"""A timer that fires so much later than it was due says that time stood still: the process was away, or busy."""
+GROUP = "hindsight-preprocess"
 
 
 class Sessions(KeyedProcessFunction):  # type: ignore[misc]  # pyflink has no types
@@ -41,17 +41,16 @@ class Sessions(KeyedProcessFunction):  # type: ignore[misc]  # pyflink has no ty
             for name, task in load(self._settings).items()
         }
         self._epochs = KnownEpochs()
+        self._reading = Reading(self._settings.bootstrap, GROUP)
         self._kept = _State(
             runtime_context.get_state(ValueStateDescriptor("session", Types.STRING())),
             runtime_context.get_map_state(MapStateDescriptor("chunks", Types.LONG(), Types.PICKLED_BYTE_ARRAY())),
         )
         self._timer = runtime_context.get_state(ValueStateDescriptor("timer", Types.LONG()))
-        self._since: int | None = None
 
     def process_element(self, value: Row, ctx: Any) -> Iterator[Row]:
         """The rows of one chunk."""
         now = ctx.timer_service().current_processing_time()
-        self._since = self._since or now
         logged = datetime.fromisoformat(value["logged"]).replace(tzinfo=UTC)
         topic, partition, offset = value["topic"], value["partition"], value["offset"]
         epoch = self._epoch(topic, partition, offset)
@@ -60,13 +59,11 @@ class Sessions(KeyedProcessFunction):  # type: ignore[misc]  # pyflink has no ty
         headers = tuple((name, text) for name, text in value["headers"].items() if text is not None)
         for record in assembler.chunk(origin, value["key"], value["value"], headers, self._kept, now):
             yield Row(record.topic, record.key, record.value, dict(record.headers))
-        self._wake(assembler, ctx)
+        self._wake(assembler, ctx, now)
 
     def on_timer(self, timestamp: int, ctx: Any) -> Iterator[Row]:
         """The rows that time leads to."""
         now = ctx.timer_service().current_processing_time()
-        if self._since is None or now - timestamp > _LATE_MS:
-            self._since = now
         if self._timer.value() == timestamp:
             self._timer.clear()
         topic, source, name = json.loads(ctx.get_current_key())
@@ -74,16 +71,19 @@ class Sessions(KeyedProcessFunction):  # type: ignore[misc]  # pyflink has no ty
             self._kept.forget()
             return
         assembler = self._assemblers[topic]
-        for record in assembler.time(source, name, self._kept, now, self._since):
-            yield Row(record.topic, record.key, record.value, dict(record.headers))
-        self._wake(assembler, ctx)
+        session = self._kept.load()
+        if session is not None and session.deadline(assembler.limits) <= now:
+            for record in assembler.time(source, name, self._kept, self._reading.until(topic, now)):
+                yield Row(record.topic, record.key, record.value, dict(record.headers))
+        self._wake(assembler, ctx, now)
 
-    def _wake(self, assembler: Assembler, ctx: Any) -> None:
-        """Have a timer no later than something is due."""
+    def _wake(self, assembler: Assembler, ctx: Any, now: int) -> None:
+        """Have a timer no later than something is due; what is overdue waits for the log to be read."""
         session = self._kept.load()
         if session is None:
             return
-        due = session.deadline(assembler.limits, self._since or 0)
+        due = session.deadline(assembler.limits)
+        due = due if due > now else now + POLL_MS
         timer = self._timer.value()
         if timer is None or due < timer:
             ctx.timer_service().register_processing_time_timer(due)

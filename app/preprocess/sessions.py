@@ -20,8 +20,8 @@ ordinary way. While the session runs, what has come so far is requested as well,
 - Bounds: bytes and chunks of one session, and seconds from its first chunk to its last by the log's times. A session
   that exceeds one has failed: it is answered, the chunk that was too much is a dead letter, and the rest is ignored.
 
-Time is the machine's, but a session loses none by an outage: after a start, or when time was found to have stood
-still, everything is waited for anew (`since`), as the chunks may be in the log, unread.
+Nothing is given up that is in the log: time passes for a session as the log is read (`app.preprocess.reading`). So a
+job that was away, or is behind, loses no chunk; and giving up takes a checkpoint longer than the settings say.
 
 A session that has ended is remembered for `REMEMBERED_MS`, so that a chunk that is read again begins no new one.
 """
@@ -118,25 +118,25 @@ class Session:
         self._advance(now)
         return Taken.KEPT
 
-    def wait(self, limits: Limits, now: int, since: int) -> None:
-        """Time has passed: give up what has been waited for. `since` is when waiting began anew."""
-        if self.hole_ms is not None and now >= max(self.hole_ms, since) + limits.gap_ms:
-            self._give_up(now)
-        if now >= max(self.heard_ms, since) + limits.idle_ms:
+    def wait(self, limits: Limits, read_until: int) -> None:
+        """All that had come by then has been read: give up what was waited for."""
+        if self.hole_ms is not None and read_until >= self.hole_ms + limits.gap_ms:
+            self._give_up(read_until)
+        if read_until >= self.heard_ms + limits.idle_ms:
             while self.ahead:
-                self._give_up(now)
+                self._give_up(read_until)
             self.last = self.next - 1
 
-    def deadline(self, limits: Limits, since: int) -> int:
+    def deadline(self, limits: Limits) -> int:
         """When `wait` has something to do, or `forgotten` is true, if nothing happens before."""
         if self.closed_ms is not None:
-            return max(self.closed_ms, since) + REMEMBERED_MS
-        idle = max(self.heard_ms, since) + limits.idle_ms
-        return idle if self.hole_ms is None else min(idle, max(self.hole_ms, since) + limits.gap_ms)
+            return self.closed_ms + REMEMBERED_MS
+        idle = self.heard_ms + limits.idle_ms
+        return idle if self.hole_ms is None else min(idle, self.hole_ms + limits.gap_ms)
 
-    def forgotten(self, now: int, since: int) -> bool:
+    def forgotten(self, read_until: int) -> bool:
         """Whether the session ended so long ago that nothing of it need be known."""
-        return self.closed_ms is not None and now >= max(self.closed_ms, since) + REMEMBERED_MS
+        return self.closed_ms is not None and read_until >= self.closed_ms + REMEMBERED_MS
 
     @property
     def complete(self) -> bool:

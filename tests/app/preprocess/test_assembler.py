@@ -73,7 +73,7 @@ class Sessions:
         return list(self.assembler.chunk(origin, b"key", value, mine, self.kept, 1000 * self.offset))
 
     def time(self, seconds: float) -> list[Record]:
-        return list(self.assembler.time("mic", "s", self.kept, round(seconds * 1000), 0))
+        return list(self.assembler.time("mic", "s", self.kept, round(seconds * 1000)))
 
 
 def texts(record: Record) -> Mapping[str, str]:

@@ -56,8 +56,8 @@ def test_what_never_comes_is_given_up_and_all_else_is_there(
     made = session(*(chunk(number, number == count - 1) for number in order if number not in lost))
     for step in range(1, 4 * count + 10):
         now = step * LIMITS.gap_ms
-        assert made.complete or made.deadline(LIMITS, 0) <= now + LIMITS.idle_ms
-        made.wait(LIMITS, now, 0)
+        assert made.complete or made.deadline(LIMITS) <= now + LIMITS.idle_ms
+        made.wait(LIMITS, now)
         if made.complete:
             break
     assert made.complete
@@ -99,26 +99,18 @@ def test_what_is_too_much_ends_the_session(chunks: list[Chunk], code: str) -> No
 
 def test_a_missing_chunk_is_waited_for_then_given_up_and_late_when_it_comes() -> None:
     made = session(chunk(0), chunk(2))
-    assert made.deadline(LIMITS, 0) == 1 + LIMITS.gap_ms
-    made.wait(LIMITS, LIMITS.gap_ms, 0)
+    assert made.deadline(LIMITS) == 1 + LIMITS.gap_ms
+    made.wait(LIMITS, LIMITS.gap_ms)
     assert made.next == 1
-    made.wait(LIMITS, LIMITS.gap_ms + 1, 0)
+    made.wait(LIMITS, LIMITS.gap_ms + 1)
     assert (made.next, made.missing, made.complete) == (3, [1], False)
     assert made.take(chunk(1), LIMITS, 6000) is Taken.LATE
     assert made.take(chunk(0), LIMITS, 6000) is Taken.REPEATED
 
 
-def test_after_an_outage_everything_is_waited_for_anew() -> None:
-    made = session(chunk(0), chunk(2))
-    back = 100_000
-    made.wait(LIMITS, back, since=back)
-    assert (made.next, made.complete) == (1, False)
-    assert made.deadline(LIMITS, back) == back + LIMITS.gap_ms
-
-
 def test_a_session_without_new_chunks_is_at_its_end() -> None:
     made = session(chunk(0), chunk(1))
-    made.wait(LIMITS, LIMITS.idle_ms + 1, 0)
+    made.wait(LIMITS, LIMITS.idle_ms + 1)
     assert made.complete
 
 
@@ -127,8 +119,8 @@ def test_a_session_that_ended_knows_its_chunks_for_a_while() -> None:
     made.close(7)
     assert made.take(chunk(1, final=True), LIMITS, 8) is Taken.REPEATED
     assert made.take(chunk(2), LIMITS, 8) is Taken.LATE
-    assert not made.forgotten(7 + REMEMBERED_MS - 1, 0)
-    assert made.forgotten(7 + REMEMBERED_MS, 0)
+    assert not made.forgotten(7 + REMEMBERED_MS - 1)
+    assert made.forgotten(7 + REMEMBERED_MS)
     failed = session(chunk(0))
     failed.close(7, failed=True)
     assert failed.take(chunk(1), LIMITS, 8) is Taken.REPEATED
