@@ -52,7 +52,7 @@ async def behind(platform: Stack) -> int:
 
 async def answered(answers: Tail, request: str) -> dict[str, object]:
     """The answer to a request, with its marks."""
-    read = await answers.until(lambda read: any(id_of(record) == unique(request) for record in read), seconds=120)
+    read = await answers.until(lambda read: any(id_of(record) == unique(request) for record in read), seconds=240)
     first = next(record for record in read if id_of(record) == unique(request))
     said = json.loads(first.value)
     names = {name for name, _ in first.headers}
