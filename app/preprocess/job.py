@@ -40,7 +40,7 @@ CREATE TEMPORARY TABLE requests (
 """
 
 _OUTPUTS = """
-CREATE TEMPORARY TABLE outputs (
+CREATE TEMPORARY TABLE {name} (
     `key` BYTES,
     `value` BYTES,
     topic STRING METADATA,
@@ -88,7 +88,8 @@ def _options(settings: Settings) -> dict[str, str]:
         # Small bundles: an event waits at most this long for others before Python sees it (process mode).
         "python.fn-execution.bundle.time": "5",
         "python.fn-execution.bundle.size": "200",
-        "execution.buffer-timeout.interval": "1 ms",
+        "execution.buffer-timeout.interval": "0 ms",
+        "pipeline.object-reuse": "true",
         "parallelism.default": str(settings.parallelism),
         "pipeline.jars": jars.flink_connector().as_uri(),
         "execution.checkpointing.interval": f"{int(settings.checkpoint_seconds * 1000)} ms",
@@ -144,7 +145,9 @@ def live(settings: Settings, function: TableFunction) -> JobClient:
         "properties.delivery.timeout.ms": "120000",
     }
     table.execute_sql(_REQUESTS.format(options=_sql(source)))
-    table.execute_sql(_OUTPUTS.format(options=_sql(sink)))
+    # Two sinks: one for both would be a task of its own, and every record would be serialized on its way there.
+    for name in ("outputs", "session_outputs"):
+        table.execute_sql(_OUTPUTS.format(name=name, options=_sql(sink)))
     # Through a stream and back, so that both ways share one source: two would read, and commit, everything twice.
     table.create_temporary_view("records", table.to_data_stream(table.sql_query(f"SELECT {_COLUMNS} FROM requests")))  # noqa: S608
     chunks = table.to_data_stream(table.sql_query(_CHUNKS)).key_by(
@@ -157,7 +160,7 @@ def live(settings: Settings, function: TableFunction) -> JobClient:
         f"LATERAL TABLE(preprocess({_COLUMNS})) AS made(out_topic, out_key, out_value, out_headers) "
         "WHERE headers['ce_session'] IS NULL"
     )
-    statements.add_insert_sql("INSERT INTO outputs SELECT `key`, `value`, topic, headers FROM assembled")
+    statements.add_insert_sql("INSERT INTO session_outputs SELECT `key`, `value`, topic, headers FROM assembled")
     statements.attach_as_datastream()
     return environment.execute_async("hindsight")
 

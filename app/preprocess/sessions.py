@@ -21,7 +21,8 @@ ordinary way. While the session runs, what has come so far is requested as well,
   that exceeds one has failed: it is answered, the chunk that was too much is a dead letter, and the rest is ignored.
 
 Nothing is given up that is in the log: time passes for a session as the log is read (`app.preprocess.reading`). So a
-job that was away, or is behind, loses no chunk; and giving up takes a checkpoint longer than the settings say.
+job that was away, or is behind, loses no chunk; and giving up takes until the job has committed its offsets, some
+seconds longer than is set.
 
 A session that has ended is remembered for `REMEMBERED_MS`, so that a chunk that is read again begins no new one.
 """

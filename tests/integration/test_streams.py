@@ -20,13 +20,13 @@ REQUESTS, PREDICTIONS = topics.requests("letters"), topics.predictions("letters"
 
 @pytest.fixture(scope="module")
 async def platform(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
-    """The way of an event, with sessions that wait for a missing chunk three seconds, and for a next one fifteen."""
+    """The way of an event, with sessions that wait for a missing chunk ten seconds, and for a next one for long."""
     settings = platform_settings(
         tmp_path_factory.mktemp("streams"),
         tasks={"letters": "tests.support.tasks:Letters"},
         checkpoint_seconds=0.5,
-        session_gap_seconds=3,
-        session_idle_seconds=15,
+        session_gap_seconds=10,
+        session_idle_seconds=300,
         session_partial_seconds=0.001,
     )
     processes = ("kafka", "preprocess", "mlserver", "worker")
@@ -81,15 +81,15 @@ async def test_a_session_survives_a_killed_flink_and_what_came_meanwhile_is_part
     checkpoints = platform.settings.home / "preprocess" / "checkpoints"
     async with tail(platform.settings, PREDICTIONS) as answers:
         await publish(platform.settings, REQUESTS, [chunk("k", 0, b"k")])
-        await publish(platform.settings, REQUESTS, [chunk("k", 2, b"m")])
-        await answered(answers, "k/0")
+        await publish(platform.settings, REQUESTS, [chunk("k", 1, b"l")])
+        await answered(answers, "k/1")
         # Nobody reads them again now: the checkpoint alone knows them.
         async with asyncio.timeout(60):
             while await behind(platform):
                 await asyncio.sleep(0.2)
         assert latest(checkpoints) is not None
         platform.kill("preprocess")
-        await publish(platform.settings, REQUESTS, [chunk("k", 1, b"l"), chunk("k", 3, b"n", final=True)])
+        await publish(platform.settings, REQUESTS, [chunk("k", 3, b"n", final=True), chunk("k", 2, b"m")])
         whole = await answered(answers, "k")
     assert (whole["missing"], whole["output"]) == (None, {"sum": float(sum(b"klmn"))})
 
