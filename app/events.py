@@ -165,8 +165,8 @@ class PredictionFailed(Data):
     task: TaskName
     error: Failure
     """Why."""
-    dead_letter: str
-    """The id of its record in `dead-letters`."""
+    dead_letter: str | None
+    """The id of its record in `dead-letters`; null for a frame that was skipped, of which there is none."""
 
 
 class FeedbackGiven(Data):

@@ -105,6 +105,13 @@ class Task(ABC):
     """Changes whenever `preprocess` makes other features of the same payload."""
     max_payload_bytes: ClassVar[int] = 4 * 1024 * 1024
 
+    def assemble(self, chunks: Sequence[bytes]) -> bytes:
+        """The payload of a live session from its chunks, in their order; by default they are joined as they are.
+
+        A payload with a header, such as a WAV's with a length, may need another. Raises `Rejected`.
+        """
+        return b"".join(chunks)
+
     @abstractmethod
     def preprocess(self, payload: bytes) -> Features:
         """The features of one payload. Deterministic. Raises `Rejected` for what can't be read."""

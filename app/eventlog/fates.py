@@ -4,13 +4,16 @@ Each record is part of a row, skipped, or rejected. Its `fate` says so: `row`, `
 The wide columns, features and payloads, are not touched here.
 """
 
-_MARKED = "(extensions['replay'] IS NOT NULL)"
+_MARKED = "(extensions['replay'] IS NOT NULL OR extensions['partial'] IS NOT NULL)"
+_WHY_MARKED = "CASE WHEN extensions['replay'] IS NOT NULL THEN 'skipped:replay' ELSE 'skipped:partial' END"
+"""Nobody counts or learns from these: history that was published again, and sessions that were still running."""
 _PLACE = 'epoch, "partition", "offset"'
 
 _PREDICTIONS = f"""
 CREATE TABLE predictions AS
 WITH read AS (
-    SELECT id, "type", logged, "time", {_PLACE}, extensions['requestsource'] AS request_source, {_MARKED} AS marked,
+    SELECT id, "type", logged, "time", {_PLACE}, extensions['requestsource'] AS request_source,
+        {_MARKED} AS marked, {_WHY_MARKED} AS why_marked,
         try(json_transform(decode(data), '{{"request_id": "VARCHAR", "role": "VARCHAR", "output": "JSON",
             "model": {{"name": "VARCHAR", "version": "VARCHAR"}}, "confidence": "DOUBLE", "propensity": "DOUBLE"}}'
             )) AS said
@@ -24,7 +27,7 @@ WITH read AS (
 )
 SELECT id, "type" = $failed AS failed, logged, "time", {_PLACE}, request_source, said.request_id,
     said.model.version AS version, said.role, CAST(said.output AS VARCHAR) AS output, said.confidence, said.propensity,
-    CASE WHEN marked THEN 'skipped:replay' WHEN NOT readable THEN 'rejected:unreadable' END AS fate
+    CASE WHEN marked THEN why_marked WHEN NOT readable THEN 'rejected:unreadable' END AS fate
 FROM seen
 """
 
@@ -32,14 +35,15 @@ _REQUESTS = f"""
 CREATE TABLE requests AS
 SELECT source, id, logged, "time", {_PLACE}, data_uri, content_type,
     coalesce(try(decode("key")), hex("key"), id) AS entity,
-    CASE WHEN {_MARKED} THEN 'skipped:replay' WHEN "type" IS NULL THEN 'rejected:bad_headers' END AS fate
+    CASE WHEN {_MARKED} THEN {_WHY_MARKED} WHEN "type" IS NULL THEN 'rejected:bad_headers'
+        WHEN extensions['session'] IS NOT NULL THEN 'skipped:chunk' END AS fate
 FROM log_requests
 """
 
 _FEATURES = f"""
 CREATE TABLE features AS
 SELECT id, logged, {_PLACE}, data_uri, extensions['tensors'] AS tensors, CASE
-    WHEN {_MARKED} THEN 'skipped:replay' WHEN "type" IS NULL THEN 'rejected:bad_headers'
+    WHEN {_MARKED} THEN {_WHY_MARKED} WHEN "type" IS NULL THEN 'rejected:bad_headers'
     WHEN coalesce(extensions['preprocessversion'], '') <> $preprocess_version THEN 'skipped:other_preprocess_version'
     END AS fate
 FROM log_features

@@ -170,6 +170,22 @@ def test_what_a_replay_published_is_no_history(build: Build) -> None:
     assert all(count["skipped"] == {"replay": 1} for count in manifest["counts"].values())
 
 
+def test_a_sessions_chunks_and_partials_are_no_requests_and_what_it_became_is_one(build: Build) -> None:
+    session = Request(1)
+    chunk = session.asked()  # its id is whatever the application gives it: here the session's own
+    place = (("ce_session", b"r1"), ("ce_sequence", b"0"))
+    log: list[tuple[float, Record]] = [(0.5, Record(chunk.topic, chunk.key, b"ab", (*chunk.headers, *place)))]
+    log += [
+        (0.6, Record(record.topic, record.key, record.value, (*record.headers, ("ce_partial", b"true"))))
+        for _, record in history(Request(2))
+    ]
+    rows, manifest = build(logged([*log, *history(session)]))
+    assert rows["request_id"].to_list() == ["r1"]
+    counts = {topic: (count["rows"], count["skipped"]) for topic, count in manifest["counts"].items()}
+    assert counts["requests"] == (1, {"chunk": 1, "partial": 1})
+    assert counts["features"] == counts["predictions"] == (1, {"partial": 1})
+
+
 def test_a_reward_that_never_came_is_the_default_once_its_window_has_ended(build: Build) -> None:
     rules = TaskSettings(reward_window_seconds=10, reward_default=-0.5)
     log = logged([*history(ONE, TWO), (5, TWO.corrected(1, reward=1.0))])
