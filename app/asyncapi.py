@@ -30,6 +30,12 @@ ATTRIBUTES = {
     "content-type": "What the value is.",
     "traceparent": "The W3C trace it belongs to.",
     "ce_replay": "The replay that published this again: history, which nobody counts or learns from twice.",
+    "ce_session": "The live session that a request is a chunk of; its chunks become one request, whose id this is.",
+    "ce_final": "`true` on the last chunk of a session.",
+    "ce_stream": "The stream that this is a frame of; its frames should have one key, so that their order is kept.",
+    "ce_sequence": "The number of a session's chunk or of a stream's frame: 0, 1, 2, ...",
+    "ce_partial": "`true` on what is said of a live session while it runs, which nobody counts or learns from.",
+    "ce_missing": "How many chunks of the session were given up.",
     "ce_replayof": "The dead letter that this was, before it was replayed.",
 }
 _ALWAYS = ["ce_specversion", "ce_id", "ce_source", "ce_type", "ce_time"]

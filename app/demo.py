@@ -1,7 +1,6 @@
-"""The demonstration of `make run`: real samples go through the platform, and the wrong predictions are corrected."""
+"""The demonstration of `make run`: real samples go through the platform, and are corrected or rewarded."""
 
 import asyncio
-import itertools
 import json
 import os
 import shutil
@@ -31,7 +30,7 @@ SAMPLES = 200
 PER_SECOND = 20.0
 TRICKLE_SECONDS = 5.0
 ACTOR = "demo"
-ERROR_NAMES = {"ocr": "CER", "speech_to_text": "WER"}
+ERROR_NAMES = {"ocr": "CER", "speech_to_text": "WER", "object_detection": "1 - AP"}
 ROWS = 15
 WIDTH = 40
 
@@ -45,7 +44,8 @@ class Row:
     confidence: float | None = None
     milliseconds: float = 0.0
     score: float | None = None
-    mark: Literal["right", "wrong", "corrected", "failed"] = "failed"
+    reward: float | None = None
+    mark: Literal["right", "wrong", "corrected", "rewarded", "failed"] = "failed"
 
     @property
     def cells(self) -> tuple[str, str, str, str, str]:
@@ -61,6 +61,7 @@ class Tally:
     error_name: str
     marks: Counter[str] = field(default_factory=Counter)
     errors: float = 0.0
+    rewards: float = 0.0
     milliseconds: deque[float] = field(default_factory=lambda: deque(maxlen=10_000))
 
     def add(self, row: Row) -> None:
@@ -68,16 +69,23 @@ class Tally:
         self.marks[row.mark] += 1
         if row.score is not None:
             self.errors += 1.0 - row.score
+            self.rewards += row.reward or 0.0
             self.milliseconds.append(row.milliseconds)
 
     def __str__(self) -> str:
         marks, predicted = self.marks, self.marks.total() - self.marks["failed"]
-        text = f"{marks.total()} samples, {marks['wrong'] + marks['corrected']} wrong, {marks['corrected']} corrected"
+        text = f"{marks.total()} samples, "
+        if marks["rewarded"]:
+            text += f"{marks['rewarded']} rewarded with {self.rewards / marks['rewarded']:.3f} each"
+        else:
+            text += f"{marks['wrong'] + marks['corrected']} wrong, {marks['corrected']} corrected"
         if marks["failed"]:
             text += f", {marks['failed']} failed"
         if predicted:
             p50, p99 = np.percentile(self.milliseconds, [50, 99])
-            text += f"; {self.error_name} {self.errors / predicted:.1%}; latency p50 {p50:.0f} ms, p99 {p99:.0f} ms"
+            if not marks["rewarded"]:
+                text += f"; {self.error_name} {self.errors / predicted:.1%}"
+            text += f"; latency p50 {p50:.0f} ms, p99 {p99:.0f} ms"
         return text
 
 
@@ -126,6 +134,7 @@ class Demonstration:
         self._console = console
         self._tasks = tasks.load(settings)
         self.tallies = {name: Tally(ERROR_NAMES.get(name, "error")) for name in self._tasks}
+        self._chance = np.random.default_rng()
         self._rows: deque[Row] = deque(maxlen=ROWS)
         self._url = ready.api_url(settings)
 
@@ -137,7 +146,8 @@ class Demonstration:
         ) as hindsight:
             stream = self._stream()
             self._console.print(
-                f"\nThe demonstration sends {samples} samples, {PER_SECOND:g} a second, and corrects what is wrong."
+                f"\nThe demonstration sends {samples} samples, {PER_SECOND:g} a second, and corrects or rewards "
+                "what comes back."
             )
             await self._burst(hindsight, stream, samples)
             self._console.print(self._summary(trickle_seconds), soft_wrap=True, markup=False)
@@ -151,7 +161,9 @@ class Demonstration:
             start = time.monotonic()
             async with asyncio.TaskGroup() as under_way:
                 for number in range(samples):
-                    task, sample = await asyncio.to_thread(next, stream)
+                    if (turn := await asyncio.to_thread(next, stream, None)) is None:
+                        break
+                    task, sample = turn
                     under_way.create_task(self._one(hindsight, task, sample))
                     await asyncio.sleep(start + (number + 1) / PER_SECOND - time.monotonic())
         finally:
@@ -159,14 +171,14 @@ class Demonstration:
 
     async def _trickle(self, hindsight: Hindsight, stream: Iterator[tuple[Task, Sample]], seconds: float) -> None:
         with self._console.status(self._so_far(), refresh_per_second=4) as status:
-            while True:
+            while (turn := await asyncio.to_thread(next, stream, None)) is not None:
                 await asyncio.sleep(seconds)
-                task, sample = await asyncio.to_thread(next, stream)
+                task, sample = turn
                 await self._one(hindsight, task, sample)
                 status.update(self._so_far())
 
     async def _one(self, hindsight: Hindsight, task: Task, sample: Sample) -> None:
-        """Sends a sample, and corrects its prediction if it is wrong."""
+        """Sends a sample, and corrects its prediction if it is wrong, or says how well it did where that is known."""
         row = Row(_text(sample.correction))
         began = time.monotonic()
         try:
@@ -174,8 +186,12 @@ class Demonstration:
             row.milliseconds = (time.monotonic() - began) * 1000
             row.said, row.confidence = _text(made.output), made.confidence
             row.score = task.score(made.output, sample.correction)
+            row.reward = task.reward(sample, made.output, self._chance)
             row.mark = "right" if row.score == 1.0 else "wrong"
-            if row.mark == "wrong":
+            if row.reward is not None:
+                await hindsight.feedback(made.prediction_id, reward=row.reward, actor=ACTOR)
+                row.mark = "rewarded"
+            elif row.mark == "wrong":
                 await hindsight.feedback(made.prediction_id, correction=sample.correction, actor=ACTOR)
                 row.mark = "corrected"
         except (ClientError, KafkaError, TimeoutError) as error:
@@ -188,14 +204,17 @@ class Demonstration:
 
     def _stream(self) -> Iterator[tuple[Task, Sample]]:
         """Samples of all tasks in turn, others at every start."""
-        streams = [(task, task.demonstration(time.time_ns() % 2**32)) for task in self._tasks.values()]
-        for task, samples in itertools.cycle(streams):
-            yield task, next(samples)
+        streams = deque((task, task.demonstration(time.time_ns() % 2**32)) for task in self._tasks.values())
+        while streams:  # a task may have none to show
+            task, samples = streams.popleft()
+            if (sample := next(samples, None)) is not None:
+                yield task, sample
+                streams.append((task, samples))
 
     def _table(self) -> Table:
         table = Table("truth", "prediction", "confidence", "latency", "", caption=self._so_far(), min_width=95)
         for row in self._rows:
-            style = {"right": "green", "corrected": "yellow"}.get(row.mark, "red")
+            style = {"right": "green", "rewarded": "green", "corrected": "yellow"}.get(row.mark, "red")
             table.add_row(*map(Text, row.cells), style=style)
         return table
 
@@ -228,6 +247,11 @@ class Demonstration:
 
 def _text(output: Mapping[str, Any]) -> str:
     """What an output says, short enough for a table."""
-    said = output.get("text")
-    text = said if isinstance(said, str) else json.dumps(output, ensure_ascii=False)
+    match output:
+        case {"text": str(text)} | {"action": str(text)}:
+            pass
+        case {"boxes": list(boxes)}:
+            text = ", ".join(sorted(str(box["label"]) for box in boxes)) or "nothing"
+        case _:
+            text = json.dumps(output, ensure_ascii=False)
     return text if len(text) <= WIDTH else f"{text[: WIDTH - 1]}…"

@@ -3,6 +3,7 @@
 How an event is written in Kafka is said in `app.cloudevents`.
 """
 
+import re
 import uuid
 from collections.abc import Mapping
 from functools import lru_cache
@@ -57,6 +58,7 @@ __all__ = [
 ]
 
 MAX_REASON = 2000
+_PREDICTION = re.compile(r"([^:]+):[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def prediction_id(task: str, source: str, request_id: str) -> str:
@@ -69,23 +71,22 @@ def _namespace(source: str) -> uuid.UUID:
     return uuid.uuid5(uuid.NAMESPACE_URL, source)
 
 
-@lru_cache(maxsize=1024)
 def task_of(prediction: str) -> str:
     """The task that a prediction's id names. Raises ValueError."""
-    task, _, unique = prediction.partition(":")
-    try:
-        known = bool(task) and str(uuid.UUID(unique)) == unique
-    except ValueError:
-        known = False
-    if not known:
+    found = _PREDICTION.fullmatch(prediction)
+    if found is None:
         raise ValueError(f"{prediction!r} is no prediction id: <task>:<uuid>")
-    return task
+    return found[1]
 
 
 PredictionId = Annotated[str, Field(description="The prediction, `<task>:<uuid>`; the task's one for its request.")]
 RequestId = Annotated[str, Field(description="The request's `ce_id`.")]
 Role = Literal["champion", "canary", "shadow"]
 _REQUEST_SOURCE = {"ce_requestsource": "The request's `ce_source`."}
+_IMPORTED = {
+    "ce_importsource": "Of what was imported: the URI of its source.",
+    "ce_importrow": "Of what was imported: where it stood there, such as `labels.csv:17`.",
+}
 
 
 class PredictionRequested(Opaque):
@@ -95,11 +96,14 @@ class PredictionRequested(Opaque):
     """
 
     type: ClassVar[str] = "hindsight.prediction.requested.v1"
-    headers: ClassVar[Mapping[str, str]] = {"ce_batch": "The batch that answers it; the live platform does not."}
+    headers: ClassVar[Mapping[str, str]] = {
+        "ce_batch": "The batch that answers it; the live platform does not.",
+        **_IMPORTED,
+    }
 
 
 class FeaturesExtracted(Opaque):
-    """Features of a request: tensors, as raw little-endian bytes one after the other (see `app.tensors`)."""
+    """Features of a request: tensors, as raw little-endian bytes one after the other (see `models.tensors`)."""
 
     type: ClassVar[str] = "hindsight.features.extracted.v1"
     content_type: ClassVar[str | None] = TENSORS
@@ -161,8 +165,8 @@ class PredictionFailed(Data):
     task: TaskName
     error: Failure
     """Why."""
-    dead_letter: str
-    """The id of its record in `dead-letters`."""
+    dead_letter: str | None
+    """The id of its record in `dead-letters`; null for a frame that was skipped, of which there is none."""
 
 
 class FeedbackGiven(Data):
@@ -173,6 +177,7 @@ class FeedbackGiven(Data):
 
     model_config = ConfigDict(strict=True)  # over HTTP as in Kafka: "false" is no bool
     type: ClassVar[str] = "hindsight.feedback.given.v1"
+    headers: ClassVar[Mapping[str, str]] = _IMPORTED
     prediction_id: Annotated[str, Field(max_length=200)] | None = None
     """The prediction."""
     task: Annotated[str, Field(max_length=100)] | None = None

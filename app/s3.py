@@ -84,7 +84,7 @@ class S3Blobs(BlobStore):
     def exists(self, uri: str) -> bool:
         """Whether there is such an object."""
         key = self._key(digest_of(uri))
-        with _away():
+        with away():
             try:
                 self._client.stat_object(self._bucket, key)
             except S3Error as error:
@@ -95,7 +95,7 @@ class S3Blobs(BlobStore):
 
     def delete(self, uri: str) -> None:
         """Removes the object."""
-        with _away():
+        with away():
             self._client.remove_object(self._bucket, self._key(digest_of(uri)))
 
     def sweep(self) -> None:
@@ -105,7 +105,7 @@ class S3Blobs(BlobStore):
         return self._prefix + key_of(digest)
 
     def _make(self) -> None:
-        with _away():
+        with away():
             if not self._client.bucket_exists(self._bucket):
                 try:
                     self._client.make_bucket(self._bucket)
@@ -114,7 +114,7 @@ class S3Blobs(BlobStore):
                         raise
 
     def _read(self, digest: str, limit: int) -> tuple[bytes, int] | None:
-        with _away():
+        with away():
             try:
                 response = self._client.get_object(self._bucket, self._key(digest))
             except S3Error as error:
@@ -134,12 +134,12 @@ class S3Blobs(BlobStore):
     def _publish(self, file: IO[bytes], digest: str) -> None:
         size = file.tell()
         file.seek(0)
-        with _away():  # in parts of 5 MiB: what comes before its last step is not to be seen
+        with away():  # in parts of 5 MiB: what comes before its last step is not to be seen
             self._client.put_object(self._bucket, self._key(digest), cast(BinaryIO, file), size, num_parallel_uploads=1)
 
 
 @contextmanager
-def _away() -> Iterator[None]:
+def away() -> Iterator[None]:
     """Whatever the server or the way to it refuses is a storage that is away."""
     try:
         yield

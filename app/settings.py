@@ -13,7 +13,7 @@ MiB = 1024 * 1024
 
 
 class TaskSettings(BaseModel):
-    """How the feedback of one task is judged."""
+    """How the feedback of one task is judged, and what becomes of its streams."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -27,6 +27,8 @@ class TaskSettings(BaseModel):
     """A reward counts if it is given within this time of the prediction; None is at any time."""
     reward_default: Annotated[float, Field(ge=-1, le=1)] = 0.0
     """The reward of a prediction whose window has ended without one."""
+    frames: Literal["all", "latest"] = "all"
+    """Of several frames of one stream (`ce_stream`) that wait for the model: whether all are predicted, or the last."""
 
 
 class Settings(BaseSettings):
@@ -41,7 +43,12 @@ class Settings(BaseSettings):
     demo: bool = Field(True, description="Whether `make run` streams demonstration traffic.")
 
     tasks: dict[str, str] = Field(
-        {"ocr": "models.ocr:Ocr"}, description="Each task's name and class, as module:Class. One line adds a task."
+        {
+            "ocr": "models.ocr:Ocr",
+            "speech_to_text": "models.speech_to_text:SpeechToText",
+            "decision": "models.decision:Decision",
+        },
+        description="Each task's name and class, as module:Class. One line adds a task.",
     )
 
     task_options: dict[str, dict[str, JsonValue]] = Field(
@@ -87,6 +94,17 @@ class Settings(BaseSettings):
     flink_memory: str = Field("512m", description="Java heap of the embedded Flink.")
     parallelism: int = Field(1, ge=1, description="Parallel instances of the preprocessing job.")
     checkpoint_seconds: float = Field(2.0, gt=0, description="Interval of Flink's checkpoints.")
+
+    session_bytes: int = Field(4 * MiB, ge=1, description="Most bytes of one live session; a task may take less.")
+    session_chunks: int = Field(10_000, ge=1, description="Most chunks of one live session.")
+    session_seconds: float = Field(
+        600.0, gt=0, description="Longest time from a live session's first chunk to its last."
+    )
+    session_gap_seconds: float = Field(5.0, gt=0, description="How long a live session waits for a missing chunk.")
+    session_idle_seconds: float = Field(30.0, gt=0, description="Time without a chunk after which a session is over.")
+    session_partial_seconds: float = Field(
+        2.0, ge=0, description="Shortest time between two partial predictions of a live session; 0 makes none."
+    )
 
     mlserver_host: str = Field("127.0.0.1", description="Where MLServer listens, without a key, and agents find it.")
     mlserver_http_port: int = Field(8080, description="MLServer's HTTP: health, and the inference protocol.")

@@ -28,6 +28,10 @@ def options(arguments: list[str] | None = None) -> Options:
     parser.add_argument("--warm-up", type=float, default=defaults.warm_up, help="seconds of each load that don't count")
     parser.add_argument("--requests", type=int, default=defaults.requests, help="length of each backlog")
     parser.add_argument("--payloads", type=int, default=defaults.payloads, help="distinct images")
+    parser.add_argument(
+        "--task-requests", type=int, default=defaults.task_requests, help="of the other tasks' backlogs"
+    )
+    parser.add_argument("--task-payloads", type=int, default=defaults.task_payloads, help="distinct payloads of each")
     parser.add_argument("--events", type=int, default=defaults.events, help="events of the archive that is replayed")
     parser.add_argument(
         "--repetitions", type=int, default=defaults.repetitions, help="most backlogs, and most replays, in turn"

@@ -10,14 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
+from app.inference.predict import stacked
 from app.settings import MiB
 from benchmarks import log
 from benchmarks.limit import session
 from models.base import Asked, Task
-from models.ocr import Ocr
 
 REQUESTS, ANSWERS = "peer.requests", "peer.predictions"
 COMMIT_EVERY = 100
@@ -35,20 +34,19 @@ class Alone:
     cpu_ms: float
 
 
-def consume(bootstrap: str, model: Path, payloads: Sequence[bytes], count: int, threads: int) -> Alone:
+def consume(bootstrap: str, task: Task, model: Path, payloads: Sequence[bytes], count: int, threads: int) -> Alone:
     """Publish a backlog, then answer it. `threads` of ONNX Runtime, 0 is its default."""
-    backlog = log.requests(Ocr.name, payloads, count)
-    return asyncio.run(_consume(bootstrap, model, backlog, threads))
+    backlog = log.requests(task.name, payloads, count)
+    return asyncio.run(_consume(bootstrap, task, model, backlog, threads))
 
 
-async def _consume(bootstrap: str, model: Path, backlog: Sequence[log.Request], threads: int) -> Alone:
-    task: Task = Ocr()
+async def _consume(bootstrap: str, task: Task, model: Path, backlog: Sequence[log.Request], threads: int) -> Alone:
     runtime = session(model, threads)
     names = [tensor.name for tensor in runtime.get_outputs()]
 
     def predict(payload: bytes) -> bytes:
         features = task.preprocess(payload)
-        outputs = runtime.run(names, {name: np.asarray(tensor)[None] for name, tensor in features.items()})
+        outputs = runtime.run(names, stacked(task, [features]))
         decoded = task.decode(dict(zip(names, outputs, strict=True)), [Asked("", features)])[0]
         return json.dumps({"output": decoded.output, "confidence": decoded.confidence}).encode()
 
@@ -57,7 +55,7 @@ async def _consume(bootstrap: str, model: Path, backlog: Sequence[log.Request], 
     consumer = AIOKafkaConsumer(
         REQUESTS,
         bootstrap_servers=bootstrap,
-        group_id=f"peer-{threads}",
+        group_id=f"peer-{task.name}-{threads}",
         auto_offset_reset="latest",
         enable_auto_commit=False,
         max_partition_fetch_bytes=4 * MiB,

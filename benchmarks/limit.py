@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from app.inference.predict import stacked
 from models.base import Asked, Features, Task
-from models.ocr import Ocr
 
 BATCH_SIZES = (1, 8, 16, 32, 64, 128)
 ROUNDS = 3
@@ -29,7 +28,7 @@ Batch = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class Speed:
-    """Lines a second, the median of the rounds: `at_once` batches at a time, each on so many `threads`."""
+    """Events a second, the median of the rounds: `at_once` batches at a time, each on so many `threads`."""
 
     batch_size: int
     threads: int
@@ -39,7 +38,7 @@ class Speed:
 
 @dataclass(frozen=True)
 class Limit:
-    """The sweep, and for information the same work from the PNG files to the texts, in one process without a log."""
+    """The sweep, and for information the same work from payloads to predictions, in one process without a log."""
 
     sweep: list[Speed]
     whole: float
@@ -59,26 +58,26 @@ def session(model: Path, threads: int) -> ort.InferenceSession:
     return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def batches(task: Task, features: Sequence[Features], size: int) -> list[Batch]:
-    """All lines in batches of equal padded shapes, at most `size` in each."""
+def batches(task: Task, features: Sequence[Features], size: int) -> list[tuple[Batch, list[Asked]]]:
+    """All events in batches of equal padded shapes, at most `size` in each."""
     groups: dict[tuple[Any, ...], list[Features]] = defaultdict(list)
     for one in features:
-        shapes = task.padded({name: tensor.shape for name, tensor in one.items()})
+        shapes = task.padded({name: tensor.shape for name, tensor in task.inputs(one).items()})
         groups[tuple(shapes.items())].append(one)
+    parts = (group[start : start + size] for _, group in sorted(groups.items()) for start in range(0, len(group), size))
     return [
-        stacked(task, group[start : start + size])
-        for _, group in sorted(groups.items())
-        for start in range(0, len(group), size)
+        (stacked(task, part), [Asked(f"{task.name}:{number}", one) for number, one in enumerate(part)])
+        for part in parts
     ]
 
 
-def measure(model: Path, payloads: Sequence[bytes], cores: int) -> Limit:
+def measure(task: Task, model: Path, payloads: Sequence[bytes], cores: int) -> Limit:
     """The sweep over batch sizes, and over both ways to use the cores: for one batch together, or for one each."""
-    task = Ocr()
     began = time.process_time()
     features = [task.preprocess(payload) for payload in payloads]
     preprocess_ms = (time.process_time() - began) * 1000 / len(payloads)
-    made = {size: batches(task, features, size) for size in BATCH_SIZES}
+    grouped = {size: batches(task, features, size) for size in BATCH_SIZES}
+    made = {size: [batch for batch, _ in group] for size, group in grouped.items()}
     runtimes = {threads: session(model, threads) for threads in {cores, 1}}
     ways = [(size, threads) for threads in runtimes for size in BATCH_SIZES]
     found: dict[tuple[int, int], list[float]] = defaultdict(list)
@@ -86,16 +85,15 @@ def measure(model: Path, payloads: Sequence[bytes], cores: int) -> Limit:
         _pass(runtimes[threads], made[size][:: max(1, len(made[size]) // 8)], 1)
     for _ in range(ROUNDS):  # in turn: what else the machine does falls on all alike
         for size, threads in ways:
-            found[size, threads].append(_lines_per_second(runtimes[threads], made[size], cores // threads))
+            found[size, threads].append(_events_per_second(runtimes[threads], made[size], cores // threads))
     sweep = [
         Speed(size, threads, cores // threads, statistics.median(speeds)) for (size, threads), speeds in found.items()
     ]
     size = max(sweep, key=lambda speed: speed.per_second).batch_size
     outputs = [_run(runtimes[1], batch) for batch in made[size]]
-    asked = [[Asked("", {})] * len(next(iter(batch.values()))) for batch in made[size]]
     began = time.process_time()
-    for one, of in zip(outputs, asked, strict=True):
-        task.decode(one, of)
+    for one, (_, asked) in zip(outputs, grouped[size], strict=True):
+        task.decode(one, asked)
     decode_ms = (time.process_time() - began) * 1000 / len(payloads)
     return Limit(sweep, _whole(task, runtimes[1], payloads, size, cores), preprocess_ms, decode_ms)
 
@@ -114,23 +112,23 @@ def _pass(runtime: ort.InferenceSession, some: Sequence[Batch], at_once: int) ->
         list(pool.map(lambda batch: runtime.run(None, batch), some))
 
 
-def _lines_per_second(runtime: ort.InferenceSession, some: Sequence[Batch], at_once: int) -> float:
-    """Whole passes over all lines, so that the widths are always those of the payloads."""
+def _events_per_second(runtime: ort.InferenceSession, some: Sequence[Batch], at_once: int) -> float:
+    """Whole passes over all events, so that the shapes are always those of the payloads."""
     each = sum(len(next(iter(batch.values()))) for batch in some)
-    lines, began = 0, time.perf_counter()
+    events, began = 0, time.perf_counter()
     while (seconds := time.perf_counter() - began) < ROUND_SECONDS:
         _pass(runtime, some, at_once)
-        lines += each
-    return lines / seconds
+        events += each
+    return events / seconds
 
 
 def _whole(task: Task, runtime: ort.InferenceSession, payloads: Sequence[bytes], size: int, cores: int) -> float:
-    """Lines a second from PNG to text: as many Python threads as cores, each with a part of the payloads at a time."""
+    """Events a second from payload to prediction: a Python thread for each core, with a part of them at a time."""
     parts = [payloads[start : start + 4 * size] for start in range(0, len(payloads), 4 * size)]
 
     def work(part: Sequence[bytes]) -> None:
-        for batch in batches(task, [task.preprocess(payload) for payload in part], size):
-            task.decode(_run(runtime, batch), [Asked("", {})] * len(next(iter(batch.values()))))
+        for batch, asked in batches(task, [task.preprocess(payload) for payload in part], size):
+            task.decode(_run(runtime, batch), asked)
 
     speeds = []
     with ThreadPoolExecutor(cores) as pool:

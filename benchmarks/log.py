@@ -36,7 +36,7 @@ def requests(task: str, payloads: Sequence[bytes], count: int) -> list[Request]:
     made, now = [], cloudevents.rfc3339(time.time() * 1000)
     for number in range(count):
         name, payload = str(uuid.uuid4()), payloads[number % len(payloads)]
-        event = Event(name, PredictionRequested.type, SOURCE, now, payload, content_type="image/png")
+        event = Event(name, PredictionRequested.type, SOURCE, now, payload, content_type="application/octet-stream")
         made.append(Request(events.prediction_id(task, SOURCE, name), name.encode(), payload, event.headers()))
     return made
 

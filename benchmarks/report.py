@@ -34,7 +34,7 @@ SHARED = "The load generator runs on the same cores as the platform: what it tak
 def sections(results: Results) -> list[Section]:
     """All tables of a run."""
     made = [_aims(results), _latency(results), *map(_stages, results.latency)]
-    made += [_throughput(results), _work(results), _sweep(results), _replay(results), _memory(results)]
+    made += [_throughput(results), _work(results), _sweep(results), _tasks(results), _replay(results), _memory(results)]
     made.append(Section("Machine", ("", ""), list(results.machine.items())))
     return [section for section in made if section.rows]
 
@@ -129,6 +129,25 @@ def _sweep(results: Results) -> Section:
         for speed in results.limit.sweep
     ]
     return Section("ONNX Runtime alone", ("batch", "threads", "at once", "lines/s"), rows)
+
+
+def _tasks(results: Results) -> Section:
+    rows = []
+    for name, cost in results.tasks.items():
+        speeds = (cost.drain.per_second, cost.peer.per_second, cost.limit.whole, cost.limit.best.per_second)
+        ratios = (cost.of_peer, cost.of_whole, cost.of_limit)
+        parts = (cost.limit.preprocess_ms, cost.limit.decode_ms)
+        rows.append(
+            (
+                name,
+                *(f"{speed:.0f}" for speed in speeds),
+                *(f"{ratio:.2f}" for ratio in ratios),
+                *(f"{ms:.2f}" for ms in parts),
+            )
+        )
+    columns = ("task", "platform /s", "one at a time /s", "ONNX Runtime, whole /s", "ONNX Runtime alone /s")
+    compared = ("platform / one at a time", "/ whole", "/ alone", "preprocess ms", "decode ms")
+    return Section("The other tasks, saturated", (*columns, *compared), rows)
 
 
 def _replay(results: Results) -> Section:

@@ -8,6 +8,7 @@ from benchmarks.latency import Latency
 from benchmarks.limit import Limit
 from benchmarks.replay import Whole
 from benchmarks.saturated import Drain
+from benchmarks.tasks import Cost
 from benchmarks.usage import Memory
 
 AIMED_RATE = 200
@@ -43,6 +44,8 @@ class Results:
     alone: list[Alone] = field(default_factory=list)
     limit: Limit | None = None
     whole: Whole | None = None
+    tasks: dict[str, Cost] = field(default_factory=dict)
+    """The other tasks."""
     others: dict[str, float] = field(default_factory=dict)
     """Cores that others used during the rest of the phases."""
 

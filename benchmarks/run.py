@@ -14,7 +14,8 @@ from rich.console import Console
 from app.embedded.supervisor import Supervisor
 from app.inference.repository import champion, shipped
 from app.settings import Settings
-from benchmarks import alone, history, latency, limit, load, log, machine, replay, saturated
+from app.tasks import load as load_tasks
+from benchmarks import alone, history, latency, limit, load, log, machine, replay, saturated, tasks
 from benchmarks.apart import BenchmarkError, apart
 from benchmarks.results import Results
 from benchmarks.stack import Stack, bench_settings, running
@@ -22,7 +23,7 @@ from benchmarks.usage import between, cpu
 from models.ocr import Ocr
 from models.ocr.lines import make_payloads
 
-PARTS = ("latency", "saturated", "alone", "limit", "starts", "replay")
+PARTS = ("latency", "saturated", "alone", "limit", "starts", "replay", "tasks")
 REST_SECONDS = 8.0
 WARM_RATE, WARM_SECONDS = 200.0, 12.0  # the JVMs compile what is hot
 PATIENCE_SECONDS = 20.0
@@ -41,6 +42,8 @@ class Options:
     warm_up: float = 4.0
     requests: int = 10_000
     payloads: int = 1_000
+    task_requests: int = 2_000
+    task_payloads: int = 200
     events: int = 1_000_000
     repetitions: int = 3
 
@@ -72,7 +75,9 @@ class Run:
                 await self._alone(settings, payloads, results)
             if "limit" in only:
                 with self._step("ONNX Runtime alone"), self._watched("ONNX Runtime alone", results):
-                    results.limit = await apart(limit.measure, self._model, payloads, machine.cores())
+                    results.limit = await apart(limit.measure, self._task, self._model, payloads, machine.cores())
+            if "tasks" in only:
+                results.tasks = await self._tasks(bench_settings(Path(scratch) / "tasks"), results)
             if "replay" in only:
                 results.whole = await self._replay(bench_settings(Path(scratch) / "replay"), results)
         return results
@@ -130,8 +135,36 @@ class Run:
                 name = f"one at a time, {threads or 'default'} threads"
                 with self._step(name.capitalize()), self._watched(name, results):
                     count = self._options.requests
-                    peer = apart(alone.consume, settings.bootstrap, self._model, payloads, count, threads)
+                    peer = apart(alone.consume, settings.bootstrap, self._task, self._model, payloads, count, threads)
                     results.alone.append(await peer)
+
+    async def _tasks(self, settings: Settings, results: Results) -> dict[str, tasks.Cost]:
+        """Every task but the one of the other parts: the same ratios, on shorter backlogs."""
+        others = {name: task for name, task in load_tasks(settings).items() if name != self._task.name}
+        made, drained, count = {}, {}, self._options.task_requests
+        for name, task in others.items():
+            with self._step(f"Making payloads of {name}"):
+                made[name] = await apart(tasks.payloads, task, self._options.task_payloads, SEED)
+        with self._step("Starting the platform"):
+            platform = running(settings)
+            stack = await platform.__aenter__()
+        try:
+            for name in others:
+                with self._step(f"{name}: backlogs of {count}"):
+                    await saturated.drain(stack, name, made[name], count // 2)  # warms it up
+                    drained[name] = await saturated.drain(stack, name, made[name], count)
+        finally:
+            await platform.__aexit__(None, None, None)
+        found = {}
+        async with self._only(settings, "kafka"):
+            await log.make_topics(settings.bootstrap, (alone.REQUESTS, alone.ANSWERS), settings.partitions)
+            for name, task in others.items():
+                model = shipped(task)[champion(task).version]
+                with self._step(f"{name}: one at a time, and ONNX Runtime alone"), self._watched(name, results):
+                    peer = await apart(alone.consume, settings.bootstrap, task, model, made[name], count, 1)
+                    bound = await apart(limit.measure, task, model, made[name], machine.cores())
+                found[name] = tasks.Cost(drained[name], peer, bound)
+        return found
 
     async def _replay(self, settings: Settings, results: Results) -> replay.Whole:
         async with self._only(settings, "kafka"):

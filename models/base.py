@@ -105,6 +105,13 @@ class Task(ABC):
     """Changes whenever `preprocess` makes other features of the same payload."""
     max_payload_bytes: ClassVar[int] = 4 * 1024 * 1024
 
+    def assemble(self, chunks: Sequence[bytes]) -> bytes:
+        """The payload of a live session from its chunks, in their order; by default they are joined as they are.
+
+        A payload with a header, such as a WAV's with a length, may need another. Raises `Rejected`.
+        """
+        return b"".join(chunks)
+
     @abstractmethod
     def preprocess(self, payload: bytes) -> Features:
         """The features of one payload. Deterministic. Raises `Rejected` for what can't be read."""
@@ -137,11 +144,21 @@ class Task(ABC):
         """A few real payloads that ship with the task."""
 
     def demonstration(self, seed: int) -> Iterator[Sample]:
-        """An endless stream of payloads for `make run`; by default the shipped samples over and over."""
+        """An endless stream of payloads for `make run`, empty where there is nothing to show.
+
+        By default the shipped samples over and over.
+        """
         samples = self.samples()
         rng = np.random.default_rng(seed)
-        while True:
+        while samples:
             yield samples[int(rng.integers(len(samples)))]
+
+    def reward(self, sample: Sample, output: Mapping[str, Any], rng: np.random.Generator) -> float | None:
+        """What an application would say of a served output, from -1 to 1; None where it sends corrections instead.
+
+        Only for what `samples`, `demonstration` and `held_out` yield. `rng` draws what chance decides, such as a click.
+        """
+        return None
 
     def train(self, dataset: Path | None, parent: Path | None, seed: int, on_step: OnStep) -> Trained:
         """A new version, the same for the same arguments. Raises `Untrainable`.

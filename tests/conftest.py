@@ -3,7 +3,7 @@ from collections.abc import AsyncIterator
 import pytest
 from hypothesis import settings as hypothesis_settings
 
-from app.settings import TaskSettings
+from app.settings import Settings, TaskSettings
 from tests.support.platform import platform_settings, running
 from tests.support.stack import Stack
 
@@ -11,7 +11,7 @@ from tests.support.stack import Stack
 hypothesis_settings.register_profile("hindsight", deadline=None)
 hypothesis_settings.load_profile("hindsight")
 
-TASKS = {"ocr": "models.ocr:Ocr", "letters": "tests.support.tasks:Letters"}
+TASKS = {**Settings().tasks, "letters": "tests.support.tasks:Letters"}
 
 JUDGED = {"letters": TaskSettings(audit_rate=0.2, reward_window_seconds=5, reward_default=-0.5)}
 
@@ -21,7 +21,7 @@ async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack
     """The whole platform, as `hindsight up` runs it: shared, for it takes half a minute."""
     settings = platform_settings(tmp_path_factory.mktemp("stack"), tasks=TASKS, task_settings=JUDGED)
     async with running(settings, only=PROCESSES) as supervisor:
-        await supervisor.wait_ready(120)
+        await supervisor.wait_ready(180)
         yield Stack(settings, supervisor)
 
 

@@ -57,7 +57,8 @@ def rows(record: Incoming) -> Iterator[Row]:
         yield models.DeadLetter, _dead_letter(record) | _logged(record, EventRejected.type)
         return
     kind = _kind(record)
-    if kind is None or header(record.headers, "ce_replay") is not None:  # history, published again, is there already
+    # History that was published again is there already; what a session says while it runs is nobody's to judge.
+    if kind is None or any(header(record.headers, name) is not None for name in ("ce_replay", "ce_partial")):
         return
     event = complete(record.headers, record.value or b"", record.origin, kind.type)
     # On a topic of its own an application may give its feedback a type of its own.

@@ -40,7 +40,7 @@ class Contents:
             if row["data_uri"] is not None:
                 value = self._fetch(row["data_uri"], self._limit)
             if self._kind == "payload":
-                event = Event("", "", "", "", value or b"", content_type=row["content_type"])
+                event = Event("", "", "", "", value or b"", content_type=row["r_content_type"])
                 value = payload_of(event, self._fetch, self._max_payload)
         except Rejected as error:
             missing[error.code] += 1

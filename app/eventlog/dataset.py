@@ -48,7 +48,11 @@ SCHEMA = pa.schema(
     ]
 )
 """A row for each served prediction, in the order of `time` and `prediction_id`. `output` and `label` are JSON;
-`features` are tensors as `app.tensors.decode(features, tensors)` reads them."""
+`features` are tensors as `models.tensors.decode(features, tensors)` reads them."""
+
+
+_OFTEN_THE_SAME = ["request_source", "tensors", "split", "version", "role", "selection", "actors.list.element"]
+"""Columns whose values are worth a dictionary: of the others it would only be tried, and given up."""
 
 
 class ContentHash:
@@ -106,30 +110,31 @@ def _joined(column: pa.Array) -> memoryview | bytes:
 
 
 class Writer:
-    """Writes rows into a Parquet file as they come: some are compressed while the next are made."""
+    """Writes rows into a Parquet file as they come: some are compressed and hashed while the next are made."""
 
     def __init__(self, path: Path) -> None:
-        self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd", compression_level=1)
-        self._pool = ThreadPoolExecutor(1)
-        self._writing: Future[None] | None = None
+        self._writer = pq.ParquetWriter(
+            path, SCHEMA, compression="zstd", compression_level=1, use_dictionary=_OFTEN_THE_SAME
+        )
+        self._pool = ThreadPoolExecutor(2)
+        self._doing: list[Future[None]] = []
         self._hash = ContentHash()
         self.rows = 0
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Add rows."""
         self._wait()
-        self._writing = self._pool.submit(self._writer.write_batch, batch)
-        self._hash.update(batch)
+        self._doing = [self._pool.submit(work, batch) for work in (self._writer.write_batch, self._hash.update)]
         self.rows += batch.num_rows
 
     def _wait(self) -> None:
         """No more than one batch waits in memory."""
-        if self._writing is not None:
-            self._writing.result()
+        for one in self._doing:
+            one.result()
 
     @property
     def content_hash(self) -> str:
-        """The hash of all that was written."""
+        """The hash of all that was written, once the file is whole."""
         return self._hash.hexdigest()
 
     def __enter__(self) -> Self:

@@ -4,14 +4,16 @@ Each record is part of a row, skipped, or rejected. Its `fate` says so: `row`, `
 The wide columns, features and payloads, are not touched here.
 """
 
-_MARKED = "(extensions['replay'] IS NOT NULL)"
+_MARKED = "(extensions['replay'] IS NOT NULL OR extensions['partial'] IS NOT NULL)"
+_WHY_MARKED = "CASE WHEN extensions['replay'] IS NOT NULL THEN 'skipped:replay' ELSE 'skipped:partial' END"
+"""Nobody counts or learns from these: history that was published again, and sessions that were still running."""
 _PLACE = 'epoch, "partition", "offset"'
-_IN_LOG = f"ORDER BY logged, {_PLACE}"
 
 _PREDICTIONS = f"""
 CREATE TABLE predictions AS
 WITH read AS (
-    SELECT id, "type", logged, "time", {_PLACE}, extensions['requestsource'] AS request_source, {_MARKED} AS marked,
+    SELECT id, "type", logged, "time", {_PLACE}, extensions['requestsource'] AS request_source,
+        {_MARKED} AS marked, {_WHY_MARKED} AS why_marked,
         try(json_transform(decode(data), '{{"request_id": "VARCHAR", "role": "VARCHAR", "output": "JSON",
             "model": {{"name": "VARCHAR", "version": "VARCHAR"}}, "confidence": "DOUBLE", "propensity": "DOUBLE"}}'
             )) AS said
@@ -23,38 +25,47 @@ WITH read AS (
         AND said.confidence BETWEEN 0 AND 1 AND said.propensity > 0 AND said.propensity <= 1), FALSE) AS readable
     FROM read
 )
-SELECT id, logged, "time", {_PLACE}, request_source, said.request_id, said.model.name AS model,
+SELECT id, "type" = $failed AS failed, logged, "time", {_PLACE}, request_source, said.request_id,
     said.model.version AS version, said.role, CAST(said.output AS VARCHAR) AS output, said.confidence, said.propensity,
-    CASE WHEN marked THEN 'skipped:replay' WHEN NOT readable THEN 'rejected:unreadable'
-        WHEN row_number() OVER (
-            PARTITION BY id, marked, readable ORDER BY "type" = $failed, logged, {_PLACE}) > 1 THEN 'skipped:repeated'
-        WHEN "type" = $failed THEN 'skipped:failed' END AS fate
+    CASE WHEN marked THEN why_marked WHEN NOT readable THEN 'rejected:unreadable' END AS fate
 FROM seen
 """
-"""The first prediction of a request in the log is *the* prediction; it may come after a failure, of a dead letter."""
 
 _REQUESTS = f"""
 CREATE TABLE requests AS
-WITH read AS (
-    SELECT *, {_MARKED} AS marked, row_number() OVER (
-        PARTITION BY source, id, "type" IS NULL, {_MARKED} {_IN_LOG}) AS nth
-    FROM log_requests
-)
-SELECT source, id, "time", {_PLACE}, coalesce(try(decode("key")), hex("key"), id) AS entity,
-    CASE WHEN marked THEN 'skipped:replay' WHEN "type" IS NULL THEN 'rejected:bad_headers'
-        WHEN nth > 1 THEN 'skipped:repeated'
-        WHEN NOT ("time" >= $since AND "time" < $until) THEN 'skipped:out_of_range' END AS fate
-FROM read
+SELECT source, id, logged, "time", {_PLACE}, data_uri, content_type,
+    coalesce(try(decode("key")), hex("key"), id) AS entity,
+    CASE WHEN {_MARKED} THEN {_WHY_MARKED} WHEN "type" IS NULL THEN 'rejected:bad_headers'
+        WHEN extensions['session'] IS NOT NULL THEN 'skipped:chunk' END AS fate
+FROM log_requests
 """
 
 _FEATURES = f"""
 CREATE TABLE features AS
-SELECT id, {_PLACE}, CASE
-    WHEN {_MARKED} THEN 'skipped:replay' WHEN "type" IS NULL THEN 'rejected:bad_headers'
+SELECT id, logged, {_PLACE}, data_uri, extensions['tensors'] AS tensors, CASE
+    WHEN {_MARKED} THEN {_WHY_MARKED} WHEN "type" IS NULL THEN 'rejected:bad_headers'
     WHEN coalesce(extensions['preprocessversion'], '') <> $preprocess_version THEN 'skipped:other_preprocess_version'
-    WHEN row_number() OVER (PARTITION BY id, extensions['preprocessversion'], {_MARKED} {_IN_LOG}) > 1
-        THEN 'skipped:repeated' END AS fate
+    END AS fate
 FROM log_features
+"""
+
+
+def repeated(table: str, identity: str, order: str = "") -> str:
+    """Of the records that nothing is wrong with, all but the first in the log of each identity are repeated."""
+    # The few that are there more than once are found by counting: to number all in their order takes much longer.
+    return f"""
+UPDATE {table} SET fate = 'skipped:repeated' WHERE rowid IN (
+    SELECT rowid FROM {table} WHERE fate IS NULL AND ({identity}) IN (
+        SELECT ({identity}) FROM {table} WHERE fate IS NULL GROUP BY {identity} HAVING count(*) > 1)
+    QUALIFY row_number() OVER (PARTITION BY {identity} ORDER BY {order} logged, {_PLACE}) > 1)
+"""
+
+
+_FAILED = "UPDATE predictions SET fate = 'skipped:failed' WHERE fate IS NULL AND failed"
+"""The first prediction of a request in the log is *the* prediction; it may come after a failure, of a dead letter."""
+
+_OUT_OF_RANGE = """
+UPDATE requests SET fate = 'skipped:out_of_range' WHERE fate IS NULL AND NOT ("time" >= $since AND "time" < $until)
 """
 
 _SELECTIONS = f"""
@@ -73,9 +84,10 @@ GROUP BY said.prediction_id
 _JOINED = """
 CREATE TABLE joined AS
 SELECT p.id AS prediction_id, r.id AS request_id, r.source AS request_source, r.entity, r."time", p.output,
-    p.confidence, p.propensity, p.model, p.version, p.role, p."time" AS predicted, p.logged,
+    p.confidence, p.propensity, p.version, p.role, p."time" AS predicted,
+    p.rowid AS p_row, r.rowid AS r_row,
     r.epoch AS r_epoch, r."partition" AS r_partition, r."offset" AS r_offset,
-    s.selection, s.selection_probability
+    r.data_uri AS r_data_uri, r.content_type AS r_content_type, s.selection, s.selection_probability
 FROM predictions p JOIN requests r ON r.source = p.request_source AND r.id = p.request_id
 LEFT JOIN selections s ON s.id = p.id
 WHERE p.fate IS NULL AND r.fate IS NULL
@@ -86,39 +98,51 @@ _HASH = "substr(sha256(entity), 1, 8)"
 _SPLIT = f"CASE WHEN {_HASH} < 'cccccccc' THEN 'train' WHEN {_HASH} < 'e6666666' THEN 'validation' ELSE 'test' END"
 
 CANDIDATES = f"""
-CREATE TABLE candidates AS
-SELECT j.* EXCLUDE (predicted, logged, model), l.* EXCLUDE (prediction_id), {_SPLIT} AS split
+CREATE VIEW candidates AS
+SELECT j.* EXCLUDE (predicted), l.* EXCLUDE (prediction_id), {_SPLIT} AS split
 FROM joined j LEFT JOIN labels l USING (prediction_id)
 """
 """What may be a row: `where` is a condition on these. An entity is in one split only, for ever."""
 
 ROWS = """
 CREATE TABLE rows AS
-SELECT c.*, f.epoch AS f_epoch, f."partition" AS f_partition, f."offset" AS f_offset
+SELECT c.*, f.rowid AS f_row, f.epoch AS f_epoch, f."partition" AS f_partition, f."offset" AS f_offset,
+    f.data_uri AS f_data_uri, f.tensors, NULL::VARCHAR AS code
 FROM candidates c LEFT JOIN features f ON f.id = c.prediction_id AND f.fate IS NULL
 WHERE ({where})
+ORDER BY "time", prediction_id
 """
+"""In the order of the dataset: a row's `rowid` is its position there."""
 
-BEFORE_LABELS = (_PREDICTIONS, _REQUESTS, _FEATURES, _SELECTIONS, _JOINED)
-"""In this order. Then come `app.eventlog.labels`, `CANDIDATES` and `ROWS`."""
-
-PARAMETERS = ("made", "failed", "recorded", "since", "until", "preprocess_version")
+SERVED = (
+    _PREDICTIONS,
+    repeated("predictions", "id", "failed,"),
+    _FAILED,
+    _REQUESTS,
+    repeated("requests", "source, id"),
+    _OUT_OF_RANGE,
+    _SELECTIONS,
+    _JOINED,
+)
+"""In this order: what `app.eventlog.labels` judges the feedback of."""
+FEATURES = (_FEATURES, repeated("features", "id"))
+"""In this order. With these and the labels come `CANDIDATES` and `ROWS`."""
 
 FATES = {
     "predictions": """
         SELECT epoch, "partition", "offset", coalesce(fate, CASE
-            WHEN id IN (SELECT prediction_id FROM rows) THEN 'row'
-            WHEN id IN (SELECT prediction_id FROM joined) THEN 'skipped:where' ELSE 'skipped:no_request' END) AS fate
+            WHEN rowid IN (SELECT p_row FROM rows) THEN 'row'
+            WHEN rowid IN (SELECT p_row FROM joined) THEN 'skipped:where' ELSE 'skipped:no_request' END) AS fate
         FROM predictions""",
     "requests": """
         SELECT epoch, "partition", "offset", coalesce(fate, CASE
-            WHEN (source, id) IN (SELECT (request_source, request_id) FROM rows) THEN 'row'
-            WHEN (source, id) IN (SELECT (request_source, request_id) FROM joined) THEN 'skipped:where'
+            WHEN rowid IN (SELECT r_row FROM rows) THEN 'row'
+            WHEN rowid IN (SELECT r_row FROM joined) THEN 'skipped:where'
             ELSE 'skipped:unanswered' END) AS fate
         FROM requests""",
     "features": """
         SELECT epoch, "partition", "offset", coalesce(fate, CASE
-            WHEN id IN (SELECT prediction_id FROM rows) THEN 'row' ELSE 'skipped:no_row' END) AS fate
+            WHEN rowid IN (SELECT f_row FROM rows) THEN 'row' ELSE 'skipped:no_row' END) AS fate
         FROM features""",
     "feedback": """
         SELECT epoch, "partition", "offset", coalesce(fate, CASE

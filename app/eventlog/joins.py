@@ -33,11 +33,11 @@ class Joins:
 
     async def predictions(self, batch: Sequence[Incoming]) -> Sequence[Answer]:
         """Each served prediction, under its id; requests that failed have nothing to be joined."""
-        return [() if _again(incoming) else self._prediction(incoming) for incoming in batch]
+        return [() if _aside(incoming) else self._prediction(incoming) for incoming in batch]
 
     async def feedback(self, batch: Sequence[Incoming]) -> Sequence[Answer]:
         """Each piece of feedback, under the id of its prediction, which may not have been made yet."""
-        return [() if _again(incoming) else self._feedback(incoming) for incoming in batch]
+        return [() if _aside(incoming) else self._feedback(incoming) for incoming in batch]
 
     def _prediction(self, incoming: Incoming) -> Answer:
         if (header(incoming.headers, "ce_type") or "").startswith(_FAILED):
@@ -102,9 +102,9 @@ def reminder(task: str, prediction_id: str) -> Record:
     return Record(topics.joins(task), prediction_id.encode(), None, ())
 
 
-def _again(incoming: Incoming) -> bool:
-    """Whether this is history that was published again: it was joined when it happened."""
-    return header(incoming.headers, "ce_replay") is not None
+def _aside(incoming: Incoming) -> bool:
+    """Whether this is history that was published again, joined when it happened; or of a session that still runs."""
+    return any(header(incoming.headers, name) is not None for name in ("ce_replay", "ce_partial"))
 
 
 def _said(incoming: Incoming, kind: type[D]) -> D:

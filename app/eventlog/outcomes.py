@@ -5,13 +5,14 @@ import json
 import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from app import topics
 from app.cloudevents import Record, rfc3339
-from app.eventlog.joined import Joined, Said, Served
+from app.eventlog.joined import Joined, Said
 from app.events import OutcomeRecorded
 from app.settings import TaskSettings
 from models.base import Rejected, Task
@@ -33,25 +34,59 @@ def judge(task: Task, rules: TaskSettings, joined: Joined, as_of: datetime) -> O
     if served is None or served.made.role == "shadow":
         return None
     made = served.made
-    said = _counted(task, joined.said)
+    verdict = weighed(task, rules, made.output, served.time, joined.said, as_of)
     selection, probability = _selection(rules, made.prediction_id)
-    reward, defaulted = _reward(rules, served, said, as_of)
-    if not said and not defaulted and selection != "audit":
+    if not verdict.feedback and not verdict.reward_defaulted and selection != "audit":
         return None
-    verdict = _verdict(rules, _positions(task, made.output, said))
     return OutcomeRecorded(
         **made.model_dump(include=_OF_THE_PREDICTION),
+        **vars(verdict) | {"label": None if verdict.label is None else json.loads(verdict.label)},
         request_source=served.request_source,
-        label=verdict.label,
-        actors=verdict.actors,
-        contradicted=verdict.contradicted,
-        accepted=verdict.accepted,
-        reward=reward,
-        reward_defaulted=defaulted,
-        score=None if verdict.label is None else task.score(made.output, verdict.label),
-        feedback=len(said),
         selection=selection,
         selection_probability=probability,
+    )
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What all that was said of an output comes to: as in `OutcomeRecorded`, the label as canonical JSON."""
+
+    label: str | None
+    actors: tuple[str, ...]
+    contradicted: bool
+    accepted: bool | None
+    reward: float | None
+    reward_defaulted: bool
+    score: float | None
+    feedback: int
+
+
+def weighed(
+    task: Task,
+    rules: TaskSettings,
+    output: Mapping[str, Any],
+    predicted: datetime,
+    said: Sequence[Said],
+    as_of: datetime,
+) -> Verdict:
+    """What was said of an output that was `predicted` then: the part of `judge` that a replay needs."""
+    counted = _counted(task, said)
+    reward, defaulted = _reward(rules, predicted, [one for one, _ in counted], as_of)
+    positions = _positions(task, output, counted)
+    # Who holds a label; the positions are in the order of their times.
+    held = [position for position in positions if position.label is not None]
+    label = _label(rules, held)
+    behind = [position for position in held if position.label == label]
+    sayings = [position.accepted for position in (behind if held else positions[-1:])]
+    return Verdict(
+        label=label,
+        actors=tuple(sorted(position.actor for position in behind)),
+        contradicted=any(position.label != label for position in held),
+        accepted=next((one for one in reversed(sayings) if one is not None), None),
+        reward=reward,
+        reward_defaulted=defaulted,
+        score=None if label is None else task.score(output, json.loads(label)),
+        feedback=len(counted),
     )
 
 
@@ -92,58 +127,40 @@ class _Position:
     actor: str
     label: str | None
     accepted: bool | None
-    when: tuple[datetime, str]
 
 
-@dataclass(frozen=True)
-class _Verdict:
-    label: dict[str, Any] | None = None
-    actors: tuple[str, ...] = ()
-    contradicted: bool = False
-    accepted: bool | None = None
+_Counted = tuple[Said, str | None]
+"""An event that counts, and its correction in canonical JSON."""
 
 
-def _counted(task: Task, said: Sequence[Said]) -> list[Said]:
+def _counted(task: Task, said: Sequence[Said]) -> list[_Counted]:
     """Each event once, in the order of their times; without what the task refuses."""
-    if len(said) == 1:  # by far the most common
-        return [one for one in said if _accepts(task, one)]
-    # Two events of one identity are one event; should they differ, the first in the log is the event.
-    in_order = sorted(said, key=lambda one: (one.logged, one.time, canonical(one.given.model_dump(mode="json"))))
-    unique: dict[tuple[str, str], Said] = {}
-    for one in in_order:
-        unique.setdefault((one.source, one.id), one)
-    return sorted((one for one in unique.values() if _accepts(task, one)), key=_when)
+    if len(said) > 1:  # by far the most have one
+        # Two events of one identity are one event; should they differ, the first in the log is the event.
+        in_order = sorted(said, key=lambda one: (one.logged, one.time, canonical(one.given.model_dump(mode="json"))))
+        unique: dict[tuple[str, str], Said] = {}
+        for one in in_order:
+            unique.setdefault((one.source, one.id), one)
+        said = sorted(unique.values(), key=lambda one: (one.time, one.id, one.source))
+    counted: list[_Counted] = []
+    for one in said:
+        correction = one.given.correction
+        with suppress(Rejected):
+            counted.append((one, None if correction is None else canonical(task.validate_correction(correction))))
+    return counted
 
 
-def _when(said: Said) -> tuple[datetime, str, str]:
-    return said.time, said.id, said.source
-
-
-def _accepts(task: Task, said: Said) -> bool:
-    try:
-        if said.given.correction is not None:
-            task.validate_correction(said.given.correction)
-    except Rejected:
-        return False
-    return True
-
-
-def _positions(task: Task, output: Mapping[str, Any], said: Sequence[Said]) -> list[_Position]:
+def _positions(task: Task, output: Mapping[str, Any], counted: Sequence[_Counted]) -> list[_Position]:
     """Where each actor who has said something of the output stands now."""
-    latest = {
-        one.given.actor: one for one in said if one.given.correction is not None or one.given.accepted is not None
-    }
-    return [_position(task, output, one) for one in sorted(latest.values(), key=_when)]
-
-
-def _position(task: Task, output: Mapping[str, Any], said: Said) -> _Position:
-    given = said.given
-    label = None
-    if given.correction is not None:
-        label = canonical(task.validate_correction(given.correction))
-    elif given.accepted:
-        label = canonical(_as_correction(task, output))
-    return _Position(given.actor, label, given.accepted, (said.time, said.id))
+    latest: dict[str, _Position] = {}
+    for said, correction in counted:
+        given = said.given
+        accepted = canonical(_as_correction(task, output)) if correction is None and given.accepted else None
+        label = correction or accepted
+        if label is not None or given.accepted is not None:
+            latest.pop(given.actor, None)  # each stands where the actor spoke last
+            latest[given.actor] = _Position(given.actor, label, given.accepted)
+    return list(latest.values())
 
 
 def _as_correction(task: Task, output: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -154,27 +171,19 @@ def _as_correction(task: Task, output: Mapping[str, Any]) -> Mapping[str, Any]:
         return output
 
 
-def _verdict(rules: TaskSettings, positions: Sequence[_Position]) -> _Verdict:
-    """The label by the task's rule, and who is behind it. The positions are in the order of their times."""
-    held = [position for position in positions if position.label is not None]
-    if not held:
-        return _Verdict(accepted=positions[-1].accepted if positions else None)
+def _label(rules: TaskSettings, held: Sequence[_Position]) -> str | None:
+    """The label by the task's rule."""
     votes = Counter(position.label for position in held)
-    most = max(votes.values()) if rules.label_rule == "majority" else 0
-    label = next(position.label for position in reversed(held) if votes[position.label] >= most)
-    behind = [position for position in held if position.label == label]
-    return _Verdict(
-        label=json.loads(label or "null"),
-        actors=tuple(sorted(position.actor for position in behind)),
-        contradicted=len(votes) > 1,
-        accepted=next((position.accepted for position in reversed(behind) if position.accepted is not None), None),
-    )
+    most = max(votes.values(), default=0) if rules.label_rule == "majority" else 0
+    return next((position.label for position in reversed(held) if votes[position.label] >= most), None)
 
 
-def _reward(rules: TaskSettings, served: Served, said: Sequence[Said], as_of: datetime) -> tuple[float | None, bool]:
+def _reward(
+    rules: TaskSettings, predicted: datetime, said: Sequence[Said], as_of: datetime
+) -> tuple[float | None, bool]:
     """The reward, and whether it is the default for one that never came."""
     seconds = rules.reward_window_seconds
-    end = None if seconds is None else served.time + timedelta(seconds=seconds)
+    end = None if seconds is None else predicted + timedelta(seconds=seconds)
     rewards = [one.given.reward for one in said if end is None or one.time <= end]
     given = [reward for reward in rewards if reward is not None]
     if given:

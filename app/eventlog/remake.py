@@ -25,14 +25,16 @@ _MADE = pa.schema(
 
 _MISSING = """
 CREATE TABLE missing AS
-SELECT row_number() OVER (ORDER BY "time", prediction_id) - 1 AS "position",
-    prediction_id, r_epoch, r_partition, r_offset
+SELECT rowid AS "position", r_epoch, r_partition, r_offset
 FROM rows WHERE f_offset IS NULL
 """
 _PAYLOADS = """
 SELECT m."position", q.id, q.source, q.content_type, q.data, q.data_uri
 FROM missing m JOIN log_requests q
 ON (m.r_epoch, m.r_partition, m.r_offset) = (q.epoch, q."partition", q."offset") ORDER BY m."position"
+"""
+_KNOWN = """
+UPDATE rows SET tensors = m.tensors, code = m.code FROM remade m WHERE m."position" = rows.rowid
 """
 
 
@@ -43,10 +45,10 @@ def features(
     scratch: Path,
     progress: Callable[[str, int, int | None], None],
 ) -> None:
-    """Make the table `remade`: features and their declaration, or the code of a rejection, by prediction id."""
+    """Make the table `remade`: features by the row's position; the row says what they are, or why there are none."""
     connection.execute(_MISSING)
     connection.register("none", _MADE.empty_table())
-    connection.execute("CREATE TABLE made AS FROM none")
+    connection.execute("CREATE TABLE remade AS FROM none")
     [(total,)] = connection.execute("SELECT count(*) FROM missing").fetchall()
     if total:
         listed = scratch / "payloads.jsonl"
@@ -56,11 +58,11 @@ def features(
         made = _made(settings, arguments, listed)
         while batch := list(islice(made, _BATCH)):
             connection.register("batch", pa.Table.from_pylist(batch, _MADE))
-            connection.execute("INSERT INTO made FROM batch")
+            connection.execute("INSERT INTO remade FROM batch")
             done += len(batch)
             progress("Making features again", done, total)
         listed.unlink()
-    connection.execute('CREATE TABLE remade AS SELECT prediction_id, made.* FROM made JOIN missing USING ("position")')
+        connection.execute(_KNOWN)
 
 
 def _export(connection: duckdb.DuckDBPyConnection, settings: Settings, listed: Path) -> None:

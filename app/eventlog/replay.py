@@ -106,16 +106,12 @@ def _built(arguments: Arguments, out: Path, manifest: dict[str, Any]) -> Record:
     )
 
 
-_ROWS = {
-    "features": """
-        SELECT r.*, a.data_uri, NULL AS content_type, coalesce(m.tensors, a.tensors) AS tensors, m.code AS code
-        FROM rows r LEFT JOIN remade m USING (prediction_id) LEFT JOIN attributes a USING (prediction_id)""",
-    "payload": """
-        SELECT r.*, a.data_uri, a.content_type, NULL::VARCHAR AS tensors, NULL AS code
-        FROM rows r LEFT JOIN attributes a USING (prediction_id)""",
-    "nothing": "SELECT *, NULL AS data_uri, NULL AS content_type, NULL::VARCHAR AS tensors, NULL AS code FROM rows",
+_ROWS = 'SELECT * EXCLUDE (tensors), rowid AS "position", {columns} FROM rows'
+_COLUMNS = {
+    "features": "f_data_uri AS data_uri, tensors",
+    "payload": "r_data_uri AS data_uri, NULL::VARCHAR AS tensors",
+    "nothing": "NULL::VARCHAR AS data_uri, NULL::VARCHAR AS tensors",
 }
-_ORDER = 'ORDER BY "time", prediction_id'
 
 
 def _rows(
@@ -128,8 +124,8 @@ def _rows(
         done = 0
         progress("Writing rows", done, total)
         contents = Contents(settings, arguments)
-        for batch in scan.batches(connection, f"{_ROWS[arguments.content]} {_ORDER}", BATCH_ROWS):
-            for part in spool.joined(batch, done):
+        for batch in scan.batches(connection, _ROWS.format(columns=_COLUMNS[arguments.content]), BATCH_ROWS):
+            for part in spool.joined(batch):
                 yield contents.filled(part)
                 done += part.num_rows
                 progress("Writing rows", done, total)

@@ -1,7 +1,8 @@
 """Which requests and predictions of the log a replay is about: the tables `requests`, `rows` and their like."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -60,13 +61,25 @@ def _decide(connection: duckdb.DuckDBPyConnection, arguments: Arguments, progres
         "until": arguments.until or _END,
         "preprocess_version": arguments.task.preprocess_version,
     }
-    for number, statement in enumerate(fates.BEFORE_LABELS):
-        progress("Joining the log", number, len(fates.BEFORE_LABELS))
-        connection.execute(statement, {name: value for name, value in values.items() if f"${name}" in statement})
-    progress("Judging feedback", 0, None)
-    labels.read(connection, arguments)
+
+    def execute(statements: Sequence[str]) -> None:
+        with connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement, {name: value for name, value in values.items() if f"${name}" in statement})
+
+    # DuckDB and Python beside each other: feedback is read while tables are made, and judged while others are.
+    with ThreadPoolExecutor(1) as beside:
+        progress("Joining the log", 0, None)
+        served = beside.submit(execute, fates.SERVED)
+        labels.read(connection, arguments.task)
+        served.result()
+        progress("Judging feedback", 0, None)
+        features = beside.submit(execute, fates.FEATURES)
+        labels.judge(connection, arguments)
+        features.result()
     connection.execute(fates.CANDIDATES)
     try:
+        connection.execute("SET preserve_insertion_order = TRUE")  # that of `rows` counts, from here to the end
         connection.execute(fates.ROWS.format(where=arguments.where or "TRUE"))
     except (duckdb.BinderException, duckdb.ParserException, duckdb.ConversionException) as error:
         raise SetupError(

@@ -23,18 +23,11 @@ _READ_ROWS = 2_048
 
 _KINDS = {"features": ("features", "f"), "payload": ("requests", "r")}
 """The topic that has the content, and what the columns of a row with its place there begin with."""
-_PLACES = """
-CREATE TABLE places AS
-SELECT row_number() OVER (ORDER BY "time", prediction_id) - 1 AS "position", prediction_id,
-    {of}_epoch AS epoch, {of}_partition AS "partition", {of}_offset AS "offset"
-FROM rows
-"""
 _FOUND = """
-SELECT p."position", p.prediction_id, {columns} FROM log_{kind} l JOIN places p
-ON (l.epoch, l."partition", l."offset") = (p.epoch, p."partition", p."offset")
+SELECT r.rowid AS "position", l.data FROM log_{kind} l JOIN rows r
+ON (l.epoch, l."partition", l."offset") = (r.{of}_epoch, r.{of}_partition, r.{of}_offset)
 """
-_ATTRIBUTES = "l.data_uri, l.content_type, l.extensions['tensors'] AS tensors"
-_REMADE = 'SELECT p."position", m.features AS data FROM remade m JOIN places p USING (prediction_id)'
+_REMADE = 'SELECT "position", features AS data FROM remade'
 
 
 class Values:
@@ -66,10 +59,16 @@ class Values:
         present = self._sizes[first : first + count] >= 0
         sizes = self.sizes(first, count)
         starts, known = self._starts[first : first + count][present], sizes[present]
-        data = b"".join(os.pread(self._file.fileno(), size, start) for start, size in _runs(starts, known))
-        offsets = np.concatenate(([0], np.cumsum(sizes))).astype(np.int32)
-        buffers = [pa.array(present).buffers()[1], pa.py_buffer(offsets), pa.py_buffer(data)]
-        return pa.Array.from_buffers(pa.binary(), count, buffers)
+        # Read in the order of the file, where what is near in time stands near; then put into that of the rows.
+        order = np.argsort(starts, kind="stable")
+        data = b"".join(
+            os.pread(self._file.fileno(), size, start) for start, size in _runs(starts[order], known[order])
+        )
+        offsets = np.concatenate(([0], np.cumsum(known[order]))).astype(np.int32)
+        stored = pa.Array.from_buffers(pa.binary(), len(order), [None, pa.py_buffer(offsets), pa.py_buffer(data)])
+        places = np.zeros(count, np.int64)
+        places[np.flatnonzero(present)[order]] = np.arange(len(order))
+        return stored.take(pa.array(places, mask=~present))
 
     def close(self) -> None:
         """Nothing is put or taken any more."""
@@ -87,7 +86,7 @@ class Spool:
     """The contents of the table `rows`, in the order of time and id."""
 
     def __init__(self, path: Path, connection: duckdb.DuckDBPyConnection, content: Content) -> None:
-        """Read them; the table `attributes` has what else is known of each."""
+        """Read them."""
         [(count,)] = connection.execute("SELECT count(*) FROM rows").fetchall()
         self._content = content
         self._values = Values(path, count)
@@ -95,22 +94,21 @@ class Spool:
             self._read(connection, *_KINDS[content])
 
     def _read(self, connection: duckdb.DuckDBPyConnection, kind: str, of: str) -> None:
-        connection.execute(_PLACES.format(of=of))
-        queries = [_FOUND.format(kind=kind, columns="l.data")]
+        queries = [_FOUND.format(kind=kind, of=of)]
         if self._content == "features":
             queries.append(_REMADE)
         # Joins as they are written: what is hashed is the narrow table of places, however small the other is thought.
         connection.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
         [(threads,)] = connection.execute("SELECT current_setting('threads')").fetchall()
         connection.execute("SET threads = 1")  # each holds the content of a whole row group, which may be 64 MiB
-        connection.execute(f"CREATE TABLE attributes AS {_FOUND.format(kind=kind, columns=_ATTRIBUTES)}")
         for query in queries:
             for batch in scan.batches(connection, query, _READ_ROWS):
                 self._values.put(batch.column("position"), batch.column("data"))
         connection.execute(f"RESET disabled_optimizers; SET threads = {threads}")
 
-    def joined(self, batch: pa.RecordBatch, first: int) -> Iterator[pa.RecordBatch]:
-        """Rows from this position on, with their contents, in parts of bounded size."""
+    def joined(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+        """Rows whose positions follow each other, with their contents, in parts of bounded size."""
+        first = batch.column("position")[0].as_py()
         elsewhere = batch.column("data_uri").is_valid().to_numpy(zero_copy_only=False)
         sizes = np.where(elsewhere, PART_BYTES, self._values.sizes(first, batch.num_rows))
         for begin, end in parts(sizes):

@@ -1,8 +1,5 @@
 """Events of earlier versions, read as those of today: the views of `scan` hold no others."""
 
-from collections.abc import Iterator
-from typing import Any
-
 import duckdb
 import pyarrow as pa
 
@@ -28,7 +25,7 @@ def apply(connection: duckdb.DuckDBPyConnection) -> None:
         columns = "* EXCLUDE (data), data"
         connection.execute(f"CREATE TABLE upcast_{kind} AS SELECT {columns} FROM log_{kind} LIMIT 0")
         for batch in batches(connection, f'SELECT {columns} FROM log_{kind} WHERE "type" IN ({listed})', _BATCH):
-            connection.register("batch", pa.Table.from_pylist(list(_current(batch.to_pylist(), data)), batch.schema))
+            connection.register("batch", _current(batch, data))
             connection.execute(f"INSERT INTO upcast_{kind} FROM batch")
         connection.execute(f"ALTER VIEW log_{kind} RENAME TO written_{kind}")
         connection.execute(
@@ -37,10 +34,15 @@ def apply(connection: duckdb.DuckDBPyConnection) -> None:
         )
 
 
-def _current(rows: list[dict[str, Any]], kind: type[Data]) -> Iterator[dict[str, Any]]:
-    for row in rows:
-        try:
-            said = decode(row["type"], row["data"] or b"").model_dump_json().encode()
-        except Rejected:
-            said = None  # as unreadable as it was
-        yield row | {"type": kind.type, "data": said}
+def _current(batch: pa.RecordBatch, kind: type[Data]) -> pa.Table:
+    columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+    written = zip(columns["type"].to_pylist(), columns["data"].to_pylist(), strict=True)
+    said = pa.array([_said(name, data or b"") for name, data in written], pa.binary())
+    return pa.table(columns | {"type": pa.array([kind.type] * len(said)), "data": said})
+
+
+def _said(name: str, data: bytes) -> bytes | None:
+    try:
+        return decode(name, data).model_dump_json().encode()
+    except Rejected:
+        return None  # as unreadable as it was

@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Sequence
 
-from app import tensors, topics
+from app import topics
 from app.cloudevents import Event, Record, complete, rfc3339
 from app.delivery import Answer, Incoming
 from app.events import Failure, FeaturesExtracted, ModelRef, PredictionMade, dead_letter
@@ -15,6 +15,7 @@ from app.inference.repository import champion
 from app.monitoring import metrics
 from app.preprocess.requests import failed, marks
 from app.settings import Settings
+from models import tensors
 from models.base import Asked, Features, Rejected, Task
 
 STAGE = "inference"
@@ -41,6 +42,12 @@ class InferenceHandler:
                 readable.append((index, *read(incoming)))
             except Rejected as error:
                 answers[index] = error
+        if self._settings.of_task(self._task.name).frames == "latest":
+            skipped = superseded([event for _, event, _ in readable])
+            for index, event, _ in readable:
+                if event.id in skipped:
+                    answers[index] = [self._skip(event, batch[index].key)]
+            readable = [one for one in readable if one[1].id not in skipped]
         predictions = await self._predictor(self._model, [Asked(event.id, features) for _, event, features in readable])
         for (index, event, _), predicted in zip(readable, predictions, strict=True):
             answers[index] = self._answer(event, batch[index].key, predicted)
@@ -59,6 +66,14 @@ class InferenceHandler:
             metrics.LATENCY.labels(self._task.name, stage).observe(ms / 1000)
         return [record]
 
+    def _skip(self, event: Event, key: bytes | None) -> Record:
+        """The answer to a frame that a later one makes needless. It is no dead letter: nothing is wrong with it."""
+        metrics.SKIPPED_FRAMES.labels(self._task.name).inc()
+        reason = f"a later frame of stream {event.extensions['stream']!r} was waiting already"
+        failure = Failure(stage=STAGE, code="skipped_frame", reason=reason)
+        request = (event.extensions["requestsource"], event.extensions["requestid"])
+        return failed(self._task.name, request, failure, None, key, event)
+
     def reject(self, incoming: Incoming, failure: Failure) -> Sequence[Record]:
         """The dead letter of an event, and the answer to its request where it can be told which one it was."""
         metrics.rejected(self._task.name, failure.stage, failure.code)
@@ -71,6 +86,13 @@ class InferenceHandler:
             return [dead_letter(original, incoming.origin, failure, identity)[1]]
         reference, letter = dead_letter(original, incoming.origin, failure, (event.source, event.id))
         return [letter, failed(self._task.name, identity, failure, reference, incoming.key, event)]
+
+
+def superseded(events: Sequence[Event]) -> set[str]:
+    """The ids of frames that are followed by another one of their stream."""
+    frames = [event for event in events if "stream" in event.extensions]
+    last = {(event.extensions["requestsource"], event.extensions["stream"]): event.id for event in frames}
+    return {event.id for event in frames} - set(last.values())
 
 
 def read(incoming: Incoming) -> tuple[Event, Features]:

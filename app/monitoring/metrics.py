@@ -18,6 +18,7 @@ LATENCY = Histogram(
 BATCH_SIZE = Histogram("hindsight_batch_size", "Events in one call of the model.", ["task"], buckets=_BATCH)
 DEAD_LETTERS = Counter("hindsight_dead_letters_total", "Events put into dead-letters.", ["stage", "code"])
 FEEDBACK = Counter("hindsight_feedback_total", "Feedback accepted: correction, reward or accepted.", ["task", "kind"])
+SKIPPED_FRAMES = Counter("hindsight_skipped_frames_total", "Frames answered unpredicted, for a later one.", ["task"])
 ARCHIVED = Counter("hindsight_archived_events_total", "Events written to the archive.", ["topic"])
 ARCHIVE_LOST = Counter(
     "hindsight_archive_lost_events_total", "Events that neither the archive nor Kafka had any more.", ["topic"]

@@ -45,7 +45,7 @@ def run(configured: Settings) -> int:
         # That process starts with the first event, too late to say that all is ready: this one says so.
         metrics.serve(configured.preprocess_metrics_port, configured.metrics_host)
     function = Preprocess(configured, suspects.quarantined(deaths), serves_metrics=embedded)
-    client: Any = job.live(configured, job.environment(configured), function).execute().get_job_client()
+    client: Any = job.live(configured, function)
     log.info("job %s is submitted", client.get_job_id())
     while True:
         try:

@@ -1,23 +1,29 @@
-"""The Flink job: one Table API plan over all requests topics."""
+"""The Flink job over all requests topics: one source, and behind it two ways.
+
+Requests go through one Table API function, without state. Chunks of live sessions (`ce_session`) are keyed by their
+session and go through a function with state, in the DataStream API; see `app.preprocess.sessions`.
+"""
 
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from pyflink.common import Configuration, Row
-from pyflink.table import DataTypes, EnvironmentSettings, StatementSet, TableEnvironment
+from pyflink.common import Configuration, JobClient, Row, Types
+from pyflink.datastream import StreamExecutionEnvironment
+from pyflink.table import DataTypes, EnvironmentSettings, StreamTableEnvironment, TableEnvironment
 from pyflink.table.types import RowType
 from pyflink.table.udf import TableFunction, udtf
 
 from app import topics
 from app.embedded import jars
+from app.preprocess.assembler import session_key
+from app.preprocess.checkpoints import recovery
 from app.preprocess.function import PreprocessArchived, PreprocessFile
+from app.preprocess.live import GROUP, Sessions
 from app.preprocess.runtime import prepare_java, python_library
 from app.settings import Settings
 from models.base import Task
-
-GROUP = "hindsight-preprocess"
 
 _COLUMNS = "topic, `partition`, `offset`, logged, `key`, `value`, headers"
 
@@ -34,7 +40,7 @@ CREATE TEMPORARY TABLE requests (
 """
 
 _OUTPUTS = """
-CREATE TEMPORARY TABLE outputs (
+CREATE TEMPORARY TABLE {name} (
     `key` BYTES,
     `value` BYTES,
     topic STRING METADATA,
@@ -51,6 +57,16 @@ ROW = DataTypes.ROW(
     ]
 )
 
+_CHUNKS = """
+SELECT topic, `partition`, `offset`, CAST(logged AS STRING) AS logged, `key`, `value`, headers
+FROM records WHERE headers['ce_session'] IS NOT NULL
+"""
+
+_BYTES = Types.PRIMITIVE_ARRAY(Types.BYTE())
+_ASSEMBLED = Types.ROW_NAMED(
+    ["topic", "key", "value", "headers"], [Types.STRING(), _BYTES, _BYTES, Types.MAP(Types.STRING(), _BYTES)]
+)
+
 BATCH_ROW = DataTypes.ROW(
     [
         DataTypes.FIELD("position", DataTypes.BIGINT()),
@@ -62,10 +78,9 @@ BATCH_ROW = DataTypes.ROW(
 )
 
 
-def environment(settings: Settings, streaming: bool = True) -> TableEnvironment:
-    """A table environment on this process's own mini-cluster."""
+def _options(settings: Settings) -> dict[str, str]:
+    """Flink's configuration for this process's own mini-cluster."""
     thread_mode = python_library() is not None
-    configuration = Configuration()
     options = {
         "python.execution-mode": "thread" if thread_mode else "process",
         "python.executable": sys.executable,
@@ -73,7 +88,8 @@ def environment(settings: Settings, streaming: bool = True) -> TableEnvironment:
         # Small bundles: an event waits at most this long for others before Python sees it (process mode).
         "python.fn-execution.bundle.time": "5",
         "python.fn-execution.bundle.size": "200",
-        "execution.buffer-timeout.interval": "1 ms",
+        "execution.buffer-timeout.interval": "0 ms",
+        "pipeline.object-reuse": "true",
         "parallelism.default": str(settings.parallelism),
         "pipeline.jars": jars.flink_connector().as_uri(),
         "execution.checkpointing.interval": f"{int(settings.checkpoint_seconds * 1000)} ms",
@@ -90,14 +106,22 @@ def environment(settings: Settings, streaming: bool = True) -> TableEnvironment:
         "taskmanager.memory.network.min": "16m",
         "taskmanager.memory.network.max": "16m",
     }
+    return options
+
+
+def _configuration(options: Mapping[str, str]) -> Configuration:
+    configuration = Configuration()
     for name, value in options.items():
         configuration.set_string(name, value)
-    builder = EnvironmentSettings.new_instance().with_configuration(configuration)
-    return TableEnvironment.create((builder.in_streaming_mode() if streaming else builder.in_batch_mode()).build())
+    return configuration
 
 
-def live(settings: Settings, table: TableEnvironment, function: TableFunction) -> StatementSet:
-    """The statement that preprocesses every request of every task, from the committed offsets on, for ever."""
+def live(settings: Settings, function: TableFunction) -> JobClient:
+    """Start the job that preprocesses every request of every task, from the committed offsets on, for ever."""
+    environment = StreamExecutionEnvironment.get_execution_environment(
+        _configuration(_options(settings) | recovery(settings))
+    )
+    table = StreamTableEnvironment.create(environment)
     register(table, function, ROW)
     largest = str(topics.max_message_bytes(settings))
     common = {"connector": "kafka", "properties.bootstrap.servers": settings.bootstrap}
@@ -105,14 +129,14 @@ def live(settings: Settings, table: TableEnvironment, function: TableFunction) -
     source = common | {
         "topic": ";".join(topics.requests(task) for task in settings.tasks),
         "properties.group.id": GROUP,
-        # The job has no state of its own: what was answered is what the group has committed.
+        # What was answered is what the group has committed. A session's state is never older than that.
         "scan.startup.mode": "group-offsets",
         "properties.auto.offset.reset": "earliest",
         "properties.max.partition.fetch.bytes": largest,
         "properties.fetch.max.wait.ms": "50",
         "scan.topic-partition-discovery.interval": "10 s",
     }
-    answers = [name(task) for task in settings.tasks for name in (topics.features, topics.predictions)]
+    answers = [name(task) for task in settings.tasks for name in (topics.requests, topics.features, topics.predictions)]
     sink = common | {
         "topic": ";".join([*answers, topics.DEAD_LETTERS]),
         "sink.delivery-guarantee": "at-least-once",
@@ -121,13 +145,24 @@ def live(settings: Settings, table: TableEnvironment, function: TableFunction) -
         "properties.delivery.timeout.ms": "120000",
     }
     table.execute_sql(_REQUESTS.format(options=_sql(source)))
-    table.execute_sql(_OUTPUTS.format(options=_sql(sink)))
+    # Two sinks: one for both would be a task of its own, and every record would be serialized on its way there.
+    for name in ("outputs", "session_outputs"):
+        table.execute_sql(_OUTPUTS.format(name=name, options=_sql(sink)))
+    # Through a stream and back, so that both ways share one source: two would read, and commit, everything twice.
+    table.create_temporary_view("records", table.to_data_stream(table.sql_query(f"SELECT {_COLUMNS} FROM requests")))  # noqa: S608
+    chunks = table.to_data_stream(table.sql_query(_CHUNKS)).key_by(
+        lambda row: session_key(row["topic"], row["headers"]), Types.STRING()
+    )
+    table.create_temporary_view("assembled", chunks.process(Sessions(settings), _ASSEMBLED).uid("sessions"))
     statements = table.create_statement_set()
     statements.add_insert_sql(
-        "INSERT INTO outputs SELECT out_key, out_value, out_topic, out_headers FROM requests, "  # noqa: S608
-        f"LATERAL TABLE(preprocess({_COLUMNS})) AS made(out_topic, out_key, out_value, out_headers)"
+        "INSERT INTO outputs SELECT out_key, out_value, out_topic, out_headers FROM records, "  # noqa: S608
+        f"LATERAL TABLE(preprocess({_COLUMNS})) AS made(out_topic, out_key, out_value, out_headers) "
+        "WHERE headers['ce_session'] IS NULL"
     )
-    return statements
+    statements.add_insert_sql("INSERT INTO session_outputs SELECT `key`, `value`, topic, headers FROM assembled")
+    statements.attach_as_datastream()
+    return environment.execute_async("hindsight")
 
 
 def batch(settings: Settings, task: Task, uris: Sequence[str], batch_id: str, directory: Path) -> Iterator[Row]:
@@ -152,7 +187,8 @@ def archived(settings: Settings, task: Task, listed: Path) -> Iterator[Row]:
 
 def _bounded(settings: Settings, function: TableFunction, columns: Mapping[str, str], listed: Path) -> Iterator[Row]:
     prepare_java(settings)
-    table = environment(settings, streaming=False)
+    builder = EnvironmentSettings.new_instance().with_configuration(_configuration(_options(settings)))
+    table = TableEnvironment.create(builder.in_batch_mode().build())
     register(table, function, BATCH_ROW)
     options = {"connector": "filesystem", "path": listed.as_uri(), "format": "json"}
     declared = ", ".join(f"`{name}` {kind}" for name, kind in columns.items())

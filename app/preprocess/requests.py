@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from app import tensors, topics
+from app import topics
 from app.cloudevents import JSON, TENSORS, Event, Headers, Origin, Record, complete, identity, rfc3339
 from app.events import Failure, FeaturesExtracted, PredictionFailed, PredictionRequested, dead_letter, prediction_id
+from models import tensors
 from models.base import Rejected, Task
 
 STAGE = "preprocess"
@@ -101,14 +102,18 @@ class Preprocessor:
         return Outputs((letter, answer), error)
 
 
+MARKS = ("replay", "partial", "missing", "stream", "sequence")
+"""What an answer takes over from what it answers: that it is history published again, or a session's so far; how many
+chunks of the session are missing; and which frame of which stream it is."""
+
+
 def marks(event: Event | None) -> dict[str, str]:
-    """What an answer takes over from what it answers: that it is history, published again."""
-    replay = event.extensions.get("replay") if event else None
-    return {} if replay is None else {"replay": replay}
+    """The marks of an event."""
+    return {name: event.extensions[name] for name in MARKS if name in event.extensions} if event else {}
 
 
 def failed(
-    task: str, request: tuple[str, str], failure: Failure, reference: str, key: bytes | None, event: Event | None
+    task: str, request: tuple[str, str], failure: Failure, reference: str | None, key: bytes | None, event: Event | None
 ) -> Record:
     """The answer to a request that can't be predicted. `request` is its (source, id), `event` what is known of it."""
     source, request_id = request

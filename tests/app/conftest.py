@@ -51,7 +51,7 @@ def impatient() -> Iterator[None]:
         yield
 
 
-async def until_alive(config: Settings, seconds: float = 30.0) -> None:
+async def until_alive(config: Settings, seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     async with httpx.AsyncClient(trust_env=False) as http:
         while True:

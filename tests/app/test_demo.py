@@ -13,6 +13,7 @@ from app.demo import Demonstration
 from app.events import FeedbackGiven
 from app.settings import Settings
 from tests.support.answering import answering
+from tests.support.tasks import Letters
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ async def shown(config: Settings, console: Console, samples: int) -> Demonstrati
     demonstration = Demonstration(config, console)
     async with answering(config.bootstrap, each_third_wrong):
         run = asyncio.create_task(demonstration.run(samples, trickle_seconds=0.1))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while demonstration.tallies["letters"].marks.total() <= samples:
                 assert not run.done(), run.exception()
                 await asyncio.sleep(0.02)
@@ -56,6 +57,17 @@ async def test_it_streams_samples_and_corrects_the_wrong_ones(letters: Settings)
     assert len(given) == 10
     assert all(feedback.correction == {"sum": 294.0} for feedback, _ in given)
     assert {text_of(headers)["ce_source"] for _, headers in given} == {"hindsight/api"}
+
+
+async def test_what_an_application_would_reward_is_rewarded(letters: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Letters, "reward", lambda self, sample, output, rng: 0.25 if output["sum"] == 294.0 else -0.5)
+    console = Console(file=io.StringIO(), width=80)
+    demonstration = await shown(letters, console, 30)
+    assert isinstance(console.file, io.StringIO)
+    assert demonstration.tallies["letters"].marks["corrected"] == 0
+    assert re.search(
+        r"letters: 30 samples, 29 rewarded with -0\.009 each, 1 failed; latency p50 \d+ ms", console.file.getvalue()
+    )
 
 
 async def test_without_a_terminal_it_writes_plain_lines(letters: Settings) -> None:
@@ -89,3 +101,11 @@ async def test_on_a_terminal_it_shows_a_live_table(letters: Settings) -> None:
     assert "\x1b" in text
     assert "confidence" in text
     assert "corrected" in text
+
+
+async def test_tasks_with_nothing_to_show_are_left_out(letters: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Letters, "samples", lambda self: [])
+    demonstration = Demonstration(letters, Console(file=io.StringIO()))
+    async with asyncio.timeout(60):
+        await demonstration.run(30, trickle_seconds=0.1)
+    assert demonstration.tallies["letters"].marks.total() == 0

@@ -23,7 +23,7 @@ def config(platform: Settings) -> Settings:
 async def made(admin: AIOKafkaAdminClient, *topics: NewTopic) -> None:
     """Make topics, and return once the broker tells of them."""
     await admin.create_topics(list(topics))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not {topic.name for topic in topics} <= set(await admin.list_topics()):
             await asyncio.sleep(0.05)
 
@@ -119,7 +119,7 @@ async def test_waiting_returns_once_every_topic_is_there(config: Settings) -> No
     await asyncio.sleep(0.5)
     assert not waiting.done()
     await provision(config)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await waiting
 
 

@@ -10,6 +10,7 @@ from benchmarks.limit import Limit, Speed
 from benchmarks.load import Recorded, Sample
 from benchmarks.results import Results
 from benchmarks.saturated import Drain
+from benchmarks.tasks import Cost
 from benchmarks.usage import Busy, Memory
 
 BUSY = Busy(10, {"worker": 1.5}, others=0.0)
@@ -44,6 +45,15 @@ def test_each_aim_is_met_or_missed() -> None:
     assert met["latency p50 at 200/s"]
     assert met["saturated / limit"]
     assert not met["memory at rest"]
+
+
+def test_each_task_has_the_same_ratios() -> None:
+    run = a_run()
+    limit = Limit([Speed(8, 1, 2, 1000)], 800, 0.5, 0.1)
+    run.tasks["decision"] = Cost(a_drain(400), Alone(1, 1000, 500, 1.0), limit)
+    cost = run.tasks["decision"]
+    assert (cost.of_limit, cost.of_whole, cost.of_peer) == (0.4, 0.5, 0.8)
+    assert "| decision | 400 | 500 | 800 | 1000 | 0.80 | 0.50 | 0.40 |" in report.markdown(run)
 
 
 def test_what_was_not_measured_is_not_judged() -> None:

@@ -34,7 +34,7 @@ async def test_20_rounds_of_kills_under_load_lose_nothing(stack: Stack) -> None:
             await publishing
             await answers.until(lambda read: wanted <= answered(read), 180)
             assert not [record for record in answers.records if record.topic == topics.DEAD_LETTERS]
-        await stack.supervisor.wait_ready(120)
+        await stack.supervisor.wait_ready(180)
 
     for number in range(ROUNDS):
         await round_of_kills(f"round {number}")

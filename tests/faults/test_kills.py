@@ -55,7 +55,7 @@ async def test_2000_requests_are_answered_once_each_while_worker_mlserver_and_fl
         said.setdefault(id_of(record), json.loads(record.value))
     assert said.keys() == expected("kills", 2000)
     assert all("output" in answer for answer in said.values())
-    await stack.supervisor.wait_ready(60)
+    await stack.supervisor.wait_ready(180)
 
 
 def answered(records: list[ConsumerRecord]) -> set[str]:
@@ -64,10 +64,21 @@ def answered(records: list[ConsumerRecord]) -> set[str]:
 
 
 async def test_two_workers_share_the_load_and_one_takes_over_when_the_other_is_killed(stack: Stack) -> None:
-    samples = make_payloads(1200, seed=13)
+    requests = identified(make_payloads(6000, seed=13), "two")
     second = stack.settings.model_copy(update={"worker_metrics_port": free_port()})
+    taken = asyncio.Event()
+
+    async def publishing_until_taken() -> int:
+        """However slow the second worker is to start: there is something for it to do."""
+        count = 0
+        while not taken.is_set():
+            await publish(stack.settings, REQUESTS, requests[count : count + 100], rate=100)
+            count += 100
+        await publish(stack.settings, REQUESTS, requests[count : count + 100])
+        return count + 100
+
     async with tail(stack.settings, PREDICTIONS) as answers:
-        publishing = asyncio.create_task(publish(stack.settings, REQUESTS, identified(samples, "two"), rate=100))
+        publishing = asyncio.create_task(publishing_until_taken())
         worker = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -78,12 +89,13 @@ async def test_two_workers_share_the_load_and_one_takes_over_when_the_other_is_k
             stderr=asyncio.subprocess.DEVNULL,
         )
         try:
-            await until(lambda: predicted(second) > 0)
+            await until(lambda: predicted(second) > 0, 50)
         finally:
+            taken.set()
             worker.kill()
             await worker.wait()
-        await publishing
-        await answers.until(lambda read: expected("two", 1200) <= answered(read), 60)
+        count = await publishing
+        await answers.until(lambda read: expected("two", count) <= answered(read))
 
 
 def predicted(settings: Settings) -> float:
@@ -96,7 +108,7 @@ def predicted(settings: Settings) -> float:
     return sum(float(line.rsplit(" ", 1)[1]) for line in counts)
 
 
-async def until(happens: Callable[[], bool], seconds: float = 60) -> None:
+async def until(happens: Callable[[], bool], seconds: float = 120) -> None:
     """Wait until it happens; fails when it doesn't."""
     deadline = time.monotonic() + seconds
     while not await asyncio.to_thread(happens):
@@ -112,7 +124,7 @@ async def test_requests_wait_for_a_broker_that_was_killed(stack: Stack) -> None:
         stack.kill("kafka")
         await publishing
         await answers.until(lambda read: expected("broker", 300) <= answered(read), 150)
-    await stack.supervisor.wait_ready(60)
+    await stack.supervisor.wait_ready(180)
 
 
 async def test_a_payload_that_kills_the_process_is_isolated_after_the_third_death(stack: Stack) -> None:
@@ -129,7 +141,7 @@ async def test_a_payload_that_kills_the_process_is_isolated_after_the_third_deat
     assert letter.value == b"die"
     assert sorted("error" in answer for answer in said.values()) == [False, False, True]
     assert stack.supervisor.processes["preprocess"].restarts >= before + 3
-    await stack.supervisor.wait_ready(60)
+    await stack.supervisor.wait_ready(180)
 
 
 async def recreate(settings: Settings, topic: str) -> None:

@@ -1,16 +1,22 @@
 """What can't be read is in dead-letters with its reason and answered, and the good events around it don't notice."""
 
 import io
+import json
 import struct
 import zlib
+from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import MessageSizeTooLargeError
+from numpy.typing import NDArray
 
-from app import topics
+from app import tasks, topics
 from app.events import prediction_id
 from app.settings import MiB
+from models.decision import Decision
 from models.ocr.lines import make_payloads
 from tests.support.log import Sent, header, id_of, publish, tail
 from tests.support.stack import Stack
@@ -68,6 +74,70 @@ async def test_each_bad_payload_is_a_dead_letter_with_its_reason_and_its_neighbo
         assert answer["error"]["code"] == code
         assert answer["error"]["reason"] == header(letter, "rejected_reason")
         assert answer["dead_letter"] == header(letter, "rejected_id")
+
+
+def wav(samples: NDArray[np.float32], subtype: str = "PCM_16") -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, samples, 16_000, format="WAV", subtype=subtype)
+    return file.getvalue()
+
+
+def claiming(seconds: int) -> bytes:
+    """A short WAV whose header claims so many seconds."""
+    honest = wav(np.zeros(1_600, np.float32))
+    size = honest.index(b"data") + 4
+    return honest[:size] + struct.pack("<I", seconds * 16_000 * 2) + honest[size + 4 :]
+
+
+def decision(**changes: Any) -> bytes:
+    """A shipped request to decide, with changes."""
+    return json.dumps(json.loads(Decision().samples()[0].payload) | changes).encode()
+
+
+NOISE = np.random.default_rng(0).standard_normal(16_000).astype(np.float32) / 10
+OFFER = {"category": "books", "layout": "video", "price": 1, "discount": 0}
+WORSE: dict[str, dict[str, tuple[bytes, str]]] = {
+    "speech_to_text": {
+        "a WAV of zero length": (wav(NOISE[:0]), "no_samples"),
+        "a claim of 8 hours": (claiming(8 * 3600), "too_long"),
+        "samples that are no numbers": (wav(np.where(NOISE > 0.2, np.nan, NOISE), "FLOAT"), "not_finite"),
+        "half of a file": (wav(NOISE)[:9_000], "truncated"),
+        "a text file": (b"Dear Sir or Madam,\n", "not_audio"),
+    },
+    "decision": {
+        "a context with unknown features": (decision(context={"weather": "rain"}), "unknown_feature"),
+        "no actions": (decision(actions=[]), "no_actions"),
+        "10,000 actions": (decision(actions=[{"id": str(n), **OFFER} for n in range(10_000)]), "too_many_actions"),
+        "a number that is none": (decision().replace(b'"hour": 3', b'"hour": NaN'), "not_finite"),
+        "a text file": (b"Dear Sir or Madam,\n", "not_json"),
+    },
+}
+
+
+@pytest.mark.parametrize("name", WORSE)
+async def test_bad_payloads_of_each_task_are_dead_letters_with_their_reason(stack: Stack, name: str) -> None:
+    [good] = [sample.payload for sample in tasks.load(stack.settings)[name].samples()[:1]]
+    bad = WORSE[name]
+    sent = [
+        Sent(good),
+        *(Sent(payload, str(key).encode()) for key, (payload, _) in enumerate(bad.values())),
+        Sent(good),
+    ]
+    async with (
+        tail(stack.settings, topics.predictions(name)) as answers,
+        tail(stack.settings, topics.DEAD_LETTERS) as letters,
+    ):
+        await publish(stack.settings, topics.requests(name), sent)
+        said = await answers.answers(len(sent))
+        read = await letters.until(lambda read: len({header(r, "rejected_id") for r in read}) >= len(bad))
+    failed = [answer["error"] for answer in said.values() if "error" in answer]
+    assert sorted(error["code"] for error in failed) == sorted(code for _, code in bad.values())
+    assert len(said) - len(failed) == 2
+    by_key = {record.key: record for record in read}
+    for key, (case, (payload, code)) in enumerate(bad.items()):
+        letter = by_key[str(key).encode()]
+        assert (letter.value, header(letter, "rejected_code")) == (payload, code), case
+        assert header(letter, "rejected_reason"), case
 
 
 async def test_a_20_megabyte_message_is_refused_at_the_client_with_a_clear_error(stack: Stack) -> None:

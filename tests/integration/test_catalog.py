@@ -38,7 +38,7 @@ async def test_all_of_the_log_comes_into_the_catalog_and_again_when_that_is_lost
         assert (await outcome_of(config, feedback=2))["contradicted"]
 
 
-async def filled(config: Settings, tables: set[str], seconds: float = 90) -> dict[str, Digest]:
+async def filled(config: Settings, tables: set[str], seconds: float = 120) -> dict[str, Digest]:
     """What the catalog holds, once it has rows in these tables."""
     deadline = time.monotonic() + seconds
     found: dict[str, Digest] = {}
@@ -51,7 +51,7 @@ async def filled(config: Settings, tables: set[str], seconds: float = 90) -> dic
         await asyncio.sleep(0.3)
 
 
-async def outcome_of(config: Settings, feedback: int, seconds: float = 60) -> dict[str, Any]:
+async def outcome_of(config: Settings, feedback: int, seconds: float = 120) -> dict[str, Any]:
     """The outcome of the prediction, once it counts so much feedback."""
     deadline = time.monotonic() + seconds
     catalog = Catalog(config.database)

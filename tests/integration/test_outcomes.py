@@ -99,12 +99,12 @@ def last(records: Iterable[ConsumerRecord], events: Events) -> dict[str, Outcome
     return {one: OutcomeRecorded.model_validate_json(value) for one, value in values.items()}
 
 
-async def right(stack: Stack, outcomes: Tail, events: Events, seconds: float = 90) -> None:
+async def right(stack: Stack, outcomes: Tail, events: Events, seconds: float = 120) -> None:
     """The last outcomes are right, and stay so once the recorder has nothing more to do."""
     wanted = expected(stack, events)
     await outcomes.until(lambda records: last(records, events) == wanted, seconds)
     read = [topics.predictions(TASK), topics.feedback(TASK), topics.joins(TASK)]
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while sum((await lags(stack.settings.bootstrap, read, {"hindsight-recorder": read})).values()):
             await asyncio.sleep(0.2)
     async with tail(stack.settings, topics.outcomes(TASK), beginning=True) as whole:

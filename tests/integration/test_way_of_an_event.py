@@ -91,7 +91,7 @@ async def test_feedback_is_in_the_log_before_it_is_acknowledged(stack: Stack) ->
     body = {"prediction_id": unique, "correction": {"text": "123"}, "actor": "ada"}
     async with tail(stack.settings, topics.feedback("ocr")) as said, httpx.AsyncClient(trust_env=False) as http:
         answer = await http.post(f"{api_url(stack.settings)}/v1/feedback", json=body)
-        [record] = await said.until(bool, seconds=5)
+        [record] = await said.until(bool)
     assert answer.status_code == 202
     assert answer.json()["id"] == id_of(record)
     assert record.key == unique.encode()

@@ -8,7 +8,7 @@ from app.eventlog.archive import Archive, application
 from app.settings import Settings
 
 
-async def archived(settings: Settings, *topics: str, seconds: float = 60) -> None:
+async def archived(settings: Settings, *topics: str, seconds: float = 120) -> None:
     """Return once all that these topics hold now is archived."""
     held = await tail.held(settings, list(topics))
     deadline = time.monotonic() + seconds

@@ -48,7 +48,7 @@ class Tail:
         self._consumer = consumer
         self.records: list[ConsumerRecord] = []
 
-    async def until(self, enough: Callable[[list[ConsumerRecord]], bool], seconds: float = 60) -> list[ConsumerRecord]:
+    async def until(self, enough: Callable[[list[ConsumerRecord]], bool], seconds: float = 120) -> list[ConsumerRecord]:
         """Read on until there is enough; fails when it doesn't come in time."""
         deadline = time.monotonic() + seconds
         while not enough(self.records):
@@ -58,7 +58,7 @@ class Tail:
             self.records += [record for batch in batches.values() for record in batch]
         return self.records
 
-    async def answers(self, count: int, seconds: float = 60) -> dict[str, dict[str, Any]]:
+    async def answers(self, count: int, seconds: float = 120) -> dict[str, dict[str, Any]]:
         """The answers by prediction id, the first of each, once there are so many; `role` of a failed one is absent."""
         await self.until(lambda records: len({id_of(record) for record in records}) >= count, seconds)
         first: dict[str, dict[str, Any]] = {}

@@ -351,7 +351,10 @@ def test_a_catalog_that_is_not_there_is_never_taken_for_an_empty_one(opened: Cal
     assert lost.prediction("letters:1") is None
 
 
-def test_history_that_is_published_again_makes_no_rows(catalog: Catalog) -> None:
-    marked = [record(one, extensions={"replay": "1"}) for one in (made(), right(), outcome())]
+@pytest.mark.parametrize("mark", ["replay", "partial"])
+def test_history_that_is_published_again_and_what_a_session_says_while_it_runs_makes_no_rows(
+    catalog: Catalog, mark: str
+) -> None:
+    marked = [record(one, extensions={mark: "1"}) for one in (made(), right(), outcome())]
     catalog.project([incoming(one) for one in marked])
     assert not any(catalog.dump().values())

@@ -124,8 +124,10 @@ def test_a_record_from_nowhere_is_rejected(headers: Headers) -> None:
         original(Incoming(Origin(LogEpoch("c/t"), "letters.joins", 0, 0, 0), b"key", b"value", headers))
 
 
-async def test_history_that_is_published_again_is_not_joined_again() -> None:
+@pytest.mark.parametrize("mark", [("ce_replay", b"1"), ("ce_partial", b"true")])
+async def test_history_that_is_published_again_and_what_a_session_says_while_it_runs_is_not_joined(
+    mark: tuple[str, bytes],
+) -> None:
     prediction, given = with_places([served(), said(1, **label(2))])
-    mark = (("ce_replay", b"1"),)
-    again = [dataclasses.replace(event, headers=(*event.headers, *mark)) for event in (prediction, given)]
+    again = [dataclasses.replace(event, headers=(*event.headers, mark)) for event in (prediction, given)]
     assert await JOINS.predictions(again[:1]) == await JOINS.feedback(again[1:]) == [()]

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app import tensors
 from app.cloudevents import Record
 from app.delivery import Incoming
 from app.embedded.errors import SetupError
@@ -21,6 +20,7 @@ from app.eventlog.accounts import check
 from app.eventlog.arguments import Arguments
 from app.events import DataErased, OutcomeRecorded, PredictionMade
 from app.settings import Settings, TaskSettings
+from models import tensors
 from tests.support.history import Request, at, logged, moment, snapshots
 from tests.support.tasks import Letters
 
@@ -168,6 +168,22 @@ def test_what_a_replay_published_is_no_history(build: Build) -> None:
     rows, manifest = build(logged([*history(ONE), *((9.0, record) for record in marked)]))
     assert rows["label"].to_list() == [None]
     assert all(count["skipped"] == {"replay": 1} for count in manifest["counts"].values())
+
+
+def test_a_sessions_chunks_and_partials_are_no_requests_and_what_it_became_is_one(build: Build) -> None:
+    session = Request(1)
+    chunk = session.asked()  # its id is whatever the application gives it: here the session's own
+    place = (("ce_session", b"r1"), ("ce_sequence", b"0"))
+    log: list[tuple[float, Record]] = [(0.5, Record(chunk.topic, chunk.key, b"ab", (*chunk.headers, *place)))]
+    log += [
+        (0.6, Record(record.topic, record.key, record.value, (*record.headers, ("ce_partial", b"true"))))
+        for _, record in history(Request(2))
+    ]
+    rows, manifest = build(logged([*log, *history(session)]))
+    assert rows["request_id"].to_list() == ["r1"]
+    counts = {topic: (count["rows"], count["skipped"]) for topic, count in manifest["counts"].items()}
+    assert counts["requests"] == (1, {"chunk": 1, "partial": 1})
+    assert counts["features"] == counts["predictions"] == (1, {"partial": 1})
 
 
 def test_a_reward_that_never_came_is_the_default_once_its_window_has_ended(build: Build) -> None:

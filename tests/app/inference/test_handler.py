@@ -14,8 +14,9 @@ from app.events import Failure, ModelRef, PredictionFailed, PredictionMade
 from app.inference import handler
 from app.inference.client import Refused
 from app.inference.handler import InferenceHandler, read
+from app.monitoring import metrics
 from app.preprocess.requests import Preprocessor
-from app.settings import Settings
+from app.settings import Settings, TaskSettings
 from models.base import Asked, Decoded, Rejected, Task
 from tests.support.tasks import Letters
 
@@ -45,8 +46,9 @@ class Sums:
 def make(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(handler, "InferenceClient", Sums)
 
-    def made(task: Task | None = None) -> InferenceHandler:
-        return InferenceHandler(Settings(inference_attempts=1), task or Letters())
+    def made(task: Task | None = None, **rules: Any) -> InferenceHandler:
+        known = Settings(inference_attempts=1, task_settings={TASK: TaskSettings(**rules)})
+        return InferenceHandler(known, task or Letters())
 
     return made
 
@@ -191,3 +193,27 @@ def test_features_of_no_known_request_are_a_dead_letter_without_an_answer(make: 
     [letter] = make().reject(Incoming(FEATURES, b"key", b"abc", headers), failure)
     assert letter.topic == "dead-letters"
     assert cloudevents.header(letter.headers, "rejected_event_id") == FEATURES.id
+
+
+def frame(stream: str, number: int, source: str = "camera") -> Incoming:
+    said = {"id": f"{stream}{number}", "source": source, "stream": stream, "sequence": str(number)}
+    return features(b"a" * (number + 1), tuple((f"ce_{name}", text.encode()) for name, text in said.items()))
+
+
+async def test_of_frames_that_wait_the_latest_of_each_stream_is_predicted_and_all_are_answered(make: Any) -> None:
+    other = frame("x", 0, source="other")
+    batch = [frame("x", 0), frame("y", 0), frame("x", 1), features(b"abc"), other, frame("x", 1)]
+    before = metrics.SKIPPED_FRAMES.labels(TASK)._value.get()
+    answers = [answer[0] for answer in await make(frames="latest")(batch)]
+    skipped = PredictionFailed.model_validate_json(answers[0].value)
+    assert (skipped.error.code, skipped.request_id, skipped.dead_letter) == ("skipped_frame", "x0", None)
+    assert dict(answers[0].headers)["ce_stream"] == b"x"
+    sums = [PredictionMade.model_validate_json(answer.value).output["sum"] for answer in answers[1:]]
+    assert sums == [97.0, 194.0, 294.0, 97.0, 194.0]
+    assert metrics.SKIPPED_FRAMES.labels(TASK)._value.get() == before + 1
+
+
+async def test_all_frames_are_predicted_in_their_order_unless_the_latest_are_asked_for(make: Any) -> None:
+    answers = await make()([frame("x", number) for number in range(3)])
+    assert [made_of(answer)[1].request_id for answer in answers] == ["x0", "x1", "x2"]
+    assert [dict(made_of(answer)[0].headers)["ce_sequence"] for answer in answers] == [b"0", b"1", b"2"]

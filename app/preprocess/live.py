@@ -1,0 +1,122 @@
+"""The keyed function of the Flink job: it keeps each live session's state, and its timers."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from pyflink.common import Row, Types
+from pyflink.datastream import KeyedProcessFunction, RuntimeContext
+from pyflink.datastream.state import MapState, MapStateDescriptor, ValueState, ValueStateDescriptor
+
+from app import topics
+from app.cloudevents import LogEpoch, Origin
+from app.logepoch import KnownEpochs, log_epochs
+from app.preprocess.assembler import Assembler, limits
+from app.preprocess.reading import POLL_MS, Reading
+from app.preprocess.sessions import Session
+from app.settings import Settings
+
+GROUP = "hindsight-preprocess"
+
+
+class Sessions(KeyedProcessFunction):  # type: ignore[misc]  # pyflink has no types
+    """Rows (topic, key, value, headers) of a session's requests, from rows of its chunks, keyed by `session_key`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def open(self, runtime_context: RuntimeContext) -> None:
+        """Load the tasks where the job runs, as `Preprocess` does."""
+        logging.getLogger().setLevel(logging.WARNING)
+        from app.blobs import blob_store
+        from app.preprocess.function import patiently
+        from app.tasks import load
+
+        get = patiently(blob_store(self._settings).get)
+        self._assemblers = {
+            topics.requests(name): Assembler(task, get, limits(self._settings, task))
+            for name, task in load(self._settings).items()
+        }
+        self._epochs = KnownEpochs()
+        self._reading = Reading(self._settings.bootstrap, GROUP)
+        self._kept = _State(
+            runtime_context.get_state(ValueStateDescriptor("session", Types.STRING())),
+            runtime_context.get_map_state(MapStateDescriptor("chunks", Types.LONG(), Types.PICKLED_BYTE_ARRAY())),
+        )
+        self._timer = runtime_context.get_state(ValueStateDescriptor("timer", Types.LONG()))
+
+    def process_element(self, value: Row, ctx: Any) -> Iterator[Row]:
+        """The rows of one chunk."""
+        now = ctx.timer_service().current_processing_time()
+        logged = datetime.fromisoformat(value["logged"]).replace(tzinfo=UTC)
+        topic, partition, offset = value["topic"], value["partition"], value["offset"]
+        epoch = self._epoch(topic, partition, offset)
+        origin = Origin(epoch, topic, partition, offset, round(logged.timestamp() * 1000))
+        assembler = self._assemblers[topic]
+        headers = tuple((name, text) for name, text in value["headers"].items() if text is not None)
+        for record in assembler.chunk(origin, value["key"], value["value"], headers, self._kept, now):
+            yield Row(record.topic, record.key, record.value, dict(record.headers))
+        self._wake(assembler, ctx, now)
+
+    def on_timer(self, timestamp: int, ctx: Any) -> Iterator[Row]:
+        """The rows that time leads to."""
+        now = ctx.timer_service().current_processing_time()
+        if self._timer.value() == timestamp:
+            self._timer.clear()
+        topic, source, name = json.loads(ctx.get_current_key())
+        if topic not in self._assemblers:  # a task that is no more
+            self._kept.forget()
+            return
+        assembler = self._assemblers[topic]
+        session = self._kept.load()
+        if session is not None and session.deadline(assembler.limits) <= now:
+            for record in assembler.time(source, name, self._kept, self._reading.until(topic, now)):
+                yield Row(record.topic, record.key, record.value, dict(record.headers))
+        self._wake(assembler, ctx, now)
+
+    def _wake(self, assembler: Assembler, ctx: Any, now: int) -> None:
+        """Have a timer no later than something is due; what is overdue waits for the log to be read."""
+        session = self._kept.load()
+        if session is None:
+            return
+        due = session.deadline(assembler.limits)
+        due = due if due > now else now + POLL_MS
+        timer = self._timer.value()
+        if timer is None or due < timer:
+            ctx.timer_service().register_processing_time_timer(due)
+            self._timer.update(due)
+
+    def _epoch(self, topic: str, partition: int, offset: int) -> LogEpoch:
+        epoch = self._epochs.of(topic, partition, offset)
+        if epoch is None:
+            epoch = asyncio.run(log_epochs(self._settings.bootstrap, [topic]))[topic]
+        self._epochs.learn(topic, partition, offset, epoch)
+        return epoch
+
+
+class _State:
+    """What Flink keeps of the session whose turn it is: it is part of each checkpoint."""
+
+    def __init__(self, session: ValueState, chunks: MapState) -> None:
+        self._session = session
+        self._chunks = chunks
+
+    def load(self) -> Session | None:
+        text = self._session.value()
+        return None if text is None else Session.from_json(text)
+
+    def save(self, session: Session) -> None:
+        self._session.update(session.to_json())
+
+    def put(self, sequence: int, payload: bytes) -> None:
+        self._chunks.put(sequence, payload)
+
+    def get(self, sequence: int) -> bytes:
+        return cast(bytes, self._chunks.get(sequence))
+
+    def forget(self) -> None:
+        self._session.clear()
+        self._chunks.clear()

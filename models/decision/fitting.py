@@ -1,0 +1,182 @@
+"""From logged decisions to a network, and what other logged decisions say of it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models import offpolicy
+from models.base import OnStep, Untrainable
+from models.decision.learning import Plan, fit_policy, fit_rewards, policy_of
+from models.decision.logged import Log, Logged, grouped, total
+from models.decision.network import Network, Scale, initial, scores
+from models.decision.schema import Group, Schema
+from models.nn.calibration import best_temperature, expected_calibration_error
+
+Floats = NDArray[np.floating[Any]]
+LEAST_DECISIONS = 30
+LEAST_CHECKED = 300
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A network, and what there was to fit it on."""
+
+    network: Network
+    train: Log
+    validation: Log
+
+
+def fit(
+    schema: Schema, logged: Sequence[Logged], parent: Network | None, seed: int, on_step: OnStep, plan: Plan
+) -> Fitted:
+    """A policy and its reward model from logged decisions. Raises `Untrainable`."""
+    learning, checking = (grouped(one for one in logged if one.split == split) for split in ("train", "validation"))
+    if total(learning) < LEAST_DECISIONS:
+        raise Untrainable(
+            f"{total(learning)} decisions to learn from: at least {LEAST_DECISIONS} with a reward or a correction are "
+            "needed in the split `train`. Replay a longer time, or wait for more feedback."
+        )
+    low, high = _reward_range(learning, parent)
+    learning, checking = _scaled(learning, low, high), _scaled(checking, low, high)
+    if parent is None:
+        columns, width = learning[0].context.shape[1], learning[0].actions.shape[2]
+        policy, rewards = (
+            initial(columns, width, np.random.default_rng(seed), bias) for bias in (0.0, _usual(learning))
+        )
+        start = Network(policy, rewards, _scale(schema, learning), 1.0, (low, high), schema.described())
+    else:
+        start = replace(parent, reward_range=(low, high))
+    standard = _standardised(learning, start.scale)
+    rewards = fit_rewards(start.rewards, standard, plan, seed, _named(on_step, "fitting the reward model"))
+    policy = fit_policy(start.policy, rewards, standard, plan, seed, _named(on_step, "fitting the policy"))
+    network = replace(start, policy=policy, rewards=rewards, temperature=1.0)
+    return Fitted(replace(network, temperature=_temperature(network, checking)), learning, checking)
+
+
+def evaluated(network: Network, log: Log) -> dict[str, Any]:
+    """What the network's policy would have earned on logged decisions (rewards in [0, 1] of their range).
+
+    `corrected_right` is the share of corrections that name what it holds to be best.
+    """
+    figures: dict[str, Any] = {}
+    if len(hits := _hits(network, log)):
+        figures["corrected_right"] = round(float(hits.mean()), 5)
+    rows = _rewarded(network, log)
+    if rows is None:
+        return figures
+    estimates = {
+        "logged": offpolicy.on_policy(rows.reward),
+        "snips": offpolicy.snips(rows.reward, rows.weight),
+        "doubly_robust": offpolicy.doubly_robust(rows.reward, rows.weight, rows.predicted, rows.value),
+    }
+    for name, one in estimates.items():
+        figures[name] = [round(number, 5) for number in (one.value, *one.interval())]
+    figures["effective_decisions"] = round(offpolicy.effective_size(rows.weight), 1)
+    figures["reward_ece"] = round(expected_calibration_error(rows.predicted, rows.reward), 5)
+    return figures
+
+
+def _hits(network: Network, log: Log) -> NDArray[np.bool_]:
+    """Of each decision with a correction, whether the most probable action is the one that it names."""
+    standard = _standardised(log, network.scale)
+    groups = zip(standard, policy_of(network.policy, standard), strict=True)
+    return np.concatenate(
+        [(policy.argmax(1) == one.label)[one.label >= 0] for one, policy in groups] or [np.zeros(0, bool)]
+    )
+
+
+@dataclass(frozen=True)
+class Rewarded:
+    """Decisions with a reward, (N,) each: the reward, importance weight, and what the reward model says of it.
+
+    `logit` is of the `predicted` reward; `value` is the policy's by the model.
+    """
+
+    reward: NDArray[Any]
+    weight: Floats
+    logit: Floats
+    predicted: Floats
+    value: Floats
+
+
+def _rewarded(network: Network, log: Log) -> Rewarded | None:
+    standard, parts = _standardised(log, network.scale), []
+    for one, policy in zip(standard, policy_of(network.policy, standard), strict=True):
+        chosen = (np.arange(len(one)), one.chosen)
+        logits = np.asarray(scores(network.rewards, one.context, one.actions), np.float64) / network.temperature
+        model = 1 / (1 + np.exp(-logits))
+        columns = (one.reward, policy[chosen] / one.propensity, logits[chosen], model[chosen], (policy * model).sum(1))
+        parts.append([column[np.isfinite(one.reward)] for column in columns])
+    if not sum(len(rewards) for rewards, *_ in parts):
+        return None
+    return Rewarded(*map(np.concatenate, zip(*parts, strict=True)))
+
+
+def _temperature(network: Network, log: Log) -> float:
+    """What divides the reward model's scores so that it says what comes true: by cross-entropy on validation decisions.
+
+    Fewer than `LEAST_CHECKED` of them leave the scores as they are.
+    """
+    rows = _rewarded(network, log)
+    if rows is None or len(rows.reward) < LEAST_CHECKED:
+        return 1.0
+
+    def cross_entropy(temperature: float) -> float:
+        logits = rows.logit / temperature
+        return float(np.mean(np.logaddexp(0, logits) - rows.reward * logits))
+
+    return best_temperature(cross_entropy)
+
+
+def _reward_range(log: Log, parent: Network | None) -> tuple[float, float]:
+    """The lowest and highest reward, the parent's among them; what a correction says is taken for these."""
+    rewards = np.concatenate([one.reward for one in log] + ([np.array(parent.reward_range)] if parent else []))
+    rewards = rewards[np.isfinite(rewards)]
+    if not len(rewards):
+        return 0.0, 1.0
+    low, high = float(rewards.min()), float(rewards.max())
+    if low == high:
+        raise Untrainable(f"All rewards are {low:g}: nothing says that one action is better than another.")
+    return low, high
+
+
+def _usual(log: Log) -> float:
+    """The logit of the mean reward (in [0, 1]): what the reward model says of any action before it has learnt more."""
+    rewards = np.concatenate([one.reward for one in log])
+    rewards = rewards[np.isfinite(rewards)]
+    mean = float(np.clip(rewards.mean(), 1e-4, 1 - 1e-4)) if len(rewards) else 0.5
+    return float(np.log(mean) - np.log1p(-mean))
+
+
+def _scaled(log: Log, low: float, high: float) -> Log:
+    return [replace(one, reward=np.clip((one.reward - low) / (high - low), 0, 1).astype(np.float32)) for one in log]
+
+
+def _scale(schema: Schema, log: Log) -> Scale:
+    context = np.concatenate([one.context for one in log])
+    offered = [one.actions[np.arange(one.actions.shape[1]) < one.count[:, None]] for one in log]
+    mean, deviation = _moments(context[:, 1:], schema.context)
+    of_actions = _moments(np.concatenate(offered), schema.actions)
+    return Scale(np.insert(mean, 0, 0), np.insert(deviation, 0, 1), *of_actions)  # the constant stays as it is
+
+
+def _moments(values: NDArray[np.float32], group: Group) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean and deviation of numeric columns; 0 and 1 of others, and 1 where a number never changes."""
+    mean, deviation = values.mean(0, np.float64), values.std(0, np.float64)
+    deviation = np.where(deviation > 1e-6 * np.maximum(1.0, np.abs(mean)), deviation, 1.0)
+    numeric = group.numeric
+    return np.where(numeric, mean, 0).astype(np.float32), np.where(numeric, deviation, 1).astype(np.float32)
+
+
+def _standardised(log: Log, scale: Scale) -> Log:
+    return [
+        replace(one, context=np.asarray(scale.context(one.context)), actions=np.asarray(scale.actions(one.actions)))
+        for one in log
+    ]
+
+
+def _named(on_step: OnStep, doing: str) -> Callable[[int, int], None]:
+    return lambda step, steps: on_step(doing, step, steps)

@@ -1,0 +1,123 @@
+"""The `decision` task: from a context and actions to the choice of one. Needs only numpy."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.base import Asked, Decoded, Features, Judged, OnStep, Rejected, Sample, Shapes, Task, Trained
+from models.decision import simulator
+from models.decision.exploration import PARTS, Exploration, Kind, draw
+from models.decision.request import MAX_ACTIONS, action_id, encode, ids_of, read_request
+from models.decision.schema import SHIPPED, Schema
+
+COUNTS = (4, 8, 16, 32, 64, 128, 256, 512, MAX_ACTIONS)
+"""What the number of actions is padded to: finer steps waste less computing, coarser ones make fuller batches."""
+
+
+class Decision(Task):
+    """Chooses one of 1 to 1,000 actions, with a probability that is logged, and learns from rewards.
+
+    A request is `{"context": {...}, "actions": [{"id": "...", ...}]}` with the features that the schema names. Its
+    tensors, for n actions: `context` float32 (c,), the first always 1; `actions` float32 (n, a); for `decode` alone
+    `ids` uint8 (bytes,), all ids in UTF-8, and `offsets` int32 (n + 1,), where each begins and ends.
+
+    The model takes `context` (batch, c) and `actions` (batch, n, a), and gives float32 (batch, n) each: `logits`, and
+    `rewards`, the expected reward as a share of the range of rewards that the model was trained on. Both are of each
+    action by itself, so that padding changes nothing and needs no mask.
+
+    Options: `exploration`, `temperature`, `epsilon` and `floor` as of `Exploration`; `schema`, a file instead of the
+    one that ships (`Schema`). A schema has models of its own.
+    """
+
+    name: ClassVar[str] = "decision"
+    preprocess_version: ClassVar[str] = "1"
+
+    def __init__(
+        self,
+        exploration: Kind = "softmax",
+        temperature: float = 1.0,
+        epsilon: float = 0.1,
+        floor: float = 0.002,
+        schema: str | None = None,
+    ) -> None:
+        self.exploration = Exploration(exploration, temperature, epsilon, floor)
+        self.schema = Schema.load(SHIPPED if schema is None else Path(schema))
+        self._simulated = self.schema == Schema.load(SHIPPED)
+
+    def preprocess(self, payload: bytes) -> Features:
+        """The numbers of context and actions, and the actions' ids. Raises `Rejected`."""
+        return encode(self.schema, *read_request(payload))
+
+    def inputs(self, features: Features) -> Features:
+        """All but the ids."""
+        return {"context": features["context"], "actions": features["actions"]}
+
+    def padded(self, shapes: Shapes) -> Shapes:
+        """The number of actions rounded up to the next of a few."""
+        count, columns = shapes["actions"]
+        return {**shapes, "actions": (next(padded for padded in COUNTS if count <= padded), columns)}
+
+    def decode(self, outputs: Mapping[str, NDArray[Any]], asked: Sequence[Asked]) -> list[Decoded]:
+        """An action of each request, drawn by the prediction's own chance.
+
+        `propensity` is the probability with which it was drawn. `confidence` is the action's expected reward as a
+        share of the range of rewards: where a reward says right (the highest) or wrong (the lowest), it is the
+        probability of being right. Raises ValueError for scores that are no numbers.
+        """
+        return [
+            self._chosen(logits, rewards, one)
+            for logits, rewards, one in zip(outputs["logits"], outputs["rewards"], asked, strict=True)
+        ]
+
+    def _chosen(self, logits: NDArray[Any], rewards: NDArray[Any], asked: Asked) -> Decoded:
+        ids = ids_of(asked.features)
+        logits = logits[: len(ids)]
+        if not (np.isfinite(logits).all() and np.isfinite(rewards[: len(ids)]).all()):
+            raise ValueError("the model's scores are not finite")
+        parts = self.exploration.parts(logits)
+        place = draw(parts, asked.rng())
+        probabilities = (parts / PARTS).tolist()
+        output = {"action": ids[place], "probabilities": dict(zip(ids, probabilities, strict=True))}
+        return Decoded(output, min(1.0, max(0.0, float(rewards[place]))), probabilities[place])
+
+    def validate_correction(self, correction: Mapping[str, Any]) -> dict[str, Any]:
+        """`{"action": id}`, what would have been right; `probabilities` are ignored. Raises `Rejected`."""
+        unknown = sorted(str(key) for key in correction if key not in ("action", "probabilities"))
+        if unknown:
+            raise Rejected("unknown_field", f"unknown fields: {', '.join(unknown)}; a correction is {{'action': 'id'}}")
+        if "action" not in correction:
+            raise Rejected("missing_action", "a correction is {'action': 'id'}: the id of the action that was right")
+        return {"action": action_id(correction["action"], "`action` of a correction").decode()}
+
+    def score(self, output: Mapping[str, Any], correction: Mapping[str, Any]) -> float:
+        """1.0 for the right action, 0.0 for any other."""
+        return float(output["action"] == correction["action"])
+
+    def samples(self) -> Sequence[Sample]:
+        """Real requests of the made problem; none with another schema."""
+        return simulator.shipped_samples() if self._simulated else []
+
+    def demonstration(self, seed: int) -> Iterator[Sample]:
+        """New requests of the made problem without end; none with another schema."""
+        return simulator.stream(seed) if self._simulated else iter(())
+
+    def reward(self, sample: Sample, output: Mapping[str, Any], rng: np.random.Generator) -> float | None:
+        """Whether the simulated visitor takes the offer: 1.0 or 0.0."""
+        return simulator.reward(sample, output, rng)
+
+    def held_out(self) -> Iterator[Sample]:
+        """Visitors that no training sees."""
+        return simulator.held_out() if self._simulated else iter(())
+
+    def figures(self, judged: Sequence[Judged]) -> dict[str, float]:
+        """Reward and regret of the policy, exactly (over its probabilities), and how true the confidence is."""
+        return simulator.figures(judged)
+
+    def train(self, dataset: Path | None, parent: Path | None, seed: int, on_step: OnStep) -> Trained:
+        """Off-policy from logged rewards and corrections: see `models.decision.train`. Raises `Untrainable`."""
+        from models.decision.train import train  # its libraries are not there when serving
+
+        return train(self, dataset, parent, seed, on_step)

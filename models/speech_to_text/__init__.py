@@ -1,0 +1,5 @@
+"""Hearing spoken numbers and commands in recordings."""
+
+from models.speech_to_text.task import SpeechToText
+
+__all__ = ["SpeechToText"]

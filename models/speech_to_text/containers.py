@@ -1,0 +1,92 @@
+"""What an audio file says about itself before any of it is decoded.
+
+A header of 44 bytes can claim hours, so claims are compared with what is there first. Sources: RIFF/WAVE (Microsoft and
+IBM, "Multimedia Programming Interface and Data Specifications 1.0"), FLAC (RFC 9639), Ogg (RFC 3533).
+"""
+
+import struct
+
+from models.base import Rejected
+
+MAX_SECONDS = 600
+"""The longest audio of one request: ten minutes."""
+
+_UNKNOWN = {0x7FFFF000, 0xFFFFFFFF}
+"""What those who write to a pipe (SoX and espeak-ng, FFmpeg) declare, not knowing how long it will be."""
+_OGG_PAGE, _OGG_LAST = 27, 0x04
+
+
+def check_container(payload: bytes) -> None:
+    """Raises `Rejected` for what is no whole WAV, FLAC or OGG file, or claims to be too long.
+
+    Codes: `empty`, `not_audio`, `truncated`, `too_long`, `broken`.
+    """
+    if not payload:
+        raise Rejected("empty", "the value is empty: send the bytes of a WAV, FLAC or OGG file")
+    if payload[:4] == b"RIFF" and b"WAVE".startswith(payload[8:12]):
+        _check_wav(payload)
+    elif payload[:4] == b"fLaC":
+        _check_flac(payload)
+    elif payload[:4] == b"OggS":
+        _check_ogg(payload)
+    elif len(payload) < 4 and any(magic.startswith(payload) for magic in (b"RIFF", b"fLaC", b"OggS")):
+        raise truncated()
+    else:
+        raise Rejected("not_audio", f"neither a WAV, a FLAC nor an OGG file: it starts with {payload[:8]!r}")
+
+
+def truncated() -> Rejected:
+    """The rejection of a file that ends too early."""
+    return Rejected("truncated", "the audio file ends too early: send all of its bytes")
+
+
+def too_long(seconds: float) -> Rejected:
+    """The rejection of a file that is, or claims to be, longer than `MAX_SECONDS`."""
+    return Rejected("too_long", f"{seconds:.0f} s of audio: at most {MAX_SECONDS} s are taken; send it in parts")
+
+
+def _check_wav(payload: bytes) -> None:
+    """Walks the chunks up to the samples and compares what they declare with what is there."""
+    at, bytes_per_second = 12, 0
+    while at + 8 <= len(payload):
+        kind, size = struct.unpack_from("<4sI", payload, at)
+        if kind == b"fmt " and at + 20 <= len(payload):
+            (bytes_per_second,) = struct.unpack_from("<I", payload, at + 16)
+        if kind == b"data":
+            if size in _UNKNOWN:
+                return
+            if bytes_per_second and size > MAX_SECONDS * bytes_per_second:
+                raise too_long(size / bytes_per_second)
+            if at + 8 + size > len(payload):
+                raise truncated()
+            return
+        at += 8 + size + size % 2
+    raise truncated()
+
+
+def _check_flac(payload: bytes) -> None:
+    """Walks the metadata blocks; how much sound follows, decoding tells."""
+    at = 4
+    while at + 4 <= len(payload):
+        head = int.from_bytes(payload[at : at + 4], "big")
+        at += 4 + (head & 0xFFFFFF)
+        if head >> 31:  # the last one
+            if at < len(payload):
+                return
+            break
+    raise truncated()
+
+
+def _check_ogg(payload: bytes) -> None:
+    """Walks the pages up to the one that says it is the last."""
+    at, last = 0, False
+    while at < len(payload):
+        if payload[at : at + 4] != b"OggS"[: len(payload) - at]:
+            raise Rejected("broken", "the audio file is damaged: an Ogg page is missing")
+        if at + _OGG_PAGE > len(payload):
+            raise truncated()
+        segments = payload[at + _OGG_PAGE : at + _OGG_PAGE + payload[at + 26]]
+        last = bool(payload[at + 5] & _OGG_LAST)
+        at += _OGG_PAGE + payload[at + 26] + sum(segments)
+    if at > len(payload) or not last:
+        raise truncated()

@@ -1,0 +1,133 @@
+"""The `speech_to_text` task: from a recording to its words. Needs only numpy, soundfile, soxr and rapidfuzz."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.base import Asked, Decoded, Features, Judged, OnStep, Sample, Shapes, Task, Trained
+from models.nn.calibration import expected_calibration_error
+from models.nn.ctc import best_path, label_probabilities
+from models.speech_to_text import clips
+from models.speech_to_text.audio import read_audio
+from models.speech_to_text.corrections import checked
+from models.speech_to_text.errors import edits, word_error_rate
+from models.speech_to_text.mel import log_mel
+from models.speech_to_text.segments import Stretch, stretches
+from models.speech_to_text.symbols import decode
+
+WIDTHS = (128, 192, 256, 384, 512, 768, 1024)
+"""What spectrograms are padded to, and beyond these to whole multiples of the last."""
+_STRETCHES = 32
+"""So many stretches are decoded at once."""
+
+
+class SpeechToText(Task):
+    """Hears spoken numbers and commands, in recordings of up to ten minutes.
+
+    Features: `mels` uint8 (40, frames), a log-mel spectrogram (`mel.py`), and `width` int32 (), its frames. The model's
+    inputs are the same with a batch dimension in front; its outputs are `log_probs` float32 (batch, frames, classes)
+    and `length` int32 (batch,), the frames that count.
+    """
+
+    name: ClassVar[str] = "speech_to_text"
+    preprocess_version: ClassVar[str] = "1"
+    max_payload_bytes: ClassVar[int] = 64 * 1024 * 1024
+
+    def preprocess(self, payload: bytes) -> Features:
+        """The spectrogram of a WAV, FLAC or OGG file. Raises `Rejected`."""
+        mels = log_mel(read_audio(payload))
+        return {"mels": mels, "width": np.array(mels.shape[1], np.int32)}
+
+    def padded(self, shapes: Shapes) -> Shapes:
+        """Widths rounded up to the next of a few, so that recordings of about the same length share a batch."""
+        mels, width = shapes["mels"]
+        longest = WIDTHS[-1]
+        wide = next((padded for padded in WIDTHS if width <= padded), -(-width // longest) * longest)
+        return {**shapes, "mels": (mels, wide)}
+
+    def decode(self, outputs: Mapping[str, NDArray[Any]], asked: Sequence[Asked]) -> list[Decoded]:
+        """The words of each recording's best path, split at pauses, with times in seconds.
+
+        The confidence is the calibrated probability that all words are right: the product over the segments.
+        """
+        log_probs, lengths = outputs["log_probs"], outputs["length"]
+        parts = [
+            (row, stretch)
+            for row, (path, length) in enumerate(zip(log_probs.argmax(axis=2), lengths, strict=True))
+            for stretch in stretches(path[:length])
+        ]
+        confidences = np.ones(len(lengths))
+        segments: list[list[dict[str, Any]]] = [[] for _ in lengths]
+        for start in range(0, len(parts), _STRETCHES):
+            chosen = parts[start : start + _STRETCHES]
+            for (row, stretch), (text, probability) in zip(chosen, _read(log_probs, chosen), strict=True):
+                confidences[row] *= probability
+                if text:
+                    begin, end = stretch.seconds()
+                    segments[row].append({"start": round(begin, 3), "end": round(end, 3), "text": text})
+        return [
+            Decoded({"text": " ".join(segment["text"] for segment in found), "segments": found}, float(confidence))
+            for found, confidence in zip(segments, confidences, strict=True)
+        ]
+
+    def validate_correction(self, correction: Mapping[str, Any]) -> dict[str, Any]:
+        """`{"text": ...}` in small letters, and `segments` if given. Raises `Rejected`."""
+        return checked(correction)
+
+    def score(self, output: Mapping[str, Any], correction: Mapping[str, Any]) -> float:
+        """1 - word error rate, at least 0: edits of words (Levenshtein) over the number of true words."""
+        words = len(correction["text"].split())
+        return max(0.0, 1.0 - edits(output["text"], correction["text"]) / max(1, words))
+
+    def samples(self) -> Sequence[Sample]:
+        """Real files of unheard voices: WAV, FLAC and OGG of several rates, one of them long, with pauses."""
+        return clips.shipped(clips.SAMPLES)
+
+    def demonstration(self, seed: int) -> Iterator[Sample]:
+        """Held-out clips, each time with other noise, at another level and tempo."""
+        return clips.stream(seed)
+
+    def held_out(self) -> Iterator[Sample]:
+        """Phrases by unheard voices in heard accents (`unheard_voices`) and in unheard ones (`unheard_accents`)."""
+        return iter(clips.shipped(clips.HELD_OUT))
+
+    def figures(self, judged: Sequence[Judged]) -> dict[str, float]:
+        """Word error rates, of each group and of all; the share of clips that are wholly right; calibration."""
+        pairs: dict[str, list[tuple[str, str]]] = {}
+        for one in judged:
+            pair = one.decoded.output["text"], one.sample.correction["text"]
+            pairs.setdefault(one.sample.group, []).append(pair)
+        every = [pair for group in pairs.values() for pair in group]
+        right = np.array([one.decoded.output["text"] == one.sample.correction["text"] for one in judged])
+        confidences = np.array([one.decoded.confidence for one in judged])
+        return {
+            **{f"wer_{group}": word_error_rate(found) for group, found in sorted(pairs.items())},
+            "wer": word_error_rate(every),
+            "clips_right": float(right.mean()),
+            "ece": expected_calibration_error(confidences, right),
+            "clips": len(judged),
+            "words": sum(len(truth.split()) for _, truth in every),
+        }
+
+    def train(self, dataset: Path | None, parent: Path | None, seed: int, on_step: OnStep) -> Trained:
+        """A network fitted to made recordings, and to the corrections of a dataset. Raises `Untrainable`.
+
+        Needs espeak-ng and the libraries of the group `train`.
+        """
+        from models.speech_to_text.train import train
+
+        return train(dataset, parent, seed, on_step)
+
+
+def _read(log_probs: NDArray[Any], parts: Sequence[tuple[int, Stretch]]) -> list[tuple[str, float]]:
+    """The words of each stretch, and the probability that they are right."""
+    lengths = np.array([stretch.stop - stretch.start for _, stretch in parts])
+    windows = np.zeros((len(parts), int(lengths.max()), log_probs.shape[2]), log_probs.dtype)
+    for place, (row, stretch) in enumerate(parts):
+        windows[place, : lengths[place]] = log_probs[row, stretch.start : stretch.stop]
+    labels = best_path(windows, lengths)
+    texts = [" ".join(decode(line).split()) for line in labels]
+    return list(zip(texts, label_probabilities(windows, lengths, labels).tolist(), strict=True))

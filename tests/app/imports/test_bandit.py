@@ -1,0 +1,70 @@
+"""Logs of decisions: each row is a request, what was done, how probable that was, and what it earned."""
+
+import json
+from typing import Any
+
+import pytest
+
+from app.imports.bandit import examples
+from app.imports.examples import Example, Unusable
+from app.imports.tables import csv_rows
+
+URI = "file:///clicks.csv"
+
+
+def read(text: str) -> list[Any]:
+    return list(examples(lambda: csv_rows(iter(text.encode().splitlines(True)), "clicks.csv"), URI))
+
+
+def test_a_row_is_a_request_with_what_was_served_and_earned() -> None:
+    text = "context,actions,action,propensity,reward,entity,time\n"
+    text += '"{""hour"": 9}","[""a"", {""id"": 2, ""price"": 3}]",2,0.25,0.5,ada,2026-01-31T12:00:00Z\n'
+    [found] = read(text)
+    assert isinstance(found, Example)
+    request = {"context": {"hour": 9}, "actions": [{"id": "a"}, {"id": "2", "price": 3}]}
+    assert json.loads(found.payload) == request
+    assert (found.output, found.propensity, found.reward) == ({"action": "2"}, 0.25, 0.5)
+    assert (found.where, found.entity, found.time) == ("clicks.csv:2", "ada", "2026-01-31T12:00:00.000Z")
+
+
+def test_other_columns_are_the_context_and_the_actions_those_that_the_log_names() -> None:
+    first, second = read("hour,kind,action,propensity,reward\n9,new,b,0.5,1\nnan,old,a,0.5,0\n")
+    assert json.loads(first.payload) == {"context": {"hour": 9.0, "kind": "new"}, "actions": [{"id": "a"}, {"id": "b"}]}
+    assert json.loads(second.payload)["context"] == {"hour": "nan", "kind": "old"}
+
+
+def test_equal_rows_are_decisions_of_their_own_and_stay_the_same_as_the_log_grows() -> None:
+    text = "x,action,propensity,reward\n1,a,1,0\n1,a,1,0\n"
+    before = [one.identity for one in read(text)]
+    assert len(set(before)) == 2
+    assert [one.identity for one in read(text + "1,b,1,0\n")][:2] == before
+
+
+@pytest.mark.parametrize(
+    ("row", "code"),
+    [
+        ("1,,1,0", "incomplete"),
+        ("1,a,,0", "incomplete"),
+        ("1,a,0,0", "bad_value"),
+        ("1,a,1.5,0", "bad_value"),
+        ("1,a,nan,0", "bad_value"),
+        ("1,a,1,7", "bad_value"),
+        ("1,a,1,x", "bad_value"),
+        ("1,a,1", "bad_row"),
+    ],
+)
+def test_what_is_wrong_with_a_row_is_said_and_the_others_are_there(row: str, code: str) -> None:
+    first, wrong, last = read(f"x,action,propensity,reward\n1,a,1,0\n{row}\n2,b,1,1\n")
+    assert isinstance(wrong, Unusable)
+    assert (wrong.where, wrong.code) == ("clicks.csv:3", code)
+    assert [one.reward for one in (first, last)] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("actions", "code"),
+    [('["b"]', "unknown_action"), ("{}", "bad_value"), ('[{"x": 1}]', "bad_value"), ("[", "not_json")],
+)
+def test_an_action_must_be_one_of_the_rows(actions: str, code: str) -> None:
+    quoted = actions.replace('"', '""')
+    [wrong] = read(f'actions,action,propensity,reward\n"{quoted}",a,1,0\n')
+    assert (wrong.where, wrong.code) == ("clicks.csv:2", code)

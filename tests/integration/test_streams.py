@@ -1,0 +1,110 @@
+"""Live sessions through real Kafka, Flink and MLServer: in order whatever comes how, and across a killed Flink."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+
+from app import topics
+from app.api.health import PREPROCESS_GROUP
+from app.events import prediction_id
+from app.monitoring.lag import lags
+from app.preprocess.checkpoints import latest
+from tests.support.log import Sent, Tail, header, id_of, publish, tail
+from tests.support.platform import platform_settings, running
+from tests.support.stack import Stack
+
+REQUESTS, PREDICTIONS = topics.requests("letters"), topics.predictions("letters")
+
+
+@pytest.fixture(scope="module")
+async def platform(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    """The way of an event, with sessions that wait for a missing chunk ten seconds, and for a next one for long."""
+    settings = platform_settings(
+        tmp_path_factory.mktemp("streams"),
+        tasks={"letters": "tests.support.tasks:Letters"},
+        checkpoint_seconds=0.5,
+        session_gap_seconds=10,
+        session_idle_seconds=300,
+        session_partial_seconds=0.001,
+    )
+    processes = ("kafka", "preprocess", "mlserver", "worker")
+    async with running(settings, only=processes, provision=topics.provision) as supervisor:
+        await topics.wait_provisioned(settings)
+        yield Stack(settings, supervisor)
+
+
+def chunk(session: str, sequence: int, value: bytes, final: bool = False) -> Sent:
+    headers = [("ce_source", b"mic"), ("ce_session", session.encode()), ("ce_sequence", str(sequence).encode())]
+    return Sent(value, session.encode(), [*headers, *([("ce_final", b"true")] if final else [])])
+
+
+def unique(request: str) -> str:
+    return prediction_id("letters", "mic", request)
+
+
+async def behind(platform: Stack) -> int:
+    """Records that the job has not committed yet."""
+    groups = {PREPROCESS_GROUP: [REQUESTS]}
+    return (await lags(platform.settings.bootstrap, [REQUESTS], groups))[PREPROCESS_GROUP]
+
+
+async def answered(answers: Tail, request: str) -> dict[str, object]:
+    """The answer to a request, with its marks."""
+    read = await answers.until(lambda read: any(id_of(record) == unique(request) for record in read), seconds=240)
+    first = next(record for record in read if id_of(record) == unique(request))
+    said = json.loads(first.value)
+    names = {name for name, _ in first.headers}
+    said["missing"] = header(first, "ce_missing") if "ce_missing" in names else None
+    said["partial"] = header(first, "ce_partial") if "ce_partial" in names else None
+    return dict(said)
+
+
+async def test_chunks_out_of_order_and_twice_are_one_request_with_partial_answers_before(platform: Stack) -> None:
+    async with tail(platform.settings, PREDICTIONS) as answers:
+        await publish(platform.settings, REQUESTS, [chunk("a", 0, b"a")])
+        await publish(platform.settings, REQUESTS, [chunk("a", 2, b"c")])
+        await publish(platform.settings, REQUESTS, [chunk("a", 1, b"b"), chunk("a", 1, b"b")])
+        partial = await answered(answers, "a/2")
+        await publish(platform.settings, REQUESTS, [Sent(b"a", b"a", [("ce_source", b"mic"), ("ce_id", b"plain")])])
+        await publish(platform.settings, REQUESTS, [chunk("a", 4, b"", final=True), chunk("a", 3, b"d")])
+        whole, plain = await answered(answers, "a"), await answered(answers, "plain")
+    assert (partial["partial"], partial["output"]) == ("true", {"sum": float(sum(b"abc"))})
+    assert (whole["partial"], whole["missing"], whole["output"]) == (None, None, {"sum": float(sum(b"abcd"))})
+    assert plain["output"] == {"sum": 97.0}
+    known = {unique("a"), unique("plain"), *(unique(f"a/{number}") for number in range(5))}
+    assert {id_of(record) for record in answers.records} <= known
+
+
+async def test_a_session_survives_a_killed_flink_and_what_came_meanwhile_is_part_of_it(platform: Stack) -> None:
+    checkpoints = platform.settings.home / "preprocess" / "checkpoints"
+    async with tail(platform.settings, PREDICTIONS) as answers:
+        await publish(platform.settings, REQUESTS, [chunk("k", 0, b"k")])
+        await publish(platform.settings, REQUESTS, [chunk("k", 1, b"l")])
+        await answered(answers, "k/1")
+        # Nobody reads them again now: the checkpoint alone knows them.
+        async with asyncio.timeout(60):
+            while await behind(platform):
+                await asyncio.sleep(0.2)
+        assert latest(checkpoints) is not None
+        platform.kill("preprocess")
+        await publish(platform.settings, REQUESTS, [chunk("k", 3, b"n", final=True), chunk("k", 2, b"m")])
+        whole = await answered(answers, "k")
+    assert (whole["missing"], whole["output"]) == (None, {"sum": float(sum(b"klmn"))})
+
+
+async def test_a_chunk_that_never_comes_is_given_up_and_one_that_comes_late_is_a_dead_letter(platform: Stack) -> None:
+    async with (
+        tail(platform.settings, PREDICTIONS) as answers,
+        tail(platform.settings, topics.DEAD_LETTERS) as letters,
+    ):
+        await publish(platform.settings, REQUESTS, [chunk("m", 0, b"m"), chunk("m", 2, b"o", final=True)])
+        await publish(platform.settings, REQUESTS, [chunk("x", 0, b"x"), chunk("x", 20_000, b"y")])
+        failed, whole = await answered(answers, "x"), await answered(answers, "m")
+        await publish(platform.settings, REQUESTS, [chunk("m", 1, b"n")])
+        read = await letters.until(lambda read: len(read) >= 2)
+    assert (whole["missing"], whole["output"]) == ("1", {"sum": float(sum(b"mo"))})
+    assert isinstance(failed["error"], dict)
+    assert failed["error"]["code"] == "session_too_many_chunks"
+    assert {header(letter, "rejected_code") for letter in read} == {"session_too_many_chunks", "late_chunk"}

@@ -1,0 +1,44 @@
+"""Every task goes the same way: each payload comes back once, and what Flink makes of it is what any process makes."""
+
+from itertools import islice
+from statistics import mean
+
+import pytest
+
+from app import tasks, topics
+from app.cloudevents import Origin
+from app.events import prediction_id
+from app.logepoch import log_epochs
+from models import tensors
+from models.base import Task
+from tests.support.log import Sent, header, id_of, publish, tail
+from tests.support.stack import Stack
+
+EXPECTED = {"ocr": 0.9, "speech_to_text": 0.8, "decision": 0.2}
+"""The mean score on the demonstration's payloads, at least; how good a model really is, its card says."""
+
+
+@pytest.fixture(params=EXPECTED)
+def task(stack: Stack, request: pytest.FixtureRequest) -> Task:
+    return tasks.load(stack.settings)[request.param]
+
+
+async def test_500_raw_payloads_come_back_exactly_once_with_the_features_that_are_made_offline(
+    stack: Stack, task: Task
+) -> None:
+    requests, predictions = topics.requests(task.name), topics.predictions(task.name)
+    samples = list(islice(task.demonstration(1), 500))
+    async with tail(stack.settings, predictions) as answers, tail(stack.settings, topics.features(task.name)) as made:
+        places = await publish(stack.settings, requests, [Sent(sample.payload) for sample in samples])
+        said = await answers.answers(500)
+        records = {id_of(one): one for one in await made.until(lambda read: len({id_of(one) for one in read}) >= 500)}
+    epoch = (await log_epochs(stack.settings.bootstrap, [requests]))[requests]
+    origins = [Origin(epoch, requests, place.partition, place.offset, 0) for place in places]
+    ids = [prediction_id(task.name, f"kafka:{requests}", origin.id) for origin in origins]
+    assert said.keys() == set(ids)
+    assert len(answers.records) == 500
+    for unique, sample in zip(ids, samples, strict=True):
+        found = records[unique].value, header(records[unique], "ce_tensors")
+        assert found == tensors.encode(task.preprocess(sample.payload))
+    scores = [task.score(said[one]["output"], sample.correction) for one, sample in zip(ids, samples, strict=True)]
+    assert mean(scores) > EXPECTED[task.name]

@@ -1,0 +1,61 @@
+"""Logs of decisions for tests: two kinds of visitors, three actions, each right for one kind or for none."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from app.eventlog import dataset
+from models import tensors
+from models.decision import Decision
+
+SCHEMA = {"context": {"kind": ["x", "y"]}, "actions": {"name": ["a", "b", "c"]}}
+RIGHT = {"x": "a", "y": "b"}
+LOGGING = np.array([0.2, 0.2, 0.6])
+"""The logging policy likes what is never right."""
+
+
+def task(directory: Path, **options: Any) -> Decision:
+    path = directory / "schema.json"
+    path.write_text(json.dumps(SCHEMA))
+    return Decision(schema=str(path), **options)
+
+
+def payload(kind: str) -> bytes:
+    actions = [{"id": name, "name": name} for name in "abc"]
+    return json.dumps({"context": {"kind": kind}, "actions": actions}).encode()
+
+
+def rows(task: Decision, count: int, seed: int, told: str = "reward") -> list[dict[str, Any]]:
+    """Decisions with a noisy `reward`, or with a `label`: every tenth for validation, every tenth for test."""
+    rng, made = np.random.default_rng(seed), []
+    for number in range(count):
+        kind = "xy"[int(rng.integers(2))]
+        place = int(rng.choice(3, p=LOGGING))
+        data, declaration = tensors.encode(task.preprocess(payload(kind)))
+        right = "abc"[place] == RIGHT[kind]
+        row = {
+            "prediction_id": f"decision:{number}",
+            "split": {8: "validation", 9: "test"}.get(number % 10, "train"),
+            "features": data,
+            "tensors": declaration,
+            "output": json.dumps({"action": "abc"[place], "probabilities": {}}),
+            "propensity": float(LOGGING[place]),
+        }
+        if told == "label":
+            row["label"] = json.dumps({"action": RIGHT[kind]})
+        else:
+            row["reward"] = float(rng.random() < (0.8 if right else 0.2))
+        made.append(row)
+    return made
+
+
+def write(rows: Iterable[dict[str, Any]], out: Path) -> Path:
+    """A dataset as `hindsight replay` writes it."""
+    out.mkdir()
+    with dataset.Writer(out / dataset.ROWS) as writer:
+        writer.write(pa.RecordBatch.from_pylist(list(rows), dataset.SCHEMA))
+    return out

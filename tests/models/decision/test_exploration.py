@@ -1,0 +1,102 @@
+"""Probabilities that are exactly those of the draw."""
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import chisquare  # type: ignore[import-untyped]
+
+from models.decision.exploration import FLOOR_SHARE, PARTS, Exploration, draw
+
+scores = st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=1000)
+explorations = st.builds(
+    Exploration,
+    kind=st.sampled_from(["softmax", "epsilon-greedy"]),
+    temperature=st.floats(0.01, 100),
+    epsilon=st.floats(0, 1),
+    floor=st.floats(0, 0.999),
+)
+
+
+@given(explorations, scores)
+def test_probabilities_sum_to_1_exactly_and_none_is_below_the_floor(
+    exploration: Exploration, given_: list[float]
+) -> None:
+    parts = exploration.parts(np.array(given_, np.float32))
+    assert int(parts.sum()) == PARTS
+    assert float((parts / PARTS).sum()) == 1.0
+    assert parts.min() / PARTS >= min(exploration.floor, FLOOR_SHARE / len(given_))
+
+
+@given(st.lists(st.floats(-50, 50, width=32), min_size=2, max_size=50), st.floats(0.1, 10))
+def test_softmax_with_no_floor_is_the_softmax(given_: list[float], temperature: float) -> None:
+    logits = np.array(given_, np.float32)
+    wanted = np.exp((logits.astype(np.float64) - logits.max()) / temperature)
+    parts = Exploration(temperature=temperature, floor=0.0).parts(logits)
+    np.testing.assert_allclose(parts / PARTS, wanted / wanted.sum(), atol=len(given_) / PARTS)
+
+
+@given(st.integers(2, 20), st.floats(0, 1), st.integers(0, 19))
+def test_epsilon_greedy_takes_the_best_but_for_epsilon(count: int, epsilon: float, best: int) -> None:
+    best %= count
+    logits = np.zeros(count, np.float32)
+    logits[best] = 1.0
+    probabilities = Exploration("epsilon-greedy", epsilon=epsilon, floor=0.0).parts(logits) / PARTS
+    assert probabilities[best] == pytest.approx(1 - epsilon + epsilon / count, abs=count / PARTS)
+    others = np.delete(probabilities, best)
+    np.testing.assert_allclose(others, epsilon / count, atol=1 / PARTS)
+
+
+def test_epsilon_greedy_is_fair_to_those_that_are_equally_good() -> None:
+    probabilities = Exploration("epsilon-greedy", epsilon=0.0, floor=0.0).parts(np.array([2, 1, 2], np.float32)) / PARTS
+    np.testing.assert_allclose(probabilities, [0.5, 0.0, 0.5])
+
+
+def test_a_colder_softmax_explores_less() -> None:
+    logits = np.array([1.0, 0.0], np.float32)
+    warm, cold = (Exploration(temperature=one, floor=0.0).parts(logits)[0] for one in (1.0, 0.1))
+    assert cold > warm
+
+
+def test_a_floor_for_many_actions_leaves_half_to_the_policy() -> None:
+    logits = np.zeros(1000, np.float32)
+    logits[7] = 50.0
+    probabilities = Exploration(floor=0.1).parts(logits) / PARTS
+    assert probabilities[7] == pytest.approx(0.5, abs=0.001)
+    assert probabilities[8] == pytest.approx(0.0005, abs=1e-8)
+
+
+@given(st.lists(st.integers(0, 2**20), min_size=1, max_size=50).filter(any), st.integers(0, 2**32 - 1))
+def test_an_action_without_probability_is_never_drawn(counts: list[int], seed: int) -> None:
+    parts = np.array(counts, np.int64)
+    parts[int(parts.argmax())] += PARTS - int(parts.sum())
+    assert parts[draw(parts, np.random.default_rng(seed))] > 0
+
+
+@pytest.mark.parametrize("exploration", [Exploration(floor=0.02), Exploration("epsilon-greedy", epsilon=0.3)])
+def test_actions_are_drawn_as_often_as_their_probability_says(exploration: Exploration) -> None:
+    parts = exploration.parts(np.array([0.5, -1.0, 2.0, 0.0, -3.0], np.float32))
+    rng, count = np.random.default_rng(0), 50_000
+    drawn = Counter(draw(parts, rng) for _ in range(count))
+    found = [drawn[place] for place in range(len(parts))]
+    assert chisquare(found, parts / PARTS * count).pvalue > 0.01
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"kind": "greedy"},
+        {"temperature": 0.0},
+        {"temperature": float("nan")},
+        {"epsilon": 1.1},
+        {"epsilon": -0.1},
+        {"floor": 1.0},
+        {"floor": -0.1},
+    ],
+)
+def test_options_that_make_no_sense_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="is needed"):
+        Exploration(**options)
