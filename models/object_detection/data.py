@@ -1,6 +1,5 @@
 """What the detector is fitted on: made scenes, the same for the same seed, and the corrections of a dataset."""
 
-import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -10,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from models.base import Features, Sample
+from models.datasets import rows
 from models.object_detection.fitting import MOST, NOTHING, Examples
 from models.object_detection.images import SIDE, Geometry
 from models.object_detection.labels import LABELS
@@ -22,7 +21,6 @@ from models.object_detection.task import ObjectDetection
 
 CHUNK = 250
 _SPLIT_NUMBER: dict[Split, int] = {"train": 0, "validation": 1, "held_out": 2}
-_COLUMNS = ["split", "features", "tensors", "output", "label", "accepted"]
 
 Labelled = tuple[Features, dict[str, Any]]
 """A picture's features, and what is truly there."""
@@ -53,28 +51,12 @@ def labelled(scenes: Iterable[Sample]) -> list[Labelled]:
 
 
 def corrected(dataset: Path) -> dict[str, list[Labelled]]:
-    """Corrected pictures of a directory that `hindsight replay` wrote, and those with accepted output, by split."""
+    """Corrected or accepted pictures of a directory that `hindsight replay` wrote, by split. Raises `Untrainable`."""
     found: dict[str, list[Labelled]] = {}
-    for batch in pq.ParquetFile(dataset / "rows.parquet").iter_batches(batch_size=500, columns=_COLUMNS):
-        for row in batch.to_pylist():
-            truth = row["label"] if row["label"] is not None else row["output"] if row["accepted"] else None
-            if truth is not None and row["features"] is not None:
-                found.setdefault(row["split"], []).append(
-                    (_tensors(row["features"], row["tensors"]), json.loads(truth))
-                )
+    for row in rows(dataset):
+        if row.label is not None:
+            found.setdefault(row.split, []).append((row.features, row.label))
     return found
-
-
-def _tensors(content: bytes, declared: str) -> Features:
-    """Tensors as they are in a dataset: little-endian bytes one after the other, declared in JSON."""
-    features: Features = {}
-    offset = 0
-    for tensor in json.loads(declared):
-        dtype, shape = np.dtype(tensor["dtype"]).newbyteorder("<"), tuple(tensor["shape"])
-        size = int(np.prod(shape))
-        features[tensor["name"]] = np.frombuffer(content, dtype, size, offset).reshape(shape)
-        offset += size * dtype.itemsize
-    return features
 
 
 def examples(scenes: Sequence[Labelled]) -> Examples:

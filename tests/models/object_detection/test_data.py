@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from app import tensors
 from app.eventlog.dataset import SCHEMA, Writer
+from models import tensors
 from models.object_detection import ObjectDetection
 from models.object_detection.data import corrected, examples, made, repeated
 from models.object_detection.images import Geometry
@@ -38,7 +38,7 @@ def test_corrections_and_accepted_outputs_of_a_dataset_are_read_by_split(tmp_pat
         tmp_path / "dataset",
         [
             row(first.payload, label=json.dumps(first.correction), accepted=False),
-            row(second.payload, accepted=True),
+            row(second.payload, label='{"boxes": []}', accepted=True),
             row(others[0].payload),
             row(others[1].payload, accepted=False),
             row(others[2].payload, label=json.dumps(others[2].correction), split="validation"),

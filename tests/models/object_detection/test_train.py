@@ -11,8 +11,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from app import tensors
 from app.eventlog.dataset import SCHEMA, Writer
+from models import tensors
 from models.base import Untrainable
 from models.nn.conv_ctc import Parameters
 from models.object_detection import ObjectDetection
@@ -42,6 +42,7 @@ def dataset(folder: Path, label: str | None) -> Path:
     sample = next(held_out_scenes(9))
     features, declared = tensors.encode(ObjectDetection().preprocess(sample.payload))
     row = {**dict.fromkeys(SCHEMA.names), "split": "train", "features": features, "tensors": declared, "label": label}
+    row |= {"output": '{"boxes": []}', "propensity": 1.0}
     with Writer(folder / "rows.parquet") as writer:
         writer.write(pa.RecordBatch.from_pylist([row], SCHEMA))
     return folder
