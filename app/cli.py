@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from app.commands import catalog, deadletters, erase, replay, vocabulary
+from app.commands import catalog, deadletters, erase, evaluate, newtask, replay, vocabulary
 
 if TYPE_CHECKING:
     from app.client import Hindsight
@@ -257,6 +257,8 @@ def _client() -> "Hindsight":
 catalog.register(cli)
 deadletters.register(cli)
 erase.register(cli)
+evaluate.register(cli)
+newtask.register(cli)
 replay.register(cli)
 vocabulary.register(cli)
 

@@ -40,7 +40,7 @@ _DATASET = {
     "entity": "What the request is about: its key, or its id. All of an entity is in one split.",
     "time": "The request's `ce_time`.",
     "split": "`train` (80 %), `validation` (10 %) or `test` (10 %), by a hash of `entity`: the same as data grows.",
-    "features": "The tensors that the model has seen; `app.tensors.decode(features, tensors)` reads them.",
+    "features": "The tensors that the model has seen; `models.tensors.decode(features, tensors)` reads them.",
     "tensors": "Their names, dtypes and shapes, as JSON.",
     "payload": "With `--content payload`: what the application sent, out of its envelope.",
     "output": "What was served, as JSON.",

@@ -99,7 +99,7 @@ class PredictionRequested(Opaque):
 
 
 class FeaturesExtracted(Opaque):
-    """Features of a request: tensors, as raw little-endian bytes one after the other (see `app.tensors`)."""
+    """Features of a request: tensors, as raw little-endian bytes one after the other (see `models.tensors`)."""
 
     type: ClassVar[str] = "hindsight.features.extracted.v1"
     content_type: ClassVar[str | None] = TENSORS

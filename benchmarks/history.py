@@ -16,10 +16,11 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.producer.message_accumulator import BatchBuilder
 from numpy.typing import NDArray
 
-from app import cloudevents, tensors, topics
+from app import cloudevents, topics
 from app.cloudevents import TENSORS, Event, Record
 from app.events import FeaturesExtracted, FeedbackGiven, ModelRef, PredictionMade, PredictionRequested, prediction_id
 from app.settings import MiB, Settings
+from models import tensors
 from models.ocr import Ocr
 
 SOURCE = "benchmark"

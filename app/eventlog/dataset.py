@@ -48,7 +48,7 @@ SCHEMA = pa.schema(
     ]
 )
 """A row for each served prediction, in the order of `time` and `prediction_id`. `output` and `label` are JSON;
-`features` are tensors as `app.tensors.decode(features, tensors)` reads them."""
+`features` are tensors as `models.tensors.decode(features, tensors)` reads them."""
 
 
 class ContentHash:

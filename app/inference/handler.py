@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Sequence
 
-from app import tensors, topics
+from app import topics
 from app.cloudevents import Event, Record, complete, rfc3339
 from app.delivery import Answer, Incoming
 from app.events import Failure, FeaturesExtracted, ModelRef, PredictionMade, dead_letter
@@ -15,6 +15,7 @@ from app.inference.repository import champion
 from app.monitoring import metrics
 from app.preprocess.requests import failed, marks
 from app.settings import Settings
+from models import tensors
 from models.base import Asked, Features, Rejected, Task
 
 STAGE = "inference"

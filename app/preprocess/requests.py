@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from app import tensors, topics
+from app import topics
 from app.cloudevents import JSON, TENSORS, Event, Headers, Origin, Record, complete, identity, rfc3339
 from app.events import Failure, FeaturesExtracted, PredictionFailed, PredictionRequested, dead_letter, prediction_id
+from models import tensors
 from models.base import Rejected, Task
 
 STAGE = "preprocess"

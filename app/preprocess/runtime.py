@@ -18,7 +18,9 @@ def prepare_java(configured: Settings) -> None:
         logging.getLogger(chatty).disabled = True
     os.environ["JAVA_HOME"] = str(java.home())
     # The interpreter inside the Java process knows nothing of virtual environments: it is told where packages are.
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(CHECKOUT), sysconfig.get_path("purelib")])
+    own = [str(CHECKOUT), sysconfig.get_path("purelib")]
+    theirs = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path not in own]
+    os.environ["PYTHONPATH"] = os.pathsep.join([*own, *theirs])
     logs = configured.home / "logs" / "flink"
     # The quick compiler only: most of the work is in Python, and a start takes less time and memory.
     lean = "-XX:+UseSerialGC -XX:MaxMetaspaceSize=192m -XX:TieredStopAtLevel=1"

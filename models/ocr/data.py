@@ -4,7 +4,7 @@ Digit scans are split by scan index (first 72 % training, next 8 % validation, l
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -29,6 +29,8 @@ STRANGENESS: dict[Split, float] = {"train": 1.0, "validation": 1.0, "test": 0.0}
 """Few people wrote the training's scans; bent, they stand for writers never met: in fitting and for the temperature."""
 BLANK_SHARE = 0.02
 CHUNK = 250
+HELD_OUT_LINES, HELD_OUT_SEED = 1_500, 0
+"""Of each kind, the same for every version: so the figures of their cards can be compared, and measured again."""
 _SPLIT_NUMBER: dict[Split, int] = {"train": 0, "validation": 1, "test": 2}
 
 
@@ -81,13 +83,21 @@ def make_lines(kind: str, split: Split, count: int, seed: int, processes: int | 
         return [line for chunk in chunks for line in chunk]
 
 
+def held_out(kind: str) -> Iterator[tuple[Image.Image, str]]:
+    """The lines of one kind that every version is measured on, as images: the same as `make_lines` makes of `test`."""
+    for start in range(0, HELD_OUT_LINES, CHUNK):
+        yield from _images(kind, "test", min(CHUNK, HELD_OUT_LINES - start), HELD_OUT_SEED, start)
+
+
 def _chunk(kind: str, split: Split, count: int, seed: int, start: int) -> list[Line]:
+    return [Line(normalise(image), text) for image, text in _images(kind, split, count, seed, start)]
+
+
+def _images(kind: str, split: Split, count: int, seed: int, start: int) -> Iterator[tuple[Image.Image, str]]:
     rng = np.random.default_rng([seed, _SPLIT_NUMBER[split], int(kind == "printed"), start])
     make = printed_image if kind == "printed" else digits_image
-    made = []
     for _ in range(count):
         image, text = make(split, rng)
         if rng.random() < BLANK_SHARE and kind == "printed":
             image, text = photographed(Image.new("L", image.size), rng), ""
-        made.append(Line(normalise(image), text))
-    return made
+        yield image, text

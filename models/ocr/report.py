@@ -13,11 +13,12 @@ import numpy as np
 import onnx
 import onnxruntime
 from numpy.typing import NDArray
-from rapidfuzz.distance import Levenshtein
 
-from models.nn.calibration import best_temperature, expected_calibration_error, log_loss
+from models.nn.calibration import best_temperature, log_loss
 from models.nn.conv_ctc import ConvCtc, Parameters
+from models.ocr import figures as measures
 from models.ocr.data import Line
+from models.ocr.figures import DIGITS, PRINTED, Read
 from models.ocr.task import Ocr
 
 Outputs = dict[str, NDArray[Any]]
@@ -82,32 +83,20 @@ def fitted_temperature(model: Any, lines: Sequence[Line]) -> float:
 
     def loss(temperature: float) -> float:
         said = readings(outputs, temperature)
-        return log_loss(_confidences(said), _right(said, lines))
+        return log_loss(np.array([reading.confidence for reading in said]), measures.right(_read(said, lines)))
 
     return best_temperature(loss)
 
 
 def error_rate(said: Sequence[Reading], lines: Sequence[Line]) -> float:
     """The character error rate of all lines together: edits over true symbols."""
-    edits = sum(Levenshtein.distance(reading.text, line.text) for reading, line in zip(said, lines, strict=True))
-    return edits / sum(len(line.text) for line in lines)
+    return measures.error_rate(_read(said, lines))
 
 
-def figures(model: Any, digits: Sequence[Line], printed: Sequence[Line]) -> dict[str, float | int]:
+def figures(model: Any, digits: Sequence[Line], printed: Sequence[Line]) -> dict[str, float]:
     """The card's figures on held-out digit lines and on lines in fonts never seen."""
-    said_digits, said_printed = readings(run(model, digits)), readings(run(model, printed))
-    said, lines = [*said_digits, *said_printed], [*digits, *printed]
-    return {
-        "cer_held_out_digit_lines": error_rate(said_digits, digits),
-        "cer_unseen_fonts": error_rate(said_printed, printed),
-        "lines_right_held_out_digits": float(_right(said_digits, digits).mean()),
-        "lines_right_unseen_fonts": float(_right(said_printed, printed).mean()),
-        "held_out_digit_lines": len(digits),
-        "unseen_font_lines": len(printed),
-        "ece": expected_calibration_error(_confidences(said), _right(said, lines)),
-        "ece_held_out_digit_lines": expected_calibration_error(_confidences(said_digits), _right(said_digits, digits)),
-        "ece_unseen_fonts": expected_calibration_error(_confidences(said_printed), _right(said_printed, printed)),
-    }
+    groups = {DIGITS: digits, PRINTED: printed}
+    return measures.figures({group: _read(readings(run(model, lines)), lines) for group, lines in groups.items()})
 
 
 def parity(network: ConvCtc, parameters: Parameters, temperature: float, model: Any, lines: Sequence[Line]) -> float:
@@ -123,9 +112,5 @@ def parity(network: ConvCtc, parameters: Parameters, temperature: float, model: 
     return float(np.abs(np.asarray(expected) - found)[valid].max())
 
 
-def _confidences(said: Sequence[Reading]) -> NDArray[np.float64]:
-    return np.array([reading.confidence for reading in said])
-
-
-def _right(said: Sequence[Reading], lines: Sequence[Line]) -> NDArray[np.bool_]:
-    return np.array([reading.text == line.text for reading, line in zip(said, lines, strict=True)])
+def _read(said: Sequence[Reading], lines: Sequence[Line]) -> list[Read]:
+    return [Read(one.text, one.confidence, line.text) for one, line in zip(said, lines, strict=True)]

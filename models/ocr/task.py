@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
 
-from models.base import Asked, Decoded, Features, Rejected, Sample, Shapes, Task
+from models.base import Asked, Decoded, Features, Judged, Rejected, Sample, Shapes, Task
 from models.nn.ctc import best_path, label_probabilities
 from models.ocr import lines
+from models.ocr.figures import DIGITS, PRINTED, Read, figures
 from models.ocr.images import MAX_WIDTH, normalise, read_image
 from models.ocr.symbols import decode, unknown_symbols
 
@@ -79,3 +80,19 @@ class Ocr(Task):
     def demonstration(self, seed: int) -> Iterator[Sample]:
         """New lines of held-out digit scans, and now and then a shipped printed line."""
         return lines.stream(seed)
+
+    def held_out(self) -> Iterator[Sample]:
+        """1,500 lines of held-out digit scans, and 1,500 printed in fonts never seen (of the `train` group)."""
+        from models.ocr import data  # only here: serving needs none of the training libraries
+
+        for group, kind in ((DIGITS, "digits"), (PRINTED, "printed")):
+            for number, (image, text) in enumerate(data.held_out(kind)):
+                yield Sample(f"{kind}-{number:04}.png", lines.png(image), "image/png", {"text": text}, group)
+
+    def figures(self, judged: Sequence[Judged]) -> dict[str, float]:
+        """Character error rate, lines right, calibration error and size of each group."""
+        read: dict[str, list[Read]] = {}
+        for one in judged:
+            said = Read(one.decoded.output["text"], one.decoded.confidence, one.sample.correction["text"])
+            read.setdefault(one.sample.group, []).append(said)
+        return figures(read)

@@ -19,7 +19,7 @@ from models.nn.conv_ctc import parameter_count
 from models.nn.conv_ctc_onnx import to_onnx
 from models.nn.ctc_fitting import Plan, fit
 from models.ocr import report
-from models.ocr.data import SCAN_SHARES, Line, digit_scans, make_lines
+from models.ocr.data import HELD_OUT_LINES, HELD_OUT_SEED, SCAN_SHARES, Line, digit_scans, make_lines
 from models.ocr.fonts import FAMILIES
 from models.ocr.network import NETWORK, PLAN, SIGNAL, example
 from models.ocr.symbols import SYMBOLS
@@ -37,7 +37,7 @@ class Sizes:
     train_printed: int = 16_000
     validation: int = 1_000
     """Of each kind; so the test's."""
-    test: int = 1_500
+    test: int = HELD_OUT_LINES
 
 
 def train(
@@ -58,7 +58,7 @@ def train(
     model = to_onnx(NETWORK, fitted.parameters, SIGNAL, temperature, {"task": Ocr.name, "symbols": SYMBOLS})
 
     served = report.session(model)
-    digits, printed = (make_lines(kind, "test", sizes.test, seed) for kind in ("digits", "printed"))
+    digits, printed = (make_lines(kind, "test", sizes.test, HELD_OUT_SEED) for kind in ("digits", "printed"))
     difference = report.parity(NETWORK, fitted.parameters, temperature, served, [*digits[:32], *printed[:32]])
     if difference > PARITY_TOLERANCE:
         raise RuntimeError(f"ONNX Runtime and JAX differ by {difference:g}, more than {PARITY_TOLERANCE:g}")

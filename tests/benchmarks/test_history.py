@@ -2,10 +2,11 @@
 
 from itertools import chain, pairwise
 
-from app import tensors, topics
+from app import topics
 from app.cloudevents import LogEpoch, Origin, complete, header
 from app.events import TYPES, FeedbackGiven, PredictionMade, prediction_id
 from benchmarks.history import EVENTS_EACH, HEIGHT, SOURCE, history
+from models import tensors
 from models.ocr import Ocr
 
 REQUESTS = 1_000

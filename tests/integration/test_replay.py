@@ -11,12 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from app import tensors, topics
+from app import topics
 from app.cloudevents import rfc3339
 from app.eventlog import compaction
 from app.eventlog.archive import Archive
 from app.events import FeedbackGiven, prediction_id
 from app.settings import Settings
+from models import tensors
 from models.ocr import Ocr
 from models.ocr.lines import make_payloads
 from tests.support.archiving import archived

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from app import tensors, topics
+from app import topics
 from app.cloudevents import TENSORS, Event, LogEpoch, Origin, Record, rfc3339
 from app.delivery import Incoming
 from app.eventlog.rows import table_of
@@ -24,6 +24,7 @@ from app.events import (
     PredictionRequested,
     prediction_id,
 )
+from models import tensors
 from models.base import Task
 
 BEGIN = datetime.fromisoformat("2026-01-01T00:00:00Z").timestamp()

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app import tensors
 from app.cloudevents import Record
 from app.delivery import Incoming
 from app.embedded.errors import SetupError
@@ -21,6 +20,7 @@ from app.eventlog.accounts import check
 from app.eventlog.arguments import Arguments
 from app.events import DataErased, OutcomeRecorded, PredictionMade
 from app.settings import Settings, TaskSettings
+from models import tensors
 from tests.support.history import Request, at, logged, moment, snapshots
 from tests.support.tasks import Letters
 

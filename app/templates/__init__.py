@@ -1,0 +1,1 @@
+"""What `hindsight new-task` copies."""

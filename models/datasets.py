@@ -1,0 +1,59 @@
+"""Datasets as training reads them: the directory that `hindsight replay` wrote, row by row.
+
+`rows.parquet` has a row for each served prediction; `docs/events.md` says what is in each column.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from models import tensors
+from models.base import Features, Rejected, Untrainable
+
+ROWS = "rows.parquet"
+_COLUMNS = ["features", "tensors", "split", "output", "propensity", "label", "reward"]
+_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Row:
+    """One prediction and what became known of it.
+
+    `label` is what it should have been, `reward` what it earned, from -1 to 1; either is None where nobody said.
+    `split` is `train`, `validation` or `test`: an entity is in one of them only, for ever.
+    """
+
+    features: Features
+    split: str
+    output: dict[str, Any]
+    propensity: float
+    label: dict[str, Any] | None
+    reward: float | None
+
+
+def rows(dataset: Path) -> Iterator[Row]:
+    """All rows, in the order of the file; a few are in memory at a time. Raises `Untrainable`."""
+    path = dataset / ROWS
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(_BATCH, columns=_COLUMNS):
+                yield from (_row(values) for values in batch.to_pylist())
+    except (OSError, pa.ArrowException, KeyError, json.JSONDecodeError, Rejected) as error:
+        raise Untrainable(f"{path} can't be read as a dataset of `hindsight replay`: {error}") from error
+
+
+def _row(values: dict[str, Any]) -> Row:
+    label = values["label"]
+    return Row(
+        tensors.decode(values["features"], values["tensors"]),
+        values["split"],
+        json.loads(values["output"]),
+        values["propensity"],
+        None if label is None else json.loads(label),
+        values["reward"],
+    )

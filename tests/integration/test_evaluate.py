@@ -1,0 +1,16 @@
+"""Every shipped card says what its version does: measured again, on all of the held-out set."""
+
+import json
+
+import pytest
+
+from app.settings import Settings
+from tests.support.commands import command
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("task", Settings().tasks)
+async def test_the_figures_of_a_shipped_card_are_measured_again(task: str) -> None:
+    done = await command(Settings(), "hindsight", "evaluate", task, "--json", seconds=280)
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["samples"] > 0

@@ -1,0 +1,30 @@
+"""A new task on the real platform: a raw payload goes in, its prediction comes back."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from app import topics
+from app.newtask import create
+from app.settings import CHECKOUT
+from tests.support.commands import command
+from tests.support.log import Sent, publish, tail
+from tests.support.platform import platform_settings, running
+from tests.support.walkthrough import BLOCKS
+
+
+async def test_a_new_task_answers_as_the_walk_through_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    [block] = [block for block in BLOCKS if "hindsight send" in block]
+    (tmp_path / ".venv").symlink_to(CHECKOUT / ".venv")
+    made = create("mood", tmp_path, [])
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    settings = platform_settings(tmp_path, tasks={"mood": made.path})
+    async with running(settings, only=("kafka", "preprocess", "mlserver", "worker")):
+        async with tail(settings, topics.predictions("mood")) as answers:
+            await publish(settings, topics.requests("mood"), [Sent(b"Nobody was at home.")])
+            [answer] = (await answers.answers(1, seconds=180)).values()
+        done = await command(settings, "bash", "-euo", "pipefail", "-c", block, cwd=tmp_path)
+    assert answer["output"] == {"label": "statement"}
+    assert done.code == 0, done.err
+    assert re.fullmatch(r'question\.txt  \{"label": "question"\}  confidence .*\n', done.out)
