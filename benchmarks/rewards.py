@@ -54,7 +54,8 @@ class Measured:
     count: int
     before: Errors
     after: Errors
-    chosen_pass: int
+    share: float
+    """How far it went from the parent, 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def run(options: Options, on_done: Callable[[str], None]) -> Iterator[Measured]:
                 said = _feedback(log, kind, count)
                 tuned = fine_tune(NETWORK, parent, said, rehearsing, replace(FINE_PLAN, seed=seed))
                 after = _errors(to_onnx(NETWORK, tuned.parameters, SIGNAL), test, original)
-                yield Measured(seed, kind, count, before, after, tuned.epoch)
+                yield Measured(seed, kind, count, before, after, tuned.share)
                 on_done(f"seed {seed}: {count} {kind}")
 
 
@@ -129,7 +130,7 @@ def summary(found: Sequence[Measured]) -> list[list[str]]:
     for kind in KINDS:
         for count in sorted({one.count for one in found}):
             group = [one for one in found if (one.kind, one.count) == (kind, count)]
-            kept = sum(one.chosen_pass == 0 for one in group)
+            kept = sum(one.share == 0 for one in group)
             rows.append([kind, str(count), *_cells([(one.before, one.after) for one in group]), str(kept)])
     return rows
 
@@ -161,7 +162,7 @@ def main(
         100,
         300,
         1000,
-    ],  # noqa: B006
+    ],
     explore: Annotated[float, typer.Option(help="Share of the log's texts that is drawn.")] = 0.3,
     test: Annotated[int, typer.Option(help="Lines of the source, and of each held-out kind, to measure on.")] = 400,
 ) -> None:

@@ -108,18 +108,6 @@ def fit(
     on_step: Callable[[int, int, float], None] = lambda step, steps, loss: None,
 ) -> Fitted:
     """Parameters fitted from `parameters` on; the same for the same arguments. `on_step(step, steps, loss)`."""
-    *_, fitted = epochs(network, parameters, examples, plan, on_step)
-    return fitted
-
-
-def epochs(
-    network: ConvCtc,
-    parameters: Parameters,
-    examples: Sequence[Example],
-    plan: Plan,
-    on_step: Callable[[int, int, float], None] = lambda step, steps, loss: None,
-) -> Iterator[Fitted]:
-    """What `fit` has found after each pass over the data."""
     rng = np.random.default_rng(plan.seed)
     steps = plan.epochs * sum(1 for _ in batches(examples, plan, np.random.default_rng(plan.seed)))
     rate = optax.warmup_cosine_decay_schedule(0.0, plan.rate, int(plan.warm_up * steps) + 1, steps + 1)
@@ -130,7 +118,7 @@ def epochs(
             parameters, state, value = step(parameters, state, rate(len(losses)), *_arrays(batch))
             losses.append(float(value))
             on_step(len(losses), steps, losses[-1])
-        yield Fitted(parameters, losses)
+    return Fitted(parameters, losses)
 
 
 def mean_loss(network: ConvCtc, parameters: Parameters, examples: Sequence[Example], plan: Plan) -> float:

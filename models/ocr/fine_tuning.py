@@ -28,7 +28,7 @@ READING = Reading(SIGNAL.name, NETWORK, PLAN.buckets[-1], lambda said: encode(sa
 class Sizes:
     """How many made lines of each kind are rehearsed, chosen by, and measured."""
 
-    train: int = 300
+    train: int = 700
     validation: int = 150
     test: int = HELD_OUT_LINES
 
@@ -38,7 +38,7 @@ def fine_tuned(
 ) -> tuple[onnx.ModelProto, dict[str, Any]]:
     """A model and its card; the parent's own model, where nothing that was tried is better. Raises `Untrainable`."""
     sizes, plan = sizes or Sizes(), replace(FINE_PLAN, seed=seed)
-    before = _model(parent)
+    before, content_hash = _model(parent), _content_hash(dataset)
     said = feedback(dataset, READING)
     on_step("making lines", 0, None)
     rehearsed, validation = rehearsal(seed, sizes)
@@ -53,19 +53,19 @@ def fine_tuned(
     on_step("measuring", 0, None)
     test = held_out(sizes.test)
     old = figures(before, test)
-    if tuned.epoch:
+    if tuned.share:
         after, found = finish(tuned.parameters, [*validation, *corrected_lines(said)], test)
     else:
         after, found = before, old
     card = {
         "seed": seed,
         "parent": hashlib.sha256(parent.read_bytes()).hexdigest(),
-        "dataset": _content_hash(dataset),
+        "dataset": content_hash,
         "feedback": {**said.counts, "mean reward": round(said.baseline, 5)},
         "rehearsed lines": {"train": len(rehearsed), "validation": len(validation)},
         "plan": asdict(plan),
-        "chosen pass": tuned.epoch,
-        "validation losses": [round(loss, 5) for loss in tuned.losses],
+        "way gone from the parent": tuned.share,
+        "tried": [{name: round(value, 5) for name, value in trial._asdict().items()} for trial in tuned.trials],
         "figures": found,
         "figures before": old,
     }

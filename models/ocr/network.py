@@ -12,7 +12,7 @@ from models.ocr.symbols import CLASSES, encode
 NETWORK = ConvCtc(height=HEIGHT, classes=CLASSES, stem=(16, 32))
 SIGNAL = Signal("image", np.uint8, 1 / 255)
 PLAN = Plan(scale=SIGNAL.scale)
-FINE_PLAN = Plan(scale=SIGNAL.scale, epochs=4, rate=1e-3)
+FINE_PLAN = Plan(scale=SIGNAL.scale, epochs=2, rate=3e-4)
 """Of a training that starts from a parent."""
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from models.nn.conv_ctc import ConvCtc, Parameters
 from models.nn.ctc_feedback import Feedback
-from models.nn.ctc_fine_tuning import Rehearsal, fine_tune
+from models.nn.ctc_fine_tuning import MOST_FORGOTTEN, SHARES, Rehearsal, fine_tune
 from models.nn.ctc_fitting import Example, Plan, fit, mean_loss
 
 NETWORK = ConvCtc(height=8, classes=4, stem=(4, 8), channels=16, dilations=(1,))
@@ -39,38 +39,59 @@ def said(train: list[Example], validation: list[Example]) -> Feedback:
     return Feedback(train, validation, [], 0.0)
 
 
+def faint(train: int = 60, validation: int = 20) -> Feedback:
+    return said(bars(train, 5, 0.25), bars(validation, 6, 0.25))
+
+
 def test_a_drifted_source_is_learned_and_the_old_one_kept(parent: Parameters) -> None:
-    faint = bars(60, 5, 0.25)
-    tuned = fine_tune(NETWORK, parent, said(faint, bars(20, 6, 0.25)), REHEARSAL, PLAN)
-    assert tuned.epoch > 0
+    tuned = fine_tune(NETWORK, parent, faint(), REHEARSAL, PLAN)
+    assert tuned.share > 0
     fresh, old = bars(40, 7, 0.25), bars(40, 8)
     before = mean_loss(NETWORK, parent, fresh, PLAN)
     assert mean_loss(NETWORK, tuned.parameters, fresh, PLAN) < 0.5 * before
     assert mean_loss(NETWORK, tuned.parameters, old, PLAN) < mean_loss(NETWORK, parent, old, PLAN) + 0.02
 
 
-def test_the_chosen_pass_is_the_best_of_all_on_validation_data(parent: Parameters) -> None:
-    tuned = fine_tune(NETWORK, parent, said(bars(60, 5, 0.25), bars(20, 6, 0.25)), REHEARSAL, PLAN)
-    assert len(tuned.losses) == PLAN.epochs + 1
-    assert tuned.losses[tuned.epoch] == min(tuned.losses)
+def test_what_is_chosen_is_best_for_the_feedback_of_all_that_forgets_little(parent: Parameters) -> None:
+    tuned = fine_tune(NETWORK, parent, faint(), REHEARSAL, PLAN)
+    assert [trial.share for trial in tuned.trials] == list(SHARES)
+    kept = [one for one in tuned.trials if one.rehearsal_loss <= MOST_FORGOTTEN * tuned.trials[0].rehearsal_loss]
+    (chosen,) = [one for one in kept if one.share == tuned.share]
+    assert chosen.feedback_loss == min(one.feedback_loss for one in kept)
+    measured = mean_loss(NETWORK, tuned.parameters, REHEARSAL.validation, PLAN)
+    assert measured == pytest.approx(chosen.rehearsal_loss)
 
 
-def test_the_parent_is_kept_where_no_pass_is_better(parent: Parameters) -> None:
+def test_the_parent_is_kept_where_nothing_is_better(parent: Parameters) -> None:
     wrong = [example._replace(labels=[label % 3 + 1 for label in example.labels]) for example in bars(40, 5)]
     tuned = fine_tune(NETWORK, parent, said(wrong, bars(20, 6)), REHEARSAL, PLAN)
-    assert tuned.epoch == 0
-    assert tuned.parameters is parent
+    assert tuned.share == 0
+    assert_equal(tuned.parameters, parent)
 
 
-def test_without_feedback_to_choose_by_the_last_pass_is_taken(parent: Parameters) -> None:
-    tuned = fine_tune(NETWORK, parent, said(bars(8, 5, 0.25), []), REHEARSAL, PLAN)
-    assert (tuned.epoch, tuned.losses) == (PLAN.epochs, [])
+def test_without_feedback_to_choose_by_it_goes_as_far_as_forgets_little(parent: Parameters) -> None:
+    tuned = fine_tune(NETWORK, parent, faint(8, 0), REHEARSAL, PLAN)
+    bound = MOST_FORGOTTEN * tuned.trials[0].rehearsal_loss
+    assert tuned.share == max(one.share for one in tuned.trials if one.rehearsal_loss <= bound)
+
+
+def test_rewards_alone_make_what_was_right_more_probable_and_what_was_wrong_less(parent: Parameters) -> None:
+    lines = bars(60, 5, 0.25)
+    wrong = [[*one.labels[:-1], one.labels[-1] % 3 + 1] for one in lines[30:]]
+    punished = [one._replace(labels=labels, weight=-1.0) for one, labels in zip(lines[30:], wrong, strict=True)]
+    tuned = fine_tune(NETWORK, parent, said([*lines[:30], *punished], bars(20, 6, 0.25)), REHEARSAL, PLAN)
+    assert tuned.share > 0
+    for part, better in ((lines[:30], True), ([one._replace(weight=1.0) for one in punished], False)):
+        before, after = (mean_loss(NETWORK, parameters, part, PLAN) for parameters in (parent, tuned.parameters))
+        assert (after < before) == better
 
 
 def test_the_same_arguments_give_the_same_parameters(parent: Parameters) -> None:
-    first, again = (
-        fine_tune(NETWORK, parent, said(bars(8, 5, 0.25), bars(4, 6)), REHEARSAL, PLAN).parameters for _ in range(2)
-    )
-    for (weights, bias), (weights_again, bias_again) in zip(first, again, strict=True):
-        np.testing.assert_array_equal(weights, weights_again)
-        np.testing.assert_array_equal(bias, bias_again)
+    first, again = (fine_tune(NETWORK, parent, faint(8, 4), REHEARSAL, PLAN).parameters for _ in range(2))
+    assert_equal(first, again)
+
+
+def assert_equal(first: Parameters, second: Parameters) -> None:
+    for (weights, bias), (other_weights, other_bias) in zip(first, second, strict=True):
+        np.testing.assert_array_equal(weights, other_weights)
+        np.testing.assert_array_equal(bias, other_bias)

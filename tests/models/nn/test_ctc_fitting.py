@@ -8,7 +8,7 @@ import pytest
 
 from models.nn.conv_ctc import ConvCtc, Parameters
 from models.nn.ctc import label_probabilities
-from models.nn.ctc_fitting import Example, Plan, batches, epochs, fit, mean_loss
+from models.nn.ctc_fitting import Example, Plan, batches, fit, mean_loss
 
 NETWORK = ConvCtc(height=8, classes=4, stem=(4, 8), channels=16, dilations=(1,))
 PLAN = Plan(epochs=6, rate=5e-3, columns=256, buckets=(24,), scale=1.0, seed=4)
@@ -78,7 +78,9 @@ def test_what_is_rewarded_becomes_more_probable_and_what_is_punished_less(traine
     labels = example.labels if right else [*example.labels[:-1], example.labels[-1] % 3 + 1]
     before = probability(trained, example, labels)
     changed = [
-        probability(fit(NETWORK, trained, [Example(example.signal, labels, weight)], GENTLE).parameters, example, labels)
+        probability(
+            fit(NETWORK, trained, [Example(example.signal, labels, weight)], GENTLE).parameters, example, labels
+        )
         for weight in (1.0, -1.0)
     ]
     assert changed[0] > before > changed[1]
@@ -100,9 +102,3 @@ def test_an_example_of_no_weight_changes_nothing(trained: Parameters) -> None:
     for (weights, bias), (weights_then, bias_then) in zip(fitted, trained, strict=True):
         np.testing.assert_array_equal(weights, weights_then)
         np.testing.assert_array_equal(bias, bias_then)
-
-
-def test_the_last_of_the_passes_is_what_a_fitting_finds() -> None:
-    plan = replace(PLAN, epochs=2)
-    *_, last = epochs(NETWORK, NETWORK.initial(0), bars(40, 1), plan)
-    assert last.losses == fit(NETWORK, NETWORK.initial(0), bars(40, 1), plan).losses
