@@ -33,7 +33,7 @@ from models.ocr.finished import held_out
 from models.ocr.network import FINE_PLAN, NETWORK, SIGNAL, example
 
 SHIPPED = CHECKOUT / "models/ocr/versions/1/model.onnx"
-COUNTS = [100, 300, 1000]
+COUNTS = (100, 300, 1000)
 KINDS = ("corrections", "rewards", "both")
 
 
@@ -157,17 +157,13 @@ def markdown(found: Sequence[Measured], options: Options) -> str:
 
 
 def main(
-    seeds: Annotated[int, typer.Option(help="Repetitions, each with its own lines.")] = 5,
-    counts: Annotated[list[int], typer.Option(help="Rows of the log: 80 % are fitted, 10 % chosen by.")] = [
-        100,
-        300,
-        1000,
-    ],
+    seeds: Annotated[int, typer.Option(min=2, help="Repetitions, each with its own lines.")] = 5,
+    counts: Annotated[tuple[int, int, int], typer.Option(help="Rows of the log, of which 80 % are fitted.")] = COUNTS,
     explore: Annotated[float, typer.Option(help="Share of the log's texts that is drawn.")] = 0.3,
     test: Annotated[int, typer.Option(help="Lines of the source, and of each held-out kind, to measure on.")] = 400,
 ) -> None:
     """Fine-tune, measure, print the table and save it with every figure in benchmarks/results."""
-    options = Options(seeds, tuple(counts), explore, test)
+    options = Options(seeds, counts, explore, test)
     console = Console(stderr=True)
     columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(TextColumn("{task.description}"), *columns, console=console) as progress:

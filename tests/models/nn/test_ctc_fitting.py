@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -67,7 +68,7 @@ def trained() -> Parameters:
 
 def probability(parameters: Parameters, example: Example, labels: list[int]) -> float:
     width = example.signal.shape[1]
-    logits = NETWORK.logits(parameters, example.signal[None], np.array([width]))
+    logits = NETWORK.logits(parameters, jnp.asarray(example.signal[None]), jnp.array([width]))
     found = label_probabilities(np.asarray(jax.nn.log_softmax(logits)), np.array([logits.shape[1]]), [labels])
     return float(found[0])
 

@@ -30,7 +30,7 @@ def asked(count: int, name: str = "p") -> list[Asked]:
 
 def all_labels(frames: int) -> list[list[int]]:
     paths = product(range(CLASSES), repeat=frames)
-    return sorted({tuple(label for label, _ in groupby(path) if label) for path in paths})  # type: ignore[arg-type]
+    return [list(labels) for labels in sorted({tuple(label for label, _ in groupby(path) if label) for path in paths})]
 
 
 def test_outputs_come_as_often_as_their_propensity_says() -> None:
@@ -52,7 +52,7 @@ def test_the_propensity_is_the_exact_one_of_the_mixture(seed: int, explore: floa
     exact = label_probabilities(np.repeat(log_probs, len(everything), axis=0), np.full(len(everything), 4), everything)
     (best,) = best_path(log_probs, lengths)
     mixture = {
-        tuple(labels): (1 - explore) * (list(labels) == best) + explore * probability
+        tuple(labels): (1 - explore) * (labels == best) + explore * probability
         for labels, probability in zip(everything, exact, strict=True)
     }
     assert sum(mixture.values()) == pytest.approx(1.0, abs=1e-5)

@@ -9,13 +9,16 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from models.base import Untrainable
 from models.nn.onnx_graph import Graph
-from models.ocr import Ocr, fine_tuning
+from models.ocr import Ocr, fine_tuning, report
+from models.ocr.data import make_lines
 from models.ocr.fine_tuning import Sizes, fine_tuned
-from models.ocr.network import FINE_PLAN
+from models.ocr.network import FINE_PLAN, NETWORK
+from models.ocr.train import main
 from tests.support.datasets import row, written
 
 SHIPPED = Path(fine_tuning.__file__).parent / "versions/1/model.onnx"
@@ -84,9 +87,9 @@ def test_the_parents_own_model_comes_back_where_nothing_is_better(tmp_path: Path
 def test_what_the_parent_serves_is_what_fitting_starts_from() -> None:
     model = onnx.load(SHIPPED)
     parameters = fine_tuning.served_parameters(model)
-    session = fine_tuning.report.session(model)
-    held_out = fine_tuning.make_lines("digits", "validation", 4, 0)
-    assert fine_tuning.report.parity(fine_tuning.NETWORK, parameters, 1.0, session, held_out) < 1e-3
+    session = report.session(model)
+    held_out = make_lines("digits", "validation", 4, 0)
+    assert report.parity(NETWORK, parameters, 1.0, session, held_out) < 1e-3
 
 
 @pytest.mark.parametrize("given", [{"dataset": Path("somewhere")}, {"parent": SHIPPED}])
@@ -113,10 +116,6 @@ def test_a_dataset_without_a_manifest_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_command_says_why_nothing_can_be_learned(tmp_path: Path) -> None:
-    import typer
-
-    from models.ocr.train import main
-
     app = typer.Typer()
     app.command()(main)
     dataset = written(tmp_path, [row(np.zeros((24, 60), np.uint8), "7")])
