@@ -1,14 +1,16 @@
 """What a dataset says of a CTC network's lines, as examples to be fitted: corrections, and bare rewards.
 
-A correction is an example like any other. A reward r of a served text y is one step of off-policy policy gradient
+A correction is an example like any other. A reward r of a served text y is learned from by policy gradient off policy
 (Williams, "Simple statistical gradient-following algorithms", 1992; Swaminathan and Joachims, "Counterfactual risk
-minimization", ICML 2015): the example's weight is min(1 / propensity, `CLIP`) * (r - baseline), and -log p(y), which
-it is multiplied by, is the CTC loss of y. The clip bounds the variance that seldom served texts bring. The baseline is
-the self-normalised mean reward (Swaminathan and Joachims, NeurIPS 2015): where nearly all is right, a wrong text says
-more, and the other way round.
+minimization", ICML 2015): -log p(y), which is the CTC loss of y, times min(1 / propensity, `CLIP`) * (r - baseline).
 
-Most texts are the best path's and were nearly sure to be served. Punished without a bound, they would take the network
-with them: so what is worse than the baseline is made unlikely by -log(1 - p), see `ctc_fitting`.
+- The weight corrects for which texts were served at all. That of the expected reward would be p(y) / propensity; without
+  p(y) it is that of the expected log probability, which doesn't fade where a right text was improbable.
+- The clip bounds the variance that seldom served texts bring.
+- The baseline is the self-normalised mean reward (Swaminathan and Joachims, "The self-normalized estimator", NeurIPS
+  2015): where nearly all is right, a wrong text says more, and the other way round.
+- Most texts are the best path's, and were nearly sure to be served; log p(y) of a wrong one has no lower bound. So what
+  is worse than the baseline costs -log(1 - p(y)) instead, see `ctc_fitting`.
 """
 
 from collections import Counter
