@@ -4,8 +4,8 @@ A correction is an example like any other. A reward r of a served text y is lear
 (Williams, "Simple statistical gradient-following algorithms", 1992; Swaminathan and Joachims, "Counterfactual risk
 minimization", ICML 2015): -log p(y), which is the CTC loss of y, times min(1 / propensity, `CLIP`) * (r - baseline).
 
-- The weight corrects for which texts were served at all. That of the expected reward would be p(y) / propensity; without
-  p(y) it is that of the expected log probability, which doesn't fade where a right text was improbable.
+- The weight corrects for which texts were served at all. For the expected reward it would be p(y) / propensity; without
+  p(y) a text's own reward counts, not how often it comes: so a right one that was improbable is still learned.
 - The clip bounds the variance that seldom served texts bring.
 - The baseline is the self-normalised mean reward (Swaminathan and Joachims, "The self-normalized estimator", NeurIPS
   2015): where nearly all is right, a wrong text says more, and the other way round.
