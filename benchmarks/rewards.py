@@ -68,10 +68,8 @@ class Interval:
     @classmethod
     def of(cls, values: list[float]) -> "Interval":
         """The interval of a figure that each seed gives once."""
-        spread = float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
-        return cls(
-            float(np.mean(values)), float(stats.t.ppf(0.975, max(1, len(values) - 1))) * spread / len(values) ** 0.5
-        )
+        error = np.std(values, ddof=1) / np.sqrt(len(values))
+        return cls(float(np.mean(values)), float(stats.t.ppf(0.975, len(values) - 1) * error))
 
     def percent(self, sign: str = "") -> str:
         """Both, in per cent."""
