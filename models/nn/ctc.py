@@ -17,11 +17,26 @@ def best_path(log_probs: Floats, lengths: Ints) -> list[list[int]]:
 
     `log_probs` (batch, frames, classes), `lengths` (batch,) valid frames. One list of classes (>= 1) a line.
     """
-    best = log_probs.argmax(axis=2)
-    best[np.arange(best.shape[1]) >= np.asarray(lengths)[:, None]] = 0
-    keep = best != 0
-    keep[:, 1:] &= best[:, 1:] != best[:, :-1]
-    return [line[kept].tolist() for line, kept in zip(best, keep, strict=True)]
+    return _collapsed(log_probs.argmax(axis=2), lengths)
+
+
+def sampled_path(log_probs: Floats, length: int, rng: np.random.Generator) -> list[int]:
+    """The labels of one line's path with each frame's class drawn from its distribution, (frames, classes).
+
+    So labels come with their exact probability, that of `label_probabilities` (Graves and Jaitly, "Towards end-to-end
+    speech recognition with recurrent neural networks", ICML 2014, section 4).
+    """
+    shares = np.exp(log_probs[:length].astype(np.float64)).cumsum(axis=1)
+    path = (shares < rng.random((length, 1)) * shares[:, -1:]).sum(axis=1)
+    return _collapsed(path[None], np.array([length]))[0]
+
+
+def _collapsed(paths: Ints, lengths: Ints) -> list[list[int]]:
+    """Repeats merged, blanks and what is beyond a line's frames removed. Changes `paths`, (batch, frames)."""
+    paths[np.arange(paths.shape[1]) >= np.asarray(lengths)[:, None]] = 0
+    keep = paths != 0
+    keep[:, 1:] &= paths[:, 1:] != paths[:, :-1]
+    return [line[kept].tolist() for line, kept in zip(paths, keep, strict=True)]
 
 
 def label_probabilities(log_probs: Floats, lengths: Ints, labels: list[list[int]]) -> NDArray[np.float64]:

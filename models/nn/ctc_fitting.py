@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,8 +13,19 @@ from numpy.typing import NDArray
 
 from models.nn.conv_ctc import ConvCtc, Parameters
 
-Example = tuple[NDArray[Any], list[int]]
-"""A signal (height, width) and the numbers of its symbols, 1 and up."""
+_LEAST_DOUBT = 0.01
+"""Bounds the loss of a punished example, where the network is as good as certain of it."""
+
+
+class Example(NamedTuple):
+    """A signal (height, width) and the numbers of its symbols, 1 and up.
+
+    `weight` above 0 says how much these are to become more probable, below 0 how much less.
+    """
+
+    signal: NDArray[Any]
+    labels: list[int]
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -23,6 +35,7 @@ class Batch:
     signals: NDArray[Any]
     widths: NDArray[np.int32]
     labels: NDArray[np.int32]
+    weights: NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -53,9 +66,9 @@ class Fitted:
 
 def batches(examples: Sequence[Example], plan: Plan, rng: np.random.Generator) -> Iterator[Batch]:
     """All examples once, in an order by chance, lines of about the same width together."""
-    widths = np.array([signal.shape[1] for signal, _ in examples])
+    widths = np.array([example.signal.shape[1] for example in examples])
     bucket = np.searchsorted(plan.buckets, widths)
-    longest = -(-max(len(labels) for _, labels in examples) // 16) * 16
+    longest = -(-max(len(example.labels) for example in examples) // 16) * 16
     groups = []
     for number, width in enumerate(plan.buckets):
         members = rng.permutation(np.flatnonzero(bucket == number))
@@ -72,16 +85,18 @@ def padded_batch(examples: Sequence[Example], shape: tuple[int, int, int]) -> Ba
     Rows to spare are signals of no width.
     """
     size, width, longest = shape
-    height = examples[0][0].shape[0]
+    height = examples[0].signal.shape[0]
     batch = Batch(
-        np.zeros((size, height, width), examples[0][0].dtype),
+        np.zeros((size, height, width), examples[0].signal.dtype),
         np.zeros(size, np.int32),
         np.zeros((size, longest), np.int32),
+        np.zeros(size, np.float32),
     )
-    for row, (signal, labels) in enumerate(examples):
+    for row, (signal, labels, weight) in enumerate(examples):
         batch.signals[row, :, : signal.shape[1]] = signal
         batch.widths[row] = signal.shape[1]
         batch.labels[row, : len(labels)] = labels
+        batch.weights[row] = weight
     return batch
 
 
@@ -95,26 +110,73 @@ def fit(
     """Parameters fitted from `parameters` on; the same for the same arguments. `on_step(step, steps, loss)`."""
     rng = np.random.default_rng(plan.seed)
     steps = plan.epochs * sum(1 for _ in batches(examples, plan, np.random.default_rng(plan.seed)))
-    schedule = optax.warmup_cosine_decay_schedule(0.0, plan.rate, int(plan.warm_up * steps) + 1, steps + 1)
-    optimiser = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=plan.decay))
-
-    def loss(parameters: Parameters, signals: jax.Array, widths: jax.Array, labels: jax.Array) -> jax.Array:
-        logits = network.logits(parameters, signals.astype(jnp.float32) * plan.scale, widths)
-        beyond = (jnp.arange(logits.shape[1]) >= network.frames(widths)[:, None]).astype(jnp.float32)
-        losses = optax.ctc_loss(logits, beyond, labels, (labels == 0).astype(jnp.float32))
-        there = (widths > 0).astype(jnp.float32)
-        return jnp.sum(losses * there) / jnp.sum((labels > 0).sum(axis=1) * there + 1.0)
-
-    @jax.jit
-    def step(parameters: Parameters, state: Any, signals: Any, widths: Any, labels: Any) -> tuple[Any, Any, jax.Array]:
-        value, slopes = jax.value_and_grad(loss)(parameters, signals, widths, labels)
-        updates, state = optimiser.update(slopes, state, parameters)
-        return optax.apply_updates(parameters, updates), state, value
-
-    state, losses = optimiser.init(parameters), []
+    rate = optax.warmup_cosine_decay_schedule(0.0, plan.rate, int(plan.warm_up * steps) + 1, steps + 1)
+    optimiser, step = _compiled(network, plan.scale, plan.decay)
+    state, losses = optimiser.init(parameters), list[float]()
     for _ in range(plan.epochs):
         for batch in batches(examples, plan, rng):
-            parameters, state, value = step(parameters, state, batch.signals, batch.widths, batch.labels)
+            parameters, state, value = step(parameters, state, rate(len(losses)), *_arrays(batch))
             losses.append(float(value))
             on_step(len(losses), steps, losses[-1])
     return Fitted(parameters, losses)
+
+
+def mean_loss(network: ConvCtc, parameters: Parameters, examples: Sequence[Example], plan: Plan) -> float:
+    """The loss that `fit` makes small, of all examples together."""
+    total, symbols = 0.0, 0.0
+    for batch in batches(examples, plan, np.random.default_rng(0)):
+        value, count = _measured(network, plan.scale)(parameters, *_arrays(batch))
+        total, symbols = total + float(value), symbols + float(count)
+    return total / symbols
+
+
+def _arrays(batch: Batch) -> tuple[NDArray[Any], ...]:
+    return batch.signals, batch.widths, batch.labels, batch.weights
+
+
+def _loss(
+    network: ConvCtc,
+    scale: float,
+    parameters: Parameters,
+    signals: jax.Array,
+    widths: jax.Array,
+    labels: jax.Array,
+    weights: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+    """The sum over a batch, and the symbols in it.
+
+    What is to become more probable costs -log p, what less -log(1 - p), both times the weight's size. Unlike
+    that of log p, the slope of -log(1 - p) goes to 0 with p: what is improbable already is let alone (the
+    unlikelihood of Welleck et al., ICLR 2020).
+    """
+    logits = network.logits(parameters, signals.astype(jnp.float32) * scale, widths)
+    beyond = (jnp.arange(logits.shape[1]) >= network.frames(widths)[:, None]).astype(jnp.float32)
+    costs = optax.ctc_loss(logits, beyond, labels, (labels == 0).astype(jnp.float32))
+    punished = -jnp.log1p(_LEAST_DOUBT - jnp.exp(-costs))
+    there = (widths > 0).astype(jnp.float32)
+    total = jnp.sum(jnp.where(weights < 0, -weights * punished, weights * costs) * there)
+    return total, jnp.sum((labels > 0).sum(axis=1) * there + 1.0)
+
+
+@cache
+def _compiled(network: ConvCtc, scale: float, decay: float) -> tuple[Any, Any]:
+    """The optimiser, without its rate, and its step: compiled once for all fittings of a network."""
+    optimiser = optax.chain(optax.clip_by_global_norm(1.0), optax.scale_by_adam(), optax.add_decayed_weights(decay))
+
+    def loss(parameters: Parameters, *batch: jax.Array) -> jax.Array:
+        total, symbols = _loss(network, scale, parameters, *batch)
+        return total / symbols
+
+    @jax.jit
+    def step(parameters: Parameters, state: Any, rate: Any, *batch: Any) -> tuple[Any, Any, jax.Array]:
+        value, slopes = jax.value_and_grad(loss)(parameters, *batch)
+        updates, state = optimiser.update(slopes, state, parameters)
+        updates = jax.tree.map(lambda update: -rate * update, updates)
+        return optax.apply_updates(parameters, updates), state, value
+
+    return optimiser, step
+
+
+@cache
+def _measured(network: ConvCtc, scale: float) -> Any:
+    return jax.jit(lambda parameters, *batch: _loss(network, scale, parameters, *batch))

@@ -12,8 +12,10 @@ from models.ocr.symbols import CLASSES, encode
 NETWORK = ConvCtc(height=HEIGHT, classes=CLASSES, stem=(16, 32))
 SIGNAL = Signal("image", np.uint8, 1 / 255)
 PLAN = Plan(scale=SIGNAL.scale)
+FINE_PLAN = Plan(scale=SIGNAL.scale, epochs=2, rate=3e-4)
+"""Of a training that starts from a parent."""
 
 
 def example(line: Line) -> Example:
     """A line as the network is fitted on it."""
-    return line.image, encode(line.text)
+    return Example(line.image, encode(line.text))

@@ -1,14 +1,15 @@
 """The `ocr` task: from an image of a line to its text. Needs only numpy, Pillow and rapidfuzz."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
 
-from models.base import Asked, Decoded, Features, Judged, Rejected, Sample, Shapes, Task
-from models.nn.ctc import best_path, label_probabilities
+from models.base import Asked, Decoded, Features, Judged, OnStep, Rejected, Sample, Shapes, Task, Trained
+from models.nn.ctc_policy import checked_share, serve
 from models.ocr import lines
 from models.ocr.figures import DIGITS, PRINTED, Read, figures
 from models.ocr.images import MAX_WIDTH, normalise, read_image
@@ -30,6 +31,13 @@ class Ocr(Task):
     name: ClassVar[str] = "ocr"
     preprocess_version: ClassVar[str] = "1"
 
+    def __init__(self, explore: float = 0.0) -> None:
+        """Of the share `explore` of the traffic the text is drawn from the network's distribution: to learn by rewards.
+
+        Raises `ValueError` for what is no share.
+        """
+        self.explore = checked_share(explore)
+
     def preprocess(self, payload: bytes) -> Features:
         """The line's ink, 24 pixels high. Raises `Rejected`."""
         image = normalise(read_image(payload))
@@ -41,14 +49,12 @@ class Ocr(Task):
         return {**shapes, "image": (height, next(padded for padded in WIDTHS if width <= padded))}
 
     def decode(self, outputs: Mapping[str, NDArray[Any]], asked: Sequence[Asked]) -> list[Decoded]:
-        """The text of each line's best path; its confidence is the calibrated probability that all of it is right."""
-        log_probs, lengths = outputs["log_probs"], outputs["length"]
-        labels = best_path(log_probs, lengths)
-        confidences = label_probabilities(log_probs, lengths, labels)
-        return [
-            Decoded({"text": decode(line)}, float(confidence))
-            for line, confidence in zip(labels, confidences, strict=True)
-        ]
+        """The text of each line's best path, or one that is drawn; with the probability that all of it is right.
+
+        That is calibrated for the best path. The propensity is exact, see `models.nn.ctc_policy.serve`.
+        """
+        served = serve(outputs["log_probs"], outputs["length"], self.explore, asked)
+        return [Decoded({"text": decode(one.labels)}, one.probability, one.propensity) for one in served]
 
     def validate_correction(self, correction: Mapping[str, Any]) -> dict[str, Any]:
         """`{"text": ...}` of known symbols, without space at its ends. Raises `Rejected`."""
@@ -80,6 +86,12 @@ class Ocr(Task):
     def demonstration(self, seed: int) -> Iterator[Sample]:
         """New lines of held-out digit scans, and now and then a shipped printed line."""
         return lines.stream(seed)
+
+    def train(self, dataset: Path | None, parent: Path | None, seed: int, on_step: OnStep) -> Trained:
+        """From scratch on made lines, or from the parent on what a dataset says of its lines. Raises `Untrainable`."""
+        from models.ocr.train import train  # only here: serving needs none of the training libraries
+
+        return train(dataset, parent, seed, on_step)
 
     def held_out(self) -> Iterator[Sample]:
         """1,500 lines of held-out digit scans, and 1,500 printed in fonts never seen (of the `train` group)."""

@@ -22,4 +22,4 @@ FINE_PLAN = Plan(epochs=2, rate=5e-4, buckets=(*PLAN.buckets, 1024), scale=SIGNA
 
 def example(utterance: Utterance) -> Example:
     """An utterance as the network is fitted on it."""
-    return utterance.mels, encode(utterance.text)
+    return Example(utterance.mels, encode(utterance.text))

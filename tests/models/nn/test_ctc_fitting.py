@@ -1,11 +1,15 @@
-"""Fitting: it learns, it repeats itself exactly, its batches hold each example once."""
+"""Fitting: it learns, also what not to say; it repeats itself exactly; its batches hold each example once."""
 
 from dataclasses import replace
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+import pytest
 
-from models.nn.conv_ctc import ConvCtc
-from models.nn.ctc_fitting import Example, Plan, batches, fit
+from models.nn.conv_ctc import ConvCtc, Parameters
+from models.nn.ctc import label_probabilities
+from models.nn.ctc_fitting import Example, Plan, batches, fit, mean_loss
 
 NETWORK = ConvCtc(height=8, classes=4, stem=(4, 8), channels=16, dilations=(1,))
 PLAN = Plan(epochs=6, rate=5e-3, columns=256, buckets=(24,), scale=1.0, seed=4)
@@ -20,7 +24,7 @@ def bars(count: int, seed: int) -> list[Example]:
         signal = np.zeros((8, 6 * len(labels) + 4), np.float32)
         for place, label in enumerate(labels):
             signal[: 2 * label + 1, 6 * place + 3 : 6 * place + 6] = 1.0
-        examples.append((signal, labels))
+        examples.append(Example(signal, labels))
     return examples
 
 
@@ -51,4 +55,51 @@ def test_batches_hold_each_example_once_zero_padded() -> None:
             assert not signal[:, width:].any()
             if width:
                 found.append((signal[:, :width].tobytes(), tuple(labels[labels > 0].tolist())))
-    assert sorted(found) == sorted((signal.tobytes(), tuple(labels)) for signal, labels in examples)
+    assert sorted(found) == sorted((one.signal.tobytes(), tuple(one.labels)) for one in examples)
+
+
+GENTLE = replace(PLAN, epochs=3, rate=1e-3, decay=0.0)
+
+
+@pytest.fixture(scope="module")
+def trained() -> Parameters:
+    return fit(NETWORK, NETWORK.initial(0), bars(300, 1), PLAN).parameters
+
+
+def probability(parameters: Parameters, example: Example, labels: list[int]) -> float:
+    width = example.signal.shape[1]
+    logits = NETWORK.logits(parameters, jnp.asarray(example.signal[None]), jnp.array([width]))
+    found = label_probabilities(np.asarray(jax.nn.log_softmax(logits)), np.array([logits.shape[1]]), [labels])
+    return float(found[0])
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_what_is_rewarded_becomes_more_probable_and_what_is_punished_less(trained: Parameters, right: bool) -> None:
+    (example,) = bars(1, 7)
+    labels = example.labels if right else [*example.labels[:-1], example.labels[-1] % 3 + 1]
+    before = probability(trained, example, labels)
+    changed = [
+        probability(
+            fit(NETWORK, trained, [Example(example.signal, labels, weight)], GENTLE).parameters, example, labels
+        )
+        for weight in (1.0, -1.0)
+    ]
+    assert changed[0] > before > changed[1]
+
+
+def test_what_is_improbable_already_is_not_punished_on_and_on(trained: Parameters) -> None:
+    (example,) = bars(1, 7)
+    absurd = Example(example.signal, [1, 2, 3, 1, 2], -1.0)
+    assert probability(trained, example, absurd.labels) < 1e-4
+    plan = replace(PLAN, epochs=1)
+    assert abs(mean_loss(NETWORK, trained, [absurd], plan)) < 0.01
+    changed = fit(NETWORK, trained, [absurd], replace(GENTLE, epochs=20)).parameters
+    assert probability(changed, example, example.labels) > 0.5 * probability(trained, example, example.labels)
+
+
+def test_an_example_of_no_weight_changes_nothing(trained: Parameters) -> None:
+    (example,) = bars(1, 7)
+    fitted = fit(NETWORK, trained, [example._replace(weight=0.0)], GENTLE).parameters
+    for (weights, bias), (weights_then, bias_then) in zip(fitted, trained, strict=True):
+        np.testing.assert_array_equal(weights, weights_then)
+        np.testing.assert_array_equal(bias, bias_then)

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.base import Rejected
+from models.base import Asked, Rejected
+from models.nn.ctc import label_probabilities
 from models.ocr import Ocr
 from models.ocr.symbols import BLANK, CLASSES, SYMBOLS, decode, encode, unknown_symbols
 from models.ocr.task import MAX_TEXT, WIDTHS
@@ -51,6 +52,22 @@ def test_decode_reads_what_the_outputs_say_and_no_padding(text: str) -> None:
     assert decoded.output == {"text": text}
     assert decoded.propensity == 1.0
     assert 0.5 < decoded.confidence <= 1.0
+
+
+@given(explore=st.floats(0.0, 1.0), text=texts)
+def test_explored_or_not_the_confidence_is_that_of_the_served_text(explore: float, text: str) -> None:
+    outputs = outputs_saying(text, 0.6)
+    (served,) = Ocr(explore).decode(outputs, [Asked("ocr:1", {})])
+    labels = [encode(served.output["text"])]
+    (probability,) = label_probabilities(outputs["log_probs"], outputs["length"], labels)
+    assert served.confidence == pytest.approx(probability)
+    best = served.output["text"] == text
+    assert served.propensity == pytest.approx((1 - explore) * best + explore * probability)
+
+
+def test_an_exploration_that_is_no_share_is_refused() -> None:
+    with pytest.raises(ValueError, match="from 0 to 1"):
+        Ocr(explore=1.5)
 
 
 def test_less_certain_outputs_give_less_confidence() -> None:

@@ -8,9 +8,11 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from models.base import Trained
 from models.nn.ctc_fitting import Fitted, Plan
 from models.ocr.network import NETWORK
-from models.ocr.train import Sizes, main, train, write
+from models.ocr.scratch import Sizes, from_scratch
+from models.ocr.train import main, write
 
 TINY = Sizes(train_digits=24, train_printed=8, validation=6, test=6)
 QUICK = Plan(epochs=1, columns=4096, buckets=(1024,))
@@ -18,8 +20,8 @@ QUICK = Plan(epochs=1, columns=4096, buckets=(1024,))
 
 def test_a_short_training_gives_a_model_and_a_whole_card(tmp_path: Path) -> None:
     steps: list[float] = []
-    model, card = train(1, TINY, QUICK, on_step=lambda step, total, loss: steps.append(loss))
-    write(model, card, tmp_path / "7", "the command")
+    model, card = from_scratch(1, TINY, QUICK, on_step=lambda step, total, loss: steps.append(loss))
+    write(Trained(model.SerializeToString(), card), tmp_path / "7", "the command")
     card = json.loads((tmp_path / "7" / "card.json").read_text())
     assert card["version"] == "7"
     assert card["created by command"] == "the command"
@@ -44,7 +46,7 @@ def test_help_shows_an_example() -> None:
 
 
 def test_a_model_that_onnx_runtime_reads_differently_is_not_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.ocr.train.fit", lambda network, parameters, *_: Fitted(parameters, [1.0]))
+    monkeypatch.setattr("models.ocr.scratch.fit", lambda network, parameters, *_: Fitted(parameters, [1.0]))
     monkeypatch.setattr("models.ocr.report.parity", lambda *_: 0.5)
     with pytest.raises(RuntimeError, match="differ by"):
-        train(1, TINY)
+        from_scratch(1, TINY)

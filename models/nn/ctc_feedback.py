@@ -1,0 +1,136 @@
+"""What a dataset says of a CTC network's lines, as examples to be fitted: corrections, and bare rewards.
+
+A correction is an example like any other. A reward r of a served text y is learned from by policy gradient off policy
+(Williams, "Simple statistical gradient-following algorithms", 1992; Swaminathan and Joachims, "Counterfactual risk
+minimization", ICML 2015): -log p(y), which is the CTC loss of y, times min(1 / propensity, `CLIP`) * (r - baseline).
+
+- The weight corrects for which texts were served at all. For the expected reward it would be p(y) / propensity; without
+  p(y) a text's own reward counts, not how often it comes: so a right one that was improbable is still learned.
+- The clip bounds the variance that seldom served texts bring.
+- The baseline is the self-normalised mean reward (Swaminathan and Joachims, "The self-normalized estimator", NeurIPS
+  2015): where nearly all is right, a wrong text says more, and the other way round.
+- Most texts are the best path's, and were nearly sure to be served; log p(y) of a wrong one has no lower bound. So what
+  is worse than the baseline costs -log(1 - p(y)) instead, see `ctc_fitting`.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.base import Untrainable
+from models.datasets import Row, rows
+from models.nn.conv_ctc import ConvCtc
+from models.nn.ctc_fitting import Example
+
+CLIP = 3.0
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a task's rows are read: the name of the signal in their features, and the symbols' numbers of an output.
+
+    `encode` takes an output or a label. Raises `KeyError` for a symbol that isn't known.
+    """
+
+    signal: str
+    network: ConvCtc
+    widest: int
+    encode: Callable[[Mapping[str, Any]], list[int]]
+
+
+class _Rewarded(NamedTuple):
+    example: Example
+    reward: float
+    weight: float
+
+
+@dataclass
+class Feedback:
+    """Examples to fit, examples to choose by, and how many rows of each kind there are, or were left out, and why."""
+
+    train: list[Example]
+    validation: list[Example]
+    corrected_validation: list[Example]
+    """Of these, the corrections."""
+    baseline: float
+    """The mean reward of the training's rows."""
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+def feedback(dataset: Path, reading: Reading) -> Feedback:
+    """The rows of a dataset that say anything; those of its test are not looked at. Raises `Untrainable`.
+
+    A row with a label and a reward is a correction: the label says all that the reward does.
+    """
+    corrected: dict[str, list[Example]] = {"train": [], "validation": []}
+    rewarded: dict[str, list[_Rewarded]] = {"train": [], "validation": []}
+    counts: Counter[str] = Counter()
+    for row in rows(dataset):
+        said = row.label if row.label is not None else row.output
+        if row.split == "test" or (row.label is None and row.reward is None):
+            continue
+        example = _example(row, said, reading)
+        if isinstance(example, str):
+            counts[f"left out: {example}"] += 1
+        elif row.label is not None:
+            corrected[row.split].append(example)
+        elif row.reward is not None:
+            rewarded[row.split].append(_Rewarded(example, row.reward, min(1.0 / row.propensity, CLIP)))
+    for split in ("train", "validation"):
+        counts[f"{split} corrections"] = len(corrected[split])
+        counts[f"{split} rewards"] = len(rewarded[split])
+    baseline = _baseline(rewarded["train"])
+    found = Feedback(
+        corrected["train"] + _weighted(rewarded["train"], baseline),
+        corrected["validation"] + _weighted(rewarded["validation"], baseline),
+        corrected["validation"],
+        baseline,
+        dict(counts),
+    )
+    if not any(example.weight for example in found.train):
+        raise Untrainable(_why_nothing(counts))
+    return found
+
+
+def _why_nothing(counts: Mapping[str, int]) -> str:
+    if counts["train rewards"]:
+        return "there are no corrections, and all rewards are equal: they don't say which output is better"
+    left_out = ", ".join(f"{name} ({count})" for name, count in counts.items() if name.startswith("left out"))
+    return f"no row of the split `train` has a correction or a reward that can be learned from. {left_out}".strip()
+
+
+def _example(row: Row, said: Mapping[str, Any], reading: Reading) -> Example | str:
+    """The example, or why it can't be learned from."""
+    signal: NDArray[Any] | None = row.features.get(reading.signal)
+    if signal is None or signal.ndim != 2 or signal.shape[0] != reading.network.height:
+        raise Untrainable(
+            f"the dataset's features have no {reading.signal!r} of height {reading.network.height}: "
+            "they are of another task or preprocess version"
+        )
+    try:
+        labels = reading.encode(said)
+    except KeyError:
+        return "unknown symbol"
+    width = signal.shape[1]
+    if width > reading.widest:
+        return "too wide"
+    blanks = sum(first == second for first, second in pairwise(labels))  # equal symbols need one between them
+    if len(labels) + blanks > -(-width // reading.network.time_stride):
+        return "more symbols than fit"
+    return Example(signal, labels)
+
+
+def _baseline(rewarded: list[_Rewarded]) -> float:
+    if not rewarded:
+        return 0.0
+    return float(np.average([one.reward for one in rewarded], weights=[one.weight for one in rewarded]))
+
+
+def _weighted(rewarded: list[_Rewarded], baseline: float) -> list[Example]:
+    return [one.example._replace(weight=one.weight * (one.reward - baseline)) for one in rewarded]

@@ -1,0 +1,44 @@
+"""The benchmark of corrections and rewards: its log is one that training reads, its intervals are right."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import drifted
+from benchmarks.rewards import SHIPPED, Errors, Interval, Measured, Options, markdown
+from models.datasets import rows
+
+
+def test_the_log_says_of_each_line_what_a_person_would(tmp_path: Path) -> None:
+    made = drifted.lines(12, 3)
+    assert made == drifted.lines(12, 3)
+    assert len({text for _, text in made}) == 12
+    log = drifted.served(made, SHIPPED, 0.5, "test")
+    found = list(rows(drifted.write_dataset(tmp_path / "log", log, 10)))
+    assert [row.split for row in found] == [*drifted.SPLITS, "train", "train"]
+    for number, (row, one, (_, text)) in enumerate(zip(found, log, made, strict=True)):
+        assert row.output == one.decoded.output
+        assert row.propensity == one.decoded.propensity
+        assert row.reward == (None if number >= 10 else 1.0 if one.decoded.output["text"] == text else -1.0)
+        assert row.label == (None if number < 10 else {"text": text})
+        np.testing.assert_array_equal(row.features["image"], one.asked.features["image"])
+
+
+def test_an_interval_is_students() -> None:
+    interval = Interval.of([1.0, 2.0, 3.0, 4.0, 5.0])
+    assert interval.mean == 3.0
+    assert interval.half == pytest.approx(2.776 * np.sqrt(2.5 / 5), rel=1e-3)
+
+
+def test_the_table_has_a_row_for_what_was_and_for_each_fine_tuning() -> None:
+    before = Errors(0.2, 0.03)
+    found = [
+        Measured(seed, kind, 100, before, Errors(0.1, 0.03), 1.0)
+        for seed in range(2)
+        for kind in ("corrections", "rewards", "both")
+    ]
+    table = [line for line in markdown(found, Options(2, (100,), 0.3, 400)).splitlines() if line.startswith("| ")]
+    assert len(table) == 5
+    assert "20.0% ± 0.0% | +0.0% ± 0.0%" in table[1]
+    assert all("10.0% ± 0.0% | -50.0% ± 0.0% | 3.0% ± 0.0%" in line for line in table[2:])

@@ -1,0 +1,97 @@
+"""Fine-tuning: better by what was said, no worse on what is rehearsed, and the parent where nothing is better."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from models.nn.conv_ctc import ConvCtc, Parameters
+from models.nn.ctc_feedback import Feedback
+from models.nn.ctc_fine_tuning import MOST_FORGOTTEN, SHARES, Rehearsal, fine_tune
+from models.nn.ctc_fitting import Example, Plan, fit, mean_loss
+
+NETWORK = ConvCtc(height=8, classes=4, stem=(4, 8), channels=16, dilations=(1,))
+PLAN = Plan(epochs=3, rate=3e-3, columns=256, buckets=(24,), scale=1.0, seed=4)
+
+
+def bars(count: int, seed: int, ink: float = 1.0) -> list[Example]:
+    """Signals of one to three bars; a bar's height is its label, and its `ink` how dark it is."""
+    rng = np.random.default_rng(seed)
+    examples = []
+    for _ in range(count):
+        labels = rng.integers(1, 4, size=int(rng.integers(1, 4))).tolist()
+        signal = np.zeros((8, 6 * len(labels) + 4), np.float32)
+        for place, label in enumerate(labels):
+            signal[: 2 * label + 1, 6 * place + 3 : 6 * place + 6] = ink
+        examples.append(Example(signal, labels))
+    return examples
+
+
+REHEARSAL = Rehearsal(bars(40, 2), bars(20, 3))
+
+
+@pytest.fixture(scope="module")
+def parent() -> Parameters:
+    return fit(NETWORK, NETWORK.initial(0), bars(300, 1), replace(PLAN, epochs=6, rate=5e-3)).parameters
+
+
+def said(train: list[Example], validation: list[Example]) -> Feedback:
+    return Feedback(train, validation, [], 0.0)
+
+
+def faint(train: int = 60, validation: int = 20) -> Feedback:
+    return said(bars(train, 5, 0.25), bars(validation, 6, 0.25))
+
+
+def test_a_drifted_source_is_learned_and_the_old_one_kept(parent: Parameters) -> None:
+    tuned = fine_tune(NETWORK, parent, faint(), REHEARSAL, PLAN)
+    assert tuned.share > 0
+    fresh, old = bars(40, 7, 0.25), bars(40, 8)
+    before = mean_loss(NETWORK, parent, fresh, PLAN)
+    assert mean_loss(NETWORK, tuned.parameters, fresh, PLAN) < 0.5 * before
+    assert mean_loss(NETWORK, tuned.parameters, old, PLAN) < mean_loss(NETWORK, parent, old, PLAN) + 0.02
+
+
+def test_what_is_chosen_is_best_for_the_feedback_of_all_that_forgets_little(parent: Parameters) -> None:
+    tuned = fine_tune(NETWORK, parent, faint(), REHEARSAL, PLAN)
+    assert [trial.share for trial in tuned.trials] == list(SHARES)
+    kept = [one for one in tuned.trials if one.rehearsal_loss <= MOST_FORGOTTEN * tuned.trials[0].rehearsal_loss]
+    (chosen,) = [one for one in kept if one.share == tuned.share]
+    assert chosen.feedback_loss == min(one.feedback_loss for one in kept)
+    measured = mean_loss(NETWORK, tuned.parameters, REHEARSAL.validation, PLAN)
+    assert measured == pytest.approx(chosen.rehearsal_loss)
+
+
+def test_the_parent_is_kept_where_nothing_is_better(parent: Parameters) -> None:
+    wrong = [example._replace(labels=[label % 3 + 1 for label in example.labels]) for example in bars(40, 5)]
+    tuned = fine_tune(NETWORK, parent, said(wrong, bars(20, 6)), REHEARSAL, PLAN)
+    assert tuned.share == 0
+    assert_equal(tuned.parameters, parent)
+
+
+def test_without_feedback_to_choose_by_it_goes_as_far_as_forgets_little(parent: Parameters) -> None:
+    tuned = fine_tune(NETWORK, parent, faint(8, 0), REHEARSAL, PLAN)
+    bound = MOST_FORGOTTEN * tuned.trials[0].rehearsal_loss
+    assert tuned.share == max(one.share for one in tuned.trials if one.rehearsal_loss <= bound)
+
+
+def test_rewards_alone_make_what_was_right_more_probable_and_what_was_wrong_less(parent: Parameters) -> None:
+    lines = bars(60, 5, 0.25)
+    wrong = [[*one.labels[:-1], one.labels[-1] % 3 + 1] for one in lines[30:]]
+    punished = [one._replace(labels=labels, weight=-1.0) for one, labels in zip(lines[30:], wrong, strict=True)]
+    tuned = fine_tune(NETWORK, parent, said([*lines[:30], *punished], bars(20, 6, 0.25)), REHEARSAL, PLAN)
+    assert tuned.share > 0
+    for part, better in ((lines[:30], True), ([one._replace(weight=1.0) for one in punished], False)):
+        before, after = (mean_loss(NETWORK, parameters, part, PLAN) for parameters in (parent, tuned.parameters))
+        assert (after < before) == better
+
+
+def test_the_same_arguments_give_the_same_parameters(parent: Parameters) -> None:
+    first, again = (fine_tune(NETWORK, parent, faint(8, 4), REHEARSAL, PLAN).parameters for _ in range(2))
+    assert_equal(first, again)
+
+
+def assert_equal(first: Parameters, second: Parameters) -> None:
+    for (weights, bias), (other_weights, other_bias) in zip(first, second, strict=True):
+        np.testing.assert_array_equal(weights, other_weights)
+        np.testing.assert_array_equal(bias, other_bias)

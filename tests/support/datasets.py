@@ -1,0 +1,30 @@
+"""Datasets on disk, as `hindsight replay` writes them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from app.eventlog.dataset import MANIFEST, ROWS, SCHEMA, write_manifest
+from models import tensors
+
+
+def written(directory: Path, values: list[dict[str, Any]], content_hash: str = "") -> Path:
+    """A dataset of the log's own schema; columns that are not given are null."""
+    table = pa.Table.from_pylist([{name: row.get(name) for name in SCHEMA.names} for row in values], SCHEMA)
+    pq.write_table(table, directory / ROWS)
+    write_manifest(directory / MANIFEST, {"content_hash": content_hash, "rows": len(values)})
+    return directory
+
+
+def row(image: NDArray[Any], text: str, split: str = "train", **more: Any) -> dict[str, Any]:
+    """The values of a line that was served as `text`; `label` is given as its text."""
+    data, declaration = tensors.encode({"image": image, "width": np.array(image.shape[1], np.int32)})
+    if (label := more.pop("label", None)) is not None:
+        more["label"] = json.dumps({"text": label})
+    said = {"output": json.dumps({"text": text}), "split": split, "propensity": 1.0}
+    return {"features": data, "tensors": declaration, **said, **more}
