@@ -24,6 +24,8 @@ STRIDE = 8
 GRID = SIDE // STRIDE
 RARE = 0.02
 """How probable an object is in a cell before anything is learnt."""
+STILL = 0.05
+"""The share of its size that a layer has at first which shall change little."""
 REACH = 3.0
 """The logarithm of the longest distance over the cell's side, and of the shortest one's reciprocal."""
 
@@ -73,12 +75,12 @@ class Detector:
         yield shared.filters, distances
 
     def initial(self, seed: int) -> Parameters:
-        """He et al. 2015; blocks start as the identity, the classes as rare, the distances as one cell."""
+        """He et al. 2015; blocks start near the identity, the classes as rare, the distances as one cell."""
         rng = np.random.default_rng(seed)
         parameters = []
         for taken, layer in self.layers():
             shape = (*layer.kernel, taken, layer.filters)
-            scale = 0.0 if layer.still else float(np.sqrt(2.0 / np.prod(shape[:3])))
+            scale = (STILL if layer.still else 1.0) * float(np.sqrt(2.0 / np.prod(shape[:3])))
             weights = scale * rng.standard_normal(shape, np.float32)
             parameters.append((jnp.asarray(weights, jnp.float32), jnp.zeros(layer.filters, jnp.float32)))
         classes, bias = parameters[-2]

@@ -98,7 +98,7 @@ def _bottle(pen: Pen, rng: Generator) -> None:
 
 def _key(pen: Pen, rng: Generator) -> None:
     metal = colour(rng, (0.0, 0.6), (0.55, 1.0)) if rng.random() < 0.7 else colour(rng)
-    bow, shaft = rng.uniform(0.15, 0.19), rng.uniform(0.03, 0.045)
+    bow, shaft = rng.uniform(0.18, 0.23), rng.uniform(0.05, 0.07)
     top = 0.04
     shape = rng.integers(3)
     if shape == 0:
@@ -113,10 +113,10 @@ def _key(pen: Pen, rng: Generator) -> None:
         pen.ellipse((0.5 - hole, top + bow - hole, 0.5 + hole, top + bow + hole), None)
     pen.slab((0.5 - shaft, top + 2 * bow - 0.02, 0.5 + shaft, 0.96), metal, 0.01)
     y = 0.93
-    for _ in range(int(rng.integers(2, 5))):
-        high = rng.uniform(0.035, 0.06)
-        pen.slab((0.5, y - high, 0.5 + rng.uniform(0.1, 0.16), y), metal)
-        y -= high + rng.uniform(0.025, 0.04)
+    for _ in range(int(rng.integers(2, 4))):
+        high = rng.uniform(0.05, 0.08)
+        pen.slab((0.5, y - high, 0.5 + rng.uniform(0.14, 0.2), y), metal)
+        y -= high + rng.uniform(0.03, 0.05)
 
 
 def _mug(pen: Pen, rng: Generator) -> None:

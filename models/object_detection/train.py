@@ -34,14 +34,14 @@ NETWORK = Detector()
 class Recipe:
     """How much is made, and how it is fitted. Corrections are shown at most `most_repeats` times a pass."""
 
-    train: int = 6_000
+    train: int = 12_000
     validation: int = 500
     plan: Plan = field(default_factory=Plan)
     most_repeats: int = 10
 
 
 FROM_SCRATCH = Recipe()
-FURTHER = Recipe(train=1_500, plan=Plan(epochs=2, rate=5e-4))
+FURTHER = Recipe(train=1_500, plan=Plan(epochs=2, rate=1e-3))
 """From a parent: half made scenes, so that it does not forget, half corrections."""
 
 
