@@ -1,13 +1,13 @@
 """From the network's maps to boxes: peaks, non-maximum suppression, and how sure all of it is. Only numpy."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.object_detection.boxes import Floats, kept
-from models.object_detection.images import SIDE
+from models.object_detection.images import SIDE, Geometry
 
 SAID = 0.35
 """The least score of a box that is put out."""
@@ -20,24 +20,38 @@ SAME = 0.5
 
 
 @dataclass(frozen=True)
-class Detections:
-    """Of one scene, best first: `boxes` (n, 4) in pixels of the square, `labels` (n,), `scores` (n,)."""
+class Candidates:
+    """What may be an object in one scene, best first: `boxes` (n, 4), `scores` (n, classes), `cells` (n,), row by row.
+
+    A candidate is as good as its best class. Boxes are in pixels of the square, or of the picture (`placed`).
+    """
 
     boxes: NDArray[np.float64]
-    labels: NDArray[np.int64]
     scores: NDArray[np.float64]
-    doubt: NDArray[np.float64]
-    """(2,): the log probability that all boxes are right, and that nothing was left out, as if each stood alone."""
+    cells: NDArray[np.int64]
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """The best class of each, (n,)."""
+        return np.asarray(self.scores.argmax(axis=1))
+
+    @property
+    def best(self) -> NDArray[np.float64]:
+        """The score of that class, (n,)."""
+        return np.asarray(self.scores.max(axis=1))
+
+    def placed(self, geometry: Geometry) -> Self:
+        """In pixels of the picture, rounded as they are put out; without those that lie beside it, at most 50."""
+        boxes = np.round(geometry.to_picture(self.boxes), 2)
+        inside = np.flatnonzero((boxes[:, 0] < boxes[:, 2]) & (boxes[:, 1] < boxes[:, 3]))[:MOST_BOXES]
+        return type(self)(boxes[inside], self.scores[inside], self.cells[inside])
 
 
-def detections(scores: Floats, distances: Floats, least: float = SAID) -> list[Detections]:
-    """Of each scene of a batch: `scores` (batch, rows, columns, classes), `distances` (batch, rows, columns, 4).
-
-    A cell speaks for its best class only, and only boxes of score `least` and more are said.
-    """
-    batch, rows, columns, _ = scores.shape
-    labels = scores.argmax(axis=3).reshape(batch, -1)
-    best = np.take_along_axis(scores.reshape(batch, -1, scores.shape[3]), labels[..., None], axis=2)[..., 0]
+def candidates(scores: Floats, distances: Floats) -> list[Candidates]:
+    """Of each scene of a batch: `scores` (batch, rows, columns, classes), `distances` (batch, rows, columns, 4)."""
+    batch, rows, columns, classes = scores.shape
+    every = scores.reshape(batch, -1, classes)
+    best = every.max(axis=2)
     stride = SIDE / rows
     across, down = np.meshgrid((np.arange(columns) + 0.5) * stride, (np.arange(rows) + 0.5) * stride)
     points = np.stack([across, down], axis=-1).reshape(-1, 2)
@@ -47,21 +61,28 @@ def detections(scores: Floats, distances: Floats, least: float = SAID) -> list[D
         cells = np.flatnonzero(best[scene] >= CONSIDERED)
         if len(cells) > MOST_CANDIDATES:
             cells = cells[np.argsort(-best[scene, cells], kind="stable")[:MOST_CANDIDATES]]
-        sure = best[scene, cells].astype(np.float64)
         far = reach[scene, cells].astype(np.float64)
         boxes = np.concatenate([points[cells] - far[:, :2], points[cells] + far[:, 2:]], axis=1)
-        keep = kept(boxes, sure, SAME)
-        sure, boxes, classes = sure[keep], boxes[keep], labels[scene, cells[keep]]
-        said = min(int(np.count_nonzero(sure >= least)), MOST_BOXES)
-        clipped = np.clip(sure, 1e-6, 1 - 1e-6)
-        doubt = np.array([np.log(clipped[:said]).sum(), np.log1p(-clipped[said:]).sum()])
-        found.append(Detections(boxes[:said], classes[:said], sure[:said], doubt))
+        keep = kept(boxes, best[scene, cells].astype(np.float64), SAME)
+        found.append(Candidates(boxes[keep], every[scene, cells[keep]].astype(np.float64), cells[keep]))
     return found
 
 
-def confidence(doubt: NDArray[np.float64], certainty: NDArray[Any]) -> float:
-    """The probability that the whole is right: a logistic regression of `Detections.doubt`, fitted on validation
-    scenes; `certainty` (3,) are its offset and the two slopes.
+def doubt(found: Candidates, choices: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(2,): the log probability that all boxes that are said are right, and that nothing was left out.
+
+    As if each stood alone. `choices` (n,) are the classes that are said, or the number of classes for nothing.
     """
-    logit = float(certainty[0]) + float(np.dot(certainty[1:].astype(np.float64), doubt))
+    clipped = np.clip(found.scores, 1e-6, 1 - 1e-6)
+    said = np.flatnonzero(choices < found.scores.shape[1])
+    unsaid = np.delete(clipped, said, axis=0)
+    return np.array([np.log(clipped[said, choices[said]]).sum(), np.log1p(-unsaid.max(axis=1)).sum()])
+
+
+def confidence(doubts: NDArray[np.float64], certainty: NDArray[Any]) -> float:
+    """The probability that the whole is right: a logistic regression of `doubt`, fitted on validation scenes.
+
+    `certainty` (3,) are its offset and the two slopes.
+    """
+    logit = float(certainty[0]) + float(np.dot(certainty[1:].astype(np.float64), doubts))
     return float(1.0 / (1.0 + np.exp(-np.clip(logit, -30.0, 30.0))))

@@ -19,11 +19,12 @@ from models.base import Asked, Decoded, Judged, Sample
 from models.nn.calibration import expected_calibration_error
 from models.nn.conv_ctc import Parameters
 from models.object_detection.data import Labelled
-from models.object_detection.decoding import CONSIDERED, detections
+from models.object_detection.decoding import Candidates, candidates, doubt
 from models.object_detection.export import Calibration, to_onnx
 from models.object_detection.images import Geometry
 from models.object_detection.labels import LABELS
 from models.object_detection.network import Detector
+from models.object_detection.policy import greedy
 from models.object_detection.scoring import all_right, hits
 from models.object_detection.task import ObjectDetection
 
@@ -42,6 +43,14 @@ def run(model: Any, scenes: Sequence[Labelled]) -> dict[str, NDArray[Any]]:
     images = (np.stack([features["image"] for features, _ in scenes[start : start + BATCH]]) for start in starts)
     found = [model.run(list(OUTPUTS), {"image": batch}) for batch in images]
     return {name: np.concatenate(parts) for name, parts in zip(OUTPUTS, zip(*found, strict=True), strict=True)}
+
+
+def placed(outputs: dict[str, NDArray[Any]], scenes: Sequence[Labelled]) -> list[Candidates]:
+    """What may be an object in each scene, in pixels of its picture."""
+    found = candidates(outputs["scores"], outputs["distances"])
+    return [
+        one.placed(Geometry.from_array(features["geometry"])) for one, (features, _) in zip(found, scenes, strict=True)
+    ]
 
 
 def decoded(model: Any, scenes: Sequence[Labelled]) -> list[Decoded]:
@@ -63,15 +72,10 @@ def calibrated(network: Detector, parameters: Parameters, scenes: Sequence[Label
     plain = run(session(to_onnx(network, parameters, Calibration()).SerializeToString()), scenes)
     logits: list[float] = []
     right: list[bool] = []
-    for found, (features, truth) in zip(
-        detections(plain["scores"], plain["distances"], CONSIDERED), scenes, strict=True
-    ):
-        geometry = Geometry.from_array(features["geometry"])
+    for found, (_, truth) in zip(placed(plain, scenes), scenes, strict=True):
         said = [
             {"box": box, "label": LABELS[label], "score": score}
-            for box, label, score in zip(
-                geometry.to_picture(found.boxes).tolist(), found.labels.tolist(), found.scores.tolist(), strict=True
-            )
+            for box, label, score in zip(found.boxes.tolist(), found.labels.tolist(), found.best.tolist(), strict=True)
         ]
         logits += [float(np.log(one["score"] / (1 - one["score"]))) for one in said]
         right += hits(said, truth["boxes"]).tolist()
@@ -79,8 +83,7 @@ def calibrated(network: Detector, parameters: Parameters, scenes: Sequence[Label
     half = Calibration(float(slope[0]), offset)
 
     model = session(to_onnx(network, parameters, half).SerializeToString())
-    outputs = run(model, scenes)
-    doubts = np.array([found.doubt for found in detections(outputs["scores"], outputs["distances"])])
+    doubts = np.array([doubt(found, greedy(found)) for found in placed(run(model, scenes), scenes)])
     wholes = [
         all_right(said.output["boxes"], truth["boxes"])
         for said, (_, truth) in zip(decoded(model, scenes), scenes, strict=True)

@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.base import Asked, Decoded, Features, Judged, OnStep, Rejected, Sample, Task, Trained
-from models.object_detection.decoding import MOST_BOXES, Detections, confidence, detections
+from models.nn.ctc_policy import checked_share
+from models.object_detection.decoding import MOST_BOXES, Candidates, candidates, confidence, doubt
 from models.object_detection.images import Geometry, letterboxed, read_picture
 from models.object_detection.labels import LABELS
+from models.object_detection.policy import serve
 from models.object_detection.scenes import held_out_scenes
 from models.object_detection.scoring import mean_average_precision
 
@@ -37,6 +39,13 @@ class ObjectDetection(Task):
     name: ClassVar[str] = "object_detection"
     preprocess_version: ClassVar[str] = "1"
 
+    def __init__(self, explore: float = 0.0) -> None:
+        """Of the share `explore` of the traffic what is said is drawn (`models.object_detection.policy`).
+
+        To learn by rewards. Raises `ValueError` for what is no share.
+        """
+        self.explore = checked_share(explore)
+
     def preprocess(self, payload: bytes) -> Features:
         """The picture in a small square, and where it lies there. Raises `Rejected`."""
         square, geometry = letterboxed(read_picture(payload))
@@ -47,16 +56,18 @@ class ObjectDetection(Task):
         return {"image": features["image"]}
 
     def decode(self, outputs: Mapping[str, NDArray[Any]], asked: Sequence[Asked]) -> list[Decoded]:
-        """The objects of each picture, best first, at most 50.
+        """The objects of each picture, best first, at most 50; or some that are drawn, with the exact propensity.
 
         A box's score is the calibrated probability that it is right; the confidence the one that all boxes are right
         and none is missing (`models.object_detection.scoring.all_right`).
         """
-        found = detections(outputs["scores"], outputs["distances"])
-        return [
-            Decoded(_output(one, Geometry.from_array(event.features["geometry"])), confidence(one.doubt, certainty))
-            for one, event, certainty in zip(found, asked, outputs["certainty"], strict=True)
-        ]
+        found = candidates(outputs["scores"], outputs["distances"])
+        return [self._decoded(*one) for one in zip(found, asked, outputs["certainty"], strict=True)]
+
+    def _decoded(self, found: Candidates, event: Asked, certainty: NDArray[Any]) -> Decoded:
+        placed = found.placed(Geometry.from_array(event.features["geometry"]))
+        choices, propensity = serve(placed, self.explore, event.rng() if self.explore else None)
+        return Decoded(_output(placed, choices), confidence(doubt(placed, choices), certainty), propensity)
 
     def validate_correction(self, correction: Mapping[str, Any]) -> dict[str, Any]:
         """`{"boxes": [{"box": [x0, y0, x1, y1], "label": ...}]}`, in the order given. Raises `Rejected`.
@@ -100,14 +111,17 @@ class ObjectDetection(Task):
         return {**figures(judged), **super().figures(judged)}
 
 
-def _output(found: Detections, geometry: Geometry) -> dict[str, Any]:
-    placed = np.round(geometry.to_picture(found.boxes), 2).tolist()
-    said = zip(placed, found.labels.tolist(), found.scores.tolist(), strict=True)
+def _output(placed: Candidates, choices: NDArray[np.int64]) -> dict[str, Any]:
+    said = np.flatnonzero(choices < len(LABELS))
+    scores = placed.scores[said, choices[said]]
     return {
         "boxes": [
-            {"box": box, "label": LABELS[label], "score": round(score, 4)}
-            for box, label, score in said
-            if box[0] < box[2] and box[1] < box[3]
+            {
+                "box": placed.boxes[one].tolist(),
+                "label": LABELS[choices[one]],
+                "score": round(float(placed.scores[one, choices[one]]), 4),
+            }
+            for one in said[np.argsort(-scores, kind="stable")].tolist()
         ]
     }
 

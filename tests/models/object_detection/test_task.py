@@ -1,7 +1,9 @@
 """The task's contract: what it imports, decodes, accepts as a correction and how it scores."""
 
+import json
 import subprocess
 import sys
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -75,6 +77,44 @@ def test_a_box_wholly_beside_the_picture_is_not_put_out() -> None:
     said["scores"][0, 0, 8, 0], said["distances"][0, 0, 8] = 0.9, (2, 2, 2, 2)
     (found,) = TASK.decode(said, [asked(400, 100)])
     assert found.output == {"boxes": []}
+
+
+def unsure(batch: int) -> dict[str, Any]:
+    """Three candidates in each picture, one of which may be of two classes."""
+    said = outputs(batch)
+    said["scores"][:, 3, 3, 0], said["scores"][:, 3, 3, 1] = 0.6, 0.5
+    said["scores"][:, 8, 8, 2], said["scores"][:, 12, 4, 3] = 0.3, 0.8
+    return said
+
+
+def test_exploring_says_what_is_drawn_and_how_probable_it_was_the_same_for_the_same_prediction() -> None:
+    task, count = ObjectDetection(explore=0.5), 2_000
+    events = [asked(200, 200, str(number)) for number in range(count)]
+    found = task.decode(unsure(count), events)
+    assert found == [task.decode(unsure(1), [event])[0] for event in events[:20]] + found[20:]
+    times = Counter(json.dumps(one.output) for one in found)
+    propensities = {json.dumps(one.output): one.propensity for one in found}
+    assert len(times) > 8
+    for output, propensity in propensities.items():
+        spread = np.sqrt(propensity * (1 - propensity) / count)
+        assert times[output] / count == pytest.approx(propensity, abs=5 * spread + 1e-3)
+    for one in found:
+        scores = [box["score"] for box in one.output["boxes"]]
+        assert scores == sorted(scores, reverse=True)
+        assert task.validate_correction(one.output)
+    assert {box["label"] for one in found for box in one.output["boxes"]} >= set(LABELS[:4])
+
+
+def test_by_default_nothing_is_drawn() -> None:
+    found = TASK.decode(unsure(50), [asked(200, 200, str(number)) for number in range(50)])
+    assert all(one == found[0] for one in found)
+    assert found[0].propensity == 1.0
+    assert [box["label"] for box in found[0].output["boxes"]] == [LABELS[3], LABELS[0]]
+
+
+def test_what_is_no_share_is_refused() -> None:
+    with pytest.raises(ValueError, match="from 0 to 1"):
+        ObjectDetection(explore=1.5)
 
 
 @given(
