@@ -122,3 +122,10 @@ def from_onnx(model: onnx.ModelProto) -> Parameters:
         )
         for number in range(count)
     ]
+
+
+def calibration_of(model: onnx.ModelProto) -> Calibration:
+    """The calibration of such a model. Raises `KeyError` for another one."""
+    arrays = stored_arrays(model)
+    offset, said, unsaid = arrays["certainty_of_scenes"][0].tolist()
+    return Calibration(float(arrays["slope"]), float(arrays["offset"]), (offset, said, unsaid))

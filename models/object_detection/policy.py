@@ -18,7 +18,7 @@ _SMALLEST = float(np.finfo(np.float64).tiny)
 
 
 class Served(NamedTuple):
-    """What is said of each candidate, (n,), a class or the number of classes for nothing; how probable all of it was."""
+    """What is said of each candidate, (n,), a class or the number of classes for nothing; and how probable that was."""
 
     choices: NDArray[np.int64]
     propensity: float

@@ -1,0 +1,140 @@
+"""Training from a parent on what a dataset says of its scenes, without forgetting what it could do."""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from models.base import OnStep, Untrainable
+from models.nn.between import SHARES, Trial, between, chosen
+from models.nn.conv_ctc import Parameters
+from models.object_detection.data import Labelled, examples, made
+from models.object_detection.export import Calibration, calibration_of, from_onnx
+from models.object_detection.feedback import Feedback, Said, feedback
+from models.object_detection.fine_fitting import FinePlan, Lessons, fine_fit, mean_losses
+from models.object_detection.finished import figures, finish
+from models.object_detection.network import Detector
+
+MOST_FORGOTTEN = 1.1
+"""See `models.nn.between`. The loss on made scenes grows before the error does: by 5 % where nothing is forgotten."""
+
+
+@dataclass(frozen=True)
+class FineRecipe:
+    """How many made scenes are rehearsed and chosen by, and how it is fitted."""
+
+    train: int = 1_000
+    validation: int = 200
+    plan: FinePlan = field(default_factory=FinePlan)
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """Made scenes such as the parent was fitted to: on which it shall stay what it was, and to choose by."""
+
+    train: Sequence[Labelled]
+    validation: Sequence[Labelled]
+
+    @classmethod
+    def made(cls, recipe: FineRecipe, seed: int) -> "Rehearsal":
+        """The same for the same seed."""
+        return cls(made("train", recipe.train, seed), made("validation", recipe.validation, seed))
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The parameters that were chosen, their share (0: they are the parent's), and all that were tried."""
+
+    parameters: Parameters
+    share: float
+    trials: list[Trial]
+
+
+def fine_tuned(
+    network: Detector, dataset: Path, parent: Path, seed: int, on_step: OnStep, recipe: FineRecipe | None = None
+) -> tuple[bytes, dict[str, Any]]:
+    """A model and its card; the parent's own model, where nothing that was tried is better. Raises `Untrainable`."""
+    recipe = recipe or FineRecipe()
+    recipe = replace(recipe, plan=replace(recipe.plan, seed=seed))
+    before, content_hash = _model(parent, network), _content_hash(dataset)
+    said = feedback(dataset, before)
+    on_step("making scenes", 0, None)
+    rehearsal = Rehearsal.made(recipe, seed)
+    fitting = lambda step, steps, loss: on_step(f"fitting, loss {loss:.3f}", step, steps)  # noqa: E731
+    tuned = fine_tune(network, before, said, rehearsal, recipe, fitting)
+    on_step("measuring", 0, None)
+    model = before
+    if tuned.share:
+        model, _ = finish(network, tuned.parameters, calibration_of(before), rehearsal.validation)
+    old = figures(before)
+    card = {
+        "seed": seed,
+        "parent": hashlib.sha256(parent.read_bytes()).hexdigest(),
+        "dataset": content_hash,
+        "feedback": {**said.counts, "mean reward": round(said.baseline, 5)},
+        "rehearsed scenes": {"train": len(rehearsal.train), "validation": len(rehearsal.validation)},
+        "network": asdict(network),
+        "plan": asdict(recipe.plan),
+        "calibration": {"the parent's": asdict(calibration_of(before))},
+        "way gone from the parent": tuned.share,
+        "tried": [{name: round(value, 5) for name, value in trial._asdict().items()} for trial in tuned.trials],
+        "figures": figures(model) if tuned.share else old,
+        "figures before": old,
+    }
+    return model.SerializeToString() if tuned.share else parent.read_bytes(), card
+
+
+def fine_tune(
+    network: Detector,
+    parent: onnx.ModelProto,
+    said: Feedback,
+    rehearsal: Rehearsal,
+    recipe: FineRecipe,
+    on_step: Callable[[int, int, float], None] = lambda step, steps, loss: None,
+) -> Tuned:
+    """Parameters between the parent's and those fitted to feedback.
+
+    How far to go is chosen on validation data, see `models.nn.between`. The calibration stays the parent's, as its maps
+    do on what is rehearsed.
+    """
+    start, calibration = from_onnx(parent), calibration_of(parent)
+    rehearsed = examples(rehearsal.train).squares
+    fitted = fine_fit(network, start, _lessons(said.train, calibration), rehearsed, recipe.plan, on_step)
+    ways = [between(start, fitted, share) for share in SHARES]
+    losses = mean_losses(network, ways, _lessons(said.validation, calibration), recipe.plan)
+    nothing_said = Said([], said.validation.rewarded.taken(np.zeros(0, np.int64)))
+    rehearsed_too = _lessons(replace(nothing_said, corrected=list(rehearsal.validation)), calibration)
+    kept = mean_losses(network, ways, rehearsed_too, recipe.plan)
+    trials = [Trial(*one) for one in zip(SHARES, losses, kept, strict=True)]
+    best = chosen(trials, MOST_FORGOTTEN)
+    return Tuned(ways[trials.index(best)], best.share, trials)
+
+
+def _lessons(said: Said, calibration: Calibration) -> Lessons:
+    return Lessons(examples(said.corrected), said.rewarded, calibration)
+
+
+def _model(parent: Path, network: Detector) -> onnx.ModelProto:
+    """Raises `Untrainable` for what is no model of this network."""
+    try:
+        model = onnx.load(parent)
+        parameters = from_onnx(model)
+        calibration_of(model)
+    except Exception as error:  # a file's damage shows in many ways
+        raise Untrainable(f"{parent} can't be read as a detector of this kind: {error}") from error
+    if [weights.shape for weights, _ in parameters] != [weights.shape for weights, _ in network.initial(0)]:
+        raise Untrainable(f"{parent} is a detector of another shape: train from scratch.")
+    return model
+
+
+def _content_hash(dataset: Path) -> str:
+    """What the manifest says. Raises `Untrainable`."""
+    try:
+        return str(json.loads((dataset / "manifest.json").read_text())["content_hash"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Untrainable(f"{dataset} has no manifest such as `hindsight replay` writes: {error}") from error
