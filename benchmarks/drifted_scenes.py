@@ -28,8 +28,8 @@ from models.object_detection.scoring import all_right
 
 BULB = (1.1, 0.95, 0.6)
 """How much of red, green and blue such light has."""
-LIGHT = (0.3, 0.5)
-FOCUS = 1.5 / 300
+LIGHT = (0.35, 0.6)
+FOCUS = 1.3 / 300
 """The radius of the blur, as a share of the longer side."""
 NOISE = 4.0
 QUALITY = (8, 20)

@@ -1,17 +1,15 @@
-"""What the detector is fitted on: made scenes, the same for the same seed, and the corrections of a dataset."""
+"""What the detector is fitted on: made scenes, the same for the same seed."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from itertools import islice, repeat
 from multiprocessing import get_context
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from models.base import Features, Sample
-from models.datasets import rows
 from models.object_detection.fitting import MOST, NOTHING, Examples
 from models.object_detection.images import SIDE, Geometry
 from models.object_detection.labels import LABELS
@@ -50,15 +48,6 @@ def labelled(scenes: Iterable[Sample]) -> list[Labelled]:
     return [(task.preprocess(scene.payload), scene.correction) for scene in scenes]
 
 
-def corrected(dataset: Path) -> dict[str, list[Labelled]]:
-    """Corrected or accepted pictures of a directory that `hindsight replay` wrote, by split. Raises `Untrainable`."""
-    found: dict[str, list[Labelled]] = {}
-    for row in rows(dataset):
-        if row.label is not None:
-            found.setdefault(row.split, []).append((row.features, row.label))
-    return found
-
-
 def examples(scenes: Sequence[Labelled]) -> Examples:
     """The scenes as the network is fitted on them."""
     whole = Examples(
@@ -74,9 +63,3 @@ def examples(scenes: Sequence[Labelled]) -> Examples:
             whole.boxes[row, : len(boxes)] = Geometry.from_array(features["geometry"]).to_square(places)
             whole.labels[row, : len(boxes)] = [LABELS.index(box["label"]) for box in boxes]
     return whole
-
-
-def repeated(scenes: Sequence[Labelled], number: int, most: int) -> Iterator[Labelled]:
-    """The scenes over and over, each at most `most` times, until there are `number`."""
-    for _ in range(min(most, -(-number // len(scenes))) if scenes else 0):
-        yield from scenes

@@ -95,7 +95,7 @@ class ObjectDetection(Task):
         return held_out_scenes(seed)
 
     def train(self, dataset: Path | None, parent: Path | None, seed: int, on_step: OnStep) -> Trained:
-        """From scratch on made scenes, or on from a parent, with a dataset's corrections. Raises `Untrainable`."""
+        """From scratch on made scenes, or from the parent on what a dataset says of scenes. Raises `Untrainable`."""
         from models.object_detection.train import train
 
         return train(dataset, parent, seed, on_step)
