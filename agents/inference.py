@@ -7,7 +7,7 @@ from app.streams import App, Bounds, agent
 from models.base import Task
 
 BATCH_BYTES = 8 * 2**20
-"""Of features in one micro-batch: what a network makes of a few long recordings on the way fills the memory otherwise."""
+"""Of features in one micro-batch: a network's activations for many long recordings at once would fill the memory."""
 
 
 def register(app: App, settings: Settings, task: Task) -> None:
