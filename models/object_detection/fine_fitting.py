@@ -21,6 +21,7 @@ from models.nn.conv_ctc import Parameters
 from models.object_detection.export import Calibration
 from models.object_detection.fitting import Examples, Fitting, mirrored
 from models.object_detection.losses import distance, scene_loss
+from models.object_detection.moving import moved
 from models.object_detection.network import Detector
 from models.object_detection.rewarded import Rewarded, policy_loss
 
@@ -130,7 +131,7 @@ def _corrected(examples: Examples, plan: FinePlan) -> Iterator[tuple[Any, ...] |
         squares, boxes = examples.squares[rows], examples.boxes[rows]
         if rng.random() < 0.5:
             squares, boxes = mirrored(squares, boxes)
-        yield squares, boxes, examples.labels[rows]
+        yield moved(squares, boxes, examples.labels[rows], rng)
 
 
 def _rewarded(rewarded: Rewarded, plan: FinePlan) -> Iterator[Rewarded | None]:

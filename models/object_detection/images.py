@@ -12,7 +12,7 @@ SIDE = 128
 """Of the square, pixels."""
 MAX_PIXELS = 16_000_000
 """Of a file: what a phone's camera takes, and no more memory than that."""
-_EMPTY = 128  # grey beside the picture
+EMPTY = 128  # grey beside the picture
 
 
 def read_picture(payload: bytes) -> Image.Image:
@@ -68,7 +68,7 @@ def letterboxed(picture: Image.Image) -> tuple[NDArray[np.uint8], Geometry]:
     """The picture in the square, uint8 (128, 128, 3) with grey beside it, and where it lies there."""
     geometry = Geometry.of(*picture.size)
     size = (geometry.right - geometry.left, geometry.bottom - geometry.top)
-    square = np.full((SIDE, SIDE, 3), _EMPTY, np.uint8)
+    square = np.full((SIDE, SIDE, 3), EMPTY, np.uint8)
     small = picture.resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0)
     square[geometry.top : geometry.bottom, geometry.left : geometry.right] = np.asarray(small)
     return square, geometry
