@@ -1,15 +1,20 @@
-"""What a dataset says of its scenes: corrections, and bare rewards of what was said of the parent's candidates.
+"""What a dataset says of its scenes: corrections, and bare rewards of what was served.
 
-The parent, run again on a row's features, finds the candidates that were there when the row was served. Each box of the
-output is one of them, and what is not in the output was left unsaid. How much a reward weighs is said in
-`models.nn.rewards`, how it is learned from in `models.object_detection.rewarded`.
+A correction is an example like any other. A reward r of served boxes y is learned from by policy gradient off policy
+(Williams, "Simple statistical gradient-following algorithms", 1992; Swaminathan and Joachims, "Counterfactual risk
+minimization", ICML 2015): -log p(y), times what the reward weighs (`models.nn.rewards`). For what is better than the
+baseline, -log p(y) is the loss of y as if it were the truth: so it teaches edges too, and that nothing else is there.
+
+What is worse costs -log(1 - p(y)), see `models.object_detection.punished`. The parent, run again on a row's features,
+finds the candidates that were there when the row was served: each box of the output is one of them, and what is not in
+the output was left unsaid.
 """
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -24,23 +29,27 @@ from models.object_detection.data import Labelled
 from models.object_detection.decoding import MOST_BOXES, Candidates
 from models.object_detection.images import SIDE
 from models.object_detection.labels import LABELS
-from models.object_detection.rewarded import NO_CANDIDATE, Rewarded
+from models.object_detection.punished import NO_CANDIDATE, Punished
 
 SAME_BOX = 0.9
 """The least intersection over union of a box that was put out with the candidate that it was."""
-_LEAST = 1e-6  # what is left of a weight where all rewards are equal
+_LEAST = 1e-6  # a weight: what is left of it where all rewards are equal
 SHAPES = {"image": (SIDE, SIDE, 3), "geometry": (6,)}
+
+
+class Lesson(NamedTuple):
+    """Boxes to learn of a scene, and how much they count: 1 for a correction."""
+
+    scene: Labelled
+    weight: float
 
 
 @dataclass(frozen=True)
 class Said:
-    """What is said of the scenes of one split."""
+    """What is said of the scenes of one split: what to say of them, and what not to."""
 
-    corrected: list[Labelled]
-    rewarded: Rewarded
-
-    def __len__(self) -> int:
-        return len(self.corrected) + len(self.rewarded.weights)
+    lessons: list[Lesson]
+    punished: Punished
 
 
 @dataclass(frozen=True)
@@ -58,7 +67,7 @@ def feedback(dataset: Path, parent: onnx.ModelProto) -> Feedback:
 
     A row with a label and a reward is a correction: the label says all that the reward does.
     """
-    corrected: dict[str, list[Labelled]] = {"train": [], "validation": []}
+    corrected: dict[str, list[Lesson]] = {"train": [], "validation": []}
     rewarded: dict[str, list[Row]] = {"train": [], "validation": []}
     counts: Counter[str] = Counter()
     for row in rows(dataset):
@@ -68,16 +77,17 @@ def feedback(dataset: Path, parent: onnx.ModelProto) -> Feedback:
         if any(box["label"] not in LABELS for box in (row.label or row.output)["boxes"]):
             counts["left out: unknown label"] += 1
         elif row.label is not None:
-            corrected[row.split].append((row.features, row.label))
+            corrected[row.split].append(Lesson((row.features, row.label), 1.0))
         else:
             rewarded[row.split].append(row)
-    served = {split: _matched(found, parent, counts) for split, found in rewarded.items()}
     for split in ("train", "validation"):
         counts[f"{split} corrections"] = len(corrected[split])
-        counts[f"{split} rewards"] = len(served[split])
-    mean = baseline(*_rewards_and_weights([row for row, _, _ in served["train"]]))
-    train, validation = (Said(corrected[split], _rewarded(served[split], mean)) for split in corrected)
-    if not train.corrected and not (np.abs(train.rewarded.weights) > _LEAST).any():
+        counts[f"{split} rewards"] = len(rewarded[split])
+    rewards = [row.reward or 0.0 for row in rewarded["train"]]
+    mean = baseline(rewards, [weight(row.propensity) for row in rewarded["train"]])
+    session = report.session(parent.SerializeToString())
+    train, validation = (_said(corrected[split], rewarded[split], mean, session, counts) for split in corrected)
+    if not train.lessons and not len(train.punished.weights):
         raise Untrainable(_why_nothing(counts))
     return Feedback(train, validation, mean, dict(counts))
 
@@ -100,23 +110,37 @@ def _why_nothing(counts: Counter[str]) -> str:
     return f"{nothing} {left_out}".strip()
 
 
-Served = tuple[Row, Candidates, NDArray[np.int64]]
-"""A row, its candidates, and what was said of each."""
+def _said(corrected: list[Lesson], rewarded: Sequence[Row], mean: float, session: Any, counts: Counter[str]) -> Said:
+    worth = [(row, weight(row.propensity) * ((row.reward or 0.0) - mean)) for row in rewarded]
+    praised = [Lesson((row.features, row.output), value) for row, value in worth if value > _LEAST]
+    return Said(
+        corrected + praised, _punished([(row, -value) for row, value in worth if value < -_LEAST], session, counts)
+    )
 
 
-def _matched(found: Sequence[Row], parent: onnx.ModelProto, counts: Counter[str]) -> list[Served]:
-    scenes = [(row.features, row.output) for row in found]
-    candidates = report.placed(report.run(report.session(parent.SerializeToString()), scenes), scenes) if scenes else []
-    served = []
-    for row, one in zip(found, candidates, strict=True):
-        choices = choices_of(row.output["boxes"], one)
+def _punished(worth: Sequence[tuple[Row, float]], session: Any, counts: Counter[str]) -> Punished:
+    scenes = [(row.features, row.output) for row, _ in worth]
+    candidates = report.placed(report.run(session, scenes), scenes) if scenes else []
+    matched = []
+    for (row, value), found in zip(worth, candidates, strict=True):
+        choices = choices_of(row.output["boxes"], found)
         if choices is None:
             counts["left out: said by another version"] += 1
         elif not len(choices):
             counts["left out: nothing to choose"] += 1
         else:
-            served.append((row, one, choices))
-    return served
+            matched.append((row.features["image"], found.cells, choices, value))
+    whole = Punished(
+        np.zeros((len(matched), SIDE, SIDE, 3), np.uint8),
+        np.zeros((len(matched), MOST_BOXES), np.int32),
+        np.full((len(matched), MOST_BOXES), NO_CANDIDATE, np.int32),
+        np.array([value for *_, value in matched], np.float32),
+    )
+    for number, (square, cells, choices, _) in enumerate(matched):
+        whole.squares[number] = square
+        whole.cells[number, : len(cells)] = cells
+        whole.choices[number, : len(cells)] = choices
+    return whole
 
 
 def choices_of(boxes: Sequence[dict[str, Any]], found: Candidates) -> NDArray[np.int64] | None:
@@ -131,23 +155,3 @@ def choices_of(boxes: Sequence[dict[str, Any]], found: Candidates) -> NDArray[np
             return None
         choices[likeness.argmax()] = LABELS.index(box["label"])
     return choices
-
-
-def _rewards_and_weights(found: Sequence[Row]) -> tuple[list[float], list[float]]:
-    return [row.reward or 0.0 for row in found], [weight(row.propensity) for row in found]
-
-
-def _rewarded(served: Sequence[Served], mean: float) -> Rewarded:
-    whole = Rewarded(
-        np.zeros((len(served), SIDE, SIDE, 3), np.uint8),
-        np.zeros((len(served), MOST_BOXES), np.int32),
-        np.full((len(served), MOST_BOXES), NO_CANDIDATE, np.int32),
-        np.zeros(len(served), np.float32),
-    )
-    rewards, weights = _rewards_and_weights([row for row, _, _ in served])
-    whole.weights[:] = np.array(weights) * (np.array(rewards) - mean)
-    for number, (row, found, choices) in enumerate(served):
-        whole.squares[number] = row.features["image"]
-        whole.cells[number, : len(choices)] = found.cells
-        whole.choices[number, : len(choices)] = choices
-    return whole

@@ -1,9 +1,9 @@
 """Fitting the detector further to what is said of scenes, while it stays what it was where nothing is said.
 
-Each step takes scenes of three kinds: corrected ones, rewarded ones, and rehearsed ones. Of the rehearsed, it is the
-parent's maps that are to stay as they are (Li and Hoiem, "Learning without forgetting", ECCV 2016), also on scenes that
-are mixed of two, far from all that was made: that holds the function fast, not only its answers to known objects (Beyer
-et al., "Knowledge distillation: a good teacher is patient and consistent", CVPR 2022).
+Each step takes scenes of three kinds: those with what to say of them, those with what not to, and rehearsed ones. Of
+the rehearsed, it is the parent's maps that are to stay as they are (Li and Hoiem, "Learning without forgetting", ECCV
+2016), also on scenes that are mixed of two, far from all that was made: that holds the function fast, not only its
+answers to known objects (Beyer et al., "Knowledge distillation: a good teacher is patient and consistent", CVPR 2022).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -23,14 +23,14 @@ from models.object_detection.fitting import Examples, Fitting, mirrored
 from models.object_detection.losses import distance, scene_loss
 from models.object_detection.moving import moved
 from models.object_detection.network import Detector
-from models.object_detection.rewarded import Rewarded, policy_loss
+from models.object_detection.punished import Punished, punishment
 
 Squares = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class FinePlan:
-    """How to fit: the seed, steps, the scenes of each step that are rehearsed, and corrected and rewarded, the rate."""
+    """How to fit: the seed, steps, scenes of each step that are rehearsed, and that are said (of each kind), the rate."""
 
     seed: int = 0
     steps: int = 260
@@ -40,25 +40,28 @@ class FinePlan:
     decay: float = 1e-2
     warm_up: float = 0.05
     box_weight: float = 1.0
-    reward_weight: float = 1.0
+    punish: float = 1.0
     most_repeats: int = 25
     """No scene is said more often: of few there are fewer steps."""
 
 
 @dataclass(frozen=True)
 class Lessons:
-    """What to learn from: corrected scenes, rewarded ones, and what makes scores of logits there."""
+    """Scenes with what to say of them, how much each counts, (n,); those to punish; what makes scores of logits."""
 
-    corrected: Examples
-    rewarded: Rewarded
+    examples: Examples
+    weights: NDArray[np.float32]
+    punished: Punished
     calibration: Calibration
 
-    def __len__(self) -> int:
-        return len(self.corrected.squares) + len(self.rewarded.weights)
+    @property
+    def most(self) -> int:
+        """The number of scenes of the kind that there are more of."""
+        return max(len(self.weights), len(self.punished.weights))
 
-    def policy_loss(self, logits: jax.Array, rewarded: Rewarded) -> jax.Array:
-        """Of some of the rewarded scenes, and the network's logits of these."""
-        return policy_loss(self.calibration.slope * logits + self.calibration.offset, rewarded)
+    def punishment(self, logits: jax.Array, punished: Punished) -> jax.Array:
+        """Of some of the punished scenes, and the network's logits of these."""
+        return punishment(self.calibration.slope * logits + self.calibration.offset, punished)
 
 
 def fine_fit(
@@ -70,20 +73,19 @@ def fine_fit(
     on_step: Callable[[int, int, float], None] = lambda step, steps, loss: None,
 ) -> Parameters:
     """Parameters fitted from the parent's on; the same for the same arguments. `on_step(step, steps, loss)`."""
-    most = max(len(lessons.corrected.squares), len(lessons.rewarded.weights)) * plan.most_repeats // plan.said
-    steps = min(plan.steps, max(1, most))
+    steps = min(plan.steps, max(1, lessons.most * plan.most_repeats // plan.said))
     schedule = optax.warmup_cosine_decay_schedule(0.0, plan.rate, int(plan.warm_up * steps) + 1, steps + 1)
     optimiser = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=plan.decay))
 
-    def loss(fitting: Fitting, old: Any, corrected: Any, rewarded: Any) -> jax.Array:
+    def loss(fitting: Fitting, old: Any, taught: Any, punished: Punished | None) -> jax.Array:
         ready = fitting.standardised()
         squares, *maps = old
         value = distance(*network.maps(ready, squares), *maps)
-        if corrected is not None:
-            squares, boxes, labels = corrected
-            value += scene_loss(*network.maps(ready, squares), boxes, labels, plan.box_weight)
-        if rewarded is not None:
-            value += plan.reward_weight * lessons.policy_loss(network.maps(ready, rewarded.squares)[0], rewarded)
+        if taught is not None:
+            squares, boxes, labels, weights = taught
+            value += scene_loss(*network.maps(ready, squares), boxes, labels, plan.box_weight, weights)
+        if punished is not None:
+            value += plan.punish * lessons.punishment(network.maps(ready, jnp.asarray(punished.squares))[0], punished)
         return value
 
     @jax.jit
@@ -94,9 +96,7 @@ def fine_fit(
 
     fitting = Fitting.of(parent)
     state = optimiser.init(fitting)
-    batches = zip(
-        _mixed(rehearsed, plan), _corrected(lessons.corrected, plan), _rewarded(lessons.rewarded, plan), strict=True
-    )
+    batches = zip(_mixed(rehearsed, plan), _taught(lessons, plan), _punished(lessons.punished, plan), strict=True)
     for number in range(1, steps + 1):
         fitting, state, value = step(fitting, state, *next(batches))
         on_step(number, steps, float(value))
@@ -123,52 +123,54 @@ def _mixed(squares: Squares, plan: FinePlan) -> Iterator[Squares]:
         yield ((1 - share) * own + share * other).astype(np.uint8)
 
 
-def _corrected(examples: Examples, plan: FinePlan) -> Iterator[tuple[Any, ...] | None]:
+def _taught(lessons: Lessons, plan: FinePlan) -> Iterator[tuple[Any, ...] | None]:
     rng = np.random.default_rng([plan.seed, 1])
-    while not len(examples.squares):
+    examples = lessons.examples
+    while not len(lessons.weights):
         yield None
-    for rows in _rows(len(examples.squares), plan.said, rng):
+    for rows in _rows(len(lessons.weights), plan.said, rng):
         squares, boxes = examples.squares[rows], examples.boxes[rows]
         if rng.random() < 0.5:
             squares, boxes = mirrored(squares, boxes)
-        yield moved(squares, boxes, examples.labels[rows], rng)
+        yield *moved(squares, boxes, examples.labels[rows], rng), lessons.weights[rows]
 
 
-def _rewarded(rewarded: Rewarded, plan: FinePlan) -> Iterator[Rewarded | None]:
+def _punished(punished: Punished, plan: FinePlan) -> Iterator[Punished | None]:
     rng = np.random.default_rng([plan.seed, 2])
-    while not len(rewarded.weights):
+    while not len(punished.weights):
         yield None
-    for rows in _rows(len(rewarded.weights), plan.said, rng):
-        batch = rewarded.taken(rows)
+    for rows in _rows(len(punished.weights), plan.said, rng):
+        batch = punished.taken(rows)
         yield batch.mirrored() if rng.random() < 0.5 else batch
 
 
 def mean_losses(network: Detector, ways: Sequence[Parameters], lessons: Lessons, plan: FinePlan) -> list[float]:
-    """The mean over corrected and rewarded scenes with each of some parameters; 0 where there are none.
+    """The mean over all scenes with each of some parameters; 0 where there are none.
 
     In full batches, so that some scenes may count twice.
     """
 
     @jax.jit
-    def corrected_loss(parameters: Parameters, squares: jax.Array, boxes: jax.Array, labels: jax.Array) -> jax.Array:
-        return scene_loss(*network.maps(parameters, squares), boxes, labels, plan.box_weight)
+    def taught_loss(parameters: Parameters, squares: jax.Array, *said: jax.Array) -> jax.Array:
+        boxes, labels, weights = said
+        return scene_loss(*network.maps(parameters, squares), boxes, labels, plan.box_weight, weights)
 
     @jax.jit
-    def rewarded_loss(parameters: Parameters, scenes: Rewarded) -> jax.Array:
+    def punishment(parameters: Parameters, scenes: Punished) -> jax.Array:
         logits, _ = network.maps(parameters, jnp.asarray(scenes.squares))
-        return plan.reward_weight * lessons.policy_loss(logits, scenes)
+        return plan.punish * lessons.punishment(logits, scenes)
 
-    corrected = lessons.corrected
+    examples = lessons.examples
     batches = [
-        (corrected.squares[rows], corrected.boxes[rows], corrected.labels[rows])
-        for rows in _full_batches(len(corrected.squares), plan)
+        (examples.squares[rows], examples.boxes[rows], examples.labels[rows], lessons.weights[rows])
+        for rows in _full_batches(len(lessons.weights), plan)
     ]
-    rewarded = [lessons.rewarded.taken(rows) for rows in _full_batches(len(lessons.rewarded.weights), plan)]
+    punished = [lessons.punished.taken(rows) for rows in _full_batches(len(lessons.punished.weights), plan)]
 
     def mean(parameters: Parameters) -> float:
-        first = sum(float(corrected_loss(parameters, *batch)) for batch in batches)
-        second = sum(float(rewarded_loss(parameters, batch)) for batch in rewarded)
-        return (first + second) / max(1, len(batches) + len(rewarded))
+        first = sum(float(taught_loss(parameters, *batch)) for batch in batches)
+        second = sum(float(punishment(parameters, batch)) for batch in punished)
+        return (first + second) / max(1, len(batches) + len(punished))
 
     return [mean(parameters) for parameters in ways]
 

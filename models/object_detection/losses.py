@@ -54,10 +54,10 @@ def boxes_of(distances: jax.Array) -> jax.Array:
 
 def focal_loss(logits: jax.Array, heats: jax.Array) -> jax.Array:
     """The quality focal loss (Li et al., NeurIPS 2020, equation 3, beta 2): cross-entropy with the heat as soft label,
-    weighted down where it is nearly right. A sum over all cells.
+    weighted down where it is nearly right. Of each scene, (batch,), a sum over all cells.
     """
     crossed = -(heats * jax.nn.log_sigmoid(logits) + (1 - heats) * jax.nn.log_sigmoid(-logits))
-    return jnp.sum((heats - jax.nn.sigmoid(logits)) ** 2 * crossed)
+    return jnp.sum((heats - jax.nn.sigmoid(logits)) ** 2 * crossed, axis=(1, 2, 3))
 
 
 def giou_loss(found: jax.Array, true: jax.Array) -> jax.Array:
@@ -76,13 +76,21 @@ def giou_loss(found: jax.Array, true: jax.Array) -> jax.Array:
 
 
 def scene_loss(
-    logits: jax.Array, distances: jax.Array, boxes: jax.Array, labels: jax.Array, box_weight: float
+    logits: jax.Array,
+    distances: jax.Array,
+    boxes: jax.Array,
+    labels: jax.Array,
+    box_weight: float,
+    weights: jax.Array | float = 1.0,
 ) -> jax.Array:
-    """How far a batch's maps are from its truth: classes an object, and edges a cell that belongs to one."""
+    """How far a batch's maps are from its truth: classes an object, and edges a cell that belongs to one.
+
+    `weights` (batch,) say how much each scene counts.
+    """
     heats, true, own = targets(boxes, labels)
     objects = jnp.maximum(jnp.sum(labels >= 0), 1)
-    misses = jnp.sum(giou_loss(boxes_of(distances), true) * own) / jnp.maximum(jnp.sum(own), 1)
-    return focal_loss(logits, heats) / objects + box_weight * misses
+    misses = jnp.sum(giou_loss(boxes_of(distances), true) * own, axis=(1, 2)) / jnp.maximum(jnp.sum(own), 1)
+    return jnp.sum(weights * (focal_loss(logits, heats) / objects + box_weight * misses))
 
 
 def distance(

@@ -18,7 +18,8 @@ def moved(
     squares: NDArray[np.uint8], boxes: NDArray[np.float32], labels: NDArray[np.int32], rng: Generator
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int32]]:
     """The scenes of a batch, each in its own way. `boxes` (batch, n, 4), `labels` (batch, n), -1 for no object."""
-    zooms = np.exp(rng.uniform(*np.log(ZOOMS), (len(squares), 1)))
+    least, most = ZOOMS
+    zooms = np.exp(rng.uniform(np.log(least), np.log(most), (len(squares), 1)))
     # A pixel x comes from the one at x / zoom + offset.
     offsets = SIDE / 2 - (SIDE / 2 + rng.uniform(-FARTHEST, FARTHEST, (len(squares), 2))) / zooms
     pictures = [
