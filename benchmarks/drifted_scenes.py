@@ -1,6 +1,6 @@
 """A camera that the shipped `object_detection` model sees badly through, and the log of what people say of its outputs.
 
-A cheap one indoors, in the evening: dark, in the colour of a bulb, out of focus, noisy, and of few bits.
+A cheap one indoors, in the evening: dark, in the colour of a bulb, a little out of focus, noisy.
 """
 
 import asyncio
@@ -26,13 +26,13 @@ from models.object_detection.objects import Split
 from models.object_detection.scenes import compose, jpeg
 from models.object_detection.scoring import all_right
 
-BULB = (1.1, 0.95, 0.6)
+BULB = (1.2, 0.85, 0.35)
 """How much of red, green and blue such light has."""
-LIGHT = (0.35, 0.6)
+LIGHT = (0.25, 0.5)
 FOCUS = 1.3 / 300
 """The radius of the blur, as a share of the longer side."""
 NOISE = 4.0
-QUALITY = (8, 20)
+QUALITY = (30, 60)
 SPLITS = ("train",) * 8 + ("validation", "test")
 
 

@@ -30,7 +30,7 @@ Squares = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class FinePlan:
-    """How to fit: the seed, steps, scenes of each step that are rehearsed, and that are said (of each kind), the rate."""
+    """How to fit: the seed, steps, scenes of a step that are rehearsed, and that are said (of each kind), the rate."""
 
     seed: int = 0
     steps: int = 260
