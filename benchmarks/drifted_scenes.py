@@ -24,7 +24,7 @@ from models.base import Asked, Decoded, Sample
 from models.object_detection import ObjectDetection
 from models.object_detection.objects import Split
 from models.object_detection.scenes import compose, jpeg
-from models.object_detection.scoring import all_right
+from models.object_detection.scoring import hits
 
 BULB = (1.2, 0.85, 0.35)
 """How much of red, green and blue such light has."""
@@ -77,8 +77,14 @@ def served(samples: Sequence[Sample], model: Path, explore: float, name: str) ->
 
 
 def reward(one: Served) -> float:
-    """A thumb up where every object was found and nothing else was said, else down."""
-    return 1.0 if all_right(one.decoded.output["boxes"], one.sample.correction["boxes"]) else -1.0
+    """From -1, all is wrong, to 1, every object was found and nothing else was said: 2 * F1 - 1.
+
+    F1 is the harmonic mean of precision and recall; 1 for an empty picture of which nothing was said.
+    """
+    said, true = one.decoded.output["boxes"], one.sample.correction["boxes"]
+    if not said and not true:
+        return 1.0
+    return 4.0 * float(hits(said, true).sum()) / (len(said) + len(true)) - 1.0
 
 
 def write_dataset(out: Path, log: Sequence[Served], rewards: int) -> Path:

@@ -2,27 +2,12 @@
 
 import numpy as np
 
-from models.object_detection.fitting import Examples, Plan, fit, mirrored
+from models.object_detection.fitting import Plan, fit, mirrored
 from models.object_detection.network import Detector
+from tests.support.blocks import blocks
 
 NETWORK = Detector(channels=(4, 4, 6, 8), blocks=(0, 0, 1, 0), head=8)
 PLAN = Plan(epochs=8, batch=16, rate=1e-2, seed=4)
-
-
-def blocks(number: int, seed: int) -> Examples:
-    """A light block on a dark ground in each scene; how light it is says its class, 0 or 1."""
-    rng = np.random.default_rng(seed)
-    examples = Examples(
-        np.zeros((number, 128, 128, 3), np.uint8),
-        np.zeros((number, 16, 4), np.float32),
-        np.full((number, 16), -1, np.int32),
-    )
-    for row in range(number):
-        left, top = rng.integers(0, 90, size=2)
-        label = row % 2
-        examples.squares[row, top : top + 32, left : left + 32] = 120 + 130 * label
-        examples.boxes[row, 0], examples.labels[row, 0] = (left, top, left + 32, top + 32), label
-    return examples
 
 
 def test_mirroring_twice_changes_nothing() -> None:
