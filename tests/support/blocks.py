@@ -5,8 +5,8 @@ import numpy as np
 from models.object_detection.fitting import Examples
 
 
-def blocks(number: int, seed: int, ink: float = 1.0) -> Examples:
-    """A light block on a dark ground in each scene; how light it is says its class, 0 or 1. `ink` makes it darker."""
+def blocks(number: int, seed: int, light: tuple[float, float, float] = (1.0, 1.0, 1.0)) -> Examples:
+    """A light block on a dark ground in each scene; how light it is says its class, 0 or 1. It may have a colour."""
     rng = np.random.default_rng(seed)
     examples = Examples(
         np.zeros((number, 128, 128, 3), np.uint8),
@@ -16,6 +16,6 @@ def blocks(number: int, seed: int, ink: float = 1.0) -> Examples:
     for row in range(number):
         left, top = rng.integers(0, 90, size=2)
         label = row % 2
-        examples.squares[row, top : top + 32, left : left + 32] = int(ink * (120 + 130 * label))
+        examples.squares[row, top : top + 32, left : left + 32] = np.array(light) * (120 + 130 * label)
         examples.boxes[row, 0], examples.labels[row, 0] = (left, top, left + 32, top + 32), label
     return examples

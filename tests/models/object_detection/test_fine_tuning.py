@@ -13,7 +13,6 @@ import pytest
 
 from models import tensors
 from models.base import Asked, Untrainable
-from models.nn.between import SHARES
 from models.nn.conv_ctc import Parameters
 from models.object_detection import ObjectDetection, report
 from models.object_detection.data import Labelled
@@ -31,13 +30,13 @@ from tests.support.blocks import blocks
 from tests.support.datasets import written
 
 NETWORK = Detector(channels=(4, 4, 8, 8), blocks=(0, 0, 0, 0), head=8)
-RECIPE = FineRecipe(train=6, validation=4, plan=FinePlan(steps=60, rehearsed=8, said=8))
-FAINT = 0.6
+RECIPE = FineRecipe(train=6, validation=4, plan=FinePlan(steps=50, rehearsed=8, said=8, rate=1e-2))
+RED = (1.0, 0.6, 0.8)
 
 
-def scenes(number: int, seed: int, ink: float = 1.0) -> list[Labelled]:
+def scenes(number: int, seed: int, light: tuple[float, float, float] = (1.0, 1.0, 1.0)) -> list[Labelled]:
     """Blocks as labelled scenes."""
-    made = blocks(number, seed, ink)
+    made = blocks(number, seed, light)
     geometry = Geometry.of(SIDE, SIDE).array()
     return [
         (
@@ -53,8 +52,8 @@ REHEARSAL = Rehearsal(scenes(64, 2), scenes(32, 3))
 
 @pytest.fixture(scope="module")
 def parent() -> onnx.ModelProto:
-    plan = Plan(epochs=10, batch=16, rate=1e-2)
-    fitted = fit(NETWORK, NETWORK.initial(0), blocks(160, 1), plan).parameters
+    plan = Plan(epochs=12, batch=16, rate=1e-2)
+    fitted = fit(NETWORK, NETWORK.initial(0), blocks(192, 1), plan).parameters
     return to_onnx(NETWORK, fitted, Calibration())
 
 
@@ -69,7 +68,7 @@ def dataset(directory: Path, model: onnx.ModelProto, found: list[Labelled], rewa
     """What people say of what the model says of scenes, a tenth of it for validation."""
     rows = []
     for number, ((features, truth), (output, propensity)) in enumerate(
-        zip(found, served(model, found, 1.0 if rewarded else 0.0), strict=True)
+        zip(found, served(model, found, 0.3 if rewarded else 0.0), strict=True)
     ):
         data, declared = tensors.encode(features)
         right = all_right(output["boxes"], truth["boxes"])
@@ -93,12 +92,14 @@ def tuned_model(parent: onnx.ModelProto, said: Feedback) -> tuple[Tuned, onnx.Mo
 def test_a_drifted_source_is_learned_and_the_old_one_kept(
     parent: onnx.ModelProto, tmp_path: Path, rewarded: bool
 ) -> None:
-    said = feedback(dataset(tmp_path, parent, scenes(160, 5, FAINT), rewarded), parent)
+    said = feedback(dataset(tmp_path, parent, scenes(160, 5, RED), rewarded), parent)
     tuned, model = tuned_model(parent, said)
-    assert tuned.share > 0
-    fresh, old = scenes(100, 7, FAINT), scenes(100, 8)
-    assert share_right(model, fresh) > share_right(parent, fresh) + 0.15
-    assert share_right(model, old) > share_right(parent, old) - 0.1
+    kept = [one for one in tuned.trials if one.rehearsal_loss <= MOST_FORGOTTEN * tuned.trials[0].rehearsal_loss]
+    (chosen,) = [one for one in kept if one.share == tuned.share]
+    assert chosen.feedback_loss == min(one.feedback_loss for one in kept)
+    fresh, old = scenes(100, 7, RED), scenes(100, 8)
+    assert share_right(model, fresh) > share_right(parent, fresh) + 0.1
+    assert share_right(model, old) > share_right(parent, old) - 0.05
 
 
 def test_the_parent_is_kept_where_nothing_is_better(parent: onnx.ModelProto, tmp_path: Path) -> None:
@@ -113,23 +114,13 @@ def test_the_parent_is_kept_where_nothing_is_better(parent: onnx.ModelProto, tmp
     assert_equal(tuned.parameters, from_onnx(parent))
 
 
-def test_what_is_chosen_is_best_for_the_feedback_of_all_that_forgets_little(
-    parent: onnx.ModelProto, tmp_path: Path
-) -> None:
-    tuned, _ = tuned_model(parent, feedback(dataset(tmp_path, parent, scenes(40, 5, FAINT), False), parent))
-    assert [trial.share for trial in tuned.trials] == list(SHARES)
-    kept = [one for one in tuned.trials if one.rehearsal_loss <= MOST_FORGOTTEN * tuned.trials[0].rehearsal_loss]
-    (chosen,) = [one for one in kept if one.share == tuned.share]
-    assert chosen.feedback_loss == min(one.feedback_loss for one in kept)
-
-
 def test_the_same_arguments_give_the_same_bytes_and_the_card_says_where_they_come_from(
     parent: onnx.ModelProto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ObjectDetection, "held_out", lambda self: islice(held_out_scenes(1), 4))
     path, recipe = tmp_path / "model.onnx", replace(RECIPE, plan=FinePlan(steps=2, rehearsed=2, said=2))
     onnx.save(parent, path)
-    log = dataset(tmp_path, parent, scenes(20, 5, FAINT), rewarded=True)
+    log = dataset(tmp_path, parent, scenes(20, 5, RED), rewarded=True)
     steps: list[tuple[str, int, int | None]] = []
     (model, card), (again, _) = (
         fine_tuned(NETWORK, log, path, 3, lambda *step: steps.append(step), recipe) for _ in range(2)
