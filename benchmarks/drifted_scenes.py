@@ -5,7 +5,7 @@ A cheap one indoors, in the evening: dark, in the colour of a bulb, a little out
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,9 +20,10 @@ from app.events import ModelRef, prediction_id
 from app.inference.local import LocalModel
 from app.inference.predict import Predicted, Predictor
 from models import tensors
-from models.base import Asked, Decoded, Sample
+from models.base import Asked, Decoded, Judged, Sample
 from models.object_detection import ObjectDetection
 from models.object_detection.objects import Split
+from models.object_detection.report import map50
 from models.object_detection.scenes import compose, jpeg
 from models.object_detection.scoring import hits
 
@@ -44,8 +45,17 @@ class Served(NamedTuple):
     sample: Sample
 
 
-def scenes(split: Split, count: int, seed: int) -> list[Sample]:
-    """Files of the camera: of the training's photographs and objects for a log, of held-out ones to measure on."""
+def samples(count: int, seed: int) -> list[Sample]:
+    """Files of the camera to measure on, of photographs and objects that no training sees and no log has."""
+    return _taken("held_out", count, seed)
+
+
+def logged(count: int, seed: int) -> list[Sample]:
+    """Files of the camera that people say something of."""
+    return _taken("train", count, seed)
+
+
+def _taken(split: Split, count: int, seed: int) -> list[Sample]:
     rng = np.random.default_rng([seed, 78])
     found = []
     for number in range(count):
@@ -62,29 +72,34 @@ def _dim(picture: Image.Image, rng: Generator) -> Image.Image:
     return Image.fromarray(np.clip(levels, 0, 255).astype(np.uint8))
 
 
-def served(samples: Sequence[Sample], model: Path, explore: float, name: str) -> list[Served]:
+def served(found: Sequence[Sample], model: Path, explore: float, name: str) -> list[Served]:
     """What the platform serves of pictures, by its own predictor, in their order."""
     task = ObjectDetection(explore)
     source = f"benchmarks/{name}"
     asked = [
         Asked(prediction_id(task.name, source, str(number)), task.preprocess(sample.payload))
-        for number, sample in enumerate(samples)
+        for number, sample in enumerate(found)
     ]
     predictor = Predictor(task, LocalModel(model), attempts=1)
     answers = asyncio.run(predictor(ModelRef(name=task.name, version=model.parent.name), asked))
-    triples = zip(asked, answers, samples, strict=True)
+    triples = zip(asked, answers, found, strict=True)
     return [Served(one, answer.decoded, sample) for one, answer, sample in triples if isinstance(answer, Predicted)]
 
 
-def reward(one: Served) -> float:
+def reward(output: Mapping[str, Any], truth: Mapping[str, Any]) -> float:
     """From -1, all is wrong, to 1, every object was found and nothing else was said: 2 * F1 - 1.
 
     F1 is the harmonic mean of precision and recall; 1 for an empty picture of which nothing was said.
     """
-    said, true = one.decoded.output["boxes"], one.sample.correction["boxes"]
+    said, true = output["boxes"], truth["boxes"]
     if not said and not true:
         return 1.0
     return 4.0 * float(hits(said, true).sum()) / (len(said) + len(true)) - 1.0
+
+
+def error(judged: Sequence[Judged]) -> float:
+    """1 - mAP at intersection over union 0.5."""
+    return 1.0 - map50(judged)
 
 
 def write_dataset(out: Path, log: Sequence[Served], rewards: int) -> Path:
@@ -112,6 +127,6 @@ def _row(number: int, one: Served, rewarded: bool) -> dict[str, Any]:
         "version": "1",
         "role": "champion",
         "label": None if rewarded else json.dumps(one.sample.correction),
-        "reward": reward(one) if rewarded else None,
+        "reward": reward(one.decoded.output, one.sample.correction) if rewarded else None,
         "selection": "volunteer",
     }
