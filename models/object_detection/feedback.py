@@ -38,7 +38,7 @@ SHAPES = {"image": (SIDE, SIDE, 3), "geometry": (6,)}
 
 
 class Lesson(NamedTuple):
-    """Boxes to learn of a scene, and how much they count: 1 for a correction."""
+    """A scene with what was said of it, and how much more probable that is to become."""
 
     scene: Labelled
     weight: float
@@ -46,9 +46,10 @@ class Lesson(NamedTuple):
 
 @dataclass(frozen=True)
 class Said:
-    """What is said of the scenes of one split: what to say of them, and what not to."""
+    """What is said of the scenes of one split: what is true, what is better than usual, and what is worse."""
 
-    lessons: list[Lesson]
+    corrected: list[Labelled]
+    praised: list[Lesson]
     punished: Punished
 
 
@@ -67,7 +68,7 @@ def feedback(dataset: Path, parent: onnx.ModelProto) -> Feedback:
 
     A row with a label and a reward is a correction: the label says all that the reward does.
     """
-    corrected: dict[str, list[Lesson]] = {"train": [], "validation": []}
+    corrected: dict[str, list[Labelled]] = {"train": [], "validation": []}
     rewarded: dict[str, list[Row]] = {"train": [], "validation": []}
     counts: Counter[str] = Counter()
     for row in rows(dataset):
@@ -77,7 +78,7 @@ def feedback(dataset: Path, parent: onnx.ModelProto) -> Feedback:
         if any(box["label"] not in LABELS for box in (row.label or row.output)["boxes"]):
             counts["left out: unknown label"] += 1
         elif row.label is not None:
-            corrected[row.split].append(Lesson((row.features, row.label), 1.0))
+            corrected[row.split].append((row.features, row.label))
         else:
             rewarded[row.split].append(row)
     for split in ("train", "validation"):
@@ -87,7 +88,7 @@ def feedback(dataset: Path, parent: onnx.ModelProto) -> Feedback:
     mean = baseline(rewards, [weight(row.propensity) for row in rewarded["train"]])
     session = report.session(parent.SerializeToString())
     train, validation = (_said(corrected[split], rewarded[split], mean, session, counts) for split in corrected)
-    if not train.lessons and not len(train.punished.weights):
+    if not train.corrected and not train.praised and not len(train.punished.weights):
         raise Untrainable(_why_nothing(counts))
     return Feedback(train, validation, mean, dict(counts))
 
@@ -110,12 +111,11 @@ def _why_nothing(counts: Counter[str]) -> str:
     return f"{nothing} {left_out}".strip()
 
 
-def _said(corrected: list[Lesson], rewarded: Sequence[Row], mean: float, session: Any, counts: Counter[str]) -> Said:
+def _said(corrected: list[Labelled], rewarded: Sequence[Row], mean: float, session: Any, counts: Counter[str]) -> Said:
     worth = [(row, weight(row.propensity) * ((row.reward or 0.0) - mean)) for row in rewarded]
     praised = [Lesson((row.features, row.output), value) for row, value in worth if value > _LEAST]
-    return Said(
-        corrected + praised, _punished([(row, -value) for row, value in worth if value < -_LEAST], session, counts)
-    )
+    punished = [(row, -value) for row, value in worth if value < -_LEAST]
+    return Said(corrected, praised, _punished(punished, session, counts))
 
 
 def _punished(worth: Sequence[tuple[Row, float]], session: Any, counts: Counter[str]) -> Punished:

@@ -1,7 +1,6 @@
 """Fitting the detector further to what is said of scenes, while it stays what it was where nothing is said.
 
-Each step takes scenes of three kinds: those with what to say of them, those with what not to, and rehearsed ones. Of
-the rehearsed, it is the parent's maps that are to stay as they are (Li and Hoiem, "Learning without forgetting", ECCV
+Each step takes scenes of all kinds: corrected, praised, punished, and rehearsed ones. Of the rehearsed, it is the parent's maps that are to stay as they are (Li and Hoiem, "Learning without forgetting", ECCV
 2016), also on scenes that are mixed of two, far from all that was made: that holds the function fast, not only its
 answers to known objects (Beyer et al., "Knowledge distillation: a good teacher is patient and consistent", CVPR 2022).
 """
@@ -26,38 +25,46 @@ from models.object_detection.network import Detector
 from models.object_detection.punished import Punished, punishment
 
 Squares = NDArray[np.uint8]
+BATCH = 16
+"""Scenes that losses are measured on at once."""
 
 
 @dataclass(frozen=True)
 class FinePlan:
-    """How to fit: the seed, steps, scenes of a step that are rehearsed, and that are said (of each kind), the rate."""
+    """How to fit: the seed, steps, the scenes of each kind in a step, the learning rate, and how much rewards count.
+
+    Rewards say less than corrections do: fewer of their scenes are in a step, and these count less.
+    """
 
     seed: int = 0
     steps: int = 260
     rehearsed: int = 8
-    said: int = 16
+    corrected: int = 16
+    rewarded: int = 8
+    reward_weight: float = 0.5
     rate: float = 3e-3
     decay: float = 1e-2
     warm_up: float = 0.05
     box_weight: float = 1.0
-    punish: float = 1.0
     most_repeats: int = 25
-    """No scene is said more often: of few there are fewer steps."""
+    """No scene is fitted more often: of few there are fewer steps."""
 
 
 @dataclass(frozen=True)
 class Lessons:
-    """Scenes with what to say of them, how much each counts, (n,); those to punish; what makes scores of logits."""
+    """Corrected scenes; praised ones, and how much each counts, (n,); punished ones; what makes scores of logits."""
 
-    examples: Examples
+    corrected: Examples
+    praised: Examples
     weights: NDArray[np.float32]
     punished: Punished
     calibration: Calibration
 
-    @property
-    def most(self) -> int:
-        """The number of scenes of the kind that there are more of."""
-        return max(len(self.weights), len(self.punished.weights))
+    def steps(self, plan: FinePlan) -> int:
+        """How many there are to be."""
+        rewarded = max(len(self.weights), len(self.punished.weights)) / plan.rewarded
+        most = max(len(self.corrected.squares) / plan.corrected, rewarded) * plan.most_repeats
+        return min(plan.steps, max(1, int(most)))
 
     def punishment(self, logits: jax.Array, punished: Punished) -> jax.Array:
         """Of some of the punished scenes, and the network's logits of these."""
@@ -73,19 +80,21 @@ def fine_fit(
     on_step: Callable[[int, int, float], None] = lambda step, steps, loss: None,
 ) -> Parameters:
     """Parameters fitted from the parent's on; the same for the same arguments. `on_step(step, steps, loss)`."""
-    steps = min(plan.steps, max(1, lessons.most * plan.most_repeats // plan.said))
+    steps = lessons.steps(plan)
     schedule = optax.warmup_cosine_decay_schedule(0.0, plan.rate, int(plan.warm_up * steps) + 1, steps + 1)
     optimiser = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=plan.decay))
 
-    def loss(fitting: Fitting, old: Any, taught: Any, punished: Punished | None) -> jax.Array:
+    def loss(fitting: Fitting, old: Any, corrected: Any, praised: Any, punished: Punished | None) -> jax.Array:
         ready = fitting.standardised()
         squares, *maps = old
         value = distance(*network.maps(ready, squares), *maps)
-        if taught is not None:
-            squares, boxes, labels, weights = taught
-            value += scene_loss(*network.maps(ready, squares), boxes, labels, plan.box_weight, weights)
+        for taught, part in ((corrected, 1.0), (praised, plan.reward_weight)):
+            if taught is not None:
+                squares, boxes, labels, weights = taught
+                value += part * scene_loss(*network.maps(ready, squares), boxes, labels, plan.box_weight, weights)
         if punished is not None:
-            value += plan.punish * lessons.punishment(network.maps(ready, jnp.asarray(punished.squares))[0], punished)
+            logits, _ = network.maps(ready, jnp.asarray(punished.squares))
+            value += plan.reward_weight * lessons.punishment(logits, punished)
         return value
 
     @jax.jit
@@ -96,7 +105,14 @@ def fine_fit(
 
     fitting = Fitting.of(parent)
     state = optimiser.init(fitting)
-    batches = zip(_mixed(rehearsed, plan), _taught(lessons, plan), _punished(lessons.punished, plan), strict=True)
+    alike = np.ones(len(lessons.corrected.squares), np.float32)
+    batches = zip(
+        _mixed(rehearsed, plan),
+        _taught(lessons.corrected, alike, plan.corrected, np.random.default_rng([plan.seed, 1])),
+        _taught(lessons.praised, lessons.weights, plan.rewarded, np.random.default_rng([plan.seed, 3])),
+        _punished(lessons.punished, plan),
+        strict=True,
+    )
     for number in range(1, steps + 1):
         fitting, state, value = step(fitting, state, *next(batches))
         on_step(number, steps, float(value))
@@ -123,29 +139,29 @@ def _mixed(squares: Squares, plan: FinePlan) -> Iterator[Squares]:
         yield ((1 - share) * own + share * other).astype(np.uint8)
 
 
-def _taught(lessons: Lessons, plan: FinePlan) -> Iterator[tuple[Any, ...] | None]:
-    rng = np.random.default_rng([plan.seed, 1])
-    examples = lessons.examples
-    while not len(lessons.weights):
+def _taught(
+    examples: Examples, weights: NDArray[np.float32], size: int, rng: Generator
+) -> Iterator[tuple[Any, ...] | None]:
+    while not len(weights):
         yield None
-    for rows in _rows(len(lessons.weights), plan.said, rng):
+    for rows in _rows(len(weights), size, rng):
         squares, boxes = examples.squares[rows], examples.boxes[rows]
         if rng.random() < 0.5:
             squares, boxes = mirrored(squares, boxes)
-        yield *moved(squares, boxes, examples.labels[rows], rng), lessons.weights[rows]
+        yield *moved(squares, boxes, examples.labels[rows], rng), weights[rows]
 
 
 def _punished(punished: Punished, plan: FinePlan) -> Iterator[Punished | None]:
     rng = np.random.default_rng([plan.seed, 2])
     while not len(punished.weights):
         yield None
-    for rows in _rows(len(punished.weights), plan.said, rng):
+    for rows in _rows(len(punished.weights), plan.rewarded, rng):
         batch = punished.taken(rows)
         yield batch.mirrored() if rng.random() < 0.5 else batch
 
 
 def mean_losses(network: Detector, ways: Sequence[Parameters], lessons: Lessons, plan: FinePlan) -> list[float]:
-    """The mean over all scenes with each of some parameters; 0 where there are none.
+    """The loss with each of some parameters: of each kind of scenes the mean, 0 where there are none.
 
     In full batches, so that some scenes may count twice.
     """
@@ -158,22 +174,30 @@ def mean_losses(network: Detector, ways: Sequence[Parameters], lessons: Lessons,
     @jax.jit
     def punishment(parameters: Parameters, scenes: Punished) -> jax.Array:
         logits, _ = network.maps(parameters, jnp.asarray(scenes.squares))
-        return plan.punish * lessons.punishment(logits, scenes)
+        return lessons.punishment(logits, scenes)
 
-    examples = lessons.examples
-    batches = [
-        (examples.squares[rows], examples.boxes[rows], examples.labels[rows], lessons.weights[rows])
-        for rows in _full_batches(len(lessons.weights), plan)
-    ]
-    punished = [lessons.punished.taken(rows) for rows in _full_batches(len(lessons.punished.weights), plan)]
+    def batches(examples: Examples, weights: NDArray[np.float32]) -> list[tuple[Any, ...]]:
+        return [
+            (examples.squares[rows], examples.boxes[rows], examples.labels[rows], weights[rows])
+            for rows in _full_batches(len(weights))
+        ]
 
-    def mean(parameters: Parameters) -> float:
-        first = sum(float(taught_loss(parameters, *batch)) for batch in batches)
-        second = sum(float(punishment(parameters, batch)) for batch in punished)
-        return (first + second) / max(1, len(batches) + len(punished))
+    corrected = batches(lessons.corrected, np.ones(len(lessons.corrected.squares), np.float32))
+    praised = batches(lessons.praised, lessons.weights)
+    punished = [lessons.punished.taken(rows) for rows in _full_batches(len(lessons.punished.weights))]
 
-    return [mean(parameters) for parameters in ways]
+    def loss(parameters: Parameters) -> float:
+        right = _mean([float(taught_loss(parameters, *batch)) for batch in corrected])
+        better = _mean([float(taught_loss(parameters, *batch)) for batch in praised])
+        worse = _mean([float(punishment(parameters, batch)) for batch in punished])
+        return right + plan.reward_weight * (better + worse)
+
+    return [loss(parameters) for parameters in ways]
 
 
-def _full_batches(number: int, plan: FinePlan) -> NDArray[np.int64]:
-    return np.resize(np.arange(number), (-(-number // plan.said), plan.said))
+def _mean(values: list[float]) -> float:
+    return sum(values) / max(1, len(values))
+
+
+def _full_batches(number: int) -> NDArray[np.int64]:
+    return np.resize(np.arange(number), (-(-number // BATCH), BATCH))

@@ -15,7 +15,7 @@ from models.nn.between import SHARES, Trial, between, chosen
 from models.nn.conv_ctc import Parameters
 from models.object_detection.data import Labelled, examples, made
 from models.object_detection.export import Calibration, calibration_of, from_onnx
-from models.object_detection.feedback import Feedback, Lesson, Said, feedback
+from models.object_detection.feedback import Feedback, Said, feedback
 from models.object_detection.fine_fitting import FinePlan, Lessons, fine_fit, mean_losses
 from models.object_detection.finished import figures, finish
 from models.object_detection.network import Detector
@@ -108,7 +108,7 @@ def fine_tune(
     ways = [between(start, fitted, share) for share in SHARES]
     losses = mean_losses(network, ways, _lessons(said.validation, calibration), recipe.plan)
     nobody = said.validation.punished.taken(np.zeros(0, np.int64))
-    known = Said([Lesson(scene, 1.0) for scene in rehearsal.validation], nobody)
+    known = Said(list(rehearsal.validation), [], nobody)
     kept = mean_losses(network, ways, _lessons(known, calibration), recipe.plan)
     trials = [Trial(*one) for one in zip(SHARES, losses, kept, strict=True)]
     best = chosen(trials, MOST_FORGOTTEN)
@@ -116,8 +116,9 @@ def fine_tune(
 
 
 def _lessons(said: Said, calibration: Calibration) -> Lessons:
-    scenes, weights = [scene for scene, _ in said.lessons], [weight for _, weight in said.lessons]
-    return Lessons(examples(scenes), np.array(weights, np.float32), said.punished, calibration)
+    praised, weights = [scene for scene, _ in said.praised], [weight for _, weight in said.praised]
+    weighed = np.array(weights, np.float32)
+    return Lessons(examples(said.corrected), examples(praised), weighed, said.punished, calibration)
 
 
 def _model(parent: Path, network: Detector) -> onnx.ModelProto:

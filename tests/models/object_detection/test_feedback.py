@@ -37,15 +37,15 @@ def found(tmp_path: Path, *rows: dict[str, Any]) -> feedback.Feedback:
     return feedback.feedback(written(tmp_path, list(rows)), PARENT)
 
 
-def test_corrections_count_once_by_split_and_those_of_the_test_are_not_looked_at(tmp_path: Path) -> None:
+def test_corrections_come_by_split_and_those_of_the_test_are_not_looked_at(tmp_path: Path) -> None:
     label = json.dumps(TRUTH)
     rows = [served(FEATURES[0]) | {"label": label, "reward": -1.0, "split": split} for split in ("train", "validation")]
     said = found(tmp_path, *rows, rows[0] | {"split": "test"})
     for part in (said.train, said.validation):
-        ((scene, truth), weight), *others = part.lessons
-        assert not others
+        ((scene, truth),) = part.corrected
         np.testing.assert_array_equal(scene["image"], FEATURES[0]["image"])
-        assert (truth, weight) == (TRUTH, 1.0)
+        assert truth == TRUTH
+        assert not part.praised
         assert not len(part.punished.weights)
     assert said.counts["train corrections"] == said.counts["validation corrections"] == 1
     assert said.counts["train rewards"] == 0
@@ -55,7 +55,7 @@ def test_what_is_better_than_usual_is_to_be_said_and_what_is_worse_is_not(tmp_pa
     better, worse = served(FEATURES[0]), served(FEATURES[1])
     said = found(tmp_path, better | {"reward": 1.0}, worse | {"reward": 0.0})
     assert said.baseline == 0.5
-    (lesson,) = said.train.lessons
+    (lesson,) = said.train.praised
     assert lesson.scene[1] == json.loads(better["output"])
     assert lesson.weight == 0.5
     np.testing.assert_array_equal(said.train.punished.squares[0], FEATURES[1]["image"])
@@ -68,7 +68,7 @@ def test_what_is_better_than_usual_is_to_be_said_and_what_is_worse_is_not(tmp_pa
 def test_what_was_seldom_served_counts_more_but_not_without_end(tmp_path: Path) -> None:
     rows = [served(FEATURES[0]) | {"reward": reward, "propensity": 1e-9} for reward in (1.0, -1.0)]
     said = found(tmp_path, *rows)
-    assert said.train.lessons[0].weight == said.train.punished.weights[0] == CLIP
+    assert said.train.praised[0].weight == said.train.punished.weights[0] == CLIP
 
 
 def test_what_was_drawn_is_found_among_the_parents_candidates_again(tmp_path: Path) -> None:

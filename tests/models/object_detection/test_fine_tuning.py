@@ -30,7 +30,7 @@ from tests.support.blocks import blocks
 from tests.support.datasets import written
 
 NETWORK = Detector(channels=(4, 4, 8, 8), blocks=(0, 0, 0, 0), head=8)
-RECIPE = FineRecipe(train=6, validation=4, plan=FinePlan(steps=50, rehearsed=8, said=8, rate=1e-2))
+RECIPE = FineRecipe(train=6, validation=4, plan=FinePlan(steps=50, rehearsed=8, corrected=8, rewarded=8, rate=1e-2))
 RED = (1.0, 0.6, 0.8)
 
 
@@ -104,12 +104,9 @@ def test_a_drifted_source_is_learned_and_the_old_one_kept(
 
 def test_the_parent_is_kept_where_nothing_is_better(parent: onnx.ModelProto, tmp_path: Path) -> None:
     said = feedback(dataset(tmp_path, parent, scenes(20, 5), rewarded=False), parent)
-    wrong = [
-        lesson._replace(scene=(features, {"boxes": [{"box": [0.0, 0.0, 9.0, 9.0], "label": LABELS[5]}]}))
-        for lesson in said.train.lessons
-        for features, _ in [lesson.scene]
-    ]
-    tuned, _ = tuned_model(parent, replace(said, train=replace(said.train, lessons=wrong)))
+    lie = {"boxes": [{"box": [0.0, 0.0, 9.0, 9.0], "label": LABELS[5]}]}
+    wrong = replace(said.train, corrected=[(features, lie) for features, _ in said.train.corrected])
+    tuned, _ = tuned_model(parent, replace(said, train=wrong))
     assert tuned.share == 0
     assert_equal(tuned.parameters, from_onnx(parent))
 
@@ -118,7 +115,10 @@ def test_the_same_arguments_give_the_same_bytes_and_the_card_says_where_they_com
     parent: onnx.ModelProto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ObjectDetection, "held_out", lambda self: islice(held_out_scenes(1), 4))
-    path, recipe = tmp_path / "model.onnx", replace(RECIPE, plan=FinePlan(steps=2, rehearsed=2, said=2))
+    path, recipe = (
+        tmp_path / "model.onnx",
+        replace(RECIPE, plan=FinePlan(steps=2, rehearsed=2, corrected=2, rewarded=2)),
+    )
     onnx.save(parent, path)
     log = dataset(tmp_path, parent, scenes(20, 5, RED), rewarded=True)
     steps: list[tuple[str, int, int | None]] = []
