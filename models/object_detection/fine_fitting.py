@@ -1,8 +1,9 @@
 """Fitting the detector further to what is said of scenes, while it stays what it was where nothing is said.
 
-Each step takes scenes of all kinds: corrected, praised, punished, and rehearsed ones. Of the rehearsed, it is the parent's maps that are to stay as they are (Li and Hoiem, "Learning without forgetting", ECCV
-2016), also on scenes that are mixed of two, far from all that was made: that holds the function fast, not only its
-answers to known objects (Beyer et al., "Knowledge distillation: a good teacher is patient and consistent", CVPR 2022).
+Each step takes scenes of all kinds: corrected, praised, punished, and rehearsed ones. Of the rehearsed, it is the
+parent's maps that are to stay as they are (Li and Hoiem, "Learning without forgetting", ECCV 2016), also on scenes that
+are mixed of two, far from all that was made: that holds the function fast, not only its answers to known objects (Beyer
+et al., "Knowledge distillation: a good teacher is patient and consistent", CVPR 2022).
 """
 
 from collections.abc import Callable, Iterator, Sequence
