@@ -16,6 +16,7 @@ from models import tensors
 from models.base import Features, Rejected, Untrainable
 
 ROWS = "rows.parquet"
+MANIFEST = "manifest.json"
 _COLUMNS = ["features", "tensors", "split", "output", "propensity", "label", "reward"]
 _BATCH = 256
 
@@ -45,6 +46,14 @@ def rows(dataset: Path) -> Iterator[Row]:
                 yield from (_row(values) for values in batch.to_pylist() if values["features"] is not None)
     except (OSError, pa.ArrowException, KeyError, json.JSONDecodeError, Rejected) as error:
         raise Untrainable(f"{path} can't be read as a dataset of `hindsight replay`: {error}") from error
+
+
+def content_hash(dataset: Path) -> str:
+    """What the manifest says. Raises `Untrainable`."""
+    try:
+        return str(json.loads((dataset / MANIFEST).read_text())["content_hash"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Untrainable(f"{dataset} has no manifest such as `hindsight replay` writes: {error}") from error
 
 
 def _row(values: dict[str, Any]) -> Row:

@@ -2,15 +2,10 @@
 
 A correction is an example like any other. A reward r of a served text y is learned from by policy gradient off policy
 (Williams, "Simple statistical gradient-following algorithms", 1992; Swaminathan and Joachims, "Counterfactual risk
-minimization", ICML 2015): -log p(y), which is the CTC loss of y, times min(1 / propensity, `CLIP`) * (r - baseline).
+minimization", ICML 2015): -log p(y), which is the CTC loss of y, times what the reward weighs (`models.nn.rewards`).
 
-- The weight corrects for which texts were served at all. For the expected reward it would be p(y) / propensity; without
-  p(y) a text's own reward counts, not how often it comes: so a right one that was improbable is still learned.
-- The clip bounds the variance that seldom served texts bring.
-- The baseline is the self-normalised mean reward (Swaminathan and Joachims, "The self-normalized estimator", NeurIPS
-  2015): where nearly all is right, a wrong text says more, and the other way round.
-- Most texts are the best path's, and were nearly sure to be served; log p(y) of a wrong one has no lower bound. So what
-  is worse than the baseline costs -log(1 - p(y)) instead, see `ctc_fitting`.
+Most texts are the best path's, and were nearly sure to be served; log p(y) of a wrong one has no lower bound. So what
+is worse than the baseline costs -log(1 - p(y)) instead, see `ctc_fitting`.
 """
 
 from collections import Counter
@@ -20,15 +15,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 from numpy.typing import NDArray
 
 from models.base import Untrainable
 from models.datasets import Row, rows
 from models.nn.conv_ctc import ConvCtc
 from models.nn.ctc_fitting import Example
-
-CLIP = 3.0
+from models.nn.rewards import baseline, weight
 
 
 @dataclass(frozen=True)
@@ -81,16 +74,16 @@ def feedback(dataset: Path, reading: Reading) -> Feedback:
         elif row.label is not None:
             corrected[row.split].append(example)
         elif row.reward is not None:
-            rewarded[row.split].append(_Rewarded(example, row.reward, min(1.0 / row.propensity, CLIP)))
+            rewarded[row.split].append(_Rewarded(example, row.reward, weight(row.propensity)))
     for split in ("train", "validation"):
         counts[f"{split} corrections"] = len(corrected[split])
         counts[f"{split} rewards"] = len(rewarded[split])
-    baseline = _baseline(rewarded["train"])
+    mean = baseline([one.reward for one in rewarded["train"]], [one.weight for one in rewarded["train"]])
     found = Feedback(
-        corrected["train"] + _weighted(rewarded["train"], baseline),
-        corrected["validation"] + _weighted(rewarded["validation"], baseline),
+        corrected["train"] + _weighted(rewarded["train"], mean),
+        corrected["validation"] + _weighted(rewarded["validation"], mean),
         corrected["validation"],
-        baseline,
+        mean,
         dict(counts),
     )
     if not any(example.weight for example in found.train):
@@ -126,11 +119,5 @@ def _example(row: Row, said: Mapping[str, Any], reading: Reading) -> Example | s
     return Example(signal, labels)
 
 
-def _baseline(rewarded: list[_Rewarded]) -> float:
-    if not rewarded:
-        return 0.0
-    return float(np.average([one.reward for one in rewarded], weights=[one.weight for one in rewarded]))
-
-
-def _weighted(rewarded: list[_Rewarded], baseline: float) -> list[Example]:
-    return [one.example._replace(weight=one.weight * (one.reward - baseline)) for one in rewarded]
+def _weighted(rewarded: list[_Rewarded], mean: float) -> list[Example]:
+    return [one.example._replace(weight=one.weight * (one.reward - mean)) for one in rewarded]

@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from models.nn.between import MOST_FORGOTTEN, SHARES
 from models.nn.conv_ctc import ConvCtc, Parameters
 from models.nn.ctc_feedback import Feedback
-from models.nn.ctc_fine_tuning import MOST_FORGOTTEN, SHARES, Rehearsal, fine_tune
+from models.nn.ctc_fine_tuning import Rehearsal, fine_tune
 from models.nn.ctc_fitting import Example, Plan, fit, mean_loss
 
 NETWORK = ConvCtc(height=8, classes=4, stem=(4, 8), channels=16, dilations=(1,))
