@@ -1,6 +1,6 @@
 """Training from a parent on what a dataset says of its recordings: `models.nn.ctc_feedback` and `ctc_fine_tuning`."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,34 +10,25 @@ from models.base import OnStep
 from models.nn.ctc_feedback import Reading
 from models.nn.ctc_fine_tuning import Rehearsal
 from models.nn.ctc_lesson import Lesson
-from models.speech_to_text.data import Utterance, made
+from models.speech_to_text.data import Utterance
 from models.speech_to_text.finished import figures, finish
 from models.speech_to_text.network import FINE_PLAN, NETWORK, SIGNAL, example
+from models.speech_to_text.rehearsal import rehearsal
 from models.speech_to_text.symbols import canonical, decode, encode
 
 READING = Reading(SIGNAL.name, NETWORK, FINE_PLAN.buckets[-1], lambda said: encode(canonical(said["text"])))
 
 
-@dataclass(frozen=True)
-class Sizes:
-    """How many made recordings are rehearsed, and chosen by."""
-
-    train: int = 2_000
-    validation: int = 400
-
-
-def fine_tuned(
-    dataset: Path, parent: Path, seed: int, on_step: OnStep, sizes: Sizes | None = None
-) -> tuple[onnx.ModelProto, dict[str, Any]]:
+def fine_tuned(dataset: Path, parent: Path, seed: int, on_step: OnStep) -> tuple[onnx.ModelProto, dict[str, Any]]:
     """A model and its card; the parent's own model, where nothing that was tried is better. Raises `Untrainable`."""
-    sizes, plan = sizes or Sizes(), replace(FINE_PLAN, seed=seed)
+    plan = replace(FINE_PLAN, seed=seed)
     lesson = Lesson.read(READING, dataset, parent)
-    train, validation = made("train", sizes.train, seed, on_step), made("validation", sizes.validation, seed, on_step)
-    rehearsal = Rehearsal([example(one) for one in train], [example(one) for one in validation])
-    tuned = lesson.learned(rehearsal, plan, lambda step, steps, _: on_step("fitting", step, steps))
+    train, validation = rehearsal("train"), rehearsal("validation")
+    rehearsed = Rehearsal([example(one) for one in train], [example(one) for one in validation])
+    tuned = lesson.learned(rehearsed, plan, lambda step, steps, _: on_step("fitting", step, steps))
     on_step("measuring", 0, None)
     model, found = lesson.parent, (before := figures(lesson.parent))
     if tuned.share:
         corrected = [Utterance(one.signal, decode(one.labels)) for one in lesson.said.corrected_validation]
         model, found = finish(tuned.parameters, [*validation, *corrected])
-    return model, {**lesson.card(tuned, rehearsal, plan), "figures": found, "figures before": before}
+    return model, {**lesson.card(tuned, rehearsed, plan), "figures": found, "figures before": before}

@@ -10,37 +10,33 @@ import onnx
 import pytest
 
 from models import tensors
-from models.base import OnStep, Untrainable
+from models.base import Untrainable
 from models.speech_to_text import SpeechToText, fine_tuning
-from models.speech_to_text.data import Utterance
-from models.speech_to_text.fine_tuning import Sizes, fine_tuned
+from models.speech_to_text.clips import HELD_OUT, shipped
+from models.speech_to_text.fine_tuning import fine_tuned
 from models.speech_to_text.network import FINE_PLAN
+from models.speech_to_text.rehearsal import rehearsal
 from tests.support.datasets import written
 
 SHIPPED = Path(fine_tuning.__file__).parent / "versions/1/model.onnx"
 OCR = Path(fine_tuning.__file__).parents[1] / "ocr/versions/1/model.onnx"
-TINY = Sizes(train=4, validation=4)
 TASK = SpeechToText()
+QUICK = replace(FINE_PLAN, epochs=1, columns=1_024, buckets=(512,))
 
 
 @pytest.fixture(autouse=True)
 def little(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shipped clips stand for what espeak-ng would say, and a few for the held-out set."""
-    samples = list(islice(TASK.held_out(), 8))
-    clips = [Utterance(TASK.preprocess(one.payload)["mels"], one.correction["text"]) for one in samples]
-
-    def made(split: str, count: int, seed: int, on_step: OnStep) -> list[Utterance]:
-        return clips[:count]
-
-    monkeypatch.setattr(fine_tuning, "made", made)
-    monkeypatch.setattr(fine_tuning, "FINE_PLAN", replace(FINE_PLAN, epochs=1, columns=1_024, buckets=(512,)))
-    monkeypatch.setattr(SpeechToText, "held_out", lambda self: iter(samples[:4]))
+    """A few recordings are rehearsed, and a few are the held-out set."""
+    samples = list(islice(TASK.held_out(), 4))
+    monkeypatch.setattr(fine_tuning, "rehearsal", lambda split: rehearsal(split)[:4])
+    monkeypatch.setattr(fine_tuning, "FINE_PLAN", QUICK)
+    monkeypatch.setattr(SpeechToText, "held_out", lambda self: iter(samples))
 
 
 def rows() -> list[dict[str, Any]]:
     """Clips that were heard rightly: corrected in other letters, or rewarded, one wrongly so."""
     found = []
-    for number, sample in enumerate(islice(SpeechToText.held_out(TASK), 8)):
+    for number, sample in enumerate(islice(shipped(HELD_OUT), 8)):
         features, declaration = tensors.encode(TASK.preprocess(sample.payload))
         said: dict[str, Any] = {"label": json.dumps({"text": sample.correction["text"].upper() + "."})}
         if number % 2:
@@ -53,11 +49,11 @@ def rows() -> list[dict[str, Any]]:
 
 def test_the_same_arguments_give_the_same_bytes_and_the_card_says_where_they_come_from(tmp_path: Path) -> None:
     dataset = written(tmp_path, rows(), content_hash="abc")
-    (model, card), (again, _) = (fine_tuned(dataset, SHIPPED, 3, lambda *_: None, TINY) for _ in range(2))
+    (model, card), (again, _) = (fine_tuned(dataset, SHIPPED, 3, lambda *_: None) for _ in range(2))
     assert model.SerializeToString() == again.SerializeToString()
     assert (card["dataset"], card["seed"], card["rehearsed"]) == ("abc", 3, {"train": 4, "validation": 4})
-    assert card["feedback"]["train corrections"] == 1
-    assert card["feedback"]["train rewards"] == 2
+    assert card["feedback"]["train corrections"] == 3
+    assert card["feedback"]["train rewards"] == 4
     assert card["feedback"]["validation corrections"] == 1
     assert card["figures before"]["clips"] == card["figures"]["clips"] == 4
     json.dumps(card)
@@ -66,8 +62,8 @@ def test_the_same_arguments_give_the_same_bytes_and_the_card_says_where_they_com
 def test_the_parents_own_model_comes_back_where_nothing_is_better(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fine_tuning, "FINE_PLAN", replace(fine_tuning.FINE_PLAN, rate=1.0))
-    model, card = fine_tuned(written(tmp_path, rows()), SHIPPED, 0, lambda *_: None, TINY)
+    monkeypatch.setattr(fine_tuning, "FINE_PLAN", replace(QUICK, rate=1.0))
+    model, card = fine_tuned(written(tmp_path, rows()), SHIPPED, 0, lambda *_: None)
     assert card["way gone from the parent"] == 0
     assert model.SerializeToString() == onnx.load(SHIPPED).SerializeToString()
     assert card["figures"] == card["figures before"]
