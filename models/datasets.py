@@ -16,7 +16,7 @@ from models import tensors
 from models.base import Features, Rejected, Untrainable
 
 ROWS = "rows.parquet"
-_COLUMNS = ["features", "tensors", "split", "output", "propensity", "label", "reward"]
+_COLUMNS = ["features", "tensors", "split", "output", "propensity", "label", "reward", "request_source"]
 _BATCH = 256
 
 
@@ -34,6 +34,8 @@ class Row:
     propensity: float
     label: dict[str, Any] | None
     reward: float | None
+    source: str
+    """The application that asked; what it gives ids to (an episode) is its own."""
 
 
 def rows(dataset: Path) -> Iterator[Row]:
@@ -56,4 +58,5 @@ def _row(values: dict[str, Any]) -> Row:
         values["propensity"],
         None if label is None else json.loads(label),
         values["reward"],
+        values["request_source"] or "",
     )
