@@ -6,6 +6,9 @@ from app.settings import Settings
 from app.streams import App, Bounds, agent
 from models.base import Task
 
+BATCH_BYTES = 8 * 2**20
+"""Of features in one micro-batch: a network's activations for many long recordings at once would fill the memory."""
+
 
 def register(app: App, settings: Settings, task: Task) -> None:
     """One agent for each task, so that a slow model holds up its own events only."""
@@ -18,5 +21,5 @@ def register(app: App, settings: Settings, task: Task) -> None:
         stage=STAGE,
         handle=handler,
         reject=handler.reject,
-        bounds=Bounds(settings.batch_size, settings.batch_seconds),
+        bounds=Bounds(settings.batch_size, settings.batch_seconds, BATCH_BYTES),
     )

@@ -13,7 +13,7 @@ import socket
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, suppress
 from types import TracebackType
 from typing import Any, Self
@@ -68,7 +68,7 @@ class Hindsight:
         max_payload_bytes: int = 8 * MiB,
     ) -> None:
         self._bootstrap = bootstrap
-        self._source = source
+        self.source = source
         self.max_payload = max_payload_bytes - HEADROOM
         self._max_bytes = max_payload_bytes
         headers = {"X-API-Key": api_key} if api_key else {}
@@ -110,11 +110,13 @@ class Hindsight:
         key: str | None = None,
         subject: str | None = None,
         content_type: str | None = None,
+        extensions: Mapping[str, str] | None = None,
         blob: bool = False,
     ) -> str:
         """Publishes a request; returns the id of its prediction once the broker has confirmed.
 
-        `blob` sends the payload through blob storage, as it must when it is too large for Kafka.
+        `extensions` are further attributes of the event, such as `{"stream": "camera-1"}` of a frame. `blob` sends the
+        payload through blob storage, as it must when it is too large for Kafka.
         """
         if blob:
             payload, content_type = json.dumps({"uri": await self.put_blob(payload)}).encode(), JSON
@@ -127,14 +129,15 @@ class Hindsight:
         event = Event(
             id=request_id,
             type=PredictionRequested.type,
-            source=self._source,
+            source=self.source,
             time=rfc3339(time.time() * 1000),
             data=payload,
             subject=subject,
             content_type=content_type,
+            extensions=dict(extensions or {}),
         )
         await self._publish(topics.requests(task), key or request_id, event.data, event.headers())
-        return events.prediction_id(task, self._source, request_id)
+        return events.prediction_id(task, self.source, request_id)
 
     async def predict(self, task: str, payload: bytes, timeout: float = 30.0, **attributes: Any) -> PredictionMade:  # noqa: ASYNC109
         """Sends a request (`attributes` are those of `send`) and returns its prediction.
@@ -142,7 +145,7 @@ class Hindsight:
         Raises `PredictionFailed` with the platform's reason, TimeoutError when there is no answer in time.
         """
         request_id = attributes.pop("request_id", None) or str(uuid.uuid4())
-        expected = self._expect(events.prediction_id(task, self._source, request_id))
+        expected = self._expect(events.prediction_id(task, self.source, request_id))
         async with asyncio.timeout(timeout):
             if not expected.done():
                 await self.send(task, payload, request_id=request_id, **attributes)
@@ -195,7 +198,7 @@ class Hindsight:
         else:
             task, key = given.about
             time_ = rfc3339(time.time() * 1000)
-            record = given.record(topics.feedback(task), None, id=event_id, source=self._source, time=time_)
+            record = given.record(topics.feedback(task), None, id=event_id, source=self.source, time=time_)
             await self._publish(record.topic, key, record.value or b"", record.headers)
         return event_id
 

@@ -46,6 +46,7 @@ class Settings(BaseSettings):
         {
             "ocr": "models.ocr:Ocr",
             "speech_to_text": "models.speech_to_text:SpeechToText",
+            "object_detection": "models.object_detection:ObjectDetection",
             "decision": "models.decision:Decision",
         },
         description="Each task's name and class, as module:Class. One line adds a task.",

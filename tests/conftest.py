@@ -1,8 +1,10 @@
+import os
 from collections.abc import AsyncIterator
 
 import pytest
 from hypothesis import settings as hypothesis_settings
 
+from app.embedded import ports
 from app.settings import Settings, TaskSettings
 from tests.support.platform import platform_settings, running
 from tests.support.stack import Stack
@@ -10,6 +12,10 @@ from tests.support.stack import Stack
 # How long an example takes says more of the machine than of the code.
 hypothesis_settings.register_profile("hindsight", deadline=None)
 hypothesis_settings.load_profile("hindsight")
+
+# Of two test processes neither takes a port that the other one has found free and not yet bound.
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+    ports.CHOICE = ports.CHOICE[int(worker.removeprefix("gw")) :: int(os.environ["PYTEST_XDIST_WORKER_COUNT"])]
 
 TASKS = {**Settings().tasks, "letters": "tests.support.tasks:Letters"}
 

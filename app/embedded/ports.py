@@ -129,10 +129,14 @@ def check(config: Settings, processes: Collection[str] | None = None) -> None:
         )
 
 
+CHOICE = range(20_000, 32_000)
+"""Where free ports are looked for: below those that the system hands out to outgoing connections."""
+
+
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on, below those that the system hands out to outgoing connections."""
+    """Ports of `CHOICE` that nobody listens on."""
     found: list[int] = []
-    for number in random.sample(range(20_000, 32_000), 4_000):
+    for number in random.sample(CHOICE, len(CHOICE) // 3):
         if len(found) == count:
             break
         if is_free(LOOPBACK, number):

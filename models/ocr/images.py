@@ -4,15 +4,14 @@ The network sees ink on an empty ground (255 is full ink, 0 is paper), cropped t
 the file's size, colours, margins and polarity. All heavy steps are single calls into Pillow: this runs for each event.
 """
 
-from io import BytesIO
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
 from models.base import Rejected
-from models.ocr.headers import image_size
+from models.vision.files import check_pixels, opaque, read_upright
 
 HEIGHT = 24
 MIN_WIDTH, MAX_WIDTH = 8, 1024
@@ -26,39 +25,15 @@ _FAINTEST_SHARE = 0.002  # the darkest and lightest pixels that don't set the co
 _INK = 96  # of 255: what counts as ink when the margins are cut
 _CROP_DETAIL = 32  # the height at which ink is looked for: noise is averaged away, strokes stay
 _MARGIN = 0.06  # of the ink's height, left around it
-_EXIF_ORIENTATION = 0x0112
 
 
 def read_image(payload: bytes) -> Image.Image:
     """The file fully decoded, upright and in grey (mode L). Raises `Rejected`."""
-    width, height = image_size(payload)
-    _check_size(width, height)
-    try:
-        image: Image.Image = Image.open(BytesIO(payload), formats=("PNG", "JPEG"))
-        _check_size(*image.size)
-        image.load()
-    except Rejected:
-        raise
-    except Exception as error:  # a decoder fed with damaged data raises almost anything
-        raise _unreadable(error) from error
-    if _EXIF_ORIENTATION in image.getexif():
-        image = ImageOps.exif_transpose(image)
-    return _grey(image)
-
-
-def _unreadable(error: Exception) -> Rejected:
-    if "truncated" in str(error):
-        return Rejected("truncated", "the image file ends too early: send all of its bytes")
-    return Rejected("broken", f"the image file is damaged: {error}")
+    return _grey(opaque(read_upright(payload, _check_size)))
 
 
 def _check_size(width: int, height: int) -> None:
-    if width < 1 or height < 1:
-        raise Rejected("broken", f"the image file is damaged: it declares {width} x {height} pixels")
-    if width * height > MAX_PIXELS:
-        raise Rejected(
-            "too_many_pixels", f"{width} x {height} pixels: at most {MAX_PIXELS:,} are read; send it smaller"
-        )
+    check_pixels(width, height, MAX_PIXELS)
     if width > MAX_WIDTH_PER_HEIGHT * height or height > MAX_HEIGHT_PER_WIDTH * width:
         raise Rejected(
             "not_a_line",
@@ -68,16 +43,8 @@ def _check_size(width: int, height: int) -> None:
 
 
 def _grey(image: Image.Image) -> Image.Image:
-    """Mode L, transparent pixels on white paper, 16-bit depths scaled down."""
-    if image.mode == "L" and "transparency" not in image.info:
+    if image.mode == "L":
         return image
-    if image.mode.startswith("I") or image.mode == "F":
-        levels = np.asarray(image)
-        return Image.fromarray(np.clip(levels / 257.0 + 0.5, 0, 255).astype(np.uint8))
-    if image.has_transparency_data:
-        ink = image.convert("RGBA")
-        paper = Image.new("RGBA", ink.size, (255, 255, 255, 255))
-        image = Image.alpha_composite(paper, ink)
     return image.convert("RGB").convert("L") if image.mode == "CMYK" else image.convert("L")
 
 

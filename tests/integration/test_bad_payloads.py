@@ -104,6 +104,11 @@ WORSE: dict[str, dict[str, tuple[bytes, str]]] = {
         "half of a file": (wav(NOISE)[:9_000], "truncated"),
         "a text file": (b"Dear Sir or Madam,\n", "not_audio"),
     },
+    "object_detection": {
+        "a text file": (b"Dear Sir or Madam,\n", "not_an_image"),
+        "a 50-megapixel bomb": (bomb(), "too_many_pixels"),
+        "half of a file": (make_payloads(1, seed=6)[0].payload[:300], "truncated"),
+    },
     "decision": {
         "a context with unknown features": (decision(context={"weather": "rain"}), "unknown_feature"),
         "no actions": (decision(actions=[]), "no_actions"),

@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from app import topics
+from app import live, topics
 from app.api.health import PREPROCESS_GROUP
+from app.client import Hindsight
 from app.events import prediction_id
 from app.monitoring.lag import lags
 from app.preprocess.checkpoints import latest
@@ -38,6 +39,32 @@ async def platform(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[St
 def chunk(session: str, sequence: int, value: bytes, final: bool = False) -> Sent:
     headers = [("ce_source", b"mic"), ("ce_session", session.encode()), ("ce_sequence", str(sequence).encode())]
     return Sent(value, session.encode(), [*headers, *([("ce_final", b"true")] if final else [])])
+
+
+async def test_the_client_sends_chunks_as_they_come_and_hears_more_and_more(platform: Stack) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for chunk in (b"a", b"b", b"c", b"d"):
+            yield chunk
+            await asyncio.sleep(1)
+
+    async with Hindsight(platform.settings.bootstrap, source="mic") as hindsight:
+        said = [one async for one in live.predictions(hindsight, "letters", chunks(), session="live")]
+    *partials, whole = [one.request_id for one in said]
+    assert whole == "live"
+    assert partials
+    assert partials == sorted(set(partials))
+    assert said[-1].output["sum"] == sum(b"abcd")
+
+
+async def test_the_client_says_why_a_session_can_not_be_sent(platform: Stack) -> None:
+    async def broken() -> AsyncIterator[bytes]:
+        yield b"a"
+        raise OSError("the microphone is gone")
+
+    async with Hindsight(platform.settings.bootstrap, source="mic") as hindsight:
+        with pytest.raises(OSError, match="microphone"):
+            async for _ in live.predictions(hindsight, "letters", broken()):
+                pass
 
 
 def unique(request: str) -> str:

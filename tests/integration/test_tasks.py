@@ -14,7 +14,7 @@ from models.base import Task
 from tests.support.log import Sent, header, id_of, publish, tail
 from tests.support.stack import Stack
 
-EXPECTED = {"ocr": 0.9, "speech_to_text": 0.8, "decision": 0.2}
+EXPECTED = {"ocr": 0.9, "speech_to_text": 0.8, "object_detection": 0.7, "decision": 0.2}
 """The mean score on the demonstration's payloads, at least; how good a model really is, its card says."""
 
 

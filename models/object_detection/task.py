@@ -1,0 +1,149 @@
+"""The `object_detection` task: from a picture to the objects in it. Needs only numpy and Pillow."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.base import Asked, Decoded, Features, Judged, OnStep, Rejected, Sample, Task, Trained
+from models.object_detection.decoding import MOST_BOXES, Detections, confidence, detections
+from models.object_detection.images import Geometry, letterboxed, read_picture
+from models.object_detection.labels import LABELS
+from models.object_detection.scenes import held_out_scenes
+from models.object_detection.scoring import mean_average_precision
+
+SAMPLES = Path(__file__).parent / "samples"
+_FARTHEST = 1e6  # pixels: beyond any picture
+HELD_OUT_SCENES, HELD_OUT_SEED = 300, 2_000
+_SHAPE = "a correction is {'boxes': [{'box': [x0, y0, x1, y1], 'label': '...'}]}"
+
+
+class ObjectDetection(Task):
+    """Finds balls, books, bottles, keys, mugs, signs and stars in a picture.
+
+    Features: `image` uint8 (128, 128, 3), the picture as large as fits, and `geometry` int32 (6,), where it lies there
+    (see `models.object_detection.images.Geometry`), which only `decode` needs. The model's input is `image` with a
+    batch dimension in front; its outputs are those of `models.object_detection.export.to_onnx`.
+
+    Boxes are in pixels of the picture as it is displayed, that is after its EXIF orientation: x to the right, y down,
+    (0, 0) the corner of the first pixel.
+    """
+
+    name: ClassVar[str] = "object_detection"
+    preprocess_version: ClassVar[str] = "1"
+
+    def preprocess(self, payload: bytes) -> Features:
+        """The picture in a small square, and where it lies there. Raises `Rejected`."""
+        square, geometry = letterboxed(read_picture(payload))
+        return {"image": square, "geometry": geometry.array()}
+
+    def inputs(self, features: Features) -> Features:
+        """The square alone."""
+        return {"image": features["image"]}
+
+    def decode(self, outputs: Mapping[str, NDArray[Any]], asked: Sequence[Asked]) -> list[Decoded]:
+        """The objects of each picture, best first, at most 50.
+
+        A box's score is the calibrated probability that it is right; the confidence the one that all boxes are right
+        and none is missing (`models.object_detection.scoring.all_right`).
+        """
+        found = detections(outputs["scores"], outputs["distances"])
+        return [
+            Decoded(_output(one, Geometry.from_array(event.features["geometry"])), confidence(one.doubt, certainty))
+            for one, event, certainty in zip(found, asked, outputs["certainty"], strict=True)
+        ]
+
+    def validate_correction(self, correction: Mapping[str, Any]) -> dict[str, Any]:
+        """`{"boxes": [{"box": [x0, y0, x1, y1], "label": ...}]}`, in the order given. Raises `Rejected`.
+
+        A `score` may be there, as in a prediction that was only put right; it is checked and left out.
+        """
+        _refuse_unknown(correction, {"boxes"})
+        boxes = correction.get("boxes")
+        if not isinstance(boxes, list):
+            raise Rejected("missing_boxes", f"{_SHAPE}: `boxes` must be a list")
+        if len(boxes) > MOST_BOXES:
+            raise Rejected("too_many_boxes", f"{len(boxes)} boxes: a picture has at most {MOST_BOXES}")
+        return {"boxes": [_checked(box, place) for place, box in enumerate(boxes)]}
+
+    def score(self, output: Mapping[str, Any], correction: Mapping[str, Any]) -> float:
+        """Average precision at intersection over union 0.5, the mean over the classes said or there."""
+        return mean_average_precision(output["boxes"], correction["boxes"])
+
+    def samples(self) -> Sequence[Sample]:
+        """Real files: scenes on the held-out photographs, as PNG and JPEG, one of them turned by EXIF."""
+        return _shipped()
+
+    def demonstration(self, seed: int) -> Iterator[Sample]:
+        """Endless new scenes on the held-out photographs."""
+        return held_out_scenes(seed)
+
+    def train(self, dataset: Path | None, parent: Path | None, seed: int, on_step: OnStep) -> Trained:
+        """From scratch on made scenes, or on from a parent, with a dataset's corrections. Raises `Untrainable`."""
+        from models.object_detection.train import train
+
+        return train(dataset, parent, seed, on_step)
+
+    def held_out(self) -> Iterator[Sample]:
+        """300 scenes of photographs and objects that no training ever sees."""
+        return islice(held_out_scenes(HELD_OUT_SEED), HELD_OUT_SCENES)
+
+    def figures(self, judged: Sequence[Judged]) -> dict[str, float]:
+        """`map50` by COCO's evaluator, `mean_score`, share of `scenes_right`, calibration error `ece`, `scenes`."""
+        from models.object_detection.report import figures
+
+        return {**figures(judged), **super().figures(judged)}
+
+
+def _output(found: Detections, geometry: Geometry) -> dict[str, Any]:
+    placed = np.round(geometry.to_picture(found.boxes), 2).tolist()
+    said = zip(placed, found.labels.tolist(), found.scores.tolist(), strict=True)
+    return {
+        "boxes": [
+            {"box": box, "label": LABELS[label], "score": round(score, 4)}
+            for box, label, score in said
+            if box[0] < box[2] and box[1] < box[3]
+        ]
+    }
+
+
+def _refuse_unknown(given: Mapping[str, Any], known: set[str]) -> None:
+    unknown = sorted(str(key) for key in given if key not in known)
+    if unknown:
+        raise Rejected("unknown_field", f"unknown fields: {', '.join(unknown)}; {_SHAPE}")
+
+
+def _checked(given: Any, place: int) -> dict[str, Any]:
+    if not isinstance(given, Mapping):
+        raise Rejected("bad_box", f"box {place} is {type(given).__name__}; {_SHAPE}")
+    _refuse_unknown(given, {"box", "label", "score"})
+    label, box = given.get("label"), given.get("box")
+    if label not in LABELS:
+        raise Rejected("unknown_label", f"box {place} is labelled {label!r}: one of {', '.join(LABELS)} is known")
+    if not (isinstance(box, list | tuple) and len(box) == 4 and all(_near(edge) for edge in box)):
+        raise Rejected("bad_box", f"box {place} is {box!r}: four finite numbers [x0, y0, x1, y1] are needed")
+    left, top, right, bottom = (float(edge) for edge in box)
+    if not (left < right and top < bottom):
+        raise Rejected("empty_box", f"box {place} is {box!r}: x0 < x1 and y0 < y1 are needed")
+    if "score" in given and not (_near(given["score"]) and 0 <= given["score"] <= 1):
+        raise Rejected("bad_score", f"box {place} has score {given['score']!r}: 0 to 1 is right, or none")
+    return {"box": [left, top, right, bottom], "label": label}
+
+
+def _near(value: Any) -> bool:
+    """Whether it is a number that a pixel may have; NaN and infinity are not."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _FARTHEST
+
+
+@cache
+def _shipped() -> tuple[Sample, ...]:
+    entries = json.loads((SAMPLES / "samples.json").read_text())
+    return tuple(
+        Sample(entry["name"], (SAMPLES / entry["name"]).read_bytes(), entry["content_type"], {"boxes": entry["boxes"]})
+        for entry in entries
+    )

@@ -1,0 +1,1 @@
+"""Reading image files: what the tasks that look at pictures share."""
