@@ -69,7 +69,7 @@ class Episodes:
         step: v + min(w, 1) (return - q) of the next one. So later rewards have per-decision weights, here cut off at 1,
         which bounds their variance, and the model stands in for what is cut off (Retrace, Munos et al., NeurIPS 2016).
         """
-        made = rewards.astype(np.float64)
+        made: Floats = rewards.astype(np.float64)
         left = np.repeat(self.lengths, self.lengths) - 1 - self.step
         for places in self._at_once(left)[1:]:
             after, later = places + 1, made[places + 1]
@@ -80,7 +80,7 @@ class Episodes:
         return made
 
     def _summed(self, terms: Floats) -> Floats:
-        return np.bincount(self.number, terms, len(self.lengths))
+        return np.bincount(self.number, terms, len(self.lengths)).astype(np.float64)
 
     def on_policy(self, rewards: Floats, gamma: float) -> Estimate:
         """The logging policy's own value: the mean over episodes of sum_t gamma^t r_t."""

@@ -44,7 +44,8 @@ def fit(
     if total(played.log) < LEAST_DECISIONS:
         raise Untrainable(
             f"{total(played.log)} decisions to learn from: at least {LEAST_DECISIONS} with a reward or a correction "
-            f"are needed in the split `train`{_without(runs.left_out)}. Replay a longer time, or wait for more feedback."
+            f"are needed in the split `train`{_without(runs.left_out)}. "
+            "Replay a longer time, or wait for more feedback."
         )
     earned = played.returns(gamma, None)
     low, high = _reward_range(earned, parent)

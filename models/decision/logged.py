@@ -77,10 +77,11 @@ def grouped(logged: Iterable[Logged]) -> Log:
     for place, one in enumerate(logged):
         count = len(one.features["actions"])
         groups[next(padded for padded in COUNTS if count <= padded)].append((place, one))
-    return [_stacked(*zip(*groups[padded], strict=True), padded) for padded in sorted(groups)]
+    return [_stacked(groups[padded], padded) for padded in sorted(groups)]
 
 
-def _stacked(places: Sequence[int], group: Sequence[Logged], padded: int) -> Decisions:
+def _stacked(placed: Sequence[tuple[int, Logged]], padded: int) -> Decisions:
+    places, group = zip(*placed, strict=True)
     columns = group[0].features["actions"].shape[1]
     actions = np.zeros((len(group), padded, columns), np.float32)
     for row, one in enumerate(group):

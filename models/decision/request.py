@@ -86,7 +86,10 @@ def encode(schema: Schema, context: dict[str, Any], actions: list[Any], step: St
         "offsets": np.cumsum([0, *map(len, ids)], dtype=np.int32),
     }
     if step is not None:
-        features |= {"episode": np.frombuffer(step.episode.encode(), np.uint8), "step": np.int32(step.number)[None]}
+        features |= {
+            "episode": np.frombuffer(step.episode.encode(), np.uint8),
+            "step": np.array([step.number], np.int32),
+        }
     return features
 
 

@@ -88,7 +88,8 @@ def model_of(network: Network, log: Log) -> Model:
 
 def _sigmoid(network: Network, one: Decisions) -> NDArray[np.float64]:
     logits = np.asarray(scores(network.rewards, one.context, one.actions), np.float64) / network.temperature
-    return 1 / (1 + np.exp(-logits))
+    shares: NDArray[np.float64] = 1 / (1 + np.exp(-logits))
+    return shares
 
 
 def flat(log: Log, columns: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
