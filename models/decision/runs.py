@@ -22,6 +22,11 @@ class Runs:
     runs: list[Run]
     left_out: dict[str, int]
 
+    @property
+    def in_episodes(self) -> bool:
+        """Whether any decision is a step of an episode."""
+        return bool(self.left_out) or any(run[0].step is not None for run in self.runs)
+
     def of(self, split: str) -> list[Run]:
         """Those of one split."""
         return [run for run in self.runs if run[0].split == split]

@@ -68,7 +68,7 @@ def train(
 
 def _of_episodes(runs: Runs, fitted: Fitted, gamma: float) -> dict[str, Any]:
     """What a card says besides, where decisions are steps of episodes."""
-    if not fitted.checked.in_steps and all(len(run) == 1 for run in runs.runs):
+    if not runs.in_episodes:
         return {}
     figures = fitted.checked.figures(fitted.network, gamma)
     return {"episodes": {"gamma": gamma, "left_out": runs.left_out, "validation": figures}}

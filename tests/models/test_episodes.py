@@ -35,7 +35,8 @@ def q(step: int, moves: Floats) -> Floats:
     later = (TARGET * q(step + 1, moves)).sum(1)
     after = (1 - moves) * later[:, None] + moves * later[::-1, None]
     after[1, 1] = 0
-    return REWARDS + GAMMA * after
+    returns: Floats = REWARDS + GAMMA * after
+    return returns
 
 
 def truth(moves: Floats) -> float:
