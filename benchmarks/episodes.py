@@ -16,9 +16,8 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-import click
 import gymnasium
 import numpy as np
 import typer
@@ -193,15 +192,15 @@ async def run(name: str, rounds: int, episodes: int, in_steps: bool, on_doing: C
             async with running(settings):
                 on_doing(f"version {version} plays")
                 played.append(Round(await play(settings.bootstrap, name, version, episodes, in_steps), said))
-                on_doing(f"replaying the log, training version {version + 1}")
                 if version < rounds:
+                    on_doing(f"replaying the log, training version {version + 1}")
                     card = await asyncio.to_thread(learn, settings, directory, version + 1)
                     said = card.get("episodes", {}).get("validation", {})
     return played
 
 
 def main(
-    game: Annotated[str, typer.Option(click_type=click.Choice(list(GAMES)))] = "CartPole-v1",
+    game: Annotated[Literal["CartPole-v1", "FrozenLake-v1"], typer.Option(help="What is played.")] = "CartPole-v1",
     rounds: Annotated[int, typer.Option(min=1, help="Versions that play, the first at random.")] = 4,
     episodes: Annotated[int, typer.Option(min=2, help="Episodes of each round, all at once.")] = 200,
     steps: Annotated[bool, typer.Option(help="Whether requests say of which episode they are.")] = True,
