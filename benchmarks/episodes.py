@@ -59,6 +59,7 @@ class Game(Decision):
 class Game:
     """An environment of gymnasium: its moves in their order, and how requests say what is observed."""
 
+    name: str
     moves: tuple[str, ...]
     features: dict[str, Any]
     context: Callable[[Any], dict[str, Any]]
@@ -81,6 +82,7 @@ class Game:
 POLE = ("position", "velocity", "angle", "turning")
 GAMES = {
     "CartPole-v1": Game(
+        "CartPole-v1",
         ("left", "right"),
         dict.fromkeys(POLE, "numeric"),
         lambda seen: dict(zip(POLE, map(float, seen), strict=True)),
@@ -89,6 +91,7 @@ GAMES = {
         options={},
     ),
     "FrozenLake-v1": Game(
+        "FrozenLake-v1",
         ("left", "down", "right", "up"),
         {"cell": [str(cell) for cell in range(16)]},
         lambda seen: {"cell": str(seen)},
@@ -111,18 +114,17 @@ def make_task(directory: Path, game: Game) -> dict[str, Any]:
     return {"tasks": {TASK: f"{TASK}:Game"}, "task_options": {TASK: {"gamma": game.gamma}}}
 
 
-async def play(bootstrap: str, name: str, round_: int, episodes: int, in_steps: bool = True) -> list[list[float]]:
+async def play(bootstrap: str, game: Game, round_: int, episodes: int, in_steps: bool = True) -> list[list[float]]:
     """The rewards of each episode. Without steps, the platform is not told which requests belong together."""
     async with Hindsight(bootstrap, source="player") as hindsight:
         return await asyncio.gather(
-            *(_episode(hindsight, name, round_, number, in_steps) for number in range(episodes))
+            *(_episode(hindsight, game, round_, number, in_steps) for number in range(episodes))
         )
 
 
-async def _episode(hindsight: Hindsight, name: str, round_: int, number: int, in_steps: bool) -> list[float]:
-    game, episode = GAMES[name], f"{round_}-{number}"
-    rewards: list[float] = []
-    environment = gymnasium.make(name, max_episode_steps=game.steps, **game.options)
+async def _episode(hindsight: Hindsight, game: Game, round_: int, number: int, in_steps: bool) -> list[float]:
+    episode, rewards = f"{round_}-{number}", list[float]()
+    environment = gymnasium.make(game.name, max_episode_steps=game.steps, **game.options)
     seen, _ = environment.reset(seed=100_000 * round_ + number)
     for step in count():
         request: dict[str, Any] = {"context": game.context(seen), "actions": game.actions}
@@ -163,35 +165,35 @@ class Round:
         return np.array([np.array(own) @ gamma ** np.arange(len(own)) for own in self.rewards])
 
 
-def section(name: str, rounds: Sequence[Round], in_steps: bool = True) -> Section:
+def section(game: Game, rounds: Sequence[Round], in_steps: bool = True) -> Section:
     """The rounds as a table."""
     rows = []
     for number, one in enumerate(rounds, 1):
-        served, discounted = spread(one.returns()), spread(one.returns(GAMES[name].gamma))
+        served, discounted = spread(one.returns()), spread(one.returns(game.gamma))
         said = one.beforehand.get("doubly_robust")
         told = f"{said[0]:.2f} ({said[1]:.2f} to {said[2]:.2f})" if said else ""
         shares = [f"{mean:.2f} ± {reach:.2f}" for mean, reach in (served, discounted)]
         rows.append((str(number), str(one.decisions), *shares, told))
     columns = ("version", "decisions", "mean return", "discounted", "the log's estimate of that beforehand")
-    notes = [f"{len(rounds[0].rewards)} episodes a round, of at most {GAMES[name].steps} steps; 95 % intervals."]
-    title = f"{name}, played through Kafka{'' if in_steps else ', its steps sent as decisions without an episode'}"
+    notes = [f"{len(rounds[0].rewards)} episodes a round, of at most {game.steps} steps; 95 % intervals."]
+    title = f"{game.name}, played through Kafka{'' if in_steps else ', its steps sent as decisions without an episode'}"
     return Section(title, columns, rows, notes)
 
 
-async def run(name: str, rounds: int, episodes: int, in_steps: bool, on_doing: Callable[[str], None]) -> list[Round]:
+async def run(game: Game, rounds: int, episodes: int, in_steps: bool, on_doing: Callable[[str], None]) -> list[Round]:
     """All rounds, on a platform of its own that is gone afterwards."""
     played: list[Round] = []
     with tempfile.TemporaryDirectory(prefix="hindsight-episodes-") as scratch:
         directory = Path(scratch)
         sys.path.insert(0, scratch)
         os.environ["PYTHONPATH"] = scratch
-        settings = bench_settings(directory / "home").model_copy(update=make_task(directory, GAMES[name]))
+        settings = bench_settings(directory / "home").model_copy(update=make_task(directory, game))
         said: dict[str, Any] = {}
         for version in range(1, rounds + 1):
             on_doing(f"starting the platform with version {version}")
             async with running(settings):
                 on_doing(f"version {version} plays")
-                played.append(Round(await play(settings.bootstrap, name, version, episodes, in_steps), said))
+                played.append(Round(await play(settings.bootstrap, game, version, episodes, in_steps), said))
                 if version < rounds:
                     on_doing(f"replaying the log, training version {version + 1}")
                     card = await asyncio.to_thread(learn, settings, directory, version + 1)
@@ -209,8 +211,10 @@ def main(
     console = Console(stderr=True)
     with Progress(TextColumn("{task.description}"), TimeElapsedColumn(), console=console) as progress:
         bar = progress.add_task("", total=None)
-        played = asyncio.run(run(game, rounds, episodes, steps, lambda doing: progress.update(bar, description=doing)))
-    table = markdown(section(game, played, steps))
+        played = asyncio.run(
+            run(GAMES[game], rounds, episodes, steps, lambda doing: progress.update(bar, description=doing))
+        )
+    table = markdown(section(GAMES[game], played, steps))
     RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / f"episodes-{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}"
     path.with_suffix(".md").write_text(table)
