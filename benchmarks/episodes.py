@@ -106,6 +106,7 @@ def make_task(directory: Path, game: Game) -> dict[str, Any]:
     """The game as a task, a package in a directory on the path; the settings that it takes."""
     package = directory / TASK
     package.mkdir()
+    sys.modules.pop(TASK, None)  # another game's, from before
     (package / "__init__.py").write_text(CLASS)
     (package / "schema.json").write_text(json.dumps(game.schema))
     model = package / "versions" / "1" / "model.onnx"

@@ -75,7 +75,7 @@ def _without(left_out: dict[str, int]) -> str:
 
 
 def evaluated(network: Network, log: Log) -> dict[str, Any]:
-    """What the network's policy would have earned on logged decisions (rewards in [0, 1] of their range).
+    """What the network's policy would have earned on logged decisions (rewards, or returns, in [0, 1] of their range).
 
     `corrected_right` is the share of corrections that name what it holds to be best.
     """

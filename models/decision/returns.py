@@ -43,7 +43,10 @@ class Played:
         return [replace(one, reward=found[one.place].astype(np.float32)) for one in self.log]
 
     def figures(self, network: Network, gamma: float) -> dict[str, Any]:
-        """What the network's policy would have earned in whole episodes, in discounted sums of rewards."""
+        """What the network's policy would have earned in whole episodes, in discounted sums of rewards.
+
+        As good as `effective_episodes` are many: the weight of an episode is a product over all of its steps.
+        """
         of_whole = self.whole[self.episodes.number]
         if not of_whole.any():
             return {}

@@ -2,8 +2,8 @@
 
 What a step was worth is known if its reward is, and that of every later step. So an episode is cut after the last step
 that has no reward yet or is missing, and what comes after is a run. (An episode that still goes on has a last step
-without a reward: it is not learnt from before it is over.) Where no reward means 0, the task's
-setting `reward_default` says so. A decision outside of episodes is a run by itself.
+without a reward: it is not learnt from before it is over.) Where no reward means 0, the task's settings say so
+(`reward_window_seconds`, `reward_default`). A decision outside of episodes is a run by itself.
 """
 
 from collections import Counter

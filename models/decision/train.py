@@ -53,7 +53,7 @@ def train(
         "seed": seed,
         "preprocess_version": task.preprocess_version,
         "data": MADE if dataset is None else "decisions of the log, with their rewards and corrections",
-        "confidence": "expected reward of the chosen action, as a share of the reward range",
+        "confidence": "expected reward (in episodes: return) of the chosen action, as a share of the reward range",
         "schema": task.schema.described(),
         "decisions": {"train": total(fitted.train), "validation": total(fitted.validation)},
         "reward range": list(fitted.network.reward_range),
