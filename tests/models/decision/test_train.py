@@ -121,6 +121,18 @@ def test_an_action_that_pays_only_later_is_learnt_in_episodes_and_not_without(tm
     assert "episodes" not in cards[False]
 
 
+def test_few_episodes_change_little_of_what_the_parent_knows(tmp_path: Path) -> None:
+    task = logs.task(tmp_path)
+    model, found = tmp_path / "model.onnx", list[float]()
+    for count, seed, parent in ((2_000, 5, None), (40, 6, model), (40, 6, None)):
+        dataset = logs.write(logs.episodes(task, count, seed), tmp_path / f"dataset-{len(found)}")
+        trained = train(task, dataset, parent, 0, quiet, QUICK)
+        model.write_bytes(trained.model)
+        room = [Sample("x", logs.payload("x"), "application/json", {"action": "b"})]
+        found.append(judged(task, trained.model, room)[0].decoded.output["probabilities"]["b"])
+    assert found[1] > max(0.75, found[2])
+
+
 def test_with_a_gamma_of_nothing_what_comes_later_does_not_count(tmp_path: Path) -> None:
     short = logs.task(tmp_path, gamma=0.0)
     datasets = [logs.write(logs.episodes(short, 300, 5, steps), tmp_path / str(steps)) for steps in (True, False)]
