@@ -171,11 +171,18 @@ def section(game: Game, rounds: Sequence[Round], in_steps: bool = True) -> Secti
     rows = []
     for number, one in enumerate(rounds, 1):
         served, discounted = spread(one.returns()), spread(one.returns(game.gamma))
-        said = one.beforehand.get("doubly_robust")
-        told = f"{said[0]:.2f} ({said[1]:.2f} to {said[2]:.2f})" if said else ""
+        told = "{:.2f} ({:.2f} to {:.2f})".format(*one.beforehand["doubly_robust"]) if one.beforehand else ""
+        worth = f"{one.beforehand['effective_episodes']:.1f}" if one.beforehand else ""
         shares = [f"{mean:.2f} ± {reach:.2f}" for mean, reach in (served, discounted)]
-        rows.append((str(number), str(one.decisions), *shares, told))
-    columns = ("version", "decisions", "mean return", "discounted", "the log's estimate of that beforehand")
+        rows.append((str(number), str(one.decisions), *shares, told, worth))
+    columns = (
+        "version",
+        "decisions",
+        "mean return",
+        "discounted",
+        "the log's estimate of that",
+        "from as many episodes",
+    )
     notes = [f"{len(rounds[0].rewards)} episodes a round, of at most {game.steps} steps; 95 % intervals."]
     title = f"{game.name}, played through Kafka{'' if in_steps else ', its steps sent as decisions without an episode'}"
     return Section(title, columns, rows, notes)

@@ -13,6 +13,7 @@ from benchmarks.decisions import markdown
 from benchmarks.episodes import GAMES, TASK, Game, Round, make_task, section
 
 LAKE = GAMES["FrozenLake-v1"]
+SAID = {"doubly_robust": [0.8, 0.7, 0.9], "effective_episodes": 2.5}
 
 
 @pytest.mark.parametrize("game", GAMES.values(), ids=GAMES)
@@ -39,8 +40,8 @@ def test_a_return_is_the_discounted_sum_of_an_episode_s_rewards() -> None:
 
 
 def test_a_table_has_a_row_for_each_round_and_what_the_log_had_said_of_it() -> None:
-    rounds = [Round([[0.0], [1.0]], {}), Round([[1.0], [1.0]], {"doubly_robust": [0.8, 0.7, 0.9]})]
+    rounds = [Round([[0.0], [1.0]], {}), Round([[1.0], [1.0]], SAID)]
     text = markdown(section(LAKE, rounds))
     assert "| 1 | 2 | 0.50 ±" in text
-    assert "| 2 | 2 | 1.00 ± 0.00 | 1.00 ± 0.00 | 0.80 (0.70 to 0.90) |" in text
+    assert "| 2 | 2 | 1.00 ± 0.00 | 1.00 ± 0.00 | 0.80 (0.70 to 0.90) | 2.5 |" in text
     assert "without an episode" in markdown(section(LAKE, rounds, in_steps=False))
