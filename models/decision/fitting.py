@@ -38,7 +38,8 @@ def fit(
     """A policy and its reward model from logged decisions. Raises `Untrainable`.
 
     In episodes a return depends on how the policy goes on: it is estimated anew for the policy as it is by then, and
-    both are fitted again, a few times (policy iteration).
+    both are fitted again, a few times (policy iteration). The reward model goes on from where it was: one that lags
+    behind the returns leaves residuals to the importance weights, and large ones have made good policies useless.
     """
     played, checked = (Played.of(runs.of(split)) for split in ("train", "validation"))
     if total(played.log) < LEAST_DECISIONS:
@@ -58,11 +59,11 @@ def fit(
         start = Network(policy, rewards, _scale(schema, learning), 1.0, (low, high), schema.described())
     else:
         start = replace(parent, reward_range=(low, high))
-    network = parent
+    network, rewards = parent, start.rewards
     for _ in range(plan.iterations if played.in_steps else 1):
         learning = _scaled(played.returns(gamma, network), low, high)
         standard = standardised(learning, start.scale)
-        rewards = fit_rewards(start.rewards, standard, plan, seed, _named(on_step, "fitting the reward model"))
+        rewards = fit_rewards(rewards, standard, plan, seed, _named(on_step, "fitting the reward model"))
         policy = fit_policy(start.policy, rewards, standard, plan, seed, _named(on_step, "fitting the policy"))
         network = replace(start, policy=policy, rewards=rewards, temperature=1.0)
     assert network is not None
