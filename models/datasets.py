@@ -17,7 +17,7 @@ from models.base import Features, Rejected, Untrainable
 
 ROWS = "rows.parquet"
 MANIFEST = "manifest.json"
-_COLUMNS = ["features", "tensors", "split", "output", "propensity", "label", "reward"]
+_COLUMNS = ["features", "tensors", "split", "output", "propensity", "label", "reward", "request_source"]
 _BATCH = 256
 
 
@@ -35,6 +35,8 @@ class Row:
     propensity: float
     label: dict[str, Any] | None
     reward: float | None
+    source: str
+    """The application that asked; what it gives ids to (an episode) is its own."""
 
 
 def rows(dataset: Path) -> Iterator[Row]:
@@ -65,4 +67,5 @@ def _row(values: dict[str, Any]) -> Row:
         values["propensity"],
         None if label is None else json.loads(label),
         values["reward"],
+        values["request_source"] or "",
     )
