@@ -1,45 +1,38 @@
-"""`python -m benchmarks.rewards`: what corrections and bare rewards do for `ocr` on a source that it reads badly.
+"""`python -m benchmarks.rewards TASK`: what corrections and bare rewards do for a task on a source that it is bad at.
 
-For each seed there are new lines, served by the shipped version with exploration on. It is fine-tuned on N lines with
-corrections, on N with rewards only (right as a whole or not), and on N of each, and measured on lines of that source
-that are in no log, and on the card's held-out set.
+For each seed there are new samples, served by the shipped version with exploration on. It is fine-tuned on N of them
+with corrections, on N with rewards only (right as a whole or not), and on N of each, and measured on samples of that
+source that are in no log, and on the task's held-out set.
 """
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import numpy as np
-import onnx
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from scipy import stats  # type: ignore[import-untyped]
 
 from app.settings import CHECKOUT
-from benchmarks import drifted
 from benchmarks.__main__ import RESULTS
-from models.nn.conv_ctc_onnx import to_onnx
-from models.nn.ctc_feedback import Feedback, feedback
-from models.nn.ctc_fine_tuning import Rehearsal, fine_tune
-from models.ocr import report
-from models.ocr.data import Line
-from models.ocr.fine_tuning import READING, Sizes, rehearsal, served_parameters
-from models.ocr.finished import held_out
-from models.ocr.network import FINE_PLAN, NETWORK, SIGNAL, example
+from benchmarks.drifted import SOURCES
+from benchmarks.drifted.log import Served, served, write_dataset
+from models.base import Task, Trained
+from models.nn.serving import judge, session
 
-SHIPPED = CHECKOUT / "models/ocr/versions/1/model.onnx"
 COUNTS = (100, 300, 1000)
 KINDS = ("corrections", "rewards", "both")
 
 
 @dataclass(frozen=True)
 class Errors:
-    """Character error rates of one version: on the drifted source, and on the card's held-out set."""
+    """Of one version: on the drifted source, and on the held-out set."""
 
     drifted: float
     original: float
@@ -80,46 +73,45 @@ class Interval:
 class Options:
     """What is run."""
 
+    task: str
     seeds: int
     counts: tuple[int, ...]
     explore: float
     test: int
-    """Lines of the drifted source, and of each kind of the held-out set, that errors are measured on."""
+    """Samples of the drifted source that errors are measured on."""
 
 
 def run(options: Options, on_done: Callable[[str], None]) -> Iterator[Measured]:
     """All fine-tunings, seed by seed."""
-    shipped = onnx.load(SHIPPED)
-    parent, original = served_parameters(shipped), [line for kind in held_out(options.test) for line in kind]
+    source = SOURCES[options.task]
+    task, shipped = source.task(0.0), CHECKOUT / "models" / options.task / "versions/1/model.onnx"
+    original = list(task.held_out())
+
+    def errors(model: bytes) -> Errors:
+        judged = [judge(session(model), task, samples) for samples in (test, original)]
+        return Errors(*map(source.error, judged))
+
     for seed in range(options.seeds):
-        made = drifted.lines(options.test + 2 * max(options.counts), seed)
-        source = drifted.served(made[: options.test], SHIPPED, 0.0, f"test-{seed}")
-        test = [Line(one.asked.features["image"], one.truth) for one in source]
-        log = drifted.served(made[options.test :], SHIPPED, options.explore, f"log-{seed}")
-        rehearsing = Rehearsal(*([example(line) for line in lines] for lines in rehearsal(seed, Sizes())))
-        before = _errors(shipped, test, original)
+        made = source.samples(options.test + 2 * max(options.counts), seed)
+        test = made[: options.test]
+        log = served(source, options.explore, made[options.test :], shipped, f"log-{seed}")
+        before = errors(shipped.read_bytes())
         on_done(f"seed {seed}")
         for count in options.counts:
             for kind in KINDS:
-                said = _feedback(log, kind, count)
-                tuned = fine_tune(NETWORK, parent, said, rehearsing, replace(FINE_PLAN, seed=seed))
-                after = _errors(to_onnx(NETWORK, tuned.parameters, SIGNAL), test, original)
-                yield Measured(seed, kind, count, before, after, tuned.share)
+                trained = _trained(task, shipped, log, kind, count, seed)
+                way = trained.card["way gone from the parent"]
+                yield Measured(seed, kind, count, before, errors(trained.model), way)
                 on_done(f"seed {seed}: {count} {kind}")
 
 
-def _feedback(log: Sequence[drifted.Served], kind: str, count: int) -> Feedback:
-    """What is said of the first lines of the log, read from a dataset on disk."""
+def _trained(task: Task, parent: Path, log: Sequence[Served], kind: str, count: int, seed: int) -> Trained:
+    """What is learned from what is said of the first samples of the log."""
     rewards = {"corrections": 0, "rewards": count, "both": count}[kind]
     rows = log[: 2 * count if kind == "both" else count]
     with TemporaryDirectory() as directory:
-        return feedback(drifted.write_dataset(Path(directory) / "log", rows, rewards), READING)
-
-
-def _errors(model: onnx.ModelProto, test: list[Line], original: list[Line]) -> Errors:
-    session = report.session(model)
-    rates = [report.error_rate(report.readings(report.run(session, lines)), lines) for lines in (test, original)]
-    return Errors(*rates)
+        dataset = write_dataset(Path(directory) / "log", rows, rewards)
+        return task.train(dataset, parent, seed, lambda *_: None)
 
 
 def summary(found: Sequence[Measured]) -> list[list[str]]:
@@ -148,27 +140,36 @@ def _cells(pairs: list[tuple[Errors, Errors]]) -> list[str]:
 
 def markdown(found: Sequence[Measured], options: Options) -> str:
     """The summary as a table, and how it came about."""
-    columns = ["learned from", "N", "CER, drifted", "change", "CER, held-out set", "change", "parent kept"]
-    lines = ["# Corrections and rewards: `ocr` on a drifted source", "", f"| {' | '.join(columns)} |"]
+    error = SOURCES[options.task].error_name
+    columns = ["learned from", "N", f"{error}, drifted", "change", f"{error}, held-out set", "change", "parent kept"]
+    lines = [f"# Corrections and rewards: `{options.task}` on a drifted source", "", f"| {' | '.join(columns)} |"]
     lines += ["|---|" + "---:|" * (len(columns) - 1), *(f"| {' | '.join(row)} |" for row in summary(found))]
     return "\n".join([*lines, "", f"{asdict(options)}; means and 95 % intervals over seeds.", ""])
 
 
 def main(
-    seeds: Annotated[int, typer.Option(min=2, help="Repetitions, each with its own lines.")] = 5,
-    counts: Annotated[tuple[int, int, int], typer.Option(help="Rows of the log, of which 80 % are fitted.")] = COUNTS,
-    explore: Annotated[float, typer.Option(help="Share of the log's texts that is drawn.")] = 0.3,
-    test: Annotated[int, typer.Option(help="Lines of the source, and of each held-out kind, to measure on.")] = 400,
+    task: Annotated[str, typer.Argument(help=f"One of {', '.join(SOURCES)}.")],
+    seeds: Annotated[int, typer.Option(min=2, help="Repetitions, each with its own samples.")] = 5,
+    count: Annotated[
+        list[int] | None, typer.Option(help="Rows of the log, of which 80 % are fitted; repeat it.")
+    ] = None,
+    explore: Annotated[float, typer.Option(help="Share of the log's outputs that is drawn.")] = 0.3,
+    test: Annotated[int, typer.Option(help="Samples of the source to measure on.")] = 400,
 ) -> None:
-    """Fine-tune, measure, print the table and save it with every figure in benchmarks/results."""
-    options = Options(seeds, counts, explore, test)
+    """Fine-tune, measure, print the table and save it with every figure in benchmarks/results.
+
+    Example: python -m benchmarks.rewards speech_to_text --seeds 3 --count 300 --count 1000
+    """
+    if task not in SOURCES:
+        raise typer.BadParameter(f"{task!r} has no drifted source: name one of {', '.join(SOURCES)}")
+    options = Options(task, seeds, tuple(count or COUNTS), explore, test)
     console = Console(stderr=True)
     columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(TextColumn("{task.description}"), *columns, console=console) as progress:
-        bar = progress.add_task("making lines", total=seeds * (1 + len(counts) * len(KINDS)))
+        bar = progress.add_task("making samples", total=seeds * (1 + len(options.counts) * len(KINDS)))
         found = list(run(options, lambda done: progress.update(bar, advance=1, description=done)))
     RESULTS.mkdir(parents=True, exist_ok=True)
-    path = RESULTS / f"rewards-{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}.json"
+    path = RESULTS / f"rewards-{task}-{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}.json"
     path.write_text(json.dumps({"options": asdict(options), "measured": list(map(asdict, found))}, indent=2) + "\n")
     table = markdown(found, options)
     path.with_suffix(".md").write_text(table)

@@ -16,7 +16,8 @@ from models import tensors
 from models.base import Features, Rejected, Untrainable
 
 ROWS = "rows.parquet"
-_COLUMNS = ["features", "tensors", "split", "output", "propensity", "label", "reward"]
+MANIFEST = "manifest.json"
+_COLUMNS = ["features", "tensors", "split", "output", "propensity", "label", "reward", "request_source"]
 _BATCH = 256
 
 
@@ -34,6 +35,8 @@ class Row:
     propensity: float
     label: dict[str, Any] | None
     reward: float | None
+    source: str
+    """The application that asked; what it gives ids to (an episode) is its own."""
 
 
 def rows(dataset: Path) -> Iterator[Row]:
@@ -47,6 +50,14 @@ def rows(dataset: Path) -> Iterator[Row]:
         raise Untrainable(f"{path} can't be read as a dataset of `hindsight replay`: {error}") from error
 
 
+def content_hash(dataset: Path) -> str:
+    """What the manifest says. Raises `Untrainable`."""
+    try:
+        return str(json.loads((dataset / MANIFEST).read_text())["content_hash"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Untrainable(f"{dataset} has no manifest such as `hindsight replay` writes: {error}") from error
+
+
 def _row(values: dict[str, Any]) -> Row:
     label = values["label"]
     return Row(
@@ -56,4 +67,5 @@ def _row(values: dict[str, Any]) -> Row:
         values["propensity"],
         None if label is None else json.loads(label),
         values["reward"],
+        values["request_source"] or "",
     )

@@ -1,6 +1,6 @@
 """From logged decisions to a network, and what other logged decisions say of it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from models import offpolicy
 from models.base import OnStep, Untrainable
 from models.decision.learning import Plan, fit_policy, fit_rewards, policy_of
-from models.decision.logged import Log, Logged, grouped, total
+from models.decision.logged import Log, total
 from models.decision.network import Network, Scale, initial, scores
+from models.decision.returns import Played, standardised
+from models.decision.runs import Runs
 from models.decision.schema import Group, Schema
 from models.nn.calibration import best_temperature, expected_calibration_error
 
@@ -22,26 +24,34 @@ LEAST_CHECKED = 300
 
 @dataclass(frozen=True)
 class Fitted:
-    """A network, and what there was to fit it on."""
+    """A network, and what there was to fit it on: returns in [0, 1] of their range, and `checked` as it was logged."""
 
     network: Network
     train: Log
     validation: Log
+    checked: Played
 
 
 def fit(
-    schema: Schema, logged: Sequence[Logged], parent: Network | None, seed: int, on_step: OnStep, plan: Plan
+    schema: Schema, runs: Runs, parent: Network | None, gamma: float, seed: int, on_step: OnStep, plan: Plan
 ) -> Fitted:
-    """A policy and its reward model from logged decisions. Raises `Untrainable`."""
-    learning, checking = (grouped(one for one in logged if one.split == split) for split in ("train", "validation"))
-    if total(learning) < LEAST_DECISIONS:
+    """A policy and its reward model from logged decisions. Raises `Untrainable`.
+
+    In episodes a return depends on how the policy goes on: it is estimated anew for the policy as it is by then, and
+    both are fitted again, a few times (policy iteration). The reward model goes on from where it was: one that lags
+    behind the returns leaves residuals to the importance weights, and large ones have made good policies useless.
+    """
+    played, checked = (Played.of(runs.of(split)) for split in ("train", "validation"))
+    if total(played.log) < LEAST_DECISIONS:
         raise Untrainable(
-            f"{total(learning)} decisions to learn from: at least {LEAST_DECISIONS} with a reward or a correction are "
-            "needed in the split `train`. Replay a longer time, or wait for more feedback."
+            f"{total(played.log)} decisions to learn from: at least {LEAST_DECISIONS} with a reward or a correction "
+            f"are needed in the split `train`{_without(runs.left_out)}. "
+            "Replay a longer time, or wait for more feedback."
         )
-    low, high = _reward_range(learning, parent)
-    learning, checking = _scaled(learning, low, high), _scaled(checking, low, high)
+    earned = played.returns(gamma, None)
+    low, high = _reward_range(earned, parent)
     if parent is None:
+        learning = _scaled(earned, low, high)
         columns, width = learning[0].context.shape[1], learning[0].actions.shape[2]
         policy, rewards = (
             initial(columns, width, np.random.default_rng(seed), bias) for bias in (0.0, _usual(learning))
@@ -49,15 +59,24 @@ def fit(
         start = Network(policy, rewards, _scale(schema, learning), 1.0, (low, high), schema.described())
     else:
         start = replace(parent, reward_range=(low, high))
-    standard = _standardised(learning, start.scale)
-    rewards = fit_rewards(start.rewards, standard, plan, seed, _named(on_step, "fitting the reward model"))
-    policy = fit_policy(start.policy, rewards, standard, plan, seed, _named(on_step, "fitting the policy"))
-    network = replace(start, policy=policy, rewards=rewards, temperature=1.0)
-    return Fitted(replace(network, temperature=_temperature(network, checking)), learning, checking)
+    network, rewards = parent, start.rewards
+    for _ in range(plan.iterations if played.in_steps else 1):
+        learning = _scaled(played.returns(gamma, network), low, high)
+        standard = standardised(learning, start.scale)
+        rewards = fit_rewards(rewards, standard, plan, seed, _named(on_step, "fitting the reward model"))
+        policy = fit_policy(start.policy, rewards, standard, plan, seed, _named(on_step, "fitting the policy"))
+        network = replace(start, policy=policy, rewards=rewards, temperature=1.0)
+    assert network is not None
+    checking = _scaled(checked.returns(gamma, network), low, high)
+    return Fitted(replace(network, temperature=_temperature(network, checking)), learning, checking, checked)
+
+
+def _without(left_out: dict[str, int]) -> str:
+    return f" (left out: {', '.join(f'{count} {why}' for why, count in left_out.items())})" if left_out else ""
 
 
 def evaluated(network: Network, log: Log) -> dict[str, Any]:
-    """What the network's policy would have earned on logged decisions (rewards in [0, 1] of their range).
+    """What the network's policy would have earned on logged decisions (rewards, or returns, in [0, 1] of their range).
 
     `corrected_right` is the share of corrections that name what it holds to be best.
     """
@@ -81,7 +100,7 @@ def evaluated(network: Network, log: Log) -> dict[str, Any]:
 
 def _hits(network: Network, log: Log) -> NDArray[np.bool_]:
     """Of each decision with a correction, whether the most probable action is the one that it names."""
-    standard = _standardised(log, network.scale)
+    standard = standardised(log, network.scale)
     groups = zip(standard, policy_of(network.policy, standard), strict=True)
     return np.concatenate(
         [(policy.argmax(1) == one.label)[one.label >= 0] for one, policy in groups] or [np.zeros(0, bool)]
@@ -103,7 +122,7 @@ class Rewarded:
 
 
 def _rewarded(network: Network, log: Log) -> Rewarded | None:
-    standard, parts = _standardised(log, network.scale), []
+    standard, parts = standardised(log, network.scale), []
     for one, policy in zip(standard, policy_of(network.policy, standard), strict=True):
         chosen = (np.arange(len(one)), one.chosen)
         logits = np.asarray(scores(network.rewards, one.context, one.actions), np.float64) / network.temperature
@@ -169,13 +188,6 @@ def _moments(values: NDArray[np.float32], group: Group) -> tuple[NDArray[np.floa
     deviation = np.where(deviation > 1e-6 * np.maximum(1.0, np.abs(mean)), deviation, 1.0)
     numeric = group.numeric
     return np.where(numeric, mean, 0).astype(np.float32), np.where(numeric, deviation, 1).astype(np.float32)
-
-
-def _standardised(log: Log, scale: Scale) -> Log:
-    return [
-        replace(one, context=np.asarray(scale.context(one.context)), actions=np.asarray(scale.actions(one.actions)))
-        for one in log
-    ]
 
 
 def _named(on_step: OnStep, doing: str) -> Callable[[int, int], None]:

@@ -47,6 +47,8 @@ class Plan:
     """The largest importance weight."""
     supervised: float = 1.0
     """The weight of a correction's log-probability."""
+    iterations: int = 6
+    """How often the returns of episodes are estimated, each time for the policy that was learnt by then."""
 
 
 def fit_rewards(start: Parameters, log: Log, plan: Plan, seed: int, on_step: OnStep) -> Parameters:

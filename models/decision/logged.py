@@ -1,7 +1,7 @@
 """What a policy has decided and what came of it: rows of a dataset as arrays that training takes."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from models.base import Features
 from models.datasets import Row, rows
-from models.decision.request import ids_of
+from models.decision.request import Step, ids_of, step_of
 from models.decision.task import COUNTS
 
 Floats = NDArray[np.float32]
@@ -30,6 +30,8 @@ class Logged:
     label: int | None = None
     """The place of the action that would have been right."""
     split: str = "train"
+    step: Step | None = None
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class Decisions:
     propensity: Floats
     reward: Floats
     label: Places
+    place: Places
+    """Which of all decisions it is: their order is of episodes, the groups are not."""
 
     def __len__(self) -> int:
         return len(self.count)
@@ -69,14 +73,15 @@ def total(log: Log) -> int:
 
 def grouped(logged: Iterable[Logged]) -> Log:
     """Decisions as arrays, those of like padding together."""
-    groups: dict[int, list[Logged]] = defaultdict(list)
-    for one in logged:
+    groups: dict[int, list[tuple[int, Logged]]] = defaultdict(list)
+    for place, one in enumerate(logged):
         count = len(one.features["actions"])
-        groups[next(padded for padded in COUNTS if count <= padded)].append(one)
+        groups[next(padded for padded in COUNTS if count <= padded)].append((place, one))
     return [_stacked(groups[padded], padded) for padded in sorted(groups)]
 
 
-def _stacked(group: list[Logged], padded: int) -> Decisions:
+def _stacked(placed: Sequence[tuple[int, Logged]], padded: int) -> Decisions:
+    places, group = zip(*placed, strict=True)
     columns = group[0].features["actions"].shape[1]
     actions = np.zeros((len(group), padded, columns), np.float32)
     for row, one in enumerate(group):
@@ -89,17 +94,18 @@ def _stacked(group: list[Logged], padded: int) -> Decisions:
         np.array([one.propensity for one in group], np.float32),
         np.array([np.nan if one.reward is None else one.reward for one in group], np.float32),
         np.array([-1 if one.label is None else one.label for one in group], np.int32),
+        np.array(places, np.int32),
     )
 
 
 def read(dataset: Path) -> Iterator[Logged]:
-    """The decisions of a dataset that have a reward or a label. Raises `Untrainable`.
+    """The decisions of a dataset that have a reward or a label, or are a step of an episode. Raises `Untrainable`.
 
     A label that names none of the actions at hand says nothing.
     """
     for row in rows(dataset):
         one = _logged(row)
-        if one is not None and (one.reward is not None or one.label is not None):
+        if one is not None and (one.reward is not None or one.label is not None or one.step is not None):
             yield one
 
 
@@ -109,4 +115,5 @@ def _logged(row: Row) -> Logged | None:
     if chosen is None:
         return None
     label = None if row.label is None else places.get(row.label["action"])
-    return Logged(row.features, chosen, row.propensity, row.reward, label, row.split)
+    step = step_of(row.features)
+    return Logged(row.features, chosen, row.propensity, row.reward, label, row.split, step, row.source)

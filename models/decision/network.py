@@ -14,6 +14,7 @@ import onnx
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from models.decision.schema import Schema
 from models.nn.onnx_graph import Graph, stored_arrays
 
 Parameters = dict[str, Any]
@@ -95,6 +96,14 @@ def initial(columns: int, width: int, rng: Generator, bias: float = 0.0) -> Para
         "out": np.zeros(HIDDEN, np.float32),
         "bias": np.array(bias, np.float32),
     }
+
+
+def untrained(schema: Schema) -> Network:
+    """What serves a schema before there is a log to learn from: all actions are alike."""
+    columns, width = 1 + schema.context.columns, schema.actions.columns
+    unit = Scale(*(of(size, np.float32) for size in (columns, width) for of in (np.zeros, np.ones)))
+    alike = initial(columns, width, np.random.default_rng(0))
+    return Network(alike, alike, unit, 1.0, (0.0, 1.0), schema.described())
 
 
 def scores(parameters: Parameters, context: Any, actions: Any) -> jax.Array:

@@ -2,7 +2,7 @@
 
 import json
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,11 +11,20 @@ from models.decision.schema import Schema
 
 MAX_ACTIONS = 1000
 MAX_ID_BYTES = 200
+MAX_STEP = 2**31 - 1
 _EXAMPLE = '{"context": {...}, "actions": [{"id": "...", ...}, ...]}'
+_IN_EPISODE = '"episode_id": "...", "step": 0'
 
 
-def read_request(payload: bytes) -> tuple[dict[str, Any], list[Any]]:
-    """A request's context and actions, not yet held against a schema. Raises `Rejected`."""
+class Step(NamedTuple):
+    """Where in an episode a decision is: the episode's id, and the number of the step, from 0."""
+
+    episode: str
+    number: int
+
+
+def read_request(payload: bytes) -> tuple[dict[str, Any], list[Any], Step | None]:
+    """A request's context, actions and step, not yet held against a schema. Raises `Rejected`."""
     try:
         request = json.loads(payload.decode(), parse_constant=_not_finite)
     except Rejected:
@@ -26,7 +35,7 @@ def read_request(payload: bytes) -> tuple[dict[str, Any], list[Any]]:
         raise Rejected("not_json", f"the payload is no JSON in UTF-8: {error}; a request is {_EXAMPLE}") from error
     if not isinstance(request, dict):
         raise Rejected("not_an_object", f"the JSON is of {type(request).__name__}; a request is {_EXAMPLE}")
-    if unknown := sorted(request.keys() - {"context", "actions"}):
+    if unknown := sorted(request.keys() - {"context", "actions", "episode_id", "step"}):
         raise Rejected("unknown_field", f"unknown fields: {ascii(unknown)[:200]}; a request is {_EXAMPLE}")
     context, actions = request.get("context"), request.get("actions")
     if not isinstance(context, dict):
@@ -37,10 +46,23 @@ def read_request(payload: bytes) -> tuple[dict[str, Any], list[Any]]:
         raise Rejected("no_actions", f"there are no actions to choose from; 1 to {MAX_ACTIONS:,} are taken")
     if len(actions) > MAX_ACTIONS:
         raise Rejected("too_many_actions", f"{len(actions):,} actions; 1 to {MAX_ACTIONS:,} are taken")
-    return context, actions
+    return context, actions, _step(request)
 
 
-def encode(schema: Schema, context: dict[str, Any], actions: list[Any]) -> Features:
+def _step(request: dict[str, Any]) -> Step | None:
+    if "episode_id" not in request and "step" not in request:
+        return None
+    if "step" not in request:
+        raise Rejected("missing_step", f"there is an `episode_id` but no `step`; both are needed: {_IN_EPISODE}")
+    if "episode_id" not in request:
+        raise Rejected("missing_episode_id", f"there is a `step` but no `episode_id`; both are needed: {_IN_EPISODE}")
+    number = request["step"]
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= MAX_STEP:
+        raise Rejected("bad_step", f"`step` must be a whole number from 0 to {MAX_STEP:,}: {_IN_EPISODE}")
+    return Step(_id(request["episode_id"], "`episode_id`", "bad_episode_id").decode(), number)
+
+
+def encode(schema: Schema, context: dict[str, Any], actions: list[Any], step: Step | None = None) -> Features:
     """The tensors of a request: see `Decision`. Raises `Rejected`."""
     numbers = np.zeros(1 + schema.context.columns, np.float32)
     numbers[0] = 1.0
@@ -57,24 +79,34 @@ def encode(schema: Schema, context: dict[str, Any], actions: list[Any]) -> Featu
             )
         ids[key] = place
         schema.actions.encode({name: action[name] for name in action if name != "id"}, f"action {place}", rows[place])
-    return {
+    features: Features = {
         "context": numbers,
         "actions": rows,
         "ids": np.frombuffer(b"".join(ids), np.uint8),
         "offsets": np.cumsum([0, *map(len, ids)], dtype=np.int32),
     }
+    if step is not None:
+        features |= {
+            "episode": np.frombuffer(step.episode.encode(), np.uint8),
+            "step": np.array([step.number], np.int32),
+        }
+    return features
 
 
 def action_id(given: object, where: str) -> bytes:
     """An action's id as UTF-8. Raises `Rejected`."""
+    return _id(given, where, "bad_id")
+
+
+def _id(given: object, where: str, code: str) -> bytes:
     if not isinstance(given, str) or not given:
-        raise Rejected("bad_id", f"{where} must be a string that is not empty")
+        raise Rejected(code, f"{where} must be a string that is not empty")
     try:
         key = given.encode()
     except UnicodeEncodeError:
-        raise Rejected("bad_id", f"{where} is no Unicode text: it has half of a surrogate pair") from None
+        raise Rejected(code, f"{where} is no Unicode text: it has half of a surrogate pair") from None
     if len(key) > MAX_ID_BYTES:
-        raise Rejected("bad_id", f"{where} has {len(key):,} bytes; at most {MAX_ID_BYTES} are taken")
+        raise Rejected(code, f"{where} has {len(key):,} bytes; at most {MAX_ID_BYTES} are taken")
     return key
 
 
@@ -82,6 +114,13 @@ def ids_of(features: Features) -> list[str]:
     """The ids of a request's actions, in its order."""
     text, ends = features["ids"].tobytes(), features["offsets"].tolist()
     return [text[start:end].decode() for start, end in pairwise(ends)]
+
+
+def step_of(features: Features) -> Step | None:
+    """Where in an episode a request is; None where it is of none."""
+    if "episode" not in features:
+        return None
+    return Step(features["episode"].tobytes().decode(), int(features["step"][0]))
 
 
 def _not_finite(constant: str) -> float:

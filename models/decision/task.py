@@ -24,12 +24,18 @@ class Decision(Task):
     tensors, for n actions: `context` float32 (c,), the first always 1; `actions` float32 (n, a); for `decode` alone
     `ids` uint8 (bytes,), all ids in UTF-8, and `offsets` int32 (n + 1,), where each begins and ends.
 
+    A decision may be a step of an episode, of those whose later rewards depend on earlier choices: the request then has
+    `"episode_id": "..."` and `"step": 0` (and 1, 2, ...) as well. Each reward is of its own step. All requests of an
+    episode are published with one key, the episode's or that of whom it is about: so they keep their order, and are
+    in one split of a dataset. Its tensors are `episode` uint8 (bytes,), the id in UTF-8, and `step` int32 (1,).
+
     The model takes `context` (batch, c) and `actions` (batch, n, a), and gives float32 (batch, n) each: `logits`, and
-    `rewards`, the expected reward as a share of the range of rewards that the model was trained on. Both are of each
-    action by itself, so that padding changes nothing and needs no mask.
+    `rewards`, the expected reward (in episodes, return) as a share of the range that the model was trained on. Both are
+    of each action by itself, so that padding changes nothing and needs no mask.
 
     Options: `exploration`, `temperature`, `epsilon` and `floor` as of `Exploration`; `schema`, a file instead of the
-    one that ships (`Schema`). A schema has models of its own.
+    one that ships (`Schema`); `gamma`, what a reward is worth a step earlier in its episode. A schema has models of its
+    own.
     """
 
     name: ClassVar[str] = "decision"
@@ -42,7 +48,11 @@ class Decision(Task):
         epsilon: float = 0.1,
         floor: float = 0.002,
         schema: str | None = None,
+        gamma: float = 0.99,
     ) -> None:
+        if not 0 <= gamma <= 1:
+            raise ValueError(f"gamma is {gamma}; a number from 0 to 1 is needed")
+        self.gamma = gamma
         self.exploration = Exploration(exploration, temperature, epsilon, floor)
         self.schema = Schema.load(SHIPPED if schema is None else Path(schema))
         self._simulated = self.schema == Schema.load(SHIPPED)
@@ -52,7 +62,7 @@ class Decision(Task):
         return encode(self.schema, *read_request(payload))
 
     def inputs(self, features: Features) -> Features:
-        """All but the ids."""
+        """What the model scores: neither the ids nor the step."""
         return {"context": features["context"], "actions": features["actions"]}
 
     def padded(self, shapes: Shapes) -> Shapes:

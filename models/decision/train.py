@@ -20,6 +20,7 @@ from models.decision.fitting import Fitted, evaluated, fit
 from models.decision.learning import Plan
 from models.decision.logged import Logged, read, total
 from models.decision.network import Network, scores
+from models.decision.runs import Runs, arranged
 from models.decision.schema import Schema
 
 if TYPE_CHECKING:
@@ -41,8 +42,8 @@ def train(
     if dataset is None and not task.samples():
         raise Untrainable("A schema of your own needs a dataset: only the made problem comes with data.")
     start = None if parent is None else _parent(parent, task.schema)
-    logged = list(read(dataset) if dataset is not None else simulated(task, SIMULATED, seed))
-    fitted = fit(task.schema, logged, start, seed, on_step, plan)
+    runs = arranged(read(dataset) if dataset is not None else simulated(task, SIMULATED, seed))
+    fitted = fit(task.schema, runs, start, task.gamma, seed, on_step, plan)
     model = fitted.network.to_onnx()
     content = model.SerializeToString()
     difference = _parity(content, fitted)
@@ -52,16 +53,25 @@ def train(
         "seed": seed,
         "preprocess_version": task.preprocess_version,
         "data": MADE if dataset is None else "decisions of the log, with their rewards and corrections",
-        "confidence": "expected reward of the chosen action, as a share of the reward range",
+        "confidence": "expected reward (in episodes: return) of the chosen action, as a share of the reward range",
         "schema": task.schema.described(),
         "decisions": {"train": total(fitted.train), "validation": total(fitted.validation)},
         "reward range": list(fitted.network.reward_range),
         "plan": asdict(plan),
         "temperature": round(fitted.network.temperature, 5),
         "validation": evaluated(fitted.network, fitted.validation),
+        **_of_episodes(runs, fitted, task.gamma),
         "parity_max_abs_diff": float(f"{difference:.3g}"),
     }
     return Trained(content, card)
+
+
+def _of_episodes(runs: Runs, fitted: Fitted, gamma: float) -> dict[str, Any]:
+    """What a card says besides, where decisions are steps of episodes."""
+    if not runs.in_episodes:
+        return {}
+    figures = fitted.checked.figures(fitted.network, gamma)
+    return {"episodes": {"gamma": gamma, "left_out": runs.left_out, "validation": figures}}
 
 
 def simulated(task: "Decision", count: int, seed: int) -> Iterator[Logged]:

@@ -39,8 +39,18 @@ def _collapsed(paths: Ints, lengths: Ints) -> list[list[int]]:
     return [line[kept].tolist() for line, kept in zip(paths, keep, strict=True)]
 
 
-def label_probabilities(log_probs: Floats, lengths: Ints, labels: list[list[int]]) -> NDArray[np.float64]:
+def single_spaced(labels: list[int], space: int) -> list[int]:
+    """The labels with one space between words, and none before and after."""
+    kept = [label for label, before in zip(labels, [space, *labels], strict=False) if (label, before) != (space, space)]
+    return kept[:-1] if kept[-1:] == [space] else kept
+
+
+def label_probabilities(
+    log_probs: Floats, lengths: Ints, labels: list[list[int]], space: int | None = None
+) -> NDArray[np.float64]:
     """The exact probability of each line's labels: the sum over all paths that collapse to them, shape (batch,).
+
+    With a `space` it is that of single-spaced labels' words: of all paths that collapse to these but for spaces.
 
     The forward recursion of the paper (equations 6 to 8), all lines side by side. Plain probabilities in float64:
     texts too improbable for that (below 1e-300) are 0, which is what a confidence should say of them.
@@ -55,6 +65,14 @@ def label_probabilities(log_probs: Floats, lengths: Ints, labels: list[list[int]
     emitted = np.exp(log_probs[rows[:, None], :, states].astype(np.float64)).transpose(2, 0, 1)
     skip = np.zeros(states.shape, np.float64)  # from one label to the next, without a blank between, if they differ
     skip[:, 3::2] = states[:, 3::2] != states[:, 1:-2:2]
+    last = 2 * np.array([len(line) for line in labels], np.int64)
+    stay = np.ones(states.shape, np.float64)
+    if space is not None:  # the blanks around words, and after a space, may be spaces too, which alone follow the first
+        free = np.zeros(states.shape, np.float64)
+        free[:, 0] = free[rows, last] = 1.0
+        free[:, 1:][states[:, :-1] == space] = 1.0
+        emitted += free * np.exp(log_probs[:, :, space].astype(np.float64)).T[:, :, None]
+        stay[states == space] = 0.0
 
     forward = np.zeros((batch, states.shape[1] + 2), np.float64)  # two empty states in front
     current, one_back, two_back = forward[:, 2:], forward[:, 1:-1], forward[:, :-2]
@@ -68,12 +86,11 @@ def label_probabilities(log_probs: Floats, lengths: Ints, labels: list[list[int]
     for frame in range(max(ends, default=0)):
         moved = two_back * skip
         moved += one_back
-        moved += current
+        moved += current * stay
         moved *= emitted[frame]
         current[:] = moved
         for row in ends.get(frame + 1, ()):
             final[row] = current[row]
-    last = 2 * np.array([len(line) for line in labels], np.int64)
     before = np.where(last > 0, final[rows, np.maximum(last - 1, 0)], 0.0)
     probabilities: NDArray[np.float64] = np.minimum(final[rows, last] + before, 1.0)
     return probabilities

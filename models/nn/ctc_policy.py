@@ -5,12 +5,12 @@ more than the best path. Only numpy: this runs at serving time.
 """
 
 from collections.abc import Sequence
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
 
-from models.base import Asked
-from models.nn.ctc import Floats, Ints, best_path, label_probabilities, sampled_path
+from models.nn.ctc import Floats, Ints, best_path, label_probabilities, sampled_path, single_spaced
 
 _SMALLEST = float(np.finfo(np.float64).tiny)
 """A propensity is above 0; labels less probable than a float can say are said to be of this probability."""
@@ -24,27 +24,40 @@ class Served(NamedTuple):
     propensity: float
 
 
-def serve(log_probs: Floats, lengths: Ints, explore: float, asked: Sequence[Asked]) -> list[Served]:
+def serve(
+    log_probs: Floats,
+    lengths: Ints,
+    explore: float,
+    chances: Sequence[np.random.Generator],
+    space: int | None = None,
+) -> list[Served]:
     """With the probability `explore` the labels are drawn, else they are the best path's.
 
     Labels y are so served with the probability (1 - explore) * [y is the best path's] + explore * p(y), whichever way
-    they came about. Chance is the prediction's own (`Asked.rng`); without exploration `asked` isn't looked at.
+    they came about. Chance is the prediction's own (`Asked.rng`); without exploration `chances` isn't looked at. With a
+    `space` labels are single-spaced, and all that are the same words are one.
     """
-    best = best_path(log_probs, lengths)
+    best = [_words(line, space) for line in best_path(log_probs, lengths)]
     chosen = best
     if explore:
         chosen = [
-            _drawn(line, log_probs[row], int(lengths[row]), explore, asked[row].rng()) for row, line in enumerate(best)
+            _words(sampled_path(log_probs[row], int(lengths[row]), rng), space) if rng.random() < explore else best[row]
+            for row, rng in enumerate(chances)
         ]
-    probabilities = label_probabilities(log_probs, lengths, chosen).tolist()
+    probabilities = label_probabilities(log_probs, lengths, chosen, space).tolist()
     return [
         Served(labels, probability, _propensity(labels == greedy, probability, explore))
         for labels, greedy, probability in zip(chosen, best, probabilities, strict=True)
     ]
 
 
-def _drawn(best: list[int], log_probs: Floats, length: int, explore: float, rng: np.random.Generator) -> list[int]:
-    return sampled_path(log_probs, length, rng) if rng.random() < explore else best
+def together(parts: Sequence[Served]) -> tuple[float, float]:
+    """The probability and the propensity of one output in parts, each of which was drawn or not for itself."""
+    return prod(part.probability for part in parts), max(_SMALLEST, prod(part.propensity for part in parts))
+
+
+def _words(labels: list[int], space: int | None) -> list[int]:
+    return labels if space is None else single_spaced(labels, space)
 
 
 def _propensity(greedy: bool, probability: float, explore: float) -> float:

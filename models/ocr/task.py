@@ -53,7 +53,8 @@ class Ocr(Task):
 
         That is calibrated for the best path. The propensity is exact, see `models.nn.ctc_policy.serve`.
         """
-        served = serve(outputs["log_probs"], outputs["length"], self.explore, asked)
+        chances = [one.rng() for one in asked] if self.explore else []
+        served = serve(outputs["log_probs"], outputs["length"], self.explore, chances)
         return [Decoded({"text": decode(one.labels)}, one.probability, one.propensity) for one in served]
 
     def validate_correction(self, correction: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from multiprocessing import get_context
 import numpy as np
 from numpy.random import Generator
 
+from models.base import OnStep
 from models.speech_to_text.audio import RATE, Samples
 from models.speech_to_text.mel import Mels, log_mel
 from models.speech_to_text.room import Room, recorded
@@ -70,6 +71,11 @@ def make_utterances(
         made += chunk
         on_made(len(made))
     return made
+
+
+def made(split: Split, count: int, seed: int, on_step: OnStep) -> list[Utterance]:
+    """The same, and a training is told how far it is."""
+    return make_utterances(split, count, seed, lambda done: on_step(f"making {split} data", done, count))
 
 
 def _chunks(split: Split, count: int, seed: int, processes: int) -> Iterator[list[Utterance]]:

@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 from models.base import Asked, Decoded, Features, Judged, OnStep, Sample, Shapes, Task, Trained
 from models.nn.calibration import expected_calibration_error
-from models.nn.ctc import best_path, label_probabilities
+from models.nn.ctc_policy import Served, checked_share, serve, together
 from models.speech_to_text import clips
 from models.speech_to_text.audio import read_audio
 from models.speech_to_text.corrections import checked
 from models.speech_to_text.errors import edits, word_error_rate
 from models.speech_to_text.mel import log_mel
 from models.speech_to_text.segments import Stretch, stretches
-from models.speech_to_text.symbols import decode
+from models.speech_to_text.symbols import SPACE, decode
 
 WIDTHS = (128, 192, 256, 384, 512, 768, 1024)
 """What spectrograms are padded to, and beyond these to whole multiples of the last."""
@@ -36,6 +36,13 @@ class SpeechToText(Task):
     preprocess_version: ClassVar[str] = "1"
     max_payload_bytes: ClassVar[int] = 64 * 1024 * 1024
 
+    def __init__(self, explore: float = 0.0) -> None:
+        """Of the share `explore` of all segments the words are drawn from the network's distribution.
+
+        That is to learn from rewards. Raises `ValueError` for what is no share.
+        """
+        self.explore = checked_share(explore)
+
     def preprocess(self, payload: bytes) -> Features:
         """The spectrogram of a WAV, FLAC or OGG file. Raises `Rejected`."""
         mels = log_mel(read_audio(payload))
@@ -49,9 +56,11 @@ class SpeechToText(Task):
         return {**shapes, "mels": (mels, wide)}
 
     def decode(self, outputs: Mapping[str, NDArray[Any]], asked: Sequence[Asked]) -> list[Decoded]:
-        """The words of each recording's best path, split at pauses, with times in seconds.
+        """The words of each recording, split at pauses, with times in seconds.
 
-        The confidence is the calibrated probability that all words are right: the product over the segments.
+        They are the best path's, or drawn, for each segment by itself. So confidence, the probability that all words
+        are right (calibrated for the best path), and propensity, which is exact (`models.nn.ctc_policy.serve`), are
+        products over the segments.
         """
         log_probs, lengths = outputs["log_probs"], outputs["length"]
         parts = [
@@ -59,19 +68,15 @@ class SpeechToText(Task):
             for row, (path, length) in enumerate(zip(log_probs.argmax(axis=2), lengths, strict=True))
             for stretch in stretches(path[:length])
         ]
-        confidences = np.ones(len(lengths))
-        segments: list[list[dict[str, Any]]] = [[] for _ in lengths]
+        chances = [one.rng() for one in asked] if self.explore else []
+        served: list[list[tuple[Stretch, Served]]] = [[] for _ in lengths]
         for start in range(0, len(parts), _STRETCHES):
             chosen = parts[start : start + _STRETCHES]
-            for (row, stretch), (text, probability) in zip(chosen, _read(log_probs, chosen), strict=True):
-                confidences[row] *= probability
-                if text:
-                    begin, end = stretch.seconds()
-                    segments[row].append({"start": round(begin, 3), "end": round(end, 3), "text": text})
-        return [
-            Decoded({"text": " ".join(segment["text"] for segment in found), "segments": found}, float(confidence))
-            for found, confidence in zip(segments, confidences, strict=True)
-        ]
+            own = [chances[row] for row, _ in chosen] if self.explore else []
+            found = serve(*_windows(log_probs, chosen), self.explore, own, SPACE)
+            for (row, stretch), one in zip(chosen, found, strict=True):
+                served[row].append((stretch, one))
+        return [_decoded(line) for line in served]
 
     def validate_correction(self, correction: Mapping[str, Any]) -> dict[str, Any]:
         """`{"text": ...}` in small letters, and `segments` if given. Raises `Rejected`."""
@@ -113,7 +118,7 @@ class SpeechToText(Task):
         }
 
     def train(self, dataset: Path | None, parent: Path | None, seed: int, on_step: OnStep) -> Trained:
-        """A network fitted to made recordings, and to the corrections of a dataset. Raises `Untrainable`.
+        """From scratch on made recordings, or from the parent on what a dataset says of its own. Raises `Untrainable`.
 
         Needs espeak-ng and the libraries of the group `train`.
         """
@@ -122,12 +127,21 @@ class SpeechToText(Task):
         return train(dataset, parent, seed, on_step)
 
 
-def _read(log_probs: NDArray[Any], parts: Sequence[tuple[int, Stretch]]) -> list[tuple[str, float]]:
-    """The words of each stretch, and the probability that they are right."""
+def _windows(log_probs: NDArray[Any], parts: Sequence[tuple[int, Stretch]]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """What the network says of each stretch, (stretches, frames, classes), and the frames that count."""
     lengths = np.array([stretch.stop - stretch.start for _, stretch in parts])
     windows = np.zeros((len(parts), int(lengths.max()), log_probs.shape[2]), log_probs.dtype)
     for place, (row, stretch) in enumerate(parts):
         windows[place, : lengths[place]] = log_probs[row, stretch.start : stretch.stop]
-    labels = best_path(windows, lengths)
-    texts = [" ".join(decode(line).split()) for line in labels]
-    return list(zip(texts, label_probabilities(windows, lengths, labels).tolist(), strict=True))
+    return windows, lengths
+
+
+def _decoded(parts: Sequence[tuple[Stretch, Served]]) -> Decoded:
+    """The output for a recording; stretches of which nothing is heard are no segments."""
+    segments: list[dict[str, Any]] = []
+    for stretch, one in parts:
+        if one.labels:
+            start, end = stretch.seconds()
+            segments.append({"start": round(start, 3), "end": round(end, 3), "text": decode(one.labels)})
+    text = " ".join(segment["text"] for segment in segments)
+    return Decoded({"text": text, "segments": segments}, *together([one for _, one in parts]))

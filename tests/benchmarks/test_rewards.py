@@ -1,28 +1,35 @@
 """The benchmark of corrections and rewards: its log is one that training reads, its intervals are right."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks import drifted
-from benchmarks.rewards import SHIPPED, Errors, Interval, Measured, Options, markdown
+from app.settings import CHECKOUT
+from benchmarks.drifted import SOURCES
+from benchmarks.drifted.log import SPLITS, served, write_dataset
+from benchmarks.rewards import Errors, Interval, Measured, Options, markdown
 from models.datasets import rows
 
+NEEDS = {"speech_to_text": pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espeak-ng is not installed")}
 
-def test_the_log_says_of_each_line_what_a_person_would(tmp_path: Path) -> None:
-    made = drifted.lines(12, 3)
-    assert made == drifted.lines(12, 3)
-    assert len({text for _, text in made}) == 12
-    log = drifted.served(made, SHIPPED, 0.5, "test")
-    found = list(rows(drifted.write_dataset(tmp_path / "log", log, 10)))
-    assert [row.split for row in found] == [*drifted.SPLITS, "train", "train"]
-    for number, (row, one, (_, text)) in enumerate(zip(found, log, made, strict=True)):
+
+@pytest.mark.parametrize("task", [pytest.param(task, marks=NEEDS.get(task, ())) for task in SOURCES])
+def test_the_log_says_of_each_sample_what_a_person_would(task: str, tmp_path: Path) -> None:
+    source, shipped = SOURCES[task], CHECKOUT / "models" / task / "versions/1/model.onnx"
+    made = source.samples(12, 3)
+    assert made == source.samples(12, 3)
+    log = served(source, 0.5, made, shipped, "test")
+    found = list(rows(write_dataset(tmp_path / "log", log, 10)))
+    assert [row.split for row in found] == [*SPLITS, "train", "train"]
+    for number, (row, one) in enumerate(zip(found, log, strict=True)):
         assert row.output == one.decoded.output
         assert row.propensity == one.decoded.propensity
-        assert row.reward == (None if number >= 10 else 1.0 if one.decoded.output["text"] == text else -1.0)
-        assert row.label == (None if number < 10 else {"text": text})
-        np.testing.assert_array_equal(row.features["image"], one.asked.features["image"])
+        assert row.reward == (None if number >= 10 else 1.0 if one.right else -1.0)
+        assert row.label == (None if number < 10 else one.sample.correction)
+        for name, tensor in one.asked.features.items():
+            np.testing.assert_array_equal(row.features[name], tensor)
 
 
 def test_an_interval_is_students() -> None:
@@ -38,7 +45,9 @@ def test_the_table_has_a_row_for_what_was_and_for_each_fine_tuning() -> None:
         for seed in range(2)
         for kind in ("corrections", "rewards", "both")
     ]
-    table = [line for line in markdown(found, Options(2, (100,), 0.3, 400)).splitlines() if line.startswith("| ")]
+    table = [
+        line for line in markdown(found, Options("ocr", 2, (100,), 0.3, 400)).splitlines() if line.startswith("| ")
+    ]
     assert len(table) == 5
     assert "20.0% ± 0.0% | +0.0% ± 0.0%" in table[1]
     assert all("10.0% ± 0.0% | -50.0% ± 0.0% | 3.0% ± 0.0%" in line for line in table[2:])

@@ -29,12 +29,16 @@ def values(number: int, **more: Any) -> dict[str, Any]:
 
 
 def test_rows_come_in_order_with_their_features_labels_and_rewards(tmp_path: Path) -> None:
-    given = [values(0, label='{"text": "a"}'), values(1, reward=-0.5, split="test", propensity=0.25)]
+    given = [
+        values(0, label='{"text": "a"}'),
+        values(1, reward=-0.5, split="test", propensity=0.25, request_source="shop"),
+    ]
     first, second = rows(written(tmp_path, given))
     np.testing.assert_array_equal(first.features["image"], np.zeros((2, 1), np.uint8))
     assert (first.output, first.label, first.reward) == ({"text": "0"}, {"text": "a"}, None)
     np.testing.assert_array_equal(second.features["image"], np.ones((2, 2), np.uint8))
     assert (second.split, second.propensity, second.label, second.reward) == ("test", 0.25, None, -0.5)
+    assert (first.source, second.source) == ("", "shop")
 
 
 def test_all_of_many_rows_come(tmp_path: Path) -> None:

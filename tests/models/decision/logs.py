@@ -1,4 +1,7 @@
-"""Logs of decisions for tests: two kinds of visitors, three actions, each right for one kind or for none."""
+"""Logs of decisions for tests: two kinds of visitors, three actions, each right for one kind or for none.
+
+In `episodes` the kinds are two rooms: in room x, a earns a little at once and b leads on to room y, where b earns all.
+"""
 
 import json
 from collections.abc import Iterable
@@ -16,6 +19,8 @@ SCHEMA = {"context": {"kind": ["x", "y"]}, "actions": {"name": ["a", "b", "c"]}}
 RIGHT = {"x": "a", "y": "b"}
 LOGGING = np.array([0.2, 0.2, 0.6])
 """The logging policy likes what is never right."""
+EARNED = {"a": 0.3, "bb": 1.0}
+"""By what was chosen in an episode so far. As the logging policy goes on, b in room x is worth 0.2, less than a."""
 
 
 def task(directory: Path, **options: Any) -> Decision:
@@ -24,9 +29,9 @@ def task(directory: Path, **options: Any) -> Decision:
     return Decision(schema=str(path), **options)
 
 
-def payload(kind: str) -> bytes:
+def payload(kind: str, **more: Any) -> bytes:
     actions = [{"id": name, "name": name} for name in "abc"]
-    return json.dumps({"context": {"kind": kind}, "actions": actions}).encode()
+    return json.dumps({"context": {"kind": kind}, "actions": actions, **more}).encode()
 
 
 def rows(task: Decision, count: int, seed: int, told: str = "reward") -> list[dict[str, Any]]:
@@ -35,22 +40,44 @@ def rows(task: Decision, count: int, seed: int, told: str = "reward") -> list[di
     for number in range(count):
         kind = "xy"[int(rng.integers(2))]
         place = int(rng.choice(3, p=LOGGING))
-        data, declaration = tensors.encode(task.preprocess(payload(kind)))
         right = "abc"[place] == RIGHT[kind]
-        row = {
-            "prediction_id": f"decision:{number}",
-            "split": {8: "validation", 9: "test"}.get(number % 10, "train"),
-            "features": data,
-            "tensors": declaration,
-            "output": json.dumps({"action": "abc"[place], "probabilities": {}}),
-            "propensity": float(LOGGING[place]),
-        }
+        row = _row(task, number, payload(kind), place)
         if told == "label":
             row["label"] = json.dumps({"action": RIGHT[kind]})
         else:
             row["reward"] = float(rng.random() < (0.8 if right else 0.2))
         made.append(row)
     return made
+
+
+def episodes(task: Decision, count: int, seed: int, in_steps: bool = True) -> list[dict[str, Any]]:
+    """Decisions of episodes, each in one split, or the very same decisions as if there were none."""
+    rng, made = np.random.default_rng(seed), []
+    for number in range(count):
+        chosen = []
+        for step, room in enumerate("xy"):
+            place = int(rng.choice(3, p=LOGGING))
+            where = {"episode_id": f"walk-{number}", "step": step} if in_steps else {}
+            row = _row(task, number, payload(room, **where), place)
+            chosen.append("abc"[place])
+            reward = EARNED.get("".join(chosen), 0.0)
+            made.append({**row, "prediction_id": f"{row['prediction_id']}-{step}", "reward": reward})
+            if chosen != ["b"]:
+                break
+    return made
+
+
+def _row(task: Decision, number: int, payload: bytes, place: int) -> dict[str, Any]:
+    data, declaration = tensors.encode(task.preprocess(payload))
+    return {
+        "prediction_id": f"decision:{number}",
+        "request_source": "shop",
+        "split": {8: "validation", 9: "test"}.get(number % 10, "train"),
+        "features": data,
+        "tensors": declaration,
+        "output": json.dumps({"action": "abc"[place], "probabilities": {}}),
+        "propensity": float(LOGGING[place]),
+    }
 
 
 def write(rows: Iterable[dict[str, Any]], out: Path) -> Path:

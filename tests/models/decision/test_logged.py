@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from models.decision.logged import grouped, read, total
-from tests.models.decision.logs import rows, task, write
+from tests.models.decision.logs import episodes, rows, task, write
 
 
 def test_rows_come_back_as_decisions(tmp_path: Path) -> None:
@@ -28,6 +28,15 @@ def test_what_says_nothing_is_left_out(tmp_path: Path) -> None:
     assert (found.reward, found.label) == (None, 2)
 
 
+def test_a_step_is_there_even_without_a_reward_for_others_follow_from_it(tmp_path: Path) -> None:
+    made = [{**row, "reward": None} for row in episodes(task(tmp_path), 5, 0)]
+    found = list(read(write(made, tmp_path / "dataset")))
+    assert [f"decision:{one.step.episode[5:]}-{one.step.number}" for one in found if one.step] == [
+        row["prediction_id"] for row in made
+    ]
+    assert {one.source for one in found} == {"shop"}
+
+
 def test_decisions_of_like_padding_are_together(tmp_path: Path) -> None:
     decisions = list(read(write(rows(task(tmp_path), 20, 0), tmp_path / "dataset")))
     [group] = grouped(decisions)
@@ -37,3 +46,4 @@ def test_decisions_of_like_padding_are_together(tmp_path: Path) -> None:
     assert not group.actions[:, 3].any()
     some = group.take(np.array([3, 5]))
     assert some.reward.tolist() == [decisions[3].reward, decisions[5].reward]
+    assert some.place.tolist() == [3, 5]

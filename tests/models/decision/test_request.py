@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.base import Rejected
-from models.decision.request import MAX_ACTIONS, MAX_ID_BYTES, encode, ids_of, read_request
+from models.decision.request import MAX_ACTIONS, MAX_ID_BYTES, MAX_STEP, Step, encode, ids_of, read_request, step_of
 from models.decision.schema import Schema
 
 SCHEMA = Schema.of(
@@ -64,6 +64,19 @@ def test_from_one_to_the_most_actions_are_taken(count: int) -> None:
     assert features(request)["actions"].shape == (count, 4)
 
 
+@given(st.text(min_size=1, max_size=40), st.integers(0, MAX_STEP))
+def test_the_step_of_an_episode_comes_back(episode: str, step: int) -> None:
+    if episode.encode("utf-8", "ignore").decode() == episode:
+        made = features({**REQUEST, "episode_id": episode, "step": step})
+        assert step_of(made) == Step(episode, step)
+        assert {name: made[name].dtype.name for name in ("episode", "step")} == {"episode": "uint8", "step": "int32"}
+
+
+def test_a_request_outside_of_episodes_has_the_tensors_that_it_always_had() -> None:
+    assert list(features(REQUEST)) == ["context", "actions", "ids", "offsets"]
+    assert step_of(features(REQUEST)) is None
+
+
 def changed(path: str, value: object) -> dict[str, Any]:
     """The request with something else at a place such as `actions.1.id`."""
     request = deepcopy(REQUEST)
@@ -90,6 +103,18 @@ def lacking(path: str) -> dict[str, Any]:
     [
         ([], "not_an_object", "a request is"),
         ({**REQUEST, "user": 1}, "unknown_field", "user"),
+        ({**REQUEST, "episode_id": "walk"}, "missing_step", "both are needed"),
+        ({**REQUEST, "step": 0}, "missing_episode_id", "both are needed"),
+        ({**REQUEST, "episode_id": "", "step": 0}, "bad_episode_id", "not empty"),
+        ({**REQUEST, "episode_id": 7, "step": 0}, "bad_episode_id", "string"),
+        ({**REQUEST, "episode_id": None, "step": None}, "bad_step", "whole number"),
+        ({**REQUEST, "episode_id": "x" * (MAX_ID_BYTES + 1), "step": 0}, "bad_episode_id", "at most 200"),
+        ({**REQUEST, "episode_id": "\ud800", "step": 0}, "bad_episode_id", "surrogate"),
+        ({**REQUEST, "episode_id": "walk", "step": -1}, "bad_step", "from 0"),
+        ({**REQUEST, "episode_id": "walk", "step": 1.0}, "bad_step", "whole number"),
+        ({**REQUEST, "episode_id": "walk", "step": True}, "bad_step", "whole number"),
+        ({**REQUEST, "episode_id": "walk", "step": "1"}, "bad_step", "whole number"),
+        ({**REQUEST, "episode_id": "walk", "step": MAX_STEP + 1}, "bad_step", "2,147,483,647"),
         (changed("context", [1]), "bad_context", "object"),
         (lacking("context"), "bad_context", "object"),
         (changed("actions", {"x": 1}), "bad_actions", "list"),

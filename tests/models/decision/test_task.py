@@ -49,8 +49,21 @@ def test_actions_are_padded_to_the_next_step(count: int) -> None:
     assert padded == {"context": (12,), "actions": (min(step for step in COUNTS if step >= count), 8)}
 
 
-def test_the_model_is_given_all_but_the_ids() -> None:
-    assert list(TASK.inputs(asked(0).features)) == ["context", "actions"]
+def test_the_model_is_given_neither_the_ids_nor_the_step() -> None:
+    payload = json.loads(TASK.samples()[0].payload)
+    alone, in_episode = (
+        TASK.preprocess(json.dumps(payload | more).encode()) for more in ({}, {"episode_id": "walk", "step": 3})
+    )
+    assert in_episode.keys() - alone.keys() == {"episode", "step"}
+    for features in (alone, in_episode):
+        assert list(TASK.inputs(features)) == ["context", "actions"]
+
+
+@pytest.mark.parametrize("gamma", [-0.1, 1.1, float("nan")])
+def test_what_later_rewards_are_worth_is_a_share(gamma: float) -> None:
+    with pytest.raises(ValueError, match="from 0 to 1"):
+        Decision(gamma=gamma)
+    assert [Decision(gamma=bound).gamma for bound in (0, 1)] == [0, 1]
 
 
 @given(st.lists(st.integers(0, 10_000), min_size=1, max_size=8), st.integers(0, 100))

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,64 @@ def test_rewards_below_zero_are_learnt_from_as_well(tmp_path: Path) -> None:
     trained = train(task, logs.write(rows, tmp_path / "dataset"), None, 0, quiet, QUICK)
     assert trained.card["reward range"] == [-1.0, 1.0]
     assert probability_of_right(task, trained.model) > 0.8
+
+
+def test_an_action_that_pays_only_later_is_learnt_in_episodes_and_not_without(tmp_path: Path) -> None:
+    task = logs.task(tmp_path)
+    room = [Sample("x", logs.payload("x"), "application/json", {"action": "b"})]
+    found, cards = {}, {}
+    for in_steps in (True, False):
+        dataset = logs.write(logs.episodes(task, 2_000, 5, in_steps), tmp_path / f"dataset-{in_steps}")
+        trained = train(task, dataset, None, 0, quiet, QUICK)
+        found[in_steps] = judged(task, trained.model, room)[0].decoded.output["probabilities"]
+        cards[in_steps] = trained.card
+    assert found[True]["b"] > 0.8
+    assert found[False]["a"] > 0.8
+    said = cards[True]["episodes"]
+    assert (said["gamma"], said["left_out"], said["validation"]["episodes"]) == (0.99, {}, 200)
+    assert said["validation"]["logged"][2] < 0.2
+    assert said["validation"]["doubly_robust"][1] > 0.7
+    assert "episodes" not in cards[False]
+
+
+def test_few_episodes_change_little_of_what_the_parent_knows(tmp_path: Path) -> None:
+    task = logs.task(tmp_path)
+    model, found = tmp_path / "model.onnx", list[float]()
+    for count, seed, parent in ((2_000, 5, None), (40, 6, model), (40, 6, None)):
+        dataset = logs.write(logs.episodes(task, count, seed), tmp_path / f"dataset-{len(found)}")
+        trained = train(task, dataset, parent, 0, quiet, QUICK)
+        model.write_bytes(trained.model)
+        room = [Sample("x", logs.payload("x"), "application/json", {"action": "b"})]
+        found.append(judged(task, trained.model, room)[0].decoded.output["probabilities"]["b"])
+    assert found[1] > max(0.75, found[2])
+
+
+def test_with_a_gamma_of_nothing_what_comes_later_does_not_count(tmp_path: Path) -> None:
+    short = logs.task(tmp_path, gamma=0.0)
+    datasets = [logs.write(logs.episodes(short, 300, 5, steps), tmp_path / str(steps)) for steps in (True, False)]
+    once = replace(QUICK, iterations=1)
+    in_steps, without = (train(short, one, None, 0, quiet, once).model for one in datasets)
+    assert in_steps == without
+
+
+def test_steps_whose_return_is_not_known_are_left_out_and_the_card_says_so(tmp_path: Path) -> None:
+    task = logs.task(tmp_path)
+    rows = logs.episodes(task, 300, 5)
+    followed = [row for row, after in pairwise(rows) if after["prediction_id"].endswith("-1")]
+    for row in rows:
+        if row["prediction_id"].endswith("-1"):
+            row["reward"] = None
+    trained = train(task, logs.write(rows, tmp_path / "dataset"), None, 0, quiet, QUICK)
+    lost = 2 * sum(row["split"] == "train" for row in followed)
+    assert trained.card["decisions"]["train"] == sum(row["split"] == "train" for row in rows) - lost
+    assert trained.card["episodes"]["left_out"] == {"return unknown": 2 * len(followed)}
+
+
+def test_where_all_is_left_out_the_reason_is_said(tmp_path: Path) -> None:
+    task = logs.task(tmp_path)
+    rows = [{**row, "reward": None} for row in logs.episodes(task, 100, 5)]
+    with pytest.raises(Untrainable, match=rf"left out: {len(rows)} return unknown"):
+        train(task, logs.write(rows, tmp_path / "dataset"), None, 0, quiet, QUICK)
 
 
 def test_few_decisions_change_little_of_what_the_parent_knows(rewarded: Rewarded, tmp_path: Path) -> None:

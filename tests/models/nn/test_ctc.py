@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from models.nn.ctc import best_path, label_probabilities
+from models.nn.ctc import best_path, label_probabilities, single_spaced
 
 CLASSES = 4
 
@@ -35,6 +35,28 @@ def test_the_probability_of_labels_is_the_sum_over_all_paths_that_collapse_to_th
     assert np.isclose(found[0], expected, rtol=1e-5, atol=1e-12)
 
 
+@given(seed=st.integers(0, 2**32), frames=st.integers(0, 5), labels=st.lists(st.integers(1, 3), max_size=4))
+def test_the_probability_of_words_is_the_sum_over_all_paths_that_say_them_however_spaced(
+    seed: int, frames: int, labels: list[int]
+) -> None:
+    log_probs, space = random_log_probs(seed, 1, 5), 3
+    said = single_spaced(labels, space)
+    expected = sum(
+        np.exp(sum(float(log_probs[0, frame, label]) for frame, label in enumerate(path)))
+        for path in product(range(CLASSES), repeat=frames)
+        if single_spaced(list(collapse(path)), space) == said
+    )
+    found = label_probabilities(log_probs, np.array([frames]), [said], space)
+    assert np.isclose(found[0], expected, rtol=1e-5, atol=1e-12)
+
+
+@given(st.text("ab ", max_size=9))
+def test_single_spaced_labels_are_the_words_with_one_space_between(text: str) -> None:
+    numbers = {"a": 1, "b": 2, " ": 3}
+    expected = [numbers[symbol] for symbol in " ".join(text.split())]
+    assert single_spaced([numbers[symbol] for symbol in text], 3) == expected
+
+
 @given(seed=st.integers(0, 2**32), lengths=st.lists(st.integers(0, 9), min_size=1, max_size=6))
 def test_a_line_is_read_alike_alone_and_in_a_batch(seed: int, lengths: list[int]) -> None:
     log_probs = random_log_probs(seed, len(lengths), 9)
@@ -44,6 +66,11 @@ def test_a_line_is_read_alike_alone_and_in_a_batch(seed: int, lengths: list[int]
         alone = best_path(log_probs[row : row + 1, :length], np.array([length]))
         assert alone == [together[row]]
         assert np.isclose(label_probabilities(log_probs[row : row + 1, :length], np.array([length]), alone), sure[row])
+    words = [single_spaced(line, 3) for line in together]
+    sure = label_probabilities(log_probs, np.array(lengths), words, 3)
+    for row, length in enumerate(lengths):
+        alone_sure = label_probabilities(log_probs[row : row + 1, :length], np.array([length]), [words[row]], 3)
+        assert np.isclose(alone_sure, sure[row])
 
 
 @given(seed=st.integers(0, 2**32), frames=st.integers(1, 12))

@@ -13,6 +13,7 @@ import typer
 from typer.testing import CliRunner
 
 from models.base import Untrainable
+from models.nn.ctc_lesson import served_parameters
 from models.nn.onnx_graph import Graph
 from models.ocr import Ocr, fine_tuning, report
 from models.ocr.data import make_lines
@@ -86,7 +87,7 @@ def test_the_parents_own_model_comes_back_where_nothing_is_better(tmp_path: Path
 
 def test_what_the_parent_serves_is_what_fitting_starts_from() -> None:
     model = onnx.load(SHIPPED)
-    parameters = fine_tuning.served_parameters(model)
+    parameters = served_parameters(model)
     session = report.session(model)
     held_out = make_lines("digits", "validation", 4, 0)
     assert report.parity(NETWORK, parameters, 1.0, session, held_out) < 1e-3

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections import Counter
 from itertools import islice
 from typing import Any
 
@@ -10,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.base import Decoded, Judged, Sample
+from models.base import Asked, Decoded, Judged, Sample
 from models.nn.ctc import best_path, label_probabilities
 from models.speech_to_text import SpeechToText
-from models.speech_to_text.symbols import BLANK, CLASSES, SYMBOLS, decode, encode, unknown_symbols
+from models.speech_to_text.symbols import BLANK, CLASSES, SPACE, SYMBOLS, decode, encode, unknown_symbols
 from models.speech_to_text.task import WIDTHS
 
 TASK = SpeechToText()
@@ -78,12 +79,51 @@ def test_many_segments_are_read_like_few() -> None:
 
 
 @given(words)
-def test_the_confidence_of_one_segment_is_its_probability_under_ctc(spoken: list[str]) -> None:
+def test_the_confidence_of_one_segment_is_the_probability_of_its_words_under_ctc(spoken: list[str]) -> None:
     outputs = outputs_saying(" ".join(spoken), certainty=0.8)
     (decoded,) = TASK.decode(outputs, [])
     labels = best_path(outputs["log_probs"], outputs["length"])
-    (expected,) = label_probabilities(outputs["log_probs"], outputs["length"], labels)
+    (expected,) = label_probabilities(outputs["log_probs"], outputs["length"], labels, SPACE)
     assert decoded.confidence == pytest.approx(expected)
+
+
+def asked(count: int) -> list[Asked]:
+    return [Asked(f"speech_to_text:{number}", {}) for number in range(count)]
+
+
+@given(explore=st.floats(0.0, 1.0), spoken=words)
+def test_explored_or_not_the_confidence_is_that_of_the_served_words(explore: float, spoken: list[str]) -> None:
+    outputs = outputs_saying(" ".join(spoken), certainty=0.6)
+    (served,) = SpeechToText(explore).decode(outputs, asked(1))
+    labels = [encode(served.output["text"])]
+    (probability,) = label_probabilities(outputs["log_probs"], outputs["length"], labels, SPACE)
+    assert served.confidence == pytest.approx(probability)
+    best = served.output["text"] == " ".join(spoken)
+    assert served.propensity == pytest.approx((1 - explore) * best + explore * probability)
+
+
+def test_recordings_with_pauses_come_as_often_as_their_propensity_says() -> None:
+    line, count = outputs_saying("a|b", certainty=0.98, pause=25), 4_000
+    outputs = {name: np.repeat(output, count, axis=0) for name, output in line.items()}
+    served = SpeechToText(explore=0.5).decode(outputs, asked(count))
+    times = Counter(tuple(segment["text"] for segment in one.output["segments"]) for one in served)
+    propensity = {tuple(segment["text"] for segment in one.output["segments"]): one.propensity for one in served}
+    assert len({one.propensity for one in served}) > 3
+    for heard, how_often in times.most_common(4):
+        share = propensity[heard]
+        assert how_often / count == pytest.approx(share, abs=5 * np.sqrt(share * (1 - share) / count))
+
+
+def test_the_segments_of_a_recording_are_drawn_independently_and_repeat_by_its_id() -> None:
+    (one,) = SpeechToText(explore=1.0).decode(outputs_saying("|".join(["a"] * 40), certainty=0.9), asked(1))
+    (again,) = SpeechToText(explore=1.0).decode(outputs_saying("|".join(["a"] * 40), certainty=0.9), asked(1))
+    assert one == again
+    assert len({segment["text"] for segment in one.output["segments"]}) > 5
+
+
+def test_an_exploration_that_is_no_share_is_refused() -> None:
+    with pytest.raises(ValueError, match="from 0 to 1"):
+        SpeechToText(explore=-0.1)
 
 
 def test_less_certain_outputs_give_less_confidence() -> None:

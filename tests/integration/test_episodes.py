@@ -1,0 +1,40 @@
+"""Decisions in episodes on the real platform: who has learnt from the replayed log plays a game better."""
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from app.eventlog import replay
+from app.eventlog.arguments import Arguments
+from benchmarks.episodes import GAMES, TASK, learn, make_task, play
+from tests.support.platform import platform_settings, running
+from tests.support.stack import Stack
+
+GAME = replace(GAMES["CartPole-v1"], steps=60)
+EPISODES = 40
+
+
+async def test_a_version_that_has_learnt_from_the_replayed_log_plays_a_game_better(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    settings = platform_settings(tmp_path, **make_task(tmp_path, GAME))
+    async with running(settings, only=("kafka", "preprocess", "mlserver", "worker")) as supervisor:
+        before = await play(settings.bootstrap, GAME, 1, EPISODES)
+        card = await asyncio.to_thread(learn, settings, tmp_path, 2)
+        for name in ("mlserver", "worker"):  # they come back with the new version
+            Stack(settings, supervisor).kill(name)
+        after = await play(settings.bootstrap, GAME, 2, EPISODES)
+        rows, _ = await asyncio.to_thread(replay.frame, settings, Arguments.of(settings, TASK))
+    # Each reward is 1: all that there is to learn is what comes later.
+    assert rows["reward"].unique().to_list() == [1.0]
+    served = rows.group_by("version").agg(pl.len(), pl.col("entity").n_unique()).sort("version")
+    assert served.rows() == [("1", sum(map(len, before)), EPISODES), ("2", sum(map(len, after)), EPISODES)]
+    assert sum(card["decisions"].values()) <= served["len"][0]
+    assert card["episodes"]["left_out"] == {}
+    assert np.mean([*map(len, after)]) > 1.5 * np.mean([*map(len, before)])
