@@ -1,7 +1,7 @@
 """`python -m benchmarks.rewards TASK`: what corrections and bare rewards do for a task on a source that it is bad at.
 
 For each seed there are new samples, served by the shipped version with exploration on. It is fine-tuned on N of them
-with corrections, on N with rewards only (right as a whole or not), and on N of each, and measured on samples of that
+with corrections, on N with rewards only, and on N of each, and measured on samples of that
 source that are in no log, and on the task's held-out set.
 """
 
@@ -92,9 +92,8 @@ def run(options: Options, on_done: Callable[[str], None]) -> Iterator[Measured]:
         return Errors(*map(source.error, judged))
 
     for seed in range(options.seeds):
-        made = source.samples(options.test + 2 * max(options.counts), seed)
-        test = made[: options.test]
-        log = served(source, options.explore, made[options.test :], shipped, f"log-{seed}")
+        test, logged = source.samples(options.test, 2 * max(options.counts), seed)
+        log = served(source, options.explore, logged, shipped, f"log-{seed}")
         before = errors(shipped.read_bytes())
         on_done(f"seed {seed}")
         for count in options.counts:

@@ -13,7 +13,7 @@ from app.eventlog import dataset
 from app.events import ModelRef, prediction_id
 from app.inference.local import LocalModel
 from app.inference.predict import Predicted, Predictor
-from benchmarks.drifted import Source
+from benchmarks.drifted.source import Source
 from models import tensors
 from models.base import Asked, Decoded, Sample
 
@@ -21,12 +21,12 @@ SPLITS = ("train",) * 8 + ("validation", "test")
 
 
 class Served(NamedTuple):
-    """A sample, what was asked and served of it, and whether that is right."""
+    """A sample, what was asked and served of it, and what a person would say of that."""
 
     sample: Sample
     asked: Asked
     decoded: Decoded
-    right: bool
+    reward: float
 
 
 def served(source: Source, explore: float, samples: Sequence[Sample], model: Path, name: str) -> list[Served]:
@@ -41,16 +41,13 @@ def served(source: Source, explore: float, samples: Sequence[Sample], model: Pat
     found = []
     for sample, one, answer in zip(samples, asked, answers, strict=True):
         assert isinstance(answer, Predicted), answer
-        right = source.right(answer.decoded.output, sample.correction)
-        found.append(Served(sample, one, answer.decoded, right))
+        reward = source.reward(answer.decoded.output, sample.correction)
+        found.append(Served(sample, one, answer.decoded, reward))
     return found
 
 
 def write_dataset(out: Path, log: Sequence[Served], rewards: int) -> Path:
-    """A dataset as `hindsight replay` writes it: of the first samples a reward each, of the others a correction.
-
-    The reward is 1 for an output that is right as a whole, else -1.
-    """
+    """A dataset as `hindsight replay` writes it: of the first samples a reward each, of the others a correction."""
     out.mkdir(parents=True)
     rows = [_row(number, one, number < rewards) for number, one in enumerate(log)]
     with dataset.Writer(out / dataset.ROWS) as writer:
@@ -74,6 +71,6 @@ def _row(number: int, served: Served, rewarded: bool) -> dict[str, Any]:
         "version": "1",
         "role": "champion",
         "label": None if rewarded else json.dumps(served.sample.correction),
-        "reward": (1.0 if served.right else -1.0) if rewarded else None,
+        "reward": served.reward if rewarded else None,
         "selection": "volunteer",
     }

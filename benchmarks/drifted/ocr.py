@@ -10,6 +10,7 @@ import numpy as np
 from numpy.random import Generator
 from PIL import Image, ImageFilter
 
+from benchmarks.drifted.source import Drawn
 from models.base import Judged, Sample
 from models.ocr.data import split_fonts
 from models.ocr.figures import Read, error_rate
@@ -21,20 +22,21 @@ FAMILY = 0
 """Manrope, of the validation's families."""
 
 
-def samples(count: int, seed: int) -> list[Sample]:
+def samples(tested: int, logged: int, seed: int) -> Drawn:
     """Files of the source with their texts, no text twice."""
     rng = np.random.default_rng([seed, 77])
     found: dict[str, bytes] = {}
     fonts = split_fonts("validation")[FAMILY]
-    while len(found) < count:
+    while len(found) < tested + logged:
         text = " ".join(text_line(rng).split()[:2])
         ink = printed_line(text, fonts[int(rng.integers(len(fonts)))], rng)
         image = photographed(_faxed(_slanted(ink, rng.uniform(0.15, 0.3)), rng), rng)
         found.setdefault(text, png(image))
-    return [
+    made = [
         Sample(f"fax-{number}.png", payload, "image/png", {"text": text})
         for number, (text, payload) in enumerate(found.items())
     ]
+    return Drawn(made[:tested], made[tested:])
 
 
 def error(judged: Sequence[Judged]) -> float:
@@ -44,9 +46,9 @@ def error(judged: Sequence[Judged]) -> float:
     )
 
 
-def right(output: Mapping[str, Any], truth: Mapping[str, Any]) -> bool:
-    """Whether the whole line is."""
-    return bool(output["text"] == truth["text"])
+def reward(output: Mapping[str, Any], truth: Mapping[str, Any]) -> float:
+    """1 for a line that is right as a whole, else -1."""
+    return 1.0 if output["text"] == truth["text"] else -1.0
 
 
 def _slanted(ink: Image.Image, slant: float) -> Image.Image:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.random import Generator
 
+from benchmarks.drifted.source import Drawn
 from models.base import Judged, Sample
 from models.speech_to_text.audio import RATE
 from models.speech_to_text.errors import word_error_rate
@@ -22,10 +23,11 @@ ACCENT = "en-029"
 ROOM = Room(reverberant=0.0, narrow=1.0, noisy=1.0, softest_noise_db=25.0, loudest_noise_db=8.0)
 
 
-def samples(count: int, seed: int) -> list[Sample]:
+def samples(tested: int, logged: int, seed: int) -> Drawn:
     """Calls as WAV files in mu-law with the words that were said."""
     rng = np.random.default_rng([seed, 79])
-    return [_call(number, rng) for number in range(count)]
+    made = [_call(number, rng) for number in range(tested + logged)]
+    return Drawn(made[:tested], made[tested:])
 
 
 def _call(number: int, rng: Generator) -> Sample:
@@ -41,6 +43,6 @@ def error(judged: Sequence[Judged]) -> float:
     return word_error_rate((one.decoded.output["text"], one.sample.correction["text"]) for one in judged)
 
 
-def right(output: Mapping[str, Any], truth: Mapping[str, Any]) -> bool:
-    """Whether all words are."""
-    return bool(output["text"] == truth["text"])
+def reward(output: Mapping[str, Any], truth: Mapping[str, Any]) -> float:
+    """1 where all words are right, else -1."""
+    return 1.0 if output["text"] == truth["text"] else -1.0

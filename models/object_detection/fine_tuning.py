@@ -1,7 +1,6 @@
 """Training from a parent on what a dataset says of its scenes, without forgetting what it could do."""
 
 import hashlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 
+from models import datasets
 from models.base import OnStep, Untrainable
 from models.nn.between import SHARES, Trial, between, chosen
 from models.nn.conv_ctc import Parameters
@@ -61,7 +61,7 @@ def fine_tuned(
     """A model and its card; the parent's own model, where nothing that was tried is better. Raises `Untrainable`."""
     recipe = recipe or FineRecipe()
     recipe = replace(recipe, plan=replace(recipe.plan, seed=seed))
-    before, content_hash = _model(parent, network), _content_hash(dataset)
+    before, content_hash = _model(parent, network), datasets.content_hash(dataset)
     said = feedback(dataset, before)
     on_step("making scenes", 0, None)
     rehearsal = Rehearsal.made(recipe, seed)
@@ -132,11 +132,3 @@ def _model(parent: Path, network: Detector) -> onnx.ModelProto:
     if [weights.shape for weights, _ in parameters] != [weights.shape for weights, _ in network.initial(0)]:
         raise Untrainable(f"{parent} is a detector of another shape: train from scratch.")
     return model
-
-
-def _content_hash(dataset: Path) -> str:
-    """What the manifest says. Raises `Untrainable`."""
-    try:
-        return str(json.loads((dataset / "manifest.json").read_text())["content_hash"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise Untrainable(f"{dataset} has no manifest such as `hindsight replay` writes: {error}") from error

@@ -10,6 +10,7 @@ from app.settings import CHECKOUT
 from benchmarks.drifted import SOURCES
 from benchmarks.drifted.log import SPLITS, served, write_dataset
 from benchmarks.rewards import Errors, Interval, Measured, Options, markdown
+from models.base import Decoded, Judged
 from models.datasets import rows
 
 NEEDS = {"speech_to_text": pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espeak-ng is not installed")}
@@ -18,15 +19,17 @@ NEEDS = {"speech_to_text": pytest.mark.skipif(shutil.which("espeak-ng") is None,
 @pytest.mark.parametrize("task", [pytest.param(task, marks=NEEDS.get(task, ())) for task in SOURCES])
 def test_the_log_says_of_each_sample_what_a_person_would(task: str, tmp_path: Path) -> None:
     source, shipped = SOURCES[task], CHECKOUT / "models" / task / "versions/1/model.onnx"
-    made = source.samples(12, 3)
-    assert made == source.samples(12, 3)
-    log = served(source, 0.5, made, shipped, "test")
+    made = source.samples(4, 12, 3)
+    assert made == source.samples(4, 12, 3)
+    assert not {one.payload for one in made.tested} & {one.payload for one in made.logged}
+    assert source.error([Judged(one, Decoded(one.correction, 1.0)) for one in made.tested]) == pytest.approx(0.0)
+    log = served(source, 0.5, made.logged, shipped, "test")
     found = list(rows(write_dataset(tmp_path / "log", log, 10)))
     assert [row.split for row in found] == [*SPLITS, "train", "train"]
     for number, (row, one) in enumerate(zip(found, log, strict=True)):
         assert row.output == one.decoded.output
         assert row.propensity == one.decoded.propensity
-        assert row.reward == (None if number >= 10 else 1.0 if one.right else -1.0)
+        assert row.reward == (None if number >= 10 else source.reward(one.decoded.output, one.sample.correction))
         assert row.label == (None if number < 10 else one.sample.correction)
         for name, tensor in one.asked.features.items():
             np.testing.assert_array_equal(row.features[name], tensor)
