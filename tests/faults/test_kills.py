@@ -72,7 +72,7 @@ async def test_two_workers_share_the_load_and_one_takes_over_when_the_other_is_k
         """However slow the second worker is to start: there is something for it to do."""
         count = 0
         while not taken.is_set():
-            await publish(stack.settings, REQUESTS, requests[count : count + 100], rate=100)
+            await publish(stack.settings, REQUESTS, requests[count : count + 100], rate=40)
             count += 100
         await publish(stack.settings, REQUESTS, requests[count : count + 100])
         return count + 100
@@ -89,7 +89,7 @@ async def test_two_workers_share_the_load_and_one_takes_over_when_the_other_is_k
             stderr=asyncio.subprocess.DEVNULL,
         )
         try:
-            await until(lambda: predicted(second) > 0, 50)
+            await until(lambda: predicted(second) > 0)
         finally:
             taken.set()
             worker.kill()
