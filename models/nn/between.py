@@ -5,7 +5,8 @@ zero-shot models", CVPR 2022).
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from models.nn.conv_ctc import Parameters
 
@@ -20,6 +21,20 @@ class Trial(NamedTuple):
     share: float
     feedback_loss: float
     rehearsal_loss: float
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The parameters that were chosen, their share (0: they are the parent's), and all that were tried."""
+
+    parameters: Parameters
+    share: float
+    trials: list[Trial]
+
+    def card(self) -> dict[str, Any]:
+        """How far it went, and what was tried."""
+        tried = [{name: round(value, 5) for name, value in trial._asdict().items()} for trial in self.trials]
+        return {"way gone from the parent": self.share, "tried": tried}
 
 
 def chosen(trials: Sequence[Trial], most_forgotten: float = MOST_FORGOTTEN) -> Trial:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from models.nn.between import SHARES, Trial, between, chosen
+from models.nn.between import SHARES, Trial, Tuned, between, chosen
 from models.nn.conv_ctc import ConvCtc, Parameters
 from models.nn.ctc_feedback import Feedback
 from models.nn.ctc_fitting import Example, Plan, fit, mean_loss
@@ -21,15 +21,6 @@ class Rehearsal:
 
     train: Sequence[Example]
     validation: Sequence[Example]
-
-
-@dataclass(frozen=True)
-class Tuned:
-    """The parameters that were chosen, their share (0: they are the parent's), and all that were tried."""
-
-    parameters: Parameters
-    share: float
-    trials: list[Trial]
 
 
 def fine_tune(

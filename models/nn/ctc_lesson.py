@@ -10,10 +10,11 @@ import onnx
 
 from models.base import Untrainable
 from models.datasets import content_hash
+from models.nn.between import Tuned
 from models.nn.conv_ctc import ConvCtc, Parameters
 from models.nn.conv_ctc_onnx import from_onnx
 from models.nn.ctc_feedback import Feedback, Reading, feedback
-from models.nn.ctc_fine_tuning import Rehearsal, Tuned, fine_tune
+from models.nn.ctc_fine_tuning import Rehearsal, fine_tune
 from models.nn.ctc_fitting import Plan
 
 
@@ -47,8 +48,7 @@ class Lesson:
             "feedback": {**self.said.counts, "mean reward": round(self.said.baseline, 5)},
             "rehearsed": {"train": len(rehearsal.train), "validation": len(rehearsal.validation)},
             "plan": asdict(plan),
-            "way gone from the parent": tuned.share,
-            "tried": [{name: round(value, 5) for name, value in trial._asdict().items()} for trial in tuned.trials],
+            **tuned.card(),
         }
 
 

@@ -11,8 +11,7 @@ import onnx
 
 from models import datasets
 from models.base import OnStep, Untrainable
-from models.nn.between import SHARES, Trial, between, chosen
-from models.nn.conv_ctc import Parameters
+from models.nn.between import SHARES, Trial, Tuned, between, chosen
 from models.object_detection.data import Labelled, examples, made
 from models.object_detection.export import Calibration, calibration_of, from_onnx
 from models.object_detection.feedback import Feedback, Said, feedback
@@ -46,15 +45,6 @@ class Rehearsal:
         return cls(made("train", recipe.train, seed), made("validation", recipe.validation, seed))
 
 
-@dataclass(frozen=True)
-class Tuned:
-    """The parameters that were chosen, their share (0: they are the parent's), and all that were tried."""
-
-    parameters: Parameters
-    share: float
-    trials: list[Trial]
-
-
 def fine_tuned(
     network: Detector, dataset: Path, parent: Path, seed: int, on_step: OnStep, recipe: FineRecipe | None = None
 ) -> tuple[bytes, dict[str, Any]]:
@@ -81,8 +71,7 @@ def fine_tuned(
         "network": asdict(network),
         "plan": asdict(recipe.plan),
         "calibration": {"the parent's": asdict(calibration_of(before))},
-        "way gone from the parent": tuned.share,
-        "tried": [{name: round(value, 5) for name, value in trial._asdict().items()} for trial in tuned.trials],
+        **tuned.card(),
         "figures": figures(model) if tuned.share else old,
         "figures before": old,
     }

@@ -13,13 +13,14 @@ import pytest
 
 from models import tensors
 from models.base import Asked, Untrainable
+from models.nn.between import Tuned
 from models.nn.conv_ctc import Parameters
 from models.object_detection import ObjectDetection, report
 from models.object_detection.data import Labelled
 from models.object_detection.export import Calibration, from_onnx, to_onnx
 from models.object_detection.feedback import Feedback, feedback
 from models.object_detection.fine_fitting import FinePlan
-from models.object_detection.fine_tuning import MOST_FORGOTTEN, FineRecipe, Rehearsal, Tuned, fine_tune, fine_tuned
+from models.object_detection.fine_tuning import MOST_FORGOTTEN, FineRecipe, Rehearsal, fine_tune, fine_tuned
 from models.object_detection.fitting import Plan, fit
 from models.object_detection.images import SIDE, Geometry
 from models.object_detection.labels import LABELS
