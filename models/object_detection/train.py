@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from models.base import OnStep, Trained, Untrainable
 from models.object_detection.fine_tuning import FineRecipe, fine_tuned
@@ -14,6 +13,7 @@ from models.object_detection.labels import LABELS
 from models.object_detection.network import Detector
 from models.object_detection.scratch import Recipe, from_scratch
 from models.object_detection.task import ObjectDetection
+from models.training import shown
 
 NETWORK = Detector()
 
@@ -70,13 +70,7 @@ def main(
     Example: python -m models.object_detection.train --seed 0 --out models/object_detection/versions/1
     """
     console = Console(stderr=True)
-    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(TextColumn("{task.description}"), *columns, console=console) as progress:
-        bar = progress.add_task("reading", total=None)
-
-        def on_step(doing: str, done: int, of: int | None) -> None:
-            progress.update(bar, completed=done, total=of, description=doing)
-
+    with shown(console, "reading") as on_step:
         try:
             trained = train(dataset, parent, seed, on_step)
         except Untrainable as error:

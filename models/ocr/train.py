@@ -1,13 +1,11 @@
 """`python -m models.ocr.train`: a version from scratch, or from a parent and a dataset of the log."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from models.base import OnStep, Trained, Untrainable
 from models.ocr.fine_tuning import fine_tuned
@@ -15,6 +13,7 @@ from models.ocr.network import NETWORK
 from models.ocr.scratch import Sizes, from_scratch
 from models.ocr.symbols import SYMBOLS
 from models.ocr.task import Ocr
+from models.training import shown, write
 
 
 def train(dataset: Path | None, parent: Path | None, seed: int, on_step: OnStep, sizes: Sizes | None = None) -> Trained:
@@ -45,14 +44,6 @@ def train(dataset: Path | None, parent: Path | None, seed: int, on_step: OnStep,
     return Trained(content, {**head, **card})
 
 
-def write(trained: Trained, out: Path, command: str) -> None:
-    """`model.onnx` and `card.json` in the folder `out`, whose name is the version."""
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "model.onnx").write_bytes(trained.model)
-    card: dict[str, Any] = {"version": out.name, "created by command": command, **trained.card}
-    (out / "card.json").write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n")
-
-
 def main(
     out: Annotated[Path, typer.Option(help="Folder for model.onnx and card.json; its name is the version.")],
     seed: Annotated[int, typer.Option(help="Makes the data, the first weights and the order of batches.")] = 0,
@@ -68,13 +59,7 @@ def main(
     """
     sizes = Sizes(**{name: max(1, round(count * size)) for name, count in asdict(Sizes()).items()})
     console = Console(stderr=True)
-    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(TextColumn("{task.description}"), *columns, console=console) as progress:
-        bar = progress.add_task("starting", total=None)
-
-        def on_step(doing: str, done: int, of: int | None) -> None:
-            progress.update(bar, completed=done, total=of, description=doing)
-
+    with shown(console, "starting") as on_step:
         try:
             trained = train(dataset, parent, seed, on_step, sizes)
         except Untrainable as error:

@@ -1,12 +1,10 @@
 """`python -m models.speech_to_text.train`: a version from scratch, or from a parent and a dataset of the log."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from models.base import OnStep, Trained, Untrainable
 from models.speech_to_text.fine_tuning import fine_tuned
@@ -14,6 +12,7 @@ from models.speech_to_text.network import NETWORK
 from models.speech_to_text.scratch import from_scratch
 from models.speech_to_text.symbols import SYMBOLS
 from models.speech_to_text.task import SpeechToText
+from models.training import shown, write
 
 
 def train(dataset: Path | None, parent: Path | None, seed: int, on_step: OnStep) -> Trained:
@@ -43,14 +42,6 @@ def train(dataset: Path | None, parent: Path | None, seed: int, on_step: OnStep)
     return Trained(content, {**head, **card})
 
 
-def write(trained: Trained, out: Path, command: str) -> None:
-    """`model.onnx` and `card.json` in the folder `out`, whose name is the version."""
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "model.onnx").write_bytes(trained.model)
-    card = {"version": out.name, "created by command": command, **trained.card}
-    (out / "card.json").write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n")
-
-
 def main(
     out: Annotated[Path, typer.Option(help="Folder for model.onnx and card.json; its name is the version.")],
     seed: Annotated[int, typer.Option(help="Makes the data, the first weights and the order of batches.")] = 0,
@@ -66,13 +57,7 @@ def main(
     Example: python -m models.speech_to_text.train --dataset DIR --parent 1/model.onnx --out 2
     """
     console = Console(stderr=True)
-    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(TextColumn("{task.description}"), *columns, console=console) as progress:
-        bar = progress.add_task("starting", total=None)
-
-        def on_step(what: str, done: int, total: int | None) -> None:
-            progress.update(bar, description=what, completed=done, total=total)
-
+    with shown(console, "starting") as on_step:
         try:
             trained = train(dataset, parent, seed, on_step)
         except Untrainable as error:

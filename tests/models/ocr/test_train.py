@@ -12,7 +12,8 @@ from models.base import Trained
 from models.nn.ctc_fitting import Fitted, Plan
 from models.ocr.network import NETWORK
 from models.ocr.scratch import Sizes, from_scratch
-from models.ocr.train import main, write
+from models.ocr.train import main
+from models.training import write
 
 TINY = Sizes(train_digits=24, train_printed=8, validation=6, test=6)
 QUICK = Plan(epochs=1, columns=4096, buckets=(1024,))

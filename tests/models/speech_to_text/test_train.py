@@ -18,7 +18,8 @@ from models.speech_to_text.mel import MELS
 from models.speech_to_text.network import SIGNAL
 from models.speech_to_text.scratch import Sizes, from_scratch
 from models.speech_to_text.symbols import CLASSES
-from models.speech_to_text.train import main, write
+from models.speech_to_text.train import main
+from models.training import write
 
 TASK = SpeechToText()
 SMALL = ConvCtc(height=MELS, classes=CLASSES, stem=(2, 2), channels=4, dilations=(1,))
