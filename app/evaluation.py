@@ -53,17 +53,11 @@ class Evaluation:
 
 def evaluate(settings: Settings, task_name: str, version: str | None, progress: Progress) -> Evaluation:
     """Measure a version; None is the one that serves. Raises `SetupError`."""
-    tasks = load(settings)
-    if task_name not in tasks:
-        raise SetupError(f"There is no task {task_name!r}.", f"Name one of: {', '.join(tasks)}.")
-    task = tasks[task_name]
-    version = version or champion(task).version
-    paths = shipped(task)
-    if version not in paths:
-        raise SetupError(f"{task_name} has no version {version!r}.", f"Name one of: {', '.join(paths)}.")
-    said = _card_figures(paths[version].with_name("card.json"))
+    task = named(settings, task_name)
+    version, path = version_of(task, version)
+    said = _card_figures(path.with_name("card.json"))
     model = ModelRef(name=task_name, version=version)
-    judged = asyncio.run(_judged(settings, task, model, paths[version], progress))
+    judged = asyncio.run(_judged(settings, task, model, path, progress))
     measured = task.figures(judged)
     if not measured.keys() & said.keys():
         raise SetupError(
@@ -72,6 +66,22 @@ def evaluate(settings: Settings, task_name: str, version: str | None, progress: 
         )
     figures = (Figure(name, float(value), said.get(name)) for name, value in measured.items())
     return Evaluation(model, len(judged), tuple(figures))
+
+
+def named(settings: Settings, task: str) -> Task:
+    """The task of this name. Raises `SetupError`."""
+    tasks = load(settings)
+    if task not in tasks:
+        raise SetupError(f"There is no task {task!r}.", f"Name one of: {', '.join(tasks)}.")
+    return tasks[task]
+
+
+def version_of(task: Task, version: str | None) -> tuple[str, Path]:
+    """A version's number and its model; None is the one that serves. Raises `SetupError`."""
+    version, paths = version or champion(task).version, shipped(task)
+    if version not in paths:
+        raise SetupError(f"{task.name} has no version {version!r}.", f"Name one of: {', '.join(paths)}.")
+    return version, paths[version]
 
 
 def _card_figures(path: Path) -> dict[str, float]:

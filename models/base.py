@@ -14,6 +14,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from models.offpolicy import Valued
+
 Features = dict[str, NDArray[Any]]
 """The named tensors of one event, without a batch dimension."""
 
@@ -167,6 +169,10 @@ class Task(ABC):
         the `model.onnx` that training starts from (None: from scratch).
         """
         raise Untrainable(f"{self.name} only predicts: train its model elsewhere, as an ONNX file.")
+
+    def off_policy(self, dataset: Path, versions: Sequence[Path], seed: int, on_step: OnStep) -> list[Valued]:
+        """What each version, a `model.onnx`, would have earned on logged choices. Raises `Untrainable`."""
+        raise Untrainable(f"{self.name} can't be valued off policy: its outputs are no choices between actions.")
 
     def held_out(self) -> Iterator[Sample]:
         """What no training ever sees: the set that a model card's figures are measured on. By default there is none."""

@@ -69,7 +69,10 @@ def snips(rewards: Floats, weights: Floats) -> Estimate:
 
 
 def direct_method(values: Floats) -> Estimate:
-    """The direct method, mean(v): of low variance, as biased as the reward model (Dudik et al., ICML 2011)."""
+    """The direct method, mean(v): of low variance, as biased as the reward model (Dudik et al., ICML 2011).
+
+    Its interval knows nothing of that bias.
+    """
     return _mean(values)
 
 
@@ -81,7 +84,61 @@ def doubly_robust(rewards: Floats, weights: Floats, predicted: Floats, values: F
     return _mean(values + weights * (rewards - predicted))
 
 
+def switch_dr(rewards: Floats, weights: Floats, predicted: Floats, values: Floats, threshold: float) -> Estimate:
+    """Doubly robust where w <= `threshold`, the direct method where it is above (Wang, Agarwal & Dudik, ICML 2017).
+
+    Bounded variance, for the reward model's bias on the few decisions whose weights are the largest. Other arguments
+    are as in `doubly_robust`, which it is for an infinite threshold.
+    """
+    trusted = np.where(weights <= threshold, weights, 0.0)
+    return _mean(values + trusted * (rewards - predicted))
+
+
 def effective_size(weights: Floats) -> float:
     """How many decisions of the policy's own the log is worth: sum(w)^2 / sum(w^2) (Kish, 1965)."""
     squares = float(np.sum(np.square(weights), dtype=np.float64))
     return float(np.sum(weights, dtype=np.float64)) ** 2 / squares if squares else 0.0
+
+
+FEWEST = 100
+"""Of decisions that a log is worth: with fewer, an interval by the normal approximation can't be trusted."""
+LARGEST_SHARE = 0.1
+"""Of all weight, on one decision."""
+
+
+def doubts(weights: Floats) -> tuple[str, ...]:
+    """What speaks against estimates by these weights, in sentences; none for a log that supports the policy.
+
+    The weights' mean is 1 if the logging policy may do all that the policy does. By how much it is less is the
+    probability with which the policy does what the log never shows: of that no log can say what it earns.
+    """
+    if not len(weights):
+        return ("The log is empty.",)
+    found = []
+    mean = _mean(weights)
+    _, most = mean.interval(0.99)
+    if most < 1:
+        found.append(
+            f"The policy does what the log never shows, with a probability of about {1 - mean.value:.0%}:"
+            " the weights' mean is too small. Explore, or keep to what was explored."
+        )
+    if (size := effective_size(weights)) < FEWEST:
+        found.append(
+            f"{len(weights)} decisions are worth {size:.0f} of the policy's own, fewer than {FEWEST}:"
+            " intervals are too narrow. Log more, or explore more."
+        )
+    total = float(np.sum(weights, dtype=np.float64))
+    if total > 0 and (share := float(np.max(weights)) / total) > LARGEST_SHARE:
+        found.append(f"One decision has {share:.0%} of all weight: raise the floor of the propensities.")
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class Valued:
+    """What a policy is worth by a log: by several estimators, by their names, and what speaks against all of them."""
+
+    logged: Estimate
+    """What the logging policy earned."""
+    estimates: dict[str, Estimate]
+    effective_decisions: float
+    doubts: tuple[str, ...]

@@ -49,25 +49,25 @@ def fit(
             "Replay a longer time, or wait for more feedback."
         )
     earned = played.returns(gamma, None)
-    low, high = _reward_range(earned, parent)
+    low, high = reward_range(earned, parent)
     if parent is None:
-        learning = _scaled(earned, low, high)
+        learning = scaled(earned, low, high)
         columns, width = learning[0].context.shape[1], learning[0].actions.shape[2]
         policy, rewards = (
-            initial(columns, width, np.random.default_rng(seed), bias) for bias in (0.0, _usual(learning))
+            initial(columns, width, np.random.default_rng(seed), bias) for bias in (0.0, usual(learning))
         )
         start = Network(policy, rewards, _scale(schema, learning), 1.0, (low, high), schema.described())
     else:
         start = replace(parent, reward_range=(low, high))
     network, rewards = parent, start.rewards
     for _ in range(plan.iterations if played.in_steps else 1):
-        learning = _scaled(played.returns(gamma, network), low, high)
+        learning = scaled(played.returns(gamma, network), low, high)
         standard = standardised(learning, start.scale)
         rewards = fit_rewards(rewards, standard, plan, seed, _named(on_step, "fitting the reward model"))
         policy = fit_policy(start.policy, rewards, standard, plan, seed, _named(on_step, "fitting the policy"))
         network = replace(start, policy=policy, rewards=rewards, temperature=1.0)
     assert network is not None
-    checking = _scaled(checked.returns(gamma, network), low, high)
+    checking = scaled(checked.returns(gamma, network), low, high)
     return Fitted(replace(network, temperature=_temperature(network, checking)), learning, checking, checked)
 
 
@@ -150,7 +150,7 @@ def _temperature(network: Network, log: Log) -> float:
     return best_temperature(cross_entropy)
 
 
-def _reward_range(log: Log, parent: Network | None) -> tuple[float, float]:
+def reward_range(log: Log, parent: Network | None) -> tuple[float, float]:
     """The lowest and highest reward, the parent's among them; what a correction says is taken for these."""
     rewards = np.concatenate([one.reward for one in log] + ([np.array(parent.reward_range)] if parent else []))
     rewards = rewards[np.isfinite(rewards)]
@@ -162,7 +162,7 @@ def _reward_range(log: Log, parent: Network | None) -> tuple[float, float]:
     return low, high
 
 
-def _usual(log: Log) -> float:
+def usual(log: Log) -> float:
     """The logit of the mean reward (in [0, 1]): what the reward model says of any action before it has learnt more."""
     rewards = np.concatenate([one.reward for one in log])
     rewards = rewards[np.isfinite(rewards)]
@@ -170,7 +170,8 @@ def _usual(log: Log) -> float:
     return float(np.log(mean) - np.log1p(-mean))
 
 
-def _scaled(log: Log, low: float, high: float) -> Log:
+def scaled(log: Log, low: float, high: float) -> Log:
+    """With rewards as shares of their range."""
     return [replace(one, reward=np.clip((one.reward - low) / (high - low), 0, 1).astype(np.float32)) for one in log]
 
 

@@ -12,6 +12,7 @@ from models.decision import simulator
 from models.decision.exploration import PARTS, Exploration, Kind, draw
 from models.decision.request import MAX_ACTIONS, action_id, encode, ids_of, read_request
 from models.decision.schema import SHIPPED, Schema
+from models.offpolicy import Valued
 
 COUNTS = (4, 8, 16, 32, 64, 128, 256, 512, MAX_ACTIONS)
 """What the number of actions is padded to: finer steps waste less computing, coarser ones make fuller batches."""
@@ -131,3 +132,9 @@ class Decision(Task):
         from models.decision.train import train  # its libraries are not there when serving
 
         return train(self, dataset, parent, seed, on_step)
+
+    def off_policy(self, dataset: Path, versions: Sequence[Path], seed: int, on_step: OnStep) -> list[Valued]:
+        """See `models.decision.off_policy`. Raises `Untrainable`."""
+        from models.decision.off_policy import valued
+
+        return valued(self, dataset, versions, seed, on_step)

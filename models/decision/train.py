@@ -41,7 +41,7 @@ def train(
     """
     if dataset is None and not task.samples():
         raise Untrainable("A schema of your own needs a dataset: only the made problem comes with data.")
-    start = None if parent is None else _parent(parent, task.schema)
+    start = None if parent is None else network_of(parent, task.schema)
     runs = arranged(read(dataset) if dataset is not None else simulated(task, SIMULATED, seed))
     fitted = fit(task.schema, runs, start, task.gamma, seed, on_step, plan)
     model = fitted.network.to_onnx()
@@ -85,7 +85,8 @@ def simulated(task: "Decision", count: int, seed: int) -> Iterator[Logged]:
         yield Logged(task.preprocess(sample.payload), chosen, 1 / len(actions), reward, split=split)
 
 
-def _parent(path: Path, schema: Schema) -> Network:
+def network_of(path: Path, schema: Schema) -> Network:
+    """A version's network. Raises `Untrainable` for what is no model of this schema."""
     try:
         parent = Network.from_onnx(onnx.load(path))
     except KeyError as error:

@@ -1,5 +1,9 @@
 """Off-policy estimates against a truth that is known, and laws that hold for any log."""
 
+import json
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -103,3 +107,54 @@ def test_a_policy_that_never_does_what_was_logged_has_no_value() -> None:
 
 def test_a_single_decision_says_nothing_of_its_error() -> None:
     assert offpolicy.ips(np.ones(1), np.ones(1)).standard_error == float("inf")
+
+
+OBP: dict[str, Any] = json.loads(Path(__file__).with_name("obp.json").read_text())
+
+
+@pytest.mark.parametrize("name", OBP["values"])
+def test_estimators_agree_with_obp_on_the_same_log(name: str) -> None:
+    actions, policy = np.array(OBP["actions"]), np.array(OBP["policy"])
+    rewards, model = np.array(OBP["rewards"]), np.array(OBP["model"])
+    rows = np.arange(len(actions))
+    weights = policy[rows, actions] / np.array(OBP["propensities"])
+    predicted, values = model[rows, actions], (policy * model).sum(axis=1)
+    made = {
+        "ipw": lambda: offpolicy.ips(rewards, weights),
+        "snipw": lambda: offpolicy.snips(rewards, weights),
+        "dm": lambda: offpolicy.direct_method(values),
+        "dr": lambda: offpolicy.doubly_robust(rewards, weights, predicted, values),
+        "switch-dr": lambda: offpolicy.switch_dr(rewards, weights, predicted, values, OBP["threshold"]),
+    }[name]()
+    assert made.value == pytest.approx(OBP["values"][name], abs=1e-6)
+
+
+@given(rewards_of_ten, weights_of_ten, rewards_of_ten, rewards_of_ten)
+def test_switching_is_the_direct_method_or_doubly_robust_at_its_ends(
+    rewards: Floats, weights: Floats, predicted: Floats, values: Floats
+) -> None:
+    never, always = (offpolicy.switch_dr(rewards, weights, predicted, values, at).value for at in (0.0, np.inf))
+    assert never == offpolicy.direct_method(values).value
+    assert always == offpolicy.doubly_robust(rewards, weights, predicted, values).value
+
+
+def test_a_log_that_supports_a_policy_raises_no_doubt() -> None:
+    _, weights, _ = log(2_000, 3)
+    assert offpolicy.doubts(weights) == ()
+
+
+def test_what_the_log_never_shows_is_doubted_with_its_probability() -> None:
+    rng = np.random.default_rng(4)
+    actions = rng.choice(2, size=2_000, p=[0.6, 0.4])  # the third action is never taken
+    [doubt] = offpolicy.doubts(TARGET[actions] / np.array([0.6, 0.4])[actions])
+    assert "about 70%" in doubt
+
+
+def test_few_decisions_and_a_single_heavy_one_are_doubted() -> None:
+    few, heavy = offpolicy.doubts(np.array([*np.full(50, 0.5), 30.0]))
+    assert "51 decisions are worth" in few
+    assert "55% of all weight" in heavy
+
+
+def test_an_empty_log_is_doubted() -> None:
+    assert offpolicy.doubts(np.zeros(0)) == ("The log is empty.",)

@@ -7,7 +7,13 @@ import pytest
 from typer.testing import CliRunner
 
 from app.cli import cli
+from app.embedded.errors import SetupError
 from app.settings import CHECKOUT, settings
+from models import tensors
+from models.decision import Decision
+from models.decision.request import ids_of
+from models.decision.train import simulated
+from tests.support.datasets import written
 
 TASK = """
 from models.base import Sample
@@ -50,6 +56,36 @@ def test_a_version_that_is_not_ends_with_1_and_says_in_what(card: Path) -> None:
     assert result.exit_code == 1
     assert json.loads(result.stdout)["figures"] == {"score_sums": {"measured": 1.0, "card": 0.9, "differs": True}}
     assert "not as the card says: score_sums" in result.stderr
+
+
+def test_a_version_is_valued_on_logged_choices_beside_another(tmp_path: Path) -> None:
+    decision = Decision()
+    found = list(simulated(decision, 400, 5))
+    rows = []
+    for number, one in enumerate(found):
+        data, declaration = tensors.encode(one.features)
+        output = {"action": ids_of(one.features)[one.chosen], "probabilities": {}}
+        said = {"output": json.dumps(output), "propensity": one.propensity, "reward": one.reward}
+        rows.append({"prediction_id": str(number), "split": "test", "features": data, "tensors": declaration, **said})
+    log = str(written(tmp_path, rows, content_hash="abc"))
+    result = CliRunner().invoke(cli, ["evaluate", "decision", "--off-policy", log, "--json"])
+    assert result.exit_code == 0, result.output
+    said = json.loads(result.stdout)
+    assert said["differences"]["dr"] == [0.0, 0.0, 0.0]  # the one that serves, and itself
+    value, low, high = said["versions"]["version"]["estimates"]["snips"]
+    assert low < value < high
+    shown = CliRunner().invoke(cli, ["evaluate", "decision", "--off-policy", log]).stdout.splitlines()
+    assert shown[0].startswith("400 logged choices earned ")
+    assert [line.split()[0] for line in shown[2:7]] == ["ips", "snips", "dm", "dr", "switch-dr"]
+
+
+def test_what_can_t_be_valued_off_policy_says_why(tmp_path: Path) -> None:
+    missing = CliRunner().invoke(cli, ["evaluate", "decision", "--off-policy", str(tmp_path / "none")])
+    assert isinstance(missing.exception, SetupError)
+    assert "hindsight replay decision --out" in missing.exception.remedy
+    other = CliRunner().invoke(cli, ["evaluate", "ocr", "--off-policy", str(tmp_path)])
+    assert isinstance(other.exception, SetupError)
+    assert "no choices between actions" in other.exception.remedy
 
 
 def test_help_has_an_example() -> None:

@@ -1,0 +1,65 @@
+"""Versions valued on a log whose truth is known."""
+
+from pathlib import Path
+
+import pytest
+
+from models.base import Untrainable
+from models.decision import Decision
+from models.decision.learning import Plan
+from models.decision.network import untrained
+from tests.models.decision.logs import episodes, rows, task, write
+
+PLAN = Plan(least_steps=150, epochs=5)
+UNIFORM = (0.8 + 0.2 + 0.2) / 3
+BEST = 0.8
+LOGGED = 0.2 * 0.8 + 0.8 * 0.2
+
+
+@pytest.fixture(scope="module")
+def versions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Decision, list[Path]]:
+    """A policy that has learnt, and the uniform one."""
+    from models.decision.train import train
+
+    place = tmp_path_factory.mktemp("versions")
+    decision = task(place)
+    trained = train(decision, write(rows(decision, 3_000, 1), place / "log"), None, 0, lambda *_: None, PLAN)
+    paths = [place / "learnt.onnx", place / "uniform.onnx"]
+    paths[0].write_bytes(trained.model)
+    paths[1].write_bytes(untrained(decision.schema).to_onnx().SerializeToString())
+    return decision, paths
+
+
+def test_values_come_near_the_truth_and_the_paired_difference_is_significant(
+    versions: tuple[Decision, list[Path]], tmp_path: Path
+) -> None:
+    decision, paths = versions
+    log = write(rows(decision, 4_000, 2), tmp_path / "log")
+    learnt, uniform = decision.off_policy(log, paths, 0, lambda *_: None)
+    assert list(learnt.estimates) == ["ips", "snips", "dm", "dr", "switch-dr"]
+    for one in uniform.estimates.values():
+        assert one.value == pytest.approx(UNIFORM, abs=0.03)
+    for name in ("ips", "snips", "dr", "switch-dr"):
+        assert UNIFORM < learnt.estimates[name].value < BEST + 0.05
+        low, _ = learnt.estimates[name].minus(uniform.estimates[name]).interval()
+        assert low > 0
+    assert learnt.logged.value == pytest.approx(LOGGED, abs=0.03)
+    assert uniform.effective_decisions < 4_000
+    assert uniform.doubts == ()
+
+
+def test_the_same_log_gives_the_same_values(versions: tuple[Decision, list[Path]], tmp_path: Path) -> None:
+    decision, paths = versions
+    log = write(rows(decision, 200, 3), tmp_path / "log")
+    once, again = (decision.off_policy(log, paths[:1], 0, lambda *_: None)[0] for _ in range(2))
+    assert [one.value for one in once.estimates.values()] == [one.value for one in again.estimates.values()]
+
+
+def test_a_log_in_episodes_or_with_few_rewards_is_refused(
+    versions: tuple[Decision, list[Path]], tmp_path: Path
+) -> None:
+    decision, paths = versions
+    with pytest.raises(Untrainable, match="steps of episodes"):
+        decision.off_policy(write(episodes(decision, 50, 1), tmp_path / "steps"), paths, 0, lambda *_: None)
+    with pytest.raises(Untrainable, match="at least 30"):
+        decision.off_policy(write(rows(decision, 20, 1), tmp_path / "few"), paths, 0, lambda *_: None)
