@@ -162,14 +162,17 @@ def main(
     if task not in SOURCES:
         raise typer.BadParameter(f"{task!r} has no drifted source: name one of {', '.join(SOURCES)}")
     options = Options(task, seeds, tuple(count or COUNTS), explore, test)
-    console = Console(stderr=True)
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    path = RESULTS / f"rewards-{task}-{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}.json"
+    console, found = Console(stderr=True), list[Measured]()
     columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(TextColumn("{task.description}"), *columns, console=console) as progress:
         bar = progress.add_task("making samples", total=seeds * (1 + len(options.counts) * len(KINDS)))
-        found = list(run(options, lambda done: progress.update(bar, advance=1, description=done)))
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    path = RESULTS / f"rewards-{task}-{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}.json"
-    path.write_text(json.dumps({"options": asdict(options), "measured": list(map(asdict, found))}, indent=2) + "\n")
+        for one in run(options, lambda done: progress.update(bar, advance=1, description=done)):
+            found.append(one)  # hours of work: what is measured is kept, whatever happens to the rest
+            path.write_text(
+                json.dumps({"options": asdict(options), "measured": list(map(asdict, found))}, indent=2) + "\n"
+            )
     table = markdown(found, options)
     path.with_suffix(".md").write_text(table)
     Console(soft_wrap=True, highlight=False).print(table, markup=False)
