@@ -18,9 +18,10 @@ from app.imports.examples import (
 )
 from app.imports.tables import Row
 from models.base import Rejected
+from models.decision.request import MAX_STEP
 
 NEEDED = ("action", "propensity", "reward")
-_OWN = {*NEEDED, "context", "actions", "entity", "time"}
+_OWN = {*NEEDED, "context", "actions", "entity", "time", "episode_id", "step"}
 
 
 def examples(rows: Callable[[], Iterable[Row]], uri: str) -> Iterator[Found]:
@@ -28,6 +29,7 @@ def examples(rows: Callable[[], Iterable[Row]], uri: str) -> Iterator[Found]:
 
     A row has `action`, `propensity` and `reward`. Its context is a JSON object in `context`, or all columns that have
     no other meaning; its actions are a JSON list in `actions`, or all that the log names (then it is read twice).
+    With `episode_id` and `step` (0, 1, ...) it is a step of an episode; its entity is the episode unless it says so.
     """
     named: list[dict[str, Any]] | None = None
     for where, row in rows():
@@ -55,19 +57,33 @@ def _example(where: str, row: dict[str, Any], actions: list[dict[str, Any]], uri
         context = as_object(row["context"], "context")
     else:
         context = {name: _feature(value) for name, value in row.items() if name not in _OWN}
-    entity, time = given(row, "entity"), given(row, "time")
+    episode, time = _episode(row), given(row, "time")
+    entity = given(row, "entity") or episode.get("episode_id")
     # By its content as well: a log that grows at its beginning is another one, not the same with other decisions in it.
     digest = hashlib.sha256(json.dumps(row, sort_keys=True).encode()).hexdigest()
     return Example(
         where=where,
         identity=f"{uri}#{where.rpartition(':')[2]}/{digest}",
-        payload=json.dumps({"context": context, "actions": actions}).encode(),
+        payload=json.dumps({"context": context, "actions": actions, **episode}).encode(),
         reward=as_number(row["reward"], "reward", -1, 1),
         output={"action": action},
         propensity=as_propensity(row["propensity"]),
         entity=None if entity is None else str(entity),
         time=None if time is None else as_time(time),
     )
+
+
+def _episode(row: dict[str, Any]) -> dict[str, Any]:
+    """What a request says of its episode: both, or nothing."""
+    episode, step = given(row, "episode_id"), given(row, "step")
+    if episode is None and step is None:
+        return {}
+    if episode is None or step is None:
+        raise Rejected("incomplete", "episode_id and step go together: give both, or leave both empty")
+    number = as_number(step, "step", 0, MAX_STEP)
+    if not number.is_integer():
+        raise Rejected("bad_value", f"step is {number:g}; a whole number is needed")
+    return {"episode_id": str(episode), "step": int(number)}
 
 
 def _named(rows: Iterable[Row]) -> list[dict[str, Any]]:

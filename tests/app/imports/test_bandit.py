@@ -8,6 +8,7 @@ import pytest
 from app.imports.bandit import examples
 from app.imports.examples import Example, Unusable
 from app.imports.tables import csv_rows
+from models.decision.request import read_request
 
 URI = "file:///clicks.csv"
 
@@ -31,6 +32,26 @@ def test_other_columns_are_the_context_and_the_actions_those_that_the_log_names(
     first, second = read("hour,kind,action,propensity,reward\n9,new,b,0.5,1\nnan,old,a,0.5,0\n")
     assert json.loads(first.payload) == {"context": {"hour": 9.0, "kind": "new"}, "actions": [{"id": "a"}, {"id": "b"}]}
     assert json.loads(second.payload)["context"] == {"hour": "nan", "kind": "old"}
+
+
+def test_steps_of_an_episode_keep_together() -> None:
+    first, second = read("room,action,propensity,reward,episode_id,step\nx,a,0.5,0,walk,0\ny,b,0.5,1,walk,1\n")
+    said = [json.loads(one.payload) for one in (first, second)]
+    assert [(one["episode_id"], one["step"]) for one in said] == [("walk", 0), ("walk", 1)]
+    assert [one["context"] for one in said] == [{"room": "x"}, {"room": "y"}]
+    assert [one.entity for one in (first, second)] == ["walk", "walk"]
+    for one in (first, second):
+        *_, step = read_request(one.payload)
+        assert step is not None
+
+
+@pytest.mark.parametrize(
+    ("episode", "step", "code"),
+    [("walk", "", "incomplete"), ("", "1", "incomplete"), ("walk", "-1", "bad_value"), ("walk", "0.5", "bad_value")],
+)
+def test_an_episode_without_a_step_that_counts_is_refused(episode: str, step: str, code: str) -> None:
+    [wrong] = read(f"action,propensity,reward,episode_id,step\na,1,0,{episode},{step}\n")
+    assert (wrong.where, wrong.code) == ("clicks.csv:2", code)
 
 
 def test_equal_rows_are_decisions_of_their_own_and_stay_the_same_as_the_log_grows() -> None:
