@@ -18,6 +18,7 @@ GAME = replace(GAMES["CartPole-v1"], steps=60)
 EPISODES = 40
 
 
+@pytest.mark.soak
 async def test_a_version_that_has_learnt_from_the_replayed_log_plays_a_game_better(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
