@@ -4,7 +4,7 @@
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,3 +69,12 @@ def _row(values: dict[str, Any]) -> Row:
         values["reward"],
         values["request_source"] or "",
     )
+
+
+def why_nothing(counts: Mapping[str, int]) -> str:
+    """Why the split `train` teaches nothing, from what was counted in it: `train rewards`, and `left out: ...`."""
+    if counts["train rewards"]:
+        return "there are no corrections, and all rewards are equal: they don't say which output is better"
+    left_out = ", ".join(f"{name} ({count})" for name, count in counts.items() if name.startswith("left out"))
+    nothing = "no row of the split `train` has a correction or a reward that can be learned from: collect feedback."
+    return f"{nothing} {left_out}".strip()

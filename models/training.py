@@ -8,7 +8,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from models.base import OnStep, Trained
+from models.base import OnStep, Trained, Untrainable
+
+
+def check_start(task: str, dataset: Path | None, parent: Path | None) -> None:
+    """For tasks that are trained from scratch on made data, or from a parent on a dataset. Raises `Untrainable`."""
+    if (dataset is None) != (parent is None):
+        raise Untrainable(
+            f"{task} is trained from scratch on made data, or from a parent on a dataset: name both of these or neither"
+        )
 
 
 @contextmanager

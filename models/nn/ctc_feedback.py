@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from numpy.typing import NDArray
 
 from models.base import Untrainable
-from models.datasets import Row, rows
+from models.datasets import Row, rows, why_nothing
 from models.nn.conv_ctc import ConvCtc
 from models.nn.ctc_fitting import Example
 from models.nn.rewards import baseline, weight
@@ -87,15 +87,8 @@ def feedback(dataset: Path, reading: Reading) -> Feedback:
         dict(counts),
     )
     if not any(example.weight for example in found.train):
-        raise Untrainable(_why_nothing(counts))
+        raise Untrainable(why_nothing(counts))
     return found
-
-
-def _why_nothing(counts: Mapping[str, int]) -> str:
-    if counts["train rewards"]:
-        return "there are no corrections, and all rewards are equal: they don't say which output is better"
-    left_out = ", ".join(f"{name} ({count})" for name, count in counts.items() if name.startswith("left out"))
-    return f"no row of the split `train` has a correction or a reward that can be learned from. {left_out}".strip()
 
 
 def _example(row: Row, said: Mapping[str, Any], reading: Reading) -> Example | str:

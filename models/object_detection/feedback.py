@@ -21,7 +21,7 @@ import onnx
 from numpy.typing import NDArray
 
 from models.base import Untrainable
-from models.datasets import Row, rows
+from models.datasets import Row, rows, why_nothing
 from models.nn.rewards import baseline, weight
 from models.object_detection import report
 from models.object_detection.boxes import overlaps
@@ -89,7 +89,7 @@ def feedback(dataset: Path, parent: onnx.ModelProto) -> Feedback:
     session = report.session(parent.SerializeToString())
     train, validation = (_said(corrected[split], rewarded[split], mean, session, counts) for split in corrected)
     if not train.corrected and not train.praised and not len(train.punished.weights):
-        raise Untrainable(_why_nothing(counts))
+        raise Untrainable(why_nothing(counts))
     return Feedback(train, validation, mean, dict(counts))
 
 
@@ -101,14 +101,6 @@ def _check(row: Row) -> None:
                 f"the dataset's features have no {name!r} of shape {shape}: "
                 "they are of another task or preprocess version"
             )
-
-
-def _why_nothing(counts: Counter[str]) -> str:
-    if counts["train rewards"]:
-        return "there are no corrections, and all rewards are equal: they don't say which output is better"
-    left_out = ", ".join(f"{name} ({count})" for name, count in counts.items() if name.startswith("left out"))
-    nothing = "no row of the split `train` has a correction or a reward that can be learned from: collect feedback."
-    return f"{nothing} {left_out}".strip()
 
 
 def _said(corrected: list[Labelled], rewarded: Sequence[Row], mean: float, session: Any, counts: Counter[str]) -> Said:

@@ -13,7 +13,7 @@ from models.object_detection.labels import LABELS
 from models.object_detection.network import Detector
 from models.object_detection.scratch import Recipe, from_scratch
 from models.object_detection.task import ObjectDetection
-from models.training import shown
+from models.training import check_start, shown
 
 NETWORK = Detector()
 
@@ -27,11 +27,7 @@ def train(
     fine: FineRecipe | None = None,
 ) -> Trained:
     """See `models.base.Task.train`; the recipes are those from scratch, and from a parent. Raises `Untrainable`."""
-    if (dataset is None) != (parent is None):
-        raise Untrainable(
-            "object_detection is trained from scratch on made scenes, or from a parent on a dataset: "
-            "name both of these or neither"
-        )
+    check_start(ObjectDetection.name, dataset, parent)
     if dataset is not None and parent is not None:
         return Trained(*fine_tuned(NETWORK, dataset, parent, seed, on_step, fine))
     return Trained(*from_scratch(NETWORK, seed, on_step, recipe))

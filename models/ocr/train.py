@@ -13,15 +13,12 @@ from models.ocr.network import NETWORK
 from models.ocr.scratch import Sizes, from_scratch
 from models.ocr.symbols import SYMBOLS
 from models.ocr.task import Ocr
-from models.training import shown, write
+from models.training import check_start, shown, write
 
 
 def train(dataset: Path | None, parent: Path | None, seed: int, on_step: OnStep, sizes: Sizes | None = None) -> Trained:
     """See `models.base.Task.train`; `sizes` are those of a training from scratch. Raises `Untrainable`."""
-    if (dataset is None) != (parent is None):
-        raise Untrainable(
-            "ocr is trained from scratch on made lines, or from a parent on a dataset: name both of these or neither"
-        )
+    check_start(Ocr.name, dataset, parent)
     if dataset is not None and parent is not None:
         model, card = fine_tuned(dataset, parent, seed, on_step)
     else:

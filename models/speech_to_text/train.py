@@ -12,16 +12,12 @@ from models.speech_to_text.network import NETWORK
 from models.speech_to_text.scratch import from_scratch
 from models.speech_to_text.symbols import SYMBOLS
 from models.speech_to_text.task import SpeechToText
-from models.training import shown, write
+from models.training import check_start, shown, write
 
 
 def train(dataset: Path | None, parent: Path | None, seed: int, on_step: OnStep) -> Trained:
     """See `models.base.Task.train`. Raises `Untrainable`."""
-    if (dataset is None) != (parent is None):
-        raise Untrainable(
-            "speech_to_text is trained from scratch on made recordings, or from a parent on a dataset: "
-            "name both of these or neither"
-        )
+    check_start(SpeechToText.name, dataset, parent)
     if dataset is not None and parent is not None:
         model, card = fine_tuned(dataset, parent, seed, on_step)
     else:
