@@ -57,8 +57,9 @@ def _example(where: str, row: dict[str, Any], actions: list[dict[str, Any]], uri
         context = as_object(row["context"], "context")
     else:
         context = {name: _feature(value) for name, value in row.items() if name not in _OWN}
-    episode, time = _episode(row), given(row, "time")
-    entity = given(row, "entity") or episode.get("episode_id")
+    episode, entity, time = _episode(row), given(row, "entity"), given(row, "time")
+    if entity is None:
+        entity = episode.get("episode_id")
     # By its content as well: a log that grows at its beginning is another one, not the same with other decisions in it.
     digest = hashlib.sha256(json.dumps(row, sort_keys=True).encode()).hexdigest()
     return Example(

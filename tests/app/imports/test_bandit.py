@@ -45,6 +45,13 @@ def test_steps_of_an_episode_keep_together() -> None:
         assert step is not None
 
 
+def test_an_entity_that_is_0_is_one() -> None:
+    row = {"x": 1, "action": "a", "propensity": 1, "reward": 0, "entity": 0}
+    [found] = examples(lambda: [("clicks.jsonl:1", row)], URI)
+    assert isinstance(found, Example)
+    assert found.entity == "0"
+
+
 @pytest.mark.parametrize(
     ("episode", "step", "code"),
     [("walk", "", "incomplete"), ("", "1", "incomplete"), ("walk", "-1", "bad_value"), ("walk", "0.5", "bad_value")],
