@@ -18,7 +18,7 @@ from app.inference.local import LocalModel
 from app.inference.predict import Predictor
 from app.inference.repository import champion, shipped
 from app.settings import Settings
-from app.tasks import load
+from app.tasks import named
 from models.base import Asked, Judged, Rejected, Sample, Task
 
 TOLERANCE = 0.005
@@ -66,14 +66,6 @@ def evaluate(settings: Settings, task_name: str, version: str | None, progress: 
         )
     figures = (Figure(name, float(value), said.get(name)) for name, value in measured.items())
     return Evaluation(model, len(judged), tuple(figures))
-
-
-def named(settings: Settings, task: str) -> Task:
-    """The task of this name. Raises `SetupError`."""
-    tasks = load(settings)
-    if task not in tasks:
-        raise SetupError(f"There is no task {task!r}.", f"Name one of: {', '.join(tasks)}.")
-    return tasks[task]
 
 
 def version_of(task: Task, version: str | None) -> tuple[str, Path]:

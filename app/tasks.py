@@ -18,6 +18,14 @@ def load(settings: Settings) -> dict[str, Task]:
     return {name: _load(name, path, settings.task_options.get(name, {})) for name, path in settings.tasks.items()}
 
 
+def named(settings: Settings, task: str) -> Task:
+    """The task of this name. Raises `SetupError`."""
+    tasks = load(settings)
+    if task not in tasks:
+        raise SetupError(f"There is no task {task!r}.", f"Name one of: {', '.join(tasks)}.")
+    return tasks[task]
+
+
 def _load(name: str, path: str, options: Mapping[str, Any]) -> Task:
     where = f"HINDSIGHT_TASKS has {name!r}: {path!r}"
     if not _NAME.fullmatch(name):

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from app.embedded.errors import SetupError
-from app.evaluation import named, version_of
+from app.evaluation import version_of
 from app.settings import Settings
+from app.tasks import named
 from models.base import OnStep, Untrainable
 from models.offpolicy import Estimate, Valued
 

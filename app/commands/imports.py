@@ -47,11 +47,9 @@ def import_(
     from app.imports.importer import Importer
     from app.imports.places import Places
     from app.settings import settings
-    from app.tasks import load
+    from app.tasks import named
 
-    tasks = load(settings())
-    if task not in tasks:
-        raise SetupError(f"There is no task {task!r}.", f"Name one of: {', '.join(tasks)}.")
+    loaded = named(settings(), task)
 
     def reject(row: "Unusable") -> None:
         if as_json:
@@ -67,7 +65,7 @@ def import_(
         with Progress(*columns, console=console, transient=True, redirect_stdout=redirect) as progress:
             bar = progress.add_task(task, total=None)
             total = sum(1 for _ in found.examples())
-            importer = Importer(settings(), tasks[task], found.root, actor or f"import:{_user()}", reject)
+            importer = Importer(settings(), loaded, found.root, actor or f"import:{_user()}", reject)
             counts = asyncio.run(
                 importer.run(found.examples(), lambda done: progress.update(bar, completed=done, total=total))
             )

@@ -6,7 +6,7 @@ from typing import Any, Literal, Self, get_args
 
 from app.embedded.errors import SetupError
 from app.settings import Settings, TaskSettings
-from app.tasks import load
+from app.tasks import named
 from models.base import Task
 
 Content = Literal["features", "payload", "nothing"]
@@ -52,13 +52,11 @@ class Arguments:
         content: str = "features",
     ) -> Self:
         """The arguments as a person writes them: times as `moment` reads them, `as_of` by default now."""
-        known = load(settings)
-        if task not in known:
-            raise SetupError(f"There is no task {task!r}.", f"Name one of: {', '.join(known)}.")
+        found = named(settings, task)
         if content not in _CONTENTS:
             raise SetupError(f"--content {content!r} is not known.", f"Name one of: {', '.join(_CONTENTS)}.")
         return cls(
-            task=known[task],
+            task=found,
             rules=settings.of_task(task),
             as_of=moment(as_of, "--as-of") if as_of else datetime.now(UTC),
             since=moment(since, "--from") if since else None,

@@ -27,7 +27,7 @@ from app.inference.handler import STAGE, InferenceHandler
 from app.preprocess.source import expand, request
 from app.publishing import publish_confirmed
 from app.settings import Settings
-from app.tasks import load
+from app.tasks import named
 
 SCHEMA = pa.schema(
     [
@@ -71,11 +71,8 @@ class Batch:
     """One batch. Its id is part of its requests' source, so that no two batches share an identity."""
 
     def __init__(self, settings: Settings, task: str, uris: Sequence[str], log: bool) -> None:
-        tasks = load(settings)
-        if task not in tasks:
-            raise SetupError(f"There is no task {task!r}.", f"Name one of: {', '.join(tasks)}.")
         self._settings = settings
-        self._task = tasks[task]
+        self._task = named(settings, task)
         self._uris = uris
         self._log = log
         self._id = str(uuid.uuid4())

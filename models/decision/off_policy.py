@@ -17,58 +17,46 @@ from numpy.typing import NDArray
 from models import offpolicy
 from models.base import OnStep, Untrainable
 from models.decision.exploration import PARTS
-from models.decision.fitting import reward_range, scaled, usual
-from models.decision.learning import Plan, fit_rewards
+from models.decision.fitting import LEAST_DECISIONS, reward_range, scaled, usual
+from models.decision.learning import fit_rewards
 from models.decision.logged import Decisions, Log, grouped, read
 from models.decision.network import Network, initial, scores
 from models.decision.returns import flat, standardised
-from models.decision.train import network_of
+from models.decision.train import PLAN, network_of
 from models.offpolicy import Floats, Valued
 
 if TYPE_CHECKING:
     from models.decision.task import Decision
 
-FEWEST = 30
-SWITCH_AT = 10.0
-"""The importance weight beyond which switch-DR trusts the reward model, as the learner's clip."""
 
-
-def valued(
-    task: "Decision", dataset: Path, versions: Sequence[Path], seed: int, on_step: OnStep, plan: Plan | None = None
-) -> list[Valued]:
+def valued(task: "Decision", dataset: Path, versions: Sequence[Path], seed: int, on_step: OnStep) -> list[Valued]:
     """Each version's value, with the task's exploration, in rewards. The same for the same arguments.
 
     Raises `Untrainable` for a log with fewer than 30 rewards, for one in episodes and for a model of something else.
     """
-    log, networks = rewarded(dataset), [network_of(path, task.schema) for path in versions]
+    log, networks = _rewarded(dataset), [network_of(path, task.schema) for path in versions]
     low, high = reward_range(log, None)
-    predicted = [
-        low + (high - low) * one for one in _cross_fitted(scaled(log, low, high), networks[0], plan, seed, on_step)
-    ]
-    rewards = flat(log, [one.reward for one in log])
-    of_chosen = flat(log, [one[np.arange(len(one)), group.chosen] for one, group in zip(predicted, log, strict=True)])
+    predicted = [low + (high - low) * one for one in _cross_fitted(scaled(log, low, high), networks[0], seed, on_step)]
+    rewards, propensities = (flat(log, [getattr(one, name) for one in log]) for name in ("reward", "propensity"))
+    predicted_chosen = _of_chosen(log, predicted)
     found = []
     for network in networks:
         policies = [_served(task, network, one) for one in standardised(log, network.scale)]
-        weights = flat(
-            log,
-            [
-                policy[np.arange(len(one)), one.chosen] / one.propensity
-                for policy, one in zip(policies, log, strict=True)
-            ],
-        )
+        weights = _of_chosen(log, policies) / propensities
         values = flat(log, [(policy * one).sum(1) for policy, one in zip(policies, predicted, strict=True)])
-        found.append(_estimates(rewards, weights, of_chosen, values))
+        found.append(_estimates(rewards, weights, predicted_chosen, values))
     return found
 
 
-def rewarded(dataset: Path) -> Log:
+def _rewarded(dataset: Path) -> Log:
     """The decisions of a dataset that have a reward. Raises `Untrainable`."""
     logged = [one for one in read(dataset) if one.reward is not None]
     if any(one.step is not None for one in logged):
         raise Untrainable("These decisions are steps of episodes: a version's card says what it is worth in those.")
-    if len(logged) < FEWEST:
-        raise Untrainable(f"{len(logged)} decisions have a reward, at least {FEWEST} are needed. Replay a longer time.")
+    if len(logged) < LEAST_DECISIONS:
+        raise Untrainable(
+            f"{len(logged)} decisions have a reward, at least {LEAST_DECISIONS} are needed. Replay a longer time."
+        )
     return grouped(logged)
 
 
@@ -81,9 +69,12 @@ def _served(task: "Decision", network: Network, one: Decisions) -> NDArray[np.fl
     return found
 
 
-def _cross_fitted(
-    log: Log, network: Network, plan: Plan | None, seed: int, on_step: OnStep
-) -> list[NDArray[np.float64]]:
+def _of_chosen(log: Log, tables: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Of values for each action, (N, n) for each group, those of the chosen ones, (N,)."""
+    return flat(log, [table[np.arange(len(one)), one.chosen] for table, one in zip(tables, log, strict=True)])
+
+
+def _cross_fitted(log: Log, network: Network, seed: int, on_step: OnStep) -> list[NDArray[np.float64]]:
     """The reward, as a share of its range, that is expected of each action: (N, n) for each group."""
     standard = standardised(log, network.scale)
     columns, width = standard[0].context.shape[1], standard[0].actions.shape[2]
@@ -93,7 +84,7 @@ def _cross_fitted(
         others = [one for one in others if len(one)]
         start = initial(columns, width, np.random.default_rng(seed), usual(others))
         doing = f"fitting the reward model, half {half + 1}"
-        fitted = fit_rewards(start, others, plan or Plan(), seed, partial(on_step, doing))
+        fitted = fit_rewards(start, others, PLAN, seed, partial(on_step, doing))
         for values, one in zip(found, standard, strict=True):
             rows = np.flatnonzero(one.place % 2 == half)
             part = one.take(rows)
@@ -102,11 +93,12 @@ def _cross_fitted(
 
 
 def _estimates(rewards: Floats, weights: Floats, predicted: Floats, values: Floats) -> Valued:
+    """Switch-DR trusts the reward model beyond the weight that the learner clips at."""
     estimates = {
         "ips": offpolicy.ips(rewards, weights),
         "snips": offpolicy.snips(rewards, weights),
         "dm": offpolicy.direct_method(values),
         "dr": offpolicy.doubly_robust(rewards, weights, predicted, values),
-        "switch-dr": offpolicy.switch_dr(rewards, weights, predicted, values, SWITCH_AT),
+        "switch-dr": offpolicy.switch_dr(rewards, weights, predicted, values, PLAN.clip),
     }
     return Valued(offpolicy.on_policy(rewards), estimates, offpolicy.effective_size(weights), offpolicy.doubts(weights))
