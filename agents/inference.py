@@ -1,18 +1,24 @@
 """The inference agents: `<task>.features` in, `<task>.predictions` out, inside the delivery guard."""
 
+from functools import partial
+
 from app import topics
 from app.inference.handler import STAGE, InferenceHandler
+from app.inference.routing import Routing
+from app.inference.shadows import Shadows
 from app.settings import Settings
-from app.streams import App, Bounds, agent
+from app.streams import App, Bounds, agent, publisher
 from models.base import Task
 
 BATCH_BYTES = 8 * 2**20
 """Of features in one micro-batch: a network's activations for many long recordings at once would fill the memory."""
 
 
-def register(app: App, settings: Settings, task: Task) -> None:
+def register(app: App, settings: Settings, task: Task, routing: Routing) -> None:
     """One agent for each task, so that a slow model holds up its own events only."""
-    handler = InferenceHandler(settings, task)
+    route = partial(routing.of, task.name)
+    handler, shadows = InferenceHandler(settings, task, route), Shadows(settings, task, route, publisher(app))
+    app.task(shadows.run)
     agent(
         app,
         settings,
@@ -22,4 +28,5 @@ def register(app: App, settings: Settings, task: Task) -> None:
         handle=handler,
         reject=handler.reject,
         bounds=Bounds(settings.batch_size, settings.batch_seconds, BATCH_BYTES),
+        delivered=shadows.heard,
     )

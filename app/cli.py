@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from app.commands import catalog, deadletters, erase, evaluate, imports, newtask, replay, vocabulary
+from app.commands import catalog, deadletters, erase, evaluate, imports, models, newtask, replay, vocabulary
 
 if TYPE_CHECKING:
     from app.client import Hindsight
@@ -259,6 +259,7 @@ deadletters.register(cli)
 erase.register(cli)
 evaluate.register(cli)
 imports.register(cli)
+models.register(cli)
 newtask.register(cli)
 replay.register(cli)
 vocabulary.register(cli)

@@ -50,10 +50,12 @@ __all__ = [
     "PredictionRequested",
     "QualityFell",
     "RetrainingTriggered",
+    "Role",
     "RouteChanged",
     "dead_letter",
     "decode",
     "prediction_id",
+    "shadow_id",
     "task_of",
 ]
 
@@ -64,6 +66,11 @@ _PREDICTION = re.compile(r"([^:]+):[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 def prediction_id(task: str, source: str, request_id: str) -> str:
     """The id of a request's one served prediction: `<task>:<uuid5(source, request id)>`."""
     return f"{task}:{uuid.uuid5(_namespace(source), request_id)}"
+
+
+def shadow_id(prediction: str, version: str) -> str:
+    """The id of what a shadow says of the request that has this served prediction."""
+    return f"{prediction}:{version}"
 
 
 @lru_cache(maxsize=1024)

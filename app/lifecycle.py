@@ -6,6 +6,8 @@ from pydantic import Field
 
 from app.data import Data, Kind, ModelRef, RunId, Share, TaskName
 
+Action = Literal["promote", "canary", "shadow", "rollback"]
+
 
 class DriftDetected(Data):
     """What comes in or goes out is no longer distributed as in the champion's training."""
@@ -144,17 +146,23 @@ class ModelRegistered(Data):
     """The version of preprocessing whose features it takes."""
     code: str | None = None
     """The code that fitted it, by its commit."""
+    actor: str | None = None
+    """Who registered it: a person, or a part of the platform."""
 
 
 class RouteChanged(Data):
-    """Which versions serve a task from now on."""
+    """Which versions serve a task from now on, if the change that it follows is still the last one."""
 
     type: ClassVar[str] = "hindsight.route.changed.v1"
     task: TaskName
-    action: Literal["promote", "canary", "shadow", "rollback"]
+    action: Action
     """What was done."""
+    follows: str | None = None
+    """The `ce_id` of the task's change that it was decided upon; null is the first one's."""
     champion: str
     """The version that answers."""
+    replaced: str | None = None
+    """The champion before, where it was another version."""
     canary: str | None = None
     """The version that answers a share of the requests."""
     canary_share: Share = 0.0

@@ -40,10 +40,14 @@ class Process:
 
 def _inference() -> Process:
     from agents import inference
+    from app.inference.routing import Routing
 
     def register(app: App, configured: Settings) -> None:
-        for task in load(configured).values():
-            inference.register(app, configured, task)
+        tasks = load(configured).values()
+        routing = Routing(configured, tasks)
+        app.task(routing.run)
+        for task in tasks:
+            inference.register(app, configured, task, routing)
 
     return Process("hindsight-worker", register, "worker_metrics_port", _models)
 
@@ -85,12 +89,14 @@ def build(configured: Settings, process: Process) -> App:
 
 async def _models(configured: Settings) -> None:
     """Return once MLServer serves every champion."""
+    from app.events import ModelRef
     from app.inference.client import InferenceClient
-    from app.inference.repository import champion
+    from app.registry.following import read
 
+    registry = await read(configured, load(configured).values())
     async with InferenceClient(configured) as client:
-        for task in load(configured).values():
-            await client.wait(champion(task))
+        for task, models in registry.tasks.items():
+            await client.wait(ModelRef(name=task, version=models.route.champion))
 
 
 async def wait_for_needs(configured: Settings, process: Process) -> None:

@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 from starlette.requests import ClientDisconnect
 
 from app import tasks
-from app.api import blobs, feedback, health, predictions
+from app.api import blobs, feedback, health, models, predictions
 from app.api.guard import ApiKey, BodyLimit
 from app.api.publisher import Publisher
 from app.blobs import blob_store
@@ -44,10 +44,12 @@ def create(settings: Settings) -> FastAPI:
 
     app = FastAPI(
         title="Hindsight",
-        description="Predictions and feedback on them, payloads too large for Kafka, and health.",
+        description="Predictions and feedback on them, models and routes, payloads too large for Kafka, and health.",
         lifespan=lifespan,
     )
-    app.include_router(feedback.router(tasks.load(settings), publisher))
+    known = tasks.load(settings)
+    app.include_router(feedback.router(known, publisher))
+    app.include_router(models.router(settings, known, publisher))
     app.include_router(predictions.router(catalog))
     app.include_router(blobs.router(store, settings.max_blob_bytes))
     app.include_router(health.router(settings))

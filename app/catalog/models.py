@@ -176,19 +176,11 @@ class Evaluation(First):
     data: Mapped[dict[str, Any]]
 
 
-class Route(Last):
-    """What serves a task now."""
-
-    __tablename__ = "routes"
-    task: Mapped[str] = mapped_column(primary_key=True)
-    action: Mapped[str]
-    champion: Mapped[str]
-    canary: Mapped[str | None]
-    data: Mapped[dict[str, Any]]
-
-
 class RouteChange(First):
-    """What served a task from then on. `key` is made of the event's identity."""
+    """What was to serve a task from then on. `key` is made of the event's identity.
+
+    Of several with one `data.follows` the first in the log is in force, see `app.registry`.
+    """
 
     __tablename__ = "route_changes"
     key: Mapped[str] = mapped_column(primary_key=True)

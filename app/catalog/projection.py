@@ -136,7 +136,6 @@ def _of_lifecycle(said: Data, event: Event) -> Iterator[Row]:
             yield models.Model, version
         case RouteChanged():
             route = {"task": said.task, "action": said.action, "champion": said.champion, "canary": said.canary}
-            yield models.Route, route
             yield models.RouteChange, route | {"key": key_of(event.source, event.id)}
 
 

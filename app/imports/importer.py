@@ -23,6 +23,7 @@ from app.events import PredictionFailed
 from app.imports.examples import Found, Unusable
 from app.imports.records import SOURCE, Ready, Records
 from app.inference.handler import STAGE, InferenceHandler
+from app.inference.routing import champion_alone
 from app.publishing import Send, publish_confirmed, publisher
 from app.settings import Settings
 from models.base import Rejected, Task
@@ -52,7 +53,7 @@ class Importer:
         self._task = task
         self._reject = reject
         self._records = Records(settings, task, source, actor)
-        self._handler = InferenceHandler(settings, task)
+        self._handler = InferenceHandler(settings, task, champion_alone(settings, task))
         self._failed: dict[str, str] = {}
         self._counts = Counts()
 

@@ -1,7 +1,7 @@
 """MLServer's client: the Open Inference Protocol (v2) over gRPC, raw tensors both ways."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any, Self
 
 import grpc
@@ -23,6 +23,8 @@ _PASSING = {
     grpc.StatusCode.ABORTED,
 }
 _HEALTH_SECONDS = 2.0
+_LOOK_SECONDS = 0.1
+"""How often a version that is being loaded is looked for."""
 
 
 class Refused(Exception):
@@ -90,4 +92,19 @@ class InferenceClient:
     async def wait(self, model: ModelRef) -> None:
         """Return once MLServer serves this version."""
         while not await self.serves(model):
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def load(self, model: ModelRef) -> None:
+        """Have MLServer load what is in its repository. Raises Unavailable with the reason why it doesn't."""
+        await self._repository(self._stub.RepositoryModelLoad(pb.RepositoryModelLoadRequest(model_name=entry(model))))
+
+    async def unload(self, model: ModelRef) -> None:
+        """Have MLServer forget a version. Raises Unavailable with the reason why it doesn't."""
+        call = self._stub.RepositoryModelUnload(pb.RepositoryModelUnloadRequest(model_name=entry(model)))
+        await self._repository(call)
+
+    async def _repository(self, call: Awaitable[Any]) -> None:
+        try:
+            await call
+        except grpc.aio.AioRpcError as error:
+            raise Unavailable(f"MLServer at {self._address}: {error.code().name}: {error.details()}") from error

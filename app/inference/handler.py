@@ -1,17 +1,19 @@
 """What the inference agent does with a batch: features in, answers out."""
 
+import asyncio
 import json
 import math
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 
 from app import topics
 from app.cloudevents import Event, Record, complete, rfc3339
 from app.delivery import Answer, Incoming
-from app.events import Failure, FeaturesExtracted, ModelRef, PredictionMade, dead_letter
+from app.events import Failure, FeaturesExtracted, ModelRef, PredictionMade, Role, dead_letter, shadow_id
 from app.inference.client import InferenceClient
 from app.inference.predict import Predicted, Predictor
-from app.inference.repository import champion
+from app.inference.routing import Ask
 from app.monitoring import metrics
 from app.preprocess.requests import failed, marks
 from app.settings import Settings
@@ -22,12 +24,12 @@ STAGE = "inference"
 
 
 class InferenceHandler:
-    """Handles the features of one task."""
+    """Handles the features of one task, each by the version that the route of now has for its key."""
 
-    def __init__(self, settings: Settings, task: Task) -> None:
+    def __init__(self, settings: Settings, task: Task, route: Ask) -> None:
         self._settings = settings
         self._task = task
-        self._model = champion(task)
+        self._route = route
         self._predictor: Predictor | None = None
 
     async def __call__(self, batch: Sequence[Incoming]) -> Sequence[Answer]:
@@ -48,18 +50,37 @@ class InferenceHandler:
                 if event.id in skipped:
                     answers[index] = [self._skip(event, batch[index].key)]
             readable = [one for one in readable if one[1].id not in skipped]
-        predictions = await self._predictor(self._model, [Asked(event.id, features) for _, event, features in readable])
-        for (index, event, _), predicted in zip(readable, predictions, strict=True):
-            answers[index] = self._answer(event, batch[index].key, predicted)
+        route = await self._route()
+        served: dict[tuple[str, Role], list[tuple[int, Event, Features]]] = defaultdict(list)
+        for one in readable:
+            served[route.serving(self._task.name, batch[one[0]].key or one[1].id.encode())].append(one)
+        await asyncio.gather(*(self._serve(*by, some, batch, answers) for by, some in served.items()))
         return [answer for answer in answers if answer is not None]
 
-    def _answer(self, event: Event, key: bytes | None, predicted: Predicted | Rejected) -> Answer:
+    async def _serve(
+        self,
+        version: str,
+        role: Role,
+        events: Sequence[tuple[int, Event, Features]],
+        batch: Sequence[Incoming],
+        answers: list[Answer | None],
+    ) -> None:
+        """Answer those events of the batch that one version serves."""
+        assert self._predictor is not None
+        model = ModelRef(name=self._task.name, version=version)
+        predictions = await self._predictor(model, [Asked(event.id, features) for _, event, features in events])
+        for (index, event, _), predicted in zip(events, predictions, strict=True):
+            answers[index] = self._answer(model, role, event, batch[index].key, predicted)
+
+    def _answer(
+        self, model: ModelRef, role: Role, event: Event, key: bytes | None, predicted: Predicted | Rejected
+    ) -> Answer:
         if isinstance(predicted, Rejected):
             return predicted
         try:
-            record, total = answer(self._task.name, self._model, event, key, predicted)
+            record, total = answer(model, role, event, key, predicted)
         except (TypeError, ValueError) as error:  # a confidence that is no probability, say
-            return Rejected("bad_output", f"{self._model.name} {self._model.version}: {error}")
+            return Rejected("bad_output", f"{model.name} {model.version}: {error}")
         metrics.REQUESTS.labels(self._task.name, "predicted").inc()
         metrics.BATCH_SIZE.labels(self._task.name).observe(predicted.group)
         for stage, ms in total.items():
@@ -115,9 +136,12 @@ def _is_number(text: str) -> bool:
 
 
 def answer(
-    task: str, model: ModelRef, event: Event, key: bytes | None, predicted: Predicted
+    model: ModelRef, role: Role, event: Event, key: bytes | None, predicted: Predicted
 ) -> tuple[Record, dict[str, float]]:
-    """The `prediction.made` of a features event, and its timings in milliseconds."""
+    """The `prediction.made` of a features event, on the topic for this role, and its timings in milliseconds."""
+    task, unique, topic = model.name, event.id, topics.predictions(model.name)
+    if role == "shadow":
+        unique, topic = shadow_id(event.id, model.version), topics.shadow_predictions(task)
     attributes = event.extensions
     now = time.time() * 1000
     preprocess, inference = float(attributes["preprocessms"]), predicted.inference_ms
@@ -131,11 +155,11 @@ def answer(
     json.dumps(predicted.decoded.output, allow_nan=False)  # pydantic would write null for what is no number
     said = PredictionMade.model_validate(
         {
-            "prediction_id": event.id,
+            "prediction_id": unique,
             "request_id": attributes["requestid"],
             "task": task,
             "model": model,
-            "role": "champion",
+            "role": role,
             "output": predicted.decoded.output,
             "confidence": predicted.decoded.confidence,
             "propensity": predicted.decoded.propensity,
@@ -143,9 +167,9 @@ def answer(
         }
     )
     record = said.record(
-        topics.predictions(task),
+        topic,
         key,
-        id=event.id,
+        id=unique,
         source=f"hindsight/{task}",
         time=rfc3339(now),
         subject=event.subject,

@@ -27,32 +27,42 @@ def shipped(task: Task) -> dict[str, Path]:
 
 
 def champion(task: Task) -> ModelRef:
-    """The version that serves a task: the newest that it ships."""
+    """The newest version that a task ships: it serves until a route says otherwise. Raises `SetupError`."""
     versions = shipped(task)
     if not versions:
         raise SetupError(f"Task {task.name!r} has no model.", "Train one into its folder: versions/1/model.onnx.")
     return ModelRef(name=task.name, version=list(versions)[-1])
 
 
-def install(settings: Settings, task: Task) -> None:
-    """Put every shipped version where MLServer loads from, with the settings of today. Idempotent."""
-    for version, path in shipped(task).items():
-        name = entry(ModelRef(name=task.name, version=version))
-        place = settings.model_repository / name
-        partial = settings.model_repository / f".{name}.{os.getpid()}"
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        shutil.copy(path, partial / "model.onnx")
-        described = {
-            "name": name,
-            "implementation": RUNTIME,
-            "platform": "onnxruntime",
-            "parameters": {
-                "uri": "./model.onnx",
-                "version": version,
-                "extra": {"threads": settings.inference_threads},
-            },
-        }
-        (partial / "model-settings.json").write_text(json.dumps(described, indent=2))
-        shutil.rmtree(place, ignore_errors=True)
-        partial.rename(place)
+def install(settings: Settings, model: ModelRef, content: bytes) -> None:
+    """Put a version where MLServer loads from, with the settings of today. Idempotent."""
+    name = entry(model)
+    place = settings.model_repository / name
+    partial = settings.model_repository / f".{name}.{os.getpid()}"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    (partial / "model.onnx").write_bytes(content)
+    described = {
+        "name": name,
+        "implementation": RUNTIME,
+        "platform": "onnxruntime",
+        "parameters": {
+            "uri": "./model.onnx",
+            "version": model.version,
+            "extra": {"threads": settings.inference_threads},
+        },
+    }
+    (partial / "model-settings.json").write_text(json.dumps(described, indent=2))
+    shutil.rmtree(place, ignore_errors=True)
+    partial.rename(place)
+
+
+def remove(settings: Settings, model: ModelRef) -> None:
+    """Take a version away from where MLServer loads from."""
+    shutil.rmtree(settings.model_repository / entry(model), ignore_errors=True)
+
+
+def clear(settings: Settings) -> None:
+    """Take all versions away."""
+    shutil.rmtree(settings.model_repository, ignore_errors=True)
+    settings.model_repository.mkdir(parents=True)

@@ -1,15 +1,19 @@
-"""The `mlserver` process: MLServer with every version of every task's model."""
+"""The `mlserver` process: MLServer with the versions that the routes need."""
 
 import asyncio
 import os
+from collections.abc import Mapping
 
 from mlserver import MLServer
 from mlserver import Settings as ServerSettings
-from mlserver.repository import ModelRepositoryFactory
 
+from app import topics
 from app.inference import repository, runtime
+from app.inference.client import InferenceClient
+from app.inference.loading import Loader
 from app.settings import Settings, settings
 from app.tasks import load
+from models.base import Task
 
 __all__ = ["runtime"]
 
@@ -28,17 +32,25 @@ def server_settings(configured: Settings) -> ServerSettings:
         parallel_workers=0,
         model_repository_root=str(configured.model_repository),
         metrics_dir=str(configured.home / "mlserver-metrics"),
-        load_models_at_startup=True,
+        load_models_at_startup=False,
     )
 
 
 async def serve(configured: Settings) -> None:
     """Serve until told to stop."""
-    for task in load(configured).values():
-        repository.install(configured, task)
-    described = server_settings(configured)
-    models = await ModelRepositoryFactory.resolve_model_repository(described).list()
-    await MLServer(described).start(models)
+    tasks = load(configured)
+    repository.clear(configured)
+    serving = asyncio.create_task(MLServer(server_settings(configured)).start())
+    loading = asyncio.create_task(_load(configured, tasks))
+    await asyncio.wait((serving, loading), return_when=asyncio.FIRST_COMPLETED)
+    loading.cancel()
+    await serving if serving.done() else await loading
+
+
+async def _load(configured: Settings, tasks: Mapping[str, Task]) -> None:
+    await topics.wait_provisioned(configured)
+    async with InferenceClient(configured) as client:
+        await Loader(configured, tasks.values(), client).run()
 
 
 def main() -> None:

@@ -19,6 +19,9 @@ BATCH_SIZE = Histogram("hindsight_batch_size", "Events in one call of the model.
 DEAD_LETTERS = Counter("hindsight_dead_letters_total", "Events put into dead-letters.", ["stage", "code"])
 FEEDBACK = Counter("hindsight_feedback_total", "Feedback accepted: correction, reward or accepted.", ["task", "kind"])
 SKIPPED_FRAMES = Counter("hindsight_skipped_frames_total", "Frames answered unpredicted, for a later one.", ["task"])
+SHADOWS = Counter(
+    "hindsight_shadow_events_total", "Answered events for a shadow: predicted, failed or left_out.", ["task", "outcome"]
+)
 ARCHIVED = Counter("hindsight_archived_events_total", "Events written to the archive.", ["topic"])
 ARCHIVE_LOST = Counter(
     "hindsight_archive_lost_events_total", "Events that neither the archive nor Kafka had any more.", ["topic"]

@@ -24,6 +24,7 @@ from app.cloudevents import LogEpoch, Origin, Record
 from app.delivery import Guard, Incoming
 from app.embedded.errors import SetupError
 from app.inference.handler import STAGE, InferenceHandler
+from app.inference.routing import champion_alone
 from app.preprocess.source import expand, request
 from app.publishing import publish_confirmed
 from app.settings import Settings
@@ -76,7 +77,7 @@ class Batch:
         self._uris = uris
         self._log = log
         self._id = str(uuid.uuid4())
-        self._handler = InferenceHandler(settings, self._task)
+        self._handler = InferenceHandler(settings, self._task, champion_alone(settings, self._task))
         self._producer: AIOKafkaProducer | None = None
         self._rows: list[dict[str, Any]] = []
 

@@ -211,7 +211,6 @@ def test_a_run_is_in_the_furthest_state_that_the_log_says(catalog: Catalog, open
     ]
     (row,) = catalog.rows("runs")
     assert row["routed"] == START + timedelta(milliseconds=6)
-    assert rows(catalog, "routes", "task", "champion", "canary", "action") == [("ocr", "4", None, "promote")]
     assert sorted(rows(catalog, "route_changes", "offset", "champion")) == [(6, "3"), (7, "4")]
     assert rows(catalog, "models", "task", "name", "version") == [("ocr", "ocr", "4")]
     assert [row["data"]["card"] for row in catalog.rows("versions")] == [{"by": "us"}]

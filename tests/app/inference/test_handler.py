@@ -14,8 +14,10 @@ from app.events import Failure, ModelRef, PredictionFailed, PredictionMade
 from app.inference import handler
 from app.inference.client import Refused
 from app.inference.handler import InferenceHandler, read
+from app.inference.routing import Ask
 from app.monitoring import metrics
 from app.preprocess.requests import Preprocessor
+from app.registry.routes import Route
 from app.settings import Settings, TaskSettings
 from models.base import Asked, Decoded, Rejected, Task
 from tests.support.tasks import Letters
@@ -33,7 +35,7 @@ class Sums:
     def __init__(self, _: Settings) -> None: ...
 
     async def infer(self, model: ModelRef, batch: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        assert model == ModelRef(name=TASK, version="2")
+        assert model.name == TASK
         letters = batch["letters"]
         if (letters == ord("X")).any():
             raise Refused("no X")
@@ -46,11 +48,15 @@ class Sums:
 def make(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(handler, "InferenceClient", Sums)
 
-    def made(task: Task | None = None, **rules: Any) -> InferenceHandler:
+    def made(task: Task | None = None, route: Ask | None = None, **rules: Any) -> InferenceHandler:
         known = Settings(inference_attempts=1, task_settings={TASK: TaskSettings(**rules)})
-        return InferenceHandler(known, task or Letters())
+        return InferenceHandler(known, task or Letters(), route or champion)
 
     return made
+
+
+async def champion() -> Route:
+    return Route("2")
 
 
 def fetch(uri: str, limit: int) -> bytes:
@@ -112,6 +118,19 @@ async def test_each_event_of_a_batch_has_its_answer_in_order(make: Any) -> None:
 async def test_a_batch_of_nothing_readable_is_answered(make: Any) -> None:
     [answer] = await make()([Incoming(FEATURES, None, None, ())])
     assert answer.code == "bad_features"
+
+
+async def test_each_key_is_answered_by_the_version_that_the_route_has_for_it(make: Any) -> None:
+    route = Route("2", "3", 0.5)
+
+    async def ask() -> Route:
+        return route
+
+    batch = [dataclasses.replace(features(b"abc"), key=str(key).encode()) for key in range(40)]
+    made = [made_of(answer)[1] for answer in await make(route=ask)(batch)]
+    assert {(one.model.version, one.role) for one in made} == {("2", "champion"), ("3", "canary")}
+    for one, incoming in zip(made, batch, strict=True):
+        assert (one.model.version, one.role) == route.serving(TASK, incoming.key or b"")
 
 
 async def test_what_is_away_is_the_guards_to_wait_for(make: Any) -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from app.embedded.errors import SetupError
 from app.events import ModelRef
-from app.inference.repository import champion, entry, install, shipped
+from app.inference.repository import champion, clear, entry, install, remove, shipped
 from app.settings import Settings
 from models.base import Task
 from tests.support.tasks import Letters
@@ -55,34 +55,33 @@ def test_a_task_without_a_model_is_said() -> None:
         champion(Homeless())
 
 
-def test_what_is_shipped_is_installed_with_its_settings(config: Settings) -> None:
-    install(config, Letters())
-    assert sorted(path.name for path in config.model_repository.iterdir()) == ["letters-1", "letters-2"]
-    for version, path in shipped(Letters()).items():
-        place = config.model_repository / f"letters-{version}"
-        assert (place / "model.onnx").read_bytes() == path.read_bytes()
-        described = json.loads((place / "model-settings.json").read_text())
-        assert (described["name"], described["parameters"]["version"]) == (f"letters-{version}", version)
-        assert described["implementation"] == "app.inference.runtime.OnnxRuntime"
-        assert described["parameters"]["extra"] == {"threads": 3}
+TWO = ModelRef(name="letters", version="2")
 
 
-def test_installing_again_brings_the_model_and_the_settings_of_today(config: Settings, versions: Path) -> None:
-    task = ship(versions, "1")
-    install(config, task)
-    (versions / "1" / "model.onnx").write_text("retrained")
-    install(config.model_copy(update={"inference_threads": 1}), task)
+def test_a_version_is_installed_with_its_settings(config: Settings) -> None:
+    install(config, TWO, b"onnx")
     [place] = config.model_repository.iterdir()
-    assert (place / "model.onnx").read_text() == "retrained"
+    assert (place.name, (place / "model.onnx").read_bytes()) == ("letters-2", b"onnx")
+    described = json.loads((place / "model-settings.json").read_text())
+    assert (described["name"], described["parameters"]["version"]) == ("letters-2", "2")
+    assert described["implementation"] == "app.inference.runtime.OnnxRuntime"
+    assert described["parameters"]["extra"] == {"threads": 3}
+
+
+def test_installing_again_brings_the_settings_of_today(config: Settings) -> None:
+    install(config, TWO, b"onnx")
+    install(config.model_copy(update={"inference_threads": 1}), TWO, b"onnx")
+    [place] = config.model_repository.iterdir()
     assert json.loads((place / "model-settings.json").read_text())["parameters"]["extra"] == {"threads": 1}
 
 
-def test_installing_leaves_other_versions_be(config: Settings) -> None:
-    other = config.model_repository / "letters-7" / "model.onnx"
-    other.parent.mkdir(parents=True)
-    other.write_text("trained here")
-    install(config, Letters())
-    assert other.read_text() == "trained here"
+def test_versions_come_and_go_alone(config: Settings) -> None:
+    install(config, TWO, b"onnx")
+    install(config, ModelRef(name="letters", version="7"), b"onnx")
+    remove(config, TWO)
+    assert [path.name for path in config.model_repository.iterdir()] == ["letters-7"]
+    clear(config)
+    assert list(config.model_repository.iterdir()) == []
 
 
 def test_an_interrupted_installation_leaves_nothing_that_would_be_loaded(
@@ -92,7 +91,7 @@ def test_an_interrupted_installation_leaves_nothing_that_would_be_loaded(
         patch.setattr(
             "app.inference.repository.json.dumps", lambda *_, **__: (_ for _ in ()).throw(OSError("the disk is full"))
         )
-        install(config, Letters())
+        install(config, TWO, b"onnx")
     assert [path for path in config.model_repository.iterdir() if not path.name.startswith(".")] == []
-    install(config, Letters())
-    assert sorted(path.name for path in config.model_repository.iterdir()) == ["letters-1", "letters-2"]
+    install(config, TWO, b"onnx")
+    assert [path.name for path in config.model_repository.iterdir()] == ["letters-2"]

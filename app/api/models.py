@@ -1,0 +1,91 @@
+"""`/v1/models`: the versions of models, and which of them serve."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from aiokafka.errors import KafkaError
+from fastapi import APIRouter, HTTPException
+from pydantic import BaseModel, Field
+
+from app.api.feedback import RETRY_AFTER
+from app.api.publisher import Publisher, Unconfirmed
+from app.embedded.errors import SetupError
+from app.lifecycle import Action
+from app.registry.changes import Changes
+from app.registry.described import TaskModels, described
+from app.registry.following import read
+from app.settings import Settings
+from models.base import Task
+
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    401: {"description": "The key is missing or wrong."},
+    503: {"description": "The broker is away, or has not confirmed: look at the route, and try again."},
+}
+REFUSED: dict[int | str, dict[str, Any]] = {
+    404: {"description": "There is no such task."},
+    409: {
+        "description": "The route is not one that can be changed so; the reason says why.",
+        "content": {"application/json": {"example": {"detail": "Version 2 is the champion already."}}},
+    },
+}
+
+
+class Asked(BaseModel):
+    """Who wants a route changed, and why."""
+
+    actor: Annotated[str, Field(min_length=1, max_length=200)]
+    reason: Annotated[str, Field(min_length=1, max_length=2000)]
+    share: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    """The share of requests that a canary answers."""
+
+
+class AllModels(BaseModel):
+    """The models of every task."""
+
+    models: list[TaskModels]
+
+
+def router(settings: Settings, tasks: Mapping[str, Task], publisher: Publisher) -> APIRouter:
+    """The routes, for these tasks."""
+    routes = APIRouter(tags=["models"])
+
+    @routes.get("/v1/models", responses=RESPONSES)
+    async def list_models() -> AllModels:
+        """Every task's versions, and its route of now."""
+        try:
+            registry = await read(settings, tasks.values())
+        except KafkaError as error:
+            raise _away(error) from None
+        return AllModels(models=[described(one) for one in registry.tasks.values() if one.versions])
+
+    @routes.post("/v1/models/{task}/{version}:{action}", responses=RESPONSES | REFUSED)
+    async def change_route(task: str, version: str, action: Action, asked: Asked) -> TaskModels:
+        """Answers once the change is in the log and in force: the route as it is then.
+
+        A rollback takes the version's role away; a champion gives way to the one before it.
+        """
+        if task not in tasks:
+            raise HTTPException(404, f"there is no task {task!r}; known: {', '.join(sorted(tasks))}")
+        changes = Changes(settings, tasks[task], publisher.publish)
+        said = (asked.reason, asked.actor)
+        try:
+            match action:
+                case "promote":
+                    changed = await changes.promote(version, *said)
+                case "canary":
+                    changed = await changes.canary(version, asked.share, *said)
+                case "shadow":
+                    changed = await changes.shadow(version, *said)
+                case "rollback":
+                    changed = await changes.roll_back(version, *said)
+        except SetupError as error:
+            raise HTTPException(409, f"{error.message} {error.remedy}") from None
+        except (KafkaError, Unconfirmed) as error:
+            raise _away(error) from None
+        return described(changed)
+
+    return routes
+
+
+def _away(error: Exception) -> HTTPException:
+    return HTTPException(503, str(error), {"Retry-After": RETRY_AFTER})

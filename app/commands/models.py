@@ -1,0 +1,165 @@
+"""`hindsight models ...`: the registry from the command line."""
+
+import asyncio
+import getpass
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from app.registry.changes import Changes
+    from app.registry.described import TaskModels
+    from app.registry.registry import Models
+
+models = typer.Typer(help="List versions, register them, and say which of them serve.", no_args_is_help=True)
+
+OfTask = Annotated[str, typer.Argument(help="The task, such as ocr.")]
+OfVersion = Annotated[str, typer.Argument(help="The version's number, as `list` prints it.")]
+Reason = Annotated[str, typer.Option(help="Why; it stays in the log.")]
+Actor = Annotated[str | None, typer.Option(help="Who does it; by default the user of this computer.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, one object a line.")]
+
+BY_HAND = "by hand"
+
+
+def register(cli: typer.Typer) -> None:
+    """Add the commands."""
+    models.command("list", epilog="Example: hindsight models list ocr")(list_)
+    models.command("register", epilog="Example: hindsight models register ocr model.onnx --card card.json --parent 1")(
+        register_
+    )
+    models.command(epilog="Example: hindsight models promote ocr 2 --reason 'better on the new scanner'")(promote)
+    models.command(epilog="Example: hindsight models canary ocr 2 --share 0.05")(canary)
+    models.command(epilog="Example: hindsight models shadow ocr 2")(shadow)
+    models.command(epilog="Examples: hindsight models rollback ocr; hindsight models rollback ocr 3")(rollback)
+    cli.add_typer(models, name="models")
+
+
+def list_(
+    task: Annotated[str | None, typer.Argument(help="Only this task, such as ocr.")] = None, as_json: AsJson = False
+) -> None:
+    """List the versions of models, and what each does."""
+    from app import tasks
+    from app.registry.described import described
+    from app.registry.following import read
+    from app.settings import settings
+
+    wanted = [tasks.named(settings(), task)] if task is not None else tasks.load(settings()).values()
+    registry = asyncio.run(read(settings(), wanted))
+    for found in registry.tasks.values():
+        _say(described(found), as_json)
+
+
+def register_(
+    task: OfTask,
+    model: Annotated[Path, typer.Argument(help="The ONNX file.", exists=True, dir_okay=False, readable=True)],
+    card: Annotated[
+        Path, typer.Option(help="Its card: a JSON object with data and figures.", exists=True, dir_okay=False)
+    ],
+    parent: Annotated[str | None, typer.Option(help="The version that its fitting started from.")] = None,
+    actor: Actor = None,
+    as_json: AsJson = False,
+) -> None:
+    """Register a version that was trained elsewhere. It serves nothing before a route says so."""
+    from app.blobs import blob_store
+    from app.embedded.errors import SetupError
+    from app.registry.registering import register as registering
+    from app.settings import settings
+    from app.tasks import named
+
+    try:
+        said = json.loads(card.read_bytes())
+    except ValueError as error:
+        raise SetupError(f"{card} is not JSON: {error}.", "Write the card as a JSON object.") from None
+    if not isinstance(said, dict):
+        raise SetupError(f"{card} is no JSON object.", 'Write the card as one, such as {"figures": {"wer": 0.1}}.')
+    found = asyncio.run(
+        registering(
+            settings(),
+            named(settings(), task),
+            _changes(task),
+            blob_store(settings()),
+            model.read_bytes(),
+            said,
+            parent=parent,
+            actor=actor or getpass.getuser(),
+        )
+    )
+    print(json.dumps({"task": task, "version": found.number, "artifact": found.artifact}) if as_json else found.number)
+
+
+def promote(
+    task: OfTask, version: OfVersion, reason: Reason = BY_HAND, actor: Actor = None, as_json: AsJson = False
+) -> None:
+    """Make a version the champion; a canary's trial is over."""
+    _change(task, as_json, lambda changes: changes.promote(version, reason, actor or getpass.getuser()))
+
+
+def canary(
+    task: OfTask,
+    version: OfVersion,
+    share: Annotated[float, typer.Option(help="The share of requests that it answers, above 0 and below 1.")] = 0.05,
+    reason: Reason = BY_HAND,
+    actor: Actor = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let a version answer a share of the requests, the same keys as long as it is the canary."""
+    _change(task, as_json, lambda changes: changes.canary(version, share, reason, actor or getpass.getuser()))
+
+
+def shadow(
+    task: OfTask, version: OfVersion, reason: Reason = BY_HAND, actor: Actor = None, as_json: AsJson = False
+) -> None:
+    """Let a version predict without answering."""
+    _change(task, as_json, lambda changes: changes.shadow(version, reason, actor or getpass.getuser()))
+
+
+def rollback(
+    task: OfTask,
+    version: Annotated[
+        str | None, typer.Argument(help="What to take back; by default the canary if there is one, else the champion.")
+    ] = None,
+    reason: Reason = BY_HAND,
+    actor: Actor = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take a version's role away at once. A champion gives way to the one before it."""
+    _change(task, as_json, lambda changes: changes.roll_back(version, reason, actor or getpass.getuser()))
+
+
+def _change(task: str, as_json: bool, change: "Callable[[Changes], Awaitable[Models]]") -> None:
+    from app.registry.described import described
+
+    async def changed() -> "Models":
+        return await change(_changes(task))
+
+    _say(described(asyncio.run(changed())), as_json)
+
+
+def _changes(task: str) -> "Changes":
+    from app.cloudevents import Record
+    from app.publishing import publish_all
+    from app.registry.changes import Changes
+    from app.settings import settings
+    from app.tasks import named
+
+    async def publish(record: Record) -> None:
+        await publish_all(settings(), [record])
+
+    return Changes(settings(), named(settings(), task), publish)
+
+
+def _say(found: "TaskModels", as_json: bool) -> None:
+    if as_json:
+        print(found.model_dump_json())
+        return
+    for one in found.versions:
+        role: str = one.role or "-"
+        if one.role == "canary":
+            role = f"canary {found.route.canary_share:.0%}"
+        parent = f"from {one.parent}" if one.parent else ""
+        figures = "  ".join(f"{name} {value:.4g}" for name, value in one.figures.items() if isinstance(value, float))
+        print(f"{found.task:<18} {one.version:>4}  {role:<12} {parent:<8} {figures}".rstrip())

@@ -1,0 +1,62 @@
+"""The routes in force in this process: each from the moment when MLServer serves the versions that answer by it."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable
+
+from app.events import ModelRef
+from app.inference.client import InferenceClient
+from app.registry.following import follow, read
+from app.registry.routes import Route
+from app.settings import Settings
+from models.base import Task
+
+Ask = Callable[[], Awaitable[Route]]
+"""Asks for a task's route of now."""
+
+
+class Routing:
+    """Follows the registry. While a new route's versions aren't served, requests go on by the one before."""
+
+    def __init__(self, settings: Settings, tasks: Iterable[Task]) -> None:
+        self._settings = settings
+        self._tasks = list(tasks)
+        self._routes: dict[str, Route] = {}
+        self._known = defaultdict[str, asyncio.Event](asyncio.Event)
+
+    async def run(self) -> None:
+        """Follow, for ever."""
+        switches: dict[str, asyncio.Task[None]] = {}
+        said: dict[str, Route] = {}
+        async with InferenceClient(self._settings) as client, asyncio.TaskGroup() as group:
+            async for registry in follow(self._settings, self._tasks):
+                for task, models in registry.tasks.items():
+                    if models.route != said.get(task):
+                        said[task] = models.route
+                        if task in switches:
+                            switches[task].cancel()
+                        switches[task] = group.create_task(self._switch(client, task, models.route))
+
+    async def _switch(self, client: InferenceClient, task: str, route: Route) -> None:
+        for version in route.answering:
+            await client.wait(ModelRef(name=task, version=version))
+        self._routes[task] = route
+        self._known[task].set()
+
+    async def of(self, task: str) -> Route:
+        """The task's route in force; waits for the first one."""
+        await self._known[task].wait()
+        return self._routes[task]
+
+
+def champion_alone(settings: Settings, task: Task) -> Ask:
+    """For what has no part in a trial: the champion of now, whatever changes later."""
+    found: list[Route] = []
+
+    async def ask() -> Route:
+        if not found:
+            registry = await read(settings, [task])
+            found.append(Route(registry.tasks[task.name].route.champion))
+        return found[0]
+
+    return ask

@@ -1,0 +1,80 @@
+"""Shadows: what versions on trial say of requests that are answered already.
+
+They give way: no answer waits for them, what they can't keep up with is left out and counted, and a failure of theirs
+is nobody's but theirs.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+
+from app.cloudevents import Event
+from app.delivery import Incoming, Publish, Unavailable
+from app.events import ModelRef, shadow_id
+from app.inference.client import InferenceClient
+from app.inference.handler import answer, read
+from app.inference.predict import Predicted, Predictor
+from app.inference.routing import Ask
+from app.monitoring import metrics
+from app.settings import Settings
+from models.base import Asked, Features, Rejected, Task
+
+log = logging.getLogger(__name__)
+
+MOST_BATCHES = 8
+"""So many answered batches may wait."""
+
+
+class Shadows:
+    """Predicts with a task's shadows, and publishes what they say."""
+
+    def __init__(self, settings: Settings, task: Task, route: Ask, publish: Publish) -> None:
+        self._settings = settings
+        self._task = task
+        self._route = route
+        self._publish = publish
+        self._waiting: asyncio.Queue[Sequence[Incoming]] = asyncio.Queue(MOST_BATCHES)
+
+    def heard(self, batch: Sequence[Incoming]) -> None:
+        """Take in features that are answered."""
+        try:
+            self._waiting.put_nowait(batch)
+        except asyncio.QueueFull:
+            self._count("left_out", len(batch))
+
+    async def run(self) -> None:
+        """Predict, for ever."""
+        async with InferenceClient(self._settings) as client:
+            predictor = Predictor(self._task, client, attempts=1)
+            while True:
+                batch = await self._waiting.get()
+                for version in (await self._route()).shadows:
+                    await self._try(predictor, version, batch)
+
+    async def _try(self, predictor: Predictor, version: str, batch: Sequence[Incoming]) -> None:
+        model = ModelRef(name=self._task.name, version=version)
+        asked: list[tuple[Incoming, Event, Features]] = []
+        for incoming in batch:
+            with suppress(Rejected):  # it is in dead-letters already
+                event, features = read(incoming)
+                if "partial" not in event.extensions:
+                    asked.append((incoming, event, features))
+        try:
+            said = await predictor(model, [Asked(shadow_id(event.id, version), found) for _, event, found in asked])
+        except Unavailable as error:
+            log.warning("%s %s says nothing of %d events: %s", model.name, version, len(asked), error)
+            self._count("failed", len(asked))
+            return
+        records = []
+        for (incoming, event, _), predicted in zip(asked, said, strict=True):
+            with suppress(TypeError, ValueError):  # a confidence that is no probability, say
+                if isinstance(predicted, Predicted):
+                    records.append(answer(model, "shadow", event, incoming.key, predicted)[0])
+        errors = await self._publish(records)
+        predicted_count = sum(error is None for error in errors)
+        self._count("predicted", predicted_count)
+        self._count("failed", len(asked) - predicted_count)
+
+    def _count(self, outcome: str, events: int) -> None:
+        metrics.SHADOWS.labels(self._task.name, outcome).inc(events)

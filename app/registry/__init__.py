@@ -1,0 +1,1 @@
+"""The registry: which versions of models there are, which of them serve, and how that changes."""

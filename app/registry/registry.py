@@ -1,0 +1,175 @@
+"""The registry as `lifecycle` tells it: the versions of each task's model, and its route.
+
+A change says which one it follows. Of two that follow the same one the first in the log is in force and the other is
+not, for every reader: nobody changes a route, or takes a version's number, over a change that he has not seen.
+"""
+
+import json
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from app.blobs import BlobStore
+from app.cloudevents import complete, header, versioned
+from app.data import Kind
+from app.delivery import Incoming
+from app.embedded.errors import SetupError
+from app.events import ModelRef, ModelRegistered, RouteChanged, decode
+from app.inference.repository import shipped
+from app.registry.routes import Route
+from app.settings import Settings
+from models.base import Rejected, Task
+
+log = logging.getLogger(__name__)
+
+_HEARD: dict[str, Kind] = {versioned(kind.type)[0]: kind for kind in (ModelRegistered, RouteChanged)}
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of a task's model, for ever the same."""
+
+    task: str
+    number: str
+    artifact: str
+    """Where its ONNX file is: a blob's URI, or the path of a version that comes with the task's folder."""
+    card: Mapping[str, Any]
+    registered: ModelRegistered | None = None
+    """What was said of it when it was registered; None of one that comes with the task's folder."""
+
+    @property
+    def ref(self) -> ModelRef:
+        """Its name in events."""
+        return ModelRef(name=self.task, version=self.number)
+
+    def model(self, blobs: BlobStore, settings: Settings) -> bytes:
+        """Its ONNX file. Raises OSError while a storage is away, `Rejected` for a blob that is not there."""
+        if self.registered is None:
+            return Path(self.artifact).read_bytes()
+        return blobs.get(self.artifact, settings.max_blob_bytes)
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change of the route that came into force."""
+
+    id: str
+    time: str
+    said: RouteChanged
+
+
+@dataclass
+class Models:
+    """The versions of one task and its route."""
+
+    task: str
+    shipped: Mapping[str, Version]
+    registered: dict[str, Version] = field(default_factory=dict)
+    changes: list[Change] = field(default_factory=list)
+
+    @property
+    def versions(self) -> dict[str, Version]:
+        """All versions by their number, the lowest first. What is in the log goes before what a folder has."""
+        found = {**self.shipped, **self.registered}
+        return dict(sorted(found.items(), key=lambda one: int(one[0])))
+
+    @property
+    def newest(self) -> Version:
+        """The version with the highest number. Raises `SetupError`."""
+        return list(_some(self.task, self.versions).values())[-1]
+
+    @property
+    def route(self) -> Route:
+        """The route in force: until one was said, the newest version that the folder has. Raises `SetupError`."""
+        if not self.changes:
+            return Route(list(_some(self.task, self.shipped))[-1])
+        said = self.changes[-1].said
+        return Route(said.champion, said.canary, said.canary_share, said.shadows)
+
+    @property
+    def serving(self) -> list[Version]:
+        """The versions that the route needs. Raises `SetupError`."""
+        versions = self.versions
+        return [versions[number] for number in self.route.versions if number in versions]
+
+    @property
+    def follows(self) -> str | None:
+        """What the next change has to say that it follows: the id of the last one."""
+        return self.changes[-1].id if self.changes else None
+
+    @property
+    def before(self) -> str | None:
+        """The champion that a rollback goes back to: each goes back one further."""
+        past: list[str] = []
+        for change in self.changes:
+            if change.said.replaced is not None:
+                if change.said.action == "rollback":
+                    past.pop()
+                else:
+                    past.append(change.said.replaced)
+        return past[-1] if past else None
+
+    def version(self, number: str) -> Version:
+        """The version of this number. Raises `SetupError`."""
+        versions = self.versions
+        if number not in versions:
+            raise SetupError(f"{self.task} has no version {number!r}.", f"Name one of {', '.join(versions)}.")
+        return versions[number]
+
+
+def _some(task: str, versions: Mapping[str, Version]) -> Mapping[str, Version]:
+    if not versions:
+        raise SetupError(f"Task {task!r} has no model.", "Train one into its folder: versions/1/model.onnx.")
+    return versions
+
+
+class Registry:
+    """All tasks' models, as far as the log was heard."""
+
+    def __init__(self, tasks: Iterable[Task]) -> None:
+        self.tasks = {task.name: Models(task.name, _shipped(task)) for task in tasks}
+        self.accepted: set[str] = set()
+        """The ids of the events that are in force."""
+
+    def hear(self, record: Incoming) -> bool:
+        """Take in a record of `lifecycle`, in the log's order; whether it changed anything."""
+        kind = _HEARD.get((header(record.headers, "ce_type") or "").rpartition(".v")[0])
+        if kind is None:
+            return False
+        try:
+            event = complete(record.headers, record.value or b"", record.origin, kind.type)
+            said = decode(event.type, event.data)
+        except (Rejected, ValueError) as error:
+            log.warning("%s can't be read: %s", record.origin.place, error)
+            return False
+        models = self.tasks.get(said.task) if isinstance(said, ModelRegistered | RouteChanged) else None
+        if models is None:
+            return False
+        if isinstance(said, RouteChanged):
+            if said.follows != models.follows:
+                return False
+            models.changes.append(Change(event.id, event.time, said))
+        elif isinstance(said, ModelRegistered):
+            number = said.model.version
+            if number in models.registered or not number.isdecimal():
+                return False
+            models.registered[number] = Version(said.task, number, said.artifact, said.card, said)
+        self.accepted.add(event.id)
+        return True
+
+
+def _shipped(task: Task) -> dict[str, Version]:
+    return {
+        number: Version(task.name, number, str(path), _card(path.with_name("card.json")))
+        for number, path in shipped(task).items()
+    }
+
+
+def _card(path: Path) -> Mapping[str, Any]:
+    try:
+        said = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return said if isinstance(said, dict) else {}

@@ -1,0 +1,110 @@
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.cloudevents import Record
+from app.data import Data
+from app.delivery import Incoming
+from app.embedded.errors import SetupError
+from app.events import ModelRef, ModelRegistered, RouteChanged
+from app.registry.registry import Models, Registry
+from app.registry.routes import Route
+from tests.support.records import incoming
+from tests.support.tasks import Letters
+
+
+def said(data: Data, unique: str) -> Incoming:
+    return incoming(data.record("lifecycle", b"letters", id=unique, source="test", time="2026-01-01T00:00:00Z"))
+
+
+def change(
+    unique: str, follows: str | None, champion: str, replaced: str | None = None, action: str = "promote"
+) -> Incoming:
+    return said(
+        RouteChanged.model_validate(
+            {
+                "task": "letters",
+                "action": action,
+                "follows": follows,
+                "champion": champion,
+                "replaced": replaced,
+                "reason": "test",
+                "actor": "us",
+            }
+        ),
+        unique,
+    )
+
+
+def registered(unique: str, version: str, artifact: str) -> Incoming:
+    model = ModelRef(name="letters", version=version)
+    return said(
+        ModelRegistered(task="letters", model=model, artifact=artifact, card={}, preprocess_version="1"), unique
+    )
+
+
+def heard(records: Sequence[Incoming]) -> tuple[Registry, Models]:
+    registry = Registry([Letters()])
+    for record in records:
+        registry.hear(record)
+    return registry, registry.tasks["letters"]
+
+
+def test_until_a_route_is_said_the_newest_shipped_version_serves() -> None:
+    _, models = heard([registered("a", "3", "blob://x")])
+    assert list(models.versions) == ["1", "2", "3"]
+    assert (models.route, models.follows, models.before) == (Route("2"), None, None)
+
+
+def test_the_last_change_that_follows_the_one_before_is_the_route() -> None:
+    registry, models = heard([change("a", None, "1", "2"), change("b", "a", "2", "1")])
+    assert (models.route, models.follows) == (Route("2"), "b")
+    assert registry.accepted == {"a", "b"}
+
+
+def test_of_two_changes_upon_one_the_first_is_in_force() -> None:
+    registry, models = heard([change("a", None, "1", "2"), change("b", None, "2"), change("c", "b", "2")])
+    assert (models.route, registry.accepted) == (Route("1"), {"a"})
+
+
+def test_a_change_that_is_delivered_twice_counts_once() -> None:
+    _, models = heard([change("a", None, "1", "2")] * 2)
+    assert len(models.changes) == 1
+
+
+def test_a_versions_number_is_the_first_ones_who_took_it() -> None:
+    registry, models = heard([registered("a", "3", "blob://x"), registered("b", "3", "blob://y")])
+    assert models.versions["3"].artifact == "blob://x"
+    assert registry.accepted == {"a"}
+
+
+def test_each_rollback_goes_back_one_champion_further() -> None:
+    records = [change("a", None, "3", "2"), change("b", "a", "4", "3")]
+    assert heard(records)[1].before == "3"
+    records.append(change("c", "b", "3", "4", "rollback"))
+    assert heard(records)[1].before == "2"
+    records.append(change("d", "c", "2", "3", "rollback"))
+    assert heard(records)[1].before is None
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.sampled_from("12")), max_size=12))
+def test_hearing_a_log_again_changes_nothing(log: list[tuple[int, str]]) -> None:
+    """Whatever was said upon whatever: at-least-once delivery gives the same registry."""
+    records = [change(str(n), None if on == 5 else str(on), champion) for n, (on, champion) in enumerate(log)]
+    once, twice = heard(records)[1], heard([record for record in records for _ in range(2)])[1]
+    assert once.changes == twice.changes
+
+
+def test_what_is_of_other_tasks_or_can_not_be_read_is_left_alone() -> None:
+    other = RouteChanged(task="other", action="promote", champion="9", reason="test", actor="us")
+    bad = Record("lifecycle", b"letters", b"{}", (("ce_type", RouteChanged.type.encode()),))
+    registry, models = heard([said(other, "a"), incoming(bad)])
+    assert (models.changes, registry.accepted) == ([], set())
+
+
+def test_a_version_that_is_not_there_is_refused_with_those_that_are() -> None:
+    with pytest.raises(SetupError, match="no version '9'") as refused:
+        heard([])[1].version("9")
+    assert refused.value.remedy == "Name one of 1, 2."
