@@ -1,10 +1,10 @@
 import asyncio
-import json
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
+import httpx
 import numpy as np
 import onnx
 import pytest
@@ -14,25 +14,14 @@ from app.embedded.environment import environment
 from app.events import ModelRef
 from app.inference.client import InferenceClient
 from app.inference.rawtensors import DTYPES
-from app.inference.repository import RUNTIME, entry
+from app.inference.repository import install, shipped
 from app.settings import CHECKOUT, Settings
 from tests.support.platform import platform_settings
+from tests.support.tasks import Letters
 
 TASKS = {"letters": "tests.support.tasks:Letters"}
 DOUBLING = ModelRef(name="letters", version="3")
 ECHO = ModelRef(name="echo", version="1")
-
-
-def add(config: Settings, model: ModelRef, graph: onnx.GraphProto) -> None:
-    """Put a model of the test's own where MLServer loads from."""
-    folder = config.model_repository / entry(model)
-    folder.mkdir(parents=True)
-    onnx.save(
-        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), folder / "model.onnx"
-    )
-    parameters = {"uri": "./model.onnx", "version": model.version}
-    described = {"name": entry(model), "implementation": RUNTIME, "parameters": parameters}
-    (folder / "model-settings.json").write_text(json.dumps(described))
 
 
 def doubling() -> onnx.GraphProto:
@@ -76,13 +65,32 @@ async def mlserver_process(
 ) -> AsyncIterator[tuple[Settings, subprocess.Popen[bytes]]]:
     """The real MLServer with versions 1 to 3 of the task `letters`, and the model `echo`."""
     config = platform_settings(tmp_path_factory.mktemp("mlserver"), tasks=TASKS, inference_threads=1)
-    add(config, DOUBLING, doubling())
-    add(config, ECHO, echo())
+    config.home.mkdir()
+    models = {
+        ModelRef(name="letters", version=number): path.read_bytes() for number, path in shipped(Letters()).items()
+    }
+    models |= {DOUBLING: _onnx(doubling()), ECHO: _onnx(echo())}
     with serving(config) as process:
         async with asyncio.timeout(60), InferenceClient(config) as client:
-            for model in (ECHO, DOUBLING, *(ModelRef(name="letters", version=version) for version in "12")):
-                await client.wait(model)
+            while not await _lives(config):
+                await asyncio.sleep(0.1)
+            for model, content in models.items():
+                install(config, model, content)
+                await client.load(model)
         yield config, process
+
+
+async def _lives(config: Settings) -> bool:
+    try:
+        async with httpx.AsyncClient(trust_env=False) as http:
+            return (await http.get(f"http://127.0.0.1:{config.mlserver_http_port}/v2/health/live")).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def _onnx(graph: onnx.GraphProto) -> bytes:
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    return bytes(model.SerializeToString())
 
 
 @pytest.fixture(scope="session")

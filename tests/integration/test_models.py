@@ -1,0 +1,96 @@
+"""The registry by its commands and by HTTP: a version comes in, serves, and gives way again."""
+
+import json
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from app import topics
+from app.embedded.ready import api_url
+from app.settings import CHECKOUT
+from tests.support.commands import Done, command
+from tests.support.log import Sent, publish, tail
+from tests.support.stack import Stack
+
+MODEL = CHECKOUT / "tests/support/versions/1/model.onnx"
+OTHER = CHECKOUT / "models/ocr/versions/1/model.onnx"
+ASKED = {"actor": "ada", "reason": "a test"}
+
+
+@pytest.fixture
+async def http(stack: Stack) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(base_url=api_url(stack.settings), trust_env=False, timeout=30) as client:
+        yield client
+
+
+@pytest.fixture
+def card(tmp_path: Path) -> Path:
+    path = tmp_path / "card.json"
+    path.write_text(json.dumps({"figures": {"right": 0.9}}))
+    return path
+
+
+async def models(stack: Stack, *words: object) -> Done:
+    return await command(stack.settings, sys.executable, "-m", "app.cli", "models", *map(str, words))
+
+
+async def letters(http: httpx.AsyncClient) -> dict[str, Any]:
+    [found] = [one for one in (await http.get("/v1/models")).json()["models"] if one["task"] == "letters"]
+    return dict(found)
+
+
+async def test_a_registered_version_serves_when_a_route_says_so_and_is_rolled_back(
+    stack: Stack, http: httpx.AsyncClient, card: Path
+) -> None:
+    champion = (await letters(http))["route"]["champion"]
+    done = await models(stack, "register", "letters", MODEL, "--card", card, "--parent", "1", "--actor", "ada")
+    assert done.code == 0, done.err
+    version = done.out.strip()
+    again = await models(stack, "register", "letters", MODEL, "--card", card)
+    assert again.out == done.out
+    [listed] = [one for one in (await letters(http))["versions"] if one["version"] == version]
+    assert listed.items() >= {"role": None, "parent": "1", "actor": "ada", "figures": {"right": 0.9}}.items()
+
+    promoted = await models(stack, "promote", "letters", version, "--reason", "a test", "--json")
+    assert json.loads(promoted.out)["route"]["champion"] == version
+    async with tail(stack.settings, topics.predictions("letters")) as answers:
+        while json.loads(answers.records[-1].value)["model"]["version"] != version if answers.records else True:
+            await publish(stack.settings, topics.requests("letters"), [Sent(b"abc")])
+            await answers.answers(len(answers.records) + 1)
+
+    refused = await models(stack, "canary", "letters", version)
+    assert (refused.code, refused.out) == (1, "")
+    assert f"Version {version} is the champion." in refused.err
+    back = await http.post(f"/v1/models/letters/{version}:rollback", json=ASKED)
+    assert (back.status_code, back.json()["route"]["champion"]) == (200, champion)
+
+
+async def test_http_says_what_it_can_not_do(http: httpx.AsyncClient) -> None:
+    champion = (await letters(http))["route"]["champion"]
+    cases = {
+        "/v1/models/none/1:promote": (404, "there is no task 'none'"),
+        f"/v1/models/letters/{champion}:promote": (409, "is the champion already"),
+        "/v1/models/letters/99:canary": (409, "letters has no version '99'"),
+        "/v1/models/letters/1:drop": (422, "action"),
+    }
+    for path, (status, says) in cases.items():
+        answer = await http.post(path, json=ASKED)
+        assert (answer.status_code, says in answer.json()["detail"]) == (status, True), answer.text
+    assert (await http.post("/v1/models/letters/1:canary", json=ASKED | {"share": 1.5})).status_code == 422
+
+
+async def test_a_model_that_can_not_serve_the_task_is_not_registered(stack: Stack, card: Path, tmp_path: Path) -> None:
+    (tmp_path / "no.onnx").write_text("no model")
+    (tmp_path / "list.json").write_text("[]")
+    cases = {
+        (OTHER, card): "needed is input letters",
+        (tmp_path / "no.onnx", card): "ONNX Runtime can't load the model",
+        (MODEL, tmp_path / "list.json"): "is no JSON object",
+    }
+    for (model, said), says in cases.items():
+        done = await models(stack, "register", "letters", model, "--card", said)
+        assert (done.code, says in done.err) == (1, True), done.err
