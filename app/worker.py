@@ -13,6 +13,7 @@ from typing import Any
 from faust import Worker
 
 from app import topics
+from app.fetching import PatientConsumer
 from app.monitoring import metrics
 from app.settings import Settings, settings
 from app.streams import App, make_app
@@ -78,6 +79,8 @@ PROCESSES = {"inference": _inference, "archive": _archive, "recorder": _recorder
 def build(configured: Settings, process: Process) -> App:
     """The app of one process. It is ready once it has its partitions."""
     app = make_app(configured, process.group, **process.faust)
+    if process.niceness:
+        app.transport.Consumer = PatientConsumer  # type: ignore[misc]  # a class variable there; here of this app alone
     process.register(app, configured)
 
     @app.on_partitions_assigned.connect
