@@ -23,8 +23,10 @@ from app.lifecycle import (
     ModelRegistered,
     ModelTrained,
     QualityFell,
+    RetrainingEnded,
     RetrainingTriggered,
     RouteChanged,
+    TaskFrozen,
 )
 from app.topics import DEAD_LETTERS
 from models.base import Rejected
@@ -49,9 +51,11 @@ __all__ = [
     "PredictionMade",
     "PredictionRequested",
     "QualityFell",
+    "RetrainingEnded",
     "RetrainingTriggered",
     "Role",
     "RouteChanged",
+    "TaskFrozen",
     "dead_letter",
     "decode",
     "prediction_id",

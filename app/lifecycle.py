@@ -72,6 +72,18 @@ class RetrainingTriggered(Data):
     """What it saw: the figures, or who asked."""
 
 
+class RetrainingEnded(Data):
+    """A run is over, and how."""
+
+    type: ClassVar[str] = "hindsight.retraining.ended.v1"
+    task: TaskName
+    run_id: RunId
+    outcome: Literal["promoted", "refused", "rolled_back", "failed", "cancelled"]
+    """Whether its candidate is the champion, or what kept it from that."""
+    reason: str
+    """Why, with the figures."""
+
+
 class DatasetBuilt(Data):
     """A dataset was replayed from the log."""
 
@@ -177,6 +189,19 @@ class RouteChanged(Data):
     """The retraining run it belongs to."""
 
 
+class TaskFrozen(Data):
+    """Retraining and promotion of a task are paused, or go on. A rollback is always possible."""
+
+    type: ClassVar[str] = "hindsight.task.frozen.v1"
+    task: TaskName
+    frozen: bool
+    """Whether they are paused."""
+    reason: str
+    """Why."""
+    actor: str
+    """Who did it."""
+
+
 class DataErased(Data):
     """An erasure is done. It says how much was erased and where, never what."""
 
@@ -196,10 +221,12 @@ TYPES: tuple[Kind, ...] = (
     QualityFell,
     LatencyRose,
     RetrainingTriggered,
+    RetrainingEnded,
     DatasetBuilt,
     ModelTrained,
     ModelEvaluated,
     ModelRegistered,
     RouteChanged,
+    TaskFrozen,
     DataErased,
 )

@@ -1,30 +1,54 @@
-"""The registry as `lifecycle` tells it: the versions of each task's model, and its route.
+"""The registry as `lifecycle` tells it: the versions of each task's model, its route, and its retraining runs.
 
 A change says which one it follows. Of two that follow the same one the first in the log is in force and the other is
-not, for every reader: nobody changes a route, or takes a version's number, over a change that he has not seen.
+not, for every reader: nobody changes a route, or takes a version's number, over a change that he has not seen. Nor
+does a run begin while another one of its task is under way.
 """
 
 import json
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from app.blobs import BlobStore
-from app.cloudevents import complete, header, versioned
-from app.data import Kind
+from app.cloudevents import Event, complete, header, versioned
+from app.data import Data, Kind
 from app.delivery import Incoming
 from app.embedded.errors import SetupError
-from app.events import ModelRef, ModelRegistered, RouteChanged, decode
+from app.events import (
+    DatasetBuilt,
+    ModelEvaluated,
+    ModelRef,
+    ModelRegistered,
+    ModelTrained,
+    RetrainingEnded,
+    RetrainingTriggered,
+    RouteChanged,
+    TaskFrozen,
+    decode,
+)
 from app.inference.repository import shipped
 from app.registry.routes import Route
+from app.registry.runs import Run
 from app.settings import Settings
 from models.base import Rejected, Task
 
 log = logging.getLogger(__name__)
 
-_HEARD: dict[str, Kind] = {versioned(kind.type)[0]: kind for kind in (ModelRegistered, RouteChanged)}
+_KINDS: tuple[Kind, ...] = (
+    DatasetBuilt,
+    ModelEvaluated,
+    ModelRegistered,
+    ModelTrained,
+    RetrainingEnded,
+    RetrainingTriggered,
+    RouteChanged,
+    TaskFrozen,
+)
+_HEARD = {versioned(kind.type)[0]: kind for kind in _KINDS}
 
 
 @dataclass(frozen=True)
@@ -56,7 +80,7 @@ class Change:
     """A change of the route that came into force."""
 
     id: str
-    time: str
+    time: datetime
     said: RouteChanged
 
 
@@ -68,6 +92,10 @@ class Models:
     shipped: Mapping[str, Version]
     registered: dict[str, Version] = field(default_factory=dict)
     changes: list[Change] = field(default_factory=list)
+    runs: dict[str, Run] = field(default_factory=dict)
+    """The retraining runs by their id, in the order in which they began: one after the other."""
+    frozen: TaskFrozen | None = None
+    """Who paused retraining and promotion, and why; None where nobody did."""
 
     @property
     def versions(self) -> dict[str, Version]:
@@ -111,6 +139,37 @@ class Models:
                     past.append(change.said.replaced)
         return past[-1] if past else None
 
+    @property
+    def run(self) -> Run | None:
+        """The run that is under way."""
+        last = list(self.runs.values())[-1:]
+        return next((run for run in last if run.ended is None), None)
+
+    def hear(self, said: Data, event: Event) -> bool:
+        """Take in an event of this task; whether it is in force."""
+        time = datetime.fromisoformat(event.time)
+        match said:
+            case RouteChanged():
+                if said.follows != self.follows:
+                    return False
+                self.changes.append(Change(event.id, time, said))
+            case ModelRegistered():
+                number = said.model.version
+                if number in self.registered or not number.isdecimal():
+                    return False
+                self.registered[number] = Version(said.task, number, said.artifact, said.card, said)
+            case RetrainingTriggered():
+                if self.run is not None or self.frozen is not None or said.run_id in self.runs:
+                    return False
+                self.runs[said.run_id] = Run(said.run_id, said, time)
+                return True
+            case TaskFrozen():
+                self.frozen = said if said.frozen else None
+                return True
+        run = self.runs.get(getattr(said, "run_id", None) or "")
+        noted = run is not None and run.hear(said, time)
+        return noted or isinstance(said, RouteChanged | ModelRegistered)
+
     def version(self, number: str) -> Version:
         """The version of this number. Raises `SetupError`."""
         versions = self.versions
@@ -144,18 +203,9 @@ class Registry:
         except (Rejected, ValueError) as error:
             log.warning("%s can't be read: %s", record.origin.place, error)
             return False
-        models = self.tasks.get(said.task) if isinstance(said, ModelRegistered | RouteChanged) else None
-        if models is None:
+        models = self.tasks.get(getattr(said, "task", ""))
+        if models is None or not models.hear(said, event):
             return False
-        if isinstance(said, RouteChanged):
-            if said.follows != models.follows:
-                return False
-            models.changes.append(Change(event.id, event.time, said))
-        elif isinstance(said, ModelRegistered):
-            number = said.model.version
-            if number in models.registered or not number.isdecimal():
-                return False
-            models.registered[number] = Version(said.task, number, said.artifact, said.card, said)
         self.accepted.add(event.id)
         return True
 
