@@ -146,6 +146,21 @@ def test_a_step_stays_while_it_may_be_worse_and_goes_on_after_its_longest_time()
     assert going.reason.startswith("Not shown to be worse, by 5000 answers in 200 minutes: the mean score falls by")
 
 
+def test_at_the_end_of_a_step_a_few_labels_that_indicate_a_loss_are_enough_to_roll_back() -> None:
+    champion = Arm(5000, 0, np.resize([0.7, 0.9], 60), np.full(5000, 20.0))
+    worse, hardly = (replace(champion, scores=champion.scores - loss) for loss in (0.12, 0.09))
+    assert decide(0.25, Observed(worse, champion, 199), PLAN).action == "stay", "many looks need more"
+    decision = decide(0.25, Observed(worse, champion, 200), PLAN)
+    assert (decision.action, decision.stage) == ("roll back", 0)
+    assert decision.reason.startswith("Worse than the champion: at the end of the step the mean score falls by 0.07")
+    assert decide(0.25, Observed(hardly, champion, 200), PLAN).action == "advance"
+
+
+def test_next_to_no_labels_indicate_nothing() -> None:
+    champion, candidate = arm(5000, score=1.0, labels=1000), arm(5000, score=0.0, labels=3)
+    assert decide(0.25, Observed(candidate, champion, 200), PLAN).action == "advance"
+
+
 def test_a_candidate_that_does_not_answer_is_rolled_back_after_the_longest_time() -> None:
     decision = decide(0.05, Observed(arm(3), arm(100_000), 200), PLAN)
     assert decision == Decision("roll back", 0, "Too little evidence: 3 answers in 200 minutes, of 200 needed.")
