@@ -1,0 +1,94 @@
+"""Confidence sequences: intervals that may be looked at after every event, and acted on at any of them.
+
+An ordinary interval at level 1 - alpha misses the truth with probability alpha at one look that was planned before. A
+confidence sequence misses it with probability alpha at *any* of its looks, however many there are, and whatever made
+one look. None of these intersects with what it was before: what they cover is the average over the time so far, so that
+a drift that two arms of a comparison share does not set them apart.
+"""
+
+from bisect import bisect_left
+from math import inf, lgamma, log, log1p, pi
+
+import numpy as np
+
+from models.offpolicy import Floats
+
+Interval = tuple[float, float]
+
+_LARGEST_BET = 0.5
+"""Waudby-Smith & Ramdas take 1/2 or 3/4; below 1, where psi is infinite."""
+_HALVINGS = 50
+
+
+def mean(values: Floats, alpha: float) -> tuple[Floats, Floats]:
+    """The lower and the upper end (N,) for the mean of values (N,) in [0, 1], after each of them in their order.
+
+    The predictable plug-in empirical-Bernstein confidence sequence (Waudby-Smith & Ramdas, "Estimating means of bounded
+    random variables by betting", JRSS B 2024, theorem 2):
+
+        sum(bet_i x_i) / sum(bet_i) +- (log(2 / alpha) + sum(v_i psi(bet_i))) / sum(bet_i),  v_i = 4 (x_i - mean_i-1)^2
+
+    A bet may know only what came before its value. Any do; these make the interval narrow where the variance is small.
+    """
+    count = np.arange(1, len(values) + 1)
+    means = (0.5 + np.cumsum(values)) / (count + 1)
+    variances = (0.25 + np.cumsum(np.square(values - means))) / (count + 1)
+    means_before = np.concatenate(([0.5], means))[:-1]
+    variances_before = np.concatenate(([0.25], variances))[:-1]
+    evidence = log(2 / alpha)
+    bets = np.minimum(np.sqrt(2 * evidence / (variances_before * count * np.log1p(count))), _LARGEST_BET)
+    psi = (-np.log1p(-bets) - bets) / 4
+    total = np.cumsum(bets)
+    centre = np.cumsum(bets * values) / total
+    reach = (evidence + np.cumsum(4 * np.square(values - means_before) * psi)) / total
+    return np.maximum(centre - reach, 0.0), np.minimum(centre + reach, 1.0)
+
+
+def rate(hits: int, count: int, alpha: float) -> Interval:
+    """The rate at which independent events hit, from how many of `count` did: the order is not needed.
+
+    The rates against which a mixture of all rates, by Jeffreys' prior, has a likelihood ratio below 1 / alpha: that
+    ratio is a martingale under the true rate (Robbins, 1970; Ville's inequality).
+    """
+    refuted = log(1 / alpha)
+    found = hits / count if count else 0.5
+
+    def end(outside: float) -> float:
+        inside = found
+        for _ in range(_HALVINGS):
+            middle = (inside + outside) / 2
+            if _evidence(hits, count, middle) < refuted:
+                inside = middle
+            else:
+                outside = middle
+        return outside
+
+    return end(0.0) if hits else 0.0, end(1.0) if hits < count else 1.0
+
+
+def quantile(values: Floats, level: float, alpha: float) -> Interval:
+    """The quantile of independent values (N,) at `level`; an end that too few values show is infinite.
+
+    How many values lie below it hits at the rate `level`: of these counts those that `rate` would not refute, and from
+    them the values in their order (as Howard & Ramdas, "Sequential estimation of quantiles", Bernoulli 2022).
+    """
+    count, refuted = len(values), log(1 / alpha)
+    ordered = np.sort(values)
+    likely = int(count * level)
+    least = bisect_left(range(likely), True, key=lambda below: _evidence(below, count, level) < refuted)
+    beyond = bisect_left(
+        range(likely + 1, count + 1), True, key=lambda below: _evidence(below, count, level) >= refuted
+    )
+    most = likely + beyond
+    return float(ordered[least - 1]) if least else -inf, float(ordered[most]) if most < count else inf
+
+
+def difference(one: Interval, other: Interval) -> Interval:
+    """The first less the second: at level 1 - alpha, if each of the two intervals is at 1 - alpha / 2."""
+    return one[0] - other[1], one[1] - other[0]
+
+
+def _evidence(hits: int, count: int, rate: float) -> float:
+    """The logarithm of the mixture's likelihood ratio against a rate in (0, 1)."""
+    mixture = lgamma(hits + 0.5) + lgamma(count - hits + 0.5) - lgamma(count + 1) - log(pi)
+    return mixture - hits * log(rate) - (count - hits) * log1p(-rate)
