@@ -176,6 +176,10 @@ class PredictionFailed(Data):
     task: TaskName
     error: Failure
     """Why."""
+    model: ModelRef | None = None
+    """The version that was asked; null where none was."""
+    role: Role | None = None
+    """In which role."""
     dead_letter: str | None
     """The id of its record in `dead-letters`; null for a frame that was skipped, of which there is none."""
 

@@ -70,6 +70,8 @@ class RetrainingTriggered(Data):
     """What fired."""
     evidence: dict[str, Any]
     """What it saw: the figures, or who asked."""
+    champion: str
+    """The version that served then: training starts from it, and its candidate is held against it."""
 
 
 class RetrainingEnded(Data):

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from app.retraining.plan import Retraining
+
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 MiB = 1024 * 1024
@@ -29,6 +31,8 @@ class TaskSettings(BaseModel):
     """The reward of a prediction whose window has ended without one."""
     frames: Literal["all", "latest"] = "all"
     """Of several frames of one stream (`ce_stream`) that wait for the model: whether all are predicted, or the last."""
+    retraining: Retraining = Retraining()
+    """When the task is retrained, and what a candidate owes before it serves."""
 
 
 class Settings(BaseSettings):

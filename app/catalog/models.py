@@ -90,6 +90,7 @@ class Prediction(First):
         Index(
             "predictions_waiting", "task", "time", sqlite_where=text("waiting = 1"), postgresql_where=text("waiting")
         ),
+        Index("predictions_of_version", "task", "version", "time"),
     )
     prediction_id: Mapped[str] = mapped_column(primary_key=True)
     task: Mapped[str]
@@ -100,6 +101,18 @@ class Prediction(First):
     time: Mapped[datetime]
     waiting: Mapped[bool]
     data: Mapped[dict[str, Any]]
+
+
+class Failed(First):
+    """What a version was asked for, and failed to predict. `time` is its `ce_time`."""
+
+    __tablename__ = "failures"
+    __table_args__ = (Index("failures_of_version", "task", "version", "time"),)
+    prediction_id: Mapped[str] = mapped_column(primary_key=True)
+    task: Mapped[str]
+    role: Mapped[str]
+    version: Mapped[str]
+    time: Mapped[datetime]
 
 
 class Feedback(First):

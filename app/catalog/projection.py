@@ -68,7 +68,7 @@ def rows(record: Incoming) -> Iterator[Row]:
     json.dumps(data, allow_nan=False)  # a ValueError for what Python reads as JSON and databases don't
     common = _logged(record, name) | {"data": data}
     for table, row in _of_task(said, event) if kind not in _LIFECYCLE else _of_lifecycle(said, event):
-        yield table, row | common
+        yield table, row | common if "data" in table.__table__.columns else row | _logged(record, name)
     yield from _of_run(said, common["logged"])
 
 
@@ -107,6 +107,17 @@ def _of_task(said: Data, event: Event) -> Iterator[Row]:
                     "subject": event.subject,
                     "time": time,
                     "waiting": said.role != "shadow",
+                },
+            )
+        case PredictionFailed() if said.model is not None:
+            yield (
+                models.Failed,
+                {
+                    "prediction_id": said.prediction_id,
+                    "task": said.task,
+                    "role": said.role,
+                    "version": said.model.version,
+                    "time": time,
                 },
             )
         case FeedbackGiven():

@@ -66,6 +66,7 @@ def register_(
     """Register a version that was trained elsewhere. It serves nothing before a route says so."""
     from app.blobs import blob_store
     from app.embedded.errors import SetupError
+    from app.registry.registering import Provenance
     from app.registry.registering import register as registering
     from app.settings import settings
     from app.tasks import named
@@ -84,8 +85,7 @@ def register_(
             blob_store(settings()),
             model.read_bytes(),
             said,
-            parent=parent,
-            actor=actor or getpass.getuser(),
+            Provenance(actor or getpass.getuser(), parent),
         )
     )
     print(json.dumps({"task": task, "version": found.number, "artifact": found.artifact}) if as_json else found.number)

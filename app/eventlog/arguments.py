@@ -75,7 +75,7 @@ class Arguments:
             "where": self.where,
             "content": self.content,
             "preprocess_version": self.task.preprocess_version,
-            "rules": self.rules.model_dump(mode="json", exclude={"audit_rate"}),
+            "rules": self.rules.model_dump(mode="json", exclude={"audit_rate", "retraining"}),
             "erasures": erasures,
         }
 

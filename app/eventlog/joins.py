@@ -32,7 +32,7 @@ class Joins:
         self._task = task
 
     async def predictions(self, batch: Sequence[Incoming]) -> Sequence[Answer]:
-        """Each served prediction, under its id; requests that failed have nothing to be joined."""
+        """Each served prediction, under its id, and what a version failed to say, which counts against it."""
         return [() if _aside(incoming) else self._prediction(incoming) for incoming in batch]
 
     async def feedback(self, batch: Sequence[Incoming]) -> Sequence[Answer]:
@@ -40,9 +40,10 @@ class Joins:
         return [() if _aside(incoming) else self._feedback(incoming) for incoming in batch]
 
     def _prediction(self, incoming: Incoming) -> Answer:
-        if (header(incoming.headers, "ce_type") or "").startswith(_FAILED):
-            return ()
         try:
+            if (header(incoming.headers, "ce_type") or "").startswith(_FAILED):
+                failed = _said(incoming, PredictionFailed)
+                return [] if failed.model is None else [repartitioned(incoming, failed.task, failed.prediction_id)]
             made = _said(incoming, PredictionMade)
             if made.task != self._task.name:
                 raise Rejected("wrong_task", f"this is a prediction of {made.task!r}, not of {self._task.name!r}")

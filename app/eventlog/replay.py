@@ -41,15 +41,17 @@ def quiet(doing: str, done: int, total: int | None) -> None:
     """Progress that nobody looks at."""
 
 
-def replay(settings: Settings, arguments: Arguments, out: Path, progress: Progress = quiet) -> dict[str, Any]:
-    """Write the dataset into the directory `out`, whole or not at all; its manifest.
+def replay(
+    settings: Settings, arguments: Arguments, out: Path, progress: Progress = quiet, run_id: str | None = None
+) -> dict[str, Any]:
+    """Write the dataset into the directory `out`, whole or not at all; its manifest. It may be for a retraining run.
 
     Raises `SetupError`; KafkaError without a broker.
     """
     with dataset.directory(out) as partial:
         manifest = _build(settings, arguments, partial, progress)
         # Before the directory gets its name: no dataset is on disk that an erasure would not find.
-        asyncio.run(publish_all(settings, [_built(arguments, out, manifest)]))
+        asyncio.run(publish_all(settings, [_built(arguments, out, manifest, run_id)]))
     # An erasure that ended before that event has not seen it; one that ends later looks for datasets once more.
     if erasures(settings) != manifest["arguments"]["erasures"]:
         shutil.rmtree(out)
@@ -94,10 +96,15 @@ def _build(settings: Settings, arguments: Arguments, directory: Path, progress: 
     return manifest
 
 
-def _built(arguments: Arguments, out: Path, manifest: dict[str, Any]) -> Record:
+def _built(arguments: Arguments, out: Path, manifest: dict[str, Any], run_id: str | None) -> Record:
     location, task = out.resolve().as_uri(), arguments.task.name
     built = DatasetBuilt(
-        task=task, content_hash=manifest["content_hash"], location=location, rows=manifest["rows"], manifest=manifest
+        task=task,
+        content_hash=manifest["content_hash"],
+        location=location,
+        rows=manifest["rows"],
+        manifest=manifest,
+        run_id=run_id,
     )
     now = datetime.now(UTC)
     unique = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{manifest['content_hash']}/{location}/{now.isoformat()}"))

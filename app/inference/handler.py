@@ -31,6 +31,8 @@ class InferenceHandler:
         self._task = task
         self._route = route
         self._predictor: Predictor | None = None
+        self._refused: dict[str, tuple[ModelRef, Role]] = {}
+        """Who was asked for the predictions that are being rejected, by their ids."""
 
     async def __call__(self, batch: Sequence[Incoming]) -> Sequence[Answer]:
         """The prediction, or the rejection, of each event."""
@@ -75,12 +77,14 @@ class InferenceHandler:
     def _answer(
         self, model: ModelRef, role: Role, event: Event, key: bytes | None, predicted: Predicted | Rejected
     ) -> Answer:
+        if not isinstance(predicted, Rejected):
+            try:
+                record, total = answer(model, role, event, key, predicted)
+            except (TypeError, ValueError) as error:  # a confidence that is no probability, say
+                predicted = Rejected("bad_output", f"{model.name} {model.version}: {error}")
         if isinstance(predicted, Rejected):
+            self._refused[event.id] = model, role
             return predicted
-        try:
-            record, total = answer(model, role, event, key, predicted)
-        except (TypeError, ValueError) as error:  # a confidence that is no probability, say
-            return Rejected("bad_output", f"{model.name} {model.version}: {error}")
         metrics.REQUESTS.labels(self._task.name, "predicted").inc()
         metrics.BATCH_SIZE.labels(self._task.name).observe(predicted.group)
         for stage, ms in total.items():
@@ -106,7 +110,8 @@ class InferenceHandler:
             identity = (f"kafka:{incoming.origin.topic}", incoming.origin.id)
             return [dead_letter(original, incoming.origin, failure, identity)[1]]
         reference, letter = dead_letter(original, incoming.origin, failure, (event.source, event.id))
-        return [letter, failed(self._task.name, identity, failure, reference, incoming.key, event)]
+        asked = self._refused.pop(event.id, None)
+        return [letter, failed(self._task.name, identity, failure, reference, incoming.key, event, asked)]
 
 
 def superseded(events: Sequence[Event]) -> set[str]:

@@ -1,7 +1,6 @@
 """Shadows: what versions on trial say of requests that are answered already.
 
-They give way: no answer waits for them, what they can't keep up with is left out and counted, and a failure of theirs
-is nobody's but theirs.
+They give way: no answer waits for them, and what they can't keep up with is left out and counted.
 """
 
 import asyncio
@@ -9,14 +8,15 @@ import logging
 from collections.abc import Sequence
 from contextlib import suppress
 
-from app.cloudevents import Event
+from app.cloudevents import Event, Record
 from app.delivery import Incoming, Publish, Unavailable
-from app.events import ModelRef, shadow_id
+from app.events import Failure, ModelRef, shadow_id
 from app.inference.client import InferenceClient
-from app.inference.handler import answer, read
+from app.inference.handler import STAGE, answer, read
 from app.inference.predict import Predicted, Predictor
 from app.inference.routing import Ask
 from app.monitoring import metrics
+from app.preprocess.requests import failed
 from app.settings import Settings
 from models.base import Asked, Features, Rejected, Task
 
@@ -64,17 +64,26 @@ class Shadows:
             said = await predictor(model, [Asked(shadow_id(event.id, version), found) for _, event, found in asked])
         except Unavailable as error:
             log.warning("%s %s says nothing of %d events: %s", model.name, version, len(asked), error)
-            self._count("failed", len(asked))
+            self._count("left_out", len(asked))
             return
-        records = []
-        for (incoming, event, _), predicted in zip(asked, said, strict=True):
-            with suppress(TypeError, ValueError):  # a confidence that is no probability, say
-                if isinstance(predicted, Predicted):
-                    records.append(answer(model, "shadow", event, incoming.key, predicted)[0])
+        records = [
+            self._said(model, incoming, event, predicted)
+            for (incoming, event, _), predicted in zip(asked, said, strict=True)
+        ]
         errors = await self._publish(records)
-        predicted_count = sum(error is None for error in errors)
-        self._count("predicted", predicted_count)
-        self._count("failed", len(asked) - predicted_count)
+        lost = sum(error is not None for error in errors)
+        self._count("left_out", lost)
+        self._count("said", len(records) - lost)
+
+    def _said(self, model: ModelRef, incoming: Incoming, event: Event, predicted: Predicted | Rejected) -> Record:
+        if not isinstance(predicted, Rejected):
+            try:
+                return answer(model, "shadow", event, incoming.key, predicted)[0]
+            except (TypeError, ValueError) as error:  # a confidence that is no probability, say
+                predicted = Rejected("bad_output", f"{model.name} {model.version}: {error}")
+        failure = Failure(stage=STAGE, code=predicted.code, reason=str(predicted))
+        request = (event.extensions["requestsource"], event.extensions["requestid"])
+        return failed(model.name, request, failure, None, incoming.key, event, (model, "shadow"))
 
     def _count(self, outcome: str, events: int) -> None:
         metrics.SHADOWS.labels(self._task.name, outcome).inc(events)

@@ -20,7 +20,7 @@ DEAD_LETTERS = Counter("hindsight_dead_letters_total", "Events put into dead-let
 FEEDBACK = Counter("hindsight_feedback_total", "Feedback accepted: correction, reward or accepted.", ["task", "kind"])
 SKIPPED_FRAMES = Counter("hindsight_skipped_frames_total", "Frames answered unpredicted, for a later one.", ["task"])
 SHADOWS = Counter(
-    "hindsight_shadow_events_total", "Answered events for a shadow: predicted, failed or left_out.", ["task", "outcome"]
+    "hindsight_shadow_events_total", "Answered events for a shadow: said or left_out.", ["task", "outcome"]
 )
 ARCHIVED = Counter("hindsight_archived_events_total", "Events written to the archive.", ["topic"])
 ARCHIVE_LOST = Counter(

@@ -8,7 +8,17 @@ from dataclasses import dataclass
 
 from app import topics
 from app.cloudevents import JSON, TENSORS, Event, Headers, Origin, Record, complete, identity, rfc3339
-from app.events import Failure, FeaturesExtracted, PredictionFailed, PredictionRequested, dead_letter, prediction_id
+from app.events import (
+    Failure,
+    FeaturesExtracted,
+    ModelRef,
+    PredictionFailed,
+    PredictionRequested,
+    Role,
+    dead_letter,
+    prediction_id,
+    shadow_id,
+)
 from models import tensors
 from models.base import Rejected, Task
 
@@ -113,16 +123,34 @@ def marks(event: Event | None) -> dict[str, str]:
 
 
 def failed(
-    task: str, request: tuple[str, str], failure: Failure, reference: str | None, key: bytes | None, event: Event | None
+    task: str,
+    request: tuple[str, str],
+    failure: Failure,
+    reference: str | None,
+    key: bytes | None,
+    event: Event | None,
+    asked: tuple[ModelRef, Role] | None = None,
 ) -> Record:
-    """The answer to a request that can't be predicted. `request` is its (source, id), `event` what is known of it."""
+    """The answer to a request that can't be predicted. `request` is its (source, id), `event` what is known of it.
+
+    `asked` is the version that was asked for a prediction, and its role: what a shadow fails to say answers nobody.
+    """
     source, request_id = request
-    unique = prediction_id(task, source, request_id)
+    unique, topic = prediction_id(task, source, request_id), topics.predictions(task)
+    model, role = asked or (None, None)
+    if model is not None and role == "shadow":
+        unique, topic = shadow_id(unique, model.version), topics.shadow_predictions(task)
     said = PredictionFailed(
-        prediction_id=unique, request_id=request_id, task=task, error=failure, dead_letter=reference
+        prediction_id=unique,
+        request_id=request_id,
+        task=task,
+        error=failure,
+        model=model,
+        role=role,
+        dead_letter=reference,
     )
     return said.record(
-        topics.predictions(task),
+        topic,
         key,
         id=unique,
         source=f"hindsight/{task}",

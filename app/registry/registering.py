@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import onnxruntime as ort
@@ -21,6 +22,17 @@ Signature = dict[str, tuple[str, int]]
 """Of each tensor by its name: the type and the number of dimensions."""
 
 
+@dataclass(frozen=True)
+class Provenance:
+    """Where a version comes from, as `ModelRegistered` says it."""
+
+    actor: str
+    parent: str | None = None
+    dataset: str | None = None
+    run_id: str | None = None
+    code: str | None = None
+
+
 async def register(
     settings: Settings,
     task: Task,
@@ -28,9 +40,7 @@ async def register(
     blobs: BlobStore,
     model: bytes,
     card: Mapping[str, Any],
-    *,
-    parent: str | None,
-    actor: str,
+    provenance: Provenance,
 ) -> Version:
     """The version that the model has now; a model that is registered already keeps its own.
 
@@ -49,8 +59,8 @@ async def register(
     def decide(models: Models) -> ModelRegistered | None:
         if _same(models, artifact) is not None:
             return None
-        if parent is not None:
-            models.version(parent)
+        if provenance.parent is not None:
+            models.version(provenance.parent)
         if models.versions:
             _compare(found, models.newest, blobs, settings)
         number = str(1 + max(map(int, models.versions), default=0))
@@ -59,9 +69,8 @@ async def register(
             model=ModelRef(name=task.name, version=number),
             artifact=artifact,
             card=dict(card),
-            parent=parent,
             preprocess_version=task.preprocess_version,
-            actor=actor,
+            **asdict(provenance),
         )
 
     version = _same(await changes.make(decide), artifact)

@@ -1,0 +1,147 @@
+"""What the gate judges: candidate and champion, measured alike on held-out outcomes and on the original test set."""
+
+import asyncio
+import json
+import math
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from app.events import ModelRef, prediction_id
+from app.inference.local import LocalModel
+from app.inference.predict import Predicted, Predictor
+from app.retraining.gate import Evidence, Pair
+from models import tensors
+from models.base import Asked, OnStep, Task, Untrainable
+from models.datasets import ROWS
+from models.offpolicy import Estimate
+
+_BATCH = 64
+_TIMED = 50
+"""So many predictions, one by one, say how long one takes."""
+_COLUMNS = ("prediction_id", "features", "tensors", "label", "split", "selection", "selection_probability")
+_ESTIMATOR = "dr"
+
+
+@dataclass(frozen=True)
+class Question:
+    """Something to predict whose truth is known."""
+
+    asked: Asked
+    label: Mapping[str, Any]
+    weight: float = 1.0
+    slices: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Two versions of a task's model, as `model.onnx` files."""
+
+    task: Task
+    candidate: Path
+    champion: Path
+
+
+def gather(contest: Contest, dataset: Path, slices: Sequence[str], on_step: OnStep) -> Evidence:
+    """Measure both. Raises `Untrainable` for a dataset that can't be read."""
+    task = contest.task
+    outcomes = list(held_out(dataset, slices))
+    on_step("held-out outcomes", 0, None)
+    on_outcomes = list(zip(*_scores(contest, outcomes), strict=True))
+    on_step("original test set", 0, None)
+    original = list(zip(*_scores(contest, list(_original(task))), strict=True))
+    on_step("latency", 0, None)
+    return Evidence(
+        pairs=[
+            Pair(*scores, weight=one.weight, slices=one.slices or {})
+            for one, scores in zip(outcomes, on_outcomes, strict=True)
+        ],
+        original=original,
+        off_policy=_off_policy(contest, dataset, on_step),
+        latency_ms=_latencies(contest, [one.asked for one in outcomes][:_TIMED]),
+        size_bytes=contest.candidate.stat().st_size,
+    )
+
+
+def held_out(dataset: Path, slices: Sequence[str]) -> Iterator[Question]:
+    """Rows of the split `test` whose label was not chosen by whoever gave it: that were to be looked at anyhow."""
+    with pq.ParquetFile(dataset / ROWS) as file:
+        for batch in file.iter_batches(_BATCH, columns=list({*_COLUMNS, *slices})):
+            for row in batch.to_pylist():
+                known = row["selection_probability"] is not None and row["label"] is not None
+                if known and row["split"] == "test" and row["features"] is not None:
+                    yield Question(
+                        Asked(row["prediction_id"], tensors.decode(row["features"], row["tensors"])),
+                        json.loads(row["label"]),
+                        1 / row["selection_probability"],
+                        {name: str(row[name]) for name in slices},
+                    )
+
+
+def _original(task: Task) -> Iterator[Question]:
+    for sample in task.held_out():
+        asked = Asked(prediction_id(task.name, "hindsight/evaluate", sample.name), task.preprocess(sample.payload))
+        yield Question(asked, sample.correction)
+
+
+def _scores(contest: Contest, questions: Sequence[Question]) -> tuple[list[float], list[float]]:
+    """Of candidate and champion; what a version can't predict scores 0."""
+    return (
+        asyncio.run(_score(contest.task, contest.candidate, questions)),
+        asyncio.run(_score(contest.task, contest.champion, questions)),
+    )
+
+
+async def _score(task: Task, path: Path, questions: Sequence[Question]) -> list[float]:
+    predictor, scores = Predictor(task, LocalModel(path), attempts=1), list[float]()
+    for batch in _batches(questions):
+        answers = await predictor(_ref(task), [one.asked for one in batch])
+        for question, answer in zip(batch, answers, strict=True):
+            right = isinstance(answer, Predicted)
+            score = task.score(answer.decoded.output, question.label) if isinstance(answer, Predicted) else 0.0
+            scores.append(score if right and math.isfinite(score) else 0.0)
+    return scores
+
+
+def _batches(questions: Iterable[Question]) -> Iterator[list[Question]]:
+    rest = iter(questions)
+    while batch := list(islice(rest, _BATCH)):
+        yield batch
+
+
+def _latencies(contest: Contest, asked: Sequence[Asked]) -> tuple[float, float]:
+    """Of one prediction by each, in milliseconds: the median, both in turn, so that what else runs slows both."""
+    if not asked:
+        return 0.0, 0.0
+    return asyncio.run(_timed(contest, asked))
+
+
+async def _timed(contest: Contest, asked: Sequence[Asked]) -> tuple[float, float]:
+    predictors = [Predictor(contest.task, LocalModel(path), 1) for path in (contest.candidate, contest.champion)]
+    times: tuple[list[float], list[float]] = [], []
+    for one in (asked[0], *asked):  # the first is for warming up
+        for predictor, found in zip(predictors, times, strict=True):
+            started = time.perf_counter()
+            await predictor(_ref(contest.task), [one])
+            found.append((time.perf_counter() - started) * 1000)
+    candidate, champion = (median(found[1:]) for found in times)
+    return candidate, champion
+
+
+def _off_policy(contest: Contest, dataset: Path, on_step: OnStep) -> Estimate | None:
+    """What the candidate would have earned more than the champion; None for a task whose outputs are no choices."""
+    with suppress(Untrainable):
+        candidate, champion = contest.task.off_policy(dataset, [contest.candidate, contest.champion], 0, on_step)
+        return candidate.estimates[_ESTIMATOR].minus(champion.estimates[_ESTIMATOR])
+    return None
+
+
+def _ref(task: Task) -> ModelRef:
+    return ModelRef(name=task.name, version="0")
