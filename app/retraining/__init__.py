@@ -1,0 +1,1 @@
+"""What starts a retraining, and who runs it."""
