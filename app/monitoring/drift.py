@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special, stats
 
 Samples = Mapping[str, NDArray[np.floating[Any]]]
 """By feature, its value of each event (N,)."""
@@ -61,15 +61,14 @@ class KolmogorovSmirnov:
     alpha: float = 1e-4
 
     def findings(self, reference: Samples, window: Samples) -> Sequence[Finding]:
-        """As `Detector` says; `scipy.stats.ks_2samp`'s asymptotic distribution."""
+        """As `Detector` says; what chance exceeds is by the statistic's limit distribution (Smirnov, 1948)."""
         features = [
             name for name in sorted(reference.keys() & window) if min(len(reference[name]), len(window[name])) >= FEWEST
         ]
         found = []
         for name in features:
             before, now = len(reference[name]), len(window[name])
-            size = round(before * now / (before + now))
-            chance = float(stats.kstwo.isf(self.alpha / len(features), size))
+            chance = float(special.kolmogi(self.alpha / len(features)) / np.sqrt(before * now / (before + now)))
             distance = float(stats.ks_2samp(reference[name], window[name], method="asymp").statistic)
             found.append(Finding("kolmogorov-smirnov", name, distance, max(self.effect, chance), now))
         return found

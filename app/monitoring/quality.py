@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Literal
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from models.offpolicy import effective_size, snips
 
@@ -63,7 +63,7 @@ class Quality:
         """
         if self.score is None or self.effective <= 1 or not np.isfinite(self.standard_error):
             return float("-inf"), float("inf")
-        reach = float(stats.t.ppf((1 + level) / 2, self.effective - 1)) * self.standard_error
+        reach = float(special.stdtrit(self.effective - 1, (1 + level) / 2)) * self.standard_error
         return self.score - reach, self.score + reach
 
 
