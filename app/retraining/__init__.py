@@ -1,1 +1,1 @@
-"""Retraining: the gate that judges a candidate, and its rollout by live evidence."""
+"""What starts a retraining, and who runs it."""

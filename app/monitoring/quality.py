@@ -1,0 +1,97 @@
+"""The quality of a window of outcomes, by inverse selection probability. Pure.
+
+People correct what is wrong, so the plain average over all that was labelled lies, mostly downwards. Of outcomes whose
+selection is `all` or `audit` it is known with which probability p they were to be looked at; weighted by 1 / p they
+stand for all predictions of the window (Hajek, 1971: the self-normalised Horvitz-Thompson estimate).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+import numpy as np
+from scipy import special
+
+from models.offpolicy import effective_size, snips
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What `OutcomeRecorded` says of a prediction's quality. A task that is judged by rewards gives them as scores."""
+
+    time: datetime
+    """When it was predicted."""
+    score: float | None
+    selection: Literal["all", "audit", "volunteer"]
+    selection_probability: float | None
+    accepted: bool | None = None
+
+
+@dataclass(frozen=True)
+class Quality:
+    """What a window's outcomes say of all its predictions."""
+
+    predictions: int
+    """How many predictions the window has."""
+    scored: int
+    """How many of its outcomes have a score, however they were selected."""
+    plain: float | None
+    """Their average; None without any. It is biased, and here to be compared with."""
+    labelled: int
+    """How many with a score were selected with a known probability: the estimate is theirs alone."""
+    answered: float
+    """The share of those so selected that has a score. An audit that is half done is biased as well: what volunteers
+    corrected is answered first."""
+    effective: float
+    """How many outcomes of equal weight they are worth: sum(w)^2 / sum(w^2) (Kish, 1965)."""
+    score: float | None
+    """The estimate: sum(w s) / sum(w) with w = 1 / p; None without any."""
+    standard_error: float
+    """Of the estimate, by the delta method; infinite for fewer than two."""
+
+    @property
+    def coverage(self) -> float:
+        """The share of the window's predictions that has a score."""
+        return self.scored / self.predictions if self.predictions else 0.0
+
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        """The two-sided confidence interval, by Student's t with `effective` - 1 degrees of freedom.
+
+        Scores bunch at 1, with a few far below: where chance has them low they also scatter widely, so that the upper
+        end is rather too high than too low. Infinite for fewer than two; of no width where all scores are equal.
+        """
+        if self.score is None or self.effective <= 1 or not np.isfinite(self.standard_error):
+            return float("-inf"), float("inf")
+        reach = float(special.stdtrit(self.effective - 1, (1 + level) / 2)) * self.standard_error
+        return self.score - reach, self.score + reach
+
+
+def quality(outcomes: Sequence[Judged], predictions: int) -> Quality:
+    """The quality of a window that has so many predictions; each of them has one outcome here, or none.
+
+    What was said to be wrong, with no word of what would be right, scores 0: to leave it out would leave out nothing
+    but mistakes.
+    """
+    scores = [(one, score) for one in outcomes if (score := _score(one)) is not None]
+    known = [(score, one.selection_probability) for one, score in scores if one.selection_probability is not None]
+    values = np.array([score for score, _ in known], np.float64)
+    weights = 1 / np.array([probability for _, probability in known], np.float64)
+    # Of an audit each prediction that was drawn has an outcome; where all are looked at, those answered alone have.
+    everything = any(one.selection == "all" for one in outcomes)
+    selected = predictions if everything else sum(one.selection_probability is not None for one in outcomes)
+    estimate = snips(values, weights) if known else None
+    return Quality(
+        predictions=predictions,
+        scored=len(scores),
+        plain=float(np.mean([score for _, score in scores])) if scores else None,
+        labelled=len(known),
+        answered=len(known) / selected if selected else 0.0,
+        effective=effective_size(weights),
+        score=None if estimate is None else estimate.value,
+        standard_error=float("inf") if estimate is None else estimate.standard_error,
+    )
+
+
+def _score(outcome: Judged) -> float | None:
+    return 0.0 if outcome.score is None and outcome.accepted is False else outcome.score

@@ -1,0 +1,81 @@
+"""The lease of a task's retraining: one run at a time, over all replicas of the API, whoever crashes."""
+
+from typing import Any
+
+from sqlalchemy import Float, and_, delete, literal_column, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.catalog.control import Control, make
+from app.catalog.engine import available, engine_of
+
+_CLOCK = {
+    "sqlite": "((julianday('now') - 2440587.5) * 86400.0)",
+    # not that of the transaction's start, which may have waited for another
+    "postgresql": "extract(epoch FROM clock_timestamp())::double precision",
+}
+"""Seconds since 1970 by the database's clock: the replicas' clocks may differ."""
+
+
+class Lease(Control):
+    """Who may retrain a task, and until when: seconds since 1970."""
+
+    __tablename__ = "leases"
+    task: Mapped[str] = mapped_column(primary_key=True)
+    holder: Mapped[str]
+    run_id: Mapped[str]
+    until: Mapped[float] = mapped_column(Float(53))
+
+
+class Leases:
+    """The leases in the database at a SQLAlchemy URL. Every method raises `Unavailable` when that is away or locked.
+
+    A lease is held by a holder (a replica) for a run. Who holds one renews it well before it runs out; who can't, or is
+    told that it is lost, ends the run: another may have begun.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._engine = engine_of(url)
+        self._now = literal_column(_CLOCK[self._engine.dialect.name], Float(53))
+        make(self._engine)
+
+    def close(self) -> None:
+        """Close the connections to the database."""
+        self._engine.dispose()
+
+    def acquire(self, task: str, holder: str, run_id: str, seconds: float) -> bool:
+        """Take the task's lease for so long, if it is free, has run out or is this run's; whether it is held."""
+        insert = (sqlite.insert if self._engine.dialect.name == "sqlite" else postgresql.insert)(Lease)
+        row = insert.values(task=task, holder=holder, run_id=run_id, until=self._now + seconds)
+        own = and_(Lease.holder == holder, Lease.run_id == run_id)
+        taken = row.on_conflict_do_update(
+            index_elements=[Lease.task],
+            set_={name: row.excluded[name] for name in ("holder", "run_id", "until")},
+            where=or_(Lease.until <= self._now, own),
+        )
+        return self._changed(taken.returning(Lease.task))
+
+    def renew(self, task: str, holder: str, run_id: str, seconds: float) -> bool:
+        """Hold it for so long from now; False if it is lost: it has run out, whether or not another has it."""
+        held = Lease.task == task, Lease.holder == holder, Lease.run_id == run_id, Lease.until > self._now
+        return self._changed(update(Lease).where(*held).values(until=self._now + seconds).returning(Lease.task))
+
+    def release(self, task: str, holder: str, run_id: str) -> None:
+        """Give it back. Of a lease that is not this run's nothing changes."""
+        own = Lease.task == task, Lease.holder == holder, Lease.run_id == run_id
+        self._changed(delete(Lease).where(*own).returning(Lease.task))
+
+    def running(self, task: str) -> str | None:
+        """The id of the run that holds the task's lease."""
+        held = select(Lease.run_id).where(Lease.task == task, Lease.until > self._now)
+        with available(self._engine), self._engine.connect() as connection:
+            return connection.scalars(held).one_or_none()
+
+    def _changed(self, statement: Any) -> bool:
+        """Runs a statement, atomic by itself; whether it found a row.
+
+        It takes no lock of the catalog's writers where it needn't: rebuilding the catalog may take longer than a lease.
+        """
+        engine = self._engine.execution_options(writes=True)
+        with available(engine), engine.begin() as connection:
+            return connection.execute(statement).one_or_none() is not None

@@ -1,0 +1,134 @@
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import pytest
+from pydantic import SecretStr
+
+from app.catalog.store import Catalog
+from app.retraining.lease import Leases
+from app.settings import CHECKOUT, Settings
+from tests.support.postgres import Postgres
+
+LONG = 3600.0
+OVER = 0.0
+"""Seconds of a lease that has run out as soon as it is given: as a crashed holder's has after its time."""
+
+
+@pytest.fixture
+def replica(url: str) -> Iterator[Callable[[], Leases]]:
+    """Opens the leases, as another replica would, as often as is wanted."""
+    opened: list[Leases] = []
+
+    def another() -> Leases:
+        opened.append(Leases(url))
+        return opened[-1]
+
+    yield another
+    for one in opened:
+        one.close()
+
+
+@pytest.fixture
+def leases(replica: Callable[[], Leases]) -> Leases:
+    return replica()
+
+
+@pytest.mark.parametrize("before", ["never held", "crashed"])
+def test_of_holders_that_race_exactly_one_wins(replica: Callable[[], Leases], before: str) -> None:
+    racers = [replica() for _ in range(4)]
+    for race in range(10):
+        task = f"task-{race}"
+        if before == "crashed":
+            assert racers[0].acquire(task, "dead", "run-0", OVER)
+        start = Barrier(len(racers))
+
+        def run(number: int, task: str = task, start: Barrier = start) -> bool:
+            start.wait()
+            return racers[number].acquire(task, f"api-{number}", f"run-{number}", LONG)
+
+        with ThreadPoolExecutor(len(racers)) as threads:
+            won = list(threads.map(run, range(len(racers))))
+        assert won.count(True) == 1
+        assert racers[0].running(task) == f"run-{won.index(True)}"
+
+
+def test_a_lease_is_of_one_task(leases: Leases) -> None:
+    assert leases.acquire("ocr", "api-1", "run-1", LONG)
+    assert leases.acquire("decision", "api-2", "run-2", LONG)
+    assert (leases.running("ocr"), leases.running("decision")) == ("run-1", "run-2")
+
+
+def test_nobody_takes_what_is_held(leases: Leases) -> None:
+    assert leases.acquire("ocr", "api-1", "run-1", LONG)
+    assert not leases.acquire("ocr", "api-2", "run-2", LONG)
+    assert not leases.acquire("ocr", "api-1", "run-2", LONG)
+    assert leases.running("ocr") == "run-1"
+
+
+def test_who_holds_it_may_take_it_again_for_the_same_run(leases: Leases) -> None:
+    assert leases.acquire("ocr", "api-1", "run-1", OVER)
+    assert leases.acquire("ocr", "api-1", "run-1", LONG)
+    assert leases.acquire("ocr", "api-1", "run-1", LONG)
+
+
+def test_a_crash_is_survived_once_its_time_is_over(replica: Callable[[], Leases]) -> None:
+    assert replica().acquire("ocr", "api-1", "run-1", OVER)
+    other = replica()
+    assert other.running("ocr") is None
+    assert other.acquire("ocr", "api-2", "run-2", LONG)
+    assert other.running("ocr") == "run-2"
+
+
+def test_who_comes_back_too_late_is_told_that_it_is_lost(leases: Leases) -> None:
+    assert leases.acquire("ocr", "api-1", "run-1", OVER)
+    assert not leases.renew("ocr", "api-1", "run-1", LONG)
+    assert leases.acquire("ocr", "api-2", "run-2", LONG)
+    assert not leases.renew("ocr", "api-1", "run-1", LONG)
+    leases.release("ocr", "api-1", "run-1")
+    assert leases.running("ocr") == "run-2"
+
+
+def test_what_is_renewed_is_held_for_the_new_time(leases: Leases) -> None:
+    assert leases.acquire("ocr", "api-1", "run-1", LONG)
+    assert leases.renew("ocr", "api-1", "run-1", LONG)
+    assert leases.running("ocr") == "run-1"
+    assert leases.renew("ocr", "api-1", "run-1", OVER)
+    assert leases.running("ocr") is None
+
+
+def test_what_is_given_back_is_free(leases: Leases) -> None:
+    assert leases.acquire("ocr", "api-1", "run-1", LONG)
+    leases.release("ocr", "api-1", "run-1")
+    assert leases.acquire("ocr", "api-2", "run-2", LONG)
+
+
+def test_making_the_catalog_again_leaves_leases_alone_and_waits_for_none(url: str, leases: Leases) -> None:
+    catalog = Catalog(url)
+    catalog.upgrade()
+    assert leases.acquire("ocr", "api-1", "run-1", LONG)
+    with catalog.replacing():
+        assert leases.running("ocr") == "run-1"
+    catalog.close()
+    assert leases.running("ocr") == "run-1"
+
+
+def test_on_postgresql_a_run_renews_while_the_catalog_is_made_again(postgres: Postgres) -> None:
+    url = Settings(database_url=SecretStr(postgres.database())).database
+    catalog, leases = Catalog(url), Leases(url)
+    catalog.upgrade()
+    with catalog.replacing():
+        assert leases.acquire("ocr", "api-1", "run-1", LONG)
+        assert leases.renew("ocr", "api-1", "run-1", LONG)
+    catalog.close()
+    leases.close()
+
+
+def test_replicas_that_start_together_find_the_table_made_once(url: str) -> None:
+    code = "import sys; from app.retraining.lease import Leases; Leases(sys.argv[1])"
+    words = [sys.executable, "-c", code, url]
+    processes = [subprocess.Popen(words, cwd=CHECKOUT, stderr=subprocess.PIPE) for _ in range(3)]
+    said = [process.communicate(timeout=60)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0] * 3, said

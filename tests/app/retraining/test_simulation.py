@@ -1,0 +1,167 @@
+"""Days of a task's traffic, with a clock that is given."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from app.monitoring.drift import KolmogorovSmirnov, Samples
+from app.monitoring.quality import Judged, Quality, quality
+from app.retraining.seen import Alert, Latency, State, Window
+from app.retraining.triggers import Firing, Seen, Triggers, evaluate
+
+MIDNIGHT = datetime(2026, 1, 1, tzinfo=UTC)
+PREDICTIONS = 5000
+"""In each hour."""
+AUDITED = 0.04
+VOLUNTEERED = 0.5
+"""The share of mistakes outside the audit that people correct."""
+ALPHA = 1e-4
+"""Of a window's quality, and of all its features."""
+
+
+@dataclass(frozen=True)
+class World:
+    """How the task fares in an hour."""
+
+    right: float = 0.9
+    """The share of predictions without a mistake; others score 0.5 in the mean."""
+    shift: float = 0.0
+    """By how many standard deviations the inputs have moved."""
+    slower: float = 1.0
+    alert: bool = False
+    volunteers: int = 0
+    """Labels beside the usual ones."""
+
+
+TRUTH = 0.9 + 0.1 * 0.5
+STEADY = World()
+TRIGGERS = Triggers(volume=20_000, quality_bound=0.9, latency_p99_ms=100.0, schedule="0 3 * * *")
+
+Hourly = Callable[[int], World]
+
+
+def steady(hour: int) -> World:
+    return STEADY
+
+
+def simulated(
+    world: Hourly, hours: int, triggers: Triggers, *, every: int = 1, detector: KolmogorovSmirnov | None = None
+) -> list[tuple[float, Firing]]:
+    """What fires, and in which hour, to one who looks every so many minutes. A run lasts half an hour."""
+    looked = _hours(world, hours, detector or KolmogorovSmirnov(alpha=ALPHA))
+    state, fired = State(), list[tuple[float, Firing]]()
+    labelled, since, ends = 0, 0, 0.0
+    for hour, (seen, labels) in enumerate(looked):
+        for minute in range(0, 60, every):
+            time = hour + minute / 60
+            look = replace(seen, labelled=labelled - since, running=time < ends)
+            state, firings = evaluate(state, look, MIDNIGHT + timedelta(hours=hour, minutes=minute), triggers)
+            for firing in firings:
+                fired.append((time, firing))
+                since, ends = labelled, time + 0.5
+        labelled += labels
+    return fired
+
+
+def _hours(world: Hourly, hours: int, detector: KolmogorovSmirnov) -> Iterator[tuple[Seen, int]]:
+    """What is seen in each hour, of the hour before; and how many labels come in it."""
+    random = np.random.default_rng(7)
+    reference = _features(random, 2000, 0.0)
+    seen = Seen(reference=TRUTH)
+    for hour in range(hours):
+        now = world(hour)
+        start = MIDNIGHT + timedelta(hours=hour)
+        alerts = [Alert("HindsightRetrain", start)] if now.alert else []
+        judged = _judged(random, now.right)
+        yield replace(seen, alerts=alerts), judged.scored + now.volunteers
+
+        def window(found: Any, start: datetime = start) -> Window[Any]:
+            return Window(start, start + timedelta(hours=1), found)
+
+        waits = random.lognormal(np.log(20 * now.slower), 0.4, 2000)
+        seen = Seen(
+            quality=window(judged),
+            reference=TRUTH,
+            drift=window(detector.findings(reference, _features(random, 1000, now.shift))),
+            latency=window(Latency(float(np.percentile(waits, 99)), len(waits))),
+        )
+
+
+def _judged(random: np.random.Generator, right: float) -> Quality:
+    scores = np.where(random.random(PREDICTIONS) < right, 1.0, random.random(PREDICTIONS))
+    audited = random.random(PREDICTIONS) < AUDITED
+    said = ~audited & (scores < 1) & (random.random(PREDICTIONS) < VOLUNTEERED)
+    return quality(
+        [Judged(MIDNIGHT, score, "audit", AUDITED) for score in scores[audited].tolist()]
+        + [Judged(MIDNIGHT, score, "volunteer", None) for score in scores[said].tolist()],
+        PREDICTIONS,
+    )
+
+
+def _features(random: np.random.Generator, events: int, shift: float) -> Samples:
+    return {"confidence": random.normal(shift, 1, events), "length": random.normal(shift, 1, events)}
+
+
+def test_in_a_steady_day_nothing_fires_but_the_schedule() -> None:
+    assert [(hour, one.trigger) for hour, one in simulated(steady, 24, TRIGGERS)] == [(3.0, "schedule")]
+
+
+@pytest.mark.parametrize(
+    ("trigger", "changed", "latest"),
+    [
+        ("quality", World(right=0.7), 14),
+        ("drift", World(shift=0.5), 14),
+        ("latency", World(slower=3.0), 16),
+        ("alert", World(alert=True), 13),
+        ("volume", World(volunteers=20_000), 14),
+    ],
+)
+def test_what_changes_at_noon_is_found_soon_after_by_the_trigger_that_is_meant(
+    trigger: str, changed: World, latest: int
+) -> None:
+    fired = simulated(lambda hour: changed if 12 <= hour < 15 else STEADY, 18, TRIGGERS)
+    first = fired[1]
+    assert fired[0][1].trigger == "schedule"
+    assert first[1].trigger == trigger
+    assert 12 <= first[0] <= latest
+
+
+def test_a_fall_that_lasts_starts_one_run_and_one_more_after_each_recovery() -> None:
+    def world(hour: int) -> World:
+        return World(right=0.6) if 4 <= hour < 10 or hour >= 16 else STEADY
+
+    fired = simulated(world, 24, TRIGGERS.model_copy(update={"schedule": None}))
+    assert Counter(one.trigger for _, one in fired)["quality"] == 2
+
+
+STRICT = TRIGGERS.model_copy(
+    update={"quality_tolerance": 0.0, "quality_bound": None, "quality_alpha": ALPHA, "volume": None}
+)
+"""With neither tolerance nor least effect, false alarms are up to alpha alone."""
+DAYS = 50
+MOST = int(stats.poisson.isf(0.001, 2 * ALPHA * 24 * DAYS))
+"""False alarms in 50 days, by quality and drift: 0.24 are to be expected, and one in 1000 would have more than this."""
+
+
+def false_alarms(triggers: Triggers, days: int, detector: KolmogorovSmirnov) -> int:
+    """Firings of anything but the schedule alone."""
+    fired = simulated(steady, days * 24, triggers, every=20, detector=detector)
+    names = [{one.trigger, *one.evidence.get("also", ())} for _, one in fired]
+    assert sum("schedule" in one for one in names) == days
+    return sum(one != {"schedule"} for one in names)
+
+
+def test_fifty_steady_days_have_no_more_false_alarms_than_alpha_allows() -> None:
+    assert MOST == 3
+    assert false_alarms(STRICT, DAYS, KolmogorovSmirnov(effect=0.0, alpha=ALPHA)) <= MOST
+
+
+def test_a_plain_95_percent_interval_has_more_in_ten_days() -> None:
+    plain = STRICT.model_copy(update={"quality_alpha": 0.025})
+    assert false_alarms(plain, 10, KolmogorovSmirnov(effect=0.0, alpha=0.05)) > 2 * MOST
