@@ -24,7 +24,7 @@ def observed(
 ) -> Observed:
     """Candidate, in its role, and champion side by side, since a moment.
 
-    Latency is that of the whole way; a shadow begins when the answer is out, so beside one it is the model's call alone.
+    Latency is that of the whole way. A shadow begins when the answer is out: beside one it is that of the model's call.
     """
     stage: Stage = "inference" if candidate[1] == "shadow" else "total"
     return Observed(
@@ -35,8 +35,8 @@ def observed(
 
 
 def _arm(connection: Connection, task: Task, version: str, role: Role, since: datetime, stage: Stage) -> Arm:
-    made = (Prediction.task == task.name, Prediction.version == version, Prediction.role == role)
-    made = (*made, Prediction.time >= since)
+    of_version = (Prediction.task == task.name, Prediction.version == version, Prediction.role == role)
+    made = (*of_version, Prediction.time >= since)
     predicted = connection.scalar(select(func.count()).where(*made)) or 0
     newest = select(Prediction.data).where(*made).order_by(Prediction.time.desc()).limit(MOST)
     said = [PredictionMade.model_validate_json(json.dumps(row.data)) for row in connection.execute(newest)]

@@ -6,13 +6,16 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.retraining.gate import Bounds
 from app.retraining.rollout import Plan
+from app.retraining.settings import Triggers
 
 
 class Retraining(BaseModel):
-    """What a run learns from, what it may cost, what its candidate owes, and how that comes to serve."""
+    """What starts a run, what it learns from and may cost, what its candidate owes, and how that comes to serve."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    triggers: Triggers = Triggers()
+    """What starts a run."""
     from_scratch: bool = False
     """Whether a training starts from nothing, and not from the champion; not every task can."""
     window_days: Annotated[float, Field(gt=0)] | None = None
