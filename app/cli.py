@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from app.commands import catalog, deadletters, erase, evaluate, imports, models, newtask, replay, vocabulary
+from app.commands import catalog, deadletters, erase, evaluate, imports, models, newtask, replay, retrain, vocabulary
 
 if TYPE_CHECKING:
     from app.client import Hindsight
@@ -262,6 +262,7 @@ imports.register(cli)
 models.register(cli)
 newtask.register(cli)
 replay.register(cli)
+retrain.register(cli)
 vocabulary.register(cli)
 
 

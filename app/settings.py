@@ -123,6 +123,7 @@ class Settings(BaseSettings):
     inference_deadline_seconds: float = Field(10.0, gt=0, description="Deadline of one ModelInfer call.")
     inference_attempts: int = Field(3, ge=1, description="Tries of a request that MLServer rejects, alone.")
 
+    retraining_seconds: float = Field(5.0, gt=0, description="How often triggers, runs and rollouts are looked at.")
     api_port: int = Field(8000, description="The page and the API.")
     api_key: SecretStr | None = Field(None, description="Key that HTTP callers send as X-API-Key.")
     ready_max_lag: int = Field(10_000, ge=0, description="Most events waiting in a stage while /readyz says ready.")

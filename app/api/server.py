@@ -2,6 +2,9 @@
 
 import asyncio
 import ipaddress
+import logging
+import os
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -11,13 +14,16 @@ from fastapi.responses import JSONResponse
 from starlette.requests import ClientDisconnect
 
 from app import tasks
-from app.api import blobs, feedback, health, models, predictions
+from app.api import blobs, feedback, health, models, predictions, retraining
 from app.api.guard import ApiKey, BodyLimit
 from app.api.publisher import Publisher
 from app.blobs import blob_store
 from app.catalog.store import Catalog
 from app.embedded.errors import SetupError
+from app.retraining.controller import Controller
 from app.settings import Settings
+
+log = logging.getLogger(__name__)
 
 JSON_LIMIT = 512 * 1024
 """The largest JSON body: written anew it still fits into a Kafka message of 1 MiB."""
@@ -35,21 +41,28 @@ def create(settings: Settings) -> FastAPI:
     store = blob_store(settings)
     catalog = Catalog(settings.database)
 
+    known = tasks.load(settings)
+    controller = Controller(settings, known, catalog, publisher)
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await asyncio.to_thread(store.sweep)
         async with publisher:
+            looping = asyncio.create_task(controller.run())
+            looping.add_done_callback(_loop_ended)
             yield
+            looping.cancel()
+            await asyncio.gather(looping, return_exceptions=True)
         catalog.close()
 
     app = FastAPI(
         title="Hindsight",
-        description="Predictions and feedback on them, models and routes, payloads too large for Kafka, and health.",
+        description="Predictions, feedback on them, models and how they are retrained, large payloads, and health.",
         lifespan=lifespan,
     )
-    known = tasks.load(settings)
     app.include_router(feedback.router(known, publisher))
     app.include_router(models.router(settings, known, publisher))
+    app.include_router(retraining.router(known, controller))
     app.include_router(predictions.router(catalog))
     app.include_router(blobs.router(store, settings.max_blob_bytes))
     app.include_router(health.router(settings))
@@ -59,6 +72,13 @@ def create(settings: Settings) -> FastAPI:
     if settings.api_key is not None:
         app.add_middleware(ApiKey, key=settings.api_key.get_secret_value(), open_paths={"/healthz", "/readyz"})
     return app
+
+
+def _loop_ended(loop: "asyncio.Task[None]") -> None:
+    """A fault in the loop's own code ends the process: its supervisor starts it again, and the fault is in its log."""
+    if not loop.cancelled() and (error := loop.exception()) is not None:
+        log.critical("the retraining loop has failed", exc_info=error)
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _is_loopback(host: str) -> bool:

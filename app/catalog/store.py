@@ -4,7 +4,7 @@ import json
 import logging
 import threading
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import lru_cache
@@ -27,6 +27,7 @@ from app.events import FeedbackGiven, OutcomeRecorded, PredictionMade, decode
 
 log = logging.getLogger(__name__)
 T = TypeVar("T", bound=Data)
+A = TypeVar("A")
 
 _MOST_PARAMETERS = 10_000
 
@@ -126,6 +127,11 @@ class Catalog:
             "feedback": [_read(one, FeedbackGiven).model_dump() | _event(one) for one in said],
             "outcome": None if result is None else _read(result, OutcomeRecorded).model_dump(),
         }
+
+    def ask(self, question: Callable[[Connection], A]) -> A:
+        """What a question finds in the tables, as they are at one moment."""
+        with self._reading() as connection:
+            return question(connection)
 
     def count(self, erased: Erased) -> int:
         """How many of these rows there are."""

@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable
 
 from app import topics
 from app.cloudevents import Record, rfc3339
+from app.data import Data
 from app.embedded.errors import SetupError
-from app.events import ModelRegistered, RouteChanged
+from app.events import RouteChanged
 from app.lifecycle import Action
 from app.registry import routes
 from app.registry.following import read
@@ -21,7 +22,7 @@ _ATTEMPTS = 5
 
 Publish = Callable[[Record], Awaitable[object]]
 """Publishes a record, and returns once the broker has confirmed it."""
-Decide = Callable[[Models], RouteChanged | ModelRegistered | None]
+Decide = Callable[[Models], Data | None]
 """What to say, given how things are; None where nothing needs to be said. Raises `SetupError`."""
 
 
@@ -30,12 +31,13 @@ class Conflict(SetupError):
 
 
 class Changes:
-    """Changes one task's models."""
+    """Changes one task's models; for a retraining run, if it says so."""
 
-    def __init__(self, settings: Settings, task: Task, publish: Publish) -> None:
+    def __init__(self, settings: Settings, task: Task, publish: Publish, run_id: str | None = None) -> None:
         self._settings = settings
         self._task = task
         self._publish = publish
+        self._run_id = run_id
 
     async def make(self, decide: Decide) -> Models:
         """The models once the decision is in force. Raises what `decide` and `publish` raise, and KafkaError.
@@ -99,6 +101,7 @@ class Changes:
                 shadows=then.shadows,
                 reason=reason,
                 actor=actor,
+                run_id=self._run_id,
             )
 
         return await self.make(decide)

@@ -9,7 +9,7 @@ import json
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +126,14 @@ class Models:
     def follows(self) -> str | None:
         """What the next change has to say that it follows: the id of the last one."""
         return self.changes[-1].id if self.changes else None
+
+    @property
+    def champion_since(self) -> datetime:
+        """When the champion became it; of one that always was, before all times."""
+        for change in reversed(self.changes):
+            if change.said.replaced is not None:
+                return change.time
+        return datetime(1970, 1, 1, tzinfo=UTC)
 
     @property
     def before(self) -> str | None:

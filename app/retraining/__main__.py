@@ -10,7 +10,7 @@ import sys
 import traceback
 
 from app.embedded.errors import SetupError
-from app.retraining.steps import STEPS, work_of
+from app.retraining.steps import STEPS, refuse, work_of
 from app.settings import settings
 from app.tasks import named
 from models.base import Untrainable
@@ -35,6 +35,9 @@ def main(task_name: str, run_id: str) -> None:
     while True:
         work = work_of(configured, task, run_id, on_step)
         if work.run.step not in STEPS:
+            return
+        if work.run.evaluated is not None and not work.run.evaluated.passed:
+            refuse(work, work.run.evaluated)
             return
         doing.append(work.run.step)
         on_step(work.run.step, 0, None)

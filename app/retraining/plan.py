@@ -16,6 +16,10 @@ class Retraining(BaseModel):
 
     triggers: Triggers = Triggers()
     """What starts a run."""
+    window_minutes: Annotated[float, Field(gt=0)] = 60.0
+    """Length of the windows by which quality, drift and latency are judged."""
+    feedback_minutes: Annotated[float, Field(ge=0)] = 10.0
+    """How long the quality of a window waits for its feedback."""
     from_scratch: bool = False
     """Whether a training starts from nothing, and not from the champion; not every task can."""
     window_days: Annotated[float, Field(gt=0)] | None = None

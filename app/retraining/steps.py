@@ -137,18 +137,14 @@ def evaluate(work: Work) -> None:
     contest = Contest(work.task, work.candidate(), work.champion())
     evidence = gather(contest, work.dataset(), work.plan.slices, work.on_step)
     verdict = judge(evidence, work.plan.gate, work.seed)
-    work.say(
-        "evaluate",
-        ModelEvaluated(
-            task=work.task.name,
-            run_id=work.run.id,
-            model=_ref(work),
-            dataset=content_hash(work.dataset()),
-            **asdict(verdict),
-        ),
-    )
-    if not verdict.passed:
-        work.end("refused", " ".join(verdict.reasons))
+    found = content_hash(work.dataset())
+    said = ModelEvaluated(task=work.task.name, run_id=work.run.id, model=_ref(work), dataset=found, **asdict(verdict))
+    work.say("evaluate", said)
+
+
+def refuse(work: Work, evaluated: ModelEvaluated) -> None:
+    """End a run whose candidate did not pass the gate; its files stay."""
+    work.end("refused", " ".join(evaluated.reasons))
 
 
 def register_candidate(work: Work) -> None:

@@ -228,7 +228,7 @@ ALL = Triggers(
 
 def event(firing: Firing) -> RetrainingTriggered:
     """As it is read from the log."""
-    made = RetrainingTriggered(task="ocr", run_id="1", trigger=firing.trigger, evidence=firing.evidence)
+    made = RetrainingTriggered(task="ocr", run_id="1", trigger=firing.trigger, evidence=firing.evidence, champion="1")
     return RetrainingTriggered.read(made.model_dump_json().encode(), 1)
 
 
@@ -263,7 +263,7 @@ def test_a_state_that_is_made_again_from_the_log_knows_what_has_fired() -> None:
 
 
 def test_a_run_that_people_started_cools_down_and_answers_alerts_as_any_other() -> None:
-    asked = RetrainingTriggered(task="ocr", run_id="1", trigger="manual", evidence={"actor": "ada"})
+    asked = RetrainingTriggered(task="ocr", run_id="1", trigger="manual", evidence={"actor": "ada"}, champion="1")
     state = restored([(NOON + HOUR, asked)])
     seen = Seen(alerts=[Alert("HindsightRetrain", NOON)], labelled=1000)
     triggers = VOLUME.model_copy(update={"alerts": ("HindsightRetrain",), "cooldown_seconds": 3600.0})

@@ -1,0 +1,176 @@
+"""`/v1/retraining` and `/v1/alerts`: runs, and what begins and ends them."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, HTTPException
+from pydantic import BaseModel, Field
+
+from app.api.feedback import RETRY_AFTER
+from app.api.models import RESPONSES
+from app.embedded.errors import SetupError
+from app.registry.runs import Run
+from app.retraining.controller import AWAY, Controller
+from models.base import Task
+
+NO_TASK: dict[int | str, dict[str, Any]] = {404: {"description": "There is no such task."}}
+CONFLICT: dict[int | str, dict[str, Any]] = {
+    409: {
+        "description": "It can't be done now; the reason says why.",
+        "content": {"application/json": {"example": {"detail": "Run 5f0e2f4b of ocr is under way."}}},
+    }
+}
+ReasonText = Annotated[str, Field(min_length=1, max_length=2000)]
+
+
+class Wanted(BaseModel):
+    """Who wants it, and why."""
+
+    actor: Annotated[str, Field(min_length=1, max_length=200)]
+    reason: ReasonText = "by hand"
+
+
+class Begun(BaseModel):
+    """The run that is concerned."""
+
+    run_id: str
+
+
+class RunDescribed(BaseModel):
+    """A run: why it began, what is done of it, and how it ended."""
+
+    run_id: str
+    task: str
+    trigger: str
+    evidence: dict[str, Any]
+    began: datetime
+    champion: str
+    """The version that it started from."""
+    step: str | None
+    """What is being done: dataset, train, evaluate, register or rollout; null of a run that is over."""
+    progress: dict[str, Any] | None
+    """What that step is doing, how much of it is done, and of how much."""
+    rows: int | None
+    """Of its dataset."""
+    metrics: dict[str, float] | None
+    """What the gate has measured."""
+    passed: bool | None
+    """What the gate has said."""
+    version: str | None
+    """The number that its candidate has in the registry."""
+    decision: str | None
+    """What was last decided of its rollout, and why."""
+    outcome: str | None
+    reason: str | None
+    """How it ended, and why."""
+
+
+class AllRuns(BaseModel):
+    """The runs of every task, the newest first."""
+
+    runs: list[RunDescribed]
+
+
+class TriggerExplained(BaseModel):
+    """A trigger, and what it sees now."""
+
+    trigger: str
+    fires: bool
+    sees: str
+    bound: str
+    missing: tuple[str, ...]
+    """Why it doesn't fire."""
+    evidence: dict[str, Any]
+
+
+class Explanation(BaseModel):
+    """All triggers of a task."""
+
+    task: str
+    triggers: list[TriggerExplained]
+
+
+def router(tasks: Mapping[str, Task], controller: Controller) -> APIRouter:
+    """The routes, for these tasks."""
+    routes = APIRouter(tags=["retraining"])
+
+    @routes.get("/v1/retraining", responses=RESPONSES)
+    async def list_runs() -> AllRuns:
+        """Every run, the newest first, with its progress."""
+        try:
+            found = [run for models in controller.models.values() for run in models.runs.values()]
+        except AWAY as error:
+            raise _away(error) from None
+        found.sort(key=lambda run: run.time, reverse=True)
+        return AllRuns(runs=[_described(run, controller) for run in found])
+
+    @routes.post("/v1/retraining/{task}", status_code=202, responses=RESPONSES | NO_TASK | CONFLICT)
+    async def begin_run(task: str, wanted: Wanted) -> Begun:
+        """Begins a run, now. Answers when that is in the log."""
+        return Begun(run_id=await _done(controller.trigger(_known(task), "manual", wanted.model_dump())))
+
+    @routes.post("/v1/retraining/{task}:cancel", status_code=202, responses=RESPONSES | NO_TASK | CONFLICT)
+    async def cancel_run(task: str, wanted: Wanted) -> Begun:
+        """Ends the task's run. A candidate that has a role keeps it: roll it back."""
+        return Begun(run_id=await _done(controller.cancel(_known(task), wanted.actor)))
+
+    @routes.get("/v1/retraining/{task}/triggers", responses=RESPONSES | NO_TASK)
+    async def explain_triggers(task: str) -> Explanation:
+        """What each trigger sees now, and why it does or doesn't fire."""
+        said = await _done(controller.explain(_known(task)))
+        return Explanation(
+            task=task,
+            triggers=[
+                TriggerExplained(
+                    trigger=one.trigger,
+                    fires=one.fires,
+                    sees=one.sees,
+                    bound=one.bound,
+                    missing=one.missing,
+                    evidence=one.evidence,
+                )
+                for one in said
+            ],
+        )
+
+    def _known(task: str) -> Task:
+        if task not in tasks:
+            raise HTTPException(404, f"there is no task {task!r}; known: {', '.join(sorted(tasks))}")
+        return tasks[task]
+
+    return routes
+
+
+async def _done(work: Any) -> Any:
+    try:
+        return await work
+    except SetupError as error:
+        raise HTTPException(409, f"{error.message} {error.remedy}") from None
+    except AWAY as error:
+        raise _away(error) from None
+
+
+def _described(run: Run, controller: Controller) -> RunDescribed:
+    ended, evaluated = run.ended, run.evaluated
+    return RunDescribed(
+        run_id=run.id,
+        task=run.task,
+        trigger=run.triggered.trigger,
+        evidence=run.triggered.evidence,
+        began=run.time,
+        champion=run.triggered.champion,
+        step=run.step,
+        progress=controller.local.progress.get(run.id) if run.step else None,
+        rows=run.dataset and run.dataset.rows,
+        metrics=evaluated and evaluated.metrics,
+        passed=evaluated and evaluated.passed,
+        version=run.registered and run.registered.model.version,
+        decision=controller.decisions.get(run.id) if run.step else None,
+        outcome=ended and ended.outcome,
+        reason=ended and ended.reason,
+    )
+
+
+def _away(error: Exception) -> HTTPException:
+    return HTTPException(503, str(error), {"Retry-After": RETRY_AFTER})

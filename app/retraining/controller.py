@@ -1,0 +1,227 @@
+"""The loop: what fires a run, who runs its steps, and how its candidate comes to serve. In each replica of the API.
+
+All that it knows is in the log, and all that it does is an event there. A lease keeps replicas from doing the same work
+at once; that nothing is in force twice, the registry sees to.
+"""
+
+import asyncio
+import logging
+import os
+import socket
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from aiokafka.errors import KafkaError
+
+from app import topics
+from app.api.publisher import Publisher, Unconfirmed
+from app.catalog.store import Catalog
+from app.cloudevents import rfc3339
+from app.delivery import Unavailable
+from app.embedded.errors import SetupError
+from app.events import RetrainingEnded, RetrainingTriggered
+from app.registry.changes import Changes
+from app.registry.following import follow
+from app.registry.registry import Models, Registry
+from app.registry.runs import Run
+from app.retraining import observing, rollouts, triggers
+from app.retraining.conditions import Explained
+from app.retraining.lease import Leases
+from app.retraining.local import Crashed, Local
+from app.retraining.plan import Retraining
+from app.retraining.seeing import Sight
+from app.retraining.seen import Alert, Seen, State, restored
+from app.retraining.steps import SOURCE
+from app.settings import Settings
+from models.base import Task
+
+log = logging.getLogger(__name__)
+
+LEASE_SECONDS = 30.0
+AWAY = (KafkaError, OSError, Unavailable, Unconfirmed)
+"""What passes: it is tried again at the next look."""
+
+
+class Controller:
+    """Watches every task, for as long as it runs."""
+
+    def __init__(self, settings: Settings, tasks: Mapping[str, Task], catalog: Catalog, publisher: Publisher) -> None:
+        self._settings = settings
+        self._tasks = tasks
+        self._catalog = catalog
+        self._publisher = publisher
+        self._leases: Leases | None = None
+        self._holder = f"{socket.gethostname()}/{os.getpid()}"
+        self._states: dict[str, State] = {}
+        self._registry: Registry | None = None
+        self.local = Local(settings)
+        self.decisions: dict[str, str] = {}
+        """What was last decided of each run's rollout."""
+
+    async def run(self) -> None:
+        """Follow the log and look at every task, for ever."""
+        await topics.wait_provisioned(self._settings)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._follow())
+            group.create_task(self._look())
+
+    async def _follow(self) -> None:
+        async for registry in follow(self._settings, self._tasks.values()):
+            self._registry = registry
+
+    async def _look(self) -> None:
+        try:
+            while True:
+                await asyncio.sleep(self._settings.retraining_seconds)
+                for task in self._tasks.values():
+                    await self._try(task)
+        finally:
+            await self.local.stop_others(set())
+
+    async def _try(self, task: Task) -> None:
+        if self._registry is None:
+            return
+        try:
+            await self._tick(task, self._registry.tasks[task.name])
+        except AWAY as error:
+            log.warning("the retraining of %s waits: %s", task.name, error)
+        except SetupError as error:
+            log.warning("the retraining of %s: %s", task.name, error)
+        runs = [one.run for one in self._registry.tasks.values() if one.run is not None]
+        await self.local.stop_others({run.id for run in runs if run.step != "rollout"})
+
+    async def _tick(self, task: Task, models: Models) -> None:
+        run = models.run
+        if run is None:
+            await self._watch(task, models)
+        elif not await self._holds(run):
+            await self.local.stop(run.id)
+        elif run.step == "rollout":
+            await self._roll_out(task, models, run)
+        else:
+            await self._work(run)
+
+    # A run's steps
+
+    async def _holds(self, run: Run) -> bool:
+        if self._leases is None:
+            self._leases = await asyncio.to_thread(Leases, self._settings.database)
+        return await asyncio.to_thread(self._leases.acquire, run.task, self._holder, run.id, LEASE_SECONDS)
+
+    async def _work(self, run: Run) -> None:
+        minutes = self._plan(run.task).timeout_minutes
+        if datetime.now(UTC) - run.time > timedelta(minutes=minutes):
+            await self.local.stop(run.id)
+            await self._end(run, "failed", f"{run.step}: it took more than {minutes:g} minutes; raise timeout_minutes")
+            return
+        try:
+            await self.local.tend(run)
+        except Crashed as error:
+            await self._end(run, "failed", f"{run.step}: {error}")
+
+    async def _roll_out(self, task: Task, models: Models, run: Run) -> None:
+        over = rollouts.ended(models, run)
+        if over is not None:
+            await self._end(run, *over)
+            return
+        changes = Changes(self._settings, task, self._publisher.publish, run.id)
+        version, role, _ = rollouts.stage_of(models, run)
+        if role is None:
+            if models.frozen is None:
+                await changes.shadow(version, "It passed the gate.", rollouts.ACTOR)
+            return
+        since, now = rollouts.since(run), datetime.now(UTC)
+        observed = await asyncio.to_thread(
+            self._catalog.ask,
+            lambda connection: observing.observed(connection, task, (version, role), models.route.champion, since, now),
+        )
+        decision = rollouts.decided(models, run, observed, self._plan(run.task))
+        self.decisions[run.id] = decision.reason
+        await rollouts.do(changes, models, run, decision)
+
+    async def _end(self, run: Run, outcome: str, reason: str) -> None:
+        said = {"task": run.task, "run_id": run.id, "outcome": outcome, "reason": reason}
+        unique, now = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{run.id}/end")), rfc3339(time.time() * 1000)
+        ended = RetrainingEnded.model_validate(said)
+        await self._publisher.publish(
+            ended.record(topics.LIFECYCLE, run.task.encode(), id=unique, source=SOURCE, time=now)
+        )
+
+    # What begins a run
+
+    async def _watch(self, task: Task, models: Models) -> None:
+        if not models.versions or type(task).train is Task.train:  # there is nothing to start from, or no way to train
+            return
+        seen, now = await self._seen(models, ()), datetime.now(UTC)
+        state, firings = triggers.evaluate(self._state(models), seen, now, self._plan(task.name).triggers)
+        self._states[task.name] = state
+        for firing in firings:
+            await self.trigger(task, firing.trigger, firing.evidence)
+
+    async def trigger(self, task: Task, name: str, evidence: dict[str, Any]) -> str:
+        """Begin a run; its id. Raises `SetupError` where one is under way or the task is frozen, and what passes."""
+        run_id = str(uuid.uuid4())
+
+        def decide(models: Models) -> RetrainingTriggered:
+            if models.run is not None:
+                raise SetupError(f"Run {models.run.id} of {task.name} is under way.", "Wait for its end, or cancel it.")
+            if models.frozen is not None:
+                raise SetupError(f"{task.name} is frozen: {models.frozen.reason}", "`hindsight models unfreeze` it.")
+            return RetrainingTriggered.model_validate(
+                {
+                    "task": task.name,
+                    "run_id": run_id,
+                    "trigger": name,
+                    "evidence": evidence,
+                    "champion": models.route.champion,
+                }
+            )
+
+        await Changes(self._settings, task, self._publisher.publish).make(decide)
+        return run_id
+
+    async def cancel(self, task: Task, actor: str) -> str:
+        """End the task's run; its id. Raises `SetupError` where there is none, and what passes."""
+        ended: list[str] = []
+
+        def decide(models: Models) -> RetrainingEnded:
+            if models.run is None:
+                raise SetupError(f"No run of {task.name} is under way.", "There is nothing to cancel.")
+            ended.append(models.run.id)
+            return RetrainingEnded(task=task.name, run_id=models.run.id, outcome="cancelled", reason=f"by {actor}")
+
+        await Changes(self._settings, task, self._publisher.publish).make(decide)
+        return ended[-1]
+
+    async def explain(self, task: Task) -> Sequence[Explained]:
+        """Each trigger: what it sees now, and why it doesn't fire. Raises `Unavailable`, `SetupError`."""
+        if self._registry is None:
+            raise Unavailable("the registry is not read to its end yet")
+        models = self._registry.tasks[task.name]
+        seen = await self._seen(models, ())
+        return triggers.explain(self._state(models), seen, datetime.now(UTC), self._plan(task.name).triggers)
+
+    async def _seen(self, models: Models, alerts: Sequence[Alert]) -> Seen:
+        sight, now = Sight(models, self._plan(models.task)), datetime.now(UTC)
+        return await asyncio.to_thread(self._catalog.ask, lambda connection: sight.seen(connection, now, alerts))
+
+    def _state(self, models: Models) -> State:
+        """What the triggers remember; made again from the log where this process doesn't, or a run was begun."""
+        runs = list(models.runs.values())
+        known = self._states.get(models.task)
+        if known is None or (runs and known.began != runs[-1].time.timestamp()):
+            known = restored((run.time, run.triggered) for run in runs)
+        return known
+
+    def _plan(self, task: str) -> Retraining:
+        return self._settings.of_task(task).retraining
+
+    @property
+    def models(self) -> Mapping[str, Models]:
+        """The models as far as the log was heard. Raises `Unavailable` before it was read to its end."""
+        if self._registry is None:
+            raise Unavailable("the registry is not read to its end yet")
+        return self._registry.tasks

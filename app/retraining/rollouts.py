@@ -1,0 +1,58 @@
+"""A candidate's way from the registry to its users: what `rollout.decide` says is done to the route."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from app.events import Role
+from app.registry.changes import Changes
+from app.registry.registry import Models
+from app.registry.runs import Run
+from app.retraining import rollout
+from app.retraining.plan import Retraining
+from app.retraining.rollout import CHAMPION, SHADOW, Decision, Observed
+
+ACTOR = "hindsight/retraining"
+
+
+def stage_of(models: Models, run: Run) -> tuple[str, Role | None, float]:
+    """A run's version, its role by the route of now, and the share of requests that it answers."""
+    assert run.registered is not None
+    version, route = run.registered.model.version, models.route
+    role = route.role(version)
+    return version, role, {"champion": CHAMPION, "canary": route.share}.get(role or "", SHADOW)
+
+
+def ended(models: Models, run: Run) -> tuple[str, str] | None:
+    """The outcome of a rollout that is over, and why; None of one that goes on."""
+    _, role, _ = stage_of(models, run)
+    if role == "champion":
+        return "promoted", models.changes[-1].said.reason
+    if role is None and run.routes:
+        last = models.changes[-1].said
+        return "rolled_back", f"{last.reason} ({last.actor})"
+    return None
+
+
+def decided(models: Models, run: Run, observed: Observed, plan: Retraining) -> Decision:
+    """What is to be done now. While the task is frozen nothing advances."""
+    _, _, stage = stage_of(models, run)
+    decision = rollout.decide(stage, observed, plan.rollout)
+    if decision.action == "advance" and models.frozen is not None:
+        return replace(decision, action="stay", stage=stage, reason=f"{decision.reason} But the task is frozen.")
+    return decision
+
+
+async def do(changes: Changes, models: Models, run: Run, decision: Decision) -> None:
+    """Change the route as decided."""
+    version, _, _ = stage_of(models, run)
+    if decision.action == "roll back":
+        await changes.roll_back(version, decision.reason, ACTOR)
+    elif decision.action == "advance" and decision.stage == CHAMPION:
+        await changes.promote(version, decision.reason, ACTOR)
+    elif decision.action == "advance":
+        await changes.canary(version, decision.stage, decision.reason, ACTOR)
+
+
+def since(run: Run) -> datetime:
+    """Since when the candidate is where it is."""
+    return run.routes[-1][0].astimezone(UTC)
