@@ -17,7 +17,7 @@ import numpy as np
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from scipy import stats  # type: ignore[import-untyped]
+from scipy import stats
 
 from app.settings import CHECKOUT
 from benchmarks.__main__ import RESULTS
