@@ -20,9 +20,9 @@ FEWEST_ANSWERS = 100
 
 
 def quality(found: Quality, reference: float | None, triggers: Triggers) -> Verdict:
-    """Bad is a score below the bound, or with its whole interval below the champion's reference less the tolerance.
+    """Bad is a score below the bound, or significantly below the champion's reference less the tolerance.
 
-    The interval is one-sided, with `quality_alpha` above it. Well is a score that is above both, and not bad.
+    Well is one that is above both.
     """
     lacks = _lacks(found, triggers)
     if lacks or found.score is None:
@@ -31,14 +31,14 @@ def quality(found: Quality, reference: float | None, triggers: Triggers) -> Verd
     least = None if alpha is None or reference is None else reference - triggers.quality_tolerance
     if bound is None and least is None:
         return Verdict(lacks=("There is no bound, and the champion has no reference.",))
-    highest = None if alpha is None else found.interval(1 - 2 * alpha)[1]
-    fell = least is not None and highest is not None and highest < least
+    chance = None if least is None else found.chance(least)
+    fell = alpha is not None and chance is not None and chance <= alpha
     if fell or (bound is not None and found.score < bound):
         return Verdict(
             bad={
                 "score": found.score,
                 "interval": list(found.interval()),
-                "highest": highest,
+                "chance": chance,
                 "reference": reference,
                 "bound": bound,
                 "labelled": found.labelled,

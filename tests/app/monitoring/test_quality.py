@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.monitoring.quality import Judged, quality
+from app.monitoring.quality import Judged, Quality, quality
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 TRUTH = 0.9
@@ -92,6 +92,32 @@ def test_a_window_without_predictions_covers_nothing() -> None:
     assert (quality([], 0).coverage, quality([], 0).answered) == (0.0, 0.0)
 
 
+def rewarded(rate: float, seed: int, labelled: int = 400) -> Quality:
+    rewards = np.where(np.random.default_rng(seed).random(labelled) < rate, 1.0, 0.0)
+    return quality([Judged(NOON, reward, "all", 1.0) for reward in rewards.tolist()], labelled)
+
+
+@pytest.mark.parametrize("rate", [0.02, 0.5, 0.98])
+def test_however_scores_are_skewed_no_more_windows_seem_bad_by_chance_than_is_said(rate: float) -> None:
+    windows = [rewarded(rate, seed) for seed in range(1000)]
+    assert np.mean([one.chance(rate) <= 0.02 for one in windows]) <= 0.02
+
+
+def test_students_interval_has_far_more_than_its_one_in_a_thousand() -> None:
+    assert np.mean([rewarded(0.02, seed).interval(0.998)[1] < 0.02 for seed in range(1000)]) > 0.005
+
+
+def test_a_fall_is_found_in_weighted_windows_as_well() -> None:
+    found = quality(biased(0, 20_000), 20_000)
+    assert found.chance(TRUTH) > 0.01
+    assert found.chance(TRUTH + 0.05) < 1e-4
+
+
+def test_no_score_is_better_than_perfect() -> None:
+    with pytest.raises(ValueError, match="1 at most"):
+        quality([audited(1.1)], 10)
+
+
 @given(
     st.lists(
         st.tuples(st.floats(0, 1), st.sampled_from([0.01, 0.1, 1.0]), st.sampled_from(["all", "audit"])), min_size=2
@@ -107,3 +133,4 @@ def test_an_estimate_is_among_its_scores_and_in_its_interval(
     assert min(scores) - 1e-9 <= judged.score <= max(scores) + 1e-9
     assert low <= judged.score <= high
     assert judged.effective <= len(found) + 1e-6
+    assert 0 < judged.chance(1.0) <= judged.chance(0.5) <= judged.chance(0.0) == pytest.approx(1.0)
