@@ -22,16 +22,17 @@ from app.catalog.store import Catalog
 from app.cloudevents import rfc3339
 from app.delivery import Unavailable
 from app.embedded.errors import SetupError
-from app.events import RetrainingEnded, RetrainingTriggered
+from app.events import RetrainingEnded, RetrainingTriggered, Role
 from app.registry.changes import Changes
 from app.registry.following import follow
 from app.registry.registry import Models, Registry
 from app.registry.runs import Run
-from app.retraining import observing, rollouts, triggers
+from app.retraining import observing, rollout, rollouts, triggers
 from app.retraining.conditions import Explained
 from app.retraining.lease import Leases
 from app.retraining.local import Crashed, Local
 from app.retraining.plan import Retraining
+from app.retraining.rollout import Observed
 from app.retraining.seeing import Sight
 from app.retraining.seen import Alert, Seen, State, restored
 from app.retraining.steps import SOURCE
@@ -95,6 +96,8 @@ class Controller:
 
     async def _tick(self, task: Task, models: Models) -> None:
         run = models.run
+        if models.route.canary is not None and (run is None or run.step != "rollout"):
+            await self._guard(task, models)
         if run is None:
             await self._watch(task, models)
         elif not await self._holds(run):
@@ -133,14 +136,26 @@ class Controller:
             if models.frozen is None:
                 await changes.shadow(version, "It passed the gate.", rollouts.ACTOR)
             return
-        since, now = rollouts.since(run), datetime.now(UTC)
-        observed = await asyncio.to_thread(
-            self._catalog.ask,
-            lambda connection: observing.observed(connection, task, (version, role), models.route.champion, since, now),
-        )
+        observed = await self._observed(task, models, version, role, rollouts.since(run))
         decision = rollouts.decided(models, run, observed, self._plan(run.task))
         self.decisions[run.id] = decision.reason
         await rollouts.do(changes, models, run, decision)
+
+    async def _guard(self, task: Task, models: Models) -> None:
+        """Take back a canary that people have put there, if it is worse."""
+        version, since = models.route.canary, models.changes[-1].time
+        assert version is not None
+        observed = await self._observed(task, models, version, "canary", since)
+        harm = rollout.worse(observed, self._plan(task.name).rollout)
+        if harm is not None:
+            await Changes(self._settings, task, self._publisher.publish).roll_back(version, harm, rollouts.ACTOR)
+
+    async def _observed(self, task: Task, models: Models, version: str, role: Role, since: datetime) -> Observed:
+        champion, now = models.route.champion, datetime.now(UTC)
+        return await asyncio.to_thread(
+            self._catalog.ask,
+            lambda connection: observing.observed(connection, task, (version, role), champion, since, now),
+        )
 
     async def _end(self, run: Run, outcome: str, reason: str) -> None:
         said = {"task": run.task, "run_id": run.id, "outcome": outcome, "reason": reason}

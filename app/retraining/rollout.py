@@ -128,11 +128,10 @@ def decide(stage: float, observed: Observed, plan: Plan) -> Decision:
     deployments: rolling back would leave such a task with its first model for ever, though the gate has found the
     candidate better on held-out outcomes, and a larger share brings labels sooner to the same tests.
     """
+    if (harmful := worse(observed, plan)) is not None:
+        return Decision("roll back", SHADOW, harmful)
     harms = _harms(observed, plan)
     over = observed.minutes >= plan.longest_minutes
-    last = _at_one_look(observed, plan) if over else []
-    if worse := [harm for harm in harms + last if harm.interval[0] > harm.tolerated]:
-        return Decision("roll back", SHADOW, f"Worse than the champion: {_listed(worse)}.")
     answers, least = observed.candidate.answers, plan.shadow_answers if stage == SHADOW else plan.answers
     lasted = f"{answers} answers in {observed.minutes:g} minutes"
     if answers < least and over:
@@ -146,6 +145,13 @@ def decide(stage: float, observed: Observed, plan: Plan) -> Decision:
     if over:
         return Decision("advance", following, f"Not shown to be worse, by {lasted}: {_listed(open_)}.")
     return Decision("stay", stage, f"{lasted}; not settled yet: {_listed(open_)}.")
+
+
+def worse(observed: Observed, plan: Plan) -> str | None:
+    """In what the candidate is significantly worse than tolerated, in a sentence; None where it isn't."""
+    last = _at_one_look(observed, plan) if observed.minutes >= plan.longest_minutes else []
+    found = [harm for harm in _harms(observed, plan) + last if harm.interval[0] > harm.tolerated]
+    return f"Worse than the champion: {_listed(found)}." if found else None
 
 
 def _listed(harms: list[_Harm]) -> str:
