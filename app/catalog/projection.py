@@ -109,7 +109,7 @@ def _of_task(said: Data, event: Event) -> Iterator[Row]:
                     "waiting": said.role != "shadow",
                 },
             )
-        case PredictionFailed() if said.model is not None:
+        case PredictionFailed() if said.model is not None and said.role is not None:
             yield (
                 models.Failed,
                 {

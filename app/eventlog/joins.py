@@ -43,7 +43,8 @@ class Joins:
         try:
             if (header(incoming.headers, "ce_type") or "").startswith(_FAILED):
                 failed = _said(incoming, PredictionFailed)
-                return [] if failed.model is None else [repartitioned(incoming, failed.task, failed.prediction_id)]
+                asked = failed.model is not None and failed.role is not None
+                return [repartitioned(incoming, failed.task, failed.prediction_id)] if asked else ()
             made = _said(incoming, PredictionMade)
             if made.task != self._task.name:
                 raise Rejected("wrong_task", f"this is a prediction of {made.task!r}, not of {self._task.name!r}")

@@ -70,8 +70,10 @@ async def _started(settings: Settings) -> tuple[AIOKafkaConsumer, LogEpoch]:
         try:
             await consumer.start()
             return consumer, (await log_epochs(settings.bootstrap, [topics.LIFECYCLE]))[topics.LIFECYCLE]
-        except (KafkaError, OSError) as error:
+        except BaseException as error:
             await consumer.stop()
+            if not isinstance(error, KafkaError | OSError):
+                raise
             wait = next(waits)
             log.warning("the registry waits %.1f s for the broker: %s", wait, error)
-            await asyncio.sleep(wait)
+        await asyncio.sleep(wait)

@@ -184,7 +184,7 @@ def test_a_run_is_in_the_furthest_state_that_the_log_says(catalog: Catalog, open
     model = ModelRef(name="ocr", version="4")
     run = {"task": "ocr", "run_id": "r1"}
     lifecycle = [
-        RetrainingTriggered(**run, trigger="drift", evidence={}),
+        RetrainingTriggered(**run, trigger="drift", evidence={}, champion="3"),
         DatasetBuilt(**run, content_hash="h", location="file:///d", rows=9, manifest={}),
         ModelTrained(**run, model=model, parent="3", dataset="h", seed=1, code="c"),
         ModelEvaluated(**run, model=model, dataset="h", metrics={"score": 0.9}, passed=False),

@@ -44,7 +44,9 @@ async def test_predictions_and_feedback_go_on_under_the_predictions_id_as_they_w
 
 async def test_what_needs_no_join_goes_no_further() -> None:
     [shadow] = with_places([served(role="shadow")])
-    refused = failed(unique(), "1", "bad").record("letters.predictions", None, id="1", source="s", time="2026-01-01Z")
+    refused = failed(unique(), "1", "bad").record(
+        "letters.predictions", None, id="1", source="s", time="2026-01-01T00:00:00Z"
+    )
     assert await JOINS.predictions([shadow, incoming(refused)]) == [[], ()]
 
 
