@@ -1,7 +1,7 @@
 """`/v1/retraining` and `/v1/alerts`: runs, and what begins and ends them."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException
@@ -12,6 +12,7 @@ from app.api.models import RESPONSES
 from app.embedded.errors import SetupError
 from app.registry.runs import Run
 from app.retraining.controller import AWAY, Controller
+from app.retraining.seen import Alert
 from models.base import Task
 
 NO_TASK: dict[int | str, dict[str, Any]] = {404: {"description": "There is no such task."}}
@@ -91,6 +92,31 @@ class Explanation(BaseModel):
     triggers: list[TriggerExplained]
 
 
+class Alerting(BaseModel):
+    """One alert of Alertmanager's webhook, version 4."""
+
+    status: str
+    labels: dict[str, str]
+    startsAt: datetime  # Alertmanager's own name
+
+    @property
+    def alert(self) -> Alert:
+        """As the triggers have it."""
+        return Alert(self.labels.get("alertname", ""), self.startsAt.astimezone(UTC))
+
+
+class Notice(BaseModel):
+    """What Alertmanager sends; of what it says beside the alerts nothing is needed."""
+
+    alerts: Annotated[list[Alerting], Field(max_length=1000)]
+
+
+class Heard(BaseModel):
+    """The runs that the alerts began; none where the triggers' settings, a run or the cool-down forbid it."""
+
+    run_ids: list[str]
+
+
 def router(tasks: Mapping[str, Task], controller: Controller) -> APIRouter:
     """The routes, for these tasks."""
     routes = APIRouter(tags=["retraining"])
@@ -105,15 +131,16 @@ def router(tasks: Mapping[str, Task], controller: Controller) -> APIRouter:
         found.sort(key=lambda run: run.time, reverse=True)
         return AllRuns(runs=[_described(run, controller) for run in found])
 
-    @routes.post("/v1/retraining/{task}", status_code=202, responses=RESPONSES | NO_TASK | CONFLICT)
-    async def begin_run(task: str, wanted: Wanted) -> Begun:
-        """Begins a run, now. Answers when that is in the log."""
-        return Begun(run_id=await _done(controller.trigger(_known(task), "manual", wanted.model_dump())))
-
+    # Before the next one, whose `{task}` would take it.
     @routes.post("/v1/retraining/{task}:cancel", status_code=202, responses=RESPONSES | NO_TASK | CONFLICT)
     async def cancel_run(task: str, wanted: Wanted) -> Begun:
         """Ends the task's run. A candidate that has a role keeps it: roll it back."""
         return Begun(run_id=await _done(controller.cancel(_known(task), wanted.actor)))
+
+    @routes.post("/v1/retraining/{task}", status_code=202, responses=RESPONSES | NO_TASK | CONFLICT)
+    async def begin_run(task: str, wanted: Wanted) -> Begun:
+        """Begins a run, now. Answers when that is in the log."""
+        return Begun(run_id=await _done(controller.trigger(_known(task), "manual", wanted.model_dump())))
 
     @routes.get("/v1/retraining/{task}/triggers", responses=RESPONSES | NO_TASK)
     async def explain_triggers(task: str) -> Explanation:
@@ -133,6 +160,16 @@ def router(tasks: Mapping[str, Task], controller: Controller) -> APIRouter:
                 for one in said
             ],
         )
+
+    @routes.post("/v1/alerts", responses=RESPONSES)
+    async def hear_alerts(notice: Notice) -> Heard:
+        """Alertmanager's webhook: an alert that fires with a label `task` may begin a run of that task."""
+        begun = []
+        for name, task in tasks.items():
+            alerts = [one.alert for one in notice.alerts if one.status == "firing" and one.labels.get("task") == name]
+            if alerts and (run_id := await _done(controller.hear(task, alerts))) is not None:
+                begun.append(run_id)
+        return Heard(run_ids=begun)
 
     def _known(task: str) -> Task:
         if task not in tasks:

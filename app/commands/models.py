@@ -35,6 +35,9 @@ def register(cli: typer.Typer) -> None:
     models.command(epilog="Example: hindsight models canary ocr 2 --share 0.05")(canary)
     models.command(epilog="Example: hindsight models shadow ocr 2")(shadow)
     models.command(epilog="Examples: hindsight models rollback ocr; hindsight models rollback ocr 3")(rollback)
+    models.command(epilog="Example: hindsight models show ocr 2")(show)
+    models.command(epilog="Example: hindsight models freeze ocr --reason 'the scanner is being replaced'")(freeze)
+    models.command(epilog="Example: hindsight models unfreeze ocr")(unfreeze)
     cli.add_typer(models, name="models")
 
 
@@ -130,6 +133,33 @@ def rollback(
     _change(task, as_json, lambda changes: changes.roll_back(version, reason, actor or getpass.getuser()))
 
 
+def show(task: OfTask, version: OfVersion, as_json: AsJson = False) -> None:
+    """Show where a version comes from: its data, who labelled them, what triggered it, its code, gate and routes."""
+    from app.registry.following import read
+    from app.registry.lineage import lineage
+    from app.settings import settings
+    from app.tasks import named
+
+    registry = asyncio.run(read(settings(), [named(settings(), task)]))
+    found = lineage(settings(), registry.tasks[task], version)
+    if as_json:
+        print(found.model_dump_json())
+        return
+    for name, said in found.model_dump(mode="json", exclude_none=True).items():
+        for line in said if isinstance(said, list) else [said]:
+            print(f"{name:<12} {json.dumps(line, ensure_ascii=False) if isinstance(line, dict) else line}")
+
+
+def freeze(task: OfTask, reason: Reason = BY_HAND, actor: Actor = None, as_json: AsJson = False) -> None:
+    """Pause retraining and promotion of a task. What serves goes on, and can be rolled back."""
+    _change(task, as_json, lambda changes: changes.freeze(True, reason, actor or getpass.getuser()))
+
+
+def unfreeze(task: OfTask, reason: Reason = BY_HAND, actor: Actor = None, as_json: AsJson = False) -> None:
+    """Let retraining and promotion of a task go on."""
+    _change(task, as_json, lambda changes: changes.freeze(False, reason, actor or getpass.getuser()))
+
+
 def _change(task: str, as_json: bool, change: "Callable[[Changes], Awaitable[Models]]") -> None:
     from app.registry.described import described
 
@@ -156,6 +186,8 @@ def _say(found: "TaskModels", as_json: bool) -> None:
     if as_json:
         print(found.model_dump_json())
         return
+    if found.frozen is not None:
+        print(f"{found.task} is frozen: {found.frozen}")
     for one in found.versions:
         role: str = one.role or "-"
         if one.role == "canary":

@@ -8,7 +8,7 @@ from app import topics
 from app.cloudevents import Record, rfc3339
 from app.data import Data
 from app.embedded.errors import SetupError
-from app.events import RouteChanged
+from app.events import RouteChanged, TaskFrozen
 from app.lifecycle import Action
 from app.registry import routes
 from app.registry.following import read
@@ -84,6 +84,16 @@ class Changes:
             return routes.rolled_back(models.route, version, models.before)
 
         return await self._route("rollback", changed, reason, actor)
+
+    async def freeze(self, frozen: bool, reason: str, actor: str) -> Models:
+        """Pause retraining and promotion of the task, or let them go on."""
+
+        def decide(models: Models) -> TaskFrozen | None:
+            if (models.frozen is not None) == frozen:
+                return None
+            return TaskFrozen(task=models.task, frozen=frozen, reason=reason, actor=actor)
+
+        return await self.make(decide)
 
     async def _route(self, action: Action, changed: Callable[[Models], Route], reason: str, actor: str) -> Models:
         def decide(models: Models) -> RouteChanged:

@@ -42,6 +42,8 @@ class TaskModels(BaseModel):
 
     task: str
     route: Route
+    frozen: str | None
+    """Why its retraining and promotion are paused; null where they aren't."""
     versions: list[VersionDescribed]
 
 
@@ -50,7 +52,8 @@ def described(models: Models) -> TaskModels:
     route = models.route
     said = Route(champion=route.champion, canary=route.canary, canary_share=route.share, shadows=route.shadows)
     versions = [_version(one, route.role(one.number)) for one in models.versions.values()]
-    return TaskModels(task=models.task, route=said, versions=versions)
+    frozen = models.frozen and f"{models.frozen.reason} ({models.frozen.actor})"
+    return TaskModels(task=models.task, route=said, frozen=frozen, versions=versions)
 
 
 def _version(version: Version, role: Role | None) -> VersionDescribed:

@@ -167,14 +167,19 @@ class Controller:
 
     # What begins a run
 
-    async def _watch(self, task: Task, models: Models) -> None:
+    async def hear(self, task: Task, alerts: Sequence[Alert]) -> str | None:
+        """Begin a run if the alerts do by the task's settings; its id. Raises `Unavailable`, `SetupError`."""
+        return await self._watch(task, self.models[task.name], alerts)
+
+    async def _watch(self, task: Task, models: Models, alerts: Sequence[Alert] = ()) -> str | None:
         if not models.versions or type(task).train is Task.train:  # there is nothing to start from, or no way to train
-            return
-        seen, now = await self._seen(models, ()), datetime.now(UTC)
+            return None
+        seen, now = await self._seen(models, alerts), datetime.now(UTC)
         state, firings = triggers.evaluate(self._state(models), seen, now, self._plan(task.name).triggers)
         self._states[task.name] = state
         for firing in firings:
-            await self.trigger(task, firing.trigger, firing.evidence)
+            return await self.trigger(task, firing.trigger, firing.evidence)
+        return None
 
     async def trigger(self, task: Task, name: str, evidence: dict[str, Any]) -> str:
         """Begin a run; its id. Raises `SetupError` where one is under way or the task is frozen, and what passes."""

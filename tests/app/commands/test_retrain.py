@@ -1,0 +1,28 @@
+import pytest
+from typer.testing import CliRunner
+
+from app.cli import cli
+from app.embedded.errors import SetupError
+from app.settings import settings
+
+
+def test_which_task_is_asked_for() -> None:
+    result = CliRunner().invoke(cli, ["retrain"])
+    assert isinstance(result.exception, SetupError)
+    assert result.exception.remedy == "Name one, such as: hindsight retrain ocr"
+
+
+def test_without_a_platform_it_says_how_to_start_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.cache_clear()
+    monkeypatch.setenv("HINDSIGHT_API_PORT", "1")
+    result = CliRunner().invoke(cli, ["retrain", "ocr"])
+    settings.cache_clear()
+    assert isinstance(result.exception, SetupError)
+    assert "hindsight up" in result.exception.remedy
+
+
+@pytest.mark.parametrize("words", [["retrain"], ["models", "rollback"], ["models", "register"], ["models", "freeze"]])
+def test_help_has_an_example(words: list[str]) -> None:
+    result = CliRunner().invoke(cli, [*words, "--help"])
+    assert result.exit_code == 0
+    assert f"hindsight {' '.join(words)} ocr" in result.output
