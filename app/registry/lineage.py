@@ -104,7 +104,7 @@ def _served(settings: Settings, task: str, version: str) -> dict[str, int] | Non
     counts = select(Prediction.role, func.count()).where(*made).group_by(Prediction.role)
 
     def ask(connection: Connection) -> dict[str, int]:
-        return {role: made for role, made in map(tuple, connection.execute(counts))}
+        return dict(connection.execute(counts).tuples().all())
 
     catalog = Catalog(settings.database)
     try:

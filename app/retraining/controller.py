@@ -56,6 +56,8 @@ class Controller:
         self._publisher = publisher
         self._leases: Leases | None = None
         self._holder = f"{socket.gethostname()}/{os.getpid()}"
+        self._held: dict[str, str] = {}
+        """The runs whose lease this replica holds, by their task."""
         self._states: dict[str, State] = {}
         self._registry: Registry | None = None
         self.local = Local(settings)
@@ -96,6 +98,7 @@ class Controller:
 
     async def _tick(self, task: Task, models: Models) -> None:
         run = models.run
+        await self._release(task.name, run)
         if models.route.canary is not None and (run is None or run.step != "rollout"):
             await self._guard(task, models)
         if run is None:
@@ -112,7 +115,17 @@ class Controller:
     async def _holds(self, run: Run) -> bool:
         if self._leases is None:
             self._leases = await asyncio.to_thread(Leases, self._settings.database)
-        return await asyncio.to_thread(self._leases.acquire, run.task, self._holder, run.id, LEASE_SECONDS)
+        held = await asyncio.to_thread(self._leases.acquire, run.task, self._holder, run.id, LEASE_SECONDS)
+        if held:
+            self._held[run.task] = run.id
+        return held
+
+    async def _release(self, task: str, run: Run | None) -> None:
+        """Give back the lease of a run that is over: the next one need not wait until it runs out."""
+        run_id = self._held.get(task)
+        if run_id is not None and self._leases is not None and (run is None or run.id != run_id):
+            await asyncio.to_thread(self._leases.release, task, self._holder, run_id)
+            del self._held[task]
 
     async def _work(self, run: Run) -> None:
         minutes = self._plan(run.task).timeout_minutes

@@ -1,0 +1,66 @@
+"""Kills while a run is under way: it goes on where it was, and nothing is trained twice on one trigger."""
+
+import asyncio
+import json
+import os
+import random
+import signal
+from collections import Counter
+from pathlib import Path
+
+import psutil
+import pytest
+from aiokafka import ConsumerRecord
+
+from app import topics
+from app.events import ModelTrained, RetrainingTriggered
+from tests.support.log import header, id_of, tail
+from tests.support.loop import Api, Shop, platform, until
+from tests.support.platform import pids
+from tests.support.stack import Stack
+
+ROUNDS = 9
+LONGEST_SECONDS = 15.0
+"""From a run's beginning to the kill: beyond most of its steps."""
+
+
+@pytest.mark.soak
+async def test_a_run_survives_kills_of_the_api_the_trainer_and_the_worker_at_any_time(tmp_path: Path) -> None:
+    rng = random.Random(6)
+    async with platform(tmp_path, quality_alpha=None) as stack, asyncio.TaskGroup() as group:
+        shop, api = Shop(stack.settings), Api(stack.settings)
+        trading = group.create_task(shop.trade())
+        runs, outcomes = [], list[str]()
+        for number in range(ROUNDS):
+            shop.off += 5.0
+            await asyncio.sleep(10)
+            runs.append(await api.begin())
+            await asyncio.sleep(rng.uniform(0, LONGEST_SECONDS))
+            kill(stack, ("api", "trainer", "worker")[number % 3], runs[-1])
+            run = await until(lambda: api.run(runs[-1]), 300)
+            outcomes.append(run["outcome"])
+        trading.cancel()
+        async with tail(stack.settings, topics.LIFECYCLE, beginning=True) as log:
+            records = await log.until(lambda found: len(said(found, RetrainingTriggered.type)) >= ROUNDS)
+            await asyncio.sleep(1)
+        trained = {id_of(one): json.loads(one.value)["run_id"] for one in said(records, ModelTrained.type)}
+        assert Counter(trained.values()) == Counter(runs)
+        assert len(said(records, RetrainingTriggered.type)) == ROUNDS
+        # A run that began while all waited for a killed worker may have had too little to learn from.
+        assert set(outcomes) <= {"promoted", "refused"}
+        assert outcomes.count("promoted") > ROUNDS / 2
+
+
+def said(records: list[ConsumerRecord], kind: str) -> list[ConsumerRecord]:
+    """Those of one type."""
+    return [one for one in records if header(one, "ce_type") == kind]
+
+
+def kill(stack: Stack, victim: str, run_id: str) -> None:
+    """End it as the kernel would; a trainer that has not begun, or has ended, is left alone."""
+    if victim != "trainer":
+        os.kill(pids(stack.settings)[victim], signal.SIGKILL)
+        return
+    for process in psutil.process_iter(["cmdline"]):
+        if run_id in (process.info["cmdline"] or ()):
+            process.kill()
