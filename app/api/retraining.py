@@ -1,6 +1,6 @@
 """`/v1/retraining` and `/v1/alerts`: runs, and what begins and ends them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -11,6 +11,7 @@ from app.api.feedback import RETRY_AFTER
 from app.api.models import RESPONSES
 from app.embedded.errors import SetupError
 from app.registry.runs import Run
+from app.retraining.conditions import Explained
 from app.retraining.controller import AWAY, Controller
 from app.retraining.seen import Alert
 from models.base import Task
@@ -135,17 +136,17 @@ def router(tasks: Mapping[str, Task], controller: Controller) -> APIRouter:
     @routes.post("/v1/retraining/{task}:cancel", status_code=202, responses=RESPONSES | NO_TASK | CONFLICT)
     async def cancel_run(task: str, wanted: Wanted) -> Begun:
         """Ends the task's run. A candidate that has a role keeps it: roll it back."""
-        return Begun(run_id=await _done(controller.cancel(_known(task), wanted.actor)))
+        return Begun(run_id=await _done(controller.triggering.cancel(_known(task), wanted.actor)))
 
     @routes.post("/v1/retraining/{task}", status_code=202, responses=RESPONSES | NO_TASK | CONFLICT)
     async def begin_run(task: str, wanted: Wanted) -> Begun:
         """Begins a run, now. Answers when that is in the log."""
-        return Begun(run_id=await _done(controller.trigger(_known(task), "manual", wanted.model_dump())))
+        return Begun(run_id=await _done(controller.triggering.begin(_known(task), "manual", wanted.model_dump())))
 
     @routes.get("/v1/retraining/{task}/triggers", responses=RESPONSES | NO_TASK)
     async def explain_triggers(task: str) -> Explanation:
         """What each trigger sees now, and why it does or doesn't fire."""
-        said = await _done(controller.explain(_known(task)))
+        said = await _done(_explained(_known(task).name))
         return Explanation(
             task=task,
             triggers=[
@@ -167,9 +168,15 @@ def router(tasks: Mapping[str, Task], controller: Controller) -> APIRouter:
         begun = []
         for name, task in tasks.items():
             alerts = [one.alert for one in notice.alerts if one.status == "firing" and one.labels.get("task") == name]
-            if alerts and (run_id := await _done(controller.hear(task, alerts))) is not None:
+            if alerts and (run_id := await _done(_heard(task, alerts))) is not None:
                 begun.append(run_id)
         return Heard(run_ids=begun)
+
+    async def _explained(task: str) -> Sequence[Explained]:
+        return await controller.triggering.explain(controller.models[task])
+
+    async def _heard(task: Task, alerts: Sequence[Alert]) -> str | None:
+        return await controller.triggering.look(task, controller.models[task.name], alerts)
 
     def _known(task: str) -> Task:
         if task not in tasks:

@@ -10,9 +10,8 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from aiokafka.errors import KafkaError
 
@@ -22,20 +21,18 @@ from app.catalog.store import Catalog
 from app.cloudevents import rfc3339
 from app.delivery import Unavailable
 from app.embedded.errors import SetupError
-from app.events import RetrainingEnded, RetrainingTriggered, Role
+from app.events import RetrainingEnded, Role
 from app.registry.changes import Changes
 from app.registry.following import follow
 from app.registry.registry import Models, Registry
 from app.registry.runs import Run
-from app.retraining import observing, rollout, rollouts, triggers
-from app.retraining.conditions import Explained
+from app.retraining import observing, rollout, rollouts
 from app.retraining.lease import Leases
 from app.retraining.local import Crashed, Local
 from app.retraining.plan import Retraining
 from app.retraining.rollout import Observed
-from app.retraining.seeing import Sight
-from app.retraining.seen import Alert, Seen, State, restored
 from app.retraining.steps import SOURCE
+from app.retraining.triggering import Triggering
 from app.settings import Settings
 from models.base import Task
 
@@ -58,8 +55,8 @@ class Controller:
         self._holder = f"{socket.gethostname()}/{os.getpid()}"
         self._held: dict[str, str] = {}
         """The runs whose lease this replica holds, by their task."""
-        self._states: dict[str, State] = {}
         self._registry: Registry | None = None
+        self.triggering = Triggering(settings, catalog, publisher)
         self.local = Local(settings)
         self.decisions: dict[str, str] = {}
         """What was last decided of each run's rollout."""
@@ -102,7 +99,7 @@ class Controller:
         if models.route.canary is not None and (run is None or run.step != "rollout"):
             await self._guard(task, models)
         if run is None:
-            await self._watch(task, models)
+            await self.triggering.look(task, models)
         elif not await self._holds(run):
             await self.local.stop(run.id)
         elif run.step == "rollout":
@@ -177,77 +174,6 @@ class Controller:
         await self._publisher.publish(
             ended.record(topics.LIFECYCLE, run.task.encode(), id=unique, source=SOURCE, time=now)
         )
-
-    # What begins a run
-
-    async def hear(self, task: Task, alerts: Sequence[Alert]) -> str | None:
-        """Begin a run if the alerts do by the task's settings; its id. Raises `Unavailable`, `SetupError`."""
-        return await self._watch(task, self.models[task.name], alerts)
-
-    async def _watch(self, task: Task, models: Models, alerts: Sequence[Alert] = ()) -> str | None:
-        if not models.versions or type(task).train is Task.train:  # there is nothing to start from, or no way to train
-            return None
-        seen, now = await self._seen(models, alerts), datetime.now(UTC)
-        state, firings = triggers.evaluate(self._state(models), seen, now, self._plan(task.name).triggers)
-        self._states[task.name] = state
-        for firing in firings:
-            return await self.trigger(task, firing.trigger, firing.evidence)
-        return None
-
-    async def trigger(self, task: Task, name: str, evidence: dict[str, Any]) -> str:
-        """Begin a run; its id. Raises `SetupError` where one is under way or the task is frozen, and what passes."""
-        run_id = str(uuid.uuid4())
-
-        def decide(models: Models) -> RetrainingTriggered:
-            if models.run is not None:
-                raise SetupError(f"Run {models.run.id} of {task.name} is under way.", "Wait for its end, or cancel it.")
-            if models.frozen is not None:
-                raise SetupError(f"{task.name} is frozen: {models.frozen.reason}", "`hindsight models unfreeze` it.")
-            return RetrainingTriggered.model_validate(
-                {
-                    "task": task.name,
-                    "run_id": run_id,
-                    "trigger": name,
-                    "evidence": evidence,
-                    "champion": models.route.champion,
-                }
-            )
-
-        await Changes(self._settings, task, self._publisher.publish).make(decide)
-        return run_id
-
-    async def cancel(self, task: Task, actor: str) -> str:
-        """End the task's run; its id. Raises `SetupError` where there is none, and what passes."""
-        ended: list[str] = []
-
-        def decide(models: Models) -> RetrainingEnded:
-            if models.run is None:
-                raise SetupError(f"No run of {task.name} is under way.", "There is nothing to cancel.")
-            ended.append(models.run.id)
-            return RetrainingEnded(task=task.name, run_id=models.run.id, outcome="cancelled", reason=f"by {actor}")
-
-        await Changes(self._settings, task, self._publisher.publish).make(decide)
-        return ended[-1]
-
-    async def explain(self, task: Task) -> Sequence[Explained]:
-        """Each trigger: what it sees now, and why it doesn't fire. Raises `Unavailable`, `SetupError`."""
-        if self._registry is None:
-            raise Unavailable("the registry is not read to its end yet")
-        models = self._registry.tasks[task.name]
-        seen = await self._seen(models, ())
-        return triggers.explain(self._state(models), seen, datetime.now(UTC), self._plan(task.name).triggers)
-
-    async def _seen(self, models: Models, alerts: Sequence[Alert]) -> Seen:
-        sight, now = Sight(models, self._plan(models.task)), datetime.now(UTC)
-        return await asyncio.to_thread(self._catalog.ask, lambda connection: sight.seen(connection, now, alerts))
-
-    def _state(self, models: Models) -> State:
-        """What the triggers remember; made again from the log where this process doesn't, or a run was begun."""
-        runs = list(models.runs.values())
-        known = self._states.get(models.task)
-        if known is None or (runs and known.began != runs[-1].time.timestamp()):
-            known = restored((run.time, run.triggered) for run in runs)
-        return known
 
     def _plan(self, task: str) -> Retraining:
         return self._settings.of_task(task).retraining
