@@ -34,6 +34,7 @@ async def models(settings: Settings, *words: object) -> None:
     assert done.code == 0, done.err
 
 
+@pytest.mark.timeout(900)
 async def test_the_loop_mends_what_fell_and_takes_back_what_is_worse(settings: Settings, tmp_path: Path) -> None:
     shop, api = Shop(settings), Api(settings)
     async with asyncio.TaskGroup() as group:

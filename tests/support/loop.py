@@ -24,7 +24,6 @@ RULES: dict[str, Any] = {
     "retraining": {
         "window_minutes": 0.1,
         "feedback_minutes": 0.05,
-        "window_days": 6 / 86_400,
         "triggers": {
             "volume": None,
             "drift": None,
@@ -47,24 +46,28 @@ RATE = 30
 
 
 class Shop:
-    """Weighs things, and says of each what it really weighed. `off` is by how much its scale shows too little."""
+    """Weighs things, and says of each what it really weighed.
+
+    `off` is by how much a second scale shows too little, which every second thing is on; None while there is none.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self.off = 0.0
+        self.off: float | None = None
 
     async def trade(self) -> None:
         for batch in count():
             requests, feedback = [], []
             for number in range(batch * RATE // 2, (batch + 1) * RATE // 2):
                 reading, request_id = float(number % 50), f"sale-{number}"
+                which, off = (0, 0.0) if self.off is None else (number % 2, self.off * (number % 2))
                 headers = (("ce_id", request_id.encode()), ("ce_source", b"shop"))
-                requests.append(Sent(str(reading).encode(), request_id.encode(), headers))
+                requests.append(Sent(f"{which} {reading}".encode(), request_id.encode(), headers))
                 given = FeedbackGiven(
                     task="scales",
                     request_id=request_id,
                     request_source="shop",
-                    correction={"weight": reading + self.off},
+                    correction={"weight": reading + off},
                     actor="ada",
                 )
                 feedback.append(Sent(given.model_dump_json().encode(), given.about[1].encode()))
@@ -130,13 +133,13 @@ async def until(done: Callable[[], Awaitable[Any]], seconds: float = 240) -> Any
 
 
 @asynccontextmanager
-async def platform(directory: Path, **triggers: Any) -> AsyncIterator[Stack]:
+async def platform(directory: Path, **retraining: Any) -> AsyncIterator[Stack]:
     """The whole platform with the task `scales` alone, and little patience."""
-    retraining = RULES["retraining"] | {"triggers": RULES["retraining"]["triggers"] | triggers}
+    rules = RULES | {"retraining": RULES["retraining"] | retraining}
     config = platform_settings(
         directory,
         tasks={"scales": "tests.support.scales:Scales"},
-        task_settings={"scales": TaskSettings.model_validate(RULES | {"retraining": retraining})},
+        task_settings={"scales": TaskSettings.model_validate(rules)},
         retraining_seconds=0.5,
         archive_seconds=1.0,
     )

@@ -1,4 +1,4 @@
-"""A task that learns within a second: a scale that is off by a constant, which is all that there is to learn."""
+"""A task that learns within a second: of two scales the second is off by a constant, which is all there is to learn."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,16 +13,17 @@ from models.nn.onnx_graph import Graph
 
 
 class Scales(Task):
-    """Takes a number as text, and says what was weighed."""
+    """Takes which scale it was, 0 or 1, and what it shows, as text; says what was weighed."""
 
     name = "scales"
     preprocess_version = "1"
 
     def preprocess(self, payload: bytes) -> Features:
         try:
-            return {"reading": np.array([float(payload)], np.float32)}
+            which, shown = payload.split()
+            return {"reading": np.array([float(shown), int(which)], np.float32)}
         except ValueError as error:
-            raise Rejected("no_number", "the payload is no number") from error
+            raise Rejected("no_reading", "a scale and a number are needed, such as 0 12.5") from error
 
     def decode(self, outputs: Mapping[str, NDArray[Any]], asked: Sequence[Asked]) -> list[Decoded]:
         return [Decoded({"weight": round(float(value), 3)}, 1.0) for [value] in outputs["weight"]]
@@ -34,13 +35,13 @@ class Scales(Task):
         return max(0.0, 1 - abs(float(output["weight"]) - float(correction["weight"])) / 10)
 
     def samples(self) -> Sequence[Sample]:
-        return [Sample("two", b"2.0", "text/plain", {"weight": 2.0})]
+        return [Sample("two", b"0 2.0", "text/plain", {"weight": 2.0})]
 
     def train(self, dataset: Path | None, parent: Path | None, seed: int, on_step: OnStep) -> Trained:
         off = [
             row.label["weight"] - float(row.features["reading"][0])
             for row in (rows(dataset) if dataset else ())
-            if row.split == "train" and row.label is not None
+            if row.split == "train" and row.label is not None and row.features["reading"][1]
         ]
         if not off:
             raise Untrainable("there are no labels to learn from")
@@ -51,12 +52,12 @@ class Scales(Task):
 
 
 def scale(off: float) -> bytes:
-    """The model of a scale that shows so much too little."""
+    """The model of scales of which the second shows so much too little."""
     graph = Graph("scale")
-    reading = graph.input("reading", np.float32, ["batch", 1])
+    reading = graph.input("reading", np.float32, ["batch", 2])
     graph.output(
         "weight",
-        graph.add("Add", reading, graph.constant(np.array([off], np.float32), "off")),
+        graph.add("MatMul", reading, graph.constant(np.array([[1.0], [off]], np.float32), "off")),
         np.float32,
         ["batch", 1],
     )
