@@ -14,7 +14,8 @@ from app.retraining import evidence
 from app.retraining.evidence import Contest, gather, held_out
 from app.retraining.gate import Evidence
 from models import tensors
-from models.base import OnStep, Sample, Task
+from models.base import OnStep, Sample, Task, Untrainable
+from models.datasets import ROWS
 from models.offpolicy import Estimate, Valued
 from tests.support.datasets import written
 from tests.support.scales import Scales, scale
@@ -194,3 +195,16 @@ def test_the_off_policy_estimate_is_the_paired_difference_to_the_champion(files:
     assert found is not None
     assert found.value == pytest.approx(0.625 - 0.375)
     np.testing.assert_allclose(found.influence, [-0.375 - 0.125, 0.375 + 0.125])
+
+
+@pytest.mark.parametrize("content", [None, b"no Parquet"], ids=["missing", "broken"])
+def test_a_dataset_that_can_not_be_read_can_not_be_trained_on(files: Path, content: bytes | None) -> None:
+    if content is not None:
+        (files / ROWS).write_bytes(content)
+    with pytest.raises(Untrainable, match="can't be read"):
+        gather(contest(files), files, (), ignore)
+
+
+def test_a_slice_by_a_column_that_no_dataset_has_is_refused_by_its_name(files: Path) -> None:
+    with pytest.raises(Untrainable, match="language"):
+        gathered(contest(files), files, [weighed("1")], ("language",))
