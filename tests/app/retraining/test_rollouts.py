@@ -104,6 +104,40 @@ def test_a_candidate_in_whose_place_another_one_was_promoted_was_rolled_back() -
     assert rollouts.ended(*heard(*CANARY, other)) == ("rolled_back", "promote! (ada)")
 
 
+# Since when
+
+
+def minutes_since(*said: Data) -> float:
+    models, _ = heard(*said)
+    return (rollouts.since(models, "2") - START).total_seconds() / 60
+
+
+def test_a_step_lasts_since_the_change_that_began_it() -> None:
+    assert minutes_since(shadowed()) == 2
+    assert minutes_since(*CANARY) == 3
+
+
+def test_a_step_that_people_began_lasts_since_then() -> None:
+    theirs = change("shadow", None, run_id=None, champion="1", shadows=("2",))
+    assert minutes_since(theirs) == 2
+
+
+def test_a_step_begins_anew_when_people_change_the_candidates_share() -> None:
+    """What was seen at another share is no evidence of this one's."""
+    theirs = change("canary", "3", run_id=None, champion="1", canary="2", canary_share=0.5)
+    assert minutes_since(*CANARY, theirs) == 4
+
+
+def test_a_step_begins_anew_when_the_candidate_is_held_against_another_champion() -> None:
+    theirs = change("promote", "2", run_id=None, champion="3", replaced="1", shadows=("2",))
+    assert minutes_since(shadowed(), theirs) == 3
+
+
+def test_a_step_goes_on_when_people_try_another_version_beside_it() -> None:
+    theirs = change("shadow", "3", run_id=None, champion="1", canary="2", canary_share=0.25, shadows=("3",))
+    assert minutes_since(*CANARY, theirs) == 3
+
+
 # What is done now
 
 
