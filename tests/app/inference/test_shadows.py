@@ -20,7 +20,7 @@ from app.monitoring import metrics
 from app.preprocess.requests import Preprocessor
 from app.registry.routes import Route
 from app.settings import Settings
-from models.base import Asked, Decoded
+from models.base import Asked, Decoded, Features
 from tests.support.records import incoming
 from tests.support.tasks import Letters
 
@@ -50,6 +50,15 @@ class Overconfident(Letters):
 
     def decode(self, outputs: Mapping[str, NDArray[Any]], asked: Sequence[Asked]) -> list[Decoded]:
         return [Decoded({"sum": 0.0}, 1.5) for _ in asked]
+
+
+class Faulty(Letters):
+    """Falls over what begins with an exclamation mark."""
+
+    def inputs(self, features: Features) -> Features:
+        if features["letters"][0] == ord("!"):
+            raise KeyError("bug")
+        return features
 
 
 class Broker:
@@ -184,6 +193,16 @@ async def test_a_shadow_that_is_not_loaded_is_left_out_and_the_others_speak(brok
     async with running(found):
         found.heard([features("1"), features("2")])
     assert [one.model.version for one in made(broker.records)] == ["3", "3"]
+    assert counted("left_out") - before == 2
+
+
+async def test_a_fault_in_a_tasks_own_code_costs_its_batch_and_ends_nothing(broker: Broker) -> None:
+    """The guard has rejected such an event already; here it must not end the worker that answers."""
+    found, before = trying(broker, "3", task=Faulty()), counted("left_out")
+    async with running(found):
+        found.heard([features("1", b"!"), features("2")])
+        found.heard([features("3")])
+    assert [one.request_id for one in made(broker.records)] == ["3"]
     assert counted("left_out") - before == 2
 
 
