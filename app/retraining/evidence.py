@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -19,6 +18,7 @@ from app.events import ModelRef, prediction_id
 from app.inference.local import LocalModel
 from app.inference.predict import Predicted, Predictor
 from app.retraining.gate import Evidence, Pair
+from app.retraining.scoring import score
 from models import tensors
 from models.base import Asked, OnStep, Rejected, Task, Untrainable
 from models.datasets import ROWS
@@ -120,9 +120,7 @@ async def _score(task: Task, path: Path, questions: Sequence[Question]) -> list[
     for batch in _batches(questions):
         answers = await predictor(_ref(task), [one.asked for one in batch])
         for question, answer in zip(batch, answers, strict=True):
-            right = isinstance(answer, Predicted)
-            score = task.score(answer.decoded.output, question.label) if isinstance(answer, Predicted) else 0.0
-            scores.append(score if right and math.isfinite(score) else 0.0)
+            scores.append(score(task, answer.decoded.output, question.label) if isinstance(answer, Predicted) else 0.0)
     return scores
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, and_, func, select
 from app.catalog.models import Failed, Outcome, Prediction
 from app.events import OutcomeRecorded, PredictionMade, Role, shadow_id
 from app.retraining.rollout import Arm, Observed
+from app.retraining.scoring import score
 from models.base import Task
 
 Stage = Literal["inference", "total"]
@@ -54,7 +55,7 @@ def _arm(connection: Connection, task: Task, version: str, role: Role, since: da
 
 def _served(connection: Connection, made: Sequence[Any]) -> list[float]:
     outcomes = select(Outcome.data).join(Prediction, Prediction.prediction_id == Outcome.prediction_id).where(*made)
-    return [score for one in _newest(connection, outcomes) if (score := _score(one)) is not None]
+    return [found for one in _newest(connection, outcomes) if (found := _score(one)) is not None]
 
 
 def _of_shadow(connection: Connection, task: Task, version: str, since: datetime) -> list[float]:
@@ -71,7 +72,7 @@ def _of_shadow(connection: Connection, task: Task, version: str, since: datetime
     )
     outputs = {row.prediction_id: row.data["output"] for row in connection.execute(said)}
     return [
-        task.score(outputs[unique], one.label)
+        score(task, outputs[unique], one.label)
         for one in labelled.values()
         if (unique := shadow_id(one.prediction_id, version)) in outputs and one.label is not None
     ]

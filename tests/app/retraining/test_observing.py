@@ -1,6 +1,6 @@
 """What a rollout is decided upon, from a catalog of what two versions said."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from app.cloudevents import Record
 from app.events import Role
 from app.retraining import observing
 from app.retraining.rollout import Observed
+from models.base import Task
 from tests.support.records import START
 from tests.support.scales import Scales
 from tests.support.watched import TIMINGS, catalog_of, failed, made, outcome
@@ -20,10 +21,17 @@ def at(minute: float) -> datetime:
     return START + timedelta(minutes=minute)
 
 
-def observed(directory: Path, records: Sequence[Record], role: Role = "canary") -> Observed:
+class Unsure(Scales):
+    """Scales whose score is no number."""
+
+    def score(self, output: Mapping[str, Any], correction: Mapping[str, Any]) -> float:
+        return float("nan")
+
+
+def observed(directory: Path, records: Sequence[Record], role: Role = "canary", task: Task | None = None) -> Observed:
     """Version 2 in this role beside champion 1, from the start to an hour later."""
     with catalog_of(directory, records) as catalog:
-        return catalog.ask(lambda it: observing.observed(it, Scales(), ("2", role), "1", START, at(60)))
+        return catalog.ask(lambda it: observing.observed(it, task or Scales(), ("2", role), "1", START, at(60)))
 
 
 def timed(ms: float) -> dict[str, Any]:
@@ -110,6 +118,12 @@ def test_a_shadow_is_scored_by_the_label_of_the_served_prediction(tmp_path: Path
     found = observed(tmp_path, records, "shadow")
     assert list(found.candidate.scores) == pytest.approx([0.9])
     assert sorted(found.champion.scores) == pytest.approx([0.7, 0.8, 1.0])
+
+
+def test_a_shadows_score_that_is_no_number_is_0(tmp_path: Path) -> None:
+    """As at the gate: what can't be compared would never be worse."""
+    records = [made(1, at(0)), made(1, at(0), "2", "shadow"), outcome(1, at(5), score=0.8, label={"weight": 7.0})]
+    assert list(observed(tmp_path, records, "shadow", Unsure()).candidate.scores) == [0.0]
 
 
 def test_another_shadows_outputs_are_not_scored_as_its_own(tmp_path: Path) -> None:
