@@ -44,7 +44,7 @@ def _arm(connection: Connection, task: Task, version: str, role: Role, since: da
     timings = [one.timings_ms for one in said]
     failed = (Failed.task == task.name, Failed.version == version, Failed.role == role, Failed.time >= since)
     errors = connection.scalar(select(func.count()).where(*failed)) or 0
-    scores = _of_shadow(connection, task, version, since) if role == "shadow" else _served(connection, made)
+    scores = _of_shadow(connection, task, version, since) if role == "shadow" else _served(connection, made, stage)
     return Arm(
         answers=predicted + errors,
         errors=errors,
@@ -53,9 +53,11 @@ def _arm(connection: Connection, task: Task, version: str, role: Role, since: da
     )
 
 
-def _served(connection: Connection, made: Sequence[Any]) -> list[float]:
+def _served(connection: Connection, made: Sequence[Any], stage: Stage) -> list[float]:
+    """Scores of what was served; beside a shadow by labels alone: without one, nobody knows what that is worth."""
     outcomes = select(Outcome.data).join(Prediction, Prediction.prediction_id == Outcome.prediction_id).where(*made)
-    return [found for one in _newest(connection, outcomes) if (found := _score(one)) is not None]
+    newest = [one for one in _newest(connection, outcomes) if stage == "total" or one.label is not None]
+    return [found for one in newest if (found := _score(one)) is not None]
 
 
 def _of_shadow(connection: Connection, task: Task, version: str, since: datetime) -> list[float]:
@@ -86,5 +88,6 @@ def _newest(connection: Connection, outcomes: Any) -> list[OutcomeRecorded]:
 
 
 def _score(outcome: OutcomeRecorded) -> float | None:
-    """Its score; its reward, where the task is judged by that."""
-    return outcome.reward if outcome.score is None else outcome.score
+    """Its score; its reward, where the task is judged by that; 0 of what was said to be wrong and no more."""
+    known = outcome.reward if outcome.score is None else outcome.score
+    return 0.0 if known is None and outcome.accepted is False else known

@@ -94,6 +94,24 @@ def test_outcomes_without_a_score_count_by_their_reward_and_without_either_not_a
     assert list(observed(tmp_path, records).champion.scores) == [-0.5]
 
 
+def test_what_was_said_to_be_wrong_with_no_word_of_what_would_be_right_scores_0(tmp_path: Path) -> None:
+    """To leave it out would leave out nothing but mistakes."""
+    records = [
+        made(1, at(0), "2", "canary"),
+        outcome(1, at(5), accepted=False),
+        made(2, at(0), "2", "canary"),
+        outcome(2, at(6), accepted=True, label={"weight": 5.0}, score=1.0),
+    ]
+    assert list(observed(tmp_path, records).candidate.scores) == [0.0, 1.0]
+
+
+def test_beside_a_shadow_only_labels_count_for_the_champion_too(tmp_path: Path) -> None:
+    """Of what was only said to be wrong nobody knows what the shadow's answer is worth."""
+    records = [made(1, at(0)), made(1, at(0), "2", "shadow"), outcome(1, at(5), accepted=False)]
+    found = observed(tmp_path, records, "shadow")
+    assert (len(found.champion.scores), len(found.candidate.scores)) == (0, 0)
+
+
 def test_scores_are_in_the_order_of_their_outcomes(tmp_path: Path) -> None:
     records = [made(request, at(request)) for request in (1, 2, 3)]
     records += [outcome(request, at(10 - request), score=request / 10) for request in (1, 2, 3)]
@@ -111,13 +129,13 @@ def test_a_shadow_is_scored_by_the_label_of_the_served_prediction(tmp_path: Path
         made(3, at(0)),  # a volunteer's
         made(3, at(0), "2", "shadow", output={"weight": 7.0}),
         outcome(3, at(5), "volunteer", score=0.8, label=label),
-        made(4, at(0)),  # scored, with no label to score the shadow by
+        made(4, at(0)),  # rewarded, with no label to score the shadow by
         made(4, at(0), "2", "shadow", output={"weight": 7.0}),
         outcome(4, at(5), reward=1.0),
     ]
     found = observed(tmp_path, records, "shadow")
     assert list(found.candidate.scores) == pytest.approx([0.9])
-    assert sorted(found.champion.scores) == pytest.approx([0.7, 0.8, 1.0])
+    assert sorted(found.champion.scores) == pytest.approx([0.7, 0.8])
 
 
 def test_a_shadows_score_that_is_no_number_is_0(tmp_path: Path) -> None:
