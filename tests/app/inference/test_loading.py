@@ -1,6 +1,7 @@
 """Which versions are loaded, as routes change while others are being loaded."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,6 +19,8 @@ from app.settings import Settings
 from tests.support.registries import Following, changed
 from tests.support.tasks import Letters
 
+MODEL = b"a model"
+
 
 class Server:
     """Stands in for MLServer: it loads what is in its repository, unless it is told not to."""
@@ -25,23 +28,20 @@ class Server:
     def __init__(self, settings: Settings) -> None:
         self._repository = settings.model_repository
         self.loaded: set[str] = set()
-        self.slow: set[str] = set()
-        """Versions that are being loaded until they are taken out of here."""
-        self.unloaded: list[str] = []
+        self.calls: list[tuple[str, str]] = []
         self.refusals = 0
         """So many calls fail."""
 
     async def load(self, model: ModelRef) -> None:
         self._refuse()
-        while model.version in self.slow:
-            await asyncio.sleep(0.001)
         assert (self._repository / f"letters-{model.version}" / "model.onnx").exists()
         self.loaded.add(model.version)
+        self.calls.append(("load", model.version))
 
     async def unload(self, model: ModelRef) -> None:
         self._refuse()
         self.loaded.discard(model.version)
-        self.unloaded.append(model.version)
+        self.calls.append(("unload", model.version))
 
     def _refuse(self) -> None:
         if self.refusals:
@@ -89,6 +89,18 @@ async def settled() -> None:
     await asyncio.sleep(0.05)
 
 
+def missing(config: Settings) -> ModelRegistered:
+    """Version 3, whose file is not there until it is restored."""
+    artifact = blob_store(config).put(MODEL)
+    shutil.rmtree(config.home / "blobs")
+    model = ModelRef(name="letters", version="3")
+    return ModelRegistered(task="letters", model=model, artifact=artifact, card={}, preprocess_version="1")
+
+
+def restore(config: Settings) -> None:
+    blob_store(config).put(MODEL)
+
+
 def installed(config: Settings) -> set[str]:
     return {path.name for path in config.model_repository.iterdir()}
 
@@ -111,17 +123,17 @@ async def test_what_no_route_needs_any_more_is_unloaded_and_taken_away(
 
 
 async def test_a_version_serves_on_while_its_replacement_is_not_loaded(
-    config: Settings, mlserver: Server, log: Following
+    config: Settings, mlserver: Server, log: Following, impatient: None
 ) -> None:
-    mlserver.slow.add("1")
+    registered = missing(config)
     async with running(config, mlserver):
-        log.says()
+        log.says(registered)
         await until(mlserver, "2")
-        log.says(changed(champion="1"))
+        log.says(changed(champion="3"))
         await settled()
         assert mlserver.loaded == {"2"}
-        mlserver.slow.clear()
-        await until(mlserver, "1")
+        restore(config)
+        await until(mlserver, "3")
 
 
 async def test_a_version_that_is_needed_again_within_its_grace_stays(
@@ -135,7 +147,9 @@ async def test_a_version_that_is_needed_again_within_its_grace_stays(
         await asyncio.sleep(0)
         log.says(changed(champion="2", shadows=("1",)))
         await asyncio.sleep(0.3)
-        assert mlserver.unloaded == []
+        log.says()
+        await settled()
+        assert sorted(mlserver.calls) == [("load", "1"), ("load", "2")]
 
 
 async def test_a_version_that_is_needed_again_later_is_loaded_again(
@@ -159,18 +173,13 @@ async def test_a_load_that_is_refused_is_tried_again(
 async def test_a_version_whose_file_is_missing_waits_for_it_and_holds_nobody_up(
     config: Settings, mlserver: Server, log: Following, impatient: None
 ) -> None:
-    artifact = blob_store(config).put(b"a model")
-    file = next(path for path in (config.home / "blobs").rglob("*") if path.is_file())
-    content = file.read_bytes()
-    file.unlink()
-    model = ModelRef(name="letters", version="3")
-    registered = ModelRegistered(task="letters", model=model, artifact=artifact, card={}, preprocess_version="1")
+    registered = missing(config)
     async with running(config, mlserver):
         log.says(registered, changed(champion="3", shadows=("1",)))
         await until(mlserver, "1")
-        file.write_bytes(content)
+        restore(config)
         await until(mlserver, "1", "3")
-        assert (config.model_repository / "letters-3" / "model.onnx").read_bytes() == b"a model"
+        assert (config.model_repository / "letters-3" / "model.onnx").read_bytes() == MODEL
 
 
 async def test_a_version_that_can_not_be_unloaded_ends_nothing(
