@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from app.cloudevents import Event, Record
-from app.delivery import Incoming, Publish, Unavailable
+from app.delivery import Incoming, Publish
 from app.events import Failure, ModelRef, shadow_id
 from app.inference.client import InferenceClient
 from app.inference.handler import STAGE, answer, read
@@ -62,8 +62,8 @@ class Shadows:
                     asked.append((incoming, event, features))
         try:
             said = await predictor(model, [Asked(shadow_id(event.id, version), found) for _, event, found in asked])
-        except Unavailable as error:
-            log.warning("%s %s says nothing of %d events: %s", model.name, version, len(asked), error)
+        except Exception as error:  # it is away, or the task's own code fails: nobody who is answered may suffer
+            log.warning("%s %s says nothing of %d events: %r", model.name, version, len(asked), error)
             self._count("left_out", len(asked))
             return
         records = [

@@ -146,16 +146,16 @@ class Controller:
             if models.frozen is None:
                 await changes.shadow(version, "It passed the gate.", rollouts.ACTOR)
             return
-        observed = await self._observed(task, models, version, role, rollouts.since(run))
+        observed = await self._observed(task, models, version, role, rollouts.since(models, version))
         decision = rollouts.decided(models, run, observed, self._plan(run.task))
         self.decisions[run.id] = decision.reason
         await rollouts.do(changes, models, run, decision)
 
     async def _guard(self, task: Task, models: Models) -> None:
         """Take back a canary that people have put there, if it is worse."""
-        version, since = models.route.canary, models.changes[-1].time
+        version = models.route.canary
         assert version is not None
-        observed = await self._observed(task, models, version, "canary", since)
+        observed = await self._observed(task, models, version, "canary", rollouts.since(models, version))
         harm = rollout.worse(observed, self._plan(task.name).rollout)
         if harm is not None:
             await Changes(self._settings, task, self._publisher.publish).roll_back(version, harm, rollouts.ACTOR)

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -12,14 +11,16 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from app.events import ModelRef, prediction_id
 from app.inference.local import LocalModel
 from app.inference.predict import Predicted, Predictor
 from app.retraining.gate import Evidence, Pair
+from app.retraining.scoring import score
 from models import tensors
-from models.base import Asked, OnStep, Task, Untrainable
+from models.base import Asked, OnStep, Rejected, Task, Untrainable
 from models.datasets import ROWS
 from models.offpolicy import Estimate
 
@@ -71,18 +72,33 @@ def gather(contest: Contest, dataset: Path, slices: Sequence[str], on_step: OnSt
 
 
 def held_out(dataset: Path, slices: Sequence[str]) -> Iterator[Question]:
-    """Rows of the split `test` whose label was not chosen by whoever gave it: that were to be looked at anyhow."""
-    with pq.ParquetFile(dataset / ROWS) as file:
-        for batch in file.iter_batches(_BATCH, columns=list({*_COLUMNS, *slices})):
-            for row in batch.to_pylist():
-                known = row["selection_probability"] is not None and row["label"] is not None
-                if known and row["split"] == "test" and row["features"] is not None:
-                    yield Question(
-                        Asked(row["prediction_id"], tensors.decode(row["features"], row["tensors"])),
-                        json.loads(row["label"]),
-                        1 / row["selection_probability"],
-                        {name: str(row[name]) for name in slices},
-                    )
+    """Rows of the split `test` whose label was not chosen by whoever gave it: that were to be looked at anyhow.
+
+    Raises `Untrainable` for a dataset that can't be read, or lacks a column that is to be a slice.
+    """
+    path = dataset / ROWS
+    try:
+        with pq.ParquetFile(path) as file:
+            if lacking := sorted(set(slices) - set(file.schema_arrow.names)):
+                raise Untrainable(f"A dataset has no column {', '.join(lacking)}: it can't be a slice.")
+            for batch in file.iter_batches(_BATCH, columns=list({*_COLUMNS, *slices})):
+                yield from (_question(row, slices) for row in batch.to_pylist() if _is_held_out(row))
+    except (OSError, pa.ArrowException, KeyError, json.JSONDecodeError, Rejected) as error:
+        raise Untrainable(f"{path} can't be read as a dataset of `hindsight replay`: {error}") from error
+
+
+def _is_held_out(row: Mapping[str, Any]) -> bool:
+    known = row["selection_probability"] is not None and row["label"] is not None
+    return known and row["split"] == "test" and row["features"] is not None
+
+
+def _question(row: Mapping[str, Any], slices: Sequence[str]) -> Question:
+    return Question(
+        Asked(row["prediction_id"], tensors.decode(row["features"], row["tensors"])),
+        json.loads(row["label"]),
+        1 / row["selection_probability"],
+        {name: str(row[name]) for name in slices},
+    )
 
 
 def _original(task: Task) -> Iterator[Question]:
@@ -104,9 +120,7 @@ async def _score(task: Task, path: Path, questions: Sequence[Question]) -> list[
     for batch in _batches(questions):
         answers = await predictor(_ref(task), [one.asked for one in batch])
         for question, answer in zip(batch, answers, strict=True):
-            right = isinstance(answer, Predicted)
-            score = task.score(answer.decoded.output, question.label) if isinstance(answer, Predicted) else 0.0
-            scores.append(score if right and math.isfinite(score) else 0.0)
+            scores.append(score(task, answer.decoded.output, question.label) if isinstance(answer, Predicted) else 0.0)
     return scores
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, and_, func, select
 from app.catalog.models import Failed, Outcome, Prediction
 from app.events import OutcomeRecorded, PredictionMade, Role, shadow_id
 from app.retraining.rollout import Arm, Observed
+from app.retraining.scoring import score
 from models.base import Task
 
 Stage = Literal["inference", "total"]
@@ -43,7 +44,7 @@ def _arm(connection: Connection, task: Task, version: str, role: Role, since: da
     timings = [one.timings_ms for one in said]
     failed = (Failed.task == task.name, Failed.version == version, Failed.role == role, Failed.time >= since)
     errors = connection.scalar(select(func.count()).where(*failed)) or 0
-    scores = _of_shadow(connection, task, version, since) if role == "shadow" else _served(connection, made)
+    scores = _of_shadow(connection, task, version, since) if role == "shadow" else _served(connection, made, stage)
     return Arm(
         answers=predicted + errors,
         errors=errors,
@@ -52,9 +53,11 @@ def _arm(connection: Connection, task: Task, version: str, role: Role, since: da
     )
 
 
-def _served(connection: Connection, made: Sequence[Any]) -> list[float]:
+def _served(connection: Connection, made: Sequence[Any], stage: Stage) -> list[float]:
+    """Scores of what was served; beside a shadow by labels alone: without one, nobody knows what that is worth."""
     outcomes = select(Outcome.data).join(Prediction, Prediction.prediction_id == Outcome.prediction_id).where(*made)
-    return [score for one in _newest(connection, outcomes) if (score := _score(one)) is not None]
+    newest = [one for one in _newest(connection, outcomes) if stage == "total" or one.label is not None]
+    return [found for one in newest if (found := _score(one)) is not None]
 
 
 def _of_shadow(connection: Connection, task: Task, version: str, since: datetime) -> list[float]:
@@ -71,7 +74,7 @@ def _of_shadow(connection: Connection, task: Task, version: str, since: datetime
     )
     outputs = {row.prediction_id: row.data["output"] for row in connection.execute(said)}
     return [
-        task.score(outputs[unique], one.label)
+        score(task, outputs[unique], one.label)
         for one in labelled.values()
         if (unique := shadow_id(one.prediction_id, version)) in outputs and one.label is not None
     ]
@@ -85,5 +88,6 @@ def _newest(connection: Connection, outcomes: Any) -> list[OutcomeRecorded]:
 
 
 def _score(outcome: OutcomeRecorded) -> float | None:
-    """Its score; its reward, where the task is judged by that."""
-    return outcome.reward if outcome.score is None else outcome.score
+    """Its score; its reward, where the task is judged by that; 0 of what was said to be wrong and no more."""
+    known = outcome.reward if outcome.score is None else outcome.score
+    return 0.0 if known is None and outcome.accepted is False else known

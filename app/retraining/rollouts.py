@@ -2,10 +2,12 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import takewhile
 
-from app.events import Role
+from app.events import Role, RouteChanged
 from app.registry.changes import Changes
 from app.registry.registry import Models
+from app.registry.routes import Route
 from app.registry.runs import Run
 from app.retraining import rollout
 from app.retraining.plan import Retraining
@@ -53,6 +55,17 @@ async def do(changes: Changes, models: Models, run: Run, decision: Decision) -> 
         await changes.canary(version, decision.stage, decision.reason, ACTOR)
 
 
-def since(run: Run) -> datetime:
-    """Since when the candidate is where it is."""
-    return run.routes[-1][0].astimezone(UTC)
+def since(models: Models, version: str) -> datetime:
+    """Since when a version has its role and its share beside the champion of now, whoever gave them.
+
+    The task's route must have been changed once.
+    """
+
+    def place(said: RouteChanged) -> tuple[str, Role | None, float]:
+        route = Route(said.champion, said.canary, said.canary_share, said.shadows)
+        role = route.role(version)
+        return route.champion, role, route.share if role == "canary" else SHADOW
+
+    now = place(models.changes[-1].said)
+    same = takewhile(lambda change: place(change.said) == now, reversed(models.changes))
+    return list(same)[-1].time.astimezone(UTC)
