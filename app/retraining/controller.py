@@ -90,6 +90,8 @@ class Controller:
             log.warning("the retraining of %s waits: %s", task.name, error)
         except SetupError as error:
             log.warning("the retraining of %s: %s", task.name, error)
+        except Exception:  # a fault in a task's code, its score say, is that task's
+            log.exception("the retraining of %s can't be looked at", task.name)
         runs = [one.run for one in self._registry.tasks.values() if one.run is not None]
         await self.local.stop_others({run.id for run in runs if run.step != "rollout"})
 

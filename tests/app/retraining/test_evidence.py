@@ -27,8 +27,8 @@ class Originals(Scales):
     """Scales with a test set of their own."""
 
     def held_out(self) -> Iterator[Sample]:
-        yield Sample("two", b"2.0", "text/plain", {"weight": 2.0})
-        yield Sample("three", b"3.0", "text/plain", {"weight": 8.0})
+        yield Sample("two", b"1 2.0", "text/plain", {"weight": 2.0})
+        yield Sample("three", b"1 3.0", "text/plain", {"weight": 8.0})
 
 
 class Choosing(Scales):
@@ -52,7 +52,7 @@ def ignore(what: str, done: int, of: int | None) -> None: ...
 
 @pytest.fixture
 def files(tmp_path: Path) -> Path:
-    """A directory with one scale that is right and one that shows 5 too much."""
+    """A directory with a version that is right of the second scale, and one that takes it for 5 off."""
     for name, off in ((RIGHT, 0.0), (OFF, 5.0)):
         (tmp_path / f"{name}.onnx").write_bytes(scale(off))
     return tmp_path
@@ -64,7 +64,7 @@ def contest(files: Path, candidate: str = RIGHT, champion: str = OFF, task: Task
 
 def weighed(unique: str, weight: float = 7.0, reading: NDArray[Any] | None = None, **more: Any) -> dict[str, Any]:
     """A row of the split `test` that was audited: a scale read this, and so much it weighs."""
-    found = np.array([weight], np.float32) if reading is None else reading
+    found = np.array([weight, 1.0], np.float32) if reading is None else reading
     data, declaration = tensors.encode({"reading": found})
     said = {
         "prediction_id": unique,
@@ -140,7 +140,7 @@ def test_both_versions_are_scored_on_the_same_outcomes_by_the_tasks_own_score(fi
 
 
 def test_what_a_version_can_not_predict_scores_0_and_costs_its_neighbours_nothing(files: Path) -> None:
-    """A reading of two numbers is not what the model takes, whatever its batch."""
+    """A reading of two rows is not what the model takes, whatever its batch."""
     rows = [weighed("1"), weighed("2", reading=np.zeros((1, 2), np.float32)), weighed("3")]
     found = gathered(contest(files, RIGHT, RIGHT), files, rows).pairs
     assert [(one.candidate, one.champion) for one in found] == [(1.0, 1.0), (0.0, 0.0), (1.0, 1.0)]
