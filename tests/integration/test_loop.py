@@ -43,7 +43,8 @@ async def test_the_loop_mends_what_fell_and_takes_back_what_is_worse(settings: S
         shop.off = 5.0
         run = await until(api.ended_run)
         assert (run["trigger"], run["outcome"], run["version"]) == ("quality", "promoted", "2"), run
-        assert run["metrics"]["score_champion"] < 0.9 < run["metrics"]["score_candidate"]
+        assert run["evidence"]["score"] < 0.95
+        assert run["metrics"]["score_candidate"] > 0.99
         assert (await api.route())["champion"] == "2"
 
         (tmp_path / "bad.onnx").write_bytes(scale(-5.0))
