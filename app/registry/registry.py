@@ -83,6 +83,11 @@ class Change:
     time: datetime
     said: RouteChanged
 
+    @property
+    def route(self) -> Route:
+        """The route from then on."""
+        return Route(self.said.champion, self.said.canary, self.said.canary_share, self.said.shadows)
+
 
 @dataclass
 class Models:
@@ -113,8 +118,7 @@ class Models:
         """The route in force: until one was said, the newest version that the folder has. Raises `SetupError`."""
         if not self.changes:
             return Route(list(_some(self.task, self.shipped))[-1])
-        said = self.changes[-1].said
-        return Route(said.champion, said.canary, said.canary_share, said.shadows)
+        return self.changes[-1].route
 
     @property
     def serving(self) -> list[Version]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow as pa
@@ -21,7 +23,7 @@ from app.retraining.gate import Evidence, Pair
 from app.retraining.scoring import score
 from models import tensors
 from models.base import Asked, OnStep, Rejected, Task, Untrainable
-from models.datasets import ROWS
+from models.datasets import MANIFEST, ROWS
 from models.offpolicy import Estimate
 
 _BATCH = 64
@@ -150,9 +152,15 @@ async def _timed(contest: Contest, asked: Sequence[Asked]) -> tuple[float, float
 
 
 def _off_policy(contest: Contest, dataset: Path, on_step: OnStep) -> Estimate | None:
-    """What the candidate would have earned more than the champion; None for a task whose outputs are no choices."""
-    with suppress(Untrainable):
-        candidate, champion = contest.task.off_policy(dataset, [contest.candidate, contest.champion], 0, on_step)
+    """What the candidate would have earned more than the champion; None for a task whose outputs are no choices.
+
+    On the split `test` alone: on what it was fitted to, any candidate looks good.
+    """
+    with suppress(Untrainable), TemporaryDirectory() as directory:
+        shutil.copy(dataset / MANIFEST, directory)
+        pq.write_table(pq.read_table(dataset / ROWS, filters=[("split", "=", "test")]), Path(directory) / ROWS)
+        versions = [contest.candidate, contest.champion]
+        candidate, champion = contest.task.off_policy(Path(directory), versions, 0, on_step)
         return candidate.estimates[_ESTIMATOR].minus(champion.estimates[_ESTIMATOR])
     return None
 

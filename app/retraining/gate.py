@@ -56,7 +56,7 @@ class Evidence:
     """What was measured of a candidate beside its champion."""
 
     pairs: Sequence[Pair]
-    """On held-out outcomes, in an order that stays the same."""
+    """On held-out outcomes, in an order that stays the same; empty for a task that is judged by rewards alone."""
     original: Sequence[tuple[float, float]]
     """Scores of candidate and champion on the task's original test set; empty for a task that has none."""
     off_policy: Estimate | None
@@ -92,10 +92,12 @@ def judge(evidence: Evidence, bounds: Bounds, seed: int) -> Verdict:
     Nothing raises: evidence that is missing or is no number is refused, with its reason.
     """
     rng = np.random.default_rng(seed)
+    # Where nobody says what would have been right, what choices earned is all that shows an improvement.
+    earned_alone = evidence.off_policy is not None and not evidence.pairs
     findings = [
-        *_held_out(evidence.pairs, bounds, rng),
+        *([] if earned_alone else _held_out(evidence.pairs, bounds, rng)),
         _original(evidence.original, bounds),
-        _off_policy(evidence.off_policy, bounds),
+        _off_policy(evidence.off_policy, bounds, bounds.improvement if earned_alone else -bounds.off_policy_tolerance),
         _latency(evidence.latency_ms, bounds),
         _size(evidence.size_bytes, bounds),
     ]
@@ -157,17 +159,17 @@ def _original(scores: Sequence[tuple[float, float]], bounds: Bounds) -> _Finding
     )
 
 
-def _off_policy(estimate: Estimate | None, bounds: Bounds) -> _Finding:
+def _off_policy(estimate: Estimate | None, bounds: Bounds, least: float) -> _Finding:
     if estimate is None:
         return _Finding({})
     low, high = estimate.interval(bounds.level)
     metrics = {"off_policy": estimate.value, "off_policy_low": low, "off_policy_high": high}
-    if low >= -bounds.off_policy_tolerance:
+    if low >= least:
         return _Finding(metrics)
     return _Finding(
         metrics,
         f"By the log the value changes by {estimate.value:+.4f}, {_said(low, high, bounds)}:"
-        f" the lower end must not be below {-bounds.off_policy_tolerance:g}.",
+        f" the lower end must not be below {least:g}.",
     )
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import takewhile
+from itertools import pairwise, takewhile
 
 from app.events import Role, RouteChanged
 from app.registry.changes import Changes
@@ -26,12 +26,14 @@ def stage_of(models: Models, run: Run) -> tuple[str, Role | None, float]:
 
 def ended(models: Models, run: Run) -> tuple[str, str] | None:
     """The outcome of a rollout that is over, and why; None of one that goes on."""
-    _, role, _ = stage_of(models, run)
+    version, role, _ = stage_of(models, run)
     if role == "champion":
         return "promoted", models.changes[-1].said.reason
     if role is None and run.routes:
-        last = models.changes[-1].said
-        return "rolled_back", f"{last.reason} ({last.actor})"
+        *_, (_, lost) = (
+            both for both in pairwise(models.changes) if both[0].route.role(version) and not both[1].route.role(version)
+        )
+        return "rolled_back", f"{lost.said.reason} ({lost.said.actor})"
     return None
 
 

@@ -141,6 +141,12 @@ def test_a_candidate_that_the_log_does_not_vouch_for_is_refused() -> None:
     )
 
 
+def test_a_task_that_is_judged_by_rewards_alone_must_earn_more_by_the_log() -> None:
+    rewarded = replace(GOOD, pairs=[], original=[], latency_ms=(0.0, 0.0))
+    assert judge(replace(rewarded, off_policy=off_policy(0.05)), BOUNDS, 0).passed
+    assert "the lower end must not be below 0." in only_reason(replace(rewarded, off_policy=off_policy(0.005)))
+
+
 @pytest.mark.parametrize("count", [0, 1])
 def test_an_off_policy_estimate_from_next_to_nothing_is_refused(count: int) -> None:
     estimate = Estimate(nan, np.empty(0)) if count == 0 else Estimate(0.5, np.zeros(1))
@@ -161,7 +167,8 @@ def test_a_candidate_that_is_too_large_is_refused() -> None:
 @pytest.mark.parametrize("count", [0, 1, 99])
 def test_too_few_outcomes_are_refused_however_good_they_are(count: int) -> None:
     perfect = [Pair(1.0, 0.0)] * count
-    assert only_reason(replace(GOOD, pairs=perfect)) == f"{count} held-out outcomes are too few: 100 are needed."
+    only_labels = replace(GOOD, pairs=perfect, off_policy=None)
+    assert only_reason(only_labels) == f"{count} held-out outcomes are too few: 100 are needed."
 
 
 @pytest.mark.parametrize(
@@ -173,7 +180,7 @@ def test_outcomes_that_are_no_numbers_are_refused(bad: Pair) -> None:
 
 
 def test_everything_that_keeps_a_candidate_back_is_said_at_once() -> None:
-    nothing = Evidence([], [(nan, 0.9)], off_policy(-1.0), (nan, nan), 2**40)
+    nothing = Evidence([Pair(1.0, 0.5)], [(nan, 0.9)], off_policy(-1.0), (nan, nan), 2**40)
     verdict = judge(nothing, BOUNDS, 0)
     assert len(verdict.reasons) == 5
     assert verdict.metrics.keys() >= {"outcomes", "original_champion", "size_bytes"}

@@ -104,6 +104,12 @@ def test_a_candidate_in_whose_place_another_one_was_promoted_was_rolled_back() -
     assert rollouts.ended(*heard(*CANARY, other)) == ("rolled_back", "promote! (ada)")
 
 
+def test_what_happens_after_a_candidate_has_lost_its_role_is_not_why() -> None:
+    back = change("rollback", "3", None, actor="ada", champion="1")
+    later = change("shadow", "4", None, actor="bob", champion="1", shadows=("3",))
+    assert rollouts.ended(*heard(*CANARY, back, later)) == ("rolled_back", "rollback! (ada)")
+
+
 # Since when
 
 
