@@ -63,6 +63,8 @@ class Controller:
 
     async def run(self) -> None:
         """Follow the log and look at every task, for ever."""
+        # An API that is gone before its first look has connected to nothing: aiokafka leaks what it is connecting to.
+        await asyncio.sleep(self._settings.retraining_seconds)
         await topics.wait_provisioned(self._settings)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._follow())

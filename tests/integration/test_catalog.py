@@ -27,7 +27,7 @@ async def test_all_of_the_log_comes_into_the_catalog_and_again_when_that_is_lost
     async with running(config, only=("kafka", "recorder")):
         for one in RECORDS:
             await publish(config, one.topic, [Sent(one.value, one.key, one.headers)])
-        tables = {"routes", "dead_letters", "predictions", "feedback", "outcomes"}
+        tables = {"route_changes", "dead_letters", "predictions", "feedback", "outcomes"}
         before = await filled(config, tables)
         os.kill(pids(config)["recorder"], signal.SIGKILL)  # its supervisor starts it again
         for file in (tmp_path / "home").glob("catalog.sqlite*"):
