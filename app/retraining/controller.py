@@ -27,11 +27,11 @@ from app.registry.following import follow
 from app.registry.registry import Models, Registry
 from app.registry.runs import Run
 from app.retraining import observing, rollout, rollouts
+from app.retraining.files import SOURCE
 from app.retraining.lease import Leases
 from app.retraining.local import Crashed, Local
 from app.retraining.plan import Retraining
 from app.retraining.rollout import Observed
-from app.retraining.steps import SOURCE
 from app.retraining.triggering import Triggering
 from app.settings import Settings
 from models.base import Task
@@ -148,7 +148,7 @@ class Controller:
         version, role, _ = rollouts.stage_of(models, run)
         if role is None:
             if models.frozen is None:
-                await changes.shadow(version, "It passed the gate.", rollouts.ACTOR)
+                await changes.shadow(version, "It passed the gate.", SOURCE)
             return
         observed = await self._observed(task, models, version, role, rollouts.since(models, version))
         decision = rollouts.decided(models, run, observed, self._plan(run.task))
@@ -162,7 +162,7 @@ class Controller:
         observed = await self._observed(task, models, version, "canary", rollouts.since(models, version))
         harm = rollout.worse(observed, self._plan(task.name).rollout)
         if harm is not None:
-            await Changes(self._settings, task, self._publisher.publish).roll_back(version, harm, rollouts.ACTOR)
+            await Changes(self._settings, task, self._publisher.publish).roll_back(version, harm, SOURCE)
 
     async def _observed(self, task: Task, models: Models, version: str, role: Role, since: datetime) -> Observed:
         champion, now = models.route.champion, datetime.now(UTC)

@@ -12,7 +12,7 @@ from typing import Any
 from app.embedded import leash
 from app.embedded.environment import environment
 from app.registry.runs import Run
-from app.retraining.steps import directory_of
+from app.retraining.files import directory_of
 from app.settings import CHECKOUT, Settings
 
 log = logging.getLogger(__name__)

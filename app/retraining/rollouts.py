@@ -10,10 +10,9 @@ from app.registry.registry import Models
 from app.registry.routes import Route
 from app.registry.runs import Run
 from app.retraining import rollout
+from app.retraining.files import SOURCE
 from app.retraining.plan import Retraining
 from app.retraining.rollout import CHAMPION, SHADOW, Decision, Observed
-
-ACTOR = "hindsight/retraining"
 
 
 def stage_of(models: Models, run: Run) -> tuple[str, Role | None, float]:
@@ -50,11 +49,11 @@ async def do(changes: Changes, models: Models, run: Run, decision: Decision) -> 
     """Change the route as decided."""
     version, _, _ = stage_of(models, run)
     if decision.action == "roll back":
-        await changes.roll_back(version, decision.reason, ACTOR)
+        await changes.roll_back(version, decision.reason, SOURCE)
     elif decision.action == "advance" and decision.stage == CHAMPION:
-        await changes.promote(version, decision.reason, ACTOR)
+        await changes.promote(version, decision.reason, SOURCE)
     elif decision.action == "advance":
-        await changes.canary(version, decision.stage, decision.reason, ACTOR)
+        await changes.canary(version, decision.stage, decision.reason, SOURCE)
 
 
 def since(models: Models, version: str) -> datetime:

@@ -29,13 +29,12 @@ from app.registry.registry import Models
 from app.registry.runs import Run
 from app.retraining.code import version_of_code
 from app.retraining.evidence import Contest, gather
+from app.retraining.files import SOURCE, directory_of
 from app.retraining.gate import judge
 from app.retraining.plan import Retraining
 from app.settings import Settings
 from models.base import OnStep, Task
 from models.datasets import content_hash
-
-SOURCE = "hindsight/retraining"
 
 
 @dataclass(frozen=True)
@@ -103,11 +102,6 @@ class Work:
         """Say that the run is over."""
         said = {"task": self.task.name, "run_id": self.run.id, "outcome": outcome, "reason": reason}
         self.say("end", RetrainingEnded.model_validate(said))
-
-
-def directory_of(settings: Settings, run_id: str) -> Path:
-    """Where the files of a run are."""
-    return settings.home / "runs" / run_id
 
 
 def dataset(work: Work) -> None:

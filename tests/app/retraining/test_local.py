@@ -10,8 +10,8 @@ import pytest
 from app.events import RetrainingTriggered
 from app.registry.runs import Run
 from app.retraining import local
+from app.retraining.files import directory_of
 from app.retraining.local import MOST_CRASHES, Crashed, Local
-from app.retraining.steps import directory_of
 from app.settings import Settings
 from tests.support.records import START
 

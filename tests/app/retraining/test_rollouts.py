@@ -14,6 +14,7 @@ from app.registry.changes import Changes
 from app.registry.registry import Models, Registry
 from app.registry.runs import Run
 from app.retraining import rollouts
+from app.retraining.files import SOURCE
 from app.retraining.plan import Retraining
 from app.retraining.rollout import CHAMPION, SHADOW, Arm, Decision, Observed, Plan
 from tests.support.records import START, incoming
@@ -180,9 +181,9 @@ def test_once_the_task_is_no_longer_frozen_the_candidate_advances() -> None:
     ("decision", "calls"),
     [
         (Decision("stay", 0.25, "why"), []),
-        (Decision("advance", 0.5, "why"), [call.canary("2", 0.5, "why", rollouts.ACTOR)]),
-        (Decision("advance", CHAMPION, "why"), [call.promote("2", "why", rollouts.ACTOR)]),
-        (Decision("roll back", SHADOW, "why"), [call.roll_back("2", "why", rollouts.ACTOR)]),
+        (Decision("advance", 0.5, "why"), [call.canary("2", 0.5, "why", SOURCE)]),
+        (Decision("advance", CHAMPION, "why"), [call.promote("2", "why", SOURCE)]),
+        (Decision("roll back", SHADOW, "why"), [call.roll_back("2", "why", SOURCE)]),
     ],
     ids=["stay", "grow", "promote", "roll back"],
 )
