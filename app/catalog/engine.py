@@ -1,5 +1,7 @@
 """The catalog's database: SQLite or PostgreSQL, each set up so that many processes may use it at once."""
 
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +16,7 @@ from app.embedded.errors import SetupError
 LOCK_SECONDS = 10
 """How long a writer waits for another, before it says that the database is away."""
 
+_RETRY_SECONDS = 0.05
 _WRITER = 0x48494E44
 
 
@@ -72,7 +75,17 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
 def _on_sqlite_connect(connection: Any, record: Any) -> None:
     connection.isolation_level = None  # or the driver begins transactions when it sees fit, and never one for DDL
-    connection.execute("PRAGMA journal_mode=WAL")  # readers don't wait for a writer
+    # Readers don't wait for a writer. Of several connections that turn a new file to it at once, SQLite has all but one
+    # fail at once, whatever the timeout.
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(_RETRY_SECONDS)
 
 
 def _on_sqlite_begin(connection: Connection) -> None:
