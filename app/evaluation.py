@@ -90,9 +90,9 @@ def _card_figures(path: Path) -> dict[str, float]:
 
 async def _judged(settings: Settings, task: Task, model: ModelRef, path: Path, progress: Progress) -> Sequence[Judged]:
     predictor = Predictor(task, LocalModel(path), attempts=1)
-    samples, judged = _held_out(task), list[Judged]()
+    samples, judged = held_out_samples(task), list[Judged]()
     while batch := list(islice(samples, settings.batch_size)):
-        asked = [_asked(task, sample) for sample in batch]
+        asked = [asked_of(task, sample) for sample in batch]
         for sample, answer in zip(batch, await predictor(model, asked), strict=True):
             if isinstance(answer, Rejected):
                 raise _unpredicted(task, sample, answer)
@@ -103,7 +103,8 @@ async def _judged(settings: Settings, task: Task, model: ModelRef, path: Path, p
     return judged
 
 
-def _asked(task: Task, sample: Sample) -> Asked:
+def asked_of(task: Task, sample: Sample) -> Asked:
+    """What a version is asked of a sample. Raises `SetupError`."""
     try:
         features = task.preprocess(sample.payload)
     except Rejected as error:
@@ -118,8 +119,8 @@ def _unpredicted(task: Task, sample: Sample, error: Rejected) -> SetupError:
     )
 
 
-def _held_out(task: Task) -> Iterator[Sample]:
-    """The samples. What making them lacks (a library, a font, a program) is said."""
+def held_out_samples(task: Task) -> Iterator[Sample]:
+    """The samples of a task's held-out set. What making them lacks (a library, a font, a program) is said."""
     try:
         yield from task.held_out()
     except (ImportError, OSError) as error:

@@ -3,13 +3,11 @@
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from aiokafka.errors import KafkaError
-from fastapi import APIRouter, HTTPException
+from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from app.api.feedback import RETRY_AFTER
-from app.api.publisher import Publisher, Unconfirmed
-from app.embedded.errors import SetupError
+from app.api.publisher import Publisher
+from app.api.refusals import known, refusals
 from app.lifecycle import Action
 from app.registry.changes import Changes
 from app.registry.described import TaskModels, described
@@ -52,11 +50,9 @@ def router(settings: Settings, tasks: Mapping[str, Task], publisher: Publisher) 
     @routes.get("/v1/models", responses=RESPONSES)
     async def list_models() -> AllModels:
         """Every task's versions, and its route of now."""
-        try:
+        with refusals():
             registry = await read(settings, tasks.values())
-        except KafkaError as error:
-            raise _away(error) from None
-        return AllModels(models=[described(one) for one in registry.tasks.values() if one.versions])
+            return AllModels(models=[described(one) for one in registry.tasks.values() if one.versions])
 
     @routes.post("/v1/models/{task}/{version}:{action}", responses=RESPONSES | REFUSED)
     async def change_route(task: str, version: str, action: Action, asked: Asked) -> TaskModels:
@@ -64,11 +60,9 @@ def router(settings: Settings, tasks: Mapping[str, Task], publisher: Publisher) 
 
         A rollback takes the version's role away; a champion gives way to the one before it.
         """
-        if task not in tasks:
-            raise HTTPException(404, f"there is no task {task!r}; known: {', '.join(sorted(tasks))}")
-        changes = Changes(settings, tasks[task], publisher.publish)
+        changes = Changes(settings, known(tasks, task), publisher.publish)
         said = (asked.reason, asked.actor)
-        try:
+        with refusals():
             match action:
                 case "promote":
                     changed = await changes.promote(version, *said)
@@ -78,14 +72,6 @@ def router(settings: Settings, tasks: Mapping[str, Task], publisher: Publisher) 
                     changed = await changes.shadow(version, *said)
                 case "rollback":
                     changed = await changes.roll_back(version, *said)
-        except SetupError as error:
-            raise HTTPException(409, f"{error.message} {error.remedy}") from None
-        except (KafkaError, Unconfirmed) as error:
-            raise _away(error) from None
-        return described(changed)
+            return described(changed)
 
     return routes
-
-
-def _away(error: Exception) -> HTTPException:
-    return HTTPException(503, str(error), {"Retry-After": RETRY_AFTER})

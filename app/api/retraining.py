@@ -1,18 +1,16 @@
 """`/v1/retraining` and `/v1/alerts`: runs, and what begins and ends them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException
+from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from app.api.feedback import RETRY_AFTER
 from app.api.models import RESPONSES
-from app.embedded.errors import SetupError
+from app.api.refusals import known, refusals
 from app.registry.runs import Run
-from app.retraining.conditions import Explained
-from app.retraining.controller import AWAY, Controller
+from app.retraining.controller import Controller
 from app.retraining.seen import Alert
 from models.base import Task
 
@@ -125,10 +123,8 @@ def router(tasks: Mapping[str, Task], controller: Controller) -> APIRouter:
     @routes.get("/v1/retraining", responses=RESPONSES)
     async def list_runs() -> AllRuns:
         """Every run, the newest first, with its progress."""
-        try:
+        with refusals():
             found = [run for models in controller.models.values() for run in models.runs.values()]
-        except AWAY as error:
-            raise _away(error) from None
         found.sort(key=lambda run: run.time, reverse=True)
         return AllRuns(runs=[_described(run, controller) for run in found])
 
@@ -136,17 +132,21 @@ def router(tasks: Mapping[str, Task], controller: Controller) -> APIRouter:
     @routes.post("/v1/retraining/{task}:cancel", status_code=202, responses=RESPONSES | NO_TASK | CONFLICT)
     async def cancel_run(task: str, wanted: Wanted) -> Begun:
         """Ends the task's run. A candidate that has a role keeps it: roll it back."""
-        return Begun(run_id=await _done(controller.triggering.cancel(_known(task), wanted.actor)))
+        with refusals():
+            return Begun(run_id=await controller.triggering.cancel(known(tasks, task), wanted.actor))
 
     @routes.post("/v1/retraining/{task}", status_code=202, responses=RESPONSES | NO_TASK | CONFLICT)
     async def begin_run(task: str, wanted: Wanted) -> Begun:
         """Begins a run, now. Answers when that is in the log."""
-        return Begun(run_id=await _done(controller.triggering.begin(_known(task), "manual", wanted.model_dump())))
+        with refusals():
+            run_id = await controller.triggering.begin(known(tasks, task), "manual", wanted.model_dump())
+            return Begun(run_id=run_id)
 
     @routes.get("/v1/retraining/{task}/triggers", responses=RESPONSES | NO_TASK)
     async def explain_triggers(task: str) -> Explanation:
         """What each trigger sees now, and why it does or doesn't fire."""
-        said = await _done(_explained(_known(task).name))
+        with refusals():
+            said = await controller.triggering.explain(controller.models[known(tasks, task).name])
         return Explanation(
             task=task,
             triggers=[
@@ -168,31 +168,12 @@ def router(tasks: Mapping[str, Task], controller: Controller) -> APIRouter:
         begun = []
         for name, task in tasks.items():
             alerts = [one.alert for one in notice.alerts if one.status == "firing" and one.labels.get("task") == name]
-            if alerts and (run_id := await _done(_heard(task, alerts))) is not None:
-                begun.append(run_id)
+            with refusals():
+                if alerts and (run_id := await controller.triggering.look(task, controller.models[name], alerts)):
+                    begun.append(run_id)
         return Heard(run_ids=begun)
 
-    async def _explained(task: str) -> Sequence[Explained]:
-        return await controller.triggering.explain(controller.models[task])
-
-    async def _heard(task: Task, alerts: Sequence[Alert]) -> str | None:
-        return await controller.triggering.look(task, controller.models[task.name], alerts)
-
-    def _known(task: str) -> Task:
-        if task not in tasks:
-            raise HTTPException(404, f"there is no task {task!r}; known: {', '.join(sorted(tasks))}")
-        return tasks[task]
-
     return routes
-
-
-async def _done(work: Any) -> Any:
-    try:
-        return await work
-    except SetupError as error:
-        raise HTTPException(409, f"{error.message} {error.remedy}") from None
-    except AWAY as error:
-        raise _away(error) from None
 
 
 def _described(run: Run, controller: Controller) -> RunDescribed:
@@ -214,7 +195,3 @@ def _described(run: Run, controller: Controller) -> RunDescribed:
         outcome=ended and ended.outcome,
         reason=ended and ended.reason,
     )
-
-
-def _away(error: Exception) -> HTTPException:
-    return HTTPException(503, str(error), {"Retry-After": RETRY_AFTER})

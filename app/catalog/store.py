@@ -88,12 +88,12 @@ class Catalog:
                 )
                 for row in connection.execute(predictions):
                     served[row.prediction_id] = Served(
-                        _read(row, PredictionMade), row.request_source, row.time, row.logged
+                        read_row(row, PredictionMade), row.request_source, row.time, row.logged
                     )
                 feedback = select(Feedback.__table__).where(Feedback.prediction_id.in_(some))
                 for row in connection.execute(feedback):
                     said[row.prediction_id].append(
-                        Said(_read(row, FeedbackGiven), row.source, row.id, row.time, row.logged)
+                        Said(read_row(row, FeedbackGiven), row.source, row.id, row.time, row.logged)
                     )
         for events in said.values():
             events.sort(key=lambda one: (one.time, one.id, one.source))
@@ -121,11 +121,11 @@ class Catalog:
                 return None
             said = connection.execute(feedback.order_by(Feedback.time, Feedback.id, Feedback.source)).all()
             result = connection.execute(outcome).one_or_none()
-        return _read(row, PredictionMade).model_dump() | {
+        return read_row(row, PredictionMade).model_dump() | {
             "request_source": row.request_source,
             "time": row.time,
-            "feedback": [_read(one, FeedbackGiven).model_dump() | _event(one) for one in said],
-            "outcome": None if result is None else _read(result, OutcomeRecorded).model_dump(),
+            "feedback": [read_row(one, FeedbackGiven).model_dump() | _event(one) for one in said],
+            "outcome": None if result is None else read_row(result, OutcomeRecorded).model_dump(),
         }
 
     def ask(self, question: Callable[[Connection], A]) -> A:
@@ -233,7 +233,7 @@ def upsert(model: type[Base], dialect: str) -> Insert:
     )
 
 
-def _read(row: Any, kind: type[T]) -> T:
+def read_row(row: Any, kind: type[T]) -> T:
     """A row's data, whatever version of its type it is in."""
     data = decode(row.type, json.dumps(row.data).encode())
     assert isinstance(data, kind)

@@ -77,14 +77,13 @@ class InferenceHandler:
     def _answer(
         self, model: ModelRef, role: Role, event: Event, key: bytes | None, predicted: Predicted | Rejected
     ) -> Answer:
-        if not isinstance(predicted, Rejected):
-            try:
-                record, total = answer(model, role, event, key, predicted)
-            except (TypeError, ValueError) as error:  # a confidence that is no probability, say
-                predicted = Rejected("bad_output", f"{model.name} {model.version}: {error}")
-        if isinstance(predicted, Rejected):
+        try:
+            if isinstance(predicted, Rejected):
+                raise predicted
+            record, total = answer(model, role, event, key, predicted)
+        except Rejected as error:
             self._refused[event.id] = model, role
-            return predicted
+            return error
         metrics.REQUESTS.labels(self._task.name, "predicted").inc()
         metrics.BATCH_SIZE.labels(self._task.name).observe(predicted.group)
         for stage, ms in total.items():
@@ -143,7 +142,10 @@ def _is_number(text: str) -> bool:
 def answer(
     model: ModelRef, role: Role, event: Event, key: bytes | None, predicted: Predicted
 ) -> tuple[Record, dict[str, float]]:
-    """The `prediction.made` of a features event, on the topic for this role, and its timings in milliseconds."""
+    """The `prediction.made` of a features event, on the topic for this role, and its timings in milliseconds.
+
+    Raises `Rejected` for what is no prediction.
+    """
     task, unique, topic = model.name, event.id, topics.predictions(model.name)
     if role == "shadow":
         unique, topic = shadow_id(event.id, model.version), topics.shadow_predictions(task)
@@ -157,28 +159,31 @@ def answer(
         "inference": inference,
         "total": total,
     }
-    json.dumps(predicted.decoded.output, allow_nan=False)  # pydantic would write null for what is no number
-    said = PredictionMade.model_validate(
-        {
-            "prediction_id": unique,
-            "request_id": attributes["requestid"],
-            "task": task,
-            "model": model,
-            "role": role,
-            "output": predicted.decoded.output,
-            "confidence": predicted.decoded.confidence,
-            "propensity": predicted.decoded.propensity,
-            "timings_ms": {stage: round(ms, 3) for stage, ms in timings.items()},
-        }
-    )
-    record = said.record(
-        topic,
-        key,
-        id=unique,
-        source=f"hindsight/{task}",
-        time=rfc3339(now),
-        subject=event.subject,
-        traceparent=event.traceparent,
-        extensions={"requestsource": attributes["requestsource"], **marks(event)},
-    )
+    try:
+        json.dumps(predicted.decoded.output, allow_nan=False)  # pydantic would write null for what is no number
+        said = PredictionMade.model_validate(
+            {
+                "prediction_id": unique,
+                "request_id": attributes["requestid"],
+                "task": task,
+                "model": model,
+                "role": role,
+                "output": predicted.decoded.output,
+                "confidence": predicted.decoded.confidence,
+                "propensity": predicted.decoded.propensity,
+                "timings_ms": {stage: round(ms, 3) for stage, ms in timings.items()},
+            }
+        )
+        record = said.record(
+            topic,
+            key,
+            id=unique,
+            source=f"hindsight/{task}",
+            time=rfc3339(now),
+            subject=event.subject,
+            traceparent=event.traceparent,
+            extensions={"requestsource": attributes["requestsource"], **marks(event)},
+        )
+    except (TypeError, ValueError) as error:  # a confidence that is no probability, say
+        raise Rejected("bad_output", f"{model.name} {model.version}: {error}") from error
     return record, timings

@@ -30,8 +30,13 @@ def champion(task: Task) -> ModelRef:
     """The newest version that a task ships: it serves until a route says otherwise. Raises `SetupError`."""
     versions = shipped(task)
     if not versions:
-        raise SetupError(f"Task {task.name!r} has no model.", "Train one into its folder: versions/1/model.onnx.")
+        raise no_model(task.name)
     return ModelRef(name=task.name, version=list(versions)[-1])
+
+
+def no_model(task: str) -> SetupError:
+    """What is wrong with a task that has no version at all."""
+    return SetupError(f"Task {task!r} has no model.", "Train one into its folder: versions/1/model.onnx.")
 
 
 def install(settings: Settings, model: ModelRef, content: bytes) -> None:

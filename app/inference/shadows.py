@@ -76,14 +76,14 @@ class Shadows:
         self._count("said", len(records) - lost)
 
     def _said(self, model: ModelRef, incoming: Incoming, event: Event, predicted: Predicted | Rejected) -> Record:
-        if not isinstance(predicted, Rejected):
-            try:
-                return answer(model, "shadow", event, incoming.key, predicted)[0]
-            except (TypeError, ValueError) as error:  # a confidence that is no probability, say
-                predicted = Rejected("bad_output", f"{model.name} {model.version}: {error}")
-        failure = Failure(stage=STAGE, code=predicted.code, reason=str(predicted))
-        request = (event.extensions["requestsource"], event.extensions["requestid"])
-        return failed(model.name, request, failure, None, incoming.key, event, (model, "shadow"))
+        try:
+            if isinstance(predicted, Rejected):
+                raise predicted
+            return answer(model, "shadow", event, incoming.key, predicted)[0]
+        except Rejected as error:
+            failure = Failure(stage=STAGE, code=error.code, reason=str(error))
+            request = (event.extensions["requestsource"], event.extensions["requestid"])
+            return failed(model.name, request, failure, None, incoming.key, event, (model, "shadow"))
 
     def _count(self, outcome: str, events: int) -> None:
         metrics.SHADOWS.labels(self._task.name, outcome).inc(events)

@@ -45,9 +45,10 @@ class Changes:
         Who was overtaken by another change decides anew, upon that one.
         """
         for _ in range(_ATTEMPTS):
-            said = decide(await self._models())
+            models = (await read(self._settings, [self._task])).tasks[self._task.name]
+            said = decide(models)
             if said is None:
-                return await self._models()
+                return models
             event_id = str(uuid.uuid4())
             now = rfc3339(time.time() * 1000)
             await self._publish(
@@ -57,9 +58,6 @@ class Changes:
             if event_id in registry.accepted:
                 return registry.tasks[self._task.name]
         raise Conflict(f"Others change {self._task.name} at the same time.", "Look at its route, and try again.")
-
-    async def _models(self) -> Models:
-        return (await read(self._settings, [self._task])).tasks[self._task.name]
 
     async def promote(self, version: str, reason: str, actor: str) -> Models:
         """Make a version the champion."""

@@ -13,24 +13,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from app import lifecycle
 from app.blobs import BlobStore
 from app.cloudevents import Event, complete, header, versioned
-from app.data import Data, Kind
+from app.data import Data
 from app.delivery import Incoming
 from app.embedded.errors import SetupError
-from app.events import (
-    DatasetBuilt,
-    ModelEvaluated,
-    ModelRef,
-    ModelRegistered,
-    ModelTrained,
-    RetrainingEnded,
-    RetrainingTriggered,
-    RouteChanged,
-    TaskFrozen,
-    decode,
-)
-from app.inference.repository import shipped
+from app.events import ModelRef, ModelRegistered, RetrainingTriggered, RouteChanged, TaskFrozen, decode
+from app.inference.repository import no_model, shipped
 from app.registry.routes import Route
 from app.registry.runs import Run
 from app.settings import Settings
@@ -38,17 +28,7 @@ from models.base import Rejected, Task
 
 log = logging.getLogger(__name__)
 
-_KINDS: tuple[Kind, ...] = (
-    DatasetBuilt,
-    ModelEvaluated,
-    ModelRegistered,
-    ModelTrained,
-    RetrainingEnded,
-    RetrainingTriggered,
-    RouteChanged,
-    TaskFrozen,
-)
-_HEARD = {versioned(kind.type)[0]: kind for kind in _KINDS}
+_HEARD = {versioned(kind.type)[0]: kind for kind in lifecycle.TYPES}
 
 
 @dataclass(frozen=True)
@@ -192,7 +172,7 @@ class Models:
 
 def _some(task: str, versions: Mapping[str, Version]) -> Mapping[str, Version]:
     if not versions:
-        raise SetupError(f"Task {task!r} has no model.", "Train one into its folder: versions/1/model.onnx.")
+        raise no_model(task)
     return versions
 
 

@@ -8,26 +8,22 @@ import asyncio
 import logging
 import os
 import socket
-import time
-import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
-from aiokafka.errors import KafkaError
-
 from app import topics
-from app.api.publisher import Publisher, Unconfirmed
+from app.api.publisher import Publisher
+from app.api.refusals import AWAY
 from app.catalog.store import Catalog
-from app.cloudevents import rfc3339
 from app.delivery import Unavailable
 from app.embedded.errors import SetupError
-from app.events import RetrainingEnded, Role
+from app.events import Role
 from app.registry.changes import Changes
 from app.registry.following import follow
 from app.registry.registry import Models, Registry
 from app.registry.runs import Run
 from app.retraining import observing, rollout, rollouts
-from app.retraining.files import SOURCE
+from app.retraining.files import SOURCE, end_of
 from app.retraining.lease import Leases
 from app.retraining.local import Crashed, Local
 from app.retraining.plan import Retraining
@@ -39,8 +35,6 @@ from models.base import Task
 log = logging.getLogger(__name__)
 
 LEASE_SECONDS = 30.0
-AWAY = (KafkaError, OSError, Unavailable, Unconfirmed)
-"""What passes: it is tried again at the next look."""
 
 
 class Controller:
@@ -172,12 +166,7 @@ class Controller:
         )
 
     async def _end(self, run: Run, outcome: str, reason: str) -> None:
-        said = {"task": run.task, "run_id": run.id, "outcome": outcome, "reason": reason}
-        unique, now = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{run.id}/end")), rfc3339(time.time() * 1000)
-        ended = RetrainingEnded.model_validate(said)
-        await self._publisher.publish(
-            ended.record(topics.LIFECYCLE, run.task.encode(), id=unique, source=SOURCE, time=now)
-        )
+        await self._publisher.publish(end_of(run, outcome, reason))
 
     def _plan(self, task: str) -> Retraining:
         return self._settings.of_task(task).retraining

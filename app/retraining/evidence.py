@@ -16,7 +16,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from app.events import ModelRef, prediction_id
+from app.evaluation import asked_of, held_out_samples
+from app.events import ModelRef
 from app.inference.local import LocalModel
 from app.inference.predict import Predicted, Predictor
 from app.retraining.gate import Evidence, Pair
@@ -104,9 +105,8 @@ def _question(row: Mapping[str, Any], slices: Sequence[str]) -> Question:
 
 
 def _original(task: Task) -> Iterator[Question]:
-    for sample in task.held_out():
-        asked = Asked(prediction_id(task.name, "hindsight/evaluate", sample.name), task.preprocess(sample.payload))
-        yield Question(asked, sample.correction)
+    for sample in held_out_samples(task):
+        yield Question(asked_of(task, sample), sample.correction)
 
 
 def _scores(contest: Contest, questions: Sequence[Question]) -> tuple[list[float], list[float]]:
@@ -156,6 +156,8 @@ def _off_policy(contest: Contest, dataset: Path, on_step: OnStep) -> Estimate | 
 
     On the split `test` alone: on what it was fitted to, any candidate looks good.
     """
+    if type(contest.task).off_policy is Task.off_policy:
+        return None
     with suppress(Untrainable), TemporaryDirectory() as directory:
         shutil.copy(dataset / MANIFEST, directory)
         pq.write_table(pq.read_table(dataset / ROWS, filters=[("split", "=", "test")]), Path(directory) / ROWS)

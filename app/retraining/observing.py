@@ -1,14 +1,14 @@
 """What versions did since a moment, as the catalog has it: what a rollout is decided upon."""
 
-import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal
 
 import numpy as np
-from sqlalchemy import Connection, and_, func, select
+from sqlalchemy import Connection, func, select
 
 from app.catalog.models import Failed, Outcome, Prediction
+from app.catalog.store import read_row
 from app.events import OutcomeRecorded, PredictionMade, Role, shadow_id
 from app.retraining.rollout import Arm, Observed
 from app.retraining.scoring import score
@@ -39,9 +39,8 @@ def _arm(connection: Connection, task: Task, version: str, role: Role, since: da
     of_version = (Prediction.task == task.name, Prediction.version == version, Prediction.role == role)
     made = (*of_version, Prediction.time >= since)
     predicted = connection.scalar(select(func.count()).where(*made)) or 0
-    newest = select(Prediction.data).where(*made).order_by(Prediction.time.desc()).limit(MOST)
-    said = [PredictionMade.model_validate_json(json.dumps(row.data)) for row in connection.execute(newest)]
-    timings = [one.timings_ms for one in said]
+    newest = select(Prediction.type, Prediction.data).where(*made).order_by(Prediction.time.desc()).limit(MOST)
+    timings = [read_row(row, PredictionMade).timings_ms for row in connection.execute(newest)]
     failed = (Failed.task == task.name, Failed.version == version, Failed.role == role, Failed.time >= since)
     errors = connection.scalar(select(func.count()).where(*failed)) or 0
     scores = _of_shadow(connection, task, version, since) if role == "shadow" else _served(connection, made, stage)
@@ -55,36 +54,29 @@ def _arm(connection: Connection, task: Task, version: str, role: Role, since: da
 
 def _served(connection: Connection, made: Sequence[Any], stage: Stage) -> list[float]:
     """Scores of what was served; beside a shadow by labels alone: without one, nobody knows what that is worth."""
-    outcomes = select(Outcome.data).join(Prediction, Prediction.prediction_id == Outcome.prediction_id).where(*made)
-    newest = [one for one in _newest(connection, outcomes) if stage == "total" or one.label is not None]
+    newest = [one for one in _newest(connection, made) if stage == "total" or one.label is not None]
     return [found for one in newest if (found := _score(one)) is not None]
 
 
 def _of_shadow(connection: Connection, task: Task, version: str, since: datetime) -> list[float]:
     """Scores of what a shadow said, by the labels that the served predictions of the same requests have."""
-    outcomes = (
-        select(Outcome.data)
-        .join(Prediction, Prediction.prediction_id == Outcome.prediction_id)
-        .where(Prediction.task == task.name, Prediction.time >= since)
-    )
-    labelled = {one.prediction_id: one for one in _newest(connection, outcomes) if one.label is not None}
-    said = select(Prediction.prediction_id, Prediction.data).where(
-        and_(Prediction.task == task.name, Prediction.version == version, Prediction.role == "shadow"),
-        Prediction.time >= since,
-    )
-    outputs = {row.prediction_id: row.data["output"] for row in connection.execute(said)}
+    within = (Prediction.task == task.name, Prediction.time >= since)
+    made = (Prediction.version == version, Prediction.role == "shadow")
+    said = connection.execute(select(Prediction.type, Prediction.data).where(*within, *made))
+    outputs = {one.prediction_id: one.output for one in (read_row(row, PredictionMade) for row in said)}
     return [
         score(task, outputs[unique], one.label)
-        for one in labelled.values()
-        if (unique := shadow_id(one.prediction_id, version)) in outputs and one.label is not None
+        for one in _newest(connection, within)
+        if one.label is not None and (unique := shadow_id(one.prediction_id, version)) in outputs
     ]
 
 
-def _newest(connection: Connection, outcomes: Any) -> list[OutcomeRecorded]:
-    """Those whose prediction was to be looked at anyhow, in the order of their time."""
-    newest = connection.execute(outcomes.order_by(Outcome.time.desc()).limit(MOST))
-    said = [OutcomeRecorded.model_validate_json(json.dumps(row.data)) for row in newest]
-    return [one for one in reversed(said) if one.selection_probability is not None]
+def _newest(connection: Connection, predicted: Sequence[Any]) -> list[OutcomeRecorded]:
+    """Outcomes of such predictions, if they were to be looked at anyhow, in the order of their time."""
+    outcomes = select(Outcome.type, Outcome.data).join(Prediction, Prediction.prediction_id == Outcome.prediction_id)
+    newest = connection.execute(outcomes.where(*predicted).order_by(Outcome.time.desc()).limit(MOST)).all()
+    said = (read_row(row, OutcomeRecorded) for row in reversed(newest))
+    return [one for one in said if one.selection_probability is not None]
 
 
 def _score(outcome: OutcomeRecorded) -> float | None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise, takewhile
 
-from app.events import Role, RouteChanged
+from app.events import Role
 from app.registry.changes import Changes
 from app.registry.registry import Models
 from app.registry.routes import Route
@@ -62,11 +62,10 @@ def since(models: Models, version: str) -> datetime:
     The task's route must have been changed once.
     """
 
-    def place(said: RouteChanged) -> tuple[str, Role | None, float]:
-        route = Route(said.champion, said.canary, said.canary_share, said.shadows)
+    def place(route: Route) -> tuple[str, Role | None, float]:
         role = route.role(version)
         return route.champion, role, route.share if role == "canary" else SHADOW
 
-    now = place(models.changes[-1].said)
-    same = takewhile(lambda change: place(change.said) == now, reversed(models.changes))
+    now = place(models.route)
+    same = takewhile(lambda change: place(change.route) == now, reversed(models.changes))
     return list(same)[-1].time.astimezone(UTC)

@@ -1,6 +1,5 @@
 """What the triggers look at, from the catalog and the registry."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -10,6 +9,7 @@ import numpy as np
 from sqlalchemy import Connection, func, or_, select
 
 from app.catalog.models import Outcome, Prediction
+from app.catalog.store import read_row
 from app.eventlog.outcomes import canonical
 from app.events import OutcomeRecorded, PredictionMade
 from app.monitoring.drift import FEWEST, Finding, KolmogorovSmirnov, Samples
@@ -19,7 +19,6 @@ from app.retraining.plan import Retraining
 from app.retraining.seen import Alert, Latency, Seen, Window
 
 _DETECTOR = KolmogorovSmirnov()
-_ROW = tuple[PredictionMade, datetime]
 
 
 @dataclass(frozen=True)
@@ -41,13 +40,29 @@ class Span:
         return Window(self.start, self.end, found)
 
 
-class Sight:
-    """Looks at one task. What was found of a span that is over is kept: it is asked for again and again."""
+@dataclass(frozen=True)
+class Summary:
+    """What the predictions of a span come to."""
 
-    def __init__(self, models: Models, plan: Retraining) -> None:
+    count: int
+    """How many there were when this was made."""
+    samples: Samples
+    latency: Latency | None
+    """None without any."""
+
+
+Kept = dict[tuple[str, Span], Summary]
+"""Summaries that were made already, by the version and the span."""
+
+
+class Sight:
+    """Looks at one task. Spans are asked for again and again: `kept` has what was found of them by earlier looks."""
+
+    def __init__(self, models: Models, plan: Retraining, kept: Kept | None = None) -> None:
         self._models = models
         self._plan = plan
         self._version = models.route.champion
+        self._kept = {} if kept is None else kept
 
     def seen(self, connection: Connection, now: datetime, alerts: Sequence[Alert] = ()) -> Seen:
         """All that there is to be seen now."""
@@ -55,14 +70,16 @@ class Sight:
         judged = Span.last(length, now - timedelta(minutes=self._plan.feedback_minutes))
         span = Span.last(length, now)
         first = self._first(connection, length)
-        made = self._made(connection, span)
+        made = self._summary(connection, span)
         beside = first is not None and first.end <= span.start
+        for old in self._kept.keys() - {(self._version, one) for one in (first, span)}:
+            self._kept.pop(old, None)
         return Seen(
             labelled=self._labelled(connection),
             quality=judged.window(self._quality(connection, judged)),
             reference=self._reference(connection, first if first and first.end <= judged.start else None),
             drift=span.window(self._drift(connection, first, made)) if beside and first else None,
-            latency=span.window(_latency(made)) if made else None,
+            latency=span.window(made.latency) if made.latency else None,
             alerts=alerts,
             running=self._models.run is not None,
             frozen=self._models.frozen is not None,
@@ -88,24 +105,36 @@ class Sight:
     def _mine(self) -> tuple[Any, ...]:
         return Prediction.task == self._models.task, Prediction.version == self._version, Prediction.role == "champion"
 
+    def _within(self, span: Span) -> tuple[Any, ...]:
+        return *self._mine(), Prediction.time >= span.start, Prediction.time < span.end
+
+    def _count(self, connection: Connection, span: Span) -> int:
+        return connection.scalar(select(func.count()).where(*self._within(span))) or 0
+
     def _quality(self, connection: Connection, span: Span) -> Quality:
-        within = (*self._mine(), Prediction.time >= span.start, Prediction.time < span.end)
-        predictions = connection.scalar(select(func.count()).where(*within)) or 0
         found = (
-            select(Outcome.data, Prediction.time)
+            select(Outcome.type, Outcome.data, Prediction.time)
             .join(Prediction, Prediction.prediction_id == Outcome.prediction_id)
-            .where(*within)
+            .where(*self._within(span))
         )
-        return quality([_judged(row.data, row.time) for row in connection.execute(found)], predictions)
+        judged = [_judged(read_row(row, OutcomeRecorded), row.time) for row in connection.execute(found)]
+        return quality(judged, self._count(connection, span))
 
-    def _made(self, connection: Connection, span: Span) -> list[PredictionMade]:
-        within = (*self._mine(), Prediction.time >= span.start, Prediction.time < span.end)
-        found = connection.execute(select(Prediction.data).where(*within))
-        return [PredictionMade.model_validate_json(json.dumps(row.data)) for row in found]
+    def _summary(self, connection: Connection, span: Span) -> Summary:
+        """Made again only where predictions have come meanwhile: a span may have hundreds of thousands."""
+        kept = self._kept.get((self._version, span))
+        if kept is not None and kept.count == self._count(connection, span):
+            return kept
+        found = connection.execute(select(Prediction.type, Prediction.data).where(*self._within(span)))
+        made = [read_row(row, PredictionMade) for row in found]
+        summary = Summary(len(made), _samples(made), _latency(made) if made else None)
+        self._kept[self._version, span] = summary
+        return summary
 
-    def _drift(self, connection: Connection, first: Span | None, made: list[PredictionMade]) -> Sequence[Finding]:
-        before = self._made(connection, first) if first else []
-        return _DETECTOR.findings(_samples(before), _samples(made)) if len(made) >= FEWEST else []
+    def _drift(self, connection: Connection, first: Span, made: Summary) -> Sequence[Finding]:
+        if made.count < FEWEST:
+            return []
+        return _DETECTOR.findings(self._summary(connection, first).samples, made.samples)
 
     def _labelled(self, connection: Connection) -> int:
         """Events with a label or a reward since the last run began."""
@@ -122,8 +151,7 @@ def _defaulted() -> Any:
     return Outcome.data["reward_defaulted"].as_boolean()
 
 
-def _judged(data: dict[str, Any], time: datetime) -> Judged:
-    said = OutcomeRecorded.model_validate_json(json.dumps(data))
+def _judged(said: OutcomeRecorded, time: datetime) -> Judged:
     score = said.reward if said.score is None else said.score
     return Judged(time, score, said.selection, said.selection_probability, said.accepted)
 

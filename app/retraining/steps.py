@@ -6,21 +6,17 @@ Each step ends with an event, and finds what an earlier try of it has left: a ru
 import asyncio
 import hashlib
 import json
-import time
-import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from app import topics
 from app.blobs import blob_store
-from app.cloudevents import rfc3339
 from app.data import Data
 from app.embedded.errors import SetupError
 from app.eventlog.arguments import Arguments
 from app.eventlog.replay import replay
-from app.events import ModelEvaluated, ModelRef, ModelTrained, RetrainingEnded
+from app.events import ModelEvaluated, ModelRef, ModelTrained
 from app.publishing import publish_all
 from app.registry.changes import Changes
 from app.registry.following import read
@@ -29,7 +25,7 @@ from app.registry.registry import Models
 from app.registry.runs import Run
 from app.retraining.code import version_of_code
 from app.retraining.evidence import Contest, gather
-from app.retraining.files import SOURCE, directory_of
+from app.retraining.files import SOURCE, directory_of, end_of, said_of
 from app.retraining.gate import judge
 from app.retraining.plan import Retraining
 from app.settings import Settings
@@ -93,15 +89,11 @@ class Work:
 
     def say(self, step: str, said: Data) -> None:
         """Publish what a step comes to. Said again, it is the same event."""
-        unique = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{self.run.id}/{step}"))
-        now = rfc3339(time.time() * 1000)
-        record = said.record(topics.LIFECYCLE, self.task.name.encode(), id=unique, source=SOURCE, time=now)
-        asyncio.run(publish_all(self.settings, [record]))
+        asyncio.run(publish_all(self.settings, [said_of(self.run, step, said)]))
 
     def end(self, outcome: str, reason: str) -> None:
         """Say that the run is over."""
-        said = {"task": self.task.name, "run_id": self.run.id, "outcome": outcome, "reason": reason}
-        self.say("end", RetrainingEnded.model_validate(said))
+        asyncio.run(publish_all(self.settings, [end_of(self.run, outcome, reason)]))
 
 
 def dataset(work: Work) -> None:

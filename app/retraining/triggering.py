@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -15,7 +16,7 @@ from app.registry.registry import Models
 from app.retraining import triggers
 from app.retraining.conditions import Explained
 from app.retraining.plan import Retraining
-from app.retraining.seeing import Sight
+from app.retraining.seeing import Kept, Sight
 from app.retraining.seen import Alert, Seen, State, restored
 from app.settings import Settings
 from models.base import Task
@@ -29,6 +30,7 @@ class Triggering:
         self._catalog = catalog
         self._publisher = publisher
         self._states: dict[str, State] = {}
+        self._kept = defaultdict[str, Kept](dict)
 
     async def look(self, task: Task, models: Models, alerts: Sequence[Alert] = ()) -> str | None:
         """Begin a run if a trigger fires by the task's settings; its id. Raises what passes, and `SetupError`."""
@@ -82,7 +84,7 @@ class Triggering:
         return triggers.explain(self._state(models), seen, datetime.now(UTC), self._plan(models.task).triggers)
 
     async def _seen(self, models: Models, alerts: Sequence[Alert]) -> Seen:
-        sight, now = Sight(models, self._plan(models.task)), datetime.now(UTC)
+        sight, now = Sight(models, self._plan(models.task), self._kept[models.task]), datetime.now(UTC)
         return await asyncio.to_thread(self._catalog.ask, lambda connection: sight.seen(connection, now, alerts))
 
     def _state(self, models: Models) -> State:

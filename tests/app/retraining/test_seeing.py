@@ -22,7 +22,7 @@ from app.events import (
 )
 from app.registry.registry import Models, Registry
 from app.retraining.plan import Retraining
-from app.retraining.seeing import Sight, Span
+from app.retraining.seeing import Kept, Sight, Span, Summary
 from app.retraining.seen import Alert, Seen
 from tests.support.records import START, incoming
 from tests.support.scales import Scales
@@ -220,6 +220,25 @@ def test_latency_is_the_99th_percentile_of_the_whole_way(tmp_path: Path) -> None
     assert found is not None
     assert found.found.p99_ms == pytest.approx(99.0)
     assert found.found.events == 101
+
+
+def test_a_span_is_summed_up_once_and_again_when_predictions_have_come_late(tmp_path: Path) -> None:
+    kept: Kept = {}
+
+    def look(records: Sequence[Record]) -> tuple[Seen, list[Summary]]:
+        with catalog_of(tmp_path, records) as catalog:
+            found = catalog.ask(lambda connection: Sight(models_of(), PLAN, kept).seen(connection, at(60)))
+        return found, list(kept.values())
+
+    early = [made(request, at(1), **timed(request)) for request in range(10)]
+    first, [summary] = look(early)
+    again, [same] = look(early)
+    assert same is summary
+    assert again == first
+    late, [other] = look([*early, made(10, at(2), **timed(1000))])
+    assert other is not summary
+    assert late.latency is not None
+    assert late.latency.found.events == 11
 
 
 # Labels
