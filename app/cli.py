@@ -13,7 +13,19 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from app.commands import catalog, deadletters, erase, evaluate, imports, models, newtask, replay, retrain, vocabulary
+from app.commands import (
+    backtest,
+    catalog,
+    deadletters,
+    erase,
+    evaluate,
+    imports,
+    models,
+    newtask,
+    replay,
+    retrain,
+    vocabulary,
+)
 
 if TYPE_CHECKING:
     from app.client import Hindsight
@@ -254,6 +266,7 @@ def _client() -> "Hindsight":
     )
 
 
+backtest.register(cli)
 catalog.register(cli)
 deadletters.register(cli)
 erase.register(cli)

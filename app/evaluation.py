@@ -16,7 +16,7 @@ from app.embedded.errors import SetupError
 from app.events import ModelRef, prediction_id
 from app.inference.local import LocalModel
 from app.inference.predict import Predictor
-from app.inference.repository import champion, shipped
+from app.registry.versions import version_file
 from app.settings import Settings
 from app.tasks import named
 from models.base import Asked, Judged, Rejected, Sample, Task
@@ -54,7 +54,7 @@ class Evaluation:
 def evaluate(settings: Settings, task_name: str, version: str | None, progress: Progress) -> Evaluation:
     """Measure a version; None is the one that serves. Raises `SetupError`."""
     task = named(settings, task_name)
-    version, path = version_of(task, version)
+    version, path = version_file(settings, task, version)
     said = _card_figures(path.with_name("card.json"))
     model = ModelRef(name=task_name, version=version)
     judged = asyncio.run(_judged(settings, task, model, path, progress))
@@ -66,14 +66,6 @@ def evaluate(settings: Settings, task_name: str, version: str | None, progress: 
         )
     figures = (Figure(name, float(value), said.get(name)) for name, value in measured.items())
     return Evaluation(model, len(judged), tuple(figures))
-
-
-def version_of(task: Task, version: str | None) -> tuple[str, Path]:
-    """A version's number and its model; None is the one that serves. Raises `SetupError`."""
-    version, paths = version or champion(task).version, shipped(task)
-    if version not in paths:
-        raise SetupError(f"{task.name} has no version {version!r}.", f"Name one of: {', '.join(paths)}.")
-    return version, paths[version]
 
 
 def _card_figures(path: Path) -> dict[str, float]:

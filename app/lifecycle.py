@@ -1,10 +1,11 @@
 """What is said on `lifecycle`: how models are watched, trained, judged and put to work."""
 
+from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from app.data import Data, Kind, ModelRef, RunId, Share, TaskName
+from app.data import Data, Kind, ModelRef, Part, RunId, Share, TaskName
 
 Action = Literal["promote", "canary", "shadow", "rollback"]
 
@@ -121,6 +122,52 @@ class ModelTrained(Data):
     """The code that fitted it, by its commit."""
 
 
+class BacktestSpan(Part):
+    """What a version would have done in a span of a task's history, beside what was served."""
+
+    start: datetime | None = None
+    """Time of the first request; null without any."""
+    end: datetime | None = None
+    """Time of the last."""
+    rows: Annotated[int, Field(ge=0)]
+    """How many served predictions it was held against."""
+    unanswered: Annotated[int, Field(ge=0)]
+    """Of how many of these it makes no prediction."""
+    agreement: float | None
+    """The mean score of what it says, were what was served the truth; null where it says nothing."""
+    outcomes: Annotated[int, Field(ge=0)]
+    """How many outcomes both were scored on: selected with a known probability, and not learned from."""
+    score: float | None = None
+    """Its mean score on these, each weighted by the inverse of its selection probability; null without any."""
+    score_served: float | None = None
+    """That of what was served."""
+
+
+class Backtest(BacktestSpan):
+    """The whole history."""
+
+    difference: float | None
+    """By how much its mean score is above that of what was served; null for fewer than two outcomes."""
+    interval: tuple[float, float] | None
+    """The 95 % interval of the difference, by a paired bootstrap."""
+    spans: tuple[BacktestSpan, ...]
+    """The history in parts of equal length."""
+
+
+class ModelBacktested(Data):
+    """What a candidate would have done in the past, beside what was served."""
+
+    type: ClassVar[str] = "hindsight.model.backtested.v1"
+    task: TaskName
+    run_id: RunId
+    model: ModelRef
+    """The candidate."""
+    dataset: str
+    """The content hash of the dataset that the history is of."""
+    backtest: Backtest
+    """What was found."""
+
+
 class ModelEvaluated(Data):
     """What a candidate is worth on held-out outcomes, and whether the gate lets it pass."""
 
@@ -226,6 +273,7 @@ TYPES: tuple[Kind, ...] = (
     RetrainingEnded,
     DatasetBuilt,
     ModelTrained,
+    ModelBacktested,
     ModelEvaluated,
     ModelRegistered,
     RouteChanged,

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from app.embedded.errors import SetupError
-from app.evaluation import version_of
+from app.registry.versions import version_file
 from app.settings import Settings
 from app.tasks import named
 from models.base import OnStep, Untrainable
@@ -38,7 +38,8 @@ def value(
 ) -> Valuation:
     """Value a version beside another; None is the one that serves. Raises `SetupError`."""
     task = named(settings, task_name)
-    (number, path), (other, other_path) = version_of(task, version), version_of(task, against)
+    number, path = version_file(settings, task, version)
+    other, other_path = version_file(settings, task, against)
     if not dataset.is_dir():
         raise SetupError(f"There is no dataset {dataset}.", f"Make one: hindsight replay {task_name} --out {dataset}")
     try:

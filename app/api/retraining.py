@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from app.api.models import RESPONSES
 from app.api.refusals import known, refusals
+from app.lifecycle import Backtest
 from app.registry.runs import Run
 from app.retraining.controller import Controller
 from app.retraining.seen import Alert
@@ -48,11 +49,13 @@ class RunDescribed(BaseModel):
     champion: str
     """The version that it started from."""
     step: str | None
-    """What is being done: dataset, train, evaluate, register or rollout; null of a run that is over."""
+    """What is being done: dataset, train, backtest, evaluate, register or rollout; null of a run that is over."""
     progress: dict[str, Any] | None
     """What that step is doing, how much of it is done, and of how much."""
     rows: int | None
     """Of its dataset."""
+    backtest: Backtest | None
+    """What its candidate would have done in the past."""
     metrics: dict[str, float] | None
     """What the gate has measured."""
     passed: bool | None
@@ -188,6 +191,7 @@ def _described(run: Run, controller: Controller) -> RunDescribed:
         step=run.step,
         progress=controller.local.progress.get(run.id) if run.step else None,
         rows=run.dataset and run.dataset.rows,
+        backtest=run.backtested and run.backtested.backtest,
         metrics=evaluated and evaluated.metrics,
         passed=evaluated and evaluated.passed,
         version=run.registered and run.registered.model.version,

@@ -67,7 +67,7 @@ def replay(
 
     assert to_topic is not None
     pace = again.Pace(_factor(speed), rate)
-    with _progress() as (progress, pause):
+    with shown() as (progress, pause):
 
         def agreed(history: "History") -> bool:
             pause()
@@ -82,7 +82,7 @@ def _write(arguments: "Arguments", out: Path, as_json: bool) -> None:
     from app.eventlog import replay as replays
     from app.settings import settings
 
-    with _progress() as (progress, _):
+    with shown() as (progress, _):
         manifest = replays.replay(settings(), arguments, out, progress)
     if as_json:
         print(json.dumps(manifest))
@@ -114,7 +114,7 @@ def _reasons(counts: dict[str, Any]) -> str:
 
 
 @contextmanager
-def _progress() -> Iterator[tuple["Progress", Any]]:
+def shown() -> Iterator[tuple["Progress", Any]]:
     """A bar for each thing that is done, and what hides them for a question."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn

@@ -12,7 +12,7 @@ import shutil
 import uuid
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -64,9 +64,17 @@ def replay(
 
 def frame(settings: Settings, arguments: Arguments, progress: Progress = quiet) -> tuple[pl.DataFrame, dict[str, Any]]:
     """The dataset as a frame of Polars, and its manifest: what `replay` writes into a directory."""
+    with passing(settings, arguments, progress) as (directory, manifest):
+        return pl.read_parquet(directory / dataset.ROWS), manifest
+
+
+@contextmanager
+def passing(
+    settings: Settings, arguments: Arguments, progress: Progress = quiet
+) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The directory of a dataset that is gone after the block, and its manifest. Raises as `replay`."""
     with TemporaryDirectory() as directory:
-        manifest = _build(settings, arguments, Path(directory), progress)
-        return pl.read_parquet(Path(directory) / dataset.ROWS), manifest
+        yield Path(directory), _build(settings, arguments, Path(directory), progress)
 
 
 def _build(settings: Settings, arguments: Arguments, directory: Path, progress: Progress) -> dict[str, Any]:

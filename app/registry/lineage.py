@@ -13,6 +13,7 @@ from sqlalchemy import Connection, func, select
 from app.catalog.models import Prediction
 from app.catalog.store import Catalog
 from app.delivery import Unavailable
+from app.lifecycle import Backtest
 from app.registry.registry import Models
 from app.registry.runs import Run
 from app.settings import Settings
@@ -41,6 +42,8 @@ class Lineage(BaseModel):
     """Its content hash, location, rows, and what of the log it was made from."""
     labelled: dict[str, int] | None
     """How many of the dataset's labels each actor stands behind; null where its files are gone."""
+    backtest: Backtest | None
+    """What it would have done in the past of that dataset."""
     gate: dict[str, float] | None
     """What the gate has measured."""
     routes: list[str]
@@ -67,6 +70,7 @@ def lineage(settings: Settings, models: Models, number: str) -> Lineage:
         evidence=run and run.triggered.evidence,
         dataset=_dataset(run),
         labelled=_labelled(run),
+        backtest=run and run.backtested and run.backtested.backtest,
         gate=run and run.evaluated and run.evaluated.metrics,
         routes=[
             _line(change.time, change.said.action, change.said.reason, change.said.actor)

@@ -6,6 +6,7 @@ from datetime import datetime
 from app.data import Data
 from app.events import (
     DatasetBuilt,
+    ModelBacktested,
     ModelEvaluated,
     ModelRegistered,
     ModelTrained,
@@ -14,7 +15,7 @@ from app.events import (
     RouteChanged,
 )
 
-STEPS = ("dataset", "train", "evaluate", "register", "rollout")
+STEPS = ("dataset", "train", "backtest", "evaluate", "register", "rollout")
 """In their order; `rollout` is shadow, canary, champion."""
 
 
@@ -28,6 +29,7 @@ class Run:
     """When it was triggered: its dataset is the log as it was known then."""
     dataset: DatasetBuilt | None = None
     trained: ModelTrained | None = None
+    backtested: ModelBacktested | None = None
     evaluated: ModelEvaluated | None = None
     registered: ModelRegistered | None = None
     routes: list[tuple[datetime, RouteChanged]] = field(default_factory=list)
@@ -44,7 +46,7 @@ class Run:
         """What is to be done next; None of a run that is over."""
         if self.ended is not None:
             return None
-        done = (self.dataset, self.trained, self.evaluated, self.registered)
+        done = (self.dataset, self.trained, self.backtested, self.evaluated, self.registered)
         return next((step for step, event in zip(STEPS, done, strict=False) if event is None), STEPS[-1])
 
     def hear(self, said: Data, time: datetime) -> bool:
@@ -62,6 +64,7 @@ class Run:
 _EVENTS: dict[str, type[Data]] = {
     "dataset": DatasetBuilt,
     "trained": ModelTrained,
+    "backtested": ModelBacktested,
     "evaluated": ModelEvaluated,
     "registered": ModelRegistered,
     "ended": RetrainingEnded,

@@ -20,6 +20,7 @@ from app.evaluation import asked_of, held_out_samples
 from app.events import ModelRef
 from app.inference.local import LocalModel
 from app.inference.predict import Predicted, Predictor
+from app.lifecycle import Backtest
 from app.retraining.gate import Evidence, Pair
 from app.retraining.scoring import score
 from models import tensors
@@ -53,8 +54,11 @@ class Contest:
     champion: Path
 
 
-def gather(contest: Contest, dataset: Path, slices: Sequence[str], on_step: OnStep) -> Evidence:
-    """Measure both. Raises `Untrainable` for a dataset that can't be read."""
+def gather(contest: Contest, dataset: Path, slices: Sequence[str], history: Backtest, on_step: OnStep) -> Evidence:
+    """Measure both; of the candidate's backtest, `history`, the gate is told how much it leaves unanswered.
+
+    Raises `Untrainable` for a dataset that can't be read.
+    """
     task = contest.task
     outcomes = list(held_out(dataset, slices))
     on_step("held-out outcomes", 0, None)
@@ -68,6 +72,7 @@ def gather(contest: Contest, dataset: Path, slices: Sequence[str], on_step: OnSt
             for one, scores in zip(outcomes, on_outcomes, strict=True)
         ],
         original=original,
+        unanswered=(history.unanswered, history.rows),
         off_policy=_off_policy(contest, dataset, on_step),
         latency_ms=_latencies(contest, [one.asked for one in outcomes][:_TIMED]),
         size_bytes=contest.candidate.stat().st_size,

@@ -29,6 +29,8 @@ class Bounds(BaseModel):
     """By how much the candidate may be worse on a slice: one whose whole interval is below this is refused."""
     forgetting: Annotated[float, Field(ge=0)] = 0.10
     """By which part of its own the champion's error, 1 - mean score, may grow on the original test set."""
+    unanswered: Annotated[float, Field(ge=0, le=1)] = 0.001
+    """The share of what was served in the past that the candidate may fail to answer."""
     off_policy_tolerance: Annotated[float, Field(ge=0)] = 0.02
     """By how much the lower end of the off-policy difference's interval may be below 0."""
     latency_ratio: Annotated[float, Field(gt=0)] = 1.5
@@ -59,6 +61,8 @@ class Evidence:
     """On held-out outcomes, in an order that stays the same; empty for a task that is judged by rewards alone."""
     original: Sequence[tuple[float, float]]
     """Scores of candidate and champion on the task's original test set; empty for a task that has none."""
+    unanswered: tuple[int, int]
+    """Of how many predictions that were served the candidate makes none, and of how many: by its backtest."""
     off_policy: Estimate | None
     """The paired difference of the values, candidate less champion; None for a task that does not explore."""
     latency_ms: tuple[float, float]
@@ -97,6 +101,7 @@ def judge(evidence: Evidence, bounds: Bounds, seed: int) -> Verdict:
     findings = [
         *([] if earned_alone else _held_out(evidence.pairs, bounds, rng)),
         _original(evidence.original, bounds),
+        _history(evidence.unanswered, bounds),
         _off_policy(evidence.off_policy, bounds, bounds.improvement if earned_alone else -bounds.off_policy_tolerance),
         _latency(evidence.latency_ms, bounds),
         _size(evidence.size_bytes, bounds),
@@ -157,6 +162,13 @@ def _original(scores: Sequence[tuple[float, float]], bounds: Bounds) -> _Finding
         f"On the original test set the score is {candidate:.4f}, the champion's {champion:.4f}:"
         f" the error may grow by {bounds.forgetting:.0%}.",
     )
+
+
+def _history(unanswered: tuple[int, int], bounds: Bounds) -> _Finding:
+    failed, rows = unanswered
+    share = failed / rows if rows else 0.0
+    refused = f"Of {rows} served predictions it would not have made {failed}: {bounds.unanswered:.1%} are allowed."
+    return _Finding({"unanswered": share}, refused if share > bounds.unanswered else None)
 
 
 def _off_policy(estimate: Estimate | None, bounds: Bounds, least: float) -> _Finding:

@@ -16,13 +16,15 @@ from app.data import Data
 from app.embedded.errors import SetupError
 from app.eventlog.arguments import Arguments
 from app.eventlog.replay import replay
-from app.events import ModelEvaluated, ModelRef, ModelTrained
+from app.events import ModelBacktested, ModelEvaluated, ModelRef, ModelTrained
 from app.publishing import publish_all
 from app.registry.changes import Changes
 from app.registry.following import read
 from app.registry.registering import Provenance, register
 from app.registry.registry import Models
 from app.registry.runs import Run
+from app.registry.versions import fetched, write_whole
+from app.retraining import backtest as backtesting
 from app.retraining.code import version_of_code
 from app.retraining.evidence import Contest, gather
 from app.retraining.files import SOURCE, directory_of, end_of, said_of
@@ -35,7 +37,7 @@ from models.datasets import content_hash
 
 @dataclass(frozen=True)
 class Work:
-    """A run on this machine: its directory has the dataset, both models and the log."""
+    """A run on this machine: its directory has the dataset, the candidate and the log."""
 
     settings: Settings
     task: Task
@@ -60,11 +62,7 @@ class Work:
 
     def champion(self) -> Path:
         """The ONNX file of the version that the run starts from."""
-        path = self.directory / "champion.onnx"
-        if not path.exists():
-            version = self.models.version(self.run.triggered.champion)
-            _write(path, version.model(blob_store(self.settings), self.settings))
-        return path
+        return fetched(self.settings, self.models, self.run.triggered.champion)
 
     def dataset(self) -> Path:
         """The run's dataset; made again, and the same, where its files are gone."""
@@ -83,8 +81,8 @@ class Work:
             parent = None if self.plan.from_scratch else self.champion()
             trained = self.task.train(self.dataset(), parent, self.seed, self.on_step)
             path.parent.mkdir(parents=True, exist_ok=True)
-            _write(path.with_name("card.json"), json.dumps(trained.card, ensure_ascii=False).encode())
-            _write(path, trained.model)
+            write_whole(path.with_name("card.json"), json.dumps(trained.card, ensure_ascii=False).encode())
+            write_whole(path, trained.model)
         return path
 
     def say(self, step: str, said: Data) -> None:
@@ -118,10 +116,19 @@ def train(work: Work) -> None:
     )
 
 
+def backtest(work: Work) -> None:
+    """Run the candidate over the dataset's history, beside what was served. Before the gate, which looks at it."""
+    found = backtesting.backtest(work.task, work.candidate(), work.dataset(), work.on_step, work.seed)
+    dataset = content_hash(work.dataset())
+    said = {"task": work.task.name, "run_id": work.run.id, "model": _ref(work), "dataset": dataset, "backtest": found}
+    work.say("backtest", ModelBacktested.model_validate(said))
+
+
 def evaluate(work: Work) -> None:
     """Hold the candidate against the champion, and let the gate judge."""
+    assert work.run.backtested is not None
     contest = Contest(work.task, work.candidate(), work.champion())
-    evidence = gather(contest, work.dataset(), work.plan.slices, work.on_step)
+    evidence = gather(contest, work.dataset(), work.plan.slices, work.run.backtested.backtest, work.on_step)
     verdict = judge(evidence, work.plan.gate, work.seed)
     found = content_hash(work.dataset())
     said = ModelEvaluated(task=work.task.name, run_id=work.run.id, model=_ref(work), dataset=found, **asdict(verdict))
@@ -151,6 +158,7 @@ def register_candidate(work: Work) -> None:
 STEPS: dict[str, Callable[[Work], None]] = {
     "dataset": dataset,
     "train": train,
+    "backtest": backtest,
     "evaluate": evaluate,
     "register": register_candidate,
 }
@@ -167,11 +175,3 @@ def work_of(settings: Settings, task: Task, run_id: str, on_step: OnStep) -> Wor
 def _ref(work: Work) -> ModelRef:
     """The candidate, before it has a number: named by its run."""
     return ModelRef(name=work.task.name, version=work.run.id)
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}")
-    partial.write_bytes(content)
-    partial.replace(path)

@@ -10,6 +10,7 @@ from app.data import Data
 from app.delivery import Incoming
 from app.events import (
     DatasetBuilt,
+    ModelBacktested,
     ModelEvaluated,
     ModelRef,
     ModelRegistered,
@@ -19,6 +20,7 @@ from app.events import (
     RouteChanged,
     TaskFrozen,
 )
+from app.lifecycle import Backtest
 from app.registry.registry import Models, Registry
 from app.registry.runs import STEPS, Run
 from tests.support.records import incoming
@@ -37,6 +39,11 @@ def built(run_id: str | None = "r", rows: int = 7) -> DatasetBuilt:
 
 def trained(seed: int = 1) -> ModelTrained:
     return ModelTrained(task="letters", run_id="r", model=CANDIDATE, parent="2", dataset="h", seed=seed, code="0123456")
+
+
+def backtested() -> ModelBacktested:
+    found = Backtest(rows=7, unanswered=0, agreement=1.0, outcomes=0, difference=None, interval=None, spans=())
+    return ModelBacktested(task="letters", run_id="r", model=CANDIDATE, dataset="h", backtest=found)
 
 
 def evaluated(passed: bool = True) -> ModelEvaluated:
@@ -71,7 +78,7 @@ def frozen(frozen: bool) -> TaskFrozen:
     return TaskFrozen(task="letters", frozen=frozen, reason="test", actor="us")
 
 
-WAY: tuple[Data, ...] = (triggered(), built(), trained(), evaluated(), registered())
+WAY: tuple[Data, ...] = (triggered(), built(), trained(), backtested(), evaluated(), registered())
 """A run up to its rollout: each step by its event."""
 
 
@@ -137,7 +144,7 @@ def test_what_is_said_of_no_run_is_of_none() -> None:
 
 def test_a_registration_whose_number_is_taken_does_not_register_the_candidate() -> None:
     other = registered().model_copy(update={"run_id": None, "artifact": "blob://theirs"})
-    run = run_of([*WAY[:4], other, registered()])
+    run = run_of([*WAY[:-1], other, registered()])
     assert (run.registered, run.step) == (None, "register")
 
 

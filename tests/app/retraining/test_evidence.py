@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from app.inference.local import LocalModel
+from app.lifecycle import Backtest
 from app.retraining import evidence
 from app.retraining.evidence import Contest, gather, held_out
 from app.retraining.gate import Evidence
@@ -21,6 +22,7 @@ from tests.support.datasets import written
 from tests.support.scales import Scales, scale
 
 RIGHT, OFF = "right", "off"
+HISTORY = Backtest(rows=9, unanswered=2, agreement=None, outcomes=0, difference=None, interval=None, spans=())
 
 
 class Originals(Scales):
@@ -85,7 +87,7 @@ def questioned(directory: Path, rows: list[dict[str, Any]], slices: Sequence[str
 
 
 def gathered(contest: Contest, files: Path, rows: list[dict[str, Any]], slices: Sequence[str] = ()) -> Evidence:
-    return gather(contest, written(files, rows), slices, ignore)
+    return gather(contest, written(files, rows), slices, HISTORY, ignore)
 
 
 @pytest.mark.parametrize(
@@ -186,6 +188,10 @@ def test_the_size_is_that_of_the_candidates_file(files: Path) -> None:
     assert gathered(contest(files), files, [weighed("1")]).size_bytes == len(scale(0.0))
 
 
+def test_what_the_backtest_left_unanswered_is_told(files: Path) -> None:
+    assert gathered(contest(files), files, [weighed("1")]).unanswered == (2, 9)
+
+
 def test_a_task_whose_outputs_are_no_choices_has_no_off_policy_estimate(files: Path) -> None:
     assert gathered(contest(files), files, [weighed("1")]).off_policy is None
 
@@ -202,7 +208,7 @@ def test_a_dataset_that_can_not_be_read_can_not_be_trained_on(files: Path, conte
     if content is not None:
         (files / ROWS).write_bytes(content)
     with pytest.raises(Untrainable, match="can't be read"):
-        gather(contest(files), files, (), ignore)
+        gather(contest(files), files, (), HISTORY, ignore)
 
 
 def test_a_slice_by_a_column_that_no_dataset_has_is_refused_by_its_name(files: Path) -> None:

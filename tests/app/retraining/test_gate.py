@@ -34,6 +34,7 @@ def off_policy(value: float, spread: float = 0.1, count: int = 400) -> Estimate:
 GOOD = Evidence(
     pairs=pairs(BETTER),
     original=[(0.95, 0.95), (0.85, 0.85)],
+    unanswered=(0, 1000),
     off_policy=off_policy(0.01),
     latency_ms=(11.0, 10.0),
     size_bytes=1_000_000,
@@ -73,6 +74,13 @@ def test_a_candidate_that_is_not_clearly_better_is_refused(gain: float) -> None:
     reason = only_reason(replace(GOOD, pairs=pairs(gain)))
     assert reason.startswith(f"On 300 held-out outcomes the score changes by {gain:+.4f}, at 95% between ")
     assert reason.endswith("the lower end must exceed 0.")
+
+
+def test_a_candidate_that_leaves_unanswered_what_was_served_is_refused() -> None:
+    reason = only_reason(replace(GOOD, unanswered=(2, 1000)))
+    assert reason == "Of 1000 served predictions it would not have made 2: 0.1% are allowed."
+    assert judge(replace(GOOD, unanswered=(1, 1000)), BOUNDS, 0).passed
+    assert judge(replace(GOOD, unanswered=(0, 0)), BOUNDS, 0).passed
 
 
 def test_the_champion_itself_is_refused() -> None:
@@ -180,9 +188,9 @@ def test_outcomes_that_are_no_numbers_are_refused(bad: Pair) -> None:
 
 
 def test_everything_that_keeps_a_candidate_back_is_said_at_once() -> None:
-    nothing = Evidence([Pair(1.0, 0.5)], [(nan, 0.9)], off_policy(-1.0), (nan, nan), 2**40)
+    nothing = Evidence([Pair(1.0, 0.5)], [(nan, 0.9)], (1, 9), off_policy(-1.0), (nan, nan), 2**40)
     verdict = judge(nothing, BOUNDS, 0)
-    assert len(verdict.reasons) == 5
+    assert len(verdict.reasons) == 6
     assert verdict.metrics.keys() >= {"outcomes", "original_champion", "size_bytes"}
 
 
@@ -201,6 +209,7 @@ some_evidence = st.builds(
     Evidence,
     some_pairs,
     st.lists(st.tuples(st.floats(-1, 1), st.floats(-1, 1)), max_size=3),
+    st.tuples(st.integers(0, 9), st.integers(0, 9)),
     st.none() | st.builds(lambda value, count: off_policy(value, 0.1, count), st.floats(), st.integers(0, 3)),
     st.tuples(number, number),
     st.integers(0, 2**40),

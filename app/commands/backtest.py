@@ -1,0 +1,109 @@
+"""`hindsight backtest`."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from app.commands.replay import shown
+
+if TYPE_CHECKING:
+    from app.lifecycle import Backtest, BacktestSpan
+    from app.settings import Settings
+    from models.base import Task
+
+_EXAMPLES = """Examples: hindsight backtest ocr 2; hindsight backtest ocr 2 --from 2026-10-01 --to 2026-11-01 --json;
+hindsight replay ocr --out october && hindsight backtest ocr 2 --dataset october"""
+
+
+def register(cli: typer.Typer) -> None:
+    """Add the command."""
+    cli.command(epilog=_EXAMPLES)(backtest)
+
+
+def backtest(
+    task: Annotated[str, typer.Argument(help="The task, such as ocr.")],
+    version: Annotated[str, typer.Argument(help="The version's number, as `hindsight models list` prints it.")],
+    since: Annotated[str | None, typer.Option("--from", help="Requests from this time on (ce_time).")] = None,
+    until: Annotated[str | None, typer.Option("--to", help="Requests before this time (ce_time).")] = None,
+    as_of: Annotated[
+        str | None, typer.Option("--as-of", help="Only what was in the log by then; by default, now.")
+    ] = None,
+    dataset: Annotated[
+        Path | None, typer.Option(help="Instead: a directory that `hindsight replay` wrote.", exists=True)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
+) -> None:
+    """Run a version over the replayed history of a task, and compare it with what was served.
+
+    Scores are of outcomes that were to be looked at anyhow, each weighted by the inverse of its selection probability,
+    and that the version has not learned from: those of the split `test`, and all since its retraining run began.
+    """
+    from app.embedded.errors import SetupError
+    from app.eventlog.arguments import Arguments
+    from app.eventlog.replay import passing
+    from app.registry.versions import version_file
+    from app.retraining.backtest import backtest as backtested
+    from app.settings import settings
+    from app.tasks import named
+    from models.base import Untrainable
+
+    if dataset is not None and (since or until or as_of):
+        raise typer.BadParameter("a dataset has its own --from, --to and --as-of: leave these out, or --dataset")
+    found, (number, path) = named(settings(), task), version_file(settings(), named(settings(), task), version)
+    new_since = _new_since(settings(), found, number)
+    try:
+        with shown() as (progress, _):
+            if dataset is not None:
+                said = backtested(found, path, dataset, progress, new_since=new_since)
+            else:
+                arguments = Arguments.of(settings(), task, since=since, until=until, as_of=as_of)
+                with passing(settings(), arguments, progress) as (directory, _):
+                    said = backtested(found, path, directory, progress, new_since=new_since)
+    except Untrainable as error:
+        raise SetupError(str(error), f"Make one anew: hindsight replay {task} --out DIR") from error
+    print(said.model_dump_json()) if as_json else _print(f"{task} {number}", said)
+
+
+def _new_since(settings: "Settings", task: "Task", number: str) -> datetime | None:
+    """From when on no request was learned from by a version; None where nobody knows.
+
+    What a task's folder has was made without the log; of one that the registry has, its run says it.
+    """
+    import asyncio
+
+    from app.inference.repository import shipped
+    from app.registry.following import read
+
+    if number in shipped(task):
+        return datetime.min.replace(tzinfo=UTC)
+    models = asyncio.run(read(settings, [task])).tasks[task.name]
+    registered = models.version(number).registered
+    run = models.runs.get((registered and registered.run_id) or "")
+    return None if run is None else run.time
+
+
+def _print(name: str, said: "Backtest") -> None:
+    print(f"{name}, beside what was served:")
+    print(
+        f"{'from':<19}  {'rows':>7}  {'unanswered':>10}  {'agreement':>9}  {'outcomes':>8}  {'score':>6}  {'served':>6}"
+    )
+    for span in said.spans:
+        print(_line(f"{span.start:%Y-%m-%d %H:%M:%S}", span))
+    print(_line("all", said))
+    if said.difference is not None and said.interval is not None:
+        low, high = said.interval
+        print(f"The score changes by {said.difference:+.4f}, at 95 % between {low:+.4f} and {high:+.4f}.")
+    else:
+        print("No outcome can be compared: the audit's labels are needed, in the split test or since it was trained.")
+
+
+def _line(first: str, span: "BacktestSpan") -> str:
+    figures = ("-" if one is None else f"{one:.4f}" for one in (span.agreement, span.score, span.score_served))
+    agreement, score, served = figures
+    return _row(first, str(span.rows), str(span.unanswered), agreement, str(span.outcomes), score, served)
+
+
+def _row(first: str, rows: str, unanswered: str, agreement: str, outcomes: str, score: str, served: str) -> str:
+    return f"{first:<19}  {rows:>7}  {unanswered:>10}  {agreement:>9}  {outcomes:>8}  {score:>6}  {served:>6}"
