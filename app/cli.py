@@ -17,6 +17,7 @@ from app.commands import (
     backtest,
     catalog,
     deadletters,
+    demo,
     erase,
     evaluate,
     imports,
@@ -95,11 +96,11 @@ def up(verbose: Verbose = False) -> None:
 @cli.command(epilog="Example: HINDSIGHT_DEMO=0 hindsight run")
 def run(verbose: Verbose = False) -> None:
     """Start the platform with its demonstration (unless HINDSIGHT_DEMO=0), and stay until Ctrl-C."""
-    from app import demo
+    from app.demo import stream
     from app.settings import settings
 
     if settings().demo:
-        asyncio.run(demo.run(settings(), verbose))
+        asyncio.run(stream.run(settings(), verbose))
     else:
         up(verbose)
 
@@ -269,6 +270,7 @@ def _client() -> "Hindsight":
 backtest.register(cli)
 catalog.register(cli)
 deadletters.register(cli)
+demo.register(cli)
 erase.register(cli)
 evaluate.register(cli)
 imports.register(cli)

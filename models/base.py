@@ -155,6 +155,10 @@ class Task(ABC):
         while samples:
             yield samples[int(rng.integers(len(samples)))]
 
+    def drifted(self, seed: int) -> Iterator[Sample]:
+        """An endless stream from a source that the shipped version is bad at; empty where there is none to show."""
+        return iter(())
+
     def reward(self, sample: Sample, output: Mapping[str, Any], rng: np.random.Generator) -> float | None:
         """What an application would say of a served output, from -1 to 1; None where it sends corrections instead.
 

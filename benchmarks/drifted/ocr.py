@@ -13,6 +13,7 @@ from PIL import Image, ImageFilter
 from benchmarks.drifted.source import Drawn
 from models.base import Judged, Sample
 from models.ocr.data import split_fonts
+from models.ocr.drifted import slanted
 from models.ocr.figures import Read, error_rate
 from models.ocr.lines import photographed, png
 from models.ocr.printed import printed_line
@@ -30,7 +31,7 @@ def samples(tested: int, logged: int, seed: int) -> Drawn:
     while len(found) < tested + logged:
         text = " ".join(text_line(rng).split()[:2])
         ink = printed_line(text, fonts[int(rng.integers(len(fonts)))], rng)
-        image = photographed(_faxed(_slanted(ink, rng.uniform(0.15, 0.3)), rng), rng)
+        image = photographed(_faxed(slanted(ink, rng.uniform(0.15, 0.3)), rng), rng)
         found.setdefault(text, png(image))
     made = [
         Sample(f"fax-{number}.png", payload, "image/png", {"text": text})
@@ -49,12 +50,6 @@ def error(judged: Sequence[Judged]) -> float:
 def reward(output: Mapping[str, Any], truth: Mapping[str, Any]) -> float:
     """1 for a line that is right as a whole, else -1."""
     return 1.0 if output["text"] == truth["text"] else -1.0
-
-
-def _slanted(ink: Image.Image, slant: float) -> Image.Image:
-    wider = round(slant * ink.height)
-    size = ink.width + wider, ink.height
-    return ink.transform(size, Image.Transform.AFFINE, (1, slant, -wider, 0, 1, 0), Image.Resampling.BILINEAR)
 
 
 def _faxed(ink: Image.Image, rng: Generator) -> Image.Image:

@@ -88,6 +88,12 @@ class Ocr(Task):
         """New lines of held-out digit scans, and now and then a shipped printed line."""
         return lines.stream(seed)
 
+    def drifted(self, seed: int) -> Iterator[Sample]:
+        """Lines in a font never seen, slanted far (of the `train` group)."""
+        from models.ocr.drifted import italics  # only here: serving needs no fonts
+
+        return italics(np.random.default_rng(seed))
+
     def train(self, dataset: Path | None, parent: Path | None, seed: int, on_step: OnStep) -> Trained:
         """From scratch on made lines, or from the parent on what a dataset says of its lines. Raises `Untrainable`."""
         from models.ocr.train import train  # only here: serving needs none of the training libraries

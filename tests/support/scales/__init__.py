@@ -1,6 +1,7 @@
 """A task that learns within a second: of two scales the second is off by a constant, which is all there is to learn."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,12 @@ class Scales(Task):
     def samples(self) -> Sequence[Sample]:
         return [Sample("two", b"0 2.0", "text/plain", {"weight": 2.0})]
 
+    def demonstration(self, seed: int) -> Iterator[Sample]:
+        return _weighed(0, 0.0)
+
+    def drifted(self, seed: int) -> Iterator[Sample]:
+        return _weighed(1, 5.0)
+
     def train(self, dataset: Path | None, parent: Path | None, seed: int, on_step: OnStep) -> Trained:
         off = [
             row.label["weight"] - float(row.features["reading"][0])
@@ -49,6 +56,13 @@ class Scales(Task):
         found = float(np.median(off[-50:]))
         on_step("weighing", len(off), len(off))
         return Trained(scale(found), {"figures": {"off": found}})
+
+
+def _weighed(which: int, off: float) -> Iterator[Sample]:
+    """What a scale shows that is so much off, and what it really weighed."""
+    for number in count():
+        shown = float(number % 50)
+        yield Sample(f"sale-{number}", f"{which} {shown}".encode(), "text/plain", {"weight": shown + off})
 
 
 def scale(off: float) -> bytes:

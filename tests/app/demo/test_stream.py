@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer
 from rich.console import Console
 
 from app.cloudevents import text_of
-from app.demo import Demonstration
+from app.demo.stream import Demonstration
 from app.events import FeedbackGiven
 from app.settings import Settings
 from tests.support.answering import answering
@@ -18,7 +18,7 @@ from tests.support.tasks import Letters
 
 @pytest.fixture
 def letters(platform: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    monkeypatch.setattr("app.demo.PER_SECOND", 200.0)
+    monkeypatch.setattr("app.demo.stream.PER_SECOND", 200.0)
     return platform.model_copy(update={"tasks": {"letters": platform.tasks["letters"]}})
 
 

@@ -1,0 +1,1 @@
+"""Demonstrations: samples through the platform, and the learning loop as a story."""
