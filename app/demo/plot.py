@@ -58,9 +58,10 @@ def _draw_quality(axes: Axes, story: Story, began: float) -> None:
             times = [one.time - began for one in ordered][_ANSWERS - 1 :]
             width = 2.2 if name == "all" else 1.0
             axes.plot(times, scores, color=_COLOURS[name], lw=width, label={"all": "all", **_NAMES}[name])
-    for level, name in ((story.usual, "usual"), (story.fallen, "fallen"), (story.regained, "regained")):
+    levels = {"usual": (story.usual, "bottom"), "fallen": (story.fallen, "top"), "regained": (story.regained, "top")}
+    for name, (level, side) in levels.items():
         axes.axhline(level, color="#94a3b8", lw=0.7, ls=":")
-        axes.annotate(f"{name} {level:.3f}", (1.0, level), xycoords=("axes fraction", "data"), fontsize=8, va="center")
+        axes.annotate(f" {name} {level:.3f}", (1.0, level), xycoords=("axes fraction", "data"), fontsize=8, va=side)
     for number, event in enumerate(_marked(story.events)):
         axes.axvline(event.time - began, color="#64748b", lw=0.8)
         place = (event.time - began, 0.02 + 0.075 * (number % 5))

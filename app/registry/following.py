@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
@@ -32,7 +32,7 @@ async def read(settings: Settings, tasks: Iterable[Task]) -> Registry:
     return registry
 
 
-async def follow(settings: Settings, tasks: Iterable[Task]) -> AsyncIterator[Registry]:
+async def follow(settings: Settings, tasks: Iterable[Task]) -> AsyncGenerator[Registry, None]:
     """The registry once it is read to the log's end, and again after each change, for ever.
 
     The topic must be there; a broker that is away is waited for.

@@ -1,11 +1,12 @@
-"""Kills while a run is under way: it goes on where it was, and nothing is trained twice on one trigger."""
+"""Kills at every step of a run: it goes on where it was, and nothing is trained twice on one trigger."""
 
 import asyncio
 import json
 import os
-import random
 import signal
 from collections import Counter
+from contextlib import aclosing
+from itertools import product
 from pathlib import Path
 
 import psutil
@@ -14,44 +15,54 @@ from aiokafka import ConsumerRecord
 
 from app import topics
 from app.events import ModelTrained, RetrainingTriggered
+from app.registry.following import follow
+from app.registry.runs import STEPS
 from tests.support.log import header, id_of, tail
 from tests.support.loop import Api, Shop, platform, until
 from tests.support.platform import pids
+from tests.support.scales import Scales
 from tests.support.stack import Stack
 
-ROUNDS = 9
-LONGEST_SECONDS = 15.0
-"""From a run's beginning to the kill: beyond most of its steps."""
+KILLS = list(product(STEPS, ("api", "trainer", "worker")))
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(1200)
-async def test_a_run_survives_kills_of_the_api_the_trainer_and_the_worker_at_any_time(tmp_path: Path) -> None:
-    rng = random.Random(6)
+@pytest.mark.timeout(2400)
+async def test_a_run_survives_kills_of_the_api_the_trainer_and_the_worker_at_every_step(tmp_path: Path) -> None:
     by_hand = {"triggers": {"volume": None, "quality_alpha": None, "drift": None}}
     # Each round the scale is off by more: what was learned before is of no use.
     async with platform(tmp_path, window_days=8 / 86_400, **by_hand) as stack, asyncio.TaskGroup() as group:
         shop, api = Shop(stack.settings), Api(stack.settings)
         trading = group.create_task(shop.trade())
-        runs, outcomes = [], list[str]()
-        for number in range(ROUNDS):
-            shop.off = 5.0 * (number + 1)
+        runs, outcomes = list[str](), list[str]()
+        for number, (step, victim) in enumerate(KILLS, 1):
+            shop.off = 5.0 * number
             await asyncio.sleep(10)
+            reached = group.create_task(comes_to(stack, step, set(runs)))
             runs.append(await api.begin())
-            await asyncio.sleep(rng.uniform(0, LONGEST_SECONDS))
-            kill(stack, ("api", "trainer", "worker")[number % 3], runs[-1])
+            await reached
+            kill(stack, victim, runs[-1])
             run = await until(lambda: api.run(runs[-1]), 300)
             outcomes.append(run["outcome"])
         trading.cancel()
         async with tail(stack.settings, topics.LIFECYCLE, beginning=True) as log:
-            records = await log.until(lambda found: len(said(found, RetrainingTriggered.type)) >= ROUNDS)
+            records = await log.until(lambda found: len(said(found, RetrainingTriggered.type)) >= len(KILLS))
             await asyncio.sleep(1)
         trained = {id_of(one): json.loads(one.value)["run_id"] for one in said(records, ModelTrained.type)}
         assert Counter(trained.values()) == Counter(runs)
-        assert len(said(records, RetrainingTriggered.type)) == ROUNDS
+        assert len(said(records, RetrainingTriggered.type)) == len(KILLS)
         # A run that began while all waited for a killed worker may have had too little to learn from.
         assert set(outcomes) <= {"promoted", "refused"}
-        assert outcomes.count("promoted") > ROUNDS / 2
+        assert outcomes.count("promoted") > len(KILLS) / 2
+
+
+async def comes_to(stack: Stack, step: str, before: set[str]) -> None:
+    """Until the run that is none of those before is at this step, or beyond."""
+    async with aclosing(follow(stack.settings, [Scales()])) as registries:
+        async for registry in registries:
+            run = registry.tasks["scales"].run
+            if run is not None and run.id not in before and STEPS.index(run.step or STEPS[-1]) >= STEPS.index(step):
+                return
 
 
 def said(records: list[ConsumerRecord], kind: str) -> list[ConsumerRecord]:

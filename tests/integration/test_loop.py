@@ -1,60 +1,59 @@
 """The loop by itself: quality falls, a run is triggered, its candidate comes to serve; a bad canary is taken back."""
 
-import asyncio
-import json
 import sys
-from collections.abc import AsyncIterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from aiokafka import ConsumerRecord
 
-from app import topics
+from app.demo import plot
+from app.demo.loop import BAD_SHARE, Pace, Story, tell
 from app.settings import Settings
+from models.ocr import Ocr
 from tests.support.commands import command
-from tests.support.log import tail
-from tests.support.loop import Api, Shop, platform, until
-from tests.support.scales import scale
+from tests.support.scales import Scales
+
+QUICK = Pace(per_second=30, window_seconds=6, answers=30, step_seconds=4, patience_seconds=240)
+"""For a task that learns within a second."""
+WAY = ("a new source", "trigger: quality", "dataset", "trained", "backtest", "gate", "version 2 registered")
+ROLLOUT = ("shadow 2", "canary 2 at 25%", "canary 2 at 50%", "promote 2", "run promoted")
 
 
-@pytest.fixture
-async def settings(tmp_path: Path) -> AsyncIterator[Settings]:
-    async with platform(tmp_path) as stack:
-        yield stack.settings
+def check(story: Story) -> None:
+    """What is due of every story."""
+    first = {event.title: event.time for event in reversed(story.events)}
+    assert all(first[earlier] <= first[later] for earlier, later in pairwise((*WAY, *ROLLOUT)))
+    assert first["a spoilt canary"] < first["rollback"]
+    assert story.fallen < story.usual
+    assert story.recovered >= 0.5
+    assert story.unanswered == 0
+    assert story.bad_answers > 0
+    assert story.holds, f"{story.bad_share:.1%} of the requests went to the spoilt version, {BAD_SHARE:.0%} are its own"
 
 
-def by(records: Sequence[ConsumerRecord]) -> list[str]:
-    """The version of each answer."""
-    return [json.loads(one.value)["model"]["version"] for one in records]
+@pytest.mark.timeout(600)
+async def test_the_loop_mends_what_fell_and_takes_back_what_is_worse(tmp_path: Path) -> None:
+    settings = Settings(tasks={"scales": "tests.support.scales:Scales"})
+    story = await tell(settings, Scales(), tmp_path / "home", QUICK, 0, print)
+    check(story)
+    assert story.champion == "2"
+    backtest = next(event.detail for event in story.events if event.title == "backtest")
+    assert "score 1, served 0." in backtest, backtest
+    png, page = plot.write(story, tmp_path)
+    assert png.read_bytes().startswith(b"\x89PNG")
+    assert "rollback" in page.read_text()
 
 
-async def models(settings: Settings, *words: object) -> None:
-    """Run `hindsight models`."""
-    done = await command(settings, sys.executable, "-m", "app.cli", "models", *map(str, words))
-    assert done.code == 0, done.err
+@pytest.mark.soak
+@pytest.mark.timeout(1500)
+async def test_a_font_never_seen_is_learned_by_ocr(tmp_path: Path) -> None:
+    check(await tell(Settings(), Ocr(), tmp_path / "home", Pace(), 0, print))
 
 
-@pytest.mark.timeout(900)
-async def test_the_loop_mends_what_fell_and_takes_back_what_is_worse(settings: Settings, tmp_path: Path) -> None:
-    shop, api = Shop(settings), Api(settings)
-    async with asyncio.TaskGroup() as group:
-        trading = group.create_task(shop.trade())
-        await until(api.knows_what_is_usual)
-        shop.off = 5.0
-        run = await until(api.ended_run)
-        assert (run["trigger"], run["outcome"], run["version"]) == ("quality", "promoted", "2"), run
-        assert run["evidence"]["score"] < 0.95
-        assert run["metrics"]["score_candidate"] > 0.99
-        assert (await api.route())["champion"] == "2"
-
-        (tmp_path / "bad.onnx").write_bytes(scale(-5.0))
-        (tmp_path / "card.json").write_text("{}")
-        await models(settings, "register", "scales", tmp_path / "bad.onnx", "--card", tmp_path / "card.json")
-        async with tail(settings, topics.predictions("scales")) as answers:
-            await models(settings, "canary", "scales", "3", "--share", "0.25")
-            await until(api.without_canary)
-            records = await answers.until(lambda found: "3" in by(found) and set(by(found)[-30:]) == {"2"})
-        trading.cancel()
-    served = by(records)
-    during = served[served.index("3") : len(served) - served[::-1].index("3")]
-    assert during.count("3") < 0.25 * len(during) + 4 * (0.25 * 0.75 * len(during)) ** 0.5
+async def test_a_task_without_a_source_that_it_is_bad_at_has_no_story(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    done = await command(
+        settings, sys.executable, "-m", "app.cli", "demo", "loop", "decision", "--out", str(tmp_path / "x")
+    )
+    assert done.code != 0
+    assert "no source" in done.err
