@@ -11,6 +11,7 @@ from app.eventlog import tail
 from app.events import (
     DatasetBuilt,
     DriftDetected,
+    LatencyRose,
     ModelBacktested,
     ModelEvaluated,
     ModelRegistered,
@@ -19,6 +20,7 @@ from app.events import (
     RetrainingEnded,
     RetrainingTriggered,
     RouteChanged,
+    TaskFrozen,
     decode,
 )
 from app.settings import Settings
@@ -45,11 +47,12 @@ async def chronicle(settings: Settings, task: str) -> Sequence[Noted]:
             event = complete(record.headers, record.value or b"", record.origin, kind)
             said = decode(event.type, event.data)
             if getattr(said, "task", None) == task and isinstance(said, Data):
-                found.append(Noted(datetime.fromisoformat(event.time).timestamp(), *_words(said)))
+                found.append(Noted(datetime.fromisoformat(event.time).timestamp(), *words(said)))
     return sorted(found, key=lambda one: one.time)
 
 
-def _words(said: Data) -> tuple[str, str]:
+def words(said: Data) -> tuple[str, str]:
+    """An event of `lifecycle`: what it is, and what it says."""
     match said:
         case RetrainingTriggered():
             figures = ", ".join(f"{name} {_figure(value)}" for name, value in said.evidence.items())
@@ -69,13 +72,22 @@ def _words(said: Data) -> tuple[str, str]:
             words = f"{said.action} {_whom(said)}".strip(), said.reason
         case RetrainingEnded():
             words = f"run {said.outcome}", said.reason
-        case QualityFell():
-            words = "quality fell", f"{said.score:.3f}, reference {said.reference:.3f}"
-        case DriftDetected():
-            words = "drift", f"of {said.what}: {said.detector} {said.statistic:.3f}, threshold {said.threshold:.3f}"
+        case TaskFrozen():
+            words = "frozen" if said.frozen else "unfrozen", said.reason
         case _:
-            words = said.type, ""
+            words = _watched(said)
     return words
+
+
+def _watched(said: Data) -> tuple[str, str]:
+    match said:
+        case QualityFell():
+            return "quality fell", f"{said.score:.3f}, reference {said.reference:.3f}"
+        case DriftDetected():
+            return "drift", f"of {said.what}: {said.detector} {said.statistic:.3f}, threshold {said.threshold:.3f}"
+        case LatencyRose():
+            return "latency rose", f"p99 {said.p99_ms:.0f} ms, bound {said.bound_ms:.0f} ms"
+    return said.type, ""
 
 
 def _whom(said: RouteChanged) -> str:

@@ -1,0 +1,27 @@
+import pytest
+
+from app import lifecycle
+from app.data import Data
+from app.demo.chronicle import words
+from app.events import decode
+from app.lifecycle import DataErased
+from tests.support.said import example
+
+OF_TASKS = [kind.type for kind in lifecycle.TYPES if kind is not DataErased]
+
+
+def said(kind: str) -> Data:
+    return decode(kind, example(kind)[1])
+
+
+@pytest.mark.parametrize("kind", OF_TASKS)
+def test_whatever_is_said_of_a_task_is_told_in_words(kind: str) -> None:
+    title, _ = words(said(kind))
+    assert title
+    assert "hindsight." not in title
+
+
+def test_a_trigger_is_told_with_its_evidence() -> None:
+    title, detail = words(said("hindsight.retraining.triggered.v1"))
+    assert title.startswith("trigger: ")
+    assert detail
