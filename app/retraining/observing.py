@@ -74,9 +74,9 @@ def _of_shadow(connection: Connection, task: Task, version: str, since: datetime
 def _newest(connection: Connection, predicted: Sequence[Any]) -> list[OutcomeRecorded]:
     """Outcomes of such predictions, if they were to be looked at anyhow, in the order of their time."""
     outcomes = select(Outcome.type, Outcome.data).join(Prediction, Prediction.prediction_id == Outcome.prediction_id)
-    newest = connection.execute(outcomes.where(*predicted).order_by(Outcome.time.desc()).limit(MOST)).all()
-    said = (read_row(row, OutcomeRecorded) for row in reversed(newest))
-    return [one for one in said if one.selection_probability is not None]
+    selected = Outcome.data["selection_probability"].as_float().is_not(None)
+    newest = connection.execute(outcomes.where(*predicted, selected).order_by(Outcome.time.desc()).limit(MOST)).all()
+    return [read_row(row, OutcomeRecorded) for row in reversed(newest)]
 
 
 def _score(outcome: OutcomeRecorded) -> float | None:

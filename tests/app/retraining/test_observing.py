@@ -70,6 +70,15 @@ def test_failures_since_the_moment_are_answers_and_errors(tmp_path: Path) -> Non
     assert (found.champion.answers, found.champion.errors) == (1, 1)
 
 
+def test_volunteers_take_no_place_among_the_newest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(observing, "MOST", 2)
+    records = [
+        *(record for n in (1, 2) for record in (made(n, at(n)), outcome(n, at(n + 5), "audit", score=0.1 * n))),
+        *(record for n in (3, 4) for record in (made(n, at(n)), outcome(n, at(n + 5), "volunteer", score=0.9))),
+    ]
+    assert observed(tmp_path, records).champion.scores.tolist() == [0.1, 0.2]
+
+
 def test_volunteers_scores_are_left_out(tmp_path: Path) -> None:
     records = [
         made(1, at(0)),
