@@ -1,0 +1,36 @@
+"""What a run may take is bounded; the task goes on being served."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.loop import Api, Shop, platform, until
+
+
+async def ended(directory: Path, **bounds: Any) -> dict[str, Any]:
+    """A run with these bounds, begun by hand, once it is over."""
+    async with platform(directory, triggers={"volume": None, "quality_alpha": None, "drift": None}, **bounds) as stack:
+        trading = asyncio.create_task(Shop(stack.settings).trade())
+        api = Api(stack.settings)
+        await asyncio.sleep(5)
+        run_id = await api.begin()
+        run: dict[str, Any] = await until(lambda: api.run(run_id))
+        trading.cancel()
+        assert (await api.route())["champion"] == "1"
+    return run
+
+
+@pytest.mark.soak
+async def test_a_run_that_takes_too_long_is_ended_with_the_setting_that_bounds_it(tmp_path: Path) -> None:
+    run = await ended(tmp_path, timeout_minutes=0.01)
+    assert run["outcome"] == "failed"
+    assert "raise timeout_minutes" in run["reason"]
+
+
+@pytest.mark.soak
+async def test_a_run_that_needs_too_much_memory_is_ended_with_where_to_look(tmp_path: Path) -> None:
+    run = await ended(tmp_path, memory_gib=0.3)
+    assert run["outcome"] == "failed"
+    assert "raise memory_gib" in run["reason"] or "log.txt" in run["reason"], run["reason"]
