@@ -128,7 +128,7 @@ def main() -> None:
     configured = settings()
     process = PROCESSES[sys.argv.pop(1)]()
     give_way(process.niceness)
-    metrics.serve(getattr(configured, process.port), configured.metrics_host)
+    metrics.serve(getattr(configured, process.port), configured.metrics_host, configured.home)
     asyncio.run(wait_for_needs(configured, process))
     asyncio.set_event_loop(asyncio.new_event_loop())
     Worker(build(configured, process), loglevel="warn", redirect_stdouts=False).execute_from_commandline()

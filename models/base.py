@@ -133,6 +133,10 @@ class Task(ABC):
     def decode(self, outputs: Mapping[str, NDArray[Any]], asked: Sequence[Asked]) -> list[Decoded]:
         """Predictions of a batch, in its order, from the model's named outputs, the batch in the first dimension."""
 
+    def at_floor(self, decoded: Decoded) -> bool:
+        """Whether the policy would have given no output less probability than this one. Not where none is drawn."""
+        return False
+
     @abstractmethod
     def validate_correction(self, correction: Mapping[str, Any]) -> dict[str, Any]:
         """The correction in canonical form, of the shape of `Decoded.output`. Raises `Rejected`."""

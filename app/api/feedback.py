@@ -14,7 +14,6 @@ from app import topics
 from app.api.publisher import Publisher, Unconfirmed
 from app.cloudevents import Record, rfc3339
 from app.events import FeedbackGiven
-from app.monitoring.metrics import FEEDBACK
 from models.base import Rejected, Task
 
 SOURCE = "hindsight/api"
@@ -68,7 +67,7 @@ def router(tasks: Mapping[str, Task], publisher: Publisher) -> APIRouter:
     ) -> Accepted:
         """Answers when the broker has confirmed the event."""
         event_id = idempotency_key or str(uuid.uuid4())
-        task, prediction_id = given.about
+        _, prediction_id = given.about
         try:
             await publisher.publish(_record(_checked(given, tasks), event_id))
         except Rejected as error:
@@ -77,9 +76,6 @@ def router(tasks: Mapping[str, Task], publisher: Publisher) -> APIRouter:
             raise HTTPException(413, "the feedback is too large for a Kafka message") from None
         except Unconfirmed as error:
             raise HTTPException(503, str(error), {"Retry-After": RETRY_AFTER}) from None
-        for kind in ("correction", "reward", "accepted"):
-            if getattr(given, kind) is not None:
-                FEEDBACK.labels(task, kind).inc()
         return Accepted(id=event_id, prediction_id=prediction_id)
 
     return routes

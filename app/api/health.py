@@ -3,15 +3,13 @@
 import asyncio
 
 import httpx
-from aiokafka.errors import KafkaError
 from fastapi import APIRouter, Response
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import BaseModel
 
-from app import topics
 from app.embedded.ready import reachable
-from app.monitoring.lag import lags
+from app.monitoring.lag import ARCHIVE_GROUP, PREPROCESS_GROUP, RECORDER_GROUP, WORKER_GROUP, Lags, deployment_lags
 from app.monitoring.metrics import READY
 from app.settings import Settings
 
@@ -32,8 +30,8 @@ class Readiness(BaseModel):
     parts: dict[str, Part]
 
 
-def router(settings: Settings) -> APIRouter:
-    """The routes of this deployment."""
+def router(settings: Settings, watched: CollectorRegistry) -> APIRouter:
+    """The routes of this deployment; `watched` has the metrics of its state, beside those of this process."""
     routes = APIRouter(tags=["health"])
 
     @routes.get("/healthz")
@@ -52,7 +50,7 @@ def router(settings: Settings) -> APIRouter:
     @routes.get("/metrics", response_class=Response)
     async def metrics() -> Response:
         """Prometheus metrics of this process."""
-        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+        return Response(generate_latest(REGISTRY) + generate_latest(watched), media_type=CONTENT_TYPE_LATEST)
 
     return routes
 
@@ -61,7 +59,7 @@ async def readiness(settings: Settings) -> Readiness:
     """Asks every part, all at once."""
     async with httpx.AsyncClient(timeout=CHECK_SECONDS, trust_env=False) as http:
         kafka, mlserver, preprocess, worker, archive, recorder = await asyncio.gather(
-            _lags(settings),
+            deployment_lags(settings, CHECK_SECONDS),
             _mlserver(http, settings),
             _process(http, settings, settings.preprocess_metrics_port),
             _process(http, settings, settings.worker_metrics_port),
@@ -79,32 +77,6 @@ async def readiness(settings: Settings) -> Readiness:
         "recorder": _with_lag(recorder, kafka, RECORDER_GROUP, most),
     }
     return Readiness(ready=all(part.ready for part in parts.values()), parts=parts)
-
-
-PREPROCESS_GROUP = "hindsight-preprocess"
-WORKER_GROUP = "hindsight-worker"
-ARCHIVE_GROUP = "hindsight-archive"
-RECORDER_GROUP = "hindsight-recorder"
-
-
-async def _lags(settings: Settings) -> dict[str, int] | str:
-    """The lag of each group, or why it is not known."""
-    needed = [topic.name for topic in topics.wanted(settings)]
-    groups = {
-        PREPROCESS_GROUP: [topics.requests(task) for task in settings.tasks],
-        WORKER_GROUP: [topics.features(task) for task in settings.tasks],
-        ARCHIVE_GROUP: topics.archived(settings.tasks),
-        RECORDER_GROUP: [
-            topic(task) for task in settings.tasks for topic in (topics.predictions, topics.feedback, topics.joins)
-        ],
-    }
-    try:
-        async with asyncio.timeout(CHECK_SECONDS):
-            return await lags(settings.bootstrap, needed, groups)
-    except TimeoutError:
-        return f"{settings.bootstrap} does not answer within {CHECK_SECONDS:g} s"
-    except KafkaError as error:
-        return str(error)
 
 
 async def _mlserver(http: httpx.AsyncClient, settings: Settings) -> Part:
@@ -128,12 +100,13 @@ async def _process(http: httpx.AsyncClient, settings: Settings, port: int) -> Pa
     return Part(ready=gauges == [1], detail="" if gauges == [1] else "it is starting")
 
 
-def _with_lag(part: Part, lags: dict[str, int] | str, group: str, most: int) -> Part:
+def _with_lag(part: Part, lags: Lags | str, group: str, most: int) -> Part:
     if not part.ready:
         return part
     if isinstance(lags, str):
         return Part(ready=False, detail="its lag is not known")
-    return Part(ready=lags[group] <= most, detail=f"lag {lags[group]}")
+    lag = sum(lags[group].values())
+    return Part(ready=lag <= most, detail=f"lag {lag}")
 
 
 def _unreachable(url: str, error: httpx.HTTPError) -> str:

@@ -20,6 +20,8 @@ from app.api.publisher import Publisher
 from app.blobs import blob_store
 from app.catalog.store import Catalog
 from app.embedded.errors import SetupError
+from app.monitoring.metrics import watch_disk
+from app.monitoring.watching import Watching
 from app.retraining.controller import Controller
 from app.settings import Settings
 
@@ -43,6 +45,8 @@ def create(settings: Settings) -> FastAPI:
 
     known = tasks.load(settings)
     controller = Controller(settings, known, catalog, publisher)
+    watching = Watching(settings, controller)
+    watch_disk(settings.home)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -50,9 +54,12 @@ def create(settings: Settings) -> FastAPI:
         async with publisher:
             looping = asyncio.create_task(controller.run())
             looping.add_done_callback(_loop_ended)
+            lagging = asyncio.create_task(watching.run())
+            lagging.add_done_callback(_loop_ended)
             yield
             looping.cancel()
-            await asyncio.gather(looping, return_exceptions=True)
+            lagging.cancel()
+            await asyncio.gather(looping, lagging, return_exceptions=True)
         catalog.close()
 
     app = FastAPI(
@@ -65,7 +72,7 @@ def create(settings: Settings) -> FastAPI:
     app.include_router(retraining.router(known, controller))
     app.include_router(predictions.router(catalog))
     app.include_router(blobs.router(store, settings.max_blob_bytes))
-    app.include_router(health.router(settings))
+    app.include_router(health.router(settings, watching.registry))
     app.add_exception_handler(RequestValidationError, _unprocessable)
     app.add_exception_handler(ClientDisconnect, _gone)
     app.add_middleware(BodyLimit, limit=JSON_LIMIT, limits={blobs.PATH: settings.max_blob_bytes + MULTIPART_OVERHEAD})

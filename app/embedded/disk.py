@@ -15,10 +15,19 @@ ROOM = "Free some space, or set HINDSIGHT_HOME to a directory on a larger disk."
 
 def free(path: Path) -> int:
     """Free bytes on the disk that holds the path, which need not exist yet."""
+    return shutil.disk_usage(_existing(path)).free
+
+
+def size(path: Path) -> int:
+    """Bytes of the disk that holds the path, which need not exist yet."""
+    return shutil.disk_usage(_existing(path)).total
+
+
+def _existing(path: Path) -> Path:
     path = path.resolve()
     while not path.exists():
         path = path.parent
-    return shutil.disk_usage(path).free
+    return path
 
 
 def check_writable(home: Path) -> None:

@@ -18,8 +18,12 @@ from models.base import Rejected, Task
 
 PREDICTIONS = "predictions"
 FEEDBACK = "feedback"
+OUTCOMES = "outcomes"
 """The stages under which what can't be joined is found in `dead-letters`."""
 
+
+KINDS = ("correction", "reward", "accepted")
+"""What feedback may say."""
 
 D = TypeVar("D", bound=Data)
 _FAILED = f"{versioned(PredictionFailed.type)[0]}."
@@ -30,6 +34,9 @@ class Joins:
 
     def __init__(self, task: Task) -> None:
         self._task = task
+        metrics.expected(task.name, PREDICTIONS, FEEDBACK, OUTCOMES)
+        for kind in KINDS:
+            metrics.FEEDBACK.labels(task.name, kind)
 
     async def predictions(self, batch: Sequence[Incoming]) -> Sequence[Answer]:
         """Each served prediction, under its id, and what a version failed to say, which counts against it."""
@@ -60,14 +67,16 @@ class Joins:
                 raise Rejected("wrong_task", f"this is feedback for {task!r}, not for {self._task.name!r}")
             if given.correction is not None:
                 self._task.validate_correction(given.correction)
+            for kind in KINDS:
+                if getattr(given, kind) is not None:
+                    metrics.FEEDBACK.labels(task, kind).inc()
             return [repartitioned(incoming, task, prediction)]
         except Rejected as error:
             return error
 
     def reject(self, incoming: Incoming, failure: Failure) -> Sequence[Record]:
         """The dead letter: nobody waits for an answer to feedback."""
-        metrics.ERRORS.labels(self._task.name, failure.stage, failure.code).inc()
-        metrics.DEAD_LETTERS.labels(failure.stage, failure.code).inc()
+        metrics.failed(self._task.name, failure.stage, failure.code)
         original = Record(incoming.origin.topic, incoming.key, incoming.value, incoming.headers)
         event = identity(incoming.headers, incoming.origin)
         return [dead_letter(original, incoming.origin, failure, event)[1]]

@@ -17,13 +17,14 @@ from typing import Protocol
 from app.cloudevents import Record
 from app.delivery import Answer, Incoming
 from app.eventlog.joined import Joined
-from app.eventlog.joins import original, reminder
+from app.eventlog.joins import OUTCOMES, original, reminder
 from app.eventlog.outcomes import judge, outcome_id, record_of
 from app.events import task_of
+from app.monitoring import metrics
 from app.settings import Settings, TaskSettings
 from models.base import Rejected, Task
 
-STAGE = "outcomes"
+STAGE = OUTCOMES
 MOST_REMINDERS = 5_000
 """Reminders in one round, of one task: it goes on with the next."""
 
@@ -81,7 +82,14 @@ class OutcomesHandler:
             if outcome is not None and (unique := outcome_id(outcome).encode()) != self._last.get(key):
                 answers[index] = [record_of(outcome, as_of)]
                 self._published[key] = unique
+                self._count(joined[prediction])
         return answers
+
+    def _count(self, known: Joined) -> None:
+        """How long after its prediction the last feedback came that the outcome knows of."""
+        if known.served is not None and known.said:
+            delay = max(one.logged for one in known.said) - known.served.logged
+            metrics.FEEDBACK_DELAY.labels(self._task.name).observe(max(0.0, delay.total_seconds()))
 
     def delivered(self, batch: Sequence[Incoming]) -> None:
         """What the batch came to is in the log: only now may it be left out the next time."""

@@ -33,6 +33,7 @@ class InferenceHandler:
         self._predictor: Predictor | None = None
         self._refused: dict[str, tuple[ModelRef, Role]] = {}
         """Who was asked for the predictions that are being rejected, by their ids."""
+        metrics.expected(task.name, STAGE)
 
     async def __call__(self, batch: Sequence[Incoming]) -> Sequence[Answer]:
         """The prediction, or the rejection, of each event."""
@@ -84,10 +85,11 @@ class InferenceHandler:
         except Rejected as error:
             self._refused[event.id] = model, role
             return error
-        metrics.REQUESTS.labels(self._task.name, "predicted").inc()
-        metrics.BATCH_SIZE.labels(self._task.name).observe(predicted.group)
+        metrics.REQUESTS.labels(self._task.name, model.version, role, "predicted").inc()
+        if self._task.at_floor(predicted.decoded):
+            metrics.FLOOR_HITS.labels(self._task.name, model.version, role).inc()
         for stage, ms in total.items():
-            metrics.LATENCY.labels(self._task.name, stage).observe(ms / 1000)
+            metrics.LATENCY.labels(self._task.name, model.version, role, stage).observe(ms / 1000)
         return [record]
 
     def _skip(self, event: Event, key: bytes | None) -> Record:
@@ -100,16 +102,18 @@ class InferenceHandler:
 
     def reject(self, incoming: Incoming, failure: Failure) -> Sequence[Record]:
         """The dead letter of an event, and the answer to its request where it can be told which one it was."""
-        metrics.rejected(self._task.name, failure.stage, failure.code)
         original = Record(incoming.origin.topic, incoming.key, incoming.value, incoming.headers)
         try:
             event = complete(incoming.headers, incoming.value or b"", incoming.origin, FeaturesExtracted.type)
             identity = (event.extensions["requestsource"], event.extensions["requestid"])
         except (Rejected, KeyError):
+            metrics.failed(self._task.name, failure.stage, failure.code)
             identity = (f"kafka:{incoming.origin.topic}", incoming.origin.id)
             return [dead_letter(original, incoming.origin, failure, identity)[1]]
         reference, letter = dead_letter(original, incoming.origin, failure, (event.source, event.id))
         asked = self._refused.pop(event.id, None)
+        by = (asked[0].version, asked[1]) if asked else ("", "")
+        metrics.rejected(self._task.name, failure.stage, failure.code, *by)
         return [letter, failed(self._task.name, identity, failure, reference, incoming.key, event, asked)]
 
 

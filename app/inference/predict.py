@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from app.delivery import backoff
 from app.events import ModelRef
 from app.inference.client import Refused
+from app.monitoring import metrics
 from models.base import Asked, Decoded, Features, Rejected, Task
 
 
@@ -85,6 +86,7 @@ class Predictor:
         started = time.perf_counter()
         outputs = await self.client.infer(model, stacked(self.task, [asked.features for asked in group]))
         elapsed = (time.perf_counter() - started) * 1000
+        metrics.BATCH_SIZE.labels(model.name, model.version).observe(len(group))
         try:
             decoded = self.task.decode(outputs, group)
             if len(decoded) != len(group):

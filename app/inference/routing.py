@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from app.events import ModelRef
 from app.inference.client import InferenceClient
+from app.monitoring import metrics
 from app.registry.following import follow, read
 from app.registry.routes import Route
 from app.settings import Settings
@@ -42,6 +43,7 @@ class Routing:
             await client.wait(ModelRef(name=task, version=version))
         self._routes[task] = route
         self._known[task].set()
+        metrics.routed(task, {version: route.role(version) or "" for version in route.versions})
 
     async def of(self, task: str) -> Route:
         """The task's route in force; waits for the first one."""

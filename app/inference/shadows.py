@@ -41,7 +41,7 @@ class Shadows:
         try:
             self._waiting.put_nowait(batch)
         except asyncio.QueueFull:
-            self._count("left_out", len(batch))
+            self._count("", "left_out", len(batch))
 
     async def run(self) -> None:
         """Predict, for ever."""
@@ -64,7 +64,7 @@ class Shadows:
             said = await predictor(model, [Asked(shadow_id(event.id, version), found) for _, event, found in asked])
         except Exception as error:  # it is away, or the task's own code fails: nobody who is answered may suffer
             log.warning("%s %s says nothing of %d events: %r", model.name, version, len(asked), error)
-            self._count("left_out", len(asked))
+            self._count(version, "left_out", len(asked))
             return
         records = [
             self._said(model, incoming, event, predicted)
@@ -72,18 +72,21 @@ class Shadows:
         ]
         errors = await self._publish(records)
         lost = sum(error is not None for error in errors)
-        self._count("left_out", lost)
-        self._count("said", len(records) - lost)
+        self._count(version, "left_out", lost)
+        self._count(version, "said", len(records) - lost)
 
     def _said(self, model: ModelRef, incoming: Incoming, event: Event, predicted: Predicted | Rejected) -> Record:
         try:
             if isinstance(predicted, Rejected):
                 raise predicted
-            return answer(model, "shadow", event, incoming.key, predicted)[0]
+            record, timings = answer(model, "shadow", event, incoming.key, predicted)
+            latency = metrics.LATENCY.labels(model.name, model.version, "shadow", "inference")
+            latency.observe(timings["inference"] / 1000)
+            return record
         except Rejected as error:
             failure = Failure(stage=STAGE, code=error.code, reason=str(error))
             request = (event.extensions["requestsource"], event.extensions["requestid"])
             return failed(model.name, request, failure, None, incoming.key, event, (model, "shadow"))
 
-    def _count(self, outcome: str, events: int) -> None:
-        metrics.SHADOWS.labels(self._task.name, outcome).inc(events)
+    def _count(self, version: str, outcome: str, events: int) -> None:
+        metrics.SHADOWS.labels(self._task.name, version, outcome).inc(events)

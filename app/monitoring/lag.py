@@ -1,23 +1,55 @@
 """How far behind the end of the log the consumer groups are."""
 
+import asyncio
 from collections.abc import Iterable, Mapping
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import UnknownTopicOrPartitionError
+from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
+
+from app import topics
+from app.settings import Settings
+
+PREPROCESS_GROUP = "hindsight-preprocess"
+WORKER_GROUP = "hindsight-worker"
+ARCHIVE_GROUP = "hindsight-archive"
+RECORDER_GROUP = "hindsight-recorder"
+
+Lags = dict[str, dict[str, int]]
+"""Of each group, of each of its topics: the events that it has still to commit."""
 
 
-async def lags(bootstrap: str, topics: Iterable[str], groups: Mapping[str, Iterable[str]]) -> dict[str, int]:
-    """The events that each group has still to commit, summed over its topics.
+async def deployment_lags(settings: Settings, seconds: float) -> Lags | str:
+    """The lag of each group of a deployment, or why it isn't known within so many seconds."""
+    needed = [topic.name for topic in topics.wanted(settings)]
+    groups = {
+        PREPROCESS_GROUP: [topics.requests(task) for task in settings.tasks],
+        WORKER_GROUP: [topics.features(task) for task in settings.tasks],
+        ARCHIVE_GROUP: topics.archived(settings.tasks),
+        RECORDER_GROUP: [
+            topic(task) for task in settings.tasks for topic in (topics.predictions, topics.feedback, topics.joins)
+        ],
+    }
+    try:
+        async with asyncio.timeout(seconds):
+            return await lags(settings.bootstrap, needed, groups)
+    except TimeoutError:
+        return f"{settings.bootstrap} does not answer within {seconds:g} s"
+    except (KafkaError, OSError) as error:
+        return str(error)
 
-    `topics` are those that must exist, the groups' among them: raises UnknownTopicOrPartitionError for one that
+
+async def lags(bootstrap: str, needed: Iterable[str], groups: Mapping[str, Iterable[str]]) -> Lags:
+    """The events that each group has still to commit.
+
+    `needed` are those topics that must exist, the groups' among them: raises UnknownTopicOrPartitionError for one that
     doesn't, KafkaConnectionError without a broker. What a group has never committed counts from the log's start.
     """
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap)
     try:
         await admin.start()
-        described = await admin.describe_topics(sorted(set(topics)))
+        described = await admin.describe_topics(sorted(set(needed)))
         if missing := [topic["topic"] for topic in described if topic["error_code"]]:
             raise UnknownTopicOrPartitionError(f"missing topics: {', '.join(missing)}")
         partitions = {
@@ -26,8 +58,8 @@ async def lags(bootstrap: str, topics: Iterable[str], groups: Mapping[str, Itera
             ]
             for topic in described
         }
-        wanted = {group: [tp for topic in of for tp in partitions[topic]] for group, of in groups.items()}
-        consumer.assign([tp for tps in wanted.values() for tp in tps])
+        wanted = {group: {topic: partitions[topic] for topic in of} for group, of in groups.items()}
+        consumer.assign([tp for of in wanted.values() for tps in of.values() for tp in tps])
         await consumer.start()
         ends = await consumer.end_offsets(consumer.assignment())
         starts = await consumer.beginning_offsets(consumer.assignment())
@@ -40,4 +72,7 @@ async def lags(bootstrap: str, topics: Iterable[str], groups: Mapping[str, Itera
         offset = committed[group][tp].offset if tp in committed[group] else -1
         return int(max(offset, starts[tp]))
 
-    return {group: sum(max(0, ends[tp] - done(group, tp)) for tp in tps) for group, tps in wanted.items()}
+    return {
+        group: {topic: sum(max(0, ends[tp] - done(group, tp)) for tp in tps) for topic, tps in of.items()}
+        for group, of in wanted.items()
+    }

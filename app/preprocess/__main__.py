@@ -43,7 +43,7 @@ def run(configured: Settings) -> int:
     if not embedded:
         log.warning("this Python has no shared library: Flink runs it as a process of its own, about 10 ms slower")
         # That process starts with the first event, too late to say that all is ready: this one says so.
-        metrics.serve(configured.preprocess_metrics_port, configured.metrics_host)
+        metrics.serve(configured.preprocess_metrics_port, configured.metrics_host, configured.home)
     function = Preprocess(configured, suspects.quarantined(deaths), serves_metrics=embedded)
     client: Any = job.live(configured, function)
     log.info("job %s is submitted", client.get_job_id())

@@ -165,7 +165,7 @@ class Assembler:
         failure = Failure(stage=STAGE, code=error.code, reason=str(error))
         reference, letter = dead_letter(record, origin, failure, event_id)
         if answered is None:
-            metrics.DEAD_LETTERS.labels(STAGE, error.code).inc()
+            metrics.failed(self._task.name, STAGE, error.code)
             return (letter,)
         metrics.rejected(self._task.name, STAGE, error.code)
         key = record.key if len(record.key or b"") <= MAX_KEY else None

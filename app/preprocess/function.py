@@ -52,8 +52,11 @@ class Preprocess(TableFunction):  # type: ignore[misc]  # pyflink has no types
         self._epochs = KnownEpochs()
         self._flight = Flight(flights(self._settings))
         self._metrics = metrics
+        for name in self._settings.tasks:
+            metrics.expected(name, STAGE)
+            metrics.REQUESTS.labels(name, "", "", "failed")
         if self._serves_metrics:
-            _serve_metrics(self._settings.preprocess_metrics_port, self._settings.metrics_host)
+            _serve_metrics(self._settings.preprocess_metrics_port, self._settings.metrics_host, self._settings.home)
             metrics.READY.set(1)
 
     def close(self) -> None:
@@ -160,11 +163,11 @@ def files_and(get: Callable[[str, int], bytes]) -> Callable[[str, int], bytes]:
 
 
 @cache
-def _serve_metrics(port: int, host: str) -> None:
+def _serve_metrics(port: int, host: str, home: Path) -> None:
     """Once for each process: Flink opens the function again after each fault that passed."""
     from app.monitoring import metrics
 
-    metrics.serve(port, host)
+    metrics.serve(port, host, home)
 
 
 def flights(settings: Settings) -> Path:

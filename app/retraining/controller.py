@@ -18,6 +18,7 @@ from app.catalog.store import Catalog
 from app.delivery import Unavailable
 from app.embedded.errors import SetupError
 from app.events import Role
+from app.monitoring.metrics import TRIGGER_FAILURES
 from app.registry.changes import Changes
 from app.registry.following import follow
 from app.registry.registry import Models, Registry
@@ -45,6 +46,8 @@ class Controller:
         self._tasks = tasks
         self._catalog = catalog
         self._publisher = publisher
+        for task in tasks:
+            TRIGGER_FAILURES.labels(task)
         self._leases: Leases | None = None
         self._holder = f"{socket.gethostname()}/{os.getpid()}"
         self._held: dict[str, str] = {}
@@ -83,10 +86,13 @@ class Controller:
         try:
             await self._tick(task, self._registry.tasks[task.name])
         except AWAY as error:
+            TRIGGER_FAILURES.labels(task.name).inc()
             log.warning("the retraining of %s waits: %s", task.name, error)
         except SetupError as error:
+            TRIGGER_FAILURES.labels(task.name).inc()
             log.warning("the retraining of %s: %s", task.name, error)
         except Exception:  # a fault in a task's code, its score say, is that task's
+            TRIGGER_FAILURES.labels(task.name).inc()
             log.exception("the retraining of %s can't be looked at", task.name)
         runs = [one.run for one in self._registry.tasks.values() if one.run is not None]
         await self.local.stop_others({run.id for run in runs if run.step != "rollout"})
@@ -98,7 +104,9 @@ class Controller:
             await self._guard(task, models)
         if run is None:
             await self.triggering.look(task, models)
-        elif not await self._holds(run):
+            return
+        await self.triggering.watch(models)
+        if not await self._holds(run):
             await self.local.stop(run.id)
         elif run.step == "rollout":
             await self._roll_out(task, models, run)

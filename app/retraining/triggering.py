@@ -31,17 +31,25 @@ class Triggering:
         self._publisher = publisher
         self._states: dict[str, State] = {}
         self._kept = defaultdict[str, Kept](dict)
+        self.seen: dict[str, tuple[str, Seen]] = {}
+        """What was last seen of each task, and of which champion."""
 
     async def look(self, task: Task, models: Models, alerts: Sequence[Alert] = ()) -> str | None:
         """Begin a run if a trigger fires by the task's settings; its id. Raises what passes, and `SetupError`."""
-        if not models.versions or type(task).train is Task.train:  # there is nothing to start from, or no way to train
+        if not models.versions:  # there is nothing to look at, or to start from
             return None
         seen, now = await self._seen(models, alerts), datetime.now(UTC)
+        if type(task).train is Task.train:  # there is no way to train
+            return None
         state, firings = triggers.evaluate(self._state(models), seen, now, self._plan(task.name).triggers)
         self._states[task.name] = state
         for firing in firings:
             return await self.begin(task, firing.trigger, firing.evidence)
         return None
+
+    async def watch(self, models: Models) -> None:
+        """Look, while a run is under way: for `seen` alone. Raises what passes, and `SetupError`."""
+        await self._seen(models, ())
 
     async def begin(self, task: Task, name: str, evidence: dict[str, Any]) -> str:
         """Begin a run; its id. Raises `SetupError` where one is under way or the task is frozen, and what passes."""
@@ -85,7 +93,9 @@ class Triggering:
 
     async def _seen(self, models: Models, alerts: Sequence[Alert]) -> Seen:
         sight, now = Sight(models, self._plan(models.task), self._kept[models.task]), datetime.now(UTC)
-        return await asyncio.to_thread(self._catalog.ask, lambda connection: sight.seen(connection, now, alerts))
+        seen = await asyncio.to_thread(self._catalog.ask, lambda connection: sight.seen(connection, now, alerts))
+        self.seen[models.task] = models.route.champion, seen
+        return seen
 
     def _state(self, models: Models) -> State:
         """What the triggers remember; made again from the log where this process doesn't, or a run was begun."""

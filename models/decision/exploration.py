@@ -49,11 +49,14 @@ class Exploration:
         else:
             best = scores == scores.max()
             wanted = (1 - self.epsilon) * best / best.sum() + self.epsilon / count
-        floor = min(self.floor, FLOOR_SHARE / count)
-        least = int(np.ceil(floor * PARTS))
+        least = self.least(count)
         parts: NDArray[np.int64] = least + np.floor(wanted * (PARTS - least * count)).astype(np.int64)
         parts[int(parts.argmax())] += PARTS - int(parts.sum())  # what rounding down has left over
         return parts
+
+    def least(self, count: int) -> int:
+        """The least that any of so many actions gets, in parts of 2**32."""
+        return int(np.ceil(min(self.floor, FLOOR_SHARE / count) * PARTS))
 
 
 def draw(parts: NDArray[np.int64], rng: np.random.Generator) -> int:

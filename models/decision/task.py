@@ -94,6 +94,11 @@ class Decision(Task):
         output = {"action": ids[place], "probabilities": dict(zip(ids, probabilities, strict=True))}
         return Decoded(output, min(1.0, max(0.0, float(rewards[place]))), probabilities[place])
 
+    def at_floor(self, decoded: Decoded) -> bool:
+        """Whether it was drawn only because no action is left without a chance."""
+        probabilities: dict[str, float] = decoded.output["probabilities"]
+        return decoded.propensity <= self.exploration.least(len(probabilities)) / PARTS < max(probabilities.values())
+
     def validate_correction(self, correction: Mapping[str, Any]) -> dict[str, Any]:
         """`{"action": id}`, what would have been right; `probabilities` are ignored. Raises `Rejected`."""
         unknown = sorted(str(key) for key in correction if key not in ("action", "probabilities"))

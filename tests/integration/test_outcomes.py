@@ -16,7 +16,7 @@ from app.embedded.ports import free_ports
 from app.eventlog.joined import Joined, Said, Served
 from app.eventlog.outcomes import judge
 from app.events import OutcomeRecorded
-from app.monitoring.lag import lags
+from app.monitoring.lag import RECORDER_GROUP, lags
 from app.settings import CHECKOUT, Settings
 from tests.support.answering import TASK
 from tests.support.judged import ACTORS, label, said, served, unique, with_places
@@ -105,7 +105,7 @@ async def right(stack: Stack, outcomes: Tail, events: Events, seconds: float = 1
     await outcomes.until(lambda records: last(records, events) == wanted, seconds)
     read = [topics.predictions(TASK), topics.feedback(TASK), topics.joins(TASK)]
     async with asyncio.timeout(60):
-        while sum((await lags(stack.settings.bootstrap, read, {"hindsight-recorder": read})).values()):
+        while sum((await lags(stack.settings.bootstrap, read, {RECORDER_GROUP: read}))[RECORDER_GROUP].values()):
             await asyncio.sleep(0.2)
     async with tail(stack.settings, topics.outcomes(TASK), beginning=True) as whole:
         await whole.until(lambda records: len(records) >= len(outcomes.records))

@@ -7,10 +7,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from app import live, topics
-from app.api.health import PREPROCESS_GROUP
 from app.client import Hindsight
 from app.events import prediction_id
-from app.monitoring.lag import lags
+from app.monitoring.lag import PREPROCESS_GROUP, lags
 from app.preprocess.checkpoints import latest
 from tests.support.log import Sent, Tail, header, id_of, publish, tail
 from tests.support.platform import platform_settings, running
@@ -74,7 +73,7 @@ def unique(request: str) -> str:
 async def behind(platform: Stack) -> int:
     """Records that the job has not committed yet."""
     groups = {PREPROCESS_GROUP: [REQUESTS]}
-    return (await lags(platform.settings.bootstrap, [REQUESTS], groups))[PREPROCESS_GROUP]
+    return sum((await lags(platform.settings.bootstrap, [REQUESTS], groups))[PREPROCESS_GROUP].values())
 
 
 async def answered(answers: Tail, request: str) -> dict[str, object]:

@@ -6,8 +6,9 @@ from typing import Any
 import httpx
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from app.api.health import PREPROCESS_GROUP, readiness
+from app.api.health import readiness
 from app.api.server import create
+from app.monitoring.lag import PREPROCESS_GROUP
 from app.settings import Settings
 from tests.support.asgi import serving
 

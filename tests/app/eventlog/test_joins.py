@@ -10,6 +10,7 @@ from app.cloudevents import Headers, LogEpoch, Origin, Record, header
 from app.delivery import Answer, Incoming
 from app.eventlog.joins import Joins, original, reminder, repartitioned
 from app.events import Failure, PredictionMade
+from app.monitoring import metrics
 from models.base import Rejected
 from tests.support.answering import failed
 from tests.support.judged import Sums, incoming, label, said, served, unique, with_places
@@ -40,6 +41,23 @@ async def test_predictions_and_feedback_go_on_under_the_predictions_id_as_they_w
         record = only(answers)
         assert (record.topic, record.key, record.value) == ("letters.joins", unique().encode(), event.value)
         assert record.headers[: len(event.headers)] == event.headers
+
+
+async def test_feedback_is_counted_by_what_it_says_and_only_if_it_can_be_used() -> None:
+    def counts() -> dict[str, float]:
+        kinds = ("correction", "reward", "accepted")
+        return {kind: metrics.FEEDBACK.labels("letters", kind)._value.get() for kind in kinds}
+
+    before = counts()
+    good = (
+        b'{"task": "letters", "request_id": "1", "request_source": "app", "reward": 1, "accepted": true, "actor": "a"}'
+    )
+    await JOINS.feedback([feedback(good), feedback(good.replace(b"letters", b"other"))])
+    assert {kind: count - before[kind] for kind, count in counts().items()} == {
+        "correction": 0,
+        "reward": 1,
+        "accepted": 1,
+    }
 
 
 async def test_what_needs_no_join_goes_no_further() -> None:
