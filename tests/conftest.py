@@ -5,7 +5,7 @@ import pytest
 from hypothesis import settings as hypothesis_settings
 
 from app.embedded import ports
-from app.settings import Settings, TaskSettings
+from app.settings import CHECKOUT, Settings, TaskSettings
 from tests.support.platform import platform_settings, running
 from tests.support.stack import Stack
 
@@ -16,6 +16,10 @@ hypothesis_settings.load_profile("hindsight")
 # Of two test processes neither takes a port that the other one has found free and not yet bound.
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):
     ports.CHOICE = ports.CHOICE[int(worker.removeprefix("gw")) :: int(os.environ["PYTEST_XDIST_WORKER_COUNT"])]
+
+# Most of what a small training takes is its compilation: the same for all tests, and for the next run of them.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CHECKOUT / ".pytest_cache" / "jax"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 
 TASKS = {**Settings().tasks, "letters": "tests.support.tasks:Letters"}
 
