@@ -56,3 +56,16 @@ def backend_of(settings: Settings) -> Backend:
             from app.retraining.kubeflow import Kubeflow
 
             return Remote(Kubeflow(settings))
+
+
+async def leave(backend: Backend, runs: Mapping[str, Run]) -> None:
+    """Leave those of these runs whose steps are over; one that was cancelled, or failed, may have some that still run.
+
+    Raises `Unavailable`, `SetupError`: then it is to be asked again.
+    """
+    for run_id in backend.tended & runs.keys():
+        run = runs[run_id]
+        if run.ended is not None and run.ended.outcome in ("cancelled", "failed"):
+            await backend.stop(run_id)
+        elif run.step in (None, "rollout"):
+            await backend.release(run_id)

@@ -24,7 +24,7 @@ from app.registry.following import follow
 from app.registry.registry import Models, Registry
 from app.registry.runs import Run
 from app.retraining import observing, rollout, rollouts
-from app.retraining.backends import Crashed, backend_of
+from app.retraining.backends import Crashed, backend_of, leave
 from app.retraining.files import SOURCE, end_of
 from app.retraining.lease import Leases
 from app.retraining.plan import Retraining
@@ -82,7 +82,7 @@ class Controller:
         if self._registry is None:
             return
         models = self._registry.tasks[task.name]
-        for look in (self._settle, self._tick):
+        for look in (self._leave, self._tick):
             try:
                 await look(task, models)
             except AWAY as error:
@@ -92,18 +92,12 @@ class Controller:
             except Exception:  # a fault in a task's code, its score say, is that task's
                 log.exception("the retraining of %s can't be looked at", task.name)
 
-    async def _settle(self, task: Task, models: Models) -> None:
-        """Leave the runs whose steps are over; one that was cancelled, or failed, may have some that still run."""
-        over = {run_id: run for run_id, run in models.runs.items() if run.step in (None, "rollout")}
-        for run_id in self.decisions.keys() & over.keys():
-            if over[run_id].ended is not None:
+    async def _leave(self, _: Task, models: Models) -> None:
+        """Forget what is over."""
+        for run_id in self.decisions.keys() & models.runs.keys():
+            if models.runs[run_id].ended is not None:
                 del self.decisions[run_id]
-        for run_id in self.backend.tended & over.keys():
-            ended = over[run_id].ended
-            if ended is not None and ended.outcome in ("cancelled", "failed"):
-                await self.backend.stop(run_id)
-            else:
-                await self.backend.release(run_id)
+        await leave(self.backend, models.runs)
 
     async def _tick(self, task: Task, models: Models) -> None:
         run = models.run

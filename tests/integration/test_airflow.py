@@ -2,12 +2,12 @@
 
 import asyncio
 import json
-import os
 import sys
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
+import psutil
 import pytest
 from pydantic import SecretStr
 
@@ -15,7 +15,7 @@ from app.registry.following import read
 from app.registry.runs import Run
 from app.settings import Settings
 from app.tasks import load
-from tests.support.commands import command
+from tests.support.commands import Done, command
 from tests.support.loop import Api, Shop, platform, until
 from tests.support.orchestrators import USER, Airflow
 
@@ -24,8 +24,7 @@ pytestmark = [pytest.mark.soak, pytest.mark.timeout(900)]
 
 @pytest.fixture
 async def airflow(tmp_path: Path) -> Airflow:
-    found = Airflow(tmp_path / "airflow")
-    return found
+    return Airflow(tmp_path / "airflow")
 
 
 @pytest.fixture
@@ -62,6 +61,42 @@ async def test_its_own_command_takes_a_run_to_a_registered_candidate(settings: S
     await airflow.run(settings, "dags", "test", "hindsight_retraining", "--conf", conf)
     run = await run_of(settings, run_id)
     assert run.registered is not None, run
-    again = await airflow.run(settings, "dags", "test", "hindsight_retraining", "--conf", conf)
-    assert "replay" not in again
-    assert (await run_of(settings, run_id)).registered == run.registered
+
+
+async def test_the_loop_has_it_run_the_steps_and_end_them(settings: Settings, airflow: Airflow) -> None:
+    async with airflow.serving(settings):
+        done = await retrain(settings)
+        assert done.code == 0, done
+        assert json.loads(done.out)["version"] == "2"
+
+        await cancel(settings)  # what is left of that run, its rollout
+        (settings.home / "trainer").unlink()
+        (settings.home / "wait").touch()
+        run_id = await Api(settings).begin()
+        trainer = await until(lambda: trainer_of(settings))
+        await cancel(settings)
+        await until(lambda: gone(trainer))
+        assert await until(lambda: airflow.state(run_id, {"failed", "success"})) == "failed"
+
+
+async def retrain(settings: Settings) -> Done:
+    """Run `hindsight retrain`."""
+    return await command(settings, sys.executable, "-m", "app.cli", "retrain", "scales", "--json", seconds=300)
+
+
+async def cancel(settings: Settings) -> None:
+    """Run `hindsight retrain --cancel`."""
+    done = await command(settings, sys.executable, "-m", "app.cli", "retrain", "scales", "--cancel")
+    assert done.code == 0, done
+
+
+async def trainer_of(settings: Settings) -> int | None:
+    """The process that trains, once there is one."""
+    with suppress(OSError, ValueError):
+        return int(await asyncio.to_thread((settings.home / "trainer").read_text))
+    return None
+
+
+async def gone(pid: int) -> bool:
+    """Whether the process is no more."""
+    return not psutil.pid_exists(pid)

@@ -8,7 +8,7 @@ import secrets
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -99,20 +99,31 @@ class Airflow:
         finally:
             await _ended(process)
 
+    async def state(self, run_id: str, expected: set[str]) -> str | None:
+        """The state of a DAG run, if it is one of these."""
+        async with self._client() as http:
+            path = f"/api/v2/dags/hindsight_retraining/dagRuns/{run_id}"
+            state = str((await http.get(path)).raise_for_status().json()["state"])
+        return state if state in expected else None
+
     async def _ready(self, process: asyncio.subprocess.Process) -> None:
         """Return once it knows the DAG."""
-        body = {"username": USER, "password": self.password}
-        async with asyncio.timeout(_START_SECONDS), httpx.AsyncClient(base_url=self.url, trust_env=False) as http:
+        async with asyncio.timeout(_START_SECONDS):
             while process.returncode is None:
-                try:
-                    token = (await http.post("/auth/token", json=body)).raise_for_status().json()["access_token"]
-                    headers = {"Authorization": f"Bearer {token}"}
-                    if (await http.get("/api/v2/dags/hindsight_retraining", headers=headers)).is_success:
-                        return
-                except httpx.HTTPError:
-                    pass
+                with suppress(httpx.HTTPError):
+                    async with self._client() as http:
+                        if (await http.get("/api/v2/dags/hindsight_retraining")).is_success:
+                            return
                 await asyncio.sleep(0.5)
         raise AssertionError(f"Airflow has not started: see {self.directory}/standalone.log")
+
+    @asynccontextmanager
+    async def _client(self) -> AsyncIterator[httpx.AsyncClient]:
+        async with httpx.AsyncClient(base_url=self.url, trust_env=False, timeout=10) as http:
+            body = {"username": USER, "password": self.password}
+            token = (await http.post("/auth/token", json=body)).raise_for_status().json()["access_token"]
+            http.headers["Authorization"] = f"Bearer {token}"
+            yield http
 
     def _environment(self, settings: Settings, python: Path) -> dict[str, str]:
         values = {
@@ -137,12 +148,8 @@ async def _ended(process: asyncio.subprocess.Process) -> None:
     """End a process that leads a session, and all of that session."""
     if process.returncode is None:
         process.terminate()
-    try:
+    with suppress(TimeoutError):
         await asyncio.wait_for(process.wait(), 20)
-    except TimeoutError:
-        pass
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     await process.wait()
