@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kfp import compiler, dsl, kubernetes
 
-STEPS = ("dataset", "train", "evaluate", "register")
+STEPS = ("dataset", "train", "backtest", "evaluate", "register")
 RETRIES = 2
 
 IMAGE = "hindsight:latest"

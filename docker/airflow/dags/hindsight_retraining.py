@@ -9,7 +9,7 @@ from datetime import timedelta
 from airflow.providers.standard.operators.bash import BashOperator
 from airflow.sdk import DAG, Param
 
-STEPS = ("dataset", "train", "evaluate", "register")
+STEPS = ("dataset", "train", "backtest", "evaluate", "register")
 
 # What comes from outside is in the environment, never in the command, and has one of these forms.
 ENVIRONMENT = {"TASK": "{{ params.task }}", "RUN_ID": "{{ params.run_id }}"}

@@ -61,7 +61,7 @@ def server() -> Server:
 
 
 def airflow(server: Server, **settings: Any) -> Airflow:
-    values = {"airflow_user": "ada", "airflow_password": SecretStr("secret")} | settings
+    values: dict[str, Any] = {"airflow_user": "ada", "airflow_password": SecretStr("secret")} | settings
     return Airflow(Settings(airflow_url="http://airflow:8080/", **values), httpx.MockTransport(server))
 
 
@@ -93,7 +93,7 @@ async def test_the_step_is_the_task_that_has_begun_and_has_not_succeeded(server:
 
 
 @pytest.mark.parametrize(("said", "state"), [("queued", "under way"), ("success", "done"), ("failed", "failed")])
-async def test_the_state_of_a_dag_run_is_that_of_the_job(server: Server, said: str, state: str) -> None:
+async def test_the_state_of_a_dag_run_is_that_of_the_job(server: Server, said: str, state: Any) -> None:
     one = airflow(server)
     await one.submit(run_of())
     server.runs["r"]["state"] = said

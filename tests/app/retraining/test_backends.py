@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from app.data import Data
 from app.embedded.errors import SetupError
-from app.events import DatasetBuilt, ModelEvaluated, ModelRef, ModelRegistered, ModelTrained, RetrainingEnded
+from app.events import DatasetBuilt, ModelBacktested, ModelEvaluated, ModelRegistered, ModelTrained, RetrainingEnded
 from app.registry.runs import Run
 from app.retraining.backends import backend_of, leave
 from app.retraining.local import Local
@@ -46,16 +45,10 @@ def ended(outcome: str) -> Run:
     return run
 
 
-def registered() -> Run:
-    run, model = run_of(), ModelRef(name="scales", version="r")
-    events: list[Data] = [
-        DatasetBuilt(task="scales", content_hash="h", location="-", rows=1, manifest={}, run_id="r"),
-        ModelTrained(task="scales", run_id="r", model=model, parent="1", dataset="h", seed=1, code="c"),
-        ModelEvaluated(task="scales", run_id="r", model=model, dataset="h", metrics={}, passed=True, reasons=()),
-        ModelRegistered.model_construct(task="scales", run_id="r"),
-    ]
-    for event in events:
-        assert run.hear(event, START)
+def at_its_rollout() -> Run:
+    run = run_of()
+    steps: tuple[Any, ...] = (DatasetBuilt, ModelTrained, ModelBacktested, ModelEvaluated, ModelRegistered)
+    assert all(run.hear(step.model_construct(task="scales", run_id="r"), START) for step in steps)
     assert run.step == "rollout"
     return run
 
@@ -67,7 +60,7 @@ async def test_what_still_runs_of_a_run_that_was_ended_is_stopped(outcome: str) 
     assert backend.asked == [("stop", "r")]
 
 
-@pytest.mark.parametrize("run", [ended("refused"), ended("promoted"), registered()], ids=lambda run: str(run.step))
+@pytest.mark.parametrize("run", [ended("refused"), ended("promoted"), at_its_rollout()], ids=lambda run: str(run.step))
 async def test_a_run_that_has_done_its_steps_is_left_to_end_by_itself(run: Run) -> None:
     backend = Noting("r")
     await leave(backend, {"r": run})
@@ -81,7 +74,7 @@ async def test_a_run_that_is_at_its_steps_is_left_alone_and_so_is_one_that_is_no
 
 
 async def test_who_runs_the_steps_is_one_setting() -> None:
-    airflow = {"airflow_url": "http://airflow:8080", "airflow_token": SecretStr("t")}
+    airflow: dict[str, Any] = {"airflow_url": "http://airflow:8080", "airflow_token": SecretStr("t")}
     assert isinstance(backend_of(Settings()), Local)
     for settings in (
         Settings(retraining_backend="airflow", **airflow),

@@ -1,5 +1,6 @@
 """Which steps `python -m app.retraining` does."""
 
+import resource
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -9,9 +10,10 @@ import pytest
 
 from app.embedded.errors import SetupError
 from app.retraining import __main__ as command
+from app.retraining.steps import STEPS
 from models.base import Untrainable
 
-ORDER = ["dataset", "train", "evaluate", "register"]
+ORDER = list(STEPS)
 
 
 @dataclass
@@ -48,14 +50,14 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Log:
     monkeypatch.setattr(command, "STEPS", {step: found.doing(step) for step in ORDER})
     monkeypatch.setattr(command, "named", lambda *_: None)
     monkeypatch.setattr(command, "give_way", lambda: None)  # of the tests' process
-    monkeypatch.setattr(command.resource, "setrlimit", lambda *_: None)
+    monkeypatch.setattr(resource, "setrlimit", lambda *_: None)
     return found
 
 
 def test_without_a_step_it_does_all_that_are_left(log: Log) -> None:
     log.step = "train"
     command.main("scales", "r")
-    assert log.done == ["train", "evaluate", "register"]
+    assert log.done == ORDER[1:]
 
 
 def test_with_a_step_it_does_that_one_alone(log: Log) -> None:
@@ -92,7 +94,7 @@ def test_what_would_be_the_same_if_it_were_tried_again_ends_the_run_and_not_the_
         raise Untrainable("there are no labels")
 
     log.step = "train"
-    monkeypatch.setitem(command.STEPS, "train", untrainable)
+    monkeypatch.setattr(command, "STEPS", {**STEPS, "train": untrainable})
     command.main("scales", "r", "train")
     assert log.ended == [("failed", "train: there are no labels")]
 
