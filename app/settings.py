@@ -124,6 +124,20 @@ class Settings(BaseSettings):
     inference_attempts: int = Field(3, ge=1, description="Tries of a request that MLServer rejects, alone.")
 
     retraining_seconds: float = Field(5.0, gt=0, description="How often triggers, runs and rollouts are looked at.")
+    retraining_backend: Literal["local", "airflow", "kubeflow"] = Field(
+        "local", description="Who runs a retraining's steps: a process of the API's, Airflow, or Kubeflow Pipelines."
+    )
+    airflow_url: str = Field("", description="The API server of an Airflow 3, such as http://airflow:8080.")
+    airflow_user: str | None = Field(None, description="The user that triggers Airflow's DAG.")
+    airflow_password: SecretStr | None = Field(None, description="The password of Airflow's user.")
+    airflow_token: SecretStr | None = Field(None, description="A token for Airflow, in place of user and password.")
+    kubeflow_url: str = Field("", description="Kubeflow Pipelines' server, such as http://ml-pipeline:8888.")
+    kubeflow_experiment: str = Field(
+        "", description="The id of the experiment of Kubeflow's runs; empty is its default."
+    )
+    kubeflow_image: str = Field("hindsight:latest", description="The image that Kubeflow runs the steps in.")
+    kubeflow_token: SecretStr | None = Field(None, description="A token for Kubeflow Pipelines.")
+    kubeflow_token_file: Path | None = Field(None, description="A file with that token, which Kubernetes may renew.")
     api_port: int = Field(8000, description="The page and the API.")
     api_key: SecretStr | None = Field(None, description="Key that HTTP callers send as X-API-Key.")
     ready_max_lag: int = Field(10_000, ge=0, description="Most events waiting in a stage while /readyz says ready.")

@@ -2,12 +2,9 @@
 
 import asyncio
 import logging
-import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from faust import Worker
@@ -15,11 +12,10 @@ from faust import Worker
 from app import topics
 from app.fetching import PatientConsumer
 from app.monitoring import metrics
+from app.priority import PATIENT, give_way
 from app.settings import Settings, settings
 from app.streams import App, make_app
 from app.tasks import load
-
-_NICE = 10
 
 
 @dataclass(frozen=True)
@@ -56,7 +52,7 @@ def _inference() -> Process:
 def _archive() -> Process:
     from agents import archive
 
-    return Process("hindsight-archive", archive.register, "archive_metrics_port", faust=archive.FAUST, niceness=_NICE)
+    return Process("hindsight-archive", archive.register, "archive_metrics_port", faust=archive.FAUST, niceness=PATIENT)
 
 
 def _recorder() -> Process:
@@ -70,7 +66,7 @@ def _recorder() -> Process:
         outcomes.register(app, configured, tasks)
         catalog.register(app, configured)
 
-    return Process("hindsight-recorder", register, "recorder_metrics_port", ensure, niceness=_NICE)
+    return Process("hindsight-recorder", register, "recorder_metrics_port", ensure, niceness=PATIENT)
 
 
 PROCESSES = {"inference": _inference, "archive": _archive, "recorder": _recorder}
@@ -107,18 +103,6 @@ async def wait_for_needs(configured: Settings, process: Process) -> None:
     await topics.wait_provisioned(configured)
     if process.needs is not None:
         await process.needs(configured)
-
-
-def give_way(niceness: int) -> None:
-    """Let other processes go first.
-
-    Linux weighs sessions against each other before the processes in them (sched(7), autogroup): a process that leads
-    its own session, as the supervisor starts them, says so for that as well.
-    """
-    os.nice(niceness)
-    if niceness and os.getsid(0) == os.getpid():
-        with suppress(OSError):  # another system, or one without it
-            Path("/proc/self/autogroup").write_text(str(niceness))
 
 
 def main() -> None:

@@ -189,7 +189,7 @@ def _described(run: Run, controller: Controller) -> RunDescribed:
         began=run.time,
         champion=run.triggered.champion,
         step=run.step,
-        progress=controller.local.progress.get(run.id) if run.step else None,
+        progress=controller.backend.progress.get(run.id) if run.step else None,
         rows=run.dataset and run.dataset.rows,
         backtest=run.backtested and run.backtested.backtest,
         metrics=evaluated and evaluated.metrics,

@@ -1,15 +1,18 @@
 """`python -m app.retraining TASK RUN_ID`: the steps of a run, one after the other, and on standard output what they do.
 
-Ends with 0 when the candidate is registered or the run is over, with its reason in the log.
+Ends with 0 when the candidate is registered or the run is over, with its reason in the log. With `--step STEP` that one
+alone; it does nothing, and ends with 0, where the run is past that step, or over.
 """
 
+import argparse
 import json
 import logging
 import resource
-import sys
 import traceback
+from collections.abc import Sequence
 
 from app.embedded.errors import SetupError
+from app.priority import give_way
 from app.retraining.steps import STEPS, refuse, work_of
 from app.settings import settings
 from app.tasks import named
@@ -18,10 +21,11 @@ from models.base import Untrainable
 _GIB = 2**30
 
 
-def main(task_name: str, run_id: str) -> None:
-    """Run all steps that are left."""
+def main(task_name: str, run_id: str, only: str | None = None) -> None:
+    """Run all steps that are left, or one. Raises `SetupError` for a step whose turn hasn't come."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
     logging.getLogger("aiokafka").setLevel(logging.WARNING)
+    give_way()
     configured = settings()
     task = named(configured, task_name)
     most = round(configured.of_task(task_name).retraining.memory_gib * _GIB)
@@ -34,21 +38,39 @@ def main(task_name: str, run_id: str) -> None:
 
     while True:
         work = work_of(configured, task, run_id, on_step)
-        if work.run.step not in STEPS:
+        step = work.run.step
+        if step not in STEPS or _past(only, step):
             return
         if work.run.evaluated is not None and not work.run.evaluated.passed:
             refuse(work, work.run.evaluated)
             return
-        doing.append(work.run.step)
-        on_step(work.run.step, 0, None)
+        if only not in (None, step):
+            raise SetupError(f"Run {run_id} of {task_name} is at its step {step}, not yet at {only}.", f"Run {step}.")
+        doing.append(step)
+        on_step(step, 0, None)
         try:
-            STEPS[work.run.step](work)
+            STEPS[step](work)
         except (SetupError, Untrainable) as error:  # tried again it would be the same
-            work.end("failed", f"{work.run.step}: {error}")
+            work.end("failed", f"{step}: {error}")
         except MemoryError:
             traceback.print_exc()
-            work.end("failed", f"{work.run.step}: it needs more than {most / _GIB:g} GiB; raise memory_gib")
+            work.end("failed", f"{step}: it needs more than {most / _GIB:g} GiB; raise memory_gib")
+
+
+def _past(only: str | None, step: str) -> bool:
+    order = list(STEPS)
+    return only is not None and order.index(step) > order.index(only)
+
+
+def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m app.retraining", description=__doc__)
+    parser.add_argument("task")
+    parser.add_argument("run_id")
+    parser.add_argument("--step", choices=STEPS)
+    return parser.parse_args(words)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    told = parsed()
+    main(told.task, told.run_id, told.step)

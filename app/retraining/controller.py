@@ -9,6 +9,7 @@ import logging
 import os
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from app import topics
@@ -24,9 +25,9 @@ from app.registry.following import follow
 from app.registry.registry import Models, Registry
 from app.registry.runs import Run
 from app.retraining import observing, rollout, rollouts
+from app.retraining.backends import Crashed, backend_of, leave
 from app.retraining.files import SOURCE, end_of
 from app.retraining.lease import Leases
-from app.retraining.local import Crashed, Local
 from app.retraining.plan import Retraining
 from app.retraining.rollout import Observed
 from app.retraining.triggering import Triggering
@@ -54,7 +55,7 @@ class Controller:
         """The runs whose lease this replica holds, by their task."""
         self._registry: Registry | None = None
         self.triggering = Triggering(settings, catalog, publisher)
-        self.local = Local(settings)
+        self.backend = backend_of(settings)
         self.decisions: dict[str, str] = {}
         """What was last decided of each run's rollout."""
 
@@ -78,24 +79,30 @@ class Controller:
                 for task in self._tasks.values():
                     await self._try(task)
         finally:
-            await self.local.stop_others(set())
+            await self.backend.close()
 
     async def _try(self, task: Task) -> None:
         if self._registry is None:
             return
-        try:
-            await self._tick(task, self._registry.tasks[task.name])
-        except AWAY as error:
+        models = self._registry.tasks[task.name]
+        for look in (self._leave, self._tick):
+            try:
+                await look(task, models)
+                continue
+            except AWAY as error:
+                log.warning("the retraining of %s waits: %s", task.name, error)
+            except SetupError as error:
+                log.warning("the retraining of %s: %s", task.name, error)
+            except Exception:  # a fault in a task's code, its score say, is that task's
+                log.exception("the retraining of %s can't be looked at", task.name)
             TRIGGER_FAILURES.labels(task.name).inc()
-            log.warning("the retraining of %s waits: %s", task.name, error)
-        except SetupError as error:
-            TRIGGER_FAILURES.labels(task.name).inc()
-            log.warning("the retraining of %s: %s", task.name, error)
-        except Exception:  # a fault in a task's code, its score say, is that task's
-            TRIGGER_FAILURES.labels(task.name).inc()
-            log.exception("the retraining of %s can't be looked at", task.name)
-        runs = [one.run for one in self._registry.tasks.values() if one.run is not None]
-        await self.local.stop_others({run.id for run in runs if run.step != "rollout"})
+
+    async def _leave(self, _: Task, models: Models) -> None:
+        """Forget what is over."""
+        for run_id in self.decisions.keys() & models.runs.keys():
+            if models.runs[run_id].ended is not None:
+                del self.decisions[run_id]
+        await leave(self.backend, models.runs)
 
     async def _tick(self, task: Task, models: Models) -> None:
         run = models.run
@@ -107,7 +114,7 @@ class Controller:
             return
         await self.triggering.watch(models)
         if not await self._holds(run):
-            await self.local.stop(run.id)
+            await self.backend.release(run.id)
         elif run.step == "rollout":
             await self._roll_out(task, models, run)
         else:
@@ -133,11 +140,12 @@ class Controller:
     async def _work(self, run: Run) -> None:
         minutes = self._plan(run.task).timeout_minutes
         if datetime.now(UTC) - run.time > timedelta(minutes=minutes):
-            await self.local.stop(run.id)
+            with suppress(*AWAY, SetupError):  # then it is stopped as what has failed
+                await self.backend.stop(run.id)
             await self._end(run, "failed", f"{run.step}: it took more than {minutes:g} minutes; raise timeout_minutes")
             return
         try:
-            await self.local.tend(run)
+            await self.backend.tend(run)
         except Crashed as error:
             await self._end(run, "failed", f"{run.step}: {error}")
 

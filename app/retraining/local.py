@@ -12,6 +12,7 @@ from typing import Any
 from app.embedded import leash
 from app.embedded.environment import environment
 from app.registry.runs import Run
+from app.retraining.backends import Crashed
 from app.retraining.files import directory_of
 from app.settings import CHECKOUT, Settings
 
@@ -24,10 +25,6 @@ _STOP_SECONDS = 10.0
 _LINE_BYTES = 2**20
 
 
-class Crashed(Exception):
-    """The run's process has ended too often; the message says where to look."""
-
-
 class Local:
     """Tends the processes of runs, one for each task."""
 
@@ -38,6 +35,11 @@ class Local:
         self._crashes: dict[str, list[float]] = {}
         self.progress: dict[str, dict[str, Any]] = {}
         """What each run is doing, as `python -m app.retraining` says it."""
+
+    @property
+    def tended(self) -> set[str]:
+        """The ids of the runs that were tended here."""
+        return set(self._crashes)
 
     async def tend(self, run: Run) -> None:
         """Have the run's process run. Raises `Crashed`."""
@@ -67,10 +69,16 @@ class Local:
                 process.kill()
                 await process.wait()
         await self._forget(run_id)
+        self._crashes.pop(run_id, None)
+        self.progress.pop(run_id, None)
 
-    async def stop_others(self, run_ids: set[str]) -> None:
-        """End all processes but those of these runs."""
-        for run_id in list(self._processes.keys() - run_ids):
+    async def release(self, run_id: str) -> None:
+        """The same: nobody else can go on with a process of this one's."""
+        await self.stop(run_id)
+
+    async def close(self) -> None:
+        """End all processes."""
+        for run_id in self.tended:
             await self.stop(run_id)
 
     async def _start(self, run: Run) -> None:

@@ -1,7 +1,7 @@
 """A shop with a scale that goes wrong, and what the API says of the loop that puts it right."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from itertools import count
 from pathlib import Path
@@ -133,16 +133,16 @@ async def until(done: Callable[[], Awaitable[Any]], seconds: float = 240) -> Any
 
 
 @asynccontextmanager
-async def platform(directory: Path, **retraining: Any) -> AsyncIterator[Stack]:
-    """The whole platform with the task `scales` alone, and little patience."""
+async def platform(directory: Path, also: Mapping[str, Any] | None = None, **retraining: Any) -> AsyncIterator[Stack]:
+    """The whole platform with the task `scales` alone, little patience, and also these settings."""
     rules = RULES | {"retraining": RULES["retraining"] | retraining}
-    config = platform_settings(
-        directory,
-        tasks={"scales": "tests.support.scales:Scales"},
-        task_settings={"scales": TaskSettings.model_validate(rules)},
-        retraining_seconds=0.5,
-        archive_seconds=1.0,
-    )
+    values: dict[str, Any] = {
+        "tasks": {"scales": "tests.support.scales:Scales"},
+        "task_settings": {"scales": TaskSettings.model_validate(rules)},
+        "retraining_seconds": 0.5,
+        "archive_seconds": 1.0,
+    }
+    config = platform_settings(directory, **(values | dict(also or {})))
     async with running(config, only=PROCESSES) as supervisor:
         await supervisor.wait_ready(180)
         yield Stack(config, supervisor)

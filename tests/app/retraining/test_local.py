@@ -10,8 +10,9 @@ import pytest
 from app.events import RetrainingTriggered
 from app.registry.runs import Run
 from app.retraining import local
+from app.retraining.backends import Crashed
 from app.retraining.files import directory_of
-from app.retraining.local import MOST_CRASHES, Crashed, Local
+from app.retraining.local import MOST_CRASHES, Local
 from app.settings import Settings
 from tests.support.records import START
 
@@ -44,7 +45,7 @@ def steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Steps:
 async def backend(tmp_path: Path) -> AsyncIterator[Local]:
     found = Local(Settings(home=tmp_path / "home"))
     yield found
-    await found.stop_others(set())
+    await found.close()
 
 
 def run_of(unique: str = "r") -> Run:
@@ -184,14 +185,30 @@ async def test_a_run_that_was_stopped_has_not_crashed(backend: Local, steps: Ste
         await backend.stop("r")
 
 
-async def test_all_processes_but_those_of_these_runs_are_ended(backend: Local, steps: Steps, tmp_path: Path) -> None:
+async def test_a_run_that_another_replica_has_taken_over_has_no_process_here(
+    backend: Local, steps: Steps, tmp_path: Path
+) -> None:
+    steps(READY, WAITS)
+    await tended_until(backend, lambda: "r" in backend.progress)
+    await backend.release("r")
+    assert not lives(started(tmp_path)[0])
+
+
+async def test_closing_it_ends_all_processes(backend: Local, steps: Steps, tmp_path: Path) -> None:
     steps(READY, WAITS)
     for unique in ("r", "s"):
         await backend.tend(run_of(unique))
         await until(lambda: unique in backend.progress)  # noqa: B023
-    first, second = started(tmp_path)
-    await backend.stop_others({"s"})
-    assert (lives(first), lives(second)) == (False, True)
+    assert backend.tended == {"r", "s"}
+    await backend.close()
+    assert not any(lives(pid) for pid in started(tmp_path))
+
+
+async def test_of_a_run_that_was_stopped_it_remembers_nothing(backend: Local, steps: Steps) -> None:
+    steps(READY, WAITS)
+    await tended_until(backend, lambda: "r" in backend.progress)
+    await backend.stop("r")
+    assert (backend.progress, backend.tended) == ({}, set())
 
 
 async def test_stopping_what_was_never_begun_does_nothing(backend: Local) -> None:

@@ -1,0 +1,109 @@
+"""Which steps `python -m app.retraining` does."""
+
+import resource
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from app.embedded.errors import SetupError
+from app.retraining import __main__ as command
+from app.retraining.steps import STEPS
+from models.base import Untrainable
+
+ORDER = list(STEPS)
+
+
+@dataclass
+class Log:
+    """What the log says of a run: the step that comes next, and what the gate has said."""
+
+    step: str | None = "dataset"
+    passed: bool | None = None
+    done: list[str] = field(default_factory=list)
+    ended: list[tuple[str, str]] = field(default_factory=list)
+
+    def work(self, *_: object) -> Any:
+        evaluated = None if self.passed is None else SimpleNamespace(passed=self.passed, reasons=("worse",))
+        return SimpleNamespace(run=SimpleNamespace(step=self.step, evaluated=evaluated), end=self.end)
+
+    def end(self, outcome: str, reason: str) -> None:
+        self.ended.append((outcome, reason))
+        self.step = None
+
+    def doing(self, step: str) -> Callable[[Any], None]:
+        def do(_: Any) -> None:
+            self.done.append(step)
+            if step == "evaluate" and self.passed is None:
+                self.passed = True
+            self.step = [*ORDER, "rollout"][ORDER.index(step) + 1]
+
+        return do
+
+
+@pytest.fixture
+def log(monkeypatch: pytest.MonkeyPatch) -> Log:
+    found = Log()
+    monkeypatch.setattr(command, "work_of", found.work)
+    monkeypatch.setattr(command, "STEPS", {step: found.doing(step) for step in ORDER})
+    monkeypatch.setattr(command, "named", lambda *_: None)
+    monkeypatch.setattr(command, "give_way", lambda: None)  # of the tests' process
+    monkeypatch.setattr(resource, "setrlimit", lambda *_: None)
+    return found
+
+
+def test_without_a_step_it_does_all_that_are_left(log: Log) -> None:
+    log.step = "train"
+    command.main("scales", "r")
+    assert log.done == ORDER[1:]
+
+
+def test_with_a_step_it_does_that_one_alone(log: Log) -> None:
+    for step in ORDER:
+        command.main("scales", "r", step)
+    assert log.done == ORDER
+
+
+@pytest.mark.parametrize("step", [None, "register", "rollout"])
+def test_of_a_run_that_is_past_the_step_or_over_it_does_nothing(log: Log, step: str | None) -> None:
+    log.step = step
+    command.main("scales", "r", "train")
+    assert (log.done, log.ended) == ([], [])
+
+
+def test_a_step_whose_turn_has_not_come_is_refused(log: Log) -> None:
+    with pytest.raises(SetupError, match="at its step dataset, not yet at train"):
+        command.main("scales", "r", "train")
+    assert (log.done, log.ended) == ([], [])
+
+
+def test_a_candidate_that_did_not_pass_is_refused_by_the_step_that_comes_next(log: Log) -> None:
+    log.step, log.passed = "register", False
+    command.main("scales", "r", "evaluate")
+    assert log.ended == []
+    command.main("scales", "r", "register")
+    assert (log.done, log.ended) == ([], [("refused", "worse")])
+
+
+def test_what_would_be_the_same_if_it_were_tried_again_ends_the_run_and_not_the_command(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def untrainable(_: Any) -> None:
+        raise Untrainable("there are no labels")
+
+    log.step = "train"
+    monkeypatch.setattr(command, "STEPS", {**STEPS, "train": untrainable})
+    command.main("scales", "r", "train")
+    assert log.ended == [("failed", "train: there are no labels")]
+
+
+def test_no_other_steps_are_taken() -> None:
+    assert vars(command.parsed(["--step", "train", "--", "scales", "-r"])) == {
+        "task": "scales",
+        "run_id": "-r",
+        "step": "train",
+    }
+    with pytest.raises(SystemExit):
+        command.parsed(["scales", "r", "--step", "rollout"])
