@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse
 from starlette.requests import ClientDisconnect
 
 from app import tasks
-from app.api import blobs, feedback, health, models, predictions, retraining
+from app.api import blobs, feedback, health, models, payload, predictions, retraining
 from app.api.guard import ApiKey, BodyLimit
 from app.api.publisher import Publisher
 from app.blobs import blob_store
@@ -64,6 +64,7 @@ def create(settings: Settings) -> FastAPI:
     app.include_router(models.router(settings, known, publisher))
     app.include_router(retraining.router(known, controller))
     app.include_router(predictions.router(catalog))
+    app.include_router(payload.router(payload.Payloads(settings, known, catalog, store)))
     app.include_router(blobs.router(store, settings.max_blob_bytes))
     app.include_router(health.router(settings))
     app.add_exception_handler(RequestValidationError, _unprocessable)
