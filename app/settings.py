@@ -125,7 +125,7 @@ class Settings(BaseSettings):
 
     retraining_seconds: float = Field(5.0, gt=0, description="How often triggers, runs and rollouts are looked at.")
     api_port: int = Field(8000, description="The page and the API.")
-    api_key: SecretStr | None = Field(None, description="Key that HTTP callers send as X-API-Key.")
+    api_key: SecretStr | None = Field(None, description="A key with all scopes; others: `hindsight keys`.")
     ready_max_lag: int = Field(10_000, ge=0, description="Most events waiting in a stage while /readyz says ready.")
 
     @property

@@ -11,6 +11,7 @@ from typing import Any
 from fastapi import APIRouter, HTTPException, Response
 from sqlalchemy import Connection, select
 
+from app.access.scopes import UNKNOWN, needs
 from app.api.refusals import refusals
 from app.blobs import BlobStore
 from app.catalog.models import Prediction
@@ -41,6 +42,7 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9_.-]")
 
 RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"content": {_BYTES: {"schema": {"type": "string", "format": "binary"}}}},
+    **UNKNOWN,
     404: {"description": "No such prediction is recorded, or its request is gone; the reason says which."},
     409: {"description": "The archive can't be read; the reason says what to do."},
     422: {"description": "That is no prediction's id."},
@@ -138,7 +140,7 @@ def media_type_of(content: bytes, declared: str | None) -> str:
 
 def router(payloads: Payloads) -> APIRouter:
     """The route, to these payloads."""
-    routes = APIRouter(tags=["predictions"])
+    routes = APIRouter(tags=["predictions"], dependencies=[needs("read")])
 
     @routes.get("/v1/predictions/{prediction_id}/payload", responses=RESPONSES, response_class=Response)
     async def read_payload(prediction_id: str) -> Response:
