@@ -124,6 +124,8 @@ class Settings(BaseSettings):
     inference_attempts: int = Field(3, ge=1, description="Tries of a request that MLServer rejects, alone.")
 
     retraining_seconds: float = Field(5.0, gt=0, description="How often triggers, runs and rollouts are looked at.")
+    replay_days: float = Field(7.0, gt=0, description="Days for which a replay made over HTTP can be fetched.")
+    replay_gib: float = Field(10.0, gt=0, description="GiB that the replays made over HTTP may take, together.")
     api_port: int = Field(8000, description="The page and the API.")
     api_key: SecretStr | None = Field(None, description="A key with all scopes; others: `hindsight keys`.")
     ready_max_lag: int = Field(10_000, ge=0, description="Most events waiting in a stage while /readyz says ready.")

@@ -18,13 +18,14 @@ from app.access import login
 from app.access.callers import Callers
 from app.access.guard import Guard
 from app.access.keys import Keys
-from app.api import blobs, feedback, health, models, payload, predictions, retraining
+from app.api import blobs, feedback, health, models, payload, predictions, replays, retraining
 from app.api.guard import BodyLimit
 from app.api.publisher import Publisher
 from app.blobs import blob_store
 from app.catalog.store import Catalog
 from app.delivery import Unavailable
 from app.embedded.errors import SetupError
+from app.replays.jobs import Replays
 from app.retraining.controller import Controller
 from app.settings import Settings
 
@@ -59,16 +60,20 @@ def create(settings: Settings) -> FastAPI:
 
     known = tasks.load(settings)
     controller = Controller(settings, known, catalog, publisher)
+    jobs = Replays(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await asyncio.to_thread(store.sweep)
+        await asyncio.to_thread(jobs.recover)
         async with publisher:
-            looping = asyncio.create_task(controller.run())
-            looping.add_done_callback(_loop_ended)
+            loops = [asyncio.create_task(loop) for loop in (controller.run(), jobs.run())]
+            for looping in loops:
+                looping.add_done_callback(_loop_ended)
             yield
-            looping.cancel()
-            await asyncio.gather(looping, return_exceptions=True)
+            for looping in loops:
+                looping.cancel()
+            await asyncio.gather(*loops, return_exceptions=True)
         catalog.close()
         keys.close()
 
@@ -82,6 +87,7 @@ def create(settings: Settings) -> FastAPI:
     app.include_router(retraining.router(known, controller))
     app.include_router(predictions.router(catalog))
     app.include_router(payload.router(payload.Payloads(settings, known, catalog, store)))
+    app.include_router(replays.router(settings, known, jobs))
     app.include_router(blobs.router(store, settings.max_blob_bytes))
     app.include_router(health.router(settings))
     app.include_router(login.router(callers, cookie))
@@ -93,9 +99,9 @@ def create(settings: Settings) -> FastAPI:
 
 
 def _loop_ended(loop: "asyncio.Task[None]") -> None:
-    """A fault in the loop's own code ends the process: its supervisor starts it again, and the fault is in its log."""
+    """A fault in a loop's own code ends the process: its supervisor starts it again, and the fault is in its log."""
     if not loop.cancelled() and (error := loop.exception()) is not None:
-        log.critical("the retraining loop has failed", exc_info=error)
+        log.critical("a loop of the API has failed", exc_info=error)
         os.kill(os.getpid(), signal.SIGTERM)
 
 
