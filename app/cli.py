@@ -21,6 +21,7 @@ from app.commands import (
     erase,
     evaluate,
     imports,
+    keys,
     models,
     newtask,
     replay,
@@ -274,6 +275,7 @@ demo.register(cli)
 erase.register(cli)
 evaluate.register(cli)
 imports.register(cli)
+keys.register(cli)
 models.register(cli)
 newtask.register(cli)
 replay.register(cli)

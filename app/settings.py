@@ -138,8 +138,10 @@ class Settings(BaseSettings):
     kubeflow_image: str = Field("hindsight:latest", description="The image that Kubeflow runs the steps in.")
     kubeflow_token: SecretStr | None = Field(None, description="A token for Kubeflow Pipelines.")
     kubeflow_token_file: Path | None = Field(None, description="A file with that token, which Kubernetes may renew.")
+    replay_days: float = Field(7.0, gt=0, description="Days for which a replay made over HTTP can be fetched.")
+    replay_gib: float = Field(10.0, gt=0, description="GiB that the replays made over HTTP may take, together.")
     api_port: int = Field(8000, description="The page and the API.")
-    api_key: SecretStr | None = Field(None, description="Key that HTTP callers send as X-API-Key.")
+    api_key: SecretStr | None = Field(None, description="A key with all scopes; others: `hindsight keys`.")
     ready_max_lag: int = Field(10_000, ge=0, description="Most events waiting in a stage while /readyz says ready.")
 
     @property

@@ -8,6 +8,7 @@ from fastapi import APIRouter, HTTPException, Request
 from pydantic import BaseModel
 from starlette.datastructures import UploadFile
 
+from app.access.scopes import UNKNOWN, needs
 from app.blobs import BlobStore, StorageAway
 
 PATH = "/v1/blobs"
@@ -33,14 +34,14 @@ class Stored(BaseModel):
 
 def router(store: BlobStore, max_bytes: int) -> APIRouter:
     """The route, for this storage."""
-    routes = APIRouter(tags=["blobs"])
+    routes = APIRouter(tags=["blobs"], dependencies=[needs("feedback")])
 
     @routes.post(
         PATH,
         status_code=201,
         openapi_extra=BODY,
         responses={
-            401: {"description": "The key is missing or wrong."},
+            **UNKNOWN,
             413: {"description": "The payload is too large."},
             422: {"description": "There is no payload."},
             503: {"description": "The storage is away."},

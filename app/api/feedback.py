@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 from aiokafka.errors import MessageSizeTooLargeError
-from fastapi import APIRouter, Body, Header, HTTPException
+from fastapi import APIRouter, Body, Header, HTTPException, Request
 from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError
 
 from app import topics
+from app.access.scopes import UNKNOWN, Actor, actor_of, needs
 from app.api.publisher import Publisher, Unconfirmed
 from app.cloudevents import Record, rfc3339
 from app.events import FeedbackGiven
@@ -32,7 +33,7 @@ EXAMPLES: dict[str, Any] = {
     },
 }
 RESPONSES: dict[int | str, dict[str, Any]] = {
-    401: {"description": "The key is missing or wrong."},
+    **UNKNOWN,
     413: {"description": "The body is too large."},
     422: {
         "description": "The feedback is wrong; the reason says how.",
@@ -40,6 +41,15 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
     },
     503: {"description": "The broker has not confirmed: try again after Retry-After, with the same Idempotency-Key."},
 }
+
+
+class Given(FeedbackGiven):
+    """Feedback on a prediction: at least one of a correction, a reward, that it was right.
+
+    It names the prediction by its id, or by its task and the request's id.
+    """
+
+    actor: Actor | None = None  # type: ignore[assignment]  # what the event has comes from the key
 
 
 class Accepted(BaseModel):
@@ -51,11 +61,12 @@ class Accepted(BaseModel):
 
 def router(tasks: Mapping[str, Task], publisher: Publisher) -> APIRouter:
     """The route, for these tasks."""
-    routes = APIRouter(tags=["feedback"])
+    routes = APIRouter(tags=["feedback"], dependencies=[needs("feedback")])
 
     @routes.post("/v1/feedback", status_code=202, responses=RESPONSES)
     async def give_feedback(
-        given: Annotated[FeedbackGiven, Body(openapi_examples=EXAMPLES)],
+        request: Request,
+        asked: Annotated[Given, Body(openapi_examples=EXAMPLES)],
         idempotency_key: Annotated[
             str | None,
             Header(
@@ -65,7 +76,11 @@ def router(tasks: Mapping[str, Task], publisher: Publisher) -> APIRouter:
             ),
         ] = None,
     ) -> Accepted:
-        """Answers when the broker has confirmed the event."""
+        """Answers when the broker has confirmed the event.
+
+        Without an `actor` it is said by whom the key names.
+        """
+        given = FeedbackGiven.model_validate(asked.model_dump() | {"actor": actor_of(request, asked.actor)})
         event_id = idempotency_key or str(uuid.uuid4())
         _, prediction_id = given.about
         try:

@@ -1,31 +1,11 @@
-"""What every request passes before a route: the key, and the limit of its body."""
+"""What every request passes before a route, beside `app.access.guard`: the limit of its body."""
 
-import hmac
 from collections.abc import Mapping
 
 from fastapi import HTTPException
 from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-
-class ApiKey:
-    """Lets through only requests with the right X-API-Key."""
-
-    def __init__(self, app: ASGIApp, key: str, open_paths: set[str]) -> None:
-        self._app = app
-        self._key = key.encode()
-        self._open = open_paths
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers 401, or passes the request on."""
-        if scope["type"] == "http" and scope["path"] not in self._open:
-            given = Headers(scope=scope).get("x-api-key", "").encode("latin-1")
-            if not hmac.compare_digest(given, self._key):
-                answer = JSONResponse({"detail": "the X-API-Key header is missing or wrong"}, 401)
-                await answer(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
 
 
 class BodyLimit:

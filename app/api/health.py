@@ -8,6 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, 
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import BaseModel
 
+from app.access.scopes import needs
 from app.embedded.ready import reachable
 from app.monitoring.lag import ARCHIVE_GROUP, PREPROCESS_GROUP, RECORDER_GROUP, WORKER_GROUP, Lags, deployment_lags
 from app.monitoring.metrics import READY
@@ -34,12 +35,16 @@ def router(settings: Settings, watched: CollectorRegistry) -> APIRouter:
     """The routes of this deployment; `watched` has the metrics of its state, beside those of this process."""
     routes = APIRouter(tags=["health"])
 
-    @routes.get("/healthz")
+    @routes.get("/healthz", dependencies=[needs(None)])
     async def healthz() -> dict[str, str]:
         """This process answers."""
         return {"status": "alive"}
 
-    @routes.get("/readyz", responses={503: {"model": Readiness, "description": "A part is not ready."}})
+    @routes.get(
+        "/readyz",
+        dependencies=[needs(None)],
+        responses={503: {"model": Readiness, "description": "A part is not ready."}},
+    )
     async def readyz(response: Response) -> Readiness:
         """Every part is reachable, and no stage is too far behind."""
         found = await readiness(settings)
@@ -47,7 +52,7 @@ def router(settings: Settings, watched: CollectorRegistry) -> APIRouter:
         response.status_code = 200 if found.ready else 503
         return found
 
-    @routes.get("/metrics", response_class=Response)
+    @routes.get("/metrics", dependencies=[needs("read")], response_class=Response)
     async def metrics() -> Response:
         """Prometheus metrics of this process."""
         return Response(generate_latest(REGISTRY) + generate_latest(watched), media_type=CONTENT_TYPE_LATEST)

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
+from app.access.scopes import UNKNOWN, Actor, actor_of, needs
 from app.api.publisher import Publisher
 from app.api.refusals import known, refusals
 from app.lifecycle import Action
@@ -16,7 +17,7 @@ from app.settings import Settings
 from models.base import Task
 
 RESPONSES: dict[int | str, dict[str, Any]] = {
-    401: {"description": "The key is missing or wrong."},
+    **UNKNOWN,
     503: {"description": "The broker is away, or has not confirmed: look at the route, and try again."},
 }
 REFUSED: dict[int | str, dict[str, Any]] = {
@@ -31,7 +32,7 @@ REFUSED: dict[int | str, dict[str, Any]] = {
 class Asked(BaseModel):
     """Who wants a route changed, and why."""
 
-    actor: Annotated[str, Field(min_length=1, max_length=200)]
+    actor: Actor | None = None
     reason: Annotated[str, Field(min_length=1, max_length=2000)]
     share: Annotated[float, Field(gt=0, lt=1)] = 0.05
     """The share of requests that a canary answers."""
@@ -47,21 +48,21 @@ def router(settings: Settings, tasks: Mapping[str, Task], publisher: Publisher) 
     """The routes, for these tasks."""
     routes = APIRouter(tags=["models"])
 
-    @routes.get("/v1/models", responses=RESPONSES)
+    @routes.get("/v1/models", responses=RESPONSES, dependencies=[needs("read")])
     async def list_models() -> AllModels:
         """Every task's versions, and its route of now."""
         with refusals():
             registry = await read(settings, tasks.values())
             return AllModels(models=[described(one) for one in registry.tasks.values() if one.versions])
 
-    @routes.post("/v1/models/{task}/{version}:{action}", responses=RESPONSES | REFUSED)
-    async def change_route(task: str, version: str, action: Action, asked: Asked) -> TaskModels:
+    @routes.post("/v1/models/{task}/{version}:{action}", responses=RESPONSES | REFUSED, dependencies=[needs("operate")])
+    async def change_route(request: Request, task: str, version: str, action: Action, asked: Asked) -> TaskModels:
         """Answers once the change is in the log and in force: the route as it is then.
 
         A rollback takes the version's role away; a champion gives way to the one before it.
         """
         changes = Changes(settings, known(tasks, task), publisher.publish)
-        said = (asked.reason, asked.actor)
+        said = (asked.reason, actor_of(request, asked.actor))
         with refusals():
             match action:
                 case "promote":

@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, HTTPException
 
+from app.access.scopes import UNKNOWN, needs
 from app.api.feedback import RETRY_AFTER
 from app.catalog.store import Catalog
 from app.delivery import Unavailable
@@ -48,7 +49,7 @@ EXAMPLE: dict[str, Any] = _MADE | {
 }
 RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"content": {"application/json": {"example": EXAMPLE}}},
-    401: {"description": "The key is missing or wrong."},
+    **UNKNOWN,
     404: {"description": "No such prediction is recorded; a new one is a moment after its answer."},
     422: {"description": "That is no prediction's id."},
     503: {"description": "The catalog's database is away: try again after Retry-After."},
@@ -79,7 +80,7 @@ class Recorded(PredictionMade):
 
 def router(catalog: Catalog) -> APIRouter:
     """The route, to this catalog."""
-    routes = APIRouter(tags=["predictions"])
+    routes = APIRouter(tags=["predictions"], dependencies=[needs("read")])
 
     @routes.get("/v1/predictions/{prediction_id}", responses=RESPONSES)
     async def read_prediction(prediction_id: str) -> Recorded:

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
+from app.access.scopes import Actor, actor_of, needs
 from app.api.models import RESPONSES
 from app.api.refusals import known, refusals
 from app.lifecycle import Backtest
@@ -22,13 +23,15 @@ CONFLICT: dict[int | str, dict[str, Any]] = {
         "content": {"application/json": {"example": {"detail": "Run 5f0e2f4b of ocr is under way."}}},
     }
 }
+REFUSED = RESPONSES | NO_TASK | CONFLICT
+READ, OPERATE = [needs("read")], [needs("operate")]
 ReasonText = Annotated[str, Field(min_length=1, max_length=2000)]
 
 
 class Wanted(BaseModel):
     """Who wants it, and why."""
 
-    actor: Annotated[str, Field(min_length=1, max_length=200)]
+    actor: Actor | None = None
     reason: ReasonText = "by hand"
 
 
@@ -123,7 +126,7 @@ def router(tasks: Mapping[str, Task], controller: Controller) -> APIRouter:
     """The routes, for these tasks."""
     routes = APIRouter(tags=["retraining"])
 
-    @routes.get("/v1/retraining", responses=RESPONSES)
+    @routes.get("/v1/retraining", responses=RESPONSES, dependencies=READ)
     async def list_runs() -> AllRuns:
         """Every run, the newest first, with its progress."""
         with refusals():
@@ -132,20 +135,21 @@ def router(tasks: Mapping[str, Task], controller: Controller) -> APIRouter:
         return AllRuns(runs=[_described(run, controller) for run in found])
 
     # Before the next one, whose `{task}` would take it.
-    @routes.post("/v1/retraining/{task}:cancel", status_code=202, responses=RESPONSES | NO_TASK | CONFLICT)
-    async def cancel_run(task: str, wanted: Wanted) -> Begun:
+    @routes.post("/v1/retraining/{task}:cancel", status_code=202, responses=REFUSED, dependencies=OPERATE)
+    async def cancel_run(request: Request, task: str, wanted: Wanted) -> Begun:
         """Ends the task's run. A candidate that has a role keeps it: roll it back."""
         with refusals():
-            return Begun(run_id=await controller.triggering.cancel(known(tasks, task), wanted.actor))
+            return Begun(run_id=await controller.triggering.cancel(known(tasks, task), actor_of(request, wanted.actor)))
 
-    @routes.post("/v1/retraining/{task}", status_code=202, responses=RESPONSES | NO_TASK | CONFLICT)
-    async def begin_run(task: str, wanted: Wanted) -> Begun:
+    @routes.post("/v1/retraining/{task}", status_code=202, responses=REFUSED, dependencies=OPERATE)
+    async def begin_run(request: Request, task: str, wanted: Wanted) -> Begun:
         """Begins a run, now. Answers when that is in the log."""
+        evidence = {"actor": actor_of(request, wanted.actor), "reason": wanted.reason}
         with refusals():
-            run_id = await controller.triggering.begin(known(tasks, task), "manual", wanted.model_dump())
+            run_id = await controller.triggering.begin(known(tasks, task), "manual", evidence)
             return Begun(run_id=run_id)
 
-    @routes.get("/v1/retraining/{task}/triggers", responses=RESPONSES | NO_TASK)
+    @routes.get("/v1/retraining/{task}/triggers", responses=RESPONSES | NO_TASK, dependencies=READ)
     async def explain_triggers(task: str) -> Explanation:
         """What each trigger sees now, and why it does or doesn't fire."""
         with refusals():
@@ -165,7 +169,7 @@ def router(tasks: Mapping[str, Task], controller: Controller) -> APIRouter:
             ],
         )
 
-    @routes.post("/v1/alerts", responses=RESPONSES)
+    @routes.post("/v1/alerts", responses=RESPONSES, dependencies=OPERATE)
     async def hear_alerts(notice: Notice) -> Heard:
         """Alertmanager's webhook: an alert that fires with a label `task` may begin a run of that task."""
         begun = []

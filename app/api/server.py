@@ -14,14 +14,20 @@ from fastapi.responses import JSONResponse
 from starlette.requests import ClientDisconnect
 
 from app import tasks
-from app.api import blobs, feedback, health, models, predictions, retraining
-from app.api.guard import ApiKey, BodyLimit
+from app.access import login
+from app.access.callers import Callers
+from app.access.guard import Guard
+from app.access.keys import Keys
+from app.api import blobs, feedback, health, models, payload, predictions, replays, retraining
+from app.api.guard import BodyLimit
 from app.api.publisher import Publisher
 from app.blobs import blob_store
 from app.catalog.store import Catalog
+from app.delivery import Unavailable
 from app.embedded.errors import SetupError
 from app.monitoring.metrics import watch_disk
 from app.monitoring.watching import Watching
+from app.replays.jobs import Replays
 from app.retraining.controller import Controller
 from app.settings import Settings
 
@@ -31,14 +37,25 @@ JSON_LIMIT = 512 * 1024
 """The largest JSON body: written anew it still fits into a Kafka message of 1 MiB."""
 MULTIPART_OVERHEAD = 64 * 1024
 
+DESCRIPTION = """Predictions, feedback on them, models and how they are retrained, large payloads, and health.
+
+On localhost all is open until there is a key. Then a request needs one, as `X-API-Key` or `Authorization: Bearer`, with
+the route's scope: `read` for all that is only looked at, `feedback` for feedback and blobs, `operate` for what changes
+routes, runs and the log. An unknown key is answered 401, a missing scope 403. `hindsight keys` makes keys; that of
+HINDSIGHT_API_KEY has all scopes.
+
+Where an `actor` may be named, it is whom an application speaks for; without one it is the name of the key."""
+
 
 def create(settings: Settings) -> FastAPI:
     """The application. It starts whether or not the broker is there. Raises `SetupError` for settings that can't be."""
-    if settings.api_key is None and not _is_loopback(settings.host):
+    keys, local = Keys(settings.database), _is_loopback(settings.host)
+    if not local and settings.api_key is None and not _any(keys):
         raise SetupError(
             f"HINDSIGHT_HOST is {settings.host}: others could reach the API, and it has no key.",
-            "Set HINDSIGHT_API_KEY, or HINDSIGHT_HOST=127.0.0.1.",
+            "Make one by `hindsight keys create`, set HINDSIGHT_API_KEY, or HINDSIGHT_HOST=127.0.0.1.",
         )
+    callers, cookie = Callers(settings, keys, local), f"hindsight_session_{settings.api_port}"
     publisher = Publisher(settings.bootstrap)
     store = blob_store(settings)
     catalog = Catalog(settings.database)
@@ -47,45 +64,57 @@ def create(settings: Settings) -> FastAPI:
     controller = Controller(settings, known, catalog, publisher)
     watching = Watching(settings, controller)
     watch_disk(settings.home)
+    jobs = Replays(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await asyncio.to_thread(store.sweep)
+        await asyncio.to_thread(jobs.recover)
         async with publisher:
-            looping = asyncio.create_task(controller.run())
-            looping.add_done_callback(_loop_ended)
-            lagging = asyncio.create_task(watching.run())
-            lagging.add_done_callback(_loop_ended)
+            loops = [asyncio.create_task(loop) for loop in (controller.run(), watching.run(), jobs.run())]
+            for looping in loops:
+                looping.add_done_callback(_loop_ended)
             yield
-            looping.cancel()
-            lagging.cancel()
-            await asyncio.gather(looping, lagging, return_exceptions=True)
+            for looping in loops:
+                looping.cancel()
+            await asyncio.gather(*loops, return_exceptions=True)
         catalog.close()
+        keys.close()
 
     app = FastAPI(
         title="Hindsight",
-        description="Predictions, feedback on them, models and how they are retrained, large payloads, and health.",
+        description=DESCRIPTION,
         lifespan=lifespan,
     )
     app.include_router(feedback.router(known, publisher))
     app.include_router(models.router(settings, known, publisher))
     app.include_router(retraining.router(known, controller))
     app.include_router(predictions.router(catalog))
+    app.include_router(payload.router(payload.Payloads(settings, known, catalog, store)))
+    app.include_router(replays.router(settings, known, jobs))
     app.include_router(blobs.router(store, settings.max_blob_bytes))
     app.include_router(health.router(settings, watching.registry))
+    app.include_router(login.router(callers, cookie))
     app.add_exception_handler(RequestValidationError, _unprocessable)
     app.add_exception_handler(ClientDisconnect, _gone)
     app.add_middleware(BodyLimit, limit=JSON_LIMIT, limits={blobs.PATH: settings.max_blob_bytes + MULTIPART_OVERHEAD})
-    if settings.api_key is not None:
-        app.add_middleware(ApiKey, key=settings.api_key.get_secret_value(), open_paths={"/healthz", "/readyz"})
+    app.add_middleware(Guard, callers=callers, cookie=cookie)
     return app
 
 
 def _loop_ended(loop: "asyncio.Task[None]") -> None:
-    """A fault in the loop's own code ends the process: its supervisor starts it again, and the fault is in its log."""
+    """A fault in a loop's own code ends the process: its supervisor starts it again, and the fault is in its log."""
     if not loop.cancelled() and (error := loop.exception()) is not None:
-        log.critical("the retraining loop has failed", exc_info=error)
+        log.critical("a loop of the API has failed", exc_info=error)
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _any(keys: Keys) -> bool:
+    """Whether there is a key that opens."""
+    try:
+        return any(key.revoked is None for key in keys.all())
+    except Unavailable as error:
+        raise SetupError(f"Whether there is an API key can't be known: {error}.", "Is the database there?") from error
 
 
 def _is_loopback(host: str) -> bool:

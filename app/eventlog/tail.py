@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -44,6 +45,18 @@ async def held(settings: Settings, names: list[str]) -> dict[TopicPartition, Hel
         begins = await consumer.beginning_offsets(partitions)
         ends = await consumer.end_offsets(partitions)
     return {tp: Held(epochs[tp.topic], begins[tp], ends[tp]) for tp in partitions}
+
+
+async def between(
+    settings: Settings, partitions: list[TopicPartition], since: datetime, until: datetime
+) -> dict[TopicPartition, tuple[int, int]]:
+    """The ranges, as `read` takes them, of what Kafka holds that was logged from `since` to `until`, both included."""
+    async with _consumer(settings, partitions) as consumer:
+        begins = await consumer.offsets_for_times(dict.fromkeys(partitions, int(since.timestamp() * 1000)))
+        after = await consumer.offsets_for_times(dict.fromkeys(partitions, int(until.timestamp() * 1000) + 1))
+        ends = await consumer.end_offsets(partitions)
+    first = {tp: ends[tp] if one is None else one.offset for tp, one in begins.items()}
+    return {tp: (first[tp], ends[tp] if one is None else one.offset) for tp, one in after.items()}
 
 
 async def read(

@@ -12,6 +12,6 @@ async def serving(app: FastAPI, **headers: str) -> AsyncIterator[httpx.AsyncClie
     transport = httpx.ASGITransport(app)
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://api", headers=headers) as client,
+        httpx.AsyncClient(transport=transport, base_url="http://localhost", headers=headers) as client,
     ):
         yield client

@@ -95,7 +95,7 @@ async def test_feedback_by_the_applications_own_request_id_has_the_predictions_k
         ("", "Field required"),
         ("{", "the body is not JSON"),
         ("[]", "valid dictionary"),
-        ({}, "actor: Field required"),
+        ({}, "at least one of correction, reward and accepted is needed"),
         ({"prediction_id": ID, "reward": 1}, "actor: Field required"),
         ({"prediction_id": ID, "reward": 1, "actor": ""}, "actor: String should have at least 1 character"),
         ({"prediction_id": ID, "actor": "ada"}, "at least one of correction, reward and accepted is needed"),

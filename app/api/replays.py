@@ -1,0 +1,181 @@
+"""`/v1/replays`: datasets of the log, made beside what serves, and fetched as a zip."""
+
+import asyncio
+import re
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+
+from fastapi import APIRouter, HTTPException
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from app.access.scopes import UNKNOWN, needs
+from app.api.refusals import known, refusals
+from app.embedded.errors import SetupError
+from app.eventlog.arguments import Arguments
+from app.replays.download import zipped
+from app.replays.job import Job, State
+from app.replays.jobs import Busy, Replays
+from app.settings import Settings
+from models.base import Task
+
+RETRY_AFTER = "30"
+MOST_LISTED = 100
+READ, OPERATE = [needs("read")], [needs("operate")]
+NONE: dict[int | str, dict[str, Any]] = {**UNKNOWN, 404: {"description": "There is no such replay, or no such task."}}
+_OPTION = re.compile(r"--[a-z-]+")
+
+Moment = Annotated[str, Field(max_length=40, examples=["2026-01-31T12:00:00Z"])]
+
+
+@dataclass(config=ConfigDict(extra="forbid"))  # of a BaseModel FastAPI would take the aliases for a mistake, and warn
+class ReplayWanted:
+    """What is asked for, as by `hindsight replay`: times in RFC 3339, or dates."""
+
+    task: Annotated[str, Field(max_length=100, examples=["ocr"])]
+    since: Annotated[Moment | None, Field(alias="from", description="Requests from this time on (`ce_time`).")] = None
+    until: Annotated[Moment | None, Field(alias="to", description="Requests before this time (`ce_time`).")] = None
+    as_of: Annotated[Moment | None, Field(description="Only what was in the log by then; null is now.")] = None
+    content: Annotated[str, Field(max_length=20, description="features, payload or nothing.")] = "features"
+
+
+class ReplayProgress(BaseModel):
+    """What is being done, how much of it is done, and of how much, where that is known."""
+
+    doing: str
+    done: int
+    of: int | None
+
+
+class ReplayDescribed(BaseModel):
+    """A replay: what was asked for, how far it is, and what came of it."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    id: str
+    task: str
+    since: Annotated[datetime | None, Field(alias="from")]
+    until: Annotated[datetime | None, Field(alias="to")]
+    as_of: datetime
+    content: str
+    created: datetime
+    ended: datetime | None
+    state: Annotated[State, Field(description="Of what is `gone` the rows were removed; `reason` says why.")]
+    reason: str | None
+    progress: ReplayProgress | None
+    rows: int | None
+    splits: dict[str, int] | None
+    """Rows of each split."""
+    counts: dict[str, Any] | None
+    """What became of the records of each topic: those in rows, skipped and rejected, by reason."""
+    content_hash: str | None
+    bytes: int | None
+    """Of the dataset."""
+    kept_until: datetime | None
+    """When it is removed, unless room is needed before."""
+
+
+class AllReplays(BaseModel):
+    """The replays that are known to this process, the newest first."""
+
+    replays: list[ReplayDescribed]
+
+
+def router(settings: Settings, tasks: Mapping[str, Task], replays: Replays) -> APIRouter:
+    """The routes, to these replays."""
+    routes = APIRouter(tags=["replays"])
+
+    def found(replay_id: str) -> Job:
+        if (job := replays.get(replay_id)) is None:
+            raise HTTPException(404, f"there is no replay {replay_id!r}")
+        return job
+
+    def described(job: Job) -> ReplayDescribed:
+        folder = replays.folder(job.id)
+        manifest = folder.manifest() if job.state in ("done", "gone") else None
+        said: dict[str, Any] = manifest or {}
+        return ReplayDescribed(
+            **job.model_dump(),
+            progress=ReplayProgress.model_validate(at) if (at := replays.progress.get(job.id)) else None,
+            rows=said.get("rows"),
+            splits=said.get("splits"),
+            counts=said.get("counts"),
+            content_hash=said.get("content_hash"),
+            bytes=sum(path.stat().st_size for path in folder.files) if job.state == "done" else None,
+            kept_until=job.created + timedelta(days=settings.replay_days) if job.state == "done" else None,
+        )
+
+    @routes.post(
+        "/v1/replays",
+        status_code=202,
+        dependencies=OPERATE,
+        responses={
+            **NONE,
+            422: {"description": "The arguments are wrong; the reason says how."},
+            429: {"description": "Too many replays wait: try again after Retry-After."},
+        },
+    )
+    async def begin_replay(wanted: ReplayWanted) -> ReplayDescribed:
+        """Takes a replay on: it is made when those before it are, and is the same as by `hindsight replay`."""
+        known(tasks, wanted.task)
+        try:
+            job = replays.begin(Arguments.of(settings, **asdict(wanted)))
+        except SetupError as error:
+            raise HTTPException(422, _OPTION.sub(_named, f"{error.message} {error.remedy}")) from None
+        except Busy as error:
+            raise HTTPException(429, str(error), {"Retry-After": RETRY_AFTER}) from None
+        except OSError as error:
+            raise HTTPException(507, f"the state directory can't be written: {error}") from None
+        return described(job)
+
+    @routes.get("/v1/replays", dependencies=READ, responses=UNKNOWN)
+    async def list_replays() -> AllReplays:
+        """The newest hundred."""
+        newest = replays.all()[:MOST_LISTED]
+        return AllReplays(replays=await asyncio.to_thread(lambda: [described(job) for job in newest]))
+
+    @routes.get("/v1/replays/{replay_id}", dependencies=READ, responses=NONE)
+    async def read_replay(replay_id: str) -> ReplayDescribed:
+        """How far it is, and what came of it."""
+        job = found(replay_id)
+        return await asyncio.to_thread(described, job)
+
+    @routes.get(
+        "/v1/replays/{replay_id}/download",
+        dependencies=READ,
+        response_class=StreamingResponse,
+        responses={
+            **NONE,
+            200: {"content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}}},
+            409: {"description": "It is not done, or its rows are gone; the reason says which."},
+        },
+    )
+    async def download_replay(replay_id: str) -> StreamingResponse:
+        """The rows, in Parquet, and the manifest, as a zip."""
+        job = found(replay_id)
+        if job.state != "done":
+            raise HTTPException(409, f"the replay is {job.state}" + (f": {job.reason}" if job.reason else ""))
+        name = f"{job.task}-{job.id}"
+        return StreamingResponse(
+            zipped(name, replays.folder(job.id).files),
+            media_type="application/zip",
+            headers={"Content-Disposition": f'attachment; filename="{name}.zip"', "Cache-Control": "no-store"},
+        )
+
+    @routes.delete("/v1/replays/{replay_id}", dependencies=OPERATE, responses=NONE)
+    async def remove_replay(replay_id: str) -> ReplayDescribed:
+        """Ends it if it runs, and removes its rows."""
+        job = found(replay_id)
+        with refusals():
+            await replays.remove(job.id)
+        return described(found(replay_id))
+
+    return routes
+
+
+def _named(option: "re.Match[str]") -> str:
+    """An option of the command, as the body names it."""
+    return option[0].removeprefix("--").replace("-", "_")
