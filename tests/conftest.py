@@ -36,3 +36,8 @@ async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack
 
 
 PROCESSES = ("kafka", "preprocess", "mlserver", "worker", "archive", "recorder", "api")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs a platform comes first: at the end test processes that share the files have small ones left."""
+    items.sort(key=lambda item: not {"faults", "integration", "browser"} & set(item.path.parts))
