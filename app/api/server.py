@@ -18,13 +18,14 @@ from app.access import login
 from app.access.callers import Callers
 from app.access.guard import Guard
 from app.access.keys import Keys
-from app.api import blobs, feedback, health, models, payload, predictions, replays, retraining
+from app.api import blobs, deadletters, feedback, health, models, payload, predictions, replays, retraining
 from app.api.guard import BodyLimit
 from app.api.publisher import Publisher
 from app.blobs import blob_store
 from app.catalog.store import Catalog
 from app.delivery import Unavailable
 from app.embedded.errors import SetupError
+from app.eventlog.letterbox import Letterbox
 from app.monitoring.metrics import watch_disk
 from app.monitoring.watching import Watching
 from app.replays.jobs import Replays
@@ -92,6 +93,7 @@ def create(settings: Settings) -> FastAPI:
     app.include_router(predictions.router(catalog))
     app.include_router(payload.router(payload.Payloads(settings, known, catalog, store)))
     app.include_router(replays.router(settings, known, jobs))
+    app.include_router(deadletters.router(Letterbox(settings)))
     app.include_router(blobs.router(store, settings.max_blob_bytes))
     app.include_router(health.router(settings, watching.registry))
     app.include_router(login.router(callers, cookie))

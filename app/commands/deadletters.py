@@ -5,13 +5,13 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
     from app.delivery import Incoming
-    from app.eventlog.deadletters import Letter, Wanted
+    from app.eventlog.letters import Letter, Wanted
 
 letters = typer.Typer(help="List, show and replay what could not be processed.", no_args_is_help=True)
 
@@ -20,9 +20,6 @@ Since = Annotated[str | None, typer.Option(help="Only those rejected since: 2026
 Code = Annotated[str | None, typer.Option(help="Only with this kind of reason, such as blob_missing.")]
 OfTask = Annotated[str | None, typer.Option("--task", help="Only of this task, such as ocr.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, one object a line.")]
-
-_SHOWN = 500
-_MOST_STRANGE = 0.1
 
 
 def register(cli: typer.Typer) -> None:
@@ -44,11 +41,13 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """List dead letters, the newest last."""
+    from app.eventlog.letters import described
+
     found = asyncio.run(_find(_wanted((), stage, since, task, code), limit + 1))
     more, found = len(found) > limit, found[-limit:]
     if as_json:
         for letter in found:
-            print(json.dumps(_described(letter), ensure_ascii=False))
+            print(json.dumps(described(letter), ensure_ascii=False))
         return
     _print_table(found)
     if more:
@@ -61,16 +60,12 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Show all of a dead letter: why, the original's key and headers, and its payload."""
+    from app.eventlog.letters import shown
+
     letter, original = asyncio.run(_read(letter_id))
-    value = original.value or b""
     if out is not None:
-        out.write_bytes(value)
-    said = _described(letter) | {
-        "key": _readable(original.key),
-        "headers": [[name, _readable(value)] for name, value in original.headers if not name.startswith("rejected_")],
-        "bytes": len(value),
-        "payload": _readable(value[:_SHOWN]),
-    }
+        out.write_bytes(original.value or b"")
+    said = shown(letter, original)
     if as_json:
         print(json.dumps(said, ensure_ascii=False))
         return
@@ -155,7 +150,7 @@ async def _find(wanted: "Wanted", limit: int) -> "list[Letter]":
 
 async def _read(letter_id: str) -> "tuple[Letter, Incoming]":
     from app.eventlog import deadletters
-    from app.eventlog.deadletters import Wanted
+    from app.eventlog.letters import Wanted
     from app.settings import settings
 
     wanted = Wanted(frozenset([letter_id]))
@@ -167,25 +162,9 @@ async def _read(letter_id: str) -> "tuple[Letter, Incoming]":
 
 def _wanted(ids: Sequence[str], stage: str | None, since: str | None, task: str | None, code: str | None) -> "Wanted":
     from app.eventlog.arguments import moment
-    from app.eventlog.deadletters import Wanted
+    from app.eventlog.letters import Wanted
 
     return Wanted(frozenset(ids), stage, code, task, None if since is None else moment(since, "--since"))
-
-
-def _described(letter: "Letter") -> dict[str, Any]:
-    return {
-        "id": letter.id,
-        "logged": letter.logged.isoformat(),
-        "stage": letter.stage,
-        "code": letter.code,
-        "reason": letter.reason,
-        "topic": letter.topic,
-        "partition": letter.partition,
-        "offset": letter.offset,
-        "source": letter.event[0],
-        "event_id": letter.event[1],
-        "replayed": letter.replayed,
-    }
 
 
 def _print_table(found: "Sequence[Letter]") -> None:
@@ -208,11 +187,3 @@ def _print_table(found: "Sequence[Letter]") -> None:
             "?" if letter.replayed is None else str(letter.replayed or ""),
         )
     Console(markup=False).print(table)
-
-
-def _readable(value: bytes | None) -> str | None:
-    """Text as it is; of other bytes their hexadecimal digits."""
-    if value is None:
-        return None
-    shown = "".join(one if one.isprintable() or one.isspace() else "\ufffd" for one in value.decode(errors="replace"))
-    return shown if shown.count("\ufffd") <= len(shown) * _MOST_STRANGE else f"0x{value.hex()}"

@@ -15,7 +15,8 @@ from app import topics
 from app.cloudevents import Record, rfc3339
 from app.delivery import Incoming, Unpublishable
 from app.embedded.errors import SetupError
-from app.eventlog.deadletters import REPLAYED, Letter
+from app.eventlog.deadletters import REPLAYED
+from app.eventlog.letters import Letter
 from app.events import EventRejected
 from app.publishing import publish_confirmed
 from app.settings import MiB, Settings

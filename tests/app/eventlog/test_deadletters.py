@@ -9,7 +9,8 @@ from app import topics
 from app.cloudevents import Headers, LogEpoch, Origin, Record, complete
 from app.delivery import Incoming
 from app.embedded.errors import SetupError
-from app.eventlog.deadletters import REPLAYED, Letter, Wanted
+from app.eventlog.deadletters import REPLAYED
+from app.eventlog.letters import Letter
 from app.eventlog.resending import check_replayable, original
 from app.events import Failure, PredictionRequested, dead_letter
 from app.settings import Settings
@@ -17,7 +18,6 @@ from app.settings import Settings
 REQUESTS = topics.requests("ocr")
 ORIGIN = Origin(LogEpoch("c/t"), REQUESTS, 3, 7, 1_700_000_000_000)
 LOGGED = datetime(2026, 1, 31, 12, tzinfo=UTC)
-ID = "4e0d2f5c-6a3c-5b8e-9f3a-0d6c1c2b7a11"
 
 
 def letter_of(headers: Headers, topic: str = REQUESTS) -> tuple[Letter, Incoming]:
@@ -71,22 +71,6 @@ def test_a_repartitioned_event_is_given_no_identity_for_its_headers_say_where_it
     letter, incoming = letter_of((("joined_topic", b"ocr.feedback"),), topics.joins("ocr"))
     back = original(letter, incoming)
     assert back.headers == ((REPLAYED, letter.id.encode()), ("joined_topic", b"ocr.feedback"))
-
-
-@pytest.mark.parametrize(
-    ("wanted", "is_wanted"),
-    [
-        (Wanted(), True),
-        (Wanted(stage="preprocess", code="bad", task="ocr", since=LOGGED), True),
-        (Wanted(frozenset([ID])), False),
-        (Wanted(stage="inference"), False),
-        (Wanted(code="worse"), False),
-        (Wanted(task="letters"), False),
-        (Wanted(since=datetime(2026, 2, 1, tzinfo=UTC)), False),
-    ],
-)
-def test_a_letter_is_wanted_when_all_is_true_of_it(wanted: Wanted, is_wanted: bool) -> None:
-    assert wanted(letter_of(())[0]) is is_wanted
 
 
 def test_a_letter_from_a_topic_that_is_gone_is_refused_before_anything_is_replayed() -> None:
