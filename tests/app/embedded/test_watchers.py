@@ -71,6 +71,14 @@ def test_without_a_key_none_is_said(tmp_path: Path) -> None:
     assert "authorization" not in str([written(config, name) for name in watchers.NAMES])
 
 
+def test_a_key_made_for_them_is_said(tmp_path: Path) -> None:
+    config = platform_settings(tmp_path)
+    config.home.mkdir()
+    (config.home / "watchers.key").write_text("hs_made")
+    [hook] = written(config, watchers.ALERTMANAGER)["receivers"][0]["webhook_configs"]
+    assert Path(hook["http_config"]["authorization"]["credentials_file"]).read_text() == "hs_made"
+
+
 @pytest.mark.parametrize("name", ["prometheus-alertmanager", "alertmanager"])
 def test_alertmanager_is_found_by_debians_name_and_by_its_own(
     name: str, tmp_path: Path, config: Settings, monkeypatch: pytest.MonkeyPatch
