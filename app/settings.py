@@ -144,6 +144,10 @@ class Settings(BaseSettings):
     alertmanager_port: int = Field(8088, description="Alertmanager, on 127.0.0.1, where it is on PATH.")
     scrape_seconds: float = Field(15.0, gt=0, description="How often Prometheus reads metrics and evaluates its rules.")
 
+    otlp_endpoint: str = Field(
+        "", description="Where traces go by OTLP over HTTP, such as http://127.0.0.1:4318; empty makes none."
+    )
+
     api_port: int = Field(8000, description="The page and the API.")
     api_key: SecretStr | None = Field(None, description="A key with all scopes; others: `hindsight keys`.")
     ready_max_lag: int = Field(10_000, ge=0, description="Most events waiting in a stage while /readyz says ready.")
