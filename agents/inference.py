@@ -8,6 +8,7 @@ from app.inference.routing import Routing
 from app.inference.shadows import Shadows
 from app.settings import Settings
 from app.streams import App, Bounds, agent, publisher
+from app.tracing import of, traced
 from models.base import Task
 
 BATCH_BYTES = 8 * 2**20
@@ -25,7 +26,7 @@ def register(app: App, settings: Settings, task: Task, routing: Routing) -> None
         name=f"inference-{task.name}",
         topic=topics.features(task.name),
         stage=STAGE,
-        handle=handler,
+        handle=traced(of(settings, "worker"), STAGE, handler),
         reject=handler.reject,
         bounds=Bounds(settings.batch_size, settings.batch_seconds, BATCH_BYTES),
         delivered=shadows.heard,

@@ -140,6 +140,14 @@ class Settings(BaseSettings):
     kubeflow_token_file: Path | None = Field(None, description="A file with that token, which Kubernetes may renew.")
     replay_days: float = Field(7.0, gt=0, description="Days for which a replay made over HTTP can be fetched.")
     replay_gib: float = Field(10.0, gt=0, description="GiB that the replays made over HTTP may take, together.")
+    prometheus_port: int = Field(8087, description="Prometheus, on 127.0.0.1, where it is on PATH.")
+    alertmanager_port: int = Field(8088, description="Alertmanager, on 127.0.0.1, where it is on PATH.")
+    scrape_seconds: float = Field(15.0, gt=0, description="How often Prometheus reads metrics and evaluates its rules.")
+
+    otlp_endpoint: str = Field(
+        "", description="Where traces go by OTLP over HTTP, such as http://127.0.0.1:4318; empty makes none."
+    )
+
     api_port: int = Field(8000, description="The page and the API.")
     api_key: SecretStr | None = Field(None, description="A key with all scopes; others: `hindsight keys`.")
     ready_max_lag: int = Field(10_000, ge=0, description="Most events waiting in a stage while /readyz says ready.")

@@ -15,6 +15,7 @@ from app.access.scopes import UNKNOWN, Actor, actor_of, needs
 from app.api.publisher import Publisher, Unconfirmed
 from app.cloudevents import Record, rfc3339
 from app.events import FeedbackGiven
+from app.tracing import HEADER, valid
 from models.base import Rejected, Task
 
 SOURCE = "hindsight/api"
@@ -78,13 +79,13 @@ def router(tasks: Mapping[str, Task], publisher: Publisher) -> APIRouter:
     ) -> Accepted:
         """Answers when the broker has confirmed the event.
 
-        Without an `actor` it is said by whom the key names.
+        Without an `actor` it is said by whom the key names. The request's `traceparent` is the event's.
         """
         given = FeedbackGiven.model_validate(asked.model_dump() | {"actor": actor_of(request, asked.actor)})
         event_id = idempotency_key or str(uuid.uuid4())
         _, prediction_id = given.about
         try:
-            await publisher.publish(_record(_checked(given, tasks), event_id))
+            await publisher.publish(_record(_checked(given, tasks), event_id, valid(request.headers.get(HEADER))))
         except Rejected as error:
             raise HTTPException(422, str(error)) from None
         except MessageSizeTooLargeError:
@@ -105,11 +106,13 @@ def _checked(given: FeedbackGiven, tasks: Mapping[str, Task]) -> FeedbackGiven:
     return given.model_copy(update={"correction": tasks[name].validate_correction(given.correction)})
 
 
-def _record(given: FeedbackGiven, event_id: str) -> Record:
+def _record(given: FeedbackGiven, event_id: str, trace: str | None) -> Record:
     task, key = given.about
     now = rfc3339(time.time() * 1000)
     try:
-        return given.record(topics.feedback(task), key.encode(), id=event_id, source=SOURCE, time=now)
+        return given.record(
+            topics.feedback(task), key.encode(), id=event_id, source=SOURCE, time=now, traceparent=trace
+        )
     except PydanticSerializationError as error:
         # Half of a surrogate pair: JSON can say it, UTF-8 can't.
         raise Rejected("bad_text", f"the correction can't be written as UTF-8: {error}") from None

@@ -19,7 +19,7 @@ from rich.text import Text
 
 from app import topics
 from app.blobs import blob_store
-from app.embedded import disk, jars, java, kafka, leftovers, lock, ports, ready
+from app.embedded import disk, jars, java, kafka, leftovers, lock, ports, ready, watchers
 from app.embedded.errors import SetupError
 from app.preprocess.runtime import python_library
 from app.settings import Settings
@@ -48,6 +48,7 @@ def checks(config: Settings) -> list[Check]:
         *_guarded("java", lambda: [Check("java", "ok", java.version())]),
         *_guarded("jars", lambda: [_jars()]),
         _thread_mode(),
+        _watchers(),
         *_guarded("home", lambda: [_home(config)]),
         *_guarded("disk", lambda: [_disk(config)]),
         *_guarded("blobs", lambda: [_blobs(config)]),
@@ -98,6 +99,16 @@ def _thread_mode() -> Check:
     )
 
 
+def _watchers() -> Check:
+    missing = [name for name in sorted(watchers.NAMES) if watchers.binary(name) is None]
+    if not missing:
+        return Check("alerts", "ok", "Prometheus and Alertmanager are on PATH")
+    remedy = (
+        "Install them (Debian: apt install prometheus prometheus-alertmanager), or run your own: docker/prometheus."
+    )
+    return Check("alerts", "warn", f"not on PATH: {', '.join(missing)}; nobody is told what is wrong", remedy)
+
+
 def _home(config: Settings) -> Check:
     disk.check_writable(config.home)
     return Check("home", "ok", f"{config.home.resolve()} can be written to")
@@ -129,8 +140,9 @@ def _port(config: Settings, port: ports.Port) -> Check:
     process = ports.holder(port.number)
     if process and process.pid in {own.pid for own in leftovers.find(config.home.resolve())}:
         return Check(name, "ok", f"held by our own {port.process}, process {process.pid}")
+    status: Status = "warn" if port.process in watchers.NAMES else "fail"
     remedy = f"Stop it, or choose another port, for instance {port.variable}={ports.free_port()}."
-    return Check(name, "fail", f"needed by {port.process}, is held by {ports.describe(process)}", remedy)
+    return Check(name, status, f"needed by {port.process}, is held by {ports.describe(process)}", remedy)
 
 
 async def _running(config: Settings) -> list[Check]:

@@ -24,6 +24,8 @@ OWNERS = {
     "archive_metrics_port": "archive",
     "recorder_metrics_port": "recorder",
     "api_port": "api",
+    "prometheus_port": "prometheus",
+    "alertmanager_port": "alertmanager",
 }
 
 
@@ -68,7 +70,7 @@ def _checked(port: Port) -> bool:
 
 def _host(config: Settings, process: str) -> str:
     """The address that a process binds to."""
-    if process == "kafka":
+    if process in ("kafka", "prometheus", "alertmanager"):
         return LOOPBACK
     return {"api": config.host, "mlserver": config.mlserver_host}.get(process, config.metrics_host)
 

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from app import topics
 from app.blobs import blob_store
-from app.embedded import disk, jars, java, kafka, leftovers, ports, ready
+from app.embedded import disk, jars, java, kafka, leftovers, ports, ready, watchers
 from app.embedded.console import Voice
 from app.embedded.errors import SetupError
 from app.embedded.lock import HomeLock
@@ -129,6 +129,9 @@ class Supervisor:
         if killed := await asyncio.to_thread(leftovers.kill, home):
             self._say(f"Ended what it had left running: {killed}", "yellow")
         commands = self._commands()
+        for name, reason in watchers.absent(self.config, commands).items():
+            self._say(f"Without {name}: {reason}.")
+            del commands[name]
         ports.check(self.config, commands)
         await asyncio.to_thread(blob_store(self.config).prepare)
         if NEEDS_JARS & commands.keys():

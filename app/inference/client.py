@@ -10,6 +10,7 @@ from mlserver.grpc import dataplane_pb2 as pb
 from mlserver.grpc.dataplane_pb2_grpc import GRPCInferenceServiceStub
 from numpy.typing import NDArray
 
+from app import tracing
 from app.delivery import Unavailable
 from app.events import ModelRef
 from app.inference.rawtensors import DATATYPES, DTYPES
@@ -67,8 +68,11 @@ class InferenceClient:
             ],
             raw_input_contents=[array.tobytes() for array in arrays.values()],
         )
+        trace = tracing.calling()
         try:
-            response = await self._stub.ModelInfer(request, timeout=self._deadline)
+            response = await self._stub.ModelInfer(
+                request, timeout=self._deadline, metadata=((tracing.HEADER, trace),) if trace else None
+            )
         except grpc.aio.AioRpcError as error:
             said = f"MLServer at {self._address}: {error.code().name}: {error.details()}"
             if error.code() in _PASSING or not await self.serves(model):

@@ -1,6 +1,7 @@
 """MLServer's runtime for ONNX Runtime: the batch in the first dimension, raw tensors, runs off the event loop."""
 
 import asyncio
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from mlserver.types import InferenceRequest, InferenceResponse, MetadataTensor, 
 from mlserver.utils import get_model_uri
 from numpy.typing import NDArray
 
+from app import tracing
 from app.inference import rawtensors
+from app.settings import settings
 
 # Loading this runtime is what makes a server one of ours: wherever MLServer runs, arrays come with it.
 rawtensors.install()
@@ -42,11 +45,8 @@ class OnnxRuntime(MLModel):  # type: ignore[misc]  # mlserver has no types
         """The model's outputs for a batch. A request that the model can't take is an InferenceError."""
         feeds = {tensor.name: self._feed(tensor) for tensor in payload.inputs}
         wanted = [output.name for output in payload.outputs or []] or self._names
-        try:
-            # ONNX Runtime lets go of the GIL while it runs: the server stays responsive, two batches use two cores.
-            outputs = await asyncio.to_thread(self._session.run, wanted, feeds)
-        except Exception as error:
-            raise InferenceError(f"model {self.name}: {error}") from error
+        with self._span(payload):
+            outputs = await self._run(wanted, feeds)
         # Lists answer lists, for they came by REST or as gRPC contents; arrays came, and go, as raw contents.
         raw = all(isinstance(tensor.data.root, np.ndarray) for tensor in payload.inputs)
         return InferenceResponse(
@@ -54,6 +54,24 @@ class OnnxRuntime(MLModel):  # type: ignore[misc]  # mlserver has no types
             model_version=self.version,
             outputs=[_output(name, array, raw) for name, array in zip(wanted, outputs, strict=True)],
         )
+
+    async def _run(self, wanted: list[str], feeds: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        try:
+            # ONNX Runtime lets go of the GIL while it runs: the server stays responsive, two batches use two cores.
+            found: list[NDArray[Any]] = await asyncio.to_thread(self._session.run, wanted, feeds)
+        except Exception as error:
+            raise InferenceError(f"model {self.name}: {error}") from error
+        return found
+
+    def _span(self, payload: InferenceRequest) -> AbstractContextManager[Any]:
+        """Of this call, where it says what it is part of and somebody wants to know."""
+        headers: dict[str, str] = (payload.parameters and payload.parameters.headers) or {}
+        found = tracing.of(settings(), "mlserver")
+        if found is None or tracing.HEADER not in headers:
+            return nullcontext()
+        size = payload.inputs[0].shape[0] if payload.inputs else 0
+        model = {"hindsight.model": self.name, "hindsight.version": self.version, "hindsight.batch_size": size}
+        return found.span("model", headers[tracing.HEADER], model)
 
     def _feed(self, tensor: RequestInput) -> NDArray[Any]:
         dtype = self._dtypes.get(tensor.name)

@@ -12,11 +12,12 @@ from pathlib import Path
 from pyflink.common import Row
 from pyflink.table.udf import FunctionContext, TableFunction
 
-from app import topics
+from app import topics, tracing
 from app.cloudevents import LogEpoch, Origin
 from app.logepoch import KnownEpochs, log_epochs
 from app.preprocess.requests import STAGE, Preprocessor
 from app.preprocess.source import path_of, request
+from app.preprocess.traced import Traced
 from app.settings import Settings
 from models.base import Rejected
 
@@ -45,8 +46,9 @@ class Preprocess(TableFunction):  # type: ignore[misc]  # pyflink has no types
 
         get = blob_store(self._settings).get
         limit = topics.max_features_bytes(self._settings)
+        self._tracing = tracing.of(self._settings, STAGE)
         self._preprocessors = {
-            topics.requests(name): Preprocessor(task, patiently(get), limit)
+            topics.requests(name): self._traced(Preprocessor(task, patiently(get), limit))
             for name, task in load(self._settings).items()
         }
         self._epochs = KnownEpochs()
@@ -62,6 +64,8 @@ class Preprocess(TableFunction):  # type: ignore[misc]  # pyflink has no types
     def close(self) -> None:
         """The instance ends in good order."""
         self._flight.close()
+        if self._tracing is not None:
+            self._tracing.flush()
 
     def eval(
         self,
@@ -84,6 +88,9 @@ class Preprocess(TableFunction):  # type: ignore[misc]  # pyflink has no types
             self._metrics.rejected(preprocessor.task.name, STAGE, outputs.rejected.code)
         for record in outputs.records:
             yield Row(record.topic, record.key, record.value, dict(record.headers))
+
+    def _traced(self, preprocessor: Preprocessor) -> Preprocessor | Traced:
+        return preprocessor if self._tracing is None else Traced(preprocessor, self._tracing)
 
     def _epoch(self, topic: str, partition: int, offset: int) -> LogEpoch:
         epoch = self._epochs.of(topic, partition, offset)

@@ -156,6 +156,7 @@ def failed(
         source=f"hindsight/{task}",
         time=rfc3339(time.time() * 1000),
         subject=event.subject if event else None,
+        traceparent=event.traceparent if event else None,
         extensions={"requestsource": source, **marks(event)},
     )
 

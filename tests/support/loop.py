@@ -54,12 +54,16 @@ class Shop:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.off: float | None = None
+        self.heavier = 0.0
+        """By how much things are heavier than they were."""
+        self.speaks = True
+        """Whether it says what it weighed."""
 
     async def trade(self) -> None:
         for batch in count():
             requests, feedback = [], []
             for number in range(batch * RATE // 2, (batch + 1) * RATE // 2):
-                reading, request_id = float(number % 50), f"sale-{number}"
+                reading, request_id = float(number % 50) + self.heavier, f"sale-{number}"
                 which, off = (0, 0.0) if self.off is None else (number % 2, self.off * (number % 2))
                 headers = (("ce_id", request_id.encode()), ("ce_source", b"shop"))
                 requests.append(Sent(f"{which} {reading}".encode(), request_id.encode(), headers))
@@ -72,7 +76,8 @@ class Shop:
                 )
                 feedback.append(Sent(given.model_dump_json().encode(), given.about[1].encode()))
             await publish(self._settings, topics.requests("scales"), requests)
-            await publish(self._settings, topics.feedback("scales"), feedback)
+            if self.speaks:
+                await publish(self._settings, topics.feedback("scales"), feedback)
             await asyncio.sleep(0.5)
 
 

@@ -16,6 +16,10 @@ class Stack:
     settings: Settings
     supervisor: Supervisor
 
+    def pid(self, name: str) -> int:
+        """The id of one of its processes."""
+        return pids(self.settings)[name]
+
     def kill(self, name: str) -> None:
         """End one of its processes as the kernel would: no last words."""
-        os.kill(pids(self.settings)[name], signal.SIGKILL)
+        os.kill(self.pid(name), signal.SIGKILL)

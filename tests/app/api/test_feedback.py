@@ -77,6 +77,17 @@ async def test_the_idempotency_key_is_the_events_id(platform: Settings, connecte
     assert {cloudevents.header(record.headers, "ce_id") for record in records} == {"mine-1"}
 
 
+async def test_feedback_is_part_of_the_trace_that_its_request_is_part_of(
+    platform: Settings, connected: httpx.AsyncClient
+) -> None:
+    prediction, trace = fresh(), "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    for said in (trace, "nonsense"):
+        headers = {"traceparent": said}
+        await connected.post("/v1/feedback", json=GOOD | {"prediction_id": prediction}, headers=headers)
+    records = await received(platform, prediction)
+    assert [cloudevents.header(record.headers, "traceparent") for record in records] == [trace, None]
+
+
 async def test_feedback_by_the_applications_own_request_id_has_the_predictions_key(
     platform: Settings, connected: httpx.AsyncClient
 ) -> None:

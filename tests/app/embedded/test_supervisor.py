@@ -9,10 +9,12 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from io import StringIO
 from pathlib import Path
 
 import psutil
 import pytest
+from rich.console import Console
 
 from app.embedded import kafka, lock
 from app.embedded.errors import SetupError
@@ -44,6 +46,13 @@ def procfile(tmp_path: Path) -> Path:
     path = tmp_path / "Procfile"
     path.write_text(PROCFILE)
     return path
+
+
+@pytest.fixture
+def watched(procfile: Path) -> Path:
+    with procfile.open("a") as file:
+        file.write("prometheus: python -m app.embedded.watchers prometheus\n")
+    return procfile
 
 
 @pytest.fixture
@@ -119,6 +128,17 @@ async def test_only_some_of_them(config: Settings, procfile: Path, order: list[s
         assert list(supervisor.processes) == ["two"]
     with pytest.raises(SetupError, match="names no three"):
         await Supervisor(config, procfile=procfile, only=["three"]).start()
+
+
+async def test_what_only_watches_and_is_not_there_is_left_out_with_a_word(
+    config: Settings, watched: Path, order: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    said = StringIO()
+    supervisor = Supervisor(config, procfile=watched, provision=recording(order), console=Console(file=said))
+    async with started(supervisor):
+        assert list(supervisor.processes) == ["one", "two"]
+    assert "Without prometheus: it is not on PATH." in said.getvalue()
 
 
 async def test_one_home_has_one_supervisor(config: Settings, procfile: Path, order: list[str]) -> None:

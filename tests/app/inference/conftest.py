@@ -16,6 +16,7 @@ from app.inference.client import InferenceClient
 from app.inference.rawtensors import DTYPES
 from app.inference.repository import install, shipped
 from app.settings import CHECKOUT, Settings
+from tests.support.collector import Collector, collecting
 from tests.support.platform import platform_settings
 from tests.support.tasks import Letters
 
@@ -60,11 +61,20 @@ def serving(config: Settings) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @pytest.fixture(scope="session")
+def collector() -> Iterator[Collector]:
+    """Where the real MLServer's spans go."""
+    with collecting() as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
 async def mlserver_process(
-    tmp_path_factory: pytest.TempPathFactory,
+    tmp_path_factory: pytest.TempPathFactory, collector: Collector
 ) -> AsyncIterator[tuple[Settings, subprocess.Popen[bytes]]]:
     """The real MLServer with versions 1 to 3 of the task `letters`, and the model `echo`."""
-    config = platform_settings(tmp_path_factory.mktemp("mlserver"), tasks=TASKS, inference_threads=1)
+    config = platform_settings(
+        tmp_path_factory.mktemp("mlserver"), tasks=TASKS, inference_threads=1, otlp_endpoint=collector.url
+    )
     config.home.mkdir()
     models = {
         ModelRef(name="letters", version=number): path.read_bytes() for number, path in shipped(Letters()).items()

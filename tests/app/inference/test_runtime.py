@@ -8,6 +8,8 @@ from mlserver.grpc.dataplane_pb2_grpc import GRPCInferenceServiceStub
 from app.events import ModelRef
 from app.inference.client import InferenceClient, Refused
 from app.settings import Settings
+from app.tracing import called_by
+from tests.support.collector import Collector
 
 FIRST = ModelRef(name="letters", version="1")
 
@@ -43,6 +45,16 @@ async def test_what_the_model_cannot_take_is_refused_with_the_reason(
     with pytest.raises(Refused) as caught:
         await client.infer(FIRST, batch)
     assert reason in str(caught.value)
+
+
+async def test_a_call_that_is_part_of_a_trace_has_a_span_there(client: InferenceClient, collector: Collector) -> None:
+    trace, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    await client.infer(FIRST, {"letters": np.ones((3, 2), np.uint8)})
+    with called_by(f"00-{trace}-{parent}-01"):
+        await client.infer(FIRST, {"letters": np.ones((3, 2), np.uint8)})
+    [span] = await collector.until(bool)
+    assert (span.service, span.name, span.trace, span.parent) == ("hindsight-mlserver", "model", trace, parent)
+    assert span.attributes == {"hindsight.model": "letters-1", "hindsight.version": "1", "hindsight.batch_size": 3}
 
 
 async def test_a_refusal_leaves_the_model_serving(client: InferenceClient) -> None:

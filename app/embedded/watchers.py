@@ -1,0 +1,118 @@
+"""Prometheus and Alertmanager, where they are on PATH. `python -m app.embedded.watchers NAME` becomes one.
+
+Their configuration is that of `docker/prometheus`, with this deployment's ports. Rules of one's own, in
+HINDSIGHT_HOME/rules/*.yml, are evaluated as well. Where the API wants a key, they say HINDSIGHT_API_KEY, or without it
+the key in HINDSIGHT_HOME/watchers.key, which needs the scopes `read` and `operate`. Nothing depends on them: the
+platform is ready without.
+"""
+
+import os
+import shutil
+import sys
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from app.embedded import ports
+from app.embedded.ready import reachable
+from app.settings import CHECKOUT, Settings, settings
+
+PROMETHEUS, ALERTMANAGER = "prometheus", "alertmanager"
+_BINARIES = {PROMETHEUS: ("prometheus",), ALERTMANAGER: ("prometheus-alertmanager", "alertmanager")}
+"""Of each, its names on PATH: Debian's, the project's own."""
+NAMES = frozenset(_BINARIES)
+FOLDER = CHECKOUT / "docker" / "prometheus"
+_KEPT = ("--storage.tsdb.retention.time=30d", "--storage.tsdb.retention.size=1GB")
+
+
+def binary(name: str) -> str | None:
+    """Where it is on PATH, if it is."""
+    return next((found for one in _BINARIES[name] if (found := shutil.which(one))), None)
+
+
+def absent(config: Settings, wanted: Collection[str]) -> dict[str, str]:
+    """Which of the wanted processes are watchers that can't be run here, and why."""
+    reasons = {name: "it is not on PATH" for name in NAMES.intersection(wanted) if binary(name) is None}
+    for port in ports.needed(config, NAMES.intersection(wanted) - reasons.keys()):
+        if not port.is_free:
+            reasons[port.process] = f"port {port.number} is taken, {port.variable} sets another"
+    return reasons
+
+
+def write(config: Settings, name: str) -> Path:
+    """Writes the configuration into the home; where it is."""
+    folder = config.home.resolve() / name
+    folder.mkdir(parents=True, exist_ok=True)
+    made = _prometheus(config) if name == PROMETHEUS else _alertmanager(config)
+    path = folder / f"{name}.yml"
+    path.write_text(yaml.safe_dump(made, sort_keys=False))
+    return path
+
+
+def command(config: Settings, name: str) -> list[str]:
+    """Its command line. Raises FileNotFoundError where it is not on PATH."""
+    path, found = write(config, name), binary(name)
+    if found is None:
+        raise FileNotFoundError(f"{name} is not on PATH")
+    port = config.prometheus_port if name == PROMETHEUS else config.alertmanager_port
+    common = [f"--config.file={path}", f"--web.listen-address={ports.LOOPBACK}:{port}", "--log.level=warn"]
+    if name == PROMETHEUS:
+        return [found, *common, f"--storage.tsdb.path={path.parent / 'data'}", *_KEPT]
+    return [found, *common, f"--storage.path={path.parent / 'data'}", "--cluster.listen-address="]
+
+
+def _prometheus(config: Settings) -> dict[str, Any]:
+    made: dict[str, Any] = yaml.safe_load((FOLDER / "prometheus.yml").read_text())
+    interval = f"{round(config.scrape_seconds * 1000)}ms"
+    made["global"] |= {"scrape_interval": interval, "scrape_timeout": interval, "evaluation_interval": interval}
+    made["rule_files"] = [f"{FOLDER}/rules/*.yml", f"{config.home.resolve()}/rules/*.yml"]
+    alertmanager = f"{ports.LOOPBACK}:{config.alertmanager_port}"
+    made["alerting"]["alertmanagers"] = [{"static_configs": [{"targets": [alertmanager]}]}]
+    for scraped in made["scrape_configs"]:
+        process = scraped["job_name"].removeprefix("hindsight-")
+        scraped["static_configs"] = [{"targets": [_target(config, process)]}]
+        if process == "api":
+            scraped.update(_authorization(config))
+    return made
+
+
+def _alertmanager(config: Settings) -> dict[str, Any]:
+    made: dict[str, Any] = yaml.safe_load((FOLDER / "alertmanager.yml").read_text())
+    [hook] = made["receivers"][0]["webhook_configs"]
+    hook["url"] = f"http://{_target(config, 'api')}/v1/alerts"
+    hook["http_config"] = _authorization(config)
+    return made
+
+
+def _target(config: Settings, process: str) -> str:
+    """Where a process answers on this machine."""
+    if process == "api":
+        return f"{reachable(config.host)}:{config.api_port}"
+    host = config.mlserver_host if process == "mlserver" else config.metrics_host
+    return f"{reachable(host)}:{getattr(config, f'{process}_metrics_port')}"
+
+
+def _authorization(config: Settings) -> dict[str, Any]:
+    """How to say the API's key, if there is one: from a file that nobody else may read."""
+    path = config.home.resolve() / "watchers.key"
+    if config.api_key is not None:
+        path = path.with_name("api.key")
+        path.touch(0o600)
+        path.chmod(0o600)
+        path.write_text(config.api_key.get_secret_value())
+    return {"authorization": {"credentials_file": str(path)}} if path.exists() else {}
+
+
+def main() -> None:
+    """Becomes the watcher: the process keeps its id, so that signals reach it."""
+    try:
+        line = command(settings(), sys.argv[1])
+        os.execv(line[0], line)  # noqa: S606
+    except OSError as error:
+        sys.exit(f"error: {sys.argv[1]} cannot start: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+"""Traces: `traceparent` (W3C) goes from a request to its answer, and by OpenTelemetry's spans where they are wanted.
+
+With HINDSIGHT_OTLP_ENDPOINT each process makes a span of what it does for an event, a child of the `traceparent` that
+the event came with, or the root of a trace of its own; what it says of the event carries the span's. They are exported
+by OTLP over HTTP. OpenTelemetry's own variables hold: OTEL_TRACES_SAMPLER, OTEL_EXPORTER_OTLP_HEADERS and so on.
+Without the endpoint nothing of it is imported, and `traceparent` goes through as it came.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
+from dataclasses import replace
+from functools import cache
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from app import topics
+from app.cloudevents import Headers, Origin, Record, header
+from app.delivery import Answer, Handle, Incoming
+from app.settings import Settings
+from models.base import Rejected
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
+
+HEADER = "traceparent"
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_calling: ContextVar[str | None] = ContextVar("calling", default=None)
+_SECONDS = 2
+"""The longest that an export may take: a process that ends waits for its last one."""
+
+
+def of(settings: Settings, process: str) -> "Tracing | None":
+    """What makes this process's spans; None where nobody wants them."""
+    return _made(settings.otlp_endpoint, process) if settings.otlp_endpoint else None
+
+
+@cache
+def _made(endpoint: str, process: str) -> "Tracing":
+    return Tracing(endpoint, process)
+
+
+class Tracing:
+    """Makes and exports the spans of one process. Spans that can't be exported are dropped: nothing waits for them."""
+
+    def __init__(self, endpoint: str, process: str) -> None:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+        resource = Resource.create({"service.name": f"hindsight-{process}", "service.version": version("hindsight")})
+        self._provider = TracerProvider(resource=resource)
+        exporter = OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces", timeout=_SECONDS)
+        self._provider.add_span_processor(BatchSpanProcessor(exporter))
+        self._tracer = self._provider.get_tracer("hindsight")
+        self._format = TraceContextTextMapPropagator()
+
+    @contextmanager
+    def span(self, name: str, parent: str | None, attributes: Mapping[str, Any]) -> Iterator["Started"]:
+        """A span while the block lasts. A `parent` that is no traceparent counts as none."""
+        context = self._format.extract({HEADER: parent} if parent else {})
+        with self._tracer.start_as_current_span(name, context, attributes=attributes) as span:
+            said: dict[str, str] = {}
+            self._format.inject(said)
+            yield Started(span, said[HEADER])
+
+    def flush(self) -> None:
+        """Export what there is, for a moment at most."""
+        self._provider.force_flush(_SECONDS * 1000)
+
+    def close(self) -> None:
+        """Export what there is, and end."""
+        self._provider.shutdown()
+
+
+class Started:
+    """A span that has begun, and the `traceparent` of what it leads to."""
+
+    def __init__(self, span: "Span", traceparent: str) -> None:
+        self._span = span
+        self.traceparent = traceparent
+
+    def fail(self, error: Rejected) -> None:
+        """Note why nothing came of it."""
+        from opentelemetry.trace import StatusCode
+
+        self._span.set_status(StatusCode.ERROR, str(error))
+        self._span.set_attribute("error.type", error.code)
+
+
+def traced(tracing: Tracing | None, name: str, handle: Handle) -> Handle:
+    """The same, with a span for each event. What is called for a whole batch belongs to the first event's span."""
+    if tracing is None:
+        return handle
+
+    async def handled(batch: Sequence[Incoming]) -> Sequence[Answer]:
+        with ExitStack() as stack:
+            spans = [
+                stack.enter_context(tracing.span(name, header(one.headers, HEADER), place(one.origin))) for one in batch
+            ]
+            with called_by(spans[0].traceparent if spans else None):
+                answers = await handle(
+                    [
+                        replace(one, headers=carrying(one.headers, span.traceparent))
+                        for one, span in zip(batch, spans, strict=True)
+                    ]
+                )
+            for span, answer in zip(spans, answers, strict=True):
+                if isinstance(answer, Rejected):
+                    span.fail(answer)
+        return answers
+
+    return handled
+
+
+def place(origin: Origin) -> dict[str, Any]:
+    """A span's attributes: which record it is of, in the words of OpenTelemetry's conventions for messaging."""
+    return {
+        "messaging.system": "kafka",
+        "messaging.destination.name": origin.topic,
+        "messaging.destination.partition.id": str(origin.partition),
+        "messaging.kafka.offset": origin.offset,
+    }
+
+
+def valid(traceparent: str | None) -> str | None:
+    """What an HTTP request says, where it is a traceparent."""
+    return traceparent if traceparent and _TRACEPARENT.fullmatch(traceparent) else None
+
+
+def carrying(headers: Headers, traceparent: str) -> Headers:
+    """These headers with that `traceparent`."""
+    return (*(one for one in headers if one[0] != HEADER), (HEADER, traceparent.encode()))
+
+
+def following(record: Record, span: Started) -> Record:
+    """The record as one that the span led to. A dead letter stays: its headers are the original's."""
+    if record.topic == topics.DEAD_LETTERS:
+        return record
+    return replace(record, headers=carrying(record.headers, span.traceparent))
+
+
+def calling() -> str | None:
+    """The `traceparent` of what is called now, in this task; None where it has none."""
+    return _calling.get()
+
+
+@contextmanager
+def called_by(traceparent: str | None) -> Iterator[None]:
+    """What is called in this block is part of that."""
+    token = _calling.set(traceparent)
+    try:
+        yield
+    finally:
+        _calling.reset(token)

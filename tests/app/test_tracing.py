@@ -1,0 +1,133 @@
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+
+import pytest
+
+from app.cloudevents import Headers, LogEpoch, Origin, Record, header
+from app.delivery import Answer, Incoming, Unavailable
+from app.settings import CHECKOUT, Settings
+from app.tracing import Tracing, calling, of, traced
+from models.base import Rejected
+from tests.support.collector import Collector, Taken, collecting
+
+TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+ORIGIN = Origin(LogEpoch("c/t"), "letters.features", 3, 7, 0)
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    with collecting() as made:
+        yield made
+
+
+@pytest.fixture
+def tracing(collector: Collector) -> Iterator[Tracing]:
+    made = Tracing(collector.url, "test")
+    yield made
+    made.close()
+
+
+def incoming(traceparent: str | None) -> Incoming:
+    headers: Headers = () if traceparent is None else (("traceparent", traceparent.encode()),)
+    return Incoming(ORIGIN, b"key", b"value", headers)
+
+
+async def echo(batch: Sequence[Incoming]) -> Sequence[Answer]:
+    """Answers what has a value, each with the headers that it came with."""
+    return [[Record("out", one.key, one.value, one.headers)] if one.value else Rejected("bad", "no") for one in batch]
+
+
+def taken(tracing: Tracing, collector: Collector) -> list[Taken]:
+    tracing.flush()
+    return collector.spans
+
+
+def said(answer: Answer) -> str:
+    assert not isinstance(answer, Rejected)
+    [record] = answer
+    found = header(record.headers, "traceparent")
+    assert found is not None
+    return found
+
+
+async def test_an_answer_goes_on_from_a_span_that_goes_on_from_the_event(
+    tracing: Tracing, collector: Collector
+) -> None:
+    [answer] = await traced(tracing, "inference", echo)([incoming(f"00-{TRACE}-{PARENT}-01")])
+    [span] = taken(tracing, collector)
+    assert (span.service, span.name, span.trace, span.parent) == ("hindsight-test", "inference", TRACE, PARENT)
+    assert (span.attributes["messaging.destination.name"], span.attributes["messaging.kafka.offset"]) == (
+        ORIGIN.topic,
+        7,
+    )
+    assert span.leads_to(said(answer))
+    assert not span.failed
+
+
+@pytest.mark.parametrize("nothing", [None, "", "nonsense", f"00-{'0' * 32}-{PARENT}-01", "x" * 512])
+async def test_what_has_no_trace_begins_one(nothing: str | None, tracing: Tracing, collector: Collector) -> None:
+    [answer] = await traced(tracing, "inference", echo)([incoming(nothing)])
+    [span] = taken(tracing, collector)
+    assert span.parent == ""
+    assert span.leads_to(said(answer))
+
+
+async def test_what_was_decided_not_to_be_traced_is_not_and_keeps_its_trace(
+    tracing: Tracing, collector: Collector
+) -> None:
+    [answer] = await traced(tracing, "inference", echo)([incoming(f"00-{TRACE}-{PARENT}-00")])
+    assert taken(tracing, collector) == []
+    assert said(answer).startswith(f"00-{TRACE}-")
+    assert said(answer).endswith("-00")
+
+
+async def test_each_event_of_a_batch_has_its_own_trace_and_what_is_called_for_all_the_firsts(
+    tracing: Tracing, collector: Collector
+) -> None:
+    called: list[str | None] = []
+
+    async def handle(batch: Sequence[Incoming]) -> Sequence[Answer]:
+        called.append(calling())
+        return await echo(batch)
+
+    answers = await traced(tracing, "inference", handle)([incoming(None), incoming(f"00-{TRACE}-{PARENT}-01")])
+    spans = taken(tracing, collector)
+    assert all(any(span.leads_to(said(answer)) for span in spans) for answer in answers)
+    assert len({span.trace for span in spans}) == 2
+    assert called == [said(answers[0])]
+    assert calling() is None
+
+
+async def test_a_rejection_and_a_failure_are_told(tracing: Tracing, collector: Collector) -> None:
+    rejected = Incoming(ORIGIN, b"key", b"", ())
+    [answer] = await traced(tracing, "inference", echo)([rejected])
+    assert isinstance(answer, Rejected)
+
+    async def away(_: Sequence[Incoming]) -> Sequence[Answer]:
+        raise Unavailable("away")
+
+    with pytest.raises(Unavailable):
+        await traced(tracing, "inference", away)([incoming(None)])
+    first, second = taken(tracing, collector)
+    assert (first.failed, first.attributes["error.type"]) == (True, "bad")
+    assert second.failed
+
+
+async def test_where_nobody_wants_traces_nothing_is_made(tracing: Tracing) -> None:
+    assert of(Settings(otlp_endpoint=""), "worker") is None
+    assert traced(None, "inference", echo) is echo
+
+
+def test_where_nobody_wants_traces_nothing_is_imported() -> None:
+    code = "import sys, app.tracing, app.preprocess.requests; print([m for m in sys.modules if 'telemetry' in m])"
+    assert subprocess.check_output([sys.executable, "-c", code], cwd=CHECKOUT, text=True).strip() == "[]"
+
+
+async def test_a_collector_that_is_away_holds_up_nobody() -> None:
+    with collecting() as gone:
+        pass
+    tracing = Tracing(gone.url, "test")
+    [answer] = await traced(tracing, "inference", echo)([incoming(f"00-{TRACE}-{PARENT}-01")])
+    assert said(answer).startswith(f"00-{TRACE}-")
+    tracing.close()

@@ -1,0 +1,67 @@
+"""The dashboards of `docker/grafana`: that what they show exists."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from app.settings import CHECKOUT
+from tests.support import promql
+from tests.support.exposed import LABELS, NAMES, SERVERS
+
+FOLDER = CHECKOUT / "docker" / "grafana"
+DASHBOARDS = {path.stem: json.loads(path.read_text()) for path in sorted(FOLDER.glob("dashboards/*.json"))}
+RECORDED = {
+    rule["record"]
+    for group in yaml.safe_load((CHECKOUT / "docker/prometheus/rules/recording.yml").read_text())["groups"]
+    for rule in group["rules"]
+}
+PROMETHEUS_OWN = {"up", "ALERTS"}
+OF_OTHERS = {"job", "instance", "le", "alertname", "alertstate", "grpc_method", "model"}
+PANELS = {f"{name}: {panel['title']}": panel for name, board in DASHBOARDS.items() for panel in board["panels"]}
+
+
+def expressions(panel: dict[str, Any]) -> list[str]:
+    return [target["expr"] for target in panel["targets"]]
+
+
+def test_there_are_two() -> None:
+    assert DASHBOARDS.keys() == {"tasks", "platform"}
+    assert len({board["uid"] for board in DASHBOARDS.values()}) == len(DASHBOARDS)
+
+
+@pytest.mark.parametrize("panel", PANELS.values(), ids=PANELS)
+def test_a_panel_shows_only_what_there_is(panel: dict[str, Any]) -> None:
+    for expression in expressions(panel):
+        assert promql.metrics(expression) <= NAMES | SERVERS | RECORDED | PROMETHEUS_OWN
+        assert promql.labels(expression) <= LABELS | OF_OTHERS
+
+
+def test_the_task_to_show_is_chosen_from_those_that_are_routed() -> None:
+    [variable] = DASHBOARDS["tasks"]["templating"]["list"]
+    metric, label = re.fullmatch(r"label_values\((\w+), (\w+)\)", variable["query"]).groups()  # type: ignore[union-attr]
+    assert (metric in NAMES, label) == (True, variable["name"])
+    for panel in DASHBOARDS["tasks"]["panels"]:
+        assert all("$task" in expression for expression in expressions(panel))
+
+
+def test_every_panel_reads_from_the_provisioned_prometheus() -> None:
+    [source] = yaml.safe_load((FOLDER / "provisioning/datasources/hindsight.yml").read_text())["datasources"]
+    assert {panel["datasource"]["uid"] for panel in PANELS.values()} == {source["uid"]}
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not on PATH: NO DASHBOARD'S QUERY IS PARSED")
+def test_prometheus_understands_every_query(tmp_path: Path) -> None:
+    found = [
+        expression.replace("$__rate_interval", "5m") for panel in PANELS.values() for expression in expressions(panel)
+    ]
+    rules = [{"record": f"query:{number}", "expr": expression} for number, expression in enumerate(found)]
+    path = tmp_path / "queries.yml"
+    path.write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": rules}]}))
+    said = subprocess.run(["promtool", "check", "rules", path], capture_output=True, text=True, check=False)
+    assert said.returncode == 0, said.stdout + said.stderr

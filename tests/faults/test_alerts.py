@@ -1,0 +1,177 @@
+"""Each alert fires on its fault, and none without: the real Prometheus over the real platform.
+
+Hours are seconds here (`tests.support.firing.hurry`); the rules' own times are tested by promtool. No fault is made of
+`HindsightMemoryHigh`.
+"""
+
+import asyncio
+import os
+import signal
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+
+from app import topics
+from app.embedded import disk, watchers
+from app.settings import Settings, TaskSettings
+from tests.support.firing import Alerts, hurry
+from tests.support.log import Sent, publish
+from tests.support.loop import PROCESSES, RULES, Api, Shop, until
+from tests.support.platform import platform_settings, running
+from tests.support.stack import Stack
+
+pytestmark = [
+    pytest.mark.soak,
+    pytest.mark.timeout(1800),
+    pytest.mark.skipif(watchers.binary(watchers.PROMETHEUS) is None, reason="prometheus is not on PATH"),
+]
+STEADY_SECONDS = 600.0
+GIB = 2**30
+
+
+@asynccontextmanager
+async def platform(settings: Settings) -> AsyncIterator[Stack]:
+    async with running(settings, only=(*PROCESSES, "prometheus")) as supervisor:
+        await supervisor.wait_ready(180)
+        yield Stack(settings, supervisor)
+
+
+@asynccontextmanager
+async def trading(settings: Settings) -> AsyncIterator[Shop]:
+    shop = Shop(settings)
+    going = asyncio.create_task(shop.trade())
+    try:
+        yield shop
+    finally:
+        going.cancel()
+        await asyncio.gather(going, return_exceptions=True)
+
+
+def scales(directory: Path, **settings: float) -> Settings:
+    """A platform for the scales whose champion nothing replaces."""
+    triggers = RULES["retraining"]["triggers"] | {"quality_bound": None, "quality_alpha": None, "alerts": None}
+    rules = RULES | {"retraining": RULES["retraining"] | {"triggers": triggers}}
+    return platform_settings(
+        directory,
+        tasks={"scales": "tests.support.scales:Scales"},
+        task_settings={"scales": TaskSettings.model_validate(rules)},
+        retraining_seconds=0.5,
+        archive_seconds=1.0,
+        **settings,
+    )
+
+
+@contextmanager
+def stopped(stack: Stack, name: str) -> Iterator[None]:
+    """A process that hangs for as long as the block lasts."""
+    pid = stack.pid(name)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+@contextmanager
+def renamed(database: Path, table: str) -> Iterator[None]:
+    """A catalog that lacks a table for as long as the block lasts."""
+    for before, after in ((table, "away"), ("away", table)):
+        with sqlite3.connect(database, timeout=30) as connection:
+            connection.execute(f"ALTER TABLE {before} RENAME TO {after}")
+        connection.close()
+        if after == "away":
+            yield
+
+
+async def forget(settings: Settings, topic: str) -> None:
+    """Have Kafka delete all that a topic has."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap)
+    await admin.start()
+    try:
+        partitions = [TopicPartition(topic, number) for number in range(settings.partitions)]
+        await admin.delete_records({partition: RecordsToDelete(before_offset=-1) for partition in partitions})
+    finally:
+        await admin.close()
+
+
+async def test_what_is_wrong_with_processes_and_requests_is_told(tmp_path: Path) -> None:
+    settings = scales(tmp_path, scrape_seconds=1)
+    hurry(settings, least_free=disk.free(tmp_path) - GIB)
+    alerts, requests = Alerts(settings), topics.requests("scales")
+    async with platform(settings) as stack:
+        async with trading(settings):
+            await until(lambda: alerts.query("sum(increase(hindsight_requests_total[40s])) > 200"))
+            assert await alerts.is_silent("HindsightDiskLow")
+            with (tmp_path / "large").open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, 2 * GIB)
+            await alerts.fires("HindsightDiskLow", directory="home")
+            (tmp_path / "large").unlink()
+
+            assert await alerts.is_silent("HindsightErrorRateHigh")
+            await publish(settings, requests, [Sent(b"nonsense") for _ in range(1000)])
+            await alerts.fires("HindsightDeadLetters", task="scales", stage="preprocess")
+            await alerts.fires("HindsightErrorRateHigh", task="scales")
+
+            assert await alerts.is_silent("HindsightLatencyHigh")
+            with stopped(stack, "mlserver"):
+                await asyncio.sleep(5)
+            await alerts.fires("HindsightLatencyHigh", task="scales")
+
+            assert await alerts.is_silent("HindsightTriggersFail")
+            with renamed(settings.home / "catalog.sqlite", "predictions"):
+                await alerts.fires("HindsightTriggersFail", task="scales")
+
+            with stopped(stack, "archive"):
+                await publish(settings, requests, [Sent(b"0 1.0") for _ in range(100)])
+                await alerts.fires("HindsightProcessDown", job="hindsight-archive")
+                await forget(settings, requests)
+            await alerts.fires("HindsightArchiveLost", topic=requests)
+
+            assert await alerts.is_silent("HindsightLagHigh")
+            with stopped(stack, "worker"):
+                await publish(settings, requests, [Sent(b"0 1.0") for _ in range(11_000)])
+                await alerts.fires("HindsightLagHigh", task="scales", group="hindsight-worker")
+            with stopped(stack, "mlserver"):
+                stack.kill("worker")
+                await alerts.fires("HindsightNotReady", job="hindsight-worker")
+        await alerts.fires("HindsightNoTraffic", seconds=150, task="scales")
+
+
+async def test_what_is_wrong_with_a_model_is_told(tmp_path: Path) -> None:
+    settings = scales(tmp_path, scrape_seconds=1)
+    hurry(settings)
+    alerts, api = Alerts(settings), Api(settings)
+    async with platform(settings), trading(settings) as shop:
+        await until(api.knows_what_is_usual)
+        run = await api.begin()
+        found = await until(lambda: api.run(run))
+        assert found["outcome"] == "failed"  # one scale, which is right, teaches nothing
+        await alerts.fires("HindsightRetrainingFailed", task="scales")
+        for alert in ("HindsightQualityFellFast", "HindsightQualityFallsSlowly", "HindsightRetrain", "HindsightDrift"):
+            assert await alerts.is_silent(alert)
+        shop.off = 5.0
+        for alert in ("HindsightQualityFellFast", "HindsightQualityFallsSlowly", "HindsightRetrain"):
+            await alerts.fires(alert, task="scales")
+        shop.heavier = 100_000.0
+        await alerts.fires("HindsightDrift", task="scales", feature="output_length")
+        assert await alerts.is_silent("HindsightNoFeedback")
+        shop.speaks = False
+        await alerts.fires("HindsightNoFeedback", task="scales")
+
+
+async def test_steady_traffic_is_silence_and_no_more_series_in_the_end_than_in_the_middle(tmp_path: Path) -> None:
+    settings = scales(tmp_path, scrape_seconds=5)
+    alerts, series = Alerts(settings), 'count({__name__=~"hindsight_.+"})'
+    async with platform(settings), trading(settings):
+        await asyncio.sleep(STEADY_SECONDS / 2)
+        [middle] = await alerts.query(series)
+        await asyncio.sleep(STEADY_SECONDS / 2)
+        [end] = await alerts.query(series)
+        assert await alerts.query('hindsight_requests_total{outcome="predicted"} > 0')
+        assert await alerts.query(f'count_over_time(ALERTS{{alertstate="firing"}}[{STEADY_SECONDS:.0f}s])') == []
+    assert int(end["value"][1]) <= int(middle["value"][1])

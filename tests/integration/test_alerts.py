@@ -1,0 +1,49 @@
+"""An alert goes its whole way: a metric, Prometheus, Alertmanager, the API, a run of the loop."""
+
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+from pydantic import SecretStr
+
+from app.embedded import watchers
+from app.embedded.ready import api_url
+from tests.support.loop import until
+from tests.support.platform import platform_settings, running
+
+RULE = {
+    "alert": "HindsightRetrain",
+    "expr": 'hindsight_route_share{task="scales", role="champion"} == 1',
+    "for": "1s",
+    "annotations": {"summary": "A test's."},
+}
+TASK = {"scales": "tests.support.scales:Scales"}
+
+
+@pytest.mark.skipif(
+    any(watchers.binary(name) is None for name in watchers.NAMES),
+    reason="prometheus and prometheus-alertmanager are not on PATH: no alert is tried",
+)
+async def test_an_alert_of_prometheus_begins_a_retraining(tmp_path: Path) -> None:
+    key = {"X-API-Key": "secret"}
+    config = platform_settings(
+        tmp_path, tasks=TASK, scrape_seconds=1, retraining_seconds=0.5, api_key=SecretStr("secret")
+    )
+    (config.home / "rules").mkdir(parents=True)
+    rules = {"groups": [{"name": "test", "rules": [RULE]}]}
+    (config.home / "rules" / "test.yml").write_text(yaml.safe_dump(rules))
+    parts = ("kafka", "recorder", "api", "prometheus", "alertmanager")
+    async with (
+        running(config, only=parts),
+        httpx.AsyncClient(base_url=api_url(config), headers=key, trust_env=False) as http,
+    ):
+
+        async def begun() -> str | None:
+            try:
+                runs = (await http.get("/v1/retraining")).raise_for_status().json()["runs"]
+            except httpx.HTTPError:
+                return None
+            return next((run["trigger"] for run in runs), None)
+
+        assert await until(begun, 120) == "alert"

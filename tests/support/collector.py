@@ -1,0 +1,77 @@
+"""An OpenTelemetry collector: takes spans by OTLP over HTTP, and keeps them."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A span that was exported."""
+
+    service: str
+    name: str
+    trace: str
+    id: str
+    parent: str
+    failed: bool
+    attributes: dict[str, str | int]
+
+    def leads_to(self, traceparent: str | None) -> bool:
+        """Whether what has this goes on from the span. Flags, at its end, are no part of an export."""
+        return traceparent is not None and traceparent.startswith(f"00-{self.trace}-{self.id}-")
+
+
+class Collector:
+    """What was exported to a URL."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.spans: list[Taken] = []
+
+    def take(self, body: bytes) -> None:
+        """Keep what an export holds."""
+        for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
+            [service] = [one.value.string_value for one in resource.resource.attributes if one.key == "service.name"]
+            for span in (span for scope in resource.scope_spans for span in scope.spans):
+                attributes = {one.key: one.value.string_value or one.value.int_value for one in span.attributes}
+                ids = (span.trace_id.hex(), span.span_id.hex(), span.parent_span_id.hex())
+                self.spans.append(Taken(service, span.name, *ids, span.status.code == 2, attributes))
+
+    async def until(self, wanted: Callable[[list[Taken]], bool], seconds: float = 30) -> list[Taken]:
+        """What is there once that is enough. Exports come every few seconds."""
+        async with asyncio.timeout(seconds):
+            while not wanted(self.spans):
+                await asyncio.sleep(0.1)
+        return list(self.spans)
+
+
+@contextmanager
+def collecting() -> Iterator[Collector]:
+    """A collector on a free port of this machine."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            assert self.path == "/v1/traces"
+            collector.take(self.rfile.read(int(self.headers["content-length"])))
+            self.send_response(200)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        collector = Collector(f"http://127.0.0.1:{server.server_port}")
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield collector
+        finally:
+            server.shutdown()
+            thread.join()
