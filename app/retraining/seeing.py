@@ -12,13 +12,13 @@ from app.catalog.models import Outcome, Prediction
 from app.catalog.store import read_row
 from app.eventlog.outcomes import canonical
 from app.events import OutcomeRecorded, PredictionMade
-from app.monitoring.drift import FEWEST, Finding, KolmogorovSmirnov, Samples
+from app.monitoring.drift import FEWEST, Finding, Samples, Scan
 from app.monitoring.quality import Judged, Quality, quality
 from app.registry.registry import Models
 from app.retraining.plan import Retraining
 from app.retraining.seen import Alert, Latency, Seen, Window
 
-_DETECTOR = KolmogorovSmirnov()
+_DETECTOR = Scan()
 
 
 @dataclass(frozen=True)

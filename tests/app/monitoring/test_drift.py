@@ -1,56 +1,114 @@
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
-from app.monitoring.drift import FEWEST, Detector, KolmogorovSmirnov, Samples
+from app.monitoring.drift import FEWEST, LENGTHS, LONGEST, Detector, Samples, Scan
 
-DETECTOR: Detector = KolmogorovSmirnov()
-
-
-def confidences(seed: int, events: int, mean: float = 0.0, name: str = "confidence") -> Samples:
-    return {name: np.random.default_rng(seed).normal(mean, 1.0, events)}
+DETECTOR: Detector = Scan()
 
 
-def test_a_window_that_moved_is_found() -> None:
-    (found,) = DETECTOR.findings(confidences(0, 1000), confidences(1, 1000, mean=0.5))
+def confidences(seed: int, events: int, mean: float = 0.0, deviation: float = 1.0) -> Samples:
+    return {"confidence": np.random.default_rng(seed).normal(mean, deviation, events)}
+
+
+def classes(seed: int, events: int, share: float) -> Samples:
+    """Whether an event is of a class."""
+    return {"class": (np.random.default_rng(seed).random(events) < share).astype(float)}
+
+
+def after(quiet: Samples, drifted: Samples) -> Samples:
+    return {name: np.concatenate([quiet[name], drifted[name]]) for name in quiet}
+
+
+def drifts(reference: Samples, window: Samples, detector: Detector = DETECTOR) -> bool:
+    return any(one.drifted for one in detector.findings(reference, window))
+
+
+@pytest.mark.parametrize(("shift", "events"), [(0.5, 300), (1.0, 90), (2.0, 32)])
+def test_the_further_a_feature_moves_the_fewer_events_show_it(shift: float, events: int) -> None:
+    for seed in range(20):
+        moved = after(confidences(seed, 700), confidences(seed + 100, events, mean=shift))
+        (found,) = DETECTOR.findings(confidences(seed + 200, 1000), moved)
+        assert found.drifted
+        assert (found.feature, found.detector) == ("confidence", "mann-whitney")
+        assert found.events <= 2 * events
+
+
+def test_a_feature_that_spreads_around_the_same_middle_is_found_too() -> None:
+    (found,) = DETECTOR.findings(confidences(0, 1000), confidences(1, 200, deviation=2.0))
     assert found.drifted
-    assert (found.detector, found.feature, found.events) == ("kolmogorov-smirnov", "confidence", 1000)
+    assert found.detector == "spread"
 
 
-def test_a_window_that_is_like_the_reference_is_not() -> None:
-    reference = confidences(0, 1000)
-    windows = [confidences(seed, 500) for seed in range(1, 500)]
-    assert not any(one.drifted for window in windows for one in DETECTOR.findings(reference, window))
+def test_a_class_becomes_more_common_or_is_there_for_the_first_time() -> None:
+    assert drifts(classes(0, 1000, 0.1), classes(1, 200, 0.4))
+    assert drifts(classes(0, 1000, 0.0), classes(1, 200, 0.3))
+
+
+def test_the_statistic_is_that_of_mann_and_whitney() -> None:
+    reference, window = confidences(0, 1000), classes(1, int(LENGTHS[0]), 0.5)["class"]
+    (found,) = DETECTOR.findings(reference, {"confidence": window})
+    whole = stats.mannwhitneyu(window, reference["confidence"]).statistic / (len(window) * 1000)
+    assert found.statistic == pytest.approx(abs(whole - 0.5), abs=0.001)
+
+
+STEADY: dict[str, Callable[[int], Samples]] = {
+    "normal": lambda seed: confidences(seed, 1000),
+    "rare": lambda seed: classes(seed, 1000, 0.02),
+    "common": lambda seed: classes(seed, 1000, 0.5),
+}
+
+
+@pytest.mark.parametrize("stream", STEADY.values(), ids=STEADY)
+def test_in_steady_streams_there_are_no_more_false_alarms_than_the_rate_says(stream: Callable[[int], Samples]) -> None:
+    often = Scan(effect=0.0, rate=1e-4)
+    alarms = sum(drifts(stream(2 * seed), stream(2 * seed + 1), often) for seed in range(300))
+    assert alarms <= 30  # in 300,000 events
+
+
+def test_where_more_are_allowed_there_are_more() -> None:
+    alarms = [
+        sum(
+            drifts(confidences(2 * seed, 1000), confidences(2 * seed + 1, 1000), Scan(0.0, rate)) for seed in range(100)
+        )
+        for rate in (1e-6, 1e-3)
+    ]
+    assert alarms[0] == 0
+    assert alarms[1] >= 10
 
 
 def test_a_trifle_is_no_drift_however_many_events_show_it() -> None:
-    trifle = confidences(0, 200_000), confidences(1, 200_000, mean=0.1)
-    (found,) = KolmogorovSmirnov(effect=0.1).findings(*trifle)
-    (strict,) = KolmogorovSmirnov(effect=0.0).findings(*trifle)
-    assert strict.drifted and not found.drifted
-
-
-def test_chance_is_exceeded_as_often_as_alpha_says() -> None:
-    detector = KolmogorovSmirnov(effect=0.0, alpha=0.1)
-    found = [detector.findings(confidences(2 * n, 500), confidences(2 * n + 1, 500))[0].drifted for n in range(400)]
-    assert 0.05 <= np.mean(found) <= 0.14
+    reference, trifle = confidences(0, 200_000), confidences(1, LONGEST, mean=0.15)
+    assert drifts(reference, trifle, Scan(effect=0.0, rate=1e-4))
+    assert not drifts(reference, trifle, Scan(effect=0.15, rate=1e-4))
 
 
 def test_the_more_features_are_looked_at_the_more_each_must_show() -> None:
-    detector = KolmogorovSmirnov(effect=0.0)
-    reference, window = confidences(0, 500), confidences(1, 500)
+    detector = Scan(effect=0.0)
+    reference, window = confidences(0, 500), confidences(1, 500, mean=1.0)
     (alone,) = detector.findings(reference, window)
-    together = detector.findings(
-        {**reference, **confidences(2, 500, name="length")}, {**window, **confidences(3, 500, name="length")}
-    )
-    assert [one.feature for one in together] == ["confidence", "length"]
-    assert all(one.threshold > alone.threshold for one in together)
+    together = detector.findings(reference | classes(2, 500, 0.5), window | classes(3, 500, 0.5))
+    assert [one.feature for one in together] == ["class", "confidence"]
+    assert together[1].statistic / together[1].threshold < alone.statistic / alone.threshold
 
 
-@pytest.mark.parametrize("window", [{}, confidences(1, FEWEST - 1, 9.0), confidences(1, 500, 9.0, name="length")])
-def test_of_a_feature_that_either_has_too_few_values_of_nothing_is_said(window: Samples) -> None:
+@pytest.mark.parametrize("window", [{}, confidences(1, int(LENGTHS[0]) - 1, 9.0), classes(1, 500, 0.5)])
+def test_of_a_feature_that_the_window_has_too_few_values_of_nothing_is_said(window: Samples) -> None:
     assert DETECTOR.findings(confidences(0, 500), window) == []
+
+
+def test_a_handful_is_no_reference() -> None:
+    assert DETECTOR.findings(confidences(0, FEWEST - 1), confidences(1, 500, 9.0)) == []
+
+
+def test_a_feature_that_never_changes_has_not_drifted_until_it_does() -> None:
+    same = {"size": np.full(500, 49_152.0)}
+    assert not drifts(same, same)
+    assert drifts(same, after(same, {"size": np.full(50, 12_288.0)}))
 
 
 @given(st.floats(0.1, 10.0), st.floats(-5.0, 5.0))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from app.monitoring.drift import KolmogorovSmirnov, Samples
+from app.monitoring.drift import LONGEST, Samples, Scan
 from app.monitoring.quality import Judged, Quality, quality
 from app.retraining.seen import Alert, Latency, State, Window
 from app.retraining.triggers import Firing, Seen, Triggers, evaluate
@@ -51,10 +51,10 @@ def steady(hour: int) -> World:
 
 
 def simulated(
-    world: Hourly, hours: int, triggers: Triggers, *, every: int = 1, detector: KolmogorovSmirnov | None = None
+    world: Hourly, hours: int, triggers: Triggers, *, every: int = 1, detector: Scan | None = None
 ) -> list[tuple[float, Firing]]:
     """What fires, and in which hour, to one who looks every so many minutes. A run lasts half an hour."""
-    looked = _hours(world, hours, detector or KolmogorovSmirnov(alpha=ALPHA))
+    looked = _hours(world, hours, detector or Scan())
     state, fired = State(), list[tuple[float, Firing]]()
     labelled, since, ends = 0, 0, 0.0
     for hour, (seen, labels) in enumerate(looked):
@@ -69,7 +69,7 @@ def simulated(
     return fired
 
 
-def _hours(world: Hourly, hours: int, detector: KolmogorovSmirnov) -> Iterator[tuple[Seen, int]]:
+def _hours(world: Hourly, hours: int, detector: Scan) -> Iterator[tuple[Seen, int]]:
     """What is seen in each hour, of the hour before; and how many labels come in it."""
     random = np.random.default_rng(7)
     reference = _features(random, 2000, 0.0)
@@ -88,7 +88,7 @@ def _hours(world: Hourly, hours: int, detector: KolmogorovSmirnov) -> Iterator[t
         seen = Seen(
             quality=window(judged),
             reference=TRUTH,
-            drift=window(detector.findings(reference, _features(random, 1000, now.shift))),
+            drift=window(detector.findings(reference, _features(random, LONGEST, now.shift))),
             latency=window(Latency(float(np.percentile(waits, 99)), len(waits))),
         )
 
@@ -149,7 +149,7 @@ MOST = int(stats.poisson.isf(0.001, 2 * ALPHA * 24 * DAYS))
 """False alarms in 50 days, by quality and drift: 0.24 are to be expected, and one in 1000 would have more than this."""
 
 
-def false_alarms(triggers: Triggers, days: int, detector: KolmogorovSmirnov) -> int:
+def false_alarms(triggers: Triggers, days: int, detector: Scan) -> int:
     """Firings of anything but the schedule alone."""
     fired = simulated(steady, days * 24, triggers, every=20, detector=detector)
     names = [{one.trigger, *one.evidence.get("also", ())} for _, one in fired]
@@ -159,9 +159,9 @@ def false_alarms(triggers: Triggers, days: int, detector: KolmogorovSmirnov) -> 
 
 def test_fifty_steady_days_have_no_more_false_alarms_than_alpha_allows() -> None:
     assert MOST == 3
-    assert false_alarms(STRICT, DAYS, KolmogorovSmirnov(effect=0.0, alpha=ALPHA)) <= MOST
+    assert false_alarms(STRICT, DAYS, Scan(effect=0.0, rate=ALPHA / LONGEST)) <= MOST
 
 
 def test_at_the_usual_five_percent_there_are_more_in_ten_days() -> None:
     usual = STRICT.model_copy(update={"quality_alpha": 0.05})
-    assert false_alarms(usual, 10, KolmogorovSmirnov(effect=0.0, alpha=0.05)) > 2 * MOST
+    assert false_alarms(usual, 10, Scan(effect=0.0, rate=0.05 / LONGEST)) > 2 * MOST
