@@ -150,6 +150,8 @@ class PredictionMade(Data):
     """The probability with which the serving policy emits this output: 1 when it is the argmax."""
     timings_ms: dict[Literal["queued", "preprocess", "inference", "total"], float]
     """Times in milliseconds; `queued` is what the others leave of `total`."""
+    inputs: dict[str, float] | None = None
+    """What the request's features come to, by which drift is seen; null of what was predicted before there was this."""
 
 
 def _sayable(reason: str) -> str:

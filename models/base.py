@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.offpolicy import Valued
+from models.summaries import of_tensors
 
 Features = dict[str, NDArray[Any]]
 """The named tensors of one event, without a batch dimension."""
@@ -128,6 +129,14 @@ class Task(ABC):
         Events with equal padded shapes form one batch; coarser steps make fuller batches and more padding.
         """
         return shapes
+
+    def summary(self, features: Features) -> dict[str, float]:
+        """A few numbers of an event, by name, by which drift of the inputs is seen; see `models.summaries`."""
+        return of_tensors(self.inputs(features))
+
+    def classes(self, output: Mapping[str, Any]) -> Sequence[str]:
+        """The classes that an output or a correction names, each as often as it does; by default none."""
+        return ()
 
     @abstractmethod
     def decode(self, outputs: Mapping[str, NDArray[Any]], asked: Sequence[Asked]) -> list[Decoded]:

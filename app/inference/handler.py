@@ -175,6 +175,7 @@ def answer(
                 "output": predicted.decoded.output,
                 "confidence": predicted.decoded.confidence,
                 "propensity": predicted.decoded.propensity,
+                "inputs": predicted.inputs,
                 "timings_ms": {stage: round(ms, 3) for stage, ms in timings.items()},
             }
         )

@@ -15,6 +15,7 @@ from app.events import ModelRef
 from app.inference.client import Refused
 from app.monitoring import metrics
 from models.base import Asked, Decoded, Features, Rejected, Task
+from models.summaries import finite
 
 
 class Infers(Protocol):
@@ -27,11 +28,12 @@ class Infers(Protocol):
 
 @dataclass(frozen=True)
 class Predicted:
-    """A prediction, the time that its group's call took, in milliseconds, and how many shared it."""
+    """A prediction, the time that its group's call took, in milliseconds, how many shared it, and `Task.summary`."""
 
     decoded: Decoded
     inference_ms: float
     group: int
+    inputs: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,8 @@ class Predictor:
                 raise ValueError(f"{len(decoded)} predictions of {len(group)} events")
         except Exception as error:
             raise _Undecodable(f"the outputs can't be decoded: {type(error).__name__}: {error}") from error
-        return [Predicted(one, elapsed, len(group)) for one in decoded]
+        inputs = [finite(self.task.summary(asked.features)) for asked in group]
+        return [Predicted(one, elapsed, len(group), seen) for one, seen in zip(decoded, inputs, strict=True)]
 
 
 class _Undecodable(Exception):

@@ -53,14 +53,14 @@ LONGEST = 1000
 LENGTHS = np.array([16, 22, 32, 45, 64, 90, 128, 181, 256, 362, 512, 724, LONGEST])
 
 _TESTS = ("mann-whitney", "spread")
-_OVERLAP = 4
+_OVERLAP = 2
 """By so much windows that overlap have more false alarms than those that begin anew: as measured, see the tests."""
 _Floats = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
 class Scan:
-    """At each event the last n are held against the reference, for n from 16 to 1000: a few that moved far, or many.
+    """The last n events are held against the reference, for n from 16 to 1000: a few that moved far, or many.
 
     A value's place is the share of the reference that is smaller, ties halved. Looked at are the mean place of the n,
     which is the statistic of Mann & Whitney (1947) over the sizes of both samples, and the mean distance of their
@@ -70,7 +70,7 @@ class Scan:
 
     `rate` is of false alarms, for each event of the stream, in all features together: windows of n events begin anew
     once in n events, so p is n * rate, shared by features, lengths, both tests, both directions, and the windows that
-    overlap. So it doesn't matter how often one looks. It takes events to be independent: the least effect is what
+    overlap. So one may look at every event, or less often. It takes events to be independent: the least effect is what
     stands against bursts of alike ones.
     """
 
@@ -94,20 +94,17 @@ class Scan:
         # Beside the reference's own values one below and one above all: what was never seen isn't impossible.
         usual = np.concatenate([usual, _scores(np.array([0.0, 1.0]))], axis=1)
         mean, deviation = usual.mean(axis=1, keepdims=True), usual.std(axis=1, keepdims=True)
-        skewness = stats.skew(usual, axis=1)[:, None]
-        moved = _scores(_places(reference, window[-LONGEST:])) - mean
-        sums = np.cumsum(np.pad(moved, ((0, 0), (1, 0))), axis=1)
-        found = []
-        for length, quantile in zip(LENGTHS.tolist(), quantiles, strict=True):
-            if length > moved.shape[1]:
-                break
-            means = (sums[:, length:] - sums[:, :-length]) / length
-            error = deviation * np.sqrt(1 / length + 1 / len(reference))
-            skewed = np.maximum(0.0, np.sign(means) * skewness) / np.sqrt(length) * (quantile**2 - 1) / 6
-            bounds = np.maximum(self.effect, (quantile + skewed) * error)
-            test, at = np.unravel_index(np.argmax(np.abs(means) / bounds), means.shape)
-            found.append(Finding(_TESTS[test], name, abs(float(means[test, at])), float(bounds[test, at]), length))
-        return max(found, key=lambda one: one.statistic / one.threshold)
+        skewness = ((usual - mean) ** 3).mean(axis=1, keepdims=True) / deviation**3
+        lengths = LENGTHS[len(window) >= LENGTHS]
+        newest = _scores(_places(reference, window[: -LONGEST - 1 : -1])) - mean
+        moved = np.cumsum(newest, axis=1)[:, lengths - 1] / lengths
+        normal = quantiles[: len(lengths)]
+        skewed = np.maximum(0.0, np.sign(moved) * skewness) / np.sqrt(lengths) * (normal**2 - 1) / 6
+        chance = (normal + skewed) * deviation * np.sqrt(1 / lengths + 1 / len(reference))
+        bounds = np.maximum(self.effect, chance)
+        test, at = np.unravel_index(np.argmax(np.abs(moved) / bounds), moved.shape)
+        statistic, threshold = abs(float(moved[test, at])), float(bounds[test, at])
+        return Finding(_TESTS[test], name, statistic, threshold, int(lengths[at]))
 
 
 def _places(reference: _Floats, values: _Floats) -> _Floats:

@@ -59,6 +59,15 @@ class Group:
             [column for kind in kinds for column in ([True] if kind == NUMERIC else [False] * len(kind))], bool
         )
 
+    @property
+    def names(self) -> list[str]:
+        """What each column is called: `budget`, `device=phone`."""
+        return [
+            name if isinstance(kind, str) else f"{name}={value}"
+            for name, kind in self.kinds.items()
+            for value in ([kind] if isinstance(kind, str) else kind)
+        ]
+
     def encode(self, given: Mapping[str, Any], where: str, out: NDArray[np.float32]) -> None:
         """Writes the numbers into `out` (columns,), which is zero before. Raises `Rejected`; `where` says of what."""
         if given.keys() != self.kinds.keys():

@@ -66,6 +66,16 @@ class Decision(Task):
         """What the model scores: neither the ids nor the step."""
         return {"context": features["context"], "actions": features["actions"]}
 
+    def summary(self, features: Features) -> dict[str, float]:
+        """Each feature of the context, the means of the actions' features, and how many actions there are."""
+        context = zip(self.schema.context.names, features["context"][1:].tolist(), strict=True)
+        means = zip(self.schema.actions.names, features["actions"].mean(axis=0).tolist(), strict=True)
+        return (
+            {f"context.{name}": value for name, value in context}
+            | {f"actions.{name}": value for name, value in means}
+            | {"actions": float(len(features["actions"]))}
+        )
+
     def padded(self, shapes: Shapes) -> Shapes:
         """The number of actions rounded up to the next of a few."""
         count, columns = shapes["actions"]

@@ -90,6 +90,10 @@ class ObjectDetection(Task):
         """Real files: scenes on the held-out photographs, as PNG and JPEG, one of them turned by EXIF."""
         return _shipped()
 
+    def classes(self, output: Mapping[str, Any]) -> Sequence[str]:
+        """The label of each box."""
+        return [box["label"] for box in output["boxes"]]
+
     def demonstration(self, seed: int) -> Iterator[Sample]:
         """Endless new scenes on the held-out photographs."""
         return held_out_scenes(seed)
