@@ -153,7 +153,7 @@ def router(tasks: Mapping[str, Task], controller: Controller) -> APIRouter:
     async def explain_triggers(task: str) -> Explanation:
         """What each trigger sees now, and why it does or doesn't fire."""
         with refusals():
-            said = await controller.triggering.explain(controller.models[known(tasks, task).name])
+            said = await controller.triggering.explain(known(tasks, task), controller.models[task])
         return Explanation(
             task=task,
             triggers=[

@@ -41,3 +41,13 @@ def samples(events: Iterable[Mapping[str, float]]) -> Samples:
     found = {name: [row[name] for row in rows if name in row] for name in names if ".class." not in name}
     found |= {name: [row.get(name, 0.0) for row in rows] for name in classes}
     return {name: np.array(values, np.float64) for name, values in found.items()}
+
+
+def aligned(reference: Samples, window: Samples) -> tuple[Samples, Samples]:
+    """Both, with each other's classes: one that either never names is there 0 times."""
+
+    def completed(mine: Samples, other: Samples) -> Samples:
+        missing = {name: name.partition(".class.")[0] + ".length" for name in other.keys() - mine if ".class." in name}
+        return {**mine, **{name: np.zeros(len(mine[like])) for name, like in missing.items() if like in mine}}
+
+    return completed(reference, window), completed(window, reference)

@@ -10,15 +10,17 @@ from sqlalchemy import Connection, func, or_, select
 
 from app.catalog.models import Outcome, Prediction
 from app.catalog.store import read_row
-from app.eventlog.outcomes import canonical
 from app.events import OutcomeRecorded, PredictionMade
-from app.monitoring.drift import FEWEST, Finding, Samples, Scan
+from app.monitoring.drift import Finding, Samples
 from app.monitoring.quality import Judged, Quality, quality
 from app.registry.registry import Models
+from app.retraining import drifting
 from app.retraining.plan import Retraining
 from app.retraining.seen import Alert, Latency, Seen, Window
+from models.base import Task
 
-_DETECTOR = Scan()
+Judgements = Sequence[tuple[OutcomeRecorded, datetime]]
+"""What is known of predictions, and when each was made."""
 
 
 @dataclass(frozen=True)
@@ -46,19 +48,28 @@ class Summary:
 
     count: int
     """How many there were when this was made."""
-    samples: Samples
     latency: Latency | None
     """None without any."""
 
 
-Kept = dict[tuple[str, Span], Summary]
-"""Summaries that were made already, by the version and the span."""
+@dataclass(frozen=True)
+class Newest:
+    """What the newest predictions of a span are like."""
+
+    count: int
+    """How many the span had when this was made."""
+    samples: Samples
+
+
+Kept = dict[tuple[str, Span, type[Any]], Any]
+"""Summaries and samples that were made already, by the version, the span and what they are."""
 
 
 class Sight:
     """Looks at one task. Spans are asked for again and again: `kept` has what was found of them by earlier looks."""
 
-    def __init__(self, models: Models, plan: Retraining, kept: Kept | None = None) -> None:
+    def __init__(self, task: Task, models: Models, plan: Retraining, kept: Kept | None = None) -> None:
+        self._task = task
         self._models = models
         self._plan = plan
         self._version = models.route.champion
@@ -70,15 +81,17 @@ class Sight:
         judged = Span.last(length, now - timedelta(minutes=self._plan.feedback_minutes))
         span = Span.last(length, now)
         first = self._first(connection, length)
+        running = Span(span.end, span.end + length)
         made = self._summary(connection, span)
-        beside = first is not None and first.end <= span.start
-        for old in self._kept.keys() - {(self._version, one) for one in (first, span)}:
-            self._kept.pop(old, None)
+        known = self._known(connection, judged)
+        for old in list(self._kept):
+            if old[:2] not in {(self._version, one) for one in (first, span, running)}:
+                del self._kept[old]
         return Seen(
             labelled=self._labelled(connection),
-            quality=judged.window(self._quality(connection, judged)),
+            quality=judged.window(self._quality(connection, judged, known)),
             reference=self._reference(connection, first if first and first.end <= judged.start else None),
-            drift=span.window(self._drift(connection, first, made)) if beside and first else None,
+            drift=self._drift(connection, first, (span, running), known, now),
             latency=span.window(made.latency) if made.latency else None,
             alerts=alerts,
             running=self._models.run is not None,
@@ -100,7 +113,7 @@ class Sight:
         for run in self._models.runs.values():
             if run.registered and run.evaluated and run.registered.model.version == self._version:
                 return run.evaluated.metrics.get("score_candidate")
-        return self._quality(connection, first).score if first else None
+        return self._quality(connection, first, self._known(connection, first)).score if first else None
 
     def _mine(self) -> tuple[Any, ...]:
         return Prediction.task == self._models.task, Prediction.version == self._version, Prediction.role == "champion"
@@ -111,30 +124,57 @@ class Sight:
     def _count(self, connection: Connection, span: Span) -> int:
         return connection.scalar(select(func.count()).where(*self._within(span))) or 0
 
-    def _quality(self, connection: Connection, span: Span) -> Quality:
+    def _known(self, connection: Connection, span: Span) -> Judgements:
         found = (
             select(Outcome.type, Outcome.data, Prediction.time)
             .join(Prediction, Prediction.prediction_id == Outcome.prediction_id)
             .where(*self._within(span))
+            .order_by(Prediction.time)
         )
-        judged = [_judged(read_row(row, OutcomeRecorded), row.time) for row in connection.execute(found)]
-        return quality(judged, self._count(connection, span))
+        return [(read_row(row, OutcomeRecorded), row.time) for row in connection.execute(found)]
+
+    def _quality(self, connection: Connection, span: Span, known: Judgements) -> Quality:
+        return quality([_judged(*one) for one in known], self._count(connection, span))
 
     def _summary(self, connection: Connection, span: Span) -> Summary:
         """Made again only where predictions have come meanwhile: a span may have hundreds of thousands."""
-        kept = self._kept.get((self._version, span))
+        kept: Summary | None = self._kept.get((self._version, span, Summary))
         if kept is not None and kept.count == self._count(connection, span):
             return kept
         found = connection.execute(select(Prediction.type, Prediction.data).where(*self._within(span)))
         made = [read_row(row, PredictionMade) for row in found]
-        summary = Summary(len(made), _samples(made), _latency(made) if made else None)
-        self._kept[self._version, span] = summary
+        summary = Summary(len(made), _latency(made) if made else None)
+        self._kept[self._version, span, Summary] = summary
         return summary
 
-    def _drift(self, connection: Connection, first: Span, made: Summary) -> Sequence[Finding]:
-        if made.count < FEWEST:
-            return []
-        return _DETECTOR.findings(self._summary(connection, first).samples, made.samples)
+    def _newest(self, connection: Connection, span: Span) -> Samples:
+        """Read again only where enough predictions have come meanwhile."""
+        kept: Newest | None = self._kept.get((self._version, span, Newest))
+        count = self._count(connection, span)
+        if kept is None or drifting.stale(kept.count, count):
+            kept = Newest(count, drifting.of_predictions(connection, self._task, self._within(span)))
+            self._kept[self._version, span, Newest] = kept
+        return kept.samples
+
+    def _drift(
+        self, connection: Connection, first: Span | None, spans: tuple[Span, Span], known: Judgements, now: datetime
+    ) -> Window[Sequence[Finding]] | None:
+        """Of the span that isn't over yet, if that has drifted already; else of the last whole one.
+
+        Against the reference that the card has; of a version without, against its first whole span.
+        """
+        last, running = spans
+        usual = drifting.of_card(self._models.version(self._version).card)
+        if usual is None:
+            if first is None or first.end > last.start:
+                return None
+            labels = drifting.of_labels(self._task, [one for one, _ in self._known(connection, first)])
+            usual = {**self._newest(connection, first), **labels}
+        labels = drifting.of_labels(self._task, [one for one, _ in known])
+        found = drifting.findings(usual, {**self._newest(connection, running), **labels})
+        if any(one.drifted for one in found):
+            return Window(running.start, now, found)
+        return last.window(drifting.findings(usual, {**self._newest(connection, last), **labels}))
 
     def _labelled(self, connection: Connection) -> int:
         """Events with a label or a reward since the last run began."""
@@ -158,11 +198,3 @@ def _judged(said: OutcomeRecorded, time: datetime) -> Judged:
 
 def _latency(made: Sequence[PredictionMade]) -> Latency:
     return Latency(float(np.percentile([one.timings_ms["total"] for one in made], 99)), len(made))
-
-
-def _samples(made: Sequence[PredictionMade]) -> Samples:
-    """What is looked at for drift: how sure the model is, and how long what it says is."""
-    return {
-        "confidence": np.array([one.confidence for one in made], np.float64),
-        "output_length": np.array([len(canonical(one.output)) for one in made], np.float64),
-    }

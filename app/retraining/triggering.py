@@ -38,7 +38,7 @@ class Triggering:
         """Begin a run if a trigger fires by the task's settings; its id. Raises what passes, and `SetupError`."""
         if not models.versions:  # there is nothing to look at, or to start from
             return None
-        seen, now = await self._seen(models, alerts), datetime.now(UTC)
+        seen, now = await self._seen(task, models, alerts), datetime.now(UTC)
         if type(task).train is Task.train:  # there is no way to train
             return None
         state, firings = triggers.evaluate(self._state(models), seen, now, self._plan(task.name).triggers)
@@ -86,13 +86,13 @@ class Triggering:
         await Changes(self._settings, task, self._publisher.publish).make(decide)
         return ended[-1]
 
-    async def explain(self, models: Models) -> Sequence[Explained]:
+    async def explain(self, task: Task, models: Models) -> Sequence[Explained]:
         """Each trigger: what it sees now, and why it doesn't fire. Raises `Unavailable`, `SetupError`."""
-        seen = await self._seen(models, ())
+        seen = await self._seen(task, models, ())
         return triggers.explain(self._state(models), seen, datetime.now(UTC), self._plan(models.task).triggers)
 
-    async def _seen(self, models: Models, alerts: Sequence[Alert]) -> Seen:
-        sight, now = Sight(models, self._plan(models.task), self._kept[models.task]), datetime.now(UTC)
+    async def _seen(self, task: Task, models: Models, alerts: Sequence[Alert]) -> Seen:
+        sight, now = Sight(task, models, self._plan(models.task), self._kept[models.task]), datetime.now(UTC)
         seen = await asyncio.to_thread(self._catalog.ask, lambda connection: sight.seen(connection, now, alerts))
         self.seen[models.task] = models.route.champion, seen
         return seen

@@ -49,7 +49,7 @@ def seen(
 ) -> Seen:
     """What is seen at a minute after the start, which is at a full hour."""
     with catalog_of(directory, records) as catalog:
-        return catalog.ask(lambda connection: Sight(models or models_of(), plan).seen(connection, at(minute)))
+        return catalog.ask(lambda connection: Sight(Scales(), models or models_of(), plan).seen(connection, at(minute)))
 
 
 def triggered(run_id: str = "r") -> RetrainingTriggered:
@@ -204,7 +204,10 @@ def test_drift_compares_a_window_with_the_champions_first_one(tmp_path: Path) ->
     first, second = seen(tmp_path, records, 60), seen(tmp_path, records, 120)
     assert first.drift is None
     assert second.drift is not None
-    assert {one.feature: one.drifted for one in second.drift.found} == {"confidence": True, "output_length": False}
+    assert {one.feature: one.drifted for one in second.drift.found} == {
+        "outputs.confidence": True,
+        "outputs.length": False,
+    }
 
 
 def test_of_few_events_no_drift_is_seen(tmp_path: Path) -> None:
@@ -227,7 +230,7 @@ def test_a_span_is_summed_up_once_and_again_when_predictions_have_come_late(tmp_
 
     def look(records: Sequence[Record]) -> tuple[Seen, list[Summary]]:
         with catalog_of(tmp_path, records) as catalog:
-            found = catalog.ask(lambda connection: Sight(models_of(), PLAN, kept).seen(connection, at(60)))
+            found = catalog.ask(lambda connection: Sight(Scales(), models_of(), PLAN, kept).seen(connection, at(60)))
         return found, list(kept.values())
 
     early = [made(request, at(1), **timed(request)) for request in range(10)]
@@ -270,7 +273,9 @@ def test_a_run_that_is_under_way_a_freeze_and_alerts_are_seen(tmp_path: Path) ->
     alert = Alert("HindsightRetrain", START)
     frozen = TaskFrozen(task=TASK, frozen=True, reason="test", actor="us")
     with catalog_of(tmp_path, []) as catalog:
-        quiet = catalog.ask(lambda it: Sight(models_of(), PLAN).seen(it, START))
-        busy = catalog.ask(lambda it: Sight(models_of((0, triggered()), (1, frozen)), PLAN).seen(it, START, [alert]))
+        quiet = catalog.ask(lambda it: Sight(Scales(), models_of(), PLAN).seen(it, START))
+        busy = catalog.ask(
+            lambda it: Sight(Scales(), models_of((0, triggered()), (1, frozen)), PLAN).seen(it, START, [alert])
+        )
     assert (quiet.running, quiet.frozen, quiet.alerts) == (False, False, ())
     assert (busy.running, busy.frozen, busy.alerts) == (True, True, [alert])
