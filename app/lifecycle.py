@@ -19,6 +19,8 @@ class DriftDetected(Data):
     """The champion."""
     what: Literal["inputs", "outputs", "labels"]
     """Whose distribution moved."""
+    feature: str | None = None
+    """Which number of it, such as `confidence`."""
     detector: str
     """The test's name."""
     statistic: float

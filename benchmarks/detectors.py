@@ -59,8 +59,8 @@ def _rows(samples: Samples) -> Iterator[dict[str, Any]]:
 
 DETECTORS: dict[str, Callable[[Stream], Iterator[bool]]] = {
     "ours": scanned,
-    "ADWIN": by_river(lambda features: ADWIN()),
-    "ADWIN, Bonferroni": by_river(lambda features: ADWIN(delta=0.002 / features)),
+    "ADWIN": by_river(lambda features: ADWIN()),  # type: ignore[no-untyped-call]
+    "ADWIN, Bonferroni": by_river(lambda features: ADWIN(delta=0.002 / features)),  # type: ignore[no-untyped-call]
     "PageHinkley": by_river(lambda features: PageHinkley()),
     "KSWIN": by_river(lambda features: KSWIN(seed=1), memory=100),
     "KSWIN, Bonferroni": by_river(lambda features: KSWIN(FALSE_ALARMS * KSWIN_WINDOW / features, seed=1), memory=100),
@@ -69,8 +69,8 @@ DETECTORS: dict[str, Callable[[Stream], Iterator[bool]]] = {
 
 OF_BITS = {
     "DDM": by_river(lambda features: DDM()),
-    "HDDM_A": by_river(lambda features: HDDM_A()),
-    "HDDM_W": by_river(lambda features: HDDM_W()),
+    "HDDM_A": by_river(lambda features: HDDM_A()),  # type: ignore[no-untyped-call]
+    "HDDM_W": by_river(lambda features: HDDM_W()),  # type: ignore[no-untyped-call]
 }
 """Those that take bits alone."""
 SLOW = {"KSWIN", "KSWIN, Bonferroni"}

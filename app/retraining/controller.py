@@ -109,10 +109,9 @@ class Controller:
         await self._release(task.name, run)
         if models.route.canary is not None and (run is None or run.step != "rollout"):
             await self._guard(task, models)
+        await self.triggering.look(task, models)
         if run is None:
-            await self.triggering.look(task, models)
             return
-        await self.triggering.watch(models)
         if not await self._holds(run):
             await self.backend.release(run.id)
         elif run.step == "rollout":

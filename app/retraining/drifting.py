@@ -53,4 +53,4 @@ def findings(reference: Samples, window: Samples) -> Sequence[Finding]:
 
 def stale(known: int, count: int) -> bool:
     """Whether so many predictions more are worth another look."""
-    return count - known >= LENGTHS[0]
+    return count - known >= int(LENGTHS[0])

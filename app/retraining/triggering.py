@@ -15,6 +15,7 @@ from app.registry.changes import Changes
 from app.registry.registry import Models
 from app.retraining import triggers
 from app.retraining.conditions import Explained
+from app.retraining.onsets import onsets
 from app.retraining.plan import Retraining
 from app.retraining.seeing import Kept, Sight
 from app.retraining.seen import Alert, Seen, State, restored
@@ -35,21 +36,24 @@ class Triggering:
         """What was last seen of each task, and of which champion."""
 
     async def look(self, task: Task, models: Models, alerts: Sequence[Alert] = ()) -> str | None:
-        """Begin a run if a trigger fires by the task's settings; its id. Raises what passes, and `SetupError`."""
+        """Say what is newly bad, and begin a run if a trigger fires by the task's settings; its id.
+
+        While a run is under way none fires. Raises what passes, and `SetupError`.
+        """
         if not models.versions:  # there is nothing to look at, or to start from
             return None
         seen, now = await self._seen(task, models, alerts), datetime.now(UTC)
+        before, plan = self._state(models), self._plan(task.name).triggers
+        state, firings = triggers.evaluate(before, seen, now, plan)
+        champion = models.version(models.route.champion).ref
+        for onset in onsets(champion, before, state, seen, plan):
+            await self._publisher.publish(onset.record)
+        self._states[task.name] = state
         if type(task).train is Task.train:  # there is no way to train
             return None
-        state, firings = triggers.evaluate(self._state(models), seen, now, self._plan(task.name).triggers)
-        self._states[task.name] = state
         for firing in firings:
             return await self.begin(task, firing.trigger, firing.evidence)
         return None
-
-    async def watch(self, models: Models) -> None:
-        """Look, while a run is under way: for `seen` alone. Raises what passes, and `SetupError`."""
-        await self._seen(models, ())
 
     async def begin(self, task: Task, name: str, evidence: dict[str, Any]) -> str:
         """Begin a run; its id. Raises `SetupError` where one is under way or the task is frozen, and what passes."""

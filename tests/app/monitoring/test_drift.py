@@ -93,7 +93,7 @@ def test_the_more_features_are_looked_at_the_more_each_must_show() -> None:
     detector = Scan(effect=0.0)
     reference, window = confidences(0, 500), confidences(1, 500, mean=1.0)
     (alone,) = detector.findings(reference, window)
-    together = detector.findings(reference | classes(2, 500, 0.5), window | classes(3, 500, 0.5))
+    together = detector.findings({**reference, **classes(2, 500, 0.5)}, {**window, **classes(3, 500, 0.5)})
     assert [one.feature for one in together] == ["class", "confidence"]
     assert together[1].statistic / together[1].threshold < alone.statistic / alone.threshold
 

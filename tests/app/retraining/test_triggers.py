@@ -42,7 +42,7 @@ def window(hour: int, found: Any) -> Window[Any]:
 
 
 def drifted(hour: int, statistic: float) -> Seen:
-    return Seen(drift=window(hour, [Finding("ks", "confidence", statistic, 0.1, 500)]))
+    return Seen(drift=window(hour, [Finding("ks", "outputs.confidence", statistic, 0.1, 500)]))
 
 
 def slow(hour: int, p99: float, events: int = 1000) -> Seen:
