@@ -1,0 +1,48 @@
+"""Plain HTML elements, written and updated from here."""
+
+from collections.abc import Callable
+from typing import Any, Self
+
+from nicegui.element import Element
+
+
+class Node(Element):
+    """An element of this tag. `props` are its attributes: `aria_label` is `aria-label`, `type_` is `type`."""
+
+    def __init__(self, tag: str, text: str = "", style: str = "", **props: Any) -> None:
+        """`style` are its CSS classes."""
+        super().__init__(tag)
+        self._text = text
+        self.classes(style)
+        for name, value in props.items():
+            self._props[name.rstrip("_").replace("_", "-")] = value
+
+    def say(self, text: str) -> Self:
+        """Its text from now on; only a change is sent to the browser."""
+        if text != self._text:
+            self._text = text
+            self.update()
+        return self
+
+    def put(self, name: str, value: Any) -> Self:
+        """An attribute's value from now on."""
+        if self._props.get(name) != value:
+            self._props[name] = value
+            self.update()
+        return self
+
+    def show(self, shown: bool) -> Self:
+        """Whether it is there to be seen."""
+        return self.put("hidden", not shown)
+
+
+def button(text: str, on_click: Callable[..., Any], style: str = "", **props: Any) -> Node:
+    """A button that does something."""
+    node = Node("button", text, f"button {style}", type_="button", **props)
+    node.on("click", on_click, args=[])
+    return node
+
+
+def key(text: str) -> Node:
+    """A key of the keyboard."""
+    return Node("kbd", text)
