@@ -1,10 +1,11 @@
 """What every page has around it: the way to the others, and who is looking."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from urllib.parse import unquote
 
 from nicegui import context, ui
+from nicegui.events import GenericEventArguments
 
 from app.pages.elements import Node
 
@@ -42,3 +43,38 @@ def remember_name(name: str) -> None:
         f"document.cookie = '{_COOKIE}=' + encodeURIComponent({name[:_MOST]!r}) + "
         "'; path=/; max-age=31536000; samesite=strict'"
     )
+
+
+class Viewer:
+    """Who looks: the key's name for who has logged in by one, else what they say to be called."""
+
+    def __init__(self) -> None:
+        self.name = name_of_viewer()
+        with Node("label", style="viewer push"):
+            Node("span", "You are", "muted small")
+            field = Node("input", value=self.name, placeholder="your name", id="viewer", maxlength=_MOST)
+        field.put("autocomplete", "nickname")
+
+        def named(event: GenericEventArguments) -> None:
+            self.name = str(event.args).strip()[:_MOST]
+            field._props["value"] = self.name  # the browser has it already
+            remember_name(self.name)
+
+        field.on("change", named, js_handler="(event) => emit(event.target.value)")
+
+    def ask(self) -> None:
+        """Have them say it."""
+        ui.run_javascript("document.getElementById('viewer').focus()")
+
+
+def help_dialog(title: str, keys: Mapping[str, str]) -> None:
+    """What `?` shows."""
+    with Node("dialog", style="panel", id="help"):
+        Node("h2", title)
+        with Node("dl", style="facts"):
+            for pressed, does in keys.items():
+                with Node("dt"):
+                    Node("kbd", pressed)
+                Node("dd", does)
+        with Node("form", method="dialog"):
+            Node("button", "Close", "button")
