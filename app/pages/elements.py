@@ -1,6 +1,6 @@
 """Plain HTML elements, written and updated from here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 from nicegui.element import Element
@@ -46,3 +46,20 @@ def button(text: str, on_click: Callable[..., Any], style: str = "", **props: An
 def key(text: str) -> Node:
     """A key of the keyboard."""
     return Node("kbd", text)
+
+
+def tabs(label: str, ways: Mapping[str, str], here: str) -> None:
+    """Ways to parts of a page, by their names; the one that is shown is marked."""
+    with Node("nav", style="tabs", aria_label=label):
+        for name, href in ways.items():
+            link = Node("a", name, href=href)
+            if name == here:
+                link.put("aria-current", "page")
+
+
+def facts(said: Mapping[str, str]) -> None:
+    """Names, and what there is of each."""
+    with Node("dl", style="facts small"):
+        for name, value in said.items():
+            Node("dt", name)
+            Node("dd", value)

@@ -7,6 +7,7 @@ from urllib.parse import unquote
 from nicegui import context, ui
 from nicegui.events import GenericEventArguments
 
+from app.access.scopes import Scope, caller_of
 from app.pages.elements import Node
 
 STATIC = "/pages"
@@ -29,6 +30,11 @@ def page(title: str, here: str) -> Iterator[Node]:
                     link.put("aria-current", "page")
     with Node("main", style="page") as content:
         yield content
+
+
+def may(scope: Scope) -> bool:
+    """Whether who looks may do what needs this scope."""
+    return scope in caller_of(context.client.request.scope).scopes
 
 
 def name_of_viewer() -> str:

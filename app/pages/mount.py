@@ -8,7 +8,7 @@ from nicegui import ui
 from starlette.routing import Match, Mount
 from starlette.types import Scope
 
-from app.pages import frame, overview, review
+from app.pages import frame, models, overview, review
 from app.pages.parts import Parts
 
 STATIC = Path(__file__).parent / "static"
@@ -30,6 +30,7 @@ def mount(app: FastAPI, parts: Parts) -> None:
     nicegui_app.add_static_files(frame.STATIC, STATIC, max_cache_age=60)
     overview.register(parts)
     review.register(parts)
+    models.register(parts)
     ui.run_with(
         app,
         title="Hindsight",
