@@ -3,20 +3,30 @@
 import asyncio
 from collections.abc import Mapping
 
+from app.api.refusals import AWAY
+from app.embedded.errors import SetupError
 from app.pages.elements import Node, facts
 from app.pages.parts import Parts
 from app.registry.lineage import Lineage, lineage
-from app.registry.registry import Models
 
 
-async def whence(parts: Parts, models: Models, version: str, back: str) -> None:
-    """All that is known of a version; `back` leads to where it is not shown. Raises `SetupError`."""
-    found = await asyncio.to_thread(lineage, parts.settings, models, version)
+async def whence(parts: Parts, task: str, version: str, back: str) -> None:
+    """All that is known of a version; `back` leads to where it is not shown."""
+    try:
+        models = parts.controller.models[task]
+        measured = models.version(version).card.get("figures")
+        found = await asyncio.to_thread(lineage, parts.settings, models, version)
+    except AWAY as error:
+        Node("p", f"Version {version} can't be seen now: {error}. Load the page again.", "note bad")
+        return
+    except SetupError as error:
+        Node("p", f"{error.message} {error.remedy}", "note bad")
+        return
     with Node("section", style="panel stack", aria_label=f"Version {version}"):
         with Node("div", style="bar"):
             Node("h2", f"Version {version}")
             Node("a", "Close", "push small", href=back)
-        facts(lines(found))
+        facts(lines(found) | {"measured": pairs("", measured if isinstance(measured, dict) else None)})
         run = models.runs.get(found.run or "")
         if run is not None and run.evaluated is not None and run.evaluated.reasons:
             Node("p", "The gate refused it: " + " ".join(run.evaluated.reasons), "note bad")
@@ -29,13 +39,13 @@ def lines(found: Lineage) -> dict[str, str]:
         "role": found.role or "none",
         "began as": f"version {found.parent}" if found.parent else "",
         "registered by": found.registered or "comes with the task",
-        "trigger": _pairs(found.trigger, found.evidence),
+        "trigger": pairs(found.trigger, found.evidence),
         "dataset": f"{dataset['rows']:,} rows, content hash {dataset['content_hash'][:16]}" if dataset else "",
-        "labels by": _pairs("", found.labelled),
+        "labels by": pairs("", found.labelled),
         "code": found.code or "",
         "backtest": "",
-        "gate": _pairs("", found.gate),
-        "served": _pairs("", found.served) or "nothing yet",
+        "gate": pairs("", found.gate),
+        "served": pairs("", found.served) or "nothing yet",
         "file": found.artifact,
         "run": found.run or "",
     }
@@ -47,7 +57,8 @@ def lines(found: Lineage) -> dict[str, str]:
     return {name: text for name, text in said.items() if text}
 
 
-def _pairs(first: str | None, figures: Mapping[str, object] | None) -> str:
+def pairs(first: str | None, figures: Mapping[str, object] | None) -> str:
+    """Figures by their names, after what they are of."""
     shown = [
         f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
         for name, value in (figures or {}).items()

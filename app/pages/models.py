@@ -19,6 +19,7 @@ from app.registry.runs import STEPS, Run
 HERE = "/models"
 _SECONDS = 1.0
 _MOST_RUNS = 20
+_MOST_FIGURES = 3
 
 
 def register(parts: Parts) -> None:
@@ -32,17 +33,12 @@ def register(parts: Parts) -> None:
                 Node("h1", "Models")
                 tabs("Tasks", {one: f"{HERE}?{urlencode({'task': one})}" for one in parts.tasks}, name)
                 viewer = frame.Viewer()
-            try:
-                shown = _Shown(parts, name, viewer)
-                if version:
-                    await whence(parts, parts.controller.models[name], version, f"{HERE}?{urlencode({'task': name})}")
-                shown.look()
-            except AWAY as error:
-                Node("p", f"That can't be seen now: {error}. Load the page again.", "note bad")
-                return
-            except SetupError as error:
-                Node("p", f"{error.message} {error.remedy}", "note")
-                return
+            place = Node("div", style="stack")
+            shown = _Shown(parts, name, viewer)
+        shown.look()
+        if version:
+            with place:
+                await whence(parts, name, version, f"{HERE}?{urlencode({'task': name})}")
         ui.timer(_SECONDS, shown.look)
 
 
@@ -56,6 +52,7 @@ class _Shown:
         self._seen: object = None
         self._confirm = Confirm()
         self._may = frame.may("operate")
+        self._trouble = Node("p", style="note bad", role="alert").show(False)
         with Node("section", style="panel stack", aria_label="Versions"):
             self._head = Node("div", style="bar")
             self._versions = Node("div", style="scroll")
@@ -64,8 +61,17 @@ class _Shown:
             self._runs = Node("div", style="scroll")
 
     def look(self) -> None:
-        """As it is now. Raises `SetupError`, and while the log can't be read what passes."""
-        models = self._parts.controller.models[self._task]
+        """Show it as it is now, or why it can't be seen."""
+        try:
+            self._show(self._parts.controller.models[self._task])
+        except AWAY as error:
+            self._trouble.say(f"That can't be seen now: {error}. It is tried again.").show(True)
+        except SetupError as error:
+            self._trouble.say(f"{error.message} {error.remedy}").show(True)
+        else:
+            self._trouble.show(False)
+
+    def _show(self, models: Models) -> None:
         said = described(models)
         runs = list(reversed(models.runs.values()))[:_MOST_RUNS]
         doing = dict(self._parts.controller.backend.progress)
@@ -82,7 +88,7 @@ class _Shown:
             if self._may:
                 self._offer(models, changing.of_task(models), "plain push")
         with self._versions, Node("table", style="list"):
-            _heads("Version", "Role", "From", "By", "Measured", "")
+            _heads("Version", "Role", "Parent", "By", "Measured", "")
             with Node("tbody"):
                 for one in reversed(said.versions):
                     self._version(models, one)
@@ -91,7 +97,7 @@ class _Shown:
 
     def _version(self, models: Models, one: VersionDescribed) -> None:
         share = f" {models.route.share:.0%}" if one.role == "canary" else ""
-        figures = ", ".join(f"{name} {value:.4g}" for name, value in one.figures.items() if isinstance(value, float))
+        figures = [f"{name} {value:.4g}" for name, value in one.figures.items() if isinstance(value, float)]
         with Node("tr", data_version=one.version):
             with Node("td"):
                 Node(
@@ -100,9 +106,9 @@ class _Shown:
                     href=f"{HERE}?{urlencode({'task': self._task, 'version': one.version})}",
                 )
             Node("td", f"{one.role}{share}" if one.role else "", "good" if one.role == "champion" else "")
-            Node("td", f"version {one.parent}" if one.parent else "")
+            Node("td", f"from version {one.parent}" if one.parent else "")
             Node("td", one.actor or "comes with the task")
-            Node("td", figures, "muted small")
+            Node("td", ", ".join(figures[:_MOST_FIGURES]), "muted small")
             with Node("td"), Node("div", style="bar"):
                 for change in changing.of_version(models, one.version) if self._may else ():
                     self._offer(models, change, "danger" if change.kind == "rollback" else "")
