@@ -95,7 +95,8 @@ def create(settings: Settings) -> FastAPI:
     payloads = payload.Payloads(settings, known, catalog, store)
     app.include_router(payload.router(payloads))
     app.include_router(replays.router(settings, known, jobs))
-    app.include_router(deadletters.router(Letterbox(settings)))
+    letterbox = Letterbox(settings)
+    app.include_router(deadletters.router(letterbox))
     app.include_router(blobs.router(store, settings.max_blob_bytes))
     app.include_router(health.router(settings, watching.registry))
     app.include_router(login.router(callers, cookie))
@@ -103,7 +104,7 @@ def create(settings: Settings) -> FastAPI:
     app.add_exception_handler(ClientDisconnect, _gone)
     app.add_middleware(BodyLimit, limit=JSON_LIMIT, limits={blobs.PATH: settings.max_blob_bytes + MULTIPART_OVERHEAD})
     app.add_middleware(Guard, callers=callers, cookie=cookie)
-    app.state.parts = Parts(settings, known, catalog, publisher, controller, payloads)
+    app.state.parts = Parts(settings, known, catalog, publisher, controller, payloads, jobs, letterbox)
     return app
 
 

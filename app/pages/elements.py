@@ -63,3 +63,10 @@ def facts(said: Mapping[str, str]) -> None:
         for name, value in said.items():
             Node("dt", name)
             Node("dd", value)
+
+
+def heads(*names: str) -> None:
+    """The first row of a table."""
+    with Node("thead"), Node("tr"):
+        for name in names:
+            Node("th", name)

@@ -7,11 +7,18 @@ from urllib.parse import unquote
 from nicegui import context, ui
 from nicegui.events import GenericEventArguments
 
+from app.access.guard import LOGOUT
 from app.access.scopes import Scope, caller_of
 from app.pages.elements import Node
 
 STATIC = "/pages"
-PAGES = {"/": "Overview", "/review": "Review", "/models": "Models"}
+PAGES = {
+    "/": "Overview",
+    "/review": "Review",
+    "/models": "Models",
+    "/replay": "Replay",
+    "/dead-letters": "Dead letters",
+}
 _COOKIE = "hindsight_name"
 _MOST = 100
 
@@ -28,6 +35,9 @@ def page(title: str, here: str) -> Iterator[Node]:
                 link = Node("a", name, href=path)
                 if path == here:
                     link.put("aria-current", "page")
+        if caller_of(context.client.request.scope).session is not None:
+            with Node("form", style="push", method="post", action=LOGOUT):
+                Node("button", "Log out", "button plain")
     with Node("main", style="page") as content:
         yield content
 
@@ -55,10 +65,14 @@ class Viewer:
     """Who looks: the key's name for who has logged in by one, else what they say to be called."""
 
     def __init__(self) -> None:
-        self.name = name_of_viewer()
+        caller = caller_of(context.client.request.scope)
+        self.name = caller.name or name_of_viewer()
         with Node("label", style="viewer push"):
             Node("span", "You are", "muted small")
             field = Node("input", value=self.name, placeholder="your name", id="viewer", maxlength=_MOST)
+        if caller.name is not None:
+            field.put("disabled", True)
+            return
         field.put("autocomplete", "nickname")
 
         def named(event: GenericEventArguments) -> None:

@@ -9,7 +9,7 @@ from app.api.refusals import AWAY
 from app.embedded.errors import SetupError
 from app.pages import changing, frame
 from app.pages.confirm import Answers, Confirm
-from app.pages.elements import Node, button, tabs
+from app.pages.elements import Node, button, heads, tabs
 from app.pages.lineage import whence
 from app.pages.parts import Parts
 from app.registry.described import VersionDescribed, described
@@ -88,7 +88,7 @@ class _Shown:
             if self._may:
                 self._offer(models, changing.of_task(models), "plain push")
         with self._versions, Node("table", style="list"):
-            _heads("Version", "Role", "Parent", "By", "Measured", "")
+            heads("Version", "Role", "Parent", "By", "Measured", "")
             with Node("tbody"):
                 for one in reversed(said.versions):
                     self._version(models, one)
@@ -136,7 +136,7 @@ class _Shown:
                 )
             return
         with Node("table", style="list"):
-            _heads("Began", "Trigger", "From", "Now", "Candidate", "Why")
+            heads("Began", "Trigger", "From", "Now", "Candidate", "Why")
             with Node("tbody"):
                 for run in runs:
                     _run(run, doing.get(run.id, {}), self._parts.controller.decisions.get(run.id, ""))
@@ -150,12 +150,6 @@ def _route(models: Models) -> str:
     if route.shadows:
         said += f"; in the shadow {', '.join(route.shadows)}"
     return said
-
-
-def _heads(*names: str) -> None:
-    with Node("thead"), Node("tr"):
-        for name in names:
-            Node("th", name)
 
 
 def _run(run: Run, doing: dict[str, object], decision: str) -> None:

@@ -8,7 +8,7 @@ from nicegui import ui
 from starlette.routing import Match, Mount
 from starlette.types import Scope
 
-from app.pages import frame, models, overview, review
+from app.pages import deadletters, frame, models, overview, replay, review
 from app.pages.parts import Parts
 
 STATIC = Path(__file__).parent / "static"
@@ -28,9 +28,8 @@ class _Rest(Mount):
 def mount(app: FastAPI, parts: Parts) -> None:
     """Add the pages to the application, after all of its routes."""
     nicegui_app.add_static_files(frame.STATIC, STATIC, max_cache_age=60)
-    overview.register(parts)
-    review.register(parts)
-    models.register(parts)
+    for page in (overview, review, models, replay, deadletters):
+        page.register(parts)
     ui.run_with(
         app,
         title="Hindsight",

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from app.api.payload import Payloads
 from app.api.publisher import Publisher
 from app.catalog.store import Catalog
+from app.eventlog.letterbox import Letterbox
+from app.replays.jobs import Replays
 from app.retraining.controller import Controller
 from app.settings import Settings
 from models.base import Task
@@ -21,3 +23,5 @@ class Parts:
     publisher: Publisher
     controller: Controller
     payloads: Payloads
+    replays: Replays
+    letterbox: Letterbox
