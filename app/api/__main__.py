@@ -6,6 +6,7 @@ import uvicorn
 
 from app.api.server import create
 from app.embedded.errors import SetupError
+from app.pages.mount import mount
 from app.settings import settings
 
 
@@ -13,6 +14,7 @@ def main() -> None:
     """Serves until a signal."""
     try:
         app = create(settings())
+        mount(app, app.state.parts)
     except SetupError as error:
         sys.exit(str(error))
     uvicorn.run(

@@ -82,19 +82,33 @@ def router(tasks: Mapping[str, Task], publisher: Publisher) -> APIRouter:
         Without an `actor` it is said by whom the key names. The request's `traceparent` is the event's.
         """
         given = FeedbackGiven.model_validate(asked.model_dump() | {"actor": actor_of(request, asked.actor)})
-        event_id = idempotency_key or str(uuid.uuid4())
-        _, prediction_id = given.about
         try:
-            await publisher.publish(_record(_checked(given, tasks), event_id, valid(request.headers.get(HEADER))))
+            return await give(given, tasks, publisher, idempotency_key, valid(request.headers.get(HEADER)))
         except Rejected as error:
             raise HTTPException(422, str(error)) from None
         except MessageSizeTooLargeError:
             raise HTTPException(413, "the feedback is too large for a Kafka message") from None
         except Unconfirmed as error:
             raise HTTPException(503, str(error), {"Retry-After": RETRY_AFTER}) from None
-        return Accepted(id=event_id, prediction_id=prediction_id)
 
     return routes
+
+
+async def give(
+    given: FeedbackGiven,
+    tasks: Mapping[str, Task],
+    publisher: Publisher,
+    event_id: str | None = None,
+    trace: str | None = None,
+) -> Accepted:
+    """Publishes feedback, checked; returns once the broker has confirmed.
+
+    Raises `Rejected`, `Unconfirmed` or MessageSizeTooLargeError.
+    """
+    event_id = event_id or str(uuid.uuid4())
+    _, prediction_id = given.about
+    await publisher.publish(_record(_checked(given, tasks), event_id, trace))
+    return Accepted(id=event_id, prediction_id=prediction_id)
 
 
 def _checked(given: FeedbackGiven, tasks: Mapping[str, Task]) -> FeedbackGiven:

@@ -28,6 +28,7 @@ from app.embedded.errors import SetupError
 from app.eventlog.letterbox import Letterbox
 from app.monitoring.metrics import watch_disk
 from app.monitoring.watching import Watching
+from app.pages.parts import Parts
 from app.replays.jobs import Replays
 from app.retraining.controller import Controller
 from app.settings import Settings
@@ -91,9 +92,11 @@ def create(settings: Settings) -> FastAPI:
     app.include_router(models.router(settings, known, publisher))
     app.include_router(retraining.router(known, controller))
     app.include_router(predictions.router(catalog))
-    app.include_router(payload.router(payload.Payloads(settings, known, catalog, store)))
+    payloads = payload.Payloads(settings, known, catalog, store)
+    app.include_router(payload.router(payloads))
     app.include_router(replays.router(settings, known, jobs))
-    app.include_router(deadletters.router(Letterbox(settings)))
+    letterbox = Letterbox(settings)
+    app.include_router(deadletters.router(letterbox))
     app.include_router(blobs.router(store, settings.max_blob_bytes))
     app.include_router(health.router(settings, watching.registry))
     app.include_router(login.router(callers, cookie))
@@ -101,6 +104,7 @@ def create(settings: Settings) -> FastAPI:
     app.add_exception_handler(ClientDisconnect, _gone)
     app.add_middleware(BodyLimit, limit=JSON_LIMIT, limits={blobs.PATH: settings.max_blob_bytes + MULTIPART_OVERHEAD})
     app.add_middleware(Guard, callers=callers, cookie=cookie)
+    app.state.parts = Parts(settings, known, catalog, publisher, controller, payloads, jobs, letterbox)
     return app
 
 

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import Engine, inspect
+from sqlalchemy import ColumnElement, Engine, Float, inspect, literal_column
 from sqlalchemy.orm import DeclarativeBase
 
 from app.catalog.engine import reading, writing
@@ -13,6 +13,18 @@ class Control(DeclarativeBase):
     """A control table. Its metadata is its own: `app.catalog.schema.recreate` drops the read models' alone."""
 
     type_annotation_map = {str: Words(), datetime: Utc()}  # noqa: RUF012
+
+
+_CLOCK = {
+    "sqlite": "((julianday('now') - 2440587.5) * 86400.0)",
+    # not that of the transaction's start, which may have waited for another
+    "postgresql": "extract(epoch FROM clock_timestamp())::double precision",
+}
+
+
+def clock(engine: Engine) -> ColumnElement[float]:
+    """Seconds since 1970 by the database's clock: the replicas' clocks may differ."""
+    return literal_column(_CLOCK[engine.dialect.name], Float(53))
 
 
 def make(engine: Engine) -> None:

@@ -2,19 +2,12 @@
 
 from typing import Any
 
-from sqlalchemy import Float, and_, delete, literal_column, or_, select, update
+from sqlalchemy import Float, and_, delete, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.catalog.control import Control, make
+from app.catalog.control import Control, clock, make
 from app.catalog.engine import available, engine_of
-
-_CLOCK = {
-    "sqlite": "((julianday('now') - 2440587.5) * 86400.0)",
-    # not that of the transaction's start, which may have waited for another
-    "postgresql": "extract(epoch FROM clock_timestamp())::double precision",
-}
-"""Seconds since 1970 by the database's clock: the replicas' clocks may differ."""
 
 
 class Lease(Control):
@@ -36,7 +29,7 @@ class Leases:
 
     def __init__(self, url: str) -> None:
         self._engine = engine_of(url)
-        self._now = literal_column(_CLOCK[self._engine.dialect.name], Float(53))
+        self._now = clock(self._engine)
         make(self._engine)
 
     def close(self) -> None:

@@ -1,0 +1,42 @@
+"""The pages on the application. Once in a process: NiceGUI has one application of its own."""
+
+from pathlib import Path
+
+from fastapi import FastAPI
+from nicegui import app as nicegui_app
+from nicegui import ui
+from starlette.routing import Match, Mount
+from starlette.types import Scope
+
+from app.pages import deadletters, frame, models, overview, replay, review
+from app.pages.parts import Parts
+
+STATIC = Path(__file__).parent / "static"
+_OURS = ("/v1/", "/docs", "/redoc", "/openapi.json")
+
+
+class _Rest(Mount):
+    """All that is left to the pages: below `/v1/` an unknown path is an error in JSON, not a page."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """None of the API's paths."""
+        if str(scope.get("path", "")).startswith(_OURS):
+            return Match.NONE, {}
+        return super().matches(scope)
+
+
+def mount(app: FastAPI, parts: Parts) -> None:
+    """Add the pages to the application, after all of its routes."""
+    nicegui_app.add_static_files(frame.STATIC, STATIC, max_cache_age=60)
+    for page in (overview, review, models, replay, deadletters):
+        page.register(parts)
+    ui.run_with(
+        app,
+        title="Hindsight",
+        favicon=STATIC / "icon.svg",
+        dark=None,
+        tailwind=False,
+        reconnect_timeout=10,
+        show_welcome_message=False,
+    )
+    app.router.routes[-1] = _Rest("/", nicegui_app)

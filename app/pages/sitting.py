@@ -1,0 +1,280 @@
+"""A sitting of the review: the item that is looked at, and what each key does with it."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from nicegui import ui
+
+from app.access.scopes import missing
+from app.api.refusals import AWAY
+from app.pages import frame
+from app.pages.answers import Answer, brief, shown
+from app.pages.bulk import Bulk
+from app.pages.claims import CLAIM_SECONDS
+from app.pages.desk import Desk, Item
+from app.pages.elements import Node, button, facts
+from app.pages.parts import Parts
+from app.pages.queues import Queue
+from app.pages.widgets import Keys
+from models.base import Rejected
+
+KEYS: Mapping[str, str] = {
+    "Enter": "accept it; or send the correction, if you changed something",
+    "x": "it is wrong, whatever would be right",
+    "+": "reward it: 1",
+    "0": "reward it: 0",
+    "-": "reward it: -1",
+    "1 to 9": "the action that would have been right, then Enter",
+    "s": "skip it: others see it later",
+    "u": "take back what you said last",
+    "b": "accept many at once",
+    "e": "edit the text; Esc leaves the field",
+    "Space": "play or pause the sound",
+}
+_PRESSED = ("Enter", "a", "x", "+", "=", "0", "-", "s", "u", "b", *"123456789")
+_WHY: Mapping[str, str] = {
+    "audit": "drawn by the random audit: it counts for the score",
+    "all": "all predictions are judged: it counts for the score",
+    "volunteer": "looked at because the model is unsure: for training, not for the score",
+}
+_UNDONE = (
+    "It is open again. What you said stays in the log, and counts until you say something else of it: "
+    "of one person's feedback the last counts."
+)
+
+
+class Sitting:
+    """The item that is looked at, and what may be done with it."""
+
+    def __init__(self, parts: Parts, desk: Desk, viewer: frame.Viewer) -> None:
+        self._parts = parts
+        self._desk = desk
+        self._viewer = viewer
+        self._may = frame.may("feedback")
+        self._busy = asyncio.Lock()
+        self._answer: Answer | None = None
+        self._bulk: Bulk | None = None
+        self._only: str = ""
+        self._status = Node("p", style="status small", role="status")
+        with Node("div", style="desk"):
+            self._place = Node("section", style="panel stack", aria_label="Prediction")
+            with Node("aside", style="stack", aria_label="This sitting"):
+                Node("h3", "This sitting")
+                self._done = Node("ol", style="done small")
+                with Node("p", style="muted small"):
+                    Node("kbd", "?")
+                    Node("span", " shows all keys")
+        frame.help_dialog("Keys of the review", KEYS)
+        Keys(_PRESSED, self.press)
+        ui.timer(CLAIM_SECONDS / 4, desk.keep)
+
+    async def begin(self, prediction_id: str) -> None:
+        """Show the first item, or the one that is asked for."""
+        self._only = prediction_id
+        await self._do(lambda: self._desk.open(prediction_id) if prediction_id else self._desk.next())
+
+    async def press(self, key: str) -> None:
+        """What a key does."""
+        if self._bulk is not None:
+            await self._press_bulk(key)
+        elif key in ("Enter", "a"):
+            await self.accept()
+        elif key == "x":
+            await self.say("Said to be wrong", accepted=False)
+        elif key in "+=0-":
+            reward = {"+": 1.0, "=": 1.0, "0": 0.0, "-": -1.0}[key]
+            await self.say(f"Rewarded with {reward:g}", reward=reward)
+        elif key == "s":
+            await self._do(self._desk.skip, "Skipped")
+        elif key == "u":
+            await self.undo()
+        elif key == "b":
+            await self.bulk()
+        elif self._answer is not None and key.isdecimal():
+            self._answer.choose(int(key))
+
+    async def accept(self) -> None:
+        """Accept the item; or correct it, if the viewer has changed something."""
+        try:
+            correction = None if self._answer is None else self._answer.correction()
+        except Rejected as error:
+            self._tell(str(error), bad=True)
+            return
+        if correction is None:
+            await self.say("Accepted", accepted=True)
+        else:
+            await self.say(f"Corrected to {brief(correction)}", correction=correction)
+
+    async def say(self, what: str, **said: Any) -> None:
+        """Say it of the present item, and go on to the next."""
+        if self._desk.item is None:
+            return
+        if not self._may:
+            self._tell(f"Nothing was said: {missing('feedback')}.", bad=True)
+            return
+        if not (actor := self._viewer.name):
+            self._viewer.ask()
+            self._tell("Say first who you are: each piece of feedback has a name.", bad=True)
+            return
+
+        async def work() -> Item | None:
+            await self._desk.say(actor, **said)
+            return await (self._desk.open(self._only) if self._only else self._desk.next())
+
+        await self._do(work, f"{what}. u takes it back.")
+
+    async def undo(self) -> None:
+        """Take back what was last said."""
+        if self._busy.locked():
+            return
+        told = "There is nothing to take back in this sitting."
+
+        async def work() -> Item | None:
+            nonlocal told
+            undone = await self._desk.undo()
+            if undone is not None and undone.restored:
+                told = "What you had said of it before is said again, and counts again."
+            elif undone is not None:
+                told = _UNDONE
+            return self._desk.item
+
+        await self._do(work)
+        self._tell(told)
+
+    async def bulk(self) -> None:
+        """Show the next ones together, to be accepted at once."""
+        async with self._busy:
+            if self._desk.item is not None:
+                await self._desk.give_back([self._desk.item])
+            items = await self._desk.many(Bulk.MOST)
+            self._place.clear()
+            with self._place:
+                self._bulk = Bulk(items, self._press_bulk)
+
+    async def _press_bulk(self, key: str) -> None:
+        bulk = self._bulk
+        if bulk is None or key not in ("Enter", "b"):
+            return
+        chosen = bulk.chosen if key == "Enter" and self._may else []
+        if chosen and not self._viewer.name:
+            self._viewer.ask()
+            return
+
+        async def work() -> Item | None:
+            self._bulk = None
+            await self._desk.give_back([one for one in bulk.items if one not in chosen])
+            await self._desk.accept(chosen, self._viewer.name)
+            return await self._desk.next()
+
+        await self._do(work, f"{len(chosen)} accepted. u takes them back, one by one." if chosen else "")
+
+    async def _do(self, work: Any, told: str = "") -> None:
+        """Do it, unless something is being done, and show what came of it."""
+        if self._busy.locked():  # a key too many must not judge what was not seen
+            return
+        async with self._busy:
+            try:
+                await work()
+            except (Rejected, ValueError) as error:
+                self._tell(str(error), bad=True)
+            except AWAY as error:
+                self._tell(f"Nothing was said: {error}. Try again.", bad=True)
+            else:
+                self._tell(told)
+                self._show()
+
+    def _tell(self, text: str, bad: bool = False) -> None:
+        self._status.say(text).put("class", f"status small {'bad' if bad else ''}")
+
+    def _show(self) -> None:
+        item = self._desk.item
+        self._place.clear()
+        with self._place:
+            if item is None:
+                self._answer = None
+                _nothing(self._desk.queue, self._only)
+            else:
+                self._place.put("data-prediction", item.prediction_id)
+                self._answer = shown(item, _labels(self._desk.task))
+                self._buttons()
+                _details(item)
+        self._done.clear()
+        with self._done:
+            for done in reversed(self._desk.done[-12:]):
+                Node("li", f"{brief(done.item.output)} → {in_words(done.given.model_dump())}")
+            if not self._desk.done:
+                Node("li", "nothing said yet", "muted")
+
+    def _buttons(self) -> None:
+        with Node("div", style="bar"):
+            for text, key, style in _BUTTONS:
+                with button(text, lambda key=key: self.press(key), style):
+                    Node("kbd", key)
+
+
+_BUTTONS = (
+    ("Right", "Enter", "main"),
+    ("Wrong", "x", ""),
+    ("Good", "+", ""),
+    ("Bad", "-", ""),
+    ("Skip", "s", "plain"),
+    ("Undo", "u", "plain"),
+    ("Many", "b", "plain"),
+)
+
+
+def _labels(task: str) -> Sequence[str]:
+    if task == "object_detection":
+        from models.object_detection.labels import LABELS
+
+        return LABELS
+    return ()
+
+
+def _nothing(queue: Queue, only: str) -> None:
+    with Node("div", style="empty"):
+        if only:
+            Node("strong", "There is no such prediction")
+            Node("span", "It may not be recorded yet: that is a moment after its answer. Or it was erased.")
+            return
+        Node("strong", "Nothing waits here")
+        Node(
+            "span",
+            "All that the audit has drawn is judged or claimed. Look at the least certain ones, or raise `audit_rate`."
+            if queue == "audit"
+            else "Send requests, for example `hindsight send ocr FILE`; what is answered comes here.",
+        )
+
+
+def _details(item: Item) -> None:
+    made = item.recorded
+    known = {
+        "version": f"{made['model']['version']} ({made['role']})",
+        "confidence": f"{made['confidence']:.3f}",
+        "propensity": f"{made['propensity']:.3f}",
+        "predicted": f"{made['time']:%Y-%m-%d %H:%M:%S} UTC",
+        "selection": f"{item.selection}: {_WHY[item.selection]}",
+        "id": item.prediction_id,
+    }
+    facts(known)
+    if item.said:
+        outcome = made["outcome"] or {}
+        Node("h3", "Said of it" + (": they disagree" if outcome.get("contradicted") else ""))
+        with Node("ul", style="small stack-tight"):
+            for one in item.said:
+                with Node("li"):
+                    Node("strong", one["actor"])
+                    Node("span", f" {in_words(one)} · {one['time']:%Y-%m-%d %H:%M} UTC")
+
+
+def in_words(given: Mapping[str, Any]) -> str:
+    """What a piece of feedback says."""
+    said = []
+    if given.get("correction") is not None:
+        said.append(f"corrected to {brief(given['correction'])}")
+    if given.get("reward") is not None:
+        said.append(f"rewarded with {given['reward']:g}")
+    if given.get("accepted") is not None:
+        said.append("right" if given["accepted"] else "wrong")
+    return ", ".join(said)

@@ -1,0 +1,170 @@
+"""What the overview shows, found once for all who look: nobody looking costs nothing.
+
+Traffic and latency are found again every two seconds by bounded queries over indexes; what costs more, scores and what
+triggers see, of one task at a time, and the parts' health, more rarely.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Connection, func, select
+
+from app.api.health import Readiness, readiness
+from app.api.refusals import AWAY
+from app.catalog.models import DeadLetter, Outcome, Prediction
+from app.embedded.errors import SetupError
+from app.monitoring.quality import Judged, Quality, quality
+from app.pages.parts import Parts
+from app.pages.traffic import Traffic, per_second
+from app.registry.registry import Models
+from app.retraining.conditions import Explained
+
+FAST_SECONDS = 2.0
+SLOW_SECONDS = 10.0
+NEWEST = 300
+"""Answers whose latency is looked at."""
+SCORED = 20_000
+"""Predictions whose outcomes are looked at."""
+DAY = timedelta(days=1)
+
+
+@dataclass
+class Seen:
+    """A task as it was last seen."""
+
+    task: str
+    models: Models | None = None
+    counts: tuple[int, ...] = ()
+    p50_ms: float | None = None
+    p99_ms: float | None = None
+    quality: Quality | None = None
+    triggers: Sequence[Explained] = ()
+    dead_letters: int = 0
+    """In the last day; counted up to 1,000."""
+
+    @property
+    def per_second(self) -> float:
+        """Answers a second."""
+        return per_second(self.counts)
+
+
+@dataclass
+class Overview:
+    """Everything, as it was last seen. `trouble` says why it can't be seen now."""
+
+    tasks: Mapping[str, Seen]
+    health: Readiness | None = None
+    trouble: str = ""
+    looked: float = field(default=float("-inf"))
+
+
+class Watch:
+    """Looks when it is asked, and not more often than it should."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._traffic = {name: Traffic(name) for name in parts.tasks}
+        self._overview = Overview({name: Seen(name) for name in parts.tasks})
+        self._looking = asyncio.Lock()
+        self._turn = 0
+        self._slow = float("-inf")
+
+    async def overview(self) -> Overview:
+        """As it was at most two seconds ago."""
+        if not self._looking.locked():
+            async with self._looking:
+                if time.monotonic() - self._overview.looked >= FAST_SECONDS:
+                    await self._look()
+                    self._overview.looked = time.monotonic()
+        return self._overview
+
+    async def _look(self) -> None:
+        found = self._overview
+        try:
+            models = self._parts.controller.models
+            for name, seen in found.tasks.items():
+                seen.models = models[name]
+            await asyncio.to_thread(self._parts.catalog.ask, self._fast)
+            if time.monotonic() - self._slow >= SLOW_SECONDS / max(1, len(found.tasks)):
+                self._slow = time.monotonic()
+                await self._look_slowly()
+            found.trouble = ""
+        except AWAY as error:
+            found.trouble = str(error)
+
+    async def _look_slowly(self) -> None:
+        """At one task, and, once all had their turn, at the parts."""
+        names = list(self._overview.tasks)
+        self._turn = (self._turn + 1) % (len(names) + 1)
+        if self._turn == len(names):
+            self._overview.health = await readiness(self._parts.settings)
+            return
+        seen = self._overview.tasks[names[self._turn]]
+        await asyncio.to_thread(self._parts.catalog.ask, lambda connection: _slow(connection, seen))
+        try:
+            if seen.models is not None and seen.models.versions:
+                seen.triggers = await self._parts.controller.triggering.explain(seen.models)
+        except SetupError:
+            seen.triggers = ()
+
+    def _fast(self, connection: Connection) -> None:
+        now = datetime.now(UTC)
+        for name, seen in self._overview.tasks.items():
+            if seen.models is None or not seen.models.versions:
+                continue
+            shadows = seen.models.route.shadows
+            versions = [number for number in seen.models.versions if number not in shadows]
+            seen.counts = self._traffic[name].look(connection, versions, now)
+            times = _latencies(connection, name, seen.models.route.answering)
+            seen.p50_ms, seen.p99_ms = np.percentile(times, [50, 99]).tolist() if times else (None, None)
+
+
+def _latencies(connection: Connection, task: str, versions: Sequence[str]) -> list[float]:
+    found: list[float | None] = []
+    for version in versions:
+        total = Prediction.data["timings_ms"]["total"].as_float()
+        newest = select(total).where(Prediction.task == task, Prediction.version == version)
+        found += connection.scalars(newest.order_by(Prediction.time.desc()).limit(NEWEST)).all()
+    return [one for one in found if one is not None]
+
+
+def _slow(connection: Connection, seen: Seen) -> None:
+    since = datetime.now(UTC) - DAY
+    letters = select(1).where(DeadLetter.source_topic.like(f"{seen.task}.%"), DeadLetter.logged >= since).limit(1000)
+    seen.dead_letters = connection.scalar(select(func.count()).select_from(letters.subquery())) or 0
+    if seen.models is not None and seen.models.versions:
+        seen.quality = scored(connection, seen.task, seen.models.route.champion, since)
+
+
+def scored(connection: Connection, task: str, version: str, since: datetime) -> Quality:
+    """What a version's last predictions are worth, of those made since then: 20,000 at most."""
+    of_version = (Prediction.task == task, Prediction.version == version, Prediction.time >= since)
+    newest = (
+        select(Prediction.prediction_id, Prediction.time)
+        .where(*of_version)
+        .order_by(Prediction.time.desc())
+        .limit(SCORED)
+        .subquery()
+    )
+    said = Outcome.data
+    rows: Any = connection.execute(
+        select(
+            newest.c.time,
+            Outcome.score,
+            Outcome.reward,
+            said["selection"].as_string().label("selection"),
+            said["selection_probability"].as_float().label("probability"),
+            said["accepted"].as_boolean().label("accepted"),
+        ).join(Outcome, Outcome.prediction_id == newest.c.prediction_id)
+    )
+    judged = [
+        Judged(row.time, row.reward if row.score is None else row.score, row.selection, row.probability, row.accepted)
+        for row in rows
+    ]
+    count = connection.scalar(select(func.count()).select_from(newest)) or 0
+    return quality(judged, count)

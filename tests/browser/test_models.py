@@ -1,0 +1,53 @@
+"""The models page in a real browser: a change is an event, and in force, and is taken back."""
+
+import json
+import sys
+from pathlib import Path
+
+from playwright.async_api import Page, expect
+
+from app import topics
+from app.settings import CHECKOUT
+from tests.support.commands import command
+from tests.support.log import header, tail
+from tests.support.stack import Stack
+
+MODEL = CHECKOUT / "tests/support/versions/1/model.onnx"
+
+
+async def test_a_version_is_promoted_and_rolled_back_each_with_a_reason(
+    stack: Stack, page: Page, tmp_path: Path
+) -> None:
+    card = tmp_path / "card.json"
+    card.write_text(json.dumps({"figures": {"right": 0.93}}))
+    registering = (sys.executable, "-m", "app.cli", "models", "register", "letters", MODEL, "--card", card)
+    done = await command(stack.settings, *map(str, registering))
+    assert done.code == 0, done.err
+    version = done.out.strip()
+
+    await page.goto("/models?task=letters")
+    await page.fill("#viewer", "ada")
+    await page.keyboard.press("Tab")
+    row = page.locator(f"tr[data-version='{version}']")
+    async with tail(stack.settings, topics.LIFECYCLE) as log:
+        await row.locator("[data-change=promote]").click()
+        await page.locator("#confirm .main").click()
+        await expect(page.locator("#confirm [role=alert]")).to_contain_text("reason")
+        assert log.records == []
+        await page.fill("[data-field=reason]", "the new scanner")
+        await page.locator("#confirm .main").click()
+        await expect(row).to_contain_text("champion")
+        await row.locator("[data-change=rollback]").click()
+        await page.fill("[data-field=reason]", "worse after all")
+        await page.locator("#confirm .main").click()
+        await expect(row).not_to_contain_text("champion")
+        records = await log.until(lambda read: len(read) >= 2)
+    said = [json.loads(one.value) for one in records if header(one, "ce_type") == "hindsight.route.changed.v1"]
+    assert [(one["action"], one["reason"], one["actor"]) for one in said] == [
+        ("promote", "the new scanner", "ada"),
+        ("rollback", "worse after all", "ada"),
+    ]
+    assert (said[0]["champion"], said[1]["champion"]) == (version, said[0]["replaced"])
+
+    await row.locator("a").click()
+    await expect(page.locator(f"[aria-label='Version {version}']")).to_contain_text("the new scanner")

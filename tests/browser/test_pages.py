@@ -1,0 +1,70 @@
+"""The other pages in a real browser: what is there can be seen, and be asked for."""
+
+import json
+import zipfile
+
+import pytest
+from playwright.async_api import Page, expect
+
+from app import topics
+from models.ocr.lines import make_payloads
+from tests.support.log import Sent, publish, tail
+from tests.support.stack import Stack
+
+PAGES = {
+    "/": "Overview",
+    "/review": "Review",
+    "/models": "Models",
+    "/replay": "Replay",
+    "/dead-letters": "Dead letters",
+}
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_a_page_fits_into_a_narrow_window(page: Page, path: str) -> None:
+    await page.set_viewport_size({"width": 375, "height": 740})
+    await page.goto(path)
+    await expect(page.locator("h1")).to_have_text(PAGES[path])
+    wide = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+    assert not await page.evaluate(wide)
+
+
+async def test_the_overview_is_live(stack: Stack, page: Page) -> None:
+    await page.goto("/")
+    rate = page.locator("[data-task=ocr] [data-figure=rate]")
+    await expect(rate).to_be_visible()
+    seen = await rate.text_content()
+    async with tail(stack.settings, topics.predictions("ocr")) as answers:
+        payloads = [Sent(one.payload) for one in make_payloads(60, seed=5)]
+        await publish(stack.settings, topics.requests("ocr"), payloads, rate=20)
+        await expect(rate).not_to_have_text(seen or "", timeout=20_000)
+        await answers.answers(60)
+
+
+async def test_a_dead_letter_is_looked_at_and_goes_back(stack: Stack, page: Page) -> None:
+    async with tail(stack.settings, topics.DEAD_LETTERS) as letters:
+        await publish(stack.settings, topics.requests("ocr"), [Sent(b"no picture at all")])
+        [first] = await letters.until(bool)
+        unique = dict(first.headers)["rejected_id"].decode()
+        await page.goto(f"/dead-letters?id={unique}")
+        await expect(page.locator("pre")).to_have_text("no picture at all")
+        await page.locator("[data-change=replay]").click()
+        await page.locator("#confirm .main").click()
+        await expect(page.locator("[role=status]")).to_contain_text("went back to ocr.requests")
+        again = (await letters.until(lambda read: len(read) >= 2))[1]
+    assert again.value == first.value
+
+
+async def test_a_dataset_is_chosen_made_and_downloaded(stack: Stack, page: Page) -> None:
+    await page.goto("/replay")
+    await page.select_option("[data-field=task]", "letters")
+    await expect(page.locator("[role=status]")).to_contain_text("served predictions")
+    await page.locator("[data-change=begin]").click()
+    link = page.get_by_role("link", name="Download")
+    await expect(link).to_be_visible(timeout=60_000)
+    async with page.expect_download() as waiting:
+        await link.click()
+    path = await (await waiting.value).path()
+    with zipfile.ZipFile(path) as found:
+        [manifest] = [name for name in found.namelist() if name.endswith("manifest.json")]
+        assert json.loads(found.read(manifest))["arguments"]["task"] == "letters"

@@ -1,0 +1,35 @@
+"""A real Chromium, driven by Playwright: the system's own, nothing is downloaded."""
+
+import os
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from playwright.async_api import Browser, async_playwright
+
+MISSING = "no chromium on PATH: `apt install chromium`, or name one by CHROMIUM=/path/to/it"
+_ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+def chromium() -> str | None:
+    """Where the browser is."""
+    return os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+
+
+@asynccontextmanager
+async def browsing() -> AsyncIterator[Browser]:
+    """The browser, for as long as the block lasts."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium(), headless=True, args=list(_ARGUMENTS))
+        try:
+            yield browser
+        finally:
+            await browser.close()
