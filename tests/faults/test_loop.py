@@ -18,7 +18,7 @@ from app.events import ModelTrained, RetrainingTriggered
 from app.registry.following import follow
 from app.registry.runs import STEPS
 from tests.support.log import header, id_of, tail
-from tests.support.loop import Api, Shop, platform, until
+from tests.support.loop import BY_HAND, Api, Shop, platform, until
 from tests.support.platform import pids
 from tests.support.scales import Scales
 from tests.support.stack import Stack
@@ -29,9 +29,8 @@ KILLS = list(product(STEPS, ("api", "trainer", "worker")))
 @pytest.mark.soak
 @pytest.mark.timeout(2400)
 async def test_a_run_survives_kills_of_the_api_the_trainer_and_the_worker_at_every_step(tmp_path: Path) -> None:
-    by_hand = {"triggers": {"volume": None, "quality_alpha": None, "drift": None}}
     # Each round the scale is off by more: what was learned before is of no use.
-    async with platform(tmp_path, window_days=8 / 86_400, **by_hand) as stack, asyncio.TaskGroup() as group:
+    async with platform(tmp_path, window_days=8 / 86_400, **BY_HAND) as stack, asyncio.TaskGroup() as group:
         shop, api = Shop(stack.settings), Api(stack.settings)
         trading = group.create_task(shop.trade())
         runs, outcomes = list[str](), list[str]()

@@ -2,16 +2,21 @@
 
 import asyncio
 import filecmp
+import os
 import shutil
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from app.registry.following import read
-from app.settings import CHECKOUT
+from app.settings import CHECKOUT, Settings
 from app.tasks import load
-from tests.support.loop import Api, Shop, platform
-from tests.support.orchestrators import installed, steps_environment
+from tests.support.loop import BY_HAND, Api, platform, until, with_something_to_learn
+from tests.support.orchestrators import ended, installed, steps_environment
+from tests.support.scales import patient
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(900)]
 
@@ -21,33 +26,55 @@ import sys
 from kfp import local
 from pipeline import hindsight_retraining
 
-local.init(local.SubprocessRunner(use_venv=False))
-hindsight_retraining(task=sys.argv[1], run_id=sys.argv[2])
+task, run_id, outputs = sys.argv[1:]
+local.init(local.SubprocessRunner(use_venv=False), pipeline_root=outputs)
+hindsight_retraining(task=task, run_id=run_id)
 """
 
 
-async def test_its_local_runner_takes_a_run_to_a_registered_candidate(tmp_path: Path) -> None:
+@asynccontextmanager
+async def by_its_runner(settings: Settings, run_id: str, outputs: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Kubeflow's local runner with this run, ended with the block."""
+    python = await installed("kubeflow")
+    process = await asyncio.create_subprocess_exec(
+        *(str(python), "-c", RUN, "scales", run_id, str(outputs)),
+        cwd=FOLDER,
+        env=steps_environment(settings, python),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        await ended(process)
+
+
+async def test_its_local_runner_takes_a_run_to_a_registered_candidate_and_does_a_killed_step_again(
+    tmp_path: Path,
+) -> None:
     """Hindsight waits meanwhile for a Kubeflow that isn't there."""
-    also = {"retraining_backend": "kubeflow", "kubeflow_url": "http://127.0.0.1:9"}
-    async with platform(tmp_path, also, triggers={"quality_alpha": None}) as stack, asyncio.TaskGroup() as group:
-        shop = Shop(stack.settings)
-        shop.off = 5.0
-        trading = group.create_task(shop.trade())
-        await asyncio.sleep(10)  # of trade; what the log has then is what is learned from
-        run_id = await Api(stack.settings).begin()
-        python = await installed("kubeflow")
-        process = await asyncio.create_subprocess_exec(
-            *(str(python), "-c", RUN, "scales", run_id),
-            cwd=FOLDER,
-            env=steps_environment(stack.settings, python),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        said = (await asyncio.wait_for(process.communicate(), 240))[0].decode()
+    also = {
+        "retraining_backend": "kubeflow",
+        "kubeflow_url": "http://127.0.0.1:9",
+        "tasks": {"scales": "tests.support.scales.patient:PatientScales"},
+    }
+    async with (
+        platform(tmp_path, also, **BY_HAND) as stack,
+        with_something_to_learn(stack.settings),
+    ):
+        settings = stack.settings
+        patient.wait(settings)
+        run_id = await Api(settings).begin()
+        async with by_its_runner(settings, run_id, tmp_path / "outputs") as process:
+            trainer = await until(lambda: patient.trainer(settings))
+            os.kill(trainer, signal.SIGKILL)
+            await until(lambda: patient.another_trainer(settings, trainer))
+            patient.go_on(settings)
+            said = (await process.communicate())[0].decode()
         assert process.returncode == 0, said
-        registry = await read(stack.settings, load(stack.settings).values())
+        registry = await read(settings, load(settings).values())
         assert registry.tasks["scales"].runs[run_id].registered is not None, said
-        trading.cancel()
 
 
 async def test_the_pipeline_that_is_committed_is_what_its_source_compiles_to(tmp_path: Path) -> None:

@@ -42,6 +42,8 @@ RULES: dict[str, Any] = {
         },
     },
 }
+BY_HAND: dict[str, Any] = {"triggers": {"volume": None, "quality_alpha": None, "drift": None}}
+"""No run begins but by hand."""
 RATE = 30
 
 
@@ -135,6 +137,20 @@ async def until(done: Callable[[], Awaitable[Any]], seconds: float = 240) -> Any
         while not (found := await done()):
             await asyncio.sleep(0.5)
     return found
+
+
+@asynccontextmanager
+async def with_something_to_learn(settings: Settings) -> AsyncIterator[None]:
+    """Trade with a second scale that is off, which goes on for as long as the block lasts."""
+    shop = Shop(settings)
+    shop.off = 5.0
+    trading = asyncio.create_task(shop.trade())
+    try:
+        await asyncio.sleep(10)  # of trade; what the log has then is what is learned from
+        yield
+    finally:
+        trading.cancel()
+        await asyncio.gather(trading, return_exceptions=True)
 
 
 @asynccontextmanager

@@ -47,7 +47,6 @@ def steps_environment(settings: Settings, python: Path) -> dict[str, str]:
     return environment(settings) | {
         "HINDSIGHT_CHECKOUT": str(CHECKOUT),
         "HINDSIGHT_PYTHON": sys.executable,
-        "PYTHONPATH": str(CHECKOUT),
         "PATH": os.pathsep.join([str(python.parent), os.environ["PATH"]]),
     }
 
@@ -97,14 +96,13 @@ class Airflow:
             await self._ready(process)
             yield
         finally:
-            await _ended(process)
+            await ended(process)
 
-    async def state(self, run_id: str, expected: set[str]) -> str | None:
-        """The state of a DAG run, if it is one of these."""
+    async def states(self) -> dict[str, str]:
+        """The states of all DAG runs, by their ids."""
         async with self._client() as http:
-            path = f"/api/v2/dags/hindsight_retraining/dagRuns/{run_id}"
-            state = str((await http.get(path)).raise_for_status().json()["state"])
-        return state if state in expected else None
+            answer = await http.get("/api/v2/dags/hindsight_retraining/dagRuns")
+        return {run["dag_run_id"]: run["state"] for run in answer.raise_for_status().json()["dag_runs"]}
 
     async def _ready(self, process: asyncio.subprocess.Process) -> None:
         """Return once it knows the DAG."""
@@ -144,7 +142,7 @@ class Airflow:
         return steps_environment(settings, python) | {"AIRFLOW_HOME": str(self.directory)} | own
 
 
-async def _ended(process: asyncio.subprocess.Process) -> None:
+async def ended(process: asyncio.subprocess.Process) -> None:
     """End a process that leads a session, and all of that session."""
     if process.returncode is None:
         process.terminate()

@@ -1,19 +1,52 @@
 """Scales that are trained only while nothing says wait: a run that can be caught in the act."""
 
+import asyncio
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
+
+from app.settings import Settings
 from models.base import OnStep, Trained
 from tests.support.scales import Scales
 
 
 class PatientScales(Scales):
-    """Its training waits for as long as the file `wait` is in HINDSIGHT_HOME, and writes its process id there."""
+    """Its training waits while the file `wait` is in HINDSIGHT_HOME, and meanwhile has its process id there."""
 
     def train(self, dataset: Path | None, parent: Path | None, seed: int, on_step: OnStep) -> Trained:
         home = Path(os.environ["HINDSIGHT_HOME"])
-        (home / "trainer").write_text(str(os.getpid()))
         while (home / "wait").exists():
+            (home / "trainer").write_text(str(os.getpid()))
             time.sleep(0.05)
         return super().train(dataset, parent, seed, on_step)
+
+
+def wait(settings: Settings) -> None:
+    """Have whatever is trained wait."""
+    (settings.home / "wait").touch()
+
+
+def go_on(settings: Settings) -> None:
+    """Have it wait no more."""
+    (settings.home / "wait").unlink()
+
+
+async def trainer(settings: Settings) -> int | None:
+    """The process that waits, once there is one."""
+    with suppress(OSError, ValueError):
+        return int(await asyncio.to_thread((settings.home / "trainer").read_text))
+    return None
+
+
+async def another_trainer(settings: Settings, before: int) -> int | None:
+    """The one after that."""
+    now = await trainer(settings)
+    return None if now == before else now
+
+
+async def gone(pid: int) -> bool:
+    """Whether the process is no more."""
+    return not psutil.pid_exists(pid)
