@@ -77,10 +77,8 @@ class Callers:
             return None
         return None if (await self._look(self._lately())).ever else ANYBODY
 
-    async def log_in(self, token: str) -> str | None:
-        """What the cookie of a new session holds; None for a key that is nobody's. Raises `Unavailable`."""
-        if await self.by_key(token) is None:
-            return None
+    async def log_in(self, token: str) -> str:
+        """What the cookie of a new session of this key holds. Raises `Unavailable`."""
         return await asyncio.to_thread(self._keys.begin_session, digest_of(token))
 
     async def log_out(self, caller: Caller) -> None:
