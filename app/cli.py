@@ -255,6 +255,7 @@ def topics() -> None:
 
 
 def _client() -> "Hindsight":
+    from app.access import own
     from app.client import Hindsight
     from app.embedded.ready import api_url
     from app.settings import settings
@@ -263,7 +264,7 @@ def _client() -> "Hindsight":
     return Hindsight(
         config.bootstrap,
         api_url=api_url(config),
-        api_key=config.api_key.get_secret_value() if config.api_key else None,
+        api_key=own.find(config),
         max_payload_bytes=config.max_payload_bytes,
     )
 

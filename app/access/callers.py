@@ -11,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 from app.access.keys import Key, Keys, Session, digest_of
 from app.access.scopes import ANYBODY, Caller
 from app.delivery import Unavailable
-from app.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -38,12 +37,11 @@ class _Known:
 class Callers:
     """Identifies callers. While the database is away what was last known holds: nobody can revoke a key then."""
 
-    def __init__(self, settings: Settings, keys: Keys, local: bool) -> None:
-        """`local` is whether only this machine can reach the API."""
+    def __init__(self, keys: Keys, own: str | None, unlocked: bool) -> None:
+        """`own` is that of `app.access.own`; `unlocked` is whether nobody needs a key as long as none was ever made."""
         self._keys = keys
-        self._local = local
-        secret = settings.api_key
-        self._own = digest_of(secret.get_secret_value()) if secret is not None else None
+        self._unlocked = unlocked
+        self._own = None if own is None else digest_of(own)
         self._known: _Known | None = None
         self._away = "the database does not answer"
         self._reading: asyncio.Task[None] | None = None
@@ -73,14 +71,12 @@ class Callers:
 
     async def by_nothing(self) -> Caller | None:
         """Who has neither: anybody, on this machine, as long as there never was a key. Raises `Unavailable`."""
-        if not self._local or self._own is not None:
+        if not self._unlocked:
             return None
         return None if (await self._look(self._lately())).ever else ANYBODY
 
-    async def log_in(self, token: str) -> str | None:
-        """What the cookie of a new session holds; None for a key that is nobody's. Raises `Unavailable`."""
-        if await self.by_key(token) is None:
-            return None
+    async def log_in(self, token: str) -> str:
+        """What the cookie of a new session of this key holds. Raises `Unavailable`."""
         return await asyncio.to_thread(self._keys.begin_session, digest_of(token))
 
     async def log_out(self, caller: Caller) -> None:

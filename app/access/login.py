@@ -102,12 +102,15 @@ def router(callers: Callers, cookie: str) -> APIRouter:
         if wait := attempts.wait(address, now):
             return _page(next, "Too many attempts: wait a minute.", 429, {"Retry-After": str(int(wait) + 1)})
         try:
+            caller = await callers.by_key(key.strip())
+            if caller is None:
+                attempts.failed(address, now)
+                return _page(next, "This is no key, or it has been revoked.", 401)
+            if "read" not in caller.scopes:
+                return _page(next, "This key is not for looking: it has not got the scope “read”.", 403)
             secret = await callers.log_in(key.strip())
         except Unavailable:
             return _page(next, "The database is away: try again in a moment.", 503, {"Retry-After": RETRY_AFTER})
-        if secret is None:
-            attempts.failed(address, now)
-            return _page(next, "This is no key, or it has been revoked.", 401)
         answer = RedirectResponse(_local(next), 303)
         answer.set_cookie(
             cookie,

@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse
 from starlette.requests import ClientDisconnect
 
 from app import tasks
-from app.access import login
+from app.access import login, own
 from app.access.callers import Callers
 from app.access.guard import Guard
 from app.access.keys import Keys
@@ -57,7 +57,8 @@ def create(settings: Settings) -> FastAPI:
             f"HINDSIGHT_HOST is {settings.host}: others could reach the API, and it has no key.",
             "Make one by `hindsight keys create`, set HINDSIGHT_API_KEY, or HINDSIGHT_HOST=127.0.0.1.",
         )
-    callers, cookie = Callers(settings, keys, local), f"hindsight_session_{settings.api_port}"
+    callers = Callers(keys, _own_key(settings), unlocked=local and settings.api_key is None)
+    cookie = f"hindsight_session_{settings.api_port}"
     publisher = Publisher(settings.bootstrap)
     store = blob_store(settings)
     catalog = Catalog(settings.database)
@@ -113,6 +114,14 @@ def _loop_ended(loop: "asyncio.Task[None]") -> None:
     if not loop.cancelled() and (error := loop.exception()) is not None:
         log.critical("a loop of the API has failed", exc_info=error)
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _own_key(settings: Settings) -> str | None:
+    try:
+        return own.make(settings)
+    except OSError as error:
+        log.warning("commands on this machine will need a key of somebody's: %s", error)
+        return None
 
 
 def _any(keys: Keys) -> bool:

@@ -32,7 +32,8 @@ def create(
 ) -> None:
     """Make a key, and print its token: this once, for only a hash of it is kept.
 
-    The first key closes the API of a Hindsight on localhost, which is open to whoever is on the machine until then.
+    The first key closes the API of a Hindsight on localhost, which is open to whoever is on the machine until then. The
+    commands of whoever runs it have a key of their own, in HINDSIGHT_HOME.
     """
     from app.access.scopes import SCOPES
 

@@ -99,12 +99,13 @@ def _call(method: str, path: str, body: dict[str, Any] | None = None) -> Any:
     """An answer of the API. Raises `SetupError` with what it says."""
     import httpx
 
+    from app.access import own
     from app.embedded.errors import SetupError
     from app.embedded.ready import api_url
     from app.settings import settings
 
-    key = settings().api_key
-    headers = {"X-API-Key": key.get_secret_value()} if key else {}
+    key = own.find(settings())
+    headers = {"X-API-Key": key} if key else {}
     url = f"{api_url(settings())}{path}"
     try:
         answer = httpx.request(method, url, json=body, headers=headers, timeout=60, trust_env=False)

@@ -20,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from app import tasks, topics
+from app.access import own
 from app.client import ClientError, Hindsight
 from app.embedded import ready
 from app.embedded.supervisor import Supervisor
@@ -140,7 +141,7 @@ class Demonstration:
 
     async def run(self, samples: int = SAMPLES, trickle_seconds: float = TRICKLE_SECONDS) -> None:
         """A burst, then what it showed, then a sample now and then for as long as the platform is up."""
-        key = self._settings.api_key.get_secret_value() if self._settings.api_key else None
+        key = own.find(self._settings)
         async with Hindsight(
             self._settings.bootstrap, api_url=self._url, api_key=key, source="hindsight/demo"
         ) as hindsight:

@@ -1,9 +1,8 @@
 """Prometheus and Alertmanager, where they are on PATH. `python -m app.embedded.watchers NAME` becomes one.
 
 Their configuration is that of `docker/prometheus`, with this deployment's ports. Rules of one's own, in
-HINDSIGHT_HOME/rules/*.yml, are evaluated as well. Where the API wants a key, they say HINDSIGHT_API_KEY, or without it
-the key in HINDSIGHT_HOME/watchers.key, which needs the scopes `read` and `operate`. Nothing depends on them: the
-platform is ready without.
+HINDSIGHT_HOME/rules/*.yml, are evaluated as well. To the API they say this deployment's own key (`app.access.own`).
+Nothing depends on them: the platform is ready without.
 """
 
 import os
@@ -15,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from app.access import own
 from app.embedded import ports
 from app.embedded.ready import reachable
 from app.settings import CHECKOUT, Settings, settings
@@ -95,14 +95,14 @@ def _target(config: Settings, process: str) -> str:
 
 
 def _authorization(config: Settings) -> dict[str, Any]:
-    """How to say the API's key, if there is one: from a file that nobody else may read."""
-    path = config.home.resolve() / "watchers.key"
+    """How to say our own key: from a file that nobody else may read."""
+    key, path = own.make(config), own.path_of(config)
     if config.api_key is not None:
         path = path.with_name("api.key")
         path.touch(0o600)
         path.chmod(0o600)
-        path.write_text(config.api_key.get_secret_value())
-    return {"authorization": {"credentials_file": str(path)}} if path.exists() else {}
+        path.write_text(key)
+    return {"authorization": {"credentials_file": str(path)}}
 
 
 def main() -> None:

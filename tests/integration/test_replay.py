@@ -1,18 +1,23 @@
 """Replay on the real stack: what was served, from Kafka and the archive, by the command that users have."""
 
+import asyncio
+import io
 import json
 import random
 import time
+import zipfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pyarrow.parquet as pq
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from app import topics
 from app.cloudevents import rfc3339
+from app.embedded.ready import api_url
 from app.eventlog import compaction
 from app.eventlog.archive import Archive
 from app.events import FeedbackGiven, prediction_id
@@ -105,6 +110,27 @@ async def test_a_dataset_is_the_same_before_and_after_archiving_and_compaction_a
     assert all(row["score"] == Ocr().score(json.loads(row["output"]), json.loads(row["label"])) for row in labelled)
     async with tail(settings, topics.LIFECYCLE, beginning=True) as life:
         await life.until(lambda records: sum(fresh["content_hash"].encode() in r.value for r in records) >= 4)
+
+
+async def test_over_http_a_dataset_is_the_same_as_by_the_command(stack: Stack, tmp_path: Path) -> None:
+    await served(stack.settings, "letters", "replay-http", [b"abc", b"abd"])
+    asked = {"task": "letters", "from": at(0), "to": at(100)}
+    async with httpx.AsyncClient(base_url=api_url(stack.settings), trust_env=False) as http:
+        said = (await http.post("/v1/replays", json=asked)).json()
+        async with asyncio.timeout(120):
+            while said["state"] in ("waiting", "running"):
+                await asyncio.sleep(0.2)
+                said = (await http.get(f"/v1/replays/{said['id']}")).json()
+        assert said["state"] == "done", said["reason"]
+        zipped = io.BytesIO((await http.get(f"/v1/replays/{said['id']}/download")).content)
+    options = ("--from", at(0), "--to", at(100), "--as-of", said["as_of"])
+    done = await command(stack.settings, "hindsight", "replay", "letters", "--out", str(tmp_path / "out"), *options)
+    assert done.code == 0, done.err
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert (manifest["content_hash"], manifest["rows"]) == (said["content_hash"], said["rows"])
+    with zipfile.ZipFile(zipped) as found:
+        rows = pq.read_table(io.BytesIO(found.read(f"letters-{said['id']}/rows.parquet"))).to_pylist()
+    assert len([row for row in rows if row["request_source"] == "replay-http"]) == 2
 
 
 async def test_features_of_an_earlier_preprocessing_are_made_again_from_the_payloads(

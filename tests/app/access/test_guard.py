@@ -7,7 +7,6 @@ from typing import Any
 
 import httpx
 import pytest
-from pydantic import SecretStr
 from starlette.types import Message, Receive, Scope, Send
 
 from app.access.callers import Callers
@@ -15,7 +14,6 @@ from app.access.guard import Guard
 from app.access.keys import Keys, digest_of
 from app.access.scopes import Caller, caller_of
 from app.delivery import Unavailable
-from app.settings import Settings
 
 COOKIE = "session"
 
@@ -50,8 +48,7 @@ class Behind:
 @asynccontextmanager
 async def guarded(keys: Keys, local: bool = True, own: str | None = None) -> AsyncIterator[tuple[Behind, Guard, Any]]:
     behind = Behind()
-    settings = Settings(api_key=None if own is None else SecretStr(own))
-    guard = Guard(behind, Callers(settings, keys, local), COOKIE)
+    guard = Guard(behind, Callers(keys, own, unlocked=local), COOKIE)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(guard), base_url="http://localhost:8000") as http:
         yield behind, guard, http
 

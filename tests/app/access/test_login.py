@@ -89,6 +89,12 @@ async def test_what_is_no_key_is_said_to_be_none(http: httpx.AsyncClient) -> Non
     assert not http.cookies
 
 
+async def test_a_key_that_may_not_look_is_told_so(http: httpx.AsyncClient, keys: Keys) -> None:
+    answer = await http.post("/login", data={"key": keys.create("till-3", frozenset({"feedback"}))})
+    assert (answer.status_code, "“read”" in answer.text) == (403, True)
+    assert not http.cookies
+
+
 async def test_whoever_fails_too_often_has_to_wait(http: httpx.AsyncClient) -> None:
     for _ in range(MOST_FAILURES):
         assert (await http.post("/login", data={"key": "hs_nonsense"})).status_code == 401

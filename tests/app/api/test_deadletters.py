@@ -8,7 +8,7 @@ import pytest
 from app import topics
 from app.cloudevents import LogEpoch, Origin, Record
 from app.embedded.ready import api_url
-from app.events import Failure, dead_letter
+from app.events import Failure, dead_letter, prediction_id
 from app.settings import Settings
 from tests.support.log import Sent, header, publish, tail
 
@@ -27,7 +27,9 @@ def rejected(topic: str, stage: str, value: bytes) -> tuple[str, Sent]:
 
 async def test_a_dead_letter_is_listed_looked_at_and_goes_back_once(platform: Settings) -> None:
     stage = str(uuid.uuid4())
-    made = [rejected(FEEDBACK, stage, b"\xff" * count) for count in range(1, 4)]
+    about = prediction_id("letters", "shop", stage)
+    said = [json.dumps({"prediction_id": about, "reward": reward, "actor": "ada"}) for reward in (0.1, 0.2, 0.3)]
+    made = [rejected(FEEDBACK, stage, one.encode()) for one in said]
     await publish(platform, topics.DEAD_LETTERS, [sent for _, sent in made])
     first, second, third = [letter_id for letter_id, _ in made]
     async with (
@@ -46,9 +48,9 @@ async def test_a_dead_letter_is_listed_looked_at_and_goes_back_once(platform: Se
         assert (await page(task="sonar"))["dead_letters"] == []
 
         shown = (await http.get(f"{PATH}/{second}")).json()
-        assert (shown["topic"], shown["key"], shown["payload"], shown["replayed"]) == (FEEDBACK, "key", "0xffff", 0)
+        assert (shown["topic"], shown["key"], shown["payload"], shown["replayed"]) == (FEEDBACK, "key", said[1], 0)
         payload = await http.get(f"{PATH}/{second}/payload")
-        assert (payload.content, payload.headers["content-type"]) == (b"\xff\xff", "application/octet-stream")
+        assert (payload.text, payload.headers["content-type"]) == (said[1], "application/octet-stream")
         assert payload.headers["content-disposition"].startswith("attachment")
 
         done = (await http.post(f"{PATH}/{second}:replay")).json()

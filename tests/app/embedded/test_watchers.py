@@ -9,6 +9,7 @@ import pytest
 import yaml
 from pydantic import SecretStr
 
+from app.access import own
 from app.embedded import watchers
 from app.embedded.ports import LOOPBACK
 from app.settings import Settings
@@ -66,17 +67,10 @@ def test_the_apis_key_is_in_a_file_for_its_owner_alone_and_in_no_configuration(c
     assert "secret" not in f"{prometheus} {alertmanager}"
 
 
-def test_without_a_key_none_is_said(tmp_path: Path) -> None:
+def test_without_a_key_in_the_settings_the_deployments_own_is_said(tmp_path: Path) -> None:
     config = platform_settings(tmp_path)
-    assert "authorization" not in str([written(config, name) for name in watchers.NAMES])
-
-
-def test_a_key_made_for_them_is_said(tmp_path: Path) -> None:
-    config = platform_settings(tmp_path)
-    config.home.mkdir()
-    (config.home / "watchers.key").write_text("hs_made")
     [hook] = written(config, watchers.ALERTMANAGER)["receivers"][0]["webhook_configs"]
-    assert Path(hook["http_config"]["authorization"]["credentials_file"]).read_text() == "hs_made"
+    assert Path(hook["http_config"]["authorization"]["credentials_file"]).read_text() == own.find(config)
 
 
 @pytest.mark.parametrize("name", ["prometheus-alertmanager", "alertmanager"])
