@@ -28,8 +28,8 @@ class Sent:
 async def publish(settings: Settings, topic: str, records: Iterable[Sent], rate: float = 0) -> list[RecordMetadata]:
     """Publish all, confirmed; `rate` is records a second."""
     producer = AIOKafkaProducer(bootstrap_servers=settings.bootstrap, acks="all", max_request_size=64 * MiB)
+    await producer.start()
     try:
-        await producer.start()
         sent = []
         started = time.monotonic()
         for count, record in enumerate(records):
