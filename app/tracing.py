@@ -65,7 +65,7 @@ class Tracing:
         with self._tracer.start_as_current_span(name, context, attributes=attributes) as span:
             said: dict[str, str] = {}
             self._format.inject(said)
-            yield Started(span, said[HEADER])
+            yield Started(span, said.get(HEADER, parent))
 
     def flush(self) -> None:
         """Export what there is, for a moment at most."""
@@ -79,7 +79,7 @@ class Tracing:
 class Started:
     """A span that has begun, and the `traceparent` of what it leads to."""
 
-    def __init__(self, span: "Span", traceparent: str) -> None:
+    def __init__(self, span: "Span", traceparent: str | None) -> None:
         self._span = span
         self.traceparent = traceparent
 
@@ -131,8 +131,10 @@ def valid(traceparent: str | None) -> str | None:
     return traceparent if traceparent and _TRACEPARENT.fullmatch(traceparent) else None
 
 
-def carrying(headers: Headers, traceparent: str) -> Headers:
-    """These headers with that `traceparent`."""
+def carrying(headers: Headers, traceparent: str | None) -> Headers:
+    """These headers with that `traceparent`, if there is one: OTEL_SDK_DISABLED makes none."""
+    if traceparent is None:
+        return headers
     return (*(one for one in headers if one[0] != HEADER), (HEADER, traceparent.encode()))
 
 

@@ -62,7 +62,9 @@ class Preprocess(TableFunction):  # type: ignore[misc]  # pyflink has no types
             metrics.READY.set(1)
 
     def close(self) -> None:
-        """The instance ends in good order."""
+        """The instance ends in good order. Where it was for a fault that may pass, Flink opens it again."""
+        if self._serves_metrics:
+            self._metrics.READY.set(0)
         self._flight.close()
         if self._tracing is not None:
             self._tracing.flush()

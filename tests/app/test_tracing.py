@@ -124,6 +124,18 @@ def test_where_nobody_wants_traces_nothing_is_imported() -> None:
     assert subprocess.check_output([sys.executable, "-c", code], cwd=CHECKOUT, text=True).strip() == "[]"
 
 
+async def test_opentelemetry_can_be_switched_off_by_its_own_variable(
+    collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+    tracing, given = Tracing(collector.url, "test"), f"00-{TRACE}-{PARENT}-01"
+    with_trace, without = await traced(tracing, "inference", echo)([incoming(given), incoming(None)])
+    assert said(with_trace) == given
+    assert without == [Record("out", b"key", b"value", ())]
+    tracing.close()
+    assert collector.spans == []
+
+
 async def test_a_collector_that_is_away_holds_up_nobody() -> None:
     with collecting() as gone:
         pass

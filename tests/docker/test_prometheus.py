@@ -11,10 +11,9 @@ import yaml
 
 from app.settings import CHECKOUT
 from tests.support import promql
-from tests.support.exposed import LABELS, NAMES, SERVERS
+from tests.support.exposed import NAMES, exist
 
 FOLDER = CHECKOUT / "docker" / "prometheus"
-PROMETHEUS_OWN, OF_TARGETS = {"up"}, {"job", "instance", "le"}
 
 
 def read(pattern: str) -> list[Any]:
@@ -40,8 +39,7 @@ def named(rule: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize("rule", RULES, ids=named)
 def test_a_rule_names_only_what_there_is(rule: dict[str, Any]) -> None:
-    assert promql.metrics(rule["expr"]) <= NAMES | SERVERS | RECORDED | PROMETHEUS_OWN
-    assert promql.labels(rule["expr"]) <= LABELS | OF_TARGETS
+    assert exist(rule["expr"])
 
 
 @pytest.mark.parametrize("rule", ALERTS, ids=named)

@@ -48,8 +48,8 @@ async def trading(settings: Settings) -> AsyncIterator[Shop]:
     try:
         yield shop
     finally:
-        going.cancel()
-        await asyncio.gather(going, return_exceptions=True)
+        shop.is_open = False
+        await going
 
 
 def scales(directory: Path, **settings: float) -> Settings:

@@ -8,6 +8,7 @@ from app import topics
 from models.ocr.lines import make_payloads
 from tests.support.collector import Taken, collecting
 from tests.support.log import Sent, header, publish, tail
+from tests.support.loop import PROCESSES
 from tests.support.platform import platform_settings, running
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -19,7 +20,7 @@ async def test_a_request_is_one_trace_from_flink_to_mlserver(tmp_path: Path) -> 
         config = platform_settings(tmp_path, tasks={"ocr": "models.ocr:Ocr"}, otlp_endpoint=collector.url)
         [good] = make_payloads(1, seed=1)
         trace = [("traceparent", f"00-{TRACE}-{PARENT}-01".encode())]
-        async with running(config, only=("kafka", "preprocess", "mlserver", "worker", "recorder", "api")) as supervisor:
+        async with running(config, only=PROCESSES) as supervisor:
             await supervisor.wait_ready(180)
             async with tail(config, topics.predictions("ocr")) as answers:
                 await publish(config, topics.requests("ocr"), [Sent(good.payload, b"1", trace)])

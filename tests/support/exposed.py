@@ -1,14 +1,17 @@
 """The metrics that the platform really exposes, by their names in Prometheus, and the labels that they have."""
 
 import re
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
+import yaml
 from prometheus_client import REGISTRY
 
 from app.monitoring import metrics
 from app.monitoring.watching import Watching
 from app.settings import CHECKOUT, Settings
+from tests.support import promql
 
 _SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
 
@@ -30,8 +33,33 @@ DOCUMENTED = {
 """The labels in the metrics' docstring."""
 
 SERVERS = {
-    line.split()[0]
-    for line in (CHECKOUT / "docker" / "prometheus" / "mlserver.txt").read_text().splitlines()
-    if line and not line.startswith("#")
+    name: set(labels)
+    for name, *labels in map(str.split, (CHECKOUT / "docker" / "prometheus" / "mlserver.txt").read_text().splitlines())
+    if name != "#"
 }
-"""What MLServer exposes."""
+"""What MLServer exposes, and the labels of it."""
+
+
+def _own() -> Iterator[tuple[str, set[str]]]:
+    for one in _METRICS:
+        if hasattr(one, "_labelnames"):
+            [family] = one.describe() if hasattr(one, "describe") else [one]
+            for suffix in _SUFFIXES[family.type]:
+                yield family.name + suffix, {*one._labelnames, *(["le"] if suffix == "_bucket" else [])}
+
+
+_RECORDED = {
+    rule["record"]: promql.labels(rule["expr"])
+    for group in yaml.safe_load((CHECKOUT / "docker" / "prometheus" / "rules" / "recording.yml").read_text())["groups"]
+    for rule in group["rules"]
+}
+_OF_PROMETHEUS: dict[str, set[str]] = {"up": set(), "ALERTS": {"alertname", "alertstate", "task"}}
+LABELS_OF = {name: set[str]() for name in NAMES} | dict(_own()) | SERVERS | _RECORDED | _OF_PROMETHEUS
+"""By the name of each series that Prometheus has, its labels beside those of its target."""
+
+
+def exist(expression: str) -> bool:
+    """Whether there is all that a PromQL expression names."""
+    names = promql.metrics(expression)
+    labels = {"job", "instance"}.union(*(LABELS_OF.get(name, ()) for name in names))
+    return names <= LABELS_OF.keys() and promql.labels(expression) <= labels

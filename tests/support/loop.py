@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from itertools import count
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -58,11 +58,12 @@ class Shop:
         self.off: float | None = None
         self.heavier = 0.0
         """By how much things are heavier than they were."""
+        self.is_open = True
         self.speaks = True
         """Whether it says what it weighed."""
 
     async def trade(self) -> None:
-        for batch in count():
+        for batch in takewhile(lambda _: self.is_open, count()):
             requests, feedback = [], []
             for number in range(batch * RATE // 2, (batch + 1) * RATE // 2):
                 reading, request_id = float(number % 50) + self.heavier, f"sale-{number}"
