@@ -10,7 +10,8 @@ from app.pages.watching import FAST_SECONDS, Overview, Seen, Watch
 from app.registry.routes import Route
 
 _HEIGHT = 28
-_FEWEST = 2
+_FEWEST = 10
+"""Judged predictions of which an interval means anything."""
 TRIGGERS = ("quality", "drift", "latency", "alert")
 """Those that say that something is wrong, not that it is time."""
 
@@ -28,6 +29,9 @@ def register(parts: Parts) -> None:
                 health = _Health()
             trouble = Node("p", style="note bad", role="alert")
             with Node("section", style="panel tasks", aria_label="Tasks"):
+                with Node("div", style="task heads"):
+                    for head in ("Task", "Answers", "Latency", "Score of the champion", "Drift, dead letters"):
+                        Node("h3", head)
                 rows = [_Row(name) for name in found.tasks]
 
         def show(now: Overview) -> None:
@@ -95,14 +99,14 @@ class _Row:
         run = seen.models.run
         self._run.say("" if run is None else f"retraining: {run.step}")
         rate = seen.per_second
-        self._rate.say(f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s")
+        self._rate.say(f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s" if rate else "no requests")
         self._spark.set_content(spark(seen.counts))
         self._p50.say("–" if seen.p50_ms is None else f"{seen.p50_ms:,.0f} ms")
         self._p99.say("no answers yet" if seen.p99_ms is None else f"p99 {seen.p99_ms:,.0f} ms")
         self._score.say("–" if seen.quality is None or seen.quality.score is None else f"{seen.quality.score:.3f}")
         self._interval.say(interval(seen.quality))
         drift = next((one for one in seen.triggers if one.trigger == "drift"), None)
-        self._drift.say("" if drift is None else f"drift: {drift.sees}")
+        self._drift.say("" if drift is None else f"{drift.sees}")
         self._letters.say(f"{seen.dead_letters:,} dead letters today" if seen.dead_letters else "")
         self._alert(tuple(f"{one.trigger}: {one.sees}" for one in seen.triggers if _alerts(one)))
 
@@ -133,7 +137,7 @@ def interval(found: Quality | None) -> str:
     if found is None:
         return "not looked at yet"
     if found.labelled < _FEWEST:
-        return f"{found.labelled} of the audit judged"
+        return f"{found.labelled} of the audit judged: too few"
     low, high = found.interval()
     return f"{low:.3f} to {high:.3f} · {found.labelled:,} judged"
 

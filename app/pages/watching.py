@@ -108,7 +108,7 @@ class Watch:
         await asyncio.to_thread(self._parts.catalog.ask, lambda connection: _slow(connection, seen))
         try:
             if seen.models is not None and seen.models.versions:
-                seen.triggers = await self._parts.controller.triggering.explain(seen.models)
+                seen.triggers = await self._parts.controller.triggering.explain(self._parts.tasks[seen.task], seen.models)
         except SetupError:
             seen.triggers = ()
 
