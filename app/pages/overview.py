@@ -1,7 +1,10 @@
 """`/`: how every task does now."""
 
+from collections.abc import Sequence
+
 from nicegui import ui
 
+from app.monitoring.drift import Finding
 from app.monitoring.quality import Quality
 from app.pages import frame
 from app.pages.elements import Node
@@ -105,8 +108,7 @@ class _Row:
         self._p99.say("no answers yet" if seen.p99_ms is None else f"p99 {seen.p99_ms:,.0f} ms")
         self._score.say("–" if seen.quality is None or seen.quality.score is None else f"{seen.quality.score:.3f}")
         self._interval.say(interval(seen.quality))
-        drift = next((one for one in seen.triggers if one.trigger == "drift"), None)
-        self._drift.say("" if drift is None else f"{drift.sees}")
+        self._drift.say(drift(seen.drift))
         self._letters.say(f"{seen.dead_letters:,} dead letters today" if seen.dead_letters else "")
         self._alert(tuple(f"{one.trigger}: {one.sees}" for one in seen.triggers if _alerts(one)))
 
@@ -140,6 +142,14 @@ def interval(found: Quality | None) -> str:
         return f"{found.labelled} of the audit judged: too few"
     low, high = found.interval()
     return f"{low:.3f} to {high:.3f} · {found.labelled:,} judged"
+
+
+def drift(found: Sequence[Finding] | None) -> str:
+    """Which numbers have drifted."""
+    if not found:
+        return "drift: no whole window yet"
+    names = [one.feature for one in found if one.drifted]
+    return f"drift of {', '.join(names)}" if names else f"no drift in {len(found)} numbers"
 
 
 def spark(counts: tuple[int, ...]) -> str:

@@ -18,6 +18,7 @@ from app.api.health import Readiness, readiness
 from app.api.refusals import AWAY
 from app.catalog.models import DeadLetter, Outcome, Prediction
 from app.embedded.errors import SetupError
+from app.monitoring.drift import Finding
 from app.monitoring.quality import Judged, Quality, quality
 from app.pages.parts import Parts
 from app.pages.traffic import Traffic, per_second
@@ -44,6 +45,8 @@ class Seen:
     p99_ms: float | None = None
     quality: Quality | None = None
     triggers: Sequence[Explained] = ()
+    drift: Sequence[Finding] | None = None
+    """Of the champion's last window; None without one."""
     dead_letters: int = 0
     """In the last day; counted up to 1,000."""
 
@@ -108,7 +111,10 @@ class Watch:
         await asyncio.to_thread(self._parts.catalog.ask, lambda connection: _slow(connection, seen))
         try:
             if seen.models is not None and seen.models.versions:
-                seen.triggers = await self._parts.controller.triggering.explain(self._parts.tasks[seen.task], seen.models)
+                triggering = self._parts.controller.triggering
+                seen.triggers = await triggering.explain(self._parts.tasks[seen.task], seen.models)
+                _, looked = triggering.seen[seen.task]
+                seen.drift = looked.drift and looked.drift.found
         except SetupError:
             seen.triggers = ()
 
