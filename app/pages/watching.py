@@ -114,7 +114,7 @@ class Watch:
                 triggering = self._parts.controller.triggering
                 seen.triggers = await triggering.explain(self._parts.tasks[seen.task], seen.models)
                 _, looked = triggering.seen[seen.task]
-                seen.drift = looked.drift and looked.drift.found
+                seen.drift = None if looked.drift is None else looked.drift.found
         except SetupError:
             seen.triggers = ()
 
