@@ -14,10 +14,10 @@ export UV_PROJECT_ENVIRONMENT := .venv
 unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test soak bench lint clean
+.PHONY: help setup run test soak bench screenshots lint clean
 
 help: ## List what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(READY) ## Start the platform with its demonstration traffic; Ctrl-C stops it
 	@exec $(BIN)/hindsight run
@@ -30,6 +30,9 @@ soak: $(READY) ## Run the long stories: faults, a million events, the full loop
 
 bench: $(READY) ## Measure, and print the figures
 	@exec $(BIN)/python -m benchmarks
+
+screenshots: $(READY) ## Make pictures of every page, in ./screenshots
+	@exec $(BIN)/python -m tests.browser.screenshots screenshots
 
 lint: $(READY) ## Check style and types
 	$(BIN)/ruff check

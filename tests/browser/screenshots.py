@@ -1,0 +1,96 @@
+"""`make screenshots`: every page, light, dark and narrow, of a platform of its own with some traffic and feedback."""
+
+import asyncio
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from playwright.async_api import Browser, Page
+from rich.console import Console
+from rich.progress import Progress
+
+from app.client import Hindsight, PredictionFailed
+from app.embedded.ready import api_url
+from app.settings import Settings, TaskSettings
+from app.tasks import load
+from tests.conftest import PROCESSES
+from tests.support.browser import MISSING, browsing, chromium
+from tests.support.platform import platform_settings, running
+
+SAMPLES = 40
+VIEWS: dict[str, dict[str, Any]] = {
+    "light": {"viewport": {"width": 1280, "height": 800}},
+    "dark": {"viewport": {"width": 1280, "height": 800}, "color_scheme": "dark"},
+    "narrow": {"viewport": {"width": 375, "height": 740}},
+}
+
+
+async def populate(settings: Settings) -> None:
+    """Requests of every task, some that can't be read, and what people say of each third."""
+    rng = np.random.default_rng(0)
+    async with Hindsight(settings.bootstrap, api_url=api_url(settings), source="shop") as client:
+        for name, task in load(settings).items():
+            for number, sample in zip(range(SAMPLES), task.demonstration(7), strict=False):
+                made = await client.predict(name, sample.payload, content_type=sample.content_type)
+                reward = task.reward(sample, made.output, rng)
+                if number % 3 == 0 and reward is not None:
+                    await client.feedback(made.prediction_id, reward=reward, actor="shop")
+                elif number % 3 == 0:
+                    await client.feedback(made.prediction_id, correction=sample.correction, actor="ada")
+                    if number % 9 == 0:
+                        await client.feedback(made.prediction_id, accepted=False, actor="grace")
+        for payload in (b"no picture", b"\x89PNG\r\n\x1a\nbroken"):
+            try:
+                await client.predict("ocr", payload)
+            except PredictionFailed:
+                continue
+
+
+async def shoot(browser: Browser, settings: Settings, out: Path) -> None:
+    """Each page in each view."""
+    ways = {
+        "overview": "/",
+        **{f"review-{task}": f"/review?task={task}&queue=uncertain" for task in settings.tasks},
+        "review-judged": "/review?task=ocr&queue=judged",
+        "models": "/models?task=ocr&version=1",
+        "replay": "/replay",
+        "dead-letters": "/dead-letters",
+    }
+    with Progress(console=Console(stderr=True)) as progress:
+        bar = progress.add_task("screenshots", total=len(ways) * len(VIEWS))
+        for view, how in VIEWS.items():
+            context = await browser.new_context(base_url=api_url(settings), **how)
+            page = await context.new_page()
+            for name, way in ways.items():
+                await page.goto(way)
+                await _settled(page)
+                await page.screenshot(path=out / f"{name}-{view}.png", full_page=True)
+                progress.advance(bar)
+            await context.close()
+
+
+async def _settled(page: Page) -> None:
+    await page.wait_for_load_state("networkidle")
+    await page.wait_for_timeout(1500)  # pictures, waveforms, the first look at what is live
+
+
+async def main(out: Path) -> None:
+    """Make them all."""
+    with tempfile.TemporaryDirectory() as home:
+        rules = {name: TaskSettings(audit_rate=0.3) for name in Settings().tasks}
+        settings = platform_settings(Path(home), task_settings=rules)
+        async with running(settings, only=PROCESSES) as supervisor, browsing() as browser:
+            await supervisor.wait_ready(180)
+            await populate(settings)
+            await asyncio.sleep(15)  # every task has been looked at
+            await shoot(browser, settings, out)
+
+
+if __name__ == "__main__":
+    if chromium() is None:
+        sys.exit(f"error: {MISSING}")
+    directory = Path(sys.argv[1])
+    directory.mkdir(parents=True, exist_ok=True)
+    asyncio.run(main(directory))
