@@ -24,6 +24,7 @@ class Log:
     passed: bool | None = None
     done: list[str] = field(default_factory=list)
     ended: list[tuple[str, str]] = field(default_factory=list)
+    has_given_way: bool = False
 
     def work(self, *_: object) -> Any:
         evaluated = None if self.passed is None else SimpleNamespace(passed=self.passed, reasons=("worse",))
@@ -32,6 +33,9 @@ class Log:
     def end(self, outcome: str, reason: str) -> None:
         self.ended.append((outcome, reason))
         self.step = None
+
+    def give_way(self) -> None:
+        self.has_given_way = True
 
     def doing(self, step: str) -> Callable[[Any], None]:
         def do(_: Any) -> None:
@@ -49,7 +53,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Log:
     monkeypatch.setattr(command, "work_of", found.work)
     monkeypatch.setattr(command, "STEPS", {step: found.doing(step) for step in ORDER})
     monkeypatch.setattr(command, "named", lambda *_: None)
-    monkeypatch.setattr(command, "give_way", lambda: None)  # of the tests' process
+    monkeypatch.setattr(command, "give_way", found.give_way)
     monkeypatch.setattr(resource, "setrlimit", lambda *_: None)
     return found
 
@@ -58,6 +62,7 @@ def test_without_a_step_it_does_all_that_are_left(log: Log) -> None:
     log.step = "train"
     command.main("scales", "r")
     assert log.done == ORDER[1:]
+    assert log.has_given_way
 
 
 def test_with_a_step_it_does_that_one_alone(log: Log) -> None:
