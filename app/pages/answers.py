@@ -66,7 +66,7 @@ class _OfText(Answer):
     def __init__(self, output: dict[str, Any]) -> None:
         self._was = self._text = str(output["text"])
         with Node("label", style="field"):
-            Node("span", "Reads", "muted small")
+            Node("span", "Text", "muted small")
             field = Node("input", style="answer", value=self._text, data_answer="", spellcheck="false")
             field.put("autocomplete", "off")
 
