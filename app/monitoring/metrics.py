@@ -11,7 +11,7 @@ No metric's series grow without bound. The labels, and what bounds them:
 | outcome, kind | those named in the metric's description |
 | code | words in the source (a test says so); of tasks of one's own, MOST_CODES at most: all further ones are `other` |
 | topic, group | those of the tasks, `lifecycle` and `dead-letters`; the four consumer groups |
-| feature, detector | of drift: those that the task's detectors look at |
+| feature, detector | of drift: the numbers that the task declares, and as many classes as `samples.MOST_CLASSES` says |
 | directory | home |
 """
 

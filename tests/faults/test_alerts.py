@@ -158,7 +158,7 @@ async def test_what_is_wrong_with_a_model_is_told(tmp_path: Path) -> None:
         for alert in ("HindsightQualityFellFast", "HindsightQualityFallsSlowly", "HindsightRetrain"):
             await alerts.fires(alert, task="scales")
         shop.heavier = 100_000.0
-        await alerts.fires("HindsightDrift", task="scales", feature="output_length")
+        await alerts.fires("HindsightDrift", task="scales", feature="outputs.length")
         assert await alerts.is_silent("HindsightNoFeedback")
         shop.speaks = False
         await alerts.fires("HindsightNoFeedback", task="scales")
