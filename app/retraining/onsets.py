@@ -1,4 +1,4 @@
-"""What is said in the log once a window is bad and the one before was not: quality fell, drift, latency rose. Pure.
+"""What is said in the log once a window is bad, until one is well: quality fell, drift, latency rose. Pure.
 
 It is said whether or not a run can begin then. Several processes look at once, each by itself: what they say of one
 window has one id. A process that has just begun knows of no window before its first, and may say it of that one again.
@@ -66,7 +66,7 @@ def onsets(model: ModelRef, before: State, after: State, seen: Seen, triggers: T
 
 
 def _began(before: Watch, after: Watch) -> bool:
-    return before.bad == 0 and after.bad == 1
+    return after.said and not before.said
 
 
 def _fell(model: ModelRef, found: Quality, reference: float | None, triggers: Triggers) -> QualityFell:

@@ -84,6 +84,8 @@ class Watch:
     """The figures of the last, if that was bad."""
     armed: bool = True
     """False once it has fired, until a window is well again."""
+    said: bool = False
+    """Whether the log was told that it is bad: until a window is well again."""
 
     def after(self, window: Window[T] | None, judge: Callable[[T], Verdict]) -> "Watch":
         """Having looked at a window. It counts if it says something, and has no event that was already judged."""
@@ -95,6 +97,7 @@ class Watch:
             bad=0 if verdict.bad is None else self.bad + 1,
             evidence=None if verdict.bad is None else verdict.bad | span,
             armed=self.armed or verdict.well,
+            said=verdict.bad is not None or (self.said and not verdict.well),
         )
 
 
@@ -122,8 +125,14 @@ class State:
             began=moment,
             ran=moment,
             scheduled=moment if "schedule" in answered else self.scheduled,
-            **{name: replace(watch, armed=False) for name, watch in watches.items()},
+            **{name: replace(watch, armed=False, said=True) for name, watch in watches.items()},
         )
+
+    def knowing(self, earlier: "State") -> "State":
+        """This one, with what only an earlier one knows the log was told."""
+        watches = ("quality", "drift", "latency")
+        said = {name: replace(getattr(self, name), said=True) for name in watches if getattr(earlier, name).said}
+        return replace(self, **said)
 
 
 def restored(triggered: Iterable[tuple[datetime, RetrainingTriggered]]) -> State:

@@ -106,7 +106,8 @@ class Triggering:
         runs = list(models.runs.values())
         known = self._states.get(models.task)
         if known is None or (runs and known.began != runs[-1].time.timestamp()):
-            known = restored((run.time, run.triggered) for run in runs)
+            again = restored((run.time, run.triggered) for run in runs)
+            known = again if known is None else again.knowing(known)
         return known
 
     def _plan(self, task: str) -> Retraining:

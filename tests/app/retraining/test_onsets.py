@@ -8,23 +8,23 @@ from hypothesis import strategies as st
 
 from app.events import DriftDetected, LatencyRose, ModelRef, QualityFell
 from app.retraining.onsets import Onset, onsets
-from app.retraining.seen import Seen, State
+from app.retraining.seen import Seen, State, restored
 from app.retraining.settings import Triggers
 from app.retraining.triggers import evaluate
-from tests.app.retraining.test_triggers import HOUR, NOON, drifted, judged, slow
+from tests.app.retraining.test_triggers import HOUR, NOON, drifted, event, judged, slow
 
 MODEL = ModelRef(name="scales", version="1")
 PLAN = Triggers(volume=None, latency_p99_ms=100, quality_alpha=1e-4, quality_tolerance=0.0)
 FELL, DRIFTED, ROSE = 0.5, 9.0, 500.0
 
 
-def told(looks: list[Seen], state: State | None = None) -> list[Onset]:
+def told(looks: list[Seen], state: State | None = None, plan: Triggers = PLAN) -> list[Onset]:
     """What is said in these looks, one each hour."""
     said, now, state = list[Onset](), NOON, state or State()
     for seen in looks:
         now += HOUR
-        after, _ = evaluate(state, seen, now, PLAN)
-        said += onsets(MODEL, state, after, seen, PLAN)
+        after, _ = evaluate(state, seen, now, plan)
+        said += onsets(MODEL, state, after, seen, plan)
         state = after
     return said
 
@@ -63,6 +63,25 @@ def test_two_processes_say_it_of_one_window_under_one_id() -> None:
 def test_another_window_has_another_id() -> None:
     first, second = told([judged(0, FELL), judged(1, 0.95), judged(2, FELL)])
     assert first.record != second.record
+
+
+def test_a_window_that_is_neither_bad_nor_well_ends_nothing() -> None:
+    bounded = PLAN.model_copy(update={"quality_bound": 0.8, "quality_tolerance": 0.02})
+    between = judged(1, 0.879, labelled=100)  # below the reference less the tolerance, by what may be chance
+    assert len(told([judged(0, FELL), between, judged(2, FELL)], plan=bounded)) == 1
+    assert len(told([judged(0, FELL), judged(1, 0.95), judged(2, FELL)], plan=bounded)) == 2
+
+
+def test_a_run_that_begins_makes_nothing_to_be_said_anew() -> None:
+    seen = replace(judged(0, FELL), latency=slow(0, ROSE).latency)
+    before, [firing] = evaluate(State(), seen, NOON + HOUR, PLAN)
+    assert firing.trigger == "quality"
+    again = restored([(NOON + HOUR, event(firing))])
+    bad = [seen, replace(judged(1, FELL), latency=slow(1, ROSE).latency)]
+    assert told(bad, again.knowing(before)) == []
+    assert [type(one.said) for one in told(bad, again)] == [
+        LatencyRose
+    ]  # by who has just begun, and knows the log alone
 
 
 @given(st.lists(st.sampled_from([0.95, FELL]), max_size=12))
