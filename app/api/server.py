@@ -18,7 +18,7 @@ from app.access import login, own
 from app.access.callers import Callers
 from app.access.guard import Guard
 from app.access.keys import Keys
-from app.api import blobs, deadletters, feedback, health, models, payload, predictions, replays, retraining
+from app.api import blobs, deadletters, feedback, health, models, payload, predictions, quality, replays, retraining
 from app.api.guard import BodyLimit
 from app.api.publisher import Publisher
 from app.blobs import blob_store
@@ -92,6 +92,7 @@ def create(settings: Settings) -> FastAPI:
     app.include_router(feedback.router(known, publisher))
     app.include_router(models.router(settings, known, publisher))
     app.include_router(retraining.router(known, controller))
+    app.include_router(quality.router(known, controller))
     app.include_router(predictions.router(catalog))
     payloads = payload.Payloads(settings, known, catalog, store)
     app.include_router(payload.router(payloads))

@@ -19,6 +19,7 @@ from app.embedded.errors import SetupError
 from app.lifecycle import RetrainingEnded
 from app.monitoring.lag import Lags, deployment_lags
 from app.monitoring.quality import Quality
+from app.monitoring.unlabelled import Expected
 from app.registry.registry import Models
 from app.retraining.controller import Controller
 from app.retraining.seen import Seen
@@ -95,6 +96,12 @@ class _Families:
         self.lower = _gauge("quality_score_lower", "The lower end of its 95 % interval.", _VERSION)
         self.upper = _gauge("quality_score_upper", "The upper end of its 95 % interval.", _VERSION)
         self.reference = _gauge("quality_reference", "The champion's score when it was judged.", _VERSION)
+        self.expected = _gauge(
+            "quality_expected", "What the last window is expected to score, without labels.", _VERSION
+        )
+        self.expected_lower = _gauge("quality_expected_lower", "The lower end of its 95 % interval.", _VERSION)
+        self.expected_upper = _gauge("quality_expected_upper", "The upper end of its 95 % interval.", _VERSION)
+        self.expected_error = _gauge("quality_expected_error", "Its mean absolute error in past windows.", _VERSION)
         self.coverage = _gauge("quality_coverage_ratio", "The share of the window that has a score.", _VERSION)
         self.answered = _gauge("quality_answered_ratio", "The share of its selected that has a score.", _VERSION)
         self.end = _gauge("quality_window_end_timestamp_seconds", "When the last judged window ended.", _VERSION)
@@ -131,6 +138,8 @@ class _Families:
             self.reference.add_metric(of, seen.reference)
         if seen.quality is not None and seen.quality.found.predictions:
             self._add_quality(of, seen.quality.found, seen.quality.end)
+        if seen.expected is not None:
+            self._add_expected(of, seen.expected.found)
         for finding in seen.drift.found if seen.drift else ():
             labels = (*of, finding.feature, finding.detector)
             self.statistic.add_metric(labels, finding.statistic)
@@ -149,3 +158,10 @@ class _Families:
             if math.isfinite(lower) and math.isfinite(upper):
                 self.lower.add_metric(of, lower)
                 self.upper.add_metric(of, upper)
+
+    def _add_expected(self, of: tuple[str, str], found: Expected) -> None:
+        self.expected.add_metric(of, found.score)
+        self.expected_lower.add_metric(of, found.lower)
+        self.expected_upper.add_metric(of, found.upper)
+        if found.error is not None:
+            self.expected_error.add_metric(of, found.error)

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 from app.lifecycle import RetrainingTriggered
 from app.monitoring.drift import Finding
 from app.monitoring.quality import Quality
+from app.monitoring.unlabelled import Expected
 
 T = TypeVar("T")
 
@@ -51,6 +52,8 @@ class Seen:
     """A window is complete once its feedback has had its time."""
     reference: float | None = None
     """The champion's score when it was judged by the gate."""
+    expected: Window[Expected] | None = None
+    """What the last window is expected to score, before its feedback has had its time."""
     drift: Window[Sequence[Finding]] | None = None
     latency: Window[Latency] | None = None
     alerts: Sequence[Alert] = ()

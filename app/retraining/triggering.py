@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +16,7 @@ from app.registry.changes import Changes
 from app.registry.registry import Models
 from app.retraining import triggers
 from app.retraining.conditions import Explained
+from app.retraining.expecting import Expecting
 from app.retraining.onsets import onsets
 from app.retraining.plan import Retraining
 from app.retraining.seeing import Kept, Sight
@@ -32,6 +34,7 @@ class Triggering:
         self._publisher = publisher
         self._states: dict[str, State] = {}
         self._kept = defaultdict[str, Kept](dict)
+        self._expecting = defaultdict[str, Expecting](Expecting)
         self.seen: dict[str, tuple[str, Seen]] = {}
         """What was last seen of each task, and of which champion."""
 
@@ -98,6 +101,11 @@ class Triggering:
     async def _seen(self, task: Task, models: Models, alerts: Sequence[Alert]) -> Seen:
         sight, now = Sight(task, models, self._plan(models.task), self._kept[models.task]), datetime.now(UTC)
         seen = await asyncio.to_thread(self._catalog.ask, lambda connection: sight.seen(connection, now, alerts))
+        plan, expecting = self._plan(models.task), self._expecting[models.task]
+        late = await asyncio.to_thread(
+            self._catalog.ask, lambda connection: expecting.look(connection, models, plan, now)
+        )
+        seen = replace(seen, expected=late)
         self.seen[models.task] = models.route.champion, seen
         return seen
 

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from benchmarks.bias import PHASES, Judgement, candidates, windows
@@ -14,9 +15,9 @@ def of(phase: str, stream: list[Judgement]) -> list[Judgement]:
     return [one for one in stream if one.phase == phase]
 
 
-def test_the_weighted_estimate_is_near_the_truth_and_the_plain_average_is_far_below(stream: list[Judgement]) -> None:
-    assert all(abs(one.weighted - one.truth) < 0.03 for one in stream)
-    assert all(one.plain < one.truth - 0.05 for one in stream)
+def test_the_weighted_estimate_is_near_the_truth_and_the_plain_average_is_far_from_it(stream: list[Judgement]) -> None:
+    assert np.mean([abs(one.weighted - one.truth) for one in stream]) < 0.02
+    assert np.mean([abs(one.plain - one.truth) for one in stream]) > 0.1
 
 
 def test_the_trigger_fires_on_the_fall_and_not_on_the_bias(stream: list[Judgement]) -> None:

@@ -8,6 +8,7 @@ from prometheus_client import generate_latest
 from app.events import RetrainingEnded, RetrainingTriggered
 from app.monitoring.drift import Finding
 from app.monitoring.quality import Judged, quality
+from app.monitoring.unlabelled import Expected
 from app.monitoring.watching import Watching
 from app.registry.routes import Route
 from app.retraining.seen import Latency, Seen, Window
@@ -90,6 +91,14 @@ def test_a_window_without_labels_has_no_score() -> None:
     found, _ = watching({"letters": ("1", Seen(quality=window(quality([], 10))))})
     assert value(found, "quality_coverage_ratio", task="letters", version="1") == 0
     assert value(found, "quality_score", task="letters", version="1") is None
+
+
+def test_what_is_expected_without_labels_is_told_with_its_past_error() -> None:
+    seen = Seen(expected=window(Expected(0.8, 0.7, 0.9, 100.0, error=0.03, windows=4)))
+    found, _ = watching({"letters": ("1", seen)})
+    ends = ("", "_lower", "_upper", "_error")
+    told = [value(found, f"quality_expected{end}", task="letters", version="1") for end in ends]
+    assert told == [0.8, 0.7, 0.9, 0.03]
 
 
 def test_lag_is_of_a_group_and_a_topic_and_of_the_topics_task() -> None:
