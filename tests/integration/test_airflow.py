@@ -79,7 +79,11 @@ async def test_the_loop_has_it_run_the_steps_and_again_one_that_was_killed(tmp_p
         done = await retraining
         assert done.code == 0, done
         assert json.loads(done.out)["version"] == "2"
-        assert await airflow.states() == {run_id: "success"}
+
+        async def over() -> bool:  # the scheduler says so a moment after the last step
+            return await airflow.states() == {run_id: "success"}
+
+        assert await until(over)
 
 
 async def test_the_loop_has_it_end_a_run_that_is_cancelled_and_one_that_takes_too_long(
