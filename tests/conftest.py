@@ -39,5 +39,5 @@ PROCESSES = ("kafka", "preprocess", "mlserver", "worker", "archive", "recorder",
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What needs a platform comes first: at the end test processes that share the files have small ones left."""
-    items.sort(key=lambda item: not {"faults", "integration", "browser"} & set(item.path.parts))
+    """What needs a platform comes last: one that runs meanwhile, and waits, would cost all the others time."""
+    items.sort(key=lambda item: bool({"browser", "faults", "integration"} & set(item.path.parts)))

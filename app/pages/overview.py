@@ -1,11 +1,13 @@
 """`/`: how every task does now."""
 
 from collections.abc import Sequence
+from math import isfinite
 
 from nicegui import ui
 
 from app.monitoring.drift import Finding
 from app.monitoring.quality import Quality
+from app.monitoring.unlabelled import Expected
 from app.pages import frame
 from app.pages.elements import Node
 from app.pages.parts import Parts
@@ -87,6 +89,7 @@ class _Row:
             with Node("div"):
                 self._score = Node("p", style="figure")
                 self._interval = Node("p", style="muted small")
+                self._expected = Node("p", style="muted small")
             with Node("div", style="small"):
                 self._drift = Node("p", style="muted")
                 self._letters = Node("p")
@@ -108,6 +111,7 @@ class _Row:
         self._p99.say("no answers yet" if seen.p99_ms is None else f"p99 {seen.p99_ms:,.0f} ms")
         self._score.say("–" if seen.quality is None or seen.quality.score is None else f"{seen.quality.score:.3f}")
         self._interval.say(interval(seen.quality))
+        self._expected.say(expected(seen.expected))
         self._drift.say(drift(seen.drift))
         self._letters.say(f"{seen.dead_letters:,} dead letters today" if seen.dead_letters else "")
         self._alert(tuple(f"{one.trigger}: {one.sees}" for one in seen.triggers if _alerts(one)))
@@ -141,7 +145,17 @@ def interval(found: Quality | None) -> str:
     if found.labelled < _FEWEST:
         return f"{found.labelled} of the audit judged: too few"
     low, high = found.interval()
+    if not (isfinite(low) and isfinite(high)):
+        return f"{found.labelled:,} judged, whose weights are too unequal"
     return f"{low:.3f} to {high:.3f} · {found.labelled:,} judged"
+
+
+def expected(found: Expected | None) -> str:
+    """What is expected of predictions whose labels are late, and how far off that was."""
+    if found is None:
+        return ""
+    off = "" if found.error is None else f", off by {found.error:.3f} before"
+    return f"expected now {found.score:.3f}{off}"
 
 
 def drift(found: Sequence[Finding] | None) -> str:

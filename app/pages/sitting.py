@@ -144,6 +144,9 @@ class Sitting:
 
     async def bulk(self) -> None:
         """Show the next ones together, to be accepted at once."""
+        if not self._may:
+            self._tell(f"Nothing was said: {missing('feedback')}.", bad=True)
+            return
         async with self._busy:
             if self._desk.item is not None:
                 await self._desk.give_back([self._desk.item])

@@ -20,6 +20,7 @@ from app.catalog.models import DeadLetter, Outcome, Prediction
 from app.embedded.errors import SetupError
 from app.monitoring.drift import Finding
 from app.monitoring.quality import Judged, Quality, quality
+from app.monitoring.unlabelled import Expected
 from app.pages.parts import Parts
 from app.pages.traffic import Traffic, per_second
 from app.registry.registry import Models
@@ -47,6 +48,8 @@ class Seen:
     triggers: Sequence[Explained] = ()
     drift: Sequence[Finding] | None = None
     """Of the champion's last window; None without one."""
+    expected: Expected | None = None
+    """What the last window is expected to score while its labels are late."""
     dead_letters: int = 0
     """In the last day; counted up to 1,000."""
 
@@ -115,6 +118,7 @@ class Watch:
                 seen.triggers = await triggering.explain(self._parts.tasks[seen.task], seen.models)
                 _, looked = triggering.seen[seen.task]
                 seen.drift = None if looked.drift is None else looked.drift.found
+                seen.expected = None if looked.expected is None else looked.expected.found
         except SetupError:
             seen.triggers = ()
 

@@ -54,7 +54,7 @@ def right(text: str = "123", unique: str = SERVED, **what: Any) -> FeedbackGiven
 
 
 def outcome(unique: str = SERVED, **what: Any) -> OutcomeRecorded:
-    prediction = made(unique=unique).model_dump(exclude={"timings_ms"})
+    prediction = made(unique=unique).model_dump(exclude={"timings_ms", "inputs"})
     return OutcomeRecorded(**prediction, request_source="app", selection="volunteer", **what)
 
 

@@ -82,7 +82,7 @@ def fill(log: Log, whose: str, key: bytes | None, subject: str | None, value: by
         feedback = given.record(topics.feedback(TASK), None, id=f"{whose}{number}", source="app", time=TIME)
         log.say(f"{whose} feedback {number}", feedback)
     outcome = OutcomeRecorded(
-        **prediction.model_dump(exclude={"timings_ms"}),
+        **prediction.model_dump(exclude={"timings_ms", "inputs"}),
         request_source=whose,
         selection="volunteer",
         actors=(actor, "cleo"),

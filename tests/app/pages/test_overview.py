@@ -2,7 +2,8 @@ from datetime import UTC, datetime
 
 from app.monitoring.drift import Finding
 from app.monitoring.quality import Judged, quality
-from app.pages.overview import drift, interval, spark
+from app.monitoring.unlabelled import Expected
+from app.pages.overview import drift, expected, interval, spark
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -23,3 +24,9 @@ def test_drift_names_what_has_drifted() -> None:
 
 def test_a_spark_has_a_bar_for_whatever_is_not_nothing() -> None:
     assert spark((0, 1, 1000)).count("<rect") == 2
+
+
+def test_what_is_expected_is_said_with_how_far_off_it_was() -> None:
+    assert expected(None) == ""
+    assert expected(Expected(0.9, 0.8, 0.95, 200)) == "expected now 0.900"
+    assert expected(Expected(0.9, 0.8, 0.95, 200, 0.012, 8)) == "expected now 0.900, off by 0.012 before"
