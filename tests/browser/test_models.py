@@ -8,6 +8,7 @@ from playwright.async_api import Page, expect
 
 from app import topics
 from app.settings import CHECKOUT
+from tests.support.browser import shown
 from tests.support.commands import command
 from tests.support.log import header, tail
 from tests.support.stack import Stack
@@ -25,7 +26,7 @@ async def test_a_version_is_promoted_and_rolled_back_each_with_a_reason(
     assert done.code == 0, done.err
     version = done.out.strip()
 
-    await page.goto("/models?task=letters")
+    await shown(page, "/models?task=letters")
     await page.fill("#viewer", "ada")
     await page.keyboard.press("Tab")
     row = page.locator(f"tr[data-version='{version}']")

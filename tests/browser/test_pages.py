@@ -8,6 +8,7 @@ from playwright.async_api import Page, expect
 
 from app import topics
 from models.ocr.lines import make_payloads
+from tests.support.browser import shown
 from tests.support.log import Sent, publish, tail
 from tests.support.stack import Stack
 
@@ -23,14 +24,14 @@ PAGES = {
 @pytest.mark.parametrize("path", PAGES)
 async def test_a_page_fits_into_a_narrow_window(page: Page, path: str) -> None:
     await page.set_viewport_size({"width": 375, "height": 740})
-    await page.goto(path)
+    await shown(page, path)
     await expect(page.locator("h1")).to_have_text(PAGES[path])
     wide = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
     assert not await page.evaluate(wide)
 
 
 async def test_the_overview_is_live(stack: Stack, page: Page) -> None:
-    await page.goto("/")
+    await shown(page, "/")
     rate = page.locator("[data-task=ocr] [data-figure=rate]")
     await expect(rate).to_be_visible()
     seen = await rate.text_content()
@@ -46,7 +47,7 @@ async def test_a_dead_letter_is_looked_at_and_goes_back(stack: Stack, page: Page
         await publish(stack.settings, topics.requests("ocr"), [Sent(b"no picture at all")])
         [first] = await letters.until(bool)
         unique = dict(first.headers)["rejected_id"].decode()
-        await page.goto(f"/dead-letters?id={unique}")
+        await shown(page, f"/dead-letters?id={unique}")
         await expect(page.locator("pre")).to_have_text("no picture at all")
         await page.locator("[data-change=replay]").click()
         await page.locator("#confirm .main").click()
@@ -56,7 +57,7 @@ async def test_a_dead_letter_is_looked_at_and_goes_back(stack: Stack, page: Page
 
 
 async def test_a_dataset_is_chosen_made_and_downloaded(stack: Stack, page: Page) -> None:
-    await page.goto("/replay")
+    await shown(page, "/replay")
     await page.select_option("[data-field=task]", "letters")
     await expect(page.locator("[role=status]")).to_contain_text("served predictions")
     await page.locator("[data-change=begin]").click()

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, Page, async_playwright
 
 MISSING = "no chromium on PATH: `apt install chromium`, or name one by CHROMIUM=/path/to/it"
 _ARGUMENTS = (
@@ -33,3 +33,9 @@ async def browsing() -> AsyncIterator[Browser]:
             yield browser
         finally:
             await browser.close()
+
+
+async def shown(page: Page, path: str) -> None:
+    """Load a page of the platform, until it listens: what is pressed before goes nowhere."""
+    await page.goto(path)
+    await page.wait_for_function("window.socket !== undefined && window.socket.connected")
