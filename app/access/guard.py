@@ -123,7 +123,11 @@ def key_in(headers: Headers) -> str | None:
 
 
 def _is_local(headers: Headers) -> bool:
-    host = urlsplit(f"//{headers.get('host', '')}").hostname or ""
+    return is_loopback(urlsplit(f"//{headers.get('host', '')}").hostname or "")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a name or an address is this machine's own, which no other machine reaches."""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:

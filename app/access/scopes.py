@@ -63,6 +63,9 @@ def needs(scope: Scope | None) -> Depends:
     return Depends(Needs(scope))
 
 
+READ, OPERATE = [needs("read")], [needs("operate")]
+"""For a route's `dependencies`."""
+
 UNKNOWN: dict[int | str, dict[str, Any]] = {
     401: {"description": "The key is missing or wrong."},
     403: {"description": "The key has not got the scope that is needed."},

@@ -8,14 +8,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, HTTPException, Query, Response
 from pydantic import AwareDatetime, BaseModel, Field
 
-from app.access.scopes import UNKNOWN, needs
+from app.access.scopes import OPERATE, READ, UNKNOWN
 from app.api.refusals import refusals
 from app.eventlog.letterbox import Letterbox, NoLetter
 from app.eventlog.letters import Wanted, described, shown
 from models.base import Rejected
 
 MOST_LISTED = 100
-READ, OPERATE = [needs("read")], [needs("operate")]
 _BYTES = "application/octet-stream"
 
 AWAY: dict[int | str, dict[str, Any]] = {

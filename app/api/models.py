@@ -64,15 +64,7 @@ def router(settings: Settings, tasks: Mapping[str, Task], publisher: Publisher) 
         changes = Changes(settings, known(tasks, task), publisher.publish)
         said = (asked.reason, actor_of(request, asked.actor))
         with refusals():
-            match action:
-                case "promote":
-                    changed = await changes.promote(version, *said)
-                case "canary":
-                    changed = await changes.canary(version, asked.share, *said)
-                case "shadow":
-                    changed = await changes.shadow(version, *said)
-                case "rollback":
-                    changed = await changes.roll_back(version, *said)
+            changed = await changes.change(action, version, asked.share, *said)
             return described(changed)
 
     return routes

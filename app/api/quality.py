@@ -8,9 +8,10 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import BaseModel
 
+from app.access.scopes import READ
 from app.api.models import RESPONSES
 from app.api.refusals import known, refusals
-from app.api.retraining import NO_TASK, READ
+from app.api.retraining import NO_TASK
 from app.monitoring.quality import Quality
 from app.monitoring.unlabelled import Expected
 from app.retraining.controller import Controller

@@ -12,7 +12,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from app.access.scopes import UNKNOWN, needs
+from app.access.scopes import OPERATE, READ, UNKNOWN
 from app.api.refusals import known, refusals
 from app.embedded.errors import SetupError
 from app.eventlog.arguments import Arguments
@@ -24,7 +24,6 @@ from models.base import Task
 
 RETRY_AFTER = "30"
 MOST_LISTED = 100
-READ, OPERATE = [needs("read")], [needs("operate")]
 NONE: dict[int | str, dict[str, Any]] = {**UNKNOWN, 404: {"description": "There is no such replay, or no such task."}}
 _OPTION = re.compile(r"--[a-z-]+")
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
-from app.access.scopes import Actor, actor_of, needs
+from app.access.scopes import OPERATE, READ, Actor, actor_of
 from app.api.models import RESPONSES
 from app.api.refusals import known, refusals
 from app.lifecycle import Backtest
@@ -24,7 +24,6 @@ CONFLICT: dict[int | str, dict[str, Any]] = {
     }
 }
 REFUSED = RESPONSES | NO_TASK | CONFLICT
-READ, OPERATE = [needs("read")], [needs("operate")]
 ReasonText = Annotated[str, Field(min_length=1, max_length=2000)]
 
 

@@ -1,7 +1,6 @@
 """The FastAPI application, put together."""
 
 import asyncio
-import ipaddress
 import logging
 import os
 import signal
@@ -16,7 +15,7 @@ from starlette.requests import ClientDisconnect
 from app import tasks
 from app.access import login, own
 from app.access.callers import Callers
-from app.access.guard import Guard
+from app.access.guard import Guard, is_loopback
 from app.access.keys import Keys
 from app.api import blobs, deadletters, feedback, health, models, payload, predictions, quality, replays, retraining
 from app.api.guard import BodyLimit
@@ -51,7 +50,7 @@ Where an `actor` may be named, it is whom an application speaks for; without one
 
 def create(settings: Settings) -> FastAPI:
     """The application. It starts whether or not the broker is there. Raises `SetupError` for settings that can't be."""
-    keys, local = Keys(settings.database), _is_loopback(settings.host)
+    keys, local = Keys(settings.database), is_loopback(settings.host)
     if not local and settings.api_key is None and not _any(keys):
         raise SetupError(
             f"HINDSIGHT_HOST is {settings.host}: others could reach the API, and it has no key.",
@@ -131,13 +130,6 @@ def _any(keys: Keys) -> bool:
         return any(key.revoked is None for key in keys.all())
     except Unavailable as error:
         raise SetupError(f"Whether there is an API key can't be known: {error}.", "Is the database there?") from error
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _unprocessable(request: Request, error: Exception) -> Response:

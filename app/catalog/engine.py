@@ -73,6 +73,17 @@ def writing(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
+@contextmanager
+def changing(engine: Engine) -> Iterator[Connection]:
+    """As `writing`, for a few rows of a control table: it waits for no writer of the catalog where it needn't.
+
+    Rebuilding the catalog may take longer than such a row may wait.
+    """
+    free = engine.execution_options(writes=True)
+    with available(free), free.begin() as connection:
+        yield connection
+
+
 def _on_sqlite_connect(connection: Any, record: Any) -> None:
     connection.isolation_level = None  # or the driver begins transactions when it sees fit, and never one for DDL
     # Readers don't wait for a writer. Of several connections that turn a new file to it at once, SQLite has all but one

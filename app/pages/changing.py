@@ -79,14 +79,8 @@ async def make(parts: Parts, task: str, change: Change, answers: Answers, actor:
         raise SetupError("There is no reason.", "Say why: it stays in the log.")
     changes = Changes(parts.settings, parts.tasks[task], parts.publisher.publish)
     match change.kind:
-        case "promote":
-            await changes.promote(change.version, reason, actor)
-        case "canary":
-            await changes.canary(change.version, float(answers["Share"]), reason, actor)
-        case "shadow":
-            await changes.shadow(change.version, reason, actor)
-        case "rollback":
-            await changes.roll_back(change.version, reason, actor)
         case "freeze" | "unfreeze":
             await changes.freeze(change.kind == "freeze", reason, actor)
+        case action:
+            await changes.change(action, change.version, float(answers.get("Share", 0)), reason, actor)
     return f"Done, and in force: {change.title.lower()} {change.version}".rstrip() + "."

@@ -8,7 +8,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.catalog.control import Control, clock, make
-from app.catalog.engine import available, engine_of
+from app.catalog.engine import changing, engine_of
 
 CLAIM_SECONDS = 120.0
 """So long a prediction is somebody's who has gone away without a word."""
@@ -82,6 +82,5 @@ class Claims:
         if not self._made:
             make(self._engine)
             self._made = True
-        engine = self._engine.execution_options(writes=True)
-        with available(engine), engine.begin() as connection:
+        with changing(self._engine) as connection:
             return work(connection)

@@ -83,6 +83,18 @@ class Changes:
 
         return await self._route("rollback", changed, reason, actor)
 
+    async def change(self, action: Action, version: str, share: float, reason: str, actor: str) -> Models:
+        """The change of this name; `share` is a canary's."""
+        match action:
+            case "promote":
+                return await self.promote(version, reason, actor)
+            case "canary":
+                return await self.canary(version, share, reason, actor)
+            case "shadow":
+                return await self.shadow(version, reason, actor)
+            case "rollback":
+                return await self.roll_back(version, reason, actor)
+
     async def freeze(self, frozen: bool, reason: str, actor: str) -> Models:
         """Pause retraining and promotion of the task, or let them go on."""
 

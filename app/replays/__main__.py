@@ -15,18 +15,16 @@ from app.delivery import Unavailable
 from app.embedded.errors import SetupError
 from app.eventlog.arguments import Arguments
 from app.eventlog.replay import replay
+from app.priority import give_way
 from app.replays.job import Folder
 from app.settings import settings
 from app.tasks import named
-
-NICENESS = 10
-"""It gives way to all that answers somebody."""
 
 
 def main(directory: str) -> int:
     """The exit code."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
-    os.nice(NICENESS)
+    give_way()
     folder = Folder(Path(directory))
     job = folder.read()
     if job is None:

@@ -14,6 +14,7 @@ from app.events import OutcomeRecorded
 from app.monitoring.unlabelled import Expected, Labelled, expected
 from app.registry.registry import Models
 from app.retraining.plan import Retraining
+from app.retraining.scoring import known_score
 from app.retraining.seeing import Span
 from app.retraining.seen import Window
 from models.offpolicy import Floats
@@ -98,9 +99,7 @@ def _within(span: Span) -> tuple[Any, ...]:
 
 
 def _row(said: OutcomeRecorded, time: datetime) -> Row | None:
-    score = said.reward if said.score is None else said.score
-    if score is None and said.accepted is False:  # as `quality` has it
-        score = 0.0
+    score = known_score(said)
     if score is None or said.selection_probability is None:
         return None
     return time, said.confidence, score, said.selection_probability

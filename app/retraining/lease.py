@@ -7,7 +7,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.catalog.control import Control, clock, make
-from app.catalog.engine import available, engine_of
+from app.catalog.engine import available, changing, engine_of
 
 
 class Lease(Control):
@@ -65,10 +65,6 @@ class Leases:
             return connection.scalars(held).one_or_none()
 
     def _changed(self, statement: Any) -> bool:
-        """Runs a statement, atomic by itself; whether it found a row.
-
-        It takes no lock of the catalog's writers where it needn't: rebuilding the catalog may take longer than a lease.
-        """
-        engine = self._engine.execution_options(writes=True)
-        with available(engine), engine.begin() as connection:
+        """Runs a statement, atomic by itself; whether it found a row."""
+        with changing(self._engine) as connection:
             return connection.execute(statement).one_or_none() is not None

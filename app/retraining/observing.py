@@ -11,7 +11,7 @@ from app.catalog.models import Failed, Outcome, Prediction
 from app.catalog.store import read_row
 from app.events import OutcomeRecorded, PredictionMade, Role, shadow_id
 from app.retraining.rollout import Arm, Observed
-from app.retraining.scoring import score
+from app.retraining.scoring import known_score, score
 from models.base import Task
 
 Stage = Literal["inference", "total"]
@@ -55,7 +55,7 @@ def _arm(connection: Connection, task: Task, version: str, role: Role, since: da
 def _served(connection: Connection, made: Sequence[Any], stage: Stage) -> list[float]:
     """Scores of what was served; beside a shadow by labels alone: without one, nobody knows what that is worth."""
     newest = [one for one in _newest(connection, made) if stage == "total" or one.label is not None]
-    return [found for one in newest if (found := _score(one)) is not None]
+    return [found for one in newest if (found := known_score(one)) is not None]
 
 
 def _of_shadow(connection: Connection, task: Task, version: str, since: datetime) -> list[float]:
@@ -77,9 +77,3 @@ def _newest(connection: Connection, predicted: Sequence[Any]) -> list[OutcomeRec
     selected = Outcome.data["selection_probability"].as_float().is_not(None)
     newest = connection.execute(outcomes.where(*predicted, selected).order_by(Outcome.time.desc()).limit(MOST)).all()
     return [read_row(row, OutcomeRecorded) for row in reversed(newest)]
-
-
-def _score(outcome: OutcomeRecorded) -> float | None:
-    """Its score; its reward, where the task is judged by that; 0 of what was said to be wrong and no more."""
-    known = outcome.reward if outcome.score is None else outcome.score
-    return 0.0 if known is None and outcome.accepted is False else known

@@ -8,6 +8,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from sqlalchemy import Connection
+
 from app.api.publisher import Publisher
 from app.catalog.store import Catalog
 from app.embedded.errors import SetupError
@@ -99,13 +101,14 @@ class Triggering:
         return triggers.explain(self._state(models), seen, datetime.now(UTC), self._plan(models.task).triggers)
 
     async def _seen(self, task: Task, models: Models, alerts: Sequence[Alert]) -> Seen:
-        sight, now = Sight(task, models, self._plan(models.task), self._kept[models.task]), datetime.now(UTC)
-        seen = await asyncio.to_thread(self._catalog.ask, lambda connection: sight.seen(connection, now, alerts))
-        plan, expecting = self._plan(models.task), self._expecting[models.task]
-        late = await asyncio.to_thread(
-            self._catalog.ask, lambda connection: expecting.look(connection, models, plan, now)
-        )
-        seen = replace(seen, expected=late)
+        plan, now = self._plan(models.task), datetime.now(UTC)
+        sight, expecting = Sight(task, models, plan, self._kept[models.task]), self._expecting[models.task]
+
+        def ask(connection: Connection) -> Seen:
+            expected = expecting.look(connection, models, plan, now)
+            return replace(sight.seen(connection, now, alerts), expected=expected)
+
+        seen = await asyncio.to_thread(self._catalog.ask, ask)
         self.seen[models.task] = models.route.champion, seen
         return seen
 

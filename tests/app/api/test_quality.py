@@ -5,8 +5,8 @@ from typing import Any
 import httpx
 from fastapi import FastAPI
 
+from app.access.scopes import READ
 from app.api import quality
-from app.api.retraining import READ
 from app.monitoring.quality import Judged
 from app.monitoring.quality import quality as judge
 from app.monitoring.unlabelled import Expected
