@@ -7,13 +7,11 @@ from pathlib import Path
 from playwright.async_api import Page, expect
 
 from app import topics
-from app.settings import CHECKOUT
 from tests.support.browser import shown
 from tests.support.commands import command
 from tests.support.log import header, tail
+from tests.support.models import letters_model
 from tests.support.stack import Stack
-
-MODEL = CHECKOUT / "tests/support/versions/1/model.onnx"
 
 
 async def test_a_version_is_promoted_and_rolled_back_each_with_a_reason(
@@ -21,7 +19,8 @@ async def test_a_version_is_promoted_and_rolled_back_each_with_a_reason(
 ) -> None:
     card = tmp_path / "card.json"
     card.write_text(json.dumps({"figures": {"right": 0.93}}))
-    registering = (sys.executable, "-m", "app.cli", "models", "register", "letters", MODEL, "--card", card)
+    model = letters_model(tmp_path, "registered for the page")
+    registering = (sys.executable, "-m", "app.cli", "models", "register", "letters", model, "--card", card)
     done = await command(stack.settings, *map(str, registering))
     assert done.code == 0, done.err
     version = done.out.strip()

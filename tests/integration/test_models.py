@@ -14,9 +14,9 @@ from app.embedded.ready import api_url
 from app.settings import CHECKOUT
 from tests.support.commands import Done, command
 from tests.support.log import Sent, publish, tail
+from tests.support.models import letters_model
 from tests.support.stack import Stack
 
-MODEL = CHECKOUT / "tests/support/versions/1/model.onnx"
 OTHER = CHECKOUT / "models/ocr/versions/1/model.onnx"
 ASKED = {"actor": "ada", "reason": "a test"}
 
@@ -44,13 +44,14 @@ async def letters(http: httpx.AsyncClient) -> dict[str, Any]:
 
 
 async def test_a_registered_version_serves_when_a_route_says_so_and_is_rolled_back(
-    stack: Stack, http: httpx.AsyncClient, card: Path
+    stack: Stack, http: httpx.AsyncClient, card: Path, tmp_path: Path
 ) -> None:
+    model = letters_model(tmp_path, "registered by its commands")
     champion = (await letters(http))["route"]["champion"]
-    done = await models(stack, "register", "letters", MODEL, "--card", card, "--parent", "1", "--actor", "ada")
+    done = await models(stack, "register", "letters", model, "--card", card, "--parent", "1", "--actor", "ada")
     assert done.code == 0, done.err
     version = done.out.strip()
-    again = await models(stack, "register", "letters", MODEL, "--card", card)
+    again = await models(stack, "register", "letters", model, "--card", card)
     assert again.out == done.out
     [listed] = [one for one in (await letters(http))["versions"] if one["version"] == version]
     assert listed.items() >= {"role": None, "parent": "1", "actor": "ada", "figures": {"right": 0.9}}.items()
@@ -89,7 +90,7 @@ async def test_a_model_that_can_not_serve_the_task_is_not_registered(stack: Stac
     cases = {
         (OTHER, card): "needed is input letters",
         (tmp_path / "no.onnx", card): "ONNX Runtime can't load the model",
-        (MODEL, tmp_path / "list.json"): "is no JSON object",
+        (letters_model(tmp_path, "its card is a list"), tmp_path / "list.json"): "is no JSON object",
     }
     for (model, said), says in cases.items():
         done = await models(stack, "register", "letters", model, "--card", said)
