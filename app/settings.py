@@ -67,6 +67,7 @@ class Settings(BaseSettings):
     kafka_bootstrap: str = Field("", description="Brokers of an own Kafka cluster; empty starts the embedded broker.")
     kafka_port: int = Field(9092, description="Port of the embedded broker.")
     kafka_controller_port: int = Field(9093, description="Port of the embedded broker's KRaft controller.")
+    kafka_metrics_port: int = Field(8087, description="/metrics of the embedded broker.")
     kafka_heap: str = Field("384m", description="Java heap of the embedded broker.")
     partitions: int = Field(4, ge=1, description="Partitions of each task's topics.")
     replication: int = Field(1, ge=1, description="Replicas of each topic; 3 on a cluster.")

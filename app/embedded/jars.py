@@ -1,4 +1,6 @@
-"""The jars of Kafka and of Flink's Kafka connector: fetched once from Maven Central, checked against `jars.lock`.
+"""The jars of Kafka, of its metrics and of Flink's connector to it: fetched once from Maven Central, and checked.
+
+`jars.lock` has the sha256 of each.
 
 `python -m app.embedded.jars` fetches them, `python -m app.embedded.jars lock` writes the lock anew.
 """
@@ -24,6 +26,7 @@ from app.settings import MiB, settings
 
 LOCK = Path(__file__).with_name("jars.lock")
 KAFKA = ("org.apache.kafka:kafka_2.13:4.1.0", "org.slf4j:slf4j-simple:1.7.36")
+METRICS = "io.prometheus.jmx:jmx_prometheus_javaagent:1.0.1"
 CONNECTOR = "org.apache.flink:flink-sql-connector-kafka:5.0.0-2.2"
 
 PARALLEL = 6
@@ -59,12 +62,12 @@ def directory() -> Path:
 
 def kafka_classpath() -> list[Path]:
     """The broker's class path, fetched if need be."""
-    return fetch([jar for jar in locked() if jar.coordinate != CONNECTOR])
+    return fetch([jar for jar in locked() if jar.coordinate not in (METRICS, CONNECTOR)])
 
 
-def flink_connector() -> Path:
-    """Flink's Kafka connector, fetched if need be."""
-    return fetch([jar for jar in locked() if jar.coordinate == CONNECTOR])[0]
+def one(coordinate: str) -> Path:
+    """The jar of that coordinate alone, fetched if need be."""
+    return fetch([jar for jar in locked() if jar.coordinate == coordinate])[0]
 
 
 def fetch(jars: list[Jar] | None = None) -> list[Path]:
@@ -198,7 +201,7 @@ def write_lock() -> None:
         wanted, found = context.resolver.resolve([context.create_dependency(coordinate) for coordinate in KAFKA])
         coordinates = [f"{dep.groupId}:{dep.artifactId}:{dep.version}" for dep in [*wanted, *found]]
         lines = ["# Written by `python -m app.embedded.jars lock`. Maven coordinate, sha256 of the jar."]
-        for coordinate in [*coordinates, CONNECTOR]:
+        for coordinate in [*coordinates, METRICS, CONNECTOR]:
             group, name, version = coordinate.split(":")
             path = context.project(group, name).at_version(version).artifact().resolve()
             lines.append(f"{coordinate} {_sha256(path)}")

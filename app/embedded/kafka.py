@@ -15,10 +15,11 @@ from aiokafka.errors import KafkaError
 
 from app.embedded import jars, java
 from app.embedded.errors import SetupError
-from app.settings import MiB, Settings, settings
+from app.settings import CHECKOUT, MiB, Settings, settings
 
 # Above every topic's own max.message.bytes; the broker's socket.request.max.bytes is 100 MiB.
 MAX_MESSAGE = 64 * MiB
+METRICS = CHECKOUT / "docker" / "prometheus" / "kafka.yml"
 CENTURY_IN_MINUTES = 100 * 365 * 24 * 60
 
 PROPERTIES = """\
@@ -119,6 +120,13 @@ def command(config: Settings, main: str, *arguments: str) -> list[str]:
     return [str(java.java()), f"-Xmx{config.kafka_heap}", *JVM, "-cp", classpath, main, *arguments]
 
 
+def broker(config: Settings, properties: Path) -> list[str]:
+    """The broker's command line; its metrics are at `kafka_metrics_port`, as docker/prometheus/kafka.yml says."""
+    java, *rest = command(config, "kafka.Kafka", str(properties))
+    agent = f"-javaagent:{jars.one(jars.METRICS)}=127.0.0.1:{config.kafka_metrics_port}:{METRICS}"
+    return [java, agent, *rest]
+
+
 def format_storage(config: Settings, properties: Path) -> None:
     """Gives the log directory a random cluster id, once: it is kept in meta.properties from then on."""
     if (properties.parent / "data" / "meta.properties").exists():
@@ -175,7 +183,7 @@ def main() -> None:
     try:
         properties = write_properties(config)
         format_storage(config, properties)
-        line = command(config, "kafka.Kafka", str(properties))
+        line = broker(config, properties)
         os.execv(line[0], line)  # noqa: S606
     except SetupError as error:
         sys.exit(f"error: {error}")

@@ -16,6 +16,7 @@ LOOPBACK = "127.0.0.1"
 OWNERS = {
     "kafka_port": "kafka",
     "kafka_controller_port": "kafka",
+    "kafka_metrics_port": "kafka",
     "preprocess_metrics_port": "preprocess",
     "mlserver_http_port": "mlserver",
     "mlserver_grpc_port": "mlserver",

@@ -70,6 +70,8 @@ def _prometheus(config: Settings) -> dict[str, Any]:
     made["rule_files"] = [f"{FOLDER}/rules/*.yml", f"{config.home.resolve()}/rules/*.yml"]
     alertmanager = f"{ports.LOOPBACK}:{config.alertmanager_port}"
     made["alerting"]["alertmanagers"] = [{"static_configs": [{"targets": [alertmanager]}]}]
+    if not config.embedded_kafka:  # another's broker is another's to watch
+        made["scrape_configs"] = [one for one in made["scrape_configs"] if one["job_name"] != "hindsight-kafka"]
     for scraped in made["scrape_configs"]:
         process = scraped["job_name"].removeprefix("hindsight-")
         scraped["static_configs"] = [{"targets": [_target(config, process)]}]
@@ -90,7 +92,7 @@ def _target(config: Settings, process: str) -> str:
     """Where a process answers on this machine."""
     if process == "api":
         return f"{reachable(config.host)}:{config.api_port}"
-    host = config.mlserver_host if process == "mlserver" else config.metrics_host
+    host = {"mlserver": config.mlserver_host, "kafka": ports.LOOPBACK}.get(process, config.metrics_host)
     return f"{reachable(host)}:{getattr(config, f'{process}_metrics_port')}"
 
 

@@ -1,7 +1,7 @@
 """A sitting of the review: the item that is looked at, and what each key does with it."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from nicegui import ui
@@ -72,7 +72,7 @@ class Sitting:
     async def begin(self, prediction_id: str) -> None:
         """Show the first item, or the one that is asked for."""
         self._only = prediction_id
-        await self._do(lambda: self._desk.open(prediction_id) if prediction_id else self._desk.next())
+        await self._do(self._go_on)
 
     async def press(self, key: str) -> None:
         """What a key does."""
@@ -86,7 +86,7 @@ class Sitting:
             reward = {"+": 1.0, "=": 1.0, "0": 0.0, "-": -1.0}[key]
             await self.say(f"Rewarded with {reward:g}", reward=reward)
         elif key == "s":
-            await self._do(self._desk.skip, "Skipped")
+            await self._do(self._skip)
         elif key == "u":
             await self.undo()
         elif key == "b":
@@ -118,29 +118,23 @@ class Sitting:
             self._tell("Say first who you are: each piece of feedback has a name.", bad=True)
             return
 
-        async def work() -> Item | None:
+        async def work() -> str:
             await self._desk.say(actor, **said)
-            return await (self._desk.open(self._only) if self._only else self._desk.next())
-
-        await self._do(work, f"{what}. u takes it back.")
-
-    async def undo(self) -> None:
-        """Take back what was last said."""
-        if self._busy.locked():
-            return
-        told = "There is nothing to take back in this sitting."
-
-        async def work() -> Item | None:
-            nonlocal told
-            undone = await self._desk.undo()
-            if undone is not None and undone.restored:
-                told = "What you had said of it before is said again, and counts again."
-            elif undone is not None:
-                told = _UNDONE
-            return self._desk.item
+            await self._go_on()
+            return f"{what}. u takes it back."
 
         await self._do(work)
-        self._tell(told)
+
+    async def undo(self) -> None:
+        """Take back what was last said; what is being said now, once it is said."""
+
+        async def work() -> str:
+            undone = await self._desk.undo()
+            if undone is None:
+                return "There is nothing to take back in this sitting."
+            return "What you had said of it before is said again, and counts again." if undone.restored else _UNDONE
+
+        await self._do(work, patient=True)
 
     async def bulk(self) -> None:
         """Show the next ones together, to be accepted at once."""
@@ -164,21 +158,30 @@ class Sitting:
             self._viewer.ask()
             return
 
-        async def work() -> Item | None:
+        async def work() -> str:
             self._bulk = None
             await self._desk.give_back([one for one in bulk.items if one not in chosen])
             await self._desk.accept(chosen, self._viewer.name)
-            return await self._desk.next()
+            await self._desk.next()
+            return f"{len(chosen)} accepted. u takes them back, one by one." if chosen else ""
 
-        await self._do(work, f"{len(chosen)} accepted. u takes them back, one by one." if chosen else "")
+        await self._do(work)
 
-    async def _do(self, work: Any, told: str = "") -> None:
-        """Do it, unless something is being done, and show what came of it."""
-        if self._busy.locked():  # a key too many must not judge what was not seen
+    async def _go_on(self) -> str:
+        await (self._desk.open(self._only) if self._only else self._desk.next())
+        return ""
+
+    async def _skip(self) -> str:
+        await self._desk.skip()
+        return "Skipped"
+
+    async def _do(self, work: Callable[[], Awaitable[str]], patient: bool = False) -> None:
+        """Do it and show what came of it; while something else is being done, not at all or, if patient, after it."""
+        if self._busy.locked() and not patient:  # a key too many must not judge what was not seen
             return
         async with self._busy:
             try:
-                await work()
+                told = await work()
             except (Rejected, ValueError) as error:
                 self._tell(str(error), bad=True)
             except AWAY as error:

@@ -91,7 +91,7 @@ def _options(settings: Settings) -> dict[str, str]:
         "execution.buffer-timeout.interval": "0 ms",
         "pipeline.object-reuse": "true",
         "parallelism.default": str(settings.parallelism),
-        "pipeline.jars": jars.flink_connector().as_uri(),
+        "pipeline.jars": jars.one(jars.CONNECTOR).as_uri(),
         "execution.checkpointing.interval": f"{int(settings.checkpoint_seconds * 1000)} ms",
         "execution.checkpointing.mode": "AT_LEAST_ONCE",
         # A fault that may pass (the broker away) is retried for ever; offsets were committed at the last checkpoint.

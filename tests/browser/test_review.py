@@ -113,6 +113,20 @@ async def test_what_is_heard_has_a_waveform(stack: Stack, page: Page) -> None:
     await expect(page.locator("audio")).to_have_js_property("readyState", 4)
 
 
+async def test_what_was_said_is_taken_back_and_what_had_been_said_before_counts_again(
+    stack: Stack, page: Page, name: str
+) -> None:
+    prediction_id, _ = await predicted(stack, "ocr")
+    await opened(page, prediction_id)
+    await said(stack, page, prediction_id, "+")
+    while not await page.locator("[data-prediction] ul").count():  # it is recorded a moment later
+        await opened(page, prediction_id)
+    await expect(page.locator("[data-prediction] ul")).to_contain_text("rewarded with 1")
+    await said(stack, page, prediction_id, "-")
+    given = await said(stack, page, prediction_id, "u")
+    assert given == {"prediction_id": prediction_id, "reward": 1.0, "actor": name}
+
+
 async def test_many_are_accepted_at_once(stack: Stack, page: Page, name: str) -> None:
     made = [(await predicted(stack, "ocr"))[0] for _ in range(3)]
     for prediction_id in made:

@@ -11,7 +11,7 @@ from tests.support.exposed import NAMES, SERVERS
 from tests.support.log import Sent, publish, tail
 from tests.support.stack import Stack
 
-PROCESSES = ("preprocess", "mlserver", "worker", "archive", "recorder", "api")
+PROCESSES = ("kafka", "preprocess", "mlserver", "worker", "archive", "recorder", "api")
 
 
 async def exposed(settings: Settings, process: str) -> dict[str, list[dict[str, str]]]:
@@ -30,13 +30,14 @@ async def exposed(settings: Settings, process: str) -> dict[str, list[dict[str, 
 async def test_every_process_says_what_it_takes_of_the_machine(stack: Stack, process: str) -> None:
     found = await exposed(stack.settings, process)
     assert {"process_cpu_seconds_total", "process_resident_memory_bytes"} <= found.keys()
-    assert process == "mlserver" or {"hindsight_disk_free_bytes", "hindsight_ready"} <= found.keys()
+    assert process in SERVERS or {"hindsight_disk_free_bytes", "hindsight_ready"} <= found.keys()
     assert {name for name in found if name.startswith("hindsight_") and not name.endswith("_created")} <= NAMES
 
 
-async def test_mlserver_exposes_what_the_dashboards_read(stack: Stack) -> None:
+async def test_servers_of_others_expose_what_the_dashboards_read(stack: Stack) -> None:
     async with tail(stack.settings, topics.predictions("ocr")) as answers:
         await publish(stack.settings, topics.requests("ocr"), [Sent(one.payload) for one in make_payloads(1, seed=5)])
         await answers.until(bool)
-    found = await exposed(stack.settings, "mlserver")
-    assert {name: set(found[name][0]) for name in SERVERS} == SERVERS
+    for process, names in SERVERS.items():
+        found = await exposed(stack.settings, process)
+        assert {name: set(found[name][0]) for name in names} == names

@@ -33,11 +33,16 @@ DOCUMENTED = {
 """The labels in the metrics' docstring."""
 
 SERVERS = {
-    name: set(labels)
-    for name, *labels in map(str.split, (CHECKOUT / "docker" / "prometheus" / "mlserver.txt").read_text().splitlines())
-    if name != "#"
+    process: {
+        name: set(labels)
+        for name, *labels in map(
+            str.split, (CHECKOUT / "docker" / "prometheus" / f"{process}.txt").read_text().splitlines()
+        )
+        if name != "#"
+    }
+    for process in ("kafka", "mlserver")
 }
-"""What MLServer exposes, and the labels of it."""
+"""What the servers of others expose, and the labels of it."""
 
 
 def _own() -> Iterator[tuple[str, set[str]]]:
@@ -54,7 +59,8 @@ _RECORDED = {
     for rule in group["rules"]
 }
 _OF_PROMETHEUS: dict[str, set[str]] = {"up": set(), "ALERTS": {"alertname", "alertstate", "task"}}
-LABELS_OF = {name: set[str]() for name in NAMES} | dict(_own()) | SERVERS | _RECORDED | _OF_PROMETHEUS
+_OF_SERVERS = SERVERS["kafka"] | SERVERS["mlserver"]
+LABELS_OF = {name: set[str]() for name in NAMES} | dict(_own()) | _OF_SERVERS | _RECORDED | _OF_PROMETHEUS
 """By the name of each series that Prometheus has, its labels beside those of its target."""
 
 

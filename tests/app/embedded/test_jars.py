@@ -45,8 +45,8 @@ class Central:
 
 def test_the_lock_names_kafka_and_the_connector_with_their_checksums() -> None:
     locked = {jar.coordinate: jar.sha256 for jar in jars.locked()}
-    assert {*jars.KAFKA, jars.CONNECTOR} <= locked.keys()
-    assert len(locked) == 47
+    assert {*jars.KAFKA, jars.METRICS, jars.CONNECTOR} <= locked.keys()
+    assert len(locked) == 48
     assert all(len(checksum) == 64 for checksum in locked.values())
     assert len({jar.filename for jar in jars.locked()}) == len(locked)
 

@@ -36,6 +36,7 @@ def test_prometheus_reads_every_process_at_this_deployments_ports(config: Settin
     made = written(config, watchers.PROMETHEUS)
     targets = {one["job_name"]: one["static_configs"] for one in made["scrape_configs"]}
     ports = {
+        "kafka": config.kafka_metrics_port,
         "preprocess": config.preprocess_metrics_port,
         "mlserver": config.mlserver_metrics_port,
         "worker": config.worker_metrics_port,
@@ -47,6 +48,11 @@ def test_prometheus_reads_every_process_at_this_deployments_ports(config: Settin
     assert made["global"]["scrape_interval"] == "2500ms"
     [alertmanagers] = made["alerting"]["alertmanagers"]
     assert alertmanagers["static_configs"] == [{"targets": [f"127.0.0.1:{config.alertmanager_port}"]}]
+
+
+def test_the_broker_of_others_is_not_scraped(tmp_path: Path) -> None:
+    made = written(platform_settings(tmp_path, kafka_bootstrap="kafka:9092"), watchers.PROMETHEUS)
+    assert "hindsight-kafka" not in {one["job_name"] for one in made["scrape_configs"]}
 
 
 def test_a_home_of_any_name_has_rules_of_its_own(tmp_path: Path) -> None:
