@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 import httpx
+import pytest
 from aiokafka import ConsumerRecord
 from aiokafka.admin import AIOKafkaAdminClient
 
@@ -63,6 +64,7 @@ def answered(records: list[ConsumerRecord]) -> set[str]:
     return {id_of(record) for record in records if record.topic == PREDICTIONS}
 
 
+@pytest.mark.soak
 async def test_two_workers_share_the_load_and_one_takes_over_when_the_other_is_killed(stack: Stack) -> None:
     requests = identified(make_payloads(6000, seed=13), "two")
     second = stack.settings.model_copy(update={"worker_metrics_port": free_port()})

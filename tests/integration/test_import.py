@@ -85,6 +85,7 @@ async def test_labelled_files_come_out_of_a_replay_with_payload_prediction_and_l
         assert len(await log.until(lambda records: len(records) >= 60)) == 60
 
 
+@pytest.mark.soak
 async def test_an_import_that_is_killed_goes_on_and_each_example_is_there_once(
     platform: Settings, tmp_path: Path
 ) -> None:

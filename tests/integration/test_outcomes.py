@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 import httpx
+import pytest
 from aiokafka import ConsumerRecord
 
 from app import topics
@@ -131,6 +132,7 @@ async def test_a_recorder_that_is_killed_in_the_middle_loses_nothing(stack: Stac
         await right(stack, outcomes, events)
 
 
+@pytest.mark.soak
 async def test_two_recorders_share_the_work_and_one_takes_over_when_the_other_is_killed(stack: Stack) -> None:
     events = story("shared", 700)
     half = len(events) // 2
