@@ -38,6 +38,7 @@ async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack
 PROCESSES = ("kafka", "preprocess", "mlserver", "worker", "archive", "recorder", "api")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Say which tests go to the same process: those on the shared platform, which starts once, and those of a file.
 
