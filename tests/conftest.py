@@ -38,21 +38,6 @@ async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack
 PROCESSES = ("kafka", "preprocess", "mlserver", "worker", "archive", "recorder", "api")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say which tests go to the same process: those on the shared platform, which starts once, and those of a file.
-
-    What needs a platform comes last: one that runs meanwhile, and waits, would cost all the others time.
-    """
-    for item in items:
-        group = "stack" if _shares(item) else item.path.relative_to(CHECKOUT).as_posix()
-        item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: (_shares(item) or _is_long(item), not _shares(item)))
-
-
-def _shares(item: pytest.Item) -> bool:
-    return "stack" in getattr(item, "fixturenames", ())
-
-
-def _is_long(item: pytest.Item) -> bool:
-    return not {"faults", "integration"}.isdisjoint(item.path.parts)
+    """What needs a platform comes last: one that runs meanwhile, and waits, would cost all the others time."""
+    items.sort(key=lambda item: bool({"browser", "faults", "integration"} & set(item.path.parts)))
