@@ -19,7 +19,7 @@ from app.settings import CHECKOUT, MiB, Settings, settings
 
 # Above every topic's own max.message.bytes; the broker's socket.request.max.bytes is 100 MiB.
 MAX_MESSAGE = 64 * MiB
-METRICS = CHECKOUT / "docker" / "prometheus" / "kafka.yml"
+EXPORTER = CHECKOUT / "docker" / "prometheus" / "kafka.yml"
 CENTURY_IN_MINUTES = 100 * 365 * 24 * 60
 
 PROPERTIES = """\
@@ -122,9 +122,9 @@ def command(config: Settings, main: str, *arguments: str) -> list[str]:
 
 def broker(config: Settings, properties: Path) -> list[str]:
     """The broker's command line; its metrics are at `kafka_metrics_port`, as docker/prometheus/kafka.yml says."""
-    java, *rest = command(config, "kafka.Kafka", str(properties))
-    agent = f"-javaagent:{jars.one(jars.METRICS)}=127.0.0.1:{config.kafka_metrics_port}:{METRICS}"
-    return [java, agent, *rest]
+    program, *rest = command(config, "kafka.Kafka", str(properties))
+    agent = f"-javaagent:{jars.one(jars.METRICS)}=127.0.0.1:{config.kafka_metrics_port}:{EXPORTER}"
+    return [program, agent, *rest]
 
 
 def format_storage(config: Settings, properties: Path) -> None:

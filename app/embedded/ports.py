@@ -53,7 +53,7 @@ class Port:
 def needed(config: Settings, processes: Collection[str] | None = None) -> list[Port]:
     """The ports of the given processes, or of all that this deployment runs."""
     return [
-        Port(setting, process, _host(config, process), getattr(config, setting))
+        Port(setting, process, host(config, process), getattr(config, setting))
         for setting, process in OWNERS.items()
         if (processes is None or process in processes) and (process != "kafka" or config.embedded_kafka)
     ]
@@ -69,7 +69,7 @@ def _checked(port: Port) -> bool:
         ) from error
 
 
-def _host(config: Settings, process: str) -> str:
+def host(config: Settings, process: str) -> str:
     """The address that a process binds to."""
     if process in ("kafka", "prometheus", "alertmanager"):
         return LOOPBACK

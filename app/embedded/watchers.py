@@ -90,10 +90,8 @@ def _alertmanager(config: Settings) -> dict[str, Any]:
 
 def _target(config: Settings, process: str) -> str:
     """Where a process answers on this machine."""
-    if process == "api":
-        return f"{reachable(config.host)}:{config.api_port}"
-    host = {"mlserver": config.mlserver_host, "kafka": ports.LOOPBACK}.get(process, config.metrics_host)
-    return f"{reachable(host)}:{getattr(config, f'{process}_metrics_port')}"
+    port = config.api_port if process == "api" else getattr(config, f"{process}_metrics_port")
+    return f"{reachable(ports.host(config, process))}:{port}"
 
 
 def _authorization(config: Settings) -> dict[str, Any]:

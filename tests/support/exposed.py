@@ -32,16 +32,13 @@ DOCUMENTED = {
 } - {"label"}
 """The labels in the metrics' docstring."""
 
-SERVERS = {
-    process: {
-        name: set(labels)
-        for name, *labels in map(
-            str.split, (CHECKOUT / "docker" / "prometheus" / f"{process}.txt").read_text().splitlines()
-        )
-        if name != "#"
-    }
-    for process in ("kafka", "mlserver")
-}
+
+def _listed(process: str) -> dict[str, set[str]]:
+    lines = (CHECKOUT / "docker" / "prometheus" / f"{process}.txt").read_text().splitlines()
+    return {name: set(labels) for name, *labels in map(str.split, lines) if name != "#"}
+
+
+SERVERS = {process: _listed(process) for process in ("kafka", "mlserver")}
 """What the servers of others expose, and the labels of it."""
 
 
