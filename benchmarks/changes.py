@@ -79,7 +79,7 @@ SCENARIOS = {"sudden": Kind.sudden, "a third": Kind.partial, "gradual": Kind.gra
 def of_task(name: str, features: tuple[str, ...] = ()) -> Kind:
     """A task's own requests, as its shipped version answers them: drawn from what `benchmarks.drifted.streams` made.
 
-    A reference is drawn from the same ones as what comes after, but each seed keeps the two apart.
+    With replacement, a reference and what comes after alike: two halves of so few would differ by more than by chance.
     """
     frame = streams.read(name)
     watched = features or tuple(one for one in frame.columns if "." in one)
@@ -89,12 +89,7 @@ def of_task(name: str, features: tuple[str, ...] = ()) -> Kind:
     }
 
     def draw(drifted: bool, count: int, rng: np.random.Generator) -> Samples:
-        pool = rng.permutation(pools[drifted])
-        if not drifted:
-            held = min(REFERENCE, len(pool) // 2)
-            rows = np.concatenate([rng.choice(pool[:held], REFERENCE), rng.choice(pool[held:], count - REFERENCE)])
-        else:
-            rows = rng.choice(pool, count)
+        rows = rng.choice(pools[drifted], count)
         return {one: rows[:, place] for place, one in enumerate(watched)}
 
     return Kind(name, draw)

@@ -21,7 +21,7 @@ from app.embedded import disk, watchers
 from app.settings import Settings, TaskSettings
 from tests.support.firing import Alerts, hurry
 from tests.support.log import Sent, publish
-from tests.support.loop import PROCESSES, RULES, Api, Shop, until
+from tests.support.loop import PROCESSES, RULES, Api, trading, until
 from tests.support.platform import platform_settings, running
 from tests.support.stack import Stack
 
@@ -39,17 +39,6 @@ async def platform(settings: Settings) -> AsyncIterator[Stack]:
     async with running(settings, only=(*PROCESSES, "prometheus")) as supervisor:
         await supervisor.wait_ready(180)
         yield Stack(settings, supervisor)
-
-
-@asynccontextmanager
-async def trading(settings: Settings) -> AsyncIterator[Shop]:
-    shop = Shop(settings)
-    going = asyncio.create_task(shop.trade())
-    try:
-        yield shop
-    finally:
-        shop.is_open = False
-        await going
 
 
 def scales(directory: Path, **settings: float) -> Settings:

@@ -6,18 +6,17 @@ from typing import Any
 
 import pytest
 
-from tests.support.loop import Api, Shop, platform, until
+from tests.support.loop import Api, platform, trading, until
 
 
 async def ended(directory: Path, **bounds: Any) -> dict[str, Any]:
     """A run with these bounds, begun by hand, once it is over."""
     async with platform(directory, triggers={"volume": None, "quality_alpha": None, "drift": None}, **bounds) as stack:
-        trading = asyncio.create_task(Shop(stack.settings).trade())
         api = Api(stack.settings)
-        await asyncio.sleep(5)
-        run_id = await api.begin()
-        run: dict[str, Any] = await until(lambda: api.run(run_id))
-        trading.cancel()
+        async with trading(stack.settings):
+            await asyncio.sleep(5)
+            run_id = await api.begin()
+            run: dict[str, Any] = await until(lambda: api.run(run_id))
         assert (await api.route())["champion"] == "1"
     return run
 

@@ -18,7 +18,7 @@ from app.events import ModelTrained, RetrainingTriggered
 from app.registry.following import follow
 from app.registry.runs import STEPS
 from tests.support.log import header, id_of, tail
-from tests.support.loop import BY_HAND, Api, Shop, platform, until
+from tests.support.loop import BY_HAND, Api, platform, trading, until
 from tests.support.platform import pids
 from tests.support.scales import Scales
 from tests.support.stack import Stack
@@ -31,19 +31,17 @@ KILLS = list(product(STEPS, ("api", "trainer", "worker")))
 async def test_a_run_survives_kills_of_the_api_the_trainer_and_the_worker_at_every_step(tmp_path: Path) -> None:
     # Each round the scale is off by more: what was learned before is of no use.
     async with platform(tmp_path, window_days=8 / 86_400, **BY_HAND) as stack, asyncio.TaskGroup() as group:
-        shop, api = Shop(stack.settings), Api(stack.settings)
-        trading = group.create_task(shop.trade())
-        runs, outcomes = list[str](), list[str]()
-        for number, (step, victim) in enumerate(KILLS, 1):
-            shop.off = 5.0 * number
-            await asyncio.sleep(10)
-            reached = group.create_task(comes_to(stack, step, set(runs)))
-            runs.append(await api.begin())
-            await reached
-            kill(stack, victim, runs[-1])
-            run = await until(lambda: api.run(runs[-1]), 300)
-            outcomes.append(run["outcome"])
-        trading.cancel()
+        api, runs, outcomes = Api(stack.settings), list[str](), list[str]()
+        async with trading(stack.settings) as shop:
+            for number, (step, victim) in enumerate(KILLS, 1):
+                shop.off = 5.0 * number
+                await asyncio.sleep(10)
+                reached = group.create_task(comes_to(stack, step, set(runs)))
+                runs.append(await api.begin())
+                await reached
+                kill(stack, victim, runs[-1])
+                run = await until(lambda: api.run(runs[-1]), 300)
+                outcomes.append(run["outcome"])
         async with tail(stack.settings, topics.LIFECYCLE, beginning=True) as log:
             records = await log.until(lambda found: len(said(found, RetrainingTriggered.type)) >= len(KILLS))
             await asyncio.sleep(1)

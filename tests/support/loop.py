@@ -141,17 +141,24 @@ async def until(done: Callable[[], Awaitable[Any]], seconds: float = 240) -> Any
 
 
 @asynccontextmanager
+async def trading(settings: Settings) -> AsyncIterator[Shop]:
+    """A shop that trades for as long as the block lasts."""
+    shop = Shop(settings)
+    going = asyncio.create_task(shop.trade())
+    try:
+        yield shop
+    finally:
+        shop.is_open = False
+        await going
+
+
+@asynccontextmanager
 async def with_something_to_learn(settings: Settings) -> AsyncIterator[None]:
     """Trade with a second scale that is off, which goes on for as long as the block lasts."""
-    shop = Shop(settings)
-    shop.off = 5.0
-    trading = asyncio.create_task(shop.trade())
-    try:
+    async with trading(settings) as shop:
+        shop.off = 5.0
         await asyncio.sleep(10)  # of trade; what the log has then is what is learned from
         yield
-    finally:
-        trading.cancel()
-        await asyncio.gather(trading, return_exceptions=True)
 
 
 @asynccontextmanager
