@@ -7,16 +7,18 @@ alone; it does nothing, and ends with 0, where the run is past that step, or ove
 import argparse
 import json
 import logging
-import resource
-import traceback
+import os
 from collections.abc import Sequence
 
 from app.embedded.errors import SetupError
 from app.priority import give_way
+from app.retraining.memory import bound
 from app.retraining.steps import STEPS, refuse, work_of
 from app.settings import settings
 from app.tasks import named
 from models.base import Untrainable
+
+log = logging.getLogger(__name__)
 
 _GIB = 2**30
 
@@ -28,16 +30,24 @@ def main(task_name: str, run_id: str, only: str | None = None) -> None:
     give_way()
     configured = settings()
     task = named(configured, task_name)
-    most = round(configured.of_task(task_name).retraining.memory_gib * _GIB)
-    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+    most = configured.of_task(task_name).retraining.memory_gib
     doing: list[str] = []
 
     def on_step(what: str, done: int, of: int | None) -> None:
         said = {"step": doing[-1], "doing": what, "done": done, "of": of}
         print(json.dumps(said), flush=True)
 
+    def too_much() -> None:
+        status = 1
+        try:
+            work.end("failed", f"{work.run.step}: it needs more than {most:g} GiB; raise memory_gib")
+            status = 0
+        finally:
+            os._exit(status)  # with all threads: some of them may wait for ever
+
+    work = work_of(configured, task, run_id, on_step)
+    bound(round(most * _GIB), too_much)
     while True:
-        work = work_of(configured, task, run_id, on_step)
         step = work.run.step
         if step not in STEPS or _past(only, step):
             return
@@ -53,8 +63,9 @@ def main(task_name: str, run_id: str, only: str | None = None) -> None:
         except (SetupError, Untrainable) as error:  # tried again it would be the same
             work.end("failed", f"{step}: {error}")
         except MemoryError:
-            traceback.print_exc()
-            work.end("failed", f"{step}: it needs more than {most / _GIB:g} GiB; raise memory_gib")
+            log.exception("out of memory")
+            too_much()
+        work = work_of(configured, task, run_id, on_step)
 
 
 def _past(only: str | None, step: str) -> bool:

@@ -6,7 +6,7 @@ predicted by the functions that serve.
 
 import asyncio
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -58,31 +58,41 @@ def backtest(
     """
     try:
         with pq.ParquetFile(dataset / ROWS) as file:
-            rows = _rows(file)
-            found = asyncio.run(_replayed(task, version, rows, file.metadata.num_rows, on_step, new_since))
+            found = asyncio.run(_found(task, version, file, on_step, new_since))
     except (OSError, pa.ArrowException, KeyError, json.JSONDecodeError, Rejected) as error:
         raise Untrainable(f"{dataset / ROWS} can't be read as a dataset of `hindsight replay`: {error}") from error
     return _summed(found, seed)
 
 
-def _rows(file: pq.ParquetFile) -> Iterator[Mapping[str, Any]]:
+def served_rows(file: pq.ParquetFile) -> Iterator[Mapping[str, Any]]:
+    """A dataset's rows that have features and an output, in the order of their time; a few are in memory at a time."""
     for batch in file.iter_batches(_BATCH, columns=list(_COLUMNS)):
         known = pc.and_(pc.is_valid(batch["features"]), pc.is_valid(batch["output"]))
         yield from batch.filter(known).to_pylist()
 
 
-async def _replayed(
-    task: Task, version: Path, rows: Iterable[Mapping[str, Any]], total: int, on_step: OnStep, since: datetime | None
-) -> list[_Found]:
-    predictor, found, rest = Predictor(task, LocalModel(version), attempts=1), list[_Found](), iter(rows)
+async def replayed(
+    task: Task, version: Path, rows: Iterable[Mapping[str, Any]]
+) -> AsyncIterator[tuple[Mapping[str, Any], Predicted | Rejected]]:
+    """Of each row, what the version says; in the rows' order. Raises `Rejected` for features that can't be read."""
+    predictor, rest = Predictor(task, LocalModel(version), attempts=1), iter(rows)
     model = ModelRef(name=task.name, version="0")
-    on_step("replaying history", 0, total)
     while batch := list(islice(rest, _BATCH)):
         asked = [Asked(row["prediction_id"], tensors.decode(row["features"], row["tensors"])) for row in batch]
-        for row, answer in zip(batch, await predictor(model, asked), strict=True):
-            said = answer.decoded.output if isinstance(answer, Predicted) else None
-            found.append(_compared(task, row, said, since))
-        on_step("replaying history", len(found), total)
+        for pair in zip(batch, await predictor(model, asked), strict=True):
+            yield pair
+
+
+async def _found(
+    task: Task, version: Path, file: pq.ParquetFile, on_step: OnStep, since: datetime | None
+) -> list[_Found]:
+    found, total = list[_Found](), file.metadata.num_rows
+    async for row, answer in replayed(task, version, served_rows(file)):
+        if len(found) % _BATCH == 0:
+            on_step("replaying history", len(found), total)
+        said = answer.decoded.output if isinstance(answer, Predicted) else None
+        found.append(_compared(task, row, said, since))
+    on_step("replaying history", len(found), total)
     return found
 
 

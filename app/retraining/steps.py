@@ -26,10 +26,12 @@ from app.registry.runs import Run
 from app.registry.versions import fetched, write_whole
 from app.retraining import backtest as backtesting
 from app.retraining.code import version_of_code
+from app.retraining.drifting import REFERENCE
 from app.retraining.evidence import Contest, gather
 from app.retraining.files import SOURCE, directory_of, end_of, said_of
 from app.retraining.gate import judge
 from app.retraining.plan import Retraining
+from app.retraining.usual import reference
 from app.settings import Settings
 from models.base import OnStep, Task
 from models.datasets import content_hash
@@ -145,6 +147,8 @@ def register_candidate(work: Work) -> None:
     path = work.candidate()
     changes = Changes(work.settings, work.task, lambda record: publish_all(work.settings, [record]))
     card = json.loads(path.with_name("card.json").read_bytes())
+    if usual := reference(work.task, path, work.dataset()):
+        card[REFERENCE] = usual
     trained = work.run.trained
     assert trained is not None
     provenance = Provenance(SOURCE, trained.parent, trained.dataset, work.run.id, trained.code)

@@ -1,7 +1,6 @@
 """Each alert fires on its fault, and none without: the real Prometheus over the real platform.
 
-Hours are seconds here (`tests.support.firing.hurry`); the rules' own times are tested by promtool. No fault is made of
-`HindsightMemoryHigh`.
+Hours are seconds here (`tests.support.firing.hurry`); the rules' own times are tested by promtool.
 """
 
 import asyncio
@@ -19,10 +18,11 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from app import topics
 from app.embedded import disk, watchers
 from app.settings import Settings, TaskSettings
-from tests.support.firing import Alerts, hurry
+from tests.support.firing import GIB, Alerts, hurry
 from tests.support.log import Sent, publish
 from tests.support.loop import PROCESSES, RULES, Api, trading, until
 from tests.support.platform import platform_settings, running
+from tests.support.scales.leaky import LEAKED
 from tests.support.stack import Stack
 
 pytestmark = [
@@ -31,7 +31,6 @@ pytestmark = [
     pytest.mark.skipif(watchers.binary(watchers.PROMETHEUS) is None, reason="prometheus is not on PATH"),
 ]
 STEADY_SECONDS = 600.0
-GIB = 2**30
 
 
 @asynccontextmanager
@@ -47,7 +46,7 @@ def scales(directory: Path, **settings: float) -> Settings:
     rules = RULES | {"retraining": RULES["retraining"] | {"triggers": triggers}}
     return platform_settings(
         directory,
-        tasks={"scales": "tests.support.scales:Scales"},
+        tasks={"scales": "tests.support.scales.leaky:Leaky"},
         task_settings={"scales": TaskSettings.model_validate(rules)},
         retraining_seconds=0.5,
         archive_seconds=1.0,
@@ -90,7 +89,7 @@ async def forget(settings: Settings, topic: str) -> None:
 
 async def test_what_is_wrong_with_processes_and_requests_is_told(tmp_path: Path) -> None:
     settings = scales(tmp_path, scrape_seconds=1)
-    hurry(settings, least_free=disk.free(tmp_path) - GIB)
+    hurry(settings, least_free=disk.free(tmp_path) - GIB, most_held=LEAKED)
     alerts, requests = Alerts(settings), topics.requests("scales")
     async with platform(settings) as stack:
         async with trading(settings):
@@ -100,6 +99,10 @@ async def test_what_is_wrong_with_processes_and_requests_is_told(tmp_path: Path)
                 os.posix_fallocate(file.fileno(), 0, 2 * GIB)
             await alerts.fires("HindsightDiskLow", directory="home")
             (tmp_path / "large").unlink()
+
+            assert await alerts.is_silent("HindsightMemoryHigh")
+            await publish(settings, requests, [Sent(b"0 -1.0")])
+            await alerts.fires("HindsightMemoryHigh", job="hindsight-worker")
 
             assert await alerts.is_silent("HindsightErrorRateHigh")
             await publish(settings, requests, [Sent(b"nonsense") for _ in range(1000)])

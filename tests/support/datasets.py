@@ -1,6 +1,8 @@
 """Datasets on disk, as `hindsight replay` writes them."""
 
 import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ from numpy.typing import NDArray
 
 from app.eventlog.dataset import MANIFEST, ROWS, SCHEMA, write_manifest
 from models import tensors
+
+BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def written(directory: Path, values: list[dict[str, Any]], content_hash: str = "") -> Path:
@@ -28,3 +32,21 @@ def row(image: NDArray[Any], text: str, split: str = "train", **more: Any) -> di
         more["label"] = json.dumps({"text": label})
     said = {"output": json.dumps({"text": text}), "split": split, "propensity": 1.0}
     return {"features": data, "tensors": declaration, **said, **more}
+
+
+def weighed(number: int, said: float = 7.0, reading: NDArray[Any] | None = None, **more: Any) -> dict[str, Any]:
+    """A row of a thing that weighs 7: what was served of it, one a minute."""
+    found = np.array([7.0, 1.0], np.float32) if reading is None else reading
+    data, declaration = tensors.encode({"reading": found})
+    row: Mapping[str, Any] = {
+        "prediction_id": str(number),
+        "time": BEGAN + timedelta(minutes=number),
+        "features": data,
+        "tensors": declaration,
+        "output": json.dumps({"weight": said}),
+        "label": json.dumps({"weight": 7.0}),
+        "split": "test",
+        "selection": "audit",
+        "selection_probability": 1.0,
+    }
+    return {**row, **more}

@@ -1,6 +1,5 @@
 """Which steps `python -m app.retraining` does."""
 
-import resource
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -54,7 +53,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Log:
     monkeypatch.setattr(command, "STEPS", {step: found.doing(step) for step in ORDER})
     monkeypatch.setattr(command, "named", lambda *_: None)
     monkeypatch.setattr(command, "give_way", found.give_way)
-    monkeypatch.setattr(resource, "setrlimit", lambda *_: None)
+    monkeypatch.setattr(command, "bound", lambda *_: None)
     return found
 
 
