@@ -105,7 +105,7 @@ def create(settings: Settings) -> FastAPI:
     app.add_exception_handler(ClientDisconnect, _gone)
     app.add_middleware(BodyLimit, limit=JSON_LIMIT, limits={blobs.PATH: settings.max_blob_bytes + MULTIPART_OVERHEAD})
     app.add_middleware(Guard, callers=callers, cookie=cookie)
-    app.state.parts = Parts(settings, known, catalog, publisher, controller, payloads, jobs, letterbox)
+    app.state.parts = Parts(settings, known, catalog, publisher, controller, payloads, jobs, letterbox, watching)
     return app
 
 

@@ -15,6 +15,8 @@ from app.pages.watching import FAST_SECONDS, Overview, Seen, Watch
 from app.registry.routes import Route
 
 _HEIGHT = 28
+_BEHIND = 1000
+"""Answers that are not recorded yet of which it is said."""
 _FEWEST = 10
 """Judged predictions of which an interval means anything."""
 TRIGGERS = ("quality", "drift", "latency", "alert")
@@ -86,6 +88,7 @@ class _Row:
             with Node("div"):
                 self._p50 = Node("p", style="figure")
                 self._p99 = Node("p", style="muted small")
+                self._behind = Node("p", style="warn small")
             with Node("div"):
                 self._score = Node("p", style="figure")
                 self._interval = Node("p", style="muted small")
@@ -109,6 +112,7 @@ class _Row:
         self._spark.set_content(spark(seen.counts))
         self._p50.say("–" if seen.p50_ms is None else f"{seen.p50_ms:,.0f} ms")
         self._p99.say("no answers yet" if seen.p99_ms is None else f"p99 {seen.p99_ms:,.0f} ms")
+        self._behind.say(f"{seen.behind:,} answers not recorded yet" if seen.behind >= _BEHIND else "")
         self._score.say("–" if seen.quality is None or seen.quality.score is None else f"{seen.quality.score:.3f}")
         self._interval.say(interval(seen.quality))
         self._expected.say(expected(seen.expected))

@@ -7,6 +7,7 @@ from app.api.payload import Payloads
 from app.api.publisher import Publisher
 from app.catalog.store import Catalog
 from app.eventlog.letterbox import Letterbox
+from app.monitoring.watching import Watching
 from app.replays.jobs import Replays
 from app.retraining.controller import Controller
 from app.settings import Settings
@@ -25,3 +26,4 @@ class Parts:
     payloads: Payloads
     replays: Replays
     letterbox: Letterbox
+    watching: Watching

@@ -1,46 +1,81 @@
-"""How many predictions were made lately: counted by an index, a few seconds at a time, and kept."""
+"""How many answers there were lately, by Kafka's offsets: no event is read, and what is yet to be recorded counts."""
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
+import asyncio
+from collections.abc import Mapping
+from itertools import pairwise
 
-from sqlalchemy import Connection, func, select
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 
-from app.catalog.models import Prediction
+from app import topics
+from app.settings import Settings
 
 SECONDS = 5
 """The length of a bucket."""
 BUCKETS = 60
-LATE = 6
-"""The last so many are counted again: the recorder gives way to others, and may be a while behind."""
+_LATE = 2
+"""The beginnings of the last so many are looked up again: the log is a moment behind the clock."""
+_WHOLE = 2
+_TIMEOUT_SECONDS = 10
+
+Counts = tuple[int, ...]
+"""Of each bucket (BUCKETS,), the oldest first; the last has just begun."""
+_Offsets = Mapping[TopicPartition, int]
 
 
 class Traffic:
-    """Of one task."""
+    """Of all tasks of a deployment."""
 
-    def __init__(self, task: str) -> None:
-        self._task = task
-        self._counts: dict[int, int] = {}
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._partitions: list[TopicPartition] = []
+        """Found once: they stay."""
+        self._firsts: dict[int, _Offsets] = {}
+        """By bucket, the offset with which it begins."""
 
-    def look(self, connection: Connection, versions: Sequence[str], now: datetime) -> tuple[int, ...]:
-        """What these versions predicted in each bucket (BUCKETS,), the oldest first; the last has just begun."""
-        last = int(now.timestamp()) // SECONDS
+    async def look(self, now: float) -> dict[str, Counts]:
+        """Each task's answers by the second `now`, in Unix time. Raises KafkaError, TimeoutError."""
+        last = int(now) // SECONDS
         wanted = range(last - BUCKETS + 1, last + 1)
-        self._counts = {
-            bucket: self._count(connection, versions, bucket)
-            if bucket > last - LATE or bucket not in self._counts
-            else self._counts[bucket]
-            for bucket in wanted
+        async with asyncio.timeout(_TIMEOUT_SECONDS):
+            consumer = AIOKafkaConsumer(bootstrap_servers=self._settings.bootstrap)
+            try:
+                await consumer.start()
+                self._partitions = self._partitions or await self._described()
+                ends = await consumer.end_offsets(self._partitions)
+                self._firsts = {
+                    bucket: await _firsts(consumer, bucket, ends)
+                    if bucket > last - _LATE or bucket not in self._firsts
+                    else self._firsts[bucket]
+                    for bucket in wanted
+                }
+            finally:
+                await consumer.stop()
+        bounds = list(pairwise([*self._firsts.values(), ends]))
+        return {
+            task: tuple(
+                sum(max(0, end[one] - first[one]) for one in ends if one.topic == topics.predictions(task))
+                for first, end in bounds
+            )
+            for task in self._settings.tasks
         }
-        return tuple(self._counts.values())
 
-    def _count(self, connection: Connection, versions: Sequence[str], bucket: int) -> int:
-        start, end = (datetime.fromtimestamp(at * SECONDS, UTC) for at in (bucket, bucket + 1))
-        within = (Prediction.time >= start, Prediction.time < end)
-        of_task = (Prediction.task == self._task, Prediction.version.in_(versions))
-        return connection.scalar(select(func.count()).where(*of_task, *within)) or 0
+    async def _described(self) -> list[TopicPartition]:
+        admin = AIOKafkaAdminClient(bootstrap_servers=self._settings.bootstrap)
+        try:
+            await admin.start()
+            described = await admin.describe_topics([topics.predictions(task) for task in self._settings.tasks])
+        finally:
+            await admin.close()
+        return [TopicPartition(topic["topic"], one["partition"]) for topic in described for one in topic["partitions"]]
 
 
-def per_second(counts: Sequence[int]) -> float:
-    """The rate of the last whole buckets, which are counted to their end."""
-    whole = counts[-LATE - 1 : -1]
+def per_second(counts: Counts) -> float:
+    """The rate of the last whole buckets."""
+    whole = counts[-_WHOLE - 1 : -1]
     return sum(whole) / (len(whole) * SECONDS) if whole else 0.0
+
+
+async def _firsts(consumer: AIOKafkaConsumer, bucket: int, ends: _Offsets) -> _Offsets:
+    found = await consumer.offsets_for_times(dict.fromkeys(ends, bucket * SECONDS * 1000))
+    return {one: end if found[one] is None else found[one].offset for one, end in ends.items()}

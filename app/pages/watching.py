@@ -1,7 +1,8 @@
 """What the overview shows, found once for all who look: nobody looking costs nothing.
 
-Traffic and latency are found again every two seconds by bounded queries over indexes; what costs more, scores and what
-triggers see, of one task at a time, and the parts' health, more rarely.
+Traffic is found again every two seconds from Kafka's offsets, latency by bounded queries over indexes; what costs more,
+scores and what triggers see, of one task at a time, and the parts' health, more rarely. All but traffic is from the
+catalog, which may be behind.
 """
 
 import asyncio
@@ -14,15 +15,17 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, func, select
 
+from app import topics
 from app.api.health import Readiness, readiness
 from app.api.refusals import AWAY
 from app.catalog.models import DeadLetter, Outcome, Prediction
 from app.embedded.errors import SetupError
 from app.monitoring.drift import Finding
+from app.monitoring.lag import RECORDER_GROUP
 from app.monitoring.quality import Judged, Quality, quality
 from app.monitoring.unlabelled import Expected
 from app.pages.parts import Parts
-from app.pages.traffic import Traffic, per_second
+from app.pages.traffic import Counts, Traffic, per_second
 from app.registry.registry import Models
 from app.retraining.conditions import Explained
 
@@ -41,7 +44,9 @@ class Seen:
 
     task: str
     models: Models | None = None
-    counts: tuple[int, ...] = ()
+    counts: Counts = ()
+    behind: int = 0
+    """Answers that are not in the catalog yet."""
     p50_ms: float | None = None
     p99_ms: float | None = None
     quality: Quality | None = None
@@ -74,7 +79,7 @@ class Watch:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._traffic = {name: Traffic(name) for name in parts.tasks}
+        self._traffic = Traffic(parts.settings)
         self._overview = Overview({name: Seen(name) for name in parts.tasks})
         self._looking = asyncio.Lock()
         self._turn = 0
@@ -92,9 +97,11 @@ class Watch:
     async def _look(self) -> None:
         found = self._overview
         try:
-            models = self._parts.controller.models
+            models, counts = self._parts.controller.models, await self._traffic.look(time.time())
+            lags = self._parts.watching.lags.get(RECORDER_GROUP, {})
             for name, seen in found.tasks.items():
-                seen.models = models[name]
+                seen.models, seen.counts = models[name], counts[name]
+                seen.behind = lags.get(topics.predictions(name), 0)
             await asyncio.to_thread(self._parts.catalog.ask, self._fast)
             if time.monotonic() - self._slow >= SLOW_SECONDS / max(1, len(found.tasks)):
                 self._slow = time.monotonic()
@@ -123,13 +130,9 @@ class Watch:
             seen.triggers = ()
 
     def _fast(self, connection: Connection) -> None:
-        now = datetime.now(UTC)
         for name, seen in self._overview.tasks.items():
             if seen.models is None or not seen.models.versions:
                 continue
-            shadows = seen.models.route.shadows
-            versions = [number for number in seen.models.versions if number not in shadows]
-            seen.counts = self._traffic[name].look(connection, versions, now)
             times = _latencies(connection, name, seen.models.route.answering)
             seen.p50_ms, seen.p99_ms = np.percentile(times, [50, 99]).tolist() if times else (None, None)
 
