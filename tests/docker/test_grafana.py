@@ -12,8 +12,10 @@ import yaml
 
 from app.settings import CHECKOUT
 from tests.support.exposed import NAMES, exist
+from tests.support.promql import metrics
 
 FOLDER = CHECKOUT / "docker" / "grafana"
+RULES = CHECKOUT / "docker" / "prometheus" / "rules"
 DASHBOARDS = {path.stem: json.loads(path.read_text()) for path in sorted(FOLDER.glob("dashboards/*.json"))}
 PANELS = {f"{name}: {panel['title']}": panel for name, board in DASHBOARDS.items() for panel in board["panels"]}
 
@@ -30,6 +32,13 @@ def test_there_are_two() -> None:
 @pytest.mark.parametrize("panel", PANELS.values(), ids=PANELS)
 def test_a_panel_shows_only_what_there_is(panel: dict[str, Any]) -> None:
     assert all(exist(expression) for expression in expressions(panel))
+
+
+def test_all_that_is_measured_is_shown_or_watched() -> None:
+    shown = {name for panel in PANELS.values() for one in expressions(panel) for name in metrics(one)}
+    watched = {name for path in RULES.glob("*.yml") for name in metrics(path.read_text())}
+    families = {re.sub(r"_(bucket|sum|count)$", "", name) for name in NAMES if name.startswith("hindsight_")}
+    assert families <= {re.sub(r"_(bucket|sum|count)$", "", name) for name in shown | watched}
 
 
 def test_the_task_to_show_is_chosen_from_those_that_are_routed() -> None:
