@@ -1,16 +1,12 @@
-import asyncio
-import time
 from collections.abc import AsyncIterator, Iterator
 
-import httpx
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
 from app import delivery
-from app.embedded.ready import api_url
 from app.settings import Settings
 from tests.support.minio import mortal_s3, s3_server, storage
-from tests.support.platform import platform_settings, running
+from tests.support.platform import platform_settings, running, until_alive
 
 __all__ = ["mortal_s3", "s3_server", "storage"]  # fixtures of all tests here
 
@@ -49,16 +45,3 @@ def impatient() -> Iterator[None]:
         patch.setattr(delivery, "_FIRST_BACKOFF", 0.0001)
         patch.setattr(delivery, "_LONGEST_BACKOFF", 0.001)
         yield
-
-
-async def until_alive(config: Settings, seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    async with httpx.AsyncClient(trust_env=False) as http:
-        while True:
-            try:
-                assert (await http.get(f"{api_url(config)}/healthz")).json() == {"status": "alive"}
-            except httpx.TransportError:
-                assert time.monotonic() < deadline, "the API does not answer"
-                await asyncio.sleep(0.1)
-            else:
-                return

@@ -1,29 +1,12 @@
 """What the processes of a running platform expose."""
 
-import httpx
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from app import topics
-from app.settings import Settings
 from models.ocr.lines import make_payloads
-from tests.support.exposed import NAMES, SERVERS
+from tests.support.exposed import NAMES, PROCESSES, SERVERS, exposed
 from tests.support.log import Sent, publish, tail
 from tests.support.stack import Stack
-
-PROCESSES = ("kafka", "preprocess", "mlserver", "worker", "archive", "recorder", "api")
-
-
-async def exposed(settings: Settings, process: str) -> dict[str, list[dict[str, str]]]:
-    """By the name of each series: its labels."""
-    port = settings.api_port if process == "api" else getattr(settings, f"{process}_metrics_port")
-    async with httpx.AsyncClient(trust_env=False) as http:
-        text = (await http.get(f"http://127.0.0.1:{port}/metrics", follow_redirects=True)).raise_for_status().text
-    found: dict[str, list[dict[str, str]]] = {}
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            found.setdefault(sample.name, []).append(sample.labels)
-    return found
 
 
 @pytest.mark.parametrize("process", PROCESSES)

@@ -5,14 +5,17 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import yaml
 from prometheus_client import REGISTRY
+from prometheus_client.parser import text_string_to_metric_families
 
 from app.monitoring import metrics
 from app.monitoring.watching import Watching
 from app.settings import CHECKOUT, Settings
 from tests.support import promql
 
+PROCESSES = ("kafka", "preprocess", "mlserver", "worker", "archive", "recorder", "api")
 _SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
 
 
@@ -66,3 +69,15 @@ def exist(expression: str) -> bool:
     names = promql.metrics(expression)
     labels = {"job", "instance"}.union(*(LABELS_OF.get(name, ()) for name in names))
     return names <= LABELS_OF.keys() and promql.labels(expression) <= labels
+
+
+async def exposed(settings: Settings, process: str) -> dict[str, list[dict[str, str]]]:
+    """What a process of a running platform exposes: by the name of each series, its labels."""
+    port = settings.api_port if process == "api" else getattr(settings, f"{process}_metrics_port")
+    async with httpx.AsyncClient(trust_env=False) as http:
+        text = (await http.get(f"http://127.0.0.1:{port}/metrics", follow_redirects=True)).raise_for_status().text
+    found: dict[str, list[dict[str, str]]] = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            found.setdefault(sample.name, []).append(sample.labels)
+    return found

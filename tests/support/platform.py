@@ -1,17 +1,22 @@
 """A platform of one's own for a test: free ports, a temporary home, any part of the Procfile."""
 
+import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from app.embedded import ports
 from app.embedded.environment import environment
+from app.embedded.ready import api_url
 from app.embedded.supervisor import Provision, Supervisor
 from app.settings import Settings
 
-__all__ = ["environment", "pids", "platform_settings", "running"]
+__all__ = ["environment", "pids", "platform_settings", "running", "until_alive"]
 
 
 def platform_settings(tmp_path: Path, **overrides: Any) -> Settings:
@@ -38,3 +43,17 @@ async def running(
         yield supervisor
     finally:
         await supervisor.stop()
+
+
+async def until_alive(config: Settings, seconds: float = 60.0) -> None:
+    """Return once the API answers, whatever else is ready."""
+    deadline = time.monotonic() + seconds
+    async with httpx.AsyncClient(trust_env=False) as http:
+        while True:
+            try:
+                assert (await http.get(f"{api_url(config)}/healthz")).json() == {"status": "alive"}
+            except httpx.TransportError:
+                assert time.monotonic() < deadline, "the API does not answer"
+                await asyncio.sleep(0.1)
+            else:
+                return

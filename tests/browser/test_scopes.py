@@ -1,0 +1,77 @@
+"""The pages by keys of few scopes, in a real browser: what one may not do is not offered."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from playwright.async_api import Browser, Page, expect
+
+from app.access.keys import Keys
+from app.access.scopes import Scope
+from app.embedded.ready import api_url
+from app.settings import Settings
+from tests.support.browser import shown
+from tests.support.platform import platform_settings, running, until_alive
+
+FREEZE = "[data-change=freeze]"
+BEGIN = "[data-change=begin]"
+
+
+@pytest.fixture(scope="module")
+async def guarded(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[Settings, Keys]]:
+    """An API that asks for keys."""
+    settings = platform_settings(tmp_path_factory.mktemp("guarded"), tasks={"ocr": "models.ocr:Ocr"})
+    async with running(settings, only=("kafka", "api")):
+        await until_alive(settings)
+        keys = Keys(settings.database)
+        yield settings, keys
+        keys.close()
+
+
+async def logged_in(browser: Browser, guarded: tuple[Settings, Keys], path: str, *scopes: Scope) -> Page:
+    """A page, once one has come to it by the login."""
+    settings, keys = guarded
+    name = "-".join(scopes)
+    token = await asyncio.to_thread(keys.create, name, frozenset(scopes))
+    page = await (await browser.new_context(base_url=api_url(settings))).new_page()
+    await page.goto(path)
+    await page.fill("[name=key]", token)
+    await page.keyboard.press("Enter")
+    await page.wait_for_url(f"**{path}")
+    return page
+
+
+async def test_who_may_only_read_sees_all_and_is_offered_nothing(
+    browser: Browser, guarded: tuple[Settings, Keys]
+) -> None:
+    page = await logged_in(browser, guarded, "/models", "read")
+    await expect(page.locator("[aria-label=Versions]")).to_contain_text("Version 1 answers")
+    await expect(page.locator("[data-change]")).to_have_count(0)
+    await shown(page, "/replay")
+    await expect(page.get_by_text("log in with a key that has the scope operate")).to_be_visible()
+    await expect(page.locator(BEGIN)).to_have_count(0)
+
+
+async def test_who_may_operate_is_offered_the_changes_under_the_keys_name(
+    browser: Browser, guarded: tuple[Settings, Keys]
+) -> None:
+    page = await logged_in(browser, guarded, "/models", "read", "operate")
+    await expect(page.locator(FREEZE)).to_be_visible()
+    await expect(page.locator("#viewer")).to_have_value("read-operate")
+    await expect(page.locator("#viewer")).to_be_disabled()
+    await shown(page, "/replay")
+    await expect(page.locator(BEGIN)).to_be_visible()
+
+
+async def test_who_may_not_even_read_gets_no_further_than_the_login(
+    browser: Browser, guarded: tuple[Settings, Keys]
+) -> None:
+    settings, keys = guarded
+    token = await asyncio.to_thread(keys.create, "scanner", frozenset({"feedback"}))
+    page = await (await browser.new_context(base_url=api_url(settings))).new_page()
+    await page.goto("/review")
+    await page.fill("[name=key]", token)
+    await page.keyboard.press("Enter")
+    await expect(page.locator("[role=alert]")).to_contain_text("has not got the scope")
+    await page.goto("/review")
+    await expect(page.locator("[name=key]")).to_be_visible()
