@@ -22,7 +22,7 @@ def refusals() -> Iterator[None]:
     try:
         yield
     except SetupError as error:
-        raise HTTPException(409, f"{error.message} {error.remedy}") from None
+        raise HTTPException(409, error.in_a_line) from None
     except AWAY as error:
         raise HTTPException(503, str(error), {"Retry-After": RETRY_AFTER}) from None
 

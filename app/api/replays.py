@@ -123,7 +123,7 @@ def router(settings: Settings, tasks: Mapping[str, Task], replays: Replays) -> A
         try:
             job = replays.begin(Arguments.of(settings, **asdict(wanted)))
         except SetupError as error:
-            raise HTTPException(422, _OPTION.sub(_named, f"{error.message} {error.remedy}")) from None
+            raise HTTPException(422, _OPTION.sub(_named, error.in_a_line)) from None
         except Busy as error:
             raise HTTPException(429, str(error), {"Retry-After": RETRY_AFTER}) from None
         except OSError as error:

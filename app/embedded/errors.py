@@ -11,3 +11,8 @@ class SetupError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message}\n  Remedy: {self.remedy}"
+
+    @property
+    def in_a_line(self) -> str:
+        """The same for a page or an answer."""
+        return f"{self.message} {self.remedy}"

@@ -87,7 +87,7 @@ class Confirm:
         try:
             told = await do(self._answers)
         except SetupError as error:
-            self._refused(f"{error.message} {error.remedy}", do)
+            self._refused(error.in_a_line, do)
         except AWAY as error:
             self._refused(f"Nothing is known to have been done: {error}. Look at what there is, and try again.", do)
         else:

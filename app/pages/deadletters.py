@@ -37,7 +37,7 @@ def register(parts: Parts) -> None:
             except NoLetter as error:
                 Node("p", f"{error}. It may have been erased.", "note")
             except SetupError as error:
-                Node("p", f"{error.message} {error.remedy}", "note bad")
+                Node("p", error.in_a_line, "note bad")
             except AWAY as error:
                 Node("p", f"That can't be seen now: {error}. Load the page again.", "note bad")
 

@@ -191,7 +191,7 @@ class Desk:
         except NoPayload as error:
             trouble = str(error)
         except SetupError as error:
-            trouble = f"{error.message} {error.remedy}"
+            trouble = error.in_a_line
         except AWAY as error:
             trouble = f"The payload can't be had now: {error}"
         return Item(prediction_id, recorded, self._selection(prediction_id), payload, trouble)

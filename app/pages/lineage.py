@@ -20,7 +20,7 @@ async def whence(parts: Parts, task: str, version: str, back: str) -> None:
         Node("p", f"Version {version} can't be seen now: {error}. Load the page again.", "note bad")
         return
     except SetupError as error:
-        Node("p", f"{error.message} {error.remedy}", "note bad")
+        Node("p", error.in_a_line, "note bad")
         return
     with Node("section", style="panel stack", aria_label=f"Version {version}"):
         with Node("div", style="bar"):

@@ -67,7 +67,7 @@ class _Shown:
         except AWAY as error:
             self._trouble.say(f"That can't be seen now: {error}. It is tried again.").show(True)
         except SetupError as error:
-            self._trouble.say(f"{error.message} {error.remedy}").show(True)
+            self._trouble.say(error.in_a_line).show(True)
         else:
             self._trouble.show(False)
 

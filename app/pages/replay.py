@@ -106,7 +106,7 @@ class _Wanted:
             arguments = Arguments.of(self._parts.settings, self._said["task"], **asked)
             await asyncio.to_thread(self._parts.replays.begin, arguments)
         except SetupError as error:
-            self._trouble.say(f"{error.message} {error.remedy}").show(True)
+            self._trouble.say(error.in_a_line).show(True)
         except (Busy, OSError) as error:
             self._trouble.say(f"It can't be begun: {error}.").show(True)
 

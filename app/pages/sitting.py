@@ -12,10 +12,10 @@ from app.pages import frame
 from app.pages.answers import Answer, brief, shown
 from app.pages.bulk import Bulk
 from app.pages.claims import CLAIM_SECONDS
-from app.pages.desk import Desk, Item
-from app.pages.elements import Node, button, facts
+from app.pages.desk import Desk
+from app.pages.elements import Node, button
+from app.pages.item import details, in_words, nothing
 from app.pages.parts import Parts
-from app.pages.queues import Queue
 from app.pages.widgets import Keys
 from models.base import Rejected
 
@@ -33,11 +33,6 @@ KEYS: Mapping[str, str] = {
     "Space": "play or pause the sound",
 }
 _PRESSED = ("Enter", "a", "x", "+", "=", "0", "-", "s", "u", "b", *"123456789")
-_WHY: Mapping[str, str] = {
-    "audit": "drawn by the random audit: it counts for the score",
-    "all": "all predictions are judged: it counts for the score",
-    "volunteer": "looked at because the model is unsure: for training, not for the score",
-}
 _UNDONE = (
     "It is open again. What you said stays in the log, and counts until you say something else of it: "
     "of one person's feedback the last counts."
@@ -108,10 +103,7 @@ class Sitting:
 
     async def say(self, what: str, **said: Any) -> None:
         """Say it of the present item, and go on to the next."""
-        if self._desk.item is None:
-            return
-        if not self._may:
-            self._tell(f"Nothing was said: {missing('feedback')}.", bad=True)
+        if self._desk.item is None or not self._is_allowed():
             return
         if not (actor := self._viewer.name):
             self._viewer.ask()
@@ -124,6 +116,12 @@ class Sitting:
             return f"{what}. u takes it back."
 
         await self._do(work)
+
+    def _is_allowed(self) -> bool:
+        """Whether the viewer may say anything; if not, they are told so."""
+        if not self._may:
+            self._tell(f"Nothing was said: {missing('feedback')}.", bad=True)
+        return self._may
 
     async def undo(self) -> None:
         """Take back what was last said; what is being said now, once it is said."""
@@ -138,8 +136,7 @@ class Sitting:
 
     async def bulk(self) -> None:
         """Show the next ones together, to be accepted at once."""
-        if not self._may:
-            self._tell(f"Nothing was said: {missing('feedback')}.", bad=True)
+        if not self._is_allowed():
             return
         async with self._busy:
             if self._desk.item is not None:
@@ -153,7 +150,7 @@ class Sitting:
         bulk = self._bulk
         if bulk is None or key not in ("Enter", "b"):
             return
-        chosen = bulk.chosen if key == "Enter" and self._may else []
+        chosen = bulk.chosen if key == "Enter" else []
         if chosen and not self._viewer.name:
             self._viewer.ask()
             return
@@ -199,12 +196,12 @@ class Sitting:
         with self._place:
             if item is None:
                 self._answer = None
-                _nothing(self._desk.queue, self._only)
+                nothing(self._desk.queue, self._only)
             else:
                 self._place.put("data-prediction", item.prediction_id)
                 self._answer = shown(item, _labels(self._desk.task))
                 self._buttons()
-                _details(item)
+                details(item)
         self._done.clear()
         with self._done:
             for done in reversed(self._desk.done[-12:]):
@@ -236,51 +233,3 @@ def _labels(task: str) -> Sequence[str]:
 
         return LABELS
     return ()
-
-
-def _nothing(queue: Queue, only: str) -> None:
-    with Node("div", style="empty"):
-        if only:
-            Node("strong", "There is no such prediction")
-            Node("span", "It may not be recorded yet: that is a moment after its answer. Or it was erased.")
-            return
-        Node("strong", "Nothing waits here")
-        Node(
-            "span",
-            "All that the audit has drawn is judged or claimed. Look at the least certain ones, or raise `audit_rate`."
-            if queue == "audit"
-            else "Send requests, for example `hindsight send ocr FILE`; what is answered comes here.",
-        )
-
-
-def _details(item: Item) -> None:
-    made = item.recorded
-    known = {
-        "version": f"{made['model']['version']} ({made['role']})",
-        "confidence": f"{made['confidence']:.3f}",
-        "propensity": f"{made['propensity']:.3f}",
-        "predicted": f"{made['time']:%Y-%m-%d %H:%M:%S} UTC",
-        "selection": f"{item.selection}: {_WHY[item.selection]}",
-        "id": item.prediction_id,
-    }
-    facts(known)
-    if item.said:
-        outcome = made["outcome"] or {}
-        Node("h3", "Said of it" + (": they disagree" if outcome.get("contradicted") else ""))
-        with Node("ul", style="small stack-tight"):
-            for one in item.said:
-                with Node("li"):
-                    Node("strong", one["actor"])
-                    Node("span", f" {in_words(one)} · {one['time']:%Y-%m-%d %H:%M} UTC")
-
-
-def in_words(given: Mapping[str, Any]) -> str:
-    """What a piece of feedback says."""
-    said = []
-    if given.get("correction") is not None:
-        said.append(f"corrected to {brief(given['correction'])}")
-    if given.get("reward") is not None:
-        said.append(f"rewarded with {given['reward']:g}")
-    if given.get("accepted") is not None:
-        said.append("right" if given["accepted"] else "wrong")
-    return ", ".join(said)

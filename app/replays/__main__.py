@@ -41,7 +41,7 @@ def main(directory: str) -> int:
         )
         replay(settings(), arguments, folder.dataset, _progress)
     except SetupError as error:
-        return _failed(f"{error.message} {error.remedy}")
+        return _failed(error.in_a_line)
     except (KafkaError, OSError, Unavailable) as error:
         return _failed(f"{type(error).__name__}: {error}")
     return 0
