@@ -1,13 +1,8 @@
 import os
-import re
 from collections.abc import AsyncIterator
-from functools import cache
-from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import settings as hypothesis_settings
-from xdist.scheduler import LoadFileScheduling
 
 from app.embedded import ports
 from app.settings import CHECKOUT, Settings, TaskSettings
@@ -41,27 +36,6 @@ async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack
 
 
 PROCESSES = ("kafka", "preprocess", "mlserver", "worker", "archive", "recorder", "api")
-
-
-_ON_STACK = re.compile(r"^(async )?def test_\w+\([^)]*\bstack: Stack\b", re.MULTILINE)
-
-
-class ByPlatform(LoadFileScheduling):  # type: ignore[misc]
-    """A file goes whole to a process, and all files on the shared platform to the same one, which starts it once."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        file = super()._split_scope(nodeid)
-        return "the shared platform" if shares_platform(CHECKOUT / file) else file
-
-
-@cache
-def shares_platform(file: Path) -> bool:
-    """Whether its tests take the fixture `stack`, or a page of it. Whoever schedules knows files alone."""
-    return file.parent.name == "browser" or bool(_ON_STACK.search(file.read_text()))
-
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByPlatform:
-    return ByPlatform(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

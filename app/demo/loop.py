@@ -47,6 +47,8 @@ class Pace:
     per_second: float = 12.0
     window_seconds: float = 30.0
     """Of the windows that quality is judged by."""
+    feedback_seconds: float = 5.0
+    """How long feedback of a window is waited for: on a busy machine it is recorded late."""
     answers: int = 150
     """Least answers of each step of a rollout."""
     step_seconds: float = 20.0
@@ -60,7 +62,7 @@ class Pace:
         minute = 60.0
         retraining: Mapping[str, Any] = {
             "window_minutes": self.window_seconds / minute,
-            "feedback_minutes": self.window_seconds / minute / 6,
+            "feedback_minutes": self.feedback_seconds / minute,
             "triggers": {
                 "volume": None,
                 "drift": None,

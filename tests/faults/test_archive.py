@@ -40,6 +40,7 @@ FREEZE_SECONDS = 10
 Hurt = Callable[[], Awaitable[None]]
 
 
+@pytest.mark.soak
 async def test_every_event_is_archived_once_while_the_archive_is_killed_and_its_storage_goes_away(
     tmp_path: Path,
 ) -> None:

@@ -129,6 +129,7 @@ async def test_requests_wait_for_a_broker_that_was_killed(stack: Stack) -> None:
     await stack.supervisor.wait_ready(180)
 
 
+@pytest.mark.soak
 async def test_a_payload_that_kills_the_process_is_isolated_after_the_third_death(stack: Stack) -> None:
     requests, predictions = topics.requests("letters"), topics.predictions("letters")
     before = stack.supervisor.processes["preprocess"].restarts

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 
 from app import topics
 from app.blobs import blob_store
@@ -56,6 +57,7 @@ async def test_a_batch_says_what_live_traffic_says_and_is_in_the_log(stack: Stac
         assert abs(row["confidence"] - said["confidence"]) < 1e-4
 
 
+@pytest.mark.soak
 async def test_a_batch_kept_out_of_the_log_leaves_no_event(stack: Stack, tmp_path: Path) -> None:
     out = tmp_path / "out.parquet"
     (tmp_path / "one.png").write_bytes(make_payloads(1, seed=22)[0].payload)

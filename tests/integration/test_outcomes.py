@@ -120,6 +120,7 @@ async def test_each_prediction_is_joined_with_all_that_was_said_of_it(stack: Sta
         await right(stack, outcomes, events)
 
 
+@pytest.mark.soak
 async def test_a_recorder_that_is_killed_in_the_middle_loses_nothing(stack: Stack) -> None:
     events = story("killed", 700)
     async with tail(stack.settings, topics.outcomes(TASK)) as outcomes:
