@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 Samples = Mapping[str, NDArray[np.floating[Any]]]
 """By feature, its value of each event (N,)."""
@@ -52,7 +52,7 @@ LONGEST = 1000
 """The most events that are compared with a reference: the newest of a window. More would show trifles alone."""
 LENGTHS = np.array([16, 22, 32, 45, 64, 90, 128, 181, 256, 362, 512, 724, LONGEST])
 
-_TESTS = ("mann-whitney", "spread")
+_TESTS = ("normal-scores", "spread")
 _OVERLAP = 2
 """By so much windows that overlap have more false alarms than those that begin anew: as measured, see the tests."""
 _Floats = NDArray[np.floating[Any]]
@@ -62,11 +62,12 @@ _Floats = NDArray[np.floating[Any]]
 class Scan:
     """The last n events are held against the reference, for n from 16 to 1000: a few that moved far, or many.
 
-    A value's place is the share of the reference that is smaller, ties halved. Looked at are the mean place of the n,
-    which is the statistic of Mann & Whitney (1947) over the sizes of both samples, and the mean distance of their
-    places from the middle, for what spreads or shrinks (after Ansari & Bradley, 1960). Of both, threshold is whichever
-    is larger: the least `effect`, or what chance exceeds with probability p. The quantile is the normal distribution's
-    with Cornish & Fisher's correction for skewness: few events of a rare class are far from normal.
+    A value's place is the share of the reference that is smaller, ties halved, and its score the normal distribution's
+    quantile at that place (van der Waerden, 1952). Looked at are the mean score of the n, which finds a shift with no
+    more events than Student's t whatever the distribution (Chernoff & Savage, 1958), and the mean size of their scores,
+    for what spreads or shrinks. Of both, threshold is whichever is larger: the least `effect`, or what chance exceeds
+    with probability p. The quantile is the normal distribution's with Cornish & Fisher's correction for skewness: few
+    events of a rare class are far from normal.
 
     `rate` is of false alarms, for each event of the stream, in all features together: windows of n events begin anew
     once in n events, so p is n * rate, shared by features, lengths, both tests, both directions, and the windows that
@@ -74,8 +75,8 @@ class Scan:
     stands against bursts of alike ones.
     """
 
-    effect: float = 0.07
-    """Of a normal distribution, a shift by a quarter of its standard deviation."""
+    effect: float = 0.25
+    """Of a normal distribution, a shift by so many standard deviations."""
     rate: float = 1e-6
 
     def findings(self, reference: Samples, window: Samples) -> Sequence[Finding]:
@@ -86,17 +87,16 @@ class Scan:
             if len(reference[name]) >= FEWEST and len(window[name]) >= LENGTHS[0]
         ]
         chance = self.rate * LENGTHS / (len(LENGTHS) * len(_TESTS) * 2 * _OVERLAP * max(len(names), 1))
-        quantiles = stats.norm.isf(chance)
+        quantiles = -special.ndtri(chance)
         return [self._finding(name, np.sort(reference[name]), window[name], quantiles) for name in names]
 
     def _finding(self, name: str, reference: _Floats, window: _Floats, quantiles: _Floats) -> Finding:
-        usual = _scores(_places(reference, reference))
         # Beside the reference's own values one below and one above all: what was never seen isn't impossible.
-        usual = np.concatenate([usual, _scores(np.array([0.0, 1.0]))], axis=1)
+        usual = _scores(reference, np.concatenate([reference, [-np.inf, np.inf]]))
         mean, deviation = usual.mean(axis=1, keepdims=True), usual.std(axis=1, keepdims=True)
         skewness = ((usual - mean) ** 3).mean(axis=1, keepdims=True) / deviation**3
         lengths = LENGTHS[len(window) >= LENGTHS]
-        newest = _scores(_places(reference, window[: -LONGEST - 1 : -1])) - mean
+        newest = _scores(reference, window[: -LONGEST - 1 : -1]) - mean
         moved = np.cumsum(newest, axis=1)[:, lengths - 1] / lengths
         normal = quantiles[: len(lengths)]
         skewed = np.maximum(0.0, np.sign(moved) * skewness) / np.sqrt(lengths) * (normal**2 - 1) / 6
@@ -107,12 +107,8 @@ class Scan:
         return Finding(_TESTS[test], name, statistic, threshold, int(lengths[at]))
 
 
-def _places(reference: _Floats, values: _Floats) -> _Floats:
-    """Of each value, the share of the sorted reference that is smaller, ties halved."""
+def _scores(reference: _Floats, values: _Floats) -> _Floats:
+    """What each test takes the mean of, (2, N); the reference is sorted. Of a value beyond all of it they are finite."""
     below, to = (np.searchsorted(reference, values, side) for side in ("left", "right"))
-    return (below + to) / (2 * len(reference))
-
-
-def _scores(places: _Floats) -> _Floats:
-    """What each test takes the mean of, (2, N)."""
-    return np.stack([places, np.abs(places - 0.5)])
+    scores = special.ndtri((below + to + 1) / (2 * len(reference) + 2))
+    return np.stack([scores, np.abs(scores)])

@@ -13,7 +13,7 @@ from benchmarks.apart import BenchmarkError, apart
 def test_memory_of_a_tree_counts_its_children() -> None:
     alone = usage.memory({"me": os.getpid()}).total
     child = subprocess.Popen(
-        [sys.executable, "-c", "print(len(bytearray(64 << 20)), flush=True); input()"],
+        [sys.executable, "-c", "held = b'1' * (256 << 20); print(len(held), flush=True); input()"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )

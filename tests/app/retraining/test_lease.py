@@ -129,6 +129,6 @@ def test_on_postgresql_a_run_renews_while_the_catalog_is_made_again(postgres: Po
 def test_replicas_that_start_together_find_the_table_made_once(url: str) -> None:
     code = "import sys; from app.retraining.lease import Leases; Leases(sys.argv[1])"
     words = [sys.executable, "-c", code, url]
-    processes = [subprocess.Popen(words, cwd=CHECKOUT, stderr=subprocess.PIPE) for _ in range(3)]
+    processes = [subprocess.Popen(words, cwd=CHECKOUT, stderr=subprocess.PIPE) for _ in range(2)]
     said = [process.communicate(timeout=60)[1] for process in processes]
-    assert [process.returncode for process in processes] == [0] * 3, said
+    assert [process.returncode for process in processes] == [0] * 2, said

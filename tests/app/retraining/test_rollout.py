@@ -116,10 +116,10 @@ def test_false_roll_backs_stay_below_alpha_with_a_look_after_every_event_and_not
         latency_ratio=1,
     )
     rolled_back = 0
-    for seed in range(200):
+    for seed in range(80):
         stages, _ = rolled_out(seed, EQUAL, plan, a_minute=1, pause=1)
         rolled_back += stages[-1] == SHADOW
-    assert rolled_back / 200 <= plan.alpha
+    assert rolled_back / 80 <= plan.alpha
 
 
 def arm(answers: int, errors: int = 0, score: float = 0.8, labels: int = 0, latency_ms: float = 20.0) -> Arm:
