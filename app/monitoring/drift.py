@@ -108,7 +108,7 @@ class Scan:
 
 
 def _scores(reference: _Floats, values: _Floats) -> _Floats:
-    """What each test takes the mean of, (2, N); the reference is sorted. Of a value beyond all of it they are finite."""
+    """What each test takes the mean of, (2, N), by a sorted reference; finite for a value beyond all of it."""
     below, to = (np.searchsorted(reference, values, side) for side in ("left", "right"))
     scores = special.ndtri((below + to + 1) / (2 * len(reference) + 2))
     return np.stack([scores, np.abs(scores)])
