@@ -52,7 +52,9 @@ class Pace:
     answers: int = 150
     """Least answers of each step of a rollout."""
     step_seconds: float = 20.0
-    """Least length of such a step; the longest is three times that."""
+    """Least length of such a step."""
+    longest_seconds: float = 60.0
+    """The longest: on a busy machine evidence comes late."""
     patience_seconds: float = 900.0
     """How long each chapter is waited for."""
 
@@ -76,7 +78,7 @@ class Pace:
                 "answers": self.answers // 2,
                 "shares": (0.25, 0.5),
                 "minutes": self.step_seconds / minute,
-                "longest_minutes": 3 * self.step_seconds / minute,
+                "longest_minutes": self.longest_seconds / minute,
                 "latency_ratio": 20,
             },
         }

@@ -13,7 +13,15 @@ from models.ocr import Ocr
 from tests.support.commands import command
 from tests.support.scales import Scales
 
-QUICK = Pace(per_second=30, window_seconds=6, feedback_seconds=8, answers=30, step_seconds=4, patience_seconds=240)
+QUICK = Pace(
+    per_second=30,
+    window_seconds=6,
+    feedback_seconds=8,
+    answers=20,
+    step_seconds=4,
+    longest_seconds=24,
+    patience_seconds=300,
+)
 """For a task that learns within a second."""
 WAY = ("a new source", "trigger: quality", "dataset", "trained", "backtest", "gate", "version 2 registered")
 ROLLOUT = ("shadow 2", "canary 2 at 25%", "canary 2 at 50%", "promote 2", "run promoted")
