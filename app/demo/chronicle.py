@@ -37,7 +37,7 @@ class Noted:
 
 
 async def chronicle(settings: Settings, task: str) -> Sequence[Noted]:
-    """All that `lifecycle` says of a task, in the order of time. Raises KafkaError without a broker."""
+    """All that `lifecycle` says of a task, in the order of the log. Raises KafkaError without a broker."""
     held = await tail.held(settings, [topics.LIFECYCLE])
     epochs = {partition.topic: one.epoch for partition, one in held.items()}
     found = []
@@ -48,7 +48,7 @@ async def chronicle(settings: Settings, task: str) -> Sequence[Noted]:
             said = decode(event.type, event.data)
             if getattr(said, "task", None) == task and isinstance(said, Data):
                 found.append(Noted(datetime.fromisoformat(event.time).timestamp(), *words(said)))
-    return sorted(found, key=lambda one: one.time)
+    return found
 
 
 def words(said: Data) -> tuple[str, str]:

@@ -131,11 +131,14 @@ class _Stage:
     pace: Pace
     say: Say
     marks: list[Noted] = field(default_factory=list)
+    told: int = 0
+    """How many events of the log were said."""
 
     async def until(self, what: str, done: Callable[[], Awaitable[Any]]) -> Any:
         """What is true at last. Raises `SetupError` when it takes too long."""
         began = told = time.monotonic()
         while not (found := await done()):
+            await self.tell_events()
             if time.monotonic() - began > self.pace.patience_seconds:
                 raise SetupError(f"{what}: not within {self.pace.patience_seconds:g} s.", "Is the machine busy?")
             if time.monotonic() - told > self.pace.window_seconds:
@@ -143,7 +146,15 @@ class _Stage:
                 latest = self.since(time.time() - self.pace.window_seconds)
                 self.say(f"  {what}: score {mean(latest):.3f} over {len(latest)} answers")
             await asyncio.sleep(_POLL_SECONDS)
+        await self.tell_events()
         return found
+
+    async def tell_events(self) -> None:
+        """Say what the log has said since the last time."""
+        events = await chronicle(self.settings, self.task.name)
+        for event in events[self.told :]:
+            self.say(f"  {event.title}: {event.detail}" if event.detail else f"  {event.title}")
+        self.told = len(events)
 
     def mark(self, title: str, detail: str = "") -> float:
         """Note a moment; its time."""

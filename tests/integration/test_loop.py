@@ -14,9 +14,9 @@ from tests.support.commands import command
 from tests.support.scales import Scales
 
 QUICK = Pace(
-    per_second=30,
+    per_second=15,
     window_seconds=6,
-    feedback_seconds=8,
+    feedback_seconds=12,
     answers=20,
     step_seconds=4,
     longest_seconds=24,
@@ -39,6 +39,7 @@ def check(story: Story) -> None:
     assert story.holds, f"{story.bad_share:.1%} of the requests went to the spoilt version, {BAD_SHARE:.0%} are its own"
 
 
+@pytest.mark.quiet
 @pytest.mark.timeout(600)
 async def test_the_loop_mends_what_fell_and_takes_back_what_is_worse(tmp_path: Path) -> None:
     settings = Settings(tasks={"scales": "tests.support.scales:Scales"})
