@@ -27,24 +27,38 @@ class Held:
     end: int
 
 
-async def held(settings: Settings, names: list[str]) -> dict[TopicPartition, Held]:
-    """What Kafka holds of these topics; nothing of a topic that doesn't exist. Raises KafkaError without a broker."""
+async def partitions_of(settings: Settings, names: list[str]) -> list[TopicPartition]:
+    """The partitions of these topics; none of a topic that doesn't exist. Raises KafkaError without a broker."""
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap)
-    await admin.start()
     try:
-        described = [topic for topic in await admin.describe_topics(names) if not topic["error_code"]]
+        await admin.start()
+        described = await admin.describe_topics(names)
     finally:
         await admin.close()
-    epochs = await log_epochs(settings.bootstrap, [topic["topic"] for topic in described])
-    partitions = [
+    return [
         TopicPartition(topic["topic"], partition["partition"])
         for topic in described
+        if not topic["error_code"]
         for partition in topic["partitions"]
     ]
+
+
+async def held(settings: Settings, names: list[str]) -> dict[TopicPartition, Held]:
+    """What Kafka holds of these topics; nothing of a topic that doesn't exist. Raises KafkaError without a broker."""
+    partitions = await partitions_of(settings, names)
+    epochs = await log_epochs(settings.bootstrap, sorted({tp.topic for tp in partitions}))
     async with _consumer(settings, partitions) as consumer:
         begins = await consumer.beginning_offsets(partitions)
         ends = await consumer.end_offsets(partitions)
     return {tp: Held(epochs[tp.topic], begins[tp], ends[tp]) for tp in partitions}
+
+
+async def firsts(
+    consumer: AIOKafkaConsumer, milliseconds: int, ends: Mapping[TopicPartition, int]
+) -> dict[TopicPartition, int]:
+    """Each partition's first offset that was logged at a moment of Unix time or later; its end where none was."""
+    found = await consumer.offsets_for_times(dict.fromkeys(ends, milliseconds))
+    return {tp: end if found[tp] is None else found[tp].offset for tp, end in ends.items()}
 
 
 async def between(
@@ -52,11 +66,10 @@ async def between(
 ) -> dict[TopicPartition, tuple[int, int]]:
     """The ranges, as `read` takes them, of what Kafka holds that was logged from `since` to `until`, both included."""
     async with _consumer(settings, partitions) as consumer:
-        begins = await consumer.offsets_for_times(dict.fromkeys(partitions, int(since.timestamp() * 1000)))
-        after = await consumer.offsets_for_times(dict.fromkeys(partitions, int(until.timestamp() * 1000) + 1))
         ends = await consumer.end_offsets(partitions)
-    first = {tp: ends[tp] if one is None else one.offset for tp, one in begins.items()}
-    return {tp: (first[tp], ends[tp] if one is None else one.offset) for tp, one in after.items()}
+        begins = await firsts(consumer, int(since.timestamp() * 1000), ends)
+        after = await firsts(consumer, int(until.timestamp() * 1000) + 1, ends)
+    return {tp: (begins[tp], after[tp]) for tp in partitions}
 
 
 async def read(

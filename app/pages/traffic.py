@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from itertools import pairwise
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 
 from app import topics
+from app.eventlog import tail
 from app.settings import Settings
 
 SECONDS = 5
@@ -28,6 +28,7 @@ class Traffic:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._topics = [topics.predictions(task) for task in settings.tasks]
         self._partitions: list[TopicPartition] = []
         """Found once: they stay."""
         self._firsts: dict[int, _Offsets] = {}
@@ -41,10 +42,10 @@ class Traffic:
             consumer = AIOKafkaConsumer(bootstrap_servers=self._settings.bootstrap)
             try:
                 await consumer.start()
-                self._partitions = self._partitions or await self._described()
+                self._partitions = self._partitions or await tail.partitions_of(self._settings, self._topics)
                 ends = await consumer.end_offsets(self._partitions)
                 self._firsts = {
-                    bucket: await _firsts(consumer, bucket, ends)
+                    bucket: await tail.firsts(consumer, bucket * SECONDS * 1000, ends)
                     if bucket > last - _LATE or bucket not in self._firsts
                     else self._firsts[bucket]
                     for bucket in wanted
@@ -60,22 +61,8 @@ class Traffic:
             for task in self._settings.tasks
         }
 
-    async def _described(self) -> list[TopicPartition]:
-        admin = AIOKafkaAdminClient(bootstrap_servers=self._settings.bootstrap)
-        try:
-            await admin.start()
-            described = await admin.describe_topics([topics.predictions(task) for task in self._settings.tasks])
-        finally:
-            await admin.close()
-        return [TopicPartition(topic["topic"], one["partition"]) for topic in described for one in topic["partitions"]]
-
 
 def per_second(counts: Counts) -> float:
     """The rate of the last whole buckets."""
     whole = counts[-_WHOLE - 1 : -1]
     return sum(whole) / (len(whole) * SECONDS) if whole else 0.0
-
-
-async def _firsts(consumer: AIOKafkaConsumer, bucket: int, ends: _Offsets) -> _Offsets:
-    found = await consumer.offsets_for_times(dict.fromkeys(ends, bucket * SECONDS * 1000))
-    return {one: end if found[one] is None else found[one].offset for one, end in ends.items()}

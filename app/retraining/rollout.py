@@ -128,9 +128,9 @@ def decide(stage: float, observed: Observed, plan: Plan) -> Decision:
     deployments: rolling back would leave such a task with its first model for ever, though the gate has found the
     candidate better on held-out outcomes, and a larger share brings labels sooner to the same tests.
     """
-    if (harmful := worse(observed, plan)) is not None:
-        return Decision("roll back", SHADOW, harmful)
     harms = _harms(observed, plan)
+    if (harmful := _exceeding(harms, observed, plan)) is not None:
+        return Decision("roll back", SHADOW, harmful)
     over = observed.minutes >= plan.longest_minutes
     answers, least = observed.candidate.answers, plan.shadow_answers if stage == SHADOW else plan.answers
     lasted = f"{answers} answers in {observed.minutes:g} minutes"
@@ -149,8 +149,12 @@ def decide(stage: float, observed: Observed, plan: Plan) -> Decision:
 
 def worse(observed: Observed, plan: Plan) -> str | None:
     """In what the candidate is significantly worse than tolerated, in a sentence; None where it isn't."""
+    return _exceeding(_harms(observed, plan), observed, plan)
+
+
+def _exceeding(harms: list[_Harm], observed: Observed, plan: Plan) -> str | None:
     last = _at_one_look(observed, plan) if observed.minutes >= plan.longest_minutes else []
-    found = [harm for harm in _harms(observed, plan) + last if harm.interval[0] > harm.tolerated]
+    found = [harm for harm in harms + last if harm.interval[0] > harm.tolerated]
     return f"Worse than the champion: {_listed(found)}." if found else None
 
 
