@@ -102,4 +102,6 @@ def _whom(said: RouteChanged) -> str:
 
 
 def _figure(value: object) -> str:
+    if isinstance(value, (list, tuple)):  # the ends of an interval
+        return " to ".join(map(_figure, value))
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -16,18 +16,14 @@ from typing import Any
 
 import httpx
 
-from app.blobs import blob_store
 from app.demo.chronicle import Noted, chronicle
-from app.demo.spoilt import spoilt
-from app.demo.traffic import ACTOR, Answered, Traffic, mean
+from app.demo.spoilt import force
+from app.demo.traffic import Answered, Traffic, mean
 from app.embedded import ports
 from app.embedded.errors import SetupError
 from app.embedded.ready import api_url
 from app.embedded.supervisor import Supervisor
-from app.publishing import publish_all
-from app.registry.changes import Changes
 from app.registry.following import read
-from app.registry.registering import Provenance, register
 from app.registry.registry import Models
 from app.settings import Settings, TaskSettings
 from models.base import Task
@@ -242,7 +238,8 @@ async def _chapters(stage: _Stage, seed: int) -> dict[str, Any]:
     await stage.until("with the new champion", lambda: _regained(stage, usual, fallen))
     since = (await stage.models()).champion_since.timestamp()
     regained = mean(stage.since(since))
-    bad = await _force(stage, seed)
+    bad = await force(stage.settings, stage.task, seed, BAD_SHARE)
+    stage.mark("a spoilt canary", f"Version {bad} gets {BAD_SHARE:.0%} of the requests, past the gate.")
     await stage.until("with the spoilt canary", lambda: _without_canary(stage))
     stage.mark("taken back", f"Version {bad} has lost its share.")
     await asyncio.sleep(2 * _POLL_SECONDS)  # what it was asked last is answered
@@ -279,19 +276,6 @@ async def _regained(stage: _Stage, usual: float, fallen: float) -> bool:
     since = (await stage.models()).champion_since.timestamp()
     enough = time.time() - since > 2 * stage.pace.window_seconds
     return enough and mean(stage.since(since)) >= (usual + fallen) / 2
-
-
-async def _force(stage: _Stage, seed: int) -> str:
-    """Register a spoilt version, and give it a share past the gate; its number."""
-    settings, task, models = stage.settings, stage.task, await stage.models()
-    blobs = blob_store(settings)
-    changes = Changes(settings, task, lambda record: publish_all(settings, [record]))
-    model = spoilt(models.version(models.route.champion).model(blobs, settings), seed)
-    card = {"figures": {}, "spoilt": f"weights of version {models.route.champion}, exchanged at random"}
-    version = await register(settings, task, changes, blobs, model, card, Provenance(ACTOR, models.route.champion))
-    stage.mark("a spoilt canary", f"Version {version.number} gets {BAD_SHARE:.0%} of the requests, past the gate.")
-    await changes.canary(version.number, BAD_SHARE, "to be taken back", ACTOR)
-    return version.number
 
 
 async def _without_canary(stage: _Stage) -> bool:

@@ -4,7 +4,28 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from app.blobs import blob_store
+from app.demo.traffic import ACTOR
+from app.publishing import publish_all
+from app.registry.changes import Changes
+from app.registry.following import read
+from app.registry.registering import Provenance, register
+from app.settings import Settings
+from models.base import Task
+
 _SHARE = 0.5
+
+
+async def force(settings: Settings, task: Task, seed: int, share: float) -> str:
+    """Spoil the champion, register that, and have it answer a share of the requests, past the gate; its version."""
+    models, blobs = (await read(settings, [task])).tasks[task.name], blob_store(settings)
+    champion = models.route.champion
+    changes = Changes(settings, task, lambda record: publish_all(settings, [record]))
+    model = spoilt(models.version(champion).model(blobs, settings), seed)
+    card = {"figures": {}, "spoilt": f"weights of version {champion}, exchanged at random"}
+    version = await register(settings, task, changes, blobs, model, card, Provenance(ACTOR, champion))
+    await changes.canary(version.number, share, "to be taken back", ACTOR)
+    return version.number
 
 
 def spoilt(model: bytes, seed: int) -> bytes:

@@ -133,7 +133,7 @@ def decide(stage: float, observed: Observed, plan: Plan) -> Decision:
         return Decision("roll back", SHADOW, harmful)
     over = observed.minutes >= plan.longest_minutes
     answers, least = observed.candidate.answers, plan.shadow_answers if stage == SHADOW else plan.answers
-    lasted = f"{answers} answers in {observed.minutes:g} minutes"
+    lasted = f"{answers} answers in {round(observed.minutes, 1):g} minutes"
     if answers < least and over:
         return Decision("roll back", SHADOW, f"Too little evidence: {lasted}, of {least} needed.")
     if answers < least or observed.minutes < plan.minutes:

@@ -6,12 +6,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 from playwright.async_api import Browser, Page
 from rich.console import Console
 from rich.progress import Progress
 
 from app.client import Hindsight, PredictionFailed
+from app.demo.spoilt import force
 from app.embedded.ready import api_url
 from app.settings import Settings, TaskSettings
 from app.tasks import load
@@ -28,7 +30,11 @@ VIEWS: dict[str, dict[str, Any]] = {
 
 
 async def populate(settings: Settings) -> None:
-    """Requests of every task, some that can't be read, and what people say of each third."""
+    """Requests of every task, a canary among those who answer, some that can't be read; what people say of each third.
+
+    And a dataset of all that.
+    """
+    await force(settings, load(settings)["ocr"], 0, 0.25)
     rng = np.random.default_rng(0)
     async with Hindsight(settings.bootstrap, api_url=api_url(settings), source="shop") as client:
         for name, task in load(settings).items():
@@ -46,6 +52,8 @@ async def populate(settings: Settings) -> None:
                 await client.predict("ocr", payload)
             except PredictionFailed:
                 continue
+    async with httpx.AsyncClient(base_url=api_url(settings), trust_env=False) as http:
+        (await http.post("/v1/replays", json={"task": "ocr"})).raise_for_status()
 
 
 async def shoot(browser: Browser, settings: Settings, out: Path) -> None:
@@ -54,7 +62,7 @@ async def shoot(browser: Browser, settings: Settings, out: Path) -> None:
         "overview": "/",
         **{f"review-{task}": f"/review?task={task}&queue=uncertain" for task in settings.tasks},
         "review-judged": "/review?task=ocr&queue=judged",
-        "models": "/models?task=ocr&version=1",
+        "models": "/models?task=ocr&version=2",
         "replay": "/replay",
         "dead-letters": "/dead-letters",
     }

@@ -16,10 +16,10 @@ from tests.support.scales import Scales
 QUICK = Pace(
     per_second=15,
     window_seconds=6,
-    feedback_seconds=12,
+    feedback_seconds=8,
     answers=20,
     step_seconds=4,
-    longest_seconds=24,
+    longest_seconds=18,
     patience_seconds=300,
 )
 """For a task that learns within a second."""

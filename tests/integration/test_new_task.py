@@ -14,6 +14,7 @@ from tests.support.platform import platform_settings, running
 from tests.support.walkthrough import BLOCKS
 
 
+@pytest.mark.soak
 async def test_a_new_task_answers_as_the_walk_through_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [block] = [block for block in BLOCKS if "hindsight send" in block]
     (tmp_path / ".venv").symlink_to(CHECKOUT / ".venv")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine
 from itertools import cycle, islice
 from typing import Any
 
+import pytest
 from aiokafka import ConsumerRecord
 
 from app import topics
@@ -21,6 +22,7 @@ PREDICTIONS, SHADOWS = topics.predictions("letters"), topics.shadow_predictions(
 WHY = ("a test", "test")
 
 
+@pytest.mark.soak
 async def test_100_changes_of_the_route_lose_no_request_and_answer_none_twice(stack: Stack) -> None:
     changes = Changes(stack.settings, Letters(), lambda record: publish_all(stack.settings, [record]))
     routes = [(await changes.promote("1", *WHY)).route]

@@ -25,3 +25,8 @@ def test_a_trigger_is_told_with_its_evidence() -> None:
     title, detail = words(said("hindsight.retraining.triggered.v1"))
     assert title.startswith("trigger: ")
     assert detail
+
+
+def test_the_ends_of_an_interval_are_told_in_short() -> None:
+    told = said("hindsight.retraining.triggered.v1").model_copy(update={"evidence": {"interval": [0.820097, 0.913236]}})
+    assert words(told)[1] == "interval 0.8201 to 0.9132"
