@@ -97,11 +97,16 @@ class Settings(BaseSettings):
     recorder_metrics_port: int = Field(8086, description="/metrics of the outcome and catalog agents.")
 
     preprocess_metrics_port: int = Field(8083, description="/metrics of the Flink preprocessing process.")
+    preprocess_deadline_seconds: float = Field(
+        20.0, gt=0, description="Longest time to preprocess one payload, tried twice; then it is dead-lettered."
+    )
+    preprocess_memory_mib: int = Field(2048, ge=256, description="Most MiB that one payload's preprocessing may take.")
     flink_memory: str = Field("512m", description="Java heap of the embedded Flink.")
     parallelism: int = Field(1, ge=1, description="Parallel instances of the preprocessing job.")
     checkpoint_seconds: float = Field(2.0, gt=0, description="Interval of Flink's checkpoints.")
 
     session_bytes: int = Field(4 * MiB, ge=1, description="Most bytes of one live session; a task may take less.")
+    sessions_mib: int = Field(1024, ge=1, description="Most MiB of all open live sessions of a task, together.")
     session_chunks: int = Field(10_000, ge=1, description="Most chunks of one live session.")
     session_seconds: float = Field(
         600.0, gt=0, description="Longest time from a live session's first chunk to its last."

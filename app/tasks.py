@@ -20,10 +20,9 @@ def load(settings: Settings) -> dict[str, Task]:
 
 def named(settings: Settings, task: str) -> Task:
     """The task of this name. Raises `SetupError`."""
-    tasks = load(settings)
-    if task not in tasks:
-        raise SetupError(f"There is no task {task!r}.", f"Name one of: {', '.join(tasks)}.")
-    return tasks[task]
+    if task not in settings.tasks:
+        raise SetupError(f"There is no task {task!r}.", f"Name one of: {', '.join(settings.tasks)}.")
+    return _load(task, settings.tasks[task], settings.task_options.get(task, {}))
 
 
 def _load(name: str, path: str, options: Mapping[str, Any]) -> Task:

@@ -64,6 +64,11 @@ ARCHIVE_SECONDS = Histogram("hindsight_archive_commit_seconds", "Time of a commi
 TRIGGER_FAILURES = Counter(
     "hindsight_trigger_failures_total", "Looks at a task's triggers, run and rollout that failed.", ["task"]
 )
+WORKERS_KILLED = Counter(
+    "hindsight_preprocess_workers_killed_total",
+    "Worker processes that died of a payload or exceeded its deadline.",
+    ["task", "code"],
+)
 READY = Gauge("hindsight_ready", "1 when this process does its work, else 0.")
 DISK_FREE = Gauge("hindsight_disk_free_bytes", "Free on the disk of a directory: HINDSIGHT_HOME.", ["directory"])
 DISK_SIZE = Gauge("hindsight_disk_size_bytes", "Size of the disk of a directory: HINDSIGHT_HOME.", ["directory"])

@@ -1,7 +1,8 @@
-"""The `preprocess` process: Flink's mini-cluster with the preprocessing job, until it is told to stop."""
+"""The `preprocess` process: Flink's mini-cluster with a preprocessing job for each task, until it is told to stop."""
 
 import asyncio
 import logging
+import shutil
 import signal
 import sys
 import time
@@ -10,54 +11,86 @@ from typing import Any
 from py4j.protocol import Py4JError
 
 from app import topics
-from app.monitoring import metrics
-from app.preprocess import suspects
+from app.preprocess import watched
 from app.preprocess.runtime import prepare_java, python_library
 from app.settings import Settings, settings
+from app.tasks import load
+from models.base import Task
 
 log = logging.getLogger("preprocess")
 
 _POLL_SECONDS = 0.5
+_STARTING_SECONDS = 60.0
+"""A job that does not run for so long is started anew."""
 _ENDED = {"FAILED", "CANCELED", "FINISHED", "SUSPENDED"}
 
 
 def main() -> int:
-    """Run the job; the exit code is 0 only when it was told to stop."""
+    """Run the jobs; the exit code is 0 only when it was told to stop."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
     configured = settings()
     asyncio.run(topics.wait_provisioned(configured))
     prepare_java(configured)
+    shutil.rmtree(configured.home / "preprocess" / "scratch", ignore_errors=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     return run(configured)
 
 
 def run(configured: Settings) -> int:
-    """Start the job and watch it."""
-    from app.preprocess import job
-    from app.preprocess.function import Preprocess, flights
-
-    deaths = suspects.collect(flights(configured))
-    for record_id, count in deaths.items():
-        log.warning("record %s was being read when this process died (%d of %d)", record_id, count, suspects.DEATHS)
-    embedded = python_library() is not None
-    if not embedded:
+    """Start the jobs and watch them."""
+    if python_library() is None:
         log.warning("this Python has no shared library: Flink runs it as a process of its own, about 10 ms slower")
         # That process starts with the first event, too late to say that all is ready: this one says so.
-        metrics.serve(configured.preprocess_metrics_port, configured.metrics_host, configured.home)
-    function = Preprocess(configured, suspects.quarantined(deaths), serves_metrics=embedded)
-    client: Any = job.live(configured, function)
-    log.info("job %s is submitted", client.get_job_id())
-    while True:
-        try:
-            status = client.get_job_status().result().name
-        except (Py4JError, OSError):
-            log.error("Flink's Java process has died; if it crashed, %s/logs/flink says where", configured.home)
-            return 1
-        if status in _ENDED:
-            log.error("the job has ended: %s", status)
-            return 1
-        metrics.READY.set(status == "RUNNING")
-        time.sleep(_POLL_SECONDS)
+        watched.serve(configured)
+    try:
+        from app.preprocess import job as flink
+        from app.preprocess.cluster import Cluster
+
+        tasks = load(configured)
+        cluster = Cluster(flink.cluster_options(configured), slots=len(tasks) * configured.parallelism)
+        jobs = [Job(configured, cluster, task) for task in tasks.values()]
+        while True:
+            for job in jobs:
+                job.look()
+            watched.write(
+                configured, {job.task.name: job.ready for job in jobs}, {job.task.name: job.restarts for job in jobs}
+            )
+            time.sleep(_POLL_SECONDS)
+    except (Py4JError, OSError):
+        log.exception("Flink's Java process has died; if it crashed, %s/logs/flink says where", configured.home)
+        return 1
+
+
+class Job:
+    """A task's job: started, looked after, and started anew where Flink itself does not get it to run."""
+
+    def __init__(self, configured: Settings, cluster: Any, task: Task) -> None:
+        self.task = task
+        self.ready = False
+        self.restarts = 0
+        self._settings = configured
+        self._cluster = cluster
+        self._start()
+
+    def look(self) -> None:
+        """Learn how the job is. Raises Py4JError or OSError when Flink's process is gone."""
+        status = self._job.status()
+        self.ready = status == "RUNNING"
+        if self.ready:
+            self._ran = time.monotonic()
+        elif status in _ENDED or time.monotonic() - self._ran > _STARTING_SECONDS:
+            log.error("%s: the job is %s; it is started anew", self.task.name, status)
+            if status not in _ENDED:
+                self._job.cancel()
+            self.restarts += 1
+            self._start()
+
+    def _start(self) -> None:
+        from app.preprocess import job as flink
+
+        self._job = flink.live(self._settings, self._cluster, self.task)
+        self._ran = time.monotonic()
+        log.info("%s: job %s is submitted", self.task.name, self._job)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from app.events import Failure, PredictionRequested, dead_letter
 from app.monitoring import metrics
 from app.preprocess.requests import MAX_KEY, STAGE, failed, payload_of
 from app.preprocess.sessions import Chunk, Limits, Session, Taken
-from app.settings import Settings
+from app.settings import MiB, Settings
 from models.base import Rejected, Task
 
 MAX_SESSION = 200
@@ -49,6 +49,7 @@ def session_key(topic: str, headers: Mapping[str, bytes | None]) -> str:
 def limits(settings: Settings, task: Task) -> Limits:
     """What a session of the task may take: what it becomes must be a request that the topic takes."""
     return Limits(
+        total_bytes=settings.sessions_mib * MiB,
         bytes=min(settings.session_bytes, task.max_payload_bytes, settings.max_payload_bytes - _HEADERS),
         chunks=settings.session_chunks,
         ms=round(settings.session_seconds * 1000),
@@ -58,12 +59,29 @@ def limits(settings: Settings, task: Task) -> Limits:
     )
 
 
-class Assembler:
-    """Handles the sessions of one task; `fetch` reads a `blob://` URI."""
+def assembled(task: Task, chunks: Sequence[bytes]) -> bytes:
+    """Return the payload of a session's chunks. Raises `Rejected`."""
+    try:
+        return bytes(task.assemble(chunks))
+    except Rejected:
+        raise
+    except Exception as error:  # whatever a task stumbles over is that session's, not its neighbours'
+        raise Rejected("assemble_error", f"{type(error).__name__}: {error}") from error
 
-    def __init__(self, task: Task, fetch: Callable[[str, int], bytes], limits: Limits) -> None:
+
+Assemble = Callable[[Sequence[bytes]], bytes]
+
+
+class Assembler:
+    """Handles the sessions of one task; `assemble` joins chunks as `assembled` does, `fetch` reads a `blob://` URI."""
+
+    def __init__(self, task: str, assemble: Assemble, fetch: Callable[[str, int], bytes], limits: Limits) -> None:
         self._task = task
+        self._assemble = assemble
         self._fetch = fetch
+        self._open: dict[tuple[str, str], int] = {}
+        """Bytes of the open sessions that this instance has heard of, and their sum."""
+        self._open_bytes = 0
         self.limits = limits
 
     def chunk(
@@ -81,9 +99,11 @@ class Assembler:
             return self._refused(error, record, origin, unique, unique, event)
         session = kept.load() or Session(origin.timestamp_ms, now, _said(event, key))
         try:
+            self._check_sum(session, len(payload))
             taken = session.take(Chunk(sequence, final, len(payload), origin.timestamp_ms), self.limits, now)
         except Rejected as error:
             session.close(now, failed=True)
+            self._account(event.source, name, 0)
             kept.forget()
             kept.save(session)
             return self._refused(error, record, origin, (event.source, event.id), (event.source, name), event)
@@ -93,8 +113,23 @@ class Assembler:
         if taken is Taken.REPEATED:
             return ()
         kept.put(sequence, payload)
+        self._account(event.source, name, session.size)
         session.said["origin"] = json.dumps([origin.epoch, origin.partition, origin.offset, origin.timestamp_ms])
         return self._requests(session, event.source, name, kept, now)
+
+    def _check_sum(self, session: Session, size: int) -> None:
+        if session.closed_ms is None and self._open_bytes + size > self.limits.total_bytes:
+            raise Rejected(
+                "too_many_sessions",
+                f"the open sessions of {self._task} have {self._open_bytes:,} bytes; "
+                f"at most {self.limits.total_bytes:,} are kept",
+            )
+
+    def _account(self, source: str, name: str, size: int) -> None:
+        """A session keeps so many bytes now; 0 once it is closed."""
+        self._open_bytes += size - self._open.pop((source, name), 0)
+        if size:
+            self._open[source, name] = size
 
     def time(self, source: str, name: str, kept: Kept, read_until: int) -> Sequence[Record]:
         """The records that time leads to: the log is read until then (milliseconds since 1970)."""
@@ -110,13 +145,14 @@ class Assembler:
         return self._requests(session, source, name, kept, read_until)
 
     def _requests(self, session: Session, source: str, name: str, kept: Kept, now: int) -> Sequence[Record]:
-        origin = Origin(*_origin(topics.requests(self._task.name), session))
+        origin = Origin(*_origin(topics.requests(self._task), session))
         complete = session.complete
         records: Sequence[Record] = ()
         if complete or session.partial_due(origin.timestamp_ms, self.limits):
             there = [kept.get(number) for number in sorted(set(range(session.next)) - set(session.missing))]
             records = self._request(session, origin, source, name, there)
         if complete:
+            self._account(source, name, 0)
             session.close(now)
             kept.forget()
         kept.save(session)
@@ -141,16 +177,13 @@ class Assembler:
         )
         key = said["key"].encode("latin-1") if "key" in said else None
         try:
-            payload = self._task.assemble(chunks)
-        except Exception as error:  # whatever a task stumbles over is that session's, not its neighbours'
+            payload = self._assemble(chunks)
+        except Rejected as error:
             if partial:
                 return ()
-            known = (
-                error if isinstance(error, Rejected) else Rejected("assemble_error", f"{type(error).__name__}: {error}")
-            )
-            record = Record(topics.requests(self._task.name), key, b"".join(chunks), event.headers())
-            return self._refused(known, record, origin, (source, name), (source, name), event)
-        return (Record(topics.requests(self._task.name), key, payload, event.headers()),)
+            record = Record(topics.requests(self._task), key, b"".join(chunks), event.headers())
+            return self._refused(error, record, origin, (source, name), (source, name), event)
+        return (Record(topics.requests(self._task), key, payload, event.headers()),)
 
     def _refused(
         self,
@@ -165,11 +198,11 @@ class Assembler:
         failure = Failure(stage=STAGE, code=error.code, reason=str(error))
         reference, letter = dead_letter(record, origin, failure, event_id)
         if answered is None:
-            metrics.failed(self._task.name, STAGE, error.code)
+            metrics.failed(self._task, STAGE, error.code)
             return (letter,)
-        metrics.rejected(self._task.name, STAGE, error.code)
+        metrics.rejected(self._task, STAGE, error.code)
         key = record.key if len(record.key or b"") <= MAX_KEY else None
-        return letter, failed(self._task.name, answered, failure, reference, key, event)
+        return letter, failed(self._task, answered, failure, reference, key, event)
 
 
 def _place(event: Event) -> tuple[str, int, bool]:

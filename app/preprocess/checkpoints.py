@@ -12,9 +12,12 @@ from pathlib import Path
 from app.settings import Settings
 
 
-def recovery(settings: Settings) -> dict[str, str]:
-    """Flink's options: keep checkpoints, and go on from the newest one. What none needs any more is removed."""
-    directory = (settings.home / "preprocess" / "checkpoints").resolve()
+def recovery(settings: Settings, task: str) -> dict[str, str]:
+    """Return Flink's options for a task's job: keep checkpoints, go on from the newest one.
+
+    What no start needs any more is removed.
+    """
+    directory = (settings.home / "preprocess" / "checkpoints" / task).resolve()
     directory.mkdir(parents=True, exist_ok=True)
     newest = latest(directory)
     for job in directory.iterdir():
@@ -24,7 +27,7 @@ def recovery(settings: Settings) -> dict[str, str]:
         "execution.checkpointing.storage": "filesystem",
         "execution.checkpointing.dir": directory.as_uri(),
         "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
-        # Operators of the plan have other names in each start: only what has a name of its own, the sessions, is
+        # Operators of the plan have other names in each start: only what has a name of its own, and state, is
         # found in a checkpoint; a changed plan strands no state.
         "table.exec.uid.generation": "ALWAYS",
         "table.exec.uid.format": f"<id>_<transformation>_{uuid.uuid4()}",

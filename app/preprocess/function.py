@@ -1,73 +1,56 @@
-"""The table function of the Flink job: one Kafka record in, the records that answer it out."""
+"""The table functions of the Flink jobs: one record in, the records that answer it out.
+
+They run in Flink's Java process, and hold nothing of a task's code: that runs in worker processes, see
+`app.preprocess.isolation.pool`.
+"""
 
 import asyncio
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from functools import cache
-from pathlib import Path
 
 from pyflink.common import Row
 from pyflink.table.udf import FunctionContext, TableFunction
 
-from app import topics, tracing
-from app.cloudevents import LogEpoch, Origin
+from app import topics
+from app.cloudevents import Headers, LogEpoch, Origin
 from app.logepoch import KnownEpochs, log_epochs
-from app.preprocess.requests import STAGE, Preprocessor
-from app.preprocess.source import path_of, request
-from app.preprocess.traced import Traced
+from app.monitoring import metrics
+from app.preprocess import watched
+from app.preprocess.isolation import pool
+from app.preprocess.isolation.pool import Job, Pool
+from app.preprocess.requests import STAGE, Outputs
+from app.preprocess.source import request
 from app.settings import Settings
-from models.base import Rejected
-
-log = logging.getLogger(__name__)
-
-_RETRY_SECONDS = 1.0
-KILLS = Rejected("kills_process", "the preprocessing process died each of the three times that it read this payload")
 
 
 class Preprocess(TableFunction):  # type: ignore[misc]  # pyflink has no types
-    """Rows (topic, key, value, headers) of one request: its features, or a dead letter and an answer."""
+    """Rows (topic, key, value, headers) of one request: its features, or a dead letter and an answer.
 
-    def __init__(self, settings: Settings, quarantined: frozenset[str], serves_metrics: bool) -> None:
+    A request that takes long makes a row without a topic: `app.preprocess.deferred.Deferred` answers it.
+    """
+
+    def __init__(self, settings: Settings, task: str, serves_metrics: bool) -> None:
         self._settings = settings
-        self._quarantined = quarantined
+        self._task = task
         self._serves_metrics = serves_metrics
 
     def open(self, context: FunctionContext) -> None:
-        """Load the tasks where the job runs: nothing of them is shipped with the plan."""
+        """Start the task's workers where the job runs: nothing of them is shipped with the plan."""
         # Flink's handler takes every library's every word, and each costs a call into Java.
         logging.getLogger().setLevel(logging.WARNING)
-        from app.blobs import blob_store
-        from app.monitoring import metrics
-        from app.preprocess.suspects import Flight
-        from app.tasks import load
-
-        get = blob_store(self._settings).get
-        limit = topics.max_features_bytes(self._settings)
-        self._tracing = tracing.of(self._settings, STAGE)
-        self._preprocessors = {
-            topics.requests(name): self._traced(Preprocessor(task, patiently(get), limit))
-            for name, task in load(self._settings).items()
-        }
-        self._epochs = KnownEpochs()
-        self._flight = Flight(flights(self._settings))
-        self._metrics = metrics
-        for name in self._settings.tasks:
-            metrics.expected(name, STAGE)
-            metrics.REQUESTS.labels(name, "", "", "failed")
+        self._places = Places(self._settings)
+        metrics.expected(self._task, STAGE)
+        metrics.REQUESTS.labels(self._task, "", "", "failed")
         if self._serves_metrics:
-            _serve_metrics(self._settings.preprocess_metrics_port, self._settings.metrics_host, self._settings.home)
-            metrics.READY.set(1)
+            watched.serve(self._settings)
+        self._pool = pool.acquire(self._settings, self._task)
 
     def close(self) -> None:
         """The instance ends in good order. Where it was for a fault that may pass, Flink opens it again."""
-        if self._serves_metrics:
-            self._metrics.READY.set(0)
-        self._flight.close()
-        if self._tracing is not None:
-            self._tracing.flush()
+        pool.release(self._task)
 
     def eval(
         self,
@@ -80,119 +63,80 @@ class Preprocess(TableFunction):  # type: ignore[misc]  # pyflink has no types
         headers: dict[str, bytes] | None,
     ) -> Iterator[Row]:
         """The rows of one record. Never raises for what the record holds."""
-        timestamp_ms = round(logged.replace(tzinfo=UTC).timestamp() * 1000)
-        origin = Origin(self._epoch(topic, partition, offset), topic, partition, offset, timestamp_ms)
-        originals = tuple((headers or {}).items())
-        preprocessor = self._preprocessors[topic]
-        with self._flight.of(origin.place):
-            outputs = preprocessor(origin, key, value, originals, KILLS if origin.place in self._quarantined else None)
-        if outputs.rejected is not None:
-            self._metrics.rejected(preprocessor.task.name, STAGE, outputs.rejected.code)
-        for record in outputs.records:
-            yield Row(record.topic, record.key, record.value, dict(record.headers))
+        origin = self._places.origin(topic, partition, offset, logged)
+        outputs = self._pool.run(Job(origin, key, value, tuple((headers or {}).items())))
+        if outputs is None:
+            yield Row("", None, None, {})
+        else:
+            yield from rows(self._task, outputs)
 
-    def _traced(self, preprocessor: Preprocessor) -> Preprocessor | Traced:
-        return preprocessor if self._tracing is None else Traced(preprocessor, self._tracing)
 
-    def _epoch(self, topic: str, partition: int, offset: int) -> LogEpoch:
+class Places:
+    """Where records stand, with the epoch of their topics."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._bootstrap = settings.bootstrap
+        self._epochs = KnownEpochs()
+
+    def origin(self, topic: str, partition: int, offset: int, logged: datetime) -> Origin:
+        """Return the origin of a record in hand; `logged` is in UTC."""
         epoch = self._epochs.of(topic, partition, offset)
         if epoch is None:
-            epoch = asyncio.run(log_epochs(self._settings.bootstrap, [topic]))[topic]
+            epoch = asyncio.run(log_epochs(self._bootstrap, [topic]))[topic]
         self._epochs.learn(topic, partition, offset, epoch)
-        return epoch
+        return Origin(epoch, topic, partition, offset, round(logged.replace(tzinfo=UTC).timestamp() * 1000))
 
 
-class PreprocessFile(TableFunction):  # type: ignore[misc]  # pyflink has no types
-    """Rows (position, topic, key, value, headers as JSON) of one payload of a batch."""
+def rows(task: str, outputs: Outputs) -> Iterator[Row]:
+    """The rows of a request's outputs; a rejection is counted."""
+    if outputs.rejected is not None:
+        metrics.rejected(task, STAGE, outputs.rejected.code)
+    for record in outputs.records:
+        yield Row(record.topic, record.key, record.value, dict(record.headers))
 
-    def __init__(self, settings: Settings, task: str, batch: str) -> None:
+
+class _Bounded(TableFunction):  # type: ignore[misc]  # pyflink has no types
+    """Rows (position, topic, key, value, headers as JSON) of the payloads of a bounded job."""
+
+    def __init__(self, settings: Settings, task: str) -> None:
         self._settings = settings
-        self._name = task
-        self._batch = batch
+        self._task = task
 
     def open(self, context: FunctionContext) -> None:
-        """Load the task where the job runs."""
-        from app.blobs import blob_store
-        from app.tasks import load
+        """Start the workers where the job runs."""
+        self._pool = Pool(self._settings, self._task, files=True)
 
-        task = load(self._settings)[self._name]
-        fetch = files_and(blob_store(self._settings).get)
-        self._preprocessor = Preprocessor(task, fetch, topics.max_features_bytes(self._settings))
+    def close(self) -> None:
+        """End the workers."""
+        self._pool.close()
 
-    def eval(self, position: int, uri: str) -> Iterator[Row]:
-        """The rows of one payload."""
-        task = self._preprocessor.task
-        value, headers = request(uri, self._batch, task.max_payload_bytes)
-        origin = Origin(LogEpoch(self._batch), topics.requests(task.name), 0, position, round(time.time() * 1000))
-        for record in self._preprocessor(origin, uri.encode(), value, headers).records:
+    def _rows(
+        self, epoch: str, position: int, time_ms: int, key: bytes | None, payload: bytes, headers: Headers
+    ) -> Iterator[Row]:
+        origin = Origin(LogEpoch(epoch), topics.requests(self._task), 0, position, time_ms)
+        for record in self._pool.finish(Job(origin, key, payload, headers)).records:
             texts = {name: text.decode() for name, text in record.headers}
             yield Row(position, record.topic, record.key, record.value, json.dumps(texts))
 
 
-class PreprocessArchived(TableFunction):  # type: ignore[misc]  # pyflink has no types
-    """Rows as those of `PreprocessFile`, of one request of the archive."""
+class PreprocessFile(_Bounded):
+    """The rows of one payload of a batch."""
 
-    def __init__(self, settings: Settings, task: str) -> None:
-        self._settings = settings
-        self._name = task
+    def __init__(self, settings: Settings, task: str, batch: str, max_payload_bytes: int) -> None:
+        super().__init__(settings, task)
+        self._batch = batch
+        self._max_payload_bytes = max_payload_bytes
 
-    def open(self, context: FunctionContext) -> None:
-        """Load the task where the job runs."""
-        from app.blobs import blob_store
-        from app.tasks import load
+    def eval(self, position: int, uri: str) -> Iterator[Row]:
+        """The rows of one payload."""
+        value, headers = request(uri, self._batch, self._max_payload_bytes)
+        yield from self._rows(self._batch, position, round(time.time() * 1000), uri.encode(), value, headers)
 
-        task = load(self._settings)[self._name]
-        limit = topics.max_features_bytes(self._settings)
-        self._preprocessor = Preprocessor(task, files_and(blob_store(self._settings).get), limit)
+
+class PreprocessArchived(_Bounded):
+    """The rows of one request of the archive."""
 
     def eval(self, position: int, value: bytes, headers: str) -> Iterator[Row]:
         """The rows of one request, which has an id and a source."""
         said = tuple((name, text.encode()) for name, text in json.loads(headers).items())
-        origin = Origin(LogEpoch("archive"), topics.requests(self._name), 0, position, 0)
-        for record in self._preprocessor(origin, None, value, said).records:
-            texts = {name: text.decode() for name, text in record.headers}
-            yield Row(position, record.topic, record.key, record.value, json.dumps(texts))
-
-
-def files_and(get: Callable[[str, int], bytes]) -> Callable[[str, int], bytes]:
-    """Read blobs; a `file://` claim, made for a file that could not be taken whole, says why."""
-
-    def fetch(uri: str, limit: int) -> bytes:
-        if not uri.startswith("file://"):
-            return get(uri, limit)
-        try:
-            size = path_of(uri).stat().st_size
-        except OSError as error:
-            raise Rejected("unreadable", f"{uri} can't be read: {error}") from error
-        if size > limit:
-            raise Rejected("too_large", f"{uri} has {size:,} bytes; at most {limit:,} are taken")
-        raise Rejected("unreadable", f"{uri} can't be read: permission is denied")
-
-    return fetch
-
-
-@cache
-def _serve_metrics(port: int, host: str, home: Path) -> None:
-    """Once for each process: Flink opens the function again after each fault that passed."""
-    from app.monitoring import metrics
-
-    metrics.serve(port, host, home)
-
-
-def flights(settings: Settings) -> Path:
-    """Where the job notes what it is working on."""
-    return settings.home / "preprocess"
-
-
-def patiently(get: Callable[[str, int], bytes]) -> Callable[[str, int], bytes]:
-    """Read blobs for as long as it takes: a blob store that is away makes events wait, and loses none."""
-
-    def fetch(uri: str, limit: int) -> bytes:
-        while True:
-            try:
-                return get(uri, limit)
-            except OSError as error:
-                log.warning("blob storage is away, %s waits: %s", uri, error)
-                time.sleep(_RETRY_SECONDS)
-
-    return fetch
+        yield from self._rows("archive", position, 0, None, value, said)

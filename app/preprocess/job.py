@@ -1,7 +1,8 @@
-"""The Flink job over all requests topics: one source, and behind it two ways.
+"""The Flink job over a task's requests topic: one source, and behind it three ways.
 
-Requests go through one Table API function, without state. Chunks of live sessions (`ce_session`) are keyed by their
-session and go through a function with state, in the DataStream API; see `app.preprocess.sessions`.
+Requests go through one Table API function, without state. Those that take long are kept as state until they are
+answered, see `app.preprocess.deferred`. Chunks of live sessions (`ce_session`) are keyed by their session and go
+through a function with state, see `app.preprocess.sessions`. Each task has a job of its own: none waits for another's.
 """
 
 import json
@@ -9,17 +10,18 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from pyflink.common import Configuration, JobClient, Row, Types
-from pyflink.datastream import StreamExecutionEnvironment
+from pyflink.common import Row, Types
+from pyflink.datastream import DataStream, StreamExecutionEnvironment
 from pyflink.table import DataTypes, EnvironmentSettings, StreamTableEnvironment, TableEnvironment
 from pyflink.table.types import RowType
 from pyflink.table.udf import TableFunction, udtf
 
 from app import topics
-from app.embedded import jars
-from app.preprocess.assembler import session_key
+from app.preprocess.assembler import limits, session_key
 from app.preprocess.checkpoints import recovery
-from app.preprocess.function import PreprocessArchived, PreprocessFile
+from app.preprocess.cluster import Cluster, ClusterJob, configuration
+from app.preprocess.deferred import Deferred, place
+from app.preprocess.function import Preprocess, PreprocessArchived, PreprocessFile
 from app.preprocess.live import GROUP, Sessions
 from app.preprocess.runtime import prepare_java, python_library
 from app.settings import Settings
@@ -57,13 +59,17 @@ ROW = DataTypes.ROW(
     ]
 )
 
-_CHUNKS = """
-SELECT topic, `partition`, `offset`, CAST(logged AS STRING) AS logged, `key`, `value`, headers
-FROM records WHERE headers['ce_session'] IS NOT NULL
-"""
+_KEPT_COLUMNS = "topic, `partition`, `offset`, CAST(logged AS STRING) AS logged, `key`, `value`, headers"
+_CHUNKS = f"SELECT {_KEPT_COLUMNS} FROM records WHERE headers['ce_session'] IS NOT NULL"  # noqa: S608
+_MADE = (
+    f"SELECT {_COLUMNS}, out_topic, out_key, out_value, out_headers FROM records, "  # noqa: S608
+    f"LATERAL TABLE(preprocess({_COLUMNS})) AS made(out_topic, out_key, out_value, out_headers) "
+    "WHERE headers['ce_session'] IS NULL"
+)
+_DEFERRED = f"SELECT {_KEPT_COLUMNS} FROM made WHERE out_topic = ''"  # noqa: S608
 
 _BYTES = Types.PRIMITIVE_ARRAY(Types.BYTE())
-_ASSEMBLED = Types.ROW_NAMED(
+_ROW_TYPE = Types.ROW_NAMED(
     ["topic", "key", "value", "headers"], [Types.STRING(), _BYTES, _BYTES, Types.MAP(Types.STRING(), _BYTES)]
 )
 
@@ -78,7 +84,7 @@ BATCH_ROW = DataTypes.ROW(
 )
 
 
-def _options(settings: Settings) -> dict[str, str]:
+def cluster_options(settings: Settings) -> dict[str, str]:
     """Flink's configuration for this process's own mini-cluster."""
     thread_mode = python_library() is not None
     options = {
@@ -91,7 +97,6 @@ def _options(settings: Settings) -> dict[str, str]:
         "execution.buffer-timeout.interval": "0 ms",
         "pipeline.object-reuse": "true",
         "parallelism.default": str(settings.parallelism),
-        "pipeline.jars": jars.one(jars.CONNECTOR).as_uri(),
         "execution.checkpointing.interval": f"{int(settings.checkpoint_seconds * 1000)} ms",
         "execution.checkpointing.mode": "AT_LEAST_ONCE",
         # A fault that may pass (the broker away) is retried for ever; offsets were committed at the last checkpoint.
@@ -102,41 +107,45 @@ def _options(settings: Settings) -> dict[str, str]:
         "rest.bind-address": "127.0.0.1",
         "rest.address": "127.0.0.1",
         "rest.bind-port": "0",
-        "taskmanager.memory.managed.size": "0m" if thread_mode else "64m",
+        # What is kept as state (open sessions, deferred payloads) lies on disk, not in the heap.
+        "state.backend.type": "rocksdb",
+        "execution.checkpointing.incremental": "true",
+        "io.tmp.dirs": str(_scratch(settings)),
+        "taskmanager.memory.managed.size": "32m" if thread_mode else "96m",
         "taskmanager.memory.network.min": "16m",
         "taskmanager.memory.network.max": "16m",
     }
     return options
 
 
-def _configuration(options: Mapping[str, str]) -> Configuration:
-    configuration = Configuration()
-    for name, value in options.items():
-        configuration.set_string(name, value)
-    return configuration
+def _scratch(settings: Settings) -> Path:
+    """Where Flink keeps what no restart needs."""
+    directory = settings.home.resolve() / "preprocess" / "scratch"
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory
 
 
-def live(settings: Settings, function: TableFunction) -> JobClient:
-    """Start the job that preprocesses every request of every task, from the committed offsets on, for ever."""
-    environment = StreamExecutionEnvironment.get_execution_environment(
-        _configuration(_options(settings) | recovery(settings))
-    )
+def live(settings: Settings, cluster: Cluster, task: Task) -> ClusterJob:
+    """Start the job that preprocesses every request of a task, from the committed offsets on, for ever."""
+    options = cluster_options(settings) | recovery(settings, task.name)
+    environment = StreamExecutionEnvironment.get_execution_environment(configuration(options))
     table = StreamTableEnvironment.create(environment)
+    function = Preprocess(settings, task.name, serves_metrics=python_library() is not None)
     register(table, function, ROW)
     largest = str(topics.max_message_bytes(settings))
     common = {"connector": "kafka", "properties.bootstrap.servers": settings.bootstrap}
     common |= {"key.format": "raw", "key.fields": "key", "value.format": "raw", "value.fields-include": "EXCEPT_KEY"}
     source = common | {
-        "topic": ";".join(topics.requests(task) for task in settings.tasks),
+        "topic": topics.requests(task.name),
         "properties.group.id": GROUP,
-        # What was answered is what the group has committed. A session's state is never older than that.
+        # What was answered is what the group has committed. What is kept as state is never older than that.
         "scan.startup.mode": "group-offsets",
         "properties.auto.offset.reset": "earliest",
         "properties.max.partition.fetch.bytes": largest,
         "properties.fetch.max.wait.ms": "50",
         "scan.topic-partition-discovery.interval": "10 s",
     }
-    answers = [name(task) for task in settings.tasks for name in (topics.requests, topics.features, topics.predictions)]
+    answers = [kind(task.name) for kind in (topics.requests, topics.features, topics.predictions)]
     sink = common | {
         "topic": ";".join([*answers, topics.DEAD_LETTERS]),
         "sink.delivery-guarantee": "at-least-once",
@@ -145,24 +154,30 @@ def live(settings: Settings, function: TableFunction) -> JobClient:
         "properties.delivery.timeout.ms": "120000",
     }
     table.execute_sql(_REQUESTS.format(options=_sql(source)))
-    # Two sinks: one for both would be a task of its own, and every record would be serialized on its way there.
-    for name in ("outputs", "session_outputs"):
+    # A sink for each way: one for all would be a task of its own, and every record would be serialized for it.
+    for name in ("outputs", "deferred_outputs", "session_outputs"):
         table.execute_sql(_OUTPUTS.format(name=name, options=_sql(sink)))
-    # Through a stream and back, so that both ways share one source: two would read, and commit, everything twice.
-    table.create_temporary_view("records", table.to_data_stream(table.sql_query(f"SELECT {_COLUMNS} FROM requests")))  # noqa: S608
-    chunks = table.to_data_stream(table.sql_query(_CHUNKS)).key_by(
-        lambda row: session_key(row["topic"], row["headers"]), Types.STRING()
-    )
-    table.create_temporary_view("assembled", chunks.process(Sessions(settings), _ASSEMBLED).uid("sessions"))
+
+    def stream(query: str) -> DataStream:
+        return table.to_data_stream(table.sql_query(query))
+
+    # Through a stream and back, so that all ways share one source: two would read, and commit, everything twice.
+    table.create_temporary_view("records", stream(f"SELECT {_COLUMNS} FROM requests"))  # noqa: S608
+    table.create_temporary_view("made", stream(_MADE))
+    deferred = stream(_DEFERRED).key_by(place, Types.STRING())
+    answered = deferred.process(Deferred(settings, task.name), _ROW_TYPE).uid("deferred")
+    table.create_temporary_view("answered", answered)
+    chunks = stream(_CHUNKS).key_by(lambda row: session_key(row["topic"], row["headers"]), Types.STRING())
+    assembled = chunks.process(Sessions(settings, task.name, limits(settings, task)), _ROW_TYPE).uid("sessions")
+    table.create_temporary_view("assembled", assembled)
     statements = table.create_statement_set()
     statements.add_insert_sql(
-        "INSERT INTO outputs SELECT out_key, out_value, out_topic, out_headers FROM records, "  # noqa: S608
-        f"LATERAL TABLE(preprocess({_COLUMNS})) AS made(out_topic, out_key, out_value, out_headers) "
-        "WHERE headers['ce_session'] IS NULL"
+        "INSERT INTO outputs SELECT out_key, out_value, out_topic, out_headers FROM made WHERE out_topic <> ''"
     )
-    statements.add_insert_sql("INSERT INTO session_outputs SELECT `key`, `value`, topic, headers FROM assembled")
+    for sink_name, view in (("deferred_outputs", "answered"), ("session_outputs", "assembled")):
+        statements.add_insert_sql(f"INSERT INTO {sink_name} SELECT `key`, `value`, topic, headers FROM {view}")  # noqa: S608
     statements.attach_as_datastream()
-    return environment.execute_async("hindsight")
+    return cluster.submit(environment, options, f"hindsight-{task.name}")
 
 
 def batch(settings: Settings, task: Task, uris: Sequence[str], batch_id: str, directory: Path) -> Iterator[Row]:
@@ -173,7 +188,9 @@ def batch(settings: Settings, task: Task, uris: Sequence[str], batch_id: str, di
     listed = directory / "uris.jsonl"
     with listed.open("w") as file:
         file.writelines(json.dumps({"position": position, "uri": uri}) + "\n" for position, uri in enumerate(uris))
-    return _bounded(settings, PreprocessFile(settings, task.name, batch_id), {"uri": "STRING"}, listed)
+    return _bounded(
+        settings, PreprocessFile(settings, task.name, batch_id, task.max_payload_bytes), {"uri": "STRING"}, listed
+    )
 
 
 def archived(settings: Settings, task: Task, listed: Path) -> Iterator[Row]:
@@ -187,7 +204,7 @@ def archived(settings: Settings, task: Task, listed: Path) -> Iterator[Row]:
 
 def _bounded(settings: Settings, function: TableFunction, columns: Mapping[str, str], listed: Path) -> Iterator[Row]:
     prepare_java(settings)
-    builder = EnvironmentSettings.new_instance().with_configuration(_configuration(_options(settings)))
+    builder = EnvironmentSettings.new_instance().withconfiguration(configuration(cluster_options(settings)))
     table = TableEnvironment.create(builder.in_batch_mode().build())
     register(table, function, BATCH_ROW)
     options = {"connector": "filesystem", "path": listed.as_uri(), "format": "json"}

@@ -1,22 +1,21 @@
 """The keyed function of the Flink job: it keeps each live session's state, and its timers."""
 
-import asyncio
 import json
 import logging
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, cast
 
 from pyflink.common import Row, Types
 from pyflink.datastream import KeyedProcessFunction, RuntimeContext
 from pyflink.datastream.state import MapState, MapStateDescriptor, ValueState, ValueStateDescriptor
 
-from app import topics
-from app.cloudevents import LogEpoch, Origin
-from app.logepoch import KnownEpochs, log_epochs
-from app.preprocess.assembler import Assembler, limits
+from app.preprocess.assembler import Assembler
+from app.preprocess.claims import patiently
+from app.preprocess.function import Places
+from app.preprocess.isolation import pool
 from app.preprocess.reading import POLL_MS, Reading
-from app.preprocess.sessions import Session
+from app.preprocess.sessions import Limits, Session
 from app.settings import Settings
 
 GROUP = "hindsight-preprocess"
@@ -25,22 +24,20 @@ GROUP = "hindsight-preprocess"
 class Sessions(KeyedProcessFunction):  # type: ignore[misc]  # pyflink has no types
     """Rows (topic, key, value, headers) of a session's requests, from rows of its chunks, keyed by `session_key`."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, task: str, limits: Limits) -> None:
         self._settings = settings
+        self._task = task
+        self._limits = limits
 
     def open(self, runtime_context: RuntimeContext) -> None:
-        """Load the tasks where the job runs, as `Preprocess` does."""
+        """Share the task's workers, as `Preprocess` does."""
         logging.getLogger().setLevel(logging.WARNING)
         from app.blobs import blob_store
-        from app.preprocess.function import patiently
-        from app.tasks import load
 
         get = patiently(blob_store(self._settings).get)
-        self._assemblers = {
-            topics.requests(name): Assembler(task, get, limits(self._settings, task))
-            for name, task in load(self._settings).items()
-        }
-        self._epochs = KnownEpochs()
+        workers = pool.acquire(self._settings, self._task)
+        self._assembler = Assembler(self._task, workers.assemble, get, self._limits)
+        self._places = Places(self._settings)
         self._reading = Reading(self._settings.bootstrap, GROUP)
         self._kept = _State(
             runtime_context.get_state(ValueStateDescriptor("session", Types.STRING())),
@@ -48,18 +45,19 @@ class Sessions(KeyedProcessFunction):  # type: ignore[misc]  # pyflink has no ty
         )
         self._timer = runtime_context.get_state(ValueStateDescriptor("timer", Types.LONG()))
 
+    def close(self) -> None:
+        """The instance ends in good order."""
+        pool.release(self._task)
+
     def process_element(self, value: Row, ctx: Any) -> Iterator[Row]:
         """The rows of one chunk."""
         now = ctx.timer_service().current_processing_time()
-        logged = datetime.fromisoformat(value["logged"]).replace(tzinfo=UTC)
-        topic, partition, offset = value["topic"], value["partition"], value["offset"]
-        epoch = self._epoch(topic, partition, offset)
-        origin = Origin(epoch, topic, partition, offset, round(logged.timestamp() * 1000))
-        assembler = self._assemblers[topic]
+        logged = datetime.fromisoformat(value["logged"])
+        origin = self._places.origin(value["topic"], value["partition"], value["offset"], logged)
         headers = tuple((name, text) for name, text in value["headers"].items() if text is not None)
-        for record in assembler.chunk(origin, value["key"], value["value"], headers, self._kept, now):
+        for record in self._assembler.chunk(origin, value["key"], value["value"], headers, self._kept, now):
             yield Row(record.topic, record.key, record.value, dict(record.headers))
-        self._wake(assembler, ctx, now)
+        self._wake(ctx, now)
 
     def on_timer(self, timestamp: int, ctx: Any) -> Iterator[Row]:
         """The rows that time leads to."""
@@ -67,34 +65,23 @@ class Sessions(KeyedProcessFunction):  # type: ignore[misc]  # pyflink has no ty
         if self._timer.value() == timestamp:
             self._timer.clear()
         topic, source, name = json.loads(ctx.get_current_key())
-        if topic not in self._assemblers:  # a task that is no more
-            self._kept.forget()
-            return
-        assembler = self._assemblers[topic]
         session = self._kept.load()
-        if session is not None and session.deadline(assembler.limits) <= now:
-            for record in assembler.time(source, name, self._kept, self._reading.until(topic, now)):
+        if session is not None and session.deadline(self._limits) <= now:
+            for record in self._assembler.time(source, name, self._kept, self._reading.until(topic, now)):
                 yield Row(record.topic, record.key, record.value, dict(record.headers))
-        self._wake(assembler, ctx, now)
+        self._wake(ctx, now)
 
-    def _wake(self, assembler: Assembler, ctx: Any, now: int) -> None:
+    def _wake(self, ctx: Any, now: int) -> None:
         """Have a timer no later than something is due; what is overdue waits for the log to be read."""
         session = self._kept.load()
         if session is None:
             return
-        due = session.deadline(assembler.limits)
+        due = session.deadline(self._limits)
         due = due if due > now else now + POLL_MS
         timer = self._timer.value()
         if timer is None or due < timer:
             ctx.timer_service().register_processing_time_timer(due)
             self._timer.update(due)
-
-    def _epoch(self, topic: str, partition: int, offset: int) -> LogEpoch:
-        epoch = self._epochs.of(topic, partition, offset)
-        if epoch is None:
-            epoch = asyncio.run(log_epochs(self._settings.bootstrap, [topic]))[topic]
-        self._epochs.learn(topic, partition, offset, epoch)
-        return epoch
 
 
 class _State:

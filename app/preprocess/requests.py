@@ -75,6 +75,8 @@ class Preprocessor:
             data, declaration = tensors.encode(self.task.preprocess(payload))
         except Rejected:
             raise
+        except MemoryError as error:
+            raise Rejected("out_of_memory", "to preprocess this payload takes more memory than it may") from error
         except Exception as error:  # whatever a task stumbles over is that payload's, not its neighbours'
             raise Rejected("preprocess_error", f"{type(error).__name__}: {error}") from error
         made = Event(

@@ -7,7 +7,7 @@ import sysconfig
 
 import find_libpython
 
-from app.embedded import java
+from app.embedded import jars, java
 from app.settings import CHECKOUT, Settings
 
 
@@ -26,6 +26,8 @@ def prepare_java(configured: Settings) -> None:
     lean = "-XX:+UseSerialGC -XX:MaxMetaspaceSize=192m -XX:TieredStopAtLevel=1"
     crash = f"-XX:ErrorFile={logs}/crash-%p.log -XX:-CreateCoredumpOnCrash"
     os.environ["JVM_ARGS"] = f"-Xmx{configured.flink_memory} {lean} {crash} -Duser.timezone=UTC"
+    # PyFlink adds this to its class path: the connector is loaded once, whatever number of jobs needs it.
+    os.environ["HADOOP_CLASSPATH"] = str(jars.one(jars.CONNECTOR))
     logs.mkdir(parents=True, exist_ok=True)
     os.environ["FLINK_LOG_DIR"] = str(logs)
 

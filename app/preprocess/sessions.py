@@ -19,6 +19,7 @@ ordinary way. While the session runs, what has come so far is requested as well,
 - Late: a chunk that was given up, or comes after the end, is a dead letter (`late_chunk`) without an answer.
 - Bounds: bytes and chunks of one session, and seconds from its first chunk to its last by the log's times. A session
   that exceeds one has failed: it is answered, the chunk that was too much is a dead letter, and the rest is ignored.
+  So has the session whose chunk is too much for all open sessions of the task together (`too_many_sessions`).
 
 Nothing is given up that is in the log: time passes for a session as the log is read (`app.preprocess.reading`). So a
 job that was away, or is behind, loses no chunk; and giving up takes until the job has committed its offsets, some
@@ -44,9 +45,10 @@ square."""
 
 @dataclass(frozen=True)
 class Limits:
-    """What one session may take, and how long it is waited for. Zero `partial_ms`: no partials."""
+    """What one session may take, and all together, and how long it is waited for. Zero `partial_ms`: no partials."""
 
     bytes: int
+    total_bytes: int
     chunks: int
     ms: int
     gap_ms: int

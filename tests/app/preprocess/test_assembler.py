@@ -1,5 +1,6 @@
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from app.cloudevents import Headers, LogEpoch, Origin, Record
 from app.events import prediction_id
-from app.preprocess.assembler import Assembler, limits, session_key
+from app.preprocess.assembler import Assembler, assembled, limits, session_key
 from app.preprocess.requests import Preprocessor
 from app.preprocess.sessions import Session
 from app.settings import Settings
@@ -58,7 +59,7 @@ class Sessions:
     def __init__(self, task: Letters | None = None, **settings: Any) -> None:
         self.task = task or Letters()
         known = Settings(**({"session_partial_seconds": 0} | settings))
-        self.assembler = Assembler(self.task, fetch, limits(known, self.task))
+        self.assembler = Assembler(self.task.name, partial(assembled, self.task), fetch, limits(known, self.task))
         self.kept = Kept()
         self.offset = 0
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from app.preprocess.sessions import REMEMBERED_MS, Chunk, Limits, Session, Taken
 from models.base import Rejected
 
-LIMITS = Limits(bytes=1000, chunks=50, ms=60_000, gap_ms=5_000, idle_ms=30_000, partial_ms=0)
+LIMITS = Limits(bytes=1000, total_bytes=10**9, chunks=50, ms=60_000, gap_ms=5_000, idle_ms=30_000, partial_ms=0)
 
 
 def chunk(sequence: int, final: bool = False, size: int = 10, logged_ms: int = 0) -> Chunk:
@@ -127,7 +127,7 @@ def test_a_session_that_ended_knows_its_chunks_for_a_while() -> None:
 
 
 def test_partials_come_at_their_interval_and_more_rarely_as_a_session_grows() -> None:
-    limits = Limits(bytes=10**6, chunks=10_000, ms=10**7, gap_ms=1, idle_ms=1, partial_ms=1000)
+    limits = Limits(bytes=10**6, total_bytes=10**9, chunks=10_000, ms=10**7, gap_ms=1, idle_ms=1, partial_ms=1000)
     made, partials = Session(0, 0), []
     for number in range(6000):
         made.take(chunk(number, logged_ms=100 * number), limits, number)

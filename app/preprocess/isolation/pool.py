@@ -1,0 +1,264 @@
+"""A task's worker processes: what preprocessing hangs on, or dies of, is one payload's and costs no other.
+
+How a payload goes:
+
+1. `run` hands it to an idle worker and waits for `PATIENCE_SECONDS`. Nearly every payload is answered by then.
+2. One that is not is deferred: its worker goes on with it, the caller puts the record aside (Flink's state has it, see
+   `app.preprocess.deferred`) and takes the next one, which another worker does. `poll` asks for it again.
+3. A worker that dies, or exceeds the deadline, is killed and the payload tried once more in a new one. After that it is
+   refused: `kills_process` or `preprocess_timeout`. It is dead-lettered and answered as any other that can't be read.
+
+The watchdog is here, in another process than the payload: no lock that the payload's code holds can stop it. At most
+`MOST_DEFERRED` payloads are deferred at once; `run` waits for a further one as long as it takes.
+"""
+
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.cloudevents import Headers, Origin, Record
+from app.embedded.environment import variables
+from app.monitoring import metrics
+from app.preprocess.isolation.channel import Message
+from app.preprocess.isolation.process import Command, DeadlineExceeded, Worker, WorkerDied, WorkerUnstartable
+from app.preprocess.requests import Outputs
+from app.settings import Settings
+from models.base import Rejected
+
+log = logging.getLogger("preprocess")
+
+PATIENCE_SECONDS = 0.2
+MOST_DEFERRED = 4
+ATTEMPTS = 2
+IDLE_SECONDS = 60.0
+"""A worker beyond the first that nobody needed for so long ends: its memory is given back."""
+LOST_SECONDS = 30.0
+"""What is deferred is asked for several times a second; for what is not, nobody waits."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One record of a requests topic."""
+
+    origin: Origin
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+    @property
+    def place(self) -> str:
+        """Where it stands in the log: its identity."""
+        return self.origin.place
+
+    def message(self, refusal: Rejected | None) -> Message:
+        """What a worker is handed; with a `refusal` it makes the answer to a request that it must not read."""
+        o = self.origin
+        refused = None if refusal is None else (refusal.code, str(refusal))
+        where = (o.epoch, o.topic, o.partition, o.offset, o.timestamp_ms)
+        return ("request", *where, self.key, self.value, self.headers, refused)
+
+
+@dataclass
+class _Flight:
+    """A message and the worker that has it."""
+
+    name: str
+    job: Job | tuple[bytes, ...]
+    worker: Worker
+    attempt: int = 1
+    refusal: Rejected | None = None
+    asked: float = field(default_factory=time.monotonic)
+
+
+class Pool:
+    """The workers of one task. Its methods may be called from several threads."""
+
+    def __init__(self, settings: Settings, task: str, *, files: bool = False) -> None:
+        self._task = task
+        self._deadline = settings.preprocess_deadline_seconds
+        self._most_kib = settings.preprocess_memory_mib * 1024 // 2
+        line = [python(), "-m", "app.preprocess.isolation.child", task]
+        self._command = Command(line, variables(settings), ["files"] if files else [])
+        self._lock = threading.Lock()
+        self._deferred: dict[str, _Flight] = {}
+        self._idle = [self._start()]
+
+    def run(self, job: Job) -> Outputs | None:
+        """Preprocess a record; None if it takes longer, then `poll` has its answer."""
+        flight = self._take_off(job)
+        answer = self._wait(flight, PATIENCE_SECONDS)
+        if answer is None:
+            if self._defer(flight):
+                return None
+            answer = self._finish(flight)
+        return _outputs(answer)
+
+    def poll(self, job: Job) -> Outputs | None:
+        """Return the outputs of a record that was deferred, by this pool or by one before it; None while it waits."""
+        with self._lock:
+            flight = self._deferred.get(job.place)
+            full = len(self._deferred) >= MOST_DEFERRED
+        if flight is None:
+            if not full:
+                self._defer(self._take_off(job))
+            return None
+        answer = self._wait(flight, 0.0)
+        if answer is None:
+            return None
+        with self._lock:
+            del self._deferred[job.place]
+        return _outputs(answer)
+
+    def finish(self, job: Job) -> Outputs:
+        """Preprocess a record, however long it takes."""
+        return _outputs(self._finish(self._take_off(job)))
+
+    def assemble(self, chunks: Sequence[bytes]) -> bytes:
+        """Return the payload that a session's chunks make. Raises `Rejected`."""
+        flight = _Flight("a session", tuple(chunks), self._take())
+        flight.worker.submit(("assemble", tuple(chunks)))
+        answer = self._finish(flight)
+        if answer[0] == "refused":
+            raise Rejected(answer[1], answer[2])
+        payload: bytes = answer[1]
+        return payload
+
+    def close(self) -> None:
+        """End all workers."""
+        with self._lock:
+            workers = [*self._idle, *(flight.worker for flight in self._deferred.values())]
+            self._idle, self._deferred = [], {}
+        for worker in workers:
+            worker.kill()
+
+    def _take_off(self, job: Job) -> _Flight:
+        flight = _Flight(job.place, job, self._take())
+        flight.worker.submit(job.message(None))
+        return flight
+
+    def _defer(self, flight: _Flight) -> bool:
+        """Put a flight aside, and start a worker for the next payload; False where too many are aside."""
+        now = time.monotonic()
+        with self._lock:
+            # Whoever would ask for these is gone: the job was restored elsewhere.
+            lost = [name for name, other in self._deferred.items() if now - other.asked > LOST_SECONDS]
+            lost_workers = [self._deferred.pop(name).worker for name in lost]
+            deferred = len(self._deferred) < MOST_DEFERRED
+            if deferred:
+                self._deferred[flight.name] = flight
+                if not self._idle:
+                    self._idle.append(self._start())
+        for worker in lost_workers:
+            worker.kill()
+        return deferred
+
+    def _finish(self, flight: _Flight) -> Message:
+        while True:
+            answer = self._wait(flight, self._deadline)
+            if answer is not None:
+                return answer
+
+    def _wait(self, flight: _Flight, seconds: float) -> Message | None:
+        """Return the answer of a flight; None if there is none in time. Try what failed once more, then refuse it."""
+        flight.asked = time.monotonic()
+        while True:
+            try:
+                if seconds:
+                    flight.worker.wait_ready()
+                answer = flight.worker.wait(seconds)
+            except DeadlineExceeded:
+                reason = f"it took longer than {self._deadline:g} s, {ATTEMPTS} times"
+                self._again(flight, Rejected("preprocess_timeout", reason))
+            except WorkerDied as error:
+                reason = f"the process that read it died, {ATTEMPTS} times; the last time with {error}"
+                self._again(flight, Rejected("kills_process", reason))
+            except WorkerUnstartable:
+                flight.worker.kill()
+                raise
+            else:
+                if answer is None:
+                    return None
+                self._give_back(flight.worker, answer[-1])
+                if answer[0] == "failed":
+                    raise RuntimeError(f"{self._task}: {answer[1]}")
+                return answer
+
+    def _again(self, flight: _Flight, refusal: Rejected) -> None:
+        """Kill the flight's worker, and hand its message to a new one: once more, or refused."""
+        flight.worker.kill()
+        metrics.WORKERS_KILLED.labels(self._task, refusal.code).inc()
+        log.warning("%s: %s was read for the %d. time: %s", self._task, flight.name, flight.attempt, refusal.code)
+        if flight.refusal is not None:
+            raise RuntimeError(f"{self._task}: a worker failed on an answer that reads no payload: {refusal}")
+        if flight.attempt >= ATTEMPTS:
+            flight.refusal = refusal
+            if not isinstance(flight.job, Job):
+                raise refusal
+        flight.attempt += 1
+        flight.worker = self._take()
+        job = flight.job
+        flight.worker.submit(job.message(flight.refusal) if isinstance(job, Job) else ("assemble", job))
+
+    def _take(self) -> Worker:
+        """Return an idle worker, or one that is starting."""
+        with self._lock:
+            if self._idle:
+                return self._idle.pop()
+        return self._start()
+
+    def _give_back(self, worker: Worker, peak_kib: int = 0) -> None:
+        surplus = []
+        with self._lock:
+            if peak_kib > self._most_kib:  # it leaks, or was once very large: memory is given back by ending
+                surplus.append(worker)
+            else:
+                self._idle.append(worker)
+            now = time.monotonic()
+            while len(self._idle) > 1 and now - self._idle[0].idle_since > IDLE_SECONDS:
+                surplus.append(self._idle.pop(0))
+        for each in surplus:
+            each.retire()
+
+    def _start(self) -> Worker:
+        return Worker(self._command, self._deadline)
+
+
+_shared: dict[str, list[Any]] = {}
+_shared_lock = threading.Lock()
+
+
+def acquire(settings: Settings, task: str) -> Pool:
+    """Return the pool that all operators of a task share in this process; `release` it once for each."""
+    with _shared_lock:
+        entry = _shared.setdefault(task, [None, 0])
+        if entry[0] is None:
+            entry[0] = Pool(settings, task)
+        entry[1] += 1
+        pool: Pool = entry[0]
+        return pool
+
+
+def release(task: str) -> None:
+    """An operator needs the pool no more: the last one ends its workers."""
+    with _shared_lock:
+        entry = _shared[task]
+        entry[1] -= 1
+        pool = _shared.pop(task)[0] if entry[1] == 0 else None
+    if pool is not None:
+        pool.close()
+
+
+def python() -> str:
+    """The interpreter of the workers: this one's, also where it is embedded in a Java process."""
+    return os.environ.get("HINDSIGHT_PYTHON") or sys.executable
+
+
+def _outputs(answer: Message) -> Outputs:
+    _, records, rejected, _ = answer
+    made = tuple(Record(topic, key, value, headers) for topic, key, value, headers in records)
+    return Outputs(made, None if rejected is None else Rejected(*rejected))

@@ -1,0 +1,164 @@
+import itertools
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from app.cloudevents import LogEpoch, Origin
+from app.preprocess.isolation.pool import MOST_DEFERRED, Job, Pool
+from app.preprocess.isolation.process import WorkerUnstartable
+from app.preprocess.requests import Outputs
+from app.settings import Settings
+from models.base import Rejected
+
+OFFSETS = itertools.count()
+
+
+@pytest.fixture
+def pool(tmp_path: Path) -> Iterator[Pool]:
+    made = Pool(settings(tmp_path), "unruly")
+    yield made
+    made.close()
+
+
+def settings(home: Path, **values: Any) -> Settings:
+    known: dict[str, Any] = {"tasks": {"unruly": "tests.support.unruly:Unruly"}, "preprocess_deadline_seconds": 2.0}
+    made: dict[str, Any] = {"home": home, "preprocess_memory_mib": 300} | known | values
+    return Settings(**made)
+
+
+def job(payload: bytes, **headers: str) -> Job:
+    origin = Origin(LogEpoch("c/t"), "unruly.requests", 0, next(OFFSETS), 0)
+    return Job(origin, b"key", payload, tuple((f"ce_{name}", text.encode()) for name, text in headers.items()))
+
+
+def until_answered(pool: Pool, asked: Job, seconds: float = 30.0) -> Outputs:
+    deadline = time.monotonic() + seconds
+    while (outputs := pool.poll(asked)) is None:
+        assert time.monotonic() < deadline, "it is not answered"
+        time.sleep(0.02)
+    return outputs
+
+
+def children() -> set[int]:
+    return {child.pid for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE}
+
+
+def test_a_payload_comes_back_as_features(pool: Pool) -> None:
+    [features] = pool.finish(job(b"abc")).records
+    assert (features.topic, features.key, features.value) == ("unruly.features", b"key", b"abc")
+
+
+def test_a_payload_that_cannot_be_read_is_a_dead_letter_and_an_answer(pool: Pool) -> None:
+    outputs = pool.finish(job("ü".encode()))
+    assert [record.topic for record in outputs.records] == ["dead-letters", "unruly.predictions"]
+    assert outputs.rejected is not None
+    assert outputs.rejected.code == "not_ascii"
+
+
+@pytest.mark.parametrize(
+    ("payload", "code"),
+    [
+        (b"sleep", "preprocess_timeout"),
+        (b"hold the lock", "preprocess_timeout"),
+        (b"exit", "kills_process"),
+        (b"die", "kills_process"),
+        (b"allocate", "out_of_memory"),
+    ],
+)
+def test_a_payload_that_takes_its_process_along_is_refused_and_answered(pool: Pool, payload: bytes, code: str) -> None:
+    outputs = pool.finish(job(payload, id="r-1", source="shop"))
+    letter, answer = outputs.records
+    assert (letter.topic, letter.value) == ("dead-letters", payload)
+    said = json.loads(answer.value or b"")
+    assert (said["request_id"], said["error"]["code"]) == ("r-1", code)
+    assert pool.finish(job(b"abc")).rejected is None
+
+
+def test_others_are_answered_while_one_takes_long(pool: Pool) -> None:
+    pool.finish(job(b"abc"))
+    slow = job(b"nap")
+    assert pool.run(slow) is None
+    for _ in range(10):
+        assert pool.finish(job(b"abc")).rejected is None
+    [features] = until_answered(pool, slow).records
+    assert features.value == b"nap"
+
+
+def test_payloads_that_hang_are_refused_one_by_one_and_cost_no_other(pool: Pool) -> None:
+    pool.finish(job(b"abc"))
+    hanging = [job(b"hold the lock") for _ in range(MOST_DEFERRED)]
+    assert [pool.run(each) for each in hanging] == [None] * MOST_DEFERRED
+    assert pool.finish(job(b"abc")).rejected is None
+    for each in hanging:
+        rejected = until_answered(pool, each).rejected
+        assert rejected is not None
+        assert rejected.code == "preprocess_timeout"
+
+
+def test_one_more_than_may_be_deferred_is_waited_for(pool: Pool) -> None:
+    pool.finish(job(b"abc"))
+    hanging = [job(b"sleep") for _ in range(MOST_DEFERRED)]
+    assert [pool.run(each) for each in hanging] == [None] * MOST_DEFERRED
+    outputs = pool.run(job(b"nap"))
+    assert outputs is not None
+    assert outputs.rejected is None
+
+
+def test_what_an_earlier_pool_deferred_is_begun_anew(pool: Pool) -> None:
+    [features] = until_answered(pool, job(b"abc")).records
+    assert features.value == b"abc"
+
+
+def test_an_idle_worker_that_was_killed_costs_no_payload(pool: Pool) -> None:
+    pool.finish(job(b"abc"))
+    for pid in children():
+        os.kill(pid, signal.SIGKILL)
+    assert pool.finish(job(b"abc")).rejected is None
+
+
+def test_a_stopped_worker_is_replaced(pool: Pool) -> None:
+    pool.finish(job(b"abc"))
+    for pid in children():
+        os.kill(pid, signal.SIGSTOP)
+    assert pool.finish(job(b"abc")).rejected is None
+
+
+def test_a_session_that_takes_its_process_along_is_refused(pool: Pool) -> None:
+    assert pool.assemble([b"a", b"b"]) == b"ab"
+    for chunk, code in ((b"exit", "kills_process"), (b"sleep", "preprocess_timeout")):
+        with pytest.raises(Rejected) as refused:
+            pool.assemble([chunk])
+        assert refused.value.code == code
+    assert pool.assemble([b"c"]) == b"c"
+
+
+def test_a_task_that_cannot_be_loaded_says_so(tmp_path: Path) -> None:
+    pool = Pool(settings(tmp_path, tasks={"unruly": "tests.support.nowhere:Unruly"}), "unruly")
+    with pytest.raises(WorkerUnstartable):
+        pool.finish(job(b"abc"))
+    pool.close()
+
+
+def test_a_closed_pool_leaves_no_process(tmp_path: Path) -> None:
+    before = children()
+    pool = Pool(settings(tmp_path), "unruly")
+    pool.finish(job(b"abc"))
+    assert pool.run(job(b"sleep")) is None
+    pool.close()
+    assert children() == before
+
+
+def test_workers_end_with_their_pool_even_if_it_is_killed(tmp_path: Path) -> None:
+    pool = Pool(settings(tmp_path), "unruly")
+    pool.finish(job(b"abc"))
+    [worker] = pool._idle
+    worker._channel.close()  # what the kernel does for a process that is killed
+    assert worker._process.wait(10) == 0
+    pool.close()

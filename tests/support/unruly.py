@@ -1,0 +1,38 @@
+"""A task whose preprocessing misbehaves, as any library's may: what it does, the payload says."""
+
+import ctypes
+import os
+import time
+from collections.abc import Sequence
+
+from models.base import Features
+from tests.support.tasks import Letters
+
+
+class Unruly(Letters):
+    """Takes ASCII text, and some words literally."""
+
+    name = "unruly"
+
+    def preprocess(self, payload: bytes) -> Features:
+        match payload:
+            case b"sleep":
+                time.sleep(1e6)
+            case b"hold the lock":  # a native call that never gives the interpreter's lock back
+                ctypes.PyDLL(None).sleep(1_000_000)
+            case b"exit":
+                os._exit(3)
+            case b"allocate":
+                kept = []
+                while True:
+                    kept.append(bytearray(10_000_000))
+            case b"nap":
+                time.sleep(0.7)
+        return super().preprocess(payload)
+
+    def assemble(self, chunks: Sequence[bytes]) -> bytes:
+        if b"exit" in chunks:
+            os._exit(3)
+        if b"sleep" in chunks:
+            time.sleep(1e6)
+        return super().assemble(chunks)
