@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from app import s3
 from app.blobs import BlobStore, StorageAway, blob_store
 from app.embedded.errors import SetupError
+from app.preprocess import claims
 from app.settings import MiB, Settings
 from tests.support.minio import S3Server
 
@@ -35,18 +36,15 @@ def test_a_server_that_was_killed_is_away_and_comes_back_with_every_blob(mortal_
     assert store.get(uri, 10) == b"before"
 
 
-@pytest.mark.filterwarnings("ignore:.*deprecated since version:DeprecationWarning")  # of pyflink itself
 def test_the_flink_job_waits_for_a_server_that_is_away(mortal_s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    from app.preprocess import function
-
-    monkeypatch.setattr(function, "_RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(claims, "_RETRY_SECONDS", 0.01)
     store = blob_store(Settings(**mortal_s3.bucket()))
     uri = store.put(b"patience")
     mortal_s3.kill()
     waited = threading.Event()
-    monkeypatch.setattr(function.log, "warning", lambda *_: waited.set())
+    monkeypatch.setattr(claims.log, "warning", lambda *_: waited.set())
     with ThreadPoolExecutor(1) as pool:
-        reading = pool.submit(function.patiently(store.get), uri, 100)
+        reading = pool.submit(claims.patiently(store.get), uri, 100)
         assert waited.wait(60)
         assert not reading.done()
         mortal_s3.start()

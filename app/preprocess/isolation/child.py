@@ -3,9 +3,9 @@
 `python -m app.preprocess.isolation.child TASK FD [files]`, started by `process.py`. Messages in, and what answers each:
 
 - `("request", epoch, topic, partition, offset, timestamp_ms, key, value, headers, refusal)`:
-  `("outputs", records, rejected, peak_kib)`
-- `("assemble", chunks)`: `("assembled", payload, peak_kib)` or `("refused", code, reason, peak_kib)`
-- either: `("failed", reason, peak_kib)` where that is no fault of the payload
+  `("outputs", records, rejected, resident_bytes)`
+- `("assemble", chunks)`: `("assembled", payload, resident_bytes)` or `("refused", code, reason, resident_bytes)`
+- either: `("failed", reason, resident_bytes)` where that is no fault of the payload
 
 Before the first it says `("ready",)`. While it waits for blob storage it says `("fetching",)`, and then `("fetched",)`:
 the deadline of a payload does not run meanwhile.
@@ -20,6 +20,8 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+
+import psutil
 
 from app import topics, tracing
 from app.blobs import blob_store
@@ -49,6 +51,7 @@ class Child:
         self._channel = channel
         self._seconds = configured.preprocess_deadline_seconds + _GRACE_SECONDS
         self._fetch = fetch
+        self._process = psutil.Process()
         preprocessor = Preprocessor(task, self._fetched, topics.max_features_bytes(configured))
         traces = tracing.of(configured, STAGE)
         self._preprocess = preprocessor if traces is None else Traced(preprocessor, traces)
@@ -66,7 +69,7 @@ class Child:
                 log.exception("a message could not be handled")
                 answer = ("failed", f"{type(error).__name__}: {error}")
             signal.setitimer(signal.ITIMER_REAL, 0)
-            self._channel.send((*answer, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
+            self._channel.send((*answer, self._process.memory_info().rss))
 
     def _arm(self) -> None:
         # The kernel ends the process, whatever holds the interpreter's lock.

@@ -27,7 +27,7 @@ from app.monitoring import metrics
 from app.preprocess.isolation.channel import Message
 from app.preprocess.isolation.process import Command, DeadlineExceeded, Worker, WorkerDied, WorkerUnstartable
 from app.preprocess.requests import Outputs
-from app.settings import Settings
+from app.settings import MiB, Settings
 from models.base import Rejected
 
 log = logging.getLogger("preprocess")
@@ -81,7 +81,7 @@ class Pool:
     def __init__(self, settings: Settings, task: str, *, files: bool = False) -> None:
         self._task = task
         self._deadline = settings.preprocess_deadline_seconds
-        self._most_kib = settings.preprocess_memory_mib * 1024 // 2
+        self._most_resident = settings.preprocess_memory_mib * MiB // 2
         line = [python(), "-m", "app.preprocess.isolation.child", task]
         self._command = Command(line, variables(settings), ["files"] if files else [])
         self._lock = threading.Lock()
@@ -211,10 +211,10 @@ class Pool:
                 return self._idle.pop()
         return self._start()
 
-    def _give_back(self, worker: Worker, peak_kib: int = 0) -> None:
+    def _give_back(self, worker: Worker, resident_bytes: int = 0) -> None:
         surplus = []
         with self._lock:
-            if peak_kib > self._most_kib:  # it leaks, or was once very large: memory is given back by ending
+            if resident_bytes > self._most_resident:  # it leaks, or keeps what one payload needed
                 surplus.append(worker)
             else:
                 self._idle.append(worker)
