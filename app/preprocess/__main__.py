@@ -33,9 +33,10 @@ def main() -> int:
 
 def run(configured: Settings) -> int:
     """Start the job and watch it."""
-    from app.preprocess import job
+    from app.preprocess import gateway, job
     from app.preprocess.function import Preprocess, flights
 
+    gateway.launch()
     deaths = suspects.collect(flights(configured))
     for record_id, count in deaths.items():
         log.warning("record %s was being read when this process died (%d of %d)", record_id, count, suspects.DEATHS)

@@ -20,8 +20,10 @@ from app.embedded import jars
 from app.preprocess.assembler import session_key
 from app.preprocess.checkpoints import recovery
 from app.preprocess.function import PreprocessArchived, PreprocessFile
+from app.preprocess.gateway import launch, on_cluster
 from app.preprocess.live import GROUP, Sessions
 from app.preprocess.runtime import prepare_java, python_library
+from app.preprocess.security import flink_options
 from app.settings import Settings
 from models.base import Task
 
@@ -91,7 +93,6 @@ def _options(settings: Settings) -> dict[str, str]:
         "execution.buffer-timeout.interval": "0 ms",
         "pipeline.object-reuse": "true",
         "parallelism.default": str(settings.parallelism),
-        "pipeline.jars": jars.one(jars.CONNECTOR).as_uri(),
         "execution.checkpointing.interval": f"{int(settings.checkpoint_seconds * 1000)} ms",
         "execution.checkpointing.mode": "AT_LEAST_ONCE",
         # A fault that may pass (the broker away) is retried for ever; offsets were committed at the last checkpoint.
@@ -99,14 +100,13 @@ def _options(settings: Settings) -> dict[str, str]:
         "restart-strategy.exponential-delay.initial-backoff": "500 ms",
         "restart-strategy.exponential-delay.max-backoff": "10 s",
         "table.local-time-zone": "UTC",
-        "rest.bind-address": "127.0.0.1",
-        "rest.address": "127.0.0.1",
-        "rest.bind-port": "0",
         "taskmanager.memory.managed.size": "0m" if thread_mode else "64m",
         "taskmanager.memory.network.min": "16m",
         "taskmanager.memory.network.max": "16m",
     }
-    return options
+    if on_cluster():
+        options["pipeline.jars"] = ";".join(path.as_uri() for path in jars.flink_classpath())
+    return options | flink_options(settings)
 
 
 def _configuration(options: Mapping[str, str]) -> Configuration:
@@ -187,6 +187,7 @@ def archived(settings: Settings, task: Task, listed: Path) -> Iterator[Row]:
 
 def _bounded(settings: Settings, function: TableFunction, columns: Mapping[str, str], listed: Path) -> Iterator[Row]:
     prepare_java(settings)
+    launch()
     builder = EnvironmentSettings.new_instance().with_configuration(_configuration(_options(settings)))
     table = TableEnvironment.create(builder.in_batch_mode().build())
     register(table, function, BATCH_ROW)

@@ -17,6 +17,8 @@ def prepare_java(configured: Settings) -> None:
     for chatty in ("py4j.java_gateway", "py4j.clientserver", "apache_beam.io.filesystems"):
         logging.getLogger(chatty).disabled = True
     os.environ["JAVA_HOME"] = str(java.home())
+    # Or a pool of Beam's workers listens on every interface, and runs what any caller sends: Flink starts its own.
+    os.environ["_python_worker_execution_mode"] = "process"  # noqa: SIM112
     # The interpreter inside the Java process knows nothing of virtual environments: it is told where packages are.
     own = [str(CHECKOUT), sysconfig.get_path("purelib")]
     theirs = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path not in own]
