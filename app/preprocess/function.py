@@ -97,7 +97,7 @@ class Preprocess(TableFunction):  # type: ignore[misc]  # pyflink has no types
     def _epoch(self, topic: str, partition: int, offset: int) -> LogEpoch:
         epoch = self._epochs.of(topic, partition, offset)
         if epoch is None:
-            epoch = asyncio.run(log_epochs(self._settings.bootstrap, [topic]))[topic]
+            epoch = asyncio.run(log_epochs(self._settings, [topic]))[topic]
         self._epochs.learn(topic, partition, offset, epoch)
         return epoch
 

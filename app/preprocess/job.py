@@ -17,6 +17,7 @@ from pyflink.table.udf import TableFunction, udtf
 
 from app import topics
 from app.embedded import jars
+from app.kafka.connection import READ_COMMITTED, java_properties
 from app.preprocess.assembler import session_key
 from app.preprocess.checkpoints import recovery
 from app.preprocess.function import PreprocessArchived, PreprocessFile
@@ -124,11 +125,12 @@ def live(settings: Settings, function: TableFunction) -> JobClient:
     table = StreamTableEnvironment.create(environment)
     register(table, function, ROW)
     largest = str(topics.max_message_bytes(settings))
-    common = {"connector": "kafka", "properties.bootstrap.servers": settings.bootstrap}
+    common = {"connector": "kafka"} | {f"properties.{name}": value for name, value in java_properties(settings).items()}
     common |= {"key.format": "raw", "key.fields": "key", "value.format": "raw", "value.fields-include": "EXCEPT_KEY"}
     source = common | {
         "topic": ";".join(topics.requests(task) for task in settings.tasks),
         "properties.group.id": GROUP,
+        "properties.isolation.level": READ_COMMITTED,
         # What was answered is what the group has committed. A session's state is never older than that.
         "scan.startup.mode": "group-offsets",
         "properties.auto.offset.reset": "earliest",

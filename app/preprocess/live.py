@@ -41,7 +41,7 @@ class Sessions(KeyedProcessFunction):  # type: ignore[misc]  # pyflink has no ty
             for name, task in load(self._settings).items()
         }
         self._epochs = KnownEpochs()
-        self._reading = Reading(self._settings.bootstrap, GROUP)
+        self._reading = Reading(self._settings, GROUP)
         self._kept = _State(
             runtime_context.get_state(ValueStateDescriptor("session", Types.STRING())),
             runtime_context.get_map_state(MapStateDescriptor("chunks", Types.LONG(), Types.PICKLED_BYTE_ARRAY())),
@@ -92,7 +92,7 @@ class Sessions(KeyedProcessFunction):  # type: ignore[misc]  # pyflink has no ty
     def _epoch(self, topic: str, partition: int, offset: int) -> LogEpoch:
         epoch = self._epochs.of(topic, partition, offset)
         if epoch is None:
-            epoch = asyncio.run(log_epochs(self._settings.bootstrap, [topic]))[topic]
+            epoch = asyncio.run(log_epochs(self._settings, [topic]))[topic]
         self._epochs.learn(topic, partition, offset, epoch)
         return epoch
 
