@@ -25,7 +25,7 @@ from app.embedded.errors import SetupError
 from app.settings import MiB, settings
 
 LOCK = Path(__file__).with_name("jars.lock")
-KAFKA = ("org.apache.kafka:kafka_2.13:4.1.0", "org.slf4j:slf4j-simple:1.7.36")
+KAFKA = ("org.apache.kafka:kafka_2.13:4.1.2", "org.slf4j:slf4j-simple:1.7.36")
 METRICS = "io.prometheus.jmx:jmx_prometheus_javaagent:1.0.1"
 CONNECTOR = "org.apache.flink:flink-sql-connector-kafka:5.0.0-2.2"
 CODECS = ("zstd-jni", "lz4-java", "snappy-java")
