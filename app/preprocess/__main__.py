@@ -12,6 +12,7 @@ from py4j.protocol import Py4JError
 from app import topics
 from app.monitoring import metrics
 from app.preprocess import suspects
+from app.preprocess.oversized import skip_oversized
 from app.preprocess.runtime import prepare_java, python_library
 from app.settings import Settings, settings
 
@@ -56,6 +57,9 @@ def run(configured: Settings) -> int:
             return 1
         if status in _ENDED:
             log.error("the job has ended: %s", status)
+            for task in configured.tasks:
+                if skipped := asyncio.run(skip_oversized(configured, task)):
+                    log.warning("%d requests of %s are skipped: they expand to more than can be read", skipped, task)
             return 1
         metrics.READY.set(status == "RUNNING")
         time.sleep(_POLL_SECONDS)

@@ -18,7 +18,6 @@ from app.embedded import jars
 from app.embedded.errors import SetupError
 
 _MAIN = "org.apache.flink.api.python.shaded.py4j.GatewayServer"
-_OPTIONS = ("-XX:+IgnoreUnrecognizedVMOptions", "--add-opens=jdk.proxy2/jdk.proxy2=ALL-UNNAMED")
 
 
 def on_cluster() -> bool:
@@ -66,7 +65,6 @@ def _command(environment: dict[str, str]) -> list[str]:
     command = [
         pyflink_gateway_server.find_java_executable(),
         *environment.get("JVM_ARGS", "").split(),
-        *_OPTIONS,
         # Our Java runtime has no compiler, and says so for each option about it.
         *(option for option in pyflink_gateway_server.get_jvm_opts(environment) if "jdk.compiler" not in option),
         *pyflink_gateway_server.construct_log_settings(environment),

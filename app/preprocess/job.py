@@ -28,6 +28,9 @@ from app.preprocess.security import flink_options
 from app.settings import Settings
 from models.base import Task
 
+ATTEMPTS = 5
+"""How often Flink restarts the job by itself: some seconds."""
+
 _COLUMNS = "topic, `partition`, `offset`, logged, `key`, `value`, headers"
 
 _REQUESTS = """
@@ -96,10 +99,12 @@ def _options(settings: Settings) -> dict[str, str]:
         "parallelism.default": str(settings.parallelism),
         "execution.checkpointing.interval": f"{int(settings.checkpoint_seconds * 1000)} ms",
         "execution.checkpointing.mode": "AT_LEAST_ONCE",
-        # A fault that may pass (the broker away) is retried for ever; offsets were committed at the last checkpoint.
+        # A fault that may pass (the broker away) is retried; offsets were committed at the last checkpoint.
         "restart-strategy.type": "exponential-delay",
         "restart-strategy.exponential-delay.initial-backoff": "500 ms",
         "restart-strategy.exponential-delay.max-backoff": "10 s",
+        # A job that fails so often on end has FAILED: it may be for a record that it can't read.
+        "restart-strategy.exponential-delay.attempts-before-reset-backoff": str(ATTEMPTS),
         "table.local-time-zone": "UTC",
         "taskmanager.memory.managed.size": "0m" if thread_mode else "64m",
         "taskmanager.memory.network.min": "16m",

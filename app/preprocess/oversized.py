@@ -22,8 +22,8 @@ from app.preprocess.requests import MAX_KEY, STAGE, failed
 from app.publishing import Send, publish_confirmed, publisher
 from app.settings import Settings
 
-AHEAD = 10_000
-"""Records of a partition that are looked at: a job that gets as far as that without dying has committed some."""
+AHEAD = 50_000
+"""Records of a partition that are looked at: a job that gets as far as that without dying commits some meanwhile."""
 _CHUNK = 100
 _PATIENCE_MS = 5000
 

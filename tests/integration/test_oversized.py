@@ -18,7 +18,7 @@ from tests.support.platform import platform_settings, running
 TASKS = {"letters": "tests.support.tasks:Letters"}
 TOPIC = topics.requests("letters")
 EXPANDED = 40 * MiB
-"""Of zeros, which travel as less than the 100,000 bytes that the topic's messages may have here."""
+"""Of zeros, which travel as less than the 2,500,000 bytes that the topic's messages may have here."""
 
 Value = tuple[bytes, dict[str, bytes]]
 """A record's value, and its headers."""
@@ -27,7 +27,7 @@ Value = tuple[bytes, dict[str, bytes]]
 @pytest.fixture(scope="module")
 async def settings(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Settings]:
     config = platform_settings(
-        tmp_path_factory.mktemp("oversized"), tasks=TASKS, partitions=2, max_payload_bytes=100_000, demo=False
+        tmp_path_factory.mktemp("oversized"), tasks=TASKS, partitions=2, max_payload_bytes=2_500_000, demo=False
     )
     async with running(config):
         yield config
@@ -99,14 +99,14 @@ async def commit_all(settings: Settings) -> None:
 
 
 async def test_what_shares_a_batch_with_it_is_kept_where_the_batch_can_be_read(settings: Settings) -> None:
-    large, good = (bytes(150_000), {"ce_id": b"large", "ce_source": b"app"}), (b"abc", {"ce_id": b"good"})
+    large, good = (bytes(3_000_000), {"ce_id": b"large", "ce_source": b"app"}), (b"abc", {"ce_id": b"good"})
     async with log.tail(settings, TOPIC, topics.predictions("letters")) as tail:
         await send(settings, 1, "gzip", [good, large, good])
         assert await skip_oversized(settings, "letters") == 1
         found = await tail.until(lambda records: len(records) >= 3 + 2)
     [answer] = [record for record in found if record.topic != TOPIC]
     assert header(answer, "ce_id") == prediction_id("letters", "app", "large")
-    assert b"150,000 bytes" in answer.value
+    assert b"3,000,000 bytes" in answer.value
     _, refused, _, again = (record for record in found if record.topic == TOPIC)
     assert (again.value, header(again, "ce_id")) == (b"abc", "good")
     assert await committed(settings, 1) == refused.offset + 1  # the one behind it is Flink's

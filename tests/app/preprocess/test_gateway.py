@@ -1,4 +1,3 @@
-import os
 import socket
 import subprocess
 import sys
@@ -78,12 +77,3 @@ def test_java_listens_at_the_gateway_alone_and_ends_with_the_process(started: St
     assert java.environ()["_python_worker_execution_mode"] == "process"
     process.kill()
     assert java.wait(30) is None or not java.is_running()
-
-
-def test_a_cluster_has_its_own_gateway(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from app.preprocess.security import flink_options
-    from app.settings import Settings
-
-    monkeypatch.setitem(os.environ, "PYFLINK_GATEWAY_PORT", "1")
-    assert flink_options(Settings(home=tmp_path)) == {}
-    assert not list(tmp_path.iterdir())
