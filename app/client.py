@@ -15,7 +15,7 @@ import uuid
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, suppress
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 import httpx
@@ -55,7 +55,7 @@ class Hindsight:
     """A connection to the platform. With an `api_url`, feedback goes through the API, which checks it; else to Kafka.
 
     `source` names the application: with the request's id it makes the prediction's, so one request sent twice has
-    one prediction.
+    one prediction. `kafka` has what else aiokafka needs to connect: `security_protocol`, `sasl_mechanism` ...
     """
 
     def __init__(
@@ -66,8 +66,9 @@ class Hindsight:
         api_key: str | None = None,
         source: str = f"client/{socket.gethostname()}",
         max_payload_bytes: int = 8 * MiB,
+        kafka: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
-        self._bootstrap = bootstrap
+        self._kafka = {"bootstrap_servers": bootstrap, **kafka}
         self.source = source
         self.max_payload = max_payload_bytes - HEADROOM
         self._max_bytes = max_payload_bytes
@@ -80,7 +81,7 @@ class Hindsight:
 
     async def __aenter__(self) -> Self:
         self._producer = AIOKafkaProducer(
-            bootstrap_servers=self._bootstrap, acks="all", enable_idempotence=True, max_request_size=self._max_bytes
+            **self._kafka, acks="all", enable_idempotence=True, max_request_size=self._max_bytes
         )
         try:
             await self._producer.start()
@@ -237,7 +238,7 @@ class Hindsight:
 
     async def _read(self, task: str) -> AsyncGenerator[Answer, None]:
         marks = await self._mark(task)
-        consumer = AIOKafkaConsumer(bootstrap_servers=self._bootstrap)
+        consumer = AIOKafkaConsumer(**self._kafka, isolation_level="read_committed")
         consumer.assign(list(marks))
         try:
             await consumer.start()
@@ -257,7 +258,7 @@ class Hindsight:
         return self._marks[task]
 
     async def _ends(self, topic: str) -> dict[TopicPartition, int]:
-        consumer = AIOKafkaConsumer(bootstrap_servers=self._bootstrap)
+        consumer = AIOKafkaConsumer(**self._kafka, isolation_level="read_committed")
         try:
             await consumer.start()
             if topic not in await consumer.topics():

@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Iterable
 from typing import Any
 
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import UnknownTopicOrPartitionError
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import (
@@ -23,6 +22,8 @@ from aiokafka.protocol.types import (
 )
 
 from app.cloudevents import LogEpoch
+from app.kafka import clients
+from app.settings import Settings
 
 
 class _Uuid(AbstractType[bytes]):  # type: ignore[misc]  # aiokafka has no types
@@ -130,12 +131,12 @@ class KnownEpochs:
         self._positions[topic, partition] = offset
 
 
-async def log_epochs(bootstrap: str, topics: Iterable[str]) -> dict[str, LogEpoch]:
+async def log_epochs(settings: Settings, topics: Iterable[str]) -> dict[str, LogEpoch]:
     """The epoch of each topic: `<cluster id>/<topic UUID>`.
 
     Raises UnknownTopicOrPartitionError for a topic that doesn't exist, KafkaConnectionError without a broker.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    admin = clients.admin(settings)
     await admin.start()
     try:
         response = await admin._send_request(_Metadata(sorted(set(topics))))

@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import InvalidTopicError, MessageSizeTooLargeError, RecordListTooLargeError
 
 from app.cloudevents import Record
 from app.delivery import Unpublishable
+from app.kafka import clients
 from app.settings import Settings
 from app.topics import max_message_bytes
 
@@ -48,13 +48,7 @@ async def _confirmed(delivery: Awaitable[Any] | Exception) -> Exception | None:
 @asynccontextmanager
 async def publisher(settings: Settings) -> AsyncIterator[Send]:
     """A producer for a command: what it sends is in all replicas once its delivery is confirmed."""
-    producer = AIOKafkaProducer(
-        bootstrap_servers=settings.bootstrap,
-        acks="all",
-        enable_idempotence=True,
-        linger_ms=5,
-        max_request_size=max_message_bytes(settings),
-    )
+    producer = clients.producer(settings, linger_ms=5, max_request_size=max_message_bytes(settings))
     await producer.start()
 
     async def send(record: Record) -> Awaitable[Any]:

@@ -68,6 +68,19 @@ class Settings(BaseSettings):
     kafka_port: int = Field(9092, description="Port of the embedded broker.")
     kafka_controller_port: int = Field(9093, description="Port of the embedded broker's KRaft controller.")
     kafka_metrics_port: int = Field(8087, description="/metrics of the embedded broker.")
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="How an own Kafka cluster is spoken to."
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="How a user logs in at an own Kafka cluster."
+    )
+    kafka_sasl_username: str = Field("", description="The user at an own Kafka cluster.")
+    kafka_sasl_password: SecretStr | None = Field(None, description="The password of that user.")
+    kafka_ssl_cafile: Path | None = Field(
+        None, description="Certificates (PEM) that an own Kafka cluster's are signed by; empty is the system's."
+    )
+    kafka_ssl_certfile: Path | None = Field(None, description="The certificate (PEM) that is shown to the cluster.")
+    kafka_ssl_keyfile: Path | None = Field(None, description="Its private key (PEM, PKCS #8, without a password).")
     kafka_heap: str = Field("384m", description="Java heap of the embedded broker.")
     partitions: int = Field(4, ge=1, description="Partitions of each task's topics.")
     replication: int = Field(1, ge=1, description="Replicas of each topic; 3 on a cluster.")

@@ -15,6 +15,8 @@ from faust.types import EventT
 from app import topics
 from app.cloudevents import LogEpoch, Origin, Record
 from app.delivery import Guard, Handle, Incoming, Publish, Reject, backoff
+from app.kafka import clients, connection
+from app.kafka.fetching import CommittedConsumer, PatientConsumer
 from app.logepoch import KnownEpochs, log_epochs
 from app.publishing import CONFIRM_SECONDS, publish_confirmed
 from app.settings import Settings
@@ -27,10 +29,12 @@ _LOOK_SECONDS = 0.05
 """How often a batch that waits looks whether it is full."""
 
 
-def make_app(settings: Settings, group: str, **own: Any) -> App:
-    """The Faust app, with settings of a process' own. Why each setting: `CONTRIBUTING.md`, *What bites in Faust*."""
+def make_app(settings: Settings, group: str, *, patient: bool = False, **own: Any) -> App:
+    """The Faust app, with settings of a process' own; a `patient` one fetches seldom.
+
+    Why each setting: `CONTRIBUTING.md`, *What bites in Faust*.
+    """
     common: dict[str, Any] = {
-        "broker": f"aiokafka://{settings.bootstrap.replace(',', ';aiokafka://')}",
         "datadir": str(settings.home / group),
         "store": "memory://",
         "processing_guarantee": "at_least_once",
@@ -57,7 +61,11 @@ def make_app(settings: Settings, group: str, **own: Any) -> App:
         "producer_request_timeout": CONFIRM_SECONDS,
         "producer_max_request_size": topics.max_message_bytes(settings),
     }
-    return faust.App(group, **(common | own))
+    clients.prepare(settings)
+    app = faust.App(group, **(common | connection.faust_settings(settings) | own))
+    # A class variable there; here of this app alone.
+    app.transport.Consumer = PatientConsumer if patient else CommittedConsumer  # type: ignore[misc]
+    return app
 
 
 def agent(
@@ -73,7 +81,7 @@ def agent(
     delivered: Callable[[Sequence[Incoming]], None] = lambda _: None,
 ) -> None:
     """Register an agent that delivers the topic's events in batches of these bounds; `delivered` hears of each."""
-    epochs = Epochs(settings.bootstrap)
+    epochs = Epochs(settings)
     guard = Guard(stage, handle, publisher(app), reject)
 
     async def run(stream: Any) -> None:
@@ -180,8 +188,8 @@ class _Waiting(Generic[T]):
 class Epochs:
     """The log epochs of the topics that this worker reads."""
 
-    def __init__(self, bootstrap: str) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._known = KnownEpochs()
 
     async def incoming(self, event: EventT[Any]) -> Incoming:
@@ -199,7 +207,7 @@ class Epochs:
         waits = backoff()
         while True:
             try:
-                return (await log_epochs(self._bootstrap, [topic]))[topic]
+                return (await log_epochs(self._settings, [topic]))[topic]
             except (KafkaError, OSError) as error:
                 wait = next(waits)
                 log.warning("events of %s wait %.1f s for the broker: %s", topic, wait, error)

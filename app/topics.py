@@ -9,6 +9,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
+from app.kafka import clients
 from app.settings import MiB, Settings
 
 DEAD_LETTERS = "dead-letters"
@@ -120,7 +121,7 @@ async def provision(settings: Settings) -> list[str]:
 
     Idempotent, and safe to run from several processes at once. An existing topic is never changed.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap)
+    admin = clients.admin(settings)
     await admin.start()
     try:
         topics = wanted(settings)
@@ -168,7 +169,7 @@ async def wait_provisioned(settings: Settings) -> None:
     names = {topic.name for topic in wanted(settings)}
     waited = False
     while True:
-        admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap)
+        admin = clients.admin(settings)
         try:
             await admin.start()
             if names <= set(await admin.list_topics()):

@@ -10,7 +10,6 @@ from typing import Any
 from faust import Worker
 
 from app import topics
-from app.fetching import PatientConsumer
 from app.monitoring import metrics
 from app.priority import PATIENT, give_way
 from app.settings import Settings, settings
@@ -74,9 +73,7 @@ PROCESSES = {"inference": _inference, "archive": _archive, "recorder": _recorder
 
 def build(configured: Settings, process: Process) -> App:
     """The app of one process. It is ready once it has its partitions."""
-    app = make_app(configured, process.group, **process.faust)
-    if process.niceness:
-        app.transport.Consumer = PatientConsumer  # type: ignore[misc]  # a class variable there; here of this app alone
+    app = make_app(configured, process.group, patient=process.niceness > 0, **process.faust)
     process.register(app, configured)
 
     @app.on_partitions_assigned.connect

@@ -10,6 +10,8 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from app.cloudevents import Record
+from app.kafka import clients
+from app.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -25,8 +27,8 @@ class Unconfirmed(Exception):
 class Publisher:
     """Publishes records, each confirmed by all in-sync replicas before `publish` returns."""
 
-    def __init__(self, bootstrap: str) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._started = asyncio.Event()
         self._broken = asyncio.Event()
         self._producer: AIOKafkaProducer | None = None
@@ -64,7 +66,7 @@ class Publisher:
     async def _keep(self) -> None:
         while True:
             self._broken.clear()
-            producer = AIOKafkaProducer(bootstrap_servers=self._bootstrap, acks="all", enable_idempotence=True)
+            producer = clients.producer(self._settings)
             try:
                 await producer.start()
                 self._producer = producer

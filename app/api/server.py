@@ -58,7 +58,7 @@ def create(settings: Settings) -> FastAPI:
         )
     callers = Callers(keys, _own_key(settings), unlocked=local and settings.api_key is None)
     cookie = f"hindsight_session_{settings.api_port}"
-    publisher = Publisher(settings.bootstrap)
+    publisher = Publisher(settings)
     store = blob_store(settings)
     catalog = Catalog(settings.database)
 

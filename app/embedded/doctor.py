@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 import httpx
-from aiokafka.admin import AIOKafkaAdminClient
 from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
@@ -21,6 +20,7 @@ from app import topics
 from app.blobs import blob_store
 from app.embedded import disk, jars, java, kafka, leftovers, lock, ports, ready, watchers
 from app.embedded.errors import SetupError
+from app.kafka import clients
 from app.preprocess.runtime import python_library
 from app.settings import Settings
 
@@ -162,10 +162,10 @@ async def _running(config: Settings) -> list[Check]:
 
 
 async def _broker(config: Settings) -> list[Check]:
-    if not await kafka.wait(config.bootstrap, 5):
+    if not await kafka.wait(config, 5):
         remedy = LOOK if config.embedded_kafka else "Check HINDSIGHT_KAFKA_BOOTSTRAP and the way to the cluster."
         return [Check("kafka", "fail", f"no broker answers at {config.bootstrap}", remedy)]
-    admin = AIOKafkaAdminClient(bootstrap_servers=config.bootstrap)
+    admin = clients.admin(config)
     await admin.start()
     try:
         existing = set(await admin.list_topics())

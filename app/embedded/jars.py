@@ -25,9 +25,11 @@ from app.embedded.errors import SetupError
 from app.settings import MiB, settings
 
 LOCK = Path(__file__).with_name("jars.lock")
-KAFKA = ("org.apache.kafka:kafka_2.13:4.1.0", "org.slf4j:slf4j-simple:1.7.36")
+KAFKA = ("org.apache.kafka:kafka_2.13:4.1.2", "org.slf4j:slf4j-simple:1.7.36")
 METRICS = "io.prometheus.jmx:jmx_prometheus_javaagent:1.0.1"
 CONNECTOR = "org.apache.flink:flink-sql-connector-kafka:5.0.0-2.2"
+CODECS = ("zstd-jni", "lz4-java", "snappy-java")
+"""What Kafka's clients compress with, beside gzip: the connector has it not."""
 
 PARALLEL = 6
 ATTEMPTS = 4
@@ -63,6 +65,12 @@ def directory() -> Path:
 def kafka_classpath() -> list[Path]:
     """The broker's class path, fetched if need be."""
     return fetch([jar for jar in locked() if jar.coordinate not in (METRICS, CONNECTOR)])
+
+
+def flink_classpath() -> list[Path]:
+    """What Flink needs beside its own jars to read Kafka, whatever a producer compresses with; fetched if need be."""
+    codecs = [jar for jar in locked() if jar.coordinate.split(":")[1] in CODECS]
+    return fetch([jar for jar in locked() if jar.coordinate == CONNECTOR] + codecs)
 
 
 def one(coordinate: str) -> Path:

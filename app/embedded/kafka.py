@@ -10,11 +10,11 @@ import time
 import uuid
 from pathlib import Path
 
-from aiokafka import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
 from app.embedded import jars, java
 from app.embedded.errors import SetupError
+from app.kafka import clients
 from app.settings import CHECKOUT, MiB, Settings, settings
 
 # Above every topic's own max.message.bytes; the broker's socket.request.max.bytes is 100 MiB.
@@ -151,9 +151,9 @@ def cluster_id(config: Settings) -> str | None:
     return next((line.partition("=")[2] for line in lines if line.startswith("cluster.id=")), None)
 
 
-async def answers(bootstrap: str) -> bool:
+async def answers(config: Settings) -> bool:
     """Whether a broker speaks Kafka there."""
-    client = AIOKafkaClient(bootstrap_servers=bootstrap, request_timeout_ms=5000)
+    client = clients.client(config, request_timeout_ms=5000)
     try:
         await client.bootstrap()
     except (KafkaError, OSError):
@@ -163,13 +163,13 @@ async def answers(bootstrap: str) -> bool:
     return True
 
 
-async def wait(bootstrap: str, seconds: float) -> bool:
+async def wait(config: Settings, seconds: float) -> bool:
     """Waits until a broker answers; False when none has in time."""
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it reports every refused connection as an error
     deadline = time.monotonic() + seconds
     try:
         while time.monotonic() < deadline:
-            if await answers(bootstrap):
+            if await answers(config):
                 return True
             await asyncio.sleep(0.1)
     finally:

@@ -14,7 +14,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import duckdb
-from aiokafka.admin import AIOKafkaAdminClient
 
 from app.blobs import blob_store
 from app.cloudevents import Record
@@ -22,6 +21,7 @@ from app.embedded.errors import SetupError
 from app.eventlog.arguments import Arguments
 from app.eventlog.scan import batches
 from app.eventlog.selection import Progress, selected
+from app.kafka import clients
 from app.publishing import publish_confirmed, publisher
 from app.settings import Settings
 
@@ -83,7 +83,7 @@ def publish(
 
 
 async def _check(settings: Settings, topic: str) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap)
+    admin = clients.admin(settings)
     await admin.start()
     try:
         if topic not in await admin.list_topics():

@@ -5,13 +5,14 @@ import time
 from collections.abc import Callable, Mapping
 
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 
 from app import topics
 from app.embedded.errors import SetupError
 from app.eventlog import tail
 from app.eventlog.tail import Held
 from app.eventlog.trimming import archived_ends, readers
+from app.kafka import clients
+from app.kafka.unread import Range, unread
 from app.settings import Settings
 
 STALLED_SECONDS = 60.0
@@ -55,15 +56,15 @@ async def _wait(settings: Settings, group: str, held: Mapping[TopicPartition, He
         else:
             done = await _committed(settings, group)
         # What Kafka has forgotten was read.
-        behind = {tp: one.end - max(done.get(tp, 0), one.begin) for tp, one in held.items()}
-        events = sum(max(0, count) for count in behind.values())
+        left = await unread(settings, [Range(tp, max(done.get(tp, 0), one.begin), one.end) for tp, one in held.items()])
+        events = sum(found.records for found in left.values())
         waiting(group, events)
         if not events:
             return
         if least is None or events < least:
             least, since = events, time.monotonic()
         if time.monotonic() - since > STALLED_SECONDS:
-            named = sorted({tp.topic for tp, count in behind.items() if count > 0})
+            named = sorted({one.partition.topic for one, found in left.items() if found.records})
             raise SetupError(
                 f"{events} events of {', '.join(named)} wait for {group}, which reads nothing.",
                 "Start the platform (`hindsight up`), and run this again; `hindsight doctor` says what is not ready.",
@@ -72,7 +73,7 @@ async def _wait(settings: Settings, group: str, held: Mapping[TopicPartition, He
 
 
 async def _committed(settings: Settings, group: str) -> dict[TopicPartition, int]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap)
+    admin = clients.admin(settings)
     await admin.start()
     try:
         return {tp: found.offset for tp, found in (await admin.list_consumer_group_offsets(group)).items()}

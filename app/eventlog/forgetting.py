@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.admin import RecordsToDelete
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
 
@@ -22,6 +22,7 @@ from app.delivery import Unavailable
 from app.eventlog import tail
 from app.eventlog.archive import Archive
 from app.eventlog.dataset import MANIFEST, ROWS, write_manifest
+from app.kafka import clients
 from app.settings import Settings
 
 _OFFSETS = 10_000
@@ -41,7 +42,7 @@ async def delete_beginnings(settings: Settings, until: Mapping[TopicPartition, i
     due = {tp: min(end, held[tp].end) for tp, end in until.items() if tp in held and end > held[tp].begin}
     if due:
         await asyncio.to_thread(os.sync)  # what the archive was told is written is on the disk
-        admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap)
+        admin = clients.admin(settings)
         await admin.start()
         try:
             await admin.delete_records({tp: RecordsToDelete(before_offset=end) for tp, end in due.items()})

@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from aiokafka import AIOKafkaProducer
-
 from app import topics
 from app.cloudevents import Record, rfc3339
 from app.delivery import Incoming, Unpublishable
@@ -18,6 +16,7 @@ from app.embedded.errors import SetupError
 from app.eventlog.deadletters import REPLAYED
 from app.eventlog.letters import Letter
 from app.events import EventRejected
+from app.kafka import clients
 from app.publishing import publish_confirmed
 from app.settings import MiB, Settings
 
@@ -39,12 +38,7 @@ async def replay(
     progress: Callable[[int], None] = lambda count: None,
 ) -> Replayed:
     """Publish the originals again, in this order. Raises `SetupError` when the broker doesn't confirm."""
-    producer = AIOKafkaProducer(
-        bootstrap_servers=settings.bootstrap,
-        acks="all",
-        enable_idempotence=True,
-        max_request_size=topics.max_message_bytes(settings) + MiB,
-    )
+    producer = clients.producer(settings, max_request_size=topics.max_message_bytes(settings) + MiB)
     await producer.start()
     try:
         published, refused = 0, list[tuple[str, str]]()

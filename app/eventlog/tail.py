@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 
 from app import topics
 from app.cloudevents import LogEpoch, Origin
 from app.delivery import Incoming
+from app.kafka import clients
 from app.logepoch import log_epochs
 from app.settings import Settings
 
@@ -20,7 +20,10 @@ _MOST_RECORDS = 5_000
 
 @dataclass(frozen=True)
 class Held:
-    """The offsets that Kafka holds of one partition: from `begin` up to, not including, `end`."""
+    """The offsets that Kafka holds of one partition: from `begin` up to, not including, `end`.
+
+    That is where the first open transaction begins, if there is one: nobody reads beyond.
+    """
 
     epoch: LogEpoch
     begin: int
@@ -29,7 +32,7 @@ class Held:
 
 async def partitions_of(settings: Settings, names: list[str]) -> list[TopicPartition]:
     """The partitions of these topics; none of a topic that doesn't exist. Raises KafkaError without a broker."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap)
+    admin = clients.admin(settings)
     try:
         await admin.start()
         described = await admin.describe_topics(names)
@@ -46,7 +49,7 @@ async def partitions_of(settings: Settings, names: list[str]) -> list[TopicParti
 async def held(settings: Settings, names: list[str]) -> dict[TopicPartition, Held]:
     """What Kafka holds of these topics; nothing of a topic that doesn't exist. Raises KafkaError without a broker."""
     partitions = await partitions_of(settings, names)
-    epochs = await log_epochs(settings.bootstrap, sorted({tp.topic for tp in partitions}))
+    epochs = await log_epochs(settings, sorted({tp.topic for tp in partitions}))
     async with _consumer(settings, partitions) as consumer:
         begins = await consumer.beginning_offsets(partitions)
         ends = await consumer.end_offsets(partitions)
@@ -103,9 +106,8 @@ def incoming(record: ConsumerRecord, epoch: LogEpoch) -> Incoming:
 
 @asynccontextmanager
 async def _consumer(settings: Settings, partitions: list[TopicPartition]) -> AsyncIterator[AIOKafkaConsumer]:
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=settings.bootstrap,
-        enable_auto_commit=False,
+    consumer = clients.consumer(
+        settings,
         auto_offset_reset="none",
         fetch_max_wait_ms=100,
         max_partition_fetch_bytes=topics.max_message_bytes(settings),

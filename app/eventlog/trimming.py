@@ -6,12 +6,14 @@ import os
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka import TopicPartition
+from aiokafka.admin import RecordsToDelete
 
 from app import topics
 from app.eventlog import tail
 from app.eventlog.archive import Archive, last_archived
+from app.kafka import clients
+from app.kafka.unread import Range, unread
 from app.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -44,14 +46,15 @@ async def trim(settings: Settings, now: datetime) -> dict[TopicPartition, int]:
     held = {tp: one for tp, one in (await tail.held(settings, list(groups))).items() if one.begin < one.end}
     if not held:
         return {}
-    bounds = {tp: [end] for tp, end in (await _old(settings, held, now)).items()}
+    old = await _old(settings, held, now)
+    bounds = {tp: [one.end] for tp, one in held.items()}
     archived = set(topics.archived(settings.tasks))
     ends = await asyncio.to_thread(
         archived_ends, settings, {tp: one for tp, one in held.items() if tp.topic in archived}
     )
     for tp, end in ends.items():
         bounds[tp].append(end)
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap)
+    admin = clients.admin(settings)
     await admin.start()
     try:
         for group in sorted(set().union(*groups.values())):
@@ -61,7 +64,10 @@ async def trim(settings: Settings, now: datetime) -> dict[TopicPartition, int]:
                     bounds[tp].append(committed[tp].offset)
                 elif group in groups[tp.topic]:
                     bounds[tp].append(0)
-        due = {tp: min(ends) for tp, ends in bounds.items() if min(ends) > held[tp].begin}
+        # Whoever has read up to a marker of a transaction has read it too: nobody reads these.
+        read = [Range(tp, max(one.begin, min(bounds[tp])), one.end) for tp, one in held.items()]
+        firsts = {one.partition: left.first for one, left in (await unread(settings, read)).items()}
+        due = {tp: min(firsts[tp], old[tp]) for tp, one in held.items() if min(firsts[tp], old[tp]) > one.begin}
         if due:
             await asyncio.to_thread(os.sync)  # what the archive was told is written is on the disk
             await admin.delete_records({tp: RecordsToDelete(before_offset=end) for tp, end in due.items()})
@@ -83,7 +89,7 @@ async def _old(
 ) -> dict[TopicPartition, int]:
     """The first offset of each partition that was logged in the last `kafka_days`."""
     moment = round((now - timedelta(days=settings.kafka_days)).timestamp() * 1000)
-    consumer = AIOKafkaConsumer(bootstrap_servers=settings.bootstrap, enable_auto_commit=False)
+    consumer = clients.consumer(settings)
     await consumer.start()
     try:
         found = await consumer.offsets_for_times(dict.fromkeys(held, moment))

@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import Iterable, Mapping
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from app import topics
+from app.kafka import clients
+from app.kafka.unread import Range, unread
 from app.settings import Settings
 
 PREPROCESS_GROUP = "hindsight-preprocess"
@@ -16,7 +17,7 @@ ARCHIVE_GROUP = "hindsight-archive"
 RECORDER_GROUP = "hindsight-recorder"
 
 Lags = dict[str, dict[str, int]]
-"""Of each group, of each of its topics: the events that it has still to commit."""
+"""Of each group, of each of its topics: the events that it has still to commit; of many, at most so many."""
 
 
 async def deployment_lags(settings: Settings, seconds: float) -> Lags | str:
@@ -32,21 +33,21 @@ async def deployment_lags(settings: Settings, seconds: float) -> Lags | str:
     }
     try:
         async with asyncio.timeout(seconds):
-            return await lags(settings.bootstrap, needed, groups)
+            return await lags(settings, needed, groups)
     except TimeoutError:
         return f"{settings.bootstrap} does not answer within {seconds:g} s"
     except (KafkaError, OSError) as error:
         return str(error)
 
 
-async def lags(bootstrap: str, needed: Iterable[str], groups: Mapping[str, Iterable[str]]) -> Lags:
+async def lags(settings: Settings, needed: Iterable[str], groups: Mapping[str, Iterable[str]]) -> Lags:
     """The events that each group has still to commit.
 
     `needed` are those topics that must exist, the groups' among them: raises UnknownTopicOrPartitionError for one that
     doesn't, KafkaConnectionError without a broker. What a group has never committed counts from the log's start.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap)
+    admin = clients.admin(settings)
+    consumer = clients.consumer(settings)
     try:
         await admin.start()
         described = await admin.describe_topics(sorted(set(needed)))
@@ -59,20 +60,23 @@ async def lags(bootstrap: str, needed: Iterable[str], groups: Mapping[str, Itera
             for topic in described
         }
         wanted = {group: {topic: partitions[topic] for topic in of} for group, of in groups.items()}
-        consumer.assign([tp for of in wanted.values() for tps in of.values() for tp in tps])
+        read = {tp for of in wanted.values() for tps in of.values() for tp in tps}
         await consumer.start()
-        ends = await consumer.end_offsets(consumer.assignment())
-        starts = await consumer.beginning_offsets(consumer.assignment())
+        ends = await consumer.end_offsets(read)
+        starts = await consumer.beginning_offsets(read)
         committed = {group: await admin.list_consumer_group_offsets(group) for group in groups}
     finally:
         await consumer.stop()
         await admin.close()
 
-    def done(group: str, tp: TopicPartition) -> int:
+    def waiting(group: str, tp: TopicPartition) -> Range:
         offset = committed[group][tp].offset if tp in committed[group] else -1
-        return int(max(offset, starts[tp]))
+        return Range(tp, max(offset, starts[tp]), ends[tp])
 
+    found = await unread(
+        settings, [waiting(group, tp) for group, of in wanted.items() for tps in of.values() for tp in tps]
+    )
     return {
-        group: {topic: sum(max(0, ends[tp] - done(group, tp)) for tp in tps) for topic, tps in of.items()}
+        group: {topic: sum(found[waiting(group, tp)].records for tp in tps) for topic, tps in of.items()}
         for group, of in wanted.items()
     }

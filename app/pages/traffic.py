@@ -1,13 +1,17 @@
-"""How many answers there were lately, by Kafka's offsets: no event is read, and what is yet to be recorded counts."""
+"""How many answers there were lately, by Kafka's offsets: no event is read, and what is yet to be recorded counts.
+
+Of these topics the platform is the only writer, without transactions: there each offset is a record.
+"""
 
 import asyncio
 from collections.abc import Mapping
 from itertools import pairwise
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
 from app import topics
 from app.eventlog import tail
+from app.kafka import clients
 from app.settings import Settings
 
 SECONDS = 5
@@ -39,7 +43,7 @@ class Traffic:
         last = int(now) // SECONDS
         wanted = range(last - BUCKETS + 1, last + 1)
         async with asyncio.timeout(_TIMEOUT_SECONDS):
-            consumer = AIOKafkaConsumer(bootstrap_servers=self._settings.bootstrap)
+            consumer = clients.consumer(self._settings)
             try:
                 await consumer.start()
                 self._partitions = self._partitions or await tail.partitions_of(self._settings, self._topics)

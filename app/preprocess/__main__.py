@@ -8,10 +8,12 @@ import sys
 import time
 from typing import Any
 
+from aiokafka.errors import KafkaError
 from py4j.protocol import Py4JError
 
 from app import topics
 from app.preprocess import watched
+from app.preprocess.oversized import skip_oversized
 from app.preprocess.runtime import prepare_java, python_library
 from app.settings import Settings, settings
 from app.tasks import load
@@ -43,9 +45,11 @@ def run(configured: Settings) -> int:
         # That process starts with the first event, too late to say that all is ready: this one says so.
         watched.serve(configured)
     try:
+        from app.preprocess import gateway
         from app.preprocess import job as flink
         from app.preprocess.cluster import Cluster
 
+        gateway.launch()
         tasks = load(configured)
         cluster = Cluster(flink.cluster_options(configured), slots=len(tasks) * configured.parallelism)
         jobs = [Job(configured, cluster, task) for task in tasks.values()]
@@ -83,7 +87,18 @@ class Job:
             if status not in _ENDED:
                 self._job.cancel()
             self.restarts += 1
+            self._skip()
             self._start()
+
+    def _skip(self) -> None:
+        """Skip what makes the job fail before any of our code sees it."""
+        try:
+            skipped = asyncio.run(skip_oversized(self._settings, self.task.name))
+        except (KafkaError, OSError) as error:
+            log.warning("%s: what can't be read is not skipped yet: %s", self.task.name, error)
+        else:
+            if skipped:
+                log.warning("%s: %d requests are skipped: they expand too far", self.task.name, skipped)
 
     def _start(self) -> None:
         from app.preprocess import job as flink

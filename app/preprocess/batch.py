@@ -25,6 +25,7 @@ from app.delivery import Guard, Incoming
 from app.embedded.errors import SetupError
 from app.inference.handler import STAGE, InferenceHandler
 from app.inference.routing import champion_alone
+from app.kafka import clients
 from app.preprocess.source import expand, request
 from app.publishing import publish_confirmed
 from app.settings import Settings
@@ -144,7 +145,7 @@ class Batch:
 
     def _make_producer(self) -> AIOKafkaProducer:
         largest = topics.max_message_bytes(self._settings)
-        return AIOKafkaProducer(bootstrap_servers=self._settings.bootstrap, acks="all", max_request_size=largest)
+        return clients.producer(self._settings, max_request_size=largest)
 
 
 def decoded(position: int, topic: str, key: bytes, value: bytes, headers: str) -> Record:

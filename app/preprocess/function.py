@@ -75,14 +75,14 @@ class Places:
     """Where records stand, with the epoch of their topics."""
 
     def __init__(self, settings: Settings) -> None:
-        self._bootstrap = settings.bootstrap
+        self._settings = settings
         self._epochs = KnownEpochs()
 
     def origin(self, topic: str, partition: int, offset: int, logged: datetime) -> Origin:
         """Return the origin of a record in hand; `logged` is in UTC."""
         epoch = self._epochs.of(topic, partition, offset)
         if epoch is None:
-            epoch = asyncio.run(log_epochs(self._bootstrap, [topic]))[topic]
+            epoch = asyncio.run(log_epochs(self._settings, [topic]))[topic]
         self._epochs.learn(topic, partition, offset, epoch)
         return Origin(epoch, topic, partition, offset, round(logged.replace(tzinfo=UTC).timestamp() * 1000))
 

@@ -17,15 +17,22 @@ from pyflink.table.types import RowType
 from pyflink.table.udf import TableFunction, udtf
 
 from app import topics
+from app.embedded import jars
+from app.kafka.connection import READ_COMMITTED, java_properties
 from app.preprocess.assembler import limits, session_key
 from app.preprocess.checkpoints import recovery
 from app.preprocess.cluster import Cluster, ClusterJob, configuration
 from app.preprocess.deferred import Deferred, place
 from app.preprocess.function import Preprocess, PreprocessArchived, PreprocessFile
+from app.preprocess.gateway import launch, on_cluster
 from app.preprocess.live import GROUP, Sessions
 from app.preprocess.runtime import prepare_java, python_library
+from app.preprocess.security import flink_options
 from app.settings import Settings
 from models.base import Task
+
+ATTEMPTS = 5
+"""How often Flink restarts the job by itself: some seconds."""
 
 _COLUMNS = "topic, `partition`, `offset`, logged, `key`, `value`, headers"
 
@@ -99,14 +106,13 @@ def cluster_options(settings: Settings) -> dict[str, str]:
         "parallelism.default": str(settings.parallelism),
         "execution.checkpointing.interval": f"{int(settings.checkpoint_seconds * 1000)} ms",
         "execution.checkpointing.mode": "AT_LEAST_ONCE",
-        # A fault that may pass (the broker away) is retried for ever; offsets were committed at the last checkpoint.
+        # A fault that may pass (the broker away) is retried; offsets were committed at the last checkpoint.
         "restart-strategy.type": "exponential-delay",
         "restart-strategy.exponential-delay.initial-backoff": "500 ms",
         "restart-strategy.exponential-delay.max-backoff": "10 s",
+        # A job that fails so often on end has FAILED: it may be for a record that it can't read.
+        "restart-strategy.exponential-delay.attempts-before-reset-backoff": str(ATTEMPTS),
         "table.local-time-zone": "UTC",
-        "rest.bind-address": "127.0.0.1",
-        "rest.address": "127.0.0.1",
-        "rest.bind-port": "0",
         # What is kept as state (open sessions, deferred payloads) lies on disk, not in the heap.
         "state.backend.type": "rocksdb",
         "execution.checkpointing.incremental": "true",
@@ -115,7 +121,9 @@ def cluster_options(settings: Settings) -> dict[str, str]:
         "taskmanager.memory.network.min": "16m",
         "taskmanager.memory.network.max": "16m",
     }
-    return options
+    if on_cluster():
+        options["pipeline.jars"] = ";".join(path.as_uri() for path in jars.flink_classpath())
+    return options | flink_options(settings)
 
 
 def _scratch(settings: Settings) -> Path:
@@ -133,11 +141,12 @@ def live(settings: Settings, cluster: Cluster, task: Task) -> ClusterJob:
     function = Preprocess(settings, task.name, serves_metrics=python_library() is not None)
     register(table, function, ROW)
     largest = str(topics.max_message_bytes(settings))
-    common = {"connector": "kafka", "properties.bootstrap.servers": settings.bootstrap}
+    common = {"connector": "kafka"} | {f"properties.{name}": value for name, value in java_properties(settings).items()}
     common |= {"key.format": "raw", "key.fields": "key", "value.format": "raw", "value.fields-include": "EXCEPT_KEY"}
     source = common | {
         "topic": topics.requests(task.name),
         "properties.group.id": GROUP,
+        "properties.isolation.level": READ_COMMITTED,
         # What was answered is what the group has committed. What is kept as state is never older than that.
         "scan.startup.mode": "group-offsets",
         "properties.auto.offset.reset": "earliest",
@@ -204,7 +213,8 @@ def archived(settings: Settings, task: Task, listed: Path) -> Iterator[Row]:
 
 def _bounded(settings: Settings, function: TableFunction, columns: Mapping[str, str], listed: Path) -> Iterator[Row]:
     prepare_java(settings)
-    builder = EnvironmentSettings.new_instance().withconfiguration(configuration(cluster_options(settings)))
+    launch()
+    builder = EnvironmentSettings.new_instance().with_configuration(configuration(cluster_options(settings)))
     table = TableEnvironment.create(builder.in_batch_mode().build())
     register(table, function, BATCH_ROW)
     options = {"connector": "filesystem", "path": listed.as_uri(), "format": "json"}

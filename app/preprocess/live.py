@@ -38,7 +38,7 @@ class Sessions(KeyedProcessFunction):  # type: ignore[misc]  # pyflink has no ty
         workers = pool.acquire(self._settings, self._task)
         self._assembler = Assembler(self._task, workers.assemble, get, self._limits)
         self._places = Places(self._settings)
-        self._reading = Reading(self._settings.bootstrap, GROUP)
+        self._reading = Reading(self._settings, GROUP)
         self._kept = _State(
             runtime_context.get_state(ValueStateDescriptor("session", Types.STRING())),
             runtime_context.get_map_state(MapStateDescriptor("chunks", Types.LONG(), Types.PICKLED_BYTE_ARRAY())),

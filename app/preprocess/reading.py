@@ -6,9 +6,12 @@ By the machine's clock a session would give up a chunk that is in the log, unrea
 import asyncio
 import logging
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
+
+from app.kafka import clients
+from app.kafka.unread import Range, unread
+from app.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -21,8 +24,8 @@ Offsets = dict[TopicPartition, int]
 class Reading:
     """What a consumer group has read of topics."""
 
-    def __init__(self, bootstrap: str, group: str) -> None:
-        self._bootstrap = bootstrap
+    def __init__(self, settings: Settings, group: str) -> None:
+        self._settings = settings
         self._group = group
         self._asked: dict[str, int] = {}
         self._until: dict[str, int] = {}
@@ -31,39 +34,42 @@ class Reading:
     def until(self, topic: str, now: int) -> int:
         """A time, in milliseconds since 1970, such that all that came into the topic before it has been read.
 
-        That is known once the group has committed all offsets that there were then: a checkpoint later.
+        That is known once the group has committed all records that there were then: a checkpoint later.
         """
         if now >= self._asked.get(topic, 0) + POLL_MS:
+            when, awaited = self._pending.get(topic, (now, None))
             try:
-                ends, committed = asyncio.run(positions(self._bootstrap, self._group, topic))
+                ends, read = asyncio.run(look(self._settings, self._group, topic, awaited))
             except (KafkaError, OSError) as error:  # sessions wait for what can't be read
                 log.warning("how far %s is read can't be known: %s", topic, error)
             else:
-                self._learn(topic, now, ends, committed)
+                if read:
+                    self._until[topic] = when
+                self._pending[topic] = (now, ends) if read or awaited is None else (when, awaited)
             self._asked[topic] = now
         return self._until.get(topic, 0)
 
-    def _learn(self, topic: str, now: int, ends: Offsets, committed: Offsets) -> None:
-        when, awaited = self._pending.setdefault(topic, (now, ends))
-        if all(committed.get(partition, 0) >= end for partition, end in awaited.items()):
-            self._until[topic] = when
-            self._pending[topic] = (now, ends)
 
+async def look(settings: Settings, group: str, topic: str, awaited: Offsets | None) -> tuple[Offsets, bool]:
+    """The end of each partition, and whether the group has committed all records up to `awaited`, or else to these.
 
-async def positions(bootstrap: str, group: str, topic: str) -> tuple[Offsets, Offsets]:
-    """The end of each partition that has records, and what the group has committed. Raises KafkaError."""
-    admin, consumer = AIOKafkaAdminClient(bootstrap_servers=bootstrap), AIOKafkaConsumer(bootstrap_servers=bootstrap)
+    Raises KafkaError.
+    """
+    admin, consumer = clients.admin(settings), clients.consumer(settings)
     try:
         await admin.start()
         [described] = await admin.describe_topics([topic])
-        consumer.assign([TopicPartition(topic, partition["partition"]) for partition in described["partitions"]])
+        partitions = [TopicPartition(topic, partition["partition"]) for partition in described["partitions"]]
         await consumer.start()
-        starts = await consumer.beginning_offsets(consumer.assignment())
-        ends = await consumer.end_offsets(consumer.assignment())
+        starts = await consumer.beginning_offsets(partitions)
+        ends = await consumer.end_offsets(partitions)
         committed = await admin.list_consumer_group_offsets(group)
     finally:
         await consumer.stop()
         await admin.close()
-    # Nothing is committed of a partition that has always been empty.
-    filled = {partition: end for partition, end in ends.items() if end > starts[partition]}
-    return filled, {partition: known.offset for partition, known in committed.items()}
+    ranges = []
+    for partition, end in (ends if awaited is None else awaited).items():
+        done = committed[partition].offset if partition in committed else -1
+        ranges.append(Range(partition, max(done, starts[partition]), end))
+    found = await unread(settings, ranges)
+    return ends, not any(one.records for one in found.values())

@@ -7,7 +7,7 @@ import sysconfig
 
 import find_libpython
 
-from app.embedded import jars, java
+from app.embedded import java
 from app.settings import CHECKOUT, Settings
 
 
@@ -17,6 +17,8 @@ def prepare_java(configured: Settings) -> None:
     for chatty in ("py4j.java_gateway", "py4j.clientserver", "apache_beam.io.filesystems"):
         logging.getLogger(chatty).disabled = True
     os.environ["JAVA_HOME"] = str(java.home())
+    # Or a pool of Beam's workers listens on every interface, and runs what any caller sends: Flink starts its own.
+    os.environ["_python_worker_execution_mode"] = "process"  # noqa: SIM112
     # The interpreter inside the Java process knows nothing of virtual environments: it is told where packages are.
     own = [str(CHECKOUT), sysconfig.get_path("purelib")]
     theirs = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path and path not in own]
@@ -26,8 +28,6 @@ def prepare_java(configured: Settings) -> None:
     lean = "-XX:+UseSerialGC -XX:MaxMetaspaceSize=192m -XX:TieredStopAtLevel=1"
     crash = f"-XX:ErrorFile={logs}/crash-%p.log -XX:-CreateCoredumpOnCrash"
     os.environ["JVM_ARGS"] = f"-Xmx{configured.flink_memory} {lean} {crash} -Duser.timezone=UTC"
-    # PyFlink adds this to its class path: the connector is loaded once, whatever number of jobs needs it.
-    os.environ["HADOOP_CLASSPATH"] = str(jars.one(jars.CONNECTOR))
     logs.mkdir(parents=True, exist_ok=True)
     os.environ["FLINK_LOG_DIR"] = str(logs)
 

@@ -11,6 +11,7 @@ from app import topics
 from app.cloudevents import LogEpoch
 from app.delivery import backoff
 from app.eventlog import tail
+from app.kafka import clients
 from app.logepoch import log_epochs
 from app.registry.registry import Registry
 from app.settings import Settings
@@ -60,16 +61,10 @@ async def follow(settings: Settings, tasks: Iterable[Task]) -> AsyncGenerator[Re
 async def _started(settings: Settings) -> tuple[AIOKafkaConsumer, LogEpoch]:
     waits = backoff()
     while True:
-        consumer = AIOKafkaConsumer(
-            topics.LIFECYCLE,
-            bootstrap_servers=settings.bootstrap,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            fetch_max_wait_ms=100,
-        )
+        consumer = clients.consumer(settings, topics.LIFECYCLE, auto_offset_reset="earliest", fetch_max_wait_ms=100)
         try:
             await consumer.start()
-            return consumer, (await log_epochs(settings.bootstrap, [topics.LIFECYCLE]))[topics.LIFECYCLE]
+            return consumer, (await log_epochs(settings, [topics.LIFECYCLE]))[topics.LIFECYCLE]
         except BaseException as error:
             await consumer.stop()
             if not isinstance(error, KafkaError | OSError):

@@ -106,7 +106,7 @@ async def right(stack: Stack, outcomes: Tail, events: Events, seconds: float = 1
     await outcomes.until(lambda records: last(records, events) == wanted, seconds)
     read = [topics.predictions(TASK), topics.feedback(TASK), topics.joins(TASK)]
     async with asyncio.timeout(60):
-        while sum((await lags(stack.settings.bootstrap, read, {RECORDER_GROUP: read}))[RECORDER_GROUP].values()):
+        while sum((await lags(stack.settings, read, {RECORDER_GROUP: read}))[RECORDER_GROUP].values()):
             await asyncio.sleep(0.2)
     async with tail(stack.settings, topics.outcomes(TASK), beginning=True) as whole:
         await whole.until(lambda records: len(records) >= len(outcomes.records))

@@ -73,7 +73,7 @@ def unique(request: str) -> str:
 async def behind(platform: Stack) -> int:
     """Records that the job has not committed yet."""
     groups = {PREPROCESS_GROUP: [REQUESTS]}
-    return sum((await lags(platform.settings.bootstrap, [REQUESTS], groups))[PREPROCESS_GROUP].values())
+    return sum((await lags(platform.settings, [REQUESTS], groups))[PREPROCESS_GROUP].values())
 
 
 async def answered(answers: Tail, request: str) -> dict[str, object]:

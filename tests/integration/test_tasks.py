@@ -32,7 +32,7 @@ async def test_500_raw_payloads_come_back_exactly_once_with_the_features_that_ar
         places = await publish(stack.settings, requests, [Sent(sample.payload) for sample in samples])
         said = await answers.answers(500)
         records = {id_of(one): one for one in await made.until(lambda read: len({id_of(one) for one in read}) >= 500)}
-    epoch = (await log_epochs(stack.settings.bootstrap, [requests]))[requests]
+    epoch = (await log_epochs(stack.settings, [requests]))[requests]
     origins = [Origin(epoch, requests, place.partition, place.offset, 0) for place in places]
     ids = [prediction_id(task.name, f"kafka:{requests}", origin.id) for origin in origins]
     assert said.keys() == set(ids)

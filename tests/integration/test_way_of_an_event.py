@@ -24,7 +24,7 @@ async def test_2000_bare_pngs_become_2000_predictions_each_exactly_once(stack: S
     async with tail(stack.settings, PREDICTIONS) as answers:
         sent = await publish(stack.settings, REQUESTS, [Sent(sample.payload) for sample in samples])
         said = await answers.answers(2000)
-    epoch = (await log_epochs(stack.settings.bootstrap, [REQUESTS]))[REQUESTS]
+    epoch = (await log_epochs(stack.settings, [REQUESTS]))[REQUESTS]
     ids = [
         prediction_id("ocr", f"kafka:{REQUESTS}", Origin(epoch, REQUESTS, place.partition, place.offset, 0).id)
         for place in sent

@@ -69,7 +69,7 @@ async def test_nothing_acknowledged_is_lost_by_a_kill_or_a_stop(config: Settings
 
         os.kill(first, signal.SIGKILL)
         await asyncio.sleep(0.5)
-        assert await kafka.wait(config.bootstrap, 60)
+        assert await kafka.wait(config, 60)
         assert broker.restarts == 1
         await write(config, b"after")
         records = await read(config)

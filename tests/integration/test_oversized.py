@@ -1,0 +1,112 @@
+"""Records that travel small and expand to more than a heap takes, against a real broker."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from app import topics
+from app.events import prediction_id
+from app.kafka import clients
+from app.preprocess.live import GROUP
+from app.preprocess.oversized import skip_oversized
+from app.settings import MiB, Settings
+from tests.support import log
+from tests.support.log import header
+from tests.support.platform import platform_settings, running
+
+TASKS = {"letters": "tests.support.tasks:Letters"}
+TOPIC = topics.requests("letters")
+EXPANDED = 40 * MiB
+"""Of zeros, which travel as less than the 2,500,000 bytes that the topic's messages may have here."""
+
+Value = tuple[bytes, dict[str, bytes]]
+"""A record's value, and its headers."""
+
+
+@pytest.fixture(scope="module")
+async def settings(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Settings]:
+    config = platform_settings(
+        tmp_path_factory.mktemp("oversized"), tasks=TASKS, partitions=2, max_payload_bytes=2_500_000, demo=False
+    )
+    async with running(config):
+        yield config
+
+
+async def send(settings: Settings, partition: int, codec: str | None, *batches: list[Value]) -> None:
+    """Publish record batches, each as one, as an application does that compresses."""
+    producer = AIOKafkaProducer(
+        bootstrap_servers=settings.bootstrap, compression_type=codec, max_batch_size=64 * MiB, max_request_size=64 * MiB
+    )
+    await producer.start()
+    try:
+        for records in batches:
+            batch = producer.create_batch()
+            for value, headers in records:
+                assert batch.append(key=b"k", value=value, timestamp=None, headers=list(headers.items())) is not None
+            await (await producer.send_batch(batch, TOPIC, partition=partition))
+    finally:
+        await producer.stop()
+
+
+async def committed(settings: Settings, partition: int) -> int | None:
+    consumer: AIOKafkaConsumer = clients.consumer(settings, group_id=GROUP)
+    await consumer.start()
+    try:
+        found: int | None = await consumer.committed(TopicPartition(TOPIC, partition))
+        return found
+    finally:
+        await consumer.stop()
+
+
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
+async def test_what_expands_too_far_is_answered_and_skipped_and_its_neighbours_are_kept(
+    settings: Settings, codec: str
+) -> None:
+    good: Value = (b"abc", {"ce_id": codec.encode(), "ce_source": b"app"})
+    unnamed: Value = (b"def", {})
+    bomb: Value = (bytes(EXPANDED), {})
+    async with log.tail(settings, TOPIC, topics.predictions("letters"), topics.DEAD_LETTERS) as tail:
+        await send(settings, 0, codec, [good, unnamed], [bomb], [unnamed])
+        assert await skip_oversized(settings, "letters") == 1
+        found = await tail.until(lambda records: len(records) >= 4 + 4)
+    by_topic = {topic: [record for record in found if record.topic == topic] for topic in {r.topic for r in found}}
+    [letter], [answer] = by_topic[topics.DEAD_LETTERS], by_topic[topics.predictions("letters")]
+    sent, again = by_topic[TOPIC][:4], by_topic[TOPIC][4:]
+    assert header(letter, "rejected_offset") == str(sent[2].offset)
+    assert header(letter, "rejected_code") == "too_large"
+    assert b"too_large" in answer.value
+    assert header(answer, "ce_id") == prediction_id("letters", f"kafka:{TOPIC}", header(letter, "rejected_event_id"))
+    # Those before it stand behind all others now, as the same events.
+    assert [record.value for record in again] == [b"abc", b"def"]
+    assert header(again[0], "ce_id") == codec
+    assert header(again[1], "ce_source") == f"kafka:{TOPIC}"
+    assert await committed(settings, 0) == sent[2].offset + 1
+    assert await skip_oversized(settings, "letters") == 0
+    await commit_all(settings)
+
+
+async def commit_all(settings: Settings) -> None:
+    """As if the job had read all there is."""
+    consumer: AIOKafkaConsumer = clients.consumer(settings, group_id=GROUP)
+    await consumer.start()
+    try:
+        partitions = [TopicPartition(TOPIC, number) for number in range(2)]
+        consumer.assign(partitions)
+        await consumer.commit(await consumer.end_offsets(partitions))
+    finally:
+        await consumer.stop()
+
+
+async def test_what_shares_a_batch_with_it_is_kept_where_the_batch_can_be_read(settings: Settings) -> None:
+    large, good = (bytes(3_000_000), {"ce_id": b"large", "ce_source": b"app"}), (b"abc", {"ce_id": b"good"})
+    async with log.tail(settings, TOPIC, topics.predictions("letters")) as tail:
+        await send(settings, 1, "gzip", [good, large, good])
+        assert await skip_oversized(settings, "letters") == 1
+        found = await tail.until(lambda records: len(records) >= 3 + 2)
+    [answer] = [record for record in found if record.topic != TOPIC]
+    assert header(answer, "ce_id") == prediction_id("letters", "app", "large")
+    assert b"3,000,000 bytes" in answer.value
+    _, refused, _, again = (record for record in found if record.topic == TOPIC)
+    assert (again.value, header(again, "ce_id")) == (b"abc", "good")
+    assert await committed(settings, 1) == refused.offset + 1  # the one behind it is Flink's
