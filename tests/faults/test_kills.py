@@ -18,7 +18,7 @@ from app.events import prediction_id
 from app.settings import CHECKOUT, Settings
 from models.base import Sample
 from models.ocr.lines import make_payloads
-from tests.support.log import Sent, header, id_of, publish, tail
+from tests.support.log import Sent, id_of, publish, tail
 from tests.support.stack import Stack
 
 REQUESTS, PREDICTIONS = topics.requests("ocr"), topics.predictions("ocr")
@@ -126,24 +126,6 @@ async def test_requests_wait_for_a_broker_that_was_killed(stack: Stack) -> None:
         stack.kill("kafka")
         await publishing
         await answers.until(lambda read: expected("broker", 300) <= answered(read), 150)
-    await stack.supervisor.wait_ready(180)
-
-
-@pytest.mark.soak
-async def test_a_payload_that_kills_the_process_is_isolated_after_the_third_death(stack: Stack) -> None:
-    requests, predictions = topics.requests("letters"), topics.predictions("letters")
-    before = stack.supervisor.processes["preprocess"].restarts
-    async with (
-        tail(stack.settings, predictions) as answers,
-        tail(stack.settings, topics.DEAD_LETTERS) as letters,
-    ):
-        await publish(stack.settings, requests, [Sent(b"ab", b"1"), Sent(b"die", b"1"), Sent(b"cd", b"1")])
-        said = await answers.answers(3, seconds=240)
-        [letter] = await letters.until(bool)
-    assert header(letter, "rejected_code") == "kills_process"
-    assert letter.value == b"die"
-    assert sorted("error" in answer for answer in said.values()) == [False, False, True]
-    assert stack.supervisor.processes["preprocess"].restarts >= before + 3
     await stack.supervisor.wait_ready(180)
 
 

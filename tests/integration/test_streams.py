@@ -105,7 +105,7 @@ async def test_chunks_out_of_order_and_twice_are_one_request_with_partial_answer
 
 @pytest.mark.soak
 async def test_a_session_survives_a_killed_flink_and_what_came_meanwhile_is_part_of_it(platform: Stack) -> None:
-    checkpoints = platform.settings.home / "preprocess" / "checkpoints"
+    checkpoints = platform.settings.home / "preprocess" / "checkpoints" / "letters"
     async with tail(platform.settings, PREDICTIONS) as answers:
         await publish(platform.settings, REQUESTS, [chunk("k", 0, b"k")])
         await publish(platform.settings, REQUESTS, [chunk("k", 1, b"l")])

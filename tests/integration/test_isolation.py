@@ -1,0 +1,118 @@
+"""What preprocessing one payload does to its process costs that payload, and no other of any task."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+from aiokafka import ConsumerRecord
+
+from app import topics
+from app.monitoring.lag import PREPROCESS_GROUP, lags
+from app.settings import Settings
+from tests.support.log import Sent, header, publish, tail
+from tests.support.platform import platform_settings, running
+from tests.support.stack import Stack
+
+TASKS = {"letters": "tests.support.tasks:Letters", "unruly": "tests.support.unruly:Unruly"}
+ANSWERS = [kind(task) for task in TASKS for kind in (topics.features, topics.predictions)]
+EVENTS = 100
+
+
+@pytest.fixture(scope="module")
+async def platform(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    """The way of an event to its features: Kafka and Flink."""
+    settings = platform_settings(
+        tmp_path_factory.mktemp("isolation"),
+        tasks=TASKS,
+        checkpoint_seconds=0.5,
+        preprocess_deadline_seconds=3,
+        preprocess_memory_mib=300,
+    )
+    async with running(settings, only=("kafka", "preprocess")) as supervisor:
+        async with tail(settings, *ANSWERS) as answers:
+            for task in TASKS:
+                await publish(settings, topics.requests(task), [Sent(b"abc")])
+            await answers.until(lambda read: len(read) >= len(TASKS))
+        yield Stack(settings, supervisor)
+
+
+def requests(payload: bytes, bad: int | None = None) -> list[Sent]:
+    """Ordinary requests, numbered; one of them is another payload."""
+    return [
+        Sent(payload if number == bad else b"abc", b"k%d" % number, [("ce_id", b"%d" % number), ("ce_source", b"shop")])
+        for number in range(EVENTS)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("payload", "code"),
+    [
+        (b"sleep", "preprocess_timeout"),
+        (b"hold the lock", "preprocess_timeout"),
+        (b"exit", "kills_process"),
+        (b"die", "kills_process"),
+        (b"allocate", "out_of_memory"),
+    ],
+)
+async def test_one_payload_of_a_hundred_is_dead_lettered_and_all_others_are_answered(
+    platform: Stack, payload: bytes, code: str
+) -> None:
+    async with tail(platform.settings, *ANSWERS) as answers, tail(platform.settings, topics.DEAD_LETTERS) as letters:
+        await asyncio.gather(
+            publish(platform.settings, topics.requests("unruly"), requests(payload, bad=10)),
+            publish(platform.settings, topics.requests("letters"), requests(b"")),
+        )
+        read = await answers.until(lambda read: len(read) >= 2 * EVENTS)
+        [letter] = await letters.until(bool)
+    assert (letter.value, header(letter, "rejected_code")) == (payload, code)
+    by_topic: dict[str, list[ConsumerRecord]] = {}
+    for record in read:
+        by_topic.setdefault(record.topic, []).append(record)
+    assert {topic: len(records) for topic, records in by_topic.items()} == {
+        "unruly.features": EVENTS - 1,
+        "letters.features": EVENTS,
+        "unruly.predictions": 1,
+    }
+    if code == "preprocess_timeout":  # nobody waited for it
+        assert read[-1].topic == "unruly.predictions"
+
+
+async def test_a_session_that_takes_its_process_along_fails_alone(platform: Stack) -> None:
+    def chunk(session: bytes, sequence: int, value: bytes, final: bool) -> Sent:
+        names = {
+            "source": b"mic",
+            "session": session,
+            "sequence": b"%d" % sequence,
+            "final": b"true" if final else b"false",
+        }
+        return Sent(value, session, [(f"ce_{name}", text) for name, text in names.items()])
+
+    chunks = [chunk(b"bad", 0, b"exit", False), chunk(b"good", 0, b"ab", False)]
+    chunks += [chunk(b"bad", 1, b"", True), chunk(b"good", 1, b"c", True)]
+    async with tail(platform.settings, "unruly.features", "unruly.predictions") as answers:
+        await publish(platform.settings, topics.requests("unruly"), chunks)
+        read = await answers.until(lambda read: len(read) >= 2)
+    assert sorted(record.topic for record in read) == ["unruly.features", "unruly.predictions"]
+    assert next(record.value for record in read if record.topic == "unruly.features") == b"abc"
+
+
+async def behind(settings: Settings) -> int:
+    """Requests whose offsets are not committed."""
+    topic = topics.requests("unruly")
+    return (await lags(settings, [topic], {PREPROCESS_GROUP: [topic]}))[PREPROCESS_GROUP][topic]
+
+
+async def test_what_is_deferred_outlives_the_process(platform: Stack) -> None:
+    topic = topics.requests("unruly")
+    async with tail(platform.settings, "unruly.features", "unruly.predictions") as answers:
+        await publish(
+            platform.settings, topic, [Sent(b"sleep", b"k", [("ce_id", b"deferred"), ("ce_source", b"shop")])]
+        )
+        while await behind(platform.settings):  # its offset is committed: the state alone has it
+            await asyncio.sleep(0.1)
+        assert not answers.records
+        platform.kill("preprocess")
+        [answer] = await answers.until(bool)
+    assert json.loads(answer.value)["request_id"] == "deferred"
+    assert json.loads(answer.value)["error"]["code"] == "preprocess_timeout"
