@@ -8,7 +8,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from app import topics
 from app.events import prediction_id
 from app.kafka import clients
-from app.preprocess.live import GROUP
+from app.monitoring.lag import PREPROCESS_GROUP
 from app.preprocess.oversized import skip_oversized
 from app.settings import MiB, Settings
 from tests.support import log
@@ -67,7 +67,7 @@ async def send(settings: Settings, topic: str, partition: int, codec: str, *batc
 
 
 async def committed(settings: Settings, partition: int) -> int | None:
-    consumer: AIOKafkaConsumer = clients.consumer(settings, group_id=GROUP)
+    consumer: AIOKafkaConsumer = clients.consumer(settings, group_id=PREPROCESS_GROUP)
     await consumer.start()
     try:
         found: int | None = await consumer.committed(TopicPartition(TOPIC, partition))
@@ -105,7 +105,7 @@ async def test_what_expands_too_far_is_answered_and_skipped_and_its_neighbours_a
 
 async def commit_all(settings: Settings) -> None:
     """As if the job had read all there is."""
-    consumer: AIOKafkaConsumer = clients.consumer(settings, group_id=GROUP)
+    consumer: AIOKafkaConsumer = clients.consumer(settings, group_id=PREPROCESS_GROUP)
     await consumer.start()
     try:
         partitions = [TopicPartition(TOPIC, number) for number in range(2)]
