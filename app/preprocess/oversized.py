@@ -17,7 +17,7 @@ from app.delivery import Incoming
 from app.eventlog.tail import held, incoming
 from app.events import Failure, dead_letter
 from app.kafka import clients, records
-from app.preprocess.live import GROUP
+from app.monitoring.lag import PREPROCESS_GROUP
 from app.preprocess.requests import MAX_KEY, STAGE, failed
 from app.publishing import Send, publish_confirmed, publisher
 from app.settings import Settings
@@ -34,7 +34,7 @@ async def skip_oversized(settings: Settings, task: str) -> int:
     The task's job must not run meanwhile. Raises KafkaError, OSError: what isn't answered isn't skipped.
     """
     skipped = 0
-    consumer = clients.consumer(settings, group_id=GROUP, auto_offset_reset="earliest")
+    consumer = clients.consumer(settings, group_id=PREPROCESS_GROUP, auto_offset_reset="earliest")
     await consumer.start()
     try:
         async with publisher(settings) as send:

@@ -8,35 +8,52 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from app import topics
 from app.events import prediction_id
 from app.kafka import clients
-from app.preprocess.live import GROUP
+from app.monitoring.lag import PREPROCESS_GROUP
 from app.preprocess.oversized import skip_oversized
 from app.settings import MiB, Settings
 from tests.support import log
 from tests.support.log import header
 from tests.support.platform import platform_settings, running
 
-TASKS = {"letters": "tests.support.tasks:Letters"}
-TOPIC = topics.requests("letters")
+LETTERS = {"letters": "tests.support.tasks:Letters"}
+DIGITS = {"digits": "tests.support.tasks:Letters"}
+TOPIC = topics.requests("digits")
 EXPANDED = 40 * MiB
-"""Of zeros, which travel as less than the 2,500,000 bytes that the topic's messages may have here."""
+"""Of zeros, which travel as less than the 2,500,000 bytes that the topics' messages may have here."""
+
+MOST = 400 * MiB
+"""Of a record that an application makes here."""
 
 Value = tuple[bytes, dict[str, bytes]]
 """A record's value, and its headers."""
 
 
 @pytest.fixture(scope="module")
-async def settings(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Settings]:
+async def platform(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Settings]:
+    """A broker, and Flink, which answers letters."""
     config = platform_settings(
-        tmp_path_factory.mktemp("oversized"), tasks=TASKS, partitions=2, max_payload_bytes=2_500_000, demo=False
+        tmp_path_factory.mktemp("oversized"),
+        tasks=LETTERS,
+        partitions=2,
+        max_payload_bytes=2_500_000,
+        flink_memory="256m",
     )
-    async with running(config):
+    async with running(config, only=("kafka", "preprocess")):
         yield config
 
 
-async def send(settings: Settings, partition: int, codec: str | None, *batches: list[Value]) -> None:
+@pytest.fixture(scope="module")
+async def settings(platform: Settings) -> Settings:
+    """The same broker with a task that no job reads."""
+    config = platform.model_copy(update={"tasks": DIGITS})
+    await topics.provision(config)
+    return config
+
+
+async def send(settings: Settings, topic: str, partition: int, codec: str, *batches: list[Value]) -> None:
     """Publish record batches, each as one, as an application does that compresses."""
     producer = AIOKafkaProducer(
-        bootstrap_servers=settings.bootstrap, compression_type=codec, max_batch_size=64 * MiB, max_request_size=64 * MiB
+        bootstrap_servers=settings.bootstrap, compression_type=codec, max_batch_size=MOST, max_request_size=MOST
     )
     await producer.start()
     try:
@@ -44,13 +61,13 @@ async def send(settings: Settings, partition: int, codec: str | None, *batches: 
             batch = producer.create_batch()
             for value, headers in records:
                 assert batch.append(key=b"k", value=value, timestamp=None, headers=list(headers.items())) is not None
-            await (await producer.send_batch(batch, TOPIC, partition=partition))
+            await (await producer.send_batch(batch, topic, partition=partition))
     finally:
         await producer.stop()
 
 
 async def committed(settings: Settings, partition: int) -> int | None:
-    consumer: AIOKafkaConsumer = clients.consumer(settings, group_id=GROUP)
+    consumer: AIOKafkaConsumer = clients.consumer(settings, group_id=PREPROCESS_GROUP)
     await consumer.start()
     try:
         found: int | None = await consumer.committed(TopicPartition(TOPIC, partition))
@@ -66,29 +83,29 @@ async def test_what_expands_too_far_is_answered_and_skipped_and_its_neighbours_a
     good: Value = (b"abc", {"ce_id": codec.encode(), "ce_source": b"app"})
     unnamed: Value = (b"def", {})
     bomb: Value = (bytes(EXPANDED), {})
-    async with log.tail(settings, TOPIC, topics.predictions("letters"), topics.DEAD_LETTERS) as tail:
-        await send(settings, 0, codec, [good, unnamed], [bomb], [unnamed])
-        assert await skip_oversized(settings, "letters") == 1
+    async with log.tail(settings, TOPIC, topics.predictions("digits"), topics.DEAD_LETTERS) as tail:
+        await send(settings, TOPIC, 0, codec, [good, unnamed], [bomb], [unnamed])
+        assert await skip_oversized(settings, "digits") == 1
         found = await tail.until(lambda records: len(records) >= 4 + 4)
     by_topic = {topic: [record for record in found if record.topic == topic] for topic in {r.topic for r in found}}
-    [letter], [answer] = by_topic[topics.DEAD_LETTERS], by_topic[topics.predictions("letters")]
+    [letter], [answer] = by_topic[topics.DEAD_LETTERS], by_topic[topics.predictions("digits")]
     sent, again = by_topic[TOPIC][:4], by_topic[TOPIC][4:]
     assert header(letter, "rejected_offset") == str(sent[2].offset)
     assert header(letter, "rejected_code") == "too_large"
     assert b"too_large" in answer.value
-    assert header(answer, "ce_id") == prediction_id("letters", f"kafka:{TOPIC}", header(letter, "rejected_event_id"))
+    assert header(answer, "ce_id") == prediction_id("digits", f"kafka:{TOPIC}", header(letter, "rejected_event_id"))
     # Those before it stand behind all others now, as the same events.
     assert [record.value for record in again] == [b"abc", b"def"]
     assert header(again[0], "ce_id") == codec
     assert header(again[1], "ce_source") == f"kafka:{TOPIC}"
     assert await committed(settings, 0) == sent[2].offset + 1
-    assert await skip_oversized(settings, "letters") == 0
+    assert await skip_oversized(settings, "digits") == 0
     await commit_all(settings)
 
 
 async def commit_all(settings: Settings) -> None:
     """As if the job had read all there is."""
-    consumer: AIOKafkaConsumer = clients.consumer(settings, group_id=GROUP)
+    consumer: AIOKafkaConsumer = clients.consumer(settings, group_id=PREPROCESS_GROUP)
     await consumer.start()
     try:
         partitions = [TopicPartition(TOPIC, number) for number in range(2)]
@@ -100,13 +117,24 @@ async def commit_all(settings: Settings) -> None:
 
 async def test_what_shares_a_batch_with_it_is_kept_where_the_batch_can_be_read(settings: Settings) -> None:
     large, good = (bytes(3_000_000), {"ce_id": b"large", "ce_source": b"app"}), (b"abc", {"ce_id": b"good"})
-    async with log.tail(settings, TOPIC, topics.predictions("letters")) as tail:
-        await send(settings, 1, "gzip", [good, large, good])
-        assert await skip_oversized(settings, "letters") == 1
+    async with log.tail(settings, TOPIC, topics.predictions("digits")) as tail:
+        await send(settings, TOPIC, 1, "gzip", [good, large, good])
+        assert await skip_oversized(settings, "digits") == 1
         found = await tail.until(lambda records: len(records) >= 3 + 2)
     [answer] = [record for record in found if record.topic != TOPIC]
-    assert header(answer, "ce_id") == prediction_id("letters", "app", "large")
+    assert header(answer, "ce_id") == prediction_id("digits", "app", "large")
     assert b"3,000,000 bytes" in answer.value
     _, refused, _, again = (record for record in found if record.topic == TOPIC)
     assert (again.value, header(again, "ce_id")) == (b"abc", "good")
     assert await committed(settings, 1) == refused.offset + 1  # the one behind it is Flink's
+
+
+async def test_a_job_goes_on_behind_a_record_that_is_larger_than_its_heap(platform: Settings) -> None:
+    heard = topics.features("letters"), topics.predictions("letters"), topics.DEAD_LETTERS
+    async with log.tail(platform, *heard) as tail:
+        before: Value = (b"before", {})
+        after: Value = (b"after", {})
+        await send(platform, topics.requests("letters"), 0, "gzip", [before], [(bytes(300 * MiB), {})], [after])
+        found = await tail.until(lambda records: set(heard) <= {record.topic for record in records})
+        found = await tail.until(lambda records: {b"before", b"after"} <= {record.value for record in records})
+    assert {header(record, "rejected_code") for record in found if record.topic == topics.DEAD_LETTERS} == {"too_large"}

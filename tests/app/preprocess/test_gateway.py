@@ -40,7 +40,7 @@ class Started:
 
 @pytest.fixture(scope="module")
 def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
-    command = [sys.executable, "-c", SCRIPT, tmp_path_factory.mktemp("home")]
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path_factory.mktemp("home"))]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, cwd=CHECKOUT) as process:
         assert process.stdout is not None
