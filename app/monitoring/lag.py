@@ -60,10 +60,11 @@ async def lags(settings: Settings, needed: Iterable[str], groups: Mapping[str, I
             for topic in described
         }
         wanted = {group: {topic: partitions[topic] for topic in of} for group, of in groups.items()}
-        read = {tp for of in wanted.values() for tps in of.values() for tp in tps}
+        # Assigned before it starts: it would ask for the metadata of each topic alone.
+        consumer.assign([tp for of in wanted.values() for tps in of.values() for tp in tps])
         await consumer.start()
-        ends = await consumer.end_offsets(read)
-        starts = await consumer.beginning_offsets(read)
+        ends = await consumer.end_offsets(consumer.assignment())
+        starts = await consumer.beginning_offsets(consumer.assignment())
         committed = {group: await admin.list_consumer_group_offsets(group) for group in groups}
     finally:
         await consumer.stop()

@@ -59,10 +59,10 @@ async def look(settings: Settings, group: str, topic: str, awaited: Offsets | No
     try:
         await admin.start()
         [described] = await admin.describe_topics([topic])
-        partitions = [TopicPartition(topic, partition["partition"]) for partition in described["partitions"]]
+        consumer.assign([TopicPartition(topic, partition["partition"]) for partition in described["partitions"]])
         await consumer.start()
-        starts = await consumer.beginning_offsets(partitions)
-        ends = await consumer.end_offsets(partitions)
+        starts = await consumer.beginning_offsets(consumer.assignment())
+        ends = await consumer.end_offsets(consumer.assignment())
         committed = await admin.list_consumer_group_offsets(group)
     finally:
         await consumer.stop()

@@ -77,9 +77,8 @@ def test_a_bomb_is_one_empty_record_for_each_of_its_offsets(codec: str) -> None:
     found = read(Records, batch(codec, [bytes(3 * MiB)] * 2) + batch("none", [b"next"]))
     assert [(one[0], one[4]) for one in found] == [(0, b""), (1, b""), (0, b"next")]
     for bomb in found[:2]:
-        [(name, reason)] = bomb[5]  # type: ignore[misc]
-        assert name == UNREADABLE
-        assert b"TooLarge" in reason
+        assert str(bomb[5]).startswith(f"[('{UNREADABLE}', b")
+        assert "TooLarge" in str(bomb[5])
 
 
 @pytest.mark.parametrize("codec", [codec for codec in CODECS if codec != "none"])
