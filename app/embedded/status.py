@@ -11,6 +11,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from app.monitoring.answering import TaskStatus
+
+RECENT_SECONDS = 300.0
 State = Literal["running", "starting", "not answering", "ended"]
 STALE_SECONDS = 30.0
 """A word that is older is none: the supervisor hangs, or has ended."""
@@ -37,25 +40,6 @@ class ProcessStatus:
     def well(self) -> bool:
         """Whether nothing is wrong with it now."""
         return self.state == "running"
-
-
-@dataclass(frozen=True)
-class TaskStatus:
-    """One task."""
-
-    name: str
-    waiting: int
-    """Its requests that wait."""
-    answered_seconds: float | None
-    """How long ago its last answer was; None where none was seen."""
-    stage: str = ""
-    """The process that holds requests up; empty where none does."""
-    held_seconds: float = 0.0
-
-    @property
-    def well(self) -> bool:
-        """Whether it answers what it is asked."""
-        return not self.stage
 
 
 @dataclass(frozen=True)
@@ -100,6 +84,20 @@ def read(home: Path) -> PlatformStatus | None:
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def notes(found: PlatformStatus | None, now: float) -> list[str]:
+    """What is wrong with the processes, and which were started again of late and why; nothing without a supervisor."""
+    if found is None or not found.fresh:
+        return []
+    said = []
+    for one in found.processes:
+        if not one.well:
+            said.append(f"{one.name}: {one.state}")
+        if one.restarted is not None and now - one.restarted < RECENT_SECONDS:
+            when = time.strftime("%H:%M:%S", time.localtime(one.restarted))
+            said.append(f"{one.name} was started again at {when}: {one.reason}")
+    return said
 
 
 def ask_restart(home: Path, name: str) -> None:

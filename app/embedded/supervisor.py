@@ -1,9 +1,8 @@
-"""Runs the Procfile: each process waits for what it needs, is restarted when it dies or hangs, and ends with this one."""
+"""Runs the Procfile: each process waits for what it needs, is restarted when it dies or hangs, and ends with us."""
 
 import asyncio
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from rich.console import Console
 
 from app import topics
 from app.blobs import blob_store
-from app.embedded import disk, jars, java, kafka, leftovers, ports, probes, ready, watchers
+from app.embedded import disk, jars, java, kafka, leftovers, limits, ports, probes, ready, watchers
 from app.embedded.console import Voice
 from app.embedded.errors import SetupError
 from app.embedded.lock import HomeLock
@@ -27,7 +26,6 @@ from app.settings import CHECKOUT, Settings
 BROKER = probes.BROKER
 NEEDS_JARS = {BROKER, "preprocess"}
 BROKER_START_SECONDS = 120.0
-MOST_FILES = 65_536
 BROKER_GRACE_SECONDS = 20.0
 WATCH_AGAIN_SECONDS = 5.0
 
@@ -127,8 +125,8 @@ class Supervisor:
     async def _prepare(self) -> None:
         home = self.config.home
         disk.check_writable(home)
-        keep_private(home)
-        raise_limits()
+        limits.keep_private(home)
+        limits.raise_files()
         if warning := disk.check_space(home):
             self._say(warning, "yellow")
         if note := self._lock.acquire():
@@ -229,17 +227,3 @@ class Supervisor:
 
     def _say(self, text: str, style: str = "") -> None:
         self._voice.say(text, style)
-
-
-def keep_private(home: Path) -> None:
-    """Payloads, feedback and keys are in the home: only its owner may look into it, and at what is made from now on."""
-    os.umask(0o077)
-    home.chmod(0o700)
-
-
-def raise_limits() -> None:
-    """As many open files as may be: the usual 1,024 end a server that many clients talk to."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
-    if soft != resource.RLIM_INFINITY and soft < most:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

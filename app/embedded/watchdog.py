@@ -11,15 +11,13 @@ import time
 from collections.abc import Mapping
 
 import httpx
-from aiokafka.errors import KafkaError
 
-from app import topics
 from app.embedded import probes, status
 from app.embedded.liveness import Liveness, Patience, Stuck
 from app.embedded.process import Process
-from app.embedded.status import PlatformStatus, ProcessStatus, State, TaskStatus
-from app.monitoring.lag import PREPROCESS_GROUP, WORKER_GROUP
-from app.monitoring.progress import PROCESS_OF, Progress, Standings
+from app.embedded.status import PlatformStatus, ProcessStatus, State
+from app.monitoring.answering import task_status
+from app.monitoring.progress import PROCESS_OF, Progress
 from app.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -52,8 +50,7 @@ class Watchdog:
         self._lives = {name: Liveness(Patience(config.stalled_seconds)) for name in processes}
         self._wholly = {name: Stuck(Patience(config.progress_seconds)) for name in PROCESS_OF.values()}
         self._partly = {name: Stuck(Patience(PARTLY * config.progress_seconds)) for name in PROCESS_OF.values()}
-        self._standings: Standings = {}
-        self._unknown = "not looked at yet"
+        self._progress = Progress(config)
 
     async def run(self) -> None:
         """Watch, until cancelled."""
@@ -63,6 +60,7 @@ class Watchdog:
                 for loop in (*watching, self._follow_progress(), self._hear_requests(), self._report()):
                     group.create_task(loop)
         finally:
+            await self._progress.close()
             await self._http.aclose()
 
     async def _watch(self, process: Process) -> None:
@@ -85,7 +83,8 @@ class Watchdog:
         if name not in self._processes:
             return True
         life = self._lives[name]
-        return self._processes[name].pid is not None and life.answered and life.silent_seconds <= 2 * LOOK_SECONDS
+        silent = life.silent_seconds > self._config.stalled_seconds / 2
+        return self._processes[name].pid is not None and life.answered and not silent
 
     def _settled(self, name: str) -> bool:
         """Whether it has answered for long enough to be blamed for what does not happen, or others for it."""
@@ -94,28 +93,20 @@ class Watchdog:
         return self._answers(name) and self._lives[name].lived(time.monotonic()) > self._config.progress_seconds
 
     async def _follow_progress(self) -> None:
-        progress = Progress(self._config)
-        try:
-            while True:
-                await asyncio.sleep(PROGRESS_SECONDS)
-                try:
-                    async with asyncio.timeout(4 * PROGRESS_SECONDS):
-                        self._standings = await progress.look()
-                    self._unknown = ""
-                except (KafkaError, OSError, TimeoutError, KeyError) as error:
-                    self._unknown = f"Kafka does not say what waits: {error or type(error).__name__}"
-                for group, name in PROCESS_OF.items():
-                    if name in self._processes:
-                        await self._judge(group, name)
-        finally:
-            await progress.close()
+        while True:
+            await asyncio.sleep(PROGRESS_SECONDS)
+            await self._progress.refresh()
+            for group, name in PROCESS_OF.items():
+                if name in self._processes:
+                    await self._judge(group, name)
 
     async def _judge(self, group: str, name: str) -> None:
-        waiting = {topic: one for (of, topic), one in self._standings.items() if of == group and one.place.waiting}
+        standings = self._progress.standings
+        waiting = {topic: one for (of, topic), one in standings.items() if of == group and one.place.waiting}
         still = [one.still_seconds for one in waiting.values()]
         waits = self._probes[name].waits
         blamed = "mlserver" if waits and name == "worker" else name
-        left_alone = bool(self._unknown) or (bool(waits) and blamed == name)
+        left_alone = bool(self._progress.unknown) or (bool(waits) and blamed == name)
         excused = left_alone or not all(self._settled(one) for one in (name, *NEEDS[name]))
         now = time.monotonic()
         wholly = self._wholly[name].look(now, min(still, default=0.0), excused)
@@ -149,12 +140,13 @@ class Watchdog:
 
     def status(self) -> PlatformStatus:
         """How things are."""
+        standings = self._progress.standings
         return PlatformStatus(
             self._pid,
             time.time(),
             [self._process(process) for process in self._processes.values()],
-            [] if self._unknown else [task_status(self._config, self._standings, one) for one in self._config.tasks],
-            self._unknown,
+            [task_status(self._config, standings, one) for one in self._config.tasks] if standings else [],
+            self._progress.unknown,
         )
 
     def _process(self, process: Process) -> ProcessStatus:
@@ -176,23 +168,3 @@ class Watchdog:
             process.restarted,
             self._probes[process.name].waits if process.pid else "",
         )
-
-
-def task_status(settings: Settings, standings: Standings, task: str) -> TaskStatus:
-    """How a task does: what waits, and which stage holds it up."""
-    requests = standings[PREPROCESS_GROUP, topics.requests(task)]
-    features = standings[WORKER_GROUP, topics.features(task)]
-    answers = next(one for (_, topic), one in standings.items() if topic == topics.predictions(task))
-    held = {
-        PROCESS_OF[group]: one.still_seconds
-        for group, one in ((WORKER_GROUP, features), (PREPROCESS_GROUP, requests))
-        if one.place.overdue and one.still_seconds >= settings.unanswered_seconds
-    }
-    stage = max(held, key=lambda name: held[name], default="")
-    return TaskStatus(
-        task,
-        requests.place.waiting + features.place.waiting,
-        answers.quiet_seconds,
-        stage,
-        held.get(stage, 0.0),
-    )

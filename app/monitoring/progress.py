@@ -1,26 +1,32 @@
 """Progress: which records wait for a consumer group, and whether the group moves.
 
-A record waits once it is older than `SETTLED_SECONDS`: what is younger may be answered already and not be committed yet.
+A record waits once it is a few seconds old: what is younger may be answered already, and not be committed yet.
 Nothing here reads a record; all is found by offsets.
 """
 
+import asyncio
+import logging
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from math import inf
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
-from app import topics
 from app.eventlog import tail
 from app.monitoring.lag import ARCHIVE_GROUP, PREPROCESS_GROUP, RECORDER_GROUP, WORKER_GROUP, deployment_lags
+from app.monitoring.tracker import Key, Place, Standing, Standings, Tracker
 from app.settings import Settings
+
+log = logging.getLogger(__name__)
 
 COMMIT_SECONDS = 3.0
 """How long what is done may take to be committed, beside the interval of checkpoints or commits."""
 SUSPICIOUS_SECONDS = 10.0
-TIMEOUT_SECONDS = 10.0
+TIMEOUT_SECONDS = 5.0
+FRESH_SECONDS = 1.5
+"""Whoever looks within this time sees what was just seen."""
 
 PROCESS_OF = {
     PREPROCESS_GROUP: "preprocess",
@@ -29,75 +35,6 @@ PROCESS_OF = {
     RECORDER_GROUP: "recorder",
 }
 """Of each consumer group, the process of the Procfile."""
-
-Key = tuple[str, str]
-"""A group and a topic."""
-
-
-def groups(settings: Settings) -> dict[str, list[str]]:
-    """Of each group, its topics."""
-    tasks = settings.tasks
-    return {
-        PREPROCESS_GROUP: [topics.requests(task) for task in tasks],
-        WORKER_GROUP: [topics.features(task) for task in tasks],
-        ARCHIVE_GROUP: topics.archived(tasks),
-        RECORDER_GROUP: [of(task) for task in tasks for of in (topics.predictions, topics.feedback, topics.joins)],
-    }
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a group stands in a topic, all partitions together."""
-
-    committed: int
-    """The sum of its offsets."""
-    waiting: int = 0
-    """Records that wait for it."""
-    overdue: int = 0
-    """Those of them that have waited for `unanswered_seconds`."""
-    end: int = 0
-    """The sum of the topic's ends."""
-
-
-@dataclass(frozen=True)
-class Standing:
-    """A place, and how long it has been the same."""
-
-    place: Place
-    still_seconds: float = 0.0
-    """How long the group has committed nothing although records wait."""
-    quiet_seconds: float | None = None
-    """How long the topic has not grown; None where it was never seen to."""
-
-
-Standings = Mapping[Key, Standing]
-
-
-class Tracker:
-    """Remembers when each group moved. Pure: it is told the time."""
-
-    def __init__(self, unanswered_seconds: float) -> None:
-        """What is overdue when it is seen for the first time has stood still for so long."""
-        self._unanswered_seconds = unanswered_seconds
-        self._moved: dict[Key, float] = {}
-        self._grew: dict[Key, float] = {}
-        self._places: dict[Key, Place] = {}
-
-    def hear(self, now: float, places: Mapping[Key, Place]) -> dict[Key, Standing]:
-        """How things stand now."""
-        for key, place in places.items():
-            before = self._places.get(key)
-            if before is None:  # whether it moves is seen at the next look
-                self._moved[key] = now - (self._unanswered_seconds if place.overdue else 0.0)
-            elif before.committed != place.committed or not place.waiting:
-                self._moved[key] = now
-            if before is not None and before.end != place.end:
-                self._grew[key] = now
-        self._places = dict(places)
-        return {
-            key: Standing(place, now - self._moved[key], now - self._grew[key] if key in self._grew else None)
-            for key, place in places.items()
-        }
 
 
 class Progress:
@@ -109,6 +46,27 @@ class Progress:
         self._tracker = Tracker(settings.unanswered_seconds)
         self._clients: tuple[AIOKafkaAdminClient, AIOKafkaConsumer] | None = None
         self._partitions: list[TopicPartition] = []
+        self._refreshing = asyncio.Lock()
+        self._refreshed = -inf
+        self.standings: Standings = {}
+        """As they were seen last; empty while they aren't known."""
+        self.unknown = "it has not been looked at yet"
+        """Why they aren't known; empty where they are."""
+
+    async def refresh(self) -> None:
+        """Look, unless somebody has just looked."""
+        async with self._refreshing:
+            if time.monotonic() - self._refreshed < FRESH_SECONDS:
+                return
+            try:
+                async with asyncio.timeout(TIMEOUT_SECONDS):
+                    self.standings, self.unknown = await self.look(), ""
+            except UnknownTopicOrPartitionError as error:
+                self.standings, self.unknown = {}, str(error)
+            except (KafkaError, OSError, TimeoutError) as error:
+                log.warning("what waits in Kafka is not known: %s", error or type(error).__name__)
+                self.standings, self.unknown = {}, "no broker answers"
+            self._refreshed = time.monotonic()
 
     async def look(self) -> dict[Key, Standing]:
         """How things stand now. Raises KafkaError, OSError or TimeoutError where that can't be known."""
@@ -178,4 +136,6 @@ class Progress:
             await consumer.start()
             names = sorted({topic for of in self._groups.values() for topic in of})
             self._partitions = await tail.partitions_of(self._settings, names)
+            if missing := set(names) - {tp.topic for tp in self._partitions}:
+                raise UnknownTopicOrPartitionError(f"missing topics: {', '.join(sorted(missing))}")
         return self._clients

@@ -16,8 +16,10 @@ from prometheus_client.registry import Collector
 
 from app.delivery import Unavailable
 from app.embedded.errors import SetupError
+from app.events import ModelRef
 from app.lifecycle import RetrainingEnded
 from app.monitoring.lag import Lags, deployment_lags
+from app.monitoring.progress import Progress
 from app.monitoring.quality import Quality
 from app.monitoring.unlabelled import Expected
 from app.registry.registry import Models
@@ -29,6 +31,7 @@ log = logging.getLogger(__name__)
 
 LAG_SECONDS = 10.0
 """How often the lag is asked for, and how long it may take."""
+PROGRESS_SECONDS = 5.0
 OUTCOMES = get_args(RetrainingEnded.model_fields["outcome"].annotation)
 _VERSION = ("task", "version")
 _FEATURE = (*_VERSION, "feature", "detector")
@@ -40,13 +43,36 @@ class Watching(Collector):
     def __init__(self, settings: Settings, controller: Controller) -> None:
         self._settings = settings
         self._controller = controller
+        self.progress = Progress(settings)
         self.lags: Lags = {}
         """Empty while it isn't known."""
         self.registry = CollectorRegistry()
         self.registry.register(self)
 
     async def run(self) -> None:
-        """Follow the lag, for ever."""
+        """Follow the lag and the progress, for ever."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._follow_progress())
+            group.create_task(self._follow_lag())
+
+    def needed(self) -> list[ModelRef]:
+        """The versions that a route has answer. Raises `Unavailable` while the routes aren't known."""
+        return [
+            ModelRef(name=task, version=version)
+            for task, models in self._controller.models.items()
+            if models.versions
+            for version in models.route.answering
+        ]
+
+    async def _follow_progress(self) -> None:
+        try:
+            while True:
+                await self.progress.refresh()
+                await asyncio.sleep(PROGRESS_SECONDS)
+        finally:
+            await self.progress.close()
+
+    async def _follow_lag(self) -> None:
         while True:
             await asyncio.sleep(LAG_SECONDS)
             found = await deployment_lags(self._settings, LAG_SECONDS)

@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 from app.monitoring.drift import Finding
 from app.monitoring.quality import Judged, quality
 from app.monitoring.unlabelled import Expected
-from app.pages.overview import drift, expected, interval, spark
+from app.pages.figures import drift, expected, interval, spark
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
