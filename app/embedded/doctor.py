@@ -4,14 +4,12 @@ import asyncio
 import json
 import os
 import platform
-import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Literal
 
 import httpx
-from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -21,14 +19,14 @@ from app.blobs import blob_store
 from app.embedded import disk, jars, java, kafka, leftovers, lock, ports, ready, watchers
 from app.embedded import status as statuses
 from app.embedded.errors import SetupError
+from app.embedded.shown import Shown, settings_shown
+from app.embedded.shown import table as settings_table
 from app.kafka import clients
 from app.preprocess.runtime import python_library
 from app.settings import Settings
 
 Status = Literal["ok", "warn", "fail"]
 COLOURS: dict[Status, str] = {"ok": "green", "warn": "yellow", "fail": "red"}
-MASK = "********"
-PASSWORD = re.compile(r"(://[^/@:]*:)[^/@]+@")  # in a URL: user:password@host
 LOOK = "`hindsight logs {}` says why; see docs/runbooks.md."
 
 
@@ -199,30 +197,6 @@ async def _broker(config: Settings) -> list[Check]:
     return found
 
 
-@dataclass(frozen=True)
-class Shown:
-    """A setting, its value (a secret's is masked) and where it comes from."""
-
-    variable: str
-    value: str
-    source: str
-    description: str
-
-
-def settings_shown(config: Settings) -> list[Shown]:
-    """Every setting."""
-    from_environment = {name.upper() for name in os.environ}
-    found = []
-    for name, field in type(config).model_fields.items():
-        value = getattr(config, name)
-        variable = f"HINDSIGHT_{name.upper()}"
-        source = "environment" if variable in from_environment else "default"
-        text = MASK if isinstance(value, SecretStr) else "" if value is None else str(value)
-        text = PASSWORD.sub(rf"\1{MASK}@", text)
-        found.append(Shown(variable, text, source, field.description or ""))
-    return found
-
-
 def report(config: Settings, as_json: bool) -> int:
     """Prints the checks and the settings. The exit code: 1 if something is wrong that must be put right."""
     found, shown = checks(config), settings_shown(config)
@@ -243,14 +217,7 @@ def _print(found: list[Check], shown: list[Shown]) -> None:
         table.add_row(Text(one.status, COLOURS[one.status]), one.name, Text(detail))
     console.print(table)
     console.print()
-    table = Table(box=None, pad_edge=False)
-    table.add_column("Setting", no_wrap=True)
-    for title in ("Value", "From", "What it is"):
-        table.add_column(title, overflow="fold")
-    for setting in shown:
-        style = "bold" if setting.source == "environment" else ""
-        table.add_row(setting.variable, Text(setting.value), setting.source, Text(setting.description), style=style)
-    console.print(table)
+    console.print(settings_table(shown))
     console.print()
     failed = [one for one in found if one.status == "fail"]
     for one in failed:

@@ -14,6 +14,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
+from app import topics
 from app.eventlog import tail
 from app.monitoring.lag import ARCHIVE_GROUP, PREPROCESS_GROUP, RECORDER_GROUP, WORKER_GROUP, deployment_lags
 from app.monitoring.tracker import Key, Place, Standing, Standings, Tracker
@@ -35,6 +36,17 @@ PROCESS_OF = {
     RECORDER_GROUP: "recorder",
 }
 """Of each consumer group, the process of the Procfile."""
+
+
+def groups(settings: Settings) -> dict[str, list[str]]:
+    """Of each group, its topics."""
+    tasks = settings.tasks
+    return {
+        PREPROCESS_GROUP: [topics.requests(task) for task in tasks],
+        WORKER_GROUP: [topics.features(task) for task in tasks],
+        ARCHIVE_GROUP: topics.archived(tasks),
+        RECORDER_GROUP: [of(task) for task in tasks for of in (topics.predictions, topics.feedback, topics.joins)],
+    }
 
 
 class Progress:

@@ -7,17 +7,6 @@ Key = tuple[str, str]
 """A group and a topic."""
 
 
-def groups(settings: Settings) -> dict[str, list[str]]:
-    """Of each group, its topics."""
-    tasks = settings.tasks
-    return {
-        PREPROCESS_GROUP: [topics.requests(task) for task in tasks],
-        WORKER_GROUP: [topics.features(task) for task in tasks],
-        ARCHIVE_GROUP: topics.archived(tasks),
-        RECORDER_GROUP: [of(task) for task in tasks for of in (topics.predictions, topics.feedback, topics.joins)],
-    }
-
-
 @dataclass(frozen=True)
 class Place:
     """Where a group stands in a topic, all partitions together."""
@@ -68,6 +57,6 @@ class Tracker:
                 self._grew[key] = now
         self._places = dict(places)
         return {
-            key: Standing(place, now - self._moved[key], now - self._grew[key] if key in self._grew else None)
+            key: Standing(place, round(now - self._moved[key], 3), now - self._grew[key] if key in self._grew else None)
             for key, place in places.items()
         }
