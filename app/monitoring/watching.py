@@ -6,7 +6,7 @@ What is no longer so is no longer there: no series outlives the version, the fea
 import asyncio
 import logging
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import get_args
 
@@ -18,6 +18,7 @@ from app.delivery import Unavailable
 from app.embedded.errors import SetupError
 from app.events import ModelRef
 from app.lifecycle import RetrainingEnded
+from app.monitoring.answering import TaskStatus, task_status
 from app.monitoring.lag import Lags, deployment_lags
 from app.monitoring.progress import Progress
 from app.monitoring.quality import Quality
@@ -88,6 +89,8 @@ class Watching(Collector):
         """Each metric, with a value for whatever is known."""
         families = _Families()
         families.add_lags(self.lags)
+        if standings := self.progress.standings:
+            families.add_held(task_status(self._settings, standings, task) for task in self._settings.tasks)
         try:
             known: Mapping[str, Models] = self._controller.models
         except Unavailable:
@@ -111,6 +114,9 @@ class _Families:
 
     def __init__(self) -> None:
         self.lag = _gauge("consumer_lag_events", "Events that a group has still to commit.", ("group", "topic", "task"))
+        self.unanswered = _gauge(
+            "unanswered_seconds", "How long none of a task's waiting requests has moved; 0 where they do.", ("task",)
+        )
         self.share = _gauge(
             "route_share", "The share of the task's requests that a version answers.", (*_VERSION, "role")
         )
@@ -144,6 +150,10 @@ class _Families:
         for group, topics in lags.items():
             for topic, lag in topics.items():
                 self.lag.add_metric((group, topic, topic.rpartition(".")[0]), lag)
+
+    def add_held(self, tasks: Iterable[TaskStatus]) -> None:
+        for task in tasks:
+            self.unanswered.add_metric((task.name,), task.held_seconds)
 
     def add_models(self, models: Models) -> None:
         task, route = models.task, models.route

@@ -3,6 +3,7 @@ import time
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
 
 from app import topics
 from app.monitoring.lag import PREPROCESS_GROUP
@@ -68,6 +69,6 @@ async def test_records_wait_until_their_group_commits_them(platform: Settings) -
 
 async def test_without_a_broker_nothing_is_known() -> None:
     progress = Progress(Settings(kafka_bootstrap="127.0.0.1:1"))
-    with pytest.raises(OSError):
+    with pytest.raises(KafkaError):
         await progress.look()
     await progress.close()
