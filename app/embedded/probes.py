@@ -32,7 +32,7 @@ class Probe:
     async def alive(self, pid: int) -> bool:
         """Whether it has answered, or beaten since the last time."""
         if self._name == BROKER:
-            return await kafka.answers(self._config.bootstrap)
+            return await kafka.answers(self._config)
         if self._name in NAMES:
             return await self._healthy()
         if self._name in BEATING:

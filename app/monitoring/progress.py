@@ -16,6 +16,7 @@ from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from app import topics
 from app.eventlog import tail
+from app.kafka import clients
 from app.monitoring.lag import ARCHIVE_GROUP, PREPROCESS_GROUP, RECORDER_GROUP, WORKER_GROUP, deployment_lags
 from app.monitoring.tracker import Key, Place, Standing, Standings, Tracker
 from app.settings import Settings
@@ -141,8 +142,8 @@ class Progress:
 
     async def _connected(self) -> tuple[AIOKafkaAdminClient, AIOKafkaConsumer]:
         if self._clients is None:
-            admin = AIOKafkaAdminClient(bootstrap_servers=self._settings.bootstrap)
-            consumer = AIOKafkaConsumer(bootstrap_servers=self._settings.bootstrap)
+            admin = clients.admin(self._settings)
+            consumer = clients.consumer(self._settings)
             self._clients = admin, consumer
             await admin.start()
             await consumer.start()
