@@ -22,10 +22,13 @@ from app.commands import (
     evaluate,
     imports,
     keys,
+    logs,
     models,
     newtask,
     replay,
+    restart,
     retrain,
+    status,
     vocabulary,
 )
 
@@ -277,10 +280,13 @@ erase.register(cli)
 evaluate.register(cli)
 imports.register(cli)
 keys.register(cli)
+logs.register(cli)
 models.register(cli)
 newtask.register(cli)
 replay.register(cli)
+restart.register(cli)
 retrain.register(cli)
+status.register(cli)
 vocabulary.register(cli)
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from app.cloudevents import Headers, Origin, Record
 from app.events import Failure
+from app.monitoring.heartbeat import waits_for, waits_no_more
 from models.base import Rejected
 
 log = logging.getLogger(__name__)
@@ -74,12 +75,14 @@ class Guard:
         while True:
             try:
                 answers = await self._handle(batch)
+                waits_no_more(batch[0].origin.topic)
                 if len(answers) != len(batch):
                     raise ValueError(f"{len(answers)} answers to {len(batch)} events")
                 return answers
             except Unavailable as error:
                 wait = next(waits)
                 log.warning("%s: %d events wait %.1f s: %s", self._stage, len(batch), wait, error)
+                waits_for(batch[0].origin.topic, str(error))
                 await asyncio.sleep(wait)
             except Exception as error:  # a fault in our own code, or in a task's: find whose event it is
                 if len(batch) == 1:

@@ -2,9 +2,9 @@
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.retraining.plan import Retraining
@@ -12,6 +12,7 @@ from app.retraining.plan import Retraining
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 MiB = 1024 * 1024
+MOST_PORT = 65535
 
 
 class TaskSettings(BaseModel):
@@ -44,6 +45,10 @@ class Settings(BaseSettings):
     cache: Path = Field(Path.home() / ".cache" / "hindsight", description="Downloaded jars, shared by all checkouts.")
     host: str = Field("127.0.0.1", description="The address that the API binds to; any other needs an API key.")
     metrics_host: str = Field("127.0.0.1", description="The address of each process's /metrics: they have no key.")
+    port_base: int = Field(
+        8000,
+        description="Moves every port that has no setting of its own: each is this plus (its default - 8000).",
+    )
     demo: bool = Field(True, description="Whether `make run` streams demonstration traffic.")
 
     tasks: dict[str, str] = Field(
@@ -67,7 +72,7 @@ class Settings(BaseSettings):
     kafka_bootstrap: str = Field("", description="Brokers of an own Kafka cluster; empty starts the embedded broker.")
     kafka_port: int = Field(9092, description="Port of the embedded broker.")
     kafka_controller_port: int = Field(9093, description="Port of the embedded broker's KRaft controller.")
-    kafka_metrics_port: int = Field(8087, description="/metrics of the embedded broker.")
+    kafka_metrics_port: int = Field(8089, description="/metrics of the embedded broker.")
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="How an own Kafka cluster is spoken to."
     )
@@ -170,6 +175,27 @@ class Settings(BaseSettings):
     api_port: int = Field(8000, description="The page and the API.")
     api_key: SecretStr | None = Field(None, description="A key with all scopes; others: `hindsight keys`.")
     ready_max_lag: int = Field(10_000, ge=0, description="Most events waiting in a stage while /readyz says ready.")
+    unanswered_seconds: float = Field(
+        30.0, gt=0, description="A task whose requests wait while none is answered for so long is `not answering`."
+    )
+
+    stalled_seconds: float = Field(
+        20.0, gt=0, description="A process whose main loop has not moved for so long is killed and started again."
+    )
+    progress_seconds: float = Field(
+        60.0, gt=0, description="A process that has records to read and commits none for so long is started again."
+    )
+
+    @model_validator(mode="after")
+    def _move_ports(self) -> Self:
+        """Move the ports that nobody has set to the base."""
+        fields = type(self).model_fields
+        for name in (name for name in fields if name.endswith("_port")):
+            if name not in self.model_fields_set:  # written past pydantic: it stays a default
+                self.__dict__[name] = fields[name].default + self.port_base - fields["port_base"].default
+            if not 1 <= getattr(self, name) <= MOST_PORT:
+                raise ValueError(f"{name} is {getattr(self, name)}: a port is between 1 and {MOST_PORT}")
+        return self
 
     @property
     def bootstrap(self) -> str:

@@ -11,6 +11,7 @@ from faust import Worker
 
 from app import topics
 from app.monitoring import metrics
+from app.monitoring.heartbeat import Heartbeat, waits_for, waits_no_more
 from app.priority import PATIENT, give_way
 from app.settings import Settings, settings
 from app.streams import App, make_app
@@ -97,9 +98,17 @@ async def _models(configured: Settings) -> None:
 
 async def wait_for_needs(configured: Settings, process: Process) -> None:
     """Return once the topics are there, and what else the process needs."""
+    waits_for("start", "for the topics")
     await topics.wait_provisioned(configured)
     if process.needs is not None:
+        waits_for("start", "for MLServer to serve the models" if process.needs is _models else "for the catalog")
         await process.needs(configured)
+    waits_no_more("start")
+
+
+async def _beating(heart: Heartbeat, work: Awaitable[None]) -> None:
+    heart.follow(asyncio.get_running_loop())
+    await work
 
 
 def main() -> None:
@@ -110,8 +119,11 @@ def main() -> None:
     process = PROCESSES[sys.argv.pop(1)]()
     give_way(process.niceness)
     metrics.serve(getattr(configured, process.port), configured.metrics_host, configured.home)
-    asyncio.run(wait_for_needs(configured, process))
-    asyncio.set_event_loop(asyncio.new_event_loop())
+    heart = Heartbeat(configured.home)
+    asyncio.run(_beating(heart, wait_for_needs(configured, process)))
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    loop.call_soon(heart.follow, loop)
     Worker(build(configured, process), loglevel="warn", redirect_stdouts=False).execute_from_commandline()
 
 

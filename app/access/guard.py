@@ -22,7 +22,7 @@ API = "/v1/"
 """What is below it are routes, which say themselves what scope they need. All else is for who may read."""
 LOGIN = "/login"
 LOGOUT = "/logout"
-OPEN = {"/healthz", "/readyz", LOGIN}
+OPEN = {"/healthz", "/livez", "/readyz", LOGIN}
 """Without a key."""
 RETRY_AFTER = "2"
 

@@ -1,53 +1,140 @@
-"""Health: `/healthz` says this process lives, `/readyz` that every part does its work, `/metrics` how well."""
+"""Health: `/livez` says this process lives, `/readyz` that every part and every task makes progress, `/metrics` how."""
 
 import asyncio
+import time
+from collections.abc import Awaitable
 
 import httpx
 from fastapi import APIRouter, Response
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import BaseModel
 
 from app.access.scopes import needs
+from app.delivery import Unavailable
 from app.embedded.ready import reachable
-from app.monitoring.lag import ARCHIVE_GROUP, PREPROCESS_GROUP, RECORDER_GROUP, WORKER_GROUP, Lags, deployment_lags
+from app.events import ModelRef
+from app.inference.repository import entry
+from app.monitoring.answering import task_status
+from app.monitoring.lag import ARCHIVE_GROUP, PREPROCESS_GROUP, RECORDER_GROUP, WORKER_GROUP
 from app.monitoring.metrics import READY
+from app.monitoring.watching import Watching
 from app.settings import Settings
 
 CHECK_SECONDS = 3.0
+FRESH_SECONDS = 1.5
+"""Whoever asks within this time is told what was just found: asking costs the platform something."""
+READY_OF_TASK = "hindsight_preprocess_ready"
+"""Of a process that is ready task by task."""
 
 
 class Part(BaseModel):
-    """One part of the platform."""
+    """One part of the platform, or one task. What is said of it names no address: anybody may ask."""
 
     ready: bool
     detail: str
 
 
 class Readiness(BaseModel):
-    """Whether all parts do their work."""
+    """Whether all parts do their work, and every task is answered."""
 
     ready: bool
     parts: dict[str, Part]
+    tasks: dict[str, Part] = {}
 
 
-def router(settings: Settings, watched: CollectorRegistry) -> APIRouter:
-    """The routes of this deployment; `watched` has the metrics of its state, beside those of this process."""
+class Health:
+    """Asks every part, all at once, and not more often than it should."""
+
+    def __init__(self, settings: Settings, watching: Watching) -> None:
+        self._settings = settings
+        self._watching = watching
+        self._asking = asyncio.Lock()
+        self._asked = float("-inf")
+        self._readiness = Readiness(ready=False, parts={})
+
+    async def readiness(self) -> Readiness:
+        """As it was a moment ago, at most."""
+        async with self._asking:
+            if time.monotonic() - self._asked >= FRESH_SECONDS:
+                self._readiness = await self._ask()
+                self._asked = time.monotonic()
+        return self._readiness
+
+    async def _ask(self) -> Readiness:
+        settings, progress = self._settings, self._watching.progress
+        async with httpx.AsyncClient(timeout=CHECK_SECONDS, trust_env=False) as http:
+            _, mlserver, preprocess, worker, archive, recorder = await asyncio.gather(
+                progress.refresh(),
+                self._mlserver(http),
+                _process(http, settings, settings.preprocess_metrics_port),
+                _process(http, settings, settings.worker_metrics_port),
+                _process(http, settings, settings.archive_metrics_port),
+                _process(http, settings, settings.recorder_metrics_port),
+            )
+        most = settings.ready_max_lag
+        parts = {
+            "kafka": Part(ready=not progress.unknown, detail=progress.unknown),
+            "preprocess": self._with_waiting(preprocess, PREPROCESS_GROUP, most),
+            "mlserver": mlserver,
+            "worker": self._with_waiting(worker, WORKER_GROUP, most),
+            # A commit's worth of events may wait for it.
+            "archive": self._with_waiting(archive, ARCHIVE_GROUP, most + settings.archive_events),
+            "recorder": self._with_waiting(recorder, RECORDER_GROUP, most),
+        }
+        found = [task_status(settings, progress.standings, task) for task in settings.tasks if progress.standings]
+        tasks = {one.name: Part(ready=one.well, detail=one.detail) for one in found}
+        return Readiness(ready=all(one.ready for one in (*parts.values(), *tasks.values())), parts=parts, tasks=tasks)
+
+    def _with_waiting(self, part: Part, group: str, most: int) -> Part:
+        """A part that does its work, unless too many records wait for it, or some are overdue and it moves none."""
+        if not part.ready:
+            return part
+        of = [one for (name, _), one in self._watching.progress.standings.items() if name == group]
+        if not of:
+            return Part(ready=False, detail="what waits for it is not known")
+        waiting = sum(one.place.waiting for one in of)
+        still = max((one.still_seconds for one in of if one.place.overdue), default=0.0)
+        if still >= self._settings.unanswered_seconds:
+            return Part(ready=False, detail=f"no progress for {still:.0f} s, {waiting:,} waiting")
+        return Part(ready=waiting <= most, detail=f"{waiting:,} waiting")
+
+    async def _mlserver(self, http: httpx.AsyncClient) -> Part:
+        """Whether it is ready, and serves every version that a route needs."""
+        url = f"http://{self._settings.mlserver_host}:{self._settings.mlserver_http_port}/v2"
+        try:
+            needed = self._watching.needed()
+        except Unavailable:
+            return Part(ready=False, detail="which versions it should serve is not known yet")
+        answered, *served = await asyncio.gather(
+            _is_ok(http.get(f"{url}/health/ready")),
+            *(_is_ok(http.get(f"{url}/models/{entry(one)}/versions/{one.version}/ready")) for one in needed),
+        )
+        if answered:
+            return Part(ready=False, detail=answered)
+        missing = [_named(one) for one, wrong in zip(needed, served, strict=True) if wrong]
+        return Part(ready=not missing, detail=f"it does not serve {', '.join(missing)}" if missing else "")
+
+
+def router(settings: Settings, watching: Watching) -> APIRouter:
+    """The routes of this deployment; `watching` has the metrics of its state, beside those of this process."""
     routes = APIRouter(tags=["health"])
+    health = Health(settings, watching)
 
+    @routes.get("/livez", dependencies=[needs(None)])
     @routes.get("/healthz", dependencies=[needs(None)])
-    async def healthz() -> dict[str, str]:
-        """This process answers."""
+    async def livez() -> dict[str, str]:
+        """This process answers, whatever the others do."""
         return {"status": "alive"}
 
     @routes.get(
         "/readyz",
         dependencies=[needs(None)],
-        responses={503: {"model": Readiness, "description": "A part is not ready."}},
+        responses={503: {"model": Readiness, "description": "A part is not ready, or a task is not answered."}},
     )
     async def readyz(response: Response) -> Readiness:
-        """Every part is reachable, and no stage is too far behind."""
-        found = await readiness(settings)
+        """Every part is reachable and moves, every version that a route needs is served, every task is answered."""
+        found = await health.readiness()
         READY.set(found.ready)
         response.status_code = 200 if found.ready else 503
         return found
@@ -55,42 +142,18 @@ def router(settings: Settings, watched: CollectorRegistry) -> APIRouter:
     @routes.get("/metrics", dependencies=[needs("read")], response_class=Response)
     async def metrics() -> Response:
         """Prometheus metrics of this process."""
-        return Response(generate_latest(REGISTRY) + generate_latest(watched), media_type=CONTENT_TYPE_LATEST)
+        return Response(generate_latest(REGISTRY) + generate_latest(watching.registry), media_type=CONTENT_TYPE_LATEST)
 
     return routes
 
 
-async def readiness(settings: Settings) -> Readiness:
-    """Asks every part, all at once."""
-    async with httpx.AsyncClient(timeout=CHECK_SECONDS, trust_env=False) as http:
-        kafka, mlserver, preprocess, worker, archive, recorder = await asyncio.gather(
-            deployment_lags(settings, CHECK_SECONDS),
-            _mlserver(http, settings),
-            _process(http, settings, settings.preprocess_metrics_port),
-            _process(http, settings, settings.worker_metrics_port),
-            _process(http, settings, settings.archive_metrics_port),
-            _process(http, settings, settings.recorder_metrics_port),
-        )
-    most = settings.ready_max_lag
-    parts = {
-        "kafka": Part(ready=isinstance(kafka, dict), detail="" if isinstance(kafka, dict) else kafka),
-        "preprocess": _with_lag(preprocess, kafka, PREPROCESS_GROUP, most),
-        "mlserver": mlserver,
-        "worker": _with_lag(worker, kafka, WORKER_GROUP, most),
-        # A commit's worth of events may wait for it.
-        "archive": _with_lag(archive, kafka, ARCHIVE_GROUP, most + settings.archive_events),
-        "recorder": _with_lag(recorder, kafka, RECORDER_GROUP, most),
-    }
-    return Readiness(ready=all(part.ready for part in parts.values()), parts=parts)
-
-
-async def _mlserver(http: httpx.AsyncClient, settings: Settings) -> Part:
-    url = f"http://{settings.mlserver_host}:{settings.mlserver_http_port}/v2/health/ready"
+async def _is_ok(asked: Awaitable[httpx.Response]) -> str:
+    """What is wrong with an answer; nothing where it is 200."""
     try:
-        status = (await http.get(url)).status_code
+        status = (await asked).status_code
     except httpx.HTTPError as error:
-        return Part(ready=False, detail=_unreachable(url, error))
-    return Part(ready=status == 200, detail="" if status == 200 else f"{url} says {status}")
+        return f"it does not answer: {type(error).__name__}"
+    return "" if status == httpx.codes.OK else f"it says {status}"
 
 
 async def _process(http: httpx.AsyncClient, settings: Settings, port: int) -> Part:
@@ -98,21 +161,14 @@ async def _process(http: httpx.AsyncClient, settings: Settings, port: int) -> Pa
     try:
         text = (await http.get(url)).raise_for_status().text
     except httpx.HTTPError as error:
-        return Part(ready=False, detail=_unreachable(url, error))
-    gauges = [
-        s.value for family in text_string_to_metric_families(text) for s in family.samples if s.name == READY._name
-    ]
-    return Part(ready=gauges == [1], detail="" if gauges == [1] else "it is starting")
+        return Part(ready=False, detail=f"its metrics can't be read: {type(error).__name__}")
+    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    starting = [one.labels.get("task", "") for one in samples if one.name == READY_OF_TASK and one.value != 1]
+    if starting:
+        return Part(ready=False, detail=f"it is starting: {', '.join(starting)}")
+    ready = [one.value for one in samples if one.name == READY._name] == [1]
+    return Part(ready=ready, detail="" if ready else "it is starting")
 
 
-def _with_lag(part: Part, lags: Lags | str, group: str, most: int) -> Part:
-    if not part.ready:
-        return part
-    if isinstance(lags, str):
-        return Part(ready=False, detail="its lag is not known")
-    lag = sum(lags[group].values())
-    return Part(ready=lag <= most, detail=f"lag {lag}")
-
-
-def _unreachable(url: str, error: httpx.HTTPError) -> str:
-    return f"{url} can't be read: {str(error) or type(error).__name__}"
+def _named(model: ModelRef) -> str:
+    return f"{model.name} version {model.version}"

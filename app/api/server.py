@@ -99,7 +99,7 @@ def create(settings: Settings) -> FastAPI:
     letterbox = Letterbox(settings)
     app.include_router(deadletters.router(letterbox))
     app.include_router(blobs.router(store, settings.max_blob_bytes))
-    app.include_router(health.router(settings, watching.registry))
+    app.include_router(health.router(settings, watching))
     app.include_router(login.router(callers, cookie))
     app.add_exception_handler(RequestValidationError, _unprocessable)
     app.add_exception_handler(ClientDisconnect, _gone)

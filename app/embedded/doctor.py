@@ -4,14 +4,12 @@ import asyncio
 import json
 import os
 import platform
-import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Literal
 
 import httpx
-from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -19,16 +17,17 @@ from rich.text import Text
 from app import topics
 from app.blobs import blob_store
 from app.embedded import disk, jars, java, kafka, leftovers, lock, ports, ready, watchers
+from app.embedded import status as statuses
 from app.embedded.errors import SetupError
+from app.embedded.shown import Shown, settings_shown
+from app.embedded.shown import table as settings_table
 from app.kafka import clients
 from app.preprocess.runtime import python_library
 from app.settings import Settings
 
 Status = Literal["ok", "warn", "fail"]
 COLOURS: dict[Status, str] = {"ok": "green", "warn": "yellow", "fail": "red"}
-MASK = "********"
-PASSWORD = re.compile(r"(://[^/@:]*:)[^/@]+@")  # in a URL: user:password@host
-LOOK = "Look into the logs directory of HINDSIGHT_HOME, one file for each process."
+LOOK = "`hindsight logs {}` says why; see docs/runbooks.md."
 
 
 @dataclass(frozen=True)
@@ -53,6 +52,7 @@ def checks(config: Settings) -> list[Check]:
         *_guarded("disk", lambda: [_disk(config)]),
         *_guarded("blobs", lambda: [_blobs(config)]),
         *_settings(config),
+        *_clashes(config),
         *_guarded("ports", lambda: [_port(config, port) for port in ports.needed(config)]),
     ]
     pid = lock.holder(config.home)
@@ -133,13 +133,25 @@ def _settings(config: Settings) -> Iterator[Check]:
             yield Check("settings", "warn", f"{name} is set, but there is no such setting", "See the list of settings.")
 
 
+def _clashes(config: Settings) -> Iterator[Check]:
+    for first, second in ports.clashes(ports.needed(config)):
+        remedy = f"Set one of them to another port, for instance {second.variable}={ports.free_port()}."
+        yield Check(f"port {first.number}", "fail", f"is set twice: {first.variable}, {second.variable}", remedy)
+
+
+def _pid(config: Settings, name: str) -> int | None:
+    """The process of the Procfile: what listens may be a child of it."""
+    found = statuses.read(config.home)
+    return next((one.pid for one in found.processes if one.name == name), None) if found else None
+
+
 def _port(config: Settings, port: ports.Port) -> Check:
     name = f"port {port.number}"
     if port.is_free:
         return Check(name, "ok", f"free, for {port.process}")
     process = ports.holder(port.number)
-    if process and process.pid in {own.pid for own in leftovers.find(config.home.resolve())}:
-        return Check(name, "ok", f"held by our own {port.process}, process {process.pid}")
+    if process and (owner := leftovers.owner(process, config.home.resolve())) == port.process:
+        return Check(name, "ok", f"held by our own {owner}, process {_pid(config, owner) or process.pid}")
     status: Status = "warn" if port.process in watchers.NAMES else "fail"
     remedy = f"Stop it, or choose another port, for instance {port.variable}={ports.free_port()}."
     return Check(name, status, f"needed by {port.process}, is held by {ports.describe(process)}", remedy)
@@ -154,16 +166,21 @@ async def _running(config: Settings) -> list[Check]:
             (await client.get(url)).raise_for_status()
         found.append(Check("mlserver", "ok", f"{url} answers"))
     except httpx.HTTPError as error:
-        found.append(Check("mlserver", "fail", f"{url}: {error or type(error).__name__}", LOOK))
+        found.append(Check("mlserver", "fail", f"{url}: {error or type(error).__name__}", LOOK.format("mlserver")))
     _, parts = await ready.probe(config)
     for name, part in parts.items():
-        found.append(Check(f"ready: {name}", "ok" if part.ready else "fail", part.detail, "" if part.ready else LOOK))
+        remedy = LOOK.format("" if name in config.tasks else name)
+        found.append(Check(f"ready: {name}", "ok" if part.ready else "fail", part.detail, "" if part.ready else remedy))
     return found
 
 
 async def _broker(config: Settings) -> list[Check]:
     if not await kafka.wait(config, 5):
-        remedy = LOOK if config.embedded_kafka else "Check HINDSIGHT_KAFKA_BOOTSTRAP and the way to the cluster."
+        remedy = (
+            LOOK.format("kafka")
+            if config.embedded_kafka
+            else "Check HINDSIGHT_KAFKA_BOOTSTRAP and the way to the cluster."
+        )
         return [Check("kafka", "fail", f"no broker answers at {config.bootstrap}", remedy)]
     admin = clients.admin(config)
     await admin.start()
@@ -177,30 +194,6 @@ async def _broker(config: Settings) -> list[Check]:
         found.append(Check("topics", "fail", f"missing: {', '.join(missing)}", "Restart the platform: it makes them."))
     else:
         found.append(Check("topics", "ok", f"{len(existing)} topics"))
-    return found
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A setting, its value (a secret's is masked) and where it comes from."""
-
-    variable: str
-    value: str
-    source: str
-    description: str
-
-
-def settings_shown(config: Settings) -> list[Shown]:
-    """Every setting."""
-    from_environment = {name.upper() for name in os.environ}
-    found = []
-    for name, field in type(config).model_fields.items():
-        value = getattr(config, name)
-        variable = f"HINDSIGHT_{name.upper()}"
-        source = "environment" if variable in from_environment else "default"
-        text = MASK if isinstance(value, SecretStr) else "" if value is None else str(value)
-        text = PASSWORD.sub(rf"\1{MASK}@", text)
-        found.append(Shown(variable, text, source, field.description or ""))
     return found
 
 
@@ -224,11 +217,10 @@ def _print(found: list[Check], shown: list[Shown]) -> None:
         table.add_row(Text(one.status, COLOURS[one.status]), one.name, Text(detail))
     console.print(table)
     console.print()
-    table = Table(box=None, pad_edge=False)
-    table.add_column("Setting", no_wrap=True)
-    for title in ("Value", "From", "What it is"):
-        table.add_column(title, overflow="fold")
-    for setting in shown:
-        style = "bold" if setting.source == "environment" else ""
-        table.add_row(setting.variable, Text(setting.value), setting.source, Text(setting.description), style=style)
-    console.print(table)
+    console.print(settings_table(shown))
+    console.print()
+    failed = [one for one in found if one.status == "fail"]
+    for one in failed:
+        console.print(Text(f"{one.name}: {one.detail}\n  Remedy: {one.remedy}", COLOURS["fail"]))
+    if not failed:
+        console.print(Text("Nothing has failed.", COLOURS["ok"]))

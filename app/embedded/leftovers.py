@@ -30,6 +30,16 @@ def find(home: Path, pattern: str = "*/*") -> list[psutil.Process]:
     return found
 
 
+def owner(process: psutil.Process, home: Path) -> str | None:
+    """The name of the process of this home's platform that it is, or is a child of; None where it is neither."""
+    try:
+        environment = process.environ()
+    except psutil.Error:
+        return None
+    ours = environment.get("HINDSIGHT_HOME") == str(home)
+    return environment.get(MARK, "").partition("/")[2] or None if ours else None
+
+
 def kill(home: Path, pattern: str = "*/*") -> list[int]:
     """Kills them all, and waits until they are gone. Their process ids."""
     killed: set[int] = set()

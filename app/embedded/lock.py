@@ -51,7 +51,7 @@ class HomeLock:
         return SetupError(
             f"A platform already runs in {self.path.parent}: process {previous['pid']}, started {previous['started']}.",
             f"Stop it with Ctrl-C in its terminal or `kill {previous['pid']}`, or give this one a home of its own: "
-            "set HINDSIGHT_HOME, and ports of its own.",
+            "set HINDSIGHT_HOME and HINDSIGHT_PORT_BASE.",
         )
 
 

@@ -3,7 +3,7 @@
 import errno
 import random
 import socket
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import psutil
@@ -12,22 +12,8 @@ from app.embedded.errors import SetupError
 from app.settings import Settings
 
 LOOPBACK = "127.0.0.1"
-# Each setting that is a port, and the process that listens on it.
-OWNERS = {
-    "kafka_port": "kafka",
-    "kafka_controller_port": "kafka",
-    "kafka_metrics_port": "kafka",
-    "preprocess_metrics_port": "preprocess",
-    "mlserver_http_port": "mlserver",
-    "mlserver_grpc_port": "mlserver",
-    "mlserver_metrics_port": "mlserver",
-    "worker_metrics_port": "worker",
-    "archive_metrics_port": "archive",
-    "recorder_metrics_port": "recorder",
-    "api_port": "api",
-    "prometheus_port": "prometheus",
-    "alertmanager_port": "alertmanager",
-}
+OWNERS = {name: name.partition("_")[0] for name in Settings.model_fields if name.endswith("_port")}
+"""Each setting that is a port, and the process that listens on it: the first word of the setting's name."""
 
 
 @dataclass(frozen=True)
@@ -111,15 +97,21 @@ def describe(process: psutil.Process | None) -> str:
         return f"process {process.pid}"
 
 
+def clashes(wanted: Iterable[Port]) -> list[tuple[Port, Port]]:
+    """The ports that are wanted twice."""
+    seen: dict[int, Port] = {}
+    pairs = [(seen.setdefault(port.number, port), port) for port in wanted]
+    return [(first, second) for first, second in pairs if first is not second]
+
+
 def check(config: Settings, processes: Collection[str] | None = None) -> None:
     """A SetupError when a port is taken, set twice or not to be had."""
     wanted = needed(config, processes)
-    seen: dict[int, Port] = {}
-    for port in wanted:
-        if (other := seen.setdefault(port.number, port)) is not port:
-            raise SetupError(
-                f"{other.variable} and {port.variable} are both {port.number}.", f"Set {port.variable} to another port."
-            )
+    for first, second in clashes(wanted):
+        raise SetupError(
+            f"{first.variable} and {second.variable} are both {first.number}.",
+            f"Set {second.variable} to another port.",
+        )
     taken = [port for port in wanted if not _checked(port)]
     if taken:
         raise SetupError(
@@ -128,7 +120,8 @@ def check(config: Settings, processes: Collection[str] | None = None) -> None:
                 for port in taken
             ),
             "Stop what holds it, or choose another port: "
-            + " ".join(f"{port.variable}={free_port()}" for port in taken),
+            + " ".join(f"{port.variable}={free_port()}" for port in taken)
+            + ". HINDSIGHT_PORT_BASE=18000 moves all ports at once.",
         )
 
 

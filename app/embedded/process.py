@@ -1,4 +1,4 @@
-"""One supervised process: started, listened to, and started again whenever it dies."""
+"""One supervised process: started, listened to, and started again whenever it dies or somebody says so."""
 
 import asyncio
 import os
@@ -12,10 +12,12 @@ from contextlib import suppress
 from app.embedded import leash, leftovers
 from app.embedded.console import Log, Voice
 from app.embedded.environment import environment
+from app.monitoring.heartbeat import path_of
 from app.settings import CHECKOUT, Settings
 
 FIRST_DELAY = 0.5
 LONGEST_DELAY = 10.0
+GRACE_SECONDS = 12.0
 HEALTHY = 30.0  # a process that has lived so long starts with the first delay again
 
 
@@ -28,6 +30,8 @@ class Process:
         self.pid: int | None = None  # None while it is dead
         self.restarts = 0
         self.since: float | None = None  # Unix time of the last start
+        self.reason = ""  # why it was started again the last time
+        self.restarted: float | None = None  # when that was
         self.log = Log(config.home / "logs" / f"{name}.log", voice)
         self._home = config.home
         self._mark = f"{os.getpid()}/{name}"
@@ -35,6 +39,7 @@ class Process:
         self._voice = voice
         self._changed = changed
         self._stopping = asyncio.Event()
+        self._asked = ""  # why it is to be started again though it lives
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -56,6 +61,20 @@ class Process:
         self._task = None
         self.log.close()
 
+    async def restart(self, reason: str, *, graceful: bool = False) -> None:
+        """End it with all that it has started, also where it hangs; it is started again. `graceful` asks it first."""
+        pid = self.pid
+        if pid is None:  # it is being started again
+            return
+        self._asked = reason
+        if graceful:
+            self._signal(signal.SIGTERM)
+            deadline = time.monotonic() + GRACE_SECONDS
+            while self.pid == pid and time.monotonic() < deadline:
+                await asyncio.sleep(0.1)
+        if self.pid == pid:
+            self._signal(signal.SIGKILL)  # what it has started is killed once it has ended
+
     def _signal(self, number: signal.Signals) -> None:
         if self.pid is not None:
             with suppress(ProcessLookupError):
@@ -68,12 +87,17 @@ class Process:
             code = await self._run_once()
             if self._stopping.is_set():
                 break
-            delay = FIRST_DELAY if time.monotonic() - began > HEALTHY else delay
-            last = "".join(f"\n    {line}" for line in self.log.tail)
-            self._voice.say(f"{describe(code)}; starting it again in {delay:g} s. It said last:{last}", "red")
-            try:
+            asked, self._asked = self._asked, ""
+            delay = FIRST_DELAY if asked or time.monotonic() - began > HEALTHY else delay
+            self.reason, self.restarted = asked or describe(code), time.time()
+            if asked:
+                self._voice.say(f"{asked}: it was ended; starting it again in {delay:g} s", "yellow")
+            else:
+                last = "".join(f"\n    {line}" for line in self.log.tail)
+                self._voice.say(f"{describe(code)}; starting it again in {delay:g} s. It said last:{last}", "red")
+            with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), delay)
-            except TimeoutError:
+            if not self._stopping.is_set():
                 self.restarts += 1
             delay = min(2 * delay, LONGEST_DELAY)
 
@@ -105,6 +129,7 @@ class Process:
             self._signal(signal.SIGTERM)
         code = await started.wait()
         self.pid = None
+        path_of(self._home, started.pid).unlink(missing_ok=True)
         self._changed()
         await asyncio.to_thread(leftovers.kill, self._home, self._mark)  # or they would hold its ports, and its output
         await listening

@@ -11,6 +11,7 @@ from app.embedded.errors import SetupError
 from app.settings import Settings
 
 POLL = 0.2
+PROBE_SECONDS = 15.0
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,11 @@ def reachable(host: str) -> str:
 async def probe(config: Settings) -> tuple[bool, dict[str, Part]]:
     """Asks once. An API that does not answer is a part that isn't ready."""
     try:
-        async with httpx.AsyncClient(timeout=5, trust_env=False) as client:
+        async with httpx.AsyncClient(timeout=PROBE_SECONDS, trust_env=False) as client:
             response = await client.get(f"{api_url(config)}/readyz")
         body = response.json()
-        parts = {name: Part(part["ready"], part["detail"]) for name, part in body["parts"].items()}
+        said = body["parts"] | body.get("tasks", {})
+        parts = {name: Part(part["ready"], part["detail"]) for name, part in said.items()}
         return bool(body["ready"]) and response.status_code == 200, parts
     except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
         return False, {"api": Part(False, f"{api_url(config)}/readyz: {error or type(error).__name__}")}

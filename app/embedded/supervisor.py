@@ -1,4 +1,4 @@
-"""Runs the Procfile: each process waits for what it needs, is restarted when it dies, and ends with the supervisor."""
+"""Runs the Procfile: each process waits for what it needs, is restarted when it dies or hangs, and ends with us."""
 
 import asyncio
 import json
@@ -15,18 +15,19 @@ from rich.console import Console
 
 from app import topics
 from app.blobs import blob_store
-from app.embedded import disk, jars, java, kafka, leftovers, ports, ready, watchers
+from app.embedded import disk, jars, java, kafka, leftovers, limits, ports, probes, ready, watchers
 from app.embedded.console import Voice
 from app.embedded.errors import SetupError
 from app.embedded.lock import HomeLock
-from app.embedded.process import Process
+from app.embedded.process import GRACE_SECONDS, Process
+from app.embedded.watchdog import Watchdog
 from app.settings import CHECKOUT, Settings
 
-BROKER = "kafka"
+BROKER = probes.BROKER
 NEEDS_JARS = {BROKER, "preprocess"}
 BROKER_START_SECONDS = 120.0
-GRACE_SECONDS = 12.0
 BROKER_GRACE_SECONDS = 20.0
+WATCH_AGAIN_SECONDS = 5.0
 
 Provision = Callable[[Settings], Awaitable[list[str]]]
 
@@ -56,6 +57,7 @@ class Supervisor:
         self._guard: subprocess.Popen[bytes] | None = None
         self._began = time.monotonic()
         self._stopping: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Checks, then starts the broker, makes the topics, and starts the others. If that fails, nothing stays."""
@@ -64,6 +66,7 @@ class Supervisor:
         try:
             await self._prepare()
             await self._start_processes()
+            self._watching = asyncio.create_task(self._watch(), name="watch the processes")
         except BaseException:
             await self.stop()
             raise
@@ -122,6 +125,8 @@ class Supervisor:
     async def _prepare(self) -> None:
         home = self.config.home
         disk.check_writable(home)
+        limits.keep_private(home)
+        limits.raise_files()
         if warning := disk.check_space(home):
             self._say(warning, "yellow")
         if note := self._lock.acquire():
@@ -133,6 +138,7 @@ class Supervisor:
             self._say(f"Without {name}: {reason}.")
             del commands[name]
         ports.check(self.config, commands)
+        probes.clear(home)
         await asyncio.to_thread(blob_store(self.config).prepare)
         if NEEDS_JARS & commands.keys():
             java.java()
@@ -175,6 +181,14 @@ class Supervisor:
         for process in others:
             process.start()
 
+    async def _watch(self) -> None:
+        while True:
+            try:
+                await Watchdog(self.config, self.processes, os.getpid()).run()
+            except Exception as error:  # a fault of its own: what it watches goes on
+                self._say(f"The watch over the processes failed and begins anew: {error!r}", "red")
+                await asyncio.sleep(WATCH_AGAIN_SECONDS)
+
     def _silent_broker(self, broker: Process | None) -> SetupError:
         message = f"No Kafka broker answers at {self.config.bootstrap} after {BROKER_START_SECONDS:.0f} s."
         if broker is None:
@@ -183,6 +197,11 @@ class Supervisor:
         return SetupError(f"{message} It said last:{said}", f"Its whole log is in {self.config.home}/logs/kafka.log.")
 
     async def _stop(self) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
+            self._watching = None
+            (self.config.home / "status.json").unlink(missing_ok=True)
         others = [process for name, process in self.processes.items() if name != BROKER]
         await asyncio.gather(*(process.stop(GRACE_SECONDS) for process in others))
         if broker := self.processes.get(BROKER):  # last: the others flush what they have to it

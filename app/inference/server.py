@@ -11,6 +11,7 @@ from app import topics
 from app.inference import repository, runtime
 from app.inference.client import InferenceClient
 from app.inference.loading import Loader
+from app.monitoring.heartbeat import Heartbeat
 from app.settings import Settings, settings
 from app.tasks import load
 from models.base import Task
@@ -39,6 +40,7 @@ def server_settings(configured: Settings) -> ServerSettings:
 async def serve(configured: Settings) -> None:
     """Serve until told to stop."""
     tasks = load(configured)
+    Heartbeat(configured.home).follow(asyncio.get_running_loop())
     repository.clear(configured)
     serving = asyncio.create_task(MLServer(server_settings(configured)).start())
     loading = asyncio.create_task(_load(configured, tasks))

@@ -6,7 +6,7 @@ What is no longer so is no longer there: no series outlives the version, the fea
 import asyncio
 import logging
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import get_args
 
@@ -16,8 +16,11 @@ from prometheus_client.registry import Collector
 
 from app.delivery import Unavailable
 from app.embedded.errors import SetupError
+from app.events import ModelRef
 from app.lifecycle import RetrainingEnded
+from app.monitoring.answering import TaskStatus, task_status
 from app.monitoring.lag import Lags, deployment_lags
+from app.monitoring.progress import Progress
 from app.monitoring.quality import Quality
 from app.monitoring.unlabelled import Expected
 from app.registry.registry import Models
@@ -29,6 +32,7 @@ log = logging.getLogger(__name__)
 
 LAG_SECONDS = 10.0
 """How often the lag is asked for, and how long it may take."""
+PROGRESS_SECONDS = 5.0
 OUTCOMES = get_args(RetrainingEnded.model_fields["outcome"].annotation)
 _VERSION = ("task", "version")
 _FEATURE = (*_VERSION, "feature", "detector")
@@ -40,13 +44,36 @@ class Watching(Collector):
     def __init__(self, settings: Settings, controller: Controller) -> None:
         self._settings = settings
         self._controller = controller
+        self.progress = Progress(settings)
         self.lags: Lags = {}
         """Empty while it isn't known."""
         self.registry = CollectorRegistry()
         self.registry.register(self)
 
     async def run(self) -> None:
-        """Follow the lag, for ever."""
+        """Follow the lag and the progress, for ever."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._follow_progress())
+            group.create_task(self._follow_lag())
+
+    def needed(self) -> list[ModelRef]:
+        """The versions that a route has answer. Raises `Unavailable` while the routes aren't known."""
+        return [
+            ModelRef(name=task, version=version)
+            for task, models in self._controller.models.items()
+            if models.versions
+            for version in models.route.answering
+        ]
+
+    async def _follow_progress(self) -> None:
+        try:
+            while True:
+                await self.progress.refresh()
+                await asyncio.sleep(PROGRESS_SECONDS)
+        finally:
+            await self.progress.close()
+
+    async def _follow_lag(self) -> None:
         while True:
             await asyncio.sleep(LAG_SECONDS)
             found = await deployment_lags(self._settings, LAG_SECONDS)
@@ -62,6 +89,8 @@ class Watching(Collector):
         """Each metric, with a value for whatever is known."""
         families = _Families()
         families.add_lags(self.lags)
+        if standings := self.progress.standings:
+            families.add_held(task_status(self._settings, standings, task) for task in self._settings.tasks)
         try:
             known: Mapping[str, Models] = self._controller.models
         except Unavailable:
@@ -85,6 +114,9 @@ class _Families:
 
     def __init__(self) -> None:
         self.lag = _gauge("consumer_lag_events", "Events that a group has still to commit.", ("group", "topic", "task"))
+        self.unanswered = _gauge(
+            "unanswered_seconds", "How long none of a task's waiting requests has moved; 0 where they do.", ("task",)
+        )
         self.share = _gauge(
             "route_share", "The share of the task's requests that a version answers.", (*_VERSION, "role")
         )
@@ -118,6 +150,10 @@ class _Families:
         for group, topics in lags.items():
             for topic, lag in topics.items():
                 self.lag.add_metric((group, topic, topic.rpartition(".")[0]), lag)
+
+    def add_held(self, tasks: Iterable[TaskStatus]) -> None:
+        for task in tasks:
+            self.unanswered.add_metric((task.name,), task.held_seconds)
 
     def add_models(self, models: Models) -> None:
         task, route = models.task, models.route

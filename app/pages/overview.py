@@ -1,24 +1,18 @@
 """`/`: how every task does now."""
 
 from collections.abc import Sequence
-from math import isfinite
 
 from nicegui import ui
 
-from app.monitoring.drift import Finding
-from app.monitoring.quality import Quality
-from app.monitoring.unlabelled import Expected
 from app.pages import frame
 from app.pages.elements import Node
+from app.pages.figures import NOT_ANSWERING, drift, expected, held, interval, rate, spark, waiting
 from app.pages.parts import Parts
 from app.pages.watching import FAST_SECONDS, Overview, Seen, Watch
 from app.registry.routes import Route
 
-_HEIGHT = 28
 _BEHIND = 1000
 """Answers that are not recorded yet of which it is said."""
-_FEWEST = 10
-"""Judged predictions of which an interval means anything."""
 TRIGGERS = ("quality", "drift", "latency", "alert")
 """Those that say that something is wrong, not that it is time."""
 
@@ -35,6 +29,7 @@ def register(parts: Parts) -> None:
                 Node("h1", "Overview")
                 health = _Health()
             trouble = Node("p", style="note bad", role="alert")
+            restarts = _Lines("note bad small", "Processes that were started again")
             with Node("section", style="panel tasks", aria_label="Tasks"):
                 with Node("div", style="task heads"):
                     for head in ("Task", "Answers", "Latency", "Score of the champion", "Drift, dead letters"):
@@ -44,6 +39,7 @@ def register(parts: Parts) -> None:
         def show(now: Overview) -> None:
             trouble.say(f"Nothing new can be seen: {now.trouble}. It is tried again.").show(bool(now.trouble))
             health.show(now)
+            restarts.show(now.restarts)
             for row in rows:
                 row.show(now.tasks[row.task])
 
@@ -52,6 +48,24 @@ def register(parts: Parts) -> None:
 
         show(found)
         ui.timer(FAST_SECONDS / 2, again)
+
+
+class _Lines:
+    """A list that is there while there is something in it."""
+
+    def __init__(self, style: str, label: str) -> None:
+        self._list = Node("ul", style=style, aria_label=label).show(False)
+        self._shown: tuple[str, ...] = ()
+
+    def show(self, lines: Sequence[str]) -> None:
+        """These lines; only a change is sent to the browser."""
+        if tuple(lines) != self._shown:
+            self._shown = tuple(lines)
+            self._list.clear()
+            with self._list:
+                for line in lines:
+                    Node("li", line)
+            self._list.show(bool(lines))
 
 
 class _Health:
@@ -85,6 +99,7 @@ class _Row:
             with Node("div"):
                 self._rate = Node("p", style="figure", data_figure="rate")
                 self._spark = ui.html("", sanitize=False)
+                self._waiting = Node("p", style="muted small")
             with Node("div"):
                 self._p50 = Node("p", style="figure")
                 self._p99 = Node("p", style="muted small")
@@ -96,37 +111,33 @@ class _Row:
             with Node("div", style="small"):
                 self._drift = Node("p", style="muted")
                 self._letters = Node("p")
-            self._alerts = Node("ul", style="alerts warn small")
-        self._said: tuple[str, ...] = ()
+            self._alerts = _Lines("alerts warn small", "Alerts")
+            self._held = Node("p", style="alerts bad", role="alert")
 
     def show(self, seen: Seen) -> None:
         """It as it is now."""
-        if seen.models is None or not seen.models.versions:
+        self._rate.say(rate(seen)).put("class", "figure bad" if rate(seen) == NOT_ANSWERING else "figure")
+        self._waiting.say(waiting(seen))
+        self._held.say(held(seen)).show(bool(held(seen)))
+        self._spark.set_content(spark(seen.counts))
+        if seen.models is None:
+            self._route.say("who serves is not known yet")
+            return
+        if not seen.models.versions:
             self._route.say("no model yet: register a version with `hindsight models register`")
             return
         self._route.say(_route(seen.models.route) + (" · frozen" if seen.models.frozen else ""))
         run = seen.models.run
         self._run.say("" if run is None else f"retraining: {run.step}")
-        rate = seen.per_second
-        self._rate.say(f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s" if rate else "no requests")
-        self._spark.set_content(spark(seen.counts))
         self._p50.say("–" if seen.p50_ms is None else f"{seen.p50_ms:,.0f} ms")
-        self._p99.say("no answers yet" if seen.p99_ms is None else f"p99 {seen.p99_ms:,.0f} ms")
+        self._p99.say("no answers recorded in 5 min" if seen.p99_ms is None else f"p99 {seen.p99_ms:,.0f} ms, of 5 min")
         self._behind.say(f"{seen.behind:,} answers not recorded yet" if seen.behind >= _BEHIND else "")
         self._score.say("–" if seen.quality is None or seen.quality.score is None else f"{seen.quality.score:.3f}")
         self._interval.say(interval(seen.quality))
         self._expected.say(expected(seen.expected))
         self._drift.say(drift(seen.drift))
         self._letters.say(f"{seen.dead_letters:,} dead letters today" if seen.dead_letters else "")
-        self._alert(tuple(f"{one.trigger}: {one.sees}" for one in seen.triggers if _alerts(one)))
-
-    def _alert(self, said: tuple[str, ...]) -> None:
-        if said != self._said:
-            self._said = said
-            self._alerts.clear()
-            with self._alerts:
-                for one in said:
-                    Node("li", one)
+        self._alerts.show([f"{one.trigger}: {one.sees}" for one in seen.triggers if _alerts(one)])
 
 
 def _alerts(trigger: object) -> bool:
@@ -140,42 +151,3 @@ def _route(route: Route) -> str:
     if route.shadows:
         said.append(f"shadow {', '.join(route.shadows)}")
     return " · ".join(said)
-
-
-def interval(found: Quality | None) -> str:
-    """The score's interval, or what is missing for one."""
-    if found is None:
-        return "not looked at yet"
-    if found.labelled < _FEWEST:
-        return f"{found.labelled} of the audit judged: too few"
-    low, high = found.interval()
-    if not (isfinite(low) and isfinite(high)):
-        return f"{found.labelled:,} judged, whose weights are too unequal"
-    return f"{low:.3f} to {high:.3f} · {found.labelled:,} judged"
-
-
-def expected(found: Expected | None) -> str:
-    """What is expected of predictions whose labels are late, and how far off that was."""
-    if found is None:
-        return ""
-    off = "" if found.error is None else f", off by {found.error:.3f} before"
-    return f"expected now {found.score:.3f}{off}"
-
-
-def drift(found: Sequence[Finding] | None) -> str:
-    """Which numbers have drifted."""
-    if not found:
-        return "drift: no whole window yet"
-    names = [one.feature for one in found if one.drifted]
-    return f"drift of {', '.join(names)}" if names else f"no drift in {len(found)} numbers"
-
-
-def spark(counts: tuple[int, ...]) -> str:
-    """The counts as bars of SVG; numbers alone go into it."""
-    most = max(counts, default=0) or 1
-    bars = "".join(
-        f'<rect x="{place * 3}" y="{_HEIGHT - height}" width="2" height="{height}"/>'
-        for place, count in enumerate(counts)
-        if (height := max(1, round(count / most * _HEIGHT)) if count else 0)
-    )
-    return f'<svg class="spark" viewBox="0 0 {len(counts) * 3} {_HEIGHT}" preserveAspectRatio="none">{bars}</svg>'

@@ -1,8 +1,8 @@
 """What the overview shows, found once for all who look: nobody looking costs nothing.
 
-Traffic is found again every two seconds from Kafka's offsets, latency by bounded queries over indexes; what costs more,
-scores and what triggers see, of one task at a time, and the parts' health, more rarely. All but traffic is from the
-catalog, which may be behind.
+Traffic, health and what waits are found again every two seconds, by Kafka's offsets and what each process says of
+itself; latency by bounded queries over indexes; what costs more, scores and what triggers see, of one task at a time,
+more rarely. Latency and scores are from the catalog, which may be behind.
 """
 
 import asyncio
@@ -16,10 +16,12 @@ import numpy as np
 from sqlalchemy import Connection, func, select
 
 from app import topics
-from app.api.health import Readiness, readiness
+from app.api.health import Health, Readiness
 from app.api.refusals import AWAY
 from app.catalog.models import DeadLetter, Outcome, Prediction
+from app.embedded import status
 from app.embedded.errors import SetupError
+from app.monitoring.answering import TaskStatus, task_status
 from app.monitoring.drift import Finding
 from app.monitoring.lag import RECORDER_GROUP
 from app.monitoring.quality import Judged, Quality, quality
@@ -32,7 +34,9 @@ from app.retraining.conditions import Explained
 FAST_SECONDS = 2.0
 SLOW_SECONDS = 10.0
 NEWEST = 300
-"""Answers whose latency is looked at."""
+"""Answers whose latency is looked at, at most."""
+RECENT = timedelta(minutes=5)
+"""An older answer says nothing of the latency of now."""
 SCORED = 20_000
 """Predictions whose outcomes are looked at."""
 DAY = timedelta(days=1)
@@ -45,6 +49,8 @@ class Seen:
     task: str
     models: Models | None = None
     counts: Counts = ()
+    standing: TaskStatus | None = None
+    """What waits, and who holds it up; None while that isn't known."""
     behind: int = 0
     """Answers that are not in the catalog yet."""
     p50_ms: float | None = None
@@ -63,6 +69,11 @@ class Seen:
         """Answers a second."""
         return per_second(self.counts)
 
+    @property
+    def answers(self) -> int:
+        """Answers of the last minutes."""
+        return sum(self.counts)
+
 
 @dataclass
 class Overview:
@@ -70,6 +81,8 @@ class Overview:
 
     tasks: Mapping[str, Seen]
     health: Readiness | None = None
+    restarts: Sequence[str] = ()
+    """What the supervisor has started again of late, and why; or can't."""
     trouble: str = ""
     looked: float = field(default=float("-inf"))
 
@@ -80,6 +93,7 @@ class Watch:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._traffic = Traffic(parts.settings)
+        self._health = Health(parts.settings, parts.watching)
         self._overview = Overview({name: Seen(name) for name in parts.tasks})
         self._looking = asyncio.Lock()
         self._turn = 0
@@ -95,7 +109,12 @@ class Watch:
         return self._overview
 
     async def _look(self) -> None:
-        found = self._overview
+        found, settings = self._overview, self._parts.settings
+        found.health = await self._health.readiness()
+        found.restarts = status.notes(await asyncio.to_thread(status.read, settings.home), time.time())
+        standings = self._parts.watching.progress.standings
+        for name, seen in found.tasks.items():
+            seen.standing = task_status(settings, standings, name) if standings else None
         try:
             models, counts = self._parts.controller.models, await self._traffic.look(time.time())
             lags = self._parts.watching.lags.get(RECORDER_GROUP, {})
@@ -111,12 +130,9 @@ class Watch:
             found.trouble = str(error)
 
     async def _look_slowly(self) -> None:
-        """At one task, and, once all had their turn, at the parts."""
+        """At one task."""
         names = list(self._overview.tasks)
-        self._turn = (self._turn + 1) % (len(names) + 1)
-        if self._turn == len(names):
-            self._overview.health = await readiness(self._parts.settings)
-            return
+        self._turn = (self._turn + 1) % len(names)
         seen = self._overview.tasks[names[self._turn]]
         await asyncio.to_thread(self._parts.catalog.ask, lambda connection: _slow(connection, seen))
         try:
@@ -141,7 +157,9 @@ def _latencies(connection: Connection, task: str, versions: Sequence[str]) -> li
     found: list[float | None] = []
     for version in versions:
         total = Prediction.data["timings_ms"]["total"].as_float()
-        newest = select(total).where(Prediction.task == task, Prediction.version == version)
+        newest = select(total).where(
+            Prediction.task == task, Prediction.version == version, Prediction.time >= datetime.now(UTC) - RECENT
+        )
         found += connection.scalars(newest.order_by(Prediction.time.desc()).limit(NEWEST)).all()
     return [one for one in found if one is not None]
 

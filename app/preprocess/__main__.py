@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 from py4j.protocol import Py4JError
 
 from app import topics
+from app.monitoring.heartbeat import Heartbeat
 from app.preprocess import watched
 from app.preprocess.oversized import skip_oversized
 from app.preprocess.runtime import prepare_java, python_library
@@ -53,9 +54,11 @@ def run(configured: Settings) -> int:
         tasks = load(configured)
         cluster = Cluster(flink.cluster_options(configured), slots=len(tasks) * configured.parallelism)
         jobs = [Job(configured, cluster, task) for task in tasks.values()]
+        heart = Heartbeat(configured.home)
         while True:
             for job in jobs:
                 job.look()
+                heart.beat()
             watched.write(
                 configured, {job.task.name: job.ready for job in jobs}, {job.task.name: job.restarts for job in jobs}
             )

@@ -50,6 +50,8 @@ def scales(directory: Path, **settings: float) -> Settings:
         task_settings={"scales": TaskSettings.model_validate(rules)},
         retraining_seconds=0.5,
         archive_seconds=1.0,
+        stalled_seconds=3600,  # what is stopped here stays so, until its alert fires
+        progress_seconds=3600,
         **settings,
     )
 

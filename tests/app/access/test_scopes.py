@@ -17,7 +17,7 @@ from app.cloudevents import Record
 from app.settings import Settings
 from tests.support.asgi import serving
 
-WITHOUT = {"/healthz", "/readyz", "/login", "/logout"}
+WITHOUT = {"/healthz", "/livez", "/readyz", "/login", "/logout"}
 RIGHT = {"correction": {"text": "123"}, "prediction_id": "ocr:4e0d2f5c-6a3c-5b8e-9f3a-0d6c1c2b7a11"}
 
 

@@ -8,6 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from app.embedded import disk, doctor, jars
+from app.embedded.shown import settings_shown
 from app.settings import Settings
 from tests.support.platform import platform_settings
 
@@ -62,7 +63,7 @@ def test_settings_are_shown_with_their_source_and_without_secrets(
     config = platform_settings(
         tmp_path, api_key=SecretStr("secret"), kafka_bootstrap="", blob_url="s3://me:password@store/x"
     )
-    shown = {setting.variable: setting for setting in doctor.settings_shown(config)}
+    shown = {setting.variable: setting for setting in settings_shown(config)}
     assert shown["HINDSIGHT_API_KEY"].value == "********"
     assert shown["HINDSIGHT_API_KEY"].source == "environment"
     assert shown["HINDSIGHT_BATCH_SIZE"].source == "default"

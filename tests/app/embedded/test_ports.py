@@ -5,9 +5,11 @@ from pathlib import Path
 
 import psutil
 import pytest
+from pydantic import ValidationError
 
 from app.embedded import ports
 from app.embedded.errors import SetupError
+from app.settings import CHECKOUT, Settings
 from tests.support.platform import platform_settings
 
 
@@ -17,9 +19,27 @@ def taken() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
-def test_every_port_setting_has_an_owner(tmp_path: Path) -> None:
-    config = platform_settings(tmp_path)
-    assert {name for name in type(config).model_fields if name.endswith("_port")} == set(ports.OWNERS)
+def lines() -> set[str]:
+    return {line.partition(":")[0] for line in (CHECKOUT / "Procfile").read_text().splitlines()}
+
+
+def test_every_port_is_of_a_process_of_the_procfile() -> None:
+    assert set(ports.OWNERS.values()) <= lines()
+
+
+def test_the_defaults_of_all_ports_differ() -> None:
+    assert ports.clashes(ports.needed(Settings(kafka_bootstrap=""))) == []
+
+
+def test_the_base_moves_every_port_but_those_that_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HINDSIGHT_PORT_BASE", "21000")
+    monkeypatch.setenv("HINDSIGHT_KAFKA_PORT", "9092")
+    moved, usual = Settings(), Settings(port_base=8000)
+    assert (moved.api_port, moved.mlserver_http_port, moved.kafka_port) == (21000, 21080, 9092)
+    for name in ports.OWNERS.keys() - {"kafka_port"}:
+        assert getattr(moved, name) - getattr(usual, name) == 13_000
+    with pytest.raises(ValidationError, match="a port is between 1 and 65535"):
+        Settings(port_base=65_000)
 
 
 def test_a_cluster_of_ones_own_needs_no_broker_ports(tmp_path: Path) -> None:

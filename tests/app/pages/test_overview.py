@@ -1,9 +1,12 @@
 from datetime import UTC, datetime
 
+from app.monitoring.answering import TaskStatus
 from app.monitoring.drift import Finding
 from app.monitoring.quality import Judged, quality
 from app.monitoring.unlabelled import Expected
-from app.pages.overview import drift, expected, interval, spark
+from app.pages.figures import NOT_ANSWERING, drift, expected, held, interval, rate, spark, waiting
+from app.pages.traffic import BUCKETS
+from app.pages.watching import Seen
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -30,3 +33,28 @@ def test_what_is_expected_is_said_with_how_far_off_it_was() -> None:
     assert expected(None) == ""
     assert expected(Expected(0.9, 0.8, 0.95, 200)) == "expected now 0.900"
     assert expected(Expected(0.9, 0.8, 0.95, 200, 0.012, 8)) == "expected now 0.900, off by 0.012 before"
+
+
+def seen(counts: dict[int, int], waiting: int = 0, stage: str = "", held_seconds: float = 0.0) -> Seen:
+    """A task with so many answers in some of the buckets."""
+    standing = TaskStatus("ocr", waiting, None, stage, held_seconds)
+    return Seen("ocr", counts=tuple(counts.get(bucket, 0) for bucket in range(BUCKETS)), standing=standing)
+
+
+def test_no_requests_is_said_only_where_there_are_none() -> None:
+    assert rate(seen({})) == "no requests"
+    assert rate(seen({BUCKETS - 2: 1000})) == "100/s"
+    assert rate(seen({BUCKETS - 2: 5})) == "0.5/s"
+    # One every 20 s: none in the last whole buckets, 15 in all.
+    assert rate(seen(dict.fromkeys(range(1, BUCKETS - 4, 4), 1))) == "14 in 5 min"
+    assert rate(seen({}, waiting=3)) == "waiting"
+
+
+def test_a_task_that_is_held_up_is_not_answering_whatever_it_answered_before() -> None:
+    found = seen({BUCKETS - 2: 5}, waiting=1200, stage="preprocess", held_seconds=42.0)
+    assert rate(found) == NOT_ANSWERING
+    assert waiting(found) == "1,200 waiting"
+    assert "for 42 s: preprocess holds them up" in held(found)
+    assert "hindsight restart preprocess" in held(found)
+    assert held(seen({})) == ""
+    assert waiting(Seen("ocr")) == "what waits is not known"

@@ -1,0 +1,74 @@
+"""`hindsight logs [PROCESS] [-f]`: what the processes say."""
+
+import os
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import IO, Annotated
+
+import typer
+
+POLL_SECONDS = 0.2
+
+
+def register(cli: typer.Typer) -> None:
+    """Add the command."""
+
+    @cli.command(epilog="Example: hindsight logs preprocess -f")
+    def logs(
+        process: Annotated[str | None, typer.Argument(help="The process; all of them without it.")] = None,
+        follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
+        lines: Annotated[int, typer.Option("--lines", "-n", min=0, max=1_000_000, help="The last lines of each.")] = 20,
+    ) -> None:
+        """Print the end of the logs."""
+        from app.embedded.errors import SetupError
+        from app.settings import settings
+
+        folder = settings().home / "logs"
+        paths = {path.stem: path for path in sorted(folder.glob("*.log"))}
+        if process is not None and process not in paths:
+            raise SetupError(
+                f"{folder} has no log of {process}.",
+                f"Name one of {', '.join(paths)}." if paths else "Start the platform with `hindsight up`.",
+            )
+        chosen = paths if process is None else {process: paths[process]}
+        for name, path in chosen.items():
+            _print(name if process is None else "", _end(path, lines))
+        if follow:
+            _follow(chosen, named=process is None)
+
+
+def _end(path: Path, lines: int) -> Iterable[str]:
+    with path.open(errors="replace") as file:
+        return deque(file, maxlen=lines)
+
+
+def _print(name: str, lines: Iterable[str]) -> None:
+    for line in lines:
+        print(f"{name:>12} | {line.rstrip()}" if name else line.rstrip(), flush=True)
+
+
+def _follow(paths: Mapping[str, Path], named: bool) -> None:
+    files = {name: _opened(path, at_end=True) for name, path in paths.items()}
+    while True:
+        for name, path in paths.items():
+            _print(name if named else "", files[name])
+            if _is_new(path, files[name]):  # a full log is set aside, and a new one is begun
+                files[name].close()
+                files[name] = _opened(path, at_end=False)
+        time.sleep(POLL_SECONDS)
+
+
+def _opened(path: Path, at_end: bool) -> IO[str]:
+    file = path.open(errors="replace")
+    if at_end:
+        file.seek(0, 2)
+    return file
+
+
+def _is_new(path: Path, file: IO[str]) -> bool:
+    try:
+        return path.stat().st_ino != os.fstat(file.fileno()).st_ino
+    except FileNotFoundError:
+        return False

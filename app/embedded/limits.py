@@ -1,0 +1,21 @@
+"""What a platform may do on its machine: who reads its files, how many it opens."""
+
+import os
+import resource
+from pathlib import Path
+
+MOST_FILES = 65_536
+
+
+def keep_private(home: Path) -> None:
+    """Payloads, feedback and keys are in the home: only its owner may look into it, and at what is made from now on."""
+    os.umask(0o077)
+    home.chmod(0o700)
+
+
+def raise_files() -> None:
+    """As many open files as may be: the usual 1,024 end a server that many clients talk to."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

@@ -1,0 +1,66 @@
+"""Asks each process whether it lives: its main loop, not a thread beside it.
+
+Our own processes write heartbeats (`app.monitoring.heartbeat`), the broker is asked for its metadata, Prometheus and
+Alertmanager for their health. Of any other line of a Procfile all that is known is that it runs.
+"""
+
+from pathlib import Path
+
+import httpx
+
+from app.embedded import kafka, ports
+from app.embedded.watchers import ALERTMANAGER, NAMES, PROMETHEUS
+from app.monitoring.heartbeat import path_of
+from app.settings import Settings
+
+BROKER = "kafka"
+BEATING = frozenset({"preprocess", "mlserver", "worker", "archive", "recorder", "api"})
+TIMEOUT_SECONDS = 5.0
+
+
+class Probe:
+    """Of one process."""
+
+    def __init__(self, config: Settings, name: str, http: httpx.AsyncClient) -> None:
+        self.waits = ""
+        """What the process says that it waits for."""
+        self._config = config
+        self._name = name
+        self._http = http
+        self._beat: tuple[int, int] | None = None
+
+    async def alive(self, pid: int) -> bool:
+        """Whether it has answered, or beaten since the last time."""
+        if self._name == BROKER:
+            return await kafka.answers(self._config)
+        if self._name in NAMES:
+            return await self._healthy()
+        if self._name in BEATING:
+            return self._beats(pid)
+        return True
+
+    def _beats(self, pid: int) -> bool:
+        path = path_of(self._config.home, pid)
+        try:
+            beat = pid, path.stat().st_mtime_ns
+            if beat == self._beat:
+                return False
+            self.waits = path.read_text()
+        except OSError:
+            return False
+        self._beat = beat
+        return True
+
+    async def _healthy(self) -> bool:
+        port = {PROMETHEUS: self._config.prometheus_port, ALERTMANAGER: self._config.alertmanager_port}[self._name]
+        try:
+            answer = await self._http.get(f"http://{ports.LOOPBACK}:{port}/-/healthy", timeout=TIMEOUT_SECONDS)
+        except httpx.HTTPError:
+            return False
+        return answer.status_code == httpx.codes.OK
+
+
+def clear(home: Path) -> None:
+    """Remove the heartbeats of processes that are no more."""
+    for path in (home / "heartbeats").glob("*"):
+        path.unlink(missing_ok=True)

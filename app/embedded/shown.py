@@ -1,0 +1,50 @@
+"""The settings in force, as a person may see them."""
+
+import os
+import re
+from dataclasses import dataclass
+
+from pydantic import SecretStr
+from rich.table import Table
+from rich.text import Text
+
+from app.settings import Settings
+
+MASK = "********"
+PASSWORD = re.compile(r"(://[^/@:]*:)[^/@]+@")  # in a URL: user:password@host
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A setting, its value (a secret's is masked) and where it comes from."""
+
+    variable: str
+    value: str
+    source: str
+    description: str
+
+
+def settings_shown(config: Settings) -> list[Shown]:
+    """Every setting."""
+    from_environment = {name.upper() for name in os.environ}
+    found = []
+    for name, field in type(config).model_fields.items():
+        value = getattr(config, name)
+        variable = f"HINDSIGHT_{name.upper()}"
+        source = "environment" if variable in from_environment else "default"
+        text = MASK if isinstance(value, SecretStr) else "" if value is None else str(value)
+        text = PASSWORD.sub(rf"\1{MASK}@", text)
+        found.append(Shown(variable, text, source, field.description or ""))
+    return found
+
+
+def table(shown: list[Shown]) -> Table:
+    """A row for each."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("Setting", no_wrap=True)
+    for title in ("Value", "From", "What it is"):
+        table.add_column(title, overflow="fold")
+    for setting in shown:
+        style = "bold" if setting.source == "environment" else ""
+        table.add_row(setting.variable, Text(setting.value), setting.source, Text(setting.description), style=style)
+    return table
