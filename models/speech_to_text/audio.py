@@ -24,7 +24,7 @@ _COSTS = {
     "OPUS": 2,
 }
 """How many samples of `MAX_SAMPLES` one of this encoding counts for, by what decoding it was measured to cost."""
-_OTHER_COST = 12  # ten minutes at 8 kHz: GSM, G.721 and their like are for telephones
+_OTHER_COST = 10  # twelve minutes at 8 kHz: GSM, G.721 and their like are for telephones
 
 _BLOCK = 65_536
 

@@ -1,11 +1,12 @@
 """What an image file says about itself before any of it is decoded.
 
-A PNG of a few kilobytes can hold billions of pixels, and a progressive JPEG hundreds of thousands of scans over them, so
-both are counted first. Sources: the PNG specification (W3C, third edition, sections 5 and 11), ITU-T T.81 (JPEG) annex B.
+A PNG of a few kilobytes can hold billions of pixels, and a progressive JPEG a hundred thousand scans over them, so both
+are counted first. Sources: the PNG specification (W3C, third edition, sections 5 and 11), ITU-T T.81 (JPEG) annex B.
 """
 
 import re
 import struct
+from collections.abc import Iterator
 
 from models.base import Rejected
 
@@ -80,44 +81,45 @@ def _png_size(payload: bytes) -> tuple[int, int]:
 
 
 def _jpeg_size(payload: bytes) -> tuple[int, int]:
-    """Walk the marker segments and scans up to the end marker; what stands behind it is not the picture's."""
-    at, size = 2, None
+    """Walk the segments and scans up to the end marker; what stands behind it is not the picture's."""
+    size = None
     segments = scans = exif = 0
-    while at + 2 <= len(payload):
-        if payload[at] != 0xFF:
-            raise _broken("a marker is missing")
-        marker = payload[at + 1]
-        if marker == 0xFF:  # fill byte
-            at += 1
-            continue
-        if marker in _JPEG_BARE:
-            at += 2
-            continue
+    for marker, at, length in _jpeg_segments(payload):
         if size is None and marker in (_JPEG_END, _JPEG_SCAN):
             raise _broken("it has no frame header")
         if size is not None and marker == _JPEG_END:
             return size
-        length = int.from_bytes(payload[at + 2 : at + 4], "big")
-        segments += 1
         if marker in _JPEG_ARITHMETIC:
             raise Rejected("unsupported", "the JPEG file is arithmetic coded: save it with Huffman coding")
-        if marker in _JPEG_FRAMES and size is None:
-            if at + 9 > len(payload):
-                break
+        if marker in _JPEG_FRAMES and size is None and at + 9 <= len(payload):
             height, width = struct.unpack_from(">HH", payload, at + 5)
             size = width, height
-        if marker == _JPEG_APP1 and payload[at + 4 : at + 8] == b"Exif":
-            exif += length
-        at += 2 + length
-        if marker == _JPEG_SCAN:
-            scans += 1
-            found = _JPEG_MARKER.search(payload, at)
-            at = found.start() if found else len(payload)
+        segments += 1
+        scans += marker == _JPEG_SCAN
+        exif += length if marker == _JPEG_APP1 and payload[at + 4 : at + 8] == b"Exif" else 0
         if scans > MAX_SCANS or segments - scans > MAX_SEGMENTS:
             raise _too_complex(f"more than {MAX_SCANS} scans, or {MAX_SEGMENTS:,} other segments")
         if exif > MAX_EXIF:
             raise _too_complex(f"{exif:,} bytes of EXIF; at most {MAX_EXIF:,} are read")
     raise _truncated()
+
+
+def _jpeg_segments(payload: bytes) -> Iterator[tuple[int, int, int]]:
+    """Each segment's marker, place and length: the frame's, each scan's, and the end's."""
+    at = 2
+    while at + 2 <= len(payload):
+        marker = payload[at + 1]
+        if payload[at] != 0xFF:
+            raise _broken("a marker is missing")
+        if marker == 0xFF or marker in _JPEG_BARE:
+            at += 1 if marker == 0xFF else 2  # a fill byte
+            continue
+        length = int.from_bytes(payload[at + 2 : at + 4], "big")
+        yield marker, at, length
+        at += 2 + length
+        if marker == _JPEG_SCAN:
+            found = _JPEG_MARKER.search(payload, at)
+            at = found.start() if found else len(payload)
 
 
 def _too_complex(what: str) -> Rejected:
