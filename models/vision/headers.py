@@ -83,8 +83,8 @@ def _png_size(payload: bytes) -> tuple[int, int]:
 def _jpeg_size(payload: bytes) -> tuple[int, int]:
     """Walk the segments and scans up to the end marker; what stands behind it is not the picture's."""
     size = None
-    segments = scans = exif = 0
-    for marker, at, length in _jpeg_segments(payload):
+    scans = exif = 0
+    for segments, (marker, at, length) in enumerate(_jpeg_segments(payload), 1):
         if size is None and marker in (_JPEG_END, _JPEG_SCAN):
             raise _broken("it has no frame header")
         if size is not None and marker == _JPEG_END:
@@ -94,7 +94,6 @@ def _jpeg_size(payload: bytes) -> tuple[int, int]:
         if marker in _JPEG_FRAMES and size is None and at + 9 <= len(payload):
             height, width = struct.unpack_from(">HH", payload, at + 5)
             size = width, height
-        segments += 1
         scans += marker == _JPEG_SCAN
         exif += length if marker == _JPEG_APP1 and payload[at + 4 : at + 8] == b"Exif" else 0
         if scans > MAX_SCANS or segments - scans > MAX_SEGMENTS:
