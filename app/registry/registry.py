@@ -95,16 +95,21 @@ class Models:
 
     @property
     def route(self) -> Route:
-        """The route in force: until one was said, the newest version that the folder has. Raises `SetupError`."""
-        if not self.changes:
-            return Route(list(_some(self.task, self.shipped))[-1])
-        return self.changes[-1].route
+        """The route in force: until one was said, the newest version that the folder has. Raises `SetupError`.
+
+        A route to a champion that there is not is passed over: nobody would be answered.
+        """
+        versions = self.versions
+        for change in reversed(self.changes):
+            if change.said.champion in versions:
+                return change.route.of(versions)
+        return Route(list(_some(self.task, self.shipped))[-1])
 
     @property
     def serving(self) -> list[Version]:
         """The versions that the route needs. Raises `SetupError`."""
         versions = self.versions
-        return [versions[number] for number in self.route.versions if number in versions]
+        return [versions[number] for number in self.route.versions]
 
     @property
     def follows(self) -> str | None:
@@ -126,7 +131,7 @@ class Models:
         for change in self.changes:
             if change.said.replaced is not None:
                 if change.said.action == "rollback":
-                    past.pop()
+                    past = past[:-1]
                 else:
                     past.append(change.said.replaced)
         return past[-1] if past else None
@@ -147,7 +152,7 @@ class Models:
                 self.changes.append(Change(event.id, time, said))
             case ModelRegistered():
                 number = said.model.version
-                if number in self.registered or not number.isdecimal():
+                if number in self.registered:
                     return False
                 self.registered[number] = Version(said.task, number, said.artifact, said.card, said)
             case RetrainingTriggered():
