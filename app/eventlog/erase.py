@@ -113,7 +113,7 @@ async def erase(settings: Settings, whose: Whose, requested_by: str, progress: P
         with TemporaryDirectory() as scratch:
             life = await snapshot.take(settings, [topics.LIFECYCLE], Path(scratch))
             rows = _reader(settings, life, "looking for datasets", progress)
-            late, unreachable = await asyncio.to_thread(_datasets, rows, whose, found.traces)
+            late, unreachable = await asyncio.to_thread(find_datasets, rows, whose, found.traces)
         kept |= await delete_datasets(late)
         return Done(said, tuple(sorted({*unreachable, *kept})))
     finally:
