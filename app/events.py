@@ -187,7 +187,7 @@ class PredictionFailed(Data):
     role: Role | None = None
     """In which role."""
     dead_letter: Attribute | None
-    """The id of its record in `dead-letters`; null for a frame that was skipped, of which there is none."""
+    """The id of its record in `dead-letters`; null where there is none: of a skipped frame, and of a session so far."""
 
 
 class FeedbackGiven(Data):
