@@ -60,7 +60,7 @@ def _tasks(stack: Stack) -> dict[str, Task]:
 async def _answered_once_each(stack: Stack, block: list[Mutant]) -> None:
     """Send a block, and read until each has its answer; then nothing else has been answered, and none twice."""
     by_task = {name: [one for one in block if one.task == name] for name in {one.task for one in block}}
-    epochs = await log_epochs(stack.settings.bootstrap, [topics.requests(name) for name in by_task])
+    epochs = await log_epochs(stack.settings, [topics.requests(name) for name in by_task])
     sent = Counter[str]()
     async with tail(stack.settings, *map(topics.predictions, by_task)) as answers:
         for name, placed in zip(

@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from functools import partial
 from itertools import islice
 
 from app import tasks, topics
@@ -9,7 +10,7 @@ from app.cloudevents import LogEpoch, Origin, Record
 from app.delivery import Incoming
 from app.events import PredictionFailed, prediction_id
 from app.inference.handler import read
-from app.preprocess.assembler import Assembler, limits
+from app.preprocess.assembler import Assembler, assembled, limits
 from app.preprocess.requests import Preprocessor
 from app.settings import Settings
 from models.base import Rejected
@@ -59,7 +60,9 @@ def test_each_mutant_is_answered_and_none_takes_long_or_finds_a_fault_of_a_task(
 
 
 def test_each_session_of_mutated_chunks_is_one_request() -> None:
-    assemblers = {name: Assembler(task, nowhere, limits(SETTINGS, task)) for name, task in TASKS.items()}
+    assemblers = {
+        name: Assembler(name, partial(assembled, task), nowhere, limits(SETTINGS, task)) for name, task in TASKS.items()
+    }
     kept: dict[tuple[str, str], Kept] = {}
     ended = Counter[tuple[str, str]]()
     for offset, mutant in enumerate(islice(mutants(TASKS, seed=2), MUTANTS)):
