@@ -95,7 +95,7 @@ Kind = type[Data] | type[Opaque]
 class ModelRef(Part):
     """A model's logical name and version."""
 
-    name: TaskName
+    name: Annotated[str, Field(pattern=_NAME)]
     """The task's model, such as `ocr`."""
     version: Annotated[str, Field(pattern=_NAME)]
     """Its version in the registry, such as `3`; a candidate's is its run's id."""

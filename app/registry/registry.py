@@ -79,6 +79,8 @@ class Models:
     changes: list[Change] = field(default_factory=list)
     runs: dict[str, Run] = field(default_factory=dict)
     """The retraining runs by their id, in the order in which they began: one after the other."""
+    follows: str | None = None
+    """What the next change has to say that it follows: the id of the last one."""
     frozen: TaskFrozen | None = None
     """Who paused retraining and promotion, and why; None where nobody did."""
 
@@ -95,26 +97,16 @@ class Models:
 
     @property
     def route(self) -> Route:
-        """The route in force: until one was said, the newest version that the folder has. Raises `SetupError`.
-
-        A route to a champion that there is not is passed over: nobody would be answered.
-        """
-        versions = self.versions
-        for change in reversed(self.changes):
-            if change.said.champion in versions:
-                return change.route.of(versions)
-        return Route(list(_some(self.task, self.shipped))[-1])
+        """The route in force: until one was said, the newest version that the folder has. Raises `SetupError`."""
+        if not self.changes:
+            return Route(list(_some(self.task, self.shipped))[-1])
+        return self.changes[-1].route
 
     @property
     def serving(self) -> list[Version]:
         """The versions that the route needs. Raises `SetupError`."""
         versions = self.versions
-        return [versions[number] for number in self.route.versions]
-
-    @property
-    def follows(self) -> str | None:
-        """What the next change has to say that it follows: the id of the last one."""
-        return self.changes[-1].id if self.changes else None
+        return [versions[number] for number in self.route.versions if number in versions]
 
     @property
     def champion_since(self) -> datetime:
@@ -149,7 +141,12 @@ class Models:
             case RouteChanged():
                 if said.follows != self.follows:
                     return False
-                self.changes.append(Change(event.id, time, said))
+                self.follows = event.id
+                change = Change(event.id, time, said)
+                if missing := set(change.route.versions) - self.versions.keys():
+                    log.warning("%s: route %s is passed over: there is no version %s", self.task, event.id, missing)
+                    return False
+                self.changes.append(change)
             case ModelRegistered():
                 number = said.model.version
                 if number in self.registered:

@@ -1,6 +1,5 @@
 """A task's route: which version answers a request, and what each action makes of it."""
 
-from collections.abc import Container
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
@@ -32,12 +31,6 @@ class Route:
     def versions(self) -> tuple[str, ...]:
         """All versions that have a role."""
         return (*self.answering, *self.shadows)
-
-    def of(self, known: Container[str]) -> "Route":
-        """The same without canary and shadows that are not known."""
-        canary = self.canary if self.canary is None or self.canary in known else None
-        shadows = tuple(version for version in self.shadows if version in known)
-        return replace(self, canary=canary, share=self.share if canary else 0.0, shadows=shadows)
 
     def role(self, version: str) -> Role | None:
         """What a version does here."""

@@ -85,7 +85,8 @@ def test_a_versions_number_is_the_first_ones_who_took_it() -> None:
 
 
 def test_each_rollback_goes_back_one_champion_further() -> None:
-    records = [change("a", None, "3", "2"), change("b", "a", "4", "3")]
+    records = [registered("3", "3", "blob://x"), registered("4", "4", "blob://y")]
+    records += [change("a", None, "3", "2"), change("b", "a", "4", "3")]
     assert heard(records)[1].before == "3"
     records.append(change("c", "b", "3", "4", "rollback"))
     assert heard(records)[1].before == "2"
@@ -136,6 +137,7 @@ def test_a_route_to_a_version_that_there_is_not_is_passed_over_and_can_be_change
     _, models = heard(records)
     assert (models.route, models.follows) == (Route("1"), "b")
     assert [version.number for version in models.serving] == ["1"]
+    assert [change.id for change in models.changes] == ["a"]
     assert heard([*records, change("c", "b", "2", "999")])[1].route == Route("2")
 
 
