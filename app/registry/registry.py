@@ -139,14 +139,8 @@ class Models:
         time = datetime.fromisoformat(event.time)
         match said:
             case RouteChanged():
-                if said.follows != self.follows:
+                if not self._follow(Change(event.id, time, said)):
                     return False
-                self.follows = event.id
-                change = Change(event.id, time, said)
-                if missing := set(change.route.versions) - self.versions.keys():
-                    log.warning("%s: route %s is passed over: there is no version %s", self.task, event.id, missing)
-                    return False
-                self.changes.append(change)
             case ModelRegistered():
                 number = said.model.version
                 if number in self.registered:
@@ -163,6 +157,17 @@ class Models:
         run = self.runs.get(getattr(said, "run_id", None) or "")
         noted = run is not None and run.hear(said, time)
         return noted or isinstance(said, RouteChanged | ModelRegistered)
+
+    def _follow(self, change: Change) -> bool:
+        """Take in a change of the route; whether it is in force. One to a version that there is not answers nobody."""
+        if change.said.follows != self.follows:
+            return False
+        self.follows = change.id
+        if missing := set(change.route.versions) - self.versions.keys():
+            log.warning("%s: route %s is passed over: there is no version %s", self.task, change.id, missing)
+            return False
+        self.changes.append(change)
+        return True
 
     def version(self, number: str) -> Version:
         """The version of this number. Raises `SetupError`."""
