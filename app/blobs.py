@@ -4,13 +4,15 @@ One `BlobStore` whether the blobs are files of a directory or objects of an S3 b
 refuses us raises OSError, so that whoever needs it waits; what is wrong with a blob or its URI is a `Rejected`.
 """
 
+import errno
 import hashlib
 import os
 import re
 import tempfile
+import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +27,8 @@ _URI = re.compile(r"blob://sha256/([0-9a-f]{64})")
 _PROBE = b"hindsight"
 _LEFT_SECONDS = 24 * 3600.0
 """A partial blob that was not written to for so long is what a killed process left."""
+_MEASURED_SECONDS = 3600.0
+"""How often a quota measures: what others write, the archive first, counts by then."""
 
 
 class BlobInvalid(Rejected):
@@ -112,6 +116,10 @@ class BlobStore(ABC):
         """Removes what killed writers have left."""
 
     @abstractmethod
+    def size(self) -> int:
+        """Bytes of all blobs together: each is looked at."""
+
+    @abstractmethod
     def _make(self) -> None:
         """Makes the directory or the bucket if it is missing."""
 
@@ -128,6 +136,8 @@ class Writer:
         self._publish = publish
         self._hash = hashlib.sha256()
         self.size = 0
+        self.committed: Callable[[int], None] | None = None
+        """Told the size once the blob is visible."""
 
     def write(self, data: bytes) -> None:
         """Adds data to the blob."""
@@ -139,6 +149,8 @@ class Writer:
         """Makes the blob durable and visible; returns its URI."""
         digest = self._hash.hexdigest()
         self._publish(self._file, digest)
+        if self.committed is not None:
+            self.committed(self.size)
         return f"blob://sha256/{digest}"
 
     def __enter__(self) -> Self:
@@ -149,6 +161,33 @@ class Writer:
     ) -> None:
         with suppress(FileNotFoundError):  # it removes the file, which has another name once it is published
             self._file.close()
+
+
+class Quota:
+    """Writers into a storage while it holds less than `most` bytes. Its size is measured now and then, and kept up."""
+
+    def __init__(self, store: BlobStore, most: int) -> None:
+        self._store = store
+        self._most = most
+        self._size = 0
+        self._measured: float | None = None
+        self._lock = threading.Lock()
+
+    def writer(self) -> Writer:
+        """A writer. Raises OSError (ENOSPC) once the quota is used up, and as the storage does."""
+        with self._lock:
+            if self._measured is None or time.monotonic() >= self._measured + _MEASURED_SECONDS:
+                self._size, self._measured = self._store.size(), time.monotonic()
+            if self._size >= self._most:
+                used = f"it holds {self._size:,} bytes; uploads are taken below {self._most:,} (HINDSIGHT_BLOB_GIB)"
+                raise OSError(errno.ENOSPC, used)
+        writer = self._store.writer()
+        writer.committed = self._add
+        return writer
+
+    def _add(self, size: int) -> None:
+        with self._lock:
+            self._size += size
 
 
 class FileBlobs(BlobStore):
@@ -183,6 +222,10 @@ class FileBlobs(BlobStore):
             for file in self._partial.iterdir():
                 if file.stat().st_mtime < time.time() - _LEFT_SECONDS:
                     file.unlink()
+
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(_sizes(self.root / "sha256"))
 
     def path(self, uri: str) -> Path:
         """The file of a URI, whether it exists or not. Raises BlobInvalid."""
@@ -236,6 +279,15 @@ def digest_of(uri: str) -> str:
 def key_of(digest: str) -> str:
     """The name of a blob, the same in a directory and in a bucket: one can be copied to the other."""
     return f"sha256/{digest[:2]}/{digest}"
+
+
+def _sizes(directory: Path) -> Iterator[int]:
+    with suppress(FileNotFoundError), os.scandir(directory) as entries:  # a blob that is deleted meanwhile is gone
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _sizes(Path(entry.path))
+            else:
+                yield entry.stat(follow_symlinks=False).st_size
 
 
 def _sync(directory: Path) -> None:

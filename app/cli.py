@@ -292,6 +292,7 @@ vocabulary.register(cli)
 
 def entry() -> NoReturn:
     """Run, and leave at once: threads of Arrow's that still read ahead may abort a process that ends in good order."""
+    os.umask(os.umask(0) | 0o077)  # payloads, feedback, keys: what a command writes is for its user alone
     code: int | str | None = 0
     try:
         main()

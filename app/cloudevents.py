@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import MAXYEAR, MINYEAR, UTC, datetime
 from typing import NewType
 
 from models.base import Rejected
@@ -23,6 +23,9 @@ SPEC_VERSION = "1.0"
 JSON = "application/json"
 TENSORS = "application/vnd.hindsight.tensors"
 MAX_ATTRIBUTE = 512
+MAX_HEADERS = 256
+MAX_HEADER_BYTES = 64 * 1024
+"""Of the names and values of all headers but `ce_tensors`: a dead letter holds them all, and more."""
 _EXTENSION = re.compile(r"[a-z0-9]{1,20}")
 _VERSIONED = re.compile(r"(hindsight\..+)\.v([1-9][0-9]{0,3})")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -130,7 +133,7 @@ def complete(headers: Iterable[tuple[str, bytes | None]], data: bytes, origin: O
     An older version of the default type is read as what it is. Raises `Rejected`: `bad_headers` for attributes that
     break the specification or the topic, `newer_version` for a version of the default type that is not known yet.
     """
-    texts = text_of(headers)
+    texts = text_of(_bounded(headers))
     attributes = {name[3:]: value for name, value in texts.items() if name.startswith("ce_")}
     version = attributes.get("specversion", SPEC_VERSION)
     if version != SPEC_VERSION:
@@ -158,6 +161,15 @@ def complete(headers: Iterable[tuple[str, bytes | None]], data: bytes, origin: O
     )
 
 
+def _bounded(headers: Iterable[tuple[str, bytes | None]]) -> list[tuple[str, bytes | None]]:
+    found = list(headers)
+    size = sum(len(name) + len(value or b"") for name, value in found if name != "ce_tensors")
+    if len(found) > MAX_HEADERS or size > MAX_HEADER_BYTES:
+        reason = f"{len(found):,} headers of {size:,} bytes; at most {MAX_HEADERS:,} of {MAX_HEADER_BYTES:,} are taken"
+        raise Rejected("bad_headers", reason)
+    return found
+
+
 def identity(headers: Iterable[tuple[str, bytes | None]], origin: Origin) -> tuple[str, str]:
     """The (source, id) of a record whose headers `complete` refuses: what can be read of both, filled in as there."""
     said = {"ce_source": f"kafka:{origin.topic}", "ce_id": origin.id}
@@ -183,6 +195,8 @@ def _check_time(time: str) -> None:
         raise Rejected("bad_headers", f"ce_time is {time!r}; RFC 3339 is needed: 2026-01-31T12:00:00Z") from None
     if parsed.tzinfo is None:
         raise Rejected("bad_headers", f"ce_time is {time!r}, without a time zone; add Z or an offset")
+    if not MINYEAR < parsed.year < MAXYEAR:  # the first and the last have moments that are in no year elsewhere
+        raise Rejected("bad_headers", f"ce_time is {time!r}; a year from {MINYEAR + 1} to {MAXYEAR - 1} is needed")
 
 
 def rfc3339(timestamp_ms: float) -> str:

@@ -8,15 +8,34 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from app.cloudevents import JSON, Event, Record, check_version, versioned
+from app.cloudevents import JSON, MAX_ATTRIBUTE, Event, Record, check_version, versioned
 from models.base import Rejected
 
-TaskName = Annotated[str, Field(description="The task, such as `ocr`.")]
-RunId = Annotated[str, Field(description="The retraining run.")]
+MAX_REASON = 2000
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+"""A name that may become a part of a path, of a URL or of a metric."""
+
+# Whoever reaches Kafka writes events: what becomes a path, a key of a table or a number is bounded here.
+TaskName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,99}$", description="The task, such as `ocr`.")]
+RunId = Annotated[str, Field(pattern=_NAME, description="The retraining run.")]
+VersionNumber = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,8}$")]
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+Actor = Annotated[str, Field(min_length=1, max_length=200)]
+Attribute = Annotated[str, Field(max_length=MAX_ATTRIBUTE)]
+Location = Annotated[str, Field(max_length=4096)]
+Count = Annotated[int, Field(ge=0, lt=2**53)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Probability = Annotated[float, Field(gt=0, le=1)]
+
+
+def _sayable(reason: str) -> str:
+    """A reason may quote what it is about: here it fits into a record, whatever that was."""
+    return reason[:MAX_REASON].encode(errors="replace").decode()
+
+
+Reason = Annotated[str, AfterValidator(_sayable)]
 
 
 class Part(BaseModel):
@@ -76,10 +95,10 @@ Kind = type[Data] | type[Opaque]
 class ModelRef(Part):
     """A model's logical name and version."""
 
-    name: str
+    name: Annotated[str, Field(pattern=_NAME)]
     """The task's model, such as `ocr`."""
-    version: str
-    """Its version in the registry, such as `3`."""
+    version: Annotated[str, Field(pattern=_NAME)]
+    """Its version in the registry, such as `3`; a candidate's is its run's id."""
 
 
 def _reasons(error: ValidationError) -> str:

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from app import lifecycle
 from app.cloudevents import MAX_ATTRIBUTE, TENSORS, Origin, Record, versioned
-from app.data import Data, Kind, ModelRef, Opaque, Part, Probability, Share, TaskName
+from app.data import Actor, Attribute, Count, Data, Kind, ModelRef, Opaque, Part, Probability, Reason, Share, TaskName
 from app.lifecycle import (
     DataErased,
     DatasetBuilt,
@@ -65,8 +65,8 @@ __all__ = [
     "task_of",
 ]
 
-MAX_REASON = 2000
-_PREDICTION = re.compile(r"([^:]+):[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_MAX_CODE = 100
+_PREDICTION = re.compile(r"([a-z][a-z0-9_]*):[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def prediction_id(task: str, source: str, request_id: str) -> str:
@@ -92,8 +92,10 @@ def task_of(prediction: str) -> str:
     return found[1]
 
 
-PredictionId = Annotated[str, Field(description="The prediction, `<task>:<uuid>`; the task's one for its request.")]
-RequestId = Annotated[str, Field(description="The request's `ce_id`.")]
+PredictionId = Annotated[
+    str, Field(max_length=200, description="The prediction, `<task>:<uuid>`; the task's one for its request.")
+]
+RequestId = Annotated[str, Field(max_length=MAX_ATTRIBUTE, description="The request's `ce_id`.")]
 Role = Literal["champion", "canary", "shadow"]
 _REQUEST_SOURCE = {"ce_requestsource": "The request's `ce_source`."}
 _IMPORTED = {
@@ -154,19 +156,19 @@ class PredictionMade(Data):
     """What the request's features come to, by which drift is seen; null of what was predicted before there was this."""
 
 
-def _sayable(reason: str) -> str:
-    """A reason may quote what it is about: here it fits into a record, whatever that was."""
-    return reason[:MAX_REASON].encode(errors="replace").decode()
+def _label(code: str) -> str:
+    """A task of one's own may name its codes as it likes: here they fit into a header."""
+    return code[:_MAX_CODE].encode(errors="replace").decode()
 
 
 class Failure(Part):
     """Why a request has no prediction."""
 
-    stage: str
+    stage: Annotated[str, AfterValidator(_label)]
     """The part of the platform that refused."""
-    code: str
+    code: Annotated[str, AfterValidator(_label)]
     """The kind of reason, short and stable."""
-    reason: Annotated[str, AfterValidator(_sayable)]
+    reason: Reason
     """What is wrong, and what would be right."""
 
 
@@ -184,8 +186,8 @@ class PredictionFailed(Data):
     """The version that was asked; null where none was."""
     role: Role | None = None
     """In which role."""
-    dead_letter: str | None
-    """The id of its record in `dead-letters`; null for a frame that was skipped, of which there is none."""
+    dead_letter: Attribute | None
+    """The id of its record in `dead-letters`; null where there is none: of a skipped frame, and of a session so far."""
 
 
 class FeedbackGiven(Data):
@@ -199,7 +201,7 @@ class FeedbackGiven(Data):
     headers: ClassVar[Mapping[str, str]] = _IMPORTED
     prediction_id: Annotated[str, Field(max_length=200)] | None = None
     """The prediction."""
-    task: Annotated[str, Field(max_length=100)] | None = None
+    task: TaskName | None = None
     """Its task."""
     request_id: Annotated[str, Field(min_length=1, max_length=MAX_ATTRIBUTE)] | None = None
     """Its request's `ce_id`."""
@@ -211,7 +213,7 @@ class FeedbackGiven(Data):
     """How good it was."""
     accepted: bool | None = None
     """Whether it was right."""
-    actor: Annotated[str, Field(min_length=1, max_length=200)]
+    actor: Actor
     """Who says so."""
 
     @model_validator(mode="after")
@@ -243,7 +245,7 @@ class OutcomeRecorded(Data):
     type: ClassVar[str] = "hindsight.outcome.recorded.v1"
     prediction_id: PredictionId
     request_id: RequestId
-    request_source: str
+    request_source: Attribute
     """The request's `ce_source`."""
     task: TaskName
     model: ModelRef
@@ -258,7 +260,7 @@ class OutcomeRecorded(Data):
     """As in the prediction."""
     label: dict[str, Any] | None = None
     """What would have been right, by the task's label rule."""
-    actors: tuple[str, ...] = ()
+    actors: tuple[Actor, ...] = ()
     """Who gave feedback."""
     contradicted: bool = False
     """Whether actors correct it differently."""
@@ -270,7 +272,7 @@ class OutcomeRecorded(Data):
     """Whether that is the default, as none came within the task's window."""
     score: float | None = None
     """The output's score against the label: 1 is perfect."""
-    feedback: Annotated[int, Field(ge=0)] = 0
+    feedback: Count = 0
     """How many feedback events it has."""
     selection: Literal["all", "audit", "volunteer"]
     """How it came to be looked at."""

@@ -1,11 +1,29 @@
 """What is said on `lifecycle`: how models are watched, trained, judged and put to work."""
 
+import re
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from app.data import Data, Kind, ModelRef, Part, RunId, Share, TaskName
+from app.data import (
+    Actor,
+    Attribute,
+    Count,
+    Data,
+    Kind,
+    Location,
+    ModelRef,
+    Name,
+    Part,
+    Reason,
+    RunId,
+    Share,
+    TaskName,
+    VersionNumber,
+)
+
+_NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 
 Action = Literal["promote", "canary", "shadow", "rollback"]
 
@@ -19,15 +37,15 @@ class DriftDetected(Data):
     """The champion."""
     what: Literal["inputs", "outputs", "labels"]
     """Whose distribution moved."""
-    feature: str | None = None
+    feature: Attribute | None = None
     """Which number of it, such as `confidence`."""
-    detector: str
+    detector: Name
     """The test's name."""
     statistic: float
     """What the test found."""
     threshold: float
     """What it may find at most."""
-    events: int
+    events: Count
     """How many events it looked at."""
 
 
@@ -44,7 +62,7 @@ class QualityFell(Data):
     """Its confidence interval, from and to."""
     reference: float
     """The score it is compared with."""
-    labelled: int
+    labelled: Count
     """How many outcomes of the window have a score."""
     coverage: Share
     """The share of the window's predictions that have a score."""
@@ -59,7 +77,7 @@ class LatencyRose(Data):
     """The 99th percentile, in milliseconds."""
     bound_ms: float
     """Its bound, in milliseconds."""
-    events: int
+    events: Count
     """How many answers it was measured over."""
 
 
@@ -73,7 +91,7 @@ class RetrainingTriggered(Data):
     """What fired."""
     evidence: dict[str, Any]
     """What it saw: the figures, or who asked."""
-    champion: str
+    champion: VersionNumber
     """The version that served then: training starts from it, and its candidate is held against it."""
 
 
@@ -85,7 +103,7 @@ class RetrainingEnded(Data):
     run_id: RunId
     outcome: Literal["promoted", "refused", "rolled_back", "failed", "cancelled"]
     """Whether its candidate is the champion, or what kept it from that."""
-    reason: str
+    reason: Reason
     """Why, with the figures."""
 
 
@@ -94,11 +112,11 @@ class DatasetBuilt(Data):
 
     type: ClassVar[str] = "hindsight.dataset.built.v1"
     task: TaskName
-    content_hash: str
+    content_hash: Name
     """Its identity: the same arguments give the same hash."""
-    location: str
+    location: Location
     """Where its files are."""
-    rows: Annotated[int, Field(ge=0)]
+    rows: Count
     """How many rows it has."""
     manifest: dict[str, Any]
     """What it was made from."""
@@ -114,13 +132,13 @@ class ModelTrained(Data):
     run_id: RunId
     model: ModelRef
     """The candidate."""
-    parent: str | None
+    parent: VersionNumber | None
     """The version that its fitting started from; null is from nothing."""
-    dataset: str
+    dataset: Name
     """The dataset's content hash."""
-    seed: int
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)]
     """The seed of all that was random."""
-    code: str
+    code: Attribute
     """The code that fitted it, by its commit."""
 
 
@@ -131,13 +149,13 @@ class BacktestSpan(Part):
     """Time of the first request; null without any."""
     end: datetime | None = None
     """Time of the last."""
-    rows: Annotated[int, Field(ge=0)]
+    rows: Count
     """How many served predictions it was held against."""
-    unanswered: Annotated[int, Field(ge=0)]
+    unanswered: Count
     """Of how many of these it makes no prediction."""
     agreement: float | None
     """The mean score of what it says, were what was served the truth; null where it says nothing."""
-    outcomes: Annotated[int, Field(ge=0)]
+    outcomes: Count
     """How many outcomes both were scored on: selected with a known probability, and not learned from."""
     score: float | None = None
     """Its mean score on these, each weighted by the inverse of its selection probability; null without any."""
@@ -164,7 +182,7 @@ class ModelBacktested(Data):
     run_id: RunId
     model: ModelRef
     """The candidate."""
-    dataset: str
+    dataset: Name
     """The content hash of the dataset that the history is of."""
     backtest: Backtest
     """What was found."""
@@ -178,14 +196,20 @@ class ModelEvaluated(Data):
     run_id: RunId
     model: ModelRef
     """The candidate."""
-    dataset: str
+    dataset: Name
     """The content hash of the dataset it was held against."""
     metrics: dict[str, float]
     """What was measured."""
     passed: bool
     """Whether it goes on to shadow and canary."""
-    reasons: tuple[str, ...] = ()
+    reasons: tuple[Reason, ...] = ()
     """What kept it back."""
+
+
+def _numbered(model: ModelRef) -> ModelRef:
+    if not _NUMBER.fullmatch(model.version):
+        raise ValueError(f"version {model.version[:20]!r} is no whole number from 1 on, of at most nine digits")
+    return model
 
 
 class ModelRegistered(Data):
@@ -193,23 +217,23 @@ class ModelRegistered(Data):
 
     type: ClassVar[str] = "hindsight.model.registered.v1"
     task: TaskName
-    model: ModelRef
+    model: Annotated[ModelRef, AfterValidator(_numbered)]
     """The version."""
-    artifact: str
+    artifact: Location
     """Where its ONNX file is."""
     card: dict[str, Any]
     """Its card: data, settings, figures."""
-    parent: str | None = None
+    parent: VersionNumber | None = None
     """The version that its fitting started from."""
-    dataset: str | None = None
+    dataset: Name | None = None
     """The content hash of the dataset it was fitted to."""
     run_id: RunId | None = None
     """The retraining run it comes from."""
-    preprocess_version: str
+    preprocess_version: Name
     """The version of preprocessing whose features it takes."""
-    code: str | None = None
+    code: Attribute | None = None
     """The code that fitted it, by its commit."""
-    actor: str | None = None
+    actor: Actor | None = None
     """Who registered it: a person, or a part of the platform."""
 
 
@@ -220,21 +244,21 @@ class RouteChanged(Data):
     task: TaskName
     action: Action
     """What was done."""
-    follows: str | None = None
+    follows: Attribute | None = None
     """The `ce_id` of the task's change that it was decided upon; null is the first one's."""
-    champion: str
+    champion: VersionNumber
     """The version that answers."""
-    replaced: str | None = None
+    replaced: VersionNumber | None = None
     """The champion before, where it was another version."""
-    canary: str | None = None
+    canary: VersionNumber | None = None
     """The version that answers a share of the requests."""
     canary_share: Share = 0.0
     """That share."""
-    shadows: tuple[str, ...] = ()
+    shadows: Annotated[tuple[VersionNumber, ...], Field(max_length=100)] = ()
     """The versions that predict without answering."""
-    reason: str
+    reason: Reason
     """Why."""
-    actor: str
+    actor: Actor
     """Who did it: a person, or a part of the platform."""
     run_id: RunId | None = None
     """The retraining run it belongs to."""
@@ -247,9 +271,9 @@ class TaskFrozen(Data):
     task: TaskName
     frozen: bool
     """Whether they are paused."""
-    reason: str
+    reason: Reason
     """Why."""
-    actor: str
+    actor: Actor
     """Who did it."""
 
 
@@ -257,13 +281,13 @@ class DataErased(Data):
     """An erasure is done. It says how much was erased and where, never what."""
 
     type: ClassVar[str] = "hindsight.data.erased.v1"
-    erasure_id: str
+    erasure_id: Name
     """The erasure."""
     by: Literal["actor", "subject"]
     """What was asked for: all that an actor said, or all that is of a subject."""
-    counts: dict[str, int]
+    counts: dict[str, Count]
     """How many were erased in each place."""
-    requested_by: str
+    requested_by: Actor
     """Who asked for it."""
 
 

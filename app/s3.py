@@ -101,6 +101,12 @@ class S3Blobs(BlobStore):
     def sweep(self) -> None:
         """Nothing: no writer leaves anything."""
 
+    def size(self) -> int:
+        """Bytes of all objects, which are listed."""
+        with away():
+            found = self._client.list_objects(self._bucket, prefix=f"{self._prefix}sha256/", recursive=True)
+            return sum(one.size or 0 for one in found)
+
     def _key(self, digest: str) -> str:
         return self._prefix + key_of(digest)
 

@@ -92,6 +92,7 @@ class Settings(BaseSettings):
 
     max_payload_bytes: int = Field(8 * MiB, description="The largest message on a requests topic.")
     max_blob_bytes: int = Field(64 * MiB, description="The largest payload in blob storage.")
+    blob_gib: float = Field(10.0, gt=0, description="GiB in blob storage from which on POST /v1/blobs takes no more.")
     blob_url: str = Field(
         "", description="Blob storage, file:///path or s3://bucket/prefix; empty is HINDSIGHT_HOME/blobs."
     )

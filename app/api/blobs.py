@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from starlette.datastructures import UploadFile
 
 from app.access.scopes import UNKNOWN, needs
-from app.blobs import BlobStore, StorageAway
+from app.blobs import Quota, StorageAway
 
 PATH = "/v1/blobs"
 _CHUNK = 256 * 1024
@@ -32,7 +32,7 @@ class Stored(BaseModel):
     sha256: str
 
 
-def router(store: BlobStore, max_bytes: int) -> APIRouter:
+def router(store: Quota, max_bytes: int) -> APIRouter:
     """The route, for this storage."""
     routes = APIRouter(tags=["blobs"], dependencies=[needs("feedback")])
 
@@ -51,7 +51,7 @@ def router(store: BlobStore, max_bytes: int) -> APIRouter:
     async def put_blob(request: Request) -> Stored:
         """Keeps the payload; the same payload always has the same URI."""
         try:
-            with store.writer() as writer:
+            with await asyncio.to_thread(store.writer) as writer:
                 async for chunk in _payload(request):
                     if writer.size + len(chunk) > max_bytes:
                         raise HTTPException(413, f"the payload is too large: at most {max_bytes} bytes")

@@ -20,7 +20,7 @@ from app.access.keys import Keys
 from app.api import blobs, deadletters, feedback, health, models, payload, predictions, quality, replays, retraining
 from app.api.guard import BodyLimit
 from app.api.publisher import Publisher
-from app.blobs import blob_store
+from app.blobs import Quota, blob_store
 from app.catalog.store import Catalog
 from app.delivery import Unavailable
 from app.embedded.errors import SetupError
@@ -98,7 +98,7 @@ def create(settings: Settings) -> FastAPI:
     app.include_router(replays.router(settings, known, jobs))
     letterbox = Letterbox(settings)
     app.include_router(deadletters.router(letterbox))
-    app.include_router(blobs.router(store, settings.max_blob_bytes))
+    app.include_router(blobs.router(Quota(store, round(settings.blob_gib * 2**30)), settings.max_blob_bytes))
     app.include_router(health.router(settings, watching))
     app.include_router(login.router(callers, cookie))
     app.add_exception_handler(RequestValidationError, _unprocessable)

@@ -33,7 +33,7 @@ def erase(
 ) -> None:
     """Erase a person's data: from the archive, Kafka, blobs, datasets and the catalog. It can't be undone.
 
-    The platform must run. Datasets that are out of reach are named.
+    The platform must run. Datasets that are out of reach, or damaged, are named, and the exit code is then 1.
     """
     from app.delivery import Unavailable
     from app.embedded.errors import SetupError
@@ -67,6 +67,7 @@ def erase(
             f"The erasure is not complete: {error}.", "Run it again: it goes on where it stopped."
         ) from error
     _report(done, as_json)
+    raise typer.Exit(1 if done.unreachable else 0)
 
 
 def _report(done: "Done", as_json: bool) -> None:
@@ -81,7 +82,7 @@ def _report(done: "Done", as_json: bool) -> None:
 
 
 def _say_unreachable(location: str) -> None:
-    remedy = "run this where it is as well, or delete its rows.parquet there"
+    remedy = "it is elsewhere or damaged: run this where it is as well, or delete its rows.parquet there"
     print(f"the dataset {location} can't be looked into from here: {remedy}", file=sys.stderr)
 
 

@@ -13,6 +13,7 @@ that is interrupted is completed by doing it again.
 """
 
 import asyncio
+import logging
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -22,6 +23,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from aiokafka import TopicPartition
@@ -48,6 +50,8 @@ Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is to do."""
 
 _ROWS = 1_000
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,7 @@ async def erase(settings: Settings, whose: Whose, requested_by: str, progress: P
             log = await snapshot.take(settings, topics.archived(settings.tasks), Path(scratch))
             archived = {topic: replace(taken, tail=()) for topic, taken in log.items()}
             found = await asyncio.to_thread(_find, settings, catalog, whose, archived, log, progress)
-        counts = await _erase(settings, catalog, whose, found, held, progress)
+        counts, kept = await _erase(settings, catalog, whose, found, held, progress)
         said = DataErased(
             erasure_id=str(uuid.uuid4()),
             by="subject" if whose.actor is None else "actor",
@@ -109,10 +113,9 @@ async def erase(settings: Settings, whose: Whose, requested_by: str, progress: P
         with TemporaryDirectory() as scratch:
             life = await snapshot.take(settings, [topics.LIFECYCLE], Path(scratch))
             rows = _reader(settings, life, "looking for datasets", progress)
-            late, unreachable = await asyncio.to_thread(_datasets, rows, whose, found.traces)
-        for location in late:
-            await asyncio.to_thread(forgetting.delete_dataset, location)
-        return Done(said, unreachable)
+            late, unreachable = await asyncio.to_thread(find_datasets, rows, whose, found.traces)
+        kept |= await delete_datasets(late)
+        return Done(said, tuple(sorted({*unreachable, *kept})))
     finally:
         catalog.close()
 
@@ -124,13 +127,13 @@ async def _erase(
     found: Found,
     held: Mapping[TopicPartition, Held],
     progress: Progress,
-) -> dict[str, int]:
+) -> tuple[dict[str, int], set[str]]:
+    """How much was erased in each place, and the datasets that can't be deleted."""
     rows = await asyncio.to_thread(catalog.erase, found.catalog)
     if whose.actor is not None:
         await _judge_again(settings, catalog, found.traces.predictions)
     await asyncio.to_thread(catalog.vacuum)
-    for location in found.datasets:
-        await asyncio.to_thread(forgetting.delete_dataset, location)
+    kept = await delete_datasets(found.datasets)
     blobs = blob_store(settings)
     for number, digest in enumerate(sorted(found.blobs)):
         progress("deleting blobs", number, len(found.blobs))
@@ -149,8 +152,20 @@ async def _erase(
         "kafka": forgotten,
         "catalog": rows,
         "blobs": len(found.blobs),
-        "datasets": len(found.datasets),
-    }
+        "datasets": len(found.datasets) - len(kept),
+    }, kept
+
+
+async def delete_datasets(locations: Collection[str]) -> set[str]:
+    """Delete the rows of these; those where it isn't possible. None of them keeps the others from it."""
+    kept = set()
+    for location in locations:
+        try:
+            await asyncio.to_thread(forgetting.delete_dataset, location)
+        except OSError as error:
+            log.warning("the dataset %s can't be deleted: %s", location, error)
+            kept.add(location)
+    return kept
 
 
 def _find(
@@ -164,7 +179,7 @@ def _find(
     """What is to be erased of `log`; `whole` has all events that may still need a blob."""
     traces = search(_reader(settings, log, "searching the log", progress), settings.tasks, whose)
     blobs = unclaimed(_reader(settings, whole, "looking for shared blobs", progress), whole, traces)
-    datasets, unreachable = _datasets(_reader(settings, whole, "looking for datasets", progress), whose, traces)
+    datasets, unreachable = find_datasets(_reader(settings, whole, "looking for datasets", progress), whose, traces)
     erased = Erased(
         predictions=traces.rows,
         feedback=traces.feedback,
@@ -174,14 +189,15 @@ def _find(
     return Found(traces, erased, catalog.count(erased), frozenset(blobs), datasets, unreachable)
 
 
-def _datasets(rows: Rows, whose: Whose, traces: Traces) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def find_datasets(rows: Rows, whose: Whose, traces: Traces) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The datasets that have something of it, and those that can't be read."""
     datasets, unreachable = list[str](), list[str]()
     for location in _locations(rows):
         try:
             if forgetting.has_rows(location, traces.predictions, whose.actor):
                 datasets.append(location)
-        except OSError:
+        except (OSError, ValueError, KeyError, pa.ArrowException) as error:  # damaged, or none of ours
+            log.warning("the dataset %s can't be read: %s", location, error)
             unreachable.append(location)
     return tuple(datasets), tuple(unreachable)
 

@@ -102,14 +102,14 @@ CREATE VIEW candidates AS
 SELECT j.* EXCLUDE (predicted), l.* EXCLUDE (prediction_id), {_SPLIT} AS split
 FROM joined j LEFT JOIN labels l USING (prediction_id)
 """
-"""What may be a row: `where` is a condition on these. An entity is in one split only, for ever."""
+"""What may be a row: `--where` is a condition on these. An entity is in one split only, for ever."""
 
 ROWS = """
 CREATE TABLE rows AS
 SELECT c.*, f.rowid AS f_row, f.epoch AS f_epoch, f."partition" AS f_partition, f."offset" AS f_offset,
     f.data_uri AS f_data_uri, f.tensors, NULL::VARCHAR AS code
 FROM candidates c LEFT JOIN features f ON f.id = c.prediction_id AND f.fate IS NULL
-WHERE ({where})
+WHERE {where}
 ORDER BY "time", prediction_id
 """
 """In the order of the dataset: a row's `rowid` is its position there."""

@@ -99,7 +99,10 @@ def _changed(settings: Settings, topic: str, change: Callable[[DeltaTable], int]
 
 
 def has_rows(location: str, predictions: Collection[str], actor: str | None) -> bool:
-    """Whether a dataset has rows of these predictions, or labels of this actor. Raises OSError where it is not."""
+    """Whether a dataset has rows of these predictions, or labels of this actor.
+
+    Raises OSError where it is not, and ValueError, KeyError or ArrowException for one that is damaged.
+    """
     directory = _directory(location)
     if not directory.is_dir():
         raise FileNotFoundError(location)
@@ -117,9 +120,12 @@ def has_rows(location: str, predictions: Collection[str], actor: str | None) -> 
 
 
 def delete_dataset(location: str) -> None:
-    """Delete a dataset's rows. Its manifest stays, and says so."""
+    """Delete a dataset's rows. Its manifest stays, and says so; a damaged one says nothing else. Raises OSError."""
     directory = _directory(location)
-    manifest = json.loads((directory / MANIFEST).read_text())
+    try:
+        manifest = dict(json.loads((directory / MANIFEST).read_text()))
+    except (FileNotFoundError, ValueError, TypeError):
+        manifest = {}
     write_manifest(directory / MANIFEST, manifest | {"erased": datetime.now(UTC).isoformat()})
     (directory / ROWS).unlink()
 

@@ -12,8 +12,7 @@ import duckdb
 import pyarrow.dataset as ds
 
 from app import topics
-from app.embedded.errors import SetupError
-from app.eventlog import fates, labels, scan, snapshot, upcasts
+from app.eventlog import condition, fates, labels, scan, snapshot, upcasts
 from app.eventlog.arguments import Arguments
 from app.events import DataErased, OutcomeRecorded, PredictionFailed, PredictionMade
 from app.settings import Settings
@@ -78,11 +77,8 @@ def _decide(connection: duckdb.DuckDBPyConnection, arguments: Arguments, progres
         labels.judge(connection, arguments)
         features.result()
     connection.execute(fates.CANDIDATES)
-    try:
-        connection.execute("SET preserve_insertion_order = TRUE")  # that of `rows` counts, from here to the end
-        connection.execute(fates.ROWS.format(where=arguments.where or "TRUE"))
-    except (duckdb.BinderException, duckdb.ParserException, duckdb.ConversionException) as error:
-        raise SetupError(
-            f"--where {arguments.where!r} is no condition: {str(error).splitlines()[0]}",
-            "Write SQL on a row's columns, such as \"confidence < 0.9 AND version = '1'\".",
-        ) from error
+    if arguments.where is not None:
+        condition.choose(connection, arguments.where)
+    connection.execute("SET preserve_insertion_order = TRUE")  # that of `rows` counts, from here to the end
+    chosen = "TRUE" if arguments.where is None else "c.p_row IN (SELECT p_row FROM chosen)"
+    connection.execute(fates.ROWS.format(where=chosen))

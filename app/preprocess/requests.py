@@ -64,7 +64,7 @@ class Preprocessor:
             return Outputs((self._features(event, origin, key),))
         except Rejected as error:
             unique = (event.source, event.id) if event else identity(headers, origin)
-            return self._rejected(error, Record(origin.topic, key, value, headers), origin, unique, event)
+            return self._rejected(error, Record(origin.topic, key, value, headers), origin, unique, event, refusal)
 
     def _features(self, event: Event, origin: Origin, key: bytes | None) -> Record:
         started = time.perf_counter()
@@ -105,11 +105,20 @@ class Preprocessor:
         return record
 
     def _rejected(
-        self, error: Rejected, record: Record, origin: Origin, unique: tuple[str, str], event: Event | None
+        self,
+        error: Rejected,
+        record: Record,
+        origin: Origin,
+        unique: tuple[str, str],
+        event: Event | None,
+        refusal: Rejected | None,
     ) -> Outputs:
         failure = Failure(stage=STAGE, code=error.code, reason=str(error))
-        reference, letter = dead_letter(record, origin, failure, unique)
         key = record.key if len(record.key or b"") <= MAX_KEY else None
+        if event and "partial" in event.extensions and error is not refusal:
+            # A session so far: half of a file often can't be read, and the session's end still comes.
+            return Outputs((failed(self.task.name, unique, failure, None, key, event),))
+        reference, letter = dead_letter(record, origin, failure, unique)
         answer = failed(self.task.name, unique, failure, reference, key, event)
         return Outputs((letter, answer), error)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel
 from sqlalchemy import Connection, func, select
@@ -89,18 +90,22 @@ def _dataset(run: Run | None) -> dict[str, Any] | None:
     if run is None or run.dataset is None:
         return None
     built = run.dataset
-    asked = {name: built.manifest.get("arguments", {}).get(name) for name in ("from", "to", "as_of")}
+    arguments = built.manifest.get("arguments")
+    asked = {name: arguments.get(name) if isinstance(arguments, dict) else None for name in ("from", "to", "as_of")}
     return {"content_hash": built.content_hash, "location": built.location, "rows": built.rows, **asked}
 
 
 def _labelled(run: Run | None) -> dict[str, int] | None:
     if run is None or run.dataset is None:
         return None
-    path = Path(unquote(urlsplit(run.dataset.location).path)) / ROWS
-    if not path.is_file():
+    try:
+        path = Path(unquote(urlsplit(run.dataset.location).path)) / ROWS
+        if not path.is_file():
+            return None
+        actors = pq.read_table(path, columns=["actors"])["actors"].to_pylist()
+        return dict(Counter(actor for some in actors for actor in some or ()).most_common())
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):  # a damaged dataset says nothing
         return None
-    actors = pq.read_table(path, columns=["actors"])["actors"].to_pylist()
-    return dict(Counter(actor for some in actors for actor in some or ()).most_common())
 
 
 def _served(settings: Settings, task: str, version: str) -> dict[str, int] | None:

@@ -18,6 +18,9 @@ from models.base import Rejected, Task
 CARD_BYTES = MiB // 2
 """The largest card: it goes through Kafka."""
 
+_ELSEWHERE = b"\x0a\x08location\x12"
+"""How an ONNX file says where a tensor's external data is: `StringStringEntryProto`, its key `location`."""
+
 Signature = dict[str, tuple[str, int]]
 """Of each tensor by its name: the type and the number of dimensions."""
 
@@ -96,7 +99,12 @@ def _compare(found: Signature, newest: Version, blobs: BlobStore, settings: Sett
 
 
 def signature(model: bytes) -> Signature:
-    """What the model takes and gives. Raises `SetupError` for what ONNX Runtime can't load."""
+    """What the model takes and gives. Raises `SetupError` for what ONNX Runtime can't load, or serves only here."""
+    if _ELSEWHERE in model:  # ONNX Runtime would read it from the current directory, which MLServer hasn't got
+        raise SetupError(
+            "The model is not whole: its weights are in another file.",
+            "Save it as one: onnx.save(onnx.load('model.onnx'), 'whole.onnx').",
+        )
     try:
         session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's exceptions have no base of their own

@@ -79,6 +79,8 @@ class Models:
     changes: list[Change] = field(default_factory=list)
     runs: dict[str, Run] = field(default_factory=dict)
     """The retraining runs by their id, in the order in which they began: one after the other."""
+    follows: str | None = None
+    """What the next change has to say that it follows: the id of the last one."""
     frozen: TaskFrozen | None = None
     """Who paused retraining and promotion, and why; None where nobody did."""
 
@@ -107,11 +109,6 @@ class Models:
         return [versions[number] for number in self.route.versions if number in versions]
 
     @property
-    def follows(self) -> str | None:
-        """What the next change has to say that it follows: the id of the last one."""
-        return self.changes[-1].id if self.changes else None
-
-    @property
     def champion_since(self) -> datetime:
         """When the champion became it; of one that always was, before all times."""
         for change in reversed(self.changes):
@@ -126,7 +123,7 @@ class Models:
         for change in self.changes:
             if change.said.replaced is not None:
                 if change.said.action == "rollback":
-                    past.pop()
+                    past = past[:-1]
                 else:
                     past.append(change.said.replaced)
         return past[-1] if past else None
@@ -142,12 +139,11 @@ class Models:
         time = datetime.fromisoformat(event.time)
         match said:
             case RouteChanged():
-                if said.follows != self.follows:
+                if not self._follow(Change(event.id, time, said)):
                     return False
-                self.changes.append(Change(event.id, time, said))
             case ModelRegistered():
                 number = said.model.version
-                if number in self.registered or not number.isdecimal():
+                if number in self.registered:
                     return False
                 self.registered[number] = Version(said.task, number, said.artifact, said.card, said)
             case RetrainingTriggered():
@@ -161,6 +157,17 @@ class Models:
         run = self.runs.get(getattr(said, "run_id", None) or "")
         noted = run is not None and run.hear(said, time)
         return noted or isinstance(said, RouteChanged | ModelRegistered)
+
+    def _follow(self, change: Change) -> bool:
+        """Take in a change of the route; whether it is in force. One to a version that there is not answers nobody."""
+        if change.said.follows != self.follows:
+            return False
+        self.follows = change.id
+        if missing := set(change.route.versions) - self.versions.keys():
+            log.warning("%s: route %s is passed over: there is no version %s", self.task, change.id, missing)
+            return False
+        self.changes.append(change)
+        return True
 
     def version(self, number: str) -> Version:
         """The version of this number. Raises `SetupError`."""

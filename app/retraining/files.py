@@ -16,8 +16,11 @@ SOURCE = "hindsight/retraining"
 
 
 def directory_of(settings: Settings, run_id: str) -> Path:
-    """The directory of a run: its dataset, both models and the log."""
-    return settings.home / "runs" / run_id
+    """The directory of a run: its dataset, both models and the log. Raises ValueError for an id that leaves it."""
+    runs = settings.home / "runs"
+    if (runs / run_id).parent != runs or run_id in ("", ".", ".."):
+        raise ValueError(f"{run_id!r} is no run's id")
+    return runs / run_id
 
 
 def said_of(run: Run, step: str, said: Data) -> Record:

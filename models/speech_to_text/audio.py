@@ -16,6 +16,15 @@ MAX_CHANNELS = 8
 RATES = (4_000, 384_000)
 LOUDEST = 8.0
 """Float samples lie between -1 and 1; a little more is a loud recording, much more is another scale."""
+MAX_SAMPLES = MAX_SECONDS * 48_000 * 2
+"""Of all channels together: ten minutes of stereo at 48 kHz. It bounds the work of decoding, which seconds don't."""
+_COSTS = {
+    **dict.fromkeys(("PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW"), 1),
+    **dict.fromkeys(("VORBIS", "IMA_ADPCM", "MS_ADPCM"), 1),
+    "OPUS": 2,
+}
+"""How many samples of `MAX_SAMPLES` one of this encoding counts for, by what decoding it was measured to cost."""
+_OTHER_COST = 10  # twelve minutes at 8 kHz: GSM, G.721 and their like are for telephones
 
 _BLOCK = 65_536
 
@@ -26,7 +35,8 @@ def read_audio(payload: bytes) -> Samples:
     """The samples of a WAV, FLAC or OGG file, between -1 and 1, channels averaged, resampled to `RATE`, (samples,).
 
     Read block by block, so that neither a claim nor many channels cost memory. Raises `Rejected`: as
-    `check_container`, and `too_many_channels`, `bad_rate`, `no_samples`, `not_finite`, `out_of_range`.
+    `check_container`, and `too_many_channels`, `bad_rate`, `too_many_samples`, `no_samples`, `not_finite`,
+    `out_of_range`.
     """
     check_container(payload)
     try:
@@ -38,8 +48,7 @@ def read_audio(payload: bytes) -> Samples:
             blocks, count = [], 0
             while len(block := file.read(_BLOCK // file.channels, dtype="float32", always_2d=True)):
                 count += len(block)
-                if count > MAX_SECONDS * file.samplerate:
-                    raise too_long(count / file.samplerate)
+                _check_length(file, count)
                 mono = _mono(block)
                 blocks.append(mono if resampler is None else resampler.resample_chunk(mono))
             if resampler is not None:
@@ -58,8 +67,20 @@ def _check_header(file: Any) -> None:
         raise Rejected("too_many_channels", f"{file.channels} channels: at most {MAX_CHANNELS} are taken")
     if not RATES[0] <= file.samplerate <= RATES[1]:
         raise Rejected("bad_rate", f"{file.samplerate} samples a second: {RATES[0]} to {RATES[1]} are taken")
-    if MAX_SECONDS * file.samplerate < file.frames < 2**62:
-        raise too_long(file.frames / file.samplerate)
+    if file.frames < 2**62:  # or it is not known
+        _check_length(file, file.frames)
+
+
+def _check_length(file: Any, frames: int) -> None:
+    if frames > MAX_SECONDS * file.samplerate:
+        raise too_long(frames / file.samplerate)
+    most = MAX_SAMPLES // _COSTS.get(file.subtype, _OTHER_COST) // file.channels
+    if frames > most:
+        raise Rejected(
+            "too_many_samples",
+            f"{frames:,} samples in each of {file.channels} channels: at most {most:,} are taken of {file.subtype}; "
+            "send it with a lower rate or fewer channels, or in parts",
+        )
 
 
 def _mono(block: NDArray[np.float32]) -> Samples:

@@ -14,6 +14,10 @@ MAX_SECONDS = 600
 _UNKNOWN = {0x7FFFF000, 0xFFFFFFFF}
 """What those who write to a pipe (SoX and espeak-ng, FFmpeg) declare, not knowing how long it will be."""
 _OGG_PAGE, _OGG_LAST = 27, 0x04
+_MAX_PARTS = 1_000
+"""Chunks of a WAV file up to its samples, or metadata blocks of a FLAC file: each takes time, and may be empty."""
+_MAX_PAGES = 300_000
+"""Pages of an OGG file: ten minutes in packets of 2.5 ms, each on a page of its own, are 240,000."""
 
 
 def check_container(payload: bytes) -> None:
@@ -45,10 +49,17 @@ def too_long(seconds: float) -> Rejected:
     return Rejected("too_long", f"{seconds:.0f} s of audio: at most {MAX_SECONDS} s are taken; send it in parts")
 
 
+def _too_many(parts: int, of_what: str) -> Rejected:
+    return Rejected("broken", f"the audio file has more than {parts:,} {of_what}: save it anew")
+
+
 def _check_wav(payload: bytes) -> None:
     """Walks the chunks up to the samples and compares what they declare with what is there."""
-    at, bytes_per_second = 12, 0
+    at, bytes_per_second, chunks = 12, 0, 0
     while at + 8 <= len(payload):
+        chunks += 1
+        if chunks > _MAX_PARTS:
+            raise _too_many(_MAX_PARTS, "chunks before its samples")
         kind, size = struct.unpack_from("<4sI", payload, at)
         if kind == b"fmt " and at + 20 <= len(payload):
             (bytes_per_second,) = struct.unpack_from("<I", payload, at + 16)
@@ -66,8 +77,11 @@ def _check_wav(payload: bytes) -> None:
 
 def _check_flac(payload: bytes) -> None:
     """Walks the metadata blocks; how much sound follows, decoding tells."""
-    at = 4
+    at, blocks = 4, 0
     while at + 4 <= len(payload):
+        blocks += 1
+        if blocks > _MAX_PARTS:
+            raise _too_many(_MAX_PARTS, "metadata blocks")
         head = int.from_bytes(payload[at : at + 4], "big")
         at += 4 + (head & 0xFFFFFF)
         if head >> 31:  # the last one
@@ -79,8 +93,11 @@ def _check_flac(payload: bytes) -> None:
 
 def _check_ogg(payload: bytes) -> None:
     """Walks the pages up to the one that says it is the last."""
-    at, last = 0, False
+    at, last, pages = 0, False, 0
     while at < len(payload):
+        pages += 1
+        if pages > _MAX_PAGES:
+            raise _too_many(_MAX_PAGES, "pages")
         if payload[at : at + 4] != b"OggS"[: len(payload) - at]:
             raise Rejected("broken", "the audio file is damaged: an Ogg page is missing")
         if at + _OGG_PAGE > len(payload):

@@ -1,35 +1,58 @@
 """From the bytes of a PNG or JPEG file to an upright, opaque picture, bounded before anything is decoded."""
 
+import warnings
 from collections.abc import Callable
 from io import BytesIO
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
+from PIL.Image import Transpose
 
 from models.base import Rejected
-from models.vision.headers import image_size
+from models.vision.headers import MAX_EXIF, image_size
 
 _EXIF_ORIENTATION = 0x0112
+_UPRIGHT = {
+    2: Transpose.FLIP_LEFT_RIGHT,
+    3: Transpose.ROTATE_180,
+    4: Transpose.FLIP_TOP_BOTTOM,
+    5: Transpose.TRANSPOSE,
+    6: Transpose.ROTATE_270,
+    7: Transpose.TRANSVERSE,
+    8: Transpose.ROTATE_90,
+}
+"""What turns a picture upright, by its EXIF orientation."""
 
 
 def read_upright(payload: bytes, check_size: Callable[[int, int], None]) -> Image.Image:
-    """The file fully decoded, in its own mode, turned as its EXIF orientation says.
+    """The file fully decoded, in its own mode, turned as its EXIF orientation says; EXIF that is damaged says nothing.
 
     `check_size(width, height)` raises `Rejected` for sizes that aren't wanted; it is asked before pixels are decoded.
     Raises `Rejected`: its own, those of `image_size`, `truncated`, `broken`.
     """
     check_size(*image_size(payload))
+    with warnings.catch_warnings():  # one for each damaged tag would fill the log
+        warnings.simplefilter("ignore")
+        try:
+            image: Image.Image = Image.open(BytesIO(payload), formats=("PNG", "JPEG"))
+            check_size(*image.size)
+            image.load()
+        except Rejected:
+            raise
+        except Exception as error:  # a decoder fed with damaged data raises almost anything
+            raise _unreadable(error) from error
+        turn = _turn(image)
+    return image if turn is None else image.transpose(turn)
+
+
+def _turn(image: Image.Image) -> Transpose | None:
+    for name, most in (("exif", MAX_EXIF), ("Raw profile type exif", 3 * MAX_EXIF)):  # of a PNG; the latter in digits
+        if len(image.info.get(name, "")) > most:
+            return None
     try:
-        image: Image.Image = Image.open(BytesIO(payload), formats=("PNG", "JPEG"))
-        check_size(*image.size)
-        image.load()
-    except Rejected:
-        raise
-    except Exception as error:  # a decoder fed with damaged data raises almost anything
-        raise _unreadable(error) from error
-    if _EXIF_ORIENTATION in image.getexif():
-        image = ImageOps.exif_transpose(image)
-    return image
+        return _UPRIGHT.get(image.getexif().get(_EXIF_ORIENTATION, 1))
+    except Exception:  # whatever damaged EXIF makes the parser raise: the pixels are sound
+        return None
 
 
 def check_pixels(width: int, height: int, most: int) -> None:

@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import os
 import time
@@ -17,6 +18,7 @@ from app.blobs import (
     BlobStore,
     BlobTooLarge,
     FileBlobs,
+    Quota,
     blob_store,
     digest_of,
     key_of,
@@ -198,3 +200,29 @@ def test_only_what_killed_writers_left_is_swept(files: FileBlobs) -> None:
         assert not left.exists()
         assert files.get(writer.commit(), 100) == b"still written to"
     assert files.get(uri, 100) == b"kept"
+
+
+def test_the_size_of_a_storage_is_that_of_its_blobs(settings: Settings, store: BlobStore) -> None:
+    before = store.size()
+    store.put(os.urandom(1_000))
+    assert store.size() == before + 1_000
+
+
+def test_a_quota_takes_blobs_until_it_is_used_up_and_what_others_write_counts(
+    files: FileBlobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quota = Quota(files, most=100)
+    for _ in range(2):
+        with quota.writer() as writer:
+            writer.write(os.urandom(50))
+            writer.commit()
+    with pytest.raises(OSError, match="it holds 100 bytes; uploads are taken below 100") as full:
+        quota.writer()
+    assert full.value.errno == errno.ENOSPC
+    for file in files.root.rglob("sha256/*/*"):
+        file.unlink()
+    monkeypatch.setattr("app.blobs._MEASURED_SECONDS", 0)
+    quota.writer().__exit__(None, None, None)
+    files.put(bytes(100))
+    with pytest.raises(OSError, match="it holds 100 bytes"):
+        quota.writer()

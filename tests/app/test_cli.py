@@ -1,5 +1,6 @@
 import asyncio
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -166,3 +167,19 @@ def test_a_missing_file_is_said() -> None:
     assert result.exit_code == 2
     assert "nowhere.png" in result.output
     assert "does not exist" in result.output
+
+
+async def test_what_a_command_writes_is_for_its_user_alone(tmp_path: Path) -> None:
+    """Whatever the shell's umask is: the catalog, blobs and datasets hold payloads, feedback and actors."""
+    config = Settings(home=tmp_path / "home")
+    before = os.umask(0o022)
+    try:
+        done = await hindsight(config, "keys", "create", "ci", "--scope", "read")
+    finally:
+        os.umask(before)
+    assert done.code == 0, done.err
+    written = [config.home, *config.home.rglob("*")]
+    assert config.home / "catalog.sqlite" in written
+    assert {path.name: oct(path.stat().st_mode & 0o077) for path in written} == dict.fromkeys(
+        (path.name for path in written), "0o0"
+    )

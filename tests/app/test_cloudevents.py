@@ -1,5 +1,6 @@
 import dataclasses
 import uuid
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -14,7 +15,9 @@ ORIGIN = Origin(LogEpoch(f"cluster/{uuid.UUID(int=1)}"), "letters.requests", 2, 
 
 text = st.text(st.characters(exclude_categories=("Cc", "Cs")), max_size=40)
 names = st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1, max_size=40)
-times = st.datetimes(timezones=st.timezones()).map(lambda moment: moment.astimezone().isoformat())
+times = st.datetimes(datetime(3, 1, 1), datetime(9998, 1, 1), timezones=st.timezones()).map(
+    lambda moment: moment.astimezone().isoformat()
+)
 extensions = st.dictionaries(
     st.from_regex(r"[a-z0-9]{1,20}", fullmatch=True).filter(
         lambda name: name not in {"specversion", "id", "type", "source", "subject", "time"}
@@ -107,6 +110,10 @@ def test_no_two_records_share_a_missing_id(one: Origin, other: Origin) -> None:
         ({"ce_specversion": b"0.3"}, "ce_specversion is '0.3'; this platform reads '1.0'"),
         ({"ce_time": b"2026-01-31T12:00:00"}, "ce_time is '2026-01-31T12:00:00', without a time zone"),
         ({"ce_time": b"yesterday"}, "ce_time is 'yesterday'; RFC 3339 is needed"),
+        ({"ce_time": b"0001-01-01T00:00:00+14:00"}, "a year from 2 to 9998 is needed"),
+        ({"ce_time": b"9999-12-31T23:59:59-14:00"}, "a year from 2 to 9998 is needed"),
+        ({f"x{n}": b"" for n in range(257)}, "257 headers of 918 bytes; at most 256 of 65,536"),
+        ({"x_mine": bytes(65_536)}, "1 headers of 65,542 bytes; at most 256 of 65,536"),
         ({"ce_time": b""}, "ce_time is ''; RFC 3339 is needed"),
         ({"ce_type": b"hindsight.prediction.made.v1"}, f"this topic carries '{KIND}'"),
         ({"ce_type": b"hindsight.prediction.requested"}, f"this topic carries '{KIND}'"),

@@ -12,4 +12,7 @@ def test_a_field_is_told_with_its_type_its_default_and_what_it_says() -> None:
     assert "| `propensity` | number above 0 to 1 | " in "\n".join(lines)
     assert "| `canary_share` | number from 0 to 1, by default 0.0 | That share. |" in lines
     assert "| `interval` | [number, number] | Its confidence interval, from and to. |" in lines
-    assert "| `model.version` | string | Its version in the registry, such as `3`. |" in lines
+    assert (
+        "| `model.version` | string | Its version in the registry, such as `3`; a candidate's is its run's id. |"
+        in lines
+    )

@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from app import cloudevents, events
+from app import cloudevents, data, events
 from app.cloudevents import CORE, Event, LogEpoch, Origin, Record, complete, versioned
 from app.data import Data, Kind
 from app.delivery import Incoming
@@ -229,4 +229,4 @@ def test_any_reason_can_be_written(reason: str) -> None:
 
 
 def test_a_reason_that_quotes_a_whole_payload_still_fits_into_a_record() -> None:
-    assert len(Failure(stage="s", code="c", reason="x" * 10_000_000).reason) == events.MAX_REASON
+    assert len(Failure(stage="s", code="c", reason="x" * 10_000_000).reason) == data.MAX_REASON

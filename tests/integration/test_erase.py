@@ -64,18 +64,20 @@ async def test_a_subject_is_gone_from_every_store_and_another_has_all_that_it_ha
         await happen(platform, who, actor, claims[who], shared)
     await caught_up(platform)
     before = archived(platform)
-    dataset = tmp_path / "dataset"
-    await asyncio.to_thread(replay, platform, Arguments.of(platform, TASK, content="nothing"), dataset)
+    dataset, damaged = tmp_path / "dataset", tmp_path / "damaged"
+    for directory in (dataset, damaged):
+        await asyncio.to_thread(replay, platform, Arguments.of(platform, TASK, content="nothing"), directory)
+    (damaged / "rows.parquet").write_bytes(b"garbage")
     await caught_up(platform)
     assert any(ZEBRA in content(path) for path in kept(platform)), "or this test shows nothing"
 
     asked = await hindsight(platform, "erase", "--subject", ZEBRA, "--dry-run", "--json")
     done = await hindsight(platform, "erase", "--subject", ZEBRA, "--yes", "--json", "--requested-by", "the office")
-    assert done.code == 0, done.err
+    assert (done.code, damaged.as_uri() in done.err) == (1, True), done.err
     said = json.loads(done.out)
 
     theirs = [event for event in before if ZEBRA in event["all"]]
-    assert (said["by"], said["requested_by"], said["unreachable"]) == ("subject", "the office", [])
+    assert (said["by"], said["requested_by"], said["unreachable"]) == ("subject", "the office", [damaged.as_uri()])
     assert said["counts"].items() >= {"archive": len(theirs), "blobs": 1, "datasets": 1, "catalog": 5}.items()
     assert json.loads(asked.out).items() >= {"blobs": 1, "datasets": 1, "catalog": 5, topics.requests(TASK): 2}.items()
     for path in [*kept(platform), *dataset.iterdir()]:

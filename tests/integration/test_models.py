@@ -15,6 +15,7 @@ from app.settings import CHECKOUT
 from tests.support.commands import Done, command
 from tests.support.log import Sent, publish, tail
 from tests.support.models import letters_model
+from tests.support.poison import poison
 from tests.support.stack import Stack
 
 OTHER = CHECKOUT / "models/ocr/versions/1/model.onnx"
@@ -95,3 +96,21 @@ async def test_a_model_that_can_not_serve_the_task_is_not_registered(stack: Stac
     for (model, said), says in cases.items():
         done = await models(stack, "register", "letters", model, "--card", said)
         assert (done.code, says in done.err) == (1, True), done.err
+
+
+async def test_poison_on_lifecycle_stops_no_reader_and_makes_nothing_outside_the_home(
+    stack: Stack, http: httpx.AsyncClient
+) -> None:
+    for record in poison("letters"):
+        await publish(stack.settings, record.topic, [Sent(record.value, record.key, record.headers)])
+    before = (await letters(http))["route"]
+    for process in ("mlserver", "worker", "api"):  # each reads the topic from its beginning when it starts
+        stack.kill(process)
+    await stack.supervisor.wait_ready(180)
+    async with tail(stack.settings, topics.predictions("letters")) as answers:
+        await publish(stack.settings, topics.requests("letters"), [Sent(b"abc")])
+        [answer] = (await answers.answers(1)).values()
+    assert answer["output"] == {"sum": 294.0}
+    assert (await letters(http))["route"] == before
+    assert (await http.get("/v1/retraining")).status_code == 200
+    assert not [*stack.settings.home.parent.glob("escaped-run"), *stack.settings.home.parent.parent.glob("escaped-run")]

@@ -6,7 +6,7 @@ from itertools import count
 from typing import Any
 
 from app.data import Data
-from app.events import RouteChanged
+from app.events import ModelRef, ModelRegistered, RouteChanged
 from app.registry.registry import Registry
 from app.settings import Settings
 from models.base import Task
@@ -23,8 +23,13 @@ class Following:
         self._heard = asyncio.Queue[Registry]()
 
     def says(self, *said: Data) -> None:
-        """Say these, each upon the last, and have them heard together; nothing at all as well."""
-        for data in said:
+        """Say these, each upon the last, and have them heard together; nothing at all as well.
+
+        A version that a route names is registered, if it isn't there.
+        """
+        named = {version for data in said if isinstance(data, RouteChanged) for version in _versions(data)}
+        missing = sorted(named - self.registry.tasks[self._task].versions.keys())
+        for data in (*(_registered(self._task, version) for version in missing), *said):
             upon = {"follows": self.registry.tasks[self._task].follows} if isinstance(data, RouteChanged) else {}
             unique, time = str(next(self._ids)), "2026-01-01T00:00:00Z"
             record = data.model_copy(update=upon).record("lifecycle", b"", id=unique, source="test", time=time)
@@ -41,3 +46,12 @@ def changed(task: str = "letters", **route: Any) -> RouteChanged:
     """A change to this route."""
     said = {"task": task, "action": "promote", "reason": "test", "actor": "us"}
     return RouteChanged.model_validate(said | route)
+
+
+def _versions(route: RouteChanged) -> set[str]:
+    return {route.champion, *route.shadows, *({route.canary} if route.canary else ())}
+
+
+def _registered(task: str, version: str) -> ModelRegistered:
+    model = ModelRef(name=task, version=version)
+    return ModelRegistered(task=task, model=model, artifact="blob://x", card={}, preprocess_version="1")

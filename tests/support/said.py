@@ -12,8 +12,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from app.cloudevents import Headers
-from app.data import Data
-from app.events import FeedbackGiven, prediction_id
+from app.data import Data, ModelRef
+from app.events import FeedbackGiven, ModelRegistered, prediction_id
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -38,6 +38,8 @@ json_values = st.recursive(
 
 def data_of(kind: type[Data]) -> st.SearchStrategy[Data]:
     """Any data of a type."""
+    if kind is ModelRegistered:
+        return _model(kind, model=st.builds(ModelRef, name=st.just("ocr"), version=st.sampled_from(("1", "20"))))
     return _feedback() if kind is FeedbackGiven else _model(kind)
 
 
@@ -75,7 +77,10 @@ def _value(annotation: Any, constraints: list[Any]) -> st.SearchStrategy[Any]:
         return json_values
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return _model(annotation)
-    bounds = [bound for field in constraints if isinstance(field, FieldInfo) for bound in field.metadata]
+    patterns = [getattr(bound, "pattern", None) for field in _fields(constraints) for bound in field.metadata]
+    if pattern := next(filter(None, patterns), None):
+        return st.from_regex(pattern.removesuffix("$"), fullmatch=True)
+    bounds = [bound for field in _fields(constraints) for bound in field.metadata]
     bounds = [bound for bound in bounds if type(bound).__module__ == "annotated_types"]
     bounded: Any = Annotated[annotation, *bounds] if bounds else annotation
     values = st.from_type(bounded)
@@ -88,3 +93,7 @@ def _composed(origin: Any, parts: list[st.SearchStrategy[Any]], arguments: tuple
     if origin is not tuple:
         return st.one_of(parts)
     return st.lists(parts[0], max_size=3).map(tuple) if Ellipsis in arguments else st.tuples(*parts)
+
+
+def _fields(constraints: list[Any]) -> list[FieldInfo]:
+    return [field for field in constraints if isinstance(field, FieldInfo)]

@@ -58,6 +58,14 @@ async def test_a_payload_above_the_limit_is_refused(http: httpx.AsyncClient, siz
     assert "too large: at most" in response.json()["detail"]
 
 
+async def test_uploads_stop_at_the_quota_with_the_setting_that_raises_it(brokerless: Settings) -> None:
+    config = brokerless.model_copy(update={"blob_gib": 100 / 2**30})
+    async with serving(create(config)) as http:
+        assert (await http.post("/v1/blobs", content=b"q" * 1000)).status_code == 201
+        refused = await http.post("/v1/blobs", content=b"r")
+    assert (refused.status_code, "HINDSIGHT_BLOB_GIB" in refused.json()["detail"]) == (507, True)
+
+
 async def test_nothing_is_left_of_a_refused_payload(brokerless: Settings) -> None:
     async with serving(create(brokerless)) as http:
         await http.post("/v1/blobs", content=b"y" * 1001)

@@ -265,3 +265,18 @@ def test_history_that_is_published_again_stays_marked(payload: bytes) -> None:
     assert texts(answer)["ce_replay"] == "17"
     [*_, fresh] = preprocessed(payload).records
     assert "ce_replay" not in texts(fresh)
+
+
+def test_a_session_so_far_that_can_not_be_read_is_answered_and_is_no_dead_letter() -> None:
+    outputs = preprocessed(b"x" * 101, (*MINE, ("ce_partial", b"true")))
+    [answer] = outputs.records
+    said = PredictionFailed.model_validate_json(answer.value or b"")
+    assert (answer.topic, said.error.code, said.dead_letter) == ("letters.predictions", "too_large", None)
+    assert texts(answer)["ce_partial"] == "true"
+    assert outputs.rejected is None, "it counts as no error"
+
+
+def test_a_session_so_far_that_kills_the_process_is_a_dead_letter() -> None:
+    kills = Rejected("kills_process", "it died")
+    outputs = preprocessed(b"abc", (*MINE, ("ce_partial", b"true")), refusal=kills)
+    assert (refused(outputs)[0], outputs.rejected) == ("kills_process", kills)

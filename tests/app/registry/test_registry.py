@@ -1,3 +1,4 @@
+import json
 from collections.abc import Sequence
 
 import pytest
@@ -9,8 +10,11 @@ from app.data import Data
 from app.delivery import Incoming
 from app.embedded.errors import SetupError
 from app.events import ModelRef, ModelRegistered, RouteChanged
+from app.registry.described import described
 from app.registry.registry import Models, Registry
 from app.registry.routes import Route
+from models.base import Rejected
+from tests.support.poison import INVALID, poison
 from tests.support.records import incoming
 from tests.support.tasks import Letters
 
@@ -81,7 +85,8 @@ def test_a_versions_number_is_the_first_ones_who_took_it() -> None:
 
 
 def test_each_rollback_goes_back_one_champion_further() -> None:
-    records = [change("a", None, "3", "2"), change("b", "a", "4", "3")]
+    records = [registered("3", "3", "blob://x"), registered("4", "4", "blob://y")]
+    records += [change("a", None, "3", "2"), change("b", "a", "4", "3")]
     assert heard(records)[1].before == "3"
     records.append(change("c", "b", "3", "4", "rollback"))
     assert heard(records)[1].before == "2"
@@ -108,3 +113,33 @@ def test_a_version_that_is_not_there_is_refused_with_those_that_are() -> None:
     with pytest.raises(SetupError, match="no version '9'") as refused:
         heard([])[1].version("9")
     assert refused.value.remedy == "Name one of 1, 2."
+
+
+@pytest.mark.parametrize("name", INVALID)
+def test_data_that_would_become_a_path_or_an_endless_number_is_no_event(name: str) -> None:
+    kind, said = INVALID[name]
+    value = json.dumps({"task": "letters", **said}).replace('"%"', '"letters"').encode()
+    with pytest.raises(Rejected) as refused:
+        kind.read(value, 1)
+    assert refused.value.code == "bad_data"
+
+
+def test_poison_on_lifecycle_changes_nothing_and_stops_no_reader() -> None:
+    records = [registered("a", "3", "blob://x"), *map(incoming, poison("letters"))]
+    _, models = heard([*records, registered("b", "4", "blob://y")])
+    assert (models.route, models.runs, models.frozen) == (Route("2"), {}, None)
+    assert list(models.versions) == ["1", "2", "3", "4"]
+    assert described(models).route.champion == "2"
+
+
+def test_a_route_to_a_version_that_there_is_not_is_passed_over_and_can_be_changed() -> None:
+    records = [change("a", None, "1", "2"), change("b", "a", "999", "1")]
+    _, models = heard(records)
+    assert (models.route, models.follows) == (Route("1"), "b")
+    assert [version.number for version in models.serving] == ["1"]
+    assert [change.id for change in models.changes] == ["a"]
+    assert heard([*records, change("c", "b", "2", "999")])[1].route == Route("2")
+
+
+def test_a_rollback_without_a_champion_before_is_no_error() -> None:
+    assert heard([change("a", None, "1", "2", "rollback")])[1].before is None

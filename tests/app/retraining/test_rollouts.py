@@ -30,6 +30,8 @@ REGISTERED = ModelRegistered(
     run_id="r",
     preprocess_version="1",
 )
+OTHER = REGISTERED.model_copy(update={"model": ModelRef(name=TASK, version="3"), "run_id": None})
+"""A version that is none of the run's."""
 FROZEN = TaskFrozen(task=TASK, frozen=True, reason="a holiday", actor="ada")
 PLAN = Retraining(rollout=Plan(shadow_answers=10, answers=10, minutes=1, longest_minutes=100, shares=(0.25, 0.5)))
 
@@ -49,6 +51,7 @@ def heard(*more: Data) -> tuple[Models, Run]:
     Their ids are numbers: of the first of `more` it is "2".
     """
     registry = Registry([Scales()])
+    registry.hear(incoming(OTHER.record("lifecycle", b"", id="other", source="test", time=START.isoformat())))
     for number, data in enumerate((TRIGGERED, REGISTERED, *more)):
         time = (START + timedelta(minutes=number)).isoformat()
         record = data.record("lifecycle", b"", id=str(number), source="test", time=time)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from models.base import Rejected
 from models.speech_to_text import SpeechToText
-from models.speech_to_text.audio import MAX_CHANNELS, RATE, read_audio
+from models.speech_to_text.audio import MAX_CHANNELS, MAX_SAMPLES, RATE, read_audio
 from models.speech_to_text.containers import MAX_SECONDS
 
 KINDS = [
@@ -203,3 +203,49 @@ def test_damage_anywhere_is_refused_or_read_but_never_an_error(place: int, value
             assert SpeechToText().preprocess(bytes(damaged))["mels"].shape[0] == 40
         except Rejected as refused:
             assert refused.code
+
+
+def flac_claiming(rate: int, channels: int, seconds: int) -> bytes:
+    """A short FLAC file that says it holds so much."""
+    file = encoded(tone(rate, 0.1, channels), rate, "FLAC")
+    total = rate * seconds
+    return file[:21] + bytes([file[21] & 0xF0 | total >> 32]) + struct.pack(">I", total & 0xFFFFFFFF) + file[26:]
+
+
+@pytest.mark.parametrize(
+    ("rate", "channels", "seconds", "taken"),
+    [(384_000, 8, 18, True), (384_000, 8, 19, False), (48_000, 2, MAX_SECONDS, True), (48_000, 3, MAX_SECONDS, False)],
+)
+def test_samples_of_all_channels_are_bounded_before_they_are_decoded(
+    rate: int, channels: int, seconds: int, taken: bool
+) -> None:
+    assert (rejection(flac_claiming(rate, channels, seconds)) == "too_many_samples") != taken
+
+
+def test_an_encoding_that_takes_long_to_decode_may_be_as_long_as_calls_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = 6
+    monkeypatch.setattr("models.speech_to_text.audio.MAX_SAMPLES", MAX_SAMPLES * seconds // MAX_SECONDS)
+    assert len(read_audio(encoded(tone(8_000, seconds), 8_000, subtype="G721_32"))) == seconds * RATE
+    assert rejection(encoded(tone(16_000, seconds), 16_000, subtype="G721_32")) == "too_many_samples"
+    assert len(read_audio(encoded(tone(16_000, seconds), 16_000, subtype="PCM_16"))) == seconds * RATE
+
+
+def test_work_that_the_header_does_not_tell_is_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.speech_to_text.audio.MAX_SAMPLES", 100_000)
+    stream = BytesIO(encoded(tone(48_000, seconds=4), 48_000, "FLAC"))
+    known = stream.getvalue()
+    unknown = known[:21] + bytes([known[21] & 0xF0]) + bytes(4) + known[26:]  # STREAMINFO's total of samples
+    assert rejection(unknown) == "too_many_samples"
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        wav_header(0)[:12] + b"JUNK\0\0\0\0" * 1_001 + wav_header(0)[12:],
+        b"fLaC" + b"\x01\0\0\0" * 1_001 + b"\x81\0\0\0" + b"sound",
+        (b"OggS" + bytes(23)) * 300_001,
+    ],
+    ids=["WAV", "FLAC", "OGG"],
+)
+def test_a_file_of_very_many_empty_parts_is_refused(payload: bytes) -> None:
+    assert rejection(payload) == "broken"
