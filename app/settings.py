@@ -112,8 +112,13 @@ class Settings(BaseSettings):
         2.0, ge=0, description="Shortest time between two partial predictions of a live session; 0 makes none."
     )
 
-    mlserver_host: str = Field("127.0.0.1", description="Where MLServer listens, without a key, and agents find it.")
-    mlserver_http_port: int = Field(8080, description="MLServer's HTTP: health, and the inference protocol.")
+    mlserver_host: str = Field("127.0.0.1", description="Where MLServer listens, and agents find it.")
+    mlserver_token: SecretStr | None = Field(
+        None, description="What MLServer demands; None is HINDSIGHT_HOME/mlserver.token. The agents need the same."
+    )
+    mlserver_http_port: int = Field(
+        8080, description="MLServer's HTTP: health, and with its token the inference protocol."
+    )
     mlserver_grpc_port: int = Field(8081, description="MLServer's gRPC, which the agents call.")
     mlserver_metrics_port: int = Field(8082, description="/metrics of MLServer.")
     inference_threads: int = Field(1, ge=0, description="Threads of one model call; 0 is one for each core.")
