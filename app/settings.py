@@ -43,6 +43,8 @@ class Settings(BaseSettings):
     home: Path = Field(CHECKOUT / ".hindsight", description="State directory: the broker's log, blobs, models.")
     cache: Path = Field(Path.home() / ".cache" / "hindsight", description="Downloaded jars, shared by all checkouts.")
     host: str = Field("127.0.0.1", description="The address that the API binds to; any other needs an API key.")
+    tls_certificate: Path | None = Field(None, description="The API's certificate (PEM, with its chain), for HTTPS.")
+    tls_key: Path | None = Field(None, description="The key of that certificate (PEM, without a passphrase).")
     metrics_host: str = Field("127.0.0.1", description="The address of each process's /metrics: they have no key.")
     demo: bool = Field(True, description="Whether `make run` streams demonstration traffic.")
 
