@@ -27,6 +27,22 @@ OPEN = {"/healthz", "/readyz", LOGIN}
 """Without a key."""
 RETRY_AFTER = "2"
 
+POLICY = "; ".join(
+    (
+        "default-src 'self'",
+        "script-src 'self' 'unsafe-inline' 'unsafe-eval'",  # NiceGUI's pages are made of both
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' data: blob:",
+        "media-src 'self' data: blob:",
+        "font-src 'self' data:",
+        "worker-src 'self' blob:",
+        "object-src 'none'",
+        "base-uri 'none'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+    )
+)
+"""Of every answer that has none of its own: whatever came into a page by a fault could not carry anything away."""
 _SAFE = {"GET", "HEAD", "OPTIONS"}
 _UNKNOWN = f"the {HEADER} header is missing or wrong"
 _FOREIGN = "this comes from another site's page: Origin is not this Host (does a proxy change it?)"
@@ -34,8 +50,8 @@ _PROXIED = {"forwarded", "via", "x-real-ip"}
 """What a proxy adds, beside all that begins with `X-Forwarded-`."""
 _MALFORMED = "Host is not a name or an address, with or without a port"
 _NOT_LOCAL = (
-    "this comes from elsewhere, by another Host or a proxy, and there are no keys: make one by `hindsight keys create`, "
-    "or ask localhost itself"
+    "this comes from elsewhere, by another Host or a proxy, and there are no keys: make one by "
+    "`hindsight keys create`, or ask localhost itself"
 )
 
 
@@ -53,7 +69,7 @@ class Guard:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        send = _unframed(send)
+        send = _confined(send)
         if _authority(Headers(scope=scope).get("host", "")) is None:
             await _refuse(_said(400, _MALFORMED), scope, receive, send)
             return
@@ -143,9 +159,10 @@ def _authority(host: str) -> SplitResult | None:
     """A Host header in its parts; None of what is none: whoever takes it apart later would fail."""
     try:
         parts = urlsplit(f"//{host}")
-        return parts if parts.netloc == host and "@" not in host and (parts.port or True) else None
+        _ = parts.port  # which is only looked at now
     except ValueError:
         return None
+    return parts if parts.netloc == host and "@" not in host else None
 
 
 def is_loopback(host: str) -> bool:
@@ -184,12 +201,13 @@ async def _refuse(answer: Response, scope: Scope, receive: Receive, send: Send) 
     await answer(scope, receive, send)
 
 
-def _unframed(send: Callable[[Message], Awaitable[None]]) -> Send:
-    """No other site may show our pages in its own, where one may be made to click on what one doesn't see."""
+def _confined(send: Callable[[Message], Awaitable[None]]) -> Send:
+    """No other site may show our pages in its own, and none of ours loads from, or sends to, another site."""
 
     async def sent(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
+            headers.setdefault("Content-Security-Policy", POLICY)
             headers.setdefault("X-Frame-Options", "DENY")
             headers.setdefault("X-Content-Type-Options", "nosniff")
         await send(message)

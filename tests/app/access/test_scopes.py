@@ -11,7 +11,7 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from pydantic import SecretStr
 
 from app.access.keys import Keys
-from app.access.scopes import SCOPES, Needs
+from app.access.scopes import SCOPES, Needs, Open
 from app.api.server import create
 from app.cloudevents import Record
 from app.settings import Settings
@@ -25,7 +25,7 @@ def declared(app: FastAPI) -> Mapping[str, list[Any]]:
     """The scopes that each route declares, by its methods and path."""
     return {
         f"{' '.join(sorted(route.methods or ()))} {route.path}": [
-            one.call.scope for one in route.dependant.dependencies if isinstance(one.call, Needs)
+            one.call.scope for one in route.dependant.dependencies if isinstance(one.call, Needs | Open)
         ]
         for route in iter_route_contexts(app.routes)
         if isinstance(route.original_route, APIRoute)

@@ -2,7 +2,6 @@
 
 import ssl
 import subprocess
-import sys
 from pathlib import Path
 
 import httpx
@@ -12,11 +11,10 @@ from pydantic import SecretStr
 from app.access import tls
 from app.api.__main__ import server
 from app.embedded import watchers
-from app.embedded.environment import environment
 from app.embedded.errors import SetupError
 from app.embedded.ready import api_url, probe
-from app.settings import CHECKOUT, Settings
-from tests.support.platform import platform_settings
+from app.settings import Settings
+from tests.support.platform import api_alone, platform_settings
 
 
 @pytest.fixture
@@ -32,8 +30,7 @@ def config(tmp_path: Path) -> Settings:
 
 
 async def test_the_api_speaks_https_and_this_machines_own_callers_know_its_certificate(config: Settings) -> None:
-    process = subprocess.Popen([sys.executable, "-m", "app.api"], cwd=CHECKOUT, env=environment(config))
-    try:
+    with api_alone(config) as process:
         while not (await probe(config))[1].keys() - {"api"}:  # those of an answer
             assert process.poll() is None
         async with httpx.AsyncClient(verify=tls.verify(config), trust_env=False) as http:
@@ -46,9 +43,6 @@ async def test_the_api_speaks_https_and_this_machines_own_callers_know_its_certi
                 await stranger.get(f"{api_url(config)}/healthz")
             with pytest.raises(httpx.HTTPError):
                 await stranger.get(f"{api_url(config)}/healthz".replace("https", "http"))
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 def test_without_a_certificate_it_is_plain_http(config: Settings) -> None:

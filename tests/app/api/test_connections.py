@@ -3,10 +3,8 @@
 import asyncio
 import resource
 import socket
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from pathlib import Path
 
 import httpx
@@ -16,10 +14,8 @@ from starlette.types import Receive, Scope, Send
 
 from app.api import connections
 from app.api.connections import BoundedProtocol
-from app.embedded.environment import environment
 from app.embedded.ready import api_url
-from app.settings import CHECKOUT, Settings
-from tests.support.platform import platform_settings, until_alive
+from tests.support.platform import api_alone, platform_settings, until_alive
 
 HALF = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
 GET = HALF + b"\r\n"
@@ -135,38 +131,20 @@ async def test_the_oldest_without_a_request_gives_way(monkeypatch: pytest.Monkey
 
 
 @pytest.fixture
-def file_limit() -> Iterator[Callable[[], None]]:
-    """Let this process open many files; what a child process calls has it do with few."""
+def many_files() -> Iterator[None]:
+    """Let this process open as many files as it has clients."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if before[1] != resource.RLIM_INFINITY and before[1] < 4096:
-        pytest.fail(f"this machine allows {before[1]} open files only: 4096 are needed")
     resource.setrlimit(resource.RLIMIT_NOFILE, (4096, before[1]))
-    yield lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (800, 800))
+    yield
     resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
-async def test_health_answers_while_900_clients_send_half_a_request(
-    tmp_path: Path, file_limit: Callable[[], None]
-) -> None:
+async def test_health_answers_while_900_clients_send_half_a_request(tmp_path: Path, many_files: None) -> None:
     config = platform_settings(tmp_path, tasks={"ocr": "models.ocr:Ocr"})
-    command = [sys.executable, "-m", "app.api"]
-    process = subprocess.Popen(command, cwd=CHECKOUT, env=environment(config), preexec_fn=file_limit)
-    open_sockets = []
-    try:
+    with api_alone(config, files=800):
         await until_alive(config)
-        for _ in range(900):
-            _, writer = await asyncio.open_connection("127.0.0.1", config.api_port)
-            writer.write(HALF)
-            open_sockets.append(writer)
-        await _health(config)
-    finally:
-        for writer in open_sockets:
-            writer.transport.abort()
-        process.terminate()
-        process.wait(30)
-
-
-async def _health(config: Settings) -> None:
-    async with httpx.AsyncClient(trust_env=False, timeout=20) as http:
-        for _ in range(3):
-            assert (await http.get(f"{api_url(config)}/healthz")).json() == {"status": "alive"}
+        async with AsyncExitStack() as clients, httpx.AsyncClient(trust_env=False, timeout=20) as http:
+            for _ in range(900):
+                await clients.enter_async_context(connected(config.api_port, HALF))
+            for _ in range(3):
+                assert (await http.get(f"{api_url(config)}/healthz")).json() == {"status": "alive"}
