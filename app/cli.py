@@ -258,7 +258,7 @@ def topics() -> None:
 
 
 def _client() -> "Hindsight":
-    from app.access import own
+    from app.access import own, tls
     from app.client import Hindsight
     from app.embedded.ready import api_url
     from app.settings import settings
@@ -268,6 +268,7 @@ def _client() -> "Hindsight":
         config.bootstrap,
         api_url=api_url(config),
         api_key=own.find(config),
+        verify=tls.verify(config),
         max_payload_bytes=config.max_payload_bytes,
     )
 

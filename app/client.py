@@ -10,6 +10,7 @@ import asyncio
 import json
 import logging
 import socket
+import ssl
 import time
 import uuid
 from collections import OrderedDict
@@ -55,7 +56,8 @@ class Hindsight:
     """A connection to the platform. With an `api_url`, feedback goes through the API, which checks it; else to Kafka.
 
     `source` names the application: with the request's id it makes the prediction's, so one request sent twice has
-    one prediction. `kafka` has what else aiokafka needs to connect: `security_protocol`, `sasl_mechanism` ...
+    one prediction. `kafka` has what else aiokafka needs to connect: `security_protocol`, `sasl_mechanism` ...; `verify`
+    is httpx's: the certificates by which an `https://` API is known.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Hindsight:
         *,
         api_url: str | None = None,
         api_key: str | None = None,
+        verify: ssl.SSLContext | bool = True,
         source: str = f"client/{socket.gethostname()}",
         max_payload_bytes: int = 8 * MiB,
         kafka: Mapping[str, Any] = MappingProxyType({}),
@@ -73,7 +76,9 @@ class Hindsight:
         self.max_payload = max_payload_bytes - HEADROOM
         self._max_bytes = max_payload_bytes
         headers = {"X-API-Key": api_key} if api_key else {}
-        self._http = httpx.AsyncClient(base_url=api_url, headers=headers, timeout=30) if api_url else None
+        self._http = (
+            httpx.AsyncClient(base_url=api_url, headers=headers, verify=verify, timeout=30) if api_url else None
+        )
         self._marks: dict[str, dict[TopicPartition, int]] = {}
         self._marking = asyncio.Lock()
         self._expected: OrderedDict[str, asyncio.Future[Answer]] = OrderedDict()

@@ -44,6 +44,8 @@ class Settings(BaseSettings):
     home: Path = Field(CHECKOUT / ".hindsight", description="State directory: the broker's log, blobs, models.")
     cache: Path = Field(Path.home() / ".cache" / "hindsight", description="Downloaded jars, shared by all checkouts.")
     host: str = Field("127.0.0.1", description="The address that the API binds to; any other needs an API key.")
+    tls_certificate: Path | None = Field(None, description="The API's certificate (PEM, with its chain), for HTTPS.")
+    tls_key: Path | None = Field(None, description="The key of that certificate (PEM, without a passphrase).")
     metrics_host: str = Field("127.0.0.1", description="The address of each process's /metrics: they have no key.")
     port_base: int = Field(
         8000,
@@ -136,8 +138,13 @@ class Settings(BaseSettings):
         2.0, ge=0, description="Shortest time between two partial predictions of a live session; 0 makes none."
     )
 
-    mlserver_host: str = Field("127.0.0.1", description="Where MLServer listens, without a key, and agents find it.")
-    mlserver_http_port: int = Field(8080, description="MLServer's HTTP: health, and the inference protocol.")
+    mlserver_host: str = Field("127.0.0.1", description="Where MLServer listens, and agents find it.")
+    mlserver_token: SecretStr | None = Field(
+        None, description="What MLServer demands; None is HINDSIGHT_HOME/mlserver.token. The agents need the same."
+    )
+    mlserver_http_port: int = Field(
+        8080, description="MLServer's HTTP: health, and with its token the inference protocol."
+    )
     mlserver_grpc_port: int = Field(8081, description="MLServer's gRPC, which the agents call.")
     mlserver_metrics_port: int = Field(8082, description="/metrics of MLServer.")
     inference_threads: int = Field(1, ge=0, description="Threads of one model call; 0 is one for each core.")

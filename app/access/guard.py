@@ -2,12 +2,13 @@
 
 Who comes by a key in a header has it to send: no other page could. A browser's cookie, and the freedom of this machine
 while there are no keys, open to whatever page the browser shows; so there `Origin` must be our own, and while there are
-no keys `Host` a name of this machine, or a foreign name could be made to lead here (DNS rebinding).
+no keys `Host` a name of this machine, or a foreign name could be made to lead here (DNS rebinding). Nor is that freedom
+for what a proxy on this machine passes on: it may come from anywhere.
 """
 
 import ipaddress
 from collections.abc import Awaitable, Callable
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import cookie_parser
@@ -26,11 +27,31 @@ OPEN = {"/healthz", "/livez", "/readyz", LOGIN}
 """Without a key."""
 RETRY_AFTER = "2"
 
+POLICY = "; ".join(
+    (
+        "default-src 'self'",
+        "script-src 'self' 'unsafe-inline' 'unsafe-eval'",  # NiceGUI's pages are made of both
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' data: blob:",
+        "media-src 'self' data: blob:",
+        "font-src 'self' data:",
+        "worker-src 'self' blob:",
+        "object-src 'none'",
+        "base-uri 'none'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+    )
+)
+"""Of every answer that has none of its own: whatever came into a page by a fault could not carry anything away."""
 _SAFE = {"GET", "HEAD", "OPTIONS"}
 _UNKNOWN = f"the {HEADER} header is missing or wrong"
 _FOREIGN = "this comes from another site's page: Origin is not this Host (does a proxy change it?)"
+_PROXIED = {"forwarded", "via", "x-real-ip"}
+"""What a proxy adds, beside all that begins with `X-Forwarded-`."""
+_MALFORMED = "Host is not a name or an address, with or without a port"
 _NOT_LOCAL = (
-    "Host is not a name of this machine, and there are no keys: make one by `hindsight keys create`, or ask localhost"
+    "this comes from elsewhere, by another Host or a proxy, and there are no keys: make one by "
+    "`hindsight keys create`, or ask localhost itself"
 )
 
 
@@ -48,7 +69,10 @@ class Guard:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        send = _unframed(send)
+        send = _confined(send)
+        if _authority(Headers(scope=scope).get("host", "")) is None:
+            await _refuse(_said(400, _MALFORMED), scope, receive, send)
+            return
         if scope["path"] in OPEN and not self._is_foreign(scope):
             await self._app(scope, receive, send)
             return
@@ -73,7 +97,7 @@ class Guard:
             return _said(403, _FOREIGN)
         else:
             caller = await self._by_cookie(scope)
-            if caller is None and (caller := await self._callers.by_nothing()) is not None and not _is_local(headers):
+            if caller is None and (caller := await self._callers.by_nothing()) is not None and not _is_local(scope):
                 return _said(403, _NOT_LOCAL)
         if caller is None:
             return _to_login(scope) if key is None and _is_page(scope, headers) else _said(401, _UNKNOWN)
@@ -93,7 +117,8 @@ class Guard:
         origin = headers.get("origin")
         if origin is None:  # no browser's, or a very old one's, which could have our cookie
             return self._cookie in cookie_parser(headers.get("cookie", ""))
-        return urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
+        host = headers.get("host", "")
+        return not host or origin.partition("://")[2].lower() != host.lower()
 
     def _while_known(self, scope: Scope, receive: Receive) -> Receive:
         """A websocket's messages, until its caller is one no more: a revoked key and a log-out end it."""
@@ -122,8 +147,22 @@ def key_in(headers: Headers) -> str | None:
     return None if key is None else key.encode("latin-1").decode(errors="replace")
 
 
-def _is_local(headers: Headers) -> bool:
-    return is_loopback(urlsplit(f"//{headers.get('host', '')}").hostname or "")
+def _is_local(scope: Scope) -> bool:
+    """Whether it comes from this machine itself, by one of its own names."""
+    headers, peer = Headers(scope=scope), scope.get("client")
+    host = _authority(headers.get("host", ""))
+    proxied = any(name in _PROXIED or name.startswith("x-forwarded-") for name in headers)
+    return not proxied and all(is_loopback(one or "") for one in (host and host.hostname, peer and peer[0]))
+
+
+def _authority(host: str) -> SplitResult | None:
+    """A Host header in its parts; None of what is none: whoever takes it apart later would fail."""
+    try:
+        parts = urlsplit(f"//{host}")
+        _ = parts.port  # which is only looked at now
+    except ValueError:
+        return None
+    return parts if parts.netloc == host and "@" not in host else None
 
 
 def is_loopback(host: str) -> bool:
@@ -162,12 +201,13 @@ async def _refuse(answer: Response, scope: Scope, receive: Receive, send: Send) 
     await answer(scope, receive, send)
 
 
-def _unframed(send: Callable[[Message], Awaitable[None]]) -> Send:
-    """No other site may show our pages in its own, where one may be made to click on what one doesn't see."""
+def _confined(send: Callable[[Message], Awaitable[None]]) -> Send:
+    """No other site may show our pages in its own, and none of ours loads from, or sends to, another site."""
 
     async def sent(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
+            headers.setdefault("Content-Security-Policy", POLICY)
             headers.setdefault("X-Frame-Options", "DENY")
             headers.setdefault("X-Content-Type-Options", "nosniff")
         await send(message)

@@ -118,7 +118,7 @@ def router(callers: Callers, cookie: str) -> APIRouter:
             max_age=int(SESSION_HOURS * 3600),
             httponly=True,
             samesite="strict",
-            secure=request.url.scheme == "https",
+            secure="https" in (request.url.scheme, request.headers.get("x-forwarded-proto")),
         )
         return answer
 

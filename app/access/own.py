@@ -4,15 +4,10 @@ It is HINDSIGHT_API_KEY, or else what is in HINDSIGHT_HOME, which only its owner
 for somebody closes the API to others, and not to what runs on the machine by its owner, who could make keys as well.
 """
 
-import os
-import secrets
-import tempfile
-from contextlib import suppress
 from pathlib import Path
 
+from app.access import secretfile
 from app.settings import Settings
-
-_BYTES = 32
 
 
 def path_of(config: Settings) -> Path:
@@ -22,28 +17,11 @@ def path_of(config: Settings) -> Path:
 
 def make(config: Settings) -> str:
     """The key, made if there is none yet. Raises OSError where the home can't be written."""
-    path = path_of(config)
-    if config.api_key is None and not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, whole = tempfile.mkstemp(dir=path.parent, prefix=".local.key.")  # with mode 0600
-        try:
-            with os.fdopen(descriptor, "w") as file:
-                file.write(f"hs_{secrets.token_urlsafe(_BYTES)}")
-            with suppress(FileExistsError):  # another process was quicker: its key is the key
-                os.link(whole, path)
-        finally:
-            Path(whole).unlink()
-    key = find(config)
-    if key is None:
-        raise OSError(f"{path} can't be read")
-    return key
+    if config.api_key is not None:
+        return config.api_key.get_secret_value()
+    return secretfile.read_or_make(path_of(config), "hs_")
 
 
 def find(config: Settings) -> str | None:
     """The key, if there is one and this user may read it."""
-    if config.api_key is not None:
-        return config.api_key.get_secret_value()
-    try:
-        return path_of(config).read_text().strip() or None
-    except OSError:
-        return None
+    return config.api_key.get_secret_value() if config.api_key is not None else secretfile.read(path_of(config))

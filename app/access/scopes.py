@@ -47,20 +47,29 @@ def caller_of(connection: Connection) -> Caller:
 
 
 class Needs:
-    """A route's dependency: 403 for a caller without the scope. With None the route is open to all, keys or not."""
+    """A route's dependency: 403 for a caller without the scope."""
 
-    def __init__(self, scope: Scope | None) -> None:
+    def __init__(self, scope: Scope) -> None:
         self.scope = scope
 
     async def __call__(self, request: Request, key: Annotated[Any, Security(_documented)]) -> None:
         """Raises HTTPException."""
-        if self.scope is not None and self.scope not in caller_of(request.scope).scopes:
+        if self.scope not in caller_of(request.scope).scopes:
             raise HTTPException(403, missing(self.scope))
 
 
+class Open:
+    """The dependency of a route that is open to all, keys or not."""
+
+    scope = None
+
+    async def __call__(self) -> None:
+        """Let everybody in."""
+
+
 def needs(scope: Scope | None) -> Depends:
-    """For a route's or a router's `dependencies`."""
-    return Depends(Needs(scope))
+    """For a route's or a router's `dependencies`; None is open to all."""
+    return Depends(Open() if scope is None else Needs(scope))
 
 
 READ, OPERATE = [needs("read")], [needs("operate")]

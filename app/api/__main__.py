@@ -1,42 +1,64 @@
 """`python -m app.api`: the API as a process of its own."""
 
+import logging
 import sys
 
 import uvicorn
 
+from app.access import tls
+from app.access.guard import is_loopback
+from app.api.connections import BoundedProtocol
 from app.api.server import create
+from app.embedded import limits
 from app.embedded.errors import SetupError
 from app.monitoring.heartbeat import BEAT_SECONDS, Heartbeat
 from app.pages.mount import mount
-from app.settings import settings
+from app.settings import Settings, settings
+
+log = logging.getLogger(__name__)
 
 
-def main() -> None:
-    """Serves until a signal."""
-    try:
-        app = create(settings())
-        mount(app, app.state.parts)
-    except SetupError as error:
-        sys.exit(str(error))
-    heart = Heartbeat(settings().home)
+def server(config: Settings) -> uvicorn.Config:
+    """Return how the API is served. Raises SetupError."""
+    pair = tls.pair(config)
+    if pair is None and not is_loopback(config.host):
+        log.warning(
+            "HINDSIGHT_HOST is %s without HTTPS: keys and payloads cross the network in clear. "
+            "Set HINDSIGHT_TLS_CERTIFICATE and HINDSIGHT_TLS_KEY, or put a proxy with TLS before it.",
+            config.host,
+        )
+    app = create(config)
+    mount(app, app.state.parts)
+    heart = Heartbeat(config.home)
 
     async def beat() -> None:
         heart.beat()
 
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            host=settings().host,
-            port=settings().api_port,
-            log_level="warning",
-            server_header=False,
-            timeout_graceful_shutdown=10,
-            callback_notify=beat,
-            timeout_notify=round(BEAT_SECONDS),
-        )
+    return uvicorn.Config(
+        app,
+        host=config.host,
+        port=config.api_port,
+        http=BoundedProtocol,
+        proxy_headers=False,  # whoever is on this machine could name any address, and so evade the log-in's limit
+        ssl_certfile=pair and pair[0],
+        ssl_keyfile=pair and pair[1],
+        log_level="warning",
+        server_header=False,
+        timeout_graceful_shutdown=10,
+        callback_notify=beat,
+        timeout_notify=round(BEAT_SECONDS),
     )
-    server.run()
-    if not server.started:
+
+
+def main() -> None:
+    """Serves until a signal."""
+    limits.raise_files()
+    try:
+        serving = uvicorn.Server(server(settings()))
+    except SetupError as error:
+        sys.exit(str(error))
+    serving.run()
+    if not serving.started:
         sys.exit(1)
 
 

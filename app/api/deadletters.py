@@ -6,9 +6,10 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query, Response
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from app.access.scopes import OPERATE, READ, UNKNOWN
+from app.api.instants import Instant
 from app.api.refusals import refusals
 from app.eventlog.letterbox import Letterbox, NoLetter
 from app.eventlog.letters import Wanted, described, shown
@@ -75,7 +76,7 @@ def router(letterbox: Letterbox) -> APIRouter:
         stage: Text = None,
         code: Text = None,
         task: Text = None,
-        since: AwareDatetime | None = None,
+        since: Instant | None = None,
         before: Text = None,
         limit: Annotated[int, Query(ge=1, le=MOST_LISTED)] = MOST_LISTED,
     ) -> LettersPage:

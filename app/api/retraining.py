@@ -1,13 +1,14 @@
 """`/v1/retraining` and `/v1/alerts`: runs, and what begins and ends them."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
 from app.access.scopes import OPERATE, READ, Actor, actor_of
+from app.api.instants import Instant
 from app.api.models import RESPONSES
 from app.api.refusals import known, refusals
 from app.lifecycle import Backtest
@@ -101,12 +102,12 @@ class Alerting(BaseModel):
 
     status: str
     labels: dict[str, str]
-    startsAt: datetime  # Alertmanager's own name
+    startsAt: Instant  # Alertmanager's own name
 
     @property
     def alert(self) -> Alert:
         """As the triggers have it."""
-        return Alert(self.labels.get("alertname", ""), self.startsAt.astimezone(UTC))
+        return Alert(self.labels.get("alertname", ""), self.startsAt)
 
 
 class Notice(BaseModel):

@@ -17,7 +17,20 @@ from app.access import login, own
 from app.access.callers import Callers
 from app.access.guard import Guard, is_loopback
 from app.access.keys import Keys
-from app.api import blobs, deadletters, feedback, health, models, payload, predictions, quality, replays, retraining
+from app.api import (
+    blobs,
+    deadletters,
+    docs,
+    feedback,
+    health,
+    models,
+    payload,
+    predictions,
+    quality,
+    replays,
+    retraining,
+)
+from app.api.description import describe
 from app.api.guard import BodyLimit
 from app.api.publisher import Publisher
 from app.blobs import Quota, blob_store
@@ -87,7 +100,12 @@ def create(settings: Settings) -> FastAPI:
         title="Hindsight",
         description=DESCRIPTION,
         lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=docs.OPENAPI,
     )
+    app.openapi = lambda: describe(app)  # type: ignore[method-assign]  # FastAPI's own way of another description
+    docs.add(app)
     app.include_router(feedback.router(known, publisher))
     app.include_router(models.router(settings, known, publisher))
     app.include_router(retraining.router(known, controller))

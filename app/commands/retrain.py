@@ -99,16 +99,16 @@ def _call(method: str, path: str, body: dict[str, Any] | None = None) -> Any:
     """An answer of the API. Raises `SetupError` with what it says."""
     import httpx
 
-    from app.access import own
+    from app.access import own, tls
     from app.embedded.errors import SetupError
     from app.embedded.ready import api_url
     from app.settings import settings
 
-    key = own.find(settings())
+    key, verify = own.find(settings()), tls.verify(settings())
     headers = {"X-API-Key": key} if key else {}
     url = f"{api_url(settings())}{path}"
     try:
-        answer = httpx.request(method, url, json=body, headers=headers, timeout=60, trust_env=False)
+        answer = httpx.request(method, url, json=body, headers=headers, timeout=60, trust_env=False, verify=verify)
     except httpx.HTTPError as error:
         raise SetupError(
             f"{url} can't be reached: {error}.", "Is the platform running? `hindsight up` starts it."

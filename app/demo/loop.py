@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 
+from app.access import tls
 from app.demo.chronicle import Noted, chronicle
 from app.demo.spoilt import force
 from app.demo.traffic import Answered, Traffic, mean
@@ -168,7 +169,8 @@ class _Stage:
 
     async def triggers(self) -> list[dict[str, Any]]:
         """What each trigger sees."""
-        async with httpx.AsyncClient(base_url=api_url(self.settings), trust_env=False, timeout=30) as http:
+        url, verify = api_url(self.settings), tls.verify(self.settings)
+        async with httpx.AsyncClient(base_url=url, verify=verify, trust_env=False, timeout=30) as http:
             answer = await http.get(f"/v1/retraining/{self.task.name}/triggers")
         return list(answer.raise_for_status().json()["triggers"])
 

@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from app import tasks, topics
-from app.access import own
+from app.access import own, tls
 from app.client import ClientError, Hindsight
 from app.embedded import ready
 from app.embedded.supervisor import Supervisor
@@ -143,7 +143,11 @@ class Demonstration:
         """A burst, then what it showed, then a sample now and then for as long as the platform is up."""
         key = own.find(self._settings)
         async with Hindsight(
-            self._settings.bootstrap, api_url=self._url, api_key=key, source="hindsight/demo"
+            self._settings.bootstrap,
+            api_url=self._url,
+            api_key=key,
+            verify=tls.verify(self._settings),
+            source="hindsight/demo",
         ) as hindsight:
             stream = self._stream()
             self._console.print(

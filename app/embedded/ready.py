@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import httpx
 
+from app.access import tls
 from app.embedded.errors import SetupError
 from app.settings import Settings
 
@@ -24,7 +25,7 @@ class Part:
 
 def api_url(config: Settings) -> str:
     """Where this machine reaches the API; a server bound to all addresses is reached by the loopback one."""
-    return f"http://{reachable(config.host)}:{config.api_port}"
+    return f"{tls.scheme(config)}://{reachable(config.host)}:{config.api_port}"
 
 
 def reachable(host: str) -> str:
@@ -41,7 +42,7 @@ def reachable(host: str) -> str:
 async def probe(config: Settings) -> tuple[bool, dict[str, Part]]:
     """Asks once. An API that does not answer is a part that isn't ready."""
     try:
-        async with httpx.AsyncClient(timeout=PROBE_SECONDS, trust_env=False) as client:
+        async with httpx.AsyncClient(timeout=PROBE_SECONDS, trust_env=False, verify=tls.verify(config)) as client:
             response = await client.get(f"{api_url(config)}/readyz")
         body = response.json()
         said = body["parts"] | body.get("tasks", {})

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from app.access import own
+from app.access import own, tls
 from app.embedded import ports
 from app.embedded.ready import reachable
 from app.settings import CHECKOUT, Settings, settings
@@ -76,14 +76,14 @@ def _prometheus(config: Settings) -> dict[str, Any]:
         process = scraped["job_name"].removeprefix("hindsight-")
         scraped["static_configs"] = [{"targets": [_target(config, process)]}]
         if process == "api":
-            scraped.update(_authorization(config))
+            scraped.update({"scheme": tls.scheme(config)} | _authorization(config))
     return made
 
 
 def _alertmanager(config: Settings) -> dict[str, Any]:
     made: dict[str, Any] = yaml.safe_load((FOLDER / "alertmanager.yml").read_text())
     [hook] = made["receivers"][0]["webhook_configs"]
-    hook["url"] = f"http://{_target(config, 'api')}/v1/alerts"
+    hook["url"] = f"{tls.scheme(config)}://{_target(config, 'api')}/v1/alerts"
     hook["http_config"] = _authorization(config)
     return made
 
@@ -102,7 +102,9 @@ def _authorization(config: Settings) -> dict[str, Any]:
         path.touch(0o600)
         path.chmod(0o600)
         path.write_text(key)
-    return {"authorization": {"credentials_file": str(path)}}
+    found: dict[str, Any] = {"authorization": {"credentials_file": str(path)}}
+    # Over loopback, where no certificate has this machine's name.
+    return found if config.tls_certificate is None else found | {"tls_config": {"insecure_skip_verify": True}}
 
 
 def main() -> None:

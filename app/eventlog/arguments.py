@@ -84,9 +84,9 @@ def moment(text: str, option: str) -> datetime:
     """A time as a person writes it: RFC 3339, or a date; without a zone, UTC. Raises `SetupError`."""
     try:
         parsed = datetime.fromisoformat(text)
-    except ValueError:
+        return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
+    except (ValueError, OverflowError):  # the latter of a zone that leads out of the years 1 to 9999
         raise SetupError(f"{option} {text!r} is no time.", "Write 2026-01-31 or 2026-01-31T12:00:00Z.") from None
-    return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
 
 
 def _text(time: datetime | None) -> str | None:

@@ -1,7 +1,7 @@
 """MLServer's client: the Open Inference Protocol (v2) over gRPC, raw tensors both ways."""
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Self
 
 import grpc
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from app import tracing
 from app.delivery import Unavailable
 from app.events import ModelRef
+from app.inference import token
 from app.inference.rawtensors import DATATYPES, DTYPES
 from app.inference.repository import entry
 from app.settings import Settings
@@ -33,7 +34,7 @@ class Refused(Exception):
 
 
 class InferenceClient:
-    """Calls one MLServer. Use as an async context manager."""
+    """Calls one MLServer, with its token. Use as an async context manager. Raises SetupError where there is none."""
 
     def __init__(self, settings: Settings) -> None:
         self._address = f"{settings.mlserver_host}:{settings.mlserver_grpc_port}"
@@ -42,6 +43,7 @@ class InferenceClient:
         unbounded = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
         quick = [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 2000)]
         self._channel = grpc.aio.insecure_channel(self._address, options=unbounded + quick)
+        self._metadata = tuple(token.credentials(token.find_or_make(settings)).items())
         self._stub = GRPCInferenceServiceStub(self._channel)
 
     async def __aenter__(self) -> Self:
@@ -69,10 +71,9 @@ class InferenceClient:
             raw_input_contents=[array.tobytes() for array in arrays.values()],
         )
         trace = tracing.calling()
+        metadata = (*self._metadata, (tracing.HEADER, trace)) if trace else self._metadata
         try:
-            response = await self._stub.ModelInfer(
-                request, timeout=self._deadline, metadata=((tracing.HEADER, trace),) if trace else None
-            )
+            response = await self._stub.ModelInfer(request, timeout=self._deadline, metadata=metadata)
         except grpc.aio.AioRpcError as error:
             said = f"MLServer at {self._address}: {error.code().name}: {error.details()}"
             if error.code() in _PASSING or not await self.serves(model):
@@ -86,9 +87,8 @@ class InferenceClient:
     async def serves(self, model: ModelRef) -> bool:
         """Whether MLServer answers and has this version ready."""
         try:
-            answer = await self._stub.ModelReady(
-                pb.ModelReadyRequest(name=entry(model), version=model.version), timeout=_HEALTH_SECONDS
-            )
+            request = pb.ModelReadyRequest(name=entry(model), version=model.version)
+            answer = await self._stub.ModelReady(request, timeout=_HEALTH_SECONDS, metadata=self._metadata)
         except grpc.aio.AioRpcError:
             return False
         return bool(answer.ready)
@@ -100,15 +100,15 @@ class InferenceClient:
 
     async def load(self, model: ModelRef) -> None:
         """Have MLServer load what is in its repository. Raises Unavailable with the reason why it doesn't."""
-        await self._repository(self._stub.RepositoryModelLoad(pb.RepositoryModelLoadRequest(model_name=entry(model))))
+        await self._repository(self._stub.RepositoryModelLoad, pb.RepositoryModelLoadRequest(model_name=entry(model)))
 
     async def unload(self, model: ModelRef) -> None:
         """Have MLServer forget a version. Raises Unavailable with the reason why it doesn't."""
-        call = self._stub.RepositoryModelUnload(pb.RepositoryModelUnloadRequest(model_name=entry(model)))
-        await self._repository(call)
+        request = pb.RepositoryModelUnloadRequest(model_name=entry(model))
+        await self._repository(self._stub.RepositoryModelUnload, request)
 
-    async def _repository(self, call: Awaitable[Any]) -> None:
+    async def _repository(self, call: Callable[..., Awaitable[Any]], request: Any) -> None:
         try:
-            await call
+            await call(request, metadata=self._metadata)
         except grpc.aio.AioRpcError as error:
             raise Unavailable(f"MLServer at {self._address}: {error.code().name}: {error.details()}") from error

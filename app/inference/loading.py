@@ -16,6 +16,8 @@ from models.base import Rejected, Task
 
 log = logging.getLogger(__name__)
 
+LOOK_SECONDS = 2.0
+"""How often MLServer is asked whether it still serves what it has loaded."""
 GRACE_SECONDS = 5.0
 """How long a version stays that no route needs: workers may not have heard of that yet."""
 
@@ -30,6 +32,7 @@ class Loader:
         self._blobs = blob_store(settings)
         self._needed: dict[ModelRef, Version] = {}
         self._loads: dict[ModelRef, asyncio.Task[None]] = {}
+        self._loaded: set[ModelRef] = set()
         self._lock = asyncio.Lock()
 
     async def run(self) -> None:
@@ -38,9 +41,18 @@ class Loader:
             async for registry in follow(self._settings, self._tasks):
                 self._needed = {one.ref: one for models in registry.tasks.values() for one in models.serving}
                 for model in self._needed.keys() - self._loads.keys():
-                    self._loads[model] = group.create_task(self._load(self._needed[model]))
+                    self._loads[model] = group.create_task(self._keep(self._needed[model]))
                 for model in self._loads.keys() - self._needed.keys():
                     group.create_task(self._unload(model))
+
+    async def _keep(self, version: Version) -> None:
+        """Load a version, and again whenever MLServer doesn't serve it any more, whatever took it away."""
+        while True:
+            await self._load(version)
+            self._loaded.add(version.ref)
+            while await self._client.serves(version.ref):
+                await asyncio.sleep(LOOK_SECONDS)
+            log.warning("%s is not served any more: it is loaded again", repository.entry(version.ref))
 
     async def _load(self, version: Version) -> None:
         waits = backoff()
@@ -63,9 +75,10 @@ class Loader:
             await asyncio.sleep(GRACE_SECONDS)
             if model in self._needed or model not in self._loads:
                 return
-            if all(self._loads[one].done() for one in self._needed if one.name == model.name):
+            if self._loaded.issuperset(one for one in self._needed if one.name == model.name):
                 break
         self._loads.pop(model).cancel()
+        self._loaded.discard(model)
         async with self._lock:
             if model in self._needed:  # its new load waits for the lock
                 return

@@ -2,14 +2,16 @@
 
 import asyncio
 import os
+import sys
 from collections.abc import Mapping
 
-from mlserver import MLServer
 from mlserver import Settings as ServerSettings
 
 from app import topics
-from app.inference import repository, runtime
+from app.embedded.errors import SetupError
+from app.inference import repository, runtime, token
 from app.inference.client import InferenceClient
+from app.inference.doors import LockedMLServer
 from app.inference.loading import Loader
 from app.monitoring.heartbeat import Heartbeat
 from app.settings import Settings, settings
@@ -42,7 +44,8 @@ async def serve(configured: Settings) -> None:
     tasks = load(configured)
     Heartbeat(configured.home).follow(asyncio.get_running_loop())
     repository.clear(configured)
-    serving = asyncio.create_task(MLServer(server_settings(configured)).start())
+    server = LockedMLServer(server_settings(configured), token.find_or_make(configured))
+    serving = asyncio.create_task(server.start())
     loading = asyncio.create_task(_load(configured, tasks))
     await asyncio.wait((serving, loading), return_when=asyncio.FIRST_COMPLETED)
     loading.cancel()
@@ -60,7 +63,10 @@ def main() -> None:
     configured = settings()
     configured.home.mkdir(parents=True, exist_ok=True)
     os.chdir(configured.home)
-    asyncio.run(serve(configured))
+    try:
+        asyncio.run(serve(configured))
+    except SetupError as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

@@ -8,19 +8,23 @@ from nicegui import ui
 from starlette.routing import Match, Mount
 from starlette.types import Scope
 
-from app.pages import deadletters, frame, models, overview, replay, review
+from app.pages import deadletters, frame, messages, models, overview, replay, review
 from app.pages.parts import Parts
 
 STATIC = Path(__file__).parent / "static"
+_NICEGUI = "/_nicegui"
+_SAFE = {"GET", "HEAD", "OPTIONS"}
 _OURS = ("/v1/", "/docs", "/redoc", "/openapi.json")
 
 
 class _Rest(Mount):
-    """All that is left to the pages: below `/v1/` an unknown path is an error in JSON, not a page."""
+    """All that is left to the pages: below `/v1` an unknown path is an error in JSON, not a page, as is a change."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """None of the API's paths."""
-        if str(scope.get("path", "")).startswith(_OURS):
+        path = str(scope.get("path", ""))
+        changes = scope["type"] == "http" and scope["method"] not in _SAFE and not path.startswith(_NICEGUI)
+        if path == "/v1" or path.startswith(_OURS) or changes:
             return Match.NONE, {}
         return super().matches(scope)
 
@@ -40,3 +44,4 @@ def mount(app: FastAPI, parts: Parts) -> None:
         show_welcome_message=False,
     )
     app.router.routes[-1] = _Rest("/", nicegui_app)
+    messages.check()

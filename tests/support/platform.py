@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 import time
-from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Collection, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,9 @@ from app.embedded import ports
 from app.embedded.environment import environment
 from app.embedded.ready import api_url
 from app.embedded.supervisor import Provision, Supervisor
-from app.settings import Settings
+from app.settings import CHECKOUT, Settings
 
-__all__ = ["environment", "pids", "platform_settings", "running", "until_alive"]
+__all__ = ["api_alone", "environment", "pids", "platform_settings", "running", "until_alive"]
 
 
 def platform_settings(tmp_path: Path, **overrides: Any) -> Settings:
@@ -43,6 +45,18 @@ async def running(
         yield supervisor
     finally:
         await supervisor.stop()
+
+
+@contextmanager
+def api_alone(config: Settings, files: int = 1024) -> Iterator[subprocess.Popen[bytes]]:
+    """The API as a process of its own, with no other and so many open files at most."""
+    command = ["sh", "-c", f"ulimit -n {files}; exec {sys.executable} -m app.api"]
+    process = subprocess.Popen(command, cwd=CHECKOUT, env=environment(config))
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(30)
 
 
 async def until_alive(config: Settings, seconds: float = 60.0) -> None:

@@ -152,6 +152,8 @@ async def test_health_is_open_and_no_answer_can_be_framed(keys: Keys) -> None:
         ("http://localhost:9000", 403),
         ("https://evil.example", 403),
         ("null", 403),
+        ("http://[", 403),
+        ("", 403),
         (None, 403),
     ],
 )
@@ -185,11 +187,52 @@ async def test_who_has_a_key_to_send_may_come_from_anywhere(keys: Keys) -> None:
         ("localhost.evil.example", 403),
         ("127.0.0.1.evil.example", 403),
         ("", 403),
+        ("[", 400),
+        ("localhost:port", 400),
+        ("localhost:99999", 400),
+        ("localhost/", 400),
+        ("evil@localhost", 400),
+        ("0x7f.1", 403),
     ],
 )
 async def test_a_foreign_name_that_leads_here_opens_nothing(keys: Keys, host: str, status: int) -> None:
     async with guarded(keys) as (_, _, http):
         assert (await http.get("/v1/models", headers={"Host": host})).status_code == status
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Forwarded: for=203.0.113.7",
+        "X-Forwarded-For: 127.0.0.1",
+        "X-Forwarded-Proto: https",
+        "X-Real-IP: ::1",
+        "Via: p",
+    ],
+)
+async def test_what_a_proxy_passes_on_needs_a_key_though_the_proxy_is_on_this_machine(keys: Keys, header: str) -> None:
+    name, _, value = header.partition(": ")
+    async with guarded(keys) as (_, _, http):
+        assert (await http.get("/v1/models", headers={name: value})).status_code == 403
+        keyed = {name: value, "X-API-Key": keys.create("ada", scopes("read"))}
+        assert (await http.get("/v1/models", headers=keyed)).status_code == 200
+
+
+@pytest.mark.parametrize(("peer", "status"), [("127.0.0.1", 200), ("::1", 200), ("203.0.113.7", 403)])
+async def test_another_machine_needs_a_key(keys: Keys, peer: str, status: int) -> None:
+    async with guarded(keys) as (_, guard, _):
+        transport = httpx.ASGITransport(guard, client=(peer, 4711))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8000") as http:
+            assert (await http.get("/v1/models")).status_code == status
+
+
+@pytest.mark.parametrize("host", ["[", "localhost:99999"])
+async def test_a_malformed_host_is_refused_whoever_sends_it(keys: Keys, host: str) -> None:
+    headers = {"Host": host, "X-API-Key": keys.create("ada", scopes("read"))}
+    async with guarded(keys) as (_, guard, http):
+        for path in ("/v1/models", "/healthz"):
+            assert (await http.get(path, headers=headers)).status_code == 400
+        assert await Socket(guard, host=host).run() == ["websocket.close"]
 
 
 async def test_while_the_database_is_away_what_was_known_holds(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,11 +7,11 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, iter_route_contexts
 from pydantic import SecretStr
 
 from app.access.keys import Keys
-from app.access.scopes import SCOPES, Needs
+from app.access.scopes import SCOPES, Needs, Open
 from app.api.server import create
 from app.cloudevents import Record
 from app.settings import Settings
@@ -24,11 +24,11 @@ RIGHT = {"correction": {"text": "123"}, "prediction_id": "ocr:4e0d2f5c-6a3c-5b8e
 def declared(app: FastAPI) -> Mapping[str, list[Any]]:
     """The scopes that each route declares, by its methods and path."""
     return {
-        f"{' '.join(sorted(route.methods))} {route.path}": [
-            one.call.scope for one in route.dependant.dependencies if isinstance(one.call, Needs)
+        f"{' '.join(sorted(route.methods or ()))} {route.path}": [
+            one.call.scope for one in route.dependant.dependencies if isinstance(one.call, Needs | Open)
         ]
-        for route in app.routes
-        if isinstance(route, APIRoute)
+        for route in iter_route_contexts(app.routes)
+        if isinstance(route.original_route, APIRoute)
     }
 
 
@@ -47,7 +47,8 @@ def test_what_changes_something_is_not_for_who_may_only_read(brokerless: Setting
 
 
 def test_below_v1_there_is_nothing_but_routes(brokerless: Settings) -> None:
-    others = [route for route in create(brokerless).routes if not isinstance(route, APIRoute)]
+    routes = iter_route_contexts(create(brokerless).routes)
+    others = [route for route in routes if not isinstance(route.original_route, APIRoute)]
     assert not [route for route in others if str(getattr(route, "path", "/v1")).startswith("/v1")]
 
 

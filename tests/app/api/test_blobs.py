@@ -92,6 +92,13 @@ async def test_no_payload_is_refused(http: httpx.AsyncClient, files: dict[str, b
     assert response.json() == {"detail": "the payload is empty"}
 
 
+@pytest.mark.parametrize("boundary", ["; boundary=b", ""])
+async def test_a_malformed_form_is_refused(http: httpx.AsyncClient, boundary: str) -> None:
+    headers = {"content-type": f"multipart/form-data{boundary}"}
+    response = await http.post("/v1/blobs", headers=headers, content=b"--b\r\n234374--b--\r\n")
+    assert response.status_code == 400
+
+
 async def test_a_storage_that_cannot_be_written_is_said(
     http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -38,6 +38,9 @@ class Server:
         self.loaded.add(model.version)
         self.calls.append(("load", model.version))
 
+    async def serves(self, model: ModelRef) -> bool:
+        return model.version in self.loaded
+
     async def unload(self, model: ModelRef) -> None:
         self._refuse()
         self.loaded.discard(model.version)
@@ -64,6 +67,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Following:
     found = Following(Letters())
     monkeypatch.setattr(loading, "follow", found)
     monkeypatch.setattr(loading, "GRACE_SECONDS", 0)
+    monkeypatch.setattr(loading, "LOOK_SECONDS", 0.01)
     return found
 
 
@@ -168,6 +172,17 @@ async def test_a_load_that_is_refused_is_tried_again(
     async with running(config, mlserver):
         log.says()
         await until(mlserver, "2")
+
+
+async def test_a_version_that_mlserver_has_lost_is_loaded_again(
+    config: Settings, mlserver: Server, log: Following, impatient: None
+) -> None:
+    async with running(config, mlserver):
+        log.says(changed(champion="2", shadows=("1",)))
+        await until(mlserver, "1", "2")
+        mlserver.refusals = 2
+        mlserver.loaded.clear()
+        await until(mlserver, "1", "2")
 
 
 async def test_a_version_whose_file_is_missing_waits_for_it_and_holds_nobody_up(

@@ -6,6 +6,7 @@ from mlserver.grpc import dataplane_pb2 as pb
 from mlserver.grpc.dataplane_pb2_grpc import GRPCInferenceServiceStub
 
 from app.events import ModelRef
+from app.inference import token
 from app.inference.client import InferenceClient, Refused
 from app.settings import Settings
 from app.tracing import called_by
@@ -14,17 +15,20 @@ from tests.support.collector import Collector
 FIRST = ModelRef(name="letters", version="1")
 
 
+def metadata(mlserver: Settings) -> tuple[tuple[str, str], ...]:
+    return tuple(token.credentials(token.find_or_make(mlserver)).items())
+
+
 async def test_metadata_names_inputs_and_outputs(mlserver: Settings) -> None:
     async with grpc.aio.insecure_channel(f"127.0.0.1:{mlserver.mlserver_grpc_port}") as channel:
         stub = GRPCInferenceServiceStub(channel)
-        metadata = await stub.ModelMetadata(pb.ModelMetadataRequest(name="letters-1", version="1"))
-    assert metadata.platform == "onnxruntime"
-    assert [(tensor.name, tensor.datatype, list(tensor.shape)) for tensor in metadata.inputs] == [
+        request = pb.ModelMetadataRequest(name="letters-1", version="1")
+        found = await stub.ModelMetadata(request, metadata=metadata(mlserver))
+    assert found.platform == "onnxruntime"
+    assert [(tensor.name, tensor.datatype, list(tensor.shape)) for tensor in found.inputs] == [
         ("letters", "UINT8", [-1, -1])
     ]
-    assert [(tensor.name, tensor.datatype, list(tensor.shape)) for tensor in metadata.outputs] == [
-        ("sum", "FP32", [-1])
-    ]
+    assert [(tensor.name, tensor.datatype, list(tensor.shape)) for tensor in found.outputs] == [("sum", "FP32", [-1])]
 
 
 @pytest.mark.parametrize(
@@ -72,14 +76,16 @@ async def test_an_output_that_the_model_lacks_is_refused(mlserver: Settings) -> 
     )
     async with grpc.aio.insecure_channel(f"127.0.0.1:{mlserver.mlserver_grpc_port}") as channel:
         with pytest.raises(grpc.aio.AioRpcError, match="product"):
-            await GRPCInferenceServiceStub(channel).ModelInfer(request)
+            await GRPCInferenceServiceStub(channel).ModelInfer(request, metadata=metadata(mlserver))
 
 
 async def test_rest_serves_the_same_model(mlserver: Settings) -> None:
     tensor = {"name": "letters", "datatype": "UINT8", "shape": [2, 2], "data": [1, 2, 3, 4]}
     async with httpx.AsyncClient(trust_env=False) as http:
         url = f"http://127.0.0.1:{mlserver.mlserver_http_port}/v2/models/letters-1/versions/1/infer"
-        answer = await http.post(url, json={"inputs": [tensor]})
+        answer = await http.post(
+            url, json={"inputs": [tensor]}, headers=token.credentials(token.find_or_make(mlserver))
+        )
     assert answer.status_code == 200, answer.text
     assert answer.json()["outputs"][0]["data"] == [3.0, 7.0]
 
@@ -89,5 +95,5 @@ async def test_grpc_without_raw_contents_serves_the_same_model(mlserver: Setting
     tensor = pb.ModelInferRequest.InferInputTensor(name="letters", datatype="UINT8", shape=[2, 2], contents=contents)
     async with grpc.aio.insecure_channel(f"127.0.0.1:{mlserver.mlserver_grpc_port}") as channel:
         request = pb.ModelInferRequest(model_name="letters-1", inputs=[tensor])
-        answer = await GRPCInferenceServiceStub(channel).ModelInfer(request)
+        answer = await GRPCInferenceServiceStub(channel).ModelInfer(request, metadata=metadata(mlserver))
     assert list(answer.outputs[0].contents.fp32_contents) == [3, 7]
