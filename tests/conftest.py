@@ -6,6 +6,7 @@ from hypothesis import settings as hypothesis_settings
 
 from app.embedded import ports
 from app.settings import CHECKOUT, Settings, TaskSettings
+from tests.support import tools
 from tests.support.platform import platform_settings, running
 from tests.support.stack import Stack
 
@@ -36,6 +37,12 @@ async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack
 
 
 PROCESSES = ("kafka", "preprocess", "mlserver", "worker", "archive", "recorder", "api")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A missing program is a failure, not a skip."""
+    for mark in item.iter_markers("needs"):
+        tools.require(*mark.args)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
