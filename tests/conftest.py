@@ -45,6 +45,20 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         tools.require(*mark.args)
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What needs a platform comes last: one that runs meanwhile, and waits, would cost all the others time."""
-    items.sort(key=lambda item: bool({"browser", "faults", "integration"} & set(item.path.parts)))
+    """Give all tests of the shared platform to one process, which takes longest: they begin first.
+
+    Another process goes through all other files, those that start a platform of their own first: the short ones at the
+    end are spread evenly.
+    """
+
+    def shares(item: pytest.Item) -> bool:
+        return "stack" in getattr(item, "fixturenames", ())
+
+    items.sort(key=lambda item: (not shares(item), _PLATFORMS.isdisjoint(item.path.parts)))
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("stack" if shares(item) else str(item.path)))
+
+
+_PLATFORMS = frozenset({"browser", "embedded", "faults", "integration"})

@@ -10,7 +10,7 @@ import sys
 
 os.environ["INITIAL_NO_AUTH_ACTION_COUNT"] = "0"  # read on import: the first request needs a signature already
 
-from moto.core import DEFAULT_ACCOUNT_ID
+from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.iam.models import iam_backends
 from moto.server import ThreadedMotoServer
 
