@@ -26,11 +26,14 @@ TASKS = {**Settings().tasks, "letters": "tests.support.tasks:Letters"}
 
 JUDGED = {"letters": TaskSettings(audit_rate=0.2, reward_window_seconds=5, reward_default=-0.5)}
 
+SESSIONS = {"session_gap_seconds": 10, "session_idle_seconds": 300, "session_partial_seconds": 0.001}
+"""Live sessions wait ten seconds for a missing chunk and long for a next one; their partial answers come at once."""
+
 
 @pytest.fixture(scope="session")
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     """The whole platform, as `hindsight up` runs it: shared, for it takes half a minute."""
-    settings = platform_settings(tmp_path_factory.mktemp("stack"), tasks=TASKS, task_settings=JUDGED)
+    settings = platform_settings(tmp_path_factory.mktemp("stack"), tasks=TASKS, task_settings=JUDGED, **SESSIONS)
     async with running(settings, only=PROCESSES) as supervisor:
         await supervisor.wait_ready(180)
         yield Stack(settings, supervisor)
