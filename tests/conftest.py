@@ -39,7 +39,10 @@ async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack
         yield Stack(settings, supervisor)
 
 
-PROCESSES = ("kafka", "preprocess", "mlserver", "worker", "archive", "recorder", "api")
+PROCESSES = (
+    *("kafka", "preprocess", "mlserver", "worker", "archive", "recorder", "api"),
+    *("prometheus", "alertmanager"),  # where they are on PATH
+)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

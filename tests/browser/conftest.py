@@ -1,12 +1,14 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from playwright.async_api import Browser, Page
+from playwright.async_api import Browser, Page, expect
 
 from app.embedded.ready import api_url
 from tests.support import tools
 from tests.support.browser import browsing
 from tests.support.stack import Stack
+
+expect.set_options(timeout=60_000)  # milliseconds: a page is slow where the machine is busy
 
 
 @pytest.fixture(scope="session")
