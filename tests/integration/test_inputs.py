@@ -78,7 +78,7 @@ async def answers(stack: Stack, test: str, strange: dict[str, dict[str, bytes]])
 async def test_every_shipped_sample_is_answered_with_a_prediction(stack: Stack, task: str) -> None:
     files = shipped(task)
     found = await answers(stack, "shipped", {task: files})
-    assert len(files) >= 5
+    assert files
     assert [name for name in files if "output" not in found[f"{task}/{name}"]] == []
 
 
