@@ -53,18 +53,19 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give all tests of the shared platform to one process, which takes longest: they begin first.
+    """Begin with what takes longest, and start each shared platform in one test process only.
 
-    Another process goes through all other files, those that start a platform of their own first: the short ones at the
-    end are spread evenly.
+    One process takes all tests of the whole platform, another those of the smaller ones, and then file by file what is
+    left: the short ones at the end are spread evenly.
     """
-
-    def shares(item: pytest.Item) -> bool:
-        return "stack" in getattr(item, "fixturenames", ())
-
-    items.sort(key=lambda item: (not shares(item), _PLATFORMS.isdisjoint(item.path.parts)))
+    items.sort(key=lambda item: _SHARED.index(name) if (name := _shared(item)) else len(_SHARED))
     for item in items:
-        item.add_marker(pytest.mark.xdist_group("stack" if shares(item) else str(item.path)))
+        item.add_marker(pytest.mark.xdist_group(_shared(item) or str(item.path)))
 
 
-_PLATFORMS = frozenset({"browser", "embedded", "faults", "integration"})
+_SHARED = ("stack", "platform")
+
+
+def _shared(item: pytest.Item) -> str | None:
+    """The fixture of a running platform that a test uses."""
+    return next((name for name in _SHARED if name in getattr(item, "fixturenames", ())), None)
