@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import sys
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 from app import topics
 from app.events import prediction_id
 from app.settings import CHECKOUT
+from tests.support import tools
 from tests.support.archiving import archived
 from tests.support.commands import command
 from tests.support.log import id_of, tail
@@ -35,8 +35,8 @@ def folder(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(("language", "code"), BLOCKS, ids=NAMES)
 async def test_a_snippet_runs(stack: Stack, folder: Path, language: str, code: str) -> None:
-    if "kcat" in code and shutil.which("kcat") is None:
-        pytest.skip("kcat is not on PATH: install it (Debian: apt install kcat) to try this snippet")
+    if "kcat" in code:
+        tools.require("kcat")
     settings = stack.settings
     code = code.replace(":9092", f":{settings.kafka_port}").replace(":8000", f":{settings.api_port}")
     if "DeltaTable" in code:
@@ -47,9 +47,8 @@ async def test_a_snippet_runs(stack: Stack, folder: Path, language: str, code: s
     assert done.out or "> claim.json" in code
 
 
+@pytest.mark.needs("kcat")
 async def test_the_snippets_requests_were_answered_and_corrected(stack: Stack) -> None:
-    if shutil.which("kcat") is None:
-        pytest.skip("kcat is not on PATH: install it (Debian: apt install kcat) to try the README's snippets")
     by_kcat, by_claim = (prediction_id("ocr", "my-shop", name) for name in ("order-7", "order-8"))
     async with tail(stack.settings, topics.predictions("ocr"), beginning=True) as answers:
         await answers.until(lambda read: {by_kcat, by_claim} <= {id_of(record) for record in read})

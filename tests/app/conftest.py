@@ -5,10 +5,10 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from app import delivery
 from app.settings import Settings
-from tests.support.minio import mortal_s3, s3_server, storage
 from tests.support.platform import platform_settings, running, until_alive
+from tests.support.s3 import mortal_s3, s3_server, s3_servers, storage
 
-__all__ = ["mortal_s3", "s3_server", "storage"]  # fixtures of all tests here
+__all__ = ["mortal_s3", "s3_server", "s3_servers", "storage"]  # fixtures of all tests here
 
 TASKS = {"letters": "tests.support.tasks:Letters", "ocr": "models.ocr:Ocr"}
 

@@ -25,11 +25,11 @@ from app.blobs import (
 )
 from app.embedded.errors import SetupError
 from app.settings import MiB, Settings
-from tests.support.minio import storage_settings
 from tests.support.platform import platform_settings
+from tests.support.s3 import KINDS, storage_settings
 
 
-@pytest.fixture(scope="module", params=["file", "s3"])
+@pytest.fixture(scope="module", params=["file", *KINDS])
 def settings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     return storage_settings(request, tmp_path_factory.mktemp("a directory"))
 

@@ -14,7 +14,7 @@ from app.blobs import BlobStore, StorageAway, blob_store
 from app.embedded.errors import SetupError
 from app.preprocess import claims
 from app.settings import MiB, Settings
-from tests.support.minio import S3Server
+from tests.support.s3 import S3Server
 
 KEYS: dict[str, Any] = {"s3_access_key": SecretStr("access"), "s3_secret_key": SecretStr("secret")}
 MISSING = "blob://sha256/" + "0" * 64

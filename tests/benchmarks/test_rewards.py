@@ -1,6 +1,5 @@
 """The benchmark of corrections and rewards: its log is one that training reads, its intervals are right."""
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ from benchmarks.rewards import Errors, Interval, Measured, Options, markdown
 from models.base import Decoded, Judged
 from models.datasets import rows
 
-NEEDS = {"speech_to_text": pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espeak-ng is not installed")}
+NEEDS = {"speech_to_text": pytest.mark.needs("espeak-ng")}
 
 
 @pytest.mark.parametrize("task", [pytest.param(task, marks=NEEDS.get(task, ())) for task in SOURCES])

@@ -1,18 +1,20 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from playwright.async_api import Browser, Page
+from playwright.async_api import Browser, Page, expect
 
 from app.embedded.ready import api_url
-from tests.support.browser import MISSING, browsing, chromium
+from tests.support import tools
+from tests.support.browser import browsing
 from tests.support.stack import Stack
+
+expect.set_options(timeout=60_000)  # milliseconds: a page is slow where the machine is busy
 
 
 @pytest.fixture(scope="session")
 async def browser() -> AsyncIterator[Browser]:
     """The browser, once for all tests."""
-    if chromium() is None:
-        pytest.skip(MISSING)
+    tools.require("chromium")
     async with browsing() as found:
         yield found
 

@@ -18,7 +18,8 @@ from app.embedded.ready import api_url
 from app.settings import Settings, TaskSettings
 from app.tasks import load
 from tests.conftest import PROCESSES
-from tests.support.browser import MISSING, browsing, chromium
+from tests.support import tools
+from tests.support.browser import browsing
 from tests.support.platform import platform_settings, running
 
 SAMPLES = 40
@@ -97,8 +98,8 @@ async def main(out: Path) -> None:
 
 
 if __name__ == "__main__":
-    if chromium() is None:
-        sys.exit(f"error: {MISSING}")
+    if tools.find("chromium") is None:
+        sys.exit("error: chromium is not on PATH. Remedy: apt install chromium, or CHROMIUM=/path/to/it")
     directory = Path(sys.argv[1])
     directory.mkdir(parents=True, exist_ok=True)
     asyncio.run(main(directory))

@@ -1,7 +1,6 @@
 """The rules of `docker/prometheus`: that they hold together, and that Prometheus' own tool finds them right."""
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -28,9 +27,6 @@ HEADINGS = {
     for heading in re.findall(r"^## (\w+)$", (CHECKOUT / "docs" / "runbooks.md").read_text(), re.MULTILINE)
 }
 CASES = [case for file in read("tests/*.yml") for test in file["tests"] for case in test["alert_rule_test"]]
-needs_promtool = pytest.mark.skipif(
-    shutil.which("promtool") is None, reason="promtool is not on PATH (Debian: prometheus): NO RULE IS TESTED"
-)
 
 
 def named(rule: dict[str, Any]) -> str:
@@ -79,18 +75,18 @@ def promtool(*arguments: str | Path) -> None:
     assert said.returncode == 0, said.stdout + said.stderr
 
 
-@needs_promtool
+@pytest.mark.needs("promtool")
 def test_promtool_finds_the_configuration_and_the_rules_right() -> None:
     promtool("check", "config", "prometheus.yml")
 
 
-@needs_promtool
+@pytest.mark.needs("promtool")
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("tests/*.yml")), ids=lambda path: path.stem)
 def test_promtool_sees_the_rules_do_what_their_tests_say(path: Path) -> None:
     promtool("test", "rules", path)
 
 
-@pytest.mark.skipif(shutil.which("amtool") is None, reason="amtool is not on PATH (Debian: prometheus-alertmanager)")
+@pytest.mark.needs("amtool")
 def test_amtool_finds_alertmanagers_configuration_right() -> None:
     said = subprocess.run(["amtool", "check-config", FOLDER / "alertmanager.yml"], capture_output=True, check=False)
     assert said.returncode == 0, said.stdout + said.stderr

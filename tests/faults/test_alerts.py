@@ -16,7 +16,7 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from app import topics
-from app.embedded import disk, watchers
+from app.embedded import disk
 from app.settings import Settings, TaskSettings
 from tests.support.firing import GIB, Alerts, hurry
 from tests.support.log import Sent, publish
@@ -28,7 +28,7 @@ from tests.support.stack import Stack
 pytestmark = [
     pytest.mark.soak,
     pytest.mark.timeout(1800),
-    pytest.mark.skipif(watchers.binary(watchers.PROMETHEUS) is None, reason="prometheus is not on PATH"),
+    pytest.mark.needs("prometheus"),
 ]
 STEADY_SECONDS = 600.0
 

@@ -26,9 +26,9 @@ from app.embedded.ports import free_port
 from app.eventlog.archive import Archive
 from app.eventlog.housekeeping import tidy
 from app.settings import CHECKOUT, Settings
-from tests.support.minio import S3Server, serving
 from tests.support.outages import Outage, directory
 from tests.support.platform import pids, platform_settings, running
+from tests.support.s3 import KINDS, S3Server, serving
 
 TASKS = {"letters": "tests.support.tasks:Letters"}
 TOPICS = (topics.requests("letters"), topics.feedback("letters"))
@@ -66,8 +66,9 @@ async def test_twenty_kills_and_five_outages_of_a_directory(tmp_path: Path) -> N
 
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
-async def test_twenty_kills_and_five_deaths_of_the_s3_server(tmp_path: Path) -> None:
-    with serving(tmp_path / "s3") as server:
+@pytest.mark.parametrize("kind", KINDS)
+async def test_twenty_kills_and_five_deaths_of_the_s3_server(tmp_path: Path, kind: str) -> None:
+    with serving(kind, tmp_path / "s3") as server:
         settings = campaign_settings(tmp_path, **server.bucket())
         await campaign(settings, plan(settings, kills=20, outages=[dead(server)] * 5, pause=8))
 

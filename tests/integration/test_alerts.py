@@ -7,7 +7,6 @@ import pytest
 import yaml
 from pydantic import SecretStr
 
-from app.embedded import watchers
 from app.embedded.ready import api_url
 from tests.support.loop import until
 from tests.support.platform import platform_settings, running
@@ -21,10 +20,7 @@ RULE = {
 TASK = {"scales": "tests.support.scales:Scales"}
 
 
-@pytest.mark.skipif(
-    any(watchers.binary(name) is None for name in watchers.NAMES),
-    reason="prometheus and prometheus-alertmanager are not on PATH: no alert is tried",
-)
+@pytest.mark.needs("prometheus", "prometheus-alertmanager")
 async def test_an_alert_of_prometheus_begins_a_retraining(tmp_path: Path) -> None:
     key = {"X-API-Key": "secret"}
     config = platform_settings(

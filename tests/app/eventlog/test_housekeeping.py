@@ -11,15 +11,23 @@ from deltalake.exceptions import CommitFailedError
 from app import topics
 from app.cloudevents import LogEpoch, Origin
 from app.delivery import Incoming
+from app.eventlog import compaction
 from app.eventlog.archive import Archive, last_archived
-from app.eventlog.compaction import FEW, TARGET_BYTES, File, Stretch, compact, stretches
+from app.eventlog.compaction import TARGET_BYTES, File, Stretch, compact, stretches
 from app.eventlog.housekeeping import one_round, tidy
 from app.settings import Settings
 
 TOPIC = "ocr.requests"
 EPOCH = LogEpoch("cluster/topic")
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+FEW = 4
 COMMITS = FEW + 6
+
+
+@pytest.fixture(autouse=True)
+def few_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fewer files are too many: each commit to a bucket takes a hundred requests."""
+    monkeypatch.setattr(compaction, "FEW", FEW)
 
 
 def record(offset: int, logged: datetime, topic: str = TOPIC) -> Incoming:

@@ -280,12 +280,18 @@ CORRECTIONS = [
 WHOLE = [*history(ONE, TWO, THREE), *CORRECTIONS]
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.fixture
+def whole(build: Build) -> tuple[pl.DataFrame, dict[str, Any]]:
+    """The dataset of all events in the order in which they happened."""
+    return build(logged(WHOLE))
+
+
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.randoms(use_true_random=False), st.integers(1, 3))
 def test_the_same_events_delivered_twice_and_out_of_order_make_the_same_dataset(
-    build: Build, chance: random.Random, files: int
+    build: Build, whole: tuple[pl.DataFrame, dict[str, Any]], chance: random.Random, files: int
 ) -> None:
-    rows, manifest = build(logged(WHOLE))
+    rows, manifest = whole
     records = [record for _, record in WHOLE]
     others = [*records, *chance.sample(records, chance.randint(0, len(records)))]
     chance.shuffle(others)

@@ -11,7 +11,7 @@ from app.eventlog.archive import Archive
 from app.eventlog.storage import storage_options
 from app.settings import Settings
 from tests.app.eventlog.test_archive_concurrency import TOPIC, records
-from tests.support.minio import S3Server
+from tests.support.s3 import S3Server
 
 KEYS: dict[str, Any] = {"s3_access_key": SecretStr("access"), "s3_secret_key": SecretStr("secret")}
 

@@ -13,7 +13,7 @@ from app.imports.formats import Format, opened
 from app.imports.places import Places
 from app.settings import Settings
 from models.base import Rejected
-from tests.support.minio import S3Server
+from tests.support.s3 import S3Server
 
 FILES: dict[Format, dict[str, str]] = {
     "jsonl": {"labels.jsonl": '{"path": "scans/1.png", "label": "1"}\n', "scans/1.png": "one", "scans/.2.png": ""},

@@ -1,7 +1,5 @@
 """Made speech: the same by seed, no voice of the tests in it, and what is said without espeak-ng."""
 
-import shutil
-
 import numpy as np
 import pytest
 
@@ -11,8 +9,6 @@ from models.speech_to_text.mel import MELS
 from models.speech_to_text.symbols import unknown_symbols
 from models.speech_to_text.vocabulary import MOST_WORDS, VOCABULARY, phrase
 from models.speech_to_text.voices import ACCENTS, UNHEARD_ACCENTS, VARIANTS, Manner, manner, speak
-
-needs_espeak = pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espeak-ng is not installed")
 
 
 def test_no_variant_is_in_two_splits_and_unheard_accents_are_the_test_s_alone() -> None:
@@ -34,7 +30,7 @@ def test_phrases_have_one_to_six_words_of_the_vocabulary_and_use_all_of_it() -> 
     assert not unknown_symbols(" ".join(VOCABULARY))
 
 
-@needs_espeak
+@pytest.mark.needs("espeak-ng")
 def test_every_voice_speaks() -> None:
     for split, variants in VARIANTS.items():
         for variant in variants:
@@ -44,7 +40,7 @@ def test_every_voice_speaks() -> None:
     assert min(lengths.values()) > 2_000
 
 
-@needs_espeak
+@pytest.mark.needs("espeak-ng")
 def test_utterances_depend_on_seed_and_split_alone() -> None:
     first, again = (make_utterances("train", 12, 7, processes=1) for _ in range(2))
     for one, same in zip(first, again, strict=True):
@@ -61,7 +57,7 @@ def test_a_machine_without_espeak_is_told_what_to_install(monkeypatch: pytest.Mo
         make_utterances("train", 1, 0)
 
 
-@needs_espeak
+@pytest.mark.needs("espeak-ng")
 def test_a_voice_that_espeak_does_not_have_is_named() -> None:
     with pytest.raises(Untrainable, match="xx-nowhere"):
         speak("yes", Manner("xx-nowhere", 170, 50, 0))

@@ -1,7 +1,5 @@
 """What is rehearsed when a version is fine-tuned: shipped, and of the voices of its split alone."""
 
-import shutil
-
 import numpy as np
 import pytest
 
@@ -18,7 +16,7 @@ def test_the_recordings_of_both_splits_ship() -> None:
         assert all(one.text == one.text.strip() for one in found)
 
 
-@pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espeak-ng is not installed")
+@pytest.mark.needs("espeak-ng")
 def test_they_are_what_the_first_training_made() -> None:
     made = make_utterances("validation", 3 * TAKES, SEED)[::TAKES]
     for shipped, one in zip(rehearsal("validation"), made, strict=False):

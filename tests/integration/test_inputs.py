@@ -1,0 +1,86 @@
+"""Files as people really have them: each is answered, and so is all that is sent around them."""
+
+import json
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from itertools import islice
+from typing import Any
+
+import pytest
+
+from app import tasks, topics
+from app.events import prediction_id
+from app.settings import CHECKOUT
+from tests.support.inputs import PICTURES, SOUNDS
+from tests.support.log import Sent, id_of, publish, tail
+from tests.support.stack import Stack
+
+GOOD = 20
+SOURCE = "inputs"
+TASKS = ("ocr", "speech_to_text", "object_detection", "decision")
+NO_PAYLOADS = {"samples.json", "clips.json", "held_out_digits.npz"}
+
+DECISIONS: dict[str, Callable[[], bytes]] = {
+    "no object": lambda: b"[]",
+    "deeply nested": lambda: b"[" * 10_000 + b"]" * 10_000,
+    "a byte order mark": lambda: b"\xef\xbb\xbf" + shipped("decision")["offers-00.json"],
+    "UTF-16": lambda: shipped("decision")["offers-00.json"].decode().encode("utf-16"),
+}
+MADE = {"ocr": PICTURES, "object_detection": PICTURES, "speech_to_text": SOUNDS, "decision": DECISIONS}
+
+
+def shipped(task: str) -> dict[str, bytes]:
+    """The files that ship as samples of a task."""
+    files = sorted((CHECKOUT / "models" / task / "samples").iterdir())
+    return {file.name: file.read_bytes() for file in files if file.name not in NO_PAYLOADS}
+
+
+def named(payloads: Iterable[tuple[str, bytes]], test: str) -> list[Sent]:
+    """Requests with ids of their own."""
+    return [
+        Sent(payload, name.encode(), [("ce_source", SOURCE.encode()), ("ce_id", f"{test}/{name}".encode())])
+        for name, payload in payloads
+    ]
+
+
+async def answers(stack: Stack, test: str, strange: dict[str, dict[str, bytes]]) -> dict[str, dict[str, Any]]:
+    """Publish the files of each task amid good requests. The answer to each file by task and name.
+
+    Fails unless all are answered, the good ones with a prediction.
+    """
+    requests: dict[str, dict[str, bytes]] = {}
+    for task, files in strange.items():
+        samples = islice(tasks.load(stack.settings)[task].demonstration(7), GOOD)
+        good = [(f"good {number}", sample.payload) for number, sample in enumerate(samples)]
+        requests[task] = dict([*good[: GOOD // 2], *files.items(), *good[GOOD // 2 :]])
+    expected = {
+        prediction_id(task, SOURCE, f"{test}/{name}"): (task, name)
+        for task, files in requests.items()
+        for name in files
+    }
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    async with tail(stack.settings, *map(topics.predictions, strange)) as log:
+        for task, files in requests.items():
+            await publish(stack.settings, topics.requests(task), named(files.items(), test))
+        with suppress(AssertionError):  # whose message does not name the file
+            await log.until(lambda read: expected.keys() <= {id_of(record) for record in read})
+        for record in log.records:
+            if (key := expected.get(id_of(record))) is not None:
+                found.setdefault(key, json.loads(record.value))
+    assert set(expected.values()) - found.keys() == set(), "these are not answered"
+    for (task, name), answer in found.items():
+        assert "output" in answer or (answer["error"]["code"] and answer["error"]["reason"]), (task, name)
+        assert "output" in answer or not name.startswith("good "), (task, name, answer)
+    return {f"{task}/{name}": answer for (task, name), answer in found.items()}
+
+
+@pytest.mark.parametrize("task", TASKS)
+async def test_every_shipped_sample_is_answered_with_a_prediction(stack: Stack, task: str) -> None:
+    files = shipped(task)
+    found = await answers(stack, "shipped", {task: files})
+    assert files
+    assert [name for name in files if "output" not in found[f"{task}/{name}"]] == []
+
+
+async def test_files_of_every_kind_are_answered_and_hold_up_nobody(stack: Stack) -> None:
+    await answers(stack, "made", {task: {name: make() for name, make in MADE[task].items()} for task in TASKS})

@@ -1,0 +1,116 @@
+"""Small files as people really have them: odd headers, other containers, a second file behind the first."""
+
+import io
+import struct
+from collections.abc import Callable
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from app.settings import CHECKOUT
+
+RATE = 16_000
+
+Samples = NDArray[np.float32]
+
+
+def clip() -> Samples:
+    """A shipped recording, 16 kHz mono."""
+    samples, _ = soundfile.read(CHECKOUT / "models/speech_to_text/samples/00-pcm16.wav", dtype="float32")
+    return np.asarray(samples, np.float32)
+
+
+def sound(samples: Samples, kind: str = "WAV", subtype: str | None = None, rate: int = RATE) -> bytes:
+    """A sound file."""
+    file = io.BytesIO()
+    soundfile.write(file, samples, rate, format=kind, subtype=subtype)
+    return file.getvalue()
+
+
+def claiming(length: int) -> bytes:
+    """A WAV by a program that could not go back to write the length: it claims so many bytes of samples."""
+    honest = sound(clip())
+    at = honest.index(b"data") + 4
+    return honest[:at] + struct.pack("<I", length) + honest[at + 4 :]
+
+
+def piped_flac() -> bytes:
+    """A FLAC by a program that could not go back: neither the number of samples nor their checksum is known."""
+    honest = sound(clip(), "FLAC")
+    streaminfo = 8  # behind the magic and the block's header
+    unknown = bytes([honest[streaminfo + 13] & 0xF0]) + bytes(4 + 16)
+    return honest[: streaminfo + 13] + unknown + honest[streaminfo + 34 :]
+
+
+def mp3_in_wav() -> bytes:
+    """A WAV whose samples are MP3 frames."""
+    frames = sound(clip(), "MP3")
+    layout = struct.pack("<HHIIHHHHIHHH", 0x55, 1, RATE, 4_000, 1, 0, 12, 1, 2, 144, 1, 0)
+    body = b"WAVEfmt " + struct.pack("<I", len(layout)) + layout + b"data" + struct.pack("<I", len(frames)) + frames
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def stereo(left: Samples, right: Samples) -> Samples:
+    """Two channels."""
+    return np.stack([left, right], axis=1)
+
+
+SOUNDS: dict[str, Callable[[], bytes]] = {
+    "8 kHz": lambda: sound(clip()[::2], rate=8_000),
+    "8 kHz, u-law": lambda: sound(clip()[::2], subtype="ULAW", rate=8_000),
+    "48 kHz stereo": lambda: sound(stereo(clip().repeat(3), clip().repeat(3)), rate=48_000),
+    "stereo, one channel inverted": lambda: sound(stereo(clip(), -clip())),
+    "a length of 0": lambda: claiming(0),
+    "a length of 2 GB": lambda: claiming(0x7FFFFFFF),
+    "a length of arecord": lambda: claiming(0x80000000),
+    "a length of ffmpeg": lambda: claiming(0xFFFFFFFF),
+    "FLAC from a pipe": piped_flac,
+    "MP3": lambda: sound(clip(), "MP3"),
+    "MP3 in WAV": mp3_in_wav,
+    "AIFF": lambda: sound(clip(), "AIFF"),
+    "AU": lambda: sound(clip(), "AU"),
+    "64 bit float": lambda: sound(clip(), subtype="DOUBLE"),
+    "half of a file": lambda: sound(clip())[:20_001],
+    "silence": lambda: sound(clip() * 0),
+}
+
+
+def line(mode: str = "RGB", ground: object = "white", ink: object = "black") -> Image.Image:
+    """A picture of a line of text."""
+    picture = Image.new(mode, (260, 40), ground)  # type: ignore[arg-type]
+    ImageDraw.Draw(picture).text((10, 8), "Order 4711", ink, ImageFont.load_default(22))  # type: ignore[arg-type]
+    return picture
+
+
+def picture(image: Image.Image, kind: str, **options: object) -> bytes:
+    """A picture file."""
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def deep() -> Image.Image:
+    """Twelve bits of a grey camera in sixteen."""
+    return Image.fromarray((np.asarray(line("L"), np.uint16) << 4) & 0xFFF)
+
+
+PICTURES: dict[str, Callable[[], bytes]] = {
+    "a motion photo": lambda: picture(line(), "JPEG") + b"\0\0\0\x18ftypmp42" + bytes(range(256)) * 240,
+    "a bad EXIF in PNG": lambda: picture(line(), "PNG", exif=b"Exif\0\0no TIFF header"),
+    "a bad EXIF in JPEG": lambda: picture(line(), "JPEG", exif=b"Exif\0\0no TIFF header"),
+    "a JPEG without an end": lambda: picture(line(), "JPEG")[:-2],
+    "a progressive JPEG": lambda: picture(line(), "JPEG", progressive=True),
+    "white on transparent": lambda: picture(line("RGBA", (0, 0, 0, 0), "white"), "PNG"),
+    "12 bits in 16": lambda: picture(deep(), "PNG"),
+    "a palette": lambda: picture(line().quantize(4), "PNG"),
+    "one bit": lambda: picture(line("1", 1, 0), "PNG"),
+    "a fax": lambda: picture(line("1", 1, 0), "TIFF", compression="group4"),
+    "a GIF": lambda: picture(line(), "GIF"),
+    "a BMP": lambda: picture(line(), "BMP"),
+    "a WebP": lambda: picture(line(), "WEBP"),
+    "a PDF": lambda: picture(line(), "PDF"),
+    "half of a file": lambda: picture(line(), "PNG")[:400],
+    "one pixel": lambda: picture(Image.new("RGB", (1, 1)), "PNG"),
+}

@@ -1,0 +1,33 @@
+"""Programs that tests need on PATH. A test without its program fails: nothing is left out unseen."""
+
+import os
+import shutil
+
+import pytest
+
+PACKAGES = {
+    "amtool": "prometheus-alertmanager",
+    "chromium": "chromium",
+    "espeak-ng": "espeak-ng",
+    "kcat": "kcat",
+    "prometheus": "prometheus",
+    "prometheus-alertmanager": "prometheus-alertmanager",
+    "promtool": "prometheus",
+}
+"""Of each program its Debian package: `.ci/run` installs them."""
+_NAMES = {
+    "chromium": (os.environ.get("CHROMIUM", "chromium"), "google-chrome"),
+    "prometheus-alertmanager": ("prometheus-alertmanager", "alertmanager"),
+}
+
+
+def find(program: str) -> str | None:
+    """Return where a program is. CHROMIUM=/path/to/it names a browser that is not on PATH."""
+    return next(filter(None, map(shutil.which, _NAMES.get(program, (program,)))), None)
+
+
+def require(*programs: str) -> None:
+    """Fail the test that needs a program that is missing."""
+    if missing := [program for program in programs if find(program) is None]:
+        packages = sorted({PACKAGES[program] for program in missing})
+        pytest.fail(f"not on PATH: {', '.join(missing)}. Remedy: apt install {' '.join(packages)}", pytrace=False)
