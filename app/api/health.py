@@ -14,6 +14,7 @@ from app.access.scopes import needs
 from app.delivery import Unavailable
 from app.embedded.ready import reachable
 from app.events import ModelRef
+from app.inference import token
 from app.inference.repository import entry
 from app.monitoring.answering import task_status
 from app.monitoring.lag import ARCHIVE_GROUP, PREPROCESS_GROUP, RECORDER_GROUP, WORKER_GROUP
@@ -104,11 +105,15 @@ class Health:
         url = f"http://{self._settings.mlserver_host}:{self._settings.mlserver_http_port}/v2"
         try:
             needed = self._watching.needed()
+            headers = token.credentials(token.find_or_make(self._settings))
         except Unavailable:
             return Part(ready=False, detail="which versions it should serve is not known yet")
         answered, *served = await asyncio.gather(
             _is_ok(http.get(f"{url}/health/ready")),
-            *(_is_ok(http.get(f"{url}/models/{entry(one)}/versions/{one.version}/ready")) for one in needed),
+            *(
+                _is_ok(http.get(f"{url}/models/{entry(one)}/versions/{one.version}/ready", headers=headers))
+                for one in needed
+            ),
         )
         if answered:
             return Part(ready=False, detail=answered)
