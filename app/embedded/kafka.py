@@ -77,10 +77,11 @@ background.threads=4
 log.cleaner.dedupe.buffer.size={cleaner}
 """
 
+# No -XX:+ExitOnOutOfMemoryError: one record that expands too far ends one request; a broker that is crippled does not
+# answer the watchdog, which restarts it.
 JVM = (
     "-XX:+UseSerialGC",  # the least memory, and pauses are short on so small a heap
     "-XX:TieredStopAtLevel=1",  # starts sooner; what a broker does most, copying and checksums, is native anyway
-    "-XX:+ExitOnOutOfMemoryError",  # the supervisor restarts a dead broker, not a crippled one
     "-XX:MaxDirectMemorySize=256m",
     "-Djdk.nio.maxCachedBufferSize=1048576",  # or each thread keeps a buffer as large as its largest message
     "-Djava.awt.headless=true",
