@@ -40,4 +40,4 @@ def admin(settings: Settings) -> AIOKafkaAdminClient:
 
 def client(settings: Settings, **own: Any) -> AIOKafkaClient:
     """A bare connection to the cluster."""
-    return AIOKafkaClient(**options(settings), **own)
+    return AIOKafkaClient(**(options(settings) | own))
