@@ -72,7 +72,8 @@ class Settings(BaseSettings):
     )
 
     kafka_bootstrap: str = Field("", description="Brokers of an own Kafka cluster; empty starts the embedded broker.")
-    kafka_port: int = Field(9092, description="Port of the embedded broker.")
+    kafka_port: int = Field(9092, description="Port of the embedded broker, for applications: it asks for no password.")
+    kafka_platform_port: int = Field(9094, description="Port of the embedded broker for the platform's own processes.")
     kafka_controller_port: int = Field(9093, description="Port of the embedded broker's KRaft controller.")
     kafka_metrics_port: int = Field(8089, description="/metrics of the embedded broker.")
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
@@ -207,8 +208,13 @@ class Settings(BaseSettings):
 
     @property
     def bootstrap(self) -> str:
-        """The brokers in use: the cluster's, or the embedded one's."""
+        """The brokers that applications use: the cluster's, or the embedded one at its public port."""
         return self.kafka_bootstrap or f"127.0.0.1:{self.kafka_port}"
+
+    @property
+    def platform_bootstrap(self) -> str:
+        """The brokers that the platform's own processes use: of the embedded one a port that asks for a password."""
+        return self.kafka_bootstrap or f"127.0.0.1:{self.kafka_platform_port}"
 
     @property
     def embedded_kafka(self) -> bool:

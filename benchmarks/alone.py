@@ -13,7 +13,8 @@ from pathlib import Path
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from app.inference.predict import stacked
-from app.settings import MiB
+from app.kafka import connection
+from app.settings import MiB, Settings
 from benchmarks import log
 from benchmarks.limit import session
 from models.base import Asked, Task
@@ -34,13 +35,13 @@ class Alone:
     cpu_ms: float
 
 
-def consume(bootstrap: str, task: Task, model: Path, payloads: Sequence[bytes], count: int, threads: int) -> Alone:
+def consume(settings: Settings, task: Task, model: Path, payloads: Sequence[bytes], count: int, threads: int) -> Alone:
     """Publish a backlog, then answer it. `threads` of ONNX Runtime, 0 is its default."""
     backlog = log.requests(task.name, payloads, count)
-    return asyncio.run(_consume(bootstrap, task, model, backlog, threads))
+    return asyncio.run(_consume(settings, task, model, backlog, threads))
 
 
-async def _consume(bootstrap: str, task: Task, model: Path, backlog: Sequence[log.Request], threads: int) -> Alone:
+async def _consume(settings: Settings, task: Task, model: Path, backlog: Sequence[log.Request], threads: int) -> Alone:
     runtime = session(model, threads)
     names = [tensor.name for tensor in runtime.get_outputs()]
 
@@ -52,18 +53,19 @@ async def _consume(bootstrap: str, task: Task, model: Path, backlog: Sequence[lo
 
     for one in backlog[:50]:
         predict(one.value)
+    kafka = connection.options(settings)
     consumer = AIOKafkaConsumer(
         REQUESTS,
-        bootstrap_servers=bootstrap,
+        **kafka,
         group_id=f"peer-{task.name}-{threads}",
         auto_offset_reset="latest",
         enable_auto_commit=False,
         max_partition_fetch_bytes=4 * MiB,
     )
-    async with consumer, AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", linger_ms=2) as producer:
+    async with consumer, AIOKafkaProducer(**kafka, acks="all", linger_ms=2) as producer:
         for partition in consumer.assignment():
             await consumer.position(partition)  # where it ends now, before the backlog comes
-        await log.publish(bootstrap, REQUESTS, backlog)
+        await log.publish(settings, REQUESTS, backlog)
         began, used, done = time.perf_counter(), time.process_time(), 0
         async for record in consumer:
             await producer.send(ANSWERS, predict(record.value), record.key)

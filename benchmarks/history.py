@@ -12,13 +12,13 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 import numpy as np
-from aiokafka import AIOKafkaProducer
 from aiokafka.producer.message_accumulator import BatchBuilder
 from numpy.typing import NDArray
 
 from app import cloudevents, topics
 from app.cloudevents import TENSORS, Event, Record
 from app.events import FeaturesExtracted, FeedbackGiven, ModelRef, PredictionMade, PredictionRequested, prediction_id
+from app.kafka import clients
 from app.settings import MiB, Settings
 from models import tensors
 from models.ocr import Ocr
@@ -58,7 +58,7 @@ def publish(settings: Settings, events: int) -> int:
 
 async def _publish(settings: Settings, events: int) -> int:
     count, sent = 0, []
-    async with AIOKafkaProducer(bootstrap_servers=settings.bootstrap, acks="all", max_batch_size=MiB // 2) as producer:
+    async with clients.producer(settings, max_batch_size=MiB // 2) as producer:
         batches = defaultdict[tuple[str, int], BatchBuilder](producer.create_batch)
 
         async def send(topic: str, partition: int) -> None:

@@ -8,14 +8,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.structs import ConsumerRecord
 
 from app import cloudevents, events
 from app.cloudevents import Event, Headers
 from app.events import PredictionRequested
-from app.settings import MiB
+from app.kafka import clients
+from app.settings import MiB, Settings
 
 SOURCE = "benchmark"
 Marks = dict[TopicPartition, int]
@@ -41,11 +42,10 @@ def requests(task: str, payloads: Sequence[bytes], count: int) -> list[Request]:
     return made
 
 
-async def publish(bootstrap: str, topic: str, backlog: Sequence[Request]) -> None:
+async def publish(settings: Settings, topic: str, backlog: Sequence[Request]) -> None:
     """All of them, as quickly as the broker takes them; returns when each is confirmed."""
-    async with AIOKafkaProducer(
-        bootstrap_servers=bootstrap, acks="all", linger_ms=5, max_batch_size=MiB // 2, max_request_size=8 * MiB
-    ) as producer:
+    options = {"linger_ms": 5, "max_batch_size": MiB // 2, "max_request_size": 8 * MiB}
+    async with clients.producer(settings, **options) as producer:
         for start in range(0, len(backlog), 1000):
             part = backlog[start : start + 1000]
             sent = [await producer.send(topic, one.value, one.key, headers=list(one.headers)) for one in part]
@@ -94,9 +94,9 @@ async def records_since(bootstrap: str, marks: Marks) -> list[ConsumerRecord]:
     return found
 
 
-async def make_topics(bootstrap: str, names: Sequence[str], partitions: int) -> None:
+async def make_topics(settings: Settings, names: Sequence[str], partitions: int) -> None:
     """Topics such as the platform's."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    admin = clients.admin(settings)
     await admin.start()
     try:
         configs = {"message.timestamp.type": "LogAppendTime", "max.message.bytes": str(8 * MiB)}

@@ -130,12 +130,12 @@ class Run:
 
     async def _alone(self, settings: Settings, payloads: list[bytes], results: Results) -> None:
         async with self._only(settings, "kafka"):
-            await log.make_topics(settings.bootstrap, (alone.REQUESTS, alone.ANSWERS), settings.partitions)
+            await log.make_topics(settings, (alone.REQUESTS, alone.ANSWERS), settings.partitions)
             for threads in (0, 1):
                 name = f"one at a time, {threads or 'default'} threads"
                 with self._step(name.capitalize()), self._watched(name, results):
                     count = self._options.requests
-                    peer = apart(alone.consume, settings.bootstrap, self._task, self._model, payloads, count, threads)
+                    peer = apart(alone.consume, settings, self._task, self._model, payloads, count, threads)
                     results.alone.append(await peer)
 
     async def _tasks(self, settings: Settings, results: Results) -> dict[str, tasks.Cost]:
@@ -157,11 +157,11 @@ class Run:
             await platform.__aexit__(None, None, None)
         found = {}
         async with self._only(settings, "kafka"):
-            await log.make_topics(settings.bootstrap, (alone.REQUESTS, alone.ANSWERS), settings.partitions)
+            await log.make_topics(settings, (alone.REQUESTS, alone.ANSWERS), settings.partitions)
             for name, task in others.items():
                 model = shipped(task)[champion(task).version]
                 with self._step(f"{name}: one at a time, and ONNX Runtime alone"), self._watched(name, results):
-                    peer = await apart(alone.consume, settings.bootstrap, task, model, made[name], count, 1)
+                    peer = await apart(alone.consume, settings, task, model, made[name], count, 1)
                     bound = await apart(limit.measure, task, model, made[name], machine.cores())
                 found[name] = tasks.Cost(drained[name], peer, bound)
         return found

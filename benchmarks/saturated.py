@@ -47,7 +47,7 @@ async def drain(stack: Stack, task: str, payloads: Sequence[bytes], count: int) 
     async with log.assigned(bootstrap, list(answers)) as consumer:
         consumer.pause(*answers)  # it only asks how far they go
         with stack.frozen("preprocess"):
-            await log.publish(bootstrap, topics.requests(task), backlog)
+            await log.publish(stack.settings, topics.requests(task), backlog)
             before, began = stack.cpu(), time.time() * 1000
         await _grown(consumer, answers, count)
         after = stack.cpu()

@@ -4,23 +4,26 @@ import asyncio
 import base64
 import logging
 import os
+import secrets
 import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from aiokafka.errors import KafkaError
 
-from app.embedded import jars, java
+from app.embedded import access, jars, java
 from app.embedded.errors import SetupError
-from app.kafka import clients
+from app.kafka import clients, secret
 from app.settings import CHECKOUT, MiB, Settings, settings
 
 # Above every topic's own max.message.bytes; the broker's socket.request.max.bytes is 100 MiB.
 MAX_MESSAGE = 64 * MiB
 EXPORTER = CHECKOUT / "docker" / "prometheus" / "kafka.yml"
 CENTURY_IN_MINUTES = 100 * 365 * 24 * 60
+_SECURITY = "org.apache.kafka.common.security"
 
 PROPERTIES = """\
 # Written at every start by app/embedded/kafka.py: edit that, not this.
@@ -28,9 +31,22 @@ process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller_port}
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listeners=PLAINTEXT://127.0.0.1:{port},PLATFORM://127.0.0.1:{platform_port},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port},PLATFORM://127.0.0.1:{platform_port}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,PLATFORM:SASL_PLAINTEXT,CONTROLLER:SASL_PLAINTEXT
 log.dirs={data}
+
+# Who may do what is said in app/embedded/access.py.
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:{user};User:{broker}
+inter.broker.listener.name=PLATFORM
+sasl.mechanism.inter.broker.protocol=PLAIN
+sasl.mechanism.controller.protocol=PLAIN
+listener.name.platform.sasl.enabled.mechanisms=SCRAM-SHA-512,PLAIN
+listener.name.platform.scram-sha-512.sasl.jaas.config={module}.scram.ScramLoginModule required;
+listener.name.platform.plain.sasl.jaas.config={plain}
+listener.name.controller.sasl.enabled.mechanisms=PLAIN
+listener.name.controller.plain.sasl.jaas.config={plain}
 
 # Topics are made by app/topics.py, never by a typing error.
 auto.create.topics.enable=false
@@ -54,6 +70,8 @@ offsets.retention.minutes={offsets_retention}
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=4
 transaction.state.log.replication.factor=1
+# What comes behind an open transaction waits for its end: a minute is the default of most producers.
+transaction.max.timeout.ms=60000
 transaction.state.log.min.isr=1
 transaction.state.log.num.partitions=4
 share.coordinator.state.topic.replication.factor=1
@@ -99,10 +117,18 @@ def write_properties(config: Settings) -> Path:
     """Writes server.properties from the settings."""
     folder = (config.home / "kafka").resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "server.properties"
+    path, password = folder / "server.properties", secrets.token_urlsafe(32)
+    path.unlink(missing_ok=True)
+    path.touch(mode=0o600)
     path.write_text(
         PROPERTIES.format(
             port=config.kafka_port,
+            platform_port=config.kafka_platform_port,
+            user=secret.USER,
+            broker=access.BROKER,
+            module=_SECURITY,
+            plain=f'{_SECURITY}.plain.PlainLoginModule required username="{access.BROKER}" password="{password}" '
+            f'user_{access.BROKER}="{password}";',
             controller_port=config.kafka_controller_port,
             data=folder / "data",
             partitions=config.partitions,
@@ -164,13 +190,22 @@ async def answers(config: Settings) -> bool:
     return True
 
 
-async def wait(config: Settings, seconds: float) -> bool:
+async def granted(config: Settings) -> bool:
+    """Whether the embedded broker answers, and knows from now on who may do what."""
+    try:
+        await access.grant(config, config.home / "kafka" / "server.properties")
+    except (KafkaError, OSError, ValueError):
+        return False
+    return await answers(config)
+
+
+async def wait(config: Settings, seconds: float, there: Callable[[Settings], Awaitable[bool]] = answers) -> bool:
     """Waits until a broker answers; False when none has in time."""
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it reports every refused connection as an error
     deadline = time.monotonic() + seconds
     try:
         while time.monotonic() < deadline:
-            if await answers(config):
+            if await there(config):
                 return True
             await asyncio.sleep(0.1)
     finally:

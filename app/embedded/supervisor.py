@@ -172,7 +172,7 @@ class Supervisor:
         if broker := self.processes.get(BROKER):
             self._say(f"Starting Kafka on {self.config.bootstrap}")
             broker.start()
-        if not await kafka.wait(self.config, BROKER_START_SECONDS):
+        if not await kafka.wait(self.config, BROKER_START_SECONDS, kafka.granted if broker else kafka.answers):
             raise self._silent_broker(broker)
         for line in await self._provision(self.config):
             self._say(line, "yellow")

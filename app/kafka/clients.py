@@ -8,9 +8,11 @@ from typing import Any
 from aiokafka import AIOKafkaClient, AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 
-from app.kafka import records
+from app.kafka import closing, records
 from app.kafka.connection import READ_COMMITTED, options
 from app.settings import Settings
+
+closing.install()
 
 
 def prepare(settings: Settings) -> None:
@@ -38,4 +40,4 @@ def admin(settings: Settings) -> AIOKafkaAdminClient:
 
 def client(settings: Settings, **own: Any) -> AIOKafkaClient:
     """A bare connection to the cluster."""
-    return AIOKafkaClient(**options(settings), **own)
+    return AIOKafkaClient(**(options(settings) | own))

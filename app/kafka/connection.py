@@ -1,10 +1,12 @@
 """How the platform's processes connect to Kafka, in the terms of aiokafka, Faust and Java."""
 
+from dataclasses import dataclass
 from ssl import SSLContext
 from typing import Any
 
 from aiokafka.helpers import create_ssl_context
 
+from app.kafka import secret
 from app.settings import Settings
 
 READ_COMMITTED = "read_committed"
@@ -16,51 +18,70 @@ _JAAS = (
 """The class as Flink's SQL connector shades it."""
 
 
+@dataclass(frozen=True)
+class Login:
+    """By which protocol the platform connects; the last three are of SASL only."""
+
+    protocol: str
+    mechanism: str = ""
+    username: str = ""
+    password: str = ""
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Login":
+        """How this deployment connects. Raises OSError where the embedded broker's password can't be read."""
+        if settings.embedded_kafka:
+            return cls("SASL_PLAINTEXT", "SCRAM-SHA-512", secret.USER, secret.password(settings.home))
+        protocol, password = settings.kafka_security_protocol, settings.kafka_sasl_password
+        if not protocol.startswith("SASL"):
+            return cls(protocol)
+        known = "" if password is None else password.get_secret_value()
+        return cls(protocol, settings.kafka_sasl_mechanism, settings.kafka_sasl_username, known)
+
+
 def options(settings: Settings) -> dict[str, Any]:
     """The options of every aiokafka client."""
-    found: dict[str, Any] = {
-        "bootstrap_servers": settings.bootstrap,
-        "security_protocol": settings.kafka_security_protocol,
-    }
+    login = Login.of(settings)
+    found: dict[str, Any] = {"bootstrap_servers": settings.platform_bootstrap, "security_protocol": login.protocol}
     if (context := ssl_context(settings)) is not None:
         found["ssl_context"] = context
-    if _sasl(settings):
-        username, password = _login(settings)
+    if login.mechanism:
         found |= {
-            "sasl_mechanism": settings.kafka_sasl_mechanism,
-            "sasl_plain_username": username,
-            "sasl_plain_password": password,
+            "sasl_mechanism": login.mechanism,
+            "sasl_plain_username": login.username,
+            "sasl_plain_password": login.password,
         }
     return found
 
 
 def faust_settings(settings: Settings) -> dict[str, Any]:
-    """The settings of a Faust app: its brokers and what it proves itself by."""
+    """The settings of a Faust app: its brokers and how it logs in."""
     from faust import SASLCredentials, SSLCredentials  # of the Faust processes only
 
-    context = ssl_context(settings)
+    login, context = Login.of(settings), ssl_context(settings)
     credentials: SASLCredentials | SSLCredentials | None = None
-    if _sasl(settings):
-        username, password = _login(settings)
+    if login.mechanism:
         credentials = SASLCredentials(
-            username=username, password=password, ssl_context=context, mechanism=settings.kafka_sasl_mechanism
+            username=login.username, password=login.password, ssl_context=context, mechanism=login.mechanism
         )
     elif context is not None:
         credentials = SSLCredentials(context)
     return {
-        "broker": f"aiokafka://{settings.bootstrap.replace(',', ';aiokafka://')}",
+        "broker": f"aiokafka://{settings.platform_bootstrap.replace(',', ';aiokafka://')}",
         "broker_credentials": credentials,
     }
 
 
 def java_properties(settings: Settings) -> dict[str, str]:
     """The properties of a Kafka client in Flink's SQL connector."""
-    found = {"bootstrap.servers": settings.bootstrap, "security.protocol": settings.kafka_security_protocol}
-    if _sasl(settings):
-        username, password = (text.replace("\\", "\\\\").replace('"', '\\"') for text in _login(settings))
-        plain = settings.kafka_sasl_mechanism == "PLAIN"
-        module = "plain.PlainLoginModule" if plain else "scram.ScramLoginModule"
-        found["sasl.mechanism"] = settings.kafka_sasl_mechanism
+    login = Login.of(settings)
+    found = {"bootstrap.servers": settings.platform_bootstrap, "security.protocol": login.protocol}
+    if login.mechanism:
+        username, password = (
+            text.replace("\\", "\\\\").replace('"', '\\"') for text in (login.username, login.password)
+        )
+        module = "plain.PlainLoginModule" if login.mechanism == "PLAIN" else "scram.ScramLoginModule"
+        found["sasl.mechanism"] = login.mechanism
         found["sasl.jaas.config"] = _JAAS.format(module=module, username=username, password=password)
     if settings.kafka_ssl_cafile is not None:
         found["ssl.truststore.type"] = "PEM"
@@ -74,18 +95,9 @@ def java_properties(settings: Settings) -> dict[str, str]:
 
 def ssl_context(settings: Settings) -> SSLContext | None:
     """What a connection by TLS trusts and shows; None without TLS. Raises OSError for a file that can't be read."""
-    if not settings.kafka_security_protocol.endswith("SSL"):
+    if settings.embedded_kafka or not settings.kafka_security_protocol.endswith("SSL"):
         return None
     context: SSLContext = create_ssl_context(
         cafile=settings.kafka_ssl_cafile, certfile=settings.kafka_ssl_certfile, keyfile=settings.kafka_ssl_keyfile
     )
     return context
-
-
-def _sasl(settings: Settings) -> bool:
-    return settings.kafka_security_protocol.startswith("SASL")
-
-
-def _login(settings: Settings) -> tuple[str, str]:
-    password = settings.kafka_sasl_password
-    return settings.kafka_sasl_username, "" if password is None else password.get_secret_value()

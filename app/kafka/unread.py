@@ -77,7 +77,7 @@ async def unread(settings: Settings, ranges: Iterable[Range]) -> dict[Range, Unr
 
 
 def _read_until(settings: Settings, one: Range) -> int:
-    return _empty.get((settings.bootstrap, one.partition, one.start), (one.start, 0.0))[0]
+    return _empty.get((settings.platform_bootstrap, one.partition, one.start), (one.start, 0.0))[0]
 
 
 async def _look(
@@ -97,7 +97,7 @@ async def _look(
             position = min(await consumer.position(partition), one.end)
             offsets = [record.offset for record in fetched.get(partition, ()) if record.offset < one.end]
             until = offsets[0] if offsets else position
-            _empty[settings.bootstrap, partition, one.start] = (until, time.monotonic() + _KNOWN_SECONDS)
+            _empty[settings.platform_bootstrap, partition, one.start] = (until, time.monotonic() + _KNOWN_SECONDS)
             if offsets or late or position == one.end:
                 found[one] = Unread(until, len(offsets) + one.end - position)
                 consumer.pause(partition)

@@ -4,6 +4,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
 from app import delivery
+from app.kafka import clients
 from app.settings import Settings
 from tests.support.platform import platform_settings, running, until_alive
 from tests.support.s3 import mortal_s3, s3_server, s3_servers, storage
@@ -32,7 +33,7 @@ def brokerless(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 @pytest.fixture
 async def admin(platform: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=platform.bootstrap)
+    admin = clients.admin(platform)
     await admin.start()
     yield admin
     await admin.close()

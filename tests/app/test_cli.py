@@ -69,7 +69,7 @@ async def test_help_is_fast_for_it_loads_nothing_slow() -> None:
 
 
 async def test_send_prints_the_prediction(platform: Settings, files: list[Path]) -> None:
-    async with answering(platform.bootstrap, spelled):
+    async with answering(platform, spelled):
         ended = await hindsight(platform, "send", TASK, files[0])
     assert ended.code == 0
     assert ended.err == ""
@@ -80,7 +80,7 @@ async def test_send_prints_the_prediction(platform: Settings, files: list[Path])
 async def test_send_ends_with_1_and_the_reason_if_a_file_has_no_prediction(
     platform: Settings, files: list[Path]
 ) -> None:
-    async with answering(platform.bootstrap, spelled):
+    async with answering(platform, spelled):
         ended = await hindsight(platform, "send", TASK, *files)
     assert ended.code == 1
     assert {line.split("  ")[1] for line in ended.out.splitlines()} == {"abc", "def"}
@@ -88,7 +88,7 @@ async def test_send_ends_with_1_and_the_reason_if_a_file_has_no_prediction(
 
 
 async def test_send_writes_json_for_machines(platform: Settings, files: list[Path]) -> None:
-    async with answering(platform.bootstrap, spelled):
+    async with answering(platform, spelled):
         ended = await hindsight(platform, "send", TASK, *files, "--json")
     assert ended.code == 1
     found = {Path(line["file"]).stem: line for line in map(json.loads, ended.out.splitlines())}

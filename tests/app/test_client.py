@@ -15,6 +15,7 @@ from app.blobs import blob_store
 from app.client import Answer, ClientError, Hindsight, PredictionFailed
 from app.embedded.ready import api_url
 from app.events import FeedbackGiven, PredictionMade
+from app.kafka import clients
 from app.settings import Settings
 from tests.support.answering import TASK, answering, failed, made, publish
 
@@ -29,7 +30,7 @@ async def client(platform: Settings) -> AsyncIterator[Hindsight]:
 
 @pytest.fixture
 async def producer(platform: Settings) -> AsyncIterator[AIOKafkaProducer]:
-    producer = AIOKafkaProducer(bootstrap_servers=platform.bootstrap)
+    producer = clients.producer(platform)
     await producer.start()
     yield producer
     await producer.stop()
@@ -57,7 +58,7 @@ async def last_on(config: Settings, topic: str, key: str) -> Any:
 
 
 async def test_a_request_is_answered(platform: Settings, client: Hindsight) -> None:
-    async with answering(platform.bootstrap, spelled):
+    async with answering(platform, spelled):
         prediction = await client.predict(TASK, b"abc", request_id=(request := str(uuid.uuid4())))
     assert prediction.output == {"payload": "abc"}
     assert prediction.prediction_id == events.prediction_id(TASK, SOURCE, request)
@@ -65,7 +66,7 @@ async def test_a_request_is_answered(platform: Settings, client: Hindsight) -> N
 
 async def test_many_requests_at_once_each_get_their_own_answer(platform: Settings, client: Hindsight) -> None:
     payloads = [f"letter {number}".encode() for number in range(50)]
-    async with answering(platform.bootstrap, spelled):
+    async with answering(platform, spelled):
         predictions = await asyncio.gather(*(client.predict(TASK, payload) for payload in payloads))
     assert [made.output for made in predictions] == [{"payload": payload.decode()} for payload in payloads]
 
@@ -80,14 +81,14 @@ async def test_all_requests_of_a_task_share_one_reader(
         return made[-1]
 
     monkeypatch.setattr("app.client.AIOKafkaConsumer", counted)
-    async with answering(platform.bootstrap, spelled):
+    async with answering(platform, spelled):
         await asyncio.gather(*(client.predict(TASK, b"abc") for _ in range(5)))
         await client.predict(TASK, b"abc")
     assert len(made) == 2, "one that finds the log's end, one that reads"
 
 
 async def test_a_failed_prediction_raises_its_reason(platform: Settings, client: Hindsight) -> None:
-    async with answering(platform.bootstrap, spelled):
+    async with answering(platform, spelled):
         with pytest.raises(PredictionFailed, match="it is bad") as caught:
             await client.predict(TASK, b"bad")
     assert caught.value.answer.error.stage == "preprocess"
@@ -130,7 +131,7 @@ async def test_of_two_answers_the_first_in_the_log_counts_but_a_prediction_super
 
 
 async def test_no_answer_since_the_first_request_is_missed(platform: Settings, client: Hindsight) -> None:
-    async with answering(platform.bootstrap, spelled):
+    async with answering(platform, spelled):
         expected = [await client.send(TASK, b"early") for _ in range(5)]
         await client.predict(TASK, b"later")
         # Partitions have no order among them: the last one sent may be answered before the others.

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.admin import RecordsToDelete
 
 from app import topics
 from app.embedded import disk
+from app.kafka import clients
 from app.settings import Settings, TaskSettings
 from tests.support.firing import GIB, Alerts, hurry
 from tests.support.log import Sent, publish
@@ -80,7 +81,7 @@ def renamed(database: Path, table: str) -> Iterator[None]:
 
 async def forget(settings: Settings, topic: str) -> None:
     """Have Kafka delete all that a topic has."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap)
+    admin = clients.admin(settings)
     await admin.start()
     try:
         partitions = [TopicPartition(topic, number) for number in range(settings.partitions)]

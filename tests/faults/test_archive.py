@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaProducer
 from aiokafka.structs import RecordMetadata
 from deltalake.exceptions import CommitFailedError
 
@@ -25,6 +24,7 @@ from app.embedded.errors import SetupError
 from app.embedded.ports import free_port
 from app.eventlog.archive import Archive
 from app.eventlog.housekeeping import tidy
+from app.kafka import clients
 from app.settings import CHECKOUT, Settings
 from tests.support.outages import Outage, directory
 from tests.support.platform import pids, platform_settings, running
@@ -177,7 +177,7 @@ async def campaign(settings: Settings, hurt: Hurt) -> None:
 
 async def produce(settings: Settings, topic: str, stop: asyncio.Event) -> dict[str, tuple[int, int]]:
     """Publish at half the rate until told to stop; where each id was confirmed to stand."""
-    producer = AIOKafkaProducer(bootstrap_servers=settings.bootstrap, acks="all", enable_idempotence=True)
+    producer = clients.producer(settings)
     await producer.start()
     try:
         sent: dict[str, asyncio.Future[RecordMetadata]] = {}

@@ -9,12 +9,12 @@ from collections.abc import Callable
 import httpx
 import pytest
 from aiokafka import ConsumerRecord
-from aiokafka.admin import AIOKafkaAdminClient
 
 from app import topics
 from app.embedded.environment import environment
 from app.embedded.ports import free_port
 from app.events import prediction_id
+from app.kafka import clients
 from app.settings import CHECKOUT, Settings
 from models.base import Sample
 from models.ocr.lines import make_payloads
@@ -130,7 +130,7 @@ async def test_requests_wait_for_a_broker_that_was_killed(stack: Stack) -> None:
 
 
 async def recreate(settings: Settings, topic: str) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap)
+    admin = clients.admin(settings)
     await admin.start()
     try:
         await admin.delete_topics([topic])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from sqlalchemy import make_url
 
 from app import topics
@@ -27,6 +27,7 @@ from app.eventlog.replay import replay
 from app.eventlog.rows import INLINE_BYTES
 from app.eventlog.traces import Whose
 from app.events import Failure, FeedbackGiven, dead_letter, prediction_id
+from app.kafka import clients
 from app.settings import Settings
 from tests.support.answering import made
 from tests.support.commands import Done, command
@@ -188,7 +189,7 @@ def sent(data: Data, id: str, **extensions: str) -> Sent:
 
 async def read_all(settings: Settings, group: str, topic: str) -> None:
     """Commit the ends of a topic for a group, as if it had read them."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=settings.bootstrap, group_id=group, enable_auto_commit=False)
+    consumer = clients.consumer(settings, group_id=group)
     await consumer.start()
     try:
         partitions = [TopicPartition(topic, number) for number in range(settings.partitions)]

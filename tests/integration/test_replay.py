@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pyarrow.parquet as pq
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import NewTopic
 
 from app import topics
 from app.cloudevents import rfc3339
@@ -21,6 +21,7 @@ from app.embedded.ready import api_url
 from app.eventlog import compaction
 from app.eventlog.archive import Archive
 from app.events import FeedbackGiven, prediction_id
+from app.kafka import clients
 from app.settings import Settings
 from models import tensors
 from models.ocr import Ocr
@@ -159,7 +160,7 @@ async def test_history_is_published_again_as_it_was_and_marked(stack: Stack, tmp
     settings = stack.settings
     payloads = [f"again {number}".encode() for number in range(20)]
     predictions = await served(settings, "letters", "replay-3", payloads)
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap)
+    admin = clients.admin(settings)
     await admin.start()
     await admin.create_topics([NewTopic("rehearsal", 1, 1)])
     await admin.close()

@@ -5,19 +5,21 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaProducer
 
 from app import cloudevents, events, topics
 from app.events import Failure, ModelRef, PredictionFailed, PredictionMade
+from app.kafka import clients
+from app.settings import Settings
 
 TASK = "letters"
 
 
 @asynccontextmanager
-async def answering(bootstrap: str, output: Callable[[bytes], dict[str, Any]]) -> AsyncIterator[None]:
+async def answering(settings: Settings, output: Callable[[bytes], dict[str, Any]]) -> AsyncIterator[None]:
     """While the block lasts, a request is answered by what `output` makes of its payload; failed by its ValueError."""
-    consumer = AIOKafkaConsumer(topics.requests(TASK), bootstrap_servers=bootstrap, auto_offset_reset="latest")
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap)
+    consumer = clients.consumer(settings, topics.requests(TASK), auto_offset_reset="latest")
+    producer = clients.producer(settings)
 
     async def answer() -> None:
         async for record in consumer:

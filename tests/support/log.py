@@ -1,4 +1,4 @@
-"""Plain Kafka clients for tests: what an application has, and no more."""
+"""Kafka clients for tests: they write to any topic, as the platform may, and read what an application reads."""
 
 import asyncio
 import json
@@ -8,9 +8,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
+from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from aiokafka.structs import RecordMetadata
 
+from app.kafka import clients
 from app.settings import MiB, Settings
 
 Headers = Sequence[tuple[str, bytes]]
@@ -27,7 +28,7 @@ class Sent:
 
 async def publish(settings: Settings, topic: str, records: Iterable[Sent], rate: float = 0) -> list[RecordMetadata]:
     """Publish all, confirmed; `rate` is records a second."""
-    producer = AIOKafkaProducer(bootstrap_servers=settings.bootstrap, acks="all", max_request_size=64 * MiB)
+    producer = clients.producer(settings, max_request_size=64 * MiB)
     await producer.start()
     try:
         sent = []

@@ -5,10 +5,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import httpx
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 
 from app.api.health import Health, Part, Readiness
 from app.api.server import create
+from app.kafka import clients
 from app.monitoring.lag import PREPROCESS_GROUP
 from app.monitoring.progress import COMMIT_SECONDS
 from app.monitoring.watching import Watching
@@ -155,7 +156,7 @@ async def test_no_address_is_told_to_whoever_asks_and_asking_often_costs_little(
 
 
 async def commit_all(config: Settings) -> None:
-    consumer = AIOKafkaConsumer(bootstrap_servers=config.bootstrap, group_id=PREPROCESS_GROUP, enable_auto_commit=False)
+    consumer = clients.consumer(config, group_id=PREPROCESS_GROUP)
     await consumer.start()
     tps = [TopicPartition(f"{task}.requests", number) for task in config.tasks for number in range(config.partitions)]
     consumer.assign(tps)

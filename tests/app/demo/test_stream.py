@@ -33,7 +33,7 @@ async def shown(config: Settings, console: Console, samples: int) -> Demonstrati
         return {"sum": 7.0 if number % 3 == 2 else 294.0}
 
     demonstration = Demonstration(config, console)
-    async with answering(config.bootstrap, each_third_wrong):
+    async with answering(config, each_third_wrong):
         run = asyncio.create_task(demonstration.run(samples, trickle_seconds=0.1))
         async with asyncio.timeout(60):
             while demonstration.tallies["letters"].marks.total() <= samples:

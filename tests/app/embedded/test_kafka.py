@@ -8,12 +8,13 @@ from pathlib import Path
 
 import psutil
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import NewTopic
 
 from app.embedded import doctor, kafka, leftovers
 from app.embedded.errors import SetupError
 from app.embedded.supervisor import Supervisor
+from app.kafka import clients
 from app.settings import MiB, Settings
 from tests.support.platform import pids, platform_settings, running
 
@@ -27,7 +28,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 
 async def provision(config: Settings) -> list[str]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=config.bootstrap)
+    admin = clients.admin(config)
     await admin.start()
     try:
         if TOPIC not in await admin.list_topics():
@@ -39,7 +40,7 @@ async def provision(config: Settings) -> list[str]:
 
 
 async def write(config: Settings, *values: bytes) -> None:
-    async with AIOKafkaProducer(bootstrap_servers=config.bootstrap, acks="all", max_request_size=32 * MiB) as producer:
+    async with clients.producer(config, max_request_size=32 * MiB) as producer:
         for value in values:
             await producer.send_and_wait(TOPIC, value, timestamp_ms=EARLY)
 
@@ -101,7 +102,8 @@ async def test_a_taken_port_is_said_before_anything_starts(config: Settings) -> 
 def test_properties_come_from_the_settings(tmp_path: Path) -> None:
     config = platform_settings(tmp_path, partitions=7)
     lines = kafka.write_properties(config).read_text().splitlines()
-    assert f"advertised.listeners=PLAINTEXT://127.0.0.1:{config.kafka_port}" in lines
+    advertised = f"PLAINTEXT://127.0.0.1:{config.kafka_port},PLATFORM://127.0.0.1:{config.kafka_platform_port}"
+    assert f"advertised.listeners={advertised}" in lines
     assert "num.partitions=7" in lines
     assert "log.message.timestamp.type=LogAppendTime" in lines
     assert "auto.create.topics.enable=false" in lines

@@ -2,13 +2,14 @@ from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
 from app import topics
 from app.cloudevents import LogEpoch
 from app.eventlog import tail
 from app.eventlog.archiver import Archiver
 from app.eventlog.trimming import readers, trim
+from app.kafka import clients
 from app.settings import Settings
 from app.worker import PROCESSES, build
 from tests.support.log import Sent, publish
@@ -45,7 +46,7 @@ async def archive(settings: Settings, tp: TopicPartition, held: tail.Held, end: 
 
 async def commit(settings: Settings, groups: Iterable[str], tp: TopicPartition, offset: int) -> None:
     for group in groups:
-        consumer = AIOKafkaConsumer(bootstrap_servers=settings.bootstrap, group_id=group, enable_auto_commit=False)
+        consumer = clients.consumer(settings, group_id=group)
         consumer.assign([tp])
         await consumer.start()
         await consumer.commit({tp: offset})

@@ -2,10 +2,11 @@ import asyncio
 import time
 
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from app import topics
+from app.kafka import clients
 from app.monitoring.lag import PREPROCESS_GROUP
 from app.monitoring.progress import COMMIT_SECONDS, Progress
 from app.monitoring.tracker import Place, Tracker
@@ -56,9 +57,7 @@ async def test_records_wait_until_their_group_commits_them(platform: Settings) -
             await asyncio.sleep(0.2)
     assert place.waiting >= 3
     assert place.committed == before.committed
-    async with AIOKafkaConsumer(
-        bootstrap_servers=platform.bootstrap, group_id=PREPROCESS_GROUP, enable_auto_commit=False
-    ) as consumer:
+    async with clients.consumer(platform, group_id=PREPROCESS_GROUP) as consumer:
         of = [TopicPartition(name, number) for number in range(platform.partitions)]
         consumer.assign(of)
         await consumer.commit(await consumer.end_offsets([partition, *of[1:]]))

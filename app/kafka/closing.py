@@ -1,0 +1,60 @@
+"""Connections that are being made when a client is cancelled or closed are closed too.
+
+aiokafka 0.14 leaves them open in two places, until they are collected with the warning `Unclosed AIOKafkaConnection`:
+1. `AIOKafkaClient.bootstrap` closes its connection when the broker's answer is an error, not when it is cancelled
+2. `AIOKafkaClient.close` closes what it has: a connection that another task is making meanwhile comes too late
+"""
+
+from contextvars import ContextVar
+from typing import Any
+
+from aiokafka import client as aiokafka_client
+from aiokafka import conn as aiokafka_conn
+from aiokafka.client import AIOKafkaClient
+from aiokafka.conn import AIOKafkaConnection
+
+_bootstrap, _get_conn, _close = AIOKafkaClient.bootstrap, AIOKafkaClient._get_conn, AIOKafkaClient.close
+_made: ContextVar[list[AIOKafkaConnection] | None] = ContextVar("made", default=None)
+"""The connections of the bootstrap that this task is in."""
+
+
+async def _create(*arguments: Any, **options: Any) -> AIOKafkaConnection:
+    connection = await aiokafka_conn.create_conn(*arguments, **options)
+    if (made := _made.get()) is not None:
+        made.append(connection)
+    return connection
+
+
+async def _bootstrap_or_close(self: AIOKafkaClient) -> None:
+    self._is_closed = False
+    made: list[AIOKafkaConnection] = []
+    token = _made.set(made)
+    try:
+        await _bootstrap(self)
+    except BaseException:
+        for connection in made:
+            connection.close()
+        raise
+    finally:
+        _made.reset(token)
+
+
+async def _get_conn_or_close(self: AIOKafkaClient, *arguments: Any, **options: Any) -> AIOKafkaConnection | None:
+    connection = await _get_conn(self, *arguments, **options)
+    if connection is not None and getattr(self, "_is_closed", False):
+        connection.close()
+        return None
+    return connection
+
+
+async def _close_for_good(self: AIOKafkaClient) -> None:
+    self._is_closed = True
+    await _close(self)
+
+
+def install() -> None:
+    """Have every client of this process close what it is connecting to."""
+    aiokafka_client.create_conn = _create
+    AIOKafkaClient.bootstrap = _bootstrap_or_close
+    AIOKafkaClient._get_conn = _get_conn_or_close
+    AIOKafkaClient.close = _close_for_good

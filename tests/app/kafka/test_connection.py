@@ -1,0 +1,63 @@
+"""One deployment's connection, in the terms of three clients."""
+
+import ssl
+from pathlib import Path
+
+import pytest
+from faust import SASLCredentials
+from pydantic import SecretStr
+
+from app.kafka import connection, secret
+from app.settings import Settings
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Settings:
+    return Settings(
+        home=tmp_path,
+        kafka_bootstrap="one:9093,two:9093",
+        kafka_security_protocol="SASL_SSL",
+        kafka_sasl_username="ada",
+        kafka_sasl_password=SecretStr('quo"te\\'),
+    )
+
+
+def test_a_cluster_with_passwords_and_tls(cluster: Settings) -> None:
+    options = connection.options(cluster)
+    assert isinstance(options.pop("ssl_context"), ssl.SSLContext)
+    assert options == {
+        "bootstrap_servers": "one:9093,two:9093",
+        "security_protocol": "SASL_SSL",
+        "sasl_mechanism": "SCRAM-SHA-512",
+        "sasl_plain_username": "ada",
+        "sasl_plain_password": 'quo"te\\',
+    }
+    java = connection.java_properties(cluster)
+    assert java.pop("sasl.jaas.config").endswith(
+        '.scram.ScramLoginModule required username="ada" password="quo\\"te\\\\";'
+    )
+    assert java == {
+        "bootstrap.servers": "one:9093,two:9093",
+        "security.protocol": "SASL_SSL",
+        "sasl.mechanism": "SCRAM-SHA-512",
+    }
+    faust = connection.faust_settings(cluster)
+    credentials = faust["broker_credentials"]
+    assert isinstance(credentials, SASLCredentials)
+    assert (faust["broker"], credentials.username) == ("aiokafka://one:9093;aiokafka://two:9093", "ada")
+
+
+def test_a_cluster_that_asks_for_nothing(cluster: Settings) -> None:
+    plain = cluster.model_copy(update={"kafka_security_protocol": "PLAINTEXT"})
+    assert connection.options(plain) == {"bootstrap_servers": "one:9093,two:9093", "security_protocol": "PLAINTEXT"}
+    assert connection.faust_settings(plain)["broker_credentials"] is None
+
+
+def test_the_embedded_broker_has_a_door_and_a_password_for_the_platform(tmp_path: Path) -> None:
+    config = Settings(home=tmp_path, kafka_bootstrap="")
+    options = connection.options(config)
+    assert (options["bootstrap_servers"], config.bootstrap) == ("127.0.0.1:9094", "127.0.0.1:9092")
+    assert (
+        options["sasl_plain_password"] == secret.password(tmp_path) == connection.options(config)["sasl_plain_password"]
+    )
+    assert len(secret.password(tmp_path)) > 40
