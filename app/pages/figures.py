@@ -18,6 +18,8 @@ def rate(seen: Seen) -> str:
     """How much is answered now. That there are no requests is said only where none waits and none was answered."""
     if seen.standing is not None and not seen.standing.well:
         return NOT_ANSWERING
+    if seen.standing is None and not seen.answers:
+        return "–"  # nothing is known
     if seen.per_second >= 10:
         return f"{seen.per_second:,.0f}/s"
     if seen.per_second:

@@ -130,7 +130,7 @@ class _Row:
         run = seen.models.run
         self._run.say("" if run is None else f"retraining: {run.step}")
         self._p50.say("–" if seen.p50_ms is None else f"{seen.p50_ms:,.0f} ms")
-        self._p99.say("no answers recorded in 5 min" if seen.p99_ms is None else f"p99 {seen.p99_ms:,.0f} ms, of 5 min")
+        self._p99.say("none in 5 min" if seen.p99_ms is None else f"p99 {seen.p99_ms:,.0f} ms, of 5 min")
         self._behind.say(f"{seen.behind:,} answers not recorded yet" if seen.behind >= _BEHIND else "")
         self._score.say("–" if seen.quality is None or seen.quality.score is None else f"{seen.quality.score:.3f}")
         self._interval.say(interval(seen.quality))

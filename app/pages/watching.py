@@ -32,6 +32,8 @@ from app.registry.registry import Models
 from app.retraining.conditions import Explained
 
 FAST_SECONDS = 2.0
+PATIENCE_SECONDS = 1.0
+"""How long a page waits for a look: it is shown without, rather than late."""
 SLOW_SECONDS = 10.0
 NEWEST = 300
 """Answers whose latency is looked at, at most."""
@@ -95,17 +97,20 @@ class Watch:
         self._traffic = Traffic(parts.settings)
         self._health = Health(parts.settings, parts.watching)
         self._overview = Overview({name: Seen(name) for name in parts.tasks})
-        self._looking = asyncio.Lock()
+        self._looking: asyncio.Task[None] | None = None
         self._turn = 0
         self._slow = float("-inf")
 
     async def overview(self) -> Overview:
-        """As it was at most two seconds ago."""
-        if not self._looking.locked():
-            async with self._looking:
-                if time.monotonic() - self._overview.looked >= FAST_SECONDS:
-                    await self._look()
-                    self._overview.looked = time.monotonic()
+        """As it was at most two seconds ago; where looking takes long, for a part hangs, as it was seen last."""
+        if self._looking is None and time.monotonic() - self._overview.looked >= FAST_SECONDS:
+            self._looking = asyncio.create_task(self._look())
+        if self._looking is not None:
+            await asyncio.wait({self._looking}, timeout=PATIENCE_SECONDS)
+            if self._looking is not None and self._looking.done():
+                looked, self._looking = self._looking, None
+                self._overview.looked = time.monotonic()
+                looked.result()
         return self._overview
 
     async def _look(self) -> None:

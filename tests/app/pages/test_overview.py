@@ -48,6 +48,7 @@ def test_no_requests_is_said_only_where_there_are_none() -> None:
     # One every 20 s: none in the last whole buckets, 15 in all.
     assert rate(seen(dict.fromkeys(range(1, BUCKETS - 4, 4), 1))) == "14 in 5 min"
     assert rate(seen({}, waiting=3)) == "waiting"
+    assert rate(Seen("ocr")) == "–"
 
 
 def test_a_task_that_is_held_up_is_not_answering_whatever_it_answered_before() -> None:
