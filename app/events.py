@@ -66,7 +66,7 @@ __all__ = [
 ]
 
 _MAX_CODE = 100
-_PREDICTION = re.compile(r"([a-z][a-z0-9_]*):[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+PREDICTION = re.compile(r"([a-z][a-z0-9_]*):[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def prediction_id(task: str, source: str, request_id: str) -> str:
@@ -86,7 +86,7 @@ def _namespace(source: str) -> uuid.UUID:
 
 def task_of(prediction: str) -> str:
     """The task that a prediction's id names. Raises ValueError."""
-    found = _PREDICTION.fullmatch(prediction)
+    found = PREDICTION.fullmatch(prediction)
     if found is None:
         raise ValueError(f"{prediction!r} is no prediction id: <task>:<uuid>")
     return found[1]

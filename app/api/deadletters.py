@@ -9,12 +9,14 @@ from fastapi import APIRouter, HTTPException, Query, Response
 from pydantic import BaseModel, Field
 
 from app.access.scopes import OPERATE, READ, UNKNOWN
+from app.api import paths
 from app.api.instants import Instant
 from app.api.refusals import refusals
 from app.eventlog.letterbox import Letterbox, NoLetter
 from app.eventlog.letters import Wanted, described, shown
 from models.base import Rejected
 
+paths.register()
 MOST_LISTED = 100
 _BYTES = "application/octet-stream"
 
@@ -89,14 +91,14 @@ def router(letterbox: Letterbox) -> APIRouter:
             next=found[-1].id if more else None,
         )
 
-    @routes.get("/{letter_id}", dependencies=READ)
+    @routes.get("/{letter_id:part}", dependencies=READ)
     async def show_letter(letter_id: str) -> LetterShown:
         """A letter, with the original's key and headers, and how its payload begins."""
         with _refusals():
             return LetterShown.model_validate(shown(*await letterbox.read(letter_id)))
 
     @routes.get(
-        "/{letter_id}/payload",
+        "/{letter_id:part}/payload",
         dependencies=READ,
         response_class=Response,
         responses={200: {"content": {_BYTES: {"schema": {"type": "string", "format": "binary"}}}}},
@@ -116,7 +118,7 @@ def router(letterbox: Letterbox) -> APIRouter:
             },
         )
 
-    @routes.post("/{letter_id}:replay", dependencies=OPERATE)
+    @routes.post("/{letter_id:part}:replay", dependencies=OPERATE)
     async def replay_letter(
         letter_id: str, again: Annotated[bool, Query(description="Even if it went back before.")] = False
     ) -> LettersReplayed:

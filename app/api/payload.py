@@ -12,6 +12,7 @@ from fastapi import APIRouter, HTTPException, Response
 from sqlalchemy import Connection, select
 
 from app.access.scopes import UNKNOWN, needs
+from app.api.predictions import PredictionId
 from app.api.refusals import refusals
 from app.blobs import BlobStore
 from app.catalog.models import Prediction
@@ -143,7 +144,7 @@ def router(payloads: Payloads) -> APIRouter:
     routes = APIRouter(tags=["predictions"], dependencies=[needs("read")])
 
     @routes.get("/v1/predictions/{prediction_id}/payload", responses=RESPONSES, response_class=Response)
-    async def read_payload(prediction_id: str) -> Response:
+    async def read_payload(prediction_id: PredictionId) -> Response:
         """The bytes of the request, taken out of their envelope or from blob storage; a session's are put together."""
         try:
             with refusals():

@@ -2,15 +2,15 @@
 
 import asyncio
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException
+from fastapi import APIRouter, HTTPException, Path
 
 from app.access.scopes import UNKNOWN, needs
 from app.api.feedback import RETRY_AFTER
 from app.catalog.store import Catalog
 from app.delivery import Unavailable
-from app.events import FeedbackGiven, OutcomeRecorded, PredictionMade, task_of
+from app.events import PREDICTION, FeedbackGiven, OutcomeRecorded, PredictionMade, task_of
 
 _ID = "ocr:4e0d2f5c-6a3c-5b8e-9f3a-0d6c1c2b7a11"
 _MADE: dict[str, Any] = {
@@ -47,6 +47,8 @@ EXAMPLE: dict[str, Any] = _MADE | {
         "selection": "volunteer",
     },
 }
+PredictionId = Annotated[str, Path(json_schema_extra={"pattern": f"^{PREDICTION.pattern}$"}, examples=[_ID])]
+"""As the description has it; what is none is refused by `task_of`, in words."""
 RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"content": {"application/json": {"example": EXAMPLE}}},
     **UNKNOWN,
@@ -83,7 +85,7 @@ def router(catalog: Catalog) -> APIRouter:
     routes = APIRouter(tags=["predictions"], dependencies=[needs("read")])
 
     @routes.get("/v1/predictions/{prediction_id}", responses=RESPONSES)
-    async def read_prediction(prediction_id: str) -> Recorded:
+    async def read_prediction(prediction_id: PredictionId) -> Recorded:
         """A prediction as it was published, its feedback and its outcome."""
         try:
             task_of(prediction_id)

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
 from app.access.scopes import OPERATE, READ, Actor, actor_of
+from app.api import paths
 from app.api.instants import Instant
 from app.api.models import RESPONSES
 from app.api.refusals import known, refusals
@@ -17,6 +18,7 @@ from app.retraining.controller import Controller
 from app.retraining.seen import Alert
 from models.base import Task
 
+paths.register()
 NO_TASK: dict[int | str, dict[str, Any]] = {404: {"description": "There is no such task."}}
 CONFLICT: dict[int | str, dict[str, Any]] = {
     409: {
@@ -134,14 +136,13 @@ def router(tasks: Mapping[str, Task], controller: Controller) -> APIRouter:
         found.sort(key=lambda run: run.time, reverse=True)
         return AllRuns(runs=[_described(run, controller) for run in found])
 
-    # Before the next one, whose `{task}` would take it.
-    @routes.post("/v1/retraining/{task}:cancel", status_code=202, responses=REFUSED, dependencies=OPERATE)
+    @routes.post("/v1/retraining/{task:part}:cancel", status_code=202, responses=REFUSED, dependencies=OPERATE)
     async def cancel_run(request: Request, task: str, wanted: Wanted) -> Begun:
         """Ends the task's run. A candidate that has a role keeps it: roll it back."""
         with refusals():
             return Begun(run_id=await controller.triggering.cancel(known(tasks, task), actor_of(request, wanted.actor)))
 
-    @routes.post("/v1/retraining/{task}", status_code=202, responses=REFUSED, dependencies=OPERATE)
+    @routes.post("/v1/retraining/{task:part}", status_code=202, responses=REFUSED, dependencies=OPERATE)
     async def begin_run(request: Request, task: str, wanted: Wanted) -> Begun:
         """Begins a run, now. Answers when that is in the log."""
         evidence = {"actor": actor_of(request, wanted.actor), "reason": wanted.reason}

@@ -10,7 +10,9 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.requests import ClientDisconnect
+from starlette.routing import Route
 
 from app import tasks
 from app.access import login, own
@@ -121,6 +123,7 @@ def create(settings: Settings) -> FastAPI:
     app.include_router(login.router(callers, cookie))
     app.add_exception_handler(RequestValidationError, _unprocessable)
     app.add_exception_handler(ClientDisconnect, _gone)
+    app.add_exception_handler(405, _not_allowed)
     app.add_middleware(BodyLimit, limit=JSON_LIMIT, limits={blobs.PATH: settings.max_blob_bytes + MULTIPART_OVERHEAD})
     app.add_middleware(Guard, callers=callers, cookie=cookie)
     app.state.parts = Parts(settings, known, catalog, publisher, controller, payloads, jobs, letterbox, watching)
@@ -163,6 +166,14 @@ def _reason(problem: dict[str, object]) -> str:
     name = ".".join(str(part) for part in location[1:])
     message = str(problem["msg"]).removeprefix("Value error, ")
     return f"{name}: {message}" if name else message
+
+
+def _not_allowed(request: Request, error: Exception) -> Response:
+    """With the methods of all routes that have this path: Starlette says those of the first."""
+    routes = [route.original_route for route in iter_route_contexts(request.app.routes)]
+    matching = [one for one in routes if isinstance(one, Route | APIRoute) and one.path_regex.match(request.url.path)]
+    methods = sorted({method for route in matching for method in route.methods or ()})
+    return JSONResponse({"detail": "Method Not Allowed"}, 405, {"Allow": ", ".join(methods)})
 
 
 def _gone(request: Request, error: Exception) -> Response:

@@ -12,9 +12,10 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+import bcrypt
 import yaml
 
-from app.access import own, tls
+from app.access import own, secretfile, tls
 from app.embedded import ports
 from app.embedded.ready import reachable
 from app.settings import CHECKOUT, Settings, settings
@@ -25,6 +26,11 @@ _BINARIES = {PROMETHEUS: ("prometheus",), ALERTMANAGER: ("prometheus-alertmanage
 NAMES = frozenset(_BINARIES)
 FOLDER = CHECKOUT / "docker" / "prometheus"
 _KEPT = ("--storage.tsdb.retention.time=30d", "--storage.tsdb.retention.size=1GB")
+
+
+_NO_CORS = "--web.cors.origin=none"
+"""By default any page may read what Prometheus knows."""
+_USER = "hindsight"
 
 
 def binary(name: str) -> str | None:
@@ -59,8 +65,9 @@ def command(config: Settings, name: str) -> list[str]:
     port = config.prometheus_port if name == PROMETHEUS else config.alertmanager_port
     common = [f"--config.file={path}", f"--web.listen-address={ports.LOOPBACK}:{port}", "--log.level=warn"]
     if name == PROMETHEUS:
-        return [found, *common, f"--storage.tsdb.path={path.parent / 'data'}", *_KEPT]
-    return [found, *common, f"--storage.path={path.parent / 'data'}", "--cluster.listen-address="]
+        return [found, *common, f"--storage.tsdb.path={path.parent / 'data'}", *_KEPT, _NO_CORS]
+    own_files = [f"--storage.path={path.parent / 'data'}", f"--web.config.file={_locked(config, path.parent)}"]
+    return [found, *common, *own_files, "--cluster.listen-address="]
 
 
 def _prometheus(config: Settings) -> dict[str, Any]:
@@ -69,7 +76,8 @@ def _prometheus(config: Settings) -> dict[str, Any]:
     made["global"] |= {"scrape_interval": interval, "scrape_timeout": interval, "evaluation_interval": interval}
     made["rule_files"] = [f"{FOLDER}/rules/*.yml", f"{config.home.resolve()}/rules/*.yml"]
     alertmanager = f"{ports.LOOPBACK}:{config.alertmanager_port}"
-    made["alerting"]["alertmanagers"] = [{"static_configs": [{"targets": [alertmanager]}]}]
+    user = {"username": _USER, "password_file": str(_password_file(config))}
+    made["alerting"]["alertmanagers"] = [{"static_configs": [{"targets": [alertmanager]}], "basic_auth": user}]
     if not config.embedded_kafka:  # another's broker is another's to watch
         made["scrape_configs"] = [one for one in made["scrape_configs"] if one["job_name"] != "hindsight-kafka"]
     for scraped in made["scrape_configs"]:
@@ -86,6 +94,23 @@ def _alertmanager(config: Settings) -> dict[str, Any]:
     hook["url"] = f"{tls.scheme(config)}://{_target(config, 'api')}/v1/alerts"
     hook["http_config"] = _authorization(config)
     return made
+
+
+def _locked(config: Settings, folder: Path) -> Path:
+    """Write what has Alertmanager ask for a password: any page may call its API, and an alert begins a retraining."""
+    password = secretfile.read_or_make(_password_file(config))
+    path = folder / "web.yml"
+    path.touch(0o600)
+    path.write_text(
+        yaml.safe_dump({"basic_auth_users": {_USER: bcrypt.hashpw(password.encode(), bcrypt.gensalt()).decode()}})
+    )
+    return path
+
+
+def _password_file(config: Settings) -> Path:
+    path = config.home.resolve() / "alertmanager.password"
+    secretfile.read_or_make(path)
+    return path
 
 
 def _target(config: Settings, process: str) -> str:

@@ -1,0 +1,46 @@
+"""The API answers what its description says, whatever it is asked: schemathesis asks it, with all of its checks."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from app.access.keys import Keys
+from app.access.scopes import SCOPES
+from app.embedded.ready import api_url
+from app.settings import Settings
+from tests.support.platform import platform_settings, running, until_alive
+
+CONFIG = Path(__file__).with_name("schemathesis.toml")
+TASKS = {"letters": "tests.support.tasks:Letters", "ocr": "models.ocr:Ocr"}
+
+
+@pytest.fixture(scope="module")
+async def api(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Settings]:
+    """A broker, the API and the catalog's recorder: no others' state is changed by what is asked."""
+    config = platform_settings(tmp_path_factory.mktemp("schema"), tasks=TASKS)
+    async with running(config, only=("kafka", "recorder", "api")):
+        await until_alive(config)
+        yield config
+
+
+@pytest.mark.parametrize("examples", [5, pytest.param(500, marks=pytest.mark.soak)])
+@pytest.mark.timeout(7200)
+async def test_every_answer_is_as_described_and_none_is_a_fault(api: Settings, tmp_path: Path, examples: int) -> None:
+    keys = Keys(api.database)
+    token = keys.create(f"schemathesis-{examples}", frozenset(SCOPES))
+    keys.close()
+    command = [str(Path(sys.executable).with_name("schemathesis")), f"--config-file={CONFIG}", "run"]
+    command += [f"{api_url(api)}/openapi.json", f"--header=X-API-Key: {token}", "--checks=all", "--no-color"]
+    # A removed replay is still described, as `gone`, with who removed it and why.
+    command += ["--exclude-checks=use_after_free"]
+    command += ["--generation-deterministic", f"--max-examples={examples}", "--continue-on-failure", "--warnings=off"]
+    process = await asyncio.create_subprocess_exec(
+        *command, cwd=tmp_path, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 0, output.decode()
+    log = (api.home / "logs" / "api.log").read_text()
+    assert "Traceback" not in log
