@@ -28,8 +28,8 @@ class Following:
         A version that a route names is registered, if it isn't there.
         """
         named = {version for data in said if isinstance(data, RouteChanged) for version in _versions(data)}
-        given = {data.model.version for data in said if isinstance(data, ModelRegistered)}
-        missing = sorted(named - given - self.registry.tasks[self._task].versions.keys())
+        told = {data.model.version for data in said if isinstance(data, ModelRegistered)}
+        missing = sorted(named - told - self.registry.tasks[self._task].versions.keys())
         for data in (*(_registered(self._task, version) for version in missing), *said):
             upon = {"follows": self.registry.tasks[self._task].follows} if isinstance(data, RouteChanged) else {}
             unique, time = str(next(self._ids)), "2026-01-01T00:00:00Z"
