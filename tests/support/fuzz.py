@@ -61,7 +61,10 @@ def _records(rng: random.Random, task: str, payload: bytes, content_type: str, u
     named = {"ce_id": unique.encode(), "ce_source": SOURCE.encode(), **typed, **_odd_headers(rng)}
     headers = list(named.items())
     rng.shuffle(headers)
-    return [Mutant(task, _key(rng), value, tuple(headers))] * (2 if rng.random() < 0.02 else 1)
+    key = _key(rng)
+    if key is None and value is None:
+        key = b"tombstone"  # aiokafka's producer takes no record without both
+    return [Mutant(task, key, value, tuple(headers))] * (2 if rng.random() < 0.02 else 1)
 
 
 def _session(rng: random.Random, task: str, payload: bytes, name: str) -> Sequence[Mutant]:
