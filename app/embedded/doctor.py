@@ -27,6 +27,7 @@ from app.settings import Settings
 
 Status = Literal["ok", "warn", "fail"]
 COLOURS: dict[Status, str] = {"ok": "green", "warn": "yellow", "fail": "red"}
+HELD = "`hindsight status` names the process that holds requests up, `hindsight restart` starts it again."
 LOOK = "`hindsight logs {}` says why; see docs/runbooks.md."
 
 
@@ -169,7 +170,7 @@ async def _running(config: Settings) -> list[Check]:
         found.append(Check("mlserver", "fail", f"{url}: {error or type(error).__name__}", LOOK.format("mlserver")))
     _, parts = await ready.probe(config)
     for name, part in parts.items():
-        remedy = LOOK.format("" if name in config.tasks else name)
+        remedy = HELD if name in config.tasks else LOOK.format(name)
         found.append(Check(f"ready: {name}", "ok" if part.ready else "fail", part.detail, "" if part.ready else remedy))
     return found
 

@@ -33,8 +33,8 @@ class TaskStatus:
         if self.well:
             return f"{self.waiting:,} waiting" if self.waiting else ""
         return (
-            f"{self.waiting:,} waiting, held up by {self.stage} for {self.held_seconds:.0f} s. "
-            f"Remedy: hindsight restart {self.stage}"
+            f"{self.waiting:,} waiting, held up by {self.stage} for {self.held_seconds:.0f} s: "
+            f"`hindsight restart {self.stage}`"
         )
 
 

@@ -121,7 +121,7 @@ async def test_a_stage_that_moves_none_of_what_is_overdue_is_not_ready_and_its_t
         assert not found.parts["preprocess"].ready
         assert found.parts["preprocess"].detail.startswith("no progress for 0 s, ")
         assert not found.tasks["ocr"].ready
-        assert "held up by preprocess for 0 s. Remedy: hindsight restart preprocess" in found.tasks["ocr"].detail
+        assert "held up by preprocess for 0 s: `hindsight restart preprocess`" in found.tasks["ocr"].detail
         assert found.tasks["letters"].ready
         await commit_all(platform)
         after = await readiness(impatient)

@@ -1,0 +1,49 @@
+import asyncio
+import os
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.embedded.probes import Probe, clear
+from app.monitoring.heartbeat import Heartbeat, path_of
+from tests.support.platform import platform_settings
+
+
+@pytest.mark.parametrize(
+    ("status", "alive"), [("200 OK", True), ("401 Unauthorized", True), ("503 Service Unavailable", False)]
+)
+async def test_a_watcher_lives_that_answers_even_if_it_asks_for_a_password(
+    tmp_path: Path, status: str, alive: bool
+) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"GET /-/healthy ")
+        writer.write(f"HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".encode())
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    config = platform_settings(tmp_path)
+    async with httpx.AsyncClient(trust_env=False) as http:
+        probe = Probe(config, "alertmanager", http)
+        assert not await probe.alive(1)  # nobody listens
+        async with await asyncio.start_server(answer, "127.0.0.1", config.alertmanager_port):
+            assert await probe.alive(1) is alive
+
+
+async def test_a_heartbeat_counts_once_and_only_of_the_process_that_runs(tmp_path: Path) -> None:
+    config = platform_settings(tmp_path)
+    config.home.mkdir()
+    heart = Heartbeat(config.home)
+    async with httpx.AsyncClient(trust_env=False) as http:
+        probe = Probe(config, "worker", http)
+        assert not await probe.alive(os.getpid())
+        heart.beat()
+        assert await probe.alive(os.getpid())
+        assert not await probe.alive(os.getpid())
+        assert not await probe.alive(os.getpid() + 1)
+        await asyncio.sleep(0.02)
+        heart.beat()
+        assert await probe.alive(os.getpid())
+    clear(config.home)
+    assert not path_of(config.home, os.getpid()).exists()
