@@ -53,8 +53,8 @@ def run(configured: Settings) -> int:
         gateway.launch()
         tasks = load(configured)
         cluster = Cluster(flink.cluster_options(configured), slots=len(tasks) * configured.parallelism)
-        jobs = [Job(configured, cluster, task) for task in tasks.values()]
         heart = Heartbeat(configured.home)
+        jobs = [Job(configured, cluster, task, heart) for task in tasks.values()]
         while True:
             for job in jobs:
                 job.look()
@@ -71,12 +71,13 @@ def run(configured: Settings) -> int:
 class Job:
     """A task's job: started, looked after, and started anew where Flink itself does not get it to run."""
 
-    def __init__(self, configured: Settings, cluster: Any, task: Task) -> None:
+    def __init__(self, configured: Settings, cluster: Any, task: Task, heart: Heartbeat) -> None:
         self.task = task
         self.ready = False
         self.restarts = 0
         self._settings = configured
         self._cluster = cluster
+        self._heart = heart
         self._start()
 
     def look(self) -> None:
@@ -96,18 +97,23 @@ class Job:
     def _skip(self) -> None:
         """Skip what makes the job fail before any of our code sees it."""
         try:
-            skipped = asyncio.run(skip_oversized(self._settings, self.task.name))
+            skipped = asyncio.run(self._skipped())
         except (KafkaError, OSError) as error:
             log.warning("%s: what can't be read is not skipped yet: %s", self.task.name, error)
         else:
             if skipped:
                 log.warning("%s: %d requests are skipped: they expand too far", self.task.name, skipped)
 
+    async def _skipped(self) -> int:
+        self._heart.follow(asyncio.get_running_loop())  # it may take long
+        return await skip_oversized(self._settings, self.task.name)
+
     def _start(self) -> None:
         from app.preprocess import job as flink
 
         self._job = flink.live(self._settings, self._cluster, self.task)
         self._ran = time.monotonic()
+        self._heart.beat()
         log.info("%s: job %s is submitted", self.task.name, self._job)
 
 
