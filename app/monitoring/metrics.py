@@ -69,6 +69,8 @@ WORKERS_KILLED = Counter(
     "Worker processes that died of a payload or exceeded its deadline.",
     ["task", "code"],
 )
+JOB_READY = Gauge("hindsight_preprocess_ready", "1 while the task's Flink job runs, else 0.", ["task"])
+JOB_RESTARTS = Gauge("hindsight_preprocess_job_restarts", "Times that the task's job was started anew.", ["task"])
 READY = Gauge("hindsight_ready", "1 when this process does its work, else 0.")
 DISK_FREE = Gauge("hindsight_disk_free_bytes", "Free on the disk of a directory: HINDSIGHT_HOME.", ["directory"])
 DISK_SIZE = Gauge("hindsight_disk_size_bytes", "Size of the disk of a directory: HINDSIGHT_HOME.", ["directory"])

@@ -11,16 +11,11 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-from prometheus_client import Gauge
-
 from app.monitoring import metrics
 from app.settings import Settings
 
 STALE_SECONDS = 10.0
 """States that are older say that their writer hangs."""
-
-JOB_READY = Gauge("hindsight_preprocess_ready", "1 while the task's Flink job runs, else 0.", ["task"])
-JOB_RESTARTS = Gauge("hindsight_preprocess_job_restarts", "Times that the task's job was started anew.", ["task"])
 
 
 def path_of(settings: Settings) -> Path:
@@ -44,8 +39,8 @@ def serve(settings: Settings) -> None:
     if not _serving.acquire(blocking=False):
         return
     for task in settings.tasks:
-        JOB_READY.labels(task).set_function(partial(_ready, settings, task))
-        JOB_RESTARTS.labels(task).set_function(partial(_restarts, settings, task))
+        metrics.JOB_READY.labels(task).set_function(partial(_ready, settings, task))
+        metrics.JOB_RESTARTS.labels(task).set_function(partial(_restarts, settings, task))
     metrics.READY.set_function(lambda: min(_ready(settings, task) for task in settings.tasks))
     metrics.serve(settings.preprocess_metrics_port, settings.metrics_host, settings.home)
 
