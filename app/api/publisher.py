@@ -66,7 +66,12 @@ class Publisher:
     async def _keep(self) -> None:
         while True:
             self._broken.clear()
-            producer = clients.producer(self._settings)
+            try:
+                producer = clients.producer(self._settings)
+            except OSError as error:
+                log.warning("how to connect to Kafka can't be read: %s", error)
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
             try:
                 await producer.start()
                 self._producer = producer

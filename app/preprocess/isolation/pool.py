@@ -124,7 +124,8 @@ class Pool:
         flight.worker.submit(("assemble", tuple(chunks)))
         answer = self._finish(flight)
         if answer[0] == "refused":
-            raise Rejected(answer[1], answer[2])
+            code, reason = answer[1:3]
+            raise Rejected(code, reason)
         payload: bytes = answer[1]
         return payload
 
