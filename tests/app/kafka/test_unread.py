@@ -27,7 +27,7 @@ async def settings(platform: Settings) -> Settings:
 @pytest.fixture
 async def shop(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
     """An application that writes in transactions."""
-    async with AIOKafkaProducer(bootstrap_servers=settings.bootstrap, transactional_id="shop") as producer:
+    async with clients.producer(settings, transactional_id="shop") as producer:
         yield producer
 
 
