@@ -16,6 +16,7 @@ from playwright.async_api import Browser
 
 from app import topics
 from app.access import secretfile
+from app.embedded.ready import api_url
 from app.events import ModelRef
 from app.inference.client import InferenceClient
 from app.settings import Settings
@@ -155,3 +156,24 @@ def test_alertmanagers_password_is_in_no_file_that_others_read(platform: Setting
     assert yaml.safe_load((folder / "web.yml").read_text())["basic_auth_users"]["hindsight"].startswith("$2b$")
     for path in (folder / "web.yml", platform.home / "alertmanager.password"):
         assert path.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"), [("/docs", ".opblock"), ("/redoc", "[data-section-id]"), ("/models", "main")]
+)
+async def test_our_own_pages_ask_no_other_host_and_keep_to_their_policy(
+    browser: Browser, platform: Settings, path: str, shown: str
+) -> None:
+    url = api_url(platform)
+    page = await (await browser.new_context()).new_page()
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("console", lambda said: faults.append(said.text) if said.type == "error" else None)
+    page.on(
+        "request", lambda asked: None if asked.url.startswith((url, "data:", "blob:")) else faults.append(asked.url)
+    )
+    answer = await page.goto(f"{url}{path}")
+    await page.wait_for_selector(shown)
+    assert answer is not None
+    assert "default-src 'self'" in answer.headers["content-security-policy"]
+    assert faults == []
