@@ -11,15 +11,16 @@ import httpx
 import psutil
 import pytest
 import yaml
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from playwright.async_api import Browser
 
 from app import topics
 from app.access import secretfile
+from app.embedded.ready import api_url
+from app.eventlog import tail
 from app.events import ModelRef
 from app.inference.client import InferenceClient
 from app.settings import Settings
-from tests.support.platform import pids, platform_settings, running
+from tests.support.platform import pids, platform_settings, running, until_alive
 
 PARTS = ("kafka", "preprocess", "mlserver", "api", "prometheus", "alertmanager")
 SILENCE = (
@@ -75,6 +76,7 @@ async def platform(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Se
         tmp_path_factory.mktemp("foreign"), tasks={"letters": "tests.support.tasks:Letters"}, scrape_seconds=1
     )
     async with running(config, only=PARTS):
+        await until_alive(config)
         async with asyncio.timeout(120), InferenceClient(config) as client:
             await client.wait(ModelRef(name="letters", version="2"))
         yield config
@@ -118,12 +120,8 @@ async def silences(config: Settings) -> Any:
 
 async def state(config: Settings) -> dict[str, Any]:
     """All that such a page would like to change."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=config.bootstrap)
-    await consumer.start()
-    names = [topics.LIFECYCLE, topics.feedback("letters")]
-    partitions = [TopicPartition(name, one) for name in names for one in consumer.partitions_for_topic(name) or ()]
-    ends = await consumer.end_offsets(partitions)
-    await consumer.stop()
+    held = await tail.held(config, [topics.LIFECYCLE, topics.feedback("letters")])
+    ends = {partition: one.end for partition, one in held.items()}
     async with InferenceClient(config) as client:
         served = [await client.serves(ModelRef(name="letters", version=version)) for version in "12"]
     uploaded = [path for path in (config.home / "blobs").rglob("*") if path.is_file() and "events" not in path.parts]
@@ -133,8 +131,6 @@ async def state(config: Settings) -> dict[str, Any]:
 async def test_a_page_of_another_origin_reads_and_changes_nothing(
     browser: Browser, platform: Settings, elsewhere: str
 ) -> None:
-    async with InferenceClient(platform) as client:
-        await client.wait(ModelRef(name="letters", version="2"))
     before = await state(platform)
     ports = listening(platform)
     assert {
@@ -155,3 +151,25 @@ def test_alertmanagers_password_is_in_no_file_that_others_read(platform: Setting
     assert yaml.safe_load((folder / "web.yml").read_text())["basic_auth_users"]["hindsight"].startswith("$2b$")
     for path in (folder / "web.yml", platform.home / "alertmanager.password"):
         assert path.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"), [("/docs", ".opblock"), ("/redoc", "[data-section-id]"), ("/models", "main")]
+)
+async def test_our_own_pages_ask_no_other_host_and_keep_to_their_policy(
+    browser: Browser, platform: Settings, path: str, shown: str
+) -> None:
+    url = api_url(platform)
+    page = await (await browser.new_context()).new_page()
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("console", lambda said: faults.append(said.text) if said.type == "error" else None)
+    page.on(
+        "request", lambda asked: None if asked.url.startswith((url, "data:", "blob:")) else faults.append(asked.url)
+    )
+    answer = await page.goto(f"{url}{path}")
+    await page.wait_for_selector(shown)
+    assert answer is not None
+    assert "default-src 'self'" in answer.headers["content-security-policy"]
+    # ReDoc's own logo, which the policy refuses.
+    assert [fault for fault in faults if "cdn.redoc.ly" not in fault] == []

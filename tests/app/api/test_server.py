@@ -45,3 +45,33 @@ async def test_the_right_key_opens_and_healthz_needs_none(brokerless: Settings) 
 async def test_errors_are_json_with_their_reason(http: httpx.AsyncClient) -> None:
     assert (await http.get("/nothing")).json() == {"detail": "Not Found"}
     assert (await http.get("/v1/feedback")).json() == {"detail": "Method Not Allowed"}
+
+
+async def test_what_a_path_is_for_is_said_of_all_its_routes(http: httpx.AsyncClient) -> None:
+    refused = await http.put("/v1/replays")
+    assert (refused.status_code, refused.headers["allow"]) == (405, "GET, POST")
+    assert (await http.get("/v1/retraining/ocr:cancel")).headers["allow"] == "POST"
+
+
+@pytest.mark.parametrize("since", ["0.5", "2026-01-31", "2026-01-31T12:00:00", "0001-01-01T00:00:00+14:00"])
+async def test_a_moment_is_written_in_full(http: httpx.AsyncClient, since: str) -> None:
+    refused = await http.get("/v1/dead-letters", params={"since": since})
+    assert refused.status_code == 422
+    assert refused.json()["detail"].startswith("since: ")
+
+
+async def test_the_description_says_what_is_answered_without_a_key(http: httpx.AsyncClient) -> None:
+    paths = (await http.get("/openapi.json")).json()["paths"]
+    open_paths = {path for path, methods in paths.items() if any("security" not in one for one in methods.values())}
+    assert open_paths == {"/healthz", "/livez", "/readyz"}
+    answers = paths["/v1/feedback"]["post"]["responses"]
+    assert {"400", "401", "403", "413", "422", "503"} <= answers.keys()
+    problem = {"$ref": "#/components/schemas/Problem"}
+    assert all(answers[status]["content"]["application/json"]["schema"] == problem for status in ("400", "401", "422"))
+
+
+async def test_a_page_may_load_from_here_only_and_a_payload_keeps_its_own_policy(http: httpx.AsyncClient) -> None:
+    policy = (await http.get("/docs")).headers["content-security-policy"]
+    assert "default-src 'self'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "default-src 'none'" in (await http.get("/login")).headers["content-security-policy"]
