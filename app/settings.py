@@ -123,6 +123,11 @@ class Settings(BaseSettings):
         20.0, gt=0, description="Longest time to preprocess one payload, tried twice; then it is dead-lettered."
     )
     preprocess_memory_mib: int = Field(2048, ge=256, description="Most MiB that one payload's preprocessing may take.")
+    flink_process_mode: bool = Field(
+        False,
+        description="Whether Flink may run Python in a process of its own where this Python has no shared library: "
+        "slower, and it listens on every interface without a secret.",
+    )
     flink_memory: str = Field("512m", description="Java heap of the embedded Flink.")
     parallelism: int = Field(1, ge=1, description="Parallel instances of the preprocessing job.")
     checkpoint_seconds: float = Field(2.0, gt=0, description="Interval of Flink's checkpoints.")

@@ -22,7 +22,7 @@ from app.embedded.errors import SetupError
 from app.embedded.shown import Shown, settings_shown
 from app.embedded.shown import table as settings_table
 from app.kafka import clients
-from app.preprocess.runtime import python_library
+from app.preprocess.runtime import REMEDY, python_library
 from app.settings import Settings
 
 Status = Literal["ok", "warn", "fail"]
@@ -47,7 +47,7 @@ def checks(config: Settings) -> list[Check]:
         _python(),
         *_guarded("java", lambda: [Check("java", "ok", java.version())]),
         *_guarded("jars", lambda: [_jars()]),
-        _thread_mode(),
+        _thread_mode(config),
         _watchers(),
         *_guarded("home", lambda: [_home(config)]),
         *_guarded("disk", lambda: [_disk(config)]),
@@ -88,16 +88,14 @@ def _jars() -> Check:
     return Check("jars", "ok", f"{len(jars.locked())} in {jars.directory()}, checksums right")
 
 
-def _thread_mode() -> Check:
+def _thread_mode(config: Settings) -> Check:
     """PyFlink's thread mode loads this Python's library into Flink's Java process: it has to exist as one."""
     if (library := python_library()) is not None:
         return Check("flink", "ok", f"runs Python in threads, with {library}")
-    return Check(
-        "flink",
-        "warn",
-        "this Python has no library that can be loaded: Flink runs it in a process of its own, some 10 ms slower",
-        "For speed, use a Python built with --enable-shared (Debian: install libpython3.11).",
-    )
+    said = "this Python has no shared library that Flink could load"
+    if config.flink_process_mode:
+        return Check("flink", "warn", f"{said}: it runs in a process that listens on every interface", REMEDY)
+    return Check("flink", "fail", said, REMEDY)
 
 
 def _watchers() -> Check:

@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 from py4j.protocol import Py4JError
 
 from app import topics
+from app.embedded.errors import SetupError
 from app.monitoring.heartbeat import Heartbeat
 from app.preprocess import watched
 from app.preprocess.oversized import skip_oversized
@@ -33,7 +34,11 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
     configured = settings()
     asyncio.run(topics.wait_provisioned(configured))
-    prepare_java(configured)
+    try:
+        prepare_java(configured)
+    except SetupError as error:
+        log.error("%s", error)
+        return 1
     shutil.rmtree(configured.home / "preprocess" / "scratch", ignore_errors=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     return run(configured)

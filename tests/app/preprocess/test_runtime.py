@@ -1,8 +1,10 @@
 import os
 from pathlib import Path
 
+import find_libpython
 import pytest
 
+from app.embedded.errors import SetupError
 from app.preprocess.runtime import prepare_java
 from app.settings import CHECKOUT
 from tests.support.platform import platform_settings
@@ -20,3 +22,14 @@ def test_flinks_python_finds_the_checkout_first_and_whatever_this_one_is_told_to
         assert first == str(CHECKOUT)
         assert second.endswith("site-packages")
         assert others == [str(tmp_path)]
+
+
+def test_a_python_that_flink_can_not_load_runs_only_where_open_ports_are_wanted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("JAVA_HOME", "JVM_ARGS", "FLINK_LOG_DIR", "PYTHONPATH"):
+        monkeypatch.setenv(name, "")
+    monkeypatch.setattr(find_libpython, "find_libpython", lambda: None)
+    with pytest.raises(SetupError, match="libpython"):
+        prepare_java(platform_settings(tmp_path))
+    prepare_java(platform_settings(tmp_path, flink_process_mode=True))
