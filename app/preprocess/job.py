@@ -152,6 +152,9 @@ def live(settings: Settings, cluster: Cluster, task: Task) -> ClusterJob:
         "properties.auto.offset.reset": "earliest",
         "properties.max.partition.fetch.bytes": largest,
         "properties.fetch.max.wait.ms": "50",
+        # Small batches, few of them in hand: records of the largest size that came compressed fit into the heap.
+        "properties.max.poll.records": "16",
+        "properties.source.reader.element.queue.capacity": "1",
         "scan.topic-partition-discovery.interval": "10 s",
     }
     answers = [kind(task.name) for kind in (topics.requests, topics.features, topics.predictions)]
