@@ -149,6 +149,8 @@ class Progress:
             await consumer.start()
             names = sorted({topic for of in self._groups.values() for topic in of})
             self._partitions = await tail.partitions_of(self._settings, names)
+            consumer.assign(self._partitions)  # or each question begins by asking for the cluster's metadata
+            consumer.pause(*self._partitions)
             if missing := set(names) - {tp.topic for tp in self._partitions}:
                 raise UnknownTopicOrPartitionError(f"missing topics: {', '.join(sorted(missing))}")
         return self._clients

@@ -47,6 +47,8 @@ class Traffic:
             try:
                 await consumer.start()
                 self._partitions = self._partitions or await tail.partitions_of(self._settings, self._topics)
+                consumer.assign(self._partitions)  # or each question begins by asking for the cluster's metadata
+                consumer.pause(*self._partitions)
                 ends = await consumer.end_offsets(self._partitions)
                 self._firsts = {
                     bucket: await tail.firsts(consumer, bucket * SECONDS * 1000, ends)
