@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from app import topics
 from app.events import prediction_id
@@ -52,9 +52,7 @@ async def settings(platform: Settings) -> Settings:
 
 async def send(settings: Settings, topic: str, partition: int, codec: str, *batches: list[Value]) -> None:
     """Publish record batches, each as one, as an application does that compresses."""
-    producer = AIOKafkaProducer(
-        bootstrap_servers=settings.bootstrap, compression_type=codec, max_batch_size=MOST, max_request_size=MOST
-    )
+    producer = clients.producer(settings, compression_type=codec, max_batch_size=MOST, max_request_size=MOST)
     await producer.start()
     try:
         for records in batches:
