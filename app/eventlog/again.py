@@ -28,16 +28,16 @@ from app.settings import Settings
 _BATCH = 500
 _LINGER_SECONDS = 0.05
 """An event that is due later than this lets those before it go first."""
-_SPAN = 'SELECT count(*), epoch_us(min("time")), epoch_us(max("time")) FROM chosen'
+_SPAN = 'SELECT count(*), epoch_us(min("time")), epoch_us(max("time")) FROM republished'
 
 _CHOSEN = """
-CREATE TABLE chosen AS
+CREATE TABLE republished AS
 SELECT r.epoch, r."partition", r."offset", r."time" FROM requests r WHERE r.fate IS NULL AND ({where})
 """
 _ASKED = "(r.source, r.id) IN (SELECT (request_source, request_id) FROM rows)"
 _RECORDS = """
 SELECT q."key", q.headers, q.data, q.data_uri, q.id, q.source, epoch_us(q."time") AS moment
-FROM chosen c JOIN log_requests q USING (epoch, "partition", "offset") ORDER BY q."time", q.id, q.source
+FROM republished c JOIN log_requests q USING (epoch, "partition", "offset") ORDER BY q."time", q.id, q.source
 """
 
 
