@@ -15,6 +15,30 @@ from app.settings import Settings
 closing.install()
 
 
+class _Consumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no types
+    """Leaves no connection open where it could not start, or was cancelled while it started."""
+
+    async def start(self) -> None:
+        """Connect."""
+        try:
+            await super().start()
+        except BaseException:
+            await self.stop()
+            raise
+
+
+class _Producer(AIOKafkaProducer):  # type: ignore[misc]  # aiokafka has no types
+    """Leaves no connection open where it could not start, or was cancelled while it started."""
+
+    async def start(self) -> None:
+        """Connect."""
+        try:
+            await super().start()
+        except BaseException:
+            await self.stop()
+            raise
+
+
 def prepare(settings: Settings) -> None:
     """Have every consumer of this process read batches within bounds: before one is made by others, as Faust does."""
     records.install(2 * settings.max_payload_bytes)  # a dead letter with such a record fits its topic
@@ -23,14 +47,14 @@ def prepare(settings: Settings) -> None:
 def consumer(settings: Settings, *topics: str, **own: Any) -> AIOKafkaConsumer:
     """A consumer of what is committed, with options of its own; it commits nothing by itself."""
     prepare(settings)
-    return AIOKafkaConsumer(
+    return _Consumer(
         *topics, **options(settings), **({"isolation_level": READ_COMMITTED, "enable_auto_commit": False} | own)
     )
 
 
 def producer(settings: Settings, **own: Any) -> AIOKafkaProducer:
     """A producer whose records are in all in-sync replicas once they are confirmed, each once and in order."""
-    return AIOKafkaProducer(**options(settings), **({"acks": "all", "enable_idempotence": True} | own))
+    return _Producer(**options(settings), **({"acks": "all", "enable_idempotence": True} | own))
 
 
 def admin(settings: Settings) -> AIOKafkaAdminClient:

@@ -131,6 +131,7 @@ async def test_each_process_hangs_for_a_minute_under_load_and_every_request_is_a
     await stops(platform_settings(tmp_path), procfile(), STOP_SECONDS)
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(600)
 async def test_what_answers_requests_hangs_under_load_and_every_request_is_answered_once(tmp_path: Path) -> None:
     settings = platform_settings(

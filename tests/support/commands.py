@@ -29,4 +29,4 @@ async def command(settings: Settings, *words: str, cwd: Path = CHECKOUT, seconds
     except TimeoutError:
         process.kill()
         raise
-    return Done(process.returncode or 0, out.decode(), err.decode())
+    return Done(process.returncode or 0, out.decode(errors="replace"), err.decode(errors="replace"))

@@ -88,7 +88,11 @@ class Child:
         refusal: tuple[str, str] | None,
     ) -> Message:
         origin = Origin(LogEpoch(epoch), topic, partition, offset, timestamp_ms)
-        outputs = self._preprocess(origin, key, value, headers, Rejected(*refusal) if refusal else None)
+        refused = None
+        if refusal is not None:
+            code, reason = refusal
+            refused = Rejected(code, reason)
+        outputs = self._preprocess(origin, key, value, headers, refused)
         records = tuple((r.topic, r.key, r.value, tuple(r.headers)) for r in outputs.records)
         rejected = outputs.rejected
         return "outputs", records, (rejected.code, str(rejected)) if rejected else None

@@ -262,4 +262,7 @@ def python() -> str:
 def _outputs(answer: Message) -> Outputs:
     _, records, rejected, _ = answer
     made = tuple(Record(topic, key, value, headers) for topic, key, value, headers in records)
-    return Outputs(made, None if rejected is None else Rejected(*rejected))
+    if rejected is None:
+        return Outputs(made)
+    code, reason = rejected
+    return Outputs(made, Rejected(code, reason))

@@ -25,8 +25,8 @@ async def config(platform: Settings) -> Settings:
 async def answer(config: Settings, number: int) -> float:
     """Publish so many; the middle of a bucket that is over once they are."""
     [task] = config.tasks
-    begun = time.time() // SECONDS
     await publish(config, topics.predictions(task), [Sent(b"")] * number)
+    begun = time.time() // SECONDS
     while (ended := time.time() // SECONDS) == begun:
         await asyncio.sleep(0.1)
     return (ended + 0.5) * SECONDS
