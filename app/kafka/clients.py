@@ -15,28 +15,25 @@ from app.settings import Settings
 closing.install()
 
 
-class _Consumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no types
-    """Leaves no connection open where it could not start, or was cancelled while it started."""
+class _StartsOrStops:
+    """A client that leaves no connection open where it could not start, or was cancelled while it started."""
 
     async def start(self) -> None:
         """Connect."""
+        client: Any = super()
         try:
-            await super().start()
+            await client.start()
         except BaseException:
-            await self.stop()
+            await client.stop()
             raise
 
 
-class _Producer(AIOKafkaProducer):  # type: ignore[misc]  # aiokafka has no types
-    """Leaves no connection open where it could not start, or was cancelled while it started."""
+class _Consumer(_StartsOrStops, AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no types
+    pass
 
-    async def start(self) -> None:
-        """Connect."""
-        try:
-            await super().start()
-        except BaseException:
-            await self.stop()
-            raise
+
+class _Producer(_StartsOrStops, AIOKafkaProducer):  # type: ignore[misc]  # aiokafka has no types
+    pass
 
 
 def prepare(settings: Settings) -> None:

@@ -19,13 +19,14 @@ from pyflink.table.udf import TableFunction, udtf
 from app import topics
 from app.embedded import jars
 from app.kafka.connection import READ_COMMITTED, java_properties
+from app.monitoring.lag import PREPROCESS_GROUP
 from app.preprocess.assembler import limits, session_key
 from app.preprocess.checkpoints import recovery
 from app.preprocess.cluster import Cluster, ClusterJob, configuration
 from app.preprocess.deferred import Deferred, place
 from app.preprocess.function import Preprocess, PreprocessArchived, PreprocessFile
 from app.preprocess.gateway import launch, on_cluster
-from app.preprocess.live import GROUP, Sessions
+from app.preprocess.live import Sessions
 from app.preprocess.runtime import prepare_java, python_library
 from app.preprocess.security import flink_options
 from app.settings import Settings
@@ -145,7 +146,7 @@ def live(settings: Settings, cluster: Cluster, task: Task) -> ClusterJob:
     common |= {"key.format": "raw", "key.fields": "key", "value.format": "raw", "value.fields-include": "EXCEPT_KEY"}
     source = common | {
         "topic": topics.requests(task.name),
-        "properties.group.id": GROUP,
+        "properties.group.id": PREPROCESS_GROUP,
         "properties.isolation.level": READ_COMMITTED,
         # What was answered is what the group has committed. What is kept as state is never older than that.
         "scan.startup.mode": "group-offsets",

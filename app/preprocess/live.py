@@ -10,6 +10,7 @@ from pyflink.common import Row, Types
 from pyflink.datastream import KeyedProcessFunction, RuntimeContext
 from pyflink.datastream.state import MapState, MapStateDescriptor, ValueState, ValueStateDescriptor
 
+from app.monitoring.lag import PREPROCESS_GROUP
 from app.preprocess.assembler import Assembler
 from app.preprocess.claims import patiently
 from app.preprocess.function import Places
@@ -17,8 +18,6 @@ from app.preprocess.isolation import pool
 from app.preprocess.reading import POLL_MS, Reading
 from app.preprocess.sessions import Limits, Session
 from app.settings import Settings
-
-GROUP = "hindsight-preprocess"
 
 
 class Sessions(KeyedProcessFunction):  # type: ignore[misc]  # pyflink has no types
@@ -38,7 +37,7 @@ class Sessions(KeyedProcessFunction):  # type: ignore[misc]  # pyflink has no ty
         workers = pool.acquire(self._settings, self._task)
         self._assembler = Assembler(self._task, workers.assemble, get, self._limits)
         self._places = Places(self._settings)
-        self._reading = Reading(self._settings, GROUP)
+        self._reading = Reading(self._settings, PREPROCESS_GROUP)
         self._kept = _State(
             runtime_context.get_state(ValueStateDescriptor("session", Types.STRING())),
             runtime_context.get_map_state(MapStateDescriptor("chunks", Types.LONG(), Types.PICKLED_BYTE_ARRAY())),

@@ -13,7 +13,6 @@ The watchdog is here, in another process than the payload: no lock that the payl
 """
 
 import logging
-import os
 import sys
 import threading
 import time
@@ -82,7 +81,7 @@ class Pool:
         self._task = task
         self._deadline = settings.preprocess_deadline_seconds
         self._most_resident = settings.preprocess_memory_mib * MiB // 2
-        line = [python(), "-m", "app.preprocess.isolation.child", task]
+        line = [sys.executable, "-m", "app.preprocess.isolation.child", task]
         self._command = Command(line, variables(settings), ["files"] if files else [])
         self._lock = threading.Lock()
         self._deferred: dict[str, _Flight] = {}
@@ -104,14 +103,14 @@ class Pool:
             flight = self._deferred.get(job.place)
             full = len(self._deferred) >= MOST_DEFERRED
         if flight is None:
-            if not full:
-                self._defer(self._take_off(job))
+            if not full and not self._defer(begun := self._take_off(job)):
+                begun.worker.kill()  # `run` was quicker: this one is begun again later
             return None
         answer = self._wait(flight, 0.0)
         if answer is None:
             return None
         with self._lock:
-            del self._deferred[job.place]
+            self._deferred.pop(job.place, None)
         return _outputs(answer)
 
     def finish(self, job: Job) -> Outputs:
@@ -252,11 +251,6 @@ def release(task: str) -> None:
         pool = _shared.pop(task)[0] if entry[1] == 0 else None
     if pool is not None:
         pool.close()
-
-
-def python() -> str:
-    """The interpreter of the workers: this one's, also where it is embedded in a Java process."""
-    return os.environ.get("HINDSIGHT_PYTHON") or sys.executable
 
 
 def _outputs(answer: Message) -> Outputs:
