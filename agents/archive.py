@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 from faust.types import TP
 
-from app import topics
-from app.cloudevents import Record
-from app.delivery import Answer, Incoming
-from app.eventlog.archiver import Archiver
-from app.eventlog.housekeeping import keep_house
-from app.events import Failure
+from app.eventlog.maintenance import keep_house
+from app.eventlog.writer import Archiver
+from app.events import topics
+from app.events.cloudevents import Record
+from app.events.types import Failure
 from app.settings import MiB, Settings
-from app.streams import App, Bounds, agent
+from app.streams.delivery import Answer, Incoming
+from app.streams.faust_app import App, Bounds, agent
 
 STAGE = "archive"
 COMMIT_BYTES = 16 * MiB

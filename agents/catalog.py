@@ -7,13 +7,13 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-from app import topics
-from app.catalog.store import Catalog
-from app.cloudevents import Record
-from app.delivery import Answer, Incoming
-from app.events import Failure
+from app.catalog.catalog import Catalog
+from app.events import topics
+from app.events.cloudevents import Record
+from app.events.types import Failure
 from app.settings import Settings
-from app.streams import App, Bounds, agent
+from app.streams.delivery import Answer, Incoming
+from app.streams.faust_app import App, Bounds, agent
 
 log = logging.getLogger(__name__)
 

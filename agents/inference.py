@@ -2,12 +2,12 @@
 
 from functools import partial
 
-from app import topics
+from app.events import topics
 from app.inference.handler import STAGE, InferenceHandler
 from app.inference.routing import Routing
 from app.inference.shadows import Shadows
 from app.settings import Settings
-from app.streams import App, Bounds, agent, publisher
+from app.streams.faust_app import App, Bounds, agent, publisher
 from app.tracing import of, traced
 from models.base import Task
 

@@ -1,9 +1,9 @@
 """The repartitioning agents: `<task>.predictions` and `<task>.feedback` in, `<task>.joins` out."""
 
-from app import topics
-from app.eventlog.joins import FEEDBACK, PREDICTIONS, Joins
+from app.events import topics
+from app.outcomes.repartition import FEEDBACK, PREDICTIONS, Joins
 from app.settings import Settings
-from app.streams import App, Bounds, agent
+from app.streams.faust_app import App, Bounds, agent
 from models.base import Task
 
 BOUNDS = Bounds(500, 0.01)

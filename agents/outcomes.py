@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 from faust.types import TP
 
-from app import topics
-from app.catalog.store import Catalog
-from app.delivery import Unavailable
-from app.eventlog.joins import Joins
-from app.eventlog.recorder import STAGE, OutcomesHandler, Reminders
+from app.catalog.catalog import Catalog
+from app.events import topics
+from app.outcomes.recorder import STAGE, OutcomesHandler, Reminders
+from app.outcomes.repartition import Joins
 from app.settings import Settings
-from app.streams import App, Bounds, agent, publisher
+from app.streams.delivery import Unavailable
+from app.streams.faust_app import App, Bounds, agent, publisher
 from models.base import Task
 from tables.outcomes import LastOutcomes
 

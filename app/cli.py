@@ -13,24 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from app.commands import (
-    backtest,
-    catalog,
-    deadletters,
-    demo,
-    erase,
-    evaluate,
-    imports,
-    keys,
-    logs,
-    models,
-    newtask,
-    replay,
-    restart,
-    retrain,
-    status,
-    vocabulary,
-)
+from app.commands import backtest, catalog, demo, erase, evaluate, keys, logs, models, replay, restart, retrain, status
+from app.commands import contract as vocabulary
+from app.commands import dead_letters as deadletters
+from app.commands import import_ as imports
+from app.commands import new_task as newtask
 
 if TYPE_CHECKING:
     from app.client import Hindsight
@@ -48,7 +35,7 @@ Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show all that th
 
 def main(arguments: list[str] | None = None) -> NoReturn:
     """The entry point: what a user can put right is said with its remedy, without a traceback."""
-    from app.embedded.errors import SetupError
+    from app.errors import SetupError
 
     # The Kafka client logs each failed attempt to connect; what comes of them is said once, by us.
     logging.getLogger("aiokafka").addHandler(logging.NullHandler())
@@ -220,7 +207,7 @@ def batch(
     from rich.console import Console
     from rich.progress import Progress
 
-    from app.preprocess import batch as batches
+    from app.inference import batch as batches
     from app.settings import settings
 
     with Progress(console=Console(stderr=True), transient=True) as progress:
@@ -248,7 +235,7 @@ def doctor(as_json: AsJson = False) -> None:
 @cli.command(epilog="Example: HINDSIGHT_KAFKA_BOOTSTRAP=kafka:9092 hindsight topics")
 def topics() -> None:
     """Make the topics that are missing, and say how the others differ from what is wanted."""
-    from app import topics as provisioning
+    from app.events import topics as provisioning
     from app.settings import settings
 
     differences = asyncio.run(provisioning.provision(settings()))
@@ -258,10 +245,11 @@ def topics() -> None:
 
 
 def _client() -> "Hindsight":
-    from app.access import own, tls
+    from app.auth import local_key as own
     from app.client import Hindsight
-    from app.embedded.ready import api_url
+    from app.embedded.readiness import api_url
     from app.settings import settings
+    from app.system import api_tls as tls
 
     config = settings()
     return Hindsight(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
-from app.embedded.errors import SetupError
+from app.errors import SetupError
 from app.settings import Settings
 from models.base import Task
 

@@ -15,10 +15,10 @@ from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from app import topics
-from app.cloudevents import Headers, Origin, Record, header
-from app.delivery import Answer, Handle, Incoming
+from app.events import topics
+from app.events.cloudevents import Headers, Origin, Record, header
 from app.settings import Settings
+from app.streams.delivery import Answer, Handle, Incoming
 from models.base import Rejected
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ from typing import Any
 
 from faust import Worker
 
-from app import topics
+from app.events import topics
 from app.monitoring import metrics
 from app.monitoring.heartbeat import Heartbeat, waits_for, waits_no_more
-from app.priority import PATIENT, give_way
 from app.settings import Settings, settings
-from app.streams import App, make_app
+from app.streams.faust_app import App, make_app
+from app.system.priority import PATIENT, give_way
 from app.tasks import load
 
 
@@ -86,9 +86,9 @@ def build(configured: Settings, process: Process) -> App:
 
 async def _models(configured: Settings) -> None:
     """Return once MLServer serves every champion."""
-    from app.events import ModelRef
-    from app.inference.client import InferenceClient
-    from app.registry.following import read
+    from app.events.types import ModelRef
+    from app.inference.mlserver.client import InferenceClient
+    from app.registry.subscription import read
 
     registry = await read(configured, load(configured).values())
     async with InferenceClient(configured) as client:

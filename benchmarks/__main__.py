@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from app.embedded.errors import SetupError
+from app.errors import SetupError
 from benchmarks import report
 from benchmarks.apart import BenchmarkError
 from benchmarks.run import PARTS, Options, Run

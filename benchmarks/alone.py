@@ -12,7 +12,7 @@ from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from app.inference.predict import stacked
+from app.inference.predictor import stacked
 from app.kafka import connection
 from app.settings import MiB, Settings
 from benchmarks import log

@@ -20,12 +20,12 @@ import pyarrow as pa
 import typer
 from rich.console import Console
 
-from app.eventlog import dataset
 from app.monitoring.quality import Judged, Quality, quality
-from app.retraining.evidence import held_out
-from app.retraining.gate import Bounds, Evidence, Pair, Verdict, judge
-from app.retraining.seen import Seen, State, Window
-from app.retraining.triggers import Triggers, evaluate
+from app.replay import dataset
+from app.retraining.pipeline.gate import Bounds, Evidence, Pair, Verdict, judge
+from app.retraining.pipeline.gate_evidence import held_out
+from app.retraining.triggers.evaluate import Triggers, evaluate
+from app.retraining.triggers.observation import Seen, State, Window
 from models import tensors
 from models.offpolicy import Floats
 

@@ -31,8 +31,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
-from app.eventlog import dataset
-from app.inference.predict import stacked
+from app.inference.predictor import stacked
+from app.replay import dataset
 from benchmarks.report import Section
 from models import offpolicy, tensors
 from models.base import Asked, Decoded, Features

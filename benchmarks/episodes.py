@@ -25,8 +25,8 @@ from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from app.client import Hindsight
-from app.eventlog import replay
-from app.eventlog.arguments import Arguments
+from app.replay import replay
+from app.replay.query import Arguments
 from app.settings import Settings
 from app.tasks import load
 from benchmarks.decisions import RESULTS, markdown, spread

@@ -15,9 +15,16 @@ import numpy as np
 from aiokafka.producer.message_accumulator import BatchBuilder
 from numpy.typing import NDArray
 
-from app import cloudevents, topics
-from app.cloudevents import TENSORS, Event, Record
-from app.events import FeaturesExtracted, FeedbackGiven, ModelRef, PredictionMade, PredictionRequested, prediction_id
+from app.events import cloudevents, topics
+from app.events.cloudevents import TENSORS, Event, Record
+from app.events.types import (
+    FeaturesExtracted,
+    FeedbackGiven,
+    ModelRef,
+    PredictionMade,
+    PredictionRequested,
+    prediction_id,
+)
 from app.kafka import clients
 from app.settings import MiB, Settings
 from models import tensors

@@ -16,7 +16,7 @@ from typing import Any
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from app.inference.predict import stacked
+from app.inference.predictor import stacked
 from models.base import Asked, Features, Task
 
 BATCH_SIZES = (1, 8, 16, 32, 64, 128)

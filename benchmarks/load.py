@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.structs import ConsumerRecord
 
-from app import topics
+from app.events import topics
 from app.settings import MiB
 from benchmarks import log
 

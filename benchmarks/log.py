@@ -12,9 +12,10 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.structs import ConsumerRecord
 
-from app import cloudevents, events
-from app.cloudevents import Event, Headers
-from app.events import PredictionRequested
+from app.events import cloudevents
+from app.events import types as events
+from app.events.cloudevents import Event, Headers
+from app.events.types import PredictionRequested
 from app.kafka import clients
 from app.settings import MiB, Settings
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from playwright.async_api import Page
 
-from app.embedded.ready import api_url
+from app.embedded.readiness import api_url
 from benchmarks import load, usage
 from benchmarks.apart import apart
 from benchmarks.stack import Stack, bench_settings, running

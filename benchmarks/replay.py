@@ -12,12 +12,12 @@ from pathlib import Path
 
 import duckdb
 
-from app import topics
-from app.eventlog import tail
 from app.eventlog.archive import Archive
-from app.eventlog.arguments import Arguments
-from app.eventlog.replay import BATCH_ROWS, replay
-from app.eventlog.trimming import archived_ends
+from app.eventlog.retention import archived_ends
+from app.events import topics
+from app.kafka import reader as tail
+from app.replay.query import Arguments
+from app.replay.replay import BATCH_ROWS, replay
 from app.settings import MiB, Settings
 from benchmarks import log
 from benchmarks.apart import BenchmarkError

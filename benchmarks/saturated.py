@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer
 
-from app import topics
+from app.events import topics
 from benchmarks import log
 from benchmarks.apart import BenchmarkError
 from benchmarks.stack import Stack

@@ -11,10 +11,12 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from app.embedded import leash, ports, ready
-from app.embedded.environment import environment
-from app.embedded.errors import SetupError
+from app.embedded import ports
+from app.embedded import readiness as ready
+from app.errors import SetupError
 from app.settings import CHECKOUT, Settings
+from app.system import parent_death as leash
+from app.system.environment import environment
 from benchmarks import usage
 from benchmarks.apart import BenchmarkError
 

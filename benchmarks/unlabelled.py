@@ -12,7 +12,7 @@ import numpy as np
 import typer
 from rich.console import Console
 
-from app.monitoring.unlabelled import (
+from app.monitoring.performance_estimation import (
     Estimator,
     Labelled,
     average_confidence,

@@ -1,8 +1,8 @@
-"""Alembic's environment: it migrates the read models on the connection that `app.catalog.schema` hands it."""
+"""Alembic's environment: it migrates the read models on the connection that `app.catalog.migrate` hands it."""
 
 from alembic import context
 
-from app.catalog.models import Base
+from app.catalog.orm import Base
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=Base.metadata)
 with context.begin_transaction():

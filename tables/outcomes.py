@@ -11,7 +11,7 @@ go on, as it first recovers what it can do without.
 
 import faust
 
-from app.streams import App
+from app.streams.faust_app import App
 
 MOST = 100_000
 """Predictions in the table of one worker; the oldest go first."""

@@ -5,15 +5,15 @@ import sys
 
 import uvicorn
 
-from app.access import tls
-from app.access.guard import is_loopback
-from app.api.connections import BoundedProtocol
-from app.api.server import create
-from app.embedded import limits
-from app.embedded.errors import SetupError
+from app.api.app import create
+from app.api.connection_limits import BoundedProtocol
+from app.auth.middleware import is_loopback
+from app.embedded import resource_limits as limits
+from app.errors import SetupError
 from app.monitoring.heartbeat import BEAT_SECONDS, Heartbeat
 from app.pages.mount import mount
 from app.settings import Settings, settings
+from app.system import api_tls as tls
 
 log = logging.getLogger(__name__)
 

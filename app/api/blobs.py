@@ -8,8 +8,8 @@ from fastapi import APIRouter, HTTPException, Request
 from pydantic import BaseModel
 from starlette.datastructures import UploadFile
 
-from app.access.scopes import UNKNOWN, needs
-from app.blobs import Quota, StorageAway
+from app.auth.scopes import UNKNOWN, needs
+from app.storage.blobs import Quota, StorageAway
 
 PATH = "/v1/blobs"
 _CHUNK = 256 * 1024

@@ -10,11 +10,11 @@ from fastapi import APIRouter, Body, Header, HTTPException, Request
 from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError
 
-from app import topics
-from app.access.scopes import UNKNOWN, Actor, actor_of, needs
-from app.api.publisher import Publisher, Unconfirmed
-from app.cloudevents import Record, rfc3339
-from app.events import FeedbackGiven
+from app.auth.scopes import UNKNOWN, Actor, actor_of, needs
+from app.events import topics
+from app.events.cloudevents import Record, rfc3339
+from app.events.types import FeedbackGiven
+from app.kafka.resilient_producer import Publisher, Unconfirmed
 from app.tracing import HEADER, valid
 from models.base import Rejected, Task
 

@@ -10,17 +10,17 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import BaseModel
 
-from app.access.scopes import needs
-from app.delivery import Unavailable
-from app.embedded.ready import reachable
-from app.events import ModelRef
-from app.inference import token
-from app.inference.repository import entry
-from app.monitoring.answering import task_status
-from app.monitoring.lag import ARCHIVE_GROUP, PREPROCESS_GROUP, RECORDER_GROUP, WORKER_GROUP
+from app.auth.scopes import needs
+from app.embedded.readiness import reachable
+from app.events.types import ModelRef
+from app.inference.mlserver import token
+from app.inference.mlserver.repository import entry
+from app.kafka.lag import ARCHIVE_GROUP, PREPROCESS_GROUP, RECORDER_GROUP, WORKER_GROUP
 from app.monitoring.metrics import READY
-from app.monitoring.watching import Watching
+from app.monitoring.task_status import task_status
+from app.services.state_metrics import Watching
 from app.settings import Settings
+from app.streams.delivery import Unavailable
 
 CHECK_SECONDS = 3.0
 FRESH_SECONDS = 1.5

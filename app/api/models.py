@@ -6,13 +6,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
-from app.access.scopes import UNKNOWN, Actor, actor_of, needs
-from app.api.publisher import Publisher
-from app.api.refusals import known, refusals
-from app.lifecycle import Action
+from app.api.errors import known, refusals
+from app.auth.scopes import UNKNOWN, Actor, actor_of, needs
+from app.events.lifecycle import Action
+from app.kafka.resilient_producer import Publisher
 from app.registry.changes import Changes
-from app.registry.described import TaskModels, described
-from app.registry.following import read
+from app.registry.responses import TaskModels, described
+from app.registry.subscription import read
 from app.settings import Settings
 from models.base import Task
 

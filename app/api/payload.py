@@ -11,18 +11,18 @@ from typing import Any
 from fastapi import APIRouter, HTTPException, Response
 from sqlalchemy import Connection, select
 
-from app.access.scopes import UNKNOWN, needs
+from app.api.errors import refusals
 from app.api.predictions import PredictionId
-from app.api.refusals import refusals
-from app.blobs import BlobStore
-from app.catalog.models import Prediction
-from app.catalog.store import Catalog, read_row
-from app.cloudevents import JSON, complete
-from app.delivery import Incoming
+from app.auth.scopes import UNKNOWN, needs
+from app.catalog.catalog import Catalog, read_row
+from app.catalog.orm import Prediction
 from app.eventlog import lookup
-from app.events import PredictionMade, PredictionRequested, task_of
-from app.preprocess.requests import payload_of
+from app.events.cloudevents import JSON, complete
+from app.events.types import PredictionMade, PredictionRequested, task_of
+from app.preprocess.preprocessor import payload_of
 from app.settings import Settings
+from app.storage.blobs import BlobStore
+from app.streams.delivery import Incoming
 from models.base import Rejected, Task
 
 MOST_AT_ONCE = 2

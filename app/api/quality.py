@@ -8,14 +8,14 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from app.access.scopes import READ
+from app.api.errors import known, refusals
 from app.api.models import RESPONSES
-from app.api.refusals import known, refusals
 from app.api.retraining import NO_TASK
+from app.auth.scopes import READ
+from app.monitoring.performance_estimation import Expected
 from app.monitoring.quality import Quality
-from app.monitoring.unlabelled import Expected
 from app.retraining.controller import Controller
-from app.retraining.seen import Window
+from app.retraining.triggers.observation import Window
 from models.base import Task
 
 

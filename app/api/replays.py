@@ -12,13 +12,13 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from app.access.scopes import OPERATE, READ, UNKNOWN
-from app.api.refusals import known, refusals
-from app.embedded.errors import SetupError
-from app.eventlog.arguments import Arguments
-from app.replays.download import zipped
-from app.replays.job import Job, State
-from app.replays.jobs import Busy, Replays
+from app.api.errors import known, refusals
+from app.auth.scopes import OPERATE, READ, UNKNOWN
+from app.errors import SetupError
+from app.replay.jobs.download import zipped
+from app.replay.jobs.job import Job, State
+from app.replay.jobs.queue import Busy, Replays
+from app.replay.query import Arguments
 from app.settings import Settings
 from models.base import Task
 

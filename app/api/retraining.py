@@ -7,15 +7,15 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
-from app.access.scopes import OPERATE, READ, Actor, actor_of
-from app.api import paths
-from app.api.instants import Instant
+from app.api import path_convertor as paths
+from app.api.errors import known, refusals
 from app.api.models import RESPONSES
-from app.api.refusals import known, refusals
-from app.lifecycle import Backtest
+from app.api.timestamps import Instant
+from app.auth.scopes import OPERATE, READ, Actor, actor_of
+from app.events.lifecycle import Backtest
 from app.registry.runs import Run
 from app.retraining.controller import Controller
-from app.retraining.seen import Alert
+from app.retraining.triggers.observation import Alert
 from models.base import Task
 
 paths.register()

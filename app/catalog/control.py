@@ -6,11 +6,11 @@ from sqlalchemy import ColumnElement, Engine, Float, inspect, literal_column
 from sqlalchemy.orm import DeclarativeBase
 
 from app.catalog.engine import reading, writing
-from app.catalog.models import Utc, Words
+from app.catalog.orm import Utc, Words
 
 
 class Control(DeclarativeBase):
-    """A control table. Its metadata is its own: `app.catalog.schema.recreate` drops the read models' alone."""
+    """A control table. Its metadata is its own: `app.catalog.migrate.recreate` drops the read models' alone."""
 
     type_annotation_map = {str: Words(), datetime: Utc()}  # noqa: RUF012
 

@@ -9,9 +9,9 @@ from sqlalchemy import Connection, Engine, delete, func, select, text
 from sqlalchemy.orm import InstrumentedAttribute
 
 from app.catalog.engine import available
-from app.catalog.models import DeadLetter, Feedback, Outcome, Prediction
+from app.catalog.orm import DeadLetter, Feedback, Outcome, Prediction
 from app.catalog.projection import key_of
-from app.delivery import Unavailable
+from app.streams.delivery import Unavailable
 
 _MOST_IDS = 1000
 _TABLES = (Prediction, Feedback, Outcome, DeadLetter)

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from app.catalog import models
-from app.catalog.models import STATES, Base
-from app.cloudevents import Event, complete, header, versioned
-from app.data import Data
-from app.delivery import Incoming
-from app.events import (
+from app.catalog import orm as models
+from app.catalog.orm import STATES, Base
+from app.events.base import Data
+from app.events.cloudevents import Event, complete, header, versioned
+from app.events.topics import DEAD_LETTERS
+from app.events.types import (
     DatasetBuilt,
     EventRejected,
     FeedbackGiven,
@@ -25,7 +25,7 @@ from app.events import (
     RouteChanged,
     decode,
 )
-from app.topics import DEAD_LETTERS
+from app.streams.delivery import Incoming
 from models.base import Rejected
 
 Row = tuple[type[Base], dict[str, Any]]

@@ -13,13 +13,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from app import topics
-from app.catalog.models import Base
-from app.catalog.store import Catalog, project
-from app.delivery import Handle, Incoming, Unavailable, backoff
+from app.catalog.catalog import Catalog, project
+from app.catalog.orm import Base
 from app.eventlog import snapshot
-from app.eventlog.joins import Joins
+from app.events import topics
+from app.outcomes.repartition import Joins
 from app.settings import Settings
+from app.streams.delivery import Handle, Incoming, Unavailable, backoff
 from app.tasks import load
 from models.base import Rejected
 

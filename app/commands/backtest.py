@@ -9,7 +9,7 @@ import typer
 from app.commands.replay import shown
 
 if TYPE_CHECKING:
-    from app.lifecycle import Backtest, BacktestSpan
+    from app.events.lifecycle import Backtest, BacktestSpan
     from app.settings import Settings
     from models.base import Task
 
@@ -40,11 +40,11 @@ def backtest(
     Scores are of outcomes that were to be looked at anyhow, each weighted by the inverse of its selection probability,
     and that the version has not learned from: those of the split `test`, and all since its retraining run began.
     """
-    from app.embedded.errors import SetupError
-    from app.eventlog.arguments import Arguments
-    from app.eventlog.replay import passing
-    from app.registry.versions import version_file
-    from app.retraining.backtest import backtest as backtested
+    from app.errors import SetupError
+    from app.evaluation.backtest import backtest as backtested
+    from app.registry.artifacts import version_file
+    from app.replay.query import Arguments
+    from app.replay.replay import passing
     from app.settings import settings
     from app.tasks import named
     from models.base import Untrainable
@@ -73,8 +73,8 @@ def _new_since(settings: "Settings", task: "Task", number: str) -> datetime | No
     """
     import asyncio
 
-    from app.inference.repository import shipped
-    from app.registry.following import read
+    from app.inference.mlserver.repository import shipped
+    from app.registry.subscription import read
 
     if number in shipped(task):
         return datetime.min.replace(tzinfo=UTC)

@@ -19,10 +19,10 @@ def rebuild(as_json: Annotated[bool, typer.Option("--json", help="Write JSON, on
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     from app.catalog import rebuild as rebuilding
-    from app.catalog.store import Catalog
-    from app.delivery import Unavailable
-    from app.embedded.errors import SetupError
+    from app.catalog.catalog import Catalog
+    from app.errors import SetupError
     from app.settings import settings
+    from app.streams.delivery import Unavailable
 
     catalog, console = Catalog(settings().database), Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed} records"))

@@ -39,7 +39,7 @@ def loop(
 
     from app.demo import plot
     from app.demo.loop import Pace, tell
-    from app.embedded.errors import SetupError
+    from app.errors import SetupError
     from app.settings import settings
     from app.tasks import named
 

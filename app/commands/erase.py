@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from app.eventlog.erase import Done, Progress
+    from app.erasure.erase import Done, Progress
 
 
 def register(cli: typer.Typer) -> None:
@@ -35,11 +35,11 @@ def erase(
 
     The platform must run. Datasets that are out of reach, or damaged, are named, and the exit code is then 1.
     """
-    from app.delivery import Unavailable
-    from app.embedded.errors import SetupError
-    from app.eventlog import erase as erasing
-    from app.eventlog.traces import Whose
+    from app.erasure import erase as erasing
+    from app.erasure.search import Whose
+    from app.errors import SetupError
     from app.settings import settings
+    from app.streams.delivery import Unavailable
 
     if bool(subject) == bool(actor):
         raise typer.BadParameter("either --subject or --actor is needed")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from app.evaluation import Evaluation
-    from app.valuation import Valuation
+    from app.evaluation.held_out import Evaluation
+    from app.evaluation.off_policy import Valuation
     from models.offpolicy import Estimate
 
 _EXAMPLES = """Examples: hindsight evaluate ocr; hindsight evaluate ocr --version 1 --json;
@@ -47,7 +47,7 @@ def evaluate(
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from app import evaluation
+    from app.evaluation import held_out as evaluation
     from app.settings import settings
 
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed} samples"))
@@ -79,7 +79,7 @@ def _value(task: str, dataset: Path, version: str | None, against: str | None, a
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from app import valuation
+    from app.evaluation import off_policy as valuation
     from app.settings import settings
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())

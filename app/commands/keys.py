@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from app.access.keys import Key, Keys
+    from app.auth.keys import Key, Keys
 
 keys = typer.Typer(help="The keys by which others may call the API and open its pages.", no_args_is_help=True)
 
@@ -35,7 +35,7 @@ def create(
     The first key closes the API of a Hindsight on localhost, which is open to whoever is on the machine until then. The
     commands of whoever runs it have a key of their own, in HINDSIGHT_HOME.
     """
-    from app.access.scopes import SCOPES
+    from app.auth.scopes import SCOPES
 
     if unknown := sorted(set(scope) - set(SCOPES)):
         raise typer.BadParameter(f"{', '.join(unknown)} is none of {', '.join(SCOPES)}", param_hint="--scope")
@@ -81,10 +81,10 @@ def _described(key: "Key") -> dict[str, Any]:
 @contextmanager
 def _opened() -> Iterator["Keys"]:
     """The keys of this deployment. Raises `SetupError` where their database is away."""
-    from app.access.keys import Keys
-    from app.delivery import Unavailable
-    from app.embedded.errors import SetupError
+    from app.auth.keys import Keys
+    from app.errors import SetupError
     from app.settings import settings
+    from app.streams.delivery import Unavailable
 
     store = Keys(settings().database)
     try:

@@ -22,7 +22,7 @@ def register(cli: typer.Typer) -> None:
         lines: Annotated[int, typer.Option("--lines", "-n", min=0, max=1_000_000, help="The last lines of each.")] = 20,
     ) -> None:
         """Print the end of the logs."""
-        from app.embedded.errors import SetupError
+        from app.errors import SetupError
         from app.settings import settings
 
         folder = settings().home / "logs"

@@ -11,8 +11,8 @@ import typer
 
 if TYPE_CHECKING:
     from app.registry.changes import Changes
-    from app.registry.described import TaskModels
     from app.registry.registry import Models
+    from app.registry.responses import TaskModels
 
 models = typer.Typer(help="List versions, register them, and say which of them serve.", no_args_is_help=True)
 
@@ -46,8 +46,8 @@ def list_(
 ) -> None:
     """List the versions of models, and what each does."""
     from app import tasks
-    from app.registry.described import described
-    from app.registry.following import read
+    from app.registry.responses import described
+    from app.registry.subscription import read
     from app.settings import settings
 
     wanted = [tasks.named(settings(), task)] if task is not None else tasks.load(settings()).values()
@@ -67,11 +67,11 @@ def register_(
     as_json: AsJson = False,
 ) -> None:
     """Register a version that was trained elsewhere. It serves nothing before a route says so."""
-    from app.blobs import blob_store
-    from app.embedded.errors import SetupError
-    from app.registry.registering import Provenance
-    from app.registry.registering import register as registering
+    from app.errors import SetupError
+    from app.registry.registration import Provenance
+    from app.registry.registration import register as registering
     from app.settings import settings
+    from app.storage.blobs import blob_store
     from app.tasks import named
 
     try:
@@ -135,8 +135,8 @@ def rollback(
 
 def show(task: OfTask, version: OfVersion, as_json: AsJson = False) -> None:
     """Show where a version comes from: its data, who labelled them, what triggered it, its code, gate and routes."""
-    from app.registry.following import read
     from app.registry.lineage import lineage
+    from app.registry.subscription import read
     from app.settings import settings
     from app.tasks import named
 
@@ -161,7 +161,7 @@ def unfreeze(task: OfTask, reason: Reason = BY_HAND, actor: Actor = None, as_jso
 
 
 def _change(task: str, as_json: bool, change: "Callable[[Changes], Awaitable[Models]]") -> None:
-    from app.registry.described import described
+    from app.registry.responses import described
 
     async def changed() -> "Models":
         return await change(_changes(task))
@@ -170,8 +170,8 @@ def _change(task: str, as_json: bool, change: "Callable[[Changes], Awaitable[Mod
 
 
 def _changes(task: str) -> "Changes":
-    from app.cloudevents import Record
-    from app.publishing import publish_all
+    from app.events.cloudevents import Record
+    from app.kafka.producers import publish_all
     from app.registry.changes import Changes
     from app.settings import settings
     from app.tasks import named

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from app.eventlog.again import History
-    from app.eventlog.arguments import Arguments
-    from app.eventlog.selection import Progress
+    from app.replay.query import Arguments
+    from app.replay.republish import History
+    from app.replay.selection import Progress
 
 _EXAMPLES = """Examples: hindsight replay ocr --out september --from 2026-09-01 --to 2026-10-01;
 hindsight replay ocr --out sure --where "confidence > 0.9 AND label IS NOT NULL" --as-of 2026-10-01T12:00:00Z;
@@ -46,7 +46,7 @@ def replay(
 
     The same arguments over the same log make the same dataset, with the same content hash, for ever.
     """
-    from app.eventlog.arguments import Arguments
+    from app.replay.query import Arguments
     from app.settings import settings
 
     if (out is None) == (to_topic is None):
@@ -63,7 +63,7 @@ def replay(
     if out is not None:
         _write(arguments, out, as_json)
         return
-    from app.eventlog import again
+    from app.replay import republish as again
 
     assert to_topic is not None
     pace = again.Pace(_factor(speed), rate)
@@ -79,7 +79,7 @@ def replay(
 
 
 def _write(arguments: "Arguments", out: Path, as_json: bool) -> None:
-    from app.eventlog import replay as replays
+    from app.replay import replay as replays
     from app.settings import settings
 
     with shown() as (progress, _):

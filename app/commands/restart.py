@@ -16,7 +16,7 @@ def register(cli: typer.Typer) -> None:
         """Start a process again. What it was working on it reads again: nothing is lost."""
         from app.commands.status import of_running
         from app.embedded import status
-        from app.embedded.errors import SetupError
+        from app.errors import SetupError
         from app.settings import settings
 
         home = settings().home

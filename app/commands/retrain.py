@@ -31,7 +31,7 @@ def retrain(
 
     Ends with 1 if the run failed or its candidate was refused.
     """
-    from app.embedded.errors import SetupError
+    from app.errors import SetupError
 
     if list_:
         for run in _runs(task):
@@ -99,10 +99,11 @@ def _call(method: str, path: str, body: dict[str, Any] | None = None) -> Any:
     """An answer of the API. Raises `SetupError` with what it says."""
     import httpx
 
-    from app.access import own, tls
-    from app.embedded.errors import SetupError
-    from app.embedded.ready import api_url
+    from app.auth import local_key as own
+    from app.embedded.readiness import api_url
+    from app.errors import SetupError
     from app.settings import settings
+    from app.system import api_tls as tls
 
     key, verify = own.find(settings()), tls.verify(settings())
     headers = {"X-API-Key": key} if key else {}

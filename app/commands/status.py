@@ -34,7 +34,7 @@ def of_running(home: Path) -> "PlatformStatus":
     """What the supervisor of the platform of this home says. Raises SetupError where none runs."""
     from app.embedded import lock
     from app.embedded import status as statuses
-    from app.embedded.errors import SetupError
+    from app.errors import SetupError
 
     pid = lock.holder(home)
     if pid is None:

@@ -16,17 +16,17 @@ from typing import Any
 
 import httpx
 
-from app.access import tls
-from app.demo.chronicle import Noted, chronicle
-from app.demo.spoilt import force
+from app.demo.faulty_version import force
+from app.demo.timeline import Noted, chronicle
 from app.demo.traffic import Answered, Traffic, mean
 from app.embedded import ports
-from app.embedded.errors import SetupError
-from app.embedded.ready import api_url
+from app.embedded.readiness import api_url
 from app.embedded.supervisor import Supervisor
-from app.registry.following import read
+from app.errors import SetupError
 from app.registry.registry import Models
+from app.registry.subscription import read
 from app.settings import Settings, TaskSettings
+from app.system import api_tls as tls
 from models.base import Task
 
 PROCESSES = ("kafka", "preprocess", "mlserver", "worker", "archive", "recorder", "api")

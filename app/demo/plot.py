@@ -11,8 +11,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from app.demo.chronicle import Noted
 from app.demo.loop import Story
+from app.demo.timeline import Noted
 from app.demo.traffic import Answered
 
 _ANSWERS = 60

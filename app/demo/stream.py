@@ -19,12 +19,14 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from app import tasks, topics
-from app.access import own, tls
+from app import tasks
+from app.auth import local_key as own
 from app.client import ClientError, Hindsight
-from app.embedded import ready
+from app.embedded import readiness as ready
 from app.embedded.supervisor import Supervisor
+from app.events import topics
 from app.settings import Settings
+from app.system import api_tls as tls
 from models.base import Sample, Task
 
 SAMPLES = 200

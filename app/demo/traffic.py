@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from app.client import Hindsight, PredictionFailed
-from app.events import Role
+from app.events.types import Role
 from app.settings import Settings
 from models.base import Sample, Task
 

@@ -14,16 +14,21 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from app import topics
-from app.blobs import blob_store
-from app.embedded import disk, jars, java, kafka, leftovers, lock, ports, ready, watchers
+from app.embedded import broker as kafka
+from app.embedded import lock, ports
+from app.embedded import orphans as leftovers
+from app.embedded import prometheus as watchers
+from app.embedded import readiness as ready
 from app.embedded import status as statuses
-from app.embedded.errors import SetupError
-from app.embedded.shown import Shown, settings_shown
-from app.embedded.shown import table as settings_table
+from app.embedded.settings_table import Shown, settings_shown
+from app.embedded.settings_table import table as settings_table
+from app.errors import SetupError
+from app.events import topics
 from app.kafka import clients
-from app.preprocess.runtime import REMEDY, python_library
 from app.settings import Settings
+from app.storage.blobs import blob_store
+from app.system import disk, jars, java
+from app.system.pyflink import REMEDY, python_library
 
 Status = Literal["ok", "warn", "fail"]
 COLOURS: dict[Status, str] = {"ok": "green", "warn": "yellow", "fail": "red"}

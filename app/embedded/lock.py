@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-from app.embedded.errors import SetupError
+from app.errors import SetupError
 
 
 class HomeLock:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import psutil
 
-from app.embedded.errors import SetupError
+from app.errors import SetupError
 from app.settings import Settings
 
 LOOPBACK = "127.0.0.1"

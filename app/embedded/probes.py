@@ -8,8 +8,9 @@ from pathlib import Path
 
 import httpx
 
-from app.embedded import kafka, ports
-from app.embedded.watchers import ALERTMANAGER, NAMES, PROMETHEUS
+from app.embedded import broker as kafka
+from app.embedded import ports
+from app.embedded.prometheus import ALERTMANAGER, NAMES, PROMETHEUS
 from app.monitoring.heartbeat import path_of
 from app.settings import Settings
 

@@ -9,11 +9,12 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from app.embedded import leash, leftovers
+from app.embedded import orphans as leftovers
 from app.embedded.console import Log, Voice
-from app.embedded.environment import environment
 from app.monitoring.heartbeat import path_of
 from app.settings import CHECKOUT, Settings
+from app.system import parent_death as leash
+from app.system.environment import environment
 
 FIRST_DELAY = 0.5
 LONGEST_DELAY = 10.0

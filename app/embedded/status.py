@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from app.monitoring.answering import TaskStatus
+from app.monitoring.task_status import TaskStatus
 
 RECENT_SECONDS = 300.0
 State = Literal["running", "starting", "not answering", "ended"]

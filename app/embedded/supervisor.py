@@ -13,15 +13,21 @@ from pathlib import Path
 from honcho.environ import parse_procfile
 from rich.console import Console
 
-from app import topics
-from app.blobs import blob_store
-from app.embedded import disk, jars, java, kafka, leftovers, limits, ports, probes, ready, watchers
+from app.embedded import broker as kafka
+from app.embedded import orphans as leftovers
+from app.embedded import ports, probes
+from app.embedded import prometheus as watchers
+from app.embedded import readiness as ready
+from app.embedded import resource_limits as limits
 from app.embedded.console import Voice
-from app.embedded.errors import SetupError
 from app.embedded.lock import HomeLock
 from app.embedded.process import GRACE_SECONDS, Process
 from app.embedded.watchdog import Watchdog
+from app.errors import SetupError
+from app.events import topics
 from app.settings import CHECKOUT, Settings
+from app.storage.blobs import blob_store
+from app.system import disk, jars, java
 
 BROKER = probes.BROKER
 NEEDS_JARS = {BROKER, "preprocess"}
@@ -151,7 +157,7 @@ class Supervisor:
     def _start_guard(self) -> None:
         """Starts what kills our processes, and theirs, should this one be killed itself: see leftovers.py."""
         self._guard = subprocess.Popen(
-            [sys.executable, "-m", "app.embedded.leftovers", str(self.config.home), f"{os.getpid()}/*"],
+            [sys.executable, "-m", "app.embedded.orphans", str(self.config.home), f"{os.getpid()}/*"],
             stdin=subprocess.PIPE,
             start_new_session=True,
             cwd=CHECKOUT,

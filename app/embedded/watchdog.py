@@ -13,11 +13,11 @@ from collections.abc import Mapping
 import httpx
 
 from app.embedded import probes, status
-from app.embedded.liveness import Liveness, Patience, Stuck
 from app.embedded.process import Process
+from app.embedded.restart_policy import Liveness, Patience, Stuck
 from app.embedded.status import PlatformStatus, ProcessStatus, State
-from app.monitoring.answering import task_status
 from app.monitoring.progress import PROCESS_OF, Progress
+from app.monitoring.task_status import task_status
 from app.settings import Settings
 
 log = logging.getLogger(__name__)

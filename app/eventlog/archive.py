@@ -16,15 +16,15 @@ from urllib.parse import unquote, urlsplit
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
-from app.blobs import blob_store
-from app.cloudevents import LogEpoch, Origin
-from app.delivery import Incoming, Unavailable
-from app.embedded.errors import SetupError
-from app.eventlog.readable import check_schema, readable, said
-from app.eventlog.rows import SCHEMA, table_of
-from app.eventlog.storage import storage_options
+from app.errors import SetupError
+from app.eventlog.diagnosis import check_schema, readable, said
+from app.eventlog.schema import SCHEMA, table_of
+from app.events.cloudevents import LogEpoch, Origin
 from app.monitoring import metrics
 from app.settings import Settings
+from app.storage.blobs import blob_store
+from app.storage.delta import storage_options
+from app.streams.delivery import Incoming, Unavailable
 
 _CONFIGURATION = {
     # Every commit is a file of the log, and readers never go back in time by more than the day that a replay may take.

@@ -15,16 +15,16 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 from deltalake import DeltaTable
 
-from app import topics
-from app.blobs import blob_store
-from app.cloudevents import header, identity
-from app.delivery import Incoming
-from app.eventlog import tail
 from app.eventlog.archive import Archive, last_archived
-from app.eventlog.rows import SCHEMA
+from app.eventlog.schema import SCHEMA
 from app.eventlog.snapshot import incoming
-from app.events import PredictionMade
+from app.events import topics
+from app.events.cloudevents import header, identity
+from app.events.types import PredictionMade
+from app.kafka import reader as tail
 from app.settings import Settings
+from app.storage.blobs import blob_store
+from app.streams.delivery import Incoming
 
 SLACK = timedelta(seconds=5)
 """How far the worker's clock may be from the broker's, and a batch's request from what is said of it."""

@@ -11,14 +11,14 @@ import pyarrow.parquet as pq
 from aiokafka import TopicPartition
 from deltalake import DeltaTable
 
-from app.blobs import BlobStore, blob_store
-from app.cloudevents import LogEpoch, Origin
-from app.delivery import Incoming
-from app.embedded.errors import SetupError
-from app.eventlog import tail
+from app.errors import SetupError
 from app.eventlog.archive import Archive, application
-from app.eventlog.rows import SCHEMA, table_of
+from app.eventlog.schema import SCHEMA, table_of
+from app.events.cloudevents import LogEpoch, Origin
+from app.kafka import reader as tail
 from app.settings import Settings
+from app.storage.blobs import BlobStore, blob_store
+from app.streams.delivery import Incoming
 
 _BATCH_ROWS = 10_000
 
@@ -33,7 +33,7 @@ class Snapshot:
     ends: Mapping[int, int]
 
     def dataset(self) -> ds.Dataset:
-        """All rows, with the columns of `app.eventlog.rows.SCHEMA`."""
+        """All rows, with the columns of `app.eventlog.schema.SCHEMA`."""
         parts = [ds.dataset([str(path) for path in self.tail], schema=SCHEMA)]
         if self.table is not None:
             parts.append(self.table.to_pyarrow_dataset(schema=SCHEMA))

@@ -7,16 +7,16 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 
-from app import topics
-from app.cloudevents import Event, Record, complete, rfc3339
-from app.delivery import Answer, Incoming
-from app.events import Failure, FeaturesExtracted, ModelRef, PredictionMade, Role, dead_letter, shadow_id
-from app.inference.client import InferenceClient
-from app.inference.predict import Predicted, Predictor
+from app.events import topics
+from app.events.cloudevents import Event, Record, complete, rfc3339
+from app.events.types import Failure, FeaturesExtracted, ModelRef, PredictionMade, Role, dead_letter, shadow_id
+from app.inference.mlserver.client import InferenceClient
+from app.inference.predictor import Predicted, Predictor
 from app.inference.routing import Ask
 from app.monitoring import metrics
-from app.preprocess.requests import failed, marks
+from app.preprocess.preprocessor import failed, marks
 from app.settings import Settings
+from app.streams.delivery import Answer, Incoming
 from models import tensors
 from models.base import Asked, Features, Rejected, Task
 

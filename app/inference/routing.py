@@ -4,11 +4,11 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
 
-from app.events import ModelRef
-from app.inference.client import InferenceClient
+from app.events.types import ModelRef
+from app.inference.mlserver.client import InferenceClient
 from app.monitoring import metrics
-from app.registry.following import follow, read
 from app.registry.routes import Route
+from app.registry.subscription import follow, read
 from app.settings import Settings
 from models.base import Task
 

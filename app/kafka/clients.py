@@ -8,7 +8,8 @@ from typing import Any
 from aiokafka import AIOKafkaClient, AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 
-from app.kafka import closing, records
+from app.kafka import record_parser as records
+from app.kafka import safe_close as closing
 from app.kafka.connection import READ_COMMITTED, options
 from app.settings import Settings
 

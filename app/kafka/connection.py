@@ -6,7 +6,7 @@ from typing import Any
 
 from aiokafka.helpers import create_ssl_context
 
-from app.kafka import secret
+from app.kafka import platform_secret as secret
 from app.settings import Settings
 
 READ_COMMITTED = "read_committed"

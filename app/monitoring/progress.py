@@ -14,11 +14,11 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
-from app import topics
-from app.eventlog import tail
+from app.events import topics
 from app.kafka import clients
-from app.monitoring.lag import ARCHIVE_GROUP, PREPROCESS_GROUP, RECORDER_GROUP, WORKER_GROUP, deployment_lags
-from app.monitoring.tracker import Key, Place, Standing, Standings, Tracker
+from app.kafka import reader as tail
+from app.kafka.lag import ARCHIVE_GROUP, PREPROCESS_GROUP, RECORDER_GROUP, WORKER_GROUP, deployment_lags
+from app.monitoring.progress_tracker import Key, Place, Standing, Standings, Tracker
 from app.settings import Settings
 
 log = logging.getLogger(__name__)

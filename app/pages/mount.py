@@ -8,8 +8,14 @@ from nicegui import ui
 from starlette.routing import Match, Mount
 from starlette.types import Scope
 
-from app.pages import deadletters, frame, messages, models, overview, replay, review
-from app.pages.parts import Parts
+from app.pages import dead_letters as deadletters
+from app.pages import layout as frame
+from app.pages import replay
+from app.pages import websocket_messages as messages
+from app.pages.overview import page as overview
+from app.pages.registry import page as models
+from app.pages.review import page as review
+from app.services.services import Parts
 
 STATIC = Path(__file__).parent / "static"
 _NICEGUI = "/_nicegui"

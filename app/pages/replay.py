@@ -9,15 +9,15 @@ from nicegui import ui
 from nicegui.events import GenericEventArguments
 from sqlalchemy import Connection, func, select
 
-from app.api.refusals import AWAY
-from app.catalog.models import Outcome, Prediction
-from app.embedded.errors import SetupError
-from app.eventlog.arguments import Arguments
-from app.pages import frame
+from app.api.errors import AWAY
+from app.catalog.orm import Outcome, Prediction
+from app.errors import SetupError
+from app.pages import layout as frame
 from app.pages.elements import Node, button, heads
-from app.pages.parts import Parts
-from app.replays.job import Job
-from app.replays.jobs import Busy
+from app.replay.jobs.job import Job
+from app.replay.jobs.queue import Busy
+from app.replay.query import Arguments
+from app.services.services import Parts
 
 HERE = "/replay"
 _SECONDS = 1.0

@@ -11,13 +11,13 @@ from typing import Any
 from aiokafka.errors import KafkaError
 from py4j.protocol import Py4JError
 
-from app import topics
-from app.embedded.errors import SetupError
+from app.errors import SetupError
+from app.events import topics
 from app.monitoring.heartbeat import Heartbeat
-from app.preprocess import watched
-from app.preprocess.oversized import skip_oversized
-from app.preprocess.runtime import prepare_java, python_library
+from app.preprocess import job_metrics as watched
+from app.preprocess.oversized_records import skip_oversized
 from app.settings import Settings, settings
+from app.system.pyflink import prepare_java, python_library
 from app.tasks import load
 from models.base import Task
 
@@ -51,9 +51,9 @@ def run(configured: Settings) -> int:
         # That process starts with the first event, too late to say that all is ready: this one says so.
         watched.serve(configured)
     try:
-        from app.preprocess import gateway
         from app.preprocess import job as flink
-        from app.preprocess.cluster import Cluster
+        from app.preprocess import py4j_gateway as gateway
+        from app.preprocess.mini_cluster import Cluster
 
         gateway.launch()
         tasks = load(configured)

@@ -1,7 +1,7 @@
 """The Flink job over a task's requests topic: one source, and behind it three ways.
 
 Requests go through one Table API function, without state. Those that take long are kept as state until they are
-answered, see `app.preprocess.deferred`. Chunks of live sessions (`ce_session`) are keyed by their session and go
+answered, see `app.preprocess.deferral`. Chunks of live sessions (`ce_session`) are keyed by their session and go
 through a function with state, see `app.preprocess.sessions`. Each task has a job of its own: none waits for another's.
 """
 
@@ -16,20 +16,20 @@ from pyflink.table import DataTypes, EnvironmentSettings, StreamTableEnvironment
 from pyflink.table.types import RowType
 from pyflink.table.udf import TableFunction, udtf
 
-from app import topics
-from app.embedded import jars
+from app.events import topics
 from app.kafka.connection import READ_COMMITTED, java_properties
-from app.monitoring.lag import PREPROCESS_GROUP
-from app.preprocess.assembler import limits, session_key
-from app.preprocess.checkpoints import recovery
-from app.preprocess.cluster import Cluster, ClusterJob, configuration
-from app.preprocess.deferred import Deferred, place
-from app.preprocess.function import Preprocess, PreprocessArchived, PreprocessFile
-from app.preprocess.gateway import launch, on_cluster
-from app.preprocess.live import Sessions
-from app.preprocess.runtime import prepare_java, python_library
-from app.preprocess.security import flink_options
+from app.kafka.lag import PREPROCESS_GROUP
+from app.preprocess.deferral import Deferred, place
+from app.preprocess.flink_tls import flink_options
+from app.preprocess.functions import Preprocess, PreprocessArchived, PreprocessFile
+from app.preprocess.mini_cluster import Cluster, ClusterJob, configuration
+from app.preprocess.py4j_gateway import launch, on_cluster
+from app.preprocess.sessions.assembler import limits, session_key
+from app.preprocess.sessions.checkpoints import recovery
+from app.preprocess.sessions.process_function import Sessions
 from app.settings import Settings
+from app.system import jars
+from app.system.pyflink import prepare_java, python_library
 from models.base import Task
 
 ATTEMPTS = 5

@@ -4,16 +4,16 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable
 
-from app import topics
-from app.cloudevents import Record, rfc3339
-from app.data import Data
-from app.embedded.errors import SetupError
-from app.events import RouteChanged, TaskFrozen
-from app.lifecycle import Action
+from app.errors import SetupError
+from app.events import topics
+from app.events.base import Data
+from app.events.cloudevents import Record, rfc3339
+from app.events.lifecycle import Action
+from app.events.types import RouteChanged, TaskFrozen
 from app.registry import routes
-from app.registry.following import read
 from app.registry.registry import Models, Version
 from app.registry.routes import Route
+from app.registry.subscription import read
 from app.settings import Settings
 from models.base import Task
 

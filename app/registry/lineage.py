@@ -11,13 +11,13 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel
 from sqlalchemy import Connection, func, select
 
-from app.catalog.models import Prediction
-from app.catalog.store import Catalog
-from app.delivery import Unavailable
-from app.lifecycle import Backtest
+from app.catalog.catalog import Catalog
+from app.catalog.orm import Prediction
+from app.events.lifecycle import Backtest
 from app.registry.registry import Models
 from app.registry.runs import Run
 from app.settings import Settings
+from app.streams.delivery import Unavailable
 from models.datasets import ROWS
 
 

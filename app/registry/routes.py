@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
-from app.embedded.errors import SetupError
-from app.events import Role
+from app.errors import SetupError
+from app.events.types import Role
 
 
 @dataclass(frozen=True)

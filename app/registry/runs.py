@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from app.data import Data
-from app.events import (
+from app.events.base import Data
+from app.events.types import (
     DatasetBuilt,
     ModelBacktested,
     ModelEvaluated,

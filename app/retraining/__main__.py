@@ -10,11 +10,11 @@ import logging
 import os
 from collections.abc import Sequence
 
-from app.embedded.errors import SetupError
-from app.priority import give_way
-from app.retraining.memory import bound
-from app.retraining.steps import STEPS, refuse, work_of
+from app.errors import SetupError
+from app.retraining.pipeline.steps import STEPS, refuse, work_of
 from app.settings import settings
+from app.system.memory_limit import bound
+from app.system.priority import give_way
 from app.tasks import named
 from models.base import Untrainable
 

@@ -12,26 +12,28 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
-from app import topics
-from app.api.publisher import Publisher
-from app.api.refusals import AWAY
-from app.catalog.store import Catalog
-from app.delivery import Unavailable
-from app.embedded.errors import SetupError
-from app.events import Role
+from app.api.errors import AWAY
+from app.catalog.catalog import Catalog
+from app.errors import SetupError
+from app.events import topics
+from app.events.types import Role
+from app.kafka.resilient_producer import Publisher
 from app.monitoring.metrics import TRIGGER_FAILURES
 from app.registry.changes import Changes
-from app.registry.following import follow
 from app.registry.registry import Models, Registry
 from app.registry.runs import Run
-from app.retraining import observing, rollout, rollouts
-from app.retraining.backends import Crashed, backend_of, leave
-from app.retraining.files import SOURCE, end_of
+from app.registry.subscription import follow
+from app.retraining.backends.backend import Crashed, backend_of, leave
 from app.retraining.lease import Leases
-from app.retraining.plan import Retraining
-from app.retraining.rollout import Observed
-from app.retraining.triggering import Triggering
+from app.retraining.pipeline.run_directory import SOURCE, end_of
+from app.retraining.rollout import evidence as observing
+from app.retraining.rollout import policy as rollout
+from app.retraining.rollout import stage as rollouts
+from app.retraining.rollout.policy import Observed
+from app.retraining.triggers.trigger_service import Triggering
 from app.settings import Settings
+from app.settings.retraining import Retraining
+from app.streams.delivery import Unavailable
 from models.base import Task
 
 log = logging.getLogger(__name__)

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from app.eventlog import dataset
-from app.events import ModelRef, prediction_id
-from app.inference.local import LocalModel
-from app.inference.predict import Predicted, Predictor
+from app.events.types import ModelRef, prediction_id
+from app.inference.local_model import LocalModel
+from app.inference.predictor import Predicted, Predictor
+from app.replay import dataset
 from benchmarks.drifted.source import Source
 from models import tensors
 from models.base import Asked, Decoded, Sample

@@ -1,7 +1,8 @@
 """`python -m benchmarks.drifted.streams`: what each task's shipped version says of usual and of drifted requests.
 
 Written to `benchmarks/drifted/streams/<task>.parquet`, a row for each request: `drifted`, `score`, `confidence` and the
-features that are watched (`app.monitoring.samples`). `benchmarks.drift` and `benchmarks.unlabelled` draw from it.
+features that are watched (`app.monitoring.drift_features`). `benchmarks.drift` and `benchmarks.unlabelled`
+draw from it.
 """
 
 import json
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from app.monitoring.samples import watched
+from app.monitoring.drift_features import watched
 from app.settings import CHECKOUT
 from benchmarks.drifted import SOURCES
 from benchmarks.drifted.log import served

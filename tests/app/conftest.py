@@ -3,9 +3,9 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
-from app import delivery
 from app.kafka import clients
 from app.settings import Settings
+from app.streams import delivery
 from tests.support.platform import platform_settings, running, until_alive
 from tests.support.s3 import mortal_s3, s3_server, s3_servers, storage
 

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import pytest
 from typer.testing import CliRunner
 
-from app import events
 from app.cli import cli
+from app.events import types as events
 from app.settings import CHECKOUT, Settings
 from tests.support.answering import TASK, answering
 from tests.support.platform import environment

@@ -2,7 +2,7 @@ import pytest
 from pydantic import JsonValue
 
 from app import tasks
-from app.embedded.errors import SetupError
+from app.errors import SetupError
 from app.settings import Settings
 from tests.support.tasks import Letters
 

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from app.cloudevents import Headers, LogEpoch, Origin, Record, header
-from app.delivery import Answer, Incoming, Unavailable
+from app.events.cloudevents import Headers, LogEpoch, Origin, Record, header
 from app.settings import CHECKOUT, Settings
+from app.streams.delivery import Answer, Incoming, Unavailable
 from app.tracing import Tracing, calling, of, traced
 from models.base import Rejected
 from tests.support.collector import Collector, Taken, collecting
@@ -120,7 +120,7 @@ async def test_where_nobody_wants_traces_nothing_is_made(tracing: Tracing) -> No
 
 
 def test_where_nobody_wants_traces_nothing_is_imported() -> None:
-    code = "import sys, app.tracing, app.preprocess.requests; print([m for m in sys.modules if 'telemetry' in m])"
+    code = "import sys, app.tracing, app.preprocess.preprocessor; print([m for m in sys.modules if 'telemetry' in m])"
     assert subprocess.check_output([sys.executable, "-c", code], cwd=CHECKOUT, text=True).strip() == "[]"
 
 

@@ -2,9 +2,9 @@
 
 from itertools import chain, pairwise
 
-from app import topics
-from app.cloudevents import LogEpoch, Origin, complete, header
-from app.events import TYPES, FeedbackGiven, PredictionMade, prediction_id
+from app.events import topics
+from app.events.cloudevents import LogEpoch, Origin, complete, header
+from app.events.types import TYPES, FeedbackGiven, PredictionMade, prediction_id
 from benchmarks.history import EVENTS_EACH, HEIGHT, SOURCE, history
 from models import tensors
 from models.ocr import Ocr

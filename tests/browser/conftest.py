@@ -3,7 +3,7 @@ from collections.abc import AsyncIterator
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from app.embedded.ready import api_url
+from app.embedded.readiness import api_url
 from tests.support import tools
 from tests.support.browser import browsing
 from tests.support.stack import Stack

@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.progress import Progress
 
 from app.client import Hindsight, PredictionFailed
-from app.demo.spoilt import force
-from app.embedded.ready import api_url
+from app.demo.faulty_version import force
+from app.embedded.readiness import api_url
 from app.settings import Settings, TaskSettings
 from app.tasks import load
 from tests.conftest import PROCESSES

@@ -13,13 +13,13 @@ import pytest
 import yaml
 from playwright.async_api import Browser
 
-from app import topics
-from app.access import secretfile
-from app.embedded.ready import api_url
-from app.eventlog import tail
-from app.events import ModelRef
-from app.inference.client import InferenceClient
+from app.embedded.readiness import api_url
+from app.events import topics
+from app.events.types import ModelRef
+from app.inference.mlserver.client import InferenceClient
+from app.kafka import reader as tail
 from app.settings import Settings
+from app.system import secret_file as secretfile
 from tests.support.platform import pids, platform_settings, running, until_alive
 
 PARTS = ("kafka", "preprocess", "mlserver", "api", "prometheus", "alertmanager")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from playwright.async_api import Page, expect
 
-from app import topics
+from app.events import topics
 from tests.support.browser import shown
 from tests.support.commands import command
 from tests.support.log import header, tail

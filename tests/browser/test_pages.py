@@ -6,7 +6,7 @@ import zipfile
 import pytest
 from playwright.async_api import Page, expect
 
-from app import topics
+from app.events import topics
 from models.ocr.lines import make_payloads
 from tests.support.browser import shown
 from tests.support.log import Sent, publish, tail

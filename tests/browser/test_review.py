@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, expect
 
-from app import topics
 from app.client import Hindsight
-from app.embedded.ready import api_url
+from app.embedded.readiness import api_url
+from app.events import topics
 from app.tasks import load
 from tests.support.browser import shown
 from tests.support.log import tail

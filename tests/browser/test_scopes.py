@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from app.access.keys import Keys
-from app.access.scopes import Scope
-from app.embedded.ready import api_url
+from app.auth.keys import Keys
+from app.auth.scopes import Scope
+from app.embedded.readiness import api_url
 from app.settings import Settings
 from tests.support.browser import shown
 from tests.support.platform import platform_settings, running, until_alive

@@ -10,8 +10,8 @@ from typing import Any, ClassVar, Self
 
 import pytest
 
-from app.retraining.airflow import DAG
-from app.retraining.steps import STEPS
+from app.retraining.backends.airflow import DAG
+from app.retraining.pipeline.steps import STEPS
 from app.settings import CHECKOUT
 
 PATH = CHECKOUT / "docker" / "airflow" / "dags" / "hindsight_retraining.py"

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 import yaml
 
-from app.retraining.kubeflow import PIPELINE
-from app.retraining.steps import STEPS
+from app.retraining.backends.kubeflow import PIPELINE
+from app.retraining.pipeline.steps import STEPS
 
 
 @pytest.fixture(scope="module")

@@ -15,10 +15,10 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import RecordsToDelete
 
-from app import topics
-from app.embedded import disk
+from app.events import topics
 from app.kafka import clients
 from app.settings import Settings, TaskSettings
+from app.system import disk
 from tests.support.firing import GIB, Alerts, hurry
 from tests.support.log import Sent, publish
 from tests.support.loop import PROCESSES, RULES, Api, trading, until

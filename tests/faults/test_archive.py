@@ -18,14 +18,14 @@ import pytest
 from aiokafka.structs import RecordMetadata
 from deltalake.exceptions import CommitFailedError
 
-from app import topics
-from app.embedded.environment import environment
-from app.embedded.errors import SetupError
 from app.embedded.ports import free_port
+from app.errors import SetupError
 from app.eventlog.archive import Archive
-from app.eventlog.housekeeping import tidy
+from app.eventlog.maintenance import tidy
+from app.events import topics
 from app.kafka import clients
 from app.settings import CHECKOUT, Settings
+from app.system.environment import environment
 from tests.support.outages import Outage, directory
 from tests.support.platform import pids, platform_settings, running
 from tests.support.s3 import KINDS, S3Server, serving

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from app import topics
+from app.events import topics
 from models.ocr.lines import make_payloads
 from tests.faults.test_kills import answered, expected, identified
 from tests.support.log import publish, tail

@@ -9,10 +9,11 @@ from itertools import islice
 import psutil
 import pytest
 
-from app import tasks, topics
-from app.cloudevents import Origin
-from app.events import prediction_id
-from app.logepoch import log_epochs
+from app import tasks
+from app.events import topics
+from app.events.cloudevents import Origin
+from app.events.types import prediction_id
+from app.kafka.topic_ids import log_epochs
 from app.settings import MiB
 from models.base import Task
 from tests.support.fuzz import Mutant, mutants

@@ -10,12 +10,12 @@ import httpx
 import pytest
 from aiokafka import ConsumerRecord
 
-from app import topics
-from app.embedded.environment import environment
 from app.embedded.ports import free_port
-from app.events import prediction_id
+from app.events import topics
+from app.events.types import prediction_id
 from app.kafka import clients
 from app.settings import CHECKOUT, Settings
+from app.system.environment import environment
 from models.base import Sample
 from models.ocr.lines import make_payloads
 from tests.support.log import Sent, id_of, publish, tail

@@ -13,10 +13,10 @@ import psutil
 import pytest
 from aiokafka import ConsumerRecord
 
-from app import topics
-from app.events import ModelTrained, RetrainingTriggered
-from app.registry.following import follow
+from app.events import topics
+from app.events.types import ModelTrained, RetrainingTriggered
 from app.registry.runs import STEPS
+from app.registry.subscription import follow
 from tests.support.log import header, id_of, tail
 from tests.support.loop import BY_HAND, Api, platform, trading, until
 from tests.support.platform import pids

@@ -13,9 +13,10 @@ import httpx
 import pytest
 from aiokafka.errors import KafkaError
 
-from app import topics
-from app.embedded import status, watchers
-from app.embedded.ready import api_url
+from app.embedded import prometheus as watchers
+from app.embedded import status
+from app.embedded.readiness import api_url
+from app.events import topics
 from app.settings import CHECKOUT, Settings
 from models.ocr.lines import make_payloads
 from tests.faults.test_kills import expected

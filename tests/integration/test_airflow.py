@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from app.registry.following import read
 from app.registry.runs import Run
-from app.retraining import airflow as orchestrator
+from app.registry.subscription import read
+from app.retraining.backends import airflow as orchestrator
 from app.settings import Settings
 from app.tasks import load
 from tests.support.commands import Done, command

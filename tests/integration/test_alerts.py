@@ -7,7 +7,7 @@ import pytest
 import yaml
 from pydantic import SecretStr
 
-from app.embedded.ready import api_url
+from app.embedded.readiness import api_url
 from tests.support.loop import until
 from tests.support.platform import platform_settings, running
 

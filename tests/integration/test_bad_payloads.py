@@ -13,8 +13,9 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import MessageSizeTooLargeError
 from numpy.typing import NDArray
 
-from app import tasks, topics
-from app.events import prediction_id
+from app import tasks
+from app.events import topics
+from app.events.types import prediction_id
 from app.settings import MiB
 from models.decision import Decision
 from models.ocr.lines import make_payloads

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from app.catalog.catalog import Catalog
 from app.catalog.rebuild import Digest, digests
-from app.catalog.store import Catalog
-from app.delivery import Unavailable
-from app.events import RouteChanged
+from app.events.types import RouteChanged
 from app.settings import Settings
+from app.streams.delivery import Unavailable
 from tests.support.history import Request
 from tests.support.log import Sent, publish
 from tests.support.platform import pids, platform_settings, running

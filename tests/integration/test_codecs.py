@@ -13,19 +13,19 @@ import pyarrow.parquet as pq
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 
-from app import topics
-from app.embedded.ready import api_url
-from app.eventlog import tail
+from app.embedded.readiness import api_url
+from app.erasure.catch_up import caught_up
+from app.erasure.erase import erase
+from app.erasure.search import Whose
 from app.eventlog.archive import Archive
-from app.eventlog.arguments import Arguments
-from app.eventlog.catchup import caught_up
-from app.eventlog.erase import erase
-from app.eventlog.replay import replay
-from app.eventlog.traces import Whose
-from app.events import prediction_id
-from app.kafka import records
-from app.logepoch import log_epochs
-from app.monitoring.lag import deployment_lags
+from app.events import topics
+from app.events.types import prediction_id
+from app.kafka import reader as tail
+from app.kafka import record_parser as records
+from app.kafka.lag import deployment_lags
+from app.kafka.topic_ids import log_epochs
+from app.replay.query import Arguments
+from app.replay.replay import replay
 from app.settings import CHECKOUT, Settings
 from tests.support.log import tail as tailed
 from tests.support.stack import Stack

@@ -12,7 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.embedded import ports, status, watchers
+from app.embedded import ports, status
+from app.embedded import prometheus as watchers
 from app.settings import CHECKOUT, Settings
 
 COMMAND = "from app.cli import entry; entry()"

@@ -10,7 +10,7 @@ import psutil
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from app import topics
+from app.events import topics
 from tests.support import log
 from tests.support.log import header
 from tests.support.platform import pids

@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from app.eventlog import replay
-from app.eventlog.arguments import Arguments
+from app.replay import replay
+from app.replay.query import Arguments
 from benchmarks.episodes import GAMES, TASK, learn, make_task, play
 from tests.support.platform import platform_settings, running
 from tests.support.stack import Stack

@@ -11,24 +11,26 @@ import pytest
 from aiokafka import TopicPartition
 from sqlalchemy import make_url
 
-from app import topics
-from app.blobs import blob_store
 from app.catalog import rebuild
-from app.catalog.store import Catalog
-from app.cloudevents import LogEpoch, Origin, Record
-from app.data import Data
-from app.embedded.errors import SetupError
-from app.eventlog import catchup, forgetting, tail
+from app.catalog.catalog import Catalog
+from app.erasure import catch_up as catchup
+from app.erasure import deletion as forgetting
+from app.erasure.catch_up import caught_up
+from app.erasure.erase import erase
+from app.erasure.search import Whose
+from app.errors import SetupError
 from app.eventlog.archive import Archive
-from app.eventlog.arguments import Arguments
-from app.eventlog.catchup import caught_up
-from app.eventlog.erase import erase
-from app.eventlog.replay import replay
-from app.eventlog.rows import INLINE_BYTES
-from app.eventlog.traces import Whose
-from app.events import Failure, FeedbackGiven, dead_letter, prediction_id
+from app.eventlog.schema import INLINE_BYTES
+from app.events import topics
+from app.events.base import Data
+from app.events.cloudevents import LogEpoch, Origin, Record
+from app.events.types import Failure, FeedbackGiven, dead_letter, prediction_id
 from app.kafka import clients
+from app.kafka import reader as tail
+from app.replay.query import Arguments
+from app.replay.replay import replay
 from app.settings import Settings
+from app.storage.blobs import blob_store
 from tests.support.answering import made
 from tests.support.commands import Done, command
 from tests.support.log import Sent, publish

@@ -13,9 +13,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from app import topics
-from app.embedded.environment import environment
+from app.events import topics
 from app.settings import CHECKOUT, Settings
+from app.system.environment import environment
 from models.ocr import Ocr
 from models.ocr.lines import make_payloads
 from tests.support.commands import Done, command

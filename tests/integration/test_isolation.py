@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 from aiokafka import ConsumerRecord
 
-from app import topics
-from app.monitoring.lag import PREPROCESS_GROUP, lags
+from app.events import topics
+from app.kafka.lag import PREPROCESS_GROUP, lags
 from app.settings import Settings
 from tests.support.log import Sent, header, publish, tail
 from tests.support.platform import platform_settings, running

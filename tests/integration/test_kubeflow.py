@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from app.registry.following import read
+from app.registry.subscription import read
 from app.settings import CHECKOUT, Settings
 from app.tasks import load
 from tests.support.loop import BY_HAND, Api, platform, until, with_something_to_learn

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app import topics
+from app.events import topics
 from models.ocr.lines import make_payloads
 from tests.support.exposed import NAMES, PROCESSES, SERVERS, exposed
 from tests.support.log import Sent, publish, tail

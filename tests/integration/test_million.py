@@ -11,10 +11,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from app.cloudevents import LogEpoch, Origin, Record
-from app.delivery import Incoming
 from app.eventlog.archive import Archive
+from app.events.cloudevents import LogEpoch, Origin, Record
 from app.settings import Settings
+from app.streams.delivery import Incoming
 from benchmarks.apart import apart
 from benchmarks.history import EVENTS_EACH, WIDTH, history
 from benchmarks.replay import replayed

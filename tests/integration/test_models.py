@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from app import topics
-from app.embedded.ready import api_url
+from app.embedded.readiness import api_url
+from app.events import topics
 from app.settings import CHECKOUT
 from tests.support.commands import Done, command
 from tests.support.log import Sent, publish, tail

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from app import topics
-from app.newtask import create
+from app.events import topics
 from app.settings import CHECKOUT
+from app.templates.scaffold import create
 from tests.support.commands import command
 from tests.support.log import Sent, publish, tail
 from tests.support.platform import platform_settings, running

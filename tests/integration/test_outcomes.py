@@ -11,14 +11,14 @@ import httpx
 import pytest
 from aiokafka import ConsumerRecord
 
-from app import topics
-from app.embedded.environment import environment
 from app.embedded.ports import free_ports
-from app.eventlog.joined import Joined, Said, Served
-from app.eventlog.outcomes import judge
-from app.events import OutcomeRecorded
-from app.monitoring.lag import RECORDER_GROUP, lags
+from app.events import topics
+from app.events.types import OutcomeRecorded
+from app.kafka.lag import RECORDER_GROUP, lags
+from app.outcomes.joined import Joined, Said, Served
+from app.outcomes.label_aggregation import judge
 from app.settings import CHECKOUT, Settings
+from app.system.environment import environment
 from tests.support.answering import TASK
 from tests.support.judged import ACTORS, label, said, served, unique, with_places
 from tests.support.log import Sent, Tail, header, id_of, publish, tail

@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from app import topics
-from app.events import prediction_id
+from app.events import topics
+from app.events.types import prediction_id
 from app.kafka import clients
-from app.monitoring.lag import PREPROCESS_GROUP
-from app.preprocess.oversized import skip_oversized
+from app.kafka.lag import PREPROCESS_GROUP
+from app.preprocess.oversized_records import skip_oversized
 from app.settings import MiB, Settings
 from tests.support import log
 from tests.support.log import header

@@ -16,12 +16,12 @@ import pytest
 from aiokafka.admin import NewTopic
 from pydantic import SecretStr
 
-from app import topics
-from app.cloudevents import rfc3339
-from app.embedded.ready import api_url
+from app.embedded.readiness import api_url
 from app.eventlog import compaction
 from app.eventlog.archive import Archive
-from app.events import FeedbackGiven, prediction_id
+from app.events import topics
+from app.events.cloudevents import rfc3339
+from app.events.types import FeedbackGiven, prediction_id
 from app.kafka import clients
 from app.kafka.connection import Login
 from app.settings import Settings

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 
-from app.delivery import Incoming
-from app.eventlog import tail
 from app.eventlog.archive import Archive
+from app.kafka import reader as tail
 from app.settings import Settings
+from app.streams.delivery import Incoming
 from tests.support.commands import Done, command
 from tests.support.history import Request
 from tests.support.log import Sent, publish

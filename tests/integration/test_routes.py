@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from aiokafka import ConsumerRecord
 
-from app import topics
-from app.publishing import publish_all
+from app.events import topics
+from app.kafka.producers import publish_all
 from app.registry.changes import Changes
 from app.registry.registry import Models
 from tests.support.log import Sent, header, publish, tail

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from app import topics
-from app.eventlog.tail import held
-from app.events import FeedbackGiven
-from app.monitoring.lag import deployment_lags
+from app.events import topics
+from app.events.types import FeedbackGiven
+from app.kafka.lag import deployment_lags
+from app.kafka.reader import held
 from app.settings import Settings, TaskSettings
 from tests.support.exposed import PROCESSES, exposed
 from tests.support.log import Sent, publish

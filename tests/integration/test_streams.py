@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from app import live, topics
 from app.client import Hindsight
-from app.events import prediction_id
-from app.monitoring.lag import PREPROCESS_GROUP, lags
-from app.preprocess.checkpoints import latest
+from app.client import sessions as live
+from app.events import topics
+from app.events.types import prediction_id
+from app.kafka.lag import PREPROCESS_GROUP, lags
+from app.preprocess.sessions.checkpoints import latest
 from tests.support.log import Sent, Tail, header, id_of, publish, tail
 from tests.support.stack import Stack
 

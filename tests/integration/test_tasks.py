@@ -5,10 +5,11 @@ from statistics import mean
 
 import pytest
 
-from app import tasks, topics
-from app.cloudevents import Origin
-from app.events import prediction_id
-from app.logepoch import log_epochs
+from app import tasks
+from app.events import topics
+from app.events.cloudevents import Origin
+from app.events.types import prediction_id
+from app.kafka.topic_ids import log_epochs
 from models import tensors
 from models.base import Task
 from tests.support.log import Sent, header, id_of, publish, tail

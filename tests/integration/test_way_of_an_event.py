@@ -6,11 +6,11 @@ from statistics import mean
 
 import httpx
 
-from app import topics
-from app.cloudevents import Origin
-from app.embedded.ready import api_url
-from app.events import prediction_id
-from app.logepoch import log_epochs
+from app.embedded.readiness import api_url
+from app.events import topics
+from app.events.cloudevents import Origin
+from app.events.types import prediction_id
+from app.kafka.topic_ids import log_epochs
 from models.ocr import Ocr
 from models.ocr.lines import make_payloads
 from tests.support.log import Sent, header, id_of, publish, tail

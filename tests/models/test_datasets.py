@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from app.eventlog.dataset import SCHEMA
+from app.replay.dataset import SCHEMA
 from models import tensors
 from models.base import Untrainable
 from models.datasets import ROWS, rows

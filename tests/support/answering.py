@@ -7,8 +7,9 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
-from app import cloudevents, events, topics
-from app.events import Failure, ModelRef, PredictionFailed, PredictionMade
+from app.events import cloudevents, topics
+from app.events import types as events
+from app.events.types import Failure, ModelRef, PredictionFailed, PredictionMade
 from app.kafka import clients
 from app.settings import Settings
 

@@ -3,8 +3,8 @@
 import asyncio
 import time
 
-from app.eventlog import tail
 from app.eventlog.archive import Archive, application
+from app.kafka import reader as tail
 from app.settings import Settings
 
 

@@ -5,8 +5,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.embedded.environment import environment
 from app.settings import CHECKOUT, Settings
+from app.system.environment import environment
 
 
 @dataclass(frozen=True)

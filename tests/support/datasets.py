@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from app.eventlog.dataset import MANIFEST, ROWS, SCHEMA, write_manifest
+from app.replay.dataset import MANIFEST, ROWS, SCHEMA, write_manifest
 from models import tensors
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)

@@ -11,7 +11,7 @@ from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.monitoring import metrics
-from app.monitoring.watching import Watching
+from app.services.state_metrics import Watching
 from app.settings import CHECKOUT, Settings
 from tests.support import promql
 

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import yaml
 
-from app.embedded import watchers
+from app.embedded import prometheus as watchers
 from app.settings import Settings
 from tests.support.loop import until
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from app.cloudevents import JSON, Origin, identity
+from app.events.cloudevents import JSON, Origin, identity
 from models.base import Task
 
 SOURCE = "fuzz"

@@ -9,12 +9,11 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from app import topics
-from app.cloudevents import TENSORS, Event, LogEpoch, Origin, Record, rfc3339
-from app.delivery import Incoming
-from app.eventlog.rows import table_of
+from app.eventlog.schema import table_of
 from app.eventlog.snapshot import Snapshot
-from app.events import (
+from app.events import topics
+from app.events.cloudevents import TENSORS, Event, LogEpoch, Origin, Record, rfc3339
+from app.events.types import (
     Failure,
     FeaturesExtracted,
     FeedbackGiven,
@@ -24,6 +23,7 @@ from app.events import (
     PredictionRequested,
     prediction_id,
 )
+from app.streams.delivery import Incoming
 from models import tensors
 from models.base import Task
 

@@ -7,11 +7,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from app import topics
-from app.cloudevents import LogEpoch, Origin, Record
-from app.delivery import Incoming
-from app.eventlog.joined import Said, Served
-from app.events import FeedbackGiven, PredictionMade, prediction_id
+from app.events import topics
+from app.events.cloudevents import LogEpoch, Origin, Record
+from app.events.types import FeedbackGiven, PredictionMade, prediction_id
+from app.outcomes.joined import Said, Served
+from app.streams.delivery import Incoming
 from models.base import Rejected
 from tests.support.answering import TASK, made
 from tests.support.tasks import Letters

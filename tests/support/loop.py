@@ -9,9 +9,9 @@ from typing import Any
 
 import httpx
 
-from app import topics
-from app.embedded.ready import api_url
-from app.events import FeedbackGiven
+from app.embedded.readiness import api_url
+from app.events import topics
+from app.events.types import FeedbackGiven
 from app.settings import Settings, TaskSettings
 from tests.support.log import Sent, publish
 from tests.support.platform import platform_settings, running

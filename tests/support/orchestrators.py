@@ -13,9 +13,10 @@ from pathlib import Path
 
 import httpx
 
-from app.embedded import leash, ports
-from app.embedded.environment import environment
+from app.embedded import ports
 from app.settings import CHECKOUT, Settings
+from app.system import parent_death as leash
+from app.system.environment import environment
 
 _INSTALL_SECONDS = 600.0
 _START_SECONDS = 120.0

@@ -13,10 +13,10 @@ from typing import Any
 import httpx
 
 from app.embedded import ports
-from app.embedded.environment import environment
-from app.embedded.ready import api_url
+from app.embedded.readiness import api_url
 from app.embedded.supervisor import Provision, Supervisor
 from app.settings import CHECKOUT, Settings
+from app.system.environment import environment
 
 __all__ = ["api_alone", "environment", "pids", "platform_settings", "running", "until_alive"]
 

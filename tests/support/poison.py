@@ -3,10 +3,10 @@
 import json
 from typing import Any
 
-from app import topics
-from app.cloudevents import Record
-from app.data import Data
-from app.events import DatasetBuilt, ModelRegistered, RetrainingTriggered, RouteChanged, TaskFrozen
+from app.events import topics
+from app.events.base import Data
+from app.events.cloudevents import Record
+from app.events.types import DatasetBuilt, ModelRegistered, RetrainingTriggered, RouteChanged, TaskFrozen
 
 LONG = "9" * 5_000
 _REGISTERED = {"artifact": "blob://sha256/1", "card": {}, "preprocess_version": "1"}

@@ -6,11 +6,12 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from app import events, topics
-from app.cloudevents import Headers, LogEpoch, Origin, Record
-from app.data import Data
-from app.delivery import Incoming
-from app.events import Failure, FeedbackGiven, ModelRef, PredictionMade, prediction_id
+from app.events import topics
+from app.events import types as events
+from app.events.base import Data
+from app.events.cloudevents import Headers, LogEpoch, Origin, Record
+from app.events.types import Failure, FeedbackGiven, ModelRef, PredictionMade, prediction_id
+from app.streams.delivery import Incoming
 from tests.support.said import data_of
 
 TASK = "ocr"

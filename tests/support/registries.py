@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Iterable
 from itertools import count
 from typing import Any
 
-from app.data import Data
-from app.events import ModelRef, ModelRegistered, RouteChanged
+from app.events.base import Data
+from app.events.types import ModelRef, ModelRegistered, RouteChanged
 from app.registry.registry import Registry
 from app.settings import Settings
 from models.base import Task
@@ -14,7 +14,7 @@ from tests.support.records import incoming
 
 
 class Following:
-    """Stands in for `app.registry.following.follow`: what is said is heard as if it came from `lifecycle`."""
+    """Stands in for `app.registry.subscription.follow`: what is said is heard as if it came from `lifecycle`."""
 
     def __init__(self, task: Task) -> None:
         self.registry = Registry([task])

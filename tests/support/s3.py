@@ -20,9 +20,10 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from app import s3
-from app.embedded import leash, ports
+from app.embedded import ports
 from app.settings import CHECKOUT, Settings
+from app.storage import s3
+from app.system import parent_death as leash
 from tests.support.platform import platform_settings
 
 __all__ = ["KINDS", "S3Server", "mortal_s3", "s3_server", "s3_servers", "serving", "storage", "storage_settings"]

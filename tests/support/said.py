@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from app.cloudevents import Headers
-from app.data import Data, ModelRef
-from app.events import FeedbackGiven, ModelRegistered, prediction_id
+from app.events.base import Data, ModelRef
+from app.events.cloudevents import Headers
+from app.events.types import FeedbackGiven, ModelRegistered, prediction_id
 
 Model = TypeVar("Model", bound=BaseModel)
 

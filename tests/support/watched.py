@@ -6,10 +6,18 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from app.catalog.store import Catalog
-from app.cloudevents import Record, rfc3339
-from app.data import Data
-from app.events import Failure, ModelRef, OutcomeRecorded, PredictionFailed, PredictionMade, prediction_id, shadow_id
+from app.catalog.catalog import Catalog
+from app.events.base import Data
+from app.events.cloudevents import Record, rfc3339
+from app.events.types import (
+    Failure,
+    ModelRef,
+    OutcomeRecorded,
+    PredictionFailed,
+    PredictionMade,
+    prediction_id,
+    shadow_id,
+)
 from app.settings import Settings
 from tests.support.records import incoming
 

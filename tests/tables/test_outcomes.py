@@ -1,5 +1,5 @@
 from app.settings import Settings
-from app.streams import make_app
+from app.streams.faust_app import make_app
 from tables.outcomes import LastOutcomes
 
 

@@ -4,7 +4,7 @@ How a payload goes:
 
 1. `run` hands it to an idle worker and waits for `PATIENCE_SECONDS`. Nearly every payload is answered by then.
 2. One that is not is deferred: its worker goes on with it, the caller puts the record aside (Flink's state has it, see
-   `app.preprocess.deferred`) and takes the next one, which another worker does. `poll` asks for it again.
+   `app.preprocess.deferral`) and takes the next one, which another worker does. `poll` asks for it again.
 3. A worker that dies, or exceeds the deadline, is killed and the payload tried once more in a new one. After that it is
    refused: `kills_process` or `preprocess_timeout`. It is dead-lettered and answered as any other that can't be read.
 
@@ -20,13 +20,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.cloudevents import Headers, Origin, Record
-from app.embedded.environment import variables
+from app.events.cloudevents import Headers, Origin, Record
 from app.monitoring import metrics
 from app.preprocess.isolation.channel import Message
-from app.preprocess.isolation.process import Command, DeadlineExceeded, Worker, WorkerDied, WorkerUnstartable
-from app.preprocess.requests import Outputs
+from app.preprocess.isolation.worker_process import Command, DeadlineExceeded, Worker, WorkerDied, WorkerUnstartable
+from app.preprocess.preprocessor import Outputs
 from app.settings import MiB, Settings
+from app.system.environment import variables
 from models.base import Rejected
 
 log = logging.getLogger("preprocess")
@@ -81,7 +81,7 @@ class Pool:
         self._task = task
         self._deadline = settings.preprocess_deadline_seconds
         self._most_resident = settings.preprocess_memory_mib * MiB // 2
-        line = [sys.executable, "-m", "app.preprocess.isolation.child", task]
+        line = [sys.executable, "-m", "app.preprocess.isolation.worker_main", task]
         self._command = Command(line, variables(settings), ["files"] if files else [])
         self._lock = threading.Lock()
         self._deferred: dict[str, _Flight] = {}

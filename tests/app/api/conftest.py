@@ -3,7 +3,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from app.api.server import create
+from app.api.app import create
 from app.settings import Settings
 from tests.support.asgi import serving
 

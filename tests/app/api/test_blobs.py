@@ -7,9 +7,9 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from app.api.server import create
-from app.blobs import FileBlobs, Writer, blob_store
+from app.api.app import create
 from app.settings import Settings
+from app.storage.blobs import FileBlobs, Writer, blob_store
 from tests.support.asgi import serving
 from tests.support.s3 import KINDS, storage_settings
 

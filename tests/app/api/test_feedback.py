@@ -10,10 +10,11 @@ import httpx
 import pytest
 from aiokafka import AIOKafkaConsumer
 
-from app import cloudevents, events
+from app.api.app import JSON_LIMIT, create
 from app.api.feedback import EXAMPLES
-from app.api.server import JSON_LIMIT, create
-from app.events import FeedbackGiven
+from app.events import cloudevents
+from app.events import types as events
+from app.events.types import FeedbackGiven
 from app.settings import Settings
 from tests.support.asgi import serving
 from tests.support.platform import pids
@@ -162,7 +163,7 @@ async def test_a_body_above_the_limit_is_refused(http: httpx.AsyncClient, declar
 async def test_without_a_broker_feedback_is_to_be_sent_again(
     http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.api.publisher.CONFIRM_SECONDS", 0.2)
+    monkeypatch.setattr("app.kafka.resilient_producer.CONFIRM_SECONDS", 0.2)
     response = await http.post("/v1/feedback", json=GOOD)
     assert response.status_code == 503
     assert int(response.headers["Retry-After"]) > 0
@@ -172,7 +173,7 @@ async def test_without_a_broker_feedback_is_to_be_sent_again(
 async def test_when_the_broker_dies_feedback_is_refused_until_it_is_back(
     platform: Settings, connected: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.api.publisher.CONFIRM_SECONDS", 0.5)
+    monkeypatch.setattr("app.kafka.resilient_producer.CONFIRM_SECONDS", 0.5)
     prediction = fresh()
     body = GOOD | {"prediction_id": prediction}
     assert (await connected.post("/v1/feedback", json=body)).status_code == 202

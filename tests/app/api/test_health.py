@@ -7,13 +7,13 @@ from typing import Any
 import httpx
 from aiokafka import AIOKafkaProducer, TopicPartition
 
+from app.api.app import create
 from app.api.health import Health, Part, Readiness
-from app.api.server import create
 from app.kafka import clients
-from app.monitoring.lag import PREPROCESS_GROUP
+from app.kafka.lag import PREPROCESS_GROUP
 from app.monitoring.progress import COMMIT_SECONDS
-from app.monitoring.watching import Watching
 from app.registry.routes import Route
+from app.services.state_metrics import Watching
 from app.settings import Settings
 from tests.support.asgi import serving
 

@@ -7,16 +7,16 @@ from pathlib import Path
 import httpx
 import pytest
 
+from app.api.app import create
 from app.api.payload import media_type_of
-from app.api.server import create
-from app.blobs import blob_store
-from app.catalog.store import Catalog
-from app.cloudevents import Record
-from app.delivery import Incoming
+from app.catalog.catalog import Catalog
 from app.eventlog.archive import Archive
-from app.eventlog.rows import INLINE_BYTES
-from app.events import ModelRef, PredictionMade, prediction_id
+from app.eventlog.schema import INLINE_BYTES
+from app.events.cloudevents import Record
+from app.events.types import ModelRef, PredictionMade, prediction_id
 from app.settings import Settings
+from app.storage.blobs import blob_store
+from app.streams.delivery import Incoming
 from tests.support.asgi import serving
 from tests.support.records import incoming, record
 

@@ -6,11 +6,11 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from app.api.app import create
 from app.api.predictions import EXAMPLE, Recorded
-from app.api.server import create
-from app.catalog.store import Catalog
-from app.cloudevents import Record
-from app.events import FeedbackGiven, OutcomeRecorded, PredictionMade, prediction_id
+from app.catalog.catalog import Catalog
+from app.events.cloudevents import Record
+from app.events.types import FeedbackGiven, OutcomeRecorded, PredictionMade, prediction_id
 from app.settings import Settings
 from tests.support.asgi import serving
 from tests.support.records import incoming, record

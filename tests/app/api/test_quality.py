@@ -5,12 +5,12 @@ from typing import Any
 import httpx
 from fastapi import FastAPI
 
-from app.access.scopes import READ
 from app.api import quality
+from app.auth.scopes import READ
+from app.monitoring.performance_estimation import Expected
 from app.monitoring.quality import Judged
 from app.monitoring.quality import quality as judge
-from app.monitoring.unlabelled import Expected
-from app.retraining.seen import Seen, Window
+from app.retraining.triggers.observation import Seen, Window
 from tests.support.tasks import Letters
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from app.access.keys import Keys
-from app.access.scopes import SCOPES
-from app.embedded.ready import api_url
+from app.auth.keys import Keys
+from app.auth.scopes import SCOPES
+from app.embedded.readiness import api_url
 from app.settings import Settings
 from tests.support.platform import platform_settings, running, until_alive
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from app.catalog.store import Catalog
+from app.catalog.catalog import Catalog
 from app.settings import Settings
 from tests.support.postgres import Postgres, serving
 

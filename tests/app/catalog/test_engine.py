@@ -3,8 +3,8 @@ from collections.abc import Callable
 import pytest
 
 from app.catalog import engine
-from app.catalog.store import Catalog
-from app.delivery import Unavailable
+from app.catalog.catalog import Catalog
+from app.streams.delivery import Unavailable
 from tests.support.postgres import Postgres
 from tests.support.records import incoming, letter
 

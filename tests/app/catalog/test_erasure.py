@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
+from app.catalog.catalog import Catalog
 from app.catalog.erasure import Erased
-from app.catalog.store import Catalog
-from app.delivery import Unavailable
-from app.events import prediction_id
-from tests.app.catalog.test_store import made, outcome, right, rows
+from app.events.types import prediction_id
+from app.streams.delivery import Unavailable
+from tests.app.catalog.test_catalog import made, outcome, right, rows
 from tests.support.records import START, incoming, letter, record
 
 ADA, BOB = prediction_id("ocr", "app", "ada"), prediction_id("ocr", "app", "bob")

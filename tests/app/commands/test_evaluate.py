@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from app.cli import cli
-from app.embedded.errors import SetupError
+from app.errors import SetupError
 from app.settings import CHECKOUT, settings
 from models import tensors
 from models.decision import Decision

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from app.access.keys import Keys, digest_of
+from app.auth.keys import Keys, digest_of
 from app.cli import cli
-from app.embedded.errors import SetupError
+from app.errors import SetupError
 from app.settings import settings
 
 

@@ -2,7 +2,7 @@ import pytest
 from typer.testing import CliRunner
 
 from app.cli import cli
-from app.embedded.errors import SetupError
+from app.errors import SetupError
 from app.settings import settings
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from app.demo import plot
-from app.demo.chronicle import Noted
 from app.demo.loop import Story
+from app.demo.timeline import Noted
 from app.demo.traffic import Answered
 
 

@@ -8,9 +8,9 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from rich.console import Console
 
-from app.cloudevents import text_of
 from app.demo.stream import Demonstration
-from app.events import FeedbackGiven
+from app.events.cloudevents import text_of
+from app.events.types import FeedbackGiven
 from app.settings import Settings
 from tests.support.answering import answering
 from tests.support.tasks import Letters

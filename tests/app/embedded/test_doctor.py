@@ -7,9 +7,10 @@ import find_libpython
 import pytest
 from pydantic import SecretStr
 
-from app.embedded import disk, doctor, jars
-from app.embedded.shown import settings_shown
+from app.embedded import doctor
+from app.embedded.settings_table import settings_shown
 from app.settings import Settings
+from app.system import disk, jars
 from tests.support.platform import platform_settings
 
 

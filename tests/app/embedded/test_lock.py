@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.embedded import lock
-from app.embedded.errors import SetupError
+from app.errors import SetupError
 
 HOLD = """
 import sys, time

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from app.embedded import ports
-from app.embedded.errors import SetupError
+from app.errors import SetupError
 from app.settings import CHECKOUT, Settings
 from tests.support.platform import platform_settings
 

@@ -11,7 +11,8 @@ import psutil
 import pytest
 from rich.console import Console
 
-from app.embedded import leftovers, process
+from app.embedded import orphans as leftovers
+from app.embedded import process
 from app.embedded.console import Voice
 from app.embedded.process import Process, describe
 from tests.support.platform import platform_settings

@@ -16,9 +16,10 @@ import psutil
 import pytest
 from rich.console import Console
 
-from app.embedded import kafka, lock
-from app.embedded.errors import SetupError
+from app.embedded import broker as kafka
+from app.embedded import lock
 from app.embedded.supervisor import Supervisor
+from app.errors import SetupError
 from app.settings import CHECKOUT, Settings
 from tests.support.platform import environment, pids, platform_settings
 
@@ -51,7 +52,7 @@ def procfile(tmp_path: Path) -> Path:
 @pytest.fixture
 def watched(procfile: Path) -> Path:
     with procfile.open("a") as file:
-        file.write("prometheus: python -m app.embedded.watchers prometheus\n")
+        file.write("prometheus: python -m app.embedded.prometheus prometheus\n")
     return procfile
 
 

@@ -16,11 +16,12 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from app import cli
-from app.embedded import kafka, lock, status, watchdog
+from app.embedded import broker as kafka
+from app.embedded import lock, status, watchdog
 from app.embedded.supervisor import Supervisor
-from app.monitoring.lag import PREPROCESS_GROUP, WORKER_GROUP
+from app.kafka.lag import PREPROCESS_GROUP, WORKER_GROUP
 from app.monitoring.progress import Progress
-from app.monitoring.tracker import Place, Standing
+from app.monitoring.progress_tracker import Place, Standing
 from app.settings import Settings
 from tests.support.platform import pids, platform_settings
 
@@ -131,7 +132,7 @@ async def test_what_is_stopped_is_named_killed_and_started_again_and_its_neighbo
 async def test_what_never_begins_to_answer_is_started_again_with_more_patience(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.embedded.liveness.STARTING_SECONDS", 1.0)
+    monkeypatch.setattr("app.embedded.restart_policy.STARTING_SECONDS", 1.0)
     async with platform(tmp_path, StringIO(), recorder=HANGS) as config:
         await until(lambda: of(config, "recorder").restarts >= 2 if status.read(config.home) else False)
         assert of(config, "recorder").state == "starting"

@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from deltalake import DeltaTable
 
-from app.cloudevents import LogEpoch, Origin
-from app.delivery import Incoming, Unavailable
 from app.eventlog import archive as archives
 from app.eventlog.archive import Archive, application
+from app.events.cloudevents import LogEpoch, Origin
 from app.settings import Settings
+from app.streams.delivery import Incoming, Unavailable
 
 TOPIC = "ocr.requests"
 EPOCH = LogEpoch("cluster:topic")

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from app import topics
-from app.delivery import Incoming
-from app.eventlog import lookup, tail
+from app.eventlog import lookup
 from app.eventlog.archive import Archive
 from app.eventlog.lookup import Asked
-from app.events import ModelRef, PredictionMade
+from app.events import topics
+from app.events.types import ModelRef, PredictionMade
+from app.kafka import reader as tail
 from app.settings import Settings
+from app.streams.delivery import Incoming
 from tests.support.log import Sent, publish
 
 TOPIC = topics.requests("letters")

@@ -10,12 +10,12 @@ import onnx
 import pytest
 from onnx import helper
 
-from app.embedded.environment import environment
-from app.events import ModelRef
-from app.inference.client import InferenceClient
-from app.inference.rawtensors import DTYPES
-from app.inference.repository import install, shipped
+from app.events.types import ModelRef
+from app.inference.mlserver.client import InferenceClient
+from app.inference.mlserver.repository import install, shipped
+from app.inference.mlserver.tensor_codec import DTYPES
 from app.settings import CHECKOUT, Settings
+from app.system.environment import environment
 from tests.support.collector import Collector, collecting
 from tests.support.platform import platform_settings
 from tests.support.tasks import Letters
@@ -51,7 +51,7 @@ def echo() -> onnx.GraphProto:
 def serving(config: Settings) -> Iterator[subprocess.Popen[bytes]]:
     """MLServer as a process of its own, for as long as the block lasts."""
     with (config.home / "mlserver.log").open("ab") as log:
-        command = [sys.executable, "-m", "app.inference.server"]
+        command = [sys.executable, "-m", "app.inference.mlserver.server"]
         process = subprocess.Popen(command, cwd=CHECKOUT, env=environment(config), stdout=log, stderr=log)
     try:
         yield process

@@ -7,18 +7,19 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app import cloudevents, events
-from app.cloudevents import Headers, LogEpoch, Origin, Record
-from app.delivery import Incoming, Unavailable
-from app.events import Failure, ModelRef, PredictionFailed, PredictionMade
+from app.events import cloudevents
+from app.events import types as events
+from app.events.cloudevents import Headers, LogEpoch, Origin, Record
+from app.events.types import Failure, ModelRef, PredictionFailed, PredictionMade
 from app.inference import handler
-from app.inference.client import Refused
 from app.inference.handler import InferenceHandler, read
+from app.inference.mlserver.client import Refused
 from app.inference.routing import Ask
 from app.monitoring import metrics
-from app.preprocess.requests import Preprocessor
+from app.preprocess.preprocessor import Preprocessor
 from app.registry.routes import Route
 from app.settings import Settings, TaskSettings
+from app.streams.delivery import Incoming, Unavailable
 from models.base import Asked, Decoded, Rejected, Task
 from tests.support.tasks import Letters
 

@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app import topics
-from app.cloudevents import Record, header
-from app.delivery import Incoming, Unavailable
-from app.events import ModelRef, PredictionFailed, PredictionMade, prediction_id, shadow_id
+from app.events import topics
+from app.events.cloudevents import Record, header
+from app.events.types import ModelRef, PredictionFailed, PredictionMade, prediction_id, shadow_id
 from app.inference import shadows
-from app.inference.client import Refused
+from app.inference.mlserver.client import Refused
 from app.inference.shadows import MOST_BATCHES, Shadows
 from app.monitoring import metrics
-from app.preprocess.requests import Preprocessor
+from app.preprocess.preprocessor import Preprocessor
 from app.registry.routes import Route
 from app.settings import Settings
+from app.streams.delivery import Incoming, Unavailable
 from models.base import Asked, Decoded, Features
 from tests.support.records import incoming
 from tests.support.tasks import Letters

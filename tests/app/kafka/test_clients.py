@@ -4,7 +4,7 @@ from app.kafka import clients
 from app.settings import CHECKOUT, Settings
 
 MADE = re.compile(r"AIOKafka(Consumer|Producer|AdminClient|Client)\(")
-OF_APPLICATIONS = "app/client.py"
+OF_APPLICATIONS = "app/client/client.py"
 
 
 def test_the_platforms_clients_are_made_in_one_place() -> None:

@@ -7,7 +7,8 @@ import pytest
 from faust import SASLCredentials
 from pydantic import SecretStr
 
-from app.kafka import connection, secret
+from app.kafka import connection
+from app.kafka import platform_secret as secret
 from app.settings import Settings
 
 

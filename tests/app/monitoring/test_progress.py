@@ -5,11 +5,11 @@ import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from app import topics
+from app.events import topics
 from app.kafka import clients
-from app.monitoring.lag import PREPROCESS_GROUP
+from app.kafka.lag import PREPROCESS_GROUP
 from app.monitoring.progress import COMMIT_SECONDS, Progress
-from app.monitoring.tracker import Place, Tracker
+from app.monitoring.progress_tracker import Place, Tracker
 from app.settings import Settings
 
 KEY = ("group", "topic")

@@ -5,16 +5,17 @@ from collections import Counter
 from functools import partial
 from itertools import islice
 
-from app import tasks, topics
-from app.cloudevents import LogEpoch, Origin, Record
-from app.delivery import Incoming
-from app.events import PredictionFailed, prediction_id
+from app import tasks
+from app.events import topics
+from app.events.cloudevents import LogEpoch, Origin, Record
+from app.events.types import PredictionFailed, prediction_id
 from app.inference.handler import read
-from app.preprocess.assembler import Assembler, assembled, limits
-from app.preprocess.requests import Preprocessor
+from app.preprocess.preprocessor import Preprocessor
+from app.preprocess.sessions.assembler import Assembler, assembled, limits
 from app.settings import Settings
+from app.streams.delivery import Incoming
 from models.base import Rejected
-from tests.app.preprocess.test_assembler import Kept
+from tests.app.preprocess.sessions.test_assembler import Kept
 from tests.support.fuzz import mutants
 
 MUTANTS = 5_000

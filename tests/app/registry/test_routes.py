@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.embedded.errors import SetupError
+from app.errors import SetupError
 from app.registry.routes import Route, draw, promoted, rolled_back, with_canary, with_shadow
 
 KEYS = st.binary(max_size=40)

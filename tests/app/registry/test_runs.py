@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.data import Data
-from app.delivery import Incoming
-from app.events import (
+from app.events.base import Data
+from app.events.lifecycle import Backtest
+from app.events.types import (
     DatasetBuilt,
     ModelBacktested,
     ModelEvaluated,
@@ -20,9 +20,9 @@ from app.events import (
     RouteChanged,
     TaskFrozen,
 )
-from app.lifecycle import Backtest
 from app.registry.registry import Models, Registry
 from app.registry.runs import STEPS, Run
+from app.streams.delivery import Incoming
 from tests.support.records import incoming
 from tests.support.tasks import Letters
 

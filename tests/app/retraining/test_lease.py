@@ -7,7 +7,7 @@ from threading import Barrier
 import pytest
 from pydantic import SecretStr
 
-from app.catalog.store import Catalog
+from app.catalog.catalog import Catalog
 from app.retraining.lease import Leases
 from app.settings import CHECKOUT, Settings
 from tests.support.postgres import Postgres

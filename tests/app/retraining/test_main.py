@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from app.embedded.errors import SetupError
+from app.errors import SetupError
 from app.retraining import __main__ as command
-from app.retraining.steps import STEPS
+from app.retraining.pipeline.steps import STEPS
 from models.base import Untrainable
 
 ORDER = list(STEPS)

@@ -12,8 +12,8 @@ from scipy import stats
 
 from app.monitoring.drift import LONGEST, Samples, Scan
 from app.monitoring.quality import Judged, Quality, quality
-from app.retraining.seen import Alert, Latency, State, Window
-from app.retraining.triggers import Firing, Seen, Triggers, evaluate
+from app.retraining.triggers.evaluate import Firing, Seen, Triggers, evaluate
+from app.retraining.triggers.observation import Alert, Latency, State, Window
 
 MIDNIGHT = datetime(2026, 1, 1, tzinfo=UTC)
 PREDICTIONS = 5000

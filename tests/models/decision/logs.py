@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from app.eventlog import dataset
+from app.replay import dataset
 from models import tensors
 from models.decision import Decision
 

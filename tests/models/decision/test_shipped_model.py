@@ -9,7 +9,7 @@ import onnxruntime
 import pytest
 
 import models.decision
-from app.inference.predict import stacked
+from app.inference.predictor import stacked
 from models.base import Judged
 from models.decision import Decision
 from models.decision.train import judged

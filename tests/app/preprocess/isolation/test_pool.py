@@ -10,10 +10,10 @@ from typing import Any
 import psutil
 import pytest
 
-from app.cloudevents import LogEpoch, Origin
+from app.events.cloudevents import LogEpoch, Origin
 from app.preprocess.isolation.pool import MOST_DEFERRED, Job, Pool
-from app.preprocess.isolation.process import WorkerUnstartable
-from app.preprocess.requests import Outputs
+from app.preprocess.isolation.worker_process import WorkerUnstartable
+from app.preprocess.preprocessor import Outputs
 from app.settings import Settings
 from models.base import Rejected
 
@@ -50,7 +50,7 @@ def workers() -> set[int]:
     """The worker processes of this test process, whose other children are other tests'."""
     found = psutil.Process().children()
     alive = [child for child in found if child.status() != psutil.STATUS_ZOMBIE]
-    return {child.pid for child in alive if "app.preprocess.isolation.child" in child.cmdline()}
+    return {child.pid for child in alive if "app.preprocess.isolation.worker_main" in child.cmdline()}
 
 
 def test_a_payload_comes_back_as_features(pool: Pool) -> None:

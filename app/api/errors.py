@@ -1,0 +1,34 @@
+"""What HTTP answers where the log can't be asked, or what is asked for can't be done: one way for all routes."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from aiokafka.errors import KafkaError
+from fastapi import HTTPException
+
+from app.api.feedback import RETRY_AFTER
+from app.errors import SetupError
+from app.kafka.resilient_producer import Unconfirmed
+from app.streams.delivery import Unavailable
+from models.base import Task
+
+AWAY = (KafkaError, OSError, Unavailable, Unconfirmed)
+"""What passes: it is worth trying again."""
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """What is raised inside, as an answer: 409 with the reason and the remedy, or 503 for what passes."""
+    try:
+        yield
+    except SetupError as error:
+        raise HTTPException(409, error.in_a_line) from None
+    except AWAY as error:
+        raise HTTPException(503, str(error), {"Retry-After": RETRY_AFTER}) from None
+
+
+def known(tasks: Mapping[str, Task], task: str) -> Task:
+    """The task of this name, or 404 with those that there are."""
+    if task not in tasks:
+        raise HTTPException(404, f"there is no task {task!r}; known: {', '.join(sorted(tasks))}")
+    return tasks[task]

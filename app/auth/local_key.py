@@ -1,0 +1,27 @@
+"""The key of a deployment's own parts: its commands, its demonstration, Prometheus. It has all scopes and no name.
+
+It is HINDSIGHT_API_KEY, or else what is in HINDSIGHT_HOME, which only its owner can read. So the first key that is made
+for somebody closes the API to others, and not to what runs on the machine by its owner, who could make keys as well.
+"""
+
+from pathlib import Path
+
+from app.settings import Settings
+from app.system import secret_file as secretfile
+
+
+def path_of(config: Settings) -> Path:
+    """Where the key is kept, if the settings have none."""
+    return config.home.resolve() / "local.key"
+
+
+def make(config: Settings) -> str:
+    """The key, made if there is none yet. Raises OSError where the home can't be written."""
+    if config.api_key is not None:
+        return config.api_key.get_secret_value()
+    return secretfile.read_or_make(path_of(config), "hs_")
+
+
+def find(config: Settings) -> str | None:
+    """The key, if there is one and this user may read it."""
+    return config.api_key.get_secret_value() if config.api_key is not None else secretfile.read(path_of(config))

@@ -1,0 +1,288 @@
+"""The Python client: send a request, await its answer, give feedback.
+
+async with Hindsight("127.0.0.1:9092", api_url="http://127.0.0.1:8000") as hindsight:
+    prediction = await hindsight.predict("ocr", Path("line.png").read_bytes())
+    print(prediction.output["text"], prediction.confidence)
+    await hindsight.feedback(prediction.prediction_id, correction={"text": "123"}, actor="ada")
+"""
+
+import asyncio
+import json
+import logging
+import socket
+import ssl
+import time
+import uuid
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing, suppress
+from types import MappingProxyType, TracebackType
+from typing import Any, Self
+
+import httpx
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.structs import ConsumerRecord
+from pydantic import ValidationError
+
+from app.events import cloudevents, topics
+from app.events import types as events
+from app.events.cloudevents import JSON, Event, rfc3339
+from app.events.types import FeedbackGiven, PredictionMade, PredictionRequested
+from app.settings import MiB
+from models.base import Rejected
+
+logger = logging.getLogger(__name__)
+
+Answer = PredictionMade | events.PredictionFailed
+
+HEADROOM = 64 * 1024
+"""What a record needs besides its payload."""
+REMEMBERED = 10_000
+"""Answers that are known again. Two records of one answer are seconds apart, not ten thousand answers."""
+
+
+class ClientError(Exception):
+    """What went wrong, in words for the caller."""
+
+
+class PredictionFailed(ClientError):
+    """The platform's answer is that there can be no prediction."""
+
+    def __init__(self, answer: events.PredictionFailed) -> None:
+        super().__init__(f"{answer.error.reason} ({answer.error.stage}: {answer.error.code})")
+        self.answer = answer
+
+
+class Hindsight:
+    """A connection to the platform. With an `api_url`, feedback goes through the API, which checks it; else to Kafka.
+
+    `source` names the application: with the request's id it makes the prediction's, so one request sent twice has
+    one prediction. `kafka` has what else aiokafka needs to connect: `security_protocol`, `sasl_mechanism` ...; `verify`
+    is httpx's: the certificates by which an `https://` API is known.
+    """
+
+    def __init__(
+        self,
+        bootstrap: str = "127.0.0.1:9092",
+        *,
+        api_url: str | None = None,
+        api_key: str | None = None,
+        verify: ssl.SSLContext | bool = True,
+        source: str = f"client/{socket.gethostname()}",
+        max_payload_bytes: int = 8 * MiB,
+        kafka: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
+        self._kafka = {"bootstrap_servers": bootstrap, **kafka}
+        self.source = source
+        self.max_payload = max_payload_bytes - HEADROOM
+        self._max_bytes = max_payload_bytes
+        headers = {"X-API-Key": api_key} if api_key else {}
+        self._http = (
+            httpx.AsyncClient(base_url=api_url, headers=headers, verify=verify, timeout=30) if api_url else None
+        )
+        self._marks: dict[str, dict[TopicPartition, int]] = {}
+        self._marking = asyncio.Lock()
+        self._expected: OrderedDict[str, asyncio.Future[Answer]] = OrderedDict()
+        self._deliveries: dict[str, asyncio.Task[None]] = {}
+
+    async def __aenter__(self) -> Self:
+        self._producer = AIOKafkaProducer(
+            **self._kafka, acks="all", enable_idempotence=True, max_request_size=self._max_bytes
+        )
+        try:
+            await self._producer.start()
+        except BaseException:
+            await self._producer.stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for delivery in self._deliveries.values():
+            delivery.cancel()
+        await asyncio.gather(*self._deliveries.values(), return_exceptions=True)
+        with suppress(TimeoutError):  # without a broker it would wait for ever
+            async with asyncio.timeout(5):
+                await self._producer.stop()
+        if self._http is not None:
+            await self._http.aclose()
+
+    async def send(
+        self,
+        task: str,
+        payload: bytes,
+        *,
+        request_id: str | None = None,
+        key: str | None = None,
+        subject: str | None = None,
+        content_type: str | None = None,
+        extensions: Mapping[str, str] | None = None,
+        blob: bool = False,
+    ) -> str:
+        """Publishes a request; returns the id of its prediction once the broker has confirmed.
+
+        `extensions` are further attributes of the event, such as `{"stream": "camera-1"}` of a frame. `blob` sends the
+        payload through blob storage, as it must when it is too large for Kafka.
+        """
+        if blob:
+            payload, content_type = json.dumps({"uri": await self.put_blob(payload)}).encode(), JSON
+        elif len(payload) > self.max_payload:
+            raise ClientError(
+                f"{len(payload)} bytes are too many for Kafka (at most {self.max_payload}): use blob=True"
+            )
+        await self._mark(task)
+        request_id = request_id or str(uuid.uuid4())
+        event = Event(
+            id=request_id,
+            type=PredictionRequested.type,
+            source=self.source,
+            time=rfc3339(time.time() * 1000),
+            data=payload,
+            subject=subject,
+            content_type=content_type,
+            extensions=dict(extensions or {}),
+        )
+        await self._publish(topics.requests(task), key or request_id, event.data, event.headers())
+        return events.prediction_id(task, self.source, request_id)
+
+    async def predict(self, task: str, payload: bytes, timeout: float = 30.0, **attributes: Any) -> PredictionMade:  # noqa: ASYNC109
+        """Sends a request (`attributes` are those of `send`) and returns its prediction.
+
+        Raises `PredictionFailed` with the platform's reason, TimeoutError when there is no answer in time.
+        """
+        request_id = attributes.pop("request_id", None) or str(uuid.uuid4())
+        expected = self._expect(events.prediction_id(task, self.source, request_id))
+        async with asyncio.timeout(timeout):
+            if not expected.done():
+                await self.send(task, payload, request_id=request_id, **attributes)
+                delivery = self._deliveries.get(task)
+                if delivery is None or delivery.done():
+                    delivery = self._deliveries[task] = asyncio.create_task(self._deliver(task))
+                await asyncio.wait((expected, delivery), return_when=asyncio.FIRST_COMPLETED)
+                if not expected.done():
+                    raise ClientError(f"the answers of {task} can't be read: {delivery.exception()}")
+        answer = expected.result()
+        if isinstance(answer, events.PredictionFailed):
+            raise PredictionFailed(answer)
+        return answer
+
+    async def answers(self, task: str) -> AsyncGenerator[Answer, None]:
+        """Every answer of a task, each once: all since this client's first request, else since now.
+
+        A prediction comes also after the failure that it supersedes, as when a dead letter is replayed.
+        """
+        seen: OrderedDict[str, bool] = OrderedDict()
+        async with aclosing(self._read(task)) as read:
+            async for answer in read:
+                made = isinstance(answer, PredictionMade)
+                if answer.prediction_id not in seen or (made and not seen[answer.prediction_id]):
+                    seen[answer.prediction_id] = made
+                    if len(seen) > REMEMBERED:
+                        seen.popitem(last=False)
+                    yield answer
+
+    async def feedback(
+        self,
+        prediction_id: str,
+        *,
+        actor: str,
+        correction: dict[str, Any] | None = None,
+        reward: float | None = None,
+        accepted: bool | None = None,
+    ) -> str:
+        """Says what would have been right, how good it was, or that it was right; returns the event's id."""
+        try:
+            given = FeedbackGiven(
+                prediction_id=prediction_id, correction=correction, reward=reward, accepted=accepted, actor=actor
+            )
+        except ValidationError as error:
+            raise ClientError("; ".join(str(problem["msg"]) for problem in error.errors())) from None
+        event_id = str(uuid.uuid4())
+        if self._http is not None:
+            body = given.model_dump(exclude_none=True)
+            await self._post("/v1/feedback", json=body, headers={"Idempotency-Key": event_id})
+        else:
+            task, key = given.about
+            time_ = rfc3339(time.time() * 1000)
+            record = given.record(topics.feedback(task), None, id=event_id, source=self.source, time=time_)
+            await self._publish(record.topic, key, record.value or b"", record.headers)
+        return event_id
+
+    async def put_blob(self, payload: bytes) -> str:
+        """Keeps a large payload in blob storage; returns its URI."""
+        stored = await self._post("/v1/blobs", content=payload)
+        return str(stored["uri"])
+
+    async def _post(self, path: str, **request: Any) -> dict[str, Any]:
+        if self._http is None:
+            raise ClientError(f"{path} needs the API: give the client an api_url")
+        try:
+            response = await self._http.post(path, **request)
+        except httpx.HTTPError as error:
+            raise ClientError(f"the API at {self._http.base_url} does not answer: {error}") from error
+        answer = response.json()
+        if not response.is_success:
+            raise ClientError(f"{answer['detail']} (HTTP {response.status_code})")
+        return dict(answer)
+
+    async def _publish(self, topic: str, key: str, value: bytes, headers: cloudevents.Headers) -> None:
+        await self._producer.send_and_wait(topic, value, key.encode(), headers=list(headers))
+
+    def _expect(self, prediction_id: str) -> asyncio.Future[Answer]:
+        """The future of an answer; kept when it is done, so that a request made again has the same answer."""
+        future = self._expected.setdefault(prediction_id, asyncio.get_running_loop().create_future())
+        if len(self._expected) > REMEMBERED:
+            self._expected.popitem(last=False)
+        return future
+
+    async def _deliver(self, task: str) -> None:
+        async for answer in self._read(task):
+            future = self._expected.get(answer.prediction_id)
+            if future is not None and not future.done():
+                future.set_result(answer)
+
+    async def _read(self, task: str) -> AsyncGenerator[Answer, None]:
+        marks = await self._mark(task)
+        consumer = AIOKafkaConsumer(**self._kafka, isolation_level="read_committed")
+        consumer.assign(list(marks))
+        try:
+            await consumer.start()
+            for partition, offset in marks.items():
+                consumer.seek(partition, offset)
+            async for record in consumer:
+                if (answer := parse(record)) is not None:
+                    yield answer
+        finally:
+            await consumer.stop()
+
+    async def _mark(self, task: str) -> dict[TopicPartition, int]:
+        """Where the log of answers ended before this client's first request of a task: its answers come after that."""
+        async with self._marking:
+            if task not in self._marks:
+                self._marks[task] = await self._ends(topics.predictions(task))
+        return self._marks[task]
+
+    async def _ends(self, topic: str) -> dict[TopicPartition, int]:
+        consumer = AIOKafkaConsumer(**self._kafka, isolation_level="read_committed")
+        try:
+            await consumer.start()
+            if topic not in await consumer.topics():
+                raise ClientError(f"there is no topic {topic!r}: is the task known, and the platform running?")
+            partitions = await self._producer.partitions_for(topic)
+            return dict(await consumer.end_offsets([TopicPartition(topic, number) for number in partitions]))
+        finally:
+            await consumer.stop()
+
+
+def parse(record: ConsumerRecord) -> Answer | None:
+    """The answer in a record of `<task>.predictions`; None for what is no answer that this version can read."""
+    kind = cloudevents.header(record.headers, "ce_type") or ""
+    if not kind.startswith("hindsight."):  # an application's own: none of ours to complain of
+        return None
+    try:
+        said = events.decode(kind, record.value or b"")
+    except Rejected as error:
+        logger.warning("no answer at %s/%d/%d: %s", record.topic, record.partition, record.offset, error)
+        return None
+    return said if isinstance(said, Answer) else None

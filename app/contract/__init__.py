@@ -1,0 +1,1 @@
+"""What is published about the events: JSON Schemas, AsyncAPI, the data dictionary."""

@@ -1,0 +1,71 @@
+"""JSON Schemas of what events say, and on which topics they say it."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic.json_schema import GenerateJsonSchema
+
+from app.events import lifecycle, topics
+from app.events.base import Data, Kind
+from app.events.types import (
+    TYPES,
+    EventRejected,
+    FeaturesExtracted,
+    FeedbackGiven,
+    OutcomeRecorded,
+    PredictionFailed,
+    PredictionMade,
+    PredictionRequested,
+)
+
+TASK = "<task>"
+
+
+@dataclass(frozen=True)
+class Channel:
+    """A topic, `<task>` standing for each task's name, and its types; `action` is what an application does there."""
+
+    topic: str
+    says: str
+    kinds: tuple[Kind, ...]
+    action: Literal["send", "receive"] = "receive"
+
+
+CHANNELS = (
+    Channel(topics.requests(TASK), "What applications ask.", (PredictionRequested,), "send"),
+    Channel(topics.features(TASK), "Requests, preprocessed.", (FeaturesExtracted,)),
+    Channel(topics.predictions(TASK), "The answer to each request.", (PredictionMade, PredictionFailed)),
+    Channel(topics.shadow_predictions(TASK), "What versions on trial say of the same requests.", (PredictionMade,)),
+    Channel(topics.feedback(TASK), "What people and applications say of predictions.", (FeedbackGiven,), "send"),
+    Channel(topics.outcomes(TASK), "Predictions, joined with all that is known of them.", (OutcomeRecorded,)),
+    Channel(topics.LIFECYCLE, "The life of models.", lifecycle.TYPES),
+    Channel(topics.DEAD_LETTERS, "What could not be processed, and why.", (EventRejected,)),
+)
+"""Every topic of the log; the internal ones, which can be made again from these, are nobody else's business."""
+
+
+class Untitled(GenerateJsonSchema):
+    """JSON Schema without a title for each field, which would only repeat its name."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        """Never."""
+        return False
+
+
+def schema(kind: type[Data]) -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of a type's data."""
+    said = kind.model_json_schema(schema_generator=Untitled)
+    return {"$schema": Untitled.schema_dialect, "$id": f"urn:hindsight:{kind.type}"} | said
+
+
+def write(directory: Path) -> list[Path]:
+    """Write the schema of each type that has JSON data to `<type>.json`; return the files."""
+    directory.mkdir(parents=True, exist_ok=True)
+    written = []
+    for kind in TYPES:
+        if issubclass(kind, Data):
+            written.append(directory / f"{kind.type}.json")
+            written[-1].write_text(json.dumps(schema(kind), indent=2) + "\n")
+    return written

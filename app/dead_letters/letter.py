@@ -1,0 +1,154 @@
+"""A dead letter as the log has it, which of them are asked for, and how they are described."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+
+from app.streams.delivery import Incoming
+
+COLUMNS = ["epoch", "partition", "offset", "logged", "id", "key", "extensions"]
+"""What `letter_of` needs of a row of the archive."""
+
+UNKNOWN = "unknown"
+_SHOWN = 500
+_MOST_STRANGE = 0.1
+
+Place = tuple[str, int, int]
+"""An epoch, a partition and an offset of the topic `dead-letters`."""
+
+
+@dataclass(frozen=True)
+class Letter:
+    """One dead letter, without its payload. `event` is the (source, id) that the original had or was given.
+
+    `replayed` is how often it went back; None where that is not known, as the topic is not kept.
+    """
+
+    id: str
+    logged: datetime
+    stage: str
+    code: str
+    reason: str
+    topic: str
+    partition: int
+    offset: int
+    event: tuple[str, str]
+    key: bytes | None
+    place: Place
+    replayed: int | None = 0
+
+    @property
+    def task(self) -> str:
+        """The task whose topic it came from."""
+        return self.topic.rpartition(".")[0]
+
+    @property
+    def order(self) -> tuple[datetime, Place]:
+        """Where it stands among the others in the log."""
+        return self.logged, self.place
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which dead letters are asked for: those of which all of this is true. `before` is the `order` of a letter."""
+
+    ids: frozenset[str] = frozenset()
+    stage: str | None = None
+    code: str | None = None
+    task: str | None = None
+    since: datetime | None = None
+    before: tuple[datetime, Place] | None = None
+
+    @property
+    def rows(self) -> ds.Expression:
+        """Which rows of the archive these are."""
+        rows = pc.scalar(True)
+        if self.ids:
+            rows &= ds.field("id").isin(sorted(self.ids))
+        if self.stage is not None:
+            rows &= _said("stage", UNKNOWN) == self.stage
+        if self.code is not None:
+            rows &= _said("code", UNKNOWN) == self.code
+        if self.task is not None:
+            rows &= pc.match_substring_regex(_said("topic", ""), rf"^{re.escape(self.task)}\.[^.]*$")
+        if self.since is not None:
+            rows &= ds.field("logged") >= pa.scalar(self.since)
+        if self.before is not None:
+            rows &= _before(*self.before)
+        return rows
+
+
+def _said(name: str, otherwise: str) -> ds.Expression:
+    return pc.coalesce(pc.map_lookup(ds.field("extensions"), pa.scalar(name), "first"), pa.scalar(otherwise))
+
+
+def _before(logged: datetime, place: Place) -> ds.Expression:
+    epoch, partition, offset = place
+    rows = ds.field("offset") < offset
+    for name, value in (("partition", partition), ("epoch", epoch), ("logged", pa.scalar(logged))):
+        rows = (ds.field(name) < value) | ((ds.field(name) == value) & rows)
+    return rows
+
+
+def letter_of(row: Mapping[str, Any]) -> Letter:
+    """The dead letter in a row of the archive."""
+    said = dict(row["extensions"] or ())
+    return Letter(
+        id=row["id"],
+        logged=row["logged"],
+        stage=said.get("stage", UNKNOWN),
+        code=said.get("code", UNKNOWN),
+        reason=said.get("reason", ""),
+        topic=said.get("topic", ""),
+        partition=_number(said.get("partition", "")),
+        offset=_number(said.get("offset", "")),
+        event=(said.get("event_source", ""), said.get("event_id", "")),
+        key=row["key"],
+        place=(row["epoch"], row["partition"], row["offset"]),
+    )
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isdecimal() else -1
+
+
+def described(letter: Letter) -> dict[str, Any]:
+    """A letter as JSON has it."""
+    return {
+        "id": letter.id,
+        "logged": letter.logged.isoformat(),
+        "stage": letter.stage,
+        "code": letter.code,
+        "reason": letter.reason,
+        "topic": letter.topic,
+        "partition": letter.partition,
+        "offset": letter.offset,
+        "source": letter.event[0],
+        "event_id": letter.event[1],
+        "replayed": letter.replayed,
+    }
+
+
+def shown(letter: Letter, original: Incoming) -> dict[str, Any]:
+    """A letter with its record, as JSON has it: of the payload only the beginning."""
+    value = original.value or b""
+    return described(letter) | {
+        "key": _readable(original.key),
+        "headers": [[name, _readable(value)] for name, value in original.headers if not name.startswith("rejected_")],
+        "bytes": len(value),
+        "payload": _readable(value[:_SHOWN]),
+    }
+
+
+def _readable(value: bytes | None) -> str | None:
+    """Text as it is; of other bytes their hexadecimal digits."""
+    if value is None:
+        return None
+    shown = "".join(one if one.isprintable() or one.isspace() else "\ufffd" for one in value.decode(errors="replace"))
+    return shown if shown.count("\ufffd") <= len(shown) * _MOST_STRANGE else f"0x{value.hex()}"

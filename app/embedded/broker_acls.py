@@ -1,0 +1,154 @@
+"""Who may do what at the embedded broker.
+
+- the platform logs in as `hindsight` by SCRAM, with the password in HINDSIGHT_HOME, and may do everything
+- the broker itself, its controller and whoever gives the platform its password log in as `broker`, by a password that
+  each start of the broker makes anew; it is in server.properties, for the owner's eyes
+- everybody else is anonymous at the public listener: writes requests and feedback, in transactions too, and reads
+  everything, in groups that are not the platform's
+
+A broker that an earlier version has formatted knows neither: `grant` is called after each start.
+"""
+
+import hashlib
+import re
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from aiokafka import AIOKafkaClient
+from aiokafka.errors import KafkaError, for_code
+from aiokafka.protocol.admin import CreateAclsRequest_v1
+from aiokafka.protocol.api import Request, RequestStruct, Response
+from aiokafka.protocol.types import CompactArray, CompactBytes, CompactString, Int8, Int16, Int32, Schema, TaggedFields
+
+from app.events import topics
+from app.kafka import clients
+from app.kafka import platform_secret as secret
+from app.settings import Settings
+
+BROKER = "broker"
+PREFIX = "hindsight-"
+"""How the names of the platform's consumer groups begin."""
+
+_ITERATIONS, _SALT_BYTES, _SHA_512 = 4096, 16, 2
+"""Kafka takes no fewer iterations; more protect passwords that can be guessed, and each connection pays for them."""
+_TOPIC, _GROUP, _TRANSACTIONAL_ID = 2, 3, 5
+_LITERAL, _PREFIXED = 3, 4
+_READ, _WRITE, _DESCRIBE_CONFIGS = 3, 4, 10
+_DENY, _ALLOW = 2, 3
+_PASSWORD = re.compile(rf'user_{BROKER}="([^"]+)"')
+
+
+def broker_options(properties: Path) -> dict[str, Any]:
+    """The options of a client that logs in as the broker. Raises OSError, ValueError before it has started."""
+    found = _PASSWORD.search(properties.read_text())
+    if found is None:
+        raise ValueError(f"{properties} has no password")
+    return {"sasl_mechanism": "PLAIN", "sasl_plain_username": BROKER, "sasl_plain_password": found[1]}
+
+
+async def grant(config: Settings, properties: Path) -> None:
+    """Give the platform its password, and everybody else what they may do. Raises KafkaError."""
+    client = clients.client(config, **broker_options(properties))
+    try:
+        await client.bootstrap()
+        response = await _send(client, _AlterUserScramCredentials(secret.USER, secret.password(config.home)))
+        _check([(code, reason) for _, code, reason, _ in response.results])
+        response = await _send(client, _CreateAcls(list(_entries(config))))
+        _check(response.creation_responses)
+    finally:
+        await client.close()
+
+
+def _entries(config: Settings) -> Iterator[tuple[int, str, int, str, str, int, int]]:
+    def entry(resource: int, name: str, operation: int, pattern: int = _LITERAL, permission: int = _ALLOW) -> Any:
+        return resource, name, pattern, "User:ANONYMOUS", "*", operation, permission
+
+    yield entry(_TOPIC, "*", _READ)
+    yield entry(_TOPIC, "*", _DESCRIBE_CONFIGS)
+    for task in config.tasks:
+        yield entry(_TOPIC, topics.requests(task), _WRITE)
+        yield entry(_TOPIC, topics.feedback(task), _WRITE)
+    yield entry(_TRANSACTIONAL_ID, "*", _WRITE)
+    yield entry(_GROUP, "*", _READ)
+    yield entry(_GROUP, PREFIX, _READ, _PREFIXED, _DENY)
+
+
+async def _send(client: AIOKafkaClient, request: Any) -> Any:
+    node = client.get_random_node()
+    if node is None:
+        raise KafkaError("the broker names no broker")
+    return await client.send(node, request)
+
+
+def _check(results: list[tuple[int, str | None]]) -> None:
+    for code, reason in results:
+        if code:
+            raise for_code(code)(reason)
+
+
+class _AlterResponse(Response):  # type: ignore[misc]  # aiokafka has no types
+    API_KEY = 51
+    API_VERSION = 0
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        (
+            "results",
+            CompactArray(
+                ("user", CompactString("utf-8")),
+                ("error_code", Int16),
+                ("error_message", CompactString("utf-8")),
+                ("tags", TaggedFields),
+            ),
+        ),
+        ("tags", TaggedFields),
+    )
+
+
+class _AlterStruct(RequestStruct):  # type: ignore[misc]
+    API_KEY = 51
+    API_VERSION = 0
+    FLEXIBLE_VERSION = True
+    RESPONSE_TYPE = _AlterResponse
+    SCHEMA = Schema(
+        ("deletions", CompactArray(("name", CompactString("utf-8")), ("mechanism", Int8), ("tags", TaggedFields))),
+        (
+            "upsertions",
+            CompactArray(
+                ("name", CompactString("utf-8")),
+                ("mechanism", Int8),
+                ("iterations", Int32),
+                ("salt", CompactBytes),
+                ("salted_password", CompactBytes),
+                ("tags", TaggedFields),
+            ),
+        ),
+        ("tags", TaggedFields),
+    )
+
+
+class _AlterUserScramCredentials(Request[_AlterStruct]):  # type: ignore[misc]
+    """KIP-554."""
+
+    API_KEY = 51
+
+    def __init__(self, user: str, password: str) -> None:
+        salt = secrets.token_bytes(_SALT_BYTES)
+        salted = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, _ITERATIONS)
+        self._upsertion: Any = (user, _SHA_512, _ITERATIONS, salt, salted, {})
+
+    def build(self, request_struct_class: type[_AlterStruct]) -> _AlterStruct:
+        return request_struct_class([], [self._upsertion], {})
+
+
+class _CreateAcls(Request[CreateAclsRequest_v1]):  # type: ignore[misc]
+    """aiokafka's own takes one entry only."""
+
+    API_KEY = 30
+
+    def __init__(self, entries: list[Any]) -> None:
+        self._entries = entries
+
+    def build(self, request_struct_class: type[CreateAclsRequest_v1]) -> CreateAclsRequest_v1:
+        return request_struct_class(self._entries)

@@ -1,0 +1,137 @@
+"""How each store forgets: Kafka the beginning of a partition, a table its rows, a dataset all of its rows."""
+
+import asyncio
+import json
+import logging
+import os
+from collections.abc import Callable, Collection, Mapping
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from aiokafka import TopicPartition
+from aiokafka.admin import RecordsToDelete
+from deltalake import DeltaTable
+from deltalake.exceptions import CommitFailedError
+
+from app.eventlog.archive import Archive
+from app.kafka import clients
+from app.kafka import reader as tail
+from app.replay.dataset import MANIFEST, ROWS, write_manifest
+from app.settings import Settings
+from app.streams.delivery import Unavailable
+
+_OFFSETS = 10_000
+"""Rows that one commit deletes: each of a table's files is written anew by few commits."""
+_TRIES = 20
+_LEFT_HOURS = 1
+"""A file that no commit names and that is so old is what a killed writer left."""
+
+log = logging.getLogger(__name__)
+
+
+async def delete_beginnings(settings: Settings, until: Mapping[TopicPartition, int]) -> int:
+    """Have Kafka forget what stands before these offsets; how many records that were."""
+    if not until:
+        return 0
+    held = await tail.held(settings, sorted({tp.topic for tp in until}))
+    due = {tp: min(end, held[tp].end) for tp, end in until.items() if tp in held and end > held[tp].begin}
+    if due:
+        await asyncio.to_thread(os.sync)  # what the archive was told is written is on the disk
+        admin = clients.admin(settings)
+        await admin.start()
+        try:
+            await admin.delete_records({tp: RecordsToDelete(before_offset=end) for tp, end in due.items()})
+        finally:
+            await admin.close()
+    return sum(end - held[tp].begin for tp, end in due.items())
+
+
+def delete_rows(settings: Settings, topic: str, places: Mapping[tuple[str, int], Collection[int]]) -> int:
+    """Delete these rows of a topic's table; how many it had. The archive may be written to meanwhile.
+
+    They are named by their places: Delta's log keeps the condition, which must say nothing of a person.
+    Raises `Unavailable` when other writers are always faster, SetupError for a table that can't be read.
+    """
+    deleted = 0
+    for (epoch, partition), offsets in places.items():
+        ordered = sorted(offsets)
+        for start in range(0, len(ordered), _OFFSETS):
+            some = ordered[start : start + _OFFSETS]
+            predicate = (
+                f"epoch = '{epoch}' AND \"partition\" = {partition} AND "
+                f'"offset" BETWEEN {some[0]} AND {some[-1]} AND "offset" IN ({", ".join(map(str, some))})'
+            )
+            deleted += _changed(settings, topic, partial(_delete, predicate))
+    return deleted
+
+
+def _delete(predicate: str, table: DeltaTable) -> int:
+    return int(table.delete(predicate)["num_deleted_rows"])
+
+
+def vacuum(settings: Settings, topic: str) -> None:
+    """Delete the files that a topic's table no longer needs, whoever may still read an earlier version of it."""
+
+    def both(table: DeltaTable) -> int:
+        # Without listing, so that a file whose commit is still to come stays.
+        gone = table.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
+        left = table.vacuum(retention_hours=_LEFT_HOURS, enforce_retention_duration=False, dry_run=False, full=True)
+        return len(gone) + len(left)
+
+    _changed(settings, topic, both)
+
+
+def _changed(settings: Settings, topic: str, change: Callable[[DeltaTable], int]) -> int:
+    """Change a table, again when another writer was faster."""
+    archive = Archive(settings)
+    for _ in range(_TRIES):
+        with archive.readable(topic):
+            try:
+                return 0 if (table := archive.table(topic)) is None else change(table)
+            except CommitFailedError as error:
+                log.info("the archive of %s: another writer was faster: %s", topic, error)
+    raise Unavailable(f"the archive of {topic}: other writers were faster {_TRIES} times")
+
+
+def has_rows(location: str, predictions: Collection[str], actor: str | None) -> bool:
+    """Whether a dataset has rows of these predictions, or labels of this actor.
+
+    Raises OSError where it is not, and ValueError, KeyError or ArrowException for one that is damaged.
+    """
+    directory = _directory(location)
+    if not directory.is_dir():
+        raise FileNotFoundError(location)
+    path = directory / ROWS
+    if not path.exists():  # erased before
+        return False
+    wanted = pa.array(sorted(predictions), pa.string())
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(columns=["prediction_id", "actors"]):
+            if pc.any(pc.is_in(batch.column("prediction_id"), wanted)).as_py():
+                return True
+            if actor is not None and pc.any(pc.equal(pc.list_flatten(batch.column("actors")), actor)).as_py():
+                return True
+    return False
+
+
+def delete_dataset(location: str) -> None:
+    """Delete a dataset's rows. Its manifest stays, and says so; a damaged one says nothing else. Raises OSError."""
+    directory = _directory(location)
+    try:
+        manifest = dict(json.loads((directory / MANIFEST).read_text()))
+    except (FileNotFoundError, ValueError, TypeError):
+        manifest = {}
+    write_manifest(directory / MANIFEST, manifest | {"erased": datetime.now(UTC).isoformat()})
+    (directory / ROWS).unlink()
+
+
+def _directory(location: str) -> Path:
+    parts = urlsplit(location)
+    if parts.scheme not in ("", "file"):
+        raise FileNotFoundError(location)
+    return Path(unquote(parts.path))

@@ -1,0 +1,126 @@
+"""The columns of the archive: a record of Kafka as a row, with nothing of it lost."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+
+from app.events.cloudevents import Event, complete, header, identity
+from app.events.topics import DEAD_LETTERS
+from app.events.types import (
+    EventRejected,
+    FeaturesExtracted,
+    FeedbackGiven,
+    OutcomeRecorded,
+    PredictionMade,
+    PredictionRequested,
+)
+from app.streams.delivery import Incoming
+from models.base import Rejected
+
+INLINE_BYTES = 64 * 1024
+"""Larger payloads are kept in blob storage, once, and the row has their claim check; our own JSON is always inline."""
+
+SCHEMA = pa.schema(
+    [
+        pa.field("day", pa.date32(), nullable=False),
+        pa.field("topic", pa.string(), nullable=False),
+        pa.field("partition", pa.int32(), nullable=False),
+        pa.field("offset", pa.int64(), nullable=False),
+        pa.field("logged", pa.timestamp("us", "UTC"), nullable=False),
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("type", pa.string()),
+        pa.field("time", pa.timestamp("us", "UTC"), nullable=False),
+        pa.field("subject", pa.string()),
+        pa.field("content_type", pa.string()),
+        pa.field("traceparent", pa.string()),
+        pa.field("extensions", pa.map_(pa.string(), pa.string())),
+        pa.field("epoch", pa.string(), nullable=False),
+        pa.field("key", pa.binary()),
+        pa.field("headers", pa.list_(pa.struct([("name", pa.string()), ("value", pa.binary())]))),
+        pa.field("data", pa.binary()),
+        pa.field("data_uri", pa.string()),
+    ]
+)
+"""`day` partitions the table by `logged`, the log append time; `type` is null where the headers break CloudEvents."""
+
+_PAYLOADS = {"requests", "features", DEAD_LETTERS}
+_TYPES = {
+    "requests": PredictionRequested.type,
+    "features": FeaturesExtracted.type,
+    "predictions": PredictionMade.type,
+    "shadow-predictions": PredictionMade.type,
+    "feedback": FeedbackGiven.type,
+    "outcomes": OutcomeRecorded.type,
+}
+
+
+def table_of(records: Sequence[Incoming], put: Callable[[bytes], str]) -> pa.Table:
+    """The records as rows of the archive; `put` keeps large data in blob storage and returns its URI."""
+    return pa.Table.from_pylist([_row(record, put) for record in records], SCHEMA)
+
+
+def _row(record: Incoming, put: Callable[[bytes], str]) -> dict[str, Any]:
+    origin, value = record.origin, record.value
+    logged = datetime.fromtimestamp(origin.timestamp_ms / 1000, UTC)
+    large = value is not None and len(value) > INLINE_BYTES and _kind(origin.topic) in _PAYLOADS
+    return {
+        "day": logged.date(),
+        "topic": origin.topic,
+        "partition": origin.partition,
+        "offset": origin.offset,
+        "logged": logged,
+        "epoch": origin.epoch,
+        "key": record.key,
+        "headers": [{"name": name, "value": header} for name, header in record.headers],
+        "data": None if large else value,
+        "data_uri": put(value) if large and value is not None else None,
+        **_attributes(record, logged),
+    }
+
+
+def _kind(topic: str) -> str:
+    return topic.rpartition(".")[2]
+
+
+def _attributes(record: Incoming, logged: datetime) -> dict[str, Any]:
+    if record.origin.topic == DEAD_LETTERS:
+        return _of_dead_letter(record, logged)
+    kind = header(record.headers, "ce_type") or ""
+    default = kind if kind.startswith("hindsight.") else _TYPES.get(_kind(record.origin.topic), "")
+    try:
+        return _of_event(complete(record.headers, b"", record.origin, default))
+    except (Rejected, OverflowError):  # a time that is beyond the calendar in UTC is none
+        source, event_id = identity(record.headers, record.origin)
+        return {"id": event_id, "source": source, "type": None, "time": logged, "extensions": []}
+
+
+def _of_event(event: Event) -> dict[str, Any]:
+    return {
+        "id": event.id,
+        "source": event.source,
+        "type": event.type,
+        "time": datetime.fromisoformat(event.time).astimezone(UTC),
+        "subject": event.subject,
+        "content_type": event.content_type,
+        "traceparent": event.traceparent,
+        "extensions": list(event.extensions.items()),
+    }
+
+
+def _of_dead_letter(record: Incoming, logged: datetime) -> dict[str, Any]:
+    """What is said of the original event, whose own attributes are in `headers`."""
+    said = {
+        name.removeprefix("rejected_"): value.decode(errors="replace")
+        for name, value in record.headers
+        if name.startswith("rejected_")
+    }
+    return {
+        "id": said.pop("id", record.origin.id),
+        "source": f"hindsight/{said.get('stage', 'unknown')}",
+        "type": EventRejected.type,
+        "time": logged,
+        "extensions": list(said.items()),
+    }

@@ -1,0 +1,165 @@
+"""The events of an example: its request, what served it, and the feedback; their ids are the same whenever."""
+
+import json
+import re
+import time
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from app.client import HEADROOM
+from app.events import topics
+from app.events.cloudevents import JSON, MAX_ATTRIBUTE, Event, LogEpoch, Origin, Record, rfc3339
+from app.events.types import FeedbackGiven, ModelRef, PredictionMade, PredictionRequested, prediction_id
+from app.importers.example import Example
+from app.importers.locations import Places
+from app.preprocess.preprocessor import Preprocessor
+from app.settings import Settings
+from app.storage.blobs import blob_store
+from models.base import Rejected, Task
+
+SOURCE = "hindsight/import"
+LOGGED = "imported"
+"""The version of what another system served, whatever that was."""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+@dataclass(frozen=True)
+class Ready:
+    """An example's events; without a `prediction` a model is to make one of the features."""
+
+    where: str
+    prediction_id: str
+    request: Record
+    features: Record
+    prediction: Record | None
+    feedback: Record
+
+
+class Records:
+    """Makes the events of one source's examples, said by `actor`."""
+
+    def __init__(self, settings: Settings, task: Task, source: str, actor: str) -> None:
+        self._settings = settings
+        self._task = task
+        self._source = source
+        self._actor = actor
+        self._places = Places(settings)
+        self._blobs = blob_store(settings)
+        self._preprocess = Preprocessor(task, self._blobs.get, topics.max_features_bytes(settings))
+
+    def feedback(self, row: Example) -> Event:
+        """What is known; its id is made of what it says of which request. Raises `Rejected`, ValueError."""
+        request_id, correction = _request_id(row), self._correction(row)
+        said = json.dumps([request_id, correction, row.reward], sort_keys=True, ensure_ascii=False)
+        given = FeedbackGiven(
+            prediction_id=prediction_id(self._task.name, SOURCE, request_id),
+            correction=correction,
+            reward=row.reward,
+            actor=self._actor,
+        )
+        return Event(
+            id=str(uuid.uuid5(uuid.NAMESPACE_URL, said)),
+            type=FeedbackGiven.type,
+            source=SOURCE,
+            # What another system logged was said then: its reward is in its window. A label is said now.
+            time=(row.time if row.output is not None else None) or _now(),
+            data=given.model_dump_json().encode(),
+            content_type=JSON,
+            extensions=self._provenance(row),
+        )
+
+    def of(self, row: Example, feedback: Event) -> Ready:
+        """All of its events. Raises `Rejected`, ValueError for text that is none, OSError while a storage is away."""
+        request_id = _request_id(row)
+        payload = row.payload
+        if isinstance(payload, str):
+            payload = self._places.read(payload, self._task.max_payload_bytes)
+        elif len(payload) > self._task.max_payload_bytes:
+            raise Rejected("too_large", f"its payload has {len(payload):,} bytes")
+        request = self._request(row, request_id, payload)
+        entity = (row.entity or (row.payload if isinstance(row.payload, str) else request_id)).encode()
+        topic = topics.requests(self._task.name)
+        origin = Origin(LogEpoch(SOURCE), topic, 0, 0, round(time.time() * 1000))
+        outputs = self._preprocess(origin, entity, request.data, request.headers())
+        if outputs.rejected is not None:
+            raise outputs.rejected
+        [features] = outputs.records
+        unique = prediction_id(self._task.name, SOURCE, request_id)
+        # Answered here: the live job leaves it alone.
+        mark = ("ce_batch", str(uuid.uuid5(uuid.NAMESPACE_URL, self._source)).encode())
+        return Ready(
+            row.where,
+            unique,
+            Record(topic, entity, request.data, (*request.headers(), mark)),
+            features,
+            None if row.output is None else self._served(row, request_id, unique, entity),
+            Record(topics.feedback(self._task.name), unique.encode(), feedback.data, feedback.headers()),
+        )
+
+    def _correction(self, row: Example) -> dict[str, Any] | None:
+        try:
+            return None if row.correction is None else self._task.validate_correction(row.correction)
+        except Rejected:
+            raise
+        except Exception as error:  # whatever the task stumbles over is that row's, not its neighbours'
+            raise Rejected("bad_correction", f"{type(error).__name__}: {error}") from error
+
+    def _request(self, row: Example, request_id: str, payload: bytes) -> Event:
+        """The payload itself, or its claim check if it is too large for Kafka."""
+        content_type = None
+        if len(payload) > self._settings.max_payload_bytes - HEADROOM:
+            payload, content_type = json.dumps({"uri": self._blobs.put(payload)}).encode(), JSON
+        subject = row.entity or (row.payload if isinstance(row.payload, str) else None)
+        fits = subject is not None and len(subject) <= MAX_ATTRIBUTE and not _CONTROL.search(subject)
+        return Event(
+            id=request_id,
+            type=PredictionRequested.type,
+            source=SOURCE,
+            time=row.time or _now(),
+            data=payload,
+            subject=subject if fits else None,
+            content_type=content_type,
+            extensions=self._provenance(row),
+        )
+
+    def _served(self, row: Example, request_id: str, unique: str, key: bytes) -> Record:
+        """The output that was logged; how sure that system was nobody knows, but how probable it made the output."""
+        assert row.output is not None
+        try:
+            self._task.score(row.output, row.correction or row.output)
+        except Exception as error:  # whatever the task stumbles over is no output of its own
+            raise Rejected("bad_output", f"no output of {self._task.name}: {type(error).__name__}: {error}") from error
+        made = PredictionMade(
+            prediction_id=unique,
+            request_id=request_id,
+            task=self._task.name,
+            model=ModelRef(name=self._task.name, version=LOGGED),
+            role="champion",
+            output=row.output,
+            confidence=row.propensity,
+            propensity=row.propensity,
+            timings_ms={},
+        )
+        return made.record(
+            topics.predictions(self._task.name),
+            key,
+            id=unique,
+            source=f"hindsight/{self._task.name}",
+            time=row.time or _now(),
+            extensions={"requestsource": SOURCE},
+        )
+
+    def _provenance(self, row: Example) -> dict[str, str]:
+        said = {"importsource": self._source, "importrow": row.where}
+        texts = {name: text.encode(errors="replace").decode() for name, text in said.items()}
+        return {name: _CONTROL.sub("?", text)[-MAX_ATTRIBUTE:] for name, text in texts.items()}
+
+
+def _request_id(row: Example) -> str:
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, row.identity))
+
+
+def _now() -> str:
+    return rfc3339(time.time() * 1000)

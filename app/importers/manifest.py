@@ -1,0 +1,61 @@
+"""Manifests: a row for each payload, with its path and its label."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from app.importers.example import Example, Found, Unusable, as_number, as_object, as_propensity, as_time, given
+from app.importers.tables import Row
+from models.base import Rejected
+
+
+def examples(rows: Iterable[Row], resolve: Callable[[str], str]) -> Iterator[Found]:
+    """The examples of a manifest. `resolve` makes a URI of a path, which counts from where the manifest is.
+
+    `path` and `label` (a correction as a JSON object; other text is `{"text": label}`) are what a row has. It may have
+    an `output` that was served, as JSON, with its `propensity` (else 1) and its `reward`; an `entity`; a `time`.
+    """
+    for where, row in rows:
+        if isinstance(row, Unusable):
+            yield row
+            continue
+        try:
+            yield _example(where, row, resolve)
+        except Rejected as error:
+            yield Unusable(where, error.code, str(error))
+
+
+def _example(where: str, row: dict[str, Any], resolve: Callable[[str], str]) -> Example:
+    path, reward, output = (given(row, name) for name in ("path", "reward", "output"))
+    # An empty cell is an empty text, or no label where a reward says how good the output was.
+    label = row.get("label") if reward is None else given(row, "label")
+    if not isinstance(path, str):
+        raise Rejected("no_path", "a path is needed, in `path`")
+    if label is None and reward is None:
+        raise Rejected("no_label", "a label is needed, in `label`; or a reward with the output that it is for")
+    if reward is not None and output is None:
+        raise Rejected("no_output", "a reward is for an output: `output` is needed")
+    try:
+        uri = resolve(path)
+    except ValueError as error:
+        raise Rejected("bad_path", f"{path!r} is no path: {error}") from None
+    entity, time = given(row, "entity"), given(row, "time")
+    return Example(
+        where=where,
+        identity=uri,
+        payload=uri,
+        correction=None if label is None else correction_of(label),
+        reward=None if reward is None else as_number(reward, "reward", -1, 1),
+        output=None if output is None else as_object(output, "output"),
+        propensity=1.0 if given(row, "propensity") is None else as_propensity(row["propensity"]),
+        entity=None if entity is None else str(entity),
+        time=None if time is None else as_time(time),
+    )
+
+
+def correction_of(label: Any) -> dict[str, Any]:
+    """A label as a correction. Raises `Rejected`."""
+    if isinstance(label, dict):
+        return label
+    if not isinstance(label, str):
+        raise Rejected("bad_label", f"label is {label!r}; text or a JSON object is needed")
+    return as_object(label, "label") if label.lstrip().startswith("{") else {"text": label}

@@ -1,0 +1,28 @@
+"""ONNX Runtime in this process, in MLServer's place: predictions without a platform, by the same predictor."""
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from app.events.types import ModelRef
+from app.inference.mlserver.client import Refused
+
+
+class LocalModel:
+    """One `model.onnx`. Takes the calls of `app.inference.predictor.Infers`, whichever version they name."""
+
+    def __init__(self, path: Path) -> None:
+        self._session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
+        self._names = [output.name for output in self._session.get_outputs()]
+
+    async def infer(self, model: ModelRef, batch: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """The model's outputs for a batch of named tensors. Raises Refused for what the model can't take."""
+        try:
+            outputs = await asyncio.to_thread(self._session.run, self._names, dict(batch))
+        except Exception as error:  # ONNX Runtime's exceptions have no base of their own
+            raise Refused(f"{model.name} {model.version}: {error}") from error
+        return dict(zip(self._names, outputs, strict=True))

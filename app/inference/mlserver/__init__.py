@@ -1,0 +1,1 @@
+"""Everything that knows MLServer: its process, repository, runtime, client and authentication."""

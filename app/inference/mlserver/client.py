@@ -1,0 +1,114 @@
+"""MLServer's client: the Open Inference Protocol (v2) over gRPC, raw tensors both ways."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Self
+
+import grpc
+import numpy as np
+from mlserver.grpc import dataplane_pb2 as pb
+from mlserver.grpc.dataplane_pb2_grpc import GRPCInferenceServiceStub
+from numpy.typing import NDArray
+
+from app import tracing
+from app.events.types import ModelRef
+from app.inference.mlserver import token
+from app.inference.mlserver.repository import entry
+from app.inference.mlserver.tensor_codec import DATATYPES, DTYPES
+from app.settings import Settings
+from app.streams.delivery import Unavailable
+
+_PASSING = {
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.CANCELLED,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.ABORTED,
+}
+_HEALTH_SECONDS = 2.0
+_LOOK_SECONDS = 0.1
+"""How often a version that is being loaded is looked for."""
+
+
+class Refused(Exception):
+    """MLServer is there and has the model, but doesn't take this request."""
+
+
+class InferenceClient:
+    """Calls one MLServer, with its token. Use as an async context manager. Raises SetupError where there is none."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._address = f"{settings.mlserver_host}:{settings.mlserver_grpc_port}"
+        self._deadline = settings.inference_deadline_seconds
+        # Sizes are bounded where payloads come in; a second bound here would only disagree with the first.
+        unbounded = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
+        quick = [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 2000)]
+        self._channel = grpc.aio.insecure_channel(self._address, options=unbounded + quick)
+        self._metadata = tuple(token.credentials(token.find_or_make(settings)).items())
+        self._stub = GRPCInferenceServiceStub(self._channel)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._channel.close()
+
+    async def infer(self, model: ModelRef, batch: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """The model's outputs for a batch of named tensors, the batch in the first dimension.
+
+        Raises Unavailable where waiting may help (MLServer or the model is away), Refused where it won't.
+        """
+        arrays = {name: np.ascontiguousarray(array, array.dtype.newbyteorder("<")) for name, array in batch.items()}
+        for name, array in arrays.items():
+            if array.dtype not in DATATYPES:
+                raise Refused(f"input {name!r} is of {array.dtype}; one of {', '.join(DTYPES)} is needed")
+        request = pb.ModelInferRequest(
+            model_name=entry(model),
+            model_version=model.version,
+            inputs=[
+                pb.ModelInferRequest.InferInputTensor(name=name, datatype=DATATYPES[array.dtype], shape=array.shape)
+                for name, array in arrays.items()
+            ],
+            raw_input_contents=[array.tobytes() for array in arrays.values()],
+        )
+        trace = tracing.calling()
+        metadata = (*self._metadata, (tracing.HEADER, trace)) if trace else self._metadata
+        try:
+            response = await self._stub.ModelInfer(request, timeout=self._deadline, metadata=metadata)
+        except grpc.aio.AioRpcError as error:
+            said = f"MLServer at {self._address}: {error.code().name}: {error.details()}"
+            if error.code() in _PASSING or not await self.serves(model):
+                raise Unavailable(said) from error
+            raise Refused(said) from error
+        return {
+            tensor.name: np.frombuffer(raw, DTYPES[tensor.datatype]).reshape(tensor.shape)
+            for tensor, raw in zip(response.outputs, response.raw_output_contents, strict=True)
+        }
+
+    async def serves(self, model: ModelRef) -> bool:
+        """Whether MLServer answers and has this version ready."""
+        try:
+            request = pb.ModelReadyRequest(name=entry(model), version=model.version)
+            answer = await self._stub.ModelReady(request, timeout=_HEALTH_SECONDS, metadata=self._metadata)
+        except grpc.aio.AioRpcError:
+            return False
+        return bool(answer.ready)
+
+    async def wait(self, model: ModelRef) -> None:
+        """Return once MLServer serves this version."""
+        while not await self.serves(model):
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def load(self, model: ModelRef) -> None:
+        """Have MLServer load what is in its repository. Raises Unavailable with the reason why it doesn't."""
+        await self._repository(self._stub.RepositoryModelLoad, pb.RepositoryModelLoadRequest(model_name=entry(model)))
+
+    async def unload(self, model: ModelRef) -> None:
+        """Have MLServer forget a version. Raises Unavailable with the reason why it doesn't."""
+        request = pb.RepositoryModelUnloadRequest(model_name=entry(model))
+        await self._repository(self._stub.RepositoryModelUnload, request)
+
+    async def _repository(self, call: Callable[..., Awaitable[Any]], request: Any) -> None:
+        try:
+            await call(request, metadata=self._metadata)
+        except grpc.aio.AioRpcError as error:
+            raise Unavailable(f"MLServer at {self._address}: {error.code().name}: {error.details()}") from error

@@ -1,0 +1,73 @@
+"""The `mlserver` process: MLServer with the versions that the routes need."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Mapping
+
+from mlserver import Settings as ServerSettings
+
+from app.errors import SetupError
+from app.events import topics
+from app.inference.mlserver import repository, runtime, token
+from app.inference.mlserver.auth import LockedMLServer
+from app.inference.mlserver.client import InferenceClient
+from app.inference.mlserver.loader import Loader
+from app.monitoring.heartbeat import Heartbeat
+from app.settings import Settings, settings
+from app.tasks import load
+from models.base import Task
+
+__all__ = ["runtime"]
+
+
+def server_settings(configured: Settings) -> ServerSettings:
+    """How MLServer runs here: one process, gRPC for the agents, HTTP for health."""
+    largest = 4 * configured.max_payload_bytes * configured.batch_size
+    return ServerSettings(
+        debug=False,
+        host=configured.mlserver_host,
+        http_port=configured.mlserver_http_port,
+        grpc_port=configured.mlserver_grpc_port,
+        metrics_port=configured.mlserver_metrics_port,
+        grpc_max_message_length=min(largest, 2**31 - 1),
+        # No worker processes: the runtime's threads use the cores, and MLServer 1.7 with newer uvloops loads no model.
+        parallel_workers=0,
+        model_repository_root=str(configured.model_repository),
+        metrics_dir=str(configured.home / "mlserver-metrics"),
+        load_models_at_startup=False,
+    )
+
+
+async def serve(configured: Settings) -> None:
+    """Serve until told to stop."""
+    tasks = load(configured)
+    Heartbeat(configured.home).follow(asyncio.get_running_loop())
+    repository.clear(configured)
+    server = LockedMLServer(server_settings(configured), token.find_or_make(configured))
+    serving = asyncio.create_task(server.start())
+    loading = asyncio.create_task(_load(configured, tasks))
+    await asyncio.wait((serving, loading), return_when=asyncio.FIRST_COMPLETED)
+    loading.cancel()
+    await serving if serving.done() else await loading
+
+
+async def _load(configured: Settings, tasks: Mapping[str, Task]) -> None:
+    await topics.wait_provisioned(configured)
+    async with InferenceClient(configured) as client:
+        await Loader(configured, tasks.values(), client).run()
+
+
+def main() -> None:
+    """Run the process."""
+    configured = settings()
+    configured.home.mkdir(parents=True, exist_ok=True)
+    os.chdir(configured.home)
+    try:
+        asyncio.run(serve(configured))
+    except SetupError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

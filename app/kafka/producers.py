@@ -1,0 +1,69 @@
+"""Publishing that is confirmed: each record is in the log, or it is known why not."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka.errors import InvalidTopicError, MessageSizeTooLargeError, RecordListTooLargeError
+
+from app.events.cloudevents import Record
+from app.events.topics import max_message_bytes
+from app.kafka import clients
+from app.settings import Settings
+from app.streams.delivery import Unpublishable
+
+_REFUSALS = (MessageSizeTooLargeError, RecordListTooLargeError, InvalidTopicError)
+CONFIRM_SECONDS = 30.0
+"""A record that is not confirmed by then is sent again: ids de-duplicate."""
+
+Send = Callable[[Record], Awaitable[Awaitable[Any]]]
+"""Hands a record to a producer; awaits to the broker's confirmation of it."""
+
+
+async def publish_confirmed(send: Send, records: Sequence[Record]) -> list[Exception | None]:
+    """Send all, then wait for the broker's word on each: None, or why it is not in the log."""
+    sent: list[Awaitable[Any] | Exception] = []
+    for record in records:
+        try:
+            sent.append(await send(record))
+        except Exception as error:  # one record's failure is that record's
+            sent.append(error)
+    return [await _confirmed(delivery) for delivery in sent]
+
+
+async def _confirmed(delivery: Awaitable[Any] | Exception) -> Exception | None:
+    error = delivery if isinstance(delivery, Exception) else None
+    if not isinstance(delivery, Exception):
+        try:
+            await asyncio.wait_for(delivery, CONFIRM_SECONDS)
+        except Exception as failed:
+            error = failed
+    for reason in (error, getattr(error, "__cause__", None)):  # Faust wraps what the producer says
+        if isinstance(reason, _REFUSALS):
+            return Unpublishable(f"{type(reason).__name__}: {reason}")
+    return error
+
+
+@asynccontextmanager
+async def publisher(settings: Settings) -> AsyncIterator[Send]:
+    """A producer for a command: what it sends is in all replicas once its delivery is confirmed."""
+    producer = clients.producer(settings, linger_ms=5, max_request_size=max_message_bytes(settings))
+    await producer.start()
+
+    async def send(record: Record) -> Awaitable[Any]:
+        headers = list(record.headers)
+        return await producer.send(record.topic, record.value, record.key, headers=headers)  # type: ignore[no-any-return]
+
+    try:
+        yield send
+    finally:
+        await producer.stop()
+
+
+async def publish_all(settings: Settings, records: Sequence[Record]) -> None:
+    """Publish records, confirmed. Raises the first one's error."""
+    async with publisher(settings) as send:
+        for error in await publish_confirmed(send, records):
+            if error is not None:
+                raise error

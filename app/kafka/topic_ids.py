@@ -1,0 +1,150 @@
+"""The log epoch: which incarnation of a topic an offset belongs to.
+
+aiokafka reads metadata up to version 5; a topic's UUID came with version 10 (KIP-516), declared here in
+aiokafka's own terms.
+"""
+
+import uuid
+from collections.abc import Iterable
+from typing import Any
+
+from aiokafka.errors import UnknownTopicOrPartitionError
+from aiokafka.protocol.api import Request, RequestStruct, Response
+from aiokafka.protocol.types import (
+    AbstractType,
+    Boolean,
+    CompactArray,
+    CompactString,
+    Int16,
+    Int32,
+    Schema,
+    TaggedFields,
+)
+
+from app.events.cloudevents import LogEpoch
+from app.kafka import clients
+from app.settings import Settings
+
+
+class _Uuid(AbstractType[bytes]):  # type: ignore[misc]  # aiokafka has no types
+    @classmethod
+    def encode(cls, value: bytes) -> bytes:
+        return value
+
+    @classmethod
+    def decode(cls, data: Any) -> bytes:
+        return bytes(data.read(16))
+
+
+class _MetadataResponse(Response):  # type: ignore[misc]
+    API_KEY = 3
+    API_VERSION = 10
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        (
+            "brokers",
+            CompactArray(
+                ("node_id", Int32),
+                ("host", CompactString("utf-8")),
+                ("port", Int32),
+                ("rack", CompactString("utf-8")),
+                ("tags", TaggedFields),
+            ),
+        ),
+        ("cluster_id", CompactString("utf-8")),
+        ("controller_id", Int32),
+        (
+            "topics",
+            CompactArray(
+                ("error_code", Int16),
+                ("name", CompactString("utf-8")),
+                ("topic_id", _Uuid),
+                ("is_internal", Boolean),
+                (
+                    "partitions",
+                    CompactArray(
+                        ("error_code", Int16),
+                        ("partition", Int32),
+                        ("leader", Int32),
+                        ("leader_epoch", Int32),
+                        ("replicas", CompactArray(Int32)),
+                        ("isr", CompactArray(Int32)),
+                        ("offline_replicas", CompactArray(Int32)),
+                        ("tags", TaggedFields),
+                    ),
+                ),
+                ("authorized_operations", Int32),
+                ("tags", TaggedFields),
+            ),
+        ),
+        ("authorized_operations", Int32),
+        ("tags", TaggedFields),
+    )
+
+
+class _MetadataStruct(RequestStruct):  # type: ignore[misc]
+    API_KEY = 3
+    API_VERSION = 10
+    FLEXIBLE_VERSION = True
+    RESPONSE_TYPE = _MetadataResponse
+    SCHEMA = Schema(
+        (
+            "topics",
+            CompactArray(("topic_id", _Uuid), ("name", CompactString("utf-8")), ("tags", TaggedFields)),
+        ),
+        ("allow_auto_topic_creation", Boolean),
+        ("include_cluster_authorized_operations", Boolean),
+        ("include_topic_authorized_operations", Boolean),
+        ("tags", TaggedFields),
+    )
+
+
+class _Metadata(Request[_MetadataStruct]):  # type: ignore[misc]
+    API_KEY = 3
+
+    def __init__(self, topics: list[str]) -> None:
+        self._topics = topics
+
+    def build(self, request_struct_class: type[_MetadataStruct]) -> _MetadataStruct:
+        topics: list[tuple[bytes, str, dict[int, bytes]]] = [(bytes(16), topic, {}) for topic in self._topics]
+        return request_struct_class(topics, False, False, False, {})
+
+
+class KnownEpochs:
+    """The epochs of the topics that a reader has asked for."""
+
+    def __init__(self) -> None:
+        self._epochs: dict[str, LogEpoch] = {}
+        self._positions: dict[tuple[str, int], int] = {}
+
+    def of(self, topic: str, partition: int, offset: int) -> LogEpoch | None:
+        """The epoch of a record in hand; None when it must be asked for (again), and then learned.
+
+        Where offsets don't go up, the topic may be another one than before, deleted and made again.
+        """
+        last = self._positions.get((topic, partition))
+        return None if last is not None and offset <= last else self._epochs.get(topic)
+
+    def learn(self, topic: str, partition: int, offset: int, epoch: LogEpoch) -> None:
+        """A record of this place is of this epoch."""
+        self._epochs[topic] = epoch
+        self._positions[topic, partition] = offset
+
+
+async def log_epochs(settings: Settings, topics: Iterable[str]) -> dict[str, LogEpoch]:
+    """The epoch of each topic: `<cluster id>/<topic UUID>`.
+
+    Raises UnknownTopicOrPartitionError for a topic that doesn't exist, KafkaConnectionError without a broker.
+    """
+    admin = clients.admin(settings)
+    await admin.start()
+    try:
+        response = await admin._send_request(_Metadata(sorted(set(topics))))
+    finally:
+        await admin.close()
+    epochs = {}
+    for error, name, topic_id, *_ in response.topics:
+        if error:
+            raise UnknownTopicOrPartitionError(f"topic {name!r} (Kafka's error {error})")
+        epochs[name] = LogEpoch(f"{response.cluster_id}/{uuid.UUID(bytes=topic_id)}")
+    return epochs

@@ -1,0 +1,1 @@
+"""Outcomes: predictions joined with their feedback, and labels aggregated from it."""

@@ -1,0 +1,1 @@
+"""The review pages: queues, items and their editors."""

@@ -1,0 +1,202 @@
+"""What is shown of a prediction, and how it is put right: text, boxes, an action, or JSON."""
+
+import base64
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import quote
+
+from nicegui.events import GenericEventArguments
+
+from app.events.cloudevents import JSON
+from app.pages.elements import Node
+from app.pages.review.review_session import Item
+from app.pages.widgets import Boxes, Sound
+from models.base import Rejected
+
+_INLINE = 1024 * 1024
+"""Payloads up to here come with the page; larger ones the browser fetches."""
+_SHOWN = 4_000
+_CHOICES = 9
+
+
+class Answer(ABC):
+    """What the viewer makes of a prediction."""
+
+    @abstractmethod
+    def correction(self) -> dict[str, Any] | None:
+        """What would have been right; None while the prediction stands as it is. Raises `Rejected`."""
+
+    def choose(self, digit: int) -> bool:
+        """Take the choice of this number, from 1; whether there is one."""
+        return False
+
+
+def shown(item: Item, labels: Sequence[str]) -> Answer:
+    """The payload and the prediction, in the element that is open. `labels` are what boxes may be called."""
+    output = item.output
+    if item.payload is None:
+        Node("p", item.trouble, "note bad")
+    elif isinstance(output.get("boxes"), list) and item.payload.media_type.startswith("image/"):
+        return _OfBoxes(item, labels)
+    elif item.payload.media_type.startswith("image/"):
+        Node("img", style="payload", src=source(item), alt="What was to be read")
+    elif item.payload.media_type.startswith("audio/"):
+        Sound(source(item))
+    elif not isinstance(output.get("action"), str):
+        Node("pre", _text(item.payload.content), "payload")
+    if isinstance(output.get("text"), str):
+        return _OfText(output)
+    if isinstance(output.get("action"), str):
+        return _OfActions(item)
+    return _OfJson(output)
+
+
+def source(item: Item) -> str:
+    """Where the browser finds the payload."""
+    payload = item.payload
+    assert payload is not None
+    if len(payload.content) > _INLINE:
+        return f"/v1/predictions/{quote(item.prediction_id, safe='')}/payload"
+    return f"data:{payload.media_type};base64,{base64.b64encode(payload.content).decode()}"
+
+
+class _OfText(Answer):
+    def __init__(self, output: dict[str, Any]) -> None:
+        self._was = self._text = str(output["text"])
+        with Node("label", style="field"):
+            Node("span", "Text", "muted small")
+            field = Node("input", style="answer", value=self._text, data_answer="", spellcheck="false")
+            field.put("autocomplete", "off")
+
+        def typed(event: GenericEventArguments) -> None:
+            self._text = str(event.args)
+            field._props["value"] = self._text  # the browser has it already
+
+        field.on("input", typed, js_handler="(event) => emit(event.target.value)")
+
+    def correction(self) -> dict[str, Any] | None:
+        return None if self._text == self._was else {"text": self._text}
+
+
+class _OfBoxes(Answer):
+    def __init__(self, item: Item, labels: Sequence[str]) -> None:
+        self._boxes: list[dict[str, Any]] | None = None
+        boxes = item.output["boxes"]
+        known = [*labels, *sorted({str(one["label"]) for one in boxes} - set(labels))]
+        Boxes(source(item), boxes, known, self._changed)
+
+    def _changed(self, boxes: list[dict[str, Any]]) -> None:
+        self._boxes = boxes
+
+    def correction(self) -> dict[str, Any] | None:
+        return None if self._boxes is None else {"boxes": self._boxes}
+
+
+class _OfActions(Answer):
+    """The context, and the actions by their probability: one of them may be said to have been right."""
+
+    def __init__(self, item: Item) -> None:
+        self._was = str(item.output["action"])
+        self._right: str | None = None
+        request = _request(item)
+        probabilities = item.output.get("probabilities") or {}
+        actions = {str(one.get("id")): one for one in request.get("actions", ()) if isinstance(one, dict)}
+        ordered = sorted({*probabilities, *actions, self._was}, key=lambda one: (-probabilities.get(one, 0.0), one))
+        self._ids = ordered[:_CHOICES]
+        if self._was not in self._ids:
+            self._ids[-1] = self._was
+        with Node("dl", style="facts"):
+            for name, value in (request.get("context") or {}).items():
+                Node("dt", str(name))
+                Node("dd", _short(value))
+        self._rows: dict[str, tuple[Node, Node]] = {}
+        with Node("ol", style="actions", aria_label="Actions"):
+            for place, one in enumerate(self._ids, 1):
+                self._rows[one] = self._row(place, one, probabilities.get(one), actions.get(one, {}))
+        if len(ordered) > len(self._ids):
+            Node("p", f"and {len(ordered) - len(self._ids)} less likely ones", "muted small")
+        self._mark()
+
+    def _row(self, place: int, action: str, probability: float | None, features: dict[str, Any]) -> tuple[Node, Node]:
+        with Node("li", style="choice") as row:
+            Node("kbd", str(place))
+            Node("strong", action)
+            Node("span", "" if probability is None else f"{probability:.1%}")
+            said = ", ".join(f"{name} {_short(value)}" for name, value in features.items() if name != "id")
+            Node("span", said, "muted small grow")
+            state = Node("span", style="small")
+        row.on("click", lambda: self.choose(place), args=[])
+        return row, state
+
+    def choose(self, digit: int) -> bool:
+        if not 1 <= digit <= len(self._ids):
+            return False
+        self._right = self._ids[digit - 1]
+        self._mark()
+        return True
+
+    def _mark(self) -> None:
+        for action, (row, state) in self._rows.items():
+            said = ["served"] if action == self._was else []
+            said += ["right"] if action == self._right else []
+            state.say(", ".join(said))
+            row.put("data-right", str(action == self._right).lower())
+
+    def correction(self) -> dict[str, Any] | None:
+        return None if self._right in (None, self._was) else {"action": self._right}
+
+
+class _OfJson(Answer):
+    def __init__(self, output: dict[str, Any]) -> None:
+        self._was = self._text = json.dumps(output, ensure_ascii=False, indent=2)
+        with Node("label", style="field"):
+            Node("span", "Prediction", "muted small")
+            field = Node("textarea", style="answer", value=self._text, data_answer="", spellcheck="false")
+
+        def typed(event: GenericEventArguments) -> None:
+            self._text = str(event.args)
+            field._props["value"] = self._text
+
+        field.on("input", typed, js_handler="(event) => emit(event.target.value)")
+
+    def correction(self) -> dict[str, Any] | None:
+        if self._text == self._was:
+            return None
+        try:
+            said = json.loads(self._text)
+        except (ValueError, RecursionError) as error:
+            raise Rejected("not_json", f"that is not JSON: {error}") from None
+        if not isinstance(said, dict):
+            raise Rejected("not_json", "a correction is a JSON object")
+        return said
+
+
+def brief(output: dict[str, Any] | None) -> str:
+    """What an output says, in a line."""
+    match output:
+        case None:
+            return ""
+        case {"text": str(text)} | {"action": str(text)}:
+            return text or "(nothing)"
+        case {"boxes": list(boxes)}:
+            return ", ".join(sorted(str(one.get("label")) for one in boxes)) or "(no objects)"
+        case _:
+            return json.dumps(output, ensure_ascii=False)[:_SHOWN]
+
+
+def _request(item: Item) -> dict[str, Any]:
+    if item.payload is None or item.payload.media_type != JSON:
+        return {}
+    said = json.loads(item.payload.content)
+    return said if isinstance(said, dict) else {}
+
+
+def _short(value: Any) -> str:
+    return value if isinstance(value, str) else f"{value:.4g}" if isinstance(value, float) else json.dumps(value)
+
+
+def _text(content: bytes) -> str:
+    said = content[:_SHOWN].decode(errors="replace")
+    return said + ("…" if len(content) > _SHOWN else "")

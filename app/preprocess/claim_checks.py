@@ -1,0 +1,43 @@
+"""How a worker reads what a request claims: blobs, and in a batch files."""
+
+import logging
+import time
+from collections.abc import Callable
+
+from app.preprocess.files import path_of
+from models.base import Rejected
+
+log = logging.getLogger(__name__)
+
+_RETRY_SECONDS = 1.0
+
+
+def files_and(get: Callable[[str, int], bytes]) -> Callable[[str, int], bytes]:
+    """Read blobs; a `file://` claim, made for a file that could not be taken whole, says why."""
+
+    def fetch(uri: str, limit: int) -> bytes:
+        if not uri.startswith("file://"):
+            return get(uri, limit)
+        try:
+            size = path_of(uri).stat().st_size
+        except OSError as error:
+            raise Rejected("unreadable", f"{uri} can't be read: {error}") from error
+        if size > limit:
+            raise Rejected("too_large", f"{uri} has {size:,} bytes; at most {limit:,} are taken")
+        raise Rejected("unreadable", f"{uri} can't be read: permission is denied")
+
+    return fetch
+
+
+def patiently(get: Callable[[str, int], bytes]) -> Callable[[str, int], bytes]:
+    """Read blobs for as long as it takes: a blob store that is away makes events wait, and loses none."""
+
+    def fetch(uri: str, limit: int) -> bytes:
+        while True:
+            try:
+                return get(uri, limit)
+            except OSError as error:
+                log.warning("blob storage is away, %s waits: %s", uri, error)
+                time.sleep(_RETRY_SECONDS)
+
+    return fetch

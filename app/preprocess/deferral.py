@@ -1,0 +1,72 @@
+"""The keyed function of the Flink job for records that take long: they are its state until they are answered.
+
+So the records behind them are answered meanwhile, and none is lost: Flink commits no offset before its checkpoint holds
+what is deferred. After a restart each is handed to a worker anew.
+"""
+
+import marshal
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from pyflink.common import Row, Types
+from pyflink.datastream import KeyedProcessFunction, RuntimeContext
+from pyflink.datastream.state import ValueStateDescriptor
+
+from app.events.cloudevents import LogEpoch, Origin
+from app.preprocess.functions import Places, rows
+from app.preprocess.isolation import pool
+from app.preprocess.isolation.pool import Job
+from app.settings import Settings
+
+FIRST_POLL_MS, LONGEST_POLL_MS = 20, 500
+
+
+class Deferred(KeyedProcessFunction):  # type: ignore[misc]  # pyflink has no types
+    """Rows (topic, key, value, headers) that answer a request, from a row of the request, keyed by its place."""
+
+    def __init__(self, settings: Settings, task: str) -> None:
+        self._settings = settings
+        self._task = task
+
+    def open(self, runtime_context: RuntimeContext) -> None:
+        """Share the workers of `Preprocess`, where both are in one process."""
+        self._places = Places(self._settings)
+        self._pool = pool.acquire(self._settings, self._task)
+        self._record = runtime_context.get_state(ValueStateDescriptor("record", Types.PICKLED_BYTE_ARRAY()))
+
+    def close(self) -> None:
+        """The instance ends in good order."""
+        pool.release(self._task)
+
+    def process_element(self, value: Row, ctx: Any) -> Iterator[Row]:
+        """Keep the record and look for its answer later."""
+        now = ctx.timer_service().current_processing_time()
+        origin = self._places.origin(
+            value["topic"], value["partition"], value["offset"], datetime.fromisoformat(value["logged"])
+        )
+        where = (origin.epoch, origin.topic, origin.partition, origin.offset, origin.timestamp_ms)
+        headers = tuple((value["headers"] or {}).items())
+        self._record.update(marshal.dumps((now, where, value["key"], value["value"], headers)))
+        ctx.timer_service().register_processing_time_timer(now + FIRST_POLL_MS)
+        yield from ()
+
+    def on_timer(self, timestamp: int, ctx: Any) -> Iterator[Row]:
+        """Answer the record, if its worker is done by now."""
+        kept = self._record.value()
+        if kept is None:
+            return
+        since, (epoch, *where), key, value, headers = marshal.loads(kept)  # noqa: S302  # our own state
+        outputs = self._pool.poll(Job(Origin(LogEpoch(epoch), *where), key, value, headers))
+        if outputs is None:
+            now = ctx.timer_service().current_processing_time()
+            wait = min(LONGEST_POLL_MS, max(FIRST_POLL_MS, (now - since) // 8))
+            ctx.timer_service().register_processing_time_timer(now + wait)
+            return
+        self._record.clear()
+        yield from rows(self._task, outputs)
+
+
+def place(row: Row) -> str:
+    """The key of a deferred record."""
+    return f"{row['topic']}/{row['partition']}/{row['offset']}"

@@ -1,0 +1,57 @@
+"""What a batch reads: files below directories, single files, and `blob://` URIs."""
+
+import json
+import os
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+from urllib.parse import unquote_to_bytes, urlsplit
+
+from app.errors import SetupError
+from app.events.cloudevents import JSON, MAX_ATTRIBUTE, Headers
+
+BLOB = "blob://"
+
+
+def expand(sources: Iterable[str]) -> list[str]:
+    """The URIs to read, in a stable order: `file:///..` of every file, hidden ones left out, and blobs as they are."""
+    uris = []
+    for source in sources:
+        path = Path(source)
+        if source.startswith(BLOB):
+            uris.append(source)
+        elif path.is_dir():
+            files = (file for file in path.rglob("*") if file.is_file())
+            shown = (file for file in files if not any(part.startswith(".") for part in file.relative_to(path).parts))
+            uris += sorted(file.resolve().as_uri() for file in shown)
+        elif path.is_file():
+            uris.append(path.resolve().as_uri())
+        else:
+            raise SetupError(f"{source} is neither a file, a directory nor a blob:// URI.", "Check the path.")
+    return uris
+
+
+def path_of(uri: str) -> Path:
+    """The path of a file:// URI, whatever bytes its name has."""
+    return Path(os.fsdecode(unquote_to_bytes(urlsplit(uri).path)))
+
+
+def request(uri: str, batch: str, limit: int) -> tuple[bytes, Headers]:
+    """The value and headers of a payload's request: a file's bytes, or a claim check of a blob or of too large a file.
+
+    A file that can't be read makes a claim check as well: its rejection says so.
+    """
+    headers = {"ce_id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{batch}/{uri}")), "ce_source": f"hindsight/batch/{batch}"}
+    if len(uri) <= MAX_ATTRIBUTE:
+        headers["ce_subject"] = uri
+    value = None
+    if not uri.startswith(BLOB):
+        try:
+            with path_of(uri).open("rb") as file:
+                value = file.read(limit + 1)
+        except OSError:
+            value = None
+    if value is None or len(value) > limit:
+        value = json.dumps({"uri": uri}).encode()
+        headers["content-type"] = JSON
+    return value, tuple((name, text.encode()) for name, text in headers.items())

@@ -1,0 +1,1 @@
+"""Live sessions: chunks of a stream that become one request."""

@@ -1,0 +1,108 @@
+"""The keyed function of the Flink job: it keeps each live session's state, and its timers."""
+
+import json
+import logging
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, cast
+
+from pyflink.common import Row, Types
+from pyflink.datastream import KeyedProcessFunction, RuntimeContext
+from pyflink.datastream.state import MapState, MapStateDescriptor, ValueState, ValueStateDescriptor
+
+from app.kafka.lag import PREPROCESS_GROUP
+from app.preprocess.claim_checks import patiently
+from app.preprocess.functions import Places
+from app.preprocess.isolation import pool
+from app.preprocess.sessions.assembler import Assembler
+from app.preprocess.sessions.log_clock import POLL_MS, Reading
+from app.preprocess.sessions.session import Limits, Session
+from app.settings import Settings
+
+
+class Sessions(KeyedProcessFunction):  # type: ignore[misc]  # pyflink has no types
+    """Rows (topic, key, value, headers) of a session's requests, from rows of its chunks, keyed by `session_key`."""
+
+    def __init__(self, settings: Settings, task: str, limits: Limits) -> None:
+        self._settings = settings
+        self._task = task
+        self._limits = limits
+
+    def open(self, runtime_context: RuntimeContext) -> None:
+        """Share the task's workers, as `Preprocess` does."""
+        logging.getLogger().setLevel(logging.WARNING)
+        from app.storage.blobs import blob_store
+
+        get = patiently(blob_store(self._settings).get)
+        workers = pool.acquire(self._settings, self._task)
+        self._assembler = Assembler(self._task, workers.assemble, get, self._limits)
+        self._places = Places(self._settings)
+        self._reading = Reading(self._settings, PREPROCESS_GROUP)
+        self._kept = _State(
+            runtime_context.get_state(ValueStateDescriptor("session", Types.STRING())),
+            runtime_context.get_map_state(MapStateDescriptor("chunks", Types.LONG(), Types.PICKLED_BYTE_ARRAY())),
+        )
+        self._timer = runtime_context.get_state(ValueStateDescriptor("timer", Types.LONG()))
+
+    def close(self) -> None:
+        """The instance ends in good order."""
+        pool.release(self._task)
+
+    def process_element(self, value: Row, ctx: Any) -> Iterator[Row]:
+        """The rows of one chunk."""
+        now = ctx.timer_service().current_processing_time()
+        logged = datetime.fromisoformat(value["logged"])
+        origin = self._places.origin(value["topic"], value["partition"], value["offset"], logged)
+        headers = tuple((name, text) for name, text in value["headers"].items() if text is not None)
+        for record in self._assembler.chunk(origin, value["key"], value["value"], headers, self._kept, now):
+            yield Row(record.topic, record.key, record.value, dict(record.headers))
+        self._wake(ctx, now)
+
+    def on_timer(self, timestamp: int, ctx: Any) -> Iterator[Row]:
+        """The rows that time leads to."""
+        now = ctx.timer_service().current_processing_time()
+        if self._timer.value() == timestamp:
+            self._timer.clear()
+        topic, source, name = json.loads(ctx.get_current_key())
+        session = self._kept.load()
+        if session is not None and session.deadline(self._limits) <= now:
+            for record in self._assembler.time(source, name, self._kept, self._reading.until(topic, now)):
+                yield Row(record.topic, record.key, record.value, dict(record.headers))
+        self._wake(ctx, now)
+
+    def _wake(self, ctx: Any, now: int) -> None:
+        """Have a timer no later than something is due; what is overdue waits for the log to be read."""
+        session = self._kept.load()
+        if session is None:
+            return
+        due = session.deadline(self._limits)
+        due = due if due > now else now + POLL_MS
+        timer = self._timer.value()
+        if timer is None or due < timer:
+            ctx.timer_service().register_processing_time_timer(due)
+            self._timer.update(due)
+
+
+class _State:
+    """What Flink keeps of the session whose turn it is: it is part of each checkpoint."""
+
+    def __init__(self, session: ValueState, chunks: MapState) -> None:
+        self._session = session
+        self._chunks = chunks
+
+    def load(self) -> Session | None:
+        text = self._session.value()
+        return None if text is None else Session.from_json(text)
+
+    def save(self, session: Session) -> None:
+        self._session.update(session.to_json())
+
+    def put(self, sequence: int, payload: bytes) -> None:
+        self._chunks.put(sequence, payload)
+
+    def get(self, sequence: int) -> bytes:
+        return cast(bytes, self._chunks.get(sequence))
+
+    def forget(self) -> None:
+        self._session.clear()
+        self._chunks.clear()

@@ -1,0 +1,31 @@
+"""Preprocessing with a span for each request."""
+
+from dataclasses import dataclass, replace
+
+from app import tracing
+from app.events.cloudevents import Headers, Origin, header
+from app.preprocess.preprocessor import STAGE, Outputs, Preprocessor
+from models.base import Rejected, Task
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A `Preprocessor` whose answers carry its span's `traceparent`."""
+
+    preprocessor: Preprocessor
+    tracing: tracing.Tracing
+
+    @property
+    def task(self) -> Task:
+        """The task whose requests it takes."""
+        return self.preprocessor.task
+
+    def __call__(
+        self, origin: Origin, key: bytes | None, value: bytes | None, headers: Headers, refusal: Rejected | None = None
+    ) -> Outputs:
+        """As the preprocessor. A dead letter keeps the `traceparent` of the original."""
+        with self.tracing.span(STAGE, header(headers, tracing.HEADER), tracing.place(origin)) as span:
+            outputs = self.preprocessor(origin, key, value, headers, refusal)
+            if outputs.rejected is not None:
+                span.fail(outputs.rejected)
+            return replace(outputs, records=tuple(tracing.following(record, span) for record in outputs.records))

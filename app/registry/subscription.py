@@ -1,0 +1,74 @@
+"""The registry read from `lifecycle`: once, or for as long as a process lives. Outside any consumer group."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Iterable
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError
+
+from app.events import topics
+from app.events.cloudevents import LogEpoch
+from app.kafka import clients
+from app.kafka import reader as tail
+from app.kafka.topic_ids import log_epochs
+from app.registry.registry import Registry
+from app.settings import Settings
+from app.streams.delivery import backoff
+from models.base import Task
+
+log = logging.getLogger(__name__)
+
+_POLL_MS = 1000
+
+
+async def read(settings: Settings, tasks: Iterable[Task]) -> Registry:
+    """The registry as the log has it now. Raises KafkaError without a broker."""
+    registry = Registry(tasks)
+    held = await tail.held(settings, [topics.LIFECYCLE])
+    epochs = {partition.topic: one.epoch for partition, one in held.items()}
+    async for records in tail.read(settings, {tp: (one.begin, one.end) for tp, one in held.items()}, epochs):
+        for record in records:
+            registry.hear(record)
+    return registry
+
+
+async def follow(settings: Settings, tasks: Iterable[Task]) -> AsyncGenerator[Registry, None]:
+    """The registry once it is read to the log's end, and again after each change, for ever.
+
+    The topic must be there; a broker that is away is waited for.
+    """
+    registry = Registry(tasks)
+    consumer, epoch = await _started(settings)
+    try:
+        ends = await consumer.end_offsets(consumer.assignment())
+        behind = {partition: end for partition, end in ends.items() if end > 0}
+        if not behind:
+            yield registry
+        while True:
+            found = await consumer.getmany(timeout_ms=_POLL_MS)
+            records = [tail.incoming(record, epoch) for some in found.values() for record in some]
+            changed = sum(registry.hear(record) for record in records) > 0
+            if behind:
+                behind = {tp: end for tp, end in behind.items() if await consumer.position(tp) < end}
+                changed = not behind
+            if changed and not behind:
+                yield registry
+    finally:
+        await consumer.stop()
+
+
+async def _started(settings: Settings) -> tuple[AIOKafkaConsumer, LogEpoch]:
+    waits = backoff()
+    while True:
+        consumer = clients.consumer(settings, topics.LIFECYCLE, auto_offset_reset="earliest", fetch_max_wait_ms=100)
+        try:
+            await consumer.start()
+            return consumer, (await log_epochs(settings, [topics.LIFECYCLE]))[topics.LIFECYCLE]
+        except BaseException as error:
+            await consumer.stop()
+            if not isinstance(error, KafkaError | OSError):
+                raise
+            wait = next(waits)
+            log.warning("the registry waits %.1f s for the broker: %s", wait, error)
+        await asyncio.sleep(wait)

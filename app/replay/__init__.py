@@ -1,0 +1,1 @@
+"""Replay: point-in-time datasets from the event log."""

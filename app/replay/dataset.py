@@ -1,0 +1,178 @@
+"""A dataset on disk: rows in Parquet, a manifest beside them, and the hash of their content."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from app.errors import SetupError
+
+ROWS = "rows.parquet"
+MANIFEST = "manifest.json"
+
+SCHEMA = pa.schema(
+    [
+        ("prediction_id", pa.string()),
+        ("request_id", pa.string()),
+        ("request_source", pa.string()),
+        ("entity", pa.string()),
+        ("time", pa.timestamp("us", "UTC")),
+        ("split", pa.string()),
+        ("features", pa.binary()),
+        ("tensors", pa.string()),
+        ("payload", pa.binary()),
+        ("output", pa.string()),
+        ("confidence", pa.float64()),
+        ("propensity", pa.float64()),
+        ("version", pa.string()),
+        ("role", pa.string()),
+        ("label", pa.string()),
+        ("actors", pa.list_(pa.string())),
+        ("contradicted", pa.bool_()),
+        ("accepted", pa.bool_()),
+        ("reward", pa.float64()),
+        ("reward_defaulted", pa.bool_()),
+        ("score", pa.float64()),
+        ("selection", pa.string()),
+        ("selection_probability", pa.float64()),
+    ]
+)
+"""A row for each served prediction, in the order of `time` and `prediction_id`. `output` and `label` are JSON;
+`features` are tensors as `models.tensors.decode(features, tensors)` reads them."""
+
+
+_OFTEN_THE_SAME = ["request_source", "tensors", "split", "version", "role", "selection", "actors.list.element"]
+"""Columns whose values are worth a dictionary: of the others it would only be tried, and given up."""
+
+
+class ContentHash:
+    """SHA-256 of rows, column by column: the same however they come in batches, and for whatever file they are in.
+
+    A hash each of which values are null, of the lengths of the others (of text, bytes and lists), and of the values:
+    numbers and times as little-endian 64 bits, text in UTF-8, booleans as bytes, lists as a column of their elements.
+    """
+
+    def __init__(self) -> None:
+        self._columns: dict[str, tuple[Any, Any, Any]] = {}
+
+    def update(self, batch: pa.RecordBatch) -> None:
+        """Take more rows."""
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            self._take(name, column)
+
+    def hexdigest(self) -> str:
+        """The hash of all rows so far."""
+        whole = hashlib.sha256()
+        for name, parts in sorted(self._columns.items()):
+            whole.update(f"{name}\0".encode() + b"".join(part.digest() for part in parts))
+        return whole.hexdigest()
+
+    def _take(self, name: str, column: pa.Array) -> None:
+        nulls, lengths, values = self._columns.setdefault(name, (hashlib.sha256(), hashlib.sha256(), hashlib.sha256()))
+        nulls.update(_bytes(column.is_null(), np.uint8))
+        present = column.drop_null()
+        if pa.types.is_list(column.type):
+            lengths.update(_bytes(pc.list_value_length(present), np.int64))
+            self._take(f"{name}[]", pc.list_flatten(present))
+        elif pa.types.is_string(column.type) or pa.types.is_binary(column.type):
+            lengths.update(_bytes(pc.binary_length(present), np.int64))
+            values.update(_joined(present))
+        elif pa.types.is_timestamp(column.type):
+            values.update(_bytes(present.cast(pa.int64()), np.int64))
+        elif pa.types.is_floating(column.type):
+            values.update(_bytes(present, np.float64))
+        else:
+            values.update(_bytes(present, np.uint8))
+
+
+def _bytes(column: pa.Array, dtype: type) -> bytes:
+    values = column.to_numpy(zero_copy_only=False).astype(np.dtype(dtype).newbyteorder("<"), copy=False)
+    return bytes(values.tobytes())
+
+
+def _joined(column: pa.Array) -> memoryview | bytes:
+    """The bytes of all values, without copying them."""
+    if not len(column):
+        return b""
+    _, offsets, data = column.buffers()
+    bounds = np.frombuffer(offsets, np.int32)[column.offset : column.offset + len(column) + 1]
+    return memoryview(data)[bounds[0] : bounds[-1]] if data is not None else b""
+
+
+class Writer:
+    """Writes rows into a Parquet file as they come: some are compressed and hashed while the next are made."""
+
+    def __init__(self, path: Path) -> None:
+        self._writer = pq.ParquetWriter(
+            path, SCHEMA, compression="zstd", compression_level=1, use_dictionary=_OFTEN_THE_SAME
+        )
+        self._pool = ThreadPoolExecutor(2)
+        self._doing: list[Future[None]] = []
+        self._hash = ContentHash()
+        self.rows = 0
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Add rows."""
+        self._wait()
+        self._doing = [self._pool.submit(work, batch) for work in (self._writer.write_batch, self._hash.update)]
+        self.rows += batch.num_rows
+
+    def _wait(self) -> None:
+        """No more than one batch waits in memory."""
+        for one in self._doing:
+            one.result()
+
+    @property
+    def content_hash(self) -> str:
+        """The hash of all that was written, once the file is whole."""
+        return self._hash.hexdigest()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.shutdown()
+        try:
+            if error is None:
+                self._wait()
+        finally:
+            self._writer.close()
+
+
+@contextmanager
+def directory(out: Path) -> Iterator[Path]:
+    """A directory to fill, which becomes `out` when the block ends well, and is gone when it doesn't.
+
+    Raises `SetupError` where there is something already, and for a disk that is full.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise SetupError(f"{out} is there already.", "Name another directory, or remove it first.")
+    partial = out.with_name(f".{out.name}.partial")
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        yield partial
+        if out.exists():
+            out.rmdir()
+        partial.rename(out)
+    except OSError as error:
+        raise SetupError(f"{out} can't be written: {error}.", "Free some space, or name another place.") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def write_manifest(path: Path, manifest: dict[str, Any]) -> None:
+    """Write a manifest so that people can read it as well."""
+    path.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")

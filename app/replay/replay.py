@@ -1,0 +1,149 @@
+"""Replay: from the log to a dataset, as it was known at a moment.
+
+1. A snapshot of every topic: a version of the archive, and the tail that only Kafka has.
+2. The fate of each record, and with it which rows there are (`fates`, `labels`).
+3. Features that the log has not got in the task's present version are made again from the payloads (`remake`).
+4. The rows, in the order of time and id, streamed with their features or payloads.
+5. The count: all that was read is in a row, skipped or rejected.
+"""
+
+import asyncio
+import shutil
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import duckdb
+import polars as pl
+import pyarrow as pa
+
+from app.errors import SetupError
+from app.events import topics
+from app.events.cloudevents import Record, rfc3339
+from app.events.types import DatasetBuilt
+from app.kafka.producers import publish_all
+from app.replay import backfill as remake
+from app.replay import dataset
+from app.replay import duckdb_views as scan
+from app.replay import reconciliation as accounts
+from app.replay.payloads import Contents
+from app.replay.query import Arguments
+from app.replay.selection import Progress, erasures, selected
+from app.replay.spool import Spool
+from app.settings import Settings
+
+BATCH_ROWS = 10_000
+
+
+def quiet(doing: str, done: int, total: int | None) -> None:
+    """Progress that nobody looks at."""
+
+
+def replay(
+    settings: Settings, arguments: Arguments, out: Path, progress: Progress = quiet, run_id: str | None = None
+) -> dict[str, Any]:
+    """Write the dataset into the directory `out`, whole or not at all; its manifest. It may be for a retraining run.
+
+    Raises `SetupError`; KafkaError without a broker.
+    """
+    with dataset.directory(out) as partial:
+        manifest = _build(settings, arguments, partial, progress)
+        # Before the directory gets its name: no dataset is on disk that an erasure would not find.
+        asyncio.run(publish_all(settings, [_built(arguments, out, manifest, run_id)]))
+    # An erasure that ended before that event has not seen it; one that ends later looks for datasets once more.
+    if erasures(settings) != manifest["arguments"]["erasures"]:
+        shutil.rmtree(out)
+        raise SetupError(
+            "A person's data was erased while the dataset was made: it may be in it, and was thrown away.",
+            "Run the command again.",
+        )
+    return manifest
+
+
+def frame(settings: Settings, arguments: Arguments, progress: Progress = quiet) -> tuple[pl.DataFrame, dict[str, Any]]:
+    """The dataset as a frame of Polars, and its manifest: what `replay` writes into a directory."""
+    with passing(settings, arguments, progress) as (directory, manifest):
+        return pl.read_parquet(directory / dataset.ROWS), manifest
+
+
+@contextmanager
+def passing(
+    settings: Settings, arguments: Arguments, progress: Progress = quiet
+) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The directory of a dataset that is gone after the block, and its manifest. Raises as `replay`."""
+    with TemporaryDirectory() as directory:
+        yield Path(directory), _build(settings, arguments, Path(directory), progress)
+
+
+def _build(settings: Settings, arguments: Arguments, directory: Path, progress: Progress) -> dict[str, Any]:
+    """Write the rows and the manifest into an empty directory."""
+    known = erasures(settings)
+    with (
+        TemporaryDirectory(dir=directory) as scratch,
+        selected(settings, arguments, Path(scratch), progress) as connection,
+    ):
+        if arguments.content == "features":
+            remake.features(connection, settings, arguments, Path(scratch), progress)
+        with dataset.Writer(directory / dataset.ROWS) as writer:
+            missing: Counter[str] = Counter()
+            for batch, codes in _rows(connection, settings, arguments, Path(scratch), progress):
+                writer.write(batch)
+                missing += codes
+        manifest = {
+            "arguments": arguments.described(known),
+            "content_hash": writer.content_hash,
+            "rows": writer.rows,
+            "splits": dict(connection.execute("SELECT split, count(*) FROM rows GROUP BY 1 ORDER BY 1").fetchall()),
+            "without_content": dict(sorted(missing.items())),
+            "counts": accounts.counted(connection, writer.rows),
+            "read": accounts.ranges(connection),
+        }
+    dataset.write_manifest(directory / dataset.MANIFEST, manifest)
+    return manifest
+
+
+def _built(arguments: Arguments, out: Path, manifest: dict[str, Any], run_id: str | None) -> Record:
+    location, task = out.resolve().as_uri(), arguments.task.name
+    built = DatasetBuilt(
+        task=task,
+        content_hash=manifest["content_hash"],
+        location=location,
+        rows=manifest["rows"],
+        manifest=manifest,
+        run_id=run_id,
+    )
+    now = datetime.now(UTC)
+    unique = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{manifest['content_hash']}/{location}/{now.isoformat()}"))
+    return built.record(
+        topics.LIFECYCLE, task.encode(), id=unique, source="hindsight/replay", time=rfc3339(now.timestamp() * 1000)
+    )
+
+
+_ROWS = 'SELECT * EXCLUDE (tensors), rowid AS "position", {columns} FROM rows'
+_COLUMNS = {
+    "features": "f_data_uri AS data_uri, tensors",
+    "payload": "r_data_uri AS data_uri, NULL::VARCHAR AS tensors",
+    "nothing": "NULL::VARCHAR AS data_uri, NULL::VARCHAR AS tensors",
+}
+
+
+def _rows(
+    connection: duckdb.DuckDBPyConnection, settings: Settings, arguments: Arguments, scratch: Path, progress: Progress
+) -> Iterator[tuple[pa.RecordBatch, Counter[str]]]:
+    """The rows, and of how many the content can't be had, and why."""
+    [(total,)] = connection.execute("SELECT count(*) FROM rows").fetchall()
+    progress("Reading contents", 0, None)
+    with closing(Spool(scratch / "contents", connection, arguments.content)) as spool:
+        done = 0
+        progress("Writing rows", done, total)
+        contents = Contents(settings, arguments)
+        for batch in scan.batches(connection, _ROWS.format(columns=_COLUMNS[arguments.content]), BATCH_ROWS):
+            for part in spool.joined(batch):
+                yield contents.filled(part)
+                done += part.num_rows
+                progress("Writing rows", done, total)

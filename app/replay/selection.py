@@ -1,0 +1,89 @@
+"""Which requests and predictions of the log a replay is about: the tables `requests`, `rows` and their like."""
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import duckdb
+import pyarrow.dataset as ds
+
+from app.eventlog import snapshot
+from app.events import topics
+from app.events.types import DataErased, OutcomeRecorded, PredictionFailed, PredictionMade
+from app.replay import disposition as fates
+from app.replay import duckdb_views as scan
+from app.replay import labels
+from app.replay import upcasting as upcasts
+from app.replay import where_clause as condition
+from app.replay.query import Arguments
+from app.settings import Settings
+
+Progress = Callable[[str, int, int | None], None]
+"""Told what is being done, how much of it is done, and of how much, where that is known."""
+
+_KINDS = (topics.requests, topics.features, topics.predictions, topics.feedback, topics.outcomes)
+_BEGIN = datetime(1, 1, 1, tzinfo=UTC)
+_END = datetime(9999, 12, 31, tzinfo=UTC)
+
+
+@contextmanager
+def selected(
+    settings: Settings, arguments: Arguments, scratch: Path, progress: Progress
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database with the views of `scan` and the tables of `fates` and `labels`.
+
+    Raises `SetupError`; KafkaError without a broker.
+    """
+    progress("Reading what Kafka alone has", 0, None)
+    names = [kind(arguments.task.name) for kind in _KINDS]
+    snapshots = asyncio.run(snapshot.take(settings, names, scratch))
+    with scan.opened(settings, snapshots, arguments.as_of, scratch) as connection:
+        upcasts.apply(connection)
+        _decide(connection, arguments, progress)
+        yield connection
+
+
+def erasures(settings: Settings) -> int:
+    """How many erasures the log knows of, now. Raises KafkaError without a broker."""
+    with TemporaryDirectory() as scratch:
+        lifecycle = asyncio.run(snapshot.take(settings, [topics.LIFECYCLE], Path(scratch)))[topics.LIFECYCLE]
+        erased = lifecycle.dataset().to_table(["source", "id"], filter=ds.field("type") == DataErased.type)
+        return int(erased.group_by(["source", "id"]).aggregate([]).num_rows)
+
+
+def _decide(connection: duckdb.DuckDBPyConnection, arguments: Arguments, progress: Progress) -> None:
+    """Make the table `rows`, in which each row is."""
+    values = {
+        "made": PredictionMade.type,
+        "failed": PredictionFailed.type,
+        "recorded": OutcomeRecorded.type,
+        "since": arguments.since or _BEGIN,
+        "until": arguments.until or _END,
+        "preprocess_version": arguments.task.preprocess_version,
+    }
+
+    def execute(statements: Sequence[str]) -> None:
+        with connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement, {name: value for name, value in values.items() if f"${name}" in statement})
+
+    # DuckDB and Python beside each other: feedback is read while tables are made, and judged while others are.
+    with ThreadPoolExecutor(1) as beside:
+        progress("Joining the log", 0, None)
+        served = beside.submit(execute, fates.SERVED)
+        labels.read(connection, arguments.task)
+        served.result()
+        progress("Judging feedback", 0, None)
+        features = beside.submit(execute, fates.FEATURES)
+        labels.judge(connection, arguments)
+        features.result()
+    connection.execute(fates.CANDIDATES)
+    if arguments.where is not None:
+        condition.choose(connection, arguments.where)
+    connection.execute("SET preserve_insertion_order = TRUE")  # that of `rows` counts, from here to the end
+    chosen = "TRUE" if arguments.where is None else "c.p_row IN (SELECT p_row FROM chosen)"
+    connection.execute(fates.ROWS.format(where=chosen))

@@ -1,0 +1,48 @@
+"""Events of earlier versions, read as those of today: the views of `scan` hold no others."""
+
+import duckdb
+import pyarrow as pa
+
+from app.events.cloudevents import versioned
+from app.events.types import Data, OutcomeRecorded, PredictionMade, decode
+from app.replay.duckdb_views import batches
+from models.base import Rejected
+
+_BATCH = 10_000
+_READ_BY_SQL: dict[str, type[Data]] = {"predictions": PredictionMade, "outcomes": OutcomeRecorded}
+"""Feedback is read by `decode` itself."""
+
+
+def apply(connection: duckdb.DuckDBPyConnection) -> None:
+    """Put the present version in place of the earlier ones in the views of types that SQL reads."""
+    for kind, data in _READ_BY_SQL.items():
+        name, current = versioned(data.type)
+        said = [one for (one,) in connection.execute(f'SELECT DISTINCT "type" FROM log_{kind}').fetchall() if one]
+        old = [one for one in said if versioned(one)[0] == name and versioned(one)[1] < current]
+        if not old:
+            continue
+        listed = ", ".join(f"'{one}'" for one in old)
+        columns = "* EXCLUDE (data), data"
+        connection.execute(f"CREATE TABLE upcast_{kind} AS SELECT {columns} FROM log_{kind} LIMIT 0")
+        for batch in batches(connection, f'SELECT {columns} FROM log_{kind} WHERE "type" IN ({listed})', _BATCH):
+            connection.register("batch", _current(batch, data))
+            connection.execute(f"INSERT INTO upcast_{kind} FROM batch")
+        connection.execute(f"ALTER VIEW log_{kind} RENAME TO written_{kind}")
+        connection.execute(
+            f"CREATE VIEW log_{kind} AS SELECT {columns} FROM written_{kind} "
+            f'WHERE coalesce("type" NOT IN ({listed}), TRUE) UNION ALL FROM upcast_{kind}'
+        )
+
+
+def _current(batch: pa.RecordBatch, kind: type[Data]) -> pa.Table:
+    columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+    written = zip(columns["type"].to_pylist(), columns["data"].to_pylist(), strict=True)
+    said = pa.array([_said(name, data or b"") for name, data in written], pa.binary())
+    return pa.table(columns | {"type": pa.array([kind.type] * len(said)), "data": said})
+
+
+def _said(name: str, data: bytes) -> bytes | None:
+    try:
+        return decode(name, data).model_dump_json().encode()
+    except Rejected:
+        return None  # as unreadable as it was

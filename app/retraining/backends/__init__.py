@@ -1,0 +1,1 @@
+"""Where retraining runs: a local process, Airflow, Kubeflow Pipelines."""

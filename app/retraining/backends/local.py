@@ -1,0 +1,113 @@
+"""The local backend: a run's steps in a process of its own, which dies with this one."""
+
+import asyncio
+import json
+import logging
+import os
+import sys
+import time
+from contextlib import suppress
+from typing import Any
+
+from app.registry.runs import Run
+from app.retraining.backends.backend import Crashed
+from app.retraining.pipeline.run_directory import directory_of
+from app.settings import CHECKOUT, Settings
+from app.system import parent_death as leash
+from app.system.environment import environment
+
+log = logging.getLogger(__name__)
+
+MOST_CRASHES = 3
+"""A run whose process ended by itself so often, without a word in the log, has failed."""
+_BACKOFF_SECONDS = 2.0
+_STOP_SECONDS = 10.0
+_LINE_BYTES = 2**20
+
+
+class Local:
+    """Tends the processes of runs, one for each task."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._processes: dict[str, asyncio.subprocess.Process] = {}
+        self._readers: dict[str, asyncio.Task[None]] = {}
+        self._crashes: dict[str, list[float]] = {}
+        self.progress: dict[str, dict[str, Any]] = {}
+        """What each run is doing, as `python -m app.retraining` says it."""
+
+    @property
+    def tended(self) -> set[str]:
+        """The ids of the runs that were tended here."""
+        return set(self._crashes)
+
+    async def tend(self, run: Run) -> None:
+        """Have the run's process run. Raises `Crashed`."""
+        process = self._processes.get(run.id)
+        if process is not None and process.returncode is None:
+            return
+        crashes = self._crashes.setdefault(run.id, [])
+        if process is not None:
+            await self._forget(run.id)
+            if process.returncode:
+                crashes.append(time.monotonic())
+                log.warning("run %s of %s ended with %d", run.id, run.task, process.returncode)
+        if len(crashes) >= MOST_CRASHES:
+            raise Crashed(f"its process ended {len(crashes)} times: see {directory_of(self._settings, run.id)}/log.txt")
+        if crashes and time.monotonic() - crashes[-1] < _BACKOFF_SECONDS:
+            return
+        await self._start(run)
+
+    async def stop(self, run_id: str) -> None:
+        """End the run's process, if there is one."""
+        process = self._processes.get(run_id)
+        if process is not None and process.returncode is None:
+            process.terminate()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(process.wait(), _STOP_SECONDS)
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        await self._forget(run_id)
+        self._crashes.pop(run_id, None)
+        self.progress.pop(run_id, None)
+
+    async def release(self, run_id: str) -> None:
+        """The same: nobody else can go on with a process of this one's."""
+        await self.stop(run_id)
+
+    async def close(self) -> None:
+        """End all processes."""
+        for run_id in self.tended:
+            await self.stop(run_id)
+
+    async def _start(self, run: Run) -> None:
+        directory = directory_of(self._settings, run.id)
+        directory.mkdir(parents=True, exist_ok=True)
+        command = (sys.executable, "-m", "app.retraining", run.task, run.id)
+        with (directory / "log.txt").open("ab") as file:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-I", "-S", leash.__file__, str(os.getpid()), *command),
+                cwd=CHECKOUT,
+                env=environment(self._settings),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=file,
+                start_new_session=True,
+                limit=_LINE_BYTES,
+            )
+        self._processes[run.id] = process
+        self._readers[run.id] = asyncio.create_task(self._read(run.id, process))
+
+    async def _read(self, run_id: str, process: asyncio.subprocess.Process) -> None:
+        assert process.stdout is not None
+        async for line in process.stdout:
+            with suppress(ValueError):  # what a library prints is no progress
+                if isinstance(said := json.loads(line), dict):
+                    self.progress[run_id] = said
+
+    async def _forget(self, run_id: str) -> None:
+        self._processes.pop(run_id, None)
+        if (reader := self._readers.pop(run_id, None)) is not None:
+            reader.cancel()
+            await asyncio.gather(reader, return_exceptions=True)

@@ -1,0 +1,1 @@
+"""The retraining pipeline: dataset, training, gate, registration."""

@@ -1,0 +1,1 @@
+"""Rollouts: shadow, canary and promotion of a candidate."""

@@ -1,0 +1,83 @@
+"""What is said in the log once a window is bad, until one is well: quality fell, drift, latency rose. Pure.
+
+It is said whether or not a run can begin then. Several processes look at once, each by itself: what they say of one
+window has one id. A process that has just begun knows of no window before its first, and may say it of that one again.
+"""
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from app.events import topics
+from app.events.cloudevents import Record, rfc3339
+from app.events.types import DriftDetected, LatencyRose, ModelRef, QualityFell
+from app.monitoring.quality import Quality
+from app.retraining.triggers.observation import Seen, State, Watch
+from app.settings.triggers import Triggers
+
+SOURCE = "hindsight/retraining"
+_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, SOURCE)
+_WHOSE = ("inputs", "outputs", "labels")
+
+
+@dataclass(frozen=True)
+class Onset:
+    """What is to be said, and of what: the same words are of the same onset."""
+
+    said: QualityFell | DriftDetected | LatencyRose
+    of: str
+    time: float
+    """The end of the window, in seconds since 1970."""
+
+    @property
+    def record(self) -> Record:
+        """As it goes into the log."""
+        unique = str(uuid.uuid5(_NAMESPACE, f"{self.said.type}/{self.of}"))
+        time = rfc3339(self.time * 1000)
+        return self.said.record(topics.LIFECYCLE, self.said.task.encode(), id=unique, source=SOURCE, time=time)
+
+
+def onsets(model: ModelRef, before: State, after: State, seen: Seen, triggers: Triggers) -> Iterator[Onset]:
+    """What a look at a champion has found to be newly bad: `after` is the state that it left."""
+    of = f"{model.name}/{model.version}"
+    if seen.quality is not None and _began(before.quality, after.quality):
+        fell = _fell(model, seen.quality.found, seen.reference, triggers)
+        yield Onset(fell, f"{of}/{seen.quality.start.isoformat()}", after.quality.until)
+    if seen.drift is not None and _began(before.drift, after.drift):
+        for one in seen.drift.found:
+            whose, _, feature = one.feature.partition(".")
+            if one.drifted and whose in _WHOSE:
+                drift = DriftDetected(
+                    task=model.name,
+                    model=model,
+                    what=whose,
+                    feature=feature,
+                    detector=one.detector,
+                    statistic=one.statistic,
+                    threshold=one.threshold,
+                    events=one.events,
+                )
+                yield Onset(drift, f"{of}/{one.feature}/{seen.drift.start.isoformat()}", after.drift.until)
+    if seen.latency is not None and _began(before.latency, after.latency):
+        found, bound = seen.latency.found, triggers.latency_p99_ms
+        assert bound is not None  # or nothing had been bad
+        rose = LatencyRose(task=model.name, p99_ms=found.p99_ms, bound_ms=bound, events=found.events)
+        yield Onset(rose, f"{of}/{seen.latency.start.isoformat()}", after.latency.until)
+
+
+def _began(before: Watch, after: Watch) -> bool:
+    return after.said and not before.said
+
+
+def _fell(model: ModelRef, found: Quality, reference: float | None, triggers: Triggers) -> QualityFell:
+    compared = reference if reference is not None else triggers.quality_bound
+    assert found.score is not None and compared is not None  # or nothing had been bad
+    return QualityFell(
+        task=model.name,
+        model=model,
+        score=found.score,
+        interval=found.interval(),
+        reference=compared,
+        labelled=found.labelled,
+        coverage=found.coverage,
+    )

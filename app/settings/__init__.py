@@ -1,0 +1,5 @@
+"""Every setting of a deployment, read from the environment as HINDSIGHT_*."""
+
+from app.settings.deployment import CHECKOUT, MiB, Settings, TaskSettings, settings
+
+__all__ = ["CHECKOUT", "MiB", "Settings", "TaskSettings", "settings"]

@@ -1,0 +1,254 @@
+"""Every setting, in one class, read from the environment as HINDSIGHT_*."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.settings.retraining import Retraining
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+MiB = 1024 * 1024
+MOST_PORT = 65535
+
+
+class TaskSettings(BaseModel):
+    """How the feedback of one task is judged, and what becomes of its streams."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    audit_rate: Annotated[float, Field(ge=0, le=1)] = 0.01
+    """The share of predictions, drawn at random, that is queued to be looked at by a person."""
+    all_are_judged: bool = False
+    """Whether the application gives feedback on every prediction: then nothing is selected."""
+    label_rule: Literal["majority", "latest"] = "majority"
+    """Whose correction counts where actors contradict each other; a tie goes to the latest."""
+    reward_window_seconds: Annotated[float, Field(gt=0)] | None = None
+    """A reward counts if it is given within this time of the prediction; None is at any time."""
+    reward_default: Annotated[float, Field(ge=-1, le=1)] = 0.0
+    """The reward of a prediction whose window has ended without one."""
+    frames: Literal["all", "latest"] = "all"
+    """Of several frames of one stream (`ce_stream`) that wait for the model: whether all are predicted, or the last."""
+    retraining: Retraining = Retraining()
+    """When the task is retrained, and what a candidate owes before it serves."""
+
+
+class Settings(BaseSettings):
+    """The settings of one deployment. A field `kafka_port` is set by HINDSIGHT_KAFKA_PORT; JSON for lists and maps."""
+
+    model_config = SettingsConfigDict(env_prefix="HINDSIGHT_", extra="ignore")
+
+    home: Path = Field(CHECKOUT / ".hindsight", description="State directory: the broker's log, blobs, models.")
+    cache: Path = Field(Path.home() / ".cache" / "hindsight", description="Downloaded jars, shared by all checkouts.")
+    host: str = Field("127.0.0.1", description="The address that the API binds to; any other needs an API key.")
+    tls_certificate: Path | None = Field(None, description="The API's certificate (PEM, with its chain), for HTTPS.")
+    tls_key: Path | None = Field(None, description="The key of that certificate (PEM, without a passphrase).")
+    metrics_host: str = Field("127.0.0.1", description="The address of each process's /metrics: they have no key.")
+    port_base: int = Field(
+        8000,
+        description="Moves every port that has no setting of its own: each is this plus (its default - 8000).",
+    )
+    demo: bool = Field(True, description="Whether `make run` streams demonstration traffic.")
+
+    tasks: dict[str, str] = Field(
+        {
+            "ocr": "models.ocr:Ocr",
+            "speech_to_text": "models.speech_to_text:SpeechToText",
+            "object_detection": "models.object_detection:ObjectDetection",
+            "decision": "models.decision:Decision",
+        },
+        description="Each task's name and class, as module:Class. One line adds a task.",
+    )
+
+    task_options: dict[str, dict[str, JsonValue]] = Field(
+        {}, description='Options of its class, by task: {"decision": {"exploration": "epsilon-greedy"}}.'
+    )
+
+    task_settings: dict[str, TaskSettings] = Field(
+        {}, description='How feedback is judged, by task: {"ocr": {"audit_rate": 0.05}}.'
+    )
+
+    kafka_bootstrap: str = Field("", description="Brokers of an own Kafka cluster; empty starts the embedded broker.")
+    kafka_port: int = Field(9092, description="Port of the embedded broker, for applications: it asks for no password.")
+    kafka_platform_port: int = Field(9094, description="Port of the embedded broker for the platform's own processes.")
+    kafka_controller_port: int = Field(9093, description="Port of the embedded broker's KRaft controller.")
+    kafka_metrics_port: int = Field(8089, description="/metrics of the embedded broker.")
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="How an own Kafka cluster is spoken to."
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="How a user logs in at an own Kafka cluster."
+    )
+    kafka_sasl_username: str = Field("", description="The user at an own Kafka cluster.")
+    kafka_sasl_password: SecretStr | None = Field(None, description="The password of that user.")
+    kafka_ssl_cafile: Path | None = Field(
+        None, description="Certificates (PEM) that an own Kafka cluster's are signed by; empty is the system's."
+    )
+    kafka_ssl_certfile: Path | None = Field(None, description="The certificate (PEM) that is shown to the cluster.")
+    kafka_ssl_keyfile: Path | None = Field(None, description="Its private key (PEM, PKCS #8, without a password).")
+    kafka_heap: str = Field("384m", description="Java heap of the embedded broker.")
+    partitions: int = Field(4, ge=1, description="Partitions of each task's topics.")
+    replication: int = Field(1, ge=1, description="Replicas of each topic; 3 on a cluster.")
+
+    max_payload_bytes: int = Field(8 * MiB, description="The largest message on a requests topic.")
+    max_blob_bytes: int = Field(64 * MiB, description="The largest payload in blob storage.")
+    blob_gib: float = Field(10.0, gt=0, description="GiB in blob storage from which on POST /v1/blobs takes no more.")
+    blob_url: str = Field(
+        "", description="Blob storage, file:///path or s3://bucket/prefix; empty is HINDSIGHT_HOME/blobs."
+    )
+    s3_endpoint: str = Field("", description="The S3 server of an s3:// blob storage, such as http://minio:9000.")
+    s3_region: str = Field("us-east-1", description="The region of an s3:// blob storage.")
+    s3_access_key: SecretStr | None = Field(None, description="Access key of an s3:// blob storage.")
+    s3_secret_key: SecretStr | None = Field(None, description="Secret key of an s3:// blob storage.")
+
+    database_url: SecretStr | None = Field(
+        None, description="The catalog, postgresql://..; empty is SQLite in HINDSIGHT_HOME."
+    )
+
+    archive_metrics_port: int = Field(8085, description="/metrics of the archive agent.")
+    archive_seconds: float = Field(5.0, gt=0, description="Longest wait of an event for its commit to the archive.")
+    archive_events: int = Field(10_000, ge=1, description="Most events in one commit to the archive.")
+    archive_days: float | None = Field(None, gt=0, description="Days after which the archive forgets; empty is never.")
+    kafka_days: float = Field(
+        7.0, ge=0, description="Days for which Kafka keeps what is archived. It never forgets what is not."
+    )
+
+    recorder_metrics_port: int = Field(8086, description="/metrics of the outcome and catalog agents.")
+
+    preprocess_metrics_port: int = Field(8083, description="/metrics of the Flink preprocessing process.")
+    preprocess_deadline_seconds: float = Field(
+        20.0, gt=0, description="Longest time to preprocess one payload, tried twice; then it is dead-lettered."
+    )
+    preprocess_memory_mib: int = Field(2048, ge=256, description="Most MiB that one payload's preprocessing may take.")
+    flink_process_mode: bool = Field(
+        False,
+        description="Whether Flink may run Python in a process of its own where this Python has no shared library: "
+        "slower, and it listens on every interface without a secret.",
+    )
+    flink_memory: str = Field("512m", description="Java heap of the embedded Flink.")
+    parallelism: int = Field(1, ge=1, description="Parallel instances of the preprocessing job.")
+    checkpoint_seconds: float = Field(2.0, gt=0, description="Interval of Flink's checkpoints.")
+
+    session_bytes: int = Field(4 * MiB, ge=1, description="Most bytes of one live session; a task may take less.")
+    sessions_mib: int = Field(1024, ge=1, description="Most MiB of all open live sessions of a task, together.")
+    session_chunks: int = Field(10_000, ge=1, description="Most chunks of one live session.")
+    session_seconds: float = Field(
+        600.0, gt=0, description="Longest time from a live session's first chunk to its last."
+    )
+    session_gap_seconds: float = Field(5.0, gt=0, description="How long a live session waits for a missing chunk.")
+    session_idle_seconds: float = Field(30.0, gt=0, description="Time without a chunk after which a session is over.")
+    session_partial_seconds: float = Field(
+        2.0, ge=0, description="Shortest time between two partial predictions of a live session; 0 makes none."
+    )
+
+    mlserver_host: str = Field("127.0.0.1", description="Where MLServer listens, and agents find it.")
+    mlserver_token: SecretStr | None = Field(
+        None, description="What MLServer demands; None is HINDSIGHT_HOME/mlserver.token. The agents need the same."
+    )
+    mlserver_http_port: int = Field(
+        8080, description="MLServer's HTTP: health, and with its token the inference protocol."
+    )
+    mlserver_grpc_port: int = Field(8081, description="MLServer's gRPC, which the agents call.")
+    mlserver_metrics_port: int = Field(8082, description="/metrics of MLServer.")
+    inference_threads: int = Field(1, ge=0, description="Threads of one model call; 0 is one for each core.")
+
+    worker_metrics_port: int = Field(8084, description="/metrics of the Faust worker.")
+    batch_size: int = Field(128, ge=1, description="Most events in one micro-batch of the inference agent.")
+    batch_seconds: float = Field(0.002, gt=0, description="Longest wait for a micro-batch to fill.")
+    inference_deadline_seconds: float = Field(10.0, gt=0, description="Deadline of one ModelInfer call.")
+    inference_attempts: int = Field(3, ge=1, description="Tries of a request that MLServer rejects, alone.")
+
+    retraining_seconds: float = Field(5.0, gt=0, description="How often triggers, runs and rollouts are looked at.")
+    retraining_backend: Literal["local", "airflow", "kubeflow"] = Field(
+        "local", description="Who runs a retraining's steps: a process of the API's, Airflow, or Kubeflow Pipelines."
+    )
+    airflow_url: str = Field("", description="The API server of an Airflow 3, such as http://airflow:8080.")
+    airflow_user: str | None = Field(None, description="The user that triggers Airflow's DAG.")
+    airflow_password: SecretStr | None = Field(None, description="The password of Airflow's user.")
+    airflow_token: SecretStr | None = Field(None, description="A token for Airflow, in place of user and password.")
+    kubeflow_url: str = Field("", description="Kubeflow Pipelines' server, such as http://ml-pipeline:8888.")
+    kubeflow_experiment: str = Field(
+        "", description="The id of the experiment of Kubeflow's runs; empty is its default."
+    )
+    kubeflow_image: str = Field("hindsight:latest", description="The image that Kubeflow runs the steps in.")
+    kubeflow_token: SecretStr | None = Field(None, description="A token for Kubeflow Pipelines.")
+    kubeflow_token_file: Path | None = Field(None, description="A file with that token, which Kubernetes may renew.")
+    replay_days: float = Field(7.0, gt=0, description="Days for which a replay made over HTTP can be fetched.")
+    replay_gib: float = Field(10.0, gt=0, description="GiB that the replays made over HTTP may take, together.")
+    prometheus_port: int = Field(8087, description="Prometheus, on 127.0.0.1, where it is on PATH.")
+    alertmanager_port: int = Field(8088, description="Alertmanager, on 127.0.0.1, where it is on PATH.")
+    scrape_seconds: float = Field(15.0, gt=0, description="How often Prometheus reads metrics and evaluates its rules.")
+
+    otlp_endpoint: str = Field(
+        "", description="Where traces go by OTLP over HTTP, such as http://127.0.0.1:4318; empty makes none."
+    )
+
+    api_port: int = Field(8000, description="The page and the API.")
+    api_key: SecretStr | None = Field(None, description="A key with all scopes; others: `hindsight keys`.")
+    ready_max_lag: int = Field(10_000, ge=0, description="Most events waiting in a stage while /readyz says ready.")
+    unanswered_seconds: float = Field(
+        30.0, gt=0, description="A task whose requests wait while none is answered for so long is `not answering`."
+    )
+
+    stalled_seconds: float = Field(
+        20.0, gt=0, description="A process whose main loop has not moved for so long is killed and started again."
+    )
+    progress_seconds: float = Field(
+        60.0, gt=0, description="A process that has records to read and commits none for so long is started again."
+    )
+
+    @model_validator(mode="after")
+    def _move_ports(self) -> Self:
+        """Move the ports that nobody has set to the base."""
+        fields = type(self).model_fields
+        for name in (name for name in fields if name.endswith("_port")):
+            if name not in self.model_fields_set:  # written past pydantic: it stays a default
+                self.__dict__[name] = fields[name].default + self.port_base - fields["port_base"].default
+            if not 1 <= getattr(self, name) <= MOST_PORT:
+                raise ValueError(f"{name} is {getattr(self, name)}: a port is between 1 and {MOST_PORT}")
+        return self
+
+    @property
+    def bootstrap(self) -> str:
+        """The brokers that applications use: the cluster's, or the embedded one at its public port."""
+        return self.kafka_bootstrap or f"127.0.0.1:{self.kafka_port}"
+
+    @property
+    def platform_bootstrap(self) -> str:
+        """The brokers that the platform's own processes use: of the embedded one a port that asks for a password."""
+        return self.kafka_bootstrap or f"127.0.0.1:{self.kafka_platform_port}"
+
+    @property
+    def embedded_kafka(self) -> bool:
+        """Whether this deployment runs its own broker."""
+        return not self.kafka_bootstrap
+
+    @property
+    def blobs(self) -> str:
+        """The blob storage's URL in use."""
+        return self.blob_url or (self.home / "blobs").resolve().as_uri()
+
+    @property
+    def database(self) -> str:
+        """The catalog's URL in use, in SQLAlchemy's terms."""
+        if self.database_url is None:
+            return f"sqlite:///{(self.home / 'catalog.sqlite').resolve()}"
+        return self.database_url.get_secret_value().replace("postgresql://", "postgresql+psycopg://", 1)
+
+    def of_task(self, task: str) -> TaskSettings:
+        """How a task's feedback is judged."""
+        return self.task_settings.get(task, TaskSettings())
+
+    @property
+    def model_repository(self) -> Path:
+        """The directory that MLServer loads models from."""
+        return self.home / "models"
+
+
+@lru_cache
+def settings() -> Settings:
+    """The settings of this process, read once."""
+    return Settings()

@@ -1,0 +1,1 @@
+"""Statistical methods without any knowledge of the platform."""

@@ -1,0 +1,298 @@
+"""Blob storage: payloads too large for Kafka, addressed by their content as `blob://sha256/<hex>`.
+
+One `BlobStore` whether the blobs are files of a directory or objects of an S3 bucket. A storage that is away, full or
+refuses us raises OSError, so that whoever needs it waits; what is wrong with a blob or its URI is a `Rejected`.
+"""
+
+import errno
+import hashlib
+import os
+import re
+import tempfile
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+from urllib.parse import unquote, urlsplit
+
+from app.errors import SetupError
+from app.settings import Settings
+from models.base import Rejected
+
+_URI = re.compile(r"blob://sha256/([0-9a-f]{64})")
+_PROBE = b"hindsight"
+_LEFT_SECONDS = 24 * 3600.0
+"""A partial blob that was not written to for so long is what a killed process left."""
+_MEASURED_SECONDS = 3600.0
+"""How often a quota measures: what others write, the archive first, counts by then."""
+
+
+class BlobInvalid(Rejected):
+    """A URI that names no blob."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("blob_invalid", message)
+
+
+class BlobMissing(Rejected):
+    """No such blob in this storage."""
+
+    def __init__(self, uri: str) -> None:
+        super().__init__("blob_missing", f"there is no {uri}; send the payload by POST /v1/blobs first")
+
+
+class BlobTooLarge(Rejected):
+    """A blob above the reader's limit."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("blob_too_large", message)
+
+
+class BlobCorrupt(Rejected):
+    """A blob whose content is not what its address says."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("blob_corrupt", message)
+
+
+class StorageAway(OSError):
+    """The server of the storage can't be reached, or refuses what is asked of it."""
+
+
+class BlobStore(ABC):
+    """The same content has the same address; a blob is there whole or not at all. Threads may share a store."""
+
+    remedy: str
+    """What to do about a storage that can't be used."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def put(self, data: bytes) -> str:
+        """Keeps the data, durably, and returns its URI."""
+        with self.writer() as writer:
+            writer.write(data)
+            return writer.commit()
+
+    @abstractmethod
+    def writer(self) -> "Writer":
+        """A writer for data that comes in pieces."""
+
+    def get(self, uri: str, max_bytes: int) -> bytes:
+        """The data behind a URI, checked. Raises BlobInvalid, BlobMissing, BlobTooLarge or BlobCorrupt."""
+        digest = digest_of(uri)
+        found = self._read(digest, max_bytes + 1)
+        if found is None:
+            raise BlobMissing(uri)
+        data, size = found
+        if len(data) > max_bytes:
+            raise BlobTooLarge(f"{uri} has {size} bytes; at most {max_bytes} are read")
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise BlobCorrupt(f"{uri} is damaged: its content has another hash; send the payload again")
+        return data
+
+    @abstractmethod
+    def exists(self, uri: str) -> bool:
+        """Whether there is such a blob. Raises BlobInvalid."""
+
+    @abstractmethod
+    def delete(self, uri: str) -> None:
+        """Forgets a blob, if there is one. Raises BlobInvalid."""
+
+    def prepare(self) -> None:
+        """Makes the directory or the bucket if it is missing, writes and reads. A SetupError when that fails."""
+        try:
+            self._make()
+            self.get(self.put(_PROBE), len(_PROBE))
+        except (OSError, Rejected) as error:
+            raise SetupError(f"The blob storage {self.url} can't be used: {error}.", self.remedy) from error
+
+    @abstractmethod
+    def sweep(self) -> None:
+        """Removes what killed writers have left."""
+
+    @abstractmethod
+    def size(self) -> int:
+        """Bytes of all blobs together: each is looked at."""
+
+    @abstractmethod
+    def _make(self) -> None:
+        """Makes the directory or the bucket if it is missing."""
+
+    @abstractmethod
+    def _read(self, digest: str, limit: int) -> tuple[bytes, int] | None:
+        """All of a blob or its first `limit` bytes, and its whole size; None where there is none."""
+
+
+class Writer:
+    """Writes one blob; nothing is seen of it before `commit`, and nothing is left of it without."""
+
+    def __init__(self, file: IO[bytes], publish: Callable[[IO[bytes], str], None]) -> None:
+        self._file = file
+        self._publish = publish
+        self._hash = hashlib.sha256()
+        self.size = 0
+        self.committed: Callable[[int], None] | None = None
+        """Told the size once the blob is visible."""
+
+    def write(self, data: bytes) -> None:
+        """Adds data to the blob."""
+        self._file.write(data)
+        self._hash.update(data)
+        self.size += len(data)
+
+    def commit(self) -> str:
+        """Makes the blob durable and visible; returns its URI."""
+        digest = self._hash.hexdigest()
+        self._publish(self._file, digest)
+        if self.committed is not None:
+            self.committed(self.size)
+        return f"blob://sha256/{digest}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with suppress(FileNotFoundError):  # it removes the file, which has another name once it is published
+            self._file.close()
+
+
+class Quota:
+    """Writers into a storage while it holds less than `most` bytes. Its size is measured now and then, and kept up."""
+
+    def __init__(self, store: BlobStore, most: int) -> None:
+        self._store = store
+        self._most = most
+        self._size = 0
+        self._measured: float | None = None
+        self._lock = threading.Lock()
+
+    def writer(self) -> Writer:
+        """A writer. Raises OSError (ENOSPC) once the quota is used up, and as the storage does."""
+        with self._lock:
+            if self._measured is None or time.monotonic() >= self._measured + _MEASURED_SECONDS:
+                self._size, self._measured = self._store.size(), time.monotonic()
+            if self._size >= self._most:
+                used = f"it holds {self._size:,} bytes; uploads are taken below {self._most:,} (HINDSIGHT_BLOB_GIB)"
+                raise OSError(errno.ENOSPC, used)
+        writer = self._store.writer()
+        writer.committed = self._add
+        return writer
+
+    def _add(self, size: int) -> None:
+        with self._lock:
+            self._size += size
+
+
+class FileBlobs(BlobStore):
+    """Blobs below a `file:///directory`."""
+
+    remedy = "Make the directory writable for this user, or set HINDSIGHT_BLOB_URL to another."
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.root = Path(unquote(urlsplit(url).path))
+        self._partial = self.root / "partial"
+
+    def writer(self) -> Writer:
+        """A writer into a file beside the blobs."""
+        self._partial.mkdir(parents=True, exist_ok=True)
+        return Writer(tempfile.NamedTemporaryFile(dir=self._partial), self._publish)
+
+    def exists(self, uri: str) -> bool:
+        """Whether there is such a file."""
+        return self.path(uri).is_file()
+
+    def delete(self, uri: str) -> None:
+        """Removes the file."""
+        path = self.path(uri)
+        with suppress(FileNotFoundError):
+            path.unlink()
+            _sync(path.parent)
+
+    def sweep(self) -> None:
+        """Removes the files of writers that were killed."""
+        with suppress(OSError):  # what can't be removed now can be later
+            for file in self._partial.iterdir():
+                if file.stat().st_mtime < time.time() - _LEFT_SECONDS:
+                    file.unlink()
+
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(_sizes(self.root / "sha256"))
+
+    def path(self, uri: str) -> Path:
+        """The file of a URI, whether it exists or not. Raises BlobInvalid."""
+        return self.root / key_of(digest_of(uri))
+
+    def _make(self) -> None:
+        self.root.mkdir(parents=True, exist_ok=True)
+
+    def _read(self, digest: str, limit: int) -> tuple[bytes, int] | None:
+        try:
+            with (self.root / key_of(digest)).open("rb") as file:
+                return file.read(limit), os.fstat(file.fileno()).st_size
+        except FileNotFoundError:
+            return None
+
+    def _publish(self, file: IO[bytes], digest: str) -> None:
+        path = self.root / key_of(digest)
+        file.flush()
+        os.fsync(file.fileno())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Also over a blob that is there: if that one is damaged, this heals it.
+        Path(file.name).replace(path)
+        for directory in (path.parent, path.parent.parent, self.root):
+            _sync(directory)
+
+
+def blob_store(settings: Settings) -> BlobStore:
+    """The storage that HINDSIGHT_BLOB_URL names. A SetupError when it names none."""
+    url = settings.blobs
+    parts = urlsplit(url)
+    if parts.scheme == "s3":
+        from app.storage.s3 import S3Blobs
+
+        return S3Blobs(settings)
+    if parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path.startswith("/"):
+        return FileBlobs(url)
+    raise SetupError(
+        f"HINDSIGHT_BLOB_URL is {url!r}: no blob storage that is known.",
+        "Use file:///a/directory or s3://bucket/prefix.",
+    )
+
+
+def digest_of(uri: str) -> str:
+    """The hash in a URI. Raises BlobInvalid."""
+    match = _URI.fullmatch(uri)
+    if match is None:
+        raise BlobInvalid(f"{uri[:200]!r} is no blob's URI: blob://sha256/ and 64 hexadecimal digits in lower case")
+    return match.group(1)
+
+
+def key_of(digest: str) -> str:
+    """The name of a blob, the same in a directory and in a bucket: one can be copied to the other."""
+    return f"sha256/{digest[:2]}/{digest}"
+
+
+def _sizes(directory: Path) -> Iterator[int]:
+    with suppress(FileNotFoundError), os.scandir(directory) as entries:  # a blob that is deleted meanwhile is gone
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _sizes(Path(entry.path))
+            else:
+                yield entry.stat(follow_symlinks=False).st_size
+
+
+def _sync(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

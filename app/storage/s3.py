@@ -1,0 +1,155 @@
+"""An S3 bucket as storage: how its server is reached, and the blobs in it."""
+
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import IO, BinaryIO, cast
+
+import urllib3
+from minio import Minio
+from minio.error import MinioException, S3Error
+from minio.helpers import check_bucket_name
+
+from app.errors import SetupError
+from app.settings import MiB, Settings
+from app.storage.blobs import BlobStore, StorageAway, Writer, digest_of, key_of
+
+CONNECT_SECONDS = 3.0
+READ_SECONDS = 20.0
+RETRIES = 2
+"""Whoever needs the storage waits for it by themselves, and says so: here only a hiccup is bridged."""
+
+_AWS = "https://s3.amazonaws.com"
+_URL = re.compile(r"s3://([a-z0-9.-]+)((?:/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*)/?")
+_IN_MEMORY = MiB
+
+
+def keys(settings: Settings) -> tuple[str, str]:
+    """The access key and the secret key."""
+    if settings.s3_access_key is None or settings.s3_secret_key is None:
+        raise SetupError(
+            "There are no keys for the S3 storage.", "Set HINDSIGHT_S3_ACCESS_KEY and HINDSIGHT_S3_SECRET_KEY."
+        )
+    return settings.s3_access_key.get_secret_value(), settings.s3_secret_key.get_secret_value()
+
+
+def location(settings: Settings) -> tuple[str, str]:
+    """The bucket, and the prefix of everything in it: empty, or with a slash at its end."""
+    with suppress(ValueError):
+        if match := _URL.fullmatch(settings.blobs):
+            bucket, prefix = match.groups()
+            check_bucket_name(bucket, strict=True)
+            return bucket, f"{prefix[1:]}/" if prefix else ""
+    raise SetupError(
+        "HINDSIGHT_BLOB_URL names no S3 bucket.",
+        "Use s3://bucket or s3://bucket/prefix, with letters, digits, '.', '_' and '-'.",
+    )
+
+
+def client(settings: Settings) -> Minio:
+    """A client that gives up soon: no call lasts for minutes."""
+    scheme, _, host = (settings.s3_endpoint or _AWS).partition("://")
+    access, secret = keys(settings)
+    http = urllib3.PoolManager(
+        timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
+        retries=urllib3.Retry(RETRIES, backoff_factor=0.2, status_forcelist=(500, 502, 503, 504)),
+    )
+    try:
+        secure = {"http": False, "https": True}[scheme]
+        return Minio(host.rstrip("/"), access, secret, secure=secure, region=settings.s3_region, http_client=http)
+    except (KeyError, ValueError) as error:
+        raise SetupError(
+            f"HINDSIGHT_S3_ENDPOINT is {settings.s3_endpoint!r}: no address of a server.", "Use http(s)://host:port."
+        ) from error
+
+
+class S3Blobs(BlobStore):
+    """Blobs below an `s3://bucket/prefix`."""
+
+    remedy = (
+        "Check HINDSIGHT_BLOB_URL, HINDSIGHT_S3_ENDPOINT and HINDSIGHT_S3_REGION, that the server runs, and that the "
+        "key of HINDSIGHT_S3_ACCESS_KEY may read and write in the bucket, and make it where there is none."
+    )
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings.blobs)
+        self._bucket, self._prefix = location(settings)
+        self._client = client(settings)
+
+    def writer(self) -> Writer:
+        """A writer into memory, or a nameless file once that is too much: neither outlives the process."""
+        return Writer(tempfile.SpooledTemporaryFile(_IN_MEMORY), self._publish)
+
+    def exists(self, uri: str) -> bool:
+        """Whether there is such an object."""
+        key = self._key(digest_of(uri))
+        with away():
+            try:
+                self._client.stat_object(self._bucket, key)
+            except S3Error as error:
+                if error.code == "NoSuchKey":
+                    return False
+                raise
+        return True
+
+    def delete(self, uri: str) -> None:
+        """Removes the object."""
+        with away():
+            self._client.remove_object(self._bucket, self._key(digest_of(uri)))
+
+    def sweep(self) -> None:
+        """Nothing: no writer leaves anything."""
+
+    def size(self) -> int:
+        """Bytes of all objects, which are listed."""
+        with away():
+            found = self._client.list_objects(self._bucket, prefix=f"{self._prefix}sha256/", recursive=True)
+            return sum(one.size or 0 for one in found)
+
+    def _key(self, digest: str) -> str:
+        return self._prefix + key_of(digest)
+
+    def _make(self) -> None:
+        with away():
+            if not self._client.bucket_exists(self._bucket):
+                try:
+                    self._client.make_bucket(self._bucket)
+                except S3Error as error:
+                    if error.code != "BucketAlreadyOwnedByYou":  # another was faster
+                        raise
+
+    def _read(self, digest: str, limit: int) -> tuple[bytes, int] | None:
+        with away():
+            try:
+                response = self._client.get_object(self._bucket, self._key(digest))
+            except S3Error as error:
+                if error.code == "NoSuchKey":
+                    return None
+                raise
+            try:
+                data = response.read(limit)
+                size = int(response.headers.get("Content-Length", len(data)))
+            finally:
+                response.close()
+                response.release_conn()
+        if len(data) < min(limit, size):  # or a server that dies would look like a damaged blob
+            raise StorageAway(f"the S3 server sent {len(data)} of {size} bytes")
+        return data, size
+
+    def _publish(self, file: IO[bytes], digest: str) -> None:
+        size = file.tell()
+        file.seek(0)
+        with away():  # in parts of 5 MiB: what comes before its last step is not to be seen
+            self._client.put_object(self._bucket, self._key(digest), cast(BinaryIO, file), size, num_parallel_uploads=1)
+
+
+@contextmanager
+def away() -> Iterator[None]:
+    """Whatever the server or the way to it refuses is a storage that is away."""
+    try:
+        yield
+    except S3Error as error:
+        raise StorageAway(f"the S3 server says {error.code}: {error.message}") from error
+    except (MinioException, urllib3.exceptions.HTTPError) as error:
+        raise StorageAway(f"no S3 server answers: {error}") from error

@@ -1,0 +1,1 @@
+"""The stream processors: Faust applications, batching and the delivery guard."""

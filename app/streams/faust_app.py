@@ -1,0 +1,214 @@
+"""The binding of the delivery guard to Faust: the app's settings, raw records in, confirmed records out."""
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import faust
+from aiokafka.errors import KafkaError
+from faust.types import EventT
+
+from app.events import topics
+from app.events.cloudevents import LogEpoch, Origin, Record
+from app.kafka import clients, connection
+from app.kafka.producers import CONFIRM_SECONDS, publish_confirmed
+from app.kafka.topic_ids import KnownEpochs, log_epochs
+from app.settings import Settings
+from app.streams.delivery import Guard, Handle, Incoming, Publish, Reject, backoff
+from app.streams.faust_consumers import CommittedConsumer, PatientConsumer
+
+log = logging.getLogger(__name__)
+
+App = faust.App
+T = TypeVar("T")
+_LOOK_SECONDS = 0.05
+"""How often a batch that waits looks whether it is full."""
+
+
+def make_app(settings: Settings, group: str, *, patient: bool = False, **own: Any) -> App:
+    """The Faust app, with settings of a process' own; a `patient` one fetches seldom.
+
+    Why each setting: `CONTRIBUTING.md`, *What bites in Faust*.
+    """
+    common: dict[str, Any] = {
+        "datadir": str(settings.home / group),
+        "store": "memory://",
+        "processing_guarantee": "at_least_once",
+        "web_enabled": False,
+        "topic_disable_leader": True,
+        "topic_allow_declare": False,
+        "key_serializer": "raw",
+        "value_serializer": "raw",
+        "consumer_auto_offset_reset": "earliest",
+        "consumer_max_fetch_size": topics.max_message_bytes(settings),
+        "broker_commit_interval": 0.5,
+        # A killed worker's partitions are served again once its session has ended.
+        "broker_session_timeout": 6.0,
+        "broker_heartbeat_interval": 1.5,
+        "broker_request_timeout": 20.0,
+        # What is unacked is redelivered: a rebalance needn't wait for events that themselves wait for a model.
+        "stream_wait_empty": False,
+        "stream_buffer_maxsize": 8 * settings.batch_size,
+        "producer_acks": -1,
+        # A table is a cache: no second worker keeps a copy of it, and its changelog may have been made anew.
+        "table_standby_replicas": 0,
+        "recovery_consistency_check": False,
+        "producer_linger": 0.002,
+        "producer_request_timeout": CONFIRM_SECONDS,
+        "producer_max_request_size": topics.max_message_bytes(settings),
+    }
+    clients.prepare(settings)
+    app = faust.App(group, **(common | connection.faust_settings(settings) | own))
+    # A class variable there; here of this app alone.
+    app.transport.Consumer = PatientConsumer if patient else CommittedConsumer  # type: ignore[misc]
+    return app
+
+
+def agent(
+    app: App,
+    settings: Settings,
+    *,
+    name: str,
+    topic: str,
+    stage: str,
+    handle: Handle,
+    reject: Reject,
+    bounds: "Bounds",
+    delivered: Callable[[Sequence[Incoming]], None] = lambda _: None,
+) -> None:
+    """Register an agent that delivers the topic's events in batches of these bounds; `delivered` hears of each."""
+    epochs = Epochs(settings)
+    guard = Guard(stage, handle, publisher(app), reject)
+
+    async def run(stream: Any) -> None:
+        async for events in batches(stream.noack().events(), bounds, _size):
+            batch = [await epochs.incoming(event) for event in events]
+            await guard.deliver(batch)
+            delivered(batch)
+            for event in events:
+                await stream.ack(event)
+
+    # One at a time, in order: Faust commits past events that are still in flight when acks come out of order.
+    app.agent(app.topic(topic, internal=False), name=name, concurrency=1)(run)
+
+
+def publisher(app: App) -> Publish:
+    """Publishes by the app's own producer, confirmed."""
+
+    async def send(record: Record) -> Awaitable[Any]:
+        producer = await app.maybe_start_producer()
+        headers = list(record.headers)
+        return await producer.send(record.topic, record.key, record.value, None, None, headers)  # type: ignore[no-any-return]
+
+    async def publish(records: Sequence[Record]) -> Sequence[Exception | None]:
+        return await publish_confirmed(send, records)
+
+    return publish
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """A batch has at most so many events, the first of which waited at most so long; one event may exceed `size`."""
+
+    events: int
+    seconds: float
+    size: float = math.inf
+
+
+def _size(event: EventT[Any]) -> int:
+    return len(event.message.value or b"")
+
+
+async def batches(
+    events: AsyncIterable[T], bounds: Bounds, size: Callable[[T], int] = lambda _: 0
+) -> AsyncGenerator[list[T], None]:
+    """Batches of the events, each as soon as a bound is reached.
+
+    Faust's own `noack_take` wakes up at every interval and starts a new one after each batch; this one waits for the
+    first event, and takes what has come while the batch before was handled at once.
+    """
+    waiting = _Waiting[T](bounds, size)
+    feeding = asyncio.create_task(waiting.feed(events))
+    try:
+        while True:
+            if not await waiting.some(feeding):
+                feeding.result()
+                return
+            deadline = time.monotonic() + bounds.seconds
+            while not waiting.full and not feeding.done() and (rest := deadline - time.monotonic()) > 0:
+                await asyncio.sleep(min(rest, _LOOK_SECONDS))
+            yield waiting.take()
+    finally:
+        feeding.cancel()
+
+
+class _Waiting(Generic[T]):
+    """What waits for the next batch: never more than one batch may hold."""
+
+    def __init__(self, bounds: Bounds, size: Callable[[T], int]) -> None:
+        self._bounds = bounds
+        self._size = size
+        self._events: list[T] = []
+        self._held = 0
+        self._changed = asyncio.Event()
+        self._room = asyncio.Event()
+
+    @property
+    def full(self) -> bool:
+        return len(self._events) >= self._bounds.events or self._held >= self._bounds.size
+
+    async def feed(self, events: AsyncIterable[T]) -> None:
+        async for event in events:
+            self._events.append(event)
+            self._held += self._size(event)
+            self._changed.set()
+            if self.full:
+                self._room.clear()
+                await self._room.wait()
+
+    async def some(self, feeding: "asyncio.Task[None]") -> bool:
+        """Wait for an event; False when there will be none any more."""
+        if not self._events:
+            self._changed.clear()
+            waiting = asyncio.create_task(self._changed.wait())
+            await asyncio.wait((feeding, waiting), return_when=asyncio.FIRST_COMPLETED)
+            waiting.cancel()
+        return bool(self._events)
+
+    def take(self) -> list[T]:
+        taken, self._events, self._held = self._events, [], 0
+        self._room.set()
+        return taken
+
+
+class Epochs:
+    """The log epochs of the topics that this worker reads."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._known = KnownEpochs()
+
+    async def incoming(self, event: EventT[Any]) -> Incoming:
+        """The record behind a Faust event; where it stands tells whether its topic was made anew."""
+        message = event.message
+        place = (message.topic, message.partition, message.offset)
+        epoch = self._known.of(*place) or await self._ask(message.topic)
+        self._known.learn(*place, epoch)
+        origin = Origin(epoch, *place, round(message.timestamp * 1000))
+        headers: Any = message.headers or ()
+        items = headers.items() if isinstance(headers, dict) else headers
+        return Incoming(origin, message.key, message.value, tuple((name, value or b"") for name, value in items))
+
+    async def _ask(self, topic: str) -> LogEpoch:
+        waits = backoff()
+        while True:
+            try:
+                return (await log_epochs(self._settings, [topic]))[topic]
+            except (KafkaError, OSError) as error:
+                wait = next(waits)
+                log.warning("events of %s wait %.1f s for the broker: %s", topic, wait, error)
+                await asyncio.sleep(wait)

@@ -1,0 +1,1 @@
+"""The machine below the platform: Java, jars, processes, disks, secrets in files."""

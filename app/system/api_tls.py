@@ -1,0 +1,42 @@
+"""HTTPS for the API: its certificate, and how this machine's own callers know it."""
+
+import ssl
+from pathlib import Path
+
+from app.errors import SetupError
+from app.settings import Settings
+
+
+def pair(config: Settings) -> tuple[Path, Path] | None:
+    """Return the files of the certificate and its key; None is plain HTTP. Raises SetupError for what can't be used."""
+    certificate, key = config.tls_certificate, config.tls_key
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        raise SetupError(
+            "Of HINDSIGHT_TLS_CERTIFICATE and HINDSIGHT_TLS_KEY only one is set.",
+            "Set both to PEM files for HTTPS, or neither for plain HTTP.",
+        )
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key)
+    except OSError as error:  # an SSLError is one
+        raise SetupError(
+            f"{certificate} and {key} can't be used for HTTPS: {error}.",
+            "Name a PEM certificate, with its chain, and its key without a passphrase.",
+        ) from None
+    return certificate, key
+
+
+def scheme(config: Settings) -> str:
+    """Return how the API is reached."""
+    return "http" if config.tls_certificate is None else "https"
+
+
+def verify(config: Settings) -> ssl.SSLContext | bool:
+    """Return what httpx takes as `verify` on this machine: our own certificate, whatever name it has."""
+    if config.tls_certificate is None:
+        return True
+    context = ssl.create_default_context(cafile=str(config.tls_certificate))
+    context.check_hostname = False  # it is asked for by a loopback address
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return context

@@ -1,0 +1,231 @@
+"""The jars of Kafka, of its metrics and of Flink's connector to it: fetched once from Maven Central, and checked.
+
+`jars.lock` has the sha256 of each.
+
+`python -m app.system.jars` fetches them, `python -m app.system.jars lock` writes the lock anew.
+"""
+
+import errno
+import hashlib
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from jgo.maven import MavenContext, PythonResolver
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from app.errors import SetupError
+from app.settings import MiB, settings
+
+LOCK = Path(__file__).with_name("jars.lock")
+KAFKA = ("org.apache.kafka:kafka_2.13:4.1.2", "org.slf4j:slf4j-simple:1.7.36")
+METRICS = "io.prometheus.jmx:jmx_prometheus_javaagent:1.0.1"
+CONNECTOR = "org.apache.flink:flink-sql-connector-kafka:5.0.0-2.2"
+CODECS = ("zstd-jni", "lz4-java", "snappy-java")
+"""What Kafka's clients compress with, beside gzip: the connector has it not."""
+
+PARALLEL = 6
+ATTEMPTS = 4
+Mark = list[int | str]  # size, mtime and sha256 of a file that was read and found right
+LOCAL_TROUBLE = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+@dataclass(frozen=True)
+class Jar:
+    """One line of the lock: a Maven coordinate and the sha256 that its file must have."""
+
+    coordinate: str
+    sha256: str
+
+    @property
+    def filename(self) -> str:
+        """The name of the file, as Maven has it."""
+        _, artifact, version = self.coordinate.split(":")
+        return f"{artifact}-{version}.jar"
+
+
+def locked() -> list[Jar]:
+    """The jars of the lock, in its order."""
+    lines = (line for line in LOCK.read_text().splitlines() if line and not line.startswith("#"))
+    return [Jar(*line.split()) for line in lines]
+
+
+def directory() -> Path:
+    """Where the jars are kept, shared by all checkouts."""
+    return settings().cache / "jars"
+
+
+def kafka_classpath() -> list[Path]:
+    """The broker's class path, fetched if need be."""
+    return fetch([jar for jar in locked() if jar.coordinate not in (METRICS, CONNECTOR)])
+
+
+def flink_classpath() -> list[Path]:
+    """What Flink needs beside its own jars to read Kafka, whatever a producer compresses with; fetched if need be."""
+    codecs = [jar for jar in locked() if jar.coordinate.split(":")[1] in CODECS]
+    return fetch([jar for jar in locked() if jar.coordinate == CONNECTOR] + codecs)
+
+
+def one(coordinate: str) -> Path:
+    """The jar of that coordinate alone, fetched if need be."""
+    return fetch([jar for jar in locked() if jar.coordinate == coordinate])[0]
+
+
+def fetch(jars: list[Jar] | None = None) -> list[Path]:
+    """Brings every jar (or the given ones) into the cache, verified, and returns their paths. Instant when they are."""
+    jars = locked() if jars is None else jars
+    missing = [jar for jar in jars if not is_verified(jar)]
+    if missing:
+        _download_all(missing)
+    return [directory() / jar.filename for jar in jars]
+
+
+def is_verified(jar: Jar, again: bool = False) -> bool:
+    """Whether the jar is there with the right content: a SetupError if it is another file.
+
+    It is read only if it is not the file that was read before, or `again`.
+    """
+    path = directory() / jar.filename
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
+        return False
+    seen: Mark = [stat.st_size, stat.st_mtime_ns, jar.sha256]
+    marks = _marks()
+    if marks.get(jar.filename) == seen and not again:
+        return True
+    _verify(path, jar)
+    _write_marks(marks | {jar.filename: seen})
+    return True
+
+
+def _marks() -> dict[str, Mark]:
+    try:
+        marks: dict[str, Mark] = json.loads((directory() / "verified.json").read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return marks
+
+
+def _write_marks(marks: dict[str, Mark]) -> None:
+    # Two processes may both write: an entry lost this way only means that one file is read once more.
+    with tempfile.NamedTemporaryFile("w", dir=directory(), prefix=".verified-", delete=False) as file:
+        json.dump(marks, file)
+    Path(file.name).replace(directory() / "verified.json")
+
+
+def _verify(path: Path, jar: Jar) -> None:
+    actual = _sha256(path)
+    if actual == jar.sha256:
+        return
+    path.unlink()
+    raise SetupError(
+        f"{path} is not the file that jars.lock names: its sha256 is {actual}, not {jar.sha256}. It was deleted.",
+        "Run `make setup` again to fetch it anew. If it happens again, something between this machine and Maven "
+        "Central changes downloads: try another network.",
+    )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _download_all(jars: list[Jar]) -> None:
+    try:
+        directory().mkdir(parents=True, exist_ok=True)
+        scratch = tempfile.TemporaryDirectory(dir=directory(), prefix=".partial-")
+    except OSError as error:
+        raise _local_trouble(error) from error
+    console = Console(stderr=True)
+    console.print(f"Fetching {len(jars)} jars from Maven Central into {directory()}", highlight=False, soft_wrap=True)
+    columns = (TextColumn("Jars"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[mib]:.1f} MiB"))
+    with scratch as folder, Progress(*columns, console=console) as progress, ThreadPoolExecutor(PARALLEL) as pool:
+        bar = progress.add_task("", total=len(jars), mib=0.0)
+        received = [0]
+
+        def count(size: int) -> None:
+            received[0] += size
+            progress.update(bar, mib=received[0] / MiB)
+
+        try:
+            for done in as_completed([pool.submit(_download, jar, Path(folder), count) for jar in jars]):
+                done.result()
+                progress.advance(bar)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _download(jar: Jar, folder: Path, count: Callable[[int], None]) -> None:
+    """Fetches one jar beside its place, checks it and moves it there: a reader sees the whole file or none."""
+
+    @contextmanager
+    def progress(_filename: str, _size: int) -> Iterator[Callable[[int], None]]:
+        yield count
+
+    context = MavenContext(PythonResolver(progress_callback=progress), repo_cache=folder, timeout=30)
+    group, name, version = jar.coordinate.split(":")
+    artifact = context.project(group, name).at_version(version).artifact()
+    for attempt in range(ATTEMPTS):
+        try:
+            if artifact.cached_path:
+                artifact.cached_path.unlink(missing_ok=True)  # the start of a download that broke off
+            path = artifact.resolve()
+            break
+        except (OSError, RuntimeError) as error:  # jgo raises requests' errors (OSError) and RuntimeError for HTTP ones
+            if isinstance(error, OSError) and error.errno in LOCAL_TROUBLE:
+                raise _local_trouble(error) from error
+            if attempt == ATTEMPTS - 1:
+                raise SetupError(
+                    f"{jar.coordinate} cannot be fetched from Maven Central: {error}",
+                    "Check the network and its proxy settings (HTTPS_PROXY), then run the same command again: what was "
+                    "fetched is kept. Without a network, copy another machine's HINDSIGHT_CACHE directory "
+                    f"(here {settings().cache}).",
+                ) from error
+            time.sleep(2**attempt)
+    _verify(path, jar)
+    path.replace(directory() / jar.filename)
+
+
+def _local_trouble(error: OSError) -> SetupError:
+    return SetupError(
+        f"The jars cannot be written to {directory()}: {error.strerror}.",
+        "Free some space there, or set HINDSIGHT_CACHE to a directory on a disk that is writable and has 1 GiB free.",
+    )
+
+
+def write_lock() -> None:
+    """Resolves Kafka's runtime class path anew and writes `jars.lock`."""
+    with tempfile.TemporaryDirectory() as folder:
+        context = MavenContext(repo_cache=Path(folder))
+        wanted, found = context.resolver.resolve([context.create_dependency(coordinate) for coordinate in KAFKA])
+        coordinates = [f"{dep.groupId}:{dep.artifactId}:{dep.version}" for dep in [*wanted, *found]]
+        lines = ["# Written by `python -m app.system.jars lock`. Maven coordinate, sha256 of the jar."]
+        for coordinate in [*coordinates, METRICS, CONNECTOR]:
+            group, name, version = coordinate.split(":")
+            path = context.project(group, name).at_version(version).artifact().resolve()
+            lines.append(f"{coordinate} {_sha256(path)}")
+            print(coordinate)
+    LOCK.write_text("\n".join(lines) + "\n")
+
+
+def main(arguments: list[str]) -> int:
+    """Fetches the jars, or with `lock` writes the lock."""
+    try:
+        write_lock() if arguments == ["lock"] else fetch()
+    except SetupError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,150 @@
+"""Clients that are slow, or say nothing, hold up nobody."""
+
+import asyncio
+import resource
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from pathlib import Path
+
+import httpx
+import pytest
+import uvicorn
+from starlette.types import Receive, Scope, Send
+
+from app.api import connection_limits as connections
+from app.api.connection_limits import BoundedProtocol
+from app.embedded.readiness import api_url
+from tests.support.platform import api_alone, platform_settings, until_alive
+
+HALF = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
+GET = HALF + b"\r\n"
+POST = b"POST /readable HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n"
+
+
+async def answering(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer with how many bytes the body has."""
+    size, more = 0, scope["type"] == "http"
+    while more:
+        message = await receive()
+        size, more = size + len(message.get("body", b"")), message.get("more_body", False)
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"6")]})
+    await send({"type": "http.response.body", "body": f"{size:06d}".encode()})
+
+
+@asynccontextmanager
+async def served() -> AsyncIterator[int]:
+    """The port of a server in this process."""
+    config = uvicorn.Config(answering, port=0, http=BoundedProtocol, log_level="error", lifespan="off")
+    server = uvicorn.Server(config)
+    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+        serving = asyncio.create_task(server.serve([listening]))
+        while not server.started:
+            await asyncio.sleep(0.01)
+        yield listening.getsockname()[1]
+        server.should_exit = True
+        await serving
+
+
+class Connection:
+    """A client's connection, byte by byte."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    async def answer(self) -> bytes:
+        """What the server says until it closes."""
+        try:
+            return await self.reader.read(-1)
+        except ConnectionResetError:
+            return b""
+
+    async def send(self, data: bytes) -> None:
+        self.writer.write(data)
+        await self.writer.drain()
+
+
+@asynccontextmanager
+async def connected(port: int, data: bytes = b"") -> AsyncIterator[Connection]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        connection = Connection(reader, writer)
+        await connection.send(data)
+        yield connection
+    finally:
+        writer.transport.abort()
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows that end soon."""
+    monkeypatch.setattr(connections, "WINDOW_SECONDS", 0.2)
+
+
+@pytest.mark.parametrize("data", [b"", b"GET", HALF, POST, POST + b"slow"])
+async def test_a_request_that_does_not_come_to_its_end_is_given_up(quick: None, data: bytes) -> None:
+    async with served() as port, connected(port, data) as connection, asyncio.timeout(20):
+        assert await connection.answer() == b""
+
+
+async def test_a_second_request_has_to_come_to_its_end_too(quick: None) -> None:
+    async with served() as port, connected(port, GET) as connection, asyncio.timeout(20):
+        await connection.reader.readuntil(b"000000")
+        await connection.send(HALF)
+        assert await connection.answer() == b""
+
+
+async def test_headers_that_drip_are_given_up(quick: None) -> None:
+    async with served() as port, connected(port, HALF) as connection, asyncio.timeout(20):
+        with pytest.raises(ConnectionError):
+            while True:
+                await connection.send(b"a: b\r\n")
+                await asyncio.sleep(0.01)
+
+
+async def test_headers_without_end_are_refused() -> None:
+    async with served() as port, connected(port, HALF) as connection, asyncio.timeout(20):
+        with pytest.raises(ConnectionError):
+            for _ in range(100_000):
+                await connection.send(b"a: " + b"b" * 1000 + b"\r\n")
+                await asyncio.sleep(0)
+
+
+async def test_a_body_that_keeps_coming_is_taken_however_long_it_takes(quick: None) -> None:
+    async with served() as port, connected(port, POST) as connection, asyncio.timeout(60):
+        for _ in range(20):
+            await connection.send(b"x" * 5000)
+            await asyncio.sleep(0.05)
+        assert b"100000" in await connection.reader.readuntil(b"100000")
+
+
+async def test_the_oldest_without_a_request_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "MOST_CONNECTIONS", 2)
+    async with served() as port, connected(port, HALF) as first, connected(port, HALF) as second:
+        await asyncio.sleep(0.1)
+        async with connected(port, GET) as third, asyncio.timeout(20):
+            assert await first.answer() == b""
+            assert b"200 OK" in await third.reader.readuntil(b"000000")
+            await second.send(b"\r\n")
+            assert b"200 OK" in await second.reader.readuntil(b"000000")
+
+
+@pytest.fixture
+def many_files() -> Iterator[None]:
+    """Let this process open as many files as it has clients."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (4096, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+async def test_health_answers_while_900_clients_send_half_a_request(tmp_path: Path, many_files: None) -> None:
+    config = platform_settings(tmp_path, tasks={"ocr": "models.ocr:Ocr"})
+    with api_alone(config, files=800):
+        await until_alive(config)
+        async with AsyncExitStack() as clients, httpx.AsyncClient(trust_env=False, timeout=20) as http:
+            for _ in range(900):
+                await clients.enter_async_context(connected(config.api_port, HALF))
+            for _ in range(3):
+                assert (await http.get(f"{api_url(config)}/healthz")).json() == {"status": "alive"}

@@ -1,0 +1,99 @@
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import inspect, text
+
+from app.catalog import migrate as schema
+from app.catalog.catalog import Catalog
+from app.catalog.engine import engine_of, reading, writing
+from app.catalog.orm import Base
+from app.settings import CHECKOUT
+from app.streams.delivery import Unavailable
+from tests.support.records import incoming, letter
+
+
+def tables(url: str) -> set[str]:
+    engine = engine_of(url)
+    with reading(engine) as connection:
+        found = set(inspect(connection).get_table_names())
+    engine.dispose()
+    return found
+
+
+def execute(url: str, *statements: str) -> None:
+    engine = engine_of(url)
+    with writing(engine) as connection:
+        for statement in statements:
+            connection.execute(text(statement))
+    engine.dispose()
+
+
+def differences(url: str) -> list[Any]:
+    engine = engine_of(url)
+    with reading(engine) as connection:
+        found = compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), Base.metadata)
+    engine.dispose()
+    return list(found)
+
+
+def test_the_migrations_make_what_the_models_say(catalog: Catalog, url: str) -> None:
+    catalog.upgrade()
+    assert differences(url) == []
+
+
+def test_migrations_go_down_and_up_again(catalog: Catalog, url: str) -> None:
+    catalog.upgrade()
+    engine = engine_of(url)
+    with writing(engine) as connection:
+        command.downgrade(schema.config(connection), "base")
+    assert tables(url) == {"alembic_version"}
+    schema.upgrade(engine)
+    engine.dispose()
+    assert differences(url) == []
+
+
+def test_processes_that_start_together_find_the_tables_made_once(url: str) -> None:
+    code = "import sys; from app.catalog.catalog import Catalog; Catalog(sys.argv[1]).upgrade()"
+    words = [sys.executable, "-c", code, url]
+    processes = [subprocess.Popen(words, cwd=CHECKOUT, stderr=subprocess.PIPE) for _ in range(2)]
+    said = [process.communicate(timeout=60)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0] * 2, said
+    assert differences(url) == []
+
+
+def test_a_catalog_from_the_future_is_named_with_the_remedy(opened: Callable[[], Catalog], url: str) -> None:
+    opened().upgrade()
+    execute(url, "UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(Unavailable, match=r"9999.*hindsight rebuild"):
+        opened().project([incoming(letter())])
+
+
+@pytest.mark.parametrize(
+    "damage", ["UPDATE alembic_version SET version_num = '9999'", "DROP TABLE outcomes", "DROP TABLE alembic_version"]
+)
+def test_whatever_the_tables_are_they_are_made_anew(opened: Callable[[], Catalog], url: str, damage: str) -> None:
+    before = opened()
+    before.upgrade()
+    before.project([incoming(letter())])
+    execute(url, damage)
+    with opened().replacing():
+        pass
+    assert differences(url) == []
+    assert not any(opened().dump().values())
+
+
+def test_what_is_no_read_model_stays_when_the_tables_are_made_anew(catalog: Catalog, url: str) -> None:
+    catalog.upgrade()
+    execute(url, "CREATE TABLE leases (name TEXT)", "INSERT INTO leases VALUES ('retraining')")
+    with catalog.replacing():
+        pass
+    engine = engine_of(url)
+    with reading(engine) as connection:
+        assert connection.execute(text("SELECT name FROM leases")).scalars().all() == ["retraining"]
+    engine.dispose()

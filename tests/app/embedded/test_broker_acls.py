@@ -1,0 +1,147 @@
+"""The embedded broker's doors: what everybody may do without a password, and what nobody may."""
+
+import asyncio
+import stat
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaClient, AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic, RecordsToDelete
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import GroupAuthorizationFailedError, KafkaError, TopicAuthorizationFailedError, for_code
+
+from app.events import topics
+from app.kafka import clients
+from app.kafka import platform_secret as secret
+from app.settings import Settings
+from tests.support.platform import platform_settings, running
+
+TASK = "letters"
+REQUESTS, FEEDBACK = topics.requests(TASK), topics.feedback(TASK)
+WRITTEN = {REQUESTS, FEEDBACK}
+
+
+@pytest.fixture(scope="module")
+async def broker(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Settings]:
+    config = platform_settings(tmp_path_factory.mktemp("access"), tasks={TASK: "tests.support.tasks:Letters"})
+    async with running(config):
+        yield config
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+async def test_everybody_writes_requests_and_feedback_alone_and_in_transactions(broker: Settings) -> None:
+    for options in ({}, {"enable_idempotence": True}, {"transactional_id": "shop"}):
+        async with AIOKafkaProducer(bootstrap_servers=broker.bootstrap, **options) as producer:
+            if "transactional_id" in options:
+                await producer.begin_transaction()
+            for topic in WRITTEN:
+                await producer.send_and_wait(topic, b"{}")
+            if "transactional_id" in options:
+                await producer.commit_transaction()
+
+
+@pytest.mark.parametrize("topic", sorted({topic.name for topic in topics.wanted(Settings(tasks={TASK: ""}))} - WRITTEN))
+async def test_nobody_writes_what_the_platform_says(broker: Settings, topic: str) -> None:
+    async with AIOKafkaProducer(bootstrap_servers=broker.bootstrap) as producer:
+        with pytest.raises(TopicAuthorizationFailedError):
+            await producer.send_and_wait(topic, b"{}")
+    async with clients.producer(broker) as producer:
+        await producer.send_and_wait(topic, b"{}")
+
+
+async def test_everybody_reads_everything_in_groups_that_are_not_the_platforms(broker: Settings) -> None:
+    async with clients.producer(broker) as producer:
+        await producer.send_and_wait(topics.predictions(TASK), b"said")
+    for group in (None, "mine"):
+        options: dict[str, Any] = {"group_id": group, "auto_offset_reset": "earliest"}
+        async with AIOKafkaConsumer(
+            topics.predictions(TASK), bootstrap_servers=broker.bootstrap, **options
+        ) as consumer:
+            async with asyncio.timeout(30):
+                assert (await consumer.getone()).value is not None
+            if group:
+                await consumer.commit()
+
+
+async def test_nobody_moves_the_offsets_of_the_platforms_groups(broker: Settings) -> None:
+    tp = TopicPartition(REQUESTS, 0)
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=broker.bootstrap, group_id="hindsight-worker", enable_auto_commit=False
+    )
+    consumer.assign([tp])
+    with pytest.raises(GroupAuthorizationFailedError):
+        await consumer.start()
+        await consumer.commit({tp: 0})
+    await consumer.stop()
+
+
+async def administrated(broker: Settings, do: Callable[[AIOKafkaAdminClient], Awaitable[Any]]) -> str:
+    """The name of the error by which the broker refuses; empty when it doesn't."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=broker.bootstrap)
+    await admin.start()
+    try:
+        response = await do(admin)
+    except KafkaError as error:
+        return type(error).__name__
+    finally:
+        await admin.close()
+    responses = response if isinstance(response, list) else [response]
+    fields = ("topic_errors", "topic_error_codes", "resources")
+    rows = [row for one in responses for field in fields for row in getattr(one, field, ())]
+    codes = [code for row in rows for code in row if isinstance(code, int) and code > 2]
+    return for_code(codes[0]).__name__ if codes else ""
+
+
+async def test_nobody_administrates(broker: Settings) -> None:
+    tp = TopicPartition(REQUESTS, 0)
+    limit = ConfigResource(ConfigResourceType.TOPIC, REQUESTS, configs={"retention.ms": "1"})
+    tries: list[Callable[[AIOKafkaAdminClient], Awaitable[Any]]] = [
+        lambda admin: admin.create_topics([NewTopic("more", 1, 1)]),
+        lambda admin: admin.delete_topics([REQUESTS]),
+        lambda admin: admin.create_partitions({REQUESTS: NewPartitions(9)}),
+        lambda admin: admin.alter_configs([limit]),
+        lambda admin: admin.delete_records({tp: RecordsToDelete(before_offset=-1)}),
+    ]
+    refusals = [await administrated(broker, one) for one in tries]
+    assert all("AuthorizationFailed" in refusal for refusal in refusals), refusals
+    admin = clients.admin(broker)
+    await admin.start()
+    assert {REQUESTS} <= set(await admin.list_topics())
+    assert "more" not in await admin.list_topics()
+    await admin.close()
+
+
+async def test_the_doors_of_the_platform_and_the_controller_ask_for_a_password(broker: Settings) -> None:
+    login: dict[str, Any] = {
+        "security_protocol": "SASL_PLAINTEXT",
+        "sasl_mechanism": "SCRAM-SHA-512",
+        "sasl_plain_username": secret.USER,
+        "sasl_plain_password": "guessed",
+    }
+    for port in (broker.kafka_platform_port, broker.kafka_controller_port):
+        for options in ({}, login, login | {"sasl_mechanism": "PLAIN"}):
+            client = AIOKafkaClient(bootstrap_servers=f"127.0.0.1:{port}", request_timeout_ms=3000, **options)
+            with pytest.raises(KafkaError):
+                await client.bootstrap()
+            await client.close()
+
+
+async def test_the_passwords_are_for_their_owners_eyes(broker: Settings) -> None:
+    assert mode(secret.path_of(broker.home)) == 0o600
+    assert mode(broker.home / "kafka" / "server.properties") == 0o600
+
+
+async def test_a_home_that_knows_another_password_or_none_is_given_this_one(tmp_path: Path) -> None:
+    config = platform_settings(tmp_path, tasks={TASK: "tests.support.tasks:Letters"})
+    async with running(config):
+        before = secret.password(config.home)
+    secret.path_of(config.home).unlink()
+    async with running(config):
+        assert secret.password(config.home) != before
+        async with clients.producer(config) as producer:
+            await producer.send_and_wait(topics.LIFECYCLE, b"{}")

@@ -1,0 +1,63 @@
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.embedded import readiness as ready
+from app.errors import SetupError
+from app.settings import Settings
+from tests.support.platform import platform_settings
+
+
+@asynccontextmanager
+async def api(config: Settings, *answers: dict[str, Any]) -> AsyncIterator[None]:
+    """Answers each request with the next of the answers, at last always with the last."""
+    left = list(answers)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        body = left.pop(0) if len(left) > 1 else left[0]
+        content = json.dumps(body).encode()
+        status = b"200 OK" if body["ready"] else b"503 Service Unavailable"
+        writer.write(b"HTTP/1.1 %b\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % (status, len(content)))
+        writer.write(content)
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    server = await asyncio.start_server(answer, config.host, config.api_port)
+    async with server:
+        yield
+
+
+def body(**parts: bool) -> dict[str, Any]:
+    details = {name: {"ready": well, "detail": "well" if well else "starting"} for name, well in parts.items()}
+    return {"ready": all(parts.values()), "parts": details}
+
+
+async def test_waits_until_every_part_is_ready(tmp_path: Path) -> None:
+    config = platform_settings(tmp_path)
+    async with api(config, body(kafka=True, worker=False), body(kafka=True, worker=True)):
+        await ready.wait(config, 10)
+
+
+async def test_says_which_part_is_not_ready(tmp_path: Path) -> None:
+    config = platform_settings(tmp_path)
+    async with api(config, body(kafka=True, worker=False)):
+        with pytest.raises(SetupError, match=r"Not ready after 0 s\. worker: starting$|worker: starting"):
+            await ready.wait(config, 0.3)
+
+
+async def test_an_api_that_does_not_answer_is_not_ready(tmp_path: Path) -> None:
+    well, parts = await ready.probe(platform_settings(tmp_path))
+    assert not well
+    assert "readyz" in parts["api"].detail
+
+
+def test_a_server_on_all_addresses_is_reached_by_the_loopback(tmp_path: Path) -> None:
+    config = platform_settings(tmp_path, host="0.0.0.0", api_port=1234)
+    assert ready.api_url(config) == "http://127.0.0.1:1234"

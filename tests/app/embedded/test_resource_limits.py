@@ -1,0 +1,21 @@
+import resource
+import subprocess
+import sys
+
+from app.settings import CHECKOUT
+
+RAISE = """
+import resource
+from app.embedded.resource_limits import raise_files
+_, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+raise_files()
+print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+"""
+
+
+def test_as_many_files_may_be_open_as_the_machine_allows() -> None:
+    done = subprocess.run([sys.executable, "-c", RAISE], cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = 65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536)
+    assert int(done.stdout) == allowed

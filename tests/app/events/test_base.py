@@ -1,0 +1,80 @@
+from typing import Any, ClassVar
+
+import pytest
+
+from app.events.base import Data
+from models.base import Rejected
+
+
+class Weighed(Data):
+    """A type in its third version: it said `fruit` and `kg`, then `name` and `kg`, and now says `name` and `grams`."""
+
+    type: ClassVar[str] = "hindsight.fruit.weighed.v3"
+    name: str
+    grams: float
+    ripe: bool = True
+
+    @staticmethod
+    def upcast_v1_v2(said: dict[str, Any]) -> dict[str, Any]:
+        return {"name": said.pop("fruit")} | said
+
+    @staticmethod
+    def upcast_v2_v3(said: dict[str, Any]) -> dict[str, Any]:
+        return {"grams": said.pop("kg") * 1000} | said
+
+
+def refusal(data: bytes, version: int) -> tuple[str, str]:
+    with pytest.raises(Rejected) as caught:
+        Weighed.read(data, version)
+    return caught.value.code, str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("version", "data"),
+    [
+        (1, b'{"fruit": "pear", "kg": 0.25, "ripe": false}'),
+        (2, b'{"name": "pear", "kg": 0.25, "ripe": false}'),
+        (3, b'{"name": "pear", "grams": 250, "ripe": false}'),
+    ],
+)
+def test_what_any_version_wrote_reads_as_the_current_one(version: int, data: bytes) -> None:
+    assert Weighed.read(data, version) == Weighed(name="pear", grams=250, ripe=False)
+
+
+def test_a_version_from_the_future_is_refused_with_the_remedy() -> None:
+    reason = "hindsight.fruit.weighed.v4 is newer than this Hindsight, which reads v3: upgrade Hindsight"
+    assert refusal(b"{}", 4) == ("newer_version", reason)
+
+
+@pytest.mark.parametrize(
+    ("version", "data", "reason"),
+    [
+        (3, b'{"name": "pear", "grams": "250"}', "v3 is wrong: grams: Input should be a valid number"),
+        (3, b'{"name": "pear", "grams": true}', "v3 is wrong: grams: Input should be a valid number"),
+        (3, b'{"name": "pear", "grams": NaN}', "v3 is wrong: grams: Input should be a finite number"),
+        (3, b'{"name": "pear", "grams": 250, "ripe": "yes"}', "v3 is wrong: ripe: Input should be a valid boolean"),
+        (3, b'{"name": "pear", "grams": 250, "ripe": 1}', "v3 is wrong: ripe: Input should be a valid boolean"),
+        (3, b'{"name": 7, "grams": 250}', "v3 is wrong: name: Input should be a valid string"),
+        (3, b'{"name": "pear"}', "v3 is wrong: grams: Field required"),
+        (3, b'{"name": "pear", "grams": 250, "kg": 0.25}', "v3 is wrong: kg: Extra inputs are not permitted"),
+        (3, b"\xff", "v3 is wrong: Invalid JSON"),
+        (3, b"", "v3 is wrong: Invalid JSON"),
+        (2, b'{"name": "pear", "kg": 0.25, "colour": "green"}', "v2 is wrong: colour: Extra inputs"),
+        (1, b'{"name": "pear", "kg": 0.25}', "v1 can't be read: KeyError: 'fruit'"),
+        (1, b"[]", "v1 can't be read: TypeError"),
+        (1, b"{", "v1 can't be read: JSONDecodeError"),
+        (1, b"[" * 100_000, "v1 can't be read: RecursionError"),
+    ],
+)
+def test_what_a_version_cannot_have_written_is_refused_with_the_reason(version: int, data: bytes, reason: str) -> None:
+    code, said = refusal(data, version)
+    assert code == "bad_data"
+    assert f"hindsight.fruit.weighed.{reason}" in said
+
+
+def test_a_version_without_its_upcaster_is_a_bug_and_no_bad_event() -> None:
+    class Counted(Data):
+        type: ClassVar[str] = "hindsight.fruit.counted.v2"
+
+    with pytest.raises(AttributeError, match="upcast_v1_v2"):
+        Counted.read(b"{}", 1)

@@ -1,0 +1,140 @@
+"""Whoever has no token sees MLServer's health, and can have nothing run, loaded or unloaded."""
+
+import stat
+import subprocess
+from pathlib import Path
+
+import grpc
+import httpx
+import numpy as np
+import psutil
+import pytest
+from mlserver.grpc import dataplane_pb2 as pb
+from mlserver.grpc import model_repository_pb2_grpc
+from mlserver.grpc.dataplane_pb2_grpc import GRPCInferenceServiceStub
+from pydantic import SecretStr
+
+from app.errors import SetupError
+from app.events.types import ModelRef
+from app.inference.mlserver import token
+from app.inference.mlserver.auth import OPEN
+from app.inference.mlserver.client import InferenceClient
+from app.settings import Settings
+from app.streams.delivery import Unavailable
+from tests.support.platform import platform_settings
+
+FIRST = ModelRef(name="letters", version="1")
+TENSOR = {"name": "letters", "datatype": "UINT8", "shape": [1, 2], "data": [1, 2]}
+REQUESTS = {
+    "ServerLive": pb.ServerLiveRequest(),
+    "ServerReady": pb.ServerReadyRequest(),
+    "ServerMetadata": pb.ServerMetadataRequest(),
+    "ModelReady": pb.ModelReadyRequest(name="letters-1"),
+    "ModelMetadata": pb.ModelMetadataRequest(name="letters-1"),
+    "ModelInfer": pb.ModelInferRequest(model_name="letters-1"),
+    "RepositoryIndex": pb.RepositoryIndexRequest(),
+    "RepositoryModelLoad": pb.RepositoryModelLoadRequest(model_name="letters-1"),
+    "RepositoryModelUnload": pb.RepositoryModelUnloadRequest(model_name="letters-1"),
+}
+ROUTES = [
+    ("GET", "/v2"),
+    ("GET", "/v2/docs"),
+    ("GET", "/v2/models/letters-1"),
+    ("POST", "/v2/models/letters-1/infer"),
+    ("POST", "/v2/models/letters-1/versions/1/infer"),
+    ("POST", "/v2/models/letters-1/generate_stream"),
+    ("POST", "/v2/repository/index"),
+    ("POST", "/v2/repository/models/letters-1/load"),
+    ("POST", "/v2/repository/models/letters-1/unload"),
+]
+WRONG: list[dict[str, str]] = [{}, {"authorization": "Bearer wrong"}, {"authorization": "Basic x"}]
+
+
+async def asked(mlserver: Settings, method: str, path: str, headers: dict[str, str]) -> httpx.Response:
+    async with httpx.AsyncClient(trust_env=False) as http:
+        url = f"http://127.0.0.1:{mlserver.mlserver_http_port}{path}"
+        return await http.request(method, url, headers=headers, json={"inputs": [TENSOR]} if method == "POST" else None)
+
+
+@pytest.mark.parametrize("method", REQUESTS)
+async def test_grpc_refuses_every_call_without_the_token(
+    mlserver: Settings, client: InferenceClient, method: str
+) -> None:
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{mlserver.mlserver_grpc_port}") as channel:
+        for headers in WRONG:
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                call = getattr(GRPCInferenceServiceStub(channel), method)
+                await call(REQUESTS[method], metadata=tuple(headers.items()))
+            assert refused.value.code() == grpc.StatusCode.UNAUTHENTICATED
+    assert await client.serves(FIRST)
+
+
+async def test_grpc_has_the_repository_once_whoever_calls(mlserver: Settings, client: InferenceClient) -> None:
+    credentials = tuple(token.credentials(token.find_or_make(mlserver)).items())
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{mlserver.mlserver_grpc_port}") as channel:
+        for metadata, code in (((), "UNAUTHENTICATED"), (credentials, "UNIMPLEMENTED")):
+            with pytest.raises(grpc.aio.AioRpcError, match=code):
+                stub = model_repository_pb2_grpc.ModelRepositoryServiceStub(channel)
+                await stub.RepositoryModelUnload(REQUESTS["RepositoryModelUnload"], metadata=metadata)
+    assert await client.serves(FIRST)
+
+
+async def test_a_stream_is_refused_too(mlserver: Settings) -> None:
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{mlserver.mlserver_grpc_port}") as channel:
+        call = GRPCInferenceServiceStub(channel).ModelStreamInfer(iter([REQUESTS["ModelInfer"]]))
+        with pytest.raises(grpc.aio.AioRpcError, match="UNAUTHENTICATED"):
+            await call.read()
+
+
+async def test_what_is_refused_is_not_read(mlserver_process: tuple[Settings, subprocess.Popen[bytes]]) -> None:
+    """A message may have 2 GiB: who has no token must not make MLServer keep one."""
+    mlserver, process = mlserver_process
+    memory = psutil.Process(process.pid).memory_info
+    before = memory().rss
+    large = pb.ModelInferRequest(model_name="letters-1", raw_input_contents=[bytes(200 * 2**20)])
+    options = [("grpc.max_send_message_length", -1)]
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{mlserver.mlserver_grpc_port}", options=options) as channel:
+        with pytest.raises(grpc.aio.AioRpcError, match="UNAUTHENTICATED"):
+            await GRPCInferenceServiceStub(channel).ModelInfer(large)
+    assert memory().rss - before < 100 * 2**20
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+async def test_http_refuses_every_request_without_the_token(
+    mlserver: Settings, client: InferenceClient, method: str, path: str
+) -> None:
+    for headers in WRONG:
+        assert (await asked(mlserver, method, path, headers)).status_code == 401
+    assert await client.serves(FIRST)
+
+
+async def test_http_has_no_model_repository_even_for_the_token(mlserver: Settings, client: InferenceClient) -> None:
+    credentials = token.credentials(token.find_or_make(mlserver))
+    for path in (path for _, path in ROUTES if "repository" in path):
+        assert (await asked(mlserver, "POST", path, credentials)).status_code == 403
+    assert await client.serves(FIRST)
+
+
+@pytest.mark.parametrize("path", sorted(OPEN))
+async def test_health_is_open(mlserver: Settings, path: str) -> None:
+    assert (await asked(mlserver, "GET", path, {})).status_code == 200
+
+
+async def test_a_client_with_another_token_is_told_so(mlserver: Settings) -> None:
+    wrong = mlserver.model_copy(update={"mlserver_token": SecretStr("wrong")})
+    async with InferenceClient(wrong) as client:
+        assert not await client.serves(FIRST)
+        with pytest.raises(Unavailable, match="HINDSIGHT_MLSERVER_TOKEN"):
+            await client.infer(FIRST, {"letters": np.ones((1, 2), np.uint8)})
+
+
+def test_the_token_is_for_its_owner_alone(mlserver: Settings) -> None:
+    assert stat.S_IMODE(token.path_of(mlserver).stat().st_mode) == 0o600
+
+
+def test_a_home_that_can_not_be_written_needs_a_token_of_the_settings(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    config = platform_settings(tmp_path, home=tmp_path / "file" / "home")
+    with pytest.raises(SetupError, match="HINDSIGHT_MLSERVER_TOKEN"):
+        token.find_or_make(config)
+    assert token.find_or_make(config.model_copy(update={"mlserver_token": SecretStr("s3cret")})) == "s3cret"

@@ -1,0 +1,107 @@
+import asyncio
+import signal
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.events.types import ModelRef
+from app.inference.mlserver.client import InferenceClient, Refused
+from app.inference.predictor import Predicted, Predictor
+from app.settings import Settings
+from app.streams.delivery import Unavailable
+from models.base import Asked, Rejected
+from tests.support.platform import platform_settings
+from tests.support.tasks import Letters
+
+FIRST, SECOND, DOUBLING, MISSING = (ModelRef(name="letters", version=version) for version in "1239")
+ABC = {"letters": np.array([[97, 98, 99]], np.uint8)}
+
+
+async def test_versions_serve_side_by_side(client: InferenceClient) -> None:
+    answers = await asyncio.gather(*(client.infer(model, ABC) for model in (FIRST, SECOND, DOUBLING)))
+    assert [answer["sum"].tolist() for answer in answers] == [[294], [294], [588]]
+
+
+async def test_the_batch_is_the_first_dimension(client: InferenceClient) -> None:
+    batch = np.arange(15, dtype=np.uint8).reshape(5, 3)
+    answer = await client.infer(FIRST, {"letters": batch})
+    assert answer["sum"].tolist() == batch.sum(axis=1).tolist()
+    assert answer["sum"].dtype == np.float32
+
+
+async def test_a_view_with_strides_is_sent_in_order(client: InferenceClient) -> None:
+    batch = np.arange(12, dtype=np.uint8).reshape(3, 4).T
+    assert (await client.infer(FIRST, {"letters": batch}))["sum"].tolist() == batch.sum(axis=1).tolist()
+
+
+async def test_a_large_batch_fits(client: InferenceClient) -> None:
+    batch = np.ones((16, 1024 * 1024), np.uint8)
+    assert (await client.infer(FIRST, {"letters": batch}))["sum"].tolist() == [1024 * 1024] * 16
+
+
+async def test_answers_are_not_mixed_up(client: InferenceClient) -> None:
+    async def one(number: int) -> bool:
+        batch = np.full((1, 3), number, np.uint8)
+        return bool((await client.infer(FIRST, {"letters": batch}))["sum"].tolist() == [3 * number])
+
+    assert all(await asyncio.gather(*(one(number) for number in range(50))))
+
+
+async def test_a_version_that_is_not_there_may_come(client: InferenceClient) -> None:
+    assert not await client.serves(MISSING)
+    with pytest.raises(Unavailable, match="letters-9"):
+        await client.infer(MISSING, ABC)
+
+
+async def test_a_version_of_another_entry_is_not_there(client: InferenceClient) -> None:
+    assert await client.serves(FIRST)
+    assert not await client.serves(ModelRef(name="letters-1", version="2"))
+
+
+async def test_waiting_returns_once_the_version_is_served(client: InferenceClient) -> None:
+    async with asyncio.timeout(60):
+        await client.wait(FIRST)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await client.wait(MISSING)
+
+
+async def test_a_server_that_is_away_is_waited_for(tmp_path: Path) -> None:
+    async with InferenceClient(platform_settings(tmp_path)) as client:
+        assert not await client.serves(FIRST)
+        with pytest.raises(Unavailable, match="UNAVAILABLE"):
+            await client.infer(FIRST, ABC)
+
+
+async def test_a_server_that_hangs_is_waited_for_and_used_again(
+    mlserver_process: tuple[Settings, subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, process = mlserver_process
+    monkeypatch.setattr("app.inference.mlserver.client._HEALTH_SECONDS", 0.3)
+    async with InferenceClient(config.model_copy(update={"inference_deadline_seconds": 0.3})) as client:
+        process.send_signal(signal.SIGSTOP)
+        try:
+            with pytest.raises(Unavailable, match="DEADLINE_EXCEEDED"):
+                await client.infer(FIRST, ABC)
+        finally:
+            process.send_signal(signal.SIGCONT)
+        async with asyncio.timeout(60):
+            await client.wait(FIRST)
+    async with InferenceClient(config) as client:
+        assert (await client.infer(FIRST, ABC))["sum"].tolist() == [294]
+
+
+async def test_one_that_the_model_refuses_leaves_its_neighbours_be(client: InferenceClient) -> None:
+    texts = [Asked("", {"letters": np.frombuffer(text, np.uint8)}) for text in (b"a", b"b", b"cc")]
+    wrong = Asked("", {"letters": np.zeros((1, 1), np.uint8)})
+    results = await Predictor(Letters(), client, 2)(FIRST, [*texts, wrong])
+    assert [one.decoded.output["sum"] for one in results if isinstance(one, Predicted)] == [97, 98, 198]
+    assert isinstance(results[3], Rejected)
+    assert "refused 2 times, alone" in str(results[3])
+
+
+async def test_a_refusal_is_no_absence(client: InferenceClient) -> None:
+    with pytest.raises(Refused, match="INVALID_ARGUMENT"):
+        await client.infer(FIRST, {"letters": np.zeros((1, 2), np.float32)})

@@ -1,0 +1,39 @@
+"""What a model takes and gives is read from its file, which must be whole."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from app.errors import SetupError
+from app.registry.registration import signature
+
+
+def model() -> onnx.ModelProto:
+    """Multiplies by weights."""
+    weights = numpy_helper.from_array(np.ones((4, 4), np.float32), "weights")
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "weights"], ["y"])],
+        "test",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 4])],
+        [weights],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+
+
+def test_a_whole_model_says_what_it_takes_and_gives() -> None:
+    found = signature(model().SerializeToString())
+    assert found == {"input x": ("tensor(float)", 2), "output y": ("tensor(float)", 2)}
+
+
+def test_a_model_with_weights_beside_it_is_refused_even_where_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    onnx.save(model(), "model.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0)
+    with pytest.raises(SetupError, match="its weights are in another file") as refused:
+        signature(Path("model.onnx").read_bytes())
+    assert "Save it as one" in refused.value.remedy

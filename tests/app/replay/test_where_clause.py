@@ -1,0 +1,101 @@
+"""`--where` chooses rows, and can do nothing else: no file, no second statement, no other answer tomorrow."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from app.errors import SetupError
+from app.replay.where_clause import choose
+
+
+@pytest.fixture
+def connection() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as found:
+        found.execute("SET TimeZone = 'UTC'")
+        found.execute(
+            """CREATE TABLE candidates AS SELECT * FROM (VALUES
+            (0, '1', 0.4, '{"text": "a"}', ['ada'], TIMESTAMPTZ '2026-01-31 12:00:00Z'),
+            (1, '2', 0.9, '{"text": "b"}', ['bob', 'ada'], TIMESTAMPTZ '2026-02-01 12:00:00Z'),
+            (2, '2', NULL, '{"text": "c"}', NULL, TIMESTAMPTZ '2026-02-02 12:00:00Z')
+            ) AS t(p_row, version, confidence, output, actors, "time")"""
+        )
+        yield found
+
+
+def chosen(connection: duckdb.DuckDBPyConnection, where: str) -> list[int]:
+    choose(connection, where)
+    return [row for (row,) in connection.execute("SELECT p_row FROM chosen ORDER BY 1").fetchall()]
+
+
+@pytest.mark.parametrize(
+    ("where", "rows"),
+    [
+        ("confidence < 0.5 AND version = '1'", [0]),
+        ("confidence IS NULL OR version IN ('1')", [0, 2]),
+        ("output->>'text' = 'b'", [1]),
+        ("json_extract_string(output, '$.text') LIKE '%c%'", [2]),
+        ("list_contains(actors, 'ada') AND len(actors) > 1", [1]),
+        ("\"time\" >= TIMESTAMPTZ '2026-02-01' -- of February", [1, 2]),
+        ("extract(month FROM time) = 1", [0]),
+        ("list_sum(list_transform([1, 2], lambda x: x + 1)) = 5 AND nullif(version, '1') IS NULL", [0]),
+        ("TRUE", [0, 1, 2]),
+        ("version = 'a;b)'", []),
+    ],
+)
+def test_it_is_any_expression_on_a_rows_columns(
+    connection: duckdb.DuckDBPyConnection, where: str, rows: list[int]
+) -> None:
+    assert chosen(connection, where) == rows
+
+
+@pytest.mark.parametrize(
+    ("where", "reason"),
+    [
+        ("random() < 0.5", "random has another answer at another time"),
+        ("uuid() > 'a'", "uuid has another answer"),
+        ("now() > time", "now has another answer"),
+        ("time < current_timestamp", "current_timestamp has another answer"),
+        ("time::DATE < CURRENT_DATE", "current_date has another answer"),
+        ("time < localtimestamp", "localtimestamp has another answer"),
+        ("age(time) > INTERVAL 1 DAY", "age has another answer"),
+        ("time > ago('1 day')", "current_timestamp has another answer"),
+        ("list_transform([1], lambda x: random())[1] > 0.5", "random has another answer"),
+        ("current_setting('memory_limit') = '1'", "current_setting has another answer"),
+        ("(SELECT count(*) FROM read_csv('/etc/passwd')) > 0", "it has a subquery"),
+        ("p_row IN (SELECT p_row FROM candidates)", "it has a subquery"),
+        ("EXISTS (FROM read_text('/etc/passwd'))", "it has a subquery"),
+        ("TRUE); COPY (SELECT 1) TO '/tmp/x'; SELECT (1", "syntax error"),
+        ("TRUE; SELECT 1", "is no condition"),
+        ("TRUE) OR (TRUE", "syntax error"),
+        ("TRUE LIMIT 1", "more than one expression"),
+        ("TRUE ORDER BY random()", "more than one expression"),
+        ("TRUE GROUP BY p_row", "more than one expression"),
+        ("TRUE UNION SELECT 1", "more than one expression"),
+        ("TRUE QUALIFY row_number() OVER () = 1", "more than one expression"),
+        ("TRUE USING SAMPLE 1", "more than one expression"),
+        ("read_text('/etc/passwd') = 'x'", "is no condition"),
+        ("colour = 'red'", "colour"),
+        ("version::INTEGER = 'x'::INTEGER", "x"),
+        ("", "syntax error"),
+        ("'a'", "is no condition"),
+    ],
+)
+def test_what_is_no_expression_or_would_change_is_refused(
+    connection: duckdb.DuckDBPyConnection, where: str, reason: str
+) -> None:
+    with pytest.raises(SetupError, match="is no condition") as refused:
+        choose(connection, where)
+    assert reason in str(refused.value)
+
+
+def test_the_database_that_evaluates_it_reaches_no_file(
+    connection: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("app.replay.where_clause._check", lambda *_: None)
+    (tmp_path / "secret.csv").write_text("a\n1\n")
+    with pytest.raises(SetupError, match="disabled"):
+        choose(connection, f"(SELECT count(*) FROM read_csv('{tmp_path}/secret.csv')) > 0")
+    with pytest.raises(SetupError, match="is no condition"):
+        choose(connection, "TRUE); SET enable_external_access = TRUE; SELECT (1")

@@ -1,0 +1,105 @@
+"""What is asked of a backend when runs are over, and which backend the settings name."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from app.errors import SetupError
+from app.events.types import (
+    DatasetBuilt,
+    ModelBacktested,
+    ModelEvaluated,
+    ModelRegistered,
+    ModelTrained,
+    RetrainingEnded,
+)
+from app.registry.runs import Run
+from app.retraining.backends.backend import backend_of, leave
+from app.retraining.backends.local import Local
+from app.retraining.backends.remote import Remote
+from app.settings import Settings
+from tests.app.retraining.backends.test_local import run_of
+from tests.support.records import START
+
+
+class Noting:
+    """A backend that notes what is asked of it."""
+
+    def __init__(self, *tended: str) -> None:
+        self.tended = set(tended)
+        self.asked: list[tuple[str, str]] = []
+        self.progress: Mapping[str, dict[str, Any]] = {}
+
+    async def tend(self, run: Run) -> None:
+        self.asked.append(("tend", run.id))
+
+    async def stop(self, run_id: str) -> None:
+        self.asked.append(("stop", run_id))
+
+    async def release(self, run_id: str) -> None:
+        self.asked.append(("release", run_id))
+
+    async def close(self) -> None:
+        self.asked.append(("close", ""))
+
+
+def ended(outcome: str) -> Run:
+    run = run_of()
+    said = {"task": "scales", "run_id": "r", "outcome": outcome, "reason": "-"}
+    assert run.hear(RetrainingEnded.model_validate(said), START)
+    return run
+
+
+def at_its_rollout() -> Run:
+    run = run_of()
+    steps: tuple[Any, ...] = (DatasetBuilt, ModelTrained, ModelBacktested, ModelEvaluated, ModelRegistered)
+    assert all(run.hear(step.model_construct(task="scales", run_id="r"), START) for step in steps)
+    assert run.step == "rollout"
+    return run
+
+
+@pytest.mark.parametrize("outcome", ["cancelled", "failed"])
+async def test_what_still_runs_of_a_run_that_was_ended_is_stopped(outcome: str) -> None:
+    backend = Noting("r")
+    await leave(backend, {"r": ended(outcome)})
+    assert backend.asked == [("stop", "r")]
+
+
+@pytest.mark.parametrize("run", [ended("refused"), ended("promoted"), at_its_rollout()], ids=lambda run: str(run.step))
+async def test_a_run_that_has_done_its_steps_is_left_to_end_by_itself(run: Run) -> None:
+    backend = Noting("r")
+    await leave(backend, {"r": run})
+    assert backend.asked == [("release", "r")]
+
+
+async def test_a_run_that_is_at_its_steps_is_left_alone_and_so_is_one_that_is_not_tended_here() -> None:
+    backend = Noting("r", "of another task")
+    await leave(backend, {"r": run_of(), "s": ended("cancelled")})
+    assert backend.asked == []
+
+
+async def test_who_runs_the_steps_is_one_setting() -> None:
+    airflow: dict[str, Any] = {"airflow_url": "http://airflow:8080", "airflow_token": SecretStr("t")}
+    assert isinstance(backend_of(Settings()), Local)
+    for settings in (
+        Settings(retraining_backend="airflow", **airflow),
+        Settings(retraining_backend="kubeflow", kubeflow_url="http://ml-pipeline:8888"),
+    ):
+        backend = backend_of(settings)
+        assert isinstance(backend, Remote)
+        await backend.close()
+
+
+@pytest.mark.parametrize(
+    ("missing", "settings"),
+    [
+        ("HINDSIGHT_AIRFLOW_URL", {"retraining_backend": "airflow"}),
+        ("password", {"retraining_backend": "airflow", "airflow_url": "http://a", "airflow_user": "ada"}),
+        ("HINDSIGHT_KUBEFLOW_URL", {"retraining_backend": "kubeflow"}),
+    ],
+)
+def test_settings_that_are_missing_are_named(missing: str, settings: dict[str, Any]) -> None:
+    with pytest.raises(SetupError, match=missing):
+        backend_of(Settings(**settings))

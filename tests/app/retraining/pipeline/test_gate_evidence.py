@@ -1,0 +1,216 @@
+"""What the gate is given: two scales, held against datasets as they are written."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from app.events.lifecycle import Backtest
+from app.inference.local_model import LocalModel
+from app.retraining.pipeline import gate_evidence as evidence
+from app.retraining.pipeline.gate import Evidence
+from app.retraining.pipeline.gate_evidence import Contest, gather, held_out
+from models import tensors
+from models.base import OnStep, Sample, Task, Untrainable
+from models.datasets import ROWS
+from models.offpolicy import Estimate, Valued
+from tests.support.datasets import written
+from tests.support.scales import Scales, scale
+
+RIGHT, OFF = "right", "off"
+HISTORY = Backtest(rows=9, unanswered=2, agreement=None, outcomes=0, difference=None, interval=None, spans=())
+
+
+class Originals(Scales):
+    """Scales with a test set of their own."""
+
+    def held_out(self) -> Iterator[Sample]:
+        yield Sample("two", b"1 2.0", "text/plain", {"weight": 2.0})
+        yield Sample("three", b"1 3.0", "text/plain", {"weight": 8.0})
+
+
+class Choosing(Scales):
+    """Scales whose outputs are choices: two of the log, of which the version that is right earned more."""
+
+    def off_policy(self, dataset: Path, versions: Sequence[Path], seed: int, on_step: OnStep) -> list[Valued]:
+        earned = {RIGHT: np.array([0.25, 1.0]), OFF: np.array([0.5, 0.25])}
+        found = [Estimate(float(one.mean()), one - one.mean()) for one in (earned[path.stem] for path in versions)]
+        return [Valued(one, {"dr": one}, 2.0, ()) for one in found]
+
+
+class Unsure(Scales):
+    """Scales whose score of a great weight is no number."""
+
+    def score(self, output: Mapping[str, Any], correction: Mapping[str, Any]) -> float:
+        return float("nan") if correction["weight"] > 100 else super().score(output, correction)
+
+
+def ignore(what: str, done: int, of: int | None) -> None: ...
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    """A directory with a version that is right of the second scale, and one that takes it for 5 off."""
+    for name, off in ((RIGHT, 0.0), (OFF, 5.0)):
+        (tmp_path / f"{name}.onnx").write_bytes(scale(off))
+    return tmp_path
+
+
+def contest(files: Path, candidate: str = RIGHT, champion: str = OFF, task: Task | None = None) -> Contest:
+    return Contest(task or Scales(), files / f"{candidate}.onnx", files / f"{champion}.onnx")
+
+
+def weighed(unique: str, weight: float = 7.0, reading: NDArray[Any] | None = None, **more: Any) -> dict[str, Any]:
+    """A row of the split `test` that was audited: a scale read this, and so much it weighs."""
+    found = np.array([weight, 1.0], np.float32) if reading is None else reading
+    data, declaration = tensors.encode({"reading": found})
+    said = {
+        "prediction_id": unique,
+        "features": data,
+        "tensors": declaration,
+        "label": json.dumps({"weight": weight}),
+        "split": "test",
+        "selection": "audit",
+        "selection_probability": 1.0,
+        "request_source": "app",
+        "version": "1",
+    }
+    return said | more
+
+
+def questioned(directory: Path, rows: list[dict[str, Any]], slices: Sequence[str] = ()) -> list[str]:
+    return [one.asked.prediction_id for one in held_out(written(directory, rows), slices)]
+
+
+def gathered(contest: Contest, files: Path, rows: list[dict[str, Any]], slices: Sequence[str] = ()) -> Evidence:
+    return gather(contest, written(files, rows), slices, HISTORY, ignore)
+
+
+@pytest.mark.parametrize(
+    "otherwise",
+    [
+        {"split": "train"},
+        {"split": "validation"},
+        {"split": None},
+        {"selection": "volunteer", "selection_probability": None},
+        {"label": None},
+        {"features": None},
+    ],
+    ids=str,
+)
+def test_held_out_are_only_rows_of_the_test_split_with_features_a_known_probability_and_a_label(
+    tmp_path: Path, otherwise: dict[str, Any]
+) -> None:
+    assert questioned(tmp_path, [weighed("1"), weighed("2", **otherwise), weighed("3")]) == ["1", "3"]
+
+
+def test_more_rows_than_are_read_at_once_keep_their_order(tmp_path: Path) -> None:
+    names = [str(number) for number in range(150)]
+    assert questioned(tmp_path, [weighed(name) for name in names]) == names
+
+
+def test_a_pairs_weight_is_the_inverse_of_its_probability(files: Path) -> None:
+    rows = [weighed("1", selection_probability=0.25), weighed("2", selection="all", selection_probability=1.0)]
+    assert [one.weight for one in gathered(contest(files), files, rows).pairs] == [4.0, 1.0]
+
+
+def test_a_pair_is_of_the_slices_that_its_row_is_of(files: Path) -> None:
+    rows = [weighed("1", request_source="app"), weighed("2", request_source="till", version=None)]
+    found = gathered(contest(files), files, rows, ("request_source", "version")).pairs
+    assert [one.slices for one in found] == [
+        {"request_source": "app", "version": "1"},
+        {"request_source": "till", "version": "None"},
+    ]
+
+
+def test_a_column_may_be_a_slice_that_is_read_anyhow(files: Path) -> None:
+    [pair] = gathered(contest(files), files, [weighed("1")], ("selection",)).pairs
+    assert pair.slices == {"selection": "audit"}
+
+
+def test_both_versions_are_scored_on_the_same_outcomes_by_the_tasks_own_score(files: Path) -> None:
+    """A scale that is 5 off scores a half."""
+    rows = [weighed(str(weight), float(weight)) for weight in (1, 2, 3)]
+    found = gathered(contest(files, RIGHT, OFF), files, rows).pairs
+    assert [(one.candidate, one.champion) for one in found] == [(1.0, 0.5)] * 3
+    swapped = gathered(contest(files, OFF, RIGHT), files, rows).pairs
+    assert [(one.candidate, one.champion) for one in swapped] == [(0.5, 1.0)] * 3
+
+
+def test_what_a_version_can_not_predict_scores_0_and_costs_its_neighbours_nothing(files: Path) -> None:
+    """A reading of two rows is not what the model takes, whatever its batch."""
+    rows = [weighed("1"), weighed("2", reading=np.zeros((1, 2), np.float32)), weighed("3")]
+    found = gathered(contest(files, RIGHT, RIGHT), files, rows).pairs
+    assert [(one.candidate, one.champion) for one in found] == [(1.0, 1.0), (0.0, 0.0), (1.0, 1.0)]
+
+
+def test_a_score_that_is_no_number_is_0(files: Path) -> None:
+    found = gathered(contest(files, task=Unsure()), files, [weighed("1"), weighed("2", 101.0)]).pairs
+    assert [(one.candidate, one.champion) for one in found] == [(1.0, 0.5), (0.0, 0.0)]
+
+
+def test_the_original_test_set_is_scored_by_both_versions(files: Path) -> None:
+    assert gathered(contest(files, task=Originals()), files, [weighed("1")]).original == [(1.0, 0.5), (0.5, 1.0)]
+    assert gathered(contest(files), files, [weighed("1")]).original == []
+
+
+def test_latency_is_measured_in_turn_of_one_request_at_a_time(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both are warmed up first; so what else runs slows both alike."""
+    asked: list[tuple[str, int]] = []
+
+    class Noted(LocalModel):
+        def __init__(self, path: Path) -> None:
+            super().__init__(path)
+            self.path = path
+
+        async def infer(self, model: Any, batch: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+            asked.append((self.path.stem, len(batch["reading"])))
+            return await super().infer(model, batch)
+
+    monkeypatch.setattr(evidence, "LocalModel", Noted)
+    found = gathered(contest(files), files, [weighed("1"), weighed("2"), weighed("3")])
+    assert asked[:2] == [(RIGHT, 3), (OFF, 3)]  # for their scores
+    assert asked[2:] == [(RIGHT, 1), (OFF, 1)] * 4
+    assert min(found.latency_ms) > 0
+
+
+def test_of_no_held_out_outcome_nothing_is_measured(files: Path) -> None:
+    found = gathered(contest(files), files, [weighed("1", split="train")])
+    assert (found.pairs, found.latency_ms) == ([], (0.0, 0.0))
+
+
+def test_the_size_is_that_of_the_candidates_file(files: Path) -> None:
+    (files / "right.onnx").write_bytes(scale(0.0))
+    assert gathered(contest(files), files, [weighed("1")]).size_bytes == len(scale(0.0))
+
+
+def test_what_the_backtest_left_unanswered_is_told(files: Path) -> None:
+    assert gathered(contest(files), files, [weighed("1")]).unanswered == (2, 9)
+
+
+def test_a_task_whose_outputs_are_no_choices_has_no_off_policy_estimate(files: Path) -> None:
+    assert gathered(contest(files), files, [weighed("1")]).off_policy is None
+
+
+def test_the_off_policy_estimate_is_the_paired_difference_to_the_champion(files: Path) -> None:
+    found = gathered(contest(files, task=Choosing()), files, [weighed("1")]).off_policy
+    assert found is not None
+    assert found.value == pytest.approx(0.625 - 0.375)
+    np.testing.assert_allclose(found.influence, [-0.375 - 0.125, 0.375 + 0.125])
+
+
+@pytest.mark.parametrize("content", [None, b"no Parquet"], ids=["missing", "broken"])
+def test_a_dataset_that_can_not_be_read_can_not_be_trained_on(files: Path, content: bytes | None) -> None:
+    if content is not None:
+        (files / ROWS).write_bytes(content)
+    with pytest.raises(Untrainable, match="can't be read"):
+        gather(contest(files), files, (), HISTORY, ignore)
+
+
+def test_a_slice_by_a_column_that_no_dataset_has_is_refused_by_its_name(files: Path) -> None:
+    with pytest.raises(Untrainable, match="language"):
+        gathered(contest(files), files, [weighed("1")], ("language",))

@@ -1,0 +1,220 @@
+"""A rollout in simulated traffic: what is worse is rolled back having served little, what is not gets to the end."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from app.retraining.rollout.policy import CHAMPION, SHADOW, Arm, Decision, Observed, Plan, decide
+from models.offpolicy import Floats
+
+PLAN = Plan(minutes=10, longest_minutes=200, score_loss=0.05, error_increase=0.02)
+NONE = np.empty(0)
+QUIET = Arm(0, 0, NONE, NONE)
+
+
+@dataclass(frozen=True)
+class Model:
+    """How good a simulated model is."""
+
+    score: float = 0.8
+    errors: float = 0.005
+    latency_ms: float = 20.0
+    labelled: float = 1.0
+
+
+EQUAL = Model()
+
+
+class Traffic:
+    """What a model would answer to requests that come in their order."""
+
+    def __init__(self, rng: np.random.Generator, model: Model, arrivals: Floats) -> None:
+        count = len(arrivals)
+        self._arrivals = arrivals
+        self._failed = rng.random(count) < model.errors
+        self._scores = np.clip(rng.normal(model.score, 0.1, count), 0, 1)
+        self._labelled = (rng.random(count) < model.labelled) & ~self._failed
+        self._latencies = model.latency_ms * rng.lognormal(0, 0.3, count)
+
+    def until(self, minutes: float) -> Arm:
+        count = int(np.searchsorted(self._arrivals, minutes, side="right"))
+        failed, labelled = self._failed[:count], self._labelled[:count]
+        return Arm(count, int(failed.sum()), self._scores[:count][labelled], self._latencies[:count][~failed])
+
+
+def step(
+    rng: np.random.Generator, stage: float, plan: Plan, candidate: Model, a_minute: int, pause: float
+) -> tuple[Decision, int]:
+    """What ends a step in which `decide` is asked after every pause, and the requests that the candidate served."""
+    arrivals = np.arange(1, int(a_minute * plan.longest_minutes) + 1) / a_minute
+    served = rng.random(len(arrivals)) < stage
+    if stage == SHADOW:
+        own, others = arrivals, arrivals
+    else:
+        own, others = arrivals[served], arrivals[~served]
+    one, other = Traffic(rng, candidate, own), Traffic(rng, EQUAL, others)
+    minutes = 0.0
+    while True:
+        minutes += pause
+        decision = decide(stage, Observed(one.until(minutes), other.until(minutes), minutes), plan)
+        if decision.action != "stay":
+            return decision, 0 if stage == SHADOW else one.until(minutes).answers
+
+
+def rolled_out(
+    seed: int, candidate: Model, plan: Plan = PLAN, a_minute: int = 100, pause: float = 5.0, in_shadow: bool = True
+) -> tuple[list[float], int]:
+    """The stages that a candidate went through, 0 the last if it was rolled back; and the requests it served."""
+    rng, stages, total = np.random.default_rng(seed), [SHADOW], 0
+    while stages[-1] != CHAMPION:
+        model = candidate if in_shadow or stages[-1] != SHADOW else replace(candidate, labelled=0.0)
+        decision, served = step(rng, stages[-1], plan, model, a_minute, pause)
+        total += served
+        stages.append(decision.stage)
+        if decision.action == "roll back":
+            break
+    return stages, total
+
+
+def test_an_equal_candidate_goes_through_every_step_to_the_end() -> None:
+    for seed in range(10):
+        stages, _ = rolled_out(seed, EQUAL)
+        assert stages == [0, 0.05, 0.25, 0.5, 1]
+
+
+def test_an_equal_candidate_gets_to_the_end_where_labels_are_scarce_or_missing() -> None:
+    for seed in range(5):
+        assert rolled_out(seed, replace(EQUAL, labelled=0.01))[0] == [0, 0.05, 0.25, 0.5, 1]
+        assert rolled_out(seed, replace(EQUAL, labelled=0.0))[0] == [0, 0.05, 0.25, 0.5, 1]
+
+
+@pytest.mark.parametrize("bad", [replace(EQUAL, errors=0.1), replace(EQUAL, latency_ms=60), replace(EQUAL, score=0.6)])
+def test_what_a_shadow_shows_to_be_worse_never_serves_anybody(bad: Model) -> None:
+    for seed in range(10):
+        assert rolled_out(seed, bad) == ([0, 0], 0)
+
+
+def test_what_only_users_can_see_to_be_worse_is_rolled_back_having_served_little() -> None:
+    for seed in range(10):
+        stages, served = rolled_out(seed, replace(EQUAL, score=0.6), in_shadow=False)
+        assert stages == [0, 0.05, 0]
+        assert served < 200
+
+
+def test_false_roll_backs_stay_below_alpha_with_a_look_after_every_event_and_nothing_tolerated() -> None:
+    plan = Plan(
+        shadow_answers=80,
+        shares=(0.5,),
+        answers=20,
+        minutes=1,
+        longest_minutes=100,
+        alpha=0.1,
+        score_loss=0,
+        error_increase=0,
+        latency_ratio=1,
+    )
+    rolled_back = 0
+    for seed in range(80):
+        stages, _ = rolled_out(seed, EQUAL, plan, a_minute=1, pause=1)
+        rolled_back += stages[-1] == SHADOW
+    assert rolled_back / 80 <= plan.alpha
+
+
+def arm(answers: int, errors: int = 0, score: float = 0.8, labels: int = 0, latency_ms: float = 20.0) -> Arm:
+    return Arm(answers, errors, np.full(labels, score), np.full(answers - errors, latency_ms))
+
+
+def test_a_step_stays_until_its_least_answers_and_minutes_are_there() -> None:
+    plenty = arm(100_000, labels=10_000)
+    few = decide(0.05, Observed(arm(199), plenty, 60), PLAN)
+    assert few == Decision("stay", 0.05, "199 answers in 60 minutes, of 200 needed in at least 10.")
+    assert decide(0.05, Observed(plenty, plenty, 9), PLAN).action == "stay"
+    assert decide(0.05, Observed(plenty, plenty, 10), PLAN).action == "advance"
+
+
+def test_a_step_stays_while_it_may_be_worse_and_goes_on_after_its_longest_time() -> None:
+    candidate, champion = arm(5000, labels=100), arm(5000, labels=100)
+    waiting = decide(0.25, Observed(candidate, champion, 199), PLAN)
+    assert (waiting.action, waiting.stage) == ("stay", 0.25)
+    assert "the mean score falls by" in waiting.reason
+    assert "0.05 is tolerated" in waiting.reason
+    assert "latency" not in waiting.reason, "that is settled"
+    going = decide(0.25, Observed(candidate, champion, 200), PLAN)
+    assert (going.action, going.stage) == ("advance", 0.5)
+    assert going.reason.startswith("Not shown to be worse, by 5000 answers in 200 minutes: the mean score falls by")
+
+
+def test_at_the_end_of_a_step_a_few_labels_that_indicate_a_loss_are_enough_to_roll_back() -> None:
+    champion = Arm(5000, 0, np.resize([0.7, 0.9], 60), np.full(5000, 20.0))
+    worse, hardly = (replace(champion, scores=champion.scores - loss) for loss in (0.12, 0.09))
+    assert decide(0.25, Observed(worse, champion, 199), PLAN).action == "stay", "many looks need more"
+    decision = decide(0.25, Observed(worse, champion, 200), PLAN)
+    assert (decision.action, decision.stage) == ("roll back", 0)
+    assert decision.reason.startswith("Worse than the champion: at the end of the step the mean score falls by 0.07")
+    assert decide(0.25, Observed(hardly, champion, 200), PLAN).action == "advance"
+
+
+def test_next_to_no_labels_indicate_nothing() -> None:
+    champion, candidate = arm(5000, score=1.0, labels=1000), arm(5000, score=0.0, labels=3)
+    assert decide(0.25, Observed(candidate, champion, 200), PLAN).action == "advance"
+
+
+def test_a_candidate_that_does_not_answer_is_rolled_back_after_the_longest_time() -> None:
+    decision = decide(0.05, Observed(arm(3), arm(100_000), 200), PLAN)
+    assert decision == Decision("roll back", 0, "Too little evidence: 3 answers in 200 minutes, of 200 needed.")
+
+
+def test_a_shadow_has_a_least_number_of_its_own() -> None:
+    plan = PLAN.model_copy(update={"shadow_answers": 1000})
+    observed = Observed(arm(999, labels=999), arm(100_000, labels=10_000), 20)
+    assert "of 1000 needed" in decide(SHADOW, observed, plan).reason
+    assert "needed" not in decide(0.05, observed, plan).reason
+
+
+def test_what_is_worse_is_rolled_back_before_the_least_evidence_is_there_and_the_reason_has_the_figures() -> None:
+    decision = decide(0.05, Observed(arm(100, errors=60), arm(2000), 0.5), PLAN)
+    assert (decision.action, decision.stage) == ("roll back", 0)
+    assert decision.reason.startswith("Worse than the champion: the error rate rises by 0.3")
+    assert decision.reason.endswith("0.02 is tolerated.")
+
+
+def test_what_is_worse_but_tolerated_is_not_rolled_back() -> None:
+    champion = arm(50_000, errors=500, score=0.80, labels=50_000)
+    candidate = arm(50_000, errors=1000, score=0.77, labels=50_000, latency_ms=25)
+    assert decide(0.5, Observed(candidate, champion, 20), PLAN).action == "advance"
+    strict = PLAN.model_copy(update={"score_loss": 0.01})
+    assert decide(0.5, Observed(candidate, champion, 20), strict).action == "roll back"
+
+
+def test_rewards_are_compared_in_their_own_range() -> None:
+    plan = PLAN.model_copy(update={"score_range": (-1.0, 1.0)})
+    observed = Observed(arm(5000, score=-0.9, labels=2000), arm(5000, score=-0.2, labels=2000), 20)
+    assert decide(0.5, observed, plan).action == "roll back"
+    assert decide(0.5, observed, PLAN).action == "advance", "below the range all are alike"
+
+
+def test_a_stage_that_the_plan_no_longer_has_goes_on_to_the_next_larger_share() -> None:
+    plenty = arm(100_000, labels=10_000)
+    assert decide(0.1, Observed(plenty, plenty, 60), PLAN).stage == 0.25
+    assert decide(0.7, Observed(plenty, plenty, 60), PLAN).stage == CHAMPION
+
+
+def test_with_nothing_seen_a_step_stays() -> None:
+    assert decide(SHADOW, Observed(QUIET, QUIET, 0), PLAN).action == "stay"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"shares": (0.5, 0.25)},
+        {"shares": (0.5, 1.0)},
+        {"score_range": (1.0, 0.0)},
+        {"minutes": 2.0, "longest_minutes": 1.0},
+        {"share": 0.5},
+    ],
+)
+def test_a_plan_that_makes_no_sense_is_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        Plan.model_validate(wrong)

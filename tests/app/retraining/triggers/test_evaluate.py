@@ -1,0 +1,273 @@
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
+
+from app.events.lifecycle import RetrainingTriggered
+from app.monitoring.drift import Finding
+from app.monitoring.quality import Judged, quality
+from app.retraining.triggers.evaluate import Explained, Firing, Seen, Triggers, evaluate, explain
+from app.retraining.triggers.observation import Alert, Latency, State, Window, restored
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+OFF = Triggers(
+    volume=None, quality_alpha=None, drift=None, alerts=None, cooldown_seconds=0.0, quality_least_answered=0.5
+)
+QUALITY = OFF.model_copy(update={"quality_alpha": 1e-4, "quality_tolerance": 0.0})
+BOUND = OFF.model_copy(update={"quality_bound": 0.8})
+DRIFT = OFF.model_copy(update={"drift": 2})
+LATENCY = OFF.model_copy(update={"latency_p99_ms": 50.0})
+VOLUME = OFF.model_copy(update={"volume": 100})
+NIGHTLY = OFF.model_copy(update={"schedule": "0 3 * * *"})
+ALERT = OFF.model_copy(update={"alerts": ("HindsightRetrain",)})
+
+
+def judged(hour: int, score: float, labelled: int = 400, answered: float = 1.0) -> Seen:
+    """An hour's quality, of scores that are 0.05 above and below; the reference is 0.9."""
+    scores = score + np.where(np.arange(labelled) % 2, 0.05, -0.05)
+    found = quality([Judged(NOON, one, "audit", 0.02) for one in scores.tolist()], labelled * 50)
+    return Seen(quality=window(hour, replace(found, answered=answered)), reference=0.9)
+
+
+def window(hour: int, found: Any) -> Window[Any]:
+    return Window(NOON + hour * HOUR, NOON + (hour + 1) * HOUR, found)
+
+
+def drifted(hour: int, statistic: float) -> Seen:
+    return Seen(drift=window(hour, [Finding("ks", "outputs.confidence", statistic, 0.1, 500)]))
+
+
+def slow(hour: int, p99: float, events: int = 1000) -> Seen:
+    return Seen(latency=window(hour, Latency(p99, events)))
+
+
+BAD = judged(0, 0.1)
+
+
+def names(looks: Sequence[Seen], triggers: Triggers, every: timedelta = HOUR) -> list[str | None]:
+    """What fires at each of the looks."""
+    state, fired = State(), list[str | None]()
+    for number, seen in enumerate(looks):
+        state, firings = evaluate(state, seen, NOON + (number + 1) * every, triggers)
+        fired.append(firings[0].trigger if firings else None)
+    return fired
+
+
+def explained(seen: Seen, triggers: Triggers, trigger: str, state: State | None = None) -> Explained:
+    found = {one.trigger: one for one in explain(state or State(), seen, NOON + 2 * HOUR, triggers)}
+    return found[trigger]  # type: ignore[index]
+
+
+def test_enough_labels_since_the_last_dataset_fire() -> None:
+    assert names([Seen(labelled=99), Seen(labelled=100)], VOLUME) == [None, "volume"]
+
+
+@pytest.mark.parametrize(("score", "fires"), [(0.9, False), (0.895, False), (0.88, True)])  # -2 and -8 standard errors
+def test_a_score_significantly_below_the_champions_reference_fires(score: float, fires: bool) -> None:
+    assert names([judged(0, score)], QUALITY) == ["quality" if fires else None]
+
+
+def test_a_fall_within_the_tolerance_does_not() -> None:
+    assert names([judged(0, 0.85)], QUALITY.model_copy(update={"quality_tolerance": 0.05})) == [None]
+
+
+def test_a_score_below_its_bound_fires_whatever_the_champions() -> None:
+    assert names([judged(0, 0.81), judged(1, 0.79)], BOUND) == [None, "quality"]
+
+
+@pytest.mark.parametrize("seen", [judged(0, 0.1, labelled=99), judged(0, 0.1, answered=0.4)])
+def test_a_window_with_too_few_labels_or_answers_says_nothing(seen: Seen) -> None:
+    assert names([seen], BOUND) == [None]
+    assert explained(seen, BOUND, "quality").missing[0].endswith("needed.")
+
+
+def test_quality_fires_again_only_after_it_has_been_back_above_the_bound() -> None:
+    scores = [0.7, 0.7, 0.79, 0.85, 0.7]
+    looks = [judged(hour, score) for hour, score in enumerate(scores)]
+    assert names(looks, BOUND) == ["quality", None, None, None, "quality"]
+
+
+def test_a_score_between_significance_and_the_reference_does_not_arm_it_again() -> None:
+    looks = [judged(hour, score) for hour, score in enumerate([0.8, 0.898, 0.8, 0.91, 0.8])]
+    assert names(looks, QUALITY) == ["quality", None, None, None, "quality"]
+
+
+def test_a_window_is_judged_once_and_so_is_each_event() -> None:
+    sliding = [replace(drifted(0, 0.2), drift=shifted(minutes)) for minutes in range(60)]
+    assert names(sliding, DRIFT, timedelta(minutes=1)) == [None] * 60
+
+
+def shifted(minutes: int) -> Window[Any]:
+    shift = timedelta(minutes=minutes)
+    return Window(NOON + shift, NOON + HOUR + shift, [Finding("ks", "confidence", 0.2, 0.1, 500)])
+
+
+def test_a_detector_above_its_threshold_in_enough_windows_in_a_row_fires() -> None:
+    looks = [drifted(hour, one) for hour, one in enumerate([0.2, 0.05, 0.2, 0.2, 0.2])]
+    assert names(looks, DRIFT) == [None, None, None, "drift", None]
+
+
+def test_a_p99_above_its_bound_in_enough_windows_in_a_row_fires() -> None:
+    looks = [slow(hour, one) for hour, one in enumerate([60, 60, 40, 60, 60, 60])]
+    assert names(looks, LATENCY) == [None, None, None, None, None, "latency"]
+
+
+def test_a_p99_of_a_handful_of_answers_says_nothing() -> None:
+    assert names([slow(hour, 60, events=99) for hour in range(5)], LATENCY) == [None] * 5
+
+
+def test_the_schedule_fires_at_its_times_in_utc_and_once_after_any_that_were_missed() -> None:
+    state, firings = evaluate(State(), Seen(), NOON, NIGHTLY)
+    assert firings == []
+    state, firings = evaluate(state, Seen(), datetime(2026, 1, 2, 2, 59, tzinfo=UTC), NIGHTLY)
+    assert firings == []
+    late = datetime.fromisoformat("2026-01-05T05:00:00+01:00")
+    state, firings = evaluate(state, Seen(), late, NIGHTLY)
+    assert [one.evidence["due"] for one in firings] == ["2026-01-02 03:00:00 UTC"]
+    assert evaluate(state, Seen(), late + HOUR, NIGHTLY)[1] == []
+
+
+def test_an_alert_that_is_meant_fires_once() -> None:
+    seen = Seen(alerts=[Alert("HindsightRetrain", NOON)])
+    assert names([Seen(alerts=[Alert("DiskFull", NOON)]), seen, seen], ALERT) == [None, "alert", None]
+
+
+def test_an_alert_that_starts_during_a_run_fires_after_it() -> None:
+    first, second = Alert("HindsightRetrain", NOON), Alert("HindsightRetrain", NOON + 1.5 * HOUR)
+    looks = [Seen(alerts=[first]), Seen(alerts=[second], running=True), Seen(alerts=[second])]
+    assert names(looks, ALERT) == ["alert", None, "alert"]
+
+
+@pytest.mark.parametrize("forbidden", [replace(BAD, running=True), replace(BAD, frozen=True)])
+def test_nothing_fires_during_a_run_or_while_the_task_is_frozen_and_all_that_is_due_does_after(
+    forbidden: Seen,
+) -> None:
+    assert names([forbidden, BAD], BOUND) == [None, "quality"]
+    assert names([forbidden, judged(1, 0.9)], BOUND) == [None, None]
+
+
+def test_the_cool_down_counts_from_the_end_of_a_run() -> None:
+    triggers = VOLUME.model_copy(update={"cooldown_seconds": 7200.0})
+    much = Seen(labelled=1000)
+    looks = [much, replace(much, running=True), replace(much, running=True), much, much]
+    assert names(looks, triggers) == ["volume", None, None, None, "volume"]
+
+
+def test_of_all_that_is_due_the_strongest_fires_and_the_others_are_its_evidence() -> None:
+    triggers = VOLUME.model_copy(update={"quality_bound": 0.8, "latency_p99_ms": 50.0, "latency_windows": 1})
+    seen = replace(judged(0, 0.1), labelled=500, latency=slow(0, 60.0).latency)
+    state, [firing] = evaluate(State(), seen, NOON + HOUR, triggers)
+    assert firing.trigger == "quality"
+    assert (round(firing.evidence["score"], 6), firing.evidence["bound"]) == (0.1, 0.8)
+    assert list(firing.evidence["also"]) == ["latency", "volume"]
+    assert firing.evidence["also"]["volume"] == {"labelled": 500, "bound": 100}
+    assert evaluate(state, replace(seen, labelled=0), NOON + 2 * HOUR, triggers)[1] == []
+
+
+def test_a_trigger_that_is_off_never_fires_and_says_so() -> None:
+    seen = replace(judged(0, 0.1), labelled=10**6, alerts=[Alert("HindsightRetrain", NOON)])
+    assert names([seen], OFF) == [None]
+    assert {one.missing for one in explain(State(), seen, NOON, OFF)} == {("It is switched off.",)}
+
+
+def test_what_is_missing_is_said_in_sentences() -> None:
+    found = explained(replace(judged(0, 0.9), labelled=60, frozen=True), VOLUME, "volume")
+    assert found.sees == "60 labelled events since the last dataset."
+    assert found.bound == "100 labelled events."
+    assert found.missing == ("40 labelled events are missing.", "The task is frozen.")
+    assert not found.fires
+
+
+def test_a_trigger_that_has_fired_says_when_it_does_so_again() -> None:
+    state, _ = evaluate(State(), judged(0, 0.7), NOON + HOUR, BOUND)
+    found = explained(judged(1, 0.7), BOUND, "quality", state)
+    assert found.missing == ("It has fired: it arms again with the first window that is well.",)
+    assert found.sees.startswith("The window to 2026-01-01 14:00 scores 0.700 (0.695 to 0.705): 400 labels")
+
+
+@pytest.mark.parametrize("words", ["every night", "0 0 30 2 *", ""])
+def test_a_schedule_without_times_is_refused(words: str) -> None:
+    with pytest.raises(ValidationError, match="schedule"):
+        Triggers(schedule=words)
+
+
+@pytest.mark.parametrize("wrong", [{"volumes": 1}, {"volume": 0}, {"quality_alpha": 0.5}])
+def test_settings_that_mean_nothing_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Triggers(**wrong)
+
+
+SEEN = st.builds(
+    lambda hour, score, statistic, p99, labelled, running, frozen: replace(
+        judged(hour, score),
+        drift=drifted(hour, statistic).drift,
+        latency=slow(hour, p99).latency,
+        labelled=labelled,
+        running=running,
+        frozen=frozen,
+    ),
+    st.integers(0, 30),
+    st.floats(0, 0.95),
+    st.floats(0, 1),
+    st.floats(1, 100),
+    st.integers(0, 200),
+    st.booleans(),
+    st.booleans(),
+)
+ALL = Triggers(
+    volume=100, quality_bound=0.5, latency_p99_ms=50.0, latency_windows=2, schedule="0 */4 * * *", cooldown_seconds=1800
+)
+
+
+def event(firing: Firing) -> RetrainingTriggered:
+    """As it is read from the log."""
+    made = RetrainingTriggered(task="ocr", run_id="1", trigger=firing.trigger, evidence=firing.evidence, champion="1")
+    return RetrainingTriggered.read(made.model_dump_json().encode(), 1)
+
+
+@given(st.lists(SEEN, max_size=12))
+def test_whatever_is_seen(looks: list[Seen]) -> None:
+    """One run at most, as `explain` says; the state is plain JSON, and the log has of it what must not be forgotten."""
+    state, log = State(), []
+    for number, seen in enumerate(looks):
+        now = NOON + number * HOUR
+        would = [one.trigger for one in explain(state, seen, now, ALL) if one.fires]
+        state, firings = evaluate(state, seen, now, ALL)
+        assert [name for one in firings for name in (one.trigger, *one.evidence.get("also", {}))] == would
+        assert len(firings) <= 1
+        assert not (firings and (seen.running or seen.frozen))
+        log += [(now, event(one)) for one in firings]
+        assert [one.evidence for one in firings] == [said.evidence for at, said in log if at == now]
+        assert TypeAdapter(State).validate_python(json.loads(json.dumps(asdict(state)))) == state
+        assert restored(log).began == state.began
+
+
+def test_a_state_that_is_made_again_from_the_log_knows_what_has_fired() -> None:
+    triggers = BOUND.model_copy(update={"latency_p99_ms": 50.0, "latency_windows": 1, "schedule": "0 3 * * *"})
+    seen = replace(BAD, latency=slow(0, 60.0).latency)
+    _, [firing] = evaluate(State(), seen, NOON + HOUR, triggers)
+    again = restored([(NOON + HOUR, event(firing))])
+    again, firings = evaluate(again, seen, NOON + 2 * HOUR, triggers)
+    assert firings == []
+    again, firings = evaluate(again, replace(judged(1, 0.9), latency=slow(1, 40.0).latency), NOON + 3 * HOUR, triggers)
+    assert firings == []
+    _, [firing] = evaluate(again, replace(judged(2, 0.1), latency=slow(2, 60.0).latency), NOON + 4 * HOUR, triggers)
+    assert (firing.trigger, list(firing.evidence["also"])) == ("quality", ["latency"])
+
+
+def test_a_run_that_people_started_cools_down_and_answers_alerts_as_any_other() -> None:
+    asked = RetrainingTriggered(task="ocr", run_id="1", trigger="manual", evidence={"actor": "ada"}, champion="1")
+    state = restored([(NOON + HOUR, asked)])
+    seen = Seen(alerts=[Alert("HindsightRetrain", NOON)], labelled=1000)
+    triggers = VOLUME.model_copy(update={"alerts": ("HindsightRetrain",), "cooldown_seconds": 3600.0})
+    assert evaluate(state, seen, NOON + 1.5 * HOUR, triggers)[1] == []
+    _, [firing] = evaluate(state, seen, NOON + 2 * HOUR, triggers)
+    assert (firing.trigger, "also" in firing.evidence) == ("volume", False)

@@ -1,0 +1,99 @@
+"""What is said once something is newly bad, over simulated hours."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.events.types import DriftDetected, LatencyRose, ModelRef, QualityFell
+from app.retraining.triggers.evaluate import evaluate
+from app.retraining.triggers.incidents import Onset, onsets
+from app.retraining.triggers.observation import Seen, State, restored
+from app.settings.triggers import Triggers
+from tests.app.retraining.triggers.test_evaluate import HOUR, NOON, drifted, event, judged, slow
+
+MODEL = ModelRef(name="scales", version="1")
+PLAN = Triggers(volume=None, latency_p99_ms=100, quality_alpha=1e-4, quality_tolerance=0.0)
+FELL, DRIFTED, ROSE = 0.5, 9.0, 500.0
+
+
+def told(looks: list[Seen], state: State | None = None, plan: Triggers = PLAN) -> list[Onset]:
+    """What is said in these looks, one each hour."""
+    said, now, state = list[Onset](), NOON, state or State()
+    for seen in looks:
+        now += HOUR
+        after, _ = evaluate(state, seen, now, plan)
+        said += onsets(MODEL, state, after, seen, plan)
+        state = after
+    return said
+
+
+def test_quality_that_falls_is_said_once_until_it_was_well_again() -> None:
+    found = told([judged(hour, score) for hour, score in enumerate((0.95, FELL, FELL, 0.95, FELL))])
+    assert [type(one.said) for one in found] == [QualityFell, QualityFell]
+    first = found[0].said
+    assert isinstance(first, QualityFell)
+    assert (first.model, first.score, first.labelled) == (MODEL, FELL, 400)
+
+
+def test_drift_is_said_of_each_number_that_has_drifted() -> None:
+    [found] = told([drifted(0, 0.0), drifted(1, DRIFTED), drifted(2, DRIFTED)])
+    assert isinstance(found.said, DriftDetected)
+    assert (found.said.what, found.said.feature, found.said.statistic) == ("outputs", "confidence", DRIFTED)
+
+
+def test_latency_that_rises_is_said() -> None:
+    [found] = told([slow(0, 20), slow(1, ROSE)])
+    assert isinstance(found.said, LatencyRose)
+    assert (found.said.p99_ms, found.said.bound_ms) == (ROSE, 100)
+
+
+def test_it_is_said_while_the_task_is_frozen_or_retrained() -> None:
+    for state in ({"frozen": True}, {"running": True}):
+        assert len(told([replace(judged(0, FELL), **state)])) == 1  # type: ignore[arg-type]
+
+
+def test_two_processes_say_it_of_one_window_under_one_id() -> None:
+    looks = [judged(0, 0.95), judged(1, FELL)]
+    one, other = told(looks), told(looks[1:])
+    assert one[0].record == other[0].record
+
+
+def test_another_window_has_another_id() -> None:
+    first, second = told([judged(0, FELL), judged(1, 0.95), judged(2, FELL)])
+    assert first.record != second.record
+
+
+def test_a_window_that_is_neither_bad_nor_well_ends_nothing() -> None:
+    bounded = PLAN.model_copy(update={"quality_bound": 0.8, "quality_tolerance": 0.02})
+    between = judged(1, 0.879, labelled=100)  # below the reference less the tolerance, by what may be chance
+    assert len(told([judged(0, FELL), between, judged(2, FELL)], plan=bounded)) == 1
+    assert len(told([judged(0, FELL), judged(1, 0.95), judged(2, FELL)], plan=bounded)) == 2
+
+
+def test_a_run_that_begins_makes_nothing_to_be_said_anew() -> None:
+    seen = replace(judged(0, FELL), latency=slow(0, ROSE).latency)
+    before, [firing] = evaluate(State(), seen, NOON + HOUR, PLAN)
+    assert firing.trigger == "quality"
+    again = restored([(NOON + HOUR, event(firing))])
+    bad = [seen, replace(judged(1, FELL), latency=slow(1, ROSE).latency)]
+    assert told(bad, again.knowing(before)) == []
+    assert [type(one.said) for one in told(bad, again)] == [
+        LatencyRose
+    ]  # by who has just begun, and knows the log alone
+
+
+@given(st.lists(st.sampled_from([0.95, FELL]), max_size=12))
+def test_it_is_said_as_often_as_it_falls(scores: list[float]) -> None:
+    falls = sum(now == FELL and before != FELL for before, now in zip([0.95, *scores], scores, strict=False))
+    assert len(told([judged(hour, score) for hour, score in enumerate(scores)])) == falls
+
+
+def test_a_look_twice_at_one_window_says_nothing_new() -> None:
+    seen = judged(0, FELL)
+    state, now = State(), NOON + timedelta(hours=2)
+    after, _ = evaluate(state, seen, now, PLAN)
+    again, _ = evaluate(after, seen, now, PLAN)
+    assert len(list(onsets(MODEL, state, after, seen, PLAN))) == 1
+    assert list(onsets(MODEL, after, again, seen, PLAN)) == []

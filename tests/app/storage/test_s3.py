@@ -1,0 +1,166 @@
+import hashlib
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from socketserver import StreamRequestHandler, ThreadingTCPServer
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from app.errors import SetupError
+from app.preprocess import claim_checks as claims
+from app.settings import MiB, Settings
+from app.storage import s3
+from app.storage.blobs import BlobStore, StorageAway, blob_store
+from tests.support.s3 import S3Server
+
+KEYS: dict[str, Any] = {"s3_access_key": SecretStr("access"), "s3_secret_key": SecretStr("secret")}
+MISSING = "blob://sha256/" + "0" * 64
+
+
+def test_a_server_that_was_killed_is_away_and_comes_back_with_every_blob(mortal_s3: S3Server) -> None:
+    store = blob_store(Settings(**mortal_s3.bucket()))
+    uri = store.put(b"before")
+    mortal_s3.kill()
+    for call in (lambda: store.put(b"during"), lambda: store.get(uri, 10), lambda: store.exists(uri)):
+        with pytest.raises(StorageAway, match="no S3 server answers"):
+            call()
+    with pytest.raises(StorageAway):
+        store.delete(uri)
+    with pytest.raises(SetupError, match="no S3 server answers") as caught:
+        store.prepare()
+    assert "HINDSIGHT_S3_ENDPOINT" in caught.value.remedy
+    mortal_s3.start()
+    assert store.get(uri, 10) == b"before"
+
+
+def test_the_flink_job_waits_for_a_server_that_is_away(mortal_s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claims, "_RETRY_SECONDS", 0.01)
+    store = blob_store(Settings(**mortal_s3.bucket()))
+    uri = store.put(b"patience")
+    mortal_s3.kill()
+    waited = threading.Event()
+    monkeypatch.setattr(claims.log, "warning", lambda *_: waited.set())
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(claims.patiently(store.get), uri, 100)
+        assert waited.wait(60)
+        assert not reading.done()
+        mortal_s3.start()
+        assert reading.result(60) == b"patience"
+
+
+def test_a_bucket_that_is_missing_is_made_and_until_then_the_storage_is_away(s3_server: S3Server) -> None:
+    store = blob_store(Settings(**s3_server.overrides("not-yet-there")))
+    with pytest.raises(StorageAway, match="NoSuchBucket"):
+        store.get(MISSING, 10)
+    with pytest.raises(StorageAway, match="NoSuchBucket"):
+        store.put(b"too early")
+    store.prepare()
+    store.put(b"in time")
+
+
+def test_a_wrong_key_is_said_with_the_remedy(s3_server: S3Server) -> None:
+    config = Settings(**s3_server.bucket() | {"s3_secret_key": SecretStr("wrong")})
+    with pytest.raises(SetupError, match="can't be used") as caught:
+        blob_store(config).prepare()
+    assert "HINDSIGHT_S3_ACCESS_KEY" in caught.value.remedy
+    with pytest.raises(StorageAway, match="SignatureDoesNotMatch"):
+        blob_store(config).put(b"refused")
+
+
+def test_deployments_share_a_bucket_by_prefix(s3_server: S3Server) -> None:
+    ours = s3_server.bucket()
+    theirs = ours | {"blob_url": ours["blob_url"] + "/other"}
+    uri = blob_store(Settings(**ours)).put(b"ours")
+    assert not blob_store(Settings(**theirs)).exists(uri)
+
+
+def test_nothing_of_a_large_blob_is_seen_when_the_server_dies_in_between(mortal_s3: S3Server) -> None:
+    store = blob_store(Settings(**mortal_s3.bucket()))
+    data = bytes(20 * MiB)
+    with store.writer() as writer:
+        writer.write(data)
+        mortal_s3.kill()
+        with pytest.raises(StorageAway):
+            writer.commit()
+    mortal_s3.start()
+    assert not store.exists(f"blob://sha256/{hashlib.sha256(data).hexdigest()}")
+
+
+def test_an_answer_that_breaks_off_is_no_damaged_blob() -> None:
+    with answering(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nonly this") as store, pytest.raises(StorageAway):
+        store.get(MISSING, 1000)
+
+
+def test_an_answer_of_another_kind_of_server_is_a_storage_that_is_away() -> None:
+    with answering(b"HTTP/1.1 418 Teapot\r\nContent-Length: 2\r\n\r\nhi") as store, pytest.raises(StorageAway):
+        store.get(MISSING, 1000)
+
+
+@contextmanager
+def answering(answer: bytes) -> Iterator[BlobStore]:
+    """A store whose server says this to every request, and hangs up."""
+
+    class Handler(StreamRequestHandler):
+        def handle(self) -> None:
+            while self.rfile.readline().strip():
+                pass
+            self.wfile.write(answer)
+
+    with ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield blob_store(Settings(blob_url="s3://bucket", s3_endpoint=endpoint(server.server_address[1]), **KEYS))
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def endpoint(port: int) -> str:
+    return f"http://127.0.0.1:{port}"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3://",
+        "s3://UPPER",
+        "s3://ab",
+        "s3://1.2.3.4",
+        "s3://a..b",
+        "s3://bucket?x=1",
+        "s3://bucket/a b",
+        "s3://bucket/../x",
+        "s3://me:secret@bucket/x",
+    ],
+)
+def test_a_url_that_names_no_bucket_is_refused(url: str) -> None:
+    with pytest.raises(SetupError, match="names no S3 bucket"):
+        blob_store(Settings(blob_url=url, **KEYS))
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("s3://bucket", ("bucket", "")),
+        ("s3://bucket/", ("bucket", "")),
+        ("s3://bucket/a/b.c", ("bucket", "a/b.c/")),
+        ("s3://bucket/a/", ("bucket", "a/")),
+    ],
+)
+def test_a_url_is_a_bucket_and_a_prefix(url: str, expected: tuple[str, str]) -> None:
+    assert s3.location(Settings(blob_url=url)) == expected
+
+
+def test_without_keys_the_settings_are_named() -> None:
+    with pytest.raises(SetupError, match="HINDSIGHT_S3_ACCESS_KEY and HINDSIGHT_S3_SECRET_KEY"):
+        blob_store(Settings(blob_url="s3://bucket"))
+
+
+@pytest.mark.parametrize("endpoint", ["minio:9000", "ftp://minio", "http://minio:9000/path", "http://minio:90000"])
+def test_an_endpoint_that_is_no_address_is_refused(endpoint: str) -> None:
+    with pytest.raises(SetupError, match="HINDSIGHT_S3_ENDPOINT"):
+        blob_store(Settings(blob_url="s3://bucket", s3_endpoint=endpoint, **KEYS))

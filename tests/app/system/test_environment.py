@@ -1,0 +1,29 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from app.settings import CHECKOUT
+from app.system.environment import environment, variables
+from tests.support.platform import platform_settings
+
+
+def test_a_child_has_the_same_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HINDSIGHT_API_KEY", "of another deployment")
+    tasks = {"ocr": "models.ocr:Ocr", "mine": "mine:Mine"}
+    config = platform_settings(tmp_path, tasks=tasks, api_key=SecretStr("a secret"), batch_seconds=0.25, demo=False)
+    code = "from app.settings import settings; s = settings(); print(s.model_dump_json(), s.api_key.get_secret_value())"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment(config), cwd=CHECKOUT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == f"{config.model_dump_json()} a secret"
+
+
+def test_a_setting_that_is_none_is_left_out(tmp_path: Path) -> None:
+    assert "HINDSIGHT_API_KEY" not in variables(platform_settings(tmp_path, api_key=None))
+
+
+def test_python_is_ours(tmp_path: Path) -> None:
+    assert environment(platform_settings(tmp_path))["PATH"].startswith(str(Path(sys.executable).parent))

@@ -1,0 +1,35 @@
+import os
+from pathlib import Path
+
+import find_libpython
+import pytest
+
+from app.errors import SetupError
+from app.settings import CHECKOUT
+from app.system.pyflink import prepare_java
+from tests.support.platform import platform_settings
+
+
+def test_flinks_python_finds_the_checkout_first_and_whatever_this_one_is_told_to_find(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("JAVA_HOME", "JVM_ARGS", "FLINK_LOG_DIR"):
+        monkeypatch.setenv(name, "")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.pathsep}{CHECKOUT}")
+    for _ in range(2):  # again and again it is the same
+        prepare_java(platform_settings(tmp_path))
+        first, second, *others = os.environ["PYTHONPATH"].split(os.pathsep)
+        assert first == str(CHECKOUT)
+        assert second.endswith("site-packages")
+        assert others == [str(tmp_path)]
+
+
+def test_a_python_that_flink_can_not_load_runs_only_where_open_ports_are_wanted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("JAVA_HOME", "JVM_ARGS", "FLINK_LOG_DIR", "PYTHONPATH"):
+        monkeypatch.setenv(name, "")
+    monkeypatch.setattr(find_libpython, "find_libpython", lambda: None)
+    with pytest.raises(SetupError, match="libpython"):
+        prepare_java(platform_settings(tmp_path))
+    prepare_java(platform_settings(tmp_path, flink_process_mode=True))

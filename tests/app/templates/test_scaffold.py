@@ -1,0 +1,96 @@
+"""A new task runs at once, and CONTRIBUTING.md's walk-through is true."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from app.errors import SetupError
+from app.evaluation.held_out import evaluate
+from app.settings import CHECKOUT, Settings
+from app.system.environment import environment
+from app.tasks import load
+from app.templates import scaffold as newtask
+from app.templates.scaffold import create
+from models.base import Untrainable
+from tests.support.walkthrough import BLOCKS, PLATFORM
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of what a contributor has, to write into."""
+    for name in ("app", "models"):
+        shutil.copytree(CHECKOUT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(CHECKOUT / "pyproject.toml", tmp_path)
+    (tmp_path / ".venv").symlink_to(CHECKOUT / ".venv")
+    return tmp_path
+
+
+def test_the_walk_through_is_true_as_it_stands(checkout: Path) -> None:
+    script = "\n".join(block for block in BLOCKS if not PLATFORM.search(block))
+    assert script.count("hindsight new-task mood") == 1
+    words = ["bash", "-euo", "pipefail", "-c", script]
+    variables = environment(Settings()) | {"PYTHONPATH": str(checkout)}
+    done = subprocess.run(words, cwd=checkout, env=variables, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert "10 passed" in done.stdout
+    assert "mood 1: 6 samples" in done.stdout
+    assert "mood 2: 6 samples" in done.stdout
+    first, second = (checkout / "models" / "mood" / "versions" / version / "card.json" for version in "12")
+    assert json.loads(first.read_text())["figures"] == json.loads(second.read_text())["figures"]
+
+
+def test_a_new_task_serves_by_the_setting_that_it_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    made = create("served_task", tmp_path, ["ocr"])
+    assert (made.path, made.python_path) == ("served_task:ServedTask", tmp_path)
+    assert not [path for path in made.folder.rglob("*.py") if re.search("NewTask|new_task", path.read_text())]
+    evaluation = evaluate(Settings(tasks={"served_task": made.path}), "served_task", None, lambda done: None)
+    assert [one.differs for one in evaluation.figures] == [False]
+
+
+def test_a_task_that_only_predicts_needs_no_trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    made = create("only_predicts", tmp_path, [])
+    (made.folder / "train.py").unlink()
+    code = (made.folder / "task.py").read_text()
+    (made.folder / "task.py").write_text(re.sub(r"    def train\(.*?\n\n\n", "\n", code, flags=re.DOTALL))
+    config = Settings(tasks={"only_predicts": made.path})
+    assert evaluate(config, "only_predicts", None, lambda done: None).samples == 6
+    with pytest.raises(Untrainable, match="only predicts"):
+        load(config)["only_predicts"].train(None, None, 0, lambda doing, done, of: None)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("Mood", "is no name for a task"),
+        ("", "is no name for a task"),
+        ("../mood", "is no name for a task"),
+        ("class", "is no name for a task"),
+        ("m" * 41, "is no name for a task"),
+        ("ocr", "There is a task 'ocr' already"),
+        ("taken", "is there already"),
+        ("module", "is there already"),
+        ("json", "There is a Python module 'json' already"),
+        ("task", "would be Task"),
+        ("sample", "would be Sample"),
+    ],
+)
+def test_a_name_that_would_not_do_is_refused_and_leaves_nothing(tmp_path: Path, name: str, says: str) -> None:
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "module.py").touch()
+    with pytest.raises(SetupError) as caught:
+        create(name, tmp_path, ["ocr"])
+    assert says in caught.value.message
+    assert caught.value.remedy
+    assert {path.name for path in tmp_path.iterdir()} == {"taken", "module.py"}
+
+
+def test_inside_the_checkout_a_module_is_named_by_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(newtask, "CHECKOUT", tmp_path)
+    made = create("mood", tmp_path / "models", [])
+    assert (made.path, made.python_path) == ("models.mood:Mood", None)
