@@ -1,4 +1,4 @@
-"""Dead letters: what could not be processed, and why, as the log has it. `app.dead_letters.redelivery` sends them back."""
+"""Dead letters in the log: what could not be processed, and why. `app.dead_letters.redelivery` sends them back."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence

@@ -17,7 +17,7 @@ from app.events.types import FeedbackGiven, ModelRegistered, prediction_id
 
 Model = TypeVar("Model", bound=BaseModel)
 
-EXAMPLES = Path(__file__).parent.parent / "app" / "golden"
+EXAMPLES = Path(__file__).parent.parent / "app" / "events" / "golden"
 """Of each version of each type an event as it was written to Kafka: headers and value."""
 
 
