@@ -13,11 +13,24 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from app.commands import backtest, catalog, demo, erase, evaluate, keys, logs, models, replay, restart, retrain, status
-from app.commands import contract as vocabulary
-from app.commands import dead_letters as deadletters
-from app.commands import import_ as imports
-from app.commands import new_task as newtask
+from app.commands import (
+    backtest,
+    catalog,
+    contract,
+    dead_letters,
+    demo,
+    erase,
+    evaluate,
+    import_,
+    keys,
+    logs,
+    models,
+    new_task,
+    replay,
+    restart,
+    retrain,
+    status,
+)
 
 if TYPE_CHECKING:
     from app.client import Hindsight
@@ -245,38 +258,38 @@ def topics() -> None:
 
 
 def _client() -> "Hindsight":
-    from app.auth import local_key as own
+    from app.auth import local_key
     from app.client import Hindsight
     from app.embedded.readiness import api_url
     from app.settings import settings
-    from app.system import api_tls as tls
+    from app.system import api_tls
 
     config = settings()
     return Hindsight(
         config.bootstrap,
         api_url=api_url(config),
-        api_key=own.find(config),
-        verify=tls.verify(config),
+        api_key=local_key.find(config),
+        verify=api_tls.verify(config),
         max_payload_bytes=config.max_payload_bytes,
     )
 
 
 backtest.register(cli)
 catalog.register(cli)
-deadletters.register(cli)
+dead_letters.register(cli)
 demo.register(cli)
 erase.register(cli)
 evaluate.register(cli)
-imports.register(cli)
+import_.register(cli)
 keys.register(cli)
 logs.register(cli)
 models.register(cli)
-newtask.register(cli)
+new_task.register(cli)
 replay.register(cli)
 restart.register(cli)
 retrain.register(cli)
 status.register(cli)
-vocabulary.register(cli)
+contract.register(cli)
 
 
 def entry() -> NoReturn:

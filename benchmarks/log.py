@@ -13,7 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.structs import ConsumerRecord
 
 from app.events import cloudevents
-from app.events import types as events
+from app.events import types as event_types
 from app.events.cloudevents import Event, Headers
 from app.events.types import PredictionRequested
 from app.kafka import clients
@@ -39,7 +39,7 @@ def requests(task: str, payloads: Sequence[bytes], count: int) -> list[Request]:
     for number in range(count):
         name, payload = str(uuid.uuid4()), payloads[number % len(payloads)]
         event = Event(name, PredictionRequested.type, SOURCE, now, payload, content_type="application/octet-stream")
-        made.append(Request(events.prediction_id(task, SOURCE, name), name.encode(), payload, event.headers()))
+        made.append(Request(event_types.prediction_id(task, SOURCE, name), name.encode(), payload, event.headers()))
     return made
 
 
@@ -114,4 +114,4 @@ def event_id(record: ConsumerRecord) -> str:
 
 def failed(record: ConsumerRecord) -> bool:
     """Whether an answer says that there can be no prediction."""
-    return cloudevents.header(record.headers, "ce_type") == events.PredictionFailed.type
+    return cloudevents.header(record.headers, "ce_type") == event_types.PredictionFailed.type

@@ -15,7 +15,7 @@ import duckdb
 from app.eventlog.archive import Archive
 from app.eventlog.retention import archived_ends
 from app.events import topics
-from app.kafka import reader as tail
+from app.kafka import reader
 from app.replay.query import Arguments
 from app.replay.replay import BATCH_ROWS, replay
 from app.settings import MiB, Settings
@@ -61,7 +61,7 @@ class Whole:
 
 async def archived(settings: Settings) -> float:
     """Return once all that the log holds is archived: how many events a second, from the first commit that is seen."""
-    held = await tail.held(settings, list(TOPICS))
+    held = await reader.held(settings, list(TOPICS))
     wanted = sum(one.end for one in held.values())
     seen: list[tuple[float, int]] = [(time.monotonic(), 0)]
     while seen[-1][1] < wanted:

@@ -11,11 +11,10 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from app.embedded import ports
-from app.embedded import readiness as ready
+from app.embedded import ports, readiness
 from app.errors import SetupError
 from app.settings import CHECKOUT, Settings
-from app.system import parent_death as leash
+from app.system import parent_death
 from app.system.environment import environment
 from benchmarks import usage
 from benchmarks.apart import BenchmarkError
@@ -76,7 +75,17 @@ async def running(settings: Settings) -> AsyncIterator[Stack]:
     with log.open("ab") as output:
         process = await asyncio.create_subprocess_exec(
             # It dies with the benchmark, even with one that is killed, and its guard ends what it started.
-            *(sys.executable, "-I", "-S", leash.__file__, str(os.getpid()), sys.executable, "-m", "app.cli", "up"),
+            *(
+                sys.executable,
+                "-I",
+                "-S",
+                parent_death.__file__,
+                str(os.getpid()),
+                sys.executable,
+                "-m",
+                "app.cli",
+                "up",
+            ),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -93,7 +102,7 @@ async def running(settings: Settings) -> AsyncIterator[Stack]:
 
 async def _ready(settings: Settings, process: asyncio.subprocess.Process, log: Path) -> None:
     ended = asyncio.create_task(process.wait())
-    waiting = asyncio.create_task(ready.wait(settings, START_SECONDS))
+    waiting = asyncio.create_task(readiness.wait(settings, START_SECONDS))
     try:
         await asyncio.wait((ended, waiting), return_when=asyncio.FIRST_COMPLETED)
         if ended.done():

@@ -8,19 +8,19 @@ import uvicorn
 from app.api.app import create
 from app.api.connection_limits import BoundedProtocol
 from app.auth.middleware import is_loopback
-from app.embedded import resource_limits as limits
+from app.embedded import resource_limits
 from app.errors import SetupError
 from app.monitoring.heartbeat import BEAT_SECONDS, Heartbeat
 from app.pages.mount import mount
 from app.settings import Settings, settings
-from app.system import api_tls as tls
+from app.system import api_tls
 
 log = logging.getLogger(__name__)
 
 
 def server(config: Settings) -> uvicorn.Config:
     """Return how the API is served. Raises SetupError."""
-    pair = tls.pair(config)
+    pair = api_tls.pair(config)
     if pair is None and not is_loopback(config.host):
         log.warning(
             "HINDSIGHT_HOST is %s without HTTPS: keys and payloads cross the network in clear. "
@@ -52,7 +52,7 @@ def server(config: Settings) -> uvicorn.Config:
 
 def main() -> None:
     """Serves until a signal."""
-    limits.raise_files()
+    resource_limits.raise_files()
     try:
         serving = uvicorn.Server(server(settings()))
     except SetupError as error:

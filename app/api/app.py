@@ -15,13 +15,22 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import Route
 
 from app import tasks
-from app.api import blobs, feedback, health, models, payload, predictions, quality, replays, retraining
-from app.api import dead_letters as deadletters
-from app.api import docs_pages as docs
+from app.api import (
+    blobs,
+    dead_letters,
+    docs_pages,
+    feedback,
+    health,
+    models,
+    payload,
+    predictions,
+    quality,
+    replays,
+    retraining,
+)
 from app.api.body_limit import BodyLimit
 from app.api.openapi import describe
-from app.auth import local_key as own
-from app.auth import login
+from app.auth import local_key, login
 from app.auth.callers import Callers
 from app.auth.keys import Keys
 from app.auth.middleware import Guard, is_loopback
@@ -95,10 +104,10 @@ def create(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
-        openapi_url=docs.OPENAPI,
+        openapi_url=docs_pages.OPENAPI,
     )
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]  # FastAPI's own way of another description
-    docs.add(app)
+    docs_pages.add(app)
     app.include_router(feedback.router(known, publisher))
     app.include_router(models.router(settings, known, publisher))
     app.include_router(retraining.router(known, controller))
@@ -108,7 +117,7 @@ def create(settings: Settings) -> FastAPI:
     app.include_router(payload.router(payloads))
     app.include_router(replays.router(settings, known, jobs))
     letterbox = Letterbox(settings)
-    app.include_router(deadletters.router(letterbox))
+    app.include_router(dead_letters.router(letterbox))
     app.include_router(blobs.router(Quota(store, round(settings.blob_gib * 2**30)), settings.max_blob_bytes))
     app.include_router(health.router(settings, watching))
     app.include_router(login.router(callers, cookie))
@@ -130,7 +139,7 @@ def _loop_ended(loop: "asyncio.Task[None]") -> None:
 
 def _own_key(settings: Settings) -> str | None:
     try:
-        return own.make(settings)
+        return local_key.make(settings)
     except OSError as error:
         log.warning("commands on this machine will need a key of somebody's: %s", error)
         return None

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, HTTPException, Query, Response
 from pydantic import BaseModel, Field
 
-from app.api import path_convertor as paths
+from app.api import path_convertor
 from app.api.errors import refusals
 from app.api.timestamps import Instant
 from app.auth.scopes import OPERATE, READ, UNKNOWN
@@ -16,7 +16,7 @@ from app.dead_letters.async_store import Letterbox, NoLetter
 from app.dead_letters.letter import Wanted, described, shown
 from models.base import Rejected
 
-paths.register()
+path_convertor.register()
 MOST_LISTED = 100
 _BYTES = "application/octet-stream"
 

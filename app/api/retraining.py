@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
-from app.api import path_convertor as paths
+from app.api import path_convertor
 from app.api.errors import known, refusals
 from app.api.models import RESPONSES
 from app.api.timestamps import Instant
@@ -18,7 +18,7 @@ from app.retraining.controller import Controller
 from app.retraining.triggers.observation import Alert
 from models.base import Task
 
-paths.register()
+path_convertor.register()
 NO_TASK: dict[int | str, dict[str, Any]] = {404: {"description": "There is no such task."}}
 CONFLICT: dict[int | str, dict[str, Any]] = {
     409: {

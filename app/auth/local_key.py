@@ -7,7 +7,7 @@ for somebody closes the API to others, and not to what runs on the machine by it
 from pathlib import Path
 
 from app.settings import Settings
-from app.system import secret_file as secretfile
+from app.system import secret_file
 
 
 def path_of(config: Settings) -> Path:
@@ -19,9 +19,9 @@ def make(config: Settings) -> str:
     """The key, made if there is none yet. Raises OSError where the home can't be written."""
     if config.api_key is not None:
         return config.api_key.get_secret_value()
-    return secretfile.read_or_make(path_of(config), "hs_")
+    return secret_file.read_or_make(path_of(config), "hs_")
 
 
 def find(config: Settings) -> str | None:
     """The key, if there is one and this user may read it."""
-    return config.api_key.get_secret_value() if config.api_key is not None else secretfile.read(path_of(config))
+    return config.api_key.get_secret_value() if config.api_key is not None else secret_file.read(path_of(config))

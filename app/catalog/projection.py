@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from app.catalog import orm as models
+from app.catalog import orm
 from app.catalog.orm import STATES, Base
 from app.events.base import Data
 from app.events.cloudevents import Event, complete, header, versioned
@@ -54,7 +54,7 @@ _OF_TASKS: dict[str, tuple[type[Data], ...]] = {
 def rows(record: Incoming) -> Iterator[Row]:
     """The rows that a record makes, were it the only one. Raises what is in `UNREADABLE`."""
     if record.origin.topic == DEAD_LETTERS:
-        yield models.DeadLetter, _dead_letter(record) | _logged(record, EventRejected.type)
+        yield orm.DeadLetter, _dead_letter(record) | _logged(record, EventRejected.type)
         return
     kind = _kind(record)
     # History that was published again is there already; what a session says while it runs is nobody's to judge.
@@ -97,7 +97,7 @@ def _of_task(said: Data, event: Event) -> Iterator[Row]:
     match said:
         case PredictionMade():
             yield (
-                models.Prediction,
+                orm.Prediction,
                 {
                     "prediction_id": said.prediction_id,
                     "task": said.task,
@@ -111,7 +111,7 @@ def _of_task(said: Data, event: Event) -> Iterator[Row]:
             )
         case PredictionFailed() if said.model is not None and said.role is not None:
             yield (
-                models.Failed,
+                orm.Failed,
                 {
                     "prediction_id": said.prediction_id,
                     "task": said.task,
@@ -124,30 +124,30 @@ def _of_task(said: Data, event: Event) -> Iterator[Row]:
             task, prediction_id = said.about
             about = {"task": task, "prediction_id": prediction_id, "actor": said.actor, "time": time}
             yield (
-                models.Feedback,
+                orm.Feedback,
                 about | {"key": key_of(event.source, event.id), "source": event.source, "id": event.id},
             )
         case OutcomeRecorded():
             about = {"prediction_id": said.prediction_id, "task": said.task, "version": said.model.version}
-            yield models.Outcome, about | {"score": _same(said.score), "reward": _same(said.reward), "time": time}
+            yield orm.Outcome, about | {"score": _same(said.score), "reward": _same(said.reward), "time": time}
 
 
 def _of_lifecycle(said: Data, event: Event) -> Iterator[Row]:
     match said:
         case DatasetBuilt():
             identity = {"content_hash": said.content_hash, "location": said.location}
-            yield models.Dataset, identity | {"task": said.task, "run_id": said.run_id}
+            yield orm.Dataset, identity | {"task": said.task, "run_id": said.run_id}
         case ModelTrained():
-            yield models.Candidate, _of_version(said)
+            yield orm.Candidate, _of_version(said)
         case ModelEvaluated():
-            yield models.Evaluation, _of_version(said) | {"key": key_of(event.source, event.id), "passed": said.passed}
+            yield orm.Evaluation, _of_version(said) | {"key": key_of(event.source, event.id), "passed": said.passed}
         case ModelRegistered():
             version = _of_version(said)
-            yield models.Version, version
-            yield models.Model, version
+            yield orm.Version, version
+            yield orm.Model, version
         case RouteChanged():
             route = {"task": said.task, "action": said.action, "champion": said.champion, "canary": said.canary}
-            yield models.RouteChange, route | {"key": key_of(event.source, event.id)}
+            yield orm.RouteChange, route | {"key": key_of(event.source, event.id)}
 
 
 def _of_version(said: ModelTrained | ModelEvaluated | ModelRegistered) -> dict[str, Any]:
@@ -159,7 +159,7 @@ def _of_run(said: Data, logged: datetime) -> Iterator[Row]:
     if run_id is not None and state is not None:
         nothing: dict[str, Any] = dict.fromkeys(STATES)
         trigger = said.trigger if isinstance(said, RetrainingTriggered) else None
-        yield models.Run, nothing | {"run_id": run_id, "task": said.task, "trigger": trigger, state: logged}  # type: ignore[attr-defined]
+        yield orm.Run, nothing | {"run_id": run_id, "task": said.task, "trigger": trigger, state: logged}  # type: ignore[attr-defined]
 
 
 def _state(said: Data) -> str | None:

@@ -101,11 +101,10 @@ async def _replay(wanted: "Wanted", again: bool, dry_run: bool, yes: bool) -> in
     from rich.console import Console
     from rich.progress import Progress
 
-    from app.dead_letters import redelivery as resending
-    from app.dead_letters import store as deadletters
+    from app.dead_letters import redelivery, store
     from app.settings import settings
 
-    async with deadletters.opened(settings()) as log:
+    async with store.opened(settings()) as log:
         found = await log.find(wanted)
         _check_known(wanted, found)
         chosen = [letter for letter in found if again or not letter.replayed]
@@ -115,7 +114,7 @@ async def _replay(wanted: "Wanted", again: bool, dry_run: bool, yes: bool) -> in
         if overtaken:
             print(f"{len(overtaken)} earlier ones go first: feedback of one prediction keeps its order.")
             chosen = sorted([*chosen, *overtaken], key=lambda letter: letter.order)
-        resending.check_replayable(settings(), chosen)
+        redelivery.check_replayable(settings(), chosen)
         for topic in sorted({letter.topic for letter in chosen}):
             print(f"{sum(letter.topic == topic for letter in chosen)} back to {topic}")
         if not chosen or dry_run:
@@ -125,7 +124,9 @@ async def _replay(wanted: "Wanted", again: bool, dry_run: bool, yes: bool) -> in
             typer.confirm(f"Replay {len(chosen)}?", abort=True)
         with Progress(console=Console(stderr=True), transient=True) as progress:
             bar = progress.add_task("replaying", total=len(chosen))
-            done = await resending.replay(settings(), log.originals(chosen), lambda count: progress.advance(bar, count))
+            done = await redelivery.replay(
+                settings(), log.originals(chosen), lambda count: progress.advance(bar, count)
+            )
     for letter_id, reason in done.refused:
         print(f"{letter_id} is refused: {reason}", file=sys.stderr)
     print(f"{done.published} replayed, {len(done.refused)} refused")
@@ -142,20 +143,20 @@ def _check_known(wanted: "Wanted", found: "Sequence[Letter]") -> None:
 
 
 async def _find(wanted: "Wanted", limit: int) -> "list[Letter]":
-    from app.dead_letters import store as deadletters
+    from app.dead_letters import store
     from app.settings import settings
 
-    async with deadletters.opened(settings()) as log:
+    async with store.opened(settings()) as log:
         return await log.find(wanted, limit)
 
 
 async def _read(letter_id: str) -> "tuple[Letter, Incoming]":
-    from app.dead_letters import store as deadletters
+    from app.dead_letters import store
     from app.dead_letters.letter import Wanted
     from app.settings import settings
 
     wanted = Wanted(frozenset([letter_id]))
-    async with deadletters.opened(settings()) as log:
+    async with store.opened(settings()) as log:
         found = await log.find(wanted)
         _check_known(wanted, found)
         return next(log.originals(found))

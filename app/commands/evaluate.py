@@ -47,17 +47,17 @@ def evaluate(
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from app.evaluation import held_out as evaluation
+    from app.evaluation import held_out
     from app.settings import settings
 
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed} samples"))
     with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task(task, total=None)
-        found = evaluation.evaluate(settings(), task, version, lambda done: progress.update(bar, completed=done))
+        found = held_out.evaluate(settings(), task, version, lambda done: progress.update(bar, completed=done))
     if as_json:
-        print(json.dumps(evaluation.described(found)))
+        print(json.dumps(held_out.described(found)))
     else:
-        _print_table(found, evaluation.TOLERANCE)
+        _print_table(found, held_out.TOLERANCE)
     differing = [one.name for one in found.figures if one.differs]
     if differing:
         print(f"not as the card says: {', '.join(differing)}", file=sys.stderr)

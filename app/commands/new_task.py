@@ -23,10 +23,10 @@ def new_task(
     Prints the setting that adds it to the tasks that there are.
     """
     from app.settings import settings
-    from app.templates import scaffold as newtask
+    from app.templates import scaffold
 
     tasks = settings().tasks
-    made = newtask.create(name, directory, tasks)
+    made = scaffold.create(name, directory, tasks)
     print(f"{made.folder} is written; the section 'Add a task' of CONTRIBUTING.md goes on from here.", file=sys.stderr)
     if made.python_path is not None:
         print(f"export PYTHONPATH={shlex.quote(str(made.python_path))}${{PYTHONPATH:+:$PYTHONPATH}}")

@@ -63,10 +63,10 @@ def replay(
     if out is not None:
         _write(arguments, out, as_json)
         return
-    from app.replay import republish as again
+    from app.replay import republish
 
     assert to_topic is not None
-    pace = again.Pace(_factor(speed), rate)
+    pace = republish.Pace(_factor(speed), rate)
     with shown() as (progress, pause):
 
         def agreed(history: "History") -> bool:
@@ -74,7 +74,7 @@ def replay(
             print(f"{history.requests} requests go to {to_topic}, in {_duration(history.seconds)}.")
             return not dry_run and (yes or typer.confirm("Publish them?"))
 
-        count = again.publish(settings(), arguments, to_topic, pace, agreed, progress)
+        count = republish.publish(settings(), arguments, to_topic, pace, agreed, progress)
     print(f"{count} requests were published")
 
 

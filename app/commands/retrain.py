@@ -99,13 +99,13 @@ def _call(method: str, path: str, body: dict[str, Any] | None = None) -> Any:
     """An answer of the API. Raises `SetupError` with what it says."""
     import httpx
 
-    from app.auth import local_key as own
+    from app.auth import local_key
     from app.embedded.readiness import api_url
     from app.errors import SetupError
     from app.settings import settings
-    from app.system import api_tls as tls
+    from app.system import api_tls
 
-    key, verify = own.find(settings()), tls.verify(settings())
+    key, verify = local_key.find(settings()), api_tls.verify(settings())
     headers = {"X-API-Key": key} if key else {}
     url = f"{api_url(settings())}{path}"
     try:

@@ -5,8 +5,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import TypeVar
 
-from app.dead_letters import redelivery as resending
-from app.dead_letters import store as deadletters
+from app.dead_letters import redelivery, store
 from app.dead_letters.letter import Letter, Wanted
 from app.dead_letters.store import DeadLetters
 from app.errors import SetupError
@@ -52,26 +51,26 @@ class Letterbox:
 
         return await self._ask(ask)
 
-    async def replay(self, letter_id: str, again: bool = False) -> tuple[list[Letter], resending.Replayed]:
+    async def replay(self, letter_id: str, again: bool = False) -> tuple[list[Letter], redelivery.Replayed]:
         """Publish it again, where it came from: after earlier feedback on the same prediction, which goes back as well.
 
         Returns what went back, and what the broker refused. Raises `NoLetter`, `Rejected` where a payload is gone,
         `SetupError` where it can't go back or, unless `again` is said, has gone before.
         """
 
-        async def ask(log: DeadLetters) -> tuple[list[Letter], resending.Replayed]:
+        async def ask(log: DeadLetters) -> tuple[list[Letter], redelivery.Replayed]:
             letter = await _one(log, letter_id)
             if letter.replayed and not again:
                 raise SetupError(f"The dead letter {letter.id} was replayed before.", "Say so to replay it again.")
             letters = sorted([*await log.earlier([letter]), letter], key=lambda one: one.order)
-            resending.check_replayable(self._settings, letters)
-            return letters, await resending.replay(self._settings, log.originals(letters))
+            redelivery.check_replayable(self._settings, letters)
+            return letters, await redelivery.replay(self._settings, log.originals(letters))
 
         return await self._ask(ask)
 
     async def _ask(self, ask: Callable[[DeadLetters], Coroutine[None, None, _T]]) -> _T:
         async def opened() -> _T:
-            async with deadletters.opened(self._settings) as log:
+            async with store.opened(self._settings) as log:
                 return await ask(log)
 
         async with self._turn:

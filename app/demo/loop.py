@@ -26,7 +26,7 @@ from app.errors import SetupError
 from app.registry.registry import Models
 from app.registry.subscription import read
 from app.settings import Settings, TaskSettings
-from app.system import api_tls as tls
+from app.system import api_tls
 from models.base import Task
 
 PROCESSES = ("kafka", "preprocess", "mlserver", "worker", "archive", "recorder", "api")
@@ -169,7 +169,7 @@ class _Stage:
 
     async def triggers(self) -> list[dict[str, Any]]:
         """What each trigger sees."""
-        url, verify = api_url(self.settings), tls.verify(self.settings)
+        url, verify = api_url(self.settings), api_tls.verify(self.settings)
         async with httpx.AsyncClient(base_url=url, verify=verify, trust_env=False, timeout=30) as http:
             answer = await http.get(f"/v1/retraining/{self.task.name}/triggers")
         return list(answer.raise_for_status().json()["triggers"])

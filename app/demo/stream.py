@@ -20,13 +20,13 @@ from rich.table import Table
 from rich.text import Text
 
 from app import tasks
-from app.auth import local_key as own
+from app.auth import local_key
 from app.client import ClientError, Hindsight
-from app.embedded import readiness as ready
+from app.embedded import readiness
 from app.embedded.supervisor import Supervisor
 from app.events import topics
 from app.settings import Settings
-from app.system import api_tls as tls
+from app.system import api_tls
 from models.base import Sample, Task
 
 SAMPLES = 200
@@ -139,16 +139,16 @@ class Demonstration:
         self.tallies = {name: Tally(ERROR_NAMES.get(name, "error")) for name in self._tasks}
         self._chance = np.random.default_rng()
         self._rows: deque[Row] = deque(maxlen=ROWS)
-        self._url = ready.api_url(settings)
+        self._url = readiness.api_url(settings)
 
     async def run(self, samples: int = SAMPLES, trickle_seconds: float = TRICKLE_SECONDS) -> None:
         """A burst, then what it showed, then a sample now and then for as long as the platform is up."""
-        key = own.find(self._settings)
+        key = local_key.find(self._settings)
         async with Hindsight(
             self._settings.bootstrap,
             api_url=self._url,
             api_key=key,
-            verify=tls.verify(self._settings),
+            verify=api_tls.verify(self._settings),
             source="hindsight/demo",
         ) as hindsight:
             stream = self._stream()

@@ -22,7 +22,7 @@ from app.events.types import (
     TaskFrozen,
     decode,
 )
-from app.kafka import reader as tail
+from app.kafka import reader
 from app.settings import Settings
 
 
@@ -38,10 +38,10 @@ class Noted:
 
 async def chronicle(settings: Settings, task: str) -> Sequence[Noted]:
     """All that `lifecycle` says of a task, in the order of the log. Raises KafkaError without a broker."""
-    held = await tail.held(settings, [topics.LIFECYCLE])
+    held = await reader.held(settings, [topics.LIFECYCLE])
     epochs = {partition.topic: one.epoch for partition, one in held.items()}
     found = []
-    async for records in tail.read(settings, {tp: (one.begin, one.end) for tp, one in held.items()}, epochs):
+    async for records in reader.read(settings, {tp: (one.begin, one.end) for tp, one in held.items()}, epochs):
         for record in records:
             kind = header(record.headers, "ce_type") or RouteChanged.type
             event = complete(record.headers, record.value or b"", record.origin, kind)

@@ -14,10 +14,9 @@ from pathlib import Path
 
 from aiokafka.errors import KafkaError
 
-from app.embedded import broker_acls as access
+from app.embedded import broker_acls
 from app.errors import SetupError
-from app.kafka import clients
-from app.kafka import platform_secret as secret
+from app.kafka import clients, platform_secret
 from app.settings import CHECKOUT, MiB, Settings, settings
 from app.system import jars, java
 
@@ -126,11 +125,11 @@ def write_properties(config: Settings) -> Path:
         PROPERTIES.format(
             port=config.kafka_port,
             platform_port=config.kafka_platform_port,
-            user=secret.USER,
-            broker=access.BROKER,
+            user=platform_secret.USER,
+            broker=broker_acls.BROKER,
             module=_SECURITY,
-            plain=f'{_SECURITY}.plain.PlainLoginModule required username="{access.BROKER}" password="{password}" '
-            f'user_{access.BROKER}="{password}";',
+            plain=f'{_SECURITY}.plain.PlainLoginModule required username="{broker_acls.BROKER}" password="{password}" '
+            f'user_{broker_acls.BROKER}="{password}";',
             controller_port=config.kafka_controller_port,
             data=folder / "data",
             partitions=config.partitions,
@@ -195,7 +194,7 @@ async def answers(config: Settings) -> bool:
 async def granted(config: Settings) -> bool:
     """Whether the embedded broker answers, and knows from now on who may do what."""
     try:
-        await access.grant(config, config.home / "kafka" / "server.properties")
+        await broker_acls.grant(config, config.home / "kafka" / "server.properties")
     except (KafkaError, OSError, ValueError):
         return False
     return await answers(config)

@@ -23,8 +23,7 @@ from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import CompactArray, CompactBytes, CompactString, Int8, Int16, Int32, Schema, TaggedFields
 
 from app.events import topics
-from app.kafka import clients
-from app.kafka import platform_secret as secret
+from app.kafka import clients, platform_secret
 from app.settings import Settings
 
 BROKER = "broker"
@@ -53,7 +52,9 @@ async def grant(config: Settings, properties: Path) -> None:
     client = clients.client(config, **broker_options(properties))
     try:
         await client.bootstrap()
-        response = await _send(client, _AlterUserScramCredentials(secret.USER, secret.password(config.home)))
+        response = await _send(
+            client, _AlterUserScramCredentials(platform_secret.USER, platform_secret.password(config.home))
+        )
         _check([(code, reason) for _, code, reason, _ in response.results])
         response = await _send(client, _CreateAcls(list(_entries(config))))
         _check(response.creation_responses)

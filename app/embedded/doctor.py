@@ -14,11 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from app.embedded import broker as kafka
-from app.embedded import lock, ports
-from app.embedded import orphans as leftovers
-from app.embedded import prometheus as watchers
-from app.embedded import readiness as ready
+from app.embedded import broker, lock, orphans, ports, prometheus, readiness
 from app.embedded import status as statuses
 from app.embedded.settings_table import Shown, settings_shown
 from app.embedded.settings_table import table as settings_table
@@ -104,7 +100,7 @@ def _thread_mode(config: Settings) -> Check:
 
 
 def _watchers() -> Check:
-    missing = [name for name in sorted(watchers.NAMES) if watchers.binary(name) is None]
+    missing = [name for name in sorted(prometheus.NAMES) if prometheus.binary(name) is None]
     if not missing:
         return Check("alerts", "ok", "Prometheus and Alertmanager are on PATH")
     remedy = (
@@ -131,7 +127,7 @@ def _blobs(config: Settings) -> Check:
 
 
 def _settings(config: Settings) -> Iterator[Check]:
-    known = {f"HINDSIGHT_{name.upper()}" for name in type(config).model_fields} | {leftovers.MARK}
+    known = {f"HINDSIGHT_{name.upper()}" for name in type(config).model_fields} | {orphans.MARK}
     for name in sorted(os.environ):
         if name.upper().startswith("HINDSIGHT_") and name.upper() not in known:
             yield Check("settings", "warn", f"{name} is set, but there is no such setting", "See the list of settings.")
@@ -154,9 +150,9 @@ def _port(config: Settings, port: ports.Port) -> Check:
     if port.is_free:
         return Check(name, "ok", f"free, for {port.process}")
     process = ports.holder(port.number)
-    if process and (owner := leftovers.owner(process, config.home.resolve())) == port.process:
+    if process and (owner := orphans.owner(process, config.home.resolve())) == port.process:
         return Check(name, "ok", f"held by our own {owner}, process {_pid(config, owner) or process.pid}")
-    status: Status = "warn" if port.process in watchers.NAMES else "fail"
+    status: Status = "warn" if port.process in prometheus.NAMES else "fail"
     remedy = f"Stop it, or choose another port, for instance {port.variable}={ports.free_port()}."
     return Check(name, status, f"needed by {port.process}, is held by {ports.describe(process)}", remedy)
 
@@ -171,7 +167,7 @@ async def _running(config: Settings) -> list[Check]:
         found.append(Check("mlserver", "ok", f"{url} answers"))
     except httpx.HTTPError as error:
         found.append(Check("mlserver", "fail", f"{url}: {error or type(error).__name__}", LOOK.format("mlserver")))
-    _, parts = await ready.probe(config)
+    _, parts = await readiness.probe(config)
     for name, part in parts.items():
         remedy = HELD if name in config.tasks else LOOK.format(name)
         found.append(Check(f"ready: {name}", "ok" if part.ready else "fail", part.detail, "" if part.ready else remedy))
@@ -179,7 +175,7 @@ async def _running(config: Settings) -> list[Check]:
 
 
 async def _broker(config: Settings) -> list[Check]:
-    if not await kafka.wait(config, 5):
+    if not await broker.wait(config, 5):
         remedy = (
             LOOK.format("kafka")
             if config.embedded_kafka

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import httpx
 
-from app.embedded import broker as kafka
-from app.embedded import ports
+from app.embedded import broker, ports
 from app.embedded.prometheus import ALERTMANAGER, NAMES, PROMETHEUS
 from app.monitoring.heartbeat import path_of
 from app.settings import Settings
@@ -33,7 +32,7 @@ class Probe:
     async def alive(self, pid: int) -> bool:
         """Whether it has answered, or beaten since the last time."""
         if self._name == BROKER:
-            return await kafka.answers(self._config)
+            return await broker.answers(self._config)
         if self._name in NAMES:
             return await self._healthy()
         if self._name in BEATING:

@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from app.embedded import orphans as leftovers
+from app.embedded import orphans
 from app.embedded.console import Log, Voice
 from app.monitoring.heartbeat import path_of
 from app.settings import CHECKOUT, Settings
-from app.system import parent_death as leash
+from app.system import parent_death
 from app.system.environment import environment
 
 FIRST_DELAY = 0.5
@@ -36,7 +36,7 @@ class Process:
         self.log = Log(config.home / "logs" / f"{name}.log", voice)
         self._home = config.home
         self._mark = f"{os.getpid()}/{name}"
-        self._environment = environment(config) | {leftovers.MARK: self._mark}
+        self._environment = environment(config) | {orphans.MARK: self._mark}
         self._voice = voice
         self._changed = changed
         self._stopping = asyncio.Event()
@@ -57,7 +57,7 @@ class Process:
         _, late = await asyncio.wait([self._task], timeout=grace)
         if late:
             self._voice.say(f"has not ended within {grace:g} s: killing it", "yellow")
-            await asyncio.to_thread(leftovers.kill, self._home, self._mark)
+            await asyncio.to_thread(orphans.kill, self._home, self._mark)
         await self._task
         self._task = None
         self.log.close()
@@ -111,7 +111,7 @@ class Process:
         try:
             started = await asyncio.create_subprocess_exec(
                 # Isolated and without site-packages: nothing to load before it becomes the command.
-                *(sys.executable, "-I", "-S", leash.__file__, str(os.getpid()), *shlex.split(self.command)),
+                *(sys.executable, "-I", "-S", parent_death.__file__, str(os.getpid()), *shlex.split(self.command)),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=its,
                 stderr=its,
@@ -132,7 +132,7 @@ class Process:
         self.pid = None
         path_of(self._home, started.pid).unlink(missing_ok=True)
         self._changed()
-        await asyncio.to_thread(leftovers.kill, self._home, self._mark)  # or they would hold its ports, and its output
+        await asyncio.to_thread(orphans.kill, self._home, self._mark)  # or they would hold its ports, and its output
         await listening
         return code
 

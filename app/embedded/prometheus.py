@@ -15,12 +15,11 @@ from typing import Any
 import bcrypt
 import yaml
 
-from app.auth import local_key as own
+from app.auth import local_key
 from app.embedded import ports
 from app.embedded.readiness import reachable
 from app.settings import CHECKOUT, Settings, settings
-from app.system import api_tls as tls
-from app.system import secret_file as secretfile
+from app.system import api_tls, secret_file
 
 PROMETHEUS, ALERTMANAGER = "prometheus", "alertmanager"
 _BINARIES = {PROMETHEUS: ("prometheus",), ALERTMANAGER: ("prometheus-alertmanager", "alertmanager")}
@@ -86,21 +85,21 @@ def _prometheus(config: Settings) -> dict[str, Any]:
         process = scraped["job_name"].removeprefix("hindsight-")
         scraped["static_configs"] = [{"targets": [_target(config, process)]}]
         if process == "api":
-            scraped.update({"scheme": tls.scheme(config)} | _authorization(config))
+            scraped.update({"scheme": api_tls.scheme(config)} | _authorization(config))
     return made
 
 
 def _alertmanager(config: Settings) -> dict[str, Any]:
     made: dict[str, Any] = yaml.safe_load((FOLDER / "alertmanager.yml").read_text())
     [hook] = made["receivers"][0]["webhook_configs"]
-    hook["url"] = f"{tls.scheme(config)}://{_target(config, 'api')}/v1/alerts"
+    hook["url"] = f"{api_tls.scheme(config)}://{_target(config, 'api')}/v1/alerts"
     hook["http_config"] = _authorization(config)
     return made
 
 
 def _locked(config: Settings, folder: Path) -> Path:
     """Write what has Alertmanager ask for a password: any page may call its API, and an alert begins a retraining."""
-    password = secretfile.read_or_make(_password_file(config))
+    password = secret_file.read_or_make(_password_file(config))
     path = folder / "web.yml"
     path.touch(0o600)
     path.write_text(
@@ -111,7 +110,7 @@ def _locked(config: Settings, folder: Path) -> Path:
 
 def _password_file(config: Settings) -> Path:
     path = config.home.resolve() / "alertmanager.password"
-    secretfile.read_or_make(path)
+    secret_file.read_or_make(path)
     return path
 
 
@@ -123,7 +122,7 @@ def _target(config: Settings, process: str) -> str:
 
 def _authorization(config: Settings) -> dict[str, Any]:
     """How to say our own key: from a file that nobody else may read."""
-    key, path = own.make(config), own.path_of(config)
+    key, path = local_key.make(config), local_key.path_of(config)
     if config.api_key is not None:
         path = path.with_name("api.key")
         path.touch(0o600)

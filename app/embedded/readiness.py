@@ -9,7 +9,7 @@ import httpx
 
 from app.errors import SetupError
 from app.settings import Settings
-from app.system import api_tls as tls
+from app.system import api_tls
 
 POLL = 0.2
 PROBE_SECONDS = 15.0
@@ -25,7 +25,7 @@ class Part:
 
 def api_url(config: Settings) -> str:
     """Where this machine reaches the API; a server bound to all addresses is reached by the loopback one."""
-    return f"{tls.scheme(config)}://{reachable(config.host)}:{config.api_port}"
+    return f"{api_tls.scheme(config)}://{reachable(config.host)}:{config.api_port}"
 
 
 def reachable(host: str) -> str:
@@ -42,7 +42,7 @@ def reachable(host: str) -> str:
 async def probe(config: Settings) -> tuple[bool, dict[str, Part]]:
     """Asks once. An API that does not answer is a part that isn't ready."""
     try:
-        async with httpx.AsyncClient(timeout=PROBE_SECONDS, trust_env=False, verify=tls.verify(config)) as client:
+        async with httpx.AsyncClient(timeout=PROBE_SECONDS, trust_env=False, verify=api_tls.verify(config)) as client:
             response = await client.get(f"{api_url(config)}/readyz")
         body = response.json()
         said = body["parts"] | body.get("tasks", {})

@@ -14,11 +14,7 @@ from honcho.environ import parse_procfile
 from rich.console import Console
 
 from app.embedded import broker as kafka
-from app.embedded import orphans as leftovers
-from app.embedded import ports, probes
-from app.embedded import prometheus as watchers
-from app.embedded import readiness as ready
-from app.embedded import resource_limits as limits
+from app.embedded import orphans, ports, probes, prometheus, readiness, resource_limits
 from app.embedded.console import Voice
 from app.embedded.lock import HomeLock
 from app.embedded.process import GRACE_SECONDS, Process
@@ -85,7 +81,7 @@ class Supervisor:
 
     async def wait_ready(self, seconds: float = 180.0) -> float:
         """Waits until the API says that every part is ready. The seconds since the start."""
-        await ready.wait(self.config, seconds)
+        await readiness.wait(self.config, seconds)
         return time.monotonic() - self._began
 
     async def run_until_signal(self) -> None:
@@ -126,21 +122,21 @@ class Supervisor:
         except SetupError as error:
             self._say(str(error), "yellow")  # it goes on trying
             seconds = await self.wait_ready(float("inf"))
-        self._say(f"Ready in {seconds:.1f} s: {ready.api_url(self.config)}", "green")
+        self._say(f"Ready in {seconds:.1f} s: {readiness.api_url(self.config)}", "green")
 
     async def _prepare(self) -> None:
         home = self.config.home
         disk.check_writable(home)
-        limits.keep_private(home)
-        limits.raise_files()
+        resource_limits.keep_private(home)
+        resource_limits.raise_files()
         if warning := disk.check_space(home):
             self._say(warning, "yellow")
         if note := self._lock.acquire():
             self._say(note, "yellow")
-        if killed := await asyncio.to_thread(leftovers.kill, home):
+        if killed := await asyncio.to_thread(orphans.kill, home):
             self._say(f"Ended what it had left running: {killed}", "yellow")
         commands = self._commands()
-        for name, reason in watchers.absent(self.config, commands).items():
+        for name, reason in prometheus.absent(self.config, commands).items():
             self._say(f"Without {name}: {reason}.")
             del commands[name]
         ports.check(self.config, commands)

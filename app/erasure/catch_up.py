@@ -9,8 +9,7 @@ from aiokafka import TopicPartition
 from app.errors import SetupError
 from app.eventlog.retention import archived_ends, readers
 from app.events import topics
-from app.kafka import clients
-from app.kafka import reader as tail
+from app.kafka import clients, reader
 from app.kafka.reader import Held
 from app.kafka.unread_count import Range, unread
 from app.settings import Settings
@@ -37,13 +36,13 @@ async def caught_up(settings: Settings, waiting: Waiting = lambda group, events:
     of.append([topics.joins(task) for task in settings.tasks])
     of.append([topics.outcomes(task) for task in settings.tasks] + [topics.DEAD_LETTERS])
     for names in of:  # each makes what comes on the next
-        held = await tail.held(settings, names)
+        held = await reader.held(settings, names)
         known |= held
         for group in sorted({group for name in names for group in groups[name]} - {_ARCHIVE}):
             theirs = {tp: one for tp, one in held.items() if group in groups[tp.topic]}
             await _wait(settings, group, theirs, waiting)
     archived = set(topics.archived(settings.tasks))
-    held = await tail.held(settings, sorted({tp.topic for tp in known} & archived))
+    held = await reader.held(settings, sorted({tp.topic for tp in known} & archived))
     await _wait(settings, _ARCHIVE, held, waiting)
     return known | held
 

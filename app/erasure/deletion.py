@@ -19,8 +19,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
 
 from app.eventlog.archive import Archive
-from app.kafka import clients
-from app.kafka import reader as tail
+from app.kafka import clients, reader
 from app.replay.dataset import MANIFEST, ROWS, write_manifest
 from app.settings import Settings
 from app.streams.delivery import Unavailable
@@ -38,7 +37,7 @@ async def delete_beginnings(settings: Settings, until: Mapping[TopicPartition, i
     """Have Kafka forget what stands before these offsets; how many records that were."""
     if not until:
         return 0
-    held = await tail.held(settings, sorted({tp.topic for tp in until}))
+    held = await reader.held(settings, sorted({tp.topic for tp in until}))
     due = {tp: min(end, held[tp].end) for tp, end in until.items() if tp in held and end > held[tp].begin}
     if due:
         await asyncio.to_thread(os.sync)  # what the archive was told is written is on the disk

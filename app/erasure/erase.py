@@ -30,7 +30,7 @@ from aiokafka import TopicPartition
 
 from app.catalog.catalog import Catalog
 from app.catalog.erasure import Erased
-from app.erasure import deletion as forgetting
+from app.erasure import deletion
 from app.erasure.catch_up import caught_up
 from app.erasure.search import Rows, Traces, Whose, search, unclaimed
 from app.eventlog import snapshot
@@ -139,14 +139,14 @@ async def _erase(
     for number, digest in enumerate(sorted(found.blobs)):
         progress("deleting blobs", number, len(found.blobs))
         await asyncio.to_thread(blobs.delete, f"blob://sha256/{digest}")
-    forgotten = await forgetting.delete_beginnings(settings, _until(found.traces, held))
+    forgotten = await deletion.delete_beginnings(settings, _until(found.traces, held))
     events = 0
     archived = topics.archived(settings.tasks)[::-1]  # what is found by others goes before them
     for number, topic in enumerate(archived):
         progress("erasing from the archive", number, len(archived))
         places = found.traces.places.get(topic, {})
-        events += await asyncio.to_thread(forgetting.delete_rows, settings, topic, places)
-        await asyncio.to_thread(forgetting.vacuum, settings, topic)
+        events += await asyncio.to_thread(deletion.delete_rows, settings, topic, places)
+        await asyncio.to_thread(deletion.vacuum, settings, topic)
     progress("erasing from the archive", len(archived), len(archived))
     return {
         "archive": events,
@@ -162,7 +162,7 @@ async def delete_datasets(locations: Collection[str]) -> set[str]:
     kept = set()
     for location in locations:
         try:
-            await asyncio.to_thread(forgetting.delete_dataset, location)
+            await asyncio.to_thread(deletion.delete_dataset, location)
         except OSError as error:
             log.warning("the dataset %s can't be deleted: %s", location, error)
             kept.add(location)
@@ -195,7 +195,7 @@ def find_datasets(rows: Rows, whose: Whose, traces: Traces) -> tuple[tuple[str, 
     datasets, unreachable = list[str](), list[str]()
     for location in _locations(rows):
         try:
-            if forgetting.has_rows(location, traces.predictions, whose.actor):
+            if deletion.has_rows(location, traces.predictions, whose.actor):
                 datasets.append(location)
         except (OSError, ValueError, KeyError, pa.ArrowException) as error:  # damaged, or none of ours
             log.warning("the dataset %s can't be read: %s", location, error)

@@ -21,7 +21,7 @@ from app.eventlog.snapshot import incoming
 from app.events import topics
 from app.events.cloudevents import header, identity
 from app.events.types import PredictionMade
-from app.kafka import reader as tail
+from app.kafka import reader
 from app.settings import Settings
 from app.storage.blobs import blob_store
 from app.streams.delivery import Incoming
@@ -133,14 +133,14 @@ def _logged(since: datetime, until: datetime) -> ds.Expression:
 async def _unarchived(
     settings: Settings, table: DeltaTable | None, asked: Asked, wanted: _Wanted, since: datetime
 ) -> list[Incoming]:
-    held = await tail.held(settings, [topics.requests(asked.task)])
-    within = await tail.between(settings, list(held), since, asked.until)
+    held = await reader.held(settings, [topics.requests(asked.task)])
+    within = await reader.between(settings, list(held), since, asked.until)
     ranges = {
         tp: (max(start, last_archived(table, held[tp].epoch, tp.partition) + 1), end)
         for tp, (start, end) in within.items()
     }
     found, count = list[Incoming](), 0
-    async for records in tail.read(settings, ranges, {tp.topic: one.epoch for tp, one in held.items()}):
+    async for records in reader.read(settings, ranges, {tp.topic: one.epoch for tp, one in held.items()}):
         found += filter(wanted, records)
         count += len(records)
         if count > MOST_RECORDS or (found and isinstance(wanted, _Whole)):

@@ -11,8 +11,7 @@ from aiokafka.admin import RecordsToDelete
 
 from app.eventlog.archive import Archive, last_archived
 from app.events import topics
-from app.kafka import clients
-from app.kafka import reader as tail
+from app.kafka import clients, reader
 from app.kafka.unread_count import Range, unread
 from app.settings import Settings
 
@@ -43,7 +42,7 @@ async def trim(settings: Settings, now: datetime) -> dict[TopicPartition, int]:
     A group that has never committed anything of a partition hasn't read it. `lifecycle` is kept for ever.
     """
     groups = readers(settings)
-    held = {tp: one for tp, one in (await tail.held(settings, list(groups))).items() if one.begin < one.end}
+    held = {tp: one for tp, one in (await reader.held(settings, list(groups))).items() if one.begin < one.end}
     if not held:
         return {}
     old = await _old(settings, held, now)
@@ -77,7 +76,7 @@ async def trim(settings: Settings, now: datetime) -> dict[TopicPartition, int]:
     return due
 
 
-def archived_ends(settings: Settings, held: Mapping[TopicPartition, tail.Held]) -> dict[TopicPartition, int]:
+def archived_ends(settings: Settings, held: Mapping[TopicPartition, reader.Held]) -> dict[TopicPartition, int]:
     """Where the archive of each partition ends."""
     archive = Archive(settings)
     tables = {topic: archive.table(topic) for topic in {tp.topic for tp in held}}
@@ -85,7 +84,7 @@ def archived_ends(settings: Settings, held: Mapping[TopicPartition, tail.Held]) 
 
 
 async def _old(
-    settings: Settings, held: Mapping[TopicPartition, tail.Held], now: datetime
+    settings: Settings, held: Mapping[TopicPartition, reader.Held], now: datetime
 ) -> dict[TopicPartition, int]:
     """The first offset of each partition that was logged in the last `kafka_days`."""
     moment = round((now - timedelta(days=settings.kafka_days)).timestamp() * 1000)

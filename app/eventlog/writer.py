@@ -12,7 +12,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from app.eventlog.archive import Archive, Gap, application
-from app.kafka import reader as tail
+from app.kafka import reader
 from app.monitoring import metrics
 from app.settings import Settings
 from app.streams.delivery import Incoming, Unavailable
@@ -49,7 +49,7 @@ class Archiver:
         log.info("archive: %s, partition %d: reading offsets %d to %d again", topic, partition, gap.start, end - 1)
         tp = TopicPartition(topic, partition)
         try:
-            held = (await tail.held(self._settings, [topic])).get(tp)
+            held = (await reader.held(self._settings, [topic])).get(tp)
             begin = held.begin if held is not None and held.epoch == epoch else gap.origin.offset
             if begin > gap.start:
                 metrics.ARCHIVE_LOST.labels(topic).inc(begin - gap.start)
@@ -60,7 +60,7 @@ class Archiver:
                 )
             since[application(epoch, partition)] = gap.start
             if held is not None and held.epoch == epoch:
-                async for found in tail.read(self._settings, {tp: (max(begin, gap.start), end)}, {topic: epoch}):
+                async for found in reader.read(self._settings, {tp: (max(begin, gap.start), end)}, {topic: epoch}):
                     await self._append(found, since)
         except KafkaError as error:
             raise Unavailable(f"the gap in the archive of {topic} can't be filled from Kafka: {error!r}") from error

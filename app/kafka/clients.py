@@ -8,12 +8,11 @@ from typing import Any
 from aiokafka import AIOKafkaClient, AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 
-from app.kafka import record_parser as records
-from app.kafka import safe_close as closing
+from app.kafka import record_parser, safe_close
 from app.kafka.connection import READ_COMMITTED, options
 from app.settings import Settings
 
-closing.install()
+safe_close.install()
 
 
 class _StartsOrStops:
@@ -39,7 +38,7 @@ class _Producer(_StartsOrStops, AIOKafkaProducer):  # type: ignore[misc]  # aiok
 
 def prepare(settings: Settings) -> None:
     """Have every consumer of this process read batches within bounds: before one is made by others, as Faust does."""
-    records.install(2 * settings.max_payload_bytes)  # a dead letter with such a record fits its topic
+    record_parser.install(2 * settings.max_payload_bytes)  # a dead letter with such a record fits its topic
 
 
 def consumer(settings: Settings, *topics: str, **own: Any) -> AIOKafkaConsumer:

@@ -6,7 +6,7 @@ from typing import Any
 
 from aiokafka.helpers import create_ssl_context
 
-from app.kafka import platform_secret as secret
+from app.kafka import platform_secret
 from app.settings import Settings
 
 READ_COMMITTED = "read_committed"
@@ -31,7 +31,7 @@ class Login:
     def of(cls, settings: Settings) -> "Login":
         """How this deployment connects. Raises OSError where the embedded broker's password can't be read."""
         if settings.embedded_kafka:
-            return cls("SASL_PLAINTEXT", "SCRAM-SHA-512", secret.USER, secret.password(settings.home))
+            return cls("SASL_PLAINTEXT", "SCRAM-SHA-512", platform_secret.USER, platform_secret.password(settings.home))
         protocol, password = settings.kafka_security_protocol, settings.kafka_sasl_password
         if not protocol.startswith("SASL"):
             return cls(protocol)

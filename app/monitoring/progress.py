@@ -15,8 +15,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from app.events import topics
-from app.kafka import clients
-from app.kafka import reader as tail
+from app.kafka import clients, reader
 from app.kafka.lag import ARCHIVE_GROUP, PREPROCESS_GROUP, RECORDER_GROUP, WORKER_GROUP, deployment_lags
 from app.monitoring.progress_tracker import Key, Place, Standing, Standings, Tracker
 from app.settings import Settings
@@ -117,8 +116,8 @@ class Progress:
         committed = {group: await admin.list_consumer_group_offsets(group) for group in self._groups}
         begins = await consumer.beginning_offsets(self._partitions)
         ends = await consumer.end_offsets(self._partitions)
-        settled = await tail.firsts(consumer, self._ms(now, 0.0), ends)
-        overdue = await tail.firsts(consumer, self._ms(now, self._settings.unanswered_seconds), ends)
+        settled = await reader.firsts(consumer, self._ms(now, 0.0), ends)
+        overdue = await reader.firsts(consumer, self._ms(now, self._settings.unanswered_seconds), ends)
         found: dict[Key, Place] = {}
         for group, names in self._groups.items():
             done = {
@@ -148,7 +147,7 @@ class Progress:
             await admin.start()
             await consumer.start()
             names = sorted({topic for of in self._groups.values() for topic in of})
-            self._partitions = await tail.partitions_of(self._settings, names)
+            self._partitions = await reader.partitions_of(self._settings, names)
             consumer.assign(self._partitions)  # or each question begins by asking for the cluster's metadata
             consumer.pause(*self._partitions)
             if missing := set(names) - {tp.topic for tp in self._partitions}:

@@ -8,7 +8,7 @@ from app.api.errors import AWAY
 from app.dead_letters.async_store import NoLetter
 from app.dead_letters.letter import Letter, Wanted, shown
 from app.errors import SetupError
-from app.pages import layout as frame
+from app.pages import layout
 from app.pages.confirmation import Answers, Confirm
 from app.pages.elements import Node, button, facts, heads, tabs
 from app.services.services import Parts
@@ -24,7 +24,7 @@ def register(parts: Parts) -> None:
 
     @ui.page(HERE)
     async def dead_letters(stage: str = "", before: str = "", id: str = "") -> None:
-        with frame.page("Dead letters", HERE):
+        with layout.page("Dead letters", HERE):
             with Node("div", style="bar"):
                 Node("h1", "Dead letters")
                 ways = {"All": HERE} | {one: f"{HERE}?{urlencode({'stage': one})}" for one in STAGES}
@@ -96,7 +96,7 @@ async def _one(parts: Parts, letter_id: str) -> None:
         with Node("div", style="bar"):
             Node("h2", f"{letter.stage}: {letter.code}")
             Node("span", _back(letter), "good small")
-            if frame.may("operate"):
+            if layout.may("operate"):
                 text = f"It is published once more, as it was, to {letter.topic}. Mend first what was wrong."
                 if letter.replayed:
                     text += " It went back before: what it was about may be there twice under one id, and counts once."

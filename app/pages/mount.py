@@ -8,10 +8,7 @@ from nicegui import ui
 from starlette.routing import Match, Mount
 from starlette.types import Scope
 
-from app.pages import dead_letters as deadletters
-from app.pages import layout as frame
-from app.pages import replay
-from app.pages import websocket_messages as messages
+from app.pages import dead_letters, layout, replay, websocket_messages
 from app.pages.overview import page as overview
 from app.pages.registry import page as models
 from app.pages.review import page as review
@@ -37,8 +34,8 @@ class _Rest(Mount):
 
 def mount(app: FastAPI, parts: Parts) -> None:
     """Add the pages to the application, after all of its routes."""
-    nicegui_app.add_static_files(frame.STATIC, STATIC, max_cache_age=60)
-    for page in (overview, review, models, replay, deadletters):
+    nicegui_app.add_static_files(layout.STATIC, STATIC, max_cache_age=60)
+    for page in (overview, review, models, replay, dead_letters):
         page.register(parts)
     ui.run_with(
         app,
@@ -50,4 +47,4 @@ def mount(app: FastAPI, parts: Parts) -> None:
         show_welcome_message=False,
     )
     app.router.routes[-1] = _Rest("/", nicegui_app)
-    messages.check()
+    websocket_messages.check()

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, func, select
 from app.api.errors import AWAY
 from app.catalog.orm import Outcome, Prediction
 from app.errors import SetupError
-from app.pages import layout as frame
+from app.pages import layout
 from app.pages.elements import Node, button, heads
 from app.replay.jobs.job import Job
 from app.replay.jobs.queue import Busy
@@ -30,7 +30,7 @@ def register(parts: Parts) -> None:
 
     @ui.page(HERE)
     async def replay() -> None:
-        with frame.page("Replay", HERE):
+        with layout.page("Replay", HERE):
             Node("h1", "Replay")
             with Node("section", style="panel stack", aria_label="Choose"):
                 Node(
@@ -66,7 +66,7 @@ class _Wanted:
             self._date("to", "Before")
         self._count = Node("p", role="status")
         with Node("div", style="bar"):
-            if frame.may("operate"):
+            if layout.may("operate"):
                 button("Make the dataset", self._begin, "main", data_change="begin")
             else:
                 Node("span", "To make one, log in with a key that has the scope operate.", "muted small")
@@ -131,7 +131,7 @@ class _Made:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._seen: object = None
-        self._may = frame.may("operate")
+        self._may = layout.may("operate")
         self._place = Node("div", style="scroll")
 
     def look(self) -> None:

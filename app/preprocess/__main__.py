@@ -14,7 +14,7 @@ from py4j.protocol import Py4JError
 from app.errors import SetupError
 from app.events import topics
 from app.monitoring.heartbeat import Heartbeat
-from app.preprocess import job_metrics as watched
+from app.preprocess import job_metrics
 from app.preprocess.oversized_records import skip_oversized
 from app.settings import Settings, settings
 from app.system.pyflink import prepare_java, python_library
@@ -49,13 +49,13 @@ def run(configured: Settings) -> int:
     if python_library() is None:
         log.warning("this Python has no shared library: Flink runs it as a process of its own, about 10 ms slower")
         # That process starts with the first event, too late to say that all is ready: this one says so.
-        watched.serve(configured)
+        job_metrics.serve(configured)
     try:
         from app.preprocess import job as flink
-        from app.preprocess import py4j_gateway as gateway
+        from app.preprocess import py4j_gateway
         from app.preprocess.mini_cluster import Cluster
 
-        gateway.launch()
+        py4j_gateway.launch()
         tasks = load(configured)
         cluster = Cluster(flink.cluster_options(configured), slots=len(tasks) * configured.parallelism)
         heart = Heartbeat(configured.home)
@@ -64,7 +64,7 @@ def run(configured: Settings) -> int:
             for job in jobs:
                 job.look()
                 heart.beat()
-            watched.write(
+            job_metrics.write(
                 configured, {job.task.name: job.ready for job in jobs}, {job.task.name: job.restarts for job in jobs}
             )
             time.sleep(_POLL_SECONDS)

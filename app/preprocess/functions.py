@@ -18,7 +18,7 @@ from app.events import topics
 from app.events.cloudevents import Headers, LogEpoch, Origin
 from app.kafka.topic_ids import KnownEpochs, log_epochs
 from app.monitoring import metrics
-from app.preprocess import job_metrics as watched
+from app.preprocess import job_metrics
 from app.preprocess.files import request
 from app.preprocess.isolation import pool
 from app.preprocess.isolation.pool import Job, Pool
@@ -45,7 +45,7 @@ class Preprocess(TableFunction):  # type: ignore[misc]  # pyflink has no types
         metrics.expected(self._task, STAGE)
         metrics.REQUESTS.labels(self._task, "", "", "failed")
         if self._serves_metrics:
-            watched.serve(self._settings)
+            job_metrics.serve(self._settings)
         self._pool = pool.acquire(self._settings, self._task)
 
     def close(self) -> None:

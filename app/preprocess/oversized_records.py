@@ -14,8 +14,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from app.events import topics
 from app.events.cloudevents import LogEpoch, Record, identity, rfc3339
 from app.events.types import Failure, dead_letter
-from app.kafka import clients
-from app.kafka import record_parser as records
+from app.kafka import clients, record_parser
 from app.kafka.lag import PREPROCESS_GROUP
 from app.kafka.producers import Send, publish_confirmed, publisher
 from app.kafka.reader import held, incoming
@@ -82,7 +81,7 @@ async def _deal_with(settings: Settings, task: str, some: Sequence[Incoming], se
 
 def refusal(settings: Settings, record: Incoming) -> str | None:
     """Why Flink can't be given the record; None where it can."""
-    unreadable = dict(record.headers).get(records.UNREADABLE)
+    unreadable = dict(record.headers).get(record_parser.UNREADABLE)
     if unreadable is not None:
         return f"the record, or the batch that it came in, expands too far: {unreadable.decode()}"
     size, most = len(record.value or b""), settings.max_payload_bytes

@@ -9,8 +9,7 @@ from aiokafka.errors import KafkaError
 
 from app.events import topics
 from app.events.cloudevents import LogEpoch
-from app.kafka import clients
-from app.kafka import reader as tail
+from app.kafka import clients, reader
 from app.kafka.topic_ids import log_epochs
 from app.registry.registry import Registry
 from app.settings import Settings
@@ -25,9 +24,9 @@ _POLL_MS = 1000
 async def read(settings: Settings, tasks: Iterable[Task]) -> Registry:
     """The registry as the log has it now. Raises KafkaError without a broker."""
     registry = Registry(tasks)
-    held = await tail.held(settings, [topics.LIFECYCLE])
+    held = await reader.held(settings, [topics.LIFECYCLE])
     epochs = {partition.topic: one.epoch for partition, one in held.items()}
-    async for records in tail.read(settings, {tp: (one.begin, one.end) for tp, one in held.items()}, epochs):
+    async for records in reader.read(settings, {tp: (one.begin, one.end) for tp, one in held.items()}, epochs):
         for record in records:
             registry.hear(record)
     return registry
@@ -47,7 +46,7 @@ async def follow(settings: Settings, tasks: Iterable[Task]) -> AsyncGenerator[Re
             yield registry
         while True:
             found = await consumer.getmany(timeout_ms=_POLL_MS)
-            records = [tail.incoming(record, epoch) for some in found.values() for record in some]
+            records = [reader.incoming(record, epoch) for some in found.values() for record in some]
             changed = sum(registry.hear(record) for record in records) > 0
             if behind:
                 behind = {tp: end for tp, end in behind.items() if await consumer.position(tp) < end}

@@ -4,13 +4,13 @@ from typing import Any
 
 import duckdb
 
-from app.replay import disposition as fates
+from app.replay import disposition
 
 
 def counted(connection: duckdb.DuckDBPyConnection, written: int) -> dict[str, dict[str, Any]]:
     """What became of the records of each topic. Raises AssertionError if one is unaccounted for."""
     counts: dict[str, dict[str, Any]] = {}
-    for kind, query in fates.FATES.items():
+    for kind, query in disposition.FATES.items():
         [(read,)] = connection.execute(f"SELECT count(*) FROM log_{kind}").fetchall()
         found = dict(connection.execute(f"SELECT fate, count(*) FROM ({query}) GROUP BY 1 ORDER BY 1").fetchall())
         counts[kind] = {
@@ -40,7 +40,7 @@ def check(counts: dict[str, dict[str, Any]], written: int) -> None:
 def ranges(connection: duckdb.DuckDBPyConnection) -> dict[str, list[dict[str, Any]]]:
     """The offsets that were really read, of each topic's partitions."""
     ranges: dict[str, list[dict[str, Any]]] = {}
-    for kind in (*fates.FATES, "outcomes"):
+    for kind in (*disposition.FATES, "outcomes"):
         found = connection.execute(
             'SELECT topic, epoch, "partition", min("offset"), max("offset"), count(*) '
             f"FROM log_{kind} GROUP BY ALL ORDER BY ALL"

@@ -27,10 +27,7 @@ from app.events import topics
 from app.events.cloudevents import Record, rfc3339
 from app.events.types import DatasetBuilt
 from app.kafka.producers import publish_all
-from app.replay import backfill as remake
-from app.replay import dataset
-from app.replay import duckdb_views as scan
-from app.replay import reconciliation as accounts
+from app.replay import backfill, dataset, duckdb_views, reconciliation
 from app.replay.payloads import Contents
 from app.replay.query import Arguments
 from app.replay.selection import Progress, erasures, selected
@@ -88,7 +85,7 @@ def _build(settings: Settings, arguments: Arguments, directory: Path, progress: 
         selected(settings, arguments, Path(scratch), progress) as connection,
     ):
         if arguments.content == "features":
-            remake.features(connection, settings, arguments, Path(scratch), progress)
+            backfill.features(connection, settings, arguments, Path(scratch), progress)
         with dataset.Writer(directory / dataset.ROWS) as writer:
             missing: Counter[str] = Counter()
             for batch, codes in _rows(connection, settings, arguments, Path(scratch), progress):
@@ -100,8 +97,8 @@ def _build(settings: Settings, arguments: Arguments, directory: Path, progress: 
             "rows": writer.rows,
             "splits": dict(connection.execute("SELECT split, count(*) FROM rows GROUP BY 1 ORDER BY 1").fetchall()),
             "without_content": dict(sorted(missing.items())),
-            "counts": accounts.counted(connection, writer.rows),
-            "read": accounts.ranges(connection),
+            "counts": reconciliation.counted(connection, writer.rows),
+            "read": reconciliation.ranges(connection),
         }
     dataset.write_manifest(directory / dataset.MANIFEST, manifest)
     return manifest
@@ -142,7 +139,7 @@ def _rows(
         done = 0
         progress("Writing rows", done, total)
         contents = Contents(settings, arguments)
-        for batch in scan.batches(connection, _ROWS.format(columns=_COLUMNS[arguments.content]), BATCH_ROWS):
+        for batch in duckdb_views.batches(connection, _ROWS.format(columns=_COLUMNS[arguments.content]), BATCH_ROWS):
             for part in spool.joined(batch):
                 yield contents.filled(part)
                 done += part.num_rows

@@ -14,11 +14,7 @@ import pyarrow.dataset as ds
 from app.eventlog import snapshot
 from app.events import topics
 from app.events.types import DataErased, OutcomeRecorded, PredictionFailed, PredictionMade
-from app.replay import disposition as fates
-from app.replay import duckdb_views as scan
-from app.replay import labels
-from app.replay import upcasting as upcasts
-from app.replay import where_clause as condition
+from app.replay import disposition, duckdb_views, labels, upcasting, where_clause
 from app.replay.query import Arguments
 from app.settings import Settings
 
@@ -41,8 +37,8 @@ def selected(
     progress("Reading what Kafka alone has", 0, None)
     names = [kind(arguments.task.name) for kind in _KINDS]
     snapshots = asyncio.run(snapshot.take(settings, names, scratch))
-    with scan.opened(settings, snapshots, arguments.as_of, scratch) as connection:
-        upcasts.apply(connection)
+    with duckdb_views.opened(settings, snapshots, arguments.as_of, scratch) as connection:
+        upcasting.apply(connection)
         _decide(connection, arguments, progress)
         yield connection
 
@@ -74,16 +70,16 @@ def _decide(connection: duckdb.DuckDBPyConnection, arguments: Arguments, progres
     # DuckDB and Python beside each other: feedback is read while tables are made, and judged while others are.
     with ThreadPoolExecutor(1) as beside:
         progress("Joining the log", 0, None)
-        served = beside.submit(execute, fates.SERVED)
+        served = beside.submit(execute, disposition.SERVED)
         labels.read(connection, arguments.task)
         served.result()
         progress("Judging feedback", 0, None)
-        features = beside.submit(execute, fates.FEATURES)
+        features = beside.submit(execute, disposition.FEATURES)
         labels.judge(connection, arguments)
         features.result()
-    connection.execute(fates.CANDIDATES)
+    connection.execute(disposition.CANDIDATES)
     if arguments.where is not None:
-        condition.choose(connection, arguments.where)
+        where_clause.choose(connection, arguments.where)
     connection.execute("SET preserve_insertion_order = TRUE")  # that of `rows` counts, from here to the end
     chosen = "TRUE" if arguments.where is None else "c.p_row IN (SELECT p_row FROM chosen)"
-    connection.execute(fates.ROWS.format(where=chosen))
+    connection.execute(disposition.ROWS.format(where=chosen))

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from app.replay import duckdb_views as scan
+from app.replay import duckdb_views
 from app.replay.query import Content
 from app.settings import MiB
 
@@ -102,7 +102,7 @@ class Spool:
         [(threads,)] = connection.execute("SELECT current_setting('threads')").fetchall()
         connection.execute("SET threads = 1")  # each holds the content of a whole row group, which may be 64 MiB
         for query in queries:
-            for batch in scan.batches(connection, query, _READ_ROWS):
+            for batch in duckdb_views.batches(connection, query, _READ_ROWS):
                 self._values.put(batch.column("position"), batch.column("data"))
         connection.execute(f"RESET disabled_optimizers; SET threads = {threads}")
 

@@ -26,9 +26,7 @@ from app.registry.subscription import follow
 from app.retraining.backends.backend import Crashed, backend_of, leave
 from app.retraining.lease import Leases
 from app.retraining.pipeline.run_directory import SOURCE, end_of
-from app.retraining.rollout import evidence as observing
-from app.retraining.rollout import policy as rollout
-from app.retraining.rollout import stage as rollouts
+from app.retraining.rollout import evidence, policy, stage
 from app.retraining.rollout.policy import Observed
 from app.retraining.triggers.trigger_service import Triggering
 from app.settings import Settings
@@ -151,27 +149,27 @@ class Controller:
             await self._end(run, "failed", f"{run.step}: {error}")
 
     async def _roll_out(self, task: Task, models: Models, run: Run) -> None:
-        over = rollouts.ended(models, run)
+        over = stage.ended(models, run)
         if over is not None:
             await self._end(run, *over)
             return
         changes = Changes(self._settings, task, self._publisher.publish, run.id)
-        version, role, _ = rollouts.stage_of(models, run)
+        version, role, _ = stage.stage_of(models, run)
         if role is None:
             if models.frozen is None:
                 await changes.shadow(version, "It passed the gate.", SOURCE)
             return
-        observed = await self._observed(task, models, version, role, rollouts.since(models, version))
-        decision = rollouts.decided(models, run, observed, self._plan(run.task))
+        observed = await self._observed(task, models, version, role, stage.since(models, version))
+        decision = stage.decided(models, run, observed, self._plan(run.task))
         self.decisions[run.id] = decision.reason
-        await rollouts.do(changes, models, run, decision)
+        await stage.do(changes, models, run, decision)
 
     async def _guard(self, task: Task, models: Models) -> None:
         """Take back a canary that people have put there, if it is worse."""
         version = models.route.canary
         assert version is not None
-        observed = await self._observed(task, models, version, "canary", rollouts.since(models, version))
-        harm = rollout.worse(observed, self._plan(task.name).rollout)
+        observed = await self._observed(task, models, version, "canary", stage.since(models, version))
+        harm = policy.worse(observed, self._plan(task.name).rollout)
         if harm is not None:
             await Changes(self._settings, task, self._publisher.publish).roll_back(version, harm, SOURCE)
 
@@ -179,7 +177,7 @@ class Controller:
         champion, now = models.route.champion, datetime.now(UTC)
         return await asyncio.to_thread(
             self._catalog.ask,
-            lambda connection: observing.observed(connection, task, (version, role), champion, since, now),
+            lambda connection: evidence.observed(connection, task, (version, role), champion, since, now),
         )
 
     async def _end(self, run: Run, outcome: str, reason: str) -> None:

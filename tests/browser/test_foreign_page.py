@@ -17,9 +17,9 @@ from app.embedded.readiness import api_url
 from app.events import topics
 from app.events.types import ModelRef
 from app.inference.mlserver.client import InferenceClient
-from app.kafka import reader as tail
+from app.kafka import reader
 from app.settings import Settings
-from app.system import secret_file as secretfile
+from app.system import secret_file
 from tests.support.platform import pids, platform_settings, running, until_alive
 
 PARTS = ("kafka", "preprocess", "mlserver", "api", "prometheus", "alertmanager")
@@ -112,7 +112,7 @@ def listening(config: Settings) -> set[int]:
 
 async def silences(config: Settings) -> Any:
     """What Alertmanager has, by its password."""
-    password = secretfile.read(config.home.resolve() / "alertmanager.password")
+    password = secret_file.read(config.home.resolve() / "alertmanager.password")
     url = f"http://127.0.0.1:{config.alertmanager_port}/api/v2"
     async with httpx.AsyncClient(trust_env=False, auth=("hindsight", password or "")) as http:
         return [(await http.get(f"{url}/{what}")).raise_for_status().json() for what in ("silences", "alerts")]
@@ -120,7 +120,7 @@ async def silences(config: Settings) -> Any:
 
 async def state(config: Settings) -> dict[str, Any]:
     """All that such a page would like to change."""
-    held = await tail.held(config, [topics.LIFECYCLE, topics.feedback("letters")])
+    held = await reader.held(config, [topics.LIFECYCLE, topics.feedback("letters")])
     ends = {partition: one.end for partition, one in held.items()}
     async with InferenceClient(config) as client:
         served = [await client.serves(ModelRef(name="letters", version=version)) for version in "12"]

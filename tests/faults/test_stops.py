@@ -13,8 +13,7 @@ import httpx
 import pytest
 from aiokafka.errors import KafkaError
 
-from app.embedded import prometheus as watchers
-from app.embedded import status
+from app.embedded import prometheus, status
 from app.embedded.readiness import api_url
 from app.events import topics
 from app.settings import CHECKOUT, Settings
@@ -123,7 +122,7 @@ async def stops(settings: Settings, names: Collection[str], seconds: float) -> N
 def procfile() -> list[str]:
     lines = (CHECKOUT / "Procfile").read_text().splitlines()
     names = [line.partition(":")[0] for line in lines]
-    return [name for name in names if name not in watchers.NAMES or watchers.binary(name)]
+    return [name for name in names if name not in prometheus.NAMES or prometheus.binary(name)]
 
 
 @pytest.mark.soak
@@ -138,7 +137,7 @@ async def test_what_answers_requests_hangs_under_load_and_every_request_is_answe
     settings = platform_settings(
         tmp_path, tasks={TASK: Settings().tasks[TASK]}, stalled_seconds=8, unanswered_seconds=10
     )
-    async with running(settings, only=[name for name in procfile() if name not in watchers.NAMES]) as supervisor:
+    async with running(settings, only=[name for name in procfile() if name not in prometheus.NAMES]) as supervisor:
         await supervisor.wait_ready(240)
         stack = Stack(settings, supervisor)
         async with load(settings, "stops"):

@@ -20,8 +20,7 @@ from app.erasure.search import Whose
 from app.eventlog.archive import Archive
 from app.events import topics
 from app.events.types import prediction_id
-from app.kafka import reader as tail
-from app.kafka import record_parser as records
+from app.kafka import reader, record_parser
 from app.kafka.lag import deployment_lags
 from app.kafka.topic_ids import log_epochs
 from app.replay.query import Arguments
@@ -112,18 +111,18 @@ async def test_every_consumer_reads_every_codec(
 
     # Commands read the log itself, and what is not archived yet from Kafka.
     seen = set[int]()
-    decompress = records.decompress
+    decompress = record_parser.decompress
 
     def spy(number: int, data: memoryview, limit: int) -> bytes:
         seen.add(number)
         return decompress(number, data, limit)
 
-    monkeypatch.setattr(records, "decompress", spy)
+    monkeypatch.setattr(record_parser, "decompress", spy)
     for topic in (REQUESTS, FEEDBACK):
-        held = await tail.held(stack.settings, [topic])
+        held = await reader.held(stack.settings, [topic])
         epochs = {tp.topic: one.epoch for tp, one in held.items()}
         ranges = {tp: (one.begin, one.end) for tp, one in held.items()}
-        values = [one.value async for batch in tail.read(stack.settings, ranges, epochs) for one in batch]
+        values = [one.value async for batch in reader.read(stack.settings, ranges, epochs) for one in batch]
         assert any(value is not None and value.endswith(PADDING) for value in values)
     assert codec == "none" or CODECS[codec] in seen
     arguments = Arguments.of(stack.settings, TASK, content="nothing")
@@ -167,4 +166,4 @@ async def test_what_a_transaction_aborts_is_never_there_and_holds_up_nothing(sta
     done = await erase(stack.settings, Whose(subject=subject), "the office", lambda *_: None)
     assert done.event.counts["archive"] >= 1
     assert ids["committed"] not in await archived(stack.settings, REQUESTS)
-    assert (await tail.held(stack.settings, [REQUESTS]))[requests].epoch == epoch
+    assert (await reader.held(stack.settings, [REQUESTS]))[requests].epoch == epoch

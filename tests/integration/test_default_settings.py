@@ -12,8 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.embedded import ports, status
-from app.embedded import prometheus as watchers
+from app.embedded import ports, prometheus, status
 from app.settings import CHECKOUT, Settings
 
 COMMAND = "from app.cli import entry; entry()"
@@ -49,7 +48,7 @@ async def hindsight(settings: Settings, *arguments: str) -> tuple[int, str]:
 async def test_every_process_starts_with_only_a_home_and_a_base_for_its_ports(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path / "home", port_base=free_base())
     wanted = {line.partition(":")[0] for line in (CHECKOUT / "Procfile").read_text().splitlines()}
-    wanted -= {name for name in watchers.NAMES if watchers.binary(name) is None}
+    wanted -= {name for name in prometheus.NAMES if prometheus.binary(name) is None}
     platform = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", COMMAND, "up"),
         env=environment(settings.home, settings.port_base),

@@ -13,8 +13,7 @@ from sqlalchemy import make_url
 
 from app.catalog import rebuild
 from app.catalog.catalog import Catalog
-from app.erasure import catch_up as catchup
-from app.erasure import deletion as forgetting
+from app.erasure import catch_up, deletion
 from app.erasure.catch_up import caught_up
 from app.erasure.erase import erase
 from app.erasure.search import Whose
@@ -25,8 +24,7 @@ from app.events import topics
 from app.events.base import Data
 from app.events.cloudevents import LogEpoch, Origin, Record
 from app.events.types import Failure, FeedbackGiven, dead_letter, prediction_id
-from app.kafka import clients
-from app.kafka import reader as tail
+from app.kafka import clients, reader
 from app.replay.query import Arguments
 from app.replay.replay import replay
 from app.settings import Settings
@@ -128,7 +126,7 @@ async def test_an_actor_is_gone_and_what_others_said_of_the_same_predictions_is_
 async def test_wherever_an_erasure_is_interrupted_it_is_completed_by_doing_it_again(
     platform: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whose, delete_rows = Whose(subject=OKAPI), forgetting.delete_rows
+    whose, delete_rows = Whose(subject=OKAPI), deletion.delete_rows
     for interrupted in topics.archived([TASK]):
 
         def fail(settings: Settings, topic: str, places: Any, interrupted: str = interrupted) -> int:
@@ -137,7 +135,7 @@ async def test_wherever_an_erasure_is_interrupted_it_is_completed_by_doing_it_ag
             return delete_rows(settings, topic, places)
 
         with monkeypatch.context() as patch, pytest.raises(OSError, match="away"):
-            patch.setattr(forgetting, "delete_rows", fail)
+            patch.setattr(deletion, "delete_rows", fail)
             await erase(platform, whose, "the office", lambda *_: None)
     await erase(platform, whose, "the office", lambda *_: None)
     left = "".join(content(path) for path in kept(platform)) + repr(await everything(platform))
@@ -148,7 +146,7 @@ async def test_wherever_an_erasure_is_interrupted_it_is_completed_by_doing_it_ag
 
 
 async def test_who_does_not_read_is_named(platform: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catchup, "STALLED_SECONDS", 0.5)
+    monkeypatch.setattr(catch_up, "STALLED_SECONDS", 0.5)
     await publish(platform, topics.requests(TASK), [Sent(b"abc")])
     with pytest.raises(SetupError, match=r"1 events of letters\.requests wait for hindsight-preprocess"):
         await erase(platform, Whose(subject=ZEBRA), "the office", lambda *_: None)
@@ -232,7 +230,7 @@ def content(path: Path) -> str:
 async def everything(settings: Settings) -> list[Any]:
     """All that Kafka holds of this deployment's topics."""
     names = [topic.name for topic in topics.wanted(settings)]
-    held = await tail.held(settings, names)
+    held = await reader.held(settings, names)
     ranges = {tp: (one.begin, one.end) for tp, one in held.items()}
     epochs = {tp.topic: one.epoch for tp, one in held.items()}
-    return [record async for some in tail.read(settings, ranges, epochs) for record in some]
+    return [record async for some in reader.read(settings, ranges, epochs) for record in some]

@@ -10,7 +10,7 @@ import pytest
 from deltalake import write_deltalake
 
 from app.eventlog.archive import Archive
-from app.kafka import reader as tail
+from app.kafka import reader
 from app.settings import Settings
 from app.streams.delivery import Incoming
 from tests.support.commands import Done, command
@@ -41,10 +41,10 @@ async def log(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Setting
 async def archived(log: Settings, tmp_path: Path) -> Settings:
     """An archive of its own, of the requests in three commits, to be damaged."""
     settings = log.model_copy(update={"blob_url": (tmp_path / "blobs").as_uri()})
-    held = await tail.held(settings, [REQUESTS])
+    held = await reader.held(settings, [REQUESTS])
     ranges = {place: (one.begin, one.end) for place, one in held.items()}
     records: list[Incoming] = []
-    async for some in tail.read(settings, ranges, {place.topic: one.epoch for place, one in held.items()}):
+    async for some in reader.read(settings, ranges, {place.topic: one.epoch for place, one in held.items()}):
         records += some
     records.sort(key=lambda one: one.origin.offset)
     for begin in range(0, COUNT, COUNT // 3):

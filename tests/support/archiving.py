@@ -4,13 +4,13 @@ import asyncio
 import time
 
 from app.eventlog.archive import Archive, application
-from app.kafka import reader as tail
+from app.kafka import reader
 from app.settings import Settings
 
 
 async def archived(settings: Settings, *topics: str, seconds: float = 120) -> None:
     """Return once all that these topics hold now is archived."""
-    held = await tail.held(settings, list(topics))
+    held = await reader.held(settings, list(topics))
     deadline = time.monotonic() + seconds
     for partition, one in held.items():
         while True:

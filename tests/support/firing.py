@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import yaml
 
-from app.embedded import prometheus as watchers
+from app.embedded import prometheus
 from app.settings import Settings
 from tests.support.loop import until
 
@@ -14,14 +14,14 @@ GIB = 2**30
 _SHORTER = {"1m": "2s", "5m": "6s", "10m": "10s", "1h": "40s", "6h": "15s", "12h": "15s", "1d": "60s"}
 ALERTS = [
     rule["alert"]
-    for group in yaml.safe_load((watchers.FOLDER / "rules" / "alerts.yml").read_text())["groups"]
+    for group in yaml.safe_load((prometheus.FOLDER / "rules" / "alerts.yml").read_text())["groups"]
     for rule in group["rules"]
 ]
 
 
 def hurry(settings: Settings, least_free: int = 0, most_held: int = 4 * GIB) -> None:
     """Write the alerts once more, with seconds for minutes and hours; and other bytes for a disk and a process."""
-    text = (watchers.FOLDER / "rules" / "alerts.yml").read_text()
+    text = (prometheus.FOLDER / "rules" / "alerts.yml").read_text()
     text = re.sub(r"(?<=for: )\w+|(?<=\[)\w+(?=\])|(?<=offset )\w+", lambda found: _SHORTER[found[0]], text)
     text = text.replace("5 * 1024 * 1024 * 1024", f"{least_free}").replace("4 * 1024 * 1024 * 1024", f"{most_held}")
     folder = settings.home / "rules"

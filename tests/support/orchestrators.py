@@ -15,7 +15,7 @@ import httpx
 
 from app.embedded import ports
 from app.settings import CHECKOUT, Settings
-from app.system import parent_death as leash
+from app.system import parent_death
 from app.system.environment import environment
 
 _INSTALL_SECONDS = 600.0
@@ -86,7 +86,7 @@ class Airflow:
         python = await installed("airflow")
         with (self.directory / "standalone.log").open("ab") as log:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-I", "-S", leash.__file__, str(os.getpid())),
+                *(sys.executable, "-I", "-S", parent_death.__file__, str(os.getpid())),
                 *(str(python.with_name("airflow")), "standalone"),
                 env=self._environment(settings, python),
                 stdout=log,

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from app.events import topics
-from app.events import types as events
+from app.events import types as event_types
 from app.events.base import Data
 from app.events.cloudevents import Headers, LogEpoch, Origin, Record
 from app.events.types import Failure, FeedbackGiven, ModelRef, PredictionMade, prediction_id
@@ -19,19 +19,19 @@ START = datetime(2026, 1, 31, 12, tzinfo=UTC)
 _FEW = ("1", "2")
 _IDS = tuple(prediction_id(TASK, "app", request) for request in _FEW)
 _OF_LIFECYCLE = (
-    events.RetrainingTriggered,
-    events.DatasetBuilt,
-    events.ModelTrained,
-    events.ModelEvaluated,
-    events.ModelRegistered,
-    events.RouteChanged,
-    events.DriftDetected,
+    event_types.RetrainingTriggered,
+    event_types.DatasetBuilt,
+    event_types.ModelTrained,
+    event_types.ModelEvaluated,
+    event_types.ModelRegistered,
+    event_types.RouteChanged,
+    event_types.DriftDetected,
 )
 _TOPIC_OF: dict[type[Data], str] = {
     PredictionMade: topics.predictions(TASK),
-    events.PredictionFailed: topics.predictions(TASK),
+    event_types.PredictionFailed: topics.predictions(TASK),
     FeedbackGiven: topics.feedback(TASK),
-    events.OutcomeRecorded: topics.outcomes(TASK),
+    event_types.OutcomeRecorded: topics.outcomes(TASK),
     **dict.fromkeys(_OF_LIFECYCLE, topics.LIFECYCLE),
 }
 
@@ -54,7 +54,9 @@ def letter(place: int = 0, reason: str = "it is no image", headers: Headers = ()
     """A dead letter of the request that stands there."""
     origin = Origin(LogEpoch("c/t"), topics.requests(TASK), 0, place, 0)
     rejected = Record(origin.topic, b"key", b"payload", headers)
-    return events.dead_letter(rejected, origin, Failure(stage="preprocess", code="bad", reason=reason), ("app", "1"))[1]
+    return event_types.dead_letter(
+        rejected, origin, Failure(stage="preprocess", code="bad", reason=reason), ("app", "1")
+    )[1]
 
 
 def _few(data: Data, unique: str, model: ModelRef) -> Data:

@@ -23,7 +23,7 @@ from pydantic import SecretStr
 from app.embedded import ports
 from app.settings import CHECKOUT, Settings
 from app.storage import s3
-from app.system import parent_death as leash
+from app.system import parent_death
 from tests.support.platform import platform_settings
 
 __all__ = ["KINDS", "S3Server", "mortal_s3", "s3_server", "s3_servers", "serving", "storage", "storage_settings"]
@@ -128,7 +128,7 @@ class MinIO(S3Server):
         with (self.directory / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
-                    *(sys.executable, "-I", "-S", leash.__file__, str(os.getpid())),  # it ends with the tests
+                    *(sys.executable, "-I", "-S", parent_death.__file__, str(os.getpid())),  # it ends with the tests
                     *(str(_MINIO), "server", "--address", f"127.0.0.1:{self.port}"),
                     *("--certs-dir", str(self.directory / "certs"), str(self.directory / "data")),
                 ],

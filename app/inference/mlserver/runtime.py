@@ -14,11 +14,11 @@ from mlserver.utils import get_model_uri
 from numpy.typing import NDArray
 
 from app import tracing
-from app.inference.mlserver import tensor_codec as rawtensors
+from app.inference.mlserver import tensor_codec
 from app.settings import settings
 
 # Loading this runtime is what makes a server one of ours: wherever MLServer runs, arrays come with it.
-rawtensors.install()
+tensor_codec.install()
 
 _ONNX_TYPES = {"tensor(float)": "FP32", "tensor(double)": "FP64", "tensor(float16)": "FP16", "tensor(bool)": "BOOL"}
 
@@ -37,7 +37,7 @@ class OnnxRuntime(MLModel):  # type: ignore[misc]  # mlserver has no types
         self._session = await asyncio.to_thread(_open, Path(path), int(extra.get("threads", 0)))
         self._settings.inputs = [_metadata(tensor) for tensor in self._session.get_inputs()]
         self._settings.outputs = [_metadata(tensor) for tensor in self._session.get_outputs()]
-        self._dtypes = {tensor.name: rawtensors.DTYPES[tensor.datatype] for tensor in self._settings.inputs}
+        self._dtypes = {tensor.name: tensor_codec.DTYPES[tensor.datatype] for tensor in self._settings.inputs}
         self._names = [tensor.name for tensor in self._session.get_outputs()]
         return True
 
@@ -77,9 +77,10 @@ class OnnxRuntime(MLModel):  # type: ignore[misc]  # mlserver has no types
         dtype = self._dtypes.get(tensor.name)
         if dtype is None:
             raise InferenceError(f"model {self.name} has no input {tensor.name!r}; it has {', '.join(self._dtypes)}")
-        if rawtensors.dtype_of(tensor) != dtype:
+        if tensor_codec.dtype_of(tensor) != dtype:
             raise InferenceError(
-                f"input {tensor.name!r} is of {tensor.datatype}; model {self.name} takes {rawtensors.DATATYPES[dtype]}"
+                f"input {tensor.name!r} is of {tensor.datatype}; "
+                f"model {self.name} takes {tensor_codec.DATATYPES[dtype]}"
             )
         return np.asarray(tensor.data.root, dtype).reshape(tensor.shape)
 
@@ -101,7 +102,7 @@ def _output(name: str, array: NDArray[Any], raw: bool) -> ResponseOutput:
     return ResponseOutput.model_construct(
         name=name,
         shape=list(array.shape),
-        datatype=rawtensors.DATATYPES[array.dtype.newbyteorder("<")],
+        datatype=tensor_codec.DATATYPES[array.dtype.newbyteorder("<")],
         parameters=None,
         data=TensorData.model_construct(root=array if raw else array.ravel().tolist()),
     )

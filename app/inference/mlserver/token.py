@@ -6,7 +6,7 @@ from pathlib import Path
 
 from app.errors import SetupError
 from app.settings import Settings
-from app.system import secret_file as secretfile
+from app.system import secret_file
 
 HEADER = "authorization"
 """Of HTTP, and of gRPC's metadata."""
@@ -23,7 +23,7 @@ def find_or_make(config: Settings) -> str:
         return config.mlserver_token.get_secret_value()
     path = path_of(config)
     try:
-        return secretfile.read_or_make(path)
+        return secret_file.read_or_make(path)
     except OSError as error:
         raise SetupError(
             f"MLServer's token can't be kept in {path}: {error}.",

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from nicegui import ui
 
-from app.pages import layout as frame
+from app.pages import layout
 from app.pages.elements import Node
 from app.pages.overview.poller import FAST_SECONDS, Overview, Seen, Watch
 from app.pages.overview.task_summary import NOT_ANSWERING, drift, expected, held, interval, rate, spark, waiting
@@ -24,7 +24,7 @@ def register(parts: Parts) -> None:
     @ui.page("/")
     async def overview() -> None:
         found = await watch.overview()
-        with frame.page("Overview", "/"):
+        with layout.page("Overview", "/"):
             with Node("div", style="bar"):
                 Node("h1", "Overview")
                 health = _Health()

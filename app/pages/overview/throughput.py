@@ -10,8 +10,7 @@ from itertools import pairwise
 from aiokafka import TopicPartition
 
 from app.events import topics
-from app.kafka import clients
-from app.kafka import reader as tail
+from app.kafka import clients, reader
 from app.settings import Settings
 
 SECONDS = 5
@@ -46,12 +45,12 @@ class Traffic:
             consumer = clients.consumer(self._settings)
             try:
                 await consumer.start()
-                self._partitions = self._partitions or await tail.partitions_of(self._settings, self._topics)
+                self._partitions = self._partitions or await reader.partitions_of(self._settings, self._topics)
                 consumer.assign(self._partitions)  # or each question begins by asking for the cluster's metadata
                 consumer.pause(*self._partitions)
                 ends = await consumer.end_offsets(self._partitions)
                 self._firsts = {
-                    bucket: await tail.firsts(consumer, bucket * SECONDS * 1000, ends)
+                    bucket: await reader.firsts(consumer, bucket * SECONDS * 1000, ends)
                     if bucket > last - _LATE or bucket not in self._firsts
                     else self._firsts[bucket]
                     for bucket in wanted

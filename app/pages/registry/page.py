@@ -7,10 +7,10 @@ from nicegui import ui
 
 from app.api.errors import AWAY
 from app.errors import SetupError
-from app.pages import layout as frame
+from app.pages import layout
 from app.pages.confirmation import Answers, Confirm
 from app.pages.elements import Node, button, heads, tabs
-from app.pages.registry import route_changes as changing
+from app.pages.registry import route_changes
 from app.pages.registry.lineage import whence
 from app.registry.registry import Models
 from app.registry.responses import VersionDescribed, described
@@ -29,11 +29,11 @@ def register(parts: Parts) -> None:
     @ui.page(HERE)
     async def models(task: str = "", version: str = "") -> None:
         name = task if task in parts.tasks else next(iter(parts.tasks))
-        with frame.page("Models", HERE):
+        with layout.page("Models", HERE):
             with Node("div", style="bar"):
                 Node("h1", "Models")
                 tabs("Tasks", {one: f"{HERE}?{urlencode({'task': one})}" for one in parts.tasks}, name)
-                viewer = frame.Viewer()
+                viewer = layout.Viewer()
             place = Node("div", style="stack")
             shown = _Shown(parts, name, viewer)
         shown.look()
@@ -46,13 +46,13 @@ def register(parts: Parts) -> None:
 class _Shown:
     """A task's route, versions and runs, made anew when they have changed."""
 
-    def __init__(self, parts: Parts, task: str, viewer: frame.Viewer) -> None:
+    def __init__(self, parts: Parts, task: str, viewer: layout.Viewer) -> None:
         self._parts = parts
         self._task = task
         self._viewer = viewer
         self._seen: object = None
         self._confirm = Confirm()
-        self._may = frame.may("operate")
+        self._may = layout.may("operate")
         self._trouble = Node("p", style="note bad", role="alert").show(False)
         with Node("section", style="panel stack", aria_label="Versions"):
             self._head = Node("div", style="bar")
@@ -87,7 +87,7 @@ class _Shown:
             if models.frozen is not None:
                 Node("span", f"frozen: {models.frozen.reason} ({models.frozen.actor})", "warn small")
             if self._may:
-                self._offer(models, changing.of_task(models), "plain push")
+                self._offer(models, route_changes.of_task(models), "plain push")
         with self._versions, Node("table", style="list"):
             heads("Version", "Role", "Parent", "By", "Measured", "")
             with Node("tbody"):
@@ -111,14 +111,14 @@ class _Shown:
             Node("td", one.actor or "comes with the task")
             Node("td", ", ".join(figures[:_MOST_FIGURES]), "muted small")
             with Node("td"), Node("div", style="bar"):
-                for change in changing.of_version(models, one.version) if self._may else ():
+                for change in route_changes.of_version(models, one.version) if self._may else ():
                     self._offer(models, change, "danger" if change.kind == "rollback" else "")
 
-    def _offer(self, models: Models, change: changing.Change, style: str) -> None:
+    def _offer(self, models: Models, change: route_changes.Change, style: str) -> None:
         task = models.task
 
         async def do(answers: Answers) -> str:
-            return await changing.make(self._parts, task, change, answers, self._viewer.name)
+            return await route_changes.make(self._parts, task, change, answers, self._viewer.name)
 
         button(
             change.title,

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from nicegui import context, ui
 
 from app.api.errors import AWAY
-from app.pages import layout as frame
+from app.pages import layout
 from app.pages.elements import Node, heads, tabs
 from app.pages.review.claims import Claims
 from app.pages.review.editors import brief
@@ -27,11 +27,11 @@ def register(parts: Parts) -> None:
     @ui.page("/review")
     async def review(task: str = "", queue: str = "audit", id: str = "") -> None:
         name = task if task in parts.tasks else next(iter(parts.tasks))
-        with frame.page("Review", "/review"):
+        with layout.page("Review", "/review"):
             with Node("div", style="bar"):
                 Node("h1", "Review")
                 tabs("Tasks", {one: _way(task=one, queue=queue) for one in parts.tasks}, name)
-                viewer = frame.Viewer()
+                viewer = layout.Viewer()
             queues = {_NAMES[one]: _way(task=name, queue=one) for one in _NAMES}
             tabs("Queues", queues, "" if id else _NAMES.get(queue, ""))
             if queue == "judged" and not id:

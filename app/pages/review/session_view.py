@@ -8,7 +8,7 @@ from nicegui import ui
 
 from app.api.errors import AWAY
 from app.auth.scopes import missing
-from app.pages import layout as frame
+from app.pages import layout
 from app.pages.elements import Node, button
 from app.pages.review.bulk import Bulk
 from app.pages.review.claims import CLAIM_SECONDS
@@ -42,11 +42,11 @@ _UNDONE = (
 class Sitting:
     """The item that is looked at, and what may be done with it."""
 
-    def __init__(self, parts: Parts, desk: Desk, viewer: frame.Viewer) -> None:
+    def __init__(self, parts: Parts, desk: Desk, viewer: layout.Viewer) -> None:
         self._parts = parts
         self._desk = desk
         self._viewer = viewer
-        self._may = frame.may("feedback")
+        self._may = layout.may("feedback")
         self._busy = asyncio.Lock()
         self._answer: Answer | None = None
         self._bulk: Bulk | None = None
@@ -60,7 +60,7 @@ class Sitting:
                 with Node("p", style="muted small"):
                     Node("kbd", "?")
                     Node("span", " shows all keys")
-        frame.help_dialog("Keys of the review", KEYS)
+        layout.help_dialog("Keys of the review", KEYS)
         Keys(_PRESSED, self.press)
         ui.timer(CLAIM_SECONDS / 4, desk.keep)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from app.replay.jobs.job import Folder
 from app.settings import CHECKOUT, Settings
-from app.system import parent_death as leash
+from app.system import parent_death
 from app.system.environment import environment
 
 LOOK_SECONDS = 1.0
@@ -25,7 +25,7 @@ async def make(settings: Settings, folder: Folder, progress: Callable[[dict[str,
     command = (sys.executable, "-m", "app.replay.jobs", str(folder.path.resolve()))
     with folder.log.open("wb") as file:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", "-S", leash.__file__, str(os.getpid()), *command),
+            *(sys.executable, "-I", "-S", parent_death.__file__, str(os.getpid()), *command),
             cwd=CHECKOUT,
             env=environment(settings),
             stdin=asyncio.subprocess.DEVNULL,

@@ -13,7 +13,7 @@ from app.registry.runs import Run
 from app.retraining.backends.backend import Crashed
 from app.retraining.pipeline.run_directory import directory_of
 from app.settings import CHECKOUT, Settings
-from app.system import parent_death as leash
+from app.system import parent_death
 from app.system.environment import environment
 
 log = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ class Local:
         command = (sys.executable, "-m", "app.retraining", run.task, run.id)
         with (directory / "log.txt").open("ab") as file:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-I", "-S", leash.__file__, str(os.getpid()), *command),
+                *(sys.executable, "-I", "-S", parent_death.__file__, str(os.getpid()), *command),
                 cwd=CHECKOUT,
                 env=environment(self._settings),
                 stdin=asyncio.subprocess.DEVNULL,

@@ -10,7 +10,7 @@ from app.registry.registry import Models
 from app.registry.routes import Route
 from app.registry.runs import Run
 from app.retraining.pipeline.run_directory import SOURCE
-from app.retraining.rollout import policy as rollout
+from app.retraining.rollout import policy
 from app.retraining.rollout.policy import CHAMPION, SHADOW, Decision, Observed
 from app.settings.retraining import Retraining
 
@@ -39,7 +39,7 @@ def ended(models: Models, run: Run) -> tuple[str, str] | None:
 def decided(models: Models, run: Run, observed: Observed, plan: Retraining) -> Decision:
     """What is to be done now. While the task is frozen nothing advances."""
     _, _, stage = stage_of(models, run)
-    decision = rollout.decide(stage, observed, plan.rollout)
+    decision = policy.decide(stage, observed, plan.rollout)
     if decision.action == "advance" and models.frozen is not None:
         return replace(decision, action="stay", stage=stage, reason=f"{decision.reason} But the task is frozen.")
     return decision

@@ -9,7 +9,7 @@ from croniter import croniter
 
 from app.monitoring.drift import Finding
 from app.monitoring.quality import Quality
-from app.retraining.triggers import window_verdicts as verdicts
+from app.retraining.triggers import window_verdicts
 from app.retraining.triggers.observation import Latency, Seen, State, Verdict, Watch, Window
 from app.settings.triggers import Triggers
 
@@ -64,7 +64,7 @@ def _quality(watch: Watch, window: Window[Quality] | None, reference: float | No
     verdict = None
     if window is not None:
         found = window.found
-        verdict = verdicts.quality(found, reference, triggers)
+        verdict = window_verdicts.quality(found, reference, triggers)
         sees = f"The window to {window.end:%Y-%m-%d %H:%M} has no label of known probability."
         if found.score is not None:
             low, high = found.interval()
@@ -100,7 +100,7 @@ def _drift(watch: Watch, window: Window[Sequence[Finding]] | None, triggers: Tri
         ]
         sees = f"The window to {window.end:%Y-%m-%d %H:%M}: {', '.join(figures) or 'nothing to compare'}."
     bound = f"A statistic above its threshold, in {_windows(triggers.drift)}."
-    verdict = None if window is None else verdicts.drift(window.found)
+    verdict = None if window is None else window_verdicts.drift(window.found)
     return Explained("drift", sees, bound, _missing(watch, triggers.drift, verdict), _evidence(watch))
 
 
@@ -112,7 +112,7 @@ def _latency(watch: Watch, window: Window[Latency] | None, triggers: Triggers) -
         p99, events = window.found.p99_ms, window.found.events
         sees = f"The window to {window.end:%Y-%m-%d %H:%M} has a p99 of {p99:.1f} ms, of {events} answers."
     bound = f"A p99 above {triggers.latency_p99_ms:.1f} ms, in {_windows(triggers.latency_windows)}."
-    verdict = None if window is None else verdicts.latency(window.found, triggers)
+    verdict = None if window is None else window_verdicts.latency(window.found, triggers)
     return Explained("latency", sees, bound, _missing(watch, triggers.latency_windows, verdict), _evidence(watch))
 
 

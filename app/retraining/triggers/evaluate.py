@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from app.retraining.triggers import window_verdicts as verdicts
+from app.retraining.triggers import window_verdicts
 from app.retraining.triggers.conditions import Explained, Name, conditions, readable
 from app.retraining.triggers.observation import Seen, State
 from app.settings.triggers import Triggers
@@ -59,9 +59,11 @@ def _observed(state: State, seen: Seen, now: datetime, triggers: Triggers) -> St
         state,
         ran=moment if seen.running else state.ran,
         scheduled=moment if state.scheduled is None else state.scheduled,
-        quality=state.quality.after(seen.quality, lambda found: verdicts.quality(found, seen.reference, triggers)),
-        drift=state.drift.after(seen.drift, verdicts.drift),
-        latency=state.latency.after(seen.latency, lambda found: verdicts.latency(found, triggers)),
+        quality=state.quality.after(
+            seen.quality, lambda found: window_verdicts.quality(found, seen.reference, triggers)
+        ),
+        drift=state.drift.after(seen.drift, window_verdicts.drift),
+        latency=state.latency.after(seen.latency, lambda found: window_verdicts.latency(found, triggers)),
     )
 
 

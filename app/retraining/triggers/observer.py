@@ -14,7 +14,7 @@ from app.events.types import OutcomeRecorded, PredictionMade
 from app.monitoring.drift import Finding, Samples
 from app.monitoring.quality import Judged, Quality, quality
 from app.registry.registry import Models
-from app.retraining.triggers import drift_window as drifting
+from app.retraining.triggers import drift_window
 from app.retraining.triggers.observation import Alert, Latency, Seen, Window
 from app.settings.retraining import Retraining
 from models.base import Task
@@ -151,8 +151,8 @@ class Sight:
         """Read again only where enough predictions have come meanwhile."""
         kept: Newest | None = self._kept.get((self._version, span, Newest))
         count = self._count(connection, span)
-        if kept is None or drifting.stale(kept.count, count):
-            kept = Newest(count, drifting.of_predictions(connection, self._task, self._within(span)))
+        if kept is None or drift_window.stale(kept.count, count):
+            kept = Newest(count, drift_window.of_predictions(connection, self._task, self._within(span)))
             self._kept[self._version, span, Newest] = kept
         return kept.samples
 
@@ -164,17 +164,17 @@ class Sight:
         Against the reference that the card has; of a version without, against its first whole span.
         """
         last, running = spans
-        usual = drifting.of_card(self._models.version(self._version).card)
+        usual = drift_window.of_card(self._models.version(self._version).card)
         if usual is None:
             if first is None or first.end > last.start:
                 return None
-            labels = drifting.of_labels(self._task, [one for one, _ in self._known(connection, first)])
+            labels = drift_window.of_labels(self._task, [one for one, _ in self._known(connection, first)])
             usual = {**self._newest(connection, first), **labels}
-        labels = drifting.of_labels(self._task, [one for one, _ in known])
-        found = drifting.findings(usual, {**self._newest(connection, running), **labels})
+        labels = drift_window.of_labels(self._task, [one for one, _ in known])
+        found = drift_window.findings(usual, {**self._newest(connection, running), **labels})
         if any(one.drifted for one in found):
             return Window(running.start, now, found)
-        return last.window(drifting.findings(usual, {**self._newest(connection, last), **labels}))
+        return last.window(drift_window.findings(usual, {**self._newest(connection, last), **labels}))
 
     def _labelled(self, connection: Connection) -> int:
         """Events with a label or a reward since the last run began."""

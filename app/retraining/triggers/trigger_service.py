@@ -16,7 +16,7 @@ from app.events.types import RetrainingEnded, RetrainingTriggered
 from app.kafka.resilient_producer import Publisher
 from app.registry.changes import Changes
 from app.registry.registry import Models
-from app.retraining.triggers import evaluate as triggers
+from app.retraining.triggers import evaluate
 from app.retraining.triggers.conditions import Explained
 from app.retraining.triggers.expected_quality import Expecting
 from app.retraining.triggers.incidents import onsets
@@ -49,7 +49,7 @@ class Triggering:
             return None
         seen, now = await self._seen(task, models, alerts), datetime.now(UTC)
         before, plan = self._state(models), self._plan(task.name).triggers
-        state, firings = triggers.evaluate(before, seen, now, plan)
+        state, firings = evaluate.evaluate(before, seen, now, plan)
         champion = models.version(models.route.champion).ref
         for onset in onsets(champion, before, state, seen, plan):
             await self._publisher.publish(onset.record)
@@ -98,7 +98,7 @@ class Triggering:
     async def explain(self, task: Task, models: Models) -> Sequence[Explained]:
         """Each trigger: what it sees now, and why it doesn't fire. Raises `Unavailable`, `SetupError`."""
         seen = await self._seen(task, models, ())
-        return triggers.explain(self._state(models), seen, datetime.now(UTC), self._plan(models.task).triggers)
+        return evaluate.explain(self._state(models), seen, datetime.now(UTC), self._plan(models.task).triggers)
 
     async def _seen(self, task: Task, models: Models, alerts: Sequence[Alert]) -> Seen:
         plan, now = self._plan(models.task), datetime.now(UTC)

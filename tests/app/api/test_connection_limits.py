@@ -12,7 +12,7 @@ import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from app.api import connection_limits as connections
+from app.api import connection_limits
 from app.api.connection_limits import BoundedProtocol
 from app.embedded.readiness import api_url
 from tests.support.platform import api_alone, platform_settings, until_alive
@@ -79,7 +79,7 @@ async def connected(port: int, data: bytes = b"") -> AsyncIterator[Connection]:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Windows that end soon."""
-    monkeypatch.setattr(connections, "WINDOW_SECONDS", 0.2)
+    monkeypatch.setattr(connection_limits, "WINDOW_SECONDS", 0.2)
 
 
 @pytest.mark.parametrize("data", [b"", b"GET", HALF, POST, POST + b"slow"])
@@ -120,7 +120,7 @@ async def test_a_body_that_keeps_coming_is_taken_however_long_it_takes(quick: No
 
 
 async def test_the_oldest_without_a_request_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "MOST_CONNECTIONS", 2)
+    monkeypatch.setattr(connection_limits, "MOST_CONNECTIONS", 2)
     async with served() as port, connected(port, HALF) as first, connected(port, HALF) as second:
         await asyncio.sleep(0.1)
         async with connected(port, GET) as third, asyncio.timeout(20):

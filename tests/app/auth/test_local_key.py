@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from app.api.app import create
-from app.auth import local_key as own
+from app.auth import local_key
 from app.auth.keys import Keys
 from app.settings import Settings
 from tests.support.asgi import serving
@@ -22,7 +22,7 @@ def settings(brokerless: Settings, tmp_path: Path) -> Settings:
 async def test_the_first_key_of_somebody_leaves_the_own_one_all_scopes(settings: Settings) -> None:
     async with serving(create(settings)) as http:
         Keys(settings.database).create("ada", frozenset({"read"}))
-        key = own.find(settings)
+        key = local_key.find(settings)
         assert key is not None
         assert (await http.get("/docs", headers={"X-API-Key": key})).status_code == 200
         asked = await http.post("/v1/retraining/sonar", json={"actor": "me"}, headers={"X-API-Key": key})
@@ -31,23 +31,23 @@ async def test_the_first_key_of_somebody_leaves_the_own_one_all_scopes(settings:
 
 async def test_the_own_key_closes_nothing(settings: Settings) -> None:
     async with serving(create(settings)) as http:
-        assert own.find(settings) is not None
+        assert local_key.find(settings) is not None
         assert (await http.get("/docs")).status_code == 200
 
 
 def test_it_is_made_once_for_its_owner_alone_whoever_is_the_first(settings: Settings) -> None:
-    assert own.find(settings) is None
+    assert local_key.find(settings) is None
     with ThreadPoolExecutor(8) as threads:
-        made = set(threads.map(own.make, [settings] * 8))
-    assert made == {own.find(settings)}
-    assert stat.S_IMODE(own.path_of(settings).stat().st_mode) == 0o600
+        made = set(threads.map(local_key.make, [settings] * 8))
+    assert made == {local_key.find(settings)}
+    assert stat.S_IMODE(local_key.path_of(settings).stat().st_mode) == 0o600
     assert [path.name for path in settings.home.iterdir()] == ["local.key"]
 
 
 def test_that_of_the_settings_takes_its_place(settings: Settings) -> None:
-    own.make(settings)
+    local_key.make(settings)
     named = settings.model_copy(update={"api_key": SecretStr("s3cret")})
-    assert (own.make(named), own.find(named)) == ("s3cret", "s3cret")
+    assert (local_key.make(named), local_key.find(named)) == ("s3cret", "s3cret")
 
 
 async def test_a_home_that_can_not_be_written_only_does_without(settings: Settings, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text
 
-from app.catalog import migrate as schema
+from app.catalog import migrate
 from app.catalog.catalog import Catalog
 from app.catalog.engine import engine_of, reading, writing
 from app.catalog.orm import Base
@@ -51,9 +51,9 @@ def test_migrations_go_down_and_up_again(catalog: Catalog, url: str) -> None:
     catalog.upgrade()
     engine = engine_of(url)
     with writing(engine) as connection:
-        command.downgrade(schema.config(connection), "base")
+        command.downgrade(migrate.config(connection), "base")
     assert tables(url) == {"alembic_version"}
-    schema.upgrade(engine)
+    migrate.upgrade(engine)
     engine.dispose()
     assert differences(url) == []
 

@@ -12,8 +12,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import NewTopic
 
 from app.embedded import broker as kafka
-from app.embedded import doctor
-from app.embedded import orphans as leftovers
+from app.embedded import doctor, orphans
 from app.embedded.supervisor import Supervisor
 from app.errors import SetupError
 from app.kafka import clients
@@ -86,12 +85,12 @@ async def test_nothing_acknowledged_is_lost_by_a_kill_or_a_stop(config: Settings
         assert found["kafka"].status == "ok"
         assert f"process {os.getpid()}" in found["platform"].detail
         assert found[f"port {config.kafka_port}"].detail.startswith("held by our own kafka")
-    assert leftovers.find(config.home) == []
+    assert orphans.find(config.home) == []
 
     async with running(config, provision=provision):  # the second start
         assert [value for value, _ in await read(config)] == [b"before", large, b"after"]
         assert kafka.cluster_id(config) == cluster
-    assert leftovers.find(config.home) == []
+    assert orphans.find(config.home) == []
 
 
 async def test_a_taken_port_is_said_before_anything_starts(config: Settings) -> None:

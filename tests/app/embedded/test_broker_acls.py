@@ -13,8 +13,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import GroupAuthorizationFailedError, KafkaError, TopicAuthorizationFailedError, for_code
 
 from app.events import topics
-from app.kafka import clients
-from app.kafka import platform_secret as secret
+from app.kafka import clients, platform_secret
 from app.settings import Settings
 from tests.support.platform import platform_settings, running
 
@@ -120,7 +119,7 @@ async def test_the_doors_of_the_platform_and_the_controller_ask_for_a_password(b
     login: dict[str, Any] = {
         "security_protocol": "SASL_PLAINTEXT",
         "sasl_mechanism": "SCRAM-SHA-512",
-        "sasl_plain_username": secret.USER,
+        "sasl_plain_username": platform_secret.USER,
         "sasl_plain_password": "guessed",
     }
     for port in (broker.kafka_platform_port, broker.kafka_controller_port):
@@ -132,16 +131,16 @@ async def test_the_doors_of_the_platform_and_the_controller_ask_for_a_password(b
 
 
 async def test_the_passwords_are_for_their_owners_eyes(broker: Settings) -> None:
-    assert mode(secret.path_of(broker.home)) == 0o600
+    assert mode(platform_secret.path_of(broker.home)) == 0o600
     assert mode(broker.home / "kafka" / "server.properties") == 0o600
 
 
 async def test_a_home_that_knows_another_password_or_none_is_given_this_one(tmp_path: Path) -> None:
     config = platform_settings(tmp_path, tasks={TASK: "tests.support.tasks:Letters"})
     async with running(config):
-        before = secret.password(config.home)
-    secret.path_of(config.home).unlink()
+        before = platform_secret.password(config.home)
+    platform_secret.path_of(config.home).unlink()
     async with running(config):
-        assert secret.password(config.home) != before
+        assert platform_secret.password(config.home) != before
         async with clients.producer(config) as producer:
             await producer.send_and_wait(topics.LIFECYCLE, b"{}")

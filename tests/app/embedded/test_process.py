@@ -11,8 +11,7 @@ import psutil
 import pytest
 from rich.console import Console
 
-from app.embedded import orphans as leftovers
-from app.embedded import process
+from app.embedded import orphans, process
 from app.embedded.console import Voice
 from app.embedded.process import Process, describe
 from tests.support.platform import platform_settings
@@ -117,7 +116,7 @@ async def test_stopping_one_that_waits_to_be_started_again(make: Make) -> None:
     dummy.start()
     await until(lambda: dummy.since and dummy.pid is None)
     await dummy.stop(5)
-    assert not leftovers.find(dummy._home)
+    assert not orphans.find(dummy._home)
 
 
 async def test_a_command_that_does_not_exist(make: Make, heard: io.StringIO) -> None:

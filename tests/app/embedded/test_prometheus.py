@@ -8,7 +8,7 @@ import pytest
 import yaml
 from pydantic import SecretStr
 
-from app.auth import local_key as own
+from app.auth import local_key
 from app.embedded import prometheus as watchers
 from app.embedded.ports import LOOPBACK
 from app.settings import Settings
@@ -75,7 +75,7 @@ def test_the_apis_key_is_in_a_file_for_its_owner_alone_and_in_no_configuration(c
 def test_without_a_key_in_the_settings_the_deployments_own_is_said(tmp_path: Path) -> None:
     config = platform_settings(tmp_path)
     [hook] = written(config, watchers.ALERTMANAGER)["receivers"][0]["webhook_configs"]
-    assert Path(hook["http_config"]["authorization"]["credentials_file"]).read_text() == own.find(config)
+    assert Path(hook["http_config"]["authorization"]["credentials_file"]).read_text() == local_key.find(config)
 
 
 @pytest.mark.parametrize("name", ["prometheus-alertmanager", "alertmanager"])

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.embedded import readiness as ready
+from app.embedded import readiness
 from app.errors import SetupError
 from app.settings import Settings
 from tests.support.platform import platform_settings
@@ -42,22 +42,22 @@ def body(**parts: bool) -> dict[str, Any]:
 async def test_waits_until_every_part_is_ready(tmp_path: Path) -> None:
     config = platform_settings(tmp_path)
     async with api(config, body(kafka=True, worker=False), body(kafka=True, worker=True)):
-        await ready.wait(config, 10)
+        await readiness.wait(config, 10)
 
 
 async def test_says_which_part_is_not_ready(tmp_path: Path) -> None:
     config = platform_settings(tmp_path)
     async with api(config, body(kafka=True, worker=False)):
         with pytest.raises(SetupError, match=r"Not ready after 0 s\. worker: starting$|worker: starting"):
-            await ready.wait(config, 0.3)
+            await readiness.wait(config, 0.3)
 
 
 async def test_an_api_that_does_not_answer_is_not_ready(tmp_path: Path) -> None:
-    well, parts = await ready.probe(platform_settings(tmp_path))
+    well, parts = await readiness.probe(platform_settings(tmp_path))
     assert not well
     assert "readyz" in parts["api"].detail
 
 
 def test_a_server_on_all_addresses_is_reached_by_the_loopback(tmp_path: Path) -> None:
     config = platform_settings(tmp_path, host="0.0.0.0", api_port=1234)
-    assert ready.api_url(config) == "http://127.0.0.1:1234"
+    assert readiness.api_url(config) == "http://127.0.0.1:1234"

@@ -16,8 +16,7 @@ import psutil
 import pytest
 from rich.console import Console
 
-from app.embedded import broker as kafka
-from app.embedded import lock
+from app.embedded import broker, lock
 from app.embedded.supervisor import Supervisor
 from app.errors import SetupError
 from app.settings import CHECKOUT, Settings
@@ -70,7 +69,7 @@ def order(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         done.append("broker")
         return True
 
-    monkeypatch.setattr(kafka, "wait", wait)
+    monkeypatch.setattr(broker, "wait", wait)
     return done
 
 
@@ -164,7 +163,7 @@ async def test_a_broker_that_does_not_answer(config: Settings, procfile: Path, m
     async def never(*_: object) -> bool:
         return False
 
-    monkeypatch.setattr(kafka, "wait", never)
+    monkeypatch.setattr(broker, "wait", never)
     config = config.model_copy(update={"kafka_bootstrap": "kafka.example:9092"})
     with pytest.raises(SetupError, match=r"No Kafka broker answers at kafka\.example:9092") as caught:
         await Supervisor(config, procfile=procfile).start()

@@ -16,8 +16,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from app import cli
-from app.embedded import broker as kafka
-from app.embedded import lock, status, watchdog
+from app.embedded import broker, lock, status, watchdog
 from app.embedded.supervisor import Supervisor
 from app.kafka.lag import PREPROCESS_GROUP, WORKER_GROUP
 from app.monitoring.progress import Progress
@@ -45,7 +44,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     async def yes(*_: object) -> bool:
         return True
 
-    monkeypatch.setattr(kafka, "wait", yes)
+    monkeypatch.setattr(broker, "wait", yes)
     monkeypatch.setattr(watchdog, "LOOK_SECONDS", 0.25)
     monkeypatch.setattr(watchdog, "PROGRESS_SECONDS", 0.25)
 

@@ -11,7 +11,7 @@ from app.eventlog.archive import Archive
 from app.eventlog.lookup import Asked
 from app.events import topics
 from app.events.types import ModelRef, PredictionMade
-from app.kafka import reader as tail
+from app.kafka import reader
 from app.settings import Settings
 from app.streams.delivery import Incoming
 from tests.support.log import Sent, publish
@@ -32,10 +32,10 @@ def of(request: str, since: datetime) -> Asked:
 
 async def archive(settings: Settings) -> None:
     """Archive what Kafka holds."""
-    held = await tail.held(settings, [TOPIC])
+    held = await reader.held(settings, [TOPIC])
     for tp, one in held.items():
         some: list[Incoming] = []
-        async for records in tail.read(settings, {tp: (one.begin, one.end)}, {TOPIC: one.epoch}):
+        async for records in reader.read(settings, {tp: (one.begin, one.end)}, {TOPIC: one.epoch}):
             some += records
         if some:
             Archive(settings).append(some)

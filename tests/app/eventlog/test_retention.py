@@ -8,8 +8,7 @@ from app.eventlog.retention import readers, trim
 from app.eventlog.writer import Archiver
 from app.events import topics
 from app.events.cloudevents import LogEpoch
-from app.kafka import clients
-from app.kafka import reader as tail
+from app.kafka import clients, reader
 from app.settings import Settings
 from app.worker import PROCESSES, build
 from tests.support.log import Sent, publish
@@ -33,14 +32,14 @@ async def settings(shared: Settings, tmp_path: object) -> AsyncIterator[Settings
     yield shared.model_copy(update={"blob_url": f"file://{tmp_path}"})
 
 
-async def log_of(settings: Settings, topic: str) -> tuple[TopicPartition, tail.Held]:
+async def log_of(settings: Settings, topic: str) -> tuple[TopicPartition, reader.Held]:
     await publish(settings, topic, [Sent(b"{}")] * EVENTS)
-    [(tp, held)] = (await tail.held(settings, [topic])).items()
+    [(tp, held)] = (await reader.held(settings, [topic])).items()
     return tp, held
 
 
-async def archive(settings: Settings, tp: TopicPartition, held: tail.Held, end: int) -> None:
-    async for records in tail.read(settings, {tp: (held.begin, end)}, {tp.topic: held.epoch}):
+async def archive(settings: Settings, tp: TopicPartition, held: reader.Held, end: int) -> None:
+    async for records in reader.read(settings, {tp: (held.begin, end)}, {tp.topic: held.epoch}):
         await Archiver(settings).write(records)
 
 
@@ -58,7 +57,7 @@ def later() -> datetime:
 
 
 async def begin(settings: Settings, tp: TopicPartition) -> int:
-    return (await tail.held(settings, [tp.topic]))[tp].begin
+    return (await reader.held(settings, [tp.topic]))[tp].begin
 
 
 async def test_kafka_forgets_what_is_archived_and_read_by_everyone(settings: Settings) -> None:
@@ -106,7 +105,7 @@ async def test_what_is_archived_of_a_topic_that_was_deleted_says_nothing_of_the_
     settings: Settings,
 ) -> None:
     tp, held = await log_of(settings, topics.outcomes(TASK))
-    other = tail.Held(LogEpoch("cluster/another-topic"), held.begin, held.end)
+    other = reader.Held(LogEpoch("cluster/another-topic"), held.begin, held.end)
     await archive(settings, tp, other, held.end)
     await commit(settings, readers(settings)[tp.topic], tp, held.end)
     await trim(settings, later())

@@ -12,7 +12,7 @@ from app.eventlog.schema import INLINE_BYTES
 from app.eventlog.writer import Archiver
 from app.events import topics
 from app.events.cloudevents import LogEpoch, Origin
-from app.kafka import reader as tail
+from app.kafka import reader
 from app.monitoring import metrics
 from app.settings import Settings
 from app.streams.delivery import Incoming, Unavailable
@@ -30,10 +30,10 @@ Break = Callable[[str, Harm], Settings]
 async def log(platform: Settings) -> list[Incoming]:
     """A partition as Kafka holds it, all of whose records are read."""
     await publish(platform, TOPIC, [Sent(b"abc", b"one key")] * EVENTS)
-    [tp, held] = max((await tail.held(platform, [TOPIC])).items(), key=lambda item: item[1].end)
+    [tp, held] = max((await reader.held(platform, [TOPIC])).items(), key=lambda item: item[1].end)
     return [
         record
-        async for found in tail.read(platform, {tp: (held.begin, held.end)}, {TOPIC: held.epoch})
+        async for found in reader.read(platform, {tp: (held.begin, held.end)}, {TOPIC: held.epoch})
         for record in found
     ]
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.importers import example as examples
+from app.importers import example
 from app.importers.example import Unusable
 from app.importers.tables import Row, csv_rows, jsonl
 
@@ -65,7 +65,7 @@ def test_a_mark_of_byte_order_and_blank_lines_are_no_content() -> None:
 
 
 def test_a_line_that_is_too_long_is_unusable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(examples, "MAX_LINE", 20)
+    monkeypatch.setattr(example, "MAX_LINE", 20)
 
     def given_lines() -> Iterator[bytes]:
         yield b'{"a": "aaaaaaaaaaaaaaaaaaaaa"}'

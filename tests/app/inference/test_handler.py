@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from app.events import cloudevents
-from app.events import types as events
+from app.events import types as event_types
 from app.events.cloudevents import Headers, LogEpoch, Origin, Record
 from app.events.types import Failure, ModelRef, PredictionFailed, PredictionMade
 from app.inference import handler
@@ -83,7 +83,7 @@ def made_of(answer: Any) -> tuple[Record, PredictionMade]:
 
 async def test_features_become_a_prediction(make: Any) -> None:
     record, prediction = made_of((await make()([features(b"abc")]))[0])
-    unique = events.prediction_id(TASK, "app", "1")
+    unique = event_types.prediction_id(TASK, "app", "1")
     assert (record.topic, record.key) == ("letters.predictions", b"key")
     event = cloudevents.complete(record.headers, record.value or b"", FEATURES, PredictionMade.type)
     assert (event.id, event.source, event.subject) == (unique, "hindsight/letters", "page 7")
@@ -194,7 +194,7 @@ def test_a_rejection_is_a_dead_letter_and_the_requests_answer(make: Any) -> None
     incoming = features(b"abc")
     letter, answer = make().reject(incoming, Failure(stage="inference", code="bad", reason="it is bad"))
     said = PredictionFailed.model_validate_json(answer.value)
-    unique = events.prediction_id(TASK, "app", "1")
+    unique = event_types.prediction_id(TASK, "app", "1")
     assert (letter.topic, letter.key, letter.value) == ("dead-letters", b"key", incoming.value)
     assert letter.headers[: len(incoming.headers)] == incoming.headers
     assert cloudevents.header(letter.headers, "rejected_event_id") == unique

@@ -7,8 +7,7 @@ import pytest
 from faust import SASLCredentials
 from pydantic import SecretStr
 
-from app.kafka import connection
-from app.kafka import platform_secret as secret
+from app.kafka import connection, platform_secret
 from app.settings import Settings
 
 
@@ -59,6 +58,8 @@ def test_the_embedded_broker_has_a_door_and_a_password_for_the_platform(tmp_path
     options = connection.options(config)
     assert (options["bootstrap_servers"], config.bootstrap) == ("127.0.0.1:9094", "127.0.0.1:9092")
     assert (
-        options["sasl_plain_password"] == secret.password(tmp_path) == connection.options(config)["sasl_plain_password"]
+        options["sasl_plain_password"]
+        == platform_secret.password(tmp_path)
+        == connection.options(config)["sasl_plain_password"]
     )
-    assert len(secret.password(tmp_path)) > 40
+    assert len(platform_secret.password(tmp_path)) > 40

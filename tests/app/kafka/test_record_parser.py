@@ -6,7 +6,7 @@ import pytest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 
-from app.kafka import record_parser as records
+from app.kafka import record_parser
 from app.kafka.record_parser import UNREADABLE, Records
 from app.settings import MiB
 
@@ -126,6 +126,6 @@ def test_every_consumer_of_the_process_reads_by_it(monkeypatch: pytest.MonkeyPat
     from aiokafka.consumer import fetcher
 
     monkeypatch.setattr(fetcher, "MemoryRecords", MemoryRecords)
-    records.install(7)
+    record_parser.install(7)
     assert fetcher.MemoryRecords is Records
     assert Records.record_bytes == 7

@@ -6,7 +6,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.errors import KafkaConnectionError, UnknownTopicOrPartitionError
 
-from app.embedded import broker as kafka
+from app.embedded import broker
 from app.events.cloudevents import LogEpoch
 from app.kafka.topic_ids import KnownEpochs, log_epochs
 from app.settings import Settings
@@ -31,7 +31,7 @@ async def test_an_epoch_is_the_clusters_and_the_topics_id(platform: Settings, na
     assert list(epochs) == names
     for epoch in epochs.values():
         cluster, _, topic = epoch.rpartition("/")
-        assert cluster == kafka.cluster_id(platform)
+        assert cluster == broker.cluster_id(platform)
         assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", topic)
         assert set(topic) != {"-", "0"}
 

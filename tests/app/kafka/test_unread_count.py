@@ -6,9 +6,7 @@ import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 
 from app.events import topics
-from app.kafka import clients
-from app.kafka import reader as tail
-from app.kafka import unread_count as unread
+from app.kafka import clients, reader, unread_count
 from app.kafka.lag import WORKER_GROUP, lags
 from app.kafka.unread_count import Range, Unread
 from app.preprocess.sessions.log_clock import look
@@ -33,13 +31,13 @@ async def shop(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
 
 
 async def held(settings: Settings) -> Range:
-    [(tp, one)] = (await tail.held(settings, [topics.requests("waited")])).items()
+    [(tp, one)] = (await reader.held(settings, [topics.requests("waited")])).items()
     return Range(tp, one.begin, one.end)
 
 
 async def of(settings: Settings, one: Range) -> Unread:
-    unread._empty.clear()
-    return (await unread.unread(settings, [one]))[one]
+    unread_count._empty.clear()
+    return (await unread_count.unread(settings, [one]))[one]
 
 
 async def transaction(shop: AIOKafkaProducer, *, commit: bool, count: int = 1) -> None:
@@ -89,8 +87,8 @@ async def test_at_rest_nothing_is_asked(
     await transaction(shop, commit=False)
     empty = (await held(settings))._replace(start=start)
     assert await of(settings, empty) == Unread(empty.end, 0)
-    monkeypatch.setattr(unread, "clients", None)  # a consumer can't be made
-    assert (await unread.unread(settings, [empty]))[empty] == Unread(empty.end, 0)
+    monkeypatch.setattr(unread_count, "clients", None)  # a consumer can't be made
+    assert (await unread_count.unread(settings, [empty]))[empty] == Unread(empty.end, 0)
 
 
 async def test_lag_and_the_clock_of_sessions_reach_the_end(settings: Settings, shop: AIOKafkaProducer) -> None:

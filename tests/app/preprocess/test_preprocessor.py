@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.events import types as events
+from app.events import types as event_types
 from app.events.cloudevents import JSON, Headers, LogEpoch, Origin, Record
 from app.events.types import FeaturesExtracted, PredictionFailed
 from app.inference.handler import read
@@ -70,7 +70,7 @@ def refused(outputs: Outputs) -> tuple[str, str]:
     assert answer.dead_letter == said["rejected_id"]
     source, request = said["rejected_event_source"], said["rejected_event_id"]
     assert answer.request_id == request
-    assert answer.prediction_id == texts(record)["ce_id"] == events.prediction_id("letters", source, request)
+    assert answer.prediction_id == texts(record)["ce_id"] == event_types.prediction_id("letters", source, request)
     assert texts(record)["ce_requestsource"] == source
     assert outputs.rejected is not None
     assert outputs.rejected.code == answer.error.code
@@ -168,7 +168,7 @@ def test_features_carry_their_requests_identity_and_attributes() -> None:
     event, features = read(Incoming(ORIGIN, record.key, record.value, record.headers))
     assert features["letters"].tolist() == [97, 98, 99]
     assert record.key == b"key"
-    assert event.id == events.prediction_id("letters", "app", "1")
+    assert event.id == event_types.prediction_id("letters", "app", "1")
     assert (event.type, event.source, event.subject) == (FeaturesExtracted.type, "hindsight/preprocess", "page 7")
     assert event.traceparent == trace.decode()
     assert event.content_type == "application/vnd.hindsight.tensors"
@@ -181,7 +181,7 @@ def test_features_carry_their_requests_identity_and_attributes() -> None:
 
 def test_a_redelivered_bare_payload_has_the_same_prediction() -> None:
     ids = {texts(preprocessed(b"abc").records[0])["ce_id"] for _ in range(2)}
-    assert ids == {events.prediction_id("letters", "kafka:letters.requests", ORIGIN.id)}
+    assert ids == {event_types.prediction_id("letters", "kafka:letters.requests", ORIGIN.id)}
 
 
 def test_a_redelivered_bad_payload_has_the_same_dead_letter() -> None:
@@ -198,7 +198,7 @@ def test_a_rejection_carries_its_requests_identity() -> None:
 def test_a_request_with_a_bad_header_is_answered_under_the_id_that_its_application_waits_for() -> None:
     outputs = preprocessed(b"abc", (*MINE, ("ce_time", b"noon")))
     assert refused(outputs)[0] == "bad_headers"
-    assert texts(outputs.records[1])["ce_id"] == events.prediction_id("letters", "app", "1")
+    assert texts(outputs.records[1])["ce_id"] == event_types.prediction_id("letters", "app", "1")
 
 
 def test_a_batchs_requests_are_left_to_the_batch() -> None:
@@ -213,7 +213,7 @@ def test_a_refused_request_isnt_even_tried() -> None:
 
     outputs = preprocessed(b"abc", MINE, Untouchable(), refusal=Rejected("kills_process", "it died three times"))
     assert refused(outputs) == ("kills_process", "it died three times")
-    assert texts(outputs.records[1])["ce_id"] == events.prediction_id("letters", "app", "1")
+    assert texts(outputs.records[1])["ce_id"] == event_types.prediction_id("letters", "app", "1")
 
 
 @pytest.mark.parametrize("made", [None, {"x": [1, 2]}, {"x": np.zeros(1, complex)}, {"x": np.array(["a"])}])

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.replay import duckdb_views as scan
+from app.replay import duckdb_views
 from app.replay.spool import PART_BYTES, Values, parts
 
 
@@ -49,7 +49,7 @@ def test_an_error_in_the_midst_of_an_answer_is_one_of_duckdb() -> None:
     def rows() -> Iterator[pa.RecordBatch]:
         query = "SELECT CASE WHEN i < 50000 THEN 'x' ELSE error('torn') END FROM range(100000) t(i)"
         with duckdb.connect() as connection:
-            yield from scan.batches(connection, query, 1000)
+            yield from duckdb_views.batches(connection, query, 1000)
 
     with pytest.raises(duckdb.Error, match="torn"):
         list(rows())

@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from app.errors import SetupError
-from app.preprocess import claim_checks as claims
+from app.preprocess import claim_checks
 from app.settings import MiB, Settings
 from app.storage import s3
 from app.storage.blobs import BlobStore, StorageAway, blob_store
@@ -37,14 +37,14 @@ def test_a_server_that_was_killed_is_away_and_comes_back_with_every_blob(mortal_
 
 
 def test_the_flink_job_waits_for_a_server_that_is_away(mortal_s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(claims, "_RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(claim_checks, "_RETRY_SECONDS", 0.01)
     store = blob_store(Settings(**mortal_s3.bucket()))
     uri = store.put(b"patience")
     mortal_s3.kill()
     waited = threading.Event()
-    monkeypatch.setattr(claims.log, "warning", lambda *_: waited.set())
+    monkeypatch.setattr(claim_checks.log, "warning", lambda *_: waited.set())
     with ThreadPoolExecutor(1) as pool:
-        reading = pool.submit(claims.patiently(store.get), uri, 100)
+        reading = pool.submit(claim_checks.patiently(store.get), uri, 100)
         assert waited.wait(60)
         assert not reading.done()
         mortal_s3.start()

@@ -9,11 +9,11 @@ import pytest
 from pydantic import SecretStr
 
 from app.api.__main__ import server
-from app.embedded import prometheus as watchers
+from app.embedded import prometheus
 from app.embedded.readiness import api_url, probe
 from app.errors import SetupError
 from app.settings import Settings
-from app.system import api_tls as tls
+from app.system import api_tls
 from tests.support.platform import api_alone, platform_settings
 
 
@@ -33,7 +33,7 @@ async def test_the_api_speaks_https_and_this_machines_own_callers_know_its_certi
     with api_alone(config) as process:
         while not (await probe(config))[1].keys() - {"api"}:  # those of an answer
             assert process.poll() is None
-        async with httpx.AsyncClient(verify=tls.verify(config), trust_env=False) as http:
+        async with httpx.AsyncClient(verify=api_tls.verify(config), trust_env=False) as http:
             answer = await http.get(f"{api_url(config)}/docs", headers={"X-API-Key": "s3cret"})
             login = await http.post(f"{api_url(config)}/login", data={"key": "s3cret"})
         assert answer.status_code == 200
@@ -47,7 +47,7 @@ async def test_the_api_speaks_https_and_this_machines_own_callers_know_its_certi
 
 def test_without_a_certificate_it_is_plain_http(config: Settings) -> None:
     plain = config.model_copy(update={"tls_certificate": None, "tls_key": None})
-    assert (tls.pair(plain), tls.verify(plain), api_url(plain)[:5]) == (None, True, "http:")
+    assert (api_tls.pair(plain), api_tls.verify(plain), api_url(plain)[:5]) == (None, True, "http:")
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_without_a_certificate_it_is_plain_http(config: Settings) -> None:
 )
 def test_what_can_not_be_used_is_said(config: Settings, update: dict[str, Path | None], message: str) -> None:
     with pytest.raises(SetupError, match=message):
-        tls.pair(config.model_copy(update=update))
+        api_tls.pair(config.model_copy(update=update))
 
 
 @pytest.mark.parametrize(("host", "https", "warned"), [("0.0.0.0", False, True), ("0.0.0.0", True, False)])
@@ -82,13 +82,13 @@ def test_others_are_not_served_in_clear_without_a_warning(
 
 def test_the_watchers_ask_by_https(config: Settings) -> None:
     config.home.mkdir()
-    made = watchers._prometheus(config)
+    made = prometheus._prometheus(config)
     [api] = [one for one in made["scrape_configs"] if one["job_name"] == "hindsight-api"]
     assert (api["scheme"], api["tls_config"]) == ("https", {"insecure_skip_verify": True})
-    assert watchers._alertmanager(config)["receivers"][0]["webhook_configs"][0]["url"].startswith("https://")
+    assert prometheus._alertmanager(config)["receivers"][0]["webhook_configs"][0]["url"].startswith("https://")
 
 
 def test_only_that_certificate_is_trusted(config: Settings) -> None:
-    context = tls.verify(config)
+    context = api_tls.verify(config)
     assert isinstance(context, ssl.SSLContext)
     assert len(context.get_ca_certs()) == 1

@@ -13,7 +13,7 @@ from app.evaluation.held_out import evaluate
 from app.settings import CHECKOUT, Settings
 from app.system.environment import environment
 from app.tasks import load
-from app.templates import scaffold as newtask
+from app.templates import scaffold
 from app.templates.scaffold import create
 from models.base import Untrainable
 from tests.support.walkthrough import BLOCKS, PLATFORM
@@ -91,6 +91,6 @@ def test_a_name_that_would_not_do_is_refused_and_leaves_nothing(tmp_path: Path, 
 
 
 def test_inside_the_checkout_a_module_is_named_by_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(newtask, "CHECKOUT", tmp_path)
+    monkeypatch.setattr(scaffold, "CHECKOUT", tmp_path)
     made = create("mood", tmp_path / "models", [])
     assert (made.path, made.python_path) == ("models.mood:Mood", None)

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from app.events.types import ModelRef, ModelRegistered
-from app.inference.mlserver import loader as loading
+from app.inference.mlserver import loader
 from app.inference.mlserver.client import InferenceClient
 from app.inference.mlserver.loader import Loader
 from app.settings import Settings
@@ -65,9 +65,9 @@ def mlserver(config: Settings) -> Server:
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> Following:
     found = Following(Letters())
-    monkeypatch.setattr(loading, "follow", found)
-    monkeypatch.setattr(loading, "GRACE_SECONDS", 0)
-    monkeypatch.setattr(loading, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(loader, "follow", found)
+    monkeypatch.setattr(loader, "GRACE_SECONDS", 0)
+    monkeypatch.setattr(loader, "LOOK_SECONDS", 0.01)
     return found
 
 
@@ -143,7 +143,7 @@ async def test_a_version_serves_on_while_its_replacement_is_not_loaded(
 async def test_a_version_that_is_needed_again_within_its_grace_stays(
     config: Settings, mlserver: Server, log: Following, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loading, "GRACE_SECONDS", 0.2)
+    monkeypatch.setattr(loader, "GRACE_SECONDS", 0.2)
     async with running(config, mlserver):
         log.says(changed(champion="2", shadows=("1",)))
         await until(mlserver, "1", "2")

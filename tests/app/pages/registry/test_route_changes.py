@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from app.errors import SetupError
-from app.pages.registry import route_changes as changing
+from app.pages.registry import route_changes
 from app.registry.registry import Models, Registry
 from app.registry.routes import Route
 from tests.support.scales import Scales
@@ -18,7 +18,7 @@ def models(route: Route, before: str | None = None) -> Models:
 
 
 def offered(version: str, route: Route, before: str | None = None) -> list[str]:
-    return [one.kind for one in changing.of_version(models(route, before), version)]
+    return [one.kind for one in route_changes.of_version(models(route, before), version)]
 
 
 def test_what_may_be_done_depends_on_the_role() -> None:
@@ -31,13 +31,13 @@ def test_what_may_be_done_depends_on_the_role() -> None:
 
 
 def test_each_says_what_will_come_of_it() -> None:
-    [back] = changing.of_version(models(Route("2"), before="1"), "2")
+    [back] = route_changes.of_version(models(Route("2"), before="1"), "2")
     assert back.title == "Roll back to 1"
     assert back.text == "Version 1 answers the requests of scales again, and version 2 none."
 
 
 @pytest.mark.parametrize(("actor", "reason"), [("", "why"), ("ada", "")])
 async def test_nothing_is_changed_without_a_name_and_a_reason(actor: str, reason: str) -> None:
-    [change, *_] = changing.of_version(models(replace(Route("1"), shadows=())), "2")
+    [change, *_] = route_changes.of_version(models(replace(Route("1"), shadows=())), "2")
     with pytest.raises(SetupError):
-        await changing.make(None, "scales", change, {"reason": reason}, actor)  # type: ignore[arg-type]
+        await route_changes.make(None, "scales", change, {"reason": reason}, actor)  # type: ignore[arg-type]

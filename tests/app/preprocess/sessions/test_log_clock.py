@@ -2,7 +2,7 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError
 
-from app.preprocess.sessions import log_clock as reading
+from app.preprocess.sessions import log_clock
 from app.preprocess.sessions.log_clock import Offsets, Reading
 from app.settings import Settings
 
@@ -26,7 +26,7 @@ class Log:
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> Log:
     made = Log()
-    monkeypatch.setattr(reading, "look", made.look)
+    monkeypatch.setattr(log_clock, "look", made.look)
     return made
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from app.events.lifecycle import Backtest
 from app.inference.local_model import LocalModel
-from app.retraining.pipeline import gate_evidence as evidence
+from app.retraining.pipeline import gate_evidence
 from app.retraining.pipeline.gate import Evidence
 from app.retraining.pipeline.gate_evidence import Contest, gather, held_out
 from models import tensors
@@ -171,7 +171,7 @@ def test_latency_is_measured_in_turn_of_one_request_at_a_time(files: Path, monke
             asked.append((self.path.stem, len(batch["reading"])))
             return await super().infer(model, batch)
 
-    monkeypatch.setattr(evidence, "LocalModel", Noted)
+    monkeypatch.setattr(gate_evidence, "LocalModel", Noted)
     found = gathered(contest(files), files, [weighed("1"), weighed("2"), weighed("3")])
     assert asked[:2] == [(RIGHT, 3), (OFF, 3)]  # for their scores
     assert asked[2:] == [(RIGHT, 1), (OFF, 1)] * 4

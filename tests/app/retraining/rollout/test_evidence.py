@@ -9,7 +9,7 @@ import pytest
 
 from app.events.cloudevents import Record
 from app.events.types import Role
-from app.retraining.rollout import evidence as observing
+from app.retraining.rollout import evidence
 from app.retraining.rollout.policy import Observed
 from models.base import Task
 from tests.support.records import START
@@ -31,7 +31,7 @@ class Unsure(Scales):
 def observed(directory: Path, records: Sequence[Record], role: Role = "canary", task: Task | None = None) -> Observed:
     """Version 2 in this role beside champion 1, from the start to an hour later."""
     with catalog_of(directory, records) as catalog:
-        return catalog.ask(lambda it: observing.observed(it, task or Scales(), ("2", role), "1", START, at(60)))
+        return catalog.ask(lambda it: evidence.observed(it, task or Scales(), ("2", role), "1", START, at(60)))
 
 
 def timed(ms: float) -> dict[str, Any]:
@@ -71,7 +71,7 @@ def test_failures_since_the_moment_are_answers_and_errors(tmp_path: Path) -> Non
 
 
 def test_volunteers_take_no_place_among_the_newest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(observing, "MOST", 2)
+    monkeypatch.setattr(evidence, "MOST", 2)
     records = [
         *(record for n in (1, 2) for record in (made(n, at(n)), outcome(n, at(n + 5), "audit", score=0.1 * n))),
         *(record for n in (3, 4) for record in (made(n, at(n)), outcome(n, at(n + 5), "volunteer", score=0.9))),
@@ -176,7 +176,7 @@ def test_latencies_are_of_the_call_beside_a_shadow(tmp_path: Path) -> None:
 def test_of_very_many_the_newest_are_looked_at_and_all_are_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(observing, "MOST", 2)
+    monkeypatch.setattr(evidence, "MOST", 2)
     records = [made(request, at(request), **timed(request)) for request in (1, 2, 3)]
     records += [outcome(request, at(10 + request), score=request / 10) for request in (1, 2, 3)]
     arm = observed(tmp_path, records).champion
