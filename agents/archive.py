@@ -7,11 +7,12 @@ from faust.types import TP
 from app.eventlog.maintenance import keep_house
 from app.eventlog.writer import Archiver
 from app.events import topics
-from app.events.cloudevents import Record
+from app.events.cloudevents import Incoming, Record
 from app.events.types import Failure
 from app.settings import MiB, Settings
-from app.streams.delivery import Answer, Incoming
-from app.streams.faust_app import App, Bounds, agent
+from app.streams.batching import Bounds
+from app.streams.delivery import Answer
+from app.streams.faust_app import App, agent
 
 STAGE = "archive"
 COMMIT_BYTES = 16 * MiB

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 
 from app.catalog.catalog import Catalog
 from app.events import topics
-from app.events.cloudevents import Record
+from app.events.cloudevents import Incoming, Record
 from app.events.types import Failure
 from app.settings import Settings
-from app.streams.delivery import Answer, Incoming
-from app.streams.faust_app import App, Bounds, agent
+from app.streams.batching import Bounds
+from app.streams.delivery import Answer
+from app.streams.faust_app import App, agent
 
 log = logging.getLogger(__name__)
 

@@ -7,8 +7,10 @@ from app.inference.handler import STAGE, InferenceHandler
 from app.inference.routing import Routing
 from app.inference.shadows import Shadows
 from app.settings import Settings
-from app.streams.faust_app import App, Bounds, agent, publisher
-from app.tracing import of, traced
+from app.streams.batching import Bounds
+from app.streams.faust_app import App, agent, publisher
+from app.streams.tracing import traced
+from app.tracing import of
 from models.base import Task
 
 BATCH_BYTES = 8 * 2**20

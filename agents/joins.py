@@ -3,7 +3,8 @@
 from app.events import topics
 from app.outcomes.repartition import FEEDBACK, PREDICTIONS, Joins
 from app.settings import Settings
-from app.streams.faust_app import App, Bounds, agent
+from app.streams.batching import Bounds
+from app.streams.faust_app import App, agent
 from models.base import Task
 
 BOUNDS = Bounds(500, 0.01)

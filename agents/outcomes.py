@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from faust.types import TP
 
 from app.catalog.catalog import Catalog
+from app.errors import Unavailable
 from app.events import topics
 from app.outcomes.recorder import STAGE, OutcomesHandler, Reminders
 from app.outcomes.repartition import Joins
 from app.settings import Settings
-from app.streams.delivery import Unavailable
-from app.streams.faust_app import App, Bounds, agent, publisher
+from app.streams.batching import Bounds
+from app.streams.faust_app import App, agent, publisher
 from models.base import Task
 from tables.outcomes import LastOutcomes
 

@@ -248,13 +248,14 @@ def doctor(as_json: AsJson = False) -> None:
 @cli.command(epilog="Example: HINDSIGHT_KAFKA_BOOTSTRAP=kafka:9092 hindsight topics")
 def topics() -> None:
     """Make the topics that are missing, and say how the others differ from what is wanted."""
-    from app.events import topics as provisioning
+    from app.events.topics import wanted
+    from app.kafka.provisioning import provision
     from app.settings import settings
 
-    differences = asyncio.run(provisioning.provision(settings()))
+    differences = asyncio.run(provision(settings()))
     for line in differences:
         print(line)
-    print(f"{len(provisioning.wanted(settings()))} topics are there; {len(differences)} differences")
+    print(f"{len(wanted(settings()))} topics are there; {len(differences)} differences")
 
 
 def _client() -> "Hindsight":

@@ -16,3 +16,19 @@ class SetupError(Exception):
     def in_a_line(self) -> str:
         """The same for a page or an answer."""
         return f"{self.message} {self.remedy}"
+
+
+class Unavailable(Exception):
+    """Something that is needed is away; it may come back."""
+
+
+class Unpublishable(Exception):
+    """The broker will never take this record."""
+
+
+class Unconfirmed(Exception):
+    """The broker has not confirmed a record in time. It may still arrive: a retry needs the same event id."""
+
+
+class Refused(Exception):
+    """MLServer is there and has the model, but doesn't take this request."""

@@ -7,8 +7,8 @@ Without the endpoint nothing of it is imported, and `traceparent` goes through a
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
 from functools import cache
@@ -16,9 +16,8 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from app.events import topics
-from app.events.cloudevents import Headers, Origin, Record, header
+from app.events.cloudevents import Headers, Origin, Record
 from app.settings import Settings
-from app.streams.delivery import Answer, Handle, Incoming
 from models.base import Rejected
 
 if TYPE_CHECKING:
@@ -89,31 +88,6 @@ class Started:
 
         self._span.set_status(StatusCode.ERROR, str(error))
         self._span.set_attribute("error.type", error.code)
-
-
-def traced(tracing: Tracing | None, name: str, handle: Handle) -> Handle:
-    """The same, with a span for each event. What is called for a whole batch belongs to the first event's span."""
-    if tracing is None:
-        return handle
-
-    async def handled(batch: Sequence[Incoming]) -> Sequence[Answer]:
-        with ExitStack() as stack:
-            spans = [
-                stack.enter_context(tracing.span(name, header(one.headers, HEADER), place(one.origin))) for one in batch
-            ]
-            with called_by(spans[0].traceparent if spans else None):
-                answers = await handle(
-                    [
-                        replace(one, headers=carrying(one.headers, span.traceparent))
-                        for one, span in zip(batch, spans, strict=True)
-                    ]
-                )
-            for span, answer in zip(spans, answers, strict=True):
-                if isinstance(answer, Rejected):
-                    span.fail(answer)
-        return answers
-
-    return handled
 
 
 def place(origin: Origin) -> dict[str, Any]:

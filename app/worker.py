@@ -9,7 +9,7 @@ from typing import Any
 
 from faust import Worker
 
-from app.events import topics
+from app.kafka import provisioning
 from app.monitoring import metrics
 from app.monitoring.heartbeat import Heartbeat, waits_for, waits_no_more
 from app.settings import Settings, settings
@@ -99,7 +99,7 @@ async def _models(configured: Settings) -> None:
 async def wait_for_needs(configured: Settings, process: Process) -> None:
     """Return once the topics are there, and what else the process needs."""
     waits_for("start", "for the topics")
-    await topics.wait_provisioned(configured)
+    await provisioning.wait_provisioned(configured)
     if process.needs is not None:
         waits_for("start", "for MLServer to serve the models" if process.needs is _models else "for the catalog")
         await process.needs(configured)

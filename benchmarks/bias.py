@@ -22,10 +22,11 @@ from rich.console import Console
 
 from app.monitoring.quality import Judged, Quality, quality
 from app.replay import dataset
-from app.retraining.pipeline.gate import Bounds, Evidence, Pair, Verdict, judge
+from app.retraining.pipeline.gate import Evidence, Pair, Verdict, judge
 from app.retraining.pipeline.gate_evidence import held_out
 from app.retraining.triggers.evaluate import Triggers, evaluate
 from app.retraining.triggers.observation import Seen, State, Window
+from app.settings.gate import Bounds
 from models import tensors
 from models.offpolicy import Floats
 

@@ -12,7 +12,7 @@ from time import monotonic
 from rich.console import Console
 
 from app.embedded.supervisor import Supervisor
-from app.inference.mlserver.repository import champion, shipped
+from app.registry.shipped import champion, shipped
 from app.settings import Settings
 from app.tasks import load as load_tasks
 from benchmarks import alone, history, latency, limit, load, log, machine, replay, saturated, tasks

@@ -36,16 +36,17 @@ from app.auth.keys import Keys
 from app.auth.middleware import Guard, is_loopback
 from app.catalog.catalog import Catalog
 from app.dead_letters.async_store import Letterbox
-from app.errors import SetupError
+from app.errors import SetupError, Unavailable
 from app.kafka.resilient_producer import Publisher
 from app.monitoring.metrics import watch_disk
 from app.replay.jobs.queue import Replays
 from app.retraining.controller import Controller
+from app.services.payloads import Payloads
 from app.services.services import Parts
 from app.services.state_metrics import Watching
 from app.settings import Settings
-from app.storage.blobs import Quota, blob_store
-from app.streams.delivery import Unavailable
+from app.storage.blob_store import blob_store
+from app.storage.blobs import Quota
 
 log = logging.getLogger(__name__)
 
@@ -113,7 +114,7 @@ def create(settings: Settings) -> FastAPI:
     app.include_router(retraining.router(known, controller))
     app.include_router(quality.router(known, controller))
     app.include_router(predictions.router(catalog))
-    payloads = payload.Payloads(settings, known, catalog, store)
+    payloads = Payloads(settings, known, catalog, store)
     app.include_router(payload.router(payloads))
     app.include_router(replays.router(settings, known, jobs))
     letterbox = Letterbox(settings)

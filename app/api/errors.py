@@ -3,17 +3,12 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from aiokafka.errors import KafkaError
 from fastapi import HTTPException
 
 from app.api.feedback import RETRY_AFTER
 from app.errors import SetupError
-from app.kafka.resilient_producer import Unconfirmed
-from app.streams.delivery import Unavailable
+from app.kafka.transient_errors import AWAY
 from models.base import Task
-
-AWAY = (KafkaError, OSError, Unavailable, Unconfirmed)
-"""What passes: it is worth trying again."""
 
 
 @contextmanager

@@ -1,24 +1,19 @@
 """`POST /v1/feedback`: what people and applications say of predictions."""
 
-import time
-import uuid
 from collections.abc import Mapping
 from typing import Annotated, Any
 
 from aiokafka.errors import MessageSizeTooLargeError
 from fastapi import APIRouter, Body, Header, HTTPException, Request
-from pydantic import BaseModel
-from pydantic_core import PydanticSerializationError
 
 from app.auth.scopes import UNKNOWN, Actor, actor_of, needs
-from app.events import topics
-from app.events.cloudevents import Record, rfc3339
+from app.errors import Unconfirmed
 from app.events.types import FeedbackGiven
-from app.kafka.resilient_producer import Publisher, Unconfirmed
+from app.kafka.resilient_producer import Publisher
+from app.services.feedback import Accepted, give
 from app.tracing import HEADER, valid
 from models.base import Rejected, Task
 
-SOURCE = "hindsight/api"
 RETRY_AFTER = "2"
 
 _ID = "ocr:4e0d2f5c-6a3c-5b8e-9f3a-0d6c1c2b7a11"
@@ -53,13 +48,6 @@ class Given(FeedbackGiven):
     actor: Actor | None = None  # type: ignore[assignment]  # what the event has comes from the key
 
 
-class Accepted(BaseModel):
-    """The broker has the feedback."""
-
-    id: str
-    prediction_id: str
-
-
 def router(tasks: Mapping[str, Task], publisher: Publisher) -> APIRouter:
     """The route, for these tasks."""
     routes = APIRouter(tags=["feedback"], dependencies=[needs("feedback")])
@@ -92,41 +80,3 @@ def router(tasks: Mapping[str, Task], publisher: Publisher) -> APIRouter:
             raise HTTPException(503, str(error), {"Retry-After": RETRY_AFTER}) from None
 
     return routes
-
-
-async def give(
-    given: FeedbackGiven,
-    tasks: Mapping[str, Task],
-    publisher: Publisher,
-    event_id: str | None = None,
-    trace: str | None = None,
-) -> Accepted:
-    """Publishes feedback, checked; returns once the broker has confirmed.
-
-    Raises `Rejected`, `Unconfirmed` or MessageSizeTooLargeError.
-    """
-    event_id = event_id or str(uuid.uuid4())
-    _, prediction_id = given.about
-    await publisher.publish(_record(_checked(given, tasks), event_id, trace))
-    return Accepted(id=event_id, prediction_id=prediction_id)
-
-
-def _checked(given: FeedbackGiven, tasks: Mapping[str, Task]) -> FeedbackGiven:
-    name, _ = given.about
-    if name not in tasks:
-        raise Rejected("unknown_task", f"there is no task {name!r}; known: {', '.join(sorted(tasks))}")
-    if given.correction is None:
-        return given
-    return given.model_copy(update={"correction": tasks[name].validate_correction(given.correction)})
-
-
-def _record(given: FeedbackGiven, event_id: str, trace: str | None) -> Record:
-    task, key = given.about
-    now = rfc3339(time.time() * 1000)
-    try:
-        return given.record(
-            topics.feedback(task), key.encode(), id=event_id, source=SOURCE, time=now, traceparent=trace
-        )
-    except PydanticSerializationError as error:
-        # Half of a surrogate pair: JSON can say it, UTF-8 can't.
-        raise Rejected("bad_text", f"the correction can't be written as UTF-8: {error}") from None

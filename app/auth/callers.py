@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from app.auth.keys import Key, Keys, Session, digest_of
 from app.auth.scopes import ANYBODY, Caller
-from app.streams.delivery import Unavailable
+from app.errors import Unavailable
 
 log = logging.getLogger(__name__)
 

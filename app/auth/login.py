@@ -12,7 +12,7 @@ from app.auth.callers import Callers
 from app.auth.keys import SESSION_HOURS
 from app.auth.middleware import LOGIN, LOGOUT, RETRY_AFTER
 from app.auth.scopes import caller_of, needs
-from app.streams.delivery import Unavailable
+from app.errors import Unavailable
 
 MOST_FAILURES = 10
 WITHIN_SECONDS = 60.0

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.auth.callers import Callers
 from app.auth.scopes import HEADER, Caller, identify, missing
-from app.streams.delivery import Unavailable
+from app.errors import Unavailable
 
 API = "/v1/"
 """What is below it are routes, which say themselves what scope they need. All else is for who may read."""

@@ -20,10 +20,11 @@ from app.catalog.erasure import Erased
 from app.catalog.migrate import VERSIONS, recreate, upgrade
 from app.catalog.orm import Base, Feedback, First, Logged, Outcome, Prediction
 from app.catalog.projection import UNREADABLE, rows
+from app.errors import Unavailable
 from app.events.base import Data
+from app.events.cloudevents import Incoming
 from app.events.types import FeedbackGiven, OutcomeRecorded, PredictionMade, decode
 from app.outcomes.joined import Joined, Said, Served
-from app.streams.delivery import Incoming, Unavailable
 
 log = logging.getLogger(__name__)
 T = TypeVar("T", bound=Data)

@@ -5,8 +5,8 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Engine, Float, inspect, literal_column
 from sqlalchemy.orm import DeclarativeBase
 
+from app.catalog.column_types import Utc, Words
 from app.catalog.engine import reading, writing
-from app.catalog.orm import Utc, Words
 
 
 class Control(DeclarativeBase):

@@ -10,8 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError
 
-from app.errors import SetupError
-from app.streams.delivery import Unavailable
+from app.errors import SetupError, Unavailable
 
 LOCK_SECONDS = 10
 """How long a writer waits for another, before it says that the database is away."""

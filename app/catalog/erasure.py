@@ -11,7 +11,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from app.catalog.engine import available
 from app.catalog.orm import DeadLetter, Feedback, Outcome, Prediction
 from app.catalog.projection import key_of
-from app.streams.delivery import Unavailable
+from app.errors import Unavailable
 
 _MOST_IDS = 1000
 _TABLES = (Prediction, Feedback, Outcome, DeadLetter)

@@ -9,8 +9,8 @@ from sqlalchemy import Connection, Engine, text
 
 from app.catalog.engine import writing
 from app.catalog.orm import Base
+from app.errors import Unavailable
 from app.settings import CHECKOUT
-from app.streams.delivery import Unavailable
 
 VERSIONS = "alembic_version"
 """The table in which Alembic keeps the schema's version: where it is, the others are."""

@@ -9,7 +9,7 @@ from typing import Any
 from app.catalog import orm
 from app.catalog.orm import STATES, Base
 from app.events.base import Data
-from app.events.cloudevents import Event, complete, header, versioned
+from app.events.cloudevents import Event, Incoming, complete, header, versioned
 from app.events.topics import DEAD_LETTERS
 from app.events.types import (
     DatasetBuilt,
@@ -25,7 +25,6 @@ from app.events.types import (
     RouteChanged,
     decode,
 )
-from app.streams.delivery import Incoming
 from models.base import Rejected
 
 Row = tuple[type[Base], dict[str, Any]]

@@ -13,13 +13,16 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from app.backoff import backoff
 from app.catalog.catalog import Catalog, project
 from app.catalog.orm import Base
+from app.errors import Unavailable
 from app.eventlog import snapshot
 from app.events import topics
+from app.events.cloudevents import Incoming
 from app.outcomes.repartition import Joins
 from app.settings import Settings
-from app.streams.delivery import Handle, Incoming, Unavailable, backoff
+from app.streams.delivery import Handle
 from app.tasks import load
 from models.base import Rejected
 

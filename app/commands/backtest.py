@@ -73,7 +73,7 @@ def _new_since(settings: "Settings", task: "Task", number: str) -> datetime | No
     """
     import asyncio
 
-    from app.inference.mlserver.repository import shipped
+    from app.registry.shipped import shipped
     from app.registry.subscription import read
 
     if number in shipped(task):

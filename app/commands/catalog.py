@@ -20,9 +20,8 @@ def rebuild(as_json: Annotated[bool, typer.Option("--json", help="Write JSON, on
 
     from app.catalog import rebuild as rebuilding
     from app.catalog.catalog import Catalog
-    from app.errors import SetupError
+    from app.errors import SetupError, Unavailable
     from app.settings import settings
-    from app.streams.delivery import Unavailable
 
     catalog, console = Catalog(settings().database), Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed} records"))

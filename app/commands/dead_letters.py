@@ -11,7 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from app.dead_letters.letter import Letter, Wanted
-    from app.streams.delivery import Incoming
+    from app.events.cloudevents import Incoming
 
 letters = typer.Typer(help="List, show and replay what could not be processed.", no_args_is_help=True)
 

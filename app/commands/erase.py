@@ -37,9 +37,8 @@ def erase(
     """
     from app.erasure import erase as erasing
     from app.erasure.search import Whose
-    from app.errors import SetupError
+    from app.errors import SetupError, Unavailable
     from app.settings import settings
-    from app.streams.delivery import Unavailable
 
     if bool(subject) == bool(actor):
         raise typer.BadParameter("either --subject or --actor is needed")

@@ -82,9 +82,8 @@ def _described(key: "Key") -> dict[str, Any]:
 def _opened() -> Iterator["Keys"]:
     """The keys of this deployment. Raises `SetupError` where their database is away."""
     from app.auth.keys import Keys
-    from app.errors import SetupError
+    from app.errors import SetupError, Unavailable
     from app.settings import settings
-    from app.streams.delivery import Unavailable
 
     store = Keys(settings().database)
     try:

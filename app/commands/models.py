@@ -71,7 +71,7 @@ def register_(
     from app.registry.registration import Provenance
     from app.registry.registration import register as registering
     from app.settings import settings
-    from app.storage.blobs import blob_store
+    from app.storage.blob_store import blob_store
     from app.tasks import named
 
     try:

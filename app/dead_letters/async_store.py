@@ -9,8 +9,8 @@ from app.dead_letters import redelivery, store
 from app.dead_letters.letter import Letter, Wanted
 from app.dead_letters.store import DeadLetters
 from app.errors import SetupError
+from app.events.cloudevents import Incoming
 from app.settings import Settings
-from app.streams.delivery import Incoming
 
 _T = TypeVar("_T")
 

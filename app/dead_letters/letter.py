@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from app.streams.delivery import Incoming
+from app.events.cloudevents import Incoming
 
 COLUMNS = ["epoch", "partition", "offset", "logged", "id", "key", "extensions"]
 """What `letter_of` needs of a row of the archive."""

@@ -11,14 +11,13 @@ from typing import Any
 
 from app.dead_letters.letter import Letter
 from app.dead_letters.store import REPLAYED
-from app.errors import SetupError
+from app.errors import SetupError, Unpublishable
 from app.events import topics
-from app.events.cloudevents import Record, rfc3339
+from app.events.cloudevents import Incoming, Record, rfc3339
 from app.events.types import EventRejected
 from app.kafka import clients
 from app.kafka.producers import publish_confirmed
 from app.settings import MiB, Settings
-from app.streams.delivery import Incoming, Unpublishable
 
 _CHUNK = 100
 _CHUNK_BYTES = 32 * MiB

@@ -18,9 +18,9 @@ from app.eventlog import snapshot
 from app.eventlog.archive import Archive
 from app.eventlog.snapshot import Snapshot
 from app.events import topics
+from app.events.cloudevents import Incoming
 from app.settings import Settings
-from app.storage.blobs import blob_store
-from app.streams.delivery import Incoming
+from app.storage.blob_store import blob_store
 
 REPLAYED = "ce_replayof"
 """The header of what goes back: the dead letter's id."""

@@ -10,7 +10,7 @@ from app.registry.changes import Changes
 from app.registry.registration import Provenance, register
 from app.registry.subscription import read
 from app.settings import Settings
-from app.storage.blobs import blob_store
+from app.storage.blob_store import blob_store
 from models.base import Task
 
 _SHARE = 0.5

@@ -22,7 +22,7 @@ from app.errors import SetupError
 from app.events import topics
 from app.kafka import clients
 from app.settings import Settings
-from app.storage.blobs import blob_store
+from app.storage.blob_store import blob_store
 from app.system import disk, jars, java
 from app.system.pyflink import REMEDY, python_library
 

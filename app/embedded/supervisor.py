@@ -20,9 +20,9 @@ from app.embedded.lock import HomeLock
 from app.embedded.process import GRACE_SECONDS, Process
 from app.embedded.watchdog import Watchdog
 from app.errors import SetupError
-from app.events import topics
+from app.kafka import provisioning
 from app.settings import CHECKOUT, Settings
-from app.storage.blobs import blob_store
+from app.storage.blob_store import blob_store
 from app.system import disk, jars, java
 
 BROKER = probes.BROKER
@@ -49,7 +49,7 @@ class Supervisor:
     ) -> None:
         self.config = config.model_copy(update={"home": config.home.resolve()})
         self.processes: dict[str, Process] = {}
-        self._provision = provision or topics.provision
+        self._provision = provision or provisioning.provision
         self._procfile = procfile
         self._only = only
         self._verbose = verbose

@@ -1,14 +1,10 @@
 """How each store forgets: Kafka the beginning of a partition, a table its rows, a dataset all of its rows."""
 
 import asyncio
-import json
 import logging
 import os
 from collections.abc import Callable, Collection, Mapping
-from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,11 +14,11 @@ from aiokafka.admin import RecordsToDelete
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
 
+from app.errors import Unavailable
 from app.eventlog.archive import Archive
 from app.kafka import clients, reader
-from app.replay.dataset import MANIFEST, ROWS, write_manifest
+from app.replay.dataset import ROWS, _directory
 from app.settings import Settings
-from app.streams.delivery import Unavailable
 
 _OFFSETS = 10_000
 """Rows that one commit deletes: each of a table's files is written anew by few commits."""
@@ -116,21 +112,3 @@ def has_rows(location: str, predictions: Collection[str], actor: str | None) -> 
             if actor is not None and pc.any(pc.equal(pc.list_flatten(batch.column("actors")), actor)).as_py():
                 return True
     return False
-
-
-def delete_dataset(location: str) -> None:
-    """Delete a dataset's rows. Its manifest stays, and says so; a damaged one says nothing else. Raises OSError."""
-    directory = _directory(location)
-    try:
-        manifest = dict(json.loads((directory / MANIFEST).read_text()))
-    except (FileNotFoundError, ValueError, TypeError):
-        manifest = {}
-    write_manifest(directory / MANIFEST, manifest | {"erased": datetime.now(UTC).isoformat()})
-    (directory / ROWS).unlink()
-
-
-def _directory(location: str) -> Path:
-    parts = urlsplit(location)
-    if parts.scheme not in ("", "file"):
-        raise FileNotFoundError(location)
-    return Path(unquote(parts.path))

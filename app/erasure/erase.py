@@ -42,8 +42,9 @@ from app.events.types import DataErased, DatasetBuilt, decode, task_of
 from app.kafka.producers import publish_all
 from app.kafka.reader import Held
 from app.outcomes.label_aggregation import judge, record_of
+from app.replay import dataset
 from app.settings import Settings
-from app.storage.blobs import blob_store
+from app.storage.blob_store import blob_store
 from app.tasks import load
 from models.base import Rejected
 
@@ -162,7 +163,7 @@ async def delete_datasets(locations: Collection[str]) -> set[str]:
     kept = set()
     for location in locations:
         try:
-            await asyncio.to_thread(deletion.delete_dataset, location)
+            await asyncio.to_thread(dataset.delete_dataset, location)
         except OSError as error:
             log.warning("the dataset %s can't be deleted: %s", location, error)
             kept.add(location)

@@ -16,15 +16,14 @@ from urllib.parse import unquote, urlsplit
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
-from app.errors import SetupError
+from app.errors import SetupError, Unavailable
 from app.eventlog.diagnosis import check_schema, readable, said
 from app.eventlog.schema import SCHEMA, table_of
-from app.events.cloudevents import LogEpoch, Origin
+from app.events.cloudevents import Incoming, LogEpoch, Origin
 from app.monitoring import metrics
 from app.settings import Settings
-from app.storage.blobs import blob_store
+from app.storage.blob_store import blob_store
 from app.storage.delta import storage_options
-from app.streams.delivery import Incoming, Unavailable
 
 _CONFIGURATION = {
     # Every commit is a file of the log, and readers never go back in time by more than the day that a replay may take.

@@ -19,12 +19,11 @@ from app.eventlog.archive import Archive, last_archived
 from app.eventlog.schema import SCHEMA
 from app.eventlog.snapshot import incoming
 from app.events import topics
-from app.events.cloudevents import header, identity
+from app.events.cloudevents import Incoming, header, identity
 from app.events.types import PredictionMade
 from app.kafka import reader
 from app.settings import Settings
-from app.storage.blobs import blob_store
-from app.streams.delivery import Incoming
+from app.storage.blob_store import blob_store
 
 SLACK = timedelta(seconds=5)
 """How far the worker's clock may be from the broker's, and a batch's request from what is said of it."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from app.events.cloudevents import Event, complete, header, identity
+from app.events.cloudevents import Event, Incoming, complete, header, identity
 from app.events.topics import DEAD_LETTERS
 from app.events.types import (
     EventRejected,
@@ -16,7 +16,6 @@ from app.events.types import (
     PredictionMade,
     PredictionRequested,
 )
-from app.streams.delivery import Incoming
 from models.base import Rejected
 
 INLINE_BYTES = 64 * 1024

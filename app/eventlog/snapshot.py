@@ -14,11 +14,11 @@ from deltalake import DeltaTable
 from app.errors import SetupError
 from app.eventlog.archive import Archive, application
 from app.eventlog.schema import SCHEMA, table_of
-from app.events.cloudevents import LogEpoch, Origin
+from app.events.cloudevents import Incoming, LogEpoch, Origin
 from app.kafka import reader as tail
 from app.settings import Settings
-from app.storage.blobs import BlobStore, blob_store
-from app.streams.delivery import Incoming
+from app.storage.blob_store import blob_store
+from app.storage.blobs import BlobStore
 
 _BATCH_ROWS = 10_000
 

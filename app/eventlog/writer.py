@@ -11,11 +11,12 @@ from collections.abc import Mapping, Sequence
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
+from app.errors import Unavailable
 from app.eventlog.archive import Archive, Gap, application
+from app.events.cloudevents import Incoming
 from app.kafka import reader
 from app.monitoring import metrics
 from app.settings import Settings
-from app.streams.delivery import Incoming, Unavailable
 
 _COMMITS = 2
 """Commits at a time: each has its batch in memory several times, as records, as columns and as Parquet."""

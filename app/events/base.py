@@ -104,3 +104,8 @@ class ModelRef(Part):
 def _reasons(error: ValidationError) -> str:
     problems = ((".".join(map(str, problem["loc"])), problem["msg"]) for problem in error.errors())
     return "; ".join(f"{name}: {message}" if name else message for name, message in problems)
+
+
+def canonical(value: Mapping[str, Any]) -> str:
+    """The value as JSON text: the same for equal values."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))

@@ -209,3 +209,13 @@ def header(headers: Iterable[tuple[str, bytes]] | Mapping[str, bytes], name: str
     items = headers.items() if isinstance(headers, Mapping) else headers
     found = [value for key, value in items if key == name]
     return found[-1].decode(errors="replace") if found else None
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """A record as it was consumed."""
+
+    origin: Origin
+    key: bytes | None
+    value: bytes | None
+    headers: Headers

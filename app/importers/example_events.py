@@ -15,7 +15,7 @@ from app.importers.example import Example
 from app.importers.locations import Places
 from app.preprocess.preprocessor import Preprocessor
 from app.settings import Settings
-from app.storage.blobs import blob_store
+from app.storage.blob_store import blob_store
 from models.base import Rejected, Task
 
 SOURCE = "hindsight/import"

@@ -15,9 +15,10 @@ from tempfile import TemporaryDirectory
 
 import pyarrow.dataset as ds
 
+from app.errors import Unpublishable
 from app.eventlog import snapshot
 from app.events import topics
-from app.events.cloudevents import LogEpoch, Origin, Record, header
+from app.events.cloudevents import Incoming, LogEpoch, Origin, Record, header
 from app.events.types import PredictionFailed
 from app.importers.example import Found, Unusable
 from app.importers.example_events import SOURCE, Ready, Records
@@ -25,7 +26,7 @@ from app.inference.handler import STAGE, InferenceHandler
 from app.inference.routing import champion_alone
 from app.kafka.producers import Send, publish_confirmed, publisher
 from app.settings import Settings
-from app.streams.delivery import Guard, Incoming, Unpublishable
+from app.streams.delivery import Guard
 from models.base import Rejected, Task
 
 

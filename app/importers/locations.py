@@ -16,7 +16,8 @@ from app.importers.example import MAX_LINE
 from app.preprocess.files import BLOB, path_of
 from app.settings import Settings
 from app.storage import s3
-from app.storage.blobs import StorageAway, blob_store
+from app.storage.blob_store import blob_store
+from app.storage.blobs import StorageAway
 from models.base import Rejected
 
 S3 = "s3://"

@@ -21,14 +21,14 @@ from aiokafka import AIOKafkaProducer
 
 from app.errors import SetupError
 from app.events import topics
-from app.events.cloudevents import LogEpoch, Origin, Record
+from app.events.cloudevents import Incoming, LogEpoch, Origin, Record
 from app.inference.handler import STAGE, InferenceHandler
 from app.inference.routing import champion_alone
 from app.kafka import clients
 from app.kafka.producers import publish_confirmed
 from app.preprocess.files import expand, request
 from app.settings import Settings
-from app.streams.delivery import Guard, Incoming
+from app.streams.delivery import Guard
 from app.tasks import named
 
 SCHEMA = pa.schema(

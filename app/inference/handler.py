@@ -8,15 +8,15 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from app.events import topics
-from app.events.cloudevents import Event, Record, complete, rfc3339
+from app.events.answers import failed, marks
+from app.events.cloudevents import Event, Incoming, Record, complete, rfc3339
 from app.events.types import Failure, FeaturesExtracted, ModelRef, PredictionMade, Role, dead_letter, shadow_id
 from app.inference.mlserver.client import InferenceClient
 from app.inference.predictor import Predicted, Predictor
-from app.inference.routing import Ask
 from app.monitoring import metrics
-from app.preprocess.preprocessor import failed, marks
+from app.registry.routes import Ask
 from app.settings import Settings
-from app.streams.delivery import Answer, Incoming
+from app.streams.delivery import Answer
 from models import tensors
 from models.base import Asked, Features, Rejected, Task
 

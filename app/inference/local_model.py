@@ -8,8 +8,8 @@ from typing import Any
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from app.errors import Refused
 from app.events.types import ModelRef
-from app.inference.mlserver.client import Refused
 
 
 class LocalModel:

@@ -10,10 +10,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from app.backoff import backoff
+from app.errors import Refused
 from app.events.types import ModelRef
-from app.inference.mlserver.client import Refused
 from app.monitoring import metrics
-from app.streams.delivery import backoff
 from models.base import Asked, Decoded, Features, Rejected, Task
 from models.summaries import finite
 

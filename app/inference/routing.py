@@ -2,18 +2,15 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 
 from app.events.types import ModelRef
 from app.inference.mlserver.client import InferenceClient
 from app.monitoring import metrics
-from app.registry.routes import Route
+from app.registry.routes import Ask, Route
 from app.registry.subscription import follow, read
 from app.settings import Settings
 from models.base import Task
-
-Ask = Callable[[], Awaitable[Route]]
-"""Asks for a task's route of now."""
 
 
 class Routing:

@@ -8,16 +8,16 @@ import logging
 from collections.abc import Sequence
 from contextlib import suppress
 
-from app.events.cloudevents import Event, Record
+from app.events.answers import failed
+from app.events.cloudevents import Event, Incoming, Record
 from app.events.types import Failure, ModelRef, shadow_id
 from app.inference.handler import STAGE, answer, read
 from app.inference.mlserver.client import InferenceClient
 from app.inference.predictor import Predicted, Predictor
-from app.inference.routing import Ask
 from app.monitoring import metrics
-from app.preprocess.preprocessor import failed
+from app.registry.routes import Ask
 from app.settings import Settings
-from app.streams.delivery import Incoming, Publish
+from app.streams.delivery import Publish
 from models.base import Asked, Features, Rejected, Task
 
 log = logging.getLogger(__name__)

@@ -7,11 +7,11 @@ from typing import Any
 
 from aiokafka.errors import InvalidTopicError, MessageSizeTooLargeError, RecordListTooLargeError
 
+from app.errors import Unpublishable
 from app.events.cloudevents import Record
 from app.events.topics import max_message_bytes
 from app.kafka import clients
 from app.settings import Settings
-from app.streams.delivery import Unpublishable
 
 _REFUSALS = (MessageSizeTooLargeError, RecordListTooLargeError, InvalidTopicError)
 CONFIRM_SECONDS = 30.0

@@ -8,11 +8,10 @@ from datetime import datetime
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from app.events import topics
-from app.events.cloudevents import LogEpoch, Origin
+from app.events.cloudevents import Incoming, LogEpoch, Origin
 from app.kafka import clients
 from app.kafka.topic_ids import log_epochs
 from app.settings import Settings
-from app.streams.delivery import Incoming
 
 _POLL_MS = 500
 _MOST_RECORDS = 5_000

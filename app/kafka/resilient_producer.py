@@ -9,6 +9,7 @@ from typing import Self
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
+from app.errors import Unconfirmed
 from app.events.cloudevents import Record
 from app.kafka import clients
 from app.settings import Settings
@@ -18,10 +19,6 @@ log = logging.getLogger(__name__)
 CONFIRM_SECONDS = 5.0
 RETRY_SECONDS = 1.0
 STOP_SECONDS = 5.0
-
-
-class Unconfirmed(Exception):
-    """The broker has not confirmed a record in time. It may still arrive: a retry needs the same event id."""
 
 
 class Publisher:

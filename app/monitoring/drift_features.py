@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from app.events.base import canonical
 from app.monitoring.drift import Samples
-from app.outcomes.label_aggregation import canonical
 from models.base import Task
 
 MOST_CLASSES = 20

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from app.events import topics
+from app.events.base import canonical
 from app.events.cloudevents import Record, rfc3339
 from app.events.types import OutcomeRecorded
 from app.outcomes.joined import Joined, Said
@@ -113,11 +114,6 @@ def record_of(outcome: OutcomeRecorded, as_of: datetime) -> Record:
         source=f"hindsight/{outcome.task}",
         time=rfc3339(as_of.timestamp() * 1000),
     )
-
-
-def canonical(value: Mapping[str, Any]) -> str:
-    """The value as JSON text: the same for equal values."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
 @dataclass(frozen=True)

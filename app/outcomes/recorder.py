@@ -14,14 +14,14 @@ from collections.abc import Callable, Collection, MutableMapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from app.events.cloudevents import Record
+from app.events.cloudevents import Incoming, Record
 from app.events.types import task_of
 from app.monitoring import metrics
 from app.outcomes.joined import Joined
 from app.outcomes.label_aggregation import judge, outcome_id, record_of
 from app.outcomes.repartition import OUTCOMES, original, reminder
 from app.settings import Settings, TaskSettings
-from app.streams.delivery import Answer, Incoming
+from app.streams.delivery import Answer
 from models.base import Rejected, Task
 
 STAGE = OUTCOMES

@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from nicegui import ui
 from nicegui.events import GenericEventArguments
 
-from app.api.errors import AWAY
 from app.errors import SetupError
+from app.kafka.transient_errors import AWAY
 from app.pages.elements import Node, button
 
 Answers = Mapping[str, str]

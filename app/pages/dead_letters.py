@@ -4,10 +4,10 @@ from urllib.parse import urlencode
 
 from nicegui import ui
 
-from app.api.errors import AWAY
 from app.dead_letters.async_store import NoLetter
 from app.dead_letters.letter import Letter, Wanted, shown
 from app.errors import SetupError
+from app.kafka.transient_errors import AWAY
 from app.pages import layout
 from app.pages.confirmation import Answers, Confirm
 from app.pages.elements import Node, button, facts, heads, tabs

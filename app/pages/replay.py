@@ -9,9 +9,9 @@ from nicegui import ui
 from nicegui.events import GenericEventArguments
 from sqlalchemy import Connection, func, select
 
-from app.api.errors import AWAY
 from app.catalog.orm import Outcome, Prediction
 from app.errors import SetupError
+from app.kafka.transient_errors import AWAY
 from app.pages import layout
 from app.pages.elements import Node, button, heads
 from app.replay.jobs.job import Job

@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError
 from py4j.protocol import Py4JError
 
 from app.errors import SetupError
-from app.events import topics
+from app.kafka import provisioning
 from app.monitoring.heartbeat import Heartbeat
 from app.preprocess import job_metrics
 from app.preprocess.oversized_records import skip_oversized
@@ -33,7 +33,7 @@ def main() -> int:
     """Run the jobs; the exit code is 0 only when it was told to stop."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
     configured = settings()
-    asyncio.run(topics.wait_provisioned(configured))
+    asyncio.run(provisioning.wait_provisioned(configured))
     try:
         prepare_java(configured)
     except SetupError as error:

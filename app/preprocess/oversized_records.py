@@ -12,15 +12,15 @@ from collections.abc import AsyncIterator, Sequence
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from app.events import topics
-from app.events.cloudevents import LogEpoch, Record, identity, rfc3339
+from app.events.answers import failed
+from app.events.cloudevents import Incoming, LogEpoch, Record, identity, rfc3339
 from app.events.types import Failure, dead_letter
 from app.kafka import clients, record_parser
 from app.kafka.lag import PREPROCESS_GROUP
 from app.kafka.producers import Send, publish_confirmed, publisher
 from app.kafka.reader import held, incoming
-from app.preprocess.preprocessor import MAX_KEY, STAGE, failed
+from app.preprocess.preprocessor import MAX_KEY, STAGE
 from app.settings import Settings
-from app.streams.delivery import Incoming
 
 AHEAD = 50_000
 """Records of a partition that are looked at: a job that gets as far as that without dying commits some meanwhile."""

@@ -1,23 +1,19 @@
 """From a request to its features: one pure function, called by the Flink job live and in batch."""
 
-import base64
-import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.events import topics
-from app.events.cloudevents import JSON, TENSORS, Event, Headers, Origin, Record, complete, identity, rfc3339
+from app.events.answers import failed, marks
+from app.events.cloudevents import TENSORS, Event, Headers, Origin, Record, complete, identity, rfc3339
+from app.events.payload import payload_of
 from app.events.types import (
     Failure,
     FeaturesExtracted,
-    ModelRef,
-    PredictionFailed,
     PredictionRequested,
-    Role,
     dead_letter,
     prediction_id,
-    shadow_id,
 )
 from models import tensors
 from models.base import Rejected, Task
@@ -121,93 +117,3 @@ class Preprocessor:
         reference, letter = dead_letter(record, origin, failure, unique)
         answer = failed(self.task.name, unique, failure, reference, key, event)
         return Outputs((letter, answer), error)
-
-
-MARKS = ("replay", "partial", "missing", "stream", "sequence")
-"""What an answer takes over from what it answers: that it is history published again, or a session's so far; how many
-chunks of the session are missing; and which frame of which stream it is."""
-
-
-def marks(event: Event | None) -> dict[str, str]:
-    """The marks of an event."""
-    return {name: event.extensions[name] for name in MARKS if name in event.extensions} if event else {}
-
-
-def failed(
-    task: str,
-    request: tuple[str, str],
-    failure: Failure,
-    reference: str | None,
-    key: bytes | None,
-    event: Event | None,
-    asked: tuple[ModelRef, Role] | None = None,
-) -> Record:
-    """The answer to a request that can't be predicted. `request` is its (source, id), `event` what is known of it.
-
-    `asked` is the version that was asked for a prediction, and its role: what a shadow fails to say answers nobody.
-    """
-    source, request_id = request
-    unique, topic = prediction_id(task, source, request_id), topics.predictions(task)
-    model, role = asked or (None, None)
-    if model is not None and role == "shadow":
-        unique, topic = shadow_id(unique, model.version), topics.shadow_predictions(task)
-    said = PredictionFailed(
-        prediction_id=unique,
-        request_id=request_id,
-        task=task,
-        error=failure,
-        model=model,
-        role=role,
-        dead_letter=reference,
-    )
-    return said.record(
-        topic,
-        key,
-        id=unique,
-        source=f"hindsight/{task}",
-        time=rfc3339(time.time() * 1000),
-        subject=event.subject if event else None,
-        traceparent=event.traceparent if event else None,
-        extensions={"requestsource": source, **marks(event)},
-    )
-
-
-def payload_of(event: Event, fetch: Callable[[str, int], bytes], limit: int) -> bytes:
-    """The payload itself: the value, or what a JSON value carries in `data_base64` or claims by `uri`."""
-    payload = event.data
-    envelope = _envelope(event)
-    if envelope is not None and "uri" in envelope:
-        payload = fetch(envelope["uri"], limit)
-    elif envelope is not None:
-        try:
-            payload = base64.b64decode(envelope["data_base64"], validate=True)
-        except ValueError as error:
-            raise Rejected("bad_envelope", f"data_base64 can't be decoded: {error}") from error
-    if not payload:
-        raise Rejected("empty", "the value is empty; a payload, or JSON with data_base64 or uri, is needed")
-    if len(payload) > limit:
-        raise Rejected("too_large", f"the payload has {len(payload):,} bytes; at most {limit:,} are taken")
-    return payload
-
-
-def _envelope(event: Event) -> Mapping[str, str] | None:
-    declared = (event.content_type or "").split(";")[0].strip() == JSON
-    if not declared and (event.content_type or not event.data.startswith(b"{")):
-        return None
-    try:
-        envelope = json.loads(event.data)
-    except (ValueError, RecursionError) as error:
-        if declared:
-            raise Rejected("bad_envelope", f"content-type is {JSON}, but the value is no JSON: {error}") from error
-        return None
-    # What POST /v1/blobs answers is a claim check as it stands.
-    if not isinstance(envelope, dict) or not envelope.keys() <= {"uri", "data_base64", "size", "sha256"}:
-        return None
-    names = {"uri", "data_base64"} & envelope.keys()
-    if len(names) != 1:
-        return None
-    [name] = names
-    text = envelope[name]
-    if not isinstance(text, str):
-        raise Rejected("bad_envelope", f"{name} is of {type(text).__name__}; a string is needed")
-    return {name: text}

@@ -8,11 +8,11 @@ from pathlib import Path
 from aiokafka.errors import KafkaError
 
 from app.errors import SetupError
-from app.inference.mlserver.repository import champion, shipped
 from app.registry.registry import Models
+from app.registry.shipped import champion, shipped
 from app.registry.subscription import read
 from app.settings import Settings
-from app.storage.blobs import blob_store
+from app.storage.blob_store import blob_store
 from models.base import Rejected, Task
 
 

@@ -13,11 +13,11 @@ from sqlalchemy import Connection, func, select
 
 from app.catalog.catalog import Catalog
 from app.catalog.orm import Prediction
+from app.errors import Unavailable
 from app.events.lifecycle import Backtest
 from app.registry.registry import Models
 from app.registry.runs import Run
 from app.settings import Settings
-from app.streams.delivery import Unavailable
 from models.datasets import ROWS
 
 

@@ -16,14 +16,13 @@ from typing import Any
 from app.errors import SetupError
 from app.events import lifecycle
 from app.events.base import Data
-from app.events.cloudevents import Event, complete, header, versioned
+from app.events.cloudevents import Event, Incoming, complete, header, versioned
 from app.events.types import ModelRef, ModelRegistered, RetrainingTriggered, RouteChanged, TaskFrozen, decode
-from app.inference.mlserver.repository import no_model, shipped
 from app.registry.routes import Route
 from app.registry.runs import Run
+from app.registry.shipped import no_model, shipped
 from app.settings import Settings
 from app.storage.blobs import BlobStore
-from app.streams.delivery import Incoming
 from models.base import Rejected, Task
 
 log = logging.getLogger(__name__)

@@ -1,5 +1,6 @@
 """A task's route: which version answers a request, and what each action makes of it."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
@@ -91,3 +92,7 @@ def rolled_back(route: Route, version: str | None, before: str | None) -> Route:
 
 def _without(versions: tuple[str, ...], version: str) -> tuple[str, ...]:
     return tuple(one for one in versions if one != version)
+
+
+Ask = Callable[[], Awaitable[Route]]
+"""Asks for a task's route of now."""

@@ -7,13 +7,13 @@ from collections.abc import AsyncGenerator, Iterable
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
+from app.backoff import backoff
 from app.events import topics
 from app.events.cloudevents import LogEpoch
 from app.kafka import clients, reader
 from app.kafka.topic_ids import log_epochs
 from app.registry.registry import Registry
 from app.settings import Settings
-from app.streams.delivery import backoff
 from models.base import Task
 
 log = logging.getLogger(__name__)

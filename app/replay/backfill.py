@@ -15,7 +15,7 @@ from app.events import topics
 from app.replay.duckdb_views import batches
 from app.replay.query import Arguments
 from app.settings import Settings
-from app.storage.blobs import blob_store
+from app.storage.blob_store import blob_store
 from models.base import Rejected
 
 _BATCH = 1_000

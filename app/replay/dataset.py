@@ -6,9 +6,11 @@ import shutil
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import pyarrow as pa
@@ -176,3 +178,21 @@ def directory(out: Path) -> Iterator[Path]:
 def write_manifest(path: Path, manifest: dict[str, Any]) -> None:
     """Write a manifest so that people can read it as well."""
     path.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+
+
+def delete_dataset(location: str) -> None:
+    """Delete a dataset's rows. Its manifest stays, and says so; a damaged one says nothing else. Raises OSError."""
+    directory = _directory(location)
+    try:
+        manifest = dict(json.loads((directory / MANIFEST).read_text()))
+    except (FileNotFoundError, ValueError, TypeError):
+        manifest = {}
+    write_manifest(directory / MANIFEST, manifest | {"erased": datetime.now(UTC).isoformat()})
+    (directory / ROWS).unlink()
+
+
+def _directory(location: str) -> Path:
+    parts = urlsplit(location)
+    if parts.scheme not in ("", "file"):
+        raise FileNotFoundError(location)
+    return Path(unquote(parts.path))

@@ -6,11 +6,11 @@ from typing import Any
 import pyarrow as pa
 
 from app.events.cloudevents import Event
-from app.preprocess.preprocessor import payload_of
+from app.events.payload import payload_of
 from app.replay.dataset import SCHEMA
 from app.replay.query import Arguments
 from app.settings import Settings
-from app.storage.blobs import blob_store
+from app.storage.blob_store import blob_store
 from models.base import Rejected
 
 

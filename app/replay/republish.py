@@ -23,7 +23,7 @@ from app.replay.duckdb_views import batches
 from app.replay.query import Arguments
 from app.replay.selection import Progress, selected
 from app.settings import Settings
-from app.storage.blobs import blob_store
+from app.storage.blob_store import blob_store
 
 _BATCH = 500
 _LINGER_SECONDS = 0.05

@@ -12,18 +12,19 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
-from app.api.errors import AWAY
 from app.catalog.catalog import Catalog
-from app.errors import SetupError
-from app.events import topics
+from app.errors import SetupError, Unavailable
 from app.events.types import Role
+from app.kafka import provisioning
 from app.kafka.resilient_producer import Publisher
+from app.kafka.transient_errors import AWAY
 from app.monitoring.metrics import TRIGGER_FAILURES
 from app.registry.changes import Changes
 from app.registry.registry import Models, Registry
 from app.registry.runs import Run
 from app.registry.subscription import follow
-from app.retraining.backends.backend import Crashed, backend_of, leave
+from app.retraining.backends.backend import Crashed, leave
+from app.retraining.backends.selection import backend_of
 from app.retraining.lease import Leases
 from app.retraining.pipeline.run_directory import SOURCE, end_of
 from app.retraining.rollout import evidence, policy, stage
@@ -31,7 +32,6 @@ from app.retraining.rollout.policy import Observed
 from app.retraining.triggers.trigger_service import Triggering
 from app.settings import Settings
 from app.settings.retraining import Retraining
-from app.streams.delivery import Unavailable
 from models.base import Task
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ class Controller:
         """Follow the log and look at every task, for ever."""
         # An API that is gone before its first look has connected to nothing: aiokafka leaks what it is connecting to.
         await asyncio.sleep(self._settings.retraining_seconds)
-        await topics.wait_provisioned(self._settings)
+        await provisioning.wait_provisioned(self._settings)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._follow())
             group.create_task(self._look())

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from app.api.payload import Payloads
 from app.catalog.catalog import Catalog
 from app.dead_letters.async_store import Letterbox
 from app.kafka.resilient_producer import Publisher
 from app.replay.jobs.queue import Replays
 from app.retraining.controller import Controller
+from app.services.payloads import Payloads
 from app.services.state_metrics import Watching
 from app.settings import Settings
 from models.base import Task

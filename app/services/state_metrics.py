@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from app.errors import SetupError
+from app.errors import SetupError, Unavailable
 from app.events.lifecycle import RetrainingEnded
 from app.events.types import ModelRef
 from app.kafka.lag import Lags, deployment_lags
@@ -26,7 +26,6 @@ from app.registry.registry import Models
 from app.retraining.controller import Controller
 from app.retraining.triggers.observation import Seen
 from app.settings import Settings
-from app.streams.delivery import Unavailable
 
 log = logging.getLogger(__name__)
 

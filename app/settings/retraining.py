@@ -4,8 +4,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.retraining.pipeline.gate import Bounds
-from app.retraining.rollout.policy import Plan
+from app.settings.gate import Bounds
+from app.settings.rollout import Plan
 from app.settings.triggers import Triggers
 
 

@@ -6,21 +6,16 @@ refuses us raises OSError, so that whoever needs it waits; what is wrong with a 
 
 import errno
 import hashlib
-import os
 import re
-import tempfile
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
-from urllib.parse import unquote, urlsplit
 
 from app.errors import SetupError
-from app.settings import Settings
 from models.base import Rejected
 
 _URI = re.compile(r"blob://sha256/([0-9a-f]{64})")
@@ -190,84 +185,6 @@ class Quota:
             self._size += size
 
 
-class FileBlobs(BlobStore):
-    """Blobs below a `file:///directory`."""
-
-    remedy = "Make the directory writable for this user, or set HINDSIGHT_BLOB_URL to another."
-
-    def __init__(self, url: str) -> None:
-        super().__init__(url)
-        self.root = Path(unquote(urlsplit(url).path))
-        self._partial = self.root / "partial"
-
-    def writer(self) -> Writer:
-        """A writer into a file beside the blobs."""
-        self._partial.mkdir(parents=True, exist_ok=True)
-        return Writer(tempfile.NamedTemporaryFile(dir=self._partial), self._publish)
-
-    def exists(self, uri: str) -> bool:
-        """Whether there is such a file."""
-        return self.path(uri).is_file()
-
-    def delete(self, uri: str) -> None:
-        """Removes the file."""
-        path = self.path(uri)
-        with suppress(FileNotFoundError):
-            path.unlink()
-            _sync(path.parent)
-
-    def sweep(self) -> None:
-        """Removes the files of writers that were killed."""
-        with suppress(OSError):  # what can't be removed now can be later
-            for file in self._partial.iterdir():
-                if file.stat().st_mtime < time.time() - _LEFT_SECONDS:
-                    file.unlink()
-
-    def size(self) -> int:
-        """Bytes of all files."""
-        return sum(_sizes(self.root / "sha256"))
-
-    def path(self, uri: str) -> Path:
-        """The file of a URI, whether it exists or not. Raises BlobInvalid."""
-        return self.root / key_of(digest_of(uri))
-
-    def _make(self) -> None:
-        self.root.mkdir(parents=True, exist_ok=True)
-
-    def _read(self, digest: str, limit: int) -> tuple[bytes, int] | None:
-        try:
-            with (self.root / key_of(digest)).open("rb") as file:
-                return file.read(limit), os.fstat(file.fileno()).st_size
-        except FileNotFoundError:
-            return None
-
-    def _publish(self, file: IO[bytes], digest: str) -> None:
-        path = self.root / key_of(digest)
-        file.flush()
-        os.fsync(file.fileno())
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Also over a blob that is there: if that one is damaged, this heals it.
-        Path(file.name).replace(path)
-        for directory in (path.parent, path.parent.parent, self.root):
-            _sync(directory)
-
-
-def blob_store(settings: Settings) -> BlobStore:
-    """The storage that HINDSIGHT_BLOB_URL names. A SetupError when it names none."""
-    url = settings.blobs
-    parts = urlsplit(url)
-    if parts.scheme == "s3":
-        from app.storage.s3 import S3Blobs
-
-        return S3Blobs(settings)
-    if parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path.startswith("/"):
-        return FileBlobs(url)
-    raise SetupError(
-        f"HINDSIGHT_BLOB_URL is {url!r}: no blob storage that is known.",
-        "Use file:///a/directory or s3://bucket/prefix.",
-    )
-
-
 def digest_of(uri: str) -> str:
     """The hash in a URI. Raises BlobInvalid."""
     match = _URI.fullmatch(uri)
@@ -279,20 +196,3 @@ def digest_of(uri: str) -> str:
 def key_of(digest: str) -> str:
     """The name of a blob, the same in a directory and in a bucket: one can be copied to the other."""
     return f"sha256/{digest[:2]}/{digest}"
-
-
-def _sizes(directory: Path) -> Iterator[int]:
-    with suppress(FileNotFoundError), os.scandir(directory) as entries:  # a blob that is deleted meanwhile is gone
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                yield from _sizes(Path(entry.path))
-            else:
-                yield entry.stat(follow_symlinks=False).st_size
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -11,36 +11,17 @@ redelivers the batch; ids de-duplicate. The protocol is that of Quix Streams' ch
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from app.events.cloudevents import Headers, Origin, Record
+from app.backoff import backoff
+from app.errors import Unavailable, Unpublishable
+from app.events.cloudevents import Incoming, Record
 from app.events.types import Failure
 from app.monitoring.heartbeat import waits_for, waits_no_more
 from models.base import Rejected
 
 log = logging.getLogger(__name__)
-
-_FIRST_BACKOFF = 0.1
-_LONGEST_BACKOFF = 5.0
-
-
-class Unavailable(Exception):
-    """Something that is needed is away; it may come back."""
-
-
-class Unpublishable(Exception):
-    """The broker will never take this record."""
-
-
-@dataclass(frozen=True)
-class Incoming:
-    """A record as it was consumed."""
-
-    origin: Origin
-    key: bytes | None
-    value: bytes | None
-    headers: Headers
 
 
 Answer = Sequence[Record] | Rejected
@@ -120,11 +101,3 @@ class _Pending:
     event: Incoming
     record: Record
     rejection: bool
-
-
-def backoff() -> Iterator[float]:
-    """Seconds to wait before each further try: doubling, up to a bound, for ever."""
-    wait = _FIRST_BACKOFF
-    while True:
-        yield wait
-        wait = min(2 * wait, _LONGEST_BACKOFF)

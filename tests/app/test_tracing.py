@@ -4,10 +4,12 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from app.events.cloudevents import Headers, LogEpoch, Origin, Record, header
+from app.errors import Unavailable
+from app.events.cloudevents import Headers, Incoming, LogEpoch, Origin, Record, header
 from app.settings import CHECKOUT, Settings
-from app.streams.delivery import Answer, Incoming, Unavailable
-from app.tracing import Tracing, calling, of, traced
+from app.streams.delivery import Answer
+from app.streams.tracing import traced
+from app.tracing import Tracing, calling, of
 from models.base import Rejected
 from tests.support.collector import Collector, Taken, collecting
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import gymnasium
 import pytest
 
-from app.inference.mlserver.repository import champion
+from app.registry.shipped import champion
 from app.settings import Settings
 from app.tasks import load
 from benchmarks.decisions import markdown

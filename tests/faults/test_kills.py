@@ -13,7 +13,7 @@ from aiokafka import ConsumerRecord
 from app.embedded.ports import free_port
 from app.events import topics
 from app.events.types import prediction_id
-from app.kafka import clients
+from app.kafka import clients, provisioning
 from app.settings import CHECKOUT, Settings
 from app.system.environment import environment
 from models.base import Sample
@@ -138,7 +138,7 @@ async def recreate(settings: Settings, topic: str) -> None:
             await asyncio.sleep(0.2)
     finally:
         await admin.close()
-    while await topics.provision(settings):
+    while await provisioning.provision(settings):
         await asyncio.sleep(0.2)
 
 

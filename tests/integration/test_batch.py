@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from app.events import topics
-from app.storage.blobs import blob_store
+from app.storage.blob_store import blob_store
 from models.ocr.lines import make_payloads
 from tests.support.commands import command
 from tests.support.log import Sent, header, id_of, publish, tail

@@ -12,9 +12,9 @@ import pytest
 
 from app.catalog.catalog import Catalog
 from app.catalog.rebuild import Digest, digests
+from app.errors import Unavailable
 from app.events.types import RouteChanged
 from app.settings import Settings
-from app.streams.delivery import Unavailable
 from tests.support.history import Request
 from tests.support.log import Sent, publish
 from tests.support.platform import pids, platform_settings, running

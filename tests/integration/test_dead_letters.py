@@ -6,7 +6,7 @@ from typing import Any
 
 from app.events import topics
 from app.events.types import prediction_id
-from app.storage.blobs import blob_store
+from app.storage.blob_store import blob_store
 from models.ocr.lines import make_payloads
 from tests.support.commands import command
 from tests.support.log import Sent, header, id_of, publish, tail

@@ -24,11 +24,11 @@ from app.events import topics
 from app.events.base import Data
 from app.events.cloudevents import LogEpoch, Origin, Record
 from app.events.types import Failure, FeedbackGiven, dead_letter, prediction_id
-from app.kafka import clients, reader
+from app.kafka import clients, provisioning, reader
 from app.replay.query import Arguments
 from app.replay.replay import replay
 from app.settings import Settings
-from app.storage.blobs import blob_store
+from app.storage.blob_store import blob_store
 from tests.support.answering import made
 from tests.support.commands import Done, command
 from tests.support.log import Sent, publish
@@ -52,7 +52,7 @@ async def platform(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Se
         archive_seconds=0.5,
     )
     async with running(settings, only=("kafka", "archive", "recorder")):
-        await topics.wait_provisioned(settings)
+        await provisioning.wait_provisioned(settings)
         yield settings
 
 

@@ -12,9 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from app.eventlog.archive import Archive
-from app.events.cloudevents import LogEpoch, Origin, Record
+from app.events.cloudevents import Incoming, LogEpoch, Origin, Record
 from app.settings import Settings
-from app.streams.delivery import Incoming
 from benchmarks.apart import apart
 from benchmarks.history import EVENTS_EACH, WIDTH, history
 from benchmarks.replay import replayed

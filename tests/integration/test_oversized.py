@@ -7,7 +7,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from app.events import topics
 from app.events.types import prediction_id
-from app.kafka import clients
+from app.kafka import clients, provisioning
 from app.kafka.lag import PREPROCESS_GROUP
 from app.preprocess.oversized_records import skip_oversized
 from app.settings import MiB, Settings
@@ -46,7 +46,7 @@ async def platform(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Se
 async def settings(platform: Settings) -> Settings:
     """The same broker with a task that no job reads."""
     config = platform.model_copy(update={"tasks": DIGITS})
-    await topics.provision(config)
+    await provisioning.provision(config)
     return config
 
 

@@ -10,9 +10,9 @@ import pytest
 from deltalake import write_deltalake
 
 from app.eventlog.archive import Archive
+from app.events.cloudevents import Incoming
 from app.kafka import reader
 from app.settings import Settings
-from app.streams.delivery import Incoming
 from tests.support.commands import Done, command
 from tests.support.history import Request
 from tests.support.log import Sent, publish

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from app.eventlog.schema import table_of
 from app.eventlog.snapshot import Snapshot
 from app.events import topics
-from app.events.cloudevents import TENSORS, Event, LogEpoch, Origin, Record, rfc3339
+from app.events.cloudevents import TENSORS, Event, Incoming, LogEpoch, Origin, Record, rfc3339
 from app.events.types import (
     Failure,
     FeaturesExtracted,
@@ -23,7 +23,6 @@ from app.events.types import (
     PredictionRequested,
     prediction_id,
 )
-from app.streams.delivery import Incoming
 from models import tensors
 from models.base import Task
 

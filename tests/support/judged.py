@@ -8,10 +8,9 @@ from typing import Any
 from hypothesis import strategies as st
 
 from app.events import topics
-from app.events.cloudevents import LogEpoch, Origin, Record
+from app.events.cloudevents import Incoming, LogEpoch, Origin, Record
 from app.events.types import FeedbackGiven, PredictionMade, prediction_id
 from app.outcomes.joined import Said, Served
-from app.streams.delivery import Incoming
 from models.base import Rejected
 from tests.support.answering import TASK, made
 from tests.support.tasks import Letters

@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from app.events import topics
 from app.events import types as event_types
 from app.events.base import Data
-from app.events.cloudevents import Headers, LogEpoch, Origin, Record
+from app.events.cloudevents import Headers, Incoming, LogEpoch, Origin, Record
 from app.events.types import Failure, FeedbackGiven, ModelRef, PredictionMade, prediction_id
-from app.streams.delivery import Incoming
 from tests.support.said import data_of
 
 TASK = "ocr"

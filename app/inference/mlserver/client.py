@@ -11,12 +11,12 @@ from mlserver.grpc.dataplane_pb2_grpc import GRPCInferenceServiceStub
 from numpy.typing import NDArray
 
 from app import tracing
+from app.errors import Refused, Unavailable
 from app.events.types import ModelRef
 from app.inference.mlserver import token
 from app.inference.mlserver.repository import entry
 from app.inference.mlserver.tensor_codec import DATATYPES, DTYPES
 from app.settings import Settings
-from app.streams.delivery import Unavailable
 
 _PASSING = {
     grpc.StatusCode.UNAVAILABLE,
@@ -27,10 +27,6 @@ _PASSING = {
 _HEALTH_SECONDS = 2.0
 _LOOK_SECONDS = 0.1
 """How often a version that is being loaded is looked for."""
-
-
-class Refused(Exception):
-    """MLServer is there and has the model, but doesn't take this request."""
 
 
 class InferenceClient:

@@ -4,14 +4,15 @@ import asyncio
 import logging
 from collections.abc import Iterable
 
+from app.backoff import backoff
+from app.errors import Unavailable
 from app.events.types import ModelRef
 from app.inference.mlserver import repository
 from app.inference.mlserver.client import InferenceClient
 from app.registry.registry import Version
 from app.registry.subscription import follow
 from app.settings import Settings
-from app.storage.blobs import blob_store
-from app.streams.delivery import Unavailable, backoff
+from app.storage.blob_store import blob_store
 from models.base import Rejected, Task
 
 log = logging.getLogger(__name__)

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from mlserver import Settings as ServerSettings
 
 from app.errors import SetupError
-from app.events import topics
 from app.inference.mlserver import repository, runtime, token
 from app.inference.mlserver.auth import LockedMLServer
 from app.inference.mlserver.client import InferenceClient
 from app.inference.mlserver.loader import Loader
+from app.kafka import provisioning
 from app.monitoring.heartbeat import Heartbeat
 from app.settings import Settings, settings
 from app.tasks import load
@@ -53,7 +53,7 @@ async def serve(configured: Settings) -> None:
 
 
 async def _load(configured: Settings, tasks: Mapping[str, Task]) -> None:
-    await topics.wait_provisioned(configured)
+    await provisioning.wait_provisioned(configured)
     async with InferenceClient(configured) as client:
         await Loader(configured, tasks.values(), client).run()
 

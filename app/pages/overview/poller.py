@@ -15,13 +15,12 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, func, select
 
-from app.api.errors import AWAY
-from app.api.health import Health, Readiness
 from app.catalog.orm import DeadLetter, Outcome, Prediction
 from app.embedded import status
 from app.errors import SetupError
 from app.events import topics
 from app.kafka.lag import RECORDER_GROUP
+from app.kafka.transient_errors import AWAY
 from app.monitoring.drift import Finding
 from app.monitoring.performance_estimation import Expected
 from app.monitoring.quality import Judged, Quality, quality
@@ -29,6 +28,7 @@ from app.monitoring.task_status import TaskStatus, task_status
 from app.pages.overview.throughput import Counts, Traffic, per_second
 from app.registry.registry import Models
 from app.retraining.triggers.conditions import Explained
+from app.services.readiness import Health, Readiness
 from app.services.services import Parts
 
 FAST_SECONDS = 2.0

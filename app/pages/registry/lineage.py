@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Mapping
 
-from app.api.errors import AWAY
 from app.errors import SetupError
+from app.kafka.transient_errors import AWAY
 from app.pages.elements import Node, facts
 from app.registry.lineage import Lineage, lineage
 from app.services.services import Parts

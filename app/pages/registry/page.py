@@ -5,8 +5,8 @@ from urllib.parse import urlencode
 
 from nicegui import ui
 
-from app.api.errors import AWAY
 from app.errors import SetupError
+from app.kafka.transient_errors import AWAY
 from app.pages import layout
 from app.pages.confirmation import Answers, Confirm
 from app.pages.elements import Node, button, heads, tabs

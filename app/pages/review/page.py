@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from nicegui import context, ui
 
-from app.api.errors import AWAY
+from app.kafka.transient_errors import AWAY
 from app.pages import layout
 from app.pages.elements import Node, heads, tabs
 from app.pages.review.claims import Claims

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from app.api.errors import AWAY
-from app.api.feedback import give
-from app.api.payload import NoPayload, Payload
 from app.errors import SetupError
 from app.events.types import FeedbackGiven
+from app.kafka.transient_errors import AWAY
 from app.outcomes.label_aggregation import drawn
 from app.pages.review.claims import Claims
 from app.pages.review.queues import Queue, waiting
+from app.services.feedback import give
+from app.services.payloads import NoPayload, Payload
 from app.services.services import Parts
 
 SINCE = timedelta(days=7)

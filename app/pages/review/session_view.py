@@ -6,8 +6,8 @@ from typing import Any
 
 from nicegui import ui
 
-from app.api.errors import AWAY
 from app.auth.scopes import missing
+from app.kafka.transient_errors import AWAY
 from app.pages import layout
 from app.pages.elements import Node, button
 from app.pages.review.bulk import Bulk

@@ -33,7 +33,7 @@ from app.preprocess.preprocessor import STAGE, Preprocessor
 from app.preprocess.sessions.assembler import assembled
 from app.preprocess.tracing import Traced
 from app.settings import MiB, Settings, settings
-from app.storage.blobs import blob_store
+from app.storage.blob_store import blob_store
 from app.tasks import named
 from models.base import Rejected, Task
 

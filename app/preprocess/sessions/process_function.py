@@ -31,7 +31,7 @@ class Sessions(KeyedProcessFunction):  # type: ignore[misc]  # pyflink has no ty
     def open(self, runtime_context: RuntimeContext) -> None:
         """Share the task's workers, as `Preprocess` does."""
         logging.getLogger().setLevel(logging.WARNING)
-        from app.storage.blobs import blob_store
+        from app.storage.blob_store import blob_store
 
         get = patiently(blob_store(self._settings).get)
         workers = pool.acquire(self._settings, self._task)

@@ -11,12 +11,11 @@ from pathlib import Path
 
 from aiokafka.errors import KafkaError
 
-from app.errors import SetupError
+from app.errors import SetupError, Unavailable
 from app.replay.jobs.job import Folder
 from app.replay.query import Arguments
 from app.replay.replay import replay
 from app.settings import settings
-from app.streams.delivery import Unavailable
 from app.system.priority import give_way
 from app.tasks import named
 

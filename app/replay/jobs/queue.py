@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from app.erasure import deletion
+from app.replay import dataset
 from app.replay.jobs.job import Folder, Job
 from app.replay.jobs.job_process import GiB, make
 from app.replay.query import Arguments
@@ -145,7 +145,7 @@ class Replays:
         self._keep(self._jobs[job_id].changed("gone", reason))
         folder = self.folder(job_id)
         if folder.rows.exists():
-            deletion.delete_dataset(folder.dataset.resolve().as_uri())
+            dataset.delete_dataset(folder.dataset.resolve().as_uri())
 
     def _seen(self, job: Job) -> Job:
         """The job as it is, should an erasure have taken its rows."""

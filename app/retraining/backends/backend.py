@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from app.registry.runs import Run
-from app.settings import Settings
 
 
 class Crashed(Exception):
@@ -36,26 +35,6 @@ class Backend(Protocol):
 
     async def close(self) -> None:
         """Forget all runs: this replica ends."""
-
-
-def backend_of(settings: Settings) -> Backend:
-    """The backend of HINDSIGHT_RETRAINING_BACKEND. Raises `SetupError` where its settings are missing."""
-    # Each loads what it alone needs.
-    from app.retraining.backends.remote import Remote
-
-    match settings.retraining_backend:
-        case "local":
-            from app.retraining.backends.local import Local
-
-            return Local(settings)
-        case "airflow":
-            from app.retraining.backends.airflow import Airflow
-
-            return Remote(Airflow(settings))
-        case "kubeflow":
-            from app.retraining.backends.kubeflow import Kubeflow
-
-            return Remote(Kubeflow(settings))
 
 
 async def leave(backend: Backend, runs: Mapping[str, Run]) -> None:

@@ -11,10 +11,9 @@ from typing import Any, Literal, Protocol
 
 import httpx
 
-from app.errors import SetupError
+from app.errors import SetupError, Unavailable
 from app.registry.runs import Run
 from app.retraining.backends.backend import Crashed
-from app.streams.delivery import Unavailable
 
 TIMEOUT_SECONDS = 5.0
 """Of a request: every task is looked at well within the time that a lease lasts."""

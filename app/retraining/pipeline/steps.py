@@ -32,7 +32,7 @@ from app.retraining.pipeline.run_directory import SOURCE, directory_of, end_of, 
 from app.retraining.triggers.drift_window import REFERENCE
 from app.settings import Settings
 from app.settings.retraining import Retraining
-from app.storage.blobs import blob_store
+from app.storage.blob_store import blob_store
 from models.base import OnStep, Task
 from models.datasets import content_hash
 

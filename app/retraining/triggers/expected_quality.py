@@ -14,8 +14,7 @@ from app.evaluation.scoring import known_score
 from app.events.types import OutcomeRecorded
 from app.monitoring.performance_estimation import Expected, Labelled, expected
 from app.registry.registry import Models
-from app.retraining.triggers.observation import Window
-from app.retraining.triggers.observer import Span
+from app.retraining.triggers.observation import Span, Window
 from app.settings.retraining import Retraining
 from models.offpolicy import Floats
 

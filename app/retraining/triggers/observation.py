@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar
 
 from app.events.lifecycle import RetrainingTriggered
@@ -148,3 +148,22 @@ def restored(triggered: Iterable[tuple[datetime, RetrainingTriggered]]) -> State
     for time, event in triggered:
         state = state.fired(event.trigger, event.evidence, time)
     return state
+
+
+@dataclass(frozen=True)
+class Span:
+    """From one moment up to, not including, another."""
+
+    start: datetime
+    end: datetime
+
+    @classmethod
+    def last(cls, length: timedelta, before: datetime) -> "Span":
+        """The last whole one before a moment: spans follow each other without gaps, counted from 1970."""
+        whole = int(before.timestamp() // length.total_seconds())
+        end = datetime.fromtimestamp(whole * length.total_seconds(), UTC)
+        return cls(end - length, end)
+
+    def window(self, found: Any) -> Window[Any]:
+        """What was found in it."""
+        return Window(self.start, self.end, found)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -15,31 +15,12 @@ from app.monitoring.drift import Finding, Samples
 from app.monitoring.quality import Judged, Quality, quality
 from app.registry.registry import Models
 from app.retraining.triggers import drift_window
-from app.retraining.triggers.observation import Alert, Latency, Seen, Window
+from app.retraining.triggers.observation import Alert, Latency, Seen, Span, Window
 from app.settings.retraining import Retraining
 from models.base import Task
 
 Judgements = Sequence[tuple[OutcomeRecorded, datetime]]
 """What is known of predictions, and when each was made."""
-
-
-@dataclass(frozen=True)
-class Span:
-    """From one moment up to, not including, another."""
-
-    start: datetime
-    end: datetime
-
-    @classmethod
-    def last(cls, length: timedelta, before: datetime) -> "Span":
-        """The last whole one before a moment: spans follow each other without gaps, counted from 1970."""
-        whole = int(before.timestamp() // length.total_seconds())
-        end = datetime.fromtimestamp(whole * length.total_seconds(), UTC)
-        return cls(end - length, end)
-
-    def window(self, found: Any) -> Window[Any]:
-        """What was found in it."""
-        return Window(self.start, self.end, found)
 
 
 @dataclass(frozen=True)

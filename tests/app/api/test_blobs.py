@@ -9,7 +9,9 @@ from pydantic import SecretStr
 
 from app.api.app import create
 from app.settings import Settings
-from app.storage.blobs import FileBlobs, Writer, blob_store
+from app.storage.blob_store import blob_store
+from app.storage.blobs import Writer
+from app.storage.files import FileBlobs
 from tests.support.asgi import serving
 from tests.support.s3 import KINDS, storage_settings
 

@@ -8,11 +8,11 @@ import httpx
 from aiokafka import AIOKafkaProducer, TopicPartition
 
 from app.api.app import create
-from app.api.health import Health, Part, Readiness
 from app.kafka import clients
 from app.kafka.lag import PREPROCESS_GROUP
 from app.monitoring.progress import COMMIT_SECONDS
 from app.registry.routes import Route
+from app.services.readiness import Health, Part, Readiness
 from app.services.state_metrics import Watching
 from app.settings import Settings
 from tests.support.asgi import serving

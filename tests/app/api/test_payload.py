@@ -8,15 +8,14 @@ import httpx
 import pytest
 
 from app.api.app import create
-from app.api.payload import media_type_of
 from app.catalog.catalog import Catalog
 from app.eventlog.archive import Archive
 from app.eventlog.schema import INLINE_BYTES
-from app.events.cloudevents import Record
+from app.events.cloudevents import Incoming, Record
 from app.events.types import ModelRef, PredictionMade, prediction_id
+from app.services.payloads import media_type_of
 from app.settings import Settings
-from app.storage.blobs import blob_store
-from app.streams.delivery import Incoming
+from app.storage.blob_store import blob_store
 from tests.support.asgi import serving
 from tests.support.records import incoming, record
 

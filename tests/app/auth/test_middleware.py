@@ -13,7 +13,7 @@ from app.auth.callers import Callers
 from app.auth.keys import Keys, digest_of
 from app.auth.middleware import Guard
 from app.auth.scopes import Caller, caller_of
-from app.streams.delivery import Unavailable
+from app.errors import Unavailable
 
 COOKIE = "session"
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from app.catalog.catalog import Catalog
 from app.catalog.engine import writing
 from app.catalog.orm import Base, Run
-from app.errors import SetupError
-from app.events.cloudevents import Record
+from app.errors import SetupError, Unavailable
+from app.events.cloudevents import Incoming, Record
 from app.events.types import (
     DatasetBuilt,
     Failure,
@@ -28,7 +28,6 @@ from app.events.types import (
     RouteChanged,
     prediction_id,
 )
-from app.streams.delivery import Incoming, Unavailable
 from tests.support.records import START, incoming, letter, logs, record
 
 SERVED = prediction_id("ocr", "app", "1")

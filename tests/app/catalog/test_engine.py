@@ -4,7 +4,7 @@ import pytest
 
 from app.catalog import engine
 from app.catalog.catalog import Catalog
-from app.streams.delivery import Unavailable
+from app.errors import Unavailable
 from tests.support.postgres import Postgres
 from tests.support.records import incoming, letter
 

@@ -13,8 +13,8 @@ from app.catalog import migrate
 from app.catalog.catalog import Catalog
 from app.catalog.engine import engine_of, reading, writing
 from app.catalog.orm import Base
+from app.errors import Unavailable
 from app.settings import CHECKOUT
-from app.streams.delivery import Unavailable
 from tests.support.records import incoming, letter
 
 

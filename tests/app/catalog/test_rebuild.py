@@ -8,11 +8,11 @@ from pydantic import SecretStr
 from app.catalog import rebuild as rebuilding
 from app.catalog.catalog import Catalog
 from app.catalog.rebuild import Rebuilt, digests, rebuild
+from app.errors import Unavailable
 from app.eventlog import snapshot
-from app.events.cloudevents import Record
+from app.events.cloudevents import Incoming, Record
 from app.events.types import FeedbackGiven, LatencyRose, ModelRef, RouteChanged, prediction_id
 from app.settings import Settings
-from app.streams.delivery import Incoming, Unavailable
 from tests.support.answering import made
 from tests.support.commands import command
 from tests.support.log import Sent, publish

@@ -17,7 +17,7 @@ from app.events import types as event_types
 from app.events.types import FeedbackGiven, PredictionMade
 from app.kafka import clients
 from app.settings import Settings
-from app.storage.blobs import blob_store
+from app.storage.blob_store import blob_store
 from tests.support.answering import TASK, answering, failed, made, publish
 
 SOURCE = "test/client"

@@ -15,10 +15,9 @@ from app.dead_letters.store import DeadLetters
 from app.eventlog.schema import table_of
 from app.eventlog.snapshot import Snapshot
 from app.events import topics
-from app.events.cloudevents import LogEpoch, Origin, Record
+from app.events.cloudevents import Incoming, LogEpoch, Origin, Record
 from app.events.types import Failure, dead_letter
 from app.settings import Settings
-from app.streams.delivery import Incoming
 from models.base import Rejected
 
 START = datetime(2026, 1, 31, 12, tzinfo=UTC)

@@ -10,10 +10,9 @@ from app.dead_letters.redelivery import check_replayable, original
 from app.dead_letters.store import REPLAYED
 from app.errors import SetupError
 from app.events import topics
-from app.events.cloudevents import Headers, LogEpoch, Origin, Record, complete
+from app.events.cloudevents import Headers, Incoming, LogEpoch, Origin, Record, complete
 from app.events.types import Failure, PredictionRequested, dead_letter
 from app.settings import Settings
-from app.streams.delivery import Incoming
 
 REQUESTS = topics.requests("ocr")
 ORIGIN = Origin(LogEpoch("c/t"), REQUESTS, 3, 7, 1_700_000_000_000)

@@ -4,8 +4,8 @@ import numpy as np
 import onnxruntime as ort
 
 from app.demo.faulty_version import spoilt
-from app.inference.mlserver.repository import shipped
 from app.registry.registration import signature
+from app.registry.shipped import shipped
 from models.ocr import Ocr
 from tests.support.scales import scale
 

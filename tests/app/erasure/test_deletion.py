@@ -12,13 +12,14 @@ from deltalake import DeltaTable
 from deltalake.fs import DeltaStorageHandler
 from pyarrow import fs
 
-from app.erasure.deletion import delete_dataset, delete_rows, has_rows, vacuum
+from app.erasure.deletion import delete_rows, has_rows, vacuum
+from app.errors import Unavailable
 from app.eventlog.archive import Archive
-from app.events.cloudevents import LogEpoch, Origin
+from app.events.cloudevents import Incoming, LogEpoch, Origin
 from app.replay import dataset
+from app.replay.dataset import delete_dataset
 from app.settings import Settings
 from app.storage.delta import storage_options
-from app.streams.delivery import Incoming, Unavailable
 
 TOPIC, EPOCH = "ocr.requests", LogEpoch("cluster/topic")
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

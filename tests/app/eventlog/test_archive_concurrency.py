@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from deltalake import DeltaTable
 
+from app.errors import Unavailable
 from app.eventlog import archive as archives
 from app.eventlog.archive import Archive, application
-from app.events.cloudevents import LogEpoch, Origin
+from app.events.cloudevents import Incoming, LogEpoch, Origin
 from app.settings import Settings
-from app.streams.delivery import Incoming, Unavailable
 
 TOPIC = "ocr.requests"
 EPOCH = LogEpoch("cluster:topic")

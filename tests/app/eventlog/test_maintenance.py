@@ -13,9 +13,8 @@ from app.eventlog.archive import Archive, last_archived
 from app.eventlog.compaction import TARGET_BYTES, File, Stretch, compact, stretches
 from app.eventlog.maintenance import one_round, tidy
 from app.events import topics
-from app.events.cloudevents import LogEpoch, Origin
+from app.events.cloudevents import Incoming, LogEpoch, Origin
 from app.settings import Settings
-from app.streams.delivery import Incoming
 
 TOPIC = "ocr.requests"
 EPOCH = LogEpoch("cluster/topic")

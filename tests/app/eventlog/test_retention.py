@@ -8,7 +8,7 @@ from app.eventlog.retention import readers, trim
 from app.eventlog.writer import Archiver
 from app.events import topics
 from app.events.cloudevents import LogEpoch
-from app.kafka import clients, reader
+from app.kafka import clients, provisioning, reader
 from app.settings import Settings
 from app.worker import PROCESSES, build
 from tests.support.log import Sent, publish
@@ -22,7 +22,7 @@ async def shared(platform: Settings) -> Settings:
     """A task of its own on the shared broker, whose events may be forgotten at once."""
     settings = platform.model_copy(update={"tasks": {TASK: "tests.support.tasks:Letters"}, "kafka_days": 0.0})
     settings = settings.model_copy(update={"partitions": 1})
-    await topics.provision(settings)
+    await provisioning.provision(settings)
     return settings
 
 

@@ -6,16 +6,15 @@ from pathlib import Path
 import pytest
 from deltalake import Field, write_deltalake
 
-from app.errors import SetupError
+from app.errors import SetupError, Unavailable
 from app.eventlog.archive import Archive, Gap
 from app.eventlog.schema import INLINE_BYTES
 from app.eventlog.writer import Archiver
 from app.events import topics
-from app.events.cloudevents import LogEpoch, Origin
+from app.events.cloudevents import Incoming, LogEpoch, Origin
 from app.kafka import reader
 from app.monitoring import metrics
 from app.settings import Settings
-from app.streams.delivery import Incoming, Unavailable
 from tests.support.log import Sent, publish
 from tests.support.outages import directory
 

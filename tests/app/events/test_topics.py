@@ -7,7 +7,8 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from app.events import topics
-from app.events.topics import SEGMENT_MS, provision, wait_provisioned, wanted
+from app.events.topics import SEGMENT_MS, wanted
+from app.kafka.provisioning import provision, wait_provisioned
 from app.settings import MiB, Settings
 
 _NUMBERS = count()

@@ -12,11 +12,10 @@ from app.events import base as data
 from app.events import cloudevents
 from app.events import types as event_types
 from app.events.base import Data, Kind
-from app.events.cloudevents import CORE, Event, LogEpoch, Origin, Record, complete, versioned
+from app.events.cloudevents import CORE, Event, Incoming, LogEpoch, Origin, Record, complete, versioned
+from app.events.payload import payload_of
 from app.events.types import Failure, FeaturesExtracted, FeedbackGiven, PredictionRequested, dead_letter
 from app.inference.handler import read
-from app.preprocess.preprocessor import payload_of
-from app.streams.delivery import Incoming
 from models.base import Rejected
 from tests.support.said import EXAMPLES, data_of, example
 

@@ -12,8 +12,9 @@ from onnx import helper
 
 from app.events.types import ModelRef
 from app.inference.mlserver.client import InferenceClient
-from app.inference.mlserver.repository import install, shipped
+from app.inference.mlserver.repository import install
 from app.inference.mlserver.tensor_codec import DTYPES
+from app.registry.shipped import shipped
 from app.settings import CHECKOUT, Settings
 from app.system.environment import environment
 from tests.support.collector import Collector, collecting

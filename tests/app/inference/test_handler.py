@@ -7,19 +7,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from app.errors import Refused, Unavailable
 from app.events import cloudevents
 from app.events import types as event_types
-from app.events.cloudevents import Headers, LogEpoch, Origin, Record
+from app.events.cloudevents import Headers, Incoming, LogEpoch, Origin, Record
 from app.events.types import Failure, ModelRef, PredictionFailed, PredictionMade
 from app.inference import handler
 from app.inference.handler import InferenceHandler, read
-from app.inference.mlserver.client import Refused
-from app.inference.routing import Ask
 from app.monitoring import metrics
 from app.preprocess.preprocessor import Preprocessor
-from app.registry.routes import Route
+from app.registry.routes import Ask, Route
 from app.settings import Settings, TaskSettings
-from app.streams.delivery import Incoming, Unavailable
 from models.base import Asked, Decoded, Rejected, Task
 from tests.support.tasks import Letters
 

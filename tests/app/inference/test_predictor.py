@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
+from app.errors import Refused, Unavailable
 from app.events.types import ModelRef
-from app.inference.mlserver.client import Refused
 from app.inference.predictor import Predicted, Predictor, stacked
-from app.streams.delivery import Unavailable
 from models.base import Asked, Decoded, Features, Rejected, Shapes
 from tests.support.tasks import Letters
 

@@ -9,17 +9,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from app.errors import Refused, Unavailable
 from app.events import topics
-from app.events.cloudevents import Record, header
+from app.events.cloudevents import Incoming, Record, header
 from app.events.types import ModelRef, PredictionFailed, PredictionMade, prediction_id, shadow_id
 from app.inference import shadows
-from app.inference.mlserver.client import Refused
 from app.inference.shadows import MOST_BATCHES, Shadows
 from app.monitoring import metrics
 from app.preprocess.preprocessor import Preprocessor
 from app.registry.routes import Route
 from app.settings import Settings
-from app.streams.delivery import Incoming, Unavailable
 from models.base import Asked, Decoded, Features
 from tests.support.records import incoming
 from tests.support.tasks import Letters

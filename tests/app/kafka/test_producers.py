@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from aiokafka.errors import InvalidTopicError, KafkaConnectionError, MessageSizeTooLargeError, RecordListTooLargeError
 
+from app.errors import Unpublishable
 from app.events.cloudevents import Record
 from app.kafka import producers as publishing
 from app.kafka.producers import publish_confirmed
-from app.streams.delivery import Unpublishable
 
 RECORDS = [Record("topic", None, value, ()) for value in (b"0", b"1", b"2")]
 

@@ -6,7 +6,7 @@ import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 
 from app.events import topics
-from app.kafka import clients, reader, unread_count
+from app.kafka import clients, provisioning, reader, unread_count
 from app.kafka.lag import WORKER_GROUP, lags
 from app.kafka.unread_count import Range, Unread
 from app.preprocess.sessions.log_clock import look
@@ -19,7 +19,7 @@ TASKS = {"waited": "tests.support.tasks:Letters"}
 @pytest.fixture(scope="module")
 async def settings(platform: Settings) -> Settings:
     made = platform.model_copy(update={"tasks": TASKS, "partitions": 1})
-    await topics.provision(made)
+    await provisioning.provision(made)
     return made
 
 

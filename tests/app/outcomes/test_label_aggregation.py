@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.events.base import canonical
 from app.events.cloudevents import header
 from app.events.types import OutcomeRecorded, prediction_id
 from app.outcomes.joined import Joined, Said
-from app.outcomes.label_aggregation import canonical, drawn, judge, outcome_id, record_of
+from app.outcomes.label_aggregation import drawn, judge, outcome_id, record_of
 from app.settings import TaskSettings
 from tests.support.judged import OUTPUT, Sums, at, feedback, label, repeated, said, served, unique
 

@@ -13,14 +13,14 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from app.catalog.catalog import Catalog
-from app.events.cloudevents import Record, header
+from app.errors import Unavailable
+from app.events.cloudevents import Incoming, Record, header
 from app.events.types import OutcomeRecorded
 from app.outcomes.joined import Joined, Said, Served
 from app.outcomes.label_aggregation import judge, outcome_id
 from app.outcomes.recorder import OutcomesHandler, Reminders
 from app.outcomes.repartition import reminder, repartitioned
 from app.settings import Settings, TaskSettings
-from app.streams.delivery import Incoming, Unavailable
 from models.base import Rejected
 from tests.support.answering import TASK
 from tests.support.judged import Sums, at, feedback, incoming, label, said, served, unique, with_places

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.events.cloudevents import Headers, LogEpoch, Origin, Record, header
+from app.events.cloudevents import Headers, Incoming, LogEpoch, Origin, Record, header
 from app.events.types import Failure, PredictionMade
 from app.monitoring import metrics
 from app.outcomes.repartition import Joins, original, reminder, repartitioned
-from app.streams.delivery import Answer, Incoming
+from app.streams.delivery import Answer
 from models.base import Rejected
 from tests.support.answering import failed
 from tests.support.judged import Sums, incoming, label, said, served, unique, with_places

@@ -7,13 +7,12 @@ from itertools import islice
 
 from app import tasks
 from app.events import topics
-from app.events.cloudevents import LogEpoch, Origin, Record
+from app.events.cloudevents import Incoming, LogEpoch, Origin, Record
 from app.events.types import PredictionFailed, prediction_id
 from app.inference.handler import read
 from app.preprocess.preprocessor import Preprocessor
 from app.preprocess.sessions.assembler import Assembler, assembled, limits
 from app.settings import Settings
-from app.streams.delivery import Incoming
 from models.base import Rejected
 from tests.app.preprocess.sessions.test_assembler import Kept
 from tests.support.fuzz import mutants

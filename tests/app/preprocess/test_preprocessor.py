@@ -9,11 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.events import types as event_types
-from app.events.cloudevents import JSON, Headers, LogEpoch, Origin, Record
+from app.events.cloudevents import JSON, Headers, Incoming, LogEpoch, Origin, Record
 from app.events.types import FeaturesExtracted, PredictionFailed
 from app.inference.handler import read
 from app.preprocess.preprocessor import MAX_KEY, Outputs, Preprocessor
-from app.streams.delivery import Incoming
 from models.base import Features, Rejected
 from tests.support.tasks import Letters
 

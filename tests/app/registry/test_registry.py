@@ -7,12 +7,11 @@ from hypothesis import strategies as st
 
 from app.errors import SetupError
 from app.events.base import Data
-from app.events.cloudevents import Record
+from app.events.cloudevents import Incoming, Record
 from app.events.types import ModelRef, ModelRegistered, RouteChanged
 from app.registry.registry import Models, Registry
 from app.registry.responses import described
 from app.registry.routes import Route
-from app.streams.delivery import Incoming
 from models.base import Rejected
 from tests.support.poison import INVALID, poison
 from tests.support.records import incoming

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.events.base import Data
+from app.events.cloudevents import Incoming
 from app.events.lifecycle import Backtest
 from app.events.types import (
     DatasetBuilt,
@@ -22,7 +23,6 @@ from app.events.types import (
 )
 from app.registry.registry import Models, Registry
 from app.registry.runs import STEPS, Run
-from app.streams.delivery import Incoming
 from tests.support.records import incoming
 from tests.support.tasks import Letters
 

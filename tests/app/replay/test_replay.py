@@ -14,13 +14,12 @@ from hypothesis import strategies as st
 
 from app.errors import SetupError
 from app.eventlog import snapshot
-from app.events.cloudevents import Record
+from app.events.cloudevents import Incoming, Record
 from app.events.types import DataErased, OutcomeRecorded, PredictionMade
 from app.replay import replay
 from app.replay.query import Arguments
 from app.replay.reconciliation import check
 from app.settings import Settings, TaskSettings
-from app.streams.delivery import Incoming
 from models import tensors
 from tests.support.history import Request, at, logged, moment, snapshots
 from tests.support.tasks import Letters

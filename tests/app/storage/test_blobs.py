@@ -13,18 +13,9 @@ from hypothesis import strategies as st
 from app.errors import SetupError
 from app.settings import MiB, Settings
 from app.storage import s3
-from app.storage.blobs import (
-    BlobCorrupt,
-    BlobInvalid,
-    BlobMissing,
-    BlobStore,
-    BlobTooLarge,
-    FileBlobs,
-    Quota,
-    blob_store,
-    digest_of,
-    key_of,
-)
+from app.storage.blob_store import blob_store
+from app.storage.blobs import BlobCorrupt, BlobInvalid, BlobMissing, BlobStore, BlobTooLarge, Quota, digest_of, key_of
+from app.storage.files import FileBlobs
 from tests.support.platform import platform_settings
 from tests.support.s3 import KINDS, storage_settings
 

@@ -5,11 +5,10 @@ import polars as pl
 import pytest
 from pydantic import SecretStr
 
-from app.errors import SetupError
+from app.errors import SetupError, Unavailable
 from app.eventlog.archive import Archive
 from app.settings import Settings
 from app.storage.delta import storage_options
-from app.streams.delivery import Unavailable
 from tests.app.eventlog.test_archive_concurrency import TOPIC, records
 from tests.support.s3 import S3Server
 

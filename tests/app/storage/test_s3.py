@@ -13,7 +13,8 @@ from app.errors import SetupError
 from app.preprocess import claim_checks
 from app.settings import MiB, Settings
 from app.storage import s3
-from app.storage.blobs import BlobStore, StorageAway, blob_store
+from app.storage.blob_store import blob_store
+from app.storage.blobs import BlobStore, StorageAway
 from tests.support.s3 import S3Server
 
 KEYS: dict[str, Any] = {"s3_access_key": SecretStr("access"), "s3_secret_key": SecretStr("secret")}

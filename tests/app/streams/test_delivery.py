@@ -6,10 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.events.cloudevents import LogEpoch, Origin, Record
+from app import backoff
+from app.errors import Unavailable, Unpublishable
+from app.events.cloudevents import Incoming, LogEpoch, Origin, Record
 from app.events.types import Failure
 from app.streams import delivery
-from app.streams.delivery import Answer, Guard, Incoming, Unavailable, Unpublishable
+from app.streams.delivery import Answer, Guard
 from models.base import Rejected
 
 pytestmark = pytest.mark.usefixtures("impatient")
@@ -237,4 +239,4 @@ async def test_cancellation_ends_a_delivery(where: str, monkeypatch: pytest.Monk
 def test_waits_double_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(delivery, "_FIRST_BACKOFF", 0.1)
     monkeypatch.setattr(delivery, "_LONGEST_BACKOFF", 0.5)
-    assert list(islice(delivery.backoff(), 5)) == [0.1, 0.2, 0.4, 0.5, 0.5]
+    assert list(islice(backoff.backoff(), 5)) == [0.1, 0.2, 0.4, 0.5, 0.5]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.streams.faust_app import Bounds, batches
+from app.streams.batching import Bounds, batches
 
 
 async def events(*numbers: int, pause: float = 0.0) -> AsyncIterator[int]:

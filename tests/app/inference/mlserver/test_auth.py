@@ -14,13 +14,12 @@ from mlserver.grpc import model_repository_pb2_grpc
 from mlserver.grpc.dataplane_pb2_grpc import GRPCInferenceServiceStub
 from pydantic import SecretStr
 
-from app.errors import SetupError
+from app.errors import SetupError, Unavailable
 from app.events.types import ModelRef
 from app.inference.mlserver import token
 from app.inference.mlserver.auth import OPEN
 from app.inference.mlserver.client import InferenceClient
 from app.settings import Settings
-from app.streams.delivery import Unavailable
 from tests.support.platform import platform_settings
 
 FIRST = ModelRef(name="letters", version="1")

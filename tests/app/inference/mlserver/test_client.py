@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from app.errors import Refused, Unavailable
 from app.events.types import ModelRef
-from app.inference.mlserver.client import InferenceClient, Refused
+from app.inference.mlserver.client import InferenceClient
 from app.inference.predictor import Predicted, Predictor
 from app.settings import Settings
-from app.streams.delivery import Unavailable
 from models.base import Asked, Rejected
 from tests.support.platform import platform_settings
 from tests.support.tasks import Letters

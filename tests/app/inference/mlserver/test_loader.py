@@ -9,13 +9,13 @@ from typing import Any, cast
 
 import pytest
 
+from app.errors import Unavailable
 from app.events.types import ModelRef, ModelRegistered
 from app.inference.mlserver import loader
 from app.inference.mlserver.client import InferenceClient
 from app.inference.mlserver.loader import Loader
 from app.settings import Settings
-from app.storage.blobs import blob_store
-from app.streams.delivery import Unavailable
+from app.storage.blob_store import blob_store
 from tests.support.registries import Following, changed
 from tests.support.tasks import Letters
 

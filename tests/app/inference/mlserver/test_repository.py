@@ -5,7 +5,8 @@ import pytest
 
 from app.errors import SetupError
 from app.events.types import ModelRef
-from app.inference.mlserver.repository import champion, clear, entry, install, remove, shipped
+from app.inference.mlserver.repository import clear, entry, install, remove
+from app.registry.shipped import champion, shipped
 from app.settings import Settings
 from models.base import Task
 from tests.support.tasks import Letters

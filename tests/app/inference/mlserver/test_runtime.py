@@ -5,9 +5,10 @@ import pytest
 from mlserver.grpc import dataplane_pb2 as pb
 from mlserver.grpc.dataplane_pb2_grpc import GRPCInferenceServiceStub
 
+from app.errors import Refused
 from app.events.types import ModelRef
 from app.inference.mlserver import token
-from app.inference.mlserver.client import InferenceClient, Refused
+from app.inference.mlserver.client import InferenceClient
 from app.settings import Settings
 from app.tracing import called_by
 from tests.support.collector import Collector

@@ -8,8 +8,9 @@ from hypothesis.extra import numpy as hnp
 from mlserver.types import RequestInput, ResponseOutput, TensorData
 from numpy.typing import NDArray
 
+from app.errors import Refused
 from app.events.types import ModelRef
-from app.inference.mlserver.client import InferenceClient, Refused
+from app.inference.mlserver.client import InferenceClient
 from app.inference.mlserver.tensor_codec import DATATYPES, DTYPES, extract, inject
 
 shapes = hnp.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=3)

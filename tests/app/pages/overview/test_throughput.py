@@ -7,6 +7,7 @@ from itertools import count
 import pytest
 
 from app.events import topics
+from app.kafka import provisioning
 from app.pages.overview.throughput import BUCKETS, SECONDS, Counts, Traffic, per_second
 from app.settings import Settings
 from tests.support.log import Sent, publish
@@ -18,7 +19,7 @@ _NUMBERS = count()
 async def config(platform: Settings) -> Settings:
     """Settings of a task without any answers, on the real broker."""
     found = platform.model_copy(update={"tasks": {f"traffic_{next(_NUMBERS)}": "tests.support.tasks:Letters"}})
-    await topics.provision(found)
+    await provisioning.provision(found)
     return found
 
 

@@ -6,9 +6,9 @@ import pytest
 from nicegui import Client
 from nicegui.page import page
 
-from app.api.payload import Payload
 from app.pages.review.editors import brief, shown, source
 from app.pages.review.review_session import Item
+from app.services.payloads import Payload
 from models.base import Rejected
 
 CONTEXT = {"context": {"hour": 9}, "actions": [{"id": "a", "price": 1.5}, {"id": "b"}, {"id": "c"}]}

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from app.erasure import deletion
+from app.replay import dataset
 from app.replay.jobs import queue as module
 from app.replay.jobs.job import Folder, Job
 from app.replay.jobs.queue import MOST_WAITING, Busy, Replays
@@ -172,7 +172,7 @@ async def test_rows_that_an_erasure_has_taken_are_said_to_be_gone(
 ) -> None:
     async with running(settings, monkeypatch) as replays:
         job = await until(replays, replays.begin(arguments), "done")
-        deletion.delete_dataset(replays.folder(job.id).dataset.as_uri())
+        dataset.delete_dataset(replays.folder(job.id).dataset.as_uri())
         gone = replays.get(job.id)
         assert gone is not None
         assert (gone.state, "erased" in (gone.reason or "")) == ("gone", True)

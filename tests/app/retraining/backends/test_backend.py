@@ -16,9 +16,10 @@ from app.events.types import (
     RetrainingEnded,
 )
 from app.registry.runs import Run
-from app.retraining.backends.backend import backend_of, leave
+from app.retraining.backends.backend import leave
 from app.retraining.backends.local import Local
 from app.retraining.backends.remote import Remote
+from app.retraining.backends.selection import backend_of
 from app.settings import Settings
 from tests.app.retraining.backends.test_local import run_of
 from tests.support.records import START

@@ -5,12 +5,11 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from app.errors import SetupError
+from app.errors import SetupError, Unavailable
 from app.registry.runs import Run
 from app.retraining.backends import remote
 from app.retraining.backends.backend import Crashed
 from app.retraining.backends.remote import Job, Remote, ask, read
-from app.streams.delivery import Unavailable
 from tests.app.retraining.backends.test_local import run_of
 
 

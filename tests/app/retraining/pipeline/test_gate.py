@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from app.events.base import ModelRef
 from app.events.lifecycle import ModelEvaluated
-from app.retraining.pipeline.gate import Bounds, Evidence, Pair, Verdict, judge
+from app.retraining.pipeline.gate import Evidence, Pair, Verdict, judge
+from app.settings.gate import Bounds
 from models.offpolicy import Estimate
 
 BOUNDS = Bounds()

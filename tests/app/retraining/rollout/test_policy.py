@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from app.retraining.rollout.policy import CHAMPION, SHADOW, Arm, Decision, Observed, Plan, decide
+from app.retraining.rollout.policy import CHAMPION, SHADOW, Arm, Decision, Observed, decide
+from app.settings.rollout import Plan
 from models.offpolicy import Floats
 
 PLAN = Plan(minutes=10, longest_minutes=200, score_loss=0.05, error_increase=0.02)

@@ -15,8 +15,9 @@ from app.registry.registry import Models, Registry
 from app.registry.runs import Run
 from app.retraining.pipeline.run_directory import SOURCE
 from app.retraining.rollout import stage as rollouts
-from app.retraining.rollout.policy import CHAMPION, SHADOW, Arm, Decision, Observed, Plan
+from app.retraining.rollout.policy import CHAMPION, SHADOW, Arm, Decision, Observed
 from app.settings.retraining import Retraining
+from app.settings.rollout import Plan
 from tests.support.records import START, incoming
 from tests.support.scales import Scales
 

@@ -21,8 +21,8 @@ from app.events.types import (
     TaskFrozen,
 )
 from app.registry.registry import Models, Registry
-from app.retraining.triggers.observation import Alert, Seen
-from app.retraining.triggers.observer import Kept, Sight, Span, Summary
+from app.retraining.triggers.observation import Alert, Seen, Span
+from app.retraining.triggers.observer import Kept, Sight, Summary
 from app.settings.retraining import Retraining
 from tests.support.records import START, incoming
 from tests.support.scales import Scales

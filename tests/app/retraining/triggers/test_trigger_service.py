@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from app.errors import Unavailable
 from app.events.cloudevents import Record, header
 from app.events.types import LatencyRose
 from app.registry.registry import Registry
@@ -11,7 +12,6 @@ from app.retraining.triggers.observation import Seen
 from app.retraining.triggers.observer import Sight
 from app.retraining.triggers.trigger_service import Triggering
 from app.settings import Settings
-from app.streams.delivery import Unavailable
 from tests.app.retraining.triggers.test_evaluate import slow
 from tests.support.scales import Scales
 from tests.support.watched import TASK, catalog_of

@@ -1,0 +1,62 @@
+"""The records that answer a request without a prediction: its failure, and its dead letter."""
+
+import time
+
+from app.events import topics
+from app.events.cloudevents import Event, Record, rfc3339
+from app.events.types import (
+    Failure,
+    ModelRef,
+    PredictionFailed,
+    Role,
+    prediction_id,
+    shadow_id,
+)
+
+MARKS = ("replay", "partial", "missing", "stream", "sequence")
+"""What an answer takes over from what it answers: that it is history published again, or a session's so far; how many
+chunks of the session are missing; and which frame of which stream it is."""
+
+
+def marks(event: Event | None) -> dict[str, str]:
+    """The marks of an event."""
+    return {name: event.extensions[name] for name in MARKS if name in event.extensions} if event else {}
+
+
+def failed(
+    task: str,
+    request: tuple[str, str],
+    failure: Failure,
+    reference: str | None,
+    key: bytes | None,
+    event: Event | None,
+    asked: tuple[ModelRef, Role] | None = None,
+) -> Record:
+    """The answer to a request that can't be predicted. `request` is its (source, id), `event` what is known of it.
+
+    `asked` is the version that was asked for a prediction, and its role: what a shadow fails to say answers nobody.
+    """
+    source, request_id = request
+    unique, topic = prediction_id(task, source, request_id), topics.predictions(task)
+    model, role = asked or (None, None)
+    if model is not None and role == "shadow":
+        unique, topic = shadow_id(unique, model.version), topics.shadow_predictions(task)
+    said = PredictionFailed(
+        prediction_id=unique,
+        request_id=request_id,
+        task=task,
+        error=failure,
+        model=model,
+        role=role,
+        dead_letter=reference,
+    )
+    return said.record(
+        topic,
+        key,
+        id=unique,
+        source=f"hindsight/{task}",
+        time=rfc3339(time.time() * 1000),
+        subject=event.subject if event else None,
+        traceparent=event.traceparent if event else None,
+        extensions={"requestsource": source, **marks(event)},
+    )

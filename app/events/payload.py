@@ -1,0 +1,49 @@
+"""The payload of a request: in the value, in its envelope, or in the blob that it names."""
+
+import base64
+import json
+from collections.abc import Callable, Mapping
+
+from app.events.cloudevents import JSON, Event
+from models.base import Rejected
+
+
+def payload_of(event: Event, fetch: Callable[[str, int], bytes], limit: int) -> bytes:
+    """The payload itself: the value, or what a JSON value carries in `data_base64` or claims by `uri`."""
+    payload = event.data
+    envelope = _envelope(event)
+    if envelope is not None and "uri" in envelope:
+        payload = fetch(envelope["uri"], limit)
+    elif envelope is not None:
+        try:
+            payload = base64.b64decode(envelope["data_base64"], validate=True)
+        except ValueError as error:
+            raise Rejected("bad_envelope", f"data_base64 can't be decoded: {error}") from error
+    if not payload:
+        raise Rejected("empty", "the value is empty; a payload, or JSON with data_base64 or uri, is needed")
+    if len(payload) > limit:
+        raise Rejected("too_large", f"the payload has {len(payload):,} bytes; at most {limit:,} are taken")
+    return payload
+
+
+def _envelope(event: Event) -> Mapping[str, str] | None:
+    declared = (event.content_type or "").split(";")[0].strip() == JSON
+    if not declared and (event.content_type or not event.data.startswith(b"{")):
+        return None
+    try:
+        envelope = json.loads(event.data)
+    except (ValueError, RecursionError) as error:
+        if declared:
+            raise Rejected("bad_envelope", f"content-type is {JSON}, but the value is no JSON: {error}") from error
+        return None
+    # What POST /v1/blobs answers is a claim check as it stands.
+    if not isinstance(envelope, dict) or not envelope.keys() <= {"uri", "data_base64", "size", "sha256"}:
+        return None
+    names = {"uri", "data_base64"} & envelope.keys()
+    if len(names) != 1:
+        return None
+    [name] = names
+    text = envelope[name]
+    if not isinstance(text, str):
+        raise Rejected("bad_envelope", f"{name} is of {type(text).__name__}; a string is needed")
+    return {name: text}

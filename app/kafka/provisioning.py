@@ -1,0 +1,87 @@
+"""Creation of the platform's topics, and the wait for it."""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+
+from app.events.topics import Topic, wanted
+from app.kafka import clients
+from app.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+_POLL_SECONDS = 0.3
+
+
+async def provision(settings: Settings) -> list[str]:
+    """Make the topics that are missing; return a line for each existing one that differs from what is wanted.
+
+    Idempotent, and safe to run from several processes at once. An existing topic is never changed.
+    """
+    admin = clients.admin(settings)
+    await admin.start()
+    try:
+        topics = wanted(settings)
+        existing = set(await admin.list_topics())
+        missing = [topic for topic in topics if topic.name not in existing]
+        if missing:
+            await _create(admin, missing, settings.replication)
+        return await _differences(admin, [topic for topic in topics if topic.name in existing])
+    finally:
+        await admin.close()
+
+
+async def _create(admin: AIOKafkaAdminClient, topics: Iterable[Topic], replication: int) -> None:
+    response = await admin.create_topics(
+        [NewTopic(topic.name, topic.partitions, replication, topic_configs=topic.configs) for topic in topics]
+    )
+    for name, code, *details in response.topic_errors:
+        error = for_code(code)
+        if code and error is not TopicAlreadyExistsError:
+            raise KafkaError(f"topic {name!r} could not be made: {error.__name__}: {' '.join(map(str, details))}")
+
+
+async def _differences(admin: AIOKafkaAdminClient, topics: list[Topic]) -> list[str]:
+    if not topics:
+        return []
+    lines = []
+    partitions = {t["topic"]: len(t["partitions"]) for t in await admin.describe_topics([t.name for t in topics])}
+    responses = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic.name) for topic in topics])
+    configs = {
+        resource[3]: {entry[0]: entry[1] for entry in resource[4]}
+        for response in responses
+        for resource in response.resources
+    }
+    for topic in topics:
+        if partitions[topic.name] != topic.partitions:
+            lines.append(f"topic {topic.name} has {partitions[topic.name]} partitions, not {topic.partitions}")
+        for name, value in topic.configs.items():
+            if (found := configs[topic.name].get(name)) != value:
+                lines.append(f"topic {topic.name} has {name}={found}, not {value}")
+    return lines
+
+
+async def wait_provisioned(settings: Settings) -> None:
+    """Return once the broker answers and every topic is there: whoever consumes calls this first."""
+    names = {topic.name for topic in wanted(settings)}
+    waited = False
+    while True:
+        admin = clients.admin(settings)
+        try:
+            await admin.start()
+            if names <= set(await admin.list_topics()):
+                return
+            reason = "its topics are not there yet"
+        except (KafkaError, OSError) as error:
+            reason = str(error)
+        finally:
+            await admin.close()
+        if not waited:
+            log.info("waiting for Kafka at %s: %s", settings.bootstrap, reason)
+            waited = True
+        await asyncio.sleep(_POLL_SECONDS)

@@ -1,0 +1,24 @@
+"""The backend of a deployment."""
+
+from app.retraining.backends.backend import Backend
+from app.settings import Settings
+
+
+def backend_of(settings: Settings) -> Backend:
+    """The backend of HINDSIGHT_RETRAINING_BACKEND. Raises `SetupError` where its settings are missing."""
+    # Each loads what it alone needs.
+    from app.retraining.backends.remote import Remote
+
+    match settings.retraining_backend:
+        case "local":
+            from app.retraining.backends.local import Local
+
+            return Local(settings)
+        case "airflow":
+            from app.retraining.backends.airflow import Airflow
+
+            return Remote(Airflow(settings))
+        case "kubeflow":
+            from app.retraining.backends.kubeflow import Kubeflow
+
+            return Remote(Kubeflow(settings))

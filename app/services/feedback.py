@@ -1,0 +1,61 @@
+"""Feedback from people and applications, checked and published."""
+
+import time
+import uuid
+from collections.abc import Mapping
+
+from pydantic import BaseModel
+from pydantic_core import PydanticSerializationError
+
+from app.events import topics
+from app.events.cloudevents import Record, rfc3339
+from app.events.types import FeedbackGiven
+from app.kafka.resilient_producer import Publisher
+from models.base import Rejected, Task
+
+SOURCE = "hindsight/api"
+
+
+class Accepted(BaseModel):
+    """The broker has the feedback."""
+
+    id: str
+    prediction_id: str
+
+
+async def give(
+    given: FeedbackGiven,
+    tasks: Mapping[str, Task],
+    publisher: Publisher,
+    event_id: str | None = None,
+    trace: str | None = None,
+) -> Accepted:
+    """Publishes feedback, checked; returns once the broker has confirmed.
+
+    Raises `Rejected`, `Unconfirmed` or MessageSizeTooLargeError.
+    """
+    event_id = event_id or str(uuid.uuid4())
+    _, prediction_id = given.about
+    await publisher.publish(_record(_checked(given, tasks), event_id, trace))
+    return Accepted(id=event_id, prediction_id=prediction_id)
+
+
+def _checked(given: FeedbackGiven, tasks: Mapping[str, Task]) -> FeedbackGiven:
+    name, _ = given.about
+    if name not in tasks:
+        raise Rejected("unknown_task", f"there is no task {name!r}; known: {', '.join(sorted(tasks))}")
+    if given.correction is None:
+        return given
+    return given.model_copy(update={"correction": tasks[name].validate_correction(given.correction)})
+
+
+def _record(given: FeedbackGiven, event_id: str, trace: str | None) -> Record:
+    task, key = given.about
+    now = rfc3339(time.time() * 1000)
+    try:
+        return given.record(
+            topics.feedback(task), key.encode(), id=event_id, source=SOURCE, time=now, traceparent=trace
+        )
+    except PydanticSerializationError as error:
+        # Half of a surrogate pair: JSON can say it, UTF-8 can't.
+        raise Rejected("bad_text", f"the correction can't be written as UTF-8: {error}") from None
