@@ -35,10 +35,11 @@ bench: $(READY) ## Measure, and print the figures
 screenshots: $(READY) ## Make pictures of every page, in ./screenshots
 	@exec $(BIN)/python -m tests.browser.screenshots screenshots
 
-lint: $(READY) ## Check style, types and, where OSV can be reached, the dependencies' known vulnerabilities
+lint: $(READY) ## Check style, types, layers and, where OSV can be reached, the dependencies' known vulnerabilities
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	@UV_HTTP_RETRIES=0 $(BIN)/uv audit --frozen --preview-features audit-command; status=$$?; \
 		[ $$status -ne 2 ] || echo "SKIPPED: the dependencies were not audited, OSV can't be reached"; [ $$status -ne 1 ]
 

@@ -4,6 +4,7 @@ from functools import partial
 
 from app.events import topics
 from app.inference.handler import STAGE, InferenceHandler
+from app.inference.mlserver.client import InferenceClient
 from app.inference.routing import Routing
 from app.inference.shadows import Shadows
 from app.settings import Settings
@@ -20,7 +21,8 @@ BATCH_BYTES = 8 * 2**20
 def register(app: App, settings: Settings, task: Task, routing: Routing) -> None:
     """One agent for each task, so that a slow model holds up its own events only."""
     route = partial(routing.of, task.name)
-    handler, shadows = InferenceHandler(settings, task, route), Shadows(settings, task, route, publisher(app))
+    handler = InferenceHandler(settings, task, route, partial(InferenceClient, settings))
+    shadows = Shadows(settings, task, route, publisher(app))
     app.task(shadows.run)
     agent(
         app,
@@ -31,5 +33,5 @@ def register(app: App, settings: Settings, task: Task, routing: Routing) -> None
         handle=traced(of(settings, "worker"), STAGE, handler),
         reject=handler.reject,
         bounds=Bounds(settings.batch_size, settings.batch_seconds, BATCH_BYTES),
-        delivered=shadows.heard,
+        delivered=lambda batch, _: shadows.heard(batch),
     )

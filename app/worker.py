@@ -86,7 +86,7 @@ def build(configured: Settings, process: Process) -> App:
 
 async def _models(configured: Settings) -> None:
     """Return once MLServer serves every champion."""
-    from app.events.types import ModelRef
+    from app.events.base import ModelRef
     from app.inference.mlserver.client import InferenceClient
     from app.registry.subscription import read
 

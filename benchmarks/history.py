@@ -16,15 +16,10 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from numpy.typing import NDArray
 
 from app.events import cloudevents, topics
+from app.events.base import ModelRef
 from app.events.cloudevents import TENSORS, Event, Record
-from app.events.types import (
-    FeaturesExtracted,
-    FeedbackGiven,
-    ModelRef,
-    PredictionMade,
-    PredictionRequested,
-    prediction_id,
-)
+from app.events.ids import prediction_id
+from app.events.types import FeaturesExtracted, FeedbackGiven, PredictionMade, PredictionRequested
 from app.kafka import clients
 from app.settings import MiB, Settings
 from models import tensors

@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.structs import ConsumerRecord
 
-from app.events import cloudevents
+from app.events import cloudevents, ids
 from app.events import types as event_types
 from app.events.cloudevents import Event, Headers
 from app.events.types import PredictionRequested
@@ -39,7 +39,7 @@ def requests(task: str, payloads: Sequence[bytes], count: int) -> list[Request]:
     for number in range(count):
         name, payload = str(uuid.uuid4()), payloads[number % len(payloads)]
         event = Event(name, PredictionRequested.type, SOURCE, now, payload, content_type="application/octet-stream")
-        made.append(Request(event_types.prediction_id(task, SOURCE, name), name.encode(), payload, event.headers()))
+        made.append(Request(ids.prediction_id(task, SOURCE, name), name.encode(), payload, event.headers()))
     return made
 
 

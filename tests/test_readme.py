@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.events import topics
-from app.events.types import prediction_id
+from app.events.ids import prediction_id
 from app.settings import CHECKOUT
 from tests.support import tools
 from tests.support.archiving import archived

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from app.api.errors import known, refusals
 from app.auth.scopes import UNKNOWN, Actor, actor_of, needs
-from app.events.lifecycle import Action
+from app.events.model_events import Action
 from app.kafka.resilient_producer import Publisher
 from app.registry.changes import Changes
 from app.registry.responses import TaskModels, described

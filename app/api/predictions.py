@@ -10,7 +10,8 @@ from app.api.feedback import RETRY_AFTER
 from app.auth.scopes import UNKNOWN, needs
 from app.catalog.catalog import Catalog
 from app.errors import Unavailable
-from app.events.types import PREDICTION, FeedbackGiven, OutcomeRecorded, PredictionMade, task_of
+from app.events.ids import PREDICTION, task_of
+from app.events.types import FeedbackGiven, OutcomeRecorded, PredictionMade
 
 _ID = "ocr:4e0d2f5c-6a3c-5b8e-9f3a-0d6c1c2b7a11"
 _MADE: dict[str, Any] = {

@@ -12,7 +12,7 @@ from app.api.errors import known, refusals
 from app.api.models import RESPONSES
 from app.api.timestamps import Instant
 from app.auth.scopes import OPERATE, READ, Actor, actor_of
-from app.events.lifecycle import Backtest
+from app.events.model_events import Backtest
 from app.registry.runs import Run
 from app.retraining.controller import Controller
 from app.retraining.triggers.observation import Alert

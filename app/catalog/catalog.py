@@ -23,7 +23,8 @@ from app.catalog.projection import UNREADABLE, rows
 from app.errors import Unavailable
 from app.events.base import Data
 from app.events.cloudevents import Incoming
-from app.events.types import FeedbackGiven, OutcomeRecorded, PredictionMade, decode
+from app.events.decoding import decode
+from app.events.types import FeedbackGiven, OutcomeRecorded, PredictionMade
 from app.outcomes.joined import Joined, Said, Served
 
 log = logging.getLogger(__name__)

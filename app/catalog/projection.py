@@ -10,21 +10,11 @@ from app.catalog import orm
 from app.catalog.orm import STATES, Base
 from app.events.base import Data
 from app.events.cloudevents import Event, Incoming, complete, header, versioned
+from app.events.decoding import decode
+from app.events.lifecycle import RetrainingTriggered
+from app.events.model_events import DatasetBuilt, ModelEvaluated, ModelRegistered, ModelTrained, RouteChanged
 from app.events.topics import DEAD_LETTERS
-from app.events.types import (
-    DatasetBuilt,
-    EventRejected,
-    FeedbackGiven,
-    ModelEvaluated,
-    ModelRegistered,
-    ModelTrained,
-    OutcomeRecorded,
-    PredictionFailed,
-    PredictionMade,
-    RetrainingTriggered,
-    RouteChanged,
-    decode,
-)
+from app.events.types import EventRejected, FeedbackGiven, OutcomeRecorded, PredictionFailed, PredictionMade
 from models.base import Rejected
 
 Row = tuple[type[Base], dict[str, Any]]

@@ -24,7 +24,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.structs import ConsumerRecord
 from pydantic import ValidationError
 
-from app.events import cloudevents, topics
+from app.events import cloudevents, decoding, ids, topics
 from app.events import types as event_types
 from app.events.cloudevents import JSON, Event, rfc3339
 from app.events.types import FeedbackGiven, PredictionMade, PredictionRequested
@@ -144,7 +144,7 @@ class Hindsight:
             extensions=dict(extensions or {}),
         )
         await self._publish(topics.requests(task), key or request_id, event.data, event.headers())
-        return event_types.prediction_id(task, self.source, request_id)
+        return ids.prediction_id(task, self.source, request_id)
 
     async def predict(self, task: str, payload: bytes, timeout: float = 30.0, **attributes: Any) -> PredictionMade:  # noqa: ASYNC109
         """Sends a request (`attributes` are those of `send`) and returns its prediction.
@@ -152,7 +152,7 @@ class Hindsight:
         Raises `PredictionFailed` with the platform's reason, TimeoutError when there is no answer in time.
         """
         request_id = attributes.pop("request_id", None) or str(uuid.uuid4())
-        expected = self._expect(event_types.prediction_id(task, self.source, request_id))
+        expected = self._expect(ids.prediction_id(task, self.source, request_id))
         async with asyncio.timeout(timeout):
             if not expected.done():
                 await self.send(task, payload, request_id=request_id, **attributes)
@@ -281,7 +281,7 @@ def parse(record: ConsumerRecord) -> Answer | None:
     if not kind.startswith("hindsight."):  # an application's own: none of ours to complain of
         return None
     try:
-        said = event_types.decode(kind, record.value or b"")
+        said = decoding.decode(kind, record.value or b"")
     except Rejected as error:
         logger.warning("no answer at %s/%d/%d: %s", record.topic, record.partition, record.offset, error)
         return None

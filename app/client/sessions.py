@@ -12,7 +12,7 @@ from contextlib import aclosing
 from typing import Any
 
 from app.client import Hindsight, PredictionFailed
-from app.events import types as event_types
+from app.events import ids
 from app.events.types import PredictionMade
 
 
@@ -25,14 +25,14 @@ async def predictions(
     there can be none of the whole.
     """
     session = session or str(uuid.uuid4())
-    whole = event_types.prediction_id(task, hindsight.source, session)
+    whole = ids.prediction_id(task, hindsight.source, session)
     reach = {whole: math.inf}
     """Of each prediction that may come, the last chunk that it has heard."""
 
     async def send() -> None:
         sequence = 0
         async for chunk in chunks:
-            reach[event_types.prediction_id(task, hindsight.source, f"{session}/{sequence}")] = sequence
+            reach[ids.prediction_id(task, hindsight.source, f"{session}/{sequence}")] = sequence
             await send_one(sequence, chunk)
             sequence += 1
         await send_one(sequence, b"", final="true")

@@ -9,7 +9,7 @@ import typer
 from app.commands.replay import shown
 
 if TYPE_CHECKING:
-    from app.events.lifecycle import Backtest, BacktestSpan
+    from app.events.model_events import Backtest, BacktestSpan
     from app.settings import Settings
     from models.base import Task
 

@@ -15,7 +15,8 @@ from app.contract.json_schemas import CHANNELS, TASK, Channel, Untitled
 from app.events import topics
 from app.events.base import Data, Kind
 from app.events.cloudevents import SPEC_VERSION
-from app.events.types import TYPES, EventRejected
+from app.events.decoding import TYPES
+from app.events.types import EventRejected
 from app.settings import Settings
 from models.base import Task
 

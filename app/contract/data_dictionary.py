@@ -8,8 +8,8 @@ from typing import Any
 from app.contract.json_schemas import CHANNELS, TASK, schema
 from app.eventlog.schema import SCHEMA
 from app.events.base import Data, Kind
+from app.events.decoding import TYPES
 from app.events.topics import wanted
-from app.events.types import TYPES
 from app.replay import dataset
 from app.settings import Settings
 
@@ -64,7 +64,7 @@ _HEAD = """\
 <!-- Written by `hindsight dictionary --out docs/events.md`: change the docstrings, and run it again. -->
 
 Every event is a CloudEvent in Kafka's binary content mode: attributes are headers, data is the value. A type's version
-is the end of its name; `app.events.types.decode` reads what any version wrote as the newest one. `hindsight schemas`
+is the end of its name; `app.events.decoding.decode` reads what any version wrote as the newest one. `hindsight schemas`
 writes the JSON Schemas, `hindsight asyncapi` the AsyncAPI document of a deployment.
 """
 

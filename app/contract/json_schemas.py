@@ -9,8 +9,8 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from app.events import lifecycle, topics
 from app.events.base import Data, Kind
+from app.events.decoding import TYPES
 from app.events.types import (
-    TYPES,
     EventRejected,
     FeaturesExtracted,
     FeedbackGiven,

@@ -7,20 +7,22 @@ from datetime import datetime
 from app.events import topics
 from app.events.base import Data
 from app.events.cloudevents import complete, header
-from app.events.types import (
-    DatasetBuilt,
+from app.events.decoding import decode
+from app.events.lifecycle import (
     DriftDetected,
     LatencyRose,
+    QualityFell,
+    RetrainingEnded,
+    RetrainingTriggered,
+    TaskFrozen,
+)
+from app.events.model_events import (
+    DatasetBuilt,
     ModelBacktested,
     ModelEvaluated,
     ModelRegistered,
     ModelTrained,
-    QualityFell,
-    RetrainingEnded,
-    RetrainingTriggered,
     RouteChanged,
-    TaskFrozen,
-    decode,
 )
 from app.kafka import reader
 from app.settings import Settings

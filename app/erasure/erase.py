@@ -38,7 +38,10 @@ from app.eventlog.archive import Archive
 from app.eventlog.snapshot import Snapshot
 from app.events import topics
 from app.events.cloudevents import Record, rfc3339, versioned
-from app.events.types import DataErased, DatasetBuilt, decode, task_of
+from app.events.decoding import decode
+from app.events.ids import task_of
+from app.events.lifecycle import DataErased
+from app.events.model_events import DatasetBuilt
 from app.kafka.producers import publish_all
 from app.kafka.reader import Held
 from app.outcomes.label_aggregation import judge, record_of

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from app.events import topics
-from app.events.types import prediction_id
+from app.events.ids import prediction_id
 
 Rows = Callable[[str, Sequence[str], ds.Expression | None], Iterable[Mapping[str, Any]]]
 """The rows of a topic that meet a condition, with these columns, streamed."""

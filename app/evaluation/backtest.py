@@ -19,8 +19,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from app.evaluation.scoring import score
-from app.events.lifecycle import Backtest, BacktestSpan
-from app.events.types import ModelRef
+from app.events.base import ModelRef
+from app.events.model_events import Backtest, BacktestSpan
 from app.inference.local_model import LocalModel
 from app.inference.predictor import Predicted, Predictor
 from app.statistics.bootstrap import weighted_mean

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import SetupError
-from app.events.types import ModelRef, prediction_id
+from app.events.base import ModelRef
+from app.events.ids import prediction_id
 from app.inference.local_model import LocalModel
 from app.inference.predictor import Predictor
 from app.registry.artifacts import version_file

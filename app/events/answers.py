@@ -1,17 +1,16 @@
 """The records that answer a request without a prediction: its failure, and its dead letter."""
 
 import time
+import uuid
 
 from app.events import topics
-from app.events.cloudevents import Event, Record, rfc3339
-from app.events.types import (
-    Failure,
+from app.events.base import (
     ModelRef,
-    PredictionFailed,
-    Role,
-    prediction_id,
-    shadow_id,
 )
+from app.events.cloudevents import Event, Origin, Record, rfc3339
+from app.events.ids import prediction_id, shadow_id
+from app.events.topics import DEAD_LETTERS
+from app.events.types import EventRejected, Failure, PredictionFailed, Role
 
 MARKS = ("replay", "partial", "missing", "stream", "sequence")
 """What an answer takes over from what it answers: that it is history published again, or a session's so far; how many
@@ -60,3 +59,26 @@ def failed(
         traceparent=event.traceparent if event else None,
         extensions={"requestsource": source, **marks(event)},
     )
+
+
+def dead_letter(record: Record, origin: Origin, error: Failure, event: tuple[str, str]) -> tuple[str, Record]:
+    """The dead letter of a record, and its id: the original key, value and headers, with `rejected_*` headers beside.
+
+    `event` is the (source, id) that the record had or was given, so that a replay keeps its identity.
+    """
+    source, event_id = event
+    reference = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{origin.id}/{error.stage}"))
+    said = {
+        "rejected_type": EventRejected.type,
+        "rejected_id": reference,
+        "rejected_stage": error.stage,
+        "rejected_code": error.code,
+        "rejected_reason": error.reason,
+        "rejected_topic": origin.topic,
+        "rejected_partition": str(origin.partition),
+        "rejected_offset": str(origin.offset),
+        "rejected_event_source": source,
+        "rejected_event_id": event_id,
+    }
+    headers = (*record.headers, *((name, value.encode()) for name, value in said.items()))
+    return reference, Record(DEAD_LETTERS, record.key, record.value, headers)

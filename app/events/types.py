@@ -3,21 +3,16 @@
 How an event is written in Kafka is said in `app.events.cloudevents`.
 """
 
-import re
-import uuid
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from app.events import lifecycle
 from app.events.base import (
     Actor,
     Attribute,
     Count,
     Data,
-    Kind,
     ModelRef,
     Opaque,
     Part,
@@ -26,83 +21,10 @@ from app.events.base import (
     Share,
     TaskName,
 )
-from app.events.cloudevents import MAX_ATTRIBUTE, TENSORS, Origin, Record, versioned
-from app.events.lifecycle import (
-    DataErased,
-    DatasetBuilt,
-    DriftDetected,
-    LatencyRose,
-    ModelBacktested,
-    ModelEvaluated,
-    ModelRegistered,
-    ModelTrained,
-    QualityFell,
-    RetrainingEnded,
-    RetrainingTriggered,
-    RouteChanged,
-    TaskFrozen,
-)
-from app.events.topics import DEAD_LETTERS
-from models.base import Rejected
-
-__all__ = [
-    "TYPES",
-    "Data",
-    "DataErased",
-    "DatasetBuilt",
-    "DriftDetected",
-    "EventRejected",
-    "Failure",
-    "FeaturesExtracted",
-    "FeedbackGiven",
-    "LatencyRose",
-    "ModelBacktested",
-    "ModelEvaluated",
-    "ModelRef",
-    "ModelRegistered",
-    "ModelTrained",
-    "OutcomeRecorded",
-    "PredictionFailed",
-    "PredictionMade",
-    "PredictionRequested",
-    "QualityFell",
-    "RetrainingEnded",
-    "RetrainingTriggered",
-    "Role",
-    "RouteChanged",
-    "TaskFrozen",
-    "dead_letter",
-    "decode",
-    "prediction_id",
-    "shadow_id",
-    "task_of",
-]
+from app.events.cloudevents import MAX_ATTRIBUTE, TENSORS
+from app.events.ids import prediction_id, task_of
 
 _MAX_CODE = 100
-PREDICTION = re.compile(r"([a-z][a-z0-9_]*):[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-
-
-def prediction_id(task: str, source: str, request_id: str) -> str:
-    """The id of a request's one served prediction: `<task>:<uuid5(source, request id)>`."""
-    return f"{task}:{uuid.uuid5(_namespace(source), request_id)}"
-
-
-def shadow_id(prediction: str, version: str) -> str:
-    """The id of what a shadow says of the request that has this served prediction."""
-    return f"{prediction}:{version}"
-
-
-@lru_cache(maxsize=1024)
-def _namespace(source: str) -> uuid.UUID:
-    return uuid.uuid5(uuid.NAMESPACE_URL, source)
-
-
-def task_of(prediction: str) -> str:
-    """The task that a prediction's id names. Raises ValueError."""
-    found = PREDICTION.fullmatch(prediction)
-    if found is None:
-        raise ValueError(f"{prediction!r} is no prediction id: <task>:<uuid>")
-    return found[1]
 
 
 PredictionId = Annotated[
@@ -309,55 +231,3 @@ class EventRejected(Opaque):
         "rejected_event_source": "The original's `ce_source`, as it was or was filled in.",
         "rejected_event_id": "The original's `ce_id`, as it was or was filled in.",
     }
-
-
-TYPES: tuple[Kind, ...] = (
-    PredictionRequested,
-    FeaturesExtracted,
-    PredictionMade,
-    PredictionFailed,
-    FeedbackGiven,
-    OutcomeRecorded,
-    *lifecycle.TYPES,
-    EventRejected,
-)
-"""Every type of event, in its current version."""
-
-_BY_NAME = {versioned(kind.type)[0]: kind for kind in TYPES}
-
-
-def decode(type: str, data: bytes) -> Data:
-    """The data of an event in its current version, whatever version of its type it was written in.
-
-    Raises `Rejected`: `unknown_type`, `not_json` (the type has no JSON data), `newer_version` or `bad_data`.
-    """
-    name, version = versioned(type)
-    kind = _BY_NAME.get(name)
-    if kind is None:
-        raise Rejected("unknown_type", f"{type!r} is no type of event that this Hindsight knows")
-    if issubclass(kind, Opaque):
-        raise Rejected("not_json", f"the data of {type!r} is not JSON")
-    return kind.read(data, version)
-
-
-def dead_letter(record: Record, origin: Origin, error: Failure, event: tuple[str, str]) -> tuple[str, Record]:
-    """The dead letter of a record, and its id: the original key, value and headers, with `rejected_*` headers beside.
-
-    `event` is the (source, id) that the record had or was given, so that a replay keeps its identity.
-    """
-    source, event_id = event
-    reference = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{origin.id}/{error.stage}"))
-    said = {
-        "rejected_type": EventRejected.type,
-        "rejected_id": reference,
-        "rejected_stage": error.stage,
-        "rejected_code": error.code,
-        "rejected_reason": error.reason,
-        "rejected_topic": origin.topic,
-        "rejected_partition": str(origin.partition),
-        "rejected_offset": str(origin.offset),
-        "rejected_event_source": source,
-        "rejected_event_id": event_id,
-    }
-    headers = (*record.headers, *((name, value.encode()) for name, value in said.items()))
-    return reference, Record(DEAD_LETTERS, record.key, record.value, headers)

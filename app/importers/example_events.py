@@ -9,8 +9,10 @@ from typing import Any
 
 from app.client import HEADROOM
 from app.events import topics
+from app.events.base import ModelRef
 from app.events.cloudevents import JSON, MAX_ATTRIBUTE, Event, LogEpoch, Origin, Record, rfc3339
-from app.events.types import FeedbackGiven, ModelRef, PredictionMade, PredictionRequested, prediction_id
+from app.events.ids import prediction_id
+from app.events.types import FeedbackGiven, PredictionMade, PredictionRequested
 from app.importers.example import Example
 from app.importers.locations import Places
 from app.preprocess.preprocessor import Preprocessor

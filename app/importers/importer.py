@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,6 +24,7 @@ from app.events.types import PredictionFailed
 from app.importers.example import Found, Unusable
 from app.importers.example_events import SOURCE, Ready, Records
 from app.inference.handler import STAGE, InferenceHandler
+from app.inference.mlserver.client import InferenceClient
 from app.inference.routing import champion_alone
 from app.kafka.producers import Send, publish_confirmed, publisher
 from app.settings import Settings
@@ -54,7 +56,9 @@ class Importer:
         self._task = task
         self._reject = reject
         self._records = Records(settings, task, source, actor)
-        self._handler = InferenceHandler(settings, task, champion_alone(settings, task))
+        self._handler = InferenceHandler(
+            settings, task, champion_alone(settings, task), partial(InferenceClient, settings)
+        )
         self._failed: dict[str, str] = {}
         self._counts = Counts()
 

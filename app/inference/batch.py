@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from app.errors import SetupError
 from app.events import topics
 from app.events.cloudevents import Incoming, LogEpoch, Origin, Record
 from app.inference.handler import STAGE, InferenceHandler
+from app.inference.mlserver.client import InferenceClient
 from app.inference.routing import champion_alone
 from app.kafka import clients
 from app.kafka.producers import publish_confirmed
@@ -78,7 +80,9 @@ class Batch:
         self._uris = uris
         self._log = log
         self._id = str(uuid.uuid4())
-        self._handler = InferenceHandler(settings, self._task, champion_alone(settings, self._task))
+        self._handler = InferenceHandler(
+            settings, self._task, champion_alone(settings, self._task), partial(InferenceClient, settings)
+        )
         self._producer: AIOKafkaProducer | None = None
         self._rows: list[dict[str, Any]] = []
 

@@ -5,18 +5,19 @@ import json
 import math
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from app.events import topics
-from app.events.answers import failed, marks
+from app.events.answers import dead_letter, failed, marks
+from app.events.base import ModelRef
 from app.events.cloudevents import Event, Incoming, Record, complete, rfc3339
-from app.events.types import Failure, FeaturesExtracted, ModelRef, PredictionMade, Role, dead_letter, shadow_id
-from app.inference.mlserver.client import InferenceClient
-from app.inference.predictor import Predicted, Predictor
+from app.events.ids import shadow_id
+from app.events.types import Failure, FeaturesExtracted, PredictionMade, Role
+from app.inference.predictor import Infers, Predicted, Predictor
 from app.monitoring import metrics
 from app.registry.routes import Ask
 from app.settings import Settings
-from app.streams.delivery import Answer
+from app.streams.delivery import Answer, Rejection
 from models import tensors
 from models.base import Asked, Features, Rejected, Task
 
@@ -26,20 +27,19 @@ STAGE = "inference"
 class InferenceHandler:
     """Handles the features of one task, each by the version that the route of now has for its key."""
 
-    def __init__(self, settings: Settings, task: Task, route: Ask) -> None:
+    def __init__(self, settings: Settings, task: Task, route: Ask, connect: Callable[[], Infers]) -> None:
+        """`connect` opens the channel to the models; it is called in the loop that the agent runs in."""
         self._settings = settings
         self._task = task
         self._route = route
         self._predictor: Predictor | None = None
-        self._refused: dict[str, tuple[ModelRef, Role]] = {}
-        """Who was asked for the predictions that are being rejected, by their ids."""
+        self._connect = connect
         metrics.expected(task.name, STAGE)
 
     async def __call__(self, batch: Sequence[Incoming]) -> Sequence[Answer]:
         """The prediction, or the rejection, of each event."""
-        if self._predictor is None:  # the channel belongs to the loop that the agent runs in
-            client = InferenceClient(self._settings)
-            self._predictor = Predictor(self._task, client, self._settings.inference_attempts)
+        if self._predictor is None:
+            self._predictor = Predictor(self._task, self._connect(), self._settings.inference_attempts)
         answers: list[Answer | None] = [None] * len(batch)
         readable: list[tuple[int, Event, Features]] = []
         for index, incoming in enumerate(batch):
@@ -73,18 +73,18 @@ class InferenceHandler:
         model = ModelRef(name=self._task.name, version=version)
         predictions = await self._predictor(model, [Asked(event.id, features) for _, event, features in events])
         for (index, event, _), predicted in zip(events, predictions, strict=True):
-            answers[index] = self._answer(model, role, event, batch[index].key, predicted)
+            answers[index] = self._answer(model, role, event, batch[index], predicted)
 
     def _answer(
-        self, model: ModelRef, role: Role, event: Event, key: bytes | None, predicted: Predicted | Rejected
+        self, model: ModelRef, role: Role, event: Event, incoming: Incoming, predicted: Predicted | Rejected
     ) -> Answer:
         try:
             if isinstance(predicted, Rejected):
                 raise predicted
-            record, total = answer(model, role, event, key, predicted)
+            record, total = answer(model, role, event, incoming.key, predicted)
         except Rejected as error:
-            self._refused[event.id] = model, role
-            return error
+            failure = Failure(stage=STAGE, code=error.code, reason=str(error))
+            return Rejection(error, self.reject(incoming, failure, (model, role)))
         metrics.REQUESTS.labels(self._task.name, model.version, role, "predicted").inc()
         if self._task.at_floor(predicted.decoded):
             metrics.FLOOR_HITS.labels(self._task.name, model.version, role).inc()
@@ -100,8 +100,13 @@ class InferenceHandler:
         request = (event.extensions["requestsource"], event.extensions["requestid"])
         return failed(self._task.name, request, failure, None, key, event)
 
-    def reject(self, incoming: Incoming, failure: Failure) -> Sequence[Record]:
-        """The dead letter of an event, and the answer to its request where it can be told which one it was."""
+    def reject(
+        self, incoming: Incoming, failure: Failure, asked: tuple[ModelRef, Role] | None = None
+    ) -> Sequence[Record]:
+        """Return the dead letter of an event, and the answer to its request where it is known which one it was.
+
+        `asked` is the version that was asked for a prediction, and its role.
+        """
         original = Record(incoming.origin.topic, incoming.key, incoming.value, incoming.headers)
         try:
             event = complete(incoming.headers, incoming.value or b"", incoming.origin, FeaturesExtracted.type)
@@ -111,7 +116,6 @@ class InferenceHandler:
             identity = (f"kafka:{incoming.origin.topic}", incoming.origin.id)
             return [dead_letter(original, incoming.origin, failure, identity)[1]]
         reference, letter = dead_letter(original, incoming.origin, failure, (event.source, event.id))
-        asked = self._refused.pop(event.id, None)
         by = (asked[0].version, asked[1]) if asked else ("", "")
         metrics.rejected(self._task.name, failure.stage, failure.code, *by)
         return [letter, failed(self._task.name, identity, failure, reference, incoming.key, event, asked)]

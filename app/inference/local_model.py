@@ -9,7 +9,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from app.errors import Refused
-from app.events.types import ModelRef
+from app.events.base import ModelRef
 
 
 class LocalModel:

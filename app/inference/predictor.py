@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from app.backoff import backoff
 from app.errors import Refused
-from app.events.types import ModelRef
+from app.events.base import ModelRef
 from app.monitoring import metrics
 from models.base import Asked, Decoded, Features, Rejected, Task
 from models.summaries import finite

@@ -4,7 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Iterable
 
-from app.events.types import ModelRef
+from app.events.base import ModelRef
 from app.inference.mlserver.client import InferenceClient
 from app.monitoring import metrics
 from app.registry.routes import Ask, Route

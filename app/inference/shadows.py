@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from app.events.answers import failed
+from app.events.base import ModelRef
 from app.events.cloudevents import Event, Incoming, Record
-from app.events.types import Failure, ModelRef, shadow_id
+from app.events.ids import shadow_id
+from app.events.types import Failure
 from app.inference.handler import STAGE, answer, read
 from app.inference.mlserver.client import InferenceClient
 from app.inference.predictor import Predicted, Predictor

@@ -14,8 +14,8 @@ from collections.abc import Callable, Collection, MutableMapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from app.events.cloudevents import Incoming, Record
-from app.events.types import task_of
+from app.events.cloudevents import Incoming, Record, header
+from app.events.ids import task_of
 from app.monitoring import metrics
 from app.outcomes.joined import Joined
 from app.outcomes.label_aggregation import judge, outcome_id, record_of
@@ -60,7 +60,6 @@ class OutcomesHandler:
         self._known = known
         self._last = last
         self._clock = clock
-        self._published: dict[bytes, bytes] = {}
 
     async def __call__(self, batch: Sequence[Incoming]) -> Sequence[Answer]:
         """The outcome of each prediction that the batch is about, as the answer to the last event of it."""
@@ -79,9 +78,8 @@ class OutcomesHandler:
         for prediction, index in places.items():
             outcome = judge(self._task, self._rules, joined[prediction], as_of) if prediction in joined else None
             key = prediction.encode()
-            if outcome is not None and (unique := outcome_id(outcome).encode()) != self._last.get(key):
+            if outcome is not None and outcome_id(outcome).encode() != self._last.get(key):
                 answers[index] = [record_of(outcome, as_of)]
-                self._published[key] = unique
                 self._count(joined[prediction])
         return answers
 
@@ -91,12 +89,11 @@ class OutcomesHandler:
             delay = max(one.logged for one in known.said) - known.served.logged
             metrics.FEEDBACK_DELAY.labels(self._task.name).observe(max(0.0, delay.total_seconds()))
 
-    def delivered(self, batch: Sequence[Incoming]) -> None:
-        """What the batch came to is in the log: only now may it be left out the next time."""
-        for incoming in batch:
-            if incoming.key is not None and (unique := self._published.get(incoming.key)):
-                self._last[incoming.key] = unique
-        self._published.clear()
+    def delivered(self, batch: Sequence[Incoming], answers: Sequence[Answer]) -> None:
+        """Remember the outcomes that are in the log: only now may they be left out the next time."""
+        for incoming, answer in zip(batch, answers, strict=True):
+            if isinstance(answer, Sequence) and answer and incoming.key is not None:
+                self._last[incoming.key] = (header(answer[0].headers, "ce_id") or "").encode()
 
     def _join(self, events: Sequence[Incoming], predictions: Sequence[str]) -> tuple[datetime, dict[str, Joined]]:
         if events:

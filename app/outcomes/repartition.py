@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from app.events import topics
+from app.events.answers import dead_letter
+from app.events.base import Data
 from app.events.cloudevents import Incoming, LogEpoch, Origin, Record, complete, header, identity, versioned
-from app.events.types import Data, Failure, FeedbackGiven, PredictionFailed, PredictionMade, dead_letter
+from app.events.types import Failure, FeedbackGiven, PredictionFailed, PredictionMade
 from app.monitoring import metrics
 from app.streams.delivery import Answer
 from models.base import Rejected, Task

@@ -12,9 +12,9 @@ from collections.abc import AsyncIterator, Sequence
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from app.events import topics
-from app.events.answers import failed
+from app.events.answers import dead_letter, failed
 from app.events.cloudevents import Incoming, LogEpoch, Record, identity, rfc3339
-from app.events.types import Failure, dead_letter
+from app.events.types import Failure
 from app.kafka import clients, record_parser
 from app.kafka.lag import PREPROCESS_GROUP
 from app.kafka.producers import Send, publish_confirmed, publisher

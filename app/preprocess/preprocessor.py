@@ -5,16 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.events import topics
-from app.events.answers import failed, marks
+from app.events.answers import dead_letter, failed, marks
 from app.events.cloudevents import TENSORS, Event, Headers, Origin, Record, complete, identity, rfc3339
+from app.events.ids import prediction_id
 from app.events.payload import payload_of
-from app.events.types import (
-    Failure,
-    FeaturesExtracted,
-    PredictionRequested,
-    dead_letter,
-    prediction_id,
-)
+from app.events.types import Failure, FeaturesExtracted, PredictionRequested
 from models import tensors
 from models.base import Rejected, Task
 

@@ -8,8 +8,8 @@ from app.errors import SetupError
 from app.events import topics
 from app.events.base import Data
 from app.events.cloudevents import Record, rfc3339
-from app.events.lifecycle import Action
-from app.events.types import RouteChanged, TaskFrozen
+from app.events.lifecycle import TaskFrozen
+from app.events.model_events import Action, RouteChanged
 from app.registry import routes
 from app.registry.registry import Models, Version
 from app.registry.routes import Route

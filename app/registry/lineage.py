@@ -14,7 +14,7 @@ from sqlalchemy import Connection, func, select
 from app.catalog.catalog import Catalog
 from app.catalog.orm import Prediction
 from app.errors import Unavailable
-from app.events.lifecycle import Backtest
+from app.events.model_events import Backtest
 from app.registry.registry import Models
 from app.registry.runs import Run
 from app.settings import Settings

@@ -8,7 +8,8 @@ from typing import Any
 import onnxruntime as ort
 
 from app.errors import SetupError
-from app.events.types import ModelRef, ModelRegistered
+from app.events.base import ModelRef
+from app.events.model_events import ModelRegistered
 from app.registry.changes import Changes
 from app.registry.registry import Models, Version
 from app.settings import MiB, Settings

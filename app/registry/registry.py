@@ -15,9 +15,11 @@ from typing import Any
 
 from app.errors import SetupError
 from app.events import lifecycle
-from app.events.base import Data
+from app.events.base import Data, ModelRef
 from app.events.cloudevents import Event, Incoming, complete, header, versioned
-from app.events.types import ModelRef, ModelRegistered, RetrainingTriggered, RouteChanged, TaskFrozen, decode
+from app.events.decoding import decode
+from app.events.lifecycle import RetrainingTriggered, TaskFrozen
+from app.events.model_events import ModelRegistered, RouteChanged
 from app.registry.routes import Route
 from app.registry.runs import Run
 from app.registry.shipped import no_model, shipped

@@ -4,14 +4,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from app.events.base import Data
-from app.events.types import (
+from app.events.lifecycle import RetrainingEnded, RetrainingTriggered
+from app.events.model_events import (
     DatasetBuilt,
     ModelBacktested,
     ModelEvaluated,
     ModelRegistered,
     ModelTrained,
-    RetrainingEnded,
-    RetrainingTriggered,
     RouteChanged,
 )
 

@@ -4,7 +4,7 @@ import inspect
 from pathlib import Path
 
 from app.errors import SetupError
-from app.events.types import ModelRef
+from app.events.base import ModelRef
 from models.base import Task
 
 

@@ -10,7 +10,8 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from app.events.types import FeedbackGiven, decode
+from app.events.decoding import decode
+from app.events.types import FeedbackGiven
 from app.outcomes.joined import Said
 from app.outcomes.label_aggregation import weighed
 from app.replay.disposition import repeated

@@ -25,7 +25,7 @@ import pyarrow as pa
 from app.errors import SetupError
 from app.events import topics
 from app.events.cloudevents import Record, rfc3339
-from app.events.types import DatasetBuilt
+from app.events.model_events import DatasetBuilt
 from app.kafka.producers import publish_all
 from app.replay import backfill, dataset, duckdb_views, reconciliation
 from app.replay.payloads import Contents

@@ -13,7 +13,8 @@ import pyarrow.dataset as ds
 
 from app.eventlog import snapshot
 from app.events import topics
-from app.events.types import DataErased, OutcomeRecorded, PredictionFailed, PredictionMade
+from app.events.lifecycle import DataErased
+from app.events.types import OutcomeRecorded, PredictionFailed, PredictionMade
 from app.replay import disposition, duckdb_views, labels, upcasting, where_clause
 from app.replay.query import Arguments
 from app.settings import Settings

@@ -3,8 +3,10 @@
 import duckdb
 import pyarrow as pa
 
+from app.events.base import Data
 from app.events.cloudevents import versioned
-from app.events.types import Data, OutcomeRecorded, PredictionMade, decode
+from app.events.decoding import decode
+from app.events.types import OutcomeRecorded, PredictionMade
 from app.replay.duckdb_views import batches
 from models.base import Rejected
 

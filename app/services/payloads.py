@@ -13,8 +13,9 @@ from app.catalog.catalog import Catalog, read_row
 from app.catalog.orm import Prediction
 from app.eventlog import lookup
 from app.events.cloudevents import JSON, Incoming, complete
+from app.events.ids import task_of
 from app.events.payload import payload_of
-from app.events.types import PredictionMade, PredictionRequested, task_of
+from app.events.types import PredictionMade, PredictionRequested
 from app.settings import Settings
 from app.storage.blobs import BlobStore
 from models.base import Rejected, Task

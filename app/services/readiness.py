@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from app.embedded.readiness import reachable
 from app.errors import Unavailable
-from app.events.types import ModelRef
+from app.events.base import ModelRef
 from app.inference.mlserver import token
 from app.inference.mlserver.repository import entry
 from app.kafka.lag import ARCHIVE_GROUP, PREPROCESS_GROUP, RECORDER_GROUP, WORKER_GROUP

@@ -15,8 +15,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from app.errors import SetupError, Unavailable
+from app.events.base import ModelRef
 from app.events.lifecycle import RetrainingEnded
-from app.events.types import ModelRef
 from app.kafka.lag import Lags, deployment_lags
 from app.monitoring.performance_estimation import Expected
 from app.monitoring.progress import Progress

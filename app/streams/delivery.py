@@ -24,7 +24,16 @@ from models.base import Rejected
 log = logging.getLogger(__name__)
 
 
-Answer = Sequence[Record] | Rejected
+@dataclass(frozen=True)
+class Rejection:
+    """An event that its handler rejects with records of its own, because it knows more than the guard's `reject`."""
+
+    error: Rejected
+    records: Sequence[Record]
+
+
+Answer = Sequence[Record] | Rejected | Rejection
+"""The records that answer an event, or why there are none: as an error, the guard's `reject` makes the records."""
 Handle = Callable[[Sequence[Incoming]], Awaitable[Sequence[Answer]]]
 Publish = Callable[[Sequence[Record]], Awaitable[Sequence[Exception | None]]]
 """Publishes all, and returns for each None once it is confirmed, or why it is not."""
@@ -40,16 +49,19 @@ class Guard:
         self._publish = publish
         self._reject = reject
 
-    async def deliver(self, batch: Sequence[Incoming]) -> None:
-        """Return once everything that the batch has to say is confirmed by the broker: then ack it."""
+    async def deliver(self, batch: Sequence[Incoming]) -> Sequence[Answer]:
+        """Return the answers to the batch once the broker has confirmed all their records: then ack it."""
         answers = await self._handled(batch)
         pending: list[_Pending] = []
         for event, answer in zip(batch, answers, strict=True):
             if isinstance(answer, Rejected):
                 pending += self._rejected(event, answer)
+            elif isinstance(answer, Rejection):
+                pending += [_Pending(event, record, rejection=True) for record in answer.records]
             else:
                 pending += [_Pending(event, record, rejection=False) for record in answer]
         await self._confirmed(pending)
+        return answers
 
     async def _handled(self, batch: Sequence[Incoming]) -> Sequence[Answer]:
         waits = backoff()

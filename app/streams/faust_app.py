@@ -17,7 +17,7 @@ from app.kafka.producers import CONFIRM_SECONDS, publish_confirmed
 from app.kafka.topic_ids import KnownEpochs, log_epochs
 from app.settings import Settings
 from app.streams.batching import Bounds, _size, batches
-from app.streams.delivery import Guard, Handle, Publish, Reject
+from app.streams.delivery import Answer, Guard, Handle, Publish, Reject
 from app.streams.faust_consumers import CommittedConsumer, PatientConsumer
 
 log = logging.getLogger(__name__)
@@ -74,17 +74,16 @@ def agent(
     handle: Handle,
     reject: Reject,
     bounds: Bounds,
-    delivered: Callable[[Sequence[Incoming]], None] = lambda _: None,
+    delivered: Callable[[Sequence[Incoming], Sequence[Answer]], None] = lambda batch, answers: None,
 ) -> None:
-    """Register an agent that delivers the topic's events in batches of these bounds; `delivered` hears of each."""
+    """Register an agent that delivers the topic's events in batches; `delivered` gets each batch with its answers."""
     epochs = Epochs(settings)
     guard = Guard(stage, handle, publisher(app), reject)
 
     async def run(stream: Any) -> None:
         async for events in batches(stream.noack().events(), bounds, _size):
             batch = [await epochs.incoming(event) for event in events]
-            await guard.deliver(batch)
-            delivered(batch)
+            delivered(batch, await guard.deliver(batch))
             for event in events:
                 await stream.ack(event)
 

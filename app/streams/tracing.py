@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 from app.events.cloudevents import Incoming, header
-from app.streams.delivery import Answer, Handle
+from app.streams.delivery import Answer, Handle, Rejection
 from app.tracing import HEADER, Tracing, called_by, carrying, place
 from models.base import Rejected
 
@@ -28,8 +28,8 @@ def traced(tracing: Tracing | None, name: str, handle: Handle) -> Handle:
                     ]
                 )
             for span, answer in zip(spans, answers, strict=True):
-                if isinstance(answer, Rejected):
-                    span.fail(answer)
+                if isinstance(answer, Rejected | Rejection):
+                    span.fail(answer.error if isinstance(answer, Rejection) else answer)
         return answers
 
     return handled

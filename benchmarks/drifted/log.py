@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from app.events.types import ModelRef, prediction_id
+from app.events.base import ModelRef
+from app.events.ids import prediction_id
 from app.inference.local_model import LocalModel
 from app.inference.predictor import Predicted, Predictor
 from app.replay import dataset

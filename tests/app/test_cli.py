@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from app.cli import cli
-from app.events import types as event_types
+from app.events import ids
 from app.settings import CHECKOUT, Settings
 from tests.support.answering import TASK, answering
 from tests.support.platform import environment
@@ -103,7 +103,7 @@ async def test_send_says_when_there_is_no_answer(platform: Settings, files: list
 
 
 async def test_feedback_is_given_in_the_users_name(platform: Settings) -> None:
-    prediction = event_types.prediction_id("ocr", "test", "cli")
+    prediction = ids.prediction_id("ocr", "test", "cli")
     ended = await hindsight(
         platform, "feedback", prediction, "--correction", '{"text": "123"}', USER="ada", LOGNAME="ada"
     )

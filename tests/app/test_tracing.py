@@ -46,7 +46,7 @@ def taken(tracing: Tracing, collector: Collector) -> list[Taken]:
 
 
 def said(answer: Answer) -> str:
-    assert not isinstance(answer, Rejected)
+    assert isinstance(answer, Sequence)
     [record] = answer
     found = header(record.headers, "traceparent")
     assert found is not None

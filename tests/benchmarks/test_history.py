@@ -4,7 +4,9 @@ from itertools import chain, pairwise
 
 from app.events import topics
 from app.events.cloudevents import LogEpoch, Origin, complete, header
-from app.events.types import TYPES, FeedbackGiven, PredictionMade, prediction_id
+from app.events.decoding import TYPES
+from app.events.ids import prediction_id
+from app.events.types import FeedbackGiven, PredictionMade
 from benchmarks.history import EVENTS_EACH, HEIGHT, SOURCE, history
 from models import tensors
 from models.ocr import Ocr

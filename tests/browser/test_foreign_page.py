@@ -15,7 +15,7 @@ from playwright.async_api import Browser
 
 from app.embedded.readiness import api_url
 from app.events import topics
-from app.events.types import ModelRef
+from app.events.base import ModelRef
 from app.inference.mlserver.client import InferenceClient
 from app.kafka import reader
 from app.settings import Settings

@@ -12,7 +12,7 @@ import pytest
 from app import tasks
 from app.events import topics
 from app.events.cloudevents import Origin
-from app.events.types import prediction_id
+from app.events.ids import prediction_id
 from app.kafka.topic_ids import log_epochs
 from app.settings import MiB
 from models.base import Task

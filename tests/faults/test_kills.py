@@ -12,7 +12,7 @@ from aiokafka import ConsumerRecord
 
 from app.embedded.ports import free_port
 from app.events import topics
-from app.events.types import prediction_id
+from app.events.ids import prediction_id
 from app.kafka import clients, provisioning
 from app.settings import CHECKOUT, Settings
 from app.system.environment import environment

@@ -14,7 +14,8 @@ import pytest
 from aiokafka import ConsumerRecord
 
 from app.events import topics
-from app.events.types import ModelTrained, RetrainingTriggered
+from app.events.lifecycle import RetrainingTriggered
+from app.events.model_events import ModelTrained
 from app.registry.runs import STEPS
 from app.registry.subscription import follow
 from tests.support.log import header, id_of, tail

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from app import tasks
 from app.events import topics
-from app.events.types import prediction_id
+from app.events.ids import prediction_id
 from app.settings import MiB
 from models.decision import Decision
 from models.ocr.lines import make_payloads

@@ -13,7 +13,7 @@ import pytest
 from app.catalog.catalog import Catalog
 from app.catalog.rebuild import Digest, digests
 from app.errors import Unavailable
-from app.events.types import RouteChanged
+from app.events.model_events import RouteChanged
 from app.settings import Settings
 from tests.support.history import Request
 from tests.support.log import Sent, publish

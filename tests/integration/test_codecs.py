@@ -19,7 +19,7 @@ from app.erasure.erase import erase
 from app.erasure.search import Whose
 from app.eventlog.archive import Archive
 from app.events import topics
-from app.events.types import prediction_id
+from app.events.ids import prediction_id
 from app.kafka import reader, record_parser
 from app.kafka.lag import deployment_lags
 from app.kafka.topic_ids import log_epochs

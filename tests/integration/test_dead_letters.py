@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from app.events import topics
-from app.events.types import prediction_id
+from app.events.ids import prediction_id
 from app.storage.blob_store import blob_store
 from models.ocr.lines import make_payloads
 from tests.support.commands import command

@@ -21,9 +21,11 @@ from app.errors import SetupError
 from app.eventlog.archive import Archive
 from app.eventlog.schema import INLINE_BYTES
 from app.events import topics
+from app.events.answers import dead_letter
 from app.events.base import Data
 from app.events.cloudevents import LogEpoch, Origin, Record
-from app.events.types import Failure, FeedbackGiven, dead_letter, prediction_id
+from app.events.ids import prediction_id
+from app.events.types import Failure, FeedbackGiven
 from app.kafka import clients, provisioning, reader
 from app.replay.query import Arguments
 from app.replay.replay import replay

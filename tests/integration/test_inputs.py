@@ -10,7 +10,7 @@ import pytest
 
 from app import tasks
 from app.events import topics
-from app.events.types import prediction_id
+from app.events.ids import prediction_id
 from app.settings import CHECKOUT
 from tests.support.inputs import PICTURES, SOUNDS
 from tests.support.log import Sent, id_of, publish, tail

@@ -6,7 +6,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from app.events import topics
-from app.events.types import prediction_id
+from app.events.ids import prediction_id
 from app.kafka import clients, provisioning
 from app.kafka.lag import PREPROCESS_GROUP
 from app.preprocess.oversized_records import skip_oversized

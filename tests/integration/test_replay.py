@@ -21,7 +21,8 @@ from app.eventlog import compaction
 from app.eventlog.archive import Archive
 from app.events import topics
 from app.events.cloudevents import rfc3339
-from app.events.types import FeedbackGiven, prediction_id
+from app.events.ids import prediction_id
+from app.events.types import FeedbackGiven
 from app.kafka import clients
 from app.kafka.connection import Login
 from app.settings import Settings

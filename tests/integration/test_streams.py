@@ -8,7 +8,7 @@ import pytest
 
 from app.client import Hindsight, sessions
 from app.events import topics
-from app.events.types import prediction_id
+from app.events.ids import prediction_id
 from app.kafka.lag import PREPROCESS_GROUP, lags
 from app.preprocess.sessions.checkpoints import latest
 from tests.support.log import Sent, Tail, header, id_of, publish, tail

@@ -9,7 +9,7 @@ import httpx
 from app.embedded.readiness import api_url
 from app.events import topics
 from app.events.cloudevents import Origin
-from app.events.types import prediction_id
+from app.events.ids import prediction_id
 from app.kafka.topic_ids import log_epochs
 from models.ocr import Ocr
 from models.ocr.lines import make_payloads

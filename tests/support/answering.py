@@ -7,9 +7,9 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
-from app.events import cloudevents, topics
-from app.events import types as event_types
-from app.events.types import Failure, ModelRef, PredictionFailed, PredictionMade
+from app.events import cloudevents, ids, topics
+from app.events.base import ModelRef
+from app.events.types import Failure, PredictionFailed, PredictionMade
 from app.kafka import clients
 from app.settings import Settings
 
@@ -31,9 +31,9 @@ async def answering(settings: Settings, output: Callable[[bytes], dict[str, Any]
             assert source is not None and request is not None
             data: PredictionMade | PredictionFailed
             try:
-                data = made(event_types.prediction_id(TASK, source, request), request, output(record.value))
+                data = made(ids.prediction_id(TASK, source, request), request, output(record.value))
             except ValueError as error:
-                data = failed(event_types.prediction_id(TASK, source, request), request, str(error))
+                data = failed(ids.prediction_id(TASK, source, request), request, str(error))
             await publish(producer, data)
 
     await consumer.start()

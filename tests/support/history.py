@@ -12,16 +12,16 @@ import pyarrow.parquet as pq
 from app.eventlog.schema import table_of
 from app.eventlog.snapshot import Snapshot
 from app.events import topics
+from app.events.base import ModelRef
 from app.events.cloudevents import TENSORS, Event, Incoming, LogEpoch, Origin, Record, rfc3339
+from app.events.ids import prediction_id
 from app.events.types import (
     Failure,
     FeaturesExtracted,
     FeedbackGiven,
-    ModelRef,
     PredictionFailed,
     PredictionMade,
     PredictionRequested,
-    prediction_id,
 )
 from models import tensors
 from models.base import Task

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from app.events import topics
 from app.events.cloudevents import Incoming, LogEpoch, Origin, Record
-from app.events.types import FeedbackGiven, PredictionMade, prediction_id
+from app.events.ids import prediction_id
+from app.events.types import FeedbackGiven, PredictionMade
 from app.outcomes.joined import Said, Served
 from models.base import Rejected
 from tests.support.answering import TASK, made

@@ -6,7 +6,8 @@ from typing import Any
 from app.events import topics
 from app.events.base import Data
 from app.events.cloudevents import Record
-from app.events.types import DatasetBuilt, ModelRegistered, RetrainingTriggered, RouteChanged, TaskFrozen
+from app.events.lifecycle import RetrainingTriggered, TaskFrozen
+from app.events.model_events import DatasetBuilt, ModelRegistered, RouteChanged
 
 LONG = "9" * 5_000
 _REGISTERED = {"artifact": "blob://sha256/1", "card": {}, "preprocess_version": "1"}

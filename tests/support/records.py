@@ -6,11 +6,12 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from app.events import topics
+from app.events import answers, lifecycle, model_events, topics
 from app.events import types as event_types
-from app.events.base import Data
+from app.events.base import Data, ModelRef
 from app.events.cloudevents import Headers, Incoming, LogEpoch, Origin, Record
-from app.events.types import Failure, FeedbackGiven, ModelRef, PredictionMade, prediction_id
+from app.events.ids import prediction_id
+from app.events.types import Failure, FeedbackGiven, PredictionMade
 from tests.support.said import data_of
 
 TASK = "ocr"
@@ -18,13 +19,13 @@ START = datetime(2026, 1, 31, 12, tzinfo=UTC)
 _FEW = ("1", "2")
 _IDS = tuple(prediction_id(TASK, "app", request) for request in _FEW)
 _OF_LIFECYCLE = (
-    event_types.RetrainingTriggered,
-    event_types.DatasetBuilt,
-    event_types.ModelTrained,
-    event_types.ModelEvaluated,
-    event_types.ModelRegistered,
-    event_types.RouteChanged,
-    event_types.DriftDetected,
+    lifecycle.RetrainingTriggered,
+    model_events.DatasetBuilt,
+    model_events.ModelTrained,
+    model_events.ModelEvaluated,
+    model_events.ModelRegistered,
+    model_events.RouteChanged,
+    lifecycle.DriftDetected,
 )
 _TOPIC_OF: dict[type[Data], str] = {
     PredictionMade: topics.predictions(TASK),
@@ -53,9 +54,9 @@ def letter(place: int = 0, reason: str = "it is no image", headers: Headers = ()
     """A dead letter of the request that stands there."""
     origin = Origin(LogEpoch("c/t"), topics.requests(TASK), 0, place, 0)
     rejected = Record(origin.topic, b"key", b"payload", headers)
-    return event_types.dead_letter(
-        rejected, origin, Failure(stage="preprocess", code="bad", reason=reason), ("app", "1")
-    )[1]
+    return answers.dead_letter(rejected, origin, Failure(stage="preprocess", code="bad", reason=reason), ("app", "1"))[
+        1
+    ]
 
 
 def _few(data: Data, unique: str, model: ModelRef) -> Data:

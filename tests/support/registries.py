@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Iterable
 from itertools import count
 from typing import Any
 
-from app.events.base import Data
-from app.events.types import ModelRef, ModelRegistered, RouteChanged
+from app.events.base import Data, ModelRef
+from app.events.model_events import ModelRegistered, RouteChanged
 from app.registry.registry import Registry
 from app.settings import Settings
 from models.base import Task

@@ -13,7 +13,9 @@ from pydantic.fields import FieldInfo
 
 from app.events.base import Data, ModelRef
 from app.events.cloudevents import Headers
-from app.events.types import FeedbackGiven, ModelRegistered, prediction_id
+from app.events.ids import prediction_id
+from app.events.model_events import ModelRegistered
+from app.events.types import FeedbackGiven
 
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -7,17 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from app.catalog.catalog import Catalog
-from app.events.base import Data
+from app.events.base import Data, ModelRef
 from app.events.cloudevents import Record, rfc3339
-from app.events.types import (
-    Failure,
-    ModelRef,
-    OutcomeRecorded,
-    PredictionFailed,
-    PredictionMade,
-    prediction_id,
-    shadow_id,
-)
+from app.events.ids import prediction_id, shadow_id
+from app.events.types import Failure, OutcomeRecorded, PredictionFailed, PredictionMade
 from app.settings import Settings
 from tests.support.records import incoming
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from app import tracing
 from app.errors import Refused, Unavailable
-from app.events.types import ModelRef
+from app.events.base import ModelRef
 from app.inference.mlserver import token
 from app.inference.mlserver.repository import entry
 from app.inference.mlserver.tensor_codec import DATATYPES, DTYPES

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from app.backoff import backoff
 from app.errors import Unavailable
-from app.events.types import ModelRef
+from app.events.base import ModelRef
 from app.inference.mlserver import repository
 from app.inference.mlserver.client import InferenceClient
 from app.registry.registry import Version

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 
-from app.events.types import ModelRef
+from app.events.base import ModelRef
 from app.settings import Settings
 
 RUNTIME = "app.inference.mlserver.runtime.OnnxRuntime"

@@ -81,7 +81,7 @@ class Pool:
         self._task = task
         self._deadline = settings.preprocess_deadline_seconds
         self._most_resident = settings.preprocess_memory_mib * MiB // 2
-        line = [sys.executable, "-m", "app.preprocess.isolation.worker_main", task]
+        line = [sys.executable, "-m", "app.preprocess.worker_main", task]
         self._command = Command(line, variables(settings), ["files"] if files else [])
         self._lock = threading.Lock()
         self._deferred: dict[str, _Flight] = {}

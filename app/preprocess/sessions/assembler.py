@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from app.events import topics
-from app.events.answers import failed
+from app.events.answers import dead_letter, failed
 from app.events.cloudevents import JSON, Event, Headers, LogEpoch, Origin, Record, complete, header, identity
 from app.events.payload import payload_of
-from app.events.types import Failure, PredictionRequested, dead_letter
+from app.events.types import Failure, PredictionRequested
 from app.monitoring import metrics
 from app.preprocess.preprocessor import MAX_KEY, STAGE
 from app.preprocess.sessions.session import Chunk, Limits, Session, Taken

@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 
 from app.evaluation.held_out import asked_of, held_out_samples
 from app.evaluation.scoring import score
-from app.events.lifecycle import Backtest
-from app.events.types import ModelRef
+from app.events.base import ModelRef
+from app.events.model_events import Backtest
 from app.inference.local_model import LocalModel
 from app.inference.predictor import Predicted, Predictor
 from app.retraining.pipeline.gate import Evidence, Pair

@@ -7,7 +7,7 @@ from pathlib import Path
 from app.events import topics
 from app.events.base import Data
 from app.events.cloudevents import Record, rfc3339
-from app.events.types import RetrainingEnded
+from app.events.lifecycle import RetrainingEnded
 from app.registry.runs import Run
 from app.settings import Settings
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from app.errors import SetupError
 from app.evaluation import backtest as backtesting
-from app.events.base import Data
-from app.events.types import ModelBacktested, ModelEvaluated, ModelRef, ModelTrained
+from app.events.base import Data, ModelRef
+from app.events.model_events import ModelBacktested, ModelEvaluated, ModelTrained
 from app.kafka.producers import publish_all
 from app.registry.artifacts import fetched, write_whole
 from app.registry.changes import Changes

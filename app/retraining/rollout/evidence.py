@@ -10,7 +10,8 @@ from sqlalchemy import Connection, func, select
 from app.catalog.catalog import read_row
 from app.catalog.orm import Failed, Outcome, Prediction
 from app.evaluation.scoring import known_score, score
-from app.events.types import OutcomeRecorded, PredictionMade, Role, shadow_id
+from app.events.ids import shadow_id
+from app.events.types import OutcomeRecorded, PredictionMade, Role
 from app.retraining.rollout.policy import Arm, Observed
 from models.base import Task
 

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from app.events import topics
+from app.events.base import ModelRef
 from app.events.cloudevents import Record, rfc3339
-from app.events.types import DriftDetected, LatencyRose, ModelRef, QualityFell
+from app.events.lifecycle import DriftDetected, LatencyRose, QualityFell
 from app.monitoring.quality import Quality
 from app.retraining.triggers.observation import Seen, State, Watch
 from app.settings.triggers import Triggers

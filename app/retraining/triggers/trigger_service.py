@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from app.catalog.catalog import Catalog
 from app.errors import SetupError
-from app.events.types import RetrainingEnded, RetrainingTriggered
+from app.events.lifecycle import RetrainingEnded, RetrainingTriggered
 from app.kafka.resilient_producer import Publisher
 from app.registry.changes import Changes
 from app.registry.registry import Models

@@ -7,8 +7,10 @@ import pytest
 
 from app.embedded.readiness import api_url
 from app.events import topics
+from app.events.answers import dead_letter
 from app.events.cloudevents import LogEpoch, Origin, Record
-from app.events.types import Failure, dead_letter, prediction_id
+from app.events.ids import prediction_id
+from app.events.types import Failure
 from app.settings import Settings
 from tests.support.log import Sent, header, publish, tail
 

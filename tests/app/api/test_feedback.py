@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer
 from app.api.app import JSON_LIMIT, create
 from app.api.feedback import EXAMPLES
 from app.events import cloudevents
-from app.events import types as event_types
+from app.events.ids import prediction_id
 from app.events.types import FeedbackGiven
 from app.settings import Settings
 from tests.support.asgi import serving
@@ -41,7 +41,7 @@ async def connected(platform: Settings) -> AsyncIterator[httpx.AsyncClient]:
 
 
 def fresh() -> str:
-    return event_types.prediction_id("ocr", "test", str(time.time_ns()))
+    return prediction_id("ocr", "test", str(time.time_ns()))
 
 
 async def test_feedback_is_in_the_log_when_it_is_accepted(platform: Settings, connected: httpx.AsyncClient) -> None:
@@ -96,7 +96,7 @@ async def test_feedback_by_the_applications_own_request_id_has_the_predictions_k
     body = {"task": "ocr", "request_id": request, "request_source": "shop", "accepted": True, "actor": "shop"}
     response = await connected.post("/v1/feedback", json=body)
     assert response.status_code == 202
-    prediction = event_types.prediction_id("ocr", "shop", request)
+    prediction = prediction_id("ocr", "shop", request)
     assert response.json()["prediction_id"] == prediction
     assert len(await received(platform, prediction)) == 1
 

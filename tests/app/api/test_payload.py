@@ -11,8 +11,10 @@ from app.api.app import create
 from app.catalog.catalog import Catalog
 from app.eventlog.archive import Archive
 from app.eventlog.schema import INLINE_BYTES
+from app.events.base import ModelRef
 from app.events.cloudevents import Incoming, Record
-from app.events.types import ModelRef, PredictionMade, prediction_id
+from app.events.ids import prediction_id
+from app.events.types import PredictionMade
 from app.services.payloads import media_type_of
 from app.settings import Settings
 from app.storage.blob_store import blob_store

@@ -10,7 +10,8 @@ from app.api.app import create
 from app.api.predictions import EXAMPLE, Recorded
 from app.catalog.catalog import Catalog
 from app.events.cloudevents import Record
-from app.events.types import FeedbackGiven, OutcomeRecorded, PredictionMade, prediction_id
+from app.events.ids import prediction_id
+from app.events.types import FeedbackGiven, OutcomeRecorded, PredictionMade
 from app.settings import Settings
 from tests.support.asgi import serving
 from tests.support.records import incoming, record

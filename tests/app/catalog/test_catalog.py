@@ -12,22 +12,12 @@ from app.catalog.catalog import Catalog
 from app.catalog.engine import writing
 from app.catalog.orm import Base, Run
 from app.errors import SetupError, Unavailable
+from app.events.base import ModelRef
 from app.events.cloudevents import Incoming, Record
-from app.events.types import (
-    DatasetBuilt,
-    Failure,
-    FeedbackGiven,
-    ModelEvaluated,
-    ModelRef,
-    ModelRegistered,
-    ModelTrained,
-    OutcomeRecorded,
-    PredictionFailed,
-    PredictionMade,
-    RetrainingTriggered,
-    RouteChanged,
-    prediction_id,
-)
+from app.events.ids import prediction_id
+from app.events.lifecycle import RetrainingTriggered
+from app.events.model_events import DatasetBuilt, ModelEvaluated, ModelRegistered, ModelTrained, RouteChanged
+from app.events.types import Failure, FeedbackGiven, OutcomeRecorded, PredictionFailed, PredictionMade
 from tests.support.records import START, incoming, letter, logs, record
 
 SERVED = prediction_id("ocr", "app", "1")

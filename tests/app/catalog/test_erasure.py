@@ -9,7 +9,7 @@ from sqlalchemy import make_url
 from app.catalog.catalog import Catalog
 from app.catalog.erasure import Erased
 from app.errors import Unavailable
-from app.events.types import prediction_id
+from app.events.ids import prediction_id
 from tests.app.catalog.test_catalog import made, outcome, right, rows
 from tests.support.records import START, incoming, letter, record
 

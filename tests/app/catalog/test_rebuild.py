@@ -10,8 +10,12 @@ from app.catalog.catalog import Catalog
 from app.catalog.rebuild import Rebuilt, digests, rebuild
 from app.errors import Unavailable
 from app.eventlog import snapshot
+from app.events.base import ModelRef
 from app.events.cloudevents import Incoming, Record
-from app.events.types import FeedbackGiven, LatencyRose, ModelRef, RouteChanged, prediction_id
+from app.events.ids import prediction_id
+from app.events.lifecycle import LatencyRose
+from app.events.model_events import RouteChanged
+from app.events.types import FeedbackGiven
 from app.settings import Settings
 from tests.support.answering import made
 from tests.support.commands import command

@@ -14,6 +14,7 @@ from app.client import Answer, ClientError, Hindsight, PredictionFailed
 from app.embedded.readiness import api_url
 from app.events import cloudevents
 from app.events import types as event_types
+from app.events.ids import prediction_id
 from app.events.types import FeedbackGiven, PredictionMade
 from app.kafka import clients
 from app.settings import Settings
@@ -62,7 +63,7 @@ async def test_a_request_is_answered(platform: Settings, client: Hindsight) -> N
     async with answering(platform, spelled):
         prediction = await client.predict(TASK, b"abc", request_id=(request := str(uuid.uuid4())))
     assert prediction.output == {"payload": "abc"}
-    assert prediction.prediction_id == event_types.prediction_id(TASK, SOURCE, request)
+    assert prediction.prediction_id == prediction_id(TASK, SOURCE, request)
 
 
 async def test_many_requests_at_once_each_get_their_own_answer(platform: Settings, client: Hindsight) -> None:
@@ -106,7 +107,7 @@ async def test_a_request_made_again_has_the_answer_of_the_first(
     request = str(uuid.uuid4())
     with pytest.raises(TimeoutError):
         await client.predict(TASK, b"abc", timeout=0.5, request_id=request)
-    await publish(producer, made(event_types.prediction_id(TASK, SOURCE, request), request, {"payload": "late"}))
+    await publish(producer, made(prediction_id(TASK, SOURCE, request), request, {"payload": "late"}))
     for _ in range(2):
         prediction = await client.predict(TASK, b"abc", request_id=request)
         assert prediction.output == {"payload": "late"}
@@ -177,7 +178,7 @@ async def test_the_largest_payload_fits_into_kafka(client: Hindsight) -> None:
 
 @pytest.mark.parametrize("by_http", [True, False])
 async def test_feedback_reaches_the_log(platform: Settings, by_http: bool) -> None:
-    prediction = event_types.prediction_id("ocr", SOURCE, str(time.time_ns()))
+    prediction = prediction_id("ocr", SOURCE, str(time.time_ns()))
     async with Hindsight(platform.bootstrap, api_url=api_url(platform) if by_http else None, source=SOURCE) as client:
         event_id = await client.feedback(prediction, correction={"text": "123"}, actor="ada")
     record = await last_on(platform, "ocr.feedback", prediction)
@@ -187,7 +188,7 @@ async def test_feedback_reaches_the_log(platform: Settings, by_http: bool) -> No
 
 
 async def test_refused_feedback_raises_its_reason(client: Hindsight) -> None:
-    prediction = event_types.prediction_id("ocr", SOURCE, "1")
+    prediction = prediction_id("ocr", SOURCE, "1")
     with pytest.raises(ClientError, match="at least one of correction, reward and accepted"):
         await client.feedback(prediction, actor="ada")
     with pytest.raises(ClientError, match=r"no symbol for '€'.*422"):

@@ -8,8 +8,8 @@ import pytest
 from jsonschema import Draft7Validator
 
 from app.contract import asyncapi
+from app.events.decoding import TYPES
 from app.events.topics import SEGMENT_MS, archived
-from app.events.types import TYPES
 from app.settings import MiB, Settings
 from tests.support.said import example
 from tests.support.tasks import Letters

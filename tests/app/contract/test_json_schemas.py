@@ -8,8 +8,8 @@ from jsonschema import Draft202012Validator
 
 from app.contract import json_schemas
 from app.events.base import Data
+from app.events.decoding import TYPES
 from app.events.topics import archived
-from app.events.types import TYPES
 from tests.support.said import data_of, example
 
 JSON_TYPES = [kind for kind in TYPES if issubclass(kind, Data)]

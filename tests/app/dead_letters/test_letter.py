@@ -15,8 +15,9 @@ from app.dead_letters.store import DeadLetters
 from app.eventlog.schema import table_of
 from app.eventlog.snapshot import Snapshot
 from app.events import topics
+from app.events.answers import dead_letter
 from app.events.cloudevents import Incoming, LogEpoch, Origin, Record
-from app.events.types import Failure, dead_letter
+from app.events.types import Failure
 from app.settings import Settings
 from models.base import Rejected
 

@@ -10,8 +10,9 @@ from app.dead_letters.redelivery import check_replayable, original
 from app.dead_letters.store import REPLAYED
 from app.errors import SetupError
 from app.events import topics
+from app.events.answers import dead_letter
 from app.events.cloudevents import Headers, Incoming, LogEpoch, Origin, Record, complete
-from app.events.types import Failure, PredictionRequested, dead_letter
+from app.events.types import Failure, PredictionRequested
 from app.settings import Settings
 
 REQUESTS = topics.requests("ocr")

@@ -3,8 +3,8 @@ import pytest
 from app.demo.timeline import words
 from app.events import lifecycle
 from app.events.base import Data
+from app.events.decoding import decode
 from app.events.lifecycle import DataErased
-from app.events.types import decode
 from tests.support.said import example
 
 OF_TASKS = [kind.type for kind in lifecycle.TYPES if kind is not DataErased]

@@ -12,7 +12,7 @@ import pytest
 
 from app.erasure.erase import delete_datasets, find_datasets
 from app.erasure.search import Traces, Whose
-from app.events.types import DatasetBuilt
+from app.events.model_events import DatasetBuilt
 from app.replay.dataset import MANIFEST, ROWS
 from tests.support.datasets import written
 

@@ -10,9 +10,11 @@ import pyarrow.dataset as ds
 from app.erasure.search import Traces, Whose, search, unclaimed
 from app.eventlog.schema import INLINE_BYTES, table_of
 from app.events import topics
+from app.events.answers import dead_letter
 from app.events.base import Data
 from app.events.cloudevents import Headers, Incoming, LogEpoch, Origin, Record
-from app.events.types import Failure, FeaturesExtracted, FeedbackGiven, OutcomeRecorded, dead_letter, prediction_id
+from app.events.ids import prediction_id
+from app.events.types import Failure, FeaturesExtracted, FeedbackGiven, OutcomeRecorded
 from tests.support.answering import failed, made
 
 TASK, TIME = "letters", "2026-01-31T12:00:00Z"

@@ -10,8 +10,9 @@ from app.eventlog import lookup
 from app.eventlog.archive import Archive
 from app.eventlog.lookup import Asked
 from app.events import topics
+from app.events.base import ModelRef
 from app.events.cloudevents import Incoming
-from app.events.types import ModelRef, PredictionMade
+from app.events.types import PredictionMade
 from app.kafka import reader
 from app.settings import Settings
 from tests.support.log import Sent, publish

@@ -9,24 +9,25 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from app.events import base as data
-from app.events import cloudevents
-from app.events import types as event_types
+from app.events import cloudevents, decoding
+from app.events.answers import dead_letter
 from app.events.base import Data, Kind
 from app.events.cloudevents import CORE, Event, Incoming, LogEpoch, Origin, Record, complete, versioned
+from app.events.ids import prediction_id, task_of
 from app.events.payload import payload_of
-from app.events.types import Failure, FeaturesExtracted, FeedbackGiven, PredictionRequested, dead_letter
+from app.events.types import Failure, FeaturesExtracted, FeedbackGiven, PredictionRequested
 from app.inference.handler import read
 from models.base import Rejected
 from tests.support.said import EXAMPLES, data_of, example
 
 KIND = "hindsight.prediction.requested.v1"
 ORIGIN = Origin(LogEpoch(f"cluster/{uuid.UUID(int=1)}"), "letters.requests", 2, 7, 1_769_860_800_123)
-PREDICTION = event_types.prediction_id("letters", "app", "1")
+PREDICTION = prediction_id("letters", "app", "1")
 
 
 def current(kind: str) -> Kind:
     """The class that a type of any version is read into."""
-    [found] = [known for known in event_types.TYPES if versioned(known.type)[0] == versioned(kind)[0]]
+    [found] = [known for known in decoding.TYPES if versioned(known.type)[0] == versioned(kind)[0]]
     return found
 
 
@@ -41,24 +42,24 @@ names = st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1, max_
 @given(names, names, names)
 def test_clients_with_the_same_ids_never_collide(request: str, one: str, other: str) -> None:
     assume(one != other)
-    assert event_types.prediction_id("letters", one, request) != event_types.prediction_id("letters", other, request)
+    assert prediction_id("letters", one, request) != prediction_id("letters", other, request)
 
 
 @given(st.tuples(names, names), st.tuples(names, names))
 def test_a_prediction_has_one_request(one: tuple[str, str], other: tuple[str, str]) -> None:
-    ids = [event_types.prediction_id("letters", *request) for request in (one, other)]
+    ids = [prediction_id("letters", *request) for request in (one, other)]
     assert (ids[0] == ids[1]) == (one == other)
 
 
 @given(st.from_regex(r"[a-z][a-z0-9_]*", fullmatch=True), names, names)
 def test_a_predictions_id_names_its_task(task: str, source: str, request: str) -> None:
-    assert event_types.task_of(event_types.prediction_id(task, source, request)) == task
+    assert task_of(prediction_id(task, source, request)) == task
 
 
 @pytest.mark.parametrize("id", ["", "letters", "letters:", "letters:1", f":{uuid.UUID(int=1)}", PREDICTION.upper()])
 def test_what_is_no_prediction_id_names_no_task(id: str) -> None:
     with pytest.raises(ValueError, match="is no prediction id"):
-        event_types.task_of(id)
+        task_of(id)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +96,7 @@ def test_feedback_that_says_little_is_taken(said: dict[str, Any]) -> None:
 
 @given(names, names)
 def test_feedback_by_prediction_and_by_request_is_about_the_same(source: str, request: str) -> None:
-    unique = event_types.prediction_id("letters", source, request)
+    unique = prediction_id("letters", source, request)
     by_prediction = FeedbackGiven(prediction_id=unique, reward=1, actor="ada")
     by_request = FeedbackGiven(task="letters", request_id=request, request_source=source, reward=1, actor="ada")
     assert by_prediction.about == by_request.about == ("letters", unique)
@@ -104,17 +105,17 @@ def test_feedback_by_prediction_and_by_request_is_about_the_same(source: str, re
 def test_feedback_by_request_is_about_a_bare_payloads_default_source() -> None:
     feedback = FeedbackGiven(task="letters", request_id=ORIGIN.id, reward=1, actor="ada")
     event = complete((), b"data", ORIGIN, KIND)
-    assert feedback.about == ("letters", event_types.prediction_id("letters", event.source, event.id))
+    assert feedback.about == ("letters", prediction_id("letters", event.source, event.id))
 
 
-@pytest.mark.parametrize("kind", [kind for kind in event_types.TYPES if issubclass(kind, Data)])
+@pytest.mark.parametrize("kind", [kind for kind in decoding.TYPES if issubclass(kind, Data)])
 @given(data=st.data())
 def test_what_is_decoded_is_what_was_encoded(kind: type[Data], data: st.DataObject) -> None:
     said = data.draw(data_of(kind))
     attributes: dict[str, Any] = {"id": "1", "source": "app", "time": "2026-01-31T12:00:00Z"}
     record = said.record("topic", b"key", **attributes)
     event = complete(record.headers, record.value or b"", ORIGIN, kind.type)
-    assert event_types.decode(event.type, event.data) == said
+    assert decoding.decode(event.type, event.data) == said
     assert event == Event(type=kind.type, data=event.data, content_type="application/json", **attributes)
 
 
@@ -131,13 +132,13 @@ def test_what_is_decoded_is_what_was_encoded(kind: type[Data], data: st.DataObje
 )
 def test_what_is_no_data_of_a_known_type_is_refused_with_the_reason(kind: str, code: str, reason: str) -> None:
     with pytest.raises(Rejected, match=reason) as caught:
-        event_types.decode(kind, b"{}")
+        decoding.decode(kind, b"{}")
     assert caught.value.code == code
 
 
 def test_every_version_of_every_type_has_an_example() -> None:
     """Whoever makes a new version adds its example, and keeps those of the versions before."""
-    named = [versioned(kind.type) for kind in event_types.TYPES]
+    named = [versioned(kind.type) for kind in decoding.TYPES]
     wanted = {f"{name}.v{version}" for name, current in named for version in range(1, current + 1)}
     assert {path.stem for path in EXAMPLES.iterdir()} == wanted
 
@@ -146,7 +147,7 @@ def test_every_version_of_every_type_has_an_example() -> None:
 def test_data_that_any_version_wrote_still_reads(kind: str) -> None:
     headers, value = example(kind)
     event = complete(headers, value, ORIGIN, current(kind).type)
-    said = event_types.decode(event.type, event.data)
+    said = decoding.decode(event.type, event.data)
     assert (event.type, type(said)) == (kind, current(kind))
     if kind == said.type:  # nothing of it is lost
         assert json.loads(said.model_dump_json()) == json.loads(value)
@@ -166,7 +167,7 @@ def test_features_that_any_version_wrote_still_read(kind: str) -> None:
     assert {name: tensor.tobytes() for name, tensor in features.items()} == {"letters": b"abc"}
 
 
-@pytest.mark.parametrize("kind", [kind.type for kind in event_types.TYPES])
+@pytest.mark.parametrize("kind", [kind.type for kind in decoding.TYPES])
 def test_a_type_declares_the_headers_that_it_has_beside_cloudevents(kind: str) -> None:
     own = {name for name, _ in example(kind)[0]} - {f"ce_{name}" for name in CORE} - {"content-type", "traceparent"}
     assert own == current(kind).headers.keys()

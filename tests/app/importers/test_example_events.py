@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.events.cloudevents import LogEpoch, Origin, complete, text_of
-from app.events.types import FeedbackGiven, PredictionMade, PredictionRequested, prediction_id
+from app.events.ids import prediction_id
+from app.events.types import FeedbackGiven, PredictionMade, PredictionRequested
 from app.importers.example import Example
 from app.importers.example_events import LOGGED, SOURCE, Ready, Records
 from app.preprocess.preprocessor import Preprocessor

@@ -10,7 +10,7 @@ import onnx
 import pytest
 from onnx import helper
 
-from app.events.types import ModelRef
+from app.events.base import ModelRef
 from app.inference.mlserver.client import InferenceClient
 from app.inference.mlserver.repository import install
 from app.inference.mlserver.tensor_codec import DTYPES

@@ -8,11 +8,10 @@ import pytest
 from numpy.typing import NDArray
 
 from app.errors import Refused, Unavailable
-from app.events import cloudevents
-from app.events import types as event_types
+from app.events import cloudevents, ids
+from app.events.base import ModelRef
 from app.events.cloudevents import Headers, Incoming, LogEpoch, Origin, Record
-from app.events.types import Failure, ModelRef, PredictionFailed, PredictionMade
-from app.inference import handler
+from app.events.types import Failure, PredictionFailed, PredictionMade
 from app.inference.handler import InferenceHandler, read
 from app.monitoring import metrics
 from app.preprocess.preprocessor import Preprocessor
@@ -31,8 +30,6 @@ MINE: Headers = (("ce_id", b"1"), ("ce_source", b"app"), ("ce_subject", b"page 7
 class Sums:
     """Stands in for MLServer."""
 
-    def __init__(self, _: Settings) -> None: ...
-
     async def infer(self, model: ModelRef, batch: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         assert model.name == TASK
         letters = batch["letters"]
@@ -44,12 +41,10 @@ class Sums:
 
 
 @pytest.fixture
-def make(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(handler, "InferenceClient", Sums)
-
+def make() -> Any:
     def made(task: Task | None = None, route: Ask | None = None, **rules: Any) -> InferenceHandler:
         known = Settings(inference_attempts=1, task_settings={TASK: TaskSettings(**rules)})
-        return InferenceHandler(known, task or Letters(), route or champion)
+        return InferenceHandler(known, task or Letters(), route or champion, Sums)
 
     return made
 
@@ -81,7 +76,7 @@ def made_of(answer: Any) -> tuple[Record, PredictionMade]:
 
 async def test_features_become_a_prediction(make: Any) -> None:
     record, prediction = made_of((await make()([features(b"abc")]))[0])
-    unique = event_types.prediction_id(TASK, "app", "1")
+    unique = ids.prediction_id(TASK, "app", "1")
     assert (record.topic, record.key) == ("letters.predictions", b"key")
     event = cloudevents.complete(record.headers, record.value or b"", FEATURES, PredictionMade.type)
     assert (event.id, event.source, event.subject) == (unique, "hindsight/letters", "page 7")
@@ -183,8 +178,10 @@ async def test_a_decoded_output_that_is_no_prediction_is_rejected(
 
     monkeypatch.setattr(task, "decode", decode)
     answers = await make(task)([features(b"a"), features(b"b")])
-    assert answers[0].code == "bad_output"
-    assert str(answers[0]).startswith("letters 2: ")
+    assert answers[0].error.code == "bad_output"
+    assert str(answers[0].error).startswith("letters 2: ")
+    [_, answer] = answers[0].records
+    assert PredictionFailed.model_validate_json(answer.value).model == ModelRef(name=TASK, version="2")
     assert made_of(answers[1])[1].output == {"sum": 98.0}
 
 
@@ -192,7 +189,7 @@ def test_a_rejection_is_a_dead_letter_and_the_requests_answer(make: Any) -> None
     incoming = features(b"abc")
     letter, answer = make().reject(incoming, Failure(stage="inference", code="bad", reason="it is bad"))
     said = PredictionFailed.model_validate_json(answer.value)
-    unique = event_types.prediction_id(TASK, "app", "1")
+    unique = ids.prediction_id(TASK, "app", "1")
     assert (letter.topic, letter.key, letter.value) == ("dead-letters", b"key", incoming.value)
     assert letter.headers[: len(incoming.headers)] == incoming.headers
     assert cloudevents.header(letter.headers, "rejected_event_id") == unique

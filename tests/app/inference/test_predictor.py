@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from app.errors import Refused, Unavailable
-from app.events.types import ModelRef
+from app.events.base import ModelRef
 from app.inference.predictor import Predicted, Predictor, stacked
 from models.base import Asked, Decoded, Features, Rejected, Shapes
 from tests.support.tasks import Letters

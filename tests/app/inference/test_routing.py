@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import pytest
 
-from app.events.types import ModelRef
+from app.events.base import ModelRef
 from app.inference import routing
 from app.inference.routing import Routing, champion_alone
 from app.registry.registry import Registry

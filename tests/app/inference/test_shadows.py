@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from app.errors import Refused, Unavailable
 from app.events import topics
+from app.events.base import ModelRef
 from app.events.cloudevents import Incoming, Record, header
-from app.events.types import ModelRef, PredictionFailed, PredictionMade, prediction_id, shadow_id
+from app.events.ids import prediction_id, shadow_id
+from app.events.types import PredictionFailed, PredictionMade
 from app.inference import shadows
 from app.inference.shadows import MOST_BATCHES, Shadows
 from app.monitoring import metrics

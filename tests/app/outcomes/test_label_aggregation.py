@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from app.events.base import canonical
 from app.events.cloudevents import header
-from app.events.types import OutcomeRecorded, prediction_id
+from app.events.ids import prediction_id
+from app.events.types import OutcomeRecorded
 from app.outcomes.joined import Joined, Said
 from app.outcomes.label_aggregation import drawn, judge, outcome_id, record_of
 from app.settings import TaskSettings

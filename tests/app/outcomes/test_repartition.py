@@ -25,7 +25,7 @@ def feedback(value: bytes, *headers: tuple[str, bytes]) -> Incoming:
 def only(answers: Sequence[Answer]) -> Record:
     """The one record of the one answer."""
     [answer] = answers
-    assert not isinstance(answer, Rejected)
+    assert isinstance(answer, Sequence)
     [record] = answer
     return record
 

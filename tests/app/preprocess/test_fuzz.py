@@ -8,7 +8,8 @@ from itertools import islice
 from app import tasks
 from app.events import topics
 from app.events.cloudevents import Incoming, LogEpoch, Origin, Record
-from app.events.types import PredictionFailed, prediction_id
+from app.events.ids import prediction_id
+from app.events.types import PredictionFailed
 from app.inference.handler import read
 from app.preprocess.preprocessor import Preprocessor
 from app.preprocess.sessions.assembler import Assembler, assembled, limits

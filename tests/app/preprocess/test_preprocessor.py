@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.events import types as event_types
 from app.events.cloudevents import JSON, Headers, Incoming, LogEpoch, Origin, Record
+from app.events.ids import prediction_id
 from app.events.types import FeaturesExtracted, PredictionFailed
 from app.inference.handler import read
 from app.preprocess.preprocessor import MAX_KEY, Outputs, Preprocessor
@@ -69,7 +69,7 @@ def refused(outputs: Outputs) -> tuple[str, str]:
     assert answer.dead_letter == said["rejected_id"]
     source, request = said["rejected_event_source"], said["rejected_event_id"]
     assert answer.request_id == request
-    assert answer.prediction_id == texts(record)["ce_id"] == event_types.prediction_id("letters", source, request)
+    assert answer.prediction_id == texts(record)["ce_id"] == prediction_id("letters", source, request)
     assert texts(record)["ce_requestsource"] == source
     assert outputs.rejected is not None
     assert outputs.rejected.code == answer.error.code
@@ -167,7 +167,7 @@ def test_features_carry_their_requests_identity_and_attributes() -> None:
     event, features = read(Incoming(ORIGIN, record.key, record.value, record.headers))
     assert features["letters"].tolist() == [97, 98, 99]
     assert record.key == b"key"
-    assert event.id == event_types.prediction_id("letters", "app", "1")
+    assert event.id == prediction_id("letters", "app", "1")
     assert (event.type, event.source, event.subject) == (FeaturesExtracted.type, "hindsight/preprocess", "page 7")
     assert event.traceparent == trace.decode()
     assert event.content_type == "application/vnd.hindsight.tensors"
@@ -180,7 +180,7 @@ def test_features_carry_their_requests_identity_and_attributes() -> None:
 
 def test_a_redelivered_bare_payload_has_the_same_prediction() -> None:
     ids = {texts(preprocessed(b"abc").records[0])["ce_id"] for _ in range(2)}
-    assert ids == {event_types.prediction_id("letters", "kafka:letters.requests", ORIGIN.id)}
+    assert ids == {prediction_id("letters", "kafka:letters.requests", ORIGIN.id)}
 
 
 def test_a_redelivered_bad_payload_has_the_same_dead_letter() -> None:
@@ -197,7 +197,7 @@ def test_a_rejection_carries_its_requests_identity() -> None:
 def test_a_request_with_a_bad_header_is_answered_under_the_id_that_its_application_waits_for() -> None:
     outputs = preprocessed(b"abc", (*MINE, ("ce_time", b"noon")))
     assert refused(outputs)[0] == "bad_headers"
-    assert texts(outputs.records[1])["ce_id"] == event_types.prediction_id("letters", "app", "1")
+    assert texts(outputs.records[1])["ce_id"] == prediction_id("letters", "app", "1")
 
 
 def test_a_batchs_requests_are_left_to_the_batch() -> None:
@@ -212,7 +212,7 @@ def test_a_refused_request_isnt_even_tried() -> None:
 
     outputs = preprocessed(b"abc", MINE, Untouchable(), refusal=Rejected("kills_process", "it died three times"))
     assert refused(outputs) == ("kills_process", "it died three times")
-    assert texts(outputs.records[1])["ce_id"] == event_types.prediction_id("letters", "app", "1")
+    assert texts(outputs.records[1])["ce_id"] == prediction_id("letters", "app", "1")
 
 
 @pytest.mark.parametrize("made", [None, {"x": [1, 2]}, {"x": np.zeros(1, complex)}, {"x": np.array(["a"])}])

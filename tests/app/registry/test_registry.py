@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import SetupError
-from app.events.base import Data
+from app.events.base import Data, ModelRef
 from app.events.cloudevents import Incoming, Record
-from app.events.types import ModelRef, ModelRegistered, RouteChanged
+from app.events.model_events import ModelRegistered, RouteChanged
 from app.registry.registry import Models, Registry
 from app.registry.responses import described
 from app.registry.routes import Route

@@ -6,20 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.events.base import Data
+from app.events.base import Data, ModelRef
 from app.events.cloudevents import Incoming
-from app.events.lifecycle import Backtest
-from app.events.types import (
+from app.events.lifecycle import RetrainingEnded, RetrainingTriggered, TaskFrozen
+from app.events.model_events import (
+    Backtest,
     DatasetBuilt,
     ModelBacktested,
     ModelEvaluated,
-    ModelRef,
     ModelRegistered,
     ModelTrained,
-    RetrainingEnded,
-    RetrainingTriggered,
     RouteChanged,
-    TaskFrozen,
 )
 from app.registry.registry import Models, Registry
 from app.registry.runs import STEPS, Run

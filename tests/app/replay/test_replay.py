@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from app.errors import SetupError
 from app.eventlog import snapshot
 from app.events.cloudevents import Incoming, Record
-from app.events.types import DataErased, OutcomeRecorded, PredictionMade
+from app.events.lifecycle import DataErased
+from app.events.types import OutcomeRecorded, PredictionMade
 from app.replay import replay
 from app.replay.query import Arguments
 from app.replay.reconciliation import check

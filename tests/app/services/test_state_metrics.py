@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from prometheus_client import generate_latest
 
-from app.events.types import RetrainingEnded, RetrainingTriggered
+from app.events.lifecycle import RetrainingEnded, RetrainingTriggered
 from app.monitoring.drift import Finding
 from app.monitoring.performance_estimation import Expected
 from app.monitoring.quality import Judged, quality

@@ -15,7 +15,7 @@ from mlserver.grpc.dataplane_pb2_grpc import GRPCInferenceServiceStub
 from pydantic import SecretStr
 
 from app.errors import SetupError, Unavailable
-from app.events.types import ModelRef
+from app.events.base import ModelRef
 from app.inference.mlserver import token
 from app.inference.mlserver.auth import OPEN
 from app.inference.mlserver.client import InferenceClient

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from app.errors import Refused, Unavailable
-from app.events.types import ModelRef
+from app.events.base import ModelRef
 from app.inference.mlserver.client import InferenceClient
 from app.inference.predictor import Predicted, Predictor
 from app.settings import Settings

@@ -10,7 +10,8 @@ from typing import Any, cast
 import pytest
 
 from app.errors import Unavailable
-from app.events.types import ModelRef, ModelRegistered
+from app.events.base import ModelRef
+from app.events.model_events import ModelRegistered
 from app.inference.mlserver import loader
 from app.inference.mlserver.client import InferenceClient
 from app.inference.mlserver.loader import Loader

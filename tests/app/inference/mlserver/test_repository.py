@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import SetupError
-from app.events.types import ModelRef
+from app.events.base import ModelRef
 from app.inference.mlserver.repository import clear, entry, install, remove
 from app.registry.shipped import champion, shipped
 from app.settings import Settings

@@ -6,7 +6,7 @@ from mlserver.grpc import dataplane_pb2 as pb
 from mlserver.grpc.dataplane_pb2_grpc import GRPCInferenceServiceStub
 
 from app.errors import Refused
-from app.events.types import ModelRef
+from app.events.base import ModelRef
 from app.inference.mlserver import token
 from app.inference.mlserver.client import InferenceClient
 from app.settings import Settings

@@ -9,7 +9,7 @@ from mlserver.types import RequestInput, ResponseOutput, TensorData
 from numpy.typing import NDArray
 
 from app.errors import Refused
-from app.events.types import ModelRef
+from app.events.base import ModelRef
 from app.inference.mlserver.client import InferenceClient
 from app.inference.mlserver.tensor_codec import DATATYPES, DTYPES, extract, inject
 

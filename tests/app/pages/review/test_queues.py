@@ -3,7 +3,7 @@
 from datetime import timedelta
 from pathlib import Path
 
-from app.events.types import prediction_id
+from app.events.ids import prediction_id
 from app.outcomes.label_aggregation import drawn
 from app.pages.review.queues import Queue, waiting
 from app.settings import TaskSettings

@@ -50,7 +50,7 @@ def workers() -> set[int]:
     """The worker processes of this test process, whose other children are other tests'."""
     found = psutil.Process().children()
     alive = [child for child in found if child.status() != psutil.STATUS_ZOMBIE]
-    return {child.pid for child in alive if "app.preprocess.isolation.worker_main" in child.cmdline()}
+    return {child.pid for child in alive if "app.preprocess.worker_main" in child.cmdline()}
 
 
 def test_a_payload_comes_back_as_features(pool: Pool) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.events.cloudevents import Headers, LogEpoch, Origin, Record
-from app.events.types import prediction_id
+from app.events.ids import prediction_id
 from app.preprocess.preprocessor import Preprocessor
 from app.preprocess.sessions.assembler import Assembler, assembled, limits, session_key
 from app.preprocess.sessions.session import Session

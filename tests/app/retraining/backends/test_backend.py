@@ -7,14 +7,8 @@ import pytest
 from pydantic import SecretStr
 
 from app.errors import SetupError
-from app.events.types import (
-    DatasetBuilt,
-    ModelBacktested,
-    ModelEvaluated,
-    ModelRegistered,
-    ModelTrained,
-    RetrainingEnded,
-)
+from app.events.lifecycle import RetrainingEnded
+from app.events.model_events import DatasetBuilt, ModelBacktested, ModelEvaluated, ModelRegistered, ModelTrained
 from app.registry.runs import Run
 from app.retraining.backends.backend import leave
 from app.retraining.backends.local import Local

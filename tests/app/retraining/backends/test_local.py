@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.events.types import RetrainingTriggered
+from app.events.lifecycle import RetrainingTriggered
 from app.registry.runs import Run
 from app.retraining.backends import local
 from app.retraining.backends.backend import Crashed

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.events.base import ModelRef
-from app.events.lifecycle import ModelEvaluated
+from app.events.model_events import ModelEvaluated
 from app.retraining.pipeline.gate import Evidence, Pair, Verdict, judge
 from app.settings.gate import Bounds
 from models.offpolicy import Estimate

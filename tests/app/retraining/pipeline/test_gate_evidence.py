@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.events.lifecycle import Backtest
+from app.events.model_events import Backtest
 from app.inference.local_model import LocalModel
 from app.retraining.pipeline import gate_evidence
 from app.retraining.pipeline.gate import Evidence

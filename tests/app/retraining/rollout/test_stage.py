@@ -8,8 +8,9 @@ from unittest.mock import call, create_autospec
 import numpy as np
 import pytest
 
-from app.events.base import Data
-from app.events.types import ModelRef, ModelRegistered, RetrainingTriggered, RouteChanged, TaskFrozen
+from app.events.base import Data, ModelRef
+from app.events.lifecycle import RetrainingTriggered, TaskFrozen
+from app.events.model_events import ModelRegistered, RouteChanged
 from app.registry.changes import Changes
 from app.registry.registry import Models, Registry
 from app.registry.runs import Run

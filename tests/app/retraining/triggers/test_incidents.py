@@ -6,7 +6,8 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.events.types import DriftDetected, LatencyRose, ModelRef, QualityFell
+from app.events.base import ModelRef
+from app.events.lifecycle import DriftDetected, LatencyRose, QualityFell
 from app.retraining.triggers.evaluate import evaluate
 from app.retraining.triggers.incidents import Onset, onsets
 from app.retraining.triggers.observation import Seen, State, restored

@@ -9,17 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.events.base import Data
+from app.events.base import Data, ModelRef
 from app.events.cloudevents import Record
-from app.events.types import (
-    ModelEvaluated,
-    ModelRef,
-    ModelRegistered,
-    RetrainingEnded,
-    RetrainingTriggered,
-    RouteChanged,
-    TaskFrozen,
-)
+from app.events.lifecycle import RetrainingEnded, RetrainingTriggered, TaskFrozen
+from app.events.model_events import ModelEvaluated, ModelRegistered, RouteChanged
 from app.registry.registry import Models, Registry
 from app.retraining.triggers.observation import Alert, Seen, Span
 from app.retraining.triggers.observer import Kept, Sight, Summary

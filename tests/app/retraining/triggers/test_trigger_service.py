@@ -6,7 +6,7 @@ import pytest
 
 from app.errors import Unavailable
 from app.events.cloudevents import Record, header
-from app.events.types import LatencyRose
+from app.events.lifecycle import LatencyRose
 from app.registry.registry import Registry
 from app.retraining.triggers.observation import Seen
 from app.retraining.triggers.observer import Sight

@@ -1,6 +1,6 @@
 """A worker process: it loads one task and preprocesses the payloads that it is handed, one at a time.
 
-`python -m app.preprocess.isolation.worker_main TASK FD [files]`, started by `worker_process.py`.
+`python -m app.preprocess.worker_main TASK FD [files]`, started by `worker_process.py`.
 Messages in, and what answers each:
 
 - `("request", epoch, topic, partition, offset, timestamp_ms, key, value, headers, refusal)`:
