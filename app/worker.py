@@ -56,7 +56,8 @@ def _archive() -> Process:
 
 
 def _recorder() -> Process:
-    from agents import catalog, joins, outcomes
+    from agents import catalog, outcomes
+    from agents import repartition as joins
     from app.catalog.rebuild import ensure
 
     def register(app: App, configured: Settings) -> None:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from app.errors import SetupError
 from benchmarks import report
-from benchmarks.apart import BenchmarkError
+from benchmarks.child_process import BenchmarkError
 from benchmarks.run import PARTS, Options, Run
 
 RESULTS = Path(__file__).parent / "results"

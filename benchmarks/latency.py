@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.load import Recorded, Sample
-from benchmarks.usage import Busy
+from benchmarks.load_generator import Recorded, Sample
+from benchmarks.resource_usage import Busy
 
 STAGES = {
     "generator late": "from the moment it was due until the generator sent it",

@@ -19,9 +19,9 @@ from app.kafka import reader
 from app.replay.query import Arguments
 from app.replay.replay import BATCH_ROWS, replay
 from app.settings import MiB, Settings
-from benchmarks import log
-from benchmarks.apart import BenchmarkError
-from benchmarks.usage import peak_mib
+from benchmarks import kafka_log as log
+from benchmarks.child_process import BenchmarkError
+from benchmarks.resource_usage import peak_mib
 from models.ocr import Ocr
 
 TASK = Ocr()

@@ -3,13 +3,13 @@
 import statistics
 from dataclasses import dataclass, field
 
-from benchmarks.alone import Alone
 from benchmarks.latency import Latency
-from benchmarks.limit import Limit
+from benchmarks.peer import Alone
 from benchmarks.replay import Whole
-from benchmarks.saturated import Drain
-from benchmarks.tasks import Cost
-from benchmarks.usage import Memory
+from benchmarks.resource_usage import Memory
+from benchmarks.runtime_limit import Limit
+from benchmarks.task_costs import Cost
+from benchmarks.throughput import Drain
 
 AIMED_RATE = 200
 P50_MS, P99_MS = 30.0, 100.0

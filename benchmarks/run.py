@@ -15,11 +15,18 @@ from app.embedded.supervisor import Supervisor
 from app.registry.shipped import champion, shipped
 from app.settings import Settings
 from app.tasks import load as load_tasks
-from benchmarks import alone, history, latency, limit, load, log, machine, replay, saturated, tasks
-from benchmarks.apart import BenchmarkError, apart
+from benchmarks import kafka_log as log
+from benchmarks import latency, machine, replay
+from benchmarks import load_generator as load
+from benchmarks import peer as alone
+from benchmarks import runtime_limit as limit
+from benchmarks import synthetic_history as history
+from benchmarks import task_costs as tasks
+from benchmarks import throughput as saturated
+from benchmarks.child_process import BenchmarkError, apart
+from benchmarks.platform import Stack, bench_settings, running
+from benchmarks.resource_usage import between, cpu
 from benchmarks.results import Results
-from benchmarks.stack import Stack, bench_settings, running
-from benchmarks.usage import between, cpu
 from models.ocr import Ocr
 from models.ocr.lines import make_payloads
 

@@ -11,9 +11,9 @@ from app.events import topics
 from app.events.ids import prediction_id
 from app.settings import CHECKOUT
 from tests.support import tools
-from tests.support.archiving import archived
+from tests.support.archive import archived
 from tests.support.commands import command
-from tests.support.log import id_of, tail
+from tests.support.kafka_clients import id_of, tail
 from tests.support.stack import Stack
 
 BLOCKS = re.findall(r"^```(python|sh)\n(.*?)^```$", (CHECKOUT / "README.md").read_text(), re.DOTALL | re.MULTILINE)

@@ -31,7 +31,7 @@ from app.api import (
 from app.api.body_limit import BodyLimit
 from app.api.openapi import describe
 from app.auth import local_key, login
-from app.auth.callers import Callers
+from app.auth.authenticator import Callers
 from app.auth.keys import Keys
 from app.auth.middleware import Guard, is_loopback
 from app.catalog.catalog import Catalog

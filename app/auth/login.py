@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Request, Response
 from starlette.responses import HTMLResponse, RedirectResponse
 
-from app.auth.callers import Callers
+from app.auth.authenticator import Callers
 from app.auth.keys import SESSION_HOURS
 from app.auth.middleware import LOGIN, LOGOUT, RETRY_AFTER
 from app.auth.scopes import caller_of, needs

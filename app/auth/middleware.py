@@ -15,7 +15,7 @@ from starlette.requests import cookie_parser
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.auth.callers import Callers
+from app.auth.authenticator import Callers
 from app.auth.scopes import HEADER, Caller, identify, missing
 from app.errors import Unavailable
 

@@ -25,7 +25,7 @@ from app.events.base import Data
 from app.events.cloudevents import Incoming
 from app.events.decoding import decode
 from app.events.types import FeedbackGiven, OutcomeRecorded, PredictionMade
-from app.outcomes.joined import Joined, Said, Served
+from app.outcomes.prediction_history import Joined, Said, Served
 
 log = logging.getLogger(__name__)
 T = TypeVar("T", bound=Data)

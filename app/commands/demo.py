@@ -37,8 +37,8 @@ def loop(
     """
     from rich.console import Console
 
-    from app.demo import plot
-    from app.demo.loop import Pace, tell
+    from app.demo import scenario_plot as plot
+    from app.demo.scenario import Pace, tell
     from app.errors import SetupError
     from app.settings import settings
     from app.tasks import named

@@ -4,9 +4,7 @@ import time
 import uuid
 
 from app.events import topics
-from app.events.base import (
-    ModelRef,
-)
+from app.events.base import ModelRef
 from app.events.cloudevents import Event, Origin, Record, rfc3339
 from app.events.ids import prediction_id, shadow_id
 from app.events.topics import DEAD_LETTERS

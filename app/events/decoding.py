@@ -1,11 +1,7 @@
 """Events read from the log, whatever version of their type they were written in."""
 
 from app.events import lifecycle
-from app.events.base import (
-    Data,
-    Kind,
-    Opaque,
-)
+from app.events.base import Data, Kind, Opaque
 from app.events.cloudevents import versioned
 from app.events.types import (
     EventRejected,

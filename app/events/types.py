@@ -8,19 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from app.events.base import (
-    Actor,
-    Attribute,
-    Count,
-    Data,
-    ModelRef,
-    Opaque,
-    Part,
-    Probability,
-    Reason,
-    Share,
-    TaskName,
-)
+from app.events.base import Actor, Attribute, Count, Data, ModelRef, Opaque, Part, Probability, Reason, Share, TaskName
 from app.events.cloudevents import MAX_ATTRIBUTE, TENSORS
 from app.events.ids import prediction_id, task_of
 

@@ -3,7 +3,7 @@
 Each estimator learns from labelled predictions, by weights 1 / p, and says something of others by their confidences
 alone. None sees a change that leaves the model as sure as before: what it said of windows whose labels have come since
 is held against these, and that error belongs beside it. Of the three, average confidence is used: on our tasks' sources
-it is the nearest to the truth (`python -m benchmarks.unlabelled`).
+it is the nearest to the truth (`python -m benchmarks.studies.performance_estimation`).
 """
 
 from collections.abc import Callable, Sequence

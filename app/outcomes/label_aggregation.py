@@ -14,7 +14,7 @@ from app.events import topics
 from app.events.base import canonical
 from app.events.cloudevents import Record, rfc3339
 from app.events.types import OutcomeRecorded
-from app.outcomes.joined import Joined, Said
+from app.outcomes.prediction_history import Joined, Said
 from app.settings import TaskSettings
 from models.base import Rejected, Task
 

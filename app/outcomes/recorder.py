@@ -17,8 +17,8 @@ from typing import Protocol
 from app.events.cloudevents import Incoming, Record, header
 from app.events.ids import task_of
 from app.monitoring import metrics
-from app.outcomes.joined import Joined
 from app.outcomes.label_aggregation import judge, outcome_id, record_of
+from app.outcomes.prediction_history import Joined
 from app.outcomes.repartition import OUTCOMES, original, reminder
 from app.settings import Settings, TaskSettings
 from app.streams.delivery import Answer

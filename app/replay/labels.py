@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from app.events.decoding import decode
 from app.events.types import FeedbackGiven
-from app.outcomes.joined import Said
 from app.outcomes.label_aggregation import weighed
+from app.outcomes.prediction_history import Said
 from app.replay.disposition import repeated
 from app.replay.duckdb_views import batches
 from app.replay.query import Arguments

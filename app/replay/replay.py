@@ -28,7 +28,7 @@ from app.events.cloudevents import Record, rfc3339
 from app.events.model_events import DatasetBuilt
 from app.kafka.producers import publish_all
 from app.replay import backfill, dataset, duckdb_views, reconciliation
-from app.replay.payloads import Contents
+from app.replay.content_loader import Contents
 from app.replay.query import Arguments
 from app.replay.selection import Progress, erasures, selected
 from app.replay.spool import Spool

@@ -27,7 +27,8 @@ from app.retraining.backends.backend import Crashed, leave
 from app.retraining.backends.selection import backend_of
 from app.retraining.lease import Leases
 from app.retraining.pipeline.run_directory import SOURCE, end_of
-from app.retraining.rollout import evidence, policy, stage
+from app.retraining.rollout import evidence, policy
+from app.retraining.rollout import execution as stage
 from app.retraining.rollout.policy import Observed
 from app.retraining.triggers.trigger_service import Triggering
 from app.settings import Settings

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from app.cli import cli
 from app.events import ids
 from app.settings import CHECKOUT, Settings
-from tests.support.answering import TASK, answering
+from tests.support.fake_inference import TASK, answering
 from tests.support.platform import environment
 
 COMMANDS = ["up", "run", "send", "feedback", "batch", "doctor", "topics"]

@@ -11,7 +11,7 @@ from app.streams.delivery import Answer
 from app.streams.tracing import traced
 from app.tracing import Tracing, calling, of
 from models.base import Rejected
-from tests.support.collector import Collector, Taken, collecting
+from tests.support.otlp_collector import Collector, Taken, collecting
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 ORIGIN = Origin(LogEpoch("c/t"), "letters.features", 3, 7, 0)

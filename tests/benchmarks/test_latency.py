@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks.latency import figures, spread, stages
-from benchmarks.load import Recorded, Sample
+from benchmarks.load_generator import Recorded, Sample
 
 TIMINGS = {"queued": 10.0, "preprocess": 1.0, "inference": 3.0, "total": 14.0}
 

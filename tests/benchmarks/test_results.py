@@ -4,14 +4,14 @@ import json
 from pathlib import Path
 
 from benchmarks import report
-from benchmarks.alone import Alone
 from benchmarks.latency import figures
-from benchmarks.limit import Limit, Speed
-from benchmarks.load import Recorded, Sample
+from benchmarks.load_generator import Recorded, Sample
+from benchmarks.peer import Alone
+from benchmarks.resource_usage import Busy, Memory
 from benchmarks.results import Results
-from benchmarks.saturated import Drain
-from benchmarks.tasks import Cost
-from benchmarks.usage import Busy, Memory
+from benchmarks.runtime_limit import Limit, Speed
+from benchmarks.task_costs import Cost
+from benchmarks.throughput import Drain
 
 BUSY = Busy(10, {"worker": 1.5}, others=0.0)
 TIMINGS = {"queued": 10.0, "preprocess": 1.0, "inference": 3.0, "total": 14.0}

@@ -9,8 +9,8 @@ from playwright.async_api import Page, expect
 from app.events import topics
 from tests.support.browser import shown
 from tests.support.commands import command
-from tests.support.log import header, tail
-from tests.support.models import letters_model
+from tests.support.kafka_clients import header, tail
+from tests.support.model_files import letters_model
 from tests.support.stack import Stack
 
 

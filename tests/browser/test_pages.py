@@ -9,7 +9,7 @@ from playwright.async_api import Page, expect
 from app.events import topics
 from models.ocr.lines import make_payloads
 from tests.support.browser import shown
-from tests.support.log import Sent, publish, tail
+from tests.support.kafka_clients import Sent, publish, tail
 from tests.support.stack import Stack
 
 PAGES = {

@@ -11,7 +11,7 @@ from app.embedded.readiness import api_url
 from app.events import topics
 from app.tasks import load
 from tests.support.browser import shown
-from tests.support.log import tail
+from tests.support.kafka_clients import tail
 from tests.support.stack import Stack
 
 

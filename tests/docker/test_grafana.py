@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from app.settings import CHECKOUT
-from tests.support.exposed import NAMES, exist
+from tests.support.metrics_exposition import NAMES, exist
 from tests.support.promql import metrics
 
 FOLDER = CHECKOUT / "docker" / "grafana"

@@ -10,7 +10,7 @@ import yaml
 
 from app.settings import CHECKOUT
 from tests.support import promql
-from tests.support.exposed import NAMES, exist
+from tests.support.metrics_exposition import NAMES, exist
 
 FOLDER = CHECKOUT / "docker" / "prometheus"
 

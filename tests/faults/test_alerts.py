@@ -1,6 +1,6 @@
 """Each alert fires on its fault, and none without: the real Prometheus over the real platform.
 
-Hours are seconds here (`tests.support.firing.hurry`); the rules' own times are tested by promtool.
+Hours are seconds here (`tests.support.prometheus_alerts.hurry`); the rules' own times are tested by promtool.
 """
 
 import asyncio
@@ -19,10 +19,10 @@ from app.events import topics
 from app.kafka import clients
 from app.settings import Settings, TaskSettings
 from app.system import disk
-from tests.support.firing import GIB, Alerts, hurry
-from tests.support.log import Sent, publish
-from tests.support.loop import PROCESSES, RULES, Api, trading, until
+from tests.support.kafka_clients import Sent, publish
 from tests.support.platform import platform_settings, running
+from tests.support.prometheus_alerts import GIB, Alerts, hurry
+from tests.support.retraining_loop import PROCESSES, RULES, Api, trading, until
 from tests.support.scales.leaky import LEAKED
 from tests.support.stack import Stack
 

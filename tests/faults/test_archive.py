@@ -26,9 +26,9 @@ from app.events import topics
 from app.kafka import clients
 from app.settings import CHECKOUT, Settings
 from app.system.environment import environment
-from tests.support.outages import Outage, directory
 from tests.support.platform import pids, platform_settings, running
 from tests.support.s3 import KINDS, S3Server, serving
+from tests.support.storage_outages import Outage, directory
 
 TASKS = {"letters": "tests.support.tasks:Letters"}
 TOPICS = (topics.requests("letters"), topics.feedback("letters"))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.loop import Api, platform, trading, until
+from tests.support.retraining_loop import Api, platform, trading, until
 
 
 async def ended(directory: Path, **bounds: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import pytest
 from app.events import topics
 from models.ocr.lines import make_payloads
 from tests.faults.test_kills import answered, expected, identified
-from tests.support.log import publish, tail
+from tests.support.kafka_clients import publish, tail
 from tests.support.stack import Stack
 
 ROUNDS = 20

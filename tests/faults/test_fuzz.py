@@ -17,7 +17,7 @@ from app.kafka.topic_ids import log_epochs
 from app.settings import MiB
 from models.base import Task
 from tests.support.fuzz import Mutant, mutants
-from tests.support.log import Sent, id_of, publish, tail
+from tests.support.kafka_clients import Sent, id_of, publish, tail
 from tests.support.platform import pids
 from tests.support.stack import Stack
 

@@ -18,7 +18,7 @@ from app.settings import CHECKOUT, Settings
 from app.system.environment import environment
 from models.base import Sample
 from models.ocr.lines import make_payloads
-from tests.support.log import Sent, id_of, publish, tail
+from tests.support.kafka_clients import Sent, id_of, publish, tail
 from tests.support.stack import Stack
 
 REQUESTS, PREDICTIONS = topics.requests("ocr"), topics.predictions("ocr")

@@ -18,9 +18,9 @@ from app.events.lifecycle import RetrainingTriggered
 from app.events.model_events import ModelTrained
 from app.registry.runs import STEPS
 from app.registry.subscription import follow
-from tests.support.log import header, id_of, tail
-from tests.support.loop import BY_HAND, Api, platform, trading, until
+from tests.support.kafka_clients import header, id_of, tail
 from tests.support.platform import pids
+from tests.support.retraining_loop import BY_HAND, Api, platform, trading, until
 from tests.support.scales import Scales
 from tests.support.stack import Stack
 

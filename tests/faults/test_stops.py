@@ -19,7 +19,7 @@ from app.events import topics
 from app.settings import CHECKOUT, Settings
 from models.ocr.lines import make_payloads
 from tests.faults.test_kills import expected
-from tests.support.log import Sent, header, publish, tail
+from tests.support.kafka_clients import Sent, header, publish, tail
 from tests.support.platform import platform_settings, running
 from tests.support.stack import Stack
 

@@ -18,8 +18,8 @@ from app.retraining.backends import airflow as orchestrator
 from app.settings import Settings
 from app.tasks import load
 from tests.support.commands import Done, command
-from tests.support.loop import BY_HAND, Api, platform, until, with_something_to_learn
 from tests.support.orchestrators import USER, Airflow
+from tests.support.retraining_loop import BY_HAND, Api, platform, until, with_something_to_learn
 from tests.support.scales import patient
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(900)]

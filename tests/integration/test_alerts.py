@@ -8,8 +8,8 @@ import yaml
 from pydantic import SecretStr
 
 from app.embedded.readiness import api_url
-from tests.support.loop import until
 from tests.support.platform import platform_settings, running
+from tests.support.retraining_loop import until
 
 RULE = {
     "alert": "HindsightRetrain",

@@ -10,7 +10,7 @@ from app.events import topics
 from app.storage.blob_store import blob_store
 from models.ocr.lines import make_payloads
 from tests.support.commands import command
-from tests.support.log import Sent, header, id_of, publish, tail
+from tests.support.kafka_clients import Sent, header, id_of, publish, tail
 from tests.support.stack import Stack
 
 REQUESTS, PREDICTIONS = topics.requests("ocr"), topics.predictions("ocr")

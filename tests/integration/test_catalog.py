@@ -15,10 +15,10 @@ from app.catalog.rebuild import Digest, digests
 from app.errors import Unavailable
 from app.events.model_events import RouteChanged
 from app.settings import Settings
-from tests.support.history import Request
-from tests.support.log import Sent, publish
+from tests.support.kafka_clients import Sent, publish
 from tests.support.platform import pids, platform_settings, running
-from tests.support.records import letter, record
+from tests.support.record_strategies import letter, record
+from tests.support.request_history import Request
 
 ROUTED = record(RouteChanged(task="letters", action="promote", champion="1", reason="first", actor="us"))
 RECORDS = [ROUTED, letter(), Request(1).predicted(), Request(1).corrected(1)]

@@ -26,7 +26,7 @@ from app.kafka.topic_ids import log_epochs
 from app.replay.query import Arguments
 from app.replay.replay import replay
 from app.settings import CHECKOUT, Settings
-from tests.support.log import tail as tailed
+from tests.support.kafka_clients import tail as tailed
 from tests.support.stack import Stack
 
 TASK, SOURCE = "decision", "codecs"

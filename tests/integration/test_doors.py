@@ -11,8 +11,8 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from app.events import topics
-from tests.support import log
-from tests.support.log import header
+from tests.support import kafka_clients as log
+from tests.support.kafka_clients import header
 from tests.support.platform import pids
 from tests.support.stack import Stack
 

@@ -10,7 +10,7 @@ import pytest
 
 from app.replay import replay
 from app.replay.query import Arguments
-from benchmarks.episodes import GAMES, TASK, learn, make_task, play
+from benchmarks.studies.episodes import GAMES, TASK, learn, make_task, play
 from tests.support.platform import platform_settings, running
 from tests.support.stack import Stack
 

@@ -31,9 +31,9 @@ from app.replay.query import Arguments
 from app.replay.replay import replay
 from app.settings import Settings
 from app.storage.blob_store import blob_store
-from tests.support.answering import made
 from tests.support.commands import Done, command
-from tests.support.log import Sent, publish
+from tests.support.fake_inference import made
+from tests.support.kafka_clients import Sent, publish
 from tests.support.platform import platform_settings, running
 
 TASK = "letters"

@@ -19,7 +19,7 @@ from app.system.environment import environment
 from models.ocr import Ocr
 from models.ocr.lines import make_payloads
 from tests.support.commands import Done, command
-from tests.support.log import tail
+from tests.support.kafka_clients import tail
 from tests.support.platform import platform_settings, running
 
 TASKS = {"ocr": "models.ocr:Ocr", "letters": "tests.support.tasks:Letters"}

@@ -12,8 +12,8 @@ from app import tasks
 from app.events import topics
 from app.events.ids import prediction_id
 from app.settings import CHECKOUT
-from tests.support.inputs import PICTURES, SOUNDS
-from tests.support.log import Sent, id_of, publish, tail
+from tests.support.kafka_clients import Sent, id_of, publish, tail
+from tests.support.sample_files import PICTURES, SOUNDS
 from tests.support.stack import Stack
 
 GOOD = 20

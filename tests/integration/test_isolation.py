@@ -10,7 +10,7 @@ from aiokafka import ConsumerRecord
 from app.events import topics
 from app.kafka.lag import PREPROCESS_GROUP, lags
 from app.settings import Settings
-from tests.support.log import Sent, header, publish, tail
+from tests.support.kafka_clients import Sent, header, publish, tail
 from tests.support.platform import platform_settings, running
 from tests.support.stack import Stack
 

@@ -14,8 +14,8 @@ import pytest
 from app.registry.subscription import read
 from app.settings import CHECKOUT, Settings
 from app.tasks import load
-from tests.support.loop import BY_HAND, Api, platform, until, with_something_to_learn
 from tests.support.orchestrators import ended, installed, steps_environment
+from tests.support.retraining_loop import BY_HAND, Api, platform, until, with_something_to_learn
 from tests.support.scales import patient
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(900)]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from app.demo import plot
-from app.demo.loop import BAD_SHARE, Pace, Story, tell
+from app.demo import scenario_plot as plot
+from app.demo.scenario import BAD_SHARE, Pace, Story, tell
 from app.settings import Settings
 from models.ocr import Ocr
 from tests.support.commands import command

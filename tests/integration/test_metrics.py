@@ -4,8 +4,8 @@ import pytest
 
 from app.events import topics
 from models.ocr.lines import make_payloads
-from tests.support.exposed import NAMES, PROCESSES, SERVERS, exposed
-from tests.support.log import Sent, publish, tail
+from tests.support.kafka_clients import Sent, publish, tail
+from tests.support.metrics_exposition import NAMES, PROCESSES, SERVERS, exposed
 from tests.support.stack import Stack
 
 

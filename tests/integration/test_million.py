@@ -14,9 +14,9 @@ import pytest
 from app.eventlog.archive import Archive
 from app.events.cloudevents import Incoming, LogEpoch, Origin, Record
 from app.settings import Settings
-from benchmarks.apart import apart
-from benchmarks.history import EVENTS_EACH, WIDTH, history
+from benchmarks.child_process import apart
 from benchmarks.replay import replayed
+from benchmarks.synthetic_history import EVENTS_EACH, WIDTH, history
 from tests.support.platform import platform_settings, running
 
 EVENTS = 1_000_000

@@ -13,9 +13,9 @@ from app.embedded.readiness import api_url
 from app.events import topics
 from app.settings import CHECKOUT
 from tests.support.commands import Done, command
-from tests.support.log import Sent, publish, tail
-from tests.support.models import letters_model
-from tests.support.poison import poison
+from tests.support.invalid_events import poison
+from tests.support.kafka_clients import Sent, publish, tail
+from tests.support.model_files import letters_model
 from tests.support.stack import Stack
 
 OTHER = CHECKOUT / "models/ocr/versions/1/model.onnx"

@@ -9,7 +9,7 @@ from app.events import topics
 from app.settings import CHECKOUT
 from app.templates.scaffold import create
 from tests.support.commands import command
-from tests.support.log import Sent, publish, tail
+from tests.support.kafka_clients import Sent, publish, tail
 from tests.support.platform import platform_settings, running
 from tests.support.walkthrough import BLOCKS
 

@@ -15,14 +15,14 @@ from app.embedded.ports import free_ports
 from app.events import topics
 from app.events.types import OutcomeRecorded
 from app.kafka.lag import RECORDER_GROUP, lags
-from app.outcomes.joined import Joined, Said, Served
 from app.outcomes.label_aggregation import judge
+from app.outcomes.prediction_history import Joined, Said, Served
 from app.settings import CHECKOUT, Settings
 from app.system.environment import environment
-from tests.support.answering import TASK
-from tests.support.judged import ACTORS, label, said, served, unique, with_places
-from tests.support.log import Sent, Tail, header, id_of, publish, tail
+from tests.support.fake_inference import TASK
+from tests.support.kafka_clients import Sent, Tail, header, id_of, publish, tail
 from tests.support.stack import Stack
+from tests.support.sum_task import ACTORS, label, said, served, unique, with_places
 from tests.support.tasks import Letters
 
 Events = Sequence[Served | Said]

@@ -11,8 +11,8 @@ from app.kafka import clients, provisioning
 from app.kafka.lag import PREPROCESS_GROUP
 from app.preprocess.oversized_records import skip_oversized
 from app.settings import MiB, Settings
-from tests.support import log
-from tests.support.log import header
+from tests.support import kafka_clients as log
+from tests.support.kafka_clients import header
 from tests.support.platform import platform_settings, running
 
 LETTERS = {"letters": "tests.support.tasks:Letters"}

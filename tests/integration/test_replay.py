@@ -29,10 +29,10 @@ from app.settings import Settings
 from models import tensors
 from models.ocr import Ocr
 from models.ocr.lines import make_payloads
-from tests.support.archiving import archived
+from tests.support.archive import archived
 from tests.support.commands import command
-from tests.support.history import at
-from tests.support.log import Sent, header, id_of, publish, tail
+from tests.support.kafka_clients import Sent, header, id_of, publish, tail
+from tests.support.request_history import at
 from tests.support.stack import Stack
 from tests.support.tasks import Letters, LettersAnew
 

@@ -14,10 +14,10 @@ from app.events.cloudevents import Incoming
 from app.kafka import reader
 from app.settings import Settings
 from tests.support.commands import Done, command
-from tests.support.history import Request
-from tests.support.log import Sent, publish
-from tests.support.outages import directory
+from tests.support.kafka_clients import Sent, publish
 from tests.support.platform import platform_settings, running
+from tests.support.request_history import Request
+from tests.support.storage_outages import directory
 from tests.support.tasks import Letters
 
 REQUESTS = "letters.requests"

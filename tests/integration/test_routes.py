@@ -13,7 +13,7 @@ from app.events import topics
 from app.kafka.producers import publish_all
 from app.registry.changes import Changes
 from app.registry.registry import Models
-from tests.support.log import Sent, header, publish, tail
+from tests.support.kafka_clients import Sent, header, publish, tail
 from tests.support.stack import Stack
 from tests.support.tasks import Letters
 

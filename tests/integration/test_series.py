@@ -12,10 +12,10 @@ from app.events.types import FeedbackGiven
 from app.kafka.lag import deployment_lags
 from app.kafka.reader import held
 from app.settings import Settings, TaskSettings
-from tests.support.exposed import PROCESSES, exposed
-from tests.support.log import Sent, publish
-from tests.support.loop import BY_HAND, RULES, until
+from tests.support.kafka_clients import Sent, publish
+from tests.support.metrics_exposition import PROCESSES, exposed
 from tests.support.platform import platform_settings, running
+from tests.support.retraining_loop import BY_HAND, RULES, until
 
 TASK = "scales"
 EVENTS = 1_000_000

@@ -6,12 +6,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from app.client import Hindsight, sessions
+from app.client import Hindsight
+from app.client import live_sessions as sessions
 from app.events import topics
 from app.events.ids import prediction_id
 from app.kafka.lag import PREPROCESS_GROUP, lags
 from app.preprocess.sessions.checkpoints import latest
-from tests.support.log import Sent, Tail, header, id_of, publish, tail
+from tests.support.kafka_clients import Sent, Tail, header, id_of, publish, tail
 from tests.support.stack import Stack
 
 REQUESTS, PREDICTIONS = topics.requests("letters"), topics.predictions("letters")

@@ -12,7 +12,7 @@ from app.events.ids import prediction_id
 from app.kafka.topic_ids import log_epochs
 from models import tensors
 from models.base import Task
-from tests.support.log import Sent, header, id_of, publish, tail
+from tests.support.kafka_clients import Sent, header, id_of, publish, tail
 from tests.support.stack import Stack
 
 EXPECTED = {"ocr": 0.9, "speech_to_text": 0.8, "object_detection": 0.7, "decision": 0.2}

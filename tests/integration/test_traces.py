@@ -6,10 +6,10 @@ import pytest
 
 from app.events import topics
 from models.ocr.lines import make_payloads
-from tests.support.collector import Taken, collecting
-from tests.support.log import Sent, header, publish, tail
-from tests.support.loop import PROCESSES
+from tests.support.kafka_clients import Sent, header, publish, tail
+from tests.support.otlp_collector import Taken, collecting
 from tests.support.platform import platform_settings, running
+from tests.support.retraining_loop import PROCESSES
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 

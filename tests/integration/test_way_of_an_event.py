@@ -13,7 +13,7 @@ from app.events.ids import prediction_id
 from app.kafka.topic_ids import log_epochs
 from models.ocr import Ocr
 from models.ocr.lines import make_payloads
-from tests.support.log import Sent, header, id_of, publish, tail
+from tests.support.kafka_clients import Sent, header, id_of, publish, tail
 from tests.support.stack import Stack
 
 REQUESTS, PREDICTIONS = topics.requests("ocr"), topics.predictions("ocr")

@@ -6,8 +6,8 @@ from nicegui import ui
 
 from app.pages import layout
 from app.pages.elements import Node
+from app.pages.overview.formatting import NOT_ANSWERING, drift, expected, held, interval, rate, spark, waiting
 from app.pages.overview.poller import FAST_SECONDS, Overview, Seen, Watch
-from app.pages.overview.task_summary import NOT_ANSWERING, drift, expected, held, interval, rate, spark, waiting
 from app.registry.routes import Route
 from app.services.services import Parts
 

@@ -13,7 +13,7 @@ from app.pages.elements import Node, button
 from app.pages.review.bulk import Bulk
 from app.pages.review.claims import CLAIM_SECONDS
 from app.pages.review.editors import Answer, brief, shown
-from app.pages.review.item import details, in_words, nothing
+from app.pages.review.item_details import details, in_words, nothing
 from app.pages.review.review_session import Desk
 from app.pages.widgets import Keys
 from app.services.services import Parts

@@ -17,11 +17,11 @@ from app.kafka.resilient_producer import Publisher
 from app.registry.changes import Changes
 from app.registry.registry import Models
 from app.retraining.triggers import evaluate
+from app.retraining.triggers.catalog_observer import Kept, Sight
 from app.retraining.triggers.conditions import Explained
 from app.retraining.triggers.expected_quality import Expecting
 from app.retraining.triggers.incidents import onsets
 from app.retraining.triggers.observation import Alert, Seen, State, restored
-from app.retraining.triggers.observer import Kept, Sight
 from app.settings import Settings
 from app.settings.retraining import Retraining
 from models.base import Task

@@ -5,7 +5,7 @@ import pytest
 
 from app.api.app import create
 from app.settings import Settings
-from tests.support.asgi import serving
+from tests.support.asgi_client import serving
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from pydantic import SecretStr
 from app.api.app import create
 from app.errors import SetupError
 from app.settings import Settings
-from tests.support.asgi import serving
+from tests.support.asgi_client import serving
 
 KEYED = ["/metrics", "/docs", "/openapi.json", "/v1/feedback", "/v1/blobs", "/nothing"]
 

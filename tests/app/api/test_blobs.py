@@ -12,7 +12,7 @@ from app.settings import Settings
 from app.storage.blob_store import blob_store
 from app.storage.blobs import Writer
 from app.storage.files import FileBlobs
-from tests.support.asgi import serving
+from tests.support.asgi_client import serving
 from tests.support.s3 import KINDS, storage_settings
 
 PAYLOAD = bytes(range(256))

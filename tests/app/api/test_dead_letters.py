@@ -12,7 +12,7 @@ from app.events.cloudevents import LogEpoch, Origin, Record
 from app.events.ids import prediction_id
 from app.events.types import Failure
 from app.settings import Settings
-from tests.support.log import Sent, header, publish, tail
+from tests.support.kafka_clients import Sent, header, publish, tail
 
 PATH = "/v1/dead-letters"
 FEEDBACK = topics.feedback("letters")

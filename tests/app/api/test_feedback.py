@@ -16,7 +16,7 @@ from app.events import cloudevents
 from app.events.ids import prediction_id
 from app.events.types import FeedbackGiven
 from app.settings import Settings
-from tests.support.asgi import serving
+from tests.support.asgi_client import serving
 from tests.support.platform import pids
 
 ID = "ocr:4e0d2f5c-6a3c-5b8e-9f3a-0d6c1c2b7a11"

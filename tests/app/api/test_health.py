@@ -15,7 +15,7 @@ from app.registry.routes import Route
 from app.services.readiness import Health, Part, Readiness
 from app.services.state_metrics import Watching
 from app.settings import Settings
-from tests.support.asgi import serving
+from tests.support.asgi_client import serving
 
 READY = "# TYPE hindsight_ready gauge\nhindsight_ready 1.0\n"
 STARTING = "# TYPE hindsight_ready gauge\nhindsight_ready 0.0\n"

@@ -18,8 +18,8 @@ from app.events.types import PredictionMade
 from app.services.payloads import media_type_of
 from app.settings import Settings
 from app.storage.blob_store import blob_store
-from tests.support.asgi import serving
-from tests.support.records import incoming, record
+from tests.support.asgi_client import serving
+from tests.support.record_strategies import incoming, record
 
 PNG = b"\x89PNG\r\n\x1a\n and so on"
 ANSWERED_MS = 2_000

@@ -13,8 +13,8 @@ from app.events.cloudevents import Record
 from app.events.ids import prediction_id
 from app.events.types import FeedbackGiven, OutcomeRecorded, PredictionMade
 from app.settings import Settings
-from tests.support.asgi import serving
-from tests.support.records import incoming, record
+from tests.support.asgi_client import serving
+from tests.support.record_strategies import incoming, record
 
 KNOWN = prediction_id("ocr", "shop", "invoice-17")
 UNKNOWN = prediction_id("ocr", "shop", "invoice-18")

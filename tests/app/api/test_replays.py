@@ -12,7 +12,7 @@ import pytest
 
 from app.embedded.readiness import api_url
 from app.settings import Settings
-from tests.support.log import Sent, publish
+from tests.support.kafka_clients import Sent, publish
 
 NOBODY = str(uuid.uuid4())
 

@@ -11,7 +11,7 @@ from app.api.app import create
 from app.auth import local_key
 from app.auth.keys import Keys
 from app.settings import Settings
-from tests.support.asgi import serving
+from tests.support.asgi_client import serving
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from app.api.app import create
 from app.auth.keys import Keys
 from app.auth.login import MOST_FAILURES, WITHIN_SECONDS, Attempts
 from app.settings import Settings
-from tests.support.asgi import serving
+from tests.support.asgi_client import serving
 
 PAGE = {"Accept": "text/html"}
 

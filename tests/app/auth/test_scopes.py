@@ -15,7 +15,7 @@ from app.auth.keys import Keys
 from app.auth.scopes import SCOPES, Needs, Open
 from app.events.cloudevents import Record
 from app.settings import Settings
-from tests.support.asgi import serving
+from tests.support.asgi_client import serving
 
 WITHOUT = {"/healthz", "/livez", "/readyz", "/login", "/logout"}
 RIGHT = {"correction": {"text": "123"}, "prediction_id": "ocr:4e0d2f5c-6a3c-5b8e-9f3a-0d6c1c2b7a11"}

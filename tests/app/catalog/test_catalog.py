@@ -18,7 +18,7 @@ from app.events.ids import prediction_id
 from app.events.lifecycle import RetrainingTriggered
 from app.events.model_events import DatasetBuilt, ModelEvaluated, ModelRegistered, ModelTrained, RouteChanged
 from app.events.types import Failure, FeedbackGiven, OutcomeRecorded, PredictionFailed, PredictionMade
-from tests.support.records import START, incoming, letter, logs, record
+from tests.support.record_strategies import START, incoming, letter, logs, record
 
 SERVED = prediction_id("ocr", "app", "1")
 OTHER = prediction_id("ocr", "app", "2")

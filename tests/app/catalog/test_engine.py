@@ -6,7 +6,7 @@ from app.catalog import engine
 from app.catalog.catalog import Catalog
 from app.errors import Unavailable
 from tests.support.postgres import Postgres
-from tests.support.records import incoming, letter
+from tests.support.record_strategies import incoming, letter
 
 
 @pytest.fixture

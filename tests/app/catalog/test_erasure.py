@@ -11,7 +11,7 @@ from app.catalog.erasure import Erased
 from app.errors import Unavailable
 from app.events.ids import prediction_id
 from tests.app.catalog.test_catalog import made, outcome, right, rows
-from tests.support.records import START, incoming, letter, record
+from tests.support.record_strategies import START, incoming, letter, record
 
 ADA, BOB = prediction_id("ocr", "app", "ada"), prediction_id("ocr", "app", "bob")
 

@@ -15,7 +15,7 @@ from app.catalog.engine import engine_of, reading, writing
 from app.catalog.orm import Base
 from app.errors import Unavailable
 from app.settings import CHECKOUT
-from tests.support.records import incoming, letter
+from tests.support.record_strategies import incoming, letter
 
 
 def tables(url: str) -> set[str]:

@@ -17,10 +17,10 @@ from app.events.lifecycle import LatencyRose
 from app.events.model_events import RouteChanged
 from app.events.types import FeedbackGiven
 from app.settings import Settings
-from tests.support.answering import made
 from tests.support.commands import command
-from tests.support.log import Sent, publish
-from tests.support.records import incoming, letter, record
+from tests.support.fake_inference import made
+from tests.support.kafka_clients import Sent, publish
+from tests.support.record_strategies import incoming, letter, record
 
 UNIQUE = prediction_id("letters", "app", "1")
 SERVED = record(made(UNIQUE, "1", {"sum": 1.0}), topic="letters.predictions")
@@ -177,6 +177,6 @@ async def test_feedback_that_the_task_refuses_has_no_row_as_it_had_none_live(
 ) -> None:
     refused = FeedbackGiven(prediction_id=UNIQUE, correction={"colour": "red"}, actor="ada")
     log([incoming(record(refused, topic="letters.feedback"))])
-    config = Settings(home=tmp_path, tasks={"letters": "tests.support.judged:Sums"})
+    config = Settings(home=tmp_path, tasks={"letters": "tests.support.sum_task:Sums"})
     assert await rebuild(config, catalog) == Rebuilt(records=1, unreadable=1)
     assert not any(catalog.dump().values())

@@ -19,7 +19,7 @@ from app.events.types import FeedbackGiven, PredictionMade
 from app.kafka import clients
 from app.settings import Settings
 from app.storage.blob_store import blob_store
-from tests.support.answering import TASK, answering, failed, made, publish
+from tests.support.fake_inference import TASK, answering, failed, made, publish
 
 SOURCE = "test/client"
 

@@ -11,7 +11,7 @@ from app.contract import asyncapi
 from app.events.decoding import TYPES
 from app.events.topics import SEGMENT_MS, archived
 from app.settings import MiB, Settings
-from tests.support.said import example
+from tests.support.event_strategies import example
 from tests.support.tasks import Letters
 
 OFFICIAL = Draft7Validator(json.loads((Path(__file__).parent / "asyncapi" / "3.0.0.json").read_text()))

@@ -10,7 +10,7 @@ from app.contract import json_schemas
 from app.events.base import Data
 from app.events.decoding import TYPES
 from app.events.topics import archived
-from tests.support.said import data_of, example
+from tests.support.event_strategies import data_of, example
 
 JSON_TYPES = [kind for kind in TYPES if issubclass(kind, Data)]
 

@@ -5,7 +5,7 @@ from app.events import lifecycle
 from app.events.base import Data
 from app.events.decoding import decode
 from app.events.lifecycle import DataErased
-from tests.support.said import example
+from tests.support.event_strategies import example
 
 OF_TASKS = [kind.type for kind in lifecycle.TYPES if kind is not DataErased]
 

@@ -15,7 +15,7 @@ from app.events.base import Data
 from app.events.cloudevents import Headers, Incoming, LogEpoch, Origin, Record
 from app.events.ids import prediction_id
 from app.events.types import Failure, FeaturesExtracted, FeedbackGiven, OutcomeRecorded
-from tests.support.answering import failed, made
+from tests.support.fake_inference import failed, made
 
 TASK, TIME = "letters", "2026-01-31T12:00:00Z"
 ARCHIVED = topics.archived([TASK])

@@ -15,7 +15,7 @@ from app.events.cloudevents import Incoming
 from app.events.types import PredictionMade
 from app.kafka import reader
 from app.settings import Settings
-from tests.support.log import Sent, publish
+from tests.support.kafka_clients import Sent, publish
 
 TOPIC = topics.requests("letters")
 NOW = datetime.now(UTC)

@@ -11,7 +11,7 @@ from app.events.cloudevents import LogEpoch
 from app.kafka import clients, provisioning, reader
 from app.settings import Settings
 from app.worker import PROCESSES, build
-from tests.support.log import Sent, publish
+from tests.support.kafka_clients import Sent, publish
 
 TASK = "trimmed"
 EVENTS = 10

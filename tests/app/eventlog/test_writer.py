@@ -15,8 +15,8 @@ from app.events.cloudevents import Incoming, LogEpoch, Origin
 from app.kafka import reader
 from app.monitoring import metrics
 from app.settings import Settings
-from tests.support.log import Sent, publish
-from tests.support.outages import directory
+from tests.support.kafka_clients import Sent, publish
+from tests.support.storage_outages import directory
 
 TOPIC = topics.requests("letters")
 EVENTS = 12

@@ -18,7 +18,7 @@ from app.events.payload import payload_of
 from app.events.types import Failure, FeaturesExtracted, FeedbackGiven, PredictionRequested
 from app.inference.handler import read
 from models.base import Rejected
-from tests.support.said import EXAMPLES, data_of, example
+from tests.support.event_strategies import EXAMPLES, data_of, example
 
 KIND = "hindsight.prediction.requested.v1"
 ORIGIN = Origin(LogEpoch(f"cluster/{uuid.UUID(int=1)}"), "letters.requests", 2, 7, 1_769_860_800_123)

@@ -17,7 +17,7 @@ from app.inference.mlserver.tensor_codec import DTYPES
 from app.registry.shipped import shipped
 from app.settings import CHECKOUT, Settings
 from app.system.environment import environment
-from tests.support.collector import Collector, collecting
+from tests.support.otlp_collector import Collector, collecting
 from tests.support.platform import platform_settings
 from tests.support.tasks import Letters
 

@@ -14,7 +14,7 @@ from app.registry.registry import Registry
 from app.registry.routes import Route
 from app.settings import Settings
 from models.base import Task
-from tests.support.registries import Following, changed
+from tests.support.fake_registry import Following, changed
 from tests.support.tasks import Letters
 
 

@@ -22,7 +22,7 @@ from app.preprocess.preprocessor import Preprocessor
 from app.registry.routes import Route
 from app.settings import Settings
 from models.base import Asked, Decoded, Features
-from tests.support.records import incoming
+from tests.support.record_strategies import incoming
 from tests.support.tasks import Letters
 
 TASK = "letters"

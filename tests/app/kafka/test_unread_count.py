@@ -11,7 +11,7 @@ from app.kafka.lag import WORKER_GROUP, lags
 from app.kafka.unread_count import Range, Unread
 from app.preprocess.sessions.log_clock import look
 from app.settings import Settings
-from tests.support.log import Sent, publish
+from tests.support.kafka_clients import Sent, publish
 
 TASKS = {"waited": "tests.support.tasks:Letters"}
 

@@ -9,7 +9,7 @@ from prometheus_client import REGISTRY
 from app.monitoring import metrics
 from app.monitoring.metrics import MOST_CODES
 from app.settings import CHECKOUT
-from tests.support.exposed import DOCUMENTED, LABELS
+from tests.support.metrics_exposition import DOCUMENTED, LABELS
 
 TASK = "sonar"
 

@@ -11,10 +11,10 @@ from app.events.base import canonical
 from app.events.cloudevents import header
 from app.events.ids import prediction_id
 from app.events.types import OutcomeRecorded
-from app.outcomes.joined import Joined, Said
 from app.outcomes.label_aggregation import drawn, judge, outcome_id, record_of
+from app.outcomes.prediction_history import Joined, Said
 from app.settings import TaskSettings
-from tests.support.judged import OUTPUT, Sums, at, feedback, label, repeated, said, served, unique
+from tests.support.sum_task import OUTPUT, Sums, at, feedback, label, repeated, said, served, unique
 
 LATER = at(60)
 VOLUNTARY = TaskSettings(audit_rate=0)

@@ -16,14 +16,14 @@ from app.catalog.catalog import Catalog
 from app.errors import Unavailable
 from app.events.cloudevents import Incoming, Record, header
 from app.events.types import OutcomeRecorded
-from app.outcomes.joined import Joined, Said, Served
 from app.outcomes.label_aggregation import judge, outcome_id
+from app.outcomes.prediction_history import Joined, Said, Served
 from app.outcomes.recorder import OutcomesHandler, Reminders
 from app.outcomes.repartition import reminder, repartitioned
 from app.settings import Settings, TaskSettings
 from models.base import Rejected
-from tests.support.answering import TASK
-from tests.support.judged import Sums, at, feedback, incoming, label, said, served, unique, with_places
+from tests.support.fake_inference import TASK
+from tests.support.sum_task import Sums, at, feedback, incoming, label, said, served, unique, with_places
 
 RULES = TaskSettings(audit_rate=0)
 WINDOW = TaskSettings(audit_rate=0, reward_window_seconds=600)

@@ -12,8 +12,8 @@ from app.monitoring import metrics
 from app.outcomes.repartition import Joins, original, reminder, repartitioned
 from app.streams.delivery import Answer
 from models.base import Rejected
-from tests.support.answering import failed
-from tests.support.judged import Sums, incoming, label, said, served, unique, with_places
+from tests.support.fake_inference import failed
+from tests.support.sum_task import Sums, incoming, label, said, served, unique, with_places
 
 JOINS = Joins(Sums())
 

@@ -3,7 +3,7 @@ from app.events.cloudevents import LogEpoch, Origin, header
 from app.preprocess.preprocessor import Outputs, Preprocessor
 from app.preprocess.tracing import Traced
 from app.tracing import Tracing
-from tests.support.collector import Collector, collecting
+from tests.support.otlp_collector import Collector, collecting
 from tests.support.tasks import Letters
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"

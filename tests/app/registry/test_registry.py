@@ -13,8 +13,8 @@ from app.registry.registry import Models, Registry
 from app.registry.responses import described
 from app.registry.routes import Route
 from models.base import Rejected
-from tests.support.poison import INVALID, poison
-from tests.support.records import incoming
+from tests.support.invalid_events import INVALID, poison
+from tests.support.record_strategies import incoming
 from tests.support.tasks import Letters
 
 

@@ -20,7 +20,7 @@ from app.events.model_events import (
 )
 from app.registry.registry import Models, Registry
 from app.registry.runs import STEPS, Run
-from tests.support.records import incoming
+from tests.support.record_strategies import incoming
 from tests.support.tasks import Letters
 
 CANDIDATE = ModelRef(name="letters", version="3")

@@ -10,7 +10,7 @@ from app.eventlog.archive import Archive
 from app.replay import replay
 from app.replay.query import Arguments
 from app.settings import Settings, TaskSettings
-from tests.support.history import Request, logged, moment, snapshots
+from tests.support.request_history import Request, logged, moment, snapshots
 from tests.support.tasks import Letters
 
 REQUESTS = [Request(number, f"payload {number}".encode()) for number in range(40)]

@@ -22,7 +22,7 @@ from app.replay.query import Arguments
 from app.replay.reconciliation import check
 from app.settings import Settings, TaskSettings
 from models import tensors
-from tests.support.history import Request, at, logged, moment, snapshots
+from tests.support.request_history import Request, at, logged, moment, snapshots
 from tests.support.tasks import Letters
 
 Log = Sequence[Incoming]

@@ -13,7 +13,7 @@ from app.registry.routes import Route
 from app.retraining.triggers.observation import Latency, Seen, Window
 from app.services.state_metrics import Watching
 from app.settings import Settings
-from tests.support.registries import Following, changed
+from tests.support.fake_registry import Following, changed
 from tests.support.tasks import Letters
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

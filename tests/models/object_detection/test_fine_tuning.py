@@ -27,8 +27,8 @@ from models.object_detection.labels import LABELS
 from models.object_detection.network import Detector
 from models.object_detection.scenes import held_out_scenes
 from models.object_detection.scoring import all_right
-from tests.support.blocks import blocks
 from tests.support.datasets import written
+from tests.support.detection_scenes import blocks
 
 NETWORK = Detector(channels=(4, 4, 8, 8), blocks=(0, 0, 0, 0), head=8)
 RECIPE = FineRecipe(train=6, validation=4, plan=FinePlan(steps=50, rehearsed=8, corrected=8, rewarded=8, rate=1e-2))

@@ -4,7 +4,7 @@ import numpy as np
 
 from models.object_detection.fitting import Plan, fit, mirrored
 from models.object_detection.network import Detector
-from tests.support.blocks import blocks
+from tests.support.detection_scenes import blocks
 
 NETWORK = Detector(channels=(4, 4, 6, 8), blocks=(0, 0, 1, 0), head=8)
 PLAN = Plan(epochs=8, batch=16, rate=1e-2, seed=4)

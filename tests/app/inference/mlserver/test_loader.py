@@ -17,7 +17,7 @@ from app.inference.mlserver.client import InferenceClient
 from app.inference.mlserver.loader import Loader
 from app.settings import Settings
 from app.storage.blob_store import blob_store
-from tests.support.registries import Following, changed
+from tests.support.fake_registry import Following, changed
 from tests.support.tasks import Letters
 
 MODEL = b"a model"

@@ -11,7 +11,7 @@ from app.inference.mlserver import token
 from app.inference.mlserver.client import InferenceClient
 from app.settings import Settings
 from app.tracing import called_by
-from tests.support.collector import Collector
+from tests.support.otlp_collector import Collector
 
 FIRST = ModelRef(name="letters", version="1")
 

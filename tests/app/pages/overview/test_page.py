@@ -4,8 +4,8 @@ from app.monitoring.drift import Finding
 from app.monitoring.performance_estimation import Expected
 from app.monitoring.quality import Judged, quality
 from app.monitoring.task_status import TaskStatus
+from app.pages.overview.formatting import NOT_ANSWERING, drift, expected, held, interval, rate, spark, waiting
 from app.pages.overview.poller import Seen
-from app.pages.overview.task_summary import NOT_ANSWERING, drift, expected, held, interval, rate, spark, waiting
 from app.pages.overview.throughput import BUCKETS
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

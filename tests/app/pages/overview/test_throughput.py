@@ -10,7 +10,7 @@ from app.events import topics
 from app.kafka import provisioning
 from app.pages.overview.throughput import BUCKETS, SECONDS, Counts, Traffic, per_second
 from app.settings import Settings
-from tests.support.log import Sent, publish
+from tests.support.kafka_clients import Sent, publish
 
 _NUMBERS = count()
 

@@ -7,8 +7,8 @@ from app.events.ids import prediction_id
 from app.outcomes.label_aggregation import drawn
 from app.pages.review.queues import Queue, waiting
 from app.settings import TaskSettings
-from tests.support.records import START
-from tests.support.watched import TASK, catalog_of, made
+from tests.support.catalog_fixtures import TASK, catalog_of, made
+from tests.support.record_strategies import START
 
 RULES = TaskSettings(audit_rate=0.3)
 IDS = {number: prediction_id(TASK, "app", str(number)) for number in range(30)}

@@ -16,7 +16,7 @@ from app.retraining.backends.remote import Remote
 from app.retraining.backends.selection import backend_of
 from app.settings import Settings
 from tests.app.retraining.backends.test_local import run_of
-from tests.support.records import START
+from tests.support.record_strategies import START
 
 
 class Noting:

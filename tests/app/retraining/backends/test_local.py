@@ -14,7 +14,7 @@ from app.retraining.backends.backend import Crashed
 from app.retraining.backends.local import MOST_CRASHES, Local
 from app.retraining.pipeline.run_directory import directory_of
 from app.settings import Settings
-from tests.support.records import START
+from tests.support.record_strategies import START
 
 WAITS = "import time\ntime.sleep(60)"
 STUBBORN = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)"

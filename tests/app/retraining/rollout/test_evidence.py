@@ -12,9 +12,9 @@ from app.events.types import Role
 from app.retraining.rollout import evidence
 from app.retraining.rollout.policy import Observed
 from models.base import Task
-from tests.support.records import START
+from tests.support.catalog_fixtures import TIMINGS, catalog_of, failed, made, outcome
+from tests.support.record_strategies import START
 from tests.support.scales import Scales
-from tests.support.watched import TIMINGS, catalog_of, failed, made, outcome
 
 
 def at(minute: float) -> datetime:

@@ -13,9 +13,9 @@ from app.registry.registry import Models, Registry
 from app.retraining.triggers.expected_quality import LEARNED, Expecting
 from app.retraining.triggers.observation import Window
 from app.settings.retraining import Retraining
-from tests.support.records import START
+from tests.support.catalog_fixtures import TASK, catalog_of, made, outcome
+from tests.support.record_strategies import START
 from tests.support.scales import Scales
-from tests.support.watched import TASK, catalog_of, made, outcome
 
 PLAN = Retraining(window_minutes=60, feedback_minutes=120)
 EACH = 60

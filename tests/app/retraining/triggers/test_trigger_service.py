@@ -8,13 +8,13 @@ from app.errors import Unavailable
 from app.events.cloudevents import Record, header
 from app.events.lifecycle import LatencyRose
 from app.registry.registry import Registry
+from app.retraining.triggers.catalog_observer import Sight
 from app.retraining.triggers.observation import Seen
-from app.retraining.triggers.observer import Sight
 from app.retraining.triggers.trigger_service import Triggering
 from app.settings import Settings
 from tests.app.retraining.triggers.test_evaluate import slow
+from tests.support.catalog_fixtures import TASK, catalog_of
 from tests.support.scales import Scales
-from tests.support.watched import TASK, catalog_of
 
 
 class Log:

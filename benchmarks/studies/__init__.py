@@ -1,0 +1,1 @@
+"""Studies behind figures in the documentation; `make bench` does not run them."""

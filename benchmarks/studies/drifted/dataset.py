@@ -1,0 +1,77 @@
+"""What the platform serves of a source, and a dataset of what people say of it."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from app.events.base import ModelRef
+from app.events.ids import prediction_id
+from app.inference.local_model import LocalModel
+from app.inference.predictor import Predicted, Predictor
+from app.replay import dataset
+from benchmarks.studies.drifted.source import Source
+from models import tensors
+from models.base import Asked, Decoded, Sample
+
+SPLITS = ("train",) * 8 + ("validation", "test")
+
+
+class Served(NamedTuple):
+    """A sample, what was asked and served of it, and what a person would say of that."""
+
+    sample: Sample
+    asked: Asked
+    decoded: Decoded
+    reward: float
+
+
+def served(source: Source, explore: float, samples: Sequence[Sample], model: Path, name: str) -> list[Served]:
+    """What the platform serves of samples, by its own predictor, in their order."""
+    task = source.task(explore)
+    asked = [
+        Asked(prediction_id(task.name, f"benchmarks/{name}", str(number)), task.preprocess(sample.payload))
+        for number, sample in enumerate(samples)
+    ]
+    predictor = Predictor(task, LocalModel(model), attempts=1)
+    answers = asyncio.run(predictor(ModelRef(name=task.name, version=model.parent.name), asked))
+    found = []
+    for sample, one, answer in zip(samples, asked, answers, strict=True):
+        assert isinstance(answer, Predicted), answer
+        reward = source.reward(answer.decoded.output, sample.correction)
+        found.append(Served(sample, one, answer.decoded, reward))
+    return found
+
+
+def write_dataset(out: Path, log: Sequence[Served], rewards: int) -> Path:
+    """A dataset as `hindsight replay` writes it: of the first samples a reward each, of the others a correction."""
+    out.mkdir(parents=True)
+    rows = [_row(number, one, number < rewards) for number, one in enumerate(log)]
+    with dataset.Writer(out / dataset.ROWS) as writer:
+        writer.write(pa.RecordBatch.from_pylist(rows, dataset.SCHEMA))
+    dataset.write_manifest(out / dataset.MANIFEST, {"content_hash": writer.content_hash, "rows": writer.rows})
+    return out
+
+
+def _row(number: int, served: Served, rewarded: bool) -> dict[str, Any]:
+    features, declaration = tensors.encode(served.asked.features)
+    return dict.fromkeys(dataset.SCHEMA.names) | {
+        "prediction_id": served.asked.prediction_id,
+        "entity": served.asked.prediction_id,
+        "time": datetime(2026, 1, 1, tzinfo=UTC),
+        "split": SPLITS[number % len(SPLITS)],
+        "features": features,
+        "tensors": declaration,
+        "output": json.dumps(served.decoded.output),
+        "confidence": served.decoded.confidence,
+        "propensity": served.decoded.propensity,
+        "version": "1",
+        "role": "champion",
+        "label": None if rewarded else json.dumps(served.sample.correction),
+        "reward": served.reward if rewarded else None,
+        "selection": "volunteer",
+    }

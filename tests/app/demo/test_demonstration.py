@@ -1,0 +1,111 @@
+import asyncio
+import io
+import itertools
+import re
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaConsumer
+from rich.console import Console
+
+from app.demo.demonstration import Demonstration
+from app.events.cloudevents import text_of
+from app.events.types import FeedbackGiven
+from app.settings import Settings
+from tests.support.fake_inference import answering
+from tests.support.tasks import Letters
+
+
+@pytest.fixture
+def letters(platform: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setattr("app.demo.demonstration.PER_SECOND", 200.0)
+    return platform.model_copy(update={"tasks": {"letters": platform.tasks["letters"]}})
+
+
+async def shown(config: Settings, console: Console, samples: int) -> Demonstration:
+    """What the demonstration says until its first trickled sample."""
+    turn = itertools.count()
+
+    def each_third_wrong(payload: bytes) -> dict[str, Any]:
+        number = next(turn)
+        if number == 4:
+            raise ValueError("it is bad")
+        return {"sum": 7.0 if number % 3 == 2 else 294.0}
+
+    demonstration = Demonstration(config, console)
+    async with answering(config, each_third_wrong):
+        run = asyncio.create_task(demonstration.run(samples, trickle_seconds=0.1))
+        async with asyncio.timeout(60):
+            while demonstration.tallies["letters"].marks.total() <= samples:
+                assert not run.done(), run.exception()
+                await asyncio.sleep(0.02)
+        run.cancel()
+        await asyncio.gather(run, return_exceptions=True)
+    return demonstration
+
+
+async def test_it_streams_samples_and_corrects_the_wrong_ones(letters: Settings) -> None:
+    demonstration = await shown(letters, Console(file=io.StringIO()), 30)
+    tally = demonstration.tallies["letters"]
+    assert (tally.marks["corrected"], tally.marks["failed"], tally.marks["wrong"]) == (10, 1, 0)
+    consumer = AIOKafkaConsumer("letters.feedback", bootstrap_servers=letters.bootstrap, auto_offset_reset="earliest")
+    await consumer.start()
+    batches = await consumer.getmany(timeout_ms=3000)
+    await consumer.stop()
+    said = [(FeedbackGiven.model_validate_json(one.value), one.headers) for some in batches.values() for one in some]
+    given = [(feedback, headers) for feedback, headers in said if feedback.actor == "demo"]
+    assert len(given) == 10
+    assert all(feedback.correction == {"sum": 294.0} for feedback, _ in given)
+    assert {text_of(headers)["ce_source"] for _, headers in given} == {"hindsight/api"}
+
+
+async def test_what_an_application_would_reward_is_rewarded(letters: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Letters, "reward", lambda self, sample, output, rng: 0.25 if output["sum"] == 294.0 else -0.5)
+    console = Console(file=io.StringIO(), width=80)
+    demonstration = await shown(letters, console, 30)
+    assert isinstance(console.file, io.StringIO)
+    assert demonstration.tallies["letters"].marks["corrected"] == 0
+    assert re.search(
+        r"letters: 30 samples, 29 rewarded with -0\.009 each, 1 failed; latency p50 \d+ ms", console.file.getvalue()
+    )
+
+
+async def test_without_a_terminal_it_writes_plain_lines(letters: Settings) -> None:
+    console = Console(file=io.StringIO(), width=80)
+    await shown(letters, console, 30)
+    assert isinstance(console.file, io.StringIO)
+    text = console.file.getvalue()
+    assert "\x1b" not in text
+    assert len(re.findall(r'^\{"sum": 294.0\}  \{"sum": 294.0\}  0\.750  \d+ ms  right$', text, re.M)) >= 19
+    assert len(re.findall(r'^\{"sum": 294.0\}  \{"sum": 7.0\}  0\.750  \d+ ms  corrected$', text, re.M)) >= 10
+    assert re.search(r"\(it is bad \(preprocess: bad\)\)    \d+ ms  failed", text)
+
+
+async def test_it_says_how_good_it_was_and_where_to_look_next(letters: Settings) -> None:
+    console = Console(file=io.StringIO(), width=80)
+    await shown(letters, console, 30)
+    assert isinstance(console.file, io.StringIO)
+    text = console.file.getvalue()
+    assert re.search(
+        r"letters: 30 samples, 10 wrong, 10 corrected, 1 failed; error 34.5%; latency p50 \d+ ms, p99 \d+ ms", text
+    )
+    for place in ("/docs", "/readyz", "/metrics", "hindsight send letters FILE", "letters.predictions", "logs"):
+        assert place in text.partition("Where to look next:")[2]
+
+
+async def test_on_a_terminal_it_shows_a_live_table(letters: Settings) -> None:
+    console = Console(file=io.StringIO(), width=100, force_terminal=True)
+    await shown(letters, console, 30)
+    assert isinstance(console.file, io.StringIO)
+    text = console.file.getvalue()
+    assert "\x1b" in text
+    assert "confidence" in text
+    assert "corrected" in text
+
+
+async def test_tasks_with_nothing_to_show_are_left_out(letters: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Letters, "samples", lambda self: [])
+    demonstration = Demonstration(letters, Console(file=io.StringIO()))
+    async with asyncio.timeout(60):
+        await demonstration.run(30, trickle_seconds=0.1)
+    assert demonstration.tallies["letters"].marks.total() == 0

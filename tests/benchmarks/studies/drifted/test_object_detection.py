@@ -1,0 +1,26 @@
+"""The drifted camera's rewards are such as a person would give."""
+
+from typing import Any
+
+import pytest
+
+from benchmarks.studies.drifted.object_detection import reward
+
+
+def box(left: float, label: str = "mug") -> dict[str, Any]:
+    return {"box": [left, 0.0, left + 10.0, 10.0], "label": label}
+
+
+@pytest.mark.parametrize(
+    ("said", "true", "expected"),
+    [
+        ([], [], 1.0),
+        ([box(0)], [box(1)], 1.0),
+        ([box(0, "book")], [box(0)], -1.0),
+        ([], [box(0)], -1.0),
+        ([box(0)], [box(0), box(50), box(90)], 0.0),
+        ([box(0), box(0)], [box(0), box(50)], 0.0),
+    ],
+)
+def test_a_reward_says_how_many_boxes_are_right(said: list[Any], true: list[Any], expected: float) -> None:
+    assert reward({"boxes": said}, {"boxes": true}) == pytest.approx(expected)

@@ -1,0 +1,53 @@
+"""Memory and processor time are those of whole process trees."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks import resource_usage as usage
+from benchmarks.child_process import BenchmarkError, apart
+
+
+def test_memory_of_a_tree_counts_its_children() -> None:
+    alone = usage.memory({"me": os.getpid()}).total
+    child = subprocess.Popen(
+        [sys.executable, "-c", "held = b'1' * (256 << 20); print(len(held), flush=True); input()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert child.stdout is not None
+        child.stdout.readline()
+        together = usage.memory({"me": os.getpid()})
+        apart_ = usage.memory({"me": os.getpid(), "child": child.pid})
+    finally:
+        child.communicate(b"\n")
+    assert together.total > alone
+    assert set(apart_.by_process) == {"me", "child"}
+    assert apart_.by_process["child"] > 1
+
+
+def test_cores_in_use_are_those_of_the_tree() -> None:
+    before = usage.cpu({"me": os.getpid()})
+    sum(range(3_000_000))
+    busy = usage.between(before, usage.cpu({"me": os.getpid()}))
+    assert 0 < busy.total <= 2
+    assert sum(busy.milliseconds_each(10).values()) == pytest.approx(busy.total * busy.seconds * 100)
+
+
+async def test_the_peak_is_what_a_process_itself_held() -> None:
+    ours = bytearray(256 << 20)
+    ours[::4096] = bytes(1) * len(ours[::4096])
+    assert usage.peak_mib() > 256
+    assert await apart(usage.peak_mib) < 256
+
+
+async def test_a_function_runs_in_a_process_of_its_own() -> None:
+    assert await apart(os.getpid) != os.getpid()
+
+
+async def test_a_function_that_fails_there_is_an_error_here() -> None:
+    with pytest.raises(BenchmarkError, match="exit code 1"):
+        await apart(os.listdir, "/nowhere")

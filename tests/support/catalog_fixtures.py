@@ -1,0 +1,92 @@
+"""A catalog of what the scales' versions said, and of what is known of it."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from app.catalog.catalog import Catalog
+from app.events.base import Data, ModelRef
+from app.events.cloudevents import Record, rfc3339
+from app.events.ids import prediction_id, shadow_id
+from app.events.types import Failure, OutcomeRecorded, PredictionFailed, PredictionMade
+from app.settings import Settings
+from tests.support.record_strategies import incoming
+
+TASK = "scales"
+TIMINGS = {"queued": 1.0, "preprocess": 1.0, "inference": 2.0, "total": 4.0}
+
+
+def made(request: int, at: datetime, version: str = "1", role: str = "champion", **more: Any) -> Record:
+    """What a version said of a request at a moment; a shadow, on the topic of shadows."""
+    said = {
+        "prediction_id": _unique(request, version, role),
+        "request_id": str(request),
+        "task": TASK,
+        "model": ModelRef(name=TASK, version=version),
+        "role": role,
+        "output": {"weight": 5.0},
+        "confidence": 0.75,
+        "propensity": 1.0,
+        "timings_ms": TIMINGS,
+    } | more
+    return _record(PredictionMade.model_validate(said), _topic(role), str(said["prediction_id"]), at)
+
+
+def failed(request: int, at: datetime, version: str = "1", role: str = "champion") -> Record:
+    """That a version could say nothing of a request."""
+    said = PredictionFailed.model_validate(
+        {
+            "prediction_id": _unique(request, version, role),
+            "request_id": str(request),
+            "task": TASK,
+            "error": Failure(stage="inference", code="model_refused", reason="test"),
+            "model": ModelRef(name=TASK, version=version),
+            "role": role,
+            "dead_letter": None,
+        }
+    )
+    return _record(said, _topic(role), said.prediction_id, at)
+
+
+def outcome(request: int, at: datetime, selection: str = "audit", **more: Any) -> Record:
+    """What is known of a request's served prediction, since a moment."""
+    said = {
+        "prediction_id": prediction_id(TASK, "app", str(request)),
+        "request_id": str(request),
+        "request_source": "app",
+        "task": TASK,
+        "model": ModelRef(name=TASK, version="1"),
+        "role": "champion",
+        "output": {"weight": 5.0},
+        "confidence": 0.75,
+        "propensity": 1.0,
+        "selection": selection,
+        "selection_probability": {"all": 1.0, "audit": 0.5}.get(selection),
+    } | more
+    return _record(OutcomeRecorded.model_validate(said), f"{TASK}.outcomes", f"{request}/{at}", at)
+
+
+@contextmanager
+def catalog_of(directory: Path, records: Sequence[Record]) -> Iterator[Catalog]:
+    """A SQLite catalog of these records."""
+    catalog = Catalog(Settings(home=directory).database)
+    catalog.upgrade()
+    catalog.project([incoming(record, offset) for offset, record in enumerate(records)])
+    yield catalog
+    catalog.close()
+
+
+def _unique(request: int, version: str, role: str) -> str:
+    served = prediction_id(TASK, "app", str(request))
+    return shadow_id(served, version) if role == "shadow" else served
+
+
+def _topic(role: str) -> str:
+    return f"{TASK}.shadow-predictions" if role == "shadow" else f"{TASK}.predictions"
+
+
+def _record(said: Data, topic: str, unique: str, at: datetime) -> Record:
+    time = rfc3339(at.timestamp() * 1000)
+    return said.record(topic, b"key", id=unique, source="test", time=time, extensions={"requestsource": "app"})

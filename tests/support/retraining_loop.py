@@ -1,0 +1,177 @@
+"""A shop with a scale that goes wrong, and what the API says of the loop that puts it right."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from itertools import count, takewhile
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from app.embedded.readiness import api_url
+from app.events import topics
+from app.events.types import FeedbackGiven
+from app.settings import Settings, TaskSettings
+from tests.support.kafka_clients import Sent, publish
+from tests.support.platform import platform_settings, running
+from tests.support.stack import Stack
+
+PROCESSES = ("kafka", "preprocess", "mlserver", "worker", "archive", "recorder", "api")
+
+RULES: dict[str, Any] = {
+    "all_are_judged": True,
+    "retraining": {
+        "window_minutes": 0.1,
+        "feedback_minutes": 0.05,
+        "triggers": {
+            "volume": None,
+            "drift": None,
+            "quality_least_labelled": 40,
+            "quality_least_answered": 0.5,
+            "cooldown_seconds": 600,
+        },
+        "gate": {"outcomes": 10, "latency_ratio": 5},
+        "rollout": {
+            "shadow_answers": 30,
+            "answers": 10,
+            "shares": [0.25],
+            "minutes": 0.05,
+            "longest_minutes": 0.15,
+            "latency_ratio": 20,
+        },
+    },
+}
+BY_HAND: dict[str, Any] = {"triggers": {"volume": None, "quality_alpha": None, "drift": None}}
+"""No run begins but by hand."""
+RATE = 30
+
+
+class Shop:
+    """Weighs things, and says of each what it really weighed.
+
+    `off` is by how much a second scale shows too little, which every second thing is on; None while there is none.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.off: float | None = None
+        self.heavier = 0.0
+        """By how much things are heavier than they were."""
+        self.is_open = True
+        self.speaks = True
+        """Whether it says what it weighed."""
+
+    async def trade(self) -> None:
+        for batch in takewhile(lambda _: self.is_open, count()):
+            requests, feedback = [], []
+            for number in range(batch * RATE // 2, (batch + 1) * RATE // 2):
+                reading, request_id = float(number % 50) + self.heavier, f"sale-{number}"
+                which, off = (0, 0.0) if self.off is None else (number % 2, self.off * (number % 2))
+                headers = (("ce_id", request_id.encode()), ("ce_source", b"shop"))
+                requests.append(Sent(f"{which} {reading}".encode(), request_id.encode(), headers))
+                given = FeedbackGiven(
+                    task="scales",
+                    request_id=request_id,
+                    request_source="shop",
+                    correction={"weight": reading + off},
+                    actor="ada",
+                )
+                feedback.append(Sent(given.model_dump_json().encode(), given.about[1].encode()))
+            await publish(self._settings, topics.requests("scales"), requests)
+            if self.speaks:
+                await publish(self._settings, topics.feedback("scales"), feedback)
+            await asyncio.sleep(0.5)
+
+
+class Api:
+    """What the API says of the loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._url = api_url(settings)
+
+    async def begin(self) -> str:
+        """Begin a run by hand; its id."""
+        async with httpx.AsyncClient(base_url=self._url, trust_env=False, timeout=30) as http:
+            answer = await http.post("/v1/retraining/scales", json={"actor": "test"})
+        return str(answer.raise_for_status().json()["run_id"])
+
+    async def run(self, run_id: str) -> dict[str, Any] | None:
+        """A run, once it is over; also while the API is away."""
+        with suppress(httpx.HTTPError):
+            return next(
+                (
+                    one
+                    for one in (await self._get("/v1/retraining"))["runs"]
+                    if one["run_id"] == run_id and one["outcome"]
+                ),
+                None,
+            )
+        return None
+
+    async def _get(self, path: str) -> Any:
+        async with httpx.AsyncClient(base_url=self._url, trust_env=False, timeout=30) as http:
+            return (await http.get(path)).raise_for_status().json()
+
+    async def knows_what_is_usual(self) -> bool:
+        """Whether there is a score to compare with."""
+        said = (await self._get("/v1/retraining/scales/triggers"))["triggers"]
+        return any(one["trigger"] == "quality" and "the champion's reference" not in one["bound"] for one in said)
+
+    async def ended_run(self) -> dict[str, Any] | None:
+        """The last run that is over."""
+        return next((run for run in (await self._get("/v1/retraining"))["runs"] if run["outcome"]), None)
+
+    async def route(self) -> dict[str, Any]:
+        """The route of now."""
+        [found] = (await self._get("/v1/models"))["models"]
+        return dict(found["route"])
+
+    async def without_canary(self) -> bool:
+        """Whether the canary has gone."""
+        return (await self.route())["canary"] is None
+
+
+async def until(done: Callable[[], Awaitable[Any]], seconds: float = 240) -> Any:
+    """What is true at last."""
+    async with asyncio.timeout(seconds):
+        while not (found := await done()):
+            await asyncio.sleep(0.5)
+    return found
+
+
+@asynccontextmanager
+async def trading(settings: Settings) -> AsyncIterator[Shop]:
+    """A shop that trades for as long as the block lasts."""
+    shop = Shop(settings)
+    going = asyncio.create_task(shop.trade())
+    try:
+        yield shop
+    finally:
+        shop.is_open = False
+        await going
+
+
+@asynccontextmanager
+async def with_something_to_learn(settings: Settings) -> AsyncIterator[None]:
+    """Trade with a second scale that is off, which goes on for as long as the block lasts."""
+    async with trading(settings) as shop:
+        shop.off = 5.0
+        await asyncio.sleep(10)  # of trade; what the log has then is what is learned from
+        yield
+
+
+@asynccontextmanager
+async def platform(directory: Path, also: Mapping[str, Any] | None = None, **retraining: Any) -> AsyncIterator[Stack]:
+    """The whole platform with the task `scales` alone, little patience, and also these settings."""
+    rules = RULES | {"retraining": RULES["retraining"] | retraining}
+    values: dict[str, Any] = {
+        "tasks": {"scales": "tests.support.scales:Scales"},
+        "task_settings": {"scales": TaskSettings.model_validate(rules)},
+        "retraining_seconds": 0.5,
+        "archive_seconds": 1.0,
+    }
+    config = platform_settings(directory, **(values | dict(also or {})))
+    async with running(config, only=PROCESSES) as supervisor:
+        await supervisor.wait_ready(180)
+        yield Stack(config, supervisor)
