@@ -100,11 +100,11 @@ def up(verbose: Verbose = False) -> None:
 @cli.command(epilog="Example: HINDSIGHT_DEMO=0 hindsight run")
 def run(verbose: Verbose = False) -> None:
     """Start the platform with its demonstration (unless HINDSIGHT_DEMO=0), and stay until Ctrl-C."""
-    from app.demo import demonstration as stream
+    from app.demo import demonstration
     from app.settings import settings
 
     if settings().demo:
-        asyncio.run(stream.run(settings(), verbose))
+        asyncio.run(demonstration.run(settings(), verbose))
     else:
         up(verbose)
 

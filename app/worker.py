@@ -56,14 +56,13 @@ def _archive() -> Process:
 
 
 def _recorder() -> Process:
-    from agents import catalog, outcomes
-    from agents import repartition as joins
+    from agents import catalog, outcomes, repartition
     from app.catalog.rebuild import ensure
 
     def register(app: App, configured: Settings) -> None:
         tasks = load(configured)
         for task in tasks.values():
-            joins.register(app, configured, task)
+            repartition.register(app, configured, task)
         outcomes.register(app, configured, tasks)
         catalog.register(app, configured)
 

@@ -17,7 +17,7 @@ from aiokafka.structs import ConsumerRecord
 
 from app.events import topics
 from app.settings import MiB
-from benchmarks import kafka_log as log
+from benchmarks import kafka_log
 
 LEAD_SECONDS = 0.3
 
@@ -71,15 +71,15 @@ def generate(plan: Plan, payloads: Sequence[bytes]) -> Recorded:
 
 async def _generate(plan: Plan, payloads: Sequence[bytes]) -> Recorded:
     warm, count = round(plan.rate * plan.warm_up), round(plan.rate * (plan.warm_up + plan.seconds))
-    requests = log.requests(plan.task, payloads, count)
+    requests = kafka_log.requests(plan.task, payloads, count)
     received: dict[str, tuple[float, ConsumerRecord]] = {}
-    marks = await log.ends(plan.bootstrap, topics.features(plan.task))
-    answers = await log.ends(plan.bootstrap, topics.predictions(plan.task))
+    marks = await kafka_log.ends(plan.bootstrap, topics.features(plan.task))
+    answers = await kafka_log.ends(plan.bootstrap, topics.predictions(plan.task))
     async with (
         AIOKafkaProducer(
             bootstrap_servers=plan.bootstrap, acks="all", enable_idempotence=True, max_request_size=8 * MiB
         ) as producer,
-        log.assigned(plan.bootstrap, list(answers)) as consumer,
+        kafka_log.assigned(plan.bootstrap, list(answers)) as consumer,
     ):
         for partition, offset in answers.items():
             consumer.seek(partition, offset)
@@ -97,7 +97,8 @@ async def _generate(plan: Plan, payloads: Sequence[bytes]) -> Recorded:
         receiving.cancel()
         await asyncio.gather(receiving, return_exceptions=True)
     features = {
-        log.event_id(record): float(record.timestamp) for record in await log.records_since(plan.bootstrap, marks)
+        kafka_log.event_id(record): float(record.timestamp)
+        for record in await kafka_log.records_since(plan.bootstrap, marks)
     }
     samples = []
     for number in range(warm, count):
@@ -108,7 +109,7 @@ async def _generate(plan: Plan, payloads: Sequence[bytes]) -> Recorded:
 
 
 async def _send(
-    plan: Plan, producer: AIOKafkaProducer, requests: Sequence[log.Request]
+    plan: Plan, producer: AIOKafkaProducer, requests: Sequence[kafka_log.Request]
 ) -> tuple[list[float], list[float], list[float]]:
     """When each request was due, was sent, and was in the log."""
     topic = topics.requests(plan.task)
@@ -129,7 +130,7 @@ async def _receive(consumer: AIOKafkaConsumer, received: dict[str, tuple[float, 
         now = time.time() * 1000
         for records in batches.values():
             for record in records:
-                received.setdefault(log.event_id(record), (now, record))
+                received.setdefault(kafka_log.event_id(record), (now, record))
 
 
 def _sample(times: tuple[float, float, float, float | None], answer: tuple[float, ConsumerRecord] | None) -> Sample:
@@ -137,6 +138,6 @@ def _sample(times: tuple[float, float, float, float | None], answer: tuple[float
         return Sample(*times, None, None, False, "", {})
     now, record = answer
     said = json.loads(record.value)
-    if log.failed(record):
+    if kafka_log.failed(record):
         return Sample(*times, float(record.timestamp), now, True, said["error"]["reason"], {})
     return Sample(*times, float(record.timestamp), now, False, "", said["timings_ms"])

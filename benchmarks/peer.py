@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from app.inference.predictor import stacked
 from app.kafka import connection
 from app.settings import MiB, Settings
-from benchmarks import kafka_log as log
+from benchmarks import kafka_log
 from benchmarks.runtime_limit import session
 from models.base import Asked, Task
 
@@ -37,11 +37,13 @@ class Alone:
 
 def consume(settings: Settings, task: Task, model: Path, payloads: Sequence[bytes], count: int, threads: int) -> Alone:
     """Publish a backlog, then answer it. `threads` of ONNX Runtime, 0 is its default."""
-    backlog = log.requests(task.name, payloads, count)
+    backlog = kafka_log.requests(task.name, payloads, count)
     return asyncio.run(_consume(settings, task, model, backlog, threads))
 
 
-async def _consume(settings: Settings, task: Task, model: Path, backlog: Sequence[log.Request], threads: int) -> Alone:
+async def _consume(
+    settings: Settings, task: Task, model: Path, backlog: Sequence[kafka_log.Request], threads: int
+) -> Alone:
     runtime = session(model, threads)
     names = [tensor.name for tensor in runtime.get_outputs()]
 
@@ -65,7 +67,7 @@ async def _consume(settings: Settings, task: Task, model: Path, backlog: Sequenc
     async with consumer, AIOKafkaProducer(**kafka, acks="all", linger_ms=2) as producer:
         for partition in consumer.assignment():
             await consumer.position(partition)  # where it ends now, before the backlog comes
-        await log.publish(settings, REQUESTS, backlog)
+        await kafka_log.publish(settings, REQUESTS, backlog)
         began, used, done = time.perf_counter(), time.process_time(), 0
         async for record in consumer:
             await producer.send(ANSWERS, predict(record.value), record.key)

@@ -16,7 +16,7 @@ from app.errors import SetupError
 from app.settings import CHECKOUT, Settings
 from app.system import parent_death
 from app.system.environment import environment
-from benchmarks import resource_usage as usage
+from benchmarks import resource_usage
 from benchmarks.child_process import BenchmarkError
 
 START_SECONDS = 180.0
@@ -45,18 +45,18 @@ class Stack:
         found: dict[str, int] = json.loads((self.settings.home / "processes.json").read_text())
         return {SUPERVISOR: self._process.pid} | found
 
-    def memory(self) -> usage.Memory:
+    def memory(self) -> resource_usage.Memory:
         """What all of it holds now."""
-        return usage.memory(self.trees)
+        return resource_usage.memory(self.trees)
 
-    def cpu(self) -> usage.Cpu:
+    def cpu(self) -> resource_usage.Cpu:
         """What all of it has used so far."""
-        return usage.cpu(self.trees)
+        return resource_usage.cpu(self.trees)
 
     @contextmanager
     def frozen(self, name: str) -> Iterator[None]:
         """One process type stands still, warm as it is, for as long as the block lasts."""
-        members = usage.pids(self.trees, name)
+        members = resource_usage.pids(self.trees, name)
         for pid in members:
             os.kill(pid, signal.SIGSTOP)
         try:

@@ -19,7 +19,7 @@ from app.kafka import reader
 from app.replay.query import Arguments
 from app.replay.replay import BATCH_ROWS, replay
 from app.settings import MiB, Settings
-from benchmarks import kafka_log as log
+from benchmarks import kafka_log
 from benchmarks.child_process import BenchmarkError
 from benchmarks.resource_usage import peak_mib
 from models.ocr import Ocr
@@ -103,9 +103,9 @@ def consumed(settings: Settings, out: Path) -> Reading:
 
 
 async def _consume(bootstrap: str) -> int:
-    places, count = await log.partitions(bootstrap, *TOPICS), 0
+    places, count = await kafka_log.partitions(bootstrap, *TOPICS), 0
     options = {"auto_offset_reset": "earliest", "max_partition_fetch_bytes": 4 * MiB}
-    async with log.assigned(bootstrap, places, **options) as consumer:
+    async with kafka_log.assigned(bootstrap, places, **options) as consumer:
         wanted = sum((await consumer.end_offsets(places)).values())
         while count < wanted:
             count += sum(map(len, (await consumer.getmany(timeout_ms=500)).values()))

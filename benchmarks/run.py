@@ -15,14 +15,18 @@ from app.embedded.supervisor import Supervisor
 from app.registry.shipped import champion, shipped
 from app.settings import Settings
 from app.tasks import load as load_tasks
-from benchmarks import kafka_log as log
-from benchmarks import latency, machine, replay
-from benchmarks import load_generator as load
+from benchmarks import (
+    kafka_log,
+    latency,
+    load_generator,
+    machine,
+    replay,
+    runtime_limit,
+    synthetic_history,
+    task_costs,
+    throughput,
+)
 from benchmarks import peer as alone
-from benchmarks import runtime_limit as limit
-from benchmarks import synthetic_history as history
-from benchmarks import task_costs as tasks
-from benchmarks import throughput as saturated
 from benchmarks.child_process import BenchmarkError, apart
 from benchmarks.platform import Stack, bench_settings, running
 from benchmarks.resource_usage import between, cpu
@@ -82,7 +86,9 @@ class Run:
                 await self._alone(settings, payloads, results)
             if "limit" in only:
                 with self._step("ONNX Runtime alone"), self._watched("ONNX Runtime alone", results):
-                    results.limit = await apart(limit.measure, self._task, self._model, payloads, machine.cores())
+                    results.limit = await apart(
+                        runtime_limit.measure, self._task, self._model, payloads, machine.cores()
+                    )
             if "tasks" in only:
                 results.tasks = await self._tasks(bench_settings(Path(scratch) / "tasks"), results)
             if "replay" in only:
@@ -110,7 +116,7 @@ class Run:
                 for number in range(self._options.repetitions):
                     if number == 0 or monotonic() - began < PHASE_SECONDS:
                         with self._step(f"A backlog of {self._options.requests}, number {number + 1}"):
-                            drained = await saturated.drain(stack, self._task.name, payloads, self._options.requests)
+                            drained = await throughput.drain(stack, self._task.name, payloads, self._options.requests)
                             results.saturated.append(drained)
             results.after_load = stack.memory()
         finally:
@@ -122,11 +128,11 @@ class Run:
                     results.starts["second start"] = again.start_seconds
 
     async def _load(self, stack: Stack, payloads: list[bytes], rate: float, seconds: float) -> latency.Latency:
-        plan = load.Plan(
+        plan = load_generator.Plan(
             stack.settings.bootstrap, self._task.name, rate, self._options.warm_up, seconds, PATIENCE_SECONDS
         )
         before = stack.cpu()
-        recorded = await apart(load.generate, plan, payloads)
+        recorded = await apart(load_generator.generate, plan, payloads)
         after = stack.cpu()
         found = latency.figures(rate, recorded)
         if found.failed == found.requests:
@@ -137,7 +143,7 @@ class Run:
 
     async def _alone(self, settings: Settings, payloads: list[bytes], results: Results) -> None:
         async with self._only(settings, "kafka"):
-            await log.make_topics(settings, (alone.REQUESTS, alone.ANSWERS), settings.partitions)
+            await kafka_log.make_topics(settings, (alone.REQUESTS, alone.ANSWERS), settings.partitions)
             for threads in (0, 1):
                 name = f"one at a time, {threads or 'default'} threads"
                 with self._step(name.capitalize()), self._watched(name, results):
@@ -145,38 +151,38 @@ class Run:
                     peer = apart(alone.consume, settings, self._task, self._model, payloads, count, threads)
                     results.alone.append(await peer)
 
-    async def _tasks(self, settings: Settings, results: Results) -> dict[str, tasks.Cost]:
+    async def _tasks(self, settings: Settings, results: Results) -> dict[str, task_costs.Cost]:
         """Every task but the one of the other parts: the same ratios, on shorter backlogs."""
         others = {name: task for name, task in load_tasks(settings).items() if name != self._task.name}
         made, drained, count = {}, {}, self._options.task_requests
         for name, task in others.items():
             with self._step(f"Making payloads of {name}"):
-                made[name] = await apart(tasks.payloads, task, self._options.task_payloads, SEED)
+                made[name] = await apart(task_costs.payloads, task, self._options.task_payloads, SEED)
         with self._step("Starting the platform"):
             platform = running(settings)
             stack = await platform.__aenter__()
         try:
             for name in others:
                 with self._step(f"{name}: backlogs of {count}"):
-                    await saturated.drain(stack, name, made[name], count // 2)  # warms it up
-                    drained[name] = await saturated.drain(stack, name, made[name], count)
+                    await throughput.drain(stack, name, made[name], count // 2)  # warms it up
+                    drained[name] = await throughput.drain(stack, name, made[name], count)
         finally:
             await platform.__aexit__(None, None, None)
         found = {}
         async with self._only(settings, "kafka"):
-            await log.make_topics(settings, (alone.REQUESTS, alone.ANSWERS), settings.partitions)
+            await kafka_log.make_topics(settings, (alone.REQUESTS, alone.ANSWERS), settings.partitions)
             for name, task in others.items():
                 model = shipped(task)[champion(task).version]
                 with self._step(f"{name}: one at a time, and ONNX Runtime alone"), self._watched(name, results):
                     peer = await apart(alone.consume, settings, task, model, made[name], count, 1)
-                    bound = await apart(limit.measure, task, model, made[name], machine.cores())
-                found[name] = tasks.Cost(drained[name], peer, bound)
+                    bound = await apart(runtime_limit.measure, task, model, made[name], machine.cores())
+                found[name] = task_costs.Cost(drained[name], peer, bound)
         return found
 
     async def _replay(self, settings: Settings, results: Results) -> replay.Whole:
         async with self._only(settings, "kafka"):
             with self._step(f"Writing a log of {self._options.events} events"):
-                events = await apart(history.publish, settings, self._options.events)
+                events = await apart(synthetic_history.publish, settings, self._options.events)
         async with self._only(settings, "kafka", "archive"):
             with self._step("Archiving it"), self._watched("archiving", results):
                 per_second = await replay.archived(settings)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from aiokafka import AIOKafkaConsumer
 
 from app.events import topics
-from benchmarks import kafka_log as log
+from benchmarks import kafka_log
 from benchmarks.child_process import BenchmarkError
 from benchmarks.platform import Stack
 from benchmarks.resource_usage import Busy, between
@@ -40,27 +40,27 @@ class Drain:
 async def drain(stack: Stack, task: str, payloads: Sequence[bytes], count: int) -> Drain:
     """Publish a backlog and time its answers."""
     bootstrap = stack.settings.bootstrap
-    backlog = log.requests(task, payloads, count)
+    backlog = kafka_log.requests(task, payloads, count)
     wanted = {one.prediction_id for one in backlog}
     answers = await _settled(bootstrap, topics.predictions(task))
-    features = await log.ends(bootstrap, topics.features(task))
-    async with log.assigned(bootstrap, list(answers)) as consumer:
+    features = await kafka_log.ends(bootstrap, topics.features(task))
+    async with kafka_log.assigned(bootstrap, list(answers)) as consumer:
         consumer.pause(*answers)  # it only asks how far they go
         with stack.frozen("preprocess"):
-            await log.publish(stack.settings, topics.requests(task), backlog)
+            await kafka_log.publish(stack.settings, topics.requests(task), backlog)
             before, began = stack.cpu(), time.time() * 1000
         await _grown(consumer, answers, count)
         after = stack.cpu()
     first: dict[str, float] = {}
     failed = 0
-    for record in await log.records_since(bootstrap, answers):
-        unique = log.event_id(record)
+    for record in await kafka_log.records_since(bootstrap, answers):
+        unique = kafka_log.event_id(record)
         if unique in wanted:
-            failed += unique not in first and log.failed(record)
+            failed += unique not in first and kafka_log.failed(record)
             first[unique] = min(first.get(unique, float("inf")), float(record.timestamp))
     if len(first) < count:
         raise BenchmarkError(f"{count - len(first)} of {count} requests have no answer")
-    ready = [float(record.timestamp) for record in await log.records_since(bootstrap, features)]
+    ready = [float(record.timestamp) for record in await kafka_log.records_since(bootstrap, features)]
     seconds = (max(first.values()) - began) / 1000
     return Drain(
         requests=count,
@@ -73,20 +73,20 @@ async def drain(stack: Stack, task: str, payloads: Sequence[bytes], count: int) 
     )
 
 
-async def _settled(bootstrap: str, topic: str) -> log.Marks:
+async def _settled(bootstrap: str, topic: str) -> kafka_log.Marks:
     """Where a topic ends once nothing comes any more: an earlier load may have been too much."""
     deadline = time.monotonic() + PATIENCE_SECONDS
-    last = await log.ends(bootstrap, topic)
+    last = await kafka_log.ends(bootstrap, topic)
     while time.monotonic() < deadline:
         await asyncio.sleep(SETTLED_SECONDS)
-        now = await log.ends(bootstrap, topic)
+        now = await kafka_log.ends(bootstrap, topic)
         if now == last:
             break
         last = now
     return last
 
 
-async def _grown(consumer: AIOKafkaConsumer, since: log.Marks, count: int) -> None:
+async def _grown(consumer: AIOKafkaConsumer, since: kafka_log.Marks, count: int) -> None:
     """Return once so many records are there."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:

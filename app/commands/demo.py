@@ -37,7 +37,7 @@ def loop(
     """
     from rich.console import Console
 
-    from app.demo import scenario_plot as plot
+    from app.demo import scenario_plot
     from app.demo.scenario import Pace, tell
     from app.errors import SetupError
     from app.settings import settings
@@ -51,10 +51,10 @@ def loop(
     out.mkdir(parents=True, exist_ok=True)
     console = Console(stderr=True, highlight=False)
     story = asyncio.run(tell(settings(), found, out.resolve() / "platform", Pace(), seed, console.print))
-    png, page = plot.write(story, out)
+    png, page = scenario_plot.write(story, out)
     if as_json:
         figures = ("task", "usual", "fallen", "regained", "recovered", "champion", "bad", "bad_answers", "bad_share")
         print(json.dumps({name: getattr(story, name) for name in (*figures, "unanswered", "seconds")}))
     else:
-        print(f"{plot.summary(story)}\n{png}\n{page}")
+        print(f"{scenario_plot.summary(story)}\n{png}\n{page}")
     raise typer.Exit(0 if story.holds else 1)

@@ -27,8 +27,7 @@ from app.retraining.backends.backend import Crashed, leave
 from app.retraining.backends.selection import backend_of
 from app.retraining.lease import Leases
 from app.retraining.pipeline.run_directory import SOURCE, end_of
-from app.retraining.rollout import evidence, policy
-from app.retraining.rollout import execution as stage
+from app.retraining.rollout import evidence, execution, policy
 from app.retraining.rollout.policy import Observed
 from app.retraining.triggers.trigger_service import Triggering
 from app.settings import Settings
@@ -150,26 +149,26 @@ class Controller:
             await self._end(run, "failed", f"{run.step}: {error}")
 
     async def _roll_out(self, task: Task, models: Models, run: Run) -> None:
-        over = stage.ended(models, run)
+        over = execution.ended(models, run)
         if over is not None:
             await self._end(run, *over)
             return
         changes = Changes(self._settings, task, self._publisher.publish, run.id)
-        version, role, _ = stage.stage_of(models, run)
+        version, role, _ = execution.stage_of(models, run)
         if role is None:
             if models.frozen is None:
                 await changes.shadow(version, "It passed the gate.", SOURCE)
             return
-        observed = await self._observed(task, models, version, role, stage.since(models, version))
-        decision = stage.decided(models, run, observed, self._plan(run.task))
+        observed = await self._observed(task, models, version, role, execution.since(models, version))
+        decision = execution.decided(models, run, observed, self._plan(run.task))
         self.decisions[run.id] = decision.reason
-        await stage.do(changes, models, run, decision)
+        await execution.do(changes, models, run, decision)
 
     async def _guard(self, task: Task, models: Models) -> None:
         """Take back a canary that people have put there, if it is worse."""
         version = models.route.canary
         assert version is not None
-        observed = await self._observed(task, models, version, "canary", stage.since(models, version))
+        observed = await self._observed(task, models, version, "canary", execution.since(models, version))
         harm = policy.worse(observed, self._plan(task.name).rollout)
         if harm is not None:
             await Changes(self._settings, task, self._publisher.publish).roll_back(version, harm, SOURCE)

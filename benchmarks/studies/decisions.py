@@ -1,4 +1,4 @@
-"""`python -m benchmarks.studies.decisions`: whether decisions get better from rewards alone, round by round, against peers.
+"""Compare decisions learnt from rewards alone with peers, round by round: `python -m benchmarks.studies.decisions`.
 
 1. Classification made into decisions: an example's features are the context, its classes the actions; the reward is 1
    for the right class and 0 for the others. Five rounds: a frozen policy serves 500 examples, what it chose and earned

@@ -77,7 +77,7 @@ SCENARIOS = {"sudden": Kind.sudden, "a third": Kind.partial, "gradual": Kind.gra
 
 
 def of_task(name: str, features: tuple[str, ...] = ()) -> Kind:
-    """A task's own requests, as its shipped version answers them: drawn from what `benchmarks.studies.drifted.streams` made.
+    """Return a task's own requests as its shipped version answers them, drawn from those of `drifted.streams`.
 
     With replacement, a reference and what comes after alike: two halves of so few would differ by more than by chance.
     """

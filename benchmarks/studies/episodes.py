@@ -1,4 +1,4 @@
-"""`python -m benchmarks.studies.episodes`: a game, played through the running platform, and learnt by replaying its log.
+"""Play a game through the running platform and learn it from the log: `python -m benchmarks.studies.episodes`.
 
 Each round plays many episodes at once, as an application would: a request for each step, the move that comes back, its
 reward as feedback. Then the whole log is replayed to a dataset, the next version is trained on that, and the platform

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.studies.overview`: what the overview costs the API while requests come, and whether it keeps up."""
+"""Measure what the overview page costs the API under load: `python -m benchmarks.studies.overview`."""
 
 import asyncio
 import tempfile
@@ -11,8 +11,7 @@ import typer
 from playwright.async_api import Page
 
 from app.embedded.readiness import api_url
-from benchmarks import load_generator as load
-from benchmarks import resource_usage as usage
+from benchmarks import load_generator, resource_usage
 from benchmarks.child_process import apart
 from benchmarks.platform import Stack, bench_settings, running
 from models.ocr.lines import make_payloads
@@ -50,8 +49,10 @@ async def measure(rate: float, seconds: float) -> Measured:
 async def _loaded(stack: Stack, payloads: list[bytes], rate: float, seconds: float) -> float:
     """Cores of the API during a load."""
     before = stack.cpu()
-    await apart(load.generate, load.Plan(stack.settings.bootstrap, TASK, rate, 0, seconds, 30), payloads)
-    return usage.between(before, stack.cpu()).by_process["api"]
+    await apart(
+        load_generator.generate, load_generator.Plan(stack.settings.bootstrap, TASK, rate, 0, seconds, 30), payloads
+    )
+    return resource_usage.between(before, stack.cpu()).by_process["api"]
 
 
 async def _watch(page: Page, seconds: float) -> list[str]:

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.studies.performance_estimation`: which estimate of quality without labels is nearest to the truth.
+"""Compare estimates of quality without labels: `python -m benchmarks.studies.performance_estimation`.
 
 For each task, on its held-out set and on a source that the shipped version is bad at. Windows mix both; what is
 labelled is of the usual alone, as an audit of windows before. The truth is the mean score of a window.

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.studies.rewards TASK`: what corrections and bare rewards do for a task on a source that it is bad at.
+"""Compare corrections and bare rewards on a source that a task is bad at: `python -m benchmarks.studies.rewards TASK`.
 
 For each seed there are new samples, served by the shipped version with exploration on. It is fine-tuned on N of them
 with corrections, on N with rewards only, and on N of each, and measured on samples of that

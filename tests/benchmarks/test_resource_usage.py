@@ -6,12 +6,12 @@ import sys
 
 import pytest
 
-from benchmarks import resource_usage as usage
+from benchmarks import resource_usage
 from benchmarks.child_process import BenchmarkError, apart
 
 
 def test_memory_of_a_tree_counts_its_children() -> None:
-    alone = usage.memory({"me": os.getpid()}).total
+    alone = resource_usage.memory({"me": os.getpid()}).total
     child = subprocess.Popen(
         [sys.executable, "-c", "held = b'1' * (256 << 20); print(len(held), flush=True); input()"],
         stdin=subprocess.PIPE,
@@ -20,8 +20,8 @@ def test_memory_of_a_tree_counts_its_children() -> None:
     try:
         assert child.stdout is not None
         child.stdout.readline()
-        together = usage.memory({"me": os.getpid()})
-        apart_ = usage.memory({"me": os.getpid(), "child": child.pid})
+        together = resource_usage.memory({"me": os.getpid()})
+        apart_ = resource_usage.memory({"me": os.getpid(), "child": child.pid})
     finally:
         child.communicate(b"\n")
     assert together.total > alone
@@ -30,9 +30,9 @@ def test_memory_of_a_tree_counts_its_children() -> None:
 
 
 def test_cores_in_use_are_those_of_the_tree() -> None:
-    before = usage.cpu({"me": os.getpid()})
+    before = resource_usage.cpu({"me": os.getpid()})
     sum(range(3_000_000))
-    busy = usage.between(before, usage.cpu({"me": os.getpid()}))
+    busy = resource_usage.between(before, resource_usage.cpu({"me": os.getpid()}))
     assert 0 < busy.total <= 2
     assert sum(busy.milliseconds_each(10).values()) == pytest.approx(busy.total * busy.seconds * 100)
 
@@ -40,8 +40,8 @@ def test_cores_in_use_are_those_of_the_tree() -> None:
 async def test_the_peak_is_what_a_process_itself_held() -> None:
     ours = bytearray(256 << 20)
     ours[::4096] = bytes(1) * len(ours[::4096])
-    assert usage.peak_mib() > 256
-    assert await apart(usage.peak_mib) < 256
+    assert resource_usage.peak_mib() > 256
+    assert await apart(resource_usage.peak_mib) < 256
 
 
 async def test_a_function_runs_in_a_process_of_its_own() -> None:

@@ -11,7 +11,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from app.events import topics
-from tests.support import kafka_clients as log
+from tests.support import kafka_clients
 from tests.support.kafka_clients import header
 from tests.support.platform import pids
 from tests.support.stack import Stack
@@ -75,7 +75,7 @@ def exchanged(port: int, some: bytes) -> bytes:
 
 @pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
 async def test_a_request_is_answered_whatever_its_producer_compresses_with(stack: Stack, codec: str) -> None:
-    async with log.tail(stack.settings, topics.features("letters")) as tail:
+    async with kafka_clients.tail(stack.settings, topics.features("letters")) as tail:
         producer = AIOKafkaProducer(bootstrap_servers=stack.settings.bootstrap, compression_type=codec)
         await producer.start()
         try:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.demo import scenario_plot as plot
+from app.demo import scenario_plot
 from app.demo.scenario import BAD_SHARE, Pace, Story, tell
 from app.settings import Settings
 from models.ocr import Ocr
@@ -48,7 +48,7 @@ async def test_the_loop_mends_what_fell_and_takes_back_what_is_worse(tmp_path: P
     assert story.champion == "2"
     backtest = next(event.detail for event in story.events if event.title == "backtest")
     assert "score 1, served 0." in backtest, backtest
-    png, page = plot.write(story, tmp_path)
+    png, page = scenario_plot.write(story, tmp_path)
     assert png.read_bytes().startswith(b"\x89PNG")
     assert "rollback" in page.read_text()
 

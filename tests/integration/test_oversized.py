@@ -11,7 +11,7 @@ from app.kafka import clients, provisioning
 from app.kafka.lag import PREPROCESS_GROUP
 from app.preprocess.oversized_records import skip_oversized
 from app.settings import MiB, Settings
-from tests.support import kafka_clients as log
+from tests.support import kafka_clients
 from tests.support.kafka_clients import header
 from tests.support.platform import platform_settings, running
 
@@ -81,7 +81,7 @@ async def test_what_expands_too_far_is_answered_and_skipped_and_its_neighbours_a
     good: Value = (b"abc", {"ce_id": codec.encode(), "ce_source": b"app"})
     unnamed: Value = (b"def", {})
     bomb: Value = (bytes(EXPANDED), {})
-    async with log.tail(settings, TOPIC, topics.predictions("digits"), topics.DEAD_LETTERS) as tail:
+    async with kafka_clients.tail(settings, TOPIC, topics.predictions("digits"), topics.DEAD_LETTERS) as tail:
         await send(settings, TOPIC, 0, codec, [good, unnamed], [bomb], [unnamed])
         assert await skip_oversized(settings, "digits") == 1
         found = await tail.until(lambda records: len(records) >= 4 + 4)
@@ -115,7 +115,7 @@ async def commit_all(settings: Settings) -> None:
 
 async def test_what_shares_a_batch_with_it_is_kept_where_the_batch_can_be_read(settings: Settings) -> None:
     large, good = (bytes(3_000_000), {"ce_id": b"large", "ce_source": b"app"}), (b"abc", {"ce_id": b"good"})
-    async with log.tail(settings, TOPIC, topics.predictions("digits")) as tail:
+    async with kafka_clients.tail(settings, TOPIC, topics.predictions("digits")) as tail:
         await send(settings, TOPIC, 1, "gzip", [good, large, good])
         assert await skip_oversized(settings, "digits") == 1
         found = await tail.until(lambda records: len(records) >= 3 + 2)
@@ -129,7 +129,7 @@ async def test_what_shares_a_batch_with_it_is_kept_where_the_batch_can_be_read(s
 
 async def test_a_job_goes_on_behind_a_record_that_is_larger_than_its_heap(platform: Settings) -> None:
     heard = topics.features("letters"), topics.predictions("letters"), topics.DEAD_LETTERS
-    async with log.tail(platform, *heard) as tail:
+    async with kafka_clients.tail(platform, *heard) as tail:
         before: Value = (b"before", {})
         after: Value = (b"after", {})
         await send(platform, topics.requests("letters"), 0, "gzip", [before], [(bytes(300 * MiB), {})], [after])

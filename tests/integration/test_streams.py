@@ -6,8 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from app.client import Hindsight
-from app.client import live_sessions as sessions
+from app.client import Hindsight, live_sessions
 from app.events import topics
 from app.events.ids import prediction_id
 from app.kafka.lag import PREPROCESS_GROUP, lags
@@ -30,7 +29,7 @@ async def test_the_client_sends_chunks_as_they_come_and_hears_more_and_more(stac
             await asyncio.sleep(1)
 
     async with Hindsight(stack.settings.bootstrap, source="mic") as hindsight:
-        said = [one async for one in sessions.predictions(hindsight, "letters", chunks(), session="live")]
+        said = [one async for one in live_sessions.predictions(hindsight, "letters", chunks(), session="live")]
     *partials, whole = [one.request_id for one in said]
     assert whole == "live"
     assert partials
@@ -45,7 +44,7 @@ async def test_the_client_says_why_a_session_can_not_be_sent(stack: Stack) -> No
 
     async with Hindsight(stack.settings.bootstrap, source="mic") as hindsight:
         with pytest.raises(OSError, match="microphone"):
-            async for _ in sessions.predictions(hindsight, "letters", broken()):
+            async for _ in live_sessions.predictions(hindsight, "letters", broken()):
                 pass
 
 

@@ -1,8 +1,7 @@
-"""`python -m benchmarks.studies.drifted.streams`: what each task's shipped version says of usual and of drifted requests.
+"""Predict baseline and drifted requests by each shipped version: `python -m benchmarks.studies.drifted.streams`.
 
-Written to `benchmarks/drifted/streams/<task>.parquet`, a row for each request: `drifted`, `score`, `confidence` and the
-features that are watched (`app.monitoring.drift_features`). `benchmarks.studies.drift` and `benchmarks.studies.performance_estimation`
-draw from it.
+Writes `streams/<task>.parquet` beside this file, a row for each request: `drifted`, `score`, `confidence` and the
+monitored features (`app.monitoring.drift_features`). The studies `drift` and `performance_estimation` draw from it.
 """
 
 import json

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from app.demo import scenario_plot as plot
+from app.demo import scenario_plot
 from app.demo.scenario import Story
 from app.demo.timeline import Noted
 from app.demo.traffic import Answered
@@ -33,7 +33,7 @@ def story() -> Story:
 
 
 def test_it_is_written_as_a_picture_and_as_a_page_with_all_events(story: Story, tmp_path: Path) -> None:
-    png, page = plot.write(story, tmp_path)
+    png, page = scenario_plot.write(story, tmp_path)
     assert png.read_bytes().startswith(b"\x89PNG")
     said = page.read_text()
     assert "trigger: quality" in said
@@ -42,7 +42,7 @@ def test_it_is_written_as_a_picture_and_as_a_page_with_all_events(story: Story, 
 
 
 def test_the_page_needs_nothing_from_a_network(story: Story, tmp_path: Path) -> None:
-    _, page = plot.write(story, tmp_path)
+    _, page = scenario_plot.write(story, tmp_path)
     said = (
         page.read_text().replace('xmlns="http://www.w3.org/2000/svg"', "").replace("http://www.w3.org/1999/xlink", "")
     )
@@ -52,7 +52,10 @@ def test_the_page_needs_nothing_from_a_network(story: Story, tmp_path: Path) -> 
 
 def test_the_same_story_makes_the_same_page(story: Story, tmp_path: Path) -> None:
     (tmp_path / "again").mkdir()
-    assert plot.write(story, tmp_path)[1].read_text() == plot.write(story, tmp_path / "again")[1].read_text()
+    assert (
+        scenario_plot.write(story, tmp_path)[1].read_text()
+        == scenario_plot.write(story, tmp_path / "again")[1].read_text()
+    )
 
 
 def test_a_story_holds_if_half_is_regained_and_the_spoilt_version_kept_to_its_share(story: Story) -> None:
