@@ -140,7 +140,7 @@ class Callers:
         except Unavailable as error:
             self._away = str(error)
             if self._known is not None:
-                self._known = replace(self._known, at=at)
+                self._known = replace(self._known, read_at=at)
 
     def _tables(self, at: float) -> _Known:
         keys = self._keys.all()

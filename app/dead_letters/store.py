@@ -103,7 +103,7 @@ class DeadLetters:
         for source, taken in snapshots.items():
             with Archive(self._settings).readable(source):
                 replays.update(_replays(taken.dataset(), first))
-        return [replace(one, replayed=replays[one.id] if one.topic in archived else None) for one in letters]
+        return [replace(one, redeliveries=replays[one.id] if one.topic in archived else None) for one in letters]
 
 
 def _order(letter: Letter) -> tuple[datetime, Place]:

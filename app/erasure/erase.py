@@ -104,7 +104,7 @@ async def erase(settings: Settings, whose: Whose, requested_by: str, progress: P
         held = await caught_up(settings, lambda group, events: progress(f"waiting for {group}", 0, events))
         with TemporaryDirectory() as scratch:
             log = await snapshot.take(settings, topics.archived(settings.tasks), Path(scratch))
-            archived = {topic: replace(taken, tail=()) for topic, taken in log.items()}
+            archived = {topic: replace(taken, tail_files=()) for topic, taken in log.items()}
             found = await asyncio.to_thread(_find, settings, catalog, whose, archived, log, progress)
         counts, kept = await _erase(settings, catalog, whose, found, held, progress)
         said = DataErased(

@@ -108,7 +108,7 @@ class Progress:
         for group, topic in suspects:
             if lags[group][topic] == 0:
                 place = replace(standings[group, topic].place, waiting=0, overdue=0)
-                standings[group, topic] = replace(standings[group, topic], place=place, still_seconds=0.0)
+                standings[group, topic] = replace(standings[group, topic], position=place, stalled_seconds=0.0)
         return standings
 
     async def _places(self, now: float) -> dict[Key, Place]:

@@ -61,7 +61,7 @@ def with_canary(route: Route, version: str, share: float) -> Route:
         raise SetupError(f"A canary's share is above 0 and below 1, not {share:g}.", "Give one such as 0.05.")
     if version == route.champion:
         raise SetupError(f"Version {version} is the champion.", "A canary is another version than the champion.")
-    return replace(route, canary=version, share=share, shadows=_without(route.shadows, version))
+    return replace(route, canary=version, canary_share=share, shadows=_without(route.shadows, version))
 
 
 def with_shadow(route: Route, version: str) -> Route:
@@ -84,7 +84,7 @@ def rolled_back(route: Route, version: str | None, before: str | None) -> Route:
     if role == "shadow":
         return replace(route, shadows=_without(route.shadows, version))
     if role == "canary":
-        return replace(route, canary=None, share=0.0)
+        return replace(route, canary=None, canary_share=0.0)
     if before is None:
         raise SetupError(f"There was no champion before {version}.", "Promote another version in its place.")
     return Route(before, shadows=_without(route.shadows, before))

@@ -1,6 +1,7 @@
 """`python -m benchmarks.studies.drift`: how soon drift is found, how much is missed, and how often it is only chance.
 
-Streams come from `drift_streams`, detectors from `drift_detectors`. The first alarm during a drift detects it. A false alarm is one in a steady stream.
+Streams come from `drift_streams`, detectors from `drift_detectors`. The first alarm during a drift detects it.
+A false alarm is one in a steady stream.
 """
 
 import json

@@ -43,6 +43,6 @@ async def admin(platform: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
 def impatient() -> Iterator[None]:
     """Retries that wait for next to nothing."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(delivery, "_FIRST_BACKOFF", 0.0001)
-        patch.setattr(delivery, "_LONGEST_BACKOFF", 0.001)
+        patch.setattr(delivery, "_MIN_BACKOFF_SECONDS", 0.0001)
+        patch.setattr(delivery, "_MAX_BACKOFF_SECONDS", 0.001)
         yield

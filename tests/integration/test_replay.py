@@ -82,7 +82,7 @@ async def served(settings: Settings, task: str, source: str, payloads: list[byte
 async def test_a_dataset_is_the_same_before_and_after_archiving_and_compaction_and_elsewhere(
     stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compaction, "FEW", 0)
+    monkeypatch.setattr(compaction, "MAX_SMALL_FILES", 0)
     settings = stack.settings
     predictions = await served(settings, "ocr", "replay-1", [sample.payload for sample in SAMPLES])
     given = [

@@ -19,7 +19,7 @@ PROCESSES = ("kafka", "preprocess", "mlserver", "worker", "archive", "recorder",
 _SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
 
 
-_CONTROLLER: Any = SimpleNamespace(models={}, triggering=SimpleNamespace(seen={}))
+_CONTROLLER: Any = SimpleNamespace(models={}, trigger_service=SimpleNamespace(observations={}))
 _WATCHING = Watching(Settings(), _CONTROLLER)
 _FAMILIES = [*REGISTRY.collect(), *_WATCHING.describe()]
 

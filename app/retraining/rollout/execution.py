@@ -41,7 +41,7 @@ def decided(models: Models, run: Run, observed: Observed, plan: Retraining) -> D
     _, _, stage = stage_of(models, run)
     decision = policy.decide(stage, observed, plan.rollout)
     if decision.action == "advance" and models.frozen is not None:
-        return replace(decision, action="stay", stage=stage, reason=f"{decision.reason} But the task is frozen.")
+        return replace(decision, action="stay", share=stage, reason=f"{decision.reason} But the task is frozen.")
     return decision
 
 

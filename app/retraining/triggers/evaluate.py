@@ -57,8 +57,8 @@ def _observed(state: State, seen: Seen, now: datetime, triggers: Triggers) -> St
     moment = now.timestamp()
     return replace(
         state,
-        ran=moment if seen.running else state.ran,
-        scheduled=moment if state.scheduled is None else state.scheduled,
+        last_active=moment if seen.running else state.ran,
+        schedule_start=moment if state.scheduled is None else state.scheduled,
         quality=state.quality.after(
             seen.quality, lambda found: window_verdicts.quality(found, seen.reference, triggers)
         ),

@@ -125,16 +125,16 @@ class State:
         watches = {name: getattr(self, name) for name in ("quality", "drift", "latency") if name in answered}
         return replace(
             self,
-            began=moment,
-            ran=moment,
-            scheduled=moment if "schedule" in answered else self.scheduled,
-            **{name: replace(watch, armed=False, said=True) for name, watch in watches.items()},
+            last_triggered=moment,
+            last_active=moment,
+            schedule_start=moment if "schedule" in answered else self.scheduled,
+            **{name: replace(watch, armed=False, reported=True) for name, watch in watches.items()},
         )
 
     def knowing(self, earlier: "State") -> "State":
         """This one, with what only an earlier one knows the log was told."""
         watches = ("quality", "drift", "latency")
-        said = {name: replace(getattr(self, name), said=True) for name in watches if getattr(earlier, name).said}
+        said = {name: replace(getattr(self, name), reported=True) for name in watches if getattr(earlier, name).reported}
         return replace(self, **said)
 
 

@@ -120,7 +120,7 @@ async def test_a_body_that_keeps_coming_is_taken_however_long_it_takes(quick: No
 
 
 async def test_the_oldest_without_a_request_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection_limits, "MOST_CONNECTIONS", 2)
+    monkeypatch.setattr(connection_limits, "MAX_CONNECTIONS", 2)
     async with served() as port, connected(port, HALF) as first, connected(port, HALF) as second:
         await asyncio.sleep(0.1)
         async with connected(port, GET) as third, asyncio.timeout(20):

@@ -80,7 +80,7 @@ async def test_with_all_its_parts_it_is_ready(platform: Settings) -> None:
 async def readiness(config: Settings) -> Readiness:
     """What a Hindsight says that has just begun to look."""
     champions = {task: SimpleNamespace(versions=["1"], route=Route("1")) for task in config.tasks}
-    controller: Any = SimpleNamespace(models=champions, triggering=SimpleNamespace(seen={}))
+    controller: Any = SimpleNamespace(models=champions, trigger_service=SimpleNamespace(observations={}))
     watching = Watching(config, controller)
     try:
         return await Health(config, watching).readiness()

@@ -17,7 +17,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 async def asked(seen: dict[str, tuple[str, Seen]], task: str = "letters") -> httpx.Response:
-    controller: Any = SimpleNamespace(triggering=SimpleNamespace(seen=seen))
+    controller: Any = SimpleNamespace(trigger_service=SimpleNamespace(observations=seen))
     app = FastAPI()
     app.include_router(quality.router({"letters": Letters()}, controller))
     guarded: Any = READ[0].dependency

@@ -101,7 +101,7 @@ async def test_the_settings_own_key_has_all_scopes_and_no_name_whatever_characte
 
 
 async def test_a_key_that_is_made_or_revoked_while_it_runs_counts(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.auth.authenticator.FRESH_SECONDS", 0.0)
+    monkeypatch.setattr("app.auth.authenticator.CACHE_SECONDS", 0.0)
     async with guarded(keys) as (_, _, http):
         assert (await http.get("/v1/models")).status_code == 200
         headers = {"X-API-Key": keys.create("ada", scopes("read"))}
@@ -236,7 +236,7 @@ async def test_a_malformed_host_is_refused_whoever_sends_it(keys: Keys, host: st
 
 
 async def test_while_the_database_is_away_what_was_known_holds(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.auth.authenticator.FRESH_SECONDS", 0.0)
+    monkeypatch.setattr("app.auth.authenticator.CACHE_SECONDS", 0.0)
     headers = {"X-API-Key": keys.create("ada", scopes("read"))}
     async with guarded(keys) as (_, _, http):
         assert (await http.get("/v1/models", headers=headers)).status_code == 200
@@ -324,7 +324,7 @@ async def test_a_websocket_needs_a_session_that_may_read_and_our_own_page(keys: 
 
 
 async def test_a_revoked_key_ends_what_is_open_by_it(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.auth.authenticator.FRESH_SECONDS", 0.0)
+    monkeypatch.setattr("app.auth.authenticator.CACHE_SECONDS", 0.0)
     session = keys.begin_session(digest_of(keys.create("ada", scopes("read"))))
     own = {"host": "localhost:8000", "origin": "http://localhost:8000", "cookie": f"{COOKIE}={session}"}
     async with guarded(keys) as (behind, guard, http):

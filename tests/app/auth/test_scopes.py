@@ -82,7 +82,7 @@ async def feedback(
     async def publish(self: Any, record: Record) -> None:
         published.append(record)
 
-    monkeypatch.setattr("app.kafka.resilient_producer.Publisher.publish", publish)
+    monkeypatch.setattr("app.kafka.resilient_producer.ResilientProducer.publish", publish)
     async with serving(create(config)) as http:
         return await http.post("/v1/feedback", json=RIGHT | said, headers={"X-API-Key": token}), published
 

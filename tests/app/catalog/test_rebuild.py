@@ -48,7 +48,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Log:
             if one.origin.topic == topic:
                 yield [one]
 
-    monkeypatch.setattr(snapshot, "records", records)
+    monkeypatch.setattr(snapshot, "read_records", records)
 
     def hold(records: Sequence[Incoming]) -> None:
         held[:] = records
@@ -177,6 +177,6 @@ async def test_feedback_that_the_task_refuses_has_no_row_as_it_had_none_live(
 ) -> None:
     refused = FeedbackGiven(prediction_id=UNIQUE, correction={"colour": "red"}, actor="ada")
     log([incoming(record(refused, topic="letters.feedback"))])
-    config = Settings(home=tmp_path, tasks={"letters": "tests.support.sum_task:Sums"})
+    config = Settings(home=tmp_path, tasks={"letters": "tests.support.sum_task:SumTask"})
     assert await rebuild(config, catalog) == Rebuilt(records=1, unreadable=1)
     assert not any(catalog.dump().values())

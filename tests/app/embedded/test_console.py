@@ -46,7 +46,7 @@ def test_verbose_says_all(tmp_path: Path) -> None:
 
 
 def test_a_log_has_a_largest_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(console, "LARGEST_LOG", 10)
+    monkeypatch.setattr(console, "MAX_LOG_BYTES", 10)
     log, _ = make_log(tmp_path / "worker.log")
     for line in (b"first line\n", b"second line\n", b"third line\n"):
         log.write(line)

@@ -26,8 +26,8 @@ def heard() -> io.StringIO:
 
 @pytest.fixture
 def make(tmp_path: Path, heard: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> Make:
-    monkeypatch.setattr(process, "FIRST_DELAY", 0.05)
-    monkeypatch.setattr(process, "LONGEST_DELAY", 0.1)
+    monkeypatch.setattr(process, "MIN_RESTART_DELAY_SECONDS", 0.05)
+    monkeypatch.setattr(process, "MAX_RESTART_DELAY_SECONDS", 0.1)
     config = platform_settings(tmp_path)
     voice = Voice("dummy", 1, Console(file=heard, width=200))
     return lambda code: Process("dummy", f'{sys.executable} -c "{code}"', config, voice, lambda: None)

@@ -45,8 +45,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
         return True
 
     monkeypatch.setattr(broker, "wait", yes)
-    monkeypatch.setattr(watchdog, "LOOK_SECONDS", 0.25)
-    monkeypatch.setattr(watchdog, "PROGRESS_SECONDS", 0.25)
+    monkeypatch.setattr(watchdog, "CHECK_INTERVAL_SECONDS", 0.25)
+    monkeypatch.setattr(watchdog, "PROGRESS_INTERVAL_SECONDS", 0.25)
 
 
 @pytest.fixture
@@ -131,7 +131,7 @@ async def test_what_is_stopped_is_named_killed_and_started_again_and_its_neighbo
 async def test_what_never_begins_to_answer_is_started_again_with_more_patience(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.embedded.restart_policy.STARTING_SECONDS", 1.0)
+    monkeypatch.setattr("app.embedded.restart_policy.STARTUP_TIMEOUT_SECONDS", 1.0)
     async with platform(tmp_path, StringIO(), recorder=HANGS) as config:
         await until(lambda: of(config, "recorder").restarts >= 2 if status.read(config.home) else False)
         assert of(config, "recorder").state == "starting"

@@ -26,7 +26,7 @@ COMMITS = FEW + 6
 @pytest.fixture(autouse=True)
 def few_files(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fewer files are too many: each commit to a bucket takes a hundred requests."""
-    monkeypatch.setattr(compaction, "FEW", FEW)
+    monkeypatch.setattr(compaction, "MAX_SMALL_FILES", FEW)
 
 
 def record(offset: int, logged: datetime, topic: str = TOPIC) -> Incoming:

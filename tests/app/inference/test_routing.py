@@ -49,7 +49,7 @@ def mlserver(monkeypatch: pytest.MonkeyPatch) -> Served:
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> Following:
     found = Following(Letters())
-    monkeypatch.setattr(routing, "follow", found)
+    monkeypatch.setattr(routing, "subscribe", found)
     return found
 
 
@@ -133,7 +133,7 @@ async def test_who_has_no_part_in_a_trial_keeps_the_champion_of_when_it_first_as
     async def read(settings: Settings, tasks: Iterable[Task]) -> Registry:
         return log.registry
 
-    monkeypatch.setattr(routing, "read", read)
+    monkeypatch.setattr(routing, "read_registry", read)
     ask: Any = champion_alone(Settings(), Letters())
     log.says(changed(champion="1", canary="2", canary_share=0.25))
     assert await ask() == Route("1")

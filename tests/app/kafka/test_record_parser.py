@@ -17,7 +17,7 @@ NAME = b"\xff\xfe"
 
 @pytest.fixture(autouse=True)
 def bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Records, "record_bytes", MiB)
+    monkeypatch.setattr(Records, "max_record_bytes", MiB)
 
 
 def batch(codec: str, values: Iterable[bytes | None], headers: Iterable[tuple[str, bytes | None]] = HEADERS) -> bytes:

@@ -135,7 +135,7 @@ async def test_a_database_that_is_away_is_waited_for(catalog: Catalog, monkeypat
     def away(ids: Collection[str]) -> dict[str, Joined]:
         raise Unavailable("the database is away")
 
-    monkeypatch.setattr(catalog, "joined", away)
+    monkeypatch.setattr(catalog, "prediction_histories", away)
     with pytest.raises(Unavailable):
         await made(catalog)(joins(served()))
 

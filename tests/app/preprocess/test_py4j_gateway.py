@@ -18,8 +18,8 @@ from app.preprocess import gateway
 from app.system.pyflink import prepare_java
 from app.settings import Settings
 prepare_java(Settings(home=Path(sys.argv[1])))
-gateway.launch()
-gateway.launch()
+gateway.launch_java()
+gateway.launch_java()
 from pyflink.java_gateway import get_gateway
 java = get_gateway()
 java.jvm.System.out.println(java.jvm.java.lang.Integer.parseInt("42") + 1)

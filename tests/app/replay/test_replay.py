@@ -42,7 +42,7 @@ def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Build:
             return snapshots(log, names, scratch, files)
 
         monkeypatch.setattr(snapshot, "take", take)
-        asked: dict[str, Any] = {"task": TASK, "rules": rules or TaskSettings(), "as_of": LATE}
+        asked: dict[str, Any] = {"task": TASK, "task_settings": rules or TaskSettings(), "as_of": LATE}
         said = Arguments(**(asked | arguments))
         return replay.frame(Settings(home=tmp_path), said)
 

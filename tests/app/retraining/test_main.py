@@ -49,11 +49,11 @@ class Log:
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> Log:
     found = Log()
-    monkeypatch.setattr(command, "work_of", found.work)
+    monkeypatch.setattr(command, "load_run", found.work)
     monkeypatch.setattr(command, "STEPS", {step: found.doing(step) for step in ORDER})
-    monkeypatch.setattr(command, "named", lambda *_: None)
-    monkeypatch.setattr(command, "give_way", found.give_way)
-    monkeypatch.setattr(command, "bound", lambda *_: None)
+    monkeypatch.setattr(command, "load_task", lambda *_: None)
+    monkeypatch.setattr(command, "lower_priority", found.give_way)
+    monkeypatch.setattr(command, "limit_memory", lambda *_: None)
     return found
 
 

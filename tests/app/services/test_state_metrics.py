@@ -23,7 +23,7 @@ END = START + timedelta(hours=1)
 def watching(seen: dict[str, tuple[str, Seen]] | None = None) -> tuple[Watching, Following]:
     """What watches the task `letters`, and its registry."""
     following = Following(Letters())
-    controller: Any = SimpleNamespace(models=following.registry.tasks, triggering=SimpleNamespace(seen=seen or {}))
+    controller: Any = SimpleNamespace(models=following.registry.tasks, trigger_service=SimpleNamespace(observations=seen or {}))
     return Watching(Settings(), controller), following
 
 

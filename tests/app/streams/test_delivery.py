@@ -213,7 +213,7 @@ async def test_a_wrong_number_of_answers_is_a_bug_of_the_handler() -> None:
 
 @pytest.mark.parametrize("where", ["handle", "publish", "backoff"])
 async def test_cancellation_ends_a_delivery(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delivery, "_FIRST_BACKOFF", 60)
+    monkeypatch.setattr(delivery, "_MIN_BACKOFF_SECONDS", 60)
     started = asyncio.Event()
 
     async def handle(batch: Sequence[Incoming]) -> list[Answer]:
@@ -237,6 +237,6 @@ async def test_cancellation_ends_a_delivery(where: str, monkeypatch: pytest.Monk
 
 
 def test_waits_double_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delivery, "_FIRST_BACKOFF", 0.1)
-    monkeypatch.setattr(delivery, "_LONGEST_BACKOFF", 0.5)
+    monkeypatch.setattr(delivery, "_MIN_BACKOFF_SECONDS", 0.1)
+    monkeypatch.setattr(delivery, "_MAX_BACKOFF_SECONDS", 0.5)
     assert list(islice(backoff.backoff(), 5)) == [0.1, 0.2, 0.4, 0.5, 0.5]

@@ -66,9 +66,9 @@ def mlserver(config: Settings) -> Server:
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> Following:
     found = Following(Letters())
-    monkeypatch.setattr(loader, "follow", found)
+    monkeypatch.setattr(loader, "subscribe", found)
     monkeypatch.setattr(loader, "GRACE_SECONDS", 0)
-    monkeypatch.setattr(loader, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(loader, "POLL_SECONDS", 0.01)
     return found
 
 

@@ -13,7 +13,7 @@ from tests.support.scales import Scales
 
 def models(route: Route, before: str | None = None) -> Models:
     """The scales with this route."""
-    found: Any = SimpleNamespace(**vars(Registry([Scales()]).tasks["scales"]), route=route, before=before)
+    found: Any = SimpleNamespace(**vars(Registry([Scales()]).tasks["scales"]), route=route, previous_champion=before)
     return found  # type: ignore[no-any-return]
 
 

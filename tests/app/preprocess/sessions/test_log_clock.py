@@ -26,7 +26,7 @@ class Log:
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> Log:
     made = Log()
-    monkeypatch.setattr(log_clock, "look", made.look)
+    monkeypatch.setattr(log_clock, "check_committed", made.look)
     return made
 
 

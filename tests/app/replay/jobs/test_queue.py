@@ -50,7 +50,7 @@ async def never(settings: Settings, folder: Folder, progress: Any) -> str | None
 @asynccontextmanager
 async def running(settings: Settings, monkeypatch: pytest.MonkeyPatch, make: Make = at_once) -> AsyncIterator[Replays]:
     """The replays as an API's process has them, from its start to its end."""
-    monkeypatch.setattr(module, "make", make)
+    monkeypatch.setattr(module, "run_job_process", make)
     replays = Replays(settings)
     replays.recover()
     loop = asyncio.create_task(replays.run())
@@ -91,7 +91,7 @@ async def test_what_goes_wrong_is_said(
     for make, reason in ((refused, "the archive is damaged"), (impossible, "no more processes")):
         async with running(settings, monkeypatch, make) as replays:
             assert (await until(replays, replays.begin(arguments), "failed")).reason == reason
-            monkeypatch.setattr(module, "make", at_once)
+            monkeypatch.setattr(module, "run_job_process", at_once)
             await until(replays, replays.begin(arguments), "done")  # and the next one has its turn
 
 
@@ -114,7 +114,7 @@ async def test_what_the_end_of_the_process_ended_is_interrupted_and_what_was_don
 ) -> None:
     async with running(settings, monkeypatch) as replays:
         done = await until(replays, replays.begin(arguments), "done")
-        monkeypatch.setattr(module, "make", never)
+        monkeypatch.setattr(module, "run_job_process", never)
         ran, waited = replays.begin(arguments), replays.begin(arguments)
         await until(replays, ran, "running")
         assert replays.progress == {ran.id: {"doing": "Joining the log", "done": 1, "of": 2}}
@@ -132,7 +132,7 @@ async def test_a_replay_that_runs_can_be_removed(
 ) -> None:
     async with running(settings, monkeypatch, never) as replays:
         job = await until(replays, replays.begin(arguments), "running")
-        monkeypatch.setattr(module, "make", at_once)
+        monkeypatch.setattr(module, "run_job_process", at_once)
         await replays.remove(job.id)
         assert (await until(replays, job, "gone")).reason == "it was removed by hand"
         await until(replays, replays.begin(arguments), "done")

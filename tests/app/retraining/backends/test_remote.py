@@ -95,7 +95,7 @@ async def test_a_job_that_is_done_waits_for_its_word_in_the_log_but_not_for_ever
     jobs.jobs["r"] = Job("done", doing="success")
     await backend.tend(run_of())
     await backend.tend(run_of())
-    monkeypatch.setattr(remote, "_HEARD_SECONDS", 0.0)
+    monkeypatch.setattr(remote, "_LOG_GRACE_SECONDS", 0.0)
     with pytest.raises(Crashed, match="no word of this one: see http://orchestra/r"):
         await backend.tend(run_of())
 

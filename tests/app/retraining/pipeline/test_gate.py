@@ -65,7 +65,7 @@ def test_a_candidate_that_is_better_passes_and_its_figures_are_said() -> None:
 
 
 def test_a_task_without_an_original_test_set_and_without_exploration_is_judged_by_the_rest() -> None:
-    verdict = judge(replace(GOOD, original=[], off_policy=None), BOUNDS, 0)
+    verdict = judge(replace(GOOD, original_scores=[], off_policy=None), BOUNDS, 0)
     assert verdict.passed
     assert not any(name.startswith(("original", "off_policy")) for name in verdict.metrics)
 
@@ -136,8 +136,8 @@ def test_a_slice_that_is_small_or_not_clearly_or_only_tolerably_worse_is_let_thr
 
 
 def test_a_candidate_that_forgets_its_original_task_is_refused() -> None:
-    assert judge(replace(GOOD, original=[(0.8901, 0.9)]), BOUNDS, 0).passed
-    reason = only_reason(replace(GOOD, original=[(0.84, 0.9), (0.93, 0.9)]))
+    assert judge(replace(GOOD, original_scores=[(0.8901, 0.9)]), BOUNDS, 0).passed
+    reason = only_reason(replace(GOOD, original_scores=[(0.84, 0.9), (0.93, 0.9)]))
     assert reason == "On the original test set the score is 0.8850, the champion's 0.9000: the error may grow by 10%."
 
 
@@ -151,7 +151,7 @@ def test_a_candidate_that_the_log_does_not_vouch_for_is_refused() -> None:
 
 
 def test_a_task_that_is_judged_by_rewards_alone_must_earn_more_by_the_log() -> None:
-    rewarded = replace(GOOD, pairs=[], original=[], latency_ms=(0.0, 0.0))
+    rewarded = replace(GOOD, pairs=[], original_scores=[], latency_ms=(0.0, 0.0))
     assert judge(replace(rewarded, off_policy=off_policy(0.05)), BOUNDS, 0).passed
     assert "the lower end must not be below 0." in only_reason(replace(rewarded, off_policy=off_policy(0.005)))
 

@@ -71,7 +71,7 @@ def test_failures_since_the_moment_are_answers_and_errors(tmp_path: Path) -> Non
 
 
 def test_volunteers_take_no_place_among_the_newest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evidence, "MOST", 2)
+    monkeypatch.setattr(evidence, "MAX_ROWS", 2)
     records = [
         *(record for n in (1, 2) for record in (made(n, at(n)), outcome(n, at(n + 5), "audit", score=0.1 * n))),
         *(record for n in (3, 4) for record in (made(n, at(n)), outcome(n, at(n + 5), "volunteer", score=0.9))),
@@ -176,7 +176,7 @@ def test_latencies_are_of_the_call_beside_a_shadow(tmp_path: Path) -> None:
 def test_of_very_many_the_newest_are_looked_at_and_all_are_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evidence, "MOST", 2)
+    monkeypatch.setattr(evidence, "MAX_ROWS", 2)
     records = [made(request, at(request), **timed(request)) for request in (1, 2, 3)]
     records += [outcome(request, at(10 + request), score=request / 10) for request in (1, 2, 3)]
     arm = observed(tmp_path, records).champion

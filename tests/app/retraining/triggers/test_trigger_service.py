@@ -38,7 +38,7 @@ async def test_what_newly_is_bad_is_said_once_and_again_if_that_failed(
     def seen(*_: object) -> Seen:
         return next(looks)
 
-    monkeypatch.setattr(Sight, "seen", seen)
+    monkeypatch.setattr(Sight, "observe", seen)
     settings = Settings(task_settings={TASK: {"retraining": {"triggers": {"latency_p99_ms": 50.0}}}})
     task, log = Scales(), Log()
     models = Registry([task]).tasks[TASK]
