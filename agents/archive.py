@@ -4,19 +4,19 @@ from collections.abc import Sequence
 
 from faust.types import TP
 
-from app.eventlog.maintenance import keep_house
-from app.eventlog.writer import Archiver
+from app.eventlog.maintenance import run_maintenance
+from app.eventlog.writer import ArchiveWriter
 from app.events import topics
-from app.events.cloudevents import Incoming, Record
+from app.events.cloudevents import ConsumedRecord, Record
 from app.events.types import Failure
 from app.settings import MiB, Settings
-from app.streams.batching import Bounds
-from app.streams.delivery import Answer
-from app.streams.faust_app import App, agent
+from app.streams.batching import BatchLimits
+from app.streams.delivery import HandlerResult
+from app.streams.faust_app import App, register_agent
 
 STAGE = "archive"
-COMMIT_BYTES = 16 * MiB
-FAUST = {
+MAX_COMMIT_BYTES = 16 * MiB
+FAUST_SETTINGS = {
     # A backlog stays in Kafka. Up to so many events of each topic wait in memory for the next batch ...
     "stream_buffer_maxsize": 32,
     # ... and so much of each partition; a larger event comes alone.
@@ -26,14 +26,14 @@ FAUST = {
 
 def register(app: App, settings: Settings) -> None:
     """One agent for each topic, each with a table of its own; and housekeeping, by one process of the group."""
-    archiver = Archiver(settings)
+    archiver = ArchiveWriter(settings)
 
-    async def handle(batch: Sequence[Incoming]) -> Sequence[Answer]:
+    async def handle(batch: Sequence[ConsumedRecord]) -> Sequence[HandlerResult]:
         await archiver.write(batch)
         return [()] * len(batch)
 
-    for topic in topics.archived(settings.tasks):
-        agent(
+    for topic in topics.archived_topics(settings.tasks):
+        register_agent(
             app,
             settings,
             name=f"archive-{topic}",
@@ -41,15 +41,15 @@ def register(app: App, settings: Settings) -> None:
             stage=STAGE,
             handle=handle,
             reject=_reject,
-            bounds=Bounds(settings.archive_events, settings.archive_seconds, COMMIT_BYTES),
+            limits=BatchLimits(settings.archive_events, settings.archive_seconds, MAX_COMMIT_BYTES),
         )
 
     async def housekeeping() -> None:
-        await keep_house(settings, lambda: TP(topics.LIFECYCLE, 0) in app.consumer.assignment())
+        await run_maintenance(settings, lambda: TP(topics.LIFECYCLE, 0) in app.consumer.assignment())
 
     app.task(housekeeping)
 
 
-def _reject(incoming: Incoming, failure: Failure) -> Sequence[Record]:
+def _reject(incoming: ConsumedRecord, failure: Failure) -> Sequence[Record]:
     """What is in the log is archived, whatever it holds: nothing is ever rejected here."""
-    raise AssertionError(f"{incoming.origin.place} can't be archived: {failure.reason}")
+    raise AssertionError(f"{incoming.origin.position} can't be archived: {failure.reason}")

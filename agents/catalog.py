@@ -9,30 +9,30 @@ from collections.abc import Sequence
 
 from app.catalog.catalog import Catalog
 from app.events import topics
-from app.events.cloudevents import Incoming, Record
+from app.events.cloudevents import ConsumedRecord, Record
 from app.events.types import Failure
 from app.settings import Settings
-from app.streams.batching import Bounds
-from app.streams.delivery import Answer
-from app.streams.faust_app import App, agent
+from app.streams.batching import BatchLimits
+from app.streams.delivery import HandlerResult
+from app.streams.faust_app import App, register_agent
 
 log = logging.getLogger(__name__)
 
 STAGE = "catalog"
-BOUNDS = Bounds(1000, 0.1)
+BATCH_LIMITS = BatchLimits(1000, 0.1)
 
 
 def register(app: App, settings: Settings) -> None:
     """One agent for each topic."""
-    catalog = Catalog(settings.database)
+    catalog = Catalog(settings.catalog_url)
 
-    async def handle(batch: Sequence[Incoming]) -> Sequence[Answer]:
+    async def handle(batch: Sequence[ConsumedRecord]) -> Sequence[HandlerResult]:
         await asyncio.to_thread(catalog.project, batch)
         return [()] * len(batch)
 
     of_tasks = [kind(task) for task in settings.tasks for kind in (topics.outcomes, topics.shadow_predictions)]
     for topic in (*of_tasks, topics.LIFECYCLE, topics.DEAD_LETTERS):
-        agent(
+        register_agent(
             app,
             settings,
             name=f"catalog-{topic}",
@@ -40,11 +40,11 @@ def register(app: App, settings: Settings) -> None:
             stage=STAGE,
             handle=handle,
             reject=_reject,
-            bounds=BOUNDS,
+            limits=BATCH_LIMITS,
         )
 
 
-def _reject(incoming: Incoming, failure: Failure) -> Sequence[Record]:
+def _reject(incoming: ConsumedRecord, failure: Failure) -> Sequence[Record]:
     """The log has it, and a rebuild after a fix brings it. A dead letter of it would only come here again."""
-    log.error("the catalog lacks %s until `hindsight rebuild`: %s", incoming.origin.place, failure.reason)
+    log.error("the catalog lacks %s until `hindsight rebuild`: %s", incoming.origin.position, failure.reason)
     return ()

@@ -5,33 +5,33 @@ from functools import partial
 from app.events import topics
 from app.inference.handler import STAGE, InferenceHandler
 from app.inference.mlserver.client import InferenceClient
-from app.inference.routing import Routing
-from app.inference.shadows import Shadows
+from app.inference.routing import Router
+from app.inference.shadows import ShadowPredictor
 from app.settings import Settings
-from app.streams.batching import Bounds
-from app.streams.faust_app import App, agent, publisher
-from app.streams.tracing import traced
-from app.tracing import of
+from app.streams.batching import BatchLimits
+from app.streams.faust_app import App, create_publisher, register_agent
+from app.streams.tracing import trace_handler
+from app.tracing import get_tracing
 from models.base import Task
 
-BATCH_BYTES = 8 * 2**20
+MAX_BATCH_BYTES = 8 * 2**20
 """Of features in one micro-batch: a network's activations for many long recordings at once would fill the memory."""
 
 
-def register(app: App, settings: Settings, task: Task, routing: Routing) -> None:
+def register(app: App, settings: Settings, task: Task, router: Router) -> None:
     """One agent for each task, so that a slow model holds up its own events only."""
-    route = partial(routing.of, task.name)
+    route = partial(router.route, task.name)
     handler = InferenceHandler(settings, task, route, partial(InferenceClient, settings))
-    shadows = Shadows(settings, task, route, publisher(app))
+    shadows = ShadowPredictor(settings, task, route, create_publisher(app))
     app.task(shadows.run)
-    agent(
+    register_agent(
         app,
         settings,
         name=f"inference-{task.name}",
         topic=topics.features(task.name),
         stage=STAGE,
-        handle=traced(of(settings, "worker"), STAGE, handler),
+        handle=trace_handler(get_tracing(settings, "worker"), STAGE, handler),
         reject=handler.reject,
-        bounds=Bounds(settings.batch_size, settings.batch_seconds, BATCH_BYTES),
-        delivered=lambda batch, _: shadows.heard(batch),
+        limits=BatchLimits(settings.batch_size, settings.batch_seconds, MAX_BATCH_BYTES),
+        on_delivered=lambda batch, _: shadows.submit(batch),
     )

@@ -9,37 +9,37 @@ from faust.types import TP
 from app.catalog.catalog import Catalog
 from app.errors import Unavailable
 from app.events import topics
-from app.outcomes.recorder import STAGE, OutcomesHandler, Reminders
-from app.outcomes.repartition import Joins
+from app.outcomes.recorder import STAGE, OutcomeRecorder, RewardTimeouts
+from app.outcomes.repartition import Repartitioner
 from app.settings import Settings
-from app.streams.batching import Bounds
-from app.streams.faust_app import App, agent, publisher
+from app.streams.batching import BatchLimits
+from app.streams.faust_app import App, create_publisher, register_agent
 from models.base import Task
 from tables.outcomes import LastOutcomes
 
-BOUNDS = Bounds(500, 0.1)
-REMIND_SECONDS = 5.0
+BATCH_LIMITS = BatchLimits(500, 0.1)
+TIMEOUT_CHECK_SECONDS = 5.0
 
 log = logging.getLogger(__name__)
 
 
 def register(app: App, settings: Settings, tasks: Mapping[str, Task]) -> None:
     """One agent for each task, and one timer."""
-    catalog, last = Catalog(settings.database), LastOutcomes(app)
+    catalog, last = Catalog(settings.catalog_url), LastOutcomes(app)
     for task in tasks.values():
-        handler = OutcomesHandler(task, settings.of_task(task.name), catalog, last)
-        agent(
+        handler = OutcomeRecorder(task, settings.for_task(task.name), catalog, last)
+        register_agent(
             app,
             settings,
             name=f"outcomes-{task.name}",
             topic=topics.joins(task.name),
             stage=STAGE,
             handle=handler,
-            reject=Joins(task).reject,
-            bounds=BOUNDS,
-            delivered=handler.delivered,
+            reject=Repartitioner(task).reject,
+            limits=BATCH_LIMITS,
+            on_delivered=handler.on_delivered,
         )
-    reminders, publish = Reminders(settings, catalog), publisher(app)
+    reminders, publish = RewardTimeouts(settings, catalog), create_publisher(app)
 
     async def remind() -> None:
         for task in reminders.tasks:
@@ -50,7 +50,7 @@ def register(app: App, settings: Settings, tasks: Mapping[str, Task]) -> None:
             except Unavailable as error:
                 errors = [error]
             if failed := [error for error in errors if error is not None]:
-                log.warning("rewards of %s that never came wait %g s: %s", task, REMIND_SECONDS, failed[0])
+                log.warning("rewards of %s that never came wait %g s: %s", task, TIMEOUT_CHECK_SECONDS, failed[0])
 
     if reminders.tasks:
-        app.timer(REMIND_SECONDS)(remind)
+        app.timer(TIMEOUT_CHECK_SECONDS)(remind)

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 
-_FIRST_BACKOFF = 0.1
-_LONGEST_BACKOFF = 5.0
+_MIN_BACKOFF_SECONDS = 0.1
+_MAX_BACKOFF_SECONDS = 5.0
 
 
 def backoff() -> Iterator[float]:
     """Seconds to wait before each further try: doubling, up to a bound, for ever."""
-    wait = _FIRST_BACKOFF
+    wait = _MIN_BACKOFF_SECONDS
     while True:
         yield wait
-        wait = min(2 * wait, _LONGEST_BACKOFF)
+        wait = min(2 * wait, _MAX_BACKOFF_SECONDS)

@@ -42,8 +42,8 @@ cli = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, one object a line.")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show all that the processes say.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON, one object a line.")]
+VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Show all that the processes say.")]
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
@@ -56,16 +56,16 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     try:
         cli(arguments)
     except SetupError as error:
-        _fail(error.message, error.remedy)
+        _exit_with_error(error.message, error.remedy)
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
-        _fail_if_known(error)
+        _exit_on_known_error(error)
         raise
     sys.exit(0)
 
 
-def _fail_if_known(error: Exception) -> None:
+def _exit_on_known_error(error: Exception) -> None:
     # Imported only now: each of these modules is slow to load.
     from aiokafka.errors import KafkaError
     from pydantic import ValidationError
@@ -74,31 +74,33 @@ def _fail_if_known(error: Exception) -> None:
     from app.settings import Settings
 
     if isinstance(error, ClientError):
-        _fail(str(error))
+        _exit_with_error(str(error))
     if isinstance(error, KafkaError):
-        _fail(str(error), "Is the platform running? `hindsight up` starts it; HINDSIGHT_KAFKA_BOOTSTRAP says where.")
+        _exit_with_error(
+            str(error), "Is the platform running? `hindsight up` starts it; HINDSIGHT_KAFKA_BOOTSTRAP says where."
+        )
     if isinstance(error, ValidationError) and error.title == Settings.__name__:
         wrong = "; ".join(f"HINDSIGHT_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
-        _fail(f"a setting is wrong: {wrong}", "Correct it, or unset it for its default.")
+        _exit_with_error(f"a setting is wrong: {wrong}", "Correct it, or unset it for its default.")
 
 
-def _fail(message: str, remedy: str = "") -> NoReturn:
+def _exit_with_error(message: str, remedy: str = "") -> NoReturn:
     sys.exit(f"error: {message}\n  Remedy: {remedy}" if remedy else f"error: {message}")
 
 
 @cli.command(epilog="Example: hindsight up")
-def up(verbose: Verbose = False) -> None:
+def up(verbose: VerboseOption = False) -> None:
     """Start the platform, and stay until Ctrl-C."""
     from app import tasks
     from app.embedded.supervisor import Supervisor
     from app.settings import settings
 
-    tasks.load(settings())  # what is wrong with them is better said once than by every process
+    tasks.load_tasks(settings())  # what is wrong with them is better said once than by every process
     asyncio.run(Supervisor(settings(), verbose=verbose).run_until_signal())
 
 
 @cli.command(epilog="Example: HINDSIGHT_DEMO=0 hindsight run")
-def run(verbose: Verbose = False) -> None:
+def run(verbose: VerboseOption = False) -> None:
     """Start the platform with its demonstration (unless HINDSIGHT_DEMO=0), and stay until Ctrl-C."""
     from app.demo import demonstration
     from app.settings import settings
@@ -113,7 +115,7 @@ def run(verbose: Verbose = False) -> None:
 def send(
     task: Annotated[str, typer.Argument(help="The task, such as ocr.")],
     files: Annotated[list[Path], typer.Argument(help="The payloads.", exists=True, dir_okay=False, readable=True)],
-    as_json: AsJson = False,
+    as_json: JsonOption = False,
     timeout: Annotated[float, typer.Option(help="Longest wait for each answer, in seconds.")] = 60.0,
 ) -> None:
     """Send files and print their predictions. Ends with 1 if there is a file without one."""
@@ -127,7 +129,7 @@ async def _send(task: str, files: list[Path], as_json: bool, seconds: float) -> 
     from rich.console import Console
     from rich.progress import Progress
 
-    from app.client import PredictionFailed
+    from app.client import PredictionError
 
     window = asyncio.Semaphore(32)
     failed = 0
@@ -136,20 +138,22 @@ async def _send(task: str, files: list[Path], as_json: bool, seconds: float) -> 
         nonlocal failed
         async with window:
             payload = await asyncio.to_thread(path.read_bytes)
-            blob = len(payload) > client.max_payload
+            blob = len(payload) > client.max_inline_bytes
             try:
                 made = await client.predict(task, payload, seconds, content_type=guess_type(path)[0], blob=blob)
-            except PredictionFailed as error:
+            except PredictionError as error:
                 failed += 1
-                _say(as_json, {"file": str(path)} | error.answer.model_dump(), f"{path}: {error}", error=True)
+                _print_result(as_json, {"file": str(path)} | error.answer.model_dump(), f"{path}: {error}", error=True)
             except TimeoutError:
                 failed += 1
                 reason = f"no answer within {seconds:g} s; `hindsight doctor` says what is not ready"
-                _say(as_json, {"file": str(path), "error": {"reason": reason}}, f"{path}: {reason}", error=True)
+                _print_result(
+                    as_json, {"file": str(path), "error": {"reason": reason}}, f"{path}: {reason}", error=True
+                )
             else:
                 said = made.output.get("text", json.dumps(made.output, ensure_ascii=False))
                 line = f"{path}  {said}  confidence {made.confidence:.3f}  {made.timings_ms['total']:.0f} ms"
-                _say(as_json, {"file": str(path)} | made.model_dump(), f"{line}  {made.prediction_id}")
+                _print_result(as_json, {"file": str(path)} | made.model_dump(), f"{line}  {made.prediction_id}")
         progress.advance(bar)
 
     console = Console(stderr=True)
@@ -158,7 +162,7 @@ async def _send(task: str, files: list[Path], as_json: bool, seconds: float) -> 
     hidden = len(files) == 1 or not console.is_terminal
     with Progress(console=console, transient=True, redirect_stdout=redirect, disable=hidden) as progress:
         bar = progress.add_task(task, total=len(files))
-        async with _client() as client:
+        async with _connect() as client:
             results = await asyncio.gather(*map(one, files), return_exceptions=True)
     for result in results:
         if result is not None:
@@ -166,7 +170,7 @@ async def _send(task: str, files: list[Path], as_json: bool, seconds: float) -> 
     return failed
 
 
-def _say(as_json: bool, found: dict[str, Any], line: str, error: bool = False) -> None:
+def _print_result(as_json: bool, found: dict[str, Any], line: str, error: bool = False) -> None:
     if as_json:
         print(json.dumps(found, ensure_ascii=False))
     else:
@@ -184,10 +188,10 @@ def feedback(
     actor: Annotated[str | None, typer.Option(help="Who says so; by default the user of this computer.")] = None,
 ) -> None:
     """Correct, reward or accept a prediction."""
-    right = _object(correction) if correction is not None else None
+    right = _parse_object(correction) if correction is not None else None
 
     async def give() -> str:
-        async with _client() as client:
+        async with _connect() as client:
             return await client.feedback(
                 prediction_id,
                 correction=right,
@@ -199,7 +203,7 @@ def feedback(
     print(f"{prediction_id}: feedback {asyncio.run(give())} is in the log")
 
 
-def _object(text: str) -> dict[str, Any]:
+def _parse_object(text: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except ValueError as error:
@@ -225,7 +229,7 @@ def batch(
 
     with Progress(console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task(task, total=None)
-        counts = batches.run(
+        counts = batches.run_batch(
             settings(),
             task,
             sources,
@@ -237,28 +241,28 @@ def batch(
 
 
 @cli.command(epilog="Example: hindsight doctor --json")
-def doctor(as_json: AsJson = False) -> None:
+def doctor(as_json: JsonOption = False) -> None:
     """Say what this machine has, which settings are in force, and what is not ready."""
     from app.embedded import doctor as doctors
     from app.settings import settings
 
-    raise typer.Exit(doctors.report(settings(), as_json))
+    raise typer.Exit(doctors.print_report(settings(), as_json))
 
 
 @cli.command(epilog="Example: HINDSIGHT_KAFKA_BOOTSTRAP=kafka:9092 hindsight topics")
 def topics() -> None:
     """Make the topics that are missing, and say how the others differ from what is wanted."""
-    from app.events.topics import wanted
+    from app.events.topics import required_topics
     from app.kafka.provisioning import provision
     from app.settings import settings
 
     differences = asyncio.run(provision(settings()))
     for line in differences:
         print(line)
-    print(f"{len(wanted(settings()))} topics are there; {len(differences)} differences")
+    print(f"{len(required_topics(settings()))} topics are there; {len(differences)} differences")
 
 
-def _client() -> "Hindsight":
+def _connect() -> "Hindsight":
     from app.auth import local_key
     from app.client import Hindsight
     from app.embedded.readiness import api_url
@@ -269,8 +273,8 @@ def _client() -> "Hindsight":
     return Hindsight(
         config.bootstrap,
         api_url=api_url(config),
-        api_key=local_key.find(config),
-        verify=api_tls.verify(config),
+        api_key=local_key.load_key(config),
+        verify=api_tls.client_verification(config),
         max_payload_bytes=config.max_payload_bytes,
     )
 

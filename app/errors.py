@@ -13,7 +13,7 @@ class SetupError(Exception):
         return f"{self.message}\n  Remedy: {self.remedy}"
 
     @property
-    def in_a_line(self) -> str:
+    def one_line(self) -> str:
         """The same for a page or an answer."""
         return f"{self.message} {self.remedy}"
 
@@ -30,5 +30,5 @@ class Unconfirmed(Exception):
     """The broker has not confirmed a record in time. It may still arrive: a retry needs the same event id."""
 
 
-class Refused(Exception):
+class RequestRefused(Exception):
     """MLServer is there and has the model, but doesn't take this request."""

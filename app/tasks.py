@@ -13,19 +13,21 @@ from models.base import Task
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
-def load(settings: Settings) -> dict[str, Task]:
+def load_tasks(settings: Settings) -> dict[str, Task]:
     """Every task by its name. Raises `SetupError` for a setting that names none."""
-    return {name: _load(name, path, settings.task_options.get(name, {})) for name, path in settings.tasks.items()}
+    return {
+        name: _create_task(name, path, settings.task_options.get(name, {})) for name, path in settings.tasks.items()
+    }
 
 
-def named(settings: Settings, task: str) -> Task:
+def load_task(settings: Settings, task: str) -> Task:
     """The task of this name. Raises `SetupError`."""
     if task not in settings.tasks:
         raise SetupError(f"There is no task {task!r}.", f"Name one of: {', '.join(settings.tasks)}.")
-    return _load(task, settings.tasks[task], settings.task_options.get(task, {}))
+    return _create_task(task, settings.tasks[task], settings.task_options.get(task, {}))
 
 
-def _load(name: str, path: str, options: Mapping[str, Any]) -> Task:
+def _create_task(name: str, path: str, options: Mapping[str, Any]) -> Task:
     where = f"HINDSIGHT_TASKS has {name!r}: {path!r}"
     if not _NAME.fullmatch(name):
         raise SetupError(f"{where}; {name!r} is no name for a task.", "Use a to z, 0 to 9 and _, a letter first.")

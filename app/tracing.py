@@ -23,20 +23,20 @@ from models.base import Rejected
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
-HEADER = "traceparent"
+TRACEPARENT_HEADER = "traceparent"
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
-_calling: ContextVar[str | None] = ContextVar("calling", default=None)
-_SECONDS = 2
+_current_traceparent: ContextVar[str | None] = ContextVar("calling", default=None)
+_EXPORT_TIMEOUT_SECONDS = 2
 """The longest that an export may take: a process that ends waits for its last one."""
 
 
-def of(settings: Settings, process: str) -> "Tracing | None":
+def get_tracing(settings: Settings, process: str) -> "Tracing | None":
     """What makes this process's spans; None where nobody wants them."""
-    return _made(settings.otlp_endpoint, process) if settings.otlp_endpoint else None
+    return _create_tracing(settings.otlp_endpoint, process) if settings.otlp_endpoint else None
 
 
 @cache
-def _made(endpoint: str, process: str) -> "Tracing":
+def _create_tracing(endpoint: str, process: str) -> "Tracing":
     return Tracing(endpoint, process)
 
 
@@ -52,30 +52,30 @@ class Tracing:
 
         resource = Resource.create({"service.name": f"hindsight-{process}", "service.version": version("hindsight")})
         self._provider = TracerProvider(resource=resource)
-        exporter = OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces", timeout=_SECONDS)
+        exporter = OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces", timeout=_EXPORT_TIMEOUT_SECONDS)
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer("hindsight")
         self._format = TraceContextTextMapPropagator()
 
     @contextmanager
-    def span(self, name: str, parent: str | None, attributes: Mapping[str, Any]) -> Iterator["Started"]:
+    def span(self, name: str, parent: str | None, attributes: Mapping[str, Any]) -> Iterator["ActiveSpan"]:
         """A span while the block lasts. A `parent` that is no traceparent counts as none."""
-        context = self._format.extract({HEADER: parent} if parent else {})
+        context = self._format.extract({TRACEPARENT_HEADER: parent} if parent else {})
         with self._tracer.start_as_current_span(name, context, attributes=attributes) as span:
             said: dict[str, str] = {}
             self._format.inject(said)
-            yield Started(span, said.get(HEADER, parent))
+            yield ActiveSpan(span, said.get(TRACEPARENT_HEADER, parent))
 
     def flush(self) -> None:
         """Export what there is, for a moment at most."""
-        self._provider.force_flush(_SECONDS * 1000)
+        self._provider.force_flush(_EXPORT_TIMEOUT_SECONDS * 1000)
 
     def close(self) -> None:
         """Export what there is, and end."""
         self._provider.shutdown()
 
 
-class Started:
+class ActiveSpan:
     """A span that has begun, and the `traceparent` of what it leads to."""
 
     def __init__(self, span: "Span", traceparent: str | None) -> None:
@@ -90,7 +90,7 @@ class Started:
         self._span.set_attribute("error.type", error.code)
 
 
-def place(origin: Origin) -> dict[str, Any]:
+def record_attributes(origin: Origin) -> dict[str, Any]:
     """A span's attributes: which record it is of, in the words of OpenTelemetry's conventions for messaging."""
     return {
         "messaging.system": "kafka",
@@ -100,35 +100,35 @@ def place(origin: Origin) -> dict[str, Any]:
     }
 
 
-def valid(traceparent: str | None) -> str | None:
+def valid_traceparent(traceparent: str | None) -> str | None:
     """What an HTTP request says, where it is a traceparent."""
     return traceparent if traceparent and _TRACEPARENT.fullmatch(traceparent) else None
 
 
-def carrying(headers: Headers, traceparent: str | None) -> Headers:
+def with_traceparent(headers: Headers, traceparent: str | None) -> Headers:
     """These headers with that `traceparent`, if there is one: OTEL_SDK_DISABLED makes none."""
     if traceparent is None:
         return headers
-    return (*(one for one in headers if one[0] != HEADER), (HEADER, traceparent.encode()))
+    return (*(one for one in headers if one[0] != TRACEPARENT_HEADER), (TRACEPARENT_HEADER, traceparent.encode()))
 
 
-def following(record: Record, span: Started) -> Record:
+def continue_trace(record: Record, span: ActiveSpan) -> Record:
     """The record as one that the span led to. A dead letter stays: its headers are the original's."""
     if record.topic == topics.DEAD_LETTERS:
         return record
-    return replace(record, headers=carrying(record.headers, span.traceparent))
+    return replace(record, headers=with_traceparent(record.headers, span.traceparent))
 
 
-def calling() -> str | None:
+def current_traceparent() -> str | None:
     """The `traceparent` of what is called now, in this task; None where it has none."""
-    return _calling.get()
+    return _current_traceparent.get()
 
 
 @contextmanager
-def called_by(traceparent: str | None) -> Iterator[None]:
+def use_traceparent(traceparent: str | None) -> Iterator[None]:
     """What is called in this block is part of that."""
-    token = _calling.set(traceparent)
+    token = _current_traceparent.set(traceparent)
     try:
         yield
     finally:
-        _calling.reset(token)
+        _current_traceparent.reset(token)

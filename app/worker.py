@@ -11,23 +11,23 @@ from faust import Worker
 
 from app.kafka import provisioning
 from app.monitoring import metrics
-from app.monitoring.heartbeat import Heartbeat, waits_for, waits_no_more
+from app.monitoring.heartbeat import Heartbeat, clear_wait, report_wait
 from app.settings import Settings, settings
 from app.streams.faust_app import App, make_app
-from app.system.priority import PATIENT, give_way
-from app.tasks import load
+from app.system.priority import BACKGROUND_NICENESS, lower_priority
+from app.tasks import load_tasks
 
 
 @dataclass(frozen=True)
-class Process:
+class ProcessSpec:
     """One of the processes: its consumer group, its agents, and the setting of the port of its /metrics."""
 
     group: str
     register: Callable[[App, Settings], None]
-    port: str
-    needs: Callable[[Settings], Awaitable[None]] | None = None
+    port_setting: str
+    wait_for_dependency: Callable[[Settings], Awaitable[None]] | None = None
     """What it waits for, once the topics are there."""
-    faust: Mapping[str, Any] = field(default_factory=dict)
+    faust_settings: Mapping[str, Any] = field(default_factory=dict)
     niceness: int = 0
     """Nobody waits for the archive and the recorder: where processors are scarce, what answers requests goes first."""
 
@@ -35,46 +35,54 @@ class Process:
 # Each process imports its own agents only: what the others need takes seconds to load.
 
 
-def _inference() -> Process:
+def _inference() -> ProcessSpec:
     from agents import inference
-    from app.inference.routing import Routing
+    from app.inference.routing import Router
 
     def register(app: App, configured: Settings) -> None:
-        tasks = load(configured).values()
-        routing = Routing(configured, tasks)
+        tasks = load_tasks(configured).values()
+        routing = Router(configured, tasks)
         app.task(routing.run)
         for task in tasks:
             inference.register(app, configured, task, routing)
 
-    return Process("hindsight-worker", register, "worker_metrics_port", _models)
+    return ProcessSpec("hindsight-worker", register, "worker_metrics_port", _wait_for_models)
 
 
-def _archive() -> Process:
+def _archive() -> ProcessSpec:
     from agents import archive
 
-    return Process("hindsight-archive", archive.register, "archive_metrics_port", faust=archive.FAUST, niceness=PATIENT)
+    return ProcessSpec(
+        "hindsight-archive",
+        archive.register,
+        "archive_metrics_port",
+        faust_settings=archive.FAUST_SETTINGS,
+        niceness=BACKGROUND_NICENESS,
+    )
 
 
-def _recorder() -> Process:
+def _recorder() -> ProcessSpec:
     from agents import catalog, outcomes, repartition
-    from app.catalog.rebuild import ensure
+    from app.catalog.rebuild import ensure_catalog
 
     def register(app: App, configured: Settings) -> None:
-        tasks = load(configured)
+        tasks = load_tasks(configured)
         for task in tasks.values():
             repartition.register(app, configured, task)
         outcomes.register(app, configured, tasks)
         catalog.register(app, configured)
 
-    return Process("hindsight-recorder", register, "recorder_metrics_port", ensure, niceness=PATIENT)
+    return ProcessSpec(
+        "hindsight-recorder", register, "recorder_metrics_port", ensure_catalog, niceness=BACKGROUND_NICENESS
+    )
 
 
 PROCESSES = {"inference": _inference, "archive": _archive, "recorder": _recorder}
 
 
-def build(configured: Settings, process: Process) -> App:
+def build_app(configured: Settings, process: ProcessSpec) -> App:
     """The app of one process. It is ready once it has its partitions."""
-    app = make_app(configured, process.group, patient=process.niceness > 0, **process.faust)
+    app = make_app(configured, process.group, low_priority=process.niceness > 0, **process.faust_settings)
     process.register(app, configured)
 
     @app.on_partitions_assigned.connect
@@ -84,30 +92,35 @@ def build(configured: Settings, process: Process) -> App:
     return app
 
 
-async def _models(configured: Settings) -> None:
+async def _wait_for_models(configured: Settings) -> None:
     """Return once MLServer serves every champion."""
     from app.events.base import ModelRef
     from app.inference.mlserver.client import InferenceClient
-    from app.registry.subscription import read
+    from app.registry.subscription import read_registry
 
-    registry = await read(configured, load(configured).values())
+    registry = await read_registry(configured, load_tasks(configured).values())
     async with InferenceClient(configured) as client:
         for task, models in registry.tasks.items():
             await client.wait(ModelRef(name=task, version=models.route.champion))
 
 
-async def wait_for_needs(configured: Settings, process: Process) -> None:
+async def wait_for_dependencies(configured: Settings, process: ProcessSpec) -> None:
     """Return once the topics are there, and what else the process needs."""
-    waits_for("start", "for the topics")
+    report_wait("start", "for the topics")
     await provisioning.wait_provisioned(configured)
-    if process.needs is not None:
-        waits_for("start", "for MLServer to serve the models" if process.needs is _models else "for the catalog")
-        await process.needs(configured)
-    waits_no_more("start")
+    if process.wait_for_dependency is not None:
+        report_wait(
+            "start",
+            "for MLServer to serve the models"
+            if process.wait_for_dependency is _wait_for_models
+            else "for the catalog",
+        )
+        await process.wait_for_dependency(configured)
+    clear_wait("start")
 
 
-async def _beating(heart: Heartbeat, work: Awaitable[None]) -> None:
-    heart.follow(asyncio.get_running_loop())
+async def _run_with_heartbeat(heart: Heartbeat, work: Awaitable[None]) -> None:
+    heart.schedule_on(asyncio.get_running_loop())
     await work
 
 
@@ -117,14 +130,14 @@ def main() -> None:
     logging.getLogger("aiokafka").setLevel(logging.WARNING)  # or it words a debug line for every record
     configured = settings()
     process = PROCESSES[sys.argv.pop(1)]()
-    give_way(process.niceness)
-    metrics.serve(getattr(configured, process.port), configured.metrics_host, configured.home)
+    lower_priority(process.niceness)
+    metrics.serve(getattr(configured, process.port_setting), configured.metrics_host, configured.home)
     heart = Heartbeat(configured.home)
-    asyncio.run(_beating(heart, wait_for_needs(configured, process)))
+    asyncio.run(_run_with_heartbeat(heart, wait_for_dependencies(configured, process)))
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    loop.call_soon(heart.follow, loop)
-    Worker(build(configured, process), loglevel="warn", redirect_stdouts=False).execute_from_commandline()
+    loop.call_soon(heart.schedule_on, loop)
+    Worker(build_app(configured, process), loglevel="warn", redirect_stdouts=False).execute_from_commandline()
 
 
 if __name__ == "__main__":

@@ -12,15 +12,15 @@ from rich.console import Console
 from app.errors import SetupError
 from benchmarks import report
 from benchmarks.child_process import BenchmarkError
-from benchmarks.run import PARTS, Options, Run
+from benchmarks.run import PARTS, BenchmarkOptions, BenchmarkRun
 
 RESULTS = Path(__file__).parent / "results"
 FILE_WIDTH = 120
 
 
-def options(arguments: list[str] | None = None) -> Options:
+def parse_options(arguments: list[str] | None = None) -> BenchmarkOptions:
     """What the command line asks for."""
-    defaults = Options()
+    defaults = BenchmarkOptions()
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--rates", nargs="+", type=float, default=defaults.rates, help="requests/s of the loads")
@@ -37,29 +37,29 @@ def options(arguments: list[str] | None = None) -> Options:
         "--repetitions", type=int, default=defaults.repetitions, help="most backlogs, and most replays, in turn"
     )
     given = vars(parser.parse_args(arguments))
-    return Options(**given | {"only": tuple(given["only"]), "rates": tuple(given["rates"])})
+    return BenchmarkOptions(**given | {"only": tuple(given["only"]), "rates": tuple(given["rates"])})
 
 
-async def measure(chosen: Options, console: Console) -> None:
+async def run_benchmark(chosen: BenchmarkOptions, console: Console) -> None:
     """The run; SIGINT and SIGTERM end it in good order."""
-    work = asyncio.ensure_future(Run(chosen, console)())
+    work = asyncio.ensure_future(BenchmarkRun(chosen, console)())
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, work.cancel)
     results = await work
-    report.show(results, console)
-    path = report.save(results, RESULTS, datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%SZ"))
+    report.print_results(results, console)
+    path = report.save_results(results, RESULTS, datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%SZ"))
     console.print(f"\nSaved: {path} and .json", soft_wrap=True)
 
 
 def main() -> int:
     """Run it; the exit code is 0 when everything was measured."""
-    chosen = options()
+    chosen = parse_options()
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = FILE_WIDTH
     try:
-        asyncio.run(measure(chosen, console))
+        asyncio.run(run_benchmark(chosen, console))
     except (BenchmarkError, SetupError) as error:
         console.print(f"error: {error}", style="red", markup=False)
         return 1

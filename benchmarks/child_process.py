@@ -18,7 +18,7 @@ class BenchmarkError(Exception):
     """What went wrong, in words for whoever runs the benchmark."""
 
 
-async def apart(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+async def run_in_process(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """What the function returns. It is one of a module's top level; arguments and result can be pickled."""
     child = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "benchmarks.child_process"),

@@ -20,7 +20,7 @@ from app.kafka import clients
 from app.settings import MiB, Settings
 
 SOURCE = "benchmark"
-Marks = dict[TopicPartition, int]
+Offsets = dict[TopicPartition, int]
 
 
 @dataclass(frozen=True)
@@ -33,27 +33,27 @@ class Request:
     headers: Headers
 
 
-def requests(task: str, payloads: Sequence[bytes], count: int) -> list[Request]:
+def make_requests(task: str, payloads: Sequence[bytes], count: int) -> list[Request]:
     """So many requests, none of which was made before, with the payloads in turn."""
-    made, now = [], cloudevents.rfc3339(time.time() * 1000)
+    made, now = [], cloudevents.format_rfc3339(time.time() * 1000)
     for number in range(count):
         name, payload = str(uuid.uuid4()), payloads[number % len(payloads)]
         event = Event(name, PredictionRequested.type, SOURCE, now, payload, content_type="application/octet-stream")
-        made.append(Request(ids.prediction_id(task, SOURCE, name), name.encode(), payload, event.headers()))
+        made.append(Request(ids.prediction_id(task, SOURCE, name), name.encode(), payload, event.to_headers()))
     return made
 
 
-async def publish(settings: Settings, topic: str, backlog: Sequence[Request]) -> None:
+async def publish_requests(settings: Settings, topic: str, backlog: Sequence[Request]) -> None:
     """All of them, as quickly as the broker takes them; returns when each is confirmed."""
     options = {"linger_ms": 5, "max_batch_size": MiB // 2, "max_request_size": 8 * MiB}
-    async with clients.producer(settings, **options) as producer:
+    async with clients.create_producer(settings, **options) as producer:
         for start in range(0, len(backlog), 1000):
             part = backlog[start : start + 1000]
             sent = [await producer.send(topic, one.value, one.key, headers=list(one.headers)) for one in part]
             await asyncio.gather(*sent)
 
 
-async def partitions(bootstrap: str, *names: str) -> list[TopicPartition]:
+async def list_partitions(bootstrap: str, *names: str) -> list[TopicPartition]:
     """The partitions of these topics."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
@@ -65,29 +65,31 @@ async def partitions(bootstrap: str, *names: str) -> list[TopicPartition]:
 
 
 @asynccontextmanager
-async def assigned(bootstrap: str, places: Sequence[TopicPartition], **options: Any) -> AsyncIterator[AIOKafkaConsumer]:
+async def open_consumer(
+    bootstrap: str, partitions: Sequence[TopicPartition], **options: Any
+) -> AsyncIterator[AIOKafkaConsumer]:
     """A consumer of these partitions, outside any group."""
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, **options)
-    consumer.assign(list(places))
+    consumer.assign(list(partitions))
     async with consumer:
         yield consumer
         await asyncio.sleep(0)  # aiokafka raises CancelledError when it is stopped before its tasks have begun
 
 
-async def ends(bootstrap: str, topic: str) -> Marks:
+async def end_offsets(bootstrap: str, topic: str) -> Offsets:
     """Where each partition of a topic ends now."""
-    places = await partitions(bootstrap, topic)
-    async with assigned(bootstrap, places) as consumer:
+    places = await list_partitions(bootstrap, topic)
+    async with open_consumer(bootstrap, places) as consumer:
         return dict(await consumer.end_offsets(places))
 
 
-async def records_since(bootstrap: str, marks: Marks) -> list[ConsumerRecord]:
+async def read_records_since(bootstrap: str, start_offsets: Offsets) -> list[ConsumerRecord]:
     """Every record from the marks to what is now the end, in no order."""
     found: list[ConsumerRecord] = []
-    async with assigned(bootstrap, list(marks), max_partition_fetch_bytes=4 * MiB) as consumer:
-        stop = await consumer.end_offsets(list(marks))
-        missing = sum(stop[partition] - offset for partition, offset in marks.items())
-        for partition, offset in marks.items():
+    async with open_consumer(bootstrap, list(start_offsets), max_partition_fetch_bytes=4 * MiB) as consumer:
+        stop = await consumer.end_offsets(list(start_offsets))
+        missing = sum(stop[partition] - offset for partition, offset in start_offsets.items())
+        for partition, offset in start_offsets.items():
             consumer.seek(partition, offset)
         while len(found) < missing:
             for records in (await consumer.getmany(timeout_ms=500)).values():
@@ -95,9 +97,9 @@ async def records_since(bootstrap: str, marks: Marks) -> list[ConsumerRecord]:
     return found
 
 
-async def make_topics(settings: Settings, names: Sequence[str], partitions: int) -> None:
+async def create_topics(settings: Settings, names: Sequence[str], partitions: int) -> None:
     """Topics such as the platform's."""
-    admin = clients.admin(settings)
+    admin = clients.create_admin(settings)
     await admin.start()
     try:
         configs = {"message.timestamp.type": "LogAppendTime", "max.message.bytes": str(8 * MiB)}
@@ -107,11 +109,11 @@ async def make_topics(settings: Settings, names: Sequence[str], partitions: int)
         await admin.close()
 
 
-def event_id(record: ConsumerRecord) -> str:
+def read_event_id(record: ConsumerRecord) -> str:
     """The id of the event in a record: of features and answers, the prediction's."""
-    return cloudevents.header(record.headers, "ce_id") or ""
+    return cloudevents.header_text(record.headers, "ce_id") or ""
 
 
-def failed(record: ConsumerRecord) -> bool:
+def is_failure(record: ConsumerRecord) -> bool:
     """Whether an answer says that there can be no prediction."""
-    return cloudevents.header(record.headers, "ce_type") == event_types.PredictionFailed.type
+    return cloudevents.header_text(record.headers, "ce_type") == event_types.PredictionFailed.type

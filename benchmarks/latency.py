@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.load_generator import Recorded, Sample
-from benchmarks.resource_usage import Busy
+from benchmarks.load_generator import LoadResult, RequestTimes
+from benchmarks.resource_usage import CoreUsage
 
 STAGES = {
     "generator late": "from the moment it was due until the generator sent it",
@@ -19,7 +19,7 @@ STAGES = {
 
 
 @dataclass(frozen=True)
-class Spread:
+class LatencyDistribution:
     """A quantity over all requests, in milliseconds."""
 
     mean: float
@@ -38,22 +38,22 @@ class Latency:
     unanswered: int
     failed: int
     reason: str
-    total: Spread
-    stages: dict[str, Spread]
-    timings: dict[str, Spread]
+    total: LatencyDistribution
+    stages: dict[str, LatencyDistribution]
+    timings: dict[str, LatencyDistribution]
     """What the predictions themselves say."""
-    outside: Spread
+    outside: LatencyDistribution
     """The latency without the predictions' own total: sending, confirming and receiving."""
-    busy: Busy | None = None
+    busy: CoreUsage | None = None
     generator_cores: float = 0.0
 
 
-def figures(rate: float, recorded: Recorded) -> Latency:
+def summarize_load(rate: float, recorded: LoadResult) -> Latency:
     """The figures of a load."""
     samples = recorded.samples
     total = [(recorded.ended if one.received is None else one.received) - one.due for one in samples]
     made = [one for one in samples if one.timings_ms]
-    walked = [walk for one in samples if (walk := stages(one)) is not None]
+    walked = [walk for one in samples if (walk := stage_latencies(one)) is not None]
     failures = [one for one in samples if one.failed]
     return Latency(
         rate=rate,
@@ -61,17 +61,17 @@ def figures(rate: float, recorded: Recorded) -> Latency:
         unanswered=sum(one.received is None for one in samples),
         failed=len(failures),
         reason=failures[0].reason if failures else "",
-        total=spread(total),
-        stages={name: spread([walk[name] for walk in walked]) for name in STAGES},
+        total=summarize_values(total),
+        stages={name: summarize_values([walk[name] for walk in walked]) for name in STAGES},
         timings={
-            name: spread([one.timings_ms[name] for one in made])
+            name: summarize_values([one.timings_ms[name] for one in made])
             for name in ("queued", "preprocess", "inference", "total")
         },
-        outside=spread([(one.received or 0.0) - one.due - one.timings_ms["total"] for one in made]),
+        outside=summarize_values([(one.received or 0.0) - one.due - one.timings_ms["total"] for one in made]),
     )
 
 
-def stages(sample: Sample) -> dict[str, float] | None:
+def stage_latencies(sample: RequestTimes) -> dict[str, float] | None:
     """The parts of a latency, in the order of `STAGES`; None for a request that didn't go all the way."""
     if sample.features is None or sample.answered is None or sample.received is None:
         return None
@@ -79,9 +79,9 @@ def stages(sample: Sample) -> dict[str, float] | None:
     return {name: later - earlier for name, earlier, later in zip(STAGES, moments[:-1], moments[1:], strict=True)}
 
 
-def spread(values: Sequence[float]) -> Spread:
+def summarize_values(values: Sequence[float]) -> LatencyDistribution:
     """Mean and percentiles; zeros of nothing."""
     if not values:
-        return Spread(0.0, 0.0, 0.0, 0.0, 0.0)
+        return LatencyDistribution(0.0, 0.0, 0.0, 0.0, 0.0)
     p50, p90, p99 = np.percentile(values, (50, 90, 99))
-    return Spread(float(np.mean(values)), float(p50), float(p90), float(p99), float(np.max(values)))
+    return LatencyDistribution(float(np.mean(values)), float(p50), float(p90), float(p99), float(np.max(values)))

@@ -23,20 +23,20 @@ LEAD_SECONDS = 0.3
 
 
 @dataclass(frozen=True)
-class Plan:
+class LoadPlan:
     """A load: so many requests a second, for some seconds that warm up and some that count."""
 
     bootstrap: str
     task: str
     rate: float
-    warm_up: float
+    warm_up_seconds: float
     seconds: float
-    patience: float
+    answer_timeout_seconds: float
     """Seconds to wait for answers after the last request."""
 
 
 @dataclass(frozen=True)
-class Sample:
+class RequestTimes:
     """The life of one request; None for what had not happened when patience ended."""
 
     due: float
@@ -56,30 +56,30 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Recorded:
+class LoadResult:
     """The samples that count, when waiting for answers ended, and what the generator itself used."""
 
-    samples: list[Sample]
+    samples: list[RequestTimes]
     ended: float
     cpu_seconds: float
 
 
-def generate(plan: Plan, payloads: Sequence[bytes]) -> Recorded:
+def run_load(plan: LoadPlan, payloads: Sequence[bytes]) -> LoadResult:
     """Send, receive, and put together what happened when."""
-    return asyncio.run(_generate(plan, payloads))
+    return asyncio.run(_run_load(plan, payloads))
 
 
-async def _generate(plan: Plan, payloads: Sequence[bytes]) -> Recorded:
-    warm, count = round(plan.rate * plan.warm_up), round(plan.rate * (plan.warm_up + plan.seconds))
-    requests = kafka_log.requests(plan.task, payloads, count)
+async def _run_load(plan: LoadPlan, payloads: Sequence[bytes]) -> LoadResult:
+    warm, count = round(plan.rate * plan.warm_up_seconds), round(plan.rate * (plan.warm_up_seconds + plan.seconds))
+    requests = kafka_log.make_requests(plan.task, payloads, count)
     received: dict[str, tuple[float, ConsumerRecord]] = {}
-    marks = await kafka_log.ends(plan.bootstrap, topics.features(plan.task))
-    answers = await kafka_log.ends(plan.bootstrap, topics.predictions(plan.task))
+    marks = await kafka_log.end_offsets(plan.bootstrap, topics.features(plan.task))
+    answers = await kafka_log.end_offsets(plan.bootstrap, topics.predictions(plan.task))
     async with (
         AIOKafkaProducer(
             bootstrap_servers=plan.bootstrap, acks="all", enable_idempotence=True, max_request_size=8 * MiB
         ) as producer,
-        kafka_log.assigned(plan.bootstrap, list(answers)) as consumer,
+        kafka_log.open_consumer(plan.bootstrap, list(answers)) as consumer,
     ):
         for partition, offset in answers.items():
             consumer.seek(partition, offset)
@@ -90,26 +90,26 @@ async def _generate(plan: Plan, payloads: Sequence[bytes]) -> Recorded:
         used = time.process_time()
         due, sent, logged = await _send(plan, producer, requests)
         cpu_seconds = time.process_time() - used
-        deadline = time.monotonic() + plan.patience
+        deadline = time.monotonic() + plan.answer_timeout_seconds
         while len(received) < count and time.monotonic() < deadline and not receiving.done():
             await asyncio.sleep(0.02)
         ended = time.time() * 1000
         receiving.cancel()
         await asyncio.gather(receiving, return_exceptions=True)
     features = {
-        kafka_log.event_id(record): float(record.timestamp)
-        for record in await kafka_log.records_since(plan.bootstrap, marks)
+        kafka_log.read_event_id(record): float(record.timestamp)
+        for record in await kafka_log.read_records_since(plan.bootstrap, marks)
     }
     samples = []
     for number in range(warm, count):
         unique = requests[number].prediction_id
         times = due[number], sent[number], logged[number], features.get(unique)
-        samples.append(_sample(times, received.get(unique)))
-    return Recorded(samples, ended, cpu_seconds)
+        samples.append(_request_times(times, received.get(unique)))
+    return LoadResult(samples, ended, cpu_seconds)
 
 
 async def _send(
-    plan: Plan, producer: AIOKafkaProducer, requests: Sequence[kafka_log.Request]
+    plan: LoadPlan, producer: AIOKafkaProducer, requests: Sequence[kafka_log.Request]
 ) -> tuple[list[float], list[float], list[float]]:
     """When each request was due, was sent, and was in the log."""
     topic = topics.requests(plan.task)
@@ -130,14 +130,16 @@ async def _receive(consumer: AIOKafkaConsumer, received: dict[str, tuple[float, 
         now = time.time() * 1000
         for records in batches.values():
             for record in records:
-                received.setdefault(kafka_log.event_id(record), (now, record))
+                received.setdefault(kafka_log.read_event_id(record), (now, record))
 
 
-def _sample(times: tuple[float, float, float, float | None], answer: tuple[float, ConsumerRecord] | None) -> Sample:
+def _request_times(
+    times: tuple[float, float, float, float | None], answer: tuple[float, ConsumerRecord] | None
+) -> RequestTimes:
     if answer is None:
-        return Sample(*times, None, None, False, "", {})
+        return RequestTimes(*times, None, None, False, "", {})
     now, record = answer
     said = json.loads(record.value)
-    if kafka_log.failed(record):
-        return Sample(*times, float(record.timestamp), now, True, said["error"]["reason"], {})
-    return Sample(*times, float(record.timestamp), now, False, "", said["timings_ms"])
+    if kafka_log.is_failure(record):
+        return RequestTimes(*times, float(record.timestamp), now, True, said["error"]["reason"], {})
+    return RequestTimes(*times, float(record.timestamp), now, False, "", said["timings_ms"])

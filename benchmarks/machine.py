@@ -11,14 +11,14 @@ import psutil
 from app.settings import CHECKOUT, MiB, Settings
 
 PACKAGES = ("onnxruntime", "numpy", "pillow", "aiokafka", "faust-streaming", "apache-flink", "mlserver", "grpcio")
-CHOSEN_HERE = {"home", "demo"}
+IGNORED_SETTINGS = {"home", "demo"}
 
 
-def describe(settings: Settings) -> dict[str, str]:
+def describe_machine(settings: Settings) -> dict[str, str]:
     """The machine, the versions, and the settings that are not the defaults."""
     load = os.getloadavg()
     found = {
-        "cores": str(cores()),
+        "cores": str(usable_cores()),
         "processor": _processor(),
         "memory": f"{psutil.virtual_memory().total / MiB / 1024:.1f} GiB",
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
@@ -30,13 +30,15 @@ def describe(settings: Settings) -> dict[str, str]:
     changed = {
         name: value
         for name, value in settings
-        if name not in CHOSEN_HERE and not name.endswith("_port") and value != type(settings).model_fields[name].default
+        if name not in IGNORED_SETTINGS
+        and not name.endswith("_port")
+        and value != type(settings).model_fields[name].default
     }
     found["settings"] = ", ".join(f"{name}={value}" for name, value in changed.items()) or "the defaults"
     return found
 
 
-def cores() -> int:
+def usable_cores() -> int:
     """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

@@ -15,7 +15,7 @@ from app.embedded import ports, readiness
 from app.errors import SetupError
 from app.settings import CHECKOUT, Settings
 from app.system import parent_death
-from app.system.environment import environment
+from app.system.environment import process_environment
 from benchmarks import resource_usage
 from benchmarks.child_process import BenchmarkError
 
@@ -24,10 +24,10 @@ STOP_SECONDS = 60.0
 SUPERVISOR = "supervisor"
 
 
-def bench_settings(home: Path) -> Settings:
+def benchmark_settings(home: Path) -> Settings:
     """The settings of the environment, but with this home, the embedded broker and every port free."""
     chosen: dict[str, Any] = {"home": home.resolve(), "demo": False, "kafka_bootstrap": ""}
-    numbers = zip(ports.OWNERS, ports.free_ports(len(ports.OWNERS)), strict=True)
+    numbers = zip(ports.PROCESS_BY_SETTING, ports.free_ports(len(ports.PROCESS_BY_SETTING)), strict=True)
     return Settings(**chosen | dict(numbers))
 
 
@@ -40,23 +40,23 @@ class Stack:
         self._process = process
 
     @property
-    def trees(self) -> dict[str, int]:
+    def process_roots(self) -> dict[str, int]:
         """The root of each process type's tree; the supervisor's is what else there is."""
         found: dict[str, int] = json.loads((self.settings.home / "processes.json").read_text())
         return {SUPERVISOR: self._process.pid} | found
 
     def memory(self) -> resource_usage.Memory:
         """What all of it holds now."""
-        return resource_usage.memory(self.trees)
+        return resource_usage.measure_memory(self.process_roots)
 
-    def cpu(self) -> resource_usage.Cpu:
+    def cpu(self) -> resource_usage.CpuTimes:
         """What all of it has used so far."""
-        return resource_usage.cpu(self.trees)
+        return resource_usage.measure_cpu(self.process_roots)
 
     @contextmanager
-    def frozen(self, name: str) -> Iterator[None]:
+    def pause_process(self, name: str) -> Iterator[None]:
         """One process type stands still, warm as it is, for as long as the block lasts."""
-        members = resource_usage.pids(self.trees, name)
+        members = resource_usage.tree_pids(self.process_roots, name)
         for pid in members:
             os.kill(pid, signal.SIGSTOP)
         try:
@@ -67,7 +67,7 @@ class Stack:
 
 
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[Stack]:
+async def run_platform(settings: Settings) -> AsyncIterator[Stack]:
     """The platform, from ready to stopped. `start_seconds` is from the command to a ready answer of /readyz."""
     settings.home.mkdir(parents=True, exist_ok=True)
     log = settings.home / "up.log"
@@ -90,19 +90,19 @@ async def running(settings: Settings) -> AsyncIterator[Stack]:
             stdout=output,
             stderr=output,
             start_new_session=True,
-            env=environment(settings),
+            env=process_environment(settings),
             cwd=CHECKOUT,
         )
     try:
-        await _ready(settings, process, log)
+        await _wait_until_ready(settings, process, log)
         yield Stack(settings, process, time.monotonic() - began)
     finally:
         await _stop(process)
 
 
-async def _ready(settings: Settings, process: asyncio.subprocess.Process, log: Path) -> None:
+async def _wait_until_ready(settings: Settings, process: asyncio.subprocess.Process, log: Path) -> None:
     ended = asyncio.create_task(process.wait())
-    waiting = asyncio.create_task(readiness.wait(settings, START_SECONDS))
+    waiting = asyncio.create_task(readiness.wait_until_ready(settings, START_SECONDS))
     try:
         await asyncio.wait((ended, waiting), return_when=asyncio.FIRST_COMPLETED)
         if ended.done():

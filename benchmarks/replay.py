@@ -13,10 +13,10 @@ from pathlib import Path
 import duckdb
 
 from app.eventlog.archive import Archive
-from app.eventlog.retention import archived_ends
+from app.eventlog.retention import archived_end_offsets
 from app.events import topics
 from app.kafka import reader
-from app.replay.query import Arguments
+from app.replay.query import ReplayQuery
 from app.replay.replay import BATCH_ROWS, replay
 from app.settings import MiB, Settings
 from benchmarks import kafka_log
@@ -31,7 +31,7 @@ POLL_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
-class Reading:
+class ReaderRun:
     """Once through all events: the time that it took, of all processors together too, and the most memory held."""
 
     seconds: float
@@ -41,32 +41,32 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Whole:
+class ReplayComparison:
     """What was in the archive, how quickly it came there, and the median of each reader's readings, by its name."""
 
     events: int
     archived_per_second: float
-    readings: dict[str, Reading]
+    readings: dict[str, ReaderRun]
 
     @property
-    def of_consumer(self) -> float:
+    def consumer_ratio(self) -> float:
         """How many times as quick replay is as the consumer."""
         return self.readings["consumer"].seconds / self.readings["replay"].seconds
 
     @property
-    def of_scan(self) -> float:
+    def scan_ratio(self) -> float:
         """How many times as long replay takes as the scan."""
         return self.readings["replay"].seconds / self.readings["scan"].seconds
 
 
-async def archived(settings: Settings) -> float:
+async def wait_until_archived(settings: Settings) -> float:
     """Return once all that the log holds is archived: how many events a second, from the first commit that is seen."""
-    held = await reader.held(settings, list(TOPICS))
+    held = await reader.fetch_offset_ranges(settings, list(TOPICS))
     wanted = sum(one.end for one in held.values())
     seen: list[tuple[float, int]] = [(time.monotonic(), 0)]
     while seen[-1][1] < wanted:
         await asyncio.sleep(POLL_SECONDS)
-        done = sum((await asyncio.to_thread(archived_ends, settings, held)).values())
+        done = sum((await asyncio.to_thread(archived_end_offsets, settings, held)).values())
         if done > seen[-1][1]:
             seen.append((time.monotonic(), done))
         if time.monotonic() - seen[-1][0] > STALLED_SECONDS:
@@ -75,52 +75,52 @@ async def archived(settings: Settings) -> float:
     return (after - before) / (ended - began)
 
 
-def replayed(settings: Settings, out: Path) -> Reading:
+def run_replay(settings: Settings, out: Path) -> ReaderRun:
     """All of it, into a dataset."""
-    arguments = Arguments(TASK, settings.of_task(TASK.name), datetime.now(UTC))
-    return _timed(lambda: int(replay(settings, arguments, out)["rows"]))
+    arguments = ReplayQuery(TASK, settings.for_task(TASK.name), datetime.now(UTC))
+    return _measure_run(lambda: int(replay(settings, arguments, out)["rows"]))
 
 
-def scanned(settings: Settings, out: Path) -> Reading:
+def scan_archive(settings: Settings, out: Path) -> ReaderRun:
     """Every column of every file as batches of Arrow, which are thrown away."""
     query = f"FROM {_files(settings)}"
     with duckdb.connect() as connection:
         connection.execute("SET preserve_insertion_order = FALSE")
-        return _timed(lambda: sum(batch.num_rows for batch in connection.sql(query).to_arrow_reader(BATCH_ROWS)))
+        return _measure_run(lambda: sum(batch.num_rows for batch in connection.sql(query).to_arrow_reader(BATCH_ROWS)))
 
 
-def copied(settings: Settings, out: Path) -> Reading:
+def copy_archive(settings: Settings, out: Path) -> ReaderRun:
     """The same, into one file, compressed as a dataset is."""
     query = f"COPY (FROM {_files(settings)}) TO '{out}' (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1)"
     with duckdb.connect() as connection:
         connection.execute("SET preserve_insertion_order = FALSE")
-        return _timed(lambda: int(connection.execute(query).fetchall()[0][0]))
+        return _measure_run(lambda: int(connection.execute(query).fetchall()[0][0]))
 
 
-def consumed(settings: Settings, out: Path) -> Reading:
+def consume_topics(settings: Settings, out: Path) -> ReaderRun:
     """One consumer, from the beginning to the end of the topics; it looks at nothing."""
-    return _timed(lambda: asyncio.run(_consume(settings.bootstrap)))
+    return _measure_run(lambda: asyncio.run(_consume(settings.bootstrap)))
 
 
 async def _consume(bootstrap: str) -> int:
-    places, count = await kafka_log.partitions(bootstrap, *TOPICS), 0
+    places, count = await kafka_log.list_partitions(bootstrap, *TOPICS), 0
     options = {"auto_offset_reset": "earliest", "max_partition_fetch_bytes": 4 * MiB}
-    async with kafka_log.assigned(bootstrap, places, **options) as consumer:
+    async with kafka_log.open_consumer(bootstrap, places, **options) as consumer:
         wanted = sum((await consumer.end_offsets(places)).values())
         while count < wanted:
             count += sum(map(len, (await consumer.getmany(timeout_ms=500)).values()))
     return count
 
 
-READERS: dict[str, Callable[[Settings, Path], Reading]] = {
-    "consumer": consumed,
-    "scan": scanned,
-    "copy": copied,
-    "replay": replayed,
+READERS: dict[str, Callable[[Settings, Path], ReaderRun]] = {
+    "consumer": consume_topics,
+    "scan": scan_archive,
+    "copy": copy_archive,
+    "replay": run_replay,
 }
 
 
-def median(readings: Sequence[Reading]) -> Reading:
+def median_run(readings: Sequence[ReaderRun]) -> ReaderRun:
     """The reading that stands for all."""
     return sorted(readings, key=lambda one: one.seconds)[(len(readings) - 1) // 2]
 
@@ -131,7 +131,7 @@ def _files(settings: Settings) -> str:
     return f"read_parquet({uris!r}, hive_partitioning = FALSE)"
 
 
-def _timed(work: Callable[[], int]) -> Reading:
+def _measure_run(work: Callable[[], int]) -> ReaderRun:
     began, used = time.perf_counter(), time.process_time()
     rows = work()
-    return Reading(time.perf_counter() - began, time.process_time() - used, peak_mib(), rows)
+    return ReaderRun(time.perf_counter() - began, time.process_time() - used, peak_mib(), rows)

@@ -8,12 +8,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.latency import STAGES, Latency, Spread
-from benchmarks.results import Results
+from benchmarks.latency import STAGES, Latency, LatencyDistribution
+from benchmarks.results import BenchmarkResults
 
 
 @dataclass(frozen=True)
-class Section:
+class TableSection:
     """A table with a title, and what has to be known to read it."""
 
     title: str
@@ -28,27 +28,27 @@ READERS = {
     "copy": "DuckDB copies them to a Parquet file",
     "replay": "replay: DuckDB, joined, judged, in order, to Parquet",
 }
-SHARED = "The load generator runs on the same cores as the platform: what it takes, the platform lacks."
+SHARED_CORES_NOTE = "The load generator runs on the same cores as the platform: what it takes, the platform lacks."
 
 
-def sections(results: Results) -> list[Section]:
+def build_sections(results: BenchmarkResults) -> list[TableSection]:
     """All tables of a run."""
     made = [_aims(results), _latency(results), *map(_stages, results.latency)]
     made += [_throughput(results), _work(results), _sweep(results), _tasks(results), _replay(results), _memory(results)]
-    made.append(Section("Machine", ("", ""), list(results.machine.items())))
+    made.append(TableSection("Machine", ("", ""), list(results.machine.items())))
     return [section for section in made if section.rows]
 
 
-def _aims(results: Results) -> Section:
-    rows = [(aim.name, aim.found, aim.aimed, "met" if aim.met else "MISSED") for aim in results.aims]
+def _aims(results: BenchmarkResults) -> TableSection:
+    rows = [(aim.name, aim.found, aim.aimed, "met" if aim.met else "MISSED") for aim in results.targets]
     notes = [f"{name}: {ratio:.2f}" for name, ratio in results.ratios.items()]
-    if results.disturbed:
-        phases = ", ".join(f"{cores:.1f} cores ({name})" for name, cores in results.disturbed.items())
+    if results.disturbed_phases:
+        phases = ", ".join(f"{cores:.1f} cores ({name})" for name, cores in results.disturbed_phases.items())
         notes.append(f"PROVISIONAL: the machine was not quiet. Others used {phases}.")
-    return Section("Aims", ("", "found", "aim", ""), rows, notes)
+    return TableSection("Aims", ("", "found", "aim", ""), rows, notes)
 
 
-def _latency(results: Results) -> Section:
+def _latency(results: BenchmarkResults) -> TableSection:
     rows = [
         (
             f"{one.rate:g}",
@@ -62,30 +62,30 @@ def _latency(results: Results) -> Section:
         for one in results.latency
     ]
     columns = ("requests/s", "p50 ms", "p90 ms", "p99 ms", "max ms", "requests", "lost / failed")
-    return Section(
+    return TableSection(
         "Latency, from when a request was meant to be sent to when its answer was in hand",
         (*columns, "platform", "generator", "others"),
         rows,
-        [results.load, "The last three columns are cores in use. " + SHARED],
+        [results.load, "The last three columns are cores in use. " + SHARED_CORES_NOTE],
     )
 
 
-def _stages(one: Latency) -> Section:
-    rows = [(name, *_spread(one.stages[name]), means) for name, means in STAGES.items()]
+def _stages(one: Latency) -> TableSection:
+    rows = [(name, *_distribution_cells(one.stages[name]), means) for name, means in STAGES.items()]
     named = {"preprocess": "the task's preprocessing itself", "inference": "the call of MLServer, for the whole batch"}
     named |= {"queued": "total without those two", "total": "request in the log to the making of its answer"}
-    rows += [(f"timings_ms.{name}", *_spread(spread), named[name]) for name, spread in one.timings.items()]
-    rows.append(("outside of total", *_spread(one.outside), "sending, publishing the answer, receiving"))
+    rows += [(f"timings_ms.{name}", *_distribution_cells(spread), named[name]) for name, spread in one.timings.items()]
+    rows.append(("outside of total", *_distribution_cells(one.outside), "sending, publishing the answer, receiving"))
     note = "The first five follow each other and add up (in the mean); timings_ms is what the predictions say."
     columns = ("stage", "mean ms", "p50", "p90", "p99", "")
-    return Section(f"Where the time goes at {one.rate:g}/s", columns, rows, [note])
+    return TableSection(f"Where the time goes at {one.rate:g}/s", columns, rows, [note])
 
 
-def _spread(spread: Spread) -> Iterable[str]:
+def _distribution_cells(spread: LatencyDistribution) -> Iterable[str]:
     return (f"{value:.1f}" for value in (spread.mean, spread.p50, spread.p90, spread.p99))
 
 
-def _throughput(results: Results) -> Section:
+def _throughput(results: BenchmarkResults) -> TableSection:
     rows = [
         (
             f"platform, backlog {number}",
@@ -103,12 +103,12 @@ def _throughput(results: Results) -> Section:
         rows.append(("limit: ONNX Runtime alone", f"{best.per_second:.0f}", way))
         parts = f"preprocess {results.limit.preprocess_ms:.2f} ms, decode {results.limit.decode_ms:.2f} ms each"
         rows.append(("the same with preprocessing and decoding", f"{results.limit.whole:.0f}", parts))
-    return Section("Saturated throughput", ("", "lines/s", ""), rows)
+    return TableSection("Saturated throughput", ("", "lines/s", ""), rows)
 
 
-def _work(results: Results) -> Section:
+def _work(results: BenchmarkResults) -> TableSection:
     if not results.saturated:
-        return Section("", (), ())
+        return TableSection("", (), ())
     drain = results.median_drain
     each = drain.busy.milliseconds_each(drain.requests)
     rows = [(name, f"{ms:.2f}", f"{drain.busy.by_process[name]:.2f}") for name, ms in each.items()]
@@ -118,24 +118,24 @@ def _work(results: Results) -> Section:
     ]
     if drain.failed:
         notes.append(f"{drain.failed} of {drain.requests} answers say that there is no prediction.")
-    return Section("Where the time goes, saturated", ("process", "CPU ms for each line", "cores"), rows, notes)
+    return TableSection("Where the time goes, saturated", ("process", "CPU ms for each line", "cores"), rows, notes)
 
 
-def _sweep(results: Results) -> Section:
+def _sweep(results: BenchmarkResults) -> TableSection:
     if results.limit is None:
-        return Section("", (), ())
+        return TableSection("", (), ())
     rows = [
         (str(speed.batch_size), str(speed.threads), str(speed.at_once), f"{speed.per_second:.0f}")
         for speed in results.limit.sweep
     ]
-    return Section("ONNX Runtime alone", ("batch", "threads", "at once", "lines/s"), rows)
+    return TableSection("ONNX Runtime alone", ("batch", "threads", "at once", "lines/s"), rows)
 
 
-def _tasks(results: Results) -> Section:
+def _tasks(results: BenchmarkResults) -> TableSection:
     rows = []
     for name, cost in results.tasks.items():
         speeds = (cost.drain.per_second, cost.peer.per_second, cost.limit.whole, cost.limit.best.per_second)
-        ratios = (cost.of_peer, cost.of_whole, cost.of_limit)
+        ratios = (cost.peer_ratio, cost.end_to_end_ratio, cost.limit_ratio)
         parts = (cost.limit.preprocess_ms, cost.limit.decode_ms)
         rows.append(
             (
@@ -147,12 +147,12 @@ def _tasks(results: Results) -> Section:
         )
     columns = ("task", "platform /s", "one at a time /s", "ONNX Runtime, whole /s", "ONNX Runtime alone /s")
     compared = ("platform / one at a time", "/ whole", "/ alone", "preprocess ms", "decode ms")
-    return Section("The other tasks, saturated", (*columns, *compared), rows)
+    return TableSection("The other tasks, saturated", (*columns, *compared), rows)
 
 
-def _replay(results: Results) -> Section:
+def _replay(results: BenchmarkResults) -> TableSection:
     if results.whole is None:
-        return Section("", (), ())
+        return TableSection("", (), ())
     whole = results.whole
     rows = [
         (
@@ -169,12 +169,12 @@ def _replay(results: Results) -> Section:
         "All is in the page cache. Processor seconds are the reader's own, without the broker's.",
     ]
     columns = ("", "events/s", "seconds", "CPU seconds", "peak MiB")
-    return Section("From the beginning of the log to its end", columns, rows, notes)
+    return TableSection("From the beginning of the log to its end", columns, rows, notes)
 
 
-def _memory(results: Results) -> Section:
+def _memory(results: BenchmarkResults) -> TableSection:
     if results.at_rest is None:
-        return Section("", (), ())
+        return TableSection("", (), ())
     after = results.after_load.by_process if results.after_load else {}
     rows = [
         (name, f"{mib:.0f}", f"{after[name]:.0f}" if name in after else "")
@@ -184,14 +184,14 @@ def _memory(results: Results) -> Section:
         ("total", f"{results.at_rest.total:.0f}", f"{results.after_load.total:.0f}" if results.after_load else "")
     )
     starts = [f"{name}: {seconds:.1f} s until ready" for name, seconds in results.starts.items()]
-    return Section(
+    return TableSection(
         "Memory of the whole stack", ("process", f"at rest, MiB {results.at_rest.kind}", "after all load"), rows, starts
     )
 
 
-def show(results: Results, console: Console) -> None:
+def print_results(results: BenchmarkResults, console: Console) -> None:
     """All tables on the console."""
-    for section in sections(results):
+    for section in build_sections(results):
         table = Table(title=section.title, title_justify="left", title_style="bold")
         for number, column in enumerate(section.columns):
             table.add_column(column, justify="right" if number and column else "left", no_wrap=not number)
@@ -202,10 +202,10 @@ def show(results: Results, console: Console) -> None:
             console.print(note, markup=False)
 
 
-def markdown(results: Results) -> str:
+def render_markdown(results: BenchmarkResults) -> str:
     """All tables as Markdown."""
     lines = ["# Benchmark", ""]
-    for section in sections(results):
+    for section in build_sections(results):
         lines += [f"## {section.title}", "", f"| {' | '.join(section.columns)} |"]
         lines.append(f"|{'---|' * len(section.columns)}")
         lines += [f"| {' | '.join(row)} |" for row in section.rows]
@@ -213,12 +213,12 @@ def markdown(results: Results) -> str:
     return "\n".join(lines)
 
 
-def save(results: Results, folder: Path, name: str) -> Path:
+def save_results(results: BenchmarkResults, folder: Path, name: str) -> Path:
     """Both files; the path of the Markdown one."""
     folder.mkdir(parents=True, exist_ok=True)
-    aims = [asdict(aim) for aim in results.aims]
+    aims = [asdict(aim) for aim in results.targets]
     said = {**asdict(results), "throughput": results.throughput, "ratios": results.ratios, "aims": aims}
     (folder / f"{name}.json").write_text(json.dumps(said, indent=2) + "\n")
     path = folder / f"{name}.md"
-    path.write_text(markdown(results))
+    path.write_text(render_markdown(results))
     return path

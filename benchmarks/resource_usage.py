@@ -11,7 +11,7 @@ import psutil
 
 from app.settings import MiB
 
-Trees = Mapping[str, int]
+ProcessRoots = Mapping[str, int]
 """The process id at the root of each named tree."""
 
 
@@ -29,17 +29,17 @@ class Memory:
 
 
 @dataclass(frozen=True)
-class Cpu:
+class CpuTimes:
     """Seconds of processor time: each tree's, the benchmark's with all that it ever started, the whole machine's."""
 
-    at: float
+    measured_at: float
     by_process: dict[str, float]
-    ours: float
-    everything: float
+    benchmark_seconds: float
+    machine_seconds: float
 
 
 @dataclass(frozen=True)
-class Busy:
+class CoreUsage:
     """Cores in use between two moments. `others` are neither platform nor benchmark: on a quiet machine, nobody."""
 
     seconds: float
@@ -56,29 +56,31 @@ class Busy:
         return {name: cores * self.seconds * 1000 / count for name, cores in self.by_process.items()}
 
 
-def memory(trees: Trees) -> Memory:
+def measure_memory(trees: ProcessRoots) -> Memory:
     """What each tree holds now."""
     pss = Path("/proc/self/smaps_rollup").exists()
-    held = {name: sum(map(_pss if pss else _rss, members)) for name, members in _members(trees).items()}
+    held = {name: sum(map(_pss_mib if pss else _rss_mib, members)) for name, members in _tree_members(trees).items()}
     return Memory("PSS" if pss else "RSS", {name: kib / 1024 for name, kib in held.items()})
 
 
-def cpu(trees: Trees) -> Cpu:
+def measure_cpu(trees: ProcessRoots) -> CpuTimes:
     """What each tree has used so far."""
-    used = {name: sum(map(_cpu, members)) for name, members in _members(trees).items()}
+    used = {name: sum(map(_cpu_seconds, members)) for name, members in _tree_members(trees).items()}
     me = psutil.Process()
-    ours = sum(_cpu(process, reaped=True) for process in (me, *me.children(recursive=True)))
+    ours = sum(_cpu_seconds(process, reaped=True) for process in (me, *me.children(recursive=True)))
     machine = psutil.cpu_times()
     shares = ("user", "system", "nice", "irq", "softirq", "steal")
-    return Cpu(time.monotonic(), used, ours, sum(getattr(machine, share, 0.0) for share in shares))
+    return CpuTimes(time.monotonic(), used, ours, sum(getattr(machine, share, 0.0) for share in shares))
 
 
-def between(before: Cpu, after: Cpu) -> Busy:
+def core_usage(before: CpuTimes, after: CpuTimes) -> CoreUsage:
     """Cores in use from one moment to another."""
-    seconds = after.at - before.at
+    seconds = after.measured_at - before.measured_at
     used = {name: (after.by_process[name] - before.by_process.get(name, 0.0)) / seconds for name in after.by_process}
-    others = (after.everything - before.everything - (after.ours - before.ours)) / seconds
-    return Busy(seconds, used, max(0.0, others))
+    others = (
+        after.machine_seconds - before.machine_seconds - (after.benchmark_seconds - before.benchmark_seconds)
+    ) / seconds
+    return CoreUsage(seconds, used, max(0.0, others))
 
 
 def peak_mib() -> float:
@@ -91,7 +93,7 @@ def peak_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MiB
 
 
-def _members(trees: Trees) -> dict[str, list[psutil.Process]]:
+def _tree_members(trees: ProcessRoots) -> dict[str, list[psutil.Process]]:
     """The processes of each tree; one that is below two roots belongs to the lower."""
     roots = {pid: name for name, pid in trees.items()}
     members: dict[str, list[psutil.Process]] = {}
@@ -109,12 +111,12 @@ def _members(trees: Trees) -> dict[str, list[psutil.Process]]:
     return members
 
 
-def pids(trees: Trees, name: str) -> list[int]:
+def tree_pids(trees: ProcessRoots, name: str) -> list[int]:
     """The processes of one tree."""
-    return [process.pid for process in _members(trees)[name]]
+    return [process.pid for process in _tree_members(trees)[name]]
 
 
-def _pss(process: psutil.Process) -> float:
+def _pss_mib(process: psutil.Process) -> float:
     try:
         lines = Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()
     except OSError:
@@ -122,14 +124,14 @@ def _pss(process: psutil.Process) -> float:
     return next((float(line.split()[1]) for line in lines if line.startswith("Pss:")), 0.0)
 
 
-def _rss(process: psutil.Process) -> float:
+def _rss_mib(process: psutil.Process) -> float:
     try:
         return float(process.memory_info().rss) / 1024
     except psutil.Error:
         return 0.0
 
 
-def _cpu(process: psutil.Process, reaped: bool = False) -> float:
+def _cpu_seconds(process: psutil.Process, reaped: bool = False) -> float:
     """Seconds of a process; with those of its ended children too, where that is asked for."""
     try:
         times = process.cpu_times()

@@ -4,23 +4,23 @@ import statistics
 from dataclasses import dataclass, field
 
 from benchmarks.latency import Latency
-from benchmarks.peer import Alone
-from benchmarks.replay import Whole
+from benchmarks.peer import PeerThroughput
+from benchmarks.replay import ReplayComparison
 from benchmarks.resource_usage import Memory
-from benchmarks.runtime_limit import Limit
-from benchmarks.task_costs import Cost
-from benchmarks.throughput import Drain
+from benchmarks.runtime_limit import RuntimeLimit
+from benchmarks.task_costs import TaskCost
+from benchmarks.throughput import BacklogResult
 
-AIMED_RATE = 200
-P50_MS, P99_MS = 30.0, 100.0
-OF_LIMIT = 0.5
-MEMORY_MIB = 2560.0
-OF_CONSUMER, OF_SCAN, REPLAY_MIB = 10.0, 3.0, 1024.0
-DISTURBING_CORES = 0.15
+TARGET_RATE = 200
+MAX_P50_MS, MAX_P99_MS = 30.0, 100.0
+MIN_LIMIT_RATIO = 0.5
+MAX_MEMORY_MIB = 2560.0
+MIN_CONSUMER_RATIO, MAX_SCAN_RATIO, MAX_REPLAY_MIB = 10.0, 3.0, 1024.0
+MAX_OTHER_CORES = 0.15
 
 
 @dataclass(frozen=True)
-class Aim:
+class Target:
     """One thing we aim at: what was found, what was aimed at, and whether it is met."""
 
     name: str
@@ -30,7 +30,7 @@ class Aim:
 
 
 @dataclass
-class Results:
+class BenchmarkResults:
     """One run; what was left out is None or empty."""
 
     machine: dict[str, str]
@@ -40,21 +40,21 @@ class Results:
     at_rest: Memory | None = None
     after_load: Memory | None = None
     latency: list[Latency] = field(default_factory=list)
-    saturated: list[Drain] = field(default_factory=list)
-    alone: list[Alone] = field(default_factory=list)
-    limit: Limit | None = None
-    whole: Whole | None = None
-    tasks: dict[str, Cost] = field(default_factory=dict)
+    saturated: list[BacklogResult] = field(default_factory=list)
+    alone: list[PeerThroughput] = field(default_factory=list)
+    limit: RuntimeLimit | None = None
+    whole: ReplayComparison | None = None
+    tasks: dict[str, TaskCost] = field(default_factory=dict)
     """The other tasks."""
     others: dict[str, float] = field(default_factory=dict)
     """Cores that others used during the rest of the phases."""
 
     @property
-    def disturbed(self) -> dict[str, float]:
+    def disturbed_phases(self) -> dict[str, float]:
         """The phases in which others used so much of the machine that the figures are provisional."""
         found = {f"{one.rate:g}/s": one.busy.others for one in self.latency if one.busy}
         found |= {f"backlog {number}": drain.busy.others for number, drain in enumerate(self.saturated, 1)}
-        return {name: cores for name, cores in (found | self.others).items() if cores > DISTURBING_CORES}
+        return {name: cores for name, cores in (found | self.others).items() if cores > MAX_OTHER_CORES}
 
     @property
     def throughput(self) -> float | None:
@@ -62,12 +62,12 @@ class Results:
         return statistics.median(drain.per_second for drain in self.saturated) if self.saturated else None
 
     @property
-    def median_drain(self) -> Drain:
+    def median_drain(self) -> BacklogResult:
         """The backlog that stands for all."""
         return sorted(self.saturated, key=lambda drain: drain.per_second)[(len(self.saturated) - 1) // 2]
 
     @property
-    def peer(self) -> Alone | None:
+    def peer(self) -> PeerThroughput | None:
         """The better of the one-at-a-time consumers."""
         return max(self.alone, key=lambda one: one.per_second, default=None)
 
@@ -86,27 +86,40 @@ class Results:
         return found
 
     @property
-    def aims(self) -> list[Aim]:
+    def targets(self) -> list[Target]:
         """Those that this run can tell."""
         aims = []
         for one in self.latency:
-            if one.rate == AIMED_RATE:
-                for name, value, bound in (("p50", one.total.p50, P50_MS), ("p99", one.total.p99, P99_MS)):
+            if one.rate == TARGET_RATE:
+                for name, value, bound in (("p50", one.total.p50, MAX_P50_MS), ("p99", one.total.p99, MAX_P99_MS)):
                     met = value < bound and not one.unanswered and not one.failed
-                    aims.append(Aim(f"latency {name} at {AIMED_RATE}/s", f"{value:.1f} ms", f"< {bound:.0f} ms", met))
+                    aims.append(
+                        Target(f"latency {name} at {TARGET_RATE}/s", f"{value:.1f} ms", f"< {bound:.0f} ms", met)
+                    )
         if (of_limit := self.ratios.get("saturated / limit")) is not None:
-            aims.append(Aim("saturated / limit", f"{of_limit:.2f}", f">= {OF_LIMIT}", of_limit >= OF_LIMIT))
+            aims.append(
+                Target("saturated / limit", f"{of_limit:.2f}", f">= {MIN_LIMIT_RATIO}", of_limit >= MIN_LIMIT_RATIO)
+            )
         if (of_peer := self.ratios.get("saturated / one at a time")) is not None:
-            aims.append(Aim("saturated / one at a time", f"{of_peer:.2f}", "> 1", of_peer > 1))
+            aims.append(Target("saturated / one at a time", f"{of_peer:.2f}", "> 1", of_peer > 1))
         if self.at_rest:
             total = self.at_rest.total
-            met = total < MEMORY_MIB
-            aims.append(Aim("memory at rest", f"{total / 1024:.2f} GiB {self.at_rest.kind}", "< 2.5 GiB", met))
+            met = total < MAX_MEMORY_MIB
+            aims.append(Target("memory at rest", f"{total / 1024:.2f} GiB {self.at_rest.kind}", "< 2.5 GiB", met))
         if self.whole:
-            quick, slow, held = self.whole.of_consumer, self.whole.of_scan, self.whole.readings["replay"].peak_mib
+            quick, slow, held = self.whole.consumer_ratio, self.whole.scan_ratio, self.whole.readings["replay"].peak_mib
             aims += [
-                Aim("replay / consumer of Kafka, speed", f"{quick:.1f}", f">= {OF_CONSUMER:g}", quick >= OF_CONSUMER),
-                Aim("replay / scan by DuckDB, time", f"{slow:.1f}", f"<= {OF_SCAN:g}", slow <= OF_SCAN),
-                Aim("memory of replay, peak", f"{held:.0f} MiB", f"< {REPLAY_MIB:.0f} MiB", held < REPLAY_MIB),
+                Target(
+                    "replay / consumer of Kafka, speed",
+                    f"{quick:.1f}",
+                    f">= {MIN_CONSUMER_RATIO:g}",
+                    quick >= MIN_CONSUMER_RATIO,
+                ),
+                Target(
+                    "replay / scan by DuckDB, time", f"{slow:.1f}", f"<= {MAX_SCAN_RATIO:g}", slow <= MAX_SCAN_RATIO
+                ),
+                Target(
+                    "memory of replay, peak", f"{held:.0f} MiB", f"< {MAX_REPLAY_MIB:.0f} MiB", held < MAX_REPLAY_MIB
+                ),
             ]
         return aims

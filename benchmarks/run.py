@@ -12,9 +12,9 @@ from time import monotonic
 from rich.console import Console
 
 from app.embedded.supervisor import Supervisor
-from app.registry.shipped import champion, shipped
+from app.registry.shipped import shipped, shipped_champion
 from app.settings import Settings
-from app.tasks import load as load_tasks
+from app.tasks import load_tasks as load_tasks
 from benchmarks import (
     kafka_log,
     latency,
@@ -27,24 +27,24 @@ from benchmarks import (
     throughput,
 )
 from benchmarks import peer as alone
-from benchmarks.child_process import BenchmarkError, apart
-from benchmarks.platform import Stack, bench_settings, running
-from benchmarks.resource_usage import between, cpu
-from benchmarks.results import Results
+from benchmarks.child_process import BenchmarkError, run_in_process
+from benchmarks.platform import Stack, benchmark_settings, run_platform
+from benchmarks.resource_usage import core_usage, measure_cpu
+from benchmarks.results import BenchmarkResults
 from models.ocr import Ocr
 from models.ocr.lines import make_payloads
 
 PARTS = ("latency", "saturated", "alone", "limit", "starts", "replay", "tasks")
 REST_SECONDS = 8.0
-WARM_RATE, WARM_SECONDS = 200.0, 12.0  # the JVMs compile what is hot
-PATIENCE_SECONDS = 20.0
-PHASE_SECONDS = 50.0
+WARM_UP_RATE, WARM_UP_SECONDS = 200.0, 12.0  # the JVMs compile what is hot
+ANSWER_TIMEOUT_SECONDS = 20.0
+MAX_PHASE_SECONDS = 50.0
 """No further repetition begins after that."""
 SEED = 20_000
 
 
 @dataclass(frozen=True)
-class Options:
+class BenchmarkOptions:
     """What to measure, and for how long."""
 
     only: tuple[str, ...] = PARTS
@@ -59,45 +59,45 @@ class Options:
     repetitions: int = 3
 
 
-class Run:
+class BenchmarkRun:
     """One run of the benchmark."""
 
-    def __init__(self, options: Options, console: Console) -> None:
+    def __init__(self, options: BenchmarkOptions, console: Console) -> None:
         self._options = options
         self._console = console
         self._task = Ocr()
-        self._model = shipped(self._task)[champion(self._task).version]
+        self._model = shipped(self._task)[shipped_champion(self._task).version]
         self._began = monotonic()
 
-    async def __call__(self) -> Results:
+    async def __call__(self) -> BenchmarkResults:
         """Everything that was asked for, in a home that is removed in the end."""
         only = self._options.only
         with tempfile.TemporaryDirectory(prefix="hindsight-bench-") as scratch:
-            settings = bench_settings(Path(scratch) / "home")
-            results = Results(machine.describe(settings), "")
+            settings = benchmark_settings(Path(scratch) / "home")
+            results = BenchmarkResults(machine.describe_machine(settings), "")
             with self._step(f"Making {self._options.payloads} images of lines"):
-                made = await apart(make_payloads, self._options.payloads, SEED)
+                made = await run_in_process(make_payloads, self._options.payloads, SEED)
                 payloads = [sample.payload for sample in made]
             size = sum(map(len, payloads)) / len(payloads)
             results.load = f"{len(payloads)} distinct PNG files of handwritten digits, {size:.0f} bytes on average."
             if {"latency", "saturated", "starts"} & set(only):
-                await self._platform(settings, payloads, results)
+                await self._measure_platform(settings, payloads, results)
             if "alone" in only:
-                await self._alone(settings, payloads, results)
+                await self._measure_peer(settings, payloads, results)
             if "limit" in only:
-                with self._step("ONNX Runtime alone"), self._watched("ONNX Runtime alone", results):
-                    results.limit = await apart(
-                        runtime_limit.measure, self._task, self._model, payloads, machine.cores()
+                with self._step("ONNX Runtime alone"), self._record_disturbance("ONNX Runtime alone", results):
+                    results.limit = await run_in_process(
+                        runtime_limit.measure_limit, self._task, self._model, payloads, machine.usable_cores()
                     )
             if "tasks" in only:
-                results.tasks = await self._tasks(bench_settings(Path(scratch) / "tasks"), results)
+                results.tasks = await self._measure_tasks(benchmark_settings(Path(scratch) / "tasks"), results)
             if "replay" in only:
-                results.whole = await self._replay(bench_settings(Path(scratch) / "replay"), results)
+                results.whole = await self._measure_replay(benchmark_settings(Path(scratch) / "replay"), results)
         return results
 
-    async def _platform(self, settings: Settings, payloads: list[bytes], results: Results) -> None:
+    async def _measure_platform(self, settings: Settings, payloads: list[bytes], results: BenchmarkResults) -> None:
         with self._step("Starting the platform"):
-            platform = running(settings)
+            platform = run_platform(settings)
             stack = await platform.__aenter__()
         try:
             results.starts["first start"] = stack.start_seconds
@@ -105,18 +105,20 @@ class Run:
                 await asyncio.sleep(REST_SECONDS)
                 results.at_rest = stack.memory()
             with self._step("Warming it up"):
-                await self._load(stack, payloads, WARM_RATE, WARM_SECONDS)
+                await self._measure_load(stack, payloads, WARM_UP_RATE, WARM_UP_SECONDS)
             if "latency" in self._options.only:
                 for rate in self._options.rates:
                     with self._step(f"{rate:g} requests/s"):
-                        results.latency.append(await self._load(stack, payloads, rate, self._options.seconds))
+                        results.latency.append(await self._measure_load(stack, payloads, rate, self._options.seconds))
                         await asyncio.sleep(1)
             if "saturated" in self._options.only:
                 began = monotonic()
                 for number in range(self._options.repetitions):
-                    if number == 0 or monotonic() - began < PHASE_SECONDS:
+                    if number == 0 or monotonic() - began < MAX_PHASE_SECONDS:
                         with self._step(f"A backlog of {self._options.requests}, number {number + 1}"):
-                            drained = await throughput.drain(stack, self._task.name, payloads, self._options.requests)
+                            drained = await throughput.drain_backlog(
+                                stack, self._task.name, payloads, self._options.requests
+                            )
                             results.saturated.append(drained)
             results.after_load = stack.memory()
         finally:
@@ -124,82 +126,93 @@ class Run:
                 await platform.__aexit__(None, None, None)
         if "starts" in self._options.only:
             with self._step("Starting it once more"):
-                async with running(settings) as again:
+                async with run_platform(settings) as again:
                     results.starts["second start"] = again.start_seconds
 
-    async def _load(self, stack: Stack, payloads: list[bytes], rate: float, seconds: float) -> latency.Latency:
-        plan = load_generator.Plan(
-            stack.settings.bootstrap, self._task.name, rate, self._options.warm_up, seconds, PATIENCE_SECONDS
+    async def _measure_load(self, stack: Stack, payloads: list[bytes], rate: float, seconds: float) -> latency.Latency:
+        plan = load_generator.LoadPlan(
+            stack.settings.bootstrap, self._task.name, rate, self._options.warm_up, seconds, ANSWER_TIMEOUT_SECONDS
         )
         before = stack.cpu()
-        recorded = await apart(load_generator.generate, plan, payloads)
+        recorded = await run_in_process(load_generator.run_load, plan, payloads)
         after = stack.cpu()
-        found = latency.figures(rate, recorded)
+        found = latency.summarize_load(rate, recorded)
         if found.failed == found.requests:
             raise BenchmarkError(f"the platform predicts nothing; it says: {found.reason}")
         return replace(
-            found, busy=between(before, after), generator_cores=recorded.cpu_seconds / (seconds + self._options.warm_up)
+            found,
+            busy=core_usage(before, after),
+            generator_cores=recorded.cpu_seconds / (seconds + self._options.warm_up),
         )
 
-    async def _alone(self, settings: Settings, payloads: list[bytes], results: Results) -> None:
-        async with self._only(settings, "kafka"):
-            await kafka_log.make_topics(settings, (alone.REQUESTS, alone.ANSWERS), settings.partitions)
+    async def _measure_peer(self, settings: Settings, payloads: list[bytes], results: BenchmarkResults) -> None:
+        async with self._run_processes(settings, "kafka"):
+            await kafka_log.create_topics(settings, (alone.REQUESTS, alone.ANSWERS), settings.partitions)
             for threads in (0, 1):
                 name = f"one at a time, {threads or 'default'} threads"
-                with self._step(name.capitalize()), self._watched(name, results):
+                with self._step(name.capitalize()), self._record_disturbance(name, results):
                     count = self._options.requests
-                    peer = apart(alone.consume, settings, self._task, self._model, payloads, count, threads)
+                    peer = run_in_process(
+                        alone.measure_peer, settings, self._task, self._model, payloads, count, threads
+                    )
                     results.alone.append(await peer)
 
-    async def _tasks(self, settings: Settings, results: Results) -> dict[str, task_costs.Cost]:
+    async def _measure_tasks(self, settings: Settings, results: BenchmarkResults) -> dict[str, task_costs.TaskCost]:
         """Every task but the one of the other parts: the same ratios, on shorter backlogs."""
         others = {name: task for name, task in load_tasks(settings).items() if name != self._task.name}
         made, drained, count = {}, {}, self._options.task_requests
         for name, task in others.items():
             with self._step(f"Making payloads of {name}"):
-                made[name] = await apart(task_costs.payloads, task, self._options.task_payloads, SEED)
+                made[name] = await run_in_process(task_costs.make_payloads, task, self._options.task_payloads, SEED)
         with self._step("Starting the platform"):
-            platform = running(settings)
+            platform = run_platform(settings)
             stack = await platform.__aenter__()
         try:
             for name in others:
                 with self._step(f"{name}: backlogs of {count}"):
-                    await throughput.drain(stack, name, made[name], count // 2)  # warms it up
-                    drained[name] = await throughput.drain(stack, name, made[name], count)
+                    await throughput.drain_backlog(stack, name, made[name], count // 2)  # warms it up
+                    drained[name] = await throughput.drain_backlog(stack, name, made[name], count)
         finally:
             await platform.__aexit__(None, None, None)
         found = {}
-        async with self._only(settings, "kafka"):
-            await kafka_log.make_topics(settings, (alone.REQUESTS, alone.ANSWERS), settings.partitions)
+        async with self._run_processes(settings, "kafka"):
+            await kafka_log.create_topics(settings, (alone.REQUESTS, alone.ANSWERS), settings.partitions)
             for name, task in others.items():
-                model = shipped(task)[champion(task).version]
-                with self._step(f"{name}: one at a time, and ONNX Runtime alone"), self._watched(name, results):
-                    peer = await apart(alone.consume, settings, task, model, made[name], count, 1)
-                    bound = await apart(runtime_limit.measure, task, model, made[name], machine.cores())
-                found[name] = task_costs.Cost(drained[name], peer, bound)
+                model = shipped(task)[shipped_champion(task).version]
+                with (
+                    self._step(f"{name}: one at a time, and ONNX Runtime alone"),
+                    self._record_disturbance(name, results),
+                ):
+                    peer = await run_in_process(alone.measure_peer, settings, task, model, made[name], count, 1)
+                    bound = await run_in_process(
+                        runtime_limit.measure_limit, task, model, made[name], machine.usable_cores()
+                    )
+                found[name] = task_costs.TaskCost(drained[name], peer, bound)
         return found
 
-    async def _replay(self, settings: Settings, results: Results) -> replay.Whole:
-        async with self._only(settings, "kafka"):
+    async def _measure_replay(self, settings: Settings, results: BenchmarkResults) -> replay.ReplayComparison:
+        async with self._run_processes(settings, "kafka"):
             with self._step(f"Writing a log of {self._options.events} events"):
-                events = await apart(synthetic_history.publish, settings, self._options.events)
-        async with self._only(settings, "kafka", "archive"):
-            with self._step("Archiving it"), self._watched("archiving", results):
-                per_second = await replay.archived(settings)
-        readings = defaultdict[str, list[replay.Reading]](list)
-        async with self._only(settings, "kafka"):
+                events = await run_in_process(synthetic_history.publish_history, settings, self._options.events)
+        async with self._run_processes(settings, "kafka", "archive"):
+            with self._step("Archiving it"), self._record_disturbance("archiving", results):
+                per_second = await replay.wait_until_archived(settings)
+        readings = defaultdict[str, list[replay.ReaderRun]](list)
+        async with self._run_processes(settings, "kafka"):
             began = monotonic()
             for number in range(self._options.repetitions):
-                if number == 0 or monotonic() - began < PHASE_SECONDS:
+                if number == 0 or monotonic() - began < MAX_PHASE_SECONDS:
                     for name, reader in replay.READERS.items():
                         turn = f"{name} {number + 1}"
-                        with self._step(f"Reading it all: {turn}"), self._watched(turn, results):
+                        with self._step(f"Reading it all: {turn}"), self._record_disturbance(turn, results):
                             out = settings.home / f"{name}-{number}"
-                            readings[name].append(await apart(reader, settings, out))
-        return replay.Whole(events, per_second, {name: replay.median(found) for name, found in readings.items()})
+                            readings[name].append(await run_in_process(reader, settings, out))
+        return replay.ReplayComparison(
+            events, per_second, {name: replay.median_run(found) for name, found in readings.items()}
+        )
 
     @asynccontextmanager
-    async def _only(self, settings: Settings, *processes: str) -> AsyncIterator[None]:
+    async def _run_processes(self, settings: Settings, *processes: str) -> AsyncIterator[None]:
         """These processes of the platform, and no other."""
         supervisor = Supervisor(settings, only=processes, console=Console(quiet=True))
         try:
@@ -210,11 +223,11 @@ class Run:
             await supervisor.stop()
 
     @contextmanager
-    def _watched(self, name: str, results: Results) -> Iterator[None]:
+    def _record_disturbance(self, name: str, results: BenchmarkResults) -> Iterator[None]:
         """Note what others use of the machine meanwhile."""
-        before = cpu({})
+        before = measure_cpu({})
         yield
-        results.others[name] = between(before, cpu({})).others
+        results.others[name] = core_usage(before, measure_cpu({})).others
 
     @contextmanager
     def _step(self, name: str) -> Iterator[None]:

@@ -26,47 +26,47 @@ from models import tensors
 from models.ocr import Ocr
 
 SOURCE = "benchmark"
-FEEDBACK = 0.08
+FEEDBACK_SHARE = 0.08
 """The share of predictions that somebody says something of."""
-EVENTS_EACH = 3 + FEEDBACK
+EVENTS_PER_REQUEST = 3 + FEEDBACK_SHARE
 HEIGHT, WIDTH = 24, 44
 PAYLOAD_BYTES = (300, 3_000)
 _DAY_MS = 86_400_000.0
-_POOL = 1 << 25
+_POOL_BYTES = 1 << 25
 _TASK = Ocr()
 
 
-def history(requests: int, width: int = WIDTH, seed: int = 1) -> Iterator[tuple[Record, ...]]:
+def generate_history(requests: int, width: int = WIDTH, seed: int = 1) -> Iterator[tuple[Record, ...]]:
     """Request, features, prediction and at times feedback, for each request; together a day of so many.
 
     `width` is that of the images which the features are: 24 bytes for each pixel of it.
     """
     chance, noise = random.Random(seed), np.random.default_rng(seed)
-    payloads = noise.bytes(_POOL)
-    ink = noise.integers(1, 256, _POOL, np.uint8) * (noise.random(_POOL, np.float32) < 0.3)
+    payloads = noise.bytes(_POOL_BYTES)
+    ink = noise.integers(1, 256, _POOL_BYTES, np.uint8) * (noise.random(_POOL_BYTES, np.float32) < 0.3)
     began, size = time.time() * 1000 - _DAY_MS, HEIGHT * width
     for number in range(requests):
         name, when = str(uuid.UUID(int=chance.getrandbits(128))), began + number * _DAY_MS / requests
-        start, length = chance.randrange(_POOL - PAYLOAD_BYTES[1]), chance.randint(*PAYLOAD_BYTES)
-        at = chance.randrange(_POOL - size)
+        start, length = chance.randrange(_POOL_BYTES - PAYLOAD_BYTES[1]), chance.randint(*PAYLOAD_BYTES)
+        at = chance.randrange(_POOL_BYTES - size)
         image = ink[at : at + size].reshape(HEIGHT, width)
-        yield _of_request(chance, name, when, payloads[start : start + length], image)
+        yield _request_records(chance, name, when, payloads[start : start + length], image)
 
 
-def publish(settings: Settings, events: int) -> int:
+def publish_history(settings: Settings, events: int) -> int:
     """Write a history of about so many events into the log; how many these were."""
     return asyncio.run(_publish(settings, events))
 
 
 async def _publish(settings: Settings, events: int) -> int:
     count, sent = 0, []
-    async with clients.producer(settings, max_batch_size=MiB // 2) as producer:
+    async with clients.create_producer(settings, max_batch_size=MiB // 2) as producer:
         batches = defaultdict[tuple[str, int], BatchBuilder](producer.create_batch)
 
         async def send(topic: str, partition: int) -> None:
             sent.append(await producer.send_batch(batches.pop((topic, partition)), topic, partition=partition))
 
-        for number, records in enumerate(history(math.ceil(events / EVENTS_EACH))):
+        for number, records in enumerate(generate_history(math.ceil(events / EVENTS_PER_REQUEST))):
             for one in records:
                 place, headers = (one.topic, number % settings.partitions), list(one.headers)
                 while batches[place].append(timestamp=None, key=one.key, value=one.value, headers=headers) is None:
@@ -78,7 +78,7 @@ async def _publish(settings: Settings, events: int) -> int:
     return count
 
 
-def _of_request(
+def _request_records(
     chance: random.Random,
     name: str,
     when: float,
@@ -86,7 +86,7 @@ def _of_request(
     image: NDArray[np.uint8],
 ) -> tuple[Record, ...]:
     task, key, unique = _TASK.name, name.encode(), prediction_id(_TASK.name, SOURCE, name)
-    moment = cloudevents.rfc3339(when)
+    moment = cloudevents.format_rfc3339(when)
     asked = Event(name, PredictionRequested.type, SOURCE, moment, payload, content_type="image/png")
     data, declared = tensors.encode({"image": image, "width": np.array(image.shape[1], np.int32)})
     said = {"requestid": name, "requestsource": SOURCE, "requestlogtime": str(round(when)), "preprocessms": "0.8"}
@@ -108,13 +108,16 @@ def _of_request(
     )
     attributes = {"id": unique, "source": "hindsight/inference", "time": moment}
     records = (
-        Record(topics.requests(task), key, payload, asked.headers()),
-        Record(topics.features(task), key, data, extracted.headers()),
-        made.record(topics.predictions(task), key, **attributes, extensions={"requestsource": SOURCE}),
+        Record(topics.requests(task), key, payload, asked.to_headers()),
+        Record(topics.features(task), key, data, extracted.to_headers()),
+        made.to_record(topics.predictions(task), key, **attributes, extensions={"requestsource": SOURCE}),
     )
-    if chance.random() >= FEEDBACK:
+    if chance.random() >= FEEDBACK_SHARE:
         return records
     correction = {"text": text[:-1] + chance.choice("0123456789")}
     given = FeedbackGiven(prediction_id=unique, correction=correction, actor=f"person {chance.randrange(50)}")
-    later = cloudevents.rfc3339(when + 60_000)
-    return (*records, given.record(topics.feedback(task), unique.encode(), id=f"{name}-1", source=SOURCE, time=later))
+    later = cloudevents.format_rfc3339(when + 60_000)
+    return (
+        *records,
+        given.to_record(topics.feedback(task), unique.encode(), id=f"{name}-1", source=SOURCE, time=later),
+    )

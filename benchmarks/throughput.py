@@ -15,15 +15,15 @@ from app.events import topics
 from benchmarks import kafka_log
 from benchmarks.child_process import BenchmarkError
 from benchmarks.platform import Stack
-from benchmarks.resource_usage import Busy, between
+from benchmarks.resource_usage import CoreUsage, core_usage
 
 POLL_SECONDS = 0.2
-PATIENCE_SECONDS = 120.0
+TIMEOUT_SECONDS = 120.0
 SETTLED_SECONDS = 1.5
 
 
 @dataclass(frozen=True)
-class Drain:
+class BacklogResult:
     """One backlog: answers a second from the moment that preprocessing went on to the last answer."""
 
     requests: int
@@ -34,66 +34,66 @@ class Drain:
     features_per_second: float
     """How quickly preprocessing was through with it."""
     failed: int
-    busy: Busy
+    busy: CoreUsage
 
 
-async def drain(stack: Stack, task: str, payloads: Sequence[bytes], count: int) -> Drain:
+async def drain_backlog(stack: Stack, task: str, payloads: Sequence[bytes], count: int) -> BacklogResult:
     """Publish a backlog and time its answers."""
     bootstrap = stack.settings.bootstrap
-    backlog = kafka_log.requests(task, payloads, count)
+    backlog = kafka_log.make_requests(task, payloads, count)
     wanted = {one.prediction_id for one in backlog}
-    answers = await _settled(bootstrap, topics.predictions(task))
-    features = await kafka_log.ends(bootstrap, topics.features(task))
-    async with kafka_log.assigned(bootstrap, list(answers)) as consumer:
+    answers = await _wait_until_settled(bootstrap, topics.predictions(task))
+    features = await kafka_log.end_offsets(bootstrap, topics.features(task))
+    async with kafka_log.open_consumer(bootstrap, list(answers)) as consumer:
         consumer.pause(*answers)  # it only asks how far they go
-        with stack.frozen("preprocess"):
-            await kafka_log.publish(stack.settings, topics.requests(task), backlog)
+        with stack.pause_process("preprocess"):
+            await kafka_log.publish_requests(stack.settings, topics.requests(task), backlog)
             before, began = stack.cpu(), time.time() * 1000
-        await _grown(consumer, answers, count)
+        await _wait_for_records(consumer, answers, count)
         after = stack.cpu()
     first: dict[str, float] = {}
     failed = 0
-    for record in await kafka_log.records_since(bootstrap, answers):
-        unique = kafka_log.event_id(record)
+    for record in await kafka_log.read_records_since(bootstrap, answers):
+        unique = kafka_log.read_event_id(record)
         if unique in wanted:
-            failed += unique not in first and kafka_log.failed(record)
+            failed += unique not in first and kafka_log.is_failure(record)
             first[unique] = min(first.get(unique, float("inf")), float(record.timestamp))
     if len(first) < count:
         raise BenchmarkError(f"{count - len(first)} of {count} requests have no answer")
-    ready = [float(record.timestamp) for record in await kafka_log.records_since(bootstrap, features)]
+    ready = [float(record.timestamp) for record in await kafka_log.read_records_since(bootstrap, features)]
     seconds = (max(first.values()) - began) / 1000
-    return Drain(
+    return BacklogResult(
         requests=count,
         seconds=seconds,
         per_second=count / seconds,
         first_to_last=(count - 1) * 1000 / (max(first.values()) - min(first.values())),
         features_per_second=count * 1000 / (max(ready) - began) if ready else 0.0,
         failed=failed,
-        busy=between(before, after),
+        busy=core_usage(before, after),
     )
 
 
-async def _settled(bootstrap: str, topic: str) -> kafka_log.Marks:
+async def _wait_until_settled(bootstrap: str, topic: str) -> kafka_log.Offsets:
     """Where a topic ends once nothing comes any more: an earlier load may have been too much."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    last = await kafka_log.ends(bootstrap, topic)
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    last = await kafka_log.end_offsets(bootstrap, topic)
     while time.monotonic() < deadline:
         await asyncio.sleep(SETTLED_SECONDS)
-        now = await kafka_log.ends(bootstrap, topic)
+        now = await kafka_log.end_offsets(bootstrap, topic)
         if now == last:
             break
         last = now
     return last
 
 
-async def _grown(consumer: AIOKafkaConsumer, since: kafka_log.Marks, count: int) -> None:
+async def _wait_for_records(consumer: AIOKafkaConsumer, start_offsets: kafka_log.Offsets, count: int) -> None:
     """Return once so many records are there."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while True:
-        now = await consumer.end_offsets(list(since))
-        grown = sum(now[partition] - offset for partition, offset in since.items())
+        now = await consumer.end_offsets(list(start_offsets))
+        grown = sum(now[partition] - offset for partition, offset in start_offsets.items())
         if grown >= count:
             return
         if time.monotonic() > deadline:
-            raise BenchmarkError(f"only {grown} of {count} requests were answered in {PATIENCE_SECONDS:.0f} s")
+            raise BenchmarkError(f"only {grown} of {count} requests were answered in {TIMEOUT_SECONDS:.0f} s")
         await asyncio.sleep(POLL_SECONDS)

@@ -13,21 +13,21 @@ import faust
 
 from app.streams.faust_app import App
 
-MOST = 100_000
+MAX_PREDICTIONS = 100_000
 """Predictions in the table of one worker; the oldest go first."""
 
 
 class LastOutcomes(faust.Table[bytes, bytes]):
     """Prediction id to outcome id, in memory only."""
 
-    def __init__(self, app: App, most: int = MOST) -> None:
+    def __init__(self, app: App, max_predictions: int = MAX_PREDICTIONS) -> None:
         super().__init__(app, name="last-outcomes")
-        self._most = most
+        self._max_predictions = max_predictions
 
     def on_key_set(self, key: bytes, value: bytes) -> None:
         """Make room; there is no changelog to write to."""
         if key not in self:
-            while len(self) >= self._most:
+            while len(self) >= self._max_predictions:
                 del self[next(iter(self))]
 
     def on_key_del(self, key: bytes) -> None:

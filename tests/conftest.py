@@ -7,7 +7,7 @@ from hypothesis import settings as hypothesis_settings
 from app.embedded import ports
 from app.settings import CHECKOUT, Settings, TaskSettings
 from tests.support import tools
-from tests.support.platform import platform_settings, running
+from tests.support.platform import platform_settings, run_processes
 from tests.support.stack import Stack
 
 # How long an example takes says more of the machine than of the code.
@@ -16,7 +16,9 @@ hypothesis_settings.load_profile("hindsight")
 
 # Of two test processes neither takes a port that the other one has found free and not yet bound.
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):
-    ports.CHOICE = ports.CHOICE[int(worker.removeprefix("gw")) :: int(os.environ["PYTEST_XDIST_WORKER_COUNT"])]
+    ports.FREE_PORT_RANGE = ports.FREE_PORT_RANGE[
+        int(worker.removeprefix("gw")) :: int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    ]
 
 # Most of what a small training takes is its compilation: the same for all tests, and for the next run of them.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CHECKOUT / ".pytest_cache" / "jax"))
@@ -34,7 +36,7 @@ SESSIONS = {"session_gap_seconds": 10, "session_idle_seconds": 300, "session_par
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     """The whole platform, as `hindsight up` runs it: shared, for it takes half a minute."""
     settings = platform_settings(tmp_path_factory.mktemp("stack"), tasks=TASKS, task_settings=JUDGED, **SESSIONS)
-    async with running(settings, only=PROCESSES) as supervisor:
+    async with run_processes(settings, only=PROCESSES) as supervisor:
         await supervisor.wait_ready(180)
         yield Stack(settings, supervisor)
 
@@ -48,7 +50,7 @@ PROCESSES = (
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """A missing program is a failure, not a skip."""
     for mark in item.iter_markers("needs"):
-        tools.require(*mark.args)
+        tools.require_programs(*mark.args)
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups

@@ -11,9 +11,9 @@ from app.events import topics
 from app.events.ids import prediction_id
 from app.settings import CHECKOUT
 from tests.support import tools
-from tests.support.archive import archived
-from tests.support.commands import command
-from tests.support.kafka_clients import id_of, tail
+from tests.support.archive import wait_until_archived
+from tests.support.commands import run_command
+from tests.support.kafka_clients import event_id, open_topic_reader
 from tests.support.stack import Stack
 
 BLOCKS = re.findall(r"^```(python|sh)\n(.*?)^```$", (CHECKOUT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
@@ -36,13 +36,13 @@ def folder(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(("language", "code"), BLOCKS, ids=NAMES)
 async def test_a_snippet_runs(stack: Stack, folder: Path, language: str, code: str) -> None:
     if "kcat" in code:
-        tools.require("kcat")
+        tools.require_programs("kcat")
     settings = stack.settings
     code = code.replace(":9092", f":{settings.kafka_port}").replace(":8000", f":{settings.api_port}")
     if "DeltaTable" in code:
-        await archived(settings, topics.predictions("ocr"))
+        await wait_until_archived(settings, topics.predictions("ocr"))
     words = [sys.executable, "-c", code] if language == "python" else ["bash", "-euo", "pipefail", "-c", code]
-    done = await command(settings, *words, cwd=folder)
+    done = await run_command(settings, *words, cwd=folder)
     assert done.code == 0, done.err
     assert done.out or "> claim.json" in code
 
@@ -50,9 +50,9 @@ async def test_a_snippet_runs(stack: Stack, folder: Path, language: str, code: s
 @pytest.mark.needs("kcat")
 async def test_the_snippets_requests_were_answered_and_corrected(stack: Stack) -> None:
     by_kcat, by_claim = (prediction_id("ocr", "my-shop", name) for name in ("order-7", "order-8"))
-    async with tail(stack.settings, topics.predictions("ocr"), beginning=True) as answers:
-        await answers.until(lambda read: {by_kcat, by_claim} <= {id_of(record) for record in read})
-    said = {id_of(record): json.loads(record.value) for record in answers.records}
+    async with open_topic_reader(stack.settings, topics.predictions("ocr"), beginning=True) as answers:
+        await answers.read_until(lambda read: {by_kcat, by_claim} <= {event_id(record) for record in read})
+    said = {event_id(record): json.loads(record.value) for record in answers.records}
     assert said[by_kcat]["output"] == said[by_claim]["output"]
-    async with tail(stack.settings, topics.feedback("ocr"), beginning=True) as corrections:
-        await corrections.until(lambda read: by_kcat in {record.key.decode() for record in read})
+    async with open_topic_reader(stack.settings, topics.feedback("ocr"), beginning=True) as corrections:
+        await corrections.read_until(lambda read: by_kcat in {record.key.decode() for record in read})

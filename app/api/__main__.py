@@ -5,7 +5,7 @@ import sys
 
 import uvicorn
 
-from app.api.app import create
+from app.api.app import create_app
 from app.api.connection_limits import BoundedProtocol
 from app.auth.middleware import is_loopback
 from app.embedded import resource_limits
@@ -18,16 +18,16 @@ from app.system import api_tls
 log = logging.getLogger(__name__)
 
 
-def server(config: Settings) -> uvicorn.Config:
+def server_config(config: Settings) -> uvicorn.Config:
     """Return how the API is served. Raises SetupError."""
-    pair = api_tls.pair(config)
+    pair = api_tls.certificate_files(config)
     if pair is None and not is_loopback(config.host):
         log.warning(
             "HINDSIGHT_HOST is %s without HTTPS: keys and payloads cross the network in clear. "
             "Set HINDSIGHT_TLS_CERTIFICATE and HINDSIGHT_TLS_KEY, or put a proxy with TLS before it.",
             config.host,
         )
-    app = create(config)
+    app = create_app(config)
     mount(app, app.state.parts)
     heart = Heartbeat(config.home)
 
@@ -52,9 +52,9 @@ def server(config: Settings) -> uvicorn.Config:
 
 def main() -> None:
     """Serves until a signal."""
-    resource_limits.raise_files()
+    resource_limits.raise_file_limit()
     try:
-        serving = uvicorn.Server(server(settings()))
+        serving = uvicorn.Server(server_config(settings()))
     except SetupError as error:
         sys.exit(str(error))
     serving.run()

@@ -8,23 +8,23 @@ from fastapi import APIRouter, HTTPException, Request
 from pydantic import BaseModel
 from starlette.datastructures import UploadFile
 
-from app.auth.scopes import UNKNOWN, needs
-from app.storage.blobs import Quota, StorageAway
+from app.auth.scopes import AUTH_RESPONSES, require_scope
+from app.storage.blobs import BlobQuota, StorageUnavailable
 
 PATH = "/v1/blobs"
-_CHUNK = 256 * 1024
-_BINARY = {"schema": {"type": "string", "format": "binary"}}
-_FORM = {"schema": {"type": "object", "required": ["file"], "properties": {"file": _BINARY["schema"]}}}
-BODY: dict[str, Any] = {
+_CHUNK_BYTES = 256 * 1024
+_BINARY_CONTENT = {"schema": {"type": "string", "format": "binary"}}
+_FORM_CONTENT = {"schema": {"type": "object", "required": ["file"], "properties": {"file": _BINARY_CONTENT["schema"]}}}
+REQUEST_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "description": "The payload itself, or a form with one file.",
-        "content": {"application/octet-stream": _BINARY, "multipart/form-data": _FORM},
+        "content": {"application/octet-stream": _BINARY_CONTENT, "multipart/form-data": _FORM_CONTENT},
     }
 }
 
 
-class Stored(BaseModel):
+class StoredBlob(BaseModel):
     """Where the payload is: send `{"uri": ...}` as the request instead of it."""
 
     uri: str
@@ -32,48 +32,48 @@ class Stored(BaseModel):
     sha256: str
 
 
-def router(store: Quota, max_bytes: int) -> APIRouter:
+def router(store: BlobQuota, max_bytes: int) -> APIRouter:
     """The route, for this storage."""
-    routes = APIRouter(tags=["blobs"], dependencies=[needs("feedback")])
+    routes = APIRouter(tags=["blobs"], dependencies=[require_scope("feedback")])
 
     @routes.post(
         PATH,
         status_code=201,
-        openapi_extra=BODY,
+        openapi_extra=REQUEST_BODY,
         responses={
-            **UNKNOWN,
+            **AUTH_RESPONSES,
             413: {"description": "The payload is too large."},
             422: {"description": "There is no payload."},
             503: {"description": "The storage is away."},
             507: {"description": "The storage has no room, or can't be written."},
         },
     )
-    async def put_blob(request: Request) -> Stored:
+    async def put_blob(request: Request) -> StoredBlob:
         """Keeps the payload; the same payload always has the same URI."""
         try:
             with await asyncio.to_thread(store.writer) as writer:
-                async for chunk in _payload(request):
+                async for chunk in _read_payload(request):
                     if writer.size + len(chunk) > max_bytes:
                         raise HTTPException(413, f"the payload is too large: at most {max_bytes} bytes")
                     writer.write(chunk)
                 if not writer.size:
                     raise HTTPException(422, "the payload is empty")
                 uri = await asyncio.to_thread(writer.commit)
-        except StorageAway as error:
+        except StorageUnavailable as error:
             raise HTTPException(503, f"the blob storage is away: {error}") from error
         except OSError as error:
             raise HTTPException(507, f"the blob storage can't be written: {error.strerror}") from error
-        return Stored(uri=uri, size=writer.size, sha256=uri.rpartition("/")[2])
+        return StoredBlob(uri=uri, size=writer.size, sha256=uri.rpartition("/")[2])
 
     return routes
 
 
-async def _payload(request: Request) -> AsyncIterator[bytes]:
+async def _read_payload(request: Request) -> AsyncIterator[bytes]:
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         async for chunk in request.stream():
             yield chunk
         return
     async with request.form(max_files=1) as form:
         for file in form.values():
-            while isinstance(file, UploadFile) and (chunk := await file.read(_CHUNK)):
+            while isinstance(file, UploadFile) and (chunk := await file.read(_CHUNK_BYTES)):
                 yield chunk

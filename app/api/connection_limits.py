@@ -13,11 +13,11 @@ log = logging.getLogger(__name__)
 
 WINDOW_SECONDS = 10.0
 """A request's headers have to be complete at the end of the window after the one in which the client may send them."""
-LEAST_BODY_BYTES = 5_000
+MIN_BODY_BYTES = 5_000
 """So many bytes of an incomplete body have to come in each window."""
-MOST_HEADER_BYTES = 64 * 1024
+MAX_HEADER_BYTES = 64 * 1024
 """The line, the headers, and what httptools reads ahead."""
-MOST_CONNECTIONS = 500
+MAX_CONNECTIONS = 500
 """Beyond it the oldest connection whose request is not complete gives way; where there is none, the new one."""
 
 
@@ -39,8 +39,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take the connection, if there is room or room can be made."""
         self._opened = self.loop.time()
-        if len(self.connections) >= MOST_CONNECTIONS:
-            log.warning("%d connections: the oldest without a complete request is closed", MOST_CONNECTIONS)
+        if len(self.connections) >= MAX_CONNECTIONS:
+            log.warning("%d connections: the oldest without a complete request is closed", MAX_CONNECTIONS)
             others = [one for one in self.connections if isinstance(one, BoundedProtocol) and one.is_incomplete]
             if not others:
                 super().connection_made(transport)
@@ -64,7 +64,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._header_bytes = 0
         elif self._awaits_headers():
             self._header_bytes += len(data)
-            if self._header_bytes > MOST_HEADER_BYTES and not self.transport.is_closing():
+            if self._header_bytes > MAX_HEADER_BYTES and not self.transport.is_closing():
                 self.send_400_response("The headers are too large.")
 
     def _awaits_headers(self) -> bool:
@@ -76,7 +76,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._awaits_headers():
             slow = self._window_cycle is self.cycle
         else:
-            slow = self.cycle.more_body and not self.flow.read_paused and self._window_bytes < LEAST_BODY_BYTES
+            slow = self.cycle.more_body and not self.flow.read_paused and self._window_bytes < MIN_BODY_BYTES
         if slow:
             self.abort()
             return

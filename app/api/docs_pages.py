@@ -9,32 +9,32 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
-OPENAPI = "/openapi.json"
-_STATIC = "/docs/static"
-_FILES = Path(fastapi_offline.__file__).parent / "static"
+OPENAPI_PATH = "/openapi.json"
+_STATIC_PATH = "/docs/static"
+_STATIC_DIRECTORY = Path(fastapi_offline.__file__).parent / "static"
 
 
-def add(app: FastAPI) -> None:
+def add_docs_pages(app: FastAPI) -> None:
     """Add the pages to an application that has none."""
 
     async def swagger(request: Request) -> Response:
         return get_swagger_ui_html(
-            openapi_url=OPENAPI,
+            openapi_url=OPENAPI_PATH,
             title=app.title,
-            swagger_js_url=f"{_STATIC}/swagger-ui-bundle.js",
-            swagger_css_url=f"{_STATIC}/swagger-ui.css",
-            swagger_favicon_url=f"{_STATIC}/favicon.png",
+            swagger_js_url=f"{_STATIC_PATH}/swagger-ui-bundle.js",
+            swagger_css_url=f"{_STATIC_PATH}/swagger-ui.css",
+            swagger_favicon_url=f"{_STATIC_PATH}/favicon.png",
         )
 
     async def redoc(request: Request) -> Response:
         return get_redoc_html(
-            openapi_url=OPENAPI,
+            openapi_url=OPENAPI_PATH,
             title=app.title,
-            redoc_js_url=f"{_STATIC}/redoc.standalone.js",
-            redoc_favicon_url=f"{_STATIC}/favicon.png",
+            redoc_js_url=f"{_STATIC_PATH}/redoc.standalone.js",
+            redoc_favicon_url=f"{_STATIC_PATH}/favicon.png",
             with_google_fonts=False,
         )
 
     app.add_route("/docs", swagger, include_in_schema=False)
     app.add_route("/redoc", redoc, include_in_schema=False)
-    app.mount(_STATIC, StaticFiles(directory=_FILES))
+    app.mount(_STATIC_PATH, StaticFiles(directory=_STATIC_DIRECTORY))

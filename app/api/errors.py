@@ -12,17 +12,17 @@ from models.base import Task
 
 
 @contextmanager
-def refusals() -> Iterator[None]:
+def http_errors() -> Iterator[None]:
     """What is raised inside, as an answer: 409 with the reason and the remedy, or 503 for what passes."""
     try:
         yield
     except SetupError as error:
-        raise HTTPException(409, error.in_a_line) from None
+        raise HTTPException(409, error.one_line) from None
     except AWAY as error:
         raise HTTPException(503, str(error), {"Retry-After": RETRY_AFTER}) from None
 
 
-def known(tasks: Mapping[str, Task], task: str) -> Task:
+def require_task(tasks: Mapping[str, Task], task: str) -> Task:
     """The task of this name, or 404 with those that there are."""
     if task not in tasks:
         raise HTTPException(404, f"there is no task {task!r}; known: {', '.join(sorted(tasks))}")

@@ -6,30 +6,30 @@ from typing import Annotated, Any
 from aiokafka.errors import MessageSizeTooLargeError
 from fastapi import APIRouter, Body, Header, HTTPException, Request
 
-from app.auth.scopes import UNKNOWN, Actor, actor_of, needs
+from app.auth.scopes import AUTH_RESPONSES, ActorName, require_scope, resolve_actor
 from app.errors import Unconfirmed
 from app.events.types import FeedbackGiven
-from app.kafka.resilient_producer import Publisher
-from app.services.feedback import Accepted, give
-from app.tracing import HEADER, valid
+from app.kafka.resilient_producer import ResilientProducer
+from app.services.feedback import FeedbackResponse, publish_feedback
+from app.tracing import TRACEPARENT_HEADER, valid_traceparent
 from models.base import Rejected, Task
 
 RETRY_AFTER = "2"
 
-_ID = "ocr:4e0d2f5c-6a3c-5b8e-9f3a-0d6c1c2b7a11"
+_EXAMPLE_ID = "ocr:4e0d2f5c-6a3c-5b8e-9f3a-0d6c1c2b7a11"
 EXAMPLES: dict[str, Any] = {
     "correction": {
         "summary": "What would have been right",
-        "value": {"prediction_id": _ID, "correction": {"text": "123"}, "actor": "ada"},
+        "value": {"prediction_id": _EXAMPLE_ID, "correction": {"text": "123"}, "actor": "ada"},
     },
-    "accepted": {"summary": "It was right", "value": {"prediction_id": _ID, "accepted": True, "actor": "ada"}},
+    "accepted": {"summary": "It was right", "value": {"prediction_id": _EXAMPLE_ID, "accepted": True, "actor": "ada"}},
     "reward": {
         "summary": "How good it was, by the application's own request id",
         "value": {"task": "ocr", "request_id": "invoice-17", "request_source": "shop", "reward": 0.5, "actor": "shop"},
     },
 }
 RESPONSES: dict[int | str, dict[str, Any]] = {
-    **UNKNOWN,
+    **AUTH_RESPONSES,
     413: {"description": "The body is too large."},
     422: {
         "description": "The feedback is wrong; the reason says how.",
@@ -39,23 +39,23 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 
-class Given(FeedbackGiven):
+class FeedbackRequest(FeedbackGiven):
     """Feedback on a prediction: at least one of a correction, a reward, that it was right.
 
     It names the prediction by its id, or by its task and the request's id.
     """
 
-    actor: Actor | None = None  # type: ignore[assignment]  # what the event has comes from the key
+    actor: ActorName | None = None  # type: ignore[assignment]  # what the event has comes from the key
 
 
-def router(tasks: Mapping[str, Task], publisher: Publisher) -> APIRouter:
+def router(tasks: Mapping[str, Task], producer: ResilientProducer) -> APIRouter:
     """The route, for these tasks."""
-    routes = APIRouter(tags=["feedback"], dependencies=[needs("feedback")])
+    routes = APIRouter(tags=["feedback"], dependencies=[require_scope("feedback")])
 
     @routes.post("/v1/feedback", status_code=202, responses=RESPONSES)
     async def give_feedback(
         request: Request,
-        asked: Annotated[Given, Body(openapi_examples=EXAMPLES)],
+        asked: Annotated[FeedbackRequest, Body(openapi_examples=EXAMPLES)],
         idempotency_key: Annotated[
             str | None,
             Header(
@@ -64,14 +64,16 @@ def router(tasks: Mapping[str, Task], publisher: Publisher) -> APIRouter:
                 description="A UUID of your own becomes the event's id: sent again, the feedback counts once.",
             ),
         ] = None,
-    ) -> Accepted:
+    ) -> FeedbackResponse:
         """Answers when the broker has confirmed the event.
 
         Without an `actor` it is said by whom the key names. The request's `traceparent` is the event's.
         """
-        given = FeedbackGiven.model_validate(asked.model_dump() | {"actor": actor_of(request, asked.actor)})
+        given = FeedbackGiven.model_validate(asked.model_dump() | {"actor": resolve_actor(request, asked.actor)})
         try:
-            return await give(given, tasks, publisher, idempotency_key, valid(request.headers.get(HEADER)))
+            return await publish_feedback(
+                given, tasks, producer, idempotency_key, valid_traceparent(request.headers.get(TRACEPARENT_HEADER))
+            )
         except Rejected as error:
             raise HTTPException(422, str(error)) from None
         except MessageSizeTooLargeError:

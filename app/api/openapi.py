@@ -6,15 +6,15 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
-ALWAYS = {"400": "The request is malformed; the reason says how."}
-KEYED = {
+COMMON_RESPONSES = {"400": "The request is malformed; the reason says how."}
+KEY_RESPONSES = {
     "401": "The key is missing or wrong.",
     "403": "The key has not got the scope that is needed.",
     "503": "The keys can't be looked at: try again after Retry-After.",
 }
-WITH_BODY = {"413": "The body is too large."}
-WITH_INPUT = {"422": "What is asked for is wrong; the reason says how."}
-_METHODS = {"get", "put", "post", "delete", "patch"}
+BODY_RESPONSES = {"413": "The body is too large."}
+INPUT_RESPONSES = {"422": "What is asked for is wrong; the reason says how."}
+_HTTP_METHODS = {"get", "put", "post", "delete", "patch"}
 
 
 class Problem(BaseModel):
@@ -23,7 +23,7 @@ class Problem(BaseModel):
     detail: str
 
 
-def describe(app: FastAPI) -> dict[str, Any]:
+def openapi_schema(app: FastAPI) -> dict[str, Any]:
     """Return the description, made once."""
     if app.openapi_schema is None:
         made = get_openapi(
@@ -34,26 +34,26 @@ def describe(app: FastAPI) -> dict[str, Any]:
             schemas.pop(name, None)
         schemas[Problem.__name__] = Problem.model_json_schema()
         for path in made["paths"].values():
-            for method in path.keys() & _METHODS:
-                path[method]["responses"] = _responses(path[method])
+            for method in path.keys() & _HTTP_METHODS:
+                path[method]["responses"] = _standard_responses(path[method])
         app.openapi_schema = made
     return app.openapi_schema
 
 
-def _responses(operation: dict[str, Any]) -> dict[str, Any]:
+def _standard_responses(operation: dict[str, Any]) -> dict[str, Any]:
     documented: dict[str, Any] = operation["responses"]
-    refusals = dict(ALWAYS)
+    refusals = dict(COMMON_RESPONSES)
     if "security" in operation:
-        refusals |= KEYED
+        refusals |= KEY_RESPONSES
     if "requestBody" in operation:
-        refusals |= WITH_BODY
+        refusals |= BODY_RESPONSES
     if "requestBody" in operation or "parameters" in operation:
-        refusals |= WITH_INPUT
+        refusals |= INPUT_RESPONSES
     found = {status: {"description": reason} for status, reason in refusals.items()} | documented
     for status, response in found.items():
         if status.startswith(("4", "5")):
             if status == "422" and response.get("description") == "Validation Error":
-                response["description"] = WITH_INPUT["422"]
+                response["description"] = INPUT_RESPONSES["422"]
                 del response["content"]
             content = response.setdefault("content", {}).setdefault("application/json", {})
             content.setdefault("schema", {"$ref": f"#/components/schemas/{Problem.__name__}"})

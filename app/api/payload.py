@@ -4,14 +4,14 @@ from typing import Any
 
 from fastapi import APIRouter, HTTPException, Response
 
-from app.api.errors import refusals
+from app.api.errors import http_errors
 from app.api.predictions import PredictionId
-from app.auth.scopes import UNKNOWN, needs
-from app.services.payloads import INLINE_TYPES, OCTET_STREAM, NoPayload, Payloads
+from app.auth.scopes import AUTH_RESPONSES, require_scope
+from app.services.payloads import INLINE_TYPES, OCTET_STREAM, PayloadNotFound, PayloadReader
 
 RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"content": {OCTET_STREAM: {"schema": {"type": "string", "format": "binary"}}}},
-    **UNKNOWN,
+    **AUTH_RESPONSES,
     404: {"description": "No such prediction is recorded, or its request is gone; the reason says which."},
     409: {"description": "The archive can't be read; the reason says what to do."},
     422: {"description": "That is no prediction's id."},
@@ -19,19 +19,19 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 
-def router(payloads: Payloads) -> APIRouter:
+def router(payloads: PayloadReader) -> APIRouter:
     """The route, to these payloads."""
-    routes = APIRouter(tags=["predictions"], dependencies=[needs("read")])
+    routes = APIRouter(tags=["predictions"], dependencies=[require_scope("read")])
 
     @routes.get("/v1/predictions/{prediction_id}/payload", responses=RESPONSES, response_class=Response)
     async def read_payload(prediction_id: PredictionId) -> Response:
         """The bytes of the request, taken out of their envelope or from blob storage; a session's are put together."""
         try:
-            with refusals():
-                found = await payloads.of(prediction_id)
+            with http_errors():
+                found = await payloads.read(prediction_id)
         except ValueError as error:
             raise HTTPException(422, str(error)) from None
-        except NoPayload as error:
+        except PayloadNotFound as error:
             raise HTTPException(404, str(error)) from None
         shown = "inline" if found.media_type in INLINE_TYPES else "attachment"
         return Response(

@@ -7,15 +7,15 @@ from typing import Annotated, Any
 from fastapi import APIRouter, HTTPException, Path
 
 from app.api.feedback import RETRY_AFTER
-from app.auth.scopes import UNKNOWN, needs
+from app.auth.scopes import AUTH_RESPONSES, require_scope
 from app.catalog.catalog import Catalog
 from app.errors import Unavailable
-from app.events.ids import PREDICTION, task_of
+from app.events.ids import PREDICTION_ID, task_of
 from app.events.types import FeedbackGiven, OutcomeRecorded, PredictionMade
 
-_ID = "ocr:4e0d2f5c-6a3c-5b8e-9f3a-0d6c1c2b7a11"
-_MADE: dict[str, Any] = {
-    "prediction_id": _ID,
+_EXAMPLE_ID = "ocr:4e0d2f5c-6a3c-5b8e-9f3a-0d6c1c2b7a11"
+_EXAMPLE_EVENT: dict[str, Any] = {
+    "prediction_id": _EXAMPLE_ID,
     "request_id": "invoice-17",
     "task": "ocr",
     "model": {"name": "ocr", "version": "3"},
@@ -24,13 +24,13 @@ _MADE: dict[str, Any] = {
     "confidence": 0.97,
     "propensity": 1.0,
 }
-EXAMPLE: dict[str, Any] = _MADE | {
+EXAMPLE: dict[str, Any] = _EXAMPLE_EVENT | {
     "timings_ms": {"queued": 1.2, "preprocess": 0.8, "inference": 3.1, "total": 5.1},
     "request_source": "shop",
     "time": "2026-01-31T12:00:00Z",
     "feedback": [
         {
-            "prediction_id": _ID,
+            "prediction_id": _EXAMPLE_ID,
             "correction": {"text": "123"},
             "actor": "ada",
             "id": "7e57d004-2b97-4e7a-b45f-5387367791cd",
@@ -38,7 +38,7 @@ EXAMPLE: dict[str, Any] = _MADE | {
             "time": "2026-01-31T12:03:00Z",
         }
     ],
-    "outcome": _MADE
+    "outcome": _EXAMPLE_EVENT
     | {
         "request_source": "shop",
         "label": {"text": "123"},
@@ -48,18 +48,18 @@ EXAMPLE: dict[str, Any] = _MADE | {
         "selection": "volunteer",
     },
 }
-PredictionId = Annotated[str, Path(json_schema_extra={"pattern": f"^{PREDICTION.pattern}$"}, examples=[_ID])]
+PredictionId = Annotated[str, Path(json_schema_extra={"pattern": f"^{PREDICTION_ID.pattern}$"}, examples=[_EXAMPLE_ID])]
 """As the description has it; what is none is refused by `task_of`, in words."""
 RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"content": {"application/json": {"example": EXAMPLE}}},
-    **UNKNOWN,
+    **AUTH_RESPONSES,
     404: {"description": "No such prediction is recorded; a new one is a moment after its answer."},
     422: {"description": "That is no prediction's id."},
     503: {"description": "The catalog's database is away: try again after Retry-After."},
 }
 
 
-class Said(FeedbackGiven):
+class FeedbackDetails(FeedbackGiven):
     """One feedback event: what was said, and its identity."""
 
     id: str
@@ -68,14 +68,14 @@ class Said(FeedbackGiven):
     """Its `ce_time`."""
 
 
-class Recorded(PredictionMade):
+class PredictionDetails(PredictionMade):
     """A prediction as it was published, with all that was said of it, and what that comes to."""
 
     request_source: str
     """The request's `ce_source`."""
     time: datetime
     """Its `ce_time`."""
-    feedback: list[Said]
+    feedback: list[FeedbackDetails]
     """The oldest first."""
     outcome: OutcomeRecorded | None
     """What is known of it now; null until that is recorded."""
@@ -83,10 +83,10 @@ class Recorded(PredictionMade):
 
 def router(catalog: Catalog) -> APIRouter:
     """The route, to this catalog."""
-    routes = APIRouter(tags=["predictions"], dependencies=[needs("read")])
+    routes = APIRouter(tags=["predictions"], dependencies=[require_scope("read")])
 
     @routes.get("/v1/predictions/{prediction_id}", responses=RESPONSES)
-    async def read_prediction(prediction_id: PredictionId) -> Recorded:
+    async def read_prediction(prediction_id: PredictionId) -> PredictionDetails:
         """A prediction as it was published, its feedback and its outcome."""
         try:
             task_of(prediction_id)
@@ -98,6 +98,6 @@ def router(catalog: Catalog) -> APIRouter:
         if found is None:
             reason = "either it is not recorded yet (it is a moment after its answer), or the id is wrong"
             raise HTTPException(404, f"no prediction {prediction_id!r} is recorded: {reason}")
-        return Recorded.model_validate(found)
+        return PredictionDetails.model_validate(found)
 
     return routes

@@ -8,18 +8,18 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from app.api.errors import known, refusals
+from app.api.errors import http_errors, require_task
 from app.api.models import RESPONSES
-from app.api.retraining import NO_TASK
-from app.auth.scopes import READ
-from app.monitoring.performance_estimation import Expected
-from app.monitoring.quality import Quality
+from app.api.retraining import NOT_FOUND_RESPONSES
+from app.auth.scopes import REQUIRE_READ
+from app.monitoring.performance_estimation import PerformanceEstimate
+from app.monitoring.quality import QualityEstimate
 from app.retraining.controller import Controller
-from app.retraining.triggers.observation import Window
+from app.retraining.triggers.observation import WindowValue
 from models.base import Task
 
 
-class Judged(BaseModel):
+class LabelledWindow(BaseModel):
     """The last window whose feedback has had its time."""
 
     start: datetime
@@ -38,7 +38,7 @@ class Judged(BaseModel):
     """The share of those selected that has one."""
 
 
-class Late(BaseModel):
+class EstimatedWindow(BaseModel):
     """The last whole window, whose labels may be late: what it is expected to score by its confidences."""
 
     start: datetime
@@ -55,47 +55,47 @@ class Late(BaseModel):
     """How many past windows that is of."""
 
 
-class QualityDescribed(BaseModel):
+class QualityResponse(BaseModel):
     """What was last seen of a task's champion; null where too little is known."""
 
     task: str
     version: str | None
     reference: float | None
     """What the champion scored when it was judged."""
-    judged: Judged | None
-    late: Late | None
+    judged: LabelledWindow | None
+    late: EstimatedWindow | None
 
 
 def router(tasks: Mapping[str, Task], controller: Controller) -> APIRouter:
     """The routes, for these tasks."""
     routes = APIRouter(tags=["retraining"])
 
-    @routes.get("/v1/quality/{task}", responses=RESPONSES | NO_TASK, dependencies=READ)
-    async def quality(task: str) -> QualityDescribed:
+    @routes.get("/v1/quality/{task}", responses=RESPONSES | NOT_FOUND_RESPONSES, dependencies=REQUIRE_READ)
+    async def quality(task: str) -> QualityResponse:
         """The champion's score: plain average, weighted estimate, and what is expected where labels are late."""
-        with refusals():
-            known(tasks, task)
-        version, seen = controller.triggering.seen.get(task, (None, None))
-        return QualityDescribed(
+        with http_errors():
+            require_task(tasks, task)
+        version, seen = controller.trigger_service.observations.get(task, (None, None))
+        return QualityResponse(
             task=task,
             version=version,
             reference=seen.reference if seen else None,
-            judged=_judged(seen.quality) if seen and seen.quality else None,
-            late=_late(seen.expected) if seen and seen.expected else None,
+            judged=_labelled_window(seen.quality) if seen and seen.quality else None,
+            late=_estimated_window(seen.expected) if seen and seen.expected else None,
         )
 
     return routes
 
 
-def _judged(window: Window[Quality]) -> Judged:
-    found = window.found
+def _labelled_window(window: WindowValue[QualityEstimate]) -> LabelledWindow:
+    found = window.value
     lower, upper = (end if isfinite(end) else None for end in found.interval())
     figures: dict[str, Any] = {name: getattr(found, name) for name in ("predictions", "plain", "coverage", "answered")}
-    return Judged(start=window.start, end=window.end, weighted=found.score, lower=lower, upper=upper, **figures)
+    return LabelledWindow(start=window.start, end=window.end, weighted=found.score, lower=lower, upper=upper, **figures)
 
 
-def _late(window: Window[Expected]) -> Late:
+def _estimated_window(window: WindowValue[PerformanceEstimate]) -> EstimatedWindow:
     figures: dict[str, Any] = {
-        name: getattr(window.found, name) for name in Late.model_fields if hasattr(window.found, name)
+        name: getattr(window.value, name) for name in EstimatedWindow.model_fields if hasattr(window.value, name)
     }
-    return Late(start=window.start, end=window.end, expected=window.found.score, **figures)
+    return EstimatedWindow(start=window.start, end=window.end, expected=window.value.score, **figures)

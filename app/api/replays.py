@@ -12,32 +12,39 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from app.api.errors import known, refusals
-from app.auth.scopes import OPERATE, READ, UNKNOWN
+from app.api.errors import http_errors, require_task
+from app.auth.scopes import AUTH_RESPONSES, REQUIRE_OPERATE, REQUIRE_READ
 from app.errors import SetupError
-from app.replay.jobs.download import zipped
-from app.replay.jobs.job import Job, State
-from app.replay.jobs.queue import Busy, Replays
-from app.replay.query import Arguments
+from app.replay.jobs.download import stream_zip
+from app.replay.jobs.job import JobState, ReplayJob
+from app.replay.jobs.queue import ReplayQueue, ReplayQueueFull
+from app.replay.query import ReplayQuery
 from app.settings import Settings
 from models.base import Task
 
 RETRY_AFTER = "30"
-MOST_LISTED = 100
-NONE: dict[int | str, dict[str, Any]] = {**UNKNOWN, 404: {"description": "There is no such replay, or no such task."}}
+MAX_LISTED = 100
+NOT_FOUND_RESPONSES: dict[int | str, dict[str, Any]] = {
+    **AUTH_RESPONSES,
+    404: {"description": "There is no such replay, or no such task."},
+}
 _OPTION = re.compile(r"--[a-z-]+")
 
-Moment = Annotated[str, Field(max_length=40, examples=["2026-01-31T12:00:00Z"])]
+TimestampText = Annotated[str, Field(max_length=40, examples=["2026-01-31T12:00:00Z"])]
 
 
 @dataclass(config=ConfigDict(extra="forbid"))  # of a BaseModel FastAPI would take the aliases for a mistake, and warn
-class ReplayWanted:
+class ReplayRequest:
     """What is asked for, as by `hindsight replay`: times in RFC 3339, or dates."""
 
     task: Annotated[str, Field(max_length=100, examples=["ocr"])]
-    since: Annotated[Moment | None, Field(alias="from", description="Requests from this time on (`ce_time`).")] = None
-    until: Annotated[Moment | None, Field(alias="to", description="Requests before this time (`ce_time`).")] = None
-    as_of: Annotated[Moment | None, Field(description="Only what was in the log by then; null is now.")] = None
+    since: Annotated[
+        TimestampText | None, Field(alias="from", description="Requests from this time on (`ce_time`).")
+    ] = None
+    until: Annotated[TimestampText | None, Field(alias="to", description="Requests before this time (`ce_time`).")] = (
+        None
+    )
+    as_of: Annotated[TimestampText | None, Field(description="Only what was in the log by then; null is now.")] = None
     content: Annotated[str, Field(max_length=20, description="features, payload or nothing.")] = "features"
 
 
@@ -49,7 +56,7 @@ class ReplayProgress(BaseModel):
     of: int | None
 
 
-class ReplayDescribed(BaseModel):
+class ReplayResponse(BaseModel):
     """A replay: what was asked for, how far it is, and what came of it."""
 
     model_config = ConfigDict(populate_by_name=True)
@@ -62,7 +69,7 @@ class ReplayDescribed(BaseModel):
     content: str
     created: datetime
     ended: datetime | None
-    state: Annotated[State, Field(description="Of what is `gone` the rows were removed; `reason` says why.")]
+    state: Annotated[JobState, Field(description="Of what is `gone` the rows were removed; `reason` says why.")]
     reason: str | None
     progress: ReplayProgress | None
     rows: int | None
@@ -77,77 +84,77 @@ class ReplayDescribed(BaseModel):
     """When it is removed, unless room is needed before."""
 
 
-class AllReplays(BaseModel):
+class ReplaysResponse(BaseModel):
     """The replays that are known to this process, the newest first."""
 
-    replays: list[ReplayDescribed]
+    replays: list[ReplayResponse]
 
 
-def router(settings: Settings, tasks: Mapping[str, Task], replays: Replays) -> APIRouter:
+def router(settings: Settings, tasks: Mapping[str, Task], replays: ReplayQueue) -> APIRouter:
     """The routes, to these replays."""
     routes = APIRouter(tags=["replays"])
 
-    def found(replay_id: str) -> Job:
+    def found(replay_id: str) -> ReplayJob:
         if (job := replays.get(replay_id)) is None:
             raise HTTPException(404, f"there is no replay {replay_id!r}")
         return job
 
-    def described(job: Job) -> ReplayDescribed:
-        folder = replays.folder(job.id)
+    def described(job: ReplayJob) -> ReplayResponse:
+        folder = replays.directory(job.id)
         manifest = folder.manifest() if job.state in ("done", "gone") else None
         said: dict[str, Any] = manifest or {}
-        return ReplayDescribed(
+        return ReplayResponse(
             **job.model_dump(),
             progress=ReplayProgress.model_validate(at) if (at := replays.progress.get(job.id)) else None,
             rows=said.get("rows"),
             splits=said.get("splits"),
             counts=said.get("counts"),
             content_hash=said.get("content_hash"),
-            bytes=sum(path.stat().st_size for path in folder.files) if job.state == "done" else None,
+            bytes=sum(path.stat().st_size for path in folder.download_files) if job.state == "done" else None,
             kept_until=job.created + timedelta(days=settings.replay_days) if job.state == "done" else None,
         )
 
     @routes.post(
         "/v1/replays",
         status_code=202,
-        dependencies=OPERATE,
+        dependencies=REQUIRE_OPERATE,
         responses={
-            **NONE,
+            **NOT_FOUND_RESPONSES,
             422: {"description": "The arguments are wrong; the reason says how."},
             429: {"description": "Too many replays wait: try again after Retry-After."},
         },
     )
-    async def begin_replay(wanted: ReplayWanted) -> ReplayDescribed:
+    async def begin_replay(wanted: ReplayRequest) -> ReplayResponse:
         """Takes a replay on: it is made when those before it are, and is the same as by `hindsight replay`."""
-        known(tasks, wanted.task)
+        require_task(tasks, wanted.task)
         try:
-            job = replays.begin(Arguments.of(settings, **asdict(wanted)))
+            job = replays.submit(ReplayQuery.from_options(settings, **asdict(wanted)))
         except SetupError as error:
-            raise HTTPException(422, _OPTION.sub(_named, error.in_a_line)) from None
-        except Busy as error:
+            raise HTTPException(422, _OPTION.sub(_field_name, error.one_line)) from None
+        except ReplayQueueFull as error:
             raise HTTPException(429, str(error), {"Retry-After": RETRY_AFTER}) from None
         except OSError as error:
             raise HTTPException(507, f"the state directory can't be written: {error}") from None
         return described(job)
 
-    @routes.get("/v1/replays", dependencies=READ, responses=UNKNOWN)
-    async def list_replays() -> AllReplays:
+    @routes.get("/v1/replays", dependencies=REQUIRE_READ, responses=AUTH_RESPONSES)
+    async def list_replays() -> ReplaysResponse:
         """The newest hundred."""
-        newest = replays.all()[:MOST_LISTED]
-        return AllReplays(replays=await asyncio.to_thread(lambda: [described(job) for job in newest]))
+        newest = replays.list_jobs()[:MAX_LISTED]
+        return ReplaysResponse(replays=await asyncio.to_thread(lambda: [described(job) for job in newest]))
 
-    @routes.get("/v1/replays/{replay_id}", dependencies=READ, responses=NONE)
-    async def read_replay(replay_id: str) -> ReplayDescribed:
+    @routes.get("/v1/replays/{replay_id}", dependencies=REQUIRE_READ, responses=NOT_FOUND_RESPONSES)
+    async def read_replay(replay_id: str) -> ReplayResponse:
         """How far it is, and what came of it."""
         job = found(replay_id)
         return await asyncio.to_thread(described, job)
 
     @routes.get(
         "/v1/replays/{replay_id}/download",
-        dependencies=READ,
+        dependencies=REQUIRE_READ,
         response_class=StreamingResponse,
         responses={
-            **NONE,
+            **NOT_FOUND_RESPONSES,
             200: {"content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}}},
             409: {"description": "It is not done, or its rows are gone; the reason says which."},
         },
@@ -159,22 +166,22 @@ def router(settings: Settings, tasks: Mapping[str, Task], replays: Replays) -> A
             raise HTTPException(409, f"the replay is {job.state}" + (f": {job.reason}" if job.reason else ""))
         name = f"{job.task}-{job.id}"
         return StreamingResponse(
-            zipped(name, replays.folder(job.id).files),
+            stream_zip(name, replays.directory(job.id).download_files),
             media_type="application/zip",
             headers={"Content-Disposition": f'attachment; filename="{name}.zip"', "Cache-Control": "no-store"},
         )
 
-    @routes.delete("/v1/replays/{replay_id}", dependencies=OPERATE, responses=NONE)
-    async def remove_replay(replay_id: str) -> ReplayDescribed:
+    @routes.delete("/v1/replays/{replay_id}", dependencies=REQUIRE_OPERATE, responses=NOT_FOUND_RESPONSES)
+    async def remove_replay(replay_id: str) -> ReplayResponse:
         """Ends it if it runs, and removes its rows."""
         job = found(replay_id)
-        with refusals():
+        with http_errors():
             await replays.remove(job.id)
         return described(found(replay_id))
 
     return routes
 
 
-def _named(option: "re.Match[str]") -> str:
+def _field_name(option: "re.Match[str]") -> str:
     """An option of the command, as the body names it."""
     return option[0].removeprefix("--").replace("-", "_")

@@ -8,10 +8,10 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
 from app.api import path_convertor
-from app.api.errors import known, refusals
+from app.api.errors import http_errors, require_task
 from app.api.models import RESPONSES
-from app.api.timestamps import Instant
-from app.auth.scopes import OPERATE, READ, Actor, actor_of
+from app.api.timestamps import Timestamp
+from app.auth.scopes import REQUIRE_OPERATE, REQUIRE_READ, ActorName, resolve_actor
 from app.events.model_events import Backtest
 from app.registry.runs import Run
 from app.retraining.controller import Controller
@@ -19,31 +19,31 @@ from app.retraining.triggers.observation import Alert
 from models.base import Task
 
 path_convertor.register()
-NO_TASK: dict[int | str, dict[str, Any]] = {404: {"description": "There is no such task."}}
-CONFLICT: dict[int | str, dict[str, Any]] = {
+NOT_FOUND_RESPONSES: dict[int | str, dict[str, Any]] = {404: {"description": "There is no such task."}}
+CONFLICT_RESPONSES: dict[int | str, dict[str, Any]] = {
     409: {
         "description": "It can't be done now; the reason says why.",
         "content": {"application/json": {"example": {"detail": "Run 5f0e2f4b of ocr is under way."}}},
     }
 }
-REFUSED = RESPONSES | NO_TASK | CONFLICT
+ERROR_RESPONSES = RESPONSES | NOT_FOUND_RESPONSES | CONFLICT_RESPONSES
 ReasonText = Annotated[str, Field(min_length=1, max_length=2000)]
 
 
-class Wanted(BaseModel):
+class RunRequest(BaseModel):
     """Who wants it, and why."""
 
-    actor: Actor | None = None
+    actor: ActorName | None = None
     reason: ReasonText = "by hand"
 
 
-class Begun(BaseModel):
+class RunReference(BaseModel):
     """The run that is concerned."""
 
     run_id: str
 
 
-class RunDescribed(BaseModel):
+class RunResponse(BaseModel):
     """A run: why it began, what is done of it, and how it ended."""
 
     run_id: str
@@ -74,13 +74,13 @@ class RunDescribed(BaseModel):
     """How it ended, and why."""
 
 
-class AllRuns(BaseModel):
+class RunsResponse(BaseModel):
     """The runs of every task, the newest first."""
 
-    runs: list[RunDescribed]
+    runs: list[RunResponse]
 
 
-class TriggerExplained(BaseModel):
+class TriggerResponse(BaseModel):
     """A trigger, and what it sees now."""
 
     trigger: str
@@ -92,19 +92,19 @@ class TriggerExplained(BaseModel):
     evidence: dict[str, Any]
 
 
-class Explanation(BaseModel):
+class TriggersResponse(BaseModel):
     """All triggers of a task."""
 
     task: str
-    triggers: list[TriggerExplained]
+    triggers: list[TriggerResponse]
 
 
-class Alerting(BaseModel):
+class AlertmanagerAlert(BaseModel):
     """One alert of Alertmanager's webhook, version 4."""
 
     status: str
     labels: dict[str, str]
-    startsAt: Instant  # Alertmanager's own name
+    startsAt: Timestamp  # Alertmanager's own name
 
     @property
     def alert(self) -> Alert:
@@ -112,13 +112,13 @@ class Alerting(BaseModel):
         return Alert(self.labels.get("alertname", ""), self.startsAt)
 
 
-class Notice(BaseModel):
+class AlertmanagerNotification(BaseModel):
     """What Alertmanager sends; of what it says beside the alerts nothing is needed."""
 
-    alerts: Annotated[list[Alerting], Field(max_length=1000)]
+    alerts: Annotated[list[AlertmanagerAlert], Field(max_length=1000)]
 
 
-class Heard(BaseModel):
+class StartedRuns(BaseModel):
     """The runs that the alerts began; none where the triggers' settings, a run or the cool-down forbid it."""
 
     run_ids: list[str]
@@ -128,37 +128,43 @@ def router(tasks: Mapping[str, Task], controller: Controller) -> APIRouter:
     """The routes, for these tasks."""
     routes = APIRouter(tags=["retraining"])
 
-    @routes.get("/v1/retraining", responses=RESPONSES, dependencies=READ)
-    async def list_runs() -> AllRuns:
+    @routes.get("/v1/retraining", responses=RESPONSES, dependencies=REQUIRE_READ)
+    async def list_runs() -> RunsResponse:
         """Every run, the newest first, with its progress."""
-        with refusals():
+        with http_errors():
             found = [run for models in controller.models.values() for run in models.runs.values()]
         found.sort(key=lambda run: run.time, reverse=True)
-        return AllRuns(runs=[_described(run, controller) for run in found])
+        return RunsResponse(runs=[_run_response(run, controller) for run in found])
 
-    @routes.post("/v1/retraining/{task:part}:cancel", status_code=202, responses=REFUSED, dependencies=OPERATE)
-    async def cancel_run(request: Request, task: str, wanted: Wanted) -> Begun:
+    @routes.post(
+        "/v1/retraining/{task:part}:cancel", status_code=202, responses=ERROR_RESPONSES, dependencies=REQUIRE_OPERATE
+    )
+    async def cancel_run(request: Request, task: str, wanted: RunRequest) -> RunReference:
         """Ends the task's run. A candidate that has a role keeps it: roll it back."""
-        with refusals():
-            return Begun(run_id=await controller.triggering.cancel(known(tasks, task), actor_of(request, wanted.actor)))
+        with http_errors():
+            return RunReference(
+                run_id=await controller.trigger_service.cancel_run(
+                    require_task(tasks, task), resolve_actor(request, wanted.actor)
+                )
+            )
 
-    @routes.post("/v1/retraining/{task:part}", status_code=202, responses=REFUSED, dependencies=OPERATE)
-    async def begin_run(request: Request, task: str, wanted: Wanted) -> Begun:
+    @routes.post("/v1/retraining/{task:part}", status_code=202, responses=ERROR_RESPONSES, dependencies=REQUIRE_OPERATE)
+    async def begin_run(request: Request, task: str, wanted: RunRequest) -> RunReference:
         """Begins a run, now. Answers when that is in the log."""
-        evidence = {"actor": actor_of(request, wanted.actor), "reason": wanted.reason}
-        with refusals():
-            run_id = await controller.triggering.begin(known(tasks, task), "manual", evidence)
-            return Begun(run_id=run_id)
+        evidence = {"actor": resolve_actor(request, wanted.actor), "reason": wanted.reason}
+        with http_errors():
+            run_id = await controller.trigger_service.start_run(require_task(tasks, task), "manual", evidence)
+            return RunReference(run_id=run_id)
 
-    @routes.get("/v1/retraining/{task}/triggers", responses=RESPONSES | NO_TASK, dependencies=READ)
-    async def explain_triggers(task: str) -> Explanation:
+    @routes.get("/v1/retraining/{task}/triggers", responses=RESPONSES | NOT_FOUND_RESPONSES, dependencies=REQUIRE_READ)
+    async def explain_triggers(task: str) -> TriggersResponse:
         """What each trigger sees now, and why it does or doesn't fire."""
-        with refusals():
-            said = await controller.triggering.explain(known(tasks, task), controller.models[task])
-        return Explanation(
+        with http_errors():
+            said = await controller.trigger_service.explain(require_task(tasks, task), controller.models[task])
+        return TriggersResponse(
             task=task,
             triggers=[
-                TriggerExplained(
+                TriggerResponse(
                     trigger=one.trigger,
                     fires=one.fires,
                     sees=one.sees,
@@ -170,23 +176,25 @@ def router(tasks: Mapping[str, Task], controller: Controller) -> APIRouter:
             ],
         )
 
-    @routes.post("/v1/alerts", responses=RESPONSES, dependencies=OPERATE)
-    async def hear_alerts(notice: Notice) -> Heard:
+    @routes.post("/v1/alerts", responses=RESPONSES, dependencies=REQUIRE_OPERATE)
+    async def hear_alerts(notice: AlertmanagerNotification) -> StartedRuns:
         """Alertmanager's webhook: an alert that fires with a label `task` may begin a run of that task."""
         begun = []
         for name, task in tasks.items():
             alerts = [one.alert for one in notice.alerts if one.status == "firing" and one.labels.get("task") == name]
-            with refusals():
-                if alerts and (run_id := await controller.triggering.look(task, controller.models[name], alerts)):
+            with http_errors():
+                if alerts and (
+                    run_id := await controller.trigger_service.evaluate(task, controller.models[name], alerts)
+                ):
                     begun.append(run_id)
-        return Heard(run_ids=begun)
+        return StartedRuns(run_ids=begun)
 
     return routes
 
 
-def _described(run: Run, controller: Controller) -> RunDescribed:
+def _run_response(run: Run, controller: Controller) -> RunResponse:
     ended, evaluated = run.ended, run.evaluated
-    return RunDescribed(
+    return RunResponse(
         run_id=run.id,
         task=run.task,
         trigger=run.triggered.trigger,

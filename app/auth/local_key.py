@@ -10,18 +10,18 @@ from app.settings import Settings
 from app.system import secret_file
 
 
-def path_of(config: Settings) -> Path:
+def key_path(config: Settings) -> Path:
     """Where the key is kept, if the settings have none."""
     return config.home.resolve() / "local.key"
 
 
-def make(config: Settings) -> str:
+def load_or_create_key(config: Settings) -> str:
     """The key, made if there is none yet. Raises OSError where the home can't be written."""
     if config.api_key is not None:
         return config.api_key.get_secret_value()
-    return secret_file.read_or_make(path_of(config), "hs_")
+    return secret_file.read_or_create(key_path(config), "hs_")
 
 
-def find(config: Settings) -> str | None:
+def load_key(config: Settings) -> str | None:
     """The key, if there is one and this user may read it."""
-    return config.api_key.get_secret_value() if config.api_key is not None else secret_file.read(path_of(config))
+    return config.api_key.get_secret_value() if config.api_key is not None else secret_file.read(key_path(config))

@@ -8,17 +8,17 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Request, Response
 from starlette.responses import HTMLResponse, RedirectResponse
 
-from app.auth.authenticator import Callers
+from app.auth.authenticator import Authenticator
 from app.auth.keys import SESSION_HOURS
-from app.auth.middleware import LOGIN, LOGOUT, RETRY_AFTER
-from app.auth.scopes import caller_of, needs
+from app.auth.middleware import LOGIN_PATH, LOGOUT_PATH, RETRY_AFTER
+from app.auth.scopes import get_caller, require_scope
 from app.errors import Unavailable
 
-MOST_FAILURES = 10
-WITHIN_SECONDS = 60.0
+MAX_FAILURES = 10
+FAILURE_WINDOW_SECONDS = 60.0
 """An address may fail so often in this time; who comes through a proxy has the proxy's."""
-MOST_ADDRESSES = 10_000
-MOST_KEY = 500
+MAX_ADDRESSES = 10_000
+MAX_KEY_LENGTH = 500
 
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'",
@@ -60,58 +60,58 @@ p {{ font-size: .9rem; opacity: .8; }}
 """
 
 
-class Attempts:
+class LoginThrottle:
     """Bounds how often an address may fail."""
 
     def __init__(self) -> None:
         self._failures: OrderedDict[str, deque[float]] = OrderedDict()
 
-    def wait(self, address: str, now: float) -> float:
+    def wait_seconds(self, address: str, now: float) -> float:
         """Seconds until this address may try again; 0 is now."""
         times = self._failures.get(address, deque())
-        while times and times[0] <= now - WITHIN_SECONDS:
+        while times and times[0] <= now - FAILURE_WINDOW_SECONDS:
             times.popleft()
-        return times[0] + WITHIN_SECONDS - now if len(times) >= MOST_FAILURES else 0.0
+        return times[0] + FAILURE_WINDOW_SECONDS - now if len(times) >= MAX_FAILURES else 0.0
 
-    def failed(self, address: str, now: float) -> None:
+    def record_failure(self, address: str, now: float) -> None:
         """Note a failure."""
-        self._failures.setdefault(address, deque(maxlen=MOST_FAILURES)).append(now)
+        self._failures.setdefault(address, deque(maxlen=MAX_FAILURES)).append(now)
         self._failures.move_to_end(address)
-        if len(self._failures) > MOST_ADDRESSES:
+        if len(self._failures) > MAX_ADDRESSES:
             self._failures.popitem(last=False)
 
 
-def router(callers: Callers, cookie: str) -> APIRouter:
+def router(authenticator: Authenticator, cookie: str) -> APIRouter:
     """The routes; `cookie` is the name of the cookie that holds a session."""
     routes = APIRouter(include_in_schema=False)
-    attempts = Attempts()
+    attempts = LoginThrottle()
 
-    @routes.get(LOGIN, dependencies=[needs(None)])
+    @routes.get(LOGIN_PATH, dependencies=[require_scope(None)])
     async def ask(next: str = "/") -> Response:
         """The form."""
-        return _page(next)
+        return _render_form(next)
 
-    @routes.post(LOGIN, dependencies=[needs(None)])
+    @routes.post(LOGIN_PATH, dependencies=[require_scope(None)])
     async def log_in(
         request: Request,
-        key: Annotated[str, Form(max_length=MOST_KEY)],
+        key: Annotated[str, Form(max_length=MAX_KEY_LENGTH)],
         next: Annotated[str, Form(max_length=2000)] = "/",
     ) -> Response:
         """A session for whoever has a key."""
         address, now = request.client.host if request.client else "", time.monotonic()
-        if wait := attempts.wait(address, now):
-            return _page(next, "Too many attempts: wait a minute.", 429, {"Retry-After": str(int(wait) + 1)})
+        if wait := attempts.wait_seconds(address, now):
+            return _render_form(next, "Too many attempts: wait a minute.", 429, {"Retry-After": str(int(wait) + 1)})
         try:
-            caller = await callers.by_key(key.strip())
+            caller = await authenticator.authenticate_key(key.strip())
             if caller is None:
-                attempts.failed(address, now)
-                return _page(next, "This is no key, or it has been revoked.", 401)
+                attempts.record_failure(address, now)
+                return _render_form(next, "This is no key, or it has been revoked.", 401)
             if "read" not in caller.scopes:
-                return _page(next, "This key is not for looking: it has not got the scope “read”.", 403)
-            secret = await callers.log_in(key.strip())
+                return _render_form(next, "This key is not for looking: it has not got the scope “read”.", 403)
+            secret = await authenticator.log_in(key.strip())
         except Unavailable:
-            return _page(next, "The database is away: try again in a moment.", 503, {"Retry-After": RETRY_AFTER})
-        answer = RedirectResponse(_local(next), 303)
+            return _render_form(next, "The database is away: try again in a moment.", 503, {"Retry-After": RETRY_AFTER})
+        answer = RedirectResponse(_local_path(next), 303)
         answer.set_cookie(
             cookie,
             secret,
@@ -122,27 +122,27 @@ def router(callers: Callers, cookie: str) -> APIRouter:
         )
         return answer
 
-    @routes.post(LOGOUT, dependencies=[needs(None)])
+    @routes.post(LOGOUT_PATH, dependencies=[require_scope(None)])
     async def log_out(request: Request) -> Response:
         """The session is over, in every window."""
         try:
-            await callers.log_out(caller_of(request.scope))
+            await authenticator.log_out(get_caller(request.scope))
         except Unavailable:
             return Response("The database is away: try again in a moment.", 503, {"Retry-After": RETRY_AFTER})
-        answer = RedirectResponse(LOGIN, 303)
+        answer = RedirectResponse(LOGIN_PATH, 303)
         answer.delete_cookie(cookie, httponly=True, samesite="strict")
         return answer
 
     return routes
 
 
-def _page(wanted: str, alert: str = "", status: int = 200, headers: dict[str, str] | None = None) -> Response:
+def _render_form(next_path: str, alert: str = "", status: int = 200, headers: dict[str, str] | None = None) -> Response:
     said = f'<p role="alert">{html.escape(alert)}</p>' if alert else ""
-    text = _PAGE.format(said=said, login=LOGIN, next=html.escape(_local(wanted)), most=MOST_KEY)
+    text = _PAGE.format(said=said, login=LOGIN_PATH, next=html.escape(_local_path(next_path)), most=MAX_KEY_LENGTH)
     return HTMLResponse(text, status, _HEADERS | (headers or {}))
 
 
-def _local(wanted: str) -> str:
+def _local_path(next_path: str) -> str:
     """Where to go after: a path of ours, never another site."""
-    foreign = not wanted.startswith("/") or wanted.startswith(("//", "/\\")) or not wanted.isprintable()
-    return "/" if foreign else wanted
+    foreign = not next_path.startswith("/") or next_path.startswith(("//", "/\\")) or not next_path.isprintable()
+    return "/" if foreign else next_path

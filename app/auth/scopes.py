@@ -14,9 +14,11 @@ Scope = Literal["read", "feedback", "operate"]
 and blobs; `operate`: change routes, begin and end runs, replay. None includes another."""
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 
-HEADER = "X-API-Key"
+KEY_HEADER = "X-API-Key"
 _CALLER = "caller"
-_documented = APIKeyHeader(name=HEADER, auto_error=False, description="As `hindsight keys create` prints it.")
+_KEY_HEADER_SCHEME = APIKeyHeader(
+    name=KEY_HEADER, auto_error=False, description="As `hindsight keys create` prints it."
+)
 
 
 @dataclass(frozen=True)
@@ -28,37 +30,37 @@ class Caller:
     session: str | None = None
 
 
-Actor = Annotated[str, Field(min_length=1, max_length=200, description="Who says so; without it, the key's name.")]
+ActorName = Annotated[str, Field(min_length=1, max_length=200, description="Who says so; without it, the key's name.")]
 """Of a request: who has a key for many people names whom it speaks for; who has one of their own needn't."""
 
-ANYBODY = Caller(None, frozenset(SCOPES))
+UNRESTRICTED_CALLER = Caller(None, frozenset(SCOPES))
 """Whoever is on this machine, while there are no keys."""
 
 
-def identify(connection: Connection, caller: Caller) -> None:
+def set_caller(connection: Connection, caller: Caller) -> None:
     """Note who calls, for `caller_of`."""
     connection.setdefault("state", {})[_CALLER] = caller
 
 
-def caller_of(connection: Connection) -> Caller:
+def get_caller(connection: Connection) -> Caller:
     """Who calls, by the ASGI scope of a request or a websocket that has passed the guard."""
     caller: Caller = connection["state"][_CALLER]
     return caller
 
 
-class Needs:
+class RequireScope:
     """A route's dependency: 403 for a caller without the scope."""
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
 
-    async def __call__(self, request: Request, key: Annotated[Any, Security(_documented)]) -> None:
+    async def __call__(self, request: Request, key: Annotated[Any, Security(_KEY_HEADER_SCHEME)]) -> None:
         """Raises HTTPException."""
-        if self.scope not in caller_of(request.scope).scopes:
-            raise HTTPException(403, missing(self.scope))
+        if self.scope not in get_caller(request.scope).scopes:
+            raise HTTPException(403, missing_scope_message(self.scope))
 
 
-class Open:
+class AllowAnyone:
     """The dependency of a route that is open to all, keys or not."""
 
     scope = None
@@ -67,29 +69,29 @@ class Open:
         """Let everybody in."""
 
 
-def needs(scope: Scope | None) -> Depends:
+def require_scope(scope: Scope | None) -> Depends:
     """For a route's or a router's `dependencies`; None is open to all."""
-    return Depends(Open() if scope is None else Needs(scope))
+    return Depends(AllowAnyone() if scope is None else RequireScope(scope))
 
 
-READ, OPERATE = [needs("read")], [needs("operate")]
+REQUIRE_READ, REQUIRE_OPERATE = [require_scope("read")], [require_scope("operate")]
 """For a route's `dependencies`."""
 
-UNKNOWN: dict[int | str, dict[str, Any]] = {
+AUTH_RESPONSES: dict[int | str, dict[str, Any]] = {
     401: {"description": "The key is missing or wrong."},
     403: {"description": "The key has not got the scope that is needed."},
 }
 """What a route may answer before it is asked."""
 
 
-def missing(scope: Scope) -> str:
+def missing_scope_message(scope: Scope) -> str:
     """What is said to a caller without a scope."""
     return f"the key has not got the scope {scope!r}: `hindsight keys create NAME --scope {scope}` makes one that has"
 
 
-def actor_of(request: Request, given: str | None) -> str:
+def resolve_actor(request: Request, requested: str | None) -> str:
     """Who says so: whom the request names, or the key by which it came. Raises HTTPException where that has no name."""
-    actor = given or caller_of(request.scope).name
+    actor = requested or get_caller(request.scope).name
     if actor is None:
         raise HTTPException(422, "actor: Field required")
     return actor

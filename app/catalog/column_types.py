@@ -9,7 +9,7 @@ _NUL = "\x00"
 _BYTEWISE = Text().with_variant(Text(collation="C"), "postgresql")
 
 
-class Words(TypeDecorator[str]):
+class ByteOrderedText(TypeDecorator[str]):
     """Text, ordered by its bytes everywhere. U+FFFD stands for NUL, which PostgreSQL's text can't hold."""
 
     impl = _BYTEWISE
@@ -20,7 +20,7 @@ class Words(TypeDecorator[str]):
         return value.replace(_NUL, "\ufffd") if value is not None and _NUL in value else value
 
 
-class Utc(TypeDecorator[datetime]):
+class UtcDateTime(TypeDecorator[datetime]):
     """A moment, kept in UTC without saying so: SQLite has no time zones, and PostgreSQL's depend on the session."""
 
     impl = DateTime

@@ -5,14 +5,14 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Engine, Float, inspect, literal_column
 from sqlalchemy.orm import DeclarativeBase
 
-from app.catalog.column_types import Utc, Words
-from app.catalog.engine import reading, writing
+from app.catalog.column_types import ByteOrderedText, UtcDateTime
+from app.catalog.engine import read_transaction, write_transaction
 
 
-class Control(DeclarativeBase):
+class ControlTable(DeclarativeBase):
     """A control table. Its metadata is its own: `app.catalog.migrate.recreate` drops the read models' alone."""
 
-    type_annotation_map = {str: Words(), datetime: Utc()}  # noqa: RUF012
+    type_annotation_map = {str: ByteOrderedText(), datetime: UtcDateTime()}  # noqa: RUF012
 
 
 _CLOCK = {
@@ -22,15 +22,15 @@ _CLOCK = {
 }
 
 
-def clock(engine: Engine) -> ColumnElement[float]:
+def database_clock(engine: Engine) -> ColumnElement[float]:
     """Seconds since 1970 by the database's clock: the replicas' clocks may differ."""
     return literal_column(_CLOCK[engine.dialect.name], Float(53))
 
 
-def make(engine: Engine) -> None:
+def create_control_tables(engine: Engine) -> None:
     """Make the control tables that aren't there. Several processes may do it at once. Raises `Unavailable`."""
-    with reading(engine) as connection:  # which waits for no writer: making the catalog again takes its time
-        if Control.metadata.tables.keys() <= set(inspect(connection).get_table_names()):
+    with read_transaction(engine) as connection:  # which waits for no writer: making the catalog again takes its time
+        if ControlTable.metadata.tables.keys() <= set(inspect(connection).get_table_names()):
             return
-    with writing(engine) as connection:
-        Control.metadata.create_all(connection)
+    with write_transaction(engine) as connection:
+        ControlTable.metadata.create_all(connection)

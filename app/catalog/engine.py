@@ -16,10 +16,10 @@ LOCK_SECONDS = 10
 """How long a writer waits for another, before it says that the database is away."""
 
 _RETRY_SECONDS = 0.05
-_WRITER = 0x48494E44
+_WRITER_LOCK = 0x48494E44
 
 
-def engine_of(url: str) -> Engine:
+def create_catalog_engine(url: str) -> Engine:
     """The engine of a URL. Raises `SetupError` for what is neither SQLite nor PostgreSQL."""
     try:
         parsed = make_url(url)
@@ -43,7 +43,7 @@ def engine_of(url: str) -> Engine:
 
 
 @contextmanager
-def available(engine: Engine) -> Iterator[None]:
+def wrap_errors(engine: Engine) -> Iterator[None]:
     """Turns what says that the database is away, full or locked into `Unavailable`."""
     try:
         yield
@@ -53,33 +53,33 @@ def available(engine: Engine) -> Iterator[None]:
 
 
 @contextmanager
-def reading(engine: Engine) -> Iterator[Connection]:
+def read_transaction(engine: Engine) -> Iterator[Connection]:
     """A connection that sees the catalog as it is at one moment."""
     options: Any = {} if engine.dialect.name == "sqlite" else {"isolation_level": "REPEATABLE READ"}
-    with available(engine), engine.connect() as connection:
+    with wrap_errors(engine), engine.connect() as connection:
         yield connection.execution_options(**options)
 
 
 @contextmanager
-def writing(engine: Engine) -> Iterator[Connection]:
+def write_transaction(engine: Engine) -> Iterator[Connection]:
     """A connection whose transaction is committed at the end of the block, unless that raises.
 
     There is one at a time: what a writer reads is what it will have written upon.
     """
-    with available(engine), engine.connect() as connection, connection.execution_options(writes=True).begin():
+    with wrap_errors(engine), engine.connect() as connection, connection.execution_options(writes=True).begin():
         if engine.dialect.name == "postgresql":
-            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITER})")
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITER_LOCK})")
         yield connection
 
 
 @contextmanager
-def changing(engine: Engine) -> Iterator[Connection]:
+def control_transaction(engine: Engine) -> Iterator[Connection]:
     """As `writing`, for a few rows of a control table: it waits for no writer of the catalog where it needn't.
 
     Rebuilding the catalog may take longer than such a row may wait.
     """
     free = engine.execution_options(writes=True)
-    with available(free), free.begin() as connection:
+    with wrap_errors(free), free.begin() as connection:
         yield connection
 
 

@@ -8,17 +8,17 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, Engine, delete, func, select, text
 from sqlalchemy.orm import InstrumentedAttribute
 
-from app.catalog.engine import available
-from app.catalog.orm import DeadLetter, Feedback, Outcome, Prediction
-from app.catalog.projection import key_of
+from app.catalog.engine import wrap_errors
+from app.catalog.orm import DeadLetterRow, FeedbackRow, OutcomeRow, PredictionRow
+from app.catalog.projection import event_key
 from app.errors import Unavailable
 
-_MOST_IDS = 1000
-_TABLES = (Prediction, Feedback, Outcome, DeadLetter)
+_MAX_IDS = 1000
+_TABLES = (PredictionRow, FeedbackRow, OutcomeRow, DeadLetterRow)
 
 
 @dataclass(frozen=True)
-class Erased:
+class RowsToErase:
     """The rows to erase, by their ids; of feedback by (source, id)."""
 
     predictions: Collection[str] = field(default_factory=tuple)
@@ -27,14 +27,14 @@ class Erased:
     dead_letters: Collection[str] = field(default_factory=tuple)
 
 
-def count(connection: Connection, erased: Erased) -> int:
+def count_rows(connection: Connection, erased: RowsToErase) -> int:
     """How many of the rows there are."""
     return sum(
         connection.scalar(select(func.count()).where(column.in_(ids))) or 0 for column, ids in _conditions(erased)
     )
 
 
-def erase(connection: Connection, erased: Erased) -> int:
+def erase_rows(connection: Connection, erased: RowsToErase) -> int:
     """Delete the rows; how many there were."""
     return sum(
         connection.execute(delete(column.class_).where(column.in_(ids))).rowcount for column, ids in _conditions(erased)
@@ -56,19 +56,19 @@ def vacuum(engine: Engine) -> None:
             raise Unavailable(f"the catalog at {engine.url.render_as_string()} is being read all the time")
         return
     names = ", ".join(table.__tablename__ for table in _TABLES)
-    with available(engine), engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    with wrap_errors(engine), engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text(f"VACUUM (FULL) {names}"))
 
 
-def _conditions(erased: Erased) -> Iterator[tuple[InstrumentedAttribute[str], list[str]]]:
+def _conditions(erased: RowsToErase) -> Iterator[tuple[InstrumentedAttribute[str], list[str]]]:
     """Columns and the ids to look for in them, few at a time."""
     wanted = (
-        (Prediction.prediction_id, erased.predictions),
-        (Feedback.key, [key_of(*identity) for identity in erased.feedback]),
-        (Outcome.prediction_id, erased.outcomes),
-        (DeadLetter.rejected_id, erased.dead_letters),
+        (PredictionRow.prediction_id, erased.predictions),
+        (FeedbackRow.key, [event_key(*identity) for identity in erased.feedback]),
+        (OutcomeRow.prediction_id, erased.outcomes),
+        (DeadLetterRow.rejected_id, erased.dead_letters),
     )
     for column, ids in wanted:
         ordered = sorted(ids)
-        for start in range(0, len(ordered), _MOST_IDS):
-            yield column, ordered[start : start + _MOST_IDS]
+        for start in range(0, len(ordered), _MAX_IDS):
+            yield column, ordered[start : start + _MAX_IDS]

@@ -7,18 +7,18 @@ from alembic.config import Config
 from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, text
 
-from app.catalog.engine import writing
+from app.catalog.engine import write_transaction
 from app.catalog.orm import Base
 from app.errors import Unavailable
 from app.settings import CHECKOUT
 
-VERSIONS = "alembic_version"
+VERSION_TABLE = "alembic_version"
 """The table in which Alembic keeps the schema's version: where it is, the others are."""
-_ALEMBIC = threading.Lock()
+_ALEMBIC_LOCK = threading.Lock()
 """Alembic keeps what it is doing in module globals."""
 
 
-def config(connection: Connection) -> Config:
+def alembic_config(connection: Connection) -> Config:
     """Alembic's configuration, to work in this connection's transaction."""
     found = Config()
     found.set_main_option("script_location", str(CHECKOUT / "migrations"))
@@ -28,7 +28,7 @@ def config(connection: Connection) -> Config:
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
     """Bring the schema to a revision. Raises `Unavailable` for one that only a newer Hindsight knows."""
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         try:
             migrate(connection, revision)
         except CommandError as error:
@@ -40,12 +40,12 @@ def upgrade(engine: Engine, revision: str = "head") -> None:
 
 def migrate(connection: Connection, revision: str) -> None:
     """Bring the schema up to a revision in this connection's transaction."""
-    with _ALEMBIC:
-        command.upgrade(config(connection), revision)
+    with _ALEMBIC_LOCK:
+        command.upgrade(alembic_config(connection), revision)
 
 
 def recreate(connection: Connection) -> None:
     """Drop the read models, of whatever version, and make them anew. What else is in the database stays."""
     Base.metadata.drop_all(connection)
-    connection.execute(text(f"DROP TABLE IF EXISTS {VERSIONS}"))
+    connection.execute(text(f"DROP TABLE IF EXISTS {VERSION_TABLE}"))
     migrate(connection, "head")

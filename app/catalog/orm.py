@@ -11,26 +11,26 @@ from typing import Any, ClassVar
 from sqlalchemy import JSON, BigInteger, Index, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from app.catalog.column_types import Utc, Words
+from app.catalog.column_types import ByteOrderedText, UtcDateTime
 
 
 class Base(DeclarativeBase):
     """A read model."""
 
-    type_annotation_map = {str: Words(), datetime: Utc(), int: BigInteger(), dict[str, Any]: JSON()}  # noqa: RUF012
+    type_annotation_map = {str: ByteOrderedText(), datetime: UtcDateTime(), int: BigInteger(), dict[str, Any]: JSON()}  # noqa: RUF012
 
 
-PLACE = ("logged", "partition", "offset", "topic", "epoch")
+LOG_POSITION = ("logged", "partition", "offset", "topic", "epoch")
 
 
-class Logged(Base):
+class LoggedRow(Base):
     """A row that one record in the log makes, and where that record is. `logged` is its log append time.
 
     `order` names the columns by which one of two records is before the other.
     """
 
     __abstract__ = True
-    order: ClassVar[tuple[str, ...]] = PLACE
+    order: ClassVar[tuple[str, ...]] = LOG_POSITION
     type: Mapped[str]
     logged: Mapped[datetime]
     partition: Mapped[int]
@@ -39,19 +39,19 @@ class Logged(Base):
     epoch: Mapped[str]
 
 
-class First(Logged):
+class FirstWinsRow(LoggedRow):
     """Of the records for one key, the first makes the row."""
 
     __abstract__ = True
 
 
-class Last(Logged):
+class LastWinsRow(LoggedRow):
     """Of the records for one key, the last makes the row."""
 
     __abstract__ = True
 
 
-class Prediction(First):
+class PredictionRow(FirstWinsRow):
     """A prediction, served or a shadow's. `time` is its `ce_time`.
 
     `waiting` is whether it was served, and its outcome has no reward: few are, and an index finds them.
@@ -75,7 +75,7 @@ class Prediction(First):
     data: Mapped[dict[str, Any]]
 
 
-class Failed(First):
+class FailureRow(FirstWinsRow):
     """What a version was asked for, and failed to predict. `time` is its `ce_time`."""
 
     __tablename__ = "failures"
@@ -87,7 +87,7 @@ class Failed(First):
     time: Mapped[datetime]
 
 
-class Feedback(First):
+class FeedbackRow(FirstWinsRow):
     """What was said of a prediction. `key` is made of the event's identity, `source` and `id`."""
 
     __tablename__ = "feedback"
@@ -101,10 +101,10 @@ class Feedback(First):
     data: Mapped[dict[str, Any]]
 
 
-class Outcome(Last):
+class OutcomeRow(LastWinsRow):
     """What is known of a prediction now: of several outcomes the one that knows what had come by the latest `time`."""
 
-    order = ("time", *PLACE)
+    order = ("time", *LOG_POSITION)
     __tablename__ = "outcomes"
     prediction_id: Mapped[str] = mapped_column(primary_key=True)
     task: Mapped[str]
@@ -115,7 +115,7 @@ class Outcome(Last):
     data: Mapped[dict[str, Any]]
 
 
-class Model(Last):
+class ModelRow(LastWinsRow):
     """A model, and its newest version."""
 
     __tablename__ = "models"
@@ -126,7 +126,7 @@ class Model(Last):
     data: Mapped[dict[str, Any]]
 
 
-class Version(First):
+class VersionRow(FirstWinsRow):
     """A version in the registry."""
 
     __tablename__ = "versions"
@@ -137,7 +137,7 @@ class Version(First):
     data: Mapped[dict[str, Any]]
 
 
-class Candidate(Last):
+class CandidateRow(LastWinsRow):
     """A version that was trained, whether or not it came into the registry."""
 
     __tablename__ = "candidates"
@@ -148,7 +148,7 @@ class Candidate(Last):
     data: Mapped[dict[str, Any]]
 
 
-class Evaluation(First):
+class EvaluationRow(FirstWinsRow):
     """One judgement of a version. `key` is made of the event's identity."""
 
     __tablename__ = "evaluations"
@@ -161,7 +161,7 @@ class Evaluation(First):
     data: Mapped[dict[str, Any]]
 
 
-class RouteChange(First):
+class RouteChangeRow(FirstWinsRow):
     """What was to serve a task from then on. `key` is made of the event's identity.
 
     Of several with one `data.follows` the first in the log is in force, see `app.registry`.
@@ -176,7 +176,7 @@ class RouteChange(First):
     data: Mapped[dict[str, Any]]
 
 
-class Dataset(First):
+class DatasetRow(FirstWinsRow):
     """A dataset that was replayed from the log."""
 
     __tablename__ = "datasets"
@@ -187,7 +187,7 @@ class Dataset(First):
     data: Mapped[dict[str, Any]]
 
 
-class Run(Base):
+class RunRow(Base):
     """A retraining run, and when in the log it first came to each state: of several records the earliest counts.
 
     `trigger` is null while the record that says it has not come.
@@ -208,14 +208,14 @@ class Run(Base):
     @property
     def state(self) -> str:
         """The furthest state it came to."""
-        return next(state for state in reversed(STATES) if getattr(self, state) is not None)
+        return next(state for state in reversed(RUN_STATES) if getattr(self, state) is not None)
 
 
-STATES = ("triggered", "built", "trained", "refused", "passed", "registered", "routed")
+RUN_STATES = ("triggered", "built", "trained", "refused", "passed", "registered", "routed")
 """The states of a run, each further than those before it."""
 
 
-class DeadLetter(First):
+class DeadLetterRow(FirstWinsRow):
     """An event that could not be processed, and why; its payload is in the log only."""
 
     __tablename__ = "dead_letters"

@@ -1,5 +1,5 @@
 """The Python client of applications: `from app.client import Hindsight`."""
 
-from app.client.client import HEADROOM, Answer, ClientError, Hindsight, PredictionFailed
+from app.client.client import RECORD_OVERHEAD_BYTES, Answer, ClientError, Hindsight, PredictionError
 
-__all__ = ["HEADROOM", "Answer", "ClientError", "Hindsight", "PredictionFailed"]
+__all__ = ["RECORD_OVERHEAD_BYTES", "Answer", "ClientError", "Hindsight", "PredictionError"]

@@ -26,7 +26,7 @@ from pydantic import ValidationError
 
 from app.events import cloudevents, decoding, ids, topics
 from app.events import types as event_types
-from app.events.cloudevents import JSON, Event, rfc3339
+from app.events.cloudevents import JSON, Event, format_rfc3339
 from app.events.types import FeedbackGiven, PredictionMade, PredictionRequested
 from app.settings import MiB
 from models.base import Rejected
@@ -35,9 +35,9 @@ logger = logging.getLogger(__name__)
 
 Answer = PredictionMade | event_types.PredictionFailed
 
-HEADROOM = 64 * 1024
+RECORD_OVERHEAD_BYTES = 64 * 1024
 """What a record needs besides its payload."""
-REMEMBERED = 10_000
+MAX_REMEMBERED_ANSWERS = 10_000
 """Answers that are known again. Two records of one answer are seconds apart, not ten thousand answers."""
 
 
@@ -45,7 +45,7 @@ class ClientError(Exception):
     """What went wrong, in words for the caller."""
 
 
-class PredictionFailed(ClientError):
+class PredictionError(ClientError):
     """The platform's answer is that there can be no prediction."""
 
     def __init__(self, answer: event_types.PredictionFailed) -> None:
@@ -74,20 +74,20 @@ class Hindsight:
     ) -> None:
         self._kafka = {"bootstrap_servers": bootstrap, **kafka}
         self.source = source
-        self.max_payload = max_payload_bytes - HEADROOM
-        self._max_bytes = max_payload_bytes
+        self.max_inline_bytes = max_payload_bytes - RECORD_OVERHEAD_BYTES
+        self._max_request_bytes = max_payload_bytes
         headers = {"X-API-Key": api_key} if api_key else {}
         self._http = (
             httpx.AsyncClient(base_url=api_url, headers=headers, verify=verify, timeout=30) if api_url else None
         )
-        self._marks: dict[str, dict[TopicPartition, int]] = {}
-        self._marking = asyncio.Lock()
-        self._expected: OrderedDict[str, asyncio.Future[Answer]] = OrderedDict()
-        self._deliveries: dict[str, asyncio.Task[None]] = {}
+        self._start_offsets: dict[str, dict[TopicPartition, int]] = {}
+        self._start_offsets_lock = asyncio.Lock()
+        self._pending_answers: OrderedDict[str, asyncio.Future[Answer]] = OrderedDict()
+        self._delivery_tasks: dict[str, asyncio.Task[None]] = {}
 
     async def __aenter__(self) -> Self:
         self._producer = AIOKafkaProducer(
-            **self._kafka, acks="all", enable_idempotence=True, max_request_size=self._max_bytes
+            **self._kafka, acks="all", enable_idempotence=True, max_request_size=self._max_request_bytes
         )
         try:
             await self._producer.start()
@@ -99,9 +99,9 @@ class Hindsight:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for delivery in self._deliveries.values():
+        for delivery in self._delivery_tasks.values():
             delivery.cancel()
-        await asyncio.gather(*self._deliveries.values(), return_exceptions=True)
+        await asyncio.gather(*self._delivery_tasks.values(), return_exceptions=True)
         with suppress(TimeoutError):  # without a broker it would wait for ever
             async with asyncio.timeout(5):
                 await self._producer.stop()
@@ -127,23 +127,23 @@ class Hindsight:
         """
         if blob:
             payload, content_type = json.dumps({"uri": await self.put_blob(payload)}).encode(), JSON
-        elif len(payload) > self.max_payload:
+        elif len(payload) > self.max_inline_bytes:
             raise ClientError(
-                f"{len(payload)} bytes are too many for Kafka (at most {self.max_payload}): use blob=True"
+                f"{len(payload)} bytes are too many for Kafka (at most {self.max_inline_bytes}): use blob=True"
             )
-        await self._mark(task)
+        await self._answer_start_offsets(task)
         request_id = request_id or str(uuid.uuid4())
         event = Event(
             id=request_id,
             type=PredictionRequested.type,
             source=self.source,
-            time=rfc3339(time.time() * 1000),
+            time=format_rfc3339(time.time() * 1000),
             data=payload,
             subject=subject,
             content_type=content_type,
             extensions=dict(extensions or {}),
         )
-        await self._publish(topics.requests(task), key or request_id, event.data, event.headers())
+        await self._publish(topics.requests(task), key or request_id, event.data, event.to_headers())
         return ids.prediction_id(task, self.source, request_id)
 
     async def predict(self, task: str, payload: bytes, timeout: float = 30.0, **attributes: Any) -> PredictionMade:  # noqa: ASYNC109
@@ -152,19 +152,19 @@ class Hindsight:
         Raises `PredictionFailed` with the platform's reason, TimeoutError when there is no answer in time.
         """
         request_id = attributes.pop("request_id", None) or str(uuid.uuid4())
-        expected = self._expect(ids.prediction_id(task, self.source, request_id))
+        expected = self._pending_answer(ids.prediction_id(task, self.source, request_id))
         async with asyncio.timeout(timeout):
             if not expected.done():
                 await self.send(task, payload, request_id=request_id, **attributes)
-                delivery = self._deliveries.get(task)
+                delivery = self._delivery_tasks.get(task)
                 if delivery is None or delivery.done():
-                    delivery = self._deliveries[task] = asyncio.create_task(self._deliver(task))
+                    delivery = self._delivery_tasks[task] = asyncio.create_task(self._deliver_answers(task))
                 await asyncio.wait((expected, delivery), return_when=asyncio.FIRST_COMPLETED)
                 if not expected.done():
                     raise ClientError(f"the answers of {task} can't be read: {delivery.exception()}")
         answer = expected.result()
         if isinstance(answer, event_types.PredictionFailed):
-            raise PredictionFailed(answer)
+            raise PredictionError(answer)
         return answer
 
     async def answers(self, task: str) -> AsyncGenerator[Answer, None]:
@@ -173,12 +173,12 @@ class Hindsight:
         A prediction comes also after the failure that it supersedes, as when a dead letter is replayed.
         """
         seen: OrderedDict[str, bool] = OrderedDict()
-        async with aclosing(self._read(task)) as read:
+        async with aclosing(self._read_answers(task)) as read:
             async for answer in read:
                 made = isinstance(answer, PredictionMade)
                 if answer.prediction_id not in seen or (made and not seen[answer.prediction_id]):
                     seen[answer.prediction_id] = made
-                    if len(seen) > REMEMBERED:
+                    if len(seen) > MAX_REMEMBERED_ANSWERS:
                         seen.popitem(last=False)
                     yield answer
 
@@ -203,9 +203,9 @@ class Hindsight:
             body = given.model_dump(exclude_none=True)
             await self._post("/v1/feedback", json=body, headers={"Idempotency-Key": event_id})
         else:
-            task, key = given.about
-            time_ = rfc3339(time.time() * 1000)
-            record = given.record(topics.feedback(task), None, id=event_id, source=self.source, time=time_)
+            task, key = given.task_and_prediction
+            time_ = format_rfc3339(time.time() * 1000)
+            record = given.to_record(topics.feedback(task), None, id=event_id, source=self.source, time=time_)
             await self._publish(record.topic, key, record.value or b"", record.headers)
         return event_id
 
@@ -229,21 +229,21 @@ class Hindsight:
     async def _publish(self, topic: str, key: str, value: bytes, headers: cloudevents.Headers) -> None:
         await self._producer.send_and_wait(topic, value, key.encode(), headers=list(headers))
 
-    def _expect(self, prediction_id: str) -> asyncio.Future[Answer]:
+    def _pending_answer(self, prediction_id: str) -> asyncio.Future[Answer]:
         """The future of an answer; kept when it is done, so that a request made again has the same answer."""
-        future = self._expected.setdefault(prediction_id, asyncio.get_running_loop().create_future())
-        if len(self._expected) > REMEMBERED:
-            self._expected.popitem(last=False)
+        future = self._pending_answers.setdefault(prediction_id, asyncio.get_running_loop().create_future())
+        if len(self._pending_answers) > MAX_REMEMBERED_ANSWERS:
+            self._pending_answers.popitem(last=False)
         return future
 
-    async def _deliver(self, task: str) -> None:
-        async for answer in self._read(task):
-            future = self._expected.get(answer.prediction_id)
+    async def _deliver_answers(self, task: str) -> None:
+        async for answer in self._read_answers(task):
+            future = self._pending_answers.get(answer.prediction_id)
             if future is not None and not future.done():
                 future.set_result(answer)
 
-    async def _read(self, task: str) -> AsyncGenerator[Answer, None]:
-        marks = await self._mark(task)
+    async def _read_answers(self, task: str) -> AsyncGenerator[Answer, None]:
+        marks = await self._answer_start_offsets(task)
         consumer = AIOKafkaConsumer(**self._kafka, isolation_level="read_committed")
         consumer.assign(list(marks))
         try:
@@ -251,19 +251,19 @@ class Hindsight:
             for partition, offset in marks.items():
                 consumer.seek(partition, offset)
             async for record in consumer:
-                if (answer := parse(record)) is not None:
+                if (answer := parse_answer(record)) is not None:
                     yield answer
         finally:
             await consumer.stop()
 
-    async def _mark(self, task: str) -> dict[TopicPartition, int]:
+    async def _answer_start_offsets(self, task: str) -> dict[TopicPartition, int]:
         """Where the log of answers ended before this client's first request of a task: its answers come after that."""
-        async with self._marking:
-            if task not in self._marks:
-                self._marks[task] = await self._ends(topics.predictions(task))
-        return self._marks[task]
+        async with self._start_offsets_lock:
+            if task not in self._start_offsets:
+                self._start_offsets[task] = await self._end_offsets(topics.predictions(task))
+        return self._start_offsets[task]
 
-    async def _ends(self, topic: str) -> dict[TopicPartition, int]:
+    async def _end_offsets(self, topic: str) -> dict[TopicPartition, int]:
         consumer = AIOKafkaConsumer(**self._kafka, isolation_level="read_committed")
         try:
             await consumer.start()
@@ -275,9 +275,9 @@ class Hindsight:
             await consumer.stop()
 
 
-def parse(record: ConsumerRecord) -> Answer | None:
+def parse_answer(record: ConsumerRecord) -> Answer | None:
     """The answer in a record of `<task>.predictions`; None for what is no answer that this version can read."""
-    kind = cloudevents.header(record.headers, "ce_type") or ""
+    kind = cloudevents.header_text(record.headers, "ce_type") or ""
     if not kind.startswith("hindsight."):  # an application's own: none of ours to complain of
         return None
     try:

@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import aclosing
 from typing import Any
 
-from app.client import Hindsight, PredictionFailed
+from app.client import Hindsight, PredictionError
 from app.events import ids
 from app.events.types import PredictionMade
 
@@ -46,14 +46,14 @@ async def predictions(
     try:
         async with aclosing(hindsight.answers(task)) as answers:
             while True:
-                answer = await _unless_failed(sending, answers)
+                answer = await _next_or_raise(sending, answers)
                 if reach.get(answer.prediction_id, -1.0) <= heard:
                     continue
                 if isinstance(answer, PredictionMade):
                     heard = reach[answer.prediction_id]
                     yield answer
                 elif answer.prediction_id == whole:
-                    raise PredictionFailed(answer)
+                    raise PredictionError(answer)
                 if answer.prediction_id == whole:
                     return
     finally:
@@ -61,7 +61,7 @@ async def predictions(
         await asyncio.gather(sending, return_exceptions=True)
 
 
-async def _unless_failed(sending: asyncio.Task[None], answers: AsyncGenerator[Any, None]) -> Any:
+async def _next_or_raise(sending: asyncio.Task[None], answers: AsyncGenerator[Any, None]) -> Any:
     """The next answer, or the error of the sending."""
     coming = asyncio.ensure_future(anext(answers))
     try:

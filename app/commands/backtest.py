@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.commands.replay import shown
+from app.commands.replay import progress_bars
 
 if TYPE_CHECKING:
     from app.events.model_events import Backtest, BacktestSpan
@@ -42,31 +42,31 @@ def backtest(
     """
     from app.errors import SetupError
     from app.evaluation.backtest import backtest as backtested
-    from app.registry.artifacts import version_file
-    from app.replay.query import Arguments
-    from app.replay.replay import passing
+    from app.registry.artifacts import version_path
+    from app.replay.query import ReplayQuery
+    from app.replay.replay import temporary_dataset
     from app.settings import settings
-    from app.tasks import named
+    from app.tasks import load_task
     from models.base import Untrainable
 
     if dataset is not None and (since or until or as_of):
         raise typer.BadParameter("a dataset has its own --from, --to and --as-of: leave these out, or --dataset")
-    found, (number, path) = named(settings(), task), version_file(settings(), named(settings(), task), version)
-    new_since = _new_since(settings(), found, number)
+    found, (number, path) = load_task(settings(), task), version_path(settings(), load_task(settings(), task), version)
+    new_since = _unlearned_since(settings(), found, number)
     try:
-        with shown() as (progress, _):
+        with progress_bars() as (progress, _):
             if dataset is not None:
                 said = backtested(found, path, dataset, progress, new_since=new_since)
             else:
-                arguments = Arguments.of(settings(), task, since=since, until=until, as_of=as_of)
-                with passing(settings(), arguments, progress) as (directory, _):
+                arguments = ReplayQuery.from_options(settings(), task, since=since, until=until, as_of=as_of)
+                with temporary_dataset(settings(), arguments, progress) as (directory, _):
                     said = backtested(found, path, directory, progress, new_since=new_since)
     except Untrainable as error:
         raise SetupError(str(error), f"Make one anew: hindsight replay {task} --out DIR") from error
-    print(said.model_dump_json()) if as_json else _print(f"{task} {number}", said)
+    print(said.model_dump_json()) if as_json else _print_backtest(f"{task} {number}", said)
 
 
-def _new_since(settings: "Settings", task: "Task", number: str) -> datetime | None:
+def _unlearned_since(settings: "Settings", task: "Task", number: str) -> datetime | None:
     """From when on no request was learned from by a version; None where nobody knows.
 
     What a task's folder has was made without the log; of one that the registry has, its run says it.
@@ -74,36 +74,36 @@ def _new_since(settings: "Settings", task: "Task", number: str) -> datetime | No
     import asyncio
 
     from app.registry.shipped import shipped
-    from app.registry.subscription import read
+    from app.registry.subscription import read_registry
 
     if number in shipped(task):
         return datetime.min.replace(tzinfo=UTC)
-    models = asyncio.run(read(settings, [task])).tasks[task.name]
-    registered = models.version(number).registered
+    models = asyncio.run(read_registry(settings, [task])).tasks[task.name]
+    registered = models.version(number).registration
     run = models.runs.get((registered and registered.run_id) or "")
     return None if run is None else run.time
 
 
-def _print(name: str, said: "Backtest") -> None:
+def _print_backtest(name: str, backtest: "Backtest") -> None:
     print(f"{name}, beside what was served:")
     print(
         f"{'from':<19}  {'rows':>7}  {'unanswered':>10}  {'agreement':>9}  {'outcomes':>8}  {'score':>6}  {'served':>6}"
     )
-    for span in said.spans:
-        print(_line(f"{span.start:%Y-%m-%d %H:%M:%S}", span))
-    print(_line("all", said))
-    if said.difference is not None and said.interval is not None:
-        low, high = said.interval
-        print(f"The score changes by {said.difference:+.4f}, at 95 % between {low:+.4f} and {high:+.4f}.")
+    for span in backtest.spans:
+        print(_span_line(f"{span.start:%Y-%m-%d %H:%M:%S}", span))
+    print(_span_line("all", backtest))
+    if backtest.difference is not None and backtest.interval is not None:
+        low, high = backtest.interval
+        print(f"The score changes by {backtest.difference:+.4f}, at 95 % between {low:+.4f} and {high:+.4f}.")
     else:
         print("No outcome can be compared: the audit's labels are needed, in the split test or since it was trained.")
 
 
-def _line(first: str, span: "BacktestSpan") -> str:
+def _span_line(first: str, span: "BacktestSpan") -> str:
     figures = ("-" if one is None else f"{one:.4f}" for one in (span.agreement, span.score, span.score_served))
     agreement, score, served = figures
-    return _row(first, str(span.rows), str(span.unanswered), agreement, str(span.outcomes), score, served)
+    return _table_line(first, str(span.rows), str(span.unanswered), agreement, str(span.outcomes), score, served)
 
 
-def _row(first: str, rows: str, unanswered: str, agreement: str, outcomes: str, score: str, served: str) -> str:
+def _table_line(first: str, rows: str, unanswered: str, agreement: str, outcomes: str, score: str, served: str) -> str:
     return f"{first:<19}  {rows:>7}  {unanswered:>10}  {agreement:>9}  {outcomes:>8}  {score:>6}  {served:>6}"

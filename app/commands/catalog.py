@@ -23,15 +23,15 @@ def rebuild(as_json: Annotated[bool, typer.Option("--json", help="Write JSON, on
     from app.errors import SetupError, Unavailable
     from app.settings import settings
 
-    catalog, console = Catalog(settings().database), Console(stderr=True)
+    catalog, console = Catalog(settings().catalog_url), Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed} records"))
     try:
         with Progress(*columns, TimeElapsedColumn(), console=console, disable=not console.is_terminal) as progress:
-            bars = {topic: progress.add_task(topic, total=None) for topic in rebuilding.projected(settings())}
+            bars = {topic: progress.add_task(topic, total=None) for topic in rebuilding.projected_topics(settings())}
             done = asyncio.run(
                 rebuilding.rebuild(settings(), catalog, lambda topic, count: progress.advance(bars[topic], count))
             )
-        digests = rebuilding.digests(catalog)
+        digests = rebuilding.digest_tables(catalog)
     except Unavailable as error:
         raise SetupError(
             f"{error}.", "The catalog is as it was. Try again once the database can be written."

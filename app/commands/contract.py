@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-Out = Annotated[Path | None, typer.Option(help="The file to write; by default it is printed.", dir_okay=False)]
+OutOption = Annotated[Path | None, typer.Option(help="The file to write; by default it is printed.", dir_okay=False)]
 
 
 def register(cli: typer.Typer) -> None:
@@ -19,10 +19,10 @@ def schemas(out: Annotated[Path, typer.Option(help="The directory to write to.",
     """Write the JSON Schema of each event type."""
     from app.contract import json_schemas as events
 
-    print(f"{out}: {len(events.write(out))} schemas")
+    print(f"{out}: {len(events.write_schemas(out))} schemas")
 
 
-def asyncapi(out: Out = None) -> None:
+def asyncapi(out: OutOption = None) -> None:
     """Write this deployment's AsyncAPI 3 document: its topics, and what is said on them."""
     import json
 
@@ -30,15 +30,15 @@ def asyncapi(out: Out = None) -> None:
     from app.contract import asyncapi as api
     from app.settings import settings
 
-    document = api.document(settings(), tasks.load(settings()))
+    document = api.build_document(settings(), tasks.load_tasks(settings()))
     _write(json.dumps(document, indent=2, ensure_ascii=False), out)
 
 
-def dictionary(out: Out = None) -> None:
+def dictionary(out: OutOption = None) -> None:
     """Write the data dictionary: the archive's columns, and each event type's fields."""
     from app.contract import data_dictionary as events
 
-    _write(events.render().rstrip(), out)
+    _write(events.render_markdown().rstrip(), out)
 
 
 def _write(text: str, out: Path | None) -> None:

@@ -8,13 +8,13 @@ from typing import Annotated
 import typer
 
 demo = typer.Typer(help="Show what the platform does.", no_args_is_help=True)
-_LOOP = "Examples: hindsight demo loop; hindsight demo loop --out story --seed 1 --json"
+_LOOP_EXAMPLES = "Examples: hindsight demo loop; hindsight demo loop --out story --seed 1 --json"
 
 
 def register(cli: typer.Typer) -> None:
     """Add the commands."""
     demo.callback()(_group)
-    demo.command(epilog=_LOOP)(loop)
+    demo.command(epilog=_LOOP_EXAMPLES)(loop)
     cli.add_typer(demo, name="demo")
 
 
@@ -38,23 +38,25 @@ def loop(
     from rich.console import Console
 
     from app.demo import scenario_plot
-    from app.demo.scenario import Pace, tell
+    from app.demo.scenario import ScenarioTiming, run_scenario
     from app.errors import SetupError
     from app.settings import settings
-    from app.tasks import named
+    from app.tasks import load_task
 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise SetupError(f"{out} is there already.", "Name another directory with --out, or remove it.")
-    found = named(settings(), task)
+    found = load_task(settings(), task)
     if next(found.drifted(seed), None) is None:
         raise SetupError(f"{task} has no source to show that it is bad at.", "Its class may have a method `drifted`.")
     out.mkdir(parents=True, exist_ok=True)
     console = Console(stderr=True, highlight=False)
-    story = asyncio.run(tell(settings(), found, out.resolve() / "platform", Pace(), seed, console.print))
-    png, page = scenario_plot.write(story, out)
+    story = asyncio.run(
+        run_scenario(settings(), found, out.resolve() / "platform", ScenarioTiming(), seed, console.print)
+    )
+    png, page = scenario_plot.write_plot(story, out)
     if as_json:
         figures = ("task", "usual", "fallen", "regained", "recovered", "champion", "bad", "bad_answers", "bad_share")
         print(json.dumps({name: getattr(story, name) for name in (*figures, "unanswered", "seconds")}))
     else:
-        print(f"{scenario_plot.summary(story)}\n{png}\n{page}")
-    raise typer.Exit(0 if story.holds else 1)
+        print(f"{scenario_plot.summarize(story)}\n{png}\n{page}")
+    raise typer.Exit(0 if story.is_successful else 1)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from app.erasure.erase import Done, Progress
+    from app.erasure.erase import ErasureProgress, ErasureResult
 
 
 def register(cli: typer.Typer) -> None:
@@ -36,7 +36,7 @@ def erase(
     The platform must run. Datasets that are out of reach, or damaged, are named, and the exit code is then 1.
     """
     from app.erasure import erase as erasing
-    from app.erasure.search import Whose
+    from app.erasure.search import DataSubject
     from app.errors import SetupError, Unavailable
     from app.settings import settings
 
@@ -44,49 +44,49 @@ def erase(
         raise typer.BadParameter("either --subject or --actor is needed")
     if as_json and not (dry_run or yes):
         raise typer.BadParameter("--json can't ask: --dry-run or --yes is needed")
-    whose = Whose(subject or None, actor or None)
+    whose = DataSubject(subject or None, actor or None)
     try:
         if dry_run or not yes:
-            with _progress() as progress:
-                found = asyncio.run(erasing.find(settings(), whose, progress))
+            with _progress_bars() as progress:
+                found = asyncio.run(erasing.plan_erasure(settings(), whose, progress))
             counts = found.counts()
             print(json.dumps(counts) if as_json else "\n".join(f"{name:<24} {n:>10}" for name, n in counts.items()))
-            for location in found.unreachable:
-                _say_unreachable(location)
+            for location in found.unreachable_datasets:
+                _warn_unreachable(location)
             if dry_run:
                 return
             if not any(counts.values()):
                 print("Nothing is left. An erasure that was interrupted is completed by going on.")
             print("Of others' events Kafka forgets those before the last of these; they stay in the archive.")
             typer.confirm("Erase it for ever?", abort=True)
-        with _progress() as progress:
+        with _progress_bars() as progress:
             done = asyncio.run(erasing.erase(settings(), whose, requested_by or getpass.getuser(), progress))
     except (Unavailable, OSError) as error:
         raise SetupError(
             f"The erasure is not complete: {error}.", "Run it again: it goes on where it stopped."
         ) from error
     _report(done, as_json)
-    raise typer.Exit(1 if done.unreachable else 0)
+    raise typer.Exit(1 if done.unreachable_datasets else 0)
 
 
-def _report(done: "Done", as_json: bool) -> None:
+def _report(done: "ErasureResult", as_json: bool) -> None:
     if as_json:
-        print(json.dumps(done.event.model_dump(mode="json") | {"unreachable": done.unreachable}))
+        print(json.dumps(done.event.model_dump(mode="json") | {"unreachable": done.unreachable_datasets}))
     else:
         for name, count in done.event.counts.items():
             print(f"{name:<24} {count:>10} erased")
         print(f"erasure {done.event.erasure_id} is in the log")
-    for location in done.unreachable:
-        _say_unreachable(location)
+    for location in done.unreachable_datasets:
+        _warn_unreachable(location)
 
 
-def _say_unreachable(location: str) -> None:
+def _warn_unreachable(location: str) -> None:
     remedy = "it is elsewhere or damaged: run this where it is as well, or delete its rows.parquet there"
     print(f"the dataset {location} can't be looked into from here: {remedy}", file=sys.stderr)
 
 
 @contextmanager
-def _progress() -> "Iterator[Progress]":
+def _progress_bars() -> "Iterator[ErasureProgress]":
     """Bars on the terminal, one for each thing that is done."""
     from rich.console import Console
     from rich.progress import Progress, TaskID

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
-    from app.importers.example import Unusable
+    from app.importers.example import RejectedRow
 
 _EXAMPLES = """Examples: hindsight import ocr scans/labels.csv; hindsight import speech_to_text LibriSpeech/dev-clean;
 hindsight import object_detection s3://photos/coco --format coco; hindsight import decision clicks.csv"""
@@ -45,13 +45,13 @@ def import_(
     from app.errors import SetupError
     from app.importers import formats
     from app.importers.importer import Importer
-    from app.importers.locations import Places
+    from app.importers.locations import SourceReader
     from app.settings import settings
-    from app.tasks import named
+    from app.tasks import load_task
 
-    loaded = named(settings(), task)
+    loaded = load_task(settings(), task)
 
-    def reject(row: "Unusable") -> None:
+    def reject(row: "RejectedRow") -> None:
         if as_json:
             print(json.dumps(asdict(row)))
         else:
@@ -60,14 +60,14 @@ def import_(
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     console, redirect = Console(stderr=True), sys.stdout.isatty()
     try:
-        found = formats.opened(Places(settings()), source, format)
+        found = formats.open_source(SourceReader(settings()), source, format)
         print(f"{source} is read as {found.format}.", file=sys.stderr)
         with Progress(*columns, console=console, transient=True, redirect_stdout=redirect) as progress:
             bar = progress.add_task(task, total=None)
-            total = sum(1 for _ in found.examples())
-            importer = Importer(settings(), loaded, found.root, actor or f"import:{_user()}", reject)
+            total = sum(1 for _ in found.read_examples())
+            importer = Importer(settings(), loaded, found.root, actor or f"import:{_user_name()}", reject)
             counts = asyncio.run(
-                importer.run(found.examples(), lambda done: progress.update(bar, completed=done, total=total))
+                importer.run(found.read_examples(), lambda done: progress.update(bar, completed=done, total=total))
             )
     except OSError as error:
         raise SetupError(
@@ -80,7 +80,7 @@ def import_(
     raise typer.Exit(1 if counts.rejected else 0)
 
 
-def _user() -> str:
+def _user_name() -> str:
     with suppress(OSError, KeyError):  # a container's user may have no name
         return getpass.getuser()
     return "unknown"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from app.auth.keys import Key, Keys
+    from app.auth.keys import ApiKey, KeyStore
 
 keys = typer.Typer(help="The keys by which others may call the API and open its pages.", no_args_is_help=True)
 
@@ -39,7 +39,7 @@ def create(
 
     if unknown := sorted(set(scope) - set(SCOPES)):
         raise typer.BadParameter(f"{', '.join(unknown)} is none of {', '.join(SCOPES)}", param_hint="--scope")
-    with _opened() as store:
+    with _open_key_store() as store:
         token = store.create(name, frozenset(one for one in SCOPES if one in scope))
     print(token)
     print("Send it as X-API-Key, or log in with it. It is not shown again.", file=sys.stderr)
@@ -48,14 +48,14 @@ def create(
 @keys.command("list", epilog="Example: hindsight keys list --json")
 def list_(as_json: Annotated[bool, typer.Option("--json", help="Write JSON, one object a line.")] = False) -> None:
     """List all keys that there ever were, the oldest first; when they were last used is known to the hour."""
-    with _opened() as store:
+    with _open_key_store() as store:
         found = store.all()
     if as_json:
         for key in found:
-            print(json.dumps(_described(key)))
+            print(json.dumps(_key_json(key)))
         return
     for key in found:
-        said = _described(key)
+        said = _key_json(key)
         state = f"revoked {said['revoked']}" if said["revoked"] else f"last used {said['used'] or 'never'}"
         print(f"{key.name:<20} {','.join(said['scopes']):<22} created {said['created']}  {state}")
     if not found:
@@ -65,12 +65,12 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Write JSON, one 
 @keys.command(epilog="Example: hindsight keys revoke ada")
 def revoke(name: Annotated[str, typer.Argument(help="The key's name.")]) -> None:
     """End a key and whatever is logged in by it, within seconds. It never opens anything again."""
-    with _opened() as store:
+    with _open_key_store() as store:
         store.revoke(name)
     print(f"{name}: revoked")
 
 
-def _described(key: "Key") -> dict[str, Any]:
+def _key_json(key: "ApiKey") -> dict[str, Any]:
     times = {
         name: None if time is None else time.isoformat(timespec="minutes")
         for name, time in (("created", key.created), ("used", key.used), ("revoked", key.revoked))
@@ -79,13 +79,13 @@ def _described(key: "Key") -> dict[str, Any]:
 
 
 @contextmanager
-def _opened() -> Iterator["Keys"]:
+def _open_key_store() -> Iterator["KeyStore"]:
     """The keys of this deployment. Raises `SetupError` where their database is away."""
-    from app.auth.keys import Keys
+    from app.auth.keys import KeyStore
     from app.errors import SetupError, Unavailable
     from app.settings import settings
 
-    store = Keys(settings().database)
+    store = KeyStore(settings().catalog_url)
     try:
         yield store
     except Unavailable as error:

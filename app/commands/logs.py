@@ -34,12 +34,12 @@ def register(cli: typer.Typer) -> None:
             )
         chosen = paths if process is None else {process: paths[process]}
         for name, path in chosen.items():
-            _print(name if process is None else "", _end(path, lines))
+            _print(name if process is None else "", _tail_lines(path, lines))
         if follow:
             _follow(chosen, named=process is None)
 
 
-def _end(path: Path, lines: int) -> Iterable[str]:
+def _tail_lines(path: Path, lines: int) -> Iterable[str]:
     with path.open(errors="replace") as file:
         return deque(file, maxlen=lines)
 
@@ -50,24 +50,24 @@ def _print(name: str, lines: Iterable[str]) -> None:
 
 
 def _follow(paths: Mapping[str, Path], named: bool) -> None:
-    files = {name: _opened(path, at_end=True) for name, path in paths.items()}
+    files = {name: _open_log(path, at_end=True) for name, path in paths.items()}
     while True:
         for name, path in paths.items():
             _print(name if named else "", files[name])
-            if _is_new(path, files[name]):  # a full log is set aside, and a new one is begun
+            if _is_replaced(path, files[name]):  # a full log is set aside, and a new one is begun
                 files[name].close()
-                files[name] = _opened(path, at_end=False)
+                files[name] = _open_log(path, at_end=False)
         time.sleep(POLL_SECONDS)
 
 
-def _opened(path: Path, at_end: bool) -> IO[str]:
+def _open_log(path: Path, at_end: bool) -> IO[str]:
     file = path.open(errors="replace")
     if at_end:
         file.seek(0, 2)
     return file
 
 
-def _is_new(path: Path, file: IO[str]) -> bool:
+def _is_replaced(path: Path, file: IO[str]) -> bool:
     try:
         return path.stat().st_ino != os.fstat(file.fileno()).st_ino
     except FileNotFoundError:

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from app.registry.changes import Changes
-    from app.registry.registry import Models
-    from app.registry.responses import TaskModels
+    from app.registry.changes import RegistryWriter
+    from app.registry.registry import TaskModels
+    from app.registry.responses import TaskModelsResponse
 
 models = typer.Typer(help="List versions, register them, and say which of them serve.", no_args_is_help=True)
 
-OfTask = Annotated[str, typer.Argument(help="The task, such as ocr.")]
-OfVersion = Annotated[str, typer.Argument(help="The version's number, as `list` prints it.")]
-Reason = Annotated[str, typer.Option(help="Why; it stays in the log.")]
-Actor = Annotated[str | None, typer.Option(help="Who does it; by default the user of this computer.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Write JSON, one object a line.")]
+TaskArgument = Annotated[str, typer.Argument(help="The task, such as ocr.")]
+VersionArgument = Annotated[str, typer.Argument(help="The version's number, as `list` prints it.")]
+ReasonOption = Annotated[str, typer.Option(help="Why; it stays in the log.")]
+ActorOption = Annotated[str | None, typer.Option(help="Who does it; by default the user of this computer.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON, one object a line.")]
 
-BY_HAND = "by hand"
+DEFAULT_REASON = "by hand"
 
 
 def register(cli: typer.Typer) -> None:
@@ -42,29 +42,29 @@ def register(cli: typer.Typer) -> None:
 
 
 def list_(
-    task: Annotated[str | None, typer.Argument(help="Only this task, such as ocr.")] = None, as_json: AsJson = False
+    task: Annotated[str | None, typer.Argument(help="Only this task, such as ocr.")] = None, as_json: JsonOption = False
 ) -> None:
     """List the versions of models, and what each does."""
     from app import tasks
-    from app.registry.responses import described
-    from app.registry.subscription import read
+    from app.registry.responses import describe_models
+    from app.registry.subscription import read_registry
     from app.settings import settings
 
-    wanted = [tasks.named(settings(), task)] if task is not None else tasks.load(settings()).values()
-    registry = asyncio.run(read(settings(), wanted))
+    wanted = [tasks.load_task(settings(), task)] if task is not None else tasks.load_tasks(settings()).values()
+    registry = asyncio.run(read_registry(settings(), wanted))
     for found in registry.tasks.values():
-        _say(described(found), as_json)
+        _print_models(describe_models(found), as_json)
 
 
 def register_(
-    task: OfTask,
+    task: TaskArgument,
     model: Annotated[Path, typer.Argument(help="The ONNX file.", exists=True, dir_okay=False, readable=True)],
     card: Annotated[
         Path, typer.Option(help="Its card: a JSON object with data and figures.", exists=True, dir_okay=False)
     ],
     parent: Annotated[str | None, typer.Option(help="The version that its fitting started from.")] = None,
-    actor: Actor = None,
-    as_json: AsJson = False,
+    actor: ActorOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Register a version that was trained elsewhere. It serves nothing before a route says so."""
     from app.errors import SetupError
@@ -72,7 +72,7 @@ def register_(
     from app.registry.registration import register as registering
     from app.settings import settings
     from app.storage.blob_store import blob_store
-    from app.tasks import named
+    from app.tasks import load_task
 
     try:
         said = json.loads(card.read_bytes())
@@ -83,8 +83,8 @@ def register_(
     found = asyncio.run(
         registering(
             settings(),
-            named(settings(), task),
-            _changes(task),
+            load_task(settings(), task),
+            _open_writer(task),
             blob_store(settings()),
             model.read_bytes(),
             said,
@@ -95,53 +95,61 @@ def register_(
 
 
 def promote(
-    task: OfTask, version: OfVersion, reason: Reason = BY_HAND, actor: Actor = None, as_json: AsJson = False
+    task: TaskArgument,
+    version: VersionArgument,
+    reason: ReasonOption = DEFAULT_REASON,
+    actor: ActorOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Make a version the champion; a canary's trial is over."""
-    _change(task, as_json, lambda changes: changes.promote(version, reason, actor or getpass.getuser()))
+    _apply_change(task, as_json, lambda changes: changes.promote(version, reason, actor or getpass.getuser()))
 
 
 def canary(
-    task: OfTask,
-    version: OfVersion,
+    task: TaskArgument,
+    version: VersionArgument,
     share: Annotated[float, typer.Option(help="The share of requests that it answers, above 0 and below 1.")] = 0.05,
-    reason: Reason = BY_HAND,
-    actor: Actor = None,
-    as_json: AsJson = False,
+    reason: ReasonOption = DEFAULT_REASON,
+    actor: ActorOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Let a version answer a share of the requests, the same keys as long as it is the canary."""
-    _change(task, as_json, lambda changes: changes.canary(version, share, reason, actor or getpass.getuser()))
+    _apply_change(task, as_json, lambda changes: changes.canary(version, share, reason, actor or getpass.getuser()))
 
 
 def shadow(
-    task: OfTask, version: OfVersion, reason: Reason = BY_HAND, actor: Actor = None, as_json: AsJson = False
+    task: TaskArgument,
+    version: VersionArgument,
+    reason: ReasonOption = DEFAULT_REASON,
+    actor: ActorOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Let a version predict without answering."""
-    _change(task, as_json, lambda changes: changes.shadow(version, reason, actor or getpass.getuser()))
+    _apply_change(task, as_json, lambda changes: changes.shadow(version, reason, actor or getpass.getuser()))
 
 
 def rollback(
-    task: OfTask,
+    task: TaskArgument,
     version: Annotated[
         str | None, typer.Argument(help="What to take back; by default the canary if there is one, else the champion.")
     ] = None,
-    reason: Reason = BY_HAND,
-    actor: Actor = None,
-    as_json: AsJson = False,
+    reason: ReasonOption = DEFAULT_REASON,
+    actor: ActorOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Take a version's role away at once. A champion gives way to the one before it."""
-    _change(task, as_json, lambda changes: changes.roll_back(version, reason, actor or getpass.getuser()))
+    _apply_change(task, as_json, lambda changes: changes.roll_back(version, reason, actor or getpass.getuser()))
 
 
-def show(task: OfTask, version: OfVersion, as_json: AsJson = False) -> None:
+def show(task: TaskArgument, version: VersionArgument, as_json: JsonOption = False) -> None:
     """Show where a version comes from: its data, who labelled them, what triggered it, its code, gate and routes."""
-    from app.registry.lineage import lineage
-    from app.registry.subscription import read
+    from app.registry.lineage import trace_lineage
+    from app.registry.subscription import read_registry
     from app.settings import settings
-    from app.tasks import named
+    from app.tasks import load_task
 
-    registry = asyncio.run(read(settings(), [named(settings(), task)]))
-    found = lineage(settings(), registry.tasks[task], version)
+    registry = asyncio.run(read_registry(settings(), [load_task(settings(), task)]))
+    found = trace_lineage(settings(), registry.tasks[task], version)
     if as_json:
         print(found.model_dump_json())
         return
@@ -150,39 +158,43 @@ def show(task: OfTask, version: OfVersion, as_json: AsJson = False) -> None:
             print(f"{name:<12} {json.dumps(line, ensure_ascii=False) if isinstance(line, dict) else line}")
 
 
-def freeze(task: OfTask, reason: Reason = BY_HAND, actor: Actor = None, as_json: AsJson = False) -> None:
+def freeze(
+    task: TaskArgument, reason: ReasonOption = DEFAULT_REASON, actor: ActorOption = None, as_json: JsonOption = False
+) -> None:
     """Pause retraining and promotion of a task. What serves goes on, and can be rolled back."""
-    _change(task, as_json, lambda changes: changes.freeze(True, reason, actor or getpass.getuser()))
+    _apply_change(task, as_json, lambda changes: changes.freeze(True, reason, actor or getpass.getuser()))
 
 
-def unfreeze(task: OfTask, reason: Reason = BY_HAND, actor: Actor = None, as_json: AsJson = False) -> None:
+def unfreeze(
+    task: TaskArgument, reason: ReasonOption = DEFAULT_REASON, actor: ActorOption = None, as_json: JsonOption = False
+) -> None:
     """Let retraining and promotion of a task go on."""
-    _change(task, as_json, lambda changes: changes.freeze(False, reason, actor or getpass.getuser()))
+    _apply_change(task, as_json, lambda changes: changes.freeze(False, reason, actor or getpass.getuser()))
 
 
-def _change(task: str, as_json: bool, change: "Callable[[Changes], Awaitable[Models]]") -> None:
-    from app.registry.responses import described
+def _apply_change(task: str, as_json: bool, change: "Callable[[RegistryWriter], Awaitable[TaskModels]]") -> None:
+    from app.registry.responses import describe_models
 
-    async def changed() -> "Models":
-        return await change(_changes(task))
+    async def changed() -> "TaskModels":
+        return await change(_open_writer(task))
 
-    _say(described(asyncio.run(changed())), as_json)
+    _print_models(describe_models(asyncio.run(changed())), as_json)
 
 
-def _changes(task: str) -> "Changes":
+def _open_writer(task: str) -> "RegistryWriter":
     from app.events.cloudevents import Record
     from app.kafka.producers import publish_all
-    from app.registry.changes import Changes
+    from app.registry.changes import RegistryWriter
     from app.settings import settings
-    from app.tasks import named
+    from app.tasks import load_task
 
     async def publish(record: Record) -> None:
         await publish_all(settings(), [record])
 
-    return Changes(settings(), named(settings(), task), publish)
+    return RegistryWriter(settings(), load_task(settings(), task), publish)
 
 
-def _say(found: "TaskModels", as_json: bool) -> None:
+def _print_models(found: "TaskModelsResponse", as_json: bool) -> None:
     if as_json:
         print(found.model_dump_json())
         return

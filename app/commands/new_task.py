@@ -26,8 +26,8 @@ def new_task(
     from app.templates import scaffold
 
     tasks = settings().tasks
-    made = scaffold.create(name, directory, tasks)
+    made = scaffold.create_task(name, directory, tasks)
     print(f"{made.folder} is written; the section 'Add a task' of CONTRIBUTING.md goes on from here.", file=sys.stderr)
     if made.python_path is not None:
         print(f"export PYTHONPATH={shlex.quote(str(made.python_path))}${{PYTHONPATH:+:$PYTHONPATH}}")
-    print(f"export HINDSIGHT_TASKS={shlex.quote(json.dumps(tasks | {name: made.path}))}")
+    print(f"export HINDSIGHT_TASKS={shlex.quote(json.dumps(tasks | {name: made.class_path}))}")

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from app.replay.query import Arguments
-    from app.replay.republish import History
-    from app.replay.selection import Progress
+    from app.replay.query import ReplayQuery
+    from app.replay.republish import RepublishPlan
+    from app.replay.selection import ReplayProgress
 
 _EXAMPLES = """Examples: hindsight replay ocr --out september --from 2026-09-01 --to 2026-10-01;
 hindsight replay ocr --out sure --where "confidence > 0.9 AND label IS NOT NULL" --as-of 2026-10-01T12:00:00Z;
@@ -46,12 +46,12 @@ def replay(
 
     The same arguments over the same log make the same dataset, with the same content hash, for ever.
     """
-    from app.replay.query import Arguments
+    from app.replay.query import ReplayQuery
     from app.settings import settings
 
     if (out is None) == (to_topic is None):
         raise typer.BadParameter("either --out DIR or --to-topic TOPIC is needed")
-    arguments = Arguments.of(
+    arguments = ReplayQuery.from_options(
         settings(),
         task,
         since=since,
@@ -61,28 +61,28 @@ def replay(
         content=content if out else "nothing",
     )
     if out is not None:
-        _write(arguments, out, as_json)
+        _write_dataset(arguments, out, as_json)
         return
     from app.replay import republish
 
     assert to_topic is not None
-    pace = republish.Pace(_factor(speed), rate)
-    with shown() as (progress, pause):
+    pace = republish.RepublishRate(_parse_speed(speed), rate)
+    with progress_bars() as (progress, pause):
 
-        def agreed(history: "History") -> bool:
+        def agreed(history: "RepublishPlan") -> bool:
             pause()
-            print(f"{history.requests} requests go to {to_topic}, in {_duration(history.seconds)}.")
+            print(f"{history.requests} requests go to {to_topic}, in {_format_duration(history.duration_seconds)}.")
             return not dry_run and (yes or typer.confirm("Publish them?"))
 
-        count = republish.publish(settings(), arguments, to_topic, pace, agreed, progress)
+        count = republish.republish(settings(), arguments, to_topic, pace, agreed, progress)
     print(f"{count} requests were published")
 
 
-def _write(arguments: "Arguments", out: Path, as_json: bool) -> None:
+def _write_dataset(arguments: "ReplayQuery", out: Path, as_json: bool) -> None:
     from app.replay import replay as replays
     from app.settings import settings
 
-    with shown() as (progress, _):
+    with progress_bars() as (progress, _):
         manifest = replays.replay(settings(), arguments, out, progress)
     if as_json:
         print(json.dumps(manifest))
@@ -90,12 +90,12 @@ def _write(arguments: "Arguments", out: Path, as_json: bool) -> None:
     print(f"{out}: {manifest['rows']} rows {manifest['splits']}, content hash {manifest['content_hash']}")
     for kind, count in manifest["counts"].items():
         others = {reason: n for fate in ("skipped", "rejected") for reason, n in count[fate].items()}
-        print(f"  {kind:<11} {count['read']:>9} read  {count['rows']:>9} in rows  {_reasons(others)}")
+        print(f"  {kind:<11} {count['read']:>9} read  {count['rows']:>9} in rows  {_format_reasons(others)}")
     if manifest["without_content"]:
-        print(f"  rows without {arguments.content}: {_reasons(manifest['without_content'])}")
+        print(f"  rows without {arguments.content}: {_format_reasons(manifest['without_content'])}")
 
 
-def _factor(speed: str) -> float:
+def _parse_speed(speed: str) -> float:
     try:
         factor = float(speed.removesuffix("x"))
     except ValueError:
@@ -105,16 +105,16 @@ def _factor(speed: str) -> float:
     return factor
 
 
-def _duration(seconds: float) -> str:
+def _format_duration(seconds: float) -> str:
     return str(timedelta(seconds=math.ceil(seconds)))
 
 
-def _reasons(counts: dict[str, Any]) -> str:
+def _format_reasons(counts: dict[str, Any]) -> str:
     return ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in counts.items())
 
 
 @contextmanager
-def shown() -> Iterator[tuple["Progress", Any]]:
+def progress_bars() -> Iterator[tuple["ReplayProgress", Any]]:
     """A bar for each thing that is done, and what hides them for a question."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn

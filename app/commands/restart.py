@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-PATIENCE_SECONDS = 60.0
+TIMEOUT_SECONDS = 60.0
 
 
 def register(cli: typer.Typer) -> None:
@@ -14,21 +14,21 @@ def register(cli: typer.Typer) -> None:
     @cli.command(epilog="Example: hindsight restart preprocess")
     def restart(process: Annotated[str, typer.Argument(help="The process, as `hindsight status` names it.")]) -> None:
         """Start a process again. What it was working on it reads again: nothing is lost."""
-        from app.commands.status import of_running
+        from app.commands.status import read_running_status
         from app.embedded import status
         from app.errors import SetupError
         from app.settings import settings
 
         home = settings().home
-        names = {one.name: one.pid for one in of_running(home).processes}
+        names = {one.name: one.pid for one in read_running_status(home).processes}
         if process not in names:
             raise SetupError(f"The platform runs no {process}.", f"Name one of {', '.join(names)}.")
-        status.ask_restart(home, process)
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        status.request_restart(home, process)
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while time.monotonic() < deadline:
             time.sleep(0.2)
-            pid = {one.name: one.pid for one in of_running(home).processes}.get(process)
+            pid = {one.name: one.pid for one in read_running_status(home).processes}.get(process)
             if pid not in (None, names[process]):
                 print(f"{process}: process {pid}, started again")
                 return
-        raise SetupError(f"{process} is not back after {PATIENCE_SECONDS:.0f} s.", f"See `hindsight logs {process}`.")
+        raise SetupError(f"{process} is not back after {TIMEOUT_SECONDS:.0f} s.", f"See `hindsight logs {process}`.")

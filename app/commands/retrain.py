@@ -34,28 +34,28 @@ def retrain(
     from app.errors import SetupError
 
     if list_:
-        for run in _runs(task):
-            print(json.dumps(run) if as_json else _line(run))
+        for run in _list_runs(task):
+            print(json.dumps(run) if as_json else _run_line(run))
         return
     if task is None:
         raise SetupError("Nothing says which task to retrain.", "Name one, such as: hindsight retrain ocr")
     if explain:
-        _explain(_call("GET", f"/v1/retraining/{task}/triggers"), as_json)
+        _print_triggers(_call_api("GET", f"/v1/retraining/{task}/triggers"), as_json)
         return
     wanted = {"actor": actor or getpass.getuser(), "reason": reason}
     if cancel:
-        print(_call("POST", f"/v1/retraining/{task}:cancel", wanted)["run_id"])
+        print(_call_api("POST", f"/v1/retraining/{task}:cancel", wanted)["run_id"])
         return
-    run_id = _call("POST", f"/v1/retraining/{task}", wanted)["run_id"]
+    run_id = _call_api("POST", f"/v1/retraining/{task}", wanted)["run_id"]
     if no_wait:
         print(json.dumps({"run_id": run_id}) if as_json else run_id)
         return
-    run = _watch(task, run_id)
-    print(json.dumps(run) if as_json else _line(run))
+    run = _follow_run(task, run_id)
+    print(json.dumps(run) if as_json else _run_line(run))
     raise typer.Exit(1 if run["outcome"] in ("failed", "refused", "cancelled") else 0)
 
 
-def _watch(task: str, run_id: str) -> dict[str, Any]:
+def _follow_run(task: str, run_id: str) -> dict[str, Any]:
     """Show the run until its candidate is registered, or it is over."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -64,7 +64,7 @@ def _watch(task: str, run_id: str) -> dict[str, Any]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task(task, total=None)
         while True:
-            for run in (one for one in _runs(task) if one["run_id"] == run_id):
+            for run in (one for one in _list_runs(task) if one["run_id"] == run_id):
                 if run["step"] in (None, "rollout"):
                     return run
                 said = run["progress"] or {}
@@ -73,19 +73,19 @@ def _watch(task: str, run_id: str) -> dict[str, Any]:
             time.sleep(_POLL_SECONDS)
 
 
-def _runs(task: str | None) -> list[dict[str, Any]]:
-    return [run for run in _call("GET", "/v1/retraining")["runs"] if task in (None, run["task"])]
+def _list_runs(task: str | None) -> list[dict[str, Any]]:
+    return [run for run in _call_api("GET", "/v1/retraining")["runs"] if task in (None, run["task"])]
 
 
-def _line(run: dict[str, Any]) -> str:
+def _run_line(run: dict[str, Any]) -> str:
     state = run["outcome"] or run["step"]
     version = f"version {run['version']}" if run["version"] else "-"
     why = run["reason"] or run["decision"] or ""
     return f"{run['run_id']}  {run['task']:<16}  {run['trigger']:<8}  {state:<11}  {version:<11}  {why}".rstrip()
 
 
-def _explain(said: dict[str, Any], as_json: bool) -> None:
-    for one in said["triggers"]:
+def _print_triggers(explanation: dict[str, Any], as_json: bool) -> None:
+    for one in explanation["triggers"]:
         if as_json:
             print(json.dumps(one))
             continue
@@ -95,7 +95,7 @@ def _explain(said: dict[str, Any], as_json: bool) -> None:
             print(f"{'':<9} not yet: {missing}")
 
 
-def _call(method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+def _call_api(method: str, path: str, body: dict[str, Any] | None = None) -> Any:
     """An answer of the API. Raises `SetupError` with what it says."""
     import httpx
 
@@ -105,7 +105,7 @@ def _call(method: str, path: str, body: dict[str, Any] | None = None) -> Any:
     from app.settings import settings
     from app.system import api_tls
 
-    key, verify = local_key.find(settings()), api_tls.verify(settings())
+    key, verify = local_key.load_key(settings()), api_tls.client_verification(settings())
     headers = {"X-API-Key": key} if key else {}
     url = f"{api_url(settings())}{path}"
     try:

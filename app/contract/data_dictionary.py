@@ -5,15 +5,15 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from app.contract.json_schemas import CHANNELS, TASK, schema
+from app.contract.json_schemas import CHANNELS, TASK_PLACEHOLDER, event_schema
 from app.eventlog.schema import SCHEMA
-from app.events.base import Data, Kind
+from app.events.base import EventData, EventType
 from app.events.decoding import TYPES
-from app.events.topics import wanted
+from app.events.topics import required_topics
 from app.replay import dataset
 from app.settings import Settings
 
-_COLUMNS = {
+_ARCHIVE_COLUMNS = {
     "day": "The day of `logged`, in UTC; each table is partitioned by it.",
     "topic": "The topic.",
     "partition": "The partition in it.",
@@ -33,7 +33,7 @@ _COLUMNS = {
     "data": "Its value; null if it is in blob storage.",
     "data_uri": "The claim check of a large value, which is in blob storage once.",
 }
-_DATASET = {
+_DATASET_COLUMNS = {
     "prediction_id": "The prediction.",
     "request_id": "The request's `ce_id`.",
     "request_source": "The request's `ce_source`.",
@@ -58,7 +58,7 @@ _DATASET = {
     "selection": "How the prediction came to be looked at: all, audit or volunteer; null if it was not.",
     "selection_probability": "How probable that was; null where nobody knows, as of volunteers.",
 }
-_HEAD = """\
+_HEADING = """\
 # The events
 
 <!-- Written by `hindsight dictionary --out docs/events.md`: change the docstrings, and run it again. -->
@@ -69,15 +69,15 @@ writes the JSON Schemas, `hindsight asyncapi` the AsyncAPI document of a deploym
 """
 
 
-def render() -> str:
+def render_markdown() -> str:
     """The dictionary, as Markdown."""
-    columns = ([f"`{field.name}`", str(field.type), _COLUMNS[field.name]] for field in SCHEMA)
-    rows = ([f"`{field.name}`", str(field.type), _DATASET[field.name]] for field in dataset.SCHEMA)
+    columns = ([f"`{field.name}`", str(field.type), _ARCHIVE_COLUMNS[field.name]] for field in SCHEMA)
+    rows = ([f"`{field.name}`", str(field.type), _DATASET_COLUMNS[field.name]] for field in dataset.SCHEMA)
     return "\n".join(
         [
-            _HEAD,
+            _HEADING,
             "## Topics\n",
-            *_table(["topic", "key", "says", "types"], _topics()),
+            *_table(["topic", "key", "says", "types"], _topic_rows()),
             "## The archive\n",
             "Each topic is a Delta table on blob storage, `events/<topic>`, with a row for each record.\n",
             *_table(["column", "type", "says"], columns),
@@ -85,49 +85,49 @@ def render() -> str:
             "`hindsight replay` writes `rows.parquet`: a row for each served prediction, by time and id.\n",
             *_table(["column", "type", "says"], rows),
             "## Types\n",
-            *(line for kind in TYPES for line in _type(kind)),
+            *(line for kind in TYPES for line in _type_section(kind)),
         ]
     )
 
 
-def _topics() -> Iterator[list[str]]:
-    keys = {topic.name: topic.key for topic in wanted(Settings(tasks={TASK: ""}))}
+def _topic_rows() -> Iterator[list[str]]:
+    keys = {topic.name: topic.key for topic in required_topics(Settings(tasks={TASK_PLACEHOLDER: ""}))}
     for channel in CHANNELS:
-        types = ", ".join(f"`{kind.type}`" for kind in channel.kinds)
-        yield [f"`{channel.topic}`", keys[channel.topic], channel.says, types]
+        types = ", ".join(f"`{kind.type}`" for kind in channel.event_types)
+        yield [f"`{channel.topic}`", keys[channel.topic], channel.description, types]
 
 
-def _type(kind: Kind) -> Iterator[str]:
+def _type_section(kind: EventType) -> Iterator[str]:
     yield f"### {kind.type}\n"
     yield f"{inspect.getdoc(kind)}\n"
     if kind.headers:
         yield from _table(["header", "says"], ([f"`{name}`", says] for name, says in kind.headers.items()))
-    if issubclass(kind, Data):
-        said = schema(kind)
-        yield from _table(["field", "type", "says"], _fields(said, said.get("$defs", {})))
+    if issubclass(kind, EventData):
+        said = event_schema(kind)
+        yield from _table(["field", "type", "says"], _field_rows(said, said.get("$defs", {})))
 
 
-def _fields(said: Mapping[str, Any], parts: Mapping[str, Any], prefix: str = "") -> Iterator[list[str]]:
+def _field_rows(said: Mapping[str, Any], parts: Mapping[str, Any], prefix: str = "") -> Iterator[list[str]]:
     for name, field in said["properties"].items():
         default = "" if name in said["required"] else f", by default {json.dumps(field['default'])}"
-        yield [f"`{prefix}{name}`", _text(field) + default, field.get("description", "")]
+        yield [f"`{prefix}{name}`", _describe_type(field) + default, field.get("description", "")]
         if "$ref" in field:
-            yield from _fields(parts[field["$ref"].rpartition("/")[2]], parts, f"{prefix}{name}.")
+            yield from _field_rows(parts[field["$ref"].rpartition("/")[2]], parts, f"{prefix}{name}.")
 
 
-def _text(said: Mapping[str, Any]) -> str:
+def _describe_type(said: Mapping[str, Any]) -> str:
     """A JSON Schema in words."""
     if "anyOf" in said:
-        return " or ".join(_text(one) for one in said["anyOf"])
+        return " or ".join(_describe_type(one) for one in said["anyOf"])
     if "enum" in said:
         return " or ".join(f"`{value}`" for value in said["enum"])
     if "prefixItems" in said:
-        return f"[{', '.join(_text(item) for item in said['prefixItems'])}]"
+        return f"[{', '.join(_describe_type(item) for item in said['prefixItems'])}]"
     if said.get("type") == "array":
-        return f"array of {_text(said['items'])}"
+        return f"array of {_describe_type(said['items'])}"
     if isinstance(values := said.get("additionalProperties"), dict):
-        keys = f" by {_text(said['propertyNames'])}" if "propertyNames" in said else ""
-        return f"object of {_text(values)}{keys}"
+        keys = f" by {_describe_type(said['propertyNames'])}" if "propertyNames" in said else ""
+        return f"object of {_describe_type(values)}{keys}"
     lowest = said.get("minimum", said.get("exclusiveMinimum"))
     bounds = [f"{'above' if 'exclusiveMinimum' in said else 'from'} {lowest}"] if lowest is not None else []
     bounds += [f"to {said['maximum']}"] if "maximum" in said else []

@@ -10,21 +10,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from app.events.cloudevents import Incoming
+from app.events.cloudevents import ConsumedRecord
 
 COLUMNS = ["epoch", "partition", "offset", "logged", "id", "key", "extensions"]
 """What `letter_of` needs of a row of the archive."""
 
 UNKNOWN = "unknown"
-_SHOWN = 500
-_MOST_STRANGE = 0.1
+_MAX_PREVIEW_BYTES = 500
+_MAX_UNPRINTABLE_RATIO = 0.1
 
-Place = tuple[str, int, int]
+LogPosition = tuple[str, int, int]
 """An epoch, a partition and an offset of the topic `dead-letters`."""
 
 
 @dataclass(frozen=True)
-class Letter:
+class DeadLetterEntry:
     """One dead letter, without its payload. `event` is the (source, id) that the original had or was given.
 
     `replayed` is how often it went back; None where that is not known, as the topic is not kept.
@@ -38,10 +38,10 @@ class Letter:
     topic: str
     partition: int
     offset: int
-    event: tuple[str, str]
+    event_identity: tuple[str, str]
     key: bytes | None
-    place: Place
-    replayed: int | None = 0
+    position: LogPosition
+    redeliveries: int | None = 0
 
     @property
     def task(self) -> str:
@@ -49,13 +49,13 @@ class Letter:
         return self.topic.rpartition(".")[0]
 
     @property
-    def order(self) -> tuple[datetime, Place]:
+    def sort_key(self) -> tuple[datetime, LogPosition]:
         """Where it stands among the others in the log."""
-        return self.logged, self.place
+        return self.logged, self.position
 
 
 @dataclass(frozen=True)
-class Wanted:
+class DeadLetterFilter:
     """Which dead letters are asked for: those of which all of this is true. `before` is the `order` of a letter."""
 
     ids: frozenset[str] = frozenset()
@@ -63,32 +63,32 @@ class Wanted:
     code: str | None = None
     task: str | None = None
     since: datetime | None = None
-    before: tuple[datetime, Place] | None = None
+    before: tuple[datetime, LogPosition] | None = None
 
     @property
-    def rows(self) -> ds.Expression:
+    def expression(self) -> ds.Expression:
         """Which rows of the archive these are."""
         rows = pc.scalar(True)
         if self.ids:
             rows &= ds.field("id").isin(sorted(self.ids))
         if self.stage is not None:
-            rows &= _said("stage", UNKNOWN) == self.stage
+            rows &= _extension("stage", UNKNOWN) == self.stage
         if self.code is not None:
-            rows &= _said("code", UNKNOWN) == self.code
+            rows &= _extension("code", UNKNOWN) == self.code
         if self.task is not None:
-            rows &= pc.match_substring_regex(_said("topic", ""), rf"^{re.escape(self.task)}\.[^.]*$")
+            rows &= pc.match_substring_regex(_extension("topic", ""), rf"^{re.escape(self.task)}\.[^.]*$")
         if self.since is not None:
             rows &= ds.field("logged") >= pa.scalar(self.since)
         if self.before is not None:
-            rows &= _before(*self.before)
+            rows &= _logged_before(*self.before)
         return rows
 
 
-def _said(name: str, otherwise: str) -> ds.Expression:
+def _extension(name: str, otherwise: str) -> ds.Expression:
     return pc.coalesce(pc.map_lookup(ds.field("extensions"), pa.scalar(name), "first"), pa.scalar(otherwise))
 
 
-def _before(logged: datetime, place: Place) -> ds.Expression:
+def _logged_before(logged: datetime, place: LogPosition) -> ds.Expression:
     epoch, partition, offset = place
     rows = ds.field("offset") < offset
     for name, value in (("partition", partition), ("epoch", epoch), ("logged", pa.scalar(logged))):
@@ -96,10 +96,10 @@ def _before(logged: datetime, place: Place) -> ds.Expression:
     return rows
 
 
-def letter_of(row: Mapping[str, Any]) -> Letter:
+def entry_of(row: Mapping[str, Any]) -> DeadLetterEntry:
     """The dead letter in a row of the archive."""
     said = dict(row["extensions"] or ())
-    return Letter(
+    return DeadLetterEntry(
         id=row["id"],
         logged=row["logged"],
         stage=said.get("stage", UNKNOWN),
@@ -108,9 +108,9 @@ def letter_of(row: Mapping[str, Any]) -> Letter:
         topic=said.get("topic", ""),
         partition=_number(said.get("partition", "")),
         offset=_number(said.get("offset", "")),
-        event=(said.get("event_source", ""), said.get("event_id", "")),
+        event_identity=(said.get("event_source", ""), said.get("event_id", "")),
         key=row["key"],
-        place=(row["epoch"], row["partition"], row["offset"]),
+        position=(row["epoch"], row["partition"], row["offset"]),
     )
 
 
@@ -118,7 +118,7 @@ def _number(text: str) -> int:
     return int(text) if text.isdecimal() else -1
 
 
-def described(letter: Letter) -> dict[str, Any]:
+def to_json(letter: DeadLetterEntry) -> dict[str, Any]:
     """A letter as JSON has it."""
     return {
         "id": letter.id,
@@ -129,26 +129,26 @@ def described(letter: Letter) -> dict[str, Any]:
         "topic": letter.topic,
         "partition": letter.partition,
         "offset": letter.offset,
-        "source": letter.event[0],
-        "event_id": letter.event[1],
-        "replayed": letter.replayed,
+        "source": letter.event_identity[0],
+        "event_id": letter.event_identity[1],
+        "replayed": letter.redeliveries,
     }
 
 
-def shown(letter: Letter, original: Incoming) -> dict[str, Any]:
+def to_detailed_json(letter: DeadLetterEntry, original: ConsumedRecord) -> dict[str, Any]:
     """A letter with its record, as JSON has it: of the payload only the beginning."""
     value = original.value or b""
-    return described(letter) | {
-        "key": _readable(original.key),
-        "headers": [[name, _readable(value)] for name, value in original.headers if not name.startswith("rejected_")],
+    return to_json(letter) | {
+        "key": _preview(original.key),
+        "headers": [[name, _preview(value)] for name, value in original.headers if not name.startswith("rejected_")],
         "bytes": len(value),
-        "payload": _readable(value[:_SHOWN]),
+        "payload": _preview(value[:_MAX_PREVIEW_BYTES]),
     }
 
 
-def _readable(value: bytes | None) -> str | None:
+def _preview(value: bytes | None) -> str | None:
     """Text as it is; of other bytes their hexadecimal digits."""
     if value is None:
         return None
     shown = "".join(one if one.isprintable() or one.isspace() else "\ufffd" for one in value.decode(errors="replace"))
-    return shown if shown.count("\ufffd") <= len(shown) * _MOST_STRANGE else f"0x{value.hex()}"
+    return shown if shown.count("\ufffd") <= len(shown) * _MAX_UNPRINTABLE_RATIO else f"0x{value.hex()}"

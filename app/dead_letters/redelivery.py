@@ -9,35 +9,35 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from app.dead_letters.letter import Letter
-from app.dead_letters.store import REPLAYED
+from app.dead_letters.letter import DeadLetterEntry
+from app.dead_letters.store import REPLAY_OF_HEADER
 from app.errors import SetupError, Unpublishable
 from app.events import topics
-from app.events.cloudevents import Incoming, Record, rfc3339
+from app.events.cloudevents import ConsumedRecord, Record, format_rfc3339
 from app.events.types import EventRejected
 from app.kafka import clients
 from app.kafka.producers import publish_confirmed
 from app.settings import MiB, Settings
 
-_CHUNK = 100
+_CHUNK_SIZE = 100
 _CHUNK_BYTES = 32 * MiB
 
 
 @dataclass(frozen=True)
-class Replayed:
+class RedeliveryResult:
     """How many went back, and why the broker refused the others."""
 
-    published: int
+    redelivered: int
     refused: tuple[tuple[str, str], ...]
 
 
-async def replay(
+async def redeliver(
     settings: Settings,
-    originals: Iterable[tuple[Letter, Incoming]],
+    originals: Iterable[tuple[DeadLetterEntry, ConsumedRecord]],
     progress: Callable[[int], None] = lambda count: None,
-) -> Replayed:
+) -> RedeliveryResult:
     """Publish the originals again, in this order. Raises `SetupError` when the broker doesn't confirm."""
-    producer = clients.producer(settings, max_request_size=topics.max_message_bytes(settings) + MiB)
+    producer = clients.create_producer(settings, max_request_size=topics.max_message_bytes(settings) + MiB)
     await producer.start()
     try:
         published, refused = 0, list[tuple[str, str]]()
@@ -45,7 +45,7 @@ async def replay(
             # All are sent before the first is awaited: an idempotent producer keeps the order of each partition.
             in_turn = iter(chunk)
 
-            async def send(record: Record, in_turn: Iterator[tuple[Letter, Record]] = in_turn) -> Any:
+            async def send(record: Record, in_turn: Iterator[tuple[DeadLetterEntry, Record]] = in_turn) -> Any:
                 there = next(in_turn)[0].partition
                 partition = there if there in await producer.partitions_for(record.topic) else None
                 return await producer.send(
@@ -64,27 +64,27 @@ async def replay(
                         "Once it does, run this again: what was replayed is left out.",
                     )
             progress(len(chunk))
-        return Replayed(published, tuple(refused))
+        return RedeliveryResult(published, tuple(refused))
     finally:
         await producer.stop()
 
 
-def original(letter: Letter, incoming: Incoming) -> Record:
+def build_record(letter: DeadLetterEntry, incoming: ConsumedRecord) -> Record:
     """The record that goes back: as it was, with the identity and the time that it was given, and its dead letter."""
-    ours = {*EventRejected.headers, REPLAYED}
+    ours = {*EventRejected.headers, REPLAY_OF_HEADER}
     headers = [(name, value) for name, value in incoming.headers if name not in ours]
-    source, event_id = letter.event
-    given = {"ce_source": source, "ce_id": event_id, "ce_time": rfc3339(letter.logged.timestamp() * 1000)}
+    source, event_id = letter.event_identity
+    given = {"ce_source": source, "ce_id": event_id, "ce_time": format_rfc3339(letter.logged.timestamp() * 1000)}
     if letter.topic == topics.joins(letter.task):  # its headers say where it was before, and are read from the end
         given = {}
-    given = {name: value for name, value in given.items() if name not in dict(headers)} | {REPLAYED: letter.id}
+    given = {name: value for name, value in given.items() if name not in dict(headers)} | {REPLAY_OF_HEADER: letter.id}
     added = [(name, value.encode()) for name, value in given.items()]
     return Record(letter.topic, incoming.key, incoming.value, (*added, *headers))
 
 
-def check_replayable(settings: Settings, letters: Sequence[Letter]) -> None:
+def check_redeliverable(settings: Settings, letters: Sequence[DeadLetterEntry]) -> None:
     """Raises `SetupError` for letters from topics that this deployment doesn't have."""
-    there = {topic.name for topic in topics.wanted(settings)}
+    there = {topic.name for topic in topics.required_topics(settings)}
     if unknown := sorted({letter.topic or "no topic" for letter in letters} - there):
         raise SetupError(
             f"Dead letters came from {', '.join(unknown)}, which this deployment doesn't have.",
@@ -92,12 +92,14 @@ def check_replayable(settings: Settings, letters: Sequence[Letter]) -> None:
         )
 
 
-def _chunks(originals: Iterable[tuple[Letter, Incoming]]) -> Iterator[list[tuple[Letter, Record]]]:
-    chunk, size = list[tuple[Letter, Record]](), 0
+def _chunks(
+    originals: Iterable[tuple[DeadLetterEntry, ConsumedRecord]],
+) -> Iterator[list[tuple[DeadLetterEntry, Record]]]:
+    chunk, size = list[tuple[DeadLetterEntry, Record]](), 0
     for letter, incoming in originals:
-        chunk.append((letter, original(letter, incoming)))
+        chunk.append((letter, build_record(letter, incoming)))
         size += len(incoming.value or b"")
-        if len(chunk) >= _CHUNK or size >= _CHUNK_BYTES:
+        if len(chunk) >= _CHUNK_SIZE or size >= _CHUNK_BYTES:
             yield chunk
             chunk, size = [], 0
     if chunk:

@@ -29,32 +29,32 @@ from app.settings import Settings
 from app.system import api_tls
 from models.base import Sample, Task
 
-SAMPLES = 200
+BURST_SAMPLES = 200
 PER_SECOND = 20.0
 TRICKLE_SECONDS = 5.0
 ACTOR = "demo"
 ERROR_NAMES = {"ocr": "CER", "speech_to_text": "WER", "object_detection": "1 - AP"}
-ROWS = 15
-WIDTH = 40
+TABLE_ROWS = 15
+MAX_CELL_WIDTH = 40
 
 
 @dataclass
-class Row:
+class SampleResult:
     """One sample and what became of it; `score` is of a prediction only."""
 
     truth: str
-    said: str = ""
+    prediction: str = ""
     confidence: float | None = None
     milliseconds: float = 0.0
     score: float | None = None
     reward: float | None = None
-    mark: Literal["right", "wrong", "corrected", "rewarded", "failed"] = "failed"
+    status: Literal["right", "wrong", "corrected", "rewarded", "failed"] = "failed"
 
     @property
     def cells(self) -> tuple[str, str, str, str, str]:
         """As columns of the table."""
         confidence = "" if self.confidence is None else f"{self.confidence:.3f}"
-        return self.truth, self.said, confidence, f"{self.milliseconds:.0f} ms", self.mark
+        return self.truth, self.prediction, confidence, f"{self.milliseconds:.0f} ms", self.status
 
 
 @dataclass
@@ -62,21 +62,21 @@ class Tally:
     """All samples of one task so far, in few numbers."""
 
     error_name: str
-    marks: Counter[str] = field(default_factory=Counter)
+    status_counts: Counter[str] = field(default_factory=Counter)
     errors: float = 0.0
     rewards: float = 0.0
     milliseconds: deque[float] = field(default_factory=lambda: deque(maxlen=10_000))
 
-    def add(self, row: Row) -> None:
+    def add(self, row: SampleResult) -> None:
         """Counts one more."""
-        self.marks[row.mark] += 1
+        self.status_counts[row.status] += 1
         if row.score is not None:
             self.errors += 1.0 - row.score
             self.rewards += row.reward or 0.0
             self.milliseconds.append(row.milliseconds)
 
     def __str__(self) -> str:
-        marks, predicted = self.marks, self.marks.total() - self.marks["failed"]
+        marks, predicted = self.status_counts, self.status_counts.total() - self.status_counts["failed"]
         text = f"{marks.total()} samples, "
         if marks["rewarded"]:
             text += f"{marks['rewarded']} rewarded with {self.rewards / marks['rewarded']:.3f} each"
@@ -94,10 +94,10 @@ class Tally:
 
 async def run(settings: Settings, verbose: bool = False) -> None:
     """The platform and its demonstration, until a signal."""
-    await _Platform(settings, verbose).run_until_signal()
+    await _DemoSupervisor(settings, verbose).run_until_signal()
 
 
-class _Platform(Supervisor):
+class _DemoSupervisor(Supervisor):
     """The platform, and the demonstration beside it for as long as the platform is up."""
 
     def __init__(self, settings: Settings, verbose: bool) -> None:
@@ -107,18 +107,18 @@ class _Platform(Supervisor):
             # One console for both, so that what the supervisor says goes above the live table, not through it.
             console = self._console
         self._demonstration = Demonstration(settings, console)
-        self._show: asyncio.Task[None] | None = None
+        self._demo_task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Also starts the demonstration, once all is ready."""
         await super().start()
-        self._show = asyncio.create_task(self._demonstrate())
+        self._demo_task = asyncio.create_task(self._demonstrate())
 
     async def stop(self) -> None:
         """Ends the demonstration first, so that it does not see its broker go."""
-        if self._show is not None:
-            self._show.cancel()
-            await asyncio.gather(self._show, return_exceptions=True)
+        if self._demo_task is not None:
+            self._demo_task.cancel()
+            await asyncio.gather(self._demo_task, return_exceptions=True)
         await super().stop()
 
     async def _demonstrate(self) -> None:
@@ -126,7 +126,7 @@ class _Platform(Supervisor):
         try:
             await self._demonstration.run()
         except Exception as error:
-            self._say(f"The demonstration has ended: {error!r}. The platform stays up.", "yellow")
+            self._print(f"The demonstration has ended: {error!r}. The platform stays up.", "yellow")
 
 
 class Demonstration:
@@ -135,23 +135,23 @@ class Demonstration:
     def __init__(self, settings: Settings, console: Console) -> None:
         self._settings = settings
         self._console = console
-        self._tasks = tasks.load(settings)
+        self._tasks = tasks.load_tasks(settings)
         self.tallies = {name: Tally(ERROR_NAMES.get(name, "error")) for name in self._tasks}
-        self._chance = np.random.default_rng()
-        self._rows: deque[Row] = deque(maxlen=ROWS)
+        self._rng = np.random.default_rng()
+        self._rows: deque[SampleResult] = deque(maxlen=TABLE_ROWS)
         self._url = readiness.api_url(settings)
 
-    async def run(self, samples: int = SAMPLES, trickle_seconds: float = TRICKLE_SECONDS) -> None:
+    async def run(self, samples: int = BURST_SAMPLES, trickle_seconds: float = TRICKLE_SECONDS) -> None:
         """A burst, then what it showed, then a sample now and then for as long as the platform is up."""
-        key = local_key.find(self._settings)
+        key = local_key.load_key(self._settings)
         async with Hindsight(
             self._settings.bootstrap,
             api_url=self._url,
             api_key=key,
-            verify=api_tls.verify(self._settings),
+            verify=api_tls.client_verification(self._settings),
             source="hindsight/demo",
         ) as hindsight:
-            stream = self._stream()
+            stream = self._iterate_samples()
             self._console.print(
                 f"\nThe demonstration sends {samples} samples, {PER_SECOND:g} a second, and corrects or rewards "
                 "what comes back."
@@ -171,45 +171,45 @@ class Demonstration:
                     if (turn := await asyncio.to_thread(next, stream, None)) is None:
                         break
                     task, sample = turn
-                    under_way.create_task(self._one(hindsight, task, sample))
+                    under_way.create_task(self._send_sample(hindsight, task, sample))
                     await asyncio.sleep(start + (number + 1) / PER_SECOND - time.monotonic())
         finally:
             live.stop()
 
     async def _trickle(self, hindsight: Hindsight, stream: Iterator[tuple[Task, Sample]], seconds: float) -> None:
-        with self._console.status(self._so_far(), refresh_per_second=4) as status:
+        with self._console.status(self._progress_text(), refresh_per_second=4) as status:
             while (turn := await asyncio.to_thread(next, stream, None)) is not None:
                 await asyncio.sleep(seconds)
                 task, sample = turn
-                await self._one(hindsight, task, sample)
-                status.update(self._so_far())
+                await self._send_sample(hindsight, task, sample)
+                status.update(self._progress_text())
 
-    async def _one(self, hindsight: Hindsight, task: Task, sample: Sample) -> None:
+    async def _send_sample(self, hindsight: Hindsight, task: Task, sample: Sample) -> None:
         """Sends a sample, and corrects its prediction if it is wrong, or says how well it did where that is known."""
-        row = Row(_text(sample.correction))
+        row = SampleResult(_output_text(sample.correction))
         began = time.monotonic()
         try:
             made = await hindsight.predict(task.name, sample.payload, content_type=sample.content_type)
             row.milliseconds = (time.monotonic() - began) * 1000
-            row.said, row.confidence = _text(made.output), made.confidence
+            row.prediction, row.confidence = _output_text(made.output), made.confidence
             row.score = task.score(made.output, sample.correction)
-            row.reward = task.reward(sample, made.output, self._chance)
-            row.mark = "right" if row.score == 1.0 else "wrong"
+            row.reward = task.reward(sample, made.output, self._rng)
+            row.status = "right" if row.score == 1.0 else "wrong"
             if row.reward is not None:
                 await hindsight.feedback(made.prediction_id, reward=row.reward, actor=ACTOR)
-                row.mark = "rewarded"
-            elif row.mark == "wrong":
+                row.status = "rewarded"
+            elif row.status == "wrong":
                 await hindsight.feedback(made.prediction_id, correction=sample.correction, actor=ACTOR)
-                row.mark = "corrected"
+                row.status = "corrected"
         except (ClientError, KafkaError, TimeoutError) as error:
             row.milliseconds = row.milliseconds or (time.monotonic() - began) * 1000
-            row.said = row.said or f"({str(error) or 'no answer in time'})"
+            row.prediction = row.prediction or f"({str(error) or 'no answer in time'})"
         self.tallies[task.name].add(row)
         self._rows.append(row)
         if not self._console.is_terminal:
             self._console.print("  ".join(row.cells), soft_wrap=True, markup=False)
 
-    def _stream(self) -> Iterator[tuple[Task, Sample]]:
+    def _iterate_samples(self) -> Iterator[tuple[Task, Sample]]:
         """Samples of all tasks in turn, others at every start."""
         streams = deque((task, task.demonstration(time.time_ns() % 2**32)) for task in self._tasks.values())
         while streams:  # a task may have none to show
@@ -219,13 +219,13 @@ class Demonstration:
                 streams.append((task, samples))
 
     def _table(self) -> Table:
-        table = Table("truth", "prediction", "confidence", "latency", "", caption=self._so_far(), min_width=95)
+        table = Table("truth", "prediction", "confidence", "latency", "", caption=self._progress_text(), min_width=95)
         for row in self._rows:
-            style = {"right": "green", "rewarded": "green", "corrected": "yellow"}.get(row.mark, "red")
+            style = {"right": "green", "rewarded": "green", "corrected": "yellow"}.get(row.status, "red")
             table.add_row(*map(Text, row.cells), style=style)
         return table
 
-    def _so_far(self) -> str:
+    def _progress_text(self) -> str:
         return "\n".join(f"{name}: {tally}" for name, tally in self.tallies.items())
 
     def _summary(self, trickle_seconds: float) -> str:
@@ -243,7 +243,7 @@ class Demonstration:
             f"{self._settings.home / 'logs'}": "what each process says",
         }
         width = max(map(len, places))
-        lines = ["", self._so_far(), "", "Where to look next:"]
+        lines = ["", self._progress_text(), "", "Where to look next:"]
         lines += [f"  {place:{width}}  {what}" for place, what in places.items()]
         lines += [
             "",
@@ -252,7 +252,7 @@ class Demonstration:
         return "\n".join(lines)
 
 
-def _text(output: Mapping[str, Any]) -> str:
+def _output_text(output: Mapping[str, Any]) -> str:
     """What an output says, short enough for a table."""
     match output:
         case {"text": str(text)} | {"action": str(text)}:
@@ -261,4 +261,4 @@ def _text(output: Mapping[str, Any]) -> str:
             text = ", ".join(sorted(str(box["label"]) for box in boxes)) or "nothing"
         case _:
             text = json.dumps(output, ensure_ascii=False)
-    return text if len(text) <= WIDTH else f"{text[: WIDTH - 1]}…"
+    return text if len(text) <= MAX_CELL_WIDTH else f"{text[: MAX_CELL_WIDTH - 1]}…"

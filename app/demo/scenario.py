@@ -16,47 +16,47 @@ from typing import Any
 
 import httpx
 
-from app.demo.faulty_version import force
-from app.demo.timeline import Noted, chronicle
-from app.demo.traffic import Answered, Traffic, mean
+from app.demo.faulty_version import deploy_faulty_version
+from app.demo.timeline import TimelineEvent, read_timeline
+from app.demo.traffic import AnsweredRequest, TrafficGenerator, mean_score
 from app.embedded import ports
 from app.embedded.readiness import api_url
 from app.embedded.supervisor import Supervisor
 from app.errors import SetupError
-from app.registry.registry import Models
-from app.registry.subscription import read
+from app.registry.registry import TaskModels
+from app.registry.subscription import read_registry
 from app.settings import Settings, TaskSettings
 from app.system import api_tls
 from models.base import Task
 
 PROCESSES = ("kafka", "preprocess", "mlserver", "worker", "archive", "recorder", "api")
-NEW_SHARE = 0.5
-BAD_SHARE = 0.25
+NEW_SOURCE_SHARE = 0.5
+FAULTY_SHARE = 0.25
 _POLL_SECONDS = 1.0
 
-Say = Callable[[str], None]
+PrintLine = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Pace:
+class ScenarioTiming:
     """How fast the story goes: what takes hours in production takes seconds here."""
 
-    per_second: float = 12.0
+    requests_per_second: float = 12.0
     window_seconds: float = 30.0
     """Of the windows that quality is judged by."""
     feedback_seconds: float = 5.0
     """How long feedback of a window is waited for: on a busy machine it is recorded late."""
-    answers: int = 150
+    min_answers: int = 150
     """Least answers of each step of a rollout."""
-    step_seconds: float = 20.0
+    min_step_seconds: float = 20.0
     """Least length of such a step."""
-    longest_seconds: float = 60.0
+    max_step_seconds: float = 60.0
     """The longest: on a busy machine evidence comes late."""
-    patience_seconds: float = 900.0
+    timeout_seconds: float = 900.0
     """How long each chapter is waited for."""
 
     @property
-    def rules(self) -> TaskSettings:
+    def task_settings(self) -> TaskSettings:
         """The task's settings: what differs from production's is the times, and how many answers are enough."""
         minute = 60.0
         retraining: Mapping[str, Any] = {
@@ -71,11 +71,11 @@ class Pace:
             },
             "gate": {"outcomes": 20, "latency_ratio": 5},
             "rollout": {
-                "shadow_answers": self.answers,
-                "answers": self.answers // 2,
+                "shadow_answers": self.min_answers,
+                "answers": self.min_answers // 2,
                 "shares": (0.25, 0.5),
-                "minutes": self.step_seconds / minute,
-                "longest_minutes": self.longest_seconds / minute,
+                "minutes": self.min_step_seconds / minute,
+                "longest_minutes": self.max_step_seconds / minute,
                 "latency_ratio": 20,
             },
         }
@@ -83,13 +83,13 @@ class Pace:
 
 
 @dataclass(frozen=True)
-class Story:
+class ScenarioResult:
     """What was seen."""
 
     task: str
-    answered: Sequence[Answered]
+    requests: Sequence[AnsweredRequest]
     unanswered: int
-    events: Sequence[Noted]
+    events: Sequence[TimelineEvent]
     usual: float
     """The mean score before the new source."""
     fallen: float
@@ -112,173 +112,179 @@ class Story:
         return (self.regained - self.fallen) / (self.usual - self.fallen)
 
     @property
-    def holds(self) -> bool:
+    def is_successful(self) -> bool:
         """Whether half of the loss is regained, and the spoilt version answered no more than its share and chance."""
-        chance = 4 * (BAD_SHARE * (1 - BAD_SHARE) / max(1.0, self.bad_answers / max(self.bad_share, 1e-9))) ** 0.5
-        return self.recovered >= 0.5 and self.bad_share <= BAD_SHARE + chance and not self.unanswered
+        chance = 4 * (FAULTY_SHARE * (1 - FAULTY_SHARE) / max(1.0, self.bad_answers / max(self.bad_share, 1e-9))) ** 0.5
+        return self.recovered >= 0.5 and self.bad_share <= FAULTY_SHARE + chance and not self.unanswered
 
 
 @dataclass
-class _Stage:
+class _Scenario:
     """The platform while the story goes on."""
 
     settings: Settings
     task: Task
-    traffic: Traffic
-    pace: Pace
-    say: Say
-    marks: list[Noted] = field(default_factory=list)
-    told: int = 0
+    traffic: TrafficGenerator
+    timing: ScenarioTiming
+    print_line: PrintLine
+    milestones: list[TimelineEvent] = field(default_factory=list)
+    printed_count: int = 0
     """How many events of the log were said."""
 
-    async def until(self, what: str, done: Callable[[], Awaitable[Any]]) -> Any:
+    async def wait_for(self, description: str, condition: Callable[[], Awaitable[Any]]) -> Any:
         """What is true at last. Raises `SetupError` when it takes too long."""
         began = told = time.monotonic()
-        while not (found := await done()):
-            await self.tell_events()
-            if time.monotonic() - began > self.pace.patience_seconds:
-                raise SetupError(f"{what}: not within {self.pace.patience_seconds:g} s.", "Is the machine busy?")
-            if time.monotonic() - told > self.pace.window_seconds:
+        while not (found := await condition()):
+            await self.print_new_events()
+            if time.monotonic() - began > self.timing.timeout_seconds:
+                raise SetupError(
+                    f"{description}: not within {self.timing.timeout_seconds:g} s.", "Is the machine busy?"
+                )
+            if time.monotonic() - told > self.timing.window_seconds:
                 told = time.monotonic()
-                latest = self.since(time.time() - self.pace.window_seconds)
-                self.say(f"  {what}: score {mean(latest):.3f} over {len(latest)} answers")
+                latest = self.answered_between(time.time() - self.timing.window_seconds)
+                self.print_line(f"  {description}: score {mean_score(latest):.3f} over {len(latest)} answers")
             await asyncio.sleep(_POLL_SECONDS)
-        await self.tell_events()
+        await self.print_new_events()
         return found
 
-    async def tell_events(self) -> None:
+    async def print_new_events(self) -> None:
         """Say what the log has said since the last time."""
-        events = await chronicle(self.settings, self.task.name)
-        for event in events[self.told :]:
-            self.say(f"  {event.title}: {event.detail}" if event.detail else f"  {event.title}")
-        self.told = len(events)
+        events = await read_timeline(self.settings, self.task.name)
+        for event in events[self.printed_count :]:
+            self.print_line(f"  {event.title}: {event.detail}" if event.detail else f"  {event.title}")
+        self.printed_count = len(events)
 
-    def mark(self, title: str, detail: str = "") -> float:
+    def add_milestone(self, title: str, detail: str = "") -> float:
         """Note a moment; its time."""
-        self.marks.append(Noted(time.time(), title, detail))
-        self.say(f"{title}. {detail}".strip())
-        return self.marks[-1].time
+        self.milestones.append(TimelineEvent(time.time(), title, detail))
+        self.print_line(f"{title}. {detail}".strip())
+        return self.milestones[-1].time
 
-    def since(self, moment: float, until: float = float("inf")) -> list[Answered]:
+    def answered_between(self, start: float, end: float = float("inf")) -> list[AnsweredRequest]:
         """What was asked from a moment on."""
-        return [one for one in self.traffic.answered if moment <= one.time < until]
+        return [one for one in self.traffic.answered if start <= one.time < end]
 
-    async def models(self) -> Models:
+    async def read_models(self) -> TaskModels:
         """The registry of now."""
-        return (await read(self.settings, [self.task])).tasks[self.task.name]
+        return (await read_registry(self.settings, [self.task])).tasks[self.task.name]
 
-    async def triggers(self) -> list[dict[str, Any]]:
+    async def read_triggers(self) -> list[dict[str, Any]]:
         """What each trigger sees."""
-        url, verify = api_url(self.settings), api_tls.verify(self.settings)
+        url, verify = api_url(self.settings), api_tls.client_verification(self.settings)
         async with httpx.AsyncClient(base_url=url, verify=verify, trust_env=False, timeout=30) as http:
             answer = await http.get(f"/v1/retraining/{self.task.name}/triggers")
         return list(answer.raise_for_status().json()["triggers"])
 
 
-async def tell(settings: Settings, task: Task, home: Path, pace: Pace, seed: int, say: Say) -> Story:
+async def run_scenario(
+    settings: Settings, task: Task, home: Path, timing: ScenarioTiming, seed: int, print_line: PrintLine
+) -> ScenarioResult:
     """The story, on a platform in the directory `home`. Raises `SetupError`."""
     began = time.monotonic()
     config = settings.model_copy(
         update={
-            **dict(zip(ports.OWNERS, ports.free_ports(len(ports.OWNERS)), strict=True)),
+            **dict(zip(ports.PROCESS_BY_SETTING, ports.free_ports(len(ports.PROCESS_BY_SETTING)), strict=True)),
             "home": home,
             "tasks": {task.name: settings.tasks[task.name]},
-            "task_settings": {task.name: pace.rules},
+            "task_settings": {task.name: timing.task_settings},
             "kafka_bootstrap": "",
             "retraining_seconds": 1.0,
             "archive_seconds": 1.0,
         }
     )
-    traffic = Traffic(config, task, pace.per_second, seed)
-    async with _platform(config, say):
-        stage = _Stage(config, task, traffic, pace, say)
+    traffic = TrafficGenerator(config, task, timing.requests_per_second, seed)
+    async with _run_platform(config, print_line):
+        stage = _Scenario(config, task, traffic, timing, print_line)
         asking = asyncio.create_task(traffic.run())
         try:
-            telling = asyncio.create_task(_chapters(stage, seed))
+            telling = asyncio.create_task(_run_phases(stage, seed))
             await asyncio.wait((asking, telling), return_when=asyncio.FIRST_COMPLETED)
             if not telling.done():
                 telling.cancel()
                 asking.result()
             found = await telling
-            events = await chronicle(config, task.name)
+            events = await read_timeline(config, task.name)
         finally:
             asking.cancel()
             await asyncio.gather(asking, return_exceptions=True)
-    return Story(
+    return ScenarioResult(
         task=task.name,
-        answered=traffic.answered,
+        requests=traffic.answered,
         unanswered=traffic.unanswered,
-        events=sorted([*events, *stage.marks], key=lambda one: one.time),
+        events=sorted([*events, *stage.milestones], key=lambda one: one.time),
         seconds=time.monotonic() - began,
         **found,
     )
 
 
 @asynccontextmanager
-async def _platform(config: Settings, say: Say) -> AsyncIterator[None]:
+async def _run_platform(config: Settings, print_line: PrintLine) -> AsyncIterator[None]:
     supervisor = Supervisor(config, only=PROCESSES)
     try:
         await supervisor.start()
-        say(f"The platform is ready after {await supervisor.wait_ready(300):.0f} s.")
+        print_line(f"The platform is ready after {await supervisor.wait_ready(300):.0f} s.")
         yield
     finally:
         await supervisor.stop()
 
 
-async def _chapters(stage: _Stage, seed: int) -> dict[str, Any]:
-    began = stage.mark("usual traffic", "What the champion is worth becomes known.")
-    await stage.until("usual traffic", lambda: _reference_known(stage))
-    usual = mean(stage.since(began))
+async def _run_phases(scenario: _Scenario, seed: int) -> dict[str, Any]:
+    began = scenario.add_milestone("usual traffic", "What the champion is worth becomes known.")
+    await scenario.wait_for("usual traffic", lambda: _is_reference_known(scenario))
+    usual = mean_score(scenario.answered_between(began))
 
-    drifted = stage.mark("a new source", f"{NEW_SHARE:.0%} of the requests come from it. The usual score: {usual:.3f}.")
-    stage.traffic.new_share = NEW_SHARE
-    promoted = await stage.until("with the new source", lambda: _promoted(stage))
-    fallen = mean(stage.since(drifted, promoted))
-    stage.mark("a new champion", f"The score had fallen to {fallen:.3f}.")
+    drifted = scenario.add_milestone(
+        "a new source", f"{NEW_SOURCE_SHARE:.0%} of the requests come from it. The usual score: {usual:.3f}."
+    )
+    scenario.traffic.new_share = NEW_SOURCE_SHARE
+    promoted = await scenario.wait_for("with the new source", lambda: _promotion_time(scenario))
+    fallen = mean_score(scenario.answered_between(drifted, promoted))
+    scenario.add_milestone("a new champion", f"The score had fallen to {fallen:.3f}.")
 
     # Another run follows by itself where the first one's champion is not as good as it was expected to be.
-    await stage.until("with the new champion", lambda: _regained(stage, usual, fallen))
-    since = (await stage.models()).champion_since.timestamp()
-    regained = mean(stage.since(since))
-    bad = await force(stage.settings, stage.task, seed, BAD_SHARE)
-    stage.mark("a spoilt canary", f"Version {bad} gets {BAD_SHARE:.0%} of the requests, past the gate.")
-    await stage.until("with the spoilt canary", lambda: _without_canary(stage))
-    stage.mark("taken back", f"Version {bad} has lost its share.")
+    await scenario.wait_for("with the new champion", lambda: _is_quality_regained(scenario, usual, fallen))
+    since = (await scenario.read_models()).champion_since.timestamp()
+    regained = mean_score(scenario.answered_between(since))
+    bad = await deploy_faulty_version(scenario.settings, scenario.task, seed, FAULTY_SHARE)
+    scenario.add_milestone("a spoilt canary", f"Version {bad} gets {FAULTY_SHARE:.0%} of the requests, past the gate.")
+    await scenario.wait_for("with the spoilt canary", lambda: _has_no_canary(scenario))
+    scenario.add_milestone("taken back", f"Version {bad} has lost its share.")
     await asyncio.sleep(2 * _POLL_SECONDS)  # what it was asked last is answered
-    served = [one.version for one in stage.traffic.answered]
+    served = [one.version for one in scenario.traffic.answered]
     answers = served.count(bad)
     during = served[served.index(bad) : len(served) - served[::-1].index(bad)] if answers else []
     return {
         "usual": usual,
         "fallen": fallen,
         "regained": regained,
-        "champion": (await stage.models()).route.champion,
+        "champion": (await scenario.read_models()).route.champion,
         "bad": bad,
         "bad_answers": answers,
         "bad_share": answers / len(during) if during else 0.0,
     }
 
 
-async def _reference_known(stage: _Stage) -> bool:
-    said = await stage.triggers()
+async def _is_reference_known(scenario: _Scenario) -> bool:
+    said = await scenario.read_triggers()
     return any(one["trigger"] == "quality" and "the champion's reference" not in one["bound"] for one in said)
 
 
-async def _promoted(stage: _Stage) -> float | None:
+async def _promotion_time(scenario: _Scenario) -> float | None:
     """When a run's candidate became the champion."""
-    models = await stage.models()
+    models = await scenario.read_models()
     failed = [one.ended for one in models.runs.values() if one.ended and one.ended.outcome == "failed"]
     if failed:
-        raise SetupError(f"A run failed: {failed[0].reason}", f"Its log: {stage.settings.home / 'runs'}")
-    return next((one.time.timestamp() for one in models.changes if one.said.action == "promote"), None)
+        raise SetupError(f"A run failed: {failed[0].reason}", f"Its log: {scenario.settings.home / 'runs'}")
+    return next((one.time.timestamp() for one in models.changes if one.event.action == "promote"), None)
 
 
-async def _regained(stage: _Stage, usual: float, fallen: float) -> bool:
+async def _is_quality_regained(scenario: _Scenario, usual: float, fallen: float) -> bool:
     """Whether the champion of now has answered for two windows, and half of what was lost is back."""
-    since = (await stage.models()).champion_since.timestamp()
-    enough = time.time() - since > 2 * stage.pace.window_seconds
-    return enough and mean(stage.since(since)) >= (usual + fallen) / 2
+    since = (await scenario.read_models()).champion_since.timestamp()
+    enough = time.time() - since > 2 * scenario.timing.window_seconds
+    return enough and mean_score(scenario.answered_between(since)) >= (usual + fallen) / 2
 
 
-async def _without_canary(stage: _Stage) -> bool:
-    return (await stage.models()).route.canary is None
+async def _has_no_canary(scenario: _Scenario) -> bool:
+    return (await scenario.read_models()).route.canary is None

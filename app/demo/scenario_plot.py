@@ -11,60 +11,60 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from app.demo.scenario import Story
-from app.demo.timeline import Noted
-from app.demo.traffic import Answered
+from app.demo.scenario import ScenarioResult
+from app.demo.timeline import TimelineEvent
+from app.demo.traffic import AnsweredRequest
 
-_ANSWERS = 60
+_AVERAGE_ANSWERS = 60
 """In the moving average."""
 _BINS = 80
 _COLOURS = {"all": "#111827", "usual": "#0f766e", "new": "#b45309"}
-_VERSIONS = ("#cbd5e1", "#0f766e", "#b91c1c", "#7c3aed", "#b45309")
-_MARKED = ("a new source", "trigger", "gate", "shadow", "canary", "promote", "a spoilt canary", "rollback")
+_VERSION_COLOURS = ("#cbd5e1", "#0f766e", "#b91c1c", "#7c3aed", "#b45309")
+_PLOTTED_EVENTS = ("a new source", "trigger", "gate", "shadow", "canary", "promote", "a spoilt canary", "rollback")
 
 
-def write(story: Story, out: Path) -> tuple[Path, Path]:
+def write_plot(result: ScenarioResult, directory: Path) -> tuple[Path, Path]:
     """`quality.png` and `quality.html` in the directory `out`, which needs nothing from a network."""
     matplotlib.use("agg")
-    matplotlib.rcParams["svg.hashsalt"] = story.task  # the same story makes the same file
-    figure = _figure(story)
-    png, page = out / "quality.png", out / "quality.html"
+    matplotlib.rcParams["svg.hashsalt"] = result.task  # the same story makes the same file
+    figure = _draw_figure(result)
+    png, page = directory / "quality.png", directory / "quality.html"
     figure.savefig(png, dpi=110)
     drawn = io.StringIO()
     figure.savefig(drawn, format="svg", metadata={"Date": None})
-    page.write_text(_page(story, drawn.getvalue()))
+    page.write_text(_render_page(result, drawn.getvalue()))
     return png, page
 
 
-def _figure(story: Story) -> Figure:
-    began = min(one.time for one in story.answered)
+def _draw_figure(result: ScenarioResult) -> Figure:
+    began = min(one.time for one in result.requests)
     figure = Figure(figsize=(12, 6.5), layout="constrained")
     quality, share = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
-    _draw_quality(quality, story, began)
-    _draw_versions(share, story.answered, began)
+    _draw_quality(quality, result, began)
+    _draw_versions(share, result.requests, began)
     share.set_xlabel("seconds")
-    figure.suptitle(f"{story.task}: quality while the loop runs by itself", x=0.01, ha="left", fontsize=13)
+    figure.suptitle(f"{result.task}: quality while the loop runs by itself", x=0.01, ha="left", fontsize=13)
     return figure
 
 
-def _draw_quality(axes: Axes, story: Story, began: float) -> None:
-    groups = {"all": story.answered} | {
-        source: [one for one in story.answered if one.source == source] for source in ("usual", "new")
+def _draw_quality(axes: Axes, result: ScenarioResult, start: float) -> None:
+    groups = {"all": result.requests} | {
+        source: [one for one in result.requests if one.source == source] for source in ("usual", "new")
     }
     for name, answered in groups.items():
         ordered = sorted(answered, key=lambda one: one.time)
-        if len(ordered) >= _ANSWERS:
-            scores = np.convolve([one.score for one in ordered], np.ones(_ANSWERS) / _ANSWERS, "valid")
-            times = [one.time - began for one in ordered][_ANSWERS - 1 :]
+        if len(ordered) >= _AVERAGE_ANSWERS:
+            scores = np.convolve([one.score for one in ordered], np.ones(_AVERAGE_ANSWERS) / _AVERAGE_ANSWERS, "valid")
+            times = [one.time - start for one in ordered][_AVERAGE_ANSWERS - 1 :]
             width = 2.2 if name == "all" else 1.0
-            axes.plot(times, scores, color=_COLOURS[name], lw=width, label={"all": "all", **_NAMES}[name])
-    levels = {"usual": (story.usual, "bottom"), "fallen": (story.fallen, "top"), "regained": (story.regained, "top")}
+            axes.plot(times, scores, color=_COLOURS[name], lw=width, label={"all": "all", **_SOURCE_NAMES}[name])
+    levels = {"usual": (result.usual, "bottom"), "fallen": (result.fallen, "top"), "regained": (result.regained, "top")}
     for name, (level, side) in levels.items():
         axes.axhline(level, color="#94a3b8", lw=0.7, ls=":")
         axes.annotate(f" {name} {level:.3f}", (1.0, level), xycoords=("axes fraction", "data"), fontsize=8, va=side)
-    for number, event in enumerate(_marked(story.events)):
-        axes.axvline(event.time - began, color="#64748b", lw=0.8)
-        place = (event.time - began, 0.02 + 0.075 * (number % 5))
+    for number, event in enumerate(_select_events(result.events)):
+        axes.axvline(event.time - start, color="#64748b", lw=0.8)
+        place = (event.time - start, 0.02 + 0.075 * (number % 5))
         axes.annotate(
             f" {event.title}",
             place,
@@ -73,25 +73,25 @@ def _draw_quality(axes: Axes, story: Story, began: float) -> None:
             color="#334155",
             annotation_clip=True,
         )
-    axes.set_ylabel(f"score, mean of {_ANSWERS} answers")
+    axes.set_ylabel(f"score, mean of {_AVERAGE_ANSWERS} answers")
     axes.set_ylim(0, 1.02)
     axes.legend(loc="lower left", frameon=False, fontsize=8, ncols=3, bbox_to_anchor=(0, 1))
     axes.spines[["top", "right"]].set_visible(False)
 
 
-_NAMES = {"usual": "usual source", "new": "new source"}
+_SOURCE_NAMES = {"usual": "usual source", "new": "new source"}
 
 
-def _draw_versions(axes: Axes, answered: Sequence[Answered], began: float) -> None:
-    times = np.array([one.time - began for one in answered])
+def _draw_versions(axes: Axes, answered: Sequence[AnsweredRequest], start: float) -> None:
+    times = np.array([one.time - start for one in answered])
     edges = np.linspace(0, times.max() + 1e-9, _BINS + 1)
     total = np.maximum(np.histogram(times, edges)[0], 1)
     versions = sorted({one.version for one in answered}, key=int)
     shares = [
-        np.histogram([one.time - began for one in answered if one.version == version], edges)[0] / total
+        np.histogram([one.time - start for one in answered if one.version == version], edges)[0] / total
         for version in versions
     ]
-    colours = [_VERSIONS[number % len(_VERSIONS)] for number in range(len(versions))]
+    colours = [_VERSION_COLOURS[number % len(_VERSION_COLOURS)] for number in range(len(versions))]
     axes.stackplot(edges[:-1], *shares, labels=[f"version {one}" for one in versions], colors=colours, step="post")
     axes.set_ylabel("answered by")
     axes.set_ylim(0, 1)
@@ -99,8 +99,8 @@ def _draw_versions(axes: Axes, answered: Sequence[Answered], began: float) -> No
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _marked(events: Sequence[Noted]) -> list[Noted]:
-    return [one for one in events if one.title.startswith(_MARKED)]
+def _select_events(events: Sequence[TimelineEvent]) -> list[TimelineEvent]:
+    return [one for one in events if one.title.startswith(_PLOTTED_EVENTS)]
 
 
 _STYLE = """
@@ -112,27 +112,27 @@ td:first-child { white-space: nowrap; color: #475569 }
 """
 
 
-def _page(story: Story, svg: str) -> str:
-    began = min(one.time for one in story.answered)
+def _render_page(result: ScenarioResult, svg: str) -> str:
+    began = min(one.time for one in result.requests)
     rows = "".join(
         f"<tr><td>{one.time - began:.0f} s</td><td>{html.escape(one.title)}</td><td>{html.escape(one.detail)}</td></tr>"
-        for one in story.events
+        for one in result.events
     )
-    title = f"{html.escape(story.task)}: the loop, by itself"
+    title = f"{html.escape(result.task)}: the loop, by itself"
     when = datetime.fromtimestamp(began, UTC).isoformat(timespec="seconds")
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
-        f"<h1>{title}</h1><p>Began {when}. {html.escape(summary(story))}</p>{svg[svg.index('<svg') :]}"
+        f"<h1>{title}</h1><p>Began {when}. {html.escape(summarize(result))}</p>{svg[svg.index('<svg') :]}"
         f"<h2>What happened</h2><table><tr><th>when</th><th>what</th><th>figures</th></tr>{rows}</table></html>\n"
     )
 
 
-def summary(story: Story) -> str:
+def summarize(result: ScenarioResult) -> str:
     """The story in a few sentences."""
     return (
-        f"The score was {story.usual:.3f}, fell to {story.fallen:.3f} with the new source, and is {story.regained:.3f}"
-        f" with version {story.champion}: {story.recovered:.0%} of what was lost is regained."
-        f" The spoilt version {story.bad} answered {story.bad_answers} requests, {story.bad_share:.1%} of those"
-        f" meanwhile, before it was taken back. {len(story.answered)} requests were answered,"
-        f" {story.unanswered} were not, in {story.seconds:.0f} s."
+        f"The score was {result.usual:.3f}, fell to {result.fallen:.3f} with the new source, and is {result.regained:.3f}"
+        f" with version {result.champion}: {result.recovered:.0%} of what was lost is regained."
+        f" The spoilt version {result.bad} answered {result.bad_answers} requests, {result.bad_share:.1%} of those"
+        f" meanwhile, before it was taken back. {len(result.requests)} requests were answered,"
+        f" {result.unanswered} were not, in {result.seconds:.0f} s."
     )

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from app.events import topics
-from app.events.base import Data
-from app.events.cloudevents import complete, header
+from app.events.base import EventData
+from app.events.cloudevents import complete_event, header_text
 from app.events.decoding import decode
 from app.events.lifecycle import (
     DriftDetected,
@@ -29,7 +29,7 @@ from app.settings import Settings
 
 
 @dataclass(frozen=True)
-class Noted:
+class TimelineEvent:
     """An event of `lifecycle`, or a moment of the story."""
 
     time: float
@@ -38,72 +38,72 @@ class Noted:
     detail: str = ""
 
 
-async def chronicle(settings: Settings, task: str) -> Sequence[Noted]:
+async def read_timeline(settings: Settings, task: str) -> Sequence[TimelineEvent]:
     """All that `lifecycle` says of a task, in the order of the log. Raises KafkaError without a broker."""
-    held = await reader.held(settings, [topics.LIFECYCLE])
-    epochs = {partition.topic: one.epoch for partition, one in held.items()}
+    held = await reader.fetch_offset_ranges(settings, [topics.LIFECYCLE])
+    epochs = {partition.topic: one.topic_id for partition, one in held.items()}
     found = []
-    async for records in reader.read(settings, {tp: (one.begin, one.end) for tp, one in held.items()}, epochs):
+    async for records in reader.read_ranges(settings, {tp: (one.begin, one.end) for tp, one in held.items()}, epochs):
         for record in records:
-            kind = header(record.headers, "ce_type") or RouteChanged.type
-            event = complete(record.headers, record.value or b"", record.origin, kind)
+            kind = header_text(record.headers, "ce_type") or RouteChanged.type
+            event = complete_event(record.headers, record.value or b"", record.origin, kind)
             said = decode(event.type, event.data)
-            if getattr(said, "task", None) == task and isinstance(said, Data):
-                found.append(Noted(datetime.fromisoformat(event.time).timestamp(), *words(said)))
+            if getattr(said, "task", None) == task and isinstance(said, EventData):
+                found.append(TimelineEvent(datetime.fromisoformat(event.time).timestamp(), *describe_event(said)))
     return found
 
 
-def words(said: Data) -> tuple[str, str]:
+def describe_event(event: EventData) -> tuple[str, str]:
     """An event of `lifecycle`: what it is, and what it says."""
-    match said:
+    match event:
         case RetrainingTriggered():
-            figures = ", ".join(f"{name} {_figure(value)}" for name, value in said.evidence.items())
-            words = f"trigger: {said.trigger}", figures
+            figures = ", ".join(f"{name} {_format_figure(value)}" for name, value in event.evidence.items())
+            words = f"trigger: {event.trigger}", figures
         case DatasetBuilt():
-            words = "dataset", f"{said.rows} rows, content hash {said.content_hash[:12]}"
+            words = "dataset", f"{event.rows} rows, content hash {event.content_hash[:12]}"
         case ModelTrained():
-            words = "trained", f"from version {said.parent}, seed {said.seed}"
+            words = "trained", f"from version {event.parent}, seed {event.seed}"
         case ModelBacktested(backtest=found):
-            scores = f"score {_figure(found.score)}, served {_figure(found.score_served)}"
+            scores = f"score {_format_figure(found.score)}, served {_format_figure(found.score_served)}"
             words = "backtest", f"{found.rows} rows, {found.outcomes} new to it: {scores}"
         case ModelEvaluated():
-            words = "gate", "passed" if said.passed else f"refused: {' '.join(said.reasons)}"
+            words = "gate", "passed" if event.passed else f"refused: {' '.join(event.reasons)}"
         case ModelRegistered():
-            words = f"version {said.model.version} registered", f"by {said.actor}"
+            words = f"version {event.model.version} registered", f"by {event.actor}"
         case RouteChanged():
-            words = f"{said.action} {_whom(said)}".strip(), said.reason
+            words = f"{event.action} {_routed_version(event)}".strip(), event.reason
         case RetrainingEnded():
-            words = f"run {said.outcome}", said.reason
+            words = f"run {event.outcome}", event.reason
         case TaskFrozen():
-            words = "frozen" if said.frozen else "unfrozen", said.reason
+            words = "frozen" if event.frozen else "unfrozen", event.reason
         case _:
-            words = _watched(said)
+            words = _describe_incident(event)
     return words
 
 
-def _watched(said: Data) -> tuple[str, str]:
-    match said:
+def _describe_incident(event: EventData) -> tuple[str, str]:
+    match event:
         case QualityFell():
-            return "quality fell", f"{said.score:.3f}, reference {said.reference:.3f}"
+            return "quality fell", f"{event.score:.3f}, reference {event.reference:.3f}"
         case DriftDetected():
-            return "drift", f"of {said.what}: {said.detector} {said.statistic:.3f}, threshold {said.threshold:.3f}"
+            return "drift", f"of {event.what}: {event.detector} {event.statistic:.3f}, threshold {event.threshold:.3f}"
         case LatencyRose():
-            return "latency rose", f"p99 {said.p99_ms:.0f} ms, bound {said.bound_ms:.0f} ms"
-    return said.type, ""
+            return "latency rose", f"p99 {event.p99_ms:.0f} ms, bound {event.bound_ms:.0f} ms"
+    return event.type, ""
 
 
-def _whom(said: RouteChanged) -> str:
-    match said.action:
+def _routed_version(change: RouteChanged) -> str:
+    match change.action:
         case "canary":
-            return f"{said.canary} at {said.canary_share:.0%}"
+            return f"{change.canary} at {change.canary_share:.0%}"
         case "shadow":
-            return ", ".join(said.shadows)
+            return ", ".join(change.shadows)
         case "promote":
-            return said.champion
+            return change.champion
     return ""
 
 
-def _figure(value: object) -> str:
+def _format_figure(value: object) -> str:
     if isinstance(value, (list, tuple)):  # the ends of an interval
-        return " to ".join(map(_figure, value))
+        return " to ".join(map(_format_figure, value))
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -21,9 +21,9 @@ from app.settings import CHECKOUT, MiB, Settings, settings
 from app.system import jars, java
 
 # Above every topic's own max.message.bytes; the broker's socket.request.max.bytes is 100 MiB.
-MAX_MESSAGE = 64 * MiB
-EXPORTER = CHECKOUT / "docker" / "prometheus" / "kafka.yml"
-CENTURY_IN_MINUTES = 100 * 365 * 24 * 60
+MAX_MESSAGE_BYTES = 64 * MiB
+EXPORTER_CONFIG = CHECKOUT / "docker" / "prometheus" / "kafka.yml"
+CENTURY_MINUTES = 100 * 365 * 24 * 60
 _SECURITY = "org.apache.kafka.common.security"
 
 PROPERTIES = """\
@@ -98,7 +98,7 @@ log.cleaner.dedupe.buffer.size={cleaner}
 
 # No -XX:+ExitOnOutOfMemoryError: one record that expands too far ends one request; a broker that is crippled does not
 # answer the watchdog, which restarts it.
-JVM = (
+JVM_OPTIONS = (
     "-XX:+UseSerialGC",  # the least memory, and pauses are short on so small a heap
     "-XX:TieredStopAtLevel=1",  # starts sooner; what a broker does most, copying and checksums, is native anyway
     "-XX:MaxDirectMemorySize=256m",
@@ -125,33 +125,33 @@ def write_properties(config: Settings) -> Path:
         PROPERTIES.format(
             port=config.kafka_port,
             platform_port=config.kafka_platform_port,
-            user=platform_secret.USER,
-            broker=broker_acls.BROKER,
+            user=platform_secret.USERNAME,
+            broker=broker_acls.BROKER_USER,
             module=_SECURITY,
-            plain=f'{_SECURITY}.plain.PlainLoginModule required username="{broker_acls.BROKER}" password="{password}" '
-            f'user_{broker_acls.BROKER}="{password}";',
+            plain=f'{_SECURITY}.plain.PlainLoginModule required username="{broker_acls.BROKER_USER}" password="{password}" '
+            f'user_{broker_acls.BROKER_USER}="{password}";',
             controller_port=config.kafka_controller_port,
             data=folder / "data",
             partitions=config.partitions,
-            max_message=MAX_MESSAGE,
+            max_message=MAX_MESSAGE_BYTES,
             segment=128 * MiB,
-            offsets_retention=CENTURY_IN_MINUTES,
+            offsets_retention=CENTURY_MINUTES,
             cleaner=16 * MiB,
         )
     )
     return path
 
 
-def command(config: Settings, main: str, *arguments: str) -> list[str]:
+def java_command(config: Settings, main: str, *arguments: str) -> list[str]:
     """The command line of one of Kafka's main classes."""
     classpath = os.pathsep.join(map(str, jars.kafka_classpath()))
-    return [str(java.java()), f"-Xmx{config.kafka_heap}", *JVM, "-cp", classpath, main, *arguments]
+    return [str(java.java_binary()), f"-Xmx{config.kafka_heap}", *JVM_OPTIONS, "-cp", classpath, main, *arguments]
 
 
-def broker(config: Settings, properties: Path) -> list[str]:
+def broker_command(config: Settings, properties: Path) -> list[str]:
     """The broker's command line; its metrics are at `kafka_metrics_port`, as docker/prometheus/kafka.yml says."""
-    program, *rest = command(config, "kafka.Kafka", str(properties))
-    agent = f"-javaagent:{jars.one(jars.METRICS)}=127.0.0.1:{config.kafka_metrics_port}:{EXPORTER}"
+    program, *rest = java_command(config, "kafka.Kafka", str(properties))
+    agent = f"-javaagent:{jars.jar_path(jars.METRICS)}=127.0.0.1:{config.kafka_metrics_port}:{EXPORTER_CONFIG}"
     return [program, agent, *rest]
 
 
@@ -161,7 +161,7 @@ def format_storage(config: Settings, properties: Path) -> None:
         return
     cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     # Kafka's tools take a leading dash for an option.
-    line = command(config, "kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", str(properties))
+    line = java_command(config, "kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", str(properties))
     done = subprocess.run(line, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise SetupError(
@@ -179,9 +179,9 @@ def cluster_id(config: Settings) -> str | None:
     return next((line.partition("=")[2] for line in lines if line.startswith("cluster.id=")), None)
 
 
-async def answers(config: Settings) -> bool:
+async def is_reachable(config: Settings) -> bool:
     """Whether a broker speaks Kafka there."""
-    client = clients.client(config, request_timeout_ms=5000)
+    client = clients.create_client(config, request_timeout_ms=5000)
     try:
         await client.bootstrap()
     except (KafkaError, OSError):
@@ -191,22 +191,24 @@ async def answers(config: Settings) -> bool:
     return True
 
 
-async def granted(config: Settings) -> bool:
+async def is_ready_with_acls(config: Settings) -> bool:
     """Whether the embedded broker answers, and knows from now on who may do what."""
     try:
-        await broker_acls.grant(config, config.home / "kafka" / "server.properties")
+        await broker_acls.configure_acls(config, config.home / "kafka" / "server.properties")
     except (KafkaError, OSError, ValueError):
         return False
-    return await answers(config)
+    return await is_reachable(config)
 
 
-async def wait(config: Settings, seconds: float, there: Callable[[Settings], Awaitable[bool]] = answers) -> bool:
+async def wait(
+    config: Settings, seconds: float, is_ready: Callable[[Settings], Awaitable[bool]] = is_reachable
+) -> bool:
     """Waits until a broker answers; False when none has in time."""
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it reports every refused connection as an error
     deadline = time.monotonic() + seconds
     try:
         while time.monotonic() < deadline:
-            if await there(config):
+            if await is_ready(config):
                 return True
             await asyncio.sleep(0.1)
     finally:
@@ -220,7 +222,7 @@ def main() -> None:
     try:
         properties = write_properties(config)
         format_storage(config, properties)
-        line = broker(config, properties)
+        line = broker_command(config, properties)
         os.execv(line[0], line)  # noqa: S606
     except SetupError as error:
         sys.exit(f"error: {error}")

@@ -26,8 +26,8 @@ from app.events import topics
 from app.kafka import clients, platform_secret
 from app.settings import Settings
 
-BROKER = "broker"
-PREFIX = "hindsight-"
+BROKER_USER = "broker"
+GROUP_PREFIX = "hindsight-"
 """How the names of the platform's consumer groups begin."""
 
 _ITERATIONS, _SALT_BYTES, _SHA_512 = 4096, 16, 2
@@ -36,33 +36,34 @@ _TOPIC, _GROUP, _TRANSACTIONAL_ID = 2, 3, 5
 _LITERAL, _PREFIXED = 3, 4
 _READ, _WRITE, _DESCRIBE_CONFIGS = 3, 4, 10
 _DENY, _ALLOW = 2, 3
-_PASSWORD = re.compile(rf'user_{BROKER}="([^"]+)"')
+_PASSWORD_PATTERN = re.compile(rf'user_{BROKER_USER}="([^"]+)"')
 
 
-def broker_options(properties: Path) -> dict[str, Any]:
+def broker_client_options(properties: Path) -> dict[str, Any]:
     """The options of a client that logs in as the broker. Raises OSError, ValueError before it has started."""
-    found = _PASSWORD.search(properties.read_text())
+    found = _PASSWORD_PATTERN.search(properties.read_text())
     if found is None:
         raise ValueError(f"{properties} has no password")
-    return {"sasl_mechanism": "PLAIN", "sasl_plain_username": BROKER, "sasl_plain_password": found[1]}
+    return {"sasl_mechanism": "PLAIN", "sasl_plain_username": BROKER_USER, "sasl_plain_password": found[1]}
 
 
-async def grant(config: Settings, properties: Path) -> None:
+async def configure_acls(config: Settings, properties: Path) -> None:
     """Give the platform its password, and everybody else what they may do. Raises KafkaError."""
-    client = clients.client(config, **broker_options(properties))
+    client = clients.create_client(config, **broker_client_options(properties))
     try:
         await client.bootstrap()
         response = await _send(
-            client, _AlterUserScramCredentials(platform_secret.USER, platform_secret.password(config.home))
+            client,
+            _AlterUserScramCredentials(platform_secret.USERNAME, platform_secret.load_or_create_password(config.home)),
         )
-        _check([(code, reason) for _, code, reason, _ in response.results])
-        response = await _send(client, _CreateAcls(list(_entries(config))))
-        _check(response.creation_responses)
+        _raise_on_error([(code, reason) for _, code, reason, _ in response.results])
+        response = await _send(client, _CreateAcls(list(_acl_entries(config))))
+        _raise_on_error(response.creation_responses)
     finally:
         await client.close()
 
 
-def _entries(config: Settings) -> Iterator[tuple[int, str, int, str, str, int, int]]:
+def _acl_entries(config: Settings) -> Iterator[tuple[int, str, int, str, str, int, int]]:
     def entry(resource: int, name: str, operation: int, pattern: int = _LITERAL, permission: int = _ALLOW) -> Any:
         return resource, name, pattern, "User:ANONYMOUS", "*", operation, permission
 
@@ -73,7 +74,7 @@ def _entries(config: Settings) -> Iterator[tuple[int, str, int, str, str, int, i
         yield entry(_TOPIC, topics.feedback(task), _WRITE)
     yield entry(_TRANSACTIONAL_ID, "*", _WRITE)
     yield entry(_GROUP, "*", _READ)
-    yield entry(_GROUP, PREFIX, _READ, _PREFIXED, _DENY)
+    yield entry(_GROUP, GROUP_PREFIX, _READ, _PREFIXED, _DENY)
 
 
 async def _send(client: AIOKafkaClient, request: Any) -> Any:
@@ -83,13 +84,13 @@ async def _send(client: AIOKafkaClient, request: Any) -> Any:
     return await client.send(node, request)
 
 
-def _check(results: list[tuple[int, str | None]]) -> None:
+def _raise_on_error(results: list[tuple[int, str | None]]) -> None:
     for code, reason in results:
         if code:
             raise for_code(code)(reason)
 
 
-class _AlterResponse(Response):  # type: ignore[misc]  # aiokafka has no types
+class _AlterScramResponse(Response):  # type: ignore[misc]  # aiokafka has no types
     API_KEY = 51
     API_VERSION = 0
     SCHEMA = Schema(
@@ -107,11 +108,11 @@ class _AlterResponse(Response):  # type: ignore[misc]  # aiokafka has no types
     )
 
 
-class _AlterStruct(RequestStruct):  # type: ignore[misc]
+class _AlterScramStruct(RequestStruct):  # type: ignore[misc]
     API_KEY = 51
     API_VERSION = 0
     FLEXIBLE_VERSION = True
-    RESPONSE_TYPE = _AlterResponse
+    RESPONSE_TYPE = _AlterScramResponse
     SCHEMA = Schema(
         ("deletions", CompactArray(("name", CompactString("utf-8")), ("mechanism", Int8), ("tags", TaggedFields))),
         (
@@ -129,7 +130,7 @@ class _AlterStruct(RequestStruct):  # type: ignore[misc]
     )
 
 
-class _AlterUserScramCredentials(Request[_AlterStruct]):  # type: ignore[misc]
+class _AlterUserScramCredentials(Request[_AlterScramStruct]):  # type: ignore[misc]
     """KIP-554."""
 
     API_KEY = 51
@@ -139,7 +140,7 @@ class _AlterUserScramCredentials(Request[_AlterStruct]):  # type: ignore[misc]
         salted = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, _ITERATIONS)
         self._upsertion: Any = (user, _SHA_512, _ITERATIONS, salt, salted, {})
 
-    def build(self, request_struct_class: type[_AlterStruct]) -> _AlterStruct:
+    def build(self, request_struct_class: type[_AlterScramStruct]) -> _AlterScramStruct:
         return request_struct_class([], [self._upsertion], {})
 
 

@@ -12,15 +12,15 @@ from rich.text import Text
 from app.settings import MiB
 
 COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "bright_cyan", "bright_magenta")
-MATTERS = re.compile(rb"\b(WARN|WARNING|ERROR|CRITICAL|FATAL)\b|^Traceback|^error: ")
-ANSI = re.compile(rb"\x1b\[[0-9;]*m")
-LARGEST_LOG = 16 * MiB
-TAIL = 15
-LOUDEST = 5
+IMPORTANT_LINE = re.compile(rb"\b(WARN|WARNING|ERROR|CRITICAL|FATAL)\b|^Traceback|^error: ")
+ANSI_CODE = re.compile(rb"\x1b\[[0-9;]*m")
+MAX_LOG_BYTES = 16 * MiB
+TAIL_LINES = 15
+MAX_LINES_PER_WINDOW = 5
 WINDOW_SECONDS = 10.0
 
 
-class Voice:
+class ConsolePrinter:
     """Prints the lines of one process, or of the supervisor, after a coloured name."""
 
     def __init__(self, name: str, index: int, console: Console, verbose: bool = False) -> None:
@@ -28,72 +28,72 @@ class Voice:
         self._console = console
         self._prefix = Text(f"{name:>10} | ", style=COLOURS[index % len(COLOURS)])
 
-    def say(self, text: str, style: str = "") -> None:
+    def print_lines(self, text: str, style: str = "") -> None:
         """Prints text, each line after the name."""
         for line in text.splitlines():
             self._console.print(self._prefix + Text(line, style=style), soft_wrap=True)
 
 
-class Log:
+class ProcessLog:
     """The output of one process: all of it in a file of bounded size, warnings and errors on the console too."""
 
-    def __init__(self, path: Path, voice: Voice) -> None:
-        self.tail: deque[str] = deque(maxlen=TAIL)
+    def __init__(self, path: Path, printer: ConsolePrinter) -> None:
+        self.tail: deque[str] = deque(maxlen=TAIL_LINES)
         self._path = path
-        self._voice = voice
-        self._rest = b""
-        self._since, self._said, self._unsaid = 0.0, 0, 0
+        self._printer = printer
+        self._partial_line = b""
+        self._window_start, self._printed_count, self._suppressed_count = 0.0, 0, 0
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file: RawIOBase = path.open("ab", buffering=0)
-        self._lost = False
+        self._write_failed = False
 
     def write(self, chunk: bytes) -> None:
         """Takes output as it comes, in pieces of any size."""
         try:
             self._to_file(chunk)
         except OSError as error:  # a full disk must not block the process that is speaking
-            if not self._lost:
-                self._voice.say(f"its log {self._path} cannot be written: {error.strerror}", "yellow")
-            self._lost = True
-        *lines, self._rest = (self._rest + chunk).split(b"\n")
+            if not self._write_failed:
+                self._printer.print_lines(f"its log {self._path} cannot be written: {error.strerror}", "yellow")
+            self._write_failed = True
+        *lines, self._partial_line = (self._partial_line + chunk).split(b"\n")
         for line in lines:
-            self._line(line)
+            self._handle_line(line)
 
-    def end(self) -> None:
+    def flush(self) -> None:
         """The process has ended: what it said last may lack its line end."""
-        if self._rest:
-            self._line(self._rest)
-        self._rest = b""
+        if self._partial_line:
+            self._handle_line(self._partial_line)
+        self._partial_line = b""
 
     def close(self) -> None:
         """Closes the file."""
         self._file.close()
 
     def _to_file(self, chunk: bytes) -> None:
-        if self._file.tell() > LARGEST_LOG:
+        if self._file.tell() > MAX_LOG_BYTES:
             self._file.close()
             self._path.replace(self._path.with_name(f"{self._path.name}.1"))
             self._file = self._path.open("ab", buffering=0)
         self._file.write(chunk)
 
-    def _line(self, line: bytes) -> None:
-        text = ANSI.sub(b"", line).decode(errors="replace").rstrip()
+    def _handle_line(self, line: bytes) -> None:
+        text = ANSI_CODE.sub(b"", line).decode(errors="replace").rstrip()
         if text:
             self.tail.append(text)
-        if self._voice.verbose:
-            self._voice.say(text)
-        elif MATTERS.search(line):
-            self._aloud(text)
+        if self._printer.verbose:
+            self._printer.print_lines(text)
+        elif IMPORTANT_LINE.search(line):
+            self._print_limited(text)
 
-    def _aloud(self, text: str) -> None:
+    def _print_limited(self, text: str) -> None:
         """What matters, but no flood: a broker that is away is said a thousand times in its clients' words."""
         now = time.monotonic()
-        if now - self._since > WINDOW_SECONDS:
-            if self._unsaid:
-                self._voice.say(f"{self._unsaid} more warnings like this are in {self._path}")
-            self._since, self._said, self._unsaid = now, 0, 0
-        if self._said < LOUDEST:
-            self._voice.say(text)
-            self._said += 1
+        if now - self._window_start > WINDOW_SECONDS:
+            if self._suppressed_count:
+                self._printer.print_lines(f"{self._suppressed_count} more warnings like this are in {self._path}")
+            self._window_start, self._printed_count, self._suppressed_count = now, 0, 0
+        if self._printed_count < MAX_LINES_PER_WINDOW:
+            self._printer.print_lines(text)
+            self._printed_count += 1
         else:
-            self._unsaid += 1
+            self._suppressed_count += 1

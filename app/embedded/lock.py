@@ -24,8 +24,8 @@ class HomeLock:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             file.close()
-            raise self._refusal(error) from error
-        previous = _read(self.path)
+            raise self._locked_error(error) from error
+        previous = _read_holder(self.path)
         file.truncate(0)
         file.write(json.dumps({"pid": os.getpid(), "started": datetime.now(UTC).isoformat(timespec="seconds")}))
         file.flush()
@@ -41,13 +41,13 @@ class HomeLock:
             self._file.close()
             self._file = None
 
-    def _refusal(self, error: OSError) -> SetupError:
+    def _locked_error(self, error: OSError) -> SetupError:
         if not isinstance(error, BlockingIOError):
             return SetupError(
                 f"{self.path} cannot be locked: {error.strerror}.",
                 "Set HINDSIGHT_HOME to a directory on a local disk; some network file systems know no locks.",
             )
-        previous = _read(self.path) or {"pid": "unknown", "started": "just now"}
+        previous = _read_holder(self.path) or {"pid": "unknown", "started": "just now"}
         return SetupError(
             f"A platform already runs in {self.path.parent}: process {previous['pid']}, started {previous['started']}.",
             f"Stop it with Ctrl-C in its terminal or `kill {previous['pid']}`, or give this one a home of its own: "
@@ -55,20 +55,20 @@ class HomeLock:
         )
 
 
-def holder(home: Path) -> int | None:
+def holder_pid(home: Path) -> int | None:
     """The process id of the platform that runs in this home, if one does."""
     path = home / "platform.lock"
     try:
         with path.open("r") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return int((_read(path) or {"pid": 0})["pid"])
+        return int((_read_holder(path) or {"pid": 0})["pid"])
     except OSError:
         pass
     return None
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def _read_holder(path: Path) -> dict[str, Any] | None:
     try:
         content: dict[str, Any] = json.loads(path.read_text())
     except (OSError, ValueError):

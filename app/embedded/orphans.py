@@ -13,11 +13,13 @@ from pathlib import Path
 
 import psutil
 
-MARK = "HINDSIGHT_PROCESS"  # in the environment of each process: the supervisor's pid and the process's name, 4711/api
-PATIENCE_SECONDS = 10.0
+PROCESS_VARIABLE = (
+    "HINDSIGHT_PROCESS"  # in the environment of each process: the supervisor's pid and the process's name, 4711/api
+)
+KILL_TIMEOUT_SECONDS = 10.0
 
 
-def find(home: Path, pattern: str = "*/*") -> list[psutil.Process]:
+def find_processes(home: Path, pattern: str = "*/*") -> list[psutil.Process]:
     """The processes that the supervisor of this home has started, directly or not: their environment says so."""
     found = []
     for process in psutil.process_iter():
@@ -25,28 +27,28 @@ def find(home: Path, pattern: str = "*/*") -> list[psutil.Process]:
             environment = process.environ()
         except psutil.Error:
             continue
-        if environment.get("HINDSIGHT_HOME") == str(home) and fnmatch(environment.get(MARK, ""), pattern):
+        if environment.get("HINDSIGHT_HOME") == str(home) and fnmatch(environment.get(PROCESS_VARIABLE, ""), pattern):
             found.append(process)
     return found
 
 
-def owner(process: psutil.Process, home: Path) -> str | None:
+def owning_process_name(process: psutil.Process, home: Path) -> str | None:
     """The name of the process of this home's platform that it is, or is a child of; None where it is neither."""
     try:
         environment = process.environ()
     except psutil.Error:
         return None
     ours = environment.get("HINDSIGHT_HOME") == str(home)
-    return environment.get(MARK, "").partition("/")[2] or None if ours else None
+    return environment.get(PROCESS_VARIABLE, "").partition("/")[2] or None if ours else None
 
 
-def kill(home: Path, pattern: str = "*/*") -> list[int]:
+def kill_processes(home: Path, pattern: str = "*/*") -> list[int]:
     """Kills them all, and waits until they are gone. Their process ids."""
     killed: set[int] = set()
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + KILL_TIMEOUT_SECONDS
     # Again and again, for what was being started meanwhile. Not psutil's wait: that would take the exit code of a child
     # of this very process from whoever waits for it.
-    while (found := find(home, pattern)) and time.monotonic() < deadline:
+    while (found := find_processes(home, pattern)) and time.monotonic() < deadline:
         for process in found:
             with suppress(psutil.Error):
                 process.kill()
@@ -60,7 +62,7 @@ def main(home: str, pattern: str) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     sys.stdin.buffer.read()
-    kill(Path(home), pattern)
+    kill_processes(Path(home), pattern)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from app.errors import SetupError
 from app.settings import Settings
 
 LOOPBACK = "127.0.0.1"
-OWNERS = {name: name.partition("_")[0] for name in Settings.model_fields if name.endswith("_port")}
+PROCESS_BY_SETTING = {name: name.partition("_")[0] for name in Settings.model_fields if name.endswith("_port")}
 """Each setting that is a port, and the process that listens on it: the first word of the setting's name."""
 
 
@@ -36,16 +36,16 @@ class Port:
         return is_free(self.host, self.number)
 
 
-def needed(config: Settings, processes: Collection[str] | None = None) -> list[Port]:
+def required_ports(config: Settings, processes: Collection[str] | None = None) -> list[Port]:
     """The ports of the given processes, or of all that this deployment runs."""
     return [
-        Port(setting, process, host(config, process), getattr(config, setting))
-        for setting, process in OWNERS.items()
+        Port(setting, process, bind_host(config, process), getattr(config, setting))
+        for setting, process in PROCESS_BY_SETTING.items()
         if (processes is None or process in processes) and (process != "kafka" or config.embedded_kafka)
     ]
 
 
-def _checked(port: Port) -> bool:
+def _is_number_valid(port: Port) -> bool:
     try:
         return port.is_free
     except OSError as error:
@@ -55,7 +55,7 @@ def _checked(port: Port) -> bool:
         ) from error
 
 
-def host(config: Settings, process: str) -> str:
+def bind_host(config: Settings, process: str) -> str:
     """The address that a process binds to."""
     if process in ("kafka", "prometheus", "alertmanager"):
         return LOOPBACK
@@ -75,7 +75,7 @@ def is_free(host: str, number: int) -> bool:
     return True
 
 
-def holder(number: int) -> psutil.Process | None:
+def listening_process(number: int) -> psutil.Process | None:
     """The process that listens on a port, as far as this user may know."""
     try:
         for connection in psutil.net_connections("tcp"):
@@ -87,7 +87,7 @@ def holder(number: int) -> psutil.Process | None:
     return None
 
 
-def describe(process: psutil.Process | None) -> str:
+def describe_process(process: psutil.Process | None) -> str:
     """A process in the words of a message."""
     if process is None:
         return "another process (of another user: `sudo lsof -i` names it)"
@@ -97,26 +97,26 @@ def describe(process: psutil.Process | None) -> str:
         return f"process {process.pid}"
 
 
-def clashes(wanted: Iterable[Port]) -> list[tuple[Port, Port]]:
+def find_conflicts(wanted: Iterable[Port]) -> list[tuple[Port, Port]]:
     """The ports that are wanted twice."""
     seen: dict[int, Port] = {}
     pairs = [(seen.setdefault(port.number, port), port) for port in wanted]
     return [(first, second) for first, second in pairs if first is not second]
 
 
-def check(config: Settings, processes: Collection[str] | None = None) -> None:
+def check_ports(config: Settings, processes: Collection[str] | None = None) -> None:
     """A SetupError when a port is taken, set twice or not to be had."""
-    wanted = needed(config, processes)
-    for first, second in clashes(wanted):
+    wanted = required_ports(config, processes)
+    for first, second in find_conflicts(wanted):
         raise SetupError(
             f"{first.variable} and {second.variable} are both {first.number}.",
             f"Set {second.variable} to another port.",
         )
-    taken = [port for port in wanted if not _checked(port)]
+    taken = [port for port in wanted if not _is_number_valid(port)]
     if taken:
         raise SetupError(
             "\n".join(
-                f"Port {port.number}, needed by {port.process}, is held by {describe(holder(port.number))}."
+                f"Port {port.number}, needed by {port.process}, is held by {describe_process(listening_process(port.number))}."
                 for port in taken
             ),
             "Stop what holds it, or choose another port: "
@@ -125,14 +125,14 @@ def check(config: Settings, processes: Collection[str] | None = None) -> None:
         )
 
 
-CHOICE = range(20_000, 32_000)
+FREE_PORT_RANGE = range(20_000, 32_000)
 """Where free ports are looked for: below those that the system hands out to outgoing connections."""
 
 
 def free_ports(count: int) -> list[int]:
     """Ports of `CHOICE` that nobody listens on."""
     found: list[int] = []
-    for number in random.sample(CHOICE, len(CHOICE) // 3):
+    for number in random.sample(FREE_PORT_RANGE, len(FREE_PORT_RANGE) // 3):
         if len(found) == count:
             break
         if is_free(LOOPBACK, number):

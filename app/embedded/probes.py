@@ -9,49 +9,49 @@ from pathlib import Path
 import httpx
 
 from app.embedded import broker, ports
-from app.embedded.prometheus import ALERTMANAGER, NAMES, PROMETHEUS
-from app.monitoring.heartbeat import path_of
+from app.embedded.prometheus import ALERTMANAGER, PROCESS_NAMES, PROMETHEUS
+from app.monitoring.heartbeat import heartbeat_path
 from app.settings import Settings
 
 BROKER = "kafka"
-BEATING = frozenset({"preprocess", "mlserver", "worker", "archive", "recorder", "api"})
+HEARTBEAT_PROCESSES = frozenset({"preprocess", "mlserver", "worker", "archive", "recorder", "api"})
 TIMEOUT_SECONDS = 5.0
 
 
-class Probe:
+class LivenessProbe:
     """Of one process."""
 
     def __init__(self, config: Settings, name: str, http: httpx.AsyncClient) -> None:
-        self.waits = ""
+        self.waiting_for = ""
         """What the process says that it waits for."""
         self._config = config
         self._name = name
         self._http = http
-        self._beat: tuple[int, int] | None = None
+        self._last_heartbeat: tuple[int, int] | None = None
 
-    async def alive(self, pid: int) -> bool:
+    async def is_alive(self, pid: int) -> bool:
         """Whether it has answered, or beaten since the last time."""
         if self._name == BROKER:
-            return await broker.answers(self._config)
-        if self._name in NAMES:
-            return await self._healthy()
-        if self._name in BEATING:
-            return self._beats(pid)
+            return await broker.is_reachable(self._config)
+        if self._name in PROCESS_NAMES:
+            return await self._is_http_healthy()
+        if self._name in HEARTBEAT_PROCESSES:
+            return self._has_new_heartbeat(pid)
         return True
 
-    def _beats(self, pid: int) -> bool:
-        path = path_of(self._config.home, pid)
+    def _has_new_heartbeat(self, pid: int) -> bool:
+        path = heartbeat_path(self._config.home, pid)
         try:
             beat = pid, path.stat().st_mtime_ns
-            if beat == self._beat:
+            if beat == self._last_heartbeat:
                 return False
-            self.waits = path.read_text()
+            self.waiting_for = path.read_text()
         except OSError:
             return False
-        self._beat = beat
+        self._last_heartbeat = beat
         return True
 
-    async def _healthy(self) -> bool:
+    async def _is_http_healthy(self) -> bool:
         port = {PROMETHEUS: self._config.prometheus_port, ALERTMANAGER: self._config.alertmanager_port}[self._name]
         try:
             answer = await self._http.get(f"http://{ports.LOOPBACK}:{port}/-/healthy", timeout=TIMEOUT_SECONDS)
@@ -61,7 +61,7 @@ class Probe:
         return answer.status_code in (httpx.codes.OK, httpx.codes.UNAUTHORIZED)
 
 
-def clear(home: Path) -> None:
+def clear_heartbeats(home: Path) -> None:
     """Remove the heartbeats of processes that are no more."""
     for path in (home / "heartbeats").glob("*"):
         path.unlink(missing_ok=True)

@@ -5,19 +5,19 @@ import resource
 from contextlib import suppress
 from pathlib import Path
 
-MOST_FILES = 65_536
+MAX_OPEN_FILES = 65_536
 
 
-def keep_private(home: Path) -> None:
+def restrict_permissions(home: Path) -> None:
     """Payloads, feedback and keys are in the home: only its owner may look into it, and at what is made from now on."""
     os.umask(0o077)
     home.chmod(0o700)
 
 
-def raise_files() -> None:
+def raise_file_limit() -> None:
     """As many open files as may be: the usual 1,024 end a server that many clients talk to."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+    most = MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_OPEN_FILES)
     if soft != resource.RLIM_INFINITY and soft < most:
         with suppress(OSError, ValueError):  # a machine that does not allow it
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

@@ -11,11 +11,11 @@ from rich.text import Text
 from app.settings import Settings
 
 MASK = "********"
-PASSWORD = re.compile(r"(://[^/@:]*:)[^/@]+@")  # in a URL: user:password@host
+URL_PASSWORD = re.compile(r"(://[^/@:]*:)[^/@]+@")  # in a URL: user:password@host
 
 
 @dataclass(frozen=True)
-class Shown:
+class SettingRow:
     """A setting, its value (a secret's is masked) and where it comes from."""
 
     variable: str
@@ -24,7 +24,7 @@ class Shown:
     description: str
 
 
-def settings_shown(config: Settings) -> list[Shown]:
+def read_setting_rows(config: Settings) -> list[SettingRow]:
     """Every setting."""
     from_environment = {name.upper() for name in os.environ}
     found = []
@@ -33,18 +33,18 @@ def settings_shown(config: Settings) -> list[Shown]:
         variable = f"HINDSIGHT_{name.upper()}"
         source = "environment" if variable in from_environment else "default"
         text = MASK if isinstance(value, SecretStr) else "" if value is None else str(value)
-        text = PASSWORD.sub(rf"\1{MASK}@", text)
-        found.append(Shown(variable, text, source, field.description or ""))
+        text = URL_PASSWORD.sub(rf"\1{MASK}@", text)
+        found.append(SettingRow(variable, text, source, field.description or ""))
     return found
 
 
-def table(shown: list[Shown]) -> Table:
+def settings_table(rows: list[SettingRow]) -> Table:
     """A row for each."""
     table = Table(box=None, pad_edge=False)
     table.add_column("Setting", no_wrap=True)
     for title in ("Value", "From", "What it is"):
         table.add_column(title, overflow="fold")
-    for setting in shown:
+    for setting in rows:
         style = "bold" if setting.source == "environment" else ""
         table.add_row(setting.variable, Text(setting.value), setting.source, Text(setting.description), style=style)
     return table

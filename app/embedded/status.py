@@ -14,7 +14,7 @@ from typing import Any, Literal
 from app.monitoring.task_status import TaskStatus
 
 RECENT_SECONDS = 300.0
-State = Literal["running", "starting", "not answering", "ended"]
+ProcessState = Literal["running", "starting", "not answering", "ended"]
 STALE_SECONDS = 30.0
 """A word that is older is none: the supervisor hangs, or has ended."""
 
@@ -24,7 +24,7 @@ class ProcessStatus:
     """One process of the Procfile."""
 
     name: str
-    state: State
+    state: ProcessState
     pid: int | None
     since: float | None
     """Unix time of its start."""
@@ -37,7 +37,7 @@ class ProcessStatus:
     """What it says that it waits for."""
 
     @property
-    def well(self) -> bool:
+    def is_healthy(self) -> bool:
         """Whether nothing is wrong with it now."""
         return self.state == "running"
 
@@ -54,18 +54,18 @@ class PlatformStatus:
     """Why nothing is known of the tasks."""
 
     @property
-    def well(self) -> bool:
+    def is_healthy(self) -> bool:
         """Whether all is well."""
-        processes, tasks = (all(one.well for one in many) for many in (self.processes, self.tasks))
+        processes, tasks = (all(one.is_healthy for one in many) for many in (self.processes, self.tasks))
         return processes and tasks and not self.unknown
 
     @property
-    def fresh(self) -> bool:
+    def is_fresh(self) -> bool:
         """Whether it is of now."""
         return time.time() - self.time < STALE_SECONDS
 
 
-def write(home: Path, status: PlatformStatus) -> None:
+def write_status(home: Path, status: PlatformStatus) -> None:
     """Raises OSError."""
     path = home / "status.json"
     scratch = path.with_suffix(".tmp")
@@ -74,7 +74,7 @@ def write(home: Path, status: PlatformStatus) -> None:
     scratch.replace(path)
 
 
-def read(home: Path) -> PlatformStatus | None:
+def read_status(home: Path) -> PlatformStatus | None:
     """The last word; None where there is none."""
     try:
         found: dict[str, Any] = json.loads((home / "status.json").read_text())
@@ -86,13 +86,13 @@ def read(home: Path) -> PlatformStatus | None:
         return None
 
 
-def notes(found: PlatformStatus | None, now: float) -> list[str]:
+def process_problems(found: PlatformStatus | None, now: float) -> list[str]:
     """What is wrong with the processes, and which were started again of late and why; nothing without a supervisor."""
-    if found is None or not found.fresh:
+    if found is None or not found.is_fresh:
         return []
     said = []
     for one in found.processes:
-        if not one.well:
+        if not one.is_healthy:
             said.append(f"{one.name}: {one.state}")
         if one.restarted is not None and now - one.restarted < RECENT_SECONDS:
             when = time.strftime("%H:%M:%S", time.localtime(one.restarted))
@@ -100,14 +100,14 @@ def notes(found: PlatformStatus | None, now: float) -> list[str]:
     return said
 
 
-def ask_restart(home: Path, name: str) -> None:
+def request_restart(home: Path, name: str) -> None:
     """Ask the supervisor to start a process again. Raises OSError."""
     folder = home / "restarts"
     folder.mkdir(mode=0o700, exist_ok=True)
     (folder / name).touch(0o600)
 
 
-def asked_restarts(home: Path) -> list[str]:
+def take_restart_requests(home: Path) -> list[str]:
     """The processes that are to be started again; each is told once."""
     names = []
     for path in (home / "restarts").glob("*"):

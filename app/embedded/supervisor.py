@@ -15,9 +15,9 @@ from rich.console import Console
 
 from app.embedded import broker as kafka
 from app.embedded import orphans, ports, probes, prometheus, readiness, resource_limits
-from app.embedded.console import Voice
+from app.embedded.console import ConsolePrinter
 from app.embedded.lock import HomeLock
-from app.embedded.process import GRACE_SECONDS, Process
+from app.embedded.process import GRACE_SECONDS, SupervisedProcess
 from app.embedded.watchdog import Watchdog
 from app.errors import SetupError
 from app.kafka import provisioning
@@ -26,12 +26,12 @@ from app.storage.blob_store import blob_store
 from app.system import disk, jars, java
 
 BROKER = probes.BROKER
-NEEDS_JARS = {BROKER, "preprocess"}
+JAR_PROCESSES = {BROKER, "preprocess"}
 BROKER_START_SECONDS = 120.0
 BROKER_GRACE_SECONDS = 20.0
-WATCH_AGAIN_SECONDS = 5.0
+WATCHDOG_RETRY_SECONDS = 5.0
 
-Provision = Callable[[Settings], Awaitable[list[str]]]
+ProvisionTopics = Callable[[Settings], Awaitable[list[str]]]
 
 
 class Supervisor:
@@ -43,46 +43,46 @@ class Supervisor:
         *,
         only: Collection[str] | None = None,
         procfile: Path = CHECKOUT / "Procfile",
-        provision: Provision | None = None,
+        provision: ProvisionTopics | None = None,
         verbose: bool = False,
         console: Console | None = None,
     ) -> None:
         self.config = config.model_copy(update={"home": config.home.resolve()})
-        self.processes: dict[str, Process] = {}
+        self.processes: dict[str, SupervisedProcess] = {}
         self._provision = provision or provisioning.provision
         self._procfile = procfile
         self._only = only
         self._verbose = verbose
         self._console = console or Console(stderr=True, highlight=False)
-        self._voice = Voice("hindsight", 0, self._console)
+        self._printer = ConsolePrinter("hindsight", 0, self._console)
         self._lock = HomeLock(self.config.home)
-        self._guard: subprocess.Popen[bytes] | None = None
-        self._began = time.monotonic()
-        self._stopping: asyncio.Task[None] | None = None
-        self._watching: asyncio.Task[None] | None = None
+        self._orphan_guard: subprocess.Popen[bytes] | None = None
+        self._started_at = time.monotonic()
+        self._stop_task: asyncio.Task[None] | None = None
+        self._watchdog_task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Checks, then starts the broker, makes the topics, and starts the others. If that fails, nothing stays."""
-        self._began = time.monotonic()
-        self._stopping = None
+        self._started_at = time.monotonic()
+        self._stop_task = None
         try:
             await self._prepare()
             await self._start_processes()
-            self._watching = asyncio.create_task(self._watch(), name="watch the processes")
+            self._watchdog_task = asyncio.create_task(self._run_watchdog(), name="watch the processes")
         except BaseException:
             await self.stop()
             raise
 
     async def stop(self) -> None:
         """Ends every process, the broker last. Calling it again waits for the same end."""
-        if self._stopping is None:
-            self._stopping = asyncio.create_task(self._stop())
-        await asyncio.shield(self._stopping)
+        if self._stop_task is None:
+            self._stop_task = asyncio.create_task(self._stop())
+        await asyncio.shield(self._stop_task)
 
     async def wait_ready(self, seconds: float = 180.0) -> float:
         """Waits until the API says that every part is ready. The seconds since the start."""
-        await readiness.wait(self.config, seconds)
-        return time.monotonic() - self._began
+        await readiness.wait_until_ready(self.config, seconds)
+        return time.monotonic() - self._started_at
 
     async def run_until_signal(self) -> None:
         """Starts, says when all is ready, and stops on SIGINT (Ctrl-C), SIGTERM or SIGHUP."""
@@ -90,7 +90,7 @@ class Supervisor:
         asked = asyncio.Event()
 
         def on_signal() -> None:
-            self._say("Stopping, one moment." if not asked.is_set() else "Still stopping.")
+            self._print("Stopping, one moment." if not asked.is_set() else "Still stopping.")
             asked.set()
 
         numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -120,39 +120,39 @@ class Supervisor:
         try:
             seconds = await self.wait_ready()
         except SetupError as error:
-            self._say(str(error), "yellow")  # it goes on trying
+            self._print(str(error), "yellow")  # it goes on trying
             seconds = await self.wait_ready(float("inf"))
-        self._say(f"Ready in {seconds:.1f} s: {readiness.api_url(self.config)}", "green")
+        self._print(f"Ready in {seconds:.1f} s: {readiness.api_url(self.config)}", "green")
 
     async def _prepare(self) -> None:
         home = self.config.home
         disk.check_writable(home)
-        resource_limits.keep_private(home)
-        resource_limits.raise_files()
+        resource_limits.restrict_permissions(home)
+        resource_limits.raise_file_limit()
         if warning := disk.check_space(home):
-            self._say(warning, "yellow")
+            self._print(warning, "yellow")
         if note := self._lock.acquire():
-            self._say(note, "yellow")
-        if killed := await asyncio.to_thread(orphans.kill, home):
-            self._say(f"Ended what it had left running: {killed}", "yellow")
+            self._print(note, "yellow")
+        if killed := await asyncio.to_thread(orphans.kill_processes, home):
+            self._print(f"Ended what it had left running: {killed}", "yellow")
         commands = self._commands()
-        for name, reason in prometheus.absent(self.config, commands).items():
-            self._say(f"Without {name}: {reason}.")
+        for name, reason in prometheus.unavailable_processes(self.config, commands).items():
+            self._print(f"Without {name}: {reason}.")
             del commands[name]
-        ports.check(self.config, commands)
-        probes.clear(home)
+        ports.check_ports(self.config, commands)
+        probes.clear_heartbeats(home)
         await asyncio.to_thread(blob_store(self.config).prepare)
-        if NEEDS_JARS & commands.keys():
-            java.java()
-            await asyncio.to_thread(jars.fetch)
-        self._start_guard()
+        if JAR_PROCESSES & commands.keys():
+            java.java_binary()
+            await asyncio.to_thread(jars.fetch_jars)
+        self._start_orphan_guard()
         for index, (name, command) in enumerate(commands.items(), start=1):
-            voice = Voice(name, index, self._console, self._verbose)
-            self.processes[name] = Process(name, command, self.config, voice, self._write_state)
+            voice = ConsolePrinter(name, index, self._console, self._verbose)
+            self.processes[name] = SupervisedProcess(name, command, self.config, voice, self._write_pids)
 
-    def _start_guard(self) -> None:
+    def _start_orphan_guard(self) -> None:
         """Starts what kills our processes, and theirs, should this one be killed itself: see leftovers.py."""
-        self._guard = subprocess.Popen(
+        self._orphan_guard = subprocess.Popen(
             [sys.executable, "-m", "app.embedded.orphans", str(self.config.home), f"{os.getpid()}/*"],
             stdin=subprocess.PIPE,
             start_new_session=True,
@@ -172,26 +172,28 @@ class Supervisor:
     async def _start_processes(self) -> None:
         others = [process for name, process in self.processes.items() if name != BROKER]
         if broker := self.processes.get(BROKER):
-            self._say(f"Starting Kafka on {self.config.bootstrap}")
+            self._print(f"Starting Kafka on {self.config.bootstrap}")
             broker.start()
-        if not await kafka.wait(self.config, BROKER_START_SECONDS, kafka.granted if broker else kafka.answers):
-            raise self._silent_broker(broker)
+        if not await kafka.wait(
+            self.config, BROKER_START_SECONDS, kafka.is_ready_with_acls if broker else kafka.is_reachable
+        ):
+            raise self._broker_error(broker)
         for line in await self._provision(self.config):
-            self._say(line, "yellow")
+            self._print(line, "yellow")
         if others:
-            self._say(f"Starting {', '.join(process.name for process in others)}")
+            self._print(f"Starting {', '.join(process.name for process in others)}")
         for process in others:
             process.start()
 
-    async def _watch(self) -> None:
+    async def _run_watchdog(self) -> None:
         while True:
             try:
                 await Watchdog(self.config, self.processes, os.getpid()).run()
             except Exception as error:  # a fault of its own: what it watches goes on
-                self._say(f"The watch over the processes failed and begins anew: {error!r}", "red")
-                await asyncio.sleep(WATCH_AGAIN_SECONDS)
+                self._print(f"The watch over the processes failed and begins anew: {error!r}", "red")
+                await asyncio.sleep(WATCHDOG_RETRY_SECONDS)
 
-    def _silent_broker(self, broker: Process | None) -> SetupError:
+    def _broker_error(self, broker: SupervisedProcess | None) -> SetupError:
         message = f"No Kafka broker answers at {self.config.bootstrap} after {BROKER_START_SECONDS:.0f} s."
         if broker is None:
             return SetupError(message, "Check HINDSIGHT_KAFKA_BOOTSTRAP, and that this machine can reach the cluster.")
@@ -199,24 +201,24 @@ class Supervisor:
         return SetupError(f"{message} It said last:{said}", f"Its whole log is in {self.config.home}/logs/kafka.log.")
 
     async def _stop(self) -> None:
-        if self._watching is not None:
-            self._watching.cancel()
-            await asyncio.gather(self._watching, return_exceptions=True)
-            self._watching = None
+        if self._watchdog_task is not None:
+            self._watchdog_task.cancel()
+            await asyncio.gather(self._watchdog_task, return_exceptions=True)
+            self._watchdog_task = None
             (self.config.home / "status.json").unlink(missing_ok=True)
         others = [process for name, process in self.processes.items() if name != BROKER]
         await asyncio.gather(*(process.stop(GRACE_SECONDS) for process in others))
         if broker := self.processes.get(BROKER):  # last: the others flush what they have to it
             await broker.stop(BROKER_GRACE_SECONDS)
-        if self._guard:  # it looks once more for what is left, and ends
-            await asyncio.to_thread(self._guard.communicate)
-            self._guard = None
+        if self._orphan_guard:  # it looks once more for what is left, and ends
+            await asyncio.to_thread(self._orphan_guard.communicate)
+            self._orphan_guard = None
         if self.processes:
-            self._say("Stopped.")
+            self._print("Stopped.")
         self.processes = {}
         self._lock.release()
 
-    def _write_state(self) -> None:
+    def _write_pids(self) -> None:
         """Writes {name: pid} of what is alive, for `hindsight doctor` and whoever wants to kill one of them."""
         path = self.config.home / "processes.json"
         alive = {name: process.pid for name, process in self.processes.items() if process.pid is not None}
@@ -225,7 +227,7 @@ class Supervisor:
             scratch.write_text(json.dumps(alive))
             scratch.replace(path)
         except OSError as error:
-            self._say(f"{path} cannot be written: {error.strerror}", "yellow")
+            self._print(f"{path} cannot be written: {error.strerror}", "yellow")
 
-    def _say(self, text: str, style: str = "") -> None:
-        self._voice.say(text, style)
+    def _print(self, text: str, style: str = "") -> None:
+        self._printer.print_lines(text, style)

@@ -17,27 +17,27 @@ from deltalake.exceptions import CommitFailedError
 from app.errors import Unavailable
 from app.eventlog.archive import Archive
 from app.kafka import clients, reader
-from app.replay.dataset import ROWS, _directory
+from app.replay.dataset import ROWS_FILE, _directory
 from app.settings import Settings
 
-_OFFSETS = 10_000
+_MAX_OFFSETS_PER_COMMIT = 10_000
 """Rows that one commit deletes: each of a table's files is written anew by few commits."""
-_TRIES = 20
-_LEFT_HOURS = 1
+_MAX_TRIES = 20
+_ORPHAN_HOURS = 1
 """A file that no commit names and that is so old is what a killed writer left."""
 
 log = logging.getLogger(__name__)
 
 
-async def delete_beginnings(settings: Settings, until: Mapping[TopicPartition, int]) -> int:
+async def delete_before_offsets(settings: Settings, until: Mapping[TopicPartition, int]) -> int:
     """Have Kafka forget what stands before these offsets; how many records that were."""
     if not until:
         return 0
-    held = await reader.held(settings, sorted({tp.topic for tp in until}))
+    held = await reader.fetch_offset_ranges(settings, sorted({tp.topic for tp in until}))
     due = {tp: min(end, held[tp].end) for tp, end in until.items() if tp in held and end > held[tp].begin}
     if due:
         await asyncio.to_thread(os.sync)  # what the archive was told is written is on the disk
-        admin = clients.admin(settings)
+        admin = clients.create_admin(settings)
         await admin.start()
         try:
             await admin.delete_records({tp: RecordsToDelete(before_offset=end) for tp, end in due.items()})
@@ -55,13 +55,13 @@ def delete_rows(settings: Settings, topic: str, places: Mapping[tuple[str, int],
     deleted = 0
     for (epoch, partition), offsets in places.items():
         ordered = sorted(offsets)
-        for start in range(0, len(ordered), _OFFSETS):
-            some = ordered[start : start + _OFFSETS]
+        for start in range(0, len(ordered), _MAX_OFFSETS_PER_COMMIT):
+            some = ordered[start : start + _MAX_OFFSETS_PER_COMMIT]
             predicate = (
                 f"epoch = '{epoch}' AND \"partition\" = {partition} AND "
                 f'"offset" BETWEEN {some[0]} AND {some[-1]} AND "offset" IN ({", ".join(map(str, some))})'
             )
-            deleted += _changed(settings, topic, partial(_delete, predicate))
+            deleted += _retry_conflicts(settings, topic, partial(_delete, predicate))
     return deleted
 
 
@@ -75,22 +75,22 @@ def vacuum(settings: Settings, topic: str) -> None:
     def both(table: DeltaTable) -> int:
         # Without listing, so that a file whose commit is still to come stays.
         gone = table.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
-        left = table.vacuum(retention_hours=_LEFT_HOURS, enforce_retention_duration=False, dry_run=False, full=True)
+        left = table.vacuum(retention_hours=_ORPHAN_HOURS, enforce_retention_duration=False, dry_run=False, full=True)
         return len(gone) + len(left)
 
-    _changed(settings, topic, both)
+    _retry_conflicts(settings, topic, both)
 
 
-def _changed(settings: Settings, topic: str, change: Callable[[DeltaTable], int]) -> int:
+def _retry_conflicts(settings: Settings, topic: str, change: Callable[[DeltaTable], int]) -> int:
     """Change a table, again when another writer was faster."""
     archive = Archive(settings)
-    for _ in range(_TRIES):
-        with archive.readable(topic):
+    for _ in range(_MAX_TRIES):
+        with archive.diagnose_errors(topic):
             try:
                 return 0 if (table := archive.table(topic)) is None else change(table)
             except CommitFailedError as error:
                 log.info("the archive of %s: another writer was faster: %s", topic, error)
-    raise Unavailable(f"the archive of {topic}: other writers were faster {_TRIES} times")
+    raise Unavailable(f"the archive of {topic}: other writers were faster {_MAX_TRIES} times")
 
 
 def has_rows(location: str, predictions: Collection[str], actor: str | None) -> bool:
@@ -101,7 +101,7 @@ def has_rows(location: str, predictions: Collection[str], actor: str | None) -> 
     directory = _directory(location)
     if not directory.is_dir():
         raise FileNotFoundError(location)
-    path = directory / ROWS
+    path = directory / ROWS_FILE
     if not path.exists():  # erased before
         return False
     wanted = pa.array(sorted(predictions), pa.string())

@@ -29,98 +29,100 @@ import pyarrow.dataset as ds
 from aiokafka import TopicPartition
 
 from app.catalog.catalog import Catalog
-from app.catalog.erasure import Erased
+from app.catalog.erasure import RowsToErase
 from app.erasure import deletion
-from app.erasure.catch_up import caught_up
-from app.erasure.search import Rows, Traces, Whose, search, unclaimed
+from app.erasure.catch_up import wait_until_caught_up
+from app.erasure.search import DataSubject, PersonalData, RowReader, find_unclaimed_blobs, search
 from app.eventlog import snapshot
 from app.eventlog.archive import Archive
 from app.eventlog.snapshot import Snapshot
 from app.events import topics
-from app.events.cloudevents import Record, rfc3339, versioned
+from app.events.cloudevents import Record, format_rfc3339, split_version
 from app.events.decoding import decode
 from app.events.ids import task_of
 from app.events.lifecycle import DataErased
 from app.events.model_events import DatasetBuilt
 from app.kafka.producers import publish_all
-from app.kafka.reader import Held
-from app.outcomes.label_aggregation import judge, record_of
+from app.kafka.reader import OffsetRange
+from app.outcomes.label_aggregation import build_outcome, build_outcome_record
 from app.replay import dataset
 from app.settings import Settings
 from app.storage.blob_store import blob_store
-from app.tasks import load
+from app.tasks import load_tasks
 from models.base import Rejected
 
-Progress = Callable[[str, int, int], None]
+ErasureProgress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is to do."""
 
-_ROWS = 1_000
+_BATCH_ROWS = 1_000
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Found:
+class ErasurePlan:
     """All that is to be erased. Of the datasets in `unreachable` it is not known whether they hold anything."""
 
-    traces: Traces
-    catalog: Erased
-    rows: int
+    personal_data: PersonalData
+    catalog: RowsToErase
+    catalog_rows: int
     blobs: frozenset[str]
     datasets: tuple[str, ...]
-    unreachable: tuple[str, ...]
+    unreachable_datasets: tuple[str, ...]
 
     def counts(self) -> dict[str, int]:
         """How much there is in each place."""
-        events = {topic: self.traces.count(topic) for topic in self.traces.places}
-        return events | {"blobs": len(self.blobs), "datasets": len(self.datasets), "catalog": self.rows}
+        events = {topic: self.personal_data.count(topic) for topic in self.personal_data.positions}
+        return events | {"blobs": len(self.blobs), "datasets": len(self.datasets), "catalog": self.catalog_rows}
 
 
 @dataclass(frozen=True)
-class Done:
+class ErasureResult:
     """What was erased, and what may be left elsewhere."""
 
     event: DataErased
-    unreachable: tuple[str, ...]
+    unreachable_datasets: tuple[str, ...]
 
 
-async def find(settings: Settings, whose: Whose, progress: Progress) -> Found:
+async def plan_erasure(settings: Settings, data_subject: DataSubject, progress: ErasureProgress) -> ErasurePlan:
     """What an erasure would erase now."""
-    catalog = Catalog(settings.database)
+    catalog = Catalog(settings.catalog_url)
     try:
         with TemporaryDirectory() as scratch:
-            log = await snapshot.take(settings, topics.archived(settings.tasks), Path(scratch))
-            return await asyncio.to_thread(_find, settings, catalog, whose, log, log, progress)
+            log = await snapshot.take(settings, topics.archived_topics(settings.tasks), Path(scratch))
+            return await asyncio.to_thread(_plan, settings, catalog, data_subject, log, log, progress)
     finally:
         catalog.close()
 
 
-async def erase(settings: Settings, whose: Whose, requested_by: str, progress: Progress) -> Done:
+async def erase(
+    settings: Settings, data_subject: DataSubject, requested_by: str, progress: ErasureProgress
+) -> ErasureResult:
     """Erase it. Raises `SetupError` when a part of the platform that is needed is not there, `Unavailable` when the
     database or the archive can't be written, OSError without the storage, KafkaError without a broker.
     """
-    catalog = Catalog(settings.database)
+    catalog = Catalog(settings.catalog_url)
     try:
-        held = await caught_up(settings, lambda group, events: progress(f"waiting for {group}", 0, events))
+        held = await wait_until_caught_up(settings, lambda group, events: progress(f"waiting for {group}", 0, events))
         with TemporaryDirectory() as scratch:
-            log = await snapshot.take(settings, topics.archived(settings.tasks), Path(scratch))
+            log = await snapshot.take(settings, topics.archived_topics(settings.tasks), Path(scratch))
             archived = {topic: replace(taken, tail_files=()) for topic, taken in log.items()}
-            found = await asyncio.to_thread(_find, settings, catalog, whose, archived, log, progress)
-        counts, kept = await _erase(settings, catalog, whose, found, held, progress)
+            found = await asyncio.to_thread(_plan, settings, catalog, data_subject, archived, log, progress)
+        counts, kept = await _erase(settings, catalog, data_subject, found, held, progress)
         said = DataErased(
             erasure_id=str(uuid.uuid4()),
-            by="subject" if whose.actor is None else "actor",
+            by="subject" if data_subject.actor is None else "actor",
             counts=counts,
             requested_by=requested_by,
         )
-        await publish_all(settings, [_record(said)])
+        await publish_all(settings, [_build_record(said)])
         # A replay that began before may have ended since: it looks for erasures after it has said where its dataset is.
         with TemporaryDirectory() as scratch:
             life = await snapshot.take(settings, [topics.LIFECYCLE], Path(scratch))
-            rows = _reader(settings, life, "looking for datasets", progress)
-            late, unreachable = await asyncio.to_thread(find_datasets, rows, whose, found.traces)
+            rows = _row_reader(settings, life, "looking for datasets", progress)
+            late, unreachable = await asyncio.to_thread(find_datasets, rows, data_subject, found.personal_data)
         kept |= await delete_datasets(late)
-        return Done(said, tuple(sorted({*unreachable, *kept})))
+        return ErasureResult(said, tuple(sorted({*unreachable, *kept})))
     finally:
         catalog.close()
 
@@ -128,27 +130,27 @@ async def erase(settings: Settings, whose: Whose, requested_by: str, progress: P
 async def _erase(
     settings: Settings,
     catalog: Catalog,
-    whose: Whose,
-    found: Found,
-    held: Mapping[TopicPartition, Held],
-    progress: Progress,
+    data_subject: DataSubject,
+    plan: ErasurePlan,
+    offset_ranges: Mapping[TopicPartition, OffsetRange],
+    progress: ErasureProgress,
 ) -> tuple[dict[str, int], set[str]]:
     """How much was erased in each place, and the datasets that can't be deleted."""
-    rows = await asyncio.to_thread(catalog.erase, found.catalog)
-    if whose.actor is not None:
-        await _judge_again(settings, catalog, found.traces.predictions)
+    rows = await asyncio.to_thread(catalog.erase, plan.catalog)
+    if data_subject.actor is not None:
+        await _republish_outcomes(settings, catalog, plan.personal_data.predictions)
     await asyncio.to_thread(catalog.vacuum)
-    kept = await delete_datasets(found.datasets)
+    kept = await delete_datasets(plan.datasets)
     blobs = blob_store(settings)
-    for number, digest in enumerate(sorted(found.blobs)):
-        progress("deleting blobs", number, len(found.blobs))
+    for number, digest in enumerate(sorted(plan.blobs)):
+        progress("deleting blobs", number, len(plan.blobs))
         await asyncio.to_thread(blobs.delete, f"blob://sha256/{digest}")
-    forgotten = await deletion.delete_beginnings(settings, _until(found.traces, held))
+    forgotten = await deletion.delete_before_offsets(settings, _deletion_offsets(plan.personal_data, offset_ranges))
     events = 0
-    archived = topics.archived(settings.tasks)[::-1]  # what is found by others goes before them
+    archived = topics.archived_topics(settings.tasks)[::-1]  # what is found by others goes before them
     for number, topic in enumerate(archived):
         progress("erasing from the archive", number, len(archived))
-        places = found.traces.places.get(topic, {})
+        places = plan.personal_data.positions.get(topic, {})
         events += await asyncio.to_thread(deletion.delete_rows, settings, topic, places)
         await asyncio.to_thread(deletion.vacuum, settings, topic)
     progress("erasing from the archive", len(archived), len(archived))
@@ -156,8 +158,8 @@ async def _erase(
         "archive": events,
         "kafka": forgotten,
         "catalog": rows,
-        "blobs": len(found.blobs),
-        "datasets": len(found.datasets) - len(kept),
+        "blobs": len(plan.blobs),
+        "datasets": len(plan.datasets) - len(kept),
     }, kept
 
 
@@ -173,33 +175,39 @@ async def delete_datasets(locations: Collection[str]) -> set[str]:
     return kept
 
 
-def _find(
+def _plan(
     settings: Settings,
     catalog: Catalog,
-    whose: Whose,
+    data_subject: DataSubject,
     log: Mapping[str, Snapshot],
-    whole: Mapping[str, Snapshot],
-    progress: Progress,
-) -> Found:
+    full_log: Mapping[str, Snapshot],
+    progress: ErasureProgress,
+) -> ErasurePlan:
     """What is to be erased of `log`; `whole` has all events that may still need a blob."""
-    traces = search(_reader(settings, log, "searching the log", progress), settings.tasks, whose)
-    blobs = unclaimed(_reader(settings, whole, "looking for shared blobs", progress), whole, traces)
-    datasets, unreachable = find_datasets(_reader(settings, whole, "looking for datasets", progress), whose, traces)
-    erased = Erased(
-        predictions=traces.rows,
+    traces = search(_row_reader(settings, log, "searching the log", progress), settings.tasks, data_subject)
+    blobs = find_unclaimed_blobs(
+        _row_reader(settings, full_log, "looking for shared blobs", progress), full_log, traces
+    )
+    datasets, unreachable = find_datasets(
+        _row_reader(settings, full_log, "looking for datasets", progress), data_subject, traces
+    )
+    erased = RowsToErase(
+        predictions=traces.catalog_predictions,
         feedback=traces.feedback,
         outcomes=traces.predictions,
         dead_letters=traces.dead_letters,
     )
-    return Found(traces, erased, catalog.count(erased), frozenset(blobs), datasets, unreachable)
+    return ErasurePlan(traces, erased, catalog.count(erased), frozenset(blobs), datasets, unreachable)
 
 
-def find_datasets(rows: Rows, whose: Whose, traces: Traces) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def find_datasets(
+    rows: RowReader, data_subject: DataSubject, personal_data: PersonalData
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The datasets that have something of it, and those that can't be read."""
     datasets, unreachable = list[str](), list[str]()
-    for location in _locations(rows):
+    for location in _dataset_locations(rows):
         try:
-            if deletion.has_rows(location, traces.predictions, whose.actor):
+            if deletion.has_rows(location, personal_data.predictions, data_subject.actor):
                 datasets.append(location)
         except (OSError, ValueError, KeyError, pa.ArrowException) as error:  # damaged, or none of ours
             log.warning("the dataset %s can't be read: %s", location, error)
@@ -207,18 +215,22 @@ def find_datasets(rows: Rows, whose: Whose, traces: Traces) -> tuple[tuple[str, 
     return tuple(datasets), tuple(unreachable)
 
 
-def _reader(settings: Settings, log: Mapping[str, Snapshot], doing: str, progress: Progress) -> Rows:
+def _row_reader(settings: Settings, log: Mapping[str, Snapshot], doing: str, progress: ErasureProgress) -> RowReader:
     archive, read = Archive(settings), set[str]()
 
     def rows(topic: str, columns: Sequence[str], wanted: ds.Expression | None) -> Iterator[Mapping[str, Any]]:
         progress(doing, len(read), len(log))
         read.add(topic)
-        with archive.readable(topic):
+        with archive.diagnose_errors(topic):
             batches = (
                 log[topic]
                 .dataset()
                 .to_batches(
-                    columns=list(columns), filter=wanted, batch_size=_ROWS, batch_readahead=1, fragment_readahead=1
+                    columns=list(columns),
+                    filter=wanted,
+                    batch_size=_BATCH_ROWS,
+                    batch_readahead=1,
+                    fragment_readahead=1,
                 )
             )
             for batch in batches:
@@ -227,9 +239,9 @@ def _reader(settings: Settings, log: Mapping[str, Snapshot], doing: str, progres
     return rows
 
 
-def _locations(rows: Rows) -> list[str]:
+def _dataset_locations(rows: RowReader) -> list[str]:
     """Where datasets were written to, as the log says."""
-    built = pc.starts_with(ds.field("type"), versioned(DatasetBuilt.type)[0])
+    built = pc.starts_with(ds.field("type"), split_version(DatasetBuilt.type)[0])
     found = set()
     for row in rows(topics.LIFECYCLE, ("type", "data"), built):
         with suppress(Rejected):  # what can't be read names no dataset of ours
@@ -239,30 +251,36 @@ def _locations(rows: Rows) -> list[str]:
     return sorted(found)
 
 
-async def _judge_again(settings: Settings, catalog: Catalog, predictions: Collection[str]) -> None:
+async def _republish_outcomes(settings: Settings, catalog: Catalog, predictions: Collection[str]) -> None:
     """Publish the outcomes as they are without what was erased."""
-    tasks, ordered = load(settings), sorted(predictions)
-    for start in range(0, len(ordered), _ROWS):
+    tasks, ordered = load_tasks(settings), sorted(predictions)
+    for start in range(0, len(ordered), _BATCH_ROWS):
         as_of = datetime.now(UTC)
-        joined = await asyncio.to_thread(catalog.joined, ordered[start : start + _ROWS])
+        joined = await asyncio.to_thread(catalog.prediction_histories, ordered[start : start + _BATCH_ROWS])
         known = [(task_of(one), events) for one, events in joined.items() if events.served is not None]
-        judged = [judge(tasks[task], settings.of_task(task), events, as_of) for task, events in known if task in tasks]
-        await publish_all(settings, [record_of(outcome, as_of) for outcome in judged if outcome is not None])
+        judged = [
+            build_outcome(tasks[task], settings.for_task(task), events, as_of)
+            for task, events in known
+            if task in tasks
+        ]
+        await publish_all(settings, [build_outcome_record(outcome, as_of) for outcome in judged if outcome is not None])
 
 
-def _until(traces: Traces, held: Mapping[TopicPartition, Held]) -> dict[TopicPartition, int]:
+def _deletion_offsets(
+    personal_data: PersonalData, offset_ranges: Mapping[TopicPartition, OffsetRange]
+) -> dict[TopicPartition, int]:
     """Where the beginning that Kafka has to forget ends, by partition."""
     until = {}
-    for topic, places in traces.places.items():
+    for topic, places in personal_data.positions.items():
         for (epoch, partition), offsets in places.items():
             tp = TopicPartition(topic, partition)
-            if tp in held and held[tp].epoch == epoch:
+            if tp in offset_ranges and offset_ranges[tp].topic_id == epoch:
                 until[tp] = max(offsets) + 1
     # What is repartitioned was read to its end, and is in the other topics.
-    joins = {topics.joins(topic.rpartition(".")[0]) for topic in traces.places}
-    return until | {tp: one.end for tp, one in held.items() if tp.topic in joins}
+    joins = {topics.joins(topic.rpartition(".")[0]) for topic in personal_data.positions}
+    return until | {tp: one.end for tp, one in offset_ranges.items() if tp.topic in joins}
 
 
-def _record(said: DataErased) -> Record:
-    now = rfc3339(datetime.now(UTC).timestamp() * 1000)
-    return said.record(topics.LIFECYCLE, None, id=said.erasure_id, source="hindsight/erase", time=now)
+def _build_record(event: DataErased) -> Record:
+    now = format_rfc3339(datetime.now(UTC).timestamp() * 1000)
+    return event.to_record(topics.LIFECYCLE, None, id=event.erasure_id, source="hindsight/erase", time=now)

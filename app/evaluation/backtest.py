@@ -22,13 +22,13 @@ from app.evaluation.scoring import score
 from app.events.base import ModelRef
 from app.events.model_events import Backtest, BacktestSpan
 from app.inference.local_model import LocalModel
-from app.inference.predictor import Predicted, Predictor
+from app.inference.predictor import PredictionResult, Predictor
 from app.statistics.bootstrap import weighted_mean
 from models import tensors
 from models.base import Asked, OnStep, Rejected, Task, Untrainable
 from models.datasets import ROWS
 
-SPANS = 10
+SPAN_COUNT = 10
 _LEVEL = 0.95
 _BATCH = 64
 _COLUMNS = (
@@ -38,7 +38,7 @@ _COLUMNS = (
 
 
 @dataclass(frozen=True)
-class _Found:
+class _RowResult:
     """A row, and what the version made of it; scores of candidate and served only where both can be compared."""
 
     time: datetime
@@ -58,10 +58,10 @@ def backtest(
     """
     try:
         with pq.ParquetFile(dataset / ROWS) as file:
-            found = asyncio.run(_found(task, version, file, on_step, new_since))
+            found = asyncio.run(_replay_rows(task, version, file, on_step, new_since))
     except (OSError, pa.ArrowException, KeyError, json.JSONDecodeError, Rejected) as error:
         raise Untrainable(f"{dataset / ROWS} can't be read as a dataset of `hindsight replay`: {error}") from error
-    return _summed(found, seed)
+    return _summarize(found, seed)
 
 
 def served_rows(file: pq.ParquetFile) -> Iterator[Mapping[str, Any]]:
@@ -71,11 +71,11 @@ def served_rows(file: pq.ParquetFile) -> Iterator[Mapping[str, Any]]:
         yield from batch.filter(known).to_pylist()
 
 
-async def replayed(
+async def predict_rows(
     task: Task, version: Path, rows: Iterable[Mapping[str, Any]]
-) -> AsyncIterator[tuple[Mapping[str, Any], Predicted | Rejected]]:
+) -> AsyncIterator[tuple[Mapping[str, Any], PredictionResult | Rejected]]:
     """Of each row, what the version says; in the rows' order. Raises `Rejected` for features that can't be read."""
-    predictor, rest = Predictor(task, LocalModel(version), attempts=1), iter(rows)
+    predictor, rest = Predictor(task, LocalModel(version), max_attempts=1), iter(rows)
     model = ModelRef(name=task.name, version="0")
     while batch := list(islice(rest, _BATCH)):
         asked = [Asked(row["prediction_id"], tensors.decode(row["features"], row["tensors"])) for row in batch]
@@ -83,59 +83,61 @@ async def replayed(
             yield pair
 
 
-async def _found(
+async def _replay_rows(
     task: Task, version: Path, file: pq.ParquetFile, on_step: OnStep, since: datetime | None
-) -> list[_Found]:
-    found, total = list[_Found](), file.metadata.num_rows
-    async for row, answer in replayed(task, version, served_rows(file)):
+) -> list[_RowResult]:
+    found, total = list[_RowResult](), file.metadata.num_rows
+    async for row, answer in predict_rows(task, version, served_rows(file)):
         if len(found) % _BATCH == 0:
             on_step("replaying history", len(found), total)
-        said = answer.decoded.output if isinstance(answer, Predicted) else None
-        found.append(_compared(task, row, said, since))
+        said = answer.prediction.output if isinstance(answer, PredictionResult) else None
+        found.append(_compare_row(task, row, said, since))
     on_step("replaying history", len(found), total)
     return found
 
 
-def _compared(task: Task, row: Mapping[str, Any], said: Mapping[str, Any] | None, since: datetime | None) -> _Found:
+def _compare_row(
+    task: Task, row: Mapping[str, Any], said: Mapping[str, Any] | None, since: datetime | None
+) -> _RowResult:
     served, probability = json.loads(row["output"]), row["selection_probability"]
     unseen = row["split"] == "test" or (since is not None and row["time"] >= since)
     agreement = None if said is None else score(task, said, served)
     if row["label"] is None or probability is None or not unseen:
-        return _Found(row["time"], agreement, None, 0.0)
+        return _RowResult(row["time"], agreement, None, 0.0)
     label = json.loads(row["label"])
     candidate = 0.0 if said is None else score(task, said, label)
-    return _Found(row["time"], agreement, (candidate, score(task, served, label)), 1 / probability)
+    return _RowResult(row["time"], agreement, (candidate, score(task, served, label)), 1 / probability)
 
 
-def _summed(found: Sequence[_Found], seed: int) -> Backtest:
+def _summarize(found: Sequence[_RowResult], seed: int) -> Backtest:
     scored = [one for one in found if one.scores is not None]
     difference, interval = None, None
     if len(scored) > 1:
         gains = np.array([one.scores[0] - one.scores[1] for one in scored if one.scores])
         weights = np.array([one.weight for one in scored])
         difference, interval = weighted_mean(gains, weights, _LEVEL, np.random.default_rng(seed))
-    whole = _span(found)
+    whole = _summarize_span(found)
     return Backtest(
         **(whole.model_dump() if whole else {"rows": 0, "unanswered": 0, "agreement": None, "outcomes": 0}),
         difference=difference,
         interval=interval,
-        spans=tuple(_spans(found)),
+        spans=tuple(_summarize_spans(found)),
     )
 
 
-def _spans(found: Sequence[_Found]) -> Iterator[BacktestSpan]:
+def _summarize_spans(found: Sequence[_RowResult]) -> Iterator[BacktestSpan]:
     """Of equal length, in the order of time; those without a row are left out."""
     if not found:
         return
     times = [one.time for one in found]
-    first, length = min(times), (max(times) - min(times)) / SPANS
-    groups: list[list[_Found]] = [[] for _ in range(SPANS)]
+    first, length = min(times), (max(times) - min(times)) / SPAN_COUNT
+    groups: list[list[_RowResult]] = [[] for _ in range(SPAN_COUNT)]
     for one in found:
-        groups[min(SPANS - 1, int((one.time - first) / length)) if length else 0].append(one)
-    yield from (span for group in groups if (span := _span(group)))
+        groups[min(SPAN_COUNT - 1, int((one.time - first) / length)) if length else 0].append(one)
+    yield from (span for group in groups if (span := _summarize_span(group)))
 
 
-def _span(group: Sequence[_Found]) -> BacktestSpan | None:
+def _summarize_span(group: Sequence[_RowResult]) -> BacktestSpan | None:
     if not group:
         return None
     agreements = [one.agreement for one in group if one.agreement is not None]

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from app.errors import SetupError
-from app.registry.artifacts import version_file
+from app.registry.artifacts import version_path
 from app.settings import Settings
-from app.tasks import named
+from app.tasks import load_task
 from models.base import OnStep, Untrainable
 from models.offpolicy import Estimate, Valued
 
@@ -15,61 +15,61 @@ _SEED = 0
 
 
 @dataclass(frozen=True)
-class Valuation:
+class OffPolicyComparison:
     """A version, the one that it is compared with, and what both are worth by the same log."""
 
     task: str
     version: str
     against: str
-    valued: Valued
-    other: Valued
+    version_value: Valued
+    against_value: Valued
 
     @property
     def rows(self) -> list[tuple[str, Estimate, Estimate, Estimate]]:
         """For each estimator its name, both values, and their paired difference."""
         return [
-            (name, one, self.other.estimates[name], one.minus(self.other.estimates[name]))
-            for name, one in self.valued.estimates.items()
+            (name, one, self.against_value.estimates[name], one.minus(self.against_value.estimates[name]))
+            for name, one in self.version_value.estimates.items()
         ]
 
 
-def value(
+def compare_off_policy(
     settings: Settings, task_name: str, dataset: Path, version: str | None, against: str | None, on_step: OnStep
-) -> Valuation:
+) -> OffPolicyComparison:
     """Value a version beside another; None is the one that serves. Raises `SetupError`."""
-    task = named(settings, task_name)
-    number, path = version_file(settings, task, version)
-    other, other_path = version_file(settings, task, against)
+    task = load_task(settings, task_name)
+    number, path = version_path(settings, task, version)
+    other, other_path = version_path(settings, task, against)
     if not dataset.is_dir():
         raise SetupError(f"There is no dataset {dataset}.", f"Make one: hindsight replay {task_name} --out {dataset}")
     try:
         valued = task.off_policy(dataset, [path, other_path], _SEED, on_step)
     except Untrainable as error:
         raise SetupError(f"{task_name} can't be valued off policy by {dataset}.", str(error)) from error
-    return Valuation(task_name, number, other, *valued)
+    return OffPolicyComparison(task_name, number, other, *valued)
 
 
-def described(valuation: Valuation) -> dict[str, Any]:
+def to_json(valuation: OffPolicyComparison) -> dict[str, Any]:
     """The valuation as JSON: each value with its 95 % interval, from and to."""
     return {
         "task": valuation.task,
-        "logged": _numbers(valuation.valued.logged),
+        "logged": _estimate_json(valuation.version_value.logged),
         "versions": {
-            "version": _version(valuation.version, valuation.valued),
-            "against": _version(valuation.against, valuation.other),
+            "version": _version_json(valuation.version, valuation.version_value),
+            "against": _version_json(valuation.against, valuation.against_value),
         },
-        "differences": {name: _numbers(difference) for name, _, _, difference in valuation.rows},
+        "differences": {name: _estimate_json(difference) for name, _, _, difference in valuation.rows},
     }
 
 
-def _version(number: str, valued: Valued) -> dict[str, Any]:
+def _version_json(number: str, valued: Valued) -> dict[str, Any]:
     return {
         "version": number,
-        "estimates": {name: _numbers(one) for name, one in valued.estimates.items()},
+        "estimates": {name: _estimate_json(one) for name, one in valued.estimates.items()},
         "effective_decisions": valued.effective_decisions,
         "doubts": list(valued.doubts),
     }
 
 
-def _numbers(one: Estimate) -> list[float]:
+def _estimate_json(one: Estimate) -> list[float]:
     return [one.value, *one.interval()]

@@ -14,7 +14,7 @@ def score(task: Task, output: Mapping[str, Any], label: Mapping[str, Any]) -> fl
     return found if math.isfinite(found) else 0.0
 
 
-def known_score(outcome: OutcomeRecorded) -> float | None:
+def outcome_score(outcome: OutcomeRecorded) -> float | None:
     """Its score; its reward, where the task is judged by that; 0 of what was said to be wrong and no more."""
     found = outcome.reward if outcome.score is None else outcome.score
     return 0.0 if found is None and outcome.accepted is False else found

@@ -17,15 +17,15 @@ from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from app.errors import SetupError, Unavailable
-from app.eventlog.diagnosis import check_schema, readable, said
-from app.eventlog.schema import SCHEMA, table_of
-from app.events.cloudevents import Incoming, LogEpoch, Origin
+from app.eventlog.diagnosis import check_schema, diagnose_errors, summarize_error
+from app.eventlog.schema import SCHEMA, to_table
+from app.events.cloudevents import ConsumedRecord, Origin, TopicId
 from app.monitoring import metrics
 from app.settings import Settings
 from app.storage.blob_store import blob_store
 from app.storage.delta import storage_options
 
-_CONFIGURATION = {
+_TABLE_PROPERTIES = {
     # Every commit is a file of the log, and readers never go back in time by more than the day that a replay may take.
     "delta.logRetentionDuration": "interval 1 days",
     "delta.deletedFileRetentionDuration": "interval 1 days",
@@ -35,13 +35,13 @@ _CONFIGURATION = {
 }
 
 
-class Gap(Exception):
+class ArchiveGap(Exception):
     """A record that stands beyond what is archived of its partition: `start` is the first offset that is missing."""
 
     def __init__(self, origin: Origin, start: int) -> None:
-        super().__init__(f"{origin.place}: from offset {start} on nothing is archived")
+        super().__init__(f"{origin.position}: from offset {start} on nothing is archived")
         self.origin = origin
-        self.start = start
+        self.start_offset = start
 
 
 class Archive:
@@ -49,7 +49,7 @@ class Archive:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._root = f"{settings.blobs.rstrip('/')}/events"
+        self._root = f"{settings.blob_store_url.rstrip('/')}/events"
         self._blobs = blob_store(settings)
         self._options = storage_options(settings)
 
@@ -64,7 +64,7 @@ class Archive:
 
     def table(self, topic: str) -> DeltaTable | None:
         """A topic's table as it is now; None before anything of the topic was archived. SetupError as `readable`."""
-        with self.readable(topic):
+        with self.diagnose_errors(topic):
             try:
                 table = DeltaTable(self.uri(topic), storage_options=self._options)
             except TableNotFoundError:
@@ -72,11 +72,11 @@ class Archive:
         check_schema(topic, table)
         return table
 
-    def readable(self, topic: str) -> AbstractContextManager[None]:
+    def diagnose_errors(self, topic: str) -> AbstractContextManager[None]:
         """For reading a topic's table, and nothing else: SetupError names the file that is damaged, and the remedy."""
-        return readable(self._settings, topic, self.uri(topic))
+        return diagnose_errors(self._settings, topic, self.uri(topic))
 
-    def append(self, records: Sequence[Incoming], since: Mapping[str, int] = MappingProxyType({})) -> int:
+    def append(self, records: Sequence[ConsumedRecord], complete_from: Mapping[str, int] = MappingProxyType({})) -> int:
         """Write the records of one topic that are not archived yet, in one commit; how many these were.
 
         Raises `Gap` where a partition's records don't go on from what is archived of it, once all before is written.
@@ -87,20 +87,20 @@ class Archive:
         topic = records[0].origin.topic
         try:
             table = self.table(topic) or self._create(topic)
-            new, ends, gap = _unarchived(records, table, since)
+            new, ends, gap = _select_unarchived(records, table, complete_from)
             if new:
                 self._commit(table, new, [Transaction(app, offset) for app, offset in ends.items()])
         except SetupError as error:
             raise Unavailable(f"{error}") from error
         except (DeltaError, OSError) as error:
-            raise Unavailable(f"the archive of {topic} at {self.uri(topic)}: {said(error)}") from error
+            raise Unavailable(f"the archive of {topic} at {self.uri(topic)}: {summarize_error(error)}") from error
         if gap is not None:
             raise gap
         return len(new)
 
-    def _commit(self, table: DeltaTable, new: Sequence[Incoming], transactions: list[Transaction]) -> None:
+    def _commit(self, table: DeltaTable, new: Sequence[ConsumedRecord], transactions: list[Transaction]) -> None:
         with metrics.ARCHIVE_SECONDS.time():
-            rows = table_of(new, self._blobs.put)
+            rows = to_table(new, self._blobs.put)
             write_deltalake(
                 table, rows, mode="append", commit_properties=CommitProperties(app_transactions=transactions)
             )
@@ -114,39 +114,39 @@ class Archive:
             SCHEMA,
             mode="ignore",
             partition_by=["day"],
-            configuration=_CONFIGURATION,
+            configuration=_TABLE_PROPERTIES,
             storage_options=self._options,
         )
 
 
-def application(epoch: LogEpoch, partition: int) -> str:
+def transaction_app_id(epoch: TopicId, partition: int) -> str:
     """The id under which a partition's last archived offset is kept in its table."""
     return f"{epoch}/{partition}"
 
 
-def last_archived(table: DeltaTable | None, epoch: LogEpoch, partition: int) -> int:
+def last_archived_offset(table: DeltaTable | None, epoch: TopicId, partition: int) -> int:
     """The last offset of a partition that is archived; -1 for none."""
-    last = None if table is None else table.transaction_version(application(epoch, partition))
+    last = None if table is None else table.transaction_version(transaction_app_id(epoch, partition))
     return -1 if last is None else last
 
 
-def _unarchived(
-    records: Sequence[Incoming], table: DeltaTable, since: Mapping[str, int]
-) -> tuple[list[Incoming], dict[str, int], Gap | None]:
+def _select_unarchived(
+    records: Sequence[ConsumedRecord], table: DeltaTable, complete_from: Mapping[str, int]
+) -> tuple[list[ConsumedRecord], dict[str, int], ArchiveGap | None]:
     """The records that are new, up to the first gap; the last offset of each application in them; and that gap."""
     lasts: dict[str, int] = {}
     ends: dict[str, int] = {}
-    new: list[Incoming] = []
+    new: list[ConsumedRecord] = []
     for record in records:
         origin = record.origin
-        app = application(origin.epoch, origin.partition)
+        app = transaction_app_id(origin.topic_id, origin.partition)
         if app not in lasts:
-            lasts[app] = last_archived(table, origin.epoch, origin.partition)
+            lasts[app] = last_archived_offset(table, origin.topic_id, origin.partition)
         last = lasts[app]
         if origin.offset <= last:  # redelivered, or archived by another process
             continue
-        if origin.offset > last + 1 and since.get(app, origin.offset) > last + 1:
-            return new, ends, Gap(origin, last + 1)
+        if origin.offset > last + 1 and complete_from.get(app, origin.offset) > last + 1:
+            return new, ends, ArchiveGap(origin, last + 1)
         lasts[app] = ends[app] = origin.offset
         new.append(record)
     return new, ends, None

@@ -22,22 +22,22 @@ from app.eventlog.schema import SCHEMA
 from app.settings import Settings
 from app.storage.delta import storage_options
 
-_LOG = "_delta_log"
+_DELTA_LOG = "_delta_log"
 _COMMIT = re.compile(r"(\d{20})\.json")
 _PARQUET = re.compile(r"day=[^\s'\"]+?\.parquet")
-_COLOURS = re.compile(r"\x1b\[\d+m")
+_ANSI_COLOURS = re.compile(r"\x1b\[\d+m")
 _UPGRADE = "A newer Hindsight wrote it: upgrade this one."
 
 
 @contextmanager
-def readable(settings: Settings, topic: str, uri: str) -> Iterator[None]:
+def diagnose_errors(settings: Settings, topic: str, uri: str) -> Iterator[None]:
     """Raises `SetupError` in place of what pyarrow and deltalake raise inside the block."""
     try:
         yield
     except CommitFailedError:  # another writer was faster: nothing is wrong
         raise
     except (DeltaError, pa.ArrowException, OSError) as error:
-        raise _explained(settings, topic, uri, error) from error
+        raise _diagnose(settings, topic, uri, error) from error
 
 
 def check_schema(topic: str, table: DeltaTable) -> None:
@@ -51,65 +51,65 @@ def check_schema(topic: str, table: DeltaTable) -> None:
         )
 
 
-def said(error: BaseException) -> str:
+def summarize_error(error: BaseException) -> str:
     """What went wrong, on one line, without the backtraces of libraries."""
-    lines = [line.strip(" ↳") for line in _COLOURS.sub("", str(error)).splitlines()]
+    lines = [line.strip(" ↳") for line in _ANSI_COLOURS.sub("", str(error)).splitlines()]
     kept = [line for line in lines if line and not re.match(r"(\d+: |at \./|Help: )", line)]
     return ": ".join(kept)[:500].rstrip(".") or type(error).__name__
 
 
-def _explained(settings: Settings, topic: str, uri: str, error: Exception) -> SetupError:
+def _diagnose(settings: Settings, topic: str, uri: str, error: Exception) -> SetupError:
     where = f"The archive of {topic} at {uri}"
     if "Unsupported" in str(error):
-        return SetupError(f"{where} can't be read: {said(error)}.", _UPGRADE)
+        return SetupError(f"{where} can't be read: {summarize_error(error)}.", _UPGRADE)
     try:
-        damaged, replaced = _damaged(settings, uri, error)
+        damaged, replaced = _find_damaged_file(settings, uri, error)
     except (DeltaError, OSError):
         damaged, replaced = None, False
     if damaged is None:
-        return SetupError(f"{where} can't be reached: {said(error)}.", "Is the storage that holds it there?")
+        return SetupError(f"{where} can't be reached: {summarize_error(error)}.", "Is the storage that holds it there?")
     if replaced:
         return SetupError(
             f"{where}: {damaged} was replaced since it was looked for.", "Begin again: reading took more than a day."
         )
     return SetupError(
-        f"{where} is damaged: {uri}/{damaged}: {said(error)}.",
+        f"{where} is damaged: {uri}/{damaged}: {summarize_error(error)}.",
         f"Restore this file from a backup. Without one, move {uri} away: what Kafka still holds of {topic} is then "
         "archived anew.",
     )
 
 
-def _damaged(settings: Settings, uri: str, error: Exception) -> tuple[str | None, bool]:
+def _find_damaged_file(settings: Settings, uri: str, error: Exception) -> tuple[str | None, bool]:
     """The file at fault, if there is one, and whether the table no longer needs it. Raises what the storage raises."""
     options = storage_options(settings)
     files = fs.PyFileSystem(DeltaStorageHandler(uri, options))
-    if (commit := _damaged_commit(files)) is not None:
+    if (commit := _find_damaged_commit(files)) is not None:
         return commit, False
     try:
         needed: list[str] = DeltaTable(uri, storage_options=options).to_pyarrow_dataset().files
     except DeltaError as again:
         if "Generic " in str(again):  # "Generic S3 error": what the storage said
             raise
-        return f"{_LOG}, its last checkpoint", False
+        return f"{_DELTA_LOG}, its last checkpoint", False
     if named := _PARQUET.search(str(error)):
         needed = [path for path in needed if path == named[0]]
         if not needed:
             return named[0], True
-    unsound = next((path for path in needed if not _sound(files, path)), None)
-    files.get_file_info(fs.FileSelector(_LOG))  # it was the file, and not the storage that had gone
+    unsound = next((path for path in needed if not _is_intact(files, path)), None)
+    files.get_file_info(fs.FileSelector(_DELTA_LOG))  # it was the file, and not the storage that had gone
     return unsound, False
 
 
-def _damaged_commit(files: fs.FileSystem) -> str | None:
+def _find_damaged_commit(files: fs.FileSystem) -> str | None:
     """The first commit that is missing or no JSON, of those since the last checkpoint."""
-    names = [info.base_name for info in files.get_file_info(fs.FileSelector(_LOG))]
+    names = [info.base_name for info in files.get_file_info(fs.FileSelector(_DELTA_LOG))]
     checkpoints = [int(name[:20]) for name in names if re.match(r"\d{20}\.checkpoint", name)]
     begin = max(checkpoints, default=-1)
     versions = [begin, *sorted(int(m[1]) for name in names if (m := _COMMIT.fullmatch(name)) and int(m[1]) > begin)]
     for before, version in pairwise(versions):
         if version != before + 1:
-            return f"{_LOG}/{before + 1:020}.json"
-        path = f"{_LOG}/{version:020}.json"
+            return f"{_DELTA_LOG}/{before + 1:020}.json"
+        path = f"{_DELTA_LOG}/{version:020}.json"
         with files.open_input_stream(path) as stream:
             try:
                 [json.loads(line) for line in stream.read().splitlines()]
@@ -118,7 +118,7 @@ def _damaged_commit(files: fs.FileSystem) -> str | None:
     return None
 
 
-def _sound(files: fs.FileSystem, path: str) -> bool:
+def _is_intact(files: fs.FileSystem, path: str) -> bool:
     try:
         with files.open_input_file(path) as file, pq.ParquetFile(file) as parquet:
             for _ in parquet.iter_batches():

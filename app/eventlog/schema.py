@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from app.events.cloudevents import Event, Incoming, complete, header, identity
+from app.events.cloudevents import ConsumedRecord, Event, complete_event, event_identity, header_text
 from app.events.topics import DEAD_LETTERS
 from app.events.types import (
     EventRejected,
@@ -18,7 +18,7 @@ from app.events.types import (
 )
 from models.base import Rejected
 
-INLINE_BYTES = 64 * 1024
+MAX_INLINE_BYTES = 64 * 1024
 """Larger payloads are kept in blob storage, once, and the row has their claim check; our own JSON is always inline."""
 
 SCHEMA = pa.schema(
@@ -45,8 +45,8 @@ SCHEMA = pa.schema(
 )
 """`day` partitions the table by `logged`, the log append time; `type` is null where the headers break CloudEvents."""
 
-_PAYLOADS = {"requests", "features", DEAD_LETTERS}
-_TYPES = {
+_BLOB_TOPICS = {"requests", "features", DEAD_LETTERS}
+_DEFAULT_TYPES = {
     "requests": PredictionRequested.type,
     "features": FeaturesExtracted.type,
     "predictions": PredictionMade.type,
@@ -56,22 +56,22 @@ _TYPES = {
 }
 
 
-def table_of(records: Sequence[Incoming], put: Callable[[bytes], str]) -> pa.Table:
+def to_table(records: Sequence[ConsumedRecord], put: Callable[[bytes], str]) -> pa.Table:
     """The records as rows of the archive; `put` keeps large data in blob storage and returns its URI."""
-    return pa.Table.from_pylist([_row(record, put) for record in records], SCHEMA)
+    return pa.Table.from_pylist([_to_row(record, put) for record in records], SCHEMA)
 
 
-def _row(record: Incoming, put: Callable[[bytes], str]) -> dict[str, Any]:
+def _to_row(record: ConsumedRecord, put: Callable[[bytes], str]) -> dict[str, Any]:
     origin, value = record.origin, record.value
     logged = datetime.fromtimestamp(origin.timestamp_ms / 1000, UTC)
-    large = value is not None and len(value) > INLINE_BYTES and _kind(origin.topic) in _PAYLOADS
+    large = value is not None and len(value) > MAX_INLINE_BYTES and _topic_kind(origin.topic) in _BLOB_TOPICS
     return {
         "day": logged.date(),
         "topic": origin.topic,
         "partition": origin.partition,
         "offset": origin.offset,
         "logged": logged,
-        "epoch": origin.epoch,
+        "epoch": origin.topic_id,
         "key": record.key,
         "headers": [{"name": name, "value": header} for name, header in record.headers],
         "data": None if large else value,
@@ -80,23 +80,23 @@ def _row(record: Incoming, put: Callable[[bytes], str]) -> dict[str, Any]:
     }
 
 
-def _kind(topic: str) -> str:
+def _topic_kind(topic: str) -> str:
     return topic.rpartition(".")[2]
 
 
-def _attributes(record: Incoming, logged: datetime) -> dict[str, Any]:
+def _attributes(record: ConsumedRecord, logged: datetime) -> dict[str, Any]:
     if record.origin.topic == DEAD_LETTERS:
-        return _of_dead_letter(record, logged)
-    kind = header(record.headers, "ce_type") or ""
-    default = kind if kind.startswith("hindsight.") else _TYPES.get(_kind(record.origin.topic), "")
+        return _dead_letter_attributes(record, logged)
+    kind = header_text(record.headers, "ce_type") or ""
+    default = kind if kind.startswith("hindsight.") else _DEFAULT_TYPES.get(_topic_kind(record.origin.topic), "")
     try:
-        return _of_event(complete(record.headers, b"", record.origin, default))
+        return _event_attributes(complete_event(record.headers, b"", record.origin, default))
     except (Rejected, OverflowError):  # a time that is beyond the calendar in UTC is none
-        source, event_id = identity(record.headers, record.origin)
+        source, event_id = event_identity(record.headers, record.origin)
         return {"id": event_id, "source": source, "type": None, "time": logged, "extensions": []}
 
 
-def _of_event(event: Event) -> dict[str, Any]:
+def _event_attributes(event: Event) -> dict[str, Any]:
     return {
         "id": event.id,
         "source": event.source,
@@ -109,7 +109,7 @@ def _of_event(event: Event) -> dict[str, Any]:
     }
 
 
-def _of_dead_letter(record: Incoming, logged: datetime) -> dict[str, Any]:
+def _dead_letter_attributes(record: ConsumedRecord, logged: datetime) -> dict[str, Any]:
     """What is said of the original event, whose own attributes are in `headers`."""
     said = {
         name.removeprefix("rejected_"): value.decode(errors="replace")

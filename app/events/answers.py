@@ -5,19 +5,19 @@ import uuid
 
 from app.events import topics
 from app.events.base import ModelRef
-from app.events.cloudevents import Event, Origin, Record, rfc3339
+from app.events.cloudevents import Event, Origin, Record, format_rfc3339
 from app.events.ids import prediction_id, shadow_id
 from app.events.topics import DEAD_LETTERS
 from app.events.types import EventRejected, Failure, PredictionFailed, Role
 
-MARKS = ("replay", "partial", "missing", "stream", "sequence")
+PROPAGATED_EXTENSIONS = ("replay", "partial", "missing", "stream", "sequence")
 """What an answer takes over from what it answers: that it is history published again, or a session's so far; how many
 chunks of the session are missing; and which frame of which stream it is."""
 
 
-def marks(event: Event | None) -> dict[str, str]:
+def propagated_extensions(event: Event | None) -> dict[str, str]:
     """The marks of an event."""
-    return {name: event.extensions[name] for name in MARKS if name in event.extensions} if event else {}
+    return {name: event.extensions[name] for name in PROPAGATED_EXTENSIONS if name in event.extensions} if event else {}
 
 
 def failed(
@@ -27,7 +27,7 @@ def failed(
     reference: str | None,
     key: bytes | None,
     event: Event | None,
-    asked: tuple[ModelRef, Role] | None = None,
+    model_and_role: tuple[ModelRef, Role] | None = None,
 ) -> Record:
     """The answer to a request that can't be predicted. `request` is its (source, id), `event` what is known of it.
 
@@ -35,7 +35,7 @@ def failed(
     """
     source, request_id = request
     unique, topic = prediction_id(task, source, request_id), topics.predictions(task)
-    model, role = asked or (None, None)
+    model, role = model_and_role or (None, None)
     if model is not None and role == "shadow":
         unique, topic = shadow_id(unique, model.version), topics.shadow_predictions(task)
     said = PredictionFailed(
@@ -47,19 +47,19 @@ def failed(
         role=role,
         dead_letter=reference,
     )
-    return said.record(
+    return said.to_record(
         topic,
         key,
         id=unique,
         source=f"hindsight/{task}",
-        time=rfc3339(time.time() * 1000),
+        time=format_rfc3339(time.time() * 1000),
         subject=event.subject if event else None,
         traceparent=event.traceparent if event else None,
-        extensions={"requestsource": source, **marks(event)},
+        extensions={"requestsource": source, **propagated_extensions(event)},
     )
 
 
-def dead_letter(record: Record, origin: Origin, error: Failure, event: tuple[str, str]) -> tuple[str, Record]:
+def build_dead_letter(record: Record, origin: Origin, error: Failure, event: tuple[str, str]) -> tuple[str, Record]:
     """The dead letter of a record, and its id: the original key, value and headers, with `rejected_*` headers beside.
 
     `event` is the (source, id) that the record had or was given, so that a replay keeps its identity.

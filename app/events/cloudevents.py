@@ -16,41 +16,41 @@ from typing import NewType
 from models.base import Rejected
 
 Headers = tuple[tuple[str, bytes], ...]
-LogEpoch = NewType("LogEpoch", str)
+TopicId = NewType("LogEpoch", str)
 """Cluster id and topic UUID: a topic that is deleted and made again has another one."""
 
 SPEC_VERSION = "1.0"
 JSON = "application/json"
 TENSORS = "application/vnd.hindsight.tensors"
-MAX_ATTRIBUTE = 512
+MAX_ATTRIBUTE_LENGTH = 512
 MAX_HEADERS = 256
 MAX_HEADER_BYTES = 64 * 1024
 """Of the names and values of all headers but `ce_tensors`: a dead letter holds them all, and more."""
-_EXTENSION = re.compile(r"[a-z0-9]{1,20}")
-_VERSIONED = re.compile(r"(hindsight\..+)\.v([1-9][0-9]{0,3})")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-CORE = {"specversion", "id", "type", "source", "subject", "time"}
+_EXTENSION_NAME = re.compile(r"[a-z0-9]{1,20}")
+_VERSIONED_TYPE = re.compile(r"(hindsight\..+)\.v([1-9][0-9]{0,3})")
+_CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+CORE_ATTRIBUTES = {"specversion", "id", "type", "source", "subject", "time"}
 
 
 @dataclass(frozen=True)
 class Origin:
     """Where a record stands in the log."""
 
-    epoch: LogEpoch
+    topic_id: TopicId
     topic: str
     partition: int
     offset: int
     timestamp_ms: int
 
     @property
-    def place(self) -> str:
+    def position(self) -> str:
         """The record's place, as text: never another record's."""
-        return f"{self.epoch}/{self.topic}/{self.partition}/{self.offset}"
+        return f"{self.topic_id}/{self.topic}/{self.partition}/{self.offset}"
 
     @property
     def id(self) -> str:
         """The id of an event that came without one: the same under redelivery, never shared by another record."""
-        return str(uuid.uuid5(uuid.NAMESPACE_URL, self.place))
+        return str(uuid.uuid5(uuid.NAMESPACE_URL, self.position))
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Event:
     traceparent: str | None = None
     extensions: dict[str, str] = field(default_factory=dict)
 
-    def headers(self) -> Headers:
+    def to_headers(self) -> Headers:
         """The attributes as Kafka headers."""
         attributes = {"specversion": SPEC_VERSION, "id": self.id, "type": self.type, "source": self.source}
         attributes["time"] = self.time
@@ -91,7 +91,7 @@ class Record:
     headers: Headers
 
 
-def text_of(headers: Iterable[tuple[str, bytes | None]]) -> dict[str, str]:
+def decode_headers(headers: Iterable[tuple[str, bytes | None]]) -> dict[str, str]:
     """Headers as text. Of repeated names the last counts. Raises `Rejected` for what is not UTF-8 text."""
     texts = {}
     for name, value in headers:
@@ -102,17 +102,17 @@ def text_of(headers: Iterable[tuple[str, bytes | None]]) -> dict[str, str]:
             text = value.decode()
         except UnicodeDecodeError:
             raise Rejected("bad_headers", f"header {name!r} is not UTF-8 text") from None
-        if len(text) > MAX_ATTRIBUTE and name != "ce_tensors":
-            raise Rejected("bad_headers", f"header {name!r} has {len(text)} characters; at most {MAX_ATTRIBUTE}")
-        if _CONTROL.search(text):
+        if len(text) > MAX_ATTRIBUTE_LENGTH and name != "ce_tensors":
+            raise Rejected("bad_headers", f"header {name!r} has {len(text)} characters; at most {MAX_ATTRIBUTE_LENGTH}")
+        if _CONTROL_CHARACTERS.search(text):
             raise Rejected("bad_headers", f"header {name!r} has control characters")
         texts[name] = text
     return texts
 
 
-def versioned(type: str) -> tuple[str, int]:
+def split_version(type: str) -> tuple[str, int]:
     """A type's name and version. Raises `Rejected` (code `unknown_type`) for what is none of this platform's types."""
-    found = _VERSIONED.fullmatch(type)
+    found = _VERSIONED_TYPE.fullmatch(type)
     if found is None:
         raise Rejected("unknown_type", f"{type!r} is no type of event: hindsight.<what>.<happened>.v<version>")
     return found[1], int(found[2])
@@ -127,13 +127,15 @@ def check_version(name: str, version: int, current: int) -> None:
         )
 
 
-def complete(headers: Iterable[tuple[str, bytes | None]], data: bytes, origin: Origin, default_type: str) -> Event:
+def complete_event(
+    headers: Iterable[tuple[str, bytes | None]], data: bytes, origin: Origin, default_type: str
+) -> Event:
     """The event of a record, its missing attributes filled in from where it stands in the log.
 
     An older version of the default type is read as what it is. Raises `Rejected`: `bad_headers` for attributes that
     break the specification or the topic, `newer_version` for a version of the default type that is not known yet.
     """
-    texts = text_of(_bounded(headers))
+    texts = decode_headers(_check_header_limits(headers))
     attributes = {name[3:]: value for name, value in texts.items() if name.startswith("ce_")}
     version = attributes.get("specversion", SPEC_VERSION)
     if version != SPEC_VERSION:
@@ -147,12 +149,16 @@ def complete(headers: Iterable[tuple[str, bytes | None]], data: bytes, origin: O
     time = attributes.get("time")
     if time is not None:
         _check_time(time)
-    extensions = {name: value for name, value in attributes.items() if name not in CORE and _EXTENSION.fullmatch(name)}
+    extensions = {
+        name: value
+        for name, value in attributes.items()
+        if name not in CORE_ATTRIBUTES and _EXTENSION_NAME.fullmatch(name)
+    }
     return Event(
         id=attributes.get("id") or origin.id,
         type=kind,
         source=attributes.get("source", f"kafka:{origin.topic}"),
-        time=time or rfc3339(origin.timestamp_ms),
+        time=time or format_rfc3339(origin.timestamp_ms),
         data=data,
         subject=attributes.get("subject"),
         content_type=texts.get("content-type"),
@@ -161,7 +167,7 @@ def complete(headers: Iterable[tuple[str, bytes | None]], data: bytes, origin: O
     )
 
 
-def _bounded(headers: Iterable[tuple[str, bytes | None]]) -> list[tuple[str, bytes | None]]:
+def _check_header_limits(headers: Iterable[tuple[str, bytes | None]]) -> list[tuple[str, bytes | None]]:
     found = list(headers)
     size = sum(len(name) + len(value or b"") for name, value in found if name != "ce_tensors")
     if len(found) > MAX_HEADERS or size > MAX_HEADER_BYTES:
@@ -170,19 +176,19 @@ def _bounded(headers: Iterable[tuple[str, bytes | None]]) -> list[tuple[str, byt
     return found
 
 
-def identity(headers: Iterable[tuple[str, bytes | None]], origin: Origin) -> tuple[str, str]:
+def event_identity(headers: Iterable[tuple[str, bytes | None]], origin: Origin) -> tuple[str, str]:
     """The (source, id) of a record whose headers `complete` refuses: what can be read of both, filled in as there."""
     said = {"ce_source": f"kafka:{origin.topic}", "ce_id": origin.id}
     for name, value in headers:
         if name in said:
             with suppress(Rejected):
-                said[name] = text_of([(name, value)]).get(name) or said[name]
+                said[name] = decode_headers([(name, value)]).get(name) or said[name]
     return said["ce_source"], said["ce_id"]
 
 
 def _check_type(kind: str, default_type: str) -> None:
-    name, current = versioned(default_type)
-    found = _VERSIONED.fullmatch(kind)
+    name, current = split_version(default_type)
+    found = _VERSIONED_TYPE.fullmatch(kind)
     if found is None or found[1] != name:
         raise Rejected("bad_headers", f"ce_type is {kind!r}, but this topic carries {default_type!r}")
     check_version(name, int(found[2]), current)
@@ -199,12 +205,12 @@ def _check_time(time: str) -> None:
         raise Rejected("bad_headers", f"ce_time is {time!r}; a year from {MINYEAR + 1} to {MAXYEAR - 1} is needed")
 
 
-def rfc3339(timestamp_ms: float) -> str:
+def format_rfc3339(timestamp_ms: float) -> str:
     """Milliseconds since 1970 as RFC 3339 in UTC."""
     return datetime.fromtimestamp(timestamp_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def header(headers: Iterable[tuple[str, bytes]] | Mapping[str, bytes], name: str) -> str | None:
+def header_text(headers: Iterable[tuple[str, bytes]] | Mapping[str, bytes], name: str) -> str | None:
     """One header's text, the last of its name; None where there is none."""
     items = headers.items() if isinstance(headers, Mapping) else headers
     found = [value for key, value in items if key == name]
@@ -212,7 +218,7 @@ def header(headers: Iterable[tuple[str, bytes]] | Mapping[str, bytes], name: str
 
 
 @dataclass(frozen=True)
-class Incoming:
+class ConsumedRecord:
     """A record as it was consumed."""
 
     origin: Origin

@@ -4,7 +4,7 @@ import re
 import uuid
 from functools import lru_cache
 
-PREDICTION = re.compile(r"([a-z][a-z0-9_]*):[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+PREDICTION_ID = re.compile(r"([a-z][a-z0-9_]*):[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def prediction_id(task: str, source: str, request_id: str) -> str:
@@ -24,7 +24,7 @@ def _namespace(source: str) -> uuid.UUID:
 
 def task_of(prediction: str) -> str:
     """The task that a prediction's id names. Raises ValueError."""
-    found = PREDICTION.fullmatch(prediction)
+    found = PREDICTION_ID.fullmatch(prediction)
     if found is None:
         raise ValueError(f"{prediction!r} is no prediction id: <task>:<uuid>")
     return found[1]

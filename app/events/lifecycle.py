@@ -6,8 +6,8 @@ from app.events.base import (
     Actor,
     Attribute,
     Count,
-    Data,
-    Kind,
+    EventData,
+    EventType,
     ModelRef,
     Name,
     Reason,
@@ -26,7 +26,7 @@ from app.events.model_events import (
 )
 
 
-class DriftDetected(Data):
+class DriftDetected(EventData):
     """What comes in or goes out is no longer distributed as in the champion's training."""
 
     type: ClassVar[str] = "hindsight.drift.detected.v1"
@@ -47,7 +47,7 @@ class DriftDetected(Data):
     """How many events it looked at."""
 
 
-class QualityFell(Data):
+class QualityFell(EventData):
     """The windowed score is below its bound, or significantly below its reference."""
 
     type: ClassVar[str] = "hindsight.quality.fell.v1"
@@ -66,7 +66,7 @@ class QualityFell(Data):
     """The share of the window's predictions that have a score."""
 
 
-class LatencyRose(Data):
+class LatencyRose(EventData):
     """The 99th percentile of the time from request to answer is above its bound."""
 
     type: ClassVar[str] = "hindsight.latency.rose.v1"
@@ -79,7 +79,7 @@ class LatencyRose(Data):
     """How many answers it was measured over."""
 
 
-class RetrainingTriggered(Data):
+class RetrainingTriggered(EventData):
     """A run begins, and why."""
 
     type: ClassVar[str] = "hindsight.retraining.triggered.v1"
@@ -93,7 +93,7 @@ class RetrainingTriggered(Data):
     """The version that served then: training starts from it, and its candidate is held against it."""
 
 
-class RetrainingEnded(Data):
+class RetrainingEnded(EventData):
     """A run is over, and how."""
 
     type: ClassVar[str] = "hindsight.retraining.ended.v1"
@@ -105,7 +105,7 @@ class RetrainingEnded(Data):
     """Why, with the figures."""
 
 
-class TaskFrozen(Data):
+class TaskFrozen(EventData):
     """Retraining and promotion of a task are paused, or go on. A rollback is always possible."""
 
     type: ClassVar[str] = "hindsight.task.frozen.v1"
@@ -118,7 +118,7 @@ class TaskFrozen(Data):
     """Who did it."""
 
 
-class DataErased(Data):
+class DataErased(EventData):
     """An erasure is done. It says how much was erased and where, never what."""
 
     type: ClassVar[str] = "hindsight.data.erased.v1"
@@ -132,7 +132,7 @@ class DataErased(Data):
     """Who asked for it."""
 
 
-TYPES: tuple[Kind, ...] = (
+LIFECYCLE_TYPES: tuple[EventType, ...] = (
     DriftDetected,
     QualityFell,
     LatencyRose,

@@ -10,11 +10,11 @@ from app.events.base import (
     Actor,
     Attribute,
     Count,
-    Data,
+    EventData,
+    FrozenModel,
     Location,
     ModelRef,
     Name,
-    Part,
     Reason,
     RunId,
     Share,
@@ -25,10 +25,10 @@ from app.events.base import (
 _NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 
 
-Action = Literal["promote", "canary", "shadow", "rollback"]
+RouteAction = Literal["promote", "canary", "shadow", "rollback"]
 
 
-class DatasetBuilt(Data):
+class DatasetBuilt(EventData):
     """A dataset was replayed from the log."""
 
     type: ClassVar[str] = "hindsight.dataset.built.v1"
@@ -45,7 +45,7 @@ class DatasetBuilt(Data):
     """The retraining run it was built for."""
 
 
-class ModelTrained(Data):
+class ModelTrained(EventData):
     """A candidate was fitted to a dataset."""
 
     type: ClassVar[str] = "hindsight.model.trained.v1"
@@ -63,7 +63,7 @@ class ModelTrained(Data):
     """The code that fitted it, by its commit."""
 
 
-class BacktestSpan(Part):
+class BacktestSpan(FrozenModel):
     """What a version would have done in a span of a task's history, beside what was served."""
 
     start: datetime | None = None
@@ -95,7 +95,7 @@ class Backtest(BacktestSpan):
     """The history in parts of equal length."""
 
 
-class ModelBacktested(Data):
+class ModelBacktested(EventData):
     """What a candidate would have done in the past, beside what was served."""
 
     type: ClassVar[str] = "hindsight.model.backtested.v1"
@@ -109,7 +109,7 @@ class ModelBacktested(Data):
     """What was found."""
 
 
-class ModelEvaluated(Data):
+class ModelEvaluated(EventData):
     """What a candidate is worth on held-out outcomes, and whether the gate lets it pass."""
 
     type: ClassVar[str] = "hindsight.model.evaluated.v1"
@@ -127,18 +127,18 @@ class ModelEvaluated(Data):
     """What kept it back."""
 
 
-def _numbered(model: ModelRef) -> ModelRef:
+def _check_version_number(model: ModelRef) -> ModelRef:
     if not _NUMBER.fullmatch(model.version):
         raise ValueError(f"version {model.version[:20]!r} is no whole number from 1 on, of at most nine digits")
     return model
 
 
-class ModelRegistered(Data):
+class ModelRegistered(EventData):
     """A version is in the registry, for ever the same: its ONNX file, its card and where it comes from."""
 
     type: ClassVar[str] = "hindsight.model.registered.v1"
     task: TaskName
-    model: Annotated[ModelRef, AfterValidator(_numbered)]
+    model: Annotated[ModelRef, AfterValidator(_check_version_number)]
     """The version."""
     artifact: Location
     """Where its ONNX file is."""
@@ -158,12 +158,12 @@ class ModelRegistered(Data):
     """Who registered it: a person, or a part of the platform."""
 
 
-class RouteChanged(Data):
+class RouteChanged(EventData):
     """Which versions serve a task from now on, if the change that it follows is still the last one."""
 
     type: ClassVar[str] = "hindsight.route.changed.v1"
     task: TaskName
-    action: Action
+    action: RouteAction
     """What was done."""
     follows: Attribute | None = None
     """The `ce_id` of the task's change that it was decided upon; null is the first one's."""

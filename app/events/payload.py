@@ -8,10 +8,10 @@ from app.events.cloudevents import JSON, Event
 from models.base import Rejected
 
 
-def payload_of(event: Event, fetch: Callable[[str, int], bytes], limit: int) -> bytes:
+def extract_payload(event: Event, fetch: Callable[[str, int], bytes], limit: int) -> bytes:
     """The payload itself: the value, or what a JSON value carries in `data_base64` or claims by `uri`."""
     payload = event.data
-    envelope = _envelope(event)
+    envelope = _parse_envelope(event)
     if envelope is not None and "uri" in envelope:
         payload = fetch(envelope["uri"], limit)
     elif envelope is not None:
@@ -26,7 +26,7 @@ def payload_of(event: Event, fetch: Callable[[str, int], bytes], limit: int) -> 
     return payload
 
 
-def _envelope(event: Event) -> Mapping[str, str] | None:
+def _parse_envelope(event: Event) -> Mapping[str, str] | None:
     declared = (event.content_type or "").split(";")[0].strip() == JSON
     if not declared and (event.content_type or not event.data.startswith(b"{")):
         return None

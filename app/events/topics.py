@@ -8,7 +8,7 @@ from app.settings import MiB, Settings
 
 DEAD_LETTERS = "dead-letters"
 LIFECYCLE = "lifecycle"
-FOREVER = "-1"
+UNLIMITED_RETENTION = "-1"
 SEGMENT_MS = 24 * 3600 * 1000
 """Kafka deletes whole segments, and never the one that is written to: a day is how long what is erased may stay."""
 
@@ -51,7 +51,7 @@ def joins(task: str) -> str:
     return f"{task}.joins"
 
 
-def archived(tasks: Iterable[str]) -> list[str]:
+def archived_topics(tasks: Iterable[str]) -> list[str]:
     """Every topic that is part of the log: the internal ones, which can be made again from the others, are not."""
     kinds = (requests, features, predictions, shadow_predictions, feedback, outcomes)
     return [kind(task) for task in tasks for kind in kinds] + [LIFECYCLE, DEAD_LETTERS]
@@ -68,7 +68,7 @@ def max_features_bytes(settings: Settings) -> int:
 
 
 @dataclass(frozen=True)
-class Topic:
+class TopicSpec:
     """A topic as it should be. Kafka never forgets by age: events go only once they are archived."""
 
     name: str
@@ -80,8 +80,8 @@ class Topic:
     def configs(self) -> dict[str, str]:
         """Kafka's topic configuration."""
         return {
-            "retention.ms": FOREVER,
-            "retention.bytes": FOREVER,
+            "retention.ms": UNLIMITED_RETENTION,
+            "retention.bytes": UNLIMITED_RETENTION,
             "segment.ms": str(SEGMENT_MS),
             "cleanup.policy": "delete",
             "message.timestamp.type": "LogAppendTime",
@@ -89,21 +89,21 @@ class Topic:
         }
 
 
-def wanted(settings: Settings) -> list[Topic]:
+def required_topics(settings: Settings) -> list[TopicSpec]:
     """Every topic of this deployment."""
     payload, partitions = settings.max_payload_bytes, settings.partitions
     topics = [
-        Topic(DEAD_LETTERS, "the original key", 1, max_message_bytes(settings)),
-        Topic(LIFECYCLE, "task", 1, MiB),
+        TopicSpec(DEAD_LETTERS, "the original key", 1, max_message_bytes(settings)),
+        TopicSpec(LIFECYCLE, "task", 1, MiB),
     ]
     for task in settings.tasks:
         topics += [
-            Topic(requests(task), "entity or request id", partitions, payload),
-            Topic(features(task), "the request's key", partitions, max_features_bytes(settings)),
-            Topic(predictions(task), "the request's key", partitions, MiB),
-            Topic(shadow_predictions(task), "the request's key", partitions, MiB),
-            Topic(feedback(task), "prediction id", partitions, MiB),
-            Topic(joins(task), "prediction id", partitions, 2 * MiB),
-            Topic(outcomes(task), "prediction id", partitions, 4 * MiB),
+            TopicSpec(requests(task), "entity or request id", partitions, payload),
+            TopicSpec(features(task), "the request's key", partitions, max_features_bytes(settings)),
+            TopicSpec(predictions(task), "the request's key", partitions, MiB),
+            TopicSpec(shadow_predictions(task), "the request's key", partitions, MiB),
+            TopicSpec(feedback(task), "prediction id", partitions, MiB),
+            TopicSpec(joins(task), "prediction id", partitions, 2 * MiB),
+            TopicSpec(outcomes(task), "prediction id", partitions, 4 * MiB),
         ]
     return topics

@@ -8,26 +8,38 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from app.events.base import Actor, Attribute, Count, Data, ModelRef, Opaque, Part, Probability, Reason, Share, TaskName
-from app.events.cloudevents import MAX_ATTRIBUTE, TENSORS
+from app.events.base import (
+    Actor,
+    Attribute,
+    Count,
+    EventData,
+    FrozenModel,
+    ModelRef,
+    OpaqueEvent,
+    Probability,
+    Reason,
+    Share,
+    TaskName,
+)
+from app.events.cloudevents import MAX_ATTRIBUTE_LENGTH, TENSORS
 from app.events.ids import prediction_id, task_of
 
-_MAX_CODE = 100
+_MAX_CODE_LENGTH = 100
 
 
 PredictionId = Annotated[
     str, Field(max_length=200, description="The prediction, `<task>:<uuid>`; the task's one for its request.")
 ]
-RequestId = Annotated[str, Field(max_length=MAX_ATTRIBUTE, description="The request's `ce_id`.")]
+RequestId = Annotated[str, Field(max_length=MAX_ATTRIBUTE_LENGTH, description="The request's `ce_id`.")]
 Role = Literal["champion", "canary", "shadow"]
-_REQUEST_SOURCE = {"ce_requestsource": "The request's `ce_source`."}
-_IMPORTED = {
+_REQUEST_SOURCE_HEADER = {"ce_requestsource": "The request's `ce_source`."}
+_IMPORT_HEADERS = {
     "ce_importsource": "Of what was imported: the URI of its source.",
     "ce_importrow": "Of what was imported: where it stood there, such as `labels.csv:17`.",
 }
 
 
-class PredictionRequested(Opaque):
+class PredictionRequested(OpaqueEvent):
     """A request: the value is the payload itself, or JSON with it in `data_base64`, or with its claim check in `uri`.
 
     Whatever headers the application leaves out are filled in.
@@ -36,18 +48,18 @@ class PredictionRequested(Opaque):
     type: ClassVar[str] = "hindsight.prediction.requested.v1"
     headers: ClassVar[Mapping[str, str]] = {
         "ce_batch": "The batch that answers it; the live platform does not.",
-        **_IMPORTED,
+        **_IMPORT_HEADERS,
     }
 
 
-class FeaturesExtracted(Opaque):
+class FeaturesExtracted(OpaqueEvent):
     """Features of a request: tensors, as raw little-endian bytes one after the other (see `models.tensors`)."""
 
     type: ClassVar[str] = "hindsight.features.extracted.v1"
     content_type: ClassVar[str | None] = TENSORS
     headers: ClassVar[Mapping[str, str]] = {
         "ce_requestid": "The request's `ce_id`.",
-        **_REQUEST_SOURCE,
+        **_REQUEST_SOURCE_HEADER,
         "ce_requestlogtime": "When the request came into the log, in milliseconds since 1970.",
         "ce_preprocessversion": "The version of the task's preprocessing.",
         "ce_preprocessms": "How long that took, in milliseconds.",
@@ -55,11 +67,11 @@ class FeaturesExtracted(Opaque):
     }
 
 
-class PredictionMade(Data):
+class PredictionMade(EventData):
     """What a model says of a request."""
 
     type: ClassVar[str] = "hindsight.prediction.made.v1"
-    headers: ClassVar[Mapping[str, str]] = _REQUEST_SOURCE
+    headers: ClassVar[Mapping[str, str]] = _REQUEST_SOURCE_HEADER
     prediction_id: PredictionId
     request_id: RequestId
     task: TaskName
@@ -79,27 +91,27 @@ class PredictionMade(Data):
     """What the request's features come to, by which drift is seen; null of what was predicted before there was this."""
 
 
-def _label(code: str) -> str:
+def _bounded_code(code: str) -> str:
     """A task of one's own may name its codes as it likes: here they fit into a header."""
-    return code[:_MAX_CODE].encode(errors="replace").decode()
+    return code[:_MAX_CODE_LENGTH].encode(errors="replace").decode()
 
 
-class Failure(Part):
+class Failure(FrozenModel):
     """Why a request has no prediction."""
 
-    stage: Annotated[str, AfterValidator(_label)]
+    stage: Annotated[str, AfterValidator(_bounded_code)]
     """The part of the platform that refused."""
-    code: Annotated[str, AfterValidator(_label)]
+    code: Annotated[str, AfterValidator(_bounded_code)]
     """The kind of reason, short and stable."""
     reason: Reason
     """What is wrong, and what would be right."""
 
 
-class PredictionFailed(Data):
+class PredictionFailed(EventData):
     """The answer to a request that can't be predicted."""
 
     type: ClassVar[str] = "hindsight.prediction.failed.v1"
-    headers: ClassVar[Mapping[str, str]] = _REQUEST_SOURCE
+    headers: ClassVar[Mapping[str, str]] = _REQUEST_SOURCE_HEADER
     prediction_id: PredictionId
     request_id: RequestId
     task: TaskName
@@ -113,7 +125,7 @@ class PredictionFailed(Data):
     """The id of its record in `dead-letters`; null where there is none: of a skipped frame, and of a session so far."""
 
 
-class FeedbackGiven(Data):
+class FeedbackGiven(EventData):
     """What a person or an application says of a prediction: at least one of a correction, a reward, that it was right.
 
     It names the prediction by its id, or by its task and the request's id.
@@ -121,14 +133,14 @@ class FeedbackGiven(Data):
 
     model_config = ConfigDict(strict=True)  # over HTTP as in Kafka: "false" is no bool
     type: ClassVar[str] = "hindsight.feedback.given.v1"
-    headers: ClassVar[Mapping[str, str]] = _IMPORTED
+    headers: ClassVar[Mapping[str, str]] = _IMPORT_HEADERS
     prediction_id: Annotated[str, Field(max_length=200)] | None = None
     """The prediction."""
     task: TaskName | None = None
     """Its task."""
-    request_id: Annotated[str, Field(min_length=1, max_length=MAX_ATTRIBUTE)] | None = None
+    request_id: Annotated[str, Field(min_length=1, max_length=MAX_ATTRIBUTE_LENGTH)] | None = None
     """Its request's `ce_id`."""
-    request_source: Annotated[str, Field(min_length=1, max_length=MAX_ATTRIBUTE)] | None = None
+    request_source: Annotated[str, Field(min_length=1, max_length=MAX_ATTRIBUTE_LENGTH)] | None = None
     """Its request's `ce_source`; null is that of a request without one."""
     correction: dict[str, Any] | None = None
     """What would have been right, of the output's shape."""
@@ -140,7 +152,7 @@ class FeedbackGiven(Data):
     """Who says so."""
 
     @model_validator(mode="after")
-    def _says_something_of_one_prediction(self) -> Self:
+    def _check_content(self) -> Self:
         if self.correction is None and self.reward is None and self.accepted is None:
             raise ValueError("at least one of correction, reward and accepted is needed")
         if self.prediction_id is None and (self.task is None or self.request_id is None):
@@ -152,7 +164,7 @@ class FeedbackGiven(Data):
         return self
 
     @property
-    def about(self) -> tuple[str, str]:
+    def task_and_prediction(self) -> tuple[str, str]:
         """The task and the key under which this feedback is published: the prediction's or the request's id."""
         if self.prediction_id is not None:
             return task_of(self.prediction_id), self.prediction_id
@@ -162,7 +174,7 @@ class FeedbackGiven(Data):
         )
 
 
-class OutcomeRecorded(Data):
+class OutcomeRecorded(EventData):
     """A prediction joined with all that is known of it; a later outcome of a prediction replaces the earlier ones."""
 
     type: ClassVar[str] = "hindsight.outcome.recorded.v1"
@@ -203,7 +215,7 @@ class OutcomeRecorded(Data):
     """How probable that was; null, unknown, for volunteers."""
 
 
-class EventRejected(Opaque):
+class EventRejected(OpaqueEvent):
     """A dead letter: the original key, value and headers, with `rejected_*` headers beside."""
 
     type: ClassVar[str] = "hindsight.event.rejected.v1"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from app.events.cloudevents import rfc3339
+from app.events.cloudevents import format_rfc3339
 from models.base import Rejected
 
 MAX_LINE = 16 * 1024 * 1024
@@ -35,7 +35,7 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Unusable:
+class RejectedRow:
     """A row that can't be imported, and why."""
 
     where: str
@@ -43,47 +43,47 @@ class Unusable:
     reason: str
 
 
-Found = Example | Unusable
+ParsedRow = Example | RejectedRow
 
 
-def lines_of(lines: Iterator[bytes], name: str) -> Iterator[tuple[str, str | Unusable]]:
+def numbered_lines(lines: Iterator[bytes], name: str) -> Iterator[tuple[str, str | RejectedRow]]:
     """Where each line stands, and its text; blank ones are left out."""
     for number, line in enumerate(lines, start=1):
         where = f"{name}:{number}"
         if len(line) > MAX_LINE:
-            yield where, Unusable(where, "too_long", f"the line has more than {MAX_LINE:,} bytes")
+            yield where, RejectedRow(where, "too_long", f"the line has more than {MAX_LINE:,} bytes")
             continue
         try:
             text = line.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError as error:
-            yield where, Unusable(where, "not_utf8", f"the line is no UTF-8 text: {error}")
+            yield where, RejectedRow(where, "not_utf8", f"the line is no UTF-8 text: {error}")
             continue
         if text.strip():
             yield where, text.rstrip("\r\n")
 
 
-def parsed(text: str, what: str) -> Any:
+def parse_json(text: str, what: str) -> Any:
     """The value of JSON. Raises `Rejected` (`not_json`), for numbers that JSON doesn't have as well."""
     try:
-        return json.loads(text, parse_constant=_refuse)
+        return json.loads(text, parse_constant=_reject_constant)
     except (ValueError, RecursionError) as error:
         raise Rejected("not_json", f"{what} is no JSON: {error}") from None
 
 
-def _refuse(constant: str) -> None:
+def _reject_constant(constant: str) -> None:
     raise ValueError(f"{constant} is no number of JSON's")
 
 
-def as_object(value: Any, what: str) -> dict[str, Any]:
+def parse_object(value: Any, what: str) -> dict[str, Any]:
     """The value, if it is a JSON object; text is taken for JSON. Raises `Rejected`."""
     if isinstance(value, str):
-        value = parsed(value, what)
+        value = parse_json(value, what)
     if not isinstance(value, dict):
         raise Rejected("bad_value", f"{what} must be a JSON object")
     return value
 
 
-def as_number(value: Any, what: str, low: float, high: float) -> float:
+def parse_number(value: Any, what: str, low: float, high: float) -> float:
     """The value, if it is a number of this range; so is text that says one. Raises `Rejected`."""
     try:
         number = math.nan if isinstance(value, bool) else float(value)
@@ -94,26 +94,26 @@ def as_number(value: Any, what: str, low: float, high: float) -> float:
     return number
 
 
-def as_propensity(value: Any) -> float:
+def parse_propensity(value: Any) -> float:
     """The value, if it is a probability above 0. Raises `Rejected`."""
-    propensity = as_number(value, "propensity", 0, 1)
+    propensity = parse_number(value, "propensity", 0, 1)
     if not propensity:
         raise Rejected("bad_value", "propensity is 0: what was done had some probability")
     return propensity
 
 
-def as_time(value: Any) -> str:
+def parse_time(value: Any) -> str:
     """The time in RFC 3339, UTC. Raises `Rejected` for what is none, or has no time zone."""
     try:
         moment = datetime.fromisoformat(str(value))
         if moment.tzinfo is None:
             raise ValueError("it has no time zone")
-        return rfc3339(moment.timestamp() * 1000)
+        return format_rfc3339(moment.timestamp() * 1000)
     except (ValueError, OverflowError) as error:
         raise Rejected("bad_value", f"time is {value!r}: {error}; RFC 3339 is needed: 2026-01-31T12:00:00Z") from None
 
 
-def given(row: Mapping[str, Any], name: str) -> Any | None:
+def optional_value(row: Mapping[str, Any], name: str) -> Any | None:
     """A row's value; None where it has none, or an empty cell."""
     value = row.get(name)
     return None if value == "" else value

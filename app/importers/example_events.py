@@ -7,28 +7,28 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-from app.client import HEADROOM
+from app.client import RECORD_OVERHEAD_BYTES
 from app.events import topics
 from app.events.base import ModelRef
-from app.events.cloudevents import JSON, MAX_ATTRIBUTE, Event, LogEpoch, Origin, Record, rfc3339
+from app.events.cloudevents import JSON, MAX_ATTRIBUTE_LENGTH, Event, Origin, Record, TopicId, format_rfc3339
 from app.events.ids import prediction_id
 from app.events.types import FeedbackGiven, PredictionMade, PredictionRequested
 from app.importers.example import Example
-from app.importers.locations import Places
+from app.importers.locations import SourceReader
 from app.preprocess.preprocessor import Preprocessor
 from app.settings import Settings
 from app.storage.blob_store import blob_store
 from models.base import Rejected, Task
 
 SOURCE = "hindsight/import"
-LOGGED = "imported"
+IMPORTED_VERSION = "imported"
 """The version of what another system served, whatever that was."""
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True)
-class Ready:
+class ExampleEvents:
     """An example's events; without a `prediction` a model is to make one of the features."""
 
     where: str
@@ -39,7 +39,7 @@ class Ready:
     feedback: Record
 
 
-class Records:
+class EventBuilder:
     """Makes the events of one source's examples, said by `actor`."""
 
     def __init__(self, settings: Settings, task: Task, source: str, actor: str) -> None:
@@ -47,13 +47,13 @@ class Records:
         self._task = task
         self._source = source
         self._actor = actor
-        self._places = Places(settings)
+        self._reader = SourceReader(settings)
         self._blobs = blob_store(settings)
         self._preprocess = Preprocessor(task, self._blobs.get, topics.max_features_bytes(settings))
 
-    def feedback(self, row: Example) -> Event:
+    def build_feedback(self, row: Example) -> Event:
         """What is known; its id is made of what it says of which request. Raises `Rejected`, ValueError."""
-        request_id, correction = _request_id(row), self._correction(row)
+        request_id, correction = _request_id(row), self._validate_correction(row)
         said = json.dumps([request_id, correction, row.reward], sort_keys=True, ensure_ascii=False)
         given = FeedbackGiven(
             prediction_id=prediction_id(self._task.name, SOURCE, request_id),
@@ -72,35 +72,35 @@ class Records:
             extensions=self._provenance(row),
         )
 
-    def of(self, row: Example, feedback: Event) -> Ready:
+    def build(self, row: Example, feedback: Event) -> ExampleEvents:
         """All of its events. Raises `Rejected`, ValueError for text that is none, OSError while a storage is away."""
         request_id = _request_id(row)
         payload = row.payload
         if isinstance(payload, str):
-            payload = self._places.read(payload, self._task.max_payload_bytes)
+            payload = self._reader.read(payload, self._task.max_payload_bytes)
         elif len(payload) > self._task.max_payload_bytes:
             raise Rejected("too_large", f"its payload has {len(payload):,} bytes")
-        request = self._request(row, request_id, payload)
+        request = self._build_request(row, request_id, payload)
         entity = (row.entity or (row.payload if isinstance(row.payload, str) else request_id)).encode()
         topic = topics.requests(self._task.name)
-        origin = Origin(LogEpoch(SOURCE), topic, 0, 0, round(time.time() * 1000))
-        outputs = self._preprocess(origin, entity, request.data, request.headers())
-        if outputs.rejected is not None:
-            raise outputs.rejected
+        origin = Origin(TopicId(SOURCE), topic, 0, 0, round(time.time() * 1000))
+        outputs = self._preprocess(origin, entity, request.data, request.to_headers())
+        if outputs.rejection is not None:
+            raise outputs.rejection
         [features] = outputs.records
         unique = prediction_id(self._task.name, SOURCE, request_id)
         # Answered here: the live job leaves it alone.
         mark = ("ce_batch", str(uuid.uuid5(uuid.NAMESPACE_URL, self._source)).encode())
-        return Ready(
+        return ExampleEvents(
             row.where,
             unique,
-            Record(topic, entity, request.data, (*request.headers(), mark)),
+            Record(topic, entity, request.data, (*request.to_headers(), mark)),
             features,
-            None if row.output is None else self._served(row, request_id, unique, entity),
-            Record(topics.feedback(self._task.name), unique.encode(), feedback.data, feedback.headers()),
+            None if row.output is None else self._build_prediction(row, request_id, unique, entity),
+            Record(topics.feedback(self._task.name), unique.encode(), feedback.data, feedback.to_headers()),
         )
 
-    def _correction(self, row: Example) -> dict[str, Any] | None:
+    def _validate_correction(self, row: Example) -> dict[str, Any] | None:
         try:
             return None if row.correction is None else self._task.validate_correction(row.correction)
         except Rejected:
@@ -108,13 +108,13 @@ class Records:
         except Exception as error:  # whatever the task stumbles over is that row's, not its neighbours'
             raise Rejected("bad_correction", f"{type(error).__name__}: {error}") from error
 
-    def _request(self, row: Example, request_id: str, payload: bytes) -> Event:
+    def _build_request(self, row: Example, request_id: str, payload: bytes) -> Event:
         """The payload itself, or its claim check if it is too large for Kafka."""
         content_type = None
-        if len(payload) > self._settings.max_payload_bytes - HEADROOM:
+        if len(payload) > self._settings.max_payload_bytes - RECORD_OVERHEAD_BYTES:
             payload, content_type = json.dumps({"uri": self._blobs.put(payload)}).encode(), JSON
         subject = row.entity or (row.payload if isinstance(row.payload, str) else None)
-        fits = subject is not None and len(subject) <= MAX_ATTRIBUTE and not _CONTROL.search(subject)
+        fits = subject is not None and len(subject) <= MAX_ATTRIBUTE_LENGTH and not _CONTROL_CHARACTER.search(subject)
         return Event(
             id=request_id,
             type=PredictionRequested.type,
@@ -126,7 +126,7 @@ class Records:
             extensions=self._provenance(row),
         )
 
-    def _served(self, row: Example, request_id: str, unique: str, key: bytes) -> Record:
+    def _build_prediction(self, row: Example, request_id: str, unique: str, key: bytes) -> Record:
         """The output that was logged; how sure that system was nobody knows, but how probable it made the output."""
         assert row.output is not None
         try:
@@ -137,14 +137,14 @@ class Records:
             prediction_id=unique,
             request_id=request_id,
             task=self._task.name,
-            model=ModelRef(name=self._task.name, version=LOGGED),
+            model=ModelRef(name=self._task.name, version=IMPORTED_VERSION),
             role="champion",
             output=row.output,
             confidence=row.propensity,
             propensity=row.propensity,
             timings_ms={},
         )
-        return made.record(
+        return made.to_record(
             topics.predictions(self._task.name),
             key,
             id=unique,
@@ -156,7 +156,7 @@ class Records:
     def _provenance(self, row: Example) -> dict[str, str]:
         said = {"importsource": self._source, "importrow": row.where}
         texts = {name: text.encode(errors="replace").decode() for name, text in said.items()}
-        return {name: _CONTROL.sub("?", text)[-MAX_ATTRIBUTE:] for name, text in texts.items()}
+        return {name: _CONTROL_CHARACTER.sub("?", text)[-MAX_ATTRIBUTE_LENGTH:] for name, text in texts.items()}
 
 
 def _request_id(row: Example) -> str:
@@ -164,4 +164,4 @@ def _request_id(row: Example) -> str:
 
 
 def _now() -> str:
-    return rfc3339(time.time() * 1000)
+    return format_rfc3339(time.time() * 1000)

@@ -5,35 +5,35 @@
 
 from collections.abc import Callable, Collection, Iterator
 
-from app.importers.example import Example, Found, Unusable, lines_of
+from app.importers.example import Example, ParsedRow, RejectedRow, numbered_lines
 
-TRANSCRIPT = ".trans.txt"
-AUDIO = (".flac", ".wav", ".ogg")
+TRANSCRIPT_SUFFIX = ".trans.txt"
+AUDIO_SUFFIXES = (".flac", ".wav", ".ogg")
 
 
-def examples(uris: Collection[str], lines: Callable[[str], Iterator[bytes]]) -> Iterator[Found]:
+def read_examples(uris: Collection[str], lines: Callable[[str], Iterator[bytes]]) -> Iterator[ParsedRow]:
     """The recordings below a directory, given the URIs of all of its files. A speaker is an entity.
 
     A line without a recording, and a recording without a line, are unusable.
     """
-    audio = {uri.rpartition(".")[0]: uri for uri in uris if uri.endswith(AUDIO)}
+    audio = {uri.rpartition(".")[0]: uri for uri in uris if uri.endswith(AUDIO_SUFFIXES)}
     said = set()
-    for transcript in sorted(uri for uri in uris if uri.endswith(TRANSCRIPT)):
+    for transcript in sorted(uri for uri in uris if uri.endswith(TRANSCRIPT_SUFFIX)):
         folder, _, name = transcript.rpartition("/")
-        for where, line in lines_of(lines(transcript), name):
-            if isinstance(line, Unusable):
+        for where, line in numbered_lines(lines(transcript), name):
+            if isinstance(line, RejectedRow):
                 yield line
                 continue
             unique, _, text = line.strip().partition(" ")
             said.add(f"{folder}/{unique}")
             uri = audio.get(f"{folder}/{unique}")
             if uri is None:
-                yield Unusable(where, "no_audio", f"there is no {unique} with {', '.join(AUDIO)} beside it")
+                yield RejectedRow(where, "no_audio", f"there is no {unique} with {', '.join(AUDIO_SUFFIXES)} beside it")
             elif not text.strip():
-                yield Unusable(where, "no_text", f"there is no text behind {unique}")
+                yield RejectedRow(where, "no_text", f"there is no text behind {unique}")
             else:
                 speaker = f"speaker {unique.partition('-')[0]}"
                 yield Example(where, uri, uri, {"text": text.strip()}, entity=speaker)
     for stem in sorted(audio.keys() - said):
         name = audio[stem].rpartition("/")[2]
-        yield Unusable(name, "no_transcript", f"no line of a *{TRANSCRIPT} beside it is about it")
+        yield RejectedRow(name, "no_transcript", f"no line of a *{TRANSCRIPT_SUFFIX} beside it is about it")

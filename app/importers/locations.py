@@ -13,59 +13,59 @@ from minio.error import S3Error
 
 from app.errors import SetupError
 from app.importers.example import MAX_LINE
-from app.preprocess.files import BLOB, path_of
+from app.preprocess.files import BLOB_SCHEME, path_of
 from app.settings import Settings
 from app.storage import s3
 from app.storage.blob_store import blob_store
-from app.storage.blobs import StorageAway
+from app.storage.blobs import StorageUnavailable
 from models.base import Rejected
 
-S3 = "s3://"
-_MISSING = {"NoSuchKey", "NoSuchBucket", "NoSuchObject"}
+S3_SCHEME = "s3://"
+_NOT_FOUND_CODES = {"NoSuchKey", "NoSuchBucket", "NoSuchObject"}
 
 
-class Places:
+class SourceReader:
     """Reads what a source, and its rows, name. An S3 server that is away raises OSError."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
-    def root(self, source: str) -> str:
+    def resolve_root(self, source: str) -> str:
         """A source's URI; a directory's ends with a slash. Raises `SetupError` if it is not there."""
-        if source.startswith(S3):
-            return self._s3_root(source)
+        if source.startswith(S3_SCHEME):
+            return self._resolve_s3_root(source)
         path = path_of(source) if source.startswith("file://") else Path(source)
         if not path.exists():
             raise SetupError(f"There is no {source}.", "Name a directory, a file or s3://bucket/prefix.")
         return path.resolve().as_uri() + ("/" if path.is_dir() else "")
 
-    def files(self, directory: str) -> list[str]:
+    def list_files(self, directory: str) -> list[str]:
         """The URIs of all files below a directory's URI, in a stable order; hidden ones left out."""
-        if not directory.startswith(S3):
+        if not directory.startswith(S3_SCHEME):
             root = path_of(directory)
             below = (path for path in root.rglob("*") if path.is_file())
-            return sorted(path.as_uri() for path in below if not _hidden(path.relative_to(root).parts))
-        bucket, prefix = _key(directory)
-        with s3.away():
-            found = [one.object_name for one in self._s3.list_objects(bucket, prefix, recursive=True)]
+            return sorted(path.as_uri() for path in below if not _is_hidden(path.relative_to(root).parts))
+        bucket, prefix = _bucket_and_key(directory)
+        with s3.translate_errors():
+            found = [one.object_name for one in self._s3_client.list_objects(bucket, prefix, recursive=True)]
         shown = (
             key for key in found if key and not any(part.startswith(".") for part in key[len(prefix) :].split("/"))
         )
-        return sorted(f"{S3}{bucket}/{key}" for key in shown if not key.endswith("/"))
+        return sorted(f"{S3_SCHEME}{bucket}/{key}" for key in shown if not key.endswith("/"))
 
-    def lines(self, uri: str) -> Iterator[bytes]:
+    def read_lines(self, uri: str) -> Iterator[bytes]:
         """The lines of a file. Of one that is longer than `MAX_LINE`, only the beginning, a little longer than that."""
-        with self._opened(uri) as file:
-            yield from _lines(file)
+        with self._open(uri) as file:
+            yield from _iterate_lines(file)
 
     def read(self, uri: str, limit: int) -> bytes:
         """A file, or a blob, of at most `limit` bytes. Raises `Rejected`."""
-        if uri.startswith(BLOB):
+        if uri.startswith(BLOB_SCHEME):
             return blob_store(self._settings).get(uri, limit)
         try:
-            with self._opened(uri) as file:
-                data: bytes = b"".join(_pieces(file, limit + 1))
-        except StorageAway:
+            with self._open(uri) as file:
+                data: bytes = b"".join(_iterate_chunks(file, limit + 1))
+        except StorageUnavailable:
             raise
         except (OSError, ValueError) as error:
             said = error.strerror if isinstance(error, OSError) else error
@@ -74,12 +74,12 @@ class Places:
             raise Rejected("too_large", f"{uri} has more than {limit:,} bytes")
         return data
 
-    def _s3_root(self, source: str) -> str:
+    def _resolve_s3_root(self, source: str) -> str:
         uri = source.rstrip("/")
         try:
             if self._is_object(uri):
                 return uri
-            if self.files(f"{uri}/"):
+            if self.list_files(f"{uri}/"):
                 return f"{uri}/"
         except (OSError, ValueError) as error:  # a server that refuses, or a name that none can have
             raise SetupError(
@@ -88,30 +88,30 @@ class Places:
         raise SetupError(f"There is nothing at {source}.", "Check the bucket and the prefix.")
 
     def _is_object(self, uri: str) -> bool:
-        bucket, key = _key(uri)
+        bucket, key = _bucket_and_key(uri)
         if not key:
             return False
-        with s3.away():
+        with s3.translate_errors():
             try:
-                self._s3.stat_object(bucket, key)
+                self._s3_client.stat_object(bucket, key)
             except S3Error as error:
-                if error.code in _MISSING:
+                if error.code in _NOT_FOUND_CODES:
                     return False
                 raise
         return True
 
     @contextmanager
-    def _opened(self, uri: str) -> Iterator[Any]:
-        if not uri.startswith(S3):
+    def _open(self, uri: str) -> Iterator[Any]:
+        if not uri.startswith(S3_SCHEME):
             with path_of(uri).open("rb") as file:
                 yield file
             return
-        bucket, key = _key(uri)
-        with s3.away():
+        bucket, key = _bucket_and_key(uri)
+        with s3.translate_errors():
             try:
-                response = self._s3.get_object(bucket, key)
+                response = self._s3_client.get_object(bucket, key)
             except S3Error as error:
-                if error.code in _MISSING:
+                if error.code in _NOT_FOUND_CODES:
                     raise FileNotFoundError(0, "there is no such object") from error
                 raise
             try:
@@ -121,43 +121,43 @@ class Places:
                 response.release_conn()
 
     @cached_property
-    def _s3(self) -> Minio:
-        return s3.client(self._settings)
+    def _s3_client(self) -> Minio:
+        return s3.create_client(self._settings)
 
 
-def resolved(base: str, path: str) -> str:
+def resolve_uri(base: str, path: str) -> str:
     """The URI of a path that counts from where the file `base` is; a URI stays as it is. Raises ValueError."""
-    if path.startswith((S3, BLOB, "file:///")):
+    if path.startswith((S3_SCHEME, BLOB_SCHEME, "file:///")):
         return path
     if "://" in path or "\0" in path:
         raise ValueError("a path, file:///, s3:// or blob:// is needed")
     folder = base.rpartition("/")[0]
-    if base.startswith(S3):
-        bucket, key = _key(f"{folder}/")
-        return f"{S3}{bucket}/{os.path.normpath(f'/{key}{path}').lstrip('/')}"
+    if base.startswith(S3_SCHEME):
+        bucket, key = _bucket_and_key(f"{folder}/")
+        return f"{S3_SCHEME}{bucket}/{os.path.normpath(f'/{key}{path}').lstrip('/')}"
     return Path(os.path.normpath(path_of(folder) / path)).as_uri()
 
 
-def named(uris: Iterable[str], directory: str) -> dict[str, str]:
+def uris_by_path(uris: Iterable[str], directory: str) -> dict[str, str]:
     """URIs by their paths below a directory."""
-    if directory.startswith(S3):
+    if directory.startswith(S3_SCHEME):
         return {uri.removeprefix(directory): uri for uri in uris}
     root = path_of(directory)
     return {path_of(uri).relative_to(root).as_posix(): uri for uri in uris}
 
 
-def _key(uri: str) -> tuple[str, str]:
-    bucket, _, key = uri.removeprefix(S3).partition("/")
+def _bucket_and_key(uri: str) -> tuple[str, str]:
+    bucket, _, key = uri.removeprefix(S3_SCHEME).partition("/")
     if not bucket or not urlsplit(uri).netloc:
         raise ValueError(f"{uri} names no bucket: s3://bucket/key is needed")
     return bucket, key
 
 
-def _hidden(parts: Iterable[str]) -> bool:
+def _is_hidden(parts: Iterable[str]) -> bool:
     return any(part.startswith(".") for part in parts)
 
 
-def _lines(file: Any) -> Iterator[bytes]:
+def _iterate_lines(file: Any) -> Iterator[bytes]:
     while line := file.readline(MAX_LINE + 1):
         whole = line
         while not line.endswith(b"\n") and (line := file.readline(MAX_LINE + 1)):
@@ -165,7 +165,7 @@ def _lines(file: Any) -> Iterator[bytes]:
         yield whole
 
 
-def _pieces(file: Any, limit: int) -> Iterator[bytes]:
+def _iterate_chunks(file: Any, limit: int) -> Iterator[bytes]:
     """What is in the file, up to a number of bytes: a server may give less than it is asked for."""
     while limit > 0 and (piece := file.read(limit)):
         yield piece

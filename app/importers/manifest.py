@@ -3,31 +3,40 @@
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from app.importers.example import Example, Found, Unusable, as_number, as_object, as_propensity, as_time, given
-from app.importers.tables import Row
+from app.importers.example import (
+    Example,
+    ParsedRow,
+    RejectedRow,
+    optional_value,
+    parse_number,
+    parse_object,
+    parse_propensity,
+    parse_time,
+)
+from app.importers.tables import TableRow
 from models.base import Rejected
 
 
-def examples(rows: Iterable[Row], resolve: Callable[[str], str]) -> Iterator[Found]:
+def read_examples(rows: Iterable[TableRow], resolve: Callable[[str], str]) -> Iterator[ParsedRow]:
     """The examples of a manifest. `resolve` makes a URI of a path, which counts from where the manifest is.
 
     `path` and `label` (a correction as a JSON object; other text is `{"text": label}`) are what a row has. It may have
     an `output` that was served, as JSON, with its `propensity` (else 1) and its `reward`; an `entity`; a `time`.
     """
     for where, row in rows:
-        if isinstance(row, Unusable):
+        if isinstance(row, RejectedRow):
             yield row
             continue
         try:
-            yield _example(where, row, resolve)
+            yield _parse_row(where, row, resolve)
         except Rejected as error:
-            yield Unusable(where, error.code, str(error))
+            yield RejectedRow(where, error.code, str(error))
 
 
-def _example(where: str, row: dict[str, Any], resolve: Callable[[str], str]) -> Example:
-    path, reward, output = (given(row, name) for name in ("path", "reward", "output"))
+def _parse_row(where: str, row: dict[str, Any], resolve: Callable[[str], str]) -> Example:
+    path, reward, output = (optional_value(row, name) for name in ("path", "reward", "output"))
     # An empty cell is an empty text, or no label where a reward says how good the output was.
-    label = row.get("label") if reward is None else given(row, "label")
+    label = row.get("label") if reward is None else optional_value(row, "label")
     if not isinstance(path, str):
         raise Rejected("no_path", "a path is needed, in `path`")
     if label is None and reward is None:
@@ -38,24 +47,24 @@ def _example(where: str, row: dict[str, Any], resolve: Callable[[str], str]) -> 
         uri = resolve(path)
     except ValueError as error:
         raise Rejected("bad_path", f"{path!r} is no path: {error}") from None
-    entity, time = given(row, "entity"), given(row, "time")
+    entity, time = optional_value(row, "entity"), optional_value(row, "time")
     return Example(
         where=where,
         identity=uri,
         payload=uri,
-        correction=None if label is None else correction_of(label),
-        reward=None if reward is None else as_number(reward, "reward", -1, 1),
-        output=None if output is None else as_object(output, "output"),
-        propensity=1.0 if given(row, "propensity") is None else as_propensity(row["propensity"]),
+        correction=None if label is None else parse_correction(label),
+        reward=None if reward is None else parse_number(reward, "reward", -1, 1),
+        output=None if output is None else parse_object(output, "output"),
+        propensity=1.0 if optional_value(row, "propensity") is None else parse_propensity(row["propensity"]),
         entity=None if entity is None else str(entity),
-        time=None if time is None else as_time(time),
+        time=None if time is None else parse_time(time),
     )
 
 
-def correction_of(label: Any) -> dict[str, Any]:
+def parse_correction(label: Any) -> dict[str, Any]:
     """A label as a correction. Raises `Rejected`."""
     if isinstance(label, dict):
         return label
     if not isinstance(label, str):
         raise Rejected("bad_label", f"label is {label!r}; text or a JSON object is needed")
-    return as_object(label, "label") if label.lstrip().startswith("{") else {"text": label}
+    return parse_object(label, "label") if label.lstrip().startswith("{") else {"text": label}

@@ -22,16 +22,16 @@ from aiokafka import AIOKafkaProducer
 
 from app.errors import SetupError
 from app.events import topics
-from app.events.cloudevents import Incoming, LogEpoch, Origin, Record
+from app.events.cloudevents import ConsumedRecord, Origin, Record, TopicId
 from app.inference.handler import STAGE, InferenceHandler
 from app.inference.mlserver.client import InferenceClient
-from app.inference.routing import champion_alone
+from app.inference.routing import pin_champion
 from app.kafka import clients
 from app.kafka.producers import publish_confirmed
-from app.preprocess.files import expand, request
+from app.preprocess.files import build_request, list_uris
 from app.settings import Settings
-from app.streams.delivery import Guard
-from app.tasks import named
+from app.streams.delivery import DeliveryGuard
+from app.tasks import load_task
 
 SCHEMA = pa.schema(
     [
@@ -48,56 +48,58 @@ SCHEMA = pa.schema(
 )
 """`output` is JSON. A row that failed has its error instead."""
 
-Progress = Callable[[int, int], None]
+BatchProgress = Callable[[int, int], None]
 
 
-def run(
-    settings: Settings, task: str, sources: Sequence[str], out: Path, *, log: bool = True, progress: Progress
+def run_batch(
+    settings: Settings, task: str, sources: Sequence[str], out: Path, *, log: bool = True, progress: BatchProgress
 ) -> dict[str, int]:
     """Predict every payload of the sources (directories, files, blob:// URIs) into a Parquet file.
 
     Returns the counts of `predicted` and `failed`. The file is there whole or not at all.
     """
-    uris = expand(sources)
+    uris = list_uris(sources)
     if not uris:
         raise SetupError(f"There is nothing to read in {', '.join(sources)}.", "Name a directory with payloads.")
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(f".{out.name}.partial")
     try:
-        counts = asyncio.run(Batch(settings, task, uris, log).write(partial, progress))
+        counts = asyncio.run(BatchPrediction(settings, task, uris, log).write(partial, progress))
         partial.replace(out)
     finally:
         partial.unlink(missing_ok=True)
     return counts
 
 
-class Batch:
+class BatchPrediction:
     """One batch. Its id is part of its requests' source, so that no two batches share an identity."""
 
     def __init__(self, settings: Settings, task: str, uris: Sequence[str], log: bool) -> None:
         self._settings = settings
-        self._task = named(settings, task)
+        self._task = load_task(settings, task)
         self._uris = uris
         self._log = log
         self._id = str(uuid.uuid4())
         self._handler = InferenceHandler(
-            settings, self._task, champion_alone(settings, self._task), partial(InferenceClient, settings)
+            settings, self._task, pin_champion(settings, self._task), partial(InferenceClient, settings)
         )
         self._producer: AIOKafkaProducer | None = None
         self._rows: list[dict[str, Any]] = []
 
-    async def write(self, path: Path, progress: Progress) -> dict[str, int]:
+    async def write(self, path: Path, progress: BatchProgress) -> dict[str, int]:
         """Predict everything into the file."""
         counts = {"predicted": 0, "failed": 0}
-        guard = Guard(STAGE, self._handler, self._publish, self._handler.reject)
+        guard = DeliveryGuard(STAGE, self._handler, self._publish, self._handler.reject)
         async with AsyncExitStack() as stack:
             if self._log:
-                self._producer = await stack.enter_async_context(self._make_producer())
+                self._producer = await stack.enter_async_context(self._create_producer())
             writer = stack.enter_context(pq.ParquetWriter(path, SCHEMA))
             progress(0, len(self._uris))
             async for chunk in self._chunks():
-                await self._record([self._request(position) for position in chunk])
-                await self._record([record for records in chunk.values() if len(records) > 1 for record in records])
+                await self._publish_or_raise([self._build_request(position) for position in chunk])
+                await self._publish_or_raise(
+                    [record for records in chunk.values() if len(records) > 1 for record in records]
+                )
                 await guard.deliver([self._incoming(*item) for item in chunk.items() if len(item[1]) == 1])
                 failed = sum(row["error_code"] is not None for row in self._rows)
                 counts["failed"] += failed
@@ -112,23 +114,25 @@ class Batch:
         from app.preprocess import job
 
         with tempfile.TemporaryDirectory() as directory:
-            rows = await asyncio.to_thread(job.batch, self._settings, self._task, self._uris, self._id, Path(directory))
+            rows = await asyncio.to_thread(
+                job.run_file_job, self._settings, self._task, self._uris, self._id, Path(directory)
+            )
             groups = ((position, list(group)) for position, group in groupby(rows, key=lambda row: row[0]))
             # Reading waits for Flink: in a thread, so that this loop goes on.
             while chunk := await asyncio.to_thread(lambda: list(islice(groups, self._settings.batch_size))):
-                yield {position: [decoded(*row) for row in group] for position, group in chunk}
+                yield {position: [decode_record(*row) for row in group] for position, group in chunk}
 
-    def _incoming(self, position: int, records: list[Record]) -> Incoming:
+    def _incoming(self, position: int, records: list[Record]) -> ConsumedRecord:
         [record] = records
-        origin = Origin(LogEpoch(self._id), record.topic, 0, position, round(time.time() * 1000))
-        return Incoming(origin, record.key, record.value, record.headers)
+        origin = Origin(TopicId(self._id), record.topic, 0, position, round(time.time() * 1000))
+        return ConsumedRecord(origin, record.key, record.value, record.headers)
 
-    def _request(self, position: int) -> Record:
-        value, headers = request(self._uris[position], self._id, self._task.max_payload_bytes)
+    def _build_request(self, position: int) -> Record:
+        value, headers = build_request(self._uris[position], self._id, self._task.max_payload_bytes)
         mark = (("ce_batch", self._id.encode()),)
         return Record(topics.requests(self._task.name), self._uris[position].encode(), value, headers + mark)
 
-    async def _record(self, records: Sequence[Record]) -> None:
+    async def _publish_or_raise(self, records: Sequence[Record]) -> None:
         failures = [error for error in await self._publish(records) if error is not None]
         if failures:
             raise failures[0]
@@ -139,7 +143,7 @@ class Batch:
             errors = await publish_confirmed(self._send, records)
         for record, error in zip(records, errors, strict=True):
             if error is None and record.topic == topics.predictions(self._task.name):
-                self._rows.append(row_of(record))
+                self._rows.append(to_row(record))
         return errors
 
     async def _send(self, record: Record) -> Awaitable[Any]:
@@ -147,17 +151,17 @@ class Batch:
         headers = list(record.headers)
         return await self._producer.send(record.topic, record.value, record.key, headers=headers)  # type: ignore[no-any-return]
 
-    def _make_producer(self) -> AIOKafkaProducer:
+    def _create_producer(self) -> AIOKafkaProducer:
         largest = topics.max_message_bytes(self._settings)
-        return clients.producer(self._settings, max_request_size=largest)
+        return clients.create_producer(self._settings, max_request_size=largest)
 
 
-def decoded(position: int, topic: str, key: bytes, value: bytes, headers: str) -> Record:
+def decode_record(position: int, topic: str, key: bytes, value: bytes, headers: str) -> Record:
     """A record as the batch job hands it over: its headers as a JSON object."""
     return Record(topic, key, value, tuple((name, text.encode()) for name, text in json.loads(headers).items()))
 
 
-def row_of(record: Record) -> dict[str, Any]:
+def to_row(record: Record) -> dict[str, Any]:
     """The row of an answer; its key is the payload's URI."""
     said = json.loads(record.value or b"")
     error, model = said.get("error") or {}, said.get("model") or {}

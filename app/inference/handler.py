@@ -8,16 +8,16 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from app.events import topics
-from app.events.answers import dead_letter, failed, marks
+from app.events.answers import build_dead_letter, failed, propagated_extensions
 from app.events.base import ModelRef
-from app.events.cloudevents import Event, Incoming, Record, complete, rfc3339
+from app.events.cloudevents import ConsumedRecord, Event, Record, complete_event, format_rfc3339
 from app.events.ids import shadow_id
 from app.events.types import Failure, FeaturesExtracted, PredictionMade, Role
-from app.inference.predictor import Infers, Predicted, Predictor
+from app.inference.predictor import InferenceBackend, PredictionResult, Predictor
 from app.monitoring import metrics
-from app.registry.routes import Ask
+from app.registry.routes import RouteLookup
 from app.settings import Settings
-from app.streams.delivery import Answer, Rejection
+from app.streams.delivery import HandlerResult, Rejection
 from models import tensors
 from models.base import Asked, Features, Rejected, Task
 
@@ -27,46 +27,48 @@ STAGE = "inference"
 class InferenceHandler:
     """Handles the features of one task, each by the version that the route of now has for its key."""
 
-    def __init__(self, settings: Settings, task: Task, route: Ask, connect: Callable[[], Infers]) -> None:
+    def __init__(
+        self, settings: Settings, task: Task, route: RouteLookup, connect: Callable[[], InferenceBackend]
+    ) -> None:
         """`connect` opens the channel to the models; it is called in the loop that the agent runs in."""
         self._settings = settings
         self._task = task
         self._route = route
         self._predictor: Predictor | None = None
         self._connect = connect
-        metrics.expected(task.name, STAGE)
+        metrics.init_counters(task.name, STAGE)
 
-    async def __call__(self, batch: Sequence[Incoming]) -> Sequence[Answer]:
+    async def __call__(self, batch: Sequence[ConsumedRecord]) -> Sequence[HandlerResult]:
         """The prediction, or the rejection, of each event."""
         if self._predictor is None:
             self._predictor = Predictor(self._task, self._connect(), self._settings.inference_attempts)
-        answers: list[Answer | None] = [None] * len(batch)
+        answers: list[HandlerResult | None] = [None] * len(batch)
         readable: list[tuple[int, Event, Features]] = []
         for index, incoming in enumerate(batch):
             try:
-                readable.append((index, *read(incoming)))
+                readable.append((index, *read_features(incoming)))
             except Rejected as error:
                 answers[index] = error
-        if self._settings.of_task(self._task.name).frames == "latest":
-            skipped = superseded([event for _, event, _ in readable])
+        if self._settings.for_task(self._task.name).frames == "latest":
+            skipped = find_superseded([event for _, event, _ in readable])
             for index, event, _ in readable:
                 if event.id in skipped:
-                    answers[index] = [self._skip(event, batch[index].key)]
+                    answers[index] = [self._skip_frame(event, batch[index].key)]
             readable = [one for one in readable if one[1].id not in skipped]
         route = await self._route()
         served: dict[tuple[str, Role], list[tuple[int, Event, Features]]] = defaultdict(list)
         for one in readable:
-            served[route.serving(self._task.name, batch[one[0]].key or one[1].id.encode())].append(one)
-        await asyncio.gather(*(self._serve(*by, some, batch, answers) for by, some in served.items()))
+            served[route.assign(self._task.name, batch[one[0]].key or one[1].id.encode())].append(one)
+        await asyncio.gather(*(self._predict(*by, some, batch, answers) for by, some in served.items()))
         return [answer for answer in answers if answer is not None]
 
-    async def _serve(
+    async def _predict(
         self,
         version: str,
         role: Role,
         events: Sequence[tuple[int, Event, Features]],
-        batch: Sequence[Incoming],
-        answers: list[Answer | None],
+        batch: Sequence[ConsumedRecord],
+        answers: list[HandlerResult | None],
     ) -> None:
         """Answer those events of the batch that one version serves."""
         assert self._predictor is not None
@@ -76,23 +78,28 @@ class InferenceHandler:
             answers[index] = self._answer(model, role, event, batch[index], predicted)
 
     def _answer(
-        self, model: ModelRef, role: Role, event: Event, incoming: Incoming, predicted: Predicted | Rejected
-    ) -> Answer:
+        self,
+        model: ModelRef,
+        role: Role,
+        event: Event,
+        incoming: ConsumedRecord,
+        predicted: PredictionResult | Rejected,
+    ) -> HandlerResult:
         try:
             if isinstance(predicted, Rejected):
                 raise predicted
-            record, total = answer(model, role, event, incoming.key, predicted)
+            record, total = build_prediction(model, role, event, incoming.key, predicted)
         except Rejected as error:
             failure = Failure(stage=STAGE, code=error.code, reason=str(error))
             return Rejection(error, self.reject(incoming, failure, (model, role)))
         metrics.REQUESTS.labels(self._task.name, model.version, role, "predicted").inc()
-        if self._task.at_floor(predicted.decoded):
+        if self._task.at_floor(predicted.prediction):
             metrics.FLOOR_HITS.labels(self._task.name, model.version, role).inc()
         for stage, ms in total.items():
             metrics.LATENCY.labels(self._task.name, model.version, role, stage).observe(ms / 1000)
         return [record]
 
-    def _skip(self, event: Event, key: bytes | None) -> Record:
+    def _skip_frame(self, event: Event, key: bytes | None) -> Record:
         """The answer to a frame that a later one makes needless. It is no dead letter: nothing is wrong with it."""
         metrics.SKIPPED_FRAMES.labels(self._task.name).inc()
         reason = f"a later frame of stream {event.extensions['stream']!r} was waiting already"
@@ -101,7 +108,7 @@ class InferenceHandler:
         return failed(self._task.name, request, failure, None, key, event)
 
     def reject(
-        self, incoming: Incoming, failure: Failure, asked: tuple[ModelRef, Role] | None = None
+        self, incoming: ConsumedRecord, failure: Failure, asked: tuple[ModelRef, Role] | None = None
     ) -> Sequence[Record]:
         """Return the dead letter of an event, and the answer to its request where it is known which one it was.
 
@@ -109,28 +116,28 @@ class InferenceHandler:
         """
         original = Record(incoming.origin.topic, incoming.key, incoming.value, incoming.headers)
         try:
-            event = complete(incoming.headers, incoming.value or b"", incoming.origin, FeaturesExtracted.type)
+            event = complete_event(incoming.headers, incoming.value or b"", incoming.origin, FeaturesExtracted.type)
             identity = (event.extensions["requestsource"], event.extensions["requestid"])
         except (Rejected, KeyError):
-            metrics.failed(self._task.name, failure.stage, failure.code)
+            metrics.count_failure(self._task.name, failure.stage, failure.code)
             identity = (f"kafka:{incoming.origin.topic}", incoming.origin.id)
-            return [dead_letter(original, incoming.origin, failure, identity)[1]]
-        reference, letter = dead_letter(original, incoming.origin, failure, (event.source, event.id))
+            return [build_dead_letter(original, incoming.origin, failure, identity)[1]]
+        reference, letter = build_dead_letter(original, incoming.origin, failure, (event.source, event.id))
         by = (asked[0].version, asked[1]) if asked else ("", "")
-        metrics.rejected(self._task.name, failure.stage, failure.code, *by)
+        metrics.count_rejection(self._task.name, failure.stage, failure.code, *by)
         return [letter, failed(self._task.name, identity, failure, reference, incoming.key, event, asked)]
 
 
-def superseded(events: Sequence[Event]) -> set[str]:
+def find_superseded(events: Sequence[Event]) -> set[str]:
     """The ids of frames that are followed by another one of their stream."""
     frames = [event for event in events if "stream" in event.extensions]
     last = {(event.extensions["requestsource"], event.extensions["stream"]): event.id for event in frames}
     return {event.id for event in frames} - set(last.values())
 
 
-def read(incoming: Incoming) -> tuple[Event, Features]:
+def read_features(incoming: ConsumedRecord) -> tuple[Event, Features]:
     """The event and its tensors. Raises `Rejected`."""
-    event = complete(incoming.headers, incoming.value or b"", incoming.origin, FeaturesExtracted.type)
+    event = complete_event(incoming.headers, incoming.value or b"", incoming.origin, FeaturesExtracted.type)
     missing = {"requestid", "requestsource", "requestlogtime", "preprocessms", "tensors"} - event.extensions.keys()
     if missing:
         raise Rejected("bad_features", f"attributes are missing: {', '.join(f'ce_{name}' for name in sorted(missing))}")
@@ -147,8 +154,8 @@ def _is_number(text: str) -> bool:
         return False
 
 
-def answer(
-    model: ModelRef, role: Role, event: Event, key: bytes | None, predicted: Predicted
+def build_prediction(
+    model: ModelRef, role: Role, event: Event, key: bytes | None, predicted: PredictionResult
 ) -> tuple[Record, dict[str, float]]:
     """The `prediction.made` of a features event, on the topic for this role, and its timings in milliseconds.
 
@@ -168,7 +175,7 @@ def answer(
         "total": total,
     }
     try:
-        json.dumps(predicted.decoded.output, allow_nan=False)  # pydantic would write null for what is no number
+        json.dumps(predicted.prediction.output, allow_nan=False)  # pydantic would write null for what is no number
         said = PredictionMade.model_validate(
             {
                 "prediction_id": unique,
@@ -176,22 +183,22 @@ def answer(
                 "task": task,
                 "model": model,
                 "role": role,
-                "output": predicted.decoded.output,
-                "confidence": predicted.decoded.confidence,
-                "propensity": predicted.decoded.propensity,
-                "inputs": predicted.inputs,
+                "output": predicted.prediction.output,
+                "confidence": predicted.prediction.confidence,
+                "propensity": predicted.prediction.propensity,
+                "inputs": predicted.input_summary,
                 "timings_ms": {stage: round(ms, 3) for stage, ms in timings.items()},
             }
         )
-        record = said.record(
+        record = said.to_record(
             topic,
             key,
             id=unique,
             source=f"hindsight/{task}",
-            time=rfc3339(now),
+            time=format_rfc3339(now),
             subject=event.subject,
             traceparent=event.traceparent,
-            extensions={"requestsource": attributes["requestsource"], **marks(event)},
+            extensions={"requestsource": attributes["requestsource"], **propagated_extensions(event)},
         )
     except (TypeError, ValueError) as error:  # a confidence that is no probability, say
         raise Rejected("bad_output", f"{model.name} {model.version}: {error}") from error

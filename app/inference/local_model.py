@@ -8,7 +8,7 @@ from typing import Any
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from app.errors import Refused
+from app.errors import RequestRefused
 from app.events.base import ModelRef
 
 
@@ -24,5 +24,5 @@ class LocalModel:
         try:
             outputs = await asyncio.to_thread(self._session.run, self._names, dict(batch))
         except Exception as error:  # ONNX Runtime's exceptions have no base of their own
-            raise Refused(f"{model.name} {model.version}: {error}") from error
+            raise RequestRefused(f"{model.name} {model.version}: {error}") from error
         return dict(zip(self._names, outputs, strict=True))

@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.backoff import backoff
-from app.errors import Refused
+from app.errors import RequestRefused
 from app.events.base import ModelRef
 from app.monitoring import metrics
 from models.base import Asked, Decoded, Features, Rejected, Task
 from models.summaries import finite
 
 
-class Infers(Protocol):
+class InferenceBackend(Protocol):
     """What calls a model: see `InferenceClient.infer`."""
 
     async def infer(self, model: ModelRef, batch: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -27,13 +27,13 @@ class Infers(Protocol):
 
 
 @dataclass(frozen=True)
-class Predicted:
+class PredictionResult:
     """A prediction, the time that its group's call took, in milliseconds, how many shared it, and `Task.summary`."""
 
-    decoded: Decoded
+    prediction: Decoded
     inference_ms: float
-    group: int
-    inputs: dict[str, float]
+    batch_size: int
+    input_summary: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,10 @@ class Predictor:
     """Predicts batches of one task. `attempts` bounds the tries of an event that MLServer refuses, alone."""
 
     task: Task
-    client: Infers
-    attempts: int
+    client: InferenceBackend
+    max_attempts: int
 
-    async def __call__(self, model: ModelRef, batch: Sequence[Asked]) -> list[Predicted | Rejected]:
+    async def __call__(self, model: ModelRef, batch: Sequence[Asked]) -> list[PredictionResult | Rejected]:
         """A prediction or a rejection for each event, in order. Raises Unavailable where waiting may help.
 
         Events whose padded shapes are equal share one call; an event that is refused is tried alone, so that it
@@ -52,41 +52,41 @@ class Predictor:
         """
         groups: dict[tuple[Any, ...], list[int]] = defaultdict(list)
         for index, asked in enumerate(batch):
-            groups[self._shape(self.task.inputs(asked.features))].append(index)
-        results: dict[int, Predicted | Rejected] = {}
+            groups[self._padded_shapes(self.task.inputs(asked.features))].append(index)
+        results: dict[int, PredictionResult | Rejected] = {}
 
         async def predict(indices: list[int]) -> None:
-            answers = await self._group(model, [batch[index] for index in indices])
+            answers = await self._predict_group(model, [batch[index] for index in indices])
             results.update(zip(indices, answers, strict=True))
 
         await asyncio.gather(*(predict(indices) for indices in groups.values()))
         return [results[index] for index in range(len(batch))]
 
-    def _shape(self, inputs: Features) -> tuple[Any, ...]:
+    def _padded_shapes(self, inputs: Features) -> tuple[Any, ...]:
         shapes = self.task.padded({name: tensor.shape for name, tensor in inputs.items()})
         return tuple((name, inputs[name].dtype.str, shape) for name, shape in shapes.items())
 
-    async def _group(self, model: ModelRef, group: Sequence[Asked]) -> list[Predicted | Rejected]:
+    async def _predict_group(self, model: ModelRef, group: Sequence[Asked]) -> list[PredictionResult | Rejected]:
         try:
-            return list(await self._call(model, group))
-        except (Refused, _Undecodable) as error:
+            return list(await self._infer(model, group))
+        except (RequestRefused, _DecodingFailed) as error:
             if len(group) > 1:
-                return [answer for asked in group for answer in await self._group(model, [asked])]
-            return [await self._alone(model, group[0], error)]
+                return [answer for asked in group for answer in await self._predict_group(model, [asked])]
+            return [await self._retry_alone(model, group[0], error)]
 
-    async def _alone(self, model: ModelRef, asked: Asked, error: Exception) -> Predicted | Rejected:
+    async def _retry_alone(self, model: ModelRef, asked: Asked, error: Exception) -> PredictionResult | Rejected:
         waits = backoff()
-        for _ in range(self.attempts - 1):
+        for _ in range(self.max_attempts - 1):
             await asyncio.sleep(next(waits))
             try:
-                return (await self._call(model, [asked]))[0]
-            except (Refused, _Undecodable) as again:
+                return (await self._infer(model, [asked]))[0]
+            except (RequestRefused, _DecodingFailed) as again:
                 error = again
-        return Rejected("model_refused", f"refused {self.attempts} times, alone: {error}")
+        return Rejected("model_refused", f"refused {self.max_attempts} times, alone: {error}")
 
-    async def _call(self, model: ModelRef, group: Sequence[Asked]) -> list[Predicted]:
+    async def _infer(self, model: ModelRef, group: Sequence[Asked]) -> list[PredictionResult]:
         started = time.perf_counter()
-        outputs = await self.client.infer(model, stacked(self.task, [asked.features for asked in group]))
+        outputs = await self.client.infer(model, stack_inputs(self.task, [asked.features for asked in group]))
         elapsed = (time.perf_counter() - started) * 1000
         metrics.BATCH_SIZE.labels(model.name, model.version).observe(len(group))
         try:
@@ -94,16 +94,16 @@ class Predictor:
             if len(decoded) != len(group):
                 raise ValueError(f"{len(decoded)} predictions of {len(group)} events")
         except Exception as error:
-            raise _Undecodable(f"the outputs can't be decoded: {type(error).__name__}: {error}") from error
+            raise _DecodingFailed(f"the outputs can't be decoded: {type(error).__name__}: {error}") from error
         inputs = [finite(self.task.summary(asked.features)) for asked in group]
-        return [Predicted(one, elapsed, len(group), seen) for one, seen in zip(decoded, inputs, strict=True)]
+        return [PredictionResult(one, elapsed, len(group), seen) for one, seen in zip(decoded, inputs, strict=True)]
 
 
-class _Undecodable(Exception):
+class _DecodingFailed(Exception):
     """The model's outputs make no predictions."""
 
 
-def stacked(task: Task, group: Sequence[Features]) -> dict[str, NDArray[Any]]:
+def stack_inputs(task: Task, group: Sequence[Features]) -> dict[str, NDArray[Any]]:
     """The model's inputs for events with equal padded shapes, zeros at the end of each axis."""
     inputs = [task.inputs(features) for features in group]
     batch = {}

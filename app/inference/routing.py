@@ -7,27 +7,27 @@ from collections.abc import Iterable
 from app.events.base import ModelRef
 from app.inference.mlserver.client import InferenceClient
 from app.monitoring import metrics
-from app.registry.routes import Ask, Route
-from app.registry.subscription import follow, read
+from app.registry.routes import Route, RouteLookup
+from app.registry.subscription import read_registry, subscribe
 from app.settings import Settings
 from models.base import Task
 
 
-class Routing:
+class Router:
     """Follows the registry. While a new route's versions aren't served, requests go on by the one before."""
 
     def __init__(self, settings: Settings, tasks: Iterable[Task]) -> None:
         self._settings = settings
         self._tasks = list(tasks)
         self._routes: dict[str, Route] = {}
-        self._known = defaultdict[str, asyncio.Event](asyncio.Event)
+        self._first_route = defaultdict[str, asyncio.Event](asyncio.Event)
 
     async def run(self) -> None:
         """Follow, for ever."""
         switches: dict[str, asyncio.Task[None]] = {}
         said: dict[str, Route] = {}
         async with InferenceClient(self._settings) as client, asyncio.TaskGroup() as group:
-            async for registry in follow(self._settings, self._tasks):
+            async for registry in subscribe(self._settings, self._tasks):
                 for task, models in registry.tasks.items():
                     if models.route != said.get(task):
                         said[task] = models.route
@@ -36,25 +36,25 @@ class Routing:
                         switches[task] = group.create_task(self._switch(client, task, models.route))
 
     async def _switch(self, client: InferenceClient, task: str, route: Route) -> None:
-        for version in route.answering:
+        for version in route.serving_versions:
             await client.wait(ModelRef(name=task, version=version))
         self._routes[task] = route
-        self._known[task].set()
-        metrics.routed(task, {version: route.role(version) or "" for version in route.versions})
+        self._first_route[task].set()
+        metrics.set_route(task, {version: route.role(version) or "" for version in route.versions})
 
-    async def of(self, task: str) -> Route:
+    async def route(self, task: str) -> Route:
         """The task's route in force; waits for the first one."""
-        await self._known[task].wait()
+        await self._first_route[task].wait()
         return self._routes[task]
 
 
-def champion_alone(settings: Settings, task: Task) -> Ask:
+def pin_champion(settings: Settings, task: Task) -> RouteLookup:
     """For what has no part in a trial: the champion of now, whatever changes later."""
     found: list[Route] = []
 
     async def ask() -> Route:
         if not found:
-            registry = await read(settings, [task])
+            registry = await read_registry(settings, [task])
             found.append(Route(registry.tasks[task.name].route.champion))
         return found[0]
 

@@ -10,56 +10,56 @@ from contextlib import suppress
 
 from app.events.answers import failed
 from app.events.base import ModelRef
-from app.events.cloudevents import Event, Incoming, Record
+from app.events.cloudevents import ConsumedRecord, Event, Record
 from app.events.ids import shadow_id
 from app.events.types import Failure
-from app.inference.handler import STAGE, answer, read
+from app.inference.handler import STAGE, build_prediction, read_features
 from app.inference.mlserver.client import InferenceClient
-from app.inference.predictor import Predicted, Predictor
+from app.inference.predictor import PredictionResult, Predictor
 from app.monitoring import metrics
-from app.registry.routes import Ask
+from app.registry.routes import RouteLookup
 from app.settings import Settings
-from app.streams.delivery import Publish
+from app.streams.delivery import BatchPublisher
 from models.base import Asked, Features, Rejected, Task
 
 log = logging.getLogger(__name__)
 
-MOST_BATCHES = 8
+MAX_WAITING_BATCHES = 8
 """So many answered batches may wait."""
 
 
-class Shadows:
+class ShadowPredictor:
     """Predicts with a task's shadows, and publishes what they say."""
 
-    def __init__(self, settings: Settings, task: Task, route: Ask, publish: Publish) -> None:
+    def __init__(self, settings: Settings, task: Task, route: RouteLookup, publish: BatchPublisher) -> None:
         self._settings = settings
         self._task = task
         self._route = route
         self._publish = publish
-        self._waiting: asyncio.Queue[Sequence[Incoming]] = asyncio.Queue(MOST_BATCHES)
+        self._queue: asyncio.Queue[Sequence[ConsumedRecord]] = asyncio.Queue(MAX_WAITING_BATCHES)
 
-    def heard(self, batch: Sequence[Incoming]) -> None:
+    def submit(self, batch: Sequence[ConsumedRecord]) -> None:
         """Take in features that are answered."""
         try:
-            self._waiting.put_nowait(batch)
+            self._queue.put_nowait(batch)
         except asyncio.QueueFull:
             self._count("", "left_out", len(batch))
 
     async def run(self) -> None:
         """Predict, for ever."""
         async with InferenceClient(self._settings) as client:
-            predictor = Predictor(self._task, client, attempts=1)
+            predictor = Predictor(self._task, client, max_attempts=1)
             while True:
-                batch = await self._waiting.get()
+                batch = await self._queue.get()
                 for version in (await self._route()).shadows:
-                    await self._try(predictor, version, batch)
+                    await self._predict(predictor, version, batch)
 
-    async def _try(self, predictor: Predictor, version: str, batch: Sequence[Incoming]) -> None:
+    async def _predict(self, predictor: Predictor, version: str, batch: Sequence[ConsumedRecord]) -> None:
         model = ModelRef(name=self._task.name, version=version)
-        asked: list[tuple[Incoming, Event, Features]] = []
+        asked: list[tuple[ConsumedRecord, Event, Features]] = []
         for incoming in batch:
             with suppress(Rejected):  # it is in dead-letters already
-                event, features = read(incoming)
+                event, features = read_features(incoming)
                 if "partial" not in event.extensions:
                     asked.append((incoming, event, features))
         try:
@@ -69,7 +69,7 @@ class Shadows:
             self._count(version, "left_out", len(asked))
             return
         records = [
-            self._said(model, incoming, event, predicted)
+            self._build_record(model, incoming, event, predicted)
             for (incoming, event, _), predicted in zip(asked, said, strict=True)
         ]
         errors = await self._publish(records)
@@ -77,11 +77,13 @@ class Shadows:
         self._count(version, "left_out", lost)
         self._count(version, "said", len(records) - lost)
 
-    def _said(self, model: ModelRef, incoming: Incoming, event: Event, predicted: Predicted | Rejected) -> Record:
+    def _build_record(
+        self, model: ModelRef, incoming: ConsumedRecord, event: Event, predicted: PredictionResult | Rejected
+    ) -> Record:
         try:
             if isinstance(predicted, Rejected):
                 raise predicted
-            record, timings = answer(model, "shadow", event, incoming.key, predicted)
+            record, timings = build_prediction(model, "shadow", event, incoming.key, predicted)
             latency = metrics.LATENCY.labels(model.name, model.version, "shadow", "inference")
             latency.observe(timings["inference"] / 1000)
             return record

@@ -9,13 +9,13 @@ from aiokafka import AIOKafkaClient, AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 
 from app.kafka import record_parser, safe_close
-from app.kafka.connection import READ_COMMITTED, options
+from app.kafka.connection import READ_COMMITTED, client_options
 from app.settings import Settings
 
 safe_close.install()
 
 
-class _StartsOrStops:
+class _StopOnFailedStart:
     """A client that leaves no connection open where it could not start, or was cancelled while it started."""
 
     async def start(self) -> None:
@@ -28,37 +28,39 @@ class _StartsOrStops:
             raise
 
 
-class _Consumer(_StartsOrStops, AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no types
+class _Consumer(_StopOnFailedStart, AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no types
     pass
 
 
-class _Producer(_StartsOrStops, AIOKafkaProducer):  # type: ignore[misc]  # aiokafka has no types
+class _Producer(_StopOnFailedStart, AIOKafkaProducer):  # type: ignore[misc]  # aiokafka has no types
     pass
 
 
-def prepare(settings: Settings) -> None:
+def install_record_parser(settings: Settings) -> None:
     """Have every consumer of this process read batches within bounds: before one is made by others, as Faust does."""
     record_parser.install(2 * settings.max_payload_bytes)  # a dead letter with such a record fits its topic
 
 
-def consumer(settings: Settings, *topics: str, **own: Any) -> AIOKafkaConsumer:
+def create_consumer(settings: Settings, *topics: str, **overrides: Any) -> AIOKafkaConsumer:
     """A consumer of what is committed, with options of its own; it commits nothing by itself."""
-    prepare(settings)
+    install_record_parser(settings)
     return _Consumer(
-        *topics, **options(settings), **({"isolation_level": READ_COMMITTED, "enable_auto_commit": False} | own)
+        *topics,
+        **client_options(settings),
+        **({"isolation_level": READ_COMMITTED, "enable_auto_commit": False} | overrides),
     )
 
 
-def producer(settings: Settings, **own: Any) -> AIOKafkaProducer:
+def create_producer(settings: Settings, **overrides: Any) -> AIOKafkaProducer:
     """A producer whose records are in all in-sync replicas once they are confirmed, each once and in order."""
-    return _Producer(**options(settings), **({"acks": "all", "enable_idempotence": True} | own))
+    return _Producer(**client_options(settings), **({"acks": "all", "enable_idempotence": True} | overrides))
 
 
-def admin(settings: Settings) -> AIOKafkaAdminClient:
+def create_admin(settings: Settings) -> AIOKafkaAdminClient:
     """A client of the broker's administration."""
-    return AIOKafkaAdminClient(**options(settings))
+    return AIOKafkaAdminClient(**client_options(settings))
 
 
-def client(settings: Settings, **own: Any) -> AIOKafkaClient:
+def create_client(settings: Settings, **overrides: Any) -> AIOKafkaClient:
     """A bare connection to the cluster."""
-    return AIOKafkaClient(**(options(settings) | own))
+    return AIOKafkaClient(**(client_options(settings) | overrides))

@@ -19,7 +19,7 @@ _JAAS = (
 
 
 @dataclass(frozen=True)
-class Login:
+class ConnectionSecurity:
     """By which protocol the platform connects; the last three are of SASL only."""
 
     protocol: str
@@ -28,10 +28,15 @@ class Login:
     password: str = ""
 
     @classmethod
-    def of(cls, settings: Settings) -> "Login":
+    def from_settings(cls, settings: Settings) -> "ConnectionSecurity":
         """How this deployment connects. Raises OSError where the embedded broker's password can't be read."""
         if settings.embedded_kafka:
-            return cls("SASL_PLAINTEXT", "SCRAM-SHA-512", platform_secret.USER, platform_secret.password(settings.home))
+            return cls(
+                "SASL_PLAINTEXT",
+                "SCRAM-SHA-512",
+                platform_secret.USERNAME,
+                platform_secret.load_or_create_password(settings.home),
+            )
         protocol, password = settings.kafka_security_protocol, settings.kafka_sasl_password
         if not protocol.startswith("SASL"):
             return cls(protocol)
@@ -39,9 +44,9 @@ class Login:
         return cls(protocol, settings.kafka_sasl_mechanism, settings.kafka_sasl_username, known)
 
 
-def options(settings: Settings) -> dict[str, Any]:
+def client_options(settings: Settings) -> dict[str, Any]:
     """The options of every aiokafka client."""
-    login = Login.of(settings)
+    login = ConnectionSecurity.from_settings(settings)
     found: dict[str, Any] = {"bootstrap_servers": settings.platform_bootstrap, "security_protocol": login.protocol}
     if (context := ssl_context(settings)) is not None:
         found["ssl_context"] = context
@@ -58,7 +63,7 @@ def faust_settings(settings: Settings) -> dict[str, Any]:
     """The settings of a Faust app: its brokers and how it logs in."""
     from faust import SASLCredentials, SSLCredentials  # of the Faust processes only
 
-    login, context = Login.of(settings), ssl_context(settings)
+    login, context = ConnectionSecurity.from_settings(settings), ssl_context(settings)
     credentials: SASLCredentials | SSLCredentials | None = None
     if login.mechanism:
         credentials = SASLCredentials(
@@ -74,7 +79,7 @@ def faust_settings(settings: Settings) -> dict[str, Any]:
 
 def java_properties(settings: Settings) -> dict[str, str]:
     """The properties of a Kafka client in Flink's SQL connector."""
-    login = Login.of(settings)
+    login = ConnectionSecurity.from_settings(settings)
     found = {"bootstrap.servers": settings.platform_bootstrap, "security.protocol": login.protocol}
     if login.mechanism:
         username, password = (

@@ -8,7 +8,7 @@ from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from app.events import topics
 from app.kafka import clients
-from app.kafka.unread_count import Range, unread
+from app.kafka.unread_count import PartitionRange, count_unread
 from app.settings import Settings
 
 PREPROCESS_GROUP = "hindsight-preprocess"
@@ -20,37 +20,37 @@ Lags = dict[str, dict[str, int]]
 """Of each group, of each of its topics: the events that it has still to commit; of many, at most so many."""
 
 
-async def deployment_lags(settings: Settings, seconds: float) -> Lags | str:
+async def fetch_deployment_lags(settings: Settings, seconds: float) -> Lags | str:
     """The lag of each group of a deployment, or why it isn't known within so many seconds."""
-    needed = [topic.name for topic in topics.wanted(settings)]
+    needed = [topic.name for topic in topics.required_topics(settings)]
     groups = {
         PREPROCESS_GROUP: [topics.requests(task) for task in settings.tasks],
         WORKER_GROUP: [topics.features(task) for task in settings.tasks],
-        ARCHIVE_GROUP: topics.archived(settings.tasks),
+        ARCHIVE_GROUP: topics.archived_topics(settings.tasks),
         RECORDER_GROUP: [
             topic(task) for task in settings.tasks for topic in (topics.predictions, topics.feedback, topics.joins)
         ],
     }
     try:
         async with asyncio.timeout(seconds):
-            return await lags(settings, needed, groups)
+            return await fetch_lags(settings, needed, groups)
     except TimeoutError:
         return f"{settings.bootstrap} does not answer within {seconds:g} s"
     except (KafkaError, OSError) as error:
         return str(error)
 
 
-async def lags(settings: Settings, needed: Iterable[str], groups: Mapping[str, Iterable[str]]) -> Lags:
+async def fetch_lags(settings: Settings, required_topics: Iterable[str], groups: Mapping[str, Iterable[str]]) -> Lags:
     """The events that each group has still to commit.
 
     `needed` are those topics that must exist, the groups' among them: raises UnknownTopicOrPartitionError for one that
     doesn't, KafkaConnectionError without a broker. What a group has never committed counts from the log's start.
     """
-    admin = clients.admin(settings)
-    consumer = clients.consumer(settings)
+    admin = clients.create_admin(settings)
+    consumer = clients.create_consumer(settings)
     try:
         await admin.start()
-        described = await admin.describe_topics(sorted(set(needed)))
+        described = await admin.describe_topics(sorted(set(required_topics)))
         if missing := [topic["topic"] for topic in described if topic["error_code"]]:
             raise UnknownTopicOrPartitionError(f"missing topics: {', '.join(missing)}")
         partitions = {
@@ -70,11 +70,11 @@ async def lags(settings: Settings, needed: Iterable[str], groups: Mapping[str, I
         await consumer.stop()
         await admin.close()
 
-    def waiting(group: str, tp: TopicPartition) -> Range:
+    def waiting(group: str, tp: TopicPartition) -> PartitionRange:
         offset = committed[group][tp].offset if tp in committed[group] else -1
-        return Range(tp, max(offset, starts[tp]), ends[tp])
+        return PartitionRange(tp, max(offset, starts[tp]), ends[tp])
 
-    found = await unread(
+    found = await count_unread(
         settings, [waiting(group, tp) for group, of in wanted.items() for tps in of.values() for tp in tps]
     )
     return {

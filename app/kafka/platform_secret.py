@@ -6,8 +6,8 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-USER = "hindsight"
-_BYTES = 32
+USERNAME = "hindsight"
+_PASSWORD_BYTES = 32
 
 
 def path_of(home: Path) -> Path:
@@ -15,7 +15,7 @@ def path_of(home: Path) -> Path:
     return home.resolve() / "kafka" / "platform.secret"
 
 
-def password(home: Path) -> str:
+def load_or_create_password(home: Path) -> str:
     """The password, made if there is none yet. Raises OSError where it can't be read, or the home not be written."""
     path = path_of(home)
     if not path.exists():
@@ -23,7 +23,7 @@ def password(home: Path) -> str:
         descriptor, whole = tempfile.mkstemp(dir=path.parent, prefix=".platform.secret.")  # with mode 0600
         try:
             with os.fdopen(descriptor, "w") as file:
-                file.write(secrets.token_urlsafe(_BYTES))
+                file.write(secrets.token_urlsafe(_PASSWORD_BYTES))
             with suppress(FileExistsError):  # another process was quicker: its password is the password
                 os.link(whole, path)
         finally:

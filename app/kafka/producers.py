@@ -13,15 +13,15 @@ from app.events.topics import max_message_bytes
 from app.kafka import clients
 from app.settings import Settings
 
-_REFUSALS = (MessageSizeTooLargeError, RecordListTooLargeError, InvalidTopicError)
+_PERMANENT_ERRORS = (MessageSizeTooLargeError, RecordListTooLargeError, InvalidTopicError)
 CONFIRM_SECONDS = 30.0
 """A record that is not confirmed by then is sent again: ids de-duplicate."""
 
-Send = Callable[[Record], Awaitable[Awaitable[Any]]]
+RecordSender = Callable[[Record], Awaitable[Awaitable[Any]]]
 """Hands a record to a producer; awaits to the broker's confirmation of it."""
 
 
-async def publish_confirmed(send: Send, records: Sequence[Record]) -> list[Exception | None]:
+async def publish_confirmed(send: RecordSender, records: Sequence[Record]) -> list[Exception | None]:
     """Send all, then wait for the broker's word on each: None, or why it is not in the log."""
     sent: list[Awaitable[Any] | Exception] = []
     for record in records:
@@ -29,10 +29,10 @@ async def publish_confirmed(send: Send, records: Sequence[Record]) -> list[Excep
             sent.append(await send(record))
         except Exception as error:  # one record's failure is that record's
             sent.append(error)
-    return [await _confirmed(delivery) for delivery in sent]
+    return [await _wait_for_confirmation(delivery) for delivery in sent]
 
 
-async def _confirmed(delivery: Awaitable[Any] | Exception) -> Exception | None:
+async def _wait_for_confirmation(delivery: Awaitable[Any] | Exception) -> Exception | None:
     error = delivery if isinstance(delivery, Exception) else None
     if not isinstance(delivery, Exception):
         try:
@@ -40,15 +40,15 @@ async def _confirmed(delivery: Awaitable[Any] | Exception) -> Exception | None:
         except Exception as failed:
             error = failed
     for reason in (error, getattr(error, "__cause__", None)):  # Faust wraps what the producer says
-        if isinstance(reason, _REFUSALS):
+        if isinstance(reason, _PERMANENT_ERRORS):
             return Unpublishable(f"{type(reason).__name__}: {reason}")
     return error
 
 
 @asynccontextmanager
-async def publisher(settings: Settings) -> AsyncIterator[Send]:
+async def open_producer(settings: Settings) -> AsyncIterator[RecordSender]:
     """A producer for a command: what it sends is in all replicas once its delivery is confirmed."""
-    producer = clients.producer(settings, linger_ms=5, max_request_size=max_message_bytes(settings))
+    producer = clients.create_producer(settings, linger_ms=5, max_request_size=max_message_bytes(settings))
     await producer.start()
 
     async def send(record: Record) -> Awaitable[Any]:
@@ -63,7 +63,7 @@ async def publisher(settings: Settings) -> AsyncIterator[Send]:
 
 async def publish_all(settings: Settings, records: Sequence[Record]) -> None:
     """Publish records, confirmed. Raises the first one's error."""
-    async with publisher(settings) as send:
+    async with open_producer(settings) as send:
         for error in await publish_confirmed(send, records):
             if error is not None:
                 raise error

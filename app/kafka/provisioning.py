@@ -8,7 +8,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
-from app.events.topics import Topic, wanted
+from app.events.topics import TopicSpec, required_topics
 from app.kafka import clients
 from app.settings import Settings
 
@@ -23,10 +23,10 @@ async def provision(settings: Settings) -> list[str]:
 
     Idempotent, and safe to run from several processes at once. An existing topic is never changed.
     """
-    admin = clients.admin(settings)
+    admin = clients.create_admin(settings)
     await admin.start()
     try:
-        topics = wanted(settings)
+        topics = required_topics(settings)
         existing = set(await admin.list_topics())
         missing = [topic for topic in topics if topic.name not in existing]
         if missing:
@@ -36,7 +36,7 @@ async def provision(settings: Settings) -> list[str]:
         await admin.close()
 
 
-async def _create(admin: AIOKafkaAdminClient, topics: Iterable[Topic], replication: int) -> None:
+async def _create(admin: AIOKafkaAdminClient, topics: Iterable[TopicSpec], replication: int) -> None:
     response = await admin.create_topics(
         [NewTopic(topic.name, topic.partitions, replication, topic_configs=topic.configs) for topic in topics]
     )
@@ -46,7 +46,7 @@ async def _create(admin: AIOKafkaAdminClient, topics: Iterable[Topic], replicati
             raise KafkaError(f"topic {name!r} could not be made: {error.__name__}: {' '.join(map(str, details))}")
 
 
-async def _differences(admin: AIOKafkaAdminClient, topics: list[Topic]) -> list[str]:
+async def _differences(admin: AIOKafkaAdminClient, topics: list[TopicSpec]) -> list[str]:
     if not topics:
         return []
     lines = []
@@ -68,10 +68,10 @@ async def _differences(admin: AIOKafkaAdminClient, topics: list[Topic]) -> list[
 
 async def wait_provisioned(settings: Settings) -> None:
     """Return once the broker answers and every topic is there: whoever consumes calls this first."""
-    names = {topic.name for topic in wanted(settings)}
+    names = {topic.name for topic in required_topics(settings)}
     waited = False
     while True:
-        admin = clients.admin(settings)
+        admin = clients.create_admin(settings)
         try:
             await admin.start()
             if names <= set(await admin.list_topics()):

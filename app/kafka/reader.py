@@ -8,30 +8,30 @@ from datetime import datetime
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from app.events import topics
-from app.events.cloudevents import Incoming, LogEpoch, Origin
+from app.events.cloudevents import ConsumedRecord, Origin, TopicId
 from app.kafka import clients
-from app.kafka.topic_ids import log_epochs
+from app.kafka.topic_ids import fetch_topic_ids
 from app.settings import Settings
 
 _POLL_MS = 500
-_MOST_RECORDS = 5_000
+_MAX_POLL_RECORDS = 5_000
 
 
 @dataclass(frozen=True)
-class Held:
+class OffsetRange:
     """The offsets that Kafka holds of one partition: from `begin` up to, not including, `end`.
 
     That is where the first open transaction begins, if there is one: nobody reads beyond.
     """
 
-    epoch: LogEpoch
+    topic_id: TopicId
     begin: int
     end: int
 
 
-async def partitions_of(settings: Settings, names: list[str]) -> list[TopicPartition]:
+async def fetch_partitions(settings: Settings, names: list[str]) -> list[TopicPartition]:
     """The partitions of these topics; none of a topic that doesn't exist. Raises KafkaError without a broker."""
-    admin = clients.admin(settings)
+    admin = clients.create_admin(settings)
     try:
         await admin.start()
         described = await admin.describe_topics(names)
@@ -45,17 +45,17 @@ async def partitions_of(settings: Settings, names: list[str]) -> list[TopicParti
     ]
 
 
-async def held(settings: Settings, names: list[str]) -> dict[TopicPartition, Held]:
+async def fetch_offset_ranges(settings: Settings, names: list[str]) -> dict[TopicPartition, OffsetRange]:
     """What Kafka holds of these topics; nothing of a topic that doesn't exist. Raises KafkaError without a broker."""
-    partitions = await partitions_of(settings, names)
-    epochs = await log_epochs(settings, sorted({tp.topic for tp in partitions}))
+    partitions = await fetch_partitions(settings, names)
+    epochs = await fetch_topic_ids(settings, sorted({tp.topic for tp in partitions}))
     async with _consumer(settings, partitions) as consumer:
         begins = await consumer.beginning_offsets(partitions)
         ends = await consumer.end_offsets(partitions)
-    return {tp: Held(epochs[tp.topic], begins[tp], ends[tp]) for tp in partitions}
+    return {tp: OffsetRange(epochs[tp.topic], begins[tp], ends[tp]) for tp in partitions}
 
 
-async def firsts(
+async def fetch_first_offsets(
     consumer: AIOKafkaConsumer, milliseconds: int, ends: Mapping[TopicPartition, int]
 ) -> dict[TopicPartition, int]:
     """Each partition's first offset that was logged at a moment of Unix time or later; its end where none was."""
@@ -63,20 +63,20 @@ async def firsts(
     return {tp: end if found[tp] is None else found[tp].offset for tp, end in ends.items()}
 
 
-async def between(
+async def fetch_offsets_between(
     settings: Settings, partitions: list[TopicPartition], since: datetime, until: datetime
 ) -> dict[TopicPartition, tuple[int, int]]:
     """The ranges, as `read` takes them, of what Kafka holds that was logged from `since` to `until`, both included."""
     async with _consumer(settings, partitions) as consumer:
         ends = await consumer.end_offsets(partitions)
-        begins = await firsts(consumer, int(since.timestamp() * 1000), ends)
-        after = await firsts(consumer, int(until.timestamp() * 1000) + 1, ends)
+        begins = await fetch_first_offsets(consumer, int(since.timestamp() * 1000), ends)
+        after = await fetch_first_offsets(consumer, int(until.timestamp() * 1000) + 1, ends)
     return {tp: (begins[tp], after[tp]) for tp in partitions}
 
 
-async def read(
-    settings: Settings, ranges: Mapping[TopicPartition, tuple[int, int]], epochs: Mapping[str, LogEpoch]
-) -> AsyncIterator[list[Incoming]]:
+async def read_ranges(
+    settings: Settings, ranges: Mapping[TopicPartition, tuple[int, int]], topic_ids: Mapping[str, TopicId]
+) -> AsyncIterator[list[ConsumedRecord]]:
     """The records from each range's first offset up to, not including, its second; a partition's in their order."""
     open_ranges = {tp: end for tp, (start, end) in ranges.items() if start < end}
     if not open_ranges:
@@ -85,27 +85,29 @@ async def read(
         for tp in open_ranges:
             consumer.seek(tp, ranges[tp][0])
         while open_ranges:
-            found = await consumer.getmany(timeout_ms=_POLL_MS, max_records=_MOST_RECORDS)
+            found = await consumer.getmany(timeout_ms=_POLL_MS, max_records=_MAX_POLL_RECORDS)
             records = [
                 r for tp, some in found.items() for r in some if tp in open_ranges and r.offset < open_ranges[tp]
             ]
             if records:
-                yield [incoming(record, epochs[record.topic]) for record in records]
+                yield [to_consumed_record(record, topic_ids[record.topic]) for record in records]
             for tp in list(open_ranges):
                 if await consumer.position(tp) >= open_ranges[tp]:
                     del open_ranges[tp]
                     consumer.pause(tp)
 
 
-def incoming(record: ConsumerRecord, epoch: LogEpoch) -> Incoming:
+def to_consumed_record(record: ConsumerRecord, topic_id: TopicId) -> ConsumedRecord:
     """A record as the guard has it."""
-    origin = Origin(epoch, record.topic, record.partition, record.offset, record.timestamp)
-    return Incoming(origin, record.key, record.value, tuple((name, value or b"") for name, value in record.headers))
+    origin = Origin(topic_id, record.topic, record.partition, record.offset, record.timestamp)
+    return ConsumedRecord(
+        origin, record.key, record.value, tuple((name, value or b"") for name, value in record.headers)
+    )
 
 
 @asynccontextmanager
 async def _consumer(settings: Settings, partitions: list[TopicPartition]) -> AsyncIterator[AIOKafkaConsumer]:
-    consumer = clients.consumer(
+    consumer = clients.create_consumer(
         settings,
         auto_offset_reset="none",
         fetch_max_wait_ms=100,

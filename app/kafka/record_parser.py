@@ -23,15 +23,15 @@ from aiokafka.record.util import decode_varint
 
 from app.settings import MiB
 
-UNREADABLE = "hindsight_unreadable"
+UNREADABLE_HEADER = "hindsight_unreadable"
 """The header of a record that stands for one that can't be read: why."""
 
 _LENGTH = struct.Struct(">i")
 _HEADER = struct.Struct(">qiibIhiqqqhii")
 _LENGTH_AT, _MAGIC_AT, _ATTRIBUTES_AT = 8, 16, 21
-_OVERHEAD = 12
+_BATCH_OVERHEAD_BYTES = 12
 """The base offset and the length, which counts all that follows."""
-_SMALLEST = 14 + _OVERHEAD
+_MIN_BATCH_BYTES = 14 + _BATCH_OVERHEAD_BYTES
 _CODEC, _LOG_APPEND_TIME = 0x07, 0x08
 _GZIP, _SNAPPY, _LZ4, _ZSTD = 1, 2, 3, 4
 _DECOMPRESS = {
@@ -43,12 +43,12 @@ _XERIAL = b"\x82SNAPPY\x00"
 _XERIAL_BYTES = 16
 
 
-class TooLarge(ValueError):
+class DecompressedTooLarge(ValueError):
     """What expands to more than may be held in memory."""
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class ParsedRecord:
     """A record as aiokafka's parser has it."""
 
     offset: int
@@ -60,10 +60,10 @@ class Record:
     checksum: None = None
 
 
-class Records:
+class BoundedRecords:
     """The batches of one partition in one answer to a fetch: aiokafka's `MemoryRecords`."""
 
-    record_bytes = 16 * MiB
+    max_record_bytes = 16 * MiB
     """The largest record of a compressed batch; a batch, and the batches of an answer together, may hold four."""
 
     def __init__(self, data: bytes) -> None:
@@ -73,7 +73,7 @@ class Records:
         self._find_next()
 
     def _find_next(self) -> None:
-        end = self._position + _OVERHEAD
+        end = self._position + _BATCH_OVERHEAD_BYTES
         if end <= len(self._data):
             end += _LENGTH.unpack_from(self._data, self._position + _LENGTH_AT)[0]
         self._end = end if self._position < end <= len(self._data) else -1
@@ -84,7 +84,7 @@ class Records:
 
     def has_next(self) -> bool:
         """Whether there is a whole batch; False once so much was expanded that the rest is to be fetched again."""
-        return self._end >= 0 and self._expanded < 4 * self.record_bytes
+        return self._end >= 0 and self._expanded < 4 * self.max_record_bytes
 
     def next_batch(self) -> Any:
         """The next batch, as aiokafka's own; None after the last."""
@@ -93,28 +93,28 @@ class Records:
         view = memoryview(self._data)[self._position : self._end]
         self._position = self._end
         self._find_next()
-        if len(view) < _SMALLEST:
-            raise CorruptRecordException(f"a batch has {len(view)} bytes: {_SMALLEST} are the least")
+        if len(view) < _MIN_BATCH_BYTES:
+            raise CorruptRecordException(f"a batch has {len(view)} bytes: {_MIN_BATCH_BYTES} are the least")
         if view[_MAGIC_AT] < 2:
             return LegacyRecordBatch(view, view[_MAGIC_AT])
         batch = DefaultRecordBatch(view)
-        return batch if batch.is_control_batch else _Batch(self, batch, view)
+        return batch if batch.is_control_batch else _BoundedBatch(self, batch, view)
 
     def expand(self, codec: int, data: memoryview) -> bytes:
         """Decompress a batch's records. Raises `TooLarge`, or whatever the codec raises."""
-        expanded = decompress(codec, data, 4 * self.record_bytes)
+        expanded = decompress(codec, data, 4 * self.max_record_bytes)
         self._expanded += len(expanded)
         return expanded
 
 
-class _Batch:
+class _BoundedBatch:
     """A batch, which each consumer iterates over once."""
 
     __slots__ = ("_batch", "_owner", "_view", "base_offset", "is_transactional", "next_offset", "producer_id")
 
     is_control_batch = False
 
-    def __init__(self, owner: Records, batch: Any, view: memoryview) -> None:
+    def __init__(self, owner: BoundedRecords, batch: Any, view: memoryview) -> None:
         self._owner, self._batch, self._view = owner, batch, view
         self.base_offset, self.next_offset = batch.base_offset, batch.next_offset
         self.producer_id, self.is_transactional = batch.producer_id, batch.is_transactional
@@ -124,43 +124,43 @@ class _Batch:
         return bool(self._batch.validate_crc())
 
     def __iter__(self) -> Iterator[Any]:
-        return self._plain() if not self._batch.compression_type else self._compressed()
+        return self._iterate_plain() if not self._batch.compression_type else self._iterate_compressed()
 
-    def _plain(self) -> Iterator[Any]:
+    def _iterate_plain(self) -> Iterator[Any]:
         count = 0
         try:
             for record in self._batch:
                 yield record
                 count += 1
         except Exception as error:
-            yield from self._again(self._view[_HEADER.size :], count, error)
+            yield from self._parse_tolerantly(self._view[_HEADER.size :], count, error)
 
-    def _compressed(self) -> Iterator[Any]:
-        count, data, largest = 0, None, self._owner.record_bytes
+    def _iterate_compressed(self) -> Iterator[Any]:
+        count, data, largest = 0, None, self._owner.max_record_bytes
         try:
             data = self._owner.expand(self._batch.compression_type, self._view[_HEADER.size :])
             for record in DefaultRecordBatch(self._plain_header() + data):
                 yield record if len(record.value or b"") <= largest else self._too_large(record)
                 count += 1
         except Exception as error:
-            yield from self._again(data, count, error)
+            yield from self._parse_tolerantly(data, count, error)
 
     def _plain_header(self) -> bytes:
         header = bytearray(self._view[: _HEADER.size])
         header[_ATTRIBUTES_AT + 1] &= ~_CODEC
         return bytes(header)
 
-    def _too_large(self, record: Any) -> Record:
-        return self._unreadable(record.offset, f"{len(record.value)} bytes: at most {self._owner.record_bytes}")
+    def _too_large(self, record: Any) -> ParsedRecord:
+        return self._unreadable(record.offset, f"{len(record.value)} bytes: at most {self._owner.max_record_bytes}")
 
-    def _again(self, data: bytes | memoryview | None, skip: int, error: Exception) -> Iterator[Record]:
+    def _parse_tolerantly(self, data: bytes | memoryview | None, skip: int, error: Exception) -> Iterator[ParsedRecord]:
         """The records after the first `skip`, read tolerantly; from the one on that can't be, what stands for them."""
         offset = self.base_offset + skip
         if data is not None:
             try:
                 for number, record in enumerate(self._parse(bytearray(data))):
                     if number >= skip:
-                        large = self._batch.compression_type and len(record.value or b"") > self._owner.record_bytes
+                        large = self._batch.compression_type and len(record.value or b"") > self._owner.max_record_bytes
                         yield self._too_large(record) if large else record
                         offset = record.offset + 1
             except Exception as still:
@@ -168,11 +168,11 @@ class _Batch:
         for missing in range(offset, self.next_offset):
             yield self._unreadable(missing, f"{type(error).__name__}: {error}")
 
-    def _unreadable(self, offset: int, reason: str) -> Record:
-        header = (UNREADABLE, reason.encode(errors="backslashreplace")[:1000])
-        return Record(offset, self._batch.max_timestamp, self._batch.timestamp_type, None, b"", [header])
+    def _unreadable(self, offset: int, reason: str) -> ParsedRecord:
+        header = (UNREADABLE_HEADER, reason.encode(errors="backslashreplace")[:1000])
+        return ParsedRecord(offset, self._batch.max_timestamp, self._batch.timestamp_type, None, b"", [header])
 
-    def _parse(self, data: bytearray) -> Iterator[Record]:
+    def _parse(self, data: bytearray) -> Iterator[ParsedRecord]:
         """Kafka's record format, version 2; see `org.apache.kafka.common.record.DefaultRecord`."""
         batch, position = self._batch, 0
 
@@ -203,7 +203,7 @@ class _Batch:
                 raise CorruptRecordException(f"the record at offset {offset} ends at {position}, not {end}")
             if batch.timestamp_type:
                 timestamp = batch.max_timestamp
-            yield Record(offset, timestamp, batch.timestamp_type, key, value, headers)
+            yield ParsedRecord(offset, timestamp, batch.timestamp_type, key, value, headers)
 
 
 def decompress(codec: int, data: memoryview, limit: int) -> bytes:
@@ -220,7 +220,7 @@ def decompress(codec: int, data: memoryview, limit: int) -> bytes:
             return bytes(memoryview(room)[: into(data, room)])
         except cramjam.DecompressionError as error:
             if size == limit:
-                raise TooLarge(f"it can't be decompressed to at most {limit} bytes: {error}") from error
+                raise DecompressedTooLarge(f"it can't be decompressed to at most {limit} bytes: {error}") from error
         size = min(limit, 4 * size)
 
 
@@ -239,12 +239,12 @@ def _snappy(data: memoryview, limit: int) -> Iterator[bytes]:
         block = bytes(data[position : position + size])
         limit -= int(cramjam.snappy.decompress_raw_len(block))
         if limit < 0:
-            raise TooLarge(f"it expands to {-limit} bytes more than may be held")
+            raise DecompressedTooLarge(f"it expands to {-limit} bytes more than may be held")
         yield bytes(cramjam.snappy.decompress_raw(block))
         position += size
 
 
-def install(record_bytes: int) -> None:
+def install(max_record_bytes: int) -> None:
     """Have every consumer of this process read batches by `Records`, with this bound."""
-    Records.record_bytes = record_bytes
-    fetcher.MemoryRecords = Records
+    BoundedRecords.max_record_bytes = max_record_bytes
+    fetcher.MemoryRecords = BoundedRecords

@@ -21,7 +21,7 @@ RETRY_SECONDS = 1.0
 STOP_SECONDS = 5.0
 
 
-class Publisher:
+class ResilientProducer:
     """Publishes records, each confirmed by all in-sync replicas before `publish` returns."""
 
     def __init__(self, settings: Settings) -> None:
@@ -29,7 +29,7 @@ class Publisher:
         self._started = asyncio.Event()
         self._broken = asyncio.Event()
         self._producer: AIOKafkaProducer | None = None
-        self._keeper: asyncio.Task[None] | None = None
+        self._keep_running_task: asyncio.Task[None] | None = None
 
     async def publish(self, record: Record) -> None:
         """Returns once the broker has confirmed. Raises `Unconfirmed`, or MessageSizeTooLargeError."""
@@ -49,22 +49,22 @@ class Publisher:
             raise Unconfirmed(f"the broker did not confirm: {error}") from error
 
     async def __aenter__(self) -> Self:
-        self._keeper = asyncio.create_task(self._keep())
+        self._keep_running_task = asyncio.create_task(self._keep_running())
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._keeper is not None
-        self._keeper.cancel()
+        assert self._keep_running_task is not None
+        self._keep_running_task.cancel()
         with suppress(asyncio.CancelledError):
-            await self._keeper
+            await self._keep_running_task
 
-    async def _keep(self) -> None:
+    async def _keep_running(self) -> None:
         while True:
             self._broken.clear()
             try:
-                producer = clients.producer(self._settings)
+                producer = clients.create_producer(self._settings)
             except OSError as error:
                 log.warning("how to connect to Kafka can't be read: %s", error)
                 await asyncio.sleep(RETRY_SECONDS)

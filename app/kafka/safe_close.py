@@ -14,13 +14,13 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import AIOKafkaConnection
 
 _bootstrap, _get_conn, _close = AIOKafkaClient.bootstrap, AIOKafkaClient._get_conn, AIOKafkaClient.close
-_made: ContextVar[list[AIOKafkaConnection] | None] = ContextVar("made", default=None)
+_bootstrap_connections: ContextVar[list[AIOKafkaConnection] | None] = ContextVar("made", default=None)
 """The connections of the bootstrap that this task is in."""
 
 
-async def _create(*arguments: Any, **options: Any) -> AIOKafkaConnection:
+async def _create_connection(*arguments: Any, **options: Any) -> AIOKafkaConnection:
     connection = await aiokafka_conn.create_conn(*arguments, **options)
-    if (made := _made.get()) is not None:
+    if (made := _bootstrap_connections.get()) is not None:
         made.append(connection)
     return connection
 
@@ -28,7 +28,7 @@ async def _create(*arguments: Any, **options: Any) -> AIOKafkaConnection:
 async def _bootstrap_or_close(self: AIOKafkaClient) -> None:
     self._is_closed = False
     made: list[AIOKafkaConnection] = []
-    token = _made.set(made)
+    token = _bootstrap_connections.set(made)
     try:
         await _bootstrap(self)
     except BaseException:
@@ -36,7 +36,7 @@ async def _bootstrap_or_close(self: AIOKafkaClient) -> None:
             connection.close()
         raise
     finally:
-        _made.reset(token)
+        _bootstrap_connections.reset(token)
 
 
 async def _get_conn_or_close(self: AIOKafkaClient, *arguments: Any, **options: Any) -> AIOKafkaConnection | None:
@@ -54,7 +54,7 @@ async def _close_for_good(self: AIOKafkaClient) -> None:
 
 def install() -> None:
     """Have every client of this process close what it is connecting to."""
-    aiokafka_client.create_conn = _create
+    aiokafka_client.create_conn = _create_connection
     AIOKafkaClient.bootstrap = _bootstrap_or_close
     AIOKafkaClient._get_conn = _get_conn_or_close
     AIOKafkaClient.close = _close_for_good

@@ -21,7 +21,7 @@ from aiokafka.protocol.types import (
     TaggedFields,
 )
 
-from app.events.cloudevents import LogEpoch
+from app.events.cloudevents import TopicId
 from app.kafka import clients
 from app.settings import Settings
 
@@ -110,33 +110,33 @@ class _Metadata(Request[_MetadataStruct]):  # type: ignore[misc]
         return request_struct_class(topics, False, False, False, {})
 
 
-class KnownEpochs:
+class TopicIdCache:
     """The epochs of the topics that a reader has asked for."""
 
     def __init__(self) -> None:
-        self._epochs: dict[str, LogEpoch] = {}
-        self._positions: dict[tuple[str, int], int] = {}
+        self._topic_ids: dict[str, TopicId] = {}
+        self._last_offsets: dict[tuple[str, int], int] = {}
 
-    def of(self, topic: str, partition: int, offset: int) -> LogEpoch | None:
+    def get(self, topic: str, partition: int, offset: int) -> TopicId | None:
         """The epoch of a record in hand; None when it must be asked for (again), and then learned.
 
         Where offsets don't go up, the topic may be another one than before, deleted and made again.
         """
-        last = self._positions.get((topic, partition))
-        return None if last is not None and offset <= last else self._epochs.get(topic)
+        last = self._last_offsets.get((topic, partition))
+        return None if last is not None and offset <= last else self._topic_ids.get(topic)
 
-    def learn(self, topic: str, partition: int, offset: int, epoch: LogEpoch) -> None:
+    def put(self, topic: str, partition: int, offset: int, topic_id: TopicId) -> None:
         """A record of this place is of this epoch."""
-        self._epochs[topic] = epoch
-        self._positions[topic, partition] = offset
+        self._topic_ids[topic] = topic_id
+        self._last_offsets[topic, partition] = offset
 
 
-async def log_epochs(settings: Settings, topics: Iterable[str]) -> dict[str, LogEpoch]:
+async def fetch_topic_ids(settings: Settings, topics: Iterable[str]) -> dict[str, TopicId]:
     """The epoch of each topic: `<cluster id>/<topic UUID>`.
 
     Raises UnknownTopicOrPartitionError for a topic that doesn't exist, KafkaConnectionError without a broker.
     """
-    admin = clients.admin(settings)
+    admin = clients.create_admin(settings)
     await admin.start()
     try:
         response = await admin._send_request(_Metadata(sorted(set(topics))))
@@ -146,5 +146,5 @@ async def log_epochs(settings: Settings, topics: Iterable[str]) -> dict[str, Log
     for error, name, topic_id, *_ in response.topics:
         if error:
             raise UnknownTopicOrPartitionError(f"topic {name!r} (Kafka's error {error})")
-        epochs[name] = LogEpoch(f"{response.cluster_id}/{uuid.UUID(bytes=topic_id)}")
+        epochs[name] = TopicId(f"{response.cluster_id}/{uuid.UUID(bytes=topic_id)}")
     return epochs

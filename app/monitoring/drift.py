@@ -16,7 +16,7 @@ Samples = Mapping[str, NDArray[np.floating[Any]]]
 
 
 @dataclass(frozen=True)
-class Finding:
+class DriftFinding:
     """What a detector found of one feature: as in `DriftDetected`."""
 
     detector: str
@@ -35,10 +35,10 @@ class Finding:
         return self.statistic > self.threshold
 
 
-class Detector(Protocol):
+class DriftDetector(Protocol):
     """Compares a window with a reference."""
 
-    def findings(self, reference: Samples, window: Samples) -> Sequence[Finding]:
+    def detect(self, reference: Samples, window: Samples) -> Sequence[DriftFinding]:
         """One for each feature that both have enough values of: a window's in the order of their time.
 
         The samples are of different events.
@@ -46,20 +46,20 @@ class Detector(Protocol):
         ...
 
 
-FEWEST = 50
+MIN_REFERENCE_VALUES = 50
 """Values of a feature in a reference: fewer are none."""
-LONGEST = 1000
+MAX_WINDOW_EVENTS = 1000
 """The most events that are compared with a reference: the newest of a window. More would show trifles alone."""
-LENGTHS = np.array([16, 22, 32, 45, 64, 90, 128, 181, 256, 362, 512, 724, LONGEST])
+SCAN_LENGTHS = np.array([16, 22, 32, 45, 64, 90, 128, 181, 256, 362, 512, 724, MAX_WINDOW_EVENTS])
 
 _TESTS = ("normal-scores", "spread")
-_OVERLAP = 2
+_OVERLAP_FACTOR = 2
 """By so much windows that overlap have more false alarms than those that begin anew: as measured, see the tests."""
 _Floats = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
-class Scan:
+class ScanDetector:
     """The last n events are held against the reference, for n from 16 to 1000: a few that moved far, or many.
 
     A value's place is the share of the reference that is smaller, ties halved, and its score the normal distribution's
@@ -75,39 +75,43 @@ class Scan:
     stands against bursts of alike ones.
     """
 
-    effect: float = 0.25
+    min_effect: float = 0.25
     """Of a normal distribution, a shift by so many standard deviations."""
-    rate: float = 1e-6
+    false_alarm_rate: float = 1e-6
 
-    def findings(self, reference: Samples, window: Samples) -> Sequence[Finding]:
+    def detect(self, reference: Samples, window: Samples) -> Sequence[DriftFinding]:
         """As `Detector` says; of each feature what is furthest beyond its threshold, or nearest to it."""
         names = [
             name
             for name in sorted(reference.keys() & window)
-            if len(reference[name]) >= FEWEST and len(window[name]) >= LENGTHS[0]
+            if len(reference[name]) >= MIN_REFERENCE_VALUES and len(window[name]) >= SCAN_LENGTHS[0]
         ]
-        chance = self.rate * LENGTHS / (len(LENGTHS) * len(_TESTS) * 2 * _OVERLAP * max(len(names), 1))
+        chance = (
+            self.false_alarm_rate
+            * SCAN_LENGTHS
+            / (len(SCAN_LENGTHS) * len(_TESTS) * 2 * _OVERLAP_FACTOR * max(len(names), 1))
+        )
         quantiles = -special.ndtri(chance)
         return [self._finding(name, np.sort(reference[name]), window[name], quantiles) for name in names]
 
-    def _finding(self, name: str, reference: _Floats, window: _Floats, quantiles: _Floats) -> Finding:
+    def _finding(self, name: str, reference: _Floats, window: _Floats, quantiles: _Floats) -> DriftFinding:
         # Beside the reference's own values one below and one above all: what was never seen isn't impossible.
-        usual = _scores(reference, np.concatenate([reference, [-np.inf, np.inf]]))
+        usual = _normal_scores(reference, np.concatenate([reference, [-np.inf, np.inf]]))
         mean, deviation = usual.mean(axis=1, keepdims=True), usual.std(axis=1, keepdims=True)
         skewness = ((usual - mean) ** 3).mean(axis=1, keepdims=True) / deviation**3
-        lengths = LENGTHS[len(window) >= LENGTHS]
-        newest = _scores(reference, window[: -LONGEST - 1 : -1]) - mean
+        lengths = SCAN_LENGTHS[len(window) >= SCAN_LENGTHS]
+        newest = _normal_scores(reference, window[: -MAX_WINDOW_EVENTS - 1 : -1]) - mean
         moved = np.cumsum(newest, axis=1)[:, lengths - 1] / lengths
         normal = quantiles[: len(lengths)]
         skewed = np.maximum(0.0, np.sign(moved) * skewness) / np.sqrt(lengths) * (normal**2 - 1) / 6
         chance = (normal + skewed) * deviation * np.sqrt(1 / lengths + 1 / len(reference))
-        bounds = np.maximum(self.effect, chance)
+        bounds = np.maximum(self.min_effect, chance)
         test, at = np.unravel_index(np.argmax(np.abs(moved) / bounds), moved.shape)
         statistic, threshold = abs(float(moved[test, at])), float(bounds[test, at])
-        return Finding(_TESTS[test], name, statistic, threshold, int(lengths[at]))
+        return DriftFinding(_TESTS[test], name, statistic, threshold, int(lengths[at]))
 
 
-def _scores(reference: _Floats, values: _Floats) -> _Floats:
+def _normal_scores(reference: _Floats, values: _Floats) -> _Floats:
     """What each test takes the mean of, (2, N), by a sorted reference; finite for a value beyond all of it."""
     below, to = (np.searchsorted(reference, values, side) for side in ("left", "right"))
     scores = special.ndtri((below + to + 1) / (2 * len(reference) + 2))

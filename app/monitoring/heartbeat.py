@@ -18,17 +18,17 @@ AGE = Gauge("hindsight_heartbeat_age_seconds", "Seconds since the main loop of t
 _waits: dict[str, str] = {}
 
 
-def path_of(home: Path, pid: int) -> Path:
+def heartbeat_path(home: Path, pid: int) -> Path:
     """The file of a process's heartbeats."""
     return home / "heartbeats" / str(pid)
 
 
-def waits_for(stage: str, reason: str) -> None:
+def report_wait(stage: str, reason: str) -> None:
     """Note that a stage of this process waits for what is away, and tries again."""
     _waits[stage] = reason
 
 
-def waits_no_more(stage: str) -> None:
+def clear_wait(stage: str) -> None:
     """Note that the stage goes on."""
     _waits.pop(stage, None)
 
@@ -37,7 +37,7 @@ class Heartbeat:
     """The heartbeat of this process."""
 
     def __init__(self, home: Path) -> None:
-        self._path = path_of(home, os.getpid())
+        self._path = heartbeat_path(home, os.getpid())
         self._text: str | None = None
         self._last = time.monotonic()
         AGE.set_function(lambda: time.monotonic() - self._last)
@@ -54,7 +54,7 @@ class Heartbeat:
             else:
                 os.utime(self._path)
 
-    def follow(self, loop: asyncio.AbstractEventLoop) -> None:
+    def schedule_on(self, loop: asyncio.AbstractEventLoop) -> None:
         """Beat each second from this loop, for as long as it runs."""
         self.beat()
-        loop.call_later(BEAT_SECONDS, self.follow, loop)
+        loop.call_later(BEAT_SECONDS, self.schedule_on, loop)

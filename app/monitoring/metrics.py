@@ -25,7 +25,7 @@ from app.system import disk
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _BATCH = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _DELAYS = (1, 10, 60, 600, 3600, 6 * 3600, 24 * 3600, 7 * 24 * 3600, 30 * 24 * 3600)
-MOST_CODES = 150
+MAX_CODES = 150
 
 REQUESTS = Counter(
     "hindsight_requests_total",
@@ -75,40 +75,40 @@ READY = Gauge("hindsight_ready", "1 when this process does its work, else 0.")
 DISK_FREE = Gauge("hindsight_disk_free_bytes", "Free on the disk of a directory: HINDSIGHT_HOME.", ["directory"])
 DISK_SIZE = Gauge("hindsight_disk_size_bytes", "Size of the disk of a directory: HINDSIGHT_HOME.", ["directory"])
 
-_OF_VERSIONS = (REQUESTS, LATENCY, BATCH_SIZE, FLOOR_HITS, SHADOWS)
-_OF = ("task", "version", "role")
+_VERSION_METRICS = (REQUESTS, LATENCY, BATCH_SIZE, FLOOR_HITS, SHADOWS)
+_VERSION_LABELS = ("task", "version", "role")
 _codes: set[str] = set()
 
 
-def failed(task: str, stage: str, code: str) -> None:
+def count_failure(task: str, stage: str, code: str) -> None:
     """Counts an event that became a dead letter at this stage, and is no request or is answered by nobody."""
-    if code not in _codes and len(_codes) >= MOST_CODES:
+    if code not in _codes and len(_codes) >= MAX_CODES:
         code = "other"
     _codes.add(code)
     ERRORS.labels(task, stage, code).inc()
     DEAD_LETTERS.labels(task, stage).inc()
 
 
-def rejected(task: str, stage: str, code: str, version: str = "", role: str = "") -> None:
+def count_rejection(task: str, stage: str, code: str, version: str = "", role: str = "") -> None:
     """Counts a request that became a dead letter at this stage, of the version that was asked if one was."""
-    failed(task, stage, code)
+    count_failure(task, stage, code)
     REQUESTS.labels(task, version, role, "failed").inc()
 
 
-def expected(task: str, *stages: str) -> None:
+def init_counters(task: str, *stages: str) -> None:
     """Makes a task's counters of these stages, at 0: Prometheus sees no increase from nothing to something."""
     for stage in stages:
         DEAD_LETTERS.labels(task, stage)
 
 
-def routed(task: str, roles: Mapping[str, str]) -> None:
+def set_route(task: str, roles: Mapping[str, str]) -> None:
     """A task's route has these versions now, in these roles: series of any other version or role are removed."""
-    for metric in _OF_VERSIONS:
+    for metric in _VERSION_METRICS:
         found = [sample.labels for family in metric.collect() for sample in family.samples]
         for labels in found:
             version, role = labels["version"], roles.get(labels["version"])
             if labels["task"] == task and version and (role is None or labels.get("role", role) != role):
-                metric.remove_by_labels({name: labels[name] for name in _OF if name in labels})
+                metric.remove_by_labels({name: labels[name] for name in _VERSION_LABELS if name in labels})
     for version, role in roles.items():
         if role != "shadow":
             for outcome in ("predicted", "failed"):

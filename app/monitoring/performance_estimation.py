@@ -14,16 +14,16 @@ from scipy import optimize
 
 from models.offpolicy import Floats, effective_size
 
-FEWEST = 50
+MIN_LABELS = 50
 """Labels, of equal weight, without which nothing is said."""
-_RESAMPLED = 200
+_RESAMPLES = 200
 _LEVEL = 0.95
-_SHARES = (np.arange(1000) + 0.5) / 1000
+_QUANTILES = (np.arange(1000) + 0.5) / 1000
 """Of more confidences than these, such quantiles stand for all."""
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledScores:
     """Predictions of which it is known what they score, each array (labelled,)."""
 
     confidences: Floats
@@ -32,22 +32,22 @@ class Labelled:
     """The inverse of the probability with which each was selected to be labelled."""
 
     @classmethod
-    def of(cls, rows: Sequence[tuple[float, float, float]]) -> "Labelled":
+    def from_rows(cls, rows: Sequence[tuple[float, float, float]]) -> "LabelledScores":
         """By rows of confidence, score and selection probability."""
         confidences, scores, probabilities = np.array(rows, np.float64).reshape(-1, 3).T
         return cls(confidences, scores, 1 / probabilities)
 
-    def resampled(self, random: np.random.Generator) -> "Labelled":
+    def resample(self, random: np.random.Generator) -> "LabelledScores":
         """As many of them, drawn with replacement."""
         chosen = random.integers(0, len(self.scores), len(self.scores))
-        return Labelled(self.confidences[chosen], self.scores[chosen], self.weights[chosen])
+        return LabelledScores(self.confidences[chosen], self.scores[chosen], self.weights[chosen])
 
 
-Estimator = Callable[[Labelled, Floats], float]
+Estimator = Callable[[LabelledScores, Floats], float]
 """The mean score of predictions, by what is labelled and by their confidences."""
 
 
-def average_confidence(labelled: Labelled, confidences: Floats) -> float:
+def average_confidence(labelled: LabelledScores, confidences: Floats) -> float:
     """The mean of the confidences, recalibrated by isotonic regression of scores on them (Zadrozny & Elkan, 2002)."""
     order = np.argsort(labelled.confidences, kind="stable")
     places, firsts = np.unique(labelled.confidences[order], return_index=True)
@@ -57,13 +57,13 @@ def average_confidence(labelled: Labelled, confidences: Floats) -> float:
     return float(np.mean(np.interp(confidences, places, levels)))
 
 
-def difference_of_confidences(labelled: Labelled, confidences: Floats) -> float:
+def difference_of_confidences(labelled: LabelledScores, confidences: Floats) -> float:
     """The mean labelled score, less what the mean confidence has fallen by (Guillory et al., ICCV 2021)."""
     usual = np.average(labelled.confidences, weights=labelled.weights)
     return float(np.average(labelled.scores, weights=labelled.weights) - usual + np.mean(confidences))
 
 
-def average_thresholded_confidence(labelled: Labelled, confidences: Floats) -> float:
+def average_thresholded_confidence(labelled: LabelledScores, confidences: Floats) -> float:
     """The share above a threshold; of the labelled, as many are above it as the mean score (Garg et al., ICLR 2022)."""
     order = np.argsort(-labelled.confidences, kind="stable")
     share = np.cumsum(labelled.weights[order]) / np.sum(labelled.weights)
@@ -73,7 +73,7 @@ def average_thresholded_confidence(labelled: Labelled, confidences: Floats) -> f
 
 
 @dataclass(frozen=True)
-class Expected:
+class PerformanceEstimate:
     """What predictions whose labels are late are expected to score."""
 
     score: float
@@ -88,13 +88,13 @@ class Expected:
     """How many past windows that is of."""
 
 
-def expected(labelled: Labelled, confidences: Floats) -> Expected | None:
+def estimate_performance(labelled: LabelledScores, confidences: Floats) -> PerformanceEstimate | None:
     """What predictions of these confidences score in the mean; None where too little is labelled, or there are none."""
     effective = effective_size(labelled.weights)
-    if effective < FEWEST - 1e-6 or not len(confidences):
+    if effective < MIN_LABELS - 1e-6 or not len(confidences):
         return None
-    said = np.quantile(confidences, _SHARES) if len(confidences) > len(_SHARES) else confidences
+    said = np.quantile(confidences, _QUANTILES) if len(confidences) > len(_QUANTILES) else confidences
     random = np.random.default_rng(0)
-    resampled = [average_confidence(labelled.resampled(random), said) for _ in range(_RESAMPLED)]
+    resampled = [average_confidence(labelled.resample(random), said) for _ in range(_RESAMPLES)]
     lower, upper = np.quantile(resampled, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
-    return Expected(average_confidence(labelled, said), float(lower), float(upper), effective)
+    return PerformanceEstimate(average_confidence(labelled, said), float(lower), float(upper), effective)

@@ -16,8 +16,8 @@ from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from app.events import topics
 from app.kafka import clients, reader
-from app.kafka.lag import ARCHIVE_GROUP, PREPROCESS_GROUP, RECORDER_GROUP, WORKER_GROUP, deployment_lags
-from app.monitoring.progress_tracker import Key, Place, Standing, Standings, Tracker
+from app.kafka.lag import ARCHIVE_GROUP, PREPROCESS_GROUP, RECORDER_GROUP, WORKER_GROUP, fetch_deployment_lags
+from app.monitoring.progress_tracker import GroupPosition, GroupProgress, GroupTopic, ProgressByGroup, ProgressTracker
 from app.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -26,10 +26,10 @@ COMMIT_SECONDS = 3.0
 """How long what is done may take to be committed, beside the interval of checkpoints or commits."""
 SUSPICIOUS_SECONDS = 10.0
 TIMEOUT_SECONDS = 5.0
-FRESH_SECONDS = 1.5
+CACHE_SECONDS = 1.5
 """Whoever looks within this time sees what was just seen."""
 
-PROCESS_OF = {
+PROCESS_BY_GROUP = {
     PREPROCESS_GROUP: "preprocess",
     WORKER_GROUP: "worker",
     ARCHIVE_GROUP: "archive",
@@ -38,57 +38,57 @@ PROCESS_OF = {
 """Of each consumer group, the process of the Procfile."""
 
 
-def groups(settings: Settings) -> dict[str, list[str]]:
+def topics_by_group(settings: Settings) -> dict[str, list[str]]:
     """Of each group, its topics."""
     tasks = settings.tasks
     return {
         PREPROCESS_GROUP: [topics.requests(task) for task in tasks],
         WORKER_GROUP: [topics.features(task) for task in tasks],
-        ARCHIVE_GROUP: topics.archived(tasks),
+        ARCHIVE_GROUP: topics.archived_topics(tasks),
         RECORDER_GROUP: [of(task) for task in tasks for of in (topics.predictions, topics.feedback, topics.joins)],
     }
 
 
-class Progress:
+class ProgressMonitor:
     """Follows the progress of a deployment's groups, by clients that stay connected."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._groups = groups(settings)
-        self._tracker = Tracker(settings.unanswered_seconds)
+        self._groups = topics_by_group(settings)
+        self._tracker = ProgressTracker(settings.unanswered_seconds)
         self._clients: tuple[AIOKafkaAdminClient, AIOKafkaConsumer] | None = None
         self._partitions: list[TopicPartition] = []
-        self._refreshing = asyncio.Lock()
-        self._refreshed = -inf
-        self.standings: Standings = {}
+        self._refresh_lock = asyncio.Lock()
+        self._refreshed_at = -inf
+        self.group_progress: ProgressByGroup = {}
         """As they were seen last; empty while they aren't known."""
-        self.unknown = "it has not been looked at yet"
+        self.unknown_reason = "it has not been looked at yet"
         """Why they aren't known; empty where they are."""
 
     async def refresh(self) -> None:
         """Look, unless somebody has just looked."""
-        async with self._refreshing:
-            if time.monotonic() - self._refreshed < FRESH_SECONDS:
+        async with self._refresh_lock:
+            if time.monotonic() - self._refreshed_at < CACHE_SECONDS:
                 return
             try:
                 async with asyncio.timeout(TIMEOUT_SECONDS):
-                    self.standings, self.unknown = await self.look(), ""
+                    self.group_progress, self.unknown_reason = await self.measure(), ""
             except UnknownTopicOrPartitionError as error:
-                self.standings, self.unknown = {}, str(error)
+                self.group_progress, self.unknown_reason = {}, str(error)
             except (KafkaError, OSError, TimeoutError) as error:
                 log.warning("what waits in Kafka is not known: %s", error or type(error).__name__)
-                self.standings, self.unknown = {}, "no broker answers"
-            self._refreshed = time.monotonic()
+                self.group_progress, self.unknown_reason = {}, "no broker answers"
+            self._refreshed_at = time.monotonic()
 
-    async def look(self) -> dict[Key, Standing]:
+    async def measure(self) -> dict[GroupTopic, GroupProgress]:
         """How things stand now. Raises KafkaError, OSError or TimeoutError where that can't be known."""
         try:
-            places = await self._places(time.time())
+            places = await self._positions(time.time())
         except BaseException:
             await self.close()
             raise
-        standings = self._tracker.hear(time.monotonic(), places)
-        return await self._without_gaps(standings)
+        standings = self._tracker.update(time.monotonic(), places)
+        return await self._discount_gaps(standings)
 
     async def close(self) -> None:
         """End the clients."""
@@ -97,28 +97,30 @@ class Progress:
             await consumer.stop()
             await admin.close()
 
-    async def _without_gaps(self, standings: dict[Key, Standing]) -> dict[Key, Standing]:
+    async def _discount_gaps(self, standings: dict[GroupTopic, GroupProgress]) -> dict[GroupTopic, GroupProgress]:
         """Where a group seems to stand still it is asked whether records wait, or only offsets without a record."""
-        suspects = [key for key, one in standings.items() if one.still_seconds > SUSPICIOUS_SECONDS]
+        suspects = [key for key, one in standings.items() if one.stalled_seconds > SUSPICIOUS_SECONDS]
         if not suspects:
             return standings
-        lags = await deployment_lags(self._settings, TIMEOUT_SECONDS)
+        lags = await fetch_deployment_lags(self._settings, TIMEOUT_SECONDS)
         if isinstance(lags, str):
             raise KafkaError(lags)
         for group, topic in suspects:
             if lags[group][topic] == 0:
-                place = replace(standings[group, topic].place, waiting=0, overdue=0)
+                place = replace(standings[group, topic].position, waiting=0, overdue=0)
                 standings[group, topic] = replace(standings[group, topic], position=place, stalled_seconds=0.0)
         return standings
 
-    async def _places(self, now: float) -> dict[Key, Place]:
-        admin, consumer = await self._connected()
+    async def _positions(self, now: float) -> dict[GroupTopic, GroupPosition]:
+        admin, consumer = await self._connect()
         committed = {group: await admin.list_consumer_group_offsets(group) for group in self._groups}
         begins = await consumer.beginning_offsets(self._partitions)
         ends = await consumer.end_offsets(self._partitions)
-        settled = await reader.firsts(consumer, self._ms(now, 0.0), ends)
-        overdue = await reader.firsts(consumer, self._ms(now, self._settings.unanswered_seconds), ends)
-        found: dict[Key, Place] = {}
+        settled = await reader.fetch_first_offsets(consumer, self._cutoff_ms(now, 0.0), ends)
+        overdue = await reader.fetch_first_offsets(
+            consumer, self._cutoff_ms(now, self._settings.unanswered_seconds), ends
+        )
+        found: dict[GroupTopic, GroupPosition] = {}
         for group, names in self._groups.items():
             done = {
                 tp: max(offset.offset, begins.get(tp, 0)) if (offset := committed[group].get(tp)) else begins[tp]
@@ -126,7 +128,7 @@ class Progress:
             }
             for topic in names:
                 of = [tp for tp in self._partitions if tp.topic == topic]
-                found[group, topic] = Place(
+                found[group, topic] = GroupPosition(
                     committed=sum(done[tp] for tp in of),
                     waiting=sum(max(0, settled[tp] - done[tp]) for tp in of),
                     overdue=sum(max(0, overdue[tp] - done[tp]) for tp in of),
@@ -134,20 +136,20 @@ class Progress:
                 )
         return found
 
-    def _ms(self, now: float, seconds: float) -> int:
+    def _cutoff_ms(self, now: float, seconds: float) -> int:
         """A moment of Unix time before which a record of this age was logged."""
         settled = COMMIT_SECONDS + max(self._settings.checkpoint_seconds, self._settings.archive_seconds)
         return round((now - max(settled, seconds)) * 1000)
 
-    async def _connected(self) -> tuple[AIOKafkaAdminClient, AIOKafkaConsumer]:
+    async def _connect(self) -> tuple[AIOKafkaAdminClient, AIOKafkaConsumer]:
         if self._clients is None:
-            admin = clients.admin(self._settings)
-            consumer = clients.consumer(self._settings)
+            admin = clients.create_admin(self._settings)
+            consumer = clients.create_consumer(self._settings)
             self._clients = admin, consumer
             await admin.start()
             await consumer.start()
             names = sorted({topic for of in self._groups.values() for topic in of})
-            self._partitions = await reader.partitions_of(self._settings, names)
+            self._partitions = await reader.fetch_partitions(self._settings, names)
             consumer.assign(self._partitions)  # or each question begins by asking for the cluster's metadata
             consumer.pause(*self._partitions)
             if missing := set(names) - {tp.topic for tp in self._partitions}:

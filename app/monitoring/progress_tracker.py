@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-Key = tuple[str, str]
+GroupTopic = tuple[str, str]
 """A group and a topic."""
 
 
 @dataclass(frozen=True)
-class Place:
+class GroupPosition:
     """Where a group stands in a topic, all partitions together."""
 
     committed: int
@@ -22,41 +22,43 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Standing:
+class GroupProgress:
     """A place, and how long it has been the same."""
 
-    place: Place
-    still_seconds: float = 0.0
+    position: GroupPosition
+    stalled_seconds: float = 0.0
     """How long the group has committed nothing although records wait."""
-    quiet_seconds: float | None = None
+    idle_seconds: float | None = None
     """How long the topic has not grown; None where it was never seen to."""
 
 
-Standings = Mapping[Key, Standing]
+ProgressByGroup = Mapping[GroupTopic, GroupProgress]
 
 
-class Tracker:
+class ProgressTracker:
     """Remembers when each group moved. Pure: it is told the time."""
 
     def __init__(self, unanswered_seconds: float) -> None:
         """What is overdue when it is seen for the first time has stood still for so long."""
         self._unanswered_seconds = unanswered_seconds
-        self._moved: dict[Key, float] = {}
-        self._grew: dict[Key, float] = {}
-        self._places: dict[Key, Place] = {}
+        self._moved_at: dict[GroupTopic, float] = {}
+        self._grew_at: dict[GroupTopic, float] = {}
+        self._positions: dict[GroupTopic, GroupPosition] = {}
 
-    def hear(self, now: float, places: Mapping[Key, Place]) -> dict[Key, Standing]:
+    def update(self, now: float, places: Mapping[GroupTopic, GroupPosition]) -> dict[GroupTopic, GroupProgress]:
         """How things stand now."""
         for key, place in places.items():
-            before = self._places.get(key)
+            before = self._positions.get(key)
             if before is None:  # whether it moves is seen at the next look
-                self._moved[key] = now - (self._unanswered_seconds if place.overdue else 0.0)
+                self._moved_at[key] = now - (self._unanswered_seconds if place.overdue else 0.0)
             elif before.committed != place.committed or not place.waiting:
-                self._moved[key] = now
+                self._moved_at[key] = now
             if before is not None and before.end != place.end:
-                self._grew[key] = now
-        self._places = dict(places)
+                self._grew_at[key] = now
+        self._positions = dict(places)
         return {
-            key: Standing(place, round(now - self._moved[key], 3), now - self._grew[key] if key in self._grew else None)
+            key: GroupProgress(
+                place, round(now - self._moved_at[key], 3), now - self._grew_at[key] if key in self._grew_at else None
+            )
             for key, place in places.items()
         }

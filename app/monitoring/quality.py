@@ -20,7 +20,7 @@ _BETS = 0.99 * 0.5 ** np.arange(8)
 
 
 @dataclass(frozen=True)
-class Judged:
+class ScoredOutcome:
     """What `OutcomeRecorded` says of a prediction's quality. A task that is judged by rewards gives them as scores."""
 
     time: datetime
@@ -32,7 +32,7 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Quality:
+class QualityEstimate:
     """What a window's outcomes say of all its predictions."""
 
     predictions: int
@@ -46,7 +46,7 @@ class Quality:
     answered: float
     """The share of those so selected that has a score. An audit that is half done is biased as well: what volunteers
     corrected is answered first."""
-    effective: float
+    effective_size: float
     """How many outcomes of equal weight they are worth: sum(w)^2 / sum(w^2) (Kish, 1965)."""
     score: float | None
     """The estimate: sum(w s) / sum(w) with w = 1 / p; None without any."""
@@ -68,12 +68,12 @@ class Quality:
         It is to be read, not to be tested with: it is right in the middle, and wrong far out where scores are skewed.
         Infinite for fewer than two; of no width where all scores are equal.
         """
-        if self.score is None or self.effective <= 1 or not np.isfinite(self.standard_error):
+        if self.score is None or self.effective_size <= 1 or not np.isfinite(self.standard_error):
             return float("-inf"), float("inf")
-        reach = float(special.stdtrit(self.effective - 1, (1 + level) / 2)) * self.standard_error
+        reach = float(special.stdtrit(self.effective_size - 1, (1 + level) / 2)) * self.standard_error
         return self.score - reach, self.score + reach
 
-    def chance(self, reference: float) -> float:
+    def p_value(self, reference: float) -> float:
         """How probable a window as bad as this can be at most, if the mean score of all predictions is `reference`.
 
         It holds for any number of independent scores, however they are distributed up to 1; where one in fifty is
@@ -88,7 +88,7 @@ class Quality:
         return float(min(1.0, np.exp(np.log(len(_BETS)) - special.logsumexp(gains))))
 
 
-def quality(outcomes: Sequence[Judged], predictions: int) -> Quality:
+def estimate_quality(outcomes: Sequence[ScoredOutcome], predictions: int) -> QualityEstimate:
     """The quality of a window that has so many predictions; each of them has one outcome here, or none.
 
     What was said to be wrong, with no word of what would be right, scores 0: to leave it out would leave out nothing
@@ -104,13 +104,13 @@ def quality(outcomes: Sequence[Judged], predictions: int) -> Quality:
     everything = any(one.selection == "all" for one in outcomes)
     selected = predictions if everything else sum(one.selection_probability is not None for one in outcomes)
     estimate = snips(values, weights) if known else None
-    return Quality(
+    return QualityEstimate(
         predictions=predictions,
         scored=len(scores),
         plain=float(np.mean([score for _, score in scores])) if scores else None,
         labelled=len(known),
         answered=len(known) / selected if selected else 0.0,
-        effective=effective_size(weights),
+        effective_size=effective_size(weights),
         score=None if estimate is None else estimate.value,
         standard_error=float("inf") if estimate is None else estimate.standard_error,
         scores=values,
@@ -118,5 +118,5 @@ def quality(outcomes: Sequence[Judged], predictions: int) -> Quality:
     )
 
 
-def _score(outcome: Judged) -> float | None:
+def _score(outcome: ScoredOutcome) -> float | None:
     return 0.0 if outcome.score is None and outcome.accepted is False else outcome.score

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from app.events import topics
 from app.kafka.lag import PREPROCESS_GROUP, RECORDER_GROUP, WORKER_GROUP
-from app.monitoring.progress import PROCESS_OF
-from app.monitoring.progress_tracker import Standings
+from app.monitoring.progress import PROCESS_BY_GROUP
+from app.monitoring.progress_tracker import ProgressByGroup
 from app.settings import Settings
 
 
@@ -23,14 +23,14 @@ class TaskStatus:
     held_seconds: float = 0.0
 
     @property
-    def well(self) -> bool:
+    def is_healthy(self) -> bool:
         """Whether it answers what it is asked."""
         return not self.stage
 
     @property
     def detail(self) -> str:
         """What waits, for how long, and what to do about it."""
-        if self.well:
+        if self.is_healthy:
             return f"{self.waiting:,} waiting" if self.waiting else ""
         return (
             f"{self.waiting:,} waiting, held up by {self.stage} for {self.held_seconds:.0f} s: "
@@ -38,18 +38,18 @@ class TaskStatus:
         )
 
 
-def task_status(settings: Settings, standings: Standings, task: str) -> TaskStatus:
+def task_status(settings: Settings, standings: ProgressByGroup, task: str) -> TaskStatus:
     """How a task does. A stage holds it up that has moved none of its records while they were overdue."""
     stages = {
         WORKER_GROUP: standings[WORKER_GROUP, topics.features(task)],
         PREPROCESS_GROUP: standings[PREPROCESS_GROUP, topics.requests(task)],
     }
     held = {
-        PROCESS_OF[group]: one.still_seconds
+        PROCESS_BY_GROUP[group]: one.stalled_seconds
         for group, one in stages.items()
-        if one.place.overdue and one.still_seconds >= settings.unanswered_seconds
+        if one.position.overdue and one.stalled_seconds >= settings.unanswered_seconds
     }
     stage = max(held, key=lambda name: held[name], default="")
-    waiting = sum(one.place.waiting for one in stages.values())
+    waiting = sum(one.position.waiting for one in stages.values())
     answers = standings[RECORDER_GROUP, topics.predictions(task)]
-    return TaskStatus(task, waiting, answers.quiet_seconds, stage, held.get(stage, 0.0))
+    return TaskStatus(task, waiting, answers.idle_seconds, stage, held.get(stage, 0.0))

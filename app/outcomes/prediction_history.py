@@ -7,20 +7,20 @@ from app.events.types import FeedbackGiven, PredictionMade
 
 
 @dataclass(frozen=True)
-class Served:
+class ServedPrediction:
     """A request's one prediction. `time` is its `ce_time`, `logged` its log append time."""
 
-    made: PredictionMade
+    prediction: PredictionMade
     request_source: str
     time: datetime
     logged: datetime
 
 
 @dataclass(frozen=True)
-class Said:
+class FeedbackEvent:
     """One feedback event, by its identity (`source`, `id`)."""
 
-    given: FeedbackGiven
+    feedback: FeedbackGiven
     source: str
     id: str
     time: datetime
@@ -28,8 +28,8 @@ class Said:
 
 
 @dataclass(frozen=True)
-class Joined:
+class PredictionHistory:
     """All that is known of one prediction: `served` is None while only feedback has come."""
 
-    served: Served | None
-    said: tuple[Said, ...]
+    served: ServedPrediction | None
+    feedback: tuple[FeedbackEvent, ...]

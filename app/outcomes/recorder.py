@@ -14,57 +14,62 @@ from collections.abc import Callable, Collection, MutableMapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from app.events.cloudevents import Incoming, Record, header
+from app.events.cloudevents import ConsumedRecord, Record, header_text
 from app.events.ids import task_of
 from app.monitoring import metrics
-from app.outcomes.label_aggregation import judge, outcome_id, record_of
-from app.outcomes.prediction_history import Joined
-from app.outcomes.repartition import OUTCOMES, original, reminder
+from app.outcomes.label_aggregation import build_outcome, build_outcome_record, outcome_id
+from app.outcomes.prediction_history import PredictionHistory
+from app.outcomes.repartition import OUTCOMES_STAGE, build_reward_timeout, restore_original
 from app.settings import Settings, TaskSettings
-from app.streams.delivery import Answer
+from app.streams.delivery import HandlerResult
 from models.base import Rejected, Task
 
-STAGE = OUTCOMES
-MOST_REMINDERS = 5_000
+STAGE = OUTCOMES_STAGE
+MAX_TIMEOUTS = 5_000
 """Reminders in one round, of one task: it goes on with the next."""
 
 Clock = Callable[[], datetime]
 
 
-class Known(Protocol):
+class PredictionStore(Protocol):
     """What the recorder needs of the catalog. Each raises `Unavailable` while the database is away."""
 
-    def project(self, records: Sequence[Incoming]) -> None:
+    def project(self, records: Sequence[ConsumedRecord]) -> None:
         """Keep what the records say, however often and in whatever order they come."""
 
-    def joined(self, prediction_ids: Collection[str]) -> dict[str, Joined]:
+    def prediction_histories(self, prediction_ids: Collection[str]) -> dict[str, PredictionHistory]:
         """All that is known of these predictions."""
 
-    def due(self, task: str, before: datetime, limit: int) -> list[str]:
+    def awaiting_reward(self, task: str, before: datetime, limit: int) -> list[str]:
         """Predictions served before then that have no reward."""
 
 
-def now() -> datetime:
+def utc_now() -> datetime:
     """The time."""
     return datetime.now(UTC)
 
 
-class OutcomesHandler:
+class OutcomeRecorder:
     """Handles the joins of one task. `last` has the id of each prediction's last outcome: a cache that may be lost."""
 
     def __init__(
-        self, task: Task, rules: TaskSettings, known: Known, last: MutableMapping[bytes, bytes], clock: Clock = now
+        self,
+        task: Task,
+        task_settings: TaskSettings,
+        store: PredictionStore,
+        last: MutableMapping[bytes, bytes],
+        clock: Clock = utc_now,
     ) -> None:
         self._task = task
-        self._rules = rules
-        self._known = known
+        self._task_settings = task_settings
+        self._store = store
         self._last = last
         self._clock = clock
 
-    async def __call__(self, batch: Sequence[Incoming]) -> Sequence[Answer]:
+    async def __call__(self, batch: Sequence[ConsumedRecord]) -> Sequence[HandlerResult]:
         """The outcome of each prediction that the batch is about, as the answer to the last event of it."""
-        answers: list[Answer] = [()] * len(batch)
-        events: list[Incoming] = []
+        answers: list[HandlerResult] = [()] * len(batch)
+        events: list[ConsumedRecord] = []
         places: dict[str, int] = {}
         for index, incoming in enumerate(batch):
             try:
@@ -76,32 +81,38 @@ class OutcomesHandler:
             events += [event] if event else []
         as_of, joined = await asyncio.to_thread(self._join, events, list(places))
         for prediction, index in places.items():
-            outcome = judge(self._task, self._rules, joined[prediction], as_of) if prediction in joined else None
+            outcome = (
+                build_outcome(self._task, self._task_settings, joined[prediction], as_of)
+                if prediction in joined
+                else None
+            )
             key = prediction.encode()
             if outcome is not None and outcome_id(outcome).encode() != self._last.get(key):
-                answers[index] = [record_of(outcome, as_of)]
-                self._count(joined[prediction])
+                answers[index] = [build_outcome_record(outcome, as_of)]
+                self._observe_delay(joined[prediction])
         return answers
 
-    def _count(self, known: Joined) -> None:
+    def _observe_delay(self, history: PredictionHistory) -> None:
         """How long after its prediction the last feedback came that the outcome knows of."""
-        if known.served is not None and known.said:
-            delay = max(one.logged for one in known.said) - known.served.logged
+        if history.served is not None and history.feedback:
+            delay = max(one.logged for one in history.feedback) - history.served.logged
             metrics.FEEDBACK_DELAY.labels(self._task.name).observe(max(0.0, delay.total_seconds()))
 
-    def delivered(self, batch: Sequence[Incoming], answers: Sequence[Answer]) -> None:
+    def on_delivered(self, batch: Sequence[ConsumedRecord], answers: Sequence[HandlerResult]) -> None:
         """Remember the outcomes that are in the log: only now may they be left out the next time."""
         for incoming, answer in zip(batch, answers, strict=True):
             if isinstance(answer, Sequence) and answer and incoming.key is not None:
-                self._last[incoming.key] = (header(answer[0].headers, "ce_id") or "").encode()
+                self._last[incoming.key] = (header_text(answer[0].headers, "ce_id") or "").encode()
 
-    def _join(self, events: Sequence[Incoming], predictions: Sequence[str]) -> tuple[datetime, dict[str, Joined]]:
+    def _join(
+        self, events: Sequence[ConsumedRecord], predictions: Sequence[str]
+    ) -> tuple[datetime, dict[str, PredictionHistory]]:
         if events:
-            self._known.project(events)
+            self._store.project(events)
         as_of = self._clock()
-        return as_of, self._known.joined(predictions) if predictions else {}
+        return as_of, self._store.prediction_histories(predictions) if predictions else {}
 
-    def _read(self, incoming: Incoming) -> tuple[str, Incoming | None]:
+    def _read(self, incoming: ConsumedRecord) -> tuple[str, ConsumedRecord | None]:
         try:
             prediction = (incoming.key or b"").decode()
             task = task_of(prediction)
@@ -109,19 +120,19 @@ class OutcomesHandler:
             raise Rejected("bad_join", f"the key is no prediction id: {error}") from error
         if task != self._task.name:
             raise Rejected("bad_join", f"a prediction of {task!r} is on {incoming.origin.topic}")
-        return prediction, original(incoming)
+        return prediction, restore_original(incoming)
 
 
-class Reminders:
+class RewardTimeouts:
     """Finds predictions whose reward's window has ended without one."""
 
-    def __init__(self, settings: Settings, known: Known, clock: Clock = now) -> None:
+    def __init__(self, settings: Settings, store: PredictionStore, clock: Clock = utc_now) -> None:
         self._windows = {
             task: timedelta(seconds=window)
             for task in settings.tasks
-            if (window := settings.of_task(task).reward_window_seconds) is not None
+            if (window := settings.for_task(task).reward_window_seconds) is not None
         }
-        self._known = known
+        self._store = store
         self._clock = clock
 
     @property
@@ -132,4 +143,7 @@ class Reminders:
     def due(self, task: str) -> list[Record]:
         """A reminder of each; it is repeated until the outcome is in the catalog. Raises `Unavailable`."""
         before = self._clock() - self._windows[task]
-        return [reminder(task, prediction) for prediction in self._known.due(task, before, MOST_REMINDERS)]
+        return [
+            build_reward_timeout(task, prediction)
+            for prediction in self._store.awaiting_reward(task, before, MAX_TIMEOUTS)
+        ]

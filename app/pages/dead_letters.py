@@ -4,46 +4,46 @@ from urllib.parse import urlencode
 
 from nicegui import ui
 
-from app.dead_letters.async_store import NoLetter
-from app.dead_letters.letter import Letter, Wanted, shown
+from app.dead_letters.async_store import DeadLetterNotFound
+from app.dead_letters.letter import DeadLetterEntry, DeadLetterFilter, to_detailed_json
 from app.errors import SetupError
 from app.kafka.transient_errors import AWAY
 from app.pages import layout
-from app.pages.confirmation import Answers, Confirm
-from app.pages.elements import Node, button, facts, heads, tabs
-from app.services.services import Parts
+from app.pages.confirmation import ConfirmationDialog, FieldValues
+from app.pages.elements import Node, button, definition_list, table_header, tabs
+from app.services.services import Services
 from models.base import Rejected
 
-HERE = "/dead-letters"
+PATH = "/dead-letters"
 STAGES = ("preprocess", "inference", "predictions", "feedback", "outcomes")
-MOST = 50
+PAGE_SIZE = 50
 
 
-def register(parts: Parts) -> None:
+def register(services: Services) -> None:
     """Add the page."""
 
-    @ui.page(HERE)
+    @ui.page(PATH)
     async def dead_letters(stage: str = "", before: str = "", id: str = "") -> None:
-        with layout.page("Dead letters", HERE):
+        with layout.page("Dead letters", PATH):
             with Node("div", style="bar"):
                 Node("h1", "Dead letters")
-                ways = {"All": HERE} | {one: f"{HERE}?{urlencode({'stage': one})}" for one in STAGES}
+                ways = {"All": PATH} | {one: f"{PATH}?{urlencode({'stage': one})}" for one in STAGES}
                 tabs("Stages", ways, "" if id else stage or "All")
             try:
                 if id:
-                    await _one(parts, id)
+                    await _render_dead_letter(services, id)
                 else:
-                    await _list(parts, stage, before)
-            except NoLetter as error:
+                    await _render_list(services, stage, before)
+            except DeadLetterNotFound as error:
                 Node("p", f"{error}. It may have been erased.", "note")
             except SetupError as error:
-                Node("p", error.in_a_line, "note bad")
+                Node("p", error.one_line, "note bad")
             except AWAY as error:
                 Node("p", f"That can't be seen now: {error}. Load the page again.", "note bad")
 
 
-async def _list(parts: Parts, stage: str, before: str) -> None:
-    found, more = await parts.letterbox.page(Wanted(stage=stage or None), MOST, before or None)
+async def _render_list(services: Services, stage: str, before: str) -> None:
+    found, more = await services.dead_letters.page(DeadLetterFilter(stage=stage or None), PAGE_SIZE, before or None)
     with Node("section", style="panel"):
         if not found:
             with Node("div", style="empty"):
@@ -51,43 +51,43 @@ async def _list(parts: Parts, stage: str, before: str) -> None:
                 Node("span", "What a stage can't process comes here with its reason, and can go back after a fix.")
             return
         with Node("div", style="scroll"), Node("table", style="list"):
-            heads("When", "Stage", "Reason", "From", "")
+            table_header("When", "Stage", "Reason", "From", "")
             with Node("tbody"):
                 for letter in found:
-                    _row(letter)
+                    _render_row(letter)
         if more:
-            Node("a", "Older", href=f"{HERE}?{urlencode({'stage': stage, 'before': found[-1].id})}")
+            Node("a", "Older", href=f"{PATH}?{urlencode({'stage': stage, 'before': found[-1].id})}")
 
 
-def _row(letter: Letter) -> None:
+def _render_row(letter: DeadLetterEntry) -> None:
     with Node("tr", data_letter=letter.id):
         with Node("td"):
-            Node("a", f"{letter.logged:%Y-%m-%d %H:%M:%S}", href=f"{HERE}?{urlencode({'id': letter.id})}")
+            Node("a", f"{letter.logged:%Y-%m-%d %H:%M:%S}", href=f"{PATH}?{urlencode({'id': letter.id})}")
         Node("td", letter.stage)
         with Node("td"):
             Node("strong", letter.code)
             Node("p", letter.reason, "muted small")
         Node("td", letter.topic)
-        Node("td", _back(letter), "good small")
+        Node("td", _redelivery_count(letter), "good small")
 
 
-def _back(letter: Letter) -> str:
-    return f"went back {letter.replayed} times" if letter.replayed else ""
+def _redelivery_count(letter: DeadLetterEntry) -> str:
+    return f"went back {letter.redeliveries} times" if letter.redeliveries else ""
 
 
-async def _one(parts: Parts, letter_id: str) -> None:
+async def _render_dead_letter(services: Services, letter_id: str) -> None:
     try:
-        letter, original = await parts.letterbox.read(letter_id)
+        letter, original = await services.dead_letters.read(letter_id)
     except Rejected as error:
         Node("p", f"The payload can't be had: {error}", "note bad")
         return
-    said = shown(letter, original)
-    confirm = Confirm()
+    said = to_detailed_json(letter, original)
+    confirm = ConfirmationDialog()
 
-    async def replay(answers: Answers) -> str:
+    async def replay(answers: FieldValues) -> str:
         try:
-            letters, done = await parts.letterbox.replay(letter_id, again=bool(letter.replayed))
-        except (NoLetter, Rejected) as error:
+            letters, done = await services.dead_letters.redeliver(letter_id, force=bool(letter.redeliveries))
+        except (DeadLetterNotFound, Rejected) as error:
             raise SetupError(f"It can't go back: {error}.", "Look at its reason.") from error
         refused = f"; the broker refused {len(done.refused)} of them" if done.refused else ""
         return f"{len(letters)} went back to {letter.topic}{refused}. What fails again is a new dead letter."
@@ -95,20 +95,23 @@ async def _one(parts: Parts, letter_id: str) -> None:
     with Node("section", style="panel stack", aria_label="Dead letter"):
         with Node("div", style="bar"):
             Node("h2", f"{letter.stage}: {letter.code}")
-            Node("span", _back(letter), "good small")
-            if layout.may("operate"):
+            Node("span", _redelivery_count(letter), "good small")
+            if layout.viewer_has_scope("operate"):
                 text = f"It is published once more, as it was, to {letter.topic}. Mend first what was wrong."
-                if letter.replayed:
+                if letter.redeliveries:
                     text += " It went back before: what it was about may be there twice under one id, and counts once."
                 button(
-                    "Replay", lambda: confirm.ask("Replay", text, replay, reason=False), "push", data_change="replay"
+                    "Replay",
+                    lambda: confirm.ask("Replay", text, replay, needs_reason=False),
+                    "push",
+                    data_change="replay",
                 )
         Node("p", letter.reason)
-        facts(
+        definition_list(
             {
                 "when": f"{letter.logged:%Y-%m-%d %H:%M:%S} UTC",
                 "from": f"{letter.topic}, partition {letter.partition}, offset {letter.offset}",
-                "event": f"{letter.event[1]} of {letter.event[0]}",
+                "event": f"{letter.event_identity[1]} of {letter.event_identity[0]}",
                 "key": str(said["key"] or "none"),
                 "id": letter.id,
             }

@@ -17,23 +17,23 @@ class Node(Element):
         for name, value in props.items():
             self._props[name.rstrip("_").replace("_", "-")] = value
 
-    def say(self, text: str) -> Self:
+    def set_text(self, text: str) -> Self:
         """Its text from now on; only a change is sent to the browser."""
         if text != self._text:
             self._text = text
             self.update()
         return self
 
-    def put(self, name: str, value: Any) -> Self:
+    def set_attribute(self, name: str, value: Any) -> Self:
         """An attribute's value from now on."""
         if self._props.get(name) != value:
             self._props[name] = value
             self.update()
         return self
 
-    def show(self, shown: bool) -> Self:
+    def set_shown(self, shown: bool) -> Self:
         """Whether it is there to be seen."""
-        return self.put("hidden", not shown)
+        return self.set_attribute("hidden", not shown)
 
 
 def button(text: str, on_click: Callable[..., Any], style: str = "", **props: Any) -> Node:
@@ -43,29 +43,29 @@ def button(text: str, on_click: Callable[..., Any], style: str = "", **props: An
     return node
 
 
-def key(text: str) -> Node:
+def keycap(text: str) -> Node:
     """A key of the keyboard."""
     return Node("kbd", text)
 
 
-def tabs(label: str, ways: Mapping[str, str], here: str) -> None:
+def tabs(label: str, links: Mapping[str, str], current: str) -> None:
     """Ways to parts of a page, by their names; the one that is shown is marked."""
     with Node("nav", style="tabs", aria_label=label):
-        for name, href in ways.items():
+        for name, href in links.items():
             link = Node("a", name, href=href)
-            if name == here:
-                link.put("aria-current", "page")
+            if name == current:
+                link.set_attribute("aria-current", "page")
 
 
-def facts(said: Mapping[str, str]) -> None:
+def definition_list(values: Mapping[str, str]) -> None:
     """Names, and what there is of each."""
     with Node("dl", style="facts small"):
-        for name, value in said.items():
+        for name, value in values.items():
             Node("dt", name)
             Node("dd", value)
 
 
-def heads(*names: str) -> None:
+def table_header(*names: str) -> None:
     """The first row of a table."""
     with Node("thead"), Node("tr"):
         for name in names:

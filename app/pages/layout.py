@@ -7,11 +7,11 @@ from urllib.parse import unquote
 from nicegui import context, ui
 from nicegui.events import GenericEventArguments
 
-from app.auth.middleware import LOGOUT
-from app.auth.scopes import Scope, caller_of
+from app.auth.middleware import LOGOUT_PATH
+from app.auth.scopes import Scope, get_caller
 from app.pages.elements import Node
 
-STATIC = "/pages"
+STATIC_URL = "/pages"
 PAGES = {
     "/": "Overview",
     "/review": "Review",
@@ -19,44 +19,44 @@ PAGES = {
     "/replay": "Replay",
     "/dead-letters": "Dead letters",
 }
-_COOKIE = "hindsight_name"
-_MOST = 100
+_NAME_COOKIE = "hindsight_name"
+_MAX_NAME_LENGTH = 100
 
 
 @contextmanager
-def page(title: str, here: str) -> Iterator[Node]:
+def page(title: str, current_path: str) -> Iterator[Node]:
     """The frame of a page; what is made inside is its content."""
     ui.page_title(f"{title} · Hindsight")
-    ui.add_head_html(f'<link rel="stylesheet" href="{STATIC}/theme.css">')
+    ui.add_head_html(f'<link rel="stylesheet" href="{STATIC_URL}/theme.css">')
     with Node("header", style="top"):
         Node("a", "Hindsight", "brand", href="/")
         with Node("nav", aria_label="Pages"):
             for path, name in PAGES.items():
                 link = Node("a", name, href=path)
-                if path == here:
-                    link.put("aria-current", "page")
-        if caller_of(context.client.request.scope).session is not None:
-            with Node("form", style="push", method="post", action=LOGOUT):
+                if path == current_path:
+                    link.set_attribute("aria-current", "page")
+        if get_caller(context.client.request.scope).session is not None:
+            with Node("form", style="push", method="post", action=LOGOUT_PATH):
                 Node("button", "Log out", "button plain")
     with Node("main", style="page") as content:
         yield content
 
 
-def may(scope: Scope) -> bool:
+def viewer_has_scope(scope: Scope) -> bool:
     """Whether who looks may do what needs this scope."""
-    return scope in caller_of(context.client.request.scope).scopes
+    return scope in get_caller(context.client.request.scope).scopes
 
 
-def name_of_viewer() -> str:
+def viewer_name() -> str:
     """What the viewer has said to be called, in this browser; empty where nothing was said."""
     request = context.client.request
-    return unquote(request.cookies.get(_COOKIE, ""))[:_MOST]
+    return unquote(request.cookies.get(_NAME_COOKIE, ""))[:_MAX_NAME_LENGTH]
 
 
-def remember_name(name: str) -> None:
+def remember_viewer_name(name: str) -> None:
     """Keep it in this browser."""
     ui.run_javascript(
-        f"document.cookie = '{_COOKIE}=' + encodeURIComponent({name[:_MOST]!r}) + "
+        f"document.cookie = '{_NAME_COOKIE}=' + encodeURIComponent({name[:_MAX_NAME_LENGTH]!r}) + "
         "'; path=/; max-age=31536000; samesite=strict'"
     )
 
@@ -65,24 +65,24 @@ class Viewer:
     """Who looks: the key's name for who has logged in by one, else what they say to be called."""
 
     def __init__(self) -> None:
-        caller = caller_of(context.client.request.scope)
-        self.name = caller.name or name_of_viewer()
+        caller = get_caller(context.client.request.scope)
+        self.name = caller.name or viewer_name()
         with Node("label", style="viewer push"):
             Node("span", "You are", "muted small")
-            field = Node("input", value=self.name, placeholder="your name", id="viewer", maxlength=_MOST)
+            field = Node("input", value=self.name, placeholder="your name", id="viewer", maxlength=_MAX_NAME_LENGTH)
         if caller.name is not None:
-            field.put("disabled", True)
+            field.set_attribute("disabled", True)
             return
-        field.put("autocomplete", "nickname")
+        field.set_attribute("autocomplete", "nickname")
 
         def named(event: GenericEventArguments) -> None:
-            self.name = str(event.args).strip()[:_MOST]
+            self.name = str(event.args).strip()[:_MAX_NAME_LENGTH]
             field._props["value"] = self.name  # the browser has it already
-            remember_name(self.name)
+            remember_viewer_name(self.name)
 
         field.on("change", named, js_handler="(event) => emit(event.target.value)")
 
-    def ask(self) -> None:
+    def ask_name(self) -> None:
         """Have them say it."""
         ui.run_javascript("document.getElementById('viewer').focus()")
 

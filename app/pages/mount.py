@@ -12,39 +12,39 @@ from app.pages import dead_letters, layout, replay, websocket_messages
 from app.pages.overview import page as overview
 from app.pages.registry import page as models
 from app.pages.review import page as review
-from app.services.services import Parts
+from app.services.services import Services
 
-STATIC = Path(__file__).parent / "static"
+STATIC_DIRECTORY = Path(__file__).parent / "static"
 _NICEGUI = "/_nicegui"
-_SAFE = {"GET", "HEAD", "OPTIONS"}
-_OURS = ("/v1/", "/docs", "/redoc", "/openapi.json")
+_SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+_API_PATHS = ("/v1/", "/docs", "/redoc", "/openapi.json")
 
 
-class _Rest(Mount):
+class _PagesMount(Mount):
     """All that is left to the pages: below `/v1` an unknown path is an error in JSON, not a page, as is a change."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """None of the API's paths."""
         path = str(scope.get("path", ""))
-        changes = scope["type"] == "http" and scope["method"] not in _SAFE and not path.startswith(_NICEGUI)
-        if path == "/v1" or path.startswith(_OURS) or changes:
+        changes = scope["type"] == "http" and scope["method"] not in _SAFE_METHODS and not path.startswith(_NICEGUI)
+        if path == "/v1" or path.startswith(_API_PATHS) or changes:
             return Match.NONE, {}
         return super().matches(scope)
 
 
-def mount(app: FastAPI, parts: Parts) -> None:
+def mount(app: FastAPI, services: Services) -> None:
     """Add the pages to the application, after all of its routes."""
-    nicegui_app.add_static_files(layout.STATIC, STATIC, max_cache_age=60)
+    nicegui_app.add_static_files(layout.STATIC_URL, STATIC_DIRECTORY, max_cache_age=60)
     for page in (overview, review, models, replay, dead_letters):
-        page.register(parts)
+        page.register(services)
     ui.run_with(
         app,
         title="Hindsight",
-        favicon=STATIC / "icon.svg",
+        favicon=STATIC_DIRECTORY / "icon.svg",
         dark=None,
         tailwind=False,
         reconnect_timeout=10,
         show_welcome_message=False,
     )
-    app.router.routes[-1] = _Rest("/", nicegui_app)
-    websocket_messages.check()
+    app.router.routes[-1] = _PagesMount("/", nicegui_app)
+    websocket_messages.install_message_checks()

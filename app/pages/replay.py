@@ -9,28 +9,28 @@ from nicegui import ui
 from nicegui.events import GenericEventArguments
 from sqlalchemy import Connection, func, select
 
-from app.catalog.orm import Outcome, Prediction
+from app.catalog.orm import OutcomeRow, PredictionRow
 from app.errors import SetupError
 from app.kafka.transient_errors import AWAY
 from app.pages import layout
-from app.pages.elements import Node, button, heads
-from app.replay.jobs.job import Job
-from app.replay.jobs.queue import Busy
-from app.replay.query import Arguments
-from app.services.services import Parts
+from app.pages.elements import Node, button, table_header
+from app.replay.jobs.job import ReplayJob
+from app.replay.jobs.queue import ReplayQueueFull
+from app.replay.query import ReplayQuery
+from app.services.services import Services
 
-HERE = "/replay"
-_SECONDS = 1.0
-_DAYS = 30
-MOST_SHOWN = 30
+PATH = "/replay"
+_POLL_SECONDS = 1.0
+_DEFAULT_DAYS = 30
+MAX_SHOWN = 30
 
 
-def register(parts: Parts) -> None:
+def register(services: Services) -> None:
     """Add the page."""
 
-    @ui.page(HERE)
+    @ui.page(PATH)
     async def replay() -> None:
-        with layout.page("Replay", HERE):
+        with layout.page("Replay", PATH):
             Node("h1", "Replay")
             with Node("section", style="panel stack", aria_label="Choose"):
                 Node(
@@ -38,126 +38,137 @@ def register(parts: Parts) -> None:
                     "A dataset is the log's rows of a stretch of time, with the labels that are known now.",
                     "muted",
                 )
-                wanted = _Wanted(parts)
+                wanted = _ReplayForm(services)
             with Node("section", style="panel stack", aria_label="Datasets"):
                 Node("h2", "Datasets")
-                made = _Made(parts)
-        made.look()
-        await wanted.count()
-        ui.timer(_SECONDS, made.look)
+                made = _ReplayList(services)
+        made.refresh()
+        await wanted.update_count()
+        ui.timer(_POLL_SECONDS, made.refresh)
 
 
-class _Wanted:
+class _ReplayForm:
     """What is chosen, and how much of the log that is."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, services: Services) -> None:
+        self._services = services
         today = datetime.now(UTC).date()
-        first = (today - timedelta(days=_DAYS)).isoformat()
-        self._said = {"task": next(iter(parts.tasks)), "from": first, "to": (today + timedelta(days=1)).isoformat()}
+        first = (today - timedelta(days=_DEFAULT_DAYS)).isoformat()
+        self._values = {
+            "task": next(iter(services.tasks)),
+            "from": first,
+            "to": (today + timedelta(days=1)).isoformat(),
+        }
         with Node("div", style="bar"):
             with Node("label", style="field"):
                 Node("span", "Task", "muted small")
                 with Node("select", data_field="task") as tasks:
-                    for name in parts.tasks:
+                    for name in services.tasks:
                         Node("option", name, value=name)
-            self._listen(tasks, "task")
-            self._date("from", "From")
-            self._date("to", "Before")
-        self._count = Node("p", role="status")
+            self._bind_field(tasks, "task")
+            self._add_date("from", "From")
+            self._add_date("to", "Before")
+        self._count_text = Node("p", role="status")
         with Node("div", style="bar"):
-            if layout.may("operate"):
-                button("Make the dataset", self._begin, "main", data_change="begin")
+            if layout.viewer_has_scope("operate"):
+                button("Make the dataset", self._start_replay, "main", data_change="begin")
             else:
                 Node("span", "To make one, log in with a key that has the scope operate.", "muted small")
-        self._trouble = Node("p", style="note bad", role="alert").show(False)
+        self._error = Node("p", style="note bad", role="alert").set_shown(False)
 
-    def _date(self, name: str, label: str) -> None:
+    def _add_date(self, name: str, label: str) -> None:
         with Node("label", style="field"):
             Node("span", label, "muted small")
-            self._listen(Node("input", type_="date", value=self._said[name], data_field=name), name)
+            self._bind_field(Node("input", type_="date", value=self._values[name], data_field=name), name)
 
-    def _listen(self, field: Node, name: str) -> None:
+    def _bind_field(self, field: Node, name: str) -> None:
         async def changed(event: GenericEventArguments) -> None:
-            self._said[name] = str(event.args)
-            await self.count()
+            self._values[name] = str(event.args)
+            await self.update_count()
 
         field.on("change", changed, js_handler="(event) => emit(event.target.value)")
 
-    async def count(self) -> None:
+    async def update_count(self) -> None:
         """Say how much of the log it is."""
-        task = self._said["task"]
+        task = self._values["task"]
         try:
-            since, until = (_moment(self._said[name]) for name in ("from", "to"))
+            since, until = (_parse_day(self._values[name]) for name in ("from", "to"))
             made, labelled = await asyncio.to_thread(
-                self._parts.catalog.ask, lambda connection: counts(connection, task, since, until)
+                self._services.catalog.query, lambda connection: count_rows(connection, task, since, until)
             )
         except ValueError:
-            self._count.say("Choose two dates.")
+            self._count_text.set_text("Choose two dates.")
         except AWAY as error:
-            self._count.say(f"How much that is can't be seen now: {error}.")
+            self._count_text.set_text(f"How much that is can't be seen now: {error}.")
         else:
-            self._count.say(f"{made:,} served predictions, of {labelled:,} of which something was said.")
+            self._count_text.set_text(f"{made:,} served predictions, of {labelled:,} of which something was said.")
 
-    async def _begin(self) -> None:
-        self._trouble.show(False)
+    async def _start_replay(self) -> None:
+        self._error.set_shown(False)
         try:
-            asked = {"since": self._said["from"], "until": self._said["to"]}
-            arguments = Arguments.of(self._parts.settings, self._said["task"], **asked)
-            await asyncio.to_thread(self._parts.replays.begin, arguments)
+            asked = {"since": self._values["from"], "until": self._values["to"]}
+            arguments = ReplayQuery.from_options(self._services.settings, self._values["task"], **asked)
+            await asyncio.to_thread(self._services.replays.submit, arguments)
         except SetupError as error:
-            self._trouble.say(error.in_a_line).show(True)
-        except (Busy, OSError) as error:
-            self._trouble.say(f"It can't be begun: {error}.").show(True)
+            self._error.set_text(error.one_line).set_shown(True)
+        except (ReplayQueueFull, OSError) as error:
+            self._error.set_text(f"It can't be begun: {error}.").set_shown(True)
 
 
-def _moment(day: str) -> datetime:
+def _parse_day(day: str) -> datetime:
     return datetime.combine(date.fromisoformat(day), time(), UTC)
 
 
-def counts(connection: Connection, task: str, since: datetime, until: datetime) -> tuple[int, int]:
+def count_rows(connection: Connection, task: str, since: datetime, until: datetime) -> tuple[int, int]:
     """Served predictions of a stretch of time, and those of them that have an outcome."""
-    within = (Prediction.task == task, Prediction.time >= since, Prediction.time < until, Prediction.role != "shadow")
+    within = (
+        PredictionRow.task == task,
+        PredictionRow.time >= since,
+        PredictionRow.time < until,
+        PredictionRow.role != "shadow",
+    )
     joined = (
-        select(func.count()).select_from(Prediction).join(Outcome, Outcome.prediction_id == Prediction.prediction_id)
+        select(func.count())
+        .select_from(PredictionRow)
+        .join(OutcomeRow, OutcomeRow.prediction_id == PredictionRow.prediction_id)
     )
     made = connection.scalar(select(func.count()).where(*within)) or 0
     return made, connection.scalar(joined.where(*within)) or 0
 
 
-class _Made:
+class _ReplayList:
     """The datasets that were made here, and are being made."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
-        self._seen: object = None
-        self._may = layout.may("operate")
-        self._place = Node("div", style="scroll")
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._last_rendered: object = None
+        self._can_operate = layout.viewer_has_scope("operate")
+        self._panel = Node("div", style="scroll")
 
-    def look(self) -> None:
+    def refresh(self) -> None:
         """Show them as they are now."""
-        jobs, doing = self._parts.replays.all()[:MOST_SHOWN], dict(self._parts.replays.progress)
-        if (seen := (jobs, doing)) == self._seen:
+        jobs, doing = self._services.replays.list_jobs()[:MAX_SHOWN], dict(self._services.replays.progress)
+        if (seen := (jobs, doing)) == self._last_rendered:
             return
-        self._seen = seen
-        self._place.clear()
-        with self._place:
-            self._list(jobs, doing)
+        self._last_rendered = seen
+        self._panel.clear()
+        with self._panel:
+            self._render(jobs, doing)
 
-    def _list(self, jobs: Sequence[Job], doing: dict[str, dict[str, Any]]) -> None:
+    def _render(self, jobs: Sequence[ReplayJob], doing: dict[str, dict[str, Any]]) -> None:
         if not jobs:
             with Node("div", style="empty"):
                 Node("strong", "No dataset yet")
                 Node("span", "Choose a task and a time above. `hindsight replay` makes the same ones.")
             return
         with Node("table", style="list"):
-            heads("Task", "Of", "State", "Rows", "Content hash", "")
+            table_header("Task", "Of", "State", "Rows", "Content hash", "")
             with Node("tbody"):
                 for job in jobs:
-                    self._job(job, doing.get(job.id, {}))
+                    self._render_job(job, doing.get(job.id, {}))
 
-    def _job(self, job: Job, doing: dict[str, Any]) -> None:
-        manifest = (self._parts.replays.folder(job.id).manifest() or {}) if job.state == "done" else {}
+    def _render_job(self, job: ReplayJob, doing: dict[str, Any]) -> None:
+        manifest = (self._services.replays.directory(job.id).manifest() or {}) if job.state == "done" else {}
         state = job.state + (f": {job.reason}" if job.reason else "")
         if doing:
             state += f": {doing['doing']} {doing['done']:,}" + (f" of {doing['of']:,}" if doing.get("of") else "")
@@ -171,5 +182,5 @@ class _Made:
             with Node("td"), Node("div", style="bar"):
                 if job.state == "done":
                     Node("a", "Download", "button", href=f"/v1/replays/{job.id}/download")
-                if self._may and job.state != "gone":
-                    button("Remove", lambda: self._parts.replays.remove(job.id), "danger", data_change="remove")
+                if self._can_operate and job.state != "gone":
+                    button("Remove", lambda: self._services.replays.remove(job.id), "danger", data_change="remove")

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs
 from nicegui import core
 from socketio.exceptions import ConnectionRefusedError as Refused
 
-_NAMES = {
+_REQUIRED_FIELDS = {
     "handshake": {"client_id", "tab_id", "document_id"},
     "event": {"client_id", "id", "listener_id"},
     "javascript_response": {"client_id", "request_id"},
@@ -18,23 +18,23 @@ _NAMES = {
 """What a message of each kind has at least."""
 
 
-def check() -> None:
+def install_message_checks() -> None:
     """Ignore messages that lack something, and refuse such connections. Once in a process."""
     handlers = core.sio.handlers["/"]
-    for kind, names in _NAMES.items():
-        core.sio.on(kind, _checked(handlers[kind], names))
+    for kind, names in _REQUIRED_FIELDS.items():
+        core.sio.on(kind, _with_message_check(handlers[kind], names))
     connect = handlers["connect"]
 
     async def connected(sid: str, environ: dict[str, Any], *_: Any) -> Any:
         asked = {name for name, values in parse_qs(environ.get("QUERY_STRING", "")).items() if values}
-        if "implicit_handshake" in asked and not asked >= _NAMES["handshake"]:
+        if "implicit_handshake" in asked and not asked >= _REQUIRED_FIELDS["handshake"]:
             raise Refused("no page of this server")
         return await connect(sid, environ)
 
     core.sio.on("connect", connected)
 
 
-def _checked(handle: Callable[..., Any], names: set[str]) -> Callable[..., Any]:
+def _with_message_check(handle: Callable[..., Any], names: set[str]) -> Callable[..., Any]:
     async def handled(sid: str, message: Any = None, *_: Any) -> Any:
         if not isinstance(message, dict) or not message.keys() >= names:
             return False

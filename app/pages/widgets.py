@@ -7,7 +7,7 @@ from nicegui.element import Element
 from nicegui.events import GenericEventArguments
 
 
-class Keys(Element, component="components/keys.js"):
+class KeyListener(Element, component="components/keys.js"):
     """Tells which of these keys was pressed, outside of fields; Enter in the field with `data-answer` too."""
 
     def __init__(self, keys: Sequence[str], on_key: Callable[[str], Any]) -> None:
@@ -16,7 +16,7 @@ class Keys(Element, component="components/keys.js"):
         self.on("key", lambda event: on_key(str(event.args)))
 
 
-class Boxes(Element, component="components/boxes.js"):
+class BoxEditor(Element, component="components/boxes.js"):
     """A picture with boxes that can be changed; `on_change` is told all of them, in pixels of the picture."""
 
     def __init__(
@@ -37,7 +37,7 @@ class Boxes(Element, component="components/boxes.js"):
         self.on("change", changed)
 
 
-class Sound(Element, component="components/sound.js"):
+class AudioPlayer(Element, component="components/sound.js"):
     """A player with its waveform."""
 
     def __init__(self, src: str) -> None:

@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 _RETRY_SECONDS = 1.0
 
 
-def files_and(get: Callable[[str, int], bytes]) -> Callable[[str, int], bytes]:
+def reject_file_claims(get: Callable[[str, int], bytes]) -> Callable[[str, int], bytes]:
     """Read blobs; a `file://` claim, made for a file that could not be taken whole, says why."""
 
     def fetch(uri: str, limit: int) -> bytes:
@@ -29,7 +29,7 @@ def files_and(get: Callable[[str, int], bytes]) -> Callable[[str, int], bytes]:
     return fetch
 
 
-def patiently(get: Callable[[str, int], bytes]) -> Callable[[str, int], bytes]:
+def retry_forever(get: Callable[[str, int], bytes]) -> Callable[[str, int], bytes]:
     """Read blobs for as long as it takes: a blob store that is away makes events wait, and loses none."""
 
     def fetch(uri: str, limit: int) -> bytes:

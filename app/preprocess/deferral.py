@@ -13,16 +13,16 @@ from pyflink.common import Row, Types
 from pyflink.datastream import KeyedProcessFunction, RuntimeContext
 from pyflink.datastream.state import ValueStateDescriptor
 
-from app.events.cloudevents import LogEpoch, Origin
-from app.preprocess.functions import Places, rows
+from app.events.cloudevents import Origin, TopicId
+from app.preprocess.functions import OriginResolver, to_rows
 from app.preprocess.isolation import pool
-from app.preprocess.isolation.pool import Job
+from app.preprocess.isolation.pool import WorkItem
 from app.settings import Settings
 
-FIRST_POLL_MS, LONGEST_POLL_MS = 20, 500
+MIN_POLL_MS, MAX_POLL_MS = 20, 500
 
 
-class Deferred(KeyedProcessFunction):  # type: ignore[misc]  # pyflink has no types
+class DeferralFunction(KeyedProcessFunction):  # type: ignore[misc]  # pyflink has no types
     """Rows (topic, key, value, headers) that answer a request, from a row of the request, keyed by its place."""
 
     def __init__(self, settings: Settings, task: str) -> None:
@@ -31,7 +31,7 @@ class Deferred(KeyedProcessFunction):  # type: ignore[misc]  # pyflink has no ty
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Share the workers of `Preprocess`, where both are in one process."""
-        self._places = Places(self._settings)
+        self._origins = OriginResolver(self._settings)
         self._pool = pool.acquire(self._settings, self._task)
         self._record = runtime_context.get_state(ValueStateDescriptor("record", Types.PICKLED_BYTE_ARRAY()))
 
@@ -42,13 +42,13 @@ class Deferred(KeyedProcessFunction):  # type: ignore[misc]  # pyflink has no ty
     def process_element(self, value: Row, ctx: Any) -> Iterator[Row]:
         """Keep the record and look for its answer later."""
         now = ctx.timer_service().current_processing_time()
-        origin = self._places.origin(
+        origin = self._origins.resolve(
             value["topic"], value["partition"], value["offset"], datetime.fromisoformat(value["logged"])
         )
-        where = (origin.epoch, origin.topic, origin.partition, origin.offset, origin.timestamp_ms)
+        where = (origin.topic_id, origin.topic, origin.partition, origin.offset, origin.timestamp_ms)
         headers = tuple((value["headers"] or {}).items())
         self._record.update(marshal.dumps((now, where, value["key"], value["value"], headers)))
-        ctx.timer_service().register_processing_time_timer(now + FIRST_POLL_MS)
+        ctx.timer_service().register_processing_time_timer(now + MIN_POLL_MS)
         yield from ()
 
     def on_timer(self, timestamp: int, ctx: Any) -> Iterator[Row]:
@@ -57,16 +57,16 @@ class Deferred(KeyedProcessFunction):  # type: ignore[misc]  # pyflink has no ty
         if kept is None:
             return
         since, (epoch, *where), key, value, headers = marshal.loads(kept)  # noqa: S302  # our own state
-        outputs = self._pool.poll(Job(Origin(LogEpoch(epoch), *where), key, value, headers))
+        outputs = self._pool.poll(WorkItem(Origin(TopicId(epoch), *where), key, value, headers))
         if outputs is None:
             now = ctx.timer_service().current_processing_time()
-            wait = min(LONGEST_POLL_MS, max(FIRST_POLL_MS, (now - since) // 8))
+            wait = min(MAX_POLL_MS, max(MIN_POLL_MS, (now - since) // 8))
             ctx.timer_service().register_processing_time_timer(now + wait)
             return
         self._record.clear()
-        yield from rows(self._task, outputs)
+        yield from to_rows(self._task, outputs)
 
 
-def place(row: Row) -> str:
+def deferral_key(row: Row) -> str:
     """The key of a deferred record."""
     return f"{row['topic']}/{row['partition']}/{row['offset']}"

@@ -8,17 +8,17 @@ from pathlib import Path
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from app.errors import SetupError
-from app.events.cloudevents import JSON, MAX_ATTRIBUTE, Headers
+from app.events.cloudevents import JSON, MAX_ATTRIBUTE_LENGTH, Headers
 
-BLOB = "blob://"
+BLOB_SCHEME = "blob://"
 
 
-def expand(sources: Iterable[str]) -> list[str]:
+def list_uris(sources: Iterable[str]) -> list[str]:
     """The URIs to read, in a stable order: `file:///..` of every file, hidden ones left out, and blobs as they are."""
     uris = []
     for source in sources:
         path = Path(source)
-        if source.startswith(BLOB):
+        if source.startswith(BLOB_SCHEME):
             uris.append(source)
         elif path.is_dir():
             files = (file for file in path.rglob("*") if file.is_file())
@@ -36,16 +36,16 @@ def path_of(uri: str) -> Path:
     return Path(os.fsdecode(unquote_to_bytes(urlsplit(uri).path)))
 
 
-def request(uri: str, batch: str, limit: int) -> tuple[bytes, Headers]:
+def build_request(uri: str, batch: str, limit: int) -> tuple[bytes, Headers]:
     """The value and headers of a payload's request: a file's bytes, or a claim check of a blob or of too large a file.
 
     A file that can't be read makes a claim check as well: its rejection says so.
     """
     headers = {"ce_id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{batch}/{uri}")), "ce_source": f"hindsight/batch/{batch}"}
-    if len(uri) <= MAX_ATTRIBUTE:
+    if len(uri) <= MAX_ATTRIBUTE_LENGTH:
         headers["ce_subject"] = uri
     value = None
-    if not uri.startswith(BLOB):
+    if not uri.startswith(BLOB_SCHEME):
         try:
             with path_of(uri).open("rb") as file:
                 value = file.read(limit + 1)

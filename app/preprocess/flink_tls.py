@@ -14,21 +14,21 @@ from pathlib import Path
 import psutil
 
 from app.errors import SetupError
-from app.preprocess.py4j_gateway import on_cluster
+from app.preprocess.py4j_gateway import is_on_cluster
 from app.settings import Settings
 from app.system import java
 
-_PASSWORD = "HINDSIGHT_STORE_PASSWORD"  # noqa: S105  # the variable's name
-_KEY = (
+_PASSWORD_VARIABLE = "HINDSIGHT_STORE_PASSWORD"  # noqa: S105  # the variable's name
+_KEYTOOL_OPTIONS = (
     # RSA: what Flink's cipher suites are for.
     "-J-XX:TieredStopAtLevel=1 -genkeypair -alias flink -keyalg RSA -keysize 2048 -storetype PKCS12 "
     "-dname CN=127.0.0.1 -ext SAN=ip:127.0.0.1 -validity 3650"
 )
 
 
-def flink_options(settings: Settings) -> dict[str, str]:
+def tls_options(settings: Settings) -> dict[str, str]:
     """Flink's configuration, the same at each call in one process; nothing on a cluster, which has its own."""
-    if on_cluster():
+    if is_on_cluster():
         return {}
     store, password = _key_store((settings.home / "preprocess").resolve())
     options = {
@@ -64,8 +64,15 @@ def _key_store(directory: Path) -> tuple[Path, str]:
             other.unlink(missing_ok=True)
     done = subprocess.run(
         # The password isn't an argument: every user of the machine sees those.
-        [java.home() / "bin" / "keytool", *_KEY.split(), "-storepass:env", _PASSWORD, "-keystore", path],
-        env=os.environ | {_PASSWORD: password},
+        [
+            java.home() / "bin" / "keytool",
+            *_KEYTOOL_OPTIONS.split(),
+            "-storepass:env",
+            _PASSWORD_VARIABLE,
+            "-keystore",
+            path,
+        ],
+        env=os.environ | {_PASSWORD_VARIABLE: password},
         capture_output=True,
         text=True,
         umask=0o077,

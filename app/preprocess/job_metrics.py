@@ -23,7 +23,7 @@ def path_of(settings: Settings) -> Path:
     return settings.home / "preprocess" / "jobs.json"
 
 
-def write(settings: Settings, ready: Mapping[str, bool], restarts: Mapping[str, int]) -> None:
+def write_states(settings: Settings, ready: Mapping[str, bool], restarts: Mapping[str, int]) -> None:
     """Say that this process lives, and which tasks' jobs run."""
     path = path_of(settings)
     scratch = path.with_suffix(".new")
@@ -34,7 +34,7 @@ def write(settings: Settings, ready: Mapping[str, bool], restarts: Mapping[str, 
 _serving = threading.Lock()
 
 
-def serve(settings: Settings) -> None:
+def serve_metrics(settings: Settings) -> None:
     """Serve metrics, once for each process: all jobs share it, and Flink opens a function again after each fault."""
     if not _serving.acquire(blocking=False):
         return
@@ -46,14 +46,14 @@ def serve(settings: Settings) -> None:
 
 
 def _ready(settings: Settings, task: str) -> float:
-    return float(_states(settings)[0].get(task, False))
+    return float(_read_states(settings)[0].get(task, False))
 
 
 def _restarts(settings: Settings, task: str) -> float:
-    return float(_states(settings)[1].get(task, 0))
+    return float(_read_states(settings)[1].get(task, 0))
 
 
-def _states(settings: Settings) -> tuple[dict[str, bool], dict[str, int]]:
+def _read_states(settings: Settings) -> tuple[dict[str, bool], dict[str, int]]:
     try:
         states = json.loads(path_of(settings).read_text())
     except (OSError, ValueError):

@@ -10,7 +10,7 @@ from pyflink.common import Configuration, JobClient
 from pyflink.datastream import StreamExecutionEnvironment
 from pyflink.java_gateway import get_gateway
 
-from app.preprocess.py4j_gateway import on_cluster
+from app.preprocess.py4j_gateway import is_on_cluster
 
 
 class ClusterJob(Protocol):
@@ -23,17 +23,17 @@ class ClusterJob(Protocol):
         """End the job."""
 
 
-class Cluster:
+class FlinkCluster:
     """A running cluster with so many slots; where `flink run` started this process, the cluster that it named."""
 
     def __init__(self, options: Mapping[str, str], slots: int) -> None:
         self._java = get_gateway().jvm
-        self._cluster = None if on_cluster() else self._start(options, slots)
+        self._cluster = None if is_on_cluster() else self._start(options, slots)
 
     def _start(self, options: Mapping[str, str], slots: int) -> Any:
         runtime = self._java.org.apache.flink.runtime.minicluster
         builder = runtime.MiniClusterConfiguration.Builder()
-        builder.setConfiguration(configuration(options)._j_configuration)
+        builder.setConfiguration(flink_configuration(options)._j_configuration)
         builder.setNumTaskManagers(1).setNumSlotsPerTaskManager(slots)
         cluster = runtime.MiniCluster(builder.build())
         cluster.start()
@@ -45,7 +45,7 @@ class Cluster:
             return _RemoteJob(environment.execute_async(name))
         graph = environment._generate_stream_graph(clear_transformations=True, job_name=name)
         utils = self._java.org.apache.flink.client.deployment.executors.PipelineExecutorUtils
-        graph = utils.getStreamGraph(graph, configuration(options)._j_configuration)
+        graph = utils.getStreamGraph(graph, flink_configuration(options)._j_configuration)
         return _LocalJob(self._cluster, self._cluster.submitJob(graph).get().getJobID())
 
 
@@ -78,7 +78,7 @@ class _RemoteJob:
         self._client.cancel().result()
 
 
-def configuration(options: Mapping[str, str]) -> Configuration:
+def flink_configuration(options: Mapping[str, str]) -> Configuration:
     """Flink's configuration of these options."""
     made = Configuration()
     for name, value in options.items():

@@ -5,10 +5,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.events import topics
-from app.events.answers import dead_letter, failed, marks
-from app.events.cloudevents import TENSORS, Event, Headers, Origin, Record, complete, identity, rfc3339
+from app.events.answers import build_dead_letter, failed, propagated_extensions
+from app.events.cloudevents import (
+    TENSORS,
+    Event,
+    Headers,
+    Origin,
+    Record,
+    complete_event,
+    event_identity,
+    format_rfc3339,
+)
 from app.events.ids import prediction_id
-from app.events.payload import payload_of
+from app.events.payload import extract_payload
 from app.events.types import Failure, FeaturesExtracted, PredictionRequested
 from models import tensors
 from models.base import Rejected, Task
@@ -16,18 +25,18 @@ from models.base import Rejected, Task
 STAGE = "preprocess"
 SOURCE = "hindsight/preprocess"
 _CLAIM = {"uri", "data_base64", "size", "sha256"}
-MAX_KEY = 64 * 1024
+MAX_KEY_BYTES = 64 * 1024
 """Bytes of a key: it comes back on the answer, whose topic takes less than the requests' does."""
-_HEADERS = 16 * 1024
+_MAX_HEADER_BYTES = 16 * 1024
 """What a features record holds beside key, tensors and their declaration, at most."""
 
 
 @dataclass(frozen=True)
-class Outputs:
+class PreprocessResult:
     """What one request becomes: its features, or a dead letter and an answer; nothing for one answered elsewhere."""
 
     records: tuple[Record, ...]
-    rejected: Rejected | None = None
+    rejection: Rejected | None = None
 
 
 @dataclass(frozen=True)
@@ -39,29 +48,29 @@ class Preprocessor:
 
     task: Task
     fetch: Callable[[str, int], bytes]
-    limit: int
+    max_features_bytes: int
 
     def __call__(
         self, origin: Origin, key: bytes | None, value: bytes | None, headers: Headers, refusal: Rejected | None = None
-    ) -> Outputs:
+    ) -> PreprocessResult:
         """The records that answer a request. What can't be read is rejected; with a `refusal`, it isn't even tried."""
         event = None
         try:
-            event = complete(headers, value or b"", origin, PredictionRequested.type)
+            event = complete_event(headers, value or b"", origin, PredictionRequested.type)
             if "batch" in event.extensions:  # answered by the batch that recorded it
-                return Outputs(())
+                return PreprocessResult(())
             if refusal is not None:
                 raise refusal
-            return Outputs((self._features(event, origin, key),))
+            return PreprocessResult((self._features(event, origin, key),))
         except Rejected as error:
-            unique = (event.source, event.id) if event else identity(headers, origin)
-            return self._rejected(error, Record(origin.topic, key, value, headers), origin, unique, event, refusal)
+            unique = (event.source, event.id) if event else event_identity(headers, origin)
+            return self._reject(error, Record(origin.topic, key, value, headers), origin, unique, event, refusal)
 
     def _features(self, event: Event, origin: Origin, key: bytes | None) -> Record:
         started = time.perf_counter()
-        if key is not None and len(key) > MAX_KEY:
-            raise Rejected("bad_key", f"the key has {len(key):,} bytes; at most {MAX_KEY:,} are taken")
-        payload = payload_of(event, self.fetch, self.task.max_payload_bytes)
+        if key is not None and len(key) > MAX_KEY_BYTES:
+            raise Rejected("bad_key", f"the key has {len(key):,} bytes; at most {MAX_KEY_BYTES:,} are taken")
+        payload = extract_payload(event, self.fetch, self.task.max_payload_bytes)
         try:
             data, declaration = tensors.encode(self.task.preprocess(payload))
         except Rejected:
@@ -74,7 +83,7 @@ class Preprocessor:
             id=prediction_id(self.task.name, event.source, event.id),
             type=FeaturesExtracted.type,
             source=SOURCE,
-            time=rfc3339(time.time() * 1000),
+            time=format_rfc3339(time.time() * 1000),
             data=data,
             subject=event.subject,
             content_type=TENSORS,
@@ -86,16 +95,18 @@ class Preprocessor:
                 "preprocessversion": self.task.preprocess_version,
                 "preprocessms": f"{(time.perf_counter() - started) * 1000:.3f}",
                 "tensors": declaration,
-                **marks(event),
+                **propagated_extensions(event),
             },
         )
-        record = Record(topics.features(self.task.name), key, data, made.headers())
-        size = len(key or b"") + len(data) + len(declaration) + _HEADERS
-        if size > self.limit:
-            raise Rejected("features_too_large", f"the features take {size:,} bytes; at most {self.limit:,} are taken")
+        record = Record(topics.features(self.task.name), key, data, made.to_headers())
+        size = len(key or b"") + len(data) + len(declaration) + _MAX_HEADER_BYTES
+        if size > self.max_features_bytes:
+            raise Rejected(
+                "features_too_large", f"the features take {size:,} bytes; at most {self.max_features_bytes:,} are taken"
+            )
         return record
 
-    def _rejected(
+    def _reject(
         self,
         error: Rejected,
         record: Record,
@@ -103,12 +114,12 @@ class Preprocessor:
         unique: tuple[str, str],
         event: Event | None,
         refusal: Rejected | None,
-    ) -> Outputs:
+    ) -> PreprocessResult:
         failure = Failure(stage=STAGE, code=error.code, reason=str(error))
-        key = record.key if len(record.key or b"") <= MAX_KEY else None
+        key = record.key if len(record.key or b"") <= MAX_KEY_BYTES else None
         if event and "partial" in event.extensions and error is not refusal:
             # A session so far: half of a file often can't be read, and the session's end still comes.
-            return Outputs((failed(self.task.name, unique, failure, None, key, event),))
-        reference, letter = dead_letter(record, origin, failure, unique)
+            return PreprocessResult((failed(self.task.name, unique, failure, None, key, event),))
+        reference, letter = build_dead_letter(record, origin, failure, unique)
         answer = failed(self.task.name, unique, failure, reference, key, event)
-        return Outputs((letter, answer), error)
+        return PreprocessResult((letter, answer), error)

@@ -17,17 +17,17 @@ from pyflink.util import exceptions
 from app.errors import SetupError
 from app.system import jars
 
-_MAIN = "org.apache.flink.api.python.shaded.py4j.GatewayServer"
+_MAIN_CLASS = "org.apache.flink.api.python.shaded.py4j.GatewayServer"
 
 
-def on_cluster() -> bool:
+def is_on_cluster() -> bool:
     """Whether `flink run` started this process: the Java side, and what guards it, are the cluster's then."""
     return "PYFLINK_GATEWAY_PORT" in os.environ
 
 
-def launch() -> None:
+def launch_java() -> None:
     """Start Flink's Java process, once, for PyFlink to use. It ends when this process does, however that ends."""
-    if java_gateway._gateway is not None or on_cluster():
+    if java_gateway._gateway is not None or is_on_cluster():
         return
     environment = dict(os.environ)
     pyflink_gateway_server.prepare_environment_variables(environment)
@@ -46,7 +46,7 @@ def launch() -> None:
             f"Flink's Java process ended with code {process.wait()} before it listened.",
             "What it said stands above. HINDSIGHT_FLINK_MEMORY is the size of its heap: is that much memory free?",
         )
-    threading.Thread(target=_pass_on, args=(process.stdout.fileno(),), daemon=True).start()
+    threading.Thread(target=_forward_output, args=(process.stdout.fileno(),), daemon=True).start()
     parameters = GatewayParameters(port=int(port), auth_token=token, auto_convert=True)
     gateway = java_gateway._gateway = JavaGateway(gateway_parameters=parameters)
     java_gateway.import_flink_view(gateway)
@@ -54,7 +54,7 @@ def launch() -> None:
     exceptions.install_py4j_hooks()
 
 
-def _pass_on(pipe: int) -> None:
+def _forward_output(pipe: int) -> None:
     """Print what is printed in the Java process: by Flink, or by a user's task."""
     while printed := os.read(pipe, 65536):
         os.write(1, printed)
@@ -70,7 +70,7 @@ def _command(environment: dict[str, str]) -> list[str]:
         *pyflink_gateway_server.construct_log_settings(environment),
         "-cp",
         os.pathsep.join([flink, *map(str, jars.flink_classpath())]),
-        _MAIN,
+        _MAIN_CLASS,
         "--enable-auth",
         "--die-on-broken-pipe",
         "0",

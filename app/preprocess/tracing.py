@@ -3,13 +3,13 @@
 from dataclasses import dataclass, replace
 
 from app import tracing
-from app.events.cloudevents import Headers, Origin, header
-from app.preprocess.preprocessor import STAGE, Outputs, Preprocessor
+from app.events.cloudevents import Headers, Origin, header_text
+from app.preprocess.preprocessor import STAGE, Preprocessor, PreprocessResult
 from models.base import Rejected, Task
 
 
 @dataclass(frozen=True)
-class Traced:
+class TracedPreprocessor:
     """A `Preprocessor` whose answers carry its span's `traceparent`."""
 
     preprocessor: Preprocessor
@@ -22,10 +22,12 @@ class Traced:
 
     def __call__(
         self, origin: Origin, key: bytes | None, value: bytes | None, headers: Headers, refusal: Rejected | None = None
-    ) -> Outputs:
+    ) -> PreprocessResult:
         """As the preprocessor. A dead letter keeps the `traceparent` of the original."""
-        with self.tracing.span(STAGE, header(headers, tracing.HEADER), tracing.place(origin)) as span:
+        with self.tracing.span(
+            STAGE, header_text(headers, tracing.TRACEPARENT_HEADER), tracing.record_attributes(origin)
+        ) as span:
             outputs = self.preprocessor(origin, key, value, headers, refusal)
-            if outputs.rejected is not None:
-                span.fail(outputs.rejected)
-            return replace(outputs, records=tuple(tracing.following(record, span) for record in outputs.records))
+            if outputs.rejection is not None:
+                span.fail(outputs.rejection)
+            return replace(outputs, records=tuple(tracing.continue_trace(record, span) for record in outputs.records))

@@ -26,15 +26,15 @@ import psutil
 
 from app import tracing
 from app.events import topics
-from app.events.cloudevents import LogEpoch, Origin
-from app.preprocess.claim_checks import files_and, patiently
-from app.preprocess.isolation.channel import Channel, ChannelClosed, Message
+from app.events.cloudevents import Origin, TopicId
+from app.preprocess.claim_checks import reject_file_claims, retry_forever
+from app.preprocess.isolation.channel import ChannelClosed, Message, MessageChannel
 from app.preprocess.preprocessor import STAGE, Preprocessor
-from app.preprocess.sessions.assembler import assembled
-from app.preprocess.tracing import Traced
+from app.preprocess.sessions.assembler import assemble_chunks
+from app.preprocess.tracing import TracedPreprocessor
 from app.settings import MiB, Settings, settings
 from app.storage.blob_store import blob_store
-from app.tasks import named
+from app.tasks import load_task
 from models.base import Rejected, Task
 
 log = logging.getLogger("preprocess")
@@ -42,21 +42,21 @@ log = logging.getLogger("preprocess")
 _GRACE_SECONDS = 10.0
 """So long after its deadline a payload ends its worker, should nobody be there any more to do so."""
 
-Fetch = Callable[[str, int], bytes]
+BlobReader = Callable[[str, int], bytes]
 
 
-class Child:
+class WorkerLoop:
     """Answers the messages of one pool."""
 
-    def __init__(self, configured: Settings, task: Task, fetch: Fetch, channel: Channel) -> None:
+    def __init__(self, configured: Settings, task: Task, fetch: BlobReader, channel: MessageChannel) -> None:
         self._task = task
         self._channel = channel
-        self._seconds = configured.preprocess_deadline_seconds + _GRACE_SECONDS
+        self._timeout_seconds = configured.preprocess_deadline_seconds + _GRACE_SECONDS
         self._fetch = fetch
         self._process = psutil.Process()
-        preprocessor = Preprocessor(task, self._fetched, topics.max_features_bytes(configured))
-        traces = tracing.of(configured, STAGE)
-        self._preprocess = preprocessor if traces is None else Traced(preprocessor, traces)
+        preprocessor = Preprocessor(task, self._fetch_blob, topics.max_features_bytes(configured))
+        traces = tracing.get_tracing(configured, STAGE)
+        self._preprocess = preprocessor if traces is None else TracedPreprocessor(preprocessor, traces)
 
     def serve(self) -> None:
         """Answer until the pool closes its end."""
@@ -64,20 +64,22 @@ class Child:
         while True:
             message = self._channel.receive()
             assert message is not None
-            self._arm()
+            self._start_timer()
             try:
-                answer = self._assemble(*message[1:]) if message[0] == "assemble" else self._request(*message[1:])
+                answer = (
+                    self._assemble(*message[1:]) if message[0] == "assemble" else self._preprocess_request(*message[1:])
+                )
             except Exception as error:  # no payload's fault: a blob store that refuses our keys, say
                 log.exception("a message could not be handled")
                 answer = ("failed", f"{type(error).__name__}: {error}")
             signal.setitimer(signal.ITIMER_REAL, 0)
             self._channel.send((*answer, self._process.memory_info().rss))
 
-    def _arm(self) -> None:
+    def _start_timer(self) -> None:
         # The kernel ends the process, whatever holds the interpreter's lock.
-        signal.setitimer(signal.ITIMER_REAL, self._seconds)
+        signal.setitimer(signal.ITIMER_REAL, self._timeout_seconds)
 
-    def _request(
+    def _preprocess_request(
         self,
         epoch: str,
         topic: str,
@@ -89,29 +91,29 @@ class Child:
         headers: tuple[tuple[str, bytes], ...],
         refusal: tuple[str, str] | None,
     ) -> Message:
-        origin = Origin(LogEpoch(epoch), topic, partition, offset, timestamp_ms)
+        origin = Origin(TopicId(epoch), topic, partition, offset, timestamp_ms)
         refused = None
         if refusal is not None:
             code, reason = refusal
             refused = Rejected(code, reason)
         outputs = self._preprocess(origin, key, value, headers, refused)
         records = tuple((r.topic, r.key, r.value, tuple(r.headers)) for r in outputs.records)
-        rejected = outputs.rejected
+        rejected = outputs.rejection
         return "outputs", records, (rejected.code, str(rejected)) if rejected else None
 
     def _assemble(self, chunks: tuple[bytes, ...]) -> Message:
         try:
-            return "assembled", assembled(self._task, chunks)
+            return "assembled", assemble_chunks(self._task, chunks)
         except Rejected as error:
             return "refused", error.code, str(error)
 
-    def _fetched(self, uri: str, limit: int) -> bytes:
+    def _fetch_blob(self, uri: str, limit: int) -> bytes:
         self._channel.send(("fetching",))
         signal.setitimer(signal.ITIMER_REAL, 0)
         try:
             return self._fetch(uri, limit)
         finally:
-            self._arm()
+            self._start_timer()
             self._channel.send(("fetched",))
 
 
@@ -131,12 +133,12 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     configured = settings()
     name, number, *files = sys.argv[1:]
-    channel = Channel(socket.socket(fileno=int(number)))
+    channel = MessageChannel(socket.socket(fileno=int(number)))
     get = blob_store(configured).get
-    task = named(configured, name)
+    task = load_task(configured, name)
     bound(configured)
     with suppress(ChannelClosed):
-        Child(configured, task, files_and(get) if files else patiently(get), channel).serve()
+        WorkerLoop(configured, task, reject_file_claims(get) if files else retry_forever(get), channel).serve()
     sys.stdout.flush()
     os._exit(0)  # a thread of a task's library would keep a worker that nobody needs
 

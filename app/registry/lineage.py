@@ -12,10 +12,10 @@ from pydantic import BaseModel
 from sqlalchemy import Connection, func, select
 
 from app.catalog.catalog import Catalog
-from app.catalog.orm import Prediction
+from app.catalog.orm import PredictionRow
 from app.errors import Unavailable
 from app.events.model_events import Backtest
-from app.registry.registry import Models
+from app.registry.registry import TaskModels
 from app.registry.runs import Run
 from app.settings import Settings
 from models.datasets import ROWS
@@ -53,10 +53,10 @@ class Lineage(BaseModel):
     """How many predictions it made in each role; null without a catalog."""
 
 
-def lineage(settings: Settings, models: Models, number: str) -> Lineage:
+def trace_lineage(settings: Settings, models: TaskModels, number: str) -> Lineage:
     """Of one version. Raises `SetupError` for one that is not there."""
     version = models.version(number)
-    said = version.registered
+    said = version.registration
     run = models.runs.get(said.run_id or "") if said else None
     return Lineage(
         task=version.task,
@@ -69,24 +69,24 @@ def lineage(settings: Settings, models: Models, number: str) -> Lineage:
         run=run and run.id,
         trigger=run and run.triggered.trigger,
         evidence=run and run.triggered.evidence,
-        dataset=_dataset(run),
-        labelled=_labelled(run),
+        dataset=_dataset_summary(run),
+        labelled=_label_counts(run),
         backtest=run and run.backtested and run.backtested.backtest,
         gate=run and run.evaluated and run.evaluated.metrics,
         routes=[
-            _line(change.time, change.said.action, change.said.reason, change.said.actor)
+            _format_change(change.time, change.event.action, change.event.reason, change.event.actor)
             for change in models.changes
-            if number in (change.said.champion, change.said.canary, change.said.replaced, *change.said.shadows)
+            if number in (change.event.champion, change.event.canary, change.event.replaced, *change.event.shadows)
         ],
-        served=_served(settings, version.task, number),
+        served=_prediction_counts(settings, version.task, number),
     )
 
 
-def _line(time: datetime, action: str, reason: str, actor: str) -> str:
+def _format_change(time: datetime, action: str, reason: str, actor: str) -> str:
     return f"{time.isoformat(timespec='seconds')} {action}, by {actor}: {reason}"
 
 
-def _dataset(run: Run | None) -> dict[str, Any] | None:
+def _dataset_summary(run: Run | None) -> dict[str, Any] | None:
     if run is None or run.dataset is None:
         return None
     built = run.dataset
@@ -95,7 +95,7 @@ def _dataset(run: Run | None) -> dict[str, Any] | None:
     return {"content_hash": built.content_hash, "location": built.location, "rows": built.rows, **asked}
 
 
-def _labelled(run: Run | None) -> dict[str, int] | None:
+def _label_counts(run: Run | None) -> dict[str, int] | None:
     if run is None or run.dataset is None:
         return None
     try:
@@ -108,16 +108,16 @@ def _labelled(run: Run | None) -> dict[str, int] | None:
         return None
 
 
-def _served(settings: Settings, task: str, version: str) -> dict[str, int] | None:
-    made = (Prediction.task == task, Prediction.version == version)
-    counts = select(Prediction.role, func.count()).where(*made).group_by(Prediction.role)
+def _prediction_counts(settings: Settings, task: str, version: str) -> dict[str, int] | None:
+    made = (PredictionRow.task == task, PredictionRow.version == version)
+    counts = select(PredictionRow.role, func.count()).where(*made).group_by(PredictionRow.role)
 
     def ask(connection: Connection) -> dict[str, int]:
         return dict(connection.execute(counts).tuples().all())
 
-    catalog = Catalog(settings.database)
+    catalog = Catalog(settings.catalog_url)
     try:
-        return catalog.ask(ask)
+        return catalog.query(ask)
     except Unavailable:
         return None
     finally:

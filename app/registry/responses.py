@@ -5,10 +5,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from app.events.types import Role
-from app.registry.registry import Models, Version
+from app.registry.registry import ModelVersion, TaskModels
 
 
-class Route(BaseModel):
+class RouteResponse(BaseModel):
     """Who serves."""
 
     champion: str
@@ -17,7 +17,7 @@ class Route(BaseModel):
     shadows: tuple[str, ...]
 
 
-class VersionDescribed(BaseModel):
+class VersionResponse(BaseModel):
     """One version."""
 
     version: str
@@ -37,29 +37,31 @@ class VersionDescribed(BaseModel):
     """What its card says was measured."""
 
 
-class TaskModels(BaseModel):
+class TaskModelsResponse(BaseModel):
     """The versions of a task's model, and its route."""
 
     task: str
-    route: Route
+    route: RouteResponse
     frozen: str | None
     """Why its retraining and promotion are paused; null where they aren't."""
-    versions: list[VersionDescribed]
+    versions: list[VersionResponse]
 
 
-def described(models: Models) -> TaskModels:
+def describe_models(models: TaskModels) -> TaskModelsResponse:
     """All of a task. Raises `SetupError` for one without a model."""
     route = models.route
-    said = Route(champion=route.champion, canary=route.canary, canary_share=route.share, shadows=route.shadows)
-    versions = [_version(one, route.role(one.number)) for one in models.versions.values()]
+    said = RouteResponse(
+        champion=route.champion, canary=route.canary, canary_share=route.canary_share, shadows=route.shadows
+    )
+    versions = [_version_response(one, route.role(one.number)) for one in models.versions.values()]
     frozen = models.frozen and f"{models.frozen.reason} ({models.frozen.actor})"
-    return TaskModels(task=models.task, route=said, frozen=frozen, versions=versions)
+    return TaskModelsResponse(task=models.task, route=said, frozen=frozen, versions=versions)
 
 
-def _version(version: Version, role: Role | None) -> VersionDescribed:
-    said = version.registered
+def _version_response(version: ModelVersion, role: Role | None) -> VersionResponse:
+    said = version.registration
     figures = version.card.get("figures")
-    return VersionDescribed(
+    return VersionResponse(
         version=version.number,
         role=role,
         parent=said and said.parent,

@@ -14,24 +14,24 @@ class Route:
 
     champion: str
     canary: str | None = None
-    share: float = 0.0
+    canary_share: float = 0.0
     shadows: tuple[str, ...] = ()
 
-    def serving(self, task: str, key: bytes) -> tuple[str, Role]:
+    def assign(self, task: str, key: bytes) -> tuple[str, Role]:
         """The version that answers the requests of a key, always the same while the route is, and its role."""
-        if self.canary is not None and draw(task, self.canary, key) < self.share:
+        if self.canary is not None and hash_fraction(task, self.canary, key) < self.canary_share:
             return self.canary, "canary"
         return self.champion, "champion"
 
     @property
-    def answering(self) -> tuple[str, ...]:
+    def serving_versions(self) -> tuple[str, ...]:
         """The versions that answer requests."""
         return (self.champion,) if self.canary is None else (self.champion, self.canary)
 
     @property
     def versions(self) -> tuple[str, ...]:
         """All versions that have a role."""
-        return (*self.answering, *self.shadows)
+        return (*self.serving_versions, *self.shadows)
 
     def role(self, version: str) -> Role | None:
         """What a version does here."""
@@ -39,7 +39,7 @@ class Route:
         return (roles | {self.canary: "canary", self.champion: "champion"}).get(version)
 
 
-def draw(task: str, canary: str, key: bytes) -> float:
+def hash_fraction(task: str, canary: str, key: bytes) -> float:
     """A number in [0, 1) of a key, its own for each canary: those whose number is below the share have the canary.
 
     Who has it keeps it while the share grows; another canary has other keys.
@@ -48,14 +48,14 @@ def draw(task: str, canary: str, key: bytes) -> float:
     return int.from_bytes(digest[:8]) / 2**64
 
 
-def promoted(route: Route, version: str) -> Route:
+def promote(route: Route, version: str) -> Route:
     """The version is the champion; a canary's trial is over. Raises `SetupError`."""
     if version == route.champion:
         raise SetupError(f"Version {version} is the champion already.", "There is nothing to do.")
     return Route(version, shadows=_without(route.shadows, version))
 
 
-def with_canary(route: Route, version: str, share: float) -> Route:
+def set_canary(route: Route, version: str, share: float) -> Route:
     """The version answers a share of the requests, in place of any other canary. Raises `SetupError`."""
     if not 0 < share < 1:
         raise SetupError(f"A canary's share is above 0 and below 1, not {share:g}.", "Give one such as 0.05.")
@@ -64,7 +64,7 @@ def with_canary(route: Route, version: str, share: float) -> Route:
     return replace(route, canary=version, canary_share=share, shadows=_without(route.shadows, version))
 
 
-def with_shadow(route: Route, version: str) -> Route:
+def add_shadow(route: Route, version: str) -> Route:
     """The version predicts without answering. Raises `SetupError`."""
     role = route.role(version)
     if role is not None:
@@ -72,7 +72,7 @@ def with_shadow(route: Route, version: str) -> Route:
     return replace(route, shadows=(*route.shadows, version))
 
 
-def rolled_back(route: Route, version: str | None, before: str | None) -> Route:
+def roll_back(route: Route, version: str | None, previous_champion: str | None) -> Route:
     """Without this version; None is the canary if there is one, else the champion. Raises `SetupError`.
 
     A champion gives way to the one `before` it, if there was one, and a canary's trial is over.
@@ -85,14 +85,14 @@ def rolled_back(route: Route, version: str | None, before: str | None) -> Route:
         return replace(route, shadows=_without(route.shadows, version))
     if role == "canary":
         return replace(route, canary=None, canary_share=0.0)
-    if before is None:
+    if previous_champion is None:
         raise SetupError(f"There was no champion before {version}.", "Promote another version in its place.")
-    return Route(before, shadows=_without(route.shadows, before))
+    return Route(previous_champion, shadows=_without(route.shadows, previous_champion))
 
 
 def _without(versions: tuple[str, ...], version: str) -> tuple[str, ...]:
     return tuple(one for one in versions if one != version)
 
 
-Ask = Callable[[], Awaitable[Route]]
+RouteLookup = Callable[[], Awaitable[Route]]
 """Asks for a task's route of now."""

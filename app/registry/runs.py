@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from app.events.base import Data
+from app.events.base import EventData
 from app.events.lifecycle import RetrainingEnded, RetrainingTriggered
 from app.events.model_events import (
     DatasetBuilt,
@@ -48,7 +48,7 @@ class Run:
         done = (self.dataset, self.trained, self.backtested, self.evaluated, self.registered)
         return next((step for step, event in zip(STEPS, done, strict=False) if event is None), STEPS[-1])
 
-    def hear(self, said: Data, time: datetime) -> bool:
+    def apply(self, said: EventData, time: datetime) -> bool:
         """Take in an event that names this run; whether it says anything new."""
         if isinstance(said, RouteChanged):
             self.routes.append((time, said))
@@ -60,7 +60,7 @@ class Run:
         return False
 
 
-_EVENTS: dict[str, type[Data]] = {
+_EVENTS: dict[str, type[EventData]] = {
     "dataset": DatasetBuilt,
     "trained": ModelTrained,
     "backtested": ModelBacktested,

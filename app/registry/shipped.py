@@ -15,14 +15,14 @@ def shipped(task: Task) -> dict[str, Path]:
     return dict(sorted(found.items(), key=lambda version: int(version[0])))
 
 
-def champion(task: Task) -> ModelRef:
+def shipped_champion(task: Task) -> ModelRef:
     """The newest version that a task ships: it serves until a route says otherwise. Raises `SetupError`."""
     versions = shipped(task)
     if not versions:
-        raise no_model(task.name)
+        raise no_model_error(task.name)
     return ModelRef(name=task.name, version=list(versions)[-1])
 
 
-def no_model(task: str) -> SetupError:
+def no_model_error(task: str) -> SetupError:
     """What is wrong with a task that has no version at all."""
     return SetupError(f"Task {task!r} has no model.", "Train one into its folder: versions/1/model.onnx.")

@@ -12,64 +12,64 @@ import duckdb
 import pyarrow as pa
 
 from app.events import topics
-from app.replay.duckdb_views import batches
-from app.replay.query import Arguments
+from app.replay.duckdb_views import stream_batches
+from app.replay.query import ReplayQuery
 from app.settings import Settings
 from app.storage.blob_store import blob_store
 from models.base import Rejected
 
-_BATCH = 1_000
-_MADE = pa.schema(
+_BATCH_ROWS = 1_000
+_BACKFILL_SCHEMA = pa.schema(
     [("position", pa.int64()), ("features", pa.binary()), ("tensors", pa.string()), ("code", pa.string())]
 )
 
-_MISSING = """
+_CREATE_MISSING = """
 CREATE TABLE missing AS
 SELECT rowid AS "position", r_epoch, r_partition, r_offset
 FROM rows WHERE f_offset IS NULL
 """
-_PAYLOADS = """
+_SELECT_PAYLOADS = """
 SELECT m."position", q.id, q.source, q.content_type, q.data, q.data_uri
 FROM missing m JOIN log_requests q
 ON (m.r_epoch, m.r_partition, m.r_offset) = (q.epoch, q."partition", q."offset") ORDER BY m."position"
 """
-_KNOWN = """
+_UPDATE_ROWS = """
 UPDATE rows SET tensors = m.tensors, code = m.code FROM remade m WHERE m."position" = rows.rowid
 """
 
 
-def features(
+def backfill_features(
     connection: duckdb.DuckDBPyConnection,
     settings: Settings,
-    arguments: Arguments,
+    arguments: ReplayQuery,
     scratch: Path,
     progress: Callable[[str, int, int | None], None],
 ) -> None:
     """Make the table `remade`: features by the row's position; the row says what they are, or why there are none."""
-    connection.execute(_MISSING)
-    connection.register("none", _MADE.empty_table())
+    connection.execute(_CREATE_MISSING)
+    connection.register("none", _BACKFILL_SCHEMA.empty_table())
     connection.execute("CREATE TABLE remade AS FROM none")
     [(total,)] = connection.execute("SELECT count(*) FROM missing").fetchall()
     if total:
         listed = scratch / "payloads.jsonl"
-        _export(connection, settings, listed)
+        _export_payloads(connection, settings, listed)
         done = 0
         progress("Making features again", done, total)
-        made = _made(settings, arguments, listed)
-        while batch := list(islice(made, _BATCH)):
-            connection.register("batch", pa.Table.from_pylist(batch, _MADE))
+        made = _run_job(settings, arguments, listed)
+        while batch := list(islice(made, _BATCH_ROWS)):
+            connection.register("batch", pa.Table.from_pylist(batch, _BACKFILL_SCHEMA))
             connection.execute("INSERT INTO remade FROM batch")
             done += len(batch)
             progress("Making features again", done, total)
         listed.unlink()
-        connection.execute(_KNOWN)
+        connection.execute(_UPDATE_ROWS)
 
 
-def _export(connection: duckdb.DuckDBPyConnection, settings: Settings, listed: Path) -> None:
+def _export_payloads(connection: duckdb.DuckDBPyConnection, settings: Settings, listed: Path) -> None:
     """Write the payloads for Flink, a JSON object in each line."""
     blobs = blob_store(settings)
     with listed.open("w") as file:
-        for batch in batches(connection, _PAYLOADS, _BATCH):
+        for batch in stream_batches(connection, _SELECT_PAYLOADS, _BATCH_ROWS):
             for row in batch.to_pylist():
                 value = row["data"]
                 with suppress(Rejected):  # erased: the job rejects an empty value
@@ -80,12 +80,12 @@ def _export(connection: duckdb.DuckDBPyConnection, settings: Settings, listed: P
                 file.write(json.dumps({"position": row["position"], "value": encoded, "headers": said}) + "\n")
 
 
-def _made(settings: Settings, arguments: Arguments, listed: Path) -> Iterator[Mapping[str, Any]]:
+def _run_job(settings: Settings, arguments: ReplayQuery, listed: Path) -> Iterator[Mapping[str, Any]]:
     # Only now: it loads Flink.
     from app.preprocess import job
 
     features_topic, answers = topics.features(arguments.task.name), topics.predictions(arguments.task.name)
-    for position, topic, _, value, headers in job.archived(settings, arguments.task, listed):
+    for position, topic, _, value, headers in job.run_archive_job(settings, arguments.task, listed):
         if topic == features_topic:
             yield {"position": position, "features": value, "tensors": json.loads(headers)["ce_tensors"]}
         elif topic == answers:

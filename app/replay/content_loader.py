@@ -6,42 +6,42 @@ from typing import Any
 import pyarrow as pa
 
 from app.events.cloudevents import Event
-from app.events.payload import payload_of
+from app.events.payload import extract_payload
 from app.replay.dataset import SCHEMA
-from app.replay.query import Arguments
+from app.replay.query import ReplayQuery
 from app.settings import Settings
 from app.storage.blob_store import blob_store
 from models.base import Rejected
 
 
-class Contents:
+class ContentLoader:
     """Fills in the contents of batches of rows."""
 
-    def __init__(self, settings: Settings, arguments: Arguments) -> None:
+    def __init__(self, settings: Settings, arguments: ReplayQuery) -> None:
         self._fetch = blob_store(settings).get
         self._limit = settings.max_blob_bytes
         self._kind = arguments.content
         self._max_payload = arguments.task.max_payload_bytes
 
-    def filled(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, Counter[str]]:
+    def fill(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, Counter[str]]:
         """The batch with the columns of a dataset; and of how many rows the content can't be had, by its reason."""
         missing = Counter(code for code in batch.column("code").to_pylist() if code is not None)
         columns = {name: batch.column(name) for name in SCHEMA.names}
         # A column at a time where there is nothing to fetch or unpack: the most common case by far.
         if self._kind == "payload" or batch.column("data_uri").null_count < batch.num_rows:
-            contents = [self._content(row, missing) for row in batch.to_pylist()]
+            contents = [self._load(row, missing) for row in batch.to_pylist()]
             columns[self._kind] = pa.array(contents, pa.binary())
         arrays = [columns[field.name].cast(field.type) for field in SCHEMA]
         return pa.RecordBatch.from_arrays(arrays, schema=SCHEMA), missing
 
-    def _content(self, row: dict[str, Any], missing: Counter[str]) -> bytes | None:
+    def _load(self, row: dict[str, Any], missing: Counter[str]) -> bytes | None:
         value: bytes | None = row[self._kind]
         try:
             if row["data_uri"] is not None:
                 value = self._fetch(row["data_uri"], self._limit)
             if self._kind == "payload":
                 event = Event("", "", "", "", value or b"", content_type=row["r_content_type"])
-                value = payload_of(event, self._fetch, self._max_payload)
+                value = extract_payload(event, self._fetch, self._max_payload)
         except Rejected as error:
             missing[error.code] += 1
             return None

@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 
 from app.errors import SetupError
 
-ROWS = "rows.parquet"
-MANIFEST = "manifest.json"
+ROWS_FILE = "rows.parquet"
+MANIFEST_FILE = "manifest.json"
 
 SCHEMA = pa.schema(
     [
@@ -53,7 +53,7 @@ SCHEMA = pa.schema(
 `features` are tensors as `models.tensors.decode(features, tensors)` reads them."""
 
 
-_OFTEN_THE_SAME = ["request_source", "tensors", "split", "version", "role", "selection", "actors.list.element"]
+_DICTIONARY_COLUMNS = ["request_source", "tensors", "split", "version", "role", "selection", "actors.list.element"]
 """Columns whose values are worth a dictionary: of the others it would only be tried, and given up."""
 
 
@@ -70,7 +70,7 @@ class ContentHash:
     def update(self, batch: pa.RecordBatch) -> None:
         """Take more rows."""
         for name, column in zip(batch.schema.names, batch.columns, strict=True):
-            self._take(name, column)
+            self._update_column(name, column)
 
     def hexdigest(self) -> str:
         """The hash of all rows so far."""
@@ -79,16 +79,16 @@ class ContentHash:
             whole.update(f"{name}\0".encode() + b"".join(part.digest() for part in parts))
         return whole.hexdigest()
 
-    def _take(self, name: str, column: pa.Array) -> None:
+    def _update_column(self, name: str, column: pa.Array) -> None:
         nulls, lengths, values = self._columns.setdefault(name, (hashlib.sha256(), hashlib.sha256(), hashlib.sha256()))
         nulls.update(_bytes(column.is_null(), np.uint8))
         present = column.drop_null()
         if pa.types.is_list(column.type):
             lengths.update(_bytes(pc.list_value_length(present), np.int64))
-            self._take(f"{name}[]", pc.list_flatten(present))
+            self._update_column(f"{name}[]", pc.list_flatten(present))
         elif pa.types.is_string(column.type) or pa.types.is_binary(column.type):
             lengths.update(_bytes(pc.binary_length(present), np.int64))
-            values.update(_joined(present))
+            values.update(_concatenate(present))
         elif pa.types.is_timestamp(column.type):
             values.update(_bytes(present.cast(pa.int64()), np.int64))
         elif pa.types.is_floating(column.type):
@@ -102,7 +102,7 @@ def _bytes(column: pa.Array, dtype: type) -> bytes:
     return bytes(values.tobytes())
 
 
-def _joined(column: pa.Array) -> memoryview | bytes:
+def _concatenate(column: pa.Array) -> memoryview | bytes:
     """The bytes of all values, without copying them."""
     if not len(column):
         return b""
@@ -111,27 +111,27 @@ def _joined(column: pa.Array) -> memoryview | bytes:
     return memoryview(data)[bounds[0] : bounds[-1]] if data is not None else b""
 
 
-class Writer:
+class DatasetWriter:
     """Writes rows into a Parquet file as they come: some are compressed and hashed while the next are made."""
 
     def __init__(self, path: Path) -> None:
         self._writer = pq.ParquetWriter(
-            path, SCHEMA, compression="zstd", compression_level=1, use_dictionary=_OFTEN_THE_SAME
+            path, SCHEMA, compression="zstd", compression_level=1, use_dictionary=_DICTIONARY_COLUMNS
         )
         self._pool = ThreadPoolExecutor(2)
-        self._doing: list[Future[None]] = []
+        self._pending: list[Future[None]] = []
         self._hash = ContentHash()
         self.rows = 0
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Add rows."""
         self._wait()
-        self._doing = [self._pool.submit(work, batch) for work in (self._writer.write_batch, self._hash.update)]
+        self._pending = [self._pool.submit(work, batch) for work in (self._writer.write_batch, self._hash.update)]
         self.rows += batch.num_rows
 
     def _wait(self) -> None:
         """No more than one batch waits in memory."""
-        for one in self._doing:
+        for one in self._pending:
             one.result()
 
     @property
@@ -154,7 +154,7 @@ class Writer:
 
 
 @contextmanager
-def directory(out: Path) -> Iterator[Path]:
+def create_atomically(out: Path) -> Iterator[Path]:
     """A directory to fill, which becomes `out` when the block ends well, and is gone when it doesn't.
 
     Raises `SetupError` where there is something already, and for a disk that is full.
@@ -184,11 +184,11 @@ def delete_dataset(location: str) -> None:
     """Delete a dataset's rows. Its manifest stays, and says so; a damaged one says nothing else. Raises OSError."""
     directory = _directory(location)
     try:
-        manifest = dict(json.loads((directory / MANIFEST).read_text()))
+        manifest = dict(json.loads((directory / MANIFEST_FILE).read_text()))
     except (FileNotFoundError, ValueError, TypeError):
         manifest = {}
-    write_manifest(directory / MANIFEST, manifest | {"erased": datetime.now(UTC).isoformat()})
-    (directory / ROWS).unlink()
+    write_manifest(directory / MANIFEST_FILE, manifest | {"erased": datetime.now(UTC).isoformat()})
+    (directory / ROWS_FILE).unlink()
 
 
 def _directory(location: str) -> Path:

@@ -20,15 +20,15 @@ from app.eventlog.snapshot import Snapshot
 from app.settings import Settings
 from app.storage.delta import storage_options
 
-MOST_THREADS = 4
+MAX_THREADS = 4
 """Each holds what it reads, a row group at a time."""
-MEMORY = "400MB"
+MEMORY_LIMIT = "400MB"
 """What DuckDB may hold; what is more goes to disk."""
 
 _COLUMNS = ", ".join(f'"{name}"' for name in SCHEMA.names if name not in ("day", "epoch"))
 
 
-class _Tables(ArrowFSWrapper):  # type: ignore[misc]  # fsspec has no types
+class _ArchiveFileSystem(ArrowFSWrapper):  # type: ignore[misc]  # fsspec has no types
     """The archive's files, wherever it is, for DuckDB: `archive://<topic>/<file>`."""
 
     protocol = "archive"
@@ -39,7 +39,7 @@ class _Tables(ArrowFSWrapper):  # type: ignore[misc]  # fsspec has no types
 
 
 @contextmanager
-def opened(
+def open_views(
     settings: Settings, snapshots: Mapping[str, Snapshot], as_of: datetime, scratch: Path
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """A database with a view of each topic, `log_<kind>`: what was in the log at `as_of`.
@@ -49,39 +49,41 @@ def opened(
     archive = Archive(settings)
     connection = duckdb.connect()
     try:
-        connection.execute(f"SET memory_limit = '{MEMORY}'; SET TimeZone = 'UTC'; SET preserve_insertion_order = FALSE")
-        connection.execute(f"SET temp_directory = {_literal(scratch / 'spill')}")
-        connection.execute(f"SET threads = {min(MOST_THREADS, os.cpu_count() or 1)}")
+        connection.execute(
+            f"SET memory_limit = '{MEMORY_LIMIT}'; SET TimeZone = 'UTC'; SET preserve_insertion_order = FALSE"
+        )
+        connection.execute(f"SET temp_directory = {_sql_literal(scratch / 'spill')}")
+        connection.execute(f"SET threads = {min(MAX_THREADS, os.cpu_count() or 1)}")
         connection.execute("SET enable_external_file_cache = FALSE")  # it keeps what was read once, and is read once
-        remote = not settings.blobs.startswith("file://")
+        remote = not settings.blob_store_url.startswith("file://")
         if remote:
             handler = DeltaStorageHandler(archive.uri(""), storage_options(settings))
-            connection.register_filesystem(_Tables(fs.PyFileSystem(handler)))
+            connection.register_filesystem(_ArchiveFileSystem(fs.PyFileSystem(handler)))
         known = f"logged <= TIMESTAMPTZ '{as_of.isoformat()}'"
         empty = scratch / "empty.parquet"
         pq.write_table(SCHEMA.empty_table(), empty)
         files = {
-            topic: [str(empty), *map(str, snapshot.tail), *_files(archive, topic, snapshot)]
+            topic: [str(empty), *map(str, snapshot.tail_files), *_files(archive, topic, snapshot)]
             for topic, snapshot in snapshots.items()
         }
-        every = _parquet([file for some in files.values() for file in some])
+        every = _read_parquet([file for some in files.values() for file in some])
         # The same long text in every row: as a number it is quickly compared, and in the same order.
         connection.execute(f"CREATE TYPE epochs AS ENUM (SELECT DISTINCT epoch FROM {every} ORDER BY epoch)")
         for topic, some in files.items():
             connection.execute(
-                f"CREATE VIEW log_{kind(topic)} AS SELECT CAST(epoch AS epochs) AS epoch, {_COLUMNS} "
-                f"FROM {_parquet(some)} WHERE {known}"
+                f"CREATE VIEW log_{topic_kind(topic)} AS SELECT CAST(epoch AS epochs) AS epoch, {_COLUMNS} "
+                f"FROM {_read_parquet(some)} WHERE {known}"
             )
         yield connection
     except duckdb.Error as error:
-        raise _explained(archive, snapshots, error) from error
+        raise _translate_error(archive, snapshots, error) from error
     finally:
         if remote:
-            connection.unregister_filesystem(_Tables.protocol)
+            connection.unregister_filesystem(_ArchiveFileSystem.protocol)
         connection.close()
 
 
-def batches(connection: duckdb.DuckDBPyConnection, query: str, rows: int) -> Iterator[pa.RecordBatch]:
+def stream_batches(connection: duckdb.DuckDBPyConnection, query: str, rows: int) -> Iterator[pa.RecordBatch]:
     """The answer to a query, streamed. The connection may do other things meanwhile."""
     with connection.cursor() as cursor:
         reader = cursor.sql(query).to_arrow_reader(rows)
@@ -99,28 +101,28 @@ def _files(archive: Archive, topic: str, snapshot: Snapshot) -> list[str]:
     return [f"{directory}/{path}" for path in snapshot.table.to_pyarrow_dataset().files]
 
 
-def _parquet(files: Iterable[str]) -> str:
-    return f"read_parquet([{', '.join(map(_literal, files))}], union_by_name = TRUE, hive_partitioning = FALSE)"
+def _read_parquet(files: Iterable[str]) -> str:
+    return f"read_parquet([{', '.join(map(_sql_literal, files))}], union_by_name = TRUE, hive_partitioning = FALSE)"
 
 
-def kind(topic: str) -> str:
+def topic_kind(topic: str) -> str:
     """What a topic's view and table are named after: `requests` for `ocr.requests`."""
     return topic.rpartition(".")[2].replace("-", "_")
 
 
-def _explained(archive: Archive, snapshots: Mapping[str, Snapshot], error: duckdb.Error) -> Exception:
+def _translate_error(archive: Archive, snapshots: Mapping[str, Snapshot], error: duckdb.Error) -> Exception:
     text = str(error)
     if "No space left" in text or "disk" in text.lower():
         return SetupError(f"The disk is full: {text.splitlines()[0]}", "Free some space where the dataset is written.")
     for topic in snapshots:
         if f"/{topic}/" in text:
             try:
-                with archive.readable(topic):
+                with archive.diagnose_errors(topic):
                     raise OSError(text.splitlines()[0])
             except SetupError as explained:
                 return explained
     return error
 
 
-def _literal(text: str | Path) -> str:
+def _sql_literal(text: str | Path) -> str:
     return "'" + str(text).replace("'", "''") + "'"

@@ -12,17 +12,17 @@ import pyarrow as pa
 
 from app.events.decoding import decode
 from app.events.types import FeedbackGiven
-from app.outcomes.label_aggregation import weighed
-from app.outcomes.prediction_history import Said
-from app.replay.disposition import repeated
-from app.replay.duckdb_views import batches
-from app.replay.query import Arguments
+from app.outcomes.label_aggregation import aggregate_feedback
+from app.outcomes.prediction_history import FeedbackEvent
+from app.replay.disposition import mark_duplicates
+from app.replay.duckdb_views import stream_batches
+from app.replay.query import ReplayQuery
 from models.base import Rejected, Task
 
-_BATCH = 10_000
+_BATCH_ROWS = 10_000
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
-_FEEDBACK = pa.schema(
+_FEEDBACK_SCHEMA = pa.schema(
     [
         ("epoch", pa.string()),
         ("partition", pa.int32()),
@@ -36,7 +36,7 @@ _FEEDBACK = pa.schema(
         ("fate", pa.string()),
     ]
 )
-LABELS = pa.schema(
+LABELS_SCHEMA = pa.schema(
     [
         ("prediction_id", pa.string()),
         ("label", pa.string()),
@@ -50,46 +50,46 @@ LABELS = pa.schema(
 )
 
 
-def read(connection: duckdb.DuckDBPyConnection, task: Task) -> None:
+def read_feedback(connection: duckdb.DuckDBPyConnection, task: Task) -> None:
     """Make the table `feedback`: each event with its fate."""
     with connection.cursor() as cursor:
-        _fill(cursor, "feedback", _FEEDBACK, _feedback(cursor, task))
-        cursor.execute(repeated("feedback", "source, id"))
+        _create_table(cursor, "feedback", _FEEDBACK_SCHEMA, _feedback_rows(cursor, task))
+        cursor.execute(mark_duplicates("feedback", "source, id"))
 
 
-def judge(connection: duckdb.DuckDBPyConnection, arguments: Arguments) -> None:
+def aggregate_labels(connection: duckdb.DuckDBPyConnection, arguments: ReplayQuery) -> None:
     """Make the table `labels`: what is known of each prediction."""
-    _fill(connection, "labels", LABELS, _labels(connection, arguments))
-    rules = arguments.rules
+    _create_table(connection, "labels", LABELS_SCHEMA, _label_rows(connection, arguments))
+    rules = arguments.task_settings
     if rules.reward_window_seconds is not None:
         values = {"seconds": rules.reward_window_seconds, "as_of": arguments.as_of, "reward": rules.reward_default}
-        connection.execute(_DEFAULTS, values)
+        connection.execute(_INSERT_DEFAULT_REWARDS, values)
 
 
-_READ = """
+_SELECT_FEEDBACK = """
 SELECT epoch, "partition", "offset", source, id, epoch_us("time"), epoch_us(logged), "type", data,
     extensions['replay'] IS NOT NULL
 FROM log_feedback
 """
-_SAID = """
+_SELECT_JOINED_FEEDBACK = """
 SELECT j.prediction_id, j.output, epoch_us(j.predicted), f.given, f.source, f.id, f."time", f.logged
 FROM joined j JOIN feedback f USING (prediction_id) WHERE f.fate IS NULL ORDER BY j.prediction_id
 """
-_DEFAULTS = """
+_INSERT_DEFAULT_REWARDS = """
 INSERT INTO labels (prediction_id, reward, reward_defaulted) SELECT prediction_id, $reward, TRUE
 FROM joined ANTI JOIN labels USING (prediction_id)
 WHERE predicted + to_microseconds(CAST($seconds * 1000000 AS BIGINT)) < $as_of
 """
 
 
-def _feedback(connection: duckdb.DuckDBPyConnection, task: Task) -> Iterator[tuple[Any, ...]]:
-    for *place_and_identity, kind, data, marked in _stream(connection, _READ):
-        given, fate = _given(task, kind, data or b"", marked)
-        said = (None, None) if given is None else (given.about[1], given.model_dump_json())
+def _feedback_rows(connection: duckdb.DuckDBPyConnection, task: Task) -> Iterator[tuple[Any, ...]]:
+    for *place_and_identity, kind, data, marked in _stream_rows(connection, _SELECT_FEEDBACK):
+        given, fate = _parse_feedback(task, kind, data or b"", marked)
+        said = (None, None) if given is None else (given.task_and_prediction[1], given.model_dump_json())
         yield (*place_and_identity, *said, fate)
 
 
-def _given(task: Task, kind: str | None, data: bytes, marked: bool) -> tuple[FeedbackGiven | None, str | None]:
+def _parse_feedback(task: Task, kind: str | None, data: bytes, marked: bool) -> tuple[FeedbackGiven | None, str | None]:
     """What a record says; or nothing, and its fate."""
     if marked:
         return None, "skipped:replay"
@@ -98,7 +98,7 @@ def _given(task: Task, kind: str | None, data: bytes, marked: bool) -> tuple[Fee
             raise Rejected("bad_headers", "its headers break CloudEvents")
         # An application may call its feedback by a type of its own.
         given = decode(kind if kind.startswith("hindsight.") else FeedbackGiven.type, data)
-        if not isinstance(given, FeedbackGiven) or given.about[0] != task.name:
+        if not isinstance(given, FeedbackGiven) or given.task_and_prediction[0] != task.name:
             raise Rejected("unreadable", "no feedback of this task")
         if given.correction is not None:
             task.validate_correction(given.correction)
@@ -107,33 +107,35 @@ def _given(task: Task, kind: str | None, data: bytes, marked: bool) -> tuple[Fee
     return given, None
 
 
-def _labels(connection: duckdb.DuckDBPyConnection, arguments: Arguments) -> Iterator[tuple[Any, ...]]:
-    for prediction_id, group in groupby(_stream(connection, _SAID), key=itemgetter(0)):
+def _label_rows(connection: duckdb.DuckDBPyConnection, arguments: ReplayQuery) -> Iterator[tuple[Any, ...]]:
+    for prediction_id, group in groupby(_stream_rows(connection, _SELECT_JOINED_FEEDBACK), key=itemgetter(0)):
         rows = list(group)
-        output, predicted = json.loads(rows[0][1]), _moment(rows[0][2])
+        output, predicted = json.loads(rows[0][1]), _to_datetime(rows[0][2])
         said = [
-            Said(FeedbackGiven.model_validate_json(given), source, id, _moment(time), _moment(logged))
+            FeedbackEvent(
+                FeedbackGiven.model_validate_json(given), source, id, _to_datetime(time), _to_datetime(logged)
+            )
             for *_, given, source, id, time, logged in rows
         ]
-        verdict = weighed(arguments.task, arguments.rules, output, predicted, said, arguments.as_of)
-        yield prediction_id, *(getattr(verdict, name) for name in LABELS.names[1:])
+        verdict = aggregate_feedback(arguments.task, arguments.task_settings, output, predicted, said, arguments.as_of)
+        yield prediction_id, *(getattr(verdict, name) for name in LABELS_SCHEMA.names[1:])
 
 
-def _moment(microseconds: int) -> datetime:
+def _to_datetime(microseconds: int) -> datetime:
     return _EPOCH + timedelta(microseconds=microseconds)
 
 
-def _stream(connection: duckdb.DuckDBPyConnection, query: str) -> Iterator[tuple[Any, ...]]:
-    for batch in batches(connection, query, _BATCH):
+def _stream_rows(connection: duckdb.DuckDBPyConnection, query: str) -> Iterator[tuple[Any, ...]]:
+    for batch in stream_batches(connection, query, _BATCH_ROWS):
         yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
 
 
-def _fill(
+def _create_table(
     connection: duckdb.DuckDBPyConnection, table: str, schema: pa.Schema, rows: Iterator[tuple[Any, ...]]
 ) -> None:
     connection.register("empty", schema.empty_table())
     connection.execute(f"CREATE TABLE {table} AS FROM empty")
-    while batch := list(islice(rows, _BATCH)):
+    while batch := list(islice(rows, _BATCH_ROWS)):
         columns = [pa.array(values, kind) for values, kind in zip(zip(*batch, strict=True), schema.types, strict=True)]
         connection.register("batch", pa.Table.from_arrays(columns, schema=schema))
         connection.execute(f"INSERT INTO {table} FROM batch")

@@ -6,7 +6,7 @@ from typing import Any, Literal, Self, get_args
 
 from app.errors import SetupError
 from app.settings import Settings, TaskSettings
-from app.tasks import named
+from app.tasks import load_task
 from models.base import Task
 
 Content = Literal["features", "payload", "nothing"]
@@ -14,7 +14,7 @@ _CONTENTS: dict[str, Content] = {content: content for content in get_args(Conten
 
 
 @dataclass(frozen=True)
-class Arguments:
+class ReplayQuery:
     """`since` and `until` bound the requests' `ce_time`, the latter exclusively; `as_of` bounds the log append time.
 
     `where` is a condition in SQL on the columns of a row. `erasures` counts those that the log knows of: what they
@@ -22,7 +22,7 @@ class Arguments:
     """
 
     task: Task
-    rules: TaskSettings
+    task_settings: TaskSettings
     as_of: datetime
     since: datetime | None = None
     until: datetime | None = None
@@ -40,7 +40,7 @@ class Arguments:
             raise SetupError("--from is not before --to: there is nothing in between.", "Exchange them.")
 
     @classmethod
-    def of(
+    def from_options(
         cls,
         settings: Settings,
         task: str,
@@ -52,35 +52,35 @@ class Arguments:
         content: str = "features",
     ) -> Self:
         """The arguments as a person writes them: times as `moment` reads them, `as_of` by default now."""
-        found = named(settings, task)
+        found = load_task(settings, task)
         if content not in _CONTENTS:
             raise SetupError(f"--content {content!r} is not known.", f"Name one of: {', '.join(_CONTENTS)}.")
         return cls(
             task=found,
-            rules=settings.of_task(task),
-            as_of=moment(as_of, "--as-of") if as_of else datetime.now(UTC),
-            since=moment(since, "--from") if since else None,
-            until=moment(until, "--to") if until else None,
+            rules=settings.for_task(task),
+            as_of=parse_time(as_of, "--as-of") if as_of else datetime.now(UTC),
+            since=parse_time(since, "--from") if since else None,
+            until=parse_time(until, "--to") if until else None,
             where=where,
             content=_CONTENTS[content],
         )
 
-    def described(self, erasures: int) -> dict[str, Any]:
+    def to_manifest(self, erasures: int) -> dict[str, Any]:
         """All that decides what is in the dataset, for its manifest."""
         return {
             "task": self.task.name,
-            "from": _text(self.since),
-            "to": _text(self.until),
-            "as_of": _text(self.as_of),
+            "from": _isoformat(self.since),
+            "to": _isoformat(self.until),
+            "as_of": _isoformat(self.as_of),
             "where": self.where,
             "content": self.content,
             "preprocess_version": self.task.preprocess_version,
-            "rules": self.rules.model_dump(mode="json", exclude={"audit_rate", "retraining"}),
+            "rules": self.task_settings.model_dump(mode="json", exclude={"audit_rate", "retraining"}),
             "erasures": erasures,
         }
 
 
-def moment(text: str, option: str) -> datetime:
+def parse_time(text: str, option: str) -> datetime:
     """A time as a person writes it: RFC 3339, or a date; without a zone, UTC. Raises `SetupError`."""
     try:
         parsed = datetime.fromisoformat(text)
@@ -89,5 +89,5 @@ def moment(text: str, option: str) -> datetime:
         raise SetupError(f"{option} {text!r} is no time.", "Write 2026-01-31 or 2026-01-31T12:00:00Z.") from None
 
 
-def _text(time: datetime | None) -> str | None:
+def _isoformat(time: datetime | None) -> str | None:
     return None if time is None else time.astimezone(UTC).isoformat()

@@ -7,10 +7,10 @@ import duckdb
 from app.replay import disposition
 
 
-def counted(connection: duckdb.DuckDBPyConnection, written: int) -> dict[str, dict[str, Any]]:
+def reconcile(connection: duckdb.DuckDBPyConnection, written: int) -> dict[str, dict[str, Any]]:
     """What became of the records of each topic. Raises AssertionError if one is unaccounted for."""
     counts: dict[str, dict[str, Any]] = {}
-    for kind, query in disposition.FATES.items():
+    for kind, query in disposition.DISPOSITIONS.items():
         [(read,)] = connection.execute(f"SELECT count(*) FROM log_{kind}").fetchall()
         found = dict(connection.execute(f"SELECT fate, count(*) FROM ({query}) GROUP BY 1 ORDER BY 1").fetchall())
         counts[kind] = {
@@ -19,11 +19,11 @@ def counted(connection: duckdb.DuckDBPyConnection, written: int) -> dict[str, di
             "skipped": {fate.partition(":")[2]: n for fate, n in found.items() if fate.startswith("skipped:")},
             "rejected": {fate.partition(":")[2]: n for fate, n in found.items() if fate.startswith("rejected:")},
         }
-    check(counts, written)
+    check_counts(counts, written)
     return counts
 
 
-def check(counts: dict[str, dict[str, Any]], written: int) -> None:
+def check_counts(counts: dict[str, dict[str, Any]], written: int) -> None:
     """The law of counts: of each topic read = rows + skipped + rejected, and each row is of one prediction and request.
 
     Raises AssertionError: a dataset that breaks it is never written.
@@ -37,10 +37,10 @@ def check(counts: dict[str, dict[str, Any]], written: int) -> None:
             raise AssertionError(f"{written} rows were written of {counts[kind]['rows']} {kind}")
 
 
-def ranges(connection: duckdb.DuckDBPyConnection) -> dict[str, list[dict[str, Any]]]:
+def read_offset_ranges(connection: duckdb.DuckDBPyConnection) -> dict[str, list[dict[str, Any]]]:
     """The offsets that were really read, of each topic's partitions."""
     ranges: dict[str, list[dict[str, Any]]] = {}
-    for kind in (*disposition.FATES, "outcomes"):
+    for kind in (*disposition.DISPOSITIONS, "outcomes"):
         found = connection.execute(
             'SELECT topic, epoch, "partition", min("offset"), max("offset"), count(*) '
             f"FROM log_{kind} GROUP BY ALL ORDER BY ALL"

@@ -24,36 +24,40 @@ import pyarrow as pa
 
 from app.errors import SetupError
 from app.events import topics
-from app.events.cloudevents import Record, rfc3339
+from app.events.cloudevents import Record, format_rfc3339
 from app.events.model_events import DatasetBuilt
 from app.kafka.producers import publish_all
 from app.replay import backfill, dataset, duckdb_views, reconciliation
-from app.replay.content_loader import Contents
-from app.replay.query import Arguments
-from app.replay.selection import Progress, erasures, selected
-from app.replay.spool import Spool
+from app.replay.content_loader import ContentLoader
+from app.replay.query import ReplayQuery
+from app.replay.selection import ReplayProgress, count_erasures, open_selection
+from app.replay.spool import ContentSpool
 from app.settings import Settings
 
 BATCH_ROWS = 10_000
 
 
-def quiet(doing: str, done: int, total: int | None) -> None:
+def no_progress(doing: str, done: int, total: int | None) -> None:
     """Progress that nobody looks at."""
 
 
 def replay(
-    settings: Settings, arguments: Arguments, out: Path, progress: Progress = quiet, run_id: str | None = None
+    settings: Settings,
+    arguments: ReplayQuery,
+    out: Path,
+    progress: ReplayProgress = no_progress,
+    run_id: str | None = None,
 ) -> dict[str, Any]:
     """Write the dataset into the directory `out`, whole or not at all; its manifest. It may be for a retraining run.
 
     Raises `SetupError`; KafkaError without a broker.
     """
-    with dataset.directory(out) as partial:
+    with dataset.create_atomically(out) as partial:
         manifest = _build(settings, arguments, partial, progress)
         # Before the directory gets its name: no dataset is on disk that an erasure would not find.
-        asyncio.run(publish_all(settings, [_built(arguments, out, manifest, run_id)]))
+        asyncio.run(publish_all(settings, [_dataset_event(arguments, out, manifest, run_id)]))
     # An erasure that ended before that event has not seen it; one that ends later looks for datasets once more.
-    if erasures(settings) != manifest["arguments"]["erasures"]:
+    if count_erasures(settings) != manifest["arguments"]["erasures"]:
         shutil.rmtree(out)
         raise SetupError(
             "A person's data was erased while the dataset was made: it may be in it, and was thrown away.",
@@ -62,49 +66,51 @@ def replay(
     return manifest
 
 
-def frame(settings: Settings, arguments: Arguments, progress: Progress = quiet) -> tuple[pl.DataFrame, dict[str, Any]]:
+def read_dataframe(
+    settings: Settings, arguments: ReplayQuery, progress: ReplayProgress = no_progress
+) -> tuple[pl.DataFrame, dict[str, Any]]:
     """The dataset as a frame of Polars, and its manifest: what `replay` writes into a directory."""
-    with passing(settings, arguments, progress) as (directory, manifest):
-        return pl.read_parquet(directory / dataset.ROWS), manifest
+    with temporary_dataset(settings, arguments, progress) as (directory, manifest):
+        return pl.read_parquet(directory / dataset.ROWS_FILE), manifest
 
 
 @contextmanager
-def passing(
-    settings: Settings, arguments: Arguments, progress: Progress = quiet
+def temporary_dataset(
+    settings: Settings, arguments: ReplayQuery, progress: ReplayProgress = no_progress
 ) -> Iterator[tuple[Path, dict[str, Any]]]:
     """The directory of a dataset that is gone after the block, and its manifest. Raises as `replay`."""
     with TemporaryDirectory() as directory:
         yield Path(directory), _build(settings, arguments, Path(directory), progress)
 
 
-def _build(settings: Settings, arguments: Arguments, directory: Path, progress: Progress) -> dict[str, Any]:
+def _build(settings: Settings, arguments: ReplayQuery, directory: Path, progress: ReplayProgress) -> dict[str, Any]:
     """Write the rows and the manifest into an empty directory."""
-    known = erasures(settings)
+    known = count_erasures(settings)
     with (
         TemporaryDirectory(dir=directory) as scratch,
-        selected(settings, arguments, Path(scratch), progress) as connection,
+        open_selection(settings, arguments, Path(scratch), progress) as connection,
     ):
         if arguments.content == "features":
-            backfill.features(connection, settings, arguments, Path(scratch), progress)
-        with dataset.Writer(directory / dataset.ROWS) as writer:
+            backfill.backfill_features(connection, settings, arguments, Path(scratch), progress)
+        with dataset.DatasetWriter(directory / dataset.ROWS_FILE) as writer:
             missing: Counter[str] = Counter()
             for batch, codes in _rows(connection, settings, arguments, Path(scratch), progress):
                 writer.write(batch)
                 missing += codes
         manifest = {
-            "arguments": arguments.described(known),
+            "arguments": arguments.to_manifest(known),
             "content_hash": writer.content_hash,
             "rows": writer.rows,
             "splits": dict(connection.execute("SELECT split, count(*) FROM rows GROUP BY 1 ORDER BY 1").fetchall()),
             "without_content": dict(sorted(missing.items())),
-            "counts": reconciliation.counted(connection, writer.rows),
-            "read": reconciliation.ranges(connection),
+            "counts": reconciliation.reconcile(connection, writer.rows),
+            "read": reconciliation.read_offset_ranges(connection),
         }
-    dataset.write_manifest(directory / dataset.MANIFEST, manifest)
+    dataset.write_manifest(directory / dataset.MANIFEST_FILE, manifest)
     return manifest
 
 
-def _built(arguments: Arguments, out: Path, manifest: dict[str, Any], run_id: str | None) -> Record:
+def _dataset_event(arguments: ReplayQuery, out: Path, manifest: dict[str, Any], run_id: str | None) -> Record:
     location, task = out.resolve().as_uri(), arguments.task.name
     built = DatasetBuilt(
         task=task,
@@ -116,13 +122,17 @@ def _built(arguments: Arguments, out: Path, manifest: dict[str, Any], run_id: st
     )
     now = datetime.now(UTC)
     unique = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{manifest['content_hash']}/{location}/{now.isoformat()}"))
-    return built.record(
-        topics.LIFECYCLE, task.encode(), id=unique, source="hindsight/replay", time=rfc3339(now.timestamp() * 1000)
+    return built.to_record(
+        topics.LIFECYCLE,
+        task.encode(),
+        id=unique,
+        source="hindsight/replay",
+        time=format_rfc3339(now.timestamp() * 1000),
     )
 
 
-_ROWS = 'SELECT * EXCLUDE (tensors), rowid AS "position", {columns} FROM rows'
-_COLUMNS = {
+_SELECT_ROWS = 'SELECT * EXCLUDE (tensors), rowid AS "position", {columns} FROM rows'
+_CONTENT_COLUMNS = {
     "features": "f_data_uri AS data_uri, tensors",
     "payload": "r_data_uri AS data_uri, NULL::VARCHAR AS tensors",
     "nothing": "NULL::VARCHAR AS data_uri, NULL::VARCHAR AS tensors",
@@ -130,17 +140,23 @@ _COLUMNS = {
 
 
 def _rows(
-    connection: duckdb.DuckDBPyConnection, settings: Settings, arguments: Arguments, scratch: Path, progress: Progress
+    connection: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    arguments: ReplayQuery,
+    scratch: Path,
+    progress: ReplayProgress,
 ) -> Iterator[tuple[pa.RecordBatch, Counter[str]]]:
     """The rows, and of how many the content can't be had, and why."""
     [(total,)] = connection.execute("SELECT count(*) FROM rows").fetchall()
     progress("Reading contents", 0, None)
-    with closing(Spool(scratch / "contents", connection, arguments.content)) as spool:
+    with closing(ContentSpool(scratch / "contents", connection, arguments.content)) as spool:
         done = 0
         progress("Writing rows", done, total)
-        contents = Contents(settings, arguments)
-        for batch in duckdb_views.batches(connection, _ROWS.format(columns=_COLUMNS[arguments.content]), BATCH_ROWS):
-            for part in spool.joined(batch):
-                yield contents.filled(part)
+        contents = ContentLoader(settings, arguments)
+        for batch in duckdb_views.stream_batches(
+            connection, _SELECT_ROWS.format(columns=_CONTENT_COLUMNS[arguments.content]), BATCH_ROWS
+        ):
+            for part in spool.attach_contents(batch):
+                yield contents.fill(part)
                 done += part.num_rows
                 progress("Writing rows", done, total)

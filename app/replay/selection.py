@@ -16,35 +16,35 @@ from app.events import topics
 from app.events.lifecycle import DataErased
 from app.events.types import OutcomeRecorded, PredictionFailed, PredictionMade
 from app.replay import disposition, duckdb_views, labels, upcasting, where_clause
-from app.replay.query import Arguments
+from app.replay.query import ReplayQuery
 from app.settings import Settings
 
-Progress = Callable[[str, int, int | None], None]
+ReplayProgress = Callable[[str, int, int | None], None]
 """Told what is being done, how much of it is done, and of how much, where that is known."""
 
-_KINDS = (topics.requests, topics.features, topics.predictions, topics.feedback, topics.outcomes)
-_BEGIN = datetime(1, 1, 1, tzinfo=UTC)
-_END = datetime(9999, 12, 31, tzinfo=UTC)
+_TOPICS = (topics.requests, topics.features, topics.predictions, topics.feedback, topics.outcomes)
+_MIN_TIME = datetime(1, 1, 1, tzinfo=UTC)
+_MAX_TIME = datetime(9999, 12, 31, tzinfo=UTC)
 
 
 @contextmanager
-def selected(
-    settings: Settings, arguments: Arguments, scratch: Path, progress: Progress
+def open_selection(
+    settings: Settings, arguments: ReplayQuery, scratch: Path, progress: ReplayProgress
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """A database with the views of `scan` and the tables of `fates` and `labels`.
 
     Raises `SetupError`; KafkaError without a broker.
     """
     progress("Reading what Kafka alone has", 0, None)
-    names = [kind(arguments.task.name) for kind in _KINDS]
+    names = [kind(arguments.task.name) for kind in _TOPICS]
     snapshots = asyncio.run(snapshot.take(settings, names, scratch))
-    with duckdb_views.opened(settings, snapshots, arguments.as_of, scratch) as connection:
-        upcasting.apply(connection)
-        _decide(connection, arguments, progress)
+    with duckdb_views.open_views(settings, snapshots, arguments.as_of, scratch) as connection:
+        upcasting.upcast_views(connection)
+        _create_rows(connection, arguments, progress)
         yield connection
 
 
-def erasures(settings: Settings) -> int:
+def count_erasures(settings: Settings) -> int:
     """How many erasures the log knows of, now. Raises KafkaError without a broker."""
     with TemporaryDirectory() as scratch:
         lifecycle = asyncio.run(snapshot.take(settings, [topics.LIFECYCLE], Path(scratch)))[topics.LIFECYCLE]
@@ -52,14 +52,14 @@ def erasures(settings: Settings) -> int:
         return int(erased.group_by(["source", "id"]).aggregate([]).num_rows)
 
 
-def _decide(connection: duckdb.DuckDBPyConnection, arguments: Arguments, progress: Progress) -> None:
+def _create_rows(connection: duckdb.DuckDBPyConnection, arguments: ReplayQuery, progress: ReplayProgress) -> None:
     """Make the table `rows`, in which each row is."""
     values = {
         "made": PredictionMade.type,
         "failed": PredictionFailed.type,
         "recorded": OutcomeRecorded.type,
-        "since": arguments.since or _BEGIN,
-        "until": arguments.until or _END,
+        "since": arguments.since or _MIN_TIME,
+        "until": arguments.until or _MAX_TIME,
         "preprocess_version": arguments.task.preprocess_version,
     }
 
@@ -71,16 +71,16 @@ def _decide(connection: duckdb.DuckDBPyConnection, arguments: Arguments, progres
     # DuckDB and Python beside each other: feedback is read while tables are made, and judged while others are.
     with ThreadPoolExecutor(1) as beside:
         progress("Joining the log", 0, None)
-        served = beside.submit(execute, disposition.SERVED)
-        labels.read(connection, arguments.task)
+        served = beside.submit(execute, disposition.SERVED_STATEMENTS)
+        labels.read_feedback(connection, arguments.task)
         served.result()
         progress("Judging feedback", 0, None)
-        features = beside.submit(execute, disposition.FEATURES)
-        labels.judge(connection, arguments)
+        features = beside.submit(execute, disposition.FEATURE_STATEMENTS)
+        labels.aggregate_labels(connection, arguments)
         features.result()
-    connection.execute(disposition.CANDIDATES)
+    connection.execute(disposition.CREATE_CANDIDATES)
     if arguments.where is not None:
-        where_clause.choose(connection, arguments.where)
+        where_clause.apply_where(connection, arguments.where)
     connection.execute("SET preserve_insertion_order = TRUE")  # that of `rows` counts, from here to the end
     chosen = "TRUE" if arguments.where is None else "c.p_row IN (SELECT p_row FROM chosen)"
-    connection.execute(disposition.ROWS.format(where=chosen))
+    connection.execute(disposition.CREATE_ROWS.format(where=chosen))

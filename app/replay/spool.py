@@ -18,19 +18,19 @@ from app.replay import duckdb_views
 from app.replay.query import Content
 from app.settings import MiB
 
-PART_BYTES = 32 * MiB
+MAX_PART_BYTES = 32 * MiB
 _READ_ROWS = 2_048
 
-_KINDS = {"features": ("features", "f"), "payload": ("requests", "r")}
+_CONTENT_SOURCES = {"features": ("features", "f"), "payload": ("requests", "r")}
 """The topic that has the content, and what the columns of a row with its place there begin with."""
-_FOUND = """
+_SELECT_CONTENT = """
 SELECT r.rowid AS "position", l.data FROM log_{kind} l JOIN rows r
 ON (l.epoch, l."partition", l."offset") = (r.{of}_epoch, r.{of}_partition, r.{of}_offset)
 """
-_REMADE = 'SELECT "position", features AS data FROM remade'
+_SELECT_BACKFILLED = 'SELECT "position", features AS data FROM remade'
 
 
-class Values:
+class ValueFile:
     """Bytes by their position, in a file."""
 
     def __init__(self, path: Path, count: int) -> None:
@@ -62,7 +62,7 @@ class Values:
         # Read in the order of the file, where what is near in time stands near; then put into that of the rows.
         order = np.argsort(starts, kind="stable")
         data = b"".join(
-            os.pread(self._file.fileno(), size, start) for start, size in _runs(starts[order], known[order])
+            os.pread(self._file.fileno(), size, start) for start, size in _contiguous_runs(starts[order], known[order])
         )
         offsets = np.concatenate(([0], np.cumsum(known[order]))).astype(np.int32)
         stored = pa.Array.from_buffers(pa.binary(), len(order), [None, pa.py_buffer(offsets), pa.py_buffer(data)])
@@ -75,43 +75,43 @@ class Values:
         self._file.close()
 
 
-def _runs(starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+def _contiguous_runs(starts: NDArray[np.int64], sizes: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
     """What was written one after the other is read at once: (start, size)."""
     if len(starts):
         begins = np.concatenate(([0], 1 + np.flatnonzero(starts[1:] != starts[:-1] + sizes[:-1])))
         yield from zip(starts[begins].tolist(), np.add.reduceat(sizes, begins).tolist(), strict=True)
 
 
-class Spool:
+class ContentSpool:
     """The contents of the table `rows`, in the order of time and id."""
 
     def __init__(self, path: Path, connection: duckdb.DuckDBPyConnection, content: Content) -> None:
         """Read them."""
         [(count,)] = connection.execute("SELECT count(*) FROM rows").fetchall()
         self._content = content
-        self._values = Values(path, count)
+        self._values = ValueFile(path, count)
         if content != "nothing":
-            self._read(connection, *_KINDS[content])
+            self._read(connection, *_CONTENT_SOURCES[content])
 
     def _read(self, connection: duckdb.DuckDBPyConnection, kind: str, of: str) -> None:
-        queries = [_FOUND.format(kind=kind, of=of)]
+        queries = [_SELECT_CONTENT.format(kind=kind, of=of)]
         if self._content == "features":
-            queries.append(_REMADE)
+            queries.append(_SELECT_BACKFILLED)
         # Joins as they are written: what is hashed is the narrow table of places, however small the other is thought.
         connection.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
         [(threads,)] = connection.execute("SELECT current_setting('threads')").fetchall()
         connection.execute("SET threads = 1")  # each holds the content of a whole row group, which may be 64 MiB
         for query in queries:
-            for batch in duckdb_views.batches(connection, query, _READ_ROWS):
+            for batch in duckdb_views.stream_batches(connection, query, _READ_ROWS):
                 self._values.put(batch.column("position"), batch.column("data"))
         connection.execute(f"RESET disabled_optimizers; SET threads = {threads}")
 
-    def joined(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    def attach_contents(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
         """Rows whose positions follow each other, with their contents, in parts of bounded size."""
         first = batch.column("position")[0].as_py()
         elsewhere = batch.column("data_uri").is_valid().to_numpy(zero_copy_only=False)
-        sizes = np.where(elsewhere, PART_BYTES, self._values.sizes(first, batch.num_rows))
-        for begin, end in parts(sizes):
+        sizes = np.where(elsewhere, MAX_PART_BYTES, self._values.sizes(first, batch.num_rows))
+        for begin, end in split_by_size(sizes):
             part, columns = batch.slice(begin, end - begin), {"features": pa.binary(), "payload": pa.binary()}
             for name, kind in columns.items():
                 values: Any = pa.nulls(part.num_rows, kind)
@@ -125,11 +125,11 @@ class Spool:
         self._values.close()
 
 
-def parts(sizes: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+def split_by_size(sizes: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
     """Ranges that are at most `PART_BYTES` large, or one alone that is larger."""
     ends, begin = sizes.cumsum(), 0
     while begin < len(sizes):
-        bound = PART_BYTES + (ends[begin - 1] if begin else 0)
+        bound = MAX_PART_BYTES + (ends[begin - 1] if begin else 0)
         end = max(begin + 1, int(np.searchsorted(ends, bound, "right")))
         yield begin, end
         begin = end

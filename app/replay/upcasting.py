@@ -3,31 +3,33 @@
 import duckdb
 import pyarrow as pa
 
-from app.events.base import Data
-from app.events.cloudevents import versioned
+from app.events.base import EventData
+from app.events.cloudevents import split_version
 from app.events.decoding import decode
 from app.events.types import OutcomeRecorded, PredictionMade
-from app.replay.duckdb_views import batches
+from app.replay.duckdb_views import stream_batches
 from models.base import Rejected
 
-_BATCH = 10_000
-_READ_BY_SQL: dict[str, type[Data]] = {"predictions": PredictionMade, "outcomes": OutcomeRecorded}
+_BATCH_ROWS = 10_000
+_SQL_EVENT_TYPES: dict[str, type[EventData]] = {"predictions": PredictionMade, "outcomes": OutcomeRecorded}
 """Feedback is read by `decode` itself."""
 
 
-def apply(connection: duckdb.DuckDBPyConnection) -> None:
+def upcast_views(connection: duckdb.DuckDBPyConnection) -> None:
     """Put the present version in place of the earlier ones in the views of types that SQL reads."""
-    for kind, data in _READ_BY_SQL.items():
-        name, current = versioned(data.type)
+    for kind, data in _SQL_EVENT_TYPES.items():
+        name, current = split_version(data.type)
         said = [one for (one,) in connection.execute(f'SELECT DISTINCT "type" FROM log_{kind}').fetchall() if one]
-        old = [one for one in said if versioned(one)[0] == name and versioned(one)[1] < current]
+        old = [one for one in said if split_version(one)[0] == name and split_version(one)[1] < current]
         if not old:
             continue
         listed = ", ".join(f"'{one}'" for one in old)
         columns = "* EXCLUDE (data), data"
         connection.execute(f"CREATE TABLE upcast_{kind} AS SELECT {columns} FROM log_{kind} LIMIT 0")
-        for batch in batches(connection, f'SELECT {columns} FROM log_{kind} WHERE "type" IN ({listed})', _BATCH):
-            connection.register("batch", _current(batch, data))
+        for batch in stream_batches(
+            connection, f'SELECT {columns} FROM log_{kind} WHERE "type" IN ({listed})', _BATCH_ROWS
+        ):
+            connection.register("batch", _upcast_batch(batch, data))
             connection.execute(f"INSERT INTO upcast_{kind} FROM batch")
         connection.execute(f"ALTER VIEW log_{kind} RENAME TO written_{kind}")
         connection.execute(
@@ -36,14 +38,14 @@ def apply(connection: duckdb.DuckDBPyConnection) -> None:
         )
 
 
-def _current(batch: pa.RecordBatch, kind: type[Data]) -> pa.Table:
+def _upcast_batch(batch: pa.RecordBatch, kind: type[EventData]) -> pa.Table:
     columns = dict(zip(batch.schema.names, batch.columns, strict=True))
     written = zip(columns["type"].to_pylist(), columns["data"].to_pylist(), strict=True)
-    said = pa.array([_said(name, data or b"") for name, data in written], pa.binary())
+    said = pa.array([_upcast(name, data or b"") for name, data in written], pa.binary())
     return pa.table(columns | {"type": pa.array([kind.type] * len(said)), "data": said})
 
 
-def _said(name: str, data: bytes) -> bytes | None:
+def _upcast(name: str, data: bytes) -> bytes | None:
     try:
         return decode(name, data).model_dump_json().encode()
     except Rejected:

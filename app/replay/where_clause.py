@@ -12,13 +12,13 @@ import duckdb
 
 from app.errors import SetupError
 
-_ROWS = 10_000
-_CHANGING = ("current_", "get_current_", "local")
+_BATCH_ROWS = 10_000
+_VOLATILE_PREFIXES = ("current_", "get_current_", "local")
 """How functions of the moment begin; some are written without parentheses, and then look like columns."""
-_TODAY = {"age"}
+_DATE_DEPENDENT_FUNCTIONS = {"age"}
 """Functions that are consistent, DuckDB says, and depend on the day."""
 _REMEDY = "Write SQL on a row's columns, such as \"confidence < 0.9 AND version = '1'\"."
-_NOT_SQL = (
+_SQL_ERRORS = (
     duckdb.BinderException,
     duckdb.CatalogException,
     duckdb.ConversionException,
@@ -29,18 +29,18 @@ _NOT_SQL = (
 )
 
 
-def choose(connection: duckdb.DuckDBPyConnection, where: str) -> None:
+def apply_where(connection: duckdb.DuckDBPyConnection, where: str) -> None:
     """Make the table `chosen` of the candidates (by `p_row`) for which the condition is true. Raises `SetupError`."""
     with duckdb.connect() as sandbox, connection.cursor() as cursor:
         sandbox.execute("SET TimeZone = 'UTC'; SET memory_limit = '200MB'; SET threads = 1")
         sandbox.execute("SET enable_external_access = FALSE; SET lock_configuration = TRUE")
         _check(sandbox, where)
-        sandbox.register("candidates", cursor.sql("SELECT * FROM candidates").to_arrow_reader(_ROWS))
+        sandbox.register("candidates", cursor.sql("SELECT * FROM candidates").to_arrow_reader(_BATCH_ROWS))
         try:
             # In lines of its own: a comment ends before the parenthesis.
             chosen = sandbox.sql(f"SELECT p_row FROM candidates WHERE (\n{where}\n)").to_arrow_table()  # noqa: S608
-        except _NOT_SQL as error:
-            raise _refused(where, str(error).splitlines()[0]) from error
+        except _SQL_ERRORS as error:
+            raise _invalid_where(where, str(error).splitlines()[0]) from error
     connection.register("found", chosen)
     connection.execute("CREATE TABLE chosen AS SELECT p_row FROM found")
     connection.unregister("found")
@@ -52,43 +52,43 @@ def _check(sandbox: duckdb.DuckDBPyConnection, where: str) -> None:
         for (name,) in sandbox.execute(
             "SELECT function_name FROM duckdb_functions() WHERE stability <> 'CONSISTENT'"
         ).fetchall()
-    } | _TODAY
+    } | _DATE_DEPENDENT_FUNCTIONS
     definitions = sandbox.execute(
         "SELECT function_name, macro_definition FROM duckdb_functions() WHERE function_type = 'macro'"
     ).fetchall()
     waiting, seen = [where], set[str]()
     while waiting:
-        for part in _parts(_expression(sandbox, where, waiting.pop())):
+        for part in _walk(_parse(sandbox, where, waiting.pop())):
             if part.get("class") == "SUBQUERY":
-                raise _refused(where, "it has a subquery")
+                raise _invalid_where(where, "it has a subquery")
             name = _name(part)
-            if name in changing or name.startswith(_CHANGING):
-                raise _refused(where, f"{name} has another answer at another time")
+            if name in changing or name.startswith(_VOLATILE_PREFIXES):
+                raise _invalid_where(where, f"{name} has another answer at another time")
             if part.get("class") == "FUNCTION" and name not in seen:
                 seen.add(name)
                 waiting += [definition for macro, definition in definitions if macro == name]
 
 
-def _expression(sandbox: duckdb.DuckDBPyConnection, where: str, text: str) -> Any:
+def _parse(sandbox: duckdb.DuckDBPyConnection, where: str, text: str) -> Any:
     """The condition as DuckDB parses it: what stands between `WHERE` and the end, and nothing behind it."""
     query = f"SELECT 1 FROM candidates WHERE {text}"  # noqa: S608
     [(said,)] = sandbox.execute("SELECT json_serialize_sql(?)", [query]).fetchall()
     parsed = json.loads(said)
     if parsed["error"]:
-        raise _refused(where, str(parsed["error_message"]).splitlines()[0])
+        raise _invalid_where(where, str(parsed["error_message"]).splitlines()[0])
     node, *others = [statement["node"] for statement in parsed["statements"]]
     rest = ("modifiers", "group_expressions", "group_sets", "having", "sample", "qualify")
     if others or node["type"] != "SELECT_NODE" or any(node[name] for name in rest):
-        raise _refused(where, "it is more than one expression")
+        raise _invalid_where(where, "it is more than one expression")
     return node["where_clause"]
 
 
-def _parts(tree: Any) -> Iterator[dict[str, Any]]:
+def _walk(tree: Any) -> Iterator[dict[str, Any]]:
     """Every part of an expression."""
     if isinstance(tree, dict):
         yield tree
     for inner in tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else ():
-        yield from _parts(inner)
+        yield from _walk(inner)
 
 
 def _name(part: dict[str, Any]) -> str:
@@ -98,5 +98,5 @@ def _name(part: dict[str, Any]) -> str:
     return str(part.get("function_name", "")).lower()
 
 
-def _refused(where: str, reason: str) -> SetupError:
+def _invalid_where(where: str, reason: str) -> SetupError:
     return SetupError(f"--where {where!r} is no condition: {reason}", _REMEDY)

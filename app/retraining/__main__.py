@@ -11,11 +11,11 @@ import os
 from collections.abc import Sequence
 
 from app.errors import SetupError
-from app.retraining.pipeline.steps import STEPS, refuse, work_of
+from app.retraining.pipeline.steps import STEPS, load_run, refuse
 from app.settings import settings
-from app.system.memory_limit import bound
-from app.system.priority import give_way
-from app.tasks import named
+from app.system.memory_limit import limit_memory
+from app.system.priority import lower_priority
+from app.tasks import load_task
 from models.base import Untrainable
 
 log = logging.getLogger(__name__)
@@ -27,10 +27,10 @@ def main(task_name: str, run_id: str, only: str | None = None) -> None:
     """Run all steps that are left, or one. Raises `SetupError` for a step whose turn hasn't come."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
     logging.getLogger("aiokafka").setLevel(logging.WARNING)
-    give_way()
+    lower_priority()
     configured = settings()
-    task = named(configured, task_name)
-    most = configured.of_task(task_name).retraining.memory_gib
+    task = load_task(configured, task_name)
+    most = configured.for_task(task_name).retraining.memory_gib
     doing: list[str] = []
 
     def on_step(what: str, done: int, of: int | None) -> None:
@@ -45,11 +45,11 @@ def main(task_name: str, run_id: str, only: str | None = None) -> None:
         finally:
             os._exit(status)  # with all threads: some of them may wait for ever
 
-    work = work_of(configured, task, run_id, on_step)
-    bound(round(most * _GIB), too_much)
+    work = load_run(configured, task, run_id, on_step)
+    limit_memory(round(most * _GIB), too_much)
     while True:
         step = work.run.step
-        if step not in STEPS or _past(only, step):
+        if step not in STEPS or _is_past(only, step):
             return
         if work.run.evaluated is not None and not work.run.evaluated.passed:
             refuse(work, work.run.evaluated)
@@ -65,23 +65,23 @@ def main(task_name: str, run_id: str, only: str | None = None) -> None:
         except MemoryError:
             log.exception("out of memory")
             too_much()
-        work = work_of(configured, task, run_id, on_step)
+        work = load_run(configured, task, run_id, on_step)
 
 
-def _past(only: str | None, step: str) -> bool:
+def _is_past(only: str | None, step: str) -> bool:
     order = list(STEPS)
     return only is not None and order.index(step) > order.index(only)
 
 
-def parsed(words: Sequence[str] | None = None) -> argparse.Namespace:
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m app.retraining", description=__doc__)
     parser.add_argument("task")
     parser.add_argument("run_id")
     parser.add_argument("--step", choices=STEPS)
-    return parser.parse_args(words)
+    return parser.parse_args(arguments)
 
 
 if __name__ == "__main__":
-    told = parsed()
+    told = parse_arguments()
     main(told.task, told.run_id, told.step)

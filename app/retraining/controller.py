@@ -16,22 +16,22 @@ from app.catalog.catalog import Catalog
 from app.errors import SetupError, Unavailable
 from app.events.types import Role
 from app.kafka import provisioning
-from app.kafka.resilient_producer import Publisher
+from app.kafka.resilient_producer import ResilientProducer
 from app.kafka.transient_errors import AWAY
 from app.monitoring.metrics import TRIGGER_FAILURES
-from app.registry.changes import Changes
-from app.registry.registry import Models, Registry
+from app.registry.changes import RegistryWriter
+from app.registry.registry import Registry, TaskModels
 from app.registry.runs import Run
-from app.registry.subscription import follow
-from app.retraining.backends.backend import Crashed, leave
-from app.retraining.backends.selection import backend_of
+from app.registry.subscription import subscribe
+from app.retraining.backends.backend import RunCrashed, clean_up
+from app.retraining.backends.selection import create_backend
 from app.retraining.lease import Leases
-from app.retraining.pipeline.run_directory import SOURCE, end_of
+from app.retraining.pipeline.run_directory import SOURCE, end_event
 from app.retraining.rollout import evidence, execution, policy
-from app.retraining.rollout.policy import Observed
-from app.retraining.triggers.trigger_service import Triggering
+from app.retraining.rollout.policy import RolloutEvidence
+from app.retraining.triggers.trigger_service import TriggerService
 from app.settings import Settings
-from app.settings.retraining import Retraining
+from app.settings.retraining import RetrainingSettings
 from models.base import Task
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,9 @@ LEASE_SECONDS = 30.0
 class Controller:
     """Watches every task, for as long as it runs."""
 
-    def __init__(self, settings: Settings, tasks: Mapping[str, Task], catalog: Catalog, publisher: Publisher) -> None:
+    def __init__(
+        self, settings: Settings, tasks: Mapping[str, Task], catalog: Catalog, publisher: ResilientProducer
+    ) -> None:
         self._settings = settings
         self._tasks = tasks
         self._catalog = catalog
@@ -51,11 +53,11 @@ class Controller:
             TRIGGER_FAILURES.labels(task)
         self._leases: Leases | None = None
         self._holder = f"{socket.gethostname()}/{os.getpid()}"
-        self._held: dict[str, str] = {}
+        self._leased_runs: dict[str, str] = {}
         """The runs whose lease this replica holds, by their task."""
         self._registry: Registry | None = None
-        self.triggering = Triggering(settings, catalog, publisher)
-        self.backend = backend_of(settings)
+        self.trigger_service = TriggerService(settings, catalog, publisher)
+        self.backend = create_backend(settings)
         self.decisions: dict[str, str] = {}
         """What was last decided of each run's rollout."""
 
@@ -65,27 +67,27 @@ class Controller:
         await asyncio.sleep(self._settings.retraining_seconds)
         await provisioning.wait_provisioned(self._settings)
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._follow())
-            group.create_task(self._look())
+            group.create_task(self._follow_registry())
+            group.create_task(self._reconcile_forever())
 
-    async def _follow(self) -> None:
-        async for registry in follow(self._settings, self._tasks.values()):
+    async def _follow_registry(self) -> None:
+        async for registry in subscribe(self._settings, self._tasks.values()):
             self._registry = registry
 
-    async def _look(self) -> None:
+    async def _reconcile_forever(self) -> None:
         try:
             while True:
                 await asyncio.sleep(self._settings.retraining_seconds)
                 for task in self._tasks.values():
-                    await self._try(task)
+                    await self._reconcile_safely(task)
         finally:
             await self.backend.close()
 
-    async def _try(self, task: Task) -> None:
+    async def _reconcile_safely(self, task: Task) -> None:
         if self._registry is None:
             return
         models = self._registry.tasks[task.name]
-        for look in (self._leave, self._tick):
+        for look in (self._clean_up, self._reconcile):
             try:
                 await look(task, models)
                 continue
@@ -97,97 +99,105 @@ class Controller:
                 log.exception("the retraining of %s can't be looked at", task.name)
             TRIGGER_FAILURES.labels(task.name).inc()
 
-    async def _leave(self, _: Task, models: Models) -> None:
+    async def _clean_up(self, _: Task, models: TaskModels) -> None:
         """Forget what is over."""
         for run_id in self.decisions.keys() & models.runs.keys():
             if models.runs[run_id].ended is not None:
                 del self.decisions[run_id]
-        await leave(self.backend, models.runs)
+        await clean_up(self.backend, models.runs)
 
-    async def _tick(self, task: Task, models: Models) -> None:
-        run = models.run
-        await self._release(task.name, run)
+    async def _reconcile(self, task: Task, models: TaskModels) -> None:
+        run = models.active_run
+        await self._release_lease(task.name, run)
         if models.route.canary is not None and (run is None or run.step != "rollout"):
-            await self._guard(task, models)
-        await self.triggering.look(task, models)
+            await self._guard_canary(task, models)
+        await self.trigger_service.evaluate(task, models)
         if run is None:
             return
-        if not await self._holds(run):
-            await self.backend.release(run.id)
+        if not await self._acquire_lease(run):
+            await self.backend.detach(run.id)
         elif run.step == "rollout":
             await self._roll_out(task, models, run)
         else:
-            await self._work(run)
+            await self._run_steps(run)
 
     # A run's steps
 
-    async def _holds(self, run: Run) -> bool:
+    async def _acquire_lease(self, run: Run) -> bool:
         if self._leases is None:
-            self._leases = await asyncio.to_thread(Leases, self._settings.database)
+            self._leases = await asyncio.to_thread(Leases, self._settings.catalog_url)
         held = await asyncio.to_thread(self._leases.acquire, run.task, self._holder, run.id, LEASE_SECONDS)
         if held:
-            self._held[run.task] = run.id
+            self._leased_runs[run.task] = run.id
         return held
 
-    async def _release(self, task: str, run: Run | None) -> None:
+    async def _release_lease(self, task: str, run: Run | None) -> None:
         """Give back the lease of a run that is over: the next one need not wait until it runs out."""
-        run_id = self._held.get(task)
+        run_id = self._leased_runs.get(task)
         if run_id is not None and self._leases is not None and (run is None or run.id != run_id):
             await asyncio.to_thread(self._leases.release, task, self._holder, run_id)
-            del self._held[task]
+            del self._leased_runs[task]
 
-    async def _work(self, run: Run) -> None:
-        minutes = self._plan(run.task).timeout_minutes
+    async def _run_steps(self, run: Run) -> None:
+        minutes = self._retraining_settings(run.task).timeout_minutes
         if datetime.now(UTC) - run.time > timedelta(minutes=minutes):
             with suppress(*AWAY, SetupError):  # then it is stopped as what has failed
                 await self.backend.stop(run.id)
-            await self._end(run, "failed", f"{run.step}: it took more than {minutes:g} minutes; raise timeout_minutes")
+            await self._end_run(
+                run, "failed", f"{run.step}: it took more than {minutes:g} minutes; raise timeout_minutes"
+            )
             return
         try:
-            await self.backend.tend(run)
-        except Crashed as error:
-            await self._end(run, "failed", f"{run.step}: {error}")
+            await self.backend.ensure_running(run)
+        except RunCrashed as error:
+            await self._end_run(run, "failed", f"{run.step}: {error}")
 
-    async def _roll_out(self, task: Task, models: Models, run: Run) -> None:
-        over = execution.ended(models, run)
+    async def _roll_out(self, task: Task, models: TaskModels, run: Run) -> None:
+        over = execution.rollout_outcome(models, run)
         if over is not None:
-            await self._end(run, *over)
+            await self._end_run(run, *over)
             return
-        changes = Changes(self._settings, task, self._publisher.publish, run.id)
-        version, role, _ = execution.stage_of(models, run)
+        changes = RegistryWriter(self._settings, task, self._publisher.publish, run.id)
+        version, role, _ = execution.candidate_stage(models, run)
         if role is None:
             if models.frozen is None:
                 await changes.shadow(version, "It passed the gate.", SOURCE)
             return
-        observed = await self._observed(task, models, version, role, execution.since(models, version))
-        decision = execution.decided(models, run, observed, self._plan(run.task))
+        observed = await self._gather_evidence(task, models, version, role, execution.stage_started(models, version))
+        decision = execution.decide_step(models, run, observed, self._retraining_settings(run.task))
         self.decisions[run.id] = decision.reason
-        await execution.do(changes, models, run, decision)
+        await execution.apply_decision(changes, models, run, decision)
 
-    async def _guard(self, task: Task, models: Models) -> None:
+    async def _guard_canary(self, task: Task, models: TaskModels) -> None:
         """Take back a canary that people have put there, if it is worse."""
         version = models.route.canary
         assert version is not None
-        observed = await self._observed(task, models, version, "canary", execution.since(models, version))
-        harm = policy.worse(observed, self._plan(task.name).rollout)
+        observed = await self._gather_evidence(
+            task, models, version, "canary", execution.stage_started(models, version)
+        )
+        harm = policy.harm_reason(observed, self._retraining_settings(task.name).rollout)
         if harm is not None:
-            await Changes(self._settings, task, self._publisher.publish).roll_back(version, harm, SOURCE)
+            await RegistryWriter(self._settings, task, self._publisher.publish).roll_back(version, harm, SOURCE)
 
-    async def _observed(self, task: Task, models: Models, version: str, role: Role, since: datetime) -> Observed:
+    async def _gather_evidence(
+        self, task: Task, models: TaskModels, version: str, role: Role, since: datetime
+    ) -> RolloutEvidence:
         champion, now = models.route.champion, datetime.now(UTC)
         return await asyncio.to_thread(
-            self._catalog.ask,
-            lambda connection: evidence.observed(connection, task, (version, role), champion, since, now),
+            self._catalog.query,
+            lambda connection: evidence.gather_rollout_evidence(
+                connection, task, (version, role), champion, since, now
+            ),
         )
 
-    async def _end(self, run: Run, outcome: str, reason: str) -> None:
-        await self._publisher.publish(end_of(run, outcome, reason))
+    async def _end_run(self, run: Run, outcome: str, reason: str) -> None:
+        await self._publisher.publish(end_event(run, outcome, reason))
 
-    def _plan(self, task: str) -> Retraining:
-        return self._settings.of_task(task).retraining
+    def _retraining_settings(self, task: str) -> RetrainingSettings:
+        return self._settings.for_task(task).retraining
 
     @property
-    def models(self) -> Mapping[str, Models]:
+    def models(self) -> Mapping[str, TaskModels]:
         """The models as far as the log was heard. Raises `Unavailable` before it was read to its end."""
         if self._registry is None:
             raise Unavailable("the registry is not read to its end yet")

@@ -6,11 +6,11 @@ from sqlalchemy import Float, and_, delete, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.catalog.control import Control, clock, make
-from app.catalog.engine import available, changing, engine_of
+from app.catalog.control import ControlTable, create_control_tables, database_clock
+from app.catalog.engine import control_transaction, create_catalog_engine, wrap_errors
 
 
-class Lease(Control):
+class Lease(ControlTable):
     """Who may retrain a task, and until when: seconds since 1970."""
 
     __tablename__ = "leases"
@@ -28,9 +28,9 @@ class Leases:
     """
 
     def __init__(self, url: str) -> None:
-        self._engine = engine_of(url)
-        self._now = clock(self._engine)
-        make(self._engine)
+        self._engine = create_catalog_engine(url)
+        self._now = database_clock(self._engine)
+        create_control_tables(self._engine)
 
     def close(self) -> None:
         """Close the connections to the database."""
@@ -46,25 +46,25 @@ class Leases:
             set_={name: row.excluded[name] for name in ("holder", "run_id", "until")},
             where=or_(Lease.until <= self._now, own),
         )
-        return self._changed(taken.returning(Lease.task))
+        return self._execute_change(taken.returning(Lease.task))
 
     def renew(self, task: str, holder: str, run_id: str, seconds: float) -> bool:
         """Hold it for so long from now; False if it is lost: it has run out, whether or not another has it."""
         held = Lease.task == task, Lease.holder == holder, Lease.run_id == run_id, Lease.until > self._now
-        return self._changed(update(Lease).where(*held).values(until=self._now + seconds).returning(Lease.task))
+        return self._execute_change(update(Lease).where(*held).values(until=self._now + seconds).returning(Lease.task))
 
     def release(self, task: str, holder: str, run_id: str) -> None:
         """Give it back. Of a lease that is not this run's nothing changes."""
         own = Lease.task == task, Lease.holder == holder, Lease.run_id == run_id
-        self._changed(delete(Lease).where(*own).returning(Lease.task))
+        self._execute_change(delete(Lease).where(*own).returning(Lease.task))
 
-    def running(self, task: str) -> str | None:
+    def active_run_id(self, task: str) -> str | None:
         """The id of the run that holds the task's lease."""
         held = select(Lease.run_id).where(Lease.task == task, Lease.until > self._now)
-        with available(self._engine), self._engine.connect() as connection:
+        with wrap_errors(self._engine), self._engine.connect() as connection:
             return connection.scalars(held).one_or_none()
 
-    def _changed(self, statement: Any) -> bool:
+    def _execute_change(self, statement: Any) -> bool:
         """Runs a statement, atomic by itself; whether it found a row."""
-        with changing(self._engine) as connection:
+        with control_transaction(self._engine) as connection:
             return connection.execute(statement).one_or_none() is not None

@@ -8,40 +8,40 @@ from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError
 
 from app.events import topics
-from app.events.cloudevents import Record, rfc3339
+from app.events.cloudevents import Record, format_rfc3339
 from app.events.types import FeedbackGiven
-from app.kafka.resilient_producer import Publisher
+from app.kafka.resilient_producer import ResilientProducer
 from models.base import Rejected, Task
 
 SOURCE = "hindsight/api"
 
 
-class Accepted(BaseModel):
+class FeedbackResponse(BaseModel):
     """The broker has the feedback."""
 
     id: str
     prediction_id: str
 
 
-async def give(
-    given: FeedbackGiven,
+async def publish_feedback(
+    feedback: FeedbackGiven,
     tasks: Mapping[str, Task],
-    publisher: Publisher,
+    producer: ResilientProducer,
     event_id: str | None = None,
     trace: str | None = None,
-) -> Accepted:
+) -> FeedbackResponse:
     """Publishes feedback, checked; returns once the broker has confirmed.
 
     Raises `Rejected`, `Unconfirmed` or MessageSizeTooLargeError.
     """
     event_id = event_id or str(uuid.uuid4())
-    _, prediction_id = given.about
-    await publisher.publish(_record(_checked(given, tasks), event_id, trace))
-    return Accepted(id=event_id, prediction_id=prediction_id)
+    _, prediction_id = feedback.task_and_prediction
+    await producer.publish(_record(_checked(feedback, tasks), event_id, trace))
+    return FeedbackResponse(id=event_id, prediction_id=prediction_id)
 
 
 def _checked(given: FeedbackGiven, tasks: Mapping[str, Task]) -> FeedbackGiven:
-    name, _ = given.about
+    name, _ = given.task_and_prediction
     if name not in tasks:
         raise Rejected("unknown_task", f"there is no task {name!r}; known: {', '.join(sorted(tasks))}")
     if given.correction is None:
@@ -49,11 +49,11 @@ def _checked(given: FeedbackGiven, tasks: Mapping[str, Task]) -> FeedbackGiven:
     return given.model_copy(update={"correction": tasks[name].validate_correction(given.correction)})
 
 
-def _record(given: FeedbackGiven, event_id: str, trace: str | None) -> Record:
-    task, key = given.about
-    now = rfc3339(time.time() * 1000)
+def _record(feedback: FeedbackGiven, event_id: str, trace: str | None) -> Record:
+    task, key = feedback.task_and_prediction
+    now = format_rfc3339(time.time() * 1000)
     try:
-        return given.record(
+        return feedback.to_record(
             topics.feedback(task), key.encode(), id=event_id, source=SOURCE, time=now, traceparent=trace
         )
     except PydanticSerializationError as error:

@@ -9,34 +9,34 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
 
-from app.catalog.catalog import Catalog, read_row
-from app.catalog.orm import Prediction
+from app.catalog.catalog import Catalog, decode_row
+from app.catalog.orm import PredictionRow
 from app.eventlog import lookup
-from app.events.cloudevents import JSON, Incoming, complete
+from app.events.cloudevents import JSON, ConsumedRecord, complete_event
 from app.events.ids import task_of
-from app.events.payload import payload_of
+from app.events.payload import extract_payload
 from app.events.types import PredictionMade, PredictionRequested
 from app.settings import Settings
 from app.storage.blobs import BlobStore
 from models.base import Rejected, Task
 
-MOST_AT_ONCE = 2
+MAX_CONCURRENT_READS = 2
 """Look-ups at a time: each may read a row group of the archive, which may be 64 MiB."""
 OCTET_STREAM = "application/octet-stream"
-_MAGIC = {
+_MEDIA_TYPES_BY_MAGIC = {
     b"\x89PNG\r\n\x1a\n": "image/png",
     b"\xff\xd8\xff": "image/jpeg",
     b"fLaC": "audio/flac",
     b"OggS": "audio/ogg",
     b"RIFF": "audio/wav",
 }
-INLINE_TYPES = {*_MAGIC.values(), JSON, "text/plain"}
+INLINE_TYPES = {*_MEDIA_TYPES_BY_MAGIC.values(), JSON, "text/plain"}
 """What a browser may show in its place: none of these can run anything."""
-_UNSAFE = re.compile(r"[^A-Za-z0-9_.-]")
-_MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,60}/[a-z0-9][a-z0-9!#$&^_.+-]{0,60}")
+_UNSAFE_NAME_CHARACTER = re.compile(r"[^A-Za-z0-9_.-]")
+_MEDIA_TYPE_PATTERN = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,60}/[a-z0-9][a-z0-9!#$&^_.+-]{0,60}")
 
 
-class NoPayload(Exception):
+class PayloadNotFound(Exception):
     """There is no payload of this prediction; the message says why."""
 
 
@@ -49,7 +49,7 @@ class Payload:
     name: str
 
 
-class Payloads:
+class PayloadReader:
     """The payloads of predictions, found in the log. Nothing of them is kept: what is erased is gone."""
 
     def __init__(self, settings: Settings, tasks: Mapping[str, Task], catalog: Catalog, store: BlobStore) -> None:
@@ -57,65 +57,71 @@ class Payloads:
         self._tasks = tasks
         self._catalog = catalog
         self._store = store
-        self._turns = asyncio.Semaphore(MOST_AT_ONCE)
+        self._read_slots = asyncio.Semaphore(MAX_CONCURRENT_READS)
 
-    async def of(self, prediction_id: str) -> Payload:
+    async def read(self, prediction_id: str) -> Payload:
         """The payload of a prediction's request.
 
         Raises ValueError for what is no prediction's id, `NoPayload`, and where it can't be looked for `SetupError`,
         `Unavailable`, OSError or KafkaError.
         """
         task = self._tasks.get(task_of(prediction_id))
-        asked = await asyncio.to_thread(self._catalog.ask, lambda connection: _asked(connection, prediction_id))
+        asked = await asyncio.to_thread(
+            self._catalog.query, lambda connection: _find_request(connection, prediction_id)
+        )
         if task is None or asked is None:
-            raise NoPayload(
+            raise PayloadNotFound(
                 f"no prediction {prediction_id!r} is recorded: it is not yet (it is a moment after its answer), it was "
                 "erased, or the id is wrong"
             )
         try:
-            async with self._turns:
-                found = await lookup.request(self._settings, asked)
+            async with self._read_slots:
+                found = await lookup.find_request(self._settings, asked)
                 if not found:
-                    raise NoPayload("the request is not in the log any more: it was erased, or its days are over")
-                return await asyncio.to_thread(self._payload, task, prediction_id, found)
+                    raise PayloadNotFound("the request is not in the log any more: it was erased, or its days are over")
+                return await asyncio.to_thread(self._extract_payload, task, prediction_id, found)
         except Rejected as error:
-            raise NoPayload(f"the payload can't be had: {error}") from None
+            raise PayloadNotFound(f"the payload can't be had: {error}") from None
 
-    def _payload(self, task: Task, prediction_id: str, records: Sequence[Incoming]) -> Payload:
+    def _extract_payload(self, task: Task, prediction_id: str, records: Sequence[ConsumedRecord]) -> Payload:
         """Of one request, or of a session's chunks: of a repeated one the first."""
-        events = [complete(one.headers, one.value or b"", one.origin, PredictionRequested.type) for one in records]
+        events = [
+            complete_event(one.headers, one.value or b"", one.origin, PredictionRequested.type) for one in records
+        ]
         declared = next((event.content_type for event in events if event.content_type is not None), None)
         limit, chunks = task.max_payload_bytes, dict[int, bytes]()
         for event in events:
             number = event.extensions.get("sequence", "")
             if "session" in event.extensions and event.data and number.isdecimal():
-                chunks.setdefault(int(number), payload_of(event, self._store.get, limit))
+                chunks.setdefault(int(number), extract_payload(event, self._store.get, limit))
         content = (
             task.assemble([chunks[number] for number in sorted(chunks)])
             if "session" in events[0].extensions
-            else payload_of(events[0], self._store.get, limit)
+            else extract_payload(events[0], self._store.get, limit)
         )
-        media_type = media_type_of(content, declared)
+        media_type = detect_media_type(content, declared)
         suffix = mimetypes.guess_extension(media_type) or ".bin"
-        return Payload(content, media_type, _UNSAFE.sub("-", prediction_id) + suffix)
+        return Payload(content, media_type, _UNSAFE_NAME_CHARACTER.sub("-", prediction_id) + suffix)
 
 
-def _asked(connection: Connection, prediction_id: str) -> lookup.Asked | None:
+def _find_request(connection: Connection, prediction_id: str) -> lookup.RequestQuery | None:
     row = connection.execute(
-        select(Prediction.__table__).where(Prediction.prediction_id == prediction_id)
+        select(PredictionRow.__table__).where(PredictionRow.prediction_id == prediction_id)
     ).one_or_none()
     if row is None:
         return None
-    return lookup.Asked.by(read_row(row, PredictionMade), row.request_source, row.time, row.logged)
+    return lookup.RequestQuery.from_prediction(
+        decode_row(row, PredictionMade), row.request_source, row.time, row.logged
+    )
 
 
-def media_type_of(content: bytes, declared: str | None) -> str:
+def detect_media_type(content: bytes, declared: str | None) -> str:
     """What a payload is: by its first bytes, or as the application has declared it, unless that is our envelope."""
-    for magic, media_type in _MAGIC.items():
+    for magic, media_type in _MEDIA_TYPES_BY_MAGIC.items():
         if content.startswith(magic):
             return media_type
     said = (declared or "").partition(";")[0].strip().lower()
-    if _MEDIA_TYPE.fullmatch(said) and said != JSON:
+    if _MEDIA_TYPE_PATTERN.fullmatch(said) and said != JSON:
         return said
     try:
         json.loads(content)

@@ -8,21 +8,21 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import BaseModel
 
-from app.embedded.readiness import reachable
+from app.embedded.readiness import reachable_host
 from app.errors import Unavailable
 from app.events.base import ModelRef
 from app.inference.mlserver import token
-from app.inference.mlserver.repository import entry
+from app.inference.mlserver.repository import entry_name
 from app.kafka.lag import ARCHIVE_GROUP, PREPROCESS_GROUP, RECORDER_GROUP, WORKER_GROUP
 from app.monitoring.metrics import READY
 from app.monitoring.task_status import task_status
-from app.services.state_metrics import Watching
+from app.services.state_metrics import StateMetrics
 from app.settings import Settings
 
-CHECK_SECONDS = 3.0
+PROBE_TIMEOUT_SECONDS = 3.0
 FRESH_SECONDS = 1.5
 """Whoever asks within this time is told what was just found: asking costs the platform something."""
-READY_OF_TASK = "hindsight_preprocess_ready"
+TASK_READY_METRIC = "hindsight_preprocess_ready"
 """Of a process that is ready task by task."""
 
 
@@ -41,74 +41,76 @@ class Readiness(BaseModel):
     tasks: dict[str, Part] = {}
 
 
-class Health:
+class HealthChecker:
     """Asks every part, all at once, and not more often than it should."""
 
-    def __init__(self, settings: Settings, watching: Watching) -> None:
+    def __init__(self, settings: Settings, state_metrics: StateMetrics) -> None:
         self._settings = settings
-        self._watching = watching
-        self._asking = asyncio.Lock()
-        self._asked = float("-inf")
+        self._state_metrics = state_metrics
+        self._lock = asyncio.Lock()
+        self._checked_at = float("-inf")
         self._readiness = Readiness(ready=False, parts={})
 
     async def readiness(self) -> Readiness:
         """As it was a moment ago, at most."""
-        async with self._asking:
-            if time.monotonic() - self._asked >= FRESH_SECONDS:
-                self._readiness = await self._ask()
-                self._asked = time.monotonic()
+        async with self._lock:
+            if time.monotonic() - self._checked_at >= FRESH_SECONDS:
+                self._readiness = await self._check_parts()
+                self._checked_at = time.monotonic()
         return self._readiness
 
-    async def _ask(self) -> Readiness:
-        settings, progress = self._settings, self._watching.progress
-        async with httpx.AsyncClient(timeout=CHECK_SECONDS, trust_env=False) as http:
+    async def _check_parts(self) -> Readiness:
+        settings, progress = self._settings, self._state_metrics.progress
+        async with httpx.AsyncClient(timeout=PROBE_TIMEOUT_SECONDS, trust_env=False) as http:
             _, mlserver, preprocess, worker, archive, recorder = await asyncio.gather(
                 progress.refresh(),
-                self._mlserver(http),
-                _process(http, settings, settings.preprocess_metrics_port),
-                _process(http, settings, settings.worker_metrics_port),
-                _process(http, settings, settings.archive_metrics_port),
-                _process(http, settings, settings.recorder_metrics_port),
+                self._check_mlserver(http),
+                _check_process(http, settings, settings.preprocess_metrics_port),
+                _check_process(http, settings, settings.worker_metrics_port),
+                _check_process(http, settings, settings.archive_metrics_port),
+                _check_process(http, settings, settings.recorder_metrics_port),
             )
         most = settings.ready_max_lag
         parts = {
-            "kafka": Part(ready=not progress.unknown, detail=progress.unknown),
-            "preprocess": self._with_waiting(preprocess, PREPROCESS_GROUP, most),
+            "kafka": Part(ready=not progress.unknown_reason, detail=progress.unknown_reason),
+            "preprocess": self._with_lag(preprocess, PREPROCESS_GROUP, most),
             "mlserver": mlserver,
-            "worker": self._with_waiting(worker, WORKER_GROUP, most),
+            "worker": self._with_lag(worker, WORKER_GROUP, most),
             # A commit's worth of events may wait for it.
-            "archive": self._with_waiting(archive, ARCHIVE_GROUP, most + settings.archive_events),
-            "recorder": self._with_waiting(recorder, RECORDER_GROUP, most),
+            "archive": self._with_lag(archive, ARCHIVE_GROUP, most + settings.archive_events),
+            "recorder": self._with_lag(recorder, RECORDER_GROUP, most),
         }
-        found = [task_status(settings, progress.standings, task) for task in settings.tasks if progress.standings]
-        tasks = {one.name: Part(ready=one.well, detail=one.detail) for one in found}
+        found = [
+            task_status(settings, progress.group_progress, task) for task in settings.tasks if progress.group_progress
+        ]
+        tasks = {one.name: Part(ready=one.is_healthy, detail=one.detail) for one in found}
         return Readiness(ready=all(one.ready for one in (*parts.values(), *tasks.values())), parts=parts, tasks=tasks)
 
-    def _with_waiting(self, part: Part, group: str, most: int) -> Part:
+    def _with_lag(self, part: Part, group: str, max_lag: int) -> Part:
         """A part that does its work, unless too many records wait for it, or some are overdue and it moves none."""
         if not part.ready:
             return part
-        of = [one for (name, _), one in self._watching.progress.standings.items() if name == group]
+        of = [one for (name, _), one in self._state_metrics.progress.group_progress.items() if name == group]
         if not of:
             return Part(ready=False, detail="what waits for it is not known")
-        waiting = sum(one.place.waiting for one in of)
-        still = max((one.still_seconds for one in of if one.place.overdue), default=0.0)
+        waiting = sum(one.position.waiting for one in of)
+        still = max((one.stalled_seconds for one in of if one.position.overdue), default=0.0)
         if still >= self._settings.unanswered_seconds:
             return Part(ready=False, detail=f"no progress for {still:.0f} s, {waiting:,} waiting")
-        return Part(ready=waiting <= most, detail=f"{waiting:,} waiting")
+        return Part(ready=waiting <= max_lag, detail=f"{waiting:,} waiting")
 
-    async def _mlserver(self, http: httpx.AsyncClient) -> Part:
+    async def _check_mlserver(self, http: httpx.AsyncClient) -> Part:
         """Whether it is ready, and serves every version that a route needs."""
         url = f"http://{self._settings.mlserver_host}:{self._settings.mlserver_http_port}/v2"
         try:
-            needed = self._watching.needed()
-            headers = token.credentials(token.find_or_make(self._settings))
+            needed = self._state_metrics.required_versions()
+            headers = token.auth_headers(token.load_or_create(self._settings))
         except Unavailable:
             return Part(ready=False, detail="which versions it should serve is not known yet")
         answered, *served = await asyncio.gather(
-            _is_ok(http.get(f"{url}/health/ready")),
+            _http_problem(http.get(f"{url}/health/ready")),
             *(
-                _is_ok(http.get(f"{url}/models/{entry(one)}/versions/{one.version}/ready", headers=headers))
+                _http_problem(http.get(f"{url}/models/{entry_name(one)}/versions/{one.version}/ready", headers=headers))
                 for one in needed
             ),
         )
@@ -118,23 +120,23 @@ class Health:
         return Part(ready=not missing, detail=f"it does not serve {', '.join(missing)}" if missing else "")
 
 
-async def _is_ok(asked: Awaitable[httpx.Response]) -> str:
+async def _http_problem(request: Awaitable[httpx.Response]) -> str:
     """What is wrong with an answer; nothing where it is 200."""
     try:
-        status = (await asked).status_code
+        status = (await request).status_code
     except httpx.HTTPError as error:
         return f"it does not answer: {type(error).__name__}"
     return "" if status == httpx.codes.OK else f"it says {status}"
 
 
-async def _process(http: httpx.AsyncClient, settings: Settings, port: int) -> Part:
-    url = f"http://{reachable(settings.metrics_host)}:{port}/metrics"
+async def _check_process(http: httpx.AsyncClient, settings: Settings, port: int) -> Part:
+    url = f"http://{reachable_host(settings.metrics_host)}:{port}/metrics"
     try:
         text = (await http.get(url)).raise_for_status().text
     except httpx.HTTPError as error:
         return Part(ready=False, detail=f"its metrics can't be read: {type(error).__name__}")
     samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
-    starting = [one.labels.get("task", "") for one in samples if one.name == READY_OF_TASK and one.value != 1]
+    starting = [one.labels.get("task", "") for one in samples if one.name == TASK_READY_METRIC and one.value != 1]
     if starting:
         return Part(ready=False, detail=f"it is starting: {', '.join(starting)}")
     ready = [one.value for one in samples if one.name == READY._name] == [1]

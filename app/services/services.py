@@ -4,26 +4,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from app.catalog.catalog import Catalog
-from app.dead_letters.async_store import Letterbox
-from app.kafka.resilient_producer import Publisher
-from app.replay.jobs.queue import Replays
+from app.dead_letters.async_store import AsyncDeadLetterStore
+from app.kafka.resilient_producer import ResilientProducer
+from app.replay.jobs.queue import ReplayQueue
 from app.retraining.controller import Controller
-from app.services.payloads import Payloads
-from app.services.state_metrics import Watching
+from app.services.payloads import PayloadReader
+from app.services.state_metrics import StateMetrics
 from app.settings import Settings
 from models.base import Task
 
 
 @dataclass(frozen=True)
-class Parts:
+class Services:
     """Of one deployment."""
 
     settings: Settings
     tasks: Mapping[str, Task]
     catalog: Catalog
-    publisher: Publisher
+    producer: ResilientProducer
     controller: Controller
-    payloads: Payloads
-    replays: Replays
-    letterbox: Letterbox
-    watching: Watching
+    payloads: PayloadReader
+    replays: ReplayQueue
+    dead_letters: AsyncDeadLetterStore
+    state_metrics: StateMetrics

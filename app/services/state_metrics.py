@@ -17,33 +17,33 @@ from prometheus_client.registry import Collector
 from app.errors import SetupError, Unavailable
 from app.events.base import ModelRef
 from app.events.lifecycle import RetrainingEnded
-from app.kafka.lag import Lags, deployment_lags
-from app.monitoring.performance_estimation import Expected
-from app.monitoring.progress import Progress
-from app.monitoring.quality import Quality
+from app.kafka.lag import Lags, fetch_deployment_lags
+from app.monitoring.performance_estimation import PerformanceEstimate
+from app.monitoring.progress import ProgressMonitor
+from app.monitoring.quality import QualityEstimate
 from app.monitoring.task_status import TaskStatus, task_status
-from app.registry.registry import Models
+from app.registry.registry import TaskModels
 from app.retraining.controller import Controller
-from app.retraining.triggers.observation import Seen
+from app.retraining.triggers.observation import Observation
 from app.settings import Settings
 
 log = logging.getLogger(__name__)
 
-LAG_SECONDS = 10.0
+LAG_INTERVAL_SECONDS = 10.0
 """How often the lag is asked for, and how long it may take."""
-PROGRESS_SECONDS = 5.0
+PROGRESS_INTERVAL_SECONDS = 5.0
 OUTCOMES = get_args(RetrainingEnded.model_fields["outcome"].annotation)
 _VERSION = ("task", "version")
 _FEATURE = (*_VERSION, "feature", "detector")
 
 
-class Watching(Collector):
+class StateMetrics(Collector):
     """What one replica of the API knows of all tasks."""
 
     def __init__(self, settings: Settings, controller: Controller) -> None:
         self._settings = settings
         self._controller = controller
-        self.progress = Progress(settings)
+        self.progress = ProgressMonitor(settings)
         self.lags: Lags = {}
         """Empty while it isn't known."""
         self.registry = CollectorRegistry()
@@ -55,43 +55,43 @@ class Watching(Collector):
             group.create_task(self._follow_progress())
             group.create_task(self._follow_lag())
 
-    def needed(self) -> list[ModelRef]:
+    def required_versions(self) -> list[ModelRef]:
         """The versions that a route has answer. Raises `Unavailable` while the routes aren't known."""
         return [
             ModelRef(name=task, version=version)
             for task, models in self._controller.models.items()
             if models.versions
-            for version in models.route.answering
+            for version in models.route.serving_versions
         ]
 
     async def _follow_progress(self) -> None:
         try:
             while True:
                 await self.progress.refresh()
-                await asyncio.sleep(PROGRESS_SECONDS)
+                await asyncio.sleep(PROGRESS_INTERVAL_SECONDS)
         finally:
             await self.progress.close()
 
     async def _follow_lag(self) -> None:
         while True:
-            await asyncio.sleep(LAG_SECONDS)
-            found = await deployment_lags(self._settings, LAG_SECONDS)
+            await asyncio.sleep(LAG_INTERVAL_SECONDS)
+            found = await fetch_deployment_lags(self._settings, LAG_INTERVAL_SECONDS)
             self.lags = {} if isinstance(found, str) else found
             if isinstance(found, str):
                 log.warning("the lag is not known: %s", found)
 
     def describe(self) -> Iterator[Metric]:
         """Each metric, without a value."""
-        return iter(_Families().all)
+        return iter(_MetricFamilies().all)
 
     def collect(self) -> Iterator[Metric]:
         """Each metric, with a value for whatever is known."""
-        families = _Families()
+        families = _MetricFamilies()
         families.add_lags(self.lags)
-        if standings := self.progress.standings:
-            families.add_held(task_status(self._settings, standings, task) for task in self._settings.tasks)
+        if standings := self.progress.group_progress:
+            families.add_unanswered(task_status(self._settings, standings, task) for task in self._settings.tasks)
         try:
-            known: Mapping[str, Models] = self._controller.models
+            known: Mapping[str, TaskModels] = self._controller.models
         except Unavailable:
             known = {}
         for models in known.values():
@@ -99,8 +99,8 @@ class Watching(Collector):
                 families.add_models(models)
             except SetupError:  # a task without any version
                 continue
-        for task, (version, seen) in self._controller.triggering.seen.items():
-            families.add_seen(task, version, seen)
+        for task, (version, seen) in self._controller.trigger_service.observations.items():
+            families.add_observation(task, version, seen)
         return iter(families.all)
 
 
@@ -108,7 +108,7 @@ def _gauge(name: str, text: str, labels: tuple[str, ...]) -> GaugeMetricFamily:
     return GaugeMetricFamily(f"hindsight_{name}", text, labels=labels)
 
 
-class _Families:
+class _MetricFamilies:
     """The metrics of one scrape."""
 
     def __init__(self) -> None:
@@ -150,40 +150,40 @@ class _Families:
             for topic, lag in topics.items():
                 self.lag.add_metric((group, topic, topic.rpartition(".")[0]), lag)
 
-    def add_held(self, tasks: Iterable[TaskStatus]) -> None:
+    def add_unanswered(self, tasks: Iterable[TaskStatus]) -> None:
         for task in tasks:
             self.unanswered.add_metric((task.name,), task.held_seconds)
 
-    def add_models(self, models: Models) -> None:
+    def add_models(self, models: TaskModels) -> None:
         task, route = models.task, models.route
         for version in route.versions:
             role = route.role(version) or ""
-            share = {"champion": 1 - route.share, "canary": route.share}.get(role, 0.0)
+            share = {"champion": 1 - route.canary_share, "canary": route.canary_share}.get(role, 0.0)
             self.share.add_metric((task, version, role), share)
         self.frozen.add_metric((task,), models.frozen is not None)
-        self.active.add_metric((task,), models.run is not None)
+        self.active.add_metric((task,), models.active_run is not None)
         ended = [run.ended.outcome for run in models.runs.values() if run.ended]
         for outcome in OUTCOMES:
             self.runs.add_metric((task, outcome), ended.count(outcome))
 
-    def add_seen(self, task: str, version: str, seen: Seen) -> None:
+    def add_observation(self, task: str, version: str, seen: Observation) -> None:
         of = (task, version)
         self.labelled.add_metric((task,), seen.labelled)
         if seen.reference is not None:
             self.reference.add_metric(of, seen.reference)
-        if seen.quality is not None and seen.quality.found.predictions:
-            self._add_quality(of, seen.quality.found, seen.quality.end)
+        if seen.quality is not None and seen.quality.value.predictions:
+            self._add_quality(of, seen.quality.value, seen.quality.end)
         if seen.expected is not None:
-            self._add_expected(of, seen.expected.found)
-        for finding in seen.drift.found if seen.drift else ():
+            self._add_expected(of, seen.expected.value)
+        for finding in seen.drift.value if seen.drift else ():
             labels = (*of, finding.feature, finding.detector)
             self.statistic.add_metric(labels, finding.statistic)
             self.threshold.add_metric(labels, finding.threshold)
             self.drifted.add_metric(labels, finding.drifted)
         if seen.latency is not None:
-            self.p99.add_metric(of, seen.latency.found.p99_ms / 1000)
+            self.p99.add_metric(of, seen.latency.value.p99_ms / 1000)
 
-    def _add_quality(self, of: tuple[str, str], found: Quality, end: datetime) -> None:
+    def _add_quality(self, of: tuple[str, str], found: QualityEstimate, end: datetime) -> None:
         self.coverage.add_metric(of, found.coverage)
         self.answered.add_metric(of, found.answered)
         self.end.add_metric(of, end.timestamp())
@@ -194,7 +194,7 @@ class _Families:
                 self.lower.add_metric(of, lower)
                 self.upper.add_metric(of, upper)
 
-    def _add_expected(self, of: tuple[str, str], found: Expected) -> None:
+    def _add_expected(self, of: tuple[str, str], found: PerformanceEstimate) -> None:
         self.expected.add_metric(of, found.score)
         self.expected_lower.add_metric(of, found.lower)
         self.expected_upper.add_metric(of, found.upper)

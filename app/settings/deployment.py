@@ -7,12 +7,12 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from app.settings.retraining import Retraining
+from app.settings.retraining import RetrainingSettings
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 MiB = 1024 * 1024
-MOST_PORT = 65535
+MAX_PORT = 65535
 
 
 class TaskSettings(BaseModel):
@@ -32,7 +32,7 @@ class TaskSettings(BaseModel):
     """The reward of a prediction whose window has ended without one."""
     frames: Literal["all", "latest"] = "all"
     """Of several frames of one stream (`ce_stream`) that wait for the model: whether all are predicted, or the last."""
-    retraining: Retraining = Retraining()
+    retraining: RetrainingSettings = RetrainingSettings()
     """When the task is retrained, and what a candidate owes before it serves."""
 
 
@@ -207,8 +207,8 @@ class Settings(BaseSettings):
         for name in (name for name in fields if name.endswith("_port")):
             if name not in self.model_fields_set:  # written past pydantic: it stays a default
                 self.__dict__[name] = fields[name].default + self.port_base - fields["port_base"].default
-            if not 1 <= getattr(self, name) <= MOST_PORT:
-                raise ValueError(f"{name} is {getattr(self, name)}: a port is between 1 and {MOST_PORT}")
+            if not 1 <= getattr(self, name) <= MAX_PORT:
+                raise ValueError(f"{name} is {getattr(self, name)}: a port is between 1 and {MAX_PORT}")
         return self
 
     @property
@@ -227,18 +227,18 @@ class Settings(BaseSettings):
         return not self.kafka_bootstrap
 
     @property
-    def blobs(self) -> str:
+    def blob_store_url(self) -> str:
         """The blob storage's URL in use."""
         return self.blob_url or (self.home / "blobs").resolve().as_uri()
 
     @property
-    def database(self) -> str:
+    def catalog_url(self) -> str:
         """The catalog's URL in use, in SQLAlchemy's terms."""
         if self.database_url is None:
             return f"sqlite:///{(self.home / 'catalog.sqlite').resolve()}"
         return self.database_url.get_secret_value().replace("postgresql://", "postgresql+psycopg://", 1)
 
-    def of_task(self, task: str) -> TaskSettings:
+    def for_task(self, task: str) -> TaskSettings:
         """How a task's feedback is judged."""
         return self.task_settings.get(task, TaskSettings())
 

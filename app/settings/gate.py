@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class Bounds(BaseModel):
+class GateSettings(BaseModel):
     """What a candidate owes to pass."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

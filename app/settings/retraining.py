@@ -4,17 +4,17 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.settings.gate import Bounds
-from app.settings.rollout import Plan
-from app.settings.triggers import Triggers
+from app.settings.gate import GateSettings
+from app.settings.rollout import RolloutSettings
+from app.settings.triggers import TriggerSettings
 
 
-class Retraining(BaseModel):
+class RetrainingSettings(BaseModel):
     """What starts a run, what it learns from and may cost, what its candidate owes, and how that comes to serve."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    triggers: Triggers = Triggers()
+    triggers: TriggerSettings = TriggerSettings()
     """What starts a run."""
     window_minutes: Annotated[float, Field(gt=0)] = 60.0
     """Length of the windows by which quality, drift and latency are judged."""
@@ -30,7 +30,7 @@ class Retraining(BaseModel):
     """Longest time from a run's start to the registration of its candidate."""
     memory_gib: Annotated[float, Field(gt=0)] = 8.0
     """The most memory that a run may take."""
-    gate: Bounds = Bounds()
+    gate: GateSettings = GateSettings()
     """What a candidate owes to pass."""
-    rollout: Plan = Plan()
+    rollout: RolloutSettings = RolloutSettings()
     """How one that passed comes to serve: shadow, canary, champion."""

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
-class Plan(BaseModel):
+class RolloutSettings(BaseModel):
     """The steps of a rollout, and what it takes to go from one to the next."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 Count = Annotated[int, Field(ge=1)]
 
 
-class Triggers(BaseModel):
+class TriggerSettings(BaseModel):
     """What starts a retraining of a task. None switches a trigger off."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)

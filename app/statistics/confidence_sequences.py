@@ -15,13 +15,13 @@ from models.offpolicy import Floats
 
 Interval = tuple[float, float]
 
-_LARGEST_BET = 0.5
+_MAX_BET = 0.5
 """Waudby-Smith & Ramdas take 1/2 or 3/4; below 1, where psi is infinite."""
-_HALVINGS = 30
+_BISECTIONS = 30
 """To a rate within 1e-9."""
 
 
-def mean(values: Floats, alpha: float) -> tuple[Floats, Floats]:
+def mean_interval(values: Floats, alpha: float) -> tuple[Floats, Floats]:
     """The lower and the upper end (N,) for the mean of values (N,) in [0, 1], after each of them in their order.
 
     The predictable plug-in empirical-Bernstein confidence sequence (Waudby-Smith & Ramdas, "Estimating means of bounded
@@ -37,7 +37,7 @@ def mean(values: Floats, alpha: float) -> tuple[Floats, Floats]:
     means_before = np.concatenate(([0.5], means))[:-1]
     variances_before = np.concatenate(([0.25], variances))[:-1]
     evidence = log(2 / alpha)
-    bets = np.minimum(np.sqrt(2 * evidence / (variances_before * count * np.log1p(count))), _LARGEST_BET)
+    bets = np.minimum(np.sqrt(2 * evidence / (variances_before * count * np.log1p(count))), _MAX_BET)
     psi = (-np.log1p(-bets) - bets) / 4
     total = np.cumsum(bets)
     centre = np.cumsum(bets * values) / total
@@ -45,7 +45,7 @@ def mean(values: Floats, alpha: float) -> tuple[Floats, Floats]:
     return np.maximum(centre - reach, 0.0), np.minimum(centre + reach, 1.0)
 
 
-def rate(hits: int, count: int, alpha: float) -> Interval:
+def rate_interval(hits: int, count: int, alpha: float) -> Interval:
     """The rate at which independent events hit, from how many of `count` did: the order is not needed.
 
     The rates against which a mixture of all rates, by Jeffreys' prior, has a likelihood ratio below 1 / alpha: that
@@ -56,9 +56,9 @@ def rate(hits: int, count: int, alpha: float) -> Interval:
 
     def end(outside: float) -> float:
         inside = found
-        for _ in range(_HALVINGS):
+        for _ in range(_BISECTIONS):
             middle = (inside + outside) / 2
-            if _evidence(hits, count, middle) < refuted:
+            if _log_likelihood_ratio(hits, count, middle) < refuted:
                 inside = middle
             else:
                 outside = middle
@@ -67,7 +67,7 @@ def rate(hits: int, count: int, alpha: float) -> Interval:
     return end(0.0) if hits else 0.0, end(1.0) if hits < count else 1.0
 
 
-def quantile(values: Floats, level: float, alpha: float) -> Interval:
+def quantile_interval(values: Floats, level: float, alpha: float) -> Interval:
     """The quantile of independent values (N,) at `level`; an end that too few values show is infinite.
 
     How many values lie below it hits at the rate `level`: of these counts those that `rate` would not refute, and from
@@ -76,20 +76,20 @@ def quantile(values: Floats, level: float, alpha: float) -> Interval:
     count, refuted = len(values), log(1 / alpha)
     ordered = np.sort(values)
     likely = int(count * level)
-    least = bisect_left(range(likely), True, key=lambda below: _evidence(below, count, level) < refuted)
+    least = bisect_left(range(likely), True, key=lambda below: _log_likelihood_ratio(below, count, level) < refuted)
     beyond = bisect_left(
-        range(likely + 1, count + 1), True, key=lambda below: _evidence(below, count, level) >= refuted
+        range(likely + 1, count + 1), True, key=lambda below: _log_likelihood_ratio(below, count, level) >= refuted
     )
     most = likely + beyond
     return float(ordered[least - 1]) if least else -inf, float(ordered[most]) if most < count else inf
 
 
-def difference(one: Interval, other: Interval) -> Interval:
+def difference_interval(one: Interval, other: Interval) -> Interval:
     """The first less the second: at level 1 - alpha, if each of the two intervals is at 1 - alpha / 2."""
     return one[0] - other[1], one[1] - other[0]
 
 
-def _evidence(hits: int, count: int, rate: float) -> float:
+def _log_likelihood_ratio(hits: int, count: int, rate: float) -> float:
     """The logarithm of the mixture's likelihood ratio against a rate in (0, 1)."""
     mixture = lgamma(hits + 0.5) + lgamma(count - hits + 0.5) - lgamma(count + 1) - log(pi)
     return mixture - hits * log(rate) - (count - hits) * log1p(-rate)

@@ -10,7 +10,7 @@ from app.storage.files import FileBlobs
 
 def blob_store(settings: Settings) -> BlobStore:
     """The storage that HINDSIGHT_BLOB_URL names. A SetupError when it names none."""
-    url = settings.blobs
+    url = settings.blob_store_url
     parts = urlsplit(url)
     if parts.scheme == "s3":
         from app.storage.s3 import S3Blobs

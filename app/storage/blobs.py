@@ -19,8 +19,8 @@ from app.errors import SetupError
 from models.base import Rejected
 
 _URI = re.compile(r"blob://sha256/([0-9a-f]{64})")
-_PROBE = b"hindsight"
-_LEFT_SECONDS = 24 * 3600.0
+_PROBE_DATA = b"hindsight"
+_ORPHAN_SECONDS = 24 * 3600.0
 """A partial blob that was not written to for so long is what a killed process left."""
 _MEASURED_SECONDS = 3600.0
 """How often a quota measures: what others write, the archive first, counts by then."""
@@ -54,7 +54,7 @@ class BlobCorrupt(Rejected):
         super().__init__("blob_corrupt", message)
 
 
-class StorageAway(OSError):
+class StorageUnavailable(OSError):
     """The server of the storage can't be reached, or refuses what is asked of it."""
 
 
@@ -74,7 +74,7 @@ class BlobStore(ABC):
             return writer.commit()
 
     @abstractmethod
-    def writer(self) -> "Writer":
+    def writer(self) -> "BlobWriter":
         """A writer for data that comes in pieces."""
 
     def get(self, uri: str, max_bytes: int) -> bytes:
@@ -102,16 +102,16 @@ class BlobStore(ABC):
         """Makes the directory or the bucket if it is missing, writes and reads. A SetupError when that fails."""
         try:
             self._make()
-            self.get(self.put(_PROBE), len(_PROBE))
+            self.get(self.put(_PROBE_DATA), len(_PROBE_DATA))
         except (OSError, Rejected) as error:
             raise SetupError(f"The blob storage {self.url} can't be used: {error}.", self.remedy) from error
 
     @abstractmethod
-    def sweep(self) -> None:
+    def delete_orphans(self) -> None:
         """Removes what killed writers have left."""
 
     @abstractmethod
-    def size(self) -> int:
+    def size_bytes(self) -> int:
         """Bytes of all blobs together: each is looked at."""
 
     @abstractmethod
@@ -123,7 +123,7 @@ class BlobStore(ABC):
         """All of a blob or its first `limit` bytes, and its whole size; None where there is none."""
 
 
-class Writer:
+class BlobWriter:
     """Writes one blob; nothing is seen of it before `commit`, and nothing is left of it without."""
 
     def __init__(self, file: IO[bytes], publish: Callable[[IO[bytes], str], None]) -> None:
@@ -131,7 +131,7 @@ class Writer:
         self._publish = publish
         self._hash = hashlib.sha256()
         self.size = 0
-        self.committed: Callable[[int], None] | None = None
+        self.on_commit: Callable[[int], None] | None = None
         """Told the size once the blob is visible."""
 
     def write(self, data: bytes) -> None:
@@ -144,8 +144,8 @@ class Writer:
         """Makes the blob durable and visible; returns its URI."""
         digest = self._hash.hexdigest()
         self._publish(self._file, digest)
-        if self.committed is not None:
-            self.committed(self.size)
+        if self.on_commit is not None:
+            self.on_commit(self.size)
         return f"blob://sha256/{digest}"
 
     def __enter__(self) -> Self:
@@ -158,26 +158,28 @@ class Writer:
             self._file.close()
 
 
-class Quota:
+class BlobQuota:
     """Writers into a storage while it holds less than `most` bytes. Its size is measured now and then, and kept up."""
 
-    def __init__(self, store: BlobStore, most: int) -> None:
+    def __init__(self, store: BlobStore, max_bytes: int) -> None:
         self._store = store
-        self._most = most
+        self._max_bytes = max_bytes
         self._size = 0
         self._measured: float | None = None
         self._lock = threading.Lock()
 
-    def writer(self) -> Writer:
+    def writer(self) -> BlobWriter:
         """A writer. Raises OSError (ENOSPC) once the quota is used up, and as the storage does."""
         with self._lock:
             if self._measured is None or time.monotonic() >= self._measured + _MEASURED_SECONDS:
-                self._size, self._measured = self._store.size(), time.monotonic()
-            if self._size >= self._most:
-                used = f"it holds {self._size:,} bytes; uploads are taken below {self._most:,} (HINDSIGHT_BLOB_GIB)"
+                self._size, self._measured = self._store.size_bytes(), time.monotonic()
+            if self._size >= self._max_bytes:
+                used = (
+                    f"it holds {self._size:,} bytes; uploads are taken below {self._max_bytes:,} (HINDSIGHT_BLOB_GIB)"
+                )
                 raise OSError(errno.ENOSPC, used)
         writer = self._store.writer()
-        writer.committed = self._add
+        writer.on_commit = self._add
         return writer
 
     def _add(self, size: int) -> None:

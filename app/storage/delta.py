@@ -9,9 +9,9 @@ def storage_options(settings: Settings) -> dict[str, str] | None:
 
     A `DeltaTable` that was opened with them passes them on: `to_pyarrow_dataset()` reads from either.
     """
-    if not settings.blobs.startswith("s3://"):
+    if not settings.blob_store_url.startswith("s3://"):
         return None
-    access, secret = s3.keys(settings)
+    access, secret = s3.credentials(settings)
     options = {
         "aws_access_key_id": access,
         "aws_secret_access_key": secret,
@@ -20,7 +20,7 @@ def storage_options(settings: Settings) -> dict[str, str] | None:
         "aws_conditional_put": "etag",
         "connect_timeout": f"{s3.CONNECT_SECONDS:g}s",
         "timeout": f"{s3.READ_SECONDS:g}s",
-        "max_retries": str(s3.RETRIES),
+        "max_retries": str(s3.MAX_RETRIES),
     }
     if settings.s3_endpoint:
         plain = settings.s3_endpoint.startswith("http://")

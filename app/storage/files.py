@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import unquote, urlsplit
 
-from app.storage.blobs import _LEFT_SECONDS, BlobStore, Writer, digest_of, key_of
+from app.storage.blobs import _ORPHAN_SECONDS, BlobStore, BlobWriter, digest_of, key_of
 
 
 class FileBlobs(BlobStore):
@@ -22,10 +22,10 @@ class FileBlobs(BlobStore):
         self.root = Path(unquote(urlsplit(url).path))
         self._partial = self.root / "partial"
 
-    def writer(self) -> Writer:
+    def writer(self) -> BlobWriter:
         """A writer into a file beside the blobs."""
         self._partial.mkdir(parents=True, exist_ok=True)
-        return Writer(tempfile.NamedTemporaryFile(dir=self._partial), self._publish)
+        return BlobWriter(tempfile.NamedTemporaryFile(dir=self._partial), self._publish)
 
     def exists(self, uri: str) -> bool:
         """Whether there is such a file."""
@@ -36,18 +36,18 @@ class FileBlobs(BlobStore):
         path = self.path(uri)
         with suppress(FileNotFoundError):
             path.unlink()
-            _sync(path.parent)
+            _fsync_directory(path.parent)
 
-    def sweep(self) -> None:
+    def delete_orphans(self) -> None:
         """Removes the files of writers that were killed."""
         with suppress(OSError):  # what can't be removed now can be later
             for file in self._partial.iterdir():
-                if file.stat().st_mtime < time.time() - _LEFT_SECONDS:
+                if file.stat().st_mtime < time.time() - _ORPHAN_SECONDS:
                     file.unlink()
 
-    def size(self) -> int:
+    def size_bytes(self) -> int:
         """Bytes of all files."""
-        return sum(_sizes(self.root / "sha256"))
+        return sum(_file_sizes(self.root / "sha256"))
 
     def path(self, uri: str) -> Path:
         """The file of a URI, whether it exists or not. Raises BlobInvalid."""
@@ -71,19 +71,19 @@ class FileBlobs(BlobStore):
         # Also over a blob that is there: if that one is damaged, this heals it.
         Path(file.name).replace(path)
         for directory in (path.parent, path.parent.parent, self.root):
-            _sync(directory)
+            _fsync_directory(directory)
 
 
-def _sizes(directory: Path) -> Iterator[int]:
+def _file_sizes(directory: Path) -> Iterator[int]:
     with suppress(FileNotFoundError), os.scandir(directory) as entries:  # a blob that is deleted meanwhile is gone
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
-                yield from _sizes(Path(entry.path))
+                yield from _file_sizes(Path(entry.path))
             else:
                 yield entry.stat(follow_symlinks=False).st_size
 
 
-def _sync(directory: Path) -> None:
+def _fsync_directory(directory: Path) -> None:
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

@@ -13,19 +13,19 @@ from minio.helpers import check_bucket_name
 
 from app.errors import SetupError
 from app.settings import MiB, Settings
-from app.storage.blobs import BlobStore, StorageAway, Writer, digest_of, key_of
+from app.storage.blobs import BlobStore, BlobWriter, StorageUnavailable, digest_of, key_of
 
 CONNECT_SECONDS = 3.0
 READ_SECONDS = 20.0
-RETRIES = 2
+MAX_RETRIES = 2
 """Whoever needs the storage waits for it by themselves, and says so: here only a hiccup is bridged."""
 
 _AWS = "https://s3.amazonaws.com"
 _URL = re.compile(r"s3://([a-z0-9.-]+)((?:/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*)/?")
-_IN_MEMORY = MiB
+_MAX_MEMORY_BYTES = MiB
 
 
-def keys(settings: Settings) -> tuple[str, str]:
+def credentials(settings: Settings) -> tuple[str, str]:
     """The access key and the secret key."""
     if settings.s3_access_key is None or settings.s3_secret_key is None:
         raise SetupError(
@@ -34,10 +34,10 @@ def keys(settings: Settings) -> tuple[str, str]:
     return settings.s3_access_key.get_secret_value(), settings.s3_secret_key.get_secret_value()
 
 
-def location(settings: Settings) -> tuple[str, str]:
+def bucket_and_prefix(settings: Settings) -> tuple[str, str]:
     """The bucket, and the prefix of everything in it: empty, or with a slash at its end."""
     with suppress(ValueError):
-        if match := _URL.fullmatch(settings.blobs):
+        if match := _URL.fullmatch(settings.blob_store_url):
             bucket, prefix = match.groups()
             check_bucket_name(bucket, strict=True)
             return bucket, f"{prefix[1:]}/" if prefix else ""
@@ -47,13 +47,13 @@ def location(settings: Settings) -> tuple[str, str]:
     )
 
 
-def client(settings: Settings) -> Minio:
+def create_client(settings: Settings) -> Minio:
     """A client that gives up soon: no call lasts for minutes."""
     scheme, _, host = (settings.s3_endpoint or _AWS).partition("://")
-    access, secret = keys(settings)
+    access, secret = credentials(settings)
     http = urllib3.PoolManager(
         timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
-        retries=urllib3.Retry(RETRIES, backoff_factor=0.2, status_forcelist=(500, 502, 503, 504)),
+        retries=urllib3.Retry(MAX_RETRIES, backoff_factor=0.2, status_forcelist=(500, 502, 503, 504)),
     )
     try:
         secure = {"http": False, "https": True}[scheme]
@@ -73,18 +73,18 @@ class S3Blobs(BlobStore):
     )
 
     def __init__(self, settings: Settings) -> None:
-        super().__init__(settings.blobs)
-        self._bucket, self._prefix = location(settings)
-        self._client = client(settings)
+        super().__init__(settings.blob_store_url)
+        self._bucket, self._prefix = bucket_and_prefix(settings)
+        self._client = create_client(settings)
 
-    def writer(self) -> Writer:
+    def writer(self) -> BlobWriter:
         """A writer into memory, or a nameless file once that is too much: neither outlives the process."""
-        return Writer(tempfile.SpooledTemporaryFile(_IN_MEMORY), self._publish)
+        return BlobWriter(tempfile.SpooledTemporaryFile(_MAX_MEMORY_BYTES), self._publish)
 
     def exists(self, uri: str) -> bool:
         """Whether there is such an object."""
         key = self._key(digest_of(uri))
-        with away():
+        with translate_errors():
             try:
                 self._client.stat_object(self._bucket, key)
             except S3Error as error:
@@ -95,15 +95,15 @@ class S3Blobs(BlobStore):
 
     def delete(self, uri: str) -> None:
         """Removes the object."""
-        with away():
+        with translate_errors():
             self._client.remove_object(self._bucket, self._key(digest_of(uri)))
 
-    def sweep(self) -> None:
+    def delete_orphans(self) -> None:
         """Nothing: no writer leaves anything."""
 
-    def size(self) -> int:
+    def size_bytes(self) -> int:
         """Bytes of all objects, which are listed."""
-        with away():
+        with translate_errors():
             found = self._client.list_objects(self._bucket, prefix=f"{self._prefix}sha256/", recursive=True)
             return sum(one.size or 0 for one in found)
 
@@ -111,7 +111,7 @@ class S3Blobs(BlobStore):
         return self._prefix + key_of(digest)
 
     def _make(self) -> None:
-        with away():
+        with translate_errors():
             if not self._client.bucket_exists(self._bucket):
                 try:
                     self._client.make_bucket(self._bucket)
@@ -120,7 +120,7 @@ class S3Blobs(BlobStore):
                         raise
 
     def _read(self, digest: str, limit: int) -> tuple[bytes, int] | None:
-        with away():
+        with translate_errors():
             try:
                 response = self._client.get_object(self._bucket, self._key(digest))
             except S3Error as error:
@@ -134,22 +134,22 @@ class S3Blobs(BlobStore):
                 response.close()
                 response.release_conn()
         if len(data) < min(limit, size):  # or a server that dies would look like a damaged blob
-            raise StorageAway(f"the S3 server sent {len(data)} of {size} bytes")
+            raise StorageUnavailable(f"the S3 server sent {len(data)} of {size} bytes")
         return data, size
 
     def _publish(self, file: IO[bytes], digest: str) -> None:
         size = file.tell()
         file.seek(0)
-        with away():  # in parts of 5 MiB: what comes before its last step is not to be seen
+        with translate_errors():  # in parts of 5 MiB: what comes before its last step is not to be seen
             self._client.put_object(self._bucket, self._key(digest), cast(BinaryIO, file), size, num_parallel_uploads=1)
 
 
 @contextmanager
-def away() -> Iterator[None]:
+def translate_errors() -> Iterator[None]:
     """Whatever the server or the way to it refuses is a storage that is away."""
     try:
         yield
     except S3Error as error:
-        raise StorageAway(f"the S3 server says {error.code}: {error.message}") from error
+        raise StorageUnavailable(f"the S3 server says {error.code}: {error.message}") from error
     except (MinioException, urllib3.exceptions.HTTPError) as error:
-        raise StorageAway(f"no S3 server answers: {error}") from error
+        raise StorageUnavailable(f"no S3 server answers: {error}") from error

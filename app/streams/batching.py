@@ -15,12 +15,12 @@ _LOOK_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
-class Bounds:
+class BatchLimits:
     """A batch has at most so many events, the first of which waited at most so long; one event may exceed `size`."""
 
-    events: int
-    seconds: float
-    size: float = math.inf
+    max_events: int
+    max_wait_seconds: float
+    max_bytes: float = math.inf
 
 
 def _size(event: EventT[Any]) -> int:
@@ -28,21 +28,21 @@ def _size(event: EventT[Any]) -> int:
 
 
 async def batches(
-    events: AsyncIterable[T], bounds: Bounds, size: Callable[[T], int] = lambda _: 0
+    events: AsyncIterable[T], limits: BatchLimits, size: Callable[[T], int] = lambda _: 0
 ) -> AsyncGenerator[list[T], None]:
     """Batches of the events, each as soon as a bound is reached.
 
     Faust's own `noack_take` wakes up at every interval and starts a new one after each batch; this one waits for the
     first event, and takes what has come while the batch before was handled at once.
     """
-    waiting = _Waiting[T](bounds, size)
+    waiting = _BatchBuffer[T](limits, size)
     feeding = asyncio.create_task(waiting.feed(events))
     try:
         while True:
-            if not await waiting.some(feeding):
+            if not await waiting.wait_for_event(feeding):
                 feeding.result()
                 return
-            deadline = time.monotonic() + bounds.seconds
+            deadline = time.monotonic() + limits.max_wait_seconds
             while not waiting.full and not feeding.done() and (rest := deadline - time.monotonic()) > 0:
                 await asyncio.sleep(min(rest, _LOOK_SECONDS))
             yield waiting.take()
@@ -50,31 +50,31 @@ async def batches(
         feeding.cancel()
 
 
-class _Waiting(Generic[T]):
+class _BatchBuffer(Generic[T]):
     """What waits for the next batch: never more than one batch may hold."""
 
-    def __init__(self, bounds: Bounds, size: Callable[[T], int]) -> None:
-        self._bounds = bounds
+    def __init__(self, bounds: BatchLimits, size: Callable[[T], int]) -> None:
+        self._limits = bounds
         self._size = size
         self._events: list[T] = []
-        self._held = 0
+        self._buffered_bytes = 0
         self._changed = asyncio.Event()
         self._room = asyncio.Event()
 
     @property
     def full(self) -> bool:
-        return len(self._events) >= self._bounds.events or self._held >= self._bounds.size
+        return len(self._events) >= self._limits.max_events or self._buffered_bytes >= self._limits.max_bytes
 
     async def feed(self, events: AsyncIterable[T]) -> None:
         async for event in events:
             self._events.append(event)
-            self._held += self._size(event)
+            self._buffered_bytes += self._size(event)
             self._changed.set()
             if self.full:
                 self._room.clear()
                 await self._room.wait()
 
-    async def some(self, feeding: "asyncio.Task[None]") -> bool:
+    async def wait_for_event(self, feeding: "asyncio.Task[None]") -> bool:
         """Wait for an event; False when there will be none any more."""
         if not self._events:
             self._changed.clear()
@@ -84,6 +84,6 @@ class _Waiting(Generic[T]):
         return bool(self._events)
 
     def take(self) -> list[T]:
-        taken, self._events, self._held = self._events, [], 0
+        taken, self._events, self._buffered_bytes = self._events, [], 0
         self._room.set()
         return taken

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 
 from app.backoff import backoff
 from app.errors import Unavailable, Unpublishable
-from app.events.cloudevents import Incoming, Record
+from app.events.cloudevents import ConsumedRecord, Record
 from app.events.types import Failure
-from app.monitoring.heartbeat import waits_for, waits_no_more
+from app.monitoring.heartbeat import clear_wait, report_wait
 from models.base import Rejected
 
 log = logging.getLogger(__name__)
@@ -32,84 +32,84 @@ class Rejection:
     records: Sequence[Record]
 
 
-Answer = Sequence[Record] | Rejected | Rejection
+HandlerResult = Sequence[Record] | Rejected | Rejection
 """The records that answer an event, or why there are none: as an error, the guard's `reject` makes the records."""
-Handle = Callable[[Sequence[Incoming]], Awaitable[Sequence[Answer]]]
-Publish = Callable[[Sequence[Record]], Awaitable[Sequence[Exception | None]]]
+BatchHandler = Callable[[Sequence[ConsumedRecord]], Awaitable[Sequence[HandlerResult]]]
+BatchPublisher = Callable[[Sequence[Record]], Awaitable[Sequence[Exception | None]]]
 """Publishes all, and returns for each None once it is confirmed, or why it is not."""
-Reject = Callable[[Incoming, Failure], Sequence[Record]]
+RejectionBuilder = Callable[[ConsumedRecord, Failure], Sequence[Record]]
 
 
-class Guard:
+class DeliveryGuard:
     """Delivers batches for one agent. `reject` makes the dead letter of an event and its answer."""
 
-    def __init__(self, stage: str, handle: Handle, publish: Publish, reject: Reject) -> None:
+    def __init__(self, stage: str, handle: BatchHandler, publish: BatchPublisher, reject: RejectionBuilder) -> None:
         self._stage = stage
         self._handle = handle
         self._publish = publish
         self._reject = reject
 
-    async def deliver(self, batch: Sequence[Incoming]) -> Sequence[Answer]:
+    async def deliver(self, batch: Sequence[ConsumedRecord]) -> Sequence[HandlerResult]:
         """Return the answers to the batch once the broker has confirmed all their records: then ack it."""
-        answers = await self._handled(batch)
-        pending: list[_Pending] = []
+        answers = await self._handle_batch(batch)
+        pending: list[_PendingRecord] = []
         for event, answer in zip(batch, answers, strict=True):
             if isinstance(answer, Rejected):
-                pending += self._rejected(event, answer)
+                pending += self._build_rejection(event, answer)
             elif isinstance(answer, Rejection):
-                pending += [_Pending(event, record, rejection=True) for record in answer.records]
+                pending += [_PendingRecord(event, record, is_rejection=True) for record in answer.records]
             else:
-                pending += [_Pending(event, record, rejection=False) for record in answer]
-        await self._confirmed(pending)
+                pending += [_PendingRecord(event, record, is_rejection=False) for record in answer]
+        await self._publish_until_confirmed(pending)
         return answers
 
-    async def _handled(self, batch: Sequence[Incoming]) -> Sequence[Answer]:
+    async def _handle_batch(self, batch: Sequence[ConsumedRecord]) -> Sequence[HandlerResult]:
         waits = backoff()
         while True:
             try:
                 answers = await self._handle(batch)
-                waits_no_more(batch[0].origin.topic)
+                clear_wait(batch[0].origin.topic)
                 if len(answers) != len(batch):
                     raise ValueError(f"{len(answers)} answers to {len(batch)} events")
                 return answers
             except Unavailable as error:
                 wait = next(waits)
                 log.warning("%s: %d events wait %.1f s: %s", self._stage, len(batch), wait, error)
-                waits_for(batch[0].origin.topic, str(error))
+                report_wait(batch[0].origin.topic, str(error))
                 await asyncio.sleep(wait)
             except Exception as error:  # a fault in our own code, or in a task's: find whose event it is
                 if len(batch) == 1:
                     log.exception("%s: event %s can't be handled", self._stage, batch[0].origin.id)
                     return [Rejected("handler_error", f"{type(error).__name__}: {error}")]
-                return [answer for event in batch for answer in await self._handled([event])]
+                return [answer for event in batch for answer in await self._handle_batch([event])]
 
-    async def _confirmed(self, pending: Sequence["_Pending"]) -> None:
+    async def _publish_until_confirmed(self, pending: Sequence["_PendingRecord"]) -> None:
         waits = backoff()
         while pending:
             errors = await self._publish([one.record for one in pending])
             failed = [(one, error) for one, error in zip(pending, errors, strict=True) if error is not None]
-            pending = [again for one, error in failed for again in self._again(one, error)]
+            pending = [again for one, error in failed for again in self._retry_or_reject(one, error)]
             if failed:
                 wait = next(waits)
                 log.warning("%s: %d records wait %.1f s: %s", self._stage, len(pending), wait, failed[0][1])
                 await asyncio.sleep(wait)
 
-    def _again(self, one: "_Pending", error: Exception) -> Sequence["_Pending"]:
+    def _retry_or_reject(self, one: "_PendingRecord", error: Exception) -> Sequence["_PendingRecord"]:
         """What to publish in place of a record that failed. A rejection is never rejected: it waits to be taken."""
-        if isinstance(error, Unpublishable) and not one.rejection:
+        if isinstance(error, Unpublishable) and not one.is_rejection:
             reason = f"the broker refuses the record for {one.record.topic}: {error}"
-            return self._rejected(one.event, Rejected("unpublishable", reason))
+            return self._build_rejection(one.event, Rejected("unpublishable", reason))
         return [one]
 
-    def _rejected(self, event: Incoming, error: Rejected) -> Sequence["_Pending"]:
+    def _build_rejection(self, event: ConsumedRecord, error: Rejected) -> Sequence["_PendingRecord"]:
         failure = Failure(stage=self._stage, code=error.code, reason=str(error))
-        return [_Pending(event, record, rejection=True) for record in self._reject(event, failure)]
+        return [_PendingRecord(event, record, is_rejection=True) for record in self._reject(event, failure)]
 
 
 @dataclass(frozen=True)
-class _Pending:
+class _PendingRecord:
     """A record that is not in the log yet, and the event that it is of."""
 
-    event: Incoming
+    event: ConsumedRecord
     record: Record
-    rejection: bool
+    is_rejection: bool

@@ -11,21 +11,21 @@ from faust.types import EventT
 
 from app.backoff import backoff
 from app.events import topics
-from app.events.cloudevents import Incoming, LogEpoch, Origin, Record
+from app.events.cloudevents import ConsumedRecord, Origin, Record, TopicId
 from app.kafka import clients, connection
 from app.kafka.producers import CONFIRM_SECONDS, publish_confirmed
-from app.kafka.topic_ids import KnownEpochs, log_epochs
+from app.kafka.topic_ids import TopicIdCache, fetch_topic_ids
 from app.settings import Settings
-from app.streams.batching import Bounds, _size, batches
-from app.streams.delivery import Answer, Guard, Handle, Publish, Reject
-from app.streams.faust_consumers import CommittedConsumer, PatientConsumer
+from app.streams.batching import BatchLimits, _size, batches
+from app.streams.delivery import BatchHandler, BatchPublisher, DeliveryGuard, HandlerResult, RejectionBuilder
+from app.streams.faust_consumers import CommittedConsumer, LowPriorityConsumer
 
 log = logging.getLogger(__name__)
 
 App = faust.App
 
 
-def make_app(settings: Settings, group: str, *, patient: bool = False, **own: Any) -> App:
+def make_app(settings: Settings, group: str, *, low_priority: bool = False, **overrides: Any) -> App:
     """The Faust app, with settings of a process' own; a `patient` one fetches seldom.
 
     Why each setting: `CONTRIBUTING.md`, *What bites in Faust*.
@@ -57,33 +57,33 @@ def make_app(settings: Settings, group: str, *, patient: bool = False, **own: An
         "producer_request_timeout": CONFIRM_SECONDS,
         "producer_max_request_size": topics.max_message_bytes(settings),
     }
-    clients.prepare(settings)
-    app = faust.App(group, **(common | connection.faust_settings(settings) | own))
+    clients.install_record_parser(settings)
+    app = faust.App(group, **(common | connection.faust_settings(settings) | overrides))
     # A class variable there; here of this app alone.
-    app.transport.Consumer = PatientConsumer if patient else CommittedConsumer  # type: ignore[misc]
+    app.transport.Consumer = LowPriorityConsumer if low_priority else CommittedConsumer  # type: ignore[misc]
     return app
 
 
-def agent(
+def register_agent(
     app: App,
     settings: Settings,
     *,
     name: str,
     topic: str,
     stage: str,
-    handle: Handle,
-    reject: Reject,
-    bounds: Bounds,
-    delivered: Callable[[Sequence[Incoming], Sequence[Answer]], None] = lambda batch, answers: None,
+    handle: BatchHandler,
+    reject: RejectionBuilder,
+    limits: BatchLimits,
+    on_delivered: Callable[[Sequence[ConsumedRecord], Sequence[HandlerResult]], None] = lambda batch, answers: None,
 ) -> None:
     """Register an agent that delivers the topic's events in batches; `delivered` gets each batch with its answers."""
-    epochs = Epochs(settings)
-    guard = Guard(stage, handle, publisher(app), reject)
+    epochs = RecordConverter(settings)
+    guard = DeliveryGuard(stage, handle, create_publisher(app), reject)
 
     async def run(stream: Any) -> None:
-        async for events in batches(stream.noack().events(), bounds, _size):
-            batch = [await epochs.incoming(event) for event in events]
-            delivered(batch, await guard.deliver(batch))
+        async for events in batches(stream.noack().events(), limits, _size):
+            batch = [await epochs.convert(event) for event in events]
+            on_delivered(batch, await guard.deliver(batch))
             for event in events:
                 await stream.ack(event)
 
@@ -91,7 +91,7 @@ def agent(
     app.agent(app.topic(topic, internal=False), name=name, concurrency=1)(run)
 
 
-def publisher(app: App) -> Publish:
+def create_publisher(app: App) -> BatchPublisher:
     """Publishes by the app's own producer, confirmed."""
 
     async def send(record: Record) -> Awaitable[Any]:
@@ -105,29 +105,29 @@ def publisher(app: App) -> Publish:
     return publish
 
 
-class Epochs:
+class RecordConverter:
     """The log epochs of the topics that this worker reads."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._known = KnownEpochs()
+        self._topic_ids = TopicIdCache()
 
-    async def incoming(self, event: EventT[Any]) -> Incoming:
+    async def convert(self, event: EventT[Any]) -> ConsumedRecord:
         """The record behind a Faust event; where it stands tells whether its topic was made anew."""
         message = event.message
         place = (message.topic, message.partition, message.offset)
-        epoch = self._known.of(*place) or await self._ask(message.topic)
-        self._known.learn(*place, epoch)
+        epoch = self._topic_ids.get(*place) or await self._fetch_topic_id(message.topic)
+        self._topic_ids.put(*place, epoch)
         origin = Origin(epoch, *place, round(message.timestamp * 1000))
         headers: Any = message.headers or ()
         items = headers.items() if isinstance(headers, dict) else headers
-        return Incoming(origin, message.key, message.value, tuple((name, value or b"") for name, value in items))
+        return ConsumedRecord(origin, message.key, message.value, tuple((name, value or b"") for name, value in items))
 
-    async def _ask(self, topic: str) -> LogEpoch:
+    async def _fetch_topic_id(self, topic: str) -> TopicId:
         waits = backoff()
         while True:
             try:
-                return (await log_epochs(self._settings, [topic]))[topic]
+                return (await fetch_topic_ids(self._settings, [topic]))[topic]
             except (KafkaError, OSError) as error:
                 wait = next(waits)
                 log.warning("events of %s wait %.1f s for the broker: %s", topic, wait, error)

@@ -12,13 +12,13 @@ from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer
 from app.kafka.connection import READ_COMMITTED
 from app.settings import MiB
 
-FETCH_BYTES = MiB
+MIN_FETCH_BYTES = MiB
 """The broker collects so much before it answers a fetch ..."""
-FETCH_MS = 200
+MAX_FETCH_WAIT_MS = 200
 """... or for so long."""
 
 
-class _Thread(AIOKafkaConsumerThread):
+class _CommittedThread(AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         # Faust passes none of these on: aiokafka reads them once, when the consumer starts.
@@ -26,10 +26,10 @@ class _Thread(AIOKafkaConsumerThread):
         return consumer
 
 
-class _PatientThread(_Thread):
+class _LowPriorityThread(_CommittedThread):
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
-        consumer._fetch_min_bytes, consumer._fetch_max_wait_ms = FETCH_BYTES, FETCH_MS
+        consumer._fetch_min_bytes, consumer._fetch_max_wait_ms = MIN_FETCH_BYTES, MAX_FETCH_WAIT_MS
         return consumer
 
 
@@ -37,11 +37,11 @@ class CommittedConsumer(Consumer):
     """Faust's consumer, of what is committed."""
 
     def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
-        return _Thread(self, loop=self.loop, beacon=self.beacon)
+        return _CommittedThread(self, loop=self.loop, beacon=self.beacon)
 
 
-class PatientConsumer(Consumer):
+class LowPriorityConsumer(Consumer):
     """The same, with fetches that wait."""
 
     def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
-        return _PatientThread(self, loop=self.loop, beacon=self.beacon)
+        return _LowPriorityThread(self, loop=self.loop, beacon=self.beacon)

@@ -4,26 +4,29 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 
-from app.events.cloudevents import Incoming, header
-from app.streams.delivery import Answer, Handle, Rejection
-from app.tracing import HEADER, Tracing, called_by, carrying, place
+from app.events.cloudevents import ConsumedRecord, header_text
+from app.streams.delivery import BatchHandler, HandlerResult, Rejection
+from app.tracing import TRACEPARENT_HEADER, Tracing, record_attributes, use_traceparent, with_traceparent
 from models.base import Rejected
 
 
-def traced(tracing: Tracing | None, name: str, handle: Handle) -> Handle:
+def trace_handler(tracing: Tracing | None, name: str, handle: BatchHandler) -> BatchHandler:
     """The same, with a span for each event. What is called for a whole batch belongs to the first event's span."""
     if tracing is None:
         return handle
 
-    async def handled(batch: Sequence[Incoming]) -> Sequence[Answer]:
+    async def handled(batch: Sequence[ConsumedRecord]) -> Sequence[HandlerResult]:
         with ExitStack() as stack:
             spans = [
-                stack.enter_context(tracing.span(name, header(one.headers, HEADER), place(one.origin))) for one in batch
+                stack.enter_context(
+                    tracing.span(name, header_text(one.headers, TRACEPARENT_HEADER), record_attributes(one.origin))
+                )
+                for one in batch
             ]
-            with called_by(spans[0].traceparent if spans else None):
+            with use_traceparent(spans[0].traceparent if spans else None):
                 answers = await handle(
                     [
-                        replace(one, headers=carrying(one.headers, span.traceparent))
+                        replace(one, headers=with_traceparent(one.headers, span.traceparent))
                         for one, span in zip(batch, spans, strict=True)
                     ]
                 )

@@ -7,7 +7,7 @@ from app.errors import SetupError
 from app.settings import Settings
 
 
-def pair(config: Settings) -> tuple[Path, Path] | None:
+def certificate_files(config: Settings) -> tuple[Path, Path] | None:
     """Return the files of the certificate and its key; None is plain HTTP. Raises SetupError for what can't be used."""
     certificate, key = config.tls_certificate, config.tls_key
     if certificate is None and key is None:
@@ -27,12 +27,12 @@ def pair(config: Settings) -> tuple[Path, Path] | None:
     return certificate, key
 
 
-def scheme(config: Settings) -> str:
+def api_scheme(config: Settings) -> str:
     """Return how the API is reached."""
     return "http" if config.tls_certificate is None else "https"
 
 
-def verify(config: Settings) -> ssl.SSLContext | bool:
+def client_verification(config: Settings) -> ssl.SSLContext | bool:
     """Return what httpx takes as `verify` on this machine: our own certificate, whatever name it has."""
     if config.tls_certificate is None:
         return True

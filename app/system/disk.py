@@ -7,23 +7,23 @@ from pathlib import Path
 from app.errors import SetupError
 
 GiB = 1024**3
-REFUSE_BELOW = 1 * GiB
-WARN_BELOW = 5 * GiB
+MIN_FREE_BYTES = 1 * GiB
+WARNING_FREE_BYTES = 5 * GiB
 
-ROOM = "Free some space, or set HINDSIGHT_HOME to a directory on a larger disk."
+DISK_REMEDY = "Free some space, or set HINDSIGHT_HOME to a directory on a larger disk."
 
 
 def free(path: Path) -> int:
     """Free bytes on the disk that holds the path, which need not exist yet."""
-    return shutil.disk_usage(_existing(path)).free
+    return shutil.disk_usage(_existing_parent(path)).free
 
 
 def size(path: Path) -> int:
     """Bytes of the disk that holds the path, which need not exist yet."""
-    return shutil.disk_usage(_existing(path)).total
+    return shutil.disk_usage(_existing_parent(path)).total
 
 
-def _existing(path: Path) -> Path:
+def _existing_parent(path: Path) -> Path:
     path = path.resolve()
     while not path.exists():
         path = path.parent
@@ -48,6 +48,6 @@ def check_space(home: Path) -> str | None:
     """A SetupError when there is too little room to start, a warning when it is getting short."""
     left = free(home)
     message = f"{left / GiB:.1f} GiB are free on the disk of {home}"
-    if left < REFUSE_BELOW:
-        raise SetupError(f"Only {message}: too little for an event log that loses nothing.", ROOM)
-    return f"Only {message}. {ROOM}" if left < WARN_BELOW else None
+    if left < MIN_FREE_BYTES:
+        raise SetupError(f"Only {message}: too little for an event log that loses nothing.", DISK_REMEDY)
+    return f"Only {message}. {DISK_REMEDY}" if left < WARNING_FREE_BYTES else None

@@ -11,7 +11,7 @@ from app.settings import Settings
 from app.system import java
 
 
-def variables(config: Settings) -> dict[str, str]:
+def setting_variables(config: Settings) -> dict[str, str]:
     """These settings as HINDSIGHT_* variables: a process with them has the very same settings."""
     result = {}
     for name, value in config:
@@ -30,12 +30,12 @@ def variables(config: Settings) -> dict[str, str]:
     return result
 
 
-def environment(config: Settings) -> dict[str, str]:
+def process_environment(config: Settings) -> dict[str, str]:
     """The whole environment of a process: this one's, these settings, our Python first and the Java that is ours."""
     others = {name: value for name, value in os.environ.items() if not name.startswith("HINDSIGHT_")}
     return {
         **others,
-        **variables(config),
+        **setting_variables(config),
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
         "PYTHONUNBUFFERED": "1",
         "JAVA_HOME": str(java.home()),

@@ -31,10 +31,10 @@ CONNECTOR = "org.apache.flink:flink-sql-connector-kafka:5.0.0-2.2"
 CODECS = ("zstd-jni", "lz4-java", "snappy-java")
 """What Kafka's clients compress with, beside gzip: the connector has it not."""
 
-PARALLEL = 6
-ATTEMPTS = 4
-Mark = list[int | str]  # size, mtime and sha256 of a file that was read and found right
-LOCAL_TROUBLE = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}
+MAX_PARALLEL_DOWNLOADS = 6
+MAX_ATTEMPTS = 4
+FileStamp = list[int | str]  # size, mtime and sha256 of a file that was read and found right
+LOCAL_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 @dataclass(frozen=True)
@@ -51,74 +51,74 @@ class Jar:
         return f"{artifact}-{version}.jar"
 
 
-def locked() -> list[Jar]:
+def read_lock() -> list[Jar]:
     """The jars of the lock, in its order."""
     lines = (line for line in LOCK.read_text().splitlines() if line and not line.startswith("#"))
     return [Jar(*line.split()) for line in lines]
 
 
-def directory() -> Path:
+def jar_directory() -> Path:
     """Where the jars are kept, shared by all checkouts."""
     return settings().cache / "jars"
 
 
 def kafka_classpath() -> list[Path]:
     """The broker's class path, fetched if need be."""
-    return fetch([jar for jar in locked() if jar.coordinate not in (METRICS, CONNECTOR)])
+    return fetch_jars([jar for jar in read_lock() if jar.coordinate not in (METRICS, CONNECTOR)])
 
 
 def flink_classpath() -> list[Path]:
     """What Flink needs beside its own jars to read Kafka, whatever a producer compresses with; fetched if need be."""
-    codecs = [jar for jar in locked() if jar.coordinate.split(":")[1] in CODECS]
-    return fetch([jar for jar in locked() if jar.coordinate == CONNECTOR] + codecs)
+    codecs = [jar for jar in read_lock() if jar.coordinate.split(":")[1] in CODECS]
+    return fetch_jars([jar for jar in read_lock() if jar.coordinate == CONNECTOR] + codecs)
 
 
-def one(coordinate: str) -> Path:
+def jar_path(coordinate: str) -> Path:
     """The jar of that coordinate alone, fetched if need be."""
-    return fetch([jar for jar in locked() if jar.coordinate == coordinate])[0]
+    return fetch_jars([jar for jar in read_lock() if jar.coordinate == coordinate])[0]
 
 
-def fetch(jars: list[Jar] | None = None) -> list[Path]:
+def fetch_jars(jars: list[Jar] | None = None) -> list[Path]:
     """Brings every jar (or the given ones) into the cache, verified, and returns their paths. Instant when they are."""
-    jars = locked() if jars is None else jars
+    jars = read_lock() if jars is None else jars
     missing = [jar for jar in jars if not is_verified(jar)]
     if missing:
         _download_all(missing)
-    return [directory() / jar.filename for jar in jars]
+    return [jar_directory() / jar.filename for jar in jars]
 
 
-def is_verified(jar: Jar, again: bool = False) -> bool:
+def is_verified(jar: Jar, recheck: bool = False) -> bool:
     """Whether the jar is there with the right content: a SetupError if it is another file.
 
     It is read only if it is not the file that was read before, or `again`.
     """
-    path = directory() / jar.filename
+    path = jar_directory() / jar.filename
     try:
         stat = path.stat()
     except FileNotFoundError:
         return False
-    seen: Mark = [stat.st_size, stat.st_mtime_ns, jar.sha256]
-    marks = _marks()
-    if marks.get(jar.filename) == seen and not again:
+    seen: FileStamp = [stat.st_size, stat.st_mtime_ns, jar.sha256]
+    marks = _read_stamps()
+    if marks.get(jar.filename) == seen and not recheck:
         return True
     _verify(path, jar)
-    _write_marks(marks | {jar.filename: seen})
+    _write_stamps(marks | {jar.filename: seen})
     return True
 
 
-def _marks() -> dict[str, Mark]:
+def _read_stamps() -> dict[str, FileStamp]:
     try:
-        marks: dict[str, Mark] = json.loads((directory() / "verified.json").read_text())
+        marks: dict[str, FileStamp] = json.loads((jar_directory() / "verified.json").read_text())
     except (FileNotFoundError, ValueError):
         return {}
     return marks
 
 
-def _write_marks(marks: dict[str, Mark]) -> None:
+def _write_stamps(stamps: dict[str, FileStamp]) -> None:
     # Two processes may both write: an entry lost this way only means that one file is read once more.
-    with tempfile.NamedTemporaryFile("w", dir=directory(), prefix=".verified-", delete=False) as file:
-        json.dump(marks, file)
-    Path(file.name).replace(directory() / "verified.json")
+    with tempfile.NamedTemporaryFile("w", dir=jar_directory(), prefix=".verified-", delete=False) as file:
+        json.dump(stamps, file)
+    Path(file.name).replace(jar_directory() / "verified.json")
 
 
 def _verify(path: Path, jar: Jar) -> None:
@@ -140,14 +140,20 @@ def _sha256(path: Path) -> str:
 
 def _download_all(jars: list[Jar]) -> None:
     try:
-        directory().mkdir(parents=True, exist_ok=True)
-        scratch = tempfile.TemporaryDirectory(dir=directory(), prefix=".partial-")
+        jar_directory().mkdir(parents=True, exist_ok=True)
+        scratch = tempfile.TemporaryDirectory(dir=jar_directory(), prefix=".partial-")
     except OSError as error:
-        raise _local_trouble(error) from error
+        raise _local_error(error) from error
     console = Console(stderr=True)
-    console.print(f"Fetching {len(jars)} jars from Maven Central into {directory()}", highlight=False, soft_wrap=True)
+    console.print(
+        f"Fetching {len(jars)} jars from Maven Central into {jar_directory()}", highlight=False, soft_wrap=True
+    )
     columns = (TextColumn("Jars"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[mib]:.1f} MiB"))
-    with scratch as folder, Progress(*columns, console=console) as progress, ThreadPoolExecutor(PARALLEL) as pool:
+    with (
+        scratch as folder,
+        Progress(*columns, console=console) as progress,
+        ThreadPoolExecutor(MAX_PARALLEL_DOWNLOADS) as pool,
+    ):
         bar = progress.add_task("", total=len(jars), mib=0.0)
         received = [0]
 
@@ -174,16 +180,16 @@ def _download(jar: Jar, folder: Path, count: Callable[[int], None]) -> None:
     context = MavenContext(PythonResolver(progress_callback=progress), repo_cache=folder, timeout=30)
     group, name, version = jar.coordinate.split(":")
     artifact = context.project(group, name).at_version(version).artifact()
-    for attempt in range(ATTEMPTS):
+    for attempt in range(MAX_ATTEMPTS):
         try:
             if artifact.cached_path:
                 artifact.cached_path.unlink(missing_ok=True)  # the start of a download that broke off
             path = artifact.resolve()
             break
         except (OSError, RuntimeError) as error:  # jgo raises requests' errors (OSError) and RuntimeError for HTTP ones
-            if isinstance(error, OSError) and error.errno in LOCAL_TROUBLE:
-                raise _local_trouble(error) from error
-            if attempt == ATTEMPTS - 1:
+            if isinstance(error, OSError) and error.errno in LOCAL_ERRNOS:
+                raise _local_error(error) from error
+            if attempt == MAX_ATTEMPTS - 1:
                 raise SetupError(
                     f"{jar.coordinate} cannot be fetched from Maven Central: {error}",
                     "Check the network and its proxy settings (HTTPS_PROXY), then run the same command again: what was "
@@ -192,12 +198,12 @@ def _download(jar: Jar, folder: Path, count: Callable[[int], None]) -> None:
                 ) from error
             time.sleep(2**attempt)
     _verify(path, jar)
-    path.replace(directory() / jar.filename)
+    path.replace(jar_directory() / jar.filename)
 
 
-def _local_trouble(error: OSError) -> SetupError:
+def _local_error(error: OSError) -> SetupError:
     return SetupError(
-        f"The jars cannot be written to {directory()}: {error.strerror}.",
+        f"The jars cannot be written to {jar_directory()}: {error.strerror}.",
         "Free some space there, or set HINDSIGHT_CACHE to a directory on a disk that is writable and has 1 GiB free.",
     )
 
@@ -220,7 +226,7 @@ def write_lock() -> None:
 def main(arguments: list[str]) -> int:
     """Fetches the jars, or with `lock` writes the lock."""
     try:
-        write_lock() if arguments == ["lock"] else fetch()
+        write_lock() if arguments == ["lock"] else fetch_jars()
     except SetupError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

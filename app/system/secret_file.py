@@ -6,17 +6,17 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-_BYTES = 32
+_SECRET_BYTES = 32
 
 
-def read_or_make(path: Path, prefix: str = "") -> str:
+def read_or_create(path: Path, prefix: str = "") -> str:
     """Return the secret in this file, made if there is none yet. Raises OSError."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, whole = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # with mode 0600
         try:
             with os.fdopen(descriptor, "w") as file:
-                file.write(f"{prefix}{secrets.token_urlsafe(_BYTES)}")
+                file.write(f"{prefix}{secrets.token_urlsafe(_SECRET_BYTES)}")
             with suppress(FileExistsError):  # another process was quicker: its secret is the secret
                 os.link(whole, path)
         finally:

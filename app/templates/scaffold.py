@@ -12,31 +12,31 @@ from pathlib import Path
 from app.errors import SetupError
 from app.settings import CHECKOUT
 
-TEMPLATE = Path(__file__).parent / "task"
-NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+TEMPLATE_DIRECTORY = Path(__file__).parent / "task"
+NAME_PATTERN = re.compile(r"[a-z][a-z0-9_]{0,39}")
 """A task's name is the beginning of its topics' names, and a Python module's name."""
-_CODE = {".py", ".json"}
+_CODE_SUFFIXES = {".py", ".json"}
 
 
 @dataclass(frozen=True)
-class Created:
+class CreatedTask:
     """The folder, its class as HINDSIGHT_TASKS names it, and what must be on PYTHONPATH for that, if anything."""
 
     folder: Path
-    path: str
+    class_path: str
     python_path: Path | None
 
 
-def create(name: str, directory: Path, tasks: Collection[str]) -> Created:
+def create_task(name: str, directory: Path, tasks: Collection[str]) -> CreatedTask:
     """Write the folder of a task whose name none of `tasks` has, whole or not at all. Raises `SetupError`."""
-    if not NAME.fullmatch(name) or keyword.iskeyword(name):
+    if not NAME_PATTERN.fullmatch(name) or keyword.iskeyword(name):
         raise SetupError(
             f"{name!r} is no name for a task.",
             "Use a to z, 0 to 9 and _, a letter first, at most 40, no word of Python's.",
         )
-    if re.search(rf"\b{_class(name)}\b", "".join(path.read_text() for path in TEMPLATE.glob("*.py"))):
+    if re.search(rf"\b{_class_name(name)}\b", "".join(path.read_text() for path in TEMPLATE_DIRECTORY.glob("*.py"))):
         raise SetupError(
-            f"The class of {name!r} would be {_class(name)}, which has a meaning here.", "Choose another name."
+            f"The class of {name!r} would be {_class_name(name)}, which has a meaning here.", "Choose another name."
         )
     if name in tasks:
         raise SetupError(
@@ -45,33 +45,33 @@ def create(name: str, directory: Path, tasks: Collection[str]) -> Created:
     folder = directory.resolve() / name
     if folder.exists() or folder.with_suffix(".py").exists():
         raise SetupError(f"{folder} is there already.", "Choose another name, or another --directory.")
-    created = _named(name, folder)
+    created = _describe_task(name, folder)
     if created.python_path is not None and find_spec(name) is not None:
         raise SetupError(f"There is a Python module {name!r} already.", "Choose another name.")
     try:
-        _write(name, folder)
+        _write_folder(name, folder)
     except OSError as error:
         raise SetupError(f"{folder} can't be written: {error}.", "Choose another --directory.") from error
     return created
 
 
-def _named(name: str, folder: Path) -> Created:
+def _describe_task(name: str, folder: Path) -> CreatedTask:
     """Inside this checkout a module is named by its path; elsewhere its directory must be on PYTHONPATH."""
     inside = folder.is_relative_to(CHECKOUT)
     module = ".".join(folder.relative_to(CHECKOUT).parts) if inside else name
-    return Created(folder, f"{module}:{_class(name)}", None if inside else folder.parent)
+    return CreatedTask(folder, f"{module}:{_class_name(name)}", None if inside else folder.parent)
 
 
-def _class(name: str) -> str:
+def _class_name(name: str) -> str:
     return "".join(part.capitalize() for part in name.split("_"))
 
 
-def _write(name: str, folder: Path) -> None:
+def _write_folder(name: str, folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".") as scratch:
         partial = Path(scratch) / name
-        shutil.copytree(TEMPLATE, partial, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(TEMPLATE_DIRECTORY, partial, ignore=shutil.ignore_patterns("__pycache__"))
         for path in partial.rglob("*"):
-            if path.suffix in _CODE:
-                path.write_text(path.read_text().replace("NewTask", _class(name)).replace("new_task", name))
+            if path.suffix in _CODE_SUFFIXES:
+                path.write_text(path.read_text().replace("NewTask", _class_name(name)).replace("new_task", name))
         partial.rename(folder)

@@ -31,9 +31,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
-from app.inference.predictor import stacked
+from app.inference.predictor import stack_inputs
 from app.replay import dataset
-from benchmarks.report import Section
+from benchmarks.report import TableSection
 from models import offpolicy, tensors
 from models.base import Asked, Decoded, Features
 from models.decision import Decision
@@ -41,30 +41,34 @@ from models.decision import open_bandit as open_bandit_data
 from models.decision.request import ids_of
 
 Floats = NDArray[np.float64]
-Places = NDArray[np.int64]
-SETS: dict[str, Callable[..., Any]] = {"digits": load_digits, "wine": load_wine, "breast cancer": load_breast_cancer}
+Indices = NDArray[np.int64]
+DATASETS: dict[str, Callable[..., Any]] = {
+    "digits": load_digits,
+    "wine": load_wine,
+    "breast cancer": load_breast_cancer,
+}
 ROUNDS = 5
 FILE_WIDTH = 150
-EXAMPLES = 500
+EXAMPLES_PER_ROUND = 500
 """In each round, drawn with replacement from the training part (70 %) of a set."""
-BATCH = 128
+BATCH_SIZE = 128
 RESULTS = Path(__file__).parents[1] / "results"
 EPSILON = 0.1
 
 
 @dataclass
-class Log:
+class DecisionLog:
     """What one learner has been told so far: contexts (N, c), choices (N,), their propensities, and rewards."""
 
     contexts: list[Floats] = field(default_factory=list)
-    chosen: list[Places] = field(default_factory=list)
+    choices: list[Indices] = field(default_factory=list)
     propensities: list[Floats] = field(default_factory=list)
     rewards: list[Floats] = field(default_factory=list)
 
-    def add(self, contexts: Floats, chosen: Places, propensities: Floats, rewards: Floats) -> None:
+    def add(self, contexts: Floats, chosen: Indices, propensities: Floats, rewards: Floats) -> None:
         """One more round."""
         self.contexts.append(contexts)
-        self.chosen.append(chosen)
+        self.choices.append(chosen)
         self.propensities.append(propensities)
         self.rewards.append(rewards)
 
@@ -72,15 +76,15 @@ class Log:
 class Learner(Protocol):
     """A policy that serves a round, and learns from the logs of all rounds so far."""
 
-    def serve(self, contexts: Floats) -> tuple[Places, Floats]:
+    def serve(self, contexts: Floats) -> tuple[Indices, Floats]:
         """A choice for each context, and its propensity."""
         ...
 
-    def best(self, contexts: Floats) -> Places:
+    def best(self, contexts: Floats) -> Indices:
         """What it holds to be best, without exploration."""
         ...
 
-    def learn(self, log: Log) -> None:
+    def learn(self, log: DecisionLog) -> None:
         """Take in what is new in the log."""
         ...
 
@@ -91,13 +95,13 @@ class Uniform:
     def __init__(self, actions: int, seed: int) -> None:
         self._actions, self._rng = actions, np.random.default_rng(seed)
 
-    def serve(self, contexts: Floats) -> tuple[Places, Floats]:
+    def serve(self, contexts: Floats) -> tuple[Indices, Floats]:
         return self._rng.integers(self._actions, size=len(contexts)), np.full(len(contexts), 1 / self._actions)
 
-    def best(self, contexts: Floats) -> Places:
+    def best(self, contexts: Floats) -> Indices:
         return self.serve(contexts)[0]
 
-    def learn(self, log: Log) -> None:
+    def learn(self, log: DecisionLog) -> None:
         pass
 
 
@@ -108,7 +112,7 @@ class EpsilonGreedyLogistic(Uniform):
         super().__init__(actions, seed)
         self._models: list[LogisticRegression | float] = []
 
-    def serve(self, contexts: Floats) -> tuple[Places, Floats]:
+    def serve(self, contexts: Floats) -> tuple[Indices, Floats]:
         random, propensities = super().serve(contexts)
         if not self._models:
             return random, propensities
@@ -116,16 +120,16 @@ class EpsilonGreedyLogistic(Uniform):
         chosen = np.where(self._rng.random(len(contexts)) < EPSILON, random, best)
         return chosen, np.where(chosen == best, 1 - EPSILON, 0) + EPSILON / self._actions
 
-    def best(self, contexts: Floats) -> Places:
+    def best(self, contexts: Floats) -> Indices:
         expected = [
             np.full(len(contexts), model) if isinstance(model, float) else model.predict_proba(contexts)[:, 1]
             for model in self._models
         ]
-        found: Places = np.argmax(expected, axis=0)
+        found: Indices = np.argmax(expected, axis=0)
         return found
 
-    def learn(self, log: Log) -> None:
-        contexts, chosen, rewards = (np.concatenate(part) for part in (log.contexts, log.chosen, log.rewards))
+    def learn(self, log: DecisionLog) -> None:
+        contexts, chosen, rewards = (np.concatenate(part) for part in (log.contexts, log.choices, log.rewards))
         self._models = []
         for action in range(self._actions):
             seen = rewards[chosen == action]
@@ -144,21 +148,21 @@ class LinUcb(Uniform):
         super().__init__(actions, seed)
         self._mab = MAB(list(range(actions)), LearningPolicy.LinUCB(alpha=0.5), seed=seed)
         self._greedy = MAB(list(range(actions)), LearningPolicy.LinUCB(alpha=0.0), seed=seed)
-        self._learnt = 0
+        self._learned_rounds = 0
 
-    def serve(self, contexts: Floats) -> tuple[Places, Floats]:
-        if not self._learnt:
+    def serve(self, contexts: Floats) -> tuple[Indices, Floats]:
+        if not self._learned_rounds:
             return super().serve(contexts)
         return np.array(self._mab.predict(contexts)), np.ones(len(contexts))
 
-    def best(self, contexts: Floats) -> Places:
+    def best(self, contexts: Floats) -> Indices:
         return np.array(self._greedy.predict(contexts))
 
-    def learn(self, log: Log) -> None:
+    def learn(self, log: DecisionLog) -> None:
         for mab in (self._mab, self._greedy):
-            take = mab.partial_fit if self._learnt else mab.fit
-            take(log.chosen[-1], log.rewards[-1], log.contexts[-1])
-        self._learnt += 1
+            take = mab.partial_fit if self._learned_rounds else mab.fit
+            take(log.choices[-1], log.rewards[-1], log.contexts[-1])
+        self._learned_rounds += 1
 
 
 class VowpalWabbit(Uniform):
@@ -173,15 +177,15 @@ class VowpalWabbit(Uniform):
         self._workspace = Workspace(
             f"--cb_explore_adf {exploration} --cb_type mtr -q CA --random_seed {seed} --quiet", enable_logging=False
         )
-        self._learnt = 0
+        self._learned_rounds = 0
 
-    def serve(self, contexts: Floats) -> tuple[Places, Floats]:
+    def serve(self, contexts: Floats) -> tuple[Indices, Floats]:
         probabilities = self._probabilities(contexts)
         chosen = np.array([self._rng.choice(self._actions, p=row) for row in probabilities])
         return chosen, probabilities[np.arange(len(chosen)), chosen]
 
-    def best(self, contexts: Floats) -> Places:
-        found: Places = np.argmax(self._probabilities(contexts), axis=1)
+    def best(self, contexts: Floats) -> Indices:
+        found: Indices = np.argmax(self._probabilities(contexts), axis=1)
         return found
 
     def _probabilities(self, contexts: Floats) -> Floats:
@@ -191,8 +195,8 @@ class VowpalWabbit(Uniform):
             rows.append(given / given.sum())
         return np.array(rows)
 
-    def learn(self, log: Log) -> None:
-        parts = zip(log.contexts[-1], log.chosen[-1], log.rewards[-1], log.propensities[-1], strict=True)
+    def learn(self, log: DecisionLog) -> None:
+        parts = zip(log.contexts[-1], log.choices[-1], log.rewards[-1], log.propensities[-1], strict=True)
         examples = [self._example(context, (int(a), float(r), float(p))) for context, a, r, p in parts]
         for _ in range(self.passes):
             for place in self._rng.permutation(len(examples)):
@@ -207,7 +211,7 @@ class VowpalWabbit(Uniform):
         return "\n".join(lines)
 
 
-class Hindsight:
+class HindsightLearner:
     """Our own task, from the request in JSON to the model trained from the dataset."""
 
     def __init__(self, actions: int, columns: int, seed: int, directory: Path) -> None:
@@ -226,44 +230,44 @@ class Hindsight:
         request = {"context": given, "actions": [{"id": name, "class": name} for name in self._names]}
         return self._task.preprocess(json.dumps(request).encode())
 
-    def _decoded(self, contexts: Floats) -> list[tuple[Asked, Decoded]]:
+    def _decode(self, contexts: Floats) -> list[tuple[Asked, Decoded]]:
         asked = []
         for context in contexts:
             asked.append(Asked(f"decision:{self._seed}-{self._count}", self._features(context)))
             self._count += 1
         made: list[tuple[Asked, Decoded]] = []
-        for start in range(0, len(asked), BATCH):
-            some = asked[start : start + BATCH]
+        for start in range(0, len(asked), BATCH_SIZE):
+            some = asked[start : start + BATCH_SIZE]
             made += zip(some, self._task.decode(self._outputs(some), some), strict=True)
         return made
 
     def _outputs(self, asked: Sequence[Asked]) -> dict[str, NDArray[Any]]:
-        batch = stacked(self._task, [one.features for one in asked])
+        batch = stack_inputs(self._task, [one.features for one in asked])
         if self._session is None:  # before the first version: nothing is known, all actions are alike
             zeros = np.zeros(batch["actions"].shape[:2], np.float32)
             return {"logits": zeros, "rewards": zeros}
         return dict(zip(("logits", "rewards"), self._session.run(["logits", "rewards"], batch), strict=True))
 
-    def serve(self, contexts: Floats) -> tuple[Places, Floats]:
-        self._asked = self._decoded(contexts)
+    def serve(self, contexts: Floats) -> tuple[Indices, Floats]:
+        self._asked = self._decode(contexts)
         chosen = [self._names.index(decoded.output["action"]) for _, decoded in self._asked]
         return np.array(chosen), np.array([decoded.propensity for _, decoded in self._asked])
 
-    def best(self, contexts: Floats) -> Places:
-        made = [list(decoded.output["probabilities"].values()) for _, decoded in self._decoded(contexts)]
-        found: Places = np.argmax(made, axis=1)
+    def best(self, contexts: Floats) -> Indices:
+        made = [list(decoded.output["probabilities"].values()) for _, decoded in self._decode(contexts)]
+        found: Indices = np.argmax(made, axis=1)
         return found
 
-    def learn(self, log: Log) -> None:
+    def learn(self, log: DecisionLog) -> None:
         for (asked, decoded), reward in zip(self._asked, log.rewards[-1], strict=True):
-            self._rows.append(row(asked, decoded, float(reward), len(self._rows)))
+            self._rows.append(make_dataset_row(asked, decoded, float(reward), len(self._rows)))
         out = self._directory / f"dataset-{len(log.rewards)}"
-        write(self._rows, out)
+        write_dataset(self._rows, out)
         trained = self._task.train(out, None, self._seed, lambda doing, step, steps: None)
         self._session = onnxruntime.InferenceSession(trained.model, providers=["CPUExecutionProvider"])
 
 
-def row(asked: Asked, decoded: Decoded, reward: float, number: int) -> dict[str, Any]:
+def make_dataset_row(asked: Asked, decoded: Decoded, reward: float, number: int) -> dict[str, Any]:
     """A row of a dataset as `hindsight replay` makes it; each tenth is for validation."""
     data, declaration = tensors.encode(asked.features)
     said = {"features": data, "tensors": declaration, "output": json.dumps(decoded.output), "reward": reward}
@@ -271,15 +275,15 @@ def row(asked: Asked, decoded: Decoded, reward: float, number: int) -> dict[str,
     return {"prediction_id": asked.prediction_id, "propensity": decoded.propensity, "split": split, **said}
 
 
-def write(rows: Sequence[dict[str, Any]], out: Path) -> None:
+def write_dataset(rows: Sequence[dict[str, Any]], out: Path) -> None:
     """A dataset of these rows."""
     out.mkdir()
-    with dataset.Writer(out / dataset.ROWS) as writer:
+    with dataset.DatasetWriter(out / dataset.ROWS_FILE) as writer:
         writer.write(pa.RecordBatch.from_pylist(list(rows), dataset.SCHEMA))
 
 
 LEARNERS: dict[str, Callable[[int, int, int, Path], Learner]] = {
-    "hindsight": Hindsight,
+    "hindsight": HindsightLearner,
     "vowpal wabbit, epsilon-greedy": lambda actions, _, seed, __: VowpalWabbit(actions, seed, f"--epsilon {EPSILON}"),
     "vowpal wabbit, squarecb": lambda actions, _, seed, __: VowpalWabbit(actions, seed, "--squarecb"),
     "epsilon-greedy logistic": lambda actions, _, seed, __: EpsilonGreedyLogistic(actions, seed),
@@ -288,9 +292,9 @@ LEARNERS: dict[str, Callable[[int, int, int, Path], Learner]] = {
 }
 
 
-def played(name: str, learner: str, seed: int) -> tuple[list[float], list[float]]:
+def play_rounds(name: str, learner: str, seed: int) -> tuple[list[float], list[float]]:
     """The regret of each round as served, and of the best choice on the test part after each round's learning."""
-    contexts, classes = SETS[name](return_X_y=True)
+    contexts, classes = DATASETS[name](return_X_y=True)
     split = train_test_split(contexts, classes, test_size=0.3, random_state=seed, stratify=classes)
     scaler = StandardScaler().fit(split[0])
     train, test = scaler.transform(split[0]), scaler.transform(split[1])
@@ -298,9 +302,9 @@ def played(name: str, learner: str, seed: int) -> tuple[list[float], list[float]
     served, after = [], []
     with tempfile.TemporaryDirectory() as directory:
         policy = LEARNERS[learner](int(classes.max()) + 1, contexts.shape[1], seed, Path(directory))
-        log = Log()
+        log = DecisionLog()
         for _ in range(ROUNDS):
-            rows = rng.integers(len(train), size=EXAMPLES)
+            rows = rng.integers(len(train), size=EXAMPLES_PER_ROUND)
             chosen, propensities = policy.serve(train[rows])
             rewards = (chosen == split[2][rows]).astype(np.float64)
             log.add(train[rows], chosen, propensities, rewards)
@@ -322,13 +326,19 @@ class Curve:
     """Of the served regrets of all rounds together."""
 
 
-def curve(name: str, learner: str, games: Sequence[tuple[list[float], list[float]]]) -> Curve:
+def summarize_rounds(name: str, learner: str, games: Sequence[tuple[list[float], list[float]]]) -> Curve:
     """Over seeds."""
     served, after = (np.array(part) for part in zip(*games, strict=True))
-    return Curve(name, learner, list(map(spread, served.T)), list(map(spread, after.T)), spread(served.sum(axis=1)))
+    return Curve(
+        name,
+        learner,
+        list(map(mean_and_half_width, served.T)),
+        list(map(mean_and_half_width, after.T)),
+        mean_and_half_width(served.sum(axis=1)),
+    )
 
 
-def spread(values: Floats) -> tuple[float, float]:
+def mean_and_half_width(values: Floats) -> tuple[float, float]:
     """The mean, and the half width of its interval."""
     count = len(values)
     reach = float(t.ppf(0.975, count - 1) * values.std(ddof=1) / math.sqrt(count)) if count > 1 else math.inf
@@ -336,7 +346,7 @@ def spread(values: Floats) -> tuple[float, float]:
 
 
 @dataclass(frozen=True)
-class Value:
+class PolicyValue:
     """Clicks in 1,000 of a policy on a campaign of the Open Bandit data: by an estimator, with its 95 % interval."""
 
     campaign: str
@@ -351,7 +361,7 @@ FOLDS = 2
 CAMPAIGNS: tuple[open_bandit_data.Campaign, ...] = ("all", "men", "women")
 
 
-def open_bandit(archive: Path, campaign: open_bandit_data.Campaign, seed: int) -> list[Value]:
+def value_open_bandit(archive: Path, campaign: open_bandit_data.Campaign, seed: int) -> list[PolicyValue]:
     """What is learnt from the random policy's log, valued on decisions it was not learnt from: folds in turn."""
     logs = {policy: open_bandit_data.load(archive, campaign, policy) for policy in ("random", "bts")}
     found = []
@@ -369,10 +379,12 @@ def open_bandit(archive: Path, campaign: open_bandit_data.Campaign, seed: int) -
         for fold in range(FOLDS):
             rest = [number for number in range(len(rounds)) if number % FOLDS != fold]
             rows = [_impression_row(asked[number], rounds[number], number // FOLDS) for number in rest]
-            write(rows, Path(directory) / f"fold-{fold}")
+            write_dataset(rows, Path(directory) / f"fold-{fold}")
             trained = task.train(Path(directory) / f"fold-{fold}", None, seed, lambda doing, step, steps: None)
             held_out = np.arange(fold, len(rounds), FOLDS)
-            columns[held_out] = _seen(task, trained.model, [asked[n] for n in held_out], [places[n] for n in held_out])
+            columns[held_out] = _evaluate_policy(
+                task, trained.model, [asked[n] for n in held_out], [places[n] for n in held_out]
+            )
     rewards, propensities = (np.array(v) for v in zip(*((float(r.clicked), r.propensity) for r in rounds), strict=True))
     probabilities, predicted, values = columns.T
     weights = probabilities / propensities
@@ -381,23 +393,23 @@ def open_bandit(archive: Path, campaign: open_bandit_data.Campaign, seed: int) -
     found.append(("learnt from random", "doubly robust", robust))
     found.append(("learnt less random", "doubly robust", robust.minus(offpolicy.on_policy(rewards))))
     return [
-        Value(campaign, policy, how, *(1000 * number for number in (one.value, *one.interval())))
+        PolicyValue(campaign, policy, how, *(1000 * number for number in (one.value, *one.interval())))
         for policy, how, one in found
     ]
 
 
 def _impression_row(asked: Asked, shown: open_bandit_data.Impression, number: int) -> dict[str, Any]:
     decoded = Decoded({"action": shown.shown}, 0.0, shown.propensity)
-    return row(asked, decoded, float(shown.clicked), number)
+    return make_dataset_row(asked, decoded, float(shown.clicked), number)
 
 
-def _seen(task: Decision, model: bytes, asked: Sequence[Asked], places: Sequence[int]) -> Floats:
+def _evaluate_policy(task: Decision, model: bytes, asked: Sequence[Asked], places: Sequence[int]) -> Floats:
     """Of each decision: the policy's probability and the predicted reward of what was shown, and the policy's value."""
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     seen = []
-    for start in range(0, len(asked), BATCH):
-        some = asked[start : start + BATCH]
-        feeds = stacked(task, [one.features for one in some])
+    for start in range(0, len(asked), BATCH_SIZE):
+        some = asked[start : start + BATCH_SIZE]
+        feeds = stack_inputs(task, [one.features for one in some])
         outputs = dict(zip(("logits", "rewards"), session.run(["logits", "rewards"], feeds), strict=True))
         for decoded, rewards, place in zip(
             task.decode(outputs, some), outputs["rewards"], places[start:], strict=False
@@ -407,7 +419,7 @@ def _seen(task: Decision, model: bytes, asked: Sequence[Asked], places: Sequence
     return np.array(seen)
 
 
-def section(curves: Sequence[Curve], name: str) -> Section:
+def curve_section(curves: Sequence[Curve], name: str) -> TableSection:
     """The curves of one set as a table."""
     rounds = [f"round {number}" for number in range(1, ROUNDS + 1)]
     rows = [
@@ -416,17 +428,17 @@ def section(curves: Sequence[Curve], name: str) -> Section:
         if one.set == name
     ]
     note = "Share of examples for which a wrong action was served (the last column: on the test part); 95 % intervals."
-    return Section(f"Regret, {name}", ("", *rounds, "sum", "greedy, at last"), rows, [note])
+    return TableSection(f"Regret, {name}", ("", *rounds, "sum", "greedy, at last"), rows, [note])
 
 
-def values_section(values: Sequence[Value]) -> Section:
+def values_section(values: Sequence[PolicyValue]) -> TableSection:
     """Clicks as a table."""
     columns = ("", "policy", "by", "clicks", "95 % interval")
     rows = [(v.campaign, v.policy, v.estimator, f"{v.value:.2f}", f"{v.low:.2f} to {v.high:.2f}") for v in values]
-    return Section("Open Bandit data: clicks in 1,000 impressions", columns, rows)
+    return TableSection("Open Bandit data: clicks in 1,000 impressions", columns, rows)
 
 
-def markdown(one: Section) -> str:
+def markdown(one: TableSection) -> str:
     """A table in Markdown."""
     lines = [one.columns, ["---"] * len(one.columns), *one.rows]
     table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
@@ -437,7 +449,9 @@ def main() -> None:
     """Play, show, save."""
     parser = argparse.ArgumentParser("python -m benchmarks.studies.decisions", description=__doc__)
     parser.add_argument("--seeds", type=int, default=10, help="games of each learner on each set")
-    parser.add_argument("--sets", nargs="*", choices=SETS, default=list(SETS), metavar="SET", help=", ".join(SETS))
+    parser.add_argument(
+        "--sets", nargs="*", choices=DATASETS, default=list(DATASETS), metavar="SET", help=", ".join(DATASETS)
+    )
     parser.add_argument("--learners", nargs="+", choices=LEARNERS, default=list(LEARNERS), metavar="LEARNER")
     parser.add_argument("--open-bandit", type=Path, metavar="FILE", help="obp-0.5.7.tar.gz")
     parser.add_argument("--out", type=Path, default=RESULTS, metavar="DIRECTORY")
@@ -445,20 +459,20 @@ def main() -> None:
     games = [(name, learner, seed) for name in given.sets for learner in given.learners for seed in range(given.seeds)]
     campaigns = CAMPAIGNS if given.open_bandit else ()
     results: dict[tuple[str, str], list[tuple[list[float], list[float]]]] = {}
-    values: list[Value] = []
+    values: list[PolicyValue] = []
     columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(TextColumn("{task.description}"), *columns, console=Console(stderr=True)) as progress:
         bar = progress.add_task("", total=len(games) + len(campaigns))
         for name, learner, seed in games:
             progress.update(bar, description=f"{name}: {learner}")
-            results.setdefault((name, learner), []).append(played(name, learner, seed))
+            results.setdefault((name, learner), []).append(play_rounds(name, learner, seed))
             progress.advance(bar)
         for campaign in campaigns:
             progress.update(bar, description=f"Open Bandit data: {campaign}")
-            values += open_bandit(given.open_bandit, campaign, seed=0)
+            values += value_open_bandit(given.open_bandit, campaign, seed=0)
             progress.advance(bar)
-    curves = [curve(name, learner, some) for (name, learner), some in results.items()]
-    made = [section(curves, name) for name in given.sets] + ([values_section(values)] if values else [])
+    curves = [summarize_rounds(name, learner, some) for (name, learner), some in results.items()]
+    made = [curve_section(curves, name) for name in given.sets] + ([values_section(values)] if values else [])
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = FILE_WIDTH

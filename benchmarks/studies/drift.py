@@ -18,16 +18,16 @@ from rich.console import Console
 from rich.progress import track
 
 from benchmarks.__main__ import RESULTS
-from benchmarks.studies.drift_detectors import DETECTORS, OF_BITS, SLOW
-from benchmarks.studies.drift_streams import SCENARIOS, Kind, kinds
-from benchmarks.studies.rewards import Interval
+from benchmarks.studies.drift_detectors import BINARY_DETECTORS, DETECTORS, SLOW_DETECTORS
+from benchmarks.studies.drift_streams import SCENARIOS, StreamKind, stream_kinds
+from benchmarks.studies.rewards import MeanInterval
 
-EPISODE = 1_000
+EPISODE_GAP_EVENTS = 1_000
 """Events without an alarm after which the next one is another."""
 
 
 @dataclass(frozen=True)
-class Measured:
+class DriftMeasurement:
     """A detector on one stream."""
 
     detector: str
@@ -45,56 +45,58 @@ class Measured:
     """An event took."""
 
 
-def measure(detector: str, kind: Kind, scenario: str, seed: int, steady: int) -> Measured:
+def measure_detector(detector: str, kind: StreamKind, scenario: str, seed: int, steady: int) -> DriftMeasurement:
     """One detector on one stream, the same for the same seed whoever looks."""
     rng = np.random.default_rng([seed, 81])
     stream = kind.steady(rng, steady) if scenario == "steady" else SCENARIOS[scenario](kind, rng)
     started = time.perf_counter()
     alarms = list[bool]()
     last = stream.drifted[-1][0] if stream.drifted else len(next(iter(stream.events.values())))
-    for alarm in (DETECTORS | OF_BITS)[detector](stream):
+    for alarm in (DETECTORS | BINARY_DETECTORS)[detector](stream):
         alarms.append(alarm)
         if alarm and len(alarms) > last:  # what comes after the last drift was found is nobody's business
             break
     spent = time.perf_counter() - started
     quiet = stream.drifted[0][0] if stream.drifted else len(alarms)
-    return Measured(
+    return DriftMeasurement(
         detector,
         kind.name,
         scenario,
         seed,
-        tuple(_delay(alarms, *spell) for spell in stream.drifted),
-        _episodes(alarms[:quiet]),
+        tuple(_detection_delay(alarms, *spell) for spell in stream.drifted),
+        _count_episodes(alarms[:quiet]),
         quiet,
         spent / len(alarms) * 1e6,
     )
 
 
-def _delay(alarms: Sequence[bool], start: int, end: int) -> int | None:
+def _detection_delay(alarms: Sequence[bool], start: int, end: int) -> int | None:
     return next((place + 1 for place, alarm in enumerate(alarms[start:end]) if alarm), None)
 
 
-def _episodes(alarms: Sequence[bool]) -> int:
+def _count_episodes(alarms: Sequence[bool]) -> int:
     """How often there was an alarm: those less than 1,000 events apart are one, which flickers about its threshold."""
     places = np.flatnonzero(alarms)
-    return len(places) and 1 + int(np.sum(np.diff(places) >= EPISODE))
+    return len(places) and 1 + int(np.sum(np.diff(places) >= EPISODE_GAP_EVENTS))
 
 
-def run(found: Sequence[Kind], seeds: int, steady: int) -> Iterator[tuple[str, Kind, str, int, int]]:
+def plan_measurements(
+    found: Sequence[StreamKind], seeds: int, steady: int
+) -> Iterator[tuple[str, StreamKind, str, int, int]]:
     """What is to be measured; the slow ones see fewer steady events."""
     for kind in found:
-        bits = OF_BITS if kind.name.endswith("labels") else {}
+        bits = BINARY_DETECTORS if kind.name.endswith("labels") else {}
         for detector in (*DETECTORS, *bits):
-            slow = detector in SLOW
+            slow = detector in SLOW_DETECTORS
             for scenario in (*SCENARIOS, "steady"):
                 for seed in range(2 if slow else seeds):
                     yield detector, kind, scenario, seed, steady // (10 if slow else 1)
 
 
-def markdown(found: Sequence[Measured], by_stream: bool) -> str:
+def markdown(found: Sequence[DriftMeasurement], by_stream: bool) -> str:
     """A row for each detector, of all streams or of each."""
     columns = ["detector", *(f"{scenario}: delay" for scenario in SCENARIOS), "missed", "false alarms / 100,000", "µs"]
-    groups = defaultdict[tuple[str, str], list[Measured]](list)
+    groups = defaultdict[tuple[str, str], list[DriftMeasurement]](list)
     for one in found:
         groups[one.stream if by_stream else "", one.detector].append(one)
     lines = [
@@ -102,13 +104,18 @@ def markdown(found: Sequence[Measured], by_stream: bool) -> str:
         "|---|" + "---|" * by_stream + "---:|" * (len(columns) - 1),
     ]
     for (stream, detector), some in groups.items():
-        cells = [detector, *(_delays(some, scenario) for scenario in SCENARIOS), _missed(some), _false(some)]
+        cells = [
+            detector,
+            *(_mean_delay(some, scenario) for scenario in SCENARIOS),
+            _missed_share(some),
+            _false_alarm_rate(some),
+        ]
         cost = np.mean([one.microseconds for one in some])
         lines.append(f"| {f'{stream} | ' * by_stream}{' | '.join(cells)} | {cost:.0f} |")
     return "\n".join(lines)
 
 
-def _delays(found: Sequence[Measured], scenario: str) -> str:
+def _mean_delay(found: Sequence[DriftMeasurement], scenario: str) -> str:
     """The mean over what was found, with its interval over seeds."""
     by_seed = defaultdict[int, list[int]](list)
     for one in found:
@@ -117,16 +124,16 @@ def _delays(found: Sequence[Measured], scenario: str) -> str:
     means = [float(np.mean(delays)) for delays in by_seed.values() if delays]
     if len(means) < 2:
         return "-"
-    interval = Interval.of(means)
+    interval = MeanInterval.from_values(means)
     return f"{interval.mean:.0f} ± {interval.half:.0f}"
 
 
-def _missed(found: Sequence[Measured]) -> str:
+def _missed_share(found: Sequence[DriftMeasurement]) -> str:
     delays = [delay for one in found for delay in one.delays]
     return f"{sum(delay is None for delay in delays) / len(delays):.0%}"
 
 
-def _false(found: Sequence[Measured]) -> str:
+def _false_alarm_rate(found: Sequence[DriftMeasurement]) -> str:
     steady = [one for one in found if one.scenario == "steady"]
     return f"{sum(one.alarms for one in steady) / sum(one.events for one in steady) * 1e5:.1f}"
 
@@ -137,10 +144,10 @@ def main(
     only: Annotated[str, typer.Option(help="Streams whose name has this in it.")] = "",
 ) -> None:
     """Measure, print both tables and save them with every figure in benchmarks/results."""
-    chosen = [kind for kind in kinds() if only in kind.name]
-    console, found = Console(stderr=True), list[Measured]()
-    for one in track(list(run(chosen, seeds, steady)), "streams", console=console):
-        found.append(measure(*one))
+    chosen = [kind for kind in stream_kinds() if only in kind.name]
+    console, found = Console(stderr=True), list[DriftMeasurement]()
+    for one in track(list(plan_measurements(chosen, seeds, steady)), "streams", console=console):
+        found.append(measure_detector(*one))
     text = "\n\n".join(
         ["# Drift", markdown(found, False), markdown(found, True), f"{seeds} seeds, {steady} steady events.\n"]
     )

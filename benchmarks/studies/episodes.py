@@ -26,18 +26,18 @@ from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from app.client import Hindsight
 from app.replay import replay
-from app.replay.query import Arguments
+from app.replay.query import ReplayQuery
 from app.settings import Settings
-from app.tasks import load
-from benchmarks.platform import bench_settings, running
-from benchmarks.report import Section
-from benchmarks.studies.decisions import RESULTS, markdown, spread
+from app.tasks import load_tasks
+from benchmarks.platform import benchmark_settings, run_platform
+from benchmarks.report import TableSection
+from benchmarks.studies.decisions import RESULTS, markdown, mean_and_half_width
 from models.decision.network import untrained
 from models.decision.schema import Schema
 from models.decision.train import write
 
 TASK = "game"
-CLASS = '''"""A game: decisions with a schema, and so with models, of their own."""
+TASK_SOURCE = '''"""A game: decisions with a schema, and so with models, of their own."""
 
 from pathlib import Path
 from typing import Any
@@ -63,7 +63,7 @@ class Game:
     moves: tuple[str, ...]
     features: dict[str, Any]
     context: Callable[[Any], dict[str, Any]]
-    steps: int
+    max_steps: int
     """The longest episode."""
     gamma: float
     options: dict[str, Any]
@@ -79,14 +79,14 @@ class Game:
         return [{"id": move, "move": move} for move in self.moves]
 
 
-POLE = ("position", "velocity", "angle", "turning")
+POLE_FEATURES = ("position", "velocity", "angle", "turning")
 GAMES = {
     "CartPole-v1": Game(
         "CartPole-v1",
         ("left", "right"),
-        dict.fromkeys(POLE, "numeric"),
-        lambda seen: dict(zip(POLE, map(float, seen), strict=True)),
-        steps=100,
+        dict.fromkeys(POLE_FEATURES, "numeric"),
+        lambda seen: dict(zip(POLE_FEATURES, map(float, seen), strict=True)),
+        max_steps=100,
         gamma=0.99,
         options={},
     ),
@@ -95,19 +95,19 @@ GAMES = {
         ("left", "down", "right", "up"),
         {"cell": [str(cell) for cell in range(16)]},
         lambda seen: {"cell": str(seen)},
-        steps=100,
+        max_steps=100,
         gamma=0.97,
         options={"is_slippery": False},
     ),
 }
 
 
-def make_task(directory: Path, game: Game) -> dict[str, Any]:
+def write_task(directory: Path, game: Game) -> dict[str, Any]:
     """The game as a task, a package in a directory on the path; the settings that it takes."""
     package = directory / TASK
     package.mkdir()
     sys.modules.pop(TASK, None)  # another game's, from before
-    (package / "__init__.py").write_text(CLASS)
+    (package / "__init__.py").write_text(TASK_SOURCE)
     (package / "schema.json").write_text(json.dumps(game.schema))
     model = package / "versions" / "1" / "model.onnx"
     model.parent.mkdir(parents=True)
@@ -115,17 +115,19 @@ def make_task(directory: Path, game: Game) -> dict[str, Any]:
     return {"tasks": {TASK: f"{TASK}:Game"}, "task_options": {TASK: {"gamma": game.gamma}}}
 
 
-async def play(bootstrap: str, game: Game, round_: int, episodes: int, in_steps: bool = True) -> list[list[float]]:
+async def play_round(
+    bootstrap: str, game: Game, round_: int, episodes: int, in_steps: bool = True
+) -> list[list[float]]:
     """The rewards of each episode. Without steps, the platform is not told which requests belong together."""
     async with Hindsight(bootstrap, source="player") as hindsight:
         return await asyncio.gather(
-            *(_episode(hindsight, game, round_, number, in_steps) for number in range(episodes))
+            *(_play_episode(hindsight, game, round_, number, in_steps) for number in range(episodes))
         )
 
 
-async def _episode(hindsight: Hindsight, game: Game, round_: int, number: int, in_steps: bool) -> list[float]:
+async def _play_episode(hindsight: Hindsight, game: Game, round_: int, number: int, in_steps: bool) -> list[float]:
     episode, rewards = f"{round_}-{number}", list[float]()
-    environment = gymnasium.make(game.name, max_episode_steps=game.steps, **game.options)
+    environment = gymnasium.make(game.name, max_episode_steps=game.max_steps, **game.options)
     seen, _ = environment.reset(seed=100_000 * round_ + number)
     for step in count():
         request: dict[str, Any] = {"context": game.context(seen), "actions": game.actions}
@@ -141,16 +143,16 @@ async def _episode(hindsight: Hindsight, game: Game, round_: int, number: int, i
     return rewards
 
 
-def learn(settings: Settings, directory: Path, version: int) -> dict[str, Any]:
+def train_version(settings: Settings, directory: Path, version: int) -> dict[str, Any]:
     """Makes a version of the game's task from all that the log says; its card."""
     dataset = directory / f"dataset-{version}"
-    replay.replay(settings, Arguments.of(settings, TASK), dataset)
-    trained = load(settings)[TASK].train(dataset, None, 0, lambda doing, step, steps: None)
+    replay.replay(settings, ReplayQuery.from_options(settings, TASK), dataset)
+    trained = load_tasks(settings)[TASK].train(dataset, None, 0, lambda doing, step, steps: None)
     return write(trained, {}, directory / TASK / "versions" / str(version), "python -m benchmarks.studies.episodes")
 
 
 @dataclass(frozen=True)
-class Round:
+class RoundResult:
     """What was earned in a round, and what the log had said of its version beforehand (discounted, as its card has)."""
 
     rewards: list[list[float]]
@@ -166,11 +168,11 @@ class Round:
         return np.array([np.array(own) @ gamma ** np.arange(len(own)) for own in self.rewards])
 
 
-def section(game: Game, rounds: Sequence[Round], in_steps: bool = True) -> Section:
+def rounds_section(game: Game, rounds: Sequence[RoundResult], in_steps: bool = True) -> TableSection:
     """The rounds as a table."""
     rows = []
     for number, one in enumerate(rounds, 1):
-        served, discounted = spread(one.returns()), spread(one.returns(game.gamma))
+        served, discounted = mean_and_half_width(one.returns()), mean_and_half_width(one.returns(game.gamma))
         told = "{:.2f} ({:.2f} to {:.2f})".format(*one.beforehand["doubly_robust"]) if one.beforehand else ""
         worth = f"{one.beforehand['effective_episodes']:.1f}" if one.beforehand else ""
         shares = [f"{mean:.2f} ± {reach:.2f}" for mean, reach in (served, discounted)]
@@ -183,30 +185,34 @@ def section(game: Game, rounds: Sequence[Round], in_steps: bool = True) -> Secti
         "the log's estimate of that",
         "from as many episodes",
     )
-    notes = [f"{len(rounds[0].rewards)} episodes a round, of at most {game.steps} steps; 95 % intervals."]
+    notes = [f"{len(rounds[0].rewards)} episodes a round, of at most {game.max_steps} steps; 95 % intervals."]
     title = f"{game.name}, played through Kafka{'' if in_steps else ', its steps sent as decisions without an episode'}"
-    return Section(title, columns, rows, notes)
+    return TableSection(title, columns, rows, notes)
 
 
-async def run(game: Game, rounds: int, episodes: int, in_steps: bool, on_doing: Callable[[str], None]) -> list[Round]:
+async def run_rounds(
+    game: Game, rounds: int, episodes: int, in_steps: bool, on_doing: Callable[[str], None]
+) -> list[RoundResult]:
     """All rounds, on a platform of its own that is gone afterwards."""
-    played: list[Round] = []
+    played: list[RoundResult] = []
     with tempfile.TemporaryDirectory(prefix="hindsight-episodes-") as scratch:
         directory = Path(scratch)
         sys.path.insert(0, scratch)
         os.environ["PYTHONPATH"] = scratch
         # The archive gives way to the players, and may be behind when the next round begins: replay reads Kafka, too.
-        own = make_task(directory, game) | {"ready_max_lag": 1_000_000}
-        settings = bench_settings(directory / "home").model_copy(update=own)
+        own = write_task(directory, game) | {"ready_max_lag": 1_000_000}
+        settings = benchmark_settings(directory / "home").model_copy(update=own)
         said: dict[str, Any] = {}
         for version in range(1, rounds + 1):
             on_doing(f"starting the platform with version {version}")
-            async with running(settings):
+            async with run_platform(settings):
                 on_doing(f"version {version} plays")
-                played.append(Round(await play(settings.bootstrap, game, version, episodes, in_steps), said))
+                played.append(
+                    RoundResult(await play_round(settings.bootstrap, game, version, episodes, in_steps), said)
+                )
                 if version < rounds:
                     on_doing(f"replaying the log, training version {version + 1}")
-                    card = await asyncio.to_thread(learn, settings, directory, version + 1)
+                    card = await asyncio.to_thread(train_version, settings, directory, version + 1)
                     said = card.get("episodes", {}).get("validation", {})
     return played
 
@@ -222,9 +228,9 @@ def main(
     with Progress(TextColumn("{task.description}"), TimeElapsedColumn(), console=console) as progress:
         bar = progress.add_task("", total=None)
         played = asyncio.run(
-            run(GAMES[game], rounds, episodes, steps, lambda doing: progress.update(bar, description=doing))
+            run_rounds(GAMES[game], rounds, episodes, steps, lambda doing: progress.update(bar, description=doing))
         )
-    table = markdown(section(GAMES[game], played, steps))
+    table = markdown(rounds_section(GAMES[game], played, steps))
     RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / f"episodes-{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}"
     path.with_suffix(".md").write_text(table)

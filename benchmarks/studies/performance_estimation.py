@@ -14,7 +14,7 @@ from rich.console import Console
 
 from app.monitoring.performance_estimation import (
     Estimator,
-    Labelled,
+    LabelledScores,
     average_confidence,
     average_thresholded_confidence,
     difference_of_confidences,
@@ -30,20 +30,20 @@ ESTIMATORS: dict[str, Estimator] = {
     "difference of confidences": difference_of_confidences,
     "average thresholded confidence": average_thresholded_confidence,
 }
-SHARES = (0.0, 0.25, 0.5, 1.0)
+DRIFTED_SHARES = (0.0, 0.25, 0.5, 1.0)
 """Of the drifted source in a window."""
-LABELLED, PREDICTIONS = 200, 500
+LABELLED_COUNT, PREDICTION_COUNT = 200, 500
 
 
 @dataclass(frozen=True)
-class Answered:
+class ScoredPredictions:
     """What was said of samples, each array (samples,)."""
 
     confidences: Floats
     scores: Floats
 
     @classmethod
-    def of(cls, task: Task, model: bytes, samples: Sequence[Sample]) -> "Answered":
+    def predict(cls, task: Task, model: bytes, samples: Sequence[Sample]) -> "ScoredPredictions":
         """By a model in ONNX."""
         judged = judge(session(model), task, samples)
         scores = [task.score(one.decoded.output, one.sample.correction) for one in judged]
@@ -51,33 +51,35 @@ class Answered:
 
 
 @dataclass(frozen=True)
-class Error:
+class EstimationError:
     """One estimate of one window."""
 
     task: str
     share: float
     estimator: str
     truth: float
-    said: float
+    estimate: float
 
 
-def errors(task: str, usual: Answered, drifted: Answered, windows: int, seed: int) -> Iterator[Error]:
+def measure_errors(
+    task: str, usual: ScoredPredictions, drifted: ScoredPredictions, windows: int, seed: int
+) -> Iterator[EstimationError]:
     """So many windows of each share. Half of the usual is labelled, or may be; of the other half windows are made."""
     random = np.random.default_rng(seed)
     for _ in range(windows):
         known, rest = np.array_split(random.permutation(len(usual.scores)), 2)
-        chosen = known[:LABELLED]
-        labelled = Labelled(usual.confidences[chosen], usual.scores[chosen], np.ones(len(chosen)))
-        for share in SHARES:
-            moved = random.choice(len(drifted.scores), round(share * PREDICTIONS))
-            same = random.choice(rest, PREDICTIONS - len(moved))
+        chosen = known[:LABELLED_COUNT]
+        labelled = LabelledScores(usual.confidences[chosen], usual.scores[chosen], np.ones(len(chosen)))
+        for share in DRIFTED_SHARES:
+            moved = random.choice(len(drifted.scores), round(share * PREDICTION_COUNT))
+            same = random.choice(rest, PREDICTION_COUNT - len(moved))
             confidences = np.concatenate([usual.confidences[same], drifted.confidences[moved]])
             truth = float(np.mean(np.concatenate([usual.scores[same], drifted.scores[moved]])))
             for name, estimator in ESTIMATORS.items():
-                yield Error(task, share, name, truth, estimator(labelled, confidences))
+                yield EstimationError(task, share, name, truth, estimator(labelled, confidences))
 
 
-def markdown(found: Sequence[Error]) -> str:
+def markdown(found: Sequence[EstimationError]) -> str:
     """A row for each task and share: the truth, and each estimator's mean absolute error."""
     lines = [f"| task | drifted | truth | {' | '.join(ESTIMATORS)} |", "|---|---:|---:|" + "---:|" * len(ESTIMATORS)]
     for task, share in sorted({(one.task, one.share) for one in found}):
@@ -86,8 +88,8 @@ def markdown(found: Sequence[Error]) -> str:
     return "\n".join([*lines, f"| all | | | {_cells(found)} |"])
 
 
-def _cells(found: Sequence[Error]) -> str:
-    means = [np.mean([abs(one.said - one.truth) for one in found if one.estimator == name]) for name in ESTIMATORS]
+def _cells(found: Sequence[EstimationError]) -> str:
+    means = [np.mean([abs(one.estimate - one.truth) for one in found if one.estimator == name]) for name in ESTIMATORS]
     return " | ".join(f"{mean:.3f}" for mean in means)
 
 
@@ -97,15 +99,15 @@ def main(
     task: Annotated[list[str] | None, typer.Option(help="Repeat it; without, all.")] = None,
 ) -> None:
     """Predict, estimate, and print the mean absolute errors."""
-    found = list[Error]()
+    found = list[EstimationError]()
     for name in task or SOURCES:
         source, model = SOURCES[name], (CHECKOUT / "models" / name / "versions/1/model.onnx").read_bytes()
         one = source.task(0.0)
         usual, drifted = (
-            Answered.of(one, model, list(one.held_out())),
-            Answered.of(one, model, source.samples(samples, 1, 0).tested),
+            ScoredPredictions.predict(one, model, list(one.held_out())),
+            ScoredPredictions.predict(one, model, source.samples(samples, 1, 0).tested),
         )
-        found += errors(name, usual, drifted, windows, 0)
+        found += measure_errors(name, usual, drifted, windows, 0)
     Console(soft_wrap=True, highlight=False).print(markdown(found), markup=False)
 
 

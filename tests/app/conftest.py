@@ -6,7 +6,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from app.kafka import clients
 from app.settings import Settings
 from app.streams import delivery
-from tests.support.platform import platform_settings, running, until_alive
+from tests.support.platform import platform_settings, run_processes, wait_until_alive
 from tests.support.s3 import mortal_s3, s3_server, s3_servers, storage
 
 __all__ = ["mortal_s3", "s3_server", "s3_servers", "storage"]  # fixtures of all tests here
@@ -18,8 +18,8 @@ TASKS = {"letters": "tests.support.tasks:Letters", "ocr": "models.ocr:Ocr"}
 async def platform(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Settings]:
     """A broker and the API, as processes of their own; shared, for it takes seconds."""
     config = platform_settings(tmp_path_factory.mktemp("platform"), tasks=TASKS)
-    async with running(config, only=("kafka", "api")):
-        await until_alive(config)
+    async with run_processes(config, only=("kafka", "api")):
+        await wait_until_alive(config)
         yield config
 
 
@@ -33,7 +33,7 @@ def brokerless(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 @pytest.fixture
 async def admin(platform: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
-    admin = clients.admin(platform)
+    admin = clients.create_admin(platform)
     await admin.start()
     yield admin
     await admin.close()

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 from app.cli import cli
 from app.events import ids
 from app.settings import CHECKOUT, Settings
-from tests.support.fake_inference import TASK, answering
-from tests.support.platform import environment
+from tests.support.fake_inference import TASK, run_fake_inference
+from tests.support.platform import process_environment
 
 COMMANDS = ["up", "run", "send", "feedback", "batch", "doctor", "topics"]
 PREDICTION = "ocr:4e0d2f5c-6a3c-5b8e-9f3a-0d6c1c2b7a11"
@@ -29,7 +29,7 @@ async def hindsight(config: Settings, *arguments: str | Path, **variables: str) 
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "app.cli", *map(str, arguments)),
         cwd=CHECKOUT,
-        env=environment(config) | variables,
+        env=process_environment(config) | variables,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -69,7 +69,7 @@ async def test_help_is_fast_for_it_loads_nothing_slow() -> None:
 
 
 async def test_send_prints_the_prediction(platform: Settings, files: list[Path]) -> None:
-    async with answering(platform, spelled):
+    async with run_fake_inference(platform, spelled):
         ended = await hindsight(platform, "send", TASK, files[0])
     assert ended.code == 0
     assert ended.err == ""
@@ -80,7 +80,7 @@ async def test_send_prints_the_prediction(platform: Settings, files: list[Path])
 async def test_send_ends_with_1_and_the_reason_if_a_file_has_no_prediction(
     platform: Settings, files: list[Path]
 ) -> None:
-    async with answering(platform, spelled):
+    async with run_fake_inference(platform, spelled):
         ended = await hindsight(platform, "send", TASK, *files)
     assert ended.code == 1
     assert {line.split("  ")[1] for line in ended.out.splitlines()} == {"abc", "def"}
@@ -88,7 +88,7 @@ async def test_send_ends_with_1_and_the_reason_if_a_file_has_no_prediction(
 
 
 async def test_send_writes_json_for_machines(platform: Settings, files: list[Path]) -> None:
-    async with answering(platform, spelled):
+    async with run_fake_inference(platform, spelled):
         ended = await hindsight(platform, "send", TASK, *files, "--json")
     assert ended.code == 1
     found = {Path(line["file"]).stem: line for line in map(json.loads, ended.out.splitlines())}

@@ -8,7 +8,7 @@ from tests.support.tasks import Letters
 
 
 def test_the_setting_with_no_tasks_loads_none() -> None:
-    assert tasks.load(Settings(tasks={})) == {}
+    assert tasks.load_tasks(Settings(tasks={})) == {}
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ def test_the_setting_with_no_tasks_loads_none() -> None:
 )
 def test_a_wrong_setting_is_refused_with_its_reason_and_remedy(name: str, path: str, reason: str) -> None:
     with pytest.raises(SetupError) as caught:
-        tasks.load(Settings(tasks={name: path}))
+        tasks.load_tasks(Settings(tasks={name: path}))
     assert reason in str(caught.value)
     assert repr(path) in caught.value.message
 
@@ -41,7 +41,7 @@ TUNED = {"letters": f"{Tuned.__module__}:Tuned"}
 
 
 def test_a_task_is_made_with_the_options_of_its_setting() -> None:
-    made = tasks.load(Settings(tasks=TUNED, task_options={"letters": {"exploration": 0.1}}))["letters"]
+    made = tasks.load_tasks(Settings(tasks=TUNED, task_options={"letters": {"exploration": 0.1}}))["letters"]
     assert isinstance(made, Tuned)
     assert made.exploration == 0.1
 
@@ -49,4 +49,4 @@ def test_a_task_is_made_with_the_options_of_its_setting() -> None:
 @pytest.mark.parametrize(("options", "reason"), [({"sped": 1}, "sped"), ({"exploration": 2}, "exploration is a share")])
 def test_wrong_options_are_refused_with_their_reason(options: dict[str, JsonValue], reason: str) -> None:
     with pytest.raises(SetupError, match=reason):
-        tasks.load(Settings(tasks=TUNED, task_options={"letters": options}))
+        tasks.load_tasks(Settings(tasks=TUNED, task_options={"letters": options}))

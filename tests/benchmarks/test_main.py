@@ -1,15 +1,15 @@
 """The command line."""
 
-from benchmarks.__main__ import options
-from benchmarks.run import PARTS, Options
+from benchmarks.__main__ import parse_options
+from benchmarks.run import PARTS, BenchmarkOptions
 
 
 def test_without_options_everything_is_measured() -> None:
-    assert options([]) == Options(only=PARTS)
+    assert parse_options([]) == BenchmarkOptions(only=PARTS)
 
 
 def test_parts_and_lengths_can_be_chosen() -> None:
-    chosen = options(["--only", "latency", "limit", "--rates", "200", "--seconds", "5"])
+    chosen = parse_options(["--only", "latency", "limit", "--rates", "200", "--seconds", "5"])
     assert (chosen.only, chosen.rates, chosen.seconds) == (("latency", "limit"), (200.0,), 5.0)
-    chosen = options(["--only", "replay", "--events", "5000"])
+    chosen = parse_options(["--only", "replay", "--events", "5000"])
     assert (chosen.only, chosen.events) == (("replay",), 5000)

@@ -7,11 +7,11 @@ import sys
 import pytest
 
 from benchmarks import resource_usage
-from benchmarks.child_process import BenchmarkError, apart
+from benchmarks.child_process import BenchmarkError, run_in_process
 
 
 def test_memory_of_a_tree_counts_its_children() -> None:
-    alone = resource_usage.memory({"me": os.getpid()}).total
+    alone = resource_usage.measure_memory({"me": os.getpid()}).total
     child = subprocess.Popen(
         [sys.executable, "-c", "held = b'1' * (256 << 20); print(len(held), flush=True); input()"],
         stdin=subprocess.PIPE,
@@ -20,8 +20,8 @@ def test_memory_of_a_tree_counts_its_children() -> None:
     try:
         assert child.stdout is not None
         child.stdout.readline()
-        together = resource_usage.memory({"me": os.getpid()})
-        apart_ = resource_usage.memory({"me": os.getpid(), "child": child.pid})
+        together = resource_usage.measure_memory({"me": os.getpid()})
+        apart_ = resource_usage.measure_memory({"me": os.getpid(), "child": child.pid})
     finally:
         child.communicate(b"\n")
     assert together.total > alone
@@ -30,9 +30,9 @@ def test_memory_of_a_tree_counts_its_children() -> None:
 
 
 def test_cores_in_use_are_those_of_the_tree() -> None:
-    before = resource_usage.cpu({"me": os.getpid()})
+    before = resource_usage.measure_cpu({"me": os.getpid()})
     sum(range(3_000_000))
-    busy = resource_usage.between(before, resource_usage.cpu({"me": os.getpid()}))
+    busy = resource_usage.core_usage(before, resource_usage.measure_cpu({"me": os.getpid()}))
     assert 0 < busy.total <= 2
     assert sum(busy.milliseconds_each(10).values()) == pytest.approx(busy.total * busy.seconds * 100)
 
@@ -41,13 +41,13 @@ async def test_the_peak_is_what_a_process_itself_held() -> None:
     ours = bytearray(256 << 20)
     ours[::4096] = bytes(1) * len(ours[::4096])
     assert resource_usage.peak_mib() > 256
-    assert await apart(resource_usage.peak_mib) < 256
+    assert await run_in_process(resource_usage.peak_mib) < 256
 
 
 async def test_a_function_runs_in_a_process_of_its_own() -> None:
-    assert await apart(os.getpid) != os.getpid()
+    assert await run_in_process(os.getpid) != os.getpid()
 
 
 async def test_a_function_that_fails_there_is_an_error_here() -> None:
     with pytest.raises(BenchmarkError, match="exit code 1"):
-        await apart(os.listdir, "/nowhere")
+        await run_in_process(os.listdir, "/nowhere")

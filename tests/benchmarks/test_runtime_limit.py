@@ -1,6 +1,6 @@
 """The limit is taken over every line, grouped as the platform groups them."""
 
-from benchmarks.runtime_limit import batches
+from benchmarks.runtime_limit import make_batches
 from models.ocr import Ocr
 from models.ocr.lines import make_payloads
 
@@ -8,7 +8,7 @@ from models.ocr.lines import make_payloads
 def test_batches_hold_each_line_once_and_only_lines_of_one_padded_width() -> None:
     task = Ocr()
     features = [task.preprocess(sample.payload) for sample in make_payloads(30, 1)]
-    made = batches(task, features, 4)
+    made = make_batches(task, features, 4)
     assert sum(len(batch["width"]) for batch, _ in made) == 30
     assert max(len(batch["width"]) for batch, _ in made) <= 4
     widths = sorted(int(width) for batch, _ in made for width in batch["width"])

@@ -5,7 +5,7 @@ from playwright.async_api import Browser, Page, expect
 
 from app.embedded.readiness import api_url
 from tests.support import tools
-from tests.support.browser import browsing
+from tests.support.browser import open_browser
 from tests.support.stack import Stack
 
 expect.set_options(timeout=60_000)  # milliseconds: a page is slow where the machine is busy
@@ -14,8 +14,8 @@ expect.set_options(timeout=60_000)  # milliseconds: a page is slow where the mac
 @pytest.fixture(scope="session")
 async def browser() -> AsyncIterator[Browser]:
     """The browser, once for all tests."""
-    tools.require("chromium")
-    async with browsing() as found:
+    tools.require_programs("chromium")
+    async with open_browser() as found:
         yield found
 
 

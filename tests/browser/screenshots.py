@@ -12,15 +12,15 @@ from playwright.async_api import Browser, Page
 from rich.console import Console
 from rich.progress import Progress
 
-from app.client import Hindsight, PredictionFailed
-from app.demo.faulty_version import force
+from app.client import Hindsight, PredictionError
+from app.demo.faulty_version import deploy_faulty_version
 from app.embedded.readiness import api_url
 from app.settings import Settings, TaskSettings
-from app.tasks import load
+from app.tasks import load_tasks
 from tests.conftest import PROCESSES
 from tests.support import tools
-from tests.support.browser import browsing
-from tests.support.platform import platform_settings, running
+from tests.support.browser import open_browser
+from tests.support.platform import platform_settings, run_processes
 
 SAMPLES = 40
 VIEWS: dict[str, dict[str, Any]] = {
@@ -35,10 +35,10 @@ async def populate(settings: Settings) -> None:
 
     And a dataset of all that.
     """
-    await force(settings, load(settings)["ocr"], 0, 0.25)
+    await deploy_faulty_version(settings, load_tasks(settings)["ocr"], 0, 0.25)
     rng = np.random.default_rng(0)
     async with Hindsight(settings.bootstrap, api_url=api_url(settings), source="shop") as client:
-        for name, task in load(settings).items():
+        for name, task in load_tasks(settings).items():
             for number, sample in zip(range(SAMPLES), task.demonstration(7), strict=False):
                 made = await client.predict(name, sample.payload, content_type=sample.content_type)
                 reward = task.reward(sample, made.output, rng)
@@ -51,7 +51,7 @@ async def populate(settings: Settings) -> None:
         for payload in (b"no picture", b"\x89PNG\r\n\x1a\nbroken"):
             try:
                 await client.predict("ocr", payload)
-            except PredictionFailed:
+            except PredictionError:
                 continue
     async with httpx.AsyncClient(base_url=api_url(settings), trust_env=False) as http:
         (await http.post("/v1/replays", json={"task": "ocr"})).raise_for_status()
@@ -90,7 +90,7 @@ async def main(out: Path) -> None:
     with tempfile.TemporaryDirectory() as home:
         rules = {name: TaskSettings(audit_rate=0.3) for name in Settings().tasks}
         settings = platform_settings(Path(home), task_settings=rules)
-        async with running(settings, only=PROCESSES) as supervisor, browsing() as browser:
+        async with run_processes(settings, only=PROCESSES) as supervisor, open_browser() as browser:
             await supervisor.wait_ready(180)
             await populate(settings)
             await asyncio.sleep(15)  # every task has been looked at
@@ -98,7 +98,7 @@ async def main(out: Path) -> None:
 
 
 if __name__ == "__main__":
-    if tools.find("chromium") is None:
+    if tools.find_program("chromium") is None:
         sys.exit("error: chromium is not on PATH. Remedy: apt install chromium, or CHROMIUM=/path/to/it")
     directory = Path(sys.argv[1])
     directory.mkdir(parents=True, exist_ok=True)

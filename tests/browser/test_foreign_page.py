@@ -20,7 +20,7 @@ from app.inference.mlserver.client import InferenceClient
 from app.kafka import reader
 from app.settings import Settings
 from app.system import secret_file
-from tests.support.platform import pids, platform_settings, running, until_alive
+from tests.support.platform import platform_settings, read_pids, run_processes, wait_until_alive
 
 PARTS = ("kafka", "preprocess", "mlserver", "api", "prometheus", "alertmanager")
 SILENCE = (
@@ -75,8 +75,8 @@ async def platform(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Se
     config = platform_settings(
         tmp_path_factory.mktemp("foreign"), tasks={"letters": "tests.support.tasks:Letters"}, scrape_seconds=1
     )
-    async with running(config, only=PARTS):
-        await until_alive(config)
+    async with run_processes(config, only=PARTS):
+        await wait_until_alive(config)
         async with asyncio.timeout(120), InferenceClient(config) as client:
             await client.wait(ModelRef(name="letters", version="2"))
         yield config
@@ -103,7 +103,7 @@ def elsewhere(tmp_path: Path) -> Iterator[str]:
 def listening(config: Settings) -> set[int]:
     """The ports of all processes of the platform."""
     found = set()
-    for pid in pids(config).values():
+    for pid in read_pids(config).values():
         process = psutil.Process(pid)
         for one in (process, *process.children(recursive=True)):
             found |= {at.laddr.port for at in one.net_connections("tcp") if at.status == psutil.CONN_LISTEN}
@@ -120,12 +120,18 @@ async def silences(config: Settings) -> Any:
 
 async def state(config: Settings) -> dict[str, Any]:
     """All that such a page would like to change."""
-    held = await reader.held(config, [topics.LIFECYCLE, topics.feedback("letters")])
+    held = await reader.fetch_offset_ranges(config, [topics.LIFECYCLE, topics.feedback("letters")])
     ends = {partition: one.end for partition, one in held.items()}
     async with InferenceClient(config) as client:
         served = [await client.serves(ModelRef(name="letters", version=version)) for version in "12"]
     uploaded = [path for path in (config.home / "blobs").rglob("*") if path.is_file() and "events" not in path.parts]
-    return {"ends": ends, "served": served, "pids": pids(config), "blobs": uploaded, "alerts": await silences(config)}
+    return {
+        "ends": ends,
+        "served": served,
+        "pids": read_pids(config),
+        "blobs": uploaded,
+        "alerts": await silences(config),
+    }
 
 
 async def test_a_page_of_another_origin_reads_and_changes_nothing(

@@ -7,10 +7,10 @@ from pathlib import Path
 from playwright.async_api import Page, expect
 
 from app.events import topics
-from tests.support.browser import shown
-from tests.support.commands import command
-from tests.support.kafka_clients import header, tail
-from tests.support.model_files import letters_model
+from tests.support.browser import open_page
+from tests.support.commands import run_command
+from tests.support.kafka_clients import header_text, open_topic_reader
+from tests.support.model_files import write_letters_model
 from tests.support.stack import Stack
 
 
@@ -19,17 +19,17 @@ async def test_a_version_is_promoted_and_rolled_back_each_with_a_reason(
 ) -> None:
     card = tmp_path / "card.json"
     card.write_text(json.dumps({"figures": {"right": 0.93}}))
-    model = letters_model(tmp_path, "registered for the page")
+    model = write_letters_model(tmp_path, "registered for the page")
     registering = (sys.executable, "-m", "app.cli", "models", "register", "letters", model, "--card", card)
-    done = await command(stack.settings, *map(str, registering))
+    done = await run_command(stack.settings, *map(str, registering))
     assert done.code == 0, done.err
     version = done.out.strip()
 
-    await shown(page, "/models?task=letters")
+    await open_page(page, "/models?task=letters")
     await page.fill("#viewer", "ada")
     await page.keyboard.press("Tab")
     row = page.locator(f"tr[data-version='{version}']")
-    async with tail(stack.settings, topics.LIFECYCLE) as log:
+    async with open_topic_reader(stack.settings, topics.LIFECYCLE) as log:
         await row.locator("[data-change=promote]").click()
         await page.locator("#confirm .main").click()
         await expect(page.locator("#confirm [role=alert]")).to_contain_text("reason")
@@ -41,8 +41,8 @@ async def test_a_version_is_promoted_and_rolled_back_each_with_a_reason(
         await page.fill("[data-field=reason]", "worse after all")
         await page.locator("#confirm .main").click()
         await expect(row).not_to_contain_text("champion")
-        records = await log.until(lambda read: len(read) >= 2)
-    said = [json.loads(one.value) for one in records if header(one, "ce_type") == "hindsight.route.changed.v1"]
+        records = await log.read_until(lambda read: len(read) >= 2)
+    said = [json.loads(one.value) for one in records if header_text(one, "ce_type") == "hindsight.route.changed.v1"]
     assert [(one["action"], one["reason"], one["actor"]) for one in said] == [
         ("promote", "the new scanner", "ada"),
         ("rollback", "worse after all", "ada"),

@@ -8,8 +8,8 @@ from playwright.async_api import Page, expect
 
 from app.events import topics
 from models.ocr.lines import make_payloads
-from tests.support.browser import shown
-from tests.support.kafka_clients import Sent, publish, tail
+from tests.support.browser import open_page
+from tests.support.kafka_clients import OutgoingRecord, open_topic_reader, publish
 from tests.support.stack import Stack
 
 PAGES = {
@@ -24,40 +24,40 @@ PAGES = {
 @pytest.mark.parametrize("path", PAGES)
 async def test_a_page_fits_into_a_narrow_window(page: Page, path: str) -> None:
     await page.set_viewport_size({"width": 375, "height": 740})
-    await shown(page, path)
+    await open_page(page, path)
     await expect(page.locator("h1")).to_have_text(PAGES[path])
     wide = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
     assert not await page.evaluate(wide)
 
 
 async def test_the_overview_is_live(stack: Stack, page: Page) -> None:
-    await shown(page, "/")
+    await open_page(page, "/")
     rate = page.locator("[data-task=ocr] [data-figure=rate]")
     await expect(rate).to_be_visible()
     seen = await rate.text_content()
-    async with tail(stack.settings, topics.predictions("ocr")) as answers:
-        payloads = [Sent(one.payload) for one in make_payloads(60, seed=5)]
+    async with open_topic_reader(stack.settings, topics.predictions("ocr")) as answers:
+        payloads = [OutgoingRecord(one.payload) for one in make_payloads(60, seed=5)]
         await publish(stack.settings, topics.requests("ocr"), payloads, rate=20)
         await expect(rate).not_to_have_text(seen or "", timeout=20_000)
-        await answers.answers(60)
+        await answers.read_answers(60)
 
 
 async def test_a_dead_letter_is_looked_at_and_goes_back(stack: Stack, page: Page) -> None:
-    async with tail(stack.settings, topics.DEAD_LETTERS) as letters:
-        await publish(stack.settings, topics.requests("ocr"), [Sent(b"no picture at all")])
-        [first] = await letters.until(bool)
+    async with open_topic_reader(stack.settings, topics.DEAD_LETTERS) as letters:
+        await publish(stack.settings, topics.requests("ocr"), [OutgoingRecord(b"no picture at all")])
+        [first] = await letters.read_until(bool)
         unique = dict(first.headers)["rejected_id"].decode()
-        await shown(page, f"/dead-letters?id={unique}")
+        await open_page(page, f"/dead-letters?id={unique}")
         await expect(page.locator("pre")).to_have_text("no picture at all")
         await page.locator("[data-change=replay]").click()
         await page.locator("#confirm .main").click()
         await expect(page.locator("[role=status]")).to_contain_text("went back to ocr.requests")
-        again = (await letters.until(lambda read: len(read) >= 2))[1]
+        again = (await letters.read_until(lambda read: len(read) >= 2))[1]
     assert again.value == first.value
 
 
 async def test_a_dataset_is_chosen_made_and_downloaded(stack: Stack, page: Page) -> None:
-    await shown(page, "/replay")
+    await open_page(page, "/replay")
     await page.select_option("[data-field=task]", "letters")
     await expect(page.locator("[role=status]")).to_contain_text("served predictions")
     await page.locator("[data-change=begin]").click()

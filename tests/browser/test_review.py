@@ -9,9 +9,9 @@ from playwright.async_api import Page, expect
 from app.client import Hindsight
 from app.embedded.readiness import api_url
 from app.events import topics
-from app.tasks import load
-from tests.support.browser import shown
-from tests.support.kafka_clients import tail
+from app.tasks import load_tasks
+from tests.support.browser import open_page
+from tests.support.kafka_clients import open_topic_reader
 from tests.support.stack import Stack
 
 
@@ -25,7 +25,7 @@ async def name(page: Page, stack: Stack) -> str:
 async def predicted(stack: Stack, task: str, names: str = "") -> tuple[str, dict[str, Any]]:
     """The id and the output of a prediction that was just made: one that has some of what is named."""
     async with Hindsight(stack.settings.bootstrap, source="browser") as client:
-        for sample in load(stack.settings)[task].demonstration(3):
+        for sample in load_tasks(stack.settings)[task].demonstration(3):
             made = await client.predict(task, sample.payload, content_type=sample.content_type)
             if not names or made.output[names]:
                 return made.prediction_id, dict(made.output)
@@ -36,7 +36,7 @@ async def opened(page: Page, prediction_id: str) -> None:
     """Show a prediction, once it is recorded."""
     wanted = page.locator(f"[data-prediction='{prediction_id}']")
     for _ in range(60):
-        await shown(page, f"/review?task={prediction_id.partition(':')[0]}&id={prediction_id}")
+        await open_page(page, f"/review?task={prediction_id.partition(':')[0]}&id={prediction_id}")
         await page.wait_for_selector("[data-prediction], .empty")
         if await wanted.count():
             return
@@ -46,10 +46,10 @@ async def opened(page: Page, prediction_id: str) -> None:
 
 async def said(stack: Stack, page: Page, prediction_id: str, *keys: str) -> dict[str, Any]:
     """What comes into the log of a prediction once these keys are pressed."""
-    async with tail(stack.settings, topics.feedback(prediction_id.partition(":")[0])) as log:
+    async with open_topic_reader(stack.settings, topics.feedback(prediction_id.partition(":")[0])) as log:
         for key in keys:
             await page.keyboard.press(key)
-        records = await log.until(lambda read: any(prediction_id in str(one.value) for one in read))
+        records = await log.read_until(lambda read: any(prediction_id in str(one.value) for one in read))
     found = next(json.loads(one.value) for one in records if prediction_id in str(one.value))
     return {name: value for name, value in found.items() if value is not None}
 
@@ -68,7 +68,7 @@ async def test_the_next_of_a_queue_is_accepted_by_one_key_and_gives_way_to_anoth
 ) -> None:
     for _ in range(2):
         await opened(page, (await predicted(stack, "ocr"))[0])
-    await shown(page, "/review?task=ocr&queue=uncertain")
+    await open_page(page, "/review?task=ocr&queue=uncertain")
     item = page.locator("[data-prediction]")
     first = await item.get_attribute("data-prediction")
     assert first is not None
@@ -131,13 +131,13 @@ async def test_many_are_accepted_at_once(stack: Stack, page: Page, name: str) ->
     made = [(await predicted(stack, "ocr"))[0] for _ in range(3)]
     for prediction_id in made:
         await opened(page, prediction_id)
-    await shown(page, "/review?task=ocr&queue=uncertain")
+    await open_page(page, "/review?task=ocr&queue=uncertain")
     await page.wait_for_selector("[data-prediction]")
-    async with tail(stack.settings, topics.feedback("ocr")) as log:
+    async with open_topic_reader(stack.settings, topics.feedback("ocr")) as log:
         await page.keyboard.press("b")
         await page.wait_for_selector(".grid")
         await page.keyboard.press("Enter")
-        records = await log.until(lambda read: len(read) >= 2)
+        records = await log.read_until(lambda read: len(read) >= 2)
     given = [json.loads(one.value) for one in records]
     assert all(one["accepted"] is True and one["actor"] == name for one in given)
     assert len({one["prediction_id"] for one in given}) == len(given)
@@ -149,6 +149,6 @@ async def test_two_people_have_different_predictions_before_them(stack: Stack, p
     other = await page.context.new_page()
     seen = set()
     for window in (page, other):
-        await shown(window, "/review?task=decision&queue=uncertain")
+        await open_page(window, "/review?task=decision&queue=uncertain")
         seen.add(await window.locator("[data-prediction]").get_attribute("data-prediction"))
     assert len(seen) == 2

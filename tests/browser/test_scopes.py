@@ -6,29 +6,29 @@ from collections.abc import AsyncIterator
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from app.auth.keys import Keys
+from app.auth.keys import KeyStore
 from app.auth.scopes import Scope
 from app.embedded.readiness import api_url
 from app.settings import Settings
-from tests.support.browser import shown
-from tests.support.platform import platform_settings, running, until_alive
+from tests.support.browser import open_page
+from tests.support.platform import platform_settings, run_processes, wait_until_alive
 
 FREEZE = "[data-change=freeze]"
 BEGIN = "[data-change=begin]"
 
 
 @pytest.fixture(scope="module")
-async def guarded(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[Settings, Keys]]:
+async def guarded(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[Settings, KeyStore]]:
     """An API that asks for keys."""
     settings = platform_settings(tmp_path_factory.mktemp("guarded"), tasks={"ocr": "models.ocr:Ocr"})
-    async with running(settings, only=("kafka", "api")):
-        await until_alive(settings)
-        keys = Keys(settings.database)
+    async with run_processes(settings, only=("kafka", "api")):
+        await wait_until_alive(settings)
+        keys = KeyStore(settings.catalog_url)
         yield settings, keys
         keys.close()
 
 
-async def logged_in(browser: Browser, guarded: tuple[Settings, Keys], path: str, *scopes: Scope) -> Page:
+async def logged_in(browser: Browser, guarded: tuple[Settings, KeyStore], path: str, *scopes: Scope) -> Page:
     """A page, once one has come to it by the login."""
     settings, keys = guarded
     name = "-".join(scopes)
@@ -42,29 +42,29 @@ async def logged_in(browser: Browser, guarded: tuple[Settings, Keys], path: str,
 
 
 async def test_who_may_only_read_sees_all_and_is_offered_nothing(
-    browser: Browser, guarded: tuple[Settings, Keys]
+    browser: Browser, guarded: tuple[Settings, KeyStore]
 ) -> None:
     page = await logged_in(browser, guarded, "/models", "read")
     await expect(page.locator("[aria-label=Versions]")).to_contain_text("Version 1 answers")
     await expect(page.locator("[data-change]")).to_have_count(0)
-    await shown(page, "/replay")
+    await open_page(page, "/replay")
     await expect(page.get_by_text("log in with a key that has the scope operate")).to_be_visible()
     await expect(page.locator(BEGIN)).to_have_count(0)
 
 
 async def test_who_may_operate_is_offered_the_changes_under_the_keys_name(
-    browser: Browser, guarded: tuple[Settings, Keys]
+    browser: Browser, guarded: tuple[Settings, KeyStore]
 ) -> None:
     page = await logged_in(browser, guarded, "/models", "read", "operate")
     await expect(page.locator(FREEZE)).to_be_visible()
     await expect(page.locator("#viewer")).to_have_value("read-operate")
     await expect(page.locator("#viewer")).to_be_disabled()
-    await shown(page, "/replay")
+    await open_page(page, "/replay")
     await expect(page.locator(BEGIN)).to_be_visible()
 
 
 async def test_who_may_not_even_read_gets_no_further_than_the_login(
-    browser: Browser, guarded: tuple[Settings, Keys]
+    browser: Browser, guarded: tuple[Settings, KeyStore]
 ) -> None:
     settings, keys = guarded
     token = await asyncio.to_thread(keys.create, "scanner", frozenset({"feedback"}))

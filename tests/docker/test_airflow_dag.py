@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 
 import pytest
 
-from app.retraining.backends.airflow import DAG
+from app.retraining.backends.airflow import DAG_ID
 from app.retraining.pipeline.steps import STEPS
 from app.settings import CHECKOUT
 
@@ -56,7 +56,7 @@ def nodes(monkeypatch: pytest.MonkeyPatch) -> list[Node]:
 
 def test_its_tasks_are_the_steps_in_their_order(nodes: list[Node]) -> None:
     dag, *tasks = nodes
-    assert dag.given == (DAG,)
+    assert dag.given == (DAG_ID,)
     assert [task.named["task_id"] for task in tasks] == list(STEPS)
     assert [task.after for task in tasks] == [[after] for after in tasks[1:]] + [[]]
 

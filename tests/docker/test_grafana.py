@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from app.settings import CHECKOUT
-from tests.support.metrics_exposition import NAMES, exist
-from tests.support.promql import metrics
+from tests.support.metrics_exposition import METRIC_NAMES, all_exist
+from tests.support.promql import metric_names
 
 FOLDER = CHECKOUT / "docker" / "grafana"
 RULES = CHECKOUT / "docker" / "prometheus" / "rules"
@@ -30,20 +30,20 @@ def test_there_are_two() -> None:
 
 @pytest.mark.parametrize("panel", PANELS.values(), ids=PANELS)
 def test_a_panel_shows_only_what_there_is(panel: dict[str, Any]) -> None:
-    assert all(exist(expression) for expression in expressions(panel))
+    assert all(all_exist(expression) for expression in expressions(panel))
 
 
 def test_all_that_is_measured_is_shown_or_watched() -> None:
-    shown = {name for panel in PANELS.values() for one in expressions(panel) for name in metrics(one)}
-    watched = {name for path in RULES.glob("*.yml") for name in metrics(path.read_text())}
-    families = {re.sub(r"_(bucket|sum|count)$", "", name) for name in NAMES if name.startswith("hindsight_")}
+    shown = {name for panel in PANELS.values() for one in expressions(panel) for name in metric_names(one)}
+    watched = {name for path in RULES.glob("*.yml") for name in metric_names(path.read_text())}
+    families = {re.sub(r"_(bucket|sum|count)$", "", name) for name in METRIC_NAMES if name.startswith("hindsight_")}
     assert families <= {re.sub(r"_(bucket|sum|count)$", "", name) for name in shown | watched}
 
 
 def test_the_task_to_show_is_chosen_from_those_that_are_routed() -> None:
     [variable] = DASHBOARDS["tasks"]["templating"]["list"]
     metric, label = re.fullmatch(r"label_values\((\w+), (\w+)\)", variable["query"]).groups()  # type: ignore[union-attr]
-    assert (metric in NAMES, label) == (True, variable["name"])
+    assert (metric in METRIC_NAMES, label) == (True, variable["name"])
     for panel in DASHBOARDS["tasks"]["panels"]:
         assert all("$task" in expression for expression in expressions(panel))
 

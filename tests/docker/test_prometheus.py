@@ -10,7 +10,7 @@ import yaml
 
 from app.settings import CHECKOUT
 from tests.support import promql
-from tests.support.metrics_exposition import NAMES, exist
+from tests.support.metrics_exposition import METRIC_NAMES, all_exist
 
 FOLDER = CHECKOUT / "docker" / "prometheus"
 
@@ -35,7 +35,7 @@ def named(rule: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize("rule", RULES, ids=named)
 def test_a_rule_names_only_what_there_is(rule: dict[str, Any]) -> None:
-    assert exist(rule["expr"])
+    assert all_exist(rule["expr"])
 
 
 @pytest.mark.parametrize("rule", ALERTS, ids=named)
@@ -61,7 +61,9 @@ def test_an_alert_is_tested_to_fire_and_to_be_silent(rule: dict[str, Any]) -> No
 @pytest.mark.parametrize("rule", ALERTS, ids=named)
 def test_an_alert_about_a_task_names_it(rule: dict[str, Any]) -> None:
     fired = [one for case in CASES if case["alertname"] == rule["alert"] for one in case["exp_alerts"]]
-    about_a_task = bool(promql.metrics(rule["expr"]) & (RECORDED | {name for name in NAMES if _of_task(name)}))
+    about_a_task = bool(
+        promql.metric_names(rule["expr"]) & (RECORDED | {name for name in METRIC_NAMES if _of_task(name)})
+    )
     assert all(("task" in one["exp_labels"]) == about_a_task for one in fired)
 
 

@@ -19,11 +19,11 @@ from app.events import topics
 from app.kafka import clients
 from app.settings import Settings, TaskSettings
 from app.system import disk
-from tests.support.kafka_clients import Sent, publish
-from tests.support.platform import platform_settings, running
-from tests.support.prometheus_alerts import GIB, Alerts, hurry
-from tests.support.retraining_loop import PROCESSES, RULES, Api, trading, until
-from tests.support.scales.leaky import LEAKED
+from tests.support.kafka_clients import OutgoingRecord, publish
+from tests.support.platform import platform_settings, run_processes
+from tests.support.prometheus_alerts import GIB, PrometheusAlerts, write_fast_rules
+from tests.support.retraining_loop import PROCESSES, TASK_RULES, LoopApi, run_shop, wait_until
+from tests.support.scales.leaky import LEAK_BYTES
 from tests.support.stack import Stack
 
 pytestmark = [
@@ -36,15 +36,15 @@ STEADY_SECONDS = 600.0
 
 @asynccontextmanager
 async def platform(settings: Settings) -> AsyncIterator[Stack]:
-    async with running(settings, only=(*PROCESSES, "prometheus")) as supervisor:
+    async with run_processes(settings, only=(*PROCESSES, "prometheus")) as supervisor:
         await supervisor.wait_ready(180)
         yield Stack(settings, supervisor)
 
 
 def scales(directory: Path, **settings: float) -> Settings:
     """A platform for the scales whose champion nothing replaces."""
-    triggers = RULES["retraining"]["triggers"] | {"quality_bound": None, "quality_alpha": None, "alerts": None}
-    rules = RULES | {"retraining": RULES["retraining"] | {"triggers": triggers}}
+    triggers = TASK_RULES["retraining"]["triggers"] | {"quality_bound": None, "quality_alpha": None, "alerts": None}
+    rules = TASK_RULES | {"retraining": TASK_RULES["retraining"] | {"triggers": triggers}}
     return platform_settings(
         directory,
         tasks={"scales": "tests.support.scales.leaky:Leaky"},
@@ -81,7 +81,7 @@ def renamed(database: Path, table: str) -> Iterator[None]:
 
 async def forget(settings: Settings, topic: str) -> None:
     """Have Kafka delete all that a topic has."""
-    admin = clients.admin(settings)
+    admin = clients.create_admin(settings)
     await admin.start()
     try:
         partitions = [TopicPartition(topic, number) for number in range(settings.partitions)]
@@ -92,77 +92,77 @@ async def forget(settings: Settings, topic: str) -> None:
 
 async def test_what_is_wrong_with_processes_and_requests_is_told(tmp_path: Path) -> None:
     settings = scales(tmp_path, scrape_seconds=1)
-    hurry(settings, least_free=disk.free(tmp_path) - GIB, most_held=LEAKED)
-    alerts, requests = Alerts(settings), topics.requests("scales")
+    write_fast_rules(settings, min_free_bytes=disk.free(tmp_path) - GIB, max_memory_bytes=LEAK_BYTES)
+    alerts, requests = PrometheusAlerts(settings), topics.requests("scales")
     async with platform(settings) as stack:
-        async with trading(settings):
-            await until(lambda: alerts.query("sum(increase(hindsight_requests_total[40s])) > 200"))
-            assert await alerts.is_silent("HindsightDiskLow")
+        async with run_shop(settings):
+            await wait_until(lambda: alerts.query("sum(increase(hindsight_requests_total[40s])) > 200"))
+            assert await alerts.is_inactive("HindsightDiskLow")
             with (tmp_path / "large").open("wb") as file:
                 os.posix_fallocate(file.fileno(), 0, 2 * GIB)
-            await alerts.fires("HindsightDiskLow", directory="home")
+            await alerts.wait_until_firing("HindsightDiskLow", directory="home")
             (tmp_path / "large").unlink()
 
-            assert await alerts.is_silent("HindsightErrorRateHigh")
-            await publish(settings, requests, [Sent(b"nonsense") for _ in range(1000)])
-            await alerts.fires("HindsightDeadLetters", task="scales", stage="preprocess")
-            await alerts.fires("HindsightErrorRateHigh", task="scales")
+            assert await alerts.is_inactive("HindsightErrorRateHigh")
+            await publish(settings, requests, [OutgoingRecord(b"nonsense") for _ in range(1000)])
+            await alerts.wait_until_firing("HindsightDeadLetters", task="scales", stage="preprocess")
+            await alerts.wait_until_firing("HindsightErrorRateHigh", task="scales")
 
-            assert await alerts.is_silent("HindsightLatencyHigh")
+            assert await alerts.is_inactive("HindsightLatencyHigh")
             with stopped(stack, "mlserver"):
                 await asyncio.sleep(5)
-            await alerts.fires("HindsightLatencyHigh", task="scales")
+            await alerts.wait_until_firing("HindsightLatencyHigh", task="scales")
 
-            assert await alerts.is_silent("HindsightMemoryHigh")
-            await publish(settings, requests, [Sent(b"0 -1.0")])
-            await alerts.fires("HindsightMemoryHigh", job="hindsight-worker")
+            assert await alerts.is_inactive("HindsightMemoryHigh")
+            await publish(settings, requests, [OutgoingRecord(b"0 -1.0")])
+            await alerts.wait_until_firing("HindsightMemoryHigh", job="hindsight-worker")
 
-            assert await alerts.is_silent("HindsightTriggersFail")
+            assert await alerts.is_inactive("HindsightTriggersFail")
             with renamed(settings.home / "catalog.sqlite", "predictions"):
-                await alerts.fires("HindsightTriggersFail", task="scales")
+                await alerts.wait_until_firing("HindsightTriggersFail", task="scales")
 
             with stopped(stack, "archive"):
-                await publish(settings, requests, [Sent(b"0 1.0") for _ in range(100)])
-                await alerts.fires("HindsightProcessDown", job="hindsight-archive")
+                await publish(settings, requests, [OutgoingRecord(b"0 1.0") for _ in range(100)])
+                await alerts.wait_until_firing("HindsightProcessDown", job="hindsight-archive")
                 await forget(settings, requests)
-            await alerts.fires("HindsightArchiveLost", topic=requests)
+            await alerts.wait_until_firing("HindsightArchiveLost", topic=requests)
 
-            assert await alerts.is_silent("HindsightLagHigh")
+            assert await alerts.is_inactive("HindsightLagHigh")
             with stopped(stack, "worker"):
-                await publish(settings, requests, [Sent(b"0 1.0") for _ in range(11_000)])
-                await alerts.fires("HindsightLagHigh", task="scales", group="hindsight-worker")
+                await publish(settings, requests, [OutgoingRecord(b"0 1.0") for _ in range(11_000)])
+                await alerts.wait_until_firing("HindsightLagHigh", task="scales", group="hindsight-worker")
             with stopped(stack, "mlserver"):
                 stack.kill("worker")
-                await alerts.fires("HindsightNotReady", job="hindsight-worker")
-        await alerts.fires("HindsightNoTraffic", seconds=150, task="scales")
+                await alerts.wait_until_firing("HindsightNotReady", job="hindsight-worker")
+        await alerts.wait_until_firing("HindsightNoTraffic", seconds=150, task="scales")
 
 
 async def test_what_is_wrong_with_a_model_is_told(tmp_path: Path) -> None:
     settings = scales(tmp_path, scrape_seconds=1)
-    hurry(settings)
-    alerts, api = Alerts(settings), Api(settings)
-    async with platform(settings), trading(settings) as shop:
-        await until(api.knows_what_is_usual)
-        run = await api.begin()
-        found = await until(lambda: api.run(run))
+    write_fast_rules(settings)
+    alerts, api = PrometheusAlerts(settings), LoopApi(settings)
+    async with platform(settings), run_shop(settings) as shop:
+        await wait_until(api.has_reference)
+        run = await api.start_run()
+        found = await wait_until(lambda: api.find_ended_run(run))
         assert found["outcome"] == "failed"  # one scale, which is right, teaches nothing
-        await alerts.fires("HindsightRetrainingFailed", task="scales")
+        await alerts.wait_until_firing("HindsightRetrainingFailed", task="scales")
         for alert in ("HindsightQualityFellFast", "HindsightQualityFallsSlowly", "HindsightRetrain", "HindsightDrift"):
-            assert await alerts.is_silent(alert)
-        shop.off = 5.0
+            assert await alerts.is_inactive(alert)
+        shop.second_scale_error = 5.0
         for alert in ("HindsightQualityFellFast", "HindsightQualityFallsSlowly", "HindsightRetrain"):
-            await alerts.fires(alert, task="scales")
-        shop.heavier = 100_000.0
-        await alerts.fires("HindsightDrift", task="scales", feature="outputs.length")
-        assert await alerts.is_silent("HindsightNoFeedback")
-        shop.speaks = False
-        await alerts.fires("HindsightNoFeedback", task="scales")
+            await alerts.wait_until_firing(alert, task="scales")
+        shop.weight_shift = 100_000.0
+        await alerts.wait_until_firing("HindsightDrift", task="scales", feature="outputs.length")
+        assert await alerts.is_inactive("HindsightNoFeedback")
+        shop.gives_feedback = False
+        await alerts.wait_until_firing("HindsightNoFeedback", task="scales")
 
 
 async def test_steady_traffic_is_silence_and_no_more_series_in_the_end_than_in_the_middle(tmp_path: Path) -> None:
     settings = scales(tmp_path, scrape_seconds=5)
-    alerts, series = Alerts(settings), 'count({__name__=~"hindsight_.+"})'
-    async with platform(settings), trading(settings):
+    alerts, series = PrometheusAlerts(settings), 'count({__name__=~"hindsight_.+"})'
+    async with platform(settings), run_shop(settings):
         await asyncio.sleep(STEADY_SECONDS / 2)
         [middle] = await alerts.query(series)
         await asyncio.sleep(STEADY_SECONDS / 2)

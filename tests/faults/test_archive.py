@@ -21,14 +21,14 @@ from deltalake.exceptions import CommitFailedError
 from app.embedded.ports import free_port
 from app.errors import SetupError
 from app.eventlog.archive import Archive
-from app.eventlog.maintenance import tidy
+from app.eventlog.maintenance import maintain_table
 from app.events import topics
 from app.kafka import clients
 from app.settings import CHECKOUT, Settings
-from app.system.environment import environment
-from tests.support.platform import pids, platform_settings, running
-from tests.support.s3 import KINDS, S3Server, serving
-from tests.support.storage_outages import Outage, directory
+from app.system.environment import process_environment
+from tests.support.platform import platform_settings, read_pids, run_processes
+from tests.support.s3 import SERVER_KINDS, S3Server, run_server
+from tests.support.storage_outages import Outage, mount_storage
 
 TASKS = {"letters": "tests.support.tasks:Letters"}
 TOPICS = (topics.requests("letters"), topics.feedback("letters"))
@@ -44,8 +44,8 @@ Hurt = Callable[[], Awaitable[None]]
 async def test_every_event_is_archived_once_while_the_archive_is_killed_and_its_storage_goes_away(
     tmp_path: Path,
 ) -> None:
-    with directory(tmp_path / "storage") as storage:
-        outages = storage.outages()
+    with mount_storage(tmp_path / "storage") as storage:
+        outages = storage.list_outages()
         settings = campaign_settings(tmp_path, blob_url=storage.uri)
         await campaign(
             settings, plan(settings, kills=4, outages=[outages["away"], outages.get("full", outages["away"])])
@@ -55,8 +55,8 @@ async def test_every_event_is_archived_once_while_the_archive_is_killed_and_its_
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
 async def test_twenty_kills_and_five_outages_of_a_directory(tmp_path: Path) -> None:
-    with directory(tmp_path / "storage") as storage:
-        kinds = storage.outages()
+    with mount_storage(tmp_path / "storage") as storage:
+        kinds = storage.list_outages()
         print(f"outages that can be made here: {', '.join(kinds)}")
         settings = campaign_settings(tmp_path, blob_url=storage.uri)
         outages = list(itertools.islice(itertools.cycle(kinds.values()), 5))
@@ -66,9 +66,9 @@ async def test_twenty_kills_and_five_outages_of_a_directory(tmp_path: Path) -> N
 
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SERVER_KINDS)
 async def test_twenty_kills_and_five_deaths_of_the_s3_server(tmp_path: Path, kind: str) -> None:
-    with serving(kind, tmp_path / "s3") as server:
+    with run_server(kind, tmp_path / "s3") as server:
         settings = campaign_settings(tmp_path, **server.bucket())
         await campaign(settings, plan(settings, kills=20, outages=[dead(server)] * 5, pause=8))
 
@@ -116,7 +116,7 @@ def plan(settings: Settings, kills: int, outages: Iterable[Outage], freezes: int
 
 async def archive_process(settings: Settings) -> int:
     """The archive process, once it runs."""
-    while (pid := pids(settings).get("archive")) is None:
+    while (pid := read_pids(settings).get("archive")) is None:
         await asyncio.sleep(0.1)
     return pid
 
@@ -127,7 +127,7 @@ async def rival(settings: Settings) -> AsyncIterator[None]:
     second = settings.model_copy(update={"archive_metrics_port": free_port()})
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "app.worker", "archive"),
-        env=environment(second),
+        env=process_environment(second),
         cwd=CHECKOUT,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
@@ -145,14 +145,14 @@ async def compact_all_the_while(settings: Settings) -> None:
         await asyncio.sleep(2)
         for topic in TOPICS:
             with suppress(CommitFailedError, SetupError):
-                await asyncio.to_thread(tidy, settings, topic, datetime.now(UTC) + timedelta(minutes=5))
+                await asyncio.to_thread(maintain_table, settings, topic, datetime.now(UTC) + timedelta(minutes=5))
 
 
 async def campaign(settings: Settings, hurt: Hurt) -> None:
     """Produce for as long as it hurts; then the archive has what was confirmed, once, in order, without a hole."""
     began = time.monotonic()
     stop = asyncio.Event()
-    async with running(settings, only=("kafka", "archive")), asyncio.TaskGroup() as tasks:
+    async with run_processes(settings, only=("kafka", "archive")), asyncio.TaskGroup() as tasks:
         producing = [tasks.create_task(produce(settings, topic, stop)) for topic in TOPICS]
         compacting = tasks.create_task(compact_all_the_while(settings))
         await hurt()
@@ -177,7 +177,7 @@ async def campaign(settings: Settings, hurt: Hurt) -> None:
 
 async def produce(settings: Settings, topic: str, stop: asyncio.Event) -> dict[str, tuple[int, int]]:
     """Publish at half the rate until told to stop; where each id was confirmed to stand."""
-    producer = clients.producer(settings)
+    producer = clients.create_producer(settings)
     await producer.start()
     try:
         sent: dict[str, asyncio.Future[RecordMetadata]] = {}

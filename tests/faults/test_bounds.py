@@ -6,18 +6,20 @@ from typing import Any
 
 import pytest
 
-from tests.support.retraining_loop import Api, platform, trading, until
+from tests.support.retraining_loop import LoopApi, run_platform, run_shop, wait_until
 
 
 async def ended(directory: Path, **bounds: Any) -> dict[str, Any]:
     """A run with these bounds, begun by hand, once it is over."""
-    async with platform(directory, triggers={"volume": None, "quality_alpha": None, "drift": None}, **bounds) as stack:
-        api = Api(stack.settings)
-        async with trading(stack.settings):
+    async with run_platform(
+        directory, triggers={"volume": None, "quality_alpha": None, "drift": None}, **bounds
+    ) as stack:
+        api = LoopApi(stack.settings)
+        async with run_shop(stack.settings):
             await asyncio.sleep(5)
-            run_id = await api.begin()
-            run: dict[str, Any] = await until(lambda: api.run(run_id))
-        assert (await api.route())["champion"] == "1"
+            run_id = await api.start_run()
+            run: dict[str, Any] = await wait_until(lambda: api.find_ended_run(run_id))
+        assert (await api.read_route())["champion"] == "1"
     return run
 
 

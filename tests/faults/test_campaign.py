@@ -8,7 +8,7 @@ import pytest
 from app.events import topics
 from models.ocr.lines import make_payloads
 from tests.faults.test_kills import answered, expected, identified
-from tests.support.kafka_clients import publish, tail
+from tests.support.kafka_clients import open_topic_reader, publish
 from tests.support.stack import Stack
 
 ROUNDS = 20
@@ -24,7 +24,7 @@ async def test_20_rounds_of_kills_under_load_lose_nothing(stack: Stack) -> None:
 
     async def round_of_kills(source: str) -> None:
         wanted = expected(source, PER_ROUND)
-        async with tail(stack.settings, topics.predictions("ocr"), topics.DEAD_LETTERS) as answers:
+        async with open_topic_reader(stack.settings, topics.predictions("ocr"), topics.DEAD_LETTERS) as answers:
             publishing = asyncio.create_task(
                 publish(stack.settings, topics.requests("ocr"), identified(samples, source), rate=150)
             )
@@ -32,7 +32,7 @@ async def test_20_rounds_of_kills_under_load_lose_nothing(stack: Stack) -> None:
                 await asyncio.sleep(chance.uniform(0.5, 3))
                 stack.kill(victim)
             await publishing
-            await answers.until(lambda read: wanted <= answered(read), 180)
+            await answers.read_until(lambda read: wanted <= answered(read), 180)
             assert not [record for record in answers.records if record.topic == topics.DEAD_LETTERS]
         await stack.supervisor.wait_ready(180)
 

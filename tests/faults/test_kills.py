@@ -15,20 +15,21 @@ from app.events import topics
 from app.events.ids import prediction_id
 from app.kafka import clients, provisioning
 from app.settings import CHECKOUT, Settings
-from app.system.environment import environment
+from app.system.environment import process_environment
 from models.base import Sample
 from models.ocr.lines import make_payloads
-from tests.support.kafka_clients import Sent, id_of, publish, tail
+from tests.support.kafka_clients import OutgoingRecord, event_id, open_topic_reader, publish
 from tests.support.stack import Stack
 
 REQUESTS, PREDICTIONS = topics.requests("ocr"), topics.predictions("ocr")
 
 
-def identified(samples: list[Sample], source: str) -> list[Sent]:
+def identified(samples: list[Sample], source: str) -> list[OutgoingRecord]:
     """Requests with ids of the application's own."""
     named = [("ce_source", source.encode())]
     return [
-        Sent(sample.payload, headers=[*named, ("ce_id", str(number).encode())]) for number, sample in enumerate(samples)
+        OutgoingRecord(sample.payload, headers=[*named, ("ce_id", str(number).encode())])
+        for number, sample in enumerate(samples)
     ]
 
 
@@ -44,16 +45,16 @@ async def test_2000_requests_are_answered_once_each_while_worker_mlserver_and_fl
             await asyncio.sleep(4)
             stack.kill(name)
 
-    async with tail(stack.settings, PREDICTIONS, topics.DEAD_LETTERS) as answers:
+    async with open_topic_reader(stack.settings, PREDICTIONS, topics.DEAD_LETTERS) as answers:
         hurting = asyncio.create_task(hurt())
         await publish(stack.settings, REQUESTS, identified(samples, "kills"), rate=120)
         await hurting
-        await answers.until(lambda read: expected("kills", 2000) <= answered(read), 150)
+        await answers.read_until(lambda read: expected("kills", 2000) <= answered(read), 150)
         records = answers.records
     assert not [record for record in records if record.topic == topics.DEAD_LETTERS]
     said: dict[str, dict[str, object]] = {}
     for record in records:
-        said.setdefault(id_of(record), json.loads(record.value))
+        said.setdefault(event_id(record), json.loads(record.value))
     assert said.keys() == expected("kills", 2000)
     assert all("output" in answer for answer in said.values())
     await stack.supervisor.wait_ready(180)
@@ -61,7 +62,7 @@ async def test_2000_requests_are_answered_once_each_while_worker_mlserver_and_fl
 
 def answered(records: list[ConsumerRecord]) -> set[str]:
     """The predictions among the records."""
-    return {id_of(record) for record in records if record.topic == PREDICTIONS}
+    return {event_id(record) for record in records if record.topic == PREDICTIONS}
 
 
 @pytest.mark.soak
@@ -79,14 +80,14 @@ async def test_two_workers_share_the_load_and_one_takes_over_when_the_other_is_k
         await publish(stack.settings, REQUESTS, requests[count : count + 100])
         return count + 100
 
-    async with tail(stack.settings, PREDICTIONS) as answers:
+    async with open_topic_reader(stack.settings, PREDICTIONS) as answers:
         publishing = asyncio.create_task(publishing_until_taken())
         worker = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
             "app.worker",
             "inference",
-            env=environment(second),
+            env=process_environment(second),
             cwd=CHECKOUT,
             stderr=asyncio.subprocess.DEVNULL,
         )
@@ -97,7 +98,7 @@ async def test_two_workers_share_the_load_and_one_takes_over_when_the_other_is_k
             worker.kill()
             await worker.wait()
         count = await publishing
-        await answers.until(lambda read: expected("two", count) <= answered(read))
+        await answers.read_until(lambda read: expected("two", count) <= answered(read))
 
 
 def predicted(settings: Settings) -> float:
@@ -120,17 +121,17 @@ async def until(happens: Callable[[], bool], seconds: float = 120) -> None:
 
 async def test_requests_wait_for_a_broker_that_was_killed(stack: Stack) -> None:
     samples = make_payloads(300, seed=12)
-    async with tail(stack.settings, PREDICTIONS) as answers:
+    async with open_topic_reader(stack.settings, PREDICTIONS) as answers:
         publishing = asyncio.create_task(publish(stack.settings, REQUESTS, identified(samples, "broker"), rate=100))
         await asyncio.sleep(1)
         stack.kill("kafka")
         await publishing
-        await answers.until(lambda read: expected("broker", 300) <= answered(read), 150)
+        await answers.read_until(lambda read: expected("broker", 300) <= answered(read), 150)
     await stack.supervisor.wait_ready(180)
 
 
 async def recreate(settings: Settings, topic: str) -> None:
-    admin = clients.admin(settings)
+    admin = clients.create_admin(settings)
     await admin.start()
     try:
         await admin.delete_topics([topic])
@@ -144,11 +145,11 @@ async def recreate(settings: Settings, topic: str) -> None:
 
 async def test_a_topic_that_is_deleted_and_made_again_is_never_mixed_up_with_the_first(stack: Stack) -> None:
     requests, predictions = topics.requests("letters"), topics.predictions("letters")
-    async with tail(stack.settings, predictions) as answers:
-        [first] = await publish(stack.settings, requests, [Sent(b"first", b"1")])
-        await answers.answers(1)
+    async with open_topic_reader(stack.settings, predictions) as answers:
+        [first] = await publish(stack.settings, requests, [OutgoingRecord(b"first", b"1")])
+        await answers.read_answers(1)
         await recreate(stack.settings, requests)
-        again = await publish(stack.settings, requests, [Sent(b"second", b"1")] * (first.offset + 1))
+        again = await publish(stack.settings, requests, [OutgoingRecord(b"second", b"1")] * (first.offset + 1))
         assert (again[-1].partition, again[-1].offset) == (first.partition, first.offset)
-        said = await answers.answers(1 + len(again), seconds=90)
+        said = await answers.read_answers(1 + len(again), seconds=90)
     assert len(said) == 1 + len(again)

@@ -17,10 +17,10 @@ from app.events import topics
 from app.events.lifecycle import RetrainingTriggered
 from app.events.model_events import ModelTrained
 from app.registry.runs import STEPS
-from app.registry.subscription import follow
-from tests.support.kafka_clients import header, id_of, tail
-from tests.support.platform import pids
-from tests.support.retraining_loop import BY_HAND, Api, platform, trading, until
+from app.registry.subscription import subscribe
+from tests.support.kafka_clients import event_id, header_text, open_topic_reader
+from tests.support.platform import read_pids
+from tests.support.retraining_loop import MANUAL_TRIGGERS, LoopApi, run_platform, run_shop, wait_until
 from tests.support.scales import Scales
 from tests.support.stack import Stack
 
@@ -31,22 +31,22 @@ KILLS = list(product(STEPS, ("api", "trainer", "worker")))
 @pytest.mark.timeout(2400)
 async def test_a_run_survives_kills_of_the_api_the_trainer_and_the_worker_at_every_step(tmp_path: Path) -> None:
     # Each round the scale is off by more: what was learned before is of no use.
-    async with platform(tmp_path, window_days=8 / 86_400, **BY_HAND) as stack, asyncio.TaskGroup() as group:
-        api, runs, outcomes = Api(stack.settings), list[str](), list[str]()
-        async with trading(stack.settings) as shop:
+    async with run_platform(tmp_path, window_days=8 / 86_400, **MANUAL_TRIGGERS) as stack, asyncio.TaskGroup() as group:
+        api, runs, outcomes = LoopApi(stack.settings), list[str](), list[str]()
+        async with run_shop(stack.settings) as shop:
             for number, (step, victim) in enumerate(KILLS, 1):
-                shop.off = 5.0 * number
+                shop.second_scale_error = 5.0 * number
                 await asyncio.sleep(10)
                 reached = group.create_task(comes_to(stack, step, set(runs)))
-                runs.append(await api.begin())
+                runs.append(await api.start_run())
                 await reached
                 kill(stack, victim, runs[-1])
-                run = await until(lambda: api.run(runs[-1]), 300)
+                run = await wait_until(lambda: api.find_ended_run(runs[-1]), 300)
                 outcomes.append(run["outcome"])
-        async with tail(stack.settings, topics.LIFECYCLE, beginning=True) as log:
-            records = await log.until(lambda found: len(said(found, RetrainingTriggered.type)) >= len(KILLS))
+        async with open_topic_reader(stack.settings, topics.LIFECYCLE, beginning=True) as log:
+            records = await log.read_until(lambda found: len(said(found, RetrainingTriggered.type)) >= len(KILLS))
             await asyncio.sleep(1)
-        trained = {id_of(one): json.loads(one.value)["run_id"] for one in said(records, ModelTrained.type)}
+        trained = {event_id(one): json.loads(one.value)["run_id"] for one in said(records, ModelTrained.type)}
         assert Counter(trained.values()) == Counter(runs)
         assert len(said(records, RetrainingTriggered.type)) == len(KILLS)
         # A run that began while all waited for a killed worker may have had too little to learn from.
@@ -56,22 +56,22 @@ async def test_a_run_survives_kills_of_the_api_the_trainer_and_the_worker_at_eve
 
 async def comes_to(stack: Stack, step: str, before: set[str]) -> None:
     """Until the run that is none of those before is at this step, or beyond."""
-    async with aclosing(follow(stack.settings, [Scales()])) as registries:
+    async with aclosing(subscribe(stack.settings, [Scales()])) as registries:
         async for registry in registries:
-            run = registry.tasks["scales"].run
+            run = registry.tasks["scales"].active_run
             if run is not None and run.id not in before and STEPS.index(run.step or STEPS[-1]) >= STEPS.index(step):
                 return
 
 
 def said(records: list[ConsumerRecord], kind: str) -> list[ConsumerRecord]:
     """Those of one type."""
-    return [one for one in records if header(one, "ce_type") == kind]
+    return [one for one in records if header_text(one, "ce_type") == kind]
 
 
 def kill(stack: Stack, victim: str, run_id: str) -> None:
     """End it as the kernel would; a trainer that has not begun, or has ended, is left alone."""
     if victim != "trainer":
-        os.kill(pids(stack.settings)[victim], signal.SIGKILL)
+        os.kill(read_pids(stack.settings)[victim], signal.SIGKILL)
         return
     for process in psutil.process_iter(["cmdline"]):
         if run_id in (process.info["cmdline"] or ()):

@@ -19,8 +19,8 @@ from app.events import topics
 from app.settings import CHECKOUT, Settings
 from models.ocr.lines import make_payloads
 from tests.faults.test_kills import expected
-from tests.support.kafka_clients import Sent, header, publish, tail
-from tests.support.platform import platform_settings, running
+from tests.support.kafka_clients import OutgoingRecord, header_text, open_topic_reader, publish
+from tests.support.platform import platform_settings, run_processes
 from tests.support.stack import Stack
 
 TASK = "ocr"
@@ -38,7 +38,7 @@ async def until(happens: Callable[[], object], what: str, seconds: float = 240.0
 
 def of(settings: Settings, name: str) -> status.ProcessStatus:
     """A process, as the supervisor's file and `hindsight status` have it."""
-    found = status.read(settings.home)
+    found = status.read_status(settings.home)
     assert found is not None
     return next(one for one in found.processes if one.name == name)
 
@@ -62,7 +62,9 @@ async def load(settings: Settings, source: str) -> AsyncIterator[None]:
         nonlocal count
         while not enough.is_set():
             batch = [
-                Sent(sample.payload, headers=[("ce_source", source.encode()), ("ce_id", str(count + number).encode())])
+                OutgoingRecord(
+                    sample.payload, headers=[("ce_source", source.encode()), ("ce_id", str(count + number).encode())]
+                )
                 for number, sample in enumerate(itertools.islice(payloads, BATCH))
             ]
             try:
@@ -73,7 +75,7 @@ async def load(settings: Settings, source: str) -> AsyncIterator[None]:
             count += len(batch)
         return count
 
-    async with tail(settings, topics.predictions(TASK), topics.DEAD_LETTERS) as answers:
+    async with open_topic_reader(settings, topics.predictions(TASK), topics.DEAD_LETTERS) as answers:
         work = asyncio.create_task(publishing())
         try:
             yield
@@ -81,11 +83,11 @@ async def load(settings: Settings, source: str) -> AsyncIterator[None]:
             enough.set()
             total = await work
         wanted = expected(source, total)
-        await answers.until(lambda read: wanted <= {header(one, "ce_id") for one in read}, 300)
+        await answers.read_until(lambda read: wanted <= {header_text(one, "ce_id") for one in read}, 300)
         assert not [one for one in answers.records if one.topic == topics.DEAD_LETTERS]
         said: dict[str, bytes | None] = {}
         for record in answers.records:
-            said.setdefault(header(record, "ce_id"), record.value)
+            said.setdefault(header_text(record, "ce_id"), record.value)
         assert said.keys() == wanted
 
 
@@ -95,10 +97,10 @@ async def stop(stack: Stack, name: str, seconds: float) -> None:
     assert before.pid is not None
     os.kill(before.pid, signal.SIGSTOP)
     stopped = time.monotonic()
-    await until(lambda: not of(settings, name).well, f"{name} is stopped, and `status` does not say so")
+    await until(lambda: not of(settings, name).is_healthy, f"{name} is stopped, and `status` does not say so")
     await until(lambda: of(settings, name).restarts > before.restarts, f"{name} is stopped and nobody restarts it")
     await asyncio.sleep(max(0.0, stopped + seconds - time.monotonic()))
-    await until(lambda: of(settings, name).well, f"{name} does not come back")
+    await until(lambda: of(settings, name).is_healthy, f"{name} does not come back")
     assert of(settings, name).pid != before.pid
     assert of(settings, name).restarts == before.restarts + 1
     async with asyncio.timeout(60):
@@ -108,21 +110,21 @@ async def stop(stack: Stack, name: str, seconds: float) -> None:
 
 async def stops(settings: Settings, names: Collection[str], seconds: float) -> None:
     """Each of them, one after the other."""
-    async with running(settings, only=names) as supervisor:
+    async with run_processes(settings, only=names) as supervisor:
         await supervisor.wait_ready(240)
-        await until(lambda: all(of(settings, name).well for name in names), "not all processes are well")
+        await until(lambda: all(of(settings, name).is_healthy for name in names), "not all processes are well")
         async with load(settings, "stops"):
             for name in names:
                 await stop(Stack(settings, supervisor), name, seconds)
         await supervisor.wait_ready(240)
-        others = {one.name: one.restarts for one in (status.read(settings.home) or pytest.fail()).processes}
+        others = {one.name: one.restarts for one in (status.read_status(settings.home) or pytest.fail()).processes}
         assert others == dict.fromkeys(names, 1)  # nobody else was blamed
 
 
 def procfile() -> list[str]:
     lines = (CHECKOUT / "Procfile").read_text().splitlines()
     names = [line.partition(":")[0] for line in lines]
-    return [name for name in names if name not in prometheus.NAMES or prometheus.binary(name)]
+    return [name for name in names if name not in prometheus.PROCESS_NAMES or prometheus.find_binary(name)]
 
 
 @pytest.mark.soak
@@ -137,7 +139,9 @@ async def test_what_answers_requests_hangs_under_load_and_every_request_is_answe
     settings = platform_settings(
         tmp_path, tasks={TASK: Settings().tasks[TASK]}, stalled_seconds=8, unanswered_seconds=10
     )
-    async with running(settings, only=[name for name in procfile() if name not in prometheus.NAMES]) as supervisor:
+    async with run_processes(
+        settings, only=[name for name in procfile() if name not in prometheus.PROCESS_NAMES]
+    ) as supervisor:
         await supervisor.wait_ready(240)
         stack = Stack(settings, supervisor)
         async with load(settings, "stops"):

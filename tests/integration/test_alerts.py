@@ -8,8 +8,8 @@ import yaml
 from pydantic import SecretStr
 
 from app.embedded.readiness import api_url
-from tests.support.platform import platform_settings, running
-from tests.support.retraining_loop import until
+from tests.support.platform import platform_settings, run_processes
+from tests.support.retraining_loop import wait_until
 
 RULE = {
     "alert": "HindsightRetrain",
@@ -31,7 +31,7 @@ async def test_an_alert_of_prometheus_begins_a_retraining(tmp_path: Path) -> Non
     (config.home / "rules" / "test.yml").write_text(yaml.safe_dump(rules))
     parts = ("kafka", "recorder", "api", "prometheus", "alertmanager")
     async with (
-        running(config, only=parts),
+        run_processes(config, only=parts),
         httpx.AsyncClient(base_url=api_url(config), headers=key, trust_env=False) as http,
     ):
 
@@ -42,4 +42,4 @@ async def test_an_alert_of_prometheus_begins_a_retraining(tmp_path: Path) -> Non
                 return None
             return next((run["trigger"] for run in runs), None)
 
-        assert await until(begun, 120) == "alert"
+        assert await wait_until(begun, 120) == "alert"

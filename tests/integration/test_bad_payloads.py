@@ -19,7 +19,7 @@ from app.events.ids import prediction_id
 from app.settings import MiB
 from models.decision import Decision
 from models.ocr.lines import make_payloads
-from tests.support.kafka_clients import Sent, header, id_of, publish, tail
+from tests.support.kafka_clients import OutgoingRecord, event_id, header_text, open_topic_reader, publish
 from tests.support.stack import Stack
 
 REQUESTS, PREDICTIONS = topics.requests("ocr"), topics.predictions("ocr")
@@ -42,39 +42,42 @@ def bomb(side: int = 7072) -> bytes:
 
 async def test_each_bad_payload_is_a_dead_letter_with_its_reason_and_its_neighbours_are_answered(stack: Stack) -> None:
     good = [sample.payload for sample in make_payloads(20, seed=5)]
-    bad: dict[str, tuple[Sent, str]] = {
-        "a text file": (Sent(b"Dear Sir or Madam,\n", b"k1", [("x-mine", b"1")]), "not_an_image"),
-        "a truncated PNG": (Sent(good[0][: len(good[0]) // 2], b"k2"), "truncated"),
-        "a 50-megapixel bomb": (Sent(bomb(), b"k3"), "too_many_pixels"),
-        "an empty value": (Sent(b"", b"k4"), "empty"),
-        "no value": (Sent(None, b"k5"), "empty"),
-        "garbage headers": (Sent(good[1], b"k6", [("ce_id", b"\xff\xfe\x00"), ("ce_source", b"me")]), "bad_headers"),
-        "a file above the task's limit": (Sent(bytes(5 * MiB), b"k7"), "too_large"),
-        "a claim to nothing": (Sent(b'{"uri": "blob://sha256/%s"}' % (b"0" * 64), b"k8"), "blob_missing"),
+    bad: dict[str, tuple[OutgoingRecord, str]] = {
+        "a text file": (OutgoingRecord(b"Dear Sir or Madam,\n", b"k1", [("x-mine", b"1")]), "not_an_image"),
+        "a truncated PNG": (OutgoingRecord(good[0][: len(good[0]) // 2], b"k2"), "truncated"),
+        "a 50-megapixel bomb": (OutgoingRecord(bomb(), b"k3"), "too_many_pixels"),
+        "an empty value": (OutgoingRecord(b"", b"k4"), "empty"),
+        "no value": (OutgoingRecord(None, b"k5"), "empty"),
+        "garbage headers": (
+            OutgoingRecord(good[1], b"k6", [("ce_id", b"\xff\xfe\x00"), ("ce_source", b"me")]),
+            "bad_headers",
+        ),
+        "a file above the task's limit": (OutgoingRecord(bytes(5 * MiB), b"k7"), "too_large"),
+        "a claim to nothing": (OutgoingRecord(b'{"uri": "blob://sha256/%s"}' % (b"0" * 64), b"k8"), "blob_missing"),
     }
-    records = [Sent(payload) for payload in good[:10]]
+    records = [OutgoingRecord(payload) for payload in good[:10]]
     records += [sent for sent, _ in bad.values()]
-    records += [Sent(payload) for payload in good[10:]]
+    records += [OutgoingRecord(payload) for payload in good[10:]]
     async with (
-        tail(stack.settings, PREDICTIONS) as answers,
-        tail(stack.settings, topics.DEAD_LETTERS) as letters,
+        open_topic_reader(stack.settings, PREDICTIONS) as answers,
+        open_topic_reader(stack.settings, topics.DEAD_LETTERS) as letters,
     ):
         await publish(stack.settings, REQUESTS, records)
-        said = await answers.answers(len(records))
-        read = await letters.until(lambda read: len({header(r, "rejected_id") for r in read}) >= len(bad))
+        said = await answers.read_answers(len(records))
+        read = await letters.read_until(lambda read: len({header_text(r, "rejected_id") for r in read}) >= len(bad))
     failed = {unique: answer["error"] for unique, answer in said.items() if "error" in answer}
     assert len(said) - len(failed) == len(good)
     by_key = {record.key: record for record in read}
     for name, (sent, code) in bad.items():
         letter = by_key[sent.key]
-        assert header(letter, "rejected_code") == code, name
+        assert header_text(letter, "rejected_code") == code, name
         assert (letter.value or b"") == (sent.value or b""), name
         assert set(sent.headers) <= set(letter.headers), name
-        source, request = header(letter, "rejected_event_source"), header(letter, "rejected_event_id")
+        source, request = header_text(letter, "rejected_event_source"), header_text(letter, "rejected_event_id")
         answer = said[prediction_id("ocr", source, request)]
         assert answer["error"]["code"] == code
-        assert answer["error"]["reason"] == header(letter, "rejected_reason")
-        assert answer["dead_letter"] == header(letter, "rejected_id")
+        assert answer["error"]["reason"] == header_text(letter, "rejected_reason")
+        assert answer["dead_letter"] == header_text(letter, "rejected_id")
 
 
 def wav(samples: NDArray[np.float32], subtype: str = "PCM_16") -> bytes:
@@ -122,28 +125,28 @@ WORSE: dict[str, dict[str, tuple[bytes, str]]] = {
 
 @pytest.mark.parametrize("name", WORSE)
 async def test_bad_payloads_of_each_task_are_dead_letters_with_their_reason(stack: Stack, name: str) -> None:
-    [good] = [sample.payload for sample in tasks.load(stack.settings)[name].samples()[:1]]
+    [good] = [sample.payload for sample in tasks.load_tasks(stack.settings)[name].samples()[:1]]
     bad = WORSE[name]
     sent = [
-        Sent(good),
-        *(Sent(payload, str(key).encode()) for key, (payload, _) in enumerate(bad.values())),
-        Sent(good),
+        OutgoingRecord(good),
+        *(OutgoingRecord(payload, str(key).encode()) for key, (payload, _) in enumerate(bad.values())),
+        OutgoingRecord(good),
     ]
     async with (
-        tail(stack.settings, topics.predictions(name)) as answers,
-        tail(stack.settings, topics.DEAD_LETTERS) as letters,
+        open_topic_reader(stack.settings, topics.predictions(name)) as answers,
+        open_topic_reader(stack.settings, topics.DEAD_LETTERS) as letters,
     ):
         await publish(stack.settings, topics.requests(name), sent)
-        said = await answers.answers(len(sent))
-        read = await letters.until(lambda read: len({header(r, "rejected_id") for r in read}) >= len(bad))
+        said = await answers.read_answers(len(sent))
+        read = await letters.read_until(lambda read: len({header_text(r, "rejected_id") for r in read}) >= len(bad))
     failed = [answer["error"] for answer in said.values() if "error" in answer]
     assert sorted(error["code"] for error in failed) == sorted(code for _, code in bad.values())
     assert len(said) - len(failed) == 2
     by_key = {record.key: record for record in read}
     for key, (case, (payload, code)) in enumerate(bad.items()):
         letter = by_key[str(key).encode()]
-        assert (letter.value, header(letter, "rejected_code")) == (payload, code), case
-        assert header(letter, "rejected_reason"), case
+        assert (letter.value, header_text(letter, "rejected_code")) == (payload, code), case
+        assert header_text(letter, "rejected_reason"), case
 
 
 async def test_a_20_megabyte_message_is_refused_at_the_client_with_a_clear_error(stack: Stack) -> None:
@@ -159,15 +162,19 @@ async def test_a_20_megabyte_message_is_refused_at_the_client_with_a_clear_error
 async def test_a_request_that_the_model_refuses_is_tried_alone_then_dead_lettered_and_answered(stack: Stack) -> None:
     requests, predictions = topics.requests("letters"), topics.predictions("letters")
     async with (
-        tail(stack.settings, predictions) as answers,
-        tail(stack.settings, topics.DEAD_LETTERS) as letters,
+        open_topic_reader(stack.settings, predictions) as answers,
+        open_topic_reader(stack.settings, topics.DEAD_LETTERS) as letters,
     ):
-        await publish(stack.settings, requests, [Sent(b"abc", b"1"), Sent(b"refuse", b"2"), Sent(b"def", b"3")])
-        said = await answers.answers(3)
-        [letter] = await letters.until(bool)
-    by_key = {record.key: said[id_of(record)] for record in answers.records}
+        await publish(
+            stack.settings,
+            requests,
+            [OutgoingRecord(b"abc", b"1"), OutgoingRecord(b"refuse", b"2"), OutgoingRecord(b"def", b"3")],
+        )
+        said = await answers.read_answers(3)
+        [letter] = await letters.read_until(bool)
+    by_key = {record.key: said[event_id(record)] for record in answers.records}
     assert by_key[b"1"]["output"] == {"sum": 294.0}
     assert by_key[b"3"]["output"] == {"sum": 303.0}
-    assert by_key[b"2"]["error"]["code"] == header(letter, "rejected_code") == "model_refused"
-    assert by_key[b"2"]["dead_letter"] == header(letter, "rejected_id")
-    assert header(letter, "rejected_topic") == topics.features("letters")
+    assert by_key[b"2"]["error"]["code"] == header_text(letter, "rejected_code") == "model_refused"
+    assert by_key[b"2"]["dead_letter"] == header_text(letter, "rejected_id")
+    assert header_text(letter, "rejected_topic") == topics.features("letters")

@@ -9,8 +9,8 @@ import pytest
 from app.events import topics
 from app.storage.blob_store import blob_store
 from models.ocr.lines import make_payloads
-from tests.support.commands import command
-from tests.support.kafka_clients import Sent, header, id_of, publish, tail
+from tests.support.commands import run_command
+from tests.support.kafka_clients import OutgoingRecord, event_id, header_text, open_topic_reader, publish
 from tests.support.stack import Stack
 
 REQUESTS, PREDICTIONS = topics.requests("ocr"), topics.predictions("ocr")
@@ -28,28 +28,30 @@ async def test_a_batch_says_what_live_traffic_says_and_is_in_the_log(stack: Stac
     out = tmp_path / "out.parquet"
 
     async with (
-        tail(stack.settings, REQUESTS) as requests,
-        tail(stack.settings, PREDICTIONS) as predictions,
-        tail(stack.settings, topics.DEAD_LETTERS) as letters,
+        open_topic_reader(stack.settings, REQUESTS) as requests,
+        open_topic_reader(stack.settings, PREDICTIONS) as predictions,
+        open_topic_reader(stack.settings, topics.DEAD_LETTERS) as letters,
     ):
-        done = await command(stack.settings, "hindsight", "batch", "ocr", str(scans), blob, "--out", str(out))
-        recorded = await requests.until(lambda read: len(read) >= 42)
-        answered = await predictions.answers(42)
-        [letter] = await letters.until(bool)
+        done = await run_command(stack.settings, "hindsight", "batch", "ocr", str(scans), blob, "--out", str(out))
+        recorded = await requests.read_until(lambda read: len(read) >= 42)
+        answered = await predictions.read_answers(42)
+        [letter] = await letters.read_until(bool)
 
     assert done.out == f"{out}: 41 predicted, 1 failed\n", done.err
     rows = {row["uri"]: row for row in pq.read_table(out).to_pylist()}
     assert {row["prediction_id"] for row in rows.values()} == answered.keys()
     assert rows[(scans / "letter.txt").as_uri()]["error_code"] == "not_an_image"
-    assert header(letter, "rejected_code") == "not_an_image"
+    assert header_text(letter, "rejected_code") == "not_an_image"
     assert all("ce_batch" in dict(record.headers) for record in recorded)
     assert rows[blob]["output"] == rows[(scans / "more" / "00.png").as_uri()]["output"]
 
-    async with tail(stack.settings, PREDICTIONS) as live:
+    async with open_topic_reader(stack.settings, PREDICTIONS) as live:
         named = [[("ce_id", str(n).encode()), ("ce_source", b"as a batch")] for n in range(40)]
         pairs = zip(samples, named, strict=True)
-        await publish(stack.settings, REQUESTS, [Sent(sample.payload, headers=headers) for sample, headers in pairs])
-        await live.until(lambda read: len({id_of(record) for record in read}) >= 40)
+        await publish(
+            stack.settings, REQUESTS, [OutgoingRecord(sample.payload, headers=headers) for sample, headers in pairs]
+        )
+        await live.read_until(lambda read: len({event_id(record) for record in read}) >= 40)
     for record in live.records:
         said = json.loads(record.value)
         row = rows[(scans / "more" / f"{int(said['request_id']):02}.png").as_uri()]
@@ -61,10 +63,10 @@ async def test_a_batch_says_what_live_traffic_says_and_is_in_the_log(stack: Stac
 async def test_a_batch_kept_out_of_the_log_leaves_no_event(stack: Stack, tmp_path: Path) -> None:
     out = tmp_path / "out.parquet"
     (tmp_path / "one.png").write_bytes(make_payloads(1, seed=22)[0].payload)
-    async with tail(stack.settings, REQUESTS, PREDICTIONS) as log:
+    async with open_topic_reader(stack.settings, REQUESTS, PREDICTIONS) as log:
         words = ("batch", "ocr", str(tmp_path / "one.png"), "--out", str(out), "--no-log")
-        done = await command(stack.settings, "hindsight", *words)
-        await publish(stack.settings, REQUESTS, [Sent(b"marker")])
-        read = await log.until(lambda read: any(record.topic == PREDICTIONS for record in read))
+        done = await run_command(stack.settings, "hindsight", *words)
+        await publish(stack.settings, REQUESTS, [OutgoingRecord(b"marker")])
+        read = await log.read_until(lambda read: any(record.topic == PREDICTIONS for record in read))
     assert done.out == f"{out}: 1 predicted, 0 failed\n", done.err
     assert [record.value for record in read if record.topic == REQUESTS] == [b"marker"]

@@ -14,19 +14,19 @@ import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 
 from app.embedded.readiness import api_url
-from app.erasure.catch_up import caught_up
+from app.erasure.catch_up import wait_until_caught_up
 from app.erasure.erase import erase
-from app.erasure.search import Whose
+from app.erasure.search import DataSubject
 from app.eventlog.archive import Archive
 from app.events import topics
 from app.events.ids import prediction_id
 from app.kafka import reader, record_parser
-from app.kafka.lag import deployment_lags
-from app.kafka.topic_ids import log_epochs
-from app.replay.query import Arguments
+from app.kafka.lag import fetch_deployment_lags
+from app.kafka.topic_ids import fetch_topic_ids
+from app.replay.query import ReplayQuery
 from app.replay.replay import replay
 from app.settings import CHECKOUT, Settings
-from tests.support.kafka_clients import tail as tailed
+from tests.support.kafka_clients import open_topic_reader as tailed
 from tests.support.stack import Stack
 
 TASK, SOURCE = "decision", "codecs"
@@ -94,15 +94,17 @@ async def test_every_consumer_reads_every_codec(
     # Flink reads the request, the worker what Flink made of it, and the application its answer.
     async with tailed(stack.settings, topics.predictions(TASK)) as answers:
         await send(stack.settings, codec, request(unique))
-        await answers.until(lambda found: any(json.loads(one.value)["prediction_id"] == predicted for one in found), 60)
+        await answers.read_until(
+            lambda found: any(json.loads(one.value)["prediction_id"] == predicted for one in found), 60
+        )
     # The recorder joins the feedback.
     async with tailed(stack.settings, topics.outcomes(TASK)) as outcomes:
         await send(stack.settings, codec, rewarded(unique))
-        await outcomes.until(
+        await outcomes.read_until(
             lambda found: any(one.key == predicted.encode() and json.loads(one.value)["reward"] == 1 for one in found),
             60,
         )
-    await caught_up(stack.settings)
+    await wait_until_caught_up(stack.settings)
     assert (await archived(stack.settings, REQUESTS))[unique] == OFFERS
     assert (await archived(stack.settings, FEEDBACK))[f"reward-{unique}"].endswith(PADDING)
     async with httpx.AsyncClient(base_url=api_url(stack.settings), trust_env=False) as http:
@@ -119,13 +121,13 @@ async def test_every_consumer_reads_every_codec(
 
     monkeypatch.setattr(record_parser, "decompress", spy)
     for topic in (REQUESTS, FEEDBACK):
-        held = await reader.held(stack.settings, [topic])
-        epochs = {tp.topic: one.epoch for tp, one in held.items()}
+        held = await reader.fetch_offset_ranges(stack.settings, [topic])
+        epochs = {tp.topic: one.topic_id for tp, one in held.items()}
         ranges = {tp: (one.begin, one.end) for tp, one in held.items()}
-        values = [one.value async for batch in reader.read(stack.settings, ranges, epochs) for one in batch]
+        values = [one.value async for batch in reader.read_ranges(stack.settings, ranges, epochs) for one in batch]
         assert any(value is not None and value.endswith(PADDING) for value in values)
     assert codec == "none" or CODECS[codec] in seen
-    arguments = Arguments.of(stack.settings, TASK, content="nothing")
+    arguments = ReplayQuery.from_options(stack.settings, TASK, content="nothing")
     await asyncio.to_thread(replay, stack.settings, arguments, tmp_path / "dataset")
     [row] = [
         row
@@ -150,20 +152,20 @@ async def test_what_a_transaction_aborts_is_never_there_and_holds_up_nothing(sta
                 await shop.send_and_wait(event.topic, event.value, partition=1, headers=list(event.headers))
             await (shop.commit_transaction() if state == "committed" else shop.abort_transaction())
         predicted = {state: prediction_id(TASK, SOURCE, unique) for state, unique in ids.items()}
-        await answers.until(
+        await answers.read_until(
             lambda found: any(json.loads(one.value)["prediction_id"] == predicted["committed"] for one in found), 60
         )
-        await caught_up(stack.settings)
+        await wait_until_caught_up(stack.settings)
         said = [json.loads(one.value)["prediction_id"] for one in answers.records]
     assert predicted["aborted"] not in said
     for topic, prefix in ((REQUESTS, ""), (FEEDBACK, "reward-")):
         kept = await archived(stack.settings, topic)
         assert (f"{prefix}{ids['committed']}" in kept, f"{prefix}{ids['aborted']}" in kept) == (True, False)
     async with asyncio.timeout(60):
-        while any(sum(lags.values()) for lags in (await deployment_lags(stack.settings, 30)).values()):  # type: ignore[union-attr]
+        while any(sum(lags.values()) for lags in (await fetch_deployment_lags(stack.settings, 30)).values()):  # type: ignore[union-attr]
             await asyncio.sleep(0.5)
-    epoch = (await log_epochs(stack.settings, [REQUESTS]))[REQUESTS]
-    done = await erase(stack.settings, Whose(subject=subject), "the office", lambda *_: None)
+    epoch = (await fetch_topic_ids(stack.settings, [REQUESTS]))[REQUESTS]
+    done = await erase(stack.settings, DataSubject(subject=subject), "the office", lambda *_: None)
     assert done.event.counts["archive"] >= 1
     assert ids["committed"] not in await archived(stack.settings, REQUESTS)
-    assert (await reader.held(stack.settings, [REQUESTS]))[requests].epoch == epoch
+    assert (await reader.fetch_offset_ranges(stack.settings, [REQUESTS]))[requests].topic_id == epoch

@@ -21,7 +21,7 @@ COMMAND = "from app.cli import entry; entry()"
 def free_base() -> int:
     """A base of which every port is free."""
     for base in random.sample(range(20_000, 31_000, 100), 110):
-        if all(port.is_free for port in ports.needed(Settings(port_base=base))):
+        if all(port.is_free for port in ports.required_ports(Settings(port_base=base))):
             return base
     raise AssertionError("no base has all its ports free")
 
@@ -48,7 +48,7 @@ async def hindsight(settings: Settings, *arguments: str) -> tuple[int, str]:
 async def test_every_process_starts_with_only_a_home_and_a_base_for_its_ports(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path / "home", port_base=free_base())
     wanted = {line.partition(":")[0] for line in (CHECKOUT / "Procfile").read_text().splitlines()}
-    wanted -= {name for name in prometheus.NAMES if prometheus.binary(name) is None}
+    wanted -= {name for name in prometheus.PROCESS_NAMES if prometheus.find_binary(name) is None}
     platform = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", COMMAND, "up"),
         env=environment(settings.home, settings.port_base),
@@ -62,7 +62,7 @@ async def test_every_process_starts_with_only_a_home_and_a_base_for_its_ports(tm
             while not said or "Ready in" not in said[-1]:
                 said.append((await platform.stderr.readline()).decode())
                 assert said[-1], f"it has ended: {''.join(said)}"
-            while not ((found := status.read(settings.home)) and found.processes and found.well):
+            while not ((found := status.read_status(settings.home)) and found.processes and found.is_healthy):
                 await asyncio.sleep(0.5)
         assert {one.name for one in found.processes} == wanted
         async with httpx.AsyncClient(trust_env=False, base_url=f"http://127.0.0.1:{settings.port_base}") as http:

@@ -12,13 +12,13 @@ from aiokafka import AIOKafkaProducer
 
 from app.events import topics
 from tests.support import kafka_clients
-from tests.support.kafka_clients import header
-from tests.support.platform import pids
+from tests.support.kafka_clients import header_text
+from tests.support.platform import read_pids
 from tests.support.stack import Stack
 
 
 def processes(stack: Stack, *names: str) -> Iterator[psutil.Process]:
-    for name in names or pids(stack.settings):
+    for name in names or read_pids(stack.settings):
         process = psutil.Process(stack.pid(name))
         yield from (process, *process.children(recursive=True))
 
@@ -75,7 +75,7 @@ def exchanged(port: int, some: bytes) -> bytes:
 
 @pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
 async def test_a_request_is_answered_whatever_its_producer_compresses_with(stack: Stack, codec: str) -> None:
-    async with kafka_clients.tail(stack.settings, topics.features("letters")) as tail:
+    async with kafka_clients.open_topic_reader(stack.settings, topics.features("letters")) as tail:
         producer = AIOKafkaProducer(bootstrap_servers=stack.settings.bootstrap, compression_type=codec)
         await producer.start()
         try:
@@ -84,6 +84,8 @@ async def test_a_request_is_answered_whatever_its_producer_compresses_with(stack
             await producer.send_and_wait(topics.requests("letters"), b"a" * 10_000, b"k", headers=headers)
         finally:
             await producer.stop()
-        found = await tail.until(lambda records: any(header(record, "ce_requestid") == name for record in records))
-    [answer] = [record for record in found if header(record, "ce_requestid") == name]
+        found = await tail.read_until(
+            lambda records: any(header_text(record, "ce_requestid") == name for record in records)
+        )
+    [answer] = [record for record in found if header_text(record, "ce_requestid") == name]
     assert len(answer.value) == 10_000

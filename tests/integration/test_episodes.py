@@ -9,9 +9,9 @@ import polars as pl
 import pytest
 
 from app.replay import replay
-from app.replay.query import Arguments
-from benchmarks.studies.episodes import GAMES, TASK, learn, make_task, play
-from tests.support.platform import platform_settings, running
+from app.replay.query import ReplayQuery
+from benchmarks.studies.episodes import GAMES, TASK, play_round, train_version, write_task
+from tests.support.platform import platform_settings, run_processes
 from tests.support.stack import Stack
 
 GAME = replace(GAMES["CartPole-v1"], steps=60)
@@ -24,14 +24,14 @@ async def test_a_version_that_has_learnt_from_the_replayed_log_plays_a_game_bett
 ) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    settings = platform_settings(tmp_path, **make_task(tmp_path, GAME))
-    async with running(settings, only=("kafka", "preprocess", "mlserver", "worker")) as supervisor:
-        before = await play(settings.bootstrap, GAME, 1, EPISODES)
-        card = await asyncio.to_thread(learn, settings, tmp_path, 2)
+    settings = platform_settings(tmp_path, **write_task(tmp_path, GAME))
+    async with run_processes(settings, only=("kafka", "preprocess", "mlserver", "worker")) as supervisor:
+        before = await play_round(settings.bootstrap, GAME, 1, EPISODES)
+        card = await asyncio.to_thread(train_version, settings, tmp_path, 2)
         for name in ("mlserver", "worker"):  # they come back with the new version
             Stack(settings, supervisor).kill(name)
-        after = await play(settings.bootstrap, GAME, 2, EPISODES)
-        rows, _ = await asyncio.to_thread(replay.frame, settings, Arguments.of(settings, TASK))
+        after = await play_round(settings.bootstrap, GAME, 2, EPISODES)
+        rows, _ = await asyncio.to_thread(replay.read_dataframe, settings, ReplayQuery.from_options(settings, TASK))
     # Each reward is 1: all that there is to learn is what comes later.
     assert rows["reward"].unique().to_list() == [1.0]
     served = rows.group_by("version").agg(pl.len(), pl.col("entity").n_unique()).sort("version")

@@ -14,27 +14,27 @@ from sqlalchemy import make_url
 from app.catalog import rebuild
 from app.catalog.catalog import Catalog
 from app.erasure import catch_up, deletion
-from app.erasure.catch_up import caught_up
+from app.erasure.catch_up import wait_until_caught_up
 from app.erasure.erase import erase
-from app.erasure.search import Whose
+from app.erasure.search import DataSubject
 from app.errors import SetupError
 from app.eventlog.archive import Archive
-from app.eventlog.schema import INLINE_BYTES
+from app.eventlog.schema import MAX_INLINE_BYTES
 from app.events import topics
-from app.events.answers import dead_letter
-from app.events.base import Data
-from app.events.cloudevents import LogEpoch, Origin, Record
+from app.events.answers import build_dead_letter
+from app.events.base import EventData
+from app.events.cloudevents import Origin, Record, TopicId
 from app.events.ids import prediction_id
 from app.events.types import Failure, FeedbackGiven
 from app.kafka import clients, provisioning, reader
-from app.replay.query import Arguments
+from app.replay.query import ReplayQuery
 from app.replay.replay import replay
 from app.settings import Settings
 from app.storage.blob_store import blob_store
-from tests.support.commands import Done, command
-from tests.support.fake_inference import made
-from tests.support.kafka_clients import Sent, publish
-from tests.support.platform import platform_settings, running
+from tests.support.commands import CommandResult, run_command
+from tests.support.fake_inference import make_prediction
+from tests.support.kafka_clients import OutgoingRecord, publish
+from tests.support.platform import platform_settings, run_processes
 
 TASK = "letters"
 TIME = "2026-01-31T12:00:00Z"
@@ -53,7 +53,7 @@ async def platform(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Se
         partitions=2,
         archive_seconds=0.5,
     )
-    async with running(settings, only=("kafka", "archive", "recorder")):
+    async with run_processes(settings, only=("kafka", "archive", "recorder")):
         await provisioning.wait_provisioned(settings)
         yield settings
 
@@ -61,17 +61,19 @@ async def platform(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Se
 async def test_a_subject_is_gone_from_every_store_and_another_has_all_that_it_had(
     platform: Settings, tmp_path: Path
 ) -> None:
-    shared = bytes(INLINE_BYTES + 1)
+    shared = bytes(MAX_INLINE_BYTES + 1)
     claims = {who: blob_store(platform).put(f"the payload of {who}".encode()) for who in (ZEBRA, OKAPI)}
     for who, actor in ((OKAPI, WOMBAT), (ZEBRA, WOMBAT), (OKAPI, QUOKKA)):
         await happen(platform, who, actor, claims[who], shared)
-    await caught_up(platform)
+    await wait_until_caught_up(platform)
     before = archived(platform)
     dataset, damaged = tmp_path / "dataset", tmp_path / "damaged"
     for directory in (dataset, damaged):
-        await asyncio.to_thread(replay, platform, Arguments.of(platform, TASK, content="nothing"), directory)
+        await asyncio.to_thread(
+            replay, platform, ReplayQuery.from_options(platform, TASK, content="nothing"), directory
+        )
     (damaged / "rows.parquet").write_bytes(b"garbage")
-    await caught_up(platform)
+    await wait_until_caught_up(platform)
     assert any(ZEBRA in content(path) for path in kept(platform)), "or this test shows nothing"
 
     asked = await hindsight(platform, "erase", "--subject", ZEBRA, "--dry-run", "--json")
@@ -101,22 +103,22 @@ async def test_after_an_erasure_the_archive_goes_on_where_it_was_and_the_catalog
     platform: Settings,
 ) -> None:
     await happen(platform, OKAPI, WOMBAT, blob_store(platform).put(b"another"), b"abc", number=2)
-    await caught_up(platform)
+    await wait_until_caught_up(platform)
     places = [event["place"] for event in archived(platform)]
     assert len(places) == len(set(places))
-    catalog = Catalog(platform.database)
-    before = rebuild.digests(catalog)
+    catalog = Catalog(platform.catalog_url)
+    before = rebuild.digest_tables(catalog)
     await rebuild.rebuild(platform, catalog)
-    assert rebuild.digests(catalog) == before
+    assert rebuild.digest_tables(catalog) == before
     catalog.close()
     assert ZEBRA not in "".join(content(path) for path in kept(platform))
 
 
 async def test_an_actor_is_gone_and_what_others_said_of_the_same_predictions_is_judged_anew(platform: Settings) -> None:
     about = prediction_id(TASK, OKAPI, "1")
-    done = await erase(platform, Whose(actor=QUOKKA), "the office", lambda *_: None)
+    done = await erase(platform, DataSubject(actor=QUOKKA), "the office", lambda *_: None)
     assert done.event.by == "actor"
-    await caught_up(platform)
+    await wait_until_caught_up(platform)
     assert all(QUOKKA not in content(path) for path in kept(platform))
     assert QUOKKA not in repr(await everything(platform))
     outcomes = [event for event in archived(platform) if event["place"][0] == topics.outcomes(TASK)]
@@ -128,8 +130,8 @@ async def test_an_actor_is_gone_and_what_others_said_of_the_same_predictions_is_
 async def test_wherever_an_erasure_is_interrupted_it_is_completed_by_doing_it_again(
     platform: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whose, delete_rows = Whose(subject=OKAPI), deletion.delete_rows
-    for interrupted in topics.archived([TASK]):
+    whose, delete_rows = DataSubject(subject=OKAPI), deletion.delete_rows
+    for interrupted in topics.archived_topics([TASK]):
 
         def fail(settings: Settings, topic: str, places: Any, interrupted: str = interrupted) -> int:
             if topic == interrupted:
@@ -149,13 +151,13 @@ async def test_wherever_an_erasure_is_interrupted_it_is_completed_by_doing_it_ag
 
 async def test_who_does_not_read_is_named(platform: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(catch_up, "STALLED_SECONDS", 0.5)
-    await publish(platform, topics.requests(TASK), [Sent(b"abc")])
+    await publish(platform, topics.requests(TASK), [OutgoingRecord(b"abc")])
     with pytest.raises(SetupError, match=r"1 events of letters\.requests wait for hindsight-preprocess"):
-        await erase(platform, Whose(subject=ZEBRA), "the office", lambda *_: None)
+        await erase(platform, DataSubject(subject=ZEBRA), "the office", lambda *_: None)
 
 
-async def hindsight(settings: Settings, *words: str) -> Done:
-    return await command(settings, "hindsight", *words)
+async def hindsight(settings: Settings, *words: str) -> CommandResult:
+    return await run_command(settings, "hindsight", *words)
 
 
 async def happen(settings: Settings, who: str, actor: str, claim: str, payload: bytes, number: int = 1) -> None:
@@ -163,35 +165,38 @@ async def happen(settings: Settings, who: str, actor: str, claim: str, payload: 
     unique, request = prediction_id(TASK, who, str(number)), str(number)
     attributes = [("ce_id", request.encode()), ("ce_source", who.encode())]
     claimed = json.dumps({"uri": claim}).encode()
-    requests = [Sent(claimed, who.encode(), attributes), Sent(payload, None, [("ce_subject", who.encode())])]
-    letter = dead_letter(
+    requests = [
+        OutgoingRecord(claimed, who.encode(), attributes),
+        OutgoingRecord(payload, None, [("ce_subject", who.encode())]),
+    ]
+    letter = build_dead_letter(
         Record(topics.requests(TASK), who.encode(), claimed, ()),
-        Origin(LogEpoch(f"{who}/{actor}"), topics.requests(TASK), 0, number, 0),
+        Origin(TopicId(f"{who}/{actor}"), topics.requests(TASK), 0, number, 0),
         Failure(stage="preprocess", code="bad", reason=f"{who} is refused"),
         (who, str(number)),
     )[1]
     features = [("ce_id", unique.encode()), ("ce_source", b"preprocess")]
-    prediction = made(unique, request, {"sum": 1.0, "of": who})
+    prediction = make_prediction(unique, request, {"sum": 1.0, "of": who})
     given = FeedbackGiven(prediction_id=unique, actor=actor, correction={"sum": 2.0, "said by": actor})
     await publish(settings, topics.requests(TASK), requests)
-    await publish(settings, topics.features(TASK), [Sent(who.encode(), None, features)])
+    await publish(settings, topics.features(TASK), [OutgoingRecord(who.encode(), None, features)])
     tried = prediction.model_copy(update={"prediction_id": f"{unique}:2", "role": "shadow"})
     for topic, said in ((topics.predictions(TASK), prediction), (topics.shadow_predictions(TASK), tried)):
         await publish(settings, topic, [sent(said, said.prediction_id, requestsource=who)])
     await publish(settings, topics.feedback(TASK), [sent(given, f"{who} {actor} {number}")])
-    await publish(settings, topics.DEAD_LETTERS, [Sent(letter.value, letter.key, letter.headers)])
+    await publish(settings, topics.DEAD_LETTERS, [OutgoingRecord(letter.value, letter.key, letter.headers)])
     for group, topic in (("hindsight-preprocess", topics.requests(TASK)), ("hindsight-worker", topics.features(TASK))):
         await read_all(settings, group, topic)
 
 
-def sent(data: Data, id: str, **extensions: str) -> Sent:
-    record = data.record("", b"key", id=id, source="test", time=TIME, extensions=extensions)
-    return Sent(record.value, record.key, record.headers)
+def sent(data: EventData, id: str, **extensions: str) -> OutgoingRecord:
+    record = data.to_record("", b"key", id=id, source="test", time=TIME, extensions=extensions)
+    return OutgoingRecord(record.value, record.key, record.headers)
 
 
 async def read_all(settings: Settings, group: str, topic: str) -> None:
     """Commit the ends of a topic for a group, as if it had read them."""
-    consumer = clients.consumer(settings, group_id=group)
+    consumer = clients.create_consumer(settings, group_id=group)
     await consumer.start()
     try:
         partitions = [TopicPartition(topic, number) for number in range(settings.partitions)]
@@ -204,7 +209,7 @@ async def read_all(settings: Settings, group: str, topic: str) -> None:
 def archived(settings: Settings) -> list[dict[str, Any]]:
     """Every event in the archive, with its place, and all of it as text."""
     events = []
-    for topic in topics.archived([TASK]):
+    for topic in topics.archived_topics([TASK]):
         if (table := Archive(settings).table(topic)) is not None:
             for row in table.to_pyarrow_dataset().to_table().to_pylist():
                 place = (topic, row["epoch"], row["partition"], row["offset"])
@@ -216,7 +221,7 @@ def archived(settings: Settings) -> list[dict[str, Any]]:
 
 def kept(settings: Settings) -> Sequence[Path]:
     """All files of the storage and of the catalog, needed or not."""
-    database = Path(str(make_url(settings.database).database))
+    database = Path(str(make_url(settings.catalog_url).database))
     files = [path for path in (settings.home / "blobs").rglob("*") if path.is_file()]
     return [*files, *database.parent.glob(f"{database.name}*")]
 
@@ -231,8 +236,8 @@ def content(path: Path) -> str:
 
 async def everything(settings: Settings) -> list[Any]:
     """All that Kafka holds of this deployment's topics."""
-    names = [topic.name for topic in topics.wanted(settings)]
-    held = await reader.held(settings, names)
+    names = [topic.name for topic in topics.required_topics(settings)]
+    held = await reader.fetch_offset_ranges(settings, names)
     ranges = {tp: (one.begin, one.end) for tp, one in held.items()}
-    epochs = {tp.topic: one.epoch for tp, one in held.items()}
-    return [record async for some in reader.read(settings, ranges, epochs) for record in some]
+    epochs = {tp.topic: one.topic_id for tp, one in held.items()}
+    return [record async for some in reader.read_ranges(settings, ranges, epochs) for record in some]

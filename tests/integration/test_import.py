@@ -15,12 +15,12 @@ import pytest
 
 from app.events import topics
 from app.settings import CHECKOUT, Settings
-from app.system.environment import environment
+from app.system.environment import process_environment
 from models.ocr import Ocr
 from models.ocr.lines import make_payloads
-from tests.support.commands import Done, command
-from tests.support.kafka_clients import tail
-from tests.support.platform import platform_settings, running
+from tests.support.commands import CommandResult, run_command
+from tests.support.kafka_clients import open_topic_reader
+from tests.support.platform import platform_settings, run_processes
 
 TASKS = {"ocr": "models.ocr:Ocr", "letters": "tests.support.tasks:Letters"}
 
@@ -29,17 +29,17 @@ TASKS = {"ocr": "models.ocr:Ocr", "letters": "tests.support.tasks:Letters"}
 async def platform(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Settings]:
     """A broker and MLServer: an import needs no more."""
     settings = platform_settings(tmp_path_factory.mktemp("import"), tasks=TASKS, partitions=2)
-    async with running(settings, only=("kafka", "mlserver")):
+    async with run_processes(settings, only=("kafka", "mlserver")):
         yield settings
 
 
-async def imported(settings: Settings, *words: str) -> Done:
-    return await command(settings, "hindsight", "import", *words, "--json")
+async def imported(settings: Settings, *words: str) -> CommandResult:
+    return await run_command(settings, "hindsight", "import", *words, "--json")
 
 
 async def rows(settings: Settings, task: str, out: Path, *words: str) -> list[dict[str, Any]]:
     """The rows of a dataset of the task."""
-    done = await command(settings, "hindsight", "replay", task, "--out", str(out), *words)
+    done = await run_command(settings, "hindsight", "replay", task, "--out", str(out), *words)
     assert done.code == 0, done.err
     return list(pq.read_table(out / "rows.parquet").to_pylist())
 
@@ -77,12 +77,12 @@ async def test_labelled_files_come_out_of_a_replay_with_payload_prediction_and_l
         assert row["payload"] == sample.payload
 
     logged = [kind("ocr") for kind in (topics.requests, topics.predictions, topics.feedback)]
-    async with tail(platform, *logged, beginning=True) as log:
-        await log.until(lambda records: len(records) >= 60)
+    async with open_topic_reader(platform, *logged, beginning=True) as log:
+        await log.read_until(lambda records: len(records) >= 60)
         again = await imported(platform, "ocr", str(tmp_path))
         assert json.loads(again.out.splitlines()[-1]) == {"imported": 0, "known": 20, "rejected": 4}
-    async with tail(platform, *logged, beginning=True) as log:
-        assert len(await log.until(lambda records: len(records) >= 60)) == 60
+    async with open_topic_reader(platform, *logged, beginning=True) as log:
+        assert len(await log.read_until(lambda records: len(records) >= 60)) == 60
 
 
 @pytest.mark.soak
@@ -99,15 +99,15 @@ async def test_an_import_that_is_killed_goes_on_and_each_example_is_there_once(
     (tmp_path / "served.jsonl").write_text("".join(json.dumps(row) + "\n" for row in logged))
     words = (str(Path(sys.executable).parent / "hindsight"), "import", "letters", str(tmp_path / "served.jsonl"))
     slowly = platform.model_copy(update={"batch_size": 2})
-    async with tail(platform, topics.feedback("letters")) as said:
+    async with open_topic_reader(platform, topics.feedback("letters")) as said:
         process = await asyncio.create_subprocess_exec(
             *words,
             cwd=CHECKOUT,
-            env=environment(slowly) | {"PYTHONPATH": str(CHECKOUT)},
+            env=process_environment(slowly) | {"PYTHONPATH": str(CHECKOUT)},
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
         )
-        await said.until(bool)
+        await said.read_until(bool)
         os.kill(process.pid, signal.SIGKILL)
         await process.wait()
 

@@ -12,7 +12,7 @@ from app import tasks
 from app.events import topics
 from app.events.ids import prediction_id
 from app.settings import CHECKOUT
-from tests.support.kafka_clients import Sent, id_of, publish, tail
+from tests.support.kafka_clients import OutgoingRecord, event_id, open_topic_reader, publish
 from tests.support.sample_files import PICTURES, SOUNDS
 from tests.support.stack import Stack
 
@@ -36,10 +36,10 @@ def shipped(task: str) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in files if file.name not in NO_PAYLOADS}
 
 
-def named(payloads: Iterable[tuple[str, bytes]], test: str) -> list[Sent]:
+def named(payloads: Iterable[tuple[str, bytes]], test: str) -> list[OutgoingRecord]:
     """Requests with ids of their own."""
     return [
-        Sent(payload, name.encode(), [("ce_source", SOURCE.encode()), ("ce_id", f"{test}/{name}".encode())])
+        OutgoingRecord(payload, name.encode(), [("ce_source", SOURCE.encode()), ("ce_id", f"{test}/{name}".encode())])
         for name, payload in payloads
     ]
 
@@ -51,7 +51,7 @@ async def answers(stack: Stack, test: str, strange: dict[str, dict[str, bytes]])
     """
     requests: dict[str, dict[str, bytes]] = {}
     for task, files in strange.items():
-        samples = islice(tasks.load(stack.settings)[task].demonstration(7), GOOD)
+        samples = islice(tasks.load_tasks(stack.settings)[task].demonstration(7), GOOD)
         good = [(f"good {number}", sample.payload) for number, sample in enumerate(samples)]
         requests[task] = dict([*good[: GOOD // 2], *files.items(), *good[GOOD // 2 :]])
     expected = {
@@ -60,13 +60,13 @@ async def answers(stack: Stack, test: str, strange: dict[str, dict[str, bytes]])
         for name in files
     }
     found: dict[tuple[str, str], dict[str, Any]] = {}
-    async with tail(stack.settings, *map(topics.predictions, strange)) as log:
+    async with open_topic_reader(stack.settings, *map(topics.predictions, strange)) as log:
         for task, files in requests.items():
             await publish(stack.settings, topics.requests(task), named(files.items(), test))
         with suppress(AssertionError):  # whose message does not name the file
-            await log.until(lambda read: expected.keys() <= {id_of(record) for record in read})
+            await log.read_until(lambda read: expected.keys() <= {event_id(record) for record in read})
         for record in log.records:
-            if (key := expected.get(id_of(record))) is not None:
+            if (key := expected.get(event_id(record))) is not None:
                 found.setdefault(key, json.loads(record.value))
     assert set(expected.values()) - found.keys() == set(), "these are not answered"
     for (task, name), answer in found.items():

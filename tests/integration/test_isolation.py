@@ -8,10 +8,10 @@ import pytest
 from aiokafka import ConsumerRecord
 
 from app.events import topics
-from app.kafka.lag import PREPROCESS_GROUP, lags
+from app.kafka.lag import PREPROCESS_GROUP, fetch_lags
 from app.settings import Settings
-from tests.support.kafka_clients import Sent, header, publish, tail
-from tests.support.platform import platform_settings, running
+from tests.support.kafka_clients import OutgoingRecord, header_text, open_topic_reader, publish
+from tests.support.platform import platform_settings, run_processes
 from tests.support.stack import Stack
 
 TASKS = {"letters": "tests.support.tasks:Letters", "unruly": "tests.support.unruly:Unruly"}
@@ -29,18 +29,20 @@ async def platform(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[St
         preprocess_deadline_seconds=3,
         preprocess_memory_mib=300,
     )
-    async with running(settings, only=("kafka", "preprocess")) as supervisor:
-        async with tail(settings, *ANSWERS) as answers:
+    async with run_processes(settings, only=("kafka", "preprocess")) as supervisor:
+        async with open_topic_reader(settings, *ANSWERS) as answers:
             for task in TASKS:
-                await publish(settings, topics.requests(task), [Sent(b"abc")])
-            await answers.until(lambda read: len(read) >= len(TASKS))
+                await publish(settings, topics.requests(task), [OutgoingRecord(b"abc")])
+            await answers.read_until(lambda read: len(read) >= len(TASKS))
         yield Stack(settings, supervisor)
 
 
-def requests(payload: bytes, bad: int | None = None) -> list[Sent]:
+def requests(payload: bytes, bad: int | None = None) -> list[OutgoingRecord]:
     """Ordinary requests, numbered; one of them is another payload."""
     return [
-        Sent(payload if number == bad else b"abc", b"k%d" % number, [("ce_id", b"%d" % number), ("ce_source", b"shop")])
+        OutgoingRecord(
+            payload if number == bad else b"abc", b"k%d" % number, [("ce_id", b"%d" % number), ("ce_source", b"shop")]
+        )
         for number in range(EVENTS)
     ]
 
@@ -58,14 +60,17 @@ def requests(payload: bytes, bad: int | None = None) -> list[Sent]:
 async def test_one_payload_of_a_hundred_is_dead_lettered_and_all_others_are_answered(
     platform: Stack, payload: bytes, code: str
 ) -> None:
-    async with tail(platform.settings, *ANSWERS) as answers, tail(platform.settings, topics.DEAD_LETTERS) as letters:
+    async with (
+        open_topic_reader(platform.settings, *ANSWERS) as answers,
+        open_topic_reader(platform.settings, topics.DEAD_LETTERS) as letters,
+    ):
         await asyncio.gather(
             publish(platform.settings, topics.requests("unruly"), requests(payload, bad=10)),
             publish(platform.settings, topics.requests("letters"), requests(b"")),
         )
-        read = await answers.until(lambda read: len(read) >= 2 * EVENTS)
-        [letter] = await letters.until(bool)
-    assert (letter.value, header(letter, "rejected_code")) == (payload, code)
+        read = await answers.read_until(lambda read: len(read) >= 2 * EVENTS)
+        [letter] = await letters.read_until(bool)
+    assert (letter.value, header_text(letter, "rejected_code")) == (payload, code)
     by_topic: dict[str, list[ConsumerRecord]] = {}
     for record in read:
         by_topic.setdefault(record.topic, []).append(record)
@@ -79,20 +84,20 @@ async def test_one_payload_of_a_hundred_is_dead_lettered_and_all_others_are_answ
 
 
 async def test_a_session_that_takes_its_process_along_fails_alone(platform: Stack) -> None:
-    def chunk(session: bytes, sequence: int, value: bytes, final: bool) -> Sent:
+    def chunk(session: bytes, sequence: int, value: bytes, final: bool) -> OutgoingRecord:
         names = {
             "source": b"mic",
             "session": session,
             "sequence": b"%d" % sequence,
             "final": b"true" if final else b"false",
         }
-        return Sent(value, session, [(f"ce_{name}", text) for name, text in names.items()])
+        return OutgoingRecord(value, session, [(f"ce_{name}", text) for name, text in names.items()])
 
     chunks = [chunk(b"bad", 0, b"exit", False), chunk(b"good", 0, b"ab", False)]
     chunks += [chunk(b"bad", 1, b"", True), chunk(b"good", 1, b"c", True)]
-    async with tail(platform.settings, "unruly.features", "unruly.predictions") as answers:
+    async with open_topic_reader(platform.settings, "unruly.features", "unruly.predictions") as answers:
         await publish(platform.settings, topics.requests("unruly"), chunks)
-        read = await answers.until(lambda read: len(read) >= 2)
+        read = await answers.read_until(lambda read: len(read) >= 2)
     assert sorted(record.topic for record in read) == ["unruly.features", "unruly.predictions"]
     assert next(record.value for record in read if record.topic == "unruly.features") == b"abc"
 
@@ -100,19 +105,19 @@ async def test_a_session_that_takes_its_process_along_fails_alone(platform: Stac
 async def behind(settings: Settings) -> int:
     """Requests whose offsets are not committed."""
     topic = topics.requests("unruly")
-    return (await lags(settings, [topic], {PREPROCESS_GROUP: [topic]}))[PREPROCESS_GROUP][topic]
+    return (await fetch_lags(settings, [topic], {PREPROCESS_GROUP: [topic]}))[PREPROCESS_GROUP][topic]
 
 
 async def test_what_is_deferred_outlives_the_process(platform: Stack) -> None:
     topic = topics.requests("unruly")
-    async with tail(platform.settings, "unruly.features", "unruly.predictions") as answers:
+    async with open_topic_reader(platform.settings, "unruly.features", "unruly.predictions") as answers:
         await publish(
-            platform.settings, topic, [Sent(b"sleep", b"k", [("ce_id", b"deferred"), ("ce_source", b"shop")])]
+            platform.settings, topic, [OutgoingRecord(b"sleep", b"k", [("ce_id", b"deferred"), ("ce_source", b"shop")])]
         )
         while await behind(platform.settings):  # its offset is committed: the state alone has it
             await asyncio.sleep(0.1)
         assert not answers.records
         platform.kill("preprocess")
-        [answer] = await answers.until(bool)
+        [answer] = await answers.read_until(bool)
     assert json.loads(answer.value)["request_id"] == "deferred"
     assert json.loads(answer.value)["error"]["code"] == "preprocess_timeout"

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from app.registry.subscription import read
+from app.registry.subscription import read_registry
 from app.settings import CHECKOUT, Settings
-from app.tasks import load
-from tests.support.orchestrators import ended, installed, steps_environment
-from tests.support.retraining_loop import BY_HAND, Api, platform, until, with_something_to_learn
+from app.tasks import load_tasks
+from tests.support.orchestrators import end_session, install_environment, steps_environment
+from tests.support.retraining_loop import MANUAL_TRIGGERS, LoopApi, run_drifted_shop, run_platform, wait_until
 from tests.support.scales import patient
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(900)]
@@ -35,7 +35,7 @@ hindsight_retraining(task=task, run_id=run_id)
 @asynccontextmanager
 async def by_its_runner(settings: Settings, run_id: str, outputs: Path) -> AsyncIterator[asyncio.subprocess.Process]:
     """Kubeflow's local runner with this run, ended with the block."""
-    python = await installed("kubeflow")
+    python = await install_environment("kubeflow")
     process = await asyncio.create_subprocess_exec(
         *(str(python), "-c", RUN, "scales", run_id, str(outputs)),
         cwd=FOLDER,
@@ -47,7 +47,7 @@ async def by_its_runner(settings: Settings, run_id: str, outputs: Path) -> Async
     try:
         yield process
     finally:
-        await ended(process)
+        await end_session(process)
 
 
 async def test_its_local_runner_takes_a_run_to_a_registered_candidate_and_does_a_killed_step_again(
@@ -60,26 +60,26 @@ async def test_its_local_runner_takes_a_run_to_a_registered_candidate_and_does_a
         "tasks": {"scales": "tests.support.scales.patient:PatientScales"},
     }
     async with (
-        platform(tmp_path, also, **BY_HAND) as stack,
-        with_something_to_learn(stack.settings),
+        run_platform(tmp_path, also, **MANUAL_TRIGGERS) as stack,
+        run_drifted_shop(stack.settings),
     ):
         settings = stack.settings
-        patient.wait(settings)
-        run_id = await Api(settings).begin()
+        patient.pause_training(settings)
+        run_id = await LoopApi(settings).start_run()
         async with by_its_runner(settings, run_id, tmp_path / "outputs") as process:
-            trainer = await until(lambda: patient.trainer(settings))
+            trainer = await wait_until(lambda: patient.training_pid(settings))
             os.kill(trainer, signal.SIGKILL)
-            await until(lambda: patient.another_trainer(settings, trainer))
-            patient.go_on(settings)
+            await wait_until(lambda: patient.next_training_pid(settings, trainer))
+            patient.resume_training(settings)
             said = (await process.communicate())[0].decode()
         assert process.returncode == 0, said
-        registry = await read(settings, load(settings).values())
+        registry = await read_registry(settings, load_tasks(settings).values())
         assert registry.tasks["scales"].runs[run_id].registered is not None, said
 
 
 async def test_the_pipeline_that_is_committed_is_what_its_source_compiles_to(tmp_path: Path) -> None:
     source = tmp_path / "pipeline.py"
     shutil.copy(FOLDER / "pipeline.py", source)
-    process = await asyncio.create_subprocess_exec(str(await installed("kubeflow")), str(source))
+    process = await asyncio.create_subprocess_exec(str(await install_environment("kubeflow")), str(source))
     assert await process.wait() == 0
     assert filecmp.cmp(tmp_path / "pipeline.yaml", FOLDER / "pipeline.yaml", shallow=False)

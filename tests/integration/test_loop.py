@@ -7,27 +7,27 @@ from pathlib import Path
 import pytest
 
 from app.demo import scenario_plot
-from app.demo.scenario import BAD_SHARE, Pace, Story, tell
+from app.demo.scenario import FAULTY_SHARE, ScenarioResult, ScenarioTiming, run_scenario
 from app.settings import Settings
 from models.ocr import Ocr
-from tests.support.commands import command
+from tests.support.commands import run_command
 from tests.support.scales import Scales
 
-QUICK = Pace(
-    per_second=15,
+QUICK = ScenarioTiming(
+    requests_per_second=15,
     window_seconds=6,
     feedback_seconds=8,
-    answers=20,
-    step_seconds=4,
-    longest_seconds=18,
-    patience_seconds=300,
+    min_answers=20,
+    min_step_seconds=4,
+    max_step_seconds=18,
+    timeout_seconds=300,
 )
 """For a task that learns within a second."""
 WAY = ("a new source", "trigger: quality", "dataset", "trained", "backtest", "gate", "version 2 registered")
 ROLLOUT = ("shadow 2", "canary 2 at 25%", "canary 2 at 50%", "promote 2", "run promoted")
 
 
-def check(story: Story) -> None:
+def check(story: ScenarioResult) -> None:
     """What is due of every story."""
     first = {event.title: event.time for event in reversed(story.events)}
     assert all(first[earlier] <= first[later] for earlier, later in pairwise((*WAY, *ROLLOUT)))
@@ -36,19 +36,21 @@ def check(story: Story) -> None:
     assert story.recovered >= 0.5
     assert story.unanswered == 0
     assert story.bad_answers > 0
-    assert story.holds, f"{story.bad_share:.1%} of the requests went to the spoilt version, {BAD_SHARE:.0%} are its own"
+    assert story.is_successful, (
+        f"{story.bad_share:.1%} of the requests went to the spoilt version, {FAULTY_SHARE:.0%} are its own"
+    )
 
 
 @pytest.mark.quiet
 @pytest.mark.timeout(600)
 async def test_the_loop_mends_what_fell_and_takes_back_what_is_worse(tmp_path: Path) -> None:
     settings = Settings(tasks={"scales": "tests.support.scales:Scales"})
-    story = await tell(settings, Scales(), tmp_path / "home", QUICK, 0, print)
+    story = await run_scenario(settings, Scales(), tmp_path / "home", QUICK, 0, print)
     check(story)
     assert story.champion == "2"
     backtest = next(event.detail for event in story.events if event.title == "backtest")
     assert "score 1, served 0." in backtest, backtest
-    png, page = scenario_plot.write(story, tmp_path)
+    png, page = scenario_plot.write_plot(story, tmp_path)
     assert png.read_bytes().startswith(b"\x89PNG")
     assert "rollback" in page.read_text()
 
@@ -56,12 +58,12 @@ async def test_the_loop_mends_what_fell_and_takes_back_what_is_worse(tmp_path: P
 @pytest.mark.soak
 @pytest.mark.timeout(1500)
 async def test_a_font_never_seen_is_learned_by_ocr(tmp_path: Path) -> None:
-    check(await tell(Settings(), Ocr(), tmp_path / "home", Pace(), 0, print))
+    check(await run_scenario(Settings(), Ocr(), tmp_path / "home", ScenarioTiming(), 0, print))
 
 
 async def test_a_task_without_a_source_that_it_is_bad_at_has_no_story(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path)
-    done = await command(
+    done = await run_command(
         settings, sys.executable, "-m", "app.cli", "demo", "loop", "decision", "--out", str(tmp_path / "x")
     )
     assert done.code != 0

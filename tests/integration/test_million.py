@@ -12,12 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from app.eventlog.archive import Archive
-from app.events.cloudevents import Incoming, LogEpoch, Origin, Record
+from app.events.cloudevents import ConsumedRecord, Origin, Record, TopicId
 from app.settings import Settings
-from benchmarks.child_process import apart
-from benchmarks.replay import replayed
-from benchmarks.synthetic_history import EVENTS_EACH, WIDTH, history
-from tests.support.platform import platform_settings, running
+from benchmarks.child_process import run_in_process
+from benchmarks.replay import run_replay
+from benchmarks.synthetic_history import EVENTS_PER_REQUEST, WIDTH, generate_history
+from tests.support.platform import platform_settings, run_processes
 
 EVENTS = 1_000_000
 LOGGED_MS = 1_767_225_600_000
@@ -29,9 +29,9 @@ COMMIT = 10_000
 @pytest.mark.parametrize("times_wider", [1, 10])
 async def test_a_million_archived_events_are_replayed_in_less_than_a_gibibyte(tmp_path: Path, times_wider: int) -> None:
     settings, out = platform_settings(tmp_path), tmp_path / "out"
-    async with running(settings, only=("kafka",)):  # its topics are empty: all is in the archive
+    async with run_processes(settings, only=("kafka",)):  # its topics are empty: all is in the archive
         archived = await asyncio.to_thread(archive, settings, times_wider * WIDTH)
-        reading = await apart(replayed, settings, out)
+        reading = await run_in_process(run_replay, settings, out)
     print(f"{archived.total()} events, features {times_wider} times as wide: {reading}")
     assert reading.peak_mib < 1024
 
@@ -51,17 +51,17 @@ async def test_a_million_archived_events_are_replayed_in_less_than_a_gibibyte(tm
 
 def archive(settings: Settings, width: int) -> Counter[str]:
     """A history in the archive, of topics that are no more: how many events of each."""
-    store, counts, waiting = Archive(settings), Counter[str](), defaultdict[str, list[Incoming]](list)
+    store, counts, waiting = Archive(settings), Counter[str](), defaultdict[str, list[ConsumedRecord]](list)
 
     def take(record: Record) -> None:
         number = counts[record.topic]
-        origin = Origin(LogEpoch("gone/gone"), record.topic, 0, number, LOGGED_MS + number)
-        waiting[record.topic].append(Incoming(origin, record.key, record.value, record.headers))
+        origin = Origin(TopicId("gone/gone"), record.topic, 0, number, LOGGED_MS + number)
+        waiting[record.topic].append(ConsumedRecord(origin, record.key, record.value, record.headers))
         counts[record.topic] += 1
         if len(waiting[record.topic]) >= COMMIT:
             store.append(waiting.pop(record.topic))
 
-    for records in history(math.ceil(EVENTS / EVENTS_EACH), width):
+    for records in generate_history(math.ceil(EVENTS / EVENTS_PER_REQUEST), width):
         for record in records:
             take(record)
     for rest in waiting.values():

@@ -12,10 +12,10 @@ import pytest
 from app.embedded.readiness import api_url
 from app.events import topics
 from app.settings import CHECKOUT
-from tests.support.commands import Done, command
-from tests.support.invalid_events import poison
-from tests.support.kafka_clients import Sent, publish, tail
-from tests.support.model_files import letters_model
+from tests.support.commands import CommandResult, run_command
+from tests.support.invalid_events import invalid_records
+from tests.support.kafka_clients import OutgoingRecord, open_topic_reader, publish
+from tests.support.model_files import write_letters_model
 from tests.support.stack import Stack
 
 OTHER = CHECKOUT / "models/ocr/versions/1/model.onnx"
@@ -35,8 +35,8 @@ def card(tmp_path: Path) -> Path:
     return path
 
 
-async def models(stack: Stack, *words: object) -> Done:
-    return await command(stack.settings, sys.executable, "-m", "app.cli", "models", *map(str, words))
+async def models(stack: Stack, *words: object) -> CommandResult:
+    return await run_command(stack.settings, sys.executable, "-m", "app.cli", "models", *map(str, words))
 
 
 async def letters(http: httpx.AsyncClient) -> dict[str, Any]:
@@ -47,7 +47,7 @@ async def letters(http: httpx.AsyncClient) -> dict[str, Any]:
 async def test_a_registered_version_serves_when_a_route_says_so_and_is_rolled_back(
     stack: Stack, http: httpx.AsyncClient, card: Path, tmp_path: Path
 ) -> None:
-    model = letters_model(tmp_path, "registered by its commands")
+    model = write_letters_model(tmp_path, "registered by its commands")
     champion = (await letters(http))["route"]["champion"]
     done = await models(stack, "register", "letters", model, "--card", card, "--parent", "1", "--actor", "ada")
     assert done.code == 0, done.err
@@ -59,10 +59,10 @@ async def test_a_registered_version_serves_when_a_route_says_so_and_is_rolled_ba
 
     promoted = await models(stack, "promote", "letters", version, "--reason", "a test", "--json")
     assert json.loads(promoted.out)["route"]["champion"] == version
-    async with tail(stack.settings, topics.predictions("letters")) as answers:
+    async with open_topic_reader(stack.settings, topics.predictions("letters")) as answers:
         while json.loads(answers.records[-1].value)["model"]["version"] != version if answers.records else True:
-            await publish(stack.settings, topics.requests("letters"), [Sent(b"abc")])
-            await answers.answers(len(answers.records) + 1)
+            await publish(stack.settings, topics.requests("letters"), [OutgoingRecord(b"abc")])
+            await answers.read_answers(len(answers.records) + 1)
 
     refused = await models(stack, "canary", "letters", version)
     assert (refused.code, refused.out) == (1, "")
@@ -91,7 +91,7 @@ async def test_a_model_that_can_not_serve_the_task_is_not_registered(stack: Stac
     cases = {
         (OTHER, card): "needed is input letters",
         (tmp_path / "no.onnx", card): "ONNX Runtime can't load the model",
-        (letters_model(tmp_path, "its card is a list"), tmp_path / "list.json"): "is no JSON object",
+        (write_letters_model(tmp_path, "its card is a list"), tmp_path / "list.json"): "is no JSON object",
     }
     for (model, said), says in cases.items():
         done = await models(stack, "register", "letters", model, "--card", said)
@@ -101,15 +101,15 @@ async def test_a_model_that_can_not_serve_the_task_is_not_registered(stack: Stac
 async def test_poison_on_lifecycle_stops_no_reader_and_makes_nothing_outside_the_home(
     stack: Stack, http: httpx.AsyncClient
 ) -> None:
-    for record in poison("letters"):
-        await publish(stack.settings, record.topic, [Sent(record.value, record.key, record.headers)])
+    for record in invalid_records("letters"):
+        await publish(stack.settings, record.topic, [OutgoingRecord(record.value, record.key, record.headers)])
     before = (await letters(http))["route"]
     for process in ("mlserver", "worker", "api"):  # each reads the topic from its beginning when it starts
         stack.kill(process)
     await stack.supervisor.wait_ready(180)
-    async with tail(stack.settings, topics.predictions("letters")) as answers:
-        await publish(stack.settings, topics.requests("letters"), [Sent(b"abc")])
-        [answer] = (await answers.answers(1)).values()
+    async with open_topic_reader(stack.settings, topics.predictions("letters")) as answers:
+        await publish(stack.settings, topics.requests("letters"), [OutgoingRecord(b"abc")])
+        [answer] = (await answers.read_answers(1)).values()
     assert answer["output"] == {"sum": 294.0}
     assert (await letters(http))["route"] == before
     assert (await http.get("/v1/retraining")).status_code == 200

@@ -7,10 +7,10 @@ import pytest
 
 from app.events import topics
 from app.settings import CHECKOUT
-from app.templates.scaffold import create
-from tests.support.commands import command
-from tests.support.kafka_clients import Sent, publish, tail
-from tests.support.platform import platform_settings, running
+from app.templates.scaffold import create_task
+from tests.support.commands import run_command
+from tests.support.kafka_clients import OutgoingRecord, open_topic_reader, publish
+from tests.support.platform import platform_settings, run_processes
 from tests.support.walkthrough import BLOCKS
 
 
@@ -18,14 +18,14 @@ from tests.support.walkthrough import BLOCKS
 async def test_a_new_task_answers_as_the_walk_through_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [block] = [block for block in BLOCKS if "hindsight send" in block]
     (tmp_path / ".venv").symlink_to(CHECKOUT / ".venv")
-    made = create("mood", tmp_path, [])
+    made = create_task("mood", tmp_path, [])
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    settings = platform_settings(tmp_path, tasks={"mood": made.path})
-    async with running(settings, only=("kafka", "preprocess", "mlserver", "worker")):
-        async with tail(settings, topics.predictions("mood")) as answers:
-            await publish(settings, topics.requests("mood"), [Sent(b"I have paid the invoice.")])
-            [answer] = (await answers.answers(1, seconds=180)).values()
-        done = await command(settings, "bash", "-euo", "pipefail", "-c", block, cwd=tmp_path)
+    settings = platform_settings(tmp_path, tasks={"mood": made.class_path})
+    async with run_processes(settings, only=("kafka", "preprocess", "mlserver", "worker")):
+        async with open_topic_reader(settings, topics.predictions("mood")) as answers:
+            await publish(settings, topics.requests("mood"), [OutgoingRecord(b"I have paid the invoice.")])
+            [answer] = (await answers.read_answers(1, seconds=180)).values()
+        done = await run_command(settings, "bash", "-euo", "pipefail", "-c", block, cwd=tmp_path)
     assert answer["output"] == {"label": "statement"}
     assert done.code == 0, done.err
     assert re.fullmatch(r'question\.txt  \{"label": "question"\}  confidence .*\n', done.out)

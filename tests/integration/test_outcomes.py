@@ -14,26 +14,33 @@ from aiokafka import ConsumerRecord
 from app.embedded.ports import free_ports
 from app.events import topics
 from app.events.types import OutcomeRecorded
-from app.kafka.lag import RECORDER_GROUP, lags
-from app.outcomes.label_aggregation import judge
-from app.outcomes.prediction_history import Joined, Said, Served
+from app.kafka.lag import RECORDER_GROUP, fetch_lags
+from app.outcomes.label_aggregation import build_outcome
+from app.outcomes.prediction_history import FeedbackEvent, PredictionHistory, ServedPrediction
 from app.settings import CHECKOUT, Settings
-from app.system.environment import environment
+from app.system.environment import process_environment
 from tests.support.fake_inference import TASK
-from tests.support.kafka_clients import Sent, Tail, header, id_of, publish, tail
+from tests.support.kafka_clients import OutgoingRecord, TopicReader, event_id, header_text, open_topic_reader, publish
 from tests.support.stack import Stack
-from tests.support.sum_task import ACTORS, label, said, served, unique, with_places
+from tests.support.sum_task import (
+    ACTORS,
+    as_consumed,
+    make_correction,
+    make_feedback,
+    make_served_prediction,
+    prediction_id_of,
+)
 from tests.support.tasks import Letters
 
-Events = Sequence[Served | Said]
+Events = Sequence[ServedPrediction | FeedbackEvent]
 RATE = 300
 FAR = datetime(2100, 1, 1, tzinfo=UTC)
 
 
-def story(name: str, requests: int) -> list[Served | Said]:
+def story(name: str, requests: int) -> list[ServedPrediction | FeedbackEvent]:
     """Predictions and feedback in no order: early, late, repeated, contradicted, or of what nobody predicted."""
     chance = random.Random(name)
-    events: list[Served | Said] = []
+    events: list[ServedPrediction | FeedbackEvent] = []
     for number in range(requests):
         events += _of_one(f"{name}-{number}", number % 7)
     events += chance.sample(events, len(events) // 4)
@@ -41,11 +48,17 @@ def story(name: str, requests: int) -> list[Served | Said]:
     return events
 
 
-def _of_one(request: str, kind: int) -> list[Served | Said]:
-    one, other = said(1, "ada", request, **label(2)), said(2, "bob", request, **label(3))
-    accepted, changed = said(1, "ada", request, accepted=True), said(3, "ada", request, **label(3))
-    rewards = [said(0.05, "shop", request, reward=0.5), said(9, "shop", request, reward=1.0)]
-    kinds: list[list[Said]] = [
+def _of_one(request: str, kind: int) -> list[ServedPrediction | FeedbackEvent]:
+    one, other = (
+        make_feedback(1, "ada", request, **make_correction(2)),
+        make_feedback(2, "bob", request, **make_correction(3)),
+    )
+    accepted, changed = (
+        make_feedback(1, "ada", request, accepted=True),
+        make_feedback(3, "ada", request, **make_correction(3)),
+    )
+    rewards = [make_feedback(0.05, "shop", request, reward=0.5), make_feedback(9, "shop", request, reward=1.0)]
+    kinds: list[list[FeedbackEvent]] = [
         [],
         [one],
         [one, changed],
@@ -55,14 +68,14 @@ def _of_one(request: str, kind: int) -> list[Served | Said]:
         [one],
     ]
     unpredicted = kind == 6
-    return [*kinds[kind]] if unpredicted else [served(request), *kinds[kind]]
+    return [*kinds[kind]] if unpredicted else [make_served_prediction(request), *kinds[kind]]
 
 
-def sent(events: Events) -> dict[str, list[Sent]]:
+def sent(events: Events) -> dict[str, list[OutgoingRecord]]:
     """The records of the events, by topic."""
-    records: dict[str, list[Sent]] = {}
-    for event in with_places(events):
-        records.setdefault(event.origin.topic, []).append(Sent(event.value, event.key, event.headers))
+    records: dict[str, list[OutgoingRecord]] = {}
+    for event in as_consumed(events):
+        records.setdefault(event.origin.topic, []).append(OutgoingRecord(event.value, event.key, event.headers))
     return records
 
 
@@ -79,13 +92,13 @@ async def _tenth() -> None:
 
 def expected(stack: Stack, events: Events) -> dict[str, OutcomeRecorded]:
     """What the pure judge says of all that was sent."""
-    predictions = {event.made.prediction_id: event for event in events if isinstance(event, Served)}
-    feedback = [event for event in events if isinstance(event, Said)]
+    predictions = {event.prediction.prediction_id: event for event in events if isinstance(event, ServedPrediction)}
+    feedback = [event for event in events if isinstance(event, FeedbackEvent)]
     found = {
-        one: judge(
+        one: build_outcome(
             Letters(),
-            stack.settings.of_task(TASK),
-            Joined(prediction, tuple(event for event in feedback if event.given.prediction_id == one)),
+            stack.settings.for_task(TASK),
+            PredictionHistory(prediction, tuple(event for event in feedback if event.feedback.prediction_id == one)),
             FAR,
         )
         for one, prediction in predictions.items()
@@ -95,27 +108,30 @@ def expected(stack: Stack, events: Events) -> dict[str, OutcomeRecorded]:
 
 def last(records: Iterable[ConsumerRecord], events: Events) -> dict[str, OutcomeRecorded]:
     """The last outcome in the log of each prediction that the events are about."""
-    about = {event.given.about[1] if isinstance(event, Said) else event.made.prediction_id for event in events}
+    about = {
+        event.feedback.task_and_prediction[1] if isinstance(event, FeedbackEvent) else event.prediction.prediction_id
+        for event in events
+    }
     values = {record.key.decode(): record.value for record in records if record.key.decode() in about}
     return {one: OutcomeRecorded.model_validate_json(value) for one, value in values.items()}
 
 
-async def right(stack: Stack, outcomes: Tail, events: Events, seconds: float = 120) -> None:
+async def right(stack: Stack, outcomes: TopicReader, events: Events, seconds: float = 120) -> None:
     """The last outcomes are right, and stay so once the recorder has nothing more to do."""
     wanted = expected(stack, events)
-    await outcomes.until(lambda records: last(records, events) == wanted, seconds)
+    await outcomes.read_until(lambda records: last(records, events) == wanted, seconds)
     read = [topics.predictions(TASK), topics.feedback(TASK), topics.joins(TASK)]
     async with asyncio.timeout(60):
-        while sum((await lags(stack.settings, read, {RECORDER_GROUP: read}))[RECORDER_GROUP].values()):
+        while sum((await fetch_lags(stack.settings, read, {RECORDER_GROUP: read}))[RECORDER_GROUP].values()):
             await asyncio.sleep(0.2)
-    async with tail(stack.settings, topics.outcomes(TASK), beginning=True) as whole:
-        await whole.until(lambda records: len(records) >= len(outcomes.records))
+    async with open_topic_reader(stack.settings, topics.outcomes(TASK), beginning=True) as whole:
+        await whole.read_until(lambda records: len(records) >= len(outcomes.records))
         assert last(whole.records, events) == wanted
 
 
 async def test_each_prediction_is_joined_with_all_that_was_said_of_it(stack: Stack) -> None:
     events = story("joined", 140)
-    async with tail(stack.settings, topics.outcomes(TASK)) as outcomes:
+    async with open_topic_reader(stack.settings, topics.outcomes(TASK)) as outcomes:
         await tell(stack, events)
         await right(stack, outcomes, events)
 
@@ -123,11 +139,11 @@ async def test_each_prediction_is_joined_with_all_that_was_said_of_it(stack: Sta
 @pytest.mark.soak
 async def test_a_recorder_that_is_killed_in_the_middle_loses_nothing(stack: Stack) -> None:
     events = story("killed", 700)
-    async with tail(stack.settings, topics.outcomes(TASK)) as outcomes:
+    async with open_topic_reader(stack.settings, topics.outcomes(TASK)) as outcomes:
         telling = asyncio.create_task(tell(stack, events))
         for _ in range(2):
             enough = len(outcomes.records) + 20
-            await outcomes.until(lambda records, enough=enough: len(records) > enough)  # type: ignore[misc]
+            await outcomes.read_until(lambda records, enough=enough: len(records) > enough)  # type: ignore[misc]
             stack.kill("recorder")
         await telling
         await right(stack, outcomes, events)
@@ -138,10 +154,10 @@ async def test_two_recorders_share_the_work_and_one_takes_over_when_the_other_is
     events = story("shared", 700)
     half = len(events) // 2
     second = stack.settings.model_copy(update={"recorder_metrics_port": free_ports(1)[0]})
-    async with tail(stack.settings, topics.outcomes(TASK)) as outcomes:
+    async with open_topic_reader(stack.settings, topics.outcomes(TASK)) as outcomes:
         recorder = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "app.worker", "recorder"),
-            env=environment(second),
+            env=process_environment(second),
             cwd=CHECKOUT,
             stderr=asyncio.subprocess.DEVNULL,
         )
@@ -168,40 +184,44 @@ async def has_partitions(settings: Settings) -> bool:
 
 async def test_when_its_cache_is_lost_nothing_is_recorded_that_was_not_there(stack: Stack) -> None:
     events = story("lost", 140)
-    async with tail(stack.settings, topics.outcomes(TASK)) as outcomes:
+    async with open_topic_reader(stack.settings, topics.outcomes(TASK)) as outcomes:
         await tell(stack, events)
         await right(stack, outcomes, events)
         stack.kill("recorder")  # the cache is in its memory
         before = len(outcomes.records)
         await tell(stack, events)
-        await outcomes.until(lambda records: len(records) > before)
+        await outcomes.read_until(lambda records: len(records) > before)
         await right(stack, outcomes, events)
-        assert {id_of(record) for record in outcomes.records[before:]} <= {id_of(r) for r in outcomes.records[:before]}
-        more = [said(5, actor, f"lost-{number}", **label(4)) for number in range(140) for actor in ACTORS]
+        assert {event_id(record) for record in outcomes.records[before:]} <= {
+            event_id(r) for r in outcomes.records[:before]
+        }
+        more = [
+            make_feedback(5, actor, f"lost-{number}", **make_correction(4)) for number in range(140) for actor in ACTORS
+        ]
         await tell(stack, more)
         await right(stack, outcomes, [*events, *more])
 
 
 async def test_a_reward_that_never_comes_is_the_default_once_its_window_has_ended(stack: Stack) -> None:
-    prediction = dataclasses.replace(served("never-rewarded"), time=datetime.now(UTC))
-    async with tail(stack.settings, topics.outcomes(TASK)) as outcomes:
+    prediction = dataclasses.replace(make_served_prediction("never-rewarded"), time=datetime.now(UTC))
+    async with open_topic_reader(stack.settings, topics.outcomes(TASK)) as outcomes:
         await tell(stack, [prediction])
         await right(stack, outcomes, [prediction])
-    found = last(outcomes.records, [prediction])[unique("never-rewarded")]
+    found = last(outcomes.records, [prediction])[prediction_id_of("never-rewarded")]
     assert (found.reward, found.reward_defaulted) == (-0.5, True)
 
 
 async def test_feedback_that_cannot_be_used_is_a_dead_letter_and_holds_up_nothing(stack: Stack) -> None:
-    bad = Sent(b'{"reward": 7}', unique("unusable").encode(), (("ce_id", b"unusable"),))
-    events: Events = [served("unusable"), said(0.01, request="unusable", reward=1.0)]
+    bad = OutgoingRecord(b'{"reward": 7}', prediction_id_of("unusable").encode(), (("ce_id", b"unusable"),))
+    events: Events = [make_served_prediction("unusable"), make_feedback(0.01, request="unusable", reward=1.0)]
     async with (
-        tail(stack.settings, topics.outcomes(TASK)) as outcomes,
-        tail(stack.settings, topics.DEAD_LETTERS) as letters,
+        open_topic_reader(stack.settings, topics.outcomes(TASK)) as outcomes,
+        open_topic_reader(stack.settings, topics.DEAD_LETTERS) as letters,
     ):
         await publish(stack.settings, topics.feedback(TASK), [bad])
         await tell(stack, events)
-        await letters.until(lambda records: any(record.value == bad.value for record in records))
+        await letters.read_until(lambda records: any(record.value == bad.value for record in records))
         letter = next(record for record in letters.records if record.value == bad.value)
         await right(stack, outcomes, events)
-    assert (header(letter, "rejected_stage"), header(letter, "rejected_code")) == ("feedback", "bad_data")
-    assert "reward" in header(letter, "rejected_reason")
+    assert (header_text(letter, "rejected_stage"), header_text(letter, "rejected_code")) == ("feedback", "bad_data")
+    assert "reward" in header_text(letter, "rejected_reason")

@@ -12,8 +12,8 @@ from app.kafka.lag import PREPROCESS_GROUP
 from app.preprocess.oversized_records import skip_oversized
 from app.settings import MiB, Settings
 from tests.support import kafka_clients
-from tests.support.kafka_clients import header
-from tests.support.platform import platform_settings, running
+from tests.support.kafka_clients import header_text
+from tests.support.platform import platform_settings, run_processes
 
 LETTERS = {"letters": "tests.support.tasks:Letters"}
 DIGITS = {"digits": "tests.support.tasks:Letters"}
@@ -38,7 +38,7 @@ async def platform(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Se
         max_payload_bytes=2_500_000,
         flink_memory="256m",
     )
-    async with running(config, only=("kafka", "preprocess")):
+    async with run_processes(config, only=("kafka", "preprocess")):
         yield config
 
 
@@ -52,7 +52,7 @@ async def settings(platform: Settings) -> Settings:
 
 async def send(settings: Settings, topic: str, partition: int, codec: str, *batches: list[Value]) -> None:
     """Publish record batches, each as one, as an application does that compresses."""
-    producer = clients.producer(settings, compression_type=codec, max_batch_size=MOST, max_request_size=MOST)
+    producer = clients.create_producer(settings, compression_type=codec, max_batch_size=MOST, max_request_size=MOST)
     await producer.start()
     try:
         for records in batches:
@@ -65,7 +65,7 @@ async def send(settings: Settings, topic: str, partition: int, codec: str, *batc
 
 
 async def committed(settings: Settings, partition: int) -> int | None:
-    consumer: AIOKafkaConsumer = clients.consumer(settings, group_id=PREPROCESS_GROUP)
+    consumer: AIOKafkaConsumer = clients.create_consumer(settings, group_id=PREPROCESS_GROUP)
     await consumer.start()
     try:
         found: int | None = await consumer.committed(TopicPartition(TOPIC, partition))
@@ -81,21 +81,25 @@ async def test_what_expands_too_far_is_answered_and_skipped_and_its_neighbours_a
     good: Value = (b"abc", {"ce_id": codec.encode(), "ce_source": b"app"})
     unnamed: Value = (b"def", {})
     bomb: Value = (bytes(EXPANDED), {})
-    async with kafka_clients.tail(settings, TOPIC, topics.predictions("digits"), topics.DEAD_LETTERS) as tail:
+    async with kafka_clients.open_topic_reader(
+        settings, TOPIC, topics.predictions("digits"), topics.DEAD_LETTERS
+    ) as tail:
         await send(settings, TOPIC, 0, codec, [good, unnamed], [bomb], [unnamed])
         assert await skip_oversized(settings, "digits") == 1
-        found = await tail.until(lambda records: len(records) >= 4 + 4)
+        found = await tail.read_until(lambda records: len(records) >= 4 + 4)
     by_topic = {topic: [record for record in found if record.topic == topic] for topic in {r.topic for r in found}}
     [letter], [answer] = by_topic[topics.DEAD_LETTERS], by_topic[topics.predictions("digits")]
     sent, again = by_topic[TOPIC][:4], by_topic[TOPIC][4:]
-    assert header(letter, "rejected_offset") == str(sent[2].offset)
-    assert header(letter, "rejected_code") == "too_large"
+    assert header_text(letter, "rejected_offset") == str(sent[2].offset)
+    assert header_text(letter, "rejected_code") == "too_large"
     assert b"too_large" in answer.value
-    assert header(answer, "ce_id") == prediction_id("digits", f"kafka:{TOPIC}", header(letter, "rejected_event_id"))
+    assert header_text(answer, "ce_id") == prediction_id(
+        "digits", f"kafka:{TOPIC}", header_text(letter, "rejected_event_id")
+    )
     # Those before it stand behind all others now, as the same events.
     assert [record.value for record in again] == [b"abc", b"def"]
-    assert header(again[0], "ce_id") == codec
-    assert header(again[1], "ce_source") == f"kafka:{TOPIC}"
+    assert header_text(again[0], "ce_id") == codec
+    assert header_text(again[1], "ce_source") == f"kafka:{TOPIC}"
     assert await committed(settings, 0) == sent[2].offset + 1
     assert await skip_oversized(settings, "digits") == 0
     await commit_all(settings)
@@ -103,7 +107,7 @@ async def test_what_expands_too_far_is_answered_and_skipped_and_its_neighbours_a
 
 async def commit_all(settings: Settings) -> None:
     """As if the job had read all there is."""
-    consumer: AIOKafkaConsumer = clients.consumer(settings, group_id=PREPROCESS_GROUP)
+    consumer: AIOKafkaConsumer = clients.create_consumer(settings, group_id=PREPROCESS_GROUP)
     await consumer.start()
     try:
         partitions = [TopicPartition(TOPIC, number) for number in range(2)]
@@ -115,24 +119,26 @@ async def commit_all(settings: Settings) -> None:
 
 async def test_what_shares_a_batch_with_it_is_kept_where_the_batch_can_be_read(settings: Settings) -> None:
     large, good = (bytes(3_000_000), {"ce_id": b"large", "ce_source": b"app"}), (b"abc", {"ce_id": b"good"})
-    async with kafka_clients.tail(settings, TOPIC, topics.predictions("digits")) as tail:
+    async with kafka_clients.open_topic_reader(settings, TOPIC, topics.predictions("digits")) as tail:
         await send(settings, TOPIC, 1, "gzip", [good, large, good])
         assert await skip_oversized(settings, "digits") == 1
-        found = await tail.until(lambda records: len(records) >= 3 + 2)
+        found = await tail.read_until(lambda records: len(records) >= 3 + 2)
     [answer] = [record for record in found if record.topic != TOPIC]
-    assert header(answer, "ce_id") == prediction_id("digits", "app", "large")
+    assert header_text(answer, "ce_id") == prediction_id("digits", "app", "large")
     assert b"3,000,000 bytes" in answer.value
     _, refused, _, again = (record for record in found if record.topic == TOPIC)
-    assert (again.value, header(again, "ce_id")) == (b"abc", "good")
+    assert (again.value, header_text(again, "ce_id")) == (b"abc", "good")
     assert await committed(settings, 1) == refused.offset + 1  # the one behind it is Flink's
 
 
 async def test_a_job_goes_on_behind_a_record_that_is_larger_than_its_heap(platform: Settings) -> None:
     heard = topics.features("letters"), topics.predictions("letters"), topics.DEAD_LETTERS
-    async with kafka_clients.tail(platform, *heard) as tail:
+    async with kafka_clients.open_topic_reader(platform, *heard) as tail:
         before: Value = (b"before", {})
         after: Value = (b"after", {})
         await send(platform, topics.requests("letters"), 0, "gzip", [before], [(bytes(300 * MiB), {})], [after])
-        found = await tail.until(lambda records: set(heard) <= {record.topic for record in records})
-        found = await tail.until(lambda records: {b"before", b"after"} <= {record.value for record in records})
-    assert {header(record, "rejected_code") for record in found if record.topic == topics.DEAD_LETTERS} == {"too_large"}
+        found = await tail.read_until(lambda records: set(heard) <= {record.topic for record in records})
+        found = await tail.read_until(lambda records: {b"before", b"after"} <= {record.value for record in records})
+    assert {header_text(record, "rejected_code") for record in found if record.topic == topics.DEAD_LETTERS} == {
+        "too_large"
+    }

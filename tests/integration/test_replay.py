@@ -20,19 +20,19 @@ from app.embedded.readiness import api_url
 from app.eventlog import compaction
 from app.eventlog.archive import Archive
 from app.events import topics
-from app.events.cloudevents import rfc3339
+from app.events.cloudevents import format_rfc3339
 from app.events.ids import prediction_id
 from app.events.types import FeedbackGiven
 from app.kafka import clients
-from app.kafka.connection import Login
+from app.kafka.connection import ConnectionSecurity
 from app.settings import Settings
 from models import tensors
 from models.ocr import Ocr
 from models.ocr.lines import make_payloads
-from tests.support.archive import archived
-from tests.support.commands import command
-from tests.support.kafka_clients import Sent, header, id_of, publish, tail
-from tests.support.request_history import at
+from tests.support.archive import wait_until_archived
+from tests.support.commands import run_command
+from tests.support.kafka_clients import OutgoingRecord, event_id, header_text, open_topic_reader, publish
+from tests.support.request_history import ce_time
 from tests.support.stack import Stack
 from tests.support.tasks import Letters, LettersAnew
 
@@ -43,7 +43,7 @@ SAMPLES = make_payloads(40, seed=77)
 async def replayed(settings: Settings, out: Path, task: str, source: str, *more: str) -> dict[str, Any]:
     """The manifest of a dataset of one source's requests."""
     mine = f"request_source = '{source}'"
-    done = await command(settings, "hindsight", "replay", task, "--out", str(out), "--where", mine, "--json", *more)
+    done = await run_command(settings, "hindsight", "replay", task, "--out", str(out), "--where", mine, "--json", *more)
     assert done.code == 0, done.err
     manifest: dict[str, Any] = json.loads(done.out)
     assert json.loads((out / "manifest.json").read_text()) == manifest
@@ -52,7 +52,7 @@ async def replayed(settings: Settings, out: Path, task: str, source: str, *more:
 
 def as_a_cluster(settings: Settings) -> dict[str, Any]:
     """The settings by which another machine would connect to the broker."""
-    login = Login.of(settings)
+    login = ConnectionSecurity.from_settings(settings)
     return {
         "kafka_bootstrap": settings.platform_bootstrap,
         "kafka_security_protocol": login.protocol,
@@ -69,13 +69,17 @@ def names(directory: Path) -> list[str]:
 async def served(settings: Settings, task: str, source: str, payloads: list[bytes]) -> list[str]:
     """The prediction ids of these payloads, once they are answered."""
     ids = [f"{number:03}" for number in range(len(payloads))]
-    async with tail(settings, topics.predictions(task)) as answers:
+    async with open_topic_reader(settings, topics.predictions(task)) as answers:
         headers = [
-            [("ce_id", one.encode()), ("ce_source", source.encode()), ("ce_time", at(int(one)).encode())] for one in ids
+            [("ce_id", one.encode()), ("ce_source", source.encode()), ("ce_time", ce_time(int(one)).encode())]
+            for one in ids
         ]
-        sent = [Sent(payload, one.encode(), said) for payload, one, said in zip(payloads, ids, headers, strict=True)]
+        sent = [
+            OutgoingRecord(payload, one.encode(), said)
+            for payload, one, said in zip(payloads, ids, headers, strict=True)
+        ]
         await publish(settings, topics.requests(task), sent)
-        await answers.answers(len(payloads))
+        await answers.read_answers(len(payloads))
     return [prediction_id(task, source, one) for one in ids]
 
 
@@ -86,26 +90,30 @@ async def test_a_dataset_is_the_same_before_and_after_archiving_and_compaction_a
     settings = stack.settings
     predictions = await served(settings, "ocr", "replay-1", [sample.payload for sample in SAMPLES])
     given = [
-        FeedbackGiven(prediction_id=one, correction=sample.correction, actor="ada").record(
-            topics.feedback("ocr"), one.encode(), id=one, source="test", time=rfc3339(time.time() * 1000)
+        FeedbackGiven(prediction_id=one, correction=sample.correction, actor="ada").to_record(
+            topics.feedback("ocr"), one.encode(), id=one, source="test", time=format_rfc3339(time.time() * 1000)
         )
         for one, sample in zip(predictions[:10], SAMPLES, strict=False)
     ]
     await publish(
-        settings, topics.feedback("ocr"), [Sent(record.value, record.key, record.headers) for record in given]
+        settings, topics.feedback("ocr"), [OutgoingRecord(record.value, record.key, record.headers) for record in given]
     )
     fresh = await replayed(settings, tmp_path / "fresh", "ocr", "replay-1")
     as_of = ("--as-of", fresh["arguments"]["as_of"])
 
     involved = [kind("ocr") for kind in (topics.requests, topics.features, topics.predictions, topics.feedback)]
-    await archived(settings, *involved)
+    await wait_until_archived(settings, *involved)
     later = await replayed(settings, tmp_path / "archived", "ocr", "replay-1", *as_of)
     for name in involved:
         table = Archive(settings).table(name)
         assert table is not None
         assert compaction.compact(table, datetime.now(UTC) + timedelta(minutes=5)) >= 1
     compacted = await replayed(settings, tmp_path / "compacted", "ocr", "replay-1", *as_of)
-    there = {"home": tmp_path / "elsewhere", "blob_url": settings.blobs, "database_url": "postgresql://nowhere"}
+    there = {
+        "home": tmp_path / "elsewhere",
+        "blob_url": settings.blob_store_url,
+        "database_url": "postgresql://nowhere",
+    }
     elsewhere = settings.model_copy(update=there | as_a_cluster(settings))
     other = await replayed(elsewhere, tmp_path / "other", "ocr", "replay-1", *as_of)
     assert {one["content_hash"] for one in (fresh, later, compacted, other)} == {fresh["content_hash"]}
@@ -123,13 +131,15 @@ async def test_a_dataset_is_the_same_before_and_after_archiving_and_compaction_a
     labelled = [row for row in rows if row["label"] is not None]
     assert len(labelled) == 10
     assert all(row["score"] == Ocr().score(json.loads(row["output"]), json.loads(row["label"])) for row in labelled)
-    async with tail(settings, topics.LIFECYCLE, beginning=True) as life:
-        await life.until(lambda records: sum(fresh["content_hash"].encode() in (r.value or b"") for r in records) >= 4)
+    async with open_topic_reader(settings, topics.LIFECYCLE, beginning=True) as life:
+        await life.read_until(
+            lambda records: sum(fresh["content_hash"].encode() in (r.value or b"") for r in records) >= 4
+        )
 
 
 async def test_over_http_a_dataset_is_the_same_as_by_the_command(stack: Stack, tmp_path: Path) -> None:
     await served(stack.settings, "letters", "replay-http", [b"abc", b"abd"])
-    asked = {"task": "letters", "from": at(0), "to": at(100)}
+    asked = {"task": "letters", "from": ce_time(0), "to": ce_time(100)}
     async with httpx.AsyncClient(base_url=api_url(stack.settings), trust_env=False) as http:
         said = (await http.post("/v1/replays", json=asked)).json()
         async with asyncio.timeout(120):
@@ -138,8 +148,8 @@ async def test_over_http_a_dataset_is_the_same_as_by_the_command(stack: Stack, t
                 said = (await http.get(f"/v1/replays/{said['id']}")).json()
         assert said["state"] == "done", said["reason"]
         zipped = io.BytesIO((await http.get(f"/v1/replays/{said['id']}/download")).content)
-    options = ("--from", at(0), "--to", at(100), "--as-of", said["as_of"])
-    done = await command(stack.settings, "hindsight", "replay", "letters", "--out", str(tmp_path / "out"), *options)
+    options = ("--from", ce_time(0), "--to", ce_time(100), "--as-of", said["as_of"])
+    done = await run_command(stack.settings, "hindsight", "replay", "letters", "--out", str(tmp_path / "out"), *options)
     assert done.code == 0, done.err
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert (manifest["content_hash"], manifest["rows"]) == (said["content_hash"], said["rows"])
@@ -174,27 +184,27 @@ async def test_history_is_published_again_as_it_was_and_marked(stack: Stack, tmp
     settings = stack.settings
     payloads = [f"again {number}".encode() for number in range(20)]
     predictions = await served(settings, "letters", "replay-3", payloads)
-    admin = clients.admin(settings)
+    admin = clients.create_admin(settings)
     await admin.start()
     await admin.create_topics([NewTopic("rehearsal", 1, 1)])
     await admin.close()
     mine = ("replay", "letters", "--where", "request_source = 'replay-3'", "--speed", "inf")
 
-    dry = await command(settings, "hindsight", *mine, "--to-topic", "rehearsal", "--dry-run")
+    dry = await run_command(settings, "hindsight", *mine, "--to-topic", "rehearsal", "--dry-run")
     assert dry.code == 0, dry.err
     assert dry.out.splitlines()[0] == "20 requests go to rehearsal, in 0:00:01."
-    async with tail(settings, "rehearsal") as rehearsal:
-        done = await command(settings, "hindsight", *mine, "--to-topic", "rehearsal", "--yes", "--rate", "1000")
+    async with open_topic_reader(settings, "rehearsal") as rehearsal:
+        done = await run_command(settings, "hindsight", *mine, "--to-topic", "rehearsal", "--yes", "--rate", "1000")
         assert done.out.splitlines()[-1] == "20 requests were published", done.err
-        records = await rehearsal.until(lambda read: len(read) >= 20)
+        records = await rehearsal.read_until(lambda read: len(read) >= 20)
     assert [record.value for record in records] == payloads
-    assert [id_of(record) for record in records] == [f"{number:03}" for number in range(20)]
-    assert len({header(record, "ce_replay") for record in records}) == 1
+    assert [event_id(record) for record in records] == [f"{number:03}" for number in range(20)]
+    assert len({header_text(record, "ce_replay") for record in records}) == 1
 
     before = await replayed(settings, tmp_path / "before", "letters", "replay-3")
-    async with tail(settings, topics.predictions("letters")) as answers:
-        await command(settings, "hindsight", *mine, "--to-topic", "letters.requests", "--yes")
-        again = await answers.answers(20)
+    async with open_topic_reader(settings, topics.predictions("letters")) as answers:
+        await run_command(settings, "hindsight", *mine, "--to-topic", "letters.requests", "--yes")
+        again = await answers.read_answers(20)
         assert again.keys() == set(predictions)
         assert all("ce_replay" in dict(record.headers) for record in answers.records)
     after = await replayed(settings, tmp_path / "after", "letters", "replay-3")
@@ -204,7 +214,7 @@ async def test_history_is_published_again_as_it_was_and_marked(stack: Stack, tmp
     assert before["rows"] == 20
     assert all(count["skipped"]["replay"] >= 20 for kind, count in after["counts"].items() if kind != "feedback")
 
-    missing = await command(settings, "hindsight", *mine, "--to-topic", "nowhere", "--yes")
+    missing = await run_command(settings, "hindsight", *mine, "--to-topic", "nowhere", "--yes")
     assert missing.code == 1
     assert "There is no topic 'nowhere'" in missing.err
 
@@ -221,6 +231,6 @@ async def test_history_is_published_again_as_it_was_and_marked(stack: Stack, tmp
 async def test_wrong_arguments_are_refused_and_leave_nothing(
     stack: Stack, tmp_path: Path, wrong: list[str], says: str
 ) -> None:
-    done = await command(stack.settings, "hindsight", "replay", "letters", "--out", str(tmp_path / "out"), *wrong)
+    done = await run_command(stack.settings, "hindsight", "replay", "letters", "--out", str(tmp_path / "out"), *wrong)
     assert (done.code, names(tmp_path)) == (1, [])
     assert says in done.err

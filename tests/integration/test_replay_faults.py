@@ -10,14 +10,14 @@ import pytest
 from deltalake import write_deltalake
 
 from app.eventlog.archive import Archive
-from app.events.cloudevents import Incoming
+from app.events.cloudevents import ConsumedRecord
 from app.kafka import reader
 from app.settings import Settings
-from tests.support.commands import Done, command
-from tests.support.kafka_clients import Sent, publish
-from tests.support.platform import platform_settings, running
-from tests.support.request_history import Request
-from tests.support.storage_outages import directory
+from tests.support.commands import CommandResult, run_command
+from tests.support.kafka_clients import OutgoingRecord, publish
+from tests.support.platform import platform_settings, run_processes
+from tests.support.request_history import RequestHistory
+from tests.support.storage_outages import mount_storage
 from tests.support.tasks import Letters
 
 REQUESTS = "letters.requests"
@@ -29,11 +29,17 @@ async def log(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Setting
     """A broker with a short history."""
     settings = platform_settings(tmp_path_factory.mktemp("log"), tasks={"letters": "tests.support.tasks:Letters"})
     chance = random.Random(0)
-    requests = [Request(number, chance.randbytes(1500).hex().encode()) for number in range(COUNT)]
-    async with running(settings, only=("kafka",)):
-        for kind in (Request.asked, lambda request: request.extracted(Letters()), Request.predicted):
+    requests = [RequestHistory(number, chance.randbytes(1500).hex().encode()) for number in range(COUNT)]
+    async with run_processes(settings, only=("kafka",)):
+        for kind in (
+            RequestHistory.request_record,
+            lambda request: request.extracted(Letters()),
+            RequestHistory.prediction_record,
+        ):
             records = [kind(request) for request in requests]
-            await publish(settings, records[0].topic, [Sent(one.value, one.key, one.headers) for one in records])
+            await publish(
+                settings, records[0].topic, [OutgoingRecord(one.value, one.key, one.headers) for one in records]
+            )
         yield settings
 
 
@@ -41,10 +47,10 @@ async def log(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Setting
 async def archived(log: Settings, tmp_path: Path) -> Settings:
     """An archive of its own, of the requests in three commits, to be damaged."""
     settings = log.model_copy(update={"blob_url": (tmp_path / "blobs").as_uri()})
-    held = await reader.held(settings, [REQUESTS])
+    held = await reader.fetch_offset_ranges(settings, [REQUESTS])
     ranges = {place: (one.begin, one.end) for place, one in held.items()}
-    records: list[Incoming] = []
-    async for some in reader.read(settings, ranges, {place.topic: one.epoch for place, one in held.items()}):
+    records: list[ConsumedRecord] = []
+    async for some in reader.read_ranges(settings, ranges, {place.topic: one.topic_id for place, one in held.items()}):
         records += some
     records.sort(key=lambda one: one.origin.offset)
     for begin in range(0, COUNT, COUNT // 3):
@@ -52,8 +58,8 @@ async def archived(log: Settings, tmp_path: Path) -> Settings:
     return settings
 
 
-async def replay(settings: Settings, out: Path) -> Done:
-    return await command(settings, "hindsight", "replay", "letters", "--out", str(out))
+async def replay(settings: Settings, out: Path) -> CommandResult:
+    return await run_command(settings, "hindsight", "replay", "letters", "--out", str(out))
 
 
 def remove_a_commit(table: Path) -> str:
@@ -97,8 +103,8 @@ async def test_an_archive_of_a_later_version_asks_for_a_later_version(archived: 
 
 
 async def test_a_full_disk_is_said_and_leaves_nothing_of_the_dataset(log: Settings, tmp_path: Path) -> None:
-    with directory(tmp_path, size="2m") as small:
-        if "full" not in small.outages():
+    with mount_storage(tmp_path, size="2m") as small:
+        if "full" not in small.list_outages():
             pytest.skip("a file system of its own can't be mounted here: run as root to test a full disk")
         done = await replay(log, small.link / "dataset")
         assert done.code == 1

@@ -11,9 +11,9 @@ from aiokafka import ConsumerRecord
 
 from app.events import topics
 from app.kafka.producers import publish_all
-from app.registry.changes import Changes
-from app.registry.registry import Models
-from tests.support.kafka_clients import Sent, header, publish, tail
+from app.registry.changes import RegistryWriter
+from app.registry.registry import TaskModels
+from tests.support.kafka_clients import OutgoingRecord, header_text, open_topic_reader, publish
 from tests.support.stack import Stack
 from tests.support.tasks import Letters
 
@@ -24,46 +24,46 @@ WHY = ("a test", "test")
 
 @pytest.mark.soak
 async def test_100_changes_of_the_route_lose_no_request_and_answer_none_twice(stack: Stack) -> None:
-    changes = Changes(stack.settings, Letters(), lambda record: publish_all(stack.settings, [record]))
+    changes = RegistryWriter(stack.settings, Letters(), lambda record: publish_all(stack.settings, [record]))
     routes = [(await changes.promote("1", *WHY)).route]
     during = [_request(n) for n in range(round(CHANGES * SECONDS * RATE))]
     afterwards = [_request(n) for n in range(len(during), len(during) + AFTERWARDS)]
-    async with tail(stack.settings, PREDICTIONS, SHADOWS) as answers:
+    async with open_topic_reader(stack.settings, PREDICTIONS, SHADOWS) as answers:
         load = asyncio.create_task(publish(stack.settings, topics.requests("letters"), during, RATE))
         for change in islice(cycle(_steps(changes)), CHANGES):
             routes.append((await change()).route)
             await asyncio.sleep(SECONDS)
         await load
         last = (await changes.canary("2", 0.25, *WHY)).route
-        await answers.until(lambda found: len(_served(found)) >= len(during))
+        await answers.read_until(lambda found: len(_served(found)) >= len(during))
         await asyncio.sleep(1)
         await publish(stack.settings, topics.requests("letters"), afterwards, RATE)
-        records = await answers.until(lambda found: len(_served(found)) >= len(during) + AFTERWARDS)
+        records = await answers.read_until(lambda found: len(_served(found)) >= len(during) + AFTERWARDS)
     await changes.promote("2", *WHY)
 
     served = _served(records)
-    said = {header(one, "ce_id"): json.loads(one.value) for one in served}
+    said = {header_text(one, "ce_id"): json.loads(one.value) for one in served}
     assert len(said) == len(served) == len({one["request_id"] for one in said.values()}) == len(during) + AFTERWARDS
     for one in served:
-        assert _by(one) in {route.serving("letters", one.key) for route in [*routes, last]}
+        assert _by(one) in {route.assign("letters", one.key) for route in [*routes, last]}
     assert {role for _, role in map(_by, served)} == {"champion", "canary"}
     assert {_by(one)[1] for one in records if one.topic == SHADOWS} == {"shadow"}
 
     # Who keeps the route keeps the version: each key has its own, and the canary its share of the keys.
     steady = [one for one in served if int(json.loads(one.value)["request_id"]) >= len(during)]
-    assert [_by(one) for one in steady] == [last.serving("letters", one.key) for one in steady]
+    assert [_by(one) for one in steady] == [last.assign("letters", one.key) for one in steady]
     alone = [_by(one)[1] == "canary" for one in steady if one.key.startswith(b"request")]
     assert abs(sum(alone) / len(alone) - 0.25) < 4 * (0.25 * 0.75 / len(alone)) ** 0.5
 
 
-def _request(number: int) -> Sent:
+def _request(number: int) -> OutgoingRecord:
     """Every second request is of one of few entities."""
     key = f"entity-{number % 40}" if number % 2 else f"request-{number}"
-    return Sent(b"abc", key.encode(), (("ce_id", str(number).encode()), ("ce_source", b"routes")))
+    return OutgoingRecord(b"abc", key.encode(), (("ce_id", str(number).encode()), ("ce_source", b"routes")))
 
 
 def _served(records: list[ConsumerRecord]) -> list[ConsumerRecord]:
-    return [one for one in records if one.topic == PREDICTIONS and header(one, "ce_requestsource") == "routes"]
+    return [one for one in records if one.topic == PREDICTIONS and header_text(one, "ce_requestsource") == "routes"]
 
 
 def _by(record: ConsumerRecord) -> tuple[str, str]:
@@ -71,7 +71,7 @@ def _by(record: ConsumerRecord) -> tuple[str, str]:
     return said["model"]["version"], said["role"]
 
 
-def _steps(changes: Changes) -> list[Callable[[], Coroutine[Any, Any, Models]]]:
+def _steps(changes: RegistryWriter) -> list[Callable[[], Coroutine[Any, Any, TaskModels]]]:
     """From champion 1 through all that can be done, and back to champion 1."""
     return [
         lambda: changes.shadow("2", *WHY),

@@ -9,13 +9,13 @@ import pytest
 
 from app.events import topics
 from app.events.types import FeedbackGiven
-from app.kafka.lag import deployment_lags
-from app.kafka.reader import held
+from app.kafka.lag import fetch_deployment_lags
+from app.kafka.reader import fetch_offset_ranges
 from app.settings import Settings, TaskSettings
-from tests.support.kafka_clients import Sent, publish
-from tests.support.metrics_exposition import PROCESSES, exposed
-from tests.support.platform import platform_settings, running
-from tests.support.retraining_loop import BY_HAND, RULES, until
+from tests.support.kafka_clients import OutgoingRecord, publish
+from tests.support.metrics_exposition import PROCESSES, scrape_metrics
+from tests.support.platform import platform_settings, run_processes
+from tests.support.retraining_loop import MANUAL_TRIGGERS, TASK_RULES, wait_until
 
 TASK = "scales"
 EVENTS = 1_000_000
@@ -33,16 +33,20 @@ async def test_a_million_events_leave_no_more_series_than_the_first_of_them(tmp_
     settings = platform_settings(
         tmp_path,
         tasks={TASK: "tests.support.scales:Scales"},
-        task_settings={TASK: TaskSettings.model_validate(RULES | {"retraining": RULES["retraining"] | BY_HAND})},
+        task_settings={
+            TASK: TaskSettings.model_validate(TASK_RULES | {"retraining": TASK_RULES["retraining"] | MANUAL_TRIGGERS})
+        },
     )
-    async with running(settings, only=PROCESSES) as supervisor:
+    async with run_processes(settings, only=PROCESSES) as supervisor:
         await supervisor.wait_ready(180)
         found = list[Series]()
         for share in (REQUESTS // 10, REQUESTS - REQUESTS // 10):
             await publish_all(settings, len(found), share)
-            await until(lambda: is_done(settings), 3000)
+            await wait_until(lambda: is_done(settings), 3000)
             found.append(await series(settings))
-            events = sum(one.end for one in (await held(settings, topics.archived([TASK]))).values())
+            events = sum(
+                one.end for one in (await fetch_offset_ranges(settings, topics.archived_topics([TASK]))).values()
+            )
             print(f"{events:,} events, {len(found[-1]):,} series")
     assert events >= EVENTS
     assert found[1] - found[0] == set()
@@ -58,19 +62,21 @@ async def publish_all(settings: Settings, part: int, requests: int) -> None:
         await publish(settings, topics.feedback(TASK), list(said(names)))
 
 
-def asked(name: str) -> Sent:
+def asked(name: str) -> OutgoingRecord:
     value = f"nonsense {name}" if is_nonsense(name) else "0 1.0"
     attributes = {"ce_id": name, "ce_source": f"shop-{name}", "ce_subject": f"thing-{name}"}
-    return Sent(value.encode(), name.encode(), tuple((header, is_it.encode()) for header, is_it in attributes.items()))
+    return OutgoingRecord(
+        value.encode(), name.encode(), tuple((header, is_it.encode()) for header, is_it in attributes.items())
+    )
 
 
-def said(names: list[str]) -> Iterator[Sent]:
+def said(names: list[str]) -> Iterator[OutgoingRecord]:
     for name in names:
         if not is_nonsense(name):
             given = FeedbackGiven(
                 task=TASK, request_id=name, request_source=f"shop-{name}", correction={"weight": 1.0}, actor=f"a-{name}"
             )
-            yield Sent(given.model_dump_json().encode(), given.about[1].encode())
+            yield OutgoingRecord(given.model_dump_json().encode(), given.task_and_prediction[1].encode())
 
 
 def is_nonsense(name: str) -> bool:
@@ -80,7 +86,7 @@ def is_nonsense(name: str) -> bool:
 async def is_done(settings: Settings) -> bool:
     """Whether every group has committed all that there is."""
     await asyncio.sleep(2)
-    lags = await deployment_lags(settings, 60)
+    lags = await fetch_deployment_lags(settings, 60)
     return not isinstance(lags, str) and not any(lag for of in lags.values() for lag in of.values())
 
 
@@ -88,6 +94,6 @@ async def series(settings: Settings) -> Series:
     return {
         (process, name, tuple(sorted(labels.items())))
         for process in PROCESSES
-        for name, some in (await exposed(settings, process)).items()
+        for name, some in (await scrape_metrics(settings, process)).items()
         for labels in some
     }

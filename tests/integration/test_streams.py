@@ -9,17 +9,17 @@ import pytest
 from app.client import Hindsight, live_sessions
 from app.events import topics
 from app.events.ids import prediction_id
-from app.kafka.lag import PREPROCESS_GROUP, lags
-from app.preprocess.sessions.checkpoints import latest
-from tests.support.kafka_clients import Sent, Tail, header, id_of, publish, tail
+from app.kafka.lag import PREPROCESS_GROUP, fetch_lags
+from app.preprocess.sessions.checkpoints import latest_checkpoint
+from tests.support.kafka_clients import OutgoingRecord, TopicReader, event_id, header_text, open_topic_reader, publish
 from tests.support.stack import Stack
 
 REQUESTS, PREDICTIONS = topics.requests("letters"), topics.predictions("letters")
 
 
-def chunk(session: str, sequence: int, value: bytes, final: bool = False) -> Sent:
+def chunk(session: str, sequence: int, value: bytes, final: bool = False) -> OutgoingRecord:
     headers = [("ce_source", b"mic"), ("ce_session", session.encode()), ("ce_sequence", str(sequence).encode())]
-    return Sent(value, session.encode(), [*headers, *([("ce_final", b"true")] if final else [])])
+    return OutgoingRecord(value, session.encode(), [*headers, *([("ce_final", b"true")] if final else [])])
 
 
 async def test_the_client_sends_chunks_as_they_come_and_hears_more_and_more(stack: Stack) -> None:
@@ -55,40 +55,44 @@ def unique(request: str) -> str:
 async def behind(stack: Stack) -> int:
     """Records that the job has not committed yet."""
     groups = {PREPROCESS_GROUP: [REQUESTS]}
-    return sum((await lags(stack.settings, [REQUESTS], groups))[PREPROCESS_GROUP].values())
+    return sum((await fetch_lags(stack.settings, [REQUESTS], groups))[PREPROCESS_GROUP].values())
 
 
-async def answered(answers: Tail, request: str) -> dict[str, object]:
+async def answered(answers: TopicReader, request: str) -> dict[str, object]:
     """The answer to a request, with its marks."""
-    read = await answers.until(lambda read: any(id_of(record) == unique(request) for record in read), seconds=240)
-    first = next(record for record in read if id_of(record) == unique(request))
+    read = await answers.read_until(
+        lambda read: any(event_id(record) == unique(request) for record in read), seconds=240
+    )
+    first = next(record for record in read if event_id(record) == unique(request))
     said = json.loads(first.value)
     names = {name for name, _ in first.headers}
-    said["missing"] = header(first, "ce_missing") if "ce_missing" in names else None
-    said["partial"] = header(first, "ce_partial") if "ce_partial" in names else None
+    said["missing"] = header_text(first, "ce_missing") if "ce_missing" in names else None
+    said["partial"] = header_text(first, "ce_partial") if "ce_partial" in names else None
     return dict(said)
 
 
 async def test_chunks_out_of_order_and_twice_are_one_request_with_partial_answers_before(stack: Stack) -> None:
-    async with tail(stack.settings, PREDICTIONS) as answers:
+    async with open_topic_reader(stack.settings, PREDICTIONS) as answers:
         await publish(stack.settings, REQUESTS, [chunk("a", 0, b"a")])
         await publish(stack.settings, REQUESTS, [chunk("a", 2, b"c")])
         await publish(stack.settings, REQUESTS, [chunk("a", 1, b"b"), chunk("a", 1, b"b")])
         partial = await answered(answers, "a/2")
-        await publish(stack.settings, REQUESTS, [Sent(b"a", b"a", [("ce_source", b"mic"), ("ce_id", b"plain")])])
+        await publish(
+            stack.settings, REQUESTS, [OutgoingRecord(b"a", b"a", [("ce_source", b"mic"), ("ce_id", b"plain")])]
+        )
         await publish(stack.settings, REQUESTS, [chunk("a", 4, b"", final=True), chunk("a", 3, b"d")])
         whole, plain = await answered(answers, "a"), await answered(answers, "plain")
     assert (partial["partial"], partial["output"]) == ("true", {"sum": float(sum(b"abc"))})
     assert (whole["partial"], whole["missing"], whole["output"]) == (None, None, {"sum": float(sum(b"abcd"))})
     assert plain["output"] == {"sum": 97.0}
     known = {unique("a"), unique("plain"), *(unique(f"a/{number}") for number in range(5))}
-    assert {id_of(record) for record in answers.records if header(record, "ce_requestsource") == "mic"} <= known
+    assert {event_id(record) for record in answers.records if header_text(record, "ce_requestsource") == "mic"} <= known
 
 
 @pytest.mark.soak
 async def test_a_session_survives_a_killed_flink_and_what_came_meanwhile_is_part_of_it(stack: Stack) -> None:
     checkpoints = stack.settings.home / "preprocess" / "checkpoints" / "letters"
-    async with tail(stack.settings, PREDICTIONS) as answers:
+    async with open_topic_reader(stack.settings, PREDICTIONS) as answers:
         await publish(stack.settings, REQUESTS, [chunk("k", 0, b"k")])
         await publish(stack.settings, REQUESTS, [chunk("k", 1, b"l")])
         await answered(answers, "k/1")
@@ -96,7 +100,7 @@ async def test_a_session_survives_a_killed_flink_and_what_came_meanwhile_is_part
         async with asyncio.timeout(60):
             while await behind(stack):
                 await asyncio.sleep(0.2)
-        assert latest(checkpoints) is not None
+        assert latest_checkpoint(checkpoints) is not None
         stack.kill("preprocess")
         await publish(stack.settings, REQUESTS, [chunk("k", 3, b"n", final=True), chunk("k", 2, b"m")])
         whole = await answered(answers, "k")
@@ -105,15 +109,15 @@ async def test_a_session_survives_a_killed_flink_and_what_came_meanwhile_is_part
 
 async def test_a_chunk_that_never_comes_is_given_up_and_one_that_comes_late_is_a_dead_letter(stack: Stack) -> None:
     async with (
-        tail(stack.settings, PREDICTIONS) as answers,
-        tail(stack.settings, topics.DEAD_LETTERS) as letters,
+        open_topic_reader(stack.settings, PREDICTIONS) as answers,
+        open_topic_reader(stack.settings, topics.DEAD_LETTERS) as letters,
     ):
         await publish(stack.settings, REQUESTS, [chunk("m", 0, b"m"), chunk("m", 2, b"o", final=True)])
         await publish(stack.settings, REQUESTS, [chunk("x", 0, b"x"), chunk("x", 20_000, b"y")])
         failed, whole = await answered(answers, "x"), await answered(answers, "m")
         await publish(stack.settings, REQUESTS, [chunk("m", 1, b"n")])
         codes = {"session_too_many_chunks", "late_chunk"}
-        await letters.until(lambda read: codes <= {header(letter, "rejected_code") for letter in read})
+        await letters.read_until(lambda read: codes <= {header_text(letter, "rejected_code") for letter in read})
     assert (whole["missing"], whole["output"]) == ("1", {"sum": float(sum(b"mo"))})
     assert isinstance(failed["error"], dict)
     assert failed["error"]["code"] == "session_too_many_chunks"

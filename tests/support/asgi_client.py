@@ -8,7 +8,7 @@ from fastapi import FastAPI
 
 
 @asynccontextmanager
-async def serving(app: FastAPI, **headers: str) -> AsyncIterator[httpx.AsyncClient]:
+async def serve_app(app: FastAPI, **headers: str) -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(app)
     async with (
         app.router.lifespan_context(app),

@@ -19,11 +19,11 @@ _ARGUMENTS = (
 
 
 @asynccontextmanager
-async def browsing() -> AsyncIterator[Browser]:
+async def open_browser() -> AsyncIterator[Browser]:
     """The browser, for as long as the block lasts."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
-            executable_path=tools.find("chromium"), headless=True, args=list(_ARGUMENTS)
+            executable_path=tools.find_program("chromium"), headless=True, args=list(_ARGUMENTS)
         )
         try:
             yield browser
@@ -31,7 +31,7 @@ async def browsing() -> AsyncIterator[Browser]:
             await browser.close()
 
 
-async def shown(page: Page, path: str) -> None:
+async def open_page(page: Page, path: str) -> None:
     """Load a page of the platform, until it listens: what is pressed before goes nowhere."""
     await page.goto(path)
     await page.wait_for_function("window.socket !== undefined && window.socket.connected")

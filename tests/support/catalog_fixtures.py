@@ -7,21 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from app.catalog.catalog import Catalog
-from app.events.base import Data, ModelRef
-from app.events.cloudevents import Record, rfc3339
+from app.events.base import EventData, ModelRef
+from app.events.cloudevents import Record, format_rfc3339
 from app.events.ids import prediction_id, shadow_id
 from app.events.types import Failure, OutcomeRecorded, PredictionFailed, PredictionMade
 from app.settings import Settings
-from tests.support.record_strategies import incoming
+from tests.support.record_strategies import consumed_record
 
 TASK = "scales"
 TIMINGS = {"queued": 1.0, "preprocess": 1.0, "inference": 2.0, "total": 4.0}
 
 
-def made(request: int, at: datetime, version: str = "1", role: str = "champion", **more: Any) -> Record:
+def make_prediction(request: int, at: datetime, version: str = "1", role: str = "champion", **more: Any) -> Record:
     """What a version said of a request at a moment; a shadow, on the topic of shadows."""
     said = {
-        "prediction_id": _unique(request, version, role),
+        "prediction_id": _prediction_id(request, version, role),
         "request_id": str(request),
         "task": TASK,
         "model": ModelRef(name=TASK, version=version),
@@ -31,14 +31,14 @@ def made(request: int, at: datetime, version: str = "1", role: str = "champion",
         "propensity": 1.0,
         "timings_ms": TIMINGS,
     } | more
-    return _record(PredictionMade.model_validate(said), _topic(role), str(said["prediction_id"]), at)
+    return _record(PredictionMade.model_validate(said), _answers_topic(role), str(said["prediction_id"]), at)
 
 
-def failed(request: int, at: datetime, version: str = "1", role: str = "champion") -> Record:
+def make_failure(request: int, at: datetime, version: str = "1", role: str = "champion") -> Record:
     """That a version could say nothing of a request."""
     said = PredictionFailed.model_validate(
         {
-            "prediction_id": _unique(request, version, role),
+            "prediction_id": _prediction_id(request, version, role),
             "request_id": str(request),
             "task": TASK,
             "error": Failure(stage="inference", code="model_refused", reason="test"),
@@ -47,10 +47,10 @@ def failed(request: int, at: datetime, version: str = "1", role: str = "champion
             "dead_letter": None,
         }
     )
-    return _record(said, _topic(role), said.prediction_id, at)
+    return _record(said, _answers_topic(role), said.prediction_id, at)
 
 
-def outcome(request: int, at: datetime, selection: str = "audit", **more: Any) -> Record:
+def make_outcome(request: int, at: datetime, selection: str = "audit", **more: Any) -> Record:
     """What is known of a request's served prediction, since a moment."""
     said = {
         "prediction_id": prediction_id(TASK, "app", str(request)),
@@ -69,24 +69,24 @@ def outcome(request: int, at: datetime, selection: str = "audit", **more: Any) -
 
 
 @contextmanager
-def catalog_of(directory: Path, records: Sequence[Record]) -> Iterator[Catalog]:
+def open_catalog(directory: Path, records: Sequence[Record]) -> Iterator[Catalog]:
     """A SQLite catalog of these records."""
-    catalog = Catalog(Settings(home=directory).database)
+    catalog = Catalog(Settings(home=directory).catalog_url)
     catalog.upgrade()
-    catalog.project([incoming(record, offset) for offset, record in enumerate(records)])
+    catalog.project([consumed_record(record, offset) for offset, record in enumerate(records)])
     yield catalog
     catalog.close()
 
 
-def _unique(request: int, version: str, role: str) -> str:
+def _prediction_id(request: int, version: str, role: str) -> str:
     served = prediction_id(TASK, "app", str(request))
     return shadow_id(served, version) if role == "shadow" else served
 
 
-def _topic(role: str) -> str:
+def _answers_topic(role: str) -> str:
     return f"{TASK}.shadow-predictions" if role == "shadow" else f"{TASK}.predictions"
 
 
-def _record(said: Data, topic: str, unique: str, at: datetime) -> Record:
-    time = rfc3339(at.timestamp() * 1000)
-    return said.record(topic, b"key", id=unique, source="test", time=time, extensions={"requestsource": "app"})
+def _record(data: EventData, topic: str, unique: str, at: datetime) -> Record:
+    time = format_rfc3339(at.timestamp() * 1000)
+    return data.to_record(topic, b"key", id=unique, source="test", time=time, extensions={"requestsource": "app"})

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.settings import CHECKOUT, Settings
-from app.system.environment import environment
+from app.system.environment import process_environment
 
 
 @dataclass(frozen=True)
-class Done:
+class CommandResult:
     """How a command ended."""
 
     code: int
@@ -18,9 +18,9 @@ class Done:
     err: str
 
 
-async def command(settings: Settings, *words: str, cwd: Path = CHECKOUT, seconds: float = 120) -> Done:
+async def run_command(settings: Settings, *words: str, cwd: Path = CHECKOUT, seconds: float = 120) -> CommandResult:
     """Run a command with these settings in its environment."""
-    variables = environment(settings) | {"PYTHONPATH": str(CHECKOUT), "HOME": os.environ["HOME"]}
+    variables = process_environment(settings) | {"PYTHONPATH": str(CHECKOUT), "HOME": os.environ["HOME"]}
     process = await asyncio.create_subprocess_exec(
         *words, cwd=cwd, env=variables, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
@@ -29,4 +29,4 @@ async def command(settings: Settings, *words: str, cwd: Path = CHECKOUT, seconds
     except TimeoutError:
         process.kill()
         raise
-    return Done(process.returncode or 0, out.decode(errors="replace"), err.decode(errors="replace"))
+    return CommandResult(process.returncode or 0, out.decode(errors="replace"), err.decode(errors="replace"))

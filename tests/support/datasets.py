@@ -11,21 +11,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from app.replay.dataset import MANIFEST, ROWS, SCHEMA, write_manifest
+from app.replay.dataset import MANIFEST_FILE, ROWS_FILE, SCHEMA, write_manifest
 from models import tensors
 
-BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
+START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def written(directory: Path, values: list[dict[str, Any]], content_hash: str = "") -> Path:
+def write_dataset(directory: Path, values: list[dict[str, Any]], content_hash: str = "") -> Path:
     """A dataset of the log's own schema; columns that are not given are null."""
     table = pa.Table.from_pylist([{name: row.get(name) for name in SCHEMA.names} for row in values], SCHEMA)
-    pq.write_table(table, directory / ROWS)
-    write_manifest(directory / MANIFEST, {"content_hash": content_hash, "rows": len(values)})
+    pq.write_table(table, directory / ROWS_FILE)
+    write_manifest(directory / MANIFEST_FILE, {"content_hash": content_hash, "rows": len(values)})
     return directory
 
 
-def row(image: NDArray[Any], text: str, split: str = "train", **more: Any) -> dict[str, Any]:
+def text_row(image: NDArray[Any], text: str, split: str = "train", **more: Any) -> dict[str, Any]:
     """The values of a line that was served as `text`; `label` is given as its text."""
     data, declaration = tensors.encode({"image": image, "width": np.array(image.shape[1], np.int32)})
     if (label := more.pop("label", None)) is not None:
@@ -34,16 +34,18 @@ def row(image: NDArray[Any], text: str, split: str = "train", **more: Any) -> di
     return {"features": data, "tensors": declaration, **said, **more}
 
 
-def weighed(number: int, said: float = 7.0, reading: NDArray[Any] | None = None, **more: Any) -> dict[str, Any]:
+def scale_row(
+    number: int, predicted_weight: float = 7.0, reading: NDArray[Any] | None = None, **more: Any
+) -> dict[str, Any]:
     """A row of a thing that weighs 7: what was served of it, one a minute."""
     found = np.array([7.0, 1.0], np.float32) if reading is None else reading
     data, declaration = tensors.encode({"reading": found})
     row: Mapping[str, Any] = {
         "prediction_id": str(number),
-        "time": BEGAN + timedelta(minutes=number),
+        "time": START + timedelta(minutes=number),
         "features": data,
         "tensors": declaration,
-        "output": json.dumps({"weight": said}),
+        "output": json.dumps({"weight": predicted_weight}),
         "label": json.dumps({"weight": 7.0}),
         "split": "test",
         "selection": "audit",

@@ -5,7 +5,7 @@ import numpy as np
 from models.object_detection.fitting import Examples
 
 
-def blocks(number: int, seed: int, light: tuple[float, float, float] = (1.0, 1.0, 1.0)) -> Examples:
+def make_block_scenes(number: int, seed: int, light: tuple[float, float, float] = (1.0, 1.0, 1.0)) -> Examples:
     """A light block on a dark ground in each scene; how light it is says its class, 0 or 1. It may have a colour."""
     rng = np.random.default_rng(seed)
     examples = Examples(

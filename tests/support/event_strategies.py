@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from app.events.base import Data, ModelRef
+from app.events.base import EventData, ModelRef
 from app.events.cloudevents import Headers
 from app.events.ids import prediction_id
 from app.events.model_events import ModelRegistered
@@ -23,40 +23,42 @@ EXAMPLES = Path(__file__).parent.parent / "app" / "events" / "golden"
 """Of each version of each type an event as it was written to Kafka: headers and value."""
 
 
-def example(kind: str) -> tuple[Headers, bytes]:
+def read_example(kind: str) -> tuple[Headers, bytes]:
     """The headers and the value of a type's example."""
     said = json.loads((EXAMPLES / f"{kind}.json").read_text())
     value = json.dumps(said["value"]).encode() if "value" in said else b64decode(said["value_base64"])
     return tuple((name, text.encode()) for name, text in said["headers"].items()), value
 
 
-numbers = st.floats(allow_nan=False, allow_infinity=False)
+finite_floats = st.floats(allow_nan=False, allow_infinity=False)
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | numbers | st.text(),
+    st.none() | st.booleans() | st.integers() | finite_floats | st.text(),
     lambda values: st.lists(values, max_size=3) | st.dictionaries(st.text(max_size=5), values, max_size=3),
     max_leaves=5,
 )
 
 
-def data_of(kind: type[Data]) -> st.SearchStrategy[Data]:
+def data_strategy(kind: type[EventData]) -> st.SearchStrategy[EventData]:
     """Any data of a type."""
     if kind is ModelRegistered:
-        return _model(kind, model=st.builds(ModelRef, name=st.just("ocr"), version=st.sampled_from(("1", "20"))))
-    return _feedback() if kind is FeedbackGiven else _model(kind)
+        return _model_strategy(
+            kind, model=st.builds(ModelRef, name=st.just("ocr"), version=st.sampled_from(("1", "20")))
+        )
+    return _feedback_strategy() if kind is FeedbackGiven else _model_strategy(kind)
 
 
-def _model(kind: type[Model], **known: st.SearchStrategy[Any]) -> st.SearchStrategy[Model]:
+def _model_strategy(kind: type[Model], **known: st.SearchStrategy[Any]) -> st.SearchStrategy[Model]:
     fields = {
-        name: _value(field.annotation, [field])
+        name: _value_strategy(field.annotation, [field])
         for name, field in kind.model_fields.items()
         if name not in known  # the others are bound by more than their type
     }
     return st.builds(kind, **known, **fields)
 
 
-def _feedback() -> st.SearchStrategy[FeedbackGiven]:
+def _feedback_strategy() -> st.SearchStrategy[FeedbackGiven]:
     def named(names: dict[str, Any]) -> st.SearchStrategy[FeedbackGiven]:
-        return _model(FeedbackGiven, **{name: st.just(names.get(name)) for name in addresses}, **judgement)
+        return _model_strategy(FeedbackGiven, **{name: st.just(names.get(name)) for name in addresses}, **judgement)
 
     addresses = ("prediction_id", "task", "request_id", "request_source")
     ids = st.text(min_size=1, max_size=20)
@@ -66,30 +68,34 @@ def _feedback() -> st.SearchStrategy[FeedbackGiven]:
     return (by_prediction | by_request).flatmap(named)
 
 
-def _value(annotation: Any, constraints: list[Any]) -> st.SearchStrategy[Any]:
+def _value_strategy(annotation: Any, constraints: list[Any]) -> st.SearchStrategy[Any]:
     """Values of an annotation, within pydantic's constraints."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        return _value(arguments[0], [*arguments[1:], *constraints])
+        return _value_strategy(arguments[0], [*arguments[1:], *constraints])
     if origin in (Union, UnionType, tuple, dict):
-        return _composed(
-            origin, [_value(argument, []) for argument in arguments if argument is not Ellipsis], arguments
+        return _composed_strategy(
+            origin, [_value_strategy(argument, []) for argument in arguments if argument is not Ellipsis], arguments
         )
     if annotation is Any:
         return json_values
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return _model(annotation)
-    patterns = [getattr(bound, "pattern", None) for field in _fields(constraints) for bound in field.metadata]
+        return _model_strategy(annotation)
+    patterns = [
+        getattr(bound, "pattern", None) for field in _constraint_fields(constraints) for bound in field.metadata
+    ]
     if pattern := next(filter(None, patterns), None):
         return st.from_regex(pattern.removesuffix("$"), fullmatch=True)
-    bounds = [bound for field in _fields(constraints) for bound in field.metadata]
+    bounds = [bound for field in _constraint_fields(constraints) for bound in field.metadata]
     bounds = [bound for bound in bounds if type(bound).__module__ == "annotated_types"]
     bounded: Any = Annotated[annotation, *bounds] if bounds else annotation
     values = st.from_type(bounded)
     return values.filter(math.isfinite) if annotation is float else values
 
 
-def _composed(origin: Any, parts: list[st.SearchStrategy[Any]], arguments: tuple[Any, ...]) -> st.SearchStrategy[Any]:
+def _composed_strategy(
+    origin: Any, parts: list[st.SearchStrategy[Any]], arguments: tuple[Any, ...]
+) -> st.SearchStrategy[Any]:
     if origin is dict:
         return st.dictionaries(*parts, max_size=3)
     if origin is not tuple:
@@ -97,5 +103,5 @@ def _composed(origin: Any, parts: list[st.SearchStrategy[Any]], arguments: tuple
     return st.lists(parts[0], max_size=3).map(tuple) if Ellipsis in arguments else st.tuples(*parts)
 
 
-def _fields(constraints: list[Any]) -> list[FieldInfo]:
+def _constraint_fields(constraints: list[Any]) -> list[FieldInfo]:
     return [field for field in constraints if isinstance(field, FieldInfo)]

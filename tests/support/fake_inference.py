@@ -17,23 +17,23 @@ TASK = "letters"
 
 
 @asynccontextmanager
-async def answering(settings: Settings, output: Callable[[bytes], dict[str, Any]]) -> AsyncIterator[None]:
+async def run_fake_inference(settings: Settings, output: Callable[[bytes], dict[str, Any]]) -> AsyncIterator[None]:
     """While the block lasts, a request is answered by what `output` makes of its payload; failed by its ValueError."""
-    consumer = clients.consumer(settings, topics.requests(TASK), auto_offset_reset="latest")
-    producer = clients.producer(settings)
+    consumer = clients.create_consumer(settings, topics.requests(TASK), auto_offset_reset="latest")
+    producer = clients.create_producer(settings)
 
     async def answer() -> None:
         async for record in consumer:
             source, request = (
-                cloudevents.header(record.headers, "ce_source"),
-                cloudevents.header(record.headers, "ce_id"),
+                cloudevents.header_text(record.headers, "ce_source"),
+                cloudevents.header_text(record.headers, "ce_id"),
             )
             assert source is not None and request is not None
             data: PredictionMade | PredictionFailed
             try:
-                data = made(ids.prediction_id(TASK, source, request), request, output(record.value))
+                data = make_prediction(ids.prediction_id(TASK, source, request), request, output(record.value))
             except ValueError as error:
-                data = failed(ids.prediction_id(TASK, source, request), request, str(error))
+                data = make_failure(ids.prediction_id(TASK, source, request), request, str(error))
             await publish(producer, data)
 
     await consumer.start()
@@ -50,7 +50,7 @@ async def answering(settings: Settings, output: Callable[[bytes], dict[str, Any]
 
 
 async def publish(producer: AIOKafkaProducer, data: PredictionMade | PredictionFailed) -> None:
-    record = data.record(
+    record = data.to_record(
         topics.predictions(TASK),
         data.request_id.encode(),
         id=data.prediction_id,
@@ -60,7 +60,7 @@ async def publish(producer: AIOKafkaProducer, data: PredictionMade | PredictionF
     await producer.send_and_wait(record.topic, record.value, record.key, headers=list(record.headers))
 
 
-def made(prediction_id: str, request_id: str, output: dict[str, Any]) -> PredictionMade:
+def make_prediction(prediction_id: str, request_id: str, output: dict[str, Any]) -> PredictionMade:
     return PredictionMade(
         prediction_id=prediction_id,
         request_id=request_id,
@@ -74,7 +74,7 @@ def made(prediction_id: str, request_id: str, output: dict[str, Any]) -> Predict
     )
 
 
-def failed(prediction_id: str, request_id: str, reason: str) -> PredictionFailed:
+def make_failure(prediction_id: str, request_id: str, reason: str) -> PredictionFailed:
     return PredictionFailed(
         prediction_id=prediction_id,
         request_id=request_id,

@@ -18,7 +18,7 @@ Headers = Sequence[tuple[str, bytes]]
 
 
 @dataclass(frozen=True)
-class Sent:
+class OutgoingRecord:
     """A record to publish."""
 
     value: bytes | None
@@ -26,9 +26,11 @@ class Sent:
     headers: Headers = ()
 
 
-async def publish(settings: Settings, topic: str, records: Iterable[Sent], rate: float = 0) -> list[RecordMetadata]:
+async def publish(
+    settings: Settings, topic: str, records: Iterable[OutgoingRecord], rate: float = 0
+) -> list[RecordMetadata]:
     """Publish all, confirmed; `rate` is records a second."""
-    producer = clients.producer(settings, max_request_size=64 * MiB)
+    producer = clients.create_producer(settings, max_request_size=64 * MiB)
     await producer.start()
     try:
         sent = []
@@ -42,56 +44,60 @@ async def publish(settings: Settings, topic: str, records: Iterable[Sent], rate:
         await producer.stop()
 
 
-class Tail:
+class TopicReader:
     """What comes on some topics from now on."""
 
     def __init__(self, consumer: AIOKafkaConsumer) -> None:
         self._consumer = consumer
         self.records: list[ConsumerRecord] = []
 
-    async def until(self, enough: Callable[[list[ConsumerRecord]], bool], seconds: float = 120) -> list[ConsumerRecord]:
+    async def read_until(
+        self, condition: Callable[[list[ConsumerRecord]], bool], seconds: float = 120
+    ) -> list[ConsumerRecord]:
         """Read on until there is enough; fails when it doesn't come in time."""
         deadline = time.monotonic() + seconds
-        while not enough(self.records):
+        while not condition(self.records):
             remaining = deadline - time.monotonic()
             assert remaining > 0, f"after {seconds} s there are {len(self.records)} records, not enough"
             batches = await self._consumer.getmany(timeout_ms=min(500, int(remaining * 1000) + 1))
             self.records += [record for batch in batches.values() for record in batch]
         return self.records
 
-    async def answers(self, count: int, seconds: float = 120) -> dict[str, dict[str, Any]]:
+    async def read_answers(self, count: int, seconds: float = 120) -> dict[str, dict[str, Any]]:
         """The answers by prediction id, the first of each, once there are so many; `role` of a failed one is absent."""
-        await self.until(lambda records: len({id_of(record) for record in records}) >= count, seconds)
+        await self.read_until(lambda records: len({event_id(record) for record in records}) >= count, seconds)
         first: dict[str, dict[str, Any]] = {}
         for record in self.records:
-            first.setdefault(id_of(record), json.loads(record.value))
+            first.setdefault(event_id(record), json.loads(record.value))
         return first
 
 
-def id_of(record: ConsumerRecord) -> str:
+def event_id(record: ConsumerRecord) -> str:
     """A record's ce_id."""
-    return header(record, "ce_id")
+    return header_text(record, "ce_id")
 
 
-def header(record: ConsumerRecord, name: str) -> str:
+def header_text(record: ConsumerRecord, name: str) -> str:
     """A header's text."""
     return str(dict(record.headers)[name].decode())
 
 
 @asynccontextmanager
-async def tail(settings: Settings, *topics: str, beginning: bool = False) -> AsyncIterator[Tail]:
+async def open_topic_reader(
+    settings: Settings, *topics: str, from_beginning: bool = False
+) -> AsyncIterator[TopicReader]:
     """Read topics from where they end now, or from their beginning; without a group."""
     consumer = AIOKafkaConsumer(
         *topics,
         bootstrap_servers=settings.bootstrap,
         max_partition_fetch_bytes=64 * MiB,
         fetch_max_wait_ms=100,
-        auto_offset_reset="earliest" if beginning else "latest",
+        auto_offset_reset="earliest" if from_beginning else "latest",
     )
     await consumer.start()
     try:
         for partition in consumer.assignment():
             await consumer.position(partition)
-        yield Tail(consumer)
+        yield TopicReader(consumer)
     finally:
         await consumer.stop()

@@ -16,7 +16,7 @@ import httpx
 from app.embedded import ports
 from app.settings import CHECKOUT, Settings
 from app.system import parent_death
-from app.system.environment import environment
+from app.system.environment import process_environment
 
 _INSTALL_SECONDS = 600.0
 _START_SECONDS = 120.0
@@ -24,7 +24,7 @@ _START_SECONDS = 120.0
 USER = "hindsight"
 
 
-async def installed(folder: str) -> Path:
+async def install_environment(folder: str) -> Path:
     """The Python of an environment with what docker/FOLDER/requirements.txt pins; made once, in the cache directory."""
     requirements = CHECKOUT / "docker" / folder / "requirements.txt"
     digest = hashlib.sha256(requirements.read_bytes()).hexdigest()[:12]
@@ -45,7 +45,7 @@ async def _run(*words: str) -> None:
 
 def steps_environment(settings: Settings, python: Path) -> dict[str, str]:
     """What an orchestrator's worker finds in its environment: these settings, and where Hindsight is."""
-    return environment(settings) | {
+    return process_environment(settings) | {
         "HINDSIGHT_CHECKOUT": str(CHECKOUT),
         "HINDSIGHT_PYTHON": sys.executable,
         "PATH": os.pathsep.join([str(python.parent), os.environ["PATH"]]),
@@ -65,9 +65,9 @@ class Airflow:
         """Its API server's."""
         return f"http://127.0.0.1:{self.port}"
 
-    async def run(self, settings: Settings, *words: str, seconds: float = 240) -> str:
+    async def run_command(self, settings: Settings, *words: str, seconds: float = 240) -> str:
         """What `airflow ...` says; it must end with 0."""
-        python = await installed("airflow")
+        python = await install_environment("airflow")
         process = await asyncio.create_subprocess_exec(
             *(str(python.with_name("airflow")), *words),
             env=self._environment(settings, python),
@@ -79,11 +79,11 @@ class Airflow:
         return said
 
     @asynccontextmanager
-    async def serving(self, settings: Settings) -> AsyncIterator[None]:
+    async def run_services(self, settings: Settings) -> AsyncIterator[None]:
         """All of its processes, for as long as the block lasts."""
         self.directory.mkdir(parents=True, exist_ok=True)
         (self.directory / "passwords.json").write_text(json.dumps({USER: self.password}))
-        python = await installed("airflow")
+        python = await install_environment("airflow")
         with (self.directory / "standalone.log").open("ab") as log:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-I", "-S", parent_death.__file__, str(os.getpid())),
@@ -94,18 +94,18 @@ class Airflow:
                 start_new_session=True,
             )
         try:
-            await self._ready(process)
+            await self._wait_until_ready(process)
             yield
         finally:
-            await ended(process)
+            await end_session(process)
 
-    async def states(self) -> dict[str, str]:
+    async def dag_run_states(self) -> dict[str, str]:
         """The states of all DAG runs, by their ids."""
         async with self._client() as http:
             answer = await http.get("/api/v2/dags/hindsight_retraining/dagRuns")
         return {run["dag_run_id"]: run["state"] for run in answer.raise_for_status().json()["dag_runs"]}
 
-    async def _ready(self, process: asyncio.subprocess.Process) -> None:
+    async def _wait_until_ready(self, process: asyncio.subprocess.Process) -> None:
         """Return once it knows the DAG."""
         async with asyncio.timeout(_START_SECONDS):
             while process.returncode is None:
@@ -143,7 +143,7 @@ class Airflow:
         return steps_environment(settings, python) | {"AIRFLOW_HOME": str(self.directory)} | own
 
 
-async def ended(process: asyncio.subprocess.Process) -> None:
+async def end_session(process: asyncio.subprocess.Process) -> None:
     """End a process that leads a session, and all of that session."""
     if process.returncode is None:
         process.terminate()

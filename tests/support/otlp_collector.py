@@ -11,7 +11,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 
 @dataclass(frozen=True)
-class Taken:
+class ExportedSpan:
     """A span that was exported."""
 
     service: str
@@ -22,7 +22,7 @@ class Taken:
     failed: bool
     attributes: dict[str, str | int]
 
-    def leads_to(self, traceparent: str | None) -> bool:
+    def is_parent_in(self, traceparent: str | None) -> bool:
         """Whether what has this goes on from the span. Flags, at its end, are no part of an export."""
         return traceparent is not None and traceparent.startswith(f"00-{self.trace}-{self.id}-")
 
@@ -32,33 +32,35 @@ class Collector:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.spans: list[Taken] = []
+        self.spans: list[ExportedSpan] = []
 
-    def take(self, body: bytes) -> None:
+    def receive(self, body: bytes) -> None:
         """Keep what an export holds."""
         for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
             [service] = [one.value.string_value for one in resource.resource.attributes if one.key == "service.name"]
             for span in (span for scope in resource.scope_spans for span in scope.spans):
                 attributes = {one.key: one.value.string_value or one.value.int_value for one in span.attributes}
                 ids = (span.trace_id.hex(), span.span_id.hex(), span.parent_span_id.hex())
-                self.spans.append(Taken(service, span.name, *ids, span.status.code == 2, attributes))
+                self.spans.append(ExportedSpan(service, span.name, *ids, span.status.code == 2, attributes))
 
-    async def until(self, wanted: Callable[[list[Taken]], bool], seconds: float = 30) -> list[Taken]:
+    async def wait_for(
+        self, condition: Callable[[list[ExportedSpan]], bool], seconds: float = 30
+    ) -> list[ExportedSpan]:
         """What is there once that is enough. Exports come every few seconds."""
         async with asyncio.timeout(seconds):
-            while not wanted(self.spans):
+            while not condition(self.spans):
                 await asyncio.sleep(0.1)
         return list(self.spans)
 
 
 @contextmanager
-def collecting() -> Iterator[Collector]:
+def run_collector() -> Iterator[Collector]:
     """A collector on a free port of this machine."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             assert self.path == "/v1/traces"
-            collector.take(self.rfile.read(int(self.headers["content-length"])))
+            collector.receive(self.rfile.read(int(self.headers["content-length"])))
             self.send_response(200)
             self.send_header("content-length", "0")
             self.end_headers()

@@ -14,29 +14,29 @@ import httpx
 
 from app.embedded import ports
 from app.embedded.readiness import api_url
-from app.embedded.supervisor import Provision, Supervisor
+from app.embedded.supervisor import ProvisionTopics, Supervisor
 from app.settings import CHECKOUT, Settings
-from app.system.environment import environment
+from app.system.environment import process_environment
 
-__all__ = ["api_alone", "environment", "pids", "platform_settings", "running", "until_alive"]
+__all__ = ["run_api", "process_environment", "read_pids", "platform_settings", "run_processes", "wait_until_alive"]
 
 
 def platform_settings(tmp_path: Path, **overrides: Any) -> Settings:
     """Settings with a home in tmp_path and every port free."""
-    numbers = ports.free_ports(len(ports.OWNERS))
+    numbers = ports.free_ports(len(ports.PROCESS_BY_SETTING))
     values: dict[str, Any] = {"home": tmp_path / "home", "demo": False, "kafka_heap": "256m"}
-    return Settings(**(values | dict(zip(ports.OWNERS, numbers, strict=True)) | overrides))
+    return Settings(**(values | dict(zip(ports.PROCESS_BY_SETTING, numbers, strict=True)) | overrides))
 
 
-def pids(config: Settings) -> dict[str, int]:
+def read_pids(config: Settings) -> dict[str, int]:
     """The process ids of the platform's processes, as its supervisor wrote them down."""
     found: dict[str, int] = json.loads((config.home / "processes.json").read_text())
     return found
 
 
 @asynccontextmanager
-async def running(
-    config: Settings, only: Collection[str] = ("kafka",), provision: Provision | None = None
+async def run_processes(
+    config: Settings, only: Collection[str] = ("kafka",), provision: ProvisionTopics | None = None
 ) -> AsyncIterator[Supervisor]:
     """A supervisor that runs these processes of the Procfile for as long as the block lasts."""
     supervisor = Supervisor(config, only=only, provision=provision)
@@ -48,10 +48,10 @@ async def running(
 
 
 @contextmanager
-def api_alone(config: Settings, files: int = 1024) -> Iterator[subprocess.Popen[bytes]]:
+def run_api(config: Settings, files: int = 1024) -> Iterator[subprocess.Popen[bytes]]:
     """The API as a process of its own, with no other and so many open files at most."""
     command = ["sh", "-c", f"ulimit -n {files}; exec {sys.executable} -m app.api"]
-    process = subprocess.Popen(command, cwd=CHECKOUT, env=environment(config))
+    process = subprocess.Popen(command, cwd=CHECKOUT, env=process_environment(config))
     try:
         yield process
     finally:
@@ -59,7 +59,7 @@ def api_alone(config: Settings, files: int = 1024) -> Iterator[subprocess.Popen[
         process.wait(30)
 
 
-async def until_alive(config: Settings, seconds: float = 60.0) -> None:
+async def wait_until_alive(config: Settings, seconds: float = 60.0) -> None:
     """Return once the API answers, whatever else is ready."""
     deadline = time.monotonic() + seconds
     async with httpx.AsyncClient(trust_env=False) as http:

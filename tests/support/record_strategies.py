@@ -8,17 +8,17 @@ from hypothesis import strategies as st
 
 from app.events import answers, lifecycle, model_events, topics
 from app.events import types as event_types
-from app.events.base import Data, ModelRef
-from app.events.cloudevents import Headers, Incoming, LogEpoch, Origin, Record
+from app.events.base import EventData, ModelRef
+from app.events.cloudevents import ConsumedRecord, Headers, Origin, Record, TopicId
 from app.events.ids import prediction_id
 from app.events.types import Failure, FeedbackGiven, PredictionMade
-from tests.support.event_strategies import data_of
+from tests.support.event_strategies import data_strategy
 
 TASK = "ocr"
 START = datetime(2026, 1, 31, 12, tzinfo=UTC)
-_FEW = ("1", "2")
-_IDS = tuple(prediction_id(TASK, "app", request) for request in _FEW)
-_OF_LIFECYCLE = (
+_FEW_IDS = ("1", "2")
+_PREDICTION_IDS = tuple(prediction_id(TASK, "app", request) for request in _FEW_IDS)
+_LIFECYCLE_TYPES = (
     lifecycle.RetrainingTriggered,
     model_events.DatasetBuilt,
     model_events.ModelTrained,
@@ -27,39 +27,41 @@ _OF_LIFECYCLE = (
     model_events.RouteChanged,
     lifecycle.DriftDetected,
 )
-_TOPIC_OF: dict[type[Data], str] = {
+_TOPIC_BY_TYPE: dict[type[EventData], str] = {
     PredictionMade: topics.predictions(TASK),
     event_types.PredictionFailed: topics.predictions(TASK),
     FeedbackGiven: topics.feedback(TASK),
     event_types.OutcomeRecorded: topics.outcomes(TASK),
-    **dict.fromkeys(_OF_LIFECYCLE, topics.LIFECYCLE),
+    **dict.fromkeys(_LIFECYCLE_TYPES, topics.LIFECYCLE),
 }
 
 
-def incoming(record: Record, offset: int = 0, logged_ms: int = 0, partition: int = 0) -> Incoming:
+def consumed_record(record: Record, offset: int = 0, logged_ms: int = 0, partition: int = 0) -> ConsumedRecord:
     """A record as it is consumed, logged so long after the start."""
     logged = round(START.timestamp() * 1000) + logged_ms
-    origin = Origin(LogEpoch(f"c/{record.topic}"), record.topic, partition, offset, logged)
-    return Incoming(origin, record.key, record.value, record.headers)
+    origin = Origin(TopicId(f"c/{record.topic}"), record.topic, partition, offset, logged)
+    return ConsumedRecord(origin, record.key, record.value, record.headers)
 
 
-def record(data: Data, topic: str | None = None, id: str = "1", minute: float = 0, **attributes: Any) -> Record:
+def make_record(
+    data: EventData, topic: str | None = None, id: str = "1", minute: float = 0, **attributes: Any
+) -> Record:
     """An event that says this, on its topic."""
     time = (START + timedelta(minutes=minute)).isoformat()
     attributes = {"source": "app", "time": time} | attributes
-    return data.record(topic or _TOPIC_OF[type(data)], b"key", id=id, **attributes)
+    return data.to_record(topic or _TOPIC_BY_TYPE[type(data)], b"key", id=id, **attributes)
 
 
-def letter(place: int = 0, reason: str = "it is no image", headers: Headers = ()) -> Record:
+def make_dead_letter(offset: int = 0, reason: str = "it is no image", headers: Headers = ()) -> Record:
     """A dead letter of the request that stands there."""
-    origin = Origin(LogEpoch("c/t"), topics.requests(TASK), 0, place, 0)
+    origin = Origin(TopicId("c/t"), topics.requests(TASK), 0, offset, 0)
     rejected = Record(origin.topic, b"key", b"payload", headers)
-    return answers.dead_letter(rejected, origin, Failure(stage="preprocess", code="bad", reason=reason), ("app", "1"))[
-        1
-    ]
+    return answers.build_dead_letter(
+        rejected, origin, Failure(stage="preprocess", code="bad", reason=reason), ("app", "1")
+    )[1]
 
 
-def _few(data: Data, unique: str, model: ModelRef) -> Data:
+def _with_few_ids(data: EventData, unique: str, model: ModelRef) -> EventData:
     """The data, about one of the few."""
     fields = type(data).model_fields
     about = {
@@ -75,20 +77,20 @@ def _few(data: Data, unique: str, model: ModelRef) -> Data:
 
 
 _data = st.builds(
-    _few,
-    st.sampled_from(list(_TOPIC_OF)).flatmap(data_of),
-    st.sampled_from(_IDS),
-    st.sampled_from(_FEW).map(lambda version: ModelRef(name=TASK, version=version)),
+    _with_few_ids,
+    st.sampled_from(list(_TOPIC_BY_TYPE)).flatmap(data_strategy),
+    st.sampled_from(_PREDICTION_IDS),
+    st.sampled_from(_FEW_IDS).map(lambda version: ModelRef(name=TASK, version=version)),
 )
-_letters = st.builds(letter, st.integers(0, 1), st.text(max_size=5))
+_letters = st.builds(make_dead_letter, st.integers(0, 1), st.text(max_size=5))
 _broken = st.builds(lambda data: Record(topics.feedback(TASK), None, data, ()), st.none() | st.binary(max_size=20))
-_record = st.builds(record, _data, id=st.sampled_from(_FEW), minute=st.integers(0, 2)) | _letters | _broken
+_record = st.builds(make_record, _data, id=st.sampled_from(_FEW_IDS), minute=st.integers(0, 2)) | _letters | _broken
 
 
 @st.composite
-def logs(draw: st.DrawFn) -> Sequence[Incoming]:
+def log_strategy(draw: st.DrawFn) -> Sequence[ConsumedRecord]:
     """A log: records of every kind, some of them logged in the same moment, in several partitions."""
     records = draw(st.lists(_record, max_size=12))
     logged = sorted(draw(st.lists(st.integers(0, 5), min_size=len(records), max_size=len(records))))
     partitions = draw(st.lists(st.integers(0, 1), min_size=len(records), max_size=len(records)))
-    return [incoming(*one) for one in zip(records, range(len(records)), logged, partitions, strict=True)]
+    return [consumed_record(*one) for one in zip(records, range(len(records)), logged, partitions, strict=True)]

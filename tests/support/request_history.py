@@ -9,11 +9,11 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from app.eventlog.schema import table_of
+from app.eventlog.schema import to_table
 from app.eventlog.snapshot import Snapshot
 from app.events import topics
 from app.events.base import ModelRef
-from app.events.cloudevents import TENSORS, Event, Incoming, LogEpoch, Origin, Record, rfc3339
+from app.events.cloudevents import TENSORS, ConsumedRecord, Event, Origin, Record, TopicId, format_rfc3339
 from app.events.ids import prediction_id
 from app.events.types import (
     Failure,
@@ -26,12 +26,12 @@ from app.events.types import (
 from models import tensors
 from models.base import Task
 
-BEGIN = datetime.fromisoformat("2026-01-01T00:00:00Z").timestamp()
+START_SECONDS = datetime.fromisoformat("2026-01-01T00:00:00Z").timestamp()
 SOURCE = "test"
 
 
 @dataclass(frozen=True)
-class Request:
+class RequestHistory:
     """A request and what becomes of it. Times in seconds after BEGIN."""
 
     number: int
@@ -49,18 +49,18 @@ class Request:
     def _key(self) -> bytes:
         return (self.entity or f"e{self.number}").encode()
 
-    def asked(self) -> Record:
+    def request_record(self) -> Record:
         event = Event(
             f"r{self.number}",
             PredictionRequested.type,
             SOURCE,
-            at(self.number),
+            ce_time(self.number),
             self.payload,
             content_type="text/plain",
         )
-        return Record("letters.requests", self._key, self.payload, event.headers())
+        return Record("letters.requests", self._key, self.payload, event.to_headers())
 
-    def extracted(self, task: Task, version: str = "1") -> Record:
+    def features_record(self, task: Task, version: str = "1") -> Record:
         data, declaration = tensors.encode(task.preprocess(self.payload))
         said = {"requestid": f"r{self.number}", "requestsource": SOURCE, "tensors": declaration}
         said |= {"preprocessversion": version, "requestlogtime": "0", "preprocessms": "0"}
@@ -68,14 +68,14 @@ class Request:
             self.prediction_id,
             FeaturesExtracted.type,
             SOURCE,
-            at(self.number),
+            ce_time(self.number),
             data,
             content_type=TENSORS,
             extensions=said,
         )
-        return Record("letters.features", self._key, data, event.headers())
+        return Record("letters.features", self._key, data, event.to_headers())
 
-    def predicted(self, **changes: Any) -> Record:
+    def prediction_record(self, **changes: Any) -> Record:
         made = PredictionMade(
             prediction_id=self.prediction_id,
             request_id=f"r{self.number}",
@@ -87,11 +87,11 @@ class Request:
             propensity=1.0,
             timings_ms={"total": 1.0},
         ).model_copy(update=changes)
-        return self._answer(made)
+        return self._answer_record(made)
 
-    def failed(self) -> Record:
+    def failure_record(self) -> Record:
         error = Failure(stage="preprocess", code="bad", reason="bad")
-        return self._answer(
+        return self._answer_record(
             PredictionFailed(
                 prediction_id=self.prediction_id,
                 request_id=f"r{self.number}",
@@ -101,44 +101,48 @@ class Request:
             )
         )
 
-    def _answer(self, said: PredictionMade | PredictionFailed) -> Record:
+    def _answer_record(self, said: PredictionMade | PredictionFailed) -> Record:
         extensions = {"requestsource": SOURCE}
         topic = topics.predictions("letters")
-        return said.record(
-            topic, self._key, id=self.prediction_id, source=SOURCE, time=at(self.number), extensions=extensions
+        return said.to_record(
+            topic, self._key, id=self.prediction_id, source=SOURCE, time=ce_time(self.number), extensions=extensions
         )
 
-    def corrected(self, number: int, after: float = 1.0, actor: str = "ada", **said: Any) -> Record:
+    def feedback_record(self, number: int, after_seconds: float = 1.0, actor: str = "ada", **said: Any) -> Record:
         """Feedback, `number` of this request, `after` seconds."""
         said = said or {"correction": {"sum": 1.0}}
         given = FeedbackGiven(prediction_id=self.prediction_id, actor=actor, **said)
-        unique, time = f"f{self.number}-{number}", at(self.number + after)
-        return given.record("letters.feedback", self.prediction_id.encode(), id=unique, source=SOURCE, time=time)
+        unique, time = f"f{self.number}-{number}", ce_time(self.number + after_seconds)
+        return given.to_record("letters.feedback", self.prediction_id.encode(), id=unique, source=SOURCE, time=time)
 
 
-def at(seconds: float) -> str:
+def ce_time(seconds: float) -> str:
     """A ce_time."""
-    return rfc3339((BEGIN + seconds) * 1000)
+    return format_rfc3339((START_SECONDS + seconds) * 1000)
 
 
-def moment(seconds: float) -> datetime:
+def to_datetime(seconds: float) -> datetime:
     """The same, as a datetime."""
-    return datetime.fromisoformat(at(seconds))
+    return datetime.fromisoformat(ce_time(seconds))
 
 
-def logged(records: Iterable[tuple[float, Record]], partitions: int = 2, epoch: str = "c/t") -> list[Incoming]:
+def append_to_log(
+    records: Iterable[tuple[float, Record]], partitions: int = 2, epoch: str = "c/t"
+) -> list[ConsumedRecord]:
     """The records as the log has them, each appended at its time; the partition by its key."""
     ends: dict[tuple[str, int], int] = {}
     found = []
     for time, record in sorted(records, key=lambda one: one[0]):
         place = (record.topic, sum(record.key or b"") % partitions)
         ends[place] = ends.get(place, -1) + 1
-        origin = Origin(LogEpoch(epoch), *place, ends[place], round((BEGIN + time) * 1000))
-        found.append(Incoming(origin, record.key, record.value, record.headers))
+        origin = Origin(TopicId(epoch), *place, ends[place], round((START_SECONDS + time) * 1000))
+        found.append(ConsumedRecord(origin, record.key, record.value, record.headers))
     return found
 
 
-def snapshots(log: Sequence[Incoming], names: Iterable[str], directory: Path, files: int = 1) -> dict[str, Snapshot]:
+def take_snapshots(
+    log: Sequence[ConsumedRecord], names: Iterable[str], directory: Path, files: int = 1
+) -> dict[str, Snapshot]:
     """Snapshots of a log that only Kafka has, in some files."""
     found = {}
     for name in names:
@@ -146,10 +150,10 @@ def snapshots(log: Sequence[Incoming], names: Iterable[str], directory: Path, fi
         paths = []
         for index in range(files):
             paths.append(directory / f"{name}-{index}.parquet")
-            pq.write_table(table_of(of_topic[index::files], _put), paths[-1])
+            pq.write_table(to_table(of_topic[index::files], _put_blob), paths[-1])
         found[name] = Snapshot(name, None, tuple(paths), {})
     return found
 
 
-def _put(data: bytes) -> str:
+def _put_blob(data: bytes) -> str:
     raise AssertionError("large payloads are not part of this history")

@@ -26,13 +26,22 @@ from app.storage import s3
 from app.system import parent_death
 from tests.support.platform import platform_settings
 
-__all__ = ["KINDS", "S3Server", "mortal_s3", "s3_server", "s3_servers", "serving", "storage", "storage_settings"]
+__all__ = [
+    "SERVER_KINDS",
+    "S3Server",
+    "mortal_s3",
+    "s3_server",
+    "s3_servers",
+    "run_server",
+    "storage",
+    "storage_settings",
+]
 
 _START_SECONDS = 60.0
 _PATHS = (os.environ.get("PATH", os.defpath), os.environ.get("GOBIN", ""), str(Path.home() / "go" / "bin"))
 _MINIO = shutil.which("minio", path=os.pathsep.join(filter(None, _PATHS)))
 
-KINDS = ("moto", "minio") if _MINIO else ("moto",)
+SERVER_KINDS = ("moto", "minio") if _MINIO else ("moto",)
 """The S3 servers that are here."""
 
 
@@ -62,7 +71,7 @@ class S3Server(ABC):
     def bucket(self) -> dict[str, Any]:
         """Make a bucket and return its settings."""
         overrides = self.overrides(f"test-{uuid.uuid4().hex}")
-        s3.client(Settings(**overrides)).make_bucket(s3.location(Settings(**overrides))[0])
+        s3.create_client(Settings(**overrides)).make_bucket(s3.bucket_and_prefix(Settings(**overrides))[0])
         return overrides
 
     def overrides(self, bucket: str) -> dict[str, Any]:
@@ -165,7 +174,7 @@ class MinIO(S3Server):
 
 
 @contextmanager
-def serving(kind: str, directory: Path) -> Iterator[S3Server]:
+def run_server(kind: str, directory: Path) -> Iterator[S3Server]:
     """Serve from a server of one's own, to be killed and started at will."""
     server = {"moto": Moto, "minio": MinIO}[kind](directory)
     try:
@@ -183,26 +192,26 @@ def s3_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[s
 
         def server(kind: str) -> S3Server:
             if kind not in servers:
-                servers[kind] = stack.enter_context(serving(kind, tmp_path_factory.mktemp(kind)))
+                servers[kind] = stack.enter_context(run_server(kind, tmp_path_factory.mktemp(kind)))
             return servers[kind]
 
         yield server
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=SERVER_KINDS)
 def s3_server(request: pytest.FixtureRequest, s3_servers: Callable[[str], S3Server]) -> S3Server:
     """The shared server: the test is run with each kind."""
     return s3_servers(request.param)
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=SERVER_KINDS)
 def mortal_s3(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """A server that the tests of one module kill, and start again."""
-    with serving(request.param, tmp_path_factory.mktemp("mortal_s3")) as server:
+    with run_server(request.param, tmp_path_factory.mktemp("mortal_s3")) as server:
         yield server
 
 
-@pytest.fixture(params=["file", *KINDS])
+@pytest.fixture(params=["file", *SERVER_KINDS])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     """Settings with an empty blob storage: the test is run with a directory, and with a bucket of each server."""
     return storage_settings(request, tmp_path)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from app.embedded.supervisor import Supervisor
 from app.settings import Settings
-from tests.support.platform import pids
+from tests.support.platform import read_pids
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Stack:
 
     def pid(self, name: str) -> int:
         """The id of one of its processes."""
-        return pids(self.settings)[name]
+        return read_pids(self.settings)[name]
 
     def kill(self, name: str) -> None:
         """End one of its processes as the kernel would: no last words."""

@@ -9,10 +9,10 @@ from pathlib import Path
 
 Outage = Callable[[], AbstractContextManager[None]]
 
-SIZE = "256m"
+DISK_SIZE = "256m"
 
 
-class Directory:
+class MountedStorage:
     """A storage of its own size where one may be mounted, behind a link so that it can be taken away at once."""
 
     def __init__(self, link: Path, real: Path, mounted: bool) -> None:
@@ -21,26 +21,26 @@ class Directory:
         self._real = real
         self._mounted = mounted
 
-    def outages(self) -> dict[str, Outage]:
+    def list_outages(self) -> dict[str, Outage]:
         """What can be done to it on this machine."""
-        outages: dict[str, Outage] = {"away": self.away}
+        outages: dict[str, Outage] = {"away": self.remove_directory}
         if self._mounted:
-            outages |= {"full": self.full, "read-only": self.remounted}
+            outages |= {"full": self.fill_disk, "read-only": self.remount_read_only}
         elif os.geteuid():
-            outages |= {"read-only": self.forbidden}
+            outages |= {"read-only": self.deny_writes}
         return outages
 
     @contextmanager
-    def away(self) -> Iterator[None]:
+    def remove_directory(self) -> Iterator[None]:
         """The directory is not there, and can't be made."""
-        self._point_to(self._real.with_name("nowhere"))
+        self._relink(self._real.with_name("nowhere"))
         try:
             yield
         finally:
-            self._point_to(self._real)
+            self._relink(self._real)
 
     @contextmanager
-    def full(self) -> Iterator[None]:
+    def fill_disk(self) -> Iterator[None]:
         """The disk is full."""
         filler = self._real / "filler"
         with filler.open("wb", buffering=0) as file, suppress(OSError):
@@ -52,7 +52,7 @@ class Directory:
             filler.unlink()
 
     @contextmanager
-    def remounted(self) -> Iterator[None]:
+    def remount_read_only(self) -> Iterator[None]:
         """The file system is mounted read-only."""
         while _run("mount", "-o", "remount,ro", str(self._real)):  # it is busy while something is written
             pass
@@ -62,7 +62,7 @@ class Directory:
             assert not _run("mount", "-o", "remount,rw", str(self._real))
 
     @contextmanager
-    def forbidden(self) -> Iterator[None]:
+    def deny_writes(self) -> Iterator[None]:
         """Nobody may write to it."""
         modes = {path: path.stat().st_mode for path in [self._real, *self._real.rglob("*")] if path.is_dir()}
         for path, mode in modes.items():
@@ -73,14 +73,14 @@ class Directory:
             for path, mode in modes.items():
                 path.chmod(mode)
 
-    def _point_to(self, target: Path) -> None:
+    def _relink(self, target: Path) -> None:
         scratch = self.link.with_name("link")
         scratch.symlink_to(target)
         scratch.replace(self.link)
 
 
 @contextmanager
-def directory(parent: Path, size: str = SIZE) -> Iterator[Directory]:
+def mount_storage(parent: Path, size: str = DISK_SIZE) -> Iterator[MountedStorage]:
     """A storage below a directory."""
     parent.mkdir(parents=True, exist_ok=True)
     real, link = parent / "real", parent / "storage"
@@ -88,7 +88,7 @@ def directory(parent: Path, size: str = SIZE) -> Iterator[Directory]:
     link.symlink_to(real)
     mounted = not os.geteuid() and not _run("mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(real))
     try:
-        yield Directory(link, real, mounted)
+        yield MountedStorage(link, real, mounted)
     finally:
         if mounted:
             assert not _run("umount", "--lazy", str(real))

@@ -8,12 +8,12 @@ from typing import Any
 from hypothesis import strategies as st
 
 from app.events import topics
-from app.events.cloudevents import Incoming, LogEpoch, Origin, Record
+from app.events.cloudevents import ConsumedRecord, Origin, Record, TopicId
 from app.events.ids import prediction_id
 from app.events.types import FeedbackGiven, PredictionMade
-from app.outcomes.prediction_history import Said, Served
+from app.outcomes.prediction_history import FeedbackEvent, ServedPrediction
 from models.base import Rejected
-from tests.support.fake_inference import TASK, made
+from tests.support.fake_inference import TASK, make_prediction
 from tests.support.tasks import Letters
 
 START = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -21,7 +21,7 @@ OUTPUT = {"sum": 1.0}
 ACTORS = ("ada", "bob", "cleo")
 
 
-class Sums(Letters):
+class SumTask(Letters):
     """Refuses a correction that is no sum."""
 
     def validate_correction(self, correction: Mapping[str, Any]) -> dict[str, Any]:
@@ -31,83 +31,91 @@ class Sums(Letters):
             raise Rejected("bad_correction", f"{correction} has no sum") from error
 
 
-def at(minutes: float) -> datetime:
+def minutes_after_start(minutes: float) -> datetime:
     return START + timedelta(minutes=minutes)
 
 
-def unique(request: str = "1") -> str:
+def prediction_id_of(request: str = "1") -> str:
     """The id of a request's prediction."""
     return prediction_id(TASK, "app", request)
 
 
-def served(request: str = "1", output: dict[str, Any] = OUTPUT, **changes: Any) -> Served:
-    prediction = made(unique(request), request, output).model_copy(update=changes)
-    return Served(prediction, "app", START, START)
+def make_served_prediction(request: str = "1", output: dict[str, Any] = OUTPUT, **changes: Any) -> ServedPrediction:
+    prediction = make_prediction(prediction_id_of(request), request, output).model_copy(update=changes)
+    return ServedPrediction(prediction, "app", START, START)
 
 
-def said(minutes: float, actor: str = "ada", request: str = "1", id: str | None = None, **what: Any) -> Said:
-    given = FeedbackGiven(prediction_id=unique(request), actor=actor, **what)
-    return Said(given, "app", id or f"{request}-{actor}-{minutes}-{what}", at(minutes), at(minutes))
+def make_feedback(
+    minutes: float, actor: str = "ada", request: str = "1", id: str | None = None, **what: Any
+) -> FeedbackEvent:
+    given = FeedbackGiven(prediction_id=prediction_id_of(request), actor=actor, **what)
+    return FeedbackEvent(
+        given,
+        "app",
+        id or f"{request}-{actor}-{minutes}-{what}",
+        minutes_after_start(minutes),
+        minutes_after_start(minutes),
+    )
 
 
-def label(value: float) -> dict[str, Any]:
+def make_correction(value: float) -> dict[str, Any]:
     return {"correction": {"sum": value}}
 
 
-_whats = st.sampled_from(
+_feedback_contents = st.sampled_from(
     [
-        label(1),
-        label(2),
-        label(3),
+        make_correction(1),
+        make_correction(2),
+        make_correction(3),
         {"accepted": True},
         {"accepted": False},
         {"reward": 0.5},
         {"reward": -1.0},
-        label(2) | {"accepted": False},
-        label(1) | {"reward": 1.0},
+        make_correction(2) | {"accepted": False},
+        make_correction(1) | {"reward": 1.0},
         {"accepted": True, "reward": 0.0},
         {"correction": {"text": "refused"}},
     ]
 )
 
 
-def feedback(request: str = "1") -> st.SearchStrategy[list[Said]]:
+def feedback_lists(request: str = "1") -> st.SearchStrategy[list[FeedbackEvent]]:
     """Whatever may be said of a prediction, each event once."""
     one = st.builds(
-        lambda minutes, actor, what, id: said(minutes, actor, request, id, **what),
+        lambda minutes, actor, what, id: make_feedback(minutes, actor, request, id, **what),
         st.integers(-2, 20),
         st.sampled_from(ACTORS),
-        _whats,
+        _feedback_contents,
         st.uuids().map(str),
     )
     return st.lists(one, max_size=8, unique_by=lambda one: one.id)
 
 
-def with_places(events: Sequence[Served | Said]) -> list[Incoming]:
+def as_consumed(events: Sequence[ServedPrediction | FeedbackEvent]) -> list[ConsumedRecord]:
     """The events as they come from their topics, in this order."""
-    return [_incoming(event, offset) for offset, event in enumerate(events)]
+    return [_consumed_event(event, offset) for offset, event in enumerate(events)]
 
 
-def _incoming(event: Served | Said, offset: int) -> Incoming:
+def _consumed_event(event: ServedPrediction | FeedbackEvent, offset: int) -> ConsumedRecord:
     data: PredictionMade | FeedbackGiven
-    if isinstance(event, Served):
-        data, topic, key = event.made, topics.predictions(TASK), event.made.request_id
-        attributes = {"id": event.made.prediction_id, "source": f"hindsight/{TASK}"}
+    if isinstance(event, ServedPrediction):
+        data, topic, key = event.prediction, topics.predictions(TASK), event.prediction.request_id
+        attributes = {"id": event.prediction.prediction_id, "source": f"hindsight/{TASK}"}
         extensions = {"requestsource": event.request_source}
     else:
-        data, topic, key = event.given, topics.feedback(TASK), event.given.about[1]
+        data, topic, key = event.feedback, topics.feedback(TASK), event.feedback.task_and_prediction[1]
         attributes, extensions = {"id": event.id, "source": event.source}, {}
-    record = data.record(topic, key.encode(), **attributes, time=event.time.isoformat(), extensions=extensions)
+    record = data.to_record(topic, key.encode(), **attributes, time=event.time.isoformat(), extensions=extensions)
     logged = START + timedelta(days=1, milliseconds=offset)
-    return incoming(record, offset, logged)
+    return consumed_record(record, offset, logged)
 
 
-def incoming(record: Record, offset: int = 0, logged: datetime = START, partition: int = 0) -> Incoming:
+def consumed_record(record: Record, offset: int = 0, logged: datetime = START, partition: int = 0) -> ConsumedRecord:
     """A record as it is consumed."""
-    origin = Origin(LogEpoch(f"c/{record.topic}"), record.topic, partition, offset, round(logged.timestamp() * 1000))
-    return Incoming(origin, record.key, record.value, record.headers)
+    origin = Origin(TopicId(f"c/{record.topic}"), record.topic, partition, offset, round(logged.timestamp() * 1000))
+    return ConsumedRecord(origin, record.key, record.value, record.headers)
 
 
-def repeated(events: Sequence[Said]) -> list[Said]:
+def redeliver(events: Sequence[FeedbackEvent]) -> list[FeedbackEvent]:
     """The same events, delivered to the log a second time."""
     return [dataclasses.replace(event, logged=event.logged + timedelta(hours=1)) for event in events]

@@ -21,13 +21,13 @@ _NAMES = {
 }
 
 
-def find(program: str) -> str | None:
+def find_program(program: str) -> str | None:
     """Return where a program is. CHROMIUM=/path/to/it names a browser that is not on PATH."""
     return next(filter(None, map(shutil.which, _NAMES.get(program, (program,)))), None)
 
 
-def require(*programs: str) -> None:
+def require_programs(*programs: str) -> None:
     """Fail the test that needs a program that is missing."""
-    if missing := [program for program in programs if find(program) is None]:
+    if missing := [program for program in programs if find_program(program) is None]:
         packages = sorted({PACKAGES[program] for program in missing})
         pytest.fail(f"not on PATH: {', '.join(missing)}. Remedy: apt install {' '.join(packages)}", pytrace=False)

@@ -20,8 +20,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.inference.mlserver import token as tokens
 
-OPEN = {"/v2/health/live", "/v2/health/ready"}
-REPOSITORY = "/v2/repository"
+PUBLIC_PATHS = {"/v2/health/live", "/v2/health/ready"}
+REPOSITORY_PREFIX = "/v2/repository"
 _NO_TOKEN = "MLServer's token is missing or wrong: it is in HINDSIGHT_HOME/mlserver.token, or HINDSIGHT_MLSERVER_TOKEN"  # noqa: S105
 
 
@@ -34,13 +34,13 @@ class TokenMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 401 or 403, or pass the request on."""
-        if scope["type"] == "lifespan" or (scope["type"] == "http" and scope["path"] in OPEN):
+        if scope["type"] == "lifespan" or (scope["type"] == "http" and scope["path"] in PUBLIC_PATHS):
             await self._app(scope, receive, send)
         elif scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
-        elif not tokens.matches(Headers(scope=scope), self._token):
+        elif not tokens.has_token(Headers(scope=scope), self._token):
             await JSONResponse({"error": _NO_TOKEN}, 401)(scope, receive, send)
-        elif scope["path"].startswith(REPOSITORY):
+        elif scope["path"].startswith(REPOSITORY_PREFIX):
             await JSONResponse({"error": "models are loaded and unloaded by gRPC alone"}, 403)(scope, receive, send)
         else:
             await self._app(scope, receive, send)
@@ -52,22 +52,22 @@ class TokenInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grp
     def __init__(self, token: str) -> None:
         self._token = token
         # A handler of streams, for one of single messages is only called when the message is there.
-        self._refusal = grpc.stream_stream_rpc_method_handler(_refuse)
+        self._refusal = grpc.stream_stream_rpc_method_handler(_abort_unauthenticated)
 
     async def intercept_service(
         self, continuation: Callable[[Any], Awaitable[Any]], handler_call_details: grpc.HandlerCallDetails
     ) -> Any:
         """Return what handles the call."""
-        if tokens.matches(dict(handler_call_details.invocation_metadata), self._token):
+        if tokens.has_token(dict(handler_call_details.invocation_metadata), self._token):
             return await continuation(handler_call_details)
         return self._refusal
 
 
-async def _refuse(requests: AsyncIterator[Any], context: grpc.aio.ServicerContext) -> None:
+async def _abort_unauthenticated(requests: AsyncIterator[Any], context: grpc.aio.ServicerContext) -> None:
     await context.abort(grpc.StatusCode.UNAUTHENTICATED, _NO_TOKEN)
 
 
-class _LockedGRPCServer(GRPCServer):  # type: ignore[misc]  # mlserver has no types
+class _AuthenticatedGRPCServer(GRPCServer):  # type: ignore[misc]  # mlserver has no types
     """MLServer's gRPC server, which takes no interceptors of others, and serves the repository's calls twice."""
 
     def __init__(self, *handlers: Any, token: str) -> None:
@@ -85,7 +85,7 @@ class _LockedGRPCServer(GRPCServer):  # type: ignore[misc]  # mlserver has no ty
         return self._server
 
 
-class LockedMLServer(MLServer):  # type: ignore[misc]  # mlserver has no types
+class AuthenticatedMLServer(MLServer):  # type: ignore[misc]  # mlserver has no types
     """MLServer for those who have the token."""
 
     def __init__(self, settings: ServerSettings, token: str) -> None:
@@ -95,6 +95,6 @@ class LockedMLServer(MLServer):  # type: ignore[misc]  # mlserver has no types
     def _create_servers(self) -> None:
         super()._create_servers()
         self._rest_server._app.add_middleware(TokenMiddleware, token=self._token)
-        self._grpc_server = _LockedGRPCServer(
+        self._grpc_server = _AuthenticatedGRPCServer(
             self._settings, self._data_plane, self._model_repository_handlers, token=self._token
         )

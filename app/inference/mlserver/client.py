@@ -11,21 +11,21 @@ from mlserver.grpc.dataplane_pb2_grpc import GRPCInferenceServiceStub
 from numpy.typing import NDArray
 
 from app import tracing
-from app.errors import Refused, Unavailable
+from app.errors import RequestRefused, Unavailable
 from app.events.base import ModelRef
 from app.inference.mlserver import token
-from app.inference.mlserver.repository import entry
+from app.inference.mlserver.repository import entry_name
 from app.inference.mlserver.tensor_codec import DATATYPES, DTYPES
 from app.settings import Settings
 
-_PASSING = {
+_TRANSIENT_CODES = {
     grpc.StatusCode.UNAVAILABLE,
     grpc.StatusCode.CANCELLED,
     grpc.StatusCode.RESOURCE_EXHAUSTED,
     grpc.StatusCode.ABORTED,
 }
 _HEALTH_SECONDS = 2.0
-_LOOK_SECONDS = 0.1
+_POLL_SECONDS = 0.1
 """How often a version that is being loaded is looked for."""
 
 
@@ -39,7 +39,7 @@ class InferenceClient:
         unbounded = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
         quick = [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 2000)]
         self._channel = grpc.aio.insecure_channel(self._address, options=unbounded + quick)
-        self._metadata = tuple(token.credentials(token.find_or_make(settings)).items())
+        self._metadata = tuple(token.auth_headers(token.load_or_create(settings)).items())
         self._stub = GRPCInferenceServiceStub(self._channel)
 
     async def __aenter__(self) -> Self:
@@ -56,9 +56,9 @@ class InferenceClient:
         arrays = {name: np.ascontiguousarray(array, array.dtype.newbyteorder("<")) for name, array in batch.items()}
         for name, array in arrays.items():
             if array.dtype not in DATATYPES:
-                raise Refused(f"input {name!r} is of {array.dtype}; one of {', '.join(DTYPES)} is needed")
+                raise RequestRefused(f"input {name!r} is of {array.dtype}; one of {', '.join(DTYPES)} is needed")
         request = pb.ModelInferRequest(
-            model_name=entry(model),
+            model_name=entry_name(model),
             model_version=model.version,
             inputs=[
                 pb.ModelInferRequest.InferInputTensor(name=name, datatype=DATATYPES[array.dtype], shape=array.shape)
@@ -66,15 +66,15 @@ class InferenceClient:
             ],
             raw_input_contents=[array.tobytes() for array in arrays.values()],
         )
-        trace = tracing.calling()
-        metadata = (*self._metadata, (tracing.HEADER, trace)) if trace else self._metadata
+        trace = tracing.current_traceparent()
+        metadata = (*self._metadata, (tracing.TRACEPARENT_HEADER, trace)) if trace else self._metadata
         try:
             response = await self._stub.ModelInfer(request, timeout=self._deadline, metadata=metadata)
         except grpc.aio.AioRpcError as error:
             said = f"MLServer at {self._address}: {error.code().name}: {error.details()}"
-            if error.code() in _PASSING or not await self.serves(model):
+            if error.code() in _TRANSIENT_CODES or not await self.serves(model):
                 raise Unavailable(said) from error
-            raise Refused(said) from error
+            raise RequestRefused(said) from error
         return {
             tensor.name: np.frombuffer(raw, DTYPES[tensor.datatype]).reshape(tensor.shape)
             for tensor, raw in zip(response.outputs, response.raw_output_contents, strict=True)
@@ -83,7 +83,7 @@ class InferenceClient:
     async def serves(self, model: ModelRef) -> bool:
         """Whether MLServer answers and has this version ready."""
         try:
-            request = pb.ModelReadyRequest(name=entry(model), version=model.version)
+            request = pb.ModelReadyRequest(name=entry_name(model), version=model.version)
             answer = await self._stub.ModelReady(request, timeout=_HEALTH_SECONDS, metadata=self._metadata)
         except grpc.aio.AioRpcError:
             return False
@@ -92,18 +92,20 @@ class InferenceClient:
     async def wait(self, model: ModelRef) -> None:
         """Return once MLServer serves this version."""
         while not await self.serves(model):
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(_POLL_SECONDS)
 
     async def load(self, model: ModelRef) -> None:
         """Have MLServer load what is in its repository. Raises Unavailable with the reason why it doesn't."""
-        await self._repository(self._stub.RepositoryModelLoad, pb.RepositoryModelLoadRequest(model_name=entry(model)))
+        await self._call_repository(
+            self._stub.RepositoryModelLoad, pb.RepositoryModelLoadRequest(model_name=entry_name(model))
+        )
 
     async def unload(self, model: ModelRef) -> None:
         """Have MLServer forget a version. Raises Unavailable with the reason why it doesn't."""
-        request = pb.RepositoryModelUnloadRequest(model_name=entry(model))
-        await self._repository(self._stub.RepositoryModelUnload, request)
+        request = pb.RepositoryModelUnloadRequest(model_name=entry_name(model))
+        await self._call_repository(self._stub.RepositoryModelUnload, request)
 
-    async def _repository(self, call: Callable[..., Awaitable[Any]], request: Any) -> None:
+    async def _call_repository(self, call: Callable[..., Awaitable[Any]], request: Any) -> None:
         try:
             await call(request, metadata=self._metadata)
         except grpc.aio.AioRpcError as error:

@@ -9,21 +9,21 @@ from app.errors import Unavailable
 from app.events.base import ModelRef
 from app.inference.mlserver import repository
 from app.inference.mlserver.client import InferenceClient
-from app.registry.registry import Version
-from app.registry.subscription import follow
+from app.registry.registry import ModelVersion
+from app.registry.subscription import subscribe
 from app.settings import Settings
 from app.storage.blob_store import blob_store
 from models.base import Rejected, Task
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 2.0
+POLL_SECONDS = 2.0
 """How often MLServer is asked whether it still serves what it has loaded."""
 GRACE_SECONDS = 5.0
 """How long a version stays that no route needs: workers may not have heard of that yet."""
 
 
-class Loader:
+class ModelLoader:
     """Keeps MLServer's versions as the routes need them."""
 
     def __init__(self, settings: Settings, tasks: Iterable[Task], client: InferenceClient) -> None:
@@ -31,7 +31,7 @@ class Loader:
         self._tasks = list(tasks)
         self._client = client
         self._blobs = blob_store(settings)
-        self._needed: dict[ModelRef, Version] = {}
+        self._needed: dict[ModelRef, ModelVersion] = {}
         self._loads: dict[ModelRef, asyncio.Task[None]] = {}
         self._loaded: set[ModelRef] = set()
         self._lock = asyncio.Lock()
@@ -39,35 +39,35 @@ class Loader:
     async def run(self) -> None:
         """Load and unload, for ever."""
         async with asyncio.TaskGroup() as group:
-            async for registry in follow(self._settings, self._tasks):
-                self._needed = {one.ref: one for models in registry.tasks.values() for one in models.serving}
+            async for registry in subscribe(self._settings, self._tasks):
+                self._needed = {one.ref: one for models in registry.tasks.values() for one in models.routed_versions}
                 for model in self._needed.keys() - self._loads.keys():
-                    self._loads[model] = group.create_task(self._keep(self._needed[model]))
+                    self._loads[model] = group.create_task(self._keep_loaded(self._needed[model]))
                 for model in self._loads.keys() - self._needed.keys():
                     group.create_task(self._unload(model))
 
-    async def _keep(self, version: Version) -> None:
+    async def _keep_loaded(self, version: ModelVersion) -> None:
         """Load a version, and again whenever MLServer doesn't serve it any more, whatever took it away."""
         while True:
             await self._load(version)
             self._loaded.add(version.ref)
             while await self._client.serves(version.ref):
-                await asyncio.sleep(LOOK_SECONDS)
-            log.warning("%s is not served any more: it is loaded again", repository.entry(version.ref))
+                await asyncio.sleep(POLL_SECONDS)
+            log.warning("%s is not served any more: it is loaded again", repository.entry_name(version.ref))
 
-    async def _load(self, version: Version) -> None:
+    async def _load(self, version: ModelVersion) -> None:
         waits = backoff()
         while True:
             try:
                 async with self._lock:
-                    content = await asyncio.to_thread(version.model, self._blobs, self._settings)
+                    content = await asyncio.to_thread(version.read_model, self._blobs, self._settings)
                     await asyncio.to_thread(repository.install, self._settings, version.ref, content)
                     await self._client.load(version.ref)
-                log.info("%s is loaded", repository.entry(version.ref))
+                log.info("%s is loaded", repository.entry_name(version.ref))
                 return
             except (OSError, Rejected, Unavailable) as error:
                 wait = next(waits)
-                log.warning("%s waits %.1f s to be loaded: %s", repository.entry(version.ref), wait, error)
+                log.warning("%s waits %.1f s to be loaded: %s", repository.entry_name(version.ref), wait, error)
                 await asyncio.sleep(wait)
 
     async def _unload(self, model: ModelRef) -> None:
@@ -86,6 +86,6 @@ class Loader:
             repository.remove(self._settings, model)
             try:
                 await self._client.unload(model)
-                log.info("%s is unloaded", repository.entry(model))
+                log.info("%s is unloaded", repository.entry_name(model))
             except Unavailable as error:
-                log.warning("%s can't be unloaded: %s", repository.entry(model), error)
+                log.warning("%s can't be unloaded: %s", repository.entry_name(model), error)

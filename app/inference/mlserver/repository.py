@@ -7,17 +7,17 @@ import shutil
 from app.events.base import ModelRef
 from app.settings import Settings
 
-RUNTIME = "app.inference.mlserver.runtime.OnnxRuntime"
+RUNTIME_CLASS = "app.inference.mlserver.runtime.OnnxRuntime"
 
 
-def entry(model: ModelRef) -> str:
+def entry_name(model: ModelRef) -> str:
     """A version's name inside MLServer."""
     return f"{model.name}-{model.version}"
 
 
 def install(settings: Settings, model: ModelRef, content: bytes) -> None:
     """Put a version where MLServer loads from, with the settings of today. Idempotent."""
-    name = entry(model)
+    name = entry_name(model)
     place = settings.model_repository / name
     partial = settings.model_repository / f".{name}.{os.getpid()}"
     shutil.rmtree(partial, ignore_errors=True)
@@ -25,7 +25,7 @@ def install(settings: Settings, model: ModelRef, content: bytes) -> None:
     (partial / "model.onnx").write_bytes(content)
     described = {
         "name": name,
-        "implementation": RUNTIME,
+        "implementation": RUNTIME_CLASS,
         "platform": "onnxruntime",
         "parameters": {
             "uri": "./model.onnx",
@@ -40,7 +40,7 @@ def install(settings: Settings, model: ModelRef, content: bytes) -> None:
 
 def remove(settings: Settings, model: ModelRef) -> None:
     """Take a version away from where MLServer loads from."""
-    shutil.rmtree(settings.model_repository / entry(model), ignore_errors=True)
+    shutil.rmtree(settings.model_repository / entry_name(model), ignore_errors=True)
 
 
 def clear(settings: Settings) -> None:

@@ -34,9 +34,9 @@ class OnnxRuntime(MLModel):  # type: ignore[misc]  # mlserver has no types
         """Open the session; its own signature becomes the model's metadata."""
         path = await get_model_uri(self._settings, wellknown_filenames=["model.onnx"])
         extra = (self._settings.parameters and self._settings.parameters.extra) or {}
-        self._session = await asyncio.to_thread(_open, Path(path), int(extra.get("threads", 0)))
-        self._settings.inputs = [_metadata(tensor) for tensor in self._session.get_inputs()]
-        self._settings.outputs = [_metadata(tensor) for tensor in self._session.get_outputs()]
+        self._session = await asyncio.to_thread(_open_session, Path(path), int(extra.get("threads", 0)))
+        self._settings.inputs = [_to_metadata(tensor) for tensor in self._session.get_inputs()]
+        self._settings.outputs = [_to_metadata(tensor) for tensor in self._session.get_outputs()]
         self._dtypes = {tensor.name: tensor_codec.DTYPES[tensor.datatype] for tensor in self._settings.inputs}
         self._names = [tensor.name for tensor in self._session.get_outputs()]
         return True
@@ -52,7 +52,7 @@ class OnnxRuntime(MLModel):  # type: ignore[misc]  # mlserver has no types
         return InferenceResponse(
             model_name=self.name,
             model_version=self.version,
-            outputs=[_output(name, array, raw) for name, array in zip(wanted, outputs, strict=True)],
+            outputs=[_to_output(name, array, raw) for name, array in zip(wanted, outputs, strict=True)],
         )
 
     async def _run(self, wanted: list[str], feeds: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
@@ -66,12 +66,12 @@ class OnnxRuntime(MLModel):  # type: ignore[misc]  # mlserver has no types
     def _span(self, payload: InferenceRequest) -> AbstractContextManager[Any]:
         """Of this call, where it says what it is part of and somebody wants to know."""
         headers: dict[str, str] = (payload.parameters and payload.parameters.headers) or {}
-        found = tracing.of(settings(), "mlserver")
-        if found is None or tracing.HEADER not in headers:
+        found = tracing.get_tracing(settings(), "mlserver")
+        if found is None or tracing.TRACEPARENT_HEADER not in headers:
             return nullcontext()
         size = payload.inputs[0].shape[0] if payload.inputs else 0
         model = {"hindsight.model": self.name, "hindsight.version": self.version, "hindsight.batch_size": size}
-        return found.span("model", headers[tracing.HEADER], model)
+        return found.span("model", headers[tracing.TRACEPARENT_HEADER], model)
 
     def _feed(self, tensor: RequestInput) -> NDArray[Any]:
         dtype = self._dtypes.get(tensor.name)
@@ -85,7 +85,7 @@ class OnnxRuntime(MLModel):  # type: ignore[misc]  # mlserver has no types
         return np.asarray(tensor.data.root, dtype).reshape(tensor.shape)
 
 
-def _open(path: Path, threads: int) -> ort.InferenceSession:
+def _open_session(path: Path, threads: int) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     # Idle threads sleep: they share these cores with the broker, Flink and the worker.
@@ -93,12 +93,12 @@ def _open(path: Path, threads: int) -> ort.InferenceSession:
     return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-def _metadata(tensor: Any) -> MetadataTensor:
+def _to_metadata(tensor: Any) -> MetadataTensor:
     shape = [size if isinstance(size, int) else -1 for size in tensor.shape]
     return MetadataTensor(name=tensor.name, datatype=_datatype(tensor.type), shape=shape)
 
 
-def _output(name: str, array: NDArray[Any], raw: bool) -> ResponseOutput:
+def _to_output(name: str, array: NDArray[Any], raw: bool) -> ResponseOutput:
     return ResponseOutput.model_construct(
         name=name,
         shape=list(array.shape),

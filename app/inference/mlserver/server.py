@@ -9,13 +9,13 @@ from mlserver import Settings as ServerSettings
 
 from app.errors import SetupError
 from app.inference.mlserver import repository, runtime, token
-from app.inference.mlserver.auth import LockedMLServer
+from app.inference.mlserver.auth import AuthenticatedMLServer
 from app.inference.mlserver.client import InferenceClient
-from app.inference.mlserver.loader import Loader
+from app.inference.mlserver.loader import ModelLoader
 from app.kafka import provisioning
 from app.monitoring.heartbeat import Heartbeat
 from app.settings import Settings, settings
-from app.tasks import load
+from app.tasks import load_tasks
 from models.base import Task
 
 __all__ = ["runtime"]
@@ -41,10 +41,10 @@ def server_settings(configured: Settings) -> ServerSettings:
 
 async def serve(configured: Settings) -> None:
     """Serve until told to stop."""
-    tasks = load(configured)
-    Heartbeat(configured.home).follow(asyncio.get_running_loop())
+    tasks = load_tasks(configured)
+    Heartbeat(configured.home).schedule_on(asyncio.get_running_loop())
     repository.clear(configured)
-    server = LockedMLServer(server_settings(configured), token.find_or_make(configured))
+    server = AuthenticatedMLServer(server_settings(configured), token.load_or_create(configured))
     serving = asyncio.create_task(server.start())
     loading = asyncio.create_task(_load(configured, tasks))
     await asyncio.wait((serving, loading), return_when=asyncio.FIRST_COMPLETED)
@@ -55,7 +55,7 @@ async def serve(configured: Settings) -> None:
 async def _load(configured: Settings, tasks: Mapping[str, Task]) -> None:
     await provisioning.wait_provisioned(configured)
     async with InferenceClient(configured) as client:
-        await Loader(configured, tasks.values(), client).run()
+        await ModelLoader(configured, tasks.values(), client).run()
 
 
 def main() -> None:

@@ -17,13 +17,13 @@ def path_of(config: Settings) -> Path:
     return config.home.resolve() / "mlserver.token"
 
 
-def find_or_make(config: Settings) -> str:
+def load_or_create(config: Settings) -> str:
     """Return the token of the settings, or else that of the home, made if there is none. Raises SetupError."""
     if config.mlserver_token is not None:
         return config.mlserver_token.get_secret_value()
     path = path_of(config)
     try:
-        return secret_file.read_or_make(path)
+        return secret_file.read_or_create(path)
     except OSError as error:
         raise SetupError(
             f"MLServer's token can't be kept in {path}: {error}.",
@@ -31,12 +31,12 @@ def find_or_make(config: Settings) -> str:
         ) from None
 
 
-def credentials(token: str) -> dict[str, str]:
+def auth_headers(token: str) -> dict[str, str]:
     """Return what a request carries that has the token."""
     return {HEADER: f"Bearer {token}"}
 
 
-def matches(headers: Mapping[str, str | bytes], token: str) -> bool:
+def has_token(headers: Mapping[str, str | bytes], token: str) -> bool:
     """Return whether a request's headers have the token."""
     given = headers.get(HEADER, "")
     return hmac.compare_digest(given if isinstance(given, bytes) else given.encode(), f"Bearer {token}".encode())

@@ -15,53 +15,53 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, func, select
 
-from app.catalog.orm import DeadLetter, Outcome, Prediction
+from app.catalog.orm import DeadLetterRow, OutcomeRow, PredictionRow
 from app.embedded import status
 from app.errors import SetupError
 from app.events import topics
 from app.kafka.lag import RECORDER_GROUP
 from app.kafka.transient_errors import AWAY
-from app.monitoring.drift import Finding
-from app.monitoring.performance_estimation import Expected
-from app.monitoring.quality import Judged, Quality, quality
+from app.monitoring.drift import DriftFinding
+from app.monitoring.performance_estimation import PerformanceEstimate
+from app.monitoring.quality import QualityEstimate, ScoredOutcome, estimate_quality
 from app.monitoring.task_status import TaskStatus, task_status
-from app.pages.overview.throughput import Counts, Traffic, per_second
-from app.registry.registry import Models
-from app.retraining.triggers.conditions import Explained
-from app.services.readiness import Health, Readiness
-from app.services.services import Parts
+from app.pages.overview.throughput import BucketCounts, ThroughputReader, answers_per_second
+from app.registry.registry import TaskModels
+from app.retraining.triggers.conditions import TriggerExplanation
+from app.services.readiness import HealthChecker, Readiness
+from app.services.services import Services
 
-FAST_SECONDS = 2.0
-PATIENCE_SECONDS = 1.0
+FAST_INTERVAL_SECONDS = 2.0
+MAX_WAIT_SECONDS = 1.0
 """How long a page waits for a look: it is shown without, rather than late."""
-SLOW_SECONDS = 10.0
-NEWEST = 300
+SLOW_INTERVAL_SECONDS = 10.0
+MAX_LATENCIES = 300
 """Answers whose latency is looked at, at most."""
-RECENT = timedelta(minutes=5)
+LATENCY_WINDOW = timedelta(minutes=5)
 """An older answer says nothing of the latency of now."""
-SCORED = 20_000
+MAX_SCORED = 20_000
 """Predictions whose outcomes are looked at."""
-DAY = timedelta(days=1)
+SCORE_WINDOW = timedelta(days=1)
 
 
 @dataclass
-class Seen:
+class TaskOverview:
     """A task as it was last seen."""
 
     task: str
-    models: Models | None = None
-    counts: Counts = ()
-    standing: TaskStatus | None = None
+    models: TaskModels | None = None
+    counts: BucketCounts = ()
+    task_status: TaskStatus | None = None
     """What waits, and who holds it up; None while that isn't known."""
-    behind: int = 0
+    unrecorded: int = 0
     """Answers that are not in the catalog yet."""
     p50_ms: float | None = None
     p99_ms: float | None = None
-    quality: Quality | None = None
-    triggers: Sequence[Explained] = ()
-    drift: Sequence[Finding] | None = None
+    quality: QualityEstimate | None = None
+    triggers: Sequence[TriggerExplanation] = ()
+    drift: Sequence[DriftFinding] | None = None
     """Of the champion's last window; None without one."""
-    expected: Expected | None = None
+    expected: PerformanceEstimate | None = None
     """What the last window is expected to score while its labels are late."""
     dead_letters: int = 0
     """In the last day; counted up to 1,000."""
@@ -69,7 +69,7 @@ class Seen:
     @property
     def per_second(self) -> float:
         """Answers a second."""
-        return per_second(self.counts)
+        return answers_per_second(self.counts)
 
     @property
     def answers(self) -> int:
@@ -81,126 +81,134 @@ class Seen:
 class Overview:
     """Everything, as it was last seen. `trouble` says why it can't be seen now."""
 
-    tasks: Mapping[str, Seen]
+    tasks: Mapping[str, TaskOverview]
     health: Readiness | None = None
     restarts: Sequence[str] = ()
     """What the supervisor has started again of late, and why; or can't."""
-    trouble: str = ""
-    looked: float = field(default=float("-inf"))
+    error: str = ""
+    updated_at: float = field(default=float("-inf"))
 
 
-class Watch:
+class OverviewPoller:
     """Looks when it is asked, and not more often than it should."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
-        self._traffic = Traffic(parts.settings)
-        self._health = Health(parts.settings, parts.watching)
-        self._overview = Overview({name: Seen(name) for name in parts.tasks})
-        self._looking: asyncio.Task[None] | None = None
-        self._turn = 0
-        self._slow = float("-inf")
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._throughput = ThroughputReader(services.settings)
+        self._health_checker = HealthChecker(services.settings, services.state_metrics)
+        self._overview = Overview({name: TaskOverview(name) for name in services.tasks})
+        self._refresh_task: asyncio.Task[None] | None = None
+        self._task_index = 0
+        self._slow_updated_at = float("-inf")
 
     async def overview(self) -> Overview:
         """As it was at most two seconds ago; where looking takes long, for a part hangs, as it was seen last."""
-        if self._looking is None and time.monotonic() - self._overview.looked >= FAST_SECONDS:
-            self._looking = asyncio.create_task(self._look())
-        if self._looking is not None:
-            await asyncio.wait({self._looking}, timeout=PATIENCE_SECONDS)
-            if self._looking is not None and self._looking.done():
-                looked, self._looking = self._looking, None
-                self._overview.looked = time.monotonic()
+        if self._refresh_task is None and time.monotonic() - self._overview.updated_at >= FAST_INTERVAL_SECONDS:
+            self._refresh_task = asyncio.create_task(self._refresh())
+        if self._refresh_task is not None:
+            await asyncio.wait({self._refresh_task}, timeout=MAX_WAIT_SECONDS)
+            if self._refresh_task is not None and self._refresh_task.done():
+                looked, self._refresh_task = self._refresh_task, None
+                self._overview.updated_at = time.monotonic()
                 looked.result()
         return self._overview
 
-    async def _look(self) -> None:
-        found, settings = self._overview, self._parts.settings
-        found.health = await self._health.readiness()
-        found.restarts = status.notes(await asyncio.to_thread(status.read, settings.home), time.time())
-        standings = self._parts.watching.progress.standings
+    async def _refresh(self) -> None:
+        found, settings = self._overview, self._services.settings
+        found.health = await self._health_checker.readiness()
+        found.restarts = status.process_problems(
+            await asyncio.to_thread(status.read_status, settings.home), time.time()
+        )
+        standings = self._services.state_metrics.progress.group_progress
         for name, seen in found.tasks.items():
-            seen.standing = task_status(settings, standings, name) if standings else None
+            seen.task_status = task_status(settings, standings, name) if standings else None
         try:
-            models, counts = self._parts.controller.models, await self._traffic.look(time.time())
-            lags = self._parts.watching.lags.get(RECORDER_GROUP, {})
+            models, counts = self._services.controller.models, await self._throughput.read(time.time())
+            lags = self._services.state_metrics.lags.get(RECORDER_GROUP, {})
             for name, seen in found.tasks.items():
                 seen.models, seen.counts = models[name], counts[name]
-                seen.behind = lags.get(topics.predictions(name), 0)
-            await asyncio.to_thread(self._parts.catalog.ask, self._fast)
-            if time.monotonic() - self._slow >= SLOW_SECONDS / max(1, len(found.tasks)):
-                self._slow = time.monotonic()
-                await self._look_slowly()
-            found.trouble = ""
+                seen.unrecorded = lags.get(topics.predictions(name), 0)
+            await asyncio.to_thread(self._services.catalog.query, self._update_latencies)
+            if time.monotonic() - self._slow_updated_at >= SLOW_INTERVAL_SECONDS / max(1, len(found.tasks)):
+                self._slow_updated_at = time.monotonic()
+                await self._refresh_one_task()
+            found.error = ""
         except AWAY as error:
-            found.trouble = str(error)
+            found.error = str(error)
 
-    async def _look_slowly(self) -> None:
+    async def _refresh_one_task(self) -> None:
         """At one task."""
         names = list(self._overview.tasks)
-        self._turn = (self._turn + 1) % len(names)
-        seen = self._overview.tasks[names[self._turn]]
-        await asyncio.to_thread(self._parts.catalog.ask, lambda connection: _slow(connection, seen))
+        self._task_index = (self._task_index + 1) % len(names)
+        seen = self._overview.tasks[names[self._task_index]]
+        await asyncio.to_thread(self._services.catalog.query, lambda connection: _update_scores(connection, seen))
         try:
             if seen.models is not None and seen.models.versions:
-                triggering = self._parts.controller.triggering
-                seen.triggers = await triggering.explain(self._parts.tasks[seen.task], seen.models)
-                _, looked = triggering.seen[seen.task]
-                seen.drift = None if looked.drift is None else looked.drift.found
-                seen.expected = None if looked.expected is None else looked.expected.found
+                triggering = self._services.controller.trigger_service
+                seen.triggers = await triggering.explain(self._services.tasks[seen.task], seen.models)
+                _, looked = triggering.observations[seen.task]
+                seen.drift = None if looked.drift is None else looked.drift.value
+                seen.expected = None if looked.expected is None else looked.expected.value
         except SetupError:
             seen.triggers = ()
 
-    def _fast(self, connection: Connection) -> None:
+    def _update_latencies(self, connection: Connection) -> None:
         for name, seen in self._overview.tasks.items():
             if seen.models is None or not seen.models.versions:
                 continue
-            times = _latencies(connection, name, seen.models.route.answering)
+            times = _recent_latencies(connection, name, seen.models.route.serving_versions)
             seen.p50_ms, seen.p99_ms = np.percentile(times, [50, 99]).tolist() if times else (None, None)
 
 
-def _latencies(connection: Connection, task: str, versions: Sequence[str]) -> list[float]:
+def _recent_latencies(connection: Connection, task: str, versions: Sequence[str]) -> list[float]:
     found: list[float | None] = []
     for version in versions:
-        total = Prediction.data["timings_ms"]["total"].as_float()
+        total = PredictionRow.data["timings_ms"]["total"].as_float()
         newest = select(total).where(
-            Prediction.task == task, Prediction.version == version, Prediction.time >= datetime.now(UTC) - RECENT
+            PredictionRow.task == task,
+            PredictionRow.version == version,
+            PredictionRow.time >= datetime.now(UTC) - LATENCY_WINDOW,
         )
-        found += connection.scalars(newest.order_by(Prediction.time.desc()).limit(NEWEST)).all()
+        found += connection.scalars(newest.order_by(PredictionRow.time.desc()).limit(MAX_LATENCIES)).all()
     return [one for one in found if one is not None]
 
 
-def _slow(connection: Connection, seen: Seen) -> None:
-    since = datetime.now(UTC) - DAY
-    letters = select(1).where(DeadLetter.source_topic.like(f"{seen.task}.%"), DeadLetter.logged >= since).limit(1000)
+def _update_scores(connection: Connection, seen: TaskOverview) -> None:
+    since = datetime.now(UTC) - SCORE_WINDOW
+    letters = (
+        select(1).where(DeadLetterRow.source_topic.like(f"{seen.task}.%"), DeadLetterRow.logged >= since).limit(1000)
+    )
     seen.dead_letters = connection.scalar(select(func.count()).select_from(letters.subquery())) or 0
     if seen.models is not None and seen.models.versions:
-        seen.quality = scored(connection, seen.task, seen.models.route.champion, since)
+        seen.quality = recent_quality(connection, seen.task, seen.models.route.champion, since)
 
 
-def scored(connection: Connection, task: str, version: str, since: datetime) -> Quality:
+def recent_quality(connection: Connection, task: str, version: str, since: datetime) -> QualityEstimate:
     """What a version's last predictions are worth, of those made since then: 20,000 at most."""
-    of_version = (Prediction.task == task, Prediction.version == version, Prediction.time >= since)
+    of_version = (PredictionRow.task == task, PredictionRow.version == version, PredictionRow.time >= since)
     newest = (
-        select(Prediction.prediction_id, Prediction.time)
+        select(PredictionRow.prediction_id, PredictionRow.time)
         .where(*of_version)
-        .order_by(Prediction.time.desc())
-        .limit(SCORED)
+        .order_by(PredictionRow.time.desc())
+        .limit(MAX_SCORED)
         .subquery()
     )
-    said = Outcome.data
+    said = OutcomeRow.data
     rows: Any = connection.execute(
         select(
             newest.c.time,
-            Outcome.score,
-            Outcome.reward,
+            OutcomeRow.score,
+            OutcomeRow.reward,
             said["selection"].as_string().label("selection"),
             said["selection_probability"].as_float().label("probability"),
             said["accepted"].as_boolean().label("accepted"),
-        ).join(Outcome, Outcome.prediction_id == newest.c.prediction_id)
+        ).join(OutcomeRow, OutcomeRow.prediction_id == newest.c.prediction_id)
     )
     judged = [
-        Judged(row.time, row.reward if row.score is None else row.score, row.selection, row.probability, row.accepted)
+        ScoredOutcome(
+            row.time, row.reward if row.score is None else row.score, row.selection, row.probability, row.accepted
+        )
         for row in rows
     ]
     count = connection.scalar(select(func.count()).select_from(newest)) or 0
-    return quality(judged, count)
+    return estimate_quality(judged, count)

@@ -8,126 +8,126 @@ from nicegui import ui
 from app.errors import SetupError
 from app.kafka.transient_errors import AWAY
 from app.pages import layout
-from app.pages.confirmation import Answers, Confirm
-from app.pages.elements import Node, button, heads, tabs
+from app.pages.confirmation import ConfirmationDialog, FieldValues
+from app.pages.elements import Node, button, table_header, tabs
 from app.pages.registry import route_changes
-from app.pages.registry.lineage import whence
-from app.registry.registry import Models
-from app.registry.responses import VersionDescribed, described
+from app.pages.registry.lineage import render_lineage
+from app.registry.registry import TaskModels
+from app.registry.responses import VersionResponse, describe_models
 from app.registry.runs import STEPS, Run
-from app.services.services import Parts
+from app.services.services import Services
 
-HERE = "/models"
-_SECONDS = 1.0
-_MOST_RUNS = 20
-_MOST_FIGURES = 3
+PATH = "/models"
+_POLL_SECONDS = 1.0
+_MAX_RUNS = 20
+_MAX_FIGURES = 3
 
 
-def register(parts: Parts) -> None:
+def register(services: Services) -> None:
     """Add the page."""
 
-    @ui.page(HERE)
+    @ui.page(PATH)
     async def models(task: str = "", version: str = "") -> None:
-        name = task if task in parts.tasks else next(iter(parts.tasks))
-        with layout.page("Models", HERE):
+        name = task if task in services.tasks else next(iter(services.tasks))
+        with layout.page("Models", PATH):
             with Node("div", style="bar"):
                 Node("h1", "Models")
-                tabs("Tasks", {one: f"{HERE}?{urlencode({'task': one})}" for one in parts.tasks}, name)
+                tabs("Tasks", {one: f"{PATH}?{urlencode({'task': one})}" for one in services.tasks}, name)
                 viewer = layout.Viewer()
             place = Node("div", style="stack")
-            shown = _Shown(parts, name, viewer)
-        shown.look()
+            shown = _RegistryView(services, name, viewer)
+        shown.refresh()
         if version:
             with place:
-                await whence(parts, name, version, f"{HERE}?{urlencode({'task': name})}")
-        ui.timer(_SECONDS, shown.look)
+                await render_lineage(services, name, version, f"{PATH}?{urlencode({'task': name})}")
+        ui.timer(_POLL_SECONDS, shown.refresh)
 
 
-class _Shown:
+class _RegistryView:
     """A task's route, versions and runs, made anew when they have changed."""
 
-    def __init__(self, parts: Parts, task: str, viewer: layout.Viewer) -> None:
-        self._parts = parts
+    def __init__(self, services: Services, task: str, viewer: layout.Viewer) -> None:
+        self._services = services
         self._task = task
         self._viewer = viewer
-        self._seen: object = None
-        self._confirm = Confirm()
-        self._may = layout.may("operate")
-        self._trouble = Node("p", style="note bad", role="alert").show(False)
+        self._last_rendered: object = None
+        self._dialog = ConfirmationDialog()
+        self._can_operate = layout.viewer_has_scope("operate")
+        self._error = Node("p", style="note bad", role="alert").set_shown(False)
         with Node("section", style="panel stack", aria_label="Versions"):
-            self._head = Node("div", style="bar")
+            self._header = Node("div", style="bar")
             self._versions = Node("div", style="scroll")
         with Node("section", style="panel stack", aria_label="Runs"):
             Node("h2", "Retraining")
             self._runs = Node("div", style="scroll")
 
-    def look(self) -> None:
+    def refresh(self) -> None:
         """Show it as it is now, or why it can't be seen."""
         try:
-            self._show(self._parts.controller.models[self._task])
+            self._render(self._services.controller.models[self._task])
         except AWAY as error:
-            self._trouble.say(f"That can't be seen now: {error}. It is tried again.").show(True)
+            self._error.set_text(f"That can't be seen now: {error}. It is tried again.").set_shown(True)
         except SetupError as error:
-            self._trouble.say(error.in_a_line).show(True)
+            self._error.set_text(error.one_line).set_shown(True)
         else:
-            self._trouble.show(False)
+            self._error.set_shown(False)
 
-    def _show(self, models: Models) -> None:
-        said = described(models)
-        runs = list(reversed(models.runs.values()))[:_MOST_RUNS]
-        doing = dict(self._parts.controller.backend.progress)
+    def _render(self, models: TaskModels) -> None:
+        said = describe_models(models)
+        runs = list(reversed(models.runs.values()))[:_MAX_RUNS]
+        doing = dict(self._services.controller.backend.progress)
         seen = (said, [(run.id, run.step) for run in runs], doing)
-        if seen == self._seen:
+        if seen == self._last_rendered:
             return
-        self._seen = seen
-        for place in (self._head, self._versions, self._runs):
+        self._last_rendered = seen
+        for place in (self._header, self._versions, self._runs):
             place.clear()
-        with self._head:
-            Node("h2", _route(models))
+        with self._header:
+            Node("h2", _describe_route(models))
             if models.frozen is not None:
                 Node("span", f"frozen: {models.frozen.reason} ({models.frozen.actor})", "warn small")
-            if self._may:
-                self._offer(models, route_changes.of_task(models), "plain push")
+            if self._can_operate:
+                self._render_change(models, route_changes.freeze_option(models), "plain push")
         with self._versions, Node("table", style="list"):
-            heads("Version", "Role", "Parent", "By", "Measured", "")
+            table_header("Version", "Role", "Parent", "By", "Measured", "")
             with Node("tbody"):
                 for one in reversed(said.versions):
-                    self._version(models, one)
+                    self._render_version(models, one)
         with self._runs:
-            self._list(runs, doing)
+            self._render_runs(runs, doing)
 
-    def _version(self, models: Models, one: VersionDescribed) -> None:
-        share = f" {models.route.share:.0%}" if one.role == "canary" else ""
+    def _render_version(self, models: TaskModels, one: VersionResponse) -> None:
+        share = f" {models.route.canary_share:.0%}" if one.role == "canary" else ""
         figures = [f"{name} {value:.4g}" for name, value in one.figures.items() if isinstance(value, float)]
         with Node("tr", data_version=one.version):
             with Node("td"):
                 Node(
                     "a",
                     f"Version {one.version}",
-                    href=f"{HERE}?{urlencode({'task': self._task, 'version': one.version})}",
+                    href=f"{PATH}?{urlencode({'task': self._task, 'version': one.version})}",
                 )
             Node("td", f"{one.role}{share}" if one.role else "", "good" if one.role == "champion" else "")
             Node("td", f"from version {one.parent}" if one.parent else "")
             Node("td", one.actor or "comes with the task")
-            Node("td", ", ".join(figures[:_MOST_FIGURES]), "muted small")
+            Node("td", ", ".join(figures[:_MAX_FIGURES]), "muted small")
             with Node("td"), Node("div", style="bar"):
-                for change in route_changes.of_version(models, one.version) if self._may else ():
-                    self._offer(models, change, "danger" if change.kind == "rollback" else "")
+                for change in route_changes.options_for_version(models, one.version) if self._can_operate else ():
+                    self._render_change(models, change, "danger" if change.kind == "rollback" else "")
 
-    def _offer(self, models: Models, change: route_changes.Change, style: str) -> None:
+    def _render_change(self, models: TaskModels, change: route_changes.ChangeOption, style: str) -> None:
         task = models.task
 
-        async def do(answers: Answers) -> str:
-            return await route_changes.make(self._parts, task, change, answers, self._viewer.name)
+        async def do(answers: FieldValues) -> str:
+            return await route_changes.apply_change(self._services, task, change, answers, self._viewer.name)
 
         button(
             change.title,
-            lambda: self._confirm.ask(change.title, change.text, do, change.choices),
+            lambda: self._dialog.ask(change.title, change.text, do, change.choices),
             style,
             data_change=change.kind,
         )
 
-    def _list(self, runs: Sequence[Run], doing: dict[str, dict[str, object]]) -> None:
+    def _render_runs(self, runs: Sequence[Run], doing: dict[str, dict[str, object]]) -> None:
         if not runs:
             with Node("div", style="empty"):
                 Node("strong", "No run yet")
@@ -137,23 +137,23 @@ class _Shown:
                 )
             return
         with Node("table", style="list"):
-            heads("Began", "Trigger", "From", "Now", "Candidate", "Why")
+            table_header("Began", "Trigger", "From", "Now", "Candidate", "Why")
             with Node("tbody"):
                 for run in runs:
-                    _run(run, doing.get(run.id, {}), self._parts.controller.decisions.get(run.id, ""))
+                    _render_run(run, doing.get(run.id, {}), self._services.controller.decisions.get(run.id, ""))
 
 
-def _route(models: Models) -> str:
+def _describe_route(models: TaskModels) -> str:
     route = models.route
     said = f"Version {route.champion} answers"
     if route.canary is not None:
-        said += f"; version {route.canary} {route.share:.0%} of the keys"
+        said += f"; version {route.canary} {route.canary_share:.0%} of the keys"
     if route.shadows:
         said += f"; in the shadow {', '.join(route.shadows)}"
     return said
 
 
-def _run(run: Run, doing: dict[str, object], decision: str) -> None:
+def _render_run(run: Run, doing: dict[str, object], decision: str) -> None:
     ended = run.ended
     now = ended.outcome if ended else f"{run.step}, {STEPS.index(run.step or STEPS[-1]) + 1} of {len(STEPS)}"
     if ended is None and doing.get("doing") and doing.get("of"):

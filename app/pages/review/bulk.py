@@ -6,56 +6,56 @@ from typing import Any, ClassVar
 from nicegui.events import GenericEventArguments
 
 from app.pages.elements import Node, button
-from app.pages.review.editors import brief, source
-from app.pages.review.review_session import Item
-from app.pages.widgets import Sound
+from app.pages.review.editors import payload_url, summarize_output
+from app.pages.review.review_session import ReviewItem
+from app.pages.widgets import AudioPlayer
 
 
-class Bulk:
+class BulkReview:
     """A page of items. `on_key` is told `Enter` to accept the chosen ones, `b` to go back to one at a time."""
 
-    MOST: ClassVar[int] = 12
+    MAX_ITEMS: ClassVar[int] = 12
 
-    def __init__(self, items: Sequence[Item], on_key: Callable[[str], Any]) -> None:
+    def __init__(self, items: Sequence[ReviewItem], on_key: Callable[[str], Any]) -> None:
         self.items = list(items)
-        self._left_out: set[str] = set()
+        self._unchecked_ids: set[str] = set()
         if not self.items:
             with Node("div", style="empty"):
                 Node("strong", "Nothing waits here")
                 Node("span", "There is nothing to accept: look at another queue.")
         with Node("ul", style="grid"):
             for item in self.items:
-                self._cell(item)
+                self._add_item(item)
         with Node("div", style="bar"):
-            self._accept = button("", lambda: on_key("Enter"), "main")
-            with self._accept:
+            self._accept_button = button("", lambda: on_key("Enter"), "main")
+            with self._accept_button:
                 Node("kbd", "Enter")
             with button("One at a time", lambda: on_key("b"), "plain"):
                 Node("kbd", "b")
-        self._count()
+        self._update_count()
 
     @property
-    def chosen(self) -> list[Item]:
+    def selected(self) -> list[ReviewItem]:
         """Those that are ticked."""
-        return [one for one in self.items if one.prediction_id not in self._left_out]
+        return [one for one in self.items if one.prediction_id not in self._unchecked_ids]
 
-    def _cell(self, item: Item) -> None:
+    def _add_item(self, item: ReviewItem) -> None:
         with Node("li"), Node("label", style="stack-tight"):
             if item.payload is not None and item.payload.media_type.startswith("image/"):
-                Node("img", src=source(item), alt="")
+                Node("img", src=payload_url(item), alt="")
             elif item.payload is not None and item.payload.media_type.startswith("audio/"):
-                Sound(source(item))
+                AudioPlayer(payload_url(item))
             with Node("span", style="bar"):
                 box = Node("input", type_="checkbox", checked=True)
-                Node("span", brief(item.output))
-                Node("span", f"{item.recorded['confidence']:.2f}", "muted small")
+                Node("span", summarize_output(item.output))
+                Node("span", f"{item.prediction['confidence']:.2f}", "muted small")
 
         def ticked(event: GenericEventArguments) -> None:
-            (self._left_out.discard if event.args else self._left_out.add)(item.prediction_id)
+            (self._unchecked_ids.discard if event.args else self._unchecked_ids.add)(item.prediction_id)
             box._props["checked"] = bool(event.args)
-            self._count()
+            self._update_count()
 
         box.on("change", ticked, js_handler="(event) => emit(event.target.checked)")
 
-    def _count(self) -> None:
-        self._accept.say(f"Accept {len(self.chosen)}").put("disabled", not self.chosen)
+    def _update_count(self) -> None:
+        self._accept_button.set_text(f"Accept {len(self.selected)}").set_attribute("disabled", not self.selected)

@@ -7,16 +7,16 @@ from sqlalchemy import Connection, Float, delete, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.catalog.control import Control, clock, make
-from app.catalog.engine import changing, engine_of
+from app.catalog.control import ControlTable, create_control_tables, database_clock
+from app.catalog.engine import control_transaction, create_catalog_engine
 
 CLAIM_SECONDS = 120.0
 """So long a prediction is somebody's who has gone away without a word."""
-DONE_SECONDS = 3600.0
+REVIEWED_SECONDS = 3600.0
 """So long one that was judged is shown to nobody: longer than the recorder takes to say so to the catalog."""
 
 
-class Claim(Control):
+class Claim(ControlTable):
     """Whose a prediction is, and until when: seconds since 1970."""
 
     __tablename__ = "claims"
@@ -29,15 +29,15 @@ class Claims:
     """The claims in the database at a SQLAlchemy URL. Every method raises `Unavailable` when that is away or locked."""
 
     def __init__(self, url: str) -> None:
-        self._engine = engine_of(url)
-        self._now = clock(self._engine)
-        self._made = False
+        self._engine = create_catalog_engine(url)
+        self._now = database_clock(self._engine)
+        self._tables_created = False
 
     def close(self) -> None:
         """Close the connections to the database."""
         self._engine.dispose()
 
-    def take(self, prediction_ids: Sequence[str], holder: str, most: int = 1) -> list[str]:
+    def acquire(self, prediction_ids: Sequence[str], holder: str, limit: int = 1) -> list[str]:
         """Claim the first `most` of these that are nobody's, or the holder's own; those that were claimed."""
 
         def claim(connection: Connection) -> list[str]:
@@ -46,28 +46,28 @@ class Claims:
                 Claim.prediction_id.in_(prediction_ids), Claim.holder != holder, Claim.until > self._now
             )
             taken = set(connection.scalars(others))
-            free = [one for one in prediction_ids if one not in taken][:most]
-            return [one for one in free if self._claim(connection, one, holder)]
+            free = [one for one in prediction_ids if one not in taken][:limit]
+            return [one for one in free if self._try_acquire(connection, one, holder)]
 
         return list(self._write(claim)) if prediction_ids else []
 
-    def keep(self, holder: str) -> None:
+    def renew(self, holder: str) -> None:
         """Hold what is being looked at for longer."""
         lasting = update(Claim).where(Claim.holder == holder, Claim.until < self._now + CLAIM_SECONDS)
         self._write(lambda connection: connection.execute(lasting.values(until=self._now + CLAIM_SECONDS)))
 
-    def done(self, prediction_id: str, holder: str) -> None:
+    def mark_reviewed(self, prediction_id: str, holder: str) -> None:
         """It was judged."""
         own = Claim.prediction_id == prediction_id, Claim.holder == holder
-        done = update(Claim).where(*own).values(until=self._now + DONE_SECONDS)
+        done = update(Claim).where(*own).values(until=self._now + REVIEWED_SECONDS)
         self._write(lambda connection: connection.execute(done))
 
-    def give_back(self, prediction_ids: Collection[str], holder: str) -> None:
+    def release(self, prediction_ids: Collection[str], holder: str) -> None:
         """Others may have these."""
         own = Claim.prediction_id.in_(prediction_ids), Claim.holder == holder
         self._write(lambda connection: connection.execute(delete(Claim).where(*own)))
 
-    def _claim(self, connection: Connection, prediction_id: str, holder: str) -> bool:
+    def _try_acquire(self, connection: Connection, prediction_id: str, holder: str) -> bool:
         insert = (sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert)(Claim)
         row = insert.values(prediction_id=prediction_id, holder=holder, until=self._now + CLAIM_SECONDS)
         free = or_(Claim.holder == holder, Claim.until <= self._now)
@@ -78,9 +78,9 @@ class Claims:
         )
         return connection.execute(taken.returning(Claim.prediction_id)).one_or_none() is not None
 
-    def _write(self, work: Any) -> Any:
-        if not self._made:
-            make(self._engine)
-            self._made = True
-        with changing(self._engine) as connection:
-            return work(connection)
+    def _write(self, operation: Any) -> Any:
+        if not self._tables_created:
+            create_control_tables(self._engine)
+            self._tables_created = True
+        with control_transaction(self._engine) as connection:
+            return operation(connection)

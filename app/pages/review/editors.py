@@ -11,17 +11,17 @@ from nicegui.events import GenericEventArguments
 
 from app.events.cloudevents import JSON
 from app.pages.elements import Node
-from app.pages.review.review_session import Item
-from app.pages.widgets import Boxes, Sound
+from app.pages.review.review_session import ReviewItem
+from app.pages.widgets import AudioPlayer, BoxEditor
 from models.base import Rejected
 
-_INLINE = 1024 * 1024
+_MAX_INLINE_BYTES = 1024 * 1024
 """Payloads up to here come with the page; larger ones the browser fetches."""
-_SHOWN = 4_000
-_CHOICES = 9
+_MAX_CHARACTERS = 4_000
+_MAX_CHOICES = 9
 
 
-class Answer(ABC):
+class Editor(ABC):
     """What the viewer makes of a prediction."""
 
     @abstractmethod
@@ -33,42 +33,42 @@ class Answer(ABC):
         return False
 
 
-def shown(item: Item, labels: Sequence[str]) -> Answer:
+def render_item(item: ReviewItem, labels: Sequence[str]) -> Editor:
     """The payload and the prediction, in the element that is open. `labels` are what boxes may be called."""
     output = item.output
     if item.payload is None:
-        Node("p", item.trouble, "note bad")
+        Node("p", item.payload_error, "note bad")
     elif isinstance(output.get("boxes"), list) and item.payload.media_type.startswith("image/"):
-        return _OfBoxes(item, labels)
+        return _BoxesEditor(item, labels)
     elif item.payload.media_type.startswith("image/"):
-        Node("img", style="payload", src=source(item), alt="What was to be read")
+        Node("img", style="payload", src=payload_url(item), alt="What was to be read")
     elif item.payload.media_type.startswith("audio/"):
-        Sound(source(item))
+        AudioPlayer(payload_url(item))
     elif not isinstance(output.get("action"), str):
-        Node("pre", _text(item.payload.content), "payload")
+        Node("pre", _preview_text(item.payload.content), "payload")
     if isinstance(output.get("text"), str):
-        return _OfText(output)
+        return _TextEditor(output)
     if isinstance(output.get("action"), str):
-        return _OfActions(item)
-    return _OfJson(output)
+        return _ActionEditor(item)
+    return _JsonEditor(output)
 
 
-def source(item: Item) -> str:
+def payload_url(item: ReviewItem) -> str:
     """Where the browser finds the payload."""
     payload = item.payload
     assert payload is not None
-    if len(payload.content) > _INLINE:
+    if len(payload.content) > _MAX_INLINE_BYTES:
         return f"/v1/predictions/{quote(item.prediction_id, safe='')}/payload"
     return f"data:{payload.media_type};base64,{base64.b64encode(payload.content).decode()}"
 
 
-class _OfText(Answer):
+class _TextEditor(Editor):
     def __init__(self, output: dict[str, Any]) -> None:
-        self._was = self._text = str(output["text"])
+        self._served = self._text = str(output["text"])
         with Node("label", style="field"):
             Node("span", "Text", "muted small")
             field = Node("input", style="answer", value=self._text, data_answer="", spellcheck="false")
-            field.put("autocomplete", "off")
+            field.set_attribute("autocomplete", "off")
 
         def typed(event: GenericEventArguments) -> None:
             self._text = str(event.args)
@@ -77,80 +77,82 @@ class _OfText(Answer):
         field.on("input", typed, js_handler="(event) => emit(event.target.value)")
 
     def correction(self) -> dict[str, Any] | None:
-        return None if self._text == self._was else {"text": self._text}
+        return None if self._text == self._served else {"text": self._text}
 
 
-class _OfBoxes(Answer):
-    def __init__(self, item: Item, labels: Sequence[str]) -> None:
+class _BoxesEditor(Editor):
+    def __init__(self, item: ReviewItem, labels: Sequence[str]) -> None:
         self._boxes: list[dict[str, Any]] | None = None
         boxes = item.output["boxes"]
         known = [*labels, *sorted({str(one["label"]) for one in boxes} - set(labels))]
-        Boxes(source(item), boxes, known, self._changed)
+        BoxEditor(payload_url(item), boxes, known, self._on_change)
 
-    def _changed(self, boxes: list[dict[str, Any]]) -> None:
+    def _on_change(self, boxes: list[dict[str, Any]]) -> None:
         self._boxes = boxes
 
     def correction(self) -> dict[str, Any] | None:
         return None if self._boxes is None else {"boxes": self._boxes}
 
 
-class _OfActions(Answer):
+class _ActionEditor(Editor):
     """The context, and the actions by their probability: one of them may be said to have been right."""
 
-    def __init__(self, item: Item) -> None:
-        self._was = str(item.output["action"])
-        self._right: str | None = None
-        request = _request(item)
+    def __init__(self, item: ReviewItem) -> None:
+        self._served = str(item.output["action"])
+        self._chosen: str | None = None
+        request = _request_json(item)
         probabilities = item.output.get("probabilities") or {}
         actions = {str(one.get("id")): one for one in request.get("actions", ()) if isinstance(one, dict)}
-        ordered = sorted({*probabilities, *actions, self._was}, key=lambda one: (-probabilities.get(one, 0.0), one))
-        self._ids = ordered[:_CHOICES]
-        if self._was not in self._ids:
-            self._ids[-1] = self._was
+        ordered = sorted({*probabilities, *actions, self._served}, key=lambda one: (-probabilities.get(one, 0.0), one))
+        self._action_ids = ordered[:_MAX_CHOICES]
+        if self._served not in self._action_ids:
+            self._action_ids[-1] = self._served
         with Node("dl", style="facts"):
             for name, value in (request.get("context") or {}).items():
                 Node("dt", str(name))
-                Node("dd", _short(value))
+                Node("dd", _format_value(value))
         self._rows: dict[str, tuple[Node, Node]] = {}
         with Node("ol", style="actions", aria_label="Actions"):
-            for place, one in enumerate(self._ids, 1):
-                self._rows[one] = self._row(place, one, probabilities.get(one), actions.get(one, {}))
-        if len(ordered) > len(self._ids):
-            Node("p", f"and {len(ordered) - len(self._ids)} less likely ones", "muted small")
-        self._mark()
+            for place, one in enumerate(self._action_ids, 1):
+                self._rows[one] = self._add_row(place, one, probabilities.get(one), actions.get(one, {}))
+        if len(ordered) > len(self._action_ids):
+            Node("p", f"and {len(ordered) - len(self._action_ids)} less likely ones", "muted small")
+        self._update_rows()
 
-    def _row(self, place: int, action: str, probability: float | None, features: dict[str, Any]) -> tuple[Node, Node]:
+    def _add_row(
+        self, number: int, action: str, probability: float | None, features: dict[str, Any]
+    ) -> tuple[Node, Node]:
         with Node("li", style="choice") as row:
-            Node("kbd", str(place))
+            Node("kbd", str(number))
             Node("strong", action)
             Node("span", "" if probability is None else f"{probability:.1%}")
-            said = ", ".join(f"{name} {_short(value)}" for name, value in features.items() if name != "id")
+            said = ", ".join(f"{name} {_format_value(value)}" for name, value in features.items() if name != "id")
             Node("span", said, "muted small grow")
             state = Node("span", style="small")
-        row.on("click", lambda: self.choose(place), args=[])
+        row.on("click", lambda: self.choose(number), args=[])
         return row, state
 
     def choose(self, digit: int) -> bool:
-        if not 1 <= digit <= len(self._ids):
+        if not 1 <= digit <= len(self._action_ids):
             return False
-        self._right = self._ids[digit - 1]
-        self._mark()
+        self._chosen = self._action_ids[digit - 1]
+        self._update_rows()
         return True
 
-    def _mark(self) -> None:
+    def _update_rows(self) -> None:
         for action, (row, state) in self._rows.items():
-            said = ["served"] if action == self._was else []
-            said += ["right"] if action == self._right else []
-            state.say(", ".join(said))
-            row.put("data-right", str(action == self._right).lower())
+            said = ["served"] if action == self._served else []
+            said += ["right"] if action == self._chosen else []
+            state.set_text(", ".join(said))
+            row.set_attribute("data-right", str(action == self._chosen).lower())
 
     def correction(self) -> dict[str, Any] | None:
-        return None if self._right in (None, self._was) else {"action": self._right}
+        return None if self._chosen in (None, self._served) else {"action": self._chosen}
 
 
-class _OfJson(Answer):
+class _JsonEditor(Editor):
     def __init__(self, output: dict[str, Any]) -> None:
-        self._was = self._text = json.dumps(output, ensure_ascii=False, indent=2)
+        self._served = self._text = json.dumps(output, ensure_ascii=False, indent=2)
         with Node("label", style="field"):
             Node("span", "Prediction", "muted small")
             field = Node("textarea", style="answer", value=self._text, data_answer="", spellcheck="false")
@@ -162,7 +164,7 @@ class _OfJson(Answer):
         field.on("input", typed, js_handler="(event) => emit(event.target.value)")
 
     def correction(self) -> dict[str, Any] | None:
-        if self._text == self._was:
+        if self._text == self._served:
             return None
         try:
             said = json.loads(self._text)
@@ -173,7 +175,7 @@ class _OfJson(Answer):
         return said
 
 
-def brief(output: dict[str, Any] | None) -> str:
+def summarize_output(output: dict[str, Any] | None) -> str:
     """What an output says, in a line."""
     match output:
         case None:
@@ -183,20 +185,20 @@ def brief(output: dict[str, Any] | None) -> str:
         case {"boxes": list(boxes)}:
             return ", ".join(sorted(str(one.get("label")) for one in boxes)) or "(no objects)"
         case _:
-            return json.dumps(output, ensure_ascii=False)[:_SHOWN]
+            return json.dumps(output, ensure_ascii=False)[:_MAX_CHARACTERS]
 
 
-def _request(item: Item) -> dict[str, Any]:
+def _request_json(item: ReviewItem) -> dict[str, Any]:
     if item.payload is None or item.payload.media_type != JSON:
         return {}
     said = json.loads(item.payload.content)
     return said if isinstance(said, dict) else {}
 
 
-def _short(value: Any) -> str:
+def _format_value(value: Any) -> str:
     return value if isinstance(value, str) else f"{value:.4g}" if isinstance(value, float) else json.dumps(value)
 
 
-def _text(content: bytes) -> str:
-    said = content[:_SHOWN].decode(errors="replace")
-    return said + ("…" if len(content) > _SHOWN else "")
+def _preview_text(content: bytes) -> str:
+    said = content[:_MAX_CHARACTERS].decode(errors="replace")
+    return said + ("…" if len(content) > _MAX_CHARACTERS else "")

@@ -11,67 +11,72 @@ from typing import Any, Literal, get_args
 
 from sqlalchemy import Connection, func, select
 
-from app.catalog.orm import Feedback, Outcome, Prediction
-from app.outcomes.label_aggregation import drawn
+from app.catalog.orm import FeedbackRow, OutcomeRow, PredictionRow
+from app.outcomes.label_aggregation import in_audit_sample
 from app.settings import TaskSettings
 
 Queue = Literal["audit", "uncertain"]
 QUEUES: tuple[Queue, ...] = get_args(Queue)
 
-AUDITED = 20_000
+MAX_AUDIT_CANDIDATES = 20_000
 """The audit is looked for in so many of a version's predictions, the newest."""
-CERTAIN = 2_000
+MAX_UNCERTAIN_CANDIDATES = 2_000
 """Of so many, the newest, the least certain are found."""
-MOST = 200
+MAX_WAITING = 200
 """So many of a queue are found at once."""
-RECENT = 50
+MAX_REVIEWED = 50
 
 
-def waiting(
+def find_waiting(
     connection: Connection, queue: Queue, task: str, versions: Sequence[str], rules: TaskSettings, since: datetime
 ) -> list[str]:
     """The ids of the queue's predictions of these versions that nobody has said anything of, the first to do first."""
     rate = 0.0 if rules.all_are_judged else rules.audit_rate
     if queue == "audit":
-        made = [(row.time, row.prediction_id) for row in _newest(connection, task, versions, since, AUDITED)]
-        ids = [unique for _, unique in sorted(made) if drawn(unique, rate)]
+        made = [
+            (row.time, row.prediction_id)
+            for row in _newest_predictions(connection, task, versions, since, MAX_AUDIT_CANDIDATES)
+        ]
+        ids = [unique for _, unique in sorted(made) if in_audit_sample(unique, rate)]
     else:
-        confidence = Prediction.data["confidence"].as_float()
-        rows = _newest(connection, task, versions, since, CERTAIN, confidence.label("confidence"))
-        sure = [(row.confidence, row.prediction_id) for row in rows if not drawn(row.prediction_id, rate)]
+        confidence = PredictionRow.data["confidence"].as_float()
+        rows = _newest_predictions(
+            connection, task, versions, since, MAX_UNCERTAIN_CANDIDATES, confidence.label("confidence")
+        )
+        sure = [(row.confidence, row.prediction_id) for row in rows if not in_audit_sample(row.prediction_id, rate)]
         ids = [unique for _, unique in sorted(sure)]
     found: list[str] = []
-    for start in range(0, len(ids), MOST):
-        some = ids[start : start + MOST]
-        judged = said_of(connection, some)
+    for start in range(0, len(ids), MAX_WAITING):
+        some = ids[start : start + MAX_WAITING]
+        judged = find_with_feedback(connection, some)
         found += [unique for unique in some if unique not in judged]
-        if len(found) >= MOST:
+        if len(found) >= MAX_WAITING:
             break
-    return found[:MOST]
+    return found[:MAX_WAITING]
 
 
-def _newest(
-    connection: Connection, task: str, versions: Sequence[str], since: datetime, most: int, *columns: Any
+def _newest_predictions(
+    connection: Connection, task: str, versions: Sequence[str], since: datetime, limit: int, *columns: Any
 ) -> list[Any]:
     """Predictions that were served."""
     found: list[Any] = []
     for version in versions:
-        of_version = (Prediction.task == task, Prediction.version == version, Prediction.time >= since)
-        newest = select(Prediction.prediction_id, Prediction.time, *columns).where(*of_version)
+        of_version = (PredictionRow.task == task, PredictionRow.version == version, PredictionRow.time >= since)
+        newest = select(PredictionRow.prediction_id, PredictionRow.time, *columns).where(*of_version)
         found += connection.execute(
-            newest.where(Prediction.role != "shadow").order_by(Prediction.time.desc()).limit(most)
+            newest.where(PredictionRow.role != "shadow").order_by(PredictionRow.time.desc()).limit(limit)
         )
     return found
 
 
-def said_of(connection: Connection, prediction_ids: Collection[str]) -> set[str]:
+def find_with_feedback(connection: Connection, prediction_ids: Collection[str]) -> set[str]:
     """Those of which something was said."""
-    found = select(Feedback.prediction_id).where(Feedback.prediction_id.in_(prediction_ids))
+    found = select(FeedbackRow.prediction_id).where(FeedbackRow.prediction_id.in_(prediction_ids))
     return set(connection.scalars(found))
 
 
 @dataclass(frozen=True)
-class Judged:
+class ReviewedPrediction:
     """A prediction of which something was said, and by whom."""
 
     prediction_id: str
@@ -85,24 +90,28 @@ class Judged:
     selection: str
 
 
-def judged(connection: Connection, task: str, versions: Sequence[str], since: datetime) -> list[Judged]:
+def find_reviewed(
+    connection: Connection, task: str, versions: Sequence[str], since: datetime
+) -> list[ReviewedPrediction]:
     """The newest predictions of which something was said, contradicted ones first."""
     found: list[Any] = []
     for version in versions:
-        of_version = (Prediction.task == task, Prediction.version == version, Prediction.time >= since)
-        newest = select(Prediction.prediction_id, Prediction.time).where(*of_version)
-        some = newest.order_by(Prediction.time.desc()).limit(CERTAIN).subquery()
-        outcomes = select(some.c.prediction_id, some.c.time, Outcome.data).join(
-            Outcome, Outcome.prediction_id == some.c.prediction_id
+        of_version = (PredictionRow.task == task, PredictionRow.version == version, PredictionRow.time >= since)
+        newest = select(PredictionRow.prediction_id, PredictionRow.time).where(*of_version)
+        some = newest.order_by(PredictionRow.time.desc()).limit(MAX_UNCERTAIN_CANDIDATES).subquery()
+        outcomes = select(some.c.prediction_id, some.c.time, OutcomeRow.data).join(
+            OutcomeRow, OutcomeRow.prediction_id == some.c.prediction_id
         )
-        said = Outcome.data["feedback"].as_integer() > 0
-        found += connection.execute(outcomes.where(said).order_by(some.c.time.desc()).limit(RECENT)).all()
-    return sorted((_judged(row) for row in found), key=lambda one: (one.contradicted, one.time), reverse=True)[:RECENT]
+        said = OutcomeRow.data["feedback"].as_integer() > 0
+        found += connection.execute(outcomes.where(said).order_by(some.c.time.desc()).limit(MAX_REVIEWED)).all()
+    return sorted(
+        (_reviewed_prediction(row) for row in found), key=lambda one: (one.contradicted, one.time), reverse=True
+    )[:MAX_REVIEWED]
 
 
-def _judged(row: Any) -> Judged:
+def _reviewed_prediction(row: Any) -> ReviewedPrediction:
     said = row.data
-    return Judged(
+    return ReviewedPrediction(
         prediction_id=row.prediction_id,
         time=row.time,
         output=said["output"],
@@ -115,7 +124,14 @@ def _judged(row: Any) -> Judged:
     )
 
 
-def count(connection: Connection, task: str, versions: Sequence[str], start: datetime, end: datetime) -> int:
+def count_predictions(
+    connection: Connection, task: str, versions: Sequence[str], start: datetime, end: datetime
+) -> int:
     """How many predictions there are between two moments."""
-    made = (Prediction.task == task, Prediction.version.in_(versions), Prediction.time >= start, Prediction.time < end)
+    made = (
+        PredictionRow.task == task,
+        PredictionRow.version.in_(versions),
+        PredictionRow.time >= start,
+        PredictionRow.time < end,
+    )
     return connection.scalar(select(func.count()).where(*made)) or 0

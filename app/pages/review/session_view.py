@@ -6,20 +6,20 @@ from typing import Any
 
 from nicegui import ui
 
-from app.auth.scopes import missing
+from app.auth.scopes import missing_scope_message
 from app.kafka.transient_errors import AWAY
 from app.pages import layout
 from app.pages.elements import Node, button
-from app.pages.review.bulk import Bulk
+from app.pages.review.bulk import BulkReview
 from app.pages.review.claims import CLAIM_SECONDS
-from app.pages.review.editors import Answer, brief, shown
-from app.pages.review.item_details import details, in_words, nothing
-from app.pages.review.review_session import Desk
-from app.pages.widgets import Keys
-from app.services.services import Parts
+from app.pages.review.editors import Editor, render_item, summarize_output
+from app.pages.review.item_details import describe_feedback, render_details, render_empty
+from app.pages.review.review_session import ReviewSession
+from app.pages.widgets import KeyListener
+from app.services.services import Services
 from models.base import Rejected
 
-KEYS: Mapping[str, str] = {
+KEY_HELP: Mapping[str, str] = {
     "Enter": "accept it; or send the correction, if you changed something",
     "x": "it is wrong, whatever would be right",
     "+": "reward it: 1",
@@ -32,187 +32,189 @@ KEYS: Mapping[str, str] = {
     "e": "edit the text; Esc leaves the field",
     "Space": "play or pause the sound",
 }
-_PRESSED = ("Enter", "a", "x", "+", "=", "0", "-", "s", "u", "b", *"123456789")
-_UNDONE = (
+_KEYS = ("Enter", "a", "x", "+", "=", "0", "-", "s", "u", "b", *"123456789")
+_REOPENED_TEXT = (
     "It is open again. What you said stays in the log, and counts until you say something else of it: "
     "of one person's feedback the last counts."
 )
 
 
-class Sitting:
+class SessionView:
     """The item that is looked at, and what may be done with it."""
 
-    def __init__(self, parts: Parts, desk: Desk, viewer: layout.Viewer) -> None:
-        self._parts = parts
-        self._desk = desk
+    def __init__(self, services: Services, session: ReviewSession, viewer: layout.Viewer) -> None:
+        self._services = services
+        self._session = session
         self._viewer = viewer
-        self._may = layout.may("feedback")
-        self._busy = asyncio.Lock()
-        self._answer: Answer | None = None
-        self._bulk: Bulk | None = None
-        self._only: str = ""
+        self._can_submit = layout.viewer_has_scope("feedback")
+        self._lock = asyncio.Lock()
+        self._editor: Editor | None = None
+        self._bulk_review: BulkReview | None = None
+        self._requested_id: str = ""
         self._status = Node("p", style="status small", role="status")
         with Node("div", style="desk"):
-            self._place = Node("section", style="panel stack", aria_label="Prediction")
+            self._item_panel = Node("section", style="panel stack", aria_label="Prediction")
             with Node("aside", style="stack", aria_label="This sitting"):
                 Node("h3", "This sitting")
-                self._done = Node("ol", style="done small")
+                self._submitted_list = Node("ol", style="done small")
                 with Node("p", style="muted small"):
                     Node("kbd", "?")
                     Node("span", " shows all keys")
-        layout.help_dialog("Keys of the review", KEYS)
-        Keys(_PRESSED, self.press)
-        ui.timer(CLAIM_SECONDS / 4, desk.keep)
+        layout.help_dialog("Keys of the review", KEY_HELP)
+        KeyListener(_KEYS, self.on_key)
+        ui.timer(CLAIM_SECONDS / 4, session.renew_claims)
 
-    async def begin(self, prediction_id: str) -> None:
+    async def start(self, prediction_id: str) -> None:
         """Show the first item, or the one that is asked for."""
-        self._only = prediction_id
-        await self._do(self._go_on)
+        self._requested_id = prediction_id
+        await self._run(self._show_next)
 
-    async def press(self, key: str) -> None:
+    async def on_key(self, key: str) -> None:
         """What a key does."""
-        if self._bulk is not None:
-            await self._press_bulk(key)
+        if self._bulk_review is not None:
+            await self._on_bulk_key(key)
         elif key in ("Enter", "a"):
             await self.accept()
         elif key == "x":
-            await self.say("Said to be wrong", accepted=False)
+            await self.submit("Said to be wrong", accepted=False)
         elif key in "+=0-":
             reward = {"+": 1.0, "=": 1.0, "0": 0.0, "-": -1.0}[key]
-            await self.say(f"Rewarded with {reward:g}", reward=reward)
+            await self.submit(f"Rewarded with {reward:g}", reward=reward)
         elif key == "s":
-            await self._do(self._skip)
+            await self._run(self._skip)
         elif key == "u":
             await self.undo()
         elif key == "b":
-            await self.bulk()
-        elif self._answer is not None and key.isdecimal():
-            self._answer.choose(int(key))
+            await self.show_bulk()
+        elif self._editor is not None and key.isdecimal():
+            self._editor.choose(int(key))
 
     async def accept(self) -> None:
         """Accept the item; or correct it, if the viewer has changed something."""
         try:
-            correction = None if self._answer is None else self._answer.correction()
+            correction = None if self._editor is None else self._editor.correction()
         except Rejected as error:
-            self._tell(str(error), bad=True)
+            self._show_status(str(error), is_error=True)
             return
         if correction is None:
-            await self.say("Accepted", accepted=True)
+            await self.submit("Accepted", accepted=True)
         else:
-            await self.say(f"Corrected to {brief(correction)}", correction=correction)
+            await self.submit(f"Corrected to {summarize_output(correction)}", correction=correction)
 
-    async def say(self, what: str, **said: Any) -> None:
+    async def submit(self, summary: str, **said: Any) -> None:
         """Say it of the present item, and go on to the next."""
-        if self._desk.item is None or not self._is_allowed():
+        if self._session.item is None or not self._check_allowed():
             return
         if not (actor := self._viewer.name):
-            self._viewer.ask()
-            self._tell("Say first who you are: each piece of feedback has a name.", bad=True)
+            self._viewer.ask_name()
+            self._show_status("Say first who you are: each piece of feedback has a name.", is_error=True)
             return
 
         async def work() -> str:
-            await self._desk.say(actor, **said)
-            await self._go_on()
-            return f"{what}. u takes it back."
+            await self._session.submit(actor, **said)
+            await self._show_next()
+            return f"{summary}. u takes it back."
 
-        await self._do(work)
+        await self._run(work)
 
-    def _is_allowed(self) -> bool:
+    def _check_allowed(self) -> bool:
         """Whether the viewer may say anything; if not, they are told so."""
-        if not self._may:
-            self._tell(f"Nothing was said: {missing('feedback')}.", bad=True)
-        return self._may
+        if not self._can_submit:
+            self._show_status(f"Nothing was said: {missing_scope_message('feedback')}.", is_error=True)
+        return self._can_submit
 
     async def undo(self) -> None:
         """Take back what was last said; what is being said now, once it is said."""
 
         async def work() -> str:
-            undone = await self._desk.undo()
+            undone = await self._session.undo()
             if undone is None:
                 return "There is nothing to take back in this sitting."
-            return "What you had said of it before is said again, and counts again." if undone.restored else _UNDONE
+            return (
+                "What you had said of it before is said again, and counts again." if undone.restored else _REOPENED_TEXT
+            )
 
-        await self._do(work, patient=True)
+        await self._run(work, wait=True)
 
-    async def bulk(self) -> None:
+    async def show_bulk(self) -> None:
         """Show the next ones together, to be accepted at once."""
-        if not self._is_allowed():
+        if not self._check_allowed():
             return
-        async with self._busy:
-            if self._desk.item is not None:
-                await self._desk.give_back([self._desk.item])
-            items = await self._desk.many(Bulk.MOST)
-            self._place.clear()
-            with self._place:
-                self._bulk = Bulk(items, self._press_bulk)
+        async with self._lock:
+            if self._session.item is not None:
+                await self._session.release([self._session.item])
+            items = await self._session.next_batch(BulkReview.MAX_ITEMS)
+            self._item_panel.clear()
+            with self._item_panel:
+                self._bulk_review = BulkReview(items, self._on_bulk_key)
 
-    async def _press_bulk(self, key: str) -> None:
-        bulk = self._bulk
+    async def _on_bulk_key(self, key: str) -> None:
+        bulk = self._bulk_review
         if bulk is None or key not in ("Enter", "b"):
             return
-        chosen = bulk.chosen if key == "Enter" else []
+        chosen = bulk.selected if key == "Enter" else []
         if chosen and not self._viewer.name:
-            self._viewer.ask()
+            self._viewer.ask_name()
             return
 
         async def work() -> str:
-            self._bulk = None
-            await self._desk.give_back([one for one in bulk.items if one not in chosen])
-            await self._desk.accept(chosen, self._viewer.name)
-            await self._desk.next()
+            self._bulk_review = None
+            await self._session.release([one for one in bulk.items if one not in chosen])
+            await self._session.accept(chosen, self._viewer.name)
+            await self._session.next()
             return f"{len(chosen)} accepted. u takes them back, one by one." if chosen else ""
 
-        await self._do(work)
+        await self._run(work)
 
-    async def _go_on(self) -> str:
-        await (self._desk.open(self._only) if self._only else self._desk.next())
+    async def _show_next(self) -> str:
+        await (self._session.open(self._requested_id) if self._requested_id else self._session.next())
         return ""
 
     async def _skip(self) -> str:
-        await self._desk.skip()
+        await self._session.skip()
         return "Skipped"
 
-    async def _do(self, work: Callable[[], Awaitable[str]], patient: bool = False) -> None:
+    async def _run(self, action: Callable[[], Awaitable[str]], wait: bool = False) -> None:
         """Do it and show what came of it; while something else is being done, not at all or, if patient, after it."""
-        if self._busy.locked() and not patient:  # a key too many must not judge what was not seen
+        if self._lock.locked() and not wait:  # a key too many must not judge what was not seen
             return
-        async with self._busy:
+        async with self._lock:
             try:
-                told = await work()
+                told = await action()
             except (Rejected, ValueError) as error:
-                self._tell(str(error), bad=True)
+                self._show_status(str(error), is_error=True)
             except AWAY as error:
-                self._tell(f"Nothing was said: {error}. Try again.", bad=True)
+                self._show_status(f"Nothing was said: {error}. Try again.", is_error=True)
             else:
-                self._tell(told)
-                self._show()
+                self._show_status(told)
+                self._render()
 
-    def _tell(self, text: str, bad: bool = False) -> None:
-        self._status.say(text).put("class", f"status small {'bad' if bad else ''}")
+    def _show_status(self, text: str, is_error: bool = False) -> None:
+        self._status.set_text(text).set_attribute("class", f"status small {'bad' if is_error else ''}")
 
-    def _show(self) -> None:
-        item = self._desk.item
-        self._place.clear()
-        with self._place:
+    def _render(self) -> None:
+        item = self._session.item
+        self._item_panel.clear()
+        with self._item_panel:
             if item is None:
-                self._answer = None
-                nothing(self._desk.queue, self._only)
+                self._editor = None
+                render_empty(self._session.queue, self._requested_id)
             else:
-                self._place.put("data-prediction", item.prediction_id)
-                self._answer = shown(item, _labels(self._desk.task))
-                self._buttons()
-                details(item)
-        self._done.clear()
-        with self._done:
-            for done in reversed(self._desk.done[-12:]):
-                Node("li", f"{brief(done.item.output)} → {in_words(done.given.model_dump())}")
-            if not self._desk.done:
+                self._item_panel.set_attribute("data-prediction", item.prediction_id)
+                self._editor = render_item(item, _box_labels(self._session.task))
+                self._render_buttons()
+                render_details(item)
+        self._submitted_list.clear()
+        with self._submitted_list:
+            for done in reversed(self._session.submitted[-12:]):
+                Node("li", f"{summarize_output(done.item.output)} → {describe_feedback(done.feedback.model_dump())}")
+            if not self._session.submitted:
                 Node("li", "nothing said yet", "muted")
 
-    def _buttons(self) -> None:
+    def _render_buttons(self) -> None:
         with Node("div", style="bar"):
             for text, key, style in _BUTTONS:
-                with button(text, lambda key=key: self.press(key), style):
+                with button(text, lambda key=key: self.on_key(key), style):
                     Node("kbd", key)
 
 
@@ -227,7 +229,7 @@ _BUTTONS = (
 )
 
 
-def _labels(task: str) -> Sequence[str]:
+def _box_labels(task: str) -> Sequence[str]:
     if task == "object_detection":
         from models.object_detection.labels import LABELS
 

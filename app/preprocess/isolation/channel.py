@@ -20,7 +20,7 @@ class ChannelClosed(Exception):
     """The other end has gone, or stopped in the middle of a message."""
 
 
-class Channel:
+class MessageChannel:
     """One end of a connection. Messages are marshalled: both ends are the same Python, and marshal runs no code."""
 
     def __init__(self, connection: socket.socket) -> None:
@@ -40,10 +40,10 @@ class Channel:
         try:
             if not select.select([self._socket], [], [], seconds)[0]:
                 return None
-            [length] = _LENGTH.unpack(self._exactly(_LENGTH.size))
+            [length] = _LENGTH.unpack(self._receive_exactly(_LENGTH.size))
             if length > MAX_MESSAGE_BYTES:
                 raise ChannelClosed(f"a message of {length:,} bytes is announced")
-            message: Message = marshal.loads(self._exactly(length))  # noqa: S302  # from our own child or parent
+            message: Message = marshal.loads(self._receive_exactly(length))  # noqa: S302  # from our own child or parent
         except (OSError, ValueError, EOFError) as error:
             raise ChannelClosed(str(error)) from error
         return message
@@ -52,7 +52,7 @@ class Channel:
         """Close this end: the other one notices."""
         self._socket.close()
 
-    def _exactly(self, size: int) -> bytearray:
+    def _receive_exactly(self, size: int) -> bytearray:
         data = bytearray(size)
         view = memoryview(data)
         while view:

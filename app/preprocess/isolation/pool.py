@@ -23,25 +23,31 @@ from typing import Any
 from app.events.cloudevents import Headers, Origin, Record
 from app.monitoring import metrics
 from app.preprocess.isolation.channel import Message
-from app.preprocess.isolation.worker_process import Command, DeadlineExceeded, Worker, WorkerDied, WorkerUnstartable
-from app.preprocess.preprocessor import Outputs
+from app.preprocess.isolation.worker_process import (
+    DeadlineExceeded,
+    WorkerCommand,
+    WorkerDied,
+    WorkerProcess,
+    WorkerUnstartable,
+)
+from app.preprocess.preprocessor import PreprocessResult
 from app.settings import MiB, Settings
-from app.system.environment import variables
+from app.system.environment import setting_variables
 from models.base import Rejected
 
 log = logging.getLogger("preprocess")
 
-PATIENCE_SECONDS = 0.2
-MOST_DEFERRED = 4
-ATTEMPTS = 2
-IDLE_SECONDS = 60.0
+DEFER_AFTER_SECONDS = 0.2
+MAX_DEFERRED = 4
+MAX_ATTEMPTS = 2
+MAX_IDLE_SECONDS = 60.0
 """A worker beyond the first that nobody needed for so long ends: its memory is given back."""
-LOST_SECONDS = 30.0
+ABANDONED_SECONDS = 30.0
 """What is deferred is asked for several times a second; for what is not, nobody waits."""
 
 
 @dataclass(frozen=True)
-class Job:
+class WorkItem:
     """One record of a requests topic."""
 
     origin: Origin
@@ -50,78 +56,78 @@ class Job:
     headers: Headers
 
     @property
-    def place(self) -> str:
+    def position(self) -> str:
         """Where it stands in the log: its identity."""
-        return self.origin.place
+        return self.origin.position
 
     def message(self, refusal: Rejected | None) -> Message:
         """What a worker is handed; with a `refusal` it makes the answer to a request that it must not read."""
         o = self.origin
         refused = None if refusal is None else (refusal.code, str(refusal))
-        where = (o.epoch, o.topic, o.partition, o.offset, o.timestamp_ms)
+        where = (o.topic_id, o.topic, o.partition, o.offset, o.timestamp_ms)
         return ("request", *where, self.key, self.value, self.headers, refused)
 
 
 @dataclass
-class _Flight:
+class _InFlight:
     """A message and the worker that has it."""
 
     name: str
-    job: Job | tuple[bytes, ...]
-    worker: Worker
+    work: WorkItem | tuple[bytes, ...]
+    worker: WorkerProcess
     attempt: int = 1
     refusal: Rejected | None = None
-    asked: float = field(default_factory=time.monotonic)
+    last_polled: float = field(default_factory=time.monotonic)
 
 
-class Pool:
+class WorkerPool:
     """The workers of one task. Its methods may be called from several threads."""
 
-    def __init__(self, settings: Settings, task: str, *, files: bool = False) -> None:
+    def __init__(self, settings: Settings, task: str, *, allow_files: bool = False) -> None:
         self._task = task
         self._deadline = settings.preprocess_deadline_seconds
-        self._most_resident = settings.preprocess_memory_mib * MiB // 2
+        self._max_resident_bytes = settings.preprocess_memory_mib * MiB // 2
         line = [sys.executable, "-m", "app.preprocess.worker_main", task]
-        self._command = Command(line, variables(settings), ["files"] if files else [])
+        self._command = WorkerCommand(line, setting_variables(settings), ["files"] if allow_files else [])
         self._lock = threading.Lock()
-        self._deferred: dict[str, _Flight] = {}
-        self._idle = [self._start()]
+        self._deferred: dict[str, _InFlight] = {}
+        self._idle = [self._start_worker()]
 
-    def run(self, job: Job) -> Outputs | None:
+    def run(self, job: WorkItem) -> PreprocessResult | None:
         """Preprocess a record; None if it takes longer, then `poll` has its answer."""
-        flight = self._take_off(job)
-        answer = self._wait(flight, PATIENCE_SECONDS)
+        flight = self._dispatch(job)
+        answer = self._wait(flight, DEFER_AFTER_SECONDS)
         if answer is None:
             if self._defer(flight):
                 return None
-            answer = self._finish(flight)
-        return _outputs(answer)
+            answer = self._wait_for_answer(flight)
+        return _to_result(answer)
 
-    def poll(self, job: Job) -> Outputs | None:
+    def poll(self, job: WorkItem) -> PreprocessResult | None:
         """Return the outputs of a record that was deferred, by this pool or by one before it; None while it waits."""
         with self._lock:
-            flight = self._deferred.get(job.place)
-            full = len(self._deferred) >= MOST_DEFERRED
+            flight = self._deferred.get(job.position)
+            full = len(self._deferred) >= MAX_DEFERRED
         if flight is None:
-            if not full and not self._defer(begun := self._take_off(job)):
+            if not full and not self._defer(begun := self._dispatch(job)):
                 begun.worker.kill()  # `run` was quicker: this one is begun again later
             return None
         answer = self._wait(flight, 0.0)
         if answer is None:
             return None
         with self._lock:
-            self._deferred.pop(job.place, None)
-        return _outputs(answer)
+            self._deferred.pop(job.position, None)
+        return _to_result(answer)
 
-    def finish(self, job: Job) -> Outputs:
+    def run_to_completion(self, job: WorkItem) -> PreprocessResult:
         """Preprocess a record, however long it takes."""
-        return _outputs(self._finish(self._take_off(job)))
+        return _to_result(self._wait_for_answer(self._dispatch(job)))
 
     def assemble(self, chunks: Sequence[bytes]) -> bytes:
         """Return the payload that a session's chunks make. Raises `Rejected`."""
-        flight = _Flight("a session", tuple(chunks), self._take())
+        flight = _InFlight("a session", tuple(chunks), self._take_worker())
         flight.worker.submit(("assemble", tuple(chunks)))
-        answer = self._finish(flight)
+        answer = self._wait_for_answer(flight)
         if answer[0] == "refused":
             code, reason = answer[1:3]
             raise Rejected(code, reason)
@@ -136,127 +142,127 @@ class Pool:
         for worker in workers:
             worker.kill()
 
-    def _take_off(self, job: Job) -> _Flight:
-        flight = _Flight(job.place, job, self._take())
+    def _dispatch(self, job: WorkItem) -> _InFlight:
+        flight = _InFlight(job.position, job, self._take_worker())
         flight.worker.submit(job.message(None))
         return flight
 
-    def _defer(self, flight: _Flight) -> bool:
+    def _defer(self, flight: _InFlight) -> bool:
         """Put a flight aside, and start a worker for the next payload; False where too many are aside."""
         now = time.monotonic()
         with self._lock:
             # Whoever would ask for these is gone: the job was restored elsewhere.
-            lost = [name for name, other in self._deferred.items() if now - other.asked > LOST_SECONDS]
+            lost = [name for name, other in self._deferred.items() if now - other.last_polled > ABANDONED_SECONDS]
             lost_workers = [self._deferred.pop(name).worker for name in lost]
-            deferred = len(self._deferred) < MOST_DEFERRED
+            deferred = len(self._deferred) < MAX_DEFERRED
             if deferred:
                 self._deferred[flight.name] = flight
                 if not self._idle:
-                    self._idle.append(self._start())
+                    self._idle.append(self._start_worker())
         for worker in lost_workers:
             worker.kill()
         return deferred
 
-    def _finish(self, flight: _Flight) -> Message:
+    def _wait_for_answer(self, flight: _InFlight) -> Message:
         while True:
             answer = self._wait(flight, self._deadline)
             if answer is not None:
                 return answer
 
-    def _wait(self, flight: _Flight, seconds: float) -> Message | None:
+    def _wait(self, flight: _InFlight, seconds: float) -> Message | None:
         """Return the answer of a flight; None if there is none in time. Try what failed once more, then refuse it."""
-        flight.asked = time.monotonic()
+        flight.last_polled = time.monotonic()
         while True:
             try:
                 if seconds:
                     flight.worker.wait_ready()
                 answer = flight.worker.wait(seconds)
             except DeadlineExceeded:
-                reason = f"it took longer than {self._deadline:g} s, {ATTEMPTS} times"
-                self._again(flight, Rejected("preprocess_timeout", reason))
+                reason = f"it took longer than {self._deadline:g} s, {MAX_ATTEMPTS} times"
+                self._retry(flight, Rejected("preprocess_timeout", reason))
             except WorkerDied as error:
-                reason = f"the process that read it died, {ATTEMPTS} times; the last time with {error}"
-                self._again(flight, Rejected("kills_process", reason))
+                reason = f"the process that read it died, {MAX_ATTEMPTS} times; the last time with {error}"
+                self._retry(flight, Rejected("kills_process", reason))
             except WorkerUnstartable:
                 flight.worker.kill()
                 raise
             else:
                 if answer is None:
                     return None
-                self._give_back(flight.worker, answer[-1])
+                self._return_worker(flight.worker, answer[-1])
                 if answer[0] == "failed":
                     raise RuntimeError(f"{self._task}: {answer[1]}")
                 return answer
 
-    def _again(self, flight: _Flight, refusal: Rejected) -> None:
+    def _retry(self, flight: _InFlight, refusal: Rejected) -> None:
         """Kill the flight's worker, and hand its message to a new one: once more, or refused."""
         flight.worker.kill()
         metrics.WORKERS_KILLED.labels(self._task, refusal.code).inc()
         log.warning("%s: %s was read for the %d. time: %s", self._task, flight.name, flight.attempt, refusal.code)
         if flight.refusal is not None:
             raise RuntimeError(f"{self._task}: a worker failed on an answer that reads no payload: {refusal}")
-        if flight.attempt >= ATTEMPTS:
+        if flight.attempt >= MAX_ATTEMPTS:
             flight.refusal = refusal
-            if not isinstance(flight.job, Job):
+            if not isinstance(flight.work, WorkItem):
                 raise refusal
         flight.attempt += 1
-        flight.worker = self._take()
-        job = flight.job
-        flight.worker.submit(job.message(flight.refusal) if isinstance(job, Job) else ("assemble", job))
+        flight.worker = self._take_worker()
+        job = flight.work
+        flight.worker.submit(job.message(flight.refusal) if isinstance(job, WorkItem) else ("assemble", job))
 
-    def _take(self) -> Worker:
+    def _take_worker(self) -> WorkerProcess:
         """Return an idle worker, or one that is starting."""
         with self._lock:
             if self._idle:
                 return self._idle.pop()
-        return self._start()
+        return self._start_worker()
 
-    def _give_back(self, worker: Worker, resident_bytes: int = 0) -> None:
+    def _return_worker(self, worker: WorkerProcess, resident_bytes: int = 0) -> None:
         surplus = []
         with self._lock:
-            if resident_bytes > self._most_resident:  # it leaks, or keeps what one payload needed
+            if resident_bytes > self._max_resident_bytes:  # it leaks, or keeps what one payload needed
                 surplus.append(worker)
             else:
                 self._idle.append(worker)
             now = time.monotonic()
-            while len(self._idle) > 1 and now - self._idle[0].idle_since > IDLE_SECONDS:
+            while len(self._idle) > 1 and now - self._idle[0].idle_since > MAX_IDLE_SECONDS:
                 surplus.append(self._idle.pop(0))
         for each in surplus:
             each.retire()
 
-    def _start(self) -> Worker:
-        return Worker(self._command, self._deadline)
+    def _start_worker(self) -> WorkerProcess:
+        return WorkerProcess(self._command, self._deadline)
 
 
-_shared: dict[str, list[Any]] = {}
+_shared_pools: dict[str, list[Any]] = {}
 _shared_lock = threading.Lock()
 
 
-def acquire(settings: Settings, task: str) -> Pool:
+def acquire(settings: Settings, task: str) -> WorkerPool:
     """Return the pool that all operators of a task share in this process; `release` it once for each."""
     with _shared_lock:
-        entry = _shared.setdefault(task, [None, 0])
+        entry = _shared_pools.setdefault(task, [None, 0])
         if entry[0] is None:
-            entry[0] = Pool(settings, task)
+            entry[0] = WorkerPool(settings, task)
         entry[1] += 1
-        pool: Pool = entry[0]
+        pool: WorkerPool = entry[0]
         return pool
 
 
 def release(task: str) -> None:
     """An operator needs the pool no more: the last one ends its workers."""
     with _shared_lock:
-        entry = _shared[task]
+        entry = _shared_pools[task]
         entry[1] -= 1
-        pool = _shared.pop(task)[0] if entry[1] == 0 else None
+        pool = _shared_pools.pop(task)[0] if entry[1] == 0 else None
     if pool is not None:
         pool.close()
 
 
-def _outputs(answer: Message) -> Outputs:
+def _to_result(answer: Message) -> PreprocessResult:
     _, records, rejected, _ = answer
     made = tuple(Record(topic, key, value, headers) for topic, key, value, headers in records)
     if rejected is None:
-        return Outputs(made)
+        return PreprocessResult(made)
     code, reason = rejected
-    return Outputs(made, Rejected(code, reason))
+    return PreprocessResult(made, Rejected(code, reason))

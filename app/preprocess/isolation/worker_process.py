@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from app.preprocess.isolation.channel import Channel, ChannelClosed, Message
+from app.preprocess.isolation.channel import ChannelClosed, Message, MessageChannel
 from app.settings import CHECKOUT
 
 log = logging.getLogger("preprocess")
@@ -33,33 +33,33 @@ class WorkerUnstartable(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Command:
+class WorkerCommand:
     """How a worker is started: its command line, to which the number of its socket is added, and its environment."""
 
-    line: Sequence[str]
+    arguments: Sequence[str]
     environment: Mapping[str, str]
-    rest: Sequence[str] = ()
+    extra_arguments: Sequence[str] = ()
 
 
-class Worker:
+class WorkerProcess:
     """A worker process. It is handed one message at a time."""
 
-    def __init__(self, command: Command, deadline_seconds: float) -> None:
+    def __init__(self, command: WorkerCommand, deadline_seconds: float) -> None:
         ours, theirs = socket.socketpair()
         self._deadline_seconds = deadline_seconds
         with theirs:
             self._process = subprocess.Popen(
-                [*command.line, str(theirs.fileno()), *command.rest],
+                [*command.arguments, str(theirs.fileno()), *command.extra_arguments],
                 env={**os.environ, **_ONE_THREAD, **command.environment},
                 cwd=CHECKOUT,
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
             )
-        self._channel = Channel(ours)
+        self._channel = MessageChannel(ours)
         self._started = time.monotonic()
         self._ready = False
         self._message: Message | None = None
-        self._began: float | None = None
+        self._deadline_started: float | None = None
         """When the clock of the message's deadline began to run; None while it stands still."""
         self.idle_since = self._started
 
@@ -67,7 +67,7 @@ class Worker:
         """Hand over a message: at once, or as soon as the worker is ready."""
         self._message = message
         if self._ready:
-            self._hand_over()
+            self._send_pending()
 
     def wait_ready(self) -> None:
         """Return once the worker has loaded its task. Raises `WorkerUnstartable`."""
@@ -83,14 +83,14 @@ class Worker:
         while True:
             now = time.monotonic()
             left = until - now
-            if self._began is not None:
-                left = min(left, self._began + self._deadline_seconds - now)
+            if self._deadline_started is not None:
+                left = min(left, self._deadline_started + self._deadline_seconds - now)
             answer = self._receive(max(0.0, left))
             if answer is not None:
-                self._began, self.idle_since = None, time.monotonic()
+                self._deadline_started, self.idle_since = None, time.monotonic()
                 return answer
             now = time.monotonic()
-            if self._began is not None and now >= self._began + self._deadline_seconds:
+            if self._deadline_started is not None and now >= self._deadline_started + self._deadline_seconds:
                 raise DeadlineExceeded
             if now >= until:
                 return None
@@ -118,11 +118,11 @@ class Worker:
             match message[0]:
                 case "ready":
                     self._ready = True
-                    self._hand_over()
+                    self._send_pending()
                 case "fetching":
-                    self._began = None
+                    self._deadline_started = None
                 case "fetched":
-                    self._began = time.monotonic()
+                    self._deadline_started = time.monotonic()
                 case _:
                     return message
         except ChannelClosed as error:
@@ -138,10 +138,10 @@ class Worker:
         except subprocess.TimeoutExpired:
             return None
 
-    def _hand_over(self) -> None:
+    def _send_pending(self) -> None:
         message, self._message = self._message, None
         if message is not None:
-            self._began = time.monotonic()
+            self._deadline_started = time.monotonic()
             try:
                 self._channel.send(message)
             except ChannelClosed:  # the next `wait` says so

@@ -12,14 +12,14 @@ from pathlib import Path
 from app.settings import Settings
 
 
-def recovery(settings: Settings, task: str) -> dict[str, str]:
+def recovery_options(settings: Settings, task: str) -> dict[str, str]:
     """Return Flink's options for a task's job: keep checkpoints, go on from the newest one.
 
     What no start needs any more is removed.
     """
     directory = (settings.home / "preprocess" / "checkpoints" / task).resolve()
     directory.mkdir(parents=True, exist_ok=True)
-    newest = latest(directory)
+    newest = latest_checkpoint(directory)
     for job in directory.iterdir():
         if newest is None or job != newest.parent:
             shutil.rmtree(job)
@@ -42,7 +42,7 @@ def recovery(settings: Settings, task: str) -> dict[str, str]:
     return options
 
 
-def latest(directory: Path) -> Path | None:
+def latest_checkpoint(directory: Path) -> Path | None:
     """The newest checkpoint that is whole: Flink writes `_metadata` last."""
     whole = [path.parent for path in directory.glob("*/chk-*/_metadata")]
     return max(whole, key=lambda path: (path / "_metadata").stat().st_mtime_ns, default=None)

@@ -11,19 +11,19 @@ from pyflink.datastream import KeyedProcessFunction, RuntimeContext
 from pyflink.datastream.state import MapState, MapStateDescriptor, ValueState, ValueStateDescriptor
 
 from app.kafka.lag import PREPROCESS_GROUP
-from app.preprocess.claim_checks import patiently
-from app.preprocess.functions import Places
+from app.preprocess.claim_checks import retry_forever
+from app.preprocess.functions import OriginResolver
 from app.preprocess.isolation import pool
-from app.preprocess.sessions.assembler import Assembler
-from app.preprocess.sessions.log_clock import POLL_MS, Reading
-from app.preprocess.sessions.session import Limits, Session
+from app.preprocess.sessions.assembler import SessionAssembler
+from app.preprocess.sessions.log_clock import POLL_MS, LogClock
+from app.preprocess.sessions.session import LiveSession, SessionLimits
 from app.settings import Settings
 
 
-class Sessions(KeyedProcessFunction):  # type: ignore[misc]  # pyflink has no types
+class SessionFunction(KeyedProcessFunction):  # type: ignore[misc]  # pyflink has no types
     """Rows (topic, key, value, headers) of a session's requests, from rows of its chunks, keyed by `session_key`."""
 
-    def __init__(self, settings: Settings, task: str, limits: Limits) -> None:
+    def __init__(self, settings: Settings, task: str, limits: SessionLimits) -> None:
         self._settings = settings
         self._task = task
         self._limits = limits
@@ -33,12 +33,12 @@ class Sessions(KeyedProcessFunction):  # type: ignore[misc]  # pyflink has no ty
         logging.getLogger().setLevel(logging.WARNING)
         from app.storage.blob_store import blob_store
 
-        get = patiently(blob_store(self._settings).get)
+        get = retry_forever(blob_store(self._settings).get)
         workers = pool.acquire(self._settings, self._task)
-        self._assembler = Assembler(self._task, workers.assemble, get, self._limits)
-        self._places = Places(self._settings)
-        self._reading = Reading(self._settings, PREPROCESS_GROUP)
-        self._kept = _State(
+        self._assembler = SessionAssembler(self._task, workers.assemble, get, self._limits)
+        self._origins = OriginResolver(self._settings)
+        self._log_clock = LogClock(self._settings, PREPROCESS_GROUP)
+        self._store = _FlinkSessionStore(
             runtime_context.get_state(ValueStateDescriptor("session", Types.STRING())),
             runtime_context.get_map_state(MapStateDescriptor("chunks", Types.LONG(), Types.PICKLED_BYTE_ARRAY())),
         )
@@ -52,11 +52,11 @@ class Sessions(KeyedProcessFunction):  # type: ignore[misc]  # pyflink has no ty
         """The rows of one chunk."""
         now = ctx.timer_service().current_processing_time()
         logged = datetime.fromisoformat(value["logged"])
-        origin = self._places.origin(value["topic"], value["partition"], value["offset"], logged)
+        origin = self._origins.resolve(value["topic"], value["partition"], value["offset"], logged)
         headers = tuple((name, text) for name, text in value["headers"].items() if text is not None)
-        for record in self._assembler.chunk(origin, value["key"], value["value"], headers, self._kept, now):
+        for record in self._assembler.on_chunk(origin, value["key"], value["value"], headers, self._store, now):
             yield Row(record.topic, record.key, record.value, dict(record.headers))
-        self._wake(ctx, now)
+        self._schedule_timer(ctx, now)
 
     def on_timer(self, timestamp: int, ctx: Any) -> Iterator[Row]:
         """The rows that time leads to."""
@@ -64,15 +64,15 @@ class Sessions(KeyedProcessFunction):  # type: ignore[misc]  # pyflink has no ty
         if self._timer.value() == timestamp:
             self._timer.clear()
         topic, source, name = json.loads(ctx.get_current_key())
-        session = self._kept.load()
+        session = self._store.load()
         if session is not None and session.deadline(self._limits) <= now:
-            for record in self._assembler.time(source, name, self._kept, self._reading.until(topic, now)):
+            for record in self._assembler.on_time(source, name, self._store, self._log_clock.read_until(topic, now)):
                 yield Row(record.topic, record.key, record.value, dict(record.headers))
-        self._wake(ctx, now)
+        self._schedule_timer(ctx, now)
 
-    def _wake(self, ctx: Any, now: int) -> None:
+    def _schedule_timer(self, ctx: Any, now: int) -> None:
         """Have a timer no later than something is due; what is overdue waits for the log to be read."""
-        session = self._kept.load()
+        session = self._store.load()
         if session is None:
             return
         due = session.deadline(self._limits)
@@ -83,18 +83,18 @@ class Sessions(KeyedProcessFunction):  # type: ignore[misc]  # pyflink has no ty
             self._timer.update(due)
 
 
-class _State:
+class _FlinkSessionStore:
     """What Flink keeps of the session whose turn it is: it is part of each checkpoint."""
 
     def __init__(self, session: ValueState, chunks: MapState) -> None:
         self._session = session
         self._chunks = chunks
 
-    def load(self) -> Session | None:
+    def load(self) -> LiveSession | None:
         text = self._session.value()
-        return None if text is None else Session.from_json(text)
+        return None if text is None else LiveSession.from_json(text)
 
-    def save(self, session: Session) -> None:
+    def save(self, session: LiveSession) -> None:
         self._session.update(session.to_json())
 
     def put(self, sequence: int, payload: bytes) -> None:

@@ -36,15 +36,15 @@ from typing import Self
 
 from models.base import Rejected
 
-REMEMBERED_MS = 600_000
+RETENTION_MS = 600_000
 """Longer than any time for which the log is read again after a crash."""
-_MOST_PARTIALS = 0.1
+_PARTIAL_AGE_RATIO = 0.1
 """The next partial waits for this share of the session's age: their whole length grows as the session's, not as its
 square."""
 
 
 @dataclass(frozen=True)
-class Limits:
+class SessionLimits:
     """What one session may take, and all together, and how long it is waited for. Zero `partial_ms`: no partials."""
 
     bytes: int
@@ -66,16 +66,16 @@ class Chunk:
     logged_ms: int
 
 
-class Taken(Enum):
+class ChunkStatus(Enum):
     """What became of a chunk."""
 
     KEPT = auto()
-    REPEATED = auto()
+    DUPLICATE = auto()
     LATE = auto()
 
 
 @dataclass
-class Session:
+class LiveSession:
     """What is known of a session, beside its chunks' bytes. Times are in milliseconds since 1970."""
 
     began_ms: int
@@ -103,53 +103,53 @@ class Session:
     closed_ms: int | None = None
     failed: bool = False
 
-    def take(self, chunk: Chunk, limits: Limits, now: int) -> Taken:
+    def add(self, chunk: Chunk, limits: SessionLimits, now: int) -> ChunkStatus:
         """A chunk has come. Raises `Rejected` for what ends the session."""
         if self.closed_ms is not None:
             new = chunk.sequence >= self.next or chunk.sequence in self.missing
-            return Taken.LATE if new and not self.failed else Taken.REPEATED
+            return ChunkStatus.LATE if new and not self.failed else ChunkStatus.DUPLICATE
         if chunk.sequence < self.next:
-            return Taken.LATE if chunk.sequence in self.missing else Taken.REPEATED
+            return ChunkStatus.LATE if chunk.sequence in self.missing else ChunkStatus.DUPLICATE
         if chunk.sequence in self.ahead:
-            return Taken.REPEATED
-        self._check(chunk, limits)
+            return ChunkStatus.DUPLICATE
+        self._check_limits(chunk, limits)
         self.ahead = sorted([*self.ahead, chunk.sequence])
         self.size += chunk.size
         self.heard_ms = now
         if chunk.final:
             self.last = chunk.sequence
         self._advance(now)
-        return Taken.KEPT
+        return ChunkStatus.KEPT
 
-    def wait(self, limits: Limits, read_until: int) -> None:
+    def expire(self, limits: SessionLimits, read_until: int) -> None:
         """All that had come by then has been read: give up what was waited for."""
         if self.hole_ms is not None and read_until >= self.hole_ms + limits.gap_ms:
-            self._give_up(read_until)
+            self._skip_gap(read_until)
         if read_until >= self.heard_ms + limits.idle_ms:
             while self.ahead:
-                self._give_up(read_until)
+                self._skip_gap(read_until)
             self.last = self.next - 1
 
-    def deadline(self, limits: Limits) -> int:
+    def deadline(self, limits: SessionLimits) -> int:
         """When `wait` has something to do, or `forgotten` is true, if nothing happens before."""
         if self.closed_ms is not None:
-            return self.closed_ms + REMEMBERED_MS
+            return self.closed_ms + RETENTION_MS
         idle = self.heard_ms + limits.idle_ms
         return idle if self.hole_ms is None else min(idle, self.hole_ms + limits.gap_ms)
 
-    def forgotten(self, read_until: int) -> bool:
+    def is_forgotten(self, read_until: int) -> bool:
         """Whether the session ended so long ago that nothing of it need be known."""
-        return self.closed_ms is not None and read_until >= self.closed_ms + REMEMBERED_MS
+        return self.closed_ms is not None and read_until >= self.closed_ms + RETENTION_MS
 
     @property
-    def complete(self) -> bool:
+    def is_complete(self) -> bool:
         """Whether all is there that will be."""
         return self.closed_ms is None and self.last is not None and self.next > self.last
 
-    def partial_due(self, logged_ms: int, limits: Limits) -> bool:
+    def partial_due(self, logged_ms: int, limits: SessionLimits) -> bool:
         """Whether what has come by then is to be predicted; asked once, for then it is."""
         before = self.began_ms if self.partial_ms is None else self.partial_ms
-        wait = max(limits.partial_ms, _MOST_PARTIALS * (before - self.began_ms))
+        wait = max(limits.partial_ms, _PARTIAL_AGE_RATIO * (before - self.began_ms))
         if not limits.partial_ms or self.next == self.partial_next or logged_ms < before + wait:
             return False
         self.partial_ms, self.partial_next = logged_ms, self.next
@@ -159,7 +159,7 @@ class Session:
         """The session has its answer."""
         self.closed_ms, self.failed, self.ahead, self.said = now, failed, [], {}
 
-    def _check(self, chunk: Chunk, limits: Limits) -> None:
+    def _check_limits(self, chunk: Chunk, limits: SessionLimits) -> None:
         finals = [final for final in (self.last, chunk.sequence if chunk.final else None) if final is not None]
         beyond = max([*finals, *self.ahead, chunk.sequence])
         if finals and beyond > min(finals):
@@ -185,7 +185,7 @@ class Session:
         elif self.hole_ms is None or self.next > before:
             self.hole_ms = now
 
-    def _give_up(self, now: int) -> None:
+    def _skip_gap(self, now: int) -> None:
         self.missing += range(self.next, self.ahead[0])
         self.next = self.ahead[0]
         self._advance(now)

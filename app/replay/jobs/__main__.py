@@ -12,27 +12,27 @@ from pathlib import Path
 from aiokafka.errors import KafkaError
 
 from app.errors import SetupError, Unavailable
-from app.replay.jobs.job import Folder
-from app.replay.query import Arguments
+from app.replay.jobs.job import JobDirectory
+from app.replay.query import ReplayQuery
 from app.replay.replay import replay
 from app.settings import settings
-from app.system.priority import give_way
-from app.tasks import named
+from app.system.priority import lower_priority
+from app.tasks import load_task
 
 
 def main(directory: str) -> int:
     """The exit code."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
-    give_way()
-    folder = Folder(Path(directory))
+    lower_priority()
+    folder = JobDirectory(Path(directory))
     job = folder.read()
     if job is None:
         return _failed(f"{directory} holds no replay")
     try:
-        task = named(settings(), job.task)
-        arguments = Arguments(
+        task = load_task(settings(), job.task)
+        arguments = ReplayQuery(
             task=task,
-            rules=settings().of_task(job.task),
+            task_settings=settings().for_task(job.task),
             as_of=job.as_of,
             since=job.since,
             until=job.until,
@@ -40,7 +40,7 @@ def main(directory: str) -> int:
         )
         replay(settings(), arguments, folder.dataset, _progress)
     except SetupError as error:
-        return _failed(error.in_a_line)
+        return _failed(error.one_line)
     except (KafkaError, OSError, Unavailable) as error:
         return _failed(f"{type(error).__name__}: {error}")
     return 0

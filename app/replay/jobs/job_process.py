@@ -9,40 +9,42 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from app.replay.jobs.job import Folder
+from app.replay.jobs.job import JobDirectory
 from app.settings import CHECKOUT, Settings
 from app.system import parent_death
-from app.system.environment import environment
+from app.system.environment import process_environment
 
-LOOK_SECONDS = 1.0
+SIZE_CHECK_SECONDS = 1.0
 """How often the size of what is written is looked at."""
 GiB = 1024**3
 _LINE_BYTES = 2**20
 
 
-async def make(settings: Settings, folder: Folder, progress: Callable[[dict[str, Any]], None]) -> str | None:
+async def run_job_process(
+    settings: Settings, directory: JobDirectory, progress: Callable[[dict[str, Any]], None]
+) -> str | None:
     """Make the dataset of the job in this folder; what went wrong, if anything did. Cancelled, it ends the process."""
-    command = (sys.executable, "-m", "app.replay.jobs", str(folder.path.resolve()))
-    with folder.log.open("wb") as file:
+    command = (sys.executable, "-m", "app.replay.jobs", str(directory.path.resolve()))
+    with directory.log.open("wb") as file:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", "-S", parent_death.__file__, str(os.getpid()), *command),
             cwd=CHECKOUT,
-            env=environment(settings),
+            env=process_environment(settings),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=file,
             start_new_session=True,
             limit=_LINE_BYTES,
         )
-    reading = asyncio.create_task(_said(process, progress))
+    reading = asyncio.create_task(_read_progress(process, progress))
     try:
-        while not (await asyncio.wait({reading}, timeout=LOOK_SECONDS))[0]:
-            if await asyncio.to_thread(folder.size) > settings.replay_gib * GiB:
+        while not (await asyncio.wait({reading}, timeout=SIZE_CHECK_SECONDS))[0]:
+            if await asyncio.to_thread(directory.size_bytes) > settings.replay_gib * GiB:
                 return f"it is larger than HINDSIGHT_REPLAY_GIB, {settings.replay_gib:g}: ask for less time"
         if (error := reading.result()) is not None:
             return error
         code = await process.wait()
-        return None if code == 0 else f"its process ended with {code}: see {folder.log}"
+        return None if code == 0 else f"its process ended with {code}: see {directory.log}"
     finally:
         reading.cancel()
         with suppress(ProcessLookupError):  # and the Flink that it may have started
@@ -50,7 +52,7 @@ async def make(settings: Settings, folder: Folder, progress: Callable[[dict[str,
         await process.wait()
 
 
-async def _said(process: asyncio.subprocess.Process, progress: Callable[[dict[str, Any]], None]) -> str | None:
+async def _read_progress(process: asyncio.subprocess.Process, progress: Callable[[dict[str, Any]], None]) -> str | None:
     """What `python -m app.replay.jobs` says of how it goes; the error with which it ends."""
     assert process.stdout is not None
     error = None

@@ -10,10 +10,10 @@ import httpx
 
 from app.errors import SetupError
 from app.registry.runs import Run
-from app.retraining.backends.remote import TIMEOUT_SECONDS, Job, ask, read
+from app.retraining.backends.remote import TIMEOUT_SECONDS, RemoteJob, read_json_object, send_request
 from app.settings import Settings
 
-DAG = "hindsight_retraining"
+DAG_ID = "hindsight_retraining"
 
 _STATES: dict[str, Any] = {"success": "done", "failed": "failed"}
 _REMEDY = "docker/airflow/README.md says what Airflow needs, and which settings name it."
@@ -34,33 +34,33 @@ class Airflow:
         self._http = httpx.AsyncClient(base_url=self._url, timeout=TIMEOUT_SECONDS, transport=transport)
         self._token = settings.airflow_token and settings.airflow_token.get_secret_value()
 
-    async def find(self, run_id: str) -> Job | None:
+    async def find(self, run_id: str) -> RemoteJob | None:
         """The DAG run of this id."""
-        answer = await self._ask("GET", _path(run_id), expected=(404,))
+        answer = await self._ask("GET", _runs_path(run_id), expected=(404,))
         if answer.status_code == 404:
             return None
-        said = str(read(answer)["state"])
+        said = str(read_json_object(answer)["state"])
         state = _STATES.get(said, "under way")
-        return Job(state, await self._step(run_id) if state == "under way" else None, said)
+        return RemoteJob(state, await self._step(run_id) if state == "under way" else None, said)
 
     async def _step(self, run_id: str) -> str | None:
         """The task that is being done, or waits to be done again."""
-        tasks = read(await self._ask("GET", f"{_path(run_id)}/taskInstances"))["task_instances"]
+        tasks = read_json_object(await self._ask("GET", f"{_runs_path(run_id)}/taskInstances"))["task_instances"]
         begun = [one for one in tasks if one["start_date"] and one["state"] != "success"]
         return next((str(one["task_id"]) for one in begun), None)
 
     async def submit(self, run: Run) -> None:
         """Trigger the DAG, unless that has been done."""
         body = {"dag_run_id": run.id, "logical_date": None, "conf": {"task": run.task, "run_id": run.id}}
-        await self._ask("POST", _path(), expected=(409,), json=body)
+        await self._ask("POST", _runs_path(), expected=(409,), json=body)
 
-    async def end(self, run_id: str, job: Job) -> None:
+    async def end(self, run_id: str, job: RemoteJob) -> None:
         """Set the DAG run to failed: Airflow ends its task."""
-        await self._ask("PATCH", _path(run_id), expected=(404,), json={"state": "failed"})
+        await self._ask("PATCH", _runs_path(run_id), expected=(404,), json={"state": "failed"})
 
-    def where(self, run_id: str, job: Job) -> str:
+    def job_url(self, run_id: str, job: RemoteJob) -> str:
         """Its page."""
-        return f"{self._url}/dags/{DAG}/runs/{quote(run_id, safe='')}"
+        return f"{self._url}/dags/{DAG_ID}/runs/{quote(run_id, safe='')}"
 
     async def close(self) -> None:
         """Close its connections."""
@@ -74,7 +74,9 @@ class Airflow:
                 self._token = await self._new_token()
             headers = {"Authorization": f"Bearer {self._token}"}
             renewed = (401,) if again and not given else ()
-            answer = await ask(self._http, method, path, _REMEDY, (*expected, *renewed), headers=headers, **sent)
+            answer = await send_request(
+                self._http, method, path, _REMEDY, (*expected, *renewed), headers=headers, **sent
+            )
             if answer.status_code != 401:
                 break
             self._token = None
@@ -84,9 +86,11 @@ class Airflow:
         user, password = self._settings.airflow_user, self._settings.airflow_password
         assert user is not None and password is not None
         body = {"username": user, "password": password.get_secret_value()}
-        return str(read(await ask(self._http, "POST", "/auth/token", _REMEDY, json=body))["access_token"])
+        return str(
+            read_json_object(await send_request(self._http, "POST", "/auth/token", _REMEDY, json=body))["access_token"]
+        )
 
 
-def _path(run_id: str | None = None) -> str:
-    runs = f"/api/v2/dags/{DAG}/dagRuns"
+def _runs_path(run_id: str | None = None) -> str:
+    runs = f"/api/v2/dags/{DAG_ID}/dagRuns"
     return runs if run_id is None else f"{runs}/{quote(run_id, safe='')}"

@@ -10,22 +10,22 @@ from contextlib import suppress
 from typing import Any
 
 from app.registry.runs import Run
-from app.retraining.backends.backend import Crashed
-from app.retraining.pipeline.run_directory import directory_of
+from app.retraining.backends.backend import RunCrashed
+from app.retraining.pipeline.run_directory import run_directory
 from app.settings import CHECKOUT, Settings
 from app.system import parent_death
-from app.system.environment import environment
+from app.system.environment import process_environment
 
 log = logging.getLogger(__name__)
 
-MOST_CRASHES = 3
+MAX_CRASHES = 3
 """A run whose process ended by itself so often, without a word in the log, has failed."""
 _BACKOFF_SECONDS = 2.0
 _STOP_SECONDS = 10.0
 _LINE_BYTES = 2**20
 
 
-class Local:
+class LocalBackend:
     """Tends the processes of runs, one for each task."""
 
     def __init__(self, settings: Settings) -> None:
@@ -37,11 +37,11 @@ class Local:
         """What each run is doing, as `python -m app.retraining` says it."""
 
     @property
-    def tended(self) -> set[str]:
+    def run_ids(self) -> set[str]:
         """The ids of the runs that were tended here."""
         return set(self._crashes)
 
-    async def tend(self, run: Run) -> None:
+    async def ensure_running(self, run: Run) -> None:
         """Have the run's process run. Raises `Crashed`."""
         process = self._processes.get(run.id)
         if process is not None and process.returncode is None:
@@ -52,8 +52,10 @@ class Local:
             if process.returncode:
                 crashes.append(time.monotonic())
                 log.warning("run %s of %s ended with %d", run.id, run.task, process.returncode)
-        if len(crashes) >= MOST_CRASHES:
-            raise Crashed(f"its process ended {len(crashes)} times: see {directory_of(self._settings, run.id)}/log.txt")
+        if len(crashes) >= MAX_CRASHES:
+            raise RunCrashed(
+                f"its process ended {len(crashes)} times: see {run_directory(self._settings, run.id)}/log.txt"
+            )
         if crashes and time.monotonic() - crashes[-1] < _BACKOFF_SECONDS:
             return
         await self._start(run)
@@ -72,24 +74,24 @@ class Local:
         self._crashes.pop(run_id, None)
         self.progress.pop(run_id, None)
 
-    async def release(self, run_id: str) -> None:
+    async def detach(self, run_id: str) -> None:
         """The same: nobody else can go on with a process of this one's."""
         await self.stop(run_id)
 
     async def close(self) -> None:
         """End all processes."""
-        for run_id in self.tended:
+        for run_id in self.run_ids:
             await self.stop(run_id)
 
     async def _start(self, run: Run) -> None:
-        directory = directory_of(self._settings, run.id)
+        directory = run_directory(self._settings, run.id)
         directory.mkdir(parents=True, exist_ok=True)
         command = (sys.executable, "-m", "app.retraining", run.task, run.id)
         with (directory / "log.txt").open("ab") as file:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-I", "-S", parent_death.__file__, str(os.getpid()), *command),
                 cwd=CHECKOUT,
-                env=environment(self._settings),
+                env=process_environment(self._settings),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=file,

@@ -4,21 +4,21 @@ from app.retraining.backends.backend import Backend
 from app.settings import Settings
 
 
-def backend_of(settings: Settings) -> Backend:
+def create_backend(settings: Settings) -> Backend:
     """The backend of HINDSIGHT_RETRAINING_BACKEND. Raises `SetupError` where its settings are missing."""
     # Each loads what it alone needs.
-    from app.retraining.backends.remote import Remote
+    from app.retraining.backends.remote import RemoteBackend
 
     match settings.retraining_backend:
         case "local":
-            from app.retraining.backends.local import Local
+            from app.retraining.backends.local import LocalBackend
 
-            return Local(settings)
+            return LocalBackend(settings)
         case "airflow":
             from app.retraining.backends.airflow import Airflow
 
-            return Remote(Airflow(settings))
+            return RemoteBackend(Airflow(settings))
         case "kubeflow":
             from app.retraining.backends.kubeflow import Kubeflow
 
-            return Remote(Kubeflow(settings))
+            return RemoteBackend(Kubeflow(settings))

@@ -6,7 +6,7 @@ from importlib.metadata import version
 from app.settings import CHECKOUT
 
 
-def version_of_code() -> str:
+def code_version() -> str:
     """The checkout's commit, marked where files differ from it; without one, the package's version."""
     try:
         said = subprocess.run(

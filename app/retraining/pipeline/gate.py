@@ -6,13 +6,13 @@ from math import inf, isfinite
 
 import numpy as np
 
-from app.settings.gate import Bounds
+from app.settings.gate import GateSettings
 from app.statistics.bootstrap import weighted_mean
 from models.offpolicy import Estimate, Floats
 
 
 @dataclass(frozen=True)
-class Pair:
+class PairedScore:
     """A held-out outcome, and how both versions score on it."""
 
     candidate: float
@@ -24,12 +24,12 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class GateEvidence:
     """What was measured of a candidate beside its champion."""
 
-    pairs: Sequence[Pair]
+    pairs: Sequence[PairedScore]
     """On held-out outcomes, in an order that stays the same; empty for a task that is judged by rewards alone."""
-    original: Sequence[tuple[float, float]]
+    original_scores: Sequence[tuple[float, float]]
     """Scores of candidate and champion on the task's original test set; empty for a task that has none."""
     unanswered: tuple[int, int]
     """Of how many predictions that were served the candidate makes none, and of how many: by its backtest."""
@@ -42,7 +42,7 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class GateVerdict:
     """Whether a candidate passes, as `ModelEvaluated` says it."""
 
     passed: bool
@@ -53,14 +53,14 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class _Finding:
+class _CheckResult:
     """What one check measured, and what it refuses."""
 
     metrics: dict[str, float]
-    refused: str | None = None
+    reason: str | None = None
 
 
-def judge(evidence: Evidence, bounds: Bounds, seed: int) -> Verdict:
+def evaluate_gate(evidence: GateEvidence, bounds: GateSettings, seed: int) -> GateVerdict:
     """Hold all evidence against all bounds. The same evidence and seed give the same verdict.
 
     Nothing raises: evidence that is missing or is no number is refused, with its reason.
@@ -69,27 +69,31 @@ def judge(evidence: Evidence, bounds: Bounds, seed: int) -> Verdict:
     # Where nobody says what would have been right, what choices earned is all that shows an improvement.
     earned_alone = evidence.off_policy is not None and not evidence.pairs
     findings = [
-        *([] if earned_alone else _held_out(evidence.pairs, bounds, rng)),
-        _original(evidence.original, bounds),
-        _history(evidence.unanswered, bounds),
-        _off_policy(evidence.off_policy, bounds, bounds.improvement if earned_alone else -bounds.off_policy_tolerance),
-        _latency(evidence.latency_ms, bounds),
-        _size(evidence.size_bytes, bounds),
+        *([] if earned_alone else _check_held_out(evidence.pairs, bounds, rng)),
+        _check_original(evidence.original_scores, bounds),
+        _check_unanswered(evidence.unanswered, bounds),
+        _check_off_policy(
+            evidence.off_policy, bounds, bounds.improvement if earned_alone else -bounds.off_policy_tolerance
+        ),
+        _check_latency(evidence.latency_ms, bounds),
+        _check_size(evidence.size_bytes, bounds),
     ]
     metrics = {name: value for one in findings for name, value in one.metrics.items() if isfinite(value)}
-    reasons = tuple(one.refused for one in findings if one.refused)
-    return Verdict(not reasons, reasons, metrics)
+    reasons = tuple(one.reason for one in findings if one.reason)
+    return GateVerdict(not reasons, reasons, metrics)
 
 
-def _held_out(pairs: Sequence[Pair], bounds: Bounds, rng: np.random.Generator) -> list[_Finding]:
+def _check_held_out(pairs: Sequence[PairedScore], bounds: GateSettings, rng: np.random.Generator) -> list[_CheckResult]:
     counted = {"outcomes": float(len(pairs))}
     wrong = sum(not (isfinite(one.candidate - one.champion) and 1 <= one.weight < inf) for one in pairs)
     if wrong:
         return [
-            _Finding(counted, f"{wrong} of {len(pairs)} held-out outcomes lack finite scores or a weight of 1 or more.")
+            _CheckResult(
+                counted, f"{wrong} of {len(pairs)} held-out outcomes lack finite scores or a weight of 1 or more."
+            )
         ]
     if len(pairs) < bounds.outcomes:
-        return [_Finding(counted, f"{len(pairs)} held-out outcomes are too few: {bounds.outcomes} are needed.")]
+        return [_CheckResult(counted, f"{len(pairs)} held-out outcomes are too few: {bounds.outcomes} are needed.")]
     gains = np.array([one.candidate - one.champion for one in pairs])
     weights = np.array([one.weight for one in pairs])
     mean, (low, high) = weighted_mean(gains, weights, bounds.level, rng)
@@ -99,78 +103,80 @@ def _held_out(pairs: Sequence[Pair], bounds: Bounds, rng: np.random.Generator) -
     }
     improved = {"improvement": mean, "improvement_low": low, "improvement_high": high}
     refused = (
-        f"On {len(pairs)} held-out outcomes the score changes by {mean:+.4f}, {_said(low, high, bounds)}:"
+        f"On {len(pairs)} held-out outcomes the score changes by {mean:+.4f}, {_format_interval(low, high, bounds)}:"
         f" the lower end must exceed {bounds.improvement:g}."
     )
-    whole = _Finding(counted | scores | improved, None if low > bounds.improvement else refused)
+    whole = _CheckResult(counted | scores | improved, None if low > bounds.improvement else refused)
     slices: dict[str, list[int]] = {}
     for at, one in enumerate(pairs):
         for name, value in one.slices.items():
             slices.setdefault(f"{name}={value}", []).append(at)
     large = ((name, at) for name, at in sorted(slices.items()) if len(at) >= bounds.slice_outcomes)
-    return [whole, *(_slice(name, gains[at], weights[at], bounds, rng) for name, at in large)]
+    return [whole, *(_check_slice(name, gains[at], weights[at], bounds, rng) for name, at in large)]
 
 
-def _slice(name: str, gains: Floats, weights: Floats, bounds: Bounds, rng: np.random.Generator) -> _Finding:
+def _check_slice(
+    name: str, gains: Floats, weights: Floats, bounds: GateSettings, rng: np.random.Generator
+) -> _CheckResult:
     mean, (low, high) = weighted_mean(gains, weights, bounds.level, rng)
     refused = (
-        f"On the slice {name}, {len(gains)} outcomes, the score changes by {mean:+.4f}, {_said(low, high, bounds)}:"
+        f"On the slice {name}, {len(gains)} outcomes, the score changes by {mean:+.4f}, {_format_interval(low, high, bounds)}:"
         f" all of it is below {-bounds.slice_tolerance:g}."
     )
-    return _Finding({f"improvement[{name}]": mean}, refused if high < -bounds.slice_tolerance else None)
+    return _CheckResult({f"improvement[{name}]": mean}, refused if high < -bounds.slice_tolerance else None)
 
 
-def _original(scores: Sequence[tuple[float, float]], bounds: Bounds) -> _Finding:
+def _check_original(scores: Sequence[tuple[float, float]], bounds: GateSettings) -> _CheckResult:
     if not scores:
-        return _Finding({})
+        return _CheckResult({})
     candidate, champion = (float(mean) for mean in np.mean(scores, axis=0))
     metrics = {"original_candidate": candidate, "original_champion": champion}
     if 1 - candidate <= (1 - champion) * (1 + bounds.forgetting):
-        return _Finding(metrics)
-    return _Finding(
+        return _CheckResult(metrics)
+    return _CheckResult(
         metrics,
         f"On the original test set the score is {candidate:.4f}, the champion's {champion:.4f}:"
         f" the error may grow by {bounds.forgetting:.0%}.",
     )
 
 
-def _history(unanswered: tuple[int, int], bounds: Bounds) -> _Finding:
+def _check_unanswered(unanswered: tuple[int, int], bounds: GateSettings) -> _CheckResult:
     failed, rows = unanswered
     share = failed / rows if rows else 0.0
     refused = f"Of {rows} served predictions it would not have made {failed}: {bounds.unanswered:.1%} are allowed."
-    return _Finding({"unanswered": share}, refused if share > bounds.unanswered else None)
+    return _CheckResult({"unanswered": share}, refused if share > bounds.unanswered else None)
 
 
-def _off_policy(estimate: Estimate | None, bounds: Bounds, least: float) -> _Finding:
+def _check_off_policy(estimate: Estimate | None, bounds: GateSettings, min_low: float) -> _CheckResult:
     if estimate is None:
-        return _Finding({})
+        return _CheckResult({})
     low, high = estimate.interval(bounds.level)
     metrics = {"off_policy": estimate.value, "off_policy_low": low, "off_policy_high": high}
-    if low >= least:
-        return _Finding(metrics)
-    return _Finding(
+    if low >= min_low:
+        return _CheckResult(metrics)
+    return _CheckResult(
         metrics,
-        f"By the log the value changes by {estimate.value:+.4f}, {_said(low, high, bounds)}:"
-        f" the lower end must not be below {least:g}.",
+        f"By the log the value changes by {estimate.value:+.4f}, {_format_interval(low, high, bounds)}:"
+        f" the lower end must not be below {min_low:g}.",
     )
 
 
-def _latency(latency_ms: tuple[float, float], bounds: Bounds) -> _Finding:
+def _check_latency(latency_ms: tuple[float, float], bounds: GateSettings) -> _CheckResult:
     candidate, champion = latency_ms
     metrics = {"latency_ms_candidate": candidate, "latency_ms_champion": champion}
     if candidate <= min(champion * bounds.latency_ratio, bounds.latency_ms):
-        return _Finding(metrics)
-    return _Finding(
+        return _CheckResult(metrics)
+    return _CheckResult(
         metrics,
         f"A prediction takes {candidate:.2f} ms, the champion's {champion:.2f} ms: at most {bounds.latency_ratio:g}"
         f" times that, and {bounds.latency_ms:g} ms, are allowed.",
     )
 
 
-def _size(size_bytes: int, bounds: Bounds) -> _Finding:
+def _check_size(size_bytes: int, bounds: GateSettings) -> _CheckResult:
     refused = f"The model has {size_bytes:,} bytes: at most {bounds.size_bytes:,} are allowed."
-    return _Finding({"size_bytes": float(size_bytes)}, refused if size_bytes > bounds.size_bytes else None)
+    return _CheckResult({"size_bytes": float(size_bytes)}, refused if size_bytes > bounds.size_bytes else None)
 
 
-def _said(low: float, high: float, bounds: Bounds) -> str:
+def _format_interval(low: float, high: float, bounds: GateSettings) -> str:
     return f"at {bounds.level:.0%} between {low:+.4f} and {high:+.4f}"

@@ -13,154 +13,166 @@ from pathlib import Path
 
 from app.errors import SetupError
 from app.evaluation import backtest as backtesting
-from app.events.base import Data, ModelRef
+from app.events.base import EventData, ModelRef
 from app.events.model_events import ModelBacktested, ModelEvaluated, ModelTrained
 from app.kafka.producers import publish_all
-from app.registry.artifacts import fetched, write_whole
-from app.registry.changes import Changes
+from app.registry.artifacts import fetch_model, write_atomically
+from app.registry.changes import RegistryWriter
 from app.registry.registration import Provenance, register
-from app.registry.registry import Models
+from app.registry.registry import TaskModels
 from app.registry.runs import Run
-from app.registry.subscription import read
-from app.replay.query import Arguments
+from app.registry.subscription import read_registry
+from app.replay.query import ReplayQuery
 from app.replay.replay import replay
-from app.retraining.pipeline.code_version import version_of_code
-from app.retraining.pipeline.drift_reference import reference
-from app.retraining.pipeline.gate import judge
-from app.retraining.pipeline.gate_evidence import Contest, gather
-from app.retraining.pipeline.run_directory import SOURCE, directory_of, end_of, said_of
-from app.retraining.triggers.drift_window import REFERENCE
+from app.retraining.pipeline.code_version import code_version
+from app.retraining.pipeline.drift_reference import build_reference
+from app.retraining.pipeline.gate import evaluate_gate
+from app.retraining.pipeline.gate_evidence import VersionPair, gather_gate_evidence
+from app.retraining.pipeline.run_directory import SOURCE, end_event, run_directory, step_event
+from app.retraining.triggers.drift_window import REFERENCE_KEY
 from app.settings import Settings
-from app.settings.retraining import Retraining
+from app.settings.retraining import RetrainingSettings
 from app.storage.blob_store import blob_store
 from models.base import OnStep, Task
 from models.datasets import content_hash
 
 
 @dataclass(frozen=True)
-class Work:
+class RunContext:
     """A run on this machine: its directory has the dataset, the candidate and the log."""
 
     settings: Settings
     task: Task
     run: Run
-    models: Models
+    models: TaskModels
     on_step: OnStep
 
     @property
     def directory(self) -> Path:
         """Where its files are."""
-        return directory_of(self.settings, self.run.id)
+        return run_directory(self.settings, self.run.id)
 
     @property
-    def plan(self) -> Retraining:
+    def retraining_settings(self) -> RetrainingSettings:
         """The task's settings."""
-        return self.settings.of_task(self.task.name).retraining
+        return self.settings.for_task(self.task.name).retraining
 
     @property
     def seed(self) -> int:
         """The seed of all that is random in this run."""
         return int.from_bytes(hashlib.sha256(self.run.id.encode()).digest()[:4])
 
-    def champion(self) -> Path:
+    def fetch_champion(self) -> Path:
         """The ONNX file of the version that the run starts from."""
-        return fetched(self.settings, self.models, self.run.triggered.champion)
+        return fetch_model(self.settings, self.models, self.run.triggered.champion)
 
-    def dataset(self) -> Path:
+    def ensure_dataset(self) -> Path:
         """The run's dataset; made again, and the same, where its files are gone."""
         path = self.directory / "dataset"
         if not path.exists():
-            since = self.plan.window_days and self.run.time - timedelta(days=self.plan.window_days)
-            rules = self.settings.of_task(self.task.name)
-            arguments = Arguments(self.task, rules, self.run.time, since or None, self.run.time)
+            since = self.retraining_settings.window_days and self.run.time - timedelta(
+                days=self.retraining_settings.window_days
+            )
+            rules = self.settings.for_task(self.task.name)
+            arguments = ReplayQuery(self.task, rules, self.run.time, since or None, self.run.time)
             replay(self.settings, arguments, path, self.on_step, self.run.id)
         return path
 
-    def candidate(self) -> Path:
+    def ensure_candidate(self) -> Path:
         """The candidate's ONNX file, its card beside it; fitted again, and the same, where its files are gone."""
         path = self.directory / "candidate" / "model.onnx"
         if not path.exists():
-            parent = None if self.plan.from_scratch else self.champion()
-            trained = self.task.train(self.dataset(), parent, self.seed, self.on_step)
+            parent = None if self.retraining_settings.from_scratch else self.fetch_champion()
+            trained = self.task.train(self.ensure_dataset(), parent, self.seed, self.on_step)
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path.with_name("card.json"), json.dumps(trained.card, ensure_ascii=False).encode())
-            write_whole(path, trained.model)
+            write_atomically(path.with_name("card.json"), json.dumps(trained.card, ensure_ascii=False).encode())
+            write_atomically(path, trained.model)
         return path
 
-    def say(self, step: str, said: Data) -> None:
+    def publish(self, step: str, said: EventData) -> None:
         """Publish what a step comes to. Said again, it is the same event."""
-        asyncio.run(publish_all(self.settings, [said_of(self.run, step, said)]))
+        asyncio.run(publish_all(self.settings, [step_event(self.run, step, said)]))
 
     def end(self, outcome: str, reason: str) -> None:
         """Say that the run is over."""
-        asyncio.run(publish_all(self.settings, [end_of(self.run, outcome, reason)]))
+        asyncio.run(publish_all(self.settings, [end_event(self.run, outcome, reason)]))
 
 
-def dataset(work: Work) -> None:
+def build_dataset(work: RunContext) -> None:
     """Replay the log, as it was known when the run began."""
-    work.dataset()
+    work.ensure_dataset()
 
 
-def train(work: Work) -> None:
+def train(work: RunContext) -> None:
     """Fit a candidate. Raises `Untrainable`."""
-    work.candidate()
-    work.say(
+    work.ensure_candidate()
+    work.publish(
         "train",
         ModelTrained(
             task=work.task.name,
             run_id=work.run.id,
-            model=_ref(work),
-            parent=None if work.plan.from_scratch else work.run.triggered.champion,
-            dataset=content_hash(work.dataset()),
+            model=_candidate_ref(work),
+            parent=None if work.retraining_settings.from_scratch else work.run.triggered.champion,
+            dataset=content_hash(work.ensure_dataset()),
             seed=work.seed,
-            code=version_of_code(),
+            code=code_version(),
         ),
     )
 
 
-def backtest(work: Work) -> None:
+def backtest(work: RunContext) -> None:
     """Run the candidate over the dataset's history, beside what was served. Before the gate, which looks at it."""
-    found = backtesting.backtest(work.task, work.candidate(), work.dataset(), work.on_step, work.seed)
-    dataset = content_hash(work.dataset())
-    said = {"task": work.task.name, "run_id": work.run.id, "model": _ref(work), "dataset": dataset, "backtest": found}
-    work.say("backtest", ModelBacktested.model_validate(said))
+    found = backtesting.backtest(work.task, work.ensure_candidate(), work.ensure_dataset(), work.on_step, work.seed)
+    dataset = content_hash(work.ensure_dataset())
+    said = {
+        "task": work.task.name,
+        "run_id": work.run.id,
+        "model": _candidate_ref(work),
+        "dataset": dataset,
+        "backtest": found,
+    }
+    work.publish("backtest", ModelBacktested.model_validate(said))
 
 
-def evaluate(work: Work) -> None:
+def evaluate(work: RunContext) -> None:
     """Hold the candidate against the champion, and let the gate judge."""
     assert work.run.backtested is not None
-    contest = Contest(work.task, work.candidate(), work.champion())
-    evidence = gather(contest, work.dataset(), work.plan.slices, work.run.backtested.backtest, work.on_step)
-    verdict = judge(evidence, work.plan.gate, work.seed)
-    found = content_hash(work.dataset())
-    said = ModelEvaluated(task=work.task.name, run_id=work.run.id, model=_ref(work), dataset=found, **asdict(verdict))
-    work.say("evaluate", said)
+    contest = VersionPair(work.task, work.ensure_candidate(), work.fetch_champion())
+    evidence = gather_gate_evidence(
+        contest, work.ensure_dataset(), work.retraining_settings.slices, work.run.backtested.backtest, work.on_step
+    )
+    verdict = evaluate_gate(evidence, work.retraining_settings.gate, work.seed)
+    found = content_hash(work.ensure_dataset())
+    said = ModelEvaluated(
+        task=work.task.name, run_id=work.run.id, model=_candidate_ref(work), dataset=found, **asdict(verdict)
+    )
+    work.publish("evaluate", said)
 
 
-def refuse(work: Work, evaluated: ModelEvaluated) -> None:
+def refuse(work: RunContext, evaluated: ModelEvaluated) -> None:
     """End a run whose candidate did not pass the gate; its files stay."""
     work.end("refused", " ".join(evaluated.reasons))
 
 
-def register_candidate(work: Work) -> None:
+def register_candidate(work: RunContext) -> None:
     """Make the candidate a version of the registry."""
-    path = work.candidate()
-    changes = Changes(work.settings, work.task, lambda record: publish_all(work.settings, [record]))
+    path = work.ensure_candidate()
+    changes = RegistryWriter(work.settings, work.task, lambda record: publish_all(work.settings, [record]))
     card = json.loads(path.with_name("card.json").read_bytes())
-    if usual := reference(work.task, path, work.dataset()):
-        card[REFERENCE] = usual
+    if usual := build_reference(work.task, path, work.ensure_dataset()):
+        card[REFERENCE_KEY] = usual
     trained = work.run.trained
     assert trained is not None
     provenance = Provenance(SOURCE, trained.parent, trained.dataset, work.run.id, trained.code)
     found = asyncio.run(
         register(work.settings, work.task, changes, blob_store(work.settings), path.read_bytes(), card, provenance)
     )
-    if found.registered is None or found.registered.run_id != work.run.id:
+    if found.registration is None or found.registration.run_id != work.run.id:
         work.end("refused", f"The candidate is version {found.number}, which is registered already.")
 
 
-STEPS: dict[str, Callable[[Work], None]] = {
-    "dataset": dataset,
+STEPS: dict[str, Callable[[RunContext], None]] = {
+    "dataset": build_dataset,
     "train": train,
     "backtest": backtest,
     "evaluate": evaluate,
@@ -168,14 +180,14 @@ STEPS: dict[str, Callable[[Work], None]] = {
 }
 
 
-def work_of(settings: Settings, task: Task, run_id: str, on_step: OnStep) -> Work:
+def load_run(settings: Settings, task: Task, run_id: str, on_step: OnStep) -> RunContext:
     """The run as the log has it now. Raises `SetupError` for one that it doesn't have, KafkaError."""
-    models = asyncio.run(read(settings, [task])).tasks[task.name]
+    models = asyncio.run(read_registry(settings, [task])).tasks[task.name]
     if run_id not in models.runs:
         raise SetupError(f"{task.name} has no retraining run {run_id!r}.", "`hindsight retrain` begins one.")
-    return Work(settings, task, models.runs[run_id], models, on_step)
+    return RunContext(settings, task, models.runs[run_id], models, on_step)
 
 
-def _ref(work: Work) -> ModelRef:
+def _candidate_ref(work: RunContext) -> ModelRef:
     """The candidate, before it has a number: named by its run."""
     return ModelRef(name=work.task.name, version=work.run.id)

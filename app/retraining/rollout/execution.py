@@ -5,58 +5,58 @@ from datetime import UTC, datetime
 from itertools import pairwise, takewhile
 
 from app.events.types import Role
-from app.registry.changes import Changes
-from app.registry.registry import Models
+from app.registry.changes import RegistryWriter
+from app.registry.registry import TaskModels
 from app.registry.routes import Route
 from app.registry.runs import Run
 from app.retraining.pipeline.run_directory import SOURCE
 from app.retraining.rollout import policy
-from app.retraining.rollout.policy import CHAMPION, SHADOW, Decision, Observed
-from app.settings.retraining import Retraining
+from app.retraining.rollout.policy import CHAMPION_SHARE, SHADOW_SHARE, RolloutDecision, RolloutEvidence
+from app.settings.retraining import RetrainingSettings
 
 
-def stage_of(models: Models, run: Run) -> tuple[str, Role | None, float]:
+def candidate_stage(models: TaskModels, run: Run) -> tuple[str, Role | None, float]:
     """A run's version, its role by the route of now, and the share of requests that it answers."""
     assert run.registered is not None
     version, route = run.registered.model.version, models.route
     role = route.role(version)
-    return version, role, {"champion": CHAMPION, "canary": route.share}.get(role or "", SHADOW)
+    return version, role, {"champion": CHAMPION_SHARE, "canary": route.canary_share}.get(role or "", SHADOW_SHARE)
 
 
-def ended(models: Models, run: Run) -> tuple[str, str] | None:
+def rollout_outcome(models: TaskModels, run: Run) -> tuple[str, str] | None:
     """The outcome of a rollout that is over, and why; None of one that goes on."""
-    version, role, _ = stage_of(models, run)
+    version, role, _ = candidate_stage(models, run)
     if role == "champion":
-        return "promoted", models.changes[-1].said.reason
+        return "promoted", models.changes[-1].event.reason
     if role is None and run.routes:
         *_, (_, lost) = (
             both for both in pairwise(models.changes) if both[0].route.role(version) and not both[1].route.role(version)
         )
-        return "rolled_back", f"{lost.said.reason} ({lost.said.actor})"
+        return "rolled_back", f"{lost.event.reason} ({lost.event.actor})"
     return None
 
 
-def decided(models: Models, run: Run, observed: Observed, plan: Retraining) -> Decision:
+def decide_step(models: TaskModels, run: Run, observed: RolloutEvidence, plan: RetrainingSettings) -> RolloutDecision:
     """What is to be done now. While the task is frozen nothing advances."""
-    _, _, stage = stage_of(models, run)
+    _, _, stage = candidate_stage(models, run)
     decision = policy.decide(stage, observed, plan.rollout)
     if decision.action == "advance" and models.frozen is not None:
         return replace(decision, action="stay", share=stage, reason=f"{decision.reason} But the task is frozen.")
     return decision
 
 
-async def do(changes: Changes, models: Models, run: Run, decision: Decision) -> None:
+async def apply_decision(changes: RegistryWriter, models: TaskModels, run: Run, decision: RolloutDecision) -> None:
     """Change the route as decided."""
-    version, _, _ = stage_of(models, run)
+    version, _, _ = candidate_stage(models, run)
     if decision.action == "roll back":
         await changes.roll_back(version, decision.reason, SOURCE)
-    elif decision.action == "advance" and decision.stage == CHAMPION:
+    elif decision.action == "advance" and decision.share == CHAMPION_SHARE:
         await changes.promote(version, decision.reason, SOURCE)
     elif decision.action == "advance":
-        await changes.canary(version, decision.stage, decision.reason, SOURCE)
+        await changes.canary(version, decision.share, decision.reason, SOURCE)
 
 
-def since(models: Models, version: str) -> datetime:
+def stage_started(models: TaskModels, version: str) -> datetime:
     """Since when a version has its role and its share beside the champion of now, whoever gave them.
 
     The task's route must have been changed once.
@@ -64,7 +64,7 @@ def since(models: Models, version: str) -> datetime:
 
     def place(route: Route) -> tuple[str, Role | None, float]:
         role = route.role(version)
-        return route.champion, role, route.share if role == "canary" else SHADOW
+        return route.champion, role, route.canary_share if role == "canary" else SHADOW_SHARE
 
     now = place(models.route)
     same = takewhile(lambda change: place(change.route) == now, reversed(models.changes))

@@ -13,15 +13,21 @@ from typing import Literal
 
 import numpy as np
 
-from app.settings.rollout import Plan
-from app.statistics.confidence_sequences import Interval, difference, mean, quantile, rate
+from app.settings.rollout import RolloutSettings
+from app.statistics.confidence_sequences import (
+    Interval,
+    difference_interval,
+    mean_interval,
+    quantile_interval,
+    rate_interval,
+)
 from models.offpolicy import Floats, on_policy
 
-SHADOW, CHAMPION = 0.0, 1.0
+SHADOW_SHARE, CHAMPION_SHARE = 0.0, 1.0
 
 _COMPARISONS = 3
 """Of each step: scores, errors, latency."""
-_FEWEST_SCORES = 20
+_MIN_SCORES = 20
 """Of each arm: with fewer, their mean can't be taken for normally distributed."""
 
 
@@ -44,7 +50,7 @@ class Arm:
 
 
 @dataclass(frozen=True)
-class Observed:
+class RolloutEvidence:
     """What was seen of candidate and champion side by side since the step began."""
 
     candidate: Arm
@@ -54,11 +60,11 @@ class Observed:
 
 
 @dataclass(frozen=True)
-class Decision:
+class RolloutDecision:
     """What is to be done now, and why."""
 
     action: Literal["stay", "advance", "roll back"]
-    stage: float
+    share: float
     """The share of the requests that the candidate answers from now on; 0 when it is rolled back."""
     reason: str
     """In a sentence, with the figures."""
@@ -68,16 +74,16 @@ class Decision:
 class _Harm:
     """By how much the candidate is worse in one respect, and by how much it may be."""
 
-    sentence: str
+    template: str
     """With places for the two ends of the interval."""
     interval: Interval
-    tolerated: float
+    tolerance: float
 
     def __str__(self) -> str:
-        return f"{self.sentence.format(*self.interval)}, {self.tolerated:g} is tolerated"
+        return f"{self.template.format(*self.interval)}, {self.tolerance:g} is tolerated"
 
 
-def decide(stage: float, observed: Observed, plan: Plan) -> Decision:
+def decide(current_share: float, observed: RolloutEvidence, plan: RolloutSettings) -> RolloutDecision:
     """Stay, advance or roll back; may be asked after every event.
 
     Rolls back at once when scores, errors or latency are significantly worse than tolerated. Advances when the least
@@ -89,47 +95,49 @@ def decide(stage: float, observed: Observed, plan: Plan) -> Decision:
     deployments: rolling back would leave such a task with its first model for ever, though the gate has found the
     candidate better on held-out outcomes, and a larger share brings labels sooner to the same tests.
     """
-    harms = _harms(observed, plan)
-    if (harmful := _exceeding(harms, observed, plan)) is not None:
-        return Decision("roll back", SHADOW, harmful)
+    harms = _sequential_harms(observed, plan)
+    if (harmful := _harm_reason(harms, observed, plan)) is not None:
+        return RolloutDecision("roll back", SHADOW_SHARE, harmful)
     over = observed.minutes >= plan.longest_minutes
-    answers, least = observed.candidate.answers, plan.shadow_answers if stage == SHADOW else plan.answers
+    answers, least = observed.candidate.answers, plan.shadow_answers if current_share == SHADOW_SHARE else plan.answers
     lasted = f"{answers} answers in {round(observed.minutes, 1):g} minutes"
     if answers < least and over:
-        return Decision("roll back", SHADOW, f"Too little evidence: {lasted}, of {least} needed.")
+        return RolloutDecision("roll back", SHADOW_SHARE, f"Too little evidence: {lasted}, of {least} needed.")
     if answers < least or observed.minutes < plan.minutes:
-        return Decision("stay", stage, f"{lasted}, of {least} needed in at least {plan.minutes:g}.")
-    following = next((share for share in plan.shares if share > stage), CHAMPION)
-    open_ = [harm for harm in harms if harm.interval[1] > harm.tolerated]
+        return RolloutDecision("stay", current_share, f"{lasted}, of {least} needed in at least {plan.minutes:g}.")
+    following = next((share for share in plan.shares if share > current_share), CHAMPION_SHARE)
+    open_ = [harm for harm in harms if harm.interval[1] > harm.tolerance]
     if not open_:
-        return Decision("advance", following, f"No worse than the champion, by {lasted}: {_listed(harms)}.")
+        return RolloutDecision(
+            "advance", following, f"No worse than the champion, by {lasted}: {_format_harms(harms)}."
+        )
     if over:
-        return Decision("advance", following, f"Not shown to be worse, by {lasted}: {_listed(open_)}.")
-    return Decision("stay", stage, f"{lasted}; not settled yet: {_listed(open_)}.")
+        return RolloutDecision("advance", following, f"Not shown to be worse, by {lasted}: {_format_harms(open_)}.")
+    return RolloutDecision("stay", current_share, f"{lasted}; not settled yet: {_format_harms(open_)}.")
 
 
-def worse(observed: Observed, plan: Plan) -> str | None:
+def harm_reason(observed: RolloutEvidence, plan: RolloutSettings) -> str | None:
     """In what the candidate is significantly worse than tolerated, in a sentence; None where it isn't."""
-    return _exceeding(_harms(observed, plan), observed, plan)
+    return _harm_reason(_sequential_harms(observed, plan), observed, plan)
 
 
-def _exceeding(harms: list[_Harm], observed: Observed, plan: Plan) -> str | None:
-    last = _at_one_look(observed, plan) if observed.minutes >= plan.longest_minutes else []
-    found = [harm for harm in harms + last if harm.interval[0] > harm.tolerated]
-    return f"Worse than the champion: {_listed(found)}." if found else None
+def _harm_reason(harms: list[_Harm], observed: RolloutEvidence, plan: RolloutSettings) -> str | None:
+    last = _single_look_harms(observed, plan) if observed.minutes >= plan.longest_minutes else []
+    found = [harm for harm in harms + last if harm.interval[0] > harm.tolerance]
+    return f"Worse than the champion: {_format_harms(found)}." if found else None
 
 
-def _listed(harms: list[_Harm]) -> str:
+def _format_harms(harms: list[_Harm]) -> str:
     return "; ".join(map(str, harms))
 
 
-def _harms(observed: Observed, plan: Plan) -> list[_Harm]:
+def _sequential_harms(observed: RolloutEvidence, plan: RolloutSettings) -> list[_Harm]:
     """In each respect, at a level that keeps half of `alpha` over all steps: by the union bound, half to each arm."""
     alpha = plan.alpha / 2 / (1 + len(plan.shares)) / _COMPARISONS / 2
     candidate, champion = observed.candidate, observed.champion
-    scores = difference(_score(champion, plan, alpha), _score(candidate, plan, alpha))
-    errors = difference(*(rate(arm.errors, arm.answers, alpha) for arm in (candidate, champion)))
-    latency = _ratio(*(quantile(arm.latencies_ms, 0.99, alpha) for arm in (candidate, champion)))
+    scores = difference_interval(_score_interval(champion, plan, alpha), _score_interval(candidate, plan, alpha))
+    errors = difference_interval(*(rate_interval(arm.errors, arm.answers, alpha) for arm in (candidate, champion)))
+    latency = _ratio_interval(*(quantile_interval(arm.latencies_ms, 0.99, alpha) for arm in (candidate, champion)))
     return [
         _Harm("the mean score falls by {:.3f} to {:.3f}", scores, plan.score_loss),
         _Harm("the error rate rises by {:.4f} to {:.4f}", errors, plan.error_increase),
@@ -137,9 +145,9 @@ def _harms(observed: Observed, plan: Plan) -> list[_Harm]:
     ]
 
 
-def _at_one_look(observed: Observed, plan: Plan) -> list[_Harm]:
+def _single_look_harms(observed: RolloutEvidence, plan: RolloutSettings) -> list[_Harm]:
     """The loss in score by the normal approximation, at a level that keeps the other half of `alpha` over all steps."""
-    if min(len(observed.candidate.scores), len(observed.champion.scores)) < _FEWEST_SCORES:
+    if min(len(observed.candidate.scores), len(observed.champion.scores)) < _MIN_SCORES:
         return []
     candidate, champion = on_policy(observed.candidate.scores), on_policy(observed.champion.scores)
     loss = champion.value - candidate.value
@@ -149,15 +157,15 @@ def _at_one_look(observed: Observed, plan: Plan) -> list[_Harm]:
     return [_Harm(sentence, (loss - reach, loss + reach), plan.score_loss)]
 
 
-def _score(arm: Arm, plan: Plan, alpha: float) -> Interval:
+def _score_interval(arm: Arm, plan: RolloutSettings, alpha: float) -> Interval:
     """The mean score's interval; the whole range without a score."""
     least, greatest = plan.score_range
     if not len(arm.scores):
         return least, greatest
-    low, high = mean((np.clip(arm.scores, least, greatest) - least) / (greatest - least), alpha)
+    low, high = mean_interval((np.clip(arm.scores, least, greatest) - least) / (greatest - least), alpha)
     return least + (greatest - least) * float(low[-1]), least + (greatest - least) * float(high[-1])
 
 
-def _ratio(one: Interval, other: Interval) -> Interval:
+def _ratio_interval(one: Interval, other: Interval) -> Interval:
     """The first over the second, of quantities that are not negative."""
     return max(one[0], 0.0) / other[1] if other[1] else 0.0, one[1] / other[0] if other[0] > 0 else inf

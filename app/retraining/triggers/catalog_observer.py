@@ -8,33 +8,33 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, func, or_, select
 
-from app.catalog.catalog import read_row
-from app.catalog.orm import Outcome, Prediction
+from app.catalog.catalog import decode_row
+from app.catalog.orm import OutcomeRow, PredictionRow
 from app.events.types import OutcomeRecorded, PredictionMade
-from app.monitoring.drift import Finding, Samples
-from app.monitoring.quality import Judged, Quality, quality
-from app.registry.registry import Models
+from app.monitoring.drift import DriftFinding, Samples
+from app.monitoring.quality import QualityEstimate, ScoredOutcome, estimate_quality
+from app.registry.registry import TaskModels
 from app.retraining.triggers import drift_window
-from app.retraining.triggers.observation import Alert, Latency, Seen, Span, Window
-from app.settings.retraining import Retraining
+from app.retraining.triggers.observation import Alert, LatencyStats, Observation, TimeWindow, WindowValue
+from app.settings.retraining import RetrainingSettings
 from models.base import Task
 
-Judgements = Sequence[tuple[OutcomeRecorded, datetime]]
+WindowOutcomes = Sequence[tuple[OutcomeRecorded, datetime]]
 """What is known of predictions, and when each was made."""
 
 
 @dataclass(frozen=True)
-class Summary:
+class CachedLatency:
     """What the predictions of a span come to."""
 
     count: int
     """How many there were when this was made."""
-    latency: Latency | None
+    latency: LatencyStats | None
     """None without any."""
 
 
 @dataclass(frozen=True)
-class Newest:
+class CachedSamples:
     """What the newest predictions of a span are like."""
 
     count: int
@@ -42,140 +42,151 @@ class Newest:
     samples: Samples
 
 
-Kept = dict[tuple[str, Span, type[Any]], Any]
+WindowCache = dict[tuple[str, TimeWindow, type[Any]], Any]
 """Summaries and samples that were made already, by the version, the span and what they are."""
 
 
-class Sight:
+class Observer:
     """Looks at one task. Spans are asked for again and again: `kept` has what was found of them by earlier looks."""
 
-    def __init__(self, task: Task, models: Models, plan: Retraining, kept: Kept | None = None) -> None:
+    def __init__(
+        self, task: Task, models: TaskModels, plan: RetrainingSettings, kept: WindowCache | None = None
+    ) -> None:
         self._task = task
         self._models = models
         self._plan = plan
         self._version = models.route.champion
-        self._kept = {} if kept is None else kept
+        self._cache = {} if kept is None else kept
 
-    def seen(self, connection: Connection, now: datetime, alerts: Sequence[Alert] = ()) -> Seen:
+    def observe(self, connection: Connection, now: datetime, alerts: Sequence[Alert] = ()) -> Observation:
         """All that there is to be seen now."""
         length = timedelta(minutes=self._plan.window_minutes)
-        judged = Span.last(length, now - timedelta(minutes=self._plan.feedback_minutes))
-        span = Span.last(length, now)
-        first = self._first(connection, length)
-        running = Span(span.end, span.end + length)
-        made = self._summary(connection, span)
-        known = self._known(connection, judged)
-        for old in list(self._kept):
+        judged = TimeWindow.last_complete(length, now - timedelta(minutes=self._plan.feedback_minutes))
+        span = TimeWindow.last_complete(length, now)
+        first = self._first_window(connection, length)
+        running = TimeWindow(span.end, span.end + length)
+        made = self._cached_latency(connection, span)
+        known = self._outcomes(connection, judged)
+        for old in list(self._cache):
             if old[:2] not in {(self._version, one) for one in (first, span, running)}:
-                del self._kept[old]
-        return Seen(
-            labelled=self._labelled(connection),
-            quality=judged.window(self._quality(connection, judged, known)),
-            reference=self._reference(connection, first if first and first.end <= judged.start else None),
+                del self._cache[old]
+        return Observation(
+            labelled=self._labelled_count(connection),
+            quality=judged.with_value(self._window_quality(connection, judged, known)),
+            reference=self._reference_score(connection, first if first and first.end <= judged.start else None),
             drift=self._drift(connection, first, (span, running), known, now),
-            latency=span.window(made.latency) if made.latency else None,
+            latency=span.with_value(made.latency) if made.latency else None,
             alerts=alerts,
-            running=self._models.run is not None,
+            running=self._models.active_run is not None,
             frozen=self._models.frozen is not None,
         )
 
-    def _first(self, connection: Connection, length: timedelta) -> Span | None:
+    def _first_window(self, connection: Connection, length: timedelta) -> TimeWindow | None:
         """The first whole span in which the champion served: what is usual for it."""
         since = self._models.champion_since
-        served = select(func.min(Prediction.time)).where(*self._mine(), Prediction.time >= since)
+        served = select(func.min(PredictionRow.time)).where(*self._champion_predictions(), PredictionRow.time >= since)
         began = connection.scalar(served)
         if began is None:
             return None
-        before = Span.last(length, began + length)
-        return before if before.start >= began else Span(before.end, before.end + length)
+        before = TimeWindow.last_complete(length, began + length)
+        return before if before.start >= began else TimeWindow(before.end, before.end + length)
 
-    def _reference(self, connection: Connection, first: Span | None) -> float | None:
+    def _reference_score(self, connection: Connection, first: TimeWindow | None) -> float | None:
         """What the gate has found; of a version that never passed it, what its first span has."""
         for run in self._models.runs.values():
             if run.registered and run.evaluated and run.registered.model.version == self._version:
                 return run.evaluated.metrics.get("score_candidate")
-        return self._quality(connection, first, self._known(connection, first)).score if first else None
+        return self._window_quality(connection, first, self._outcomes(connection, first)).score if first else None
 
-    def _mine(self) -> tuple[Any, ...]:
-        return Prediction.task == self._models.task, Prediction.version == self._version, Prediction.role == "champion"
-
-    def _within(self, span: Span) -> tuple[Any, ...]:
-        return *self._mine(), Prediction.time >= span.start, Prediction.time < span.end
-
-    def _count(self, connection: Connection, span: Span) -> int:
-        return connection.scalar(select(func.count()).where(*self._within(span))) or 0
-
-    def _known(self, connection: Connection, span: Span) -> Judgements:
-        found = (
-            select(Outcome.type, Outcome.data, Prediction.time)
-            .join(Prediction, Prediction.prediction_id == Outcome.prediction_id)
-            .where(*self._within(span))
-            .order_by(Prediction.time)
+    def _champion_predictions(self) -> tuple[Any, ...]:
+        return (
+            PredictionRow.task == self._models.task,
+            PredictionRow.version == self._version,
+            PredictionRow.role == "champion",
         )
-        return [(read_row(row, OutcomeRecorded), row.time) for row in connection.execute(found)]
 
-    def _quality(self, connection: Connection, span: Span, known: Judgements) -> Quality:
-        return quality([_judged(*one) for one in known], self._count(connection, span))
+    def _in_window(self, span: TimeWindow) -> tuple[Any, ...]:
+        return *self._champion_predictions(), PredictionRow.time >= span.start, PredictionRow.time < span.end
 
-    def _summary(self, connection: Connection, span: Span) -> Summary:
+    def _count(self, connection: Connection, span: TimeWindow) -> int:
+        return connection.scalar(select(func.count()).where(*self._in_window(span))) or 0
+
+    def _outcomes(self, connection: Connection, span: TimeWindow) -> WindowOutcomes:
+        found = (
+            select(OutcomeRow.type, OutcomeRow.data, PredictionRow.time)
+            .join(PredictionRow, PredictionRow.prediction_id == OutcomeRow.prediction_id)
+            .where(*self._in_window(span))
+            .order_by(PredictionRow.time)
+        )
+        return [(decode_row(row, OutcomeRecorded), row.time) for row in connection.execute(found)]
+
+    def _window_quality(self, connection: Connection, span: TimeWindow, known: WindowOutcomes) -> QualityEstimate:
+        return estimate_quality([_scored_outcome(*one) for one in known], self._count(connection, span))
+
+    def _cached_latency(self, connection: Connection, span: TimeWindow) -> CachedLatency:
         """Made again only where predictions have come meanwhile: a span may have hundreds of thousands."""
-        kept: Summary | None = self._kept.get((self._version, span, Summary))
+        kept: CachedLatency | None = self._cache.get((self._version, span, CachedLatency))
         if kept is not None and kept.count == self._count(connection, span):
             return kept
-        found = connection.execute(select(Prediction.type, Prediction.data).where(*self._within(span)))
-        made = [read_row(row, PredictionMade) for row in found]
-        summary = Summary(len(made), _latency(made) if made else None)
-        self._kept[self._version, span, Summary] = summary
+        found = connection.execute(select(PredictionRow.type, PredictionRow.data).where(*self._in_window(span)))
+        made = [decode_row(row, PredictionMade) for row in found]
+        summary = CachedLatency(len(made), _latency_of(made) if made else None)
+        self._cache[self._version, span, CachedLatency] = summary
         return summary
 
-    def _newest(self, connection: Connection, span: Span) -> Samples:
+    def _cached_samples(self, connection: Connection, span: TimeWindow) -> Samples:
         """Read again only where enough predictions have come meanwhile."""
-        kept: Newest | None = self._kept.get((self._version, span, Newest))
+        kept: CachedSamples | None = self._cache.get((self._version, span, CachedSamples))
         count = self._count(connection, span)
-        if kept is None or drift_window.stale(kept.count, count):
-            kept = Newest(count, drift_window.of_predictions(connection, self._task, self._within(span)))
-            self._kept[self._version, span, Newest] = kept
+        if kept is None or drift_window.is_stale(kept.count, count):
+            kept = CachedSamples(count, drift_window.prediction_samples(connection, self._task, self._in_window(span)))
+            self._cache[self._version, span, CachedSamples] = kept
         return kept.samples
 
     def _drift(
-        self, connection: Connection, first: Span | None, spans: tuple[Span, Span], known: Judgements, now: datetime
-    ) -> Window[Sequence[Finding]] | None:
+        self,
+        connection: Connection,
+        first: TimeWindow | None,
+        spans: tuple[TimeWindow, TimeWindow],
+        known: WindowOutcomes,
+        now: datetime,
+    ) -> WindowValue[Sequence[DriftFinding]] | None:
         """Of the span that isn't over yet, if that has drifted already; else of the last whole one.
 
         Against the reference that the card has; of a version without, against its first whole span.
         """
         last, running = spans
-        usual = drift_window.of_card(self._models.version(self._version).card)
+        usual = drift_window.read_reference(self._models.version(self._version).card)
         if usual is None:
             if first is None or first.end > last.start:
                 return None
-            labels = drift_window.of_labels(self._task, [one for one, _ in self._known(connection, first)])
-            usual = {**self._newest(connection, first), **labels}
-        labels = drift_window.of_labels(self._task, [one for one, _ in known])
-        found = drift_window.findings(usual, {**self._newest(connection, running), **labels})
+            labels = drift_window.label_samples(self._task, [one for one, _ in self._outcomes(connection, first)])
+            usual = {**self._cached_samples(connection, first), **labels}
+        labels = drift_window.label_samples(self._task, [one for one, _ in known])
+        found = drift_window.detect_drift(usual, {**self._cached_samples(connection, running), **labels})
         if any(one.drifted for one in found):
-            return Window(running.start, now, found)
-        return last.window(drift_window.findings(usual, {**self._newest(connection, last), **labels}))
+            return WindowValue(running.start, now, found)
+        return last.with_value(drift_window.detect_drift(usual, {**self._cached_samples(connection, last), **labels}))
 
-    def _labelled(self, connection: Connection) -> int:
+    def _labelled_count(self, connection: Connection) -> int:
         """Events with a label or a reward since the last run began."""
         runs = list(self._models.runs.values())
-        said = [Outcome.task == self._models.task]
+        said = [OutcomeRow.task == self._models.task]
         if runs:
-            said.append(Outcome.time > runs[-1].time)
+            said.append(OutcomeRow.time > runs[-1].time)
         # A score is of a label. A reward that nobody gave is none.
-        given = or_(Outcome.score.is_not(None), Outcome.reward.is_not(None) & ~_defaulted())
+        given = or_(OutcomeRow.score.is_not(None), OutcomeRow.reward.is_not(None) & ~_reward_defaulted())
         return connection.scalar(select(func.count()).where(*said, given)) or 0
 
 
-def _defaulted() -> Any:
-    return Outcome.data["reward_defaulted"].as_boolean()
+def _reward_defaulted() -> Any:
+    return OutcomeRow.data["reward_defaulted"].as_boolean()
 
 
-def _judged(said: OutcomeRecorded, time: datetime) -> Judged:
+def _scored_outcome(said: OutcomeRecorded, time: datetime) -> ScoredOutcome:
     score = said.reward if said.score is None else said.score
-    return Judged(time, score, said.selection, said.selection_probability, said.accepted)
+    return ScoredOutcome(time, score, said.selection, said.selection_probability, said.accepted)
 
 
-def _latency(made: Sequence[PredictionMade]) -> Latency:
-    return Latency(float(np.percentile([one.timings_ms["total"] for one in made], 99)), len(made))
+def _latency_of(made: Sequence[PredictionMade]) -> LatencyStats:
+    return LatencyStats(float(np.percentile([one.timings_ms["total"] for one in made], 99)), len(made))

@@ -5,24 +5,26 @@ from datetime import datetime
 from typing import Any
 
 from app.retraining.triggers import window_verdicts
-from app.retraining.triggers.conditions import Explained, Name, conditions, readable
-from app.retraining.triggers.observation import Seen, State
-from app.settings.triggers import Triggers
+from app.retraining.triggers.conditions import TriggerExplanation, TriggerName, evaluate_conditions, format_time
+from app.retraining.triggers.observation import Observation, TaskTriggerState
+from app.settings.triggers import TriggerSettings
 
-__all__ = ["Explained", "Firing", "Seen", "State", "Triggers", "evaluate", "explain"]
+__all__ = ["TriggerExplanation", "Firing", "Observation", "TaskTriggerState", "TriggerSettings", "evaluate", "explain"]
 
 
 @dataclass(frozen=True)
 class Firing:
     """A run is to begin, and why: as in `RetrainingTriggered`."""
 
-    trigger: Name
+    trigger: TriggerName
     """The strongest reason."""
     evidence: dict[str, Any]
     """What it saw, as plain JSON; in `also`, by their names, what the others saw that were due as well."""
 
 
-def evaluate(state: State, seen: Seen, now: datetime, triggers: Triggers) -> tuple[State, list[Firing]]:
+def evaluate(
+    state: TaskTriggerState, seen: Observation, now: datetime, triggers: TriggerSettings
+) -> tuple[TaskTriggerState, list[Firing]]:
     """What is due now: one run or none. It may be called as often as one likes: no window is judged twice.
 
     Nothing fires while a run is active, the task is frozen, or since the last run the cool-down isn't over. What is due
@@ -31,50 +33,56 @@ def evaluate(state: State, seen: Seen, now: datetime, triggers: Triggers) -> tup
     Quality, drift and latency fire once, and again only after a window was well: what retraining doesn't mend, more of
     it won't.
     """
-    state = _observed(state, seen, now, triggers)
+    state = _apply_observation(state, seen, now, triggers)
     due = (
         []
-        if _forbidden(state, seen, now, triggers)
-        else [one for one in conditions(state, seen, now, triggers) if one.fires]
+        if _blocking_reasons(state, seen, now, triggers)
+        else [one for one in evaluate_conditions(state, seen, now, triggers) if one.fires]
     )
     if not due:
         return state, []
     strongest, *others = due
     also = {"also": {one.trigger: one.evidence for one in others}} if others else {}
     firing = Firing(strongest.trigger, strongest.evidence | also)
-    return state.fired(firing.trigger, firing.evidence, now), [firing]
+    return state.record_firing(firing.trigger, firing.evidence, now), [firing]
 
 
-def explain(state: State, seen: Seen, now: datetime, triggers: Triggers) -> list[Explained]:
+def explain(
+    state: TaskTriggerState, seen: Observation, now: datetime, triggers: TriggerSettings
+) -> list[TriggerExplanation]:
     """Each trigger: whether `evaluate` would have it fire now (alone, or with others), and what is missing."""
-    state = _observed(state, seen, now, triggers)
-    forbidden = _forbidden(state, seen, now, triggers)
-    return [replace(one, missing=one.missing + forbidden) for one in conditions(state, seen, now, triggers)]
+    state = _apply_observation(state, seen, now, triggers)
+    forbidden = _blocking_reasons(state, seen, now, triggers)
+    return [replace(one, missing=one.missing + forbidden) for one in evaluate_conditions(state, seen, now, triggers)]
 
 
-def _observed(state: State, seen: Seen, now: datetime, triggers: Triggers) -> State:
+def _apply_observation(
+    state: TaskTriggerState, seen: Observation, now: datetime, triggers: TriggerSettings
+) -> TaskTriggerState:
     """The state after a look: windows that are new are judged."""
     moment = now.timestamp()
     return replace(
         state,
-        last_active=moment if seen.running else state.ran,
-        schedule_start=moment if state.scheduled is None else state.scheduled,
-        quality=state.quality.after(
-            seen.quality, lambda found: window_verdicts.quality(found, seen.reference, triggers)
+        last_active=moment if seen.running else state.last_active,
+        schedule_start=moment if state.schedule_start is None else state.schedule_start,
+        quality=state.quality.apply(
+            seen.quality, lambda found: window_verdicts.judge_quality(found, seen.reference, triggers)
         ),
-        drift=state.drift.after(seen.drift, window_verdicts.drift),
-        latency=state.latency.after(seen.latency, lambda found: window_verdicts.latency(found, triggers)),
+        drift=state.drift.apply(seen.drift, window_verdicts.judge_drift),
+        latency=state.latency.apply(seen.latency, lambda found: window_verdicts.judge_latency(found, triggers)),
     )
 
 
-def _forbidden(state: State, seen: Seen, now: datetime, triggers: Triggers) -> tuple[str, ...]:
+def _blocking_reasons(
+    state: TaskTriggerState, seen: Observation, now: datetime, triggers: TriggerSettings
+) -> tuple[str, ...]:
     """Why nothing may fire, in sentences."""
     reasons = []
     if seen.running:
         reasons.append("A run is active.")
     if seen.frozen:
         reasons.append("The task is frozen.")
-    over = None if state.ran is None else state.ran + triggers.cooldown_seconds
+    over = None if state.last_active is None else state.last_active + triggers.cooldown_seconds
     if over is not None and now.timestamp() < over and not seen.running:
-        reasons.append(f"The cool-down lasts until {readable(over)}.")
+        reasons.append(f"The cool-down lasts until {format_time(over)}.")
     return tuple(reasons)

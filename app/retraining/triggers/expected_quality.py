@@ -8,101 +8,111 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, func, select
 
-from app.catalog.catalog import read_row
-from app.catalog.orm import Outcome, Prediction
-from app.evaluation.scoring import known_score
+from app.catalog.catalog import decode_row
+from app.catalog.orm import OutcomeRow, PredictionRow
+from app.evaluation.scoring import outcome_score
 from app.events.types import OutcomeRecorded
-from app.monitoring.performance_estimation import Expected, Labelled, expected
-from app.registry.registry import Models
-from app.retraining.triggers.observation import Span, Window
-from app.settings.retraining import Retraining
+from app.monitoring.performance_estimation import LabelledScores, PerformanceEstimate, estimate_performance
+from app.registry.registry import TaskModels
+from app.retraining.triggers.observation import TimeWindow, WindowValue
+from app.settings.retraining import RetrainingSettings
 from models.offpolicy import Floats
 
-LEARNED = 4
+LEARNING_WINDOWS = 4
 """Windows, the last whose feedback has had its time, whose labels are learned from."""
-PAST = 8
+ERROR_WINDOWS = 8
 """Windows in which what was expected is compared with what labels say."""
 
-Row = tuple[datetime, float, float, float]
+ScoredPrediction = tuple[datetime, float, float, float]
 """When it was predicted, its confidence, its score, and the probability with which it was selected."""
 
 
-class Expecting:
+class ExpectedQualityEstimator:
     """Looks at one task, again and again: what it found is kept until a window has ended, or has more predictions."""
 
     def __init__(self) -> None:
-        self._kept: tuple[Any, Window[Expected] | None] = (None, None)
+        self._cached: tuple[Any, WindowValue[PerformanceEstimate] | None] = (None, None)
 
-    def look(self, connection: Connection, models: Models, plan: Retraining, now: datetime) -> Window[Expected] | None:
+    def estimate(
+        self, connection: Connection, models: TaskModels, plan: RetrainingSettings, now: datetime
+    ) -> WindowValue[PerformanceEstimate] | None:
         """Of the last whole window; None where too little is labelled."""
         length = timedelta(minutes=plan.window_minutes)
-        span = Span.last(length, now)
-        ready = min(Span.last(length, now - timedelta(minutes=plan.feedback_minutes)).end, span.start)
+        span = TimeWindow.last_complete(length, now)
+        ready = min(TimeWindow.last_complete(length, now - timedelta(minutes=plan.feedback_minutes)).end, span.start)
         mine = (
-            Prediction.task == models.task,
-            Prediction.version == models.route.champion,
-            Prediction.role == "champion",
+            PredictionRow.task == models.task,
+            PredictionRow.version == models.route.champion,
+            PredictionRow.role == "champion",
         )
-        count = connection.scalar(select(func.count()).where(*mine, *_within(span)))
+        count = connection.scalar(select(func.count()).where(*mine, *_in_window(span)))
         key = (models.route.champion, span, ready, count)
-        if key != self._kept[0]:
-            self._kept = key, _Look(connection, mine, length, span.start - ready).window(span, ready)
-        return self._kept[1]
+        if key != self._cached[0]:
+            self._cached = key, _WindowEstimator(connection, mine, length, span.start - ready).estimate(span, ready)
+        return self._cached[1]
 
 
-class _Look:
+class _WindowEstimator:
     """One look at the catalog; `lag` is by how much labels are late."""
 
     def __init__(self, connection: Connection, mine: Sequence[Any], length: timedelta, lag: timedelta) -> None:
         self._connection = connection
-        self._mine = mine
+        self._champion_predictions = mine
         self._length = length
         self._lag = lag
 
-    def window(self, span: Span, ready: datetime) -> Window[Expected] | None:
-        past = [Span(ready - (back + 1) * self._length, ready - back * self._length) for back in range(PAST)]
-        rows = self._labelled(Span(past[-1].start - self._lag - LEARNED * self._length, ready))
+    def estimate(self, span: TimeWindow, ready: datetime) -> WindowValue[PerformanceEstimate] | None:
+        past = [
+            TimeWindow(ready - (back + 1) * self._length, ready - back * self._length) for back in range(ERROR_WINDOWS)
+        ]
+        rows = self._labelled_rows(TimeWindow(past[-1].start - self._lag - LEARNING_WINDOWS * self._length, ready))
         found = self._expected(rows, span)
         if found is None:
             return None
-        errors = [error for one in past if (error := self._error(rows, one)) is not None]
-        return span.window(replace(found, error=float(np.mean(errors)) if errors else None, windows=len(errors)))
+        errors = [error for one in past if (error := self._past_error(rows, one)) is not None]
+        return span.with_value(replace(found, error=float(np.mean(errors)) if errors else None, windows=len(errors)))
 
-    def _error(self, rows: Sequence[Row], span: Span) -> float | None:
-        known, then = _of(rows, span), self._expected(rows, span)
+    def _past_error(self, rows: Sequence[ScoredPrediction], span: TimeWindow) -> float | None:
+        known, then = _labelled_in(rows, span), self._expected(rows, span)
         if not len(known.scores) or then is None:
             return None
         return abs(then.score - float(np.average(known.scores, weights=known.weights)))
 
-    def _expected(self, rows: Sequence[Row], span: Span) -> Expected | None:
+    def _expected(self, rows: Sequence[ScoredPrediction], span: TimeWindow) -> PerformanceEstimate | None:
         """By what is labelled of the windows before, those that are late left out."""
         end = span.start - self._lag
-        return expected(_of(rows, Span(end - LEARNED * self._length, end)), self._confidences(span))
+        return estimate_performance(
+            _labelled_in(rows, TimeWindow(end - LEARNING_WINDOWS * self._length, end)), self._confidences(span)
+        )
 
-    def _confidences(self, span: Span) -> Floats:
-        found = select(Prediction.data["confidence"].as_float()).where(*self._mine, *_within(span))
+    def _confidences(self, span: TimeWindow) -> Floats:
+        found = select(PredictionRow.data["confidence"].as_float()).where(
+            *self._champion_predictions, *_in_window(span)
+        )
         return np.array(self._connection.scalars(found).all(), np.float64)
 
-    def _labelled(self, span: Span) -> list[Row]:
+    def _labelled_rows(self, span: TimeWindow) -> list[ScoredPrediction]:
         found = (
-            select(Outcome.type, Outcome.data, Prediction.time)
-            .join(Prediction, Prediction.prediction_id == Outcome.prediction_id)
-            .where(*self._mine, *_within(span))
+            select(OutcomeRow.type, OutcomeRow.data, PredictionRow.time)
+            .join(PredictionRow, PredictionRow.prediction_id == OutcomeRow.prediction_id)
+            .where(*self._champion_predictions, *_in_window(span))
         )
-        rows = [_row(read_row(row, OutcomeRecorded), row.time) for row in self._connection.execute(found)]
+        rows = [
+            _scored_prediction(decode_row(row, OutcomeRecorded), row.time) for row in self._connection.execute(found)
+        ]
         return [row for row in rows if row is not None]
 
 
-def _within(span: Span) -> tuple[Any, ...]:
-    return Prediction.time >= span.start, Prediction.time < span.end
+def _in_window(span: TimeWindow) -> tuple[Any, ...]:
+    return PredictionRow.time >= span.start, PredictionRow.time < span.end
 
 
-def _row(said: OutcomeRecorded, time: datetime) -> Row | None:
-    score = known_score(said)
+def _scored_prediction(said: OutcomeRecorded, time: datetime) -> ScoredPrediction | None:
+    score = outcome_score(said)
     if score is None or said.selection_probability is None:
         return None
     return time, said.confidence, score, said.selection_probability
 
 
-def _of(rows: Sequence[Row], span: Span) -> Labelled:
-    return Labelled.of([row[1:] for row in rows if span.start <= row[0] < span.end])
+def _labelled_in(rows: Sequence[ScoredPrediction], span: TimeWindow) -> LabelledScores:
+    return LabelledScores.from_rows([row[1:] for row in rows if span.start <= row[0] < span.end])

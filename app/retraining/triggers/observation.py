@@ -6,24 +6,24 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar
 
 from app.events.lifecycle import RetrainingTriggered
-from app.monitoring.drift import Finding
-from app.monitoring.performance_estimation import Expected
-from app.monitoring.quality import Quality
+from app.monitoring.drift import DriftFinding
+from app.monitoring.performance_estimation import PerformanceEstimate
+from app.monitoring.quality import QualityEstimate
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Window(Generic[T]):
+class WindowValue(Generic[T]):
     """What was found between two moments."""
 
     start: datetime
     end: datetime
-    found: T
+    value: T
 
 
 @dataclass(frozen=True)
-class Latency:
+class LatencyStats:
     """How long requests waited for their answers in a window."""
 
     p99_ms: float
@@ -43,19 +43,19 @@ class Alert:
 
 
 @dataclass(frozen=True)
-class Seen:
+class Observation:
     """What is to be seen of a task. Of windows it is the last that is complete; None where there is none yet."""
 
     labelled: int = 0
     """Labelled events since the last dataset."""
-    quality: Window[Quality] | None = None
+    quality: WindowValue[QualityEstimate] | None = None
     """A window is complete once its feedback has had its time."""
     reference: float | None = None
     """The champion's score when it was judged by the gate."""
-    expected: Window[Expected] | None = None
+    expected: WindowValue[PerformanceEstimate] | None = None
     """What the last window is expected to score, before its feedback has had its time."""
-    drift: Window[Sequence[Finding]] | None = None
-    latency: Window[Latency] | None = None
+    drift: WindowValue[Sequence[DriftFinding]] | None = None
+    latency: WindowValue[LatencyStats] | None = None
     alerts: Sequence[Alert] = ()
     running: bool = False
     """Whether a run is active: who holds the task's lease knows."""
@@ -64,61 +64,65 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class WindowVerdict:
     """What a window says. One that is neither bad nor well is in between: what has fired stays as it is."""
 
-    bad: dict[str, Any] | None = None
+    breach: dict[str, Any] | None = None
     """The figures, if they are beyond the bound."""
-    well: bool = False
+    healthy: bool = False
     """Whether a trigger that has fired may arm again."""
-    lacks: tuple[str, ...] = ()
+    insufficient_data: tuple[str, ...] = ()
     """Why the window says nothing at all, in sentences."""
 
 
 @dataclass(frozen=True)
-class Watch:
+class TriggerState:
     """What a trigger remembers of its windows."""
 
-    until: float = 0.0
+    judged_until: float = 0.0
     """The end of the last window that it judged, in seconds since 1970."""
-    bad: int = 0
+    breaches: int = 0
     """How many were bad in a row, up to the last."""
     evidence: dict[str, Any] | None = None
     """The figures of the last, if that was bad."""
     armed: bool = True
     """False once it has fired, until a window is well again."""
-    said: bool = False
+    reported: bool = False
     """Whether the log was told that it is bad: until a window is well again."""
 
-    def after(self, window: Window[T] | None, judge: Callable[[T], Verdict]) -> "Watch":
+    def apply(self, window: WindowValue[T] | None, judge: Callable[[T], WindowVerdict]) -> "TriggerState":
         """Having looked at a window. It counts if it says something, and has no event that was already judged."""
-        if window is None or window.start.timestamp() < self.until or (verdict := judge(window.found)).lacks:
+        if (
+            window is None
+            or window.start.timestamp() < self.judged_until
+            or (verdict := judge(window.value)).insufficient_data
+        ):
             return self
         span = {"from": window.start.isoformat(), "to": window.end.isoformat()}
-        return Watch(
-            until=window.end.timestamp(),
-            bad=0 if verdict.bad is None else self.bad + 1,
-            evidence=None if verdict.bad is None else verdict.bad | span,
-            armed=self.armed or verdict.well,
-            said=verdict.bad is not None or (self.said and not verdict.well),
+        return TriggerState(
+            judged_until=window.end.timestamp(),
+            breaches=0 if verdict.breach is None else self.breaches + 1,
+            evidence=None if verdict.breach is None else verdict.breach | span,
+            armed=self.armed or verdict.healthy,
+            reported=verdict.breach is not None or (self.reported and not verdict.healthy),
         )
 
 
 @dataclass(frozen=True)
-class State:
+class TaskTriggerState:
     """What the triggers of a task remember: plain JSON by `dataclasses.asdict`. Times are in seconds since 1970."""
 
-    began: float | None = None
+    last_triggered: float | None = None
     """When the last run was triggered."""
-    ran: float | None = None
+    last_active: float | None = None
     """When a run was last seen to begin, or to be active."""
-    scheduled: float | None = None
+    schedule_start: float | None = None
     """From when on the schedule's times count."""
-    quality: Watch = field(default_factory=Watch)
-    drift: Watch = field(default_factory=Watch)
-    latency: Watch = field(default_factory=Watch)
+    quality: TriggerState = field(default_factory=TriggerState)
+    drift: TriggerState = field(default_factory=TriggerState)
+    latency: TriggerState = field(default_factory=TriggerState)
 
-    def fired(self, trigger: str, evidence: dict[str, Any], at: datetime) -> "State":
+    def record_firing(self, trigger: str, evidence: dict[str, Any], at: datetime) -> "TaskTriggerState":
         """After a run was triggered, be it by people (`manual`): it answers all that was due, what is in `also` too."""
         answered = {trigger, *evidence.get("also", ())}
         moment = at.timestamp()
@@ -127,43 +131,45 @@ class State:
             self,
             last_triggered=moment,
             last_active=moment,
-            schedule_start=moment if "schedule" in answered else self.scheduled,
+            schedule_start=moment if "schedule" in answered else self.schedule_start,
             **{name: replace(watch, armed=False, reported=True) for name, watch in watches.items()},
         )
 
-    def knowing(self, earlier: "State") -> "State":
+    def merge_reported(self, earlier: "TaskTriggerState") -> "TaskTriggerState":
         """This one, with what only an earlier one knows the log was told."""
         watches = ("quality", "drift", "latency")
-        said = {name: replace(getattr(self, name), reported=True) for name in watches if getattr(earlier, name).reported}
+        said = {
+            name: replace(getattr(self, name), reported=True) for name in watches if getattr(earlier, name).reported
+        }
         return replace(self, **said)
 
 
-def restored(triggered: Iterable[tuple[datetime, RetrainingTriggered]]) -> State:
+def restore_state(triggered: Iterable[tuple[datetime, RetrainingTriggered]]) -> TaskTriggerState:
     """The state as the log has it: from the runs of a task, each with its event's time, in their order.
 
     What only windows said is not in it. They are judged anew, and none of those that fired does so again before a
     window is well.
     """
-    state = State()
+    state = TaskTriggerState()
     for time, event in triggered:
-        state = state.fired(event.trigger, event.evidence, time)
+        state = state.record_firing(event.trigger, event.evidence, time)
     return state
 
 
 @dataclass(frozen=True)
-class Span:
+class TimeWindow:
     """From one moment up to, not including, another."""
 
     start: datetime
     end: datetime
 
     @classmethod
-    def last(cls, length: timedelta, before: datetime) -> "Span":
+    def last_complete(cls, length: timedelta, before: datetime) -> "TimeWindow":
         """The last whole one before a moment: spans follow each other without gaps, counted from 1970."""
         whole = int(before.timestamp() // length.total_seconds())
         end = datetime.fromtimestamp(whole * length.total_seconds(), UTC)
         return cls(end - length, end)
 
-    def window(self, found: Any) -> Window[Any]:
+    def with_value(self, found: Any) -> WindowValue[Any]:
         """What was found in it."""
-        return Window(self.start, self.end, found)
+        return WindowValue(self.start, self.end, found)

@@ -13,60 +13,62 @@ from sqlalchemy import Connection
 from app.catalog.catalog import Catalog
 from app.errors import SetupError
 from app.events.lifecycle import RetrainingEnded, RetrainingTriggered
-from app.kafka.resilient_producer import Publisher
-from app.registry.changes import Changes
-from app.registry.registry import Models
+from app.kafka.resilient_producer import ResilientProducer
+from app.registry.changes import RegistryWriter
+from app.registry.registry import TaskModels
 from app.retraining.triggers import evaluate
-from app.retraining.triggers.catalog_observer import Kept, Sight
-from app.retraining.triggers.conditions import Explained
-from app.retraining.triggers.expected_quality import Expecting
-from app.retraining.triggers.incidents import onsets
-from app.retraining.triggers.observation import Alert, Seen, State, restored
+from app.retraining.triggers.catalog_observer import Observer, WindowCache
+from app.retraining.triggers.conditions import TriggerExplanation
+from app.retraining.triggers.expected_quality import ExpectedQualityEstimator
+from app.retraining.triggers.incidents import detect_incidents
+from app.retraining.triggers.observation import Alert, Observation, TaskTriggerState, restore_state
 from app.settings import Settings
-from app.settings.retraining import Retraining
+from app.settings.retraining import RetrainingSettings
 from models.base import Task
 
 
-class Triggering:
+class TriggerService:
     """Begins runs. What the triggers remember is in memory, and is made again from the log."""
 
-    def __init__(self, settings: Settings, catalog: Catalog, publisher: Publisher) -> None:
+    def __init__(self, settings: Settings, catalog: Catalog, publisher: ResilientProducer) -> None:
         self._settings = settings
         self._catalog = catalog
         self._publisher = publisher
-        self._states: dict[str, State] = {}
-        self._kept = defaultdict[str, Kept](dict)
-        self._expecting = defaultdict[str, Expecting](Expecting)
-        self.seen: dict[str, tuple[str, Seen]] = {}
+        self._states: dict[str, TaskTriggerState] = {}
+        self._caches = defaultdict[str, WindowCache](dict)
+        self._estimators = defaultdict[str, ExpectedQualityEstimator](ExpectedQualityEstimator)
+        self.observations: dict[str, tuple[str, Observation]] = {}
         """What was last seen of each task, and of which champion."""
 
-    async def look(self, task: Task, models: Models, alerts: Sequence[Alert] = ()) -> str | None:
+    async def evaluate(self, task: Task, models: TaskModels, alerts: Sequence[Alert] = ()) -> str | None:
         """Say what is newly bad, and begin a run if a trigger fires by the task's settings; its id.
 
         While a run is under way none fires. Raises what passes, and `SetupError`.
         """
         if not models.versions:  # there is nothing to look at, or to start from
             return None
-        seen, now = await self._seen(task, models, alerts), datetime.now(UTC)
-        before, plan = self._state(models), self._plan(task.name).triggers
+        seen, now = await self._observe(task, models, alerts), datetime.now(UTC)
+        before, plan = self._trigger_state(models), self._retraining_settings(task.name).triggers
         state, firings = evaluate.evaluate(before, seen, now, plan)
         champion = models.version(models.route.champion).ref
-        for onset in onsets(champion, before, state, seen, plan):
+        for onset in detect_incidents(champion, before, state, seen, plan):
             await self._publisher.publish(onset.record)
         self._states[task.name] = state
         if type(task).train is Task.train:  # there is no way to train
             return None
         for firing in firings:
-            return await self.begin(task, firing.trigger, firing.evidence)
+            return await self.start_run(task, firing.trigger, firing.evidence)
         return None
 
-    async def begin(self, task: Task, name: str, evidence: dict[str, Any]) -> str:
+    async def start_run(self, task: Task, name: str, evidence: dict[str, Any]) -> str:
         """Begin a run; its id. Raises `SetupError` where one is under way or the task is frozen, and what passes."""
         run_id = str(uuid.uuid4())
 
-        def decide(models: Models) -> RetrainingTriggered:
-            if models.run is not None:
-                raise SetupError(f"Run {models.run.id} of {task.name} is under way.", "Wait for its end, or cancel it.")
+        def decide(models: TaskModels) -> RetrainingTriggered:
+            if models.active_run is not None:
+                raise SetupError(
+                    f"Run {models.active_run.id} of {task.name} is under way.", "Wait for its end, or cancel it."
+                )
             if models.frozen is not None:
                 raise SetupError(f"{task.name} is frozen: {models.frozen.reason}", "`hindsight models unfreeze` it.")
             return RetrainingTriggered.model_validate(
@@ -79,47 +81,51 @@ class Triggering:
                 }
             )
 
-        await Changes(self._settings, task, self._publisher.publish).make(decide)
+        await RegistryWriter(self._settings, task, self._publisher.publish).commit(decide)
         return run_id
 
-    async def cancel(self, task: Task, actor: str) -> str:
+    async def cancel_run(self, task: Task, actor: str) -> str:
         """End the task's run; its id. Raises `SetupError` where there is none, and what passes."""
         ended: list[str] = []
 
-        def decide(models: Models) -> RetrainingEnded:
-            if models.run is None:
+        def decide(models: TaskModels) -> RetrainingEnded:
+            if models.active_run is None:
                 raise SetupError(f"No run of {task.name} is under way.", "There is nothing to cancel.")
-            ended.append(models.run.id)
-            return RetrainingEnded(task=task.name, run_id=models.run.id, outcome="cancelled", reason=f"by {actor}")
+            ended.append(models.active_run.id)
+            return RetrainingEnded(
+                task=task.name, run_id=models.active_run.id, outcome="cancelled", reason=f"by {actor}"
+            )
 
-        await Changes(self._settings, task, self._publisher.publish).make(decide)
+        await RegistryWriter(self._settings, task, self._publisher.publish).commit(decide)
         return ended[-1]
 
-    async def explain(self, task: Task, models: Models) -> Sequence[Explained]:
+    async def explain(self, task: Task, models: TaskModels) -> Sequence[TriggerExplanation]:
         """Each trigger: what it sees now, and why it doesn't fire. Raises `Unavailable`, `SetupError`."""
-        seen = await self._seen(task, models, ())
-        return evaluate.explain(self._state(models), seen, datetime.now(UTC), self._plan(models.task).triggers)
+        seen = await self._observe(task, models, ())
+        return evaluate.explain(
+            self._trigger_state(models), seen, datetime.now(UTC), self._retraining_settings(models.task).triggers
+        )
 
-    async def _seen(self, task: Task, models: Models, alerts: Sequence[Alert]) -> Seen:
-        plan, now = self._plan(models.task), datetime.now(UTC)
-        sight, expecting = Sight(task, models, plan, self._kept[models.task]), self._expecting[models.task]
+    async def _observe(self, task: Task, models: TaskModels, alerts: Sequence[Alert]) -> Observation:
+        plan, now = self._retraining_settings(models.task), datetime.now(UTC)
+        sight, expecting = Observer(task, models, plan, self._caches[models.task]), self._estimators[models.task]
 
-        def ask(connection: Connection) -> Seen:
-            expected = expecting.look(connection, models, plan, now)
-            return replace(sight.seen(connection, now, alerts), expected=expected)
+        def ask(connection: Connection) -> Observation:
+            expected = expecting.estimate(connection, models, plan, now)
+            return replace(sight.observe(connection, now, alerts), expected=expected)
 
-        seen = await asyncio.to_thread(self._catalog.ask, ask)
-        self.seen[models.task] = models.route.champion, seen
+        seen = await asyncio.to_thread(self._catalog.query, ask)
+        self.observations[models.task] = models.route.champion, seen
         return seen
 
-    def _state(self, models: Models) -> State:
+    def _trigger_state(self, models: TaskModels) -> TaskTriggerState:
         """What the triggers remember; made again from the log where this process doesn't, or a run was begun."""
         runs = list(models.runs.values())
         known = self._states.get(models.task)
-        if known is None or (runs and known.began != runs[-1].time.timestamp()):
-            again = restored((run.time, run.triggered) for run in runs)
-            known = again if known is None else again.knowing(known)
+        if known is None or (runs and known.last_triggered != runs[-1].time.timestamp()):
+            again = restore_state((run.time, run.triggered) for run in runs)
+            known = again if known is None else again.merge_reported(known)
         return known
 
-    def _plan(self, task: str) -> Retraining:
-        return self._settings.of_task(task).retraining
+    def _retraining_settings(self, task: str) -> RetrainingSettings:
+        return self._settings.for_task(task).retraining

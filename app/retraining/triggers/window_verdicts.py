@@ -10,72 +10,72 @@ depend on the scores.
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from app.monitoring.drift import Finding
-from app.monitoring.quality import Quality
-from app.retraining.triggers.observation import Latency, Verdict
-from app.settings.triggers import Triggers
+from app.monitoring.drift import DriftFinding
+from app.monitoring.quality import QualityEstimate
+from app.retraining.triggers.observation import LatencyStats, WindowVerdict
+from app.settings.triggers import TriggerSettings
 
-FEWEST_ANSWERS = 100
+MIN_ANSWERS = 100
 """Of a window whose 99th percentile means anything."""
 
 
-def quality(found: Quality, reference: float | None, triggers: Triggers) -> Verdict:
+def judge_quality(found: QualityEstimate, reference: float | None, triggers: TriggerSettings) -> WindowVerdict:
     """Bad is a score below the bound, or significantly below the champion's reference less the tolerance.
 
     Well is one that is above both.
     """
-    lacks = _lacks(found, triggers)
+    lacks = _insufficient_data(found, triggers)
     if lacks or found.score is None:
-        return Verdict(lacks=lacks)
+        return WindowVerdict(insufficient_data=lacks)
     alpha, bound = triggers.quality_alpha, triggers.quality_bound
     least = None if alpha is None or reference is None else reference - triggers.quality_tolerance
     if bound is None and least is None:
-        return Verdict(lacks=("There is no bound, and the champion has no reference.",))
-    chance = None if least is None else found.chance(least)
+        return WindowVerdict(insufficient_data=("There is no bound, and the champion has no reference.",))
+    chance = None if least is None else found.p_value(least)
     fell = alpha is not None and chance is not None and chance <= alpha
     if fell or (bound is not None and found.score < bound):
-        return Verdict(
-            bad={
+        return WindowVerdict(
+            breach={
                 "score": found.score,
                 "interval": list(found.interval()),
                 "chance": chance,
                 "reference": reference,
                 "bound": bound,
                 "labelled": found.labelled,
-                "effective": found.effective,
+                "effective": found.effective_size,
                 "coverage": found.coverage,
                 "answered": found.answered,
             }
         )
-    return Verdict(well=all(found.score >= one for one in (bound, least) if one is not None))
+    return WindowVerdict(healthy=all(found.score >= one for one in (bound, least) if one is not None))
 
 
-def drift(findings: Sequence[Finding]) -> Verdict:
+def judge_drift(findings: Sequence[DriftFinding]) -> WindowVerdict:
     """Bad is a window in which any feature drifted."""
     if not findings:
-        return Verdict(lacks=("The detector found too few events to compare.",))
+        return WindowVerdict(insufficient_data=("The detector found too few events to compare.",))
     drifted = [asdict(one) for one in findings if one.drifted]
-    return Verdict(bad={"findings": drifted} if drifted else None, well=not drifted)
+    return WindowVerdict(breach={"findings": drifted} if drifted else None, healthy=not drifted)
 
 
-def latency(found: Latency, triggers: Triggers) -> Verdict:
+def judge_latency(found: LatencyStats, triggers: TriggerSettings) -> WindowVerdict:
     """Bad is a 99th percentile above the bound."""
     bound = triggers.latency_p99_ms
     if bound is None:
-        return Verdict(lacks=("There is no bound.",))
-    if found.events < FEWEST_ANSWERS:
-        return Verdict(lacks=(f"The window has {found.events} answers; {FEWEST_ANSWERS} are needed.",))
+        return WindowVerdict(insufficient_data=("There is no bound.",))
+    if found.events < MIN_ANSWERS:
+        return WindowVerdict(insufficient_data=(f"The window has {found.events} answers; {MIN_ANSWERS} are needed.",))
     if found.p99_ms > bound:
-        return Verdict(bad={"p99_ms": found.p99_ms, "bound_ms": bound, "events": found.events})
-    return Verdict(well=True)
+        return WindowVerdict(breach={"p99_ms": found.p99_ms, "bound_ms": bound, "events": found.events})
+    return WindowVerdict(healthy=True)
 
 
-def _lacks(found: Quality, triggers: Triggers) -> tuple[str, ...]:
+def _insufficient_data(found: QualityEstimate, triggers: TriggerSettings) -> tuple[str, ...]:
     """Why a window can't be judged."""
     least, answered = triggers.quality_least_labelled, triggers.quality_least_answered
     lacks = []
-    if found.effective < least - 1e-6:  # which rounding may cost it
-        lacks.append(f"The window's labels are worth {found.effective:.0f} of equal weight; {least} are needed.")
+    if found.effective_size < least - 1e-6:  # which rounding may cost it
+        lacks.append(f"The window's labels are worth {found.effective_size:.0f} of equal weight; {least} are needed.")
     if found.answered < answered:
         lacks.append(f"{found.answered:.0%} of the audit is answered; {answered:.0%} is needed.")
     return tuple(lacks)

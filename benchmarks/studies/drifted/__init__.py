@@ -1,15 +1,21 @@
 """Sources that shipped models are bad at, and what the platform serves of them."""
 
 from benchmarks.studies.drifted import object_detection, ocr, speech_to_text
-from benchmarks.studies.drifted.source import Source
+from benchmarks.studies.drifted.source import DriftedSource
 from models.object_detection import ObjectDetection
 from models.ocr import Ocr
 from models.speech_to_text import SpeechToText
 
 SOURCES = {
-    "ocr": Source(Ocr, ocr.samples, ocr.reward, ocr.error, "CER"),
-    "speech_to_text": Source(SpeechToText, speech_to_text.samples, speech_to_text.reward, speech_to_text.error, "WER"),
-    "object_detection": Source(
-        ObjectDetection, object_detection.samples, object_detection.reward, object_detection.error, "1 - mAP@0.5"
+    "ocr": DriftedSource(Ocr, ocr.draw_samples, ocr.judge_reward, ocr.measure_error, "CER"),
+    "speech_to_text": DriftedSource(
+        SpeechToText, speech_to_text.draw_samples, speech_to_text.judge_reward, speech_to_text.measure_error, "WER"
+    ),
+    "object_detection": DriftedSource(
+        ObjectDetection,
+        object_detection.draw_samples,
+        object_detection.judge_reward,
+        object_detection.measure_error,
+        "1 - mAP@0.5",
     ),
 }

@@ -12,16 +12,16 @@ import pyarrow as pa
 from app.events.base import ModelRef
 from app.events.ids import prediction_id
 from app.inference.local_model import LocalModel
-from app.inference.predictor import Predicted, Predictor
+from app.inference.predictor import PredictionResult, Predictor
 from app.replay import dataset
-from benchmarks.studies.drifted.source import Source
+from benchmarks.studies.drifted.source import DriftedSource
 from models import tensors
 from models.base import Asked, Decoded, Sample
 
 SPLITS = ("train",) * 8 + ("validation", "test")
 
 
-class Served(NamedTuple):
+class ServedSample(NamedTuple):
     """A sample, what was asked and served of it, and what a person would say of that."""
 
     sample: Sample
@@ -30,34 +30,36 @@ class Served(NamedTuple):
     reward: float
 
 
-def served(source: Source, explore: float, samples: Sequence[Sample], model: Path, name: str) -> list[Served]:
+def serve_samples(
+    source: DriftedSource, explore: float, samples: Sequence[Sample], model: Path, name: str
+) -> list[ServedSample]:
     """What the platform serves of samples, by its own predictor, in their order."""
     task = source.task(explore)
     asked = [
         Asked(prediction_id(task.name, f"benchmarks/{name}", str(number)), task.preprocess(sample.payload))
         for number, sample in enumerate(samples)
     ]
-    predictor = Predictor(task, LocalModel(model), attempts=1)
+    predictor = Predictor(task, LocalModel(model), max_attempts=1)
     answers = asyncio.run(predictor(ModelRef(name=task.name, version=model.parent.name), asked))
     found = []
     for sample, one, answer in zip(samples, asked, answers, strict=True):
-        assert isinstance(answer, Predicted), answer
-        reward = source.reward(answer.decoded.output, sample.correction)
-        found.append(Served(sample, one, answer.decoded, reward))
+        assert isinstance(answer, PredictionResult), answer
+        reward = source.reward(answer.prediction.output, sample.correction)
+        found.append(ServedSample(sample, one, answer.prediction, reward))
     return found
 
 
-def write_dataset(out: Path, log: Sequence[Served], rewards: int) -> Path:
+def write_dataset(out: Path, log: Sequence[ServedSample], rewards: int) -> Path:
     """A dataset as `hindsight replay` writes it: of the first samples a reward each, of the others a correction."""
     out.mkdir(parents=True)
     rows = [_row(number, one, number < rewards) for number, one in enumerate(log)]
-    with dataset.Writer(out / dataset.ROWS) as writer:
+    with dataset.DatasetWriter(out / dataset.ROWS_FILE) as writer:
         writer.write(pa.RecordBatch.from_pylist(rows, dataset.SCHEMA))
-    dataset.write_manifest(out / dataset.MANIFEST, {"content_hash": writer.content_hash, "rows": writer.rows})
+    dataset.write_manifest(out / dataset.MANIFEST_FILE, {"content_hash": writer.content_hash, "rows": writer.rows})
     return out
 
 
-def _row(number: int, served: Served, rewarded: bool) -> dict[str, Any]:
+def _row(number: int, served: ServedSample, rewarded: bool) -> dict[str, Any]:
     features, declaration = tensors.encode(served.asked.features)
     return dict.fromkeys(dataset.SCHEMA.names) | {
         "prediction_id": served.asked.prediction_id,

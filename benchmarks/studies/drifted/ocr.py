@@ -10,7 +10,7 @@ import numpy as np
 from numpy.random import Generator
 from PIL import Image, ImageFilter
 
-from benchmarks.studies.drifted.source import Drawn
+from benchmarks.studies.drifted.source import SourceSamples
 from models.base import Judged, Sample
 from models.ocr.data import split_fonts
 from models.ocr.drifted import slanted
@@ -19,40 +19,40 @@ from models.ocr.lines import photographed, png
 from models.ocr.printed import printed_line
 from models.ocr.words import text_line
 
-FAMILY = 0
+FONT_FAMILY = 0
 """Manrope, of the validation's families."""
 
 
-def samples(tested: int, logged: int, seed: int) -> Drawn:
+def draw_samples(tested: int, logged: int, seed: int) -> SourceSamples:
     """Files of the source with their texts, no text twice."""
     rng = np.random.default_rng([seed, 77])
     found: dict[str, bytes] = {}
-    fonts = split_fonts("validation")[FAMILY]
+    fonts = split_fonts("validation")[FONT_FAMILY]
     while len(found) < tested + logged:
         text = " ".join(text_line(rng).split()[:2])
         ink = printed_line(text, fonts[int(rng.integers(len(fonts)))], rng)
-        image = photographed(_faxed(slanted(ink, rng.uniform(0.15, 0.3)), rng), rng)
+        image = photographed(_fax(slanted(ink, rng.uniform(0.15, 0.3)), rng), rng)
         found.setdefault(text, png(image))
     made = [
         Sample(f"fax-{number}.png", payload, "image/png", {"text": text})
         for number, (text, payload) in enumerate(found.items())
     ]
-    return Drawn(made[:tested], made[tested:])
+    return SourceSamples(made[:tested], made[tested:])
 
 
-def error(judged: Sequence[Judged]) -> float:
+def measure_error(judged: Sequence[Judged]) -> float:
     """The character error rate."""
     return error_rate(
         [Read(one.decoded.output["text"], one.decoded.confidence, one.sample.correction["text"]) for one in judged]
     )
 
 
-def reward(output: Mapping[str, Any], truth: Mapping[str, Any]) -> float:
+def judge_reward(output: Mapping[str, Any], truth: Mapping[str, Any]) -> float:
     """1 for a line that is right as a whole, else -1."""
     return 1.0 if output["text"] == truth["text"] else -1.0
 
 
-def _faxed(ink: Image.Image, rng: Generator) -> Image.Image:
+def _fax(ink: Image.Image, rng: Generator) -> Image.Image:
     """13 to 17 pixels high, blurred, and as large as before."""
     height = int(rng.integers(13, 18))
     small = ink.resize((max(1, ink.width * height // ink.height), height), Image.Resampling.BOX)

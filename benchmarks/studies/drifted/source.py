@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from models.base import Judged, Sample, Task
 
 
-class Drawn(NamedTuple):
+class SourceSamples(NamedTuple):
     """Samples to measure on, and samples that people say something of: none is both."""
 
     tested: list[Sample]
@@ -15,12 +15,12 @@ class Drawn(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Source:
+class DriftedSource:
     """How samples are made, the same for the same seed, and judged."""
 
     task: Callable[[float], Task]
     """By the share of outputs that are drawn."""
-    samples: Callable[[int, int, int], Drawn]
+    samples: Callable[[int, int, int], SourceSamples]
     """By how many are tested, how many logged, and the seed."""
     reward: Callable[[Mapping[str, Any], Mapping[str, Any]], float]
     """What a person would say of an output, given the truth: from -1 to 1."""

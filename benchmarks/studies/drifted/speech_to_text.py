@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.random import Generator
 
-from benchmarks.studies.drifted.source import Drawn
+from benchmarks.studies.drifted.source import SourceSamples
 from models.base import Judged, Sample
 from models.speech_to_text.audio import RATE
 from models.speech_to_text.errors import word_error_rate
@@ -23,14 +23,14 @@ ACCENT = "en-029"
 ROOM = Room(reverberant=0.0, narrow=1.0, noisy=1.0, softest_noise_db=25.0, loudest_noise_db=8.0)
 
 
-def samples(tested: int, logged: int, seed: int) -> Drawn:
+def draw_samples(tested: int, logged: int, seed: int) -> SourceSamples:
     """Calls as WAV files in mu-law with the words that were said."""
     rng = np.random.default_rng([seed, 79])
-    made = [_call(number, rng) for number in range(tested + logged)]
-    return Drawn(made[:tested], made[tested:])
+    made = [_draw_call(number, rng) for number in range(tested + logged)]
+    return SourceSamples(made[:tested], made[tested:])
 
 
-def _call(number: int, rng: Generator) -> Sample:
+def _draw_call(number: int, rng: Generator) -> Sample:
     text, variants = phrase(rng), VARIANTS["validation"]
     variant = variants[int(rng.integers(len(variants)))]
     said, rate = speak(text, Manner(f"{ACCENT}+{variant}", int(rng.integers(120, 231)), int(rng.integers(15, 86)), 0))
@@ -38,11 +38,11 @@ def _call(number: int, rng: Generator) -> Sample:
     return Sample(f"call-{number}.wav", payload, "audio/wav", {"text": text})
 
 
-def error(judged: Sequence[Judged]) -> float:
+def measure_error(judged: Sequence[Judged]) -> float:
     """The word error rate."""
     return word_error_rate((one.decoded.output["text"], one.sample.correction["text"]) for one in judged)
 
 
-def reward(output: Mapping[str, Any], truth: Mapping[str, Any]) -> float:
+def judge_reward(output: Mapping[str, Any], truth: Mapping[str, Any]) -> float:
     """1 where all words are right, else -1."""
     return 1.0 if output["text"] == truth["text"] else -1.0

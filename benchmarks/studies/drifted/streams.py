@@ -13,21 +13,21 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from app.monitoring.drift_features import watched
+from app.monitoring.drift_features import prediction_features
 from app.settings import CHECKOUT
 from benchmarks.studies.drifted import SOURCES
-from benchmarks.studies.drifted.dataset import served
-from benchmarks.studies.drifted.source import Drawn, Source
+from benchmarks.studies.drifted.dataset import serve_samples
+from benchmarks.studies.drifted.source import DriftedSource, SourceSamples
 from models.base import Judged, Sample
 from models.decision import Decision, simulator
 
-FILES = Path(__file__).parent / "streams"
-REQUESTS = {"ocr": 3000, "speech_to_text": 1500, "object_detection": 1500, "decision": 6000}
+STREAM_DIRECTORY = Path(__file__).parent / "streams"
+REQUEST_COUNTS = {"ocr": 3000, "speech_to_text": 1500, "object_detection": 1500, "decision": 6000}
 """Usual ones of each task, and half as many of the drifted source."""
 SEED = 11
 
 
-def _shoppers(tested: int, logged: int, seed: int) -> Drawn:
+def _draw_holiday_visitors(tested: int, logged: int, seed: int) -> SourceSamples:
     """Visitors before a holiday: mostly on phones, in the evening, with twice the budget."""
     rng, found = np.random.default_rng([seed, 80]), list[Sample]()
     for number in range(tested + logged):
@@ -37,7 +37,7 @@ def _shoppers(tested: int, logged: int, seed: int) -> Drawn:
         context["device"] = "phone" if rng.random() < 0.8 else context["device"]
         context["hour"] = int(rng.integers(17, 24))
         found.append(simulator.sample(request, f"shopper-{number}.json"))
-    return Drawn(found[:tested], found[tested:])
+    return SourceSamples(found[:tested], found[tested:])
 
 
 def _reward(output: Mapping[str, Any], truth: Mapping[str, Any]) -> float:
@@ -48,35 +48,39 @@ def _error(judged: Sequence[Judged]) -> float:
     return 0.0
 
 
-DRIFTED = SOURCES | {"decision": Source(lambda explore: Decision(), _shoppers, _reward, _error, "")}
+DRIFTED_SOURCES = SOURCES | {
+    "decision": DriftedSource(lambda explore: Decision(), _draw_holiday_visitors, _reward, _error, "")
+}
 
 
-def rows(name: str) -> Iterator[dict[str, Any]]:
+def serve_stream(name: str) -> Iterator[dict[str, Any]]:
     """What is served of usual and then of drifted requests, and what that is worth."""
-    source, count = DRIFTED[name], REQUESTS[name]
+    source, count = DRIFTED_SOURCES[name], REQUEST_COUNTS[name]
     task, rng = source.task(0.0), np.random.default_rng(SEED)
     usual = list(islice(task.demonstration(SEED), count))
     model = CHECKOUT / "models" / name / "versions/1/model.onnx"
     for drifted, samples in ((False, usual), (True, source.samples(0, count // 2, SEED).logged)):
-        for one in served(source, 0.0, samples, model, f"streams-{drifted}"):
+        for one in serve_samples(source, 0.0, samples, model, f"streams-{drifted}"):
             reward = task.reward(one.sample, one.decoded.output, rng)
             score = task.score(one.decoded.output, one.sample.correction) if reward is None else reward
-            seen = watched(task, one.decoded.output, one.decoded.confidence, task.summary(one.asked.features))
+            seen = prediction_features(
+                task, one.decoded.output, one.decoded.confidence, task.summary(one.asked.features)
+            )
             yield {"drifted": drifted, "score": score, "confidence": one.decoded.confidence} | seen
 
 
-def read(name: str) -> pl.DataFrame:
+def read_stream(name: str) -> pl.DataFrame:
     """The rows of a task."""
-    return pl.read_parquet(FILES / f"{name}.parquet")
+    return pl.read_parquet(STREAM_DIRECTORY / f"{name}.parquet")
 
 
 def main() -> None:
     """Make all files anew."""
-    FILES.mkdir(exist_ok=True)
-    for name in DRIFTED:
-        frame = pl.DataFrame(list(rows(name)), infer_schema_length=None).fill_null(0.0)
+    STREAM_DIRECTORY.mkdir(exist_ok=True)
+    for name in DRIFTED_SOURCES:
+        frame = pl.DataFrame(list(serve_stream(name)), infer_schema_length=None).fill_null(0.0)
         numbers = [pl.col(column).cast(pl.Float32) for column in frame.columns if column != "drifted"]
-        frame.select("drifted", *numbers).write_parquet(FILES / f"{name}.parquet")
+        frame.select("drifted", *numbers).write_parquet(STREAM_DIRECTORY / f"{name}.parquet")
         print(name, json.dumps({str(key): group["score"].mean() for key, group in frame.group_by("drifted")}))
 
 

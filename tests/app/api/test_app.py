@@ -2,10 +2,10 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from app.api.app import create
+from app.api.app import create_app
 from app.errors import SetupError
 from app.settings import Settings
-from tests.support.asgi_client import serving
+from tests.support.asgi_client import serve_app
 
 KEYED = ["/metrics", "/docs", "/openapi.json", "/v1/feedback", "/v1/blobs", "/nothing"]
 
@@ -17,12 +17,12 @@ def with_key(settings: Settings) -> Settings:
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "example.org"])
 def test_it_refuses_to_be_reached_by_others_without_a_key(brokerless: Settings, host: str) -> None:
     with pytest.raises(SetupError, match="HINDSIGHT_API_KEY"):
-        create(brokerless.model_copy(update={"host": host}))
+        create_app(brokerless.model_copy(update={"host": host}))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost"])
 def test_it_needs_no_key_on_this_machine(brokerless: Settings, host: str) -> None:
-    create(brokerless.model_copy(update={"host": host}))
+    create_app(brokerless.model_copy(update={"host": host}))
 
 
 @pytest.mark.parametrize("path", KEYED)
@@ -30,14 +30,14 @@ def test_it_needs_no_key_on_this_machine(brokerless: Settings, host: str) -> Non
 async def test_without_the_right_key_nothing_is_answered(
     brokerless: Settings, path: str, headers: dict[str, str]
 ) -> None:
-    async with serving(create(with_key(brokerless))) as http:
+    async with serve_app(create_app(with_key(brokerless))) as http:
         response = await http.post(path, headers=headers, content=b"payload")
     assert response.status_code == 401
     assert response.json() == {"detail": "the X-API-Key header is missing or wrong"}
 
 
 async def test_the_right_key_opens_and_healthz_needs_none(brokerless: Settings) -> None:
-    async with serving(create(with_key(brokerless))) as http:
+    async with serve_app(create_app(with_key(brokerless))) as http:
         assert (await http.get("/healthz")).json() == {"status": "alive"}
         assert (await http.get("/metrics", headers={"X-API-Key": "s3cret"})).status_code == 200
 

@@ -7,18 +7,18 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from app.api.app import create
+from app.api.app import create_app
 from app.settings import Settings
 from app.storage.blob_store import blob_store
-from app.storage.blobs import Writer
+from app.storage.blobs import BlobWriter
 from app.storage.files import FileBlobs
-from tests.support.asgi_client import serving
-from tests.support.s3 import KINDS, storage_settings
+from tests.support.asgi_client import serve_app
+from tests.support.s3 import SERVER_KINDS, storage_settings
 
 PAYLOAD = bytes(range(256))
 
 
-@pytest.fixture(scope="module", params=["file", *KINDS])
+@pytest.fixture(scope="module", params=["file", *SERVER_KINDS])
 def settings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     return storage_settings(request, tmp_path_factory.mktemp("storage"), max_blob_bytes=1000)
 
@@ -26,7 +26,7 @@ def settings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 @pytest.fixture
 async def http(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
     """The API without a broker, on each kind of storage."""
-    async with serving(create(settings)) as client:
+    async with serve_app(create_app(settings)) as client:
         yield client
 
 
@@ -62,24 +62,24 @@ async def test_a_payload_above_the_limit_is_refused(http: httpx.AsyncClient, siz
 
 async def test_uploads_stop_at_the_quota_with_the_setting_that_raises_it(brokerless: Settings) -> None:
     config = brokerless.model_copy(update={"blob_gib": 100 / 2**30})
-    async with serving(create(config)) as http:
+    async with serve_app(create_app(config)) as http:
         assert (await http.post("/v1/blobs", content=b"q" * 1000)).status_code == 201
         refused = await http.post("/v1/blobs", content=b"r")
     assert (refused.status_code, "HINDSIGHT_BLOB_GIB" in refused.json()["detail"]) == (507, True)
 
 
 async def test_nothing_is_left_of_a_refused_payload(brokerless: Settings) -> None:
-    async with serving(create(brokerless)) as http:
+    async with serve_app(create_app(brokerless)) as http:
         await http.post("/v1/blobs", content=b"y" * 1001)
-    assert list((FileBlobs(brokerless.blobs).root / "partial").iterdir()) == []
+    assert list((FileBlobs(brokerless.blob_store_url).root / "partial").iterdir()) == []
 
 
 async def test_what_a_killed_process_left_is_swept_at_the_start(brokerless: Settings) -> None:
-    left = FileBlobs(brokerless.blobs).root / "partial" / "left"
+    left = FileBlobs(brokerless.blob_store_url).root / "partial" / "left"
     left.parent.mkdir(parents=True, exist_ok=True)
     left.touch()
     os.utime(left, (0, 0))
-    async with serving(create(brokerless)):
+    async with serve_app(create_app(brokerless)):
         assert not left.exists()
 
 
@@ -104,10 +104,10 @@ async def test_a_malformed_form_is_refused(http: httpx.AsyncClient, boundary: st
 async def test_a_storage_that_cannot_be_written_is_said(
     http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(self: Writer, data: bytes) -> None:
+    def full(self: BlobWriter, data: bytes) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Writer, "write", full)
+    monkeypatch.setattr(BlobWriter, "write", full)
     response = await http.post("/v1/blobs", content=b"payload")
     assert response.status_code == 507
     assert response.json() == {"detail": "the blob storage can't be written: No space left on device"}
@@ -116,7 +116,7 @@ async def test_a_storage_that_cannot_be_written_is_said(
 async def test_a_storage_that_is_away_is_said(brokerless: Settings) -> None:
     away = {"blob_url": "s3://bucket", "s3_endpoint": "http://127.0.0.1:1"}
     keys = {"s3_access_key": SecretStr("access"), "s3_secret_key": SecretStr("secret")}
-    async with serving(create(brokerless.model_copy(update=away | keys))) as http:
+    async with serve_app(create_app(brokerless.model_copy(update=away | keys))) as http:
         response = await http.post("/v1/blobs", content=PAYLOAD)
     assert response.status_code == 503
     assert "the blob storage is away: no S3 server answers: " in response.json()["detail"]

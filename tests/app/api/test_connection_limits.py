@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 from app.api import connection_limits
 from app.api.connection_limits import BoundedProtocol
 from app.embedded.readiness import api_url
-from tests.support.platform import api_alone, platform_settings, until_alive
+from tests.support.platform import platform_settings, run_api, wait_until_alive
 
 HALF = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
 GET = HALF + b"\r\n"
@@ -141,8 +141,8 @@ def many_files() -> Iterator[None]:
 
 async def test_health_answers_while_900_clients_send_half_a_request(tmp_path: Path, many_files: None) -> None:
     config = platform_settings(tmp_path, tasks={"ocr": "models.ocr:Ocr"})
-    with api_alone(config, files=800):
-        await until_alive(config)
+    with run_api(config, files=800):
+        await wait_until_alive(config)
         async with AsyncExitStack() as clients, httpx.AsyncClient(trust_env=False, timeout=20) as http:
             for _ in range(900):
                 await clients.enter_async_context(connected(config.api_port, HALF))

@@ -7,24 +7,24 @@ import pytest
 
 from app.embedded.readiness import api_url
 from app.events import topics
-from app.events.answers import dead_letter
-from app.events.cloudevents import LogEpoch, Origin, Record
+from app.events.answers import build_dead_letter
+from app.events.cloudevents import Origin, Record, TopicId
 from app.events.ids import prediction_id
 from app.events.types import Failure
 from app.settings import Settings
-from tests.support.kafka_clients import Sent, header, publish, tail
+from tests.support.kafka_clients import OutgoingRecord, header_text, open_topic_reader, publish
 
 PATH = "/v1/dead-letters"
 FEEDBACK = topics.feedback("letters")
 
 
-def rejected(topic: str, stage: str, value: bytes) -> tuple[str, Sent]:
+def rejected(topic: str, stage: str, value: bytes) -> tuple[str, OutgoingRecord]:
     """A dead letter of a record that never was, and its id."""
     event = str(uuid.uuid4())
-    origin = Origin(LogEpoch(event), topic, 0, 7, 0)
+    origin = Origin(TopicId(event), topic, 0, 7, 0)
     failure = Failure(stage=stage, code="bad", reason="it is bad")
-    letter_id, made = dead_letter(Record(topic, b"key", value, ()), origin, failure, ("shop", event))
-    return letter_id, Sent(made.value, made.key, made.headers)
+    letter_id, made = build_dead_letter(Record(topic, b"key", value, ()), origin, failure, ("shop", event))
+    return letter_id, OutgoingRecord(made.value, made.key, made.headers)
 
 
 async def test_a_dead_letter_is_listed_looked_at_and_goes_back_once(platform: Settings) -> None:
@@ -36,7 +36,7 @@ async def test_a_dead_letter_is_listed_looked_at_and_goes_back_once(platform: Se
     first, second, third = [letter_id for letter_id, _ in made]
     async with (
         httpx.AsyncClient(base_url=api_url(platform), trust_env=False, timeout=30) as http,
-        tail(platform, FEEDBACK) as feedback,
+        open_topic_reader(platform, FEEDBACK) as feedback,
     ):
 
         async def page(**asked: Any) -> dict[str, Any]:
@@ -57,8 +57,8 @@ async def test_a_dead_letter_is_listed_looked_at_and_goes_back_once(platform: Se
 
         done = (await http.post(f"{PATH}/{second}:replay")).json()
         assert done == {"dead_letters": [first, second], "refused": {}}  # feedback on one prediction keeps its order
-        went = await feedback.until(lambda read: len(read) >= 2)
-        assert [header(one, "ce_replayof") for one in went] == [first, second]
+        went = await feedback.read_until(lambda read: len(read) >= 2)
+        assert [header_text(one, "ce_replayof") for one in went] == [first, second]
         refused = await http.post(f"{PATH}/{second}:replay")
         assert (refused.status_code, "was replayed before" in refused.json()["detail"]) == (409, True)
         assert (await http.post(f"{PATH}/{second}:replay?again=true")).json()["dead_letters"] == [second]

@@ -10,14 +10,14 @@ import httpx
 import pytest
 from aiokafka import AIOKafkaConsumer
 
-from app.api.app import JSON_LIMIT, create
+from app.api.app import MAX_JSON_BYTES, create_app
 from app.api.feedback import EXAMPLES
 from app.events import cloudevents
 from app.events.ids import prediction_id
 from app.events.types import FeedbackGiven
 from app.settings import Settings
-from tests.support.asgi_client import serving
-from tests.support.platform import pids
+from tests.support.asgi_client import serve_app
+from tests.support.platform import read_pids
 
 ID = "ocr:4e0d2f5c-6a3c-5b8e-9f3a-0d6c1c2b7a11"
 GOOD: dict[str, Any] = {"prediction_id": ID, "correction": {"text": "123"}, "actor": "ada"}
@@ -36,7 +36,7 @@ async def received(config: Settings, key: str) -> list[Any]:
 
 @pytest.fixture
 async def connected(platform: Settings) -> AsyncIterator[httpx.AsyncClient]:
-    async with serving(create(platform)) as client:
+    async with serve_app(create_app(platform)) as client:
         yield client
 
 
@@ -49,7 +49,7 @@ async def test_feedback_is_in_the_log_when_it_is_accepted(platform: Settings, co
     response = await connected.post("/v1/feedback", json=GOOD | {"prediction_id": prediction, "reward": 0.5})
     assert response.status_code == 202
     [record] = await received(platform, prediction)
-    headers = cloudevents.text_of(record.headers)
+    headers = cloudevents.decode_headers(record.headers)
     assert response.json() == {"id": headers["ce_id"], "prediction_id": prediction}
     assert headers["ce_source"] == "hindsight/api"
     assert headers["ce_type"] == "hindsight.feedback.given.v1"
@@ -75,7 +75,7 @@ async def test_the_idempotency_key_is_the_events_id(platform: Settings, connecte
         )
         assert response.json()["id"] == "mine-1"
     records = await received(platform, prediction)
-    assert {cloudevents.header(record.headers, "ce_id") for record in records} == {"mine-1"}
+    assert {cloudevents.header_text(record.headers, "ce_id") for record in records} == {"mine-1"}
 
 
 async def test_feedback_is_part_of_the_trace_that_its_request_is_part_of(
@@ -86,7 +86,7 @@ async def test_feedback_is_part_of_the_trace_that_its_request_is_part_of(
         headers = {"traceparent": said}
         await connected.post("/v1/feedback", json=GOOD | {"prediction_id": prediction}, headers=headers)
     records = await received(platform, prediction)
-    assert [cloudevents.header(record.headers, "traceparent") for record in records] == [trace, None]
+    assert [cloudevents.header_text(record.headers, "traceparent") for record in records] == [trace, None]
 
 
 async def test_feedback_by_the_applications_own_request_id_has_the_predictions_key(
@@ -148,7 +148,7 @@ async def test_a_bad_idempotency_key_is_refused(http: httpx.AsyncClient, key: by
 
 @pytest.mark.parametrize("declared", [True, False])
 async def test_a_body_above_the_limit_is_refused(http: httpx.AsyncClient, declared: bool) -> None:
-    body = json.dumps(GOOD | {"actor": "x" * JSON_LIMIT}).encode()
+    body = json.dumps(GOOD | {"actor": "x" * MAX_JSON_BYTES}).encode()
 
     async def pieces() -> AsyncIterator[bytes]:
         for start in range(0, len(body), 1000):
@@ -157,7 +157,7 @@ async def test_a_body_above_the_limit_is_refused(http: httpx.AsyncClient, declar
     headers = {"content-type": "application/json"}
     response = await http.post("/v1/feedback", content=body if declared else pieces(), headers=headers)
     assert response.status_code == 413
-    assert response.json() == {"detail": f"the body is too large: at most {JSON_LIMIT} bytes"}
+    assert response.json() == {"detail": f"the body is too large: at most {MAX_JSON_BYTES} bytes"}
 
 
 async def test_without_a_broker_feedback_is_to_be_sent_again(
@@ -177,7 +177,7 @@ async def test_when_the_broker_dies_feedback_is_refused_until_it_is_back(
     prediction = fresh()
     body = GOOD | {"prediction_id": prediction}
     assert (await connected.post("/v1/feedback", json=body)).status_code == 202
-    os.kill(pids(platform)["kafka"], signal.SIGKILL)
+    os.kill(read_pids(platform)["kafka"], signal.SIGKILL)
     response = await connected.post("/v1/feedback", json=body)
     assert response.status_code == 503
     assert response.headers["Retry-After"]
@@ -186,7 +186,7 @@ async def test_when_the_broker_dies_feedback_is_refused_until_it_is_back(
         assert time.monotonic() < deadline
         await asyncio.sleep(0.2)
     assert response.status_code == 202
-    ids = [cloudevents.header(record.headers, "ce_id") for record in await received(platform, prediction)]
+    ids = [cloudevents.header_text(record.headers, "ce_id") for record in await received(platform, prediction)]
     assert response.json()["id"] in ids
     assert len(set(ids)) == len(ids)
 

@@ -7,15 +7,15 @@ from typing import Any
 import httpx
 from aiokafka import AIOKafkaProducer, TopicPartition
 
-from app.api.app import create
+from app.api.app import create_app
 from app.kafka import clients
 from app.kafka.lag import PREPROCESS_GROUP
 from app.monitoring.progress import COMMIT_SECONDS
 from app.registry.routes import Route
-from app.services.readiness import Health, Part, Readiness
-from app.services.state_metrics import Watching
+from app.services.readiness import HealthChecker, Part, Readiness
+from app.services.state_metrics import StateMetrics
 from app.settings import Settings
-from tests.support.asgi_client import serving
+from tests.support.asgi_client import serve_app
 
 READY = "# TYPE hindsight_ready gauge\nhindsight_ready 1.0\n"
 STARTING = "# TYPE hindsight_ready gauge\nhindsight_ready 0.0\n"
@@ -68,7 +68,7 @@ async def test_without_its_parts_the_platform_is_not_ready_and_names_them(http: 
 
 
 async def test_with_all_its_parts_it_is_ready(platform: Settings) -> None:
-    async with parts(platform), serving(create(platform)) as http:
+    async with parts(platform), serve_app(create_app(platform)) as http:
         # A new cluster makes its offsets topic when the first group is asked for, and the routes are read.
         while not (response := await http.get("/readyz")).json()["ready"]:
             await asyncio.sleep(0.1)
@@ -81,9 +81,9 @@ async def readiness(config: Settings) -> Readiness:
     """What a Hindsight says that has just begun to look."""
     champions = {task: SimpleNamespace(versions=["1"], route=Route("1")) for task in config.tasks}
     controller: Any = SimpleNamespace(models=champions, trigger_service=SimpleNamespace(observations={}))
-    watching = Watching(config, controller)
+    watching = StateMetrics(config, controller)
     try:
-        return await Health(config, watching).readiness()
+        return await HealthChecker(config, watching).readiness()
     finally:
         await watching.progress.close()
 
@@ -144,7 +144,7 @@ async def test_a_task_that_preprocess_is_not_ready_for_is_named(platform: Settin
 
 
 async def test_no_address_is_told_to_whoever_asks_and_asking_often_costs_little(platform: Settings) -> None:
-    async with serving(create(platform.model_copy(update={"kafka_port": 1}))) as http:
+    async with serve_app(create_app(platform.model_copy(update={"kafka_port": 1}))) as http:
         first = await http.get("/readyz")
         assert first.status_code == 503
         assert "127.0.0.1" not in first.text
@@ -156,7 +156,7 @@ async def test_no_address_is_told_to_whoever_asks_and_asking_often_costs_little(
 
 
 async def commit_all(config: Settings) -> None:
-    consumer = clients.consumer(config, group_id=PREPROCESS_GROUP)
+    consumer = clients.create_consumer(config, group_id=PREPROCESS_GROUP)
     await consumer.start()
     tps = [TopicPartition(f"{task}.requests", number) for task in config.tasks for number in range(config.partitions)]
     consumer.assign(tps)

@@ -7,19 +7,19 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.api.app import create
+from app.api.app import create_app
 from app.catalog.catalog import Catalog
 from app.eventlog.archive import Archive
-from app.eventlog.schema import INLINE_BYTES
+from app.eventlog.schema import MAX_INLINE_BYTES
 from app.events.base import ModelRef
-from app.events.cloudevents import Incoming, Record
+from app.events.cloudevents import ConsumedRecord, Record
 from app.events.ids import prediction_id
 from app.events.types import PredictionMade
-from app.services.payloads import media_type_of
+from app.services.payloads import detect_media_type
 from app.settings import Settings
 from app.storage.blob_store import blob_store
-from tests.support.asgi_client import serving
-from tests.support.record_strategies import incoming, record
+from tests.support.asgi_client import serve_app
+from tests.support.record_strategies import consumed_record, make_record
 
 PNG = b"\x89PNG\r\n\x1a\n and so on"
 ANSWERED_MS = 2_000
@@ -30,10 +30,12 @@ def of(request: str) -> str:
     return prediction_id("ocr", "shop", request)
 
 
-def asked(request: str, value: bytes, *headers: tuple[str, bytes], offset: int = 0, logged_ms: int = 0) -> Incoming:
+def asked(
+    request: str, value: bytes, *headers: tuple[str, bytes], offset: int = 0, logged_ms: int = 0
+) -> ConsumedRecord:
     """A request of the shop's as it stands in the log."""
     said = (("ce_id", request.encode()), ("ce_source", b"shop"), *headers)
-    return incoming(Record("ocr.requests", b"key", value, said), offset, logged_ms)
+    return consumed_record(Record("ocr.requests", b"key", value, said), offset, logged_ms)
 
 
 def _made(request: str) -> PredictionMade:
@@ -51,18 +53,18 @@ def _made(request: str) -> PredictionMade:
 
 
 @asynccontextmanager
-async def api(brokerless: Settings, home: Path, *log: Incoming) -> AsyncIterator[httpx.AsyncClient]:
+async def api(brokerless: Settings, home: Path, *log: ConsumedRecord) -> AsyncIterator[httpx.AsyncClient]:
     """The API over an archive of these requests and a catalog of what answers them."""
-    config = brokerless.model_copy(update={"home": home, "max_blob_bytes": 2 * INLINE_BYTES})
-    catalog = Catalog(config.database)
+    config = brokerless.model_copy(update={"home": home, "max_blob_bytes": 2 * MAX_INLINE_BYTES})
+    catalog = Catalog(config.catalog_url)
     catalog.upgrade()
     extensions = {"requestsource": "shop"}
-    said = [record(_made(one), minute=ANSWERED_MS / 60_000, extensions=extensions) for one in ("1", "2", "talk")]
-    catalog.project([incoming(one, offset, ANSWERED_MS) for offset, one in enumerate(said)])
+    said = [make_record(_made(one), minute=ANSWERED_MS / 60_000, extensions=extensions) for one in ("1", "2", "talk")]
+    catalog.project([consumed_record(one, offset, ANSWERED_MS) for offset, one in enumerate(said)])
     catalog.close()
     if log:
         Archive(config).append(log)
-    async with serving(create(config)) as client:
+    async with serve_app(create_app(config)) as client:
         yield client
 
 
@@ -109,7 +111,7 @@ async def test_a_claim_check_leads_nowhere_but_into_our_own_storage(
 async def test_a_payload_that_the_archive_keeps_as_a_blob_is_found_until_that_is_gone(
     brokerless: Settings, tmp_path: Path
 ) -> None:
-    large = PNG + bytes(INLINE_BYTES)
+    large = PNG + bytes(MAX_INLINE_BYTES)
     store = blob_store(brokerless.model_copy(update={"home": tmp_path}))
     async with api(brokerless, tmp_path, asked("1", large)) as http:
         assert (await http.get(f"/v1/predictions/{of('1')}/payload")).content == large
@@ -163,4 +165,4 @@ async def test_while_kafka_is_away_what_is_not_archived_is_worth_another_try(
     ],
 )
 def test_what_a_payload_is_says_itself_or_its_sender(content: bytes, declared: str | None, media_type: str) -> None:
-    assert media_type_of(content, declared) == media_type
+    assert detect_media_type(content, declared) == media_type

@@ -6,15 +6,15 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from app.api.app import create
-from app.api.predictions import EXAMPLE, Recorded
+from app.api.app import create_app
+from app.api.predictions import EXAMPLE, PredictionDetails
 from app.catalog.catalog import Catalog
 from app.events.cloudevents import Record
 from app.events.ids import prediction_id
 from app.events.types import FeedbackGiven, OutcomeRecorded, PredictionMade
 from app.settings import Settings
-from tests.support.asgi_client import serving
-from tests.support.record_strategies import incoming, record
+from tests.support.asgi_client import serve_app
+from tests.support.record_strategies import consumed_record, make_record
 
 KNOWN = prediction_id("ocr", "shop", "invoice-17")
 UNKNOWN = prediction_id("ocr", "shop", "invoice-18")
@@ -29,9 +29,9 @@ def told() -> list[Record]:
     outcome = OutcomeRecorded.model_validate(EXAMPLE["outcome"])
     about = made.model_copy(update={"prediction_id": KNOWN})
     return [
-        record(about, extensions={"requestsource": "shop"}),
-        record(given.model_copy(update={"prediction_id": KNOWN}), id=said["id"], source=said["source"], minute=3),
-        record(outcome.model_copy(update={"prediction_id": KNOWN})),
+        make_record(about, extensions={"requestsource": "shop"}),
+        make_record(given.model_copy(update={"prediction_id": KNOWN}), id=said["id"], source=said["source"], minute=3),
+        make_record(outcome.model_copy(update={"prediction_id": KNOWN})),
     ]
 
 
@@ -39,18 +39,18 @@ def told() -> list[Record]:
 async def http(brokerless: Settings, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
     """The API over a catalog that knows one prediction."""
     config = brokerless.model_copy(update={"home": tmp_path})
-    catalog = Catalog(config.database)
+    catalog = Catalog(config.catalog_url)
     catalog.upgrade()
-    catalog.project([incoming(one, offset) for offset, one in enumerate(told())])
+    catalog.project([consumed_record(one, offset) for offset, one in enumerate(told())])
     catalog.close()
-    async with serving(create(config)) as client:
+    async with serve_app(create_app(config)) as client:
         yield client
 
 
 async def test_a_prediction_is_answered_with_its_feedback_and_outcome(http: httpx.AsyncClient) -> None:
     response = await http.get(f"/v1/predictions/{KNOWN}")
     assert response.status_code == 200
-    answer = Recorded.model_validate_json(response.content)
+    answer = PredictionDetails.model_validate_json(response.content)
     assert answer.outcome is not None
     assert {"prediction_id": KNOWN, "output": {"text": "128"}}.items() <= response.json().items()
     assert answer.time.isoformat() == "2026-01-31T12:00:00+00:00"
@@ -74,7 +74,7 @@ async def test_what_is_no_prediction_id_is_refused(http: httpx.AsyncClient, wron
 
 async def test_a_database_that_is_away_is_worth_another_try(brokerless: Settings, tmp_path: Path) -> None:
     url = SecretStr(f"postgresql://hindsight:hunter2@/db?host={tmp_path}")
-    async with serving(create(brokerless.model_copy(update={"database_url": url}))) as client:
+    async with serve_app(create_app(brokerless.model_copy(update={"database_url": url}))) as client:
         response = await client.get(f"/v1/predictions/{KNOWN}")
     assert response.status_code == 503
     assert int(response.headers["Retry-After"]) > 0
@@ -82,4 +82,4 @@ async def test_a_database_that_is_away_is_worth_another_try(brokerless: Settings
 
 
 def test_the_documented_example_is_an_answer() -> None:
-    Recorded.model_validate_json(json.dumps(EXAMPLE))
+    PredictionDetails.model_validate_json(json.dumps(EXAMPLE))

@@ -12,7 +12,7 @@ import pytest
 
 from app.embedded.readiness import api_url
 from app.settings import Settings
-from tests.support.kafka_clients import Sent, publish
+from tests.support.kafka_clients import OutgoingRecord, publish
 
 NOBODY = str(uuid.uuid4())
 
@@ -28,7 +28,7 @@ async def ended(http: httpx.AsyncClient, replay_id: str) -> dict[str, Any]:
 
 
 async def test_a_replay_is_asked_for_made_by_a_process_of_its_own_and_fetched(platform: Settings) -> None:
-    await publish(platform, "letters.requests", [Sent(b"abc"), Sent(b"abd")])
+    await publish(platform, "letters.requests", [OutgoingRecord(b"abc"), OutgoingRecord(b"abd")])
     async with httpx.AsyncClient(base_url=api_url(platform), trust_env=False) as http:
         asked = await http.post("/v1/replays", json={"task": "letters", "from": "2026-01-01", "content": "nothing"})
         assert asked.status_code == 202

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from app.auth.keys import Keys
+from app.auth.keys import KeyStore
 from app.auth.scopes import SCOPES
 from app.embedded.readiness import api_url
 from app.settings import Settings
-from tests.support.platform import platform_settings, running, until_alive
+from tests.support.platform import platform_settings, run_processes, wait_until_alive
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 TASKS = {"letters": "tests.support.tasks:Letters", "ocr": "models.ocr:Ocr"}
@@ -21,15 +21,15 @@ TASKS = {"letters": "tests.support.tasks:Letters", "ocr": "models.ocr:Ocr"}
 async def api(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Settings]:
     """A broker, the API and the catalog's recorder: no others' state is changed by what is asked."""
     config = platform_settings(tmp_path_factory.mktemp("schema"), tasks=TASKS)
-    async with running(config, only=("kafka", "recorder", "api")):
-        await until_alive(config)
+    async with run_processes(config, only=("kafka", "recorder", "api")):
+        await wait_until_alive(config)
         yield config
 
 
 @pytest.mark.parametrize("examples", [5, pytest.param(500, marks=pytest.mark.soak)])
 @pytest.mark.timeout(7200)
 async def test_every_answer_is_as_described_and_none_is_a_fault(api: Settings, tmp_path: Path, examples: int) -> None:
-    keys = Keys(api.database)
+    keys = KeyStore(api.catalog_url)
     token = keys.create(f"schemathesis-{examples}", frozenset(SCOPES))
     keys.close()
     command = [str(Path(sys.executable).with_name("schemathesis")), f"--config-file={CONFIG}", "run"]

@@ -9,18 +9,18 @@ import httpx
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from app.auth.authenticator import Callers
-from app.auth.keys import Keys, digest_of
-from app.auth.middleware import Guard
-from app.auth.scopes import Caller, caller_of
+from app.auth.authenticator import Authenticator
+from app.auth.keys import KeyStore, secret_digest
+from app.auth.middleware import AuthMiddleware
+from app.auth.scopes import Caller, get_caller
 from app.errors import Unavailable
 
 COOKIE = "session"
 
 
 @pytest.fixture
-def keys(tmp_path: Path) -> Iterator[Keys]:
-    found = Keys(f"sqlite:///{tmp_path / 'catalog.sqlite'}")
+def keys(tmp_path: Path) -> Iterator[KeyStore]:
+    found = KeyStore(f"sqlite:///{tmp_path / 'catalog.sqlite'}")
     yield found
     found.close()
 
@@ -34,7 +34,7 @@ class Behind:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] != "/healthz":
-            self.came.append(caller_of(scope))
+            self.came.append(get_caller(scope))
         if scope["type"] == "websocket":
             await receive()
             await send({"type": "websocket.accept"})
@@ -46,9 +46,11 @@ class Behind:
 
 
 @asynccontextmanager
-async def guarded(keys: Keys, local: bool = True, own: str | None = None) -> AsyncIterator[tuple[Behind, Guard, Any]]:
+async def guarded(
+    keys: KeyStore, local: bool = True, own: str | None = None
+) -> AsyncIterator[tuple[Behind, AuthMiddleware, Any]]:
     behind = Behind()
-    guard = Guard(behind, Callers(keys, own, unlocked=local), COOKIE)
+    guard = AuthMiddleware(behind, Authenticator(keys, own, open_without_keys=local), COOKIE)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(guard), base_url="http://localhost:8000") as http:
         yield behind, guard, http
 
@@ -57,14 +59,14 @@ def scopes(*names: str) -> Any:
     return frozenset(names)
 
 
-async def test_on_this_machine_all_is_open_while_there_are_no_keys(keys: Keys) -> None:
+async def test_on_this_machine_all_is_open_while_there_are_no_keys(keys: KeyStore) -> None:
     async with guarded(keys) as (behind, _, http):
         assert (await http.post("/v1/feedback")).status_code == 200
     assert behind.came == [Caller(None, scopes("read", "feedback", "operate"))]
 
 
 @pytest.mark.parametrize("revoked", [False, True])
-async def test_the_first_key_closes_it_and_it_stays_closed(keys: Keys, revoked: bool) -> None:
+async def test_the_first_key_closes_it_and_it_stays_closed(keys: KeyStore, revoked: bool) -> None:
     keys.create("ada", scopes("read"))
     if revoked:
         keys.revoke("ada")
@@ -73,13 +75,13 @@ async def test_the_first_key_closes_it_and_it_stays_closed(keys: Keys, revoked: 
     assert behind.came == []
 
 
-async def test_what_others_can_reach_is_closed_without_any_key(keys: Keys) -> None:
+async def test_what_others_can_reach_is_closed_without_any_key(keys: KeyStore) -> None:
     async with guarded(keys, local=False) as (_, _, http):
         assert (await http.get("/v1/models")).status_code == 401
 
 
 @pytest.mark.parametrize("header", ["X-API-Key: {}", "Authorization: Bearer {}", "authorization: bearer  {}"])
-async def test_a_key_comes_in_a_header(keys: Keys, header: str) -> None:
+async def test_a_key_comes_in_a_header(keys: KeyStore, header: str) -> None:
     token = keys.create("ada", scopes("read", "feedback"))
     name, _, value = header.format(token).partition(": ")
     async with guarded(keys, local=False) as (behind, _, http):
@@ -88,19 +90,21 @@ async def test_a_key_comes_in_a_header(keys: Keys, header: str) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["", "hs_", "s3cre", "s3cret ", "Bearer s3cret"])
-async def test_a_wrong_key_opens_nothing_even_where_all_is_open(keys: Keys, wrong: str) -> None:
+async def test_a_wrong_key_opens_nothing_even_where_all_is_open(keys: KeyStore, wrong: str) -> None:
     async with guarded(keys) as (_, _, http):
         assert (await http.get("/v1/models", headers={"X-API-Key": wrong})).status_code == 401
 
 
-async def test_the_settings_own_key_has_all_scopes_and_no_name_whatever_characters_it_has(keys: Keys) -> None:
+async def test_the_settings_own_key_has_all_scopes_and_no_name_whatever_characters_it_has(keys: KeyStore) -> None:
     async with guarded(keys, local=False, own="schlüssel") as (behind, _, http):
         answer = await http.get("/v1/models", headers=[(b"X-API-Key", "schlüssel".encode())])
         assert answer.status_code == 200
     assert behind.came == [Caller(None, scopes("read", "feedback", "operate"))]
 
 
-async def test_a_key_that_is_made_or_revoked_while_it_runs_counts(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_key_that_is_made_or_revoked_while_it_runs_counts(
+    keys: KeyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("app.auth.authenticator.CACHE_SECONDS", 0.0)
     async with guarded(keys) as (_, _, http):
         assert (await http.get("/v1/models")).status_code == 200
@@ -111,7 +115,7 @@ async def test_a_key_that_is_made_or_revoked_while_it_runs_counts(keys: Keys, mo
         assert (await http.get("/v1/models", headers=headers)).status_code == 401
 
 
-async def test_a_new_key_opens_at_once_though_keys_are_looked_at_seldom(keys: Keys) -> None:
+async def test_a_new_key_opens_at_once_though_keys_are_looked_at_seldom(keys: KeyStore) -> None:
     keys.create("bob", scopes("read"))
     async with guarded(keys) as (_, _, http):
         assert (await http.get("/v1/models")).status_code == 401
@@ -119,7 +123,7 @@ async def test_a_new_key_opens_at_once_though_keys_are_looked_at_seldom(keys: Ke
         assert (await http.get("/v1/models", headers={"X-API-Key": token})).status_code == 200
 
 
-async def test_what_is_not_below_v1_needs_the_scope_read(keys: Keys) -> None:
+async def test_what_is_not_below_v1_needs_the_scope_read(keys: KeyStore) -> None:
     headers = {"X-API-Key": keys.create("app", scopes("feedback"))}
     async with guarded(keys) as (_, _, http):
         assert (await http.get("/v1/models", headers=headers)).status_code == 200  # the route says what it needs
@@ -128,7 +132,7 @@ async def test_what_is_not_below_v1_needs_the_scope_read(keys: Keys) -> None:
     assert "'read'" in answer.json()["detail"]
 
 
-async def test_a_browser_is_led_to_the_login_and_knows_where_it_wanted_to_go(keys: Keys) -> None:
+async def test_a_browser_is_led_to_the_login_and_knows_where_it_wanted_to_go(keys: KeyStore) -> None:
     keys.create("ada", scopes("read"))
     async with guarded(keys) as (_, _, http):
         page = await http.get("/review?task=ocr", headers={"Accept": "text/html,*/*"})
@@ -138,7 +142,7 @@ async def test_a_browser_is_led_to_the_login_and_knows_where_it_wanted_to_go(key
     assert [answer.status_code for answer in (*others, api)] == [401] * 3
 
 
-async def test_health_is_open_and_no_answer_can_be_framed(keys: Keys) -> None:
+async def test_health_is_open_and_no_answer_can_be_framed(keys: KeyStore) -> None:
     async with guarded(keys, local=False) as (_, _, http):
         healthy, refused = await http.get("/healthz"), await http.get("/docs")
     assert (healthy.status_code, refused.status_code) == (200, 401)
@@ -157,8 +161,8 @@ async def test_health_is_open_and_no_answer_can_be_framed(keys: Keys) -> None:
         (None, 403),
     ],
 )
-async def test_a_change_by_cookie_comes_from_our_own_pages(keys: Keys, origin: str | None, status: int) -> None:
-    session = keys.begin_session(digest_of(keys.create("ada", scopes("read", "operate"))))
+async def test_a_change_by_cookie_comes_from_our_own_pages(keys: KeyStore, origin: str | None, status: int) -> None:
+    session = keys.begin_session(secret_digest(keys.create("ada", scopes("read", "operate"))))
     headers = {"Cookie": f"{COOKIE}={session}"} | ({} if origin is None else {"Origin": origin})
     async with guarded(keys) as (_, _, http):
         assert (await http.post("/v1/replays", headers=headers)).status_code == status
@@ -166,12 +170,12 @@ async def test_a_change_by_cookie_comes_from_our_own_pages(keys: Keys, origin: s
 
 
 @pytest.mark.parametrize(("origin", "status"), [("http://localhost:8000", 200), ("https://evil.example", 403)])
-async def test_a_foreign_page_can_change_nothing_where_all_is_open(keys: Keys, origin: str, status: int) -> None:
+async def test_a_foreign_page_can_change_nothing_where_all_is_open(keys: KeyStore, origin: str, status: int) -> None:
     async with guarded(keys) as (_, _, http):
         assert (await http.post("/v1/feedback", headers={"Origin": origin})).status_code == status
 
 
-async def test_who_has_a_key_to_send_may_come_from_anywhere(keys: Keys) -> None:
+async def test_who_has_a_key_to_send_may_come_from_anywhere(keys: KeyStore) -> None:
     headers = {"X-API-Key": keys.create("ada", scopes("feedback")), "Origin": "https://shop.example"}
     async with guarded(keys) as (_, _, http):
         assert (await http.post("/v1/feedback", headers=headers)).status_code == 200
@@ -195,7 +199,7 @@ async def test_who_has_a_key_to_send_may_come_from_anywhere(keys: Keys) -> None:
         ("0x7f.1", 403),
     ],
 )
-async def test_a_foreign_name_that_leads_here_opens_nothing(keys: Keys, host: str, status: int) -> None:
+async def test_a_foreign_name_that_leads_here_opens_nothing(keys: KeyStore, host: str, status: int) -> None:
     async with guarded(keys) as (_, _, http):
         assert (await http.get("/v1/models", headers={"Host": host})).status_code == status
 
@@ -210,7 +214,9 @@ async def test_a_foreign_name_that_leads_here_opens_nothing(keys: Keys, host: st
         "Via: p",
     ],
 )
-async def test_what_a_proxy_passes_on_needs_a_key_though_the_proxy_is_on_this_machine(keys: Keys, header: str) -> None:
+async def test_what_a_proxy_passes_on_needs_a_key_though_the_proxy_is_on_this_machine(
+    keys: KeyStore, header: str
+) -> None:
     name, _, value = header.partition(": ")
     async with guarded(keys) as (_, _, http):
         assert (await http.get("/v1/models", headers={name: value})).status_code == 403
@@ -219,7 +225,7 @@ async def test_what_a_proxy_passes_on_needs_a_key_though_the_proxy_is_on_this_ma
 
 
 @pytest.mark.parametrize(("peer", "status"), [("127.0.0.1", 200), ("::1", 200), ("203.0.113.7", 403)])
-async def test_another_machine_needs_a_key(keys: Keys, peer: str, status: int) -> None:
+async def test_another_machine_needs_a_key(keys: KeyStore, peer: str, status: int) -> None:
     async with guarded(keys) as (_, guard, _):
         transport = httpx.ASGITransport(guard, client=(peer, 4711))
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8000") as http:
@@ -227,7 +233,7 @@ async def test_another_machine_needs_a_key(keys: Keys, peer: str, status: int) -
 
 
 @pytest.mark.parametrize("host", ["[", "localhost:99999"])
-async def test_a_malformed_host_is_refused_whoever_sends_it(keys: Keys, host: str) -> None:
+async def test_a_malformed_host_is_refused_whoever_sends_it(keys: KeyStore, host: str) -> None:
     headers = {"Host": host, "X-API-Key": keys.create("ada", scopes("read"))}
     async with guarded(keys) as (_, guard, http):
         for path in ("/v1/models", "/healthz"):
@@ -235,7 +241,7 @@ async def test_a_malformed_host_is_refused_whoever_sends_it(keys: Keys, host: st
         assert await Socket(guard, host=host).run() == ["websocket.close"]
 
 
-async def test_while_the_database_is_away_what_was_known_holds(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_while_the_database_is_away_what_was_known_holds(keys: KeyStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.auth.authenticator.CACHE_SECONDS", 0.0)
     headers = {"X-API-Key": keys.create("ada", scopes("read"))}
     async with guarded(keys) as (_, _, http):
@@ -250,7 +256,7 @@ async def test_while_the_database_is_away_what_was_known_holds(keys: Keys, monke
 
 
 async def test_while_nothing_is_known_only_the_settings_own_key_opens(
-    keys: Keys, monkeypatch: pytest.MonkeyPatch
+    keys: KeyStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def away() -> None:
         raise Unavailable("the database is away")
@@ -262,7 +268,7 @@ async def test_while_nothing_is_known_only_the_settings_own_key_opens(
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
 
 
-async def test_a_use_is_noted_once_in_a_while(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_use_is_noted_once_in_a_while(keys: KeyStore, monkeypatch: pytest.MonkeyPatch) -> None:
     used: list[str] = []
     note = keys.use
 
@@ -275,15 +281,15 @@ async def test_a_use_is_noted_once_in_a_while(keys: Keys, monkeypatch: pytest.Mo
     async with guarded(keys) as (_, guard, http):
         for _ in range(3):
             await http.get("/v1/models", headers={"X-API-Key": token})
-            for noting in list(guard._callers._noting):
+            for noting in list(guard._authenticator._recording_tasks):
                 await noting
-    assert used == [digest_of(token)]
+    assert used == [secret_digest(token)]
 
 
 class Socket:
     """A browser's websocket to the guard, message by message."""
 
-    def __init__(self, guard: Guard, *messages: str, **headers: str) -> None:
+    def __init__(self, guard: AuthMiddleware, *messages: str, **headers: str) -> None:
         self._guard = guard
         self._messages: list[Message] = [{"type": "websocket.connect"}]
         self._messages += [{"type": "websocket.receive", "text": text} for text in messages]
@@ -304,9 +310,9 @@ class Socket:
         return self.sent
 
 
-async def test_a_websocket_needs_a_session_that_may_read_and_our_own_page(keys: Keys) -> None:
-    may = keys.begin_session(digest_of(keys.create("ada", scopes("read"))))
-    may_not = keys.begin_session(digest_of(keys.create("app", scopes("feedback"))))
+async def test_a_websocket_needs_a_session_that_may_read_and_our_own_page(keys: KeyStore) -> None:
+    may = keys.begin_session(secret_digest(keys.create("ada", scopes("read"))))
+    may_not = keys.begin_session(secret_digest(keys.create("app", scopes("feedback"))))
     own = {"host": "localhost:8000", "origin": "http://localhost:8000"}
     async with guarded(keys) as (behind, guard, _):
         assert await Socket(guard, "hello", cookie=f"{COOKIE}={may}", **own).run() == ["websocket.accept"]
@@ -323,9 +329,9 @@ async def test_a_websocket_needs_a_session_that_may_read_and_our_own_page(keys: 
         assert len(behind.came) == 1
 
 
-async def test_a_revoked_key_ends_what_is_open_by_it(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_revoked_key_ends_what_is_open_by_it(keys: KeyStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.auth.authenticator.CACHE_SECONDS", 0.0)
-    session = keys.begin_session(digest_of(keys.create("ada", scopes("read"))))
+    session = keys.begin_session(secret_digest(keys.create("ada", scopes("read"))))
     own = {"host": "localhost:8000", "origin": "http://localhost:8000", "cookie": f"{COOKIE}={session}"}
     async with guarded(keys) as (behind, guard, http):
         await Socket(guard, "heard", "not heard", **own).run(before_last=lambda: keys.revoke("ada"))

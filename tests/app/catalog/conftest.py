@@ -5,12 +5,12 @@ import pytest
 
 from app.catalog.catalog import Catalog
 from app.settings import Settings
-from tests.support.postgres import Postgres, serving
+from tests.support.postgres import Postgres, run_postgres
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    with serving() as server:
+    with run_postgres() as server:
         yield server
 
 
@@ -18,9 +18,9 @@ def postgres() -> Iterator[Postgres]:
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A database of either kind, with nothing in it."""
     if request.param == "sqlite":
-        return Settings(home=tmp_path).database
+        return Settings(home=tmp_path).catalog_url
     server: Postgres = request.getfixturevalue("postgres")
-    return Settings(database_url=server.database()).database
+    return Settings(database_url=server.create_database()).catalog_url
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from app.catalog import engine
 from app.catalog.catalog import Catalog
 from app.errors import Unavailable
 from tests.support.postgres import Postgres
-from tests.support.record_strategies import incoming, letter
+from tests.support.record_strategies import consumed_record, make_dead_letter
 
 
 @pytest.fixture
@@ -18,22 +18,22 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_writer_waits_for_another_and_then_says_so(opened: Callable[[], Catalog]) -> None:
     one, another = opened(), opened()
     one.upgrade()
-    with one.replacing(), pytest.raises(Unavailable, match="lock"):
-        another.project([incoming(letter())])
-    another.project([incoming(letter())])
+    with one.replace_tables(), pytest.raises(Unavailable, match="lock"):
+        another.project([consumed_record(make_dead_letter())])
+    another.project([consumed_record(make_dead_letter())])
     assert len(list(another.rows("dead_letters"))) == 1
 
 
 def test_a_server_that_comes_back_is_used_again(postgres: Postgres) -> None:
-    catalog = Catalog(postgres.database().replace("postgresql:", "postgresql+psycopg:"))
+    catalog = Catalog(postgres.create_database().replace("postgresql:", "postgresql+psycopg:"))
     catalog.upgrade()
-    catalog.project([incoming(letter(1))])
+    catalog.project([consumed_record(make_dead_letter(1))])
     postgres.stop()
     try:
         with pytest.raises(Unavailable, match="catalog"):
-            catalog.project([incoming(letter(2))])
+            catalog.project([consumed_record(make_dead_letter(2))])
     finally:
         postgres.start()
-    catalog.project([incoming(letter(2))])
+    catalog.project([consumed_record(make_dead_letter(2))])
     assert len(list(catalog.rows("dead_letters"))) == 2
     catalog.close()

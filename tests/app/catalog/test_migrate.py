@@ -11,32 +11,32 @@ from sqlalchemy import inspect, text
 
 from app.catalog import migrate
 from app.catalog.catalog import Catalog
-from app.catalog.engine import engine_of, reading, writing
+from app.catalog.engine import create_catalog_engine, read_transaction, write_transaction
 from app.catalog.orm import Base
 from app.errors import Unavailable
 from app.settings import CHECKOUT
-from tests.support.record_strategies import incoming, letter
+from tests.support.record_strategies import consumed_record, make_dead_letter
 
 
 def tables(url: str) -> set[str]:
-    engine = engine_of(url)
-    with reading(engine) as connection:
+    engine = create_catalog_engine(url)
+    with read_transaction(engine) as connection:
         found = set(inspect(connection).get_table_names())
     engine.dispose()
     return found
 
 
 def execute(url: str, *statements: str) -> None:
-    engine = engine_of(url)
-    with writing(engine) as connection:
+    engine = create_catalog_engine(url)
+    with write_transaction(engine) as connection:
         for statement in statements:
             connection.execute(text(statement))
     engine.dispose()
 
 
 def differences(url: str) -> list[Any]:
-    engine = engine_of(url)
-    with reading(engine) as connection:
+    engine = create_catalog_engine(url)
+    with read_transaction(engine) as connection:
         found = compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), Base.metadata)
     engine.dispose()
     return list(found)
@@ -49,9 +49,9 @@ def test_the_migrations_make_what_the_models_say(catalog: Catalog, url: str) -> 
 
 def test_migrations_go_down_and_up_again(catalog: Catalog, url: str) -> None:
     catalog.upgrade()
-    engine = engine_of(url)
-    with writing(engine) as connection:
-        command.downgrade(migrate.config(connection), "base")
+    engine = create_catalog_engine(url)
+    with write_transaction(engine) as connection:
+        command.downgrade(migrate.alembic_config(connection), "base")
     assert tables(url) == {"alembic_version"}
     migrate.upgrade(engine)
     engine.dispose()
@@ -71,7 +71,7 @@ def test_a_catalog_from_the_future_is_named_with_the_remedy(opened: Callable[[],
     opened().upgrade()
     execute(url, "UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(Unavailable, match=r"9999.*hindsight rebuild"):
-        opened().project([incoming(letter())])
+        opened().project([consumed_record(make_dead_letter())])
 
 
 @pytest.mark.parametrize(
@@ -80,9 +80,9 @@ def test_a_catalog_from_the_future_is_named_with_the_remedy(opened: Callable[[],
 def test_whatever_the_tables_are_they_are_made_anew(opened: Callable[[], Catalog], url: str, damage: str) -> None:
     before = opened()
     before.upgrade()
-    before.project([incoming(letter())])
+    before.project([consumed_record(make_dead_letter())])
     execute(url, damage)
-    with opened().replacing():
+    with opened().replace_tables():
         pass
     assert differences(url) == []
     assert not any(opened().dump().values())
@@ -91,9 +91,9 @@ def test_whatever_the_tables_are_they_are_made_anew(opened: Callable[[], Catalog
 def test_what_is_no_read_model_stays_when_the_tables_are_made_anew(catalog: Catalog, url: str) -> None:
     catalog.upgrade()
     execute(url, "CREATE TABLE leases (name TEXT)", "INSERT INTO leases VALUES ('retraining')")
-    with catalog.replacing():
+    with catalog.replace_tables():
         pass
-    engine = engine_of(url)
-    with reading(engine) as connection:
+    engine = create_catalog_engine(url)
+    with read_transaction(engine) as connection:
         assert connection.execute(text("SELECT name FROM leases")).scalars().all() == ["retraining"]
     engine.dispose()

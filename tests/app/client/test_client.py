@@ -10,7 +10,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError
 
-from app.client import Answer, ClientError, Hindsight, PredictionFailed
+from app.client import Answer, ClientError, Hindsight, PredictionError
 from app.embedded.readiness import api_url
 from app.events import cloudevents
 from app.events import types as event_types
@@ -19,7 +19,7 @@ from app.events.types import FeedbackGiven, PredictionMade
 from app.kafka import clients
 from app.settings import Settings
 from app.storage.blob_store import blob_store
-from tests.support.fake_inference import TASK, answering, failed, made, publish
+from tests.support.fake_inference import TASK, make_failure, make_prediction, publish, run_fake_inference
 
 SOURCE = "test/client"
 
@@ -32,7 +32,7 @@ async def client(platform: Settings) -> AsyncIterator[Hindsight]:
 
 @pytest.fixture
 async def producer(platform: Settings) -> AsyncIterator[AIOKafkaProducer]:
-    producer = clients.producer(platform)
+    producer = clients.create_producer(platform)
     await producer.start()
     yield producer
     await producer.stop()
@@ -60,7 +60,7 @@ async def last_on(config: Settings, topic: str, key: str) -> Any:
 
 
 async def test_a_request_is_answered(platform: Settings, client: Hindsight) -> None:
-    async with answering(platform, spelled):
+    async with run_fake_inference(platform, spelled):
         prediction = await client.predict(TASK, b"abc", request_id=(request := str(uuid.uuid4())))
     assert prediction.output == {"payload": "abc"}
     assert prediction.prediction_id == prediction_id(TASK, SOURCE, request)
@@ -68,7 +68,7 @@ async def test_a_request_is_answered(platform: Settings, client: Hindsight) -> N
 
 async def test_many_requests_at_once_each_get_their_own_answer(platform: Settings, client: Hindsight) -> None:
     payloads = [f"letter {number}".encode() for number in range(50)]
-    async with answering(platform, spelled):
+    async with run_fake_inference(platform, spelled):
         predictions = await asyncio.gather(*(client.predict(TASK, payload) for payload in payloads))
     assert [made.output for made in predictions] == [{"payload": payload.decode()} for payload in payloads]
 
@@ -83,15 +83,15 @@ async def test_all_requests_of_a_task_share_one_reader(
         return made[-1]
 
     monkeypatch.setattr("app.client.client.AIOKafkaConsumer", counted)
-    async with answering(platform, spelled):
+    async with run_fake_inference(platform, spelled):
         await asyncio.gather(*(client.predict(TASK, b"abc") for _ in range(5)))
         await client.predict(TASK, b"abc")
     assert len(made) == 2, "one that finds the log's end, one that reads"
 
 
 async def test_a_failed_prediction_raises_its_reason(platform: Settings, client: Hindsight) -> None:
-    async with answering(platform, spelled):
-        with pytest.raises(PredictionFailed, match="it is bad") as caught:
+    async with run_fake_inference(platform, spelled):
+        with pytest.raises(PredictionError, match="it is bad") as caught:
             await client.predict(TASK, b"bad")
     assert caught.value.answer.error.stage == "preprocess"
 
@@ -107,7 +107,7 @@ async def test_a_request_made_again_has_the_answer_of_the_first(
     request = str(uuid.uuid4())
     with pytest.raises(TimeoutError):
         await client.predict(TASK, b"abc", timeout=0.5, request_id=request)
-    await publish(producer, made(prediction_id(TASK, SOURCE, request), request, {"payload": "late"}))
+    await publish(producer, make_prediction(prediction_id(TASK, SOURCE, request), request, {"payload": "late"}))
     for _ in range(2):
         prediction = await client.predict(TASK, b"abc", request_id=request)
         assert prediction.output == {"payload": "late"}
@@ -118,12 +118,12 @@ async def test_of_two_answers_the_first_in_the_log_counts_but_a_prediction_super
 ) -> None:
     ids = {request: await client.send(TASK, b"abc", request_id=request) for request in (str(uuid.uuid4()), "again")}
     first, second = ids.items()
-    await publish(producer, made(first[1], first[0], {"payload": "one"}))
-    await publish(producer, made(first[1], first[0], {"payload": "two"}))
-    await publish(producer, failed(first[1], first[0], "three"))
-    await publish(producer, failed(second[1], second[0], "bad"))
-    await publish(producer, made(second[1], second[0], {"payload": "two"}))
-    await publish(producer, made("letters:" + str(uuid.uuid4()), "another", {"payload": "end"}))
+    await publish(producer, make_prediction(first[1], first[0], {"payload": "one"}))
+    await publish(producer, make_prediction(first[1], first[0], {"payload": "two"}))
+    await publish(producer, make_failure(first[1], first[0], "three"))
+    await publish(producer, make_failure(second[1], second[0], "bad"))
+    await publish(producer, make_prediction(second[1], second[0], {"payload": "two"}))
+    await publish(producer, make_prediction("letters:" + str(uuid.uuid4()), "another", {"payload": "end"}))
     answers = await some(client.answers(TASK), 4)
     said = {unique: [answer for answer in answers if answer.prediction_id == unique] for unique in ids.values()}
     [only] = said[first[1]]
@@ -133,7 +133,7 @@ async def test_of_two_answers_the_first_in_the_log_counts_but_a_prediction_super
 
 
 async def test_no_answer_since_the_first_request_is_missed(platform: Settings, client: Hindsight) -> None:
-    async with answering(platform, spelled):
+    async with run_fake_inference(platform, spelled):
         expected = [await client.send(TASK, b"early") for _ in range(5)]
         await client.predict(TASK, b"later")
         # Partitions have no order among them: the last one sent may be answered before the others.
@@ -146,7 +146,7 @@ async def test_what_is_no_answer_is_passed_over(client: Hindsight, producer: AIO
     made_type = [("ce_type", PredictionMade.type.encode())]
     await producer.send_and_wait("letters.predictions", b"{", request.encode(), headers=made_type)
     await producer.send_and_wait("letters.predictions", b"{}", request.encode())
-    await publish(producer, made(expected, request, {"payload": "abc"}))
+    await publish(producer, make_prediction(expected, request, {"payload": "abc"}))
     [answer] = await some(client.answers(TASK), 1)
     assert answer.prediction_id == expected
 
@@ -155,25 +155,25 @@ async def test_the_request_carries_its_attributes(platform: Settings, client: Hi
     key = str(time.time_ns())
     await client.send(TASK, b"abc", request_id="mine", key=key, subject="page 7", content_type="text/plain")
     record = await last_on(platform, "letters.requests", key)
-    headers = cloudevents.text_of(record.headers)
+    headers = cloudevents.decode_headers(record.headers)
     assert record.value == b"abc"
     assert (headers["ce_id"], headers["ce_source"], headers["ce_subject"]) == ("mine", SOURCE, "page 7")
     assert headers["content-type"] == "text/plain"
 
 
 async def test_a_payload_too_large_for_kafka_goes_through_blob_storage(platform: Settings, client: Hindsight) -> None:
-    payload = b"x" * (client.max_payload + 1)
+    payload = b"x" * (client.max_inline_bytes + 1)
     with pytest.raises(ClientError, match="blob=True"):
         await client.send(TASK, payload)
     key = str(time.time_ns())
     await client.send(TASK, payload, key=key, blob=True)
     record = await last_on(platform, "letters.requests", key)
-    assert cloudevents.text_of(record.headers)["content-type"] == "application/json"
+    assert cloudevents.decode_headers(record.headers)["content-type"] == "application/json"
     assert blob_store(platform).get(json.loads(record.value)["uri"], len(payload)) == payload
 
 
 async def test_the_largest_payload_fits_into_kafka(client: Hindsight) -> None:
-    await client.send(TASK, bytes(client.max_payload))
+    await client.send(TASK, bytes(client.max_inline_bytes))
 
 
 @pytest.mark.parametrize("by_http", [True, False])
@@ -182,7 +182,7 @@ async def test_feedback_reaches_the_log(platform: Settings, by_http: bool) -> No
     async with Hindsight(platform.bootstrap, api_url=api_url(platform) if by_http else None, source=SOURCE) as client:
         event_id = await client.feedback(prediction, correction={"text": "123"}, actor="ada")
     record = await last_on(platform, "ocr.feedback", prediction)
-    headers = cloudevents.text_of(record.headers)
+    headers = cloudevents.decode_headers(record.headers)
     assert (headers["ce_id"], headers["ce_source"]) == (event_id, "hindsight/api" if by_http else SOURCE)
     assert FeedbackGiven.model_validate_json(record.value).correction == {"text": "123"}
 

@@ -13,7 +13,7 @@ from models import tensors
 from models.decision import Decision
 from models.decision.request import ids_of
 from models.decision.train import simulated
-from tests.support.datasets import written
+from tests.support.datasets import write_dataset
 
 TASK = """
 from models.base import Sample
@@ -67,7 +67,7 @@ def test_a_version_is_valued_on_logged_choices_beside_another(tmp_path: Path) ->
         output = {"action": ids_of(one.features)[one.chosen], "probabilities": {}}
         said = {"output": json.dumps(output), "propensity": one.propensity, "reward": one.reward}
         rows.append({"prediction_id": str(number), "split": "test", "features": data, "tensors": declaration, **said})
-    log = str(written(tmp_path, rows, content_hash="abc"))
+    log = str(write_dataset(tmp_path, rows, content_hash="abc"))
     result = CliRunner().invoke(cli, ["evaluate", "decision", "--off-policy", log, "--json"])
     assert result.exit_code == 0, result.output
     said = json.loads(result.stdout)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from app.auth.keys import Keys, digest_of
+from app.auth.keys import KeyStore, secret_digest
 from app.cli import cli
 from app.errors import SetupError
 from app.settings import settings
@@ -27,7 +27,7 @@ def run(*words: str) -> str:
 
 def test_a_key_is_printed_once_and_alone_so_that_a_script_can_take_it() -> None:
     token = run("create", "ada", "--scope", "read", "--scope", "feedback").strip()
-    assert [digest_of(token)] == [key.digest for key in Keys(settings().database).all()]
+    assert [secret_digest(token)] == [key.digest for key in KeyStore(settings().catalog_url).all()]
     assert token not in run("list") + run("list", "--json")
 
 

@@ -9,9 +9,9 @@ from jsonschema import Draft7Validator
 
 from app.contract import asyncapi
 from app.events.decoding import TYPES
-from app.events.topics import SEGMENT_MS, archived
+from app.events.topics import SEGMENT_MS, archived_topics
 from app.settings import MiB, Settings
-from tests.support.event_strategies import example
+from tests.support.event_strategies import read_example
 from tests.support.tasks import Letters
 
 OFFICIAL = Draft7Validator(json.loads((Path(__file__).parent / "asyncapi" / "3.0.0.json").read_text()))
@@ -26,7 +26,7 @@ def config() -> Settings:
 
 @pytest.fixture(scope="module")
 def document(config: Settings) -> dict[str, Any]:
-    return asyncapi.document(config, {"letters": Letters()})
+    return asyncapi.build_document(config, {"letters": Letters()})
 
 
 def references(said: Any) -> Iterator[str]:
@@ -56,7 +56,7 @@ def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
 
 
 def test_the_channels_are_the_topics_of_the_deployments_log(document: dict[str, Any]) -> None:
-    assert document["channels"].keys() == set(archived(["letters"]))
+    assert document["channels"].keys() == set(archived_topics(["letters"]))
     assert document["channels"]["letters.requests"]["bindings"]["kafka"] == {
         "partitions": 3,
         "replicas": 2,
@@ -99,7 +99,7 @@ def test_every_broker_is_a_server(document: dict[str, Any]) -> None:
 @pytest.mark.parametrize("kind", TYPES)
 def test_an_event_as_it_is_in_kafka_is_valid_by_its_message(document: dict[str, Any], kind: type) -> None:
     message = document["components"]["messages"][kind.__name__]
-    headers, value = example(message["name"])
+    headers, value = read_example(message["name"])
     texts = {name: text.decode() for name, text in headers}
     assert Draft7Validator(message["headers"]).is_valid(texts)
     assert message.get("contentType", texts["content-type"]) == texts["content-type"]

@@ -4,11 +4,13 @@ from app.settings import CHECKOUT
 
 def test_the_dictionary_in_the_documentation_is_up_to_date() -> None:
     committed = (CHECKOUT / "docs" / "events.md").read_text()
-    assert committed == data_dictionary.render().rstrip() + "\n", "run `hindsight dictionary --out docs/events.md`"
+    assert committed == data_dictionary.render_markdown().rstrip() + "\n", (
+        "run `hindsight dictionary --out docs/events.md`"
+    )
 
 
 def test_a_field_is_told_with_its_type_its_default_and_what_it_says() -> None:
-    lines = data_dictionary.render().splitlines()
+    lines = data_dictionary.render_markdown().splitlines()
     assert "| `propensity` | number above 0 to 1 | " in "\n".join(lines)
     assert "| `canary_share` | number from 0 to 1, by default 0.0 | That share. |" in lines
     assert "| `interval` | [number, number] | Its confidence interval, from and to. |" in lines

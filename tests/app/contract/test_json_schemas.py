@@ -7,32 +7,34 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from app.contract import json_schemas
-from app.events.base import Data
+from app.events.base import EventData
 from app.events.decoding import TYPES
-from app.events.topics import archived
-from tests.support.event_strategies import data_of, example
+from app.events.topics import archived_topics
+from tests.support.event_strategies import data_strategy, read_example
 
-JSON_TYPES = [kind for kind in TYPES if issubclass(kind, Data)]
+JSON_TYPES = [kind for kind in TYPES if issubclass(kind, EventData)]
 
 
 @pytest.mark.parametrize("kind", JSON_TYPES)
 @given(data=st.data())
-def test_whatever_a_type_says_is_valid_by_its_schema(kind: type[Data], data: st.DataObject) -> None:
-    Draft202012Validator(json_schemas.schema(kind)).validate(json.loads(data.draw(data_of(kind)).model_dump_json()))
+def test_whatever_a_type_says_is_valid_by_its_schema(kind: type[EventData], data: st.DataObject) -> None:
+    Draft202012Validator(json_schemas.event_schema(kind)).validate(
+        json.loads(data.draw(data_strategy(kind)).model_dump_json())
+    )
 
 
 @pytest.mark.parametrize("kind", JSON_TYPES)
-def test_a_schema_refuses_what_reading_refuses(kind: type[Data]) -> None:
-    said = json.loads(example(kind.type)[1])
-    schema = Draft202012Validator(json_schemas.schema(kind))
+def test_a_schema_refuses_what_reading_refuses(kind: type[EventData]) -> None:
+    said = json.loads(read_example(kind.type)[1])
+    schema = Draft202012Validator(json_schemas.event_schema(kind))
     assert schema.is_valid(said)
     assert not schema.is_valid(said | {"colour": "red"})
-    for name in json_schemas.schema(kind)["required"]:
+    for name in json_schemas.event_schema(kind)["required"]:
         assert not schema.is_valid({key: value for key, value in said.items() if key != name})
 
 
 def test_a_schema_is_written_for_each_type_with_json_data(tmp_path: Path) -> None:
-    written = json_schemas.write(tmp_path / "schemas")
+    written = json_schemas.write_schemas(tmp_path / "schemas")
     assert sorted(path.name for path in (tmp_path / "schemas").iterdir()) == sorted(path.name for path in written)
     said = {path.stem: json.loads(path.read_text()) for path in written}
     assert said.keys() == {kind.type for kind in JSON_TYPES}
@@ -48,5 +50,5 @@ def test_a_schema_is_written_for_each_type_with_json_data(tmp_path: Path) -> Non
 
 
 def test_every_topic_of_the_log_has_its_types_and_every_type_a_topic() -> None:
-    assert {channel.topic for channel in json_schemas.CHANNELS} == set(archived([json_schemas.TASK]))
-    assert {kind for channel in json_schemas.CHANNELS for kind in channel.kinds} == set(TYPES)
+    assert {channel.topic for channel in json_schemas.CHANNELS} == set(archived_topics([json_schemas.TASK_PLACEHOLDER]))
+    assert {kind for channel in json_schemas.CHANNELS for kind in channel.event_types} == set(TYPES)

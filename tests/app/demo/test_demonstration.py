@@ -9,10 +9,10 @@ from aiokafka import AIOKafkaConsumer
 from rich.console import Console
 
 from app.demo.demonstration import Demonstration
-from app.events.cloudevents import text_of
+from app.events.cloudevents import decode_headers
 from app.events.types import FeedbackGiven
 from app.settings import Settings
-from tests.support.fake_inference import answering
+from tests.support.fake_inference import run_fake_inference
 from tests.support.tasks import Letters
 
 
@@ -33,10 +33,10 @@ async def shown(config: Settings, console: Console, samples: int) -> Demonstrati
         return {"sum": 7.0 if number % 3 == 2 else 294.0}
 
     demonstration = Demonstration(config, console)
-    async with answering(config, each_third_wrong):
+    async with run_fake_inference(config, each_third_wrong):
         run = asyncio.create_task(demonstration.run(samples, trickle_seconds=0.1))
         async with asyncio.timeout(60):
-            while demonstration.tallies["letters"].marks.total() <= samples:
+            while demonstration.tallies["letters"].status_counts.total() <= samples:
                 assert not run.done(), run.exception()
                 await asyncio.sleep(0.02)
         run.cancel()
@@ -47,7 +47,7 @@ async def shown(config: Settings, console: Console, samples: int) -> Demonstrati
 async def test_it_streams_samples_and_corrects_the_wrong_ones(letters: Settings) -> None:
     demonstration = await shown(letters, Console(file=io.StringIO()), 30)
     tally = demonstration.tallies["letters"]
-    assert (tally.marks["corrected"], tally.marks["failed"], tally.marks["wrong"]) == (10, 1, 0)
+    assert (tally.status_counts["corrected"], tally.status_counts["failed"], tally.status_counts["wrong"]) == (10, 1, 0)
     consumer = AIOKafkaConsumer("letters.feedback", bootstrap_servers=letters.bootstrap, auto_offset_reset="earliest")
     await consumer.start()
     batches = await consumer.getmany(timeout_ms=3000)
@@ -56,7 +56,7 @@ async def test_it_streams_samples_and_corrects_the_wrong_ones(letters: Settings)
     given = [(feedback, headers) for feedback, headers in said if feedback.actor == "demo"]
     assert len(given) == 10
     assert all(feedback.correction == {"sum": 294.0} for feedback, _ in given)
-    assert {text_of(headers)["ce_source"] for _, headers in given} == {"hindsight/api"}
+    assert {decode_headers(headers)["ce_source"] for _, headers in given} == {"hindsight/api"}
 
 
 async def test_what_an_application_would_reward_is_rewarded(letters: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,7 +64,7 @@ async def test_what_an_application_would_reward_is_rewarded(letters: Settings, m
     console = Console(file=io.StringIO(), width=80)
     demonstration = await shown(letters, console, 30)
     assert isinstance(console.file, io.StringIO)
-    assert demonstration.tallies["letters"].marks["corrected"] == 0
+    assert demonstration.tallies["letters"].status_counts["corrected"] == 0
     assert re.search(
         r"letters: 30 samples, 29 rewarded with -0\.009 each, 1 failed; latency p50 \d+ ms", console.file.getvalue()
     )
@@ -108,4 +108,4 @@ async def test_tasks_with_nothing_to_show_are_left_out(letters: Settings, monkey
     demonstration = Demonstration(letters, Console(file=io.StringIO()))
     async with asyncio.timeout(60):
         await demonstration.run(30, trickle_seconds=0.1)
-    assert demonstration.tallies["letters"].marks.total() == 0
+    assert demonstration.tallies["letters"].status_counts.total() == 0

@@ -3,11 +3,11 @@
 import numpy as np
 import onnxruntime as ort
 
-from app.demo.faulty_version import spoilt
-from app.registry.registration import signature
+from app.demo.faulty_version import corrupt_weights
+from app.registry.registration import read_signature
 from app.registry.shipped import shipped
 from models.ocr import Ocr
-from tests.support.scales import scale
+from tests.support.scales import make_scale_model
 
 
 def said(model: bytes) -> float:
@@ -17,10 +17,10 @@ def said(model: bytes) -> float:
 
 
 def test_it_says_something_else_the_same_for_the_same_seed() -> None:
-    assert said(spoilt(scale(5.0), 0)) != said(scale(5.0))
-    assert spoilt(scale(5.0), 0) == spoilt(scale(5.0), 0)
+    assert said(corrupt_weights(make_scale_model(5.0), 0)) != said(make_scale_model(5.0))
+    assert corrupt_weights(make_scale_model(5.0), 0) == corrupt_weights(make_scale_model(5.0), 0)
 
 
 def test_it_takes_and_gives_what_the_model_did() -> None:
     model = shipped(Ocr())["1"].read_bytes()
-    assert signature(spoilt(model, 0)) == signature(model)
+    assert read_signature(corrupt_weights(model, 0)) == read_signature(model)

@@ -17,7 +17,7 @@ from app.embedded.supervisor import Supervisor
 from app.errors import SetupError
 from app.kafka import clients
 from app.settings import MiB, Settings
-from tests.support.platform import pids, platform_settings, running
+from tests.support.platform import platform_settings, read_pids, run_processes
 
 TOPIC = "story"
 EARLY = 1_000_000_000_000
@@ -29,7 +29,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 
 async def provision(config: Settings) -> list[str]:
-    admin = clients.admin(config)
+    admin = clients.create_admin(config)
     await admin.start()
     try:
         if TOPIC not in await admin.list_topics():
@@ -41,7 +41,7 @@ async def provision(config: Settings) -> list[str]:
 
 
 async def write(config: Settings, *values: bytes) -> None:
-    async with clients.producer(config, max_request_size=32 * MiB) as producer:
+    async with clients.create_producer(config, max_request_size=32 * MiB) as producer:
         for value in values:
             await producer.send_and_wait(TOPIC, value, timestamp_ms=EARLY)
 
@@ -63,10 +63,10 @@ async def read(config: Settings) -> list[tuple[bytes, int]]:
 
 async def test_nothing_acknowledged_is_lost_by_a_kill_or_a_stop(config: Settings) -> None:
     large = os.urandom(16 * MiB)
-    async with running(config, provision=provision) as supervisor:
+    async with run_processes(config, provision=provision) as supervisor:
         await write(config, b"before", large)
         broker = supervisor.processes["kafka"]
-        first = pids(config)["kafka"]
+        first = read_pids(config)["kafka"]
         assert psutil.Process(first).name() == "java"  # the supervised process is the broker itself
 
         os.kill(first, signal.SIGKILL)
@@ -81,16 +81,16 @@ async def test_nothing_acknowledged_is_lost_by_a_kill_or_a_stop(config: Settings
         with pytest.raises(SetupError, match="already runs"):
             await Supervisor(config, only=["kafka"]).start()
         cluster = kafka.cluster_id(config)
-        found = {check.name: check for check in await asyncio.to_thread(doctor.checks, config)}
+        found = {check.name: check for check in await asyncio.to_thread(doctor.run_checks, config)}
         assert found["kafka"].status == "ok"
         assert f"process {os.getpid()}" in found["platform"].detail
         assert found[f"port {config.kafka_port}"].detail.startswith("held by our own kafka")
-    assert orphans.find(config.home) == []
+    assert orphans.find_processes(config.home) == []
 
-    async with running(config, provision=provision):  # the second start
+    async with run_processes(config, provision=provision):  # the second start
         assert [value for value, _ in await read(config)] == [b"before", large, b"after"]
         assert kafka.cluster_id(config) == cluster
-    assert orphans.find(config.home) == []
+    assert orphans.find_processes(config.home) == []
 
 
 async def test_a_taken_port_is_said_before_anything_starts(config: Settings) -> None:

@@ -15,7 +15,7 @@ from aiokafka.errors import GroupAuthorizationFailedError, KafkaError, TopicAuth
 from app.events import topics
 from app.kafka import clients, platform_secret
 from app.settings import Settings
-from tests.support.platform import platform_settings, running
+from tests.support.platform import platform_settings, run_processes
 
 TASK = "letters"
 REQUESTS, FEEDBACK = topics.requests(TASK), topics.feedback(TASK)
@@ -25,7 +25,7 @@ WRITTEN = {REQUESTS, FEEDBACK}
 @pytest.fixture(scope="module")
 async def broker(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Settings]:
     config = platform_settings(tmp_path_factory.mktemp("access"), tasks={TASK: "tests.support.tasks:Letters"})
-    async with running(config):
+    async with run_processes(config):
         yield config
 
 
@@ -44,17 +44,19 @@ async def test_everybody_writes_requests_and_feedback_alone_and_in_transactions(
                 await producer.commit_transaction()
 
 
-@pytest.mark.parametrize("topic", sorted({topic.name for topic in topics.wanted(Settings(tasks={TASK: ""}))} - WRITTEN))
+@pytest.mark.parametrize(
+    "topic", sorted({topic.name for topic in topics.required_topics(Settings(tasks={TASK: ""}))} - WRITTEN)
+)
 async def test_nobody_writes_what_the_platform_says(broker: Settings, topic: str) -> None:
     async with AIOKafkaProducer(bootstrap_servers=broker.bootstrap) as producer:
         with pytest.raises(TopicAuthorizationFailedError):
             await producer.send_and_wait(topic, b"{}")
-    async with clients.producer(broker) as producer:
+    async with clients.create_producer(broker) as producer:
         await producer.send_and_wait(topic, b"{}")
 
 
 async def test_everybody_reads_everything_in_groups_that_are_not_the_platforms(broker: Settings) -> None:
-    async with clients.producer(broker) as producer:
+    async with clients.create_producer(broker) as producer:
         await producer.send_and_wait(topics.predictions(TASK), b"said")
     for group in (None, "mine"):
         options: dict[str, Any] = {"group_id": group, "auto_offset_reset": "earliest"}
@@ -108,7 +110,7 @@ async def test_nobody_administrates(broker: Settings) -> None:
     ]
     refusals = [await administrated(broker, one) for one in tries]
     assert all("AuthorizationFailed" in refusal for refusal in refusals), refusals
-    admin = clients.admin(broker)
+    admin = clients.create_admin(broker)
     await admin.start()
     assert {REQUESTS} <= set(await admin.list_topics())
     assert "more" not in await admin.list_topics()
@@ -119,7 +121,7 @@ async def test_the_doors_of_the_platform_and_the_controller_ask_for_a_password(b
     login: dict[str, Any] = {
         "security_protocol": "SASL_PLAINTEXT",
         "sasl_mechanism": "SCRAM-SHA-512",
-        "sasl_plain_username": platform_secret.USER,
+        "sasl_plain_username": platform_secret.USERNAME,
         "sasl_plain_password": "guessed",
     }
     for port in (broker.kafka_platform_port, broker.kafka_controller_port):
@@ -137,10 +139,10 @@ async def test_the_passwords_are_for_their_owners_eyes(broker: Settings) -> None
 
 async def test_a_home_that_knows_another_password_or_none_is_given_this_one(tmp_path: Path) -> None:
     config = platform_settings(tmp_path, tasks={TASK: "tests.support.tasks:Letters"})
-    async with running(config):
-        before = platform_secret.password(config.home)
+    async with run_processes(config):
+        before = platform_secret.load_or_create_password(config.home)
     platform_secret.path_of(config.home).unlink()
-    async with running(config):
-        assert platform_secret.password(config.home) != before
-        async with clients.producer(config) as producer:
+    async with run_processes(config):
+        assert platform_secret.load_or_create_password(config.home) != before
+        async with clients.create_producer(config) as producer:
             await producer.send_and_wait(topics.LIFECYCLE, b"{}")

@@ -5,19 +5,19 @@ import pytest
 from rich.console import Console
 
 from app.embedded import console
-from app.embedded.console import Log, Voice
+from app.embedded.console import ConsolePrinter, ProcessLog
 
 
-def make_log(path: Path, verbose: bool = False) -> tuple[Log, io.StringIO]:
+def make_log(path: Path, verbose: bool = False) -> tuple[ProcessLog, io.StringIO]:
     heard = io.StringIO()
-    return Log(path, Voice("worker", 1, Console(file=heard, width=200), verbose)), heard
+    return ProcessLog(path, ConsolePrinter("worker", 1, Console(file=heard, width=200), verbose)), heard
 
 
 def test_all_goes_to_the_file_and_what_matters_to_the_console(tmp_path: Path) -> None:
     log, heard = make_log(tmp_path / "logs" / "worker.log")
     log.write(b"INFO all is well\n2026 WARN")
     log.write(b"ING the disk [is] slow\nlast words")
-    log.end()
+    log.flush()
     log.close()
     assert (tmp_path / "logs" / "worker.log").read_text() == (
         "INFO all is well\n2026 WARNING the disk [is] slow\nlast words"
@@ -33,7 +33,7 @@ def test_a_flood_of_warnings_is_counted_not_said(tmp_path: Path, monkeypatch: py
     log.write(b"ERROR something else\n")
     log.close()
     said = heard.getvalue().splitlines()
-    assert len(said) == console.LOUDEST + 2
+    assert len(said) == console.MAX_LINES_PER_WINDOW + 2
     assert said[-2].startswith("    worker | 995 more warnings")
     assert said[-1] == "    worker | ERROR something else"
 
@@ -56,11 +56,11 @@ def test_a_log_has_a_largest_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_full_disk_is_said_once_and_stops_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(_: Log, __: bytes) -> None:
+    def full(_: ProcessLog, __: bytes) -> None:
         raise OSError(28, "No space left on device")
 
     log, heard = make_log(tmp_path / "worker.log")
-    monkeypatch.setattr(Log, "_to_file", full)
+    monkeypatch.setattr(ProcessLog, "_to_file", full)
     log.write(b"one\n")
     log.write(b"two\n")
     log.close()

@@ -8,14 +8,14 @@ import pytest
 from pydantic import SecretStr
 
 from app.embedded import doctor
-from app.embedded.settings_table import settings_shown
+from app.embedded.settings_table import read_setting_rows
 from app.settings import Settings
 from app.system import disk, jars
 from tests.support.platform import platform_settings
 
 
 def named(config: Settings) -> dict[str, doctor.Check]:
-    return {check.name: check for check in doctor.checks(config)}
+    return {check.name: check for check in doctor.run_checks(config)}
 
 
 def test_a_machine_that_is_well(tmp_path: Path) -> None:
@@ -42,7 +42,7 @@ def test_each_trouble_has_a_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_blob_storage_that_can_be_used(storage: Settings) -> None:
-    assert named(storage)["blobs"] == doctor.Check("blobs", "ok", f"{storage.blobs} can be read and written")
+    assert named(storage)["blobs"] == doctor.Check("blobs", "ok", f"{storage.blob_store_url} can be read and written")
 
 
 def test_a_blob_storage_that_cannot_be_reached(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_settings_are_shown_with_their_source_and_without_secrets(
     config = platform_settings(
         tmp_path, api_key=SecretStr("secret"), kafka_bootstrap="", blob_url="s3://me:password@store/x"
     )
-    shown = {setting.variable: setting for setting in settings_shown(config)}
+    shown = {setting.variable: setting for setting in read_setting_rows(config)}
     assert shown["HINDSIGHT_API_KEY"].value == "********"
     assert shown["HINDSIGHT_API_KEY"].source == "environment"
     assert shown["HINDSIGHT_BATCH_SIZE"].source == "default"
@@ -76,7 +76,7 @@ def test_settings_are_shown_with_their_source_and_without_secrets(
 @pytest.mark.parametrize("as_json", [True, False])
 def test_the_report(tmp_path: Path, capsys: pytest.CaptureFixture[str], as_json: bool) -> None:
     config = platform_settings(tmp_path, tasks={"mine": "mine:Mine"})
-    assert doctor.report(config, as_json) == 0
+    assert doctor.print_report(config, as_json) == 0
     said = capsys.readouterr().out
     assert "HINDSIGHT_KAFKA_PORT" in said
     assert "mine:Mine" in said
@@ -87,5 +87,5 @@ def test_the_report(tmp_path: Path, capsys: pytest.CaptureFixture[str], as_json:
 def test_a_port_that_another_holds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = platform_settings(tmp_path)
     with socket.create_server(("127.0.0.1", config.api_port)):
-        assert doctor.report(config, False) == 1
+        assert doctor.print_report(config, False) == 1
     assert "HINDSIGHT_API_PORT=" in capsys.readouterr().out

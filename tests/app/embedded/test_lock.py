@@ -23,12 +23,12 @@ time.sleep(60)
 def test_a_second_platform_is_refused_with_the_pid_of_the_first(tmp_path: Path) -> None:
     first = lock.HomeLock(tmp_path)
     assert first.acquire() is None
-    assert lock.holder(tmp_path) == os.getpid()
+    assert lock.holder_pid(tmp_path) == os.getpid()
     with pytest.raises(SetupError, match=f"already runs in {tmp_path}: process {os.getpid()}") as caught:
         lock.HomeLock(tmp_path).acquire()
     assert "HINDSIGHT_HOME" in caught.value.remedy
     first.release()
-    assert lock.holder(tmp_path) is None
+    assert lock.holder_pid(tmp_path) is None
     second = lock.HomeLock(tmp_path)
     assert second.acquire() is None
     second.release()
@@ -38,16 +38,16 @@ def test_what_a_dead_holder_left_is_taken_over(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE) as holder:
         assert holder.stdout
         assert holder.stdout.readline() == b"held\n"
-        assert lock.holder(tmp_path) == holder.pid
+        assert lock.holder_pid(tmp_path) == holder.pid
         holder.send_signal(signal.SIGKILL)
-    assert lock.holder(tmp_path) is None
+    assert lock.holder_pid(tmp_path) is None
     mine = lock.HomeLock(tmp_path)
     note = mine.acquire()
     assert note is not None
     assert f"Process {holder.pid}" in note
-    assert lock.holder(tmp_path) == os.getpid()
+    assert lock.holder_pid(tmp_path) == os.getpid()
     mine.release()
 
 
 def test_nobody_holds_a_home_that_is_not_there(tmp_path: Path) -> None:
-    assert lock.holder(tmp_path / "nowhere") is None
+    assert lock.holder_pid(tmp_path / "nowhere") is None

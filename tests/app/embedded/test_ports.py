@@ -24,11 +24,11 @@ def lines() -> set[str]:
 
 
 def test_every_port_is_of_a_process_of_the_procfile() -> None:
-    assert set(ports.OWNERS.values()) <= lines()
+    assert set(ports.PROCESS_BY_SETTING.values()) <= lines()
 
 
 def test_the_defaults_of_all_ports_differ() -> None:
-    assert ports.clashes(ports.needed(Settings(kafka_bootstrap=""))) == []
+    assert ports.find_conflicts(ports.required_ports(Settings(kafka_bootstrap=""))) == []
 
 
 def test_the_base_moves_every_port_but_those_that_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,7 +36,7 @@ def test_the_base_moves_every_port_but_those_that_are_set(monkeypatch: pytest.Mo
     monkeypatch.setenv("HINDSIGHT_KAFKA_PORT", "9092")
     moved, usual = Settings(), Settings(port_base=8000)
     assert (moved.api_port, moved.mlserver_http_port, moved.kafka_port) == (21000, 21080, 9092)
-    for name in ports.OWNERS.keys() - {"kafka_port"}:
+    for name in ports.PROCESS_BY_SETTING.keys() - {"kafka_port"}:
         assert getattr(moved, name) - getattr(usual, name) == 13_000
     with pytest.raises(ValidationError, match="a port is between 1 and 65535"):
         Settings(port_base=65_000)
@@ -44,22 +44,22 @@ def test_the_base_moves_every_port_but_those_that_are_set(monkeypatch: pytest.Mo
 
 def test_a_cluster_of_ones_own_needs_no_broker_ports(tmp_path: Path) -> None:
     config = platform_settings(tmp_path, kafka_bootstrap="kafka.example:9092")
-    assert "kafka" not in {port.process for port in ports.needed(config)}
+    assert "kafka" not in {port.process for port in ports.required_ports(config)}
 
 
 def test_free_ports_are_free_and_distinct(tmp_path: Path) -> None:
     numbers = ports.free_ports(8)
     assert len(set(numbers)) == 8
     assert all(ports.is_free(ports.LOOPBACK, number) for number in numbers)
-    ports.check(platform_settings(tmp_path))
+    ports.check_ports(platform_settings(tmp_path))
 
 
 def test_a_taken_port_names_its_holder_and_the_setting(tmp_path: Path, taken: int) -> None:
     config = platform_settings(tmp_path, api_port=taken)
     with pytest.raises(SetupError, match=f"Port {taken}, needed by api, is held by process {os.getpid()}") as caught:
-        ports.check(config)
+        ports.check_ports(config)
     assert "HINDSIGHT_API_PORT=" in caught.value.remedy
-    ports.check(config, ["kafka", "worker"])
+    ports.check_ports(config, ["kafka", "worker"])
 
 
 def test_a_holder_that_may_not_be_known(monkeypatch: pytest.MonkeyPatch, taken: int) -> None:
@@ -67,18 +67,18 @@ def test_a_holder_that_may_not_be_known(monkeypatch: pytest.MonkeyPatch, taken: 
         raise psutil.AccessDenied
 
     monkeypatch.setattr(psutil, "net_connections", denied)
-    assert ports.holder(taken) is None
-    assert "another process" in ports.describe(None)
+    assert ports.listening_process(taken) is None
+    assert "another process" in ports.describe_process(None)
 
 
 def test_one_port_twice(tmp_path: Path) -> None:
     config = platform_settings(tmp_path)
     config = config.model_copy(update={"worker_metrics_port": config.api_port})
     with pytest.raises(SetupError, match="HINDSIGHT_WORKER_METRICS_PORT and HINDSIGHT_API_PORT are both"):
-        ports.check(config)
+        ports.check_ports(config)
 
 
 def test_an_address_of_another_machine(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match=r"Nothing can listen on 192\.0\.2\.1") as caught:
-        ports.check(platform_settings(tmp_path, host="192.0.2.1"))
+        ports.check_ports(platform_settings(tmp_path, host="192.0.2.1"))
     assert "HINDSIGHT_HOST" in caught.value.remedy

@@ -5,8 +5,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.embedded.probes import Probe, clear
-from app.monitoring.heartbeat import Heartbeat, path_of
+from app.embedded.probes import LivenessProbe, clear_heartbeats
+from app.monitoring.heartbeat import Heartbeat, heartbeat_path
 from tests.support.platform import platform_settings
 
 
@@ -25,10 +25,10 @@ async def test_a_watcher_lives_that_answers_even_if_it_asks_for_a_password(
 
     config = platform_settings(tmp_path)
     async with httpx.AsyncClient(trust_env=False) as http:
-        probe = Probe(config, "alertmanager", http)
-        assert not await probe.alive(1)  # nobody listens
+        probe = LivenessProbe(config, "alertmanager", http)
+        assert not await probe.is_alive(1)  # nobody listens
         async with await asyncio.start_server(answer, "127.0.0.1", config.alertmanager_port):
-            assert await probe.alive(1) is alive
+            assert await probe.is_alive(1) is alive
 
 
 async def test_a_heartbeat_counts_once_and_only_of_the_process_that_runs(tmp_path: Path) -> None:
@@ -36,14 +36,14 @@ async def test_a_heartbeat_counts_once_and_only_of_the_process_that_runs(tmp_pat
     config.home.mkdir()
     heart = Heartbeat(config.home)
     async with httpx.AsyncClient(trust_env=False) as http:
-        probe = Probe(config, "worker", http)
-        assert not await probe.alive(os.getpid())
+        probe = LivenessProbe(config, "worker", http)
+        assert not await probe.is_alive(os.getpid())
         heart.beat()
-        assert await probe.alive(os.getpid())
-        assert not await probe.alive(os.getpid())
-        assert not await probe.alive(os.getpid() + 1)
+        assert await probe.is_alive(os.getpid())
+        assert not await probe.is_alive(os.getpid())
+        assert not await probe.is_alive(os.getpid() + 1)
         await asyncio.sleep(0.02)
         heart.beat()
-        assert await probe.alive(os.getpid())
-    clear(config.home)
-    assert not path_of(config.home, os.getpid()).exists()
+        assert await probe.is_alive(os.getpid())
+    clear_heartbeats(config.home)
+    assert not heartbeat_path(config.home, os.getpid()).exists()

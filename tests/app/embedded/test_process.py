@@ -12,11 +12,11 @@ import pytest
 from rich.console import Console
 
 from app.embedded import orphans, process
-from app.embedded.console import Voice
-from app.embedded.process import Process, describe
+from app.embedded.console import ConsolePrinter
+from app.embedded.process import SupervisedProcess, describe_exit_code
 from tests.support.platform import platform_settings
 
-Make = Callable[[str], Process]
+Make = Callable[[str], SupervisedProcess]
 
 
 @pytest.fixture
@@ -29,8 +29,8 @@ def make(tmp_path: Path, heard: io.StringIO, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(process, "MIN_RESTART_DELAY_SECONDS", 0.05)
     monkeypatch.setattr(process, "MAX_RESTART_DELAY_SECONDS", 0.1)
     config = platform_settings(tmp_path)
-    voice = Voice("dummy", 1, Console(file=heard, width=200))
-    return lambda code: Process("dummy", f'{sys.executable} -c "{code}"', config, voice, lambda: None)
+    voice = ConsolePrinter("dummy", 1, Console(file=heard, width=200))
+    return lambda code: SupervisedProcess("dummy", f'{sys.executable} -c "{code}"', config, voice, lambda: None)
 
 
 async def until(happened: Callable[[], object], seconds: float = 60.0) -> None:
@@ -114,9 +114,9 @@ async def test_a_machine_out_of_processes_is_tried_again(
 async def test_stopping_one_that_waits_to_be_started_again(make: Make) -> None:
     dummy = make("raise SystemExit(1)")
     dummy.start()
-    await until(lambda: dummy.since and dummy.pid is None)
+    await until(lambda: dummy.started_at and dummy.pid is None)
     await dummy.stop(5)
-    assert not orphans.find(dummy._home)
+    assert not orphans.find_processes(dummy._home)
 
 
 async def test_a_command_that_does_not_exist(make: Make, heard: io.StringIO) -> None:
@@ -138,4 +138,4 @@ async def test_its_environment_names_the_settings(make: Make) -> None:
 
 @pytest.mark.parametrize(("code", "words"), [(0, "ended with exit code 0"), (-15, "was ended by SIGTERM")])
 def test_exit_codes_in_words(code: int, words: str) -> None:
-    assert describe(code) == words
+    assert describe_exit_code(code) == words

@@ -28,7 +28,7 @@ def on_path(directory: Path, monkeypatch: pytest.MonkeyPatch, *names: str) -> No
 
 
 def written(config: Settings, name: str) -> Any:
-    return yaml.safe_load(watchers.write(config, name).read_text())
+    return yaml.safe_load(watchers.write_config(config, name).read_text())
 
 
 def test_prometheus_reads_every_process_at_this_deployments_ports(config: Settings) -> None:
@@ -61,7 +61,7 @@ def test_a_home_of_any_name_has_rules_of_its_own(tmp_path: Path) -> None:
 
 
 def test_the_apis_key_is_in_a_file_for_its_owner_alone_and_in_no_configuration(config: Settings) -> None:
-    prometheus, alertmanager = (written(config, name) for name in sorted(watchers.NAMES, reverse=True))
+    prometheus, alertmanager = (written(config, name) for name in sorted(watchers.PROCESS_NAMES, reverse=True))
     [api] = [one for one in prometheus["scrape_configs"] if one["job_name"] == "hindsight-api"]
     [hook] = alertmanager["receivers"][0]["webhook_configs"]
     assert hook["url"] == f"http://127.0.0.1:{config.api_port}/v1/alerts"
@@ -75,7 +75,7 @@ def test_the_apis_key_is_in_a_file_for_its_owner_alone_and_in_no_configuration(c
 def test_without_a_key_in_the_settings_the_deployments_own_is_said(tmp_path: Path) -> None:
     config = platform_settings(tmp_path)
     [hook] = written(config, watchers.ALERTMANAGER)["receivers"][0]["webhook_configs"]
-    assert Path(hook["http_config"]["authorization"]["credentials_file"]).read_text() == local_key.find(config)
+    assert Path(hook["http_config"]["authorization"]["credentials_file"]).read_text() == local_key.load_key(config)
 
 
 @pytest.mark.parametrize("name", ["prometheus-alertmanager", "alertmanager"])
@@ -83,7 +83,7 @@ def test_alertmanager_is_found_by_debians_name_and_by_its_own(
     name: str, tmp_path: Path, config: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     on_path(tmp_path, monkeypatch, name)
-    line = watchers.command(config, watchers.ALERTMANAGER)
+    line = watchers.build_command(config, watchers.ALERTMANAGER)
     assert line[0] == str(tmp_path / name)
     assert f"--web.listen-address={LOOPBACK}:{config.alertmanager_port}" in line
     assert "--cluster.listen-address=" in line  # a cluster of one listens to nobody
@@ -94,25 +94,25 @@ def test_what_is_not_there_or_has_no_port_is_absent_with_the_reason(
 ) -> None:
     on_path(tmp_path, monkeypatch, "alertmanager")
     with socket.create_server((LOOPBACK, config.alertmanager_port)):
-        reasons = watchers.absent(config, ["api", *watchers.NAMES])
+        reasons = watchers.unavailable_processes(config, ["api", *watchers.PROCESS_NAMES])
     assert reasons == {
         "prometheus": "it is not on PATH",
         "alertmanager": f"port {config.alertmanager_port} is taken, HINDSIGHT_ALERTMANAGER_PORT sets another",
     }
-    assert watchers.absent(config, ["alertmanager"]) == {}
-    assert watchers.absent(config, ["api"]) == {}
+    assert watchers.unavailable_processes(config, ["alertmanager"]) == {}
+    assert watchers.unavailable_processes(config, ["api"]) == {}
 
 
 def test_what_is_not_on_path_has_no_command(tmp_path: Path, config: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     on_path(tmp_path, monkeypatch)
     with pytest.raises(FileNotFoundError, match="prometheus is not on PATH"):
-        watchers.command(config, watchers.PROMETHEUS)
+        watchers.build_command(config, watchers.PROMETHEUS)
 
 
 @pytest.mark.needs("promtool")
 def test_promtool_finds_what_is_written_right(config: Settings) -> None:
-    path = watchers.write(config, watchers.PROMETHEUS)
-    watchers.write(config, watchers.ALERTMANAGER)
+    path = watchers.write_config(config, watchers.PROMETHEUS)
+    watchers.write_config(config, watchers.ALERTMANAGER)
     said = subprocess.run(["promtool", "check", "config", path], capture_output=True, text=True, check=False)
     assert said.returncode == 0, said.stdout + said.stderr
     assert "2 rule files found" in said.stdout

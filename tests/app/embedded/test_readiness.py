@@ -42,18 +42,18 @@ def body(**parts: bool) -> dict[str, Any]:
 async def test_waits_until_every_part_is_ready(tmp_path: Path) -> None:
     config = platform_settings(tmp_path)
     async with api(config, body(kafka=True, worker=False), body(kafka=True, worker=True)):
-        await readiness.wait(config, 10)
+        await readiness.wait_until_ready(config, 10)
 
 
 async def test_says_which_part_is_not_ready(tmp_path: Path) -> None:
     config = platform_settings(tmp_path)
     async with api(config, body(kafka=True, worker=False)):
         with pytest.raises(SetupError, match=r"Not ready after 0 s\. worker: starting$|worker: starting"):
-            await readiness.wait(config, 0.3)
+            await readiness.wait_until_ready(config, 0.3)
 
 
 async def test_an_api_that_does_not_answer_is_not_ready(tmp_path: Path) -> None:
-    well, parts = await readiness.probe(platform_settings(tmp_path))
+    well, parts = await readiness.probe_readiness(platform_settings(tmp_path))
     assert not well
     assert "readyz" in parts["api"].detail
 

@@ -1,4 +1,11 @@
-from app.embedded.restart_policy import LATE_SECONDS, STARTING_SECONDS, WELL_SECONDS, Liveness, Patience, Stuck
+from app.embedded.restart_policy import (
+    HEALTHY_SECONDS,
+    STARTUP_TIMEOUT_SECONDS,
+    SUPERVISOR_PAUSE_SECONDS,
+    BackoffTimeout,
+    LivenessPolicy,
+    ProgressPolicy,
+)
 
 STALLED = 20.0
 
@@ -7,7 +14,7 @@ class Life:
     """A process that is looked at each second."""
 
     def __init__(self) -> None:
-        self.liveness = Liveness(Patience(STALLED))
+        self.liveness = LivenessPolicy(BackoffTimeout(STALLED))
         self.now = 1000.0
         self.run = 1.0
 
@@ -15,12 +22,12 @@ class Life:
         """Look for so long. When it is to be started again, if it is."""
         for second in range(1, round(seconds) + 1):
             self.now += 1
-            if self.liveness.look(self.now, self.run, alive, excused):
+            if self.liveness.should_restart(self.now, self.run, alive, excused):
                 return second
         return None
 
     def restart(self) -> None:
-        self.liveness.restarted()
+        self.liveness.record_restart()
         self.run += 1
 
 
@@ -32,9 +39,9 @@ def test_what_has_answered_and_is_silent_is_started_again() -> None:
 
 def test_a_start_has_longer_and_does_not_count_while_what_it_needs_is_away() -> None:
     life = Life()
-    assert life.after(STARTING_SECONDS, alive=False) is None
+    assert life.after(STARTUP_TIMEOUT_SECONDS, alive=False) is None
     assert life.after(1000, alive=False, excused=True) is None
-    assert life.after(1000, alive=False) == STARTING_SECONDS + 1
+    assert life.after(1000, alive=False) == STARTUP_TIMEOUT_SECONDS + 1
 
 
 def test_a_silence_is_no_better_for_what_it_needs() -> None:
@@ -49,32 +56,32 @@ def test_each_restart_in_a_row_doubles_the_patience_until_it_was_well_for_long()
         life.after(10, alive=True)
         assert life.after(1000, alive=False) == silence + 1
         life.restart()
-    life.after(WELL_SECONDS + 10, alive=True)
+    life.after(HEALTHY_SECONDS + 10, alive=True)
     assert life.after(1000, alive=False) == STALLED + 1
 
 
 def test_a_supervisor_that_was_held_up_itself_counts_anew() -> None:
     life = Life()
     life.after(10, alive=True)
-    life.now += LATE_SECONDS + 100
+    life.now += SUPERVISOR_PAUSE_SECONDS + 100
     assert life.after(STALLED, alive=False) is None
 
 
 def test_what_stands_still_is_started_again_with_more_patience_each_time() -> None:
-    stuck = Stuck(Patience(60))
-    assert not stuck.look(100, 0, excused=False)
-    assert not stuck.look(160, 60, excused=False)
-    assert stuck.look(161, 61, excused=False)
-    stuck.restarted(161)
-    assert not stuck.look(281, 181, excused=False)
-    assert stuck.look(282, 182, excused=False)
-    stuck.restarted(282)
-    assert not stuck.look(300, 0, excused=False)
-    assert stuck.look(361, 61, excused=False)
+    stuck = ProgressPolicy(BackoffTimeout(60))
+    assert not stuck.should_restart(100, 0, is_excused=False)
+    assert not stuck.should_restart(160, 60, is_excused=False)
+    assert stuck.should_restart(161, 61, is_excused=False)
+    stuck.record_restart(161)
+    assert not stuck.should_restart(281, 181, is_excused=False)
+    assert stuck.should_restart(282, 182, is_excused=False)
+    stuck.record_restart(282)
+    assert not stuck.should_restart(300, 0, is_excused=False)
+    assert stuck.should_restart(361, 61, is_excused=False)
 
 
 def test_what_is_excused_has_all_its_time_afterwards() -> None:
-    stuck = Stuck(Patience(60))
-    assert not stuck.look(1000, 900, excused=True)
-    assert not stuck.look(1060, 960, excused=False)
-    assert stuck.look(1061, 961, excused=False)
+    stuck = ProgressPolicy(BackoffTimeout(60))
+    assert not stuck.should_restart(1000, 900, is_excused=True)
+    assert not stuck.should_restart(1060, 960, is_excused=False)
+    assert stuck.should_restart(1061, 961, is_excused=False)

@@ -20,7 +20,7 @@ from app.embedded import broker, lock
 from app.embedded.supervisor import Supervisor
 from app.errors import SetupError
 from app.settings import CHECKOUT, Settings
-from tests.support.platform import environment, pids, platform_settings
+from tests.support.platform import platform_settings, process_environment, read_pids
 
 PROCFILE = """\
 one: python -c "import time; time.sleep(600)"
@@ -116,9 +116,9 @@ async def test_processes_start_after_the_broker_and_the_topics(
     async with started(Supervisor(config, procfile=procfile, provision=recording(order))) as supervisor:
         assert order == ["broker", "topics"]
         await up(config)
-        assert pids(config) == {name: process.pid for name, process in supervisor.processes.items()}
+        assert read_pids(config) == {name: process.pid for name, process in supervisor.processes.items()}
     await supervisor.stop()  # again
-    assert pids(config) == {}
+    assert read_pids(config) == {}
     assert gone(config.home, 0) == []
 
 
@@ -145,7 +145,7 @@ async def test_one_home_has_one_supervisor(config: Settings, procfile: Path, ord
     async with started(Supervisor(config, procfile=procfile, provision=recording(order))) as first:
         with pytest.raises(SetupError, match=f"already runs in {config.home}: process {os.getpid()}"):
             await Supervisor(config, procfile=procfile).start()
-        assert lock.holder(config.home) == os.getpid()
+        assert lock.holder_pid(config.home) == os.getpid()
         assert len(first.processes) == 2
 
 
@@ -155,7 +155,7 @@ async def test_a_start_that_fails_leaves_nothing(config: Settings, procfile: Pat
 
     with pytest.raises(SetupError, match="No topics"):
         await Supervisor(config, procfile=procfile, provision=fail).start()
-    assert lock.holder(config.home) is None
+    assert lock.holder_pid(config.home) is None
     assert gone(config.home, 0) == []
 
 
@@ -176,13 +176,13 @@ async def test_nothing_starts_without_its_blob_storage(config: Settings, procfil
     with pytest.raises(SetupError, match=r"The blob storage file://.* can't be used"):
         await Supervisor(config, procfile=procfile).start()
     assert order == []
-    assert lock.holder(config.home) is None
+    assert lock.holder_pid(config.home) is None
 
 
 def launch(config: Settings, procfile: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", RUN, str(procfile)],
-        env=environment(config),
+        env=process_environment(config),
         cwd=CHECKOUT,
         stderr=subprocess.PIPE,
         text=True,
@@ -192,7 +192,7 @@ def launch(config: Settings, procfile: Path) -> subprocess.Popen[str]:
 async def up(config: Settings) -> dict[str, int]:
     while True:
         try:
-            if len(found := pids(config)) == 2:
+            if len(found := read_pids(config)) == 2:
                 return found
         except (OSError, json.JSONDecodeError):
             pass
@@ -206,7 +206,7 @@ async def test_a_killed_supervisor_leaves_nothing_running(config: Settings, proc
         supervisor.send_signal(signal.SIGKILL)
         await asyncio.to_thread(supervisor.communicate)
     assert gone(config.home) == []
-    assert lock.holder(config.home) is None
+    assert lock.holder_pid(config.home) is None
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

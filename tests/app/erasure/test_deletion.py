@@ -15,23 +15,23 @@ from pyarrow import fs
 from app.erasure.deletion import delete_rows, has_rows, vacuum
 from app.errors import Unavailable
 from app.eventlog.archive import Archive
-from app.events.cloudevents import Incoming, LogEpoch, Origin
+from app.events.cloudevents import ConsumedRecord, Origin, TopicId
 from app.replay import dataset
 from app.replay.dataset import delete_dataset
 from app.settings import Settings
 from app.storage.delta import storage_options
 
-TOPIC, EPOCH = "ocr.requests", LogEpoch("cluster/topic")
+TOPIC, EPOCH = "ocr.requests", TopicId("cluster/topic")
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ZEBRA = {2, 3, 7}
 """The offsets of one subject's events: all others are bob's."""
 
 
-def record(offset: int, partition: int = 0) -> Incoming:
+def record(offset: int, partition: int = 0) -> ConsumedRecord:
     who = b"zebra" if offset in ZEBRA and partition == 0 else b"bob"
     origin = Origin(EPOCH, TOPIC, partition, offset, round(NOON.timestamp() * 1000) + offset)
     headers = (("ce_subject", who), ("ce_id", b"%s-%d" % (who, offset)), ("ce_source", who))
-    return Incoming(origin, who, b"the payload of " + who, headers)
+    return ConsumedRecord(origin, who, b"the payload of " + who, headers)
 
 
 def filled(storage: Settings) -> Archive:
@@ -120,9 +120,9 @@ def test_a_topic_without_a_table_has_nothing_to_delete(storage: Settings) -> Non
 def location(tmp_path: Path) -> str:
     """A dataset with one row, of the prediction `1`, labelled by ada."""
     row = dict.fromkeys(dataset.SCHEMA.names) | {"prediction_id": "1", "actors": ["ada"]}
-    with dataset.Writer(tmp_path / dataset.ROWS) as writer:
+    with dataset.DatasetWriter(tmp_path / dataset.ROWS_FILE) as writer:
         writer.write(pa.RecordBatch.from_pylist([row], dataset.SCHEMA))
-    dataset.write_manifest(tmp_path / dataset.MANIFEST, {"rows": 1})
+    dataset.write_manifest(tmp_path / dataset.MANIFEST_FILE, {"rows": 1})
     return tmp_path.as_uri()
 
 
@@ -134,8 +134,8 @@ def test_a_dataset_has_rows_by_prediction_or_by_who_labelled(location: str) -> N
 
 def test_an_erased_datasets_manifest_says_when(location: str, tmp_path: Path) -> None:
     delete_dataset(location)
-    assert [path.name for path in tmp_path.iterdir()] == [dataset.MANIFEST]
-    manifest = json.loads((tmp_path / dataset.MANIFEST).read_text())
+    assert [path.name for path in tmp_path.iterdir()] == [dataset.MANIFEST_FILE]
+    manifest = json.loads((tmp_path / dataset.MANIFEST_FILE).read_text())
     assert manifest["rows"] == 1
     assert datetime.fromisoformat(manifest["erased"]).tzinfo is not None
     assert not has_rows(location, {"1"}, None)

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.evaluation.backtest import SPANS, backtest
+from app.evaluation.backtest import SPAN_COUNT, backtest
 from models.base import Untrainable
 from models.datasets import ROWS
-from tests.support.datasets import BEGAN, weighed, written
-from tests.support.scales import Scales, scale
+from tests.support.datasets import START, scale_row, write_dataset
+from tests.support.scales import Scales, make_scale_model
 
 
 def ignore(what: str, done: int, of: int | None) -> None: ...
@@ -22,13 +22,13 @@ def ignore(what: str, done: int, of: int | None) -> None: ...
 @pytest.fixture
 def version(tmp_path: Path) -> Path:
     """A version that is right."""
-    (tmp_path / "model.onnx").write_bytes(scale(0.0))
+    (tmp_path / "model.onnx").write_bytes(make_scale_model(0.0))
     return tmp_path / "model.onnx"
 
 
 def test_a_version_is_scored_beside_what_was_served(version: Path, tmp_path: Path) -> None:
     """What is 5 off scores a half; and it agrees with what it would have said by as much."""
-    found = backtest(Scales(), version, written(tmp_path, [weighed(n, 12.0) for n in range(30)]), ignore)
+    found = backtest(Scales(), version, write_dataset(tmp_path, [scale_row(n, 12.0) for n in range(30)]), ignore)
     assert (found.rows, found.unanswered, found.outcomes) == (30, 0, 30)
     assert (found.score, found.score_served, found.agreement) == (1.0, 0.5, 0.5)
     assert (found.difference, found.interval) == (0.5, (0.5, 0.5))
@@ -36,11 +36,11 @@ def test_a_version_is_scored_beside_what_was_served(version: Path, tmp_path: Pat
 
 def test_its_spans_are_of_equal_length_and_have_all_rows(version: Path, tmp_path: Path) -> None:
     """From the fifth tenth on what was served was wrong."""
-    rows = [weighed(n, 7.0 if n < 50 else 17.0) for n in range(101)]
-    found = backtest(Scales(), version, written(tmp_path, rows), ignore)
+    rows = [scale_row(n, 7.0 if n < 50 else 17.0) for n in range(101)]
+    found = backtest(Scales(), version, write_dataset(tmp_path, rows), ignore)
     assert [span.rows for span in found.spans] == [10] * 9 + [11]
     assert [span.score_served for span in found.spans] == [1.0] * 5 + [0.0] * 5
-    assert (found.start, found.end) == (BEGAN, BEGAN + timedelta(minutes=100))
+    assert (found.start, found.end) == (START, START + timedelta(minutes=100))
 
 
 @pytest.mark.parametrize(
@@ -51,38 +51,38 @@ def test_its_spans_are_of_equal_length_and_have_all_rows(version: Path, tmp_path
 def test_what_was_learned_from_or_was_not_to_be_looked_at_has_no_score_but_is_compared(
     version: Path, tmp_path: Path, otherwise: dict[str, Any]
 ) -> None:
-    rows = [weighed(1), weighed(2, 17.0, **otherwise), weighed(3)]
-    found = backtest(Scales(), version, written(tmp_path, rows), ignore)
+    rows = [scale_row(1), scale_row(2, 17.0, **otherwise), scale_row(3)]
+    found = backtest(Scales(), version, write_dataset(tmp_path, rows), ignore)
     assert (found.rows, found.outcomes, found.score_served) == (3, 2, 1.0)
     assert found.agreement == pytest.approx(2 / 3)
 
 
 def test_requests_since_its_training_are_new_to_it_in_every_split(version: Path, tmp_path: Path) -> None:
-    rows = [weighed(number, split="train") for number in range(10)]
-    found = backtest(Scales(), version, written(tmp_path, rows), ignore, new_since=BEGAN + timedelta(minutes=6))
+    rows = [scale_row(number, split="train") for number in range(10)]
+    found = backtest(Scales(), version, write_dataset(tmp_path, rows), ignore, new_since=START + timedelta(minutes=6))
     assert found.outcomes == 4
 
 
 def test_an_outcome_counts_by_the_inverse_of_its_selection_probability(version: Path, tmp_path: Path) -> None:
-    rows = [weighed(1, 7.0, selection_probability=0.25), weighed(2, 17.0, selection_probability=1.0)]
-    assert backtest(Scales(), version, written(tmp_path, rows), ignore).score_served == pytest.approx(0.8)
+    rows = [scale_row(1, 7.0, selection_probability=0.25), scale_row(2, 17.0, selection_probability=1.0)]
+    assert backtest(Scales(), version, write_dataset(tmp_path, rows), ignore).score_served == pytest.approx(0.8)
 
 
 def test_what_it_can_not_answer_is_counted_and_scores_0(version: Path, tmp_path: Path) -> None:
     """A reading of two rows is not what the model takes."""
-    rows = [weighed(1), weighed(2, reading=np.zeros((1, 2), np.float32)), weighed(3)]
-    found = backtest(Scales(), version, written(tmp_path, rows), ignore)
+    rows = [scale_row(1), scale_row(2, reading=np.zeros((1, 2), np.float32)), scale_row(3)]
+    found = backtest(Scales(), version, write_dataset(tmp_path, rows), ignore)
     assert (found.unanswered, found.outcomes, found.agreement) == (1, 3, 1.0)
     assert found.score == pytest.approx(2 / 3)
 
 
 def test_rows_whose_features_are_not_known_any_more_are_left_out(version: Path, tmp_path: Path) -> None:
-    rows = [weighed(1), weighed(2, features=None), weighed(3)]
-    assert backtest(Scales(), version, written(tmp_path, rows), ignore).rows == 2
+    rows = [scale_row(1), scale_row(2, features=None), scale_row(3)]
+    assert backtest(Scales(), version, write_dataset(tmp_path, rows), ignore).rows == 2
 
 
 def test_of_an_empty_history_nothing_is_said(version: Path, tmp_path: Path) -> None:
-    found = backtest(Scales(), version, written(tmp_path, []), ignore)
+    found = backtest(Scales(), version, write_dataset(tmp_path, []), ignore)
     assert (found.rows, found.spans, found.score, found.difference) == (0, (), None, None)
 
 
@@ -92,11 +92,11 @@ def test_spans_lose_nothing_and_the_same_history_says_the_same(
     tmp_path_factory: pytest.TempPathFactory, history: list[tuple[int, float]]
 ) -> None:
     directory = tmp_path_factory.mktemp("history")
-    (directory / "model.onnx").write_bytes(scale(1.0))
-    dataset = written(directory, [weighed(minute, said) for minute, said in sorted(history)])
+    (directory / "model.onnx").write_bytes(make_scale_model(1.0))
+    dataset = write_dataset(directory, [scale_row(minute, said) for minute, said in sorted(history)])
     found = backtest(Scales(), directory / "model.onnx", dataset, ignore)
     assert sum(span.rows for span in found.spans) == found.rows == len(history)
-    assert len(found.spans) <= SPANS
+    assert len(found.spans) <= SPAN_COUNT
     assert backtest(Scales(), directory / "model.onnx", dataset, ignore) == found
 
 

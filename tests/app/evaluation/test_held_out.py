@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.errors import SetupError
-from app.evaluation.held_out import TOLERANCE, Figure, described, evaluate
+from app.evaluation.held_out import TOLERANCE, MeasuredMetric, evaluate, to_json
 from app.settings import CHECKOUT, Settings
 
 MODEL = CHECKOUT / "tests" / "support" / "versions" / "1" / "model.onnx"
@@ -50,7 +50,7 @@ def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Measured:
 def test_figures_are_measured_through_the_model_and_stand_beside_the_cards(measured: Measured) -> None:
     done: list[int] = []
     found = evaluate(measured(), "measured", None, done.append)
-    assert described(found) == {
+    assert to_json(found) == {
         "task": "measured",
         "version": "1",
         "samples": 4,
@@ -65,7 +65,7 @@ def test_figures_are_measured_through_the_model_and_stand_beside_the_cards(measu
     [(0.75 + TOLERANCE / 2, False), (0.75 + 2 * TOLERANCE, True), (float("nan"), True), (None, False)],
 )
 def test_a_figure_differs_beyond_the_tolerance(card: float | None, differs: bool) -> None:
-    assert Figure("score", 0.75, card).differs is differs
+    assert MeasuredMetric("score", 0.75, card).differs_from_card is differs
 
 
 @pytest.mark.parametrize(

@@ -9,18 +9,19 @@ from deltalake import DeltaTable
 
 from app.errors import Unavailable
 from app.eventlog import archive as archives
-from app.eventlog.archive import Archive, application
-from app.events.cloudevents import Incoming, LogEpoch, Origin
+from app.eventlog.archive import Archive, transaction_app_id
+from app.events.cloudevents import ConsumedRecord, Origin, TopicId
 from app.settings import Settings
 
 TOPIC = "ocr.requests"
-EPOCH = LogEpoch("cluster:topic")
+EPOCH = TopicId("cluster:topic")
 LOGGED = 1_700_000_000_000
 
 
-def records(partition: int, offsets: range) -> list[Incoming]:
+def records(partition: int, offsets: range) -> list[ConsumedRecord]:
     return [
-        Incoming(Origin(EPOCH, TOPIC, partition, offset, LOGGED + offset), b"key", b"payload", ()) for offset in offsets
+        ConsumedRecord(Origin(EPOCH, TOPIC, partition, offset, LOGGED + offset), b"key", b"payload", ())
+        for offset in offsets
     ]
 
 
@@ -89,7 +90,7 @@ def test_many_writers_at_once_lose_nothing_and_write_nothing_twice(storage: Sett
     assert archived(storage) == Counter((partition, offset) for partition in range(5) for offset in range(30))
 
 
-def patiently(archive: Archive, batch: Sequence[Incoming]) -> None:
+def patiently(archive: Archive, batch: Sequence[ConsumedRecord]) -> None:
     for _ in range(100):
         try:
             archive.append(batch)
@@ -102,12 +103,12 @@ def patiently(archive: Archive, batch: Sequence[Incoming]) -> None:
 def test_what_is_archived_is_known_after_the_log_of_the_table_was_checkpointed(
     storage: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(archives._CONFIGURATION, "delta.checkpointInterval", "5")
+    monkeypatch.setitem(archives._TABLE_PROPERTIES, "delta.checkpointInterval", "5")
     archive = Archive(storage)
     archive.append(records(7, range(3)))
     for offset in range(8):  # beyond the first checkpoint
         archive.append(records(0, range(offset + 1)))
     table = archive.table(TOPIC)
     assert table is not None
-    assert table.transaction_version(application(EPOCH, 7)) == 2
+    assert table.transaction_version(transaction_app_id(EPOCH, 7)) == 2
     assert archive.append(records(7, range(3))) == 0

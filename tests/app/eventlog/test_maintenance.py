@@ -9,15 +9,15 @@ from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
 
 from app.eventlog import compaction
-from app.eventlog.archive import Archive, last_archived
-from app.eventlog.compaction import TARGET_BYTES, File, Stretch, compact, stretches
-from app.eventlog.maintenance import one_round, tidy
+from app.eventlog.archive import Archive, last_archived_offset
+from app.eventlog.compaction import TARGET_BYTES, CompactionRange, DataFile, compact, plan_compaction
+from app.eventlog.maintenance import maintain_table, run_once
 from app.events import topics
-from app.events.cloudevents import Incoming, LogEpoch, Origin
+from app.events.cloudevents import ConsumedRecord, Origin, TopicId
 from app.settings import Settings
 
 TOPIC = "ocr.requests"
-EPOCH = LogEpoch("cluster/topic")
+EPOCH = TopicId("cluster/topic")
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 FEW = 4
 COMMITS = FEW + 6
@@ -29,9 +29,9 @@ def few_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compaction, "MAX_SMALL_FILES", FEW)
 
 
-def record(offset: int, logged: datetime, topic: str = TOPIC) -> Incoming:
+def record(offset: int, logged: datetime, topic: str = TOPIC) -> ConsumedRecord:
     origin = Origin(EPOCH, topic, 0, offset, round(logged.timestamp() * 1000))
-    return Incoming(origin, b"key", b"payload", (("ce_team", b"red"), ("own", b"\xff")))
+    return ConsumedRecord(origin, b"key", b"payload", (("ce_team", b"red"), ("own", b"\xff")))
 
 
 def archived(storage: Settings, begin: datetime = NOON, topic: str = TOPIC, first: int = 0) -> Archive:
@@ -110,35 +110,37 @@ class Unrefreshed(DeltaTable):
         pass
 
 
-def file(minute: int, size: int = 1000, day: int = 1) -> File:
+def file(minute: int, size: int = 1000, day: int = 1) -> DataFile:
     first = datetime(2026, 3, day, 12, minute, tzinfo=UTC)
-    return File(first.date(), size, first, first + timedelta(seconds=55))
+    return DataFile(first.date(), size, first, first + timedelta(seconds=55))
 
 
 def test_a_few_small_files_and_files_that_are_still_new_are_left_alone() -> None:
-    assert stretches([file(n) for n in range(FEW)], NOON + timedelta(hours=1)) == []
-    assert stretches([file(n) for n in range(50)], NOON + timedelta(minutes=FEW)) == []
+    assert plan_compaction([file(n) for n in range(FEW)], NOON + timedelta(hours=1)) == []
+    assert plan_compaction([file(n) for n in range(50)], NOON + timedelta(minutes=FEW)) == []
 
 
 def test_what_was_compacted_to_a_large_file_is_not_written_again() -> None:
     large = file(5, TARGET_BYTES)
-    [stretch] = stretches([large, *(file(n) for n in range(4, 50))], NOON + timedelta(hours=1))
-    assert stretch == Stretch(large.day, large.last, file(49).last)
+    [stretch] = plan_compaction([large, *(file(n) for n in range(4, 50))], NOON + timedelta(hours=1))
+    assert stretch == CompactionRange(large.day, large.last_logged, file(49).last_logged)
 
 
 def test_late_events_are_compacted_with_all_of_their_day_once_it_is_over() -> None:
     files = [file(59, TARGET_BYTES), *(file(n) for n in range(50))]
-    assert stretches(files, NOON + timedelta(hours=2)) == []
-    assert stretches(files, NOON + timedelta(days=1)) == [Stretch(NOON.date(), None, file(49).last)]
+    assert plan_compaction(files, NOON + timedelta(hours=2)) == []
+    assert plan_compaction(files, NOON + timedelta(days=1)) == [
+        CompactionRange(NOON.date(), None, file(49).last_logged)
+    ]
 
 
 def test_a_large_backlog_is_compacted_one_file_at_a_time() -> None:
     files = [file(n, TARGET_BYTES // 20) for n in range(50)]
-    found = stretches(files, NOON + timedelta(hours=2))
+    found = plan_compaction(files, NOON + timedelta(hours=2))
     assert [(one.after, one.until) for one in found] == [
-        (None, file(19).last),
-        (file(19).last, file(39).last),
-        (file(39).last, file(49).last),
+        (None, file(19).last_logged),
+        (file(19).last_logged, file(39).last_logged),
+        (file(39).last_logged, file(49).last_logged),
     ]
 
 
@@ -147,17 +149,17 @@ def test_days_beyond_the_retention_are_dropped_and_never_archived_again(storage:
     archive = Archive(settings)
     for topic in (TOPIC, topics.LIFECYCLE):
         archive.append([record(day, NOON + timedelta(days=day), topic) for day in range(4)])
-        tidy(settings, topic, NOON + timedelta(days=3, hours=3))
+        maintain_table(settings, topic, NOON + timedelta(days=3, hours=3))
     assert rows(archive)["offset"].to_pylist() == [1, 2, 3]
     assert rows(archive, topics.LIFECYCLE)["offset"].to_pylist() == [0, 1, 2, 3]
     assert archive.append([record(0, NOON)]) == 0
-    assert last_archived(opened(archive), EPOCH, 0) == 3
+    assert last_archived_offset(opened(archive), EPOCH, 0) == 3
 
 
 def test_files_that_readers_may_still_need_are_kept_for_a_day(storage: Settings) -> None:
     archive = archived(storage)
     pinned = opened(archive)
-    tidy(storage, TOPIC, NOON + timedelta(hours=1))
+    maintain_table(storage, TOPIC, NOON + timedelta(hours=1))
     assert len(opened(archive).file_uris()) == 1
     assert pinned.to_pyarrow_dataset().count_rows() == 2 * COMMITS
 
@@ -170,7 +172,7 @@ def test_what_killed_writers_left_half_written_is_deleted_after_a_day(brokerless
     for path in (old, young):
         path.write_bytes(b"PAR1")
     os.utime(old, (0, 0))
-    tidy(settings, TOPIC, datetime.now(UTC))
+    maintain_table(settings, TOPIC, datetime.now(UTC))
     assert not old.exists()
     assert young.exists()
 
@@ -183,7 +185,7 @@ async def test_a_table_that_is_damaged_does_not_keep_the_others_from_their_house
     archive = archived(settings)
     (log,) = (tmp_path / "blobs" / "events" / topics.features("ocr")).glob("_delta_log/*003.json")
     log.unlink()
-    await one_round(settings)
+    await run_once(settings)
     assert len(opened(archive).file_uris()) == 1
     assert Counter(one.name for one in caplog.records if log.name in str(one.exc_info)) == {
         "app.eventlog.maintenance": 1

@@ -4,14 +4,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from aiokafka import TopicPartition
 
-from app.eventlog.retention import readers, trim
-from app.eventlog.writer import Archiver
+from app.eventlog.retention import apply_retention, required_groups
+from app.eventlog.writer import ArchiveWriter
 from app.events import topics
-from app.events.cloudevents import LogEpoch
+from app.events.cloudevents import TopicId
 from app.kafka import clients, provisioning, reader
 from app.settings import Settings
-from app.worker import PROCESSES, build
-from tests.support.kafka_clients import Sent, publish
+from app.worker import PROCESSES, build_app
+from tests.support.kafka_clients import OutgoingRecord, publish
 
 TASK = "trimmed"
 EVENTS = 10
@@ -32,20 +32,20 @@ async def settings(shared: Settings, tmp_path: object) -> AsyncIterator[Settings
     yield shared.model_copy(update={"blob_url": f"file://{tmp_path}"})
 
 
-async def log_of(settings: Settings, topic: str) -> tuple[TopicPartition, reader.Held]:
-    await publish(settings, topic, [Sent(b"{}")] * EVENTS)
-    [(tp, held)] = (await reader.held(settings, [topic])).items()
+async def log_of(settings: Settings, topic: str) -> tuple[TopicPartition, reader.OffsetRange]:
+    await publish(settings, topic, [OutgoingRecord(b"{}")] * EVENTS)
+    [(tp, held)] = (await reader.fetch_offset_ranges(settings, [topic])).items()
     return tp, held
 
 
-async def archive(settings: Settings, tp: TopicPartition, held: reader.Held, end: int) -> None:
-    async for records in reader.read(settings, {tp: (held.begin, end)}, {tp.topic: held.epoch}):
-        await Archiver(settings).write(records)
+async def archive(settings: Settings, tp: TopicPartition, held: reader.OffsetRange, end: int) -> None:
+    async for records in reader.read_ranges(settings, {tp: (held.begin, end)}, {tp.topic: held.topic_id}):
+        await ArchiveWriter(settings).write(records)
 
 
 async def commit(settings: Settings, groups: Iterable[str], tp: TopicPartition, offset: int) -> None:
     for group in groups:
-        consumer = clients.consumer(settings, group_id=group)
+        consumer = clients.create_consumer(settings, group_id=group)
         consumer.assign([tp])
         await consumer.start()
         await consumer.commit({tp: offset})
@@ -57,14 +57,14 @@ def later() -> datetime:
 
 
 async def begin(settings: Settings, tp: TopicPartition) -> int:
-    return (await reader.held(settings, [tp.topic]))[tp].begin
+    return (await reader.fetch_offset_ranges(settings, [tp.topic]))[tp].begin
 
 
 async def test_kafka_forgets_what_is_archived_and_read_by_everyone(settings: Settings) -> None:
     tp, held = await log_of(settings, topics.requests(TASK))
     await archive(settings, tp, held, held.end - 2)
-    await commit(settings, readers(settings)[tp.topic], tp, held.end)
-    trimmed = await trim(settings, later())
+    await commit(settings, required_groups(settings)[tp.topic], tp, held.end)
+    trimmed = await apply_retention(settings, later())
     assert trimmed[tp] == held.end - 2
     assert await begin(settings, tp) == held.end - 2
 
@@ -72,32 +72,32 @@ async def test_kafka_forgets_what_is_archived_and_read_by_everyone(settings: Set
 async def test_kafka_keeps_what_one_group_has_not_read_yet(settings: Settings) -> None:
     tp, held = await log_of(settings, topics.features(TASK))
     await archive(settings, tp, held, held.end)
-    await commit(settings, readers(settings)[tp.topic], tp, held.end)
+    await commit(settings, required_groups(settings)[tp.topic], tp, held.end)
     await commit(settings, ["hindsight-worker"], tp, held.begin + 3)
-    await trim(settings, later())
+    await apply_retention(settings, later())
     assert await begin(settings, tp) == held.begin + 3
 
 
 async def test_kafka_keeps_everything_of_a_topic_that_a_group_has_never_read(settings: Settings) -> None:
     tp, held = await log_of(settings, topics.feedback(TASK))
     await archive(settings, tp, held, held.end)
-    await commit(settings, readers(settings)[tp.topic] - {"hindsight-recorder"}, tp, held.end)
-    await trim(settings, later())
+    await commit(settings, required_groups(settings)[tp.topic] - {"hindsight-recorder"}, tp, held.end)
+    await apply_retention(settings, later())
     assert await begin(settings, tp) == held.begin
 
 
 async def test_kafka_keeps_what_is_young(settings: Settings) -> None:
     tp, held = await log_of(settings, topics.predictions(TASK))
     await archive(settings, tp, held, held.end)
-    await commit(settings, readers(settings)[tp.topic], tp, held.end)
-    await trim(settings.model_copy(update={"kafka_days": 1.0}), later())
+    await commit(settings, required_groups(settings)[tp.topic], tp, held.end)
+    await apply_retention(settings.model_copy(update={"kafka_days": 1.0}), later())
     assert await begin(settings, tp) == held.begin
 
 
 async def test_the_internal_topic_is_forgotten_once_it_is_read_for_it_is_not_archived(settings: Settings) -> None:
     tp, held = await log_of(settings, topics.joins(TASK))
     await commit(settings, ["hindsight-recorder"], tp, held.begin + 4)
-    await trim(settings, later())
+    await apply_retention(settings, later())
     assert await begin(settings, tp) == held.begin + 4
 
 
@@ -105,18 +105,18 @@ async def test_what_is_archived_of_a_topic_that_was_deleted_says_nothing_of_the_
     settings: Settings,
 ) -> None:
     tp, held = await log_of(settings, topics.outcomes(TASK))
-    other = reader.Held(LogEpoch("cluster/another-topic"), held.begin, held.end)
+    other = reader.OffsetRange(TopicId("cluster/another-topic"), held.begin, held.end)
     await archive(settings, tp, other, held.end)
-    await commit(settings, readers(settings)[tp.topic], tp, held.end)
-    await trim(settings, later())
+    await commit(settings, required_groups(settings)[tp.topic], tp, held.end)
+    await apply_retention(settings, later())
     assert await begin(settings, tp) == held.begin
 
 
 def test_every_group_that_reads_a_topic_is_waited_for_and_lifecycle_is_kept_for_ever(brokerless: Settings) -> None:
     consumed: dict[str, set[str]] = {topics.requests("ocr"): {"hindsight-preprocess"}}
     for process in (make() for make in PROCESSES.values()):
-        for agent in build(brokerless, process).agents.values():
+        for agent in build_app(brokerless, process).agents.values():
             for topic in agent.channel.topics:
                 consumed.setdefault(topic, set()).add(process.group)
     del consumed[topics.LIFECYCLE]
-    assert readers(brokerless) == consumed
+    assert required_groups(brokerless) == consumed

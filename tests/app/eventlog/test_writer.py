@@ -7,16 +7,16 @@ import pytest
 from deltalake import Field, write_deltalake
 
 from app.errors import SetupError, Unavailable
-from app.eventlog.archive import Archive, Gap
-from app.eventlog.schema import INLINE_BYTES
-from app.eventlog.writer import Archiver
+from app.eventlog.archive import Archive, ArchiveGap
+from app.eventlog.schema import MAX_INLINE_BYTES
+from app.eventlog.writer import ArchiveWriter
 from app.events import topics
-from app.events.cloudevents import Incoming, LogEpoch, Origin
+from app.events.cloudevents import ConsumedRecord, Origin, TopicId
 from app.kafka import reader
 from app.monitoring import metrics
 from app.settings import Settings
-from tests.support.kafka_clients import Sent, publish
-from tests.support.storage_outages import directory
+from tests.support.kafka_clients import OutgoingRecord, publish
+from tests.support.storage_outages import mount_storage
 
 TOPIC = topics.requests("letters")
 EVENTS = 12
@@ -26,13 +26,13 @@ Break = Callable[[str, Harm], Settings]
 
 
 @pytest.fixture
-async def log(platform: Settings) -> list[Incoming]:
+async def log(platform: Settings) -> list[ConsumedRecord]:
     """A partition as Kafka holds it, all of whose records are read."""
-    await publish(platform, TOPIC, [Sent(b"abc", b"one key")] * EVENTS)
-    [tp, held] = max((await reader.held(platform, [TOPIC])).items(), key=lambda item: item[1].end)
+    await publish(platform, TOPIC, [OutgoingRecord(b"abc", b"one key")] * EVENTS)
+    [tp, held] = max((await reader.fetch_offset_ranges(platform, [TOPIC])).items(), key=lambda item: item[1].end)
     return [
         record
-        async for found in reader.read(platform, {tp: (held.begin, held.end)}, {TOPIC: held.epoch})
+        async for found in reader.read_ranges(platform, {tp: (held.begin, held.end)}, {TOPIC: held.topic_id})
         for record in found
     ]
 
@@ -50,7 +50,7 @@ def offsets(settings: Settings) -> list[int]:
     return sorted(found)
 
 
-def every(log: list[Incoming]) -> list[int]:
+def every(log: list[ConsumedRecord]) -> list[int]:
     return [record.origin.offset for record in log]
 
 
@@ -58,25 +58,27 @@ def lost() -> float:
     return float(metrics.ARCHIVE_LOST.labels(TOPIC)._value.get())
 
 
-async def test_what_is_missing_before_a_batch_is_read_from_kafka_first(settings: Settings, log: list[Incoming]) -> None:
+async def test_what_is_missing_before_a_batch_is_read_from_kafka_first(
+    settings: Settings, log: list[ConsumedRecord]
+) -> None:
     """The archive was lost, or the group's offsets ran ahead of it."""
     before = lost()
-    await Archiver(settings).write(log[-3:])
+    await ArchiveWriter(settings).write(log[-3:])
     assert offsets(settings) == every(log)
     assert lost() == before
 
 
-async def test_what_is_missing_in_a_batch_is_read_from_kafka_too(settings: Settings, log: list[Incoming]) -> None:
-    archiver = Archiver(settings)
+async def test_what_is_missing_in_a_batch_is_read_from_kafka_too(settings: Settings, log: list[ConsumedRecord]) -> None:
+    archiver = ArchiveWriter(settings)
     await archiver.write(log[:2])
     await archiver.write([*log[1:4], *log[8:10], *log[6:9]])
     assert offsets(settings) == every(log[:10])
 
 
 async def test_an_archive_that_was_restored_from_a_backup_is_brought_up_to_date(
-    settings: Settings, log: list[Incoming], tmp_path: Path
+    settings: Settings, log: list[ConsumedRecord], tmp_path: Path
 ) -> None:
-    archiver = Archiver(settings)
+    archiver = ArchiveWriter(settings)
     await archiver.write(log[:2])
     await archiver.write(log[2:6])
     (tmp_path / "blobs" / "events" / TOPIC / "_delta_log" / f"{2:020}.json").unlink()
@@ -85,14 +87,14 @@ async def test_an_archive_that_was_restored_from_a_backup_is_brought_up_to_date(
 
 
 async def test_events_that_kafka_no_longer_has_are_counted_and_named_and_do_not_stop_the_archive(
-    settings: Settings, log: list[Incoming], caplog: pytest.LogCaptureFixture
+    settings: Settings, log: list[ConsumedRecord], caplog: pytest.LogCaptureFixture
 ) -> None:
     """Their topic was deleted and made again, as its epoch tells."""
     gone = [
-        Incoming(Origin(LogEpoch("cluster/gone"), TOPIC, 0, offset, one.origin.timestamp_ms), None, b"abc", ())
+        ConsumedRecord(Origin(TopicId("cluster/gone"), TOPIC, 0, offset, one.origin.timestamp_ms), None, b"abc", ())
         for offset, one in enumerate(log)
     ]
-    archiver = Archiver(settings)
+    archiver = ArchiveWriter(settings)
     await archiver.write(gone[:2])
     before = lost()
     await archiver.write(gone[5:7])
@@ -104,14 +106,14 @@ async def test_events_that_kafka_no_longer_has_are_counted_and_named_and_do_not_
 async def test_a_gap_waits_for_the_broker_that_may_fill_it(brokerless: Settings, tmp_path: Path) -> None:
     settings = brokerless.model_copy(update={"blob_url": tmp_path.as_uri()})
     with pytest.raises(Unavailable, match="Kafka"):
-        await Archiver(settings).write(made(range(5, 6)))
-    with pytest.raises(Gap):
+        await ArchiveWriter(settings).write(made(range(5, 6)))
+    with pytest.raises(ArchiveGap):
         Archive(settings).append(made(range(5, 6)))
 
 
-def made(numbers: range, data: bytes = b"abc") -> list[Incoming]:
+def made(numbers: range, data: bytes = b"abc") -> list[ConsumedRecord]:
     return [
-        Incoming(Origin(LogEpoch("cluster/topic"), TOPIC, 0, offset, 1_700_000_000_000), b"key", data, ())
+        ConsumedRecord(Origin(TopicId("cluster/topic"), TOPIC, 0, offset, 1_700_000_000_000), b"key", data, ())
         for offset in numbers
     ]
 
@@ -120,7 +122,7 @@ async def test_a_record_that_was_redelivered_within_a_batch_is_archived_once(
     brokerless: Settings, tmp_path: Path
 ) -> None:
     settings = brokerless.model_copy(update={"blob_url": tmp_path.as_uri()})
-    await Archiver(settings).write([*made(range(5)), *made(range(2, 8))])
+    await ArchiveWriter(settings).write([*made(range(5)), *made(range(2, 8))])
     assert offsets(settings) == list(range(8))
 
 
@@ -135,10 +137,10 @@ async def test_a_time_that_cannot_be_told_in_utc_does_not_stop_the_archive(
         b"9999-12-31T23:59:59Z",
     )
     strange = [
-        Incoming(record.origin, None, b"abc", (("ce_time", time),))
+        ConsumedRecord(record.origin, None, b"abc", (("ce_time", time),))
         for record, time in zip(made(range(4)), times, strict=True)
     ]
-    await Archiver(settings).write(strange)
+    await ArchiveWriter(settings).write(strange)
     assert offsets(settings) == [0, 1, 2, 3]
 
 
@@ -146,14 +148,14 @@ async def test_a_time_that_cannot_be_told_in_utc_does_not_stop_the_archive(
 async def test_a_storage_that_can_not_be_written_to_is_waited_for_and_named(
     kind: str, brokerless: Settings, tmp_path: Path
 ) -> None:
-    with directory(tmp_path) as storage:
-        if (outage := storage.outages().get(kind)) is None:
+    with mount_storage(tmp_path) as storage:
+        if (outage := storage.list_outages().get(kind)) is None:
             pytest.skip(f"a directory can't be made {kind} here: that needs the right to mount, or not to be root")
         settings = brokerless.model_copy(update={"blob_url": storage.uri})
-        archiver = Archiver(settings)
+        archiver = ArchiveWriter(settings)
         await archiver.write(made(range(2)))
         with outage():
-            for data in (b"abc", bytes(INLINE_BYTES + 1)):
+            for data in (b"abc", bytes(MAX_INLINE_BYTES + 1)):
                 with pytest.raises(Unavailable, match=f"the archive of {TOPIC} at {storage.uri}/events/{TOPIC}: ..."):
                     await archiver.write(made(range(4), data))
         await archiver.write(made(range(4)))
@@ -201,7 +203,7 @@ def test_a_damaged_file_of_the_archive_is_named_with_the_remedy(broken: Break, h
     archive = Archive(settings)
     table = archive.table(TOPIC)
     assert table is not None
-    with pytest.raises(SetupError, match="is damaged") as error, archive.readable(TOPIC):
+    with pytest.raises(SetupError, match="is damaged") as error, archive.diagnose_errors(TOPIC):
         table.to_pyarrow_dataset().to_table()
     assert names[0] in str(error.value)
     assert "Restore this file from a backup" in error.value.remedy
@@ -216,7 +218,7 @@ async def test_a_damaged_log_of_a_table_is_named_by_readers_and_waited_for_by_th
         Archive(settings).table(TOPIC)
     assert "Restore this file from a backup" in error.value.remedy
     with pytest.raises(Unavailable, match="Restore this file"):
-        await Archiver(settings).write(made(range(9)))
+        await ArchiveWriter(settings).write(made(range(9)))
 
 
 def test_a_damaged_checkpoint_of_a_table_is_named(brokerless: Settings, tmp_path: Path) -> None:
@@ -243,7 +245,7 @@ async def test_a_table_with_columns_from_the_future_asks_for_an_upgrade(brokerle
         archive.table(TOPIC)
     assert "upgrade" in error.value.remedy
     with pytest.raises(Unavailable, match="upgrade"):
-        await Archiver(settings).write(made(range(4)))
+        await ArchiveWriter(settings).write(made(range(4)))
 
 
 @pytest.mark.parametrize(
@@ -265,7 +267,7 @@ async def test_a_table_of_a_protocol_from_the_future_asks_for_an_upgrade(
         archive.table(TOPIC)
     assert "upgrade" in error.value.remedy
     with pytest.raises(Unavailable, match="upgrade"):
-        await Archiver(settings).write(made(range(4)))
+        await ArchiveWriter(settings).write(made(range(4)))
 
 
 def test_a_file_that_was_replaced_while_it_was_read_is_no_damage(brokerless: Settings, tmp_path: Path) -> None:
@@ -277,6 +279,6 @@ def test_a_file_that_was_replaced_while_it_was_read_is_no_damage(brokerless: Set
     assert table is not None
     write_deltalake(table, pinned.to_pyarrow_dataset().to_table(), mode="overwrite")
     table.vacuum(0, dry_run=False, enforce_retention_duration=False)
-    with pytest.raises(SetupError, match="was replaced since") as error, archive.readable(TOPIC):
+    with pytest.raises(SetupError, match="was replaced since") as error, archive.diagnose_errors(TOPIC):
         pinned.to_pyarrow_dataset().to_table()
     assert "Begin again" in error.value.remedy

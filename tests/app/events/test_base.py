@@ -2,11 +2,11 @@ from typing import Any, ClassVar
 
 import pytest
 
-from app.events.base import Data
+from app.events.base import EventData
 from models.base import Rejected
 
 
-class Weighed(Data):
+class Weighed(EventData):
     """A type in its third version: it said `fruit` and `kg`, then `name` and `kg`, and now says `name` and `grams`."""
 
     type: ClassVar[str] = "hindsight.fruit.weighed.v3"
@@ -25,7 +25,7 @@ class Weighed(Data):
 
 def refusal(data: bytes, version: int) -> tuple[str, str]:
     with pytest.raises(Rejected) as caught:
-        Weighed.read(data, version)
+        Weighed.decode(data, version)
     return caught.value.code, str(caught.value)
 
 
@@ -38,7 +38,7 @@ def refusal(data: bytes, version: int) -> tuple[str, str]:
     ],
 )
 def test_what_any_version_wrote_reads_as_the_current_one(version: int, data: bytes) -> None:
-    assert Weighed.read(data, version) == Weighed(name="pear", grams=250, ripe=False)
+    assert Weighed.decode(data, version) == Weighed(name="pear", grams=250, ripe=False)
 
 
 def test_a_version_from_the_future_is_refused_with_the_remedy() -> None:
@@ -73,8 +73,8 @@ def test_what_a_version_cannot_have_written_is_refused_with_the_reason(version: 
 
 
 def test_a_version_without_its_upcaster_is_a_bug_and_no_bad_event() -> None:
-    class Counted(Data):
+    class Counted(EventData):
         type: ClassVar[str] = "hindsight.fruit.counted.v2"
 
     with pytest.raises(AttributeError, match="upcast_v1_v2"):
-        Counted.read(b"{}", 1)
+        Counted.decode(b"{}", 1)

@@ -7,7 +7,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaConnectionError, KafkaError
 
 from app.events import topics
-from app.events.topics import SEGMENT_MS, wanted
+from app.events.topics import SEGMENT_MS, required_topics
 from app.kafka.provisioning import provision, wait_provisioned
 from app.settings import MiB, Settings
 
@@ -43,7 +43,7 @@ async def configs(admin: AIOKafkaAdminClient, name: str) -> dict[str, str]:
 
 def test_every_task_has_its_topics_and_all_share_two() -> None:
     config = Settings(tasks={"ocr": "", "letters": ""}, partitions=5, max_payload_bytes=2 * MiB)
-    found = {topic.name: (topic.partitions, topic.max_message_bytes // MiB) for topic in wanted(config)}
+    found = {topic.name: (topic.partitions, topic.max_message_bytes // MiB) for topic in required_topics(config)}
     assert found == {
         "dead-letters": (1, 8),
         "lifecycle": (1, 1),
@@ -65,7 +65,7 @@ def test_every_task_has_its_topics_and_all_share_two() -> None:
 
 
 def test_no_topic_forgets_by_age_or_size() -> None:
-    for topic in wanted(Settings()):
+    for topic in required_topics(Settings()):
         assert topic.configs["retention.ms"] == topic.configs["retention.bytes"] == "-1"
         assert topic.configs["cleanup.policy"] == "delete"
         assert topic.configs["message.timestamp.type"] == "LogAppendTime"
@@ -74,7 +74,7 @@ def test_no_topic_forgets_by_age_or_size() -> None:
 async def test_provisioning_makes_every_topic_as_it_should_be(config: Settings, admin: AIOKafkaAdminClient) -> None:
     assert await provision(config) == []
     await wait_provisioned(config)
-    mine = [topic for topic in wanted(config) if topic.name.startswith("provisioned_")]
+    mine = [topic for topic in required_topics(config) if topic.name.startswith("provisioned_")]
     assert await shapes(admin, [topic.name for topic in mine]) == {topic.name: 3 for topic in mine}
     for topic in mine:
         assert topic.configs.items() <= (await configs(admin, topic.name)).items()
@@ -83,9 +83,9 @@ async def test_provisioning_makes_every_topic_as_it_should_be(config: Settings, 
 async def test_provisioning_again_says_and_changes_nothing(config: Settings, admin: AIOKafkaAdminClient) -> None:
     await provision(config)
     await wait_provisioned(config)
-    before = await configs(admin, wanted(config)[-1].name)
+    before = await configs(admin, required_topics(config)[-1].name)
     assert await provision(config) == []
-    assert await configs(admin, wanted(config)[-1].name) == before
+    assert await configs(admin, required_topics(config)[-1].name) == before
 
 
 async def test_several_may_provision_at_once(config: Settings) -> None:

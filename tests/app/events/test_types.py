@@ -10,28 +10,37 @@ from pydantic import ValidationError
 
 from app.events import base as data
 from app.events import cloudevents, decoding
-from app.events.answers import dead_letter
-from app.events.base import Data, Kind
-from app.events.cloudevents import CORE, Event, Incoming, LogEpoch, Origin, Record, complete, versioned
+from app.events.answers import build_dead_letter
+from app.events.base import EventData, EventType
+from app.events.cloudevents import (
+    CORE_ATTRIBUTES,
+    ConsumedRecord,
+    Event,
+    Origin,
+    Record,
+    TopicId,
+    complete_event,
+    split_version,
+)
 from app.events.ids import prediction_id, task_of
-from app.events.payload import payload_of
+from app.events.payload import extract_payload
 from app.events.types import Failure, FeaturesExtracted, FeedbackGiven, PredictionRequested
-from app.inference.handler import read
+from app.inference.handler import read_features
 from models.base import Rejected
-from tests.support.event_strategies import EXAMPLES, data_of, example
+from tests.support.event_strategies import EXAMPLES, data_strategy, read_example
 
 KIND = "hindsight.prediction.requested.v1"
-ORIGIN = Origin(LogEpoch(f"cluster/{uuid.UUID(int=1)}"), "letters.requests", 2, 7, 1_769_860_800_123)
+ORIGIN = Origin(TopicId(f"cluster/{uuid.UUID(int=1)}"), "letters.requests", 2, 7, 1_769_860_800_123)
 PREDICTION = prediction_id("letters", "app", "1")
 
 
-def current(kind: str) -> Kind:
+def current(kind: str) -> EventType:
     """The class that a type of any version is read into."""
-    [found] = [known for known in decoding.TYPES if versioned(known.type)[0] == versioned(kind)[0]]
+    [found] = [known for known in decoding.TYPES if split_version(known.type)[0] == split_version(kind)[0]]
     return found
 
 
-def written(family: Kind) -> list[str]:
+def written(family: EventType) -> list[str]:
     """The types that there are examples of, in every version."""
     return [path.stem for path in sorted(EXAMPLES.iterdir()) if issubclass(current(path.stem), family)]
 
@@ -99,22 +108,22 @@ def test_feedback_by_prediction_and_by_request_is_about_the_same(source: str, re
     unique = prediction_id("letters", source, request)
     by_prediction = FeedbackGiven(prediction_id=unique, reward=1, actor="ada")
     by_request = FeedbackGiven(task="letters", request_id=request, request_source=source, reward=1, actor="ada")
-    assert by_prediction.about == by_request.about == ("letters", unique)
+    assert by_prediction.task_and_prediction == by_request.task_and_prediction == ("letters", unique)
 
 
 def test_feedback_by_request_is_about_a_bare_payloads_default_source() -> None:
     feedback = FeedbackGiven(task="letters", request_id=ORIGIN.id, reward=1, actor="ada")
-    event = complete((), b"data", ORIGIN, KIND)
-    assert feedback.about == ("letters", prediction_id("letters", event.source, event.id))
+    event = complete_event((), b"data", ORIGIN, KIND)
+    assert feedback.task_and_prediction == ("letters", prediction_id("letters", event.source, event.id))
 
 
-@pytest.mark.parametrize("kind", [kind for kind in decoding.TYPES if issubclass(kind, Data)])
+@pytest.mark.parametrize("kind", [kind for kind in decoding.TYPES if issubclass(kind, EventData)])
 @given(data=st.data())
-def test_what_is_decoded_is_what_was_encoded(kind: type[Data], data: st.DataObject) -> None:
-    said = data.draw(data_of(kind))
+def test_what_is_decoded_is_what_was_encoded(kind: type[EventData], data: st.DataObject) -> None:
+    said = data.draw(data_strategy(kind))
     attributes: dict[str, Any] = {"id": "1", "source": "app", "time": "2026-01-31T12:00:00Z"}
-    record = said.record("topic", b"key", **attributes)
-    event = complete(record.headers, record.value or b"", ORIGIN, kind.type)
+    record = said.to_record("topic", b"key", **attributes)
+    event = complete_event(record.headers, record.value or b"", ORIGIN, kind.type)
     assert decoding.decode(event.type, event.data) == said
     assert event == Event(type=kind.type, data=event.data, content_type="application/json", **attributes)
 
@@ -138,15 +147,15 @@ def test_what_is_no_data_of_a_known_type_is_refused_with_the_reason(kind: str, c
 
 def test_every_version_of_every_type_has_an_example() -> None:
     """Whoever makes a new version adds its example, and keeps those of the versions before."""
-    named = [versioned(kind.type) for kind in decoding.TYPES]
+    named = [split_version(kind.type) for kind in decoding.TYPES]
     wanted = {f"{name}.v{version}" for name, current in named for version in range(1, current + 1)}
     assert {path.stem for path in EXAMPLES.iterdir()} == wanted
 
 
-@pytest.mark.parametrize("kind", written(Data))
+@pytest.mark.parametrize("kind", written(EventData))
 def test_data_that_any_version_wrote_still_reads(kind: str) -> None:
-    headers, value = example(kind)
-    event = complete(headers, value, ORIGIN, current(kind).type)
+    headers, value = read_example(kind)
+    event = complete_event(headers, value, ORIGIN, current(kind).type)
     said = decoding.decode(event.type, event.data)
     assert (event.type, type(said)) == (kind, current(kind))
     if kind == said.type:  # nothing of it is lost
@@ -155,36 +164,40 @@ def test_data_that_any_version_wrote_still_reads(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", written(PredictionRequested))
 def test_a_request_that_any_version_wrote_still_reads(kind: str) -> None:
-    headers, value = example(kind)
-    event = complete(headers, value, ORIGIN, PredictionRequested.type)
-    assert payload_of(event, fetch=lambda uri, limit: b"", limit=100) == b"abc"
+    headers, value = read_example(kind)
+    event = complete_event(headers, value, ORIGIN, PredictionRequested.type)
+    assert extract_payload(event, fetch=lambda uri, limit: b"", limit=100) == b"abc"
 
 
 @pytest.mark.parametrize("kind", written(FeaturesExtracted))
 def test_features_that_any_version_wrote_still_read(kind: str) -> None:
-    headers, value = example(kind)
-    _, features = read(Incoming(ORIGIN, b"key", value, headers))
+    headers, value = read_example(kind)
+    _, features = read_features(ConsumedRecord(ORIGIN, b"key", value, headers))
     assert {name: tensor.tobytes() for name, tensor in features.items()} == {"letters": b"abc"}
 
 
 @pytest.mark.parametrize("kind", [kind.type for kind in decoding.TYPES])
 def test_a_type_declares_the_headers_that_it_has_beside_cloudevents(kind: str) -> None:
-    own = {name for name, _ in example(kind)[0]} - {f"ce_{name}" for name in CORE} - {"content-type", "traceparent"}
+    own = (
+        {name for name, _ in read_example(kind)[0]}
+        - {f"ce_{name}" for name in CORE_ATTRIBUTES}
+        - {"content-type", "traceparent"}
+    )
     assert own == current(kind).headers.keys()
 
 
 def test_data_is_json_in_a_record() -> None:
     feedback = FeedbackGiven(prediction_id=PREDICTION, reward=0.5, actor="ada")
-    record = feedback.record("letters.feedback", b"key", id="1", source="app", time="2026-01-31T12:00:00Z")
+    record = feedback.to_record("letters.feedback", b"key", id="1", source="app", time="2026-01-31T12:00:00Z")
     assert FeedbackGiven.model_validate_json(record.value or b"") == feedback
     assert (record.topic, record.key) == ("letters.feedback", b"key")
-    assert cloudevents.header(record.headers, "ce_type") == "hindsight.feedback.given.v1"
-    assert cloudevents.header(record.headers, "content-type") == "application/json"
+    assert cloudevents.header_text(record.headers, "ce_type") == "hindsight.feedback.given.v1"
+    assert cloudevents.header_text(record.headers, "content-type") == "application/json"
 
 
 def letter(origin: Origin = ORIGIN, stage: str = "preprocess", reason: str = "it is bad") -> tuple[str, Record]:
     record = Record(origin.topic, b"key", b"\x00value", (("ce_id", b"1"), ("mine", b"\xff"), ("mine", b"2")))
-    return dead_letter(record, origin, Failure(stage=stage, code="bad", reason=reason), ("app", "1"))
+    return build_dead_letter(record, origin, Failure(stage=stage, code="bad", reason=reason), ("app", "1"))
 
 
 def test_a_dead_letter_is_the_record_and_what_was_wrong_with_it() -> None:
@@ -207,7 +220,7 @@ def test_a_dead_letter_is_the_record_and_what_was_wrong_with_it() -> None:
 
 def test_a_record_without_key_and_value_has_a_dead_letter() -> None:
     record = Record("letters.requests", None, None, ())
-    _, dead = dead_letter(record, ORIGIN, Failure(stage="s", code="c", reason="r"), ("app", "1"))
+    _, dead = build_dead_letter(record, ORIGIN, Failure(stage="s", code="c", reason="r"), ("app", "1"))
     assert (dead.key, dead.value) == (None, None)
 
 
@@ -219,8 +232,8 @@ def test_a_record_rejected_again_at_its_stage_has_the_same_reference() -> None:
 
 def test_a_dead_letter_rejected_again_says_the_last_reason() -> None:
     _, once = letter()
-    _, twice = dead_letter(once, ORIGIN, Failure(stage="s", code="c", reason="again"), ("app", "1"))
-    assert cloudevents.header(twice.headers, "rejected_reason") == "again"
+    _, twice = build_dead_letter(once, ORIGIN, Failure(stage="s", code="c", reason="again"), ("app", "1"))
+    assert cloudevents.header_text(twice.headers, "rejected_reason") == "again"
 
 
 @given(st.text() | st.text(st.characters(categories=["Cs"])))

@@ -5,16 +5,16 @@ from typing import Any
 
 import pytest
 
-from app.importers.bandit import examples
-from app.importers.example import Example, Unusable
-from app.importers.tables import csv_rows
+from app.importers.bandit import read_examples
+from app.importers.example import Example, RejectedRow
+from app.importers.tables import read_csv
 from models.decision.request import read_request
 
 URI = "file:///clicks.csv"
 
 
 def read(text: str) -> list[Any]:
-    return list(examples(lambda: csv_rows(iter(text.encode().splitlines(True)), "clicks.csv"), URI))
+    return list(read_examples(lambda: read_csv(iter(text.encode().splitlines(True)), "clicks.csv"), URI))
 
 
 def test_a_row_is_a_request_with_what_was_served_and_earned() -> None:
@@ -47,7 +47,7 @@ def test_steps_of_an_episode_keep_together() -> None:
 
 def test_an_entity_that_is_0_is_one() -> None:
     row = {"x": 1, "action": "a", "propensity": 1, "reward": 0, "entity": 0}
-    [found] = examples(lambda: [("clicks.jsonl:1", row)], URI)
+    [found] = read_examples(lambda: [("clicks.jsonl:1", row)], URI)
     assert isinstance(found, Example)
     assert found.entity == "0"
 
@@ -83,7 +83,7 @@ def test_equal_rows_are_decisions_of_their_own_and_stay_the_same_as_the_log_grow
 )
 def test_what_is_wrong_with_a_row_is_said_and_the_others_are_there(row: str, code: str) -> None:
     first, wrong, last = read(f"x,action,propensity,reward\n1,a,1,0\n{row}\n2,b,1,1\n")
-    assert isinstance(wrong, Unusable)
+    assert isinstance(wrong, RejectedRow)
     assert (wrong.where, wrong.code) == ("clicks.csv:3", code)
     assert [one.reward for one in (first, last)] == [0, 1]
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.importers.coco import examples
-from app.importers.example import Example, Unusable
+from app.importers.coco import read_examples
+from app.importers.example import Example, RejectedRow
 from models.base import Rejected
 
 FILES = {f"val/{number}.jpg": f"file:///coco/val/{number}.jpg" for number in range(5)}
@@ -17,7 +17,7 @@ CATEGORIES = [{"id": 1, "name": "cup"}, {"id": 2, "name": "dog"}]
 
 def read(images: list[Any], annotations: list[Any], files: dict[str, str] = FILES) -> list[Any]:
     document = json.dumps({"images": images, "annotations": annotations, "categories": CATEGORIES}).encode()
-    return list(examples(document, "instances.json", files))
+    return list(read_examples(document, "instances.json", files))
 
 
 def image(number: int) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def test_an_image_has_its_boxes_by_their_corners_and_one_without_objects_is_an_e
 )
 def test_a_broken_annotation_makes_its_image_unusable_and_no_other(annotation: dict[str, Any], code: str) -> None:
     wrong, good = read([image(0), image(1)], [{"id": 7, "image_id": 0} | annotation])
-    assert isinstance(wrong, Unusable)
+    assert isinstance(wrong, RejectedRow)
     assert (wrong.where, wrong.code) == ("instances.json:images[0]", code)
     assert isinstance(good, Example)
 
@@ -83,4 +83,4 @@ def test_whatever_else_is_listed_a_good_image_is_there(images: list[Any], annota
 @pytest.mark.parametrize("document", [b"", b"[]", b"{}", b'{"images": [], "annotations": 1, "categories": []}'])
 def test_another_document_is_rejected(document: bytes) -> None:
     with pytest.raises(Rejected):
-        list(examples(document, "x.json", {}))
+        list(read_examples(document, "x.json", {}))

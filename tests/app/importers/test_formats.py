@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from app.errors import SetupError
-from app.importers.example import Example, Unusable
-from app.importers.formats import Format, opened
-from app.importers.locations import Places
+from app.importers.example import Example, RejectedRow
+from app.importers.formats import Format, open_source
+from app.importers.locations import SourceReader
 from app.settings import Settings
 from app.storage import s3
 from models.base import Rejected
@@ -47,22 +47,22 @@ def into(directory: Path) -> Put:
 @pytest.mark.parametrize("kind", FILES)
 def test_a_directory_is_read_as_what_it_looks_like(tmp_path: Path, kind: Format) -> None:
     put_all(kind, into(tmp_path))
-    places = Places(Settings())
-    source = opened(places, str(tmp_path), None)
+    places = SourceReader(Settings())
+    source = open_source(places, str(tmp_path), None)
     assert source.format == kind
-    first = next(iter(source.examples()))
+    first = next(iter(source.read_examples()))
     assert isinstance(first, Example)
     if isinstance(first.payload, str):
         assert places.read(first.payload, 3) == b"one"
-    assert [*opened(places, str(tmp_path), kind).examples()] == [*source.examples()]
+    assert [*open_source(places, str(tmp_path), kind).read_examples()] == [*source.read_examples()]
 
 
 @pytest.mark.parametrize("kind", FILES)
 def test_a_single_file_says_the_same_of_the_payloads_around_it(tmp_path: Path, kind: Format) -> None:
     put_all(kind, into(tmp_path))
-    places = Places(Settings())
+    places = SourceReader(Settings())
     file = tmp_path / next(iter(FILES[kind]))
-    from_directory, from_file = (list(opened(places, str(at), None).examples()) for at in (tmp_path, file))
+    from_directory, from_file = (list(open_source(places, str(at), None).read_examples()) for at in (tmp_path, file))
     assert [one.payload for one in from_file if isinstance(one, Example)] == [
         one.payload for one in from_directory if isinstance(one, Example)
     ]
@@ -71,7 +71,7 @@ def test_a_single_file_says_the_same_of_the_payloads_around_it(tmp_path: Path, k
 @pytest.mark.parametrize("kind", FILES)
 def test_an_s3_prefix_says_the_same_as_a_directory(tmp_path: Path, s3_server: S3Server, kind: Format) -> None:
     settings = Settings(**s3_server.overrides(f"imports-{kind}"))
-    client = s3.client(settings)
+    client = s3.create_client(settings)
     client.make_bucket(f"imports-{kind}")
 
     def put(name: str, data: bytes) -> None:
@@ -80,9 +80,9 @@ def test_an_s3_prefix_says_the_same_as_a_directory(tmp_path: Path, s3_server: S3
 
     put_all(kind, put)
     put_all(kind, into(tmp_path / "local"))
-    places = Places(settings)
-    source = opened(places, f"s3://imports-{kind}/some data", None)
-    there, here = list(source.examples()), list(opened(places, str(tmp_path / "local"), None).examples())
+    places = SourceReader(settings)
+    source = open_source(places, f"s3://imports-{kind}/some data", None)
+    there, here = list(source.read_examples()), list(open_source(places, str(tmp_path / "local"), None).read_examples())
     assert [(type(one), one.where) for one in there] == [(type(one), one.where) for one in here]
     [first, *_] = there
     assert isinstance(first, Example)
@@ -90,11 +90,11 @@ def test_an_s3_prefix_says_the_same_as_a_directory(tmp_path: Path, s3_server: S3
         assert places.read(first.payload, 3) == b"one"
         with pytest.raises(Rejected, match="there is no such object"):
             places.read(f"{first.payload}.gone", 3)
-    single = opened(places, f"s3://imports-{kind}/some data/{next(iter(FILES[kind]))}", None)
-    assert len(list(single.examples())) == len(there)
+    single = open_source(places, f"s3://imports-{kind}/some data/{next(iter(FILES[kind]))}", None)
+    assert len(list(single.read_examples())) == len(there)
     for nothing in (f"s3://imports-{kind}/other", "s3://", "s3://no-such-bucket-here/x"):
         with pytest.raises(SetupError):
-            opened(places, nothing, None)
+            open_source(places, nothing, None)
 
 
 @pytest.mark.parametrize(
@@ -105,13 +105,13 @@ def test_a_source_that_says_nothing_is_refused_with_a_remedy(tmp_path: Path, nam
         if name == there:
             (tmp_path / there).write_text("{}")
     with pytest.raises(SetupError) as caught:
-        list(opened(Places(Settings()), str(tmp_path / name), wanted).examples())
+        list(open_source(SourceReader(Settings()), str(tmp_path / name), wanted).read_examples())
     assert caught.value.remedy
 
 
 def test_what_can_not_be_read_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "large").write_bytes(b"1234")
-    places = Places(Settings())
+    places = SourceReader(Settings())
     for uri, code in (
         ((tmp_path / "large").as_uri(), "too_large"),
         ((tmp_path / "none").as_uri(), "unreadable"),
@@ -131,8 +131,8 @@ def test_a_line_that_is_too_long_costs_no_other_line(tmp_path: Path, monkeypatch
         monkeypatch.setattr(f"{module}.MAX_LINE", 50)
     long = json.dumps({"path": "x" * 500, "label": "1"})
     (tmp_path / "labels.jsonl").write_text(f'{long}\n{{"path": "a", "label": "1"}}\n')
-    first, second = opened(Places(Settings()), str(tmp_path), None).examples()
-    assert isinstance(first, Unusable)
+    first, second = open_source(SourceReader(Settings()), str(tmp_path), None).read_examples()
+    assert isinstance(first, RejectedRow)
     assert first.code == "too_long"
     assert isinstance(second, Example)
     assert second.where == "labels.jsonl:2"

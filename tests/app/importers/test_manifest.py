@@ -4,15 +4,15 @@ from typing import Any
 
 import pytest
 
-from app.importers.example import Example, Unusable
-from app.importers.locations import resolved
-from app.importers.manifest import examples
+from app.importers.example import Example, RejectedRow
+from app.importers.locations import resolve_uri
+from app.importers.manifest import read_examples
 
 BASE = "file:///data/labels.csv"
 
 
 def of(row: dict[str, Any]) -> Any:
-    [found] = examples([("labels.csv:7", row)], lambda path: resolved(BASE, path))
+    [found] = read_examples([("labels.csv:7", row)], lambda path: resolve_uri(BASE, path))
     return found
 
 
@@ -54,7 +54,7 @@ def test_an_output_that_was_served_comes_with_its_propensity_and_reward() -> Non
 )
 def test_what_a_row_lacks_is_said(row: dict[str, Any], code: str) -> None:
     found = of(row)
-    assert isinstance(found, Unusable)
+    assert isinstance(found, RejectedRow)
     assert (found.where, found.code) == ("labels.csv:7", code)
 
 
@@ -71,4 +71,4 @@ def test_what_a_row_lacks_is_said(row: dict[str, Any], code: str) -> None:
     ],
 )
 def test_a_path_counts_from_the_manifest(base: str, path: str, uri: str) -> None:
-    assert resolved(base, path) == uri
+    assert resolve_uri(base, path) == uri

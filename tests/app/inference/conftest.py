@@ -16,8 +16,8 @@ from app.inference.mlserver.repository import install
 from app.inference.mlserver.tensor_codec import DTYPES
 from app.registry.shipped import shipped
 from app.settings import CHECKOUT, Settings
-from app.system.environment import environment
-from tests.support.otlp_collector import Collector, collecting
+from app.system.environment import process_environment
+from tests.support.otlp_collector import Collector, run_collector
 from tests.support.platform import platform_settings
 from tests.support.tasks import Letters
 
@@ -53,7 +53,7 @@ def serving(config: Settings) -> Iterator[subprocess.Popen[bytes]]:
     """MLServer as a process of its own, for as long as the block lasts."""
     with (config.home / "mlserver.log").open("ab") as log:
         command = [sys.executable, "-m", "app.inference.mlserver.server"]
-        process = subprocess.Popen(command, cwd=CHECKOUT, env=environment(config), stdout=log, stderr=log)
+        process = subprocess.Popen(command, cwd=CHECKOUT, env=process_environment(config), stdout=log, stderr=log)
     try:
         yield process
     finally:
@@ -64,7 +64,7 @@ def serving(config: Settings) -> Iterator[subprocess.Popen[bytes]]:
 @pytest.fixture(scope="session")
 def collector() -> Iterator[Collector]:
     """Where the real MLServer's spans go."""
-    with collecting() as made:
+    with run_collector() as made:
         yield made
 
 

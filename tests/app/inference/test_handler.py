@@ -7,21 +7,21 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.errors import Refused, Unavailable
+from app.errors import RequestRefused, Unavailable
 from app.events import cloudevents, ids
 from app.events.base import ModelRef
-from app.events.cloudevents import Headers, Incoming, LogEpoch, Origin, Record
+from app.events.cloudevents import ConsumedRecord, Headers, Origin, Record, TopicId
 from app.events.types import Failure, PredictionFailed, PredictionMade
-from app.inference.handler import InferenceHandler, read
+from app.inference.handler import InferenceHandler, read_features
 from app.monitoring import metrics
 from app.preprocess.preprocessor import Preprocessor
-from app.registry.routes import Ask, Route
+from app.registry.routes import Route, RouteLookup
 from app.settings import Settings, TaskSettings
 from models.base import Asked, Decoded, Rejected, Task
 from tests.support.tasks import Letters
 
 TASK = "letters"
-REQUESTS = Origin(LogEpoch("c/t"), "letters.requests", 0, 1, round(time.time() * 1000) - 50)
+REQUESTS = Origin(TopicId("c/t"), "letters.requests", 0, 1, round(time.time() * 1000) - 50)
 FEATURES = dataclasses.replace(REQUESTS, topic="letters.features")
 TRACE = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 MINE: Headers = (("ce_id", b"1"), ("ce_source", b"app"), ("ce_subject", b"page 7"), ("traceparent", TRACE))
@@ -34,7 +34,7 @@ class Sums:
         assert model.name == TASK
         letters = batch["letters"]
         if (letters == ord("X")).any():
-            raise Refused("no X")
+            raise RequestRefused("no X")
         if (letters == ord("?")).any():
             raise Unavailable("MLServer is away")
         return {"sum": letters.sum(axis=1).astype(np.float32)}
@@ -42,7 +42,7 @@ class Sums:
 
 @pytest.fixture
 def make() -> Any:
-    def made(task: Task | None = None, route: Ask | None = None, **rules: Any) -> InferenceHandler:
+    def made(task: Task | None = None, route: RouteLookup | None = None, **rules: Any) -> InferenceHandler:
         known = Settings(inference_attempts=1, task_settings={TASK: TaskSettings(**rules)})
         return InferenceHandler(known, task or Letters(), route or champion, Sums)
 
@@ -57,13 +57,13 @@ def fetch(uri: str, limit: int) -> bytes:
     raise AssertionError
 
 
-def features(payload: bytes, headers: Headers = MINE) -> Incoming:
+def features(payload: bytes, headers: Headers = MINE) -> ConsumedRecord:
     """The features of a payload as preprocessing makes them."""
     [record] = Preprocessor(Letters(), fetch, 100_000)(REQUESTS, b"key", payload, headers).records
-    return Incoming(FEATURES, record.key, record.value, record.headers)
+    return ConsumedRecord(FEATURES, record.key, record.value, record.headers)
 
 
-def without(incoming: Incoming, name: str, value: bytes | None = None) -> Incoming:
+def without(incoming: ConsumedRecord, name: str, value: bytes | None = None) -> ConsumedRecord:
     """These features without one header, or with another value of it."""
     kept = tuple(header for header in incoming.headers if header[0] != name)
     return dataclasses.replace(incoming, headers=kept if value is None else (*kept, (name, value)))
@@ -78,7 +78,7 @@ async def test_features_become_a_prediction(make: Any) -> None:
     record, prediction = made_of((await make()([features(b"abc")]))[0])
     unique = ids.prediction_id(TASK, "app", "1")
     assert (record.topic, record.key) == ("letters.predictions", b"key")
-    event = cloudevents.complete(record.headers, record.value or b"", FEATURES, PredictionMade.type)
+    event = cloudevents.complete_event(record.headers, record.value or b"", FEATURES, PredictionMade.type)
     assert (event.id, event.source, event.subject) == (unique, "hindsight/letters", "page 7")
     assert (event.content_type, event.traceparent) == ("application/json", TRACE.decode())
     assert event.extensions == {"requestsource": "app"}
@@ -110,7 +110,7 @@ async def test_each_event_of_a_batch_has_its_answer_in_order(make: Any) -> None:
 
 
 async def test_a_batch_of_nothing_readable_is_answered(make: Any) -> None:
-    [answer] = await make()([Incoming(FEATURES, None, None, ())])
+    [answer] = await make()([ConsumedRecord(FEATURES, None, None, ())])
     assert answer.code == "bad_features"
 
 
@@ -124,7 +124,7 @@ async def test_each_key_is_answered_by_the_version_that_the_route_has_for_it(mak
     made = [made_of(answer)[1] for answer in await make(route=ask)(batch)]
     assert {(one.model.version, one.role) for one in made} == {("2", "champion"), ("3", "canary")}
     for one, incoming in zip(made, batch, strict=True):
-        assert (one.model.version, one.role) == route.serving(TASK, incoming.key or b"")
+        assert (one.model.version, one.role) == route.assign(TASK, incoming.key or b"")
 
 
 async def test_what_is_away_is_the_guards_to_wait_for(make: Any) -> None:
@@ -138,14 +138,14 @@ ATTRIBUTES = ("requestid", "requestsource", "requestlogtime", "preprocessms", "t
 @pytest.mark.parametrize("name", ATTRIBUTES)
 def test_features_that_lack_an_attribute_are_rejected_by_its_name(name: str) -> None:
     with pytest.raises(Rejected, match=f"attributes are missing: ce_{name}"):
-        read(without(features(b"abc"), f"ce_{name}"))
+        read_features(without(features(b"abc"), f"ce_{name}"))
 
 
 @pytest.mark.parametrize("name", ["requestlogtime", "preprocessms"])
 @pytest.mark.parametrize("value", [b"soon", b"", b"nan", b"inf"])
 def test_a_time_that_is_no_number_is_rejected_by_its_name(name: str, value: bytes) -> None:
     with pytest.raises(Rejected, match=f"ce_{name}") as caught:
-        read(without(features(b"abc"), f"ce_{name}", value))
+        read_features(without(features(b"abc"), f"ce_{name}", value))
     assert caught.value.code == "bad_features"
 
 
@@ -192,25 +192,25 @@ def test_a_rejection_is_a_dead_letter_and_the_requests_answer(make: Any) -> None
     unique = ids.prediction_id(TASK, "app", "1")
     assert (letter.topic, letter.key, letter.value) == ("dead-letters", b"key", incoming.value)
     assert letter.headers[: len(incoming.headers)] == incoming.headers
-    assert cloudevents.header(letter.headers, "rejected_event_id") == unique
-    assert cloudevents.header(letter.headers, "rejected_event_source") == "hindsight/preprocess"
+    assert cloudevents.header_text(letter.headers, "rejected_event_id") == unique
+    assert cloudevents.header_text(letter.headers, "rejected_event_source") == "hindsight/preprocess"
     assert (answer.topic, answer.key) == ("letters.predictions", b"key")
     assert (said.prediction_id, said.request_id, said.task) == (unique, "1", TASK)
     assert said.error == Failure(stage="inference", code="bad", reason="it is bad")
-    assert said.dead_letter == cloudevents.header(letter.headers, "rejected_id")
-    assert cloudevents.header(answer.headers, "ce_subject") == "page 7"
-    assert cloudevents.header(answer.headers, "ce_requestsource") == "app"
+    assert said.dead_letter == cloudevents.header_text(letter.headers, "rejected_id")
+    assert cloudevents.header_text(answer.headers, "ce_subject") == "page 7"
+    assert cloudevents.header_text(answer.headers, "ce_requestsource") == "app"
 
 
 @pytest.mark.parametrize("headers", [(), (("ce_id", b"\xff"),), (("ce_requestid", b"1"),)])
 def test_features_of_no_known_request_are_a_dead_letter_without_an_answer(make: Any, headers: Headers) -> None:
     failure = Failure(stage="inference", code="bad", reason="it is bad")
-    [letter] = make().reject(Incoming(FEATURES, b"key", b"abc", headers), failure)
+    [letter] = make().reject(ConsumedRecord(FEATURES, b"key", b"abc", headers), failure)
     assert letter.topic == "dead-letters"
-    assert cloudevents.header(letter.headers, "rejected_event_id") == FEATURES.id
+    assert cloudevents.header_text(letter.headers, "rejected_event_id") == FEATURES.id
 
 
-def frame(stream: str, number: int, source: str = "camera") -> Incoming:
+def frame(stream: str, number: int, source: str = "camera") -> ConsumedRecord:
     said = {"id": f"{stream}{number}", "source": source, "stream": stream, "sequence": str(number)}
     return features(b"a" * (number + 1), tuple((f"ce_{name}", text.encode()) for name, text in said.items()))
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from app.errors import Refused, Unavailable
+from app.errors import RequestRefused, Unavailable
 from app.events.base import ModelRef
-from app.inference.predictor import Predicted, Predictor, stacked
+from app.inference.predictor import PredictionResult, Predictor, stack_inputs
 from models.base import Asked, Decoded, Features, Rejected, Shapes
 from tests.support.tasks import Letters
 
@@ -49,11 +49,11 @@ def features(*texts: str) -> list[Asked]:
     return [Asked(f"letters:{text}", {"letters": np.frombuffer(text.encode(), np.uint8)}) for text in texts]
 
 
-def sums(results: list[Predicted | Rejected]) -> list[float | str]:
-    return [one.code if isinstance(one, Rejected) else one.decoded.output["sum"] for one in results]
+def sums(results: list[PredictionResult | Rejected]) -> list[float | str]:
+    return [one.code if isinstance(one, Rejected) else one.prediction.output["sum"] for one in results]
 
 
-def refuses(letter: str, error: type[Exception] = Refused) -> Callable[[Batch], Exception | None]:
+def refuses(letter: str, error: type[Exception] = RequestRefused) -> Callable[[Batch], Exception | None]:
     return lambda batch: error(f"no {letter}") if (batch["letters"] == ord(letter)).any() else None
 
 
@@ -68,7 +68,7 @@ async def test_events_with_equal_padded_shapes_share_a_call() -> None:
     results = await Predictor(Padded(), server, 3)(MODEL, features("a", "abcde", "abcd", "b"))
     assert sorted(server.calls) == [(1, 8), (3, 4)]
     assert sums(results) == [97, 495, 394, 98]
-    assert [one.group for one in results if isinstance(one, Predicted)] == [3, 1, 3, 3]
+    assert [one.batch_size for one in results if isinstance(one, PredictionResult)] == [3, 1, 3, 3]
 
 
 async def test_tensors_of_different_dtypes_share_no_call() -> None:
@@ -102,13 +102,13 @@ async def test_the_tries_of_a_refused_event_are_bounded(attempts: int) -> None:
     assert server.calls == [(3, 4), (1, 4), *[(1, 4)] * attempts, (1, 4)]
     assert isinstance(refused, Rejected)
     assert str(refused) == f"refused {attempts} times, alone: no X"
-    assert isinstance(one, Predicted)
-    assert isinstance(other, Predicted)
-    assert (one.group, other.group) == (1, 1)
+    assert isinstance(one, PredictionResult)
+    assert isinstance(other, PredictionResult)
+    assert (one.batch_size, other.batch_size) == (1, 1)
 
 
 async def test_an_event_that_is_taken_at_its_last_try_is_predicted() -> None:
-    left = iter([Refused("busy")] * 2)
+    left = iter([RequestRefused("busy")] * 2)
     server = Server(lambda _: next(left, None))
     assert sums(await Predictor(Padded(), server, 3)(MODEL, features("a"))) == [97]
     assert len(server.calls) == 3
@@ -122,7 +122,7 @@ async def test_a_model_that_is_away_is_said_as_it_is(texts: list[str]) -> None:
 
 
 async def test_a_model_that_goes_away_between_tries_is_said() -> None:
-    errors = iter([Refused("bad"), Unavailable("away")])
+    errors = iter([RequestRefused("bad"), Unavailable("away")])
     with pytest.raises(Unavailable, match="away"):
         await Predictor(Padded(), Server(lambda _: next(errors)), 3)(MODEL, features("a"))
 
@@ -174,7 +174,7 @@ def test_a_batch_is_padded_with_zeros_at_the_end_of_each_axis(tensors: list[NDAr
         def padded(self, shapes: Shapes) -> Shapes:
             return dict.fromkeys(shapes, (5, 4))
 
-    batch = stacked(Square(), [{"x": tensor} for tensor in tensors])["x"]
+    batch = stack_inputs(Square(), [{"x": tensor} for tensor in tensors])["x"]
     assert (batch.dtype, batch.shape) == (np.dtype(np.int32), (len(tensors), 5, 4))
     for row, tensor in zip(batch, tensors, strict=True):
         height, width = tensor.shape
@@ -183,7 +183,7 @@ def test_a_batch_is_padded_with_zeros_at_the_end_of_each_axis(tensors: list[NDAr
 
 
 def test_a_scalar_of_each_event_is_stacked() -> None:
-    batch = stacked(Letters(), [{"x": np.float32(1)}, {"x": np.float32(2)}])  # type: ignore[dict-item]
+    batch = stack_inputs(Letters(), [{"x": np.float32(1)}, {"x": np.float32(2)}])  # type: ignore[dict-item]
     assert batch["x"].tolist() == [1, 2]
 
 
@@ -202,7 +202,9 @@ class Halved(Letters):
 
 async def test_decoding_has_all_features_and_chance_is_that_of_the_prediction() -> None:
     results = [await Predictor(Halved(), Server(), 3)(MODEL, features("ab", "ca")) for _ in range(2)]
-    [[first, second], again] = [[one.decoded.output for one in some if isinstance(one, Predicted)] for some in results]
+    [[first, second], again] = [
+        [one.prediction.output for one in some if isinstance(one, PredictionResult)] for some in results
+    ]
     assert [first, second] == again
     assert (first["sum"], first["last"]) == (97.0, 98)
     assert (second["sum"], second["last"]) == (99.0, 97)

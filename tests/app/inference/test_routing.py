@@ -9,12 +9,12 @@ import pytest
 
 from app.events.base import ModelRef
 from app.inference import routing
-from app.inference.routing import Routing, champion_alone
+from app.inference.routing import Router, pin_champion
 from app.registry.registry import Registry
 from app.registry.routes import Route
 from app.settings import Settings
 from models.base import Task
-from tests.support.fake_registry import Following, changed
+from tests.support.fake_registry import FakeSubscription, make_route_change
 from tests.support.tasks import Letters
 
 
@@ -47,15 +47,15 @@ def mlserver(monkeypatch: pytest.MonkeyPatch) -> Served:
 
 
 @pytest.fixture
-def log(monkeypatch: pytest.MonkeyPatch) -> Following:
-    found = Following(Letters())
+def log(monkeypatch: pytest.MonkeyPatch) -> FakeSubscription:
+    found = FakeSubscription(Letters())
     monkeypatch.setattr(routing, "subscribe", found)
     return found
 
 
 @asynccontextmanager
-async def running() -> AsyncIterator[Routing]:
-    found = Routing(Settings(), [Letters()])
+async def running() -> AsyncIterator[Router]:
+    found = Router(Settings(), [Letters()])
     follows = asyncio.create_task(found.run())
     yield found
     follows.cancel()
@@ -68,74 +68,76 @@ async def settled() -> None:
         await asyncio.sleep(0)
 
 
-async def test_the_first_route_is_waited_for(mlserver: Served, log: Following) -> None:
+async def test_the_first_route_is_waited_for(mlserver: Served, log: FakeSubscription) -> None:
     async with running() as found:
-        asked = asyncio.create_task(found.of("letters"))
-        log.says()
+        asked = asyncio.create_task(found.route("letters"))
+        log.publish()
         await settled()
         assert not asked.done()
         mlserver.versions.add("2")
         assert await asked == Route("2")
 
 
-async def test_a_route_comes_into_force_when_all_that_answer_by_it_are_served(mlserver: Served, log: Following) -> None:
+async def test_a_route_comes_into_force_when_all_that_answer_by_it_are_served(
+    mlserver: Served, log: FakeSubscription
+) -> None:
     mlserver.versions.add("2")
     async with running() as found:
-        log.says()
+        log.publish()
         await settled()
-        log.says(changed(champion="1", canary="3", canary_share=0.25))
+        log.publish(make_route_change(champion="1", canary="3", canary_share=0.25))
         for served in ("1", "3"):
             await settled()
-            assert await found.of("letters") == Route("2")
+            assert await found.route("letters") == Route("2")
             mlserver.versions.add(served)
         await settled()
-        assert await found.of("letters") == Route("1", "3", 0.25)
+        assert await found.route("letters") == Route("1", "3", 0.25)
 
 
-async def test_a_route_does_not_wait_for_its_shadows(mlserver: Served, log: Following) -> None:
+async def test_a_route_does_not_wait_for_its_shadows(mlserver: Served, log: FakeSubscription) -> None:
     """They answer nobody."""
     mlserver.versions.add("2")
     async with running() as found:
-        log.says(changed(champion="2", shadows=("1",)))
+        log.publish(make_route_change(champion="2", shadows=("1",)))
         await settled()
-        assert await found.of("letters") == Route("2", shadows=("1",))
+        assert await found.route("letters") == Route("2", shadows=("1",))
         assert mlserver.awaited == ["2"]
 
 
-async def test_a_new_route_cancels_one_that_is_pending(mlserver: Served, log: Following) -> None:
+async def test_a_new_route_cancels_one_that_is_pending(mlserver: Served, log: FakeSubscription) -> None:
     """Else the older one would come into force after the newer one, once its version is loaded."""
     mlserver.versions.add("2")
     async with running() as found:
-        log.says()
+        log.publish()
         await settled()
-        log.says(changed(champion="1"))
+        log.publish(make_route_change(champion="1"))
         await settled()
-        log.says(changed(champion="2", shadows=("1",)))
+        log.publish(make_route_change(champion="2", shadows=("1",)))
         await settled()
         mlserver.versions.add("1")
         await settled()
-        assert await found.of("letters") == Route("2", shadows=("1",))
+        assert await found.route("letters") == Route("2", shadows=("1",))
 
 
-async def test_what_changes_no_route_asks_for_nothing(mlserver: Served, log: Following) -> None:
+async def test_what_changes_no_route_asks_for_nothing(mlserver: Served, log: FakeSubscription) -> None:
     mlserver.versions.add("2")
     async with running() as found:
         for _ in range(3):
-            log.says()
+            log.publish()
             await settled()
-        assert await found.of("letters") == Route("2")
+        assert await found.route("letters") == Route("2")
         assert mlserver.awaited == ["2"]
 
 
 async def test_who_has_no_part_in_a_trial_keeps_the_champion_of_when_it_first_asked(
-    monkeypatch: pytest.MonkeyPatch, log: Following
+    monkeypatch: pytest.MonkeyPatch, log: FakeSubscription
 ) -> None:
     async def read(settings: Settings, tasks: Iterable[Task]) -> Registry:
         return log.registry
 
     monkeypatch.setattr(routing, "read_registry", read)
-    ask: Any = champion_alone(Settings(), Letters())
-    log.says(changed(champion="1", canary="2", canary_share=0.25))
+    ask: Any = pin_champion(Settings(), Letters())
+    log.publish(make_route_change(champion="1", canary="2", canary_share=0.25))
     assert await ask() == Route("1")
-    log.says(changed(champion="2"))
+    log.publish(make_route_change(champion="2"))
     assert await ask() == Route("1")

@@ -9,20 +9,20 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.errors import Refused, Unavailable
+from app.errors import RequestRefused, Unavailable
 from app.events import topics
 from app.events.base import ModelRef
-from app.events.cloudevents import Incoming, Record, header
+from app.events.cloudevents import ConsumedRecord, Record, header_text
 from app.events.ids import prediction_id, shadow_id
 from app.events.types import PredictionFailed, PredictionMade
 from app.inference import shadows
-from app.inference.shadows import MOST_BATCHES, Shadows
+from app.inference.shadows import MAX_WAITING_BATCHES, ShadowPredictor
 from app.monitoring import metrics
 from app.preprocess.preprocessor import Preprocessor
 from app.registry.routes import Route
 from app.settings import Settings
 from models.base import Asked, Decoded, Features
-from tests.support.record_strategies import incoming
+from tests.support.record_strategies import consumed_record
 from tests.support.tasks import Letters
 
 TASK = "letters"
@@ -42,7 +42,7 @@ class Sums:
         if model.version == "9":
             raise Unavailable("it is not loaded")
         if (batch["letters"] == ord("X")).any():
-            raise Refused("no X")
+            raise RequestRefused("no X")
         return {"sum": batch["letters"].sum(axis=1).astype(np.float32) * int(model.version)}
 
 
@@ -82,15 +82,15 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> Broker:
     return Broker()
 
 
-def trying(broker: Broker, *versions: str, task: Letters | None = None) -> Shadows:
+def trying(broker: Broker, *versions: str, task: Letters | None = None) -> ShadowPredictor:
     async def route() -> Route:
         return Route("2", shadows=versions)
 
-    return Shadows(Settings(), task or Letters(), route, broker.publish)
+    return ShadowPredictor(Settings(), task or Letters(), route, broker.publish)
 
 
 @asynccontextmanager
-async def running(found: Shadows) -> AsyncIterator[None]:
+async def running(found: ShadowPredictor) -> AsyncIterator[None]:
     runs = asyncio.create_task(found.run())
     yield
     await settled()
@@ -105,17 +105,17 @@ async def settled() -> None:
         await asyncio.sleep(0)
 
 
-def features(request: str, payload: bytes = b"abc", *more: tuple[str, bytes]) -> Incoming:
+def features(request: str, payload: bytes = b"abc", *more: tuple[str, bytes]) -> ConsumedRecord:
     """The features of a request."""
 
     def fetch(uri: str, limit: int) -> bytes:
         raise AssertionError
 
     headers = (("ce_id", request.encode()), ("ce_source", b"app"), ("ce_subject", b"page 7"))
-    asked = incoming(Record(f"{TASK}.requests", b"key", payload, headers))
+    asked = consumed_record(Record(f"{TASK}.requests", b"key", payload, headers))
     [record] = Preprocessor(Letters(), fetch, 100_000)(asked.origin, b"key", payload, headers).records
-    found = incoming(record)
-    return Incoming(found.origin, found.key, found.value, (*found.headers, *more))
+    found = consumed_record(record)
+    return ConsumedRecord(found.origin, found.key, found.value, (*found.headers, *more))
 
 
 def made(records: Sequence[Record]) -> list[PredictionMade]:
@@ -131,7 +131,7 @@ def counted(outcome: str) -> float:
 async def test_what_is_answered_is_said_by_each_shadow_under_its_own_id(broker: Broker) -> None:
     found, before = trying(broker, "3", "4"), counted("said")
     async with running(found):
-        found.heard([features("1"), features("2", b"d")])
+        found.submit([features("1"), features("2", b"d")])
     said = {one.prediction_id: one for one in made(broker.records)}
     for request, total in (("1", 294.0), ("2", 100.0)):
         served = prediction_id(TASK, "app", request)
@@ -145,18 +145,18 @@ async def test_what_is_answered_is_said_by_each_shadow_under_its_own_id(broker: 
 async def test_shadows_speak_on_a_topic_of_their_own_about_the_same_request(broker: Broker) -> None:
     found = trying(broker, "3")
     async with running(found):
-        found.heard([features("1")])
+        found.submit([features("1")])
     [record] = broker.records
     assert (record.topic, record.key) == (topics.shadow_predictions(TASK), b"key")
-    assert header(record.headers, "ce_id") == shadow_id(prediction_id(TASK, "app", "1"), "3")
-    assert header(record.headers, "ce_requestsource") == "app"
-    assert header(record.headers, "ce_subject") == "page 7"
+    assert header_text(record.headers, "ce_id") == shadow_id(prediction_id(TASK, "app", "1"), "3")
+    assert header_text(record.headers, "ce_requestsource") == "app"
+    assert header_text(record.headers, "ce_subject") == "page 7"
 
 
 async def test_without_a_shadow_nothing_is_said(broker: Broker) -> None:
     found = trying(broker)
     async with running(found):
-        found.heard([features("1")])
+        found.submit([features("1")])
     assert broker.records == []
 
 
@@ -170,10 +170,10 @@ async def test_what_a_shadow_can_not_predict_is_its_failure_beside_what_it_can(
 ) -> None:
     found = trying(broker, "3", task=task)
     async with running(found):
-        found.heard([features("1", payload), features("2", b"b")])
+        found.submit([features("1", payload), features("2", b"b")])
     record = broker.records[0]
     said = PredictionFailed.model_validate_json(record.value or b"")
-    assert (record.topic, header(record.headers, "ce_type")) == (
+    assert (record.topic, header_text(record.headers, "ce_type")) == (
         topics.shadow_predictions(TASK),
         PredictionFailed.type,
     )
@@ -185,16 +185,16 @@ async def test_what_a_shadow_can_not_predict_is_its_failure_beside_what_it_can(
 
 async def test_what_can_not_be_read_or_is_said_while_a_session_runs_is_no_shadows_business(broker: Broker) -> None:
     found, torn = trying(broker, "3"), features("1")
-    torn = Incoming(torn.origin, torn.key, (torn.value or b"")[:-1], torn.headers)
+    torn = ConsumedRecord(torn.origin, torn.key, (torn.value or b"")[:-1], torn.headers)
     async with running(found):
-        found.heard([torn, features("2", b"abc", ("ce_partial", b"1")), features("3")])
+        found.submit([torn, features("2", b"abc", ("ce_partial", b"1")), features("3")])
     assert [one.request_id for one in made(broker.records)] == ["3"]
 
 
 async def test_a_shadow_that_is_not_loaded_is_left_out_and_the_others_speak(broker: Broker) -> None:
     found, before = trying(broker, "9", "3"), counted("left_out")
     async with running(found):
-        found.heard([features("1"), features("2")])
+        found.submit([features("1"), features("2")])
     assert [one.model.version for one in made(broker.records)] == ["3", "3"]
     assert counted("left_out") - before == 2
 
@@ -203,20 +203,20 @@ async def test_a_fault_in_a_tasks_own_code_costs_its_batch_and_ends_nothing(brok
     """The guard has rejected such an event already; here it must not end the worker that answers."""
     found, before = trying(broker, "3", task=Faulty()), counted("left_out")
     async with running(found):
-        found.heard([features("1", b"!"), features("2")])
-        found.heard([features("3")])
+        found.submit([features("1", b"!"), features("2")])
+        found.submit([features("3")])
     assert [one.request_id for one in made(broker.records)] == ["3"]
     assert counted("left_out") - before == 2
 
 
 async def test_when_too_much_waits_it_is_left_out_and_counted(broker: Broker) -> None:
     found, before = trying(broker, "3"), counted("left_out")
-    for number in range(MOST_BATCHES + 2):
-        found.heard([features(f"{number}a"), features(f"{number}b")])
+    for number in range(MAX_WAITING_BATCHES + 2):
+        found.submit([features(f"{number}a"), features(f"{number}b")])
     assert counted("left_out") - before == 4
     async with running(found):
         pass
-    kept = [f"{number}{letter}" for number in range(MOST_BATCHES) for letter in "ab"]
+    kept = [f"{number}{letter}" for number in range(MAX_WAITING_BATCHES) for letter in "ab"]
     assert [one.request_id for one in made(broker.records)] == kept
 
 
@@ -224,9 +224,9 @@ async def test_what_the_broker_does_not_take_is_left_out_and_counted(broker: Bro
     found, left_out, said = trying(broker, "3"), counted("left_out"), counted("said")
     broker.away = True
     async with running(found):
-        found.heard([features("1"), features("2")])
+        found.submit([features("1"), features("2")])
         await settled()
         broker.away = False
-        found.heard([features("3")])
+        found.submit([features("3")])
     assert [one.request_id for one in made(broker.records)] == ["3"]
     assert (counted("left_out") - left_out, counted("said") - said) == (2, 1)

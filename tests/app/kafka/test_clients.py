@@ -14,7 +14,7 @@ def test_the_platforms_clients_are_made_in_one_place() -> None:
 
 
 async def test_every_consumer_reads_what_is_committed(brokerless: Settings) -> None:
-    consumer = clients.consumer(brokerless)
+    consumer = clients.create_consumer(brokerless)
     assert consumer._isolation_level == "read_committed"
     await consumer.stop()
     text = (CHECKOUT / OF_APPLICATIONS).read_text()

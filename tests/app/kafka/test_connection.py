@@ -23,7 +23,7 @@ def cluster(tmp_path: Path) -> Settings:
 
 
 def test_a_cluster_with_passwords_and_tls(cluster: Settings) -> None:
-    options = connection.options(cluster)
+    options = connection.client_options(cluster)
     assert isinstance(options.pop("ssl_context"), ssl.SSLContext)
     assert options == {
         "bootstrap_servers": "one:9093,two:9093",
@@ -49,17 +49,20 @@ def test_a_cluster_with_passwords_and_tls(cluster: Settings) -> None:
 
 def test_a_cluster_that_asks_for_nothing(cluster: Settings) -> None:
     plain = cluster.model_copy(update={"kafka_security_protocol": "PLAINTEXT"})
-    assert connection.options(plain) == {"bootstrap_servers": "one:9093,two:9093", "security_protocol": "PLAINTEXT"}
+    assert connection.client_options(plain) == {
+        "bootstrap_servers": "one:9093,two:9093",
+        "security_protocol": "PLAINTEXT",
+    }
     assert connection.faust_settings(plain)["broker_credentials"] is None
 
 
 def test_the_embedded_broker_has_a_door_and_a_password_for_the_platform(tmp_path: Path) -> None:
     config = Settings(home=tmp_path, kafka_bootstrap="")
-    options = connection.options(config)
+    options = connection.client_options(config)
     assert (options["bootstrap_servers"], config.bootstrap) == ("127.0.0.1:9094", "127.0.0.1:9092")
     assert (
         options["sasl_plain_password"]
-        == platform_secret.password(tmp_path)
-        == connection.options(config)["sasl_plain_password"]
+        == platform_secret.load_or_create_password(tmp_path)
+        == connection.client_options(config)["sasl_plain_password"]
     )
-    assert len(platform_secret.password(tmp_path)) > 40
+    assert len(platform_secret.load_or_create_password(tmp_path)) > 40

@@ -2,22 +2,22 @@ import asyncio
 import os
 from pathlib import Path
 
-from app.monitoring.heartbeat import AGE, Heartbeat, path_of, waits_for, waits_no_more
+from app.monitoring.heartbeat import AGE, Heartbeat, clear_wait, heartbeat_path, report_wait
 
 
 async def test_a_loop_that_moves_beats_and_says_what_it_waits_for(tmp_path: Path) -> None:
-    heart, path = Heartbeat(tmp_path), path_of(tmp_path, os.getpid())
+    heart, path = Heartbeat(tmp_path), heartbeat_path(tmp_path, os.getpid())
     heart.beat()
     assert path.read_text() == ""
     first = path.stat().st_mtime_ns
-    waits_for("ocr.features", "MLServer:\n UNAVAILABLE")
+    report_wait("ocr.features", "MLServer:\n UNAVAILABLE")
     try:
         await asyncio.sleep(0.02)
         heart.beat()
         assert path.read_text() == "ocr.features: MLServer: UNAVAILABLE"
         assert path.stat().st_mtime_ns > first
     finally:
-        waits_no_more("ocr.features")
+        clear_wait("ocr.features")
     heart.beat()
     assert path.read_text() == ""
     await asyncio.sleep(0.02)

@@ -7,9 +7,9 @@ import pytest
 from prometheus_client import REGISTRY
 
 from app.monitoring import metrics
-from app.monitoring.metrics import MOST_CODES
+from app.monitoring.metrics import MAX_CODES
 from app.settings import CHECKOUT
-from tests.support.metrics_exposition import DOCUMENTED, LABELS
+from tests.support.metrics_exposition import DOCUMENTED_LABELS, LABEL_NAMES
 
 TASK = "sonar"
 
@@ -35,13 +35,13 @@ def codes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_label_is_documented_with_its_bound() -> None:
-    assert LABELS <= DOCUMENTED
+    assert LABEL_NAMES <= DOCUMENTED_LABELS
 
 
 def test_series_of_versions_that_are_not_routed_any_more_are_removed_whatever_their_number() -> None:
     counts = set()
     for version in map(str, range(1, 200)):
-        metrics.routed(TASK, {version: "champion", f"{version}0": "canary"})
+        metrics.set_route(TASK, {version: "champion", f"{version}0": "canary"})
         answered(version, "champion")
         answered(f"{version}0", "canary")
         counts.add(sum(len(series(sample, task=TASK)) for sample in names()))
@@ -50,13 +50,15 @@ def test_series_of_versions_that_are_not_routed_any_more_are_removed_whatever_th
 
 
 def names() -> set[str]:
-    return {sample.name for metric in metrics._OF_VERSIONS for family in metric.collect() for sample in family.samples}
+    return {
+        sample.name for metric in metrics._VERSION_METRICS for family in metric.collect() for sample in family.samples
+    }
 
 
 def test_a_canary_that_becomes_the_champion_is_not_counted_as_a_canary_any_more() -> None:
-    metrics.routed(TASK, {"1": "champion", "2": "canary"})
+    metrics.set_route(TASK, {"1": "champion", "2": "canary"})
     answered("2", "canary")
-    metrics.routed(TASK, {"2": "champion"})
+    metrics.set_route(TASK, {"2": "champion"})
     answered("2", "champion")
     assert {one["role"] for one in series("hindsight_requests_total", task=TASK, version="2")} == {"champion"}
     assert series("hindsight_batch_size_count", task=TASK, version="2")
@@ -64,14 +66,14 @@ def test_a_canary_that_becomes_the_champion_is_not_counted_as_a_canary_any_more(
 
 def test_what_other_tasks_and_failures_before_a_version_count_stays() -> None:
     metrics.REQUESTS.labels("radar", "1", "champion", "predicted").inc()
-    metrics.rejected(TASK, "preprocess", "bad")
-    metrics.routed(TASK, {"3": "champion"})
+    metrics.count_rejection(TASK, "preprocess", "bad")
+    metrics.set_route(TASK, {"3": "champion"})
     assert series("hindsight_requests_total", task="radar", version="1")
     assert series("hindsight_requests_total", task=TASK, version="", outcome="failed")
 
 
 def test_what_a_route_has_is_there_before_its_first_request() -> None:
-    metrics.routed(TASK, {"4": "champion", "5": "shadow"})
+    metrics.set_route(TASK, {"4": "champion", "5": "shadow"})
     found = series("hindsight_requests_total", task=TASK)
     assert {(one["version"], one["outcome"]) for one in found if one["version"]} == {
         ("4", "predicted"),
@@ -81,10 +83,10 @@ def test_what_a_route_has_is_there_before_its_first_request() -> None:
 
 @pytest.mark.usefixtures("codes")
 def test_codes_beyond_the_bound_are_counted_as_others() -> None:
-    for number in range(2 * MOST_CODES):
-        metrics.failed("depth", "preprocess", f"code_{number}")
+    for number in range(2 * MAX_CODES):
+        metrics.count_failure("depth", "preprocess", f"code_{number}")
     found = {one["code"] for one in series("hindsight_errors_total", task="depth")}
-    assert len(found) == MOST_CODES + 1
+    assert len(found) == MAX_CODES + 1
     assert "other" in found
 
 
@@ -103,7 +105,7 @@ def test_the_codes_of_this_code_base_are_words_in_the_source_and_fewer_than_the_
                 code = call.args[0]
                 assert isinstance(code, ast.Constant | ast.Name), f"{path}:{call.lineno}"  # a name: handed on
                 found |= {code.value} if isinstance(code, ast.Constant) else set()
-    assert 50 < len(found) < MOST_CODES
+    assert 50 < len(found) < MAX_CODES
 
 
 def test_the_disk_of_the_home_is_measured_when_it_is_asked(tmp_path: Path) -> None:

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import SetupError
-from app.events.cloudevents import JSON, LogEpoch, Origin, complete
+from app.events.cloudevents import JSON, Origin, TopicId, complete_event
 from app.events.types import PredictionRequested
-from app.preprocess.files import expand, request
+from app.preprocess.files import build_request, list_uris
 
-ORIGIN = Origin(LogEpoch("batch"), "letters.requests", 0, 0, 0)
+ORIGIN = Origin(TopicId("batch"), "letters.requests", 0, 0, 0)
 BLOB = "blob://sha256/" + "0" * 64
 
 
@@ -27,31 +27,31 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_directory_is_every_file_below_it_in_a_stable_order_without_hidden_ones(folder: Path) -> None:
     names = [f"{folder.as_uri()}/{name}" for name in ("a.txt", "b.txt", quote("inner/c #1?.txt"))]
-    assert expand([str(folder)]) == names
+    assert list_uris([str(folder)]) == names
 
 
 def test_a_hidden_directory_that_is_named_is_read(folder: Path) -> None:
-    assert expand([str(folder / ".git")]) == [(folder / ".git" / "config").as_uri()]
+    assert list_uris([str(folder / ".git")]) == [(folder / ".git" / "config").as_uri()]
 
 
 def test_sources_keep_their_order(folder: Path) -> None:
     sources = [str(folder / "b.txt"), BLOB, str(folder / "a.txt")]
-    assert expand(sources) == [(folder / "b.txt").as_uri(), BLOB, (folder / "a.txt").as_uri()]
+    assert list_uris(sources) == [(folder / "b.txt").as_uri(), BLOB, (folder / "a.txt").as_uri()]
 
 
 def test_relative_paths_are_made_absolute(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
-    assert expand(["a.txt"]) == [(folder / "a.txt").as_uri()]
-    assert expand(["."]) == expand([str(folder)])
+    assert list_uris(["a.txt"]) == [(folder / "a.txt").as_uri()]
+    assert list_uris(["."]) == list_uris([str(folder)])
 
 
 def test_an_empty_directory_is_nothing(tmp_path: Path) -> None:
-    assert expand([str(tmp_path)]) == []
+    assert list_uris([str(tmp_path)]) == []
 
 
 def test_a_source_that_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match="gone is neither a file, a directory nor a blob:// URI"):
-        expand([str(tmp_path / "gone")])
+        list_uris([str(tmp_path / "gone")])
 
 
 NAMES = [b"a.txt", b"a #1?%20.txt", "日本\u3000.txt".encode(), b"\xff\xfe.txt"]
@@ -61,40 +61,40 @@ NAMES = [b"a.txt", b"a #1?%20.txt", "日本\u3000.txt".encode(), b"\xff\xfe.txt"
 def test_a_files_request_is_its_bytes(tmp_path: Path, name: bytes) -> None:
     path = tmp_path / os.fsdecode(name)
     path.write_bytes(b"\x00payload")
-    [uri] = expand([str(path)])
-    value, headers = request(uri, "7", 100)
+    [uri] = list_uris([str(path)])
+    value, headers = build_request(uri, "7", 100)
     assert value == b"\x00payload"
-    event = complete(headers, value, ORIGIN, PredictionRequested.type)
+    event = complete_event(headers, value, ORIGIN, PredictionRequested.type)
     assert (event.source, event.subject, event.content_type) == ("hindsight/batch/7", uri, None)
 
 
 def test_a_blobs_request_is_its_claim() -> None:
-    value, headers = request(BLOB, "7", 100)
+    value, headers = build_request(BLOB, "7", 100)
     assert json.loads(value) == {"uri": BLOB}
-    assert complete(headers, value, ORIGIN, PredictionRequested.type).content_type == JSON
+    assert complete_event(headers, value, ORIGIN, PredictionRequested.type).content_type == JSON
 
 
 @pytest.mark.parametrize(("size", "claimed"), [(100, False), (101, True)])
 def test_a_file_above_the_limit_is_claimed(tmp_path: Path, size: int, claimed: bool) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"x" * size)
-    value, headers = request(path.as_uri(), "7", 100)
+    value, headers = build_request(path.as_uri(), "7", 100)
     assert (value == b"x" * size) is not claimed
     assert (dict(headers).get("content-type") == JSON.encode()) is claimed
 
 
 def test_a_file_that_is_gone_is_claimed(tmp_path: Path) -> None:
     uri = (tmp_path / "gone").as_uri()
-    assert json.loads(request(uri, "7", 100)[0]) == {"uri": uri}
+    assert json.loads(build_request(uri, "7", 100)[0]) == {"uri": uri}
 
 
 @given(st.tuples(st.uuids().map(str), st.text(max_size=9)), st.tuples(st.uuids().map(str), st.text(max_size=9)))
 def test_a_batchs_request_has_an_id_of_its_own(one: tuple[str, str], other: tuple[str, str]) -> None:
-    ids = [dict(request(f"blob://{quote(name)}", batch, 1)[1])["ce_id"] for batch, name in (one, other)]
+    ids = [dict(build_request(f"blob://{quote(name)}", batch, 1)[1])["ce_id"] for batch, name in (one, other)]
     assert (ids[0] == ids[1]) == (one == other)
 
 
 def test_a_uri_too_long_for_an_attribute_is_no_subject() -> None:
-    headers = request("blob://" + "0" * 600, "7", 100)[1]
+    headers = build_request("blob://" + "0" * 600, "7", 100)[1]
     assert "ce_subject" not in dict(headers)
-    complete(headers, b"", ORIGIN, PredictionRequested.type)
+    complete_event(headers, b"", ORIGIN, PredictionRequested.type)

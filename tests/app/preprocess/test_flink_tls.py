@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from app.preprocess.flink_tls import flink_options
+from app.preprocess.flink_tls import tls_options
 from app.settings import Settings
 from app.system import java
 
 
 def test_the_key_store_is_this_users_alone_and_opens_with_the_password_that_flink_is_told(tmp_path: Path) -> None:
-    options = flink_options(Settings(home=tmp_path))
+    options = tls_options(Settings(home=tmp_path))
     store = Path(options["security.ssl.rest.keystore"])
     assert stat.S_IMODE(store.stat().st_mode) == 0o600
-    assert options == flink_options(Settings(home=tmp_path))
+    assert options == tls_options(Settings(home=tmp_path))
     listed = subprocess.run(
         [java.home() / "bin" / "keytool", "-list", "-storepass:env", "PASSWORD", "-keystore", store],
         env=os.environ | {"PASSWORD": options["security.ssl.internal.keystore-password"]},
@@ -34,11 +34,11 @@ def test_what_processes_that_are_no_more_left_is_removed_and_others_keep_theirs(
     left, others, own = (directory / f"{pid}.p12" for pid in (ended.pid, os.getppid(), os.getpid()))
     for path in (left, others, own):
         path.write_bytes(b"old")
-    flink_options(Settings(home=tmp_path))
+    tls_options(Settings(home=tmp_path))
     assert (left.exists(), others.read_bytes(), own.read_bytes() == b"old") == (False, b"old", False)
 
 
 def test_a_cluster_has_its_own_guards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYFLINK_GATEWAY_PORT", "1")
-    assert flink_options(Settings(home=tmp_path)) == {}
+    assert tls_options(Settings(home=tmp_path)) == {}
     assert not list(tmp_path.iterdir())

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.events.cloudevents import JSON, Headers, Incoming, LogEpoch, Origin, Record
+from app.events.cloudevents import JSON, ConsumedRecord, Headers, Origin, Record, TopicId
 from app.events.ids import prediction_id
 from app.events.types import FeaturesExtracted, PredictionFailed
-from app.inference.handler import read
-from app.preprocess.preprocessor import MAX_KEY, Outputs, Preprocessor
+from app.inference.handler import read_features
+from app.preprocess.preprocessor import MAX_KEY_BYTES, Preprocessor, PreprocessResult
 from models.base import Features, Rejected
 from tests.support.tasks import Letters
 
-ORIGIN = Origin(LogEpoch("cluster/topic"), "letters.requests", 1, 7, 1_769_860_800_123)
+ORIGIN = Origin(TopicId("cluster/topic"), "letters.requests", 1, 7, 1_769_860_800_123)
 BLOBS = {"blob://abc": b"abc", "blob://empty": b"", "blob://large": b"x" * 101}
 MINE: Headers = (("ce_id", b"1"), ("ce_source", b"app"), ("ce_subject", b"page 7"))
 AS_JSON: Headers = (("content-type", JSON.encode()),)
@@ -37,19 +37,19 @@ def fetch(uri: str, limit: int) -> bytes:
 
 def preprocessed(
     value: bytes | None, headers: Headers = (), task: Letters | None = None, key: bytes | None = b"key", **more: Any
-) -> Outputs:
+) -> PreprocessResult:
     return Preprocessor(task or Small(), fetch, 100_000)(ORIGIN, key, value, headers, **more)
 
 
-def features_of(outputs: Outputs) -> Features:
+def features_of(outputs: PreprocessResult) -> Features:
     """What the inference agent reads of the features record."""
-    assert outputs.rejected is None
+    assert outputs.rejection is None
     [record] = outputs.records
     assert record.topic == "letters.features"
-    return read(Incoming(ORIGIN, record.key, record.value, record.headers))[1]
+    return read_features(ConsumedRecord(ORIGIN, record.key, record.value, record.headers))[1]
 
 
-def payload_of(outputs: Outputs) -> bytes:
+def payload_of(outputs: PreprocessResult) -> bytes:
     return features_of(outputs)["letters"].tobytes()
 
 
@@ -57,7 +57,7 @@ def texts(record: Record) -> Mapping[str, str]:
     return {name: value.decode() for name, value in record.headers}
 
 
-def refused(outputs: Outputs) -> tuple[str, str]:
+def refused(outputs: PreprocessResult) -> tuple[str, str]:
     """The code and reason of a rejection, which the dead letter and the answer agree on."""
     letter, record = outputs.records
     answer = PredictionFailed.model_validate_json(record.value or b"")
@@ -71,15 +71,15 @@ def refused(outputs: Outputs) -> tuple[str, str]:
     assert answer.request_id == request
     assert answer.prediction_id == texts(record)["ce_id"] == prediction_id("letters", source, request)
     assert texts(record)["ce_requestsource"] == source
-    assert outputs.rejected is not None
-    assert outputs.rejected.code == answer.error.code
+    assert outputs.rejection is not None
+    assert outputs.rejection.code == answer.error.code
     return answer.error.code, answer.error.reason
 
 
 @given(st.binary(min_size=1, max_size=100).filter(lambda payload: payload.isascii() and payload != b"die"))
 def test_a_bare_payload_is_taken_as_it_is(payload: bytes) -> None:
     outputs = preprocessed(payload)
-    if outputs.rejected is None:
+    if outputs.rejection is None:
         assert payload_of(outputs) == payload
 
 
@@ -155,7 +155,7 @@ def test_what_cannot_be_read_is_a_dead_letter_and_an_answer(
 @given(st.binary(max_size=60), st.sampled_from([(), AS_JSON, MINE, (("content-type", b"image/png"),)]))
 def test_every_request_is_features_or_a_dead_letter_with_its_answer(value: bytes, headers: Headers) -> None:
     outputs = preprocessed(value, headers)
-    if outputs.rejected is None:
+    if outputs.rejection is None:
         features_of(outputs)
     else:
         refused(outputs)
@@ -164,7 +164,7 @@ def test_every_request_is_features_or_a_dead_letter_with_its_answer(value: bytes
 def test_features_carry_their_requests_identity_and_attributes() -> None:
     trace = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     [record] = preprocessed(b"abc", (*MINE, ("traceparent", trace))).records
-    event, features = read(Incoming(ORIGIN, record.key, record.value, record.headers))
+    event, features = read_features(ConsumedRecord(ORIGIN, record.key, record.value, record.headers))
     assert features["letters"].tolist() == [97, 98, 99]
     assert record.key == b"key"
     assert event.id == prediction_id("letters", "app", "1")
@@ -201,8 +201,8 @@ def test_a_request_with_a_bad_header_is_answered_under_the_id_that_its_applicati
 
 
 def test_a_batchs_requests_are_left_to_the_batch() -> None:
-    assert preprocessed(b"abc", (("ce_batch", b"7"),)) == Outputs(())
-    assert preprocessed(b"bug", (("ce_batch", b"7"),)) == Outputs(())
+    assert preprocessed(b"abc", (("ce_batch", b"7"),)) == PreprocessResult(())
+    assert preprocessed(b"bug", (("ce_batch", b"7"),)) == PreprocessResult(())
 
 
 def test_a_refused_request_isnt_even_tried() -> None:
@@ -247,10 +247,10 @@ def test_features_too_large_for_their_topic_are_rejected() -> None:
 
 
 def test_a_key_that_is_too_large_for_an_answer_is_rejected_and_kept_in_the_dead_letter() -> None:
-    outputs = preprocessed(b"abc", key=b"k" * (MAX_KEY + 1))
+    outputs = preprocessed(b"abc", key=b"k" * (MAX_KEY_BYTES + 1))
     assert refused(outputs)[0] == "bad_key"
-    assert [record.key for record in outputs.records] == [b"k" * (MAX_KEY + 1), None]
-    assert preprocessed(b"abc", key=b"k" * MAX_KEY).rejected is None
+    assert [record.key for record in outputs.records] == [b"k" * (MAX_KEY_BYTES + 1), None]
+    assert preprocessed(b"abc", key=b"k" * MAX_KEY_BYTES).rejection is None
 
 
 def test_a_request_without_a_key_is_answered_without_one() -> None:
@@ -272,10 +272,10 @@ def test_a_session_so_far_that_can_not_be_read_is_answered_and_is_no_dead_letter
     said = PredictionFailed.model_validate_json(answer.value or b"")
     assert (answer.topic, said.error.code, said.dead_letter) == ("letters.predictions", "too_large", None)
     assert texts(answer)["ce_partial"] == "true"
-    assert outputs.rejected is None, "it counts as no error"
+    assert outputs.rejection is None, "it counts as no error"
 
 
 def test_a_session_so_far_that_kills_the_process_is_a_dead_letter() -> None:
     kills = Rejected("kills_process", "it died")
     outputs = preprocessed(b"abc", (*MINE, ("ce_partial", b"true")), refusal=kills)
-    assert (refused(outputs)[0], outputs.rejected) == ("kills_process", kills)
+    assert (refused(outputs)[0], outputs.rejection) == ("kills_process", kills)

@@ -1,23 +1,23 @@
 from app.events import topics
-from app.events.cloudevents import LogEpoch, Origin, header
-from app.preprocess.preprocessor import Outputs, Preprocessor
-from app.preprocess.tracing import Traced
+from app.events.cloudevents import Origin, TopicId, header_text
+from app.preprocess.preprocessor import Preprocessor, PreprocessResult
+from app.preprocess.tracing import TracedPreprocessor
 from app.tracing import Tracing
-from tests.support.otlp_collector import Collector, collecting
+from tests.support.otlp_collector import Collector, run_collector
 from tests.support.tasks import Letters
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 GIVEN = f"00-{TRACE}-{PARENT}-01"
-ORIGIN = Origin(LogEpoch("c/t"), "letters.requests", 0, 1, 0)
+ORIGIN = Origin(TopicId("c/t"), "letters.requests", 0, 1, 0)
 
 
 def fetch(uri: str, limit: int) -> bytes:
     raise AssertionError
 
 
-def preprocessed(collector: Collector, payload: bytes) -> Outputs:
+def preprocessed(collector: Collector, payload: bytes) -> PreprocessResult:
     tracing = Tracing(collector.url, "preprocess")
-    made = Traced(Preprocessor(Letters(), fetch, 100_000), tracing)
+    made = TracedPreprocessor(Preprocessor(Letters(), fetch, 100_000), tracing)
     assert made.task.name == "letters"
     outputs = made(ORIGIN, b"key", payload, (("traceparent", GIVEN.encode()),))
     tracing.close()
@@ -25,19 +25,19 @@ def preprocessed(collector: Collector, payload: bytes) -> Outputs:
 
 
 def test_features_go_on_from_the_span() -> None:
-    with collecting() as collector:
+    with run_collector() as collector:
         [record] = preprocessed(collector, b"abc").records
     [span] = collector.spans
     assert (span.service, span.name, span.trace, span.parent) == ("hindsight-preprocess", "preprocess", TRACE, PARENT)
-    assert span.leads_to(header(record.headers, "traceparent"))
+    assert span.is_parent_in(header_text(record.headers, "traceparent"))
 
 
 def test_a_failures_answer_goes_on_from_the_span_and_its_dead_letter_keeps_what_came() -> None:
-    with collecting() as collector:
+    with run_collector() as collector:
         outputs = preprocessed(collector, b"")
     [span] = collector.spans
-    assert outputs.rejected is not None
-    assert (span.failed, span.attributes["error.type"]) == (True, outputs.rejected.code)
-    by_topic = {record.topic: header(record.headers, "traceparent") for record in outputs.records}
+    assert outputs.rejection is not None
+    assert (span.failed, span.attributes["error.type"]) == (True, outputs.rejection.code)
+    by_topic = {record.topic: header_text(record.headers, "traceparent") for record in outputs.records}
     assert by_topic[topics.DEAD_LETTERS] == GIVEN
-    assert span.leads_to(by_topic[topics.predictions("letters")])
+    assert span.is_parent_in(by_topic[topics.predictions("letters")])

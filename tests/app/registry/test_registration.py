@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from app.errors import SetupError
-from app.registry.registration import signature
+from app.registry.registration import read_signature
 
 
 def model() -> onnx.ModelProto:
@@ -25,7 +25,7 @@ def model() -> onnx.ModelProto:
 
 
 def test_a_whole_model_says_what_it_takes_and_gives() -> None:
-    found = signature(model().SerializeToString())
+    found = read_signature(model().SerializeToString())
     assert found == {"input x": ("tensor(float)", 2), "output y": ("tensor(float)", 2)}
 
 
@@ -35,5 +35,5 @@ def test_a_model_with_weights_beside_it_is_refused_even_where_they_are(
     monkeypatch.chdir(tmp_path)
     onnx.save(model(), "model.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0)
     with pytest.raises(SetupError, match="its weights are in another file") as refused:
-        signature(Path("model.onnx").read_bytes())
+        read_signature(Path("model.onnx").read_bytes())
     assert "Save it as one" in refused.value.remedy

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import SetupError
-from app.registry.routes import Route, draw, promoted, rolled_back, with_canary, with_shadow
+from app.registry.routes import Route, add_shadow, hash_fraction, promote, roll_back, set_canary
 
 KEYS = st.binary(max_size=40)
 SHARES = st.floats(0.001, 0.999)
@@ -12,72 +12,72 @@ SHARES = st.floats(0.001, 0.999)
 @given(KEYS, SHARES)
 def test_a_key_has_the_same_version_as_long_as_the_route_is_the_same(key: bytes, share: float) -> None:
     route = Route("1", "2", share)
-    assert route.serving("ocr", key) == route.serving("ocr", key)
+    assert route.assign("ocr", key) == route.assign("ocr", key)
 
 
 @given(KEYS, SHARES, SHARES)
 def test_who_has_the_canary_keeps_it_while_its_share_grows(key: bytes, one: float, other: float) -> None:
     small, large = sorted([one, other])
-    if Route("1", "2", small).serving("ocr", key) == ("2", "canary"):
-        assert Route("1", "2", large).serving("ocr", key) == ("2", "canary")
+    if Route("1", "2", small).assign("ocr", key) == ("2", "canary"):
+        assert Route("1", "2", large).assign("ocr", key) == ("2", "canary")
 
 
 @pytest.mark.parametrize("share", [0.05, 0.25, 0.5])
 def test_a_canary_has_its_share_of_the_keys(share: float) -> None:
     route = Route("1", "2", share)
-    served = sum(route.serving("ocr", str(key).encode())[1] == "canary" for key in range(10_000))
+    served = sum(route.assign("ocr", str(key).encode())[1] == "canary" for key in range(10_000))
     assert abs(served / 10_000 - share) < 4 * (share * (1 - share) / 10_000) ** 0.5
 
 
 def test_another_canary_has_other_keys() -> None:
     keys = [str(key).encode() for key in range(1000)]
-    second, third = ({key for key in keys if draw("ocr", canary, key) < 0.5} for canary in "23")
+    second, third = ({key for key in keys if hash_fraction("ocr", canary, key) < 0.5} for canary in "23")
     assert 150 < len(second - third) < 350
 
 
 def test_without_a_canary_the_champion_answers_everything() -> None:
-    assert Route("1", shadows=("2",)).serving("ocr", b"any") == ("1", "champion")
+    assert Route("1", shadows=("2",)).assign("ocr", b"any") == ("1", "champion")
 
 
 def test_a_promotion_ends_trials_and_leaves_other_shadows() -> None:
-    assert promoted(Route("1", "2", 0.5, ("3", "4")), "2") == Route("2", shadows=("3", "4"))
-    assert promoted(Route("1", "2", 0.5, ("3", "4")), "3") == Route("3", shadows=("4",))
+    assert promote(Route("1", "2", 0.5, ("3", "4")), "2") == Route("2", shadows=("3", "4"))
+    assert promote(Route("1", "2", 0.5, ("3", "4")), "3") == Route("3", shadows=("4",))
 
 
 def test_a_canary_takes_the_place_of_the_one_before_and_leaves_the_shadows() -> None:
-    assert with_canary(Route("1", "2", 0.5, ("3",)), "3", 0.1) == Route("1", "3", 0.1)
-    assert with_canary(Route("1", "2", 0.05), "2", 0.25) == Route("1", "2", 0.25)
+    assert set_canary(Route("1", "2", 0.5, ("3",)), "3", 0.1) == Route("1", "3", 0.1)
+    assert set_canary(Route("1", "2", 0.05), "2", 0.25) == Route("1", "2", 0.25)
 
 
 def test_a_shadow_joins_the_others() -> None:
-    assert with_shadow(Route("1", "2", 0.5, ("3",)), "4") == Route("1", "2", 0.5, ("3", "4"))
+    assert add_shadow(Route("1", "2", 0.5, ("3",)), "4") == Route("1", "2", 0.5, ("3", "4"))
 
 
 def test_a_rollback_takes_the_canary_first() -> None:
-    assert rolled_back(Route("2", "3", 0.5, ("4",)), None, "1") == Route("2", shadows=("4",))
+    assert roll_back(Route("2", "3", 0.5, ("4",)), None, "1") == Route("2", shadows=("4",))
 
 
 def test_a_rollback_of_the_champion_goes_back_to_the_one_before() -> None:
-    assert rolled_back(Route("2", shadows=("4", "1")), None, "1") == Route("1", shadows=("4",))
-    assert rolled_back(Route("2", "3", 0.5), "2", "1") == Route("1")
+    assert roll_back(Route("2", shadows=("4", "1")), None, "1") == Route("1", shadows=("4",))
+    assert roll_back(Route("2", "3", 0.5), "2", "1") == Route("1")
 
 
 def test_a_rollback_of_a_shadow_ends_its_trial() -> None:
-    assert rolled_back(Route("2", "3", 0.5, ("4", "5")), "4", "1") == Route("2", "3", 0.5, ("5",))
+    assert roll_back(Route("2", "3", 0.5, ("4", "5")), "4", "1") == Route("2", "3", 0.5, ("5",))
 
 
 def test_what_can_not_be_done_is_refused_with_what_can() -> None:
     route = Route("1", "2", 0.5, ("3",))
     with pytest.raises(SetupError, match="is the champion already"):
-        promoted(route, "1")
+        promote(route, "1")
     with pytest.raises(SetupError, match="is the champion"):
-        with_canary(route, "1", 0.5)
+        set_canary(route, "1", 0.5)
     with pytest.raises(SetupError, match="above 0 and below 1, not 1"):
-        with_canary(route, "2", 1.0)
+        set_canary(route, "2", 1.0)
     with pytest.raises(SetupError, match="is the canary already"):
-        with_shadow(route, "2")
+        add_shadow(route, "2")
     with pytest.raises(SetupError, match="does not serve") as refused:
-        rolled_back(route, "7", None)
+        roll_back(route, "7", None)
     assert refused.value.remedy == "Name one of 1, 2, 3."
     with pytest.raises(SetupError, match="no champion before 1"):
-        rolled_back(route, "1", None)
+        roll_back(route, "1", None)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.events.base import Data, ModelRef
-from app.events.cloudevents import Incoming
+from app.events.base import EventData, ModelRef
+from app.events.cloudevents import ConsumedRecord
 from app.events.lifecycle import RetrainingEnded, RetrainingTriggered, TaskFrozen
 from app.events.model_events import (
     Backtest,
@@ -18,9 +18,9 @@ from app.events.model_events import (
     ModelTrained,
     RouteChanged,
 )
-from app.registry.registry import Models, Registry
+from app.registry.registry import Registry, TaskModels
 from app.registry.runs import STEPS, Run
-from tests.support.record_strategies import incoming
+from tests.support.record_strategies import consumed_record
 from tests.support.tasks import Letters
 
 CANDIDATE = ModelRef(name="letters", version="3")
@@ -75,26 +75,26 @@ def frozen(frozen: bool) -> TaskFrozen:
     return TaskFrozen(task="letters", frozen=frozen, reason="test", actor="us")
 
 
-WAY: tuple[Data, ...] = (triggered(), built(), trained(), backtested(), evaluated(), registered())
+WAY: tuple[EventData, ...] = (triggered(), built(), trained(), backtested(), evaluated(), registered())
 """A run up to its rollout: each step by its event."""
 
 
-def log(said: Sequence[Data]) -> list[Incoming]:
+def log(said: Sequence[EventData]) -> list[ConsumedRecord]:
     """The records that say this, each its own event."""
     return [
-        incoming(data.record("lifecycle", b"letters", id=str(at), source="test", time="2026-01-01T00:00:00Z"))
+        consumed_record(data.to_record("lifecycle", b"letters", id=str(at), source="test", time="2026-01-01T00:00:00Z"))
         for at, data in enumerate(said)
     ]
 
 
-def heard(records: Sequence[Incoming]) -> tuple[Registry, Models]:
+def heard(records: Sequence[ConsumedRecord]) -> tuple[Registry, TaskModels]:
     registry = Registry([Letters()])
     for record in records:
-        registry.hear(record)
+        registry.apply(record)
     return registry, registry.tasks["letters"]
 
 
-def run_of(said: Sequence[Data]) -> Run:
+def run_of(said: Sequence[EventData]) -> Run:
     return heard(log(said))[1].runs["r"]
 
 
@@ -107,7 +107,7 @@ def test_each_event_leads_to_the_next_step(events: int, step: str) -> None:
 def test_a_run_is_the_same_however_often_its_events_are_delivered(data: st.DataObject) -> None:
     """A delivery again is of what was delivered before: it goes back in the log, and on from there."""
     records = log([*WAY, routed(), ended()])[: data.draw(st.integers(1, 7))]
-    delivered = list[Incoming]()
+    delivered = list[ConsumedRecord]()
     for at in range(1, len(records) + 1):
         delivered += records[data.draw(st.integers(0, at - 1)) : at]
     assert heard(delivered)[1].runs == heard(records)[1].runs
@@ -116,7 +116,7 @@ def test_a_run_is_the_same_however_often_its_events_are_delivered(data: st.DataO
 def test_of_two_events_that_say_one_step_the_first_counts() -> None:
     registry, models = heard(log([triggered(), built(), trained(seed=1), trained(seed=2)]))
     assert models.runs["r"].trained == trained(seed=1)
-    assert registry.accepted == {"0", "1", "2"}
+    assert registry.accepted_ids == {"0", "1", "2"}
 
 
 def test_nothing_is_heard_of_a_run_after_its_end() -> None:
@@ -147,24 +147,24 @@ def test_a_registration_whose_number_is_taken_does_not_register_the_candidate() 
 
 def test_a_run_does_not_begin_while_another_one_is_under_way() -> None:
     registry, models = heard(log([triggered("r"), triggered("s")]))
-    assert (list(models.runs), registry.accepted) == (["r"], {"0"})
+    assert (list(models.runs), registry.accepted_ids) == (["r"], {"0"})
 
 
 def test_a_run_begins_once_the_one_before_is_over() -> None:
     _, models = heard(log([triggered("r"), ended("r"), triggered("s")]))
     assert list(models.runs) == ["r", "s"]
-    assert models.run == models.runs["s"]
+    assert models.active_run == models.runs["s"]
 
 
 def test_a_run_that_is_over_does_not_begin_again() -> None:
     _, models = heard(log([triggered("r"), ended("r"), triggered("r")]))
-    assert models.run is None
+    assert models.active_run is None
     assert models.runs["r"].ended == ended()
 
 
 def test_a_run_does_not_begin_while_the_task_is_frozen() -> None:
     registry, models = heard(log([frozen(True), triggered("r")]))
-    assert (models.runs, registry.accepted) == ({}, {"0"})
+    assert (models.runs, registry.accepted_ids) == ({}, {"0"})
 
 
 def test_a_run_begins_once_the_task_is_no_longer_frozen() -> None:

@@ -8,18 +8,20 @@ import pytest
 from app.eventlog import snapshot
 from app.eventlog.archive import Archive
 from app.replay import replay
-from app.replay.query import Arguments
+from app.replay.query import ReplayQuery
 from app.settings import Settings, TaskSettings
-from tests.support.request_history import Request, logged, moment, snapshots
+from tests.support.request_history import RequestHistory, append_to_log, take_snapshots, to_datetime
 from tests.support.tasks import Letters
 
-REQUESTS = [Request(number, f"payload {number}".encode()) for number in range(40)]
+REQUESTS = [RequestHistory(number, f"payload {number}".encode()) for number in range(40)]
 RECORDS = [
     (request.number + after, record)
     for request in REQUESTS
-    for after, record in enumerate((request.asked(), request.extracted(Letters()), request.predicted()))
+    for after, record in enumerate(
+        (request.request_record(), request.features_record(Letters()), request.prediction_record())
+    )
 ]
-LOG = logged([*RECORDS, *((60.0, request.corrected(1)) for request in REQUESTS[:5])])
+LOG = append_to_log([*RECORDS, *((60.0, request.feedback_record(1)) for request in REQUESTS[:5])])
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
@@ -30,19 +32,19 @@ def test_it_makes_no_difference_how_much_is_archived_and_where(
 
     async def take(settings: Settings, names: Iterable[str], scratch: Path) -> dict[str, snapshot.Snapshot]:
         return {
-            name: snapshot.Snapshot(name, archive.table(name), of_tail.tail, {})
-            for name, of_tail in snapshots(later, names, scratch).items()
+            name: snapshot.Snapshot(name, archive.table(name), of_tail.tail_files, {})
+            for name, of_tail in take_snapshots(later, names, scratch).items()
         }
 
-    until = moment(share * 100).timestamp() * 1000
+    until = to_datetime(share * 100).timestamp() * 1000
     earlier = [record for record in LOG if record.origin.timestamp_ms < until]
     later = [record for record in LOG if record.origin.timestamp_ms >= until]
     for topic in {record.origin.topic for record in earlier}:
         archive.append([record for record in earlier if record.origin.topic == topic])
     monkeypatch.setattr(snapshot, "take", take)
-    arguments = Arguments(Letters(), TaskSettings(), moment(1000))
-    rows, manifest = replay.frame(storage, arguments)
+    arguments = ReplayQuery(Letters(), TaskSettings(), to_datetime(1000))
+    rows, manifest = replay.read_dataframe(storage, arguments)
     later, archive = LOG, Archive(storage.model_copy(update={"blob_url": (tmp_path / "nothing").as_uri()}))
-    assert replay.frame(storage, arguments)[1]["content_hash"] == manifest["content_hash"]
+    assert replay.read_dataframe(storage, arguments)[1]["content_hash"] == manifest["content_hash"]
     assert rows.height == 40
     assert rows["label"].drop_nulls().len() == 5

@@ -7,7 +7,7 @@ import duckdb
 import pytest
 
 from app.errors import SetupError
-from app.replay.where_clause import choose
+from app.replay.where_clause import apply_where
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def connection() -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def chosen(connection: duckdb.DuckDBPyConnection, where: str) -> list[int]:
-    choose(connection, where)
+    apply_where(connection, where)
     return [row for (row,) in connection.execute("SELECT p_row FROM chosen ORDER BY 1").fetchall()]
 
 
@@ -86,7 +86,7 @@ def test_what_is_no_expression_or_would_change_is_refused(
     connection: duckdb.DuckDBPyConnection, where: str, reason: str
 ) -> None:
     with pytest.raises(SetupError, match="is no condition") as refused:
-        choose(connection, where)
+        apply_where(connection, where)
     assert reason in str(refused.value)
 
 
@@ -96,6 +96,6 @@ def test_the_database_that_evaluates_it_reaches_no_file(
     monkeypatch.setattr("app.replay.where_clause._check", lambda *_: None)
     (tmp_path / "secret.csv").write_text("a\n1\n")
     with pytest.raises(SetupError, match="disabled"):
-        choose(connection, f"(SELECT count(*) FROM read_csv('{tmp_path}/secret.csv')) > 0")
+        apply_where(connection, f"(SELECT count(*) FROM read_csv('{tmp_path}/secret.csv')) > 0")
     with pytest.raises(SetupError, match="is no condition"):
-        choose(connection, "TRUE); SET enable_external_access = TRUE; SELECT (1")
+        apply_where(connection, "TRUE); SET enable_external_access = TRUE; SELECT (1")

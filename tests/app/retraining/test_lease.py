@@ -52,20 +52,20 @@ def test_of_holders_that_race_exactly_one_wins(replica: Callable[[], Leases], be
         with ThreadPoolExecutor(len(racers)) as threads:
             won = list(threads.map(run, range(len(racers))))
         assert won.count(True) == 1
-        assert racers[0].running(task) == f"run-{won.index(True)}"
+        assert racers[0].active_run_id(task) == f"run-{won.index(True)}"
 
 
 def test_a_lease_is_of_one_task(leases: Leases) -> None:
     assert leases.acquire("ocr", "api-1", "run-1", LONG)
     assert leases.acquire("decision", "api-2", "run-2", LONG)
-    assert (leases.running("ocr"), leases.running("decision")) == ("run-1", "run-2")
+    assert (leases.active_run_id("ocr"), leases.active_run_id("decision")) == ("run-1", "run-2")
 
 
 def test_nobody_takes_what_is_held(leases: Leases) -> None:
     assert leases.acquire("ocr", "api-1", "run-1", LONG)
     assert not leases.acquire("ocr", "api-2", "run-2", LONG)
     assert not leases.acquire("ocr", "api-1", "run-2", LONG)
-    assert leases.running("ocr") == "run-1"
+    assert leases.active_run_id("ocr") == "run-1"
 
 
 def test_who_holds_it_may_take_it_again_for_the_same_run(leases: Leases) -> None:
@@ -77,9 +77,9 @@ def test_who_holds_it_may_take_it_again_for_the_same_run(leases: Leases) -> None
 def test_a_crash_is_survived_once_its_time_is_over(replica: Callable[[], Leases]) -> None:
     assert replica().acquire("ocr", "api-1", "run-1", OVER)
     other = replica()
-    assert other.running("ocr") is None
+    assert other.active_run_id("ocr") is None
     assert other.acquire("ocr", "api-2", "run-2", LONG)
-    assert other.running("ocr") == "run-2"
+    assert other.active_run_id("ocr") == "run-2"
 
 
 def test_who_comes_back_too_late_is_told_that_it_is_lost(leases: Leases) -> None:
@@ -88,15 +88,15 @@ def test_who_comes_back_too_late_is_told_that_it_is_lost(leases: Leases) -> None
     assert leases.acquire("ocr", "api-2", "run-2", LONG)
     assert not leases.renew("ocr", "api-1", "run-1", LONG)
     leases.release("ocr", "api-1", "run-1")
-    assert leases.running("ocr") == "run-2"
+    assert leases.active_run_id("ocr") == "run-2"
 
 
 def test_what_is_renewed_is_held_for_the_new_time(leases: Leases) -> None:
     assert leases.acquire("ocr", "api-1", "run-1", LONG)
     assert leases.renew("ocr", "api-1", "run-1", LONG)
-    assert leases.running("ocr") == "run-1"
+    assert leases.active_run_id("ocr") == "run-1"
     assert leases.renew("ocr", "api-1", "run-1", OVER)
-    assert leases.running("ocr") is None
+    assert leases.active_run_id("ocr") is None
 
 
 def test_what_is_given_back_is_free(leases: Leases) -> None:
@@ -109,17 +109,17 @@ def test_making_the_catalog_again_leaves_leases_alone_and_waits_for_none(url: st
     catalog = Catalog(url)
     catalog.upgrade()
     assert leases.acquire("ocr", "api-1", "run-1", LONG)
-    with catalog.replacing():
-        assert leases.running("ocr") == "run-1"
+    with catalog.replace_tables():
+        assert leases.active_run_id("ocr") == "run-1"
     catalog.close()
-    assert leases.running("ocr") == "run-1"
+    assert leases.active_run_id("ocr") == "run-1"
 
 
 def test_on_postgresql_a_run_renews_while_the_catalog_is_made_again(postgres: Postgres) -> None:
-    url = Settings(database_url=SecretStr(postgres.database())).database
+    url = Settings(database_url=SecretStr(postgres.create_database())).catalog_url
     catalog, leases = Catalog(url), Leases(url)
     catalog.upgrade()
-    with catalog.replacing():
+    with catalog.replace_tables():
         assert leases.acquire("ocr", "api-1", "run-1", LONG)
         assert leases.renew("ocr", "api-1", "run-1", LONG)
     catalog.close()

@@ -104,10 +104,10 @@ def test_what_would_be_the_same_if_it_were_tried_again_ends_the_run_and_not_the_
 
 
 def test_no_other_steps_are_taken() -> None:
-    assert vars(command.parsed(["--step", "train", "--", "scales", "-r"])) == {
+    assert vars(command.parse_arguments(["--step", "train", "--", "scales", "-r"])) == {
         "task": "scales",
         "run_id": "-r",
         "step": "train",
     }
     with pytest.raises(SystemExit):
-        command.parsed(["scales", "r", "--step", "rollout"])
+        command.parse_arguments(["scales", "r", "--step", "rollout"])

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from app.monitoring.drift import LONGEST, Samples, Scan
-from app.monitoring.quality import Judged, Quality, quality
-from app.retraining.triggers.evaluate import Firing, Seen, Triggers, evaluate
-from app.retraining.triggers.observation import Alert, Latency, State, Window
+from app.monitoring.drift import MAX_WINDOW_EVENTS, Samples, ScanDetector
+from app.monitoring.quality import QualityEstimate, ScoredOutcome, estimate_quality
+from app.retraining.triggers.evaluate import Firing, Observation, TriggerSettings, evaluate
+from app.retraining.triggers.observation import Alert, LatencyStats, TaskTriggerState, WindowValue
 
 MIDNIGHT = datetime(2026, 1, 1, tzinfo=UTC)
 PREDICTIONS = 5000
@@ -41,7 +41,7 @@ class World:
 
 TRUTH = 0.9 + 0.1 * 0.5
 STEADY = World()
-TRIGGERS = Triggers(volume=20_000, quality_bound=0.9, latency_p99_ms=100.0, schedule="0 3 * * *")
+TRIGGERS = TriggerSettings(volume=20_000, quality_bound=0.9, latency_p99_ms=100.0, schedule="0 3 * * *")
 
 Hourly = Callable[[int], World]
 
@@ -51,11 +51,11 @@ def steady(hour: int) -> World:
 
 
 def simulated(
-    world: Hourly, hours: int, triggers: Triggers, *, every: int = 1, detector: Scan | None = None
+    world: Hourly, hours: int, triggers: TriggerSettings, *, every: int = 1, detector: ScanDetector | None = None
 ) -> list[tuple[float, Firing]]:
     """What fires, and in which hour, to one who looks every so many minutes. A run lasts half an hour."""
-    looked = _hours(world, hours, detector or Scan())
-    state, fired = State(), list[tuple[float, Firing]]()
+    looked = _hours(world, hours, detector or ScanDetector())
+    state, fired = TaskTriggerState(), list[tuple[float, Firing]]()
     labelled, since, ends = 0, 0, 0.0
     for hour, (seen, labels) in enumerate(looked):
         for minute in range(0, 60, every):
@@ -69,11 +69,11 @@ def simulated(
     return fired
 
 
-def _hours(world: Hourly, hours: int, detector: Scan) -> Iterator[tuple[Seen, int]]:
+def _hours(world: Hourly, hours: int, detector: ScanDetector) -> Iterator[tuple[Observation, int]]:
     """What is seen in each hour, of the hour before; and how many labels come in it."""
     random = np.random.default_rng(7)
     reference = _features(random, 2000, 0.0)
-    seen = Seen(reference=TRUTH)
+    seen = Observation(reference=TRUTH)
     for hour in range(hours):
         now = world(hour)
         start = MIDNIGHT + timedelta(hours=hour)
@@ -81,25 +81,25 @@ def _hours(world: Hourly, hours: int, detector: Scan) -> Iterator[tuple[Seen, in
         judged = _judged(random, now.right)
         yield replace(seen, alerts=alerts), judged.scored + now.volunteers
 
-        def window(found: Any, start: datetime = start) -> Window[Any]:
-            return Window(start, start + timedelta(hours=1), found)
+        def window(found: Any, start: datetime = start) -> WindowValue[Any]:
+            return WindowValue(start, start + timedelta(hours=1), found)
 
         waits = random.lognormal(np.log(20 * now.slower), 0.4, 2000)
-        seen = Seen(
+        seen = Observation(
             quality=window(judged),
             reference=TRUTH,
-            drift=window(detector.findings(reference, _features(random, LONGEST, now.shift))),
-            latency=window(Latency(float(np.percentile(waits, 99)), len(waits))),
+            drift=window(detector.detect(reference, _features(random, MAX_WINDOW_EVENTS, now.shift))),
+            latency=window(LatencyStats(float(np.percentile(waits, 99)), len(waits))),
         )
 
 
-def _judged(random: np.random.Generator, right: float) -> Quality:
+def _judged(random: np.random.Generator, right: float) -> QualityEstimate:
     scores = np.where(random.random(PREDICTIONS) < right, 1.0, random.random(PREDICTIONS))
     audited = random.random(PREDICTIONS) < AUDITED
     said = ~audited & (scores < 1) & (random.random(PREDICTIONS) < VOLUNTEERED)
-    return quality(
-        [Judged(MIDNIGHT, score, "audit", AUDITED) for score in scores[audited].tolist()]
-        + [Judged(MIDNIGHT, score, "volunteer", None) for score in scores[said].tolist()],
+    return estimate_quality(
+        [ScoredOutcome(MIDNIGHT, score, "audit", AUDITED) for score in scores[audited].tolist()]
+        + [ScoredOutcome(MIDNIGHT, score, "volunteer", None) for score in scores[said].tolist()],
         PREDICTIONS,
     )
 
@@ -149,7 +149,7 @@ MOST = int(stats.poisson.isf(0.001, 2 * ALPHA * 24 * DAYS))
 """False alarms in 50 days, by quality and drift: 0.24 are to be expected, and one in 1000 would have more than this."""
 
 
-def false_alarms(triggers: Triggers, days: int, detector: Scan) -> int:
+def false_alarms(triggers: TriggerSettings, days: int, detector: ScanDetector) -> int:
     """Firings of anything but the schedule alone."""
     fired = simulated(steady, days * 24, triggers, every=20, detector=detector)
     names = [{one.trigger, *one.evidence.get("also", ())} for _, one in fired]
@@ -159,9 +159,9 @@ def false_alarms(triggers: Triggers, days: int, detector: Scan) -> int:
 
 def test_fifty_steady_days_have_no_more_false_alarms_than_alpha_allows() -> None:
     assert MOST == 3
-    assert false_alarms(STRICT, DAYS, Scan(effect=0.0, rate=ALPHA / LONGEST)) <= MOST
+    assert false_alarms(STRICT, DAYS, ScanDetector(min_effect=0.0, false_alarm_rate=ALPHA / MAX_WINDOW_EVENTS)) <= MOST
 
 
 def test_at_the_usual_five_percent_there_are_more_in_ten_days() -> None:
     usual = STRICT.model_copy(update={"quality_alpha": 0.05})
-    assert false_alarms(usual, 10, Scan(effect=0.0, rate=0.05 / LONGEST)) > MOST
+    assert false_alarms(usual, 10, ScanDetector(min_effect=0.0, false_alarm_rate=0.05 / MAX_WINDOW_EVENTS)) > MOST

@@ -35,7 +35,7 @@ def test_a_mean_that_is_looked_at_after_every_value_is_missed_at_most_as_often_a
     missed = ordinary = 0
     for seed in range(RUNS):
         values = scores(seed, 1000)
-        low, high = confidence_sequences.mean(values, ALPHA)
+        low, high = confidence_sequences.mean_interval(values, ALPHA)
         missed += bool(np.any((low > 0.7) | (high < 0.7)))
         ordinary += an_ordinary_interval_misses(values, 0.7)
     assert missed / RUNS <= MISSED_BY_CHANCE
@@ -47,7 +47,9 @@ def test_a_rate_that_is_looked_at_after_every_event_is_missed_at_most_as_often_a
     missed = 0
     for seed in range(RUNS):
         hits = np.cumsum(np.random.default_rng(seed).random(200) < truth)
-        intervals = [confidence_sequences.rate(int(hits[count]), count + 1, ALPHA) for count in range(0, 200, 5)]
+        intervals = [
+            confidence_sequences.rate_interval(int(hits[count]), count + 1, ALPHA) for count in range(0, 200, 5)
+        ]
         missed += any(not low <= truth <= high for low, high in intervals)
     assert missed / RUNS <= MISSED_BY_CHANCE
 
@@ -57,7 +59,9 @@ def test_a_quantile_that_is_looked_at_again_and_again_is_missed_at_most_as_often
     missed = 0
     for seed in range(RUNS):
         values = np.random.default_rng(seed).random(1000)
-        intervals = [confidence_sequences.quantile(values[:count], level, ALPHA) for count in range(1, 1000, 20)]
+        intervals = [
+            confidence_sequences.quantile_interval(values[:count], level, ALPHA) for count in range(1, 1000, 20)
+        ]
         missed += any(not low <= level <= high for low, high in intervals)
     assert missed / RUNS <= MISSED_BY_CHANCE
 
@@ -73,10 +77,10 @@ def test_two_equal_arms_are_set_apart_at_most_as_often_as_said_and_unequal_ones_
 
 
 def differences(one: Floats, other: Floats) -> list[confidence_sequences.Interval]:
-    one_low, one_high = confidence_sequences.mean(one, ALPHA / 2)
-    other_low, other_high = confidence_sequences.mean(other, ALPHA / 2)
+    one_low, one_high = confidence_sequences.mean_interval(one, ALPHA / 2)
+    other_low, other_high = confidence_sequences.mean_interval(other, ALPHA / 2)
     ends = zip(one_low, one_high, other_low, other_high, strict=True)
-    return [confidence_sequences.difference((a, b), (c, d)) for a, b, c, d in ends]
+    return [confidence_sequences.difference_interval((a, b), (c, d)) for a, b, c, d in ends]
 
 
 def test_what_drifts_alike_in_both_arms_does_not_set_them_apart() -> None:
@@ -88,21 +92,21 @@ def test_what_drifts_alike_in_both_arms_does_not_set_them_apart() -> None:
 
 def test_every_interval_narrows_towards_the_truth() -> None:
     values = scores(0, 20_000)
-    low, high = confidence_sequences.mean(values, 0.05)
+    low, high = confidence_sequences.mean_interval(values, 0.05)
     for count in (200, 2000, 20_000):
         ordinary = 2 * 1.96 * np.std(values[:count]) / math.sqrt(count)
         assert ordinary < (high - low)[count - 1] < 2.6 * ordinary
     assert low[-1] < 0.7 < high[-1]
-    assert confidence_sequences.rate(200, 20_000, 0.05) == pytest.approx((0.01, 0.01), abs=0.004)
-    assert confidence_sequences.quantile(values, 0.25, 0.05) == pytest.approx(
+    assert confidence_sequences.rate_interval(200, 20_000, 0.05) == pytest.approx((0.01, 0.01), abs=0.004)
+    assert confidence_sequences.quantile_interval(values, 0.25, 0.05) == pytest.approx(
         (np.quantile(values, 0.25),) * 2, abs=0.03
     )
 
 
 @given(in_unit_interval, st.floats(0.001, 0.5))
 def test_a_mean_and_its_mirror_image_have_mirrored_intervals(values: Floats, alpha: float) -> None:
-    low, high = confidence_sequences.mean(values, alpha)
-    mirrored_low, mirrored_high = confidence_sequences.mean(1 - values, alpha)
+    low, high = confidence_sequences.mean_interval(values, alpha)
+    mirrored_low, mirrored_high = confidence_sequences.mean_interval(1 - values, alpha)
     assert np.all((low >= 0) & (low <= high) & (high <= 1))
     np.testing.assert_allclose(mirrored_low, 1 - high, atol=1e-9)
     np.testing.assert_allclose(mirrored_high, 1 - low, atol=1e-9)
@@ -110,21 +114,23 @@ def test_a_mean_and_its_mirror_image_have_mirrored_intervals(values: Floats, alp
 
 @given(st.integers(0, 500), st.integers(0, 500), st.floats(0.0001, 0.5))
 def test_a_rate_lies_around_what_was_found_and_mirrors_that_of_the_misses(hits: int, misses: int, alpha: float) -> None:
-    low, high = confidence_sequences.rate(hits, hits + misses, alpha)
+    low, high = confidence_sequences.rate_interval(hits, hits + misses, alpha)
     assert 0 <= low <= high <= 1
     if hits + misses:
         assert low <= hits / (hits + misses) <= high
-    assert confidence_sequences.rate(misses, hits + misses, alpha) == pytest.approx((1 - high, 1 - low), abs=1e-9)
+    assert confidence_sequences.rate_interval(misses, hits + misses, alpha) == pytest.approx(
+        (1 - high, 1 - low), abs=1e-9
+    )
 
 
 @given(in_unit_interval, st.sampled_from([0.01, 0.5, 0.9, 0.99]), st.floats(0.001, 0.2))
 def test_a_quantile_lies_around_that_of_the_sample(values: Floats, level: float, alpha: float) -> None:
-    low, high = confidence_sequences.quantile(values, level, alpha)
+    low, high = confidence_sequences.quantile_interval(values, level, alpha)
     assert low <= np.quantile(values, level, method="inverted_cdf") <= high
 
 
 def test_nothing_says_nothing() -> None:
-    low, high = confidence_sequences.mean(np.empty(0), 0.05)
+    low, high = confidence_sequences.mean_interval(np.empty(0), 0.05)
     assert len(low) == len(high) == 0
-    assert confidence_sequences.rate(0, 0, 0.05) == (0.0, 1.0)
-    assert confidence_sequences.quantile(np.empty(0), 0.99, 0.05) == (-math.inf, math.inf)
+    assert confidence_sequences.rate_interval(0, 0, 0.05) == (0.0, 1.0)
+    assert confidence_sequences.quantile_interval(np.empty(0), 0.99, 0.05) == (-math.inf, math.inf)

@@ -14,13 +14,22 @@ from app.errors import SetupError
 from app.settings import MiB, Settings
 from app.storage import s3
 from app.storage.blob_store import blob_store
-from app.storage.blobs import BlobCorrupt, BlobInvalid, BlobMissing, BlobStore, BlobTooLarge, Quota, digest_of, key_of
+from app.storage.blobs import (
+    BlobCorrupt,
+    BlobInvalid,
+    BlobMissing,
+    BlobQuota,
+    BlobStore,
+    BlobTooLarge,
+    digest_of,
+    key_of,
+)
 from app.storage.files import FileBlobs
 from tests.support.platform import platform_settings
-from tests.support.s3 import KINDS, storage_settings
+from tests.support.s3 import SERVER_KINDS, storage_settings
 
 
-@pytest.fixture(scope="module", params=["file", *KINDS])
+@pytest.fixture(scope="module", params=["file", *SERVER_KINDS])
 def settings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     return storage_settings(request, tmp_path_factory.mktemp("a directory"))
 
@@ -128,11 +137,11 @@ def test_a_damaged_blob_is_detected_and_healed_by_putting_it_again(settings: Set
 
 def damage(settings: Settings, uri: str, data: bytes) -> None:
     key = key_of(digest_of(uri))
-    if settings.blobs.startswith("file:"):
-        (FileBlobs(settings.blobs).root / key).write_bytes(data)
+    if settings.blob_store_url.startswith("file:"):
+        (FileBlobs(settings.blob_store_url).root / key).write_bytes(data)
     else:
-        bucket, prefix = s3.location(settings)
-        s3.client(settings).put_object(bucket, prefix + key, BytesIO(data), len(data))
+        bucket, prefix = s3.bucket_and_prefix(settings)
+        s3.create_client(settings).put_object(bucket, prefix + key, BytesIO(data), len(data))
 
 
 def test_a_deleted_blob_is_gone_and_can_be_deleted_again(store: BlobStore) -> None:
@@ -155,7 +164,7 @@ def test_an_unknown_storage_is_refused_with_the_remedy(tmp_path: Path, url: str)
     settings = platform_settings(tmp_path).model_copy(update={"blob_url": url or "blobs"})
     with pytest.raises(SetupError, match="file:///a/directory or s3://bucket/prefix") as caught:
         blob_store(settings)
-    assert repr(settings.blobs) in caught.value.message
+    assert repr(settings.blob_store_url) in caught.value.message
 
 
 def test_a_directory_needs_not_exist(files: FileBlobs) -> None:
@@ -178,7 +187,7 @@ def test_a_directory_has_one_file_for_each_content(files: FileBlobs) -> None:
 
 
 def test_only_what_killed_writers_left_is_swept(files: FileBlobs) -> None:
-    files.sweep()  # there is no directory yet
+    files.delete_orphans()  # there is no directory yet
     uri = files.put(b"kept")
     left = files.root / "partial" / "left"
     left.touch()
@@ -187,22 +196,22 @@ def test_only_what_killed_writers_left_is_swept(files: FileBlobs) -> None:
         os.utime(path, (two_days_ago, two_days_ago))
     with files.writer() as writer:
         writer.write(b"still written to")
-        files.sweep()
+        files.delete_orphans()
         assert not left.exists()
         assert files.get(writer.commit(), 100) == b"still written to"
     assert files.get(uri, 100) == b"kept"
 
 
 def test_the_size_of_a_storage_is_that_of_its_blobs(settings: Settings, store: BlobStore) -> None:
-    before = store.size()
+    before = store.size_bytes()
     store.put(os.urandom(1_000))
-    assert store.size() == before + 1_000
+    assert store.size_bytes() == before + 1_000
 
 
 def test_a_quota_takes_blobs_until_it_is_used_up_and_what_others_write_counts(
     files: FileBlobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    quota = Quota(files, most=100)
+    quota = BlobQuota(files, max_bytes=100)
     for _ in range(2):
         with quota.writer() as writer:
             writer.write(os.urandom(50))

@@ -14,7 +14,7 @@ from app.preprocess import claim_checks
 from app.settings import MiB, Settings
 from app.storage import s3
 from app.storage.blob_store import blob_store
-from app.storage.blobs import BlobStore, StorageAway
+from app.storage.blobs import BlobStore, StorageUnavailable
 from tests.support.s3 import S3Server
 
 KEYS: dict[str, Any] = {"s3_access_key": SecretStr("access"), "s3_secret_key": SecretStr("secret")}
@@ -26,9 +26,9 @@ def test_a_server_that_was_killed_is_away_and_comes_back_with_every_blob(mortal_
     uri = store.put(b"before")
     mortal_s3.kill()
     for call in (lambda: store.put(b"during"), lambda: store.get(uri, 10), lambda: store.exists(uri)):
-        with pytest.raises(StorageAway, match="no S3 server answers"):
+        with pytest.raises(StorageUnavailable, match="no S3 server answers"):
             call()
-    with pytest.raises(StorageAway):
+    with pytest.raises(StorageUnavailable):
         store.delete(uri)
     with pytest.raises(SetupError, match="no S3 server answers") as caught:
         store.prepare()
@@ -45,7 +45,7 @@ def test_the_flink_job_waits_for_a_server_that_is_away(mortal_s3: S3Server, monk
     waited = threading.Event()
     monkeypatch.setattr(claim_checks.log, "warning", lambda *_: waited.set())
     with ThreadPoolExecutor(1) as pool:
-        reading = pool.submit(claim_checks.patiently(store.get), uri, 100)
+        reading = pool.submit(claim_checks.retry_forever(store.get), uri, 100)
         assert waited.wait(60)
         assert not reading.done()
         mortal_s3.start()
@@ -54,9 +54,9 @@ def test_the_flink_job_waits_for_a_server_that_is_away(mortal_s3: S3Server, monk
 
 def test_a_bucket_that_is_missing_is_made_and_until_then_the_storage_is_away(s3_server: S3Server) -> None:
     store = blob_store(Settings(**s3_server.overrides("not-yet-there")))
-    with pytest.raises(StorageAway, match="NoSuchBucket"):
+    with pytest.raises(StorageUnavailable, match="NoSuchBucket"):
         store.get(MISSING, 10)
-    with pytest.raises(StorageAway, match="NoSuchBucket"):
+    with pytest.raises(StorageUnavailable, match="NoSuchBucket"):
         store.put(b"too early")
     store.prepare()
     store.put(b"in time")
@@ -67,7 +67,7 @@ def test_a_wrong_key_is_said_with_the_remedy(s3_server: S3Server) -> None:
     with pytest.raises(SetupError, match="can't be used") as caught:
         blob_store(config).prepare()
     assert "HINDSIGHT_S3_ACCESS_KEY" in caught.value.remedy
-    with pytest.raises(StorageAway, match="SignatureDoesNotMatch"):
+    with pytest.raises(StorageUnavailable, match="SignatureDoesNotMatch"):
         blob_store(config).put(b"refused")
 
 
@@ -84,19 +84,22 @@ def test_nothing_of_a_large_blob_is_seen_when_the_server_dies_in_between(mortal_
     with store.writer() as writer:
         writer.write(data)
         mortal_s3.kill()
-        with pytest.raises(StorageAway):
+        with pytest.raises(StorageUnavailable):
             writer.commit()
     mortal_s3.start()
     assert not store.exists(f"blob://sha256/{hashlib.sha256(data).hexdigest()}")
 
 
 def test_an_answer_that_breaks_off_is_no_damaged_blob() -> None:
-    with answering(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nonly this") as store, pytest.raises(StorageAway):
+    with (
+        answering(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nonly this") as store,
+        pytest.raises(StorageUnavailable),
+    ):
         store.get(MISSING, 1000)
 
 
 def test_an_answer_of_another_kind_of_server_is_a_storage_that_is_away() -> None:
-    with answering(b"HTTP/1.1 418 Teapot\r\nContent-Length: 2\r\n\r\nhi") as store, pytest.raises(StorageAway):
+    with answering(b"HTTP/1.1 418 Teapot\r\nContent-Length: 2\r\n\r\nhi") as store, pytest.raises(StorageUnavailable):
         store.get(MISSING, 1000)
 
 
@@ -153,7 +156,7 @@ def test_a_url_that_names_no_bucket_is_refused(url: str) -> None:
     ],
 )
 def test_a_url_is_a_bucket_and_a_prefix(url: str, expected: tuple[str, str]) -> None:
-    assert s3.location(Settings(blob_url=url)) == expected
+    assert s3.bucket_and_prefix(Settings(blob_url=url)) == expected
 
 
 def test_without_keys_the_settings_are_named() -> None:

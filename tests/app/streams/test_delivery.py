@@ -8,31 +8,31 @@ from hypothesis import strategies as st
 
 from app import backoff
 from app.errors import Unavailable, Unpublishable
-from app.events.cloudevents import Incoming, LogEpoch, Origin, Record
+from app.events.cloudevents import ConsumedRecord, Origin, Record, TopicId
 from app.events.types import Failure
 from app.streams import delivery
-from app.streams.delivery import Answer, Guard
+from app.streams.delivery import DeliveryGuard, HandlerResult
 from models.base import Rejected
 
 pytestmark = pytest.mark.usefixtures("impatient")
 
 
-def batch_of(*values: str) -> list[Incoming]:
+def batch_of(*values: str) -> list[ConsumedRecord]:
     return [
-        Incoming(Origin(LogEpoch("c/t"), "in", 0, offset, 0), None, value.encode(), ())
+        ConsumedRecord(Origin(TopicId("c/t"), "in", 0, offset, 0), None, value.encode(), ())
         for offset, value in enumerate(values)
     ]
 
 
-def said(topic: str, event: Incoming, *more: str) -> Record:
+def said(topic: str, event: ConsumedRecord, *more: str) -> Record:
     return Record(topic, None, b":".join([event.value or b"", *(text.encode() for text in more)]), ())
 
 
-def reject(event: Incoming, failure: Failure) -> list[Record]:
+def reject(event: ConsumedRecord, failure: Failure) -> list[Record]:
     return [said("dead-letters", event, failure.stage, failure.code, failure.reason), said("answers", event, "failed")]
 
 
-async def echo(batch: Sequence[Incoming]) -> list[Answer]:
+async def echo(batch: Sequence[ConsumedRecord]) -> list[HandlerResult]:
     """Answers each event; rejects `rejected`."""
     return [Rejected("bad", "it is bad") if event.value == b"rejected" else [said("answers", event)] for event in batch]
 
@@ -68,7 +68,7 @@ def times(count: int, error: Exception, value: bytes) -> Callable[[Record], Exce
 
 async def test_every_event_is_answered_or_rejected() -> None:
     log = Log()
-    await Guard("stage", echo, log, reject).deliver(batch_of("a", "rejected", "b"))
+    await DeliveryGuard("stage", echo, log, reject).deliver(batch_of("a", "rejected", "b"))
     assert log.taken == [
         "answers a",
         "dead-letters rejected:stage:bad:it is bad",
@@ -79,16 +79,16 @@ async def test_every_event_is_answered_or_rejected() -> None:
 
 async def test_an_empty_batch_is_delivered() -> None:
     log = Log()
-    await Guard("stage", echo, log, reject).deliver([])
+    await DeliveryGuard("stage", echo, log, reject).deliver([])
     assert log.tried == []
 
 
 async def test_an_event_may_have_nothing_to_say() -> None:
-    async def silent(batch: Sequence[Incoming]) -> list[Answer]:
+    async def silent(batch: Sequence[ConsumedRecord]) -> list[HandlerResult]:
         return [[] for _ in batch]
 
     log = Log()
-    await Guard("stage", silent, log, reject).deliver(batch_of("a"))
+    await DeliveryGuard("stage", silent, log, reject).deliver(batch_of("a"))
     assert log.tried == []
 
 
@@ -99,7 +99,7 @@ async def test_nothing_returns_before_all_is_confirmed() -> None:
         await confirmed.wait()
         return [None for _ in records]
 
-    delivering = asyncio.create_task(Guard("stage", echo, publish, reject).deliver(batch_of("a", "b")))
+    delivering = asyncio.create_task(DeliveryGuard("stage", echo, publish, reject).deliver(batch_of("a", "b")))
     await asyncio.sleep(0.02)
     assert not delivering.done()
     confirmed.set()
@@ -109,7 +109,7 @@ async def test_nothing_returns_before_all_is_confirmed() -> None:
 async def test_nothing_returns_while_one_record_is_not_confirmed() -> None:
     broker = {"down": True}
     log = Log(lambda record: OSError("down") if broker["down"] and record.value == b"b" else None)
-    delivering = asyncio.create_task(Guard("stage", echo, log, reject).deliver(batch_of("a", "b")))
+    delivering = asyncio.create_task(DeliveryGuard("stage", echo, log, reject).deliver(batch_of("a", "b")))
     await asyncio.sleep(0.02)
     assert not delivering.done()
     assert log.taken == ["answers a"]
@@ -122,13 +122,13 @@ async def test_nothing_returns_while_one_record_is_not_confirmed() -> None:
 async def test_what_is_away_is_waited_for_any_number_of_times(count: int) -> None:
     away = iter(range(count))
 
-    async def handle(batch: Sequence[Incoming]) -> list[Answer]:
+    async def handle(batch: Sequence[ConsumedRecord]) -> list[HandlerResult]:
         for _ in away:
             raise Unavailable("MLServer is away")
         return await echo(batch)
 
     log = Log()
-    await Guard("stage", handle, log, reject).deliver(batch_of("a", "b"))
+    await DeliveryGuard("stage", handle, log, reject).deliver(batch_of("a", "b"))
     assert log.taken == ["answers a", "answers b"]
 
 
@@ -137,7 +137,7 @@ async def test_what_is_away_is_waited_for_any_number_of_times(count: int) -> Non
 async def test_no_event_takes_its_neighbours_with_it(values: list[str]) -> None:
     missing, losses = {"away"}, [2]
 
-    async def handle(batch: Sequence[Incoming]) -> list[Answer]:
+    async def handle(batch: Sequence[ConsumedRecord]) -> list[HandlerResult]:
         if any(event.value == b"bug" for event in batch):
             raise KeyError("bug")
         if any(event.value == b"away" for event in batch) and missing:
@@ -153,7 +153,7 @@ async def test_no_event_takes_its_neighbours_with_it(values: list[str]) -> None:
         return None
 
     log = Log(fails)
-    await Guard("stage", handle, log, reject).deliver(batch_of(*values))
+    await DeliveryGuard("stage", handle, log, reject).deliver(batch_of(*values))
     expected = []
     for value in values:
         match value:
@@ -174,40 +174,40 @@ async def test_no_event_takes_its_neighbours_with_it(values: list[str]) -> None:
 
 async def test_only_the_records_that_failed_are_published_again() -> None:
     log = Log(times(3, OSError("down"), b"b"))
-    await Guard("stage", echo, log, reject).deliver(batch_of("a", "b", "c"))
+    await DeliveryGuard("stage", echo, log, reject).deliver(batch_of("a", "b", "c"))
     assert log.tried == ["answers a", "answers b", "answers c", "answers b", "answers b", "answers b"]
     assert log.taken == ["answers a", "answers c", "answers b"]
 
 
 async def test_a_dead_letter_that_is_not_confirmed_is_published_again() -> None:
     log = Log(times(3, OSError("down"), b"rejected:stage:bad:it is bad"))
-    await Guard("stage", echo, log, reject).deliver(batch_of("rejected"))
+    await DeliveryGuard("stage", echo, log, reject).deliver(batch_of("rejected"))
     assert log.taken == ["answers rejected:failed", "dead-letters rejected:stage:bad:it is bad"]
 
 
 async def test_an_answer_that_is_refused_waits_and_makes_no_more_dead_letters() -> None:
     log = Log(times(5, Unpublishable("too large"), b"rejected:failed"))
-    await Guard("stage", echo, log, reject).deliver(batch_of("rejected"))
+    await DeliveryGuard("stage", echo, log, reject).deliver(batch_of("rejected"))
     assert log.taken == ["dead-letters rejected:stage:bad:it is bad", "answers rejected:failed"]
 
 
 async def test_the_handler_isnt_asked_again_for_what_was_only_not_published() -> None:
     asked = []
 
-    async def handle(batch: Sequence[Incoming]) -> list[Answer]:
+    async def handle(batch: Sequence[ConsumedRecord]) -> list[HandlerResult]:
         asked.append(len(batch))
         return await echo(batch)
 
-    await Guard("stage", handle, Log(times(3, OSError("down"), b"a")), reject).deliver(batch_of("a", "b"))
+    await DeliveryGuard("stage", handle, Log(times(3, OSError("down"), b"a")), reject).deliver(batch_of("a", "b"))
     assert asked == [2]
 
 
 async def test_a_wrong_number_of_answers_is_a_bug_of_the_handler() -> None:
-    async def forgetful(batch: Sequence[Incoming]) -> list[Answer]:
+    async def forgetful(batch: Sequence[ConsumedRecord]) -> list[HandlerResult]:
         return (await echo(batch))[1:]
 
     log = Log()
-    await Guard("stage", forgetful, log, reject).deliver(batch_of("a", "b"))
+    await DeliveryGuard("stage", forgetful, log, reject).deliver(batch_of("a", "b"))
     assert [text.split(":")[2] for text in log.taken if text.startswith("dead")] == ["handler_error"] * 2
 
 
@@ -216,7 +216,7 @@ async def test_cancellation_ends_a_delivery(where: str, monkeypatch: pytest.Monk
     monkeypatch.setattr(delivery, "_MIN_BACKOFF_SECONDS", 60)
     started = asyncio.Event()
 
-    async def handle(batch: Sequence[Incoming]) -> list[Answer]:
+    async def handle(batch: Sequence[ConsumedRecord]) -> list[HandlerResult]:
         if where == "handle":
             started.set()
             await asyncio.sleep(60)
@@ -228,7 +228,7 @@ async def test_cancellation_ends_a_delivery(where: str, monkeypatch: pytest.Monk
             await asyncio.sleep(60)
         return [OSError("down") for _ in records]
 
-    delivering = asyncio.create_task(Guard("stage", handle, publish, reject).deliver(batch_of("a", "b")))
+    delivering = asyncio.create_task(DeliveryGuard("stage", handle, publish, reject).deliver(batch_of("a", "b")))
     await started.wait()
     await asyncio.sleep(0)
     delivering.cancel()

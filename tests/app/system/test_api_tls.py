@@ -8,13 +8,13 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from app.api.__main__ import server
+from app.api.__main__ import server_config
 from app.embedded import prometheus
-from app.embedded.readiness import api_url, probe
+from app.embedded.readiness import api_url, probe_readiness
 from app.errors import SetupError
 from app.settings import Settings
 from app.system import api_tls
-from tests.support.platform import api_alone, platform_settings
+from tests.support.platform import platform_settings, run_api
 
 
 @pytest.fixture
@@ -30,10 +30,10 @@ def config(tmp_path: Path) -> Settings:
 
 
 async def test_the_api_speaks_https_and_this_machines_own_callers_know_its_certificate(config: Settings) -> None:
-    with api_alone(config) as process:
-        while not (await probe(config))[1].keys() - {"api"}:  # those of an answer
+    with run_api(config) as process:
+        while not (await probe_readiness(config))[1].keys() - {"api"}:  # those of an answer
             assert process.poll() is None
-        async with httpx.AsyncClient(verify=api_tls.verify(config), trust_env=False) as http:
+        async with httpx.AsyncClient(verify=api_tls.client_verification(config), trust_env=False) as http:
             answer = await http.get(f"{api_url(config)}/docs", headers={"X-API-Key": "s3cret"})
             login = await http.post(f"{api_url(config)}/login", data={"key": "s3cret"})
         assert answer.status_code == 200
@@ -47,7 +47,11 @@ async def test_the_api_speaks_https_and_this_machines_own_callers_know_its_certi
 
 def test_without_a_certificate_it_is_plain_http(config: Settings) -> None:
     plain = config.model_copy(update={"tls_certificate": None, "tls_key": None})
-    assert (api_tls.pair(plain), api_tls.verify(plain), api_url(plain)[:5]) == (None, True, "http:")
+    assert (api_tls.certificate_files(plain), api_tls.client_verification(plain), api_url(plain)[:5]) == (
+        None,
+        True,
+        "http:",
+    )
 
 
 @pytest.mark.parametrize(
@@ -61,7 +65,7 @@ def test_without_a_certificate_it_is_plain_http(config: Settings) -> None:
 )
 def test_what_can_not_be_used_is_said(config: Settings, update: dict[str, Path | None], message: str) -> None:
     with pytest.raises(SetupError, match=message):
-        api_tls.pair(config.model_copy(update=update))
+        api_tls.certificate_files(config.model_copy(update=update))
 
 
 @pytest.mark.parametrize(("host", "https", "warned"), [("0.0.0.0", False, True), ("0.0.0.0", True, False)])
@@ -75,20 +79,20 @@ def test_others_are_not_served_in_clear_without_a_warning(
 ) -> None:
     monkeypatch.setattr("app.api.__main__.mount", lambda app, parts: None)
     plain = {} if https else {"tls_certificate": None, "tls_key": None}
-    served = server(config.model_copy(update={"host": host} | plain))
+    served = server_config(config.model_copy(update={"host": host} | plain))
     assert ("cross the network in clear" in caplog.text) == warned
     assert (served.ssl_certfile is not None) == https
 
 
 def test_the_watchers_ask_by_https(config: Settings) -> None:
     config.home.mkdir()
-    made = prometheus._prometheus(config)
+    made = prometheus._prometheus_config(config)
     [api] = [one for one in made["scrape_configs"] if one["job_name"] == "hindsight-api"]
     assert (api["scheme"], api["tls_config"]) == ("https", {"insecure_skip_verify": True})
-    assert prometheus._alertmanager(config)["receivers"][0]["webhook_configs"][0]["url"].startswith("https://")
+    assert prometheus._alertmanager_config(config)["receivers"][0]["webhook_configs"][0]["url"].startswith("https://")
 
 
 def test_only_that_certificate_is_trusted(config: Settings) -> None:
-    context = api_tls.verify(config)
+    context = api_tls.client_verification(config)
     assert isinstance(context, ssl.SSLContext)
     assert len(context.get_ca_certs()) == 1

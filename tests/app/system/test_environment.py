@@ -6,7 +6,7 @@ import pytest
 from pydantic import SecretStr
 
 from app.settings import CHECKOUT
-from app.system.environment import environment, variables
+from app.system.environment import process_environment, setting_variables
 from tests.support.platform import platform_settings
 
 
@@ -16,14 +16,19 @@ def test_a_child_has_the_same_settings(tmp_path: Path, monkeypatch: pytest.Monke
     config = platform_settings(tmp_path, tasks=tasks, api_key=SecretStr("a secret"), batch_seconds=0.25, demo=False)
     code = "from app.settings import settings; s = settings(); print(s.model_dump_json(), s.api_key.get_secret_value())"
     done = subprocess.run(
-        [sys.executable, "-c", code], env=environment(config), cwd=CHECKOUT, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code],
+        env=process_environment(config),
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert done.stdout.strip() == f"{config.model_dump_json()} a secret"
 
 
 def test_a_setting_that_is_none_is_left_out(tmp_path: Path) -> None:
-    assert "HINDSIGHT_API_KEY" not in variables(platform_settings(tmp_path, api_key=None))
+    assert "HINDSIGHT_API_KEY" not in setting_variables(platform_settings(tmp_path, api_key=None))
 
 
 def test_python_is_ours(tmp_path: Path) -> None:
-    assert environment(platform_settings(tmp_path))["PATH"].startswith(str(Path(sys.executable).parent))
+    assert process_environment(platform_settings(tmp_path))["PATH"].startswith(str(Path(sys.executable).parent))

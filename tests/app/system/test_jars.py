@@ -44,17 +44,17 @@ class Central:
 
 
 def test_the_lock_names_kafka_and_the_connector_with_their_checksums() -> None:
-    locked = {jar.coordinate: jar.sha256 for jar in jars.locked()}
+    locked = {jar.coordinate: jar.sha256 for jar in jars.read_lock()}
     assert {*jars.KAFKA, jars.METRICS, jars.CONNECTOR} <= locked.keys()
     assert len(locked) == 48
     assert all(len(checksum) == 64 for checksum in locked.values())
-    assert len({jar.filename for jar in jars.locked()}) == len(locked)
+    assert len({jar.filename for jar in jars.read_lock()}) == len(locked)
 
 
 def test_a_jar_is_fetched_once(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Central(monkeypatch, CONTENT)
-    assert jars.fetch([JAR]) == [cache / "thing-1.0.jar"]
-    assert jars.fetch([JAR]) == [cache / "thing-1.0.jar"]
+    assert jars.fetch_jars([JAR]) == [cache / "thing-1.0.jar"]
+    assert jars.fetch_jars([JAR]) == [cache / "thing-1.0.jar"]
     assert (cache / "thing-1.0.jar").read_bytes() == CONTENT
     assert not list(cache.glob(".partial-*"))
 
@@ -62,7 +62,7 @@ def test_a_jar_is_fetched_once(cache: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_download_with_the_wrong_checksum_is_refused(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Central(monkeypatch, b"something else")
     with pytest.raises(SetupError, match="is not the file that") as caught:
-        jars.fetch([JAR])
+        jars.fetch_jars([JAR])
     assert "make setup" in caught.value.remedy
     assert not (cache / "thing-1.0.jar").exists()
 
@@ -91,24 +91,24 @@ def test_a_file_is_read_again_only_when_asked_or_changed(cache: Path, monkeypatc
     assert jars.is_verified(JAR)
     assert jars.is_verified(JAR)
     assert len(read) == 1
-    assert jars.is_verified(JAR, again=True)
+    assert jars.is_verified(JAR, recheck=True)
     assert len(read) == 2
 
 
 def test_passing_network_errors_are_retried(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Central(monkeypatch, OSError("connection reset"), RuntimeError("503"), CONTENT)
-    assert jars.fetch([JAR])[0].exists()
+    assert jars.fetch_jars([JAR])[0].exists()
 
 
 def test_offline_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    Central(monkeypatch, *[OSError("no route to host")] * jars.ATTEMPTS)
+    Central(monkeypatch, *[OSError("no route to host")] * jars.MAX_ATTEMPTS)
     with pytest.raises(SetupError, match="cannot be fetched from Maven Central: no route to host") as caught:
-        jars.fetch([JAR])
+        jars.fetch_jars([JAR])
     assert "HINDSIGHT_CACHE" in caught.value.remedy
 
 
 def test_a_full_disk_is_not_retried(monkeypatch: pytest.MonkeyPatch) -> None:
     Central(monkeypatch, OSError(errno.ENOSPC, "No space left on device"))
     with pytest.raises(SetupError, match="No space left on device") as caught:
-        jars.fetch([JAR])
+        jars.fetch_jars([JAR])
     assert "Free some space" in caught.value.remedy

@@ -7,14 +7,14 @@ from app.system import java
 
 
 def test_the_runtime_of_the_virtual_environment_runs() -> None:
-    assert java.java().is_file()
-    assert "21." in java.version()
+    assert java.java_binary().is_file()
+    assert "21." in java.runtime_version()
 
 
 def test_a_missing_runtime_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(java, "home", lambda: tmp_path)
     with pytest.raises(SetupError, match="missing") as caught:
-        java.java()
+        java.java_binary()
     assert "make setup" in caught.value.remedy
 
 
@@ -24,7 +24,7 @@ def test_a_runtime_that_does_not_start_says_what_to_do(tmp_path: Path, monkeypat
     program.write_text("#!/bin/sh\necho wrong machine >&2\nexit 3\n")
     monkeypatch.setattr(java, "home", lambda: tmp_path)
     with pytest.raises(SetupError, match="not executable"):
-        java.java()
+        java.java_binary()
     program.chmod(0o755)
     with pytest.raises(SetupError, match="ends with code 3: wrong machine"):
-        java.version()
+        java.runtime_version()

@@ -11,10 +11,10 @@ import pytest
 from app.errors import SetupError
 from app.evaluation.held_out import evaluate
 from app.settings import CHECKOUT, Settings
-from app.system.environment import environment
-from app.tasks import load
+from app.system.environment import process_environment
+from app.tasks import load_tasks
 from app.templates import scaffold
-from app.templates.scaffold import create
+from app.templates.scaffold import create_task
 from models.base import Untrainable
 from tests.support.walkthrough import BLOCKS, PLATFORM
 
@@ -33,7 +33,7 @@ def test_the_walk_through_is_true_as_it_stands(checkout: Path) -> None:
     script = "\n".join(block for block in BLOCKS if not PLATFORM.search(block))
     assert script.count("hindsight new-task mood") == 1
     words = ["bash", "-euo", "pipefail", "-c", script]
-    variables = environment(Settings()) | {"PYTHONPATH": str(checkout)}
+    variables = process_environment(Settings()) | {"PYTHONPATH": str(checkout)}
     done = subprocess.run(words, cwd=checkout, env=variables, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr + done.stdout
     assert "10 passed" in done.stdout
@@ -45,23 +45,23 @@ def test_the_walk_through_is_true_as_it_stands(checkout: Path) -> None:
 
 def test_a_new_task_serves_by_the_setting_that_it_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(tmp_path)
-    made = create("served_task", tmp_path, ["ocr"])
-    assert (made.path, made.python_path) == ("served_task:ServedTask", tmp_path)
+    made = create_task("served_task", tmp_path, ["ocr"])
+    assert (made.class_path, made.python_path) == ("served_task:ServedTask", tmp_path)
     assert not [path for path in made.folder.rglob("*.py") if re.search("NewTask|new_task", path.read_text())]
-    evaluation = evaluate(Settings(tasks={"served_task": made.path}), "served_task", None, lambda done: None)
-    assert [one.differs for one in evaluation.figures] == [False]
+    evaluation = evaluate(Settings(tasks={"served_task": made.class_path}), "served_task", None, lambda done: None)
+    assert [one.differs_from_card for one in evaluation.metrics] == [False]
 
 
 def test_a_task_that_only_predicts_needs_no_trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(tmp_path)
-    made = create("only_predicts", tmp_path, [])
+    made = create_task("only_predicts", tmp_path, [])
     (made.folder / "train.py").unlink()
     code = (made.folder / "task.py").read_text()
     (made.folder / "task.py").write_text(re.sub(r"    def train\(.*?\n\n\n", "\n", code, flags=re.DOTALL))
-    config = Settings(tasks={"only_predicts": made.path})
+    config = Settings(tasks={"only_predicts": made.class_path})
     assert evaluate(config, "only_predicts", None, lambda done: None).samples == 6
     with pytest.raises(Untrainable, match="only predicts"):
-        load(config)["only_predicts"].train(None, None, 0, lambda doing, done, of: None)
+        load_tasks(config)["only_predicts"].train(None, None, 0, lambda doing, done, of: None)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_a_name_that_would_not_do_is_refused_and_leaves_nothing(tmp_path: Path, 
     (tmp_path / "taken").mkdir()
     (tmp_path / "module.py").touch()
     with pytest.raises(SetupError) as caught:
-        create(name, tmp_path, ["ocr"])
+        create_task(name, tmp_path, ["ocr"])
     assert says in caught.value.message
     assert caught.value.remedy
     assert {path.name for path in tmp_path.iterdir()} == {"taken", "module.py"}
@@ -92,5 +92,5 @@ def test_a_name_that_would_not_do_is_refused_and_leaves_nothing(tmp_path: Path, 
 
 def test_inside_the_checkout_a_module_is_named_by_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scaffold, "CHECKOUT", tmp_path)
-    made = create("mood", tmp_path / "models", [])
-    assert (made.path, made.python_path) == ("models.mood:Mood", None)
+    made = create_task("mood", tmp_path / "models", [])
+    assert (made.class_path, made.python_path) == ("models.mood:Mood", None)

@@ -6,11 +6,11 @@ from pathlib import Path
 import gymnasium
 import pytest
 
-from app.registry.shipped import champion
+from app.registry.shipped import shipped_champion
 from app.settings import Settings
-from app.tasks import load
+from app.tasks import load_tasks
 from benchmarks.studies.decisions import markdown
-from benchmarks.studies.episodes import GAMES, TASK, Game, Round, make_task, section
+from benchmarks.studies.episodes import GAMES, TASK, Game, RoundResult, rounds_section, write_task
 
 LAKE = GAMES["FrozenLake-v1"]
 SAID = {"doubly_robust": [0.8, 0.7, 0.9], "effective_episodes": 2.5}
@@ -21,8 +21,8 @@ def test_what_is_observed_and_can_be_done_is_in_the_schema(
     game: Game, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(tmp_path)
-    task = load(Settings(**make_task(tmp_path, game)))[TASK]
-    assert champion(task).version == "1"
+    task = load_tasks(Settings(**write_task(tmp_path, game)))[TASK]
+    assert shipped_champion(task).version == "1"
     environment = gymnasium.make(game.name, **game.options)
     assert isinstance(environment.action_space, gymnasium.spaces.Discrete)
     assert environment.action_space.n == len(game.moves)
@@ -33,15 +33,15 @@ def test_what_is_observed_and_can_be_done_is_in_the_schema(
 
 
 def test_a_return_is_the_discounted_sum_of_an_episode_s_rewards() -> None:
-    one = Round([[0.0, 0.0, 1.0], [0.5]], {})
+    one = RoundResult([[0.0, 0.0, 1.0], [0.5]], {})
     assert one.decisions == 4
     assert one.returns().tolist() == [1.0, 0.5]
     assert one.returns(0.5).tolist() == [0.25, 0.5]
 
 
 def test_a_table_has_a_row_for_each_round_and_what_the_log_had_said_of_it() -> None:
-    rounds = [Round([[0.0], [1.0]], {}), Round([[1.0], [1.0]], SAID)]
-    text = markdown(section(LAKE, rounds))
+    rounds = [RoundResult([[0.0], [1.0]], {}), RoundResult([[1.0], [1.0]], SAID)]
+    text = markdown(rounds_section(LAKE, rounds))
     assert "| 1 | 2 | 0.50 ±" in text
     assert "| 2 | 2 | 1.00 ± 0.00 | 1.00 ± 0.00 | 0.80 (0.70 to 0.90) | 2.5 |" in text
-    assert "without an episode" in markdown(section(LAKE, rounds, in_steps=False))
+    assert "without an episode" in markdown(rounds_section(LAKE, rounds, in_steps=False))

@@ -7,8 +7,8 @@ import pytest
 
 from app.settings import CHECKOUT
 from benchmarks.studies.drifted import SOURCES
-from benchmarks.studies.drifted.dataset import SPLITS, served, write_dataset
-from benchmarks.studies.rewards import Errors, Interval, Measured, Options, markdown
+from benchmarks.studies.drifted.dataset import SPLITS, serve_samples, write_dataset
+from benchmarks.studies.rewards import FineTuningResult, MeanInterval, StudyOptions, VersionErrors, markdown
 from models.base import Decoded, Judged
 from models.datasets import rows
 
@@ -22,7 +22,7 @@ def test_the_log_says_of_each_sample_what_a_person_would(task: str, tmp_path: Pa
     assert made == source.samples(4, 12, 3)
     assert not {one.payload for one in made.tested} & {one.payload for one in made.logged}
     assert source.error([Judged(one, Decoded(one.correction, 1.0)) for one in made.tested]) == pytest.approx(0.0)
-    log = served(source, 0.5, made.logged, shipped, "test")
+    log = serve_samples(source, 0.5, made.logged, shipped, "test")
     found = list(rows(write_dataset(tmp_path / "log", log, 10)))
     assert [row.split for row in found] == [*SPLITS, "train", "train"]
     for number, (row, one) in enumerate(zip(found, log, strict=True)):
@@ -35,20 +35,20 @@ def test_the_log_says_of_each_sample_what_a_person_would(task: str, tmp_path: Pa
 
 
 def test_an_interval_is_students() -> None:
-    interval = Interval.of([1.0, 2.0, 3.0, 4.0, 5.0])
+    interval = MeanInterval.from_values([1.0, 2.0, 3.0, 4.0, 5.0])
     assert interval.mean == 3.0
     assert interval.half == pytest.approx(2.776 * np.sqrt(2.5 / 5), rel=1e-3)
 
 
 def test_the_table_has_a_row_for_what_was_and_for_each_fine_tuning() -> None:
-    before = Errors(0.2, 0.03)
+    before = VersionErrors(0.2, 0.03)
     found = [
-        Measured(seed, kind, 100, before, Errors(0.1, 0.03), 1.0)
+        FineTuningResult(seed, kind, 100, before, VersionErrors(0.1, 0.03), 1.0)
         for seed in range(2)
         for kind in ("corrections", "rewards", "both")
     ]
     table = [
-        line for line in markdown(found, Options("ocr", 2, (100,), 0.3, 400)).splitlines() if line.startswith("| ")
+        line for line in markdown(found, StudyOptions("ocr", 2, (100,), 0.3, 400)).splitlines() if line.startswith("| ")
     ]
     assert len(table) == 5
     assert "20.0% ± 0.0% | +0.0% ± 0.0%" in table[1]

@@ -83,6 +83,6 @@ def _row(task: Decision, number: int, payload: bytes, place: int) -> dict[str, A
 def write(rows: Iterable[dict[str, Any]], out: Path) -> Path:
     """A dataset as `hindsight replay` writes it."""
     out.mkdir()
-    with dataset.Writer(out / dataset.ROWS) as writer:
+    with dataset.DatasetWriter(out / dataset.ROWS_FILE) as writer:
         writer.write(pa.RecordBatch.from_pylist(list(rows), dataset.SCHEMA))
     return out

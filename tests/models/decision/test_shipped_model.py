@@ -9,7 +9,7 @@ import onnxruntime
 import pytest
 
 import models.decision
-from app.inference.predictor import stacked
+from app.inference.predictor import stack_inputs
 from models.base import Judged
 from models.decision import Decision
 from models.decision.train import judged
@@ -51,7 +51,7 @@ def test_a_decision_gives_the_same_alone_and_padded_among_others() -> None:
     features = [TASK.preprocess(one.sample.payload) for one in held_out()[:200]]
     some = [one for one in features if 4 < len(one["actions"]) <= 8]
     assert len({len(one["actions"]) for one in some}) > 1
-    together = session.run(["logits", "rewards"], stacked(TASK, some))
+    together = session.run(["logits", "rewards"], stack_inputs(TASK, some))
     for row, one in enumerate(some):
         alone = session.run(["logits", "rewards"], {name: value[None] for name, value in TASK.inputs(one).items()})
         for all_of_them, own in zip(together, alone, strict=True):

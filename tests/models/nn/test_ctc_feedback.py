@@ -11,7 +11,7 @@ from models.base import Untrainable
 from models.nn.conv_ctc import ConvCtc
 from models.nn.ctc_feedback import Reading, feedback
 from models.nn.rewards import CLIP
-from tests.support.datasets import row, written
+from tests.support.datasets import text_row, write_dataset
 
 NETWORK = ConvCtc(height=8, classes=4)
 IMAGE = np.zeros((8, 20), np.uint8)
@@ -25,7 +25,7 @@ READING = Reading("image", NETWORK, 64, encode)
 
 
 def test_a_correction_counts_whole_and_says_all_that_a_reward_of_the_same_row_does(tmp_path: Path) -> None:
-    said = feedback(written(tmp_path, [row(IMAGE, "ab", label="abc", reward=-1.0)]), READING)
+    said = feedback(write_dataset(tmp_path, [text_row(IMAGE, "ab", label="abc", reward=-1.0)]), READING)
     (example,) = said.train
     assert (example.labels, example.weight) == ([1, 2, 3], 1.0)
     assert said.counts["train corrections"] == 1
@@ -34,11 +34,11 @@ def test_a_correction_counts_whole_and_says_all_that_a_reward_of_the_same_row_do
 
 def test_a_reward_weighs_as_much_as_it_is_above_the_mean_and_as_its_text_was_improbable(tmp_path: Path) -> None:
     rows = [
-        row(IMAGE, "a", reward=1.0, propensity=1.0),
-        row(IMAGE, "b", reward=-1.0, propensity=0.5),
-        row(IMAGE, "c", reward=-1.0, propensity=1e-9),
+        text_row(IMAGE, "a", reward=1.0, propensity=1.0),
+        text_row(IMAGE, "b", reward=-1.0, propensity=0.5),
+        text_row(IMAGE, "c", reward=-1.0, propensity=1e-9),
     ]
-    said = feedback(written(tmp_path, rows), READING)
+    said = feedback(write_dataset(tmp_path, rows), READING)
     weights = np.array([1.0, 2.0, CLIP])
     baseline = (weights @ np.array([1.0, -1.0, -1.0])) / weights.sum()
     assert said.baseline == pytest.approx(baseline)
@@ -48,14 +48,14 @@ def test_a_reward_weighs_as_much_as_it_is_above_the_mean_and_as_its_text_was_imp
 
 def test_only_rows_of_the_training_are_fitted_and_those_of_the_test_are_not_looked_at(tmp_path: Path) -> None:
     rows = [
-        row(IMAGE, "a", "train", label="ab"),
-        row(IMAGE, "a", "validation", label="ac"),
-        row(IMAGE, "b", "validation", reward=0.5),
-        row(IMAGE, "a", "test", label="?"),
-        row(IMAGE, "a", "test", reward=1.0),
-        row(IMAGE, "a", "train"),
+        text_row(IMAGE, "a", "train", label="ab"),
+        text_row(IMAGE, "a", "validation", label="ac"),
+        text_row(IMAGE, "b", "validation", reward=0.5),
+        text_row(IMAGE, "a", "test", label="?"),
+        text_row(IMAGE, "a", "test", reward=1.0),
+        text_row(IMAGE, "a", "train"),
     ]
-    said = feedback(written(tmp_path, rows), READING)
+    said = feedback(write_dataset(tmp_path, rows), READING)
     assert [one.labels for one in said.train] == [[1, 2]]
     assert [one.labels for one in said.validation] == [[1, 3], [2]]
     assert [one.labels for one in said.corrected_validation] == [[1, 3]]
@@ -68,21 +68,25 @@ def test_only_rows_of_the_training_are_fitted_and_those_of_the_test_are_not_look
 
 
 def test_the_baseline_is_that_of_the_rows_that_are_fitted(tmp_path: Path) -> None:
-    rows = [row(IMAGE, "a", reward=1.0), row(IMAGE, "b", reward=0.0), row(IMAGE, "a", "validation", reward=-1.0)]
-    said = feedback(written(tmp_path, rows), READING)
+    rows = [
+        text_row(IMAGE, "a", reward=1.0),
+        text_row(IMAGE, "b", reward=0.0),
+        text_row(IMAGE, "a", "validation", reward=-1.0),
+    ]
+    said = feedback(write_dataset(tmp_path, rows), READING)
     assert said.baseline == 0.5
     assert [one.weight for one in said.validation] == [-1.5]
 
 
 def test_what_cannot_be_learned_from_is_left_out_and_counted(tmp_path: Path) -> None:
     rows = [
-        row(IMAGE, "a", label="ab"),
-        row(IMAGE, "a", label="xyz"),
-        row(IMAGE, "a", label="abcabcabcab"),
-        row(IMAGE, "a", label="aaaaaa"),
-        row(np.zeros((8, 65), np.uint8), "a", label="b"),
+        text_row(IMAGE, "a", label="ab"),
+        text_row(IMAGE, "a", label="xyz"),
+        text_row(IMAGE, "a", label="abcabcabcab"),
+        text_row(IMAGE, "a", label="aaaaaa"),
+        text_row(np.zeros((8, 65), np.uint8), "a", label="b"),
     ]
-    said = feedback(written(tmp_path, rows), READING)
+    said = feedback(write_dataset(tmp_path, rows), READING)
     assert len(said.train) == 1
     left_out = {name: count for name, count in said.counts.items() if name.startswith("left out")}
     assert left_out == {"left out: unknown symbol": 1, "left out: more symbols than fit": 2, "left out: too wide": 1}
@@ -92,15 +96,15 @@ def test_what_cannot_be_learned_from_is_left_out_and_counted(tmp_path: Path) -> 
     ("rows", "reason"),
     [
         ([], "no row"),
-        ([row(IMAGE, "a")], "no row"),
-        ([row(IMAGE, "a", "validation", label="b"), row(IMAGE, "a", "test", label="b")], "no row"),
-        ([row(IMAGE, "a", label="x")], "unknown symbol"),
-        ([row(IMAGE, "a", reward=1.0), row(IMAGE, "b", reward=1.0)], "all rewards are equal"),
-        ([row(np.zeros((9, 20), np.uint8), "a", label="b")], "height 8"),
+        ([text_row(IMAGE, "a")], "no row"),
+        ([text_row(IMAGE, "a", "validation", label="b"), text_row(IMAGE, "a", "test", label="b")], "no row"),
+        ([text_row(IMAGE, "a", label="x")], "unknown symbol"),
+        ([text_row(IMAGE, "a", reward=1.0), text_row(IMAGE, "b", reward=1.0)], "all rewards are equal"),
+        ([text_row(np.zeros((9, 20), np.uint8), "a", label="b")], "height 8"),
     ],
 )
 def test_a_dataset_that_teaches_nothing_is_refused_with_the_reason(
     tmp_path: Path, rows: list[dict[str, Any]], reason: str
 ) -> None:
     with pytest.raises(Untrainable, match=reason):
-        feedback(written(tmp_path, rows), READING)
+        feedback(write_dataset(tmp_path, rows), READING)

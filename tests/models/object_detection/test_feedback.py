@@ -16,7 +16,7 @@ from models.object_detection.decoding import Candidates
 from models.object_detection.feedback import choices_of
 from models.object_detection.labels import LABELS
 from models.object_detection.punished import NO_CANDIDATE
-from tests.support.datasets import written
+from tests.support.datasets import write_dataset
 
 PARENT = onnx.load(Path(feedback.__file__).parent / "versions/1/model.onnx")
 TASK = ObjectDetection()
@@ -34,7 +34,7 @@ def served(features: Features, explore: float = 0.0, name: str = "one") -> dict[
 
 
 def found(tmp_path: Path, *rows: dict[str, Any]) -> feedback.Feedback:
-    return feedback.feedback(written(tmp_path, list(rows)), PARENT)
+    return feedback.feedback(write_dataset(tmp_path, list(rows)), PARENT)
 
 
 def test_corrections_come_by_split_and_those_of_the_test_are_not_looked_at(tmp_path: Path) -> None:

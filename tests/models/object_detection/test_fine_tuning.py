@@ -27,8 +27,8 @@ from models.object_detection.labels import LABELS
 from models.object_detection.network import Detector
 from models.object_detection.scenes import held_out_scenes
 from models.object_detection.scoring import all_right
-from tests.support.datasets import written
-from tests.support.detection_scenes import blocks
+from tests.support.datasets import write_dataset
+from tests.support.detection_scenes import make_block_scenes
 
 NETWORK = Detector(channels=(4, 4, 8, 8), blocks=(0, 0, 0, 0), head=8)
 RECIPE = FineRecipe(train=6, validation=4, plan=FinePlan(steps=50, rehearsed=8, corrected=8, rewarded=8, rate=1e-2))
@@ -37,7 +37,7 @@ RED = (1.0, 0.6, 0.8)
 
 def scenes(number: int, seed: int, light: tuple[float, float, float] = (1.0, 1.0, 1.0)) -> list[Labelled]:
     """Blocks as labelled scenes."""
-    made = blocks(number, seed, light)
+    made = make_block_scenes(number, seed, light)
     geometry = Geometry.of(SIDE, SIDE).array()
     return [
         (
@@ -54,7 +54,7 @@ REHEARSAL = Rehearsal(scenes(64, 2), scenes(32, 3))
 @pytest.fixture(scope="module")
 def parent() -> onnx.ModelProto:
     plan = Plan(epochs=12, batch=16, rate=1e-2)
-    fitted = fit(NETWORK, NETWORK.initial(0), blocks(192, 1), plan).parameters
+    fitted = fit(NETWORK, NETWORK.initial(0), make_block_scenes(192, 1), plan).parameters
     return to_onnx(NETWORK, fitted, Calibration())
 
 
@@ -76,7 +76,7 @@ def dataset(directory: Path, model: onnx.ModelProto, found: list[Labelled], rewa
         said = {"reward": 1.0 if right else -1.0} if rewarded else {"label": json.dumps(truth)}
         row = {"features": data, "tensors": declared, "output": json.dumps(output), "propensity": propensity, **said}
         rows.append({**row, "split": "train" if number % 10 else "validation"})
-    return written(directory, rows, content_hash="abc")
+    return write_dataset(directory, rows, content_hash="abc")
 
 
 def share_right(model: onnx.ModelProto, found: list[Labelled]) -> float:

@@ -17,7 +17,7 @@ from models.object_detection.network import Detector
 from models.object_detection.scenes import held_out_scenes
 from models.object_detection.scratch import Recipe
 from models.object_detection.train import main, train, write
-from tests.support.datasets import written
+from tests.support.datasets import write_dataset
 
 SMALL = Detector(channels=(4, 4, 4, 4), blocks=(0, 0, 0, 0), head=4)
 TINY = Recipe(train=4, validation=3, plan=Plan(epochs=1, batch=4))
@@ -71,7 +71,7 @@ def test_the_command_says_why_nothing_can_be_learned(tmp_path: Path, monkeypatch
     monkeypatch.setattr(training, "NETWORK", Detector())
     app = typer.Typer()
     app.command()(main)
-    given = ["--dataset", str(written(tmp_path, [])), "--parent", str(SHIPPED), "--out", str(tmp_path / "2")]
+    given = ["--dataset", str(write_dataset(tmp_path, [])), "--parent", str(SHIPPED), "--out", str(tmp_path / "2")]
     result = CliRunner().invoke(app, given, env={"COLUMNS": "200"})
     assert result.exit_code == 2
     assert "no row" in result.output

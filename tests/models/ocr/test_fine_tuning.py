@@ -20,7 +20,7 @@ from models.ocr.data import make_lines
 from models.ocr.fine_tuning import Sizes, fine_tuned
 from models.ocr.network import FINE_PLAN, NETWORK
 from models.ocr.train import main
-from tests.support.datasets import row, written
+from tests.support.datasets import text_row, write_dataset
 
 SHIPPED = Path(fine_tuning.__file__).parent / "versions/1/model.onnx"
 TINY = Sizes(train=4, validation=4, test=4)
@@ -39,12 +39,12 @@ def lines() -> list[dict[str, Any]]:
         image, text = task.preprocess(sample.payload)["image"], sample.correction["text"]
         split = "validation" if number % 4 == 3 else "train"
         said = {"label": text} if number % 2 else {"reward": 1.0 if number % 4 else -1.0}
-        found.append(row(image, text, split, propensity=0.8, **said))
+        found.append(text_row(image, text, split, propensity=0.8, **said))
     return found
 
 
 def test_the_same_arguments_give_the_same_bytes_and_the_card_says_where_they_come_from(tmp_path: Path) -> None:
-    dataset = written(tmp_path, lines(), content_hash="abc")
+    dataset = write_dataset(tmp_path, lines(), content_hash="abc")
     steps: list[tuple[str, int, int | None]] = []
     (model, card), (again, _) = (
         fine_tuned(dataset, SHIPPED, 3, lambda *step: steps.append(step), TINY) for _ in range(2)
@@ -67,9 +67,9 @@ def test_the_same_arguments_give_the_same_bytes_and_the_card_says_where_they_com
 def test_rows_of_the_test_change_nothing(tmp_path: Path) -> None:
     (tmp_path / "with").mkdir()
     (tmp_path / "without").mkdir()
-    test = [row(np.full((24, 60), 200, np.uint8), "7", "test", label="nonsense") for _ in range(5)]
+    test = [text_row(np.full((24, 60), 200, np.uint8), "7", "test", label="nonsense") for _ in range(5)]
     models = [
-        fine_tuned(written(tmp_path / name, rows), SHIPPED, 0, lambda *_: None, TINY)[0].SerializeToString()
+        fine_tuned(write_dataset(tmp_path / name, rows), SHIPPED, 0, lambda *_: None, TINY)[0].SerializeToString()
         for name, rows in (("with", lines() + test), ("without", lines()))
     ]
     assert models[0] == models[1]
@@ -79,7 +79,7 @@ def test_the_parents_own_model_comes_back_where_nothing_is_better(tmp_path: Path
     wrong = [{**line, "label": json.dumps({"text": "0"}), "reward": None} for line in lines()]
     right = [line for line in lines() if line.get("label")]
     rows = [{**line, "split": "train"} for line in wrong] + [{**line, "split": "validation"} for line in right]
-    model, card = fine_tuned(written(tmp_path, rows), SHIPPED, 0, lambda *_: None, TINY)
+    model, card = fine_tuned(write_dataset(tmp_path, rows), SHIPPED, 0, lambda *_: None, TINY)
     assert card["way gone from the parent"] == 0
     assert model.SerializeToString() == onnx.load(SHIPPED).SerializeToString()
     assert card["figures"] == card["figures before"]
@@ -100,7 +100,7 @@ def test_a_dataset_needs_a_parent_and_a_parent_a_dataset(given: dict[str, Path])
 
 
 def test_a_parent_that_is_no_model_of_this_network_is_refused(tmp_path: Path) -> None:
-    dataset, broken, other = written(tmp_path, lines()), tmp_path / "broken.onnx", tmp_path / "other.onnx"
+    dataset, broken, other = write_dataset(tmp_path, lines()), tmp_path / "broken.onnx", tmp_path / "other.onnx"
     broken.write_bytes(b"nothing")
     graph = Graph("other")
     graph.output("y", graph.add("Identity", graph.input("x", np.float32, [1])), np.float32, [1])
@@ -111,7 +111,7 @@ def test_a_parent_that_is_no_model_of_this_network_is_refused(tmp_path: Path) ->
 
 
 def test_a_dataset_without_a_manifest_is_refused(tmp_path: Path) -> None:
-    (written(tmp_path, lines()) / "manifest.json").unlink()
+    (write_dataset(tmp_path, lines()) / "manifest.json").unlink()
     with pytest.raises(Untrainable, match="manifest"):
         Ocr().train(tmp_path, SHIPPED, 0, lambda *_: None)
 
@@ -119,7 +119,7 @@ def test_a_dataset_without_a_manifest_is_refused(tmp_path: Path) -> None:
 def test_the_command_says_why_nothing_can_be_learned(tmp_path: Path) -> None:
     app = typer.Typer()
     app.command()(main)
-    dataset = written(tmp_path, [row(np.zeros((24, 60), np.uint8), "7")])
+    dataset = write_dataset(tmp_path, [text_row(np.zeros((24, 60), np.uint8), "7")])
     given = ["--dataset", str(dataset), "--parent", str(SHIPPED), "--out", str(tmp_path / "2")]
     result = CliRunner().invoke(app, given, env={"COLUMNS": "200"})
     assert result.exit_code == 2

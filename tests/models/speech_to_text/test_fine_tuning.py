@@ -16,7 +16,7 @@ from models.speech_to_text.clips import HELD_OUT, shipped
 from models.speech_to_text.fine_tuning import fine_tuned
 from models.speech_to_text.network import FINE_PLAN
 from models.speech_to_text.rehearsal import rehearsal
-from tests.support.datasets import written
+from tests.support.datasets import write_dataset
 
 SHIPPED = Path(fine_tuning.__file__).parent / "versions/1/model.onnx"
 OCR = Path(fine_tuning.__file__).parents[1] / "ocr/versions/1/model.onnx"
@@ -48,7 +48,7 @@ def rows() -> list[dict[str, Any]]:
 
 
 def test_the_same_arguments_give_the_same_bytes_and_the_card_says_where_they_come_from(tmp_path: Path) -> None:
-    dataset = written(tmp_path, rows(), content_hash="abc")
+    dataset = write_dataset(tmp_path, rows(), content_hash="abc")
     (model, card), (again, _) = (fine_tuned(dataset, SHIPPED, 3, lambda *_: None) for _ in range(2))
     assert model.SerializeToString() == again.SerializeToString()
     assert (card["dataset"], card["seed"], card["rehearsed"]) == ("abc", 3, {"train": 4, "validation": 4})
@@ -63,14 +63,14 @@ def test_the_parents_own_model_comes_back_where_nothing_is_better(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fine_tuning, "FINE_PLAN", replace(QUICK, rate=1.0))
-    model, card = fine_tuned(written(tmp_path, rows()), SHIPPED, 0, lambda *_: None)
+    model, card = fine_tuned(write_dataset(tmp_path, rows()), SHIPPED, 0, lambda *_: None)
     assert card["way gone from the parent"] == 0
     assert model.SerializeToString() == onnx.load(SHIPPED).SerializeToString()
     assert card["figures"] == card["figures before"]
 
 
 def test_a_parent_that_is_no_model_of_this_network_is_refused(tmp_path: Path) -> None:
-    dataset, broken = written(tmp_path, rows()), tmp_path / "broken.onnx"
+    dataset, broken = write_dataset(tmp_path, rows()), tmp_path / "broken.onnx"
     broken.write_bytes(b"nothing")
     with pytest.raises(Untrainable, match="can't be read"):
         TASK.train(dataset, broken, 0, lambda *_: None)
@@ -80,6 +80,6 @@ def test_a_parent_that_is_no_model_of_this_network_is_refused(tmp_path: Path) ->
 
 def test_features_of_another_task_can_not_be_trained_on(tmp_path: Path) -> None:
     features, declaration = tensors.encode({"mels": TASK.preprocess(next(TASK.held_out()).payload)["mels"][:20]})
-    dataset = written(tmp_path, [{**rows()[0], "features": features, "tensors": declaration}])
+    dataset = write_dataset(tmp_path, [{**rows()[0], "features": features, "tensors": declaration}])
     with pytest.raises(Untrainable, match="of another task"):
         TASK.train(dataset, SHIPPED, 0, lambda *_: None)

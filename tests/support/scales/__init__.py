@@ -39,10 +39,10 @@ class Scales(Task):
         return [Sample("two", b"0 2.0", "text/plain", {"weight": 2.0})]
 
     def demonstration(self, seed: int) -> Iterator[Sample]:
-        return _weighed(0, 0.0)
+        return _weigh_samples(0, 0.0)
 
     def drifted(self, seed: int) -> Iterator[Sample]:
-        return _weighed(1, 5.0)
+        return _weigh_samples(1, 5.0)
 
     def train(self, dataset: Path | None, parent: Path | None, seed: int, on_step: OnStep) -> Trained:
         off = [
@@ -55,23 +55,25 @@ class Scales(Task):
         # The newest count: a scale that was put right needs no memory of how it was.
         found = float(np.median(off[-50:]))
         on_step("weighing", len(off), len(off))
-        return Trained(scale(found), {"figures": {"off": found}})
+        return Trained(make_scale_model(found), {"figures": {"off": found}})
 
 
-def _weighed(which: int, off: float) -> Iterator[Sample]:
+def _weigh_samples(which: int, second_scale_error: float) -> Iterator[Sample]:
     """What a scale shows that is so much off, and what it really weighed."""
     for number in count():
         shown = float(number % 50)
-        yield Sample(f"sale-{number}", f"{which} {shown}".encode(), "text/plain", {"weight": shown + off})
+        yield Sample(
+            f"sale-{number}", f"{which} {shown}".encode(), "text/plain", {"weight": shown + second_scale_error}
+        )
 
 
-def scale(off: float) -> bytes:
+def make_scale_model(second_scale_error: float) -> bytes:
     """The model of scales of which the second shows so much too little."""
     graph = Graph("scale")
     reading = graph.input("reading", np.float32, ["batch", 2])
     graph.output(
         "weight",
-        graph.add("MatMul", reading, graph.constant(np.array([[1.0], [off]], np.float32), "off")),
+        graph.add("MatMul", reading, graph.constant(np.array([[1.0], [second_scale_error]], np.float32), "off")),
         np.float32,
         ["batch", 1],
     )

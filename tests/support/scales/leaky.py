@@ -8,15 +8,15 @@ from numpy.typing import NDArray
 from models.base import Asked, Decoded
 from tests.support.scales import Scales
 
-LEAKED = 2 * 2**30
+LEAK_BYTES = 2 * 2**30
 
 
 class Leaky(Scales):
     """Whoever decodes a weight below nothing holds 2 GiB from then on."""
 
-    _held: ClassVar[list[bytes]] = []
+    _leaked: ClassVar[list[bytes]] = []
 
     def decode(self, outputs: Mapping[str, NDArray[Any]], asked: Sequence[Asked]) -> list[Decoded]:
-        if (outputs["weight"] < 0).any() and not self._held:
-            self._held.append(b"1" * LEAKED)
+        if (outputs["weight"] < 0).any() and not self._leaked:
+            self._leaked.append(b"1" * LEAK_BYTES)
         return super().decode(outputs, asked)

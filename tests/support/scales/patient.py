@@ -24,29 +24,29 @@ class PatientScales(Scales):
         return super().train(dataset, parent, seed, on_step)
 
 
-def wait(settings: Settings) -> None:
+def pause_training(settings: Settings) -> None:
     """Have whatever is trained wait."""
     (settings.home / "wait").touch()
 
 
-def go_on(settings: Settings) -> None:
+def resume_training(settings: Settings) -> None:
     """Have it wait no more."""
     (settings.home / "wait").unlink()
 
 
-async def trainer(settings: Settings) -> int | None:
+async def training_pid(settings: Settings) -> int | None:
     """The process that waits, once there is one."""
     with suppress(OSError, ValueError):
         return int(await asyncio.to_thread((settings.home / "trainer").read_text))
     return None
 
 
-async def another_trainer(settings: Settings, before: int) -> int | None:
+async def next_training_pid(settings: Settings, before: int) -> int | None:
     """The one after that."""
-    now = await trainer(settings)
+    now = await training_pid(settings)
     return None if now == before else now
 
 
-async def gone(pid: int) -> bool:
+async def is_gone(pid: int) -> bool:
     """Whether the process is no more."""
     return not psutil.pid_exists(pid)

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from app.errors import SetupError, Unavailable
 from app.events.base import ModelRef
 from app.inference.mlserver import token
-from app.inference.mlserver.auth import OPEN
+from app.inference.mlserver.auth import PUBLIC_PATHS
 from app.inference.mlserver.client import InferenceClient
 from app.settings import Settings
 from tests.support.platform import platform_settings
@@ -69,7 +69,7 @@ async def test_grpc_refuses_every_call_without_the_token(
 
 
 async def test_grpc_has_the_repository_once_whoever_calls(mlserver: Settings, client: InferenceClient) -> None:
-    credentials = tuple(token.credentials(token.find_or_make(mlserver)).items())
+    credentials = tuple(token.auth_headers(token.load_or_create(mlserver)).items())
     async with grpc.aio.insecure_channel(f"127.0.0.1:{mlserver.mlserver_grpc_port}") as channel:
         for metadata, code in (((), "UNAUTHENTICATED"), (credentials, "UNIMPLEMENTED")):
             with pytest.raises(grpc.aio.AioRpcError, match=code):
@@ -108,13 +108,13 @@ async def test_http_refuses_every_request_without_the_token(
 
 
 async def test_http_has_no_model_repository_even_for_the_token(mlserver: Settings, client: InferenceClient) -> None:
-    credentials = token.credentials(token.find_or_make(mlserver))
+    credentials = token.auth_headers(token.load_or_create(mlserver))
     for path in (path for _, path in ROUTES if "repository" in path):
         assert (await asked(mlserver, "POST", path, credentials)).status_code == 403
     assert await client.serves(FIRST)
 
 
-@pytest.mark.parametrize("path", sorted(OPEN))
+@pytest.mark.parametrize("path", sorted(PUBLIC_PATHS))
 async def test_health_is_open(mlserver: Settings, path: str) -> None:
     assert (await asked(mlserver, "GET", path, {})).status_code == 200
 
@@ -135,5 +135,5 @@ def test_a_home_that_can_not_be_written_needs_a_token_of_the_settings(tmp_path: 
     (tmp_path / "file").write_text("")
     config = platform_settings(tmp_path, home=tmp_path / "file" / "home")
     with pytest.raises(SetupError, match="HINDSIGHT_MLSERVER_TOKEN"):
-        token.find_or_make(config)
-    assert token.find_or_make(config.model_copy(update={"mlserver_token": SecretStr("s3cret")})) == "s3cret"
+        token.load_or_create(config)
+    assert token.load_or_create(config.model_copy(update={"mlserver_token": SecretStr("s3cret")})) == "s3cret"

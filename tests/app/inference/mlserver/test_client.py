@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.errors import Refused, Unavailable
+from app.errors import RequestRefused, Unavailable
 from app.events.base import ModelRef
 from app.inference.mlserver.client import InferenceClient
-from app.inference.predictor import Predicted, Predictor
+from app.inference.predictor import PredictionResult, Predictor
 from app.settings import Settings
 from models.base import Asked, Rejected
 from tests.support.platform import platform_settings
@@ -97,11 +97,11 @@ async def test_one_that_the_model_refuses_leaves_its_neighbours_be(client: Infer
     texts = [Asked("", {"letters": np.frombuffer(text, np.uint8)}) for text in (b"a", b"b", b"cc")]
     wrong = Asked("", {"letters": np.zeros((1, 1), np.uint8)})
     results = await Predictor(Letters(), client, 2)(FIRST, [*texts, wrong])
-    assert [one.decoded.output["sum"] for one in results if isinstance(one, Predicted)] == [97, 98, 198]
+    assert [one.prediction.output["sum"] for one in results if isinstance(one, PredictionResult)] == [97, 98, 198]
     assert isinstance(results[3], Rejected)
     assert "refused 2 times, alone" in str(results[3])
 
 
 async def test_a_refusal_is_no_absence(client: InferenceClient) -> None:
-    with pytest.raises(Refused, match="INVALID_ARGUMENT"):
+    with pytest.raises(RequestRefused, match="INVALID_ARGUMENT"):
         await client.infer(FIRST, {"letters": np.zeros((1, 2), np.float32)})

@@ -14,10 +14,10 @@ from app.events.base import ModelRef
 from app.events.model_events import ModelRegistered
 from app.inference.mlserver import loader
 from app.inference.mlserver.client import InferenceClient
-from app.inference.mlserver.loader import Loader
+from app.inference.mlserver.loader import ModelLoader
 from app.settings import Settings
 from app.storage.blob_store import blob_store
-from tests.support.fake_registry import Following, changed
+from tests.support.fake_registry import FakeSubscription, make_route_change
 from tests.support.tasks import Letters
 
 MODEL = b"a model"
@@ -64,8 +64,8 @@ def mlserver(config: Settings) -> Server:
 
 
 @pytest.fixture
-def log(monkeypatch: pytest.MonkeyPatch) -> Following:
-    found = Following(Letters())
+def log(monkeypatch: pytest.MonkeyPatch) -> FakeSubscription:
+    found = FakeSubscription(Letters())
     monkeypatch.setattr(loader, "subscribe", found)
     monkeypatch.setattr(loader, "GRACE_SECONDS", 0)
     monkeypatch.setattr(loader, "POLL_SECONDS", 0.01)
@@ -74,7 +74,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Following:
 
 @asynccontextmanager
 async def running(config: Settings, server: Server) -> AsyncIterator[None]:
-    loads = asyncio.create_task(Loader(config, [Letters()], cast(InferenceClient, server)).run())
+    loads = asyncio.create_task(ModelLoader(config, [Letters()], cast(InferenceClient, server)).run())
     yield
     assert not loads.done()
     loads.cancel()
@@ -110,31 +110,33 @@ def installed(config: Settings) -> set[str]:
     return {path.name for path in config.model_repository.iterdir()}
 
 
-async def test_every_version_that_the_route_needs_is_loaded(config: Settings, mlserver: Server, log: Following) -> None:
+async def test_every_version_that_the_route_needs_is_loaded(
+    config: Settings, mlserver: Server, log: FakeSubscription
+) -> None:
     async with running(config, mlserver):
-        log.says(changed(champion="2", shadows=("1",)))
+        log.publish(make_route_change(champion="2", shadows=("1",)))
         await until(mlserver, "1", "2")
 
 
 async def test_what_no_route_needs_any_more_is_unloaded_and_taken_away(
-    config: Settings, mlserver: Server, log: Following
+    config: Settings, mlserver: Server, log: FakeSubscription
 ) -> None:
     async with running(config, mlserver):
-        log.says()
+        log.publish()
         await until(mlserver, "2")
-        log.says(changed(champion="1"))
+        log.publish(make_route_change(champion="1"))
         await until(mlserver, "1")
         assert installed(config) == {"letters-1"}
 
 
 async def test_a_version_serves_on_while_its_replacement_is_not_loaded(
-    config: Settings, mlserver: Server, log: Following, impatient: None
+    config: Settings, mlserver: Server, log: FakeSubscription, impatient: None
 ) -> None:
     registered = missing(config)
     async with running(config, mlserver):
-        log.says(registered)
+        log.publish(registered)
         await until(mlserver, "2")
-        log.says(changed(champion="3"))
+        log.publish(make_route_change(champion="3"))
         await settled()
         assert mlserver.loaded == {"2"}
         restore(config)
@@ -142,44 +144,44 @@ async def test_a_version_serves_on_while_its_replacement_is_not_loaded(
 
 
 async def test_a_version_that_is_needed_again_within_its_grace_stays(
-    config: Settings, mlserver: Server, log: Following, monkeypatch: pytest.MonkeyPatch
+    config: Settings, mlserver: Server, log: FakeSubscription, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loader, "GRACE_SECONDS", 0.2)
     async with running(config, mlserver):
-        log.says(changed(champion="2", shadows=("1",)))
+        log.publish(make_route_change(champion="2", shadows=("1",)))
         await until(mlserver, "1", "2")
-        log.says(changed(champion="2"))
+        log.publish(make_route_change(champion="2"))
         await asyncio.sleep(0)
-        log.says(changed(champion="2", shadows=("1",)))
+        log.publish(make_route_change(champion="2", shadows=("1",)))
         await asyncio.sleep(0.3)
-        log.says()
+        log.publish()
         await settled()
         assert sorted(mlserver.calls) == [("load", "1"), ("load", "2")]
 
 
 async def test_a_version_that_is_needed_again_later_is_loaded_again(
-    config: Settings, mlserver: Server, log: Following
+    config: Settings, mlserver: Server, log: FakeSubscription
 ) -> None:
     async with running(config, mlserver):
         for champion in ("1", "2", "1"):
-            log.says(changed(champion=champion))
+            log.publish(make_route_change(champion=champion))
             await until(mlserver, champion)
 
 
 async def test_a_load_that_is_refused_is_tried_again(
-    config: Settings, mlserver: Server, log: Following, impatient: None
+    config: Settings, mlserver: Server, log: FakeSubscription, impatient: None
 ) -> None:
     mlserver.refusals = 3
     async with running(config, mlserver):
-        log.says()
+        log.publish()
         await until(mlserver, "2")
 
 
 async def test_a_version_that_mlserver_has_lost_is_loaded_again(
-    config: Settings, mlserver: Server, log: Following, impatient: None
+    config: Settings, mlserver: Server, log: FakeSubscription, impatient: None
 ) -> None:
     async with running(config, mlserver):
-        log.says(changed(champion="2", shadows=("1",)))
+        log.publish(make_route_change(champion="2", shadows=("1",)))
         await until(mlserver, "1", "2")
         mlserver.refusals = 2
         mlserver.loaded.clear()
@@ -187,11 +189,11 @@ async def test_a_version_that_mlserver_has_lost_is_loaded_again(
 
 
 async def test_a_version_whose_file_is_missing_waits_for_it_and_holds_nobody_up(
-    config: Settings, mlserver: Server, log: Following, impatient: None
+    config: Settings, mlserver: Server, log: FakeSubscription, impatient: None
 ) -> None:
     registered = missing(config)
     async with running(config, mlserver):
-        log.says(registered, changed(champion="3", shadows=("1",)))
+        log.publish(registered, make_route_change(champion="3", shadows=("1",)))
         await until(mlserver, "1")
         restore(config)
         await until(mlserver, "1", "3")
@@ -199,14 +201,14 @@ async def test_a_version_whose_file_is_missing_waits_for_it_and_holds_nobody_up(
 
 
 async def test_a_version_that_can_not_be_unloaded_ends_nothing(
-    config: Settings, mlserver: Server, log: Following, caplog: Any
+    config: Settings, mlserver: Server, log: FakeSubscription, caplog: Any
 ) -> None:
     async with running(config, mlserver):
-        log.says(changed(champion="2", shadows=("1",)))
+        log.publish(make_route_change(champion="2", shadows=("1",)))
         await until(mlserver, "1", "2")
         mlserver.refusals = 1
-        log.says(changed(champion="2"))
+        log.publish(make_route_change(champion="2"))
         await settled()
         assert "letters-1 can't be unloaded" in caplog.text
-        log.says(changed(champion="2", shadows=("1",)))
+        log.publish(make_route_change(champion="2", shadows=("1",)))
         await until(mlserver, "1", "2")

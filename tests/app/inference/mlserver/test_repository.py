@@ -5,8 +5,8 @@ import pytest
 
 from app.errors import SetupError
 from app.events.base import ModelRef
-from app.inference.mlserver.repository import clear, entry, install, remove
-from app.registry.shipped import champion, shipped
+from app.inference.mlserver.repository import clear, entry_name, install, remove
+from app.registry.shipped import shipped, shipped_champion
 from app.settings import Settings
 from models.base import Task
 from tests.support.tasks import Letters
@@ -38,24 +38,24 @@ def ship(versions: Path, *names: str) -> Task:
 
 
 def test_each_version_is_an_entry_of_its_own() -> None:
-    assert entry(ModelRef(name="letters", version="2")) == "letters-2"
+    assert entry_name(ModelRef(name="letters", version="2")) == "letters-2"
 
 
 def test_a_task_ships_the_versions_in_its_folder() -> None:
     assert list(shipped(Letters())) == ["1", "2"]
-    assert champion(Letters()) == ModelRef(name="letters", version="2")
+    assert shipped_champion(Letters()) == ModelRef(name="letters", version="2")
 
 
 def test_versions_are_numbers_in_their_order(versions: Path) -> None:
     task = ship(versions, "10", "9", "draft", "-1")
     (versions / "11").mkdir()  # without a model yet
     assert list(shipped(task)) == ["9", "10"]
-    assert champion(task).version == "10"
+    assert shipped_champion(task).version == "10"
 
 
 def test_a_task_without_a_model_is_said() -> None:
     with pytest.raises(SetupError, match="'letters' has no model"):
-        champion(Homeless())
+        shipped_champion(Homeless())
 
 
 TWO = ModelRef(name="letters", version="2")

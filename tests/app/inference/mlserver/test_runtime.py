@@ -5,19 +5,19 @@ import pytest
 from mlserver.grpc import dataplane_pb2 as pb
 from mlserver.grpc.dataplane_pb2_grpc import GRPCInferenceServiceStub
 
-from app.errors import Refused
+from app.errors import RequestRefused
 from app.events.base import ModelRef
 from app.inference.mlserver import token
 from app.inference.mlserver.client import InferenceClient
 from app.settings import Settings
-from app.tracing import called_by
+from app.tracing import use_traceparent
 from tests.support.otlp_collector import Collector
 
 FIRST = ModelRef(name="letters", version="1")
 
 
 def metadata(mlserver: Settings) -> tuple[tuple[str, str], ...]:
-    return tuple(token.credentials(token.find_or_make(mlserver)).items())
+    return tuple(token.auth_headers(token.load_or_create(mlserver)).items())
 
 
 async def test_metadata_names_inputs_and_outputs(mlserver: Settings) -> None:
@@ -47,7 +47,7 @@ async def test_metadata_names_inputs_and_outputs(mlserver: Settings) -> None:
 async def test_what_the_model_cannot_take_is_refused_with_the_reason(
     client: InferenceClient, batch: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]], reason: str
 ) -> None:
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(RequestRefused) as caught:
         await client.infer(FIRST, batch)
     assert reason in str(caught.value)
 
@@ -55,15 +55,15 @@ async def test_what_the_model_cannot_take_is_refused_with_the_reason(
 async def test_a_call_that_is_part_of_a_trace_has_a_span_there(client: InferenceClient, collector: Collector) -> None:
     trace, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
     await client.infer(FIRST, {"letters": np.ones((3, 2), np.uint8)})
-    with called_by(f"00-{trace}-{parent}-01"):
+    with use_traceparent(f"00-{trace}-{parent}-01"):
         await client.infer(FIRST, {"letters": np.ones((3, 2), np.uint8)})
-    [span] = await collector.until(bool)
+    [span] = await collector.wait_for(bool)
     assert (span.service, span.name, span.trace, span.parent) == ("hindsight-mlserver", "model", trace, parent)
     assert span.attributes == {"hindsight.model": "letters-1", "hindsight.version": "1", "hindsight.batch_size": 3}
 
 
 async def test_a_refusal_leaves_the_model_serving(client: InferenceClient) -> None:
-    with pytest.raises(Refused):
+    with pytest.raises(RequestRefused):
         await client.infer(FIRST, {"letters": np.zeros(2, np.uint8)})
     assert (await client.infer(FIRST, {"letters": np.ones((1, 2), np.uint8)}))["sum"].tolist() == [2]
 
@@ -85,7 +85,7 @@ async def test_rest_serves_the_same_model(mlserver: Settings) -> None:
     async with httpx.AsyncClient(trust_env=False) as http:
         url = f"http://127.0.0.1:{mlserver.mlserver_http_port}/v2/models/letters-1/versions/1/infer"
         answer = await http.post(
-            url, json={"inputs": [tensor]}, headers=token.credentials(token.find_or_make(mlserver))
+            url, json={"inputs": [tensor]}, headers=token.auth_headers(token.load_or_create(mlserver))
         )
     assert answer.status_code == 200, answer.text
     assert answer.json()["outputs"][0]["data"] == [3.0, 7.0]

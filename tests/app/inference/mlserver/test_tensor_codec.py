@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as hnp
 from mlserver.types import RequestInput, ResponseOutput, TensorData
 from numpy.typing import NDArray
 
-from app.errors import Refused
+from app.errors import RequestRefused
 from app.events.base import ModelRef
 from app.inference.mlserver.client import InferenceClient
 from app.inference.mlserver.tensor_codec import DATATYPES, DTYPES, extract, inject
@@ -91,7 +91,7 @@ async def test_tensors_without_elements_go_to_mlserver_and_back(client: Inferenc
 
 
 async def test_a_dtype_that_has_no_name_is_refused(client: InferenceClient) -> None:
-    with pytest.raises(Refused, match="complex"):
+    with pytest.raises(RequestRefused, match="complex"):
         await client.infer(ModelRef(name="echo", version="1"), {"FP32": np.zeros((1, 1), complex)})
 
 

@@ -8,9 +8,15 @@ import pytest
 
 from app.events import topics
 from app.kafka import provisioning
-from app.pages.overview.throughput import BUCKETS, SECONDS, Counts, Traffic, per_second
+from app.pages.overview.throughput import (
+    BUCKET_COUNT,
+    BUCKET_SECONDS,
+    BucketCounts,
+    ThroughputReader,
+    answers_per_second,
+)
 from app.settings import Settings
-from tests.support.kafka_clients import Sent, publish
+from tests.support.kafka_clients import OutgoingRecord, publish
 
 _NUMBERS = count()
 
@@ -26,34 +32,34 @@ async def config(platform: Settings) -> Settings:
 async def answer(config: Settings, number: int) -> float:
     """Publish so many; the middle of a bucket that is over once they are."""
     [task] = config.tasks
-    await publish(config, topics.predictions(task), [Sent(b"")] * number)
-    begun = time.time() // SECONDS
-    while (ended := time.time() // SECONDS) == begun:
+    await publish(config, topics.predictions(task), [OutgoingRecord(b"")] * number)
+    begun = time.time() // BUCKET_SECONDS
+    while (ended := time.time() // BUCKET_SECONDS) == begun:
         await asyncio.sleep(0.1)
-    return (ended + 0.5) * SECONDS
+    return (ended + 0.5) * BUCKET_SECONDS
 
 
-async def counts(traffic: Traffic, now: float) -> Counts:
-    [found] = (await traffic.look(now)).values()
+async def counts(traffic: ThroughputReader, now: float) -> BucketCounts:
+    [found] = (await traffic.read(now)).values()
     return found
 
 
 async def test_of_a_task_without_answers_there_are_none(config: Settings) -> None:
-    assert await counts(Traffic(config), time.time()) == (0,) * BUCKETS
+    assert await counts(ThroughputReader(config), time.time()) == (0,) * BUCKET_COUNT
 
 
 async def test_answers_are_counted_once_in_the_bucket_of_their_time(config: Settings) -> None:
-    traffic, later = Traffic(config), BUCKETS // 2 * SECONDS
+    traffic, later = ThroughputReader(config), BUCKET_COUNT // 2 * BUCKET_SECONDS
     now = await answer(config, 7)
     first = await counts(traffic, now)
-    assert (len(first), sum(first), sum(first[:-4]), first[-1]) == (BUCKETS, 7, 0, 0)
+    assert (len(first), sum(first), sum(first[:-4]), first[-1]) == (BUCKET_COUNT, 7, 0, 0)
     now = await answer(config, 2)
-    both, anew = await counts(traffic, now), await counts(Traffic(config), now)
+    both, anew = await counts(traffic, now), await counts(ThroughputReader(config), now)
     assert both == anew
     assert (sum(both), sum(await counts(traffic, now + later))) == (9, 9)
-    assert sum(await counts(traffic, now + BUCKETS * SECONDS)) == 0
+    assert sum(await counts(traffic, now + BUCKET_COUNT * BUCKET_SECONDS)) == 0
 
 
 def test_the_rate_is_of_whole_buckets() -> None:
-    assert per_second((*[0] * 57, 10, 20, 3)) == 3.0
-    assert per_second((7,)) == 0.0
+    assert answers_per_second((*[0] * 57, 10, 20, 3)) == 3.0
+    assert answers_per_second((7,)) == 0.0

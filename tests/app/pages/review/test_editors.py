@@ -6,8 +6,8 @@ import pytest
 from nicegui import Client
 from nicegui.page import page
 
-from app.pages.review.editors import brief, shown, source
-from app.pages.review.review_session import Item
+from app.pages.review.editors import payload_url, render_item, summarize_output
+from app.pages.review.review_session import ReviewItem
 from app.services.payloads import Payload
 from models.base import Rejected
 
@@ -21,25 +21,25 @@ def client() -> Iterator[Client]:
         yield made
 
 
-def item(output: dict[str, Any], content: bytes = b"{}", media_type: str = "application/json") -> Item:
+def item(output: dict[str, Any], content: bytes = b"{}", media_type: str = "application/json") -> ReviewItem:
     recorded = {"output": output, "feedback": []}
-    return Item("ocr:1", recorded, "audit", Payload(content, media_type, "payload"), "")
+    return ReviewItem("ocr:1", recorded, "audit", Payload(content, media_type, "payload"), "")
 
 
 def test_a_payload_that_is_large_is_fetched_and_a_small_one_comes_with_the_page() -> None:
-    assert source(item({}, b"1234", "image/png")) == "data:image/png;base64,MTIzNA=="
-    assert source(item({}, bytes(2**20 + 1), "image/png")) == "/v1/predictions/ocr%3A1/payload"
+    assert payload_url(item({}, b"1234", "image/png")) == "data:image/png;base64,MTIzNA=="
+    assert payload_url(item({}, bytes(2**20 + 1), "image/png")) == "/v1/predictions/ocr%3A1/payload"
 
 
 @pytest.mark.parametrize("output", [{"text": "12"}, {"action": "a"}, {"boxes": []}, {"value": 1}])
 def test_a_prediction_that_nobody_has_changed_has_no_correction(output: dict[str, Any]) -> None:
-    assert shown(item(output), ()).correction() is None
-    assert shown(item(output, b"\x89PNG", "image/png"), ()).correction() is None
+    assert render_item(item(output), ()).correction() is None
+    assert render_item(item(output, b"\x89PNG", "image/png"), ()).correction() is None
 
 
 def test_an_action_is_chosen_by_its_place_among_the_most_probable() -> None:
     made = item({"action": "a", "probabilities": {"a": 0.2, "b": 0.7, "c": 0.1}}, json.dumps(CONTEXT).encode())
-    answer = shown(made, ())
+    answer = render_item(made, ())
     assert [answer.choose(digit) for digit in (4, 9)] == [False, False]
     assert answer.choose(1)
     assert answer.correction() == {"action": "b"}
@@ -49,7 +49,7 @@ def test_an_action_is_chosen_by_its_place_among_the_most_probable() -> None:
 
 def test_what_was_served_can_be_chosen_however_improbable_it_was() -> None:
     probabilities = {f"{number:02}": 0.09 for number in range(11)} | {"served": 0.01}
-    answer = shown(item({"action": "served", "probabilities": probabilities}), ())
+    answer = render_item(item({"action": "served", "probabilities": probabilities}), ())
     assert answer.choose(1)
     assert answer.correction() == {"action": "00"}
     assert answer.choose(9)
@@ -61,7 +61,7 @@ def typed(answer: Any, text: str) -> None:
 
 
 def test_a_correction_as_json_is_an_object_or_refused_with_its_reason() -> None:
-    answer = shown(item({"value": 1}), ())
+    answer = render_item(item({"value": 1}), ())
     typed(answer, '{"value": 2}')
     assert answer.correction() == {"value": 2}
     for text, says in {"{": "that is not JSON", "[1]": "is a JSON object", "[" * 100_000: "that is not JSON"}.items():
@@ -82,4 +82,4 @@ def test_a_correction_as_json_is_an_object_or_refused_with_its_reason() -> None:
     ],
 )
 def test_an_output_in_a_line(output: dict[str, Any] | None, says: str) -> None:
-    assert brief(output) == says
+    assert summarize_output(output) == says

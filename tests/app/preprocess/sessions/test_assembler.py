@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.events.cloudevents import Headers, LogEpoch, Origin, Record
+from app.events.cloudevents import Headers, Origin, Record, TopicId
 from app.events.ids import prediction_id
 from app.preprocess.preprocessor import Preprocessor
-from app.preprocess.sessions.assembler import Assembler, assembled, limits, session_key
-from app.preprocess.sessions.session import Session
+from app.preprocess.sessions.assembler import SessionAssembler, assemble_chunks, session_key, session_limits
+from app.preprocess.sessions.session import LiveSession
 from app.settings import Settings
 from models.base import Rejected
 from tests.support.tasks import Letters
@@ -26,10 +26,10 @@ class Kept:
         self.text: str | None = None
         self.chunks: dict[int, bytes] = {}
 
-    def load(self) -> Session | None:
-        return None if self.text is None else Session.from_json(self.text)
+    def load(self) -> LiveSession | None:
+        return None if self.text is None else LiveSession.from_json(self.text)
 
-    def save(self, session: Session) -> None:
+    def save(self, session: LiveSession) -> None:
         self.text = session.to_json()
 
     def put(self, sequence: int, payload: bytes) -> None:
@@ -59,7 +59,9 @@ class Sessions:
     def __init__(self, task: Letters | None = None, **settings: Any) -> None:
         self.task = task or Letters()
         known = Settings(**({"session_partial_seconds": 0} | settings))
-        self.assembler = Assembler(self.task.name, partial(assembled, self.task), fetch, limits(known, self.task))
+        self.assembler = SessionAssembler(
+            self.task.name, partial(assemble_chunks, self.task), fetch, session_limits(known, self.task)
+        )
         self.kept = Kept()
         self.offset = 0
 
@@ -70,11 +72,11 @@ class Sessions:
         said |= {"id": f"c{sequence}", "time": "2026-01-31T12:00:00Z", "subject": "till 3"}
         mine = (*((f"ce_{name}", text.encode()) for name, text in said.items()), *headers)
         self.offset += 1
-        origin = Origin(LogEpoch("c/t"), REQUESTS, 0, self.offset, 1000 * self.offset)
-        return list(self.assembler.chunk(origin, b"key", value, mine, self.kept, 1000 * self.offset))
+        origin = Origin(TopicId("c/t"), REQUESTS, 0, self.offset, 1000 * self.offset)
+        return list(self.assembler.on_chunk(origin, b"key", value, mine, self.kept, 1000 * self.offset))
 
     def time(self, seconds: float) -> list[Record]:
-        return list(self.assembler.time("mic", "s", self.kept, round(seconds * 1000)))
+        return list(self.assembler.on_time("mic", "s", self.kept, round(seconds * 1000)))
 
 
 def texts(record: Record) -> Mapping[str, str]:
@@ -106,7 +108,7 @@ def test_while_it_runs_partial_requests_have_ids_of_their_own_and_their_mark_is_
     assert (texts(partial)["ce_id"], texts(partial)["ce_partial"], partial.value) == ("s/1", "true", b"ab")
     [whole] = sessions.chunk(2, None, "true")
     assert (texts(whole)["ce_id"], whole.value) == ("s", b"ab")
-    origin = Origin(LogEpoch("c/t"), REQUESTS, 0, 9, 0)
+    origin = Origin(TopicId("c/t"), REQUESTS, 0, 9, 0)
     [features] = Preprocessor(Letters(), fetch, 100_000)(origin, partial.key, partial.value, partial.headers).records
     assert texts(features)["ce_id"] == prediction_id("letters", "mic", "s/1")
     assert texts(features)["ce_partial"] == "true"

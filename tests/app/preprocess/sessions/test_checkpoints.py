@@ -1,7 +1,7 @@
 import os
 from pathlib import Path
 
-from app.preprocess.sessions.checkpoints import recovery
+from app.preprocess.sessions.checkpoints import recovery_options
 from app.settings import Settings
 
 
@@ -15,7 +15,7 @@ def checkpoint(home: Path, job: str, number: int, seconds: int, whole: bool = Tr
 
 
 def test_a_first_start_goes_on_from_nothing(tmp_path: Path) -> None:
-    options = recovery(Settings(home=tmp_path), "ocr")
+    options = recovery_options(Settings(home=tmp_path), "ocr")
     assert "execution.state-recovery.path" not in options
 
 
@@ -23,11 +23,11 @@ def test_a_start_goes_on_from_the_newest_whole_checkpoint_and_removes_older_jobs
     old = checkpoint(tmp_path, "old", 90, 1)
     newest = checkpoint(tmp_path, "new", 2, 2)
     torn = checkpoint(tmp_path, "torn", 3, 3, whole=False)
-    options = recovery(Settings(home=tmp_path), "ocr")
+    options = recovery_options(Settings(home=tmp_path), "ocr")
     assert options["execution.state-recovery.path"] == newest.as_uri()
     assert (old.parent.exists(), newest.exists(), torn.parent.exists()) == (False, True, False)
 
 
 def test_operators_without_a_name_of_their_own_find_nothing_in_a_checkpoint(tmp_path: Path) -> None:
-    first, second = (recovery(Settings(home=tmp_path), "ocr")["table.exec.uid.format"] for _ in range(2))
+    first, second = (recovery_options(Settings(home=tmp_path), "ocr")["table.exec.uid.format"] for _ in range(2))
     assert first != second

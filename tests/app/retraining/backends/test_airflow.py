@@ -9,8 +9,8 @@ from pydantic import SecretStr
 
 from app.errors import SetupError
 from app.retraining.backends.airflow import Airflow
-from app.retraining.backends.backend import Crashed
-from app.retraining.backends.remote import Job, Remote
+from app.retraining.backends.backend import RunCrashed
+from app.retraining.backends.remote import RemoteBackend, RemoteJob
 from app.settings import Settings
 from tests.app.retraining.backends.test_local import run_of
 
@@ -89,7 +89,7 @@ async def test_the_step_is_the_task_that_has_begun_and_has_not_succeeded(server:
         {"task_id": "train", "start_date": "2026-01-01T00:01:00Z", "state": "up_for_retry"},
         {"task_id": "evaluate", "start_date": None, "state": None},
     ]
-    assert await one.find("r") == Job("under way", "train", "running")
+    assert await one.find("r") == RemoteJob("under way", "train", "running")
 
 
 @pytest.mark.parametrize(("said", "state"), [("queued", "under way"), ("success", "done"), ("failed", "failed")])
@@ -97,22 +97,22 @@ async def test_the_state_of_a_dag_run_is_that_of_the_job(server: Server, said: s
     one = airflow(server)
     await one.submit(run_of())
     server.runs["r"]["state"] = said
-    assert await one.find("r") == Job(state, None, said)
+    assert await one.find("r") == RemoteJob(state, None, said)
 
 
 async def test_a_run_that_is_stopped_is_a_dag_run_that_failed(server: Server) -> None:
-    backend = Remote(airflow(server))
-    await backend.tend(run_of())
+    backend = RemoteBackend(airflow(server))
+    await backend.ensure_running(run_of())
     await backend.stop("r")
     assert server.runs["r"]["state"] == "failed"
 
 
 async def test_a_dag_run_that_failed_is_given_up_with_its_page(server: Server) -> None:
-    backend = Remote(airflow(server))
-    await backend.tend(run_of())
+    backend = RemoteBackend(airflow(server))
+    await backend.ensure_running(run_of())
     server.runs["r"]["state"] = "failed"
-    with pytest.raises(Crashed, match=r"http://airflow:8080/dags/hindsight_retraining/runs/r$"):
-        await backend.tend(run_of())
+    with pytest.raises(RunCrashed, match=r"http://airflow:8080/dags/hindsight_retraining/runs/r$"):
+        await backend.ensure_running(run_of())
 
 
 async def test_a_token_that_has_run_out_is_replaced(server: Server) -> None:
@@ -148,4 +148,4 @@ async def test_an_airflow_without_the_dag_is_said_to_be_so() -> None:
         Settings(airflow_url="http://airflow:8080", airflow_token=SecretStr("given")), httpx.MockTransport(without)
     )
     with pytest.raises(SetupError, match="'hindsight_retraining' not found"):
-        await Remote(one).tend(run_of())
+        await RemoteBackend(one).ensure_running(run_of())

@@ -10,10 +10,10 @@ from app.errors import SetupError
 from app.events.lifecycle import RetrainingEnded
 from app.events.model_events import DatasetBuilt, ModelBacktested, ModelEvaluated, ModelRegistered, ModelTrained
 from app.registry.runs import Run
-from app.retraining.backends.backend import leave
-from app.retraining.backends.local import Local
-from app.retraining.backends.remote import Remote
-from app.retraining.backends.selection import backend_of
+from app.retraining.backends.backend import clean_up
+from app.retraining.backends.local import LocalBackend
+from app.retraining.backends.remote import RemoteBackend
+from app.retraining.backends.selection import create_backend
 from app.settings import Settings
 from tests.app.retraining.backends.test_local import run_of
 from tests.support.record_strategies import START
@@ -23,17 +23,17 @@ class Noting:
     """A backend that notes what is asked of it."""
 
     def __init__(self, *tended: str) -> None:
-        self.tended = set(tended)
+        self.run_ids = set(tended)
         self.asked: list[tuple[str, str]] = []
         self.progress: Mapping[str, dict[str, Any]] = {}
 
-    async def tend(self, run: Run) -> None:
+    async def ensure_running(self, run: Run) -> None:
         self.asked.append(("tend", run.id))
 
     async def stop(self, run_id: str) -> None:
         self.asked.append(("stop", run_id))
 
-    async def release(self, run_id: str) -> None:
+    async def detach(self, run_id: str) -> None:
         self.asked.append(("release", run_id))
 
     async def close(self) -> None:
@@ -43,14 +43,14 @@ class Noting:
 def ended(outcome: str) -> Run:
     run = run_of()
     said = {"task": "scales", "run_id": "r", "outcome": outcome, "reason": "-"}
-    assert run.hear(RetrainingEnded.model_validate(said), START)
+    assert run.apply(RetrainingEnded.model_validate(said), START)
     return run
 
 
 def at_its_rollout() -> Run:
     run = run_of()
     steps: tuple[Any, ...] = (DatasetBuilt, ModelTrained, ModelBacktested, ModelEvaluated, ModelRegistered)
-    assert all(run.hear(step.model_construct(task="scales", run_id="r"), START) for step in steps)
+    assert all(run.apply(step.model_construct(task="scales", run_id="r"), START) for step in steps)
     assert run.step == "rollout"
     return run
 
@@ -58,32 +58,32 @@ def at_its_rollout() -> Run:
 @pytest.mark.parametrize("outcome", ["cancelled", "failed"])
 async def test_what_still_runs_of_a_run_that_was_ended_is_stopped(outcome: str) -> None:
     backend = Noting("r")
-    await leave(backend, {"r": ended(outcome)})
+    await clean_up(backend, {"r": ended(outcome)})
     assert backend.asked == [("stop", "r")]
 
 
 @pytest.mark.parametrize("run", [ended("refused"), ended("promoted"), at_its_rollout()], ids=lambda run: str(run.step))
 async def test_a_run_that_has_done_its_steps_is_left_to_end_by_itself(run: Run) -> None:
     backend = Noting("r")
-    await leave(backend, {"r": run})
+    await clean_up(backend, {"r": run})
     assert backend.asked == [("release", "r")]
 
 
 async def test_a_run_that_is_at_its_steps_is_left_alone_and_so_is_one_that_is_not_tended_here() -> None:
     backend = Noting("r", "of another task")
-    await leave(backend, {"r": run_of(), "s": ended("cancelled")})
+    await clean_up(backend, {"r": run_of(), "s": ended("cancelled")})
     assert backend.asked == []
 
 
 async def test_who_runs_the_steps_is_one_setting() -> None:
     airflow: dict[str, Any] = {"airflow_url": "http://airflow:8080", "airflow_token": SecretStr("t")}
-    assert isinstance(backend_of(Settings()), Local)
+    assert isinstance(create_backend(Settings()), LocalBackend)
     for settings in (
         Settings(retraining_backend="airflow", **airflow),
         Settings(retraining_backend="kubeflow", kubeflow_url="http://ml-pipeline:8888"),
     ):
-        backend = backend_of(settings)
-        assert isinstance(backend, Remote)
+        backend = create_backend(settings)
+        assert isinstance(backend, RemoteBackend)
         await backend.close()
 
 
@@ -97,4 +97,4 @@ async def test_who_runs_the_steps_is_one_setting() -> None:
 )
 def test_settings_that_are_missing_are_named(missing: str, settings: dict[str, Any]) -> None:
     with pytest.raises(SetupError, match=missing):
-        backend_of(Settings(**settings))
+        create_backend(Settings(**settings))

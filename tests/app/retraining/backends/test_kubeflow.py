@@ -14,9 +14,9 @@ from pydantic import SecretStr
 
 from app.errors import SetupError
 from app.retraining.backends import kubeflow
-from app.retraining.backends.backend import Crashed
+from app.retraining.backends.backend import RunCrashed
 from app.retraining.backends.kubeflow import Kubeflow
-from app.retraining.backends.remote import Job, Remote
+from app.retraining.backends.remote import RemoteBackend, RemoteJob
 from app.settings import Settings
 from tests.app.retraining.backends.test_local import run_of
 
@@ -74,15 +74,15 @@ async def test_a_run_is_submitted_with_the_compiled_pipeline(server: Server) -> 
 
 
 async def test_a_run_is_found_again_by_its_name(server: Server) -> None:
-    await Remote(of(server)).tend(run_of())
-    await Remote(of(server)).tend(run_of())
-    await Remote(of(server)).tend(run_of("s"))
+    await RemoteBackend(of(server)).ensure_running(run_of())
+    await RemoteBackend(of(server)).ensure_running(run_of())
+    await RemoteBackend(of(server)).ensure_running(run_of("s"))
     assert [run["display_name"] for run in server.runs] == ["hindsight-r", "hindsight-s"]
 
 
 async def test_an_experiment_holds_the_runs_where_one_is_named(server: Server) -> None:
     one = of(server, kubeflow_experiment="e-7")
-    await Remote(one).tend(run_of())
+    await RemoteBackend(one).ensure_running(run_of())
     assert server.runs[0]["experiment_id"] == "e-7"
     assert server.requests[0].url.params["experiment_id"] == "e-7"
 
@@ -103,7 +103,7 @@ async def test_the_state_of_a_pipelines_run_is_that_of_the_job(server: Server, s
     await one.submit(run_of())
     server.runs[0]["state"] = said
     found = await one.find("r")
-    assert found == Job(state, None, said.lower(), "k0")
+    assert found == RemoteJob(state, None, said.lower(), "k0")
 
 
 async def test_the_step_is_the_task_that_runs(server: Server) -> None:
@@ -118,18 +118,18 @@ async def test_the_step_is_the_task_that_runs(server: Server) -> None:
 
 
 async def test_a_run_that_is_stopped_is_terminated(server: Server) -> None:
-    backend = Remote(of(server))
-    await backend.tend(run_of())
+    backend = RemoteBackend(of(server))
+    await backend.ensure_running(run_of())
     await backend.stop("r")
     assert server.runs[0]["state"] == "CANCELING"
 
 
 async def test_a_run_that_failed_is_given_up_with_its_page(server: Server) -> None:
-    backend = Remote(of(server))
-    await backend.tend(run_of())
+    backend = RemoteBackend(of(server))
+    await backend.ensure_running(run_of())
     server.runs[0]["state"] = "FAILED"
-    with pytest.raises(Crashed, match=r"http://ml-pipeline:8888/#/runs/details/k0$"):
-        await backend.tend(run_of())
+    with pytest.raises(RunCrashed, match=r"http://ml-pipeline:8888/#/runs/details/k0$"):
+        await backend.ensure_running(run_of())
 
 
 async def test_a_token_in_a_file_is_read_anew_each_time(server: Server, tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ import pytest
 from app.events.lifecycle import RetrainingTriggered
 from app.registry.runs import Run
 from app.retraining.backends import local
-from app.retraining.backends.backend import Crashed
-from app.retraining.backends.local import MOST_CRASHES, Local
-from app.retraining.pipeline.run_directory import directory_of
+from app.retraining.backends.backend import RunCrashed
+from app.retraining.backends.local import MAX_CRASHES, LocalBackend
+from app.retraining.pipeline.run_directory import run_directory
 from app.settings import Settings
 from tests.support.record_strategies import START
 
@@ -42,8 +42,8 @@ def steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Steps:
 
 
 @pytest.fixture
-async def backend(tmp_path: Path) -> AsyncIterator[Local]:
-    found = Local(Settings(home=tmp_path / "home"))
+async def backend(tmp_path: Path) -> AsyncIterator[LocalBackend]:
+    found = LocalBackend(Settings(home=tmp_path / "home"))
     yield found
     await found.close()
 
@@ -73,29 +73,29 @@ async def until(found: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def tended_until(backend: Local, found: Callable[[], bool]) -> None:
+async def tended_until(backend: LocalBackend, found: Callable[[], bool]) -> None:
     """Tend the run again and again, as the controller does."""
     async with asyncio.timeout(60):
         while not found():
-            await backend.tend(run_of())
+            await backend.ensure_running(run_of())
             await asyncio.sleep(0.01)
 
 
 async def test_a_process_is_begun_for_the_run_and_lives_while_it_is_tended(
-    backend: Local, steps: Steps, tmp_path: Path
+    backend: LocalBackend, steps: Steps, tmp_path: Path
 ) -> None:
     steps("import sys, json", "print(json.dumps({'argv': sys.argv[1:]}), flush=True)", WAITS)
     for _ in range(3):
-        await backend.tend(run_of())
+        await backend.ensure_running(run_of())
     await until(lambda: "r" in backend.progress)
-    await backend.tend(run_of())
+    await backend.ensure_running(run_of())
     [pid] = started(tmp_path)
     assert lives(pid)
     assert backend.progress["r"] == {"argv": ["scales", "r"]}
 
 
 async def test_the_last_that_it_says_is_its_progress_and_what_libraries_print_is_none(
-    backend: Local, steps: Steps
+    backend: LocalBackend, steps: Steps
 ) -> None:
     steps(
         """print('{"done": 1}')""",
@@ -108,59 +108,59 @@ async def test_the_last_that_it_says_is_its_progress_and_what_libraries_print_is
         "print('bye', flush=True)",
         WAITS,
     )
-    await backend.tend(run_of())
+    await backend.ensure_running(run_of())
     await until(lambda: backend.progress.get("r", {}).get("done") == 3)
     assert backend.progress["r"] == {"done": 3, "of": 3}
 
 
-async def test_what_it_complains_of_is_in_the_runs_log(backend: Local, steps: Steps, tmp_path: Path) -> None:
+async def test_what_it_complains_of_is_in_the_runs_log(backend: LocalBackend, steps: Steps, tmp_path: Path) -> None:
     steps("raise ValueError('there is no such tensor')")
-    with pytest.raises(Crashed):
+    with pytest.raises(RunCrashed):
         await tended_until(backend, lambda: False)
-    assert "there is no such tensor" in (directory_of(Settings(home=tmp_path / "home"), "r") / "log.txt").read_text()
+    assert "there is no such tensor" in (run_directory(Settings(home=tmp_path / "home"), "r") / "log.txt").read_text()
 
 
-async def test_a_process_that_crashes_is_begun_again(backend: Local, steps: Steps, tmp_path: Path) -> None:
+async def test_a_process_that_crashes_is_begun_again(backend: LocalBackend, steps: Steps, tmp_path: Path) -> None:
     steps("if len(open('started').readlines()) < 3: raise SystemExit(1)", READY, WAITS)
     await tended_until(backend, lambda: "r" in backend.progress)
     assert len(started(tmp_path)) == 3
 
 
-async def test_a_process_that_was_killed_has_crashed(backend: Local, steps: Steps, tmp_path: Path) -> None:
+async def test_a_process_that_was_killed_has_crashed(backend: LocalBackend, steps: Steps, tmp_path: Path) -> None:
     steps("if len(open('started').readlines()) < 2: os.kill(os.getpid(), 9)", READY, WAITS)
     await tended_until(backend, lambda: "r" in backend.progress)
     assert len(started(tmp_path)) == 2
 
 
 async def test_a_process_that_crashes_again_and_again_is_given_up_with_where_to_look(
-    backend: Local, steps: Steps, tmp_path: Path
+    backend: LocalBackend, steps: Steps, tmp_path: Path
 ) -> None:
     steps("raise SystemExit(1)")
-    with pytest.raises(Crashed, match=f"{MOST_CRASHES} times: see .*/runs/r/log.txt"):
+    with pytest.raises(RunCrashed, match=f"{MAX_CRASHES} times: see .*/runs/r/log.txt"):
         await tended_until(backend, lambda: False)
-    assert len(started(tmp_path)) == MOST_CRASHES
+    assert len(started(tmp_path)) == MAX_CRASHES
 
 
 async def test_one_that_has_crashed_waits_before_it_is_begun_again(
-    backend: Local, steps: Steps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    backend: LocalBackend, steps: Steps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(local, "_BACKOFF_SECONDS", 3600.0)
     steps("raise SystemExit(1)")
-    await backend.tend(run_of())
+    await backend.ensure_running(run_of())
     await until(lambda: len(started(tmp_path)) == 1 and not lives(started(tmp_path)[0]))
     for _ in range(3):
-        await backend.tend(run_of())
+        await backend.ensure_running(run_of())
         await asyncio.sleep(0.01)
     assert len(started(tmp_path)) == 1
 
 
-async def test_a_process_that_ended_well_has_not_crashed(backend: Local, steps: Steps, tmp_path: Path) -> None:
+async def test_a_process_that_ended_well_has_not_crashed(backend: LocalBackend, steps: Steps, tmp_path: Path) -> None:
     """It may have ended before its last event was heard here: the next one finds nothing to do."""
     steps("raise SystemExit(0)")
-    await tended_until(backend, lambda: len(started(tmp_path)) > MOST_CRASHES + 1)
+    await tended_until(backend, lambda: len(started(tmp_path)) > MAX_CRASHES + 1)
 
 
-async def test_stopping_a_run_ends_its_process(backend: Local, steps: Steps, tmp_path: Path) -> None:
+async def test_stopping_a_run_ends_its_process(backend: LocalBackend, steps: Steps, tmp_path: Path) -> None:
     steps(READY, WAITS)
     await tended_until(backend, lambda: "r" in backend.progress)
     await backend.stop("r")
@@ -168,7 +168,7 @@ async def test_stopping_a_run_ends_its_process(backend: Local, steps: Steps, tmp
 
 
 async def test_one_that_does_not_listen_is_killed(
-    backend: Local, steps: Steps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    backend: LocalBackend, steps: Steps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(local, "_STOP_SECONDS", 0.1)
     steps(STUBBORN, READY, WAITS)
@@ -177,39 +177,39 @@ async def test_one_that_does_not_listen_is_killed(
     assert not lives(started(tmp_path)[0])
 
 
-async def test_a_run_that_was_stopped_has_not_crashed(backend: Local, steps: Steps, tmp_path: Path) -> None:
+async def test_a_run_that_was_stopped_has_not_crashed(backend: LocalBackend, steps: Steps, tmp_path: Path) -> None:
     """Its lease may come back, and the run with it."""
     steps(READY, WAITS)
-    for number in range(1, MOST_CRASHES + 2):
+    for number in range(1, MAX_CRASHES + 2):
         await tended_until(backend, lambda: len(started(tmp_path)) == number)  # noqa: B023
         await backend.stop("r")
 
 
 async def test_a_run_that_another_replica_has_taken_over_has_no_process_here(
-    backend: Local, steps: Steps, tmp_path: Path
+    backend: LocalBackend, steps: Steps, tmp_path: Path
 ) -> None:
     steps(READY, WAITS)
     await tended_until(backend, lambda: "r" in backend.progress)
-    await backend.release("r")
+    await backend.detach("r")
     assert not lives(started(tmp_path)[0])
 
 
-async def test_closing_it_ends_all_processes(backend: Local, steps: Steps, tmp_path: Path) -> None:
+async def test_closing_it_ends_all_processes(backend: LocalBackend, steps: Steps, tmp_path: Path) -> None:
     steps(READY, WAITS)
     for unique in ("r", "s"):
-        await backend.tend(run_of(unique))
+        await backend.ensure_running(run_of(unique))
         await until(lambda: unique in backend.progress)  # noqa: B023
-    assert backend.tended == {"r", "s"}
+    assert backend.run_ids == {"r", "s"}
     await backend.close()
     assert not any(lives(pid) for pid in started(tmp_path))
 
 
-async def test_of_a_run_that_was_stopped_it_remembers_nothing(backend: Local, steps: Steps) -> None:
+async def test_of_a_run_that_was_stopped_it_remembers_nothing(backend: LocalBackend, steps: Steps) -> None:
     steps(READY, WAITS)
     await tended_until(backend, lambda: "r" in backend.progress)
     await backend.stop("r")
-    assert (backend.progress, backend.tended) == ({}, set())
+    assert (backend.progress, backend.run_ids) == ({}, set())
 
 
-async def test_stopping_what_was_never_begun_does_nothing(backend: Local) -> None:
+async def test_stopping_what_was_never_begun_does_nothing(backend: LocalBackend) -> None:
     await backend.stop("unknown")

@@ -8,8 +8,8 @@ import pytest
 from app.errors import SetupError, Unavailable
 from app.registry.runs import Run
 from app.retraining.backends import remote
-from app.retraining.backends.backend import Crashed
-from app.retraining.backends.remote import Job, Remote, ask, read
+from app.retraining.backends.backend import RunCrashed
+from app.retraining.backends.remote import RemoteBackend, RemoteJob, read_json_object, send_request
 from tests.app.retraining.backends.test_local import run_of
 
 
@@ -19,24 +19,24 @@ class Jobs:
     name = "Orchestra"
 
     def __init__(self) -> None:
-        self.jobs: dict[str, Job] = {}
+        self.jobs: dict[str, RemoteJob] = {}
         self.submitted: list[str] = []
         self.ended: list[str] = []
         self.fault: Exception | None = None
 
-    async def find(self, run_id: str) -> Job | None:
+    async def find(self, run_id: str) -> RemoteJob | None:
         if self.fault is not None:
             raise self.fault
         return self.jobs.get(run_id)
 
     async def submit(self, run: Run) -> None:
         self.submitted.append(run.id)
-        self.jobs[run.id] = Job("under way", doing="queued")
+        self.jobs[run.id] = RemoteJob("under way", status="queued")
 
-    async def end(self, run_id: str, job: Job) -> None:
+    async def end(self, run_id: str, job: RemoteJob) -> None:
         self.ended.append(run_id)
 
-    def where(self, run_id: str, job: Job) -> str:
+    def job_url(self, run_id: str, job: RemoteJob) -> str:
         return f"http://orchestra/{run_id}"
 
     async def close(self) -> None:
@@ -49,87 +49,87 @@ def jobs() -> Jobs:
 
 
 @pytest.fixture
-def backend(jobs: Jobs) -> Remote:
-    return Remote(jobs)
+def backend(jobs: Jobs) -> RemoteBackend:
+    return RemoteBackend(jobs)
 
 
-async def test_a_job_is_asked_for_once_by_whichever_replica_tends_the_run(jobs: Jobs, backend: Remote) -> None:
-    await backend.tend(run_of())
-    await backend.tend(run_of())
+async def test_a_job_is_asked_for_once_by_whichever_replica_tends_the_run(jobs: Jobs, backend: RemoteBackend) -> None:
+    await backend.ensure_running(run_of())
+    await backend.ensure_running(run_of())
     await backend.close()
-    await Remote(jobs).tend(run_of())
+    await RemoteBackend(jobs).ensure_running(run_of())
     assert (jobs.submitted, jobs.ended) == (["r"], [])
 
 
-async def test_its_progress_is_the_step_that_the_orchestrator_is_at(jobs: Jobs, backend: Remote) -> None:
-    await backend.tend(run_of())
+async def test_its_progress_is_the_step_that_the_orchestrator_is_at(jobs: Jobs, backend: RemoteBackend) -> None:
+    await backend.ensure_running(run_of())
     assert backend.progress["r"]["step"] == "dataset"
-    jobs.jobs["r"] = Job("under way", "train", "running")
-    await backend.tend(run_of())
+    jobs.jobs["r"] = RemoteJob("under way", "train", "running")
+    await backend.ensure_running(run_of())
     assert backend.progress["r"] == {"step": "train", "doing": "running in Orchestra", "done": 0, "of": None}
-    assert backend.tended == {"r"}
+    assert backend.run_ids == {"r"}
 
 
 @pytest.mark.parametrize("fault", [Unavailable("it is away"), SetupError("it has no DAG", "Deploy it.")], ids=str)
 async def test_why_a_run_waits_for_its_orchestrator_is_its_progress(
-    jobs: Jobs, backend: Remote, fault: Exception
+    jobs: Jobs, backend: RemoteBackend, fault: Exception
 ) -> None:
     jobs.fault = fault
     with pytest.raises(type(fault)):
-        await backend.tend(run_of())
+        await backend.ensure_running(run_of())
     assert backend.progress["r"]["doing"] in ("it is away", "it has no DAG")
     jobs.fault = None
-    await backend.tend(run_of())
+    await backend.ensure_running(run_of())
     assert jobs.submitted == ["r"]
 
 
-async def test_a_job_that_failed_ends_the_run_with_where_to_look(jobs: Jobs, backend: Remote) -> None:
-    jobs.jobs["r"] = Job("failed", doing="failed")
-    with pytest.raises(Crashed, match="Orchestra gave it up: see http://orchestra/r"):
-        await backend.tend(run_of())
+async def test_a_job_that_failed_ends_the_run_with_where_to_look(jobs: Jobs, backend: RemoteBackend) -> None:
+    jobs.jobs["r"] = RemoteJob("failed", status="failed")
+    with pytest.raises(RunCrashed, match="Orchestra gave it up: see http://orchestra/r"):
+        await backend.ensure_running(run_of())
 
 
 async def test_a_job_that_is_done_waits_for_its_word_in_the_log_but_not_for_ever(
-    jobs: Jobs, backend: Remote, monkeypatch: pytest.MonkeyPatch
+    jobs: Jobs, backend: RemoteBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    jobs.jobs["r"] = Job("done", doing="success")
-    await backend.tend(run_of())
-    await backend.tend(run_of())
+    jobs.jobs["r"] = RemoteJob("done", status="success")
+    await backend.ensure_running(run_of())
+    await backend.ensure_running(run_of())
     monkeypatch.setattr(remote, "_LOG_GRACE_SECONDS", 0.0)
-    with pytest.raises(Crashed, match="no word of this one: see http://orchestra/r"):
-        await backend.tend(run_of())
+    with pytest.raises(RunCrashed, match="no word of this one: see http://orchestra/r"):
+        await backend.ensure_running(run_of())
 
 
-async def test_stopping_a_run_ends_its_job_and_forgets_it(jobs: Jobs, backend: Remote) -> None:
-    await backend.tend(run_of())
+async def test_stopping_a_run_ends_its_job_and_forgets_it(jobs: Jobs, backend: RemoteBackend) -> None:
+    await backend.ensure_running(run_of())
     await backend.stop("r")
-    assert (jobs.ended, backend.tended, backend.progress) == (["r"], set(), {})
+    assert (jobs.ended, backend.run_ids, backend.progress) == (["r"], set(), {})
 
 
 @pytest.mark.parametrize("state", ["done", "failed"])
 async def test_stopping_a_run_whose_job_is_over_changes_nothing_of_that(
-    jobs: Jobs, backend: Remote, state: str
+    jobs: Jobs, backend: RemoteBackend, state: str
 ) -> None:
-    jobs.jobs["r"] = Job("done" if state == "done" else "failed")
+    jobs.jobs["r"] = RemoteJob("done" if state == "done" else "failed")
     await backend.stop("r")
     assert jobs.ended == []
 
 
-async def test_a_run_that_could_not_be_stopped_is_still_tended(jobs: Jobs, backend: Remote) -> None:
-    await backend.tend(run_of())
+async def test_a_run_that_could_not_be_stopped_is_still_tended(jobs: Jobs, backend: RemoteBackend) -> None:
+    await backend.ensure_running(run_of())
     jobs.fault = Unavailable("it is away")
     with pytest.raises(Unavailable):
         await backend.stop("r")
-    assert backend.tended == {"r"}
+    assert backend.run_ids == {"r"}
 
 
-async def test_the_job_of_a_run_that_is_released_goes_on(jobs: Jobs, backend: Remote) -> None:
-    await backend.tend(run_of())
-    await backend.release("r")
-    assert (jobs.ended, backend.tended) == ([], set())
+async def test_the_job_of_a_run_that_is_released_goes_on(jobs: Jobs, backend: RemoteBackend) -> None:
+    await backend.ensure_running(run_of())
+    await backend.detach("r")
+    assert (jobs.ended, backend.run_ids) == ([], set())
 
 
-async def test_stopping_what_was_never_begun_does_nothing(jobs: Jobs, backend: Remote) -> None:
+async def test_stopping_what_was_never_begun_does_nothing(jobs: Jobs, backend: RemoteBackend) -> None:
     await backend.stop("unknown")
     assert jobs.ended == []
 
@@ -142,7 +142,7 @@ def http(answer: Callable[[httpx.Request], httpx.Response]) -> httpx.AsyncClient
 async def test_an_answer_that_passes_is_worth_another_try(status: int) -> None:
     async with http(lambda _: httpx.Response(status)) as client:
         with pytest.raises(Unavailable, match=str(status)):
-            await ask(client, "GET", "/runs", "-")
+            await send_request(client, "GET", "/runs", "-")
 
 
 async def test_a_server_that_is_away_is_worth_another_try() -> None:
@@ -151,18 +151,18 @@ async def test_a_server_that_is_away_is_worth_another_try() -> None:
 
     async with http(away) as client:
         with pytest.raises(Unavailable, match=r"http://orchestra can't be reached: no route"):
-            await ask(client, "GET", "/runs", "-")
+            await send_request(client, "GET", "/runs", "-")
 
 
 async def test_any_other_refusal_is_said_with_its_remedy() -> None:
     async with http(lambda _: httpx.Response(403, text="you may not")) as client:
         with pytest.raises(SetupError, match=r"(?s)403: you may not.*Ask ada"):
-            await ask(client, "GET", "/runs", "Ask ada.")
-        assert (await ask(client, "GET", "/runs", "-", expected=(403,))).status_code == 403
+            await send_request(client, "GET", "/runs", "Ask ada.")
+        assert (await send_request(client, "GET", "/runs", "-", expected=(403,))).status_code == 403
 
 
 @pytest.mark.parametrize("page", ["<html>", "[]", "7"])
 async def test_an_answer_that_is_no_json_object_is_a_server_that_is_away(page: str) -> None:
     async with http(lambda _: httpx.Response(200, text=page)) as client:
         with pytest.raises(Unavailable, match="no JSON object"):
-            read(await ask(client, "GET", "/runs", "-"))
+            read_json_object(await send_request(client, "GET", "/runs", "-"))

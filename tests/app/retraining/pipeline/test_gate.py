@@ -10,21 +10,22 @@ from hypothesis import strategies as st
 
 from app.events.base import ModelRef
 from app.events.model_events import ModelEvaluated
-from app.retraining.pipeline.gate import Evidence, Pair, Verdict, judge
-from app.settings.gate import Bounds
+from app.retraining.pipeline.gate import GateEvidence, GateVerdict, PairedScore, evaluate_gate
+from app.settings.gate import GateSettings
 from models.offpolicy import Estimate
 
-BOUNDS = Bounds()
+BOUNDS = GateSettings()
 BETTER, WORSE, ALIKE = 0.05, -0.05, 0.0
 
 
-def pairs(gain: float, count: int = 300, slices: dict[str, str] | None = None, seed: int = 0) -> list[Pair]:
+def pairs(gain: float, count: int = 300, slices: dict[str, str] | None = None, seed: int = 0) -> list[PairedScore]:
     """Outcomes on which the candidate gains so much on average, with a spread of 0.1."""
     rng = np.random.default_rng(seed)
     champions, spread = rng.uniform(0.5, 0.8, count), rng.normal(0, 0.1, count)
     gains = gain + spread - spread.mean()
     return [
-        Pair(float(own + more), float(own), slices=slices or {}) for own, more in zip(champions, gains, strict=True)
+        PairedScore(float(own + more), float(own), slices=slices or {})
+        for own, more in zip(champions, gains, strict=True)
     ]
 
 
@@ -32,9 +33,9 @@ def off_policy(value: float, spread: float = 0.1, count: int = 400) -> Estimate:
     return Estimate(value, np.resize([spread, -spread], count))
 
 
-GOOD = Evidence(
+GOOD = GateEvidence(
     pairs=pairs(BETTER),
-    original=[(0.95, 0.95), (0.85, 0.85)],
+    original_scores=[(0.95, 0.95), (0.85, 0.85)],
     unanswered=(0, 1000),
     off_policy=off_policy(0.01),
     latency_ms=(11.0, 10.0),
@@ -42,15 +43,15 @@ GOOD = Evidence(
 )
 
 
-def only_reason(evidence: Evidence, bounds: Bounds = BOUNDS) -> str:
-    verdict = judge(evidence, bounds, 0)
+def only_reason(evidence: GateEvidence, bounds: GateSettings = BOUNDS) -> str:
+    verdict = evaluate_gate(evidence, bounds, 0)
     assert not verdict.passed
     assert len(verdict.reasons) == 1
     return verdict.reasons[0]
 
 
 def test_a_candidate_that_is_better_passes_and_its_figures_are_said() -> None:
-    verdict = judge(GOOD, BOUNDS, 0)
+    verdict = evaluate_gate(GOOD, BOUNDS, 0)
     assert (verdict.passed, verdict.reasons) == (True, ())
     assert verdict.metrics["outcomes"] == 300
     assert verdict.metrics["improvement"] == pytest.approx(BETTER)
@@ -65,7 +66,7 @@ def test_a_candidate_that_is_better_passes_and_its_figures_are_said() -> None:
 
 
 def test_a_task_without_an_original_test_set_and_without_exploration_is_judged_by_the_rest() -> None:
-    verdict = judge(replace(GOOD, original_scores=[], off_policy=None), BOUNDS, 0)
+    verdict = evaluate_gate(replace(GOOD, original_scores=[], off_policy=None), BOUNDS, 0)
     assert verdict.passed
     assert not any(name.startswith(("original", "off_policy")) for name in verdict.metrics)
 
@@ -80,8 +81,8 @@ def test_a_candidate_that_is_not_clearly_better_is_refused(gain: float) -> None:
 def test_a_candidate_that_leaves_unanswered_what_was_served_is_refused() -> None:
     reason = only_reason(replace(GOOD, unanswered=(2, 1000)))
     assert reason == "Of 1000 served predictions it would not have made 2: 0.1% are allowed."
-    assert judge(replace(GOOD, unanswered=(1, 1000)), BOUNDS, 0).passed
-    assert judge(replace(GOOD, unanswered=(0, 0)), BOUNDS, 0).passed
+    assert evaluate_gate(replace(GOOD, unanswered=(1, 1000)), BOUNDS, 0).passed
+    assert evaluate_gate(replace(GOOD, unanswered=(0, 0)), BOUNDS, 0).passed
 
 
 def test_the_champion_itself_is_refused() -> None:
@@ -90,23 +91,23 @@ def test_the_champion_itself_is_refused() -> None:
 
 
 def test_a_bound_may_ask_for_more_than_any_improvement() -> None:
-    assert "must exceed 0.045" in only_reason(GOOD, Bounds(improvement=0.045))
+    assert "must exceed 0.045" in only_reason(GOOD, GateSettings(improvement=0.045))
 
 
 def test_few_candidates_that_are_no_better_get_through() -> None:
-    passed = sum(judge(replace(GOOD, pairs=pairs_of_chance(seed)), BOUNDS, seed).passed for seed in range(100))
+    passed = sum(evaluate_gate(replace(GOOD, pairs=pairs_of_chance(seed)), BOUNDS, seed).passed for seed in range(100))
     assert passed <= 9, "2.5 are expected"
 
 
-def pairs_of_chance(seed: int) -> list[Pair]:
+def pairs_of_chance(seed: int) -> list[PairedScore]:
     gains = np.random.default_rng(seed).normal(0, 0.1, 100)
-    return [Pair(0.7 + float(gain), 0.7) for gain in gains]
+    return [PairedScore(0.7 + float(gain), 0.7) for gain in gains]
 
 
 def test_outcomes_that_were_seldom_selected_count_for_more() -> None:
     common = [replace(one, weight=1.0) for one in pairs(BETTER)]
     rare = [replace(one, weight=20.0) for one in pairs(WORSE, 100, seed=1)]
-    assert judge(replace(GOOD, pairs=common + [replace(one, weight=1.0) for one in rare]), BOUNDS, 0).passed
+    assert evaluate_gate(replace(GOOD, pairs=common + [replace(one, weight=1.0) for one in rare]), BOUNDS, 0).passed
     expected = (300 * BETTER + 2000 * WORSE) / 2300
     assert f"changes by {expected:+.4f}" in only_reason(replace(GOOD, pairs=common + rare))
 
@@ -120,7 +121,7 @@ def test_a_candidate_that_is_worse_on_one_slice_is_refused_and_the_slice_is_name
 
 def test_each_slice_that_is_worse_has_its_reason_and_each_that_is_judged_its_figure() -> None:
     worse = pairs(-0.1, 50, {"language": "de", "device": "old"})
-    verdict = judge(replace(GOOD, pairs=worse + pairs(0.1, 300, {"language": "en"}, seed=1)), BOUNDS, 0)
+    verdict = evaluate_gate(replace(GOOD, pairs=worse + pairs(0.1, 300, {"language": "en"}, seed=1)), BOUNDS, 0)
     assert [reason.split(",")[0] for reason in verdict.reasons] == [
         "On the slice device=old",
         "On the slice language=de",
@@ -132,17 +133,17 @@ def test_each_slice_that_is_worse_has_its_reason_and_each_that_is_judged_its_fig
 @pytest.mark.parametrize(("gain", "count"), [(-0.1, 29), (-0.03, 40), (-0.015, 5000)])
 def test_a_slice_that_is_small_or_not_clearly_or_only_tolerably_worse_is_let_through(gain: float, count: int) -> None:
     better = pairs(0.1, 3000, {"language": "en"}, seed=1)
-    assert judge(replace(GOOD, pairs=pairs(gain, count, {"language": "de"}) + better), BOUNDS, 0).passed
+    assert evaluate_gate(replace(GOOD, pairs=pairs(gain, count, {"language": "de"}) + better), BOUNDS, 0).passed
 
 
 def test_a_candidate_that_forgets_its_original_task_is_refused() -> None:
-    assert judge(replace(GOOD, original_scores=[(0.8901, 0.9)]), BOUNDS, 0).passed
+    assert evaluate_gate(replace(GOOD, original_scores=[(0.8901, 0.9)]), BOUNDS, 0).passed
     reason = only_reason(replace(GOOD, original_scores=[(0.84, 0.9), (0.93, 0.9)]))
     assert reason == "On the original test set the score is 0.8850, the champion's 0.9000: the error may grow by 10%."
 
 
 def test_a_candidate_that_the_log_does_not_vouch_for_is_refused() -> None:
-    assert judge(replace(GOOD, off_policy=off_policy(-0.005)), BOUNDS, 0).passed
+    assert evaluate_gate(replace(GOOD, off_policy=off_policy(-0.005)), BOUNDS, 0).passed
     reason = only_reason(replace(GOOD, off_policy=off_policy(0.05, spread=1.0)))
     assert reason == (
         "By the log the value changes by +0.0500, at 95% between -0.0481 and +0.1481:"
@@ -152,7 +153,7 @@ def test_a_candidate_that_the_log_does_not_vouch_for_is_refused() -> None:
 
 def test_a_task_that_is_judged_by_rewards_alone_must_earn_more_by_the_log() -> None:
     rewarded = replace(GOOD, pairs=[], original_scores=[], latency_ms=(0.0, 0.0))
-    assert judge(replace(rewarded, off_policy=off_policy(0.05)), BOUNDS, 0).passed
+    assert evaluate_gate(replace(rewarded, off_policy=off_policy(0.05)), BOUNDS, 0).passed
     assert "the lower end must not be below 0." in only_reason(replace(rewarded, off_policy=off_policy(0.005)))
 
 
@@ -168,36 +169,42 @@ def test_a_candidate_that_is_slow_or_not_measured_is_refused(latency_ms: tuple[f
 
 
 def test_a_candidate_that_is_too_large_is_refused() -> None:
-    assert only_reason(replace(GOOD, size_bytes=2_000_000), Bounds(size_bytes=1_999_999)) == (
+    assert only_reason(replace(GOOD, size_bytes=2_000_000), GateSettings(size_bytes=1_999_999)) == (
         "The model has 2,000,000 bytes: at most 1,999,999 are allowed."
     )
 
 
 @pytest.mark.parametrize("count", [0, 1, 99])
 def test_too_few_outcomes_are_refused_however_good_they_are(count: int) -> None:
-    perfect = [Pair(1.0, 0.0)] * count
+    perfect = [PairedScore(1.0, 0.0)] * count
     only_labels = replace(GOOD, pairs=perfect, off_policy=None)
     assert only_reason(only_labels) == f"{count} held-out outcomes are too few: 100 are needed."
 
 
 @pytest.mark.parametrize(
-    "bad", [Pair(nan, 0.5), Pair(0.5, inf), Pair(0.5, 0.5, weight=0.0), Pair(0.5, 0.5, weight=inf)]
+    "bad",
+    [
+        PairedScore(nan, 0.5),
+        PairedScore(0.5, inf),
+        PairedScore(0.5, 0.5, weight=0.0),
+        PairedScore(0.5, 0.5, weight=inf),
+    ],
 )
-def test_outcomes_that_are_no_numbers_are_refused(bad: Pair) -> None:
+def test_outcomes_that_are_no_numbers_are_refused(bad: PairedScore) -> None:
     reason = only_reason(replace(GOOD, pairs=[*GOOD.pairs, bad]))
     assert reason == "1 of 301 held-out outcomes lack finite scores or a weight of 1 or more."
 
 
 def test_everything_that_keeps_a_candidate_back_is_said_at_once() -> None:
-    nothing = Evidence([Pair(1.0, 0.5)], [(nan, 0.9)], (1, 9), off_policy(-1.0), (nan, nan), 2**40)
-    verdict = judge(nothing, BOUNDS, 0)
+    nothing = GateEvidence([PairedScore(1.0, 0.5)], [(nan, 0.9)], (1, 9), off_policy(-1.0), (nan, nan), 2**40)
+    verdict = evaluate_gate(nothing, BOUNDS, 0)
     assert len(verdict.reasons) == 6
     assert verdict.metrics.keys() >= {"outcomes", "original_champion", "size_bytes"}
 
 
 some_pairs = st.lists(
     st.builds(
-        Pair,
+        PairedScore,
         st.floats(-1, 1),
         st.floats(-1, 1),
         st.floats(1, 1e6),
@@ -207,7 +214,7 @@ some_pairs = st.lists(
 )
 number = st.floats(allow_nan=True, allow_infinity=True)
 some_evidence = st.builds(
-    Evidence,
+    GateEvidence,
     some_pairs,
     st.lists(st.tuples(st.floats(-1, 1), st.floats(-1, 1)), max_size=3),
     st.tuples(st.integers(0, 9), st.integers(0, 9)),
@@ -219,16 +226,18 @@ some_evidence = st.builds(
 
 @settings(deadline=None, max_examples=40)
 @given(some_evidence, st.integers(0, 2**32))
-def test_any_evidence_has_one_verdict_of_finite_figures_that_an_event_can_say(evidence: Evidence, seed: int) -> None:
-    bounds = Bounds(outcomes=5, slice_outcomes=2)
-    verdict = judge(evidence, bounds, seed)
-    assert verdict == judge(evidence, bounds, seed)
+def test_any_evidence_has_one_verdict_of_finite_figures_that_an_event_can_say(
+    evidence: GateEvidence, seed: int
+) -> None:
+    bounds = GateSettings(outcomes=5, slice_outcomes=2)
+    verdict = evaluate_gate(evidence, bounds, seed)
+    assert verdict == evaluate_gate(evidence, bounds, seed)
     assert verdict.passed == (not verdict.reasons)
     assert all(isfinite(value) for value in verdict.metrics.values())
     assert said(verdict).metrics == verdict.metrics
 
 
-def said(verdict: Verdict) -> ModelEvaluated:
+def said(verdict: GateVerdict) -> ModelEvaluated:
     event = ModelEvaluated(
         task="ocr",
         run_id="1",
@@ -238,4 +247,4 @@ def said(verdict: Verdict) -> ModelEvaluated:
         passed=verdict.passed,
         reasons=verdict.reasons,
     )
-    return ModelEvaluated.read(event.model_dump_json().encode(), 1)
+    return ModelEvaluated.decode(event.model_dump_json().encode(), 1)

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from app.events.model_events import Backtest
 from app.inference.local_model import LocalModel
 from app.retraining.pipeline import gate_evidence
-from app.retraining.pipeline.gate import Evidence
-from app.retraining.pipeline.gate_evidence import Contest, gather, held_out
+from app.retraining.pipeline.gate import GateEvidence
+from app.retraining.pipeline.gate_evidence import VersionPair, gather_gate_evidence, held_out_examples
 from models import tensors
 from models.base import OnStep, Sample, Task, Untrainable
 from models.datasets import ROWS
 from models.offpolicy import Estimate, Valued
-from tests.support.datasets import written
-from tests.support.scales import Scales, scale
+from tests.support.datasets import write_dataset
+from tests.support.scales import Scales, make_scale_model
 
 RIGHT, OFF = "right", "off"
 HISTORY = Backtest(rows=9, unanswered=2, agreement=None, outcomes=0, difference=None, interval=None, spans=())
@@ -56,12 +56,12 @@ def ignore(what: str, done: int, of: int | None) -> None: ...
 def files(tmp_path: Path) -> Path:
     """A directory with a version that is right of the second scale, and one that takes it for 5 off."""
     for name, off in ((RIGHT, 0.0), (OFF, 5.0)):
-        (tmp_path / f"{name}.onnx").write_bytes(scale(off))
+        (tmp_path / f"{name}.onnx").write_bytes(make_scale_model(off))
     return tmp_path
 
 
-def contest(files: Path, candidate: str = RIGHT, champion: str = OFF, task: Task | None = None) -> Contest:
-    return Contest(task or Scales(), files / f"{candidate}.onnx", files / f"{champion}.onnx")
+def contest(files: Path, candidate: str = RIGHT, champion: str = OFF, task: Task | None = None) -> VersionPair:
+    return VersionPair(task or Scales(), files / f"{candidate}.onnx", files / f"{champion}.onnx")
 
 
 def weighed(unique: str, weight: float = 7.0, reading: NDArray[Any] | None = None, **more: Any) -> dict[str, Any]:
@@ -83,11 +83,11 @@ def weighed(unique: str, weight: float = 7.0, reading: NDArray[Any] | None = Non
 
 
 def questioned(directory: Path, rows: list[dict[str, Any]], slices: Sequence[str] = ()) -> list[str]:
-    return [one.asked.prediction_id for one in held_out(written(directory, rows), slices)]
+    return [one.prediction_input.prediction_id for one in held_out_examples(write_dataset(directory, rows), slices)]
 
 
-def gathered(contest: Contest, files: Path, rows: list[dict[str, Any]], slices: Sequence[str] = ()) -> Evidence:
-    return gather(contest, written(files, rows), slices, HISTORY, ignore)
+def gathered(contest: VersionPair, files: Path, rows: list[dict[str, Any]], slices: Sequence[str] = ()) -> GateEvidence:
+    return gather_gate_evidence(contest, write_dataset(files, rows), slices, HISTORY, ignore)
 
 
 @pytest.mark.parametrize(
@@ -154,8 +154,8 @@ def test_a_score_that_is_no_number_is_0(files: Path) -> None:
 
 
 def test_the_original_test_set_is_scored_by_both_versions(files: Path) -> None:
-    assert gathered(contest(files, task=Originals()), files, [weighed("1")]).original == [(1.0, 0.5), (0.5, 1.0)]
-    assert gathered(contest(files), files, [weighed("1")]).original == []
+    assert gathered(contest(files, task=Originals()), files, [weighed("1")]).original_scores == [(1.0, 0.5), (0.5, 1.0)]
+    assert gathered(contest(files), files, [weighed("1")]).original_scores == []
 
 
 def test_latency_is_measured_in_turn_of_one_request_at_a_time(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,8 +184,8 @@ def test_of_no_held_out_outcome_nothing_is_measured(files: Path) -> None:
 
 
 def test_the_size_is_that_of_the_candidates_file(files: Path) -> None:
-    (files / "right.onnx").write_bytes(scale(0.0))
-    assert gathered(contest(files), files, [weighed("1")]).size_bytes == len(scale(0.0))
+    (files / "right.onnx").write_bytes(make_scale_model(0.0))
+    assert gathered(contest(files), files, [weighed("1")]).size_bytes == len(make_scale_model(0.0))
 
 
 def test_what_the_backtest_left_unanswered_is_told(files: Path) -> None:
@@ -208,7 +208,7 @@ def test_a_dataset_that_can_not_be_read_can_not_be_trained_on(files: Path, conte
     if content is not None:
         (files / ROWS).write_bytes(content)
     with pytest.raises(Untrainable, match="can't be read"):
-        gather(contest(files), files, (), HISTORY, ignore)
+        gather_gate_evidence(contest(files), files, (), HISTORY, ignore)
 
 
 def test_a_slice_by_a_column_that_no_dataset_has_is_refused_by_its_name(files: Path) -> None:

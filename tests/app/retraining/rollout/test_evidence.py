@@ -10,9 +10,9 @@ import pytest
 from app.events.cloudevents import Record
 from app.events.types import Role
 from app.retraining.rollout import evidence
-from app.retraining.rollout.policy import Observed
+from app.retraining.rollout.policy import RolloutEvidence
 from models.base import Task
-from tests.support.catalog_fixtures import TIMINGS, catalog_of, failed, made, outcome
+from tests.support.catalog_fixtures import TIMINGS, make_failure, make_outcome, make_prediction, open_catalog
 from tests.support.record_strategies import START
 from tests.support.scales import Scales
 
@@ -28,10 +28,14 @@ class Unsure(Scales):
         return float("nan")
 
 
-def observed(directory: Path, records: Sequence[Record], role: Role = "canary", task: Task | None = None) -> Observed:
+def observed(
+    directory: Path, records: Sequence[Record], role: Role = "canary", task: Task | None = None
+) -> RolloutEvidence:
     """Version 2 in this role beside champion 1, from the start to an hour later."""
-    with catalog_of(directory, records) as catalog:
-        return catalog.ask(lambda it: evidence.observed(it, task or Scales(), ("2", role), "1", START, at(60)))
+    with open_catalog(directory, records) as catalog:
+        return catalog.query(
+            lambda it: evidence.gather_rollout_evidence(it, task or Scales(), ("2", role), "1", START, at(60))
+        )
 
 
 def timed(ms: float) -> dict[str, Any]:
@@ -40,30 +44,32 @@ def timed(ms: float) -> dict[str, Any]:
 
 def test_answers_are_counted_by_version_and_role_since_the_moment(tmp_path: Path) -> None:
     records = [
-        made(0, at(-1)),  # before
-        made(1, at(0)),
-        made(2, at(1)),
-        made(3, at(-1), "2", "canary"),  # before
-        made(4, at(2), "2", "canary"),
-        made(4, at(2), "2", "shadow"),  # in another role
-        made(5, at(3), "3", "canary"),  # another version
+        make_prediction(0, at(-1)),  # before
+        make_prediction(1, at(0)),
+        make_prediction(2, at(1)),
+        make_prediction(3, at(-1), "2", "canary"),  # before
+        make_prediction(4, at(2), "2", "canary"),
+        make_prediction(4, at(2), "2", "shadow"),  # in another role
+        make_prediction(5, at(3), "3", "canary"),  # another version
     ]
     found = observed(tmp_path, records)
     assert (found.candidate.answers, found.champion.answers, found.minutes) == (1, 2, 60)
 
 
 def test_what_another_task_said_is_of_no_account(tmp_path: Path) -> None:
-    found = observed(tmp_path, [made(1, at(0), task="others"), made(2, at(0), "2", "canary", task="others")])
+    found = observed(
+        tmp_path, [make_prediction(1, at(0), task="others"), make_prediction(2, at(0), "2", "canary", task="others")]
+    )
     assert (found.candidate.answers, found.champion.answers) == (0, 0)
 
 
 def test_failures_since_the_moment_are_answers_and_errors(tmp_path: Path) -> None:
     records = [
-        failed(0, at(-1), "2", "canary"),
-        failed(1, at(0), "2", "canary"),
-        failed(2, at(1), "2", "shadow"),
-        made(3, at(1), "2", "canary"),
-        failed(4, at(1)),
+        make_failure(0, at(-1), "2", "canary"),
+        make_failure(1, at(0), "2", "canary"),
+        make_failure(2, at(1), "2", "shadow"),
+        make_prediction(3, at(1), "2", "canary"),
+        make_failure(4, at(1)),
     ]
     found = observed(tmp_path, records)
     assert (found.candidate.answers, found.candidate.errors) == (2, 1)
@@ -73,20 +79,28 @@ def test_failures_since_the_moment_are_answers_and_errors(tmp_path: Path) -> Non
 def test_volunteers_take_no_place_among_the_newest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evidence, "MAX_ROWS", 2)
     records = [
-        *(record for n in (1, 2) for record in (made(n, at(n)), outcome(n, at(n + 5), "audit", score=0.1 * n))),
-        *(record for n in (3, 4) for record in (made(n, at(n)), outcome(n, at(n + 5), "volunteer", score=0.9))),
+        *(
+            record
+            for n in (1, 2)
+            for record in (make_prediction(n, at(n)), make_outcome(n, at(n + 5), "audit", score=0.1 * n))
+        ),
+        *(
+            record
+            for n in (3, 4)
+            for record in (make_prediction(n, at(n)), make_outcome(n, at(n + 5), "volunteer", score=0.9))
+        ),
     ]
     assert observed(tmp_path, records).champion.scores.tolist() == [0.1, 0.2]
 
 
 def test_volunteers_scores_are_left_out(tmp_path: Path) -> None:
     records = [
-        made(1, at(0)),
-        outcome(1, at(5), "volunteer", score=0.1, label={"weight": 14.0}),
-        made(2, at(0)),
-        outcome(2, at(5), "audit", score=0.9, label={"weight": 6.0}),
-        made(3, at(0), "2", "canary"),
-        outcome(3, at(5), "all", score=0.8, label={"weight": 7.0}),
+        make_prediction(1, at(0)),
+        make_outcome(1, at(5), "volunteer", score=0.1, label={"weight": 14.0}),
+        make_prediction(2, at(0)),
+        make_outcome(2, at(5), "audit", score=0.9, label={"weight": 6.0}),
+        make_prediction(3, at(0), "2", "canary"),
+        make_outcome(3, at(5), "all", score=0.8, label={"weight": 7.0}),
     ]
     found = observed(tmp_path, records)
     assert (list(found.candidate.scores), list(found.champion.scores)) == ([0.8], [0.9])
@@ -94,53 +108,62 @@ def test_volunteers_scores_are_left_out(tmp_path: Path) -> None:
 
 def test_outcomes_of_what_was_said_before_the_moment_are_left_out(tmp_path: Path) -> None:
     """However late they come: what counts is when the version said it."""
-    found = observed(tmp_path, [made(1, at(-1)), outcome(1, at(5), score=0.9, label={"weight": 6.0})])
+    found = observed(tmp_path, [make_prediction(1, at(-1)), make_outcome(1, at(5), score=0.9, label={"weight": 6.0})])
     assert not len(found.champion.scores)
 
 
 def test_outcomes_without_a_score_count_by_their_reward_and_without_either_not_at_all(tmp_path: Path) -> None:
-    records = [made(1, at(0)), outcome(1, at(5), reward=-0.5), made(2, at(0)), outcome(2, at(6))]
+    records = [
+        make_prediction(1, at(0)),
+        make_outcome(1, at(5), reward=-0.5),
+        make_prediction(2, at(0)),
+        make_outcome(2, at(6)),
+    ]
     assert list(observed(tmp_path, records).champion.scores) == [-0.5]
 
 
 def test_what_was_said_to_be_wrong_with_no_word_of_what_would_be_right_scores_0(tmp_path: Path) -> None:
     """To leave it out would leave out nothing but mistakes."""
     records = [
-        made(1, at(0), "2", "canary"),
-        outcome(1, at(5), accepted=False),
-        made(2, at(0), "2", "canary"),
-        outcome(2, at(6), accepted=True, label={"weight": 5.0}, score=1.0),
+        make_prediction(1, at(0), "2", "canary"),
+        make_outcome(1, at(5), accepted=False),
+        make_prediction(2, at(0), "2", "canary"),
+        make_outcome(2, at(6), accepted=True, label={"weight": 5.0}, score=1.0),
     ]
     assert list(observed(tmp_path, records).candidate.scores) == [0.0, 1.0]
 
 
 def test_beside_a_shadow_only_labels_count_for_the_champion_too(tmp_path: Path) -> None:
     """Of what was only said to be wrong nobody knows what the shadow's answer is worth."""
-    records = [made(1, at(0)), made(1, at(0), "2", "shadow"), outcome(1, at(5), accepted=False)]
+    records = [
+        make_prediction(1, at(0)),
+        make_prediction(1, at(0), "2", "shadow"),
+        make_outcome(1, at(5), accepted=False),
+    ]
     found = observed(tmp_path, records, "shadow")
     assert (len(found.champion.scores), len(found.candidate.scores)) == (0, 0)
 
 
 def test_scores_are_in_the_order_of_their_outcomes(tmp_path: Path) -> None:
-    records = [made(request, at(request)) for request in (1, 2, 3)]
-    records += [outcome(request, at(10 - request), score=request / 10) for request in (1, 2, 3)]
+    records = [make_prediction(request, at(request)) for request in (1, 2, 3)]
+    records += [make_outcome(request, at(10 - request), score=request / 10) for request in (1, 2, 3)]
     assert list(observed(tmp_path, records).champion.scores) == [0.3, 0.2, 0.1]
 
 
 def test_a_shadow_is_scored_by_the_label_of_the_served_prediction(tmp_path: Path) -> None:
     label = {"weight": 7.0}
     records = [
-        made(1, at(0), output={"weight": 5.0}),
-        made(1, at(0), "2", "shadow", output={"weight": 6.0}),
-        outcome(1, at(5), score=0.8, label=label),
-        made(2, at(0)),  # of which the shadow said nothing
-        outcome(2, at(5), score=0.7, label=label),
-        made(3, at(0)),  # a volunteer's
-        made(3, at(0), "2", "shadow", output={"weight": 7.0}),
-        outcome(3, at(5), "volunteer", score=0.8, label=label),
-        made(4, at(0)),  # rewarded, with no label to score the shadow by
-        made(4, at(0), "2", "shadow", output={"weight": 7.0}),
-        outcome(4, at(5), reward=1.0),
+        make_prediction(1, at(0), output={"weight": 5.0}),
+        make_prediction(1, at(0), "2", "shadow", output={"weight": 6.0}),
+        make_outcome(1, at(5), score=0.8, label=label),
+        make_prediction(2, at(0)),  # of which the shadow said nothing
+        make_outcome(2, at(5), score=0.7, label=label),
+        make_prediction(3, at(0)),  # a volunteer's
+        make_prediction(3, at(0), "2", "shadow", output={"weight": 7.0}),
+        make_outcome(3, at(5), "volunteer", score=0.8, label=label),
+        make_prediction(4, at(0)),  # rewarded, with no label to score the shadow by
+        make_prediction(4, at(0), "2", "shadow", output={"weight": 7.0}),
+        make_outcome(4, at(5), reward=1.0),
     ]
     found = observed(tmp_path, records, "shadow")
     assert list(found.candidate.scores) == pytest.approx([0.9])
@@ -149,27 +172,37 @@ def test_a_shadow_is_scored_by_the_label_of_the_served_prediction(tmp_path: Path
 
 def test_a_shadows_score_that_is_no_number_is_0(tmp_path: Path) -> None:
     """As at the gate: what can't be compared would never be worse."""
-    records = [made(1, at(0)), made(1, at(0), "2", "shadow"), outcome(1, at(5), score=0.8, label={"weight": 7.0})]
+    records = [
+        make_prediction(1, at(0)),
+        make_prediction(1, at(0), "2", "shadow"),
+        make_outcome(1, at(5), score=0.8, label={"weight": 7.0}),
+    ]
     assert list(observed(tmp_path, records, "shadow", Unsure()).candidate.scores) == [0.0]
 
 
 def test_another_shadows_outputs_are_not_scored_as_its_own(tmp_path: Path) -> None:
     records = [
-        made(1, at(0)),
-        made(1, at(0), "3", "shadow", output={"weight": 7.0}),
-        outcome(1, at(5), score=0.8, label={"weight": 7.0}),
+        make_prediction(1, at(0)),
+        make_prediction(1, at(0), "3", "shadow", output={"weight": 7.0}),
+        make_outcome(1, at(5), score=0.8, label={"weight": 7.0}),
     ]
     assert not len(observed(tmp_path, records, "shadow").candidate.scores)
 
 
 def test_latencies_are_of_the_whole_way_beside_a_canary(tmp_path: Path) -> None:
-    found = observed(tmp_path, [made(1, at(0), **timed(8)), made(2, at(0), "2", "canary", **timed(6))])
+    found = observed(
+        tmp_path, [make_prediction(1, at(0), **timed(8)), make_prediction(2, at(0), "2", "canary", **timed(6))]
+    )
     assert (list(found.champion.latencies_ms), list(found.candidate.latencies_ms)) == ([8], [6])
 
 
 def test_latencies_are_of_the_call_beside_a_shadow(tmp_path: Path) -> None:
     """A shadow waits until the answer is out."""
-    found = observed(tmp_path, [made(1, at(0), **timed(8)), made(1, at(0), "2", "shadow", **timed(6))], "shadow")
+    found = observed(
+        tmp_path,
+        [make_prediction(1, at(0), **timed(8)), make_prediction(1, at(0), "2", "shadow", **timed(6))],
+        "shadow",
+    )
     assert (list(found.champion.latencies_ms), list(found.candidate.latencies_ms)) == ([4], [3])
 
 
@@ -177,7 +210,7 @@ def test_of_very_many_the_newest_are_looked_at_and_all_are_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(evidence, "MAX_ROWS", 2)
-    records = [made(request, at(request), **timed(request)) for request in (1, 2, 3)]
-    records += [outcome(request, at(10 + request), score=request / 10) for request in (1, 2, 3)]
+    records = [make_prediction(request, at(request), **timed(request)) for request in (1, 2, 3)]
+    records += [make_outcome(request, at(10 + request), score=request / 10) for request in (1, 2, 3)]
     arm = observed(tmp_path, records).champion
     assert (arm.answers, list(arm.latencies_ms), list(arm.scores)) == (3, [2, 3], [0.2, 0.3])

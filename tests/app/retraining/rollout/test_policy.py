@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from app.retraining.rollout.policy import CHAMPION, SHADOW, Arm, Decision, Observed, decide
-from app.settings.rollout import Plan
+from app.retraining.rollout.policy import CHAMPION_SHARE, SHADOW_SHARE, Arm, RolloutDecision, RolloutEvidence, decide
+from app.settings.rollout import RolloutSettings
 from models.offpolicy import Floats
 
-PLAN = Plan(minutes=10, longest_minutes=200, score_loss=0.05, error_increase=0.02)
+PLAN = RolloutSettings(minutes=10, longest_minutes=200, score_loss=0.05, error_increase=0.02)
 NONE = np.empty(0)
 QUIET = Arm(0, 0, NONE, NONE)
 
@@ -46,12 +46,12 @@ class Traffic:
 
 
 def step(
-    rng: np.random.Generator, stage: float, plan: Plan, candidate: Model, a_minute: int, pause: float
-) -> tuple[Decision, int]:
+    rng: np.random.Generator, stage: float, plan: RolloutSettings, candidate: Model, a_minute: int, pause: float
+) -> tuple[RolloutDecision, int]:
     """What ends a step in which `decide` is asked after every pause, and the requests that the candidate served."""
     arrivals = np.arange(1, int(a_minute * plan.longest_minutes) + 1) / a_minute
     served = rng.random(len(arrivals)) < stage
-    if stage == SHADOW:
+    if stage == SHADOW_SHARE:
         own, others = arrivals, arrivals
     else:
         own, others = arrivals[served], arrivals[~served]
@@ -59,21 +59,26 @@ def step(
     minutes = 0.0
     while True:
         minutes += pause
-        decision = decide(stage, Observed(one.until(minutes), other.until(minutes), minutes), plan)
+        decision = decide(stage, RolloutEvidence(one.until(minutes), other.until(minutes), minutes), plan)
         if decision.action != "stay":
-            return decision, 0 if stage == SHADOW else one.until(minutes).answers
+            return decision, 0 if stage == SHADOW_SHARE else one.until(minutes).answers
 
 
 def rolled_out(
-    seed: int, candidate: Model, plan: Plan = PLAN, a_minute: int = 100, pause: float = 5.0, in_shadow: bool = True
+    seed: int,
+    candidate: Model,
+    plan: RolloutSettings = PLAN,
+    a_minute: int = 100,
+    pause: float = 5.0,
+    in_shadow: bool = True,
 ) -> tuple[list[float], int]:
     """The stages that a candidate went through, 0 the last if it was rolled back; and the requests it served."""
-    rng, stages, total = np.random.default_rng(seed), [SHADOW], 0
-    while stages[-1] != CHAMPION:
-        model = candidate if in_shadow or stages[-1] != SHADOW else replace(candidate, labelled=0.0)
+    rng, stages, total = np.random.default_rng(seed), [SHADOW_SHARE], 0
+    while stages[-1] != CHAMPION_SHARE:
+        model = candidate if in_shadow or stages[-1] != SHADOW_SHARE else replace(candidate, labelled=0.0)
         decision, served = step(rng, stages[-1], plan, model, a_minute, pause)
         total += served
-        stages.append(decision.stage)
+        stages.append(decision.share)
         if decision.action == "roll back":
             break
     return stages, total
@@ -105,7 +110,7 @@ def test_what_only_users_can_see_to_be_worse_is_rolled_back_having_served_little
 
 
 def test_false_roll_backs_stay_below_alpha_with_a_look_after_every_event_and_nothing_tolerated() -> None:
-    plan = Plan(
+    plan = RolloutSettings(
         shadow_answers=80,
         shares=(0.5,),
         answers=20,
@@ -119,7 +124,7 @@ def test_false_roll_backs_stay_below_alpha_with_a_look_after_every_event_and_not
     rolled_back = 0
     for seed in range(80):
         stages, _ = rolled_out(seed, EQUAL, plan, a_minute=1, pause=1)
-        rolled_back += stages[-1] == SHADOW
+        rolled_back += stages[-1] == SHADOW_SHARE
     assert rolled_back / 80 <= plan.alpha
 
 
@@ -129,54 +134,54 @@ def arm(answers: int, errors: int = 0, score: float = 0.8, labels: int = 0, late
 
 def test_a_step_stays_until_its_least_answers_and_minutes_are_there() -> None:
     plenty = arm(100_000, labels=10_000)
-    few = decide(0.05, Observed(arm(199), plenty, 60), PLAN)
-    assert few == Decision("stay", 0.05, "199 answers in 60 minutes, of 200 needed in at least 10.")
-    assert decide(0.05, Observed(plenty, plenty, 9), PLAN).action == "stay"
-    assert decide(0.05, Observed(plenty, plenty, 10), PLAN).action == "advance"
+    few = decide(0.05, RolloutEvidence(arm(199), plenty, 60), PLAN)
+    assert few == RolloutDecision("stay", 0.05, "199 answers in 60 minutes, of 200 needed in at least 10.")
+    assert decide(0.05, RolloutEvidence(plenty, plenty, 9), PLAN).action == "stay"
+    assert decide(0.05, RolloutEvidence(plenty, plenty, 10), PLAN).action == "advance"
 
 
 def test_a_step_stays_while_it_may_be_worse_and_goes_on_after_its_longest_time() -> None:
     candidate, champion = arm(5000, labels=100), arm(5000, labels=100)
-    waiting = decide(0.25, Observed(candidate, champion, 199), PLAN)
-    assert (waiting.action, waiting.stage) == ("stay", 0.25)
+    waiting = decide(0.25, RolloutEvidence(candidate, champion, 199), PLAN)
+    assert (waiting.action, waiting.share) == ("stay", 0.25)
     assert "the mean score falls by" in waiting.reason
     assert "0.05 is tolerated" in waiting.reason
     assert "latency" not in waiting.reason, "that is settled"
-    going = decide(0.25, Observed(candidate, champion, 200), PLAN)
-    assert (going.action, going.stage) == ("advance", 0.5)
+    going = decide(0.25, RolloutEvidence(candidate, champion, 200), PLAN)
+    assert (going.action, going.share) == ("advance", 0.5)
     assert going.reason.startswith("Not shown to be worse, by 5000 answers in 200 minutes: the mean score falls by")
 
 
 def test_at_the_end_of_a_step_a_few_labels_that_indicate_a_loss_are_enough_to_roll_back() -> None:
     champion = Arm(5000, 0, np.resize([0.7, 0.9], 60), np.full(5000, 20.0))
     worse, hardly = (replace(champion, scores=champion.scores - loss) for loss in (0.12, 0.09))
-    assert decide(0.25, Observed(worse, champion, 199), PLAN).action == "stay", "many looks need more"
-    decision = decide(0.25, Observed(worse, champion, 200), PLAN)
-    assert (decision.action, decision.stage) == ("roll back", 0)
+    assert decide(0.25, RolloutEvidence(worse, champion, 199), PLAN).action == "stay", "many looks need more"
+    decision = decide(0.25, RolloutEvidence(worse, champion, 200), PLAN)
+    assert (decision.action, decision.share) == ("roll back", 0)
     assert decision.reason.startswith("Worse than the champion: at the end of the step the mean score falls by 0.07")
-    assert decide(0.25, Observed(hardly, champion, 200), PLAN).action == "advance"
+    assert decide(0.25, RolloutEvidence(hardly, champion, 200), PLAN).action == "advance"
 
 
 def test_next_to_no_labels_indicate_nothing() -> None:
     champion, candidate = arm(5000, score=1.0, labels=1000), arm(5000, score=0.0, labels=3)
-    assert decide(0.25, Observed(candidate, champion, 200), PLAN).action == "advance"
+    assert decide(0.25, RolloutEvidence(candidate, champion, 200), PLAN).action == "advance"
 
 
 def test_a_candidate_that_does_not_answer_is_rolled_back_after_the_longest_time() -> None:
-    decision = decide(0.05, Observed(arm(3), arm(100_000), 200), PLAN)
-    assert decision == Decision("roll back", 0, "Too little evidence: 3 answers in 200 minutes, of 200 needed.")
+    decision = decide(0.05, RolloutEvidence(arm(3), arm(100_000), 200), PLAN)
+    assert decision == RolloutDecision("roll back", 0, "Too little evidence: 3 answers in 200 minutes, of 200 needed.")
 
 
 def test_a_shadow_has_a_least_number_of_its_own() -> None:
     plan = PLAN.model_copy(update={"shadow_answers": 1000})
-    observed = Observed(arm(999, labels=999), arm(100_000, labels=10_000), 20)
-    assert "of 1000 needed" in decide(SHADOW, observed, plan).reason
+    observed = RolloutEvidence(arm(999, labels=999), arm(100_000, labels=10_000), 20)
+    assert "of 1000 needed" in decide(SHADOW_SHARE, observed, plan).reason
     assert "needed" not in decide(0.05, observed, plan).reason
 
 
 def test_what_is_worse_is_rolled_back_before_the_least_evidence_is_there_and_the_reason_has_the_figures() -> None:
-    decision = decide(0.05, Observed(arm(100, errors=60), arm(2000), 0.5), PLAN)
-    assert (decision.action, decision.stage) == ("roll back", 0)
+    decision = decide(0.05, RolloutEvidence(arm(100, errors=60), arm(2000), 0.5), PLAN)
+    assert (decision.action, decision.share) == ("roll back", 0)
     assert decision.reason.startswith("Worse than the champion: the error rate rises by 0.3")
     assert decision.reason.endswith("0.02 is tolerated.")
 
@@ -184,26 +189,26 @@ def test_what_is_worse_is_rolled_back_before_the_least_evidence_is_there_and_the
 def test_what_is_worse_but_tolerated_is_not_rolled_back() -> None:
     champion = arm(50_000, errors=500, score=0.80, labels=50_000)
     candidate = arm(50_000, errors=1000, score=0.77, labels=50_000, latency_ms=25)
-    assert decide(0.5, Observed(candidate, champion, 20), PLAN).action == "advance"
+    assert decide(0.5, RolloutEvidence(candidate, champion, 20), PLAN).action == "advance"
     strict = PLAN.model_copy(update={"score_loss": 0.01})
-    assert decide(0.5, Observed(candidate, champion, 20), strict).action == "roll back"
+    assert decide(0.5, RolloutEvidence(candidate, champion, 20), strict).action == "roll back"
 
 
 def test_rewards_are_compared_in_their_own_range() -> None:
     plan = PLAN.model_copy(update={"score_range": (-1.0, 1.0)})
-    observed = Observed(arm(5000, score=-0.9, labels=2000), arm(5000, score=-0.2, labels=2000), 20)
+    observed = RolloutEvidence(arm(5000, score=-0.9, labels=2000), arm(5000, score=-0.2, labels=2000), 20)
     assert decide(0.5, observed, plan).action == "roll back"
     assert decide(0.5, observed, PLAN).action == "advance", "below the range all are alike"
 
 
 def test_a_stage_that_the_plan_no_longer_has_goes_on_to_the_next_larger_share() -> None:
     plenty = arm(100_000, labels=10_000)
-    assert decide(0.1, Observed(plenty, plenty, 60), PLAN).stage == 0.25
-    assert decide(0.7, Observed(plenty, plenty, 60), PLAN).stage == CHAMPION
+    assert decide(0.1, RolloutEvidence(plenty, plenty, 60), PLAN).share == 0.25
+    assert decide(0.7, RolloutEvidence(plenty, plenty, 60), PLAN).share == CHAMPION_SHARE
 
 
 def test_with_nothing_seen_a_step_stays() -> None:
-    assert decide(SHADOW, Observed(QUIET, QUIET, 0), PLAN).action == "stay"
+    assert decide(SHADOW_SHARE, RolloutEvidence(QUIET, QUIET, 0), PLAN).action == "stay"
 
 
 @pytest.mark.parametrize(
@@ -218,4 +223,4 @@ def test_with_nothing_seen_a_step_stays() -> None:
 )
 def test_a_plan_that_makes_no_sense_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
-        Plan.model_validate(wrong)
+        RolloutSettings.model_validate(wrong)

@@ -9,40 +9,48 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.events.base import Data, ModelRef
+from app.events.base import EventData, ModelRef
 from app.events.cloudevents import Record
 from app.events.lifecycle import RetrainingEnded, RetrainingTriggered, TaskFrozen
 from app.events.model_events import ModelEvaluated, ModelRegistered, RouteChanged
-from app.registry.registry import Models, Registry
-from app.retraining.triggers.catalog_observer import Kept, Sight, Summary
-from app.retraining.triggers.observation import Alert, Seen, Span
-from app.settings.retraining import Retraining
-from tests.support.catalog_fixtures import TASK, TIMINGS, catalog_of, failed, made, outcome
-from tests.support.record_strategies import START, incoming
+from app.registry.registry import Registry, TaskModels
+from app.retraining.triggers.catalog_observer import CachedLatency, Observer, WindowCache
+from app.retraining.triggers.observation import Alert, Observation, TimeWindow
+from app.settings.retraining import RetrainingSettings
+from tests.support.catalog_fixtures import TASK, TIMINGS, make_failure, make_outcome, make_prediction, open_catalog
+from tests.support.record_strategies import START, consumed_record
 from tests.support.scales import Scales
 
-PLAN = Retraining(window_minutes=60, feedback_minutes=10)
+PLAN = RetrainingSettings(window_minutes=60, feedback_minutes=10)
 
 
 def at(minute: float) -> datetime:
     return START + timedelta(minutes=minute)
 
 
-def models_of(*said: tuple[float, Data]) -> Models:
+def models_of(*said: tuple[float, EventData]) -> TaskModels:
     """The scales' registry once this was said, each at a minute."""
     registry = Registry([Scales()])
     for number, (minute, data) in enumerate(said):
         time = at(minute).isoformat()
-        assert registry.hear(incoming(data.record("lifecycle", b"", id=str(number), source="test", time=time)))
+        assert registry.apply(
+            consumed_record(data.to_record("lifecycle", b"", id=str(number), source="test", time=time))
+        )
     return registry.tasks[TASK]
 
 
 def seen(
-    directory: Path, records: Sequence[Record], minute: float, models: Models | None = None, plan: Retraining = PLAN
-) -> Seen:
+    directory: Path,
+    records: Sequence[Record],
+    minute: float,
+    models: TaskModels | None = None,
+    plan: RetrainingSettings = PLAN,
+) -> Observation:
     """What is seen at a minute after the start, which is at a full hour."""
-    with catalog_of(directory, records) as catalog:
-        return catalog.ask(lambda connection: Sight(Scales(), models or models_of(), plan).seen(connection, at(minute)))
+    with open_catalog(directory, records) as catalog:
+        return catalog.query(
+            lambda connection: Observer(Scales(), models or models_of(), plan).observe(connection, at(minute))
+        )
 
 
 def triggered(run_id: str = "r") -> RetrainingTriggered:
@@ -53,7 +61,7 @@ def ended(run_id: str = "r") -> RetrainingEnded:
     return RetrainingEnded(task=TASK, run_id=run_id, outcome="refused", reason="test")
 
 
-def of_run(version: str, score: float) -> list[tuple[float, Data]]:
+def of_run(version: str, score: float) -> list[tuple[float, EventData]]:
     """A run whose candidate passed the gate with a score, and is the champion from minute 0 on."""
     model = ModelRef(name=TASK, version=version)
     evaluated = ModelEvaluated(
@@ -76,7 +84,7 @@ def test_nothing_is_seen_of_a_champion_that_said_nothing(tmp_path: Path) -> None
     found = seen(tmp_path, [], 200)
     assert (found.labelled, found.reference, found.drift, found.latency) == (0, None, None, None)
     assert found.quality is not None
-    assert found.quality.found.predictions == 0
+    assert found.quality.value.predictions == 0
 
 
 # Windows
@@ -90,20 +98,23 @@ lengths = st.integers(1, 10_000).map(lambda seconds: timedelta(seconds=seconds))
 def test_the_last_spans_before_any_two_moments_are_the_same_or_disjoint(
     moment: datetime, length: timedelta, later: int
 ) -> None:
-    one, other = Span.last(length, moment), Span.last(length, moment + timedelta(seconds=later))
+    one, other = (
+        TimeWindow.last_complete(length, moment),
+        TimeWindow.last_complete(length, moment + timedelta(seconds=later)),
+    )
     assert one.end - one.start == other.end - other.start == length
     assert one == other or one.end <= other.start
 
 
 @given(moments, lengths)
 def test_the_last_span_is_over_and_the_next_one_is_not(moment: datetime, length: timedelta) -> None:
-    found = Span.last(length, moment)
+    found = TimeWindow.last_complete(length, moment)
     assert found.end <= moment < found.end + length
-    assert Span.last(length, found.end + length) == Span(found.end, found.end + length)
+    assert TimeWindow.last_complete(length, found.end + length) == TimeWindow(found.end, found.end + length)
 
 
 def test_windows_are_the_last_whole_ones_and_quality_waits_for_its_feedback(tmp_path: Path) -> None:
-    records = [made(1, at(30)), made(2, at(90))]
+    records = [make_prediction(1, at(30)), make_prediction(2, at(90))]
     early, late = seen(tmp_path, records, 125), seen(tmp_path, records, 130)
     assert early.latency and early.quality and late.quality
     assert (early.latency.start, early.latency.end) == (at(60), at(120))
@@ -112,10 +123,10 @@ def test_windows_are_the_last_whole_ones_and_quality_waits_for_its_feedback(tmp_
 
 
 def test_a_prediction_is_of_the_window_that_begins_with_it_and_of_no_other(tmp_path: Path) -> None:
-    records = [made(1, at(0)), made(2, at(60))]
+    records = [make_prediction(1, at(0)), make_prediction(2, at(60))]
     first, second = seen(tmp_path, records, 80), seen(tmp_path, records, 140)
     assert first.quality and second.quality
-    assert (first.quality.found.predictions, second.quality.found.predictions) == (1, 1)
+    assert (first.quality.value.predictions, second.quality.value.predictions) == (1, 1)
 
 
 # Quality
@@ -123,41 +134,46 @@ def test_a_prediction_is_of_the_window_that_begins_with_it_and_of_no_other(tmp_p
 
 def test_quality_is_of_what_was_said_in_the_window_by_the_champion_as_such(tmp_path: Path) -> None:
     records = [
-        made(1, at(0)),
-        outcome(1, at(65), score=0.6),  # which came after the window's end
-        made(2, at(-1)),  # said before
-        outcome(2, at(5), score=0.1),
-        made(3, at(5), "2", "canary"),
-        outcome(3, at(6), score=0.1),
-        made(4, at(5), role="canary"),
-        outcome(4, at(6), score=0.1),
-        failed(5, at(5)),
+        make_prediction(1, at(0)),
+        make_outcome(1, at(65), score=0.6),  # which came after the window's end
+        make_prediction(2, at(-1)),  # said before
+        make_outcome(2, at(5), score=0.1),
+        make_prediction(3, at(5), "2", "canary"),
+        make_outcome(3, at(6), score=0.1),
+        make_prediction(4, at(5), role="canary"),
+        make_outcome(4, at(6), score=0.1),
+        make_failure(5, at(5)),
     ]
     found = seen(tmp_path, records, 80).quality
     assert found is not None
-    assert (found.found.predictions, found.found.labelled) == (1, 1)
-    assert found.found.score == pytest.approx(0.6)
+    assert (found.value.predictions, found.value.labelled) == (1, 1)
+    assert found.value.score == pytest.approx(0.6)
 
 
 def test_volunteers_scores_are_no_part_of_the_quality(tmp_path: Path) -> None:
-    records = [made(1, at(1)), outcome(1, at(2), score=0.6), made(2, at(1)), outcome(2, at(2), "volunteer", score=0.1)]
+    records = [
+        make_prediction(1, at(1)),
+        make_outcome(1, at(2), score=0.6),
+        make_prediction(2, at(1)),
+        make_outcome(2, at(2), "volunteer", score=0.1),
+    ]
     found = seen(tmp_path, records, 80).quality
     assert found is not None
-    assert (found.found.scored, found.found.labelled) == (2, 1)
-    assert found.found.score == pytest.approx(0.6)
+    assert (found.value.scored, found.value.labelled) == (2, 1)
+    assert found.value.score == pytest.approx(0.6)
 
 
 def test_a_task_that_is_judged_by_rewards_has_them_for_scores(tmp_path: Path) -> None:
-    found = seen(tmp_path, [made(1, at(1)), outcome(1, at(2), "all", reward=-0.5)], 80).quality
+    found = seen(tmp_path, [make_prediction(1, at(1)), make_outcome(1, at(2), "all", reward=-0.5)], 80).quality
     assert found is not None
-    assert found.found.score == pytest.approx(-0.5)
+    assert found.value.score == pytest.approx(-0.5)
 
 
 # The reference
 
 
 def test_the_reference_of_a_version_that_passed_the_gate_is_what_that_found(tmp_path: Path) -> None:
-    records = [made(1, at(1), "2"), outcome(1, at(2), score=0.1)]
+    records = [make_prediction(1, at(1), "2"), make_outcome(1, at(2), score=0.1)]
     assert seen(tmp_path, records, 140, models_of(*of_run("2", 0.875))).reference == 0.875
 
 
@@ -170,13 +186,13 @@ def test_another_versions_score_at_the_gate_is_no_reference(tmp_path: Path) -> N
 
 
 def test_the_reference_of_a_version_without_a_gate_is_its_first_whole_window(tmp_path: Path) -> None:
-    records = [made(request, at(minute)) for request, minute in enumerate((-30, 0, 10, 70))]
-    records += [outcome(request, at(100), score=score) for request, score in enumerate((0.1, 0.6, 0.7, 0.2))]
+    records = [make_prediction(request, at(minute)) for request, minute in enumerate((-30, 0, 10, 70))]
+    records += [make_outcome(request, at(100), score=score) for request, score in enumerate((0.1, 0.6, 0.7, 0.2))]
     assert seen(tmp_path, records, 140).reference == pytest.approx(0.65)
 
 
 def test_a_window_is_no_reference_of_itself(tmp_path: Path) -> None:
-    records = [made(1, at(0)), outcome(1, at(2), score=0.6)]
+    records = [make_prediction(1, at(0)), make_outcome(1, at(2), score=0.6)]
     early, late = seen(tmp_path, records, 80), seen(tmp_path, records, 140)
     assert early.reference is None
     assert late.reference == pytest.approx(0.6)
@@ -184,7 +200,12 @@ def test_a_window_is_no_reference_of_itself(tmp_path: Path) -> None:
 
 def test_what_a_version_said_before_it_became_the_champion_again_is_no_reference(tmp_path: Path) -> None:
     there = RouteChanged(task=TASK, action="promote", champion="1", replaced="2", reason="test", actor="us")
-    records = [made(1, at(0)), outcome(1, at(1), score=0.1), made(2, at(120)), outcome(2, at(121), score=0.6)]
+    records = [
+        make_prediction(1, at(0)),
+        make_outcome(1, at(1), score=0.1),
+        make_prediction(2, at(120)),
+        make_outcome(2, at(121), score=0.6),
+    ]
     assert seen(tmp_path, records, 260, models_of((90, there))).reference == pytest.approx(0.6)
 
 
@@ -192,56 +213,58 @@ def test_what_a_version_said_before_it_became_the_champion_again_is_no_reference
 
 
 def test_drift_compares_a_window_with_the_champions_first_one(tmp_path: Path) -> None:
-    records = [made(request, at(request / 4)) for request in range(200)]
-    records += [made(1000 + request, at(60 + request / 4), confidence=0.25) for request in range(200)]
+    records = [make_prediction(request, at(request / 4)) for request in range(200)]
+    records += [make_prediction(1000 + request, at(60 + request / 4), confidence=0.25) for request in range(200)]
     first, second = seen(tmp_path, records, 60), seen(tmp_path, records, 120)
     assert first.drift is None
     assert second.drift is not None
-    assert {one.feature: one.drifted for one in second.drift.found} == {
+    assert {one.feature: one.drifted for one in second.drift.value} == {
         "outputs.confidence": True,
         "outputs.length": False,
     }
 
 
 def test_of_few_events_no_drift_is_seen(tmp_path: Path) -> None:
-    records = [made(request, at(request / 4)) for request in range(200)]
-    found = seen(tmp_path, [*records, made(1000, at(60), confidence=0.25)], 120).drift
+    records = [make_prediction(request, at(request / 4)) for request in range(200)]
+    found = seen(tmp_path, [*records, make_prediction(1000, at(60), confidence=0.25)], 120).drift
     assert found is not None
-    assert not found.found
+    assert not found.value
 
 
 def test_latency_is_the_99th_percentile_of_the_whole_way(tmp_path: Path) -> None:
-    records = [made(request, at(1), **timed(request)) for request in range(101)]
+    records = [make_prediction(request, at(1), **timed(request)) for request in range(101)]
     found = seen(tmp_path, records, 60).latency
     assert found is not None
-    assert found.found.p99_ms == pytest.approx(99.0)
-    assert found.found.events == 101
+    assert found.value.p99_ms == pytest.approx(99.0)
+    assert found.value.events == 101
 
 
 def test_a_span_is_summed_up_once_and_again_when_predictions_have_come_late(tmp_path: Path) -> None:
-    kept: Kept = {}
+    kept: WindowCache = {}
 
-    def look(records: Sequence[Record]) -> tuple[Seen, list[Summary]]:
-        with catalog_of(tmp_path, records) as catalog:
-            found = catalog.ask(lambda connection: Sight(Scales(), models_of(), PLAN, kept).seen(connection, at(60)))
+    def look(records: Sequence[Record]) -> tuple[Observation, list[CachedLatency]]:
+        with open_catalog(tmp_path, records) as catalog:
+            found = catalog.query(
+                lambda connection: Observer(Scales(), models_of(), PLAN, kept).observe(connection, at(60))
+            )
         return found, list(kept.values())
 
-    early = [made(request, at(1), **timed(request)) for request in range(10)]
+    early = [make_prediction(request, at(1), **timed(request)) for request in range(10)]
     first, [summary] = look(early)
     again, [same] = look(early)
     assert same is summary
     assert again == first
-    late, [other] = look([*early, made(10, at(2), **timed(1000))])
+    late, [other] = look([*early, make_prediction(10, at(2), **timed(1000))])
     assert other is not summary
     assert late.latency is not None
-    assert late.latency.found.events == 11
+    assert late.latency.value.events == 11
 
 
 # Labels
 
 
 def test_labelled_events_are_those_since_the_last_run_began(tmp_path: Path) -> None:
-    records = [outcome(request, at(minute), score=0.5) for request, minute in enumerate((-2, -1, 1, 2, 3))]
+    records = [make_outcome(request, at(minute), score=0.5) for request, minute in enumerate((-2, -1, 1, 2, 3))]
     over = models_of((-3, triggered("q")), (-2.5, ended("q")), (0, triggered()), (0.5, ended()))
     assert seen(tmp_path, records, 60, over).labelled == 3
     assert seen(tmp_path, records, 60).labelled == 5
@@ -249,12 +272,12 @@ def test_labelled_events_are_those_since_the_last_run_began(tmp_path: Path) -> N
 
 def test_a_reward_counts_as_a_label_if_somebody_gave_it(tmp_path: Path) -> None:
     records = [
-        outcome(1, at(1), reward=1.0),
-        outcome(2, at(1), reward=0.0, reward_defaulted=True),
-        outcome(3, at(1), "volunteer", score=0.5),
-        outcome(4, at(1), accepted=True),  # which says nothing to learn from
-        outcome(5, at(1), score=0.5, reward=0.0, reward_defaulted=True),
-        outcome(6, at(1), task="others", score=0.5),
+        make_outcome(1, at(1), reward=1.0),
+        make_outcome(2, at(1), reward=0.0, reward_defaulted=True),
+        make_outcome(3, at(1), "volunteer", score=0.5),
+        make_outcome(4, at(1), accepted=True),  # which says nothing to learn from
+        make_outcome(5, at(1), score=0.5, reward=0.0, reward_defaulted=True),
+        make_outcome(6, at(1), task="others", score=0.5),
     ]
     assert seen(tmp_path, records, 60).labelled == 3
 
@@ -265,10 +288,10 @@ def test_a_reward_counts_as_a_label_if_somebody_gave_it(tmp_path: Path) -> None:
 def test_a_run_that_is_under_way_a_freeze_and_alerts_are_seen(tmp_path: Path) -> None:
     alert = Alert("HindsightRetrain", START)
     frozen = TaskFrozen(task=TASK, frozen=True, reason="test", actor="us")
-    with catalog_of(tmp_path, []) as catalog:
-        quiet = catalog.ask(lambda it: Sight(Scales(), models_of(), PLAN).seen(it, START))
-        busy = catalog.ask(
-            lambda it: Sight(Scales(), models_of((0, triggered()), (1, frozen)), PLAN).seen(it, START, [alert])
+    with open_catalog(tmp_path, []) as catalog:
+        quiet = catalog.query(lambda it: Observer(Scales(), models_of(), PLAN).observe(it, START))
+        busy = catalog.query(
+            lambda it: Observer(Scales(), models_of((0, triggered()), (1, frozen)), PLAN).observe(it, START, [alert])
         )
     assert (quiet.running, quiet.frozen, quiet.alerts) == (False, False, ())
     assert (busy.running, busy.frozen, busy.alerts) == (True, True, [alert])

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from app.events.lifecycle import RetrainingTriggered
-from app.monitoring.drift import Finding
-from app.monitoring.quality import Judged, quality
-from app.retraining.triggers.evaluate import Explained, Firing, Seen, Triggers, evaluate, explain
-from app.retraining.triggers.observation import Alert, Latency, State, Window, restored
+from app.monitoring.drift import DriftFinding
+from app.monitoring.quality import ScoredOutcome, estimate_quality
+from app.retraining.triggers.evaluate import Firing, Observation, TriggerExplanation, TriggerSettings, evaluate, explain
+from app.retraining.triggers.observation import Alert, LatencyStats, TaskTriggerState, WindowValue, restore_state
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
-OFF = Triggers(
+OFF = TriggerSettings(
     volume=None, quality_alpha=None, drift=None, alerts=None, cooldown_seconds=0.0, quality_least_answered=0.5
 )
 QUALITY = OFF.model_copy(update={"quality_alpha": 1e-4, "quality_tolerance": 0.0})
@@ -30,44 +30,46 @@ NIGHTLY = OFF.model_copy(update={"schedule": "0 3 * * *"})
 ALERT = OFF.model_copy(update={"alerts": ("HindsightRetrain",)})
 
 
-def judged(hour: int, score: float, labelled: int = 400, answered: float = 1.0) -> Seen:
+def judged(hour: int, score: float, labelled: int = 400, answered: float = 1.0) -> Observation:
     """An hour's quality, of scores that are 0.05 above and below; the reference is 0.9."""
     scores = score + np.where(np.arange(labelled) % 2, 0.05, -0.05)
-    found = quality([Judged(NOON, one, "audit", 0.02) for one in scores.tolist()], labelled * 50)
-    return Seen(quality=window(hour, replace(found, answered=answered)), reference=0.9)
+    found = estimate_quality([ScoredOutcome(NOON, one, "audit", 0.02) for one in scores.tolist()], labelled * 50)
+    return Observation(quality=window(hour, replace(found, answered=answered)), reference=0.9)
 
 
-def window(hour: int, found: Any) -> Window[Any]:
-    return Window(NOON + hour * HOUR, NOON + (hour + 1) * HOUR, found)
+def window(hour: int, found: Any) -> WindowValue[Any]:
+    return WindowValue(NOON + hour * HOUR, NOON + (hour + 1) * HOUR, found)
 
 
-def drifted(hour: int, statistic: float) -> Seen:
-    return Seen(drift=window(hour, [Finding("ks", "outputs.confidence", statistic, 0.1, 500)]))
+def drifted(hour: int, statistic: float) -> Observation:
+    return Observation(drift=window(hour, [DriftFinding("ks", "outputs.confidence", statistic, 0.1, 500)]))
 
 
-def slow(hour: int, p99: float, events: int = 1000) -> Seen:
-    return Seen(latency=window(hour, Latency(p99, events)))
+def slow(hour: int, p99: float, events: int = 1000) -> Observation:
+    return Observation(latency=window(hour, LatencyStats(p99, events)))
 
 
 BAD = judged(0, 0.1)
 
 
-def names(looks: Sequence[Seen], triggers: Triggers, every: timedelta = HOUR) -> list[str | None]:
+def names(looks: Sequence[Observation], triggers: TriggerSettings, every: timedelta = HOUR) -> list[str | None]:
     """What fires at each of the looks."""
-    state, fired = State(), list[str | None]()
+    state, fired = TaskTriggerState(), list[str | None]()
     for number, seen in enumerate(looks):
         state, firings = evaluate(state, seen, NOON + (number + 1) * every, triggers)
         fired.append(firings[0].trigger if firings else None)
     return fired
 
 
-def explained(seen: Seen, triggers: Triggers, trigger: str, state: State | None = None) -> Explained:
-    found = {one.trigger: one for one in explain(state or State(), seen, NOON + 2 * HOUR, triggers)}
+def explained(
+    seen: Observation, triggers: TriggerSettings, trigger: str, state: TaskTriggerState | None = None
+) -> TriggerExplanation:
+    found = {one.trigger: one for one in explain(state or TaskTriggerState(), seen, NOON + 2 * HOUR, triggers)}
     return found[trigger]  # type: ignore[index]
 
 
 def test_enough_labels_since_the_last_dataset_fire() -> None:
-    assert names([Seen(labelled=99), Seen(labelled=100)], VOLUME) == [None, "volume"]
+    assert names([Observation(labelled=99), Observation(labelled=100)], VOLUME) == [None, "volume"]
 
 
 @pytest.mark.parametrize(("score", "fires"), [(0.9, False), (0.895, False), (0.88, True)])  # -2 and -8 standard errors
@@ -84,7 +86,7 @@ def test_a_score_below_its_bound_fires_whatever_the_champions() -> None:
 
 
 @pytest.mark.parametrize("seen", [judged(0, 0.1, labelled=99), judged(0, 0.1, answered=0.4)])
-def test_a_window_with_too_few_labels_or_answers_says_nothing(seen: Seen) -> None:
+def test_a_window_with_too_few_labels_or_answers_says_nothing(seen: Observation) -> None:
     assert names([seen], BOUND) == [None]
     assert explained(seen, BOUND, "quality").missing[0].endswith("needed.")
 
@@ -105,9 +107,9 @@ def test_a_window_is_judged_once_and_so_is_each_event() -> None:
     assert names(sliding, DRIFT, timedelta(minutes=1)) == [None] * 60
 
 
-def shifted(minutes: int) -> Window[Any]:
+def shifted(minutes: int) -> WindowValue[Any]:
     shift = timedelta(minutes=minutes)
-    return Window(NOON + shift, NOON + HOUR + shift, [Finding("ks", "confidence", 0.2, 0.1, 500)])
+    return WindowValue(NOON + shift, NOON + HOUR + shift, [DriftFinding("ks", "confidence", 0.2, 0.1, 500)])
 
 
 def test_a_detector_above_its_threshold_in_enough_windows_in_a_row_fires() -> None:
@@ -125,30 +127,30 @@ def test_a_p99_of_a_handful_of_answers_says_nothing() -> None:
 
 
 def test_the_schedule_fires_at_its_times_in_utc_and_once_after_any_that_were_missed() -> None:
-    state, firings = evaluate(State(), Seen(), NOON, NIGHTLY)
+    state, firings = evaluate(TaskTriggerState(), Observation(), NOON, NIGHTLY)
     assert firings == []
-    state, firings = evaluate(state, Seen(), datetime(2026, 1, 2, 2, 59, tzinfo=UTC), NIGHTLY)
+    state, firings = evaluate(state, Observation(), datetime(2026, 1, 2, 2, 59, tzinfo=UTC), NIGHTLY)
     assert firings == []
     late = datetime.fromisoformat("2026-01-05T05:00:00+01:00")
-    state, firings = evaluate(state, Seen(), late, NIGHTLY)
+    state, firings = evaluate(state, Observation(), late, NIGHTLY)
     assert [one.evidence["due"] for one in firings] == ["2026-01-02 03:00:00 UTC"]
-    assert evaluate(state, Seen(), late + HOUR, NIGHTLY)[1] == []
+    assert evaluate(state, Observation(), late + HOUR, NIGHTLY)[1] == []
 
 
 def test_an_alert_that_is_meant_fires_once() -> None:
-    seen = Seen(alerts=[Alert("HindsightRetrain", NOON)])
-    assert names([Seen(alerts=[Alert("DiskFull", NOON)]), seen, seen], ALERT) == [None, "alert", None]
+    seen = Observation(alerts=[Alert("HindsightRetrain", NOON)])
+    assert names([Observation(alerts=[Alert("DiskFull", NOON)]), seen, seen], ALERT) == [None, "alert", None]
 
 
 def test_an_alert_that_starts_during_a_run_fires_after_it() -> None:
     first, second = Alert("HindsightRetrain", NOON), Alert("HindsightRetrain", NOON + 1.5 * HOUR)
-    looks = [Seen(alerts=[first]), Seen(alerts=[second], running=True), Seen(alerts=[second])]
+    looks = [Observation(alerts=[first]), Observation(alerts=[second], running=True), Observation(alerts=[second])]
     assert names(looks, ALERT) == ["alert", None, "alert"]
 
 
 @pytest.mark.parametrize("forbidden", [replace(BAD, running=True), replace(BAD, frozen=True)])
 def test_nothing_fires_during_a_run_or_while_the_task_is_frozen_and_all_that_is_due_does_after(
-    forbidden: Seen,
+    forbidden: Observation,
 ) -> None:
     assert names([forbidden, BAD], BOUND) == [None, "quality"]
     assert names([forbidden, judged(1, 0.9)], BOUND) == [None, None]
@@ -156,7 +158,7 @@ def test_nothing_fires_during_a_run_or_while_the_task_is_frozen_and_all_that_is_
 
 def test_the_cool_down_counts_from_the_end_of_a_run() -> None:
     triggers = VOLUME.model_copy(update={"cooldown_seconds": 7200.0})
-    much = Seen(labelled=1000)
+    much = Observation(labelled=1000)
     looks = [much, replace(much, running=True), replace(much, running=True), much, much]
     assert names(looks, triggers) == ["volume", None, None, None, "volume"]
 
@@ -164,7 +166,7 @@ def test_the_cool_down_counts_from_the_end_of_a_run() -> None:
 def test_of_all_that_is_due_the_strongest_fires_and_the_others_are_its_evidence() -> None:
     triggers = VOLUME.model_copy(update={"quality_bound": 0.8, "latency_p99_ms": 50.0, "latency_windows": 1})
     seen = replace(judged(0, 0.1), labelled=500, latency=slow(0, 60.0).latency)
-    state, [firing] = evaluate(State(), seen, NOON + HOUR, triggers)
+    state, [firing] = evaluate(TaskTriggerState(), seen, NOON + HOUR, triggers)
     assert firing.trigger == "quality"
     assert (round(firing.evidence["score"], 6), firing.evidence["bound"]) == (0.1, 0.8)
     assert list(firing.evidence["also"]) == ["latency", "volume"]
@@ -175,7 +177,7 @@ def test_of_all_that_is_due_the_strongest_fires_and_the_others_are_its_evidence(
 def test_a_trigger_that_is_off_never_fires_and_says_so() -> None:
     seen = replace(judged(0, 0.1), labelled=10**6, alerts=[Alert("HindsightRetrain", NOON)])
     assert names([seen], OFF) == [None]
-    assert {one.missing for one in explain(State(), seen, NOON, OFF)} == {("It is switched off.",)}
+    assert {one.missing for one in explain(TaskTriggerState(), seen, NOON, OFF)} == {("It is switched off.",)}
 
 
 def test_what_is_missing_is_said_in_sentences() -> None:
@@ -187,7 +189,7 @@ def test_what_is_missing_is_said_in_sentences() -> None:
 
 
 def test_a_trigger_that_has_fired_says_when_it_does_so_again() -> None:
-    state, _ = evaluate(State(), judged(0, 0.7), NOON + HOUR, BOUND)
+    state, _ = evaluate(TaskTriggerState(), judged(0, 0.7), NOON + HOUR, BOUND)
     found = explained(judged(1, 0.7), BOUND, "quality", state)
     assert found.missing == ("It has fired: it arms again with the first window that is well.",)
     assert found.sees.startswith("The window to 2026-01-01 14:00 scores 0.700 (0.695 to 0.705): 400 labels")
@@ -196,13 +198,13 @@ def test_a_trigger_that_has_fired_says_when_it_does_so_again() -> None:
 @pytest.mark.parametrize("words", ["every night", "0 0 30 2 *", ""])
 def test_a_schedule_without_times_is_refused(words: str) -> None:
     with pytest.raises(ValidationError, match="schedule"):
-        Triggers(schedule=words)
+        TriggerSettings(schedule=words)
 
 
 @pytest.mark.parametrize("wrong", [{"volumes": 1}, {"volume": 0}, {"quality_alpha": 0.5}])
 def test_settings_that_mean_nothing_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
-        Triggers(**wrong)
+        TriggerSettings(**wrong)
 
 
 SEEN = st.builds(
@@ -222,7 +224,7 @@ SEEN = st.builds(
     st.booleans(),
     st.booleans(),
 )
-ALL = Triggers(
+ALL = TriggerSettings(
     volume=100, quality_bound=0.5, latency_p99_ms=50.0, latency_windows=2, schedule="0 */4 * * *", cooldown_seconds=1800
 )
 
@@ -230,13 +232,13 @@ ALL = Triggers(
 def event(firing: Firing) -> RetrainingTriggered:
     """As it is read from the log."""
     made = RetrainingTriggered(task="ocr", run_id="1", trigger=firing.trigger, evidence=firing.evidence, champion="1")
-    return RetrainingTriggered.read(made.model_dump_json().encode(), 1)
+    return RetrainingTriggered.decode(made.model_dump_json().encode(), 1)
 
 
 @given(st.lists(SEEN, max_size=12))
-def test_whatever_is_seen(looks: list[Seen]) -> None:
+def test_whatever_is_seen(looks: list[Observation]) -> None:
     """One run at most, as `explain` says; the state is plain JSON, and the log has of it what must not be forgotten."""
-    state, log = State(), []
+    state, log = TaskTriggerState(), []
     for number, seen in enumerate(looks):
         now = NOON + number * HOUR
         would = [one.trigger for one in explain(state, seen, now, ALL) if one.fires]
@@ -246,15 +248,15 @@ def test_whatever_is_seen(looks: list[Seen]) -> None:
         assert not (firings and (seen.running or seen.frozen))
         log += [(now, event(one)) for one in firings]
         assert [one.evidence for one in firings] == [said.evidence for at, said in log if at == now]
-        assert TypeAdapter(State).validate_python(json.loads(json.dumps(asdict(state)))) == state
-        assert restored(log).began == state.began
+        assert TypeAdapter(TaskTriggerState).validate_python(json.loads(json.dumps(asdict(state)))) == state
+        assert restore_state(log).last_triggered == state.last_triggered
 
 
 def test_a_state_that_is_made_again_from_the_log_knows_what_has_fired() -> None:
     triggers = BOUND.model_copy(update={"latency_p99_ms": 50.0, "latency_windows": 1, "schedule": "0 3 * * *"})
     seen = replace(BAD, latency=slow(0, 60.0).latency)
-    _, [firing] = evaluate(State(), seen, NOON + HOUR, triggers)
-    again = restored([(NOON + HOUR, event(firing))])
+    _, [firing] = evaluate(TaskTriggerState(), seen, NOON + HOUR, triggers)
+    again = restore_state([(NOON + HOUR, event(firing))])
     again, firings = evaluate(again, seen, NOON + 2 * HOUR, triggers)
     assert firings == []
     again, firings = evaluate(again, replace(judged(1, 0.9), latency=slow(1, 40.0).latency), NOON + 3 * HOUR, triggers)
@@ -265,8 +267,8 @@ def test_a_state_that_is_made_again_from_the_log_knows_what_has_fired() -> None:
 
 def test_a_run_that_people_started_cools_down_and_answers_alerts_as_any_other() -> None:
     asked = RetrainingTriggered(task="ocr", run_id="1", trigger="manual", evidence={"actor": "ada"}, champion="1")
-    state = restored([(NOON + HOUR, asked)])
-    seen = Seen(alerts=[Alert("HindsightRetrain", NOON)], labelled=1000)
+    state = restore_state([(NOON + HOUR, asked)])
+    seen = Observation(alerts=[Alert("HindsightRetrain", NOON)], labelled=1000)
     triggers = VOLUME.model_copy(update={"alerts": ("HindsightRetrain",), "cooldown_seconds": 3600.0})
     assert evaluate(state, seen, NOON + 1.5 * HOUR, triggers)[1] == []
     _, [firing] = evaluate(state, seen, NOON + 2 * HOUR, triggers)

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 from app.events.cloudevents import Record
-from app.monitoring.performance_estimation import Expected
-from app.registry.registry import Models, Registry
-from app.retraining.triggers.expected_quality import LEARNED, Expecting
-from app.retraining.triggers.observation import Window
-from app.settings.retraining import Retraining
-from tests.support.catalog_fixtures import TASK, catalog_of, made, outcome
+from app.monitoring.performance_estimation import PerformanceEstimate
+from app.registry.registry import Registry, TaskModels
+from app.retraining.triggers.expected_quality import LEARNING_WINDOWS, ExpectedQualityEstimator
+from app.retraining.triggers.observation import WindowValue
+from app.settings.retraining import RetrainingSettings
+from tests.support.catalog_fixtures import TASK, make_outcome, make_prediction, open_catalog
 from tests.support.record_strategies import START
 from tests.support.scales import Scales
 
-PLAN = Retraining(window_minutes=60, feedback_minutes=120)
+PLAN = RetrainingSettings(window_minutes=60, feedback_minutes=120)
 EACH = 60
 """Predictions in each hour."""
 
@@ -26,7 +26,7 @@ def at(hour: float) -> datetime:
     return START + timedelta(hours=hour)
 
 
-def models() -> Models:
+def models() -> TaskModels:
     return Registry([Scales()]).tasks[TASK]
 
 
@@ -36,17 +36,19 @@ def hours(*confidences: float, labelled: int) -> Iterator[Record]:
     for hour, mean in enumerate(confidences):
         for minute in range(EACH):
             confidence = mean if minute % 2 else 0.5
-            yield made(number, at(hour + minute / EACH), confidence=confidence)
+            yield make_prediction(number, at(hour + minute / EACH), confidence=confidence)
             if hour < labelled:
                 score = float(random.random() < confidence)
                 more = {"confidence": confidence, "selection_probability": 1.0, "score": score}
-                yield outcome(number, at(hour + minute / EACH), "all", **more)
+                yield make_outcome(number, at(hour + minute / EACH), "all", **more)
             number += 1
 
 
-def look(directory: Path, records: Iterator[Record], hour: float) -> Window[Expected] | None:
-    with catalog_of(directory, list(records)) as catalog:
-        return catalog.ask(lambda connection: Expecting().look(connection, models(), PLAN, at(hour)))
+def look(directory: Path, records: Iterator[Record], hour: float) -> WindowValue[PerformanceEstimate] | None:
+    with open_catalog(directory, list(records)) as catalog:
+        return catalog.query(
+            lambda connection: ExpectedQualityEstimator().estimate(connection, models(), PLAN, at(hour))
+        )
 
 
 def test_where_nothing_is_labelled_nothing_is_expected(tmp_path: Path) -> None:
@@ -54,13 +56,15 @@ def test_where_nothing_is_labelled_nothing_is_expected(tmp_path: Path) -> None:
 
 
 def test_the_window_whose_labels_are_late_is_expected_to_score_by_how_sure_the_model_is(tmp_path: Path) -> None:
-    found = look(tmp_path, hours(*[0.9] * LEARNED, 0.9, 0.5, labelled=LEARNED), LEARNED + 2.5)
+    found = look(
+        tmp_path, hours(*[0.9] * LEARNING_WINDOWS, 0.9, 0.5, labelled=LEARNING_WINDOWS), LEARNING_WINDOWS + 2.5
+    )
     assert found is not None
-    assert (found.start, found.end) == (at(LEARNED + 1), at(LEARNED + 2))
-    assert found.found.labelled == LEARNED * EACH
-    assert found.found.lower <= found.found.score <= found.found.upper
-    assert found.found.score == pytest.approx(0.5, abs=0.12)
-    assert found.found.score < 0.65
+    assert (found.start, found.end) == (at(LEARNING_WINDOWS + 1), at(LEARNING_WINDOWS + 2))
+    assert found.value.labelled == LEARNING_WINDOWS * EACH
+    assert found.value.lower <= found.value.score <= found.value.upper
+    assert found.value.score == pytest.approx(0.5, abs=0.12)
+    assert found.value.score < 0.65
 
 
 def test_what_was_expected_is_held_against_labels_once_they_are_there(tmp_path: Path) -> None:
@@ -68,6 +72,6 @@ def test_what_was_expected_is_held_against_labels_once_they_are_there(tmp_path: 
     found = look(tmp_path, hours(*[0.9] * count, labelled=count), count + 0.5)
     assert found is not None
     # Labels of the last two are late, and the first two have nothing before them whose labels are there.
-    assert found.found.windows == count - 2 - 2
-    assert found.found.error is not None
-    assert 0 < found.found.error < 0.15
+    assert found.value.windows == count - 2 - 2
+    assert found.value.error is not None
+    assert 0 < found.value.error < 0.15

@@ -9,45 +9,47 @@ from hypothesis import strategies as st
 from app.events.base import ModelRef
 from app.events.lifecycle import DriftDetected, LatencyRose, QualityFell
 from app.retraining.triggers.evaluate import evaluate
-from app.retraining.triggers.incidents import Onset, onsets
-from app.retraining.triggers.observation import Seen, State, restored
-from app.settings.triggers import Triggers
+from app.retraining.triggers.incidents import Incident, detect_incidents
+from app.retraining.triggers.observation import Observation, TaskTriggerState, restore_state
+from app.settings.triggers import TriggerSettings
 from tests.app.retraining.triggers.test_evaluate import HOUR, NOON, drifted, event, judged, slow
 
 MODEL = ModelRef(name="scales", version="1")
-PLAN = Triggers(volume=None, latency_p99_ms=100, quality_alpha=1e-4, quality_tolerance=0.0)
+PLAN = TriggerSettings(volume=None, latency_p99_ms=100, quality_alpha=1e-4, quality_tolerance=0.0)
 FELL, DRIFTED, ROSE = 0.5, 9.0, 500.0
 
 
-def told(looks: list[Seen], state: State | None = None, plan: Triggers = PLAN) -> list[Onset]:
+def told(
+    looks: list[Observation], state: TaskTriggerState | None = None, plan: TriggerSettings = PLAN
+) -> list[Incident]:
     """What is said in these looks, one each hour."""
-    said, now, state = list[Onset](), NOON, state or State()
+    said, now, state = list[Incident](), NOON, state or TaskTriggerState()
     for seen in looks:
         now += HOUR
         after, _ = evaluate(state, seen, now, plan)
-        said += onsets(MODEL, state, after, seen, plan)
+        said += detect_incidents(MODEL, state, after, seen, plan)
         state = after
     return said
 
 
 def test_quality_that_falls_is_said_once_until_it_was_well_again() -> None:
     found = told([judged(hour, score) for hour, score in enumerate((0.95, FELL, FELL, 0.95, FELL))])
-    assert [type(one.said) for one in found] == [QualityFell, QualityFell]
-    first = found[0].said
+    assert [type(one.event) for one in found] == [QualityFell, QualityFell]
+    first = found[0].event
     assert isinstance(first, QualityFell)
     assert (first.model, first.score, first.labelled) == (MODEL, FELL, 400)
 
 
 def test_drift_is_said_of_each_number_that_has_drifted() -> None:
     [found] = told([drifted(0, 0.0), drifted(1, DRIFTED), drifted(2, DRIFTED)])
-    assert isinstance(found.said, DriftDetected)
-    assert (found.said.what, found.said.feature, found.said.statistic) == ("outputs", "confidence", DRIFTED)
+    assert isinstance(found.event, DriftDetected)
+    assert (found.event.what, found.event.feature, found.event.statistic) == ("outputs", "confidence", DRIFTED)
 
 
 def test_latency_that_rises_is_said() -> None:
     [found] = told([slow(0, 20), slow(1, ROSE)])
-    assert isinstance(found.said, LatencyRose)
-    assert (found.said.p99_ms, found.said.bound_ms) == (ROSE, 100)
+    assert isinstance(found.event, LatencyRose)
+    assert (found.event.p99_ms, found.event.bound_ms) == (ROSE, 100)
 
 
 def test_it_is_said_while_the_task_is_frozen_or_retrained() -> None:
@@ -75,12 +77,12 @@ def test_a_window_that_is_neither_bad_nor_well_ends_nothing() -> None:
 
 def test_a_run_that_begins_makes_nothing_to_be_said_anew() -> None:
     seen = replace(judged(0, FELL), latency=slow(0, ROSE).latency)
-    before, [firing] = evaluate(State(), seen, NOON + HOUR, PLAN)
+    before, [firing] = evaluate(TaskTriggerState(), seen, NOON + HOUR, PLAN)
     assert firing.trigger == "quality"
-    again = restored([(NOON + HOUR, event(firing))])
+    again = restore_state([(NOON + HOUR, event(firing))])
     bad = [seen, replace(judged(1, FELL), latency=slow(1, ROSE).latency)]
-    assert told(bad, again.knowing(before)) == []
-    assert [type(one.said) for one in told(bad, again)] == [
+    assert told(bad, again.merge_reported(before)) == []
+    assert [type(one.event) for one in told(bad, again)] == [
         LatencyRose
     ]  # by who has just begun, and knows the log alone
 
@@ -93,8 +95,8 @@ def test_it_is_said_as_often_as_it_falls(scores: list[float]) -> None:
 
 def test_a_look_twice_at_one_window_says_nothing_new() -> None:
     seen = judged(0, FELL)
-    state, now = State(), NOON + timedelta(hours=2)
+    state, now = TaskTriggerState(), NOON + timedelta(hours=2)
     after, _ = evaluate(state, seen, now, PLAN)
     again, _ = evaluate(after, seen, now, PLAN)
-    assert len(list(onsets(MODEL, state, after, seen, PLAN))) == 1
-    assert list(onsets(MODEL, after, again, seen, PLAN)) == []
+    assert len(list(detect_incidents(MODEL, state, after, seen, PLAN))) == 1
+    assert list(detect_incidents(MODEL, after, again, seen, PLAN)) == []

@@ -5,15 +5,15 @@ from pathlib import Path
 import pytest
 
 from app.errors import Unavailable
-from app.events.cloudevents import Record, header
+from app.events.cloudevents import Record, header_text
 from app.events.lifecycle import LatencyRose
 from app.registry.registry import Registry
-from app.retraining.triggers.catalog_observer import Sight
-from app.retraining.triggers.observation import Seen
-from app.retraining.triggers.trigger_service import Triggering
+from app.retraining.triggers.catalog_observer import Observer
+from app.retraining.triggers.observation import Observation
+from app.retraining.triggers.trigger_service import TriggerService
 from app.settings import Settings
 from tests.app.retraining.triggers.test_evaluate import slow
-from tests.support.catalog_fixtures import TASK, catalog_of
+from tests.support.catalog_fixtures import TASK, open_catalog
 from tests.support.scales import Scales
 
 
@@ -35,21 +35,21 @@ async def test_what_newly_is_bad_is_said_once_and_again_if_that_failed(
 ) -> None:
     looks = iter([slow(0, 40.0), slow(1, 90.0), slow(1, 90.0), slow(1, 90.0), slow(2, 90.0)])
 
-    def seen(*_: object) -> Seen:
+    def seen(*_: object) -> Observation:
         return next(looks)
 
-    monkeypatch.setattr(Sight, "observe", seen)
+    monkeypatch.setattr(Observer, "observe", seen)
     settings = Settings(task_settings={TASK: {"retraining": {"triggers": {"latency_p99_ms": 50.0}}}})
     task, log = Scales(), Log()
     models = Registry([task]).tasks[TASK]
-    with catalog_of(tmp_path, []) as catalog:
-        triggering = Triggering(settings, catalog, log)  # type: ignore[arg-type]
-        await triggering.look(task, models)
+    with open_catalog(tmp_path, []) as catalog:
+        triggering = TriggerService(settings, catalog, log)  # type: ignore[arg-type]
+        await triggering.evaluate(task, models)
         assert log.records == []
         log.away = True
         with pytest.raises(Unavailable):
-            await triggering.look(task, models)
+            await triggering.evaluate(task, models)
         log.away = False
         for _ in range(3):
-            await triggering.look(task, models)
-    assert [header(one.headers, "ce_type") for one in log.records] == [LatencyRose.type]
+            await triggering.evaluate(task, models)
+    assert [header_text(one.headers, "ce_type") for one in log.records] == [LatencyRose.type]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.studies.drifted.object_detection import reward
+from benchmarks.studies.drifted.object_detection import judge_reward
 
 
 def box(left: float, label: str = "mug") -> dict[str, Any]:
@@ -23,4 +23,4 @@ def box(left: float, label: str = "mug") -> dict[str, Any]:
     ],
 )
 def test_a_reward_says_how_many_boxes_are_right(said: list[Any], true: list[Any], expected: float) -> None:
-    assert reward({"boxes": said}, {"boxes": true}) == pytest.approx(expected)
+    assert judge_reward({"boxes": said}, {"boxes": true}) == pytest.approx(expected)
