@@ -14,7 +14,7 @@ from rich.console import Console
 from app.embedded.supervisor import Supervisor
 from app.registry.shipped import shipped, shipped_champion
 from app.settings import Settings
-from app.tasks import load_tasks as load_tasks
+from app.tasks import load_tasks
 from benchmarks import (
     kafka_log,
     latency,

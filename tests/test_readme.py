@@ -50,9 +50,9 @@ async def test_a_snippet_runs(stack: Stack, folder: Path, language: str, code: s
 @pytest.mark.needs("kcat")
 async def test_the_snippets_requests_were_answered_and_corrected(stack: Stack) -> None:
     by_kcat, by_claim = (prediction_id("ocr", "my-shop", name) for name in ("order-7", "order-8"))
-    async with open_topic_reader(stack.settings, topics.predictions("ocr"), beginning=True) as answers:
+    async with open_topic_reader(stack.settings, topics.predictions("ocr"), from_beginning=True) as answers:
         await answers.read_until(lambda read: {by_kcat, by_claim} <= {event_id(record) for record in read})
     said = {event_id(record): json.loads(record.value) for record in answers.records}
     assert said[by_kcat]["output"] == said[by_claim]["output"]
-    async with open_topic_reader(stack.settings, topics.feedback("ocr"), beginning=True) as corrections:
+    async with open_topic_reader(stack.settings, topics.feedback("ocr"), from_beginning=True) as corrections:
         await corrections.read_until(lambda read: by_kcat in {record.key.decode() for record in read})

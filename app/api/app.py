@@ -128,7 +128,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(
         BodyLimit, limit=MAX_JSON_BYTES, limits={blobs.PATH: settings.max_blob_bytes + MULTIPART_OVERHEAD_BYTES}
     )
-    app.add_middleware(AuthMiddleware, callers=callers, cookie=cookie)
+    app.add_middleware(AuthMiddleware, authenticator=callers, cookie=cookie)
     app.state.parts = Services(settings, known, catalog, publisher, controller, payloads, jobs, letterbox, watching)
     return app
 

@@ -130,7 +130,8 @@ def _render_page(result: ScenarioResult, svg: str) -> str:
 def summarize(result: ScenarioResult) -> str:
     """The story in a few sentences."""
     return (
-        f"The score was {result.usual:.3f}, fell to {result.fallen:.3f} with the new source, and is {result.regained:.3f}"
+        f"The score was {result.usual:.3f}, fell to {result.fallen:.3f} with the new source, "
+        f"and is {result.regained:.3f}"
         f" with version {result.champion}: {result.recovered:.0%} of what was lost is regained."
         f" The spoilt version {result.bad} answered {result.bad_answers} requests, {result.bad_share:.1%} of those"
         f" meanwhile, before it was taken back. {len(result.requests)} requests were answered,"

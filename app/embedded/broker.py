@@ -128,7 +128,8 @@ def write_properties(config: Settings) -> Path:
             user=platform_secret.USERNAME,
             broker=broker_acls.BROKER_USER,
             module=_SECURITY,
-            plain=f'{_SECURITY}.plain.PlainLoginModule required username="{broker_acls.BROKER_USER}" password="{password}" '
+            plain=f'{_SECURITY}.plain.PlainLoginModule required username="{broker_acls.BROKER_USER}" '
+            f'password="{password}" '
             f'user_{broker_acls.BROKER_USER}="{password}";',
             controller_port=config.kafka_controller_port,
             data=folder / "data",

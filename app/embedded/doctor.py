@@ -16,8 +16,7 @@ from rich.text import Text
 
 from app.embedded import broker, lock, orphans, ports, prometheus, readiness
 from app.embedded import status as statuses
-from app.embedded.settings_table import SettingRow, read_setting_rows
-from app.embedded.settings_table import settings_table as settings_table
+from app.embedded.settings_table import SettingRow, read_setting_rows, settings_table
 from app.errors import SetupError
 from app.events import topics
 from app.kafka import clients

@@ -116,7 +116,8 @@ def check_ports(config: Settings, processes: Collection[str] | None = None) -> N
     if taken:
         raise SetupError(
             "\n".join(
-                f"Port {port.number}, needed by {port.process}, is held by {describe_process(listening_process(port.number))}."
+                f"Port {port.number}, needed by {port.process}, is held by "
+                f"{describe_process(listening_process(port.number))}."
                 for port in taken
             ),
             "Stop what holds it, or choose another port: "

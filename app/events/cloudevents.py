@@ -16,7 +16,7 @@ from typing import NewType
 from models.base import Rejected
 
 Headers = tuple[tuple[str, bytes], ...]
-TopicId = NewType("LogEpoch", str)
+TopicId = NewType("TopicId", str)
 """Cluster id and topic UUID: a topic that is deleted and made again has another one."""
 
 SPEC_VERSION = "1.0"

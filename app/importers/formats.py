@@ -63,7 +63,8 @@ def open_source(reader: SourceReader, source: str, requested_format: Format | No
     looked = ", ".join(sorted({suffix for suffixes in _SUFFIXES.values() for suffix in suffixes}))
     raise SetupError(
         f"There is nothing to import at {source}" + (f" as {requested_format}." if requested_format else "."),
-        f"It needs a file that ends with one of {', '.join(_SUFFIXES[requested_format]) if requested_format else looked}.",
+        f"It needs a file that ends with one of "
+        f"{', '.join(_SUFFIXES[requested_format]) if requested_format else looked}.",
     )
 
 

@@ -36,7 +36,7 @@ OUTCOMES_STAGE = "outcomes"
 FEEDBACK_FIELDS = ("correction", "reward", "accepted")
 """What feedback may say."""
 
-EventT = TypeVar("D", bound=EventData)
+EventT = TypeVar("EventT", bound=EventData)
 _FAILED_PREFIX = f"{split_version(PredictionFailed.type)[0]}."
 
 

@@ -95,7 +95,10 @@ WHERE p.fate IS NULL AND r.fate IS NULL
 
 _ENTITY_HASH = "substr(sha256(entity), 1, 8)"
 # The first 80 % and the next 10 % of all that eight hexadecimal digits can say.
-_SPLIT = f"CASE WHEN {_ENTITY_HASH} < 'cccccccc' THEN 'train' WHEN {_ENTITY_HASH} < 'e6666666' THEN 'validation' ELSE 'test' END"
+_SPLIT = (
+    f"CASE WHEN {_ENTITY_HASH} < 'cccccccc' THEN 'train' "
+    f"WHEN {_ENTITY_HASH} < 'e6666666' THEN 'validation' ELSE 'test' END"
+)
 
 CREATE_CANDIDATES = f"""
 CREATE VIEW candidates AS

@@ -57,7 +57,7 @@ class ReplayQuery:
             raise SetupError(f"--content {content!r} is not known.", f"Name one of: {', '.join(_CONTENTS)}.")
         return cls(
             task=found,
-            rules=settings.for_task(task),
+            task_settings=settings.for_task(task),
             as_of=parse_time(as_of, "--as-of") if as_of else datetime.now(UTC),
             since=parse_time(since, "--from") if since else None,
             until=parse_time(until, "--to") if until else None,

@@ -71,7 +71,8 @@ def main(
     """Measure, and print."""
     found = asyncio.run(measure_overview(rate, seconds))
     print(
-        f"At {rate:g} requests/s the API takes {found.idle_cores:.3f} cores; with an overview open {found.viewed_cores:.3f},"
+        f"At {rate:g} requests/s the API takes {found.idle_cores:.3f} cores; "
+        f"with an overview open {found.viewed_cores:.3f},"
     )
     print(f"which is {found.viewed_cores - found.idle_cores:+.1%} of a core.")
     print(f"The page said {found.rate_text} last, and something new {found.changes} times in {seconds:g} s.")

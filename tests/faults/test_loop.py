@@ -43,7 +43,7 @@ async def test_a_run_survives_kills_of_the_api_the_trainer_and_the_worker_at_eve
                 kill(stack, victim, runs[-1])
                 run = await wait_until(lambda: api.find_ended_run(runs[-1]), 300)
                 outcomes.append(run["outcome"])
-        async with open_topic_reader(stack.settings, topics.LIFECYCLE, beginning=True) as log:
+        async with open_topic_reader(stack.settings, topics.LIFECYCLE, from_beginning=True) as log:
             records = await log.read_until(lambda found: len(said(found, RetrainingTriggered.type)) >= len(KILLS))
             await asyncio.sleep(1)
         trained = {event_id(one): json.loads(one.value)["run_id"] for one in said(records, ModelTrained.type)}

@@ -14,7 +14,7 @@ from benchmarks.studies.episodes import GAMES, TASK, play_round, train_version, 
 from tests.support.platform import platform_settings, run_processes
 from tests.support.stack import Stack
 
-GAME = replace(GAMES["CartPole-v1"], steps=60)
+GAME = replace(GAMES["CartPole-v1"], max_steps=60)
 EPISODES = 40
 
 

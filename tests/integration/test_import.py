@@ -77,11 +77,11 @@ async def test_labelled_files_come_out_of_a_replay_with_payload_prediction_and_l
         assert row["payload"] == sample.payload
 
     logged = [kind("ocr") for kind in (topics.requests, topics.predictions, topics.feedback)]
-    async with open_topic_reader(platform, *logged, beginning=True) as log:
+    async with open_topic_reader(platform, *logged, from_beginning=True) as log:
         await log.read_until(lambda records: len(records) >= 60)
         again = await imported(platform, "ocr", str(tmp_path))
         assert json.loads(again.out.splitlines()[-1]) == {"imported": 0, "known": 20, "rejected": 4}
-    async with open_topic_reader(platform, *logged, beginning=True) as log:
+    async with open_topic_reader(platform, *logged, from_beginning=True) as log:
         assert len(await log.read_until(lambda records: len(records) >= 60)) == 60
 
 

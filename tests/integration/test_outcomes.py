@@ -124,7 +124,7 @@ async def right(stack: Stack, outcomes: TopicReader, events: Events, seconds: fl
     async with asyncio.timeout(60):
         while sum((await fetch_lags(stack.settings, read, {RECORDER_GROUP: read}))[RECORDER_GROUP].values()):
             await asyncio.sleep(0.2)
-    async with open_topic_reader(stack.settings, topics.outcomes(TASK), beginning=True) as whole:
+    async with open_topic_reader(stack.settings, topics.outcomes(TASK), from_beginning=True) as whole:
         await whole.read_until(lambda records: len(records) >= len(outcomes.records))
         assert last(whole.records, events) == wanted
 

@@ -131,7 +131,7 @@ async def test_a_dataset_is_the_same_before_and_after_archiving_and_compaction_a
     labelled = [row for row in rows if row["label"] is not None]
     assert len(labelled) == 10
     assert all(row["score"] == Ocr().score(json.loads(row["output"]), json.loads(row["label"])) for row in labelled)
-    async with open_topic_reader(settings, topics.LIFECYCLE, beginning=True) as life:
+    async with open_topic_reader(settings, topics.LIFECYCLE, from_beginning=True) as life:
         await life.read_until(
             lambda records: sum(fresh["content_hash"].encode() in (r.value or b"") for r in records) >= 4
         )

@@ -18,7 +18,7 @@ from app.embedded.supervisor import ProvisionTopics, Supervisor
 from app.settings import CHECKOUT, Settings
 from app.system.environment import process_environment
 
-__all__ = ["run_api", "process_environment", "read_pids", "platform_settings", "run_processes", "wait_until_alive"]
+__all__ = ["platform_settings", "process_environment", "read_pids", "run_api", "run_processes", "wait_until_alive"]
 
 
 def platform_settings(tmp_path: Path, **overrides: Any) -> Settings:

@@ -30,9 +30,9 @@ __all__ = [
     "SERVER_KINDS",
     "S3Server",
     "mortal_s3",
+    "run_server",
     "s3_server",
     "s3_servers",
-    "run_server",
     "storage",
     "storage_settings",
 ]

@@ -83,4 +83,5 @@ def sparkline_svg(counts: tuple[int, ...]) -> str:
         for place, count in enumerate(counts)
         if (height := max(1, round(count / most * _SPARKLINE_HEIGHT)) if count else 0)
     )
-    return f'<svg class="spark" viewBox="0 0 {len(counts) * 3} {_SPARKLINE_HEIGHT}" preserveAspectRatio="none">{bars}</svg>'
+    box = f"0 0 {len(counts) * 3} {_SPARKLINE_HEIGHT}"
+    return f'<svg class="spark" viewBox="{box}" preserveAspectRatio="none">{bars}</svg>'

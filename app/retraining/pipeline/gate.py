@@ -120,8 +120,8 @@ def _check_slice(
 ) -> _CheckResult:
     mean, (low, high) = weighted_mean(gains, weights, bounds.level, rng)
     refused = (
-        f"On the slice {name}, {len(gains)} outcomes, the score changes by {mean:+.4f}, {_format_interval(low, high, bounds)}:"
-        f" all of it is below {-bounds.slice_tolerance:g}."
+        f"On the slice {name}, {len(gains)} outcomes, the score changes by {mean:+.4f}, "
+        f"{_format_interval(low, high, bounds)}: all of it is below {-bounds.slice_tolerance:g}."
     )
     return _CheckResult({f"improvement[{name}]": mean}, refused if high < -bounds.slice_tolerance else None)
 

@@ -9,7 +9,7 @@ from app.retraining.triggers.conditions import TriggerExplanation, TriggerName, 
 from app.retraining.triggers.observation import Observation, TaskTriggerState
 from app.settings.triggers import TriggerSettings
 
-__all__ = ["TriggerExplanation", "Firing", "Observation", "TaskTriggerState", "TriggerSettings", "evaluate", "explain"]
+__all__ = ["Firing", "Observation", "TaskTriggerState", "TriggerExplanation", "TriggerSettings", "evaluate", "explain"]
 
 
 @dataclass(frozen=True)
