@@ -12,7 +12,7 @@ from time import monotonic
 from rich.console import Console
 
 from app.embedded.supervisor import Supervisor
-from app.registry.shipped import shipped, shipped_champion
+from app.registry.shipped import shipped_champion, shipped_versions
 from app.settings import Settings
 from app.tasks import load_tasks
 from benchmarks import (
@@ -66,7 +66,7 @@ class BenchmarkRun:
         self._options = options
         self._console = console
         self._task = Ocr()
-        self._model = shipped(self._task)[shipped_champion(self._task).version]
+        self._model = shipped_versions(self._task)[shipped_champion(self._task).version]
         self._began = monotonic()
 
     async def __call__(self) -> BenchmarkResults:
@@ -178,7 +178,7 @@ class BenchmarkRun:
         async with self._run_processes(settings, "kafka"):
             await kafka_log.create_topics(settings, (alone.REQUESTS, alone.ANSWERS), settings.partitions)
             for name, task in others.items():
-                model = shipped(task)[shipped_champion(task).version]
+                model = shipped_versions(task)[shipped_champion(task).version]
                 with (
                     self._step(f"{name}: one at a time, and ONNX Runtime alone"),
                     self._record_disturbance(name, results),

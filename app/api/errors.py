@@ -7,7 +7,7 @@ from fastapi import HTTPException
 
 from app.api.feedback import RETRY_AFTER
 from app.errors import SetupError
-from app.kafka.transient_errors import AWAY
+from app.kafka.transient_errors import TRANSIENT_ERRORS
 from models.base import Task
 
 
@@ -18,7 +18,7 @@ def http_errors() -> Iterator[None]:
         yield
     except SetupError as error:
         raise HTTPException(409, error.one_line) from None
-    except AWAY as error:
+    except TRANSIENT_ERRORS as error:
         raise HTTPException(503, str(error), {"Retry-After": RETRY_AFTER}) from None
 
 

@@ -73,10 +73,10 @@ def _unlearned_since(settings: "Settings", task: "Task", number: str) -> datetim
     """
     import asyncio
 
-    from app.registry.shipped import shipped
+    from app.registry.shipped import shipped_versions
     from app.registry.subscription import read_registry
 
-    if number in shipped(task):
+    if number in shipped_versions(task):
         return datetime.min.replace(tzinfo=UTC)
     models = asyncio.run(read_registry(settings, [task])).tasks[task.name]
     registered = models.version(number).registration

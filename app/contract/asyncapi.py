@@ -15,7 +15,7 @@ from app.contract.json_schemas import CHANNELS, TASK_PLACEHOLDER, Channel, Untit
 from app.events import topics
 from app.events.base import EventData, EventType
 from app.events.cloudevents import SPEC_VERSION
-from app.events.decoding import TYPES
+from app.events.decoding import EVENT_TYPES
 from app.events.types import EventRejected
 from app.settings import Settings
 from models.base import Task
@@ -77,7 +77,7 @@ def build_document(settings: Settings, tasks: Mapping[str, Task]) -> dict[str, A
         },
         "channels": channels,
         "operations": operations,
-        "components": {"messages": {kind.__name__: _message(kind) for kind in TYPES}, "schemas": _schemas()},
+        "components": {"messages": {kind.__name__: _message(kind) for kind in EVENT_TYPES}, "schemas": _schemas()},
     }
 
 
@@ -147,6 +147,6 @@ def _headers(kind: EventType) -> dict[str, Any]:
 
 
 def _schemas() -> dict[str, Any]:
-    kinds = [(kind, "validation") for kind in TYPES if issubclass(kind, EventData)]
+    kinds = [(kind, "validation") for kind in EVENT_TYPES if issubclass(kind, EventData)]
     _, said = models_json_schema(kinds, ref_template="#/components/schemas/{model}", schema_generator=_Draft7)  # type: ignore[arg-type]
     return dict(said["$defs"])

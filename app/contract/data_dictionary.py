@@ -8,7 +8,7 @@ from typing import Any
 from app.contract.json_schemas import CHANNELS, TASK_PLACEHOLDER, event_schema
 from app.eventlog.schema import SCHEMA
 from app.events.base import EventData, EventType
-from app.events.decoding import TYPES
+from app.events.decoding import EVENT_TYPES
 from app.events.topics import required_topics
 from app.replay import dataset
 from app.settings import Settings
@@ -85,7 +85,7 @@ def render_markdown() -> str:
             "`hindsight replay` writes `rows.parquet`: a row for each served prediction, by time and id.\n",
             *_table(["column", "type", "says"], rows),
             "## Types\n",
-            *(line for kind in TYPES for line in _type_section(kind)),
+            *(line for kind in EVENT_TYPES for line in _type_section(kind)),
         ]
     )
 

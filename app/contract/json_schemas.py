@@ -9,7 +9,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from app.events import lifecycle, topics
 from app.events.base import EventData, EventType
-from app.events.decoding import TYPES
+from app.events.decoding import EVENT_TYPES
 from app.events.types import (
     EventRejected,
     FeaturesExtracted,
@@ -72,7 +72,7 @@ def write_schemas(directory: Path) -> list[Path]:
     """Write the schema of each type that has JSON data to `<type>.json`; return the files."""
     directory.mkdir(parents=True, exist_ok=True)
     written = []
-    for kind in TYPES:
+    for kind in EVENT_TYPES:
         if issubclass(kind, EventData):
             written.append(directory / f"{kind.type}.json")
             written[-1].write_text(json.dumps(event_schema(kind), indent=2) + "\n")

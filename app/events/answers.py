@@ -20,7 +20,7 @@ def propagated_extensions(event: Event | None) -> dict[str, str]:
     return {name: event.extensions[name] for name in PROPAGATED_EXTENSIONS if name in event.extensions} if event else {}
 
 
-def failed(
+def build_failed_prediction(
     task: str,
     request: tuple[str, str],
     failure: Failure,

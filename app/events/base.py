@@ -106,6 +106,6 @@ def _error_text(error: ValidationError) -> str:
     return "; ".join(f"{name}: {message}" if name else message for name, message in problems)
 
 
-def canonical(value: Mapping[str, Any]) -> str:
+def canonical_json(value: Mapping[str, Any]) -> str:
     """The value as JSON text: the same for equal values."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"))

@@ -14,7 +14,7 @@ from app.events.types import (
 )
 from models.base import Rejected
 
-TYPES: tuple[EventType, ...] = (
+EVENT_TYPES: tuple[EventType, ...] = (
     PredictionRequested,
     FeaturesExtracted,
     PredictionMade,
@@ -27,7 +27,7 @@ TYPES: tuple[EventType, ...] = (
 """Every type of event, in its current version."""
 
 
-_TYPES_BY_NAME = {split_version(kind.type)[0]: kind for kind in TYPES}
+_TYPES_BY_NAME = {split_version(kind.type)[0]: kind for kind in EVENT_TYPES}
 
 
 def decode(type: str, data: bytes) -> EventData:

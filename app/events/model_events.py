@@ -22,7 +22,7 @@ from app.events.base import (
     VersionNumber,
 )
 
-_NUMBER = re.compile(r"[1-9][0-9]{0,8}")
+_VERSION_NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 
 
 RouteAction = Literal["promote", "canary", "shadow", "rollback"]
@@ -128,7 +128,7 @@ class ModelEvaluated(EventData):
 
 
 def _check_version_number(model: ModelRef) -> ModelRef:
-    if not _NUMBER.fullmatch(model.version):
+    if not _VERSION_NUMBER.fullmatch(model.version):
         raise ValueError(f"version {model.version[:20]!r} is no whole number from 1 on, of at most nine digits")
     return model
 

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from app.events import topics
-from app.events.answers import build_dead_letter, failed, propagated_extensions
+from app.events.answers import build_dead_letter, build_failed_prediction, propagated_extensions
 from app.events.base import ModelRef
 from app.events.cloudevents import ConsumedRecord, Event, Record, complete_event, format_rfc3339
 from app.events.ids import shadow_id
@@ -105,7 +105,7 @@ class InferenceHandler:
         reason = f"a later frame of stream {event.extensions['stream']!r} was waiting already"
         failure = Failure(stage=STAGE, code="skipped_frame", reason=reason)
         request = (event.extensions["requestsource"], event.extensions["requestid"])
-        return failed(self._task.name, request, failure, None, key, event)
+        return build_failed_prediction(self._task.name, request, failure, None, key, event)
 
     def reject(
         self, incoming: ConsumedRecord, failure: Failure, asked: tuple[ModelRef, Role] | None = None
@@ -125,7 +125,10 @@ class InferenceHandler:
         reference, letter = build_dead_letter(original, incoming.origin, failure, (event.source, event.id))
         by = (asked[0].version, asked[1]) if asked else ("", "")
         metrics.count_rejection(self._task.name, failure.stage, failure.code, *by)
-        return [letter, failed(self._task.name, identity, failure, reference, incoming.key, event, asked)]
+        return [
+            letter,
+            build_failed_prediction(self._task.name, identity, failure, reference, incoming.key, event, asked),
+        ]
 
 
 def find_superseded(events: Sequence[Event]) -> set[str]:

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Sequence
 from contextlib import suppress
 
-from app.events.answers import failed
+from app.events.answers import build_failed_prediction
 from app.events.base import ModelRef
 from app.events.cloudevents import ConsumedRecord, Event, Record
 from app.events.ids import shadow_id
@@ -90,7 +90,7 @@ class ShadowPredictor:
         except Rejected as error:
             failure = Failure(stage=STAGE, code=error.code, reason=str(error))
             request = (event.extensions["requestsource"], event.extensions["requestid"])
-            return failed(model.name, request, failure, None, incoming.key, event, (model, "shadow"))
+            return build_failed_prediction(model.name, request, failure, None, incoming.key, event, (model, "shadow"))
 
     def _count(self, version: str, outcome: str, events: int) -> None:
         metrics.SHADOWS.labels(self._task.name, version, outcome).inc(events)

@@ -4,5 +4,5 @@ from aiokafka.errors import KafkaError
 
 from app.errors import Unavailable, Unconfirmed
 
-AWAY = (KafkaError, OSError, Unavailable, Unconfirmed)
+TRANSIENT_ERRORS = (KafkaError, OSError, Unavailable, Unconfirmed)
 """What passes: it is worth trying again."""

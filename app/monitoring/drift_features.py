@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from app.events.base import canonical
+from app.events.base import canonical_json
 from app.monitoring.drift import Samples
 from models.base import Task
 
@@ -32,7 +32,7 @@ def output_features(task: Task, output: Mapping[str, Any], prefix: str) -> dict[
     """The numbers of an output or a label: its length as JSON, and how often it names each class."""
     classes = Counter(task.classes(output))
     counts = {f"{prefix}.class.{name}": float(count) for name, count in classes.items()}
-    return {f"{prefix}.length": float(len(canonical(output)))} | counts
+    return {f"{prefix}.length": float(len(canonical_json(output)))} | counts
 
 
 def collect_samples(events: Iterable[Mapping[str, float]]) -> Samples:

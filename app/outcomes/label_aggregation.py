@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from app.events import topics
-from app.events.base import canonical
+from app.events.base import canonical_json
 from app.events.cloudevents import Record, format_rfc3339
 from app.events.types import OutcomeRecorded
 from app.outcomes.prediction_history import FeedbackEvent, PredictionHistory
@@ -104,7 +104,7 @@ def in_audit_sample(prediction_id: str, rate: float) -> bool:
 
 def outcome_id(outcome: OutcomeRecorded) -> str:
     """The event's id: the same for the same outcome of the same prediction, however often it is recorded."""
-    return str(uuid.uuid5(_NAMESPACE, canonical(outcome.model_dump(mode="json"))))
+    return str(uuid.uuid5(_NAMESPACE, canonical_json(outcome.model_dump(mode="json"))))
 
 
 def build_outcome_record(outcome: OutcomeRecorded, as_of: datetime) -> Record:
@@ -136,7 +136,7 @@ def _valid_feedback(task: Task, feedback: Sequence[FeedbackEvent]) -> list[_Vali
     if len(feedback) > 1:  # by far the most have one
         # Two events of one identity are one event; should they differ, the first in the log is the event.
         in_order = sorted(
-            feedback, key=lambda one: (one.logged, one.time, canonical(one.feedback.model_dump(mode="json")))
+            feedback, key=lambda one: (one.logged, one.time, canonical_json(one.feedback.model_dump(mode="json")))
         )
         unique: dict[tuple[str, str], FeedbackEvent] = {}
         for one in in_order:
@@ -146,7 +146,7 @@ def _valid_feedback(task: Task, feedback: Sequence[FeedbackEvent]) -> list[_Vali
     for one in feedback:
         correction = one.feedback.correction
         with suppress(Rejected):
-            counted.append((one, None if correction is None else canonical(task.validate_correction(correction))))
+            counted.append((one, None if correction is None else canonical_json(task.validate_correction(correction))))
     return counted
 
 
@@ -157,7 +157,7 @@ def _actor_opinions(
     latest: dict[str, _ActorOpinion] = {}
     for said, correction in valid_feedback:
         given = said.feedback
-        accepted = canonical(_as_correction(task, output)) if correction is None and given.accepted else None
+        accepted = canonical_json(_as_correction(task, output)) if correction is None and given.accepted else None
         label = correction or accepted
         if label is not None or given.accepted is not None:
             latest.pop(given.actor, None)  # each stands where the actor spoke last

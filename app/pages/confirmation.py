@@ -6,7 +6,7 @@ from nicegui import ui
 from nicegui.events import GenericEventArguments
 
 from app.errors import SetupError
-from app.kafka.transient_errors import AWAY
+from app.kafka.transient_errors import TRANSIENT_ERRORS
 from app.pages.elements import Node, button
 
 FieldValues = Mapping[str, str]
@@ -88,7 +88,7 @@ class ConfirmationDialog:
             told = await do(self._values)
         except SetupError as error:
             self._show_error(error.one_line, do)
-        except AWAY as error:
+        except TRANSIENT_ERRORS as error:
             self._show_error(f"Nothing is known to have been done: {error}. Look at what there is, and try again.", do)
         else:
             self._close()

@@ -7,7 +7,7 @@ from nicegui import ui
 from app.dead_letters.async_store import DeadLetterNotFound
 from app.dead_letters.letter import DeadLetterEntry, DeadLetterFilter, to_detailed_json
 from app.errors import SetupError
-from app.kafka.transient_errors import AWAY
+from app.kafka.transient_errors import TRANSIENT_ERRORS
 from app.pages import layout
 from app.pages.confirmation import ConfirmationDialog, FieldValues
 from app.pages.elements import Node, button, definition_list, table_header, tabs
@@ -38,7 +38,7 @@ def register(services: Services) -> None:
                 Node("p", f"{error}. It may have been erased.", "note")
             except SetupError as error:
                 Node("p", error.one_line, "note bad")
-            except AWAY as error:
+            except TRANSIENT_ERRORS as error:
                 Node("p", f"That can't be seen now: {error}. Load the page again.", "note bad")
 
 

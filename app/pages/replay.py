@@ -11,7 +11,7 @@ from sqlalchemy import Connection, func, select
 
 from app.catalog.orm import OutcomeRow, PredictionRow
 from app.errors import SetupError
-from app.kafka.transient_errors import AWAY
+from app.kafka.transient_errors import TRANSIENT_ERRORS
 from app.pages import layout
 from app.pages.elements import Node, button, table_header
 from app.replay.jobs.job import ReplayJob
@@ -98,7 +98,7 @@ class _ReplayForm:
             )
         except ValueError:
             self._count_text.set_text("Choose two dates.")
-        except AWAY as error:
+        except TRANSIENT_ERRORS as error:
             self._count_text.set_text(f"How much that is can't be seen now: {error}.")
         else:
             self._count_text.set_text(f"{made:,} served predictions, of {labelled:,} of which something was said.")

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Sequence
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from app.events import topics
-from app.events.answers import build_dead_letter, failed
+from app.events.answers import build_dead_letter, build_failed_prediction
 from app.events.cloudevents import ConsumedRecord, Record, TopicId, event_identity, format_rfc3339
 from app.events.types import Failure
 from app.kafka import clients, record_parser
@@ -100,7 +100,7 @@ def build_rejection(task: str, record: ConsumedRecord, reason: str) -> list[Reco
     original = Record(origin.topic, record.key, record.value, record.headers)
     reference, letter = build_dead_letter(original, origin, failure, unique)
     key = record.key if len(record.key or b"") <= MAX_KEY_BYTES else None
-    return [letter, failed(task, unique, failure, reference, key, None)]
+    return [letter, build_failed_prediction(task, unique, failure, reference, key, None)]
 
 
 def build_republished(record: ConsumedRecord) -> Record:

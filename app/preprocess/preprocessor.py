@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.events import topics
-from app.events.answers import build_dead_letter, failed, propagated_extensions
+from app.events.answers import build_dead_letter, build_failed_prediction, propagated_extensions
 from app.events.cloudevents import (
     TENSORS,
     Event,
@@ -119,7 +119,7 @@ class Preprocessor:
         key = record.key if len(record.key or b"") <= MAX_KEY_BYTES else None
         if event and "partial" in event.extensions and error is not refusal:
             # A session so far: half of a file often can't be read, and the session's end still comes.
-            return PreprocessResult((failed(self.task.name, unique, failure, None, key, event),))
+            return PreprocessResult((build_failed_prediction(self.task.name, unique, failure, None, key, event),))
         reference, letter = build_dead_letter(record, origin, failure, unique)
-        answer = failed(self.task.name, unique, failure, reference, key, event)
+        answer = build_failed_prediction(self.task.name, unique, failure, reference, key, event)
         return PreprocessResult((letter, answer), error)

@@ -117,7 +117,7 @@ class WorkerLoop:
             self._channel.send(("fetched",))
 
 
-def bound(configured: Settings) -> None:
+def limit_resources(configured: Settings) -> None:
     """Bound what this process may take, and have the kernel choose it first where memory is short."""
     limit = configured.preprocess_memory_mib * MiB
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
@@ -136,7 +136,7 @@ def main() -> None:
     channel = MessageChannel(socket.socket(fileno=int(number)))
     get = blob_store(configured).get
     task = load_task(configured, name)
-    bound(configured)
+    limit_resources(configured)
     with suppress(ChannelClosed):
         WorkerLoop(configured, task, reject_file_claims(get) if files else retry_forever(get), channel).serve()
     sys.stdout.flush()

@@ -9,7 +9,7 @@ from aiokafka.errors import KafkaError
 
 from app.errors import SetupError
 from app.registry.registry import TaskModels
-from app.registry.shipped import shipped, shipped_champion
+from app.registry.shipped import shipped_champion, shipped_versions
 from app.registry.subscription import read_registry
 from app.settings import Settings
 from app.storage.blob_store import blob_store
@@ -23,7 +23,7 @@ def version_path(settings: Settings, task: Task, number: str | None) -> tuple[st
     Raises `SetupError`.
     """
     number = number or shipped_champion(task).version
-    paths = shipped(task)
+    paths = shipped_versions(task)
     if number in paths:
         return number, paths[number]
     try:

@@ -22,7 +22,7 @@ from app.events.lifecycle import RetrainingTriggered, TaskFrozen
 from app.events.model_events import ModelRegistered, RouteChanged
 from app.registry.routes import Route
 from app.registry.runs import Run
-from app.registry.shipped import no_model_error, shipped
+from app.registry.shipped import no_model_error, shipped_versions
 from app.settings import Settings
 from app.storage.blobs import BlobStore
 from models.base import Rejected, Task
@@ -213,7 +213,7 @@ class Registry:
 def _shipped_versions(task: Task) -> dict[str, ModelVersion]:
     return {
         number: ModelVersion(task.name, number, str(path), _read_card(path.with_name("card.json")))
-        for number, path in shipped(task).items()
+        for number, path in shipped_versions(task).items()
     }
 
 

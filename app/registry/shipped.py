@@ -8,7 +8,7 @@ from app.events.base import ModelRef
 from models.base import Task
 
 
-def shipped(task: Task) -> dict[str, Path]:
+def shipped_versions(task: Task) -> dict[str, Path]:
     """The versions that come with a task's folder, `versions/<number>/model.onnx`, lowest first."""
     folder = Path(inspect.getfile(type(task))).parent / "versions"
     found = {path.parent.name: path for path in folder.glob("*/model.onnx") if path.parent.name.isdecimal()}
@@ -17,7 +17,7 @@ def shipped(task: Task) -> dict[str, Path]:
 
 def shipped_champion(task: Task) -> ModelRef:
     """The newest version that a task ships: it serves until a route says otherwise. Raises `SetupError`."""
-    versions = shipped(task)
+    versions = shipped_versions(task)
     if not versions:
         raise no_model_error(task.name)
     return ModelRef(name=task.name, version=list(versions)[-1])

@@ -17,7 +17,7 @@ from app.errors import SetupError, Unavailable
 from app.events.types import Role
 from app.kafka import provisioning
 from app.kafka.resilient_producer import ResilientProducer
-from app.kafka.transient_errors import AWAY
+from app.kafka.transient_errors import TRANSIENT_ERRORS
 from app.monitoring.metrics import TRIGGER_FAILURES
 from app.registry.changes import RegistryWriter
 from app.registry.registry import Registry, TaskModels
@@ -91,7 +91,7 @@ class Controller:
             try:
                 await look(task, models)
                 continue
-            except AWAY as error:
+            except TRANSIENT_ERRORS as error:
                 log.warning("the retraining of %s waits: %s", task.name, error)
             except SetupError as error:
                 log.warning("the retraining of %s: %s", task.name, error)
@@ -141,7 +141,7 @@ class Controller:
     async def _run_steps(self, run: Run) -> None:
         minutes = self._retraining_settings(run.task).timeout_minutes
         if datetime.now(UTC) - run.time > timedelta(minutes=minutes):
-            with suppress(*AWAY, SetupError):  # then it is stopped as what has failed
+            with suppress(*TRANSIENT_ERRORS, SetupError):  # then it is stopped as what has failed
                 await self.backend.stop(run.id)
             await self._end_run(
                 run, "failed", f"{run.step}: it took more than {minutes:g} minutes; raise timeout_minutes"

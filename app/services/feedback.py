@@ -36,17 +36,17 @@ async def publish_feedback(
     """
     event_id = event_id or str(uuid.uuid4())
     _, prediction_id = feedback.task_and_prediction
-    await producer.publish(_record(_checked(feedback, tasks), event_id, trace))
+    await producer.publish(_record(_validate(feedback, tasks), event_id, trace))
     return FeedbackResponse(id=event_id, prediction_id=prediction_id)
 
 
-def _checked(given: FeedbackGiven, tasks: Mapping[str, Task]) -> FeedbackGiven:
-    name, _ = given.task_and_prediction
+def _validate(feedback: FeedbackGiven, tasks: Mapping[str, Task]) -> FeedbackGiven:
+    name, _ = feedback.task_and_prediction
     if name not in tasks:
         raise Rejected("unknown_task", f"there is no task {name!r}; known: {', '.join(sorted(tasks))}")
-    if given.correction is None:
-        return given
-    return given.model_copy(update={"correction": tasks[name].validate_correction(given.correction)})
+    if feedback.correction is None:
+        return feedback
+    return feedback.model_copy(update={"correction": tasks[name].validate_correction(feedback.correction)})
 
 
 def _record(feedback: FeedbackGiven, event_id: str, trace: str | None) -> Record:

@@ -20,13 +20,13 @@ from app.services.state_metrics import StateMetrics
 from app.settings import Settings
 
 PROBE_TIMEOUT_SECONDS = 3.0
-FRESH_SECONDS = 1.5
+CACHE_SECONDS = 1.5
 """Whoever asks within this time is told what was just found: asking costs the platform something."""
 TASK_READY_METRIC = "hindsight_preprocess_ready"
 """Of a process that is ready task by task."""
 
 
-class Part(BaseModel):
+class PartReadiness(BaseModel):
     """One part of the platform, or one task. What is said of it names no address: anybody may ask."""
 
     ready: bool
@@ -37,8 +37,8 @@ class Readiness(BaseModel):
     """Whether all parts do their work, and every task is answered."""
 
     ready: bool
-    parts: dict[str, Part]
-    tasks: dict[str, Part] = {}
+    parts: dict[str, PartReadiness]
+    tasks: dict[str, PartReadiness] = {}
 
 
 class HealthChecker:
@@ -54,7 +54,7 @@ class HealthChecker:
     async def readiness(self) -> Readiness:
         """As it was a moment ago, at most."""
         async with self._lock:
-            if time.monotonic() - self._checked_at >= FRESH_SECONDS:
+            if time.monotonic() - self._checked_at >= CACHE_SECONDS:
                 self._readiness = await self._check_parts()
                 self._checked_at = time.monotonic()
         return self._readiness
@@ -72,7 +72,7 @@ class HealthChecker:
             )
         most = settings.ready_max_lag
         parts = {
-            "kafka": Part(ready=not progress.unknown_reason, detail=progress.unknown_reason),
+            "kafka": PartReadiness(ready=not progress.unknown_reason, detail=progress.unknown_reason),
             "preprocess": self._with_lag(preprocess, PREPROCESS_GROUP, most),
             "mlserver": mlserver,
             "worker": self._with_lag(worker, WORKER_GROUP, most),
@@ -83,30 +83,30 @@ class HealthChecker:
         found = [
             task_status(settings, progress.group_progress, task) for task in settings.tasks if progress.group_progress
         ]
-        tasks = {one.name: Part(ready=one.is_healthy, detail=one.detail) for one in found}
+        tasks = {one.name: PartReadiness(ready=one.is_healthy, detail=one.detail) for one in found}
         return Readiness(ready=all(one.ready for one in (*parts.values(), *tasks.values())), parts=parts, tasks=tasks)
 
-    def _with_lag(self, part: Part, group: str, max_lag: int) -> Part:
+    def _with_lag(self, part: PartReadiness, group: str, max_lag: int) -> PartReadiness:
         """A part that does its work, unless too many records wait for it, or some are overdue and it moves none."""
         if not part.ready:
             return part
         of = [one for (name, _), one in self._state_metrics.progress.group_progress.items() if name == group]
         if not of:
-            return Part(ready=False, detail="what waits for it is not known")
+            return PartReadiness(ready=False, detail="what waits for it is not known")
         waiting = sum(one.position.waiting for one in of)
         still = max((one.stalled_seconds for one in of if one.position.overdue), default=0.0)
         if still >= self._settings.unanswered_seconds:
-            return Part(ready=False, detail=f"no progress for {still:.0f} s, {waiting:,} waiting")
-        return Part(ready=waiting <= max_lag, detail=f"{waiting:,} waiting")
+            return PartReadiness(ready=False, detail=f"no progress for {still:.0f} s, {waiting:,} waiting")
+        return PartReadiness(ready=waiting <= max_lag, detail=f"{waiting:,} waiting")
 
-    async def _check_mlserver(self, http: httpx.AsyncClient) -> Part:
+    async def _check_mlserver(self, http: httpx.AsyncClient) -> PartReadiness:
         """Whether it is ready, and serves every version that a route needs."""
         url = f"http://{self._settings.mlserver_host}:{self._settings.mlserver_http_port}/v2"
         try:
             needed = self._state_metrics.required_versions()
             headers = token.auth_headers(token.load_or_create(self._settings))
         except Unavailable:
-            return Part(ready=False, detail="which versions it should serve is not known yet")
+            return PartReadiness(ready=False, detail="which versions it should serve is not known yet")
         answered, *served = await asyncio.gather(
             _http_problem(http.get(f"{url}/health/ready")),
             *(
@@ -115,9 +115,9 @@ class HealthChecker:
             ),
         )
         if answered:
-            return Part(ready=False, detail=answered)
-        missing = [_named(one) for one, wrong in zip(needed, served, strict=True) if wrong]
-        return Part(ready=not missing, detail=f"it does not serve {', '.join(missing)}" if missing else "")
+            return PartReadiness(ready=False, detail=answered)
+        missing = [_format_version(one) for one, wrong in zip(needed, served, strict=True) if wrong]
+        return PartReadiness(ready=not missing, detail=f"it does not serve {', '.join(missing)}" if missing else "")
 
 
 async def _http_problem(request: Awaitable[httpx.Response]) -> str:
@@ -129,19 +129,19 @@ async def _http_problem(request: Awaitable[httpx.Response]) -> str:
     return "" if status == httpx.codes.OK else f"it says {status}"
 
 
-async def _check_process(http: httpx.AsyncClient, settings: Settings, port: int) -> Part:
+async def _check_process(http: httpx.AsyncClient, settings: Settings, port: int) -> PartReadiness:
     url = f"http://{reachable_host(settings.metrics_host)}:{port}/metrics"
     try:
         text = (await http.get(url)).raise_for_status().text
     except httpx.HTTPError as error:
-        return Part(ready=False, detail=f"its metrics can't be read: {type(error).__name__}")
+        return PartReadiness(ready=False, detail=f"its metrics can't be read: {type(error).__name__}")
     samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
     starting = [one.labels.get("task", "") for one in samples if one.name == TASK_READY_METRIC and one.value != 1]
     if starting:
-        return Part(ready=False, detail=f"it is starting: {', '.join(starting)}")
+        return PartReadiness(ready=False, detail=f"it is starting: {', '.join(starting)}")
     ready = [one.value for one in samples if one.name == READY._name] == [1]
-    return Part(ready=ready, detail="" if ready else "it is starting")
+    return PartReadiness(ready=ready, detail="" if ready else "it is starting")
 
 
-def _named(model: ModelRef) -> str:
+def _format_version(model: ModelRef) -> str:
     return f"{model.name} version {model.version}"

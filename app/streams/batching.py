@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 from faust.types import EventT
 
 T = TypeVar("T")
-_LOOK_SECONDS = 0.05
+_POLL_SECONDS = 0.05
 """How often a batch that waits looks whether it is full."""
 
 
@@ -23,11 +23,11 @@ class BatchLimits:
     max_bytes: float = math.inf
 
 
-def _size(event: EventT[Any]) -> int:
+def _payload_bytes(event: EventT[Any]) -> int:
     return len(event.message.value or b"")
 
 
-async def batches(
+async def batch_events(
     events: AsyncIterable[T], limits: BatchLimits, size: Callable[[T], int] = lambda _: 0
 ) -> AsyncGenerator[list[T], None]:
     """Batches of the events, each as soon as a bound is reached.
@@ -44,7 +44,7 @@ async def batches(
                 return
             deadline = time.monotonic() + limits.max_wait_seconds
             while not waiting.full and not feeding.done() and (rest := deadline - time.monotonic()) > 0:
-                await asyncio.sleep(min(rest, _LOOK_SECONDS))
+                await asyncio.sleep(min(rest, _POLL_SECONDS))
             yield waiting.take()
     finally:
         feeding.cancel()

@@ -16,7 +16,7 @@ from app.kafka import clients, connection
 from app.kafka.producers import CONFIRM_SECONDS, publish_confirmed
 from app.kafka.topic_ids import TopicIdCache, fetch_topic_ids
 from app.settings import Settings
-from app.streams.batching import BatchLimits, _size, batches
+from app.streams.batching import BatchLimits, _payload_bytes, batch_events
 from app.streams.delivery import BatchHandler, BatchPublisher, DeliveryGuard, HandlerResult, RejectionBuilder
 from app.streams.faust_consumers import CommittedConsumer, LowPriorityConsumer
 
@@ -81,7 +81,7 @@ def register_agent(
     guard = DeliveryGuard(stage, handle, create_publisher(app), reject)
 
     async def run(stream: Any) -> None:
-        async for events in batches(stream.noack().events(), limits, _size):
+        async for events in batch_events(stream.noack().events(), limits, _payload_bytes):
             batch = [await epochs.convert(event) for event in events]
             on_delivered(batch, await guard.deliver(batch))
             for event in events:

@@ -4,7 +4,7 @@ from itertools import chain, pairwise
 
 from app.events import topics
 from app.events.cloudevents import Origin, TopicId, complete_event, header_text
-from app.events.decoding import TYPES
+from app.events.decoding import EVENT_TYPES
 from app.events.ids import prediction_id
 from app.events.types import FeedbackGiven, PredictionMade
 from benchmarks.synthetic_history import EVENTS_PER_REQUEST, HEIGHT, SOURCE, generate_history
@@ -29,7 +29,7 @@ def test_no_two_requests_are_alike() -> None:
 
 
 def test_every_event_can_be_read_and_is_about_its_request() -> None:
-    known = {kind.type for kind in TYPES}
+    known = {kind.type for kind in EVENT_TYPES}
     task = Ocr()
     for asked, extracted, predicted, *given in MADE:
         request = header_text(asked.headers, "ce_id")

@@ -20,7 +20,7 @@ from app.embedded import status
 from app.errors import SetupError
 from app.events import topics
 from app.kafka.lag import RECORDER_GROUP
-from app.kafka.transient_errors import AWAY
+from app.kafka.transient_errors import TRANSIENT_ERRORS
 from app.monitoring.drift import DriftFinding
 from app.monitoring.performance_estimation import PerformanceEstimate
 from app.monitoring.quality import QualityEstimate, ScoredOutcome, estimate_quality
@@ -133,7 +133,7 @@ class OverviewPoller:
                 self._slow_updated_at = time.monotonic()
                 await self._refresh_one_task()
             found.error = ""
-        except AWAY as error:
+        except TRANSIENT_ERRORS as error:
             found.error = str(error)
 
     async def _refresh_one_task(self) -> None:

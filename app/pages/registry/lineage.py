@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 
 from app.errors import SetupError
-from app.kafka.transient_errors import AWAY
+from app.kafka.transient_errors import TRANSIENT_ERRORS
 from app.pages.elements import Node, definition_list
 from app.registry.lineage import Lineage, trace_lineage
 from app.services.services import Services
@@ -16,7 +16,7 @@ async def render_lineage(services: Services, task: str, version: str, back_url: 
         models = services.controller.models[task]
         measured = models.version(version).card.get("figures")
         found = await asyncio.to_thread(trace_lineage, services.settings, models, version)
-    except AWAY as error:
+    except TRANSIENT_ERRORS as error:
         Node("p", f"Version {version} can't be seen now: {error}. Load the page again.", "note bad")
         return
     except SetupError as error:

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 from nicegui import ui
 
 from app.errors import SetupError
-from app.kafka.transient_errors import AWAY
+from app.kafka.transient_errors import TRANSIENT_ERRORS
 from app.pages import layout
 from app.pages.confirmation import ConfirmationDialog, FieldValues
 from app.pages.elements import Node, button, table_header, tabs
@@ -65,7 +65,7 @@ class _RegistryView:
         """Show it as it is now, or why it can't be seen."""
         try:
             self._render(self._services.controller.models[self._task])
-        except AWAY as error:
+        except TRANSIENT_ERRORS as error:
             self._error.set_text(f"That can't be seen now: {error}. It is tried again.").set_shown(True)
         except SetupError as error:
             self._error.set_text(error.one_line).set_shown(True)

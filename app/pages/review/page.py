@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from nicegui import context, ui
 
-from app.kafka.transient_errors import AWAY
+from app.kafka.transient_errors import TRANSIENT_ERRORS
 from app.pages import layout
 from app.pages.elements import Node, table_header, tabs
 from app.pages.review.claims import Claims
@@ -55,7 +55,7 @@ async def _render_reviewed(services: Services, task: str) -> None:
             services.catalog.query,
             lambda connection: find_reviewed(connection, task, versions, datetime.now(UTC) - MAX_AGE),
         )
-    except AWAY as error:
+    except TRANSIENT_ERRORS as error:
         Node("p", f"That can't be seen now: {error}. Load the page again.", "note bad")
         return
     with Node("section", style="panel"):

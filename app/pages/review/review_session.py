@@ -8,7 +8,7 @@ from typing import Any
 
 from app.errors import SetupError
 from app.events.types import FeedbackGiven
-from app.kafka.transient_errors import AWAY
+from app.kafka.transient_errors import TRANSIENT_ERRORS
 from app.outcomes.label_aggregation import in_audit_sample
 from app.pages.review.claims import Claims
 from app.pages.review.queues import Queue, find_waiting
@@ -192,7 +192,7 @@ class ReviewSession:
             trouble = str(error)
         except SetupError as error:
             trouble = error.one_line
-        except AWAY as error:
+        except TRANSIENT_ERRORS as error:
             trouble = f"The payload can't be had now: {error}"
         return ReviewItem(prediction_id, recorded, self._selection(prediction_id), payload, trouble)
 

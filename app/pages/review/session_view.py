@@ -7,7 +7,7 @@ from typing import Any
 from nicegui import ui
 
 from app.auth.scopes import missing_scope_message
-from app.kafka.transient_errors import AWAY
+from app.kafka.transient_errors import TRANSIENT_ERRORS
 from app.pages import layout
 from app.pages.elements import Node, button
 from app.pages.review.bulk import BulkReview
@@ -183,7 +183,7 @@ class SessionView:
                 told = await action()
             except (Rejected, ValueError) as error:
                 self._show_status(str(error), is_error=True)
-            except AWAY as error:
+            except TRANSIENT_ERRORS as error:
                 self._show_status(f"Nothing was said: {error}. Try again.", is_error=True)
             else:
                 self._show_status(told)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from app.events import topics
-from app.events.answers import build_dead_letter, failed
+from app.events.answers import build_dead_letter, build_failed_prediction
 from app.events.cloudevents import (
     JSON,
     Event,
@@ -218,7 +218,7 @@ class SessionAssembler:
             return (letter,)
         metrics.count_rejection(self._task, STAGE, error.code)
         key = record.key if len(record.key or b"") <= MAX_KEY_BYTES else None
-        return letter, failed(self._task, answered, failure, reference, key, event)
+        return letter, build_failed_prediction(self._task, answered, failure, reference, key, event)
 
 
 def _parse_chunk(event: Event) -> tuple[str, int, bool]:

@@ -12,7 +12,7 @@ from app.kafka import clients
 from app.kafka.lag import PREPROCESS_GROUP
 from app.monitoring.progress import COMMIT_SECONDS
 from app.registry.routes import Route
-from app.services.readiness import HealthChecker, Part, Readiness
+from app.services.readiness import HealthChecker, PartReadiness, Readiness
 from app.services.state_metrics import StateMetrics
 from app.settings import Settings
 from tests.support.asgi_client import serve_app
@@ -125,8 +125,8 @@ async def test_a_stage_that_moves_none_of_what_is_overdue_is_not_ready_and_its_t
         assert found.tasks["letters"].ready
         await commit_all(platform)
         after = await readiness(impatient)
-        assert after.parts["preprocess"] == Part(ready=True, detail="0 waiting")
-        assert after.tasks["ocr"] == Part(ready=True, detail="")
+        assert after.parts["preprocess"] == PartReadiness(ready=True, detail="0 waiting")
+        assert after.tasks["ocr"] == PartReadiness(ready=True, detail="")
 
 
 async def test_a_version_that_a_route_needs_and_mlserver_lacks_is_named(platform: Settings) -> None:

@@ -8,7 +8,7 @@ import pytest
 from jsonschema import Draft7Validator
 
 from app.contract import asyncapi
-from app.events.decoding import TYPES
+from app.events.decoding import EVENT_TYPES
 from app.events.topics import SEGMENT_MS, archived_topics
 from app.settings import MiB, Settings
 from tests.support.event_strategies import read_example
@@ -96,7 +96,7 @@ def test_every_broker_is_a_server(document: dict[str, Any]) -> None:
     assert [server["host"] for server in document["servers"].values()] == ["one:9092", "two:9093"]
 
 
-@pytest.mark.parametrize("kind", TYPES)
+@pytest.mark.parametrize("kind", EVENT_TYPES)
 def test_an_event_as_it_is_in_kafka_is_valid_by_its_message(document: dict[str, Any], kind: type) -> None:
     message = document["components"]["messages"][kind.__name__]
     headers, value = read_example(message["name"])

@@ -8,11 +8,11 @@ from jsonschema import Draft202012Validator
 
 from app.contract import json_schemas
 from app.events.base import EventData
-from app.events.decoding import TYPES
+from app.events.decoding import EVENT_TYPES
 from app.events.topics import archived_topics
 from tests.support.event_strategies import data_strategy, read_example
 
-JSON_TYPES = [kind for kind in TYPES if issubclass(kind, EventData)]
+JSON_TYPES = [kind for kind in EVENT_TYPES if issubclass(kind, EventData)]
 
 
 @pytest.mark.parametrize("kind", JSON_TYPES)
@@ -51,4 +51,4 @@ def test_a_schema_is_written_for_each_type_with_json_data(tmp_path: Path) -> Non
 
 def test_every_topic_of_the_log_has_its_types_and_every_type_a_topic() -> None:
     assert {channel.topic for channel in json_schemas.CHANNELS} == set(archived_topics([json_schemas.TASK_PLACEHOLDER]))
-    assert {kind for channel in json_schemas.CHANNELS for kind in channel.event_types} == set(TYPES)
+    assert {kind for channel in json_schemas.CHANNELS for kind in channel.event_types} == set(EVENT_TYPES)

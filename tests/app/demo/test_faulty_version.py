@@ -5,7 +5,7 @@ import onnxruntime as ort
 
 from app.demo.faulty_version import corrupt_weights
 from app.registry.registration import read_signature
-from app.registry.shipped import shipped
+from app.registry.shipped import shipped_versions
 from models.ocr import Ocr
 from tests.support.scales import make_scale_model
 
@@ -22,5 +22,5 @@ def test_it_says_something_else_the_same_for_the_same_seed() -> None:
 
 
 def test_it_takes_and_gives_what_the_model_did() -> None:
-    model = shipped(Ocr())["1"].read_bytes()
+    model = shipped_versions(Ocr())["1"].read_bytes()
     assert read_signature(corrupt_weights(model, 0)) == read_signature(model)

@@ -36,7 +36,7 @@ PREDICTION = prediction_id("letters", "app", "1")
 
 def current(kind: str) -> EventType:
     """The class that a type of any version is read into."""
-    [found] = [known for known in decoding.TYPES if split_version(known.type)[0] == split_version(kind)[0]]
+    [found] = [known for known in decoding.EVENT_TYPES if split_version(known.type)[0] == split_version(kind)[0]]
     return found
 
 
@@ -117,7 +117,7 @@ def test_feedback_by_request_is_about_a_bare_payloads_default_source() -> None:
     assert feedback.task_and_prediction == ("letters", prediction_id("letters", event.source, event.id))
 
 
-@pytest.mark.parametrize("kind", [kind for kind in decoding.TYPES if issubclass(kind, EventData)])
+@pytest.mark.parametrize("kind", [kind for kind in decoding.EVENT_TYPES if issubclass(kind, EventData)])
 @given(data=st.data())
 def test_what_is_decoded_is_what_was_encoded(kind: type[EventData], data: st.DataObject) -> None:
     said = data.draw(data_strategy(kind))
@@ -147,7 +147,7 @@ def test_what_is_no_data_of_a_known_type_is_refused_with_the_reason(kind: str, c
 
 def test_every_version_of_every_type_has_an_example() -> None:
     """Whoever makes a new version adds its example, and keeps those of the versions before."""
-    named = [split_version(kind.type) for kind in decoding.TYPES]
+    named = [split_version(kind.type) for kind in decoding.EVENT_TYPES]
     wanted = {f"{name}.v{version}" for name, current in named for version in range(1, current + 1)}
     assert {path.stem for path in EXAMPLES.iterdir()} == wanted
 
@@ -176,7 +176,7 @@ def test_features_that_any_version_wrote_still_read(kind: str) -> None:
     assert {name: tensor.tobytes() for name, tensor in features.items()} == {"letters": b"abc"}
 
 
-@pytest.mark.parametrize("kind", [kind.type for kind in decoding.TYPES])
+@pytest.mark.parametrize("kind", [kind.type for kind in decoding.EVENT_TYPES])
 def test_a_type_declares_the_headers_that_it_has_beside_cloudevents(kind: str) -> None:
     own = (
         {name for name, _ in read_example(kind)[0]}

@@ -14,7 +14,7 @@ from app.events.base import ModelRef
 from app.inference.mlserver.client import InferenceClient
 from app.inference.mlserver.repository import install
 from app.inference.mlserver.tensor_codec import DTYPES
-from app.registry.shipped import shipped
+from app.registry.shipped import shipped_versions
 from app.settings import CHECKOUT, Settings
 from app.system.environment import process_environment
 from tests.support.otlp_collector import Collector, run_collector
@@ -78,7 +78,8 @@ async def mlserver_process(
     )
     config.home.mkdir()
     models = {
-        ModelRef(name="letters", version=number): path.read_bytes() for number, path in shipped(Letters()).items()
+        ModelRef(name="letters", version=number): path.read_bytes()
+        for number, path in shipped_versions(Letters()).items()
     }
     models |= {DOUBLING: _onnx(doubling()), ECHO: _onnx(echo())}
     with serving(config) as process:

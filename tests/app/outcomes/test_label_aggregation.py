@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.events.base import canonical
+from app.events.base import canonical_json
 from app.events.cloudevents import header_text
 from app.events.ids import prediction_id
 from app.events.types import OutcomeRecorded
@@ -270,7 +270,7 @@ def test_an_outcomes_id_is_that_of_what_it_says() -> None:
     one, other = outcome(make_feedback(1, **make_correction(2))), outcome(make_feedback(1, **make_correction(3)))
     assert outcome_id(one) == outcome_id(outcome(make_feedback(1, **make_correction(2))))
     assert outcome_id(one) != outcome_id(other)
-    assert canonical({"b": 1, "a": {"d": 2, "c": 3}}) == canonical({"a": {"c": 3, "d": 2}, "b": 1})
+    assert canonical_json({"b": 1, "a": {"d": 2, "c": 3}}) == canonical_json({"a": {"c": 3, "d": 2}, "b": 1})
 
 
 def test_an_outcome_is_an_event_under_its_predictions_id() -> None:

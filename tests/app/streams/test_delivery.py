@@ -10,8 +10,6 @@ from app import backoff
 from app.errors import Unavailable, Unpublishable
 from app.events.cloudevents import ConsumedRecord, Origin, Record, TopicId
 from app.events.types import Failure
-from app.streams import delivery
-from app.streams.delivery import DeliveryGuard, HandlerResult
 from models.base import Rejected
 
 pytestmark = pytest.mark.usefixtures("impatient")
@@ -213,7 +211,7 @@ async def test_a_wrong_number_of_answers_is_a_bug_of_the_handler() -> None:
 
 @pytest.mark.parametrize("where", ["handle", "publish", "backoff"])
 async def test_cancellation_ends_a_delivery(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delivery, "_MIN_BACKOFF_SECONDS", 60)
+    monkeypatch.setattr(backoff, "_MIN_BACKOFF_SECONDS", 60)
     started = asyncio.Event()
 
     async def handle(batch: Sequence[ConsumedRecord]) -> list[HandlerResult]:
@@ -237,6 +235,6 @@ async def test_cancellation_ends_a_delivery(where: str, monkeypatch: pytest.Monk
 
 
 def test_waits_double_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delivery, "_MIN_BACKOFF_SECONDS", 0.1)
-    monkeypatch.setattr(delivery, "_MAX_BACKOFF_SECONDS", 0.5)
+    monkeypatch.setattr(backoff, "_MIN_BACKOFF_SECONDS", 0.1)
+    monkeypatch.setattr(backoff, "_MAX_BACKOFF_SECONDS", 0.5)
     assert list(islice(backoff.backoff(), 5)) == [0.1, 0.2, 0.4, 0.5, 0.5]

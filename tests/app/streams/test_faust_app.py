@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.streams.batching import BatchLimits, batches
+from app.streams.batching import BatchLimits, batch_events
 
 
 async def events(*numbers: int, pause: float = 0.0) -> AsyncIterator[int]:
@@ -21,7 +21,7 @@ async def events(*numbers: int, pause: float = 0.0) -> AsyncIterator[int]:
 def test_every_event_is_in_one_batch_in_order_and_none_is_too_long(count: int, most: int) -> None:
     async def collect() -> list[list[int]]:
         found = []
-        async for batch in batches(events(*range(count)), BatchLimits(most, 0)):
+        async for batch in batch_events(events(*range(count)), BatchLimits(most, 0)):
             await asyncio.sleep(0)
             found.append(batch)
             if sum(map(len, found)) == count:
@@ -34,7 +34,7 @@ def test_every_event_is_in_one_batch_in_order_and_none_is_too_long(count: int, m
 
 
 async def test_what_comes_while_a_batch_is_handled_is_the_next_batch() -> None:
-    stream = batches(events(*range(10), pause=0.001), BatchLimits(100, 0))
+    stream = batch_events(events(*range(10), pause=0.001), BatchLimits(100, 0))
     first = await anext(stream)
     await asyncio.sleep(0.1)
     second = await anext(stream)
@@ -44,7 +44,7 @@ async def test_what_comes_while_a_batch_is_handled_is_the_next_batch() -> None:
 
 
 async def test_the_first_event_of_a_batch_waits_for_others_but_not_for_long() -> None:
-    stream = batches(events(1, 2, 3, pause=0.005), BatchLimits(100, 0.2))
+    stream = batch_events(events(1, 2, 3, pause=0.005), BatchLimits(100, 0.2))
     assert await anext(stream) == [1, 2, 3]
     await stream.aclose()
 
@@ -58,7 +58,7 @@ async def test_no_more_is_taken_from_the_topic_than_can_wait() -> None:
             taken += 1
             yield taken
 
-    stream = batches(endless(), BatchLimits(4, 0))
+    stream = batch_events(endless(), BatchLimits(4, 0))
     handled = await anext(stream)
     await asyncio.sleep(0.01)
     assert taken <= len(handled) + 4 + 1
@@ -71,11 +71,11 @@ async def test_a_failing_stream_ends_the_batches_with_its_error() -> None:
         yield 1
 
     with pytest.raises(OSError, match="gone"):
-        await anext(batches(broken(), BatchLimits(4, 0)))
+        await anext(batch_events(broken(), BatchLimits(4, 0)))
 
 
 async def test_a_batch_ends_when_it_is_large_enough() -> None:
-    stream = batches(events(3, 3, 3, 3), BatchLimits(100, 5, max_bytes=6), size=lambda event: event)
+    stream = batch_events(events(3, 3, 3, 3), BatchLimits(100, 5, max_bytes=6), size=lambda event: event)
     assert await anext(stream) == [3, 3]
     assert await anext(stream) == [3, 3]
     await stream.aclose()

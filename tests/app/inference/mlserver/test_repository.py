@@ -6,7 +6,7 @@ import pytest
 from app.errors import SetupError
 from app.events.base import ModelRef
 from app.inference.mlserver.repository import clear, entry_name, install, remove
-from app.registry.shipped import shipped, shipped_champion
+from app.registry.shipped import shipped_champion, shipped_versions
 from app.settings import Settings
 from models.base import Task
 from tests.support.tasks import Letters
@@ -24,9 +24,7 @@ def config(tmp_path: Path) -> Settings:
 @pytest.fixture
 def versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The versions of a task whose folder is a temporary one."""
-    monkeypatch.setattr(
-        "app.inference.mlserver.repository.inspect.getfile", lambda _: str(tmp_path / "task" / "task.py")
-    )
+    monkeypatch.setattr("app.registry.shipped.inspect.getfile", lambda _: str(tmp_path / "task" / "task.py"))
     return tmp_path / "task" / "versions"
 
 
@@ -42,14 +40,14 @@ def test_each_version_is_an_entry_of_its_own() -> None:
 
 
 def test_a_task_ships_the_versions_in_its_folder() -> None:
-    assert list(shipped(Letters())) == ["1", "2"]
+    assert list(shipped_versions(Letters())) == ["1", "2"]
     assert shipped_champion(Letters()) == ModelRef(name="letters", version="2")
 
 
 def test_versions_are_numbers_in_their_order(versions: Path) -> None:
     task = ship(versions, "10", "9", "draft", "-1")
     (versions / "11").mkdir()  # without a model yet
-    assert list(shipped(task)) == ["9", "10"]
+    assert list(shipped_versions(task)) == ["9", "10"]
     assert shipped_champion(task).version == "10"
 
 
