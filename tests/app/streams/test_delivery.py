@@ -10,6 +10,7 @@ from app import backoff
 from app.errors import Unavailable, Unpublishable
 from app.events.cloudevents import ConsumedRecord, Origin, Record, TopicId
 from app.events.types import Failure
+from app.streams.delivery import DeliveryGuard, HandlerResult
 from models.base import Rejected
 
 pytestmark = pytest.mark.usefixtures("impatient")
