@@ -14,7 +14,7 @@ export UV_PROJECT_ENVIRONMENT := .venv
 unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test soak bench screenshots docs lint clean
+.PHONY: help setup run test soak bench docs screenshots lint clean
 
 help: ## List what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,11 +32,11 @@ soak: $(READY) ## Run the long stories: faults, a million events, the full loop
 bench: $(READY) ## Measure, and print the figures
 	@exec $(BIN)/python -m benchmarks
 
-screenshots: $(READY) ## Make pictures of every page, in ./screenshots
-	@exec $(BIN)/python -m tests.browser.screenshots screenshots
-
 docs: $(READY) ## Build the documentation as a site, in ./site, and check its links
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/uv run --frozen --group docs mkdocs build --strict
+
+screenshots: $(READY) ## Make pictures of every page, in ./screenshots
+	@exec $(BIN)/python -m tests.browser.screenshots screenshots
 
 lint: $(READY) ## Check style, types and, where OSV can be reached, the dependencies' known vulnerabilities
 	$(BIN)/ruff check
