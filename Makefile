@@ -14,7 +14,7 @@ export UV_PROJECT_ENVIRONMENT := .venv
 unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test soak bench screenshots lint clean
+.PHONY: help setup run test soak bench docs screenshots lint clean
 
 help: ## List what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ soak: $(READY) ## Run the long stories: faults, a million events, the full loop
 bench: $(READY) ## Measure, and print the figures
 	@exec $(BIN)/python -m benchmarks
 
+docs: $(READY) ## Build the documentation as a site, in ./site, and check its links
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/uv run --frozen --group docs mkdocs build --strict
+
 screenshots: $(READY) ## Make pictures of every page, in ./screenshots
 	@exec $(BIN)/python -m tests.browser.screenshots screenshots
 
@@ -46,7 +49,7 @@ lint: $(READY) ## Check style, types, layers and, where OSV can be reached, the 
 setup: $(READY) ## Fetch all that is needed (the others do so by themselves)
 
 clean: ## Remove the virtual environment and caches; the state in HINDSIGHT_HOME stays
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis dist site
 	find app agents models tables tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 $(READY): pyproject.toml uv.lock app/system/jars.lock

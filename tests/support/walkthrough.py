@@ -2,11 +2,9 @@
 
 import re
 
-from app.settings import CHECKOUT
+from tests.support.documents import CONTRIBUTING, snippets
 
-_SECTION = (CHECKOUT / "CONTRIBUTING.md").read_text().partition("## Add a task\n")[2].partition("\n## ")[0]
-
-BLOCKS = re.findall(r"^```sh\n(.*?)^```$", _SECTION, re.DOTALL | re.MULTILINE)
+BLOCKS = [snippet.code for snippet in snippets(CONTRIBUTING)]
 
 PLATFORM = re.compile("make run|hindsight send")
 """What needs a platform: `tests/integration/test_new_task.py` tries it."""

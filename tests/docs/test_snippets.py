@@ -1,7 +1,9 @@
-"""The README's snippets, run as they stand, in its order, on the real stack."""
+"""The snippets of the README and the manual, run as they stand, page by page, on the real stack.
+
+Those of CONTRIBUTING.md are `tests.support.walkthrough`'s.
+"""
 
 import json
-import re
 import sys
 from pathlib import Path
 
@@ -13,15 +15,16 @@ from app.settings import CHECKOUT
 from tests.support import tools
 from tests.support.archive import wait_until_archived
 from tests.support.commands import run_command
+from tests.support.documents import MANUAL, README, Snippet, snippets
 from tests.support.kafka_clients import event_id, open_topic_reader
 from tests.support.stack import Stack
 
-BLOCKS = re.findall(r"^```(python|sh)\n(.*?)^```$", (CHECKOUT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
-NAMES = [re.sub(r"\W+", "-", code.strip().splitlines()[-1])[:40] for _, code in BLOCKS]
+SNIPPETS = [snippet for page in (README, *MANUAL) for snippet in snippets(page)]
 
 
-def test_there_are_snippets() -> None:
-    assert {language for language, _ in BLOCKS} == {"python", "sh"}
+def test_the_readme_and_the_manual_have_snippets() -> None:
+    languages = {(snippet.page == "README", snippet.language) for snippet in SNIPPETS}
+    assert languages == {(page, language) for page in (True, False) for language in ("python", "sh")}
 
 
 @pytest.fixture(scope="module")
@@ -33,15 +36,15 @@ def folder(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-@pytest.mark.parametrize(("language", "code"), BLOCKS, ids=NAMES)
-async def test_a_snippet_runs(stack: Stack, folder: Path, language: str, code: str) -> None:
-    if "kcat" in code:
+@pytest.mark.parametrize("snippet", SNIPPETS, ids=lambda snippet: snippet.name)
+async def test_a_snippet_runs(stack: Stack, folder: Path, snippet: Snippet) -> None:
+    if "kcat" in snippet.code:
         tools.require_programs("kcat")
     settings = stack.settings
-    code = code.replace(":9092", f":{settings.kafka_port}").replace(":8000", f":{settings.api_port}")
+    code = snippet.code.replace(":9092", f":{settings.kafka_port}").replace(":8000", f":{settings.api_port}")
     if "DeltaTable" in code:
         await wait_until_archived(settings, topics.predictions("ocr"))
-    words = [sys.executable, "-c", code] if language == "python" else ["bash", "-euo", "pipefail", "-c", code]
+    words = [sys.executable, "-c", code] if snippet.language == "python" else ["bash", "-euo", "pipefail", "-c", code]
     done = await run_command(settings, *words, cwd=folder)
     assert done.code == 0, done.err
     assert done.out or "> claim.json" in code
@@ -52,7 +55,7 @@ async def test_the_snippets_requests_were_answered_and_corrected(stack: Stack) -
     by_kcat, by_claim = (prediction_id("ocr", "my-shop", name) for name in ("order-7", "order-8"))
     async with open_topic_reader(stack.settings, topics.predictions("ocr"), from_beginning=True) as answers:
         await answers.read_until(lambda read: {by_kcat, by_claim} <= {event_id(record) for record in read})
-    said = {event_id(record): json.loads(record.value) for record in answers.records}
-    assert said[by_kcat]["output"] == said[by_claim]["output"]
+    predictions = {event_id(record): json.loads(record.value) for record in answers.records}
+    assert predictions[by_kcat]["output"] == predictions[by_claim]["output"]
     async with open_topic_reader(stack.settings, topics.feedback("ocr"), from_beginning=True) as corrections:
         await corrections.read_until(lambda read: by_kcat in {record.key.decode() for record in read})
