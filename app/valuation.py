@@ -9,7 +9,7 @@ from app.registry.versions import version_file
 from app.settings import Settings
 from app.tasks import named
 from models.base import OnStep, Untrainable
-from models.offpolicy import Estimate, Valued
+from models.off_policy import Estimate, Valued
 
 _SEED = 0
 

@@ -27,7 +27,7 @@ from app.retraining.gate import Bounds, Evidence, Pair, Verdict, judge
 from app.retraining.seen import Seen, State, Window
 from app.retraining.triggers import Triggers, evaluate
 from models import tensors
-from models.offpolicy import Floats
+from models.off_policy import Floats
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)

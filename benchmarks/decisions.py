@@ -4,7 +4,7 @@
    for the right class and 0 for the others. Five rounds: a frozen policy serves 500 examples, what it chose and earned
    is logged, and the next policy learns from all logs. Every learner gets the same examples, and its own rewards only.
    Ours goes the whole way: requests, features, ONNX Runtime, `Decision.decode`, rows of a dataset, `Decision.train`.
-2. With `--open-bandit FILE`, the data of a shop: see `models.decision.open_bandit`. What is learnt is valued on
+2. With `--open-bandit FILE`, the data of a shop: see `models.decision.data.open_bandit`. What is learnt is valued on
    decisions that it was not learnt from.
 """
 
@@ -34,10 +34,10 @@ from sklearn.preprocessing import StandardScaler
 from app.eventlog import dataset
 from app.inference.predict import stacked
 from benchmarks.report import Section
-from models import offpolicy, tensors
+from models import off_policy, tensors
 from models.base import Asked, Decoded, Features
 from models.decision import Decision
-from models.decision import open_bandit as open_bandit_data
+from models.decision.data import open_bandit as open_bandit_data
 from models.decision.request import ids_of
 
 Floats = NDArray[np.float64]
@@ -357,7 +357,7 @@ def open_bandit(archive: Path, campaign: open_bandit_data.Campaign, seed: int) -
     found = []
     for policy, log in logs.items():
         clicks = np.array([float(one.clicked) for one in log.rounds])
-        found.append((f"{policy}, as logged", "mean", offpolicy.on_policy(clicks)))
+        found.append((f"{policy}, as logged", "mean", off_policy.on_policy(clicks)))
     rounds = logs["random"].rounds
     with tempfile.TemporaryDirectory() as directory:
         schema = Path(directory) / "schema.json"
@@ -376,10 +376,10 @@ def open_bandit(archive: Path, campaign: open_bandit_data.Campaign, seed: int) -
     rewards, propensities = (np.array(v) for v in zip(*((float(r.clicked), r.propensity) for r in rounds), strict=True))
     probabilities, predicted, values = columns.T
     weights = probabilities / propensities
-    found.append(("learnt from random", "SNIPS", offpolicy.snips(rewards, weights)))
-    robust = offpolicy.doubly_robust(rewards, weights, predicted, values)
+    found.append(("learnt from random", "SNIPS", off_policy.snips(rewards, weights)))
+    robust = off_policy.doubly_robust(rewards, weights, predicted, values)
     found.append(("learnt from random", "doubly robust", robust))
-    found.append(("learnt less random", "doubly robust", robust.minus(offpolicy.on_policy(rewards))))
+    found.append(("learnt less random", "doubly robust", robust.minus(off_policy.on_policy(rewards))))
     return [
         Value(campaign, policy, how, *(1000 * number for number in (one.value, *one.interval())))
         for policy, how, one in found

@@ -32,9 +32,9 @@ from app.tasks import load
 from benchmarks.decisions import RESULTS, markdown, spread
 from benchmarks.report import Section
 from benchmarks.stack import bench_settings, running
-from models.decision.network import untrained
 from models.decision.schema import Schema
 from models.decision.train import write
+from models.decision.training.network import untrained
 
 TASK = "game"
 CLASS = '''"""A game: decisions with a schema, and so with models, of their own."""

@@ -14,7 +14,7 @@ from app.embedded.ready import api_url
 from benchmarks import load, usage
 from benchmarks.apart import apart
 from benchmarks.stack import Stack, bench_settings, running
-from models.ocr.lines import make_payloads
+from models.ocr.data.lines import make_payloads
 from tests.support.browser import browsing
 
 TASK = "ocr"

@@ -24,7 +24,7 @@ from benchmarks.__main__ import RESULTS
 from benchmarks.drifted import SOURCES
 from benchmarks.drifted.log import Served, served, write_dataset
 from models.base import Task, Trained
-from models.nn.serving import judge, session
+from models.nn.onnx_inference import judge, session
 
 COUNTS = (100, 300, 1000)
 KINDS = ("corrections", "rewards", "both")

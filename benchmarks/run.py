@@ -21,7 +21,7 @@ from benchmarks.results import Results
 from benchmarks.stack import Stack, bench_settings, running
 from benchmarks.usage import between, cpu
 from models.ocr import Ocr
-from models.ocr.lines import make_payloads
+from models.ocr.data.lines import make_payloads
 
 PARTS = ("latency", "saturated", "alone", "limit", "starts", "replay", "tasks")
 REST_SECONDS = 8.0

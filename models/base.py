@@ -14,8 +14,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from models.offpolicy import Valued
-from models.summaries import of_tensors
+from models.input_statistics import of_tensors
+from models.off_policy import Valued
 
 Features = dict[str, NDArray[Any]]
 """The named tensors of one event, without a batch dimension."""
@@ -131,7 +131,7 @@ class Task(ABC):
         return shapes
 
     def summary(self, features: Features) -> dict[str, float]:
-        """A few numbers of an event, by name, by which drift of the inputs is seen; see `models.summaries`."""
+        """A few numbers of an event, by name, by which drift of the inputs is seen; see `models.input_statistics`."""
         return of_tensors(self.inputs(features))
 
     def classes(self, output: Mapping[str, Any]) -> Sequence[str]:

@@ -15,7 +15,7 @@ from app.events import ModelRef
 from app.inference.client import Refused
 from app.monitoring import metrics
 from models.base import Asked, Decoded, Features, Rejected, Task
-from models.summaries import finite
+from models.input_statistics import finite
 
 
 class Infers(Protocol):

@@ -26,7 +26,7 @@ from app.retraining.scoring import score
 from models import tensors
 from models.base import Asked, OnStep, Rejected, Task, Untrainable
 from models.datasets import MANIFEST, ROWS
-from models.offpolicy import Estimate
+from models.off_policy import Estimate
 
 _BATCH = 64
 _TIMED = 50

@@ -17,7 +17,7 @@ from app.retraining.plan import Retraining
 from app.retraining.scoring import known_score
 from app.retraining.seeing import Span
 from app.retraining.seen import Window
-from models.offpolicy import Floats
+from models.off_policy import Floats
 
 LEARNED = 4
 """Windows, the last whose feedback has had its time, whose labels are learned from."""

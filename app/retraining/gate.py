@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.retraining.bootstrap import weighted_mean
-from models.offpolicy import Estimate, Floats
+from models.off_policy import Estimate, Floats
 
 
 class Bounds(BaseModel):

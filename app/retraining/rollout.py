@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.retraining.sequential import Interval, difference, mean, quantile, rate
-from models.offpolicy import Floats, on_policy
+from models.off_policy import Floats, on_policy
 
 SHADOW, CHAMPION = 0.0, 1.0
 

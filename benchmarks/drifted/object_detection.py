@@ -12,10 +12,10 @@ from PIL import Image, ImageFilter
 
 from benchmarks.drifted.source import Drawn
 from models.base import Judged, Sample
-from models.object_detection.objects import Split
-from models.object_detection.report import map50
-from models.object_detection.scenes import compose, jpeg
+from models.object_detection.data.objects import Split
+from models.object_detection.data.scenes import compose, jpeg
 from models.object_detection.scoring import hits
+from models.object_detection.training.evaluation import map50
 
 BULB = (1.2, 0.85, 0.35)
 """How much of red, green and blue such light has."""

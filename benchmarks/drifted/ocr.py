@@ -12,12 +12,12 @@ from PIL import Image, ImageFilter
 
 from benchmarks.drifted.source import Drawn
 from models.base import Judged, Sample
-from models.ocr.data import split_fonts
-from models.ocr.drifted import slanted
-from models.ocr.figures import Read, error_rate
-from models.ocr.lines import photographed, png
-from models.ocr.printed import printed_line
-from models.ocr.words import text_line
+from models.ocr.data.drifted import slanted
+from models.ocr.data.generation import split_fonts
+from models.ocr.data.lines import photographed, png
+from models.ocr.data.printed import printed_line
+from models.ocr.data.words import text_line
+from models.ocr.metrics import Read, error_rate
 
 FAMILY = 0
 """Manrope, of the validation's families."""

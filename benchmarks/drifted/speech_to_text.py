@@ -12,11 +12,11 @@ from numpy.random import Generator
 from benchmarks.drifted.source import Drawn
 from models.base import Judged, Sample
 from models.speech_to_text.audio import RATE
-from models.speech_to_text.errors import word_error_rate
-from models.speech_to_text.room import Room, recorded
-from models.speech_to_text.ship import encoded
-from models.speech_to_text.vocabulary import phrase
-from models.speech_to_text.voices import VARIANTS, Manner, speak
+from models.speech_to_text.data.acoustics import Room, recorded
+from models.speech_to_text.data.vocabulary import phrase
+from models.speech_to_text.data.voices import VARIANTS, Manner, speak
+from models.speech_to_text.data.write_samples import encoded
+from models.speech_to_text.word_errors import word_error_rate
 
 ACCENT = "en-029"
 """Caribbean English."""

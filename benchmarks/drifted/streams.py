@@ -19,7 +19,8 @@ from benchmarks.drifted import SOURCES
 from benchmarks.drifted.log import served
 from benchmarks.drifted.source import Drawn, Source
 from models.base import Judged, Sample
-from models.decision import Decision, simulator
+from models.decision import Decision
+from models.decision.data import simulator
 
 FILES = Path(__file__).parent / "streams"
 REQUESTS = {"ocr": 3000, "speech_to_text": 1500, "object_detection": 1500, "decision": 6000}

@@ -14,16 +14,16 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from models import offpolicy
+from models import off_policy
 from models.base import OnStep, Untrainable
 from models.decision.exploration import PARTS
-from models.decision.fitting import LEAST_DECISIONS, reward_range, scaled, usual
-from models.decision.learning import fit_rewards
-from models.decision.logged import Decisions, Log, grouped, read
-from models.decision.network import Network, initial, scores
-from models.decision.returns import flat, standardised
 from models.decision.train import PLAN, network_of
-from models.offpolicy import Floats, Valued
+from models.decision.training.log_reader import Decisions, Log, grouped, read
+from models.decision.training.network import Network, initial, scores
+from models.decision.training.policy_gradient import fit_rewards
+from models.decision.training.policy_iteration import LEAST_DECISIONS, reward_range, scaled, usual
+from models.decision.training.returns import flat, standardised
+from models.off_policy import Floats, Valued
 
 if TYPE_CHECKING:
     from models.decision.task import Decision
@@ -95,10 +95,12 @@ def _cross_fitted(log: Log, network: Network, seed: int, on_step: OnStep) -> lis
 def _estimates(rewards: Floats, weights: Floats, predicted: Floats, values: Floats) -> Valued:
     """Switch-DR trusts the reward model beyond the weight that the learner clips at."""
     estimates = {
-        "ips": offpolicy.ips(rewards, weights),
-        "snips": offpolicy.snips(rewards, weights),
-        "dm": offpolicy.direct_method(values),
-        "dr": offpolicy.doubly_robust(rewards, weights, predicted, values),
-        "switch-dr": offpolicy.switch_dr(rewards, weights, predicted, values, PLAN.clip),
+        "ips": off_policy.ips(rewards, weights),
+        "snips": off_policy.snips(rewards, weights),
+        "dm": off_policy.direct_method(values),
+        "dr": off_policy.doubly_robust(rewards, weights, predicted, values),
+        "switch-dr": off_policy.switch_dr(rewards, weights, predicted, values, PLAN.clip),
     }
-    return Valued(offpolicy.on_policy(rewards), estimates, offpolicy.effective_size(weights), offpolicy.doubts(weights))
+    return Valued(
+        off_policy.on_policy(rewards), estimates, off_policy.effective_size(weights), off_policy.doubts(weights)
+    )

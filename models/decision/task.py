@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.base import Asked, Decoded, Features, Judged, OnStep, Rejected, Sample, Shapes, Task, Trained
-from models.decision import simulator
+from models.decision.data import simulator
 from models.decision.exploration import PARTS, Exploration, Kind, draw
 from models.decision.request import MAX_ACTIONS, action_id, encode, ids_of, read_request
 from models.decision.schema import SHIPPED, Schema
-from models.offpolicy import Valued
+from models.off_policy import Valued
 
 COUNTS = (4, 8, 16, 32, 64, 128, 256, 512, MAX_ACTIONS)
 """What the number of actions is padded to: finer steps waste less computing, coarser ones make fuller batches."""

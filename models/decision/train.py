@@ -15,20 +15,20 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from models.base import Asked, Judged, OnStep, Sample, Trained, Untrainable
-from models.decision import simulator
-from models.decision.fitting import Fitted, evaluated, fit
-from models.decision.learning import Plan
-from models.decision.logged import Logged, read, total
-from models.decision.network import Network, scores
-from models.decision.runs import Runs, arranged
+from models.decision.data import simulator
 from models.decision.schema import Schema
+from models.decision.training.log_reader import Logged, read, total
+from models.decision.training.network import Network, scores
+from models.decision.training.policy_gradient import Plan
+from models.decision.training.policy_iteration import Fitted, evaluated, fit
+from models.decision.training.trajectories import Runs, arranged
 
 if TYPE_CHECKING:
     from models.decision.task import Decision
 
 PLAN = Plan()
 SIMULATED = 20_000
-MADE = f"{SIMULATED:,} visitors of models/decision/simulator.py, shown offers by a uniform policy"
+MADE = f"{SIMULATED:,} visitors of models/decision/data/simulator.py, shown offers by a uniform policy"
 PARITY_TOLERANCE = 1e-3
 
 

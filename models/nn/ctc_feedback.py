@@ -2,7 +2,7 @@
 
 A correction is an example like any other. A reward r of a served text y is learned from by policy gradient off policy
 (Williams, "Simple statistical gradient-following algorithms", 1992; Swaminathan and Joachims, "Counterfactual risk
-minimization", ICML 2015): -log p(y), which is the CTC loss of y, times what the reward weighs (`models.nn.rewards`).
+minimization", ICML 2015): -log p(y), which is the CTC loss of y, times its weight (`models.nn.reward_weights`).
 
 Most texts are the best path's, and were nearly sure to be served; log p(y) of a wrong one has no lower bound. So what
 is worse than the baseline costs -log(1 - p(y)) instead, see `ctc_fitting`.
@@ -21,7 +21,7 @@ from models.base import Untrainable
 from models.datasets import Row, rows, why_nothing
 from models.nn.conv_ctc import ConvCtc
 from models.nn.ctc_fitting import Example
-from models.nn.rewards import baseline, weight
+from models.nn.reward_weights import baseline, weight
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from models.nn.between import SHARES, Trial, Tuned, between, chosen
 from models.nn.conv_ctc import ConvCtc, Parameters
 from models.nn.ctc_feedback import Feedback
 from models.nn.ctc_fitting import Example, Plan, fit, mean_loss
+from models.nn.weight_interpolation import SHARES, Trial, Tuned, between, chosen
 
 MOST_REPEATS = 4
 """Feedback is repeated until it is as much as what is rehearsed, but not more often: few lines teach little."""
@@ -33,7 +33,7 @@ def fine_tune(
 ) -> Tuned:
     """Parameters between the parent's and those fitted to feedback and rehearsal together.
 
-    How far to go is chosen on validation data, see `models.nn.between`.
+    How far to go is chosen on validation data, see `models.nn.weight_interpolation`.
     """
     repeats = min(MOST_REPEATS, max(1, round(len(rehearsal.train) / len(feedback.train))))
     examples = [*rehearsal.train, *feedback.train * repeats]

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from models.base import Asked, Decoded, Features, Judged, OnStep, Rejected, Sample, Task, Trained
 from models.nn.ctc_policy import checked_share
+from models.object_detection.data.scenes import held_out_scenes
 from models.object_detection.decoding import MOST_BOXES, Candidates, candidates, confidence, doubt
 from models.object_detection.images import Geometry, letterboxed, read_picture
 from models.object_detection.labels import LABELS
 from models.object_detection.policy import serve
-from models.object_detection.scenes import held_out_scenes
 from models.object_detection.scoring import mean_average_precision
 
 SAMPLES = Path(__file__).parent / "samples"
@@ -30,7 +30,7 @@ class ObjectDetection(Task):
 
     Features: `image` uint8 (128, 128, 3), the picture as large as fits, and `geometry` int32 (6,), where it lies there
     (see `models.object_detection.images.Geometry`), which only `decode` needs. The model's input is `image` with a
-    batch dimension in front; its outputs are those of `models.object_detection.export.to_onnx`.
+    batch dimension in front; its outputs are those of `models.object_detection.training.onnx_export.to_onnx`.
 
     Boxes are in pixels of the picture as it is displayed, that is after its EXIF orientation: x to the right, y down,
     (0, 0) the corner of the first pixel.
@@ -110,7 +110,7 @@ class ObjectDetection(Task):
 
     def figures(self, judged: Sequence[Judged]) -> dict[str, float]:
         """`map50` by COCO's evaluator, `mean_score`, share of `scenes_right`, calibration error `ece`, `scenes`."""
-        from models.object_detection.report import figures
+        from models.object_detection.training.evaluation import figures
 
         return {**figures(judged), **super().figures(judged)}
 

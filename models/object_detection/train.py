@@ -8,11 +8,11 @@ import typer
 from rich.console import Console
 
 from models.base import OnStep, Trained, Untrainable
-from models.object_detection.fine_tuning import FineRecipe, fine_tuned
 from models.object_detection.labels import LABELS
-from models.object_detection.network import Detector
-from models.object_detection.scratch import Recipe, from_scratch
 from models.object_detection.task import ObjectDetection
+from models.object_detection.training.fine_tuning import FineRecipe, fine_tuned
+from models.object_detection.training.from_scratch import Recipe, train_from_scratch
+from models.object_detection.training.network import Detector
 from models.training import check_start, shown
 
 NETWORK = Detector()
@@ -30,7 +30,7 @@ def train(
     check_start(ObjectDetection.name, dataset, parent)
     if dataset is not None and parent is not None:
         return Trained(*fine_tuned(NETWORK, dataset, parent, seed, on_step, fine))
-    return Trained(*from_scratch(NETWORK, seed, on_step, recipe))
+    return Trained(*train_from_scratch(NETWORK, seed, on_step, recipe))
 
 
 def write(trained: Trained, out: Path, command: str) -> None:

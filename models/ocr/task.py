@@ -10,9 +10,9 @@ from rapidfuzz.distance import Levenshtein
 
 from models.base import Asked, Decoded, Features, Judged, OnStep, Rejected, Sample, Shapes, Task, Trained
 from models.nn.ctc_policy import checked_share, serve
-from models.ocr import lines
-from models.ocr.figures import DIGITS, PRINTED, Read, figures
+from models.ocr.data import lines
 from models.ocr.images import MAX_WIDTH, normalise, read_image
+from models.ocr.metrics import DIGITS, PRINTED, Read, figures
 from models.ocr.symbols import decode, unknown_symbols
 
 WIDTHS = (64, 96, 128, 192, 256, 384, 512, 768, MAX_WIDTH)
@@ -90,7 +90,7 @@ class Ocr(Task):
 
     def drifted(self, seed: int) -> Iterator[Sample]:
         """Lines in a font never seen, slanted far (of the `train` group)."""
-        from models.ocr.drifted import italics  # only here: serving needs no fonts
+        from models.ocr.data.drifted import italics  # only here: serving needs no fonts
 
         return italics(np.random.default_rng(seed))
 
@@ -102,10 +102,10 @@ class Ocr(Task):
 
     def held_out(self) -> Iterator[Sample]:
         """1,500 lines of held-out digit scans, and 1,500 printed in fonts never seen (of the `train` group)."""
-        from models.ocr import data  # only here: serving needs none of the training libraries
+        from models.ocr.data import generation  # only here: serving needs none of the training libraries
 
         for group, kind in ((DIGITS, "digits"), (PRINTED, "printed")):
-            for number, (image, text) in enumerate(data.held_out(kind)):
+            for number, (image, text) in enumerate(generation.held_out(kind)):
                 yield Sample(f"{kind}-{number:04}.png", lines.png(image), "image/png", {"text": text}, group)
 
     def figures(self, judged: Sequence[Judged]) -> dict[str, float]:

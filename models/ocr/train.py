@@ -8,11 +8,11 @@ import typer
 from rich.console import Console
 
 from models.base import OnStep, Trained, Untrainable
-from models.ocr.fine_tuning import fine_tuned
-from models.ocr.network import NETWORK
-from models.ocr.scratch import Sizes, from_scratch
 from models.ocr.symbols import SYMBOLS
 from models.ocr.task import Ocr
+from models.ocr.training.fine_tuning import fine_tuned
+from models.ocr.training.from_scratch import Sizes, train_from_scratch
+from models.ocr.training.network import NETWORK
 from models.training import check_start, shown, write
 
 
@@ -24,7 +24,7 @@ def train(dataset: Path | None, parent: Path | None, seed: int, on_step: OnStep,
     else:
         on_step("making lines", 0, None)
         fitting = lambda step, steps, _: on_step("fitting", step, steps)  # noqa: E731
-        model, card = from_scratch(seed, sizes or Sizes(), on_step=fitting)
+        model, card = train_from_scratch(seed, sizes or Sizes(), on_step=fitting)
     content = bytes(model.SerializeToString())
     head = {
         "task": Ocr.name,

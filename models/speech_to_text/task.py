@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from models.base import Asked, Decoded, Features, Judged, OnStep, Sample, Shapes, Task, Trained
 from models.nn.calibration import expected_calibration_error
 from models.nn.ctc_policy import Served, checked_share, serve, together
-from models.speech_to_text import clips
 from models.speech_to_text.audio import read_audio
 from models.speech_to_text.corrections import checked
-from models.speech_to_text.errors import edits, word_error_rate
+from models.speech_to_text.data import clips
 from models.speech_to_text.mel import log_mel
 from models.speech_to_text.segments import Stretch, stretches
 from models.speech_to_text.symbols import SPACE, decode
+from models.speech_to_text.word_errors import edits, word_error_rate
 
 WIDTHS = (128, 192, 256, 384, 512, 768, 1024)
 """What spectrograms are padded to, and beyond these to whole multiples of the last."""

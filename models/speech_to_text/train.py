@@ -7,11 +7,11 @@ import typer
 from rich.console import Console
 
 from models.base import OnStep, Trained, Untrainable
-from models.speech_to_text.fine_tuning import fine_tuned
-from models.speech_to_text.network import NETWORK
-from models.speech_to_text.scratch import from_scratch
 from models.speech_to_text.symbols import SYMBOLS
 from models.speech_to_text.task import SpeechToText
+from models.speech_to_text.training.fine_tuning import fine_tuned
+from models.speech_to_text.training.from_scratch import train_from_scratch
+from models.speech_to_text.training.network import NETWORK
 from models.training import check_start, shown, write
 
 
@@ -21,7 +21,7 @@ def train(dataset: Path | None, parent: Path | None, seed: int, on_step: OnStep)
     if dataset is not None and parent is not None:
         model, card = fine_tuned(dataset, parent, seed, on_step)
     else:
-        model, card = from_scratch(seed, on_step)
+        model, card = train_from_scratch(seed, on_step)
     content = bytes(model.SerializeToString())
     head = {
         "task": SpeechToText.name,

@@ -7,7 +7,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from app import topics
-from models.ocr.lines import make_payloads
+from models.ocr.data.lines import make_payloads
 from tests.support.browser import shown
 from tests.support.log import Sent, publish, tail
 from tests.support.stack import Stack

@@ -6,7 +6,7 @@ import random
 import pytest
 
 from app import topics
-from models.ocr.lines import make_payloads
+from models.ocr.data.lines import make_payloads
 from tests.faults.test_kills import answered, expected, identified
 from tests.support.log import publish, tail
 from tests.support.stack import Stack

@@ -17,7 +17,7 @@ from app.events import prediction_id
 from app.kafka import clients
 from app.settings import CHECKOUT, Settings
 from models.base import Sample
-from models.ocr.lines import make_payloads
+from models.ocr.data.lines import make_payloads
 from tests.support.log import Sent, id_of, publish, tail
 from tests.support.stack import Stack
 

@@ -17,7 +17,7 @@ from app import topics
 from app.embedded import status, watchers
 from app.embedded.ready import api_url
 from app.settings import CHECKOUT, Settings
-from models.ocr.lines import make_payloads
+from models.ocr.data.lines import make_payloads
 from tests.faults.test_kills import expected
 from tests.support.log import Sent, header, publish, tail
 from tests.support.platform import platform_settings, running

@@ -17,7 +17,7 @@ from app import tasks, topics
 from app.events import prediction_id
 from app.settings import MiB
 from models.decision import Decision
-from models.ocr.lines import make_payloads
+from models.ocr.data.lines import make_payloads
 from tests.support.log import Sent, header, id_of, publish, tail
 from tests.support.stack import Stack
 

@@ -8,7 +8,7 @@ import pytest
 
 from app import topics
 from app.blobs import blob_store
-from models.ocr.lines import make_payloads
+from models.ocr.data.lines import make_payloads
 from tests.support.commands import command
 from tests.support.log import Sent, header, id_of, publish, tail
 from tests.support.stack import Stack

@@ -7,7 +7,7 @@ from typing import Any
 from app import topics
 from app.blobs import blob_store
 from app.events import prediction_id
-from models.ocr.lines import make_payloads
+from models.ocr.data.lines import make_payloads
 from tests.support.commands import command
 from tests.support.log import Sent, header, id_of, publish, tail
 from tests.support.stack import Stack

@@ -17,7 +17,7 @@ from app import topics
 from app.embedded.environment import environment
 from app.settings import CHECKOUT, Settings
 from models.ocr import Ocr
-from models.ocr.lines import make_payloads
+from models.ocr.data.lines import make_payloads
 from tests.support.commands import Done, command
 from tests.support.log import tail
 from tests.support.platform import platform_settings, running

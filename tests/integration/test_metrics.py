@@ -3,7 +3,7 @@
 import pytest
 
 from app import topics
-from models.ocr.lines import make_payloads
+from models.ocr.data.lines import make_payloads
 from tests.support.exposed import NAMES, PROCESSES, SERVERS, exposed
 from tests.support.log import Sent, publish, tail
 from tests.support.stack import Stack

@@ -27,7 +27,7 @@ from app.kafka.connection import Login
 from app.settings import Settings
 from models import tensors
 from models.ocr import Ocr
-from models.ocr.lines import make_payloads
+from models.ocr.data.lines import make_payloads
 from tests.support.archiving import archived
 from tests.support.commands import command
 from tests.support.history import at

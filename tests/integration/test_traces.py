@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from app import topics
-from models.ocr.lines import make_payloads
+from models.ocr.data.lines import make_payloads
 from tests.support.collector import Taken, collecting
 from tests.support.log import Sent, header, publish, tail
 from tests.support.loop import PROCESSES

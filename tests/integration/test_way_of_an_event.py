@@ -12,7 +12,7 @@ from app.embedded.ready import api_url
 from app.events import prediction_id
 from app.logepoch import log_epochs
 from models.ocr import Ocr
-from models.ocr.lines import make_payloads
+from models.ocr.data.lines import make_payloads
 from tests.support.log import Sent, header, id_of, publish, tail
 from tests.support.stack import Stack
 

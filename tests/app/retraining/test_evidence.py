@@ -17,7 +17,7 @@ from app.retraining.gate import Evidence
 from models import tensors
 from models.base import OnStep, Sample, Task, Untrainable
 from models.datasets import ROWS
-from models.offpolicy import Estimate, Valued
+from models.off_policy import Estimate, Valued
 from tests.support.datasets import written
 from tests.support.scales import Scales, scale
 

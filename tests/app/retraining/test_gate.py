@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from app.data import ModelRef
 from app.lifecycle import ModelEvaluated
 from app.retraining.gate import Bounds, Evidence, Pair, Verdict, judge
-from models.offpolicy import Estimate
+from models.off_policy import Estimate
 
 BOUNDS = Bounds()
 BETTER, WORSE, ALIKE = 0.05, -0.05, 0.0

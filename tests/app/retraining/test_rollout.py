@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from app.retraining.rollout import CHAMPION, SHADOW, Arm, Decision, Observed, Plan, decide
-from models.offpolicy import Floats
+from models.off_policy import Floats
 
 PLAN = Plan(minutes=10, longest_minutes=200, score_loss=0.05, error_increase=0.02)
 NONE = np.empty(0)

@@ -6,8 +6,8 @@ import pytest
 
 from models.base import Untrainable
 from models.decision import Decision
-from models.decision.learning import Plan
-from models.decision.network import untrained
+from models.decision.training.network import untrained
+from models.decision.training.policy_gradient import Plan
 from tests.models.decision.logs import episodes, rows, task, write
 
 PLAN = Plan(least_steps=150, epochs=5)

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.base import Asked, Decoded, Rejected
-from models.decision import Decision, simulator
+from models.decision import Decision
+from models.decision.data import simulator
 from models.decision.request import MAX_ACTIONS
 from models.decision.task import COUNTS
 

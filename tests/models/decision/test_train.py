@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 from models.base import Sample, Untrainable
 from models.decision import Decision
-from models.decision.network import Network
 from models.decision.train import PLAN, judged, main, train, write
+from models.decision.training.network import Network
 from tests.models.decision import logs
 
 QUICK = replace(PLAN, least_steps=150, most_steps=150)

@@ -10,7 +10,7 @@ import pytest
 from models.base import Untrainable
 from models.nn.conv_ctc import ConvCtc
 from models.nn.ctc_feedback import Reading, feedback
-from models.nn.rewards import CLIP
+from models.nn.reward_weights import CLIP
 from tests.support.datasets import row, written
 
 NETWORK = ConvCtc(height=8, classes=4)

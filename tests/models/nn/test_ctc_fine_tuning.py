@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from models.nn.between import MOST_FORGOTTEN, SHARES
 from models.nn.conv_ctc import ConvCtc, Parameters
 from models.nn.ctc_feedback import Feedback
 from models.nn.ctc_fine_tuning import Rehearsal, fine_tune
 from models.nn.ctc_fitting import Example, Plan, fit, mean_loss
+from models.nn.weight_interpolation import MOST_FORGOTTEN, SHARES
 
 NETWORK = ConvCtc(height=8, classes=4, stem=(4, 8), channels=16, dilations=(1,))
 PLAN = Plan(epochs=3, rate=3e-3, columns=256, buckets=(24,), scale=1.0, seed=4)

@@ -13,12 +13,12 @@ import pytest
 import models.object_detection
 from models.base import Judged
 from models.object_detection import ObjectDetection
+from models.object_detection.data.scenes import held_out_scenes
 from models.object_detection.decoding import MOST_BOXES
-from models.object_detection.export import Calibration, from_onnx, to_onnx
-from models.object_detection.network import Detector
-from models.object_detection.report import decoded, judge, parity, session
-from models.object_detection.scenes import held_out_scenes
 from models.object_detection.scoring import all_right
+from models.object_detection.training.evaluation import decoded, judge, parity, session
+from models.object_detection.training.network import Detector
+from models.object_detection.training.onnx_export import Calibration, from_onnx, to_onnx
 
 VERSION = Path(models.object_detection.__file__).parent / "versions" / "1"
 CARD = json.loads((VERSION / "card.json").read_text())

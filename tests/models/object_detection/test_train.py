@@ -12,11 +12,11 @@ from typer.testing import CliRunner
 from models.base import Untrainable
 from models.object_detection import ObjectDetection
 from models.object_detection import train as training
-from models.object_detection.fitting import Fitted, Plan
-from models.object_detection.network import Detector
-from models.object_detection.scenes import held_out_scenes
-from models.object_detection.scratch import Recipe
+from models.object_detection.data.scenes import held_out_scenes
 from models.object_detection.train import main, train, write
+from models.object_detection.training.fitting import Fitted, Plan
+from models.object_detection.training.from_scratch import Recipe
+from models.object_detection.training.network import Detector
 from tests.support.datasets import written
 
 SMALL = Detector(channels=(4, 4, 4, 4), blocks=(0, 0, 0, 0), head=4)
@@ -60,9 +60,9 @@ def test_a_dataset_needs_a_parent_and_a_parent_a_dataset(given: dict[str, Path])
 
 def test_a_model_that_onnx_runtime_reads_differently_is_not_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "models.object_detection.scratch.fit", lambda network, parameters, *_: Fitted(parameters, [1.0])
+        "models.object_detection.training.from_scratch.fit", lambda network, parameters, *_: Fitted(parameters, [1.0])
     )
-    monkeypatch.setattr("models.object_detection.report.parity", lambda *_: 0.5)
+    monkeypatch.setattr("models.object_detection.training.evaluation.parity", lambda *_: 0.5)
     with pytest.raises(RuntimeError, match="differ by"):
         train(None, None, 1, quiet, TINY)
 

@@ -15,10 +15,10 @@ from models.nn.calibration import expected_calibration_error
 from models.nn.conv_ctc import ConvCtc
 from models.nn.conv_ctc_onnx import from_onnx
 from models.ocr import Ocr
-from models.ocr.data import Line, make_lines
+from models.ocr.data.generation import Line, make_lines
+from models.ocr.data.lines import make_payloads
 from models.ocr.images import normalise, read_image
-from models.ocr.lines import make_payloads
-from models.ocr.report import error_rate, parity, readings, run
+from models.ocr.training.evaluation import error_rate, parity, readings, run
 
 VERSION = Path(models.ocr.__file__).parent / "versions" / "1"
 CARD = json.loads((VERSION / "card.json").read_text())

@@ -12,13 +12,14 @@ from typer.testing import CliRunner
 from models.base import OnStep, Trained, Untrainable
 from models.nn.conv_ctc import ConvCtc
 from models.nn.ctc_fitting import Fitted, Plan
-from models.speech_to_text import SpeechToText, finished, report, scratch
-from models.speech_to_text.data import Utterance
+from models.speech_to_text import SpeechToText
+from models.speech_to_text.data.generation import Utterance
 from models.speech_to_text.mel import MELS
-from models.speech_to_text.network import SIGNAL
-from models.speech_to_text.scratch import Sizes, from_scratch
 from models.speech_to_text.symbols import CLASSES
 from models.speech_to_text.train import main
+from models.speech_to_text.training import evaluation, finalization, from_scratch
+from models.speech_to_text.training.from_scratch import Sizes, train_from_scratch
+from models.speech_to_text.training.network import SIGNAL
 from models.training import write
 
 TASK = SpeechToText()
@@ -40,15 +41,15 @@ def little(monkeypatch: pytest.MonkeyPatch) -> None:
         return clips[:count]
 
     few = list(islice(TASK.held_out(), 4))
-    monkeypatch.setattr(scratch, "made", made)
+    monkeypatch.setattr(from_scratch, "made", made)
     monkeypatch.setattr(SpeechToText, "held_out", lambda self: iter(few))
-    for module in (scratch, finished, report):
+    for module in (from_scratch, finalization, evaluation):
         monkeypatch.setattr(module, "NETWORK", SMALL)
 
 
 def test_a_short_training_gives_a_model_and_a_whole_card(tmp_path: Path) -> None:
     steps: list[tuple[str, int, int | None]] = []
-    model, card = from_scratch(1, lambda *step: steps.append(step), TINY, QUICK)
+    model, card = train_from_scratch(1, lambda *step: steps.append(step), TINY, QUICK)
     write(Trained(model.SerializeToString(), card), tmp_path / "7", "the command")
     card = json.loads((tmp_path / "7" / "card.json").read_text())
     assert (card["version"], card["created by command"]) == ("7", "the command")
@@ -63,10 +64,10 @@ def test_a_short_training_gives_a_model_and_a_whole_card(tmp_path: Path) -> None
 
 
 def test_a_model_that_onnx_runtime_reads_differently_is_not_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scratch, "fit", lambda network, parameters, *_: Fitted(parameters, [1.0]))
-    monkeypatch.setattr(report, "parity", lambda *_: 0.5)
+    monkeypatch.setattr(from_scratch, "fit", lambda network, parameters, *_: Fitted(parameters, [1.0]))
+    monkeypatch.setattr(evaluation, "parity", lambda *_: 0.5)
     with pytest.raises(RuntimeError, match="differ by"):
-        from_scratch(1, lambda *_: None, TINY, QUICK)
+        train_from_scratch(1, lambda *_: None, TINY, QUICK)
 
 
 @pytest.mark.parametrize("given", [{"dataset": Path("somewhere")}, {"parent": Path("model.onnx")}])

@@ -1,0 +1,166 @@
+"""What a trained detector is worth: COCO's evaluator, calibration, agreement with JAX.
+
+Scenes are judged exactly as when serving: ONNX Runtime, `ObjectDetection.decode`.
+"""
+
+from collections.abc import Iterable, Sequence
+from contextlib import redirect_stdout
+from io import StringIO
+from typing import Any
+
+import jax
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+
+from models.base import Asked, Decoded, Judged, Sample
+from models.nn.calibration import expected_calibration_error
+from models.nn.conv_ctc import Parameters
+from models.object_detection.data.generation import Labelled
+from models.object_detection.decoding import Candidates, candidates, doubt
+from models.object_detection.images import Geometry
+from models.object_detection.labels import LABELS
+from models.object_detection.policy import greedy
+from models.object_detection.scoring import all_right, hits
+from models.object_detection.task import ObjectDetection
+from models.object_detection.training.network import Detector
+from models.object_detection.training.onnx_export import Calibration, to_onnx
+
+OUTPUTS = ("scores", "distances", "certainty")
+BATCH = 32
+
+
+def session(model: bytes) -> Any:
+    """The model in ONNX Runtime."""
+    return onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+
+
+def run(model: Any, scenes: Sequence[Labelled]) -> dict[str, NDArray[Any]]:
+    """The model's outputs for all scenes."""
+    starts = range(0, len(scenes), BATCH)
+    images = (np.stack([features["image"] for features, _ in scenes[start : start + BATCH]]) for start in starts)
+    found = [model.run(list(OUTPUTS), {"image": batch}) for batch in images]
+    return {name: np.concatenate(parts) for name, parts in zip(OUTPUTS, zip(*found, strict=True), strict=True)}
+
+
+def placed(outputs: dict[str, NDArray[Any]], scenes: Sequence[Labelled]) -> list[Candidates]:
+    """What may be an object in each scene, in pixels of its picture."""
+    found = candidates(outputs["scores"], outputs["distances"])
+    return [
+        one.placed(Geometry.from_array(features["geometry"])) for one, (features, _) in zip(found, scenes, strict=True)
+    ]
+
+
+def decoded(model: Any, scenes: Sequence[Labelled]) -> list[Decoded]:
+    """What the model says of scenes."""
+    asked = [Asked(str(place), features) for place, (features, _) in enumerate(scenes)]
+    return ObjectDetection().decode(run(model, scenes), asked)
+
+
+def judge(model: bytes, held_out: Iterable[Sample]) -> list[Judged]:
+    """What the model says of a held-out set."""
+    kept = list(held_out)
+    task = ObjectDetection()
+    scenes = [(task.preprocess(sample.payload), sample.correction) for sample in kept]
+    return [Judged(sample, said) for sample, said in zip(kept, decoded(session(model), scenes), strict=True)]
+
+
+def calibrated(network: Detector, parameters: Parameters, scenes: Sequence[Labelled]) -> Calibration:
+    """Scores, then confidences, fitted on validation scenes by logistic regressions (Platt, 1999)."""
+    plain = run(session(to_onnx(network, parameters, Calibration()).SerializeToString()), scenes)
+    logits: list[float] = []
+    right: list[bool] = []
+    for found, (_, truth) in zip(placed(plain, scenes), scenes, strict=True):
+        said = [
+            {"box": box, "label": LABELS[label], "score": score}
+            for box, label, score in zip(found.boxes.tolist(), found.labels.tolist(), found.best.tolist(), strict=True)
+        ]
+        logits += [float(np.log(one["score"] / (1 - one["score"]))) for one in said]
+        right += hits(said, truth["boxes"]).tolist()
+    slope, offset = _regression(np.array(logits)[:, None], right, Calibration().slope)
+    half = Calibration(float(slope[0]), offset)
+
+    model = session(to_onnx(network, parameters, half).SerializeToString())
+    doubts = np.array([doubt(found, greedy(found)) for found in placed(run(model, scenes), scenes)])
+    wholes = [
+        all_right(said.output["boxes"], truth["boxes"])
+        for said, (_, truth) in zip(decoded(model, scenes), scenes, strict=True)
+    ]
+    slopes, offset = _regression(doubts, wholes, 1.0)
+    return Calibration(half.slope, half.offset, (offset, float(slopes[0]), float(slopes[1])))
+
+
+def _regression(
+    inputs: NDArray[np.float64], right: Sequence[bool], default: float
+) -> tuple[NDArray[np.float64], float]:
+    """Slopes and offset; where all are right or all are wrong there is nothing to learn: `default` and 0."""
+    if len(set(right)) < 2:
+        return np.full(inputs.shape[-1], default), 0.0
+    fitted = LogisticRegression(C=10.0).fit(inputs, right)
+    return np.maximum(fitted.coef_[0], 0.01), float(fitted.intercept_[0])
+
+
+def figures(judged: Sequence[Judged]) -> dict[str, float]:
+    """Mean average precision at 0.5, the share of scenes with all right, and how far confidences are off."""
+    right = np.array([all_right(one.decoded.output["boxes"], one.sample.correction["boxes"]) for one in judged], bool)
+    confidences = np.array([one.decoded.confidence for one in judged])
+    return {
+        "map50": map50(judged),
+        "scenes_right": float(right.mean()),
+        "ece": expected_calibration_error(confidences, right),
+        "scenes": float(len(judged)),
+    }
+
+
+def map50(judged: Sequence[Judged]) -> float:
+    """COCO's mean average precision over the classes at intersection over union 0.5, for all sizes of objects."""
+    from pycocotools.coco import COCO  # type: ignore[import-untyped]
+    from pycocotools.cocoeval import COCOeval  # type: ignore[import-untyped]
+
+    said, true = [], []
+    for scene, one in enumerate(judged, 1):
+        said += [_annotation(scene, box) for box in one.decoded.output["boxes"]]
+        true += [_annotation(scene, box) for box in one.sample.correction["boxes"]]
+    for number, annotation in enumerate(true, 1):
+        annotation["id"] = number
+    if not said or not true:
+        return 0.0
+    with redirect_stdout(StringIO()):
+        truth = COCO()
+        truth.dataset = {
+            "images": [{"id": scene} for scene in range(1, len(judged) + 1)],
+            "categories": [{"id": number, "name": label} for number, label in enumerate(LABELS)],
+            "annotations": true,
+            "info": {},
+        }
+        truth.createIndex()
+        evaluation = COCOeval(truth, truth.loadRes(said), "bbox")
+        evaluation.params.iouThrs = np.array([0.5])
+        evaluation.evaluate()
+        evaluation.accumulate()
+    precision = evaluation.eval["precision"][0, :, :, 0, -1]  # recalls x classes, of all sizes, most boxes
+    return float(precision[precision > -1].mean())
+
+
+def _annotation(scene: int, box: dict[str, Any]) -> dict[str, Any]:
+    left, top, right, bottom = box["box"]
+    return {
+        "image_id": scene,
+        "category_id": LABELS.index(box["label"]),
+        "bbox": [left, top, right - left, bottom - top],
+        "area": (right - left) * (bottom - top),
+        "iscrowd": 0,
+        "score": box.get("score", 1.0),
+    }
+
+
+def parity(network: Detector, parameters: Parameters, model: onnx.ModelProto, squares: NDArray[np.uint8]) -> float:
+    """The largest absolute difference between JAX and ONNX Runtime, of scores without calibration and of distances."""
+    plain = session(model.SerializeToString())
+    scores, distances = plain.run(["scores", "distances"], {"image": squares})
+    logits, expected = jax.jit(network.maps)(parameters, squares)
+    return float(
+        max(np.abs(np.asarray(jax.nn.sigmoid(logits)) - scores).max(), np.abs(np.asarray(expected) - distances).max())
+    )
