@@ -10,6 +10,7 @@ from app.settings import Settings
 from app.tasks import named
 from models.base import OnStep, Untrainable
 from models.off_policy import Estimate, Valued
+from models.training import evaluate_off_policy
 
 _SEED = 0
 
@@ -43,7 +44,7 @@ def value(
     if not dataset.is_dir():
         raise SetupError(f"There is no dataset {dataset}.", f"Make one: hindsight replay {task_name} --out {dataset}")
     try:
-        valued = task.off_policy(dataset, [path, other_path], _SEED, on_step)
+        valued = evaluate_off_policy(task, dataset, [path, other_path], _SEED, on_step)
     except Untrainable as error:
         raise SetupError(f"{task_name} can't be valued off policy by {dataset}.", str(error)) from error
     return Valuation(task_name, number, other, *valued)

@@ -39,6 +39,7 @@ from models.base import Asked, Decoded, Features
 from models.decision import Decision
 from models.decision.data import open_bandit as open_bandit_data
 from models.decision.request import ids_of
+from models.training import train
 
 Floats = NDArray[np.float64]
 Places = NDArray[np.int64]
@@ -259,7 +260,7 @@ class Hindsight:
             self._rows.append(row(asked, decoded, float(reward), len(self._rows)))
         out = self._directory / f"dataset-{len(log.rewards)}"
         write(self._rows, out)
-        trained = self._task.train(out, None, self._seed, lambda doing, step, steps: None)
+        trained = train(self._task, out, None, self._seed, lambda doing, step, steps: None)
         self._session = onnxruntime.InferenceSession(trained.model, providers=["CPUExecutionProvider"])
 
 
@@ -370,7 +371,7 @@ def open_bandit(archive: Path, campaign: open_bandit_data.Campaign, seed: int) -
             rest = [number for number in range(len(rounds)) if number % FOLDS != fold]
             rows = [_impression_row(asked[number], rounds[number], number // FOLDS) for number in rest]
             write(rows, Path(directory) / f"fold-{fold}")
-            trained = task.train(Path(directory) / f"fold-{fold}", None, seed, lambda doing, step, steps: None)
+            trained = train(task, Path(directory) / f"fold-{fold}", None, seed, lambda doing, step, steps: None)
             held_out = np.arange(fold, len(rounds), FOLDS)
             columns[held_out] = _seen(task, trained.model, [asked[n] for n in held_out], [places[n] for n in held_out])
     rewards, propensities = (np.array(v) for v in zip(*((float(r.clicked), r.propensity) for r in rounds), strict=True))

@@ -35,6 +35,7 @@ from benchmarks.stack import bench_settings, running
 from models.decision.schema import Schema
 from models.decision.train import write
 from models.decision.training.network import untrained
+from models.training import train
 
 TASK = "game"
 CLASS = '''"""A game: decisions with a schema, and so with models, of their own."""
@@ -145,7 +146,7 @@ def learn(settings: Settings, directory: Path, version: int) -> dict[str, Any]:
     """Makes a version of the game's task from all that the log says; its card."""
     dataset = directory / f"dataset-{version}"
     replay.replay(settings, Arguments.of(settings, TASK), dataset)
-    trained = load(settings)[TASK].train(dataset, None, 0, lambda doing, step, steps: None)
+    trained = train(load(settings)[TASK], dataset, None, 0, lambda doing, step, steps: None)
     return write(trained, {}, directory / TASK / "versions" / str(version), "python -m benchmarks.episodes")
 
 

@@ -25,6 +25,7 @@ from benchmarks.drifted import SOURCES
 from benchmarks.drifted.log import Served, served, write_dataset
 from models.base import Task, Trained
 from models.nn.onnx_inference import judge, session
+from models.training import train
 
 COUNTS = (100, 300, 1000)
 KINDS = ("corrections", "rewards", "both")
@@ -110,7 +111,7 @@ def _trained(task: Task, parent: Path, log: Sequence[Served], kind: str, count: 
     rows = log[: 2 * count if kind == "both" else count]
     with TemporaryDirectory() as directory:
         dataset = write_dataset(Path(directory) / "log", rows, rewards)
-        return task.train(dataset, parent, seed, lambda *_: None)
+        return train(task, dataset, parent, seed, lambda *_: None)
 
 
 def summary(found: Sequence[Measured]) -> list[list[str]]:

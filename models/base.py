@@ -8,14 +8,12 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.input_statistics import of_tensors
-from models.off_policy import Valued
 
 Features = dict[str, NDArray[Any]]
 """The named tensors of one event, without a batch dimension."""
@@ -107,6 +105,13 @@ class Task(ABC):
     preprocess_version: ClassVar[str]
     """Changes whenever `preprocess` makes other features of the same payload."""
     max_payload_bytes: ClassVar[int] = 4 * 1024 * 1024
+    trainer: ClassVar[str | None] = None
+    """`module:function` that fits a new version, see `models.training.Trainer`; None for a task that only predicts."""
+    off_policy_evaluator: ClassVar[str | None] = None
+    """`module:function` that values versions on logged choices, see `models.training.OffPolicyEvaluator`.
+
+    None for a task whose outputs are no choices between actions.
+    """
 
     def assemble(self, chunks: Sequence[bytes]) -> bytes:
         """The payload of a live session from its chunks, in their order; by default they are joined as they are.
@@ -178,18 +183,6 @@ class Task(ABC):
         Only for what `samples`, `demonstration` and `held_out` yield. `rng` draws what chance decides, such as a click.
         """
         return None
-
-    def train(self, dataset: Path | None, parent: Path | None, seed: int, on_step: OnStep) -> Trained:
-        """A new version, the same for the same arguments. Raises `Untrainable`.
-
-        `dataset` is a directory that `hindsight replay` wrote (None: only the data that comes with the task), `parent`
-        the `model.onnx` that training starts from (None: from scratch).
-        """
-        raise Untrainable(f"{self.name} only predicts: train its model elsewhere, as an ONNX file.")
-
-    def off_policy(self, dataset: Path, versions: Sequence[Path], seed: int, on_step: OnStep) -> list[Valued]:
-        """What each version, a `model.onnx`, would have earned on logged choices. Raises `Untrainable`."""
-        raise Untrainable(f"{self.name} can't be valued off policy: its outputs are no choices between actions.")
 
     def held_out(self) -> Iterator[Sample]:
         """What no training ever sees: the set that a model card's figures are measured on. By default there is none."""

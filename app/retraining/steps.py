@@ -35,6 +35,7 @@ from app.retraining.usual import reference
 from app.settings import Settings
 from models.base import OnStep, Task
 from models.datasets import content_hash
+from models.training import train as fit_version
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class Work:
         path = self.directory / "candidate" / "model.onnx"
         if not path.exists():
             parent = None if self.plan.from_scratch else self.champion()
-            trained = self.task.train(self.dataset(), parent, self.seed, self.on_step)
+            trained = fit_version(self.task, self.dataset(), parent, self.seed, self.on_step)
             path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path.with_name("card.json"), json.dumps(trained.card, ensure_ascii=False).encode())
             write_whole(path, trained.model)

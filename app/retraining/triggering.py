@@ -54,7 +54,7 @@ class Triggering:
         for onset in onsets(champion, before, state, seen, plan):
             await self._publisher.publish(onset.record)
         self._states[task.name] = state
-        if type(task).train is Task.train:  # there is no way to train
+        if task.trainer is None:  # there is no way to train
             return None
         for firing in firings:
             return await self.begin(task, firing.trigger, firing.evidence)

@@ -14,8 +14,8 @@ from benchmarks.drifted.source import Drawn
 from models.base import Judged, Sample
 from models.object_detection.data.objects import Split
 from models.object_detection.data.scenes import compose, jpeg
+from models.object_detection.metrics import map50
 from models.object_detection.scoring import hits
-from models.object_detection.training.evaluation import map50
 
 BULB = (1.2, 0.85, 0.35)
 """How much of red, green and blue such light has."""

@@ -8,7 +8,6 @@ estimates stay unbiased, and the versions' differences are paired: what chance d
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from models import off_policy
 from models.base import OnStep, Untrainable
 from models.decision.exploration import PARTS
+from models.decision.task import Decision
 from models.decision.train import PLAN, network_of
 from models.decision.training.log_reader import Decisions, Log, grouped, read
 from models.decision.training.network import Network, initial, scores
@@ -25,11 +25,10 @@ from models.decision.training.policy_iteration import LEAST_DECISIONS, reward_ra
 from models.decision.training.returns import flat, standardised
 from models.off_policy import Floats, Valued
 
-if TYPE_CHECKING:
-    from models.decision.task import Decision
 
-
-def valued(task: "Decision", dataset: Path, versions: Sequence[Path], seed: int, on_step: OnStep) -> list[Valued]:
+def evaluate_versions(
+    task: Decision, dataset: Path, versions: Sequence[Path], seed: int, on_step: OnStep
+) -> list[Valued]:
     """Each version's value, with the task's exploration, in rewards. The same for the same arguments.
 
     Raises `Untrainable` for a log with fewer than 30 rewards, for one in episodes and for a model of something else.
@@ -60,7 +59,7 @@ def _rewarded(dataset: Path) -> Log:
     return grouped(logged)
 
 
-def _served(task: "Decision", network: Network, one: Decisions) -> NDArray[np.float64]:
+def _served(task: Decision, network: Network, one: Decisions) -> NDArray[np.float64]:
     """The probability with which each action would be served, (N, n); 0 of padding."""
     logits = np.asarray(scores(network.policy, one.context, one.actions))
     found = np.zeros(logits.shape)

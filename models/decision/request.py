@@ -10,6 +10,8 @@ from models.base import Features, Rejected
 from models.decision.schema import Schema
 
 MAX_ACTIONS = 1000
+PADDED_COUNTS = (4, 8, 16, 32, 64, 128, 256, 512, MAX_ACTIONS)
+"""What the number of actions is padded to: finer steps waste less computing, coarser ones make fuller batches."""
 MAX_ID_BYTES = 200
 MAX_STEP = 2**31 - 1
 _EXAMPLE = '{"context": {...}, "actions": [{"id": "...", ...}, ...]}'

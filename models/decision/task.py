@@ -7,15 +7,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import Asked, Decoded, Features, Judged, OnStep, Rejected, Sample, Shapes, Task, Trained
+from models.base import Asked, Decoded, Features, Judged, Rejected, Sample, Shapes, Task
 from models.decision.data import simulator
 from models.decision.exploration import PARTS, Exploration, Kind, draw
-from models.decision.request import MAX_ACTIONS, action_id, encode, ids_of, read_request
+from models.decision.request import PADDED_COUNTS, action_id, encode, ids_of, read_request
 from models.decision.schema import SHIPPED, Schema
-from models.off_policy import Valued
-
-COUNTS = (4, 8, 16, 32, 64, 128, 256, 512, MAX_ACTIONS)
-"""What the number of actions is padded to: finer steps waste less computing, coarser ones make fuller batches."""
 
 
 class Decision(Task):
@@ -41,6 +37,8 @@ class Decision(Task):
 
     name: ClassVar[str] = "decision"
     preprocess_version: ClassVar[str] = "1"
+    trainer: ClassVar[str | None] = "models.decision.train:train"
+    off_policy_evaluator: ClassVar[str | None] = "models.decision.off_policy:evaluate_versions"
 
     def __init__(
         self,
@@ -79,7 +77,7 @@ class Decision(Task):
     def padded(self, shapes: Shapes) -> Shapes:
         """The number of actions rounded up to the next of a few."""
         count, columns = shapes["actions"]
-        return {**shapes, "actions": (next(padded for padded in COUNTS if count <= padded), columns)}
+        return {**shapes, "actions": (next(padded for padded in PADDED_COUNTS if count <= padded), columns)}
 
     def decode(self, outputs: Mapping[str, NDArray[Any]], asked: Sequence[Asked]) -> list[Decoded]:
         """An action of each request, drawn by the prediction's own chance.
@@ -141,15 +139,3 @@ class Decision(Task):
     def figures(self, judged: Sequence[Judged]) -> dict[str, float]:
         """Reward and regret of the policy, exactly (over its probabilities), and how true the confidence is."""
         return simulator.figures(judged)
-
-    def train(self, dataset: Path | None, parent: Path | None, seed: int, on_step: OnStep) -> Trained:
-        """Off-policy from logged rewards and corrections: see `models.decision.train`. Raises `Untrainable`."""
-        from models.decision.train import train  # its libraries are not there when serving
-
-        return train(self, dataset, parent, seed, on_step)
-
-    def off_policy(self, dataset: Path, versions: Sequence[Path], seed: int, on_step: OnStep) -> list[Valued]:
-        """See `models.decision.off_policy`. Raises `Untrainable`."""
-        from models.decision.off_policy import valued
-
-        return valued(self, dataset, versions, seed, on_step)

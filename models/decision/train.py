@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import jax
 import numpy as np
@@ -12,19 +12,17 @@ import onnx
 import onnxruntime
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from models.base import Asked, Judged, OnStep, Sample, Trained, Untrainable
 from models.decision.data import simulator
 from models.decision.schema import Schema
+from models.decision.task import Decision
 from models.decision.training.log_reader import Logged, read, total
 from models.decision.training.network import Network, scores
 from models.decision.training.policy_gradient import Plan
 from models.decision.training.policy_iteration import Fitted, evaluated, fit
 from models.decision.training.trajectories import Runs, arranged
-
-if TYPE_CHECKING:
-    from models.decision.task import Decision
+from models.training_command import shown
 
 PLAN = Plan()
 SIMULATED = 20_000
@@ -33,7 +31,7 @@ PARITY_TOLERANCE = 1e-3
 
 
 def train(
-    task: "Decision", dataset: Path | None, parent: Path | None, seed: int, on_step: OnStep, plan: Plan = PLAN
+    task: Decision, dataset: Path | None, parent: Path | None, seed: int, on_step: OnStep, plan: Plan = PLAN
 ) -> Trained:
     """A new version, the same for the same arguments. Raises `Untrainable`; RuntimeError if ONNX differs from JAX.
 
@@ -74,7 +72,7 @@ def _of_episodes(runs: Runs, fitted: Fitted, gamma: float) -> dict[str, Any]:
     return {"episodes": {"gamma": gamma, "left_out": runs.left_out, "validation": figures}}
 
 
-def simulated(task: "Decision", count: int, seed: int) -> Iterator[Logged]:
+def simulated(task: Decision, count: int, seed: int) -> Iterator[Logged]:
     """Decisions of a uniform policy on visitors of the made problem; every tenth is for validation."""
     rng = np.random.default_rng((simulator.TRAINING_SEED, seed, 1))
     for number, sample in enumerate(simulator.visits(count, simulator.TRAINING_SEED, seed, 0)):
@@ -110,7 +108,7 @@ def _parity(content: bytes, fitted: Fitted) -> float:
     return max(float(np.abs(np.asarray(ours) - np.asarray(theirs)).max()) for ours, theirs in pairs)
 
 
-def judged(task: "Decision", model: bytes, samples: list[Sample]) -> list[Judged]:
+def judged(task: Decision, model: bytes, samples: list[Sample]) -> list[Judged]:
     """What a model says of each sample, one by one as when serving."""
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     made = []
@@ -140,17 +138,9 @@ def main(
 
     Example: python -m models.decision.train --seed 0 --out models/decision/versions/1
     """
-    from models.decision import Decision  # the task refers to this module
-
     task, console = Decision(), Console(stderr=True)
-    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(TextColumn("{task.description}"), *columns, console=console) as progress:
-        bar = progress.add_task("simulating visitors", total=None)
-
-        def on_step(doing: str, step: int, steps: int | None) -> None:
-            progress.update(bar, completed=step, total=steps, description=doing)
-
-        trained = task.train(None, None, seed, on_step)
+    with shown(console, "simulating visitors") as on_step:
+        trained = train(task, None, None, seed, on_step)
     figures = task.figures(judged(task, trained.model, list(task.held_out())))
     card = write(trained, figures, out, f"python -m models.decision.train --seed {seed} --out {out}")
     console.print_json(data=card["figures"])

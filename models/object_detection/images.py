@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from models.base import Features
 from models.vision.files import check_pixels, opaque, read_upright
 
 SIDE = 128
@@ -62,6 +63,12 @@ class Geometry(NamedTuple):
 
     def _scales(self) -> NDArray[np.float64]:
         return np.array([(self.right - self.left) / self.width, (self.bottom - self.top) / self.height] * 2)
+
+
+def features_of(payload: bytes) -> Features:
+    """The picture of a file in a small square, `image`, and where it lies there, `geometry`. Raises `Rejected`."""
+    square, geometry = letterboxed(read_picture(payload))
+    return {"image": square, "geometry": geometry.array()}
 
 
 def letterboxed(picture: Image.Image) -> tuple[NDArray[np.uint8], Geometry]:

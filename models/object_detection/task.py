@@ -10,12 +10,13 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import Asked, Decoded, Features, Judged, OnStep, Rejected, Sample, Task, Trained
+from models.base import Asked, Decoded, Features, Judged, Rejected, Sample, Task
 from models.nn.ctc_policy import checked_share
 from models.object_detection.data.scenes import held_out_scenes
 from models.object_detection.decoding import MOST_BOXES, Candidates, candidates, confidence, doubt
-from models.object_detection.images import Geometry, letterboxed, read_picture
+from models.object_detection.images import Geometry, features_of
 from models.object_detection.labels import LABELS
+from models.object_detection.metrics import figures
 from models.object_detection.policy import serve
 from models.object_detection.scoring import mean_average_precision
 
@@ -38,6 +39,7 @@ class ObjectDetection(Task):
 
     name: ClassVar[str] = "object_detection"
     preprocess_version: ClassVar[str] = "1"
+    trainer: ClassVar[str | None] = "models.object_detection.train:train"
 
     def __init__(self, explore: float = 0.0) -> None:
         """Of the share `explore` of the traffic what is said is drawn (`models.object_detection.policy`).
@@ -48,8 +50,7 @@ class ObjectDetection(Task):
 
     def preprocess(self, payload: bytes) -> Features:
         """The picture in a small square, and where it lies there. Raises `Rejected`."""
-        square, geometry = letterboxed(read_picture(payload))
-        return {"image": square, "geometry": geometry.array()}
+        return features_of(payload)
 
     def inputs(self, features: Features) -> Features:
         """The square alone."""
@@ -98,20 +99,12 @@ class ObjectDetection(Task):
         """Endless new scenes on the held-out photographs."""
         return held_out_scenes(seed)
 
-    def train(self, dataset: Path | None, parent: Path | None, seed: int, on_step: OnStep) -> Trained:
-        """From scratch on made scenes, or from the parent on what a dataset says of scenes. Raises `Untrainable`."""
-        from models.object_detection.train import train
-
-        return train(dataset, parent, seed, on_step)
-
     def held_out(self) -> Iterator[Sample]:
         """300 scenes of photographs and objects that no training ever sees."""
         return islice(held_out_scenes(HELD_OUT_SEED), HELD_OUT_SCENES)
 
     def figures(self, judged: Sequence[Judged]) -> dict[str, float]:
         """`map50` by COCO's evaluator, `mean_score`, share of `scenes_right`, calibration error `ece`, `scenes`."""
-        from models.object_detection.training.evaluation import figures
-
         return {**figures(judged), **super().figures(judged)}
 
 

@@ -13,12 +13,14 @@ from models.object_detection.task import ObjectDetection
 from models.object_detection.training.fine_tuning import FineRecipe, fine_tuned
 from models.object_detection.training.from_scratch import Recipe, train_from_scratch
 from models.object_detection.training.network import Detector
-from models.training import check_start, shown
+from models.training import check_start
+from models.training_command import shown
 
 NETWORK = Detector()
 
 
 def train(
+    task: ObjectDetection,
     dataset: Path | None,
     parent: Path | None,
     seed: int,
@@ -26,11 +28,12 @@ def train(
     recipe: Recipe | None = None,
     fine: FineRecipe | None = None,
 ) -> Trained:
-    """See `models.base.Task.train`; the recipes are those from scratch, and from a parent. Raises `Untrainable`."""
-    check_start(ObjectDetection.name, dataset, parent)
+    """See `models.training.Trainer`; the recipes are those from scratch, and from a parent. Raises `Untrainable`."""
+    check_start(task.name, dataset, parent)
+    plain = type(task)()  # explores nothing: figures are of what the model itself finds
     if dataset is not None and parent is not None:
-        return Trained(*fine_tuned(NETWORK, dataset, parent, seed, on_step, fine))
-    return Trained(*train_from_scratch(NETWORK, seed, on_step, recipe))
+        return Trained(*fine_tuned(plain, NETWORK, dataset, parent, seed, on_step, fine))
+    return Trained(*train_from_scratch(plain, NETWORK, seed, on_step, recipe))
 
 
 def write(trained: Trained, out: Path, command: str) -> None:
@@ -68,7 +71,7 @@ def main(
     console = Console(stderr=True)
     with shown(console, "reading") as on_step:
         try:
-            trained = train(dataset, parent, seed, on_step)
+            trained = train(ObjectDetection(), dataset, parent, seed, on_step)
         except Untrainable as error:
             raise typer.BadParameter(str(error)) from error
     more = "".join(f" --{name} {path}" for name, path in (("dataset", dataset), ("parent", parent)) if path)

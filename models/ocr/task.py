@@ -1,14 +1,13 @@
 """The `ocr` task: from an image of a line to its text. Needs only numpy, Pillow and rapidfuzz."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
 
-from models.base import Asked, Decoded, Features, Judged, OnStep, Rejected, Sample, Shapes, Task, Trained
+from models.base import Asked, Decoded, Features, Judged, Rejected, Sample, Shapes, Task
 from models.nn.ctc_policy import checked_share, serve
 from models.ocr.data import lines
 from models.ocr.images import MAX_WIDTH, normalise, read_image
@@ -30,6 +29,7 @@ class Ocr(Task):
 
     name: ClassVar[str] = "ocr"
     preprocess_version: ClassVar[str] = "1"
+    trainer: ClassVar[str | None] = "models.ocr.train:train"
 
     def __init__(self, explore: float = 0.0) -> None:
         """Of the share `explore` of the traffic the text is drawn from the network's distribution: to learn by rewards.
@@ -93,12 +93,6 @@ class Ocr(Task):
         from models.ocr.data.drifted import italics  # only here: serving needs no fonts
 
         return italics(np.random.default_rng(seed))
-
-    def train(self, dataset: Path | None, parent: Path | None, seed: int, on_step: OnStep) -> Trained:
-        """From scratch on made lines, or from the parent on what a dataset says of its lines. Raises `Untrainable`."""
-        from models.ocr.train import train  # only here: serving needs none of the training libraries
-
-        return train(dataset, parent, seed, on_step)
 
     def held_out(self) -> Iterator[Sample]:
         """1,500 lines of held-out digit scans, and 1,500 printed in fonts never seen (of the `train` group)."""

@@ -13,23 +13,27 @@ from models.ocr.task import Ocr
 from models.ocr.training.fine_tuning import fine_tuned
 from models.ocr.training.from_scratch import Sizes, train_from_scratch
 from models.ocr.training.network import NETWORK
-from models.training import check_start, shown, write
+from models.training import check_start
+from models.training_command import shown, write
 
 
-def train(dataset: Path | None, parent: Path | None, seed: int, on_step: OnStep, sizes: Sizes | None = None) -> Trained:
-    """See `models.base.Task.train`; `sizes` are those of a training from scratch. Raises `Untrainable`."""
-    check_start(Ocr.name, dataset, parent)
+def train(
+    task: Ocr, dataset: Path | None, parent: Path | None, seed: int, on_step: OnStep, sizes: Sizes | None = None
+) -> Trained:
+    """See `models.training.Trainer`; `sizes` are those of a training from scratch. Raises `Untrainable`."""
+    check_start(task.name, dataset, parent)
+    plain = type(task)()  # explores nothing: figures are of what the model itself reads
     if dataset is not None and parent is not None:
-        model, card = fine_tuned(dataset, parent, seed, on_step)
+        model, card = fine_tuned(plain, dataset, parent, seed, on_step)
     else:
         on_step("making lines", 0, None)
         fitting = lambda step, steps, _: on_step("fitting", step, steps)  # noqa: E731
-        model, card = train_from_scratch(seed, sizes or Sizes(), on_step=fitting)
+        model, card = train_from_scratch(plain, seed, sizes or Sizes(), on_step=fitting)
     content = bytes(model.SerializeToString())
     head = {
-        "task": Ocr.name,
+        "task": task.name,
         "model name": "ConvCtc",
-        "preprocess_version": Ocr.preprocess_version,
+        "preprocess_version": task.preprocess_version,
         "inputs": {"image": ["uint8", ["batch", NETWORK.height, "columns"]], "width": ["int32", ["batch"]]},
         "outputs": {
             "log_probs": ["float32", ["batch", "frames", NETWORK.classes]],
@@ -58,7 +62,7 @@ def main(
     console = Console(stderr=True)
     with shown(console, "starting") as on_step:
         try:
-            trained = train(dataset, parent, seed, on_step, sizes)
+            trained = train(Ocr(), dataset, parent, seed, on_step, sizes)
         except Untrainable as error:
             raise typer.BadParameter(str(error)) from error
     chosen = {"size": f"{size:g}" if size != 1.0 else None, "dataset": dataset, "parent": parent}

@@ -1,13 +1,12 @@
 """The `speech_to_text` task: from a recording to its words. Needs only numpy, soundfile, soxr and rapidfuzz."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import Asked, Decoded, Features, Judged, OnStep, Sample, Shapes, Task, Trained
+from models.base import Asked, Decoded, Features, Judged, Sample, Shapes, Task
 from models.nn.calibration import expected_calibration_error
 from models.nn.ctc_policy import Served, checked_share, serve, together
 from models.speech_to_text.audio import read_audio
@@ -34,6 +33,7 @@ class SpeechToText(Task):
 
     name: ClassVar[str] = "speech_to_text"
     preprocess_version: ClassVar[str] = "1"
+    trainer: ClassVar[str | None] = "models.speech_to_text.train:train"
     max_payload_bytes: ClassVar[int] = 64 * 1024 * 1024
 
     def __init__(self, explore: float = 0.0) -> None:
@@ -116,15 +116,6 @@ class SpeechToText(Task):
             "clips": len(judged),
             "words": sum(len(truth.split()) for _, truth in every),
         }
-
-    def train(self, dataset: Path | None, parent: Path | None, seed: int, on_step: OnStep) -> Trained:
-        """From scratch on made recordings, or from the parent on what a dataset says of its own. Raises `Untrainable`.
-
-        Needs espeak-ng and the libraries of the group `train`.
-        """
-        from models.speech_to_text.train import train
-
-        return train(dataset, parent, seed, on_step)
 
 
 def _windows(log_probs: NDArray[Any], parts: Sequence[tuple[int, Stretch]]) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -12,21 +12,23 @@ from models.speech_to_text.task import SpeechToText
 from models.speech_to_text.training.fine_tuning import fine_tuned
 from models.speech_to_text.training.from_scratch import train_from_scratch
 from models.speech_to_text.training.network import NETWORK
-from models.training import check_start, shown, write
+from models.training import check_start
+from models.training_command import shown, write
 
 
-def train(dataset: Path | None, parent: Path | None, seed: int, on_step: OnStep) -> Trained:
-    """See `models.base.Task.train`. Raises `Untrainable`."""
-    check_start(SpeechToText.name, dataset, parent)
+def train(task: SpeechToText, dataset: Path | None, parent: Path | None, seed: int, on_step: OnStep) -> Trained:
+    """See `models.training.Trainer`. Raises `Untrainable`."""
+    check_start(task.name, dataset, parent)
+    plain = type(task)()  # explores nothing: figures are of what the model itself hears
     if dataset is not None and parent is not None:
-        model, card = fine_tuned(dataset, parent, seed, on_step)
+        model, card = fine_tuned(plain, dataset, parent, seed, on_step)
     else:
-        model, card = train_from_scratch(seed, on_step)
+        model, card = train_from_scratch(plain, seed, on_step)
     content = bytes(model.SerializeToString())
     head = {
-        "task": SpeechToText.name,
+        "task": task.name,
         "model name": "ConvCtc",
-        "preprocess_version": SpeechToText.preprocess_version,
+        "preprocess_version": task.preprocess_version,
         "inputs": {"mels": ["uint8", ["batch", NETWORK.height, "columns"]], "width": ["int32", ["batch"]]},
         "outputs": {
             "log_probs": ["float32", ["batch", "frames", NETWORK.classes]],
@@ -55,7 +57,7 @@ def main(
     console = Console(stderr=True)
     with shown(console, "starting") as on_step:
         try:
-            trained = train(dataset, parent, seed, on_step)
+            trained = train(SpeechToText(), dataset, parent, seed, on_step)
         except Untrainable as error:
             raise typer.BadParameter(str(error)) from error
     extra = "".join(f" --{name} {value}" for name, value in (("dataset", dataset), ("parent", parent)) if value)

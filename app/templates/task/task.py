@@ -1,13 +1,12 @@
 """The task: from a line of text to whether it asks something. Each method's duty is said in `models/base.py`."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import Asked, Decoded, Features, OnStep, Rejected, Sample, Task, Trained
+from models.base import Asked, Decoded, Features, Rejected, Sample, Task
 
 from .lines import HELD_OUT, LABELS, TRAINING
 
@@ -22,6 +21,8 @@ class NewTask(Task):
     name: ClassVar[str] = "new_task"
     preprocess_version: ClassVar[str] = "1"
     max_payload_bytes: ClassVar[int] = 64 * 1024
+    trainer: ClassVar[str | None] = f"{__package__}.train:train"
+    """Without this line a task only predicts."""
 
     def preprocess(self, payload: bytes) -> Features:
         """The share of each byte. Raises `Rejected`: `not_utf8`, `blank`."""
@@ -60,12 +61,6 @@ class NewTask(Task):
     def held_out(self) -> Iterator[Sample]:
         """The lines that it was not."""
         return _samples("held_out", HELD_OUT)
-
-    def train(self, dataset: Path | None, parent: Path | None, seed: int, on_step: OnStep) -> Trained:
-        """See `train.py`. Without this method a task only predicts."""
-        from .train import train  # only here: serving needs no training library
-
-        return train(self, dataset, parent, on_step)
 
 
 def _samples(group: str, lines: Iterable[tuple[str, str]]) -> Iterator[Sample]:

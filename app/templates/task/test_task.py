@@ -10,6 +10,7 @@ import onnxruntime
 import pytest
 
 from models.base import Asked, Judged, Rejected, Sample
+from models.training import train
 
 from . import NewTask
 
@@ -55,6 +56,6 @@ def test_corrections_that_can_not_be_true_are_refused(correction: dict[str, Any]
 
 def test_training_is_repeatable_and_gives_a_model_that_serves() -> None:
     pytest.importorskip("onnx")
-    first, second = (TASK.train(None, None, seed=0, on_step=lambda doing, done, of: None) for _ in range(2))
+    first, second = (train(TASK, None, None, 0, lambda doing, done, of: None) for _ in range(2))
     assert first == second
     assert TASK.figures(judged(first.model, list(TASK.held_out()))) == first.card["figures"]

@@ -18,13 +18,14 @@ from models.datasets import rows
 from models.nn.onnx_graph import Graph, stored_arrays
 
 from .lines import LABELS
+from .task import NewTask
 
 STEPS, RATE, DECAY = 2_000, 4.0, 1e-3
 
 Floats = NDArray[np.floating[Any]]
 
 
-def train(task: Task, dataset: Path | None, parent: Path | None, on_step: OnStep) -> Trained:
+def train(task: Task, dataset: Path | None, parent: Path | None, seed: int, on_step: OnStep) -> Trained:
     """A new version: `weights` float32 (256, labels) and `bias` float32 (labels,), begun from the parent's or at 0."""
     shares, labels = _examples(task, dataset)
     arrays = stored_arrays(onnx.load(parent)) if parent else {}
@@ -78,9 +79,7 @@ def main(
     out: Annotated[Path, typer.Option(help="Folder for model.onnx and card.json; its name is the version.")],
 ) -> None:
     """Train a version on the task's own lines."""
-    from .task import NewTask
-
-    trained = NewTask().train(None, None, 0, lambda doing, done, of: None)
+    trained = train(NewTask(), None, None, 0, lambda doing, done, of: None)
     out.mkdir(parents=True, exist_ok=True)
     (out / "model.onnx").write_bytes(trained.model)
     head = {"task": NewTask.name, "version": out.name, "preprocess_version": NewTask.preprocess_version}

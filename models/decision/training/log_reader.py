@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from models.base import Features
 from models.datasets import Row, rows
-from models.decision.request import Step, ids_of, step_of
-from models.decision.task import COUNTS
+from models.decision.request import PADDED_COUNTS, Step, ids_of, step_of
 
 Floats = NDArray[np.float32]
 Places = NDArray[np.int32]
@@ -76,7 +75,7 @@ def grouped(logged: Iterable[Logged]) -> Log:
     groups: dict[int, list[tuple[int, Logged]]] = defaultdict(list)
     for place, one in enumerate(logged):
         count = len(one.features["actions"])
-        groups[next(padded for padded in COUNTS if count <= padded)].append((place, one))
+        groups[next(padded for padded in PADDED_COUNTS if count <= padded)].append((place, one))
     return [_stacked(groups[padded], padded) for padded in sorted(groups)]
 
 

@@ -12,9 +12,8 @@ import numpy as np
 from models.base import Features, Sample
 from models.object_detection.data.objects import Split
 from models.object_detection.data.scenes import samples
-from models.object_detection.images import SIDE, Geometry
+from models.object_detection.images import SIDE, Geometry, features_of
 from models.object_detection.labels import LABELS
-from models.object_detection.task import ObjectDetection
 from models.object_detection.training.fitting import MOST, NOTHING, Examples
 
 CHUNK = 250
@@ -44,8 +43,7 @@ def _chunk(split: Split, number: int, seed: int, start: int) -> list[Labelled]:
 
 def labelled(scenes: Iterable[Sample]) -> list[Labelled]:
     """The features of samples, made as when serving, with their truths."""
-    task = ObjectDetection()
-    return [(task.preprocess(scene.payload), scene.correction) for scene in scenes]
+    return [(features_of(scene.payload), scene.correction) for scene in scenes]
 
 
 def examples(scenes: Sequence[Labelled]) -> Examples:

@@ -1,11 +1,9 @@
-"""What a trained detector is worth: COCO's evaluator, calibration, agreement with JAX.
+"""How a trained detector is checked: its calibration, and whether ONNX Runtime says what JAX says.
 
 Scenes are judged exactly as when serving: ONNX Runtime, `ObjectDetection.decode`.
 """
 
 from collections.abc import Iterable, Sequence
-from contextlib import redirect_stdout
-from io import StringIO
 from typing import Any
 
 import jax
@@ -16,7 +14,6 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from models.base import Asked, Decoded, Judged, Sample
-from models.nn.calibration import expected_calibration_error
 from models.nn.conv_ctc import Parameters
 from models.object_detection.data.generation import Labelled
 from models.object_detection.decoding import Candidates, candidates, doubt
@@ -53,21 +50,22 @@ def placed(outputs: dict[str, NDArray[Any]], scenes: Sequence[Labelled]) -> list
     ]
 
 
-def decoded(model: Any, scenes: Sequence[Labelled]) -> list[Decoded]:
+def decoded(task: ObjectDetection, model: Any, scenes: Sequence[Labelled]) -> list[Decoded]:
     """What the model says of scenes."""
     asked = [Asked(str(place), features) for place, (features, _) in enumerate(scenes)]
-    return ObjectDetection().decode(run(model, scenes), asked)
+    return task.decode(run(model, scenes), asked)
 
 
-def judge(model: bytes, held_out: Iterable[Sample]) -> list[Judged]:
+def judge(task: ObjectDetection, model: bytes, held_out: Iterable[Sample]) -> list[Judged]:
     """What the model says of a held-out set."""
     kept = list(held_out)
-    task = ObjectDetection()
     scenes = [(task.preprocess(sample.payload), sample.correction) for sample in kept]
-    return [Judged(sample, said) for sample, said in zip(kept, decoded(session(model), scenes), strict=True)]
+    return [Judged(sample, said) for sample, said in zip(kept, decoded(task, session(model), scenes), strict=True)]
 
 
-def calibrated(network: Detector, parameters: Parameters, scenes: Sequence[Labelled]) -> Calibration:
+def calibrated(
+    task: ObjectDetection, network: Detector, parameters: Parameters, scenes: Sequence[Labelled]
+) -> Calibration:
     """Scores, then confidences, fitted on validation scenes by logistic regressions (Platt, 1999)."""
     plain = run(session(to_onnx(network, parameters, Calibration()).SerializeToString()), scenes)
     logits: list[float] = []
@@ -86,7 +84,7 @@ def calibrated(network: Detector, parameters: Parameters, scenes: Sequence[Label
     doubts = np.array([doubt(found, greedy(found)) for found in placed(run(model, scenes), scenes)])
     wholes = [
         all_right(said.output["boxes"], truth["boxes"])
-        for said, (_, truth) in zip(decoded(model, scenes), scenes, strict=True)
+        for said, (_, truth) in zip(decoded(task, model, scenes), scenes, strict=True)
     ]
     slopes, offset = _regression(doubts, wholes, 1.0)
     return Calibration(half.slope, half.offset, (offset, float(slopes[0]), float(slopes[1])))
@@ -100,60 +98,6 @@ def _regression(
         return np.full(inputs.shape[-1], default), 0.0
     fitted = LogisticRegression(C=10.0).fit(inputs, right)
     return np.maximum(fitted.coef_[0], 0.01), float(fitted.intercept_[0])
-
-
-def figures(judged: Sequence[Judged]) -> dict[str, float]:
-    """Mean average precision at 0.5, the share of scenes with all right, and how far confidences are off."""
-    right = np.array([all_right(one.decoded.output["boxes"], one.sample.correction["boxes"]) for one in judged], bool)
-    confidences = np.array([one.decoded.confidence for one in judged])
-    return {
-        "map50": map50(judged),
-        "scenes_right": float(right.mean()),
-        "ece": expected_calibration_error(confidences, right),
-        "scenes": float(len(judged)),
-    }
-
-
-def map50(judged: Sequence[Judged]) -> float:
-    """COCO's mean average precision over the classes at intersection over union 0.5, for all sizes of objects."""
-    from pycocotools.coco import COCO  # type: ignore[import-untyped]
-    from pycocotools.cocoeval import COCOeval  # type: ignore[import-untyped]
-
-    said, true = [], []
-    for scene, one in enumerate(judged, 1):
-        said += [_annotation(scene, box) for box in one.decoded.output["boxes"]]
-        true += [_annotation(scene, box) for box in one.sample.correction["boxes"]]
-    for number, annotation in enumerate(true, 1):
-        annotation["id"] = number
-    if not said or not true:
-        return 0.0
-    with redirect_stdout(StringIO()):
-        truth = COCO()
-        truth.dataset = {
-            "images": [{"id": scene} for scene in range(1, len(judged) + 1)],
-            "categories": [{"id": number, "name": label} for number, label in enumerate(LABELS)],
-            "annotations": true,
-            "info": {},
-        }
-        truth.createIndex()
-        evaluation = COCOeval(truth, truth.loadRes(said), "bbox")
-        evaluation.params.iouThrs = np.array([0.5])
-        evaluation.evaluate()
-        evaluation.accumulate()
-    precision = evaluation.eval["precision"][0, :, :, 0, -1]  # recalls x classes, of all sizes, most boxes
-    return float(precision[precision > -1].mean())
-
-
-def _annotation(scene: int, box: dict[str, Any]) -> dict[str, Any]:
-    left, top, right, bottom = box["box"]
-    return {
-        "image_id": scene,
-        "category_id": LABELS.index(box["label"]),
-        "bbox": [left, top, right - left, bottom - top],
-        "area": (right - left) * (bottom - top),
-        "iscrowd": 0,
-        "score": box.get("score", 1.0),
-    }
 
 
 def parity(network: Detector, parameters: Parameters, model: onnx.ModelProto, squares: NDArray[np.uint8]) -> float:

@@ -24,18 +24,23 @@ class Finished(NamedTuple):
     difference: float
 
 
-def finish(network: Detector, parameters: Parameters, calibration: Calibration, scenes: Sequence[Labelled]) -> Finished:
+def finish(
+    task: ObjectDetection,
+    network: Detector,
+    parameters: Parameters,
+    calibration: Calibration,
+    scenes: Sequence[Labelled],
+) -> Finished:
     """The model, compared with JAX on a few of the scenes. Raises `RuntimeError` where they differ."""
     squares = np.stack([features["image"] for features, _ in scenes[:32]])
     difference = evaluation.parity(network, parameters, to_onnx(network, parameters, Calibration()), squares)
     if difference > PARITY_TOLERANCE:
         raise RuntimeError(f"ONNX Runtime and JAX differ by {difference:g}, more than {PARITY_TOLERANCE:g}")
-    metadata = {"task": ObjectDetection.name, "labels": " ".join(LABELS)}
+    metadata = {"task": task.name, "labels": " ".join(LABELS)}
     return Finished(to_onnx(network, parameters, calibration, metadata), difference)
 
 
-def figures(model: onnx.ModelProto) -> dict[str, float]:
+def figures(task: ObjectDetection, model: onnx.ModelProto) -> dict[str, float]:
     """What a card says of the held-out set."""
-    task = ObjectDetection()
-    found = task.figures(evaluation.judge(model.SerializeToString(), task.held_out()))
+    found = task.figures(evaluation.judge(task, model.SerializeToString(), task.held_out()))
     return {name: round(value, 5) for name, value in found.items()}

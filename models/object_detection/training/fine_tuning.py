@@ -13,6 +13,7 @@ from models import datasets
 from models.base import OnStep, Untrainable
 from models.nn.weight_interpolation import SHARES, Trial, Tuned, between, chosen
 from models.object_detection.data.generation import Labelled, examples, made
+from models.object_detection.task import ObjectDetection
 from models.object_detection.training.feedback import Feedback, Said, feedback
 from models.object_detection.training.finalization import figures, finish
 from models.object_detection.training.fine_tuning_loop import FinePlan, Lessons, fine_fit, mean_losses
@@ -46,7 +47,13 @@ class Rehearsal:
 
 
 def fine_tuned(
-    network: Detector, dataset: Path, parent: Path, seed: int, on_step: OnStep, recipe: FineRecipe | None = None
+    task: ObjectDetection,
+    network: Detector,
+    dataset: Path,
+    parent: Path,
+    seed: int,
+    on_step: OnStep,
+    recipe: FineRecipe | None = None,
 ) -> tuple[bytes, dict[str, Any]]:
     """A model and its card; the parent's own model, where nothing that was tried is better. Raises `Untrainable`."""
     recipe = recipe or FineRecipe()
@@ -60,8 +67,8 @@ def fine_tuned(
     on_step("measuring", 0, None)
     model = before
     if tuned.share:
-        model, _ = finish(network, tuned.parameters, calibration_of(before), rehearsal.validation)
-    old = figures(before)
+        model, _ = finish(task, network, tuned.parameters, calibration_of(before), rehearsal.validation)
+    old = figures(task, before)
     card = {
         "seed": seed,
         "parent": hashlib.sha256(parent.read_bytes()).hexdigest(),
@@ -72,7 +79,7 @@ def fine_tuned(
         "plan": asdict(recipe.plan),
         "calibration": {"the parent's": asdict(calibration_of(before))},
         **tuned.card(),
-        "figures": figures(model) if tuned.share else old,
+        "figures": figures(task, model) if tuned.share else old,
         "figures before": old,
     }
     return model.SerializeToString() if tuned.share else parent.read_bytes(), card

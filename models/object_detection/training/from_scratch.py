@@ -13,6 +13,7 @@ from models.nn.conv_ctc import parameter_count
 from models.object_detection.data.generation import examples, made
 from models.object_detection.data.objects import INSTANCES
 from models.object_detection.data.photographs import PHOTOGRAPHS
+from models.object_detection.task import ObjectDetection
 from models.object_detection.training import evaluation
 from models.object_detection.training.finalization import figures, finish
 from models.object_detection.training.fitting import Plan, fit
@@ -29,7 +30,7 @@ class Recipe:
 
 
 def train_from_scratch(
-    network: Detector, seed: int, on_step: OnStep, recipe: Recipe | None = None
+    task: ObjectDetection, network: Detector, seed: int, on_step: OnStep, recipe: Recipe | None = None
 ) -> tuple[bytes, dict[str, Any]]:
     """A model and its card. Raises `RuntimeError` if ONNX Runtime doesn't agree with JAX."""
     recipe = recipe or Recipe()
@@ -50,8 +51,8 @@ def train_from_scratch(
     fitting_seconds, cpu_seconds = time.perf_counter() - ready, time.process_time() - cpu_before
 
     on_step("measuring", 0, None)
-    calibration = evaluation.calibrated(network, fitted.parameters, validation)
-    model, difference = finish(network, fitted.parameters, calibration, validation)
+    calibration = evaluation.calibrated(task, network, fitted.parameters, validation)
+    model, difference = finish(task, network, fitted.parameters, calibration, validation)
     card = {
         "seed": seed,
         "data": _data_card(recipe),
@@ -64,7 +65,7 @@ def train_from_scratch(
         "training CPU seconds": round(cpu_seconds, 1),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores",
         "figures": {
-            **figures(model),
+            **figures(task, model),
             "parity_max_abs_diff": float(f"{difference:.3g}"),
             "last_loss": round(float(np.mean(fitted.losses[-50:])), 5),
         },

@@ -38,9 +38,8 @@ def session(model: onnx.ModelProto) -> Any:
     return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
 
 
-def batches_of(lines: Sequence[Line]) -> Iterator[tuple[list[int], NDArray[np.uint8], NDArray[np.int32]]]:
+def batches_of(task: Ocr, lines: Sequence[Line]) -> Iterator[tuple[list[int], NDArray[np.uint8], NDArray[np.int32]]]:
     """Lines of equal padded width together: their places, images (batch, 24, width), widths (batch,)."""
-    task = Ocr()
     widths = [task.padded({"image": line.image.shape, "width": ()})["image"][1] for line in lines]
     for width in sorted(set(widths)):
         members = [place for place, padded in enumerate(widths) if padded == width]
@@ -52,18 +51,17 @@ def batches_of(lines: Sequence[Line]) -> Iterator[tuple[list[int], NDArray[np.ui
             yield places, images, np.array([lines[place].image.shape[1] for place in places], np.int32)
 
 
-def run(model: Any, lines: Sequence[Line]) -> list[tuple[list[int], Outputs]]:
+def run(task: Ocr, model: Any, lines: Sequence[Line]) -> list[tuple[list[int], Outputs]]:
     """The model's outputs for all lines, batch by batch, with the lines' places."""
     names = ["log_probs", "length"]
     return [
         (places, dict(zip(names, model.run(names, {"image": images, "width": widths}), strict=True)))
-        for places, images, widths in batches_of(lines)
+        for places, images, widths in batches_of(task, lines)
     ]
 
 
-def readings(outputs: list[tuple[list[int], Outputs]], temperature: float = 1.0) -> list[Reading]:
+def readings(task: Ocr, outputs: list[tuple[list[int], Outputs]], temperature: float = 1.0) -> list[Reading]:
     """What outputs say of each line, in the lines' order, after dividing the logits by a temperature."""
-    task = Ocr()
     found: dict[int, Reading] = {}
     for places, batch in outputs:
         softened = batch if temperature == 1.0 else {**batch, "log_probs": _softened(batch["log_probs"], temperature)}
@@ -77,12 +75,12 @@ def _softened(log_probs: NDArray[Any], temperature: float) -> NDArray[Any]:
     return np.asarray(scaled - np.log(np.exp(scaled).sum(axis=2, keepdims=True)))
 
 
-def fitted_temperature(model: Any, lines: Sequence[Line]) -> float:
+def fitted_temperature(task: Ocr, model: Any, lines: Sequence[Line]) -> float:
     """The temperature at which confidence predicts best whether a whole line is right (log loss)."""
-    outputs = run(model, lines)
+    outputs = run(task, model, lines)
 
     def loss(temperature: float) -> float:
-        said = readings(outputs, temperature)
+        said = readings(task, outputs, temperature)
         return log_loss(np.array([reading.confidence for reading in said]), measures.right(_read(said, lines)))
 
     return best_temperature(loss)
@@ -93,10 +91,12 @@ def error_rate(said: Sequence[Reading], lines: Sequence[Line]) -> float:
     return measures.error_rate(_read(said, lines))
 
 
-def figures(model: Any, digits: Sequence[Line], printed: Sequence[Line]) -> dict[str, float]:
+def figures(task: Ocr, model: Any, digits: Sequence[Line], printed: Sequence[Line]) -> dict[str, float]:
     """The card's figures on held-out digit lines and on lines in fonts never seen."""
     groups = {DIGITS: digits, PRINTED: printed}
-    return measures.figures({group: _read(readings(run(model, lines)), lines) for group, lines in groups.items()})
+    return measures.figures(
+        {group: _read(readings(task, run(task, model, lines)), lines) for group, lines in groups.items()}
+    )
 
 
 def parity(network: ConvCtc, parameters: Parameters, temperature: float, model: Any, lines: Sequence[Line]) -> float:

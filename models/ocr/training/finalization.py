@@ -35,18 +35,19 @@ def held_out(lines: int) -> HeldOut:
     return HeldOut(*(make_lines(kind, "test", lines, HELD_OUT_SEED) for kind in ("digits", "printed")))
 
 
-def finish(parameters: Parameters, validation: Sequence[Line], test: HeldOut) -> Finished:
+def finish(task: Ocr, parameters: Parameters, validation: Sequence[Line], test: HeldOut) -> Finished:
     """The model, as sure of itself as validation lines bear out. Raises `RuntimeError` where ONNX and JAX differ."""
     plain = evaluation.session(to_onnx(NETWORK, parameters, SIGNAL))
-    temperature = evaluation.fitted_temperature(plain, validation)
-    model = to_onnx(NETWORK, parameters, SIGNAL, temperature, {"task": Ocr.name, "symbols": SYMBOLS})
+    temperature = evaluation.fitted_temperature(task, plain, validation)
+    model = to_onnx(NETWORK, parameters, SIGNAL, temperature, {"task": task.name, "symbols": SYMBOLS})
     served = evaluation.session(model)
     difference = evaluation.parity(NETWORK, parameters, temperature, served, [*test.digits[:32], *test.printed[:32]])
     if difference > PARITY_TOLERANCE:
         raise RuntimeError(f"ONNX Runtime and JAX differ by {difference:g}, more than {PARITY_TOLERANCE:g}")
+    read = evaluation.readings(task, evaluation.run(task, plain, validation))
     figures = {
-        **evaluation.figures(served, test.digits, test.printed),
-        "cer_validation": evaluation.error_rate(evaluation.readings(evaluation.run(plain, validation)), validation),
+        **evaluation.figures(task, served, test.digits, test.printed),
+        "cer_validation": evaluation.error_rate(read, validation),
         "temperature": temperature,
     }
     rounded = {name: round(value, 5) for name, value in figures.items()}

@@ -13,6 +13,7 @@ from models.nn.ctc_trainer import Lesson
 from models.ocr.data.fonts import Split
 from models.ocr.data.generation import HELD_OUT_LINES, Line, make_lines
 from models.ocr.symbols import decode, encode
+from models.ocr.task import Ocr
 from models.ocr.training import evaluation
 from models.ocr.training.finalization import HeldOut, finish, held_out
 from models.ocr.training.network import FINE_PLAN, NETWORK, PLAN, SIGNAL, example
@@ -30,7 +31,7 @@ class Sizes:
 
 
 def fine_tuned(
-    dataset: Path, parent: Path, seed: int, on_step: OnStep, sizes: Sizes | None = None
+    task: Ocr, dataset: Path, parent: Path, seed: int, on_step: OnStep, sizes: Sizes | None = None
 ) -> tuple[onnx.ModelProto, dict[str, Any]]:
     """A model and its card; the parent's own model, where nothing that was tried is better. Raises `Untrainable`."""
     sizes, plan = sizes or Sizes(), replace(FINE_PLAN, seed=seed)
@@ -41,10 +42,10 @@ def fine_tuned(
     tuned = lesson.learned(rehearsal, plan, lambda step, steps, _: on_step("fitting", step, steps))
     on_step("measuring", 0, None)
     test = held_out(sizes.test)
-    model, found = lesson.parent, (before := figures(lesson.parent, test))
+    model, found = lesson.parent, (before := figures(task, lesson.parent, test))
     if tuned.share:
         corrected = [Line(one.signal, decode(one.labels)) for one in lesson.said.corrected_validation]
-        model, found = finish(tuned.parameters, [*validation, *corrected], test)
+        model, found = finish(task, tuned.parameters, [*validation, *corrected], test)
     return model, {**lesson.card(tuned, rehearsal, plan), "figures": found, "figures before": before}
 
 
@@ -53,7 +54,7 @@ def _made(split: Split, count: int, seed: int) -> list[Line]:
     return make_lines("digits", split, count, seed) + make_lines("printed", split, count, seed)
 
 
-def figures(model: onnx.ModelProto, test: HeldOut) -> dict[str, float]:
+def figures(task: Ocr, model: onnx.ModelProto, test: HeldOut) -> dict[str, float]:
     """The figures of a model as it is."""
-    found = evaluation.figures(evaluation.session(model), test.digits, test.printed)
+    found = evaluation.figures(task, evaluation.session(model), test.digits, test.printed)
     return {name: round(value, 5) for name, value in found.items()}

@@ -14,6 +14,7 @@ from models.nn.conv_ctc import parameter_count
 from models.nn.ctc_fitting import Plan, fit
 from models.ocr.data.fonts import FAMILIES
 from models.ocr.data.generation import HELD_OUT_LINES, SCAN_SHARES, Line, digit_scans, make_lines
+from models.ocr.task import Ocr
 from models.ocr.training.finalization import finish, held_out
 from models.ocr.training.network import NETWORK, PLAN, example
 
@@ -30,7 +31,7 @@ class Sizes:
 
 
 def train_from_scratch(
-    seed: int, sizes: Sizes, plan: Plan = PLAN, on_step: Callable[[int, int, float], None] = lambda *_: None
+    task: Ocr, seed: int, sizes: Sizes, plan: Plan = PLAN, on_step: Callable[[int, int, float], None] = lambda *_: None
 ) -> tuple[onnx.ModelProto, dict[str, Any]]:
     """A model and its card. Raises `RuntimeError` if ONNX Runtime doesn't agree with JAX."""
     plan, started = replace(plan, seed=seed), time.perf_counter()
@@ -42,7 +43,7 @@ def train_from_scratch(
 
     validation = make_lines("digits", "validation", sizes.validation, seed)
     validation += make_lines("printed", "validation", sizes.validation, seed)
-    model, figures = finish(fitted.parameters, validation, held_out(sizes.test))
+    model, figures = finish(task, fitted.parameters, validation, held_out(sizes.test))
     card = {
         "seed": seed,
         "data": _data_card(sizes, lines, validation),

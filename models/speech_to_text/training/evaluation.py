@@ -18,14 +18,13 @@ from models.speech_to_text.word_errors import word_error_rate
 Batches = list[tuple[list[int], Outputs]]
 
 
-def outputs(model: Any, utterances: Sequence[Utterance]) -> Batches:
+def outputs(task: SpeechToText, model: Any, utterances: Sequence[Utterance]) -> Batches:
     """What the model makes of utterances, batch by batch, with their places."""
-    return list(run(model, SpeechToText(), [_features(one) for one in utterances]))
+    return list(run(model, task, [_features(one) for one in utterances]))
 
 
-def heard(batches: Batches, temperature: float = 1.0) -> list[Decoded]:
+def heard(task: SpeechToText, batches: Batches, temperature: float = 1.0) -> list[Decoded]:
     """The predictions in the utterances' order, after dividing the logits by a temperature."""
-    task = SpeechToText()
     found: dict[int, Decoded] = {}
     for places, batch in batches:
         soft = batch if temperature == 1.0 else {**batch, "log_probs": softened(batch["log_probs"], temperature)}
@@ -38,11 +37,11 @@ def error_rate(said: Sequence[Decoded], utterances: Sequence[Utterance]) -> floa
     return word_error_rate((one.output["text"], truth.text) for one, truth in zip(said, utterances, strict=True))
 
 
-def fitted_temperature(batches: Batches, utterances: Sequence[Utterance]) -> float:
+def fitted_temperature(task: SpeechToText, batches: Batches, utterances: Sequence[Utterance]) -> float:
     """The temperature at which confidence predicts best whether all words are right (log loss)."""
 
     def loss(temperature: float) -> float:
-        said = heard(batches, temperature)
+        said = heard(task, batches, temperature)
         right = [one.output["text"] == truth.text for one, truth in zip(said, utterances, strict=True)]
         return log_loss(np.array([one.confidence for one in said]), np.array(right))
 

@@ -25,34 +25,33 @@ class Finished(NamedTuple):
     figures: dict[str, float]
 
 
-def finish(parameters: Parameters, validation: Sequence[Utterance]) -> Finished:
+def finish(task: SpeechToText, parameters: Parameters, validation: Sequence[Utterance]) -> Finished:
     """The model, as sure of itself as validation recordings bear out.
 
     Raises `RuntimeError` where ONNX Runtime and JAX differ.
     """
-    plain = evaluation.outputs(_session(_model(parameters, 1.0)), validation)
-    temperature = evaluation.fitted_temperature(plain, validation)
-    model = _model(parameters, temperature)
+    plain = evaluation.outputs(task, _session(_model(task, parameters, 1.0)), validation)
+    temperature = evaluation.fitted_temperature(task, plain, validation)
+    model = _model(task, parameters, temperature)
     difference = evaluation.difference(_session(model), parameters, temperature, validation[:_CHECKED])
     if difference > PARITY_TOLERANCE:
         raise RuntimeError(f"ONNX Runtime and JAX differ by {difference:g}, more than {PARITY_TOLERANCE:g}")
     more = {
-        "wer_validation": round(evaluation.error_rate(evaluation.heard(plain), validation), 5),
+        "wer_validation": round(evaluation.error_rate(evaluation.heard(task, plain), validation), 5),
         "temperature": round(temperature, 5),
         "parity_max_abs_diff": float(f"{difference:.3g}"),
     }
-    return Finished(model, {**figures(model), **more})
+    return Finished(model, {**figures(task, model), **more})
 
 
-def figures(model: onnx.ModelProto) -> dict[str, float]:
+def figures(task: SpeechToText, model: onnx.ModelProto) -> dict[str, float]:
     """The figures of a model as it is, on the shipped held-out set."""
-    task = SpeechToText()
     found = task.figures(judge(_session(model), task, list(task.held_out())))
     return {name: round(value, 5) for name, value in found.items()}
 
 
-def _model(parameters: Parameters, temperature: float) -> onnx.ModelProto:
-    return to_onnx(NETWORK, parameters, SIGNAL, temperature, {"task": SpeechToText.name, "symbols": SYMBOLS})
+def _model(task: SpeechToText, parameters: Parameters, temperature: float) -> onnx.ModelProto:
+    return to_onnx(NETWORK, parameters, SIGNAL, temperature, {"task": task.name, "symbols": SYMBOLS})
 
 
 def _session(model: onnx.ModelProto) -> Any:

@@ -15,6 +15,7 @@ from models.nn.ctc_fitting import Plan, fit
 from models.speech_to_text.data.generation import made
 from models.speech_to_text.data.vocabulary import VOCABULARY
 from models.speech_to_text.data.voices import ACCENTS, UNHEARD_ACCENTS, VARIANTS
+from models.speech_to_text.task import SpeechToText
 from models.speech_to_text.training.finalization import finish
 from models.speech_to_text.training.network import NETWORK, PLAN, example
 
@@ -28,7 +29,7 @@ class Sizes:
 
 
 def train_from_scratch(
-    seed: int, on_step: OnStep, sizes: Sizes | None = None, plan: Plan = PLAN
+    task: SpeechToText, seed: int, on_step: OnStep, sizes: Sizes | None = None, plan: Plan = PLAN
 ) -> tuple[onnx.ModelProto, dict[str, Any]]:
     """A model and its card. Raises `Untrainable`; `RuntimeError` if ONNX Runtime doesn't agree with JAX."""
     sizes, plan, started = sizes or Sizes(), replace(plan, seed=seed), time.perf_counter()
@@ -40,7 +41,7 @@ def train_from_scratch(
     fitting_seconds, cpu_seconds = time.perf_counter() - ready, time.process_time() - cpu_before
 
     on_step("measuring", 0, None)
-    model, figures = finish(fitted.parameters, validation)
+    model, figures = finish(task, fitted.parameters, validation)
     card = {
         "seed": seed,
         "data": {**_DATA, "recordings": asdict(sizes)},

@@ -28,7 +28,7 @@ TASK = ObjectDetection()
 @cache
 def judged() -> tuple[Judged, ...]:
     """A part of the held-out set: its first scenes."""
-    return tuple(judge((VERSION / "model.onnx").read_bytes(), islice(TASK.held_out(), 100)))
+    return tuple(judge(TASK, (VERSION / "model.onnx").read_bytes(), islice(TASK.held_out(), 100)))
 
 
 def test_the_card_meets_what_was_promised() -> None:
@@ -68,7 +68,7 @@ def test_onnx_runtime_agrees_with_jax() -> None:
 
 def test_the_shipped_samples_are_mostly_seen() -> None:
     samples = TASK.samples()
-    said = judge((VERSION / "model.onnx").read_bytes(), samples)
+    said = judge(TASK, (VERSION / "model.onnx").read_bytes(), samples)
     scores = [TASK.score(one.decoded.output, one.sample.correction) for one in said]
     assert np.mean(scores) > 0.6
 
@@ -77,7 +77,7 @@ def test_outputs_are_bounded_inside_their_picture_and_best_first() -> None:
     model = session((VERSION / "model.onnx").read_bytes())
     noise = np.random.default_rng(0).integers(256, size=(128, 128, 3), dtype=np.uint8)
     geometry = np.array([0, 32, 128, 96, 640, 320], np.int32)
-    found = decoded(model, [({"image": noise, "geometry": geometry}, {})])
+    found = decoded(TASK, model, [({"image": noise, "geometry": geometry}, {})])
     for one in [*found, *(seen.decoded for seen in judged())]:
         scores = [box["score"] for box in one.output["boxes"]]
         assert scores == sorted(scores, reverse=True)

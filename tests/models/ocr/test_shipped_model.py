@@ -21,6 +21,7 @@ from models.ocr.images import normalise, read_image
 from models.ocr.training.evaluation import error_rate, parity, readings, run
 
 VERSION = Path(models.ocr.__file__).parent / "versions" / "1"
+TASK = Ocr()
 CARD = json.loads((VERSION / "card.json").read_text())
 
 
@@ -47,20 +48,20 @@ def test_the_card_meets_what_was_promised() -> None:
 
 
 def test_held_out_digit_lines_are_read_as_the_card_says() -> None:
-    rate = error_rate(readings(run(session(), digit_lines())), digit_lines())
+    rate = error_rate(readings(TASK, run(TASK, session(), digit_lines())), digit_lines())
     assert rate <= 0.05
     assert rate == pytest.approx(CARD["figures"]["cer_held_out_digit_lines"], abs=0.015)
 
 
 def test_lines_in_unseen_fonts_are_read_as_the_card_says() -> None:
     lines = make_lines("printed", "test", 200, 99, processes=1)
-    rate = error_rate(readings(run(session(), lines)), lines)
+    rate = error_rate(readings(TASK, run(TASK, session(), lines)), lines)
     assert rate <= 0.10
     assert rate == pytest.approx(CARD["figures"]["cer_unseen_fonts"], abs=0.03)
 
 
 def test_confidence_is_about_as_often_right_as_it_says() -> None:
-    said = readings(run(session(), digit_lines()))
+    said = readings(TASK, run(TASK, session(), digit_lines()))
     confidences = np.array([reading.confidence for reading in said])
     right = np.array([reading.text == line.text for reading, line in zip(said, digit_lines(), strict=True)])
     assert expected_calibration_error(confidences, right, bins=5) < 0.12
@@ -91,7 +92,7 @@ def test_a_line_gives_the_same_alone_and_padded_among_others() -> None:
 
 def test_a_blank_line_reads_as_nothing() -> None:
     blank = Line(np.zeros((24, 8), np.uint8), "")
-    (reading,) = readings(run(session(), [blank]))
+    (reading,) = readings(TASK, run(TASK, session(), [blank]))
     assert reading.text == ""
     assert reading.confidence > 0.9
 
@@ -99,4 +100,4 @@ def test_a_blank_line_reads_as_nothing() -> None:
 def test_shipped_samples_are_mostly_read() -> None:
     task = Ocr()
     lines = [Line(task.preprocess(s.payload)["image"], s.correction["text"]) for s in task.samples()]
-    assert error_rate(readings(run(session(), lines)), lines) < 0.1
+    assert error_rate(readings(TASK, run(TASK, session(), lines)), lines) < 0.1

@@ -10,10 +10,11 @@ from typer.testing import CliRunner
 
 from models.base import Trained
 from models.nn.ctc_fitting import Fitted, Plan
+from models.ocr import Ocr
 from models.ocr.train import main
 from models.ocr.training.from_scratch import Sizes, train_from_scratch
 from models.ocr.training.network import NETWORK
-from models.training import write
+from models.training_command import write
 
 TINY = Sizes(train_digits=24, train_printed=8, validation=6, test=6)
 QUICK = Plan(epochs=1, columns=4096, buckets=(1024,))
@@ -21,7 +22,7 @@ QUICK = Plan(epochs=1, columns=4096, buckets=(1024,))
 
 def test_a_short_training_gives_a_model_and_a_whole_card(tmp_path: Path) -> None:
     steps: list[float] = []
-    model, card = train_from_scratch(1, TINY, QUICK, on_step=lambda step, total, loss: steps.append(loss))
+    model, card = train_from_scratch(Ocr(), 1, TINY, QUICK, on_step=lambda step, total, loss: steps.append(loss))
     write(Trained(model.SerializeToString(), card), tmp_path / "7", "the command")
     card = json.loads((tmp_path / "7" / "card.json").read_text())
     assert card["version"] == "7"
@@ -52,4 +53,4 @@ def test_a_model_that_onnx_runtime_reads_differently_is_not_accepted(monkeypatch
     )
     monkeypatch.setattr("models.ocr.training.evaluation.parity", lambda *_: 0.5)
     with pytest.raises(RuntimeError, match="differ by"):
-        train_from_scratch(1, TINY)
+        train_from_scratch(Ocr(), 1, TINY)

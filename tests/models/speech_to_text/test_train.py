@@ -16,11 +16,11 @@ from models.speech_to_text import SpeechToText
 from models.speech_to_text.data.generation import Utterance
 from models.speech_to_text.mel import MELS
 from models.speech_to_text.symbols import CLASSES
-from models.speech_to_text.train import main
+from models.speech_to_text.train import main, train
 from models.speech_to_text.training import evaluation, finalization, from_scratch
 from models.speech_to_text.training.from_scratch import Sizes, train_from_scratch
 from models.speech_to_text.training.network import SIGNAL
-from models.training import write
+from models.training_command import write
 
 TASK = SpeechToText()
 SMALL = ConvCtc(height=MELS, classes=CLASSES, stem=(2, 2), channels=4, dilations=(1,))
@@ -49,7 +49,7 @@ def little(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_short_training_gives_a_model_and_a_whole_card(tmp_path: Path) -> None:
     steps: list[tuple[str, int, int | None]] = []
-    model, card = train_from_scratch(1, lambda *step: steps.append(step), TINY, QUICK)
+    model, card = train_from_scratch(TASK, 1, lambda *step: steps.append(step), TINY, QUICK)
     write(Trained(model.SerializeToString(), card), tmp_path / "7", "the command")
     card = json.loads((tmp_path / "7" / "card.json").read_text())
     assert (card["version"], card["created by command"]) == ("7", "the command")
@@ -67,13 +67,13 @@ def test_a_model_that_onnx_runtime_reads_differently_is_not_accepted(monkeypatch
     monkeypatch.setattr(from_scratch, "fit", lambda network, parameters, *_: Fitted(parameters, [1.0]))
     monkeypatch.setattr(evaluation, "parity", lambda *_: 0.5)
     with pytest.raises(RuntimeError, match="differ by"):
-        train_from_scratch(1, lambda *_: None, TINY, QUICK)
+        train_from_scratch(TASK, 1, lambda *_: None, TINY, QUICK)
 
 
 @pytest.mark.parametrize("given", [{"dataset": Path("somewhere")}, {"parent": Path("model.onnx")}])
 def test_a_dataset_needs_a_parent_and_a_parent_a_dataset(given: dict[str, Path]) -> None:
     with pytest.raises(Untrainable, match="both of these or neither"):
-        TASK.train(given.get("dataset"), given.get("parent"), 0, lambda *_: None)
+        train(TASK, given.get("dataset"), given.get("parent"), 0, lambda *_: None)
 
 
 def test_help_shows_an_example() -> None:

@@ -125,7 +125,7 @@ def test_the_same_arguments_give_the_same_bytes_and_the_card_says_where_they_com
     log = dataset(tmp_path, parent, scenes(20, 5, RED), rewarded=True)
     steps: list[tuple[str, int, int | None]] = []
     (model, card), (again, _) = (
-        fine_tuned(NETWORK, log, path, 3, lambda *step: steps.append(step), recipe) for _ in range(2)
+        fine_tuned(ObjectDetection(), NETWORK, log, path, 3, lambda *step: steps.append(step), recipe) for _ in range(2)
     )
     assert model == again
     assert card["parent"] == hashlib.sha256(path.read_bytes()).hexdigest()
@@ -144,7 +144,7 @@ def test_a_parent_of_another_kind_or_shape_is_refused(parent: onnx.ModelProto, t
     onnx.save(to_onnx(larger, larger.initial(0), Calibration()), other)
     for path, reason in ((broken, "can't be read"), (tmp_path / "nowhere", "can't be read"), (other, "shape")):
         with pytest.raises(Untrainable, match=reason):
-            fine_tuned(NETWORK, log, path, 0, lambda *_: None, RECIPE)
+            fine_tuned(ObjectDetection(), NETWORK, log, path, 0, lambda *_: None, RECIPE)
 
 
 def test_a_dataset_without_a_manifest_is_refused(parent: onnx.ModelProto, tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_a_dataset_without_a_manifest_is_refused(parent: onnx.ModelProto, tmp_pa
     onnx.save(parent, path)
     (log / "manifest.json").unlink()
     with pytest.raises(Untrainable, match="manifest"):
-        fine_tuned(NETWORK, log, path, 0, lambda *_: None, RECIPE)
+        fine_tuned(ObjectDetection(), NETWORK, log, path, 0, lambda *_: None, RECIPE)
 
 
 def assert_equal(first: Parameters, second: Parameters) -> None:

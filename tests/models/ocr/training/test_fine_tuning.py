@@ -17,12 +17,13 @@ from models.nn.ctc_trainer import served_parameters
 from models.nn.onnx_graph import Graph
 from models.ocr import Ocr
 from models.ocr.data.generation import make_lines
-from models.ocr.train import main
+from models.ocr.train import main, train
 from models.ocr.training import evaluation, fine_tuning
 from models.ocr.training.fine_tuning import Sizes, fine_tuned
 from models.ocr.training.network import FINE_PLAN, NETWORK
 from tests.support.datasets import row, written
 
+TASK = Ocr()
 SHIPPED = Path(fine_tuning.__file__).parents[1] / "versions/1/model.onnx"
 TINY = Sizes(train=4, validation=4, test=4)
 
@@ -48,7 +49,7 @@ def test_the_same_arguments_give_the_same_bytes_and_the_card_says_where_they_com
     dataset = written(tmp_path, lines(), content_hash="abc")
     steps: list[tuple[str, int, int | None]] = []
     (model, card), (again, _) = (
-        fine_tuned(dataset, SHIPPED, 3, lambda *step: steps.append(step), TINY) for _ in range(2)
+        fine_tuned(TASK, dataset, SHIPPED, 3, lambda *step: steps.append(step), TINY) for _ in range(2)
     )
     assert model.SerializeToString() == again.SerializeToString()
     assert card["parent"] == hashlib.sha256(SHIPPED.read_bytes()).hexdigest()
@@ -70,7 +71,7 @@ def test_rows_of_the_test_change_nothing(tmp_path: Path) -> None:
     (tmp_path / "without").mkdir()
     test = [row(np.full((24, 60), 200, np.uint8), "7", "test", label="nonsense") for _ in range(5)]
     models = [
-        fine_tuned(written(tmp_path / name, rows), SHIPPED, 0, lambda *_: None, TINY)[0].SerializeToString()
+        fine_tuned(TASK, written(tmp_path / name, rows), SHIPPED, 0, lambda *_: None, TINY)[0].SerializeToString()
         for name, rows in (("with", lines() + test), ("without", lines()))
     ]
     assert models[0] == models[1]
@@ -80,7 +81,7 @@ def test_the_parents_own_model_comes_back_where_nothing_is_better(tmp_path: Path
     wrong = [{**line, "label": json.dumps({"text": "0"}), "reward": None} for line in lines()]
     right = [line for line in lines() if line.get("label")]
     rows = [{**line, "split": "train"} for line in wrong] + [{**line, "split": "validation"} for line in right]
-    model, card = fine_tuned(written(tmp_path, rows), SHIPPED, 0, lambda *_: None, TINY)
+    model, card = fine_tuned(TASK, written(tmp_path, rows), SHIPPED, 0, lambda *_: None, TINY)
     assert card["way gone from the parent"] == 0
     assert model.SerializeToString() == onnx.load(SHIPPED).SerializeToString()
     assert card["figures"] == card["figures before"]
@@ -97,7 +98,7 @@ def test_what_the_parent_serves_is_what_fitting_starts_from() -> None:
 @pytest.mark.parametrize("given", [{"dataset": Path("somewhere")}, {"parent": SHIPPED}])
 def test_a_dataset_needs_a_parent_and_a_parent_a_dataset(given: dict[str, Path]) -> None:
     with pytest.raises(Untrainable, match="both of these or neither"):
-        Ocr().train(given.get("dataset"), given.get("parent"), 0, lambda *_: None)
+        train(TASK, given.get("dataset"), given.get("parent"), 0, lambda *_: None)
 
 
 def test_a_parent_that_is_no_model_of_this_network_is_refused(tmp_path: Path) -> None:
@@ -108,13 +109,13 @@ def test_a_parent_that_is_no_model_of_this_network_is_refused(tmp_path: Path) ->
     onnx.save(graph.model({}), other)
     for parent in (broken, other, tmp_path / "nowhere.onnx"):
         with pytest.raises(Untrainable, match="can't be read"):
-            Ocr().train(dataset, parent, 0, lambda *_: None)
+            train(TASK, dataset, parent, 0, lambda *_: None)
 
 
 def test_a_dataset_without_a_manifest_is_refused(tmp_path: Path) -> None:
     (written(tmp_path, lines()) / "manifest.json").unlink()
     with pytest.raises(Untrainable, match="manifest"):
-        Ocr().train(tmp_path, SHIPPED, 0, lambda *_: None)
+        train(TASK, tmp_path, SHIPPED, 0, lambda *_: None)
 
 
 def test_the_command_says_why_nothing_can_be_learned(tmp_path: Path) -> None:

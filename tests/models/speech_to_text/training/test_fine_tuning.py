@@ -14,6 +14,7 @@ from models.base import Untrainable
 from models.speech_to_text import SpeechToText
 from models.speech_to_text.data.clips import HELD_OUT, shipped
 from models.speech_to_text.data.rehearsal import rehearsal
+from models.speech_to_text.train import train
 from models.speech_to_text.training import fine_tuning
 from models.speech_to_text.training.fine_tuning import fine_tuned
 from models.speech_to_text.training.network import FINE_PLAN
@@ -50,7 +51,7 @@ def rows() -> list[dict[str, Any]]:
 
 def test_the_same_arguments_give_the_same_bytes_and_the_card_says_where_they_come_from(tmp_path: Path) -> None:
     dataset = written(tmp_path, rows(), content_hash="abc")
-    (model, card), (again, _) = (fine_tuned(dataset, SHIPPED, 3, lambda *_: None) for _ in range(2))
+    (model, card), (again, _) = (fine_tuned(TASK, dataset, SHIPPED, 3, lambda *_: None) for _ in range(2))
     assert model.SerializeToString() == again.SerializeToString()
     assert (card["dataset"], card["seed"], card["rehearsed"]) == ("abc", 3, {"train": 4, "validation": 4})
     assert card["feedback"]["train corrections"] == 3
@@ -64,7 +65,7 @@ def test_the_parents_own_model_comes_back_where_nothing_is_better(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fine_tuning, "FINE_PLAN", replace(QUICK, rate=1.0))
-    model, card = fine_tuned(written(tmp_path, rows()), SHIPPED, 0, lambda *_: None)
+    model, card = fine_tuned(TASK, written(tmp_path, rows()), SHIPPED, 0, lambda *_: None)
     assert card["way gone from the parent"] == 0
     assert model.SerializeToString() == onnx.load(SHIPPED).SerializeToString()
     assert card["figures"] == card["figures before"]
@@ -74,13 +75,13 @@ def test_a_parent_that_is_no_model_of_this_network_is_refused(tmp_path: Path) ->
     dataset, broken = written(tmp_path, rows()), tmp_path / "broken.onnx"
     broken.write_bytes(b"nothing")
     with pytest.raises(Untrainable, match="can't be read"):
-        TASK.train(dataset, broken, 0, lambda *_: None)
+        train(TASK, dataset, broken, 0, lambda *_: None)
     with pytest.raises(Untrainable, match="another shape"):
-        TASK.train(dataset, OCR, 0, lambda *_: None)
+        train(TASK, dataset, OCR, 0, lambda *_: None)
 
 
 def test_features_of_another_task_can_not_be_trained_on(tmp_path: Path) -> None:
     features, declaration = tensors.encode({"mels": TASK.preprocess(next(TASK.held_out()).payload)["mels"][:20]})
     dataset = written(tmp_path, [{**rows()[0], "features": features, "tensors": declaration}])
     with pytest.raises(Untrainable, match="of another task"):
-        TASK.train(dataset, SHIPPED, 0, lambda *_: None)
+        train(TASK, dataset, SHIPPED, 0, lambda *_: None)
