@@ -112,6 +112,13 @@ class Task(ABC):
 
     None for a task whose outputs are no choices between actions.
     """
+    error_name: ClassVar[str] = "error"
+    """What the field calls 1 - `score`, such as CER."""
+    review_editor: ClassVar[str | None] = None
+    """`module:Class` of the task's own editor on the review page, an `app.pages.answers.Answer`.
+
+    None for one of the platform's, chosen by the form of the output: `text`, `boxes`, `action`, or any JSON.
+    """
 
     def assemble(self, chunks: Sequence[bytes]) -> bytes:
         """The payload of a live session from its chunks, in their order; by default they are joined as they are.
@@ -141,6 +148,10 @@ class Task(ABC):
 
     def classes(self, output: Mapping[str, Any]) -> Sequence[str]:
         """The classes that an output or a correction names, each as often as it does; by default none."""
+        return ()
+
+    def labels(self) -> Sequence[str]:
+        """Return the labels that an output may use, in the order in which an editor offers them; by default none."""
         return ()
 
     @abstractmethod

@@ -4,11 +4,11 @@ A task names them as `module:function`, so that neither serving nor the task's o
 """
 
 from collections.abc import Callable, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from models.base import OnStep, Task, Trained, Untrainable
+from models.entry_points import load
 from models.off_policy import Valued
 
 Trainer = Callable[[Any, Path | None, Path | None, int, OnStep], Trained]
@@ -29,7 +29,7 @@ def train(task: Task, dataset: Path | None, parent: Path | None, seed: int, on_s
     """Fit a new version with the task's trainer, see `Trainer`. Raises `Untrainable`."""
     if task.trainer is None:
         raise Untrainable(f"{task.name} only predicts: train its model elsewhere, as an ONNX file.")
-    trainer: Trainer = _function(task.trainer)
+    trainer: Trainer = load(task.trainer)
     return trainer(task, dataset, parent, seed, on_step)
 
 
@@ -39,13 +39,8 @@ def evaluate_off_policy(
     """Value versions with the task's evaluator, see `OffPolicyEvaluator`. Raises `Untrainable`."""
     if task.off_policy_evaluator is None:
         raise Untrainable(f"{task.name} can't be valued off policy: its outputs are no choices between actions.")
-    evaluator: OffPolicyEvaluator = _function(task.off_policy_evaluator)
+    evaluator: OffPolicyEvaluator = load(task.off_policy_evaluator)
     return evaluator(task, dataset, versions, seed, on_step)
-
-
-def _function(path: str) -> Any:
-    module, _, name = path.partition(":")
-    return getattr(import_module(module), name)
 
 
 def check_start(task: str, dataset: Path | None, parent: Path | None) -> None:

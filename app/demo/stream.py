@@ -31,7 +31,6 @@ SAMPLES = 200
 PER_SECOND = 20.0
 TRICKLE_SECONDS = 5.0
 ACTOR = "demo"
-ERROR_NAMES = {"ocr": "CER", "speech_to_text": "WER", "object_detection": "1 - AP"}
 ROWS = 15
 WIDTH = 40
 
@@ -134,7 +133,7 @@ class Demonstration:
         self._settings = settings
         self._console = console
         self._tasks = tasks.load(settings)
-        self.tallies = {name: Tally(ERROR_NAMES.get(name, "error")) for name in self._tasks}
+        self.tallies = {name: Tally(task.error_name) for name, task in self._tasks.items()}
         self._chance = np.random.default_rng()
         self._rows: deque[Row] = deque(maxlen=ROWS)
         self._url = ready.api_url(settings)

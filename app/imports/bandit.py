@@ -18,8 +18,9 @@ from app.imports.examples import (
 )
 from app.imports.tables import Row
 from models.base import Rejected
-from models.decision.request import MAX_STEP
 
+MAX_STEP = 2**31 - 1
+"""As large as a request's `step` may be."""
 NEEDED = ("action", "propensity", "reward")
 _OWN = {*NEEDED, "context", "actions", "entity", "time", "episode_id", "step"}
 

@@ -1,7 +1,7 @@
 """A sitting of the review: the item that is looked at, and what each key does with it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from nicegui import ui
@@ -199,7 +199,8 @@ class Sitting:
                 nothing(self._desk.queue, self._only)
             else:
                 self._place.put("data-prediction", item.prediction_id)
-                self._answer = shown(item, _labels(self._desk.task))
+                task = self._parts.tasks[self._desk.task]
+                self._answer = shown(item, task.labels(), task.review_editor)
                 self._buttons()
                 details(item)
         self._done.clear()
@@ -225,11 +226,3 @@ _BUTTONS = (
     ("Undo", "u", "plain"),
     ("Many", "b", "plain"),
 )
-
-
-def _labels(task: str) -> Sequence[str]:
-    if task == "object_detection":
-        from models.object_detection.labels import LABELS
-
-        return LABELS
-    return ()

@@ -39,6 +39,7 @@ class ObjectDetection(Task):
 
     name: ClassVar[str] = "object_detection"
     preprocess_version: ClassVar[str] = "1"
+    error_name: ClassVar[str] = "1 - AP"
     trainer: ClassVar[str | None] = "models.object_detection.train:train"
 
     def __init__(self, explore: float = 0.0) -> None:
@@ -94,6 +95,10 @@ class ObjectDetection(Task):
     def classes(self, output: Mapping[str, Any]) -> Sequence[str]:
         """The label of each box."""
         return [box["label"] for box in output["boxes"]]
+
+    def labels(self) -> Sequence[str]:
+        """Return the classes of the detector."""
+        return LABELS
 
     def demonstration(self, seed: int) -> Iterator[Sample]:
         """Endless new scenes on the held-out photographs."""

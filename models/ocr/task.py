@@ -29,6 +29,7 @@ class Ocr(Task):
 
     name: ClassVar[str] = "ocr"
     preprocess_version: ClassVar[str] = "1"
+    error_name: ClassVar[str] = "CER"
     trainer: ClassVar[str | None] = "models.ocr.train:train"
 
     def __init__(self, explore: float = 0.0) -> None:

@@ -21,6 +21,7 @@ class NewTask(Task):
     name: ClassVar[str] = "new_task"
     preprocess_version: ClassVar[str] = "1"
     max_payload_bytes: ClassVar[int] = 64 * 1024
+    error_name: ClassVar[str] = "error rate"
     trainer: ClassVar[str | None] = f"{__package__}.train:train"
     """Without this line a task only predicts."""
 
@@ -43,6 +44,10 @@ class NewTask(Task):
             Decoded({"label": LABELS[label]}, float(of_text[label]))
             for of_text, label in zip(probabilities, best, strict=True)
         ]
+
+    def labels(self) -> Sequence[str]:
+        """Return what a line may be labelled as."""
+        return LABELS
 
     def validate_correction(self, correction: Mapping[str, Any]) -> dict[str, Any]:
         """`{"label": ...}`, one of `LABELS`. Raises `Rejected`."""
