@@ -33,9 +33,9 @@ from benchmarks.decisions import RESULTS, markdown, spread
 from benchmarks.report import Section
 from benchmarks.stack import bench_settings, running
 from models.decision.schema import Schema
-from models.decision.train import write
 from models.decision.training.network import untrained
 from models.training import train
+from models.training_command import write
 
 TASK = "game"
 CLASS = '''"""A game: decisions with a schema, and so with models, of their own."""
@@ -147,7 +147,8 @@ def learn(settings: Settings, directory: Path, version: int) -> dict[str, Any]:
     dataset = directory / f"dataset-{version}"
     replay.replay(settings, Arguments.of(settings, TASK), dataset)
     trained = train(load(settings)[TASK], dataset, None, 0, lambda doing, step, steps: None)
-    return write(trained, {}, directory / TASK / "versions" / str(version), "python -m benchmarks.episodes")
+    write(trained, directory / TASK / "versions" / str(version), "python -m benchmarks.episodes")
+    return trained.card
 
 
 @dataclass(frozen=True)

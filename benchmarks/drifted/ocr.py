@@ -17,7 +17,7 @@ from models.ocr.data.generation import split_fonts
 from models.ocr.data.lines import photographed, png
 from models.ocr.data.printed import printed_line
 from models.ocr.data.words import text_line
-from models.ocr.metrics import Read, error_rate
+from models.ocr.metrics import character_error_rate
 
 FAMILY = 0
 """Manrope, of the validation's families."""
@@ -42,9 +42,7 @@ def samples(tested: int, logged: int, seed: int) -> Drawn:
 
 def error(judged: Sequence[Judged]) -> float:
     """The character error rate."""
-    return error_rate(
-        [Read(one.decoded.output["text"], one.decoded.confidence, one.sample.correction["text"]) for one in judged]
-    )
+    return character_error_rate([(one.decoded.output["text"], one.sample.correction["text"]) for one in judged])
 
 
 def reward(output: Mapping[str, Any], truth: Mapping[str, Any]) -> float:

@@ -4,16 +4,15 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import jax
 import numpy as np
 import onnx
-import onnxruntime
 import typer
-from rich.console import Console
 
-from models.base import Asked, Judged, OnStep, Sample, Trained, Untrainable
+from models import training_command
+from models.base import OnStep, Trained, Untrainable
 from models.decision.data import simulator
 from models.decision.schema import Schema
 from models.decision.task import Decision
@@ -22,7 +21,8 @@ from models.decision.training.network import Network, scores
 from models.decision.training.policy_gradient import Plan
 from models.decision.training.policy_iteration import Fitted, evaluated, fit
 from models.decision.training.trajectories import Runs, arranged
-from models.training_command import shown
+from models.nn.onnx_inference import judge, session
+from models.training_command import OutOption, SeedOption
 
 PLAN = Plan()
 SIMULATED = 20_000
@@ -48,6 +48,8 @@ def train(
     if difference > PARITY_TOLERANCE:
         raise RuntimeError(f"ONNX Runtime and JAX differ by {difference:g}, more than {PARITY_TOLERANCE:g}")
     card = {
+        "task": task.name,
+        "model bytes": len(content),
         "seed": seed,
         "preprocess_version": task.preprocess_version,
         "data": MADE if dataset is None else "decisions of the log, with their rewards and corrections",
@@ -97,9 +99,8 @@ def network_of(path: Path, schema: Schema) -> Network:
 def _parity(content: bytes, fitted: Fitted) -> float:
     """The largest difference between the probabilities of ONNX Runtime and of JAX."""
     some = fitted.train[0].take(np.arange(min(64, len(fitted.train[0]))))
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     feeds = {"context": some.context, "actions": some.actions}
-    served = dict(zip(("logits", "rewards"), session.run(["logits", "rewards"], feeds), strict=True))
+    served = dict(zip(("logits", "rewards"), session(content).run(["logits", "rewards"], feeds), strict=True))
     network = fitted.network
     context, actions = network.scale.context(some.context), network.scale.actions(some.actions)
     logits = scores(network.policy, context, actions)
@@ -108,43 +109,19 @@ def _parity(content: bytes, fitted: Fitted) -> float:
     return max(float(np.abs(np.asarray(ours) - np.asarray(theirs)).max()) for ours, theirs in pairs)
 
 
-def judged(task: Decision, model: bytes, samples: list[Sample]) -> list[Judged]:
-    """What a model says of each sample, one by one as when serving."""
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    made = []
-    for sample in samples:
-        asked = Asked(f"decision:{sample.name}", task.preprocess(sample.payload))
-        feeds = {name: tensor[None] for name, tensor in task.inputs(asked.features).items()}
-        outputs = dict(zip(("logits", "rewards"), session.run(["logits", "rewards"], feeds), strict=True))
-        made.append(Judged(sample, task.decode(outputs, [asked])[0]))
-    return made
-
-
-def write(trained: Trained, figures: dict[str, float], out: Path, command: str) -> dict[str, Any]:
-    """`model.onnx` and `card.json` in the folder `out`, whose name is the version; the card."""
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "model.onnx").write_bytes(trained.model)
-    head = {"task": "decision", "version": out.name, "created by command": command, "model bytes": len(trained.model)}
-    card = {**head, **trained.card, "figures": {name: round(value, 5) for name, value in figures.items()}}
-    (out / "card.json").write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n")
-    return card
-
-
-def main(
-    out: Annotated[Path, typer.Option(help="Folder for model.onnx and card.json; its name is the version.")],
-    seed: Annotated[int, typer.Option(help="Makes the data, the first weights and the order of batches.")] = 0,
-) -> None:
-    """Trains the decision policy on visitors of the made problem and measures it on visitors it has never seen.
+def main(out: OutOption, seed: SeedOption = 0) -> None:
+    """Train the decision policy on simulated visitors and measure it on visitors it has never seen.
 
     Example: python -m models.decision.train --seed 0 --out models/decision/versions/1
     """
-    task, console = Decision(), Console(stderr=True)
-    with shown(console, "simulating visitors") as on_step:
+
+    def fit_and_measure(on_step: OnStep) -> Trained:
+        task = Decision()
         trained = train(task, None, None, seed, on_step)
-    figures = task.figures(judged(task, trained.model, list(task.held_out())))
-    card = write(trained, figures, out, f"python -m models.decision.train --seed {seed} --out {out}")
-    console.print_json(data=card["figures"])
-    console.print(f"wrote {out / 'model.onnx'} and {out / 'card.json'}")
+        figures = task.figures(judge(session(trained.model), task, list(task.held_out())))
+        return Trained(trained.model, {**trained.card, "figures": {n: round(v, 5) for n, v in figures.items()}})
+
+    training_command.run("models.decision.train", fit_and_measure, out, {"seed": seed})
 
 
 if __name__ == "__main__":

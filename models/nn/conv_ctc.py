@@ -4,8 +4,6 @@ Two strided convolutions see the signal as a picture, one as high as what is lef
 blocks of growing dilation (after Yu and Koltun, ICLR 2016) give each frame its context, and a last one gives the
 classes. There are no batch statistics, and after each layer the frames beyond a line's own width are set to zero: so
 a line's result depends neither on its neighbours in the batch nor on its padding.
-
-Parameters are a plain list of (weights, bias), weights as (height, width, channels in, channels out).
 """
 
 from collections.abc import Iterator
@@ -14,30 +12,8 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numpy.typing import NDArray
 
-Parameters = list[tuple[jax.Array, jax.Array]]
-
-
-@dataclass(frozen=True)
-class Conv:
-    """One convolution. The output has ceil(width / stride) frames; zeros beyond the edges."""
-
-    filters: int
-    kernel: tuple[int, int]
-    stride: tuple[int, int] = (1, 1)
-    dilation: int = 1
-    fold: bool = False
-    """As high as its input: no padding in height, one row comes out."""
-    still: bool = False
-    """Starts at zero."""
-
-    @property
-    def padding(self) -> tuple[tuple[int, int], tuple[int, int]]:
-        """Zeros (above, below), (left, right)."""
-        up = 0 if self.fold else self.kernel[0] // 2
-        side = self.dilation * (self.kernel[1] // 2)
-        return (up, up), (side, side)
+from models.nn.convolution import Conv, Parameters
 
 
 @dataclass(frozen=True)
@@ -129,13 +105,3 @@ def _conv(layer: Conv, x: jax.Array, weights: jax.Array, bias: jax.Array) -> jax
     ]
     patches = jnp.concatenate(shifted, axis=-1)
     return patches @ weights.reshape(patches.shape[-1], layer.filters) + bias
-
-
-def parameter_count(parameters: Parameters) -> int:
-    """How many numbers the network learns."""
-    return sum(int(np.prod(array.shape)) for pair in parameters for array in pair)
-
-
-def as_numpy(parameters: Parameters) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-    """The same parameters outside of JAX, as the exporter wants them."""
-    return [(np.asarray(weights), np.asarray(bias)) for weights, bias in parameters]

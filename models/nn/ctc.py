@@ -3,13 +3,20 @@
 Only numpy: this runs at serving time, for a whole batch at once. Class 0 is the blank.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.integer[Any]]
+
+
+class LabelledSignal(NamedTuple):
+    """What a CTC network sees of an input, `signal` uint8 (height, width), and the text that is in it."""
+
+    signal: NDArray[np.uint8]
+    text: str
 
 
 def best_path(log_probs: Floats, lengths: Ints) -> list[list[int]]:

@@ -9,7 +9,7 @@ is worse than the baseline costs -log(1 - p(y)) instead, see `ctc_fitting`.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -22,19 +22,6 @@ from models.datasets import Row, rows, why_nothing
 from models.nn.conv_ctc import ConvCtc
 from models.nn.ctc_fitting import Example
 from models.nn.reward_weights import baseline, weight
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How a task's rows are read: the name of the signal in their features, and the symbols' numbers of an output.
-
-    `encode` takes an output or a label. Raises `KeyError` for a symbol that isn't known.
-    """
-
-    signal: str
-    network: ConvCtc
-    widest: int
-    encode: Callable[[Mapping[str, Any]], list[int]]
 
 
 class _Rewarded(NamedTuple):
@@ -56,19 +43,21 @@ class Feedback:
     counts: dict[str, int] = field(default_factory=dict)
 
 
-def feedback(dataset: Path, reading: Reading) -> Feedback:
-    """The rows of a dataset that say anything; those of its test are not looked at. Raises `Untrainable`.
+def feedback(dataset: Path, signal: str, network: ConvCtc, widest: int, encode: Callable[[str], list[int]]) -> Feedback:
+    """Read the rows of a dataset that have feedback; those of its test are not looked at. Raises `Untrainable`.
 
-    A row with a label and a reward is a correction: the label says all that the reward does.
+    `signal` is the name of the signal in their features. Wider signals than `widest` are left out, and so is a text
+    for which `encode` raises `KeyError`. A row with a label and a reward is a correction: the label says all that the
+    reward does.
     """
     corrected: dict[str, list[Example]] = {"train": [], "validation": []}
     rewarded: dict[str, list[_Rewarded]] = {"train": [], "validation": []}
     counts: Counter[str] = Counter()
     for row in rows(dataset):
-        said = row.label if row.label is not None else row.output
+        text = (row.output if row.label is None else row.label)["text"]
         if row.split == "test" or (row.label is None and row.reward is None):
             continue
-        example = _example(row, said, reading)
+        example = _example(row, text, signal, network, widest, encode)
         if isinstance(example, str):
             counts[f"left out: {example}"] += 1
         elif row.label is not None:
@@ -91,23 +80,25 @@ def feedback(dataset: Path, reading: Reading) -> Feedback:
     return found
 
 
-def _example(row: Row, said: Mapping[str, Any], reading: Reading) -> Example | str:
+def _example(
+    row: Row, text: str, name: str, network: ConvCtc, widest: int, encode: Callable[[str], list[int]]
+) -> Example | str:
     """The example, or why it can't be learned from."""
-    signal: NDArray[Any] | None = row.features.get(reading.signal)
-    if signal is None or signal.ndim != 2 or signal.shape[0] != reading.network.height:
+    signal: NDArray[Any] | None = row.features.get(name)
+    if signal is None or signal.ndim != 2 or signal.shape[0] != network.height:
         raise Untrainable(
-            f"the dataset's features have no {reading.signal!r} of height {reading.network.height}: "
+            f"the dataset's features have no {name!r} of height {network.height}: "
             "they are of another task or preprocess version"
         )
     try:
-        labels = reading.encode(said)
+        labels = encode(text)
     except KeyError:
         return "unknown symbol"
     width = signal.shape[1]
-    if width > reading.widest:
+    if width > widest:
         return "too wide"
     blanks = sum(first == second for first, second in pairwise(labels))  # equal symbols need one between them
-    if len(labels) + blanks > -(-width // reading.network.time_stride):
+    if len(labels) + blanks > -(-width // network.time_stride):
         return "more symbols than fit"
     return Example(signal, labels)
 

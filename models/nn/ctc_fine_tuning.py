@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from models.nn.conv_ctc import ConvCtc, Parameters
+from models.nn.conv_ctc import ConvCtc
+from models.nn.convolution import Parameters
 from models.nn.ctc_feedback import Feedback
 from models.nn.ctc_fitting import Example, Plan, fit, mean_loss
 from models.nn.weight_interpolation import SHARES, Trial, Tuned, between, chosen

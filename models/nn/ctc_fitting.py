@@ -11,7 +11,8 @@ import numpy as np
 import optax
 from numpy.typing import NDArray
 
-from models.nn.conv_ctc import ConvCtc, Parameters
+from models.nn.conv_ctc import ConvCtc
+from models.nn.convolution import Parameters
 
 _LEAST_DOUBT = 0.01
 """Bounds the loss of a punished example, where the network is as good as certain of it."""

@@ -50,7 +50,7 @@ def judge(model: Any, task: Task, samples: Sequence[Sample]) -> list[Judged]:
     features = [task.preprocess(sample.payload) for sample in samples]
     found: dict[int, Judged] = {}
     for places, outputs in run(model, task, features):
-        asked = [Asked(samples[place].name, features[place]) for place in places]
+        asked = [Asked(f"{task.name}:{samples[place].name}", features[place]) for place in places]
         for place, decoded in zip(places, task.decode(outputs, asked), strict=True):
             found[place] = Judged(samples[place], decoded)
     return [found[place] for place in range(len(samples))]

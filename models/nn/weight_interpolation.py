@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from models.nn.conv_ctc import Parameters
+from models.nn.convolution import Parameters
 
 SHARES = (0.0, 0.25, 0.5, 0.75)
 """What is tried. The last quarter of the way brought a drifted source of speech little more, and forgot the most."""

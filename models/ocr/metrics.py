@@ -23,9 +23,9 @@ class Read(NamedTuple):
     truth: str
 
 
-def error_rate(read: Sequence[Read]) -> float:
-    """The character error rate of all lines together: edits (Levenshtein) over true symbols."""
-    return sum(Levenshtein.distance(one.text, one.truth) for one in read) / sum(len(one.truth) for one in read)
+def character_error_rate(pairs: Sequence[tuple[str, str]]) -> float:
+    """Return the character error rate of all pairs (text, truth) together: edits (Levenshtein) over true symbols."""
+    return sum(Levenshtein.distance(text, truth) for text, truth in pairs) / sum(len(truth) for _, truth in pairs)
 
 
 def right(read: Sequence[Read]) -> NDArray[np.bool_]:
@@ -42,7 +42,7 @@ def figures(read: Mapping[str, Sequence[Read]]) -> dict[str, float]:
     """The figures of each group that there is, and the calibration error of all lines together."""
     found = {"ece": calibration_error([one for lines in read.values() for one in lines])}
     for group, lines in read.items():
-        found[f"cer_{group}"] = error_rate(lines)
+        found[f"cer_{group}"] = character_error_rate([(line.text, line.truth) for line in lines])
         found[_LINES_RIGHT[group]] = float(right(lines).mean())
         found[_COUNTS[group]] = len(lines)
         found[f"ece_{group}"] = calibration_error(lines)

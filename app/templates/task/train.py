@@ -3,19 +3,20 @@
 Nothing in it is random, so the seed makes no difference.
 """
 
-import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import typer
 from numpy.typing import NDArray
 
-from models.base import Asked, Judged, OnStep, Task, Trained
+from models import training_command
+from models.base import OnStep, Task, Trained
 from models.datasets import rows
 from models.nn.onnx_graph import Graph, stored_arrays
+from models.nn.onnx_inference import judge, session
+from models.training_command import OutOption
 
 from .lines import LABELS
 from .task import NewTask
@@ -38,7 +39,16 @@ def train(task: Task, dataset: Path | None, parent: Path | None, seed: int, on_s
         bias -= RATE * wrong.sum(axis=0)
         on_step("fitting", step + 1, STEPS)
     model = _onnx(weights.astype(np.float32), bias.astype(np.float32))
-    card = {"examples": len(labels), "steps": STEPS, "rate": RATE, "decay": DECAY, "figures": _figures(task, model)}
+    judged = judge(session(model), task, list(task.held_out()))
+    card = {
+        "task": task.name,
+        "preprocess_version": task.preprocess_version,
+        "examples": len(labels),
+        "steps": STEPS,
+        "rate": RATE,
+        "decay": DECAY,
+        "figures": task.figures(judged),
+    }
     return Trained(model, card)
 
 
@@ -65,25 +75,9 @@ def _onnx(weights: Floats, bias: Floats) -> bytes:
     return bytes(graph.model({}).SerializeToString())
 
 
-def _figures(task: Task, model: bytes) -> dict[str, float]:
-    """What the model is worth on the held-out lines, as `hindsight evaluate` measures it."""
-    samples = list(task.held_out())
-    asked = [Asked(sample.name, task.preprocess(sample.payload)) for sample in samples]
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    [probabilities] = session.run(["probabilities"], {"shares": np.stack([one.features["shares"] for one in asked])})
-    decoded = task.decode({"probabilities": probabilities}, asked)
-    return task.figures([Judged(sample, one) for sample, one in zip(samples, decoded, strict=True)])
-
-
-def main(
-    out: Annotated[Path, typer.Option(help="Folder for model.onnx and card.json; its name is the version.")],
-) -> None:
+def main(out: OutOption) -> None:
     """Train a version on the task's own lines."""
-    trained = train(NewTask(), None, None, 0, lambda doing, done, of: None)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "model.onnx").write_bytes(trained.model)
-    head = {"task": NewTask.name, "version": out.name, "preprocess_version": NewTask.preprocess_version}
-    (out / "card.json").write_text(json.dumps({**head, **trained.card}, indent=2) + "\n")
+    training_command.run(f"{__package__}.train", lambda on_step: train(NewTask(), None, None, 0, on_step), out, {})
 
 
 if __name__ == "__main__":

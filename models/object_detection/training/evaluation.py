@@ -3,18 +3,18 @@
 Scenes are judged exactly as when serving: ONNX Runtime, `ObjectDetection.decode`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from models.base import Asked, Decoded, Judged, Sample
-from models.nn.conv_ctc import Parameters
+from models.base import Asked, Decoded
+from models.nn.convolution import Parameters
+from models.nn.onnx_inference import BATCH, session
 from models.object_detection.data.generation import Labelled
 from models.object_detection.decoding import Candidates, candidates, doubt
 from models.object_detection.images import Geometry
@@ -25,26 +25,19 @@ from models.object_detection.task import ObjectDetection
 from models.object_detection.training.network import Detector
 from models.object_detection.training.onnx_export import Calibration, to_onnx
 
-OUTPUTS = ("scores", "distances", "certainty")
-BATCH = 32
 
-
-def session(model: bytes) -> Any:
-    """The model in ONNX Runtime."""
-    return onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-
-
-def run(model: Any, scenes: Sequence[Labelled]) -> dict[str, NDArray[Any]]:
-    """The model's outputs for all scenes."""
+def outputs(model: Any, scenes: Sequence[Labelled]) -> dict[str, NDArray[Any]]:
+    """Run an ONNX Runtime session on scenes, and return its outputs, (scenes, ...) each."""
+    names = [output.name for output in model.get_outputs()]
     starts = range(0, len(scenes), BATCH)
     images = (np.stack([features["image"] for features, _ in scenes[start : start + BATCH]]) for start in starts)
-    found = [model.run(list(OUTPUTS), {"image": batch}) for batch in images]
-    return {name: np.concatenate(parts) for name, parts in zip(OUTPUTS, zip(*found, strict=True), strict=True)}
+    batches = [model.run(names, {"image": batch}) for batch in images]
+    return {name: np.concatenate(parts) for name, parts in zip(names, zip(*batches, strict=True), strict=True)}
 
 
-def placed(outputs: dict[str, NDArray[Any]], scenes: Sequence[Labelled]) -> list[Candidates]:
+def placed(maps: dict[str, NDArray[Any]], scenes: Sequence[Labelled]) -> list[Candidates]:
     """What may be an object in each scene, in pixels of its picture."""
-    found = candidates(outputs["scores"], outputs["distances"])
+    found = candidates(maps["scores"], maps["distances"])
     return [
         one.placed(Geometry.from_array(features["geometry"])) for one, (features, _) in zip(found, scenes, strict=True)
     ]
@@ -53,21 +46,14 @@ def placed(outputs: dict[str, NDArray[Any]], scenes: Sequence[Labelled]) -> list
 def decoded(task: ObjectDetection, model: Any, scenes: Sequence[Labelled]) -> list[Decoded]:
     """What the model says of scenes."""
     asked = [Asked(str(place), features) for place, (features, _) in enumerate(scenes)]
-    return task.decode(run(model, scenes), asked)
-
-
-def judge(task: ObjectDetection, model: bytes, held_out: Iterable[Sample]) -> list[Judged]:
-    """What the model says of a held-out set."""
-    kept = list(held_out)
-    scenes = [(task.preprocess(sample.payload), sample.correction) for sample in kept]
-    return [Judged(sample, said) for sample, said in zip(kept, decoded(task, session(model), scenes), strict=True)]
+    return task.decode(outputs(model, scenes), asked)
 
 
 def calibrated(
     task: ObjectDetection, network: Detector, parameters: Parameters, scenes: Sequence[Labelled]
 ) -> Calibration:
     """Scores, then confidences, fitted on validation scenes by logistic regressions (Platt, 1999)."""
-    plain = run(session(to_onnx(network, parameters, Calibration()).SerializeToString()), scenes)
+    plain = outputs(session(to_onnx(network, parameters, Calibration()).SerializeToString()), scenes)
     logits: list[float] = []
     right: list[bool] = []
     for found, (_, truth) in zip(placed(plain, scenes), scenes, strict=True):
@@ -81,7 +67,7 @@ def calibrated(
     half = Calibration(float(slope[0]), offset)
 
     model = session(to_onnx(network, parameters, half).SerializeToString())
-    doubts = np.array([doubt(found, greedy(found)) for found in placed(run(model, scenes), scenes)])
+    doubts = np.array([doubt(found, greedy(found)) for found in placed(outputs(model, scenes), scenes)])
     wholes = [
         all_right(said.output["boxes"], truth["boxes"])
         for said, (_, truth) in zip(decoded(task, model, scenes), scenes, strict=True)

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from models.base import Untrainable
 from models.datasets import Row, rows, why_nothing
+from models.nn.onnx_inference import session as onnx_session
 from models.nn.reward_weights import baseline, weight
 from models.object_detection.boxes import overlaps
 from models.object_detection.data.generation import Labelled
@@ -86,7 +87,7 @@ def feedback(dataset: Path, parent: onnx.ModelProto) -> Feedback:
         counts[f"{split} rewards"] = len(rewarded[split])
     rewards = [row.reward or 0.0 for row in rewarded["train"]]
     mean = baseline(rewards, [weight(row.propensity) for row in rewarded["train"]])
-    session = evaluation.session(parent.SerializeToString())
+    session = onnx_session(parent.SerializeToString())
     train, validation = (_said(corrected[split], rewarded[split], mean, session, counts) for split in corrected)
     if not train.corrected and not train.praised and not len(train.punished.weights):
         raise Untrainable(why_nothing(counts))
@@ -112,7 +113,7 @@ def _said(corrected: list[Labelled], rewarded: Sequence[Row], mean: float, sessi
 
 def _punished(worth: Sequence[tuple[Row, float]], session: Any, counts: Counter[str]) -> Punished:
     scenes = [(row.features, row.output) for row, _ in worth]
-    candidates = evaluation.placed(evaluation.run(session, scenes), scenes) if scenes else []
+    candidates = evaluation.placed(evaluation.outputs(session, scenes), scenes) if scenes else []
     matched = []
     for (row, value), found in zip(worth, candidates, strict=True):
         choices = choices_of(row.output["boxes"], found)

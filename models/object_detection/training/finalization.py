@@ -6,7 +6,8 @@ from typing import NamedTuple
 import numpy as np
 import onnx
 
-from models.nn.conv_ctc import Parameters
+from models.nn.convolution import Parameters
+from models.nn.onnx_inference import judge, session
 from models.object_detection.data.generation import Labelled
 from models.object_detection.labels import LABELS
 from models.object_detection.task import ObjectDetection
@@ -42,5 +43,5 @@ def finish(
 
 def figures(task: ObjectDetection, model: onnx.ModelProto) -> dict[str, float]:
     """What a card says of the held-out set."""
-    found = task.figures(evaluation.judge(task, model.SerializeToString(), task.held_out()))
+    found = task.figures(judge(session(model.SerializeToString()), task, list(task.held_out())))
     return {name: round(value, 5) for name, value in found.items()}

@@ -17,7 +17,7 @@ import optax
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from models.nn.conv_ctc import Parameters
+from models.nn.convolution import Parameters
 from models.object_detection.training.augmentation import moved
 from models.object_detection.training.fitting import Examples, Fitting, mirrored
 from models.object_detection.training.losses import distance, scene_loss

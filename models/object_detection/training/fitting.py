@@ -15,7 +15,7 @@ import numpy as np
 import optax
 from numpy.typing import NDArray
 
-from models.nn.conv_ctc import Parameters
+from models.nn.convolution import Parameters
 from models.object_detection.images import SIDE
 from models.object_detection.training.losses import scene_loss
 from models.object_detection.training.network import Detector

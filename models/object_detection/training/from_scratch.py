@@ -1,15 +1,13 @@
 """Training from scratch: made scenes by seed, fitting, calibration, and the card."""
 
-import os
-import platform
-import time
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from models.base import OnStep
-from models.nn.conv_ctc import parameter_count
+from models.nn.convolution import parameter_count
+from models.nn.training_costs import TrainingCosts
 from models.object_detection.data.generation import examples, made
 from models.object_detection.data.objects import INSTANCES
 from models.object_detection.data.photographs import PHOTOGRAPHS
@@ -34,13 +32,13 @@ def train_from_scratch(
 ) -> tuple[bytes, dict[str, Any]]:
     """A model and its card. Raises `RuntimeError` if ONNX Runtime doesn't agree with JAX."""
     recipe = recipe or Recipe()
-    plan, started = replace(recipe.plan, seed=seed), time.perf_counter()
+    plan, costs = replace(recipe.plan, seed=seed), TrainingCosts()
     on_step("making scenes", 0, recipe.train + recipe.validation)
     scenes = made("train", recipe.train, seed)
     validation = made("validation", recipe.validation, seed)
     on_step("making scenes", recipe.train + recipe.validation, recipe.train + recipe.validation)
 
-    ready, cpu_before = time.perf_counter(), time.process_time()
+    costs.data_made()
     fitted = fit(
         network,
         network.initial(seed),
@@ -48,7 +46,7 @@ def train_from_scratch(
         plan,
         lambda step, steps, loss: on_step(f"fitting, loss {loss:.3f}", step, steps),
     )
-    fitting_seconds, cpu_seconds = time.perf_counter() - ready, time.process_time() - cpu_before
+    costs.fitted()
 
     on_step("measuring", 0, None)
     calibration = evaluation.calibrated(task, network, fitted.parameters, validation)
@@ -60,10 +58,7 @@ def train_from_scratch(
         "network": asdict(network),
         "plan": asdict(plan),
         "calibration": asdict(calibration),
-        "data seconds": round(ready - started, 1),
-        "training seconds": round(fitting_seconds, 1),
-        "training CPU seconds": round(cpu_seconds, 1),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        **costs.card(),
         "figures": {
             **figures(task, model),
             "parity_max_abs_diff": float(f"{difference:.3g}"),

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from models.nn.conv_ctc import Conv, Parameters
+from models.nn.convolution import Conv, Parameters
 from models.object_detection.images import SIDE
 from models.object_detection.labels import LABELS
 

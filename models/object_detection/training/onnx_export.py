@@ -7,11 +7,11 @@ row of numbers goes out with each scene: how `decoding` makes a confidence of th
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import jax.numpy as jnp
 import numpy as np
 import onnx
 
-from models.nn.conv_ctc import Conv, Parameters, as_numpy
+from models.nn.convolution import Conv, Parameters
+from models.nn.onnx_convolution import convolved, read_parameters, stored_weights
 from models.nn.onnx_graph import Graph, stored_arrays
 from models.object_detection.images import SIDE
 from models.object_detection.labels import LABELS
@@ -43,48 +43,7 @@ def to_onnx(
     """
     graph = Graph("detector")
     image = graph.input("image", np.uint8, ["batch", SIDE, SIDE, 3])
-    weights = _named(graph, parameters)
-
-    def convolved(x: str, layer: Conv) -> str:
-        (top, bottom), (left, right) = layer.padding
-        kernel, bias = next(weights)
-        return graph.add(
-            "Conv",
-            x,
-            kernel,
-            bias,
-            kernel_shape=list(layer.kernel),
-            strides=list(layer.stride),
-            pads=[top, left, bottom, right],
-        )
-
-    def residual(x: str, channels: int) -> str:
-        first, second = network.block(channels)
-        inner = graph.add("Relu", convolved(x, first))
-        return graph.add("Relu", graph.add("Add", convolved(inner, second), x))
-
-    x = graph.add("Mul", graph.cast(image, np.float32), graph.scalar(1 / 255, np.float32))
-    x = graph.add("Transpose", graph.add("Sub", x, graph.scalar(0.5, np.float32)), perm=CHANNELS_FIRST)
-    levels = []
-    for down, blocks in zip(network.downs(), network.blocks, strict=True):
-        x = graph.add("Relu", convolved(x, down))
-        for _ in range(blocks):
-            x = residual(x, down.filters)
-        levels.append(x)
-    coarse = convolved(x, network.lateral())
-    coarse = graph.add(
-        "Resize",
-        coarse,
-        "",
-        graph.constant(np.array([1, 1, 2, 2], np.float32)),
-        mode="nearest",
-        coordinate_transformation_mode="asymmetric",
-        nearest_mode="floor",
-    )
-    x = residual(graph.add("Add", levels[2], coarse), network.channels[2])
-    shared, classes, edges = network.heads()
-    x = graph.add("Relu", convolved(x, shared))
-    logits, reach = convolved(x, classes), convolved(x, edges)
+    logits, reach = _maps(graph, network, stored_weights(graph, parameters), image)
 
     slope = graph.constant(np.array(calibration.slope, np.float32), "slope")
     offset = graph.constant(np.array(calibration.offset, np.float32), "offset")
@@ -103,25 +62,43 @@ def to_onnx(
     return graph.model(metadata or {})
 
 
-def _named(graph: Graph, parameters: Parameters) -> Iterator[tuple[str, str]]:
-    for number, (weights, bias) in enumerate(as_numpy(parameters)):
-        yield (
-            graph.constant(weights.transpose(3, 2, 0, 1), f"layer_{number}.weights"),
-            graph.constant(bias, f"layer_{number}.bias"),
-        )
+def _maps(graph: Graph, network: Detector, weights: Iterator[tuple[str, str]], image: str) -> tuple[str, str]:
+    """Add the network, and return the logits of the classes and the unscaled distances, channels first."""
+
+    def conv(x: str, layer: Conv) -> str:
+        return convolved(graph, x, layer, next(weights))
+
+    def residual(x: str, channels: int) -> str:
+        first, second = network.block(channels)
+        inner = graph.add("Relu", conv(x, first))
+        return graph.add("Relu", graph.add("Add", conv(inner, second), x))
+
+    x = graph.add("Mul", graph.cast(image, np.float32), graph.scalar(1 / 255, np.float32))
+    x = graph.add("Transpose", graph.add("Sub", x, graph.scalar(0.5, np.float32)), perm=CHANNELS_FIRST)
+    levels = []
+    for down, blocks in zip(network.downs(), network.blocks, strict=True):
+        x = graph.add("Relu", conv(x, down))
+        for _ in range(blocks):
+            x = residual(x, down.filters)
+        levels.append(x)
+    coarse = graph.add(
+        "Resize",
+        conv(x, network.lateral()),
+        "",
+        graph.constant(np.array([1, 1, 2, 2], np.float32)),
+        mode="nearest",
+        coordinate_transformation_mode="asymmetric",
+        nearest_mode="floor",
+    )
+    x = residual(graph.add("Add", levels[2], coarse), network.channels[2])
+    shared, classes, edges = network.heads()
+    x = graph.add("Relu", conv(x, shared))
+    return conv(x, classes), conv(x, edges)
 
 
 def from_onnx(model: onnx.ModelProto) -> Parameters:
-    """The parameters of a model that `to_onnx` made, to go on training from. Raises `KeyError` for another one."""
-    arrays = stored_arrays(model)
-    count = sum(name.endswith(".weights") for name in arrays)
-    return [
-        (
-            jnp.asarray(arrays[f"layer_{number}.weights"].transpose(2, 3, 1, 0)),
-            jnp.asarray(arrays[f"layer_{number}.bias"]),
-        )
-        for number in range(count)
-    ]
+    """Return the parameters of a model that `to_onnx` made, to go on training from. Raises `KeyError` for another."""
+    return read_parameters(model)
 
 
 def calibration_of(model: onnx.ModelProto) -> Calibration:

@@ -6,7 +6,6 @@ Digit scans are split by scan index (first 72 % training, next 8 % validation, l
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from functools import cache
 from itertools import repeat
 from multiprocessing import get_context
@@ -14,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import NDArray
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from models.nn.ctc import LabelledSignal
 from models.ocr.data.fonts import FAMILIES, Split, font_files
 from models.ocr.data.lines import Scans, digit_line, photographed
 from models.ocr.data.printed import printed_line
@@ -32,14 +31,6 @@ CHUNK = 250
 HELD_OUT_LINES, HELD_OUT_SEED = 1_500, 0
 """Of each kind, the same for every version: so the figures of their cards can be compared, and measured again."""
 _SPLIT_NUMBER: dict[Split, int] = {"train": 0, "validation": 1, "test": 2}
-
-
-@dataclass(frozen=True)
-class Line:
-    """One line as the network sees it: `image` uint8 (24, width), ink 255; and its true text."""
-
-    image: NDArray[np.uint8]
-    text: str
 
 
 @cache
@@ -70,13 +61,13 @@ def printed_image(split: Split, rng: Generator) -> tuple[Image.Image, str]:
     return photographed(printed_line(text, family[int(rng.integers(len(family)))], rng), rng), text
 
 
-def make_lines(kind: str, split: Split, count: int, seed: int, processes: int | None = None) -> list[Line]:
+def make_lines(kind: str, split: Split, count: int, seed: int, processes: int | None = None) -> list[LabelledSignal]:
     """Lines of one kind: `digits`, `printed` (with a few blank ones), made on all cores."""
     starts = range(0, count, CHUNK)
     counts = [min(CHUNK, count - start) for start in starts]
     processes = processes or os.cpu_count() or 1
     if processes == 1 or len(counts) == 1:
-        chunks: Iterable[list[Line]] = map(_chunk, repeat(kind), repeat(split), counts, repeat(seed), starts)
+        chunks: Iterable[list[LabelledSignal]] = map(_chunk, repeat(kind), repeat(split), counts, repeat(seed), starts)
         return [line for chunk in chunks for line in chunk]
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         chunks = pool.map(_chunk, repeat(kind), repeat(split), counts, repeat(seed), starts)
@@ -89,8 +80,8 @@ def held_out(kind: str) -> Iterator[tuple[Image.Image, str]]:
         yield from _images(kind, "test", min(CHUNK, HELD_OUT_LINES - start), HELD_OUT_SEED, start)
 
 
-def _chunk(kind: str, split: Split, count: int, seed: int, start: int) -> list[Line]:
-    return [Line(normalise(image), text) for image, text in _images(kind, split, count, seed, start)]
+def _chunk(kind: str, split: Split, count: int, seed: int, start: int) -> list[LabelledSignal]:
+    return [LabelledSignal(normalise(image), text) for image, text in _images(kind, split, count, seed, start)]
 
 
 def _images(kind: str, split: Split, count: int, seed: int, start: int) -> Iterator[tuple[Image.Image, str]]:

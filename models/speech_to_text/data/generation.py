@@ -14,11 +14,12 @@ import numpy as np
 from numpy.random import Generator
 
 from models.base import OnStep
+from models.nn.ctc import LabelledSignal
 from models.speech_to_text.audio import RATE, Samples
 from models.speech_to_text.data.acoustics import Room, recorded
 from models.speech_to_text.data.vocabulary import phrase
 from models.speech_to_text.data.voices import Split, manner, need_espeak, speak
-from models.speech_to_text.mel import Mels, log_mel
+from models.speech_to_text.mel import log_mel
 
 ROOM = Room()
 TAKES = 3
@@ -27,14 +28,6 @@ WORDLESS_SHARE, TWOFOLD_SHARE = 0.03, 0.1
 PAUSE_SECONDS = 0.6, 1.5
 CHUNK = 200
 _SPLIT_NUMBER: dict[Split, int] = {"train": 0, "validation": 1, "test": 2}
-
-
-@dataclass(frozen=True)
-class Utterance:
-    """What the network sees of a recording, `mels` uint8 (40, frames), and the words that were said."""
-
-    mels: Mels
-    text: str
 
 
 @dataclass(frozen=True)
@@ -63,22 +56,22 @@ def make_utterances(
     seed: int,
     on_made: Callable[[int], None] = lambda made: None,
     processes: int | None = None,
-) -> list[Utterance]:
+) -> list[LabelledSignal]:
     """Recordings of the split's voices, made on all cores. `on_made(made)`. Raises `Untrainable`."""
     need_espeak()
-    made: list[Utterance] = []
+    made: list[LabelledSignal] = []
     for chunk in _chunks(split, count, seed, processes or os.cpu_count() or 1):
         made += chunk
         on_made(len(made))
     return made
 
 
-def made(split: Split, count: int, seed: int, on_step: OnStep) -> list[Utterance]:
+def make_split(split: Split, count: int, seed: int, on_step: OnStep) -> list[LabelledSignal]:
     """The same, and a training is told how far it is."""
     return make_utterances(split, count, seed, lambda done: on_step(f"making {split} data", done, count))
 
 
-def _chunks(split: Split, count: int, seed: int, processes: int) -> Iterator[list[Utterance]]:
+def _chunks(split: Split, count: int, seed: int, processes: int) -> Iterator[list[LabelledSignal]]:
     starts = range(0, count, CHUNK)
     arguments = repeat(split), [min(CHUNK, count - start) for start in starts], repeat(seed), starts
     if processes == 1 or len(starts) == 1:
@@ -88,13 +81,13 @@ def _chunks(split: Split, count: int, seed: int, processes: int) -> Iterator[lis
         yield from pool.map(_chunk, *arguments)
 
 
-def _chunk(split: Split, count: int, seed: int, start: int) -> list[Utterance]:
+def _chunk(split: Split, count: int, seed: int, start: int) -> list[LabelledSignal]:
     rng = np.random.default_rng([seed, _SPLIT_NUMBER[split], start])
-    made: list[Utterance] = []
+    made: list[LabelledSignal] = []
     while len(made) < count:
         said = _said(split, rng)
         for _ in range(min(TAKES, count - len(made))):
-            made.append(Utterance(log_mel(recorded(said.samples, said.rate, rng, ROOM)), said.text))
+            made.append(LabelledSignal(log_mel(recorded(said.samples, said.rate, rng, ROOM)), said.text))
     return made
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from models.speech_to_text.data.generation import TAKES, Utterance, make_utterances
+from models.nn.ctc import LabelledSignal
+from models.speech_to_text.data.generation import TAKES, make_utterances
 from models.speech_to_text.data.voices import Split
 from models.speech_to_text.mel import MELS
 
@@ -19,16 +20,16 @@ SEED = 0
 COUNTS: dict[Split, int] = {"train": 1_000, "validation": 250}
 
 
-def rehearsal(split: Split) -> list[Utterance]:
+def rehearsal(split: Split) -> list[LabelledSignal]:
     """The split's recordings, in the order in which they were made."""
     rows = pq.read_table(FILE, filters=[("split", "=", split)]).to_pylist()
-    return [Utterance(np.frombuffer(row["mels"], np.uint8).reshape(MELS, -1), row["text"]) for row in rows]
+    return [LabelledSignal(np.frombuffer(row["mels"], np.uint8).reshape(MELS, -1), row["text"]) for row in rows]
 
 
 def write(file: Path) -> None:
     """Makes them. Raises `Untrainable`."""
     rows = [
-        {"split": split, "text": one.text, "mels": one.mels.tobytes()}
+        {"split": split, "text": one.text, "mels": one.signal.tobytes()}
         for split, count in COUNTS.items()
         for one in make_utterances(split, count * TAKES, SEED)[::TAKES]
     ]

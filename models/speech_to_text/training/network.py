@@ -4,22 +4,16 @@ import numpy as np
 
 from models.nn.conv_ctc import ConvCtc
 from models.nn.conv_ctc_onnx import Signal
-from models.nn.ctc_fitting import Example, Plan
-from models.speech_to_text.data.generation import Utterance
+from models.nn.ctc_fitting import Plan
 from models.speech_to_text.mel import MELS
 from models.speech_to_text.segments import TIME_STRIDE
-from models.speech_to_text.symbols import CLASSES, encode
+from models.speech_to_text.symbols import CLASSES
 
 NETWORK = ConvCtc(
     height=MELS, classes=CLASSES, stem=(16, 32), channels=128, dilations=(1, 2, 4, 8), time_stride=TIME_STRIDE
 )
 SIGNAL = Signal("mels", np.uint8, 1 / 255)
 PLAN = Plan(epochs=4, buckets=(96, 128, 192, 256, 320, 384, 512, 768), scale=SIGNAL.scale)
-"""From the first weights on."""
+"""Of a training from scratch."""
 FINE_PLAN = Plan(epochs=2, rate=5e-4, buckets=(*PLAN.buckets, 1024), scale=SIGNAL.scale)
-"""From a parent on."""
-
-
-def example(utterance: Utterance) -> Example:
-    """An utterance as the network is fitted on it."""
-    return Example(utterance.mels, encode(utterance.text))
+"""Of a training from a parent."""

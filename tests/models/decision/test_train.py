@@ -12,10 +12,12 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from models.base import Sample, Untrainable
+from models.base import Sample, Trained, Untrainable
 from models.decision import Decision
-from models.decision.train import PLAN, judged, main, train, write
+from models.decision.train import PLAN, main, train
 from models.decision.training.network import Network
+from models.nn.onnx_inference import judge, session
+from models.training_command import write
 from tests.models.decision import logs
 
 QUICK = replace(PLAN, least_steps=150, most_steps=150)
@@ -28,7 +30,7 @@ def quiet(doing: str, step: int, steps: int | None) -> None:
 
 def probability_of_right(task: Decision, model: bytes) -> float:
     """Mean over both kinds of visitors."""
-    made = judged(task, model, KINDS)
+    made = judge(session(model), task, KINDS)
     return float(np.mean([one.decoded.output["probabilities"][one.sample.correction["action"]] for one in made]))
 
 
@@ -52,7 +54,7 @@ def test_it_learns_from_rewards_what_the_logging_policy_seldom_does(rewarded: Re
 
 def test_the_expected_reward_is_about_the_true_one(rewarded: Rewarded) -> None:
     greedy = Decision(exploration="epsilon-greedy", epsilon=0, floor=0, schema=str(rewarded[1].parent / "schema.json"))
-    for one in judged(greedy, rewarded[2], KINDS):
+    for one in judge(session(rewarded[2]), greedy, KINDS):
         assert one.decoded.output["action"] == one.sample.correction["action"]
         assert one.decoded.confidence == pytest.approx(0.8, abs=0.1)
 
@@ -110,7 +112,7 @@ def test_an_action_that_pays_only_later_is_learnt_in_episodes_and_not_without(tm
     for in_steps in (True, False):
         dataset = logs.write(logs.episodes(task, 2_000, 5, in_steps), tmp_path / f"dataset-{in_steps}")
         trained = train(task, dataset, None, 0, quiet, QUICK)
-        found[in_steps] = judged(task, trained.model, room)[0].decoded.output["probabilities"]
+        found[in_steps] = judge(session(trained.model), task, room)[0].decoded.output["probabilities"]
         cards[in_steps] = trained.card
     assert found[True]["b"] > 0.8
     assert found[False]["a"] > 0.8
@@ -129,7 +131,7 @@ def test_few_episodes_change_little_of_what_the_parent_knows(tmp_path: Path) -> 
         trained = train(task, dataset, parent, 0, quiet, QUICK)
         model.write_bytes(trained.model)
         room = [Sample("x", logs.payload("x"), "application/json", {"action": "b"})]
-        found.append(judged(task, trained.model, room)[0].decoded.output["probabilities"]["b"])
+        found.append(judge(session(trained.model), task, room)[0].decoded.output["probabilities"]["b"])
     assert found[1] > max(0.75, found[2])
 
 
@@ -177,7 +179,8 @@ def test_a_parent_that_now_earns_nothing_changes_its_mind(rewarded: Rewarded, tm
     trained = train(task, logs.write(rows, tmp_path / "dataset"), tmp_path / "model.onnx", 0, quiet, QUICK)
     assert trained.card["reward range"] == [0.0, 1.0]
     before, after = (
-        np.mean([one.decoded.confidence for one in judged(task, some, KINDS)]) for some in (model, trained.model)
+        np.mean([one.decoded.confidence for one in judge(session(some), task, KINDS)])
+        for some in (model, trained.model)
     )
     assert after < 0.3 < before
 
@@ -217,11 +220,9 @@ def test_a_schema_of_ones_own_needs_a_dataset(rewarded: Rewarded) -> None:
 
 
 def test_a_version_is_written_with_its_card(rewarded: Rewarded, tmp_path: Path) -> None:
-    from models.base import Trained
-
-    write(Trained(rewarded[2], rewarded[3]), {"regret": 0.123456}, tmp_path / "7", "the command")
+    write(Trained(rewarded[2], rewarded[3]), tmp_path / "7", "the command")
     card = json.loads((tmp_path / "7" / "card.json").read_text())
-    assert (card["version"], card["created by command"], card["figures"]) == ("7", "the command", {"regret": 0.12346})
+    assert (card["task"], card["version"], card["created by command"]) == ("decision", "7", "the command")
     assert (tmp_path / "7" / "model.onnx").stat().st_size == card["model bytes"]
 
 

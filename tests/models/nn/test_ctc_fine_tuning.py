@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from models.nn.conv_ctc import ConvCtc, Parameters
+from models.nn.conv_ctc import ConvCtc
+from models.nn.convolution import Parameters
 from models.nn.ctc_feedback import Feedback
 from models.nn.ctc_fine_tuning import Rehearsal, fine_tune
 from models.nn.ctc_fitting import Example, Plan, fit, mean_loss

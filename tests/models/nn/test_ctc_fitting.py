@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from models.nn.conv_ctc import ConvCtc, Parameters
+from models.nn.conv_ctc import ConvCtc
+from models.nn.convolution import Parameters
 from models.nn.ctc import label_probabilities
 from models.nn.ctc_fitting import Example, Plan, batches, fit, mean_loss
 

@@ -13,10 +13,11 @@ from models.base import Untrainable
 from models.object_detection import ObjectDetection
 from models.object_detection import train as training
 from models.object_detection.data.scenes import held_out_scenes
-from models.object_detection.train import main, train, write
+from models.object_detection.train import main, train
 from models.object_detection.training.fitting import Fitted, Plan
 from models.object_detection.training.from_scratch import Recipe
 from models.object_detection.training.network import Detector
+from models.training_command import write
 from tests.support.datasets import written
 
 TASK = ObjectDetection()

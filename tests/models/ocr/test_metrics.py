@@ -39,7 +39,7 @@ def test_the_held_out_set_as_files_is_the_lines_that_training_measures_on() -> N
     lines = make_lines("digits", "test", HELD_OUT_LINES, HELD_OUT_SEED, processes=1)[:30]
     for sample, line in zip(first, lines, strict=True):
         assert sample.correction == {"text": line.text}
-        np.testing.assert_array_equal(TASK.preprocess(sample.payload)["image"], line.image)
+        np.testing.assert_array_equal(TASK.preprocess(sample.payload)["image"], line.signal)
 
 
 def test_the_shipped_card_has_every_figure_that_is_measured() -> None:

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from models.base import Sample
-from models.decision.train import judged
 from models.decision.training.network import untrained
+from models.nn.onnx_inference import judge, session
 from tests.models.decision import logs
 
 
@@ -12,6 +12,6 @@ def test_an_untrained_network_holds_all_actions_to_be_alike(tmp_path: Path) -> N
     task = logs.task(tmp_path)
     model = untrained(task.schema).to_onnx().SerializeToString()
     samples = [Sample(kind, logs.payload(kind), "application/json", {}) for kind in logs.RIGHT]
-    for one in judged(task, model, samples):
+    for one in judge(session(model), task, samples):
         probabilities = one.decoded.output["probabilities"].values()
         assert max(probabilities) - min(probabilities) < 1e-6

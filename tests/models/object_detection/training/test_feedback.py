@@ -10,6 +10,7 @@ import pytest
 
 from models import tensors
 from models.base import Asked, Features, Untrainable
+from models.nn.onnx_inference import session
 from models.nn.reward_weights import CLIP
 from models.object_detection import ObjectDetection
 from models.object_detection.decoding import Candidates
@@ -27,7 +28,7 @@ TRUTH = {"boxes": [{"box": [1.0, 2.0, 30.0, 40.0], "label": "mug"}]}
 
 def served(features: Features, explore: float = 0.0, name: str = "one") -> dict[str, Any]:
     """A row of what the parent says."""
-    outputs = evaluation.run(evaluation.session(PARENT.SerializeToString()), [(features, {})])
+    outputs = evaluation.outputs(session(PARENT.SerializeToString()), [(features, {})])
     (said,) = ObjectDetection(explore).decode(outputs, [Asked(name, features)])
     data, declared = tensors.encode(features)
     row = {"features": data, "tensors": declared, "split": "train", "propensity": said.propensity}

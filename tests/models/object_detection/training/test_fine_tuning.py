@@ -13,7 +13,8 @@ import pytest
 
 from models import tensors
 from models.base import Asked, Untrainable
-from models.nn.conv_ctc import Parameters
+from models.nn.convolution import Parameters
+from models.nn.onnx_inference import session
 from models.nn.weight_interpolation import Tuned
 from models.object_detection import ObjectDetection
 from models.object_detection.data.generation import Labelled
@@ -62,7 +63,7 @@ def parent() -> onnx.ModelProto:
 def served(model: onnx.ModelProto, found: list[Labelled], explore: float = 0.0) -> list[tuple[dict[str, Any], float]]:
     """The output and the propensity for each scene."""
     asked = [Asked(str(number), features) for number, (features, _) in enumerate(found)]
-    outputs = evaluation.run(evaluation.session(model.SerializeToString()), found)
+    outputs = evaluation.outputs(session(model.SerializeToString()), found)
     return [(said.output, said.propensity) for said in ObjectDetection(explore).decode(outputs, asked)]
 
 

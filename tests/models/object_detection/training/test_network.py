@@ -11,7 +11,7 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
-from models.nn.conv_ctc import Parameters
+from models.nn.convolution import Parameters
 from models.object_detection.training.network import Detector
 from models.object_detection.training.onnx_export import Calibration, from_onnx, to_onnx
 

@@ -44,15 +44,15 @@ def test_lines_depend_on_seed_and_split_alone(kind: str) -> None:
     again = make_lines(kind, "train", 20, 7, processes=1)
     for line, same in zip(first, again, strict=True):
         assert line.text == same.text
-        np.testing.assert_array_equal(line.image, same.image)
+        np.testing.assert_array_equal(line.signal, same.signal)
     for other in (make_lines(kind, "train", 20, 8, processes=1), make_lines(kind, "test", 20, 7, processes=1)):
         assert [line.text for line in other] != [line.text for line in first]
 
 
 def test_lines_are_as_the_network_wants_them() -> None:
     for line in make_lines("printed", "train", 60, 1, processes=1):
-        assert line.image.dtype == np.uint8
-        assert line.image.shape[0] == HEIGHT
+        assert line.signal.dtype == np.uint8
+        assert line.signal.shape[0] == HEIGHT
         assert len(line.text) <= 28
         assert unknown_symbols(line.text) == ""
 
@@ -60,4 +60,4 @@ def test_lines_are_as_the_network_wants_them() -> None:
 def test_lines_do_not_depend_on_the_number_of_processes() -> None:
     alone, together = (make_lines("digits", "test", 251, 2, processes=count) for count in (1, 2))
     assert [line.text for line in alone] == [line.text for line in together]
-    assert all(np.array_equal(a.image, b.image) for a, b in zip(alone, together, strict=True))
+    assert all(np.array_equal(a.signal, b.signal) for a, b in zip(alone, together, strict=True))

@@ -12,25 +12,23 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+import models.ocr
 from models.base import Untrainable
+from models.nn.ctc_evaluation import features, parity
 from models.nn.ctc_trainer import served_parameters
 from models.nn.onnx_graph import Graph
+from models.nn.onnx_inference import padded_inputs, session
 from models.ocr import Ocr
 from models.ocr.data.generation import make_lines
 from models.ocr.train import main, train
-from models.ocr.training import evaluation, fine_tuning
-from models.ocr.training.fine_tuning import Sizes, fine_tuned
-from models.ocr.training.network import FINE_PLAN, NETWORK
+from models.ocr.training.network import FINE_PLAN, NETWORK, SIGNAL
+from models.ocr.training.trainer import OcrTrainer, Sizes
 from tests.support.datasets import row, written
 
 TASK = Ocr()
-SHIPPED = Path(fine_tuning.__file__).parents[1] / "versions/1/model.onnx"
-TINY = Sizes(train=4, validation=4, test=4)
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fine_tuning, "FINE_PLAN", replace(FINE_PLAN, epochs=1, columns=2432, buckets=(608,)))
+SHIPPED = Path(models.ocr.__file__).parent / "versions/1/model.onnx"
+PLAN = replace(FINE_PLAN, epochs=1, columns=2432, buckets=(608,))
+TRAINER = OcrTrainer(TASK, fine_plan=PLAN, sizes=Sizes(rehearsed=4, rehearsed_validation=4, held_out=4))
 
 
 def lines() -> list[dict[str, Any]]:
@@ -49,7 +47,7 @@ def test_the_same_arguments_give_the_same_bytes_and_the_card_says_where_they_com
     dataset = written(tmp_path, lines(), content_hash="abc")
     steps: list[tuple[str, int, int | None]] = []
     (model, card), (again, _) = (
-        fine_tuned(TASK, dataset, SHIPPED, 3, lambda *step: steps.append(step), TINY) for _ in range(2)
+        TRAINER.fine_tuned(dataset, SHIPPED, 3, lambda *step: steps.append(step)) for _ in range(2)
     )
     assert model.SerializeToString() == again.SerializeToString()
     assert card["parent"] == hashlib.sha256(SHIPPED.read_bytes()).hexdigest()
@@ -71,7 +69,7 @@ def test_rows_of_the_test_change_nothing(tmp_path: Path) -> None:
     (tmp_path / "without").mkdir()
     test = [row(np.full((24, 60), 200, np.uint8), "7", "test", label="nonsense") for _ in range(5)]
     models = [
-        fine_tuned(TASK, written(tmp_path / name, rows), SHIPPED, 0, lambda *_: None, TINY)[0].SerializeToString()
+        TRAINER.fine_tuned(written(tmp_path / name, rows), SHIPPED, 0, lambda *_: None)[0].SerializeToString()
         for name, rows in (("with", lines() + test), ("without", lines()))
     ]
     assert models[0] == models[1]
@@ -81,7 +79,7 @@ def test_the_parents_own_model_comes_back_where_nothing_is_better(tmp_path: Path
     wrong = [{**line, "label": json.dumps({"text": "0"}), "reward": None} for line in lines()]
     right = [line for line in lines() if line.get("label")]
     rows = [{**line, "split": "train"} for line in wrong] + [{**line, "split": "validation"} for line in right]
-    model, card = fine_tuned(TASK, written(tmp_path, rows), SHIPPED, 0, lambda *_: None, TINY)
+    model, card = TRAINER.fine_tuned(written(tmp_path, rows), SHIPPED, 0, lambda *_: None)
     assert card["way gone from the parent"] == 0
     assert model.SerializeToString() == onnx.load(SHIPPED).SerializeToString()
     assert card["figures"] == card["figures before"]
@@ -90,9 +88,10 @@ def test_the_parents_own_model_comes_back_where_nothing_is_better(tmp_path: Path
 def test_what_the_parent_serves_is_what_fitting_starts_from() -> None:
     model = onnx.load(SHIPPED)
     parameters = served_parameters(model)
-    session = evaluation.session(model)
-    held_out = make_lines("digits", "validation", 4, 0)
-    assert evaluation.parity(NETWORK, parameters, 1.0, session, held_out) < 1e-3
+    batch = padded_inputs(
+        [features(SIGNAL, line) for line in make_lines("digits", "validation", 4, 0)], {"image": (24, 608), "width": ()}
+    )
+    assert parity(NETWORK, parameters, 1.0, session(model.SerializeToString()), SIGNAL, batch) < 1e-3
 
 
 @pytest.mark.parametrize("given", [{"dataset": Path("somewhere")}, {"parent": SHIPPED}])

@@ -9,29 +9,31 @@ from typing import Any
 import onnx
 import pytest
 
+import models.speech_to_text
 from models import tensors
 from models.base import Untrainable
 from models.speech_to_text import SpeechToText
 from models.speech_to_text.data.clips import HELD_OUT, shipped
 from models.speech_to_text.data.rehearsal import rehearsal
 from models.speech_to_text.train import train
-from models.speech_to_text.training import fine_tuning
-from models.speech_to_text.training.fine_tuning import fine_tuned
+from models.speech_to_text.training import trainer
 from models.speech_to_text.training.network import FINE_PLAN
+from models.speech_to_text.training.trainer import SpeechTrainer
 from tests.support.datasets import written
 
-SHIPPED = Path(fine_tuning.__file__).parents[1] / "versions/1/model.onnx"
-OCR = Path(fine_tuning.__file__).parents[2] / "ocr/versions/1/model.onnx"
+TASKS = Path(models.speech_to_text.__file__).parents[1]
+SHIPPED = TASKS / "speech_to_text/versions/1/model.onnx"
+OCR = TASKS / "ocr/versions/1/model.onnx"
 TASK = SpeechToText()
 QUICK = replace(FINE_PLAN, epochs=1, columns=1_024, buckets=(512,))
+TRAINER = SpeechTrainer(TASK, fine_plan=QUICK)
 
 
 @pytest.fixture(autouse=True)
 def little(monkeypatch: pytest.MonkeyPatch) -> None:
     """A few recordings are rehearsed, and a few are the held-out set."""
     samples = list(islice(TASK.held_out(), 4))
-    monkeypatch.setattr(fine_tuning, "rehearsal", lambda split: rehearsal(split)[:4])
-    monkeypatch.setattr(fine_tuning, "FINE_PLAN", QUICK)
+    monkeypatch.setattr(trainer, "rehearsal", lambda split: rehearsal(split)[:4])
     monkeypatch.setattr(SpeechToText, "held_out", lambda self: iter(samples))
 
 
@@ -51,7 +53,7 @@ def rows() -> list[dict[str, Any]]:
 
 def test_the_same_arguments_give_the_same_bytes_and_the_card_says_where_they_come_from(tmp_path: Path) -> None:
     dataset = written(tmp_path, rows(), content_hash="abc")
-    (model, card), (again, _) = (fine_tuned(TASK, dataset, SHIPPED, 3, lambda *_: None) for _ in range(2))
+    (model, card), (again, _) = (TRAINER.fine_tuned(dataset, SHIPPED, 3, lambda *_: None) for _ in range(2))
     assert model.SerializeToString() == again.SerializeToString()
     assert (card["dataset"], card["seed"], card["rehearsed"]) == ("abc", 3, {"train": 4, "validation": 4})
     assert card["feedback"]["train corrections"] == 3
@@ -61,11 +63,9 @@ def test_the_same_arguments_give_the_same_bytes_and_the_card_says_where_they_com
     json.dumps(card)
 
 
-def test_the_parents_own_model_comes_back_where_nothing_is_better(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(fine_tuning, "FINE_PLAN", replace(QUICK, rate=1.0))
-    model, card = fine_tuned(TASK, written(tmp_path, rows()), SHIPPED, 0, lambda *_: None)
+def test_the_parents_own_model_comes_back_where_nothing_is_better(tmp_path: Path) -> None:
+    hasty = replace(TRAINER, fine_plan=replace(QUICK, rate=1.0))
+    model, card = hasty.fine_tuned(written(tmp_path, rows()), SHIPPED, 0, lambda *_: None)
     assert card["way gone from the parent"] == 0
     assert model.SerializeToString() == onnx.load(SHIPPED).SerializeToString()
     assert card["figures"] == card["figures before"]
