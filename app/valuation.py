@@ -9,7 +9,7 @@ from app.registry.versions import version_file
 from app.settings import Settings
 from app.tasks import named
 from models.base import OnStep, Untrainable
-from models.off_policy import Estimate, Valued
+from models.off_policy import Estimate, PolicyValue
 from models.training import evaluate_off_policy
 
 _SEED = 0
@@ -22,8 +22,8 @@ class Valuation:
     task: str
     version: str
     against: str
-    valued: Valued
-    other: Valued
+    valued: PolicyValue
+    other: PolicyValue
 
     @property
     def rows(self) -> list[tuple[str, Estimate, Estimate, Estimate]]:
@@ -63,7 +63,7 @@ def described(valuation: Valuation) -> dict[str, Any]:
     }
 
 
-def _version(number: str, valued: Valued) -> dict[str, Any]:
+def _version(number: str, valued: PolicyValue) -> dict[str, Any]:
     return {
         "version": number,
         "estimates": {name: _numbers(one) for name, one in valued.estimates.items()},

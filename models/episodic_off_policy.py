@@ -1,4 +1,4 @@
-"""Off-policy evaluation of decisions in episodes, where what is chosen bears on what comes later.
+"""Off-policy evaluation of decisions in episodes, where a choice affects later rewards.
 
 The log has E episodes with N steps in all, each episode's one after the other in their order. Step n has a reward r and
 an importance weight w = pi / p, both (N,); gamma discounts what comes a step later. The weight of a reward is the
@@ -31,7 +31,7 @@ class Episodes:
 
     @classmethod
     def of(cls, lengths: Sequence[int]) -> "Episodes":
-        """From the numbers of steps."""
+        """Build episodes from their numbers of steps."""
         return cls(np.array(lengths, np.int64))
 
     @cached_property
@@ -50,20 +50,20 @@ class Episodes:
         return np.cumsum(self.lengths) - 1
 
     def _at_once(self, order: Places) -> list[Places]:
-        """The steps for which `order` says 0, 1, 2 and so on: one of an episode at most in each."""
+        """Return the steps for which `order` says 0, 1, 2 and so on: one of an episode at most in each."""
         places = np.argsort(order, kind="stable")
         bounds = np.searchsorted(order[places], np.arange(self.lengths.max(initial=0) + 1))
         return [places[start:end] for start, end in pairwise(bounds)]
 
     def products(self, weights: Floats) -> Floats:
-        """The weight of each step's reward, (N,): the product of the weights up to it."""
+        """Return the weight of each step's reward, (N,): the product of the weights up to it."""
         made = weights.astype(np.float64)
         for places in self._at_once(self.step)[1:]:
             made[places] *= made[places - 1]
         return made
 
-    def returns(self, rewards: Floats, gamma: float, model: "Model | None" = None) -> Floats:
-        """The return from each step on, (N,): its reward and gamma times what comes after.
+    def returns(self, rewards: Floats, gamma: float, model: "ReturnModel | None" = None) -> Floats:
+        """Return the return from each step on, (N,): its reward and gamma times what comes after.
 
         Without a model that is what was earned. With one it is what the model's policy would have earned after the
         step: v + min(w, 1) (return - q) of the next one. So later rewards have per-decision weights, here cut off at 1,
@@ -83,15 +83,15 @@ class Episodes:
         return np.bincount(self.number, terms, len(self.lengths)).astype(np.float64)
 
     def on_policy(self, rewards: Floats, gamma: float) -> Estimate:
-        """The logging policy's own value: the mean over episodes of sum_t gamma^t r_t."""
+        """Return the logging policy's own value: the mean over episodes of sum_t gamma^t r_t."""
         return _mean(self._summed(gamma**self.step * rewards))
 
     def per_decision(self, rewards: Floats, weights: Floats, gamma: float) -> Estimate:
-        """Per-decision importance sampling, mean(sum_t gamma^t w_0..w_t r_t): unbiased, of high variance."""
+        """Return per-decision importance sampling, mean(sum_t gamma^t w_0..w_t r_t): unbiased, of high variance."""
         return _mean(self._summed(gamma**self.step * self.products(weights) * rewards))
 
     def weighted_per_decision(self, rewards: Floats, weights: Floats, gamma: float) -> Estimate:
-        """The same, self-normalised at each step: consistent, of lower variance (Thomas, 2015, section 3.11).
+        """Return the same, self-normalised at each step: consistent, of lower variance (Thomas, 2015, section 3.11).
 
         sum_t gamma^t m_t, with m_t the mean of step t's rewards weighted by w_0..w_t. An episode that is over earns 0
         from then on, and keeps its weight. The influence is by the delta method. NaN where no weight is above zero.
@@ -110,8 +110,8 @@ class Episodes:
         later = np.append(np.cumsum((discounts * means / mass)[::-1])[::-1], 0.0)
         return Estimate(float(discounts @ means), own - final * later[self.lengths])
 
-    def doubly_robust(self, rewards: Floats, model: "Model", gamma: float) -> Estimate:
-        """Doubly robust: mean of V_0 with V_t = v_t + w_t (r_t + gamma V_t+1 - q_t) (Jiang & Li, ICML 2016).
+    def doubly_robust(self, rewards: Floats, model: "ReturnModel", gamma: float) -> Estimate:
+        """Return doubly robust: mean of V_0 with V_t = v_t + w_t (r_t + gamma V_t+1 - q_t) (Jiang & Li, ICML 2016).
 
         Unbiased if the propensities are right; of low variance if the model is, which no step of these was fitted on.
         """
@@ -120,12 +120,12 @@ class Episodes:
         return _mean(self._summed(gamma**self.step * (before * model.values + products * (rewards - model.predicted))))
 
     def effective_size(self, weights: Floats) -> float:
-        """How many episodes of the policy's own the log is worth, by the weights of whole episodes."""
+        """Return how many episodes of the policy's own the log is worth, by the weights of whole episodes."""
         return effective_size(self.products(weights)[self.last])
 
 
 @dataclass(frozen=True)
-class Model:
+class ReturnModel:
     """What a policy and a model of its returns say of N steps: w, q and v, (N,) each."""
 
     weights: Floats

@@ -1,4 +1,4 @@
-"""What tensors come to: a few numbers of an event, by which drift of its inputs is seen."""
+"""A few statistics of an event's tensors, by which drift of the inputs is detected."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 
 def of_tensors(tensors: Mapping[str, NDArray[Any]]) -> dict[str, float]:
-    """Of each tensor its mean, its standard deviation and its number of elements; of a single number that itself."""
+    """Return the mean, standard deviation and size of each tensor; a single number is returned as it is."""
     found: dict[str, float] = {}
     for name, tensor in tensors.items():
         if tensor.size == 1:
@@ -20,5 +20,5 @@ def of_tensors(tensors: Mapping[str, NDArray[Any]]) -> dict[str, float]:
 
 
 def finite(numbers: Mapping[str, float]) -> dict[str, float]:
-    """Those that are numbers, to six digits: an event is to stay small."""
+    """Return the finite numbers, rounded to six digits to keep events small."""
     return {name: float(f"{value:.6g}") for name, value in numbers.items() if np.isfinite(value)}

@@ -32,12 +32,12 @@ class Estimate:
         return float(np.std(self.influence, ddof=1) / np.sqrt(count)) if count > 1 else float("inf")
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """The two-sided confidence interval."""
+        """Return the two-sided confidence interval."""
         reach = NormalDist().inv_cdf((1 + level) / 2) * self.standard_error
         return self.value - reach, self.value + reach
 
     def minus(self, other: "Estimate") -> "Estimate":
-        """The paired difference to the estimate of another policy on the same log."""
+        """Return the paired difference to the estimate of another policy on the same log."""
         return Estimate(self.value - other.value, self.influence - other.influence)
 
 
@@ -47,17 +47,17 @@ def _mean(terms: Floats) -> Estimate:
 
 
 def on_policy(rewards: Floats) -> Estimate:
-    """The logging policy's own value: mean(r)."""
+    """Return the logging policy's own value: mean(r)."""
     return _mean(rewards)
 
 
 def ips(rewards: Floats, weights: Floats) -> Estimate:
-    """Inverse propensity scoring, mean(w r): unbiased, of high variance (Horvitz & Thompson, JASA 1952)."""
+    """Return inverse propensity scoring, mean(w r): unbiased, of high variance (Horvitz & Thompson, JASA 1952)."""
     return _mean(weights * rewards)
 
 
 def snips(rewards: Floats, weights: Floats) -> Estimate:
-    """Self-normalised IPS, sum(w r) / sum(w): consistent, of lower variance (Swaminathan & Joachims, NeurIPS 2015).
+    """Estimate by self-normalised IPS, sum(w r) / sum(w): consistent (Swaminathan & Joachims, NeurIPS 2015).
 
     Its influence, by the delta method, is w (r - value) / mean(w). NaN where no weight is above zero.
     """
@@ -69,7 +69,7 @@ def snips(rewards: Floats, weights: Floats) -> Estimate:
 
 
 def direct_method(values: Floats) -> Estimate:
-    """The direct method, mean(v): of low variance, as biased as the reward model (Dudik et al., ICML 2011).
+    """Return the direct method, mean(v): of low variance, as biased as the reward model (Dudik et al., ICML 2011).
 
     Its interval knows nothing of that bias.
     """
@@ -77,7 +77,7 @@ def direct_method(values: Floats) -> Estimate:
 
 
 def doubly_robust(rewards: Floats, weights: Floats, predicted: Floats, values: Floats) -> Estimate:
-    """Doubly robust, mean(v + w (r - q)): unbiased if the propensities or the reward model are right (Dudik et al.).
+    """Estimate doubly robustly, mean(v + w (r - q)): unbiased if propensities or reward model are right (Dudik et al.).
 
     `predicted` is q, `values` is v; both from a reward model that was not fitted on these decisions.
     """
@@ -85,7 +85,7 @@ def doubly_robust(rewards: Floats, weights: Floats, predicted: Floats, values: F
 
 
 def switch_dr(rewards: Floats, weights: Floats, predicted: Floats, values: Floats, threshold: float) -> Estimate:
-    """Doubly robust where w <= `threshold`, the direct method where it is above (Wang, Agarwal & Dudik, ICML 2017).
+    """Estimate doubly robustly where w <= `threshold`, directly above (Wang, Agarwal & Dudik, ICML 2017).
 
     Bounded variance, for the reward model's bias on the few decisions whose weights are the largest. Other arguments
     are as in `doubly_robust`, which it is for an infinite threshold.
@@ -95,19 +95,19 @@ def switch_dr(rewards: Floats, weights: Floats, predicted: Floats, values: Float
 
 
 def effective_size(weights: Floats) -> float:
-    """How many decisions of the policy's own the log is worth: sum(w)^2 / sum(w^2) (Kish, 1965)."""
+    """Return how many decisions of the policy's own the log is worth: sum(w)^2 / sum(w^2) (Kish, 1965)."""
     squares = float(np.sum(np.square(weights), dtype=np.float64))
     return float(np.sum(weights, dtype=np.float64)) ** 2 / squares if squares else 0.0
 
 
-FEWEST = 100
+MIN_EFFECTIVE_SIZE = 100
 """Of decisions that a log is worth: with fewer, an interval by the normal approximation can't be trusted."""
-LARGEST_SHARE = 0.1
+MAX_WEIGHT_SHARE = 0.1
 """Of all weight, on one decision."""
 
 
 def doubts(weights: Floats) -> tuple[str, ...]:
-    """What speaks against estimates by these weights, in sentences; none for a log that supports the policy.
+    """Return what speaks against estimates by these weights, in sentences; none for a log that supports the policy.
 
     The weights' mean is 1 if the logging policy may do all that the policy does. By how much it is less is the
     probability with which the policy does what the log never shows: of that no log can say what it earns.
@@ -122,19 +122,19 @@ def doubts(weights: Floats) -> tuple[str, ...]:
             f"The policy does what the log never shows, with a probability of about {1 - mean.value:.0%}:"
             " the weights' mean is too small. Explore, or keep to what was explored."
         )
-    if (size := effective_size(weights)) < FEWEST:
+    if (size := effective_size(weights)) < MIN_EFFECTIVE_SIZE:
         found.append(
-            f"{len(weights)} decisions are worth {size:.0f} of the policy's own, fewer than {FEWEST}:"
+            f"{len(weights)} decisions are worth {size:.0f} of the policy's own, fewer than {MIN_EFFECTIVE_SIZE}:"
             " intervals are too narrow. Log more, or explore more."
         )
     total = float(np.sum(weights, dtype=np.float64))
-    if total > 0 and (share := float(np.max(weights)) / total) > LARGEST_SHARE:
+    if total > 0 and (share := float(np.max(weights)) / total) > MAX_WEIGHT_SHARE:
         found.append(f"One decision has {share:.0%} of all weight: raise the floor of the propensities.")
     return tuple(found)
 
 
 @dataclass(frozen=True)
-class Valued:
+class PolicyValue:
     """What a policy is worth by a log: by several estimators, by their names, and what speaks against all of them."""
 
     logged: Estimate

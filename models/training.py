@@ -9,7 +9,7 @@ from typing import Any
 
 from models.base import OnStep, Task, Trained, Untrainable
 from models.entry_points import load
-from models.off_policy import Valued
+from models.off_policy import PolicyValue
 
 Trainer = Callable[[Any, Path | None, Path | None, int, OnStep], Trained]
 """Fit a new version from (task, dataset, parent, seed, on_step), the same for the same arguments.
@@ -18,7 +18,7 @@ Trainer = Callable[[Any, Path | None, Path | None, int, OnStep], Trained]
 `model.onnx` that training starts from (None: from scratch). Raises `Untrainable`.
 """
 
-OffPolicyEvaluator = Callable[[Any, Path, Sequence[Path], int, OnStep], list[Valued]]
+OffPolicyEvaluator = Callable[[Any, Path, Sequence[Path], int, OnStep], list[PolicyValue]]
 """Estimate from (task, dataset, versions, seed, on_step) what each version, a `model.onnx`, would have earned.
 
 Raises `Untrainable`.
@@ -35,7 +35,7 @@ def train(task: Task, dataset: Path | None, parent: Path | None, seed: int, on_s
 
 def evaluate_off_policy(
     task: Task, dataset: Path, versions: Sequence[Path], seed: int, on_step: OnStep
-) -> list[Valued]:
+) -> list[PolicyValue]:
     """Value versions with the task's evaluator, see `OffPolicyEvaluator`. Raises `Untrainable`."""
     if task.off_policy_evaluator is None:
         raise Untrainable(f"{task.name} can't be valued off policy: its outputs are no choices between actions.")

@@ -16,32 +16,39 @@ from models.base import OnStep, Trained, Untrainable
 from models.decision.data import simulator
 from models.decision.schema import Schema
 from models.decision.task import Decision
-from models.decision.training.log_reader import Logged, read, total
+from models.decision.training.log_reader import LoggedDecision, read, total
 from models.decision.training.network import Network, scores
-from models.decision.training.policy_gradient import Plan
-from models.decision.training.policy_iteration import Fitted, evaluated, fit
-from models.decision.training.trajectories import Runs, arranged
+from models.decision.training.policy_gradient import PolicyFittingPlan
+from models.decision.training.policy_iteration import FittedPolicy, evaluated, fit
+from models.decision.training.trajectories import Trajectories, trajectories_of
 from models.nn.onnx_inference import judge, session
 from models.training_command import OutOption, SeedOption
 
-PLAN = Plan()
+PLAN = PolicyFittingPlan()
 SIMULATED = 20_000
 MADE = f"{SIMULATED:,} visitors of models/decision/data/simulator.py, shown offers by a uniform policy"
 PARITY_TOLERANCE = 1e-3
 
 
 def train(
-    task: Decision, dataset: Path | None, parent: Path | None, seed: int, on_step: OnStep, plan: Plan = PLAN
+    task: Decision,
+    dataset: Path | None,
+    parent: Path | None,
+    seed: int,
+    on_step: OnStep,
+    plan: PolicyFittingPlan = PLAN,
 ) -> Trained:
-    """A new version, the same for the same arguments. Raises `Untrainable`; RuntimeError if ONNX differs from JAX.
+    """Fit a version, see `models.training.Trainer`.
 
-    Without a dataset it learns from visitors of the made problem, whom a uniform policy has shown offers.
+    Raises `Untrainable`, and `RuntimeError` where ONNX Runtime and JAX differ.
+
+    Without a dataset it learns from simulated visitors, to whom a uniform policy shows offers.
     """
     if dataset is None and not task.samples():
-        raise Untrainable("A schema of your own needs a dataset: only the made problem comes with data.")
+        raise Untrainable("A schema of your own needs a dataset: only the shipped schema has simulated data.")
     start = None if parent is None else network_of(parent, task.schema)
-    runs = arranged(read(dataset) if dataset is not None else simulated(task, SIMULATED, seed))
-    fitted = fit(task.schema, runs, start, task.gamma, seed, on_step, plan)
+    trajectories = trajectories_of(read(dataset) if dataset is not None else simulated(task, SIMULATED, seed))
+    fitted = fit(task.schema, trajectories, start, task.gamma, seed, on_step, plan)
     model = fitted.network.to_onnx()
     content = model.SerializeToString()
     difference = _parity(content, fitted)
@@ -60,44 +67,44 @@ def train(
         "plan": asdict(plan),
         "temperature": round(fitted.network.temperature, 5),
         "validation": evaluated(fitted.network, fitted.validation),
-        **_of_episodes(runs, fitted, task.gamma),
+        **_of_episodes(trajectories, fitted, task.gamma),
         "parity_max_abs_diff": float(f"{difference:.3g}"),
     }
     return Trained(content, card)
 
 
-def _of_episodes(runs: Runs, fitted: Fitted, gamma: float) -> dict[str, Any]:
-    """What a card says besides, where decisions are steps of episodes."""
-    if not runs.in_episodes:
+def _of_episodes(trajectories: Trajectories, fitted: FittedPolicy, gamma: float) -> dict[str, Any]:
+    """Return what a card says besides, where decisions are steps of episodes."""
+    if not trajectories.in_episodes:
         return {}
     figures = fitted.checked.figures(fitted.network, gamma)
-    return {"episodes": {"gamma": gamma, "left_out": runs.left_out, "validation": figures}}
+    return {"episodes": {"gamma": gamma, "left_out": trajectories.left_out, "validation": figures}}
 
 
-def simulated(task: Decision, count: int, seed: int) -> Iterator[Logged]:
-    """Decisions of a uniform policy on visitors of the made problem; every tenth is for validation."""
+def simulated(task: Decision, count: int, seed: int) -> Iterator[LoggedDecision]:
+    """Yield decisions of a uniform policy on simulated visitors; every tenth is for validation."""
     rng = np.random.default_rng((simulator.TRAINING_SEED, seed, 1))
     for number, sample in enumerate(simulator.visits(count, simulator.TRAINING_SEED, seed, 0)):
-        actions = list(simulator.chances(json.loads(sample.payload)))
+        actions = list(simulator.acceptance_probabilities(json.loads(sample.payload)))
         chosen = int(rng.integers(len(actions)))
         reward = simulator.reward(sample, {"action": actions[chosen]}, rng)
         split = "validation" if number % 10 == 0 else "train"
-        yield Logged(task.preprocess(sample.payload), chosen, 1 / len(actions), reward, split=split)
+        yield LoggedDecision(task.preprocess(sample.payload), chosen, 1 / len(actions), reward, split=split)
 
 
 def network_of(path: Path, schema: Schema) -> Network:
-    """A version's network. Raises `Untrainable` for what is no model of this schema."""
+    """Return a version's network. Raises `Untrainable` for what is no model of this schema."""
     try:
         parent = Network.from_onnx(onnx.load(path))
     except KeyError as error:
-        raise Untrainable(f"{path} is no model of this task: it has no {error}. Name another parent.") from error
+        raise Untrainable(f"{path} is not a model of this task: it has no {error}. Name another parent.") from error
     if parent.schema != schema.described():
         raise Untrainable(f"{path} was trained with another schema. Train from scratch, or use its schema.")
     return parent
 
 
-def _parity(content: bytes, fitted: Fitted) -> float:
-    """The largest difference between the probabilities of ONNX Runtime and of JAX."""
+def _parity(content: bytes, fitted: FittedPolicy) -> float:
+    """Return the largest difference between the probabilities of ONNX Runtime and of JAX."""
     some = fitted.train[0].take(np.arange(min(64, len(fitted.train[0]))))
     feeds = {"context": some.context, "actions": some.actions}
     served = dict(zip(("logits", "rewards"), session(content).run(["logits", "rewards"], feeds), strict=True))

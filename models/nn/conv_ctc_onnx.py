@@ -33,7 +33,7 @@ def to_onnx(
     temperature: float = 1.0,
     metadata: dict[str, str] | None = None,
 ) -> onnx.ModelProto:
-    """The model with inputs `signal.name` (batch, height, width) and `width` int32 (batch,).
+    """Return the model with inputs `signal.name` (batch, height, width) and `width` int32 (batch,).
 
     Its outputs are `log_probs` float32 (batch, frames, classes) and `length` int32 (batch,).
     """
@@ -72,5 +72,5 @@ def to_onnx(
 
 
 def from_onnx(model: onnx.ModelProto) -> tuple[Parameters, float]:
-    """The parameters and the temperature of a model that `to_onnx` made, to go on training from."""
+    """Return the parameters and the temperature of a model that `to_onnx` made, to go on training from."""
     return read_parameters(model), float(stored_arrays(model)[TEMPERATURE])

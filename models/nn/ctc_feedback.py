@@ -1,11 +1,11 @@
-"""What a dataset says of a CTC network's lines, as examples to be fitted: corrections, and bare rewards.
+"""Read a dataset's feedback on a CTC network's lines, as examples to fit: corrections, and rewards.
 
 A correction is an example like any other. A reward r of a served text y is learned from by policy gradient off policy
 (Williams, "Simple statistical gradient-following algorithms", 1992; Swaminathan and Joachims, "Counterfactual risk
 minimization", ICML 2015): -log p(y), which is the CTC loss of y, times its weight (`models.nn.reward_weights`).
 
-Most texts are the best path's, and were nearly sure to be served; log p(y) of a wrong one has no lower bound. So what
-is worse than the baseline costs -log(1 - p(y)) instead, see `ctc_fitting`.
+Most texts are the best path's, and were served with a probability near 1; log p(y) of a wrong one has no lower bound.
+So below the baseline the loss is -log(1 - p(y)) instead, see `ctc_fitting`.
 """
 
 from collections import Counter
@@ -31,24 +31,25 @@ class _Rewarded(NamedTuple):
 
 
 @dataclass
-class Feedback:
-    """Examples to fit, examples to choose by, and how many rows of each kind there are, or were left out, and why."""
+class CtcFeedback:
+    """Examples to fit, examples to choose by, and counts of rows by kind and by reason of omission."""
 
     train: list[Example]
     validation: list[Example]
     corrected_validation: list[Example]
-    """Of these, the corrections."""
+    """The corrections among these."""
     baseline: float
-    """The mean reward of the training's rows."""
+    """The mean reward of the rows that are fitted."""
     counts: dict[str, int] = field(default_factory=dict)
 
 
-def feedback(dataset: Path, signal: str, network: ConvCtc, widest: int, encode: Callable[[str], list[int]]) -> Feedback:
-    """Read the rows of a dataset that have feedback; those of its test are not looked at. Raises `Untrainable`.
+def feedback(
+    dataset: Path, signal: str, network: ConvCtc, widest: int, encode: Callable[[str], list[int]]
+) -> CtcFeedback:
+    """Read the rows of a dataset that have feedback; those of the split `test` are not read. Raises `Untrainable`.
 
     `signal` is the name of the signal in their features. Wider signals than `widest` are left out, and so is a text
-    for which `encode` raises `KeyError`. A row with a label and a reward is a correction: the label says all that the
-    reward does.
+    for which `encode` raises `KeyError`. A row with a label and a reward is a correction.
     """
     corrected: dict[str, list[Example]] = {"train": [], "validation": []}
     rewarded: dict[str, list[_Rewarded]] = {"train": [], "validation": []}
@@ -67,8 +68,11 @@ def feedback(dataset: Path, signal: str, network: ConvCtc, widest: int, encode: 
     for split in ("train", "validation"):
         counts[f"{split} corrections"] = len(corrected[split])
         counts[f"{split} rewards"] = len(rewarded[split])
-    mean = baseline([one.reward for one in rewarded["train"]], [one.weight for one in rewarded["train"]])
-    found = Feedback(
+    mean = baseline(
+        [line.reward for line in rewarded["train"]],
+        [line.weight for line in rewarded["train"]],
+    )
+    found = CtcFeedback(
         corrected["train"] + _weighted(rewarded["train"], mean),
         corrected["validation"] + _weighted(rewarded["validation"], mean),
         corrected["validation"],
@@ -83,7 +87,7 @@ def feedback(dataset: Path, signal: str, network: ConvCtc, widest: int, encode: 
 def _example(
     row: Row, text: str, name: str, network: ConvCtc, widest: int, encode: Callable[[str], list[int]]
 ) -> Example | str:
-    """The example, or why it can't be learned from."""
+    """Return the example, or why it can't be learned from."""
     signal: NDArray[Any] | None = row.features.get(name)
     if signal is None or signal.ndim != 2 or signal.shape[0] != network.height:
         raise Untrainable(
@@ -104,4 +108,4 @@ def _example(
 
 
 def _weighted(rewarded: list[_Rewarded], mean: float) -> list[Example]:
-    return [one.example._replace(weight=one.weight * (one.reward - mean)) for one in rewarded]
+    return [line.example._replace(weight=line.weight * (line.reward - mean)) for line in rewarded]

@@ -23,7 +23,7 @@ from models.nn.convolution import Parameters, parameter_count
 from models.nn.ctc import LabelledSignal
 from models.nn.ctc_feedback import feedback
 from models.nn.ctc_fine_tuning import Rehearsal, fine_tune
-from models.nn.ctc_fitting import Example, Plan, fit
+from models.nn.ctc_fitting import CtcFittingPlan, Example, fit
 from models.nn.onnx_inference import padded_inputs, session
 from models.nn.training_costs import TrainingCosts
 from models.training import check_start
@@ -33,7 +33,7 @@ PARITY_TOLERANCE = 1e-3
 _COMPARED = 64
 
 
-class Split(NamedTuple):
+class TrainingData(NamedTuple):
     """Labelled signals to fit, and others to choose and calibrate by."""
 
     train: list[LabelledSignal]
@@ -49,8 +49,8 @@ class CtcTrainer(ABC):
 
     task: Task
     network: ConvCtc
-    plan: Plan
-    fine_plan: Plan
+    plan: CtcFittingPlan
+    fine_plan: CtcFittingPlan
     signal: ClassVar[Signal]
     symbols: ClassVar[str]
     error_name: ClassVar[str]
@@ -69,15 +69,15 @@ class CtcTrainer(ABC):
         """Return the error rate of pairs (text, truth), all together."""
 
     @abstractmethod
-    def synthetic(self, seed: int, on_step: OnStep) -> Split:
+    def synthetic(self, seed: int, on_step: OnStep) -> TrainingData:
         """Make the data of a training from scratch, the same for the same seed. Raises `Untrainable`."""
 
     @abstractmethod
-    def data_card(self, data: Split) -> dict[str, Any]:
+    def data_card(self, data: TrainingData) -> dict[str, Any]:
         """Say in a card what these data are."""
 
     @abstractmethod
-    def rehearsal(self, seed: int, on_step: OnStep) -> Split:
+    def rehearsal(self, seed: int, on_step: OnStep) -> TrainingData:
         """Return data such as the parent was fitted to, for fine-tuning to rehearse."""
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""A model in ONNX Runtime, fed as it is fed when serving: for figures, temperatures and parity.
+"""Run a model in ONNX Runtime, batched as when serving: for figures, temperatures and parity.
 
 Needs only numpy and ONNX Runtime.
 """
@@ -18,12 +18,12 @@ BATCH = 32
 
 
 def session(model: bytes) -> Any:
-    """The model of an ONNX file in ONNX Runtime."""
+    """Return the model of an ONNX file in ONNX Runtime."""
     return onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
 
 
 def run(model: Any, task: Task, features: Sequence[Features]) -> Iterator[tuple[list[int], Outputs]]:
-    """The outputs for all features, batch by batch, with their places: those of equal padded shapes together."""
+    """Yield the outputs for all features, batch by batch, with their places: those of equal padded shapes together."""
     groups: dict[tuple[Any, ...], list[int]] = defaultdict(list)
     for place, one in enumerate(features):
         shapes = task.padded({name: tensor.shape for name, tensor in task.inputs(one).items()})
@@ -37,7 +37,7 @@ def run(model: Any, task: Task, features: Sequence[Features]) -> Iterator[tuple[
 
 
 def padded_inputs(inputs: Sequence[Features], shapes: dict[str, tuple[int, ...]]) -> Features:
-    """One array for each input, zeros at the end of each axis, the batch in the first dimension."""
+    """Stack inputs: one array for each, padded with zeros at the end of each axis, the batch in the first dimension."""
     feeds = {name: np.zeros((len(inputs), *shape), inputs[0][name].dtype) for name, shape in shapes.items()}
     for row, tensors in enumerate(inputs):
         for name, tensor in tensors.items():
@@ -46,7 +46,7 @@ def padded_inputs(inputs: Sequence[Features], shapes: dict[str, tuple[int, ...]]
 
 
 def judge(model: Any, task: Task, samples: Sequence[Sample]) -> list[Judged]:
-    """What the model says of samples, in their order, from payload to prediction."""
+    """Return what the model says of samples, in their order, from payload to prediction."""
     features = [task.preprocess(sample.payload) for sample in samples]
     found: dict[int, Judged] = {}
     for places, outputs in run(model, task, features):

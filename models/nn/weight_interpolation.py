@@ -1,6 +1,6 @@
-"""How far to go from a parent to what was fitted: chosen on validation data, so that nothing is forgotten.
+"""Interpolate between a parent's and fine-tuned weights, as far as validation data shows that little is forgotten.
 
-Between the two lie parameters that do both what the parent did and what is new (Wortsman et al., "Robust fine-tuning of
+Interpolated weights keep what the parent could do and add what is new (WiSE-FT: Wortsman et al., "Robust fine-tuning of
 zero-shot models", CVPR 2022).
 """
 
@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 from models.nn.convolution import Parameters
 
 SHARES = (0.0, 0.25, 0.5, 0.75)
-"""What is tried. The last quarter of the way brought a drifted source of speech little more, and forgot the most."""
-MOST_FORGOTTEN = 1.05
-"""What the loss on rehearsed data may grow by: as a factor of the parent's."""
+"""The shares of the way that are tried. The last quarter gained little on a drifted source, and forgot the most."""
+MAX_LOSS_INCREASE = 1.05
+"""The largest loss on rehearsed data, as a multiple of the parent's."""
 
 
 class Trial(NamedTuple):
@@ -25,7 +25,7 @@ class Trial(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Tuned:
+class TunedParameters:
     """The parameters that were chosen, their share (0: they are the parent's), and all that were tried."""
 
     parameters: Parameters
@@ -33,22 +33,25 @@ class Tuned:
     trials: list[Trial]
 
     def card(self) -> dict[str, Any]:
-        """How far it went, and what was tried."""
+        """Return how far it went, and what was tried."""
         tried = [{name: round(value, 5) for name, value in trial._asdict().items()} for trial in self.trials]
         return {"way gone from the parent": self.share, "tried": tried}
 
 
-def chosen(trials: Sequence[Trial], most_forgotten: float = MOST_FORGOTTEN) -> Trial:
-    """The least loss on feedback, of all places where no more than `most_forgotten` is forgotten.
+def chosen(trials: Sequence[Trial], most_forgotten: float = MAX_LOSS_INCREASE) -> Trial:
+    """Return the least loss on feedback, of all places where no more than `most_forgotten` is forgotten.
 
     The first trial is the parent's. Of equal ones, such as all without feedback to choose by, it is the farthest.
     """
     bound = most_forgotten * trials[0].rehearsal_loss
-    return min((one for one in trials if one.rehearsal_loss <= bound), key=lambda one: (one.feedback_loss, -one.share))
+    return min(
+        (trial for trial in trials if trial.rehearsal_loss <= bound),
+        key=lambda trial: (trial.feedback_loss, -trial.share),
+    )
 
 
-def between(parent: Parameters, fitted: Parameters, share: float) -> Parameters:
-    """Exactly the parent's at 0."""
+def interpolated(parent: Parameters, fitted: Parameters, share: float) -> Parameters:
+    """Interpolate the weights; at 0 they are exactly the parent's."""
     return [
         (weights + share * (new_weights - weights), bias + share * (new_bias - bias))
         for (weights, bias), (new_weights, new_bias) in zip(parent, fitted, strict=True)

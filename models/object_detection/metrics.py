@@ -1,4 +1,4 @@
-"""What a version is worth on scenes that no training saw: one way, for `train`'s card and for `hindsight evaluate`."""
+"""Figures of a version on held-out scenes, the same for a model card and for `hindsight evaluate`."""
 
 from collections.abc import Sequence
 from contextlib import redirect_stdout
@@ -14,7 +14,7 @@ from models.object_detection.scoring import all_right
 
 
 def figures(judged: Sequence[Judged]) -> dict[str, float]:
-    """Mean average precision at 0.5, the share of scenes with all right, and how far confidences are off."""
+    """Return mean average precision at 0.5, the share of scenes with all right, and how far confidences are off."""
     right = np.array([all_right(one.decoded.output["boxes"], one.sample.correction["boxes"]) for one in judged], bool)
     confidences = np.array([one.decoded.confidence for one in judged])
     return {
@@ -26,17 +26,17 @@ def figures(judged: Sequence[Judged]) -> dict[str, float]:
 
 
 def map50(judged: Sequence[Judged]) -> float:
-    """COCO's mean average precision over the classes at intersection over union 0.5, for all sizes of objects."""
+    """Return COCO's mean average precision over the classes at intersection over union 0.5, all object sizes."""
     from pycocotools.coco import COCO  # type: ignore[import-untyped]
     from pycocotools.cocoeval import COCOeval  # type: ignore[import-untyped]
 
-    said, true = [], []
+    predicted, true = [], []
     for scene, one in enumerate(judged, 1):
-        said += [_annotation(scene, box) for box in one.decoded.output["boxes"]]
+        predicted += [_annotation(scene, box) for box in one.decoded.output["boxes"]]
         true += [_annotation(scene, box) for box in one.sample.correction["boxes"]]
     for number, annotation in enumerate(true, 1):
         annotation["id"] = number
-    if not said or not true:
+    if not predicted or not true:
         return 0.0
     with redirect_stdout(StringIO()):
         truth = COCO()
@@ -47,7 +47,7 @@ def map50(judged: Sequence[Judged]) -> float:
             "info": {},
         }
         truth.createIndex()
-        evaluation = COCOeval(truth, truth.loadRes(said), "bbox")
+        evaluation = COCOeval(truth, truth.loadRes(predicted), "bbox")
         evaluation.params.iouThrs = np.array([0.5])
         evaluation.evaluate()
         evaluation.accumulate()

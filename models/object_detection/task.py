@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from models.base import Asked, Decoded, Features, Judged, Rejected, Sample, Task
 from models.nn.ctc_policy import checked_share
 from models.object_detection.data.scenes import held_out_scenes
-from models.object_detection.decoding import MOST_BOXES, Candidates, candidates, confidence, doubt
+from models.object_detection.decoding import MAX_BOXES, Candidates, candidates, confidence, doubt
 from models.object_detection.images import Geometry, features_of
 from models.object_detection.labels import LABELS
 from models.object_detection.metrics import figures
@@ -21,7 +21,7 @@ from models.object_detection.policy import serve
 from models.object_detection.scoring import mean_average_precision
 
 SAMPLES = Path(__file__).parent / "samples"
-_FARTHEST = 1e6  # pixels: beyond any picture
+_MAX_COORDINATE = 1e6  # pixels: beyond any picture
 HELD_OUT_SCENES, HELD_OUT_SEED = 300, 2_000
 _SHAPE = "a correction is {'boxes': [{'box': [x0, y0, x1, y1], 'label': '...'}]}"
 
@@ -43,22 +43,22 @@ class ObjectDetection(Task):
     trainer: ClassVar[str | None] = "models.object_detection.train:train"
 
     def __init__(self, explore: float = 0.0) -> None:
-        """Of the share `explore` of the traffic what is said is drawn (`models.object_detection.policy`).
+        """Draw the boxes of the share `explore` of the traffic (see `policy.py`), to learn from rewards.
 
-        To learn by rewards. Raises `ValueError` for what is no share.
+        Raises `ValueError` for an invalid share.
         """
         self.explore = checked_share(explore)
 
     def preprocess(self, payload: bytes) -> Features:
-        """The picture in a small square, and where it lies there. Raises `Rejected`."""
+        """Return the picture in a small square, and where it lies there. Raises `Rejected`."""
         return features_of(payload)
 
     def inputs(self, features: Features) -> Features:
-        """The square alone."""
+        """Return the square alone."""
         return {"image": features["image"]}
 
     def decode(self, outputs: Mapping[str, NDArray[Any]], asked: Sequence[Asked]) -> list[Decoded]:
-        """The objects of each picture, best first, at most 50; or some that are drawn, with the exact propensity.
+        """Return the objects of each picture, best first, at most 50; or drawn ones, with the exact propensity.
 
         A box's score is the calibrated probability that it is right; the confidence the one that all boxes are right
         and none is missing (`models.object_detection.scoring.all_right`).
@@ -72,28 +72,28 @@ class ObjectDetection(Task):
         return Decoded(_output(placed, choices), confidence(doubt(placed, choices), certainty), propensity)
 
     def validate_correction(self, correction: Mapping[str, Any]) -> dict[str, Any]:
-        """`{"boxes": [{"box": [x0, y0, x1, y1], "label": ...}]}`, in the order given. Raises `Rejected`.
+        """Return `{"boxes": [{"box": [x0, y0, x1, y1], "label": ...}]}`, in the order given. Raises `Rejected`.
 
-        A `score` may be there, as in a prediction that was only put right; it is checked and left out.
+        A `score` may be given, as in an edited prediction; it is checked and left out.
         """
         _refuse_unknown(correction, {"boxes"})
         boxes = correction.get("boxes")
         if not isinstance(boxes, list):
             raise Rejected("missing_boxes", f"{_SHAPE}: `boxes` must be a list")
-        if len(boxes) > MOST_BOXES:
-            raise Rejected("too_many_boxes", f"{len(boxes)} boxes: a picture has at most {MOST_BOXES}")
+        if len(boxes) > MAX_BOXES:
+            raise Rejected("too_many_boxes", f"{len(boxes)} boxes: a picture has at most {MAX_BOXES}")
         return {"boxes": [_checked(box, place) for place, box in enumerate(boxes)]}
 
     def score(self, output: Mapping[str, Any], correction: Mapping[str, Any]) -> float:
-        """Average precision at intersection over union 0.5, the mean over the classes said or there."""
+        """Return the average precision at intersection over union 0.5, averaged over the classes."""
         return mean_average_precision(output["boxes"], correction["boxes"])
 
     def samples(self) -> Sequence[Sample]:
-        """Real files: scenes on the held-out photographs, as PNG and JPEG, one of them turned by EXIF."""
+        """Return real files: scenes on the held-out photographs, as PNG and JPEG, one of them turned by EXIF."""
         return _shipped()
 
     def classes(self, output: Mapping[str, Any]) -> Sequence[str]:
-        """The label of each box."""
+        """Return the label of each box."""
         return [box["label"] for box in output["boxes"]]
 
     def labels(self) -> Sequence[str]:
@@ -101,21 +101,21 @@ class ObjectDetection(Task):
         return LABELS
 
     def demonstration(self, seed: int) -> Iterator[Sample]:
-        """Endless new scenes on the held-out photographs."""
+        """Return endless new scenes on the held-out photographs."""
         return held_out_scenes(seed)
 
     def held_out(self) -> Iterator[Sample]:
-        """300 scenes of photographs and objects that no training ever sees."""
+        """Return 300 scenes of photographs and objects that no training ever sees."""
         return islice(held_out_scenes(HELD_OUT_SEED), HELD_OUT_SCENES)
 
     def figures(self, judged: Sequence[Judged]) -> dict[str, float]:
-        """`map50` by COCO's evaluator, `mean_score`, share of `scenes_right`, calibration error `ece`, `scenes`."""
+        """Return `map50` (COCO's evaluator), the share `scenes_right`, the error `ece`, `scenes` and `score`."""
         return {**figures(judged), **super().figures(judged)}
 
 
 def _output(placed: Candidates, choices: NDArray[np.int64]) -> dict[str, Any]:
-    said = np.flatnonzero(choices < len(LABELS))
-    scores = placed.scores[said, choices[said]]
+    emitted = np.flatnonzero(choices < len(LABELS))
+    scores = placed.scores[emitted, choices[emitted]]
     return {
         "boxes": [
             {
@@ -123,7 +123,7 @@ def _output(placed: Candidates, choices: NDArray[np.int64]) -> dict[str, Any]:
                 "label": LABELS[choices[one]],
                 "score": round(float(placed.scores[one, choices[one]]), 4),
             }
-            for one in said[np.argsort(-scores, kind="stable")].tolist()
+            for one in emitted[np.argsort(-scores, kind="stable")].tolist()
         ]
     }
 
@@ -152,8 +152,8 @@ def _checked(given: Any, place: int) -> dict[str, Any]:
 
 
 def _near(value: Any) -> bool:
-    """Whether it is a number that a pixel may have; NaN and infinity are not."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _FARTHEST
+    """Return whether it is a number that a pixel may have; NaN and infinity are not."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _MAX_COORDINATE
 
 
 @cache

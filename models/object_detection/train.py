@@ -8,7 +8,7 @@ from models import training_command
 from models.base import OnStep, Trained
 from models.object_detection.labels import LABELS
 from models.object_detection.task import ObjectDetection
-from models.object_detection.training.fine_tuning import FineRecipe, fine_tuned
+from models.object_detection.training.fine_tuning import FineTuningRecipe, fine_tuned
 from models.object_detection.training.from_scratch import Recipe, train_from_scratch
 from models.object_detection.training.network import Detector
 from models.training import check_start
@@ -24,7 +24,7 @@ def train(
     seed: int,
     on_step: OnStep,
     recipe: Recipe | None = None,
-    fine: FineRecipe | None = None,
+    fine: FineTuningRecipe | None = None,
 ) -> Trained:
     """Fit a version, see `models.training.Trainer`; the recipes are of a training from scratch, and from a parent.
 

@@ -1,4 +1,4 @@
-"""What a version is worth on lines that no training saw: one way, for `train`'s card and for `hindsight evaluate`."""
+"""Figures of a version on held-out lines, the same for a model card and for `hindsight evaluate`."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -16,7 +16,7 @@ _COUNTS = {DIGITS: "held_out_digit_lines", PRINTED: "unseen_font_lines"}
 
 
 class Read(NamedTuple):
-    """What a model says of a line, how sure it is, and what the line says in truth."""
+    """The predicted text of a line, its confidence, and the true text."""
 
     text: str
     confidence: float
@@ -29,21 +29,21 @@ def character_error_rate(pairs: Sequence[tuple[str, str]]) -> float:
 
 
 def right(read: Sequence[Read]) -> NDArray[np.bool_]:
-    """Whether each line is right as a whole."""
-    return np.array([one.text == one.truth for one in read])
+    """Return whether each line is right as a whole."""
+    return np.array([line.text == line.truth for line in read])
 
 
 def calibration_error(read: Sequence[Read]) -> float:
-    """How far confidence is from the share of lines that are right (`expected_calibration_error`)."""
-    return expected_calibration_error(np.array([one.confidence for one in read]), right(read))
+    """Return how far confidence is from the share of lines that are right (`expected_calibration_error`)."""
+    return expected_calibration_error(np.array([line.confidence for line in read]), right(read))
 
 
 def figures(read: Mapping[str, Sequence[Read]]) -> dict[str, float]:
-    """The figures of each group that there is, and the calibration error of all lines together."""
-    found = {"ece": calibration_error([one for lines in read.values() for one in lines])}
+    """Return the figures of each group that there is, and the calibration error of all lines together."""
+    values = {"ece": calibration_error([line for lines in read.values() for line in lines])}
     for group, lines in read.items():
-        found[f"cer_{group}"] = character_error_rate([(line.text, line.truth) for line in lines])
-        found[_LINES_RIGHT[group]] = float(right(lines).mean())
-        found[_COUNTS[group]] = len(lines)
-        found[f"ece_{group}"] = calibration_error(lines)
-    return found
+        values[f"cer_{group}"] = character_error_rate([(line.text, line.truth) for line in lines])
+        values[_LINES_RIGHT[group]] = float(right(lines).mean())
+        values[_COUNTS[group]] = len(lines)
+        values[f"ece_{group}"] = calibration_error(lines)
+    return values

@@ -19,7 +19,7 @@ def train(task: Ocr, dataset: Path | None, parent: Path | None, seed: int, on_st
 
 
 def _without_exploration(task: Ocr) -> Ocr:
-    """Calibration and figures are of the best path, whatever the deployment explores."""
+    """Return the task without exploration: calibration and figures are of the best path."""
     return type(task)()
 
 

@@ -17,7 +17,7 @@ def train(task: SpeechToText, dataset: Path | None, parent: Path | None, seed: i
 
 
 def _without_exploration(task: SpeechToText) -> SpeechToText:
-    """Calibration and figures are of the best path, whatever the deployment explores."""
+    """Return the task without exploration: calibration and figures are of the best path."""
     return type(task)()
 
 

@@ -1,4 +1,4 @@
-"""Word errors: what is edited to make one text of another."""
+"""Word errors: edits between two texts."""
 
 from collections.abc import Iterable
 
@@ -6,11 +6,11 @@ from rapidfuzz.distance import Levenshtein
 
 
 def edits(text: str, truth: str) -> int:
-    """The fewest words that are put in, left out or replaced to make `truth` of `text` (Levenshtein)."""
+    """Return the fewest words that are put in, left out or replaced to make `truth` of `text` (Levenshtein)."""
     return Levenshtein.distance(text.split(), truth.split())
 
 
 def word_error_rate(pairs: Iterable[tuple[str, str]]) -> float:
-    """Of all pairs (text, truth) together: edits over true words."""
+    """Return the word error rate of all pairs (text, truth) together: edits over true words."""
     known = list(pairs)
     return sum(edits(*pair) for pair in known) / max(1, sum(len(truth.split()) for _, truth in known))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models import off_policy
-from models.episodic_off_policy import Episodes, Model
+from models.episodic_off_policy import Episodes, ReturnModel
 from models.off_policy import Estimate, Floats
 
 GAMMA = 0.9
@@ -60,12 +60,12 @@ def paths(moves: Floats, step: int = 0, state: int = 0, chance: float = 1.0) -> 
                 )
 
 
-def played(some: Sequence[Path], moves: Floats, error: float = 0.0) -> tuple[Episodes, Floats, Model]:
+def played(some: Sequence[Path], moves: Floats, error: float = 0.0) -> tuple[Episodes, Floats, ReturnModel]:
     """Episodes as arrays, and a model of them that is wrong by `error` at most."""
     steps, states, actions = np.array([here for path in some for here in path]).T
     known = np.array([q(step, moves) for step in range(HORIZON)])
     known += np.random.default_rng(0).uniform(-error, error, known.shape)
-    model = Model(
+    model = ReturnModel(
         TARGET[states, actions] / LOGGING[states, actions],
         known[steps, states, actions],
         (TARGET * known).sum(2)[steps, states],
@@ -73,7 +73,7 @@ def played(some: Sequence[Path], moves: Floats, error: float = 0.0) -> tuple[Epi
     return Episodes.of([len(path) for path in some]), REWARDS[states, actions], model
 
 
-def estimates(episodes: Episodes, rewards: Floats, model: Model) -> dict[str, Estimate]:
+def estimates(episodes: Episodes, rewards: Floats, model: ReturnModel) -> dict[str, Estimate]:
     return {
         "per decision": episodes.per_decision(rewards, model.weights, GAMMA),
         "weighted": episodes.weighted_per_decision(rewards, model.weights, GAMMA),
@@ -81,11 +81,11 @@ def estimates(episodes: Episodes, rewards: Floats, model: Model) -> dict[str, Es
     }
 
 
-def at_random(lengths: list[int], seed: int) -> tuple[Episodes, Floats, Model]:
+def at_random(lengths: list[int], seed: int) -> tuple[Episodes, Floats, ReturnModel]:
     """Rewards, weights and a model without any sense."""
     rng = np.random.default_rng(seed)
     rewards, predicted, values = rng.uniform(-1, 1, (3, sum(lengths)))
-    return Episodes.of(lengths), rewards, Model(rng.exponential(size=sum(lengths)), predicted, values)
+    return Episodes.of(lengths), rewards, ReturnModel(rng.exponential(size=sum(lengths)), predicted, values)
 
 
 def split(values: Floats, lengths: list[int]) -> list[Floats]:
@@ -148,7 +148,7 @@ def test_the_logging_policy_is_worth_its_mean_return_by_every_estimator(lengths:
     nothing = np.zeros(len(rewards))
     logged = episodes.on_policy(rewards, GAMMA)
     assert logged.value == pytest.approx(np.mean([own[0] for own in split(earned(rewards, lengths), lengths)]))
-    for made in estimates(episodes, rewards, Model(nothing + 1, nothing, nothing)).values():
+    for made in estimates(episodes, rewards, ReturnModel(nothing + 1, nothing, nothing)).values():
         assert made.value == pytest.approx(logged.value)
         assert float(np.mean(made.influence)) == pytest.approx(0, abs=1e-9)
     assert episodes.effective_size(nothing + 1) == pytest.approx(len(lengths))

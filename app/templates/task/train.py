@@ -27,7 +27,7 @@ Floats = NDArray[np.floating[Any]]
 
 
 def train(task: Task, dataset: Path | None, parent: Path | None, seed: int, on_step: OnStep) -> Trained:
-    """A new version: `weights` float32 (256, labels) and `bias` float32 (labels,), begun from the parent's or at 0."""
+    """Fit `weights` float32 (256, labels) and `bias` float32 (labels,), from the parent's or from 0."""
     shares, labels = _examples(task, dataset)
     arrays = stored_arrays(onnx.load(parent)) if parent else {}
     weights = arrays.get("weights", np.zeros((256, len(LABELS)))).astype(np.float64)
@@ -53,7 +53,7 @@ def train(task: Task, dataset: Path | None, parent: Path | None, seed: int, on_s
 
 
 def _examples(task: Task, dataset: Path | None) -> tuple[Floats, list[int]]:
-    """Features (n, 256) and the numbers of their labels."""
+    """Return features (n, 256) and the numbers of their labels."""
     found = [(task.preprocess(sample.payload), sample.correction) for sample in task.samples()]
     if dataset is not None:
         found += [(row.features, row.label) for row in rows(dataset) if row.split == "train" and row.label is not None]

@@ -1,4 +1,4 @@
-"""The Open Bandit data that the package obp ships: what a fashion shop's two policies have shown, and what was clicked.
+"""The Open Bandit data that the package obp ships: items that a fashion shop's two policies showed, and clicks.
 
 10,000 impressions of each campaign (`all`, `men`, `women`) and policy (`random`, `bts`: Bernoulli Thompson sampling),
 of November 2019, with propensities (Saito et al., Open Bandit Dataset and Pipeline, NeurIPS 2021). It is read from the
@@ -6,9 +6,9 @@ package's archive (Apache 2.0) as it comes from PyPI:
 
     pip download --no-deps --no-binary :all: --ignore-requires-python obp==0.5.7
 
-An impression fills one of three positions; we take it for a decision of its own among all items of the campaign.
-Categories are hashes that differ from policy to policy: what is learnt from one policy's log can't be served on the
-other's.
+An impression fills one of three positions. It is read as one decision among all items of the campaign.
+Categories are hashes that differ from policy to policy: a model that is fitted to one policy's log can't be served on
+the other's.
 """
 
 import csv
@@ -28,7 +28,7 @@ _CATEGORIES = tuple(f"item_feature_{number}" for number in range(1, 4))
 
 @dataclass(frozen=True)
 class Impression:
-    """What was shown once: a request for `Decision`, the item's id, its propensity, and whether it was clicked."""
+    """One impression: the request for `Decision`, the shown item's id, its propensity, and whether it was clicked."""
 
     request: dict[str, Any]
     shown: str
@@ -45,7 +45,7 @@ class Impressions:
 
 
 def load(archive: Path, campaign: Campaign, policy: Policy) -> Impressions:
-    """From `obp-0.5.7.tar.gz`. Raises ValueError for a file that is none."""
+    """Read a campaign from `obp-0.5.7.tar.gz`. Raises `ValueError` for another file."""
     folder = f"obp-0.5.7/obp/dataset/obd/{policy}/{campaign}"
     try:
         with tarfile.open(archive) as tar:
@@ -84,5 +84,5 @@ def _impression(row: dict[str, str], actions: list[dict[str, Any]]) -> Impressio
 
 
 def dumps(impression: Impression) -> bytes:
-    """The request as an application sends it."""
+    """Return the request as an application sends it."""
     return json.dumps(impression.request).encode()

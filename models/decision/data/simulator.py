@@ -1,9 +1,9 @@
-"""A made problem with a known answer: which of several offers to show to a visitor of a shop.
+"""A simulated problem with a known answer: which of several offers to show to a visitor of a shop.
 
 A visitor has a device, an interest, a budget (in euros), comes at an hour, for the first time or again. Between 2 and
 12 offers are at hand, each of a category, with a price (in euros), a discount (in percent), a layout. The reward is 1
-if the visitor takes the offer that is shown, else 0; the probability of that is known (`chances`), and so are the best
-offer and the regret.
+if the visitor takes the offer that is shown, else 0; that probability is known (`acceptance_probabilities`), and so
+are the best offer and the regret.
 """
 
 import json
@@ -23,15 +23,15 @@ SAMPLES = Path(__file__).parents[1] / "samples"
 DEVICES = ("phone", "tablet", "desktop")
 CATEGORIES = ("books", "garden", "kitchen", "sport")
 LAYOUTS = ("compact", "video")
-LEAST_OFFERS, MOST_OFFERS = 2, 12
+MIN_OFFERS, MAX_OFFERS = 2, 12
 HELD_OUT = 2_000
 HELD_OUT_SEED, TRAINING_SEED, DEMONSTRATION_SEED = 1, 2, 3
-"""The first number of each seed sequence: visitors of one are never those of another."""
+"""The first number of each seed sequence, so that no visitor occurs in two of them."""
 
 
 def visit(rng: Generator) -> dict[str, Any]:
-    """A request: a visitor, and the offers at hand."""
-    offers = [_offer(rng, number) for number in range(int(rng.integers(LEAST_OFFERS, MOST_OFFERS + 1)))]
+    """Return a request: a visitor, and the offers at hand."""
+    offers = [_offer(rng, number) for number in range(int(rng.integers(MIN_OFFERS, MAX_OFFERS + 1)))]
     return {
         "context": {
             "device": DEVICES[int(rng.choice(3, p=(0.5, 0.15, 0.35)))],
@@ -54,14 +54,14 @@ def _offer(rng: Generator, number: int) -> dict[str, Any]:
     }
 
 
-def chances(request: Mapping[str, Any]) -> dict[str, float]:
-    """The probability that the visitor takes an offer, by its id: the expected reward of showing it."""
+def acceptance_probabilities(request: Mapping[str, Any]) -> dict[str, float]:
+    """Return the probability that the visitor takes an offer, by its id: the expected reward of showing it."""
     context = request["context"]
-    return {offer["id"]: _chance(context, offer) for offer in request["actions"]}
+    return {offer["id"]: _acceptance_probability(context, offer) for offer in request["actions"]}
 
 
-def _chance(context: Mapping[str, Any], offer: Mapping[str, Any]) -> float:
-    """A logistic model with interactions, one of them (price against budget) far from linear."""
+def _acceptance_probability(context: Mapping[str, Any], offer: Mapping[str, Any]) -> float:
+    """Return a logistic model with interactions, one of them (price against budget) far from linear."""
     interested = offer["category"] == context["interest"]
     evening = context["hour"] >= 18
     likes_video = context["device"] == "desktop" or evening
@@ -75,25 +75,25 @@ def _chance(context: Mapping[str, Any], offer: Mapping[str, Any]) -> float:
 
 
 def sample(request: Mapping[str, Any], name: str) -> Sample:
-    """The request as an application sends it; its correction is the best offer."""
-    known = chances(request)
+    """Return the request as an application sends it; its correction is the best offer."""
+    known = acceptance_probabilities(request)
     best = max(known, key=known.__getitem__)
     return Sample(name, json.dumps(request).encode(), "application/json", {"action": best})
 
 
 def visits(count: int, *seed: int) -> Iterator[Sample]:
-    """So many, always the same."""
+    """Return this many visits, the same for the same seed."""
     rng = np.random.default_rng(seed)
     return (sample(visit(rng), f"visit-{number}") for number in range(count))
 
 
 def held_out() -> Iterator[Sample]:
-    """What no training sees."""
+    """Return what no training sees."""
     return visits(HELD_OUT, HELD_OUT_SEED)
 
 
 def stream(seed: int) -> Iterator[Sample]:
-    """Visits without end."""
+    """Yield visits without end."""
     rng = np.random.default_rng((DEMONSTRATION_SEED, seed))
     number = 0
     while True:
@@ -103,26 +103,26 @@ def stream(seed: int) -> Iterator[Sample]:
 
 @cache
 def shipped_samples() -> tuple[Sample, ...]:
-    """The files in `samples/`."""
+    """Return the files in `samples/`."""
     return tuple(sample(json.loads(path.read_bytes()), path.name) for path in sorted(SAMPLES.glob("*.json")))
 
 
 def reward(shown: Sample, output: Mapping[str, Any], rng: Generator) -> float:
-    """1.0 if the visitor takes the offer that was chosen, else 0.0."""
-    return float(rng.random() < chances(json.loads(shown.payload))[output["action"]])
+    """Return 1.0 if the visitor takes the offer that was chosen, else 0.0."""
+    return float(rng.random() < acceptance_probabilities(json.loads(shown.payload))[output["action"]])
 
 
 def figures(judged: Sequence[Judged]) -> dict[str, float]:
-    """Of a policy, by the known chances. `reward` and `regret` are exact expectations over its probabilities.
+    """Measure a policy by the known probabilities. `reward` and `regret` are exact expectations over its choices.
 
-    `regret` is the best offer's expected reward less the policy's; `regret_greedy` is of its most probable offer, and
-    `best_greedy` how often that is the best; `reward_ece` is how far confidence is from the true chance of what was
-    chosen.
+    `regret` is the best offer's expected reward less the policy's, `regret_greedy` the same of its most probable offer,
+    `best_greedy` the share of visits where that offer is the best. `reward_ece` is the calibration error of the
+    confidence against the true probability of the chosen offer.
     """
     policy, greedy, best, uniform, confidence, hits = (np.zeros(len(judged)) for _ in range(6))
     chance: NDArray[Any] = np.zeros(len(judged))
     for row, one in enumerate(judged):
-        known = chances(json.loads(one.sample.payload))
+        known = acceptance_probabilities(json.loads(one.sample.payload))
         probabilities = one.decoded.output["probabilities"]
         favourite = max(probabilities, key=probabilities.__getitem__)
         policy[row] = sum(probability * known[offer] for offer, probability in probabilities.items())

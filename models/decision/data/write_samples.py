@@ -1,4 +1,4 @@
-"""`python -m models.decision.data.write_samples`: writes what `samples/` holds, always the same."""
+"""`python -m models.decision.data.write_samples`: write the files in `samples/`, always the same."""
 
 import json
 
@@ -10,7 +10,7 @@ SEED, COUNT = 4, 6
 
 
 def main() -> None:
-    """Writes the files."""
+    """Write the files."""
     SAMPLES.mkdir(exist_ok=True)
     rng = np.random.default_rng(SEED)
     for number in range(COUNT):

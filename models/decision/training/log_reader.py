@@ -1,4 +1,4 @@
-"""What a policy has decided and what came of it: rows of a dataset as arrays that training takes."""
+"""Logged decisions and their feedback: rows of a dataset as the arrays that training takes."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,7 +18,7 @@ Places = NDArray[np.int32]
 
 
 @dataclass(frozen=True)
-class Logged:
+class LoggedDecision:
     """One decision: its tensors, the place of the action that was chosen among them, and what was said of it."""
 
     features: Features
@@ -34,7 +34,7 @@ class Logged:
 
 
 @dataclass(frozen=True)
-class Decisions:
+class DecisionBatch:
     """N decisions with up to n actions each: those whose numbers of actions are padded alike.
 
     `reward` is NaN and `label` -1 where there is none. Actions after the first `count` are padding, zeros.
@@ -56,63 +56,65 @@ class Decisions:
     def __len__(self) -> int:
         return len(self.count)
 
-    def take(self, rows: NDArray[np.integer[Any]]) -> "Decisions":
-        """Some of them."""
-        return Decisions(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
+    def take(self, rows: NDArray[np.integer[Any]]) -> "DecisionBatch":
+        """Return some of them."""
+        return DecisionBatch(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
 
 
-Log = list[Decisions]
+Log = list[DecisionBatch]
 """Decisions by padded number of actions, in its order."""
 
 
 def total(log: Log) -> int:
-    """How many decisions there are."""
+    """Return how many decisions there are."""
     return sum(map(len, log))
 
 
-def grouped(logged: Iterable[Logged]) -> Log:
-    """Decisions as arrays, those of like padding together."""
-    groups: dict[int, list[tuple[int, Logged]]] = defaultdict(list)
-    for place, one in enumerate(logged):
-        count = len(one.features["actions"])
-        groups[next(padded for padded in PADDED_COUNTS if count <= padded)].append((place, one))
+def grouped(logged: Iterable[LoggedDecision]) -> Log:
+    """Return decisions as arrays, grouped by their padded number of actions."""
+    groups: dict[int, list[tuple[int, LoggedDecision]]] = defaultdict(list)
+    for place, decision in enumerate(logged):
+        count = len(decision.features["actions"])
+        groups[next(padded for padded in PADDED_COUNTS if count <= padded)].append((place, decision))
     return [_stacked(groups[padded], padded) for padded in sorted(groups)]
 
 
-def _stacked(placed: Sequence[tuple[int, Logged]], padded: int) -> Decisions:
+def _stacked(placed: Sequence[tuple[int, LoggedDecision]], padded: int) -> DecisionBatch:
     places, group = zip(*placed, strict=True)
     columns = group[0].features["actions"].shape[1]
     actions = np.zeros((len(group), padded, columns), np.float32)
-    for row, one in enumerate(group):
-        actions[row, : len(one.features["actions"])] = one.features["actions"]
-    return Decisions(
-        np.stack([one.features["context"] for one in group]),
+    for row, decision in enumerate(group):
+        actions[row, : len(decision.features["actions"])] = decision.features["actions"]
+    return DecisionBatch(
+        np.stack([decision.features["context"] for decision in group]),
         actions,
-        np.array([len(one.features["actions"]) for one in group], np.int32),
-        np.array([one.chosen for one in group], np.int32),
-        np.array([one.propensity for one in group], np.float32),
-        np.array([np.nan if one.reward is None else one.reward for one in group], np.float32),
-        np.array([-1 if one.label is None else one.label for one in group], np.int32),
+        np.array([len(decision.features["actions"]) for decision in group], np.int32),
+        np.array([decision.chosen for decision in group], np.int32),
+        np.array([decision.propensity for decision in group], np.float32),
+        np.array([np.nan if decision.reward is None else decision.reward for decision in group], np.float32),
+        np.array([-1 if decision.label is None else decision.label for decision in group], np.int32),
         np.array(places, np.int32),
     )
 
 
-def read(dataset: Path) -> Iterator[Logged]:
-    """The decisions of a dataset that have a reward or a label, or are a step of an episode. Raises `Untrainable`.
+def read(dataset: Path) -> Iterator[LoggedDecision]:
+    """Yield the decisions with a reward, a label, or a step of an episode. Raises `Untrainable`.
 
     A label that names none of the actions at hand says nothing.
     """
     for row in rows(dataset):
-        one = _logged(row)
-        if one is not None and (one.reward is not None or one.label is not None or one.step is not None):
-            yield one
+        decision = _logged(row)
+        if decision is not None and (
+            decision.reward is not None or decision.label is not None or decision.step is not None
+        ):
+            yield decision
 
 
-def _logged(row: Row) -> Logged | None:
-    places = {one: place for place, one in enumerate(ids_of(row.features))}
+def _logged(row: Row) -> LoggedDecision | None:
+    places = {decision: place for place, decision in enumerate(ids_of(row.features))}
     chosen = places.get(row.output["action"])
     if chosen is None:
         return None
     label = None if row.label is None else places.get(row.label["action"])
     step = step_of(row.features)
-    return Logged(row.features, chosen, row.propensity, row.reward, label, row.split, step, row.source)
+    return LoggedDecision(row.features, chosen, row.propensity, row.reward, label, row.split, step, row.source)

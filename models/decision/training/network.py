@@ -1,4 +1,4 @@
-"""What scores an action given a context: bilinear, and a small hidden layer on both; and the ONNX file of two such.
+"""The network that scores an action in a context, bilinear with a small hidden layer, and its export to ONNX.
 
 score(x, a) = x' B a + v' tanh(C'x + A'a) + b, with x and a standardised. Each action is scored by itself.
 """
@@ -21,7 +21,7 @@ Parameters = dict[str, Any]
 """`bilinear` (c, a), `hidden_context` (c, h), `hidden_actions` (a, h), `out` (h,), `bias` (): float32."""
 HIDDEN = 32
 LIMIT = 8.0
-"""Standard deviations beyond which a number counts as this far away: no outlier takes a score with it."""
+"""Standard deviations beyond which a number counts as this far away: an outlier can't dominate a score."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,11 @@ class Scale:
     actions_deviation: NDArray[np.float32]
 
     def context(self, context: Any) -> Any:
-        """Standardised, of JAX or of numpy."""
+        """Standardise a context, of JAX or of numpy."""
         return jnp.clip((context - self.context_mean) / self.context_deviation, -LIMIT, LIMIT)
 
     def actions(self, actions: Any) -> Any:
-        """The same of actions."""
+        """Return the same of actions."""
         return jnp.clip((actions - self.actions_mean) / self.actions_deviation, -LIMIT, LIMIT)
 
 
@@ -57,7 +57,7 @@ class Network:
     schema: dict[str, Any]
 
     def to_onnx(self) -> onnx.ModelProto:
-        """Inputs `context` (batch, c), `actions` (batch, n, a); outputs `logits`, `rewards` (batch, n)."""
+        """Export: inputs `context` (batch, c), `actions` (batch, n, a); outputs `logits`, `rewards` (batch, n)."""
         graph = Graph("decision")
         columns, width = self.policy["bilinear"].shape
         context = graph.input("context", np.float32, ["batch", columns])
@@ -75,20 +75,20 @@ class Network:
 
     @classmethod
     def from_onnx(cls, model: onnx.ModelProto) -> Self:
-        """What `to_onnx` wrote. Raises KeyError for a model of something else."""
+        """Return what `to_onnx` wrote. Raises KeyError for a model of something else."""
         arrays = stored_arrays(model)
-        said = {entry.key: entry.value for entry in model.metadata_props}
+        metadata = {entry.key: entry.value for entry in model.metadata_props}
         policy, rewards = ({name: arrays[f"{of}.{name}"] for name in _NAMES} for of in ("policy", "rewards"))
         scale = Scale(*(arrays[f"scale.{field.name}"] for field in fields(Scale)))
-        low, high = json.loads(said["reward_range"])
-        return cls(policy, rewards, scale, float(arrays["temperature"]), (low, high), json.loads(said["schema"]))
+        low, high = json.loads(metadata["reward_range"])
+        return cls(policy, rewards, scale, float(arrays["temperature"]), (low, high), json.loads(metadata["schema"]))
 
 
 _NAMES = ("bilinear", "hidden_context", "hidden_actions", "out", "bias")
 
 
 def initial(columns: int, width: int, rng: Generator, bias: float = 0.0) -> Parameters:
-    """Weights that score all actions alike: a uniform policy, whose hidden layer can learn all the same."""
+    """Return weights that score all actions alike: a uniform policy, whose hidden layer can learn all the same."""
     return {
         "bilinear": np.zeros((columns, width), np.float32),
         "hidden_context": rng.normal(0, columns**-0.5, (columns, HIDDEN)).astype(np.float32),
@@ -99,7 +99,7 @@ def initial(columns: int, width: int, rng: Generator, bias: float = 0.0) -> Para
 
 
 def untrained(schema: Schema) -> Network:
-    """What serves a schema before there is a log to learn from: all actions are alike."""
+    """Return what serves a schema before there is a log to learn from: all actions are alike."""
     columns, width = 1 + schema.context.columns, schema.actions.columns
     unit = Scale(*(of(size, np.float32) for size in (columns, width) for of in (np.zeros, np.ones)))
     alike = initial(columns, width, np.random.default_rng(0))
@@ -107,7 +107,7 @@ def untrained(schema: Schema) -> Network:
 
 
 def scores(parameters: Parameters, context: Any, actions: Any) -> jax.Array:
-    """(N, n) from standardised context (N, c) and actions (N, n, a)."""
+    """Score actions: (N, n) from standardised context (N, c) and actions (N, n, a)."""
     bilinear = jnp.einsum("na,nia->ni", context @ parameters["bilinear"], actions)
     hidden = jnp.tanh((context @ parameters["hidden_context"])[:, None] + actions @ parameters["hidden_actions"])
     found: jax.Array = bilinear + hidden @ parameters["out"] + parameters["bias"]

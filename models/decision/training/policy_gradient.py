@@ -6,10 +6,10 @@ A decision has context x, chosen action a, its propensity p, and a reward r, her
 2. The policy pi maximises the mean of sum_b pi(b|x) q(x, b) + min(pi(a|x) / p, clip) (r - q(x, a)): the doubly robust
    value (Dudik, Langford & Li, ICML 2011), with importance weights clipped as in POEM (Swaminathan & Joachims, JMLR
    2015), which bounds its variance; plus the entropy of pi, so that it goes on exploring where actions are alike.
-3. Where a person said which action would have been right, the policy maximises its log-probability, and the reward
-   model takes it for the highest reward and the others for the lowest.
+3. Where a correction names the right action, the policy maximises its log-probability, and the reward
+   model treats it as the highest reward and the others as the lowest.
 
-Weights are drawn to those that training began with (an earlier version's, or a uniform policy's).
+An L2 penalty pulls the weights to those that training began with (an earlier version's, or a uniform policy's).
 """
 
 from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ import numpy as np
 import optax
 from numpy.typing import NDArray
 
-from models.decision.training.log_reader import Decisions, Log
+from models.decision.training.log_reader import DecisionBatch, Log
 from models.decision.training.network import Parameters, scores
 
 OnStep = Callable[[int, int], None]
@@ -31,7 +31,7 @@ Batch = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Plan:
+class PolicyFittingPlan:
     """How a policy and its reward model are fitted."""
 
     epochs: int = 15
@@ -40,7 +40,7 @@ class Plan:
     batch: int = 256
     rate: float = 0.01
     pull: float = 1.0
-    """Strength of the pull to the first weights: as much as so many decisions would say."""
+    """Strength of the pull to the first weights, as a number of decisions."""
     entropy: float = 0.02
     """In rewards (scaled to [0, 1]) per nat."""
     clip: float = 10.0
@@ -48,44 +48,46 @@ class Plan:
     supervised: float = 1.0
     """The weight of a correction's log-probability."""
     iterations: int = 6
-    """How often the returns of episodes are estimated, each time for the policy that was learnt by then."""
+    """How often the returns of episodes are estimated, each time for the current policy."""
 
 
-def fit_rewards(start: Parameters, log: Log, plan: Plan, seed: int, on_step: OnStep) -> Parameters:
-    """The reward model."""
-    return _fit(_reward_loss, start, [_batch(one) for one in log], plan, seed, on_step)
+def fit_rewards(start: Parameters, log: Log, plan: PolicyFittingPlan, seed: int, on_step: OnStep) -> Parameters:
+    """Return the reward model."""
+    return _fit(_reward_loss, start, [_batch(group) for group in log], plan, seed, on_step)
 
 
-def fit_policy(start: Parameters, rewards: Parameters, log: Log, plan: Plan, seed: int, on_step: OnStep) -> Parameters:
-    """The policy, with the help of a reward model."""
+def fit_policy(
+    start: Parameters, rewards: Parameters, log: Log, plan: PolicyFittingPlan, seed: int, on_step: OnStep
+) -> Parameters:
+    """Return the policy, with the help of a reward model."""
     batches = []
-    for one in log:
-        batch = _batch(one)
-        predicted = jax.nn.sigmoid(scores(rewards, one.context, one.actions))
+    for group in log:
+        batch = _batch(group)
+        predicted = jax.nn.sigmoid(scores(rewards, group.context, group.actions))
         batches.append({**batch, "predicted": np.asarray(predicted)})
     return _fit(_policy_loss, start, batches, plan, seed, on_step)
 
 
 def log_probabilities(parameters: Parameters, batch: Batch) -> jax.Array:
-    """Of each action under the policy, (N, n); very low for padding."""
+    """Return the log probability of each action under the policy, (N, n); very low for padding."""
     logits = scores(parameters, batch["context"], batch["actions"])
     return jax.nn.log_softmax(jnp.where(batch["offered"], logits, -1e9))
 
 
-def _batch(one: Decisions) -> Batch:
-    """With `weight` 1 for each decision; 0 is what fills up the last batch."""
-    places = np.arange(one.actions.shape[1])
+def _batch(group: DecisionBatch) -> Batch:
+    """Return decisions as a batch with `weight` 1 each; 0 marks what fills up the last batch."""
+    places = np.arange(group.actions.shape[1])
     return {
-        "context": one.context,
-        "actions": one.actions,
-        "offered": places < one.count[:, None],
-        "chosen": one.chosen,
-        "propensity": one.propensity,
-        "reward": np.nan_to_num(one.reward),
-        "rewarded": np.isfinite(one.reward).astype(np.float32),
-        "label": np.maximum(one.label, 0),
-        "labelled": (one.label >= 0).astype(np.float32),
-        "weight": np.ones(len(one), np.float32),
+        "context": group.context,
+        "actions": group.actions,
+        "offered": places < group.count[:, None],
+        "chosen": group.chosen,
+        "propensity": group.propensity,
+        "reward": np.nan_to_num(group.reward),
+        "rewarded": np.isfinite(group.reward).astype(np.float32),
+        "label": np.maximum(group.label, 0),
+        "labelled": (group.label >= 0).astype(np.float32),
+        "weight": np.ones(len(group), np.float32),
     }
 
 
@@ -93,18 +95,18 @@ def _of(values: Any, places: Any) -> Any:
     return jnp.take_along_axis(values, places[:, None], axis=1)[:, 0]
 
 
-def _reward_loss(parameters: Parameters, batch: Batch, plan: Plan) -> jax.Array:
+def _reward_loss(parameters: Parameters, batch: Batch, plan: PolicyFittingPlan) -> jax.Array:
     logits = scores(parameters, batch["context"], batch["actions"])
     rewarded = optax.sigmoid_binary_cross_entropy(_of(logits, batch["chosen"]), batch["reward"])
     right = jax.nn.one_hot(batch["label"], logits.shape[1])
     each = optax.sigmoid_binary_cross_entropy(logits, right) * batch["offered"]
     labelled = each.sum(1) / batch["offered"].sum(1)
-    # What was said to be right counts for more than a reward of the same decision.
+    # A correction counts for more than a reward of the same decision.
     loss = jnp.where(batch["labelled"] > 0, labelled, rewarded * batch["rewarded"])
     return jnp.mean(loss * batch["weight"])
 
 
-def _policy_loss(parameters: Parameters, batch: Batch, plan: Plan) -> jax.Array:
+def _policy_loss(parameters: Parameters, batch: Batch, plan: PolicyFittingPlan) -> jax.Array:
     log_policy = log_probabilities(parameters, batch)
     policy = jnp.exp(log_policy)
     expected = (policy * batch["predicted"] * batch["offered"]).sum(1)
@@ -118,9 +120,15 @@ def _policy_loss(parameters: Parameters, batch: Batch, plan: Plan) -> jax.Array:
 
 @partial(jax.jit, static_argnames=("loss", "plan"))
 def _step(
-    loss: Callable[..., jax.Array], plan: Plan, rate: Any, pull: Any, start: Parameters, state: Any, batch: Batch
+    loss: Callable[..., jax.Array],
+    plan: PolicyFittingPlan,
+    rate: Any,
+    pull: Any,
+    start: Parameters,
+    state: Any,
+    batch: Batch,
 ) -> Any:
-    """One step of Adam, on a batch."""
+    """Take one step of Adam on a batch."""
     parameters, moments = state
 
     def objective(parameters: Parameters) -> Any:
@@ -135,7 +143,12 @@ _ADAM = optax.scale_by_adam()
 
 
 def _fit(
-    loss: Callable[..., jax.Array], start: Parameters, groups: list[Batch], plan: Plan, seed: int, on_step: OnStep
+    loss: Callable[..., jax.Array],
+    start: Parameters,
+    groups: list[Batch],
+    plan: PolicyFittingPlan,
+    seed: int,
+    on_step: OnStep,
 ) -> Parameters:
     count = sum(len(group["weight"]) for group in groups)
     steps = int(np.clip(plan.epochs * count // plan.batch, plan.least_steps, plan.most_steps))
@@ -148,7 +161,7 @@ def _fit(
 
 
 def _shuffled(groups: list[Batch], size: int, seed: int) -> Iterator[Batch]:
-    """Batches without end, each of decisions of like padding; the last of a pass is filled up with weight 0."""
+    """Yield batches without end, each of decisions of like padding; the last of a pass is filled up with weight 0."""
     rng = np.random.default_rng(seed)
     while True:
         batches = [
@@ -166,5 +179,5 @@ def _shuffled(groups: list[Batch], size: int, seed: int) -> Iterator[Batch]:
 
 
 def policy_of(parameters: Parameters, log: Log) -> list[NDArray[np.float32]]:
-    """The policy's probabilities of each decision's actions, group by group (N, n)."""
-    return [np.asarray(jnp.exp(log_probabilities(parameters, _batch(one)))) for one in log]
+    """Return the policy's probabilities of each decision's actions, group by group (N, n)."""
+    return [np.asarray(jnp.exp(log_probabilities(parameters, _batch(group)))) for group in log]

@@ -1,4 +1,4 @@
-"""From logged decisions to a network, and what other logged decisions say of it."""
+"""Policy iteration: fit a network to logged decisions, and evaluate it on others."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -12,40 +12,46 @@ from models.base import OnStep, Untrainable
 from models.decision.schema import Group, Schema
 from models.decision.training.log_reader import Log, total
 from models.decision.training.network import Network, Scale, initial, scores
-from models.decision.training.policy_gradient import Plan, fit_policy, fit_rewards, policy_of
-from models.decision.training.returns import Played, standardised
-from models.decision.training.trajectories import Runs
+from models.decision.training.policy_gradient import PolicyFittingPlan, fit_policy, fit_rewards, policy_of
+from models.decision.training.returns import TrajectoryBatch, standardised
+from models.decision.training.trajectories import Trajectories
 from models.nn.calibration import best_temperature, expected_calibration_error
 
 Floats = NDArray[np.floating[Any]]
-LEAST_DECISIONS = 30
-LEAST_CHECKED = 300
+MIN_DECISIONS = 30
+MIN_CALIBRATION_DECISIONS = 300
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FittedPolicy:
     """A network, and what there was to fit it on: returns in [0, 1] of their range, and `checked` as it was logged."""
 
     network: Network
     train: Log
     validation: Log
-    checked: Played
+    checked: TrajectoryBatch
 
 
 def fit(
-    schema: Schema, runs: Runs, parent: Network | None, gamma: float, seed: int, on_step: OnStep, plan: Plan
-) -> Fitted:
-    """A policy and its reward model from logged decisions. Raises `Untrainable`.
+    schema: Schema,
+    trajectories: Trajectories,
+    parent: Network | None,
+    gamma: float,
+    seed: int,
+    on_step: OnStep,
+    plan: PolicyFittingPlan,
+) -> FittedPolicy:
+    """Return a policy and its reward model from logged decisions. Raises `Untrainable`.
 
     In episodes a return depends on how the policy goes on: it is estimated anew for the policy as it is by then, and
-    both are fitted again, a few times (policy iteration). The reward model goes on from where it was: one that lags
-    behind the returns leaves residuals to the importance weights, and large ones have made good policies useless.
+    both are fitted again, a few times (policy iteration). The reward model continues from its last weights: a reward
+    model that lags behind the returns leaves large residuals to the importance weights, which ruined good policies.
     """
-    played, checked = (Played.of(runs.of(split)) for split in ("train", "validation"))
-    if total(played.log) < LEAST_DECISIONS:
+    played, checked = (TrajectoryBatch.of(trajectories.of(split)) for split in ("train", "validation"))
+    if total(played.log) < MIN_DECISIONS:
         raise Untrainable(
-            f"{total(played.log)} decisions to learn from: at least {LEAST_DECISIONS} with a reward or a correction "
-            f"are needed in the split `train`{_without(runs.left_out)}. "
+            f"{total(played.log)} decisions to learn from: at least {MIN_DECISIONS} with a reward or a correction "
+            f"are needed in the split `train`{_without(trajectories.left_out)}. "
             "Replay a longer time, or wait for more feedback."
         )
     earned = played.returns(gamma, None)
@@ -54,7 +60,7 @@ def fit(
         learning = scaled(earned, low, high)
         columns, width = learning[0].context.shape[1], learning[0].actions.shape[2]
         policy, rewards = (
-            initial(columns, width, np.random.default_rng(seed), bias) for bias in (0.0, usual(learning))
+            initial(columns, width, np.random.default_rng(seed), bias) for bias in (0.0, initial_logit(learning))
         )
         start = Network(policy, rewards, _scale(schema, learning), 1.0, (low, high), schema.described())
     else:
@@ -68,7 +74,7 @@ def fit(
         network = replace(start, policy=policy, rewards=rewards, temperature=1.0)
     assert network is not None
     checking = scaled(checked.returns(gamma, network), low, high)
-    return Fitted(replace(network, temperature=_temperature(network, checking)), learning, checking, checked)
+    return FittedPolicy(replace(network, temperature=_temperature(network, checking)), learning, checking, checked)
 
 
 def _without(left_out: dict[str, int]) -> str:
@@ -76,7 +82,7 @@ def _without(left_out: dict[str, int]) -> str:
 
 
 def evaluated(network: Network, log: Log) -> dict[str, Any]:
-    """What the network's policy would have earned on logged decisions (rewards, or returns, in [0, 1] of their range).
+    """Return what the network's policy would have earned on logged decisions, with rewards in [0, 1] of their range.
 
     `corrected_right` is the share of corrections that name what it holds to be best.
     """
@@ -99,7 +105,7 @@ def evaluated(network: Network, log: Log) -> dict[str, Any]:
 
 
 def _hits(network: Network, log: Log) -> NDArray[np.bool_]:
-    """Of each decision with a correction, whether the most probable action is the one that it names."""
+    """Return whether the most probable action is the corrected one, for each decision with a correction."""
     standard = standardised(log, network.scale)
     groups = zip(standard, policy_of(network.policy, standard), strict=True)
     return np.concatenate(
@@ -108,8 +114,8 @@ def _hits(network: Network, log: Log) -> NDArray[np.bool_]:
 
 
 @dataclass(frozen=True)
-class Rewarded:
-    """Decisions with a reward, (N,) each: the reward, importance weight, and what the reward model says of it.
+class RewardedDecisions:
+    """Decisions with a reward, (N,) each: the reward, its importance weight, and the reward model's prediction.
 
     `logit` is of the `predicted` reward; `value` is the policy's by the model.
     """
@@ -121,7 +127,7 @@ class Rewarded:
     value: Floats
 
 
-def _rewarded(network: Network, log: Log) -> Rewarded | None:
+def _rewarded(network: Network, log: Log) -> RewardedDecisions | None:
     standard, parts = standardised(log, network.scale), []
     for one, policy in zip(standard, policy_of(network.policy, standard), strict=True):
         chosen = (np.arange(len(one)), one.chosen)
@@ -131,16 +137,16 @@ def _rewarded(network: Network, log: Log) -> Rewarded | None:
         parts.append([column[np.isfinite(one.reward)] for column in columns])
     if not sum(len(rewards) for rewards, *_ in parts):
         return None
-    return Rewarded(*map(np.concatenate, zip(*parts, strict=True)))
+    return RewardedDecisions(*map(np.concatenate, zip(*parts, strict=True)))
 
 
 def _temperature(network: Network, log: Log) -> float:
-    """What divides the reward model's scores so that it says what comes true: by cross-entropy on validation decisions.
+    """Return the temperature that calibrates the reward model, by cross-entropy on validation decisions.
 
-    Fewer than `LEAST_CHECKED` of them leave the scores as they are.
+    Fewer than `MIN_CALIBRATION_DECISIONS` of them leave the scores as they are.
     """
     rows = _rewarded(network, log)
-    if rows is None or len(rows.reward) < LEAST_CHECKED:
+    if rows is None or len(rows.reward) < MIN_CALIBRATION_DECISIONS:
         return 1.0
 
     def cross_entropy(temperature: float) -> float:
@@ -151,7 +157,7 @@ def _temperature(network: Network, log: Log) -> float:
 
 
 def reward_range(log: Log, parent: Network | None) -> tuple[float, float]:
-    """The lowest and highest reward, the parent's among them; what a correction says is taken for these."""
+    """Return the lowest and highest reward, the parent's among them; what a correction says is taken for these."""
     rewards = np.concatenate([one.reward for one in log] + ([np.array(parent.reward_range)] if parent else []))
     rewards = rewards[np.isfinite(rewards)]
     if not len(rewards):
@@ -162,8 +168,8 @@ def reward_range(log: Log, parent: Network | None) -> tuple[float, float]:
     return low, high
 
 
-def usual(log: Log) -> float:
-    """The logit of the mean reward (in [0, 1]): what the reward model says of any action before it has learnt more."""
+def initial_logit(log: Log) -> float:
+    """Return the logit of the mean reward, in [0, 1]: the reward model's first prediction for any action."""
     rewards = np.concatenate([one.reward for one in log])
     rewards = rewards[np.isfinite(rewards)]
     mean = float(np.clip(rewards.mean(), 1e-4, 1 - 1e-4)) if len(rewards) else 0.5
@@ -171,7 +177,7 @@ def usual(log: Log) -> float:
 
 
 def scaled(log: Log, low: float, high: float) -> Log:
-    """With rewards as shares of their range."""
+    """Return the log with rewards as shares of their range."""
     return [replace(one, reward=np.clip((one.reward - low) / (high - low), 0, 1).astype(np.float32)) for one in log]
 
 
@@ -184,7 +190,7 @@ def _scale(schema: Schema, log: Log) -> Scale:
 
 
 def _moments(values: NDArray[np.float32], group: Group) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Mean and deviation of numeric columns; 0 and 1 of others, and 1 where a number never changes."""
+    """Return mean and deviation of numeric columns; 0 and 1 of others, and 1 where a number never changes."""
     mean, deviation = values.mean(0, np.float64), values.std(0, np.float64)
     deviation = np.where(deviation > 1e-6 * np.maximum(1.0, np.abs(mean)), deviation, 1.0)
     numeric = group.numeric

@@ -7,27 +7,31 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.decision.training.log_reader import Decisions, Log, grouped, total
+from models.decision.training.log_reader import DecisionBatch, Log, grouped, total
 from models.decision.training.network import Network, Scale, scores
 from models.decision.training.policy_gradient import policy_of
-from models.decision.training.trajectories import Run, whole
-from models.episodic_off_policy import Episodes, Model
+from models.decision.training.trajectories import Trajectory, is_whole
+from models.episodic_off_policy import Episodes, ReturnModel
 
 
 @dataclass(frozen=True)
-class Played:
-    """Runs as arrays: their decisions with the rewards as logged, and which belong together."""
+class TrajectoryBatch:
+    """Trajectories as arrays: their decisions with the rewards as logged, and which belong together."""
 
     log: Log
     episodes: Episodes
     whole: NDArray[np.bool_]
-    """Which runs are whole episodes with rewards, (E,)."""
+    """Which trajectories are whole episodes with rewards, (E,)."""
 
     @classmethod
-    def of(cls, runs: Sequence[Run]) -> "Played":
-        """Of some runs."""
-        log = grouped(one for run in runs for one in run)
-        return cls(log, Episodes.of([len(run) for run in runs]), np.array([whole(run) for run in runs], bool))
+    def of(cls, trajectories: Sequence[Trajectory]) -> "TrajectoryBatch":
+        """Stack trajectories."""
+        log = grouped(one for trajectory in trajectories for one in trajectory)
+        return cls(
+            log,
+            Episodes.of([len(trajectory) for trajectory in trajectories]),
+            np.array([is_whole(trajectory) for trajectory in trajectories], bool),
+        )
 
     @property
     def in_steps(self) -> bool:
@@ -35,7 +39,7 @@ class Played:
         return bool(self.episodes.lengths.max(initial=0) > 1)
 
     def returns(self, gamma: float, network: Network | None) -> Log:
-        """The log with returns for rewards: as earned, or as the network's policy would have gone on."""
+        """Return the log with returns for rewards: as earned, or as the network's policy would have gone on."""
         if not self.in_steps:
             return self.log
         model = None if network is None else model_of(network, self.log)
@@ -43,7 +47,7 @@ class Played:
         return [replace(one, reward=found[one.place].astype(np.float32)) for one in self.log]
 
     def figures(self, network: Network, gamma: float) -> dict[str, Any]:
-        """What the network's policy would have earned in whole episodes, in discounted sums of rewards.
+        """Return what the network's policy would have earned in whole episodes, in discounted sums of rewards.
 
         As good as `effective_episodes` are many: the weight of an episode is a product over all of its steps.
         """
@@ -53,7 +57,7 @@ class Played:
         episodes = Episodes(self.episodes.lengths[self.whole])
         rewards = flat(self.log, [one.reward for one in self.log])[of_whole]
         every = model_of(network, self.log)
-        model = Model(every.weights[of_whole], every.predicted[of_whole], every.values[of_whole])
+        model = ReturnModel(every.weights[of_whole], every.predicted[of_whole], every.values[of_whole])
         estimates = {
             "logged": episodes.on_policy(rewards, gamma),
             "weighted_per_decision": episodes.weighted_per_decision(rewards, model.weights, gamma),
@@ -67,15 +71,15 @@ class Played:
 
 
 def standardised(log: Log, scale: Scale) -> Log:
-    """The log in the numbers that networks take."""
+    """Return the log in the numbers that networks take."""
     return [
         replace(one, context=np.asarray(scale.context(one.context)), actions=np.asarray(scale.actions(one.actions)))
         for one in log
     ]
 
 
-def model_of(network: Network, log: Log) -> Model:
-    """Importance weights of the network's policy, and the returns that it expects, in those of the log's rewards."""
+def model_of(network: Network, log: Log) -> ReturnModel:
+    """Return the policy's importance weights and expected returns, in the log's rewards."""
     standard = standardised(log, network.scale)
     low, high = network.reward_range
     columns: list[list[NDArray[Any]]] = [[], [], []]
@@ -86,17 +90,17 @@ def model_of(network: Network, log: Log) -> Model:
             columns, (policy[chosen] / one.propensity, expected[chosen], (policy * expected).sum(1)), strict=True
         ):
             column.append(values)
-    return Model(*(flat(log, column) for column in columns))
+    return ReturnModel(*(flat(log, column) for column in columns))
 
 
-def _sigmoid(network: Network, one: Decisions) -> NDArray[np.float64]:
+def _sigmoid(network: Network, one: DecisionBatch) -> NDArray[np.float64]:
     logits = np.asarray(scores(network.rewards, one.context, one.actions), np.float64) / network.temperature
     shares: NDArray[np.float64] = 1 / (1 + np.exp(-logits))
     return shares
 
 
 def flat(log: Log, columns: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
-    """A column of each group as one of all decisions, in their order, (N,)."""
+    """Return a column of each group as one of all decisions, in their order, (N,)."""
     made = np.zeros(total(log))
     for one, values in zip(log, columns, strict=True):
         made[one.place] = values

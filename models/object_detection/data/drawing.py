@@ -24,15 +24,15 @@ class Pen:
         self._draw = ImageDraw.Draw(self._sheet)
 
     def tile(self) -> Image.Image:
-        """What is drawn, RGBA, 128 x 128 pixels."""
+        """Return what is drawn, RGBA, 128 x 128 pixels."""
         return self._sheet.resize((TILE, TILE), Image.Resampling.BOX)
 
     def polygon(self, points: list[Point], fill: Colour) -> None:
-        """A filled polygon."""
+        """Return a filled polygon."""
         self._draw.polygon([(x * _SIDE, y * _SIDE) for x, y in points], fill=fill)
 
     def ellipse(self, box: tuple[float, float, float, float], fill: Colour | None, width: float = 0.0) -> None:
-        """A filled ellipse; with `width` a ring of it."""
+        """Return a filled ellipse; with `width` a ring of it."""
         edges = [edge * _SIDE for edge in box]
         if width:
             self._draw.ellipse(edges, outline=fill, width=max(1, round(width * _SIDE)))
@@ -40,24 +40,24 @@ class Pen:
             self._draw.ellipse(edges, fill=fill or (0, 0, 0, 0))
 
     def slab(self, box: tuple[float, float, float, float], fill: Colour, radius: float = 0.0) -> None:
-        """A filled rectangle with round corners."""
+        """Return a filled rectangle with round corners."""
         self._draw.rounded_rectangle([edge * _SIDE for edge in box], radius * _SIDE, fill=fill)
 
     def wedge(self, box: tuple[float, float, float, float], start: float, end: float, fill: Colour) -> None:
-        """A filled sector, angles in degrees."""
+        """Return a filled sector, angles in degrees."""
         self._draw.pieslice([edge * _SIDE for edge in box], start, end, fill=fill)
 
 
 def colour(
     rng: Generator, saturation: tuple[float, float] = (0.35, 1.0), value: tuple[float, float] = (0.3, 1.0)
 ) -> Colour:
-    """A colour of any hue."""
+    """Return a colour of any hue."""
     red, green, blue = colorsys.hsv_to_rgb(rng.random(), rng.uniform(*saturation), rng.uniform(*value))
     return round(255 * red), round(255 * green), round(255 * blue)
 
 
 def lit(tile: Image.Image, rng: Generator, round_body: bool) -> Image.Image:
-    """The object with light from one side and a rough surface; a round body darker towards its edge."""
+    """Return the object with light from one side and a rough surface; a round body darker towards its edge."""
     across = np.linspace(-1, 1, TILE, dtype=np.float32)
     x, y = across[None, :], across[:, None]
     angle, strength = rng.uniform(0, 2 * math.pi), rng.uniform(0.05, 0.35)

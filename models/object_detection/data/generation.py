@@ -14,7 +14,7 @@ from models.object_detection.data.objects import Split
 from models.object_detection.data.scenes import samples
 from models.object_detection.images import SIDE, Geometry, features_of
 from models.object_detection.labels import LABELS
-from models.object_detection.training.fitting import MOST, NOTHING, Examples
+from models.object_detection.training.fitting import MAX_OBJECTS, NO_OBJECT, Examples
 
 CHUNK = 250
 _SPLIT_NUMBER: dict[Split, int] = {"train": 0, "validation": 1, "held_out": 2}
@@ -23,8 +23,8 @@ Labelled = tuple[Features, dict[str, Any]]
 """A picture's features, and what is truly there."""
 
 
-def made(split: Split, number: int, seed: int, processes: int | None = None) -> list[Labelled]:
-    """Features of made scenes with their truths, on all cores."""
+def make_scenes(split: Split, number: int, seed: int, processes: int | None = None) -> list[Labelled]:
+    """Return features of made scenes with their truths, on all cores."""
     starts = range(0, number, CHUNK)
     numbers = [min(CHUNK, number - start) for start in starts]
     processes = processes or os.cpu_count() or 1
@@ -42,20 +42,20 @@ def _chunk(split: Split, number: int, seed: int, start: int) -> list[Labelled]:
 
 
 def labelled(scenes: Iterable[Sample]) -> list[Labelled]:
-    """The features of samples, made as when serving, with their truths."""
+    """Return the features of samples, made as when serving, with their truths."""
     return [(features_of(scene.payload), scene.correction) for scene in scenes]
 
 
 def examples(scenes: Sequence[Labelled]) -> Examples:
-    """The scenes as the network is fitted on them."""
+    """Return the scenes as the network is fitted on them."""
     whole = Examples(
         np.zeros((len(scenes), SIDE, SIDE, 3), np.uint8),
-        np.zeros((len(scenes), MOST, 4), np.float32),
-        np.full((len(scenes), MOST), NOTHING, np.int32),
+        np.zeros((len(scenes), MAX_OBJECTS, 4), np.float32),
+        np.full((len(scenes), MAX_OBJECTS), NO_OBJECT, np.int32),
     )
     for row, (features, truth) in enumerate(scenes):
         whole.squares[row] = features["image"]
-        boxes = truth["boxes"][:MOST]
+        boxes = truth["boxes"][:MAX_OBJECTS]
         if boxes:
             places = np.array([box["box"] for box in boxes], np.float64)
             whole.boxes[row, : len(boxes)] = Geometry.from_array(features["geometry"]).to_square(places)

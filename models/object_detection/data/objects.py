@@ -23,7 +23,7 @@ INSTANCES: dict[Split, range] = {
 
 
 def drawn(label: str, instance: int) -> Image.Image:
-    """The object upright, RGBA, 128 x 128 pixels, transparent around it."""
+    """Return the object upright, RGBA, 128 x 128 pixels, transparent around it."""
     rng = np.random.default_rng([LABELS.index(label), instance])
     pen = Pen()
     _DRAW[label](pen, rng)

@@ -21,7 +21,7 @@ class Photograph:
     source: str
 
     def image(self) -> Image.Image:
-        """The picture in RGB."""
+        """Return the picture in RGB."""
         return Image.open(FOLDER / f"{self.name}.jpg").convert("RGB")
 
 
@@ -56,5 +56,5 @@ PHOTOGRAPHS: dict[Split, tuple[Photograph, ...]] = {
 
 @cache
 def photographs(split: Split) -> tuple[Image.Image, ...]:
-    """The split's photographs."""
+    """Return the split's photographs."""
     return tuple(photograph.image() for photograph in PHOTOGRAPHS[split])

@@ -24,10 +24,10 @@ from models.object_detection.labels import LABELS
 
 SIDES = (160, 400)
 """Of a scene, pixels, shortest and longest."""
-MOST_OBJECTS = 5
+MAX_SCENE_OBJECTS = 5
 SIZES = (0.22, 0.55)
 """An object's longer side, as a share of the scene's longer side."""
-LEAST_VISIBLE = 0.6
+MIN_VISIBLE_SHARE = 0.6
 """Of each object: what hides more is not placed."""
 _UPRIGHT = {
     "book": 60.0,
@@ -51,12 +51,12 @@ class Scene:
 
 
 def compose(split: Split, rng: Generator) -> Scene:
-    """A scene of the split's photographs and objects."""
+    """Return a scene of the split's photographs and objects."""
     picture = _background(split, rng)
     owners = np.full((picture.height, picture.width), _NO_OBJECT, np.int16)
     labels: list[str] = []
     areas: list[int] = []
-    objects, others = int(rng.integers(MOST_OBJECTS + 1)), int(rng.integers(3))
+    objects, others = int(rng.integers(MAX_SCENE_OBJECTS + 1)), int(rng.integers(3))
     for is_object in rng.permutation([True] * objects + [False] * others).tolist():
         label = LABELS[int(rng.integers(len(LABELS)))]
         for _ in range(_TRIES):
@@ -71,7 +71,7 @@ def compose(split: Split, rng: Generator) -> Scene:
             placed = _covered(owners, solid, at, len(labels) if is_object else _NO_OBJECT)
             grown = [*areas, int(solid.sum())] if is_object else areas
             counts = np.bincount(placed[placed != _NO_OBJECT], minlength=len(grown))
-            if all(count >= LEAST_VISIBLE * area for count, area in zip(counts, grown, strict=True)):
+            if all(count >= MIN_VISIBLE_SHARE * area for count, area in zip(counts, grown, strict=True)):
                 owners, areas = placed, grown
                 labels += [label] * is_object
                 if rng.random() < 0.5:
@@ -83,7 +83,7 @@ def compose(split: Split, rng: Generator) -> Scene:
 
 
 def _background(split: Split, rng: Generator) -> Image.Image:
-    """Part of a photograph, of any shape, sometimes mirrored, in other colours and other light."""
+    """Return part of a photograph, of any shape, sometimes mirrored, in other colours and other light."""
     choices = photographs(split)
     photograph = choices[int(rng.integers(len(choices)))]
     longer = rng.uniform(*SIDES)
@@ -103,7 +103,7 @@ def _background(split: Split, rng: Generator) -> Image.Image:
 
 
 def _turned(tile: Image.Image, label: str, scene: tuple[int, int], rng: Generator) -> Image.Image:
-    """The object in its size, turned, seen a little from the side, in its own light."""
+    """Return the object in its size, turned, seen a little from the side, in its own light."""
     size = max(scene) * math.exp(rng.uniform(math.log(SIZES[0]), math.log(SIZES[1])))
     lean = rng.uniform(-1, 1) * _UPRIGHT.get(label, 180.0)
     squeeze = rng.uniform(0.8, 1.0)
@@ -122,7 +122,7 @@ def _turned(tile: Image.Image, label: str, scene: tuple[int, int], rng: Generato
 
 
 def _scrap(split: Split, scene: tuple[int, int], rng: Generator) -> Image.Image:
-    """What is no object and may hide one: a piece of a photograph or of one colour, with any number of corners."""
+    """Return a distractor: a piece of a photograph or of one colour, with any number of corners."""
     choices = photographs(split)
     photograph = choices[int(rng.integers(len(choices)))]
     width, height = (max(4, round(max(scene) * rng.uniform(0.06, 0.3))) for _ in range(2))
@@ -146,14 +146,14 @@ def _scrap(split: Split, scene: tuple[int, int], rng: Generator) -> Image.Image:
 
 
 def _place(room: int, size: int, rng: Generator) -> int:
-    """Where it begins: at most 15 % of it beyond an edge."""
+    """Return where it begins: at most 15 % of it beyond an edge."""
     return round(rng.uniform(-0.15 * size, room - 0.85 * size))
 
 
 def _covered(
     owners: NDArray[np.int16], solid: NDArray[np.bool_], at: tuple[int, int], number: int
 ) -> NDArray[np.int16]:
-    """Who is seen at each pixel once the item lies on top."""
+    """Return the number of the object that is visible at each pixel once the item lies on top."""
     x, y = at
     rows = slice(max(0, y), min(owners.shape[0], y + solid.shape[0]))
     columns = slice(max(0, x), min(owners.shape[1], x + solid.shape[1]))
@@ -178,7 +178,7 @@ def _extent(seen: NDArray[np.bool_]) -> list[float]:
 
 
 def _photographed(picture: Image.Image, rng: Generator) -> Image.Image:
-    """Uneven light of some colour, blur, noise."""
+    """Add uneven light of some colour, blur and noise."""
     if rng.random() < 0.3:
         picture = picture.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 0.9)))
     levels = np.asarray(picture, np.float32)
@@ -192,14 +192,14 @@ def _photographed(picture: Image.Image, rng: Generator) -> Image.Image:
 
 
 def jpeg(image: Image.Image, quality: int) -> bytes:
-    """The bytes of a JPEG file."""
+    """Return the bytes of a JPEG file."""
     buffer = BytesIO()
     image.save(buffer, "JPEG", quality=quality)
     return buffer.getvalue()
 
 
 def samples(split: Split, rng: Generator, name: str) -> Iterator[Sample]:
-    """Endless JPEG files of scenes with their truths."""
+    """Yield endless JPEG files of scenes with their truths."""
     for number in count():
         scene = compose(split, rng)
         payload = jpeg(scene.image, int(rng.integers(40, 96)))
@@ -207,10 +207,10 @@ def samples(split: Split, rng: Generator, name: str) -> Iterator[Sample]:
 
 
 def held_out_scenes(seed: int) -> Iterator[Sample]:
-    """Endless scenes of photographs and objects that no training sees; the same for the same seed."""
+    """Return endless scenes of photographs and objects that no training sees; the same for the same seed."""
     return samples("held_out", np.random.default_rng(seed), f"scene-{seed}")
 
 
 def make_payloads(number: int, seed: int) -> list[Sample]:
-    """The first of `held_out_scenes`."""
+    """Return the first of `held_out_scenes`."""
     return list(islice(held_out_scenes(seed), number))

@@ -1,4 +1,4 @@
-"""`python -m models.object_detection.data.write_samples`: writes what `samples/` holds, always the same.
+"""`python -m models.object_detection.data.write_samples`: write the files in `samples/`, always the same.
 
 Scenes on the held-out photographs such as applications send them: JPEG, PNG, grey, CMYK, and turned by EXIF.
 """
@@ -18,7 +18,7 @@ _TURNED_BACK = 6  # EXIF: shown turned a quarter clockwise
 
 
 def main() -> None:
-    """Writes the images and `samples.json`."""
+    """Write the images and `samples.json`."""
     SAMPLES.mkdir(exist_ok=True)
     rng = np.random.default_rng(SEED)
     entries = []

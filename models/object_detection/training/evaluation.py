@@ -1,4 +1,4 @@
-"""How a trained detector is checked: its calibration, and whether ONNX Runtime says what JAX says.
+"""How a trained detector is checked: its calibration, and whether ONNX Runtime agrees with JAX.
 
 Scenes are judged exactly as when serving: ONNX Runtime, `ObjectDetection.decode`.
 """
@@ -36,7 +36,7 @@ def outputs(model: Any, scenes: Sequence[Labelled]) -> dict[str, NDArray[Any]]:
 
 
 def placed(maps: dict[str, NDArray[Any]], scenes: Sequence[Labelled]) -> list[Candidates]:
-    """What may be an object in each scene, in pixels of its picture."""
+    """Return what may be an object in each scene, in pixels of its picture."""
     found = candidates(maps["scores"], maps["distances"])
     return [
         one.placed(Geometry.from_array(features["geometry"])) for one, (features, _) in zip(found, scenes, strict=True)
@@ -44,7 +44,7 @@ def placed(maps: dict[str, NDArray[Any]], scenes: Sequence[Labelled]) -> list[Ca
 
 
 def decoded(task: ObjectDetection, model: Any, scenes: Sequence[Labelled]) -> list[Decoded]:
-    """What the model says of scenes."""
+    """Return what the model says of scenes."""
     asked = [Asked(str(place), features) for place, (features, _) in enumerate(scenes)]
     return task.decode(outputs(model, scenes), asked)
 
@@ -52,25 +52,25 @@ def decoded(task: ObjectDetection, model: Any, scenes: Sequence[Labelled]) -> li
 def calibrated(
     task: ObjectDetection, network: Detector, parameters: Parameters, scenes: Sequence[Labelled]
 ) -> Calibration:
-    """Scores, then confidences, fitted on validation scenes by logistic regressions (Platt, 1999)."""
+    """Return scores, then confidences, fitted on validation scenes by logistic regressions (Platt, 1999)."""
     plain = outputs(session(to_onnx(network, parameters, Calibration()).SerializeToString()), scenes)
     logits: list[float] = []
     right: list[bool] = []
     for found, (_, truth) in zip(placed(plain, scenes), scenes, strict=True):
-        said = [
+        predicted = [
             {"box": box, "label": LABELS[label], "score": score}
             for box, label, score in zip(found.boxes.tolist(), found.labels.tolist(), found.best.tolist(), strict=True)
         ]
-        logits += [float(np.log(one["score"] / (1 - one["score"]))) for one in said]
-        right += hits(said, truth["boxes"]).tolist()
+        logits += [float(np.log(one["score"] / (1 - one["score"]))) for one in predicted]
+        right += hits(predicted, truth["boxes"]).tolist()
     slope, offset = _regression(np.array(logits)[:, None], right, Calibration().slope)
     half = Calibration(float(slope[0]), offset)
 
     model = session(to_onnx(network, parameters, half).SerializeToString())
     doubts = np.array([doubt(found, greedy(found)) for found in placed(outputs(model, scenes), scenes)])
     wholes = [
-        all_right(said.output["boxes"], truth["boxes"])
-        for said, (_, truth) in zip(decoded(task, model, scenes), scenes, strict=True)
+        all_right(predicted.output["boxes"], truth["boxes"])
+        for predicted, (_, truth) in zip(decoded(task, model, scenes), scenes, strict=True)
     ]
     slopes, offset = _regression(doubts, wholes, 1.0)
     return Calibration(half.slope, half.offset, (offset, float(slopes[0]), float(slopes[1])))
@@ -79,7 +79,7 @@ def calibrated(
 def _regression(
     inputs: NDArray[np.float64], right: Sequence[bool], default: float
 ) -> tuple[NDArray[np.float64], float]:
-    """Slopes and offset; where all are right or all are wrong there is nothing to learn: `default` and 0."""
+    """Return slopes and offset; where all are right or all are wrong there is nothing to learn: `default` and 0."""
     if len(set(right)) < 2:
         return np.full(inputs.shape[-1], default), 0.0
     fitted = LogisticRegression(C=10.0).fit(inputs, right)
@@ -87,7 +87,7 @@ def _regression(
 
 
 def parity(network: Detector, parameters: Parameters, model: onnx.ModelProto, squares: NDArray[np.uint8]) -> float:
-    """The largest absolute difference between JAX and ONNX Runtime, of scores without calibration and of distances."""
+    """Return the largest difference between JAX and ONNX Runtime, of uncalibrated scores and of distances."""
     plain = session(model.SerializeToString())
     scores, distances = plain.run(["scores", "distances"], {"image": squares})
     logits, expected = jax.jit(network.maps)(parameters, squares)

@@ -1,4 +1,4 @@
-"""What a dataset says of its scenes: corrections, and bare rewards of what was served.
+"""Read a dataset's feedback on scenes: corrections, and rewards of served boxes.
 
 A correction is an example like any other. A reward r of served boxes y is learned from by policy gradient off policy
 (Williams, "Simple statistical gradient-following algorithms", 1992; Swaminathan and Joachims, "Counterfactual risk
@@ -6,8 +6,8 @@ minimization", ICML 2015): -log p(y), times the reward's weight (`models.nn.rewa
 -log p(y) is the loss of y as if it were the truth: so it teaches edges too, and that nothing else is there.
 
 Below the baseline the loss is -log(1 - p(y)), see `negative_feedback`. The parent, run again on a row's features, finds
- the candidates that were there when the row was served: each box of the output is one of them, and what is not in
-the output was left unsaid.
+ the candidates that were there when the row was served: each box of the output is one of them, and the others
+were omitted.
 """
 
 from collections import Counter
@@ -26,48 +26,48 @@ from models.nn.onnx_inference import session as onnx_session
 from models.nn.reward_weights import baseline, weight
 from models.object_detection.boxes import overlaps
 from models.object_detection.data.generation import Labelled
-from models.object_detection.decoding import MOST_BOXES, Candidates
+from models.object_detection.decoding import MAX_BOXES, Candidates
 from models.object_detection.images import SIDE
 from models.object_detection.labels import LABELS
 from models.object_detection.training import evaluation
-from models.object_detection.training.negative_feedback import NO_CANDIDATE, Punished
+from models.object_detection.training.negative_feedback import NO_CANDIDATE, NegativeScenes
 
-SAME_BOX = 0.9
-"""The least intersection over union of a box that was put out with the candidate that it was."""
-_LEAST = 1e-6  # a weight: what is left of it where all rewards are equal
+SAME_BOX_IOU = 0.9
+"""The lowest intersection over union of a served box with its candidate."""
+_MIN_WEIGHT = 1e-6  # of weights: where all rewards are equal, rounding leaves less than this
 SHAPES = {"image": (SIDE, SIDE, 3), "geometry": (6,)}
 
 
-class Lesson(NamedTuple):
-    """A scene with what was said of it, and how much more probable that is to become."""
+class RewardedScene(NamedTuple):
+    """A scene with the served boxes, and how much more probable they are to become."""
 
     scene: Labelled
     weight: float
 
 
 @dataclass(frozen=True)
-class Said:
-    """What is said of the scenes of one split: what is true, what is better than usual, and what is worse."""
+class SplitFeedback:
+    """The feedback of one split: corrected scenes, and those with a reward above and below the baseline."""
 
     corrected: list[Labelled]
-    praised: list[Lesson]
-    punished: Punished
+    positive: list[RewardedScene]
+    negative: NegativeScenes
 
 
 @dataclass(frozen=True)
-class Feedback:
-    """What to fit, what to choose by, the mean reward; how many rows there are of each kind, or left out, and why."""
+class DetectionFeedback:
+    """What to fit, what to choose by, the mean reward, and counts of rows by kind and by reason of omission."""
 
-    train: Said
-    validation: Said
+    train: SplitFeedback
+    validation: SplitFeedback
     baseline: float
     counts: dict[str, int] = field(default_factory=dict)
 
 
-def feedback(dataset: Path, parent: onnx.ModelProto) -> Feedback:
-    """The rows of a dataset that say anything; those of its test are not looked at. Raises `Untrainable`.
+def feedback(dataset: Path, parent: onnx.ModelProto) -> DetectionFeedback:
+    """Read the rows that have feedback; those of the split `test` are not read. Raises `Untrainable`.
 
-    A row with a label and a reward is a correction: the label says all that the reward does.
+    A row with a label and a reward is a correction.
     """
     corrected: dict[str, list[Labelled]] = {"train": [], "validation": []}
     rewarded: dict[str, list[Row]] = {"train": [], "validation": []}
@@ -88,10 +88,12 @@ def feedback(dataset: Path, parent: onnx.ModelProto) -> Feedback:
     rewards = [row.reward or 0.0 for row in rewarded["train"]]
     mean = baseline(rewards, [weight(row.propensity) for row in rewarded["train"]])
     session = onnx_session(parent.SerializeToString())
-    train, validation = (_said(corrected[split], rewarded[split], mean, session, counts) for split in corrected)
-    if not train.corrected and not train.praised and not len(train.punished.weights):
+    train, validation = (
+        _split_feedback(corrected[split], rewarded[split], mean, session, counts) for split in corrected
+    )
+    if not train.corrected and not train.positive and not len(train.negative.weights):
         raise Untrainable(why_nothing(counts))
-    return Feedback(train, validation, mean, dict(counts))
+    return DetectionFeedback(train, validation, mean, dict(counts))
 
 
 def _check(row: Row) -> None:
@@ -104,14 +106,16 @@ def _check(row: Row) -> None:
             )
 
 
-def _said(corrected: list[Labelled], rewarded: Sequence[Row], mean: float, session: Any, counts: Counter[str]) -> Said:
+def _split_feedback(
+    corrected: list[Labelled], rewarded: Sequence[Row], mean: float, session: Any, counts: Counter[str]
+) -> SplitFeedback:
     worth = [(row, weight(row.propensity) * ((row.reward or 0.0) - mean)) for row in rewarded]
-    praised = [Lesson((row.features, row.output), value) for row, value in worth if value > _LEAST]
-    punished = [(row, -value) for row, value in worth if value < -_LEAST]
-    return Said(corrected, praised, _punished(punished, session, counts))
+    positive = [RewardedScene((row.features, row.output), value) for row, value in worth if value > _MIN_WEIGHT]
+    negative = [(row, -value) for row, value in worth if value < -_MIN_WEIGHT]
+    return SplitFeedback(corrected, positive, _negative(negative, session, counts))
 
 
-def _punished(worth: Sequence[tuple[Row, float]], session: Any, counts: Counter[str]) -> Punished:
+def _negative(worth: Sequence[tuple[Row, float]], session: Any, counts: Counter[str]) -> NegativeScenes:
     scenes = [(row.features, row.output) for row, _ in worth]
     candidates = evaluation.placed(evaluation.outputs(session, scenes), scenes) if scenes else []
     matched = []
@@ -123,10 +127,10 @@ def _punished(worth: Sequence[tuple[Row, float]], session: Any, counts: Counter[
             counts["left out: nothing to choose"] += 1
         else:
             matched.append((row.features["image"], found.cells, choices, value))
-    whole = Punished(
+    whole = NegativeScenes(
         np.zeros((len(matched), SIDE, SIDE, 3), np.uint8),
-        np.zeros((len(matched), MOST_BOXES), np.int32),
-        np.full((len(matched), MOST_BOXES), NO_CANDIDATE, np.int32),
+        np.zeros((len(matched), MAX_BOXES), np.int32),
+        np.full((len(matched), MAX_BOXES), NO_CANDIDATE, np.int32),
         np.array([value for *_, value in matched], np.float32),
     )
     for number, (square, cells, choices, _) in enumerate(matched):
@@ -137,14 +141,14 @@ def _punished(worth: Sequence[tuple[Row, float]], session: Any, counts: Counter[
 
 
 def choices_of(boxes: Sequence[dict[str, Any]], found: Candidates) -> NDArray[np.int64] | None:
-    """What boxes say of candidates in the same picture, (n,); None where a box is of none of them."""
+    """Return the class of each candidate in the served boxes, (n,); None where a box is not a candidate."""
     choices = np.full(len(found.cells), len(LABELS))
     if not boxes:
         return choices
     alike = overlaps(np.array([box["box"] for box in boxes]), found.boxes)
     for likeness, box in zip(alike, boxes, strict=True):
         likeness[choices < len(LABELS)] = 0.0
-        if likeness.max(initial=0.0) < SAME_BOX:
+        if likeness.max(initial=0.0) < SAME_BOX_IOU:
             return None
         choices[likeness.argmax()] = LABELS.index(box["label"])
     return choices

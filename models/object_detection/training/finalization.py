@@ -32,7 +32,7 @@ def finish(
     calibration: Calibration,
     scenes: Sequence[Labelled],
 ) -> Finished:
-    """The model, compared with JAX on a few of the scenes. Raises `RuntimeError` where they differ."""
+    """Return the model, compared with JAX on a few of the scenes. Raises `RuntimeError` where they differ."""
     squares = np.stack([features["image"] for features, _ in scenes[:32]])
     difference = evaluation.parity(network, parameters, to_onnx(network, parameters, Calibration()), squares)
     if difference > PARITY_TOLERANCE:
@@ -42,6 +42,6 @@ def finish(
 
 
 def figures(task: ObjectDetection, model: onnx.ModelProto) -> dict[str, float]:
-    """What a card says of the held-out set."""
+    """Return what a card says of the held-out set."""
     found = task.figures(judge(session(model.SerializeToString()), task, list(task.held_out())))
     return {name: round(value, 5) for name, value in found.items()}

@@ -11,39 +11,39 @@ import onnx
 
 from models import datasets
 from models.base import OnStep, Untrainable
-from models.nn.weight_interpolation import SHARES, Trial, Tuned, between, chosen
-from models.object_detection.data.generation import Labelled, examples, made
+from models.nn.weight_interpolation import SHARES, Trial, TunedParameters, chosen, interpolated
+from models.object_detection.data.generation import Labelled, examples, make_scenes
 from models.object_detection.task import ObjectDetection
-from models.object_detection.training.feedback import Feedback, Said, feedback
+from models.object_detection.training.feedback import DetectionFeedback, SplitFeedback, feedback
 from models.object_detection.training.finalization import figures, finish
-from models.object_detection.training.fine_tuning_loop import FinePlan, Lessons, fine_fit, mean_losses
+from models.object_detection.training.fine_tuning_loop import FineTuningPlan, TuningScenes, fit_further, mean_losses
 from models.object_detection.training.network import Detector
 from models.object_detection.training.onnx_export import Calibration, calibration_of, from_onnx
 
-MOST_FORGOTTEN = 1.1
+MAX_LOSS_INCREASE = 1.1
 """See `models.nn.weight_interpolation`. Near this bound the mAP on the held-out set was lower by 1 % to 3 %."""
 
 
 @dataclass(frozen=True)
-class FineRecipe:
+class FineTuningRecipe:
     """How many made scenes are rehearsed and chosen by, and how it is fitted."""
 
     train: int = 1_000
     validation: int = 200
-    plan: FinePlan = field(default_factory=FinePlan)
+    plan: FineTuningPlan = field(default_factory=FineTuningPlan)
 
 
 @dataclass(frozen=True)
-class Rehearsal:
+class RehearsedScenes:
     """Made scenes such as the parent was fitted to: on which it shall stay what it was, and to choose by."""
 
     train: Sequence[Labelled]
     validation: Sequence[Labelled]
 
     @classmethod
-    def made(cls, recipe: FineRecipe, seed: int) -> "Rehearsal":
-        """The same for the same seed."""
-        return cls(made("train", recipe.train, seed), made("validation", recipe.validation, seed))
+    def make(cls, recipe: FineTuningRecipe, seed: int) -> "RehearsedScenes":
+        """Return the same for the same seed."""
+        return cls(make_scenes("train", recipe.train, seed), make_scenes("validation", recipe.validation, seed))
 
 
 def fine_tuned(
@@ -53,17 +53,20 @@ def fine_tuned(
     parent: Path,
     seed: int,
     on_step: OnStep,
-    recipe: FineRecipe | None = None,
+    recipe: FineTuningRecipe | None = None,
 ) -> tuple[bytes, dict[str, Any]]:
-    """A model and its card; the parent's own model, where nothing that was tried is better. Raises `Untrainable`."""
-    recipe = recipe or FineRecipe()
+    """Return a model and its card: the parent's own model where nothing that was tried is better.
+
+    Raises `Untrainable`.
+    """
+    recipe = recipe or FineTuningRecipe()
     recipe = replace(recipe, plan=replace(recipe.plan, seed=seed))
     before, content_hash = _model(parent, network), datasets.content_hash(dataset)
-    said = feedback(dataset, before)
+    given = feedback(dataset, before)
     on_step("making scenes", 0, None)
-    rehearsal = Rehearsal.made(recipe, seed)
+    rehearsal = RehearsedScenes.make(recipe, seed)
     fitting = lambda step, steps, loss: on_step(f"fitting, loss {loss:.3f}", step, steps)  # noqa: E731
-    tuned = fine_tune(network, before, said, rehearsal, recipe, fitting)
+    tuned = fine_tune(network, before, given, rehearsal, recipe, fitting)
     on_step("measuring", 0, None)
     model = before
     if tuned.share:
@@ -73,7 +76,7 @@ def fine_tuned(
         "seed": seed,
         "parent": hashlib.sha256(parent.read_bytes()).hexdigest(),
         "dataset": content_hash,
-        "feedback": {**said.counts, "mean reward": round(said.baseline, 5)},
+        "feedback": {**given.counts, "mean reward": round(given.baseline, 5)},
         "rehearsed scenes": {"train": len(rehearsal.train), "validation": len(rehearsal.validation)},
         "network": asdict(network),
         "plan": asdict(recipe.plan),
@@ -88,37 +91,39 @@ def fine_tuned(
 def fine_tune(
     network: Detector,
     parent: onnx.ModelProto,
-    said: Feedback,
-    rehearsal: Rehearsal,
-    recipe: FineRecipe,
+    given: DetectionFeedback,
+    rehearsal: RehearsedScenes,
+    recipe: FineTuningRecipe,
     on_step: Callable[[int, int, float], None] = lambda step, steps, loss: None,
-) -> Tuned:
-    """Parameters between the parent's and those fitted to feedback.
+) -> TunedParameters:
+    """Return parameters between the parent's and those fitted to feedback.
 
     How far to go is chosen on validation data, see `models.nn.weight_interpolation`. The calibration stays the
     parent's, as its maps do on what is rehearsed.
     """
     start, calibration = from_onnx(parent), calibration_of(parent)
     rehearsed = examples(rehearsal.train).squares
-    fitted = fine_fit(network, start, _lessons(said.train, calibration), rehearsed, recipe.plan, on_step)
-    ways = [between(start, fitted, share) for share in SHARES]
-    losses = mean_losses(network, ways, _lessons(said.validation, calibration), recipe.plan)
-    nobody = said.validation.punished.taken(np.zeros(0, np.int64))
-    known = Said(list(rehearsal.validation), [], nobody)
-    kept = mean_losses(network, ways, _lessons(known, calibration), recipe.plan)
-    trials = [Trial(*one) for one in zip(SHARES, losses, kept, strict=True)]
-    best = chosen(trials, MOST_FORGOTTEN)
-    return Tuned(ways[trials.index(best)], best.share, trials)
+    fitted = fit_further(network, start, _tuning_scenes(given.train, calibration), rehearsed, recipe.plan, on_step)
+    interpolations = [interpolated(start, fitted, share) for share in SHARES]
+    losses = mean_losses(network, interpolations, _tuning_scenes(given.validation, calibration), recipe.plan)
+    no_scenes = given.validation.negative.taken(np.zeros(0, np.int64))
+    rehearsed_validation = SplitFeedback(list(rehearsal.validation), [], no_scenes)
+    rehearsal_losses = mean_losses(
+        network, interpolations, _tuning_scenes(rehearsed_validation, calibration), recipe.plan
+    )
+    trials = [Trial(*one) for one in zip(SHARES, losses, rehearsal_losses, strict=True)]
+    best = chosen(trials, MAX_LOSS_INCREASE)
+    return TunedParameters(interpolations[trials.index(best)], best.share, trials)
 
 
-def _lessons(said: Said, calibration: Calibration) -> Lessons:
-    praised, weights = [scene for scene, _ in said.praised], [weight for _, weight in said.praised]
-    weighed = np.array(weights, np.float32)
-    return Lessons(examples(said.corrected), examples(praised), weighed, said.punished, calibration)
+def _tuning_scenes(given: SplitFeedback, calibration: Calibration) -> TuningScenes:
+    positive, weights = [scene for scene, _ in given.positive], [weight for _, weight in given.positive]
+    weight_array = np.array(weights, np.float32)
+    return TuningScenes(examples(given.corrected), examples(positive), weight_array, given.negative, calibration)
 
 
 def _model(parent: Path, network: Detector) -> onnx.ModelProto:
-    """Raises `Untrainable` for what is no model of this network."""
+    """Raise `Untrainable` for what is no model of this network."""
     try:
         model = onnx.load(parent)
         parameters = from_onnx(model)

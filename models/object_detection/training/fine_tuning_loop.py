@@ -1,8 +1,8 @@
-"""Fitting the detector further to what is said of scenes, while it stays what it was where nothing is said.
+"""Fine-tune the detector on feedback, while its maps stay what they were on other scenes.
 
-Each step takes scenes of all kinds: corrected, praised, punished, and rehearsed ones. Of the rehearsed, it is the
-parent's maps that are to stay as they are (Li and Hoiem, "Learning without forgetting", ECCV 2016), also on scenes that
-are mixed of two, far from all that was made: that holds the function fast, not only its answers to known objects (Beyer
+Each step takes scenes of all kinds: corrected, positive, negative, and rehearsed ones. On rehearsed scenes the maps are
+held to the parent's (Li and Hoiem, "Learning without forgetting", ECCV 2016), also on mixtures
+of two scenes, far from all others: that preserves the function, not only its answers to known objects (Beyer
 et al., "Knowledge distillation: a good teacher is patient and consistent", CVPR 2022).
 """
 
@@ -18,10 +18,10 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from models.nn.convolution import Parameters
-from models.object_detection.training.augmentation import moved
+from models.object_detection.training.augmentation import augmented
 from models.object_detection.training.fitting import Examples, Fitting, mirrored
 from models.object_detection.training.losses import distance, scene_loss
-from models.object_detection.training.negative_feedback import Punished, punishment
+from models.object_detection.training.negative_feedback import NegativeScenes, unlikelihood_loss
 from models.object_detection.training.network import Detector
 from models.object_detection.training.onnx_export import Calibration
 
@@ -31,10 +31,10 @@ BATCH = 16
 
 
 @dataclass(frozen=True)
-class FinePlan:
+class FineTuningPlan:
     """How to fit: the seed, steps, the scenes of each kind in a step, the learning rate, and how much rewards count.
 
-    Rewards say less than corrections do: fewer of their scenes are in a step, and these count less.
+    Rewards carry less information than corrections: fewer of their scenes are in a step, and these count less.
     """
 
     seed: int = 0
@@ -48,70 +48,70 @@ class FinePlan:
     warm_up: float = 0.05
     box_weight: float = 1.0
     most_repeats: int = 25
-    """No scene is fitted more often: of few there are fewer steps."""
+    """No scene is fitted more often than this: few scenes mean fewer steps."""
 
 
 @dataclass(frozen=True)
-class Lessons:
-    """Corrected scenes; praised ones, and how much each counts, (n,); punished ones; what makes scores of logits."""
+class TuningScenes:
+    """Corrected scenes; positive ones, and how much each counts, (n,); negative ones; what makes scores of logits."""
 
     corrected: Examples
-    praised: Examples
+    positive: Examples
     weights: NDArray[np.float32]
-    punished: Punished
+    negative: NegativeScenes
     calibration: Calibration
 
-    def steps(self, plan: FinePlan) -> int:
-        """How many there are to be."""
-        rewarded = max(len(self.weights), len(self.punished.weights)) / plan.rewarded
+    def steps(self, plan: FineTuningPlan) -> int:
+        """Return how many there are to be."""
+        rewarded = max(len(self.weights), len(self.negative.weights)) / plan.rewarded
         most = max(len(self.corrected.squares) / plan.corrected, rewarded) * plan.most_repeats
         return min(plan.steps, max(1, int(most)))
 
-    def punishment(self, logits: jax.Array, punished: Punished) -> jax.Array:
-        """Of some of the punished scenes, and the network's logits of these."""
-        return punishment(self.calibration.slope * logits + self.calibration.offset, punished)
+    def unlikelihood_loss(self, logits: jax.Array, negative: NegativeScenes) -> jax.Array:
+        """Return the loss of some of the negative scenes, given the network's logits of these."""
+        return unlikelihood_loss(self.calibration.slope * logits + self.calibration.offset, negative)
 
 
-def fine_fit(
+def fit_further(
     network: Detector,
     parent: Parameters,
-    lessons: Lessons,
+    tuning: TuningScenes,
     rehearsed: Squares,
-    plan: FinePlan,
+    plan: FineTuningPlan,
     on_step: Callable[[int, int, float], None] = lambda step, steps, loss: None,
 ) -> Parameters:
-    """Parameters fitted from the parent's on; the same for the same arguments. `on_step(step, steps, loss)`."""
-    steps = lessons.steps(plan)
+    """Return parameters fitted from the parent's on; the same for the same arguments. `on_step(step, steps, loss)`."""
+    steps = tuning.steps(plan)
     schedule = optax.warmup_cosine_decay_schedule(0.0, plan.rate, int(plan.warm_up * steps) + 1, steps + 1)
     optimiser = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=plan.decay))
 
-    def loss(fitting: Fitting, old: Any, corrected: Any, praised: Any, punished: Punished | None) -> jax.Array:
+    def loss(fitting: Fitting, old: Any, corrected: Any, positive: Any, negative: NegativeScenes | None) -> jax.Array:
         ready = fitting.standardised()
         squares, *maps = old
         value = distance(*network.maps(ready, squares), *maps)
-        for taught, part in ((corrected, 1.0), (praised, plan.reward_weight)):
+        for taught, part in ((corrected, 1.0), (positive, plan.reward_weight)):
             if taught is not None:
                 squares, boxes, labels, weights = taught
                 value += part * scene_loss(*network.maps(ready, squares), boxes, labels, plan.box_weight, weights)
-        if punished is not None:
-            logits, _ = network.maps(ready, jnp.asarray(punished.squares))
-            value += plan.reward_weight * lessons.punishment(logits, punished)
+        if negative is not None:
+            logits, _ = network.maps(ready, jnp.asarray(negative.squares))
+            value += plan.reward_weight * tuning.unlikelihood_loss(logits, negative)
         return value
 
     @jax.jit
     def step(fitting: Fitting, state: Any, squares: Any, *said: Any) -> tuple[Any, Any, jax.Array]:
-        value, slopes = jax.value_and_grad(loss)(fitting, (squares, *network.maps(parent, squares)), *said)
+        value, slopes = jax.value_and_grad(loss)(fitting, (squares, *network.maps(parent, squares)), *batches)
         updates, state = optimiser.update(slopes, state, fitting)
         return optax.apply_updates(fitting, updates), state, value
 
     fitting = Fitting.of(parent)
     state = optimiser.init(fitting)
-    alike = np.ones(len(lessons.corrected.squares), np.float32)
+    alike = np.ones(len(tuning.corrected.squares), np.float32)
     batches = zip(
         _mixed(rehearsed, plan),
-        _taught(lessons.corrected, alike, plan.corrected, np.random.default_rng([plan.seed, 1])),
-        _taught(lessons.praised, lessons.weights, plan.rewarded, np.random.default_rng([plan.seed, 3])),
-        _punished(lessons.punished, plan),
+        _taught(tuning.corrected, alike, plan.corrected, np.random.default_rng([plan.seed, 1])),
+        _taught(tuning.positive, tuning.weights, plan.rewarded, np.random.default_rng([plan.seed, 3])),
+        _negative(tuning.negative, plan),
         strict=True,
     )
     for number in range(1, steps + 1):
@@ -121,7 +121,7 @@ def fine_fit(
 
 
 def _rows(number: int, size: int, rng: Generator) -> Iterator[NDArray[np.int64]]:
-    """For ever `size` rows of `number`; all come before one comes again."""
+    """Yield `size` of `number` rows without end; all occur before one occurs again."""
     waiting = np.zeros(0, np.int64)
     while True:
         while len(waiting) < size:
@@ -130,8 +130,8 @@ def _rows(number: int, size: int, rng: Generator) -> Iterator[NDArray[np.int64]]
         waiting = waiting[size:]
 
 
-def _mixed(squares: Squares, plan: FinePlan) -> Iterator[Squares]:
-    """Scenes, each under another one of another batch's order, turned in its colours, half transparent at most."""
+def _mixed(squares: Squares, plan: FineTuningPlan) -> Iterator[Squares]:
+    """Yield scenes mixed with others: mirrored, with permuted colours, at most half transparent."""
     rng = np.random.default_rng([plan.seed, 0])
     for rows in _rows(len(squares), plan.rehearsed, rng):
         own = squares[rows][:, :, :: rng.choice([-1, 1])]
@@ -149,33 +149,35 @@ def _taught(
         squares, boxes = examples.squares[rows], examples.boxes[rows]
         if rng.random() < 0.5:
             squares, boxes = mirrored(squares, boxes)
-        yield *moved(squares, boxes, examples.labels[rows], rng), weights[rows]
+        yield *augmented(squares, boxes, examples.labels[rows], rng), weights[rows]
 
 
-def _punished(punished: Punished, plan: FinePlan) -> Iterator[Punished | None]:
+def _negative(negative: NegativeScenes, plan: FineTuningPlan) -> Iterator[NegativeScenes | None]:
     rng = np.random.default_rng([plan.seed, 2])
-    while not len(punished.weights):
+    while not len(negative.weights):
         yield None
-    for rows in _rows(len(punished.weights), plan.rewarded, rng):
-        batch = punished.taken(rows)
+    for rows in _rows(len(negative.weights), plan.rewarded, rng):
+        batch = negative.taken(rows)
         yield batch.mirrored() if rng.random() < 0.5 else batch
 
 
-def mean_losses(network: Detector, ways: Sequence[Parameters], lessons: Lessons, plan: FinePlan) -> list[float]:
-    """The loss with each of some parameters: of each kind of scenes the mean, 0 where there are none.
+def mean_losses(
+    network: Detector, ways: Sequence[Parameters], tuning: TuningScenes, plan: FineTuningPlan
+) -> list[float]:
+    """Return the loss with each of some parameters: of each kind of scenes the mean, 0 where there are none.
 
     In full batches, so that some scenes may count twice.
     """
 
     @jax.jit
-    def taught_loss(parameters: Parameters, squares: jax.Array, *said: jax.Array) -> jax.Array:
-        boxes, labels, weights = said
+    def taught_loss(parameters: Parameters, squares: jax.Array, *truth: jax.Array) -> jax.Array:
+        boxes, labels, weights = truth
         return scene_loss(*network.maps(parameters, squares), boxes, labels, plan.box_weight, weights)
 
     @jax.jit
-    def punishment(parameters: Parameters, scenes: Punished) -> jax.Array:
+    def unlikelihood_loss(parameters: Parameters, scenes: NegativeScenes) -> jax.Array:
         logits, _ = network.maps(parameters, jnp.asarray(scenes.squares))
-        return lessons.punishment(logits, scenes)
+        return tuning.unlikelihood_loss(logits, scenes)
 
     def batches(examples: Examples, weights: NDArray[np.float32]) -> list[tuple[Any, ...]]:
         return [
@@ -183,14 +185,14 @@ def mean_losses(network: Detector, ways: Sequence[Parameters], lessons: Lessons,
             for rows in _full_batches(len(weights))
         ]
 
-    corrected = batches(lessons.corrected, np.ones(len(lessons.corrected.squares), np.float32))
-    praised = batches(lessons.praised, lessons.weights)
-    punished = [lessons.punished.taken(rows) for rows in _full_batches(len(lessons.punished.weights))]
+    corrected = batches(tuning.corrected, np.ones(len(tuning.corrected.squares), np.float32))
+    positive = batches(tuning.positive, tuning.weights)
+    negative = [tuning.negative.taken(rows) for rows in _full_batches(len(tuning.negative.weights))]
 
     def loss(parameters: Parameters) -> float:
         right = _mean([float(taught_loss(parameters, *batch)) for batch in corrected])
-        better = _mean([float(taught_loss(parameters, *batch)) for batch in praised])
-        worse = _mean([float(punishment(parameters, batch)) for batch in punished])
+        better = _mean([float(taught_loss(parameters, *batch)) for batch in positive])
+        worse = _mean([float(unlikelihood_loss(parameters, batch)) for batch in negative])
         return right + plan.reward_weight * (better + worse)
 
     return [loss(parameters) for parameters in ways]

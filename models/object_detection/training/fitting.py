@@ -20,9 +20,9 @@ from models.object_detection.images import SIDE
 from models.object_detection.training.losses import scene_loss
 from models.object_detection.training.network import Detector
 
-MOST = 16
+MAX_OBJECTS = 16
 """Objects of a scene that count; the rest is left out."""
-NOTHING = -1
+NO_OBJECT = -1
 """The label of a row without an object."""
 
 
@@ -38,7 +38,7 @@ class Examples:
 
 
 @dataclass(frozen=True)
-class Plan:
+class DetectorFittingPlan:
     """How to fit: the seed of the batches' order, passes over the data, scenes of a batch, learning rate."""
 
     seed: int = 0
@@ -51,7 +51,7 @@ class Plan:
 
 
 @dataclass
-class Fitted:
+class FittedParameters:
     """The parameters found, and the loss of each step on the way."""
 
     parameters: Parameters
@@ -66,11 +66,11 @@ class Fitting(NamedTuple):
 
     @classmethod
     def of(cls, parameters: Parameters) -> Self:
-        """Of parameters as the network takes them. The two heads have no lengths of their own."""
+        """Start from parameters as the network takes them. The two heads have no lengths of their own."""
         return cls(parameters, [_lengths(weights) for weights, _ in parameters[:-_HEADS]])
 
     def standardised(self) -> Parameters:
-        """As the network takes them."""
+        """Return the parameters as the network takes them."""
         fitted = zip(self.parameters, self.lengths, strict=False)
         return [
             ((weights - weights.mean((0, 1, 2))) * (length / (_lengths(weights) + 1e-6)), bias)
@@ -89,10 +89,10 @@ def fit(
     network: Detector,
     parameters: Parameters,
     examples: Examples,
-    plan: Plan,
+    plan: DetectorFittingPlan,
     on_step: Callable[[int, int, float], None] = lambda step, steps, loss: None,
-) -> Fitted:
-    """Parameters fitted from `parameters` on; the same for the same arguments. `on_step(step, steps, loss)`."""
+) -> FittedParameters:
+    """Return parameters fitted from `parameters` on; the same for the same arguments. `on_step(step, steps, loss)`."""
     rng = np.random.default_rng(plan.seed)
     size = min(plan.batch, len(examples.squares))
     steps = plan.epochs * (len(examples.squares) // size)
@@ -120,11 +120,11 @@ def fit(
             fitting, state, value = step(fitting, state, squares, boxes, examples.labels[chosen])
             losses.append(float(value))
             on_step(len(losses), steps, losses[-1])
-    return Fitted(fitting.standardised(), losses)
+    return FittedParameters(fitting.standardised(), losses)
 
 
 def mirrored(squares: NDArray[np.uint8], boxes: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """The scenes with left and right exchanged."""
+    """Return the scenes with left and right exchanged."""
     return squares[:, :, ::-1], np.stack(
         [SIDE - boxes[..., 2], boxes[..., 1], SIDE - boxes[..., 0], boxes[..., 3]], axis=-1
     )

@@ -8,13 +8,13 @@ import numpy as np
 from models.base import OnStep
 from models.nn.convolution import parameter_count
 from models.nn.training_costs import TrainingCosts
-from models.object_detection.data.generation import examples, made
+from models.object_detection.data.generation import examples, make_scenes
 from models.object_detection.data.objects import INSTANCES
 from models.object_detection.data.photographs import PHOTOGRAPHS
 from models.object_detection.task import ObjectDetection
 from models.object_detection.training import evaluation
 from models.object_detection.training.finalization import figures, finish
-from models.object_detection.training.fitting import Plan, fit
+from models.object_detection.training.fitting import DetectorFittingPlan, fit
 from models.object_detection.training.network import Detector
 
 
@@ -24,18 +24,18 @@ class Recipe:
 
     train: int = 12_000
     validation: int = 500
-    plan: Plan = field(default_factory=Plan)
+    plan: DetectorFittingPlan = field(default_factory=DetectorFittingPlan)
 
 
 def train_from_scratch(
     task: ObjectDetection, network: Detector, seed: int, on_step: OnStep, recipe: Recipe | None = None
 ) -> tuple[bytes, dict[str, Any]]:
-    """A model and its card. Raises `RuntimeError` if ONNX Runtime doesn't agree with JAX."""
+    """Return a model and its card. Raises `RuntimeError` if ONNX Runtime doesn't agree with JAX."""
     recipe = recipe or Recipe()
     plan, costs = replace(recipe.plan, seed=seed), TrainingCosts()
     on_step("making scenes", 0, recipe.train + recipe.validation)
-    scenes = made("train", recipe.train, seed)
-    validation = made("validation", recipe.validation, seed)
+    scenes = make_scenes("train", recipe.train, seed)
+    validation = make_scenes("validation", recipe.validation, seed)
     on_step("making scenes", recipe.train + recipe.validation, recipe.train + recipe.validation)
 
     costs.data_made()

@@ -11,7 +11,7 @@ CLASSES_WEIGHT = 0.01
 
 
 def targets(boxes: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """What the cells should say of boxes (batch, n, 4) with labels (batch, n).
+    """Return what the cells should say of boxes (batch, n, 4) with labels (batch, n).
 
     The heat maps (batch, 16, 16, classes), 1 in the cell of an object's middle and falling around it like a Gaussian
     (CenterNet, equation 1); the box that a cell belongs to (batch, 16, 16, 4), the smallest of those whose middle is
@@ -45,7 +45,7 @@ def targets(boxes: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array, 
 
 
 def boxes_of(distances: jax.Array) -> jax.Array:
-    """Left, top, right, bottom in pixels, of distances (batch, 16, 16, 4)."""
+    """Return left, top, right, bottom in pixels, of distances (batch, 16, 16, 4)."""
     points = (jnp.arange(GRID, dtype=jnp.float32) + 0.5) * STRIDE
     x, y = points[None, None, :], points[None, :, None]
     left, top, right, bottom = jnp.moveaxis(distances, -1, 0)
@@ -53,7 +53,7 @@ def boxes_of(distances: jax.Array) -> jax.Array:
 
 
 def focal_loss(logits: jax.Array, heats: jax.Array) -> jax.Array:
-    """The quality focal loss (Li et al., NeurIPS 2020, equation 3, beta 2): cross-entropy with the heat as soft label,
+    """Return the quality focal loss (Li et al., NeurIPS 2020, equation 3, beta 2): cross-entropy with heat as label,
     weighted down where it is nearly right. Of each scene, (batch,), a sum over all cells.
     """
     crossed = -(heats * jax.nn.log_sigmoid(logits) + (1 - heats) * jax.nn.log_sigmoid(-logits))
@@ -61,7 +61,7 @@ def focal_loss(logits: jax.Array, heats: jax.Array) -> jax.Array:
 
 
 def giou_loss(found: jax.Array, true: jax.Array) -> jax.Array:
-    """1 - generalised intersection over union (Rezatofighi et al., CVPR 2019) of each pair of boxes (..., 4)."""
+    """Return 1 - generalised intersection over union (Rezatofighi et al., CVPR 2019) of each pair of boxes (..., 4)."""
 
     def area(box: jax.Array) -> jax.Array:
         sides = jnp.maximum(box[..., 2:] - box[..., :2], 0.0)
@@ -83,7 +83,7 @@ def scene_loss(
     box_weight: float,
     weights: jax.Array | float = 1.0,
 ) -> jax.Array:
-    """How far a batch's maps are from its truth: classes an object, and edges a cell that belongs to one.
+    """Return how far a batch's maps are from its truth: classes an object, and edges a cell that belongs to one.
 
     `weights` (batch,) say how much each scene counts.
     """
@@ -96,7 +96,7 @@ def scene_loss(
 def distance(
     logits: jax.Array, distances: jax.Array, parent_logits: jax.Array, parent_distances: jax.Array
 ) -> jax.Array:
-    """How far maps are from those of the parent: squares of logits, and of the logarithms of distances.
+    """Return how far maps are from those of the parent: squares of logits, and of the logarithms of distances.
 
     The edges count where the parent sees something. A mean over scenes.
     """

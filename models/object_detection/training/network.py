@@ -22,11 +22,11 @@ from models.object_detection.labels import LABELS
 STRIDE = 8
 """Of a cell, pixels of the square."""
 GRID = SIDE // STRIDE
-RARE = 0.02
+INITIAL_OBJECT_PROBABILITY = 0.02
 """How probable an object is in a cell before anything is learnt."""
-STILL = 0.05
+RESIDUAL_SCALE = 0.05
 """The share of its size that a layer has at first which shall change little."""
-REACH = 3.0
+MAX_LOG_DISTANCE = 3.0
 """The logarithm of the longest distance over the cell's side, and of the shortest one's reciprocal."""
 
 
@@ -39,25 +39,25 @@ class Detector:
     head: int = 64
 
     def downs(self) -> tuple[Conv, Conv, Conv, Conv]:
-        """What halves the grid, four times."""
+        """Return what halves the grid, four times."""
         first, *others = self.channels
         a, b, c = (Conv(channels, (3, 3), (2, 2)) for channels in others)
         return Conv(first, (5, 5), (2, 2)), a, b, c
 
     def block(self, channels: int) -> tuple[Conv, Conv]:
-        """A residual block's two convolutions."""
+        """Return a residual block's two convolutions."""
         return Conv(channels, (3, 3)), Conv(channels, (3, 3), still=True)
 
     def lateral(self) -> Conv:
-        """From the coarsest grid to the channels of the cells."""
+        """Return the layer from the coarsest grid to the channels of the cells."""
         return Conv(self.channels[2], (1, 1))
 
     def heads(self) -> tuple[Conv, Conv, Conv]:
-        """What both maps share, then the classes' map, then the distances'."""
+        """Return what both maps share, then the classes' map, then the distances'."""
         return Conv(self.head, (3, 3)), Conv(len(LABELS), (1, 1)), Conv(4, (1, 1), still=True)
 
     def layers(self) -> Iterator[tuple[int, Conv]]:
-        """All convolutions with the channels that they take, in the order of the parameters."""
+        """Yield all convolutions with the channels that they take, in the order of the parameters."""
         taken = 3
         for level, down in enumerate(self.downs()):
             yield taken, down
@@ -75,20 +75,20 @@ class Detector:
         yield shared.filters, distances
 
     def initial(self, seed: int) -> Parameters:
-        """He et al. 2015; blocks start near the identity, the classes as rare, the distances as one cell."""
+        """Initialise (He et al. 2015): blocks near the identity, classes as rare, distances as one cell."""
         rng = np.random.default_rng(seed)
         parameters = []
         for taken, layer in self.layers():
             shape = (*layer.kernel, taken, layer.filters)
-            scale = (STILL if layer.still else 1.0) * float(np.sqrt(2.0 / np.prod(shape[:3])))
+            scale = (RESIDUAL_SCALE if layer.still else 1.0) * float(np.sqrt(2.0 / np.prod(shape[:3])))
             weights = scale * rng.standard_normal(shape, np.float32)
             parameters.append((jnp.asarray(weights, jnp.float32), jnp.zeros(layer.filters, jnp.float32)))
         classes, bias = parameters[-2]
-        parameters[-2] = 0.1 * classes, bias - float(np.log(1 / RARE - 1))
+        parameters[-2] = 0.1 * classes, bias - float(np.log(1 / INITIAL_OBJECT_PROBABILITY - 1))
         return parameters
 
     def maps(self, parameters: Parameters, squares: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Logits (batch, 16, 16, classes) and distances left, top, right, bottom (batch, 16, 16, 4) in pixels.
+        """Return logits (batch, 16, 16, classes) and distances left, top, right, bottom (batch, 16, 16, 4) in pixels.
 
         `squares` uint8 (batch, 128, 128, 3).
         """
@@ -107,7 +107,7 @@ class Detector:
         shared, classes, distances = self.heads()
         x = jax.nn.relu(_conv(shared, x, *next(layers)))
         logits = _conv(classes, x, *next(layers))
-        reach = jnp.clip(_conv(distances, x, *next(layers)), -REACH, REACH)
+        reach = jnp.clip(_conv(distances, x, *next(layers)), -MAX_LOG_DISTANCE, MAX_LOG_DISTANCE)
         return logits, STRIDE * jnp.exp(reach)
 
     def _residual(self, x: jax.Array, layers: Iterator[tuple[jax.Array, jax.Array]]) -> jax.Array:
@@ -117,6 +117,6 @@ class Detector:
 
 
 def _conv(layer: Conv, x: jax.Array, weights: jax.Array, bias: jax.Array) -> jax.Array:
-    """XLA's own convolution: for pictures it is twice as fast on a CPU as `conv_ctc`'s matrix products are."""
+    """Convolve with XLA's own operator: for pictures it is twice as fast on a CPU as `conv_ctc`'s matrix products."""
     layout = ("NHWC", "HWIO", "NHWC")
     return jax.lax.conv_general_dilated(x, weights, layer.stride, layer.padding, dimension_numbers=layout) + bias

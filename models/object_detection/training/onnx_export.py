@@ -15,7 +15,7 @@ from models.nn.onnx_convolution import convolved, read_parameters, stored_weight
 from models.nn.onnx_graph import Graph, stored_arrays
 from models.object_detection.images import SIDE
 from models.object_detection.labels import LABELS
-from models.object_detection.training.network import GRID, REACH, STRIDE, Detector
+from models.object_detection.training.network import GRID, MAX_LOG_DISTANCE, STRIDE, Detector
 
 CELLS_FIRST, CHANNELS_FIRST = [0, 2, 3, 1], [0, 3, 1, 2]
 
@@ -36,7 +36,7 @@ class Calibration:
 def to_onnx(
     network: Detector, parameters: Parameters, calibration: Calibration, metadata: dict[str, str] | None = None
 ) -> onnx.ModelProto:
-    """The model with input `image` uint8 (batch, 128, 128, 3).
+    """Return the model with input `image` uint8 (batch, 128, 128, 3).
 
     Outputs: `scores` float32 (batch, 16, 16, classes), `distances` float32 (batch, 16, 16, 4) in pixels of the square,
     `certainty` float32 (batch, 3).
@@ -48,7 +48,7 @@ def to_onnx(
     slope = graph.constant(np.array(calibration.slope, np.float32), "slope")
     offset = graph.constant(np.array(calibration.offset, np.float32), "offset")
     scores = graph.add("Sigmoid", graph.add("Add", graph.add("Mul", logits, slope), offset))
-    limits = (graph.scalar(-REACH, np.float32), graph.scalar(REACH, np.float32))
+    limits = (graph.scalar(-MAX_LOG_DISTANCE, np.float32), graph.scalar(MAX_LOG_DISTANCE, np.float32))
     distances = graph.add("Exp", graph.add("Clip", reach, *limits))
     distances = graph.add("Mul", distances, graph.scalar(STRIDE, np.float32))
     certainty = graph.constant(np.array([calibration.certainty], np.float32), "certainty_of_scenes")
@@ -102,7 +102,7 @@ def from_onnx(model: onnx.ModelProto) -> Parameters:
 
 
 def calibration_of(model: onnx.ModelProto) -> Calibration:
-    """The calibration of such a model. Raises `KeyError` for another one."""
+    """Return the calibration of such a model. Raises `KeyError` for another one."""
     arrays = stored_arrays(model)
-    offset, said, unsaid = arrays["certainty_of_scenes"][0].tolist()
-    return Calibration(float(arrays["slope"]), float(arrays["offset"]), (offset, said, unsaid))
+    offset, emitted, omitted = arrays["certainty_of_scenes"][0].tolist()
+    return Calibration(float(arrays["slope"]), float(arrays["offset"]), (offset, emitted, omitted))

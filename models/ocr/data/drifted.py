@@ -1,4 +1,4 @@
-"""A source that the shipped model reads badly: lines in one font family that no training saw, slanted far."""
+"""A drifted source, which the shipped model reads badly: a font family unseen in training, strongly slanted."""
 
 from collections.abc import Iterator
 
@@ -14,11 +14,11 @@ from models.ocr.data.words import text_line
 FAMILY = 0
 """Manrope, of the validation's families."""
 SLANT = (0.35, 0.5)
-"""Of a line's height; a usual italic has 0.2."""
+"""As a share of a line's height; a typical italic has 0.2."""
 
 
 def italics(rng: Generator) -> Iterator[Sample]:
-    """Files of the source with their texts, without end, no text twice."""
+    """Yield files of the source with their texts, without end, no text twice."""
     fonts, known = split_fonts("validation")[FAMILY], set[str]()
     while True:
         text = " ".join(text_line(rng).split()[:2])
@@ -30,7 +30,7 @@ def italics(rng: Generator) -> Iterator[Sample]:
 
 
 def slanted(ink: Image.Image, slant: float) -> Image.Image:
-    """The ink, each row moved to the right by so much of its height above the lowest."""
+    """Return the ink, each row moved to the right by so much of its height above the lowest."""
     wider = round(slant * ink.height)
     size = ink.width + wider, ink.height
     return ink.transform(size, Image.Transform.AFFINE, (1, slant, -wider, 0, 1, 0), Image.Resampling.BILINEAR)

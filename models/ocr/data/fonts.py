@@ -53,7 +53,7 @@ FAMILIES: dict[Split, tuple[Family, ...]] = {
 
 
 def font_files(family: Family) -> list[Path]:
-    """The family's files, one a style. Raises `FileNotFoundError` if its package isn't installed."""
+    """Return the family's files, one a style. Raises `FileNotFoundError` if its package isn't installed."""
     spec = find_spec(family.package)
     folder = Path(spec.origin).parent if spec and spec.origin else Path()
     files = sorted(path for path in folder.glob(family.pattern) if path.suffix in (".ttf", ".otf")) if spec else []

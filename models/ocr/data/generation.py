@@ -35,7 +35,7 @@ _SPLIT_NUMBER: dict[Split, int] = {"train": 0, "validation": 1, "test": 2}
 
 @cache
 def digit_scans(split: Split) -> Scans:
-    """The split's scans of scikit-learn's `load_digits` (1,797 scans of 8 x 8, UCI ML, CC BY 4.0)."""
+    """Return the split's scans of scikit-learn's `load_digits` (1,797 scans of 8 x 8, UCI ML, CC BY 4.0)."""
     digits = load_digits()
     first, last = (int(len(digits.target) * share) for share in SCAN_SHARES[split])
     return Scans(digits.images[first:last].astype(np.uint8), digits.target[first:last].astype(np.uint8))
@@ -43,18 +43,18 @@ def digit_scans(split: Split) -> Scans:
 
 @cache
 def split_fonts(split: Split) -> tuple[tuple[Path, ...], ...]:
-    """The split's font files, one tuple a family."""
+    """Return the split's font files, one tuple a family."""
     return tuple(tuple(font_files(family)) for family in FAMILIES[split])
 
 
 def digits_image(split: Split, rng: Generator) -> tuple[Image.Image, str]:
-    """A line of the split's digit scans as a file would show it, and its text."""
+    """Return a line of the split's digit scans as a file would show it, and its text."""
     ink, text = digit_line(digit_scans(split), rng, STRANGENESS[split])
     return photographed(ink, rng), text
 
 
 def printed_image(split: Split, rng: Generator) -> tuple[Image.Image, str]:
-    """A line in one of the split's fonts (each family as often as any other), and its text."""
+    """Return a line in one of the split's fonts (each family as often as any other), and its text."""
     families = split_fonts(split)
     family = families[int(rng.integers(len(families)))]
     text = text_line(rng)
@@ -62,7 +62,7 @@ def printed_image(split: Split, rng: Generator) -> tuple[Image.Image, str]:
 
 
 def make_lines(kind: str, split: Split, count: int, seed: int, processes: int | None = None) -> list[LabelledSignal]:
-    """Lines of one kind: `digits`, `printed` (with a few blank ones), made on all cores."""
+    """Return lines of one kind: `digits`, `printed` (with a few blank ones), made on all cores."""
     starts = range(0, count, CHUNK)
     counts = [min(CHUNK, count - start) for start in starts]
     processes = processes or os.cpu_count() or 1
@@ -75,7 +75,7 @@ def make_lines(kind: str, split: Split, count: int, seed: int, processes: int | 
 
 
 def held_out(kind: str) -> Iterator[tuple[Image.Image, str]]:
-    """The lines of one kind that every version is measured on, as images: the same as `make_lines` makes of `test`."""
+    """Yield the held-out lines of one kind as images: the same as `make_lines` makes of `test`."""
     for start in range(0, HELD_OUT_LINES, CHUNK):
         yield from _images(kind, "test", min(CHUNK, HELD_OUT_LINES - start), HELD_OUT_SEED, start)
 

@@ -33,13 +33,13 @@ class Scans(NamedTuple):
 
 @cache
 def held_out_scans() -> Scans:
-    """The last 20 % of scikit-learn's `load_digits`, by scan index."""
+    """Return the last 20 % of scikit-learn's `load_digits`, by scan index."""
     with np.load(SAMPLES / "held_out_digits.npz") as file:
         return Scans(file["images"], file["digits"])
 
 
 def digit_line(scans: Scans, rng: Generator, strangeness: float = 0.0) -> tuple[Image.Image, str]:
-    """One to twelve scans side by side, ink 255 on 0, and the digits they show.
+    """Return one to twelve scans side by side, ink 255 on 0, and the digits they show.
 
     With `strangeness` above 0 (1 in training) each scan is bent as well, as if by a writer never met.
     """
@@ -64,14 +64,14 @@ def digit_line(scans: Scans, rng: Generator, strangeness: float = 0.0) -> tuple[
 
 
 def _placed(across: float, down: float, slant: float, rng: Generator) -> NDArray[np.float64]:
-    """The linear map (2, 2) from a scan's pixels to the line's: scale, slant, a slight turn."""
+    """Return the linear map (2, 2) from a scan's pixels to the line's: scale, slant, a slight turn."""
     angle = rng.normal(0.0, 0.05)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     return np.asarray(turn @ np.array([[across, -slant * down], [0.0, down]]))
 
 
 def _bent(scan: NDArray[np.uint8], strangeness: float, rng: Generator) -> NDArray[np.uint8]:
-    """The scan with thinner or thicker strokes and its four quarters stretched, each its own way."""
+    """Return the scan with thinner or thicker strokes and its four quarters stretched, each its own way."""
     levels = 255 * (scan / 16.0) ** np.exp(rng.normal(0.0, 0.35 * strangeness))
     framed = Image.fromarray(np.pad(levels.astype(np.uint8), 2))
     grid = np.stack(np.meshgrid([0.0, 6.0, 12.0], [0.0, 6.0, 12.0]), axis=-1)
@@ -97,7 +97,7 @@ def _drawn(
 
 
 def photographed(ink: Image.Image, rng: Generator) -> Image.Image:
-    """The line as a file would show it: paper and ink of some grey, uneven light, blur, noise, sometimes inverted."""
+    """Return the line as a file shows it: grey paper and ink, uneven light, blur, noise, sometimes inverted."""
     if rng.random() < 0.4:
         ink = ink.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 0.035 * ink.height)))
     paper, contrast = rng.uniform(170, 255), rng.uniform(80, 170)
@@ -111,14 +111,14 @@ def photographed(ink: Image.Image, rng: Generator) -> Image.Image:
 
 
 def png(image: Image.Image) -> bytes:
-    """The bytes of a PNG file."""
+    """Return the bytes of a PNG file."""
     buffer = BytesIO()
     image.save(buffer, "PNG", compress_level=3)
     return buffer.getvalue()
 
 
 def make_payloads(count: int, seed: int) -> list[Sample]:
-    """Distinct PNG files of lines of held-out digit scans, with their truths; the same for the same seed."""
+    """Return distinct PNG files of lines of held-out digit scans, with their truths; the same for the same seed."""
     rng = np.random.default_rng(seed)
     return [_digit_sample(rng, f"digits-{seed}-{number}") for number in range(count)]
 
@@ -130,7 +130,7 @@ def _digit_sample(rng: Generator, name: str) -> Sample:
 
 @cache
 def shipped_samples() -> tuple[Sample, ...]:
-    """The files in `samples/` with their truths from `samples.json`."""
+    """Return the files in `samples/` with their truths from `samples.json`."""
     entries = json.loads((SAMPLES / "samples.json").read_text())
     return tuple(
         Sample(entry["name"], (SAMPLES / entry["name"]).read_bytes(), entry["content_type"], {"text": entry["text"]})
@@ -139,7 +139,7 @@ def shipped_samples() -> tuple[Sample, ...]:
 
 
 def stream(seed: int) -> Iterator[Sample]:
-    """An endless stream of lines such as `make_payloads` gives, mixed with the shipped printed ones."""
+    """Yield an endless stream of lines such as `make_payloads` gives, mixed with the shipped printed ones."""
     rng = np.random.default_rng(seed)
     printed = [sample for sample in shipped_samples() if sample.name.startswith("printed")]
     number = 0

@@ -14,7 +14,7 @@ def _font(path: Path, size: int) -> ImageFont.FreeTypeFont:
 
 
 def printed_line(text: str, path: Path, rng: Generator) -> Image.Image:
-    """The text's ink, 255 on 0, with margins by chance. Letters are 16 to 44 pixels high."""
+    """Return the text's ink, 255 on 0, with margins by chance. Letters are 16 to 44 pixels high."""
     size = int(rng.integers(9, 23)) * 2
     font = _font(path, size)
     tracking = rng.uniform(-0.03, 0.12) * size if rng.random() < 0.3 else 0.0
@@ -34,7 +34,7 @@ def printed_line(text: str, path: Path, rng: Generator) -> Image.Image:
 
 
 def _weighted(line: Image.Image, size: int, rng: Generator) -> Image.Image:
-    """Strokes a little bolder or thinner, as bad printing makes them."""
+    """Make strokes a little bolder or thinner, as bad printing does."""
     kind = rng.random()
     if size < 28 or kind > 0.24:
         return line
@@ -43,7 +43,7 @@ def _weighted(line: Image.Image, size: int, rng: Generator) -> Image.Image:
 
 
 def _bent(line: Image.Image, rng: Generator) -> Image.Image:
-    """Stretched, slanted and turned a little about its middle."""
+    """Stretch, slant and turn a line a little about its middle."""
     stretch, slant, angle = rng.uniform(0.82, 1.25), rng.normal(0, 0.08), rng.normal(0, 0.006)
     grown = (round(line.width * stretch), round(line.height + abs(angle) * line.width))
     middle = np.array([line.width / 2, line.height / 2])

@@ -1,4 +1,4 @@
-"""What printed lines say: words, names, numbers and codes, made by chance.
+"""Texts of printed lines: words, names, numbers and codes by chance.
 
 Most words are invented from syllables, so that a network can't learn a vocabulary in place of letters.
 """
@@ -38,7 +38,7 @@ _DIGITS = "0123456789"
 
 
 def text_line(rng: Generator) -> str:
-    """One to four words, numbers or codes, at most 28 symbols."""
+    """Return one to four words, numbers or codes, at most 28 symbols."""
     case = rng.random()
     text = " ".join(_token(rng, case) for _ in range(int(rng.integers(1, 5))))
     return text[:28].strip()

@@ -1,4 +1,4 @@
-"""`python -m models.ocr.data.write_samples`: writes what `samples/` holds, always the same.
+"""`python -m models.ocr.data.write_samples`: write the files in `samples/`, always the same.
 
 The held-out digit scans, and a few files such as applications send: lines of these scans, and printed lines in fonts
 of the test split, as PNG and JPEG, in grey, in colour, with transparency.
@@ -27,7 +27,7 @@ PRINTED = (
 
 
 def main() -> None:
-    """Writes `held_out_digits.npz`, the images and `samples.json`."""
+    """Write `held_out_digits.npz`, the images and `samples.json`."""
     scans = digit_scans("test")
     np.savez_compressed(SAMPLES / "held_out_digits.npz", images=scans.images, digits=scans.digits)
     rng = np.random.default_rng(SEED)
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def _dressed(image: Image.Image, number: int) -> Image.Image:
-    """Blue ink on yellowish paper, or transparency, for some."""
+    """Give some lines blue ink on yellowish paper, or transparency."""
     if number % 4 == 1:
         return ImageOps.colorize(image, (20, 30, 110), (255, 250, 225))
     if number % 4 == 3 and number % 3 != 2:

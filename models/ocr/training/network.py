@@ -4,13 +4,13 @@ import numpy as np
 
 from models.nn.conv_ctc import ConvCtc
 from models.nn.conv_ctc_onnx import Signal
-from models.nn.ctc_fitting import Plan
+from models.nn.ctc_fitting import CtcFittingPlan
 from models.ocr.images import HEIGHT
 from models.ocr.symbols import CLASSES
 
 NETWORK = ConvCtc(height=HEIGHT, classes=CLASSES, stem=(16, 32))
 SIGNAL = Signal("image", np.uint8, 1 / 255)
-PLAN = Plan(scale=SIGNAL.scale)
+PLAN = CtcFittingPlan(scale=SIGNAL.scale)
 """Of a training from scratch."""
-FINE_PLAN = Plan(scale=SIGNAL.scale, epochs=2, rate=3e-4)
+FINE_PLAN = CtcFittingPlan(scale=SIGNAL.scale, epochs=2, rate=3e-4)
 """Of a training from a parent."""

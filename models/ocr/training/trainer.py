@@ -12,12 +12,11 @@ from models.nn import ctc_evaluation as evaluation
 from models.nn.conv_ctc import ConvCtc
 from models.nn.conv_ctc_onnx import Signal
 from models.nn.ctc import LabelledSignal
-from models.nn.ctc_fitting import Plan
-from models.nn.ctc_trainer import CtcTrainer, Split
+from models.nn.ctc_fitting import CtcFittingPlan
+from models.nn.ctc_trainer import CtcTrainer, TrainingData
 from models.nn.onnx_inference import session
 from models.ocr import metrics, symbols
-from models.ocr.data.fonts import FAMILIES
-from models.ocr.data.fonts import Split as SplitName
+from models.ocr.data.fonts import FAMILIES, Split
 from models.ocr.data.generation import HELD_OUT_LINES, HELD_OUT_SEED, SCAN_SHARES, digit_scans, make_lines
 from models.ocr.metrics import DIGITS, PRINTED, Read
 from models.ocr.training.network import FINE_PLAN, NETWORK, PLAN, SIGNAL
@@ -41,8 +40,8 @@ class OcrTrainer(CtcTrainer):
     """Lines of digit scans and of printed text, by seed; symbols and error rate are characters."""
 
     network: ConvCtc = NETWORK
-    plan: Plan = PLAN
-    fine_plan: Plan = FINE_PLAN
+    plan: CtcFittingPlan = PLAN
+    fine_plan: CtcFittingPlan = FINE_PLAN
     sizes: Sizes = Sizes()
     signal: ClassVar[Signal] = SIGNAL
     symbols: ClassVar[str] = symbols.SYMBOLS
@@ -60,19 +59,19 @@ class OcrTrainer(CtcTrainer):
         """Return the character error rate of all lines together."""
         return metrics.character_error_rate(pairs)
 
-    def synthetic(self, seed: int, on_step: OnStep) -> Split:
+    def synthetic(self, seed: int, on_step: OnStep) -> TrainingData:
         """Make lines of both kinds for training and validation."""
         on_step("making lines", 0, None)
         digits, printed, validation = self.sizes.train_digits, self.sizes.train_printed, self.sizes.validation
-        return Split(_lines("train", digits, printed, seed), _lines("validation", validation, validation, seed))
+        return TrainingData(_lines("train", digits, printed, seed), _lines("validation", validation, validation, seed))
 
-    def rehearsal(self, seed: int, on_step: OnStep) -> Split:
+    def rehearsal(self, seed: int, on_step: OnStep) -> TrainingData:
         """Make fewer lines such as the parent was fitted to."""
         on_step("making lines", 0, None)
         train, validation = self.sizes.rehearsed, self.sizes.rehearsed_validation
-        return Split(_lines("train", train, train, seed), _lines("validation", validation, validation, seed))
+        return TrainingData(_lines("train", train, train, seed), _lines("validation", validation, validation, seed))
 
-    def data_card(self, data: Split) -> dict[str, Any]:
+    def data_card(self, data: TrainingData) -> dict[str, Any]:
         """Name scans, fonts and texts, how they are split, and their licences."""
         return {
             "digit scans": "scikit-learn load_digits: 1,797 scans of 8 x 8, split by scan index",
@@ -106,5 +105,5 @@ class OcrTrainer(CtcTrainer):
         return {group: make_lines(kind, "test", self.sizes.held_out, HELD_OUT_SEED) for group, kind in kinds.items()}
 
 
-def _lines(split: SplitName, digits: int, printed: int, seed: int) -> list[LabelledSignal]:
+def _lines(split: Split, digits: int, printed: int, seed: int) -> list[LabelledSignal]:
     return make_lines("digits", split, digits, seed) + make_lines("printed", split, printed, seed)

@@ -1,4 +1,4 @@
-"""What lies between a speaker and a file: another tempo, a room, a microphone, noise, the recording level. Numpy only.
+"""Simulated acoustics: tempo, room, microphone, noise, recording level. Numpy only.
 
 Training makes its data with this, and `make run` its traffic, from clips of voices that no training ever hears.
 """
@@ -17,7 +17,7 @@ Sound = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Room:
+class RecordingConditions:
     """How often and how strongly each thing happens; by default as in training."""
 
     tempo: float = 0.1
@@ -32,8 +32,8 @@ class Room:
     """Peaks of the recording, below full scale."""
 
 
-def recorded(speech: Samples, rate: int, rng: Generator, room: Room) -> Samples:
-    """The speech as recorded: 16 kHz, steps of 16 bits, between -1 and 1, with some silence around it."""
+def record(speech: Samples, rate: int, rng: Generator, room: RecordingConditions) -> Samples:
+    """Return the speech as recorded: 16 kHz, steps of 16 bits, between -1 and 1, with some silence around it."""
     tempo = float(np.exp(rng.uniform(-room.tempo, room.tempo)))
     sound = soxr.resample(speech, rate * tempo, RATE, quality="VHQ").astype(np.float64)
     before, after = (int(RATE * rng.uniform(0.05, 0.6)) for _ in range(2))
@@ -51,13 +51,13 @@ def recorded(speech: Samples, rate: int, rng: Generator, room: Room) -> Samples:
 
 
 def quantised(sound: Sound) -> Samples:
-    """In steps of 16 bits, as a file holds it."""
+    """Round samples to steps of 16 bits, as a file holds them."""
     steps = np.rint(np.clip(sound, -1, 1 - 2**-15) * 2**15)
     return np.asarray(steps / 2**15, np.float32)
 
 
 def _reverberated(sound: Sound, rng: Generator) -> Sound:
-    """The direct sound and an echo that dies away exponentially: by 60 dB in 0.1 to 0.6 s."""
+    """Return the direct sound and an echo that dies away exponentially: by 60 dB in 0.1 to 0.6 s."""
     seconds = rng.uniform(0.1, 0.6)
     echo = rng.standard_normal(int(RATE * seconds)) * 10 ** (-3 * np.linspace(0, 1, int(RATE * seconds)))
     echo[: int(RATE * rng.uniform(0.001, 0.02))] = 0
@@ -67,7 +67,7 @@ def _reverberated(sound: Sound, rng: Generator) -> Sound:
 
 
 def _noise(sound: Sound, above_db: float, rng: Generator) -> Sound:
-    """Noise between white and brown, swelling slowly, now and then with a mains hum."""
+    """Return noise between white and brown, swelling slowly, now and then with a mains hum."""
     size = _length(len(sound))
     frequencies = np.fft.rfftfreq(size, 1 / RATE)
     colour = np.maximum(frequencies, 40) ** (-rng.uniform(0, 1))
@@ -82,7 +82,7 @@ def _noise(sound: Sound, above_db: float, rng: Generator) -> Sound:
 
 
 def _narrowed(sound: Sound, rng: Generator) -> Sound:
-    """A cheap microphone's band, or a telephone's."""
+    """Return a cheap microphone's band, or a telephone's."""
     size = _length(len(sound))
     frequencies = np.fft.rfftfreq(size, 1 / RATE)
     low, high = rng.uniform(50, 350), np.exp(rng.uniform(np.log(3200), np.log(7800)))
@@ -97,5 +97,5 @@ def _filtered(sound: Sound, response: NDArray[Any]) -> Sound:
 
 
 def _length(samples: int) -> int:
-    """A length that is quick to transform."""
+    """Return a length that is quick to transform."""
     return 1 << (samples - 1).bit_length()

@@ -16,18 +16,18 @@ import soundfile
 
 from models.base import Sample
 from models.speech_to_text.audio import RATE, Samples, read_audio
-from models.speech_to_text.data.acoustics import Room, recorded
+from models.speech_to_text.data.acoustics import RecordingConditions, record
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 HELD_OUT = Path(__file__).parents[1] / "held_out"
 LIST = "clips.json"
-DEMONSTRATION = Room(tempo=0.05, reverberant=0.0, narrow=0.0, loudest_noise_db=20.0)
+DEMONSTRATION = RecordingConditions(tempo=0.05, reverberant=0.0, narrow=0.0, loudest_noise_db=20.0)
 """The held-out clips have been in one room already."""
 
 
 @cache
 def shipped(directory: Path) -> tuple[Sample, ...]:
-    """The files of a directory with their truths from its `clips.json`."""
+    """Return the files of a directory with their truths from its `clips.json`."""
     entries = json.loads((directory / LIST).read_text())
     return tuple(
         Sample(
@@ -42,18 +42,18 @@ def shipped(directory: Path) -> tuple[Sample, ...]:
 
 
 def wav(samples: Samples) -> bytes:
-    """The bytes of a WAV file, 16 bits, 16 kHz."""
+    """Return the bytes of a WAV file, 16 bits, 16 kHz."""
     buffer = BytesIO()
     soundfile.write(buffer, samples, RATE, format="WAV", subtype="PCM_16")
     return buffer.getvalue()
 
 
 def stream(seed: int) -> Iterator[Sample]:
-    """An endless stream of held-out clips as WAV files, each time with other noise, at another level and tempo."""
+    """Yield held-out clips without end as WAV files, each time with other noise, level and tempo."""
     rng = np.random.default_rng(seed)
     clips, number = shipped(HELD_OUT), 0
     while True:
         clip = clips[int(rng.integers(len(clips)))]
-        samples = recorded(read_audio(clip.payload), RATE, rng, DEMONSTRATION)
+        samples = record(read_audio(clip.payload), RATE, rng, DEMONSTRATION)
         yield replace(clip, name=f"speech-{seed}-{number}.wav", payload=wav(samples), content_type="audio/wav")
         number += 1

@@ -16,12 +16,12 @@ from numpy.random import Generator
 from models.base import OnStep
 from models.nn.ctc import LabelledSignal
 from models.speech_to_text.audio import RATE, Samples
-from models.speech_to_text.data.acoustics import Room, recorded
+from models.speech_to_text.data.acoustics import RecordingConditions, record
 from models.speech_to_text.data.vocabulary import phrase
-from models.speech_to_text.data.voices import Split, manner, need_espeak, speak
+from models.speech_to_text.data.voices import Split, need_espeak, speak, voice_settings
 from models.speech_to_text.mel import log_mel
 
-ROOM = Room()
+ROOM = RecordingConditions()
 TAKES = 3
 """How often a spoken phrase is recorded, each time in another room."""
 WORDLESS_SHARE, TWOFOLD_SHARE = 0.03, 0.1
@@ -31,7 +31,7 @@ _SPLIT_NUMBER: dict[Split, int] = {"train": 0, "validation": 1, "test": 2}
 
 
 @dataclass(frozen=True)
-class Spoken:
+class Speech:
     """Words as spoken, before any room: samples between -1 and 1, their rate, and who spoke."""
 
     samples: Samples
@@ -40,14 +40,14 @@ class Spoken:
     voice: str
 
 
-def spoken(split: Split, rng: Generator, phrases: int = 1) -> Spoken:
-    """Phrases in one of the split's voices, with a pause after each but the last."""
-    how, texts, samples = manner(split, rng), [], []
+def spoken(split: Split, rng: Generator, phrases: int = 1) -> Speech:
+    """Return phrases in one of the split's voices, with a pause after each but the last."""
+    settings, texts, samples = voice_settings(split, rng), [], []
     for number in range(phrases):
         texts.append(phrase(rng))
-        said, rate = speak(texts[-1], how)
-        samples += [np.zeros(int(rate * rng.uniform(*PAUSE_SECONDS)) if number else 0, np.float32), said]
-    return Spoken(np.concatenate(samples), rate, " ".join(texts), how.voice)
+        sound, rate = speak(texts[-1], settings)
+        samples += [np.zeros(int(rate * rng.uniform(*PAUSE_SECONDS)) if number else 0, np.float32), sound]
+    return Speech(np.concatenate(samples), rate, " ".join(texts), settings.voice)
 
 
 def make_utterances(
@@ -57,7 +57,7 @@ def make_utterances(
     on_made: Callable[[int], None] = lambda made: None,
     processes: int | None = None,
 ) -> list[LabelledSignal]:
-    """Recordings of the split's voices, made on all cores. `on_made(made)`. Raises `Untrainable`."""
+    """Return recordings of the split's voices, made on all cores. `on_made(made)`. Raises `Untrainable`."""
     need_espeak()
     made: list[LabelledSignal] = []
     for chunk in _chunks(split, count, seed, processes or os.cpu_count() or 1):
@@ -67,7 +67,7 @@ def make_utterances(
 
 
 def make_split(split: Split, count: int, seed: int, on_step: OnStep) -> list[LabelledSignal]:
-    """The same, and a training is told how far it is."""
+    """Return the same, and a training is told how far it is."""
     return make_utterances(split, count, seed, lambda done: on_step(f"making {split} data", done, count))
 
 
@@ -85,15 +85,15 @@ def _chunk(split: Split, count: int, seed: int, start: int) -> list[LabelledSign
     rng = np.random.default_rng([seed, _SPLIT_NUMBER[split], start])
     made: list[LabelledSignal] = []
     while len(made) < count:
-        said = _said(split, rng)
+        speech = _speech(split, rng)
         for _ in range(min(TAKES, count - len(made))):
-            made.append(LabelledSignal(log_mel(recorded(said.samples, said.rate, rng, ROOM)), said.text))
+            made.append(LabelledSignal(log_mel(record(speech.samples, speech.rate, rng, ROOM)), speech.text))
     return made
 
 
-def _said(split: Split, rng: Generator) -> Spoken:
-    """Mostly a phrase; sometimes two with a pause between, sometimes nothing."""
+def _speech(split: Split, rng: Generator) -> Speech:
+    """Return mostly a phrase; sometimes two with a pause between, sometimes nothing."""
     kind = rng.random()
     if kind < WORDLESS_SHARE:
-        return Spoken(np.zeros(int(RATE * rng.uniform(0.1, 1.5)), np.float32), RATE, "", "")
+        return Speech(np.zeros(int(RATE * rng.uniform(0.1, 1.5)), np.float32), RATE, "", "")
     return spoken(split, rng, phrases=2 if kind < WORDLESS_SHARE + TWOFOLD_SHARE else 1)

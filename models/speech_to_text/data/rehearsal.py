@@ -21,13 +21,13 @@ COUNTS: dict[Split, int] = {"train": 1_000, "validation": 250}
 
 
 def rehearsal(split: Split) -> list[LabelledSignal]:
-    """The split's recordings, in the order in which they were made."""
+    """Return the split's recordings, in the order in which they were made."""
     rows = pq.read_table(FILE, filters=[("split", "=", split)]).to_pylist()
     return [LabelledSignal(np.frombuffer(row["mels"], np.uint8).reshape(MELS, -1), row["text"]) for row in rows]
 
 
 def write(file: Path) -> None:
-    """Makes them. Raises `Untrainable`."""
+    """Make them. Raises `Untrainable`."""
     rows = [
         {"split": split, "text": one.text, "mels": one.signal.tobytes()}
         for split, count in COUNTS.items()

@@ -1,6 +1,6 @@
-"""What is said: phrases of one to six words from a small vocabulary of numbers and commands, made by chance.
+"""Phrases of one to six words by chance, from a small vocabulary of numbers and commands.
 
-No two words of the vocabulary sound alike, so what is heard decides what is written.
+No two words of the vocabulary sound alike, so the sound determines the text.
 """
 
 from numpy.random import Generator
@@ -15,7 +15,7 @@ MEASURES = ("minutes", "seconds", "degrees", "percent")
 ANSWERS = ("yes", "no", "please", "repeat")
 
 VOCABULARY = (*UNITS, *TENS, *VERBS, *PLACES, *THINGS, *ROOMS, *MEASURES, *ANSWERS)
-MOST_WORDS = 6
+MAX_WORDS = 6
 
 _COMMANDS = (
     "turn {on|off} {light|heating|music|radio}",
@@ -40,21 +40,21 @@ _GROUPS = {"ROOM": ROOMS, "ANSWER": (*ANSWERS, *VERBS, *PLACES), "DIGIT": UNITS[
 
 
 def phrase(rng: Generator) -> str:
-    """Half of the phrases are commands, a quarter digits, a quarter words in any order, which teach no grammar."""
+    """Return a phrase: half are commands, a quarter digits, a quarter words in any order, which teach no grammar."""
     kind = rng.random()
     if kind < 0.5:
         return _filled(_pick(rng, _COMMANDS), rng)
     words = UNITS if kind < 0.75 else VOCABULARY
-    return " ".join(_pick(rng, words) for _ in range(int(rng.integers(1, MOST_WORDS + 1))))
+    return " ".join(_pick(rng, words) for _ in range(int(rng.integers(1, MAX_WORDS + 1))))
 
 
 def _filled(pattern: str, rng: Generator) -> str:
-    """The pattern with a choice made in each pair of braces."""
+    """Return the pattern with a choice made in each pair of braces."""
     while "{" in pattern:
         before, rest = pattern.split("{", 1)
         choices, after = rest.split("}", 1)
-        said = _number(rng) if choices == "NUMBER" else _pick(rng, _GROUPS.get(choices) or tuple(choices.split("|")))
-        pattern = before + said + after
+        choice = _number(rng) if choices == "NUMBER" else _pick(rng, _GROUPS.get(choices) or tuple(choices.split("|")))
+        pattern = before + choice + after
     return pattern
 
 

@@ -1,4 +1,4 @@
-"""Voices of espeak-ng, split by voice: who is tested on was never trained on.
+"""Voices of espeak-ng, split by voice: no voice of the test is in training.
 
 A voice is an accent spoken by a variant, such as `en-us+f2`. Variants (relatives together) were dealt out by chance;
 two accents are heard in the test alone. Those that are robots, demons or loudspeakers are left out.
@@ -40,8 +40,8 @@ VARIANTS: dict[Split, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True)
-class Manner:
-    """How something is said: a voice, words a minute, pitch (0 to 99), the gap between words in steps of 10 ms."""
+class VoiceSettings:
+    """How a text is spoken: a voice, words a minute, pitch (0 to 99), the gap between words in steps of 10 ms."""
 
     voice: str
     speed: int
@@ -49,16 +49,16 @@ class Manner:
     gap: int
 
 
-def manner(split: Split, rng: Generator) -> Manner:
-    """One of the split's voices, at a speed and pitch by chance. A third of the test's speaks an unheard accent."""
+def voice_settings(split: Split, rng: Generator) -> VoiceSettings:
+    """Choose one of the split's voices, speed and pitch. A third of the test's speaks an unheard accent."""
     accents = UNHEARD_ACCENTS if split == "test" and rng.random() < 1 / 3 else ACCENTS
     accent, variant = (names[int(rng.integers(len(names)))] for names in (accents, VARIANTS[split]))
     gap = int(rng.integers(1, 12)) if rng.random() < 0.3 else 0
-    return Manner(f"{accent}+{variant}", int(rng.integers(120, 231)), int(rng.integers(15, 86)), gap)
+    return VoiceSettings(f"{accent}+{variant}", int(rng.integers(120, 231)), int(rng.integers(15, 86)), gap)
 
 
 def need_espeak() -> None:
-    """Raises `Untrainable`, with the remedy, where espeak-ng is missing."""
+    """Raise `Untrainable`, with the remedy, where espeak-ng is missing."""
     if shutil.which("espeak-ng") is None:
         raise Untrainable(
             "espeak-ng, which speaks the training's phrases, is not installed. "
@@ -66,16 +66,16 @@ def need_espeak() -> None:
         )
 
 
-def speak(text: str, how: Manner) -> tuple[Samples, int]:
-    """The text spoken, without the silence around it, between -1 and 1; and its rate. Raises `Untrainable`."""
+def speak(text: str, settings: VoiceSettings) -> tuple[Samples, int]:
+    """Return the text spoken, without the silence around it, between -1 and 1; and its rate. Raises `Untrainable`."""
     need_espeak()
-    options = ["-v", how.voice, "-s", str(how.speed), "-p", str(how.pitch), "-g", str(how.gap)]
-    said = subprocess.run(["espeak-ng", *options, "--stdout", text], capture_output=True, check=False)
-    if said.returncode or not said.stdout:
+    options = ["-v", settings.voice, "-s", str(settings.speed), "-p", str(settings.pitch), "-g", str(settings.gap)]
+    completed = subprocess.run(["espeak-ng", *options, "--stdout", text], capture_output=True, check=False)
+    if completed.returncode or not completed.stdout:
         raise Untrainable(
-            f"espeak-ng can't speak as {how.voice}: {said.stderr.decode(errors='replace').strip()}. "
+            f"espeak-ng can't speak as {settings.voice}: {completed.stderr.decode(errors='replace').strip()}. "
             "Version 1.51 or later is needed."
         )
-    samples, rate = soundfile.read(BytesIO(said.stdout), dtype="float32")
+    samples, rate = soundfile.read(BytesIO(completed.stdout), dtype="float32")
     loud = np.flatnonzero(np.abs(samples) > 0.01 * np.abs(samples).max(initial=0.0))
     return samples[loud[0] : loud[-1] + 1] if len(loud) else samples, rate

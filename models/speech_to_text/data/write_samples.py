@@ -17,14 +17,14 @@ from numpy.random import Generator
 
 from models.base import Sample
 from models.speech_to_text.audio import RATE, Samples
-from models.speech_to_text.data.acoustics import Room, recorded
+from models.speech_to_text.data.acoustics import RecordingConditions, record
 from models.speech_to_text.data.clips import HELD_OUT, LIST, SAMPLES
-from models.speech_to_text.data.generation import ROOM, Spoken, spoken
+from models.speech_to_text.data.generation import ROOM, Speech, spoken
 from models.speech_to_text.data.voices import UNHEARD_ACCENTS
 
 SEED = 1_000
 CLIPS = 300
-QUIET_ROOM = Room(tempo=0.0, reverberant=0.5, narrow=0.0, loudest_noise_db=20.0, softest_peak_db=-12.0)
+QUIET_ROOM = RecordingConditions(tempo=0.0, reverberant=0.5, narrow=0.0, loudest_noise_db=20.0, softest_peak_db=-12.0)
 FILES = (
     ("WAV", "PCM_16", RATE, 1, 1),
     ("WAV", "PCM_24", 22_050, 2, 1),
@@ -39,41 +39,41 @@ FILES = (
 
 
 def encoded(samples: Samples, kind: str, subtype: str, rate: int = RATE, channels: int = 1) -> bytes:
-    """The bytes of an audio file."""
+    """Return the bytes of an audio file."""
     buffer = BytesIO()
     sound = np.repeat(soxr.resample(samples, RATE, rate)[:, None], channels, axis=1)
     soundfile.write(buffer, np.clip(sound, -1, 1), rate, format=kind, subtype=subtype)
     return buffer.getvalue()
 
 
-def group(said: Spoken) -> str:
-    """`unheard_accents` for accents that no training has, otherwise `unheard_voices`."""
-    return "unheard_accents" if said.voice.split("+")[0] in UNHEARD_ACCENTS else "unheard_voices"
+def group(speech: Speech) -> str:
+    """Return `unheard_accents` for accents that no training has, otherwise `unheard_voices`."""
+    return "unheard_accents" if speech.voice.split("+")[0] in UNHEARD_ACCENTS else "unheard_voices"
 
 
 def held_out(rng: Generator) -> list[Sample]:
-    """Phrases, each in a room as in training."""
+    """Return phrases, each in a room as in training."""
     clips = []
     for number in range(CLIPS):
-        said = spoken("test", rng)
-        payload = encoded(recorded(said.samples, said.rate, rng, ROOM), "OGG", "OPUS")
-        clips.append(Sample(f"{number:03d}.ogg", payload, "audio/ogg", {"text": said.text}, group(said)))
+        speech = spoken("test", rng)
+        payload = encoded(record(speech.samples, speech.rate, rng, ROOM), "OGG", "OPUS")
+        clips.append(Sample(f"{number:03d}.ogg", payload, "audio/ogg", {"text": speech.text}, group(speech)))
     return clips
 
 
 def samples(rng: Generator) -> list[Sample]:
-    """One file of each kind."""
+    """Make one file of each kind."""
     files = []
     for number, (kind, subtype, rate, channels, phrases) in enumerate(FILES):
-        said = spoken("test", rng, phrases)
-        payload = encoded(recorded(said.samples, said.rate, rng, QUIET_ROOM), kind, subtype, rate, channels)
+        speech = spoken("test", rng, phrases)
+        payload = encoded(record(speech.samples, speech.rate, rng, QUIET_ROOM), kind, subtype, rate, channels)
         name = f"{number:02d}-{subtype.lower().replace('_', '')}.{kind.lower()}"
-        files.append(Sample(name, payload, f"audio/{kind.lower()}", {"text": said.text}, group(said)))
+        files.append(Sample(name, payload, f"audio/{kind.lower()}", {"text": speech.text}, group(speech)))
     return files
 
 
 def write(directory: Path, clips: Sequence[Sample]) -> None:
-    """The files, and what is said in them."""
+    """Return the files, and what is said in them."""
     directory.mkdir(exist_ok=True)
     for clip in clips:
         (directory / clip.name).write_bytes(clip.payload)
@@ -84,7 +84,7 @@ def write(directory: Path, clips: Sequence[Sample]) -> None:
 
 
 def main() -> None:
-    """Writes both."""
+    """Write both."""
     rng = np.random.default_rng(SEED)
     write(HELD_OUT, held_out(rng))
     write(SAMPLES, samples(rng))

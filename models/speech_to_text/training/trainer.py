@@ -9,8 +9,8 @@ import onnx
 from models.base import OnStep
 from models.nn.conv_ctc import ConvCtc
 from models.nn.conv_ctc_onnx import Signal
-from models.nn.ctc_fitting import Plan
-from models.nn.ctc_trainer import CtcTrainer, Split
+from models.nn.ctc_fitting import CtcFittingPlan
+from models.nn.ctc_trainer import CtcTrainer, TrainingData
 from models.nn.onnx_inference import judge, session
 from models.speech_to_text import symbols
 from models.speech_to_text.data.generation import make_split
@@ -34,8 +34,8 @@ class SpeechTrainer(CtcTrainer):
     """Recordings of synthetic voices, by seed; symbols are letters, and the error rate is of words."""
 
     network: ConvCtc = NETWORK
-    plan: Plan = PLAN
-    fine_plan: Plan = FINE_PLAN
+    plan: CtcFittingPlan = PLAN
+    fine_plan: CtcFittingPlan = FINE_PLAN
     sizes: Sizes = Sizes()
     signal: ClassVar[Signal] = SIGNAL
     symbols: ClassVar[str] = symbols.SYMBOLS
@@ -53,16 +53,16 @@ class SpeechTrainer(CtcTrainer):
         """Return the word error rate of all recordings together."""
         return word_error_rate(pairs)
 
-    def synthetic(self, seed: int, on_step: OnStep) -> Split:
+    def synthetic(self, seed: int, on_step: OnStep) -> TrainingData:
         """Make recordings with espeak-ng. Raises `Untrainable`."""
         train = make_split("train", self.sizes.train, seed, on_step)
-        return Split(train, make_split("validation", self.sizes.validation, seed, on_step))
+        return TrainingData(train, make_split("validation", self.sizes.validation, seed, on_step))
 
-    def rehearsal(self, seed: int, on_step: OnStep) -> Split:
+    def rehearsal(self, seed: int, on_step: OnStep) -> TrainingData:
         """Read the recordings that ship for this: espeak-ng need not be there."""
-        return Split(rehearsal("train"), rehearsal("validation"))
+        return TrainingData(rehearsal("train"), rehearsal("validation"))
 
-    def data_card(self, data: Split) -> dict[str, Any]:
+    def data_card(self, data: TrainingData) -> dict[str, Any]:
         """Name words, voices and rooms, and how many recordings there are."""
         return {
             "speech": "made by espeak-ng 1.51 (GPL-3.0; what it says is free), phrases of "

@@ -17,7 +17,7 @@ from app.retraining.gate import Evidence
 from models import tensors
 from models.base import OnStep, Sample, Task, Untrainable
 from models.datasets import ROWS
-from models.off_policy import Estimate, Valued
+from models.off_policy import Estimate, PolicyValue
 from tests.support.datasets import written
 from tests.support.scales import Scales, scale
 
@@ -39,10 +39,10 @@ class Choosing(Scales):
     off_policy_evaluator = f"{__name__}:values"
 
 
-def values(task: Choosing, dataset: Path, versions: Sequence[Path], seed: int, on_step: OnStep) -> list[Valued]:
+def values(task: Choosing, dataset: Path, versions: Sequence[Path], seed: int, on_step: OnStep) -> list[PolicyValue]:
     earned = {RIGHT: np.array([0.25, 1.0]), OFF: np.array([0.5, 0.25])}
     estimates = [Estimate(float(one.mean()), one - one.mean()) for one in (earned[path.stem] for path in versions)]
-    return [Valued(one, {"dr": one}, 2.0, ()) for one in estimates]
+    return [PolicyValue(one, {"dr": one}, 2.0, ()) for one in estimates]
 
 
 class Unsure(Scales):

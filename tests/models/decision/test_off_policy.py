@@ -7,11 +7,11 @@ import pytest
 from models.base import Untrainable
 from models.decision import Decision
 from models.decision.training.network import untrained
-from models.decision.training.policy_gradient import Plan
+from models.decision.training.policy_gradient import PolicyFittingPlan
 from models.training import evaluate_off_policy
 from tests.models.decision.logs import episodes, rows, task, write
 
-PLAN = Plan(least_steps=150, epochs=5)
+PLAN = PolicyFittingPlan(least_steps=150, epochs=5)
 UNIFORM = (0.8 + 0.2 + 0.2) / 3
 BEST = 0.8
 LOGGED = 0.2 * 0.8 + 0.8 * 0.2

@@ -16,7 +16,7 @@ from models.decision.data import simulator
 from models.decision.request import MAX_ACTIONS, PADDED_COUNTS
 
 TASK = Decision()
-counts = st.lists(st.integers(simulator.LEAST_OFFERS, simulator.MOST_OFFERS), min_size=1, max_size=8)
+counts = st.lists(st.integers(simulator.MIN_OFFERS, simulator.MAX_OFFERS), min_size=1, max_size=8)
 
 
 def asked(number: int) -> Asked:

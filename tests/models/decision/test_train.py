@@ -44,22 +44,22 @@ def rewarded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Decision, Path, 
     return task, dataset, trained.model, trained.card
 
 
-Rewarded = tuple[Decision, Path, bytes, dict[str, Any]]
+RewardedDecisions = tuple[Decision, Path, bytes, dict[str, Any]]
 
 
-def test_it_learns_from_rewards_what_the_logging_policy_seldom_does(rewarded: Rewarded) -> None:
+def test_it_learns_from_rewards_what_the_logging_policy_seldom_does(rewarded: RewardedDecisions) -> None:
     task, _, model, _ = rewarded
     assert probability_of_right(task, model) > 0.8
 
 
-def test_the_expected_reward_is_about_the_true_one(rewarded: Rewarded) -> None:
+def test_the_expected_reward_is_about_the_true_one(rewarded: RewardedDecisions) -> None:
     greedy = Decision(exploration="epsilon-greedy", epsilon=0, floor=0, schema=str(rewarded[1].parent / "schema.json"))
     for one in judge(session(rewarded[2]), greedy, KINDS):
         assert one.decoded.output["action"] == one.sample.correction["action"]
         assert one.decoded.confidence == pytest.approx(0.8, abs=0.1)
 
 
-def test_the_card_says_what_the_log_says_of_the_policy(rewarded: Rewarded) -> None:
+def test_the_card_says_what_the_log_says_of_the_policy(rewarded: RewardedDecisions) -> None:
     card = rewarded[3]
     assert card["decisions"] == {"train": 2_400, "validation": 300}
     assert card["reward range"] == [0.0, 1.0]
@@ -71,14 +71,14 @@ def test_the_card_says_what_the_log_says_of_the_policy(rewarded: Rewarded) -> No
     json.dumps(card)
 
 
-def test_the_same_arguments_give_the_same_bytes_and_another_seed_others(rewarded: Rewarded) -> None:
+def test_the_same_arguments_give_the_same_bytes_and_another_seed_others(rewarded: RewardedDecisions) -> None:
     task, dataset, model, card = rewarded
     again = train(task, dataset, None, 3, quiet, QUICK)
     assert (again.model, again.card) == (model, card)
     assert train(task, dataset, None, 4, quiet, QUICK).model != model
 
 
-def test_what_is_held_out_for_tests_is_never_trained_on(rewarded: Rewarded, tmp_path: Path) -> None:
+def test_what_is_held_out_for_tests_is_never_trained_on(rewarded: RewardedDecisions, tmp_path: Path) -> None:
     task, _, model, _ = rewarded
     rows = logs.rows(task, 3_000, 0)
     for row in rows:
@@ -163,7 +163,7 @@ def test_where_all_is_left_out_the_reason_is_said(tmp_path: Path) -> None:
         train(task, logs.write(rows, tmp_path / "dataset"), None, 0, quiet, QUICK)
 
 
-def test_few_decisions_change_little_of_what_the_parent_knows(rewarded: Rewarded, tmp_path: Path) -> None:
+def test_few_decisions_change_little_of_what_the_parent_knows(rewarded: RewardedDecisions, tmp_path: Path) -> None:
     task, _, model, _ = rewarded
     (tmp_path / "model.onnx").write_bytes(model)
     dataset = logs.write(logs.rows(task, 50, 9), tmp_path / "dataset")
@@ -172,7 +172,7 @@ def test_few_decisions_change_little_of_what_the_parent_knows(rewarded: Rewarded
     assert probability_of_right(task, on_top) > max(0.75, probability_of_right(task, alone))
 
 
-def test_a_parent_that_now_earns_nothing_changes_its_mind(rewarded: Rewarded, tmp_path: Path) -> None:
+def test_a_parent_that_now_earns_nothing_changes_its_mind(rewarded: RewardedDecisions, tmp_path: Path) -> None:
     task, _, model, _ = rewarded
     (tmp_path / "model.onnx").write_bytes(model)
     rows = [{**row, "reward": 0.0} for row in logs.rows(task, 1_000, 9)]
@@ -185,41 +185,41 @@ def test_a_parent_that_now_earns_nothing_changes_its_mind(rewarded: Rewarded, tm
     assert after < 0.3 < before
 
 
-def test_a_network_comes_back_from_its_file(rewarded: Rewarded) -> None:
+def test_a_network_comes_back_from_its_file(rewarded: RewardedDecisions) -> None:
     loaded = onnx.load_from_string(rewarded[2])
     assert Network.from_onnx(loaded).to_onnx().SerializeToString() == rewarded[2]
     names = [[value.name for value in values] for values in (loaded.graph.input, loaded.graph.output)]
     assert names == [["context", "actions"], ["logits", "rewards"]]
 
 
-def test_a_parent_of_another_schema_is_refused(rewarded: Rewarded, tmp_path: Path) -> None:
+def test_a_parent_of_another_schema_is_refused(rewarded: RewardedDecisions, tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(rewarded[2])
     with pytest.raises(Untrainable, match="another schema"):
         train(Decision(), None, tmp_path / "model.onnx", 0, quiet, QUICK)
 
 
-def test_a_parent_that_is_no_policy_is_refused(rewarded: Rewarded) -> None:
+def test_a_parent_that_is_no_policy_is_refused(rewarded: RewardedDecisions) -> None:
     with pytest.raises(Untrainable, match="no model of this task"):
         train(rewarded[0], rewarded[1], Path("models/ocr/versions/1/model.onnx"), 0, quiet, QUICK)
 
 
-def test_too_few_decisions_are_refused(rewarded: Rewarded, tmp_path: Path) -> None:
+def test_too_few_decisions_are_refused(rewarded: RewardedDecisions, tmp_path: Path) -> None:
     with pytest.raises(Untrainable, match="at least 30"):
         train(rewarded[0], logs.write(logs.rows(rewarded[0], 30, 0), tmp_path / "dataset"), None, 0, quiet, QUICK)
 
 
-def test_rewards_that_are_all_the_same_are_refused(rewarded: Rewarded, tmp_path: Path) -> None:
+def test_rewards_that_are_all_the_same_are_refused(rewarded: RewardedDecisions, tmp_path: Path) -> None:
     rows = [{**row, "reward": 1.0} for row in logs.rows(rewarded[0], 100, 0)]
     with pytest.raises(Untrainable, match="All rewards are 1"):
         train(rewarded[0], logs.write(rows, tmp_path / "dataset"), None, 0, quiet, QUICK)
 
 
-def test_a_schema_of_ones_own_needs_a_dataset(rewarded: Rewarded) -> None:
+def test_a_schema_of_ones_own_needs_a_dataset(rewarded: RewardedDecisions) -> None:
     with pytest.raises(Untrainable, match="a dataset"):
         train(rewarded[0], None, None, 0, quiet, QUICK)
 
 
-def test_a_version_is_written_with_its_card(rewarded: Rewarded, tmp_path: Path) -> None:
+def test_a_version_is_written_with_its_card(rewarded: RewardedDecisions, tmp_path: Path) -> None:
     write(Trained(rewarded[2], rewarded[3]), tmp_path / "7", "the command")
     card = json.loads((tmp_path / "7" / "card.json").read_text())
     assert (card["task"], card["version"], card["created by command"]) == ("decision", "7", "the command")

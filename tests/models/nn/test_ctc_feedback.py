@@ -8,7 +8,7 @@ import pytest
 
 from models.base import Untrainable
 from models.nn.conv_ctc import ConvCtc
-from models.nn.ctc_feedback import Feedback, feedback
+from models.nn.ctc_feedback import CtcFeedback, feedback
 from models.nn.reward_weights import CLIP
 from tests.support.datasets import row, written
 
@@ -20,7 +20,7 @@ def encode(text: str) -> list[int]:
     return [{"a": 1, "b": 2, "c": 3}[symbol] for symbol in text]
 
 
-def read(directory: Path, rows: list[dict[str, Any]]) -> Feedback:
+def read(directory: Path, rows: list[dict[str, Any]]) -> CtcFeedback:
     return feedback(written(directory, rows), "image", NETWORK, 64, encode)
 
 

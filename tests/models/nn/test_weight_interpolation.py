@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 
-from models.nn.weight_interpolation import Trial, between, chosen
+from models.nn.weight_interpolation import Trial, chosen, interpolated
 
 
 def test_the_least_loss_on_feedback_is_chosen_where_little_is_forgotten() -> None:
@@ -23,7 +23,7 @@ def test_without_feedback_to_choose_by_it_is_the_farthest() -> None:
 def test_between_is_on_the_line_and_exactly_the_parent_at_its_end() -> None:
     parent = [(jnp.full((2, 2), 0.1), jnp.zeros(2))]
     fitted = [(jnp.full((2, 2), 0.7), jnp.ones(2))]
-    ((weights, bias),) = between(parent, fitted, 0.25)
+    ((weights, bias),) = interpolated(parent, fitted, 0.25)
     np.testing.assert_allclose(weights, np.full((2, 2), 0.25), rtol=1e-6)
     np.testing.assert_allclose(bias, [0.25, 0.25])
-    np.testing.assert_array_equal(between(parent, fitted, 0.0)[0][0], parent[0][0])
+    np.testing.assert_array_equal(interpolated(parent, fitted, 0.0)[0][0], parent[0][0])

@@ -15,7 +15,7 @@ from models.base import Judged
 from models.nn.onnx_inference import judge, session
 from models.object_detection import ObjectDetection
 from models.object_detection.data.scenes import held_out_scenes
-from models.object_detection.decoding import MOST_BOXES
+from models.object_detection.decoding import MAX_BOXES
 from models.object_detection.scoring import all_right
 from models.object_detection.training.evaluation import decoded, parity
 from models.object_detection.training.network import Detector
@@ -86,6 +86,6 @@ def test_outputs_are_bounded_inside_their_picture_and_best_first() -> None:
     for one in [*found, *(seen.decoded for seen in judged())]:
         scores = [box["score"] for box in one.output["boxes"]]
         assert scores == sorted(scores, reverse=True)
-        assert len(scores) <= MOST_BOXES
+        assert len(scores) <= MAX_BOXES
         assert 0 <= one.confidence <= 1
         assert TASK.validate_correction(one.output)

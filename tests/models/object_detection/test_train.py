@@ -14,7 +14,7 @@ from models.object_detection import ObjectDetection
 from models.object_detection import train as training
 from models.object_detection.data.scenes import held_out_scenes
 from models.object_detection.train import main, train
-from models.object_detection.training.fitting import Fitted, Plan
+from models.object_detection.training.fitting import DetectorFittingPlan, FittedParameters
 from models.object_detection.training.from_scratch import Recipe
 from models.object_detection.training.network import Detector
 from models.training_command import write
@@ -22,7 +22,7 @@ from tests.support.datasets import written
 
 TASK = ObjectDetection()
 SMALL = Detector(channels=(4, 4, 4, 4), blocks=(0, 0, 0, 0), head=4)
-TINY = Recipe(train=4, validation=3, plan=Plan(epochs=1, batch=4))
+TINY = Recipe(train=4, validation=3, plan=DetectorFittingPlan(epochs=1, batch=4))
 SHIPPED = Path(training.__file__).parent / "versions/1/model.onnx"
 
 
@@ -62,7 +62,8 @@ def test_a_dataset_needs_a_parent_and_a_parent_a_dataset(given: dict[str, Path])
 
 def test_a_model_that_onnx_runtime_reads_differently_is_not_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "models.object_detection.training.from_scratch.fit", lambda network, parameters, *_: Fitted(parameters, [1.0])
+        "models.object_detection.training.from_scratch.fit",
+        lambda network, parameters, *_: FittedParameters(parameters, [1.0]),
     )
     monkeypatch.setattr("models.object_detection.training.evaluation.parity", lambda *_: 0.5)
     with pytest.raises(RuntimeError, match="differ by"):

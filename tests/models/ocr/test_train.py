@@ -9,14 +9,14 @@ import typer
 from typer.testing import CliRunner
 
 from models.nn import ctc_trainer
-from models.nn.ctc_fitting import Fitted, Plan
+from models.nn.ctc_fitting import CtcFittingPlan, FittedParameters
 from models.ocr import Ocr
 from models.ocr.train import main
 from models.ocr.training.network import NETWORK
 from models.ocr.training.trainer import OcrTrainer, Sizes
 from models.training_command import write
 
-QUICK = Plan(epochs=1, columns=4096, buckets=(1024,))
+QUICK = CtcFittingPlan(epochs=1, columns=4096, buckets=(1024,))
 TRAINER = OcrTrainer(Ocr(), plan=QUICK, sizes=Sizes(train_digits=24, train_printed=8, validation=6, held_out=6))
 
 
@@ -48,7 +48,7 @@ def test_help_shows_an_example() -> None:
 
 
 def test_a_model_that_onnx_runtime_reads_differently_is_not_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ctc_trainer, "fit", lambda network, parameters, *_: Fitted(parameters, [1.0]))
+    monkeypatch.setattr(ctc_trainer, "fit", lambda network, parameters, *_: FittedParameters(parameters, [1.0]))
     monkeypatch.setattr("models.nn.ctc_evaluation.parity", lambda *_: 0.5)
     with pytest.raises(RuntimeError, match="differ by"):
         TRAINER.train(None, None, 1, lambda *_: None)

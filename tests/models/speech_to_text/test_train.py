@@ -13,7 +13,7 @@ from models.base import OnStep, Untrainable
 from models.nn import ctc_trainer
 from models.nn.conv_ctc import ConvCtc
 from models.nn.ctc import LabelledSignal
-from models.nn.ctc_fitting import Fitted, Plan
+from models.nn.ctc_fitting import CtcFittingPlan, FittedParameters
 from models.speech_to_text import SpeechToText
 from models.speech_to_text.mel import MELS
 from models.speech_to_text.symbols import CLASSES
@@ -25,7 +25,7 @@ from models.training_command import write
 
 TASK = SpeechToText()
 SMALL = ConvCtc(height=MELS, classes=CLASSES, stem=(2, 2), channels=4, dilations=(1,))
-QUICK = Plan(epochs=1, buckets=(512,), columns=2_048, scale=SIGNAL.scale)
+QUICK = CtcFittingPlan(epochs=1, buckets=(512,), columns=2_048, scale=SIGNAL.scale)
 TRAINER = SpeechTrainer(TASK, network=SMALL, plan=QUICK, sizes=Sizes(train=8, validation=6))
 
 
@@ -62,7 +62,7 @@ def test_a_short_training_gives_a_model_and_a_whole_card(tmp_path: Path) -> None
 
 
 def test_a_model_that_onnx_runtime_reads_differently_is_not_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ctc_trainer, "fit", lambda network, parameters, *_: Fitted(parameters, [1.0]))
+    monkeypatch.setattr(ctc_trainer, "fit", lambda network, parameters, *_: FittedParameters(parameters, [1.0]))
     monkeypatch.setattr("models.nn.ctc_evaluation.parity", lambda *_: 0.5)
     with pytest.raises(RuntimeError, match="differ by"):
         TRAINER.train(None, None, 1, lambda *_: None)

@@ -1,4 +1,4 @@
-"""The made problem: always the same, of known chances, and no visitor both in training and in the held-out set."""
+"""The simulated problem: always the same, of known probabilities, and no visitor is in training and held out."""
 
 import json
 from itertools import islice
@@ -32,15 +32,15 @@ def test_every_visit_can_be_read() -> None:
 
 def test_what_is_right_is_the_offer_that_is_taken_most() -> None:
     for sample in TASK.samples():
-        chances = simulator.chances(json.loads(sample.payload))
-        assert chances[sample.correction["action"]] == max(chances.values())
-        assert all(0 < chance < 1 for chance in chances.values())
+        acceptance_probabilities = simulator.acceptance_probabilities(json.loads(sample.payload))
+        assert acceptance_probabilities[sample.correction["action"]] == max(acceptance_probabilities.values())
+        assert all(0 < chance < 1 for chance in acceptance_probabilities.values())
 
 
 def test_rewards_come_as_often_as_their_chance_says() -> None:
     sample, rng = TASK.samples()[0], np.random.default_rng(0)
     rewards = [TASK.reward(sample, {"action": sample.correction["action"]}, rng) for _ in range(4_000)]
-    chance = simulator.chances(json.loads(sample.payload))[sample.correction["action"]]
+    chance = simulator.acceptance_probabilities(json.loads(sample.payload))[sample.correction["action"]]
     assert set(rewards) == {0.0, 1.0}
     assert np.mean([reward or 0.0 for reward in rewards]) == pytest.approx(chance, abs=0.03)
 
@@ -49,11 +49,19 @@ def judged(choose: str) -> list[Judged]:
     """Policies that are certain: of the best or of the worst offer, or of none (uniform)."""
     made = []
     for sample in islice(simulator.held_out(), 200):
-        chances = simulator.chances(json.loads(sample.payload))
-        action = (max if choose == "best" else min)(chances, key=chances.__getitem__)
-        certain = {offer: float(offer == action) for offer in chances}
-        probabilities = {offer: 1 / len(chances) for offer in chances} if choose == "uniform" else certain
-        made.append(Judged(sample, Decoded({"action": action, "probabilities": probabilities}, chances[action])))
+        acceptance_probabilities = simulator.acceptance_probabilities(json.loads(sample.payload))
+        action = (max if choose == "best" else min)(acceptance_probabilities, key=acceptance_probabilities.__getitem__)
+        certain = {offer: float(offer == action) for offer in acceptance_probabilities}
+        probabilities = (
+            {offer: 1 / len(acceptance_probabilities) for offer in acceptance_probabilities}
+            if choose == "uniform"
+            else certain
+        )
+        made.append(
+            Judged(
+                sample, Decoded({"action": action, "probabilities": probabilities}, acceptance_probabilities[action])
+            )
+        )
     return made
 
 

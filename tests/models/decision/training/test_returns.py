@@ -6,22 +6,22 @@ import numpy as np
 import pytest
 
 from models.decision.request import Step
-from models.decision.training.log_reader import Logged
+from models.decision.training.log_reader import LoggedDecision
 from models.decision.training.network import Network, Scale, initial
-from models.decision.training.returns import Played, flat, model_of
+from models.decision.training.returns import TrajectoryBatch, flat, model_of
 
 COLUMNS, WIDTH = 2, 3
 RANGE = (-1.0, 3.0)
 
 
-def decision(episode: int, number: int, actions: int, reward: float | None) -> Logged:
+def decision(episode: int, number: int, actions: int, reward: float | None) -> LoggedDecision:
     """A step with so many actions: those of more than four are in another group."""
     rng = np.random.default_rng((episode, number))
     features = {
         "context": rng.normal(size=COLUMNS).astype(np.float32),
         "actions": rng.normal(size=(actions, WIDTH)).astype(np.float32),
     }
-    return Logged(features, int(rng.integers(actions)), 1 / actions, reward, step=Step(str(episode), number))
+    return LoggedDecision(features, int(rng.integers(actions)), 1 / actions, reward, step=Step(str(episode), number))
 
 
 RUNS = [
@@ -43,13 +43,13 @@ def network(seed: int) -> Network:
     return Network(policy, rewards, unit, 1.0, RANGE, {})
 
 
-def returns(played: Played, gamma: float, of: Network | None = None) -> list[float]:
+def returns(played: TrajectoryBatch, gamma: float, of: Network | None = None) -> list[float]:
     log = played.returns(gamma, of)
     return list(flat(log, [one.reward for one in log]))
 
 
 def test_returns_are_each_step_s_own_whatever_group_it_is_in() -> None:
-    played = Played.of(RUNS)
+    played = TrajectoryBatch.of(RUNS)
     assert len(played.log) == 2
     expected = [1 + 0.5 * (0.5 - 0.5), 0.5 - 0.5, -1, 0.25 + 0.25, 0.5, np.nan, 0.75]
     np.testing.assert_allclose(returns(played, 0.5), expected)
@@ -57,30 +57,32 @@ def test_returns_are_each_step_s_own_whatever_group_it_is_in() -> None:
 
 
 def test_without_a_second_step_rewards_stay_as_they_are() -> None:
-    played = Played.of(RUNS[2:])
+    played = TrajectoryBatch.of(RUNS[2:])
     assert not played.in_steps
     assert played.returns(0.5, network(0)) is played.log
 
 
 def test_no_decisions_have_no_returns() -> None:
-    assert Played.of([]).returns(0.5, None) == []
-    assert Played.of([]).figures(network(0), 0.5) == {}
+    assert TrajectoryBatch.of([]).returns(0.5, None) == []
+    assert TrajectoryBatch.of([]).figures(network(0), 0.5) == {}
 
 
 def test_a_model_says_of_each_decision_the_policy_s_weight_and_what_it_expects() -> None:
     logged = [one for run in RUNS for one in run]
     some = network(1)
-    model = model_of(some, Played.of(RUNS).log)
-    alone = [model_of(some, Played.of([[one]]).log) for one in logged]
+    model = model_of(some, TrajectoryBatch.of(RUNS).log)
+    alone = [model_of(some, TrajectoryBatch.of([[one]]).log) for one in logged]
     for name in ("weights", "predicted", "values"):
         np.testing.assert_allclose(getattr(model, name), [getattr(one, name)[0] for one in alone], rtol=1e-5)
     assert ((model.predicted > RANGE[0]) & (model.predicted < RANGE[1])).all()
-    uniform = model_of(replace(some, policy=initial(COLUMNS, WIDTH, np.random.default_rng(0))), Played.of(RUNS).log)
+    uniform = model_of(
+        replace(some, policy=initial(COLUMNS, WIDTH, np.random.default_rng(0))), TrajectoryBatch.of(RUNS).log
+    )
     np.testing.assert_allclose(uniform.weights, 1, rtol=1e-5)
 
 
 def test_with_a_network_the_last_step_s_return_is_its_reward_and_the_others_are_as_its_policy_goes_on() -> None:
-    played, some = Played.of(RUNS), network(2)
+    played, some = TrajectoryBatch.of(RUNS), network(2)
     model = model_of(some, played.log)
     found = returns(played, 0.5, some)
     assert (found[2], found[4], found[6]) == (-1.0, 0.5, 0.75)
@@ -90,8 +92,8 @@ def test_with_a_network_the_last_step_s_return_is_its_reward_and_the_others_are_
 
 def test_figures_are_of_whole_episodes_only() -> None:
     some = network(3)
-    made = Played.of(RUNS).figures(some, 0.5)
-    assert made == Played.of([RUNS[0], RUNS[3]]).figures(some, 0.5)
+    made = TrajectoryBatch.of(RUNS).figures(some, 0.5)
+    assert made == TrajectoryBatch.of([RUNS[0], RUNS[3]]).figures(some, 0.5)
     assert made["episodes"] == 2
     assert made["logged"][0] == pytest.approx((1 + 0.5 * 0.5 - 0.25 + 0.75) / 2)
     assert all(low <= value <= high for value, low, high in (made["weighted_per_decision"], made["doubly_robust"]))

@@ -3,7 +3,7 @@
 import numpy as np
 
 from models.object_detection import ObjectDetection
-from models.object_detection.data.generation import examples, made
+from models.object_detection.data.generation import examples, make_scenes
 from models.object_detection.data.scenes import make_payloads
 from models.object_detection.images import Geometry
 from models.object_detection.labels import LABELS
@@ -25,8 +25,8 @@ def test_examples_have_their_boxes_in_the_square() -> None:
 
 
 def test_made_scenes_depend_on_seed_and_split_alone() -> None:
-    first, again, other = (made("train", 3, seed, processes=1) for seed in (1, 1, 2))
-    validation = made("validation", 3, 1, processes=1)
+    first, again, other = (make_scenes("train", 3, seed, processes=1) for seed in (1, 1, 2))
+    validation = make_scenes("validation", 3, 1, processes=1)
     for (features, truth), (same, same_truth) in zip(first, again, strict=True):
         assert truth == same_truth
         np.testing.assert_array_equal(features["image"], same["image"])

@@ -11,7 +11,7 @@ from models.object_detection import ObjectDetection
 from models.object_detection.data.drawing import TILE
 from models.object_detection.data.objects import INSTANCES, drawn
 from models.object_detection.data.photographs import FOLDER, PHOTOGRAPHS
-from models.object_detection.data.scenes import MOST_OBJECTS, make_payloads, samples
+from models.object_detection.data.scenes import MAX_SCENE_OBJECTS, make_payloads, samples
 from models.object_detection.labels import LABELS
 
 TASK = ObjectDetection()
@@ -50,7 +50,7 @@ def test_the_truth_is_in_the_picture_and_a_correction_as_it_is() -> None:
     for scene in scenes:
         width, height = Image.open(BytesIO(scene.payload)).size
         boxes = scene.correction["boxes"]
-        assert len(boxes) <= MOST_OBJECTS
+        assert len(boxes) <= MAX_SCENE_OBJECTS
         assert TASK.validate_correction(scene.correction) == scene.correction
         for left, top, right, bottom in (box["box"] for box in boxes):
             assert 0 <= left < right <= width

@@ -35,7 +35,7 @@ def served(features: Features, explore: float = 0.0, name: str = "one") -> dict[
     return {**row, "output": json.dumps(said.output)}
 
 
-def found(tmp_path: Path, *rows: dict[str, Any]) -> feedback.Feedback:
+def found(tmp_path: Path, *rows: dict[str, Any]) -> feedback.DetectionFeedback:
     return feedback.feedback(written(tmp_path, list(rows)), PARENT)
 
 
@@ -47,8 +47,8 @@ def test_corrections_come_by_split_and_those_of_the_test_are_not_looked_at(tmp_p
         ((scene, truth),) = part.corrected
         np.testing.assert_array_equal(scene["image"], FEATURES[0]["image"])
         assert truth == TRUTH
-        assert not part.praised
-        assert not len(part.punished.weights)
+        assert not part.positive
+        assert not len(part.negative.weights)
     assert said.counts["train corrections"] == said.counts["validation corrections"] == 1
     assert said.counts["train rewards"] == 0
 
@@ -57,12 +57,12 @@ def test_what_is_better_than_usual_is_to_be_said_and_what_is_worse_is_not(tmp_pa
     better, worse = served(FEATURES[0]), served(FEATURES[1])
     said = found(tmp_path, better | {"reward": 1.0}, worse | {"reward": 0.0})
     assert said.baseline == 0.5
-    (lesson,) = said.train.praised
+    (lesson,) = said.train.positive
     assert lesson.scene[1] == json.loads(better["output"])
     assert lesson.weight == 0.5
-    np.testing.assert_array_equal(said.train.punished.squares[0], FEATURES[1]["image"])
-    assert said.train.punished.weights.tolist() == [0.5]
-    choices = said.train.punished.choices[0]
+    np.testing.assert_array_equal(said.train.negative.squares[0], FEATURES[1]["image"])
+    assert said.train.negative.weights.tolist() == [0.5]
+    choices = said.train.negative.choices[0]
     labels = [LABELS[choice] for choice in choices[(choices >= 0) & (choices < len(LABELS))]]
     assert sorted(labels) == sorted(box["label"] for box in json.loads(worse["output"])["boxes"])
 
@@ -70,23 +70,23 @@ def test_what_is_better_than_usual_is_to_be_said_and_what_is_worse_is_not(tmp_pa
 def test_what_was_seldom_served_counts_more_but_not_without_end(tmp_path: Path) -> None:
     rows = [served(FEATURES[0]) | {"reward": reward, "propensity": 1e-9} for reward in (1.0, -1.0)]
     said = found(tmp_path, *rows)
-    assert said.train.praised[0].weight == said.train.punished.weights[0] == CLIP
+    assert said.train.positive[0].weight == said.train.negative.weights[0] == CLIP
 
 
 def test_what_was_drawn_is_found_among_the_parents_candidates_again(tmp_path: Path) -> None:
     rows = [served(features, 1.0, str(number)) for number in range(6) for features in FEATURES]
     said = found(tmp_path, served(FEATURES[0]) | {"reward": 1.0}, *(row | {"reward": -1.0} for row in rows))
     assert "left out: said by another version" not in said.counts
-    punished = said.train.punished
-    assert len(punished.weights) + said.counts.get("left out: nothing to choose", 0) == len(rows)
-    assert ((punished.choices != NO_CANDIDATE).sum(axis=1) > 0).all()
+    negative = said.train.negative
+    assert len(negative.weights) + said.counts.get("left out: nothing to choose", 0) == len(rows)
+    assert ((negative.choices != NO_CANDIDATE).sum(axis=1) > 0).all()
 
 
 def test_punished_boxes_of_another_version_are_left_out(tmp_path: Path) -> None:
     strange = served(FEATURES[1]) | {"output": json.dumps(TRUTH), "reward": -1.0}
     said = found(tmp_path, served(FEATURES[0]) | {"reward": 1.0}, strange)
     assert said.counts["left out: said by another version"] == 1
-    assert not len(said.train.punished.weights)
+    assert not len(said.train.negative.weights)
 
 
 def test_a_box_is_the_candidate_that_it_lies_on_and_no_other_box_is() -> None:

@@ -15,7 +15,7 @@ from models import tensors
 from models.base import Asked, Untrainable
 from models.nn.convolution import Parameters
 from models.nn.onnx_inference import session
-from models.nn.weight_interpolation import Tuned
+from models.nn.weight_interpolation import TunedParameters
 from models.object_detection import ObjectDetection
 from models.object_detection.data.generation import Labelled
 from models.object_detection.data.scenes import held_out_scenes
@@ -23,17 +23,25 @@ from models.object_detection.images import SIDE, Geometry
 from models.object_detection.labels import LABELS
 from models.object_detection.scoring import all_right
 from models.object_detection.training import evaluation
-from models.object_detection.training.feedback import Feedback, feedback
-from models.object_detection.training.fine_tuning import MOST_FORGOTTEN, FineRecipe, Rehearsal, fine_tune, fine_tuned
-from models.object_detection.training.fine_tuning_loop import FinePlan
-from models.object_detection.training.fitting import Plan, fit
+from models.object_detection.training.feedback import DetectionFeedback, feedback
+from models.object_detection.training.fine_tuning import (
+    MAX_LOSS_INCREASE,
+    FineTuningRecipe,
+    RehearsedScenes,
+    fine_tune,
+    fine_tuned,
+)
+from models.object_detection.training.fine_tuning_loop import FineTuningPlan
+from models.object_detection.training.fitting import DetectorFittingPlan, fit
 from models.object_detection.training.network import Detector
 from models.object_detection.training.onnx_export import Calibration, from_onnx, to_onnx
 from tests.support.blocks import blocks
 from tests.support.datasets import written
 
 NETWORK = Detector(channels=(4, 4, 8, 8), blocks=(0, 0, 0, 0), head=8)
-RECIPE = FineRecipe(train=6, validation=4, plan=FinePlan(steps=50, rehearsed=8, corrected=8, rewarded=8, rate=1e-2))
+RECIPE = FineTuningRecipe(
+    train=6, validation=4, plan=FineTuningPlan(steps=50, rehearsed=8, corrected=8, rewarded=8, rate=1e-2)
+)
 RED = (1.0, 0.6, 0.8)
 
 
@@ -50,12 +58,12 @@ def scenes(number: int, seed: int, light: tuple[float, float, float] = (1.0, 1.0
     ]
 
 
-REHEARSAL = Rehearsal(scenes(64, 2), scenes(32, 3))
+REHEARSAL = RehearsedScenes(scenes(64, 2), scenes(32, 3))
 
 
 @pytest.fixture(scope="module")
 def parent() -> onnx.ModelProto:
-    plan = Plan(epochs=12, batch=16, rate=1e-2)
+    plan = DetectorFittingPlan(epochs=12, batch=16, rate=1e-2)
     fitted = fit(NETWORK, NETWORK.initial(0), blocks(192, 1), plan).parameters
     return to_onnx(NETWORK, fitted, Calibration())
 
@@ -86,7 +94,7 @@ def share_right(model: onnx.ModelProto, found: list[Labelled]) -> float:
     return float(np.mean([all_right(output["boxes"], truth["boxes"]) for (output, _), (_, truth) in pairs]))
 
 
-def tuned_model(parent: onnx.ModelProto, said: Feedback) -> tuple[Tuned, onnx.ModelProto]:
+def tuned_model(parent: onnx.ModelProto, said: DetectionFeedback) -> tuple[TunedParameters, onnx.ModelProto]:
     tuned = fine_tune(NETWORK, parent, said, REHEARSAL, RECIPE)
     return tuned, to_onnx(NETWORK, tuned.parameters, Calibration())
 
@@ -97,7 +105,7 @@ def test_a_drifted_source_is_learned_and_the_old_one_kept(
 ) -> None:
     said = feedback(dataset(tmp_path, parent, scenes(160, 5, RED), rewarded), parent)
     tuned, model = tuned_model(parent, said)
-    kept = [one for one in tuned.trials if one.rehearsal_loss <= MOST_FORGOTTEN * tuned.trials[0].rehearsal_loss]
+    kept = [one for one in tuned.trials if one.rehearsal_loss <= MAX_LOSS_INCREASE * tuned.trials[0].rehearsal_loss]
     (chosen,) = [one for one in kept if one.share == tuned.share]
     assert chosen.feedback_loss == min(one.feedback_loss for one in kept)
     fresh, old = scenes(100, 7, RED), scenes(100, 8)
@@ -120,7 +128,7 @@ def test_the_same_arguments_give_the_same_bytes_and_the_card_says_where_they_com
     monkeypatch.setattr(ObjectDetection, "held_out", lambda self: islice(held_out_scenes(1), 4))
     path, recipe = (
         tmp_path / "model.onnx",
-        replace(RECIPE, plan=FinePlan(steps=2, rehearsed=2, corrected=2, rewarded=2)),
+        replace(RECIPE, plan=FineTuningPlan(steps=2, rehearsed=2, corrected=2, rewarded=2)),
     )
     onnx.save(parent, path)
     log = dataset(tmp_path, parent, scenes(20, 5, RED), rewarded=True)

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from models.object_detection.training.fitting import Plan, fit, mirrored
+from models.object_detection.training.fitting import DetectorFittingPlan, fit, mirrored
 from models.object_detection.training.network import Detector
 from tests.support.blocks import blocks
 
 NETWORK = Detector(channels=(4, 4, 6, 8), blocks=(0, 0, 1, 0), head=8)
-PLAN = Plan(epochs=8, batch=16, rate=1e-2, seed=4)
+PLAN = DetectorFittingPlan(epochs=8, batch=16, rate=1e-2, seed=4)
 
 
 def test_mirroring_twice_changes_nothing() -> None:

@@ -5,8 +5,8 @@ import pytest
 
 from models.base import Untrainable
 from models.speech_to_text.data.generation import make_utterances
-from models.speech_to_text.data.vocabulary import MOST_WORDS, VOCABULARY, phrase
-from models.speech_to_text.data.voices import ACCENTS, UNHEARD_ACCENTS, VARIANTS, Manner, manner, speak
+from models.speech_to_text.data.vocabulary import MAX_WORDS, VOCABULARY, phrase
+from models.speech_to_text.data.voices import ACCENTS, UNHEARD_ACCENTS, VARIANTS, VoiceSettings, speak, voice_settings
 from models.speech_to_text.mel import MELS
 from models.speech_to_text.symbols import unknown_symbols
 
@@ -17,7 +17,7 @@ def test_no_variant_is_in_two_splits_and_unheard_accents_are_the_test_s_alone() 
     assert not set(ACCENTS) & set(UNHEARD_ACCENTS)
     for split in VARIANTS:
         rng = np.random.default_rng(0)
-        voices = [manner(split, rng).voice.split("+") for _ in range(1_000)]
+        voices = [voice_settings(split, rng).voice.split("+") for _ in range(1_000)]
         assert {variant for _, variant in voices} == set(VARIANTS[split])
         assert {accent for accent, _ in voices} == {*ACCENTS, *(UNHEARD_ACCENTS if split == "test" else ())}
 
@@ -25,7 +25,7 @@ def test_no_variant_is_in_two_splits_and_unheard_accents_are_the_test_s_alone() 
 def test_phrases_have_one_to_six_words_of_the_vocabulary_and_use_all_of_it() -> None:
     rng = np.random.default_rng(0)
     phrases = [phrase(rng).split() for _ in range(3_000)]
-    assert {len(words) for words in phrases} == set(range(1, MOST_WORDS + 1))
+    assert {len(words) for words in phrases} == set(range(1, MAX_WORDS + 1))
     assert {word for words in phrases for word in words} == set(VOCABULARY)
     assert not unknown_symbols(" ".join(VOCABULARY))
 
@@ -34,9 +34,11 @@ def test_phrases_have_one_to_six_words_of_the_vocabulary_and_use_all_of_it() -> 
 def test_every_voice_speaks() -> None:
     for split, variants in VARIANTS.items():
         for variant in variants:
-            samples, rate = speak("yes", Manner(f"en-gb+{variant}", 200, 50, 0))
+            samples, rate = speak("yes", VoiceSettings(f"en-gb+{variant}", 200, 50, 0))
             assert 0.1 < len(samples) / rate < 2.0, (split, variant)
-    lengths = {accent: len(speak("turn on", Manner(accent, 170, 50, 0))[0]) for accent in (*ACCENTS, *UNHEARD_ACCENTS)}
+    lengths = {
+        accent: len(speak("turn on", VoiceSettings(accent, 170, 50, 0))[0]) for accent in (*ACCENTS, *UNHEARD_ACCENTS)
+    }
     assert min(lengths.values()) > 2_000
 
 
@@ -60,4 +62,4 @@ def test_a_machine_without_espeak_is_told_what_to_install(monkeypatch: pytest.Mo
 @pytest.mark.needs("espeak-ng")
 def test_a_voice_that_espeak_does_not_have_is_named() -> None:
     with pytest.raises(Untrainable, match="xx-nowhere"):
-        speak("yes", Manner("xx-nowhere", 170, 50, 0))
+        speak("yes", VoiceSettings("xx-nowhere", 170, 50, 0))
