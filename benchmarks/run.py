@@ -32,7 +32,7 @@ from benchmarks.platform import Stack, benchmark_settings, run_platform
 from benchmarks.resource_usage import core_usage, measure_cpu
 from benchmarks.results import BenchmarkResults
 from models.ocr import Ocr
-from models.ocr.lines import make_payloads
+from models.ocr.data.lines import make_payloads
 
 PARTS = ("latency", "saturated", "alone", "limit", "starts", "replay", "tasks")
 REST_SECONDS = 8.0

@@ -8,14 +8,12 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.offpolicy import Valued
-from models.summaries import of_tensors
+from models.input_statistics import of_tensors
 
 Features = dict[str, NDArray[Any]]
 """The named tensors of one event, without a batch dimension."""
@@ -46,7 +44,7 @@ class Asked:
     features: Features
 
     def rng(self) -> np.random.Generator:
-        """The source of whatever is random in this prediction: made again, it is the same."""
+        """Return the source of whatever is random in this prediction: made again, it is the same."""
         return np.random.default_rng(int.from_bytes(hashlib.sha256(self.prediction_id.encode()).digest()[:16]))
 
 
@@ -107,9 +105,23 @@ class Task(ABC):
     preprocess_version: ClassVar[str]
     """Changes whenever `preprocess` makes other features of the same payload."""
     max_payload_bytes: ClassVar[int] = 4 * 1024 * 1024
+    trainer: ClassVar[str | None] = None
+    """`module:function` that fits a new version, see `models.training.Trainer`; None for a task that only predicts."""
+    off_policy_evaluator: ClassVar[str | None] = None
+    """`module:function` that values versions on logged choices, see `models.training.OffPolicyEvaluator`.
+
+    None for a task whose outputs are no choices between actions.
+    """
+    error_name: ClassVar[str] = "error"
+    """What the field calls 1 - `score`, such as CER."""
+    review_editor: ClassVar[str | None] = None
+    """`module:Class` of the task's own editor on the review page, an `app.pages.answers.Answer`.
+
+    None for one of the platform's, chosen by the form of the output: `text`, `boxes`, `action`, or any JSON.
+    """
 
     def assemble(self, chunks: Sequence[bytes]) -> bytes:
-        """The payload of a live session from its chunks, in their order; by default they are joined as they are.
+        """Return the payload of a live session from its chunks, in their order; by default they are joined as they are.
 
         A payload with a header, such as a WAV's with a length, may need another. Raises `Rejected`.
         """
@@ -117,49 +129,53 @@ class Task(ABC):
 
     @abstractmethod
     def preprocess(self, payload: bytes) -> Features:
-        """The features of one payload. Deterministic. Raises `Rejected` for what can't be read."""
+        """Return the features of one payload. Deterministic. Raises `Rejected` for what can't be read."""
 
     def inputs(self, features: Features) -> Features:
-        """What of the features the model takes; by default all. The rest is for `decode` alone."""
+        """Return what of the features the model takes; by default all. The rest is for `decode` alone."""
         return features
 
     def padded(self, shapes: Shapes) -> Shapes:
-        """The shapes that the model's inputs are zero-padded to (at the end of each axis) before they share a batch.
+        """Return the shapes that the model's inputs are zero-padded to, at the end of each axis, to share a batch.
 
         Events with equal padded shapes form one batch; coarser steps make fuller batches and more padding.
         """
         return shapes
 
     def summary(self, features: Features) -> dict[str, float]:
-        """A few numbers of an event, by name, by which drift of the inputs is seen; see `models.summaries`."""
+        """Return a few numbers of an event, by name, to detect input drift; see `models.input_statistics`."""
         return of_tensors(self.inputs(features))
 
     def classes(self, output: Mapping[str, Any]) -> Sequence[str]:
-        """The classes that an output or a correction names, each as often as it does; by default none."""
+        """Return the classes that an output or a correction names, each as often as it does; by default none."""
+        return ()
+
+    def labels(self) -> Sequence[str]:
+        """Return the labels that an output may use, in the order in which an editor offers them; by default none."""
         return ()
 
     @abstractmethod
     def decode(self, outputs: Mapping[str, NDArray[Any]], asked: Sequence[Asked]) -> list[Decoded]:
-        """Predictions of a batch, in its order, from the model's named outputs, the batch in the first dimension."""
+        """Return a batch's predictions, in order, from the model's named outputs, the batch in the first dimension."""
 
     def at_floor(self, decoded: Decoded) -> bool:
-        """Whether the policy would have given no output less probability than this one. Not where none is drawn."""
+        """Return whether the policy gives this output its minimum probability; never for a deterministic policy."""
         return False
 
     @abstractmethod
     def validate_correction(self, correction: Mapping[str, Any]) -> dict[str, Any]:
-        """The correction in canonical form, of the shape of `Decoded.output`. Raises `Rejected`."""
+        """Return the correction in canonical form, of the shape of `Decoded.output`. Raises `Rejected`."""
 
     @abstractmethod
     def score(self, output: Mapping[str, Any], correction: Mapping[str, Any]) -> float:
-        """How good the output is, given the correction: 1.0 is perfect, 0.0 worthless."""
+        """Return how good the output is, given the correction: 1.0 is perfect, 0.0 worthless."""
 
     @abstractmethod
     def samples(self) -> Sequence[Sample]:
-        """A few real payloads that ship with the task."""
+        """Return a few real payloads that ship with the task."""
 
     def demonstration(self, seed: int) -> Iterator[Sample]:
-        """An endless stream of payloads for `make run`, empty where there is nothing to show.
+        """Yield an endless stream of payloads for `make run`, empty where there is nothing to show.
 
         By default the shipped samples over and over.
         """
@@ -169,34 +185,22 @@ class Task(ABC):
             yield samples[int(rng.integers(len(samples)))]
 
     def drifted(self, seed: int) -> Iterator[Sample]:
-        """An endless stream from a source that the shipped version is bad at; empty where there is none to show."""
+        """Yield payloads without end from a source that the shipped version is bad at; none where there is none."""
         return iter(())
 
     def reward(self, sample: Sample, output: Mapping[str, Any], rng: np.random.Generator) -> float | None:
-        """What an application would say of a served output, from -1 to 1; None where it sends corrections instead.
+        """Return an application's reward of a served output, from -1 to 1; None where it sends corrections instead.
 
         Only for what `samples`, `demonstration` and `held_out` yield. `rng` draws what chance decides, such as a click.
         """
         return None
 
-    def train(self, dataset: Path | None, parent: Path | None, seed: int, on_step: OnStep) -> Trained:
-        """A new version, the same for the same arguments. Raises `Untrainable`.
-
-        `dataset` is a directory that `hindsight replay` wrote (None: only the data that comes with the task), `parent`
-        the `model.onnx` that training starts from (None: from scratch).
-        """
-        raise Untrainable(f"{self.name} only predicts: train its model elsewhere, as an ONNX file.")
-
-    def off_policy(self, dataset: Path, versions: Sequence[Path], seed: int, on_step: OnStep) -> list[Valued]:
-        """What each version, a `model.onnx`, would have earned on logged choices. Raises `Untrainable`."""
-        raise Untrainable(f"{self.name} can't be valued off policy: its outputs are no choices between actions.")
-
     def held_out(self) -> Iterator[Sample]:
-        """What no training ever sees: the set that a model card's figures are measured on. By default there is none."""
+        """Yield what no training ever sees: the set that a model card's figures are measured on. By default empty."""
         return iter(())
 
     def figures(self, judged: Sequence[Judged]) -> dict[str, float]:
-        """What a model card says of its held-out set, by name; by default the mean score of each of its groups."""
+        """Return the figures of a held-out set, by name; by default the mean score of each group."""
         scores: dict[str, list[float]] = {}
         for one in judged:
             scores.setdefault(one.sample.group, []).append(self.score(one.decoded.output, one.sample.correction))

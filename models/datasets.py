@@ -23,9 +23,9 @@ _BATCH = 256
 
 @dataclass(frozen=True)
 class Row:
-    """One prediction and what became known of it.
+    """One served prediction with its feedback.
 
-    `label` is what it should have been, `reward` what it earned, from -1 to 1; either is None where nobody said.
+    `label` is the correct output, `reward` is from -1 to 1; each is None where no feedback gives it.
     `split` is `train`, `validation` or `test`: an entity is in one of them only, for ever.
     """
 
@@ -36,11 +36,11 @@ class Row:
     label: dict[str, Any] | None
     reward: float | None
     source: str
-    """The application that asked; what it gives ids to (an episode) is its own."""
+    """The application that sent the request; ids such as those of episodes are unique within it."""
 
 
 def rows(dataset: Path) -> Iterator[Row]:
-    """All rows that have features, in the order of the file; a few are in memory at a time. Raises `Untrainable`."""
+    """Yield all rows that have features, in the order of the file, a few in memory at a time. Raises `Untrainable`."""
     path = dataset / ROWS
     try:
         with pq.ParquetFile(path) as file:
@@ -51,7 +51,7 @@ def rows(dataset: Path) -> Iterator[Row]:
 
 
 def content_hash(dataset: Path) -> str:
-    """What the manifest says. Raises `Untrainable`."""
+    """Return what the manifest says. Raises `Untrainable`."""
     try:
         return str(json.loads((dataset / MANIFEST).read_text())["content_hash"])
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -72,9 +72,9 @@ def _row(values: dict[str, Any]) -> Row:
 
 
 def why_nothing(counts: Mapping[str, int]) -> str:
-    """Why the split `train` teaches nothing, from what was counted in it: `train rewards`, and `left out: ...`."""
+    """Say why the split `train` teaches nothing, from what was counted in it: `train rewards`, and `left out: ...`."""
     if counts["train rewards"]:
-        return "there are no corrections, and all rewards are equal: they don't say which output is better"
+        return "there are no corrections, and all rewards are equal, so none of them shows which output is better"
     left_out = ", ".join(f"{name} ({count})" for name, count in counts.items() if name.startswith("left out"))
     nothing = "no row of the split `train` has a correction or a reward that can be learned from: collect feedback."
     return f"{nothing} {left_out}".strip()

@@ -17,7 +17,7 @@ _DTYPES |= {"float16", "float32", "float64"}
 
 
 def encode(features: Features) -> tuple[bytes, str]:
-    """The bytes of all tensors, in the order of the dictionary, and their declaration."""
+    """Return the bytes of all tensors, in the order of the dictionary, and their declaration."""
     declared: list[dict[str, Any]] = []
     parts = []
     for name, tensor in features.items():
@@ -29,7 +29,7 @@ def encode(features: Features) -> tuple[bytes, str]:
 
 
 def decode(data: bytes, declaration: str) -> Features:
-    """The tensors, as read-only views of `data`. Raises `Rejected` where bytes and declaration don't agree."""
+    """Return the tensors, as read-only views of `data`. Raises `Rejected` where bytes and declaration don't agree."""
     features: Features = {}
     offset = 0
     try:

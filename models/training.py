@@ -1,36 +1,54 @@
-"""What `python -m models.<task>.train` has in common for all tasks: progress on the terminal, a version's folder."""
+"""Fit new versions and value them off policy, by the functions that a task names.
 
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+A task names them as `module:function`, so that neither serving nor the task's own module imports a training library.
+"""
+
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from models.base import OnStep, Task, Trained, Untrainable
+from models.entry_points import load
+from models.off_policy import PolicyValue
 
-from models.base import OnStep, Trained, Untrainable
+Trainer = Callable[[Any, Path | None, Path | None, int, OnStep], Trained]
+"""Fit a new version from (task, dataset, parent, seed, on_step), the same for the same arguments.
+
+`dataset` is a directory that `hindsight replay` wrote (None: only the data that comes with the task), `parent` the
+`model.onnx` that training starts from (None: from scratch). Raises `Untrainable`.
+"""
+
+OffPolicyEvaluator = Callable[[Any, Path, Sequence[Path], int, OnStep], list[PolicyValue]]
+"""Estimate from (task, dataset, versions, seed, on_step) what each version, a `model.onnx`, would have earned.
+
+Raises `Untrainable`.
+"""
+
+
+def train(task: Task, dataset: Path | None, parent: Path | None, seed: int, on_step: OnStep) -> Trained:
+    """Fit a new version with the task's trainer, see `Trainer`. Raises `Untrainable`."""
+    if task.trainer is None:
+        raise Untrainable(f"{task.name} only predicts: train its model elsewhere, as an ONNX file.")
+    trainer: Trainer = load(task.trainer)
+    return trainer(task, dataset, parent, seed, on_step)
+
+
+def evaluate_off_policy(
+    task: Task, dataset: Path, versions: Sequence[Path], seed: int, on_step: OnStep
+) -> list[PolicyValue]:
+    """Value versions with the task's evaluator, see `OffPolicyEvaluator`. Raises `Untrainable`."""
+    if task.off_policy_evaluator is None:
+        raise Untrainable(f"{task.name} can't be valued off policy: its outputs are no choices between actions.")
+    evaluator: OffPolicyEvaluator = load(task.off_policy_evaluator)
+    return evaluator(task, dataset, versions, seed, on_step)
 
 
 def check_start(task: str, dataset: Path | None, parent: Path | None) -> None:
-    """For tasks that are trained from scratch on made data, or from a parent on a dataset. Raises `Untrainable`."""
+    """Raise `Untrainable` unless a dataset and a parent are given together.
+
+    For tasks that are trained from scratch on synthetic data, or from a parent on a dataset.
+    """
     if (dataset is None) != (parent is None):
         raise Untrainable(
             f"{task} is trained from scratch on made data, or from a parent on a dataset: name both of these or neither"
         )
-
-
-@contextmanager
-def shown(console: Console, doing: str) -> Iterator[OnStep]:
-    """A bar that shows how far a training is; `doing` stands beside it until the training says more."""
-    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(TextColumn("{task.description}"), *columns, console=console) as progress:
-        bar = progress.add_task(doing, total=None)
-        yield lambda what, done, of: progress.update(bar, description=what, completed=done, total=of)
-
-
-def write(trained: Trained, out: Path, command: str) -> None:
-    """`model.onnx` and `card.json` in the folder `out`, whose name is the version."""
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "model.onnx").write_bytes(trained.model)
-    card = {"version": out.name, "created by command": command, **trained.card}
-    (out / "card.json").write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n")

@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from app.evaluation.held_out import Evaluation
     from app.evaluation.off_policy import OffPolicyComparison
-    from models.offpolicy import Estimate
+    from models.off_policy import Estimate
 
 _EXAMPLES = """Examples: hindsight evaluate ocr; hindsight evaluate ocr --version 1 --json;
 hindsight replay decision --out log && hindsight evaluate decision --off-policy log --version 2 --against 1"""

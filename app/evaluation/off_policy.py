@@ -9,7 +9,8 @@ from app.registry.artifacts import version_path
 from app.settings import Settings
 from app.tasks import load_task
 from models.base import OnStep, Untrainable
-from models.offpolicy import Estimate, Valued
+from models.off_policy import Estimate, PolicyValue
+from models.training import evaluate_off_policy
 
 _SEED = 0
 
@@ -21,8 +22,8 @@ class OffPolicyComparison:
     task: str
     version: str
     against: str
-    version_value: Valued
-    against_value: Valued
+    version_value: PolicyValue
+    against_value: PolicyValue
 
     @property
     def rows(self) -> list[tuple[str, Estimate, Estimate, Estimate]]:
@@ -43,7 +44,7 @@ def compare_off_policy(
     if not dataset.is_dir():
         raise SetupError(f"There is no dataset {dataset}.", f"Make one: hindsight replay {task_name} --out {dataset}")
     try:
-        valued = task.off_policy(dataset, [path, other_path], _SEED, on_step)
+        valued = evaluate_off_policy(task, dataset, [path, other_path], _SEED, on_step)
     except Untrainable as error:
         raise SetupError(f"{task_name} can't be valued off policy by {dataset}.", str(error)) from error
     return OffPolicyComparison(task_name, number, other, *valued)
@@ -62,7 +63,7 @@ def to_json(valuation: OffPolicyComparison) -> dict[str, Any]:
     }
 
 
-def _version_json(number: str, valued: Valued) -> dict[str, Any]:
+def _version_json(number: str, valued: PolicyValue) -> dict[str, Any]:
     return {
         "version": number,
         "estimates": {name: _estimate_json(one) for name, one in valued.estimates.items()},

@@ -18,7 +18,9 @@ from app.importers.example import (
 )
 from app.importers.tables import TableRow
 from models.base import Rejected
-from models.decision.request import MAX_STEP
+
+MAX_STEP = 2**31 - 1
+"""As large as a request's `step` may be."""
 
 REQUIRED_COLUMNS = ("action", "propensity", "reward")
 _KNOWN_COLUMNS = {*REQUIRED_COLUMNS, "context", "actions", "entity", "time", "episode_id", "step"}

@@ -15,7 +15,7 @@ from app.errors import RequestRefused
 from app.events.base import ModelRef
 from app.monitoring import metrics
 from models.base import Asked, Decoded, Features, Rejected, Task
-from models.summaries import finite
+from models.input_statistics import finite
 
 
 class InferenceBackend(Protocol):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize
 
-from models.offpolicy import Floats, effective_size
+from models.off_policy import Floats, effective_size
 
 MIN_LABELS = 50
 """Labels, of equal weight, without which nothing is said."""

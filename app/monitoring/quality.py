@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from scipy import special
 
-from models.offpolicy import Floats, effective_size, snips
+from models.off_policy import Floats, effective_size, snips
 
 _BETS = 0.99 * 0.5 ** np.arange(8)
 """Shares of the largest bet that can't be ruined: small ones find small falls of many scores, large ones the rest."""

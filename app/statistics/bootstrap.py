@@ -3,7 +3,7 @@
 import numpy as np
 
 from app.statistics.confidence_sequences import Interval
-from models.offpolicy import Floats
+from models.off_policy import Floats
 
 _RESAMPLES = 2000
 

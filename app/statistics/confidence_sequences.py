@@ -11,7 +11,7 @@ from math import inf, lgamma, log, log1p, pi
 
 import numpy as np
 
-from models.offpolicy import Floats
+from models.off_policy import Floats
 
 Interval = tuple[float, float]
 

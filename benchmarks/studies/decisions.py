@@ -4,7 +4,7 @@
    for the right class and 0 for the others. Five rounds: a frozen policy serves 500 examples, what it chose and earned
    is logged, and the next policy learns from all logs. Every learner gets the same examples, and its own rewards only.
    Ours goes the whole way: requests, features, ONNX Runtime, `Decision.decode`, rows of a dataset, `Decision.train`.
-2. With `--open-bandit FILE`, the data of a shop: see `models.decision.open_bandit`. What is learnt is valued on
+2. With `--open-bandit FILE`, the data of a shop: see `models.decision.data.open_bandit`. What is learnt is valued on
    decisions that it was not learnt from.
 """
 
@@ -34,11 +34,12 @@ from sklearn.preprocessing import StandardScaler
 from app.inference.predictor import stack_inputs
 from app.replay import dataset
 from benchmarks.report import TableSection
-from models import offpolicy, tensors
+from models import off_policy, tensors
 from models.base import Asked, Decoded, Features
 from models.decision import Decision
-from models.decision import open_bandit as open_bandit_data
+from models.decision.data import open_bandit as open_bandit_data
 from models.decision.request import ids_of
+from models.training import train
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -263,7 +264,7 @@ class HindsightLearner:
             self._rows.append(make_dataset_row(asked, decoded, float(reward), len(self._rows)))
         out = self._directory / f"dataset-{len(log.rewards)}"
         write_dataset(self._rows, out)
-        trained = self._task.train(out, None, self._seed, lambda doing, step, steps: None)
+        trained = train(self._task, out, None, self._seed, lambda doing, step, steps: None)
         self._session = onnxruntime.InferenceSession(trained.model, providers=["CPUExecutionProvider"])
 
 
@@ -367,7 +368,7 @@ def value_open_bandit(archive: Path, campaign: open_bandit_data.Campaign, seed: 
     found = []
     for policy, log in logs.items():
         clicks = np.array([float(one.clicked) for one in log.rounds])
-        found.append((f"{policy}, as logged", "mean", offpolicy.on_policy(clicks)))
+        found.append((f"{policy}, as logged", "mean", off_policy.on_policy(clicks)))
     rounds = logs["random"].rounds
     with tempfile.TemporaryDirectory() as directory:
         schema = Path(directory) / "schema.json"
@@ -380,7 +381,7 @@ def value_open_bandit(archive: Path, campaign: open_bandit_data.Campaign, seed: 
             rest = [number for number in range(len(rounds)) if number % FOLDS != fold]
             rows = [_impression_row(asked[number], rounds[number], number // FOLDS) for number in rest]
             write_dataset(rows, Path(directory) / f"fold-{fold}")
-            trained = task.train(Path(directory) / f"fold-{fold}", None, seed, lambda doing, step, steps: None)
+            trained = train(task, Path(directory) / f"fold-{fold}", None, seed, lambda doing, step, steps: None)
             held_out = np.arange(fold, len(rounds), FOLDS)
             columns[held_out] = _evaluate_policy(
                 task, trained.model, [asked[n] for n in held_out], [places[n] for n in held_out]
@@ -388,10 +389,10 @@ def value_open_bandit(archive: Path, campaign: open_bandit_data.Campaign, seed: 
     rewards, propensities = (np.array(v) for v in zip(*((float(r.clicked), r.propensity) for r in rounds), strict=True))
     probabilities, predicted, values = columns.T
     weights = probabilities / propensities
-    found.append(("learnt from random", "SNIPS", offpolicy.snips(rewards, weights)))
-    robust = offpolicy.doubly_robust(rewards, weights, predicted, values)
+    found.append(("learnt from random", "SNIPS", off_policy.snips(rewards, weights)))
+    robust = off_policy.doubly_robust(rewards, weights, predicted, values)
     found.append(("learnt from random", "doubly robust", robust))
-    found.append(("learnt less random", "doubly robust", robust.minus(offpolicy.on_policy(rewards))))
+    found.append(("learnt less random", "doubly robust", robust.minus(off_policy.on_policy(rewards))))
     return [
         PolicyValue(campaign, policy, how, *(1000 * number for number in (one.value, *one.interval())))
         for policy, how, one in found

@@ -32,9 +32,10 @@ from app.tasks import load_tasks
 from benchmarks.platform import benchmark_settings, run_platform
 from benchmarks.report import TableSection
 from benchmarks.studies.decisions import RESULTS, markdown, mean_and_half_width
-from models.decision.network import untrained
 from models.decision.schema import Schema
-from models.decision.train import write
+from models.decision.training.network import untrained
+from models.training import train
+from models.training_command import write
 
 TASK = "game"
 TASK_SOURCE = '''"""A game: decisions with a schema, and so with models, of their own."""
@@ -147,8 +148,9 @@ def train_version(settings: Settings, directory: Path, version: int) -> dict[str
     """Makes a version of the game's task from all that the log says; its card."""
     dataset = directory / f"dataset-{version}"
     replay.replay(settings, ReplayQuery.from_options(settings, TASK), dataset)
-    trained = load_tasks(settings)[TASK].train(dataset, None, 0, lambda doing, step, steps: None)
-    return write(trained, {}, directory / TASK / "versions" / str(version), "python -m benchmarks.studies.episodes")
+    trained = train(load_tasks(settings)[TASK], dataset, None, 0, lambda doing, step, steps: None)
+    write(trained, directory / TASK / "versions" / str(version), "python -m benchmarks.studies.episodes")
+    return trained.card
 
 
 @dataclass(frozen=True)

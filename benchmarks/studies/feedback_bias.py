@@ -28,7 +28,7 @@ from app.retraining.triggers.evaluate import TriggerSettings, evaluate
 from app.retraining.triggers.observation import Observation, TaskTriggerState, WindowValue
 from app.settings.gate import GateSettings
 from models import tensors
-from models.offpolicy import Floats
+from models.off_policy import Floats
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -22,8 +22,8 @@ from app.monitoring.performance_estimation import (
 from app.settings import CHECKOUT
 from benchmarks.studies.drifted import SOURCES
 from models.base import Sample, Task
-from models.nn.serving import judge, session
-from models.offpolicy import Floats
+from models.nn.onnx_inference import judge, session
+from models.off_policy import Floats
 
 ESTIMATORS: dict[str, Estimator] = {
     "average confidence": average_confidence,

@@ -24,7 +24,8 @@ from benchmarks.__main__ import RESULTS
 from benchmarks.studies.drifted import SOURCES
 from benchmarks.studies.drifted.dataset import ServedSample, serve_samples, write_dataset
 from models.base import Task, Trained
-from models.nn.serving import judge, session
+from models.nn.onnx_inference import judge, session
+from models.training import train
 
 ROW_COUNTS = (100, 300, 1000)
 FEEDBACK_KINDS = ("corrections", "rewards", "both")
@@ -110,7 +111,7 @@ def _fine_tune(task: Task, parent: Path, log: Sequence[ServedSample], kind: str,
     rows = log[: 2 * count if kind == "both" else count]
     with TemporaryDirectory() as directory:
         dataset = write_dataset(Path(directory) / "log", rows, rewards)
-        return task.train(dataset, parent, seed, lambda *_: None)
+        return train(task, dataset, parent, seed, lambda *_: None)
 
 
 def summarize(found: Sequence[FineTuningResult]) -> list[list[str]]:

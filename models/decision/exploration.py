@@ -41,7 +41,7 @@ class Exploration:
             raise ValueError(f"floor is {self.floor}; a number from 0 to below 1 is needed")
 
     def parts(self, logits: NDArray[Any]) -> NDArray[np.int64]:
-        """The probability of each action in parts of 2**32, which they sum to. `logits` are (n,), finite."""
+        """Return the probability of each action in parts of 2**32, which they sum to. `logits` are (n,), finite."""
         count, scores = len(logits), logits.astype(np.float64)
         if self.kind == "softmax":
             wanted = np.exp((scores - scores.max()) / self.temperature)
@@ -55,10 +55,10 @@ class Exploration:
         return parts
 
     def least(self, count: int) -> int:
-        """The least that any of so many actions gets, in parts of 2**32."""
+        """Return the least that any of so many actions gets, in parts of 2**32."""
         return int(np.ceil(min(self.floor, FLOOR_SHARE / count) * PARTS))
 
 
 def draw(parts: NDArray[np.int64], rng: np.random.Generator) -> int:
-    """The place of an action, drawn with its probability."""
+    """Return the place of an action, drawn with its probability."""
     return int(np.searchsorted(np.cumsum(parts), rng.integers(PARTS), side="right"))

@@ -1,36 +1,35 @@
-"""What versions of a policy would have earned on a log of another's decisions, side by side.
+"""Off-policy evaluation of versions on one log: what each would have earned, and their paired differences.
 
 All versions are valued by one reward model, fitted anew to this log by cross-fitting: each half of the decisions is
 valued by a model of the other half (Chernozhukov et al., The Econometrics Journal, 2018). So the doubly robust
-estimates stay unbiased, and the versions' differences are paired: what chance did to one it did to the others.
+estimates stay unbiased, and the versions' differences are paired: chance affects all versions alike.
 """
 
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from models import offpolicy
+from models import off_policy
 from models.base import OnStep, Untrainable
 from models.decision.exploration import PARTS
-from models.decision.fitting import LEAST_DECISIONS, reward_range, scaled, usual
-from models.decision.learning import fit_rewards
-from models.decision.logged import Decisions, Log, grouped, read
-from models.decision.network import Network, initial, scores
-from models.decision.returns import flat, standardised
+from models.decision.task import Decision
 from models.decision.train import PLAN, network_of
-from models.offpolicy import Floats, Valued
+from models.decision.training.log_reader import DecisionBatch, Log, grouped, read
+from models.decision.training.network import Network, initial, scores
+from models.decision.training.policy_gradient import fit_rewards
+from models.decision.training.policy_iteration import MIN_DECISIONS, initial_logit, reward_range, scaled
+from models.decision.training.returns import flat, standardised
+from models.off_policy import Floats, PolicyValue
 
-if TYPE_CHECKING:
-    from models.decision.task import Decision
 
-
-def valued(task: "Decision", dataset: Path, versions: Sequence[Path], seed: int, on_step: OnStep) -> list[Valued]:
-    """Each version's value, with the task's exploration, in rewards. The same for the same arguments.
+def evaluate_versions(
+    task: Decision, dataset: Path, versions: Sequence[Path], seed: int, on_step: OnStep
+) -> list[PolicyValue]:
+    """Return each version's value, with the task's exploration, in rewards. The same for the same arguments.
 
     Raises `Untrainable` for a log with fewer than 30 rewards, for one in episodes and for a model of something else.
     """
@@ -49,19 +48,19 @@ def valued(task: "Decision", dataset: Path, versions: Sequence[Path], seed: int,
 
 
 def _rewarded(dataset: Path) -> Log:
-    """The decisions of a dataset that have a reward. Raises `Untrainable`."""
+    """Return the decisions of a dataset that have a reward. Raises `Untrainable`."""
     logged = [one for one in read(dataset) if one.reward is not None]
     if any(one.step is not None for one in logged):
         raise Untrainable("These decisions are steps of episodes: a version's card says what it is worth in those.")
-    if len(logged) < LEAST_DECISIONS:
+    if len(logged) < MIN_DECISIONS:
         raise Untrainable(
-            f"{len(logged)} decisions have a reward, at least {LEAST_DECISIONS} are needed. Replay a longer time."
+            f"{len(logged)} decisions have a reward, at least {MIN_DECISIONS} are needed. Replay a longer time."
         )
     return grouped(logged)
 
 
-def _served(task: "Decision", network: Network, one: Decisions) -> NDArray[np.float64]:
-    """The probability with which each action would be served, (N, n); 0 of padding."""
+def _served(task: Decision, network: Network, one: DecisionBatch) -> NDArray[np.float64]:
+    """Return the probability with which each action would be served, (N, n); 0 of padding."""
     logits = np.asarray(scores(network.policy, one.context, one.actions))
     found = np.zeros(logits.shape)
     for row, (count, of_one) in enumerate(zip(one.count, logits, strict=True)):
@@ -70,19 +69,19 @@ def _served(task: "Decision", network: Network, one: Decisions) -> NDArray[np.fl
 
 
 def _of_chosen(log: Log, tables: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """Of values for each action, (N, n) for each group, those of the chosen ones, (N,)."""
+    """Return the values of the chosen actions, (N,), from values of all actions, (N, n) for each group."""
     return flat(log, [table[np.arange(len(one)), one.chosen] for table, one in zip(tables, log, strict=True)])
 
 
 def _cross_fitted(log: Log, network: Network, seed: int, on_step: OnStep) -> list[NDArray[np.float64]]:
-    """The reward, as a share of its range, that is expected of each action: (N, n) for each group."""
+    """Return the reward, as a share of its range, that is expected of each action: (N, n) for each group."""
     standard = standardised(log, network.scale)
     columns, width = standard[0].context.shape[1], standard[0].actions.shape[2]
     found = [np.zeros(one.actions.shape[:2]) for one in standard]
     for half in (0, 1):
         others = [one.take(np.flatnonzero(one.place % 2 != half)) for one in standard]
         others = [one for one in others if len(one)]
-        start = initial(columns, width, np.random.default_rng(seed), usual(others))
+        start = initial(columns, width, np.random.default_rng(seed), initial_logit(others))
         doing = f"fitting the reward model, half {half + 1}"
         fitted = fit_rewards(start, others, PLAN, seed, partial(on_step, doing))
         for values, one in zip(found, standard, strict=True):
@@ -92,13 +91,15 @@ def _cross_fitted(log: Log, network: Network, seed: int, on_step: OnStep) -> lis
     return found
 
 
-def _estimates(rewards: Floats, weights: Floats, predicted: Floats, values: Floats) -> Valued:
-    """Switch-DR trusts the reward model beyond the weight that the learner clips at."""
+def _estimates(rewards: Floats, weights: Floats, predicted: Floats, values: Floats) -> PolicyValue:
+    """Estimate the value. Switch-DR trusts the reward model beyond the weight that the learner clips at."""
     estimates = {
-        "ips": offpolicy.ips(rewards, weights),
-        "snips": offpolicy.snips(rewards, weights),
-        "dm": offpolicy.direct_method(values),
-        "dr": offpolicy.doubly_robust(rewards, weights, predicted, values),
-        "switch-dr": offpolicy.switch_dr(rewards, weights, predicted, values, PLAN.clip),
+        "ips": off_policy.ips(rewards, weights),
+        "snips": off_policy.snips(rewards, weights),
+        "dm": off_policy.direct_method(values),
+        "dr": off_policy.doubly_robust(rewards, weights, predicted, values),
+        "switch-dr": off_policy.switch_dr(rewards, weights, predicted, values, PLAN.clip),
     }
-    return Valued(offpolicy.on_policy(rewards), estimates, offpolicy.effective_size(weights), offpolicy.doubts(weights))
+    return PolicyValue(
+        off_policy.on_policy(rewards), estimates, off_policy.effective_size(weights), off_policy.doubts(weights)
+    )

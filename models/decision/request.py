@@ -10,6 +10,8 @@ from models.base import Features, Rejected
 from models.decision.schema import Schema
 
 MAX_ACTIONS = 1000
+PADDED_COUNTS = (4, 8, 16, 32, 64, 128, 256, 512, MAX_ACTIONS)
+"""What the number of actions is padded to: finer steps waste less computing, coarser ones make fuller batches."""
 MAX_ID_BYTES = 200
 MAX_STEP = 2**31 - 1
 _EXAMPLE = '{"context": {...}, "actions": [{"id": "...", ...}, ...]}'
@@ -24,7 +26,7 @@ class Step(NamedTuple):
 
 
 def read_request(payload: bytes) -> tuple[dict[str, Any], list[Any], Step | None]:
-    """A request's context, actions and step, not yet held against a schema. Raises `Rejected`."""
+    """Return a request's context, actions and step, not yet held against a schema. Raises `Rejected`."""
     try:
         request = json.loads(payload.decode(), parse_constant=_not_finite)
     except Rejected:
@@ -63,7 +65,7 @@ def _step(request: dict[str, Any]) -> Step | None:
 
 
 def encode(schema: Schema, context: dict[str, Any], actions: list[Any], step: Step | None = None) -> Features:
-    """The tensors of a request: see `Decision`. Raises `Rejected`."""
+    """Return the tensors of a request: see `Decision`. Raises `Rejected`."""
     numbers = np.zeros(1 + schema.context.columns, np.float32)
     numbers[0] = 1.0
     schema.context.encode(context, "the context", numbers[1:])
@@ -94,7 +96,7 @@ def encode(schema: Schema, context: dict[str, Any], actions: list[Any], step: St
 
 
 def action_id(given: object, where: str) -> bytes:
-    """An action's id as UTF-8. Raises `Rejected`."""
+    """Return an action's id as UTF-8. Raises `Rejected`."""
     return _id(given, where, "bad_id")
 
 
@@ -111,13 +113,13 @@ def _id(given: object, where: str, code: str) -> bytes:
 
 
 def ids_of(features: Features) -> list[str]:
-    """The ids of a request's actions, in its order."""
+    """Return the ids of a request's actions, in its order."""
     text, ends = features["ids"].tobytes(), features["offsets"].tolist()
     return [text[start:end].decode() for start, end in pairwise(ends)]
 
 
 def step_of(features: Features) -> Step | None:
-    """Where in an episode a request is; None where it is of none."""
+    """Return where in an episode a request is; None where it is of none."""
     if "episode" not in features:
         return None
     return Step(features["episode"].tobytes().decode(), int(features["step"][0]))

@@ -29,7 +29,7 @@ class Group:
 
     @classmethod
     def read(cls, title: str, declared: object, reserved: frozenset[str] = frozenset()) -> Self:
-        """From a schema's JSON. Raises `ValueError`."""
+        """Read a group from a schema's JSON. Raises `ValueError`."""
         if not isinstance(declared, dict):
             raise ValueError(f"the schema's {title!r} must be an object: a name and a kind for each feature")
         kinds: dict[str, str | tuple[str, ...]] = {}
@@ -69,7 +69,7 @@ class Group:
         ]
 
     def encode(self, given: Mapping[str, Any], where: str, out: NDArray[np.float32]) -> None:
-        """Writes the numbers into `out` (columns,), which is zero before. Raises `Rejected`; `where` says of what."""
+        """Write the numbers into `out` (columns,), all zero; `where` is named in messages. Raises `Rejected`."""
         if given.keys() != self.kinds.keys():
             self._mismatch(given, where)
         column = 0
@@ -133,7 +133,7 @@ class Schema:
 
     @classmethod
     def of(cls, declared: object) -> Self:
-        """From its JSON. Raises `ValueError`."""
+        """Read a schema from its JSON. Raises `ValueError`."""
         if not isinstance(declared, dict) or declared.keys() != {"context", "actions"}:
             raise ValueError('a schema is {"context": {name: kind}, "actions": {name: kind}}')
         actions = Group.read("actions", declared["actions"], frozenset({"id"}))
@@ -143,14 +143,14 @@ class Schema:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """From a file. Raises `ValueError`."""
+        """Read a schema file. Raises `ValueError`."""
         try:
             return cls.of(json.loads(path.read_bytes()))
         except (OSError, ValueError) as error:
             raise ValueError(f"the schema {path} can't be used: {error}") from error
 
     def described(self) -> dict[str, Any]:
-        """Its JSON again, for a model's card and metadata."""
+        """Return the schema as JSON, for a model's card and metadata."""
         return {
             group.title: {name: kind if isinstance(kind, str) else list(kind) for name, kind in group.kinds.items()}
             for group in (self.context, self.actions)

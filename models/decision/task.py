@@ -7,15 +7,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import Asked, Decoded, Features, Judged, OnStep, Rejected, Sample, Shapes, Task, Trained
-from models.decision import simulator
+from models.base import Asked, Decoded, Features, Judged, Rejected, Sample, Shapes, Task
+from models.decision.data import simulator
 from models.decision.exploration import PARTS, Exploration, Kind, draw
-from models.decision.request import MAX_ACTIONS, action_id, encode, ids_of, read_request
+from models.decision.request import PADDED_COUNTS, action_id, encode, ids_of, read_request
 from models.decision.schema import SHIPPED, Schema
-from models.offpolicy import Valued
-
-COUNTS = (4, 8, 16, 32, 64, 128, 256, 512, MAX_ACTIONS)
-"""What the number of actions is padded to: finer steps waste less computing, coarser ones make fuller batches."""
 
 
 class Decision(Task):
@@ -41,6 +37,8 @@ class Decision(Task):
 
     name: ClassVar[str] = "decision"
     preprocess_version: ClassVar[str] = "1"
+    trainer: ClassVar[str | None] = "models.decision.train:train"
+    off_policy_evaluator: ClassVar[str | None] = "models.decision.off_policy:evaluate_versions"
 
     def __init__(
         self,
@@ -59,15 +57,15 @@ class Decision(Task):
         self._simulated = self.schema == Schema.load(SHIPPED)
 
     def preprocess(self, payload: bytes) -> Features:
-        """The numbers of context and actions, and the actions' ids. Raises `Rejected`."""
+        """Return the numbers of context and actions, and the actions' ids. Raises `Rejected`."""
         return encode(self.schema, *read_request(payload))
 
     def inputs(self, features: Features) -> Features:
-        """What the model scores: neither the ids nor the step."""
+        """Return what the model scores: neither the ids nor the step."""
         return {"context": features["context"], "actions": features["actions"]}
 
     def summary(self, features: Features) -> dict[str, float]:
-        """Each feature of the context, the means of the actions' features, and how many actions there are."""
+        """Return each feature of the context, the means of the actions' features, and how many actions there are."""
         context = zip(self.schema.context.names, features["context"][1:].tolist(), strict=True)
         means = zip(self.schema.actions.names, features["actions"].mean(axis=0).tolist(), strict=True)
         return (
@@ -77,12 +75,12 @@ class Decision(Task):
         )
 
     def padded(self, shapes: Shapes) -> Shapes:
-        """The number of actions rounded up to the next of a few."""
+        """Return the number of actions rounded up to the next of a few."""
         count, columns = shapes["actions"]
-        return {**shapes, "actions": (next(padded for padded in COUNTS if count <= padded), columns)}
+        return {**shapes, "actions": (next(padded for padded in PADDED_COUNTS if count <= padded), columns)}
 
     def decode(self, outputs: Mapping[str, NDArray[Any]], asked: Sequence[Asked]) -> list[Decoded]:
-        """An action of each request, drawn by the prediction's own chance.
+        """Return an action of each request, drawn by the prediction's own chance.
 
         `propensity` is the probability with which it was drawn. `confidence` is the action's expected reward as a
         share of the range of rewards: where a reward says right (the highest) or wrong (the lowest), it is the
@@ -105,12 +103,12 @@ class Decision(Task):
         return Decoded(output, min(1.0, max(0.0, float(rewards[place]))), probabilities[place])
 
     def at_floor(self, decoded: Decoded) -> bool:
-        """Whether it was drawn only because no action is left without a chance."""
+        """Return whether it was drawn only because no action is left without a chance."""
         probabilities: dict[str, float] = decoded.output["probabilities"]
         return decoded.propensity <= self.exploration.least(len(probabilities)) / PARTS < max(probabilities.values())
 
     def validate_correction(self, correction: Mapping[str, Any]) -> dict[str, Any]:
-        """`{"action": id}`, what would have been right; `probabilities` are ignored. Raises `Rejected`."""
+        """Return `{"action": id}`, the right action; `probabilities` are ignored. Raises `Rejected`."""
         unknown = sorted(str(key) for key in correction if key not in ("action", "probabilities"))
         if unknown:
             raise Rejected("unknown_field", f"unknown fields: {', '.join(unknown)}; a correction is {{'action': 'id'}}")
@@ -119,37 +117,25 @@ class Decision(Task):
         return {"action": action_id(correction["action"], "`action` of a correction").decode()}
 
     def score(self, output: Mapping[str, Any], correction: Mapping[str, Any]) -> float:
-        """1.0 for the right action, 0.0 for any other."""
+        """Return 1.0 for the right action, 0.0 for any other."""
         return float(output["action"] == correction["action"])
 
     def samples(self) -> Sequence[Sample]:
-        """Real requests of the made problem; none with another schema."""
+        """Return real requests of the made problem; none with another schema."""
         return simulator.shipped_samples() if self._simulated else []
 
     def demonstration(self, seed: int) -> Iterator[Sample]:
-        """New requests of the made problem without end; none with another schema."""
+        """Return new requests of the made problem without end; none with another schema."""
         return simulator.stream(seed) if self._simulated else iter(())
 
     def reward(self, sample: Sample, output: Mapping[str, Any], rng: np.random.Generator) -> float | None:
-        """Whether the simulated visitor takes the offer: 1.0 or 0.0."""
+        """Return whether the simulated visitor takes the offer: 1.0 or 0.0."""
         return simulator.reward(sample, output, rng)
 
     def held_out(self) -> Iterator[Sample]:
-        """Visitors that no training sees."""
+        """Return visitors that no training sees."""
         return simulator.held_out() if self._simulated else iter(())
 
     def figures(self, judged: Sequence[Judged]) -> dict[str, float]:
-        """Reward and regret of the policy, exactly (over its probabilities), and how true the confidence is."""
+        """Return the policy's reward and regret, exact over its probabilities, and the calibration error."""
         return simulator.figures(judged)
-
-    def train(self, dataset: Path | None, parent: Path | None, seed: int, on_step: OnStep) -> Trained:
-        """Off-policy from logged rewards and corrections: see `models.decision.train`. Raises `Untrainable`."""
-        from models.decision.train import train  # its libraries are not there when serving
-
-        return train(self, dataset, parent, seed, on_step)
-
-    def off_policy(self, dataset: Path, versions: Sequence[Path], seed: int, on_step: OnStep) -> list[Valued]:
-        """See `models.decision.off_policy`. Raises `Untrainable`."""
-        from models.decision.off_policy import valued
-
-        return valued(self, dataset, versions, seed, on_step)

@@ -10,7 +10,7 @@ Floats = NDArray[np.floating[Any]]
 
 
 def expected_calibration_error(confidences: Floats, right: NDArray[np.bool_], bins: int = 10) -> float:
-    """The mean distance between confidence and accuracy over bins of equal width, weighted by their sizes."""
+    """Return the mean distance between confidence and accuracy over bins of equal width, weighted by their sizes."""
     bin_of = np.minimum((confidences * bins).astype(int), bins - 1)
     error = 0.0
     for number in np.unique(bin_of):
@@ -20,13 +20,13 @@ def expected_calibration_error(confidences: Floats, right: NDArray[np.bool_], bi
 
 
 def log_loss(confidences: Floats, right: NDArray[np.bool_]) -> float:
-    """The mean negative log-likelihood of being right or wrong, in nats."""
+    """Return the mean negative log-likelihood of being right or wrong, in nats."""
     sure = np.clip(confidences, 1e-6, 1 - 1e-6)
     return float(-np.mean(np.where(right, np.log(sure), np.log1p(-sure))))
 
 
 def best_temperature(loss: Callable[[float], float], low: float = 0.5, high: float = 4.0, steps: int = 14) -> float:
-    """The temperature with the least loss, by golden-section search on its logarithm."""
+    """Return the temperature with the least loss, by golden-section search on its logarithm."""
     ratio = (np.sqrt(5.0) - 1) / 2
     a, b = np.log(low), np.log(high)
     inner, outer = b - ratio * (b - a), a + ratio * (b - a)

@@ -4,8 +4,6 @@ Two strided convolutions see the signal as a picture, one as high as what is lef
 blocks of growing dilation (after Yu and Koltun, ICLR 2016) give each frame its context, and a last one gives the
 classes. There are no batch statistics, and after each layer the frames beyond a line's own width are set to zero: so
 a line's result depends neither on its neighbours in the batch nor on its padding.
-
-Parameters are a plain list of (weights, bias), weights as (height, width, channels in, channels out).
 """
 
 from collections.abc import Iterator
@@ -14,30 +12,8 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numpy.typing import NDArray
 
-Parameters = list[tuple[jax.Array, jax.Array]]
-
-
-@dataclass(frozen=True)
-class Conv:
-    """One convolution. The output has ceil(width / stride) frames; zeros beyond the edges."""
-
-    filters: int
-    kernel: tuple[int, int]
-    stride: tuple[int, int] = (1, 1)
-    dilation: int = 1
-    fold: bool = False
-    """As high as its input: no padding in height, one row comes out."""
-    still: bool = False
-    """Starts at zero."""
-
-    @property
-    def padding(self) -> tuple[tuple[int, int], tuple[int, int]]:
-        """Zeros (above, below), (left, right)."""
-        up = 0 if self.fold else self.kernel[0] // 2
-        side = self.dilation * (self.kernel[1] // 2)
-        return (up, up), (side, side)
+from models.nn.convolution import Conv, Parameters
 
 
 @dataclass(frozen=True)
@@ -76,14 +52,14 @@ class ConvCtc:
         return Conv(self.classes, (1, 1))
 
     def layers(self) -> Iterator[Conv]:
-        """All convolutions, in the order of the parameters."""
+        """Yield all convolutions, in the order of the parameters."""
         yield from self.stem_layers
         for block in self.blocks:
             yield from block
         yield self.head
 
     def initial(self, seed: int) -> Parameters:
-        """He et al. 2015; a block's second layer starts at zero, so that each block starts as the identity."""
+        """Initialise the parameters (He et al. 2015); each block starts as the identity: its second layer is 0."""
         rng = np.random.default_rng(seed)
         channels, parameters = 1, []
         for layer in self.layers():
@@ -95,11 +71,11 @@ class ConvCtc:
         return parameters
 
     def frames(self, widths: jax.Array) -> jax.Array:
-        """How many output frames count for inputs of these widths."""
+        """Return how many output frames count for inputs of these widths."""
         return (widths + self.time_stride - 1) // self.time_stride
 
     def logits(self, parameters: Parameters, signal: jax.Array, widths: jax.Array) -> jax.Array:
-        """Unscaled class scores, (batch, frames, classes), of signals (batch, height, width) float32."""
+        """Return unscaled class scores, (batch, frames, classes), of signals (batch, height, width) float32."""
         frames = self.frames(widths)
         layers = iter(parameters)
         x = signal[..., None] * _mask(widths, signal.shape[2])
@@ -113,12 +89,12 @@ class ConvCtc:
 
 
 def _mask(widths: jax.Array, width: int) -> jax.Array:
-    """1 where a column counts, 0 where it is padding: (batch, 1, width, 1)."""
+    """Return 1 where a column counts, 0 where it is padding: (batch, 1, width, 1)."""
     return (jnp.arange(width) < widths[:, None]).astype(jnp.float32)[:, None, :, None]
 
 
 def _conv(layer: Conv, x: jax.Array, weights: jax.Array, bias: jax.Array) -> jax.Array:
-    """A convolution as one matrix product over shifted copies: its gradient is 1.6 times as fast as XLA's on a CPU."""
+    """Convolve by one matrix product over shifted copies: its gradient is 1.6 times as fast as XLA's on a CPU."""
     x = jnp.pad(x, ((0, 0), *layer.padding, (0, 0)))
     (high, wide), (down, along), apart = layer.kernel, layer.stride, layer.dilation
     rows, columns = x.shape[1] - high + 1, x.shape[2] - apart * (wide - 1)
@@ -129,13 +105,3 @@ def _conv(layer: Conv, x: jax.Array, weights: jax.Array, bias: jax.Array) -> jax
     ]
     patches = jnp.concatenate(shifted, axis=-1)
     return patches @ weights.reshape(patches.shape[-1], layer.filters) + bias
-
-
-def parameter_count(parameters: Parameters) -> int:
-    """How many numbers the network learns."""
-    return sum(int(np.prod(array.shape)) for pair in parameters for array in pair)
-
-
-def as_numpy(parameters: Parameters) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-    """The same parameters outside of JAX, as the exporter wants them."""
-    return [(np.asarray(weights), np.asarray(bias)) for weights, bias in parameters]

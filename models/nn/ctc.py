@@ -3,7 +3,7 @@
 Only numpy: this runs at serving time, for a whole batch at once. Class 0 is the blank.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +12,15 @@ Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.integer[Any]]
 
 
+class LabelledSignal(NamedTuple):
+    """What a CTC network sees of an input, `signal` uint8 (height, width), and the text that is in it."""
+
+    signal: NDArray[np.uint8]
+    text: str
+
+
 def best_path(log_probs: Floats, lengths: Ints) -> list[list[int]]:
-    """The labels of each line's most probable path: repeats merged, blanks removed.
+    """Return the labels of each line's most probable path: repeats merged, blanks removed.
 
     `log_probs` (batch, frames, classes), `lengths` (batch,) valid frames. One list of classes (>= 1) a line.
     """
@@ -21,7 +28,7 @@ def best_path(log_probs: Floats, lengths: Ints) -> list[list[int]]:
 
 
 def sampled_path(log_probs: Floats, length: int, rng: np.random.Generator) -> list[int]:
-    """The labels of one line's path with each frame's class drawn from its distribution, (frames, classes).
+    """Return the labels of one line's path with each frame's class drawn from its distribution, (frames, classes).
 
     So labels come with their exact probability, that of `label_probabilities` (Graves and Jaitly, "Towards end-to-end
     speech recognition with recurrent neural networks", ICML 2014, section 4).
@@ -32,7 +39,7 @@ def sampled_path(log_probs: Floats, length: int, rng: np.random.Generator) -> li
 
 
 def _collapsed(paths: Ints, lengths: Ints) -> list[list[int]]:
-    """Repeats merged, blanks and what is beyond a line's frames removed. Changes `paths`, (batch, frames)."""
+    """Merge repeats; remove blanks and frames beyond a line's length. Changes `paths`, (batch, frames)."""
     paths[np.arange(paths.shape[1]) >= np.asarray(lengths)[:, None]] = 0
     keep = paths != 0
     keep[:, 1:] &= paths[:, 1:] != paths[:, :-1]
@@ -40,7 +47,7 @@ def _collapsed(paths: Ints, lengths: Ints) -> list[list[int]]:
 
 
 def single_spaced(labels: list[int], space: int) -> list[int]:
-    """The labels with one space between words, and none before and after."""
+    """Return the labels with one space between words, and none before and after."""
     kept = [label for label, before in zip(labels, [space, *labels], strict=False) if (label, before) != (space, space)]
     return kept[:-1] if kept[-1:] == [space] else kept
 
@@ -48,7 +55,7 @@ def single_spaced(labels: list[int], space: int) -> list[int]:
 def label_probabilities(
     log_probs: Floats, lengths: Ints, labels: list[list[int]], space: int | None = None
 ) -> NDArray[np.float64]:
-    """The exact probability of each line's labels: the sum over all paths that collapse to them, shape (batch,).
+    """Return the exact probability of each line's labels: the sum over all paths that collapse to them, shape (batch,).
 
     With a `space` it is that of single-spaced labels' words: of all paths that collapse to these but for spaces.
 

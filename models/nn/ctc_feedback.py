@@ -1,15 +1,15 @@
-"""What a dataset says of a CTC network's lines, as examples to be fitted: corrections, and bare rewards.
+"""Read a dataset's feedback on a CTC network's lines, as examples to fit: corrections, and rewards.
 
 A correction is an example like any other. A reward r of a served text y is learned from by policy gradient off policy
 (Williams, "Simple statistical gradient-following algorithms", 1992; Swaminathan and Joachims, "Counterfactual risk
-minimization", ICML 2015): -log p(y), which is the CTC loss of y, times what the reward weighs (`models.nn.rewards`).
+minimization", ICML 2015): -log p(y), which is the CTC loss of y, times its weight (`models.nn.reward_weights`).
 
-Most texts are the best path's, and were nearly sure to be served; log p(y) of a wrong one has no lower bound. So what
-is worse than the baseline costs -log(1 - p(y)) instead, see `ctc_fitting`.
+Most texts are the best path's, and were served with a probability near 1; log p(y) of a wrong one has no lower bound.
+So below the baseline the loss is -log(1 - p(y)) instead, see `ctc_fitting`.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -21,20 +21,7 @@ from models.base import Untrainable
 from models.datasets import Row, rows, why_nothing
 from models.nn.conv_ctc import ConvCtc
 from models.nn.ctc_fitting import Example
-from models.nn.rewards import baseline, weight
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How a task's rows are read: the name of the signal in their features, and the symbols' numbers of an output.
-
-    `encode` takes an output or a label. Raises `KeyError` for a symbol that isn't known.
-    """
-
-    signal: str
-    network: ConvCtc
-    widest: int
-    encode: Callable[[Mapping[str, Any]], list[int]]
+from models.nn.reward_weights import baseline, weight
 
 
 class _Rewarded(NamedTuple):
@@ -44,31 +31,34 @@ class _Rewarded(NamedTuple):
 
 
 @dataclass
-class Feedback:
-    """Examples to fit, examples to choose by, and how many rows of each kind there are, or were left out, and why."""
+class CtcFeedback:
+    """Examples to fit, examples to choose by, and counts of rows by kind and by reason of omission."""
 
     train: list[Example]
     validation: list[Example]
     corrected_validation: list[Example]
-    """Of these, the corrections."""
+    """The corrections among these."""
     baseline: float
-    """The mean reward of the training's rows."""
+    """The mean reward of the rows that are fitted."""
     counts: dict[str, int] = field(default_factory=dict)
 
 
-def feedback(dataset: Path, reading: Reading) -> Feedback:
-    """The rows of a dataset that say anything; those of its test are not looked at. Raises `Untrainable`.
+def feedback(
+    dataset: Path, signal: str, network: ConvCtc, widest: int, encode: Callable[[str], list[int]]
+) -> CtcFeedback:
+    """Read the rows of a dataset that have feedback; those of the split `test` are not read. Raises `Untrainable`.
 
-    A row with a label and a reward is a correction: the label says all that the reward does.
+    `signal` is the name of the signal in their features. Wider signals than `widest` are left out, and so is a text
+    for which `encode` raises `KeyError`. A row with a label and a reward is a correction.
     """
     corrected: dict[str, list[Example]] = {"train": [], "validation": []}
     rewarded: dict[str, list[_Rewarded]] = {"train": [], "validation": []}
     counts: Counter[str] = Counter()
     for row in rows(dataset):
-        said = row.label if row.label is not None else row.output
+        text = (row.output if row.label is None else row.label)["text"]
         if row.split == "test" or (row.label is None and row.reward is None):
             continue
-        example = _example(row, said, reading)
+        example = _example(row, text, signal, network, widest, encode)
         if isinstance(example, str):
             counts[f"left out: {example}"] += 1
         elif row.label is not None:
@@ -78,8 +68,11 @@ def feedback(dataset: Path, reading: Reading) -> Feedback:
     for split in ("train", "validation"):
         counts[f"{split} corrections"] = len(corrected[split])
         counts[f"{split} rewards"] = len(rewarded[split])
-    mean = baseline([one.reward for one in rewarded["train"]], [one.weight for one in rewarded["train"]])
-    found = Feedback(
+    mean = baseline(
+        [line.reward for line in rewarded["train"]],
+        [line.weight for line in rewarded["train"]],
+    )
+    found = CtcFeedback(
         corrected["train"] + _weighted(rewarded["train"], mean),
         corrected["validation"] + _weighted(rewarded["validation"], mean),
         corrected["validation"],
@@ -91,26 +84,28 @@ def feedback(dataset: Path, reading: Reading) -> Feedback:
     return found
 
 
-def _example(row: Row, said: Mapping[str, Any], reading: Reading) -> Example | str:
-    """The example, or why it can't be learned from."""
-    signal: NDArray[Any] | None = row.features.get(reading.signal)
-    if signal is None or signal.ndim != 2 or signal.shape[0] != reading.network.height:
+def _example(
+    row: Row, text: str, name: str, network: ConvCtc, widest: int, encode: Callable[[str], list[int]]
+) -> Example | str:
+    """Return the example, or why it can't be learned from."""
+    signal: NDArray[Any] | None = row.features.get(name)
+    if signal is None or signal.ndim != 2 or signal.shape[0] != network.height:
         raise Untrainable(
-            f"the dataset's features have no {reading.signal!r} of height {reading.network.height}: "
+            f"the dataset's features have no {name!r} of height {network.height}: "
             "they are of another task or preprocess version"
         )
     try:
-        labels = reading.encode(said)
+        labels = encode(text)
     except KeyError:
         return "unknown symbol"
     width = signal.shape[1]
-    if width > reading.widest:
+    if width > widest:
         return "too wide"
     blanks = sum(first == second for first, second in pairwise(labels))  # equal symbols need one between them
-    if len(labels) + blanks > -(-width // reading.network.time_stride):
+    if len(labels) + blanks > -(-width // network.time_stride):
         return "more symbols than fit"
     return Example(signal, labels)
 
 
 def _weighted(rewarded: list[_Rewarded], mean: float) -> list[Example]:
-    return [one.example._replace(weight=one.weight * (one.reward - mean)) for one in rewarded]
+    return [line.example._replace(weight=line.weight * (line.reward - mean)) for line in rewarded]

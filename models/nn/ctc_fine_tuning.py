@@ -3,13 +3,14 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from models.nn.between import SHARES, Trial, Tuned, between, chosen
-from models.nn.conv_ctc import ConvCtc, Parameters
-from models.nn.ctc_feedback import Feedback
-from models.nn.ctc_fitting import Example, Plan, fit, mean_loss
+from models.nn.conv_ctc import ConvCtc
+from models.nn.convolution import Parameters
+from models.nn.ctc_feedback import CtcFeedback
+from models.nn.ctc_fitting import CtcFittingPlan, Example, fit, mean_loss
+from models.nn.weight_interpolation import SHARES, Trial, TunedParameters, chosen, interpolated
 
-MOST_REPEATS = 4
-"""Feedback is repeated until it is as much as what is rehearsed, but not more often: few lines teach little."""
+MAX_REPEATS = 4
+"""CtcFeedback is repeated until it is as much as what is rehearsed, but not more often: few lines teach little."""
 
 
 @dataclass(frozen=True)
@@ -26,24 +27,24 @@ class Rehearsal:
 def fine_tune(
     network: ConvCtc,
     parent: Parameters,
-    feedback: Feedback,
+    feedback: CtcFeedback,
     rehearsal: Rehearsal,
-    plan: Plan,
+    plan: CtcFittingPlan,
     on_step: Callable[[int, int, float], None] = lambda step, steps, loss: None,
-) -> Tuned:
-    """Parameters between the parent's and those fitted to feedback and rehearsal together.
+) -> TunedParameters:
+    """Return parameters between the parent's and those fitted to feedback and rehearsal together.
 
-    How far to go is chosen on validation data, see `models.nn.between`.
+    How far to go is chosen on validation data, see `models.nn.weight_interpolation`.
     """
-    repeats = min(MOST_REPEATS, max(1, round(len(rehearsal.train) / len(feedback.train))))
+    repeats = min(MAX_REPEATS, max(1, round(len(rehearsal.train) / len(feedback.train))))
     examples = [*rehearsal.train, *feedback.train * repeats]
     fitted = fit(network, parent, examples, plan, on_step).parameters
 
     def trial(share: float) -> Trial:
-        parameters = between(parent, fitted, share)
-        said = mean_loss(network, parameters, feedback.validation, plan) if feedback.validation else 0.0
-        return Trial(share, said, mean_loss(network, parameters, rehearsal.validation, plan))
+        parameters = interpolated(parent, fitted, share)
+        feedback_loss = mean_loss(network, parameters, feedback.validation, plan) if feedback.validation else 0.0
+        return Trial(share, feedback_loss, mean_loss(network, parameters, rehearsal.validation, plan))
 
     trials = [trial(share) for share in SHARES]
     best = chosen(trials)
-    return Tuned(between(parent, fitted, best.share), best.share, trials)
+    return TunedParameters(interpolated(parent, fitted, best.share), best.share, trials)

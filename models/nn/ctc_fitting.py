@@ -11,10 +11,11 @@ import numpy as np
 import optax
 from numpy.typing import NDArray
 
-from models.nn.conv_ctc import ConvCtc, Parameters
+from models.nn.conv_ctc import ConvCtc
+from models.nn.convolution import Parameters
 
-_LEAST_DOUBT = 0.01
-"""Bounds the loss of a punished example, where the network is as good as certain of it."""
+_MIN_DOUBT = 0.01
+"""Bounds the loss of a negative example of which the network is nearly certain."""
 
 
 class Example(NamedTuple):
@@ -39,7 +40,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Plan:
+class CtcFittingPlan:
     """How to fit: the seed of the batches' order, passes over the data, learning rate, columns of a batch.
 
     A batch holds about `columns` columns: lines times width. `buckets` are the widths that lines are padded to;
@@ -57,15 +58,15 @@ class Plan:
 
 
 @dataclass
-class Fitted:
+class FittedParameters:
     """The parameters found, and the loss of each step on the way."""
 
     parameters: Parameters
     losses: list[float] = field(default_factory=list)
 
 
-def batches(examples: Sequence[Example], plan: Plan, rng: np.random.Generator) -> Iterator[Batch]:
-    """All examples once, in an order by chance, lines of about the same width together."""
+def batches(examples: Sequence[Example], plan: CtcFittingPlan, rng: np.random.Generator) -> Iterator[Batch]:
+    """Yield all examples once, in an order by chance, lines of about the same width together."""
     widths = np.array([example.signal.shape[1] for example in examples])
     bucket = np.searchsorted(plan.buckets, widths)
     longest = -(-max(len(example.labels) for example in examples) // 16) * 16
@@ -80,7 +81,7 @@ def batches(examples: Sequence[Example], plan: Plan, rng: np.random.Generator) -
 
 
 def padded_batch(examples: Sequence[Example], shape: tuple[int, int, int]) -> Batch:
-    """The examples in arrays of a fixed `shape` (rows, width, labels), so that each width is compiled only once.
+    """Return the examples in arrays of a fixed `shape` (rows, width, labels), so that each width is compiled only once.
 
     Rows to spare are signals of no width.
     """
@@ -104,10 +105,10 @@ def fit(
     network: ConvCtc,
     parameters: Parameters,
     examples: Sequence[Example],
-    plan: Plan,
+    plan: CtcFittingPlan,
     on_step: Callable[[int, int, float], None] = lambda step, steps, loss: None,
-) -> Fitted:
-    """Parameters fitted from `parameters` on; the same for the same arguments. `on_step(step, steps, loss)`."""
+) -> FittedParameters:
+    """Return parameters fitted from `parameters` on; the same for the same arguments. `on_step(step, steps, loss)`."""
     rng = np.random.default_rng(plan.seed)
     steps = plan.epochs * sum(1 for _ in batches(examples, plan, np.random.default_rng(plan.seed)))
     rate = optax.warmup_cosine_decay_schedule(0.0, plan.rate, int(plan.warm_up * steps) + 1, steps + 1)
@@ -118,11 +119,11 @@ def fit(
             parameters, state, value = step(parameters, state, rate(len(losses)), *_arrays(batch))
             losses.append(float(value))
             on_step(len(losses), steps, losses[-1])
-    return Fitted(parameters, losses)
+    return FittedParameters(parameters, losses)
 
 
-def mean_loss(network: ConvCtc, parameters: Parameters, examples: Sequence[Example], plan: Plan) -> float:
-    """The loss that `fit` makes small, of all examples together."""
+def mean_loss(network: ConvCtc, parameters: Parameters, examples: Sequence[Example], plan: CtcFittingPlan) -> float:
+    """Return the loss that `fit` makes small, of all examples together."""
     total, symbols = 0.0, 0.0
     for batch in batches(examples, plan, np.random.default_rng(0)):
         value, count = _measured(network, plan.scale)(parameters, *_arrays(batch))
@@ -143,24 +144,24 @@ def _loss(
     labels: jax.Array,
     weights: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
-    """The sum over a batch, and the symbols in it.
+    """Return the sum over a batch, and the symbols in it.
 
-    What is to become more probable costs -log p, what less -log(1 - p), both times the weight's size. Unlike
-    that of log p, the slope of -log(1 - p) goes to 0 with p: what is improbable already is let alone (the
-    unlikelihood of Welleck et al., ICLR 2020).
+    The loss of an example with a positive weight is -log p, of one with a negative weight -log(1 - p), both times the
+    weight's size. The slope of -log(1 - p) goes to 0 with p: improbable outputs are left alone (the unlikelihood of
+    Welleck et al., ICLR 2020).
     """
     logits = network.logits(parameters, signals.astype(jnp.float32) * scale, widths)
     beyond = (jnp.arange(logits.shape[1]) >= network.frames(widths)[:, None]).astype(jnp.float32)
     costs = optax.ctc_loss(logits, beyond, labels, (labels == 0).astype(jnp.float32))
-    punished = -jnp.log1p(_LEAST_DOUBT - jnp.exp(-costs))
+    unlikelihood = -jnp.log1p(_MIN_DOUBT - jnp.exp(-costs))
     there = (widths > 0).astype(jnp.float32)
-    total = jnp.sum(jnp.where(weights < 0, -weights * punished, weights * costs) * there)
+    total = jnp.sum(jnp.where(weights < 0, -weights * unlikelihood, weights * costs) * there)
     return total, jnp.sum((labels > 0).sum(axis=1) * there + 1.0)
 
 
 @cache
 def _compiled(network: ConvCtc, scale: float, decay: float) -> tuple[Any, Any]:
-    """The optimiser, without its rate, and its step: compiled once for all fittings of a network."""
+    """Return the optimiser, without its rate, and its step: compiled once for all fittings of a network."""
     optimiser = optax.chain(optax.clip_by_global_norm(1.0), optax.scale_by_adam(), optax.add_decayed_weights(decay))
 
     def loss(parameters: Parameters, *batch: jax.Array) -> jax.Array:

@@ -28,19 +28,19 @@ class Graph:
         self._initializers: dict[str, Any] = {}
 
     def input(self, name: str, dtype: type[np.generic], shape: Dimensions) -> str:
-        """Declares an input; dimensions given as strings are free."""
+        """Declare an input; dimensions given as strings are free."""
         kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
         self._inputs.append(helper.make_tensor_value_info(name, kind, list(shape)))
         return name
 
     def output(self, name: str, value: str, dtype: type[np.generic], shape: Dimensions) -> None:
-        """Declares `value` to be the output called `name`."""
+        """Declare `value` to be the output called `name`."""
         self._nodes.append(helper.make_node("Identity", [value], [name]))
         kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
         self._outputs.append(helper.make_tensor_value_info(name, kind, list(shape)))
 
     def constant(self, value: NDArray[Any], name: str = "") -> str:
-        """An array stored in the model; `name` makes it findable, as the weights should be."""
+        """Return an array stored in the model; `name` makes it findable, as the weights should be."""
         name = name or f"constant_{len(self._initializers)}"
         if name in self._initializers:
             raise ValueError(f"two arrays called {name!r}")
@@ -48,31 +48,31 @@ class Graph:
         return name
 
     def add(self, operator: str, *inputs: str, **attributes: Any) -> str:
-        """One operator with one output, whose name is returned."""
+        """Add an operator with one output, and return the output's name."""
         output = f"{operator.lower()}_{len(self._nodes)}"
         self._nodes.append(helper.make_node(operator, list(inputs), [output], **attributes))
         return output
 
     def cast(self, value: str, dtype: type[np.generic]) -> str:
-        """The value in another type."""
+        """Return the value in another type."""
         return self.add("Cast", value, to=helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
 
     def scalar(self, value: float, dtype: type[np.generic]) -> str:
-        """A constant without dimensions."""
+        """Return a constant without dimensions."""
         return self.constant(np.array(value, dtype))
 
     def size(self, value: str, axis: int) -> str:
-        """The length of one axis, int64, shape ()."""
+        """Return the length of one axis, int64, shape ()."""
         return self.add("Gather", self.add("Shape", value), self.scalar(axis, np.int64))
 
     def positions_below(self, lengths: str, total: str) -> str:
-        """1.0 where a position from 0 to `total` (int64) is below the row's length (int32), float32 (batch, total)."""
+        """Add a mask, float32 (batch, total): 1.0 where a position is below the row's length (int32)."""
         positions = self.add("Range", self.scalar(0, np.int64), total, self.scalar(1, np.int64))
         limits = self.add("Unsqueeze", self.cast(lengths, np.int64), self.constant(np.array([1])))
         return self.cast(self.add("Less", positions, limits), np.float32)
 
     def model(self, metadata: dict[str, str]) -> onnx.ModelProto:
-        """The whole, checked by ONNX. `metadata` is stored in the file."""
+        """Return the whole, checked by ONNX. `metadata` is stored in the file."""
         graph = helper.make_graph(
             self._nodes, self.name, self._inputs, self._outputs, list(self._initializers.values())
         )
@@ -85,5 +85,5 @@ class Graph:
 
 
 def stored_arrays(model: onnx.ModelProto) -> dict[str, NDArray[Any]]:
-    """The arrays of a model by name: so that a later training can start from an earlier model."""
+    """Return the arrays of a model by name: so that a later training can start from an earlier model."""
     return {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}

@@ -9,7 +9,7 @@ Floats = NDArray[np.floating[Any]]
 
 
 def overlaps(boxes: Floats, others: Floats) -> NDArray[np.float64]:
-    """Intersection over union of each box with each other one, (n, m); 0 for boxes without area."""
+    """Return intersection over union of each box with each other one, (n, m); 0 for boxes without area."""
     a, b = np.asarray(boxes, np.float64)[:, None], np.asarray(others, np.float64)[None]
     sides = np.maximum(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0.0)
     common = sides[..., 0] * sides[..., 1]
@@ -24,7 +24,7 @@ def _areas(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def kept(boxes: Floats, scores: Floats, most: float) -> NDArray[np.int64]:
-    """Non-maximum suppression: places of the boxes that no better kept one overlaps by more than `most`, best first.
+    """Return the places of boxes that no better kept box overlaps by more than `most`, best first (NMS).
 
     Equal scores: the first place counts as better.
     """

@@ -1,4 +1,4 @@
-"""From the network's maps to boxes: peaks, non-maximum suppression, and how sure all of it is. Only numpy."""
+"""From the network's maps to boxes: candidates, non-maximum suppression, confidence. Only numpy."""
 
 from dataclasses import dataclass
 from typing import Any, Self
@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 from models.object_detection.boxes import Floats, kept
 from models.object_detection.images import SIDE, Geometry
 
-SAID = 0.35
-"""The least score of a box that is put out."""
-CONSIDERED = 0.05
-"""The least score of what may have been an object: it makes the whole less sure."""
-MOST_CANDIDATES = 100
-MOST_BOXES = 50
-SAME = 0.5
+MIN_SCORE = 0.35
+"""The lowest score of a box in the output."""
+MIN_CANDIDATE_SCORE = 0.05
+"""The lowest score of a possible object: it lowers the confidence in the whole."""
+MAX_CANDIDATES = 100
+MAX_BOXES = 50
+SAME_OBJECT_IOU = 0.5
 """Boxes that overlap more than this (intersection over union) are one object."""
 
 
@@ -41,14 +41,14 @@ class Candidates:
         return np.asarray(self.scores.max(axis=1))
 
     def placed(self, geometry: Geometry) -> Self:
-        """In pixels of the picture, rounded as they are put out; without those that lie beside it, at most 50."""
+        """Return them in pixels of the picture, rounded as in the output, without those outside it, at most 50."""
         boxes = np.round(geometry.to_picture(self.boxes), 2)
-        inside = np.flatnonzero((boxes[:, 0] < boxes[:, 2]) & (boxes[:, 1] < boxes[:, 3]))[:MOST_BOXES]
+        inside = np.flatnonzero((boxes[:, 0] < boxes[:, 2]) & (boxes[:, 1] < boxes[:, 3]))[:MAX_BOXES]
         return type(self)(boxes[inside], self.scores[inside], self.cells[inside])
 
 
 def candidates(scores: Floats, distances: Floats) -> list[Candidates]:
-    """Of each scene of a batch: `scores` (batch, rows, columns, classes), `distances` (batch, rows, columns, 4)."""
+    """Find each scene's candidates: `scores` (batch, rows, columns, classes), `distances` (batch, rows, columns, 4)."""
     batch, rows, columns, classes = scores.shape
     every = scores.reshape(batch, -1, classes)
     best = every.max(axis=2)
@@ -58,29 +58,29 @@ def candidates(scores: Floats, distances: Floats) -> list[Candidates]:
     reach = distances.reshape(batch, -1, 4)
     found = []
     for scene in range(batch):
-        cells = np.flatnonzero(best[scene] >= CONSIDERED)
-        if len(cells) > MOST_CANDIDATES:
-            cells = cells[np.argsort(-best[scene, cells], kind="stable")[:MOST_CANDIDATES]]
+        cells = np.flatnonzero(best[scene] >= MIN_CANDIDATE_SCORE)
+        if len(cells) > MAX_CANDIDATES:
+            cells = cells[np.argsort(-best[scene, cells], kind="stable")[:MAX_CANDIDATES]]
         far = reach[scene, cells].astype(np.float64)
         boxes = np.concatenate([points[cells] - far[:, :2], points[cells] + far[:, 2:]], axis=1)
-        keep = kept(boxes, best[scene, cells].astype(np.float64), SAME)
+        keep = kept(boxes, best[scene, cells].astype(np.float64), SAME_OBJECT_IOU)
         found.append(Candidates(boxes[keep], every[scene, cells[keep]].astype(np.float64), cells[keep]))
     return found
 
 
 def doubt(found: Candidates, choices: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(2,): the log probability that all boxes that are said are right, and that nothing was left out.
+    """Return (2,): the log probability that all emitted boxes are right, and that no object is missing.
 
-    As if each stood alone. `choices` (n,) are the classes that are said, or the number of classes for nothing.
+    Candidates are treated as independent. `choices` (n,) are the emitted classes, or the number of classes for none.
     """
     clipped = np.clip(found.scores, 1e-6, 1 - 1e-6)
-    said = np.flatnonzero(choices < found.scores.shape[1])
-    unsaid = np.delete(clipped, said, axis=0)
-    return np.array([np.log(clipped[said, choices[said]]).sum(), np.log1p(-unsaid.max(axis=1)).sum()])
+    emitted = np.flatnonzero(choices < found.scores.shape[1])
+    omitted = np.delete(clipped, emitted, axis=0)
+    return np.array([np.log(clipped[emitted, choices[emitted]]).sum(), np.log1p(-omitted.max(axis=1)).sum()])
 
 
 def confidence(doubts: NDArray[np.float64], certainty: NDArray[Any]) -> float:
-    """The probability that the whole is right: a logistic regression of `doubt`, fitted on validation scenes.
+    """Return the probability that the whole is right: a logistic regression of `doubt`, fitted on validation scenes.
 
     `certainty` (3,) are its offset and the two slopes.
     """

@@ -6,17 +6,18 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from models.base import Features
 from models.vision.files import check_pixels, opaque, read_upright
 
 SIDE = 128
 """Of the square, pixels."""
 MAX_PIXELS = 16_000_000
 """Of a file: what a phone's camera takes, and no more memory than that."""
-EMPTY = 128  # grey beside the picture
+PADDING_GREY = 128  # grey beside the picture
 
 
 def read_picture(payload: bytes) -> Image.Image:
-    """The file fully decoded, upright (EXIF orientation), in RGB, transparency on white. Raises `Rejected`."""
+    """Return the file fully decoded, upright (EXIF orientation), in RGB, transparency on white. Raises `Rejected`."""
     return opaque(read_upright(payload, _check_size)).convert("RGB")
 
 
@@ -36,7 +37,7 @@ class Geometry(NamedTuple):
 
     @classmethod
     def of(cls, width: int, height: int) -> Self:
-        """A picture as large as the square lets it be, in its middle."""
+        """Return a picture as large as the square lets it be, in its middle."""
         scale = SIDE / max(width, height)
         across, down = max(1, round(width * scale)), max(1, round(height * scale))
         left, top = (SIDE - across) // 2, (SIDE - down) // 2
@@ -44,19 +45,19 @@ class Geometry(NamedTuple):
 
     @classmethod
     def from_array(cls, array: NDArray[np.int32]) -> Self:
-        """What `array` gave."""
+        """Return what `array` gave."""
         return cls(*array.tolist())
 
     def array(self) -> NDArray[np.int32]:
-        """As a tensor (6,)."""
+        """Return it as a tensor (6,)."""
         return np.array(self, np.int32)
 
     def to_square(self, boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Boxes (n, 4) in the picture's pixels, in the square's."""
+        """Return boxes (n, 4) in the picture's pixels, in the square's."""
         return np.asarray(boxes * self._scales() + np.array([self.left, self.top] * 2))
 
     def to_picture(self, boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Boxes (n, 4) in the square's pixels, in the picture's, cut at its edges."""
+        """Return boxes (n, 4) in the square's pixels, in the picture's, cut at its edges."""
         placed = (boxes - np.array([self.left, self.top] * 2)) / self._scales()
         return np.asarray(np.clip(placed, 0.0, np.array([self.width, self.height] * 2, np.float64)))
 
@@ -64,11 +65,17 @@ class Geometry(NamedTuple):
         return np.array([(self.right - self.left) / self.width, (self.bottom - self.top) / self.height] * 2)
 
 
-def letterboxed(picture: Image.Image) -> tuple[NDArray[np.uint8], Geometry]:
-    """The picture in the square, uint8 (128, 128, 3) with grey beside it, and where it lies there."""
+def features_of(payload: bytes) -> Features:
+    """Return a file's picture in a small square, `image`, and its place there, `geometry`. Raises `Rejected`."""
+    square, geometry = fitted_to_square(read_picture(payload))
+    return {"image": square, "geometry": geometry.array()}
+
+
+def fitted_to_square(picture: Image.Image) -> tuple[NDArray[np.uint8], Geometry]:
+    """Return the picture in the square, uint8 (128, 128, 3) with grey beside it, and where it lies there."""
     geometry = Geometry.of(*picture.size)
     size = (geometry.right - geometry.left, geometry.bottom - geometry.top)
-    square = np.full((SIDE, SIDE, 3), EMPTY, np.uint8)
+    square = np.full((SIDE, SIDE, 3), PADDING_GREY, np.uint8)
     small = picture.resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0)
     square[geometry.top : geometry.bottom, geometry.left : geometry.right] = np.asarray(small)
     return square, geometry

@@ -10,17 +10,18 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import Asked, Decoded, Features, Judged, OnStep, Rejected, Sample, Task, Trained
+from models.base import Asked, Decoded, Features, Judged, Rejected, Sample, Task
 from models.nn.ctc_policy import checked_share
-from models.object_detection.decoding import MOST_BOXES, Candidates, candidates, confidence, doubt
-from models.object_detection.images import Geometry, letterboxed, read_picture
+from models.object_detection.data.scenes import held_out_scenes
+from models.object_detection.decoding import MAX_BOXES, Candidates, candidates, confidence, doubt
+from models.object_detection.images import Geometry, features_of
 from models.object_detection.labels import LABELS
+from models.object_detection.metrics import figures
 from models.object_detection.policy import serve
-from models.object_detection.scenes import held_out_scenes
 from models.object_detection.scoring import mean_average_precision
 
 SAMPLES = Path(__file__).parent / "samples"
-_FARTHEST = 1e6  # pixels: beyond any picture
+_MAX_COORDINATE = 1e6  # pixels: beyond any picture
 HELD_OUT_SCENES, HELD_OUT_SEED = 300, 2_000
 _SHAPE = "a correction is {'boxes': [{'box': [x0, y0, x1, y1], 'label': '...'}]}"
 
@@ -30,7 +31,7 @@ class ObjectDetection(Task):
 
     Features: `image` uint8 (128, 128, 3), the picture as large as fits, and `geometry` int32 (6,), where it lies there
     (see `models.object_detection.images.Geometry`), which only `decode` needs. The model's input is `image` with a
-    batch dimension in front; its outputs are those of `models.object_detection.export.to_onnx`.
+    batch dimension in front; its outputs are those of `models.object_detection.training.onnx_export.to_onnx`.
 
     Boxes are in pixels of the picture as it is displayed, that is after its EXIF orientation: x to the right, y down,
     (0, 0) the corner of the first pixel.
@@ -38,25 +39,26 @@ class ObjectDetection(Task):
 
     name: ClassVar[str] = "object_detection"
     preprocess_version: ClassVar[str] = "1"
+    error_name: ClassVar[str] = "1 - AP"
+    trainer: ClassVar[str | None] = "models.object_detection.train:train"
 
     def __init__(self, explore: float = 0.0) -> None:
-        """Of the share `explore` of the traffic what is said is drawn (`models.object_detection.policy`).
+        """Draw the boxes of the share `explore` of the traffic (see `policy.py`), to learn from rewards.
 
-        To learn by rewards. Raises `ValueError` for what is no share.
+        Raises `ValueError` for an invalid share.
         """
         self.explore = checked_share(explore)
 
     def preprocess(self, payload: bytes) -> Features:
-        """The picture in a small square, and where it lies there. Raises `Rejected`."""
-        square, geometry = letterboxed(read_picture(payload))
-        return {"image": square, "geometry": geometry.array()}
+        """Return the picture in a small square, and where it lies there. Raises `Rejected`."""
+        return features_of(payload)
 
     def inputs(self, features: Features) -> Features:
-        """The square alone."""
+        """Return the square alone."""
         return {"image": features["image"]}
 
     def decode(self, outputs: Mapping[str, NDArray[Any]], asked: Sequence[Asked]) -> list[Decoded]:
-        """The objects of each picture, best first, at most 50; or some that are drawn, with the exact propensity.
+        """Return the objects of each picture, best first, at most 50; or drawn ones, with the exact propensity.
 
         A box's score is the calibrated probability that it is right; the confidence the one that all boxes are right
         and none is missing (`models.object_detection.scoring.all_right`).
@@ -70,54 +72,50 @@ class ObjectDetection(Task):
         return Decoded(_output(placed, choices), confidence(doubt(placed, choices), certainty), propensity)
 
     def validate_correction(self, correction: Mapping[str, Any]) -> dict[str, Any]:
-        """`{"boxes": [{"box": [x0, y0, x1, y1], "label": ...}]}`, in the order given. Raises `Rejected`.
+        """Return `{"boxes": [{"box": [x0, y0, x1, y1], "label": ...}]}`, in the order given. Raises `Rejected`.
 
-        A `score` may be there, as in a prediction that was only put right; it is checked and left out.
+        A `score` may be given, as in an edited prediction; it is checked and left out.
         """
         _refuse_unknown(correction, {"boxes"})
         boxes = correction.get("boxes")
         if not isinstance(boxes, list):
             raise Rejected("missing_boxes", f"{_SHAPE}: `boxes` must be a list")
-        if len(boxes) > MOST_BOXES:
-            raise Rejected("too_many_boxes", f"{len(boxes)} boxes: a picture has at most {MOST_BOXES}")
+        if len(boxes) > MAX_BOXES:
+            raise Rejected("too_many_boxes", f"{len(boxes)} boxes: a picture has at most {MAX_BOXES}")
         return {"boxes": [_checked(box, place) for place, box in enumerate(boxes)]}
 
     def score(self, output: Mapping[str, Any], correction: Mapping[str, Any]) -> float:
-        """Average precision at intersection over union 0.5, the mean over the classes said or there."""
+        """Return the average precision at intersection over union 0.5, averaged over the classes."""
         return mean_average_precision(output["boxes"], correction["boxes"])
 
     def samples(self) -> Sequence[Sample]:
-        """Real files: scenes on the held-out photographs, as PNG and JPEG, one of them turned by EXIF."""
+        """Return real files: scenes on the held-out photographs, as PNG and JPEG, one of them turned by EXIF."""
         return _shipped()
 
     def classes(self, output: Mapping[str, Any]) -> Sequence[str]:
-        """The label of each box."""
+        """Return the label of each box."""
         return [box["label"] for box in output["boxes"]]
 
+    def labels(self) -> Sequence[str]:
+        """Return the classes of the detector."""
+        return LABELS
+
     def demonstration(self, seed: int) -> Iterator[Sample]:
-        """Endless new scenes on the held-out photographs."""
+        """Return endless new scenes on the held-out photographs."""
         return held_out_scenes(seed)
 
-    def train(self, dataset: Path | None, parent: Path | None, seed: int, on_step: OnStep) -> Trained:
-        """From scratch on made scenes, or from the parent on what a dataset says of scenes. Raises `Untrainable`."""
-        from models.object_detection.train import train
-
-        return train(dataset, parent, seed, on_step)
-
     def held_out(self) -> Iterator[Sample]:
-        """300 scenes of photographs and objects that no training ever sees."""
+        """Return 300 scenes of photographs and objects that no training ever sees."""
         return islice(held_out_scenes(HELD_OUT_SEED), HELD_OUT_SCENES)
 
     def figures(self, judged: Sequence[Judged]) -> dict[str, float]:
-        """`map50` by COCO's evaluator, `mean_score`, share of `scenes_right`, calibration error `ece`, `scenes`."""
-        from models.object_detection.report import figures
-
+        """Return `map50` (COCO's evaluator), the share `scenes_right`, the error `ece`, `scenes` and `score`."""
         return {**figures(judged), **super().figures(judged)}
 
 
 def _output(placed: Candidates, choices: NDArray[np.int64]) -> dict[str, Any]:
-    said = np.flatnonzero(choices < len(LABELS))
-    scores = placed.scores[said, choices[said]]
+    emitted = np.flatnonzero(choices < len(LABELS))
+    scores = placed.scores[emitted, choices[emitted]]
     return {
         "boxes": [
             {
@@ -125,7 +123,7 @@ def _output(placed: Candidates, choices: NDArray[np.int64]) -> dict[str, Any]:
                 "label": LABELS[choices[one]],
                 "score": round(float(placed.scores[one, choices[one]]), 4),
             }
-            for one in said[np.argsort(-scores, kind="stable")].tolist()
+            for one in emitted[np.argsort(-scores, kind="stable")].tolist()
         ]
     }
 
@@ -154,8 +152,8 @@ def _checked(given: Any, place: int) -> dict[str, Any]:
 
 
 def _near(value: Any) -> bool:
-    """Whether it is a number that a pixel may have; NaN and infinity are not."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _FARTHEST
+    """Return whether it is a number that a pixel may have; NaN and infinity are not."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _MAX_COORDINATE
 
 
 @cache

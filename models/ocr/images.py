@@ -28,7 +28,7 @@ _MARGIN = 0.06  # of the ink's height, left around it
 
 
 def read_image(payload: bytes) -> Image.Image:
-    """The file fully decoded, upright and in grey (mode L). Raises `Rejected`."""
+    """Return the file fully decoded, upright and in grey (mode L). Raises `Rejected`."""
     return _grey(opaque(read_upright(payload, _check_size)))
 
 
@@ -49,7 +49,7 @@ def _grey(image: Image.Image) -> Image.Image:
 
 
 def normalise(grey: Image.Image) -> NDArray[np.uint8]:
-    """The line's ink, shape (24, width), of a grey image of any size; `MIN_WIDTH` empty columns if it is blank."""
+    """Return the ink (24, width) of a grey image of any size; `MIN_WIDTH` empty columns if it is blank."""
     curve = _ink_curve(grey)
     if curve is None:
         return np.zeros((HEIGHT, MIN_WIDTH), np.uint8)
@@ -61,7 +61,7 @@ def normalise(grey: Image.Image) -> NDArray[np.uint8]:
 
 
 def _ink_curve(grey: Image.Image) -> list[int] | None:
-    """For each grey level how much ink it is (0 to 255), or None if the image is blank.
+    """Return for each grey level how much ink it is (0 to 255), or None if the image is blank.
 
     Paper is what most of the image's border shows: so light ink on a dark ground is read as well.
     """
@@ -86,7 +86,7 @@ def _ink_curve(grey: Image.Image) -> list[int] | None:
 
 
 def _ink_box(ink: Image.Image) -> tuple[float, float, float, float]:
-    """Left, top, right and bottom of the ink with a small margin, inside the image, never too flat for `MAX_WIDTH`."""
+    """Return left, top, right, bottom of the ink with a small margin, in the image, not too flat for `MAX_WIDTH`."""
     factor = max(1, min(ink.height // _CROP_DETAIL, ink.width))
     small: Any = ink.reduce(factor) if factor > 1 else ink
     box = small.point([0] * _INK + [255] * (256 - _INK)).getbbox()

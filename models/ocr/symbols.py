@@ -12,15 +12,15 @@ _NUMBER = {symbol: number for number, symbol in enumerate(SYMBOLS, start=1)}
 
 
 def encode(text: str) -> list[int]:
-    """The numbers of a text's symbols. Raises `KeyError` for a symbol that isn't known."""
+    """Return the numbers of a text's symbols. Raises `KeyError` for a symbol that isn't known."""
     return [_NUMBER[symbol] for symbol in text]
 
 
 def decode(numbers: Iterable[int]) -> str:
-    """The text of numbers as `encode` gives them."""
+    """Return the text of numbers as `encode` gives them."""
     return "".join(SYMBOLS[number - 1] for number in numbers)
 
 
 def unknown_symbols(text: str) -> str:
-    """Those symbols of a text, each once and in order, that the network has no output for."""
+    """Return the symbols of a text, each once and in order, that the network has no output for."""
     return "".join(dict.fromkeys(symbol for symbol in text if symbol not in _NUMBER))

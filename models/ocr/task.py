@@ -1,18 +1,17 @@
 """The `ocr` task: from an image of a line to its text. Needs only numpy, Pillow and rapidfuzz."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
 
-from models.base import Asked, Decoded, Features, Judged, OnStep, Rejected, Sample, Shapes, Task, Trained
+from models.base import Asked, Decoded, Features, Judged, Rejected, Sample, Shapes, Task
 from models.nn.ctc_policy import checked_share, serve
-from models.ocr import lines
-from models.ocr.figures import DIGITS, PRINTED, Read, figures
+from models.ocr.data import lines
 from models.ocr.images import MAX_WIDTH, normalise, read_image
+from models.ocr.metrics import DIGITS, PRINTED, Read, figures
 from models.ocr.symbols import decode, unknown_symbols
 
 WIDTHS = (64, 96, 128, 192, 256, 384, 512, 768, MAX_WIDTH)
@@ -30,35 +29,37 @@ class Ocr(Task):
 
     name: ClassVar[str] = "ocr"
     preprocess_version: ClassVar[str] = "1"
+    error_name: ClassVar[str] = "CER"
+    trainer: ClassVar[str | None] = "models.ocr.train:train"
 
     def __init__(self, explore: float = 0.0) -> None:
-        """Of the share `explore` of the traffic the text is drawn from the network's distribution: to learn by rewards.
+        """Draw the text of the share `explore` of the traffic from the network's distribution, to learn from rewards.
 
-        Raises `ValueError` for what is no share.
+        Raises `ValueError` for an invalid share.
         """
         self.explore = checked_share(explore)
 
     def preprocess(self, payload: bytes) -> Features:
-        """The line's ink, 24 pixels high. Raises `Rejected`."""
+        """Return the line's ink, 24 pixels high. Raises `Rejected`."""
         image = normalise(read_image(payload))
         return {"image": image, "width": np.array(image.shape[1], np.int32)}
 
     def padded(self, shapes: Shapes) -> Shapes:
-        """Widths rounded up to the next of a few, so that lines of about the same length share a batch."""
+        """Round widths up to the next of a few, so that lines of about the same length share a batch."""
         height, width = shapes["image"]
         return {**shapes, "image": (height, next(padded for padded in WIDTHS if width <= padded))}
 
     def decode(self, outputs: Mapping[str, NDArray[Any]], asked: Sequence[Asked]) -> list[Decoded]:
-        """The text of each line's best path, or one that is drawn; with the probability that all of it is right.
+        """Return the text of each line's best path, or one that is drawn; with the probability that all of it is right.
 
         That is calibrated for the best path. The propensity is exact, see `models.nn.ctc_policy.serve`.
         """
-        chances = [one.rng() for one in asked] if self.explore else []
-        served = serve(outputs["log_probs"], outputs["length"], self.explore, chances)
+        rngs = [one.rng() for one in asked] if self.explore else []
+        served = serve(outputs["log_probs"], outputs["length"], self.explore, rngs)
         return [Decoded({"text": decode(one.labels)}, one.probability, one.propensity) for one in served]
 
     def validate_correction(self, correction: Mapping[str, Any]) -> dict[str, Any]:
-        """`{"text": ...}` of known symbols, without space at its ends. Raises `Rejected`."""
+        """Return `{"text": ...}` of known symbols, without space at its ends. Raises `Rejected`."""
         unknown = sorted(str(key) for key in correction if key != "text")
         if unknown:
             raise Rejected("unknown_field", f"unknown fields: {', '.join(unknown)}; a correction is {{'text': '...'}}")
@@ -75,43 +76,37 @@ class Ocr(Task):
         return {"text": text}
 
     def score(self, output: Mapping[str, Any], correction: Mapping[str, Any]) -> float:
-        """1 - character error rate, at least 0: edits (Levenshtein) over the length of the true text."""
+        """Return 1 - character error rate, at least 0: edits (Levenshtein) over the length of the true text."""
         truth, text = correction["text"], output["text"]
         edits = Levenshtein.distance(text, truth)
         return max(0.0, 1.0 - edits / max(1, len(truth)))
 
     def samples(self) -> Sequence[Sample]:
-        """Real files: lines of held-out digit scans and printed lines in fonts never seen in training."""
+        """Return real files: lines of held-out digit scans and printed lines in fonts never seen in training."""
         return lines.shipped_samples()
 
     def demonstration(self, seed: int) -> Iterator[Sample]:
-        """New lines of held-out digit scans, and now and then a shipped printed line."""
+        """Return new lines of held-out digit scans, and now and then a shipped printed line."""
         return lines.stream(seed)
 
     def drifted(self, seed: int) -> Iterator[Sample]:
-        """Lines in a font never seen, slanted far (of the `train` group)."""
-        from models.ocr.drifted import italics  # only here: serving needs no fonts
+        """Return lines in a font never seen, slanted far (of the `train` group)."""
+        from models.ocr.data.drifted import italics  # only here: serving needs no fonts
 
         return italics(np.random.default_rng(seed))
 
-    def train(self, dataset: Path | None, parent: Path | None, seed: int, on_step: OnStep) -> Trained:
-        """From scratch on made lines, or from the parent on what a dataset says of its lines. Raises `Untrainable`."""
-        from models.ocr.train import train  # only here: serving needs none of the training libraries
-
-        return train(dataset, parent, seed, on_step)
-
     def held_out(self) -> Iterator[Sample]:
-        """1,500 lines of held-out digit scans, and 1,500 printed in fonts never seen (of the `train` group)."""
-        from models.ocr import data  # only here: serving needs none of the training libraries
+        """Yield 1,500 lines of held-out digit scans, and 1,500 printed in fonts never seen (of the `train` group)."""
+        from models.ocr.data import generation  # only here: serving needs none of the training libraries
 
         for group, kind in ((DIGITS, "digits"), (PRINTED, "printed")):
-            for number, (image, text) in enumerate(data.held_out(kind)):
+            for number, (image, text) in enumerate(generation.held_out(kind)):
                 yield Sample(f"{kind}-{number:04}.png", lines.png(image), "image/png", {"text": text}, group)
 
     def figures(self, judged: Sequence[Judged]) -> dict[str, float]:
-        """Character error rate, lines right, calibration error and size of each group."""
+        """Return character error rate, lines right, calibration error and size of each group."""
         read: dict[str, list[Read]] = {}
         for one in judged:
-            said = Read(one.decoded.output["text"], one.decoded.confidence, one.sample.correction["text"])
-            read.setdefault(one.sample.group, []).append(said)
+            line = Read(one.decoded.output["text"], one.decoded.confidence, one.sample.correction["text"])
+            read.setdefault(one.sample.group, []).append(line)
         return figures(read)

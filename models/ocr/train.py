@@ -5,67 +5,43 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from models.base import OnStep, Trained, Untrainable
-from models.ocr.fine_tuning import fine_tuned
-from models.ocr.network import NETWORK
-from models.ocr.scratch import Sizes, from_scratch
-from models.ocr.symbols import SYMBOLS
+from models import training_command
+from models.base import OnStep, Trained
 from models.ocr.task import Ocr
-from models.training import check_start, shown, write
+from models.ocr.training.trainer import OcrTrainer, Sizes
+from models.training_command import DatasetOption, OutOption, ParentOption, SeedOption
 
 
-def train(dataset: Path | None, parent: Path | None, seed: int, on_step: OnStep, sizes: Sizes | None = None) -> Trained:
-    """See `models.base.Task.train`; `sizes` are those of a training from scratch. Raises `Untrainable`."""
-    check_start(Ocr.name, dataset, parent)
-    if dataset is not None and parent is not None:
-        model, card = fine_tuned(dataset, parent, seed, on_step)
-    else:
-        on_step("making lines", 0, None)
-        fitting = lambda step, steps, _: on_step("fitting", step, steps)  # noqa: E731
-        model, card = from_scratch(seed, sizes or Sizes(), on_step=fitting)
-    content = bytes(model.SerializeToString())
-    head = {
-        "task": Ocr.name,
-        "model name": "ConvCtc",
-        "preprocess_version": Ocr.preprocess_version,
-        "inputs": {"image": ["uint8", ["batch", NETWORK.height, "columns"]], "width": ["int32", ["batch"]]},
-        "outputs": {
-            "log_probs": ["float32", ["batch", "frames", NETWORK.classes]],
-            "length": ["int32", ["batch"]],
-        },
-        "symbols": SYMBOLS,
-        "model bytes": len(content),
-    }
-    return Trained(content, {**head, **card})
+def train(task: Ocr, dataset: Path | None, parent: Path | None, seed: int, on_step: OnStep) -> Trained:
+    """Fit a version, see `models.training.Trainer`. Raises `Untrainable`."""
+    return OcrTrainer(_without_exploration(task)).train(dataset, parent, seed, on_step)
+
+
+def _without_exploration(task: Ocr) -> Ocr:
+    """Return the task without exploration: calibration and figures are of the best path."""
+    return type(task)()
 
 
 def main(
-    out: Annotated[Path, typer.Option(help="Folder for model.onnx and card.json; its name is the version.")],
-    seed: Annotated[int, typer.Option(help="Makes the data, the first weights and the order of batches.")] = 0,
-    size: Annotated[float, typer.Option(help="Share of the usual amount of made lines: 0.1 for a quick look.")] = 1.0,
-    dataset: Annotated[Path | None, typer.Option(help="A directory that `hindsight replay` wrote.")] = None,
-    parent: Annotated[Path | None, typer.Option(help="The model.onnx to start from, with --dataset.")] = None,
+    out: OutOption,
+    seed: SeedOption = 0,
+    size: Annotated[float, typer.Option(help="Share of the default number of lines: 0.1 for a quick look.")] = 1.0,
+    dataset: DatasetOption = None,
+    parent: ParentOption = None,
 ) -> None:
-    """Trains the ocr network on made lines, or goes on with a parent's on the log's, and measures it on unseen lines.
+    """Train the ocr network on synthetic lines, or go on from a parent with the log's, and measure it on unseen lines.
 
     Example: python -m models.ocr.train --seed 0 --out models/ocr/versions/1
 
     Example: python -m models.ocr.train --dataset DIR --parent models/ocr/versions/1/model.onnx --out VERSION
     """
     sizes = Sizes(**{name: max(1, round(count * size)) for name, count in asdict(Sizes()).items()})
-    console = Console(stderr=True)
-    with shown(console, "starting") as on_step:
-        try:
-            trained = train(dataset, parent, seed, on_step, sizes)
-        except Untrainable as error:
-            raise typer.BadParameter(str(error)) from error
-    chosen = {"size": f"{size:g}" if size != 1.0 else None, "dataset": dataset, "parent": parent}
-    extra = "".join(f" --{name} {value}" for name, value in chosen.items() if value is not None)
-    write(trained, out, f"python -m models.ocr.train --seed {seed}{extra} --out {out}")
-    console.print_json(data=trained.card["figures"])
-    console.print(f"wrote {out / 'model.onnx'} and {out / 'card.json'}")
+    trainer = OcrTrainer(Ocr(), sizes=sizes)
+    options = {"seed": seed, "size": f"{size:g}" if size != 1.0 else None, "dataset": dataset, "parent": parent}
+    training_command.run(
+        "models.ocr.train", lambda on_step: trainer.train(dataset, parent, seed, on_step), out, options
+    )
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from models.speech_to_text.containers import MAX_SECONDS, check_container, too_l
 RATE = 16_000
 MAX_CHANNELS = 8
 RATES = (4_000, 384_000)
-LOUDEST = 8.0
+MAX_AMPLITUDE = 8.0
 """Float samples lie between -1 and 1; a little more is a loud recording, much more is another scale."""
 MAX_SAMPLES = MAX_SECONDS * 48_000 * 2
 """Of all channels together: ten minutes of stereo at 48 kHz. It bounds the work of decoding, which seconds don't."""
@@ -32,7 +32,7 @@ Samples = NDArray[np.float32]
 
 
 def read_audio(payload: bytes) -> Samples:
-    """The samples of a WAV, FLAC or OGG file, between -1 and 1, channels averaged, resampled to `RATE`, (samples,).
+    """Read a WAV, FLAC or OGG file: samples between -1 and 1, channels averaged, resampled to `RATE`, (samples,).
 
     Read block by block, so that neither a claim nor many channels cost memory. Raises `Rejected`: as
     `check_container`, and `too_many_channels`, `bad_rate`, `too_many_samples`, `no_samples`, `not_finite`,
@@ -87,7 +87,7 @@ def _mono(block: NDArray[np.float32]) -> Samples:
     if not np.isfinite(block).all():
         raise Rejected("not_finite", "the audio file holds samples that are no numbers (NaN or infinite)")
     loudest = float(np.abs(block).max())
-    if loudest > LOUDEST:
+    if loudest > MAX_AMPLITUDE:
         raise Rejected("out_of_range", f"a float sample of {loudest:g}: they lie between -1 and 1")
     mono: Samples = block.mean(axis=1, dtype=np.float32)
     return mono

@@ -21,7 +21,7 @@ _MAX_PAGES = 300_000
 
 
 def check_container(payload: bytes) -> None:
-    """Raises `Rejected` for what is no whole WAV, FLAC or OGG file, or claims to be too long.
+    """Raise `Rejected` for what is no whole WAV, FLAC or OGG file, or claims to be too long.
 
     Codes: `empty`, `not_audio`, `truncated`, `too_long`, `broken`.
     """
@@ -40,12 +40,12 @@ def check_container(payload: bytes) -> None:
 
 
 def truncated() -> Rejected:
-    """The rejection of a file that ends too early."""
+    """Return the rejection of a file that ends too early."""
     return Rejected("truncated", "the audio file ends too early: send all of its bytes")
 
 
 def too_long(seconds: float) -> Rejected:
-    """The rejection of a file that is, or claims to be, longer than `MAX_SECONDS`."""
+    """Return the rejection of a file that is, or claims to be, longer than `MAX_SECONDS`."""
     return Rejected("too_long", f"{seconds:.0f} s of audio: at most {MAX_SECONDS} s are taken; send it in parts")
 
 
@@ -54,7 +54,7 @@ def _too_many(parts: int, of_what: str) -> Rejected:
 
 
 def _check_wav(payload: bytes) -> None:
-    """Walks the chunks up to the samples and compares what they declare with what is there."""
+    """Walk the chunks up to the samples and compares what they declare with what is there."""
     at, bytes_per_second, chunks = 12, 0, 0
     while at + 8 <= len(payload):
         chunks += 1
@@ -76,7 +76,7 @@ def _check_wav(payload: bytes) -> None:
 
 
 def _check_flac(payload: bytes) -> None:
-    """Walks the metadata blocks; how much sound follows, decoding tells."""
+    """Walk the metadata blocks; how much sound follows, decoding tells."""
     at, blocks = 4, 0
     while at + 4 <= len(payload):
         blocks += 1
@@ -92,7 +92,7 @@ def _check_flac(payload: bytes) -> None:
 
 
 def _check_ogg(payload: bytes) -> None:
-    """Walks the pages up to the one that says it is the last."""
+    """Walk the pages up to the one that says it is the last."""
     at, last, pages = 0, False, 0
     while at < len(payload):
         pages += 1

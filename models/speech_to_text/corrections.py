@@ -1,4 +1,4 @@
-"""What people say should have been heard: checked, and in the one form that is compared."""
+"""Corrections of transcripts: checked, and in the canonical form that is compared."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,8 +11,8 @@ MAX_TEXT = 10_000
 _SHAPE = "a correction is {'text': '...'}, with or without {'segments': [{'start': 0.0, 'end': 1.2, 'text': '...'}]}"
 
 
-def checked(correction: Mapping[str, Any]) -> dict[str, Any]:
-    """The correction with its words in canonical form, `segments` only if they were given. Raises `Rejected`."""
+def checked_correction(correction: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the correction with its words in canonical form, `segments` only if they were given. Raises `Rejected`."""
     _check_fields(correction, {"text", "segments"})
     text = _words(correction)
     if correction.get("segments") is None:

@@ -1,4 +1,4 @@
-"""Log-mel spectrograms: what the ear makes of sound, as a picture. Only numpy.
+"""Log-mel spectrograms. Only numpy.
 
 Frames of 25 ms each 12.5 ms under a Hann window, their power spectrum, 40 triangular bands of equal width on the mel
 scale, mel(f) = 2595 log10(1 + f / 700) (O'Shaughnessy, "Speech Communication", 1987), in decibels of a full-scale tone
@@ -26,7 +26,7 @@ Mels = NDArray[np.uint8]
 
 
 def log_mel(samples: Samples) -> Mels:
-    """The spectrogram, uint8 (40, frames), of samples at 16 kHz between -1 and 1; frames cover all samples.
+    """Return the spectrogram, uint8 (40, frames), of samples at 16 kHz between -1 and 1; frames cover all samples.
 
     Sums are in float64 and in a fixed order, no matter how many threads there are: the rounding hides what is left of
     differences between machines.
@@ -40,7 +40,7 @@ def log_mel(samples: Samples) -> Mels:
 
 
 def _levels(frames: NDArray[np.float32]) -> Mels:
-    """Of frames (n, WINDOW): uint8 (n, MELS)."""
+    """Return the levels, uint8 (n, MELS), of frames (n, WINDOW)."""
     window, rising, falling, starts = _constants()
     spectrum = np.fft.rfft(frames * window, FFT)
     power = spectrum.real**2 + spectrum.imag**2
@@ -53,7 +53,7 @@ def _levels(frames: NDArray[np.float32]) -> Mels:
 
 @cache
 def _constants() -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-    """The window, by which a full-scale tone has power 1; and the filters.
+    """Return the window, by which a full-scale tone has power 1; and the filters.
 
     Between each two neighbouring centres one filter rises and the one below falls: their weights there, and the first
     bin of each such stretch, are all that is needed.

@@ -1,4 +1,4 @@
-"""Where in a recording something is said: stretches of the network's best path between pauses.
+"""Stretches of speech in a recording: the network's best path, split at pauses.
 
 The network has learned what is speech and what is noise, so its own silence is what a recording is split at.
 """
@@ -15,12 +15,12 @@ from models.speech_to_text.symbols import BLANK, SPACE
 
 TIME_STRIDE = 2
 """Columns of the spectrogram in one frame of the network's output."""
-SECONDS = FRAME_SECONDS * TIME_STRIDE
-PAUSE = round(0.5 / SECONDS)
+SECONDS_PER_FRAME = FRAME_SECONDS * TIME_STRIDE
+PAUSE_FRAMES = round(0.5 / SECONDS_PER_FRAME)
 """So many frames without a letter split a recording."""
-LONGEST = round(20 / SECONDS)
+MAX_STRETCH_FRAMES = round(20 / SECONDS_PER_FRAME)
 """Longer stretches are split at their longest gap between words: so no recording needs much memory."""
-MARGIN = 0.1
+MARGIN_SECONDS = 0.1
 """A letter is written while it is heard, in the middle of its sound: seconds that are added before and after."""
 
 
@@ -34,13 +34,13 @@ class Stretch:
     stop: int
 
     def seconds(self) -> tuple[float, float]:
-        """Start and end in the recording; never within a neighbour's frames."""
-        start, end = self.first * SECONDS - MARGIN, self.last * SECONDS + MARGIN
-        return max(self.start * SECONDS, start), min(self.stop * SECONDS, end)
+        """Return start and end in the recording; never within a neighbour's frames."""
+        start, end = self.first * SECONDS_PER_FRAME - MARGIN_SECONDS, self.last * SECONDS_PER_FRAME + MARGIN_SECONDS
+        return max(self.start * SECONDS_PER_FRAME, start), min(self.stop * SECONDS_PER_FRAME, end)
 
 
 def stretches(best: NDArray[np.integer[Any]]) -> list[Stretch]:
-    """The stretches of speech in a best path, classes (frames,), in order; all frames belong to one of them.
+    """Return the stretches of speech in a best path, classes (frames,), in order; all frames belong to one of them.
 
     One without speech where there is no letter at all.
     """
@@ -50,7 +50,7 @@ def stretches(best: NDArray[np.integer[Any]]) -> list[Stretch]:
     spaces = np.cumsum(best == SPACE)
     groups = [
         part
-        for group in np.split(letters, np.flatnonzero(np.diff(letters) > PAUSE) + 1)
+        for group in np.split(letters, np.flatnonzero(np.diff(letters) > PAUSE_FRAMES) + 1)
         for part in _short(group, spaces)
     ]
     cuts = [(int(before[-1]) + int(after[0]) + 1) // 2 for before, after in pairwise(groups)]
@@ -61,11 +61,11 @@ def stretches(best: NDArray[np.integer[Any]]) -> list[Stretch]:
 
 
 def _short(letters: NDArray[np.int64], spaces: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    """The letters' frames in parts of at most `LONGEST` frames, split at a space if there is one."""
+    """Return the letters' frames in parts of at most `MAX_STRETCH_FRAMES` frames, split at a space if there is one."""
     parts, waiting = [], [letters]
     while waiting:
         part = waiting.pop()
-        if part[-1] - part[0] < LONGEST:
+        if part[-1] - part[0] < MAX_STRETCH_FRAMES:
             parts.append(part)
             continue
         between_words = spaces[part[1:]] > spaces[part[:-1]]

@@ -13,20 +13,20 @@ _PUNCTUATION = re.compile(r"[\s.,;:!?-]+")
 
 
 def encode(text: str) -> list[int]:
-    """The numbers of a text's symbols. Raises `KeyError` for a symbol that isn't known."""
+    """Return the numbers of a text's symbols. Raises `KeyError` for a symbol that isn't known."""
     return [_NUMBER[symbol] for symbol in text]
 
 
 def decode(numbers: Iterable[int]) -> str:
-    """The text of numbers as `encode` gives them."""
+    """Return the text of numbers as `encode` gives them."""
     return "".join(SYMBOLS[number - 1] for number in numbers)
 
 
 def canonical(text: str) -> str:
-    """Small letters, one space between words, no punctuation: what isn't heard isn't compared."""
+    """Return the text in small letters, one space between words, without punctuation, which can't be heard."""
     return _PUNCTUATION.sub(" ", text.lower()).strip()
 
 
 def unknown_symbols(text: str) -> str:
-    """Those symbols of a text, each once and in order, that the network has no output for."""
+    """Return the symbols of a text, each once and in order, that the network has no output for."""
     return "".join(dict.fromkeys(symbol for symbol in text if symbol not in _NUMBER))

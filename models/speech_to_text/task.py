@@ -1,26 +1,25 @@
 """The `speech_to_text` task: from a recording to its words. Needs only numpy, soundfile, soxr and rapidfuzz."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import Asked, Decoded, Features, Judged, OnStep, Sample, Shapes, Task, Trained
+from models.base import Asked, Decoded, Features, Judged, Sample, Shapes, Task
 from models.nn.calibration import expected_calibration_error
-from models.nn.ctc_policy import Served, checked_share, serve, together
-from models.speech_to_text import clips
+from models.nn.ctc_policy import ServedLabels, checked_share, joint_probabilities, serve
 from models.speech_to_text.audio import read_audio
-from models.speech_to_text.corrections import checked
-from models.speech_to_text.errors import edits, word_error_rate
+from models.speech_to_text.corrections import checked_correction
+from models.speech_to_text.data import clips
 from models.speech_to_text.mel import log_mel
 from models.speech_to_text.segments import Stretch, stretches
 from models.speech_to_text.symbols import SPACE, decode
+from models.speech_to_text.word_errors import edits, word_error_rate
 
 WIDTHS = (128, 192, 256, 384, 512, 768, 1024)
 """What spectrograms are padded to, and beyond these to whole multiples of the last."""
-_STRETCHES = 32
+_STRETCHES_PER_BATCH = 32
 """So many stretches are decoded at once."""
 
 
@@ -34,29 +33,31 @@ class SpeechToText(Task):
 
     name: ClassVar[str] = "speech_to_text"
     preprocess_version: ClassVar[str] = "1"
+    error_name: ClassVar[str] = "WER"
+    trainer: ClassVar[str | None] = "models.speech_to_text.train:train"
     max_payload_bytes: ClassVar[int] = 64 * 1024 * 1024
 
     def __init__(self, explore: float = 0.0) -> None:
-        """Of the share `explore` of all segments the words are drawn from the network's distribution.
+        """Draw the words of the share `explore` of all segments from the network's distribution, to learn from rewards.
 
-        That is to learn from rewards. Raises `ValueError` for what is no share.
+        Raises `ValueError` for an invalid share.
         """
         self.explore = checked_share(explore)
 
     def preprocess(self, payload: bytes) -> Features:
-        """The spectrogram of a WAV, FLAC or OGG file. Raises `Rejected`."""
+        """Return the spectrogram of a WAV, FLAC or OGG file. Raises `Rejected`."""
         mels = log_mel(read_audio(payload))
         return {"mels": mels, "width": np.array(mels.shape[1], np.int32)}
 
     def padded(self, shapes: Shapes) -> Shapes:
-        """Widths rounded up to the next of a few, so that recordings of about the same length share a batch."""
+        """Round widths up to the next of a few, so that recordings of about the same length share a batch."""
         mels, width = shapes["mels"]
         longest = WIDTHS[-1]
         wide = next((padded for padded in WIDTHS if width <= padded), -(-width // longest) * longest)
         return {**shapes, "mels": (mels, wide)}
 
     def decode(self, outputs: Mapping[str, NDArray[Any]], asked: Sequence[Asked]) -> list[Decoded]:
-        """The words of each recording, split at pauses, with times in seconds.
+        """Return the words of each recording, split at pauses, with times in seconds.
 
         They are the best path's, or drawn, for each segment by itself. So confidence, the probability that all words
         are right (calibrated for the best path), and propensity, which is exact (`models.nn.ctc_policy.serve`), are
@@ -68,39 +69,39 @@ class SpeechToText(Task):
             for row, (path, length) in enumerate(zip(log_probs.argmax(axis=2), lengths, strict=True))
             for stretch in stretches(path[:length])
         ]
-        chances = [one.rng() for one in asked] if self.explore else []
-        served: list[list[tuple[Stretch, Served]]] = [[] for _ in lengths]
-        for start in range(0, len(parts), _STRETCHES):
-            chosen = parts[start : start + _STRETCHES]
-            own = [chances[row] for row, _ in chosen] if self.explore else []
+        rngs = [one.rng() for one in asked] if self.explore else []
+        served: list[list[tuple[Stretch, ServedLabels]]] = [[] for _ in lengths]
+        for start in range(0, len(parts), _STRETCHES_PER_BATCH):
+            chosen = parts[start : start + _STRETCHES_PER_BATCH]
+            own = [rngs[row] for row, _ in chosen] if self.explore else []
             found = serve(*_windows(log_probs, chosen), self.explore, own, SPACE)
             for (row, stretch), one in zip(chosen, found, strict=True):
                 served[row].append((stretch, one))
         return [_decoded(line) for line in served]
 
     def validate_correction(self, correction: Mapping[str, Any]) -> dict[str, Any]:
-        """`{"text": ...}` in small letters, and `segments` if given. Raises `Rejected`."""
-        return checked(correction)
+        """Return `{"text": ...}` in small letters, and `segments` if given. Raises `Rejected`."""
+        return checked_correction(correction)
 
     def score(self, output: Mapping[str, Any], correction: Mapping[str, Any]) -> float:
-        """1 - word error rate, at least 0: edits of words (Levenshtein) over the number of true words."""
+        """Return 1 - word error rate, at least 0: edits of words (Levenshtein) over the number of true words."""
         words = len(correction["text"].split())
         return max(0.0, 1.0 - edits(output["text"], correction["text"]) / max(1, words))
 
     def samples(self) -> Sequence[Sample]:
-        """Real files of unheard voices: WAV, FLAC and OGG of several rates, one of them long, with pauses."""
+        """Return real files of unheard voices: WAV, FLAC and OGG of several rates, one of them long, with pauses."""
         return clips.shipped(clips.SAMPLES)
 
     def demonstration(self, seed: int) -> Iterator[Sample]:
-        """Held-out clips, each time with other noise, at another level and tempo."""
+        """Return held-out clips, each time with other noise, at another level and tempo."""
         return clips.stream(seed)
 
     def held_out(self) -> Iterator[Sample]:
-        """Phrases by unheard voices in heard accents (`unheard_voices`) and in unheard ones (`unheard_accents`)."""
+        """Return phrases by unheard voices: heard accents (`unheard_voices`), unheard ones (`unheard_accents`)."""
         return iter(clips.shipped(clips.HELD_OUT))
 
     def figures(self, judged: Sequence[Judged]) -> dict[str, float]:
-        """Word error rates, of each group and of all; the share of clips that are wholly right; calibration."""
+        """Return word error rates, of each group and of all; the share of clips that are wholly right; calibration."""
         pairs: dict[str, list[tuple[str, str]]] = {}
         for one in judged:
             pair = one.decoded.output["text"], one.sample.correction["text"]
@@ -117,18 +118,9 @@ class SpeechToText(Task):
             "words": sum(len(truth.split()) for _, truth in every),
         }
 
-    def train(self, dataset: Path | None, parent: Path | None, seed: int, on_step: OnStep) -> Trained:
-        """From scratch on made recordings, or from the parent on what a dataset says of its own. Raises `Untrainable`.
-
-        Needs espeak-ng and the libraries of the group `train`.
-        """
-        from models.speech_to_text.train import train
-
-        return train(dataset, parent, seed, on_step)
-
 
 def _windows(log_probs: NDArray[Any], parts: Sequence[tuple[int, Stretch]]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """What the network says of each stretch, (stretches, frames, classes), and the frames that count."""
+    """Return what the network says of each stretch, (stretches, frames, classes), and the frames that count."""
     lengths = np.array([stretch.stop - stretch.start for _, stretch in parts])
     windows = np.zeros((len(parts), int(lengths.max()), log_probs.shape[2]), log_probs.dtype)
     for place, (row, stretch) in enumerate(parts):
@@ -136,12 +128,12 @@ def _windows(log_probs: NDArray[Any], parts: Sequence[tuple[int, Stretch]]) -> t
     return windows, lengths
 
 
-def _decoded(parts: Sequence[tuple[Stretch, Served]]) -> Decoded:
-    """The output for a recording; stretches of which nothing is heard are no segments."""
+def _decoded(parts: Sequence[tuple[Stretch, ServedLabels]]) -> Decoded:
+    """Return the output for a recording; stretches without words are not segments."""
     segments: list[dict[str, Any]] = []
     for stretch, one in parts:
         if one.labels:
             start, end = stretch.seconds()
             segments.append({"start": round(start, 3), "end": round(end, 3), "text": decode(one.labels)})
     text = " ".join(segment["text"] for segment in segments)
-    return Decoded({"text": text, "segments": segments}, *together([one for _, one in parts]))
+    return Decoded({"text": text, "segments": segments}, *joint_probabilities([one for _, one in parts]))

@@ -1,50 +1,28 @@
 """`python -m models.speech_to_text.train`: a version from scratch, or from a parent and a dataset of the log."""
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from models.base import OnStep, Trained, Untrainable
-from models.speech_to_text.fine_tuning import fine_tuned
-from models.speech_to_text.network import NETWORK
-from models.speech_to_text.scratch import from_scratch
-from models.speech_to_text.symbols import SYMBOLS
+from models import training_command
+from models.base import OnStep, Trained
 from models.speech_to_text.task import SpeechToText
-from models.training import check_start, shown, write
+from models.speech_to_text.training.trainer import SpeechTrainer
+from models.training_command import DatasetOption, OutOption, ParentOption, SeedOption
 
 
-def train(dataset: Path | None, parent: Path | None, seed: int, on_step: OnStep) -> Trained:
-    """See `models.base.Task.train`. Raises `Untrainable`."""
-    check_start(SpeechToText.name, dataset, parent)
-    if dataset is not None and parent is not None:
-        model, card = fine_tuned(dataset, parent, seed, on_step)
-    else:
-        model, card = from_scratch(seed, on_step)
-    content = bytes(model.SerializeToString())
-    head = {
-        "task": SpeechToText.name,
-        "model name": "ConvCtc",
-        "preprocess_version": SpeechToText.preprocess_version,
-        "inputs": {"mels": ["uint8", ["batch", NETWORK.height, "columns"]], "width": ["int32", ["batch"]]},
-        "outputs": {
-            "log_probs": ["float32", ["batch", "frames", NETWORK.classes]],
-            "length": ["int32", ["batch"]],
-        },
-        "symbols": SYMBOLS,
-        "model bytes": len(content),
-    }
-    return Trained(content, {**head, **card})
+def train(task: SpeechToText, dataset: Path | None, parent: Path | None, seed: int, on_step: OnStep) -> Trained:
+    """Fit a version, see `models.training.Trainer`. Raises `Untrainable`."""
+    return SpeechTrainer(_without_exploration(task)).train(dataset, parent, seed, on_step)
 
 
-def main(
-    out: Annotated[Path, typer.Option(help="Folder for model.onnx and card.json; its name is the version.")],
-    seed: Annotated[int, typer.Option(help="Makes the data, the first weights and the order of batches.")] = 0,
-    dataset: Annotated[Path | None, typer.Option(help="A directory that `hindsight replay` wrote.")] = None,
-    parent: Annotated[Path | None, typer.Option(help="The model.onnx to start from, with --dataset.")] = None,
-) -> None:
-    """Trains the speech_to_text network on made recordings, or goes on with a parent's on the log's.
+def _without_exploration(task: SpeechToText) -> SpeechToText:
+    """Return the task without exploration: calibration and figures are of the best path."""
+    return type(task)()
+
+
+def main(out: OutOption, seed: SeedOption = 0, dataset: DatasetOption = None, parent: ParentOption = None) -> None:
+    """Train the speech_to_text network on synthetic speech, or go on from a parent with the log's recordings.
 
     It is measured on voices that it has never heard.
 
@@ -52,16 +30,12 @@ def main(
 
     Example: python -m models.speech_to_text.train --dataset DIR --parent 1/model.onnx --out 2
     """
-    console = Console(stderr=True)
-    with shown(console, "starting") as on_step:
-        try:
-            trained = train(dataset, parent, seed, on_step)
-        except Untrainable as error:
-            raise typer.BadParameter(str(error)) from error
-    extra = "".join(f" --{name} {value}" for name, value in (("dataset", dataset), ("parent", parent)) if value)
-    write(trained, out, f"python -m models.speech_to_text.train --seed {seed}{extra} --out {out}")
-    console.print_json(data=trained.card["figures"])
-    console.print(f"wrote {out / 'model.onnx'} and {out / 'card.json'}")
+    training_command.run(
+        "models.speech_to_text.train",
+        lambda on_step: train(SpeechToText(), dataset, parent, seed, on_step),
+        out,
+        {"seed": seed, "dataset": dataset, "parent": parent},
+    )
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ _UPRIGHT = {
 
 
 def read_upright(payload: bytes, check_size: Callable[[int, int], None]) -> Image.Image:
-    """The file fully decoded, in its own mode, turned as its EXIF orientation says; EXIF that is damaged says nothing.
+    """Return the file fully decoded, in its own mode, turned as its EXIF orientation says; damaged EXIF is ignored.
 
     `check_size(width, height)` raises `Rejected` for sizes that aren't wanted; it is asked before pixels are decoded.
     Raises `Rejected`: its own, those of `image_size`, `truncated`, `broken`.
@@ -56,7 +56,7 @@ def _turn(image: Image.Image) -> Transpose | None:
 
 
 def check_pixels(width: int, height: int, most: int) -> None:
-    """Raises `Rejected`: `broken` for an image without pixels, `too_many_pixels` for one with more than `most`."""
+    """Raise `Rejected`: `broken` for an image without pixels, `too_many_pixels` for one with more than `most`."""
     if width < 1 or height < 1:
         raise Rejected("broken", f"the image file is damaged: it declares {width} x {height} pixels")
     if width * height > most:
@@ -64,7 +64,7 @@ def check_pixels(width: int, height: int, most: int) -> None:
 
 
 def opaque(image: Image.Image) -> Image.Image:
-    """Transparent pixels on white, 16-bit depths scaled down to 8 bits; other images as they are."""
+    """Draw transparent pixels on white, 16-bit depths scaled down to 8 bits; other images as they are."""
     if image.mode.startswith("I") or image.mode == "F":
         levels = np.asarray(image)
         return Image.fromarray(np.clip(levels / 257.0 + 0.5, 0, 255).astype(np.uint8))

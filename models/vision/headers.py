@@ -1,4 +1,4 @@
-"""What an image file says about itself before any of it is decoded.
+"""Checks of an image file before any of it is decoded.
 
 A PNG of a few kilobytes can hold billions of pixels, and a progressive JPEG a hundred thousand scans over them, so both
 are counted first. Sources: the PNG specification (W3C, third edition, sections 5 and 11), ITU-T T.81 (JPEG) annex B.
@@ -34,7 +34,7 @@ _JPEG_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 
 
 def image_size(payload: bytes) -> tuple[int, int]:
-    """Width and height in pixels that a complete PNG or JPEG file declares.
+    """Return width and height in pixels that a complete PNG or JPEG file declares.
 
     Raises `Rejected`: `empty`, `not_an_image` (neither PNG nor JPEG), `truncated`, `broken`.
     """
@@ -66,7 +66,7 @@ def _png_size(payload: bytes) -> tuple[int, int]:
         length, kind = struct.unpack_from(">I4s", payload, at)
         if size is None:
             if kind != b"IHDR" or length != 13:
-                raise _broken("its first chunk is no header")
+                raise _broken("its first chunk is not a header")
             if at + 16 > len(payload):
                 break
             size = struct.unpack_from(">II", payload, at + 8)
@@ -104,7 +104,7 @@ def _jpeg_size(payload: bytes) -> tuple[int, int]:
 
 
 def _jpeg_segments(payload: bytes) -> Iterator[tuple[int, int, int]]:
-    """Each segment's marker, place and length: the frame's, each scan's, and the end's."""
+    """Yield each segment's marker, place and length: the frame's, each scan's, and the end's."""
     at = 2
     while at + 2 <= len(payload):
         marker = payload[at + 1]
@@ -122,4 +122,4 @@ def _jpeg_segments(payload: bytes) -> Iterator[tuple[int, int, int]]:
 
 
 def _too_complex(what: str) -> Rejected:
-    return Rejected("too_complex", f"reading the image file would take too long: {what}; save it anew")
+    return Rejected("too_complex", f"reading the image file would take too long: {what}. Save it again")

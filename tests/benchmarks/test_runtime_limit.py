@@ -2,7 +2,7 @@
 
 from benchmarks.runtime_limit import make_batches
 from models.ocr import Ocr
-from models.ocr.lines import make_payloads
+from models.ocr.data.lines import make_payloads
 
 
 def test_batches_hold_each_line_once_and_only_lines_of_one_padded_width() -> None:

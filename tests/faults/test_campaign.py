@@ -6,7 +6,7 @@ import random
 import pytest
 
 from app.events import topics
-from models.ocr.lines import make_payloads
+from models.ocr.data.lines import make_payloads
 from tests.faults.test_kills import answered, expected, identified
 from tests.support.kafka_clients import open_topic_reader, publish
 from tests.support.stack import Stack

@@ -17,7 +17,7 @@ from app.embedded import prometheus, status
 from app.embedded.readiness import api_url
 from app.events import topics
 from app.settings import CHECKOUT, Settings
-from models.ocr.lines import make_payloads
+from models.ocr.data.lines import make_payloads
 from tests.faults.test_kills import expected
 from tests.support.kafka_clients import OutgoingRecord, header_text, open_topic_reader, publish
 from tests.support.platform import platform_settings, run_processes

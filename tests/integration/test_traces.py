@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from app.events import topics
-from models.ocr.lines import make_payloads
+from models.ocr.data.lines import make_payloads
 from tests.support.kafka_clients import OutgoingRecord, header_text, open_topic_reader, publish
 from tests.support.otlp_collector import ExportedSpan, run_collector
 from tests.support.platform import platform_settings, run_processes

@@ -12,7 +12,7 @@ from app.events.cloudevents import Origin
 from app.events.ids import prediction_id
 from app.kafka.topic_ids import fetch_topic_ids
 from models.ocr import Ocr
-from models.ocr.lines import make_payloads
+from models.ocr.data.lines import make_payloads
 from tests.support.kafka_clients import OutgoingRecord, event_id, header_text, open_topic_reader, publish
 from tests.support.stack import Stack
 

@@ -14,6 +14,7 @@ from app.pages.elements import Node
 from app.pages.review.review_session import ReviewItem
 from app.pages.widgets import AudioPlayer, BoxEditor
 from models.base import Rejected
+from models.entry_points import load
 
 _MAX_INLINE_BYTES = 1024 * 1024
 """Payloads up to here come with the page; larger ones the browser fetches."""
@@ -33,9 +34,15 @@ class Editor(ABC):
         return False
 
 
-def render_item(item: ReviewItem, labels: Sequence[str]) -> Editor:
-    """The payload and the prediction, in the element that is open. `labels` are what boxes may be called."""
+def render_item(item: ReviewItem, labels: Sequence[str], editor: str | None = None) -> Editor:
+    """Show the payload and the prediction in the open element, and return the editor of its correction.
+
+    `labels` are what boxes may be called. `editor` is the task's own, `module:Class`: an `Editor` of (item, labels).
+    """
     output = item.output
+    if editor is not None and item.payload is not None:
+        own: Editor = load(editor)(item, labels)
+        return own
     if item.payload is None:
         Node("p", item.payload_error, "note bad")
     elif isinstance(output.get("boxes"), list) and item.payload.media_type.startswith("image/"):

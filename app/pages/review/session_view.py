@@ -1,7 +1,7 @@
 """A sitting of the review: the item that is looked at, and what each key does with it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from nicegui import ui
@@ -201,7 +201,8 @@ class SessionView:
                 render_empty(self._session.queue, self._requested_id)
             else:
                 self._item_panel.set_attribute("data-prediction", item.prediction_id)
-                self._editor = render_item(item, _box_labels(self._session.task))
+                task = self._services.tasks[self._session.task]
+                self._editor = render_item(item, task.labels(), task.review_editor)
                 self._render_buttons()
                 render_details(item)
         self._submitted_list.clear()
@@ -227,11 +228,3 @@ _BUTTONS = (
     ("Undo", "u", "plain"),
     ("Many", "b", "plain"),
 )
-
-
-def _box_labels(task: str) -> Sequence[str]:
-    if task == "object_detection":
-        from models.object_detection.labels import LABELS
-
-        return LABELS
-    return ()

@@ -8,7 +8,7 @@ import numpy as np
 
 from app.settings.gate import GateSettings
 from app.statistics.bootstrap import weighted_mean
-from models.offpolicy import Estimate, Floats
+from models.off_policy import Estimate, Floats
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,8 @@ from app.retraining.pipeline.gate import GateEvidence, PairedScore
 from models import tensors
 from models.base import Asked, OnStep, Rejected, Task, Untrainable
 from models.datasets import MANIFEST, ROWS
-from models.offpolicy import Estimate
+from models.off_policy import Estimate
+from models.training import evaluate_off_policy
 
 _BATCH = 64
 _TIMED_PREDICTIONS = 50
@@ -165,13 +166,13 @@ def _off_policy_difference(contest: VersionPair, dataset: Path, on_step: OnStep)
 
     On the split `test` alone: on what it was fitted to, any candidate looks good.
     """
-    if type(contest.task).off_policy is Task.off_policy:
+    if contest.task.off_policy_evaluator is None:
         return None
     with suppress(Untrainable), TemporaryDirectory() as directory:
         shutil.copy(dataset / MANIFEST, directory)
         pq.write_table(pq.read_table(dataset / ROWS, filters=[("split", "=", "test")]), Path(directory) / ROWS)
         versions = [contest.candidate, contest.champion]
-        candidate, champion = contest.task.off_policy(Path(directory), versions, 0, on_step)
+        candidate, champion = evaluate_off_policy(contest.task, Path(directory), versions, 0, on_step)
         return candidate.estimates[_ESTIMATOR].minus(champion.estimates[_ESTIMATOR])
     return None
 

@@ -35,6 +35,7 @@ from app.settings.retraining import RetrainingSettings
 from app.storage.blob_store import blob_store
 from models.base import OnStep, Task
 from models.datasets import content_hash
+from models.training import train as train_version
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class RunContext:
         path = self.directory / "candidate" / "model.onnx"
         if not path.exists():
             parent = None if self.retraining_settings.from_scratch else self.fetch_champion()
-            trained = self.task.train(self.ensure_dataset(), parent, self.seed, self.on_step)
+            trained = train_version(self.task, self.ensure_dataset(), parent, self.seed, self.on_step)
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path.with_name("card.json"), json.dumps(trained.card, ensure_ascii=False).encode())
             write_atomically(path, trained.model)

@@ -21,7 +21,7 @@ from app.statistics.confidence_sequences import (
     quantile_interval,
     rate_interval,
 )
-from models.offpolicy import Floats, on_policy
+from models.off_policy import Floats, on_policy
 
 SHADOW_SHARE, CHAMPION_SHARE = 0.0, 1.0
 

@@ -16,7 +16,7 @@ from app.monitoring.performance_estimation import LabelledScores, PerformanceEst
 from app.registry.registry import TaskModels
 from app.retraining.triggers.observation import TimeWindow, WindowValue
 from app.settings.retraining import RetrainingSettings
-from models.offpolicy import Floats
+from models.off_policy import Floats
 
 LEARNING_WINDOWS = 4
 """Windows, the last whose feedback has had its time, whose labels are learned from."""

@@ -54,7 +54,7 @@ class TriggerService:
         for onset in detect_incidents(champion, before, state, seen, plan):
             await self._publisher.publish(onset.record)
         self._states[task.name] = state
-        if type(task).train is Task.train:  # there is no way to train
+        if task.trainer is None:  # there is no way to train
             return None
         for firing in firings:
             return await self.start_run(task, firing.trigger, firing.evidence)

@@ -1,15 +1,14 @@
 """What the task owes: it reads what it should, says why it can't read the rest, and its model is worth its card."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import onnxruntime
 import pytest
 
-from models.base import Asked, Judged, Rejected, Sample
+from models.base import Rejected
+from models.nn.onnx_inference import judge, session
+from models.training import train
 
 from . import NewTask
 
@@ -17,19 +16,9 @@ TASK = NewTask()
 VERSION = Path(__file__).parent / "versions" / "1"
 
 
-def judged(model: bytes, samples: Sequence[Sample]) -> list[Judged]:
-    """What a model says of samples, all in one batch."""
-    asked = [Asked(sample.name, TASK.preprocess(sample.payload)) for sample in samples]
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    inputs = [TASK.inputs(one.features) for one in asked]
-    outputs = session.run(None, {name: np.stack([one[name] for one in inputs]) for name in inputs[0]})
-    named = dict(zip([output.name for output in session.get_outputs()], outputs, strict=True))
-    return [Judged(sample, one) for sample, one in zip(samples, TASK.decode(named, asked), strict=True)]
-
-
 def test_the_model_is_worth_what_its_card_says() -> None:
     figures = json.loads((VERSION / "card.json").read_text())["figures"]
-    measured = TASK.figures(judged((VERSION / "model.onnx").read_bytes(), list(TASK.held_out())))
+    measured = TASK.figures(judge(session((VERSION / "model.onnx").read_bytes()), TASK, list(TASK.held_out())))
     assert measured == pytest.approx(figures, abs=0.005)
 
 
@@ -55,6 +44,6 @@ def test_corrections_that_can_not_be_true_are_refused(correction: dict[str, Any]
 
 def test_training_is_repeatable_and_gives_a_model_that_serves() -> None:
     pytest.importorskip("onnx")
-    first, second = (TASK.train(None, None, seed=0, on_step=lambda doing, done, of: None) for _ in range(2))
+    first, second = (train(TASK, None, None, 0, lambda doing, done, of: None) for _ in range(2))
     assert first == second
-    assert TASK.figures(judged(first.model, list(TASK.held_out()))) == first.card["figures"]
+    assert TASK.figures(judge(session(first.model), TASK, list(TASK.held_out()))) == first.card["figures"]

@@ -3,29 +3,31 @@
 Nothing in it is random, so the seed makes no difference.
 """
 
-import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import typer
 from numpy.typing import NDArray
 
-from models.base import Asked, Judged, OnStep, Task, Trained
+from models import training_command
+from models.base import OnStep, Task, Trained
 from models.datasets import rows
 from models.nn.onnx_graph import Graph, stored_arrays
+from models.nn.onnx_inference import judge, session
+from models.training_command import OutOption
 
 from .lines import LABELS
+from .task import NewTask
 
 STEPS, RATE, DECAY = 2_000, 4.0, 1e-3
 
 Floats = NDArray[np.floating[Any]]
 
 
-def train(task: Task, dataset: Path | None, parent: Path | None, on_step: OnStep) -> Trained:
-    """A new version: `weights` float32 (256, labels) and `bias` float32 (labels,), begun from the parent's or at 0."""
+def train(task: Task, dataset: Path | None, parent: Path | None, seed: int, on_step: OnStep) -> Trained:
+    """Fit `weights` float32 (256, labels) and `bias` float32 (labels,), from the parent's or from 0."""
     shares, labels = _examples(task, dataset)
     arrays = stored_arrays(onnx.load(parent)) if parent else {}
     weights = arrays.get("weights", np.zeros((256, len(LABELS)))).astype(np.float64)
@@ -37,12 +39,21 @@ def train(task: Task, dataset: Path | None, parent: Path | None, on_step: OnStep
         bias -= RATE * wrong.sum(axis=0)
         on_step("fitting", step + 1, STEPS)
     model = _onnx(weights.astype(np.float32), bias.astype(np.float32))
-    card = {"examples": len(labels), "steps": STEPS, "rate": RATE, "decay": DECAY, "figures": _figures(task, model)}
+    judged = judge(session(model), task, list(task.held_out()))
+    card = {
+        "task": task.name,
+        "preprocess_version": task.preprocess_version,
+        "examples": len(labels),
+        "steps": STEPS,
+        "rate": RATE,
+        "decay": DECAY,
+        "figures": task.figures(judged),
+    }
     return Trained(model, card)
 
 
 def _examples(task: Task, dataset: Path | None) -> tuple[Floats, list[int]]:
-    """Features (n, 256) and the numbers of their labels."""
+    """Return features (n, 256) and the numbers of their labels."""
     found = [(task.preprocess(sample.payload), sample.correction) for sample in task.samples()]
     if dataset is not None:
         found += [(row.features, row.label) for row in rows(dataset) if row.split == "train" and row.label is not None]
@@ -64,27 +75,9 @@ def _onnx(weights: Floats, bias: Floats) -> bytes:
     return bytes(graph.model({}).SerializeToString())
 
 
-def _figures(task: Task, model: bytes) -> dict[str, float]:
-    """What the model is worth on the held-out lines, as `hindsight evaluate` measures it."""
-    samples = list(task.held_out())
-    asked = [Asked(sample.name, task.preprocess(sample.payload)) for sample in samples]
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    [probabilities] = session.run(["probabilities"], {"shares": np.stack([one.features["shares"] for one in asked])})
-    decoded = task.decode({"probabilities": probabilities}, asked)
-    return task.figures([Judged(sample, one) for sample, one in zip(samples, decoded, strict=True)])
-
-
-def main(
-    out: Annotated[Path, typer.Option(help="Folder for model.onnx and card.json; its name is the version.")],
-) -> None:
+def main(out: OutOption) -> None:
     """Train a version on the task's own lines."""
-    from .task import NewTask
-
-    trained = NewTask().train(None, None, 0, lambda doing, done, of: None)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "model.onnx").write_bytes(trained.model)
-    head = {"task": NewTask.name, "version": out.name, "preprocess_version": NewTask.preprocess_version}
-    (out / "card.json").write_text(json.dumps({**head, **trained.card}, indent=2) + "\n")
+    training_command.run(f"{__package__}.train", lambda on_step: train(NewTask(), None, None, 0, on_step), out, {})
 
 
 if __name__ == "__main__":

@@ -12,9 +12,9 @@ from PIL import Image, ImageFilter
 
 from benchmarks.studies.drifted.source import SourceSamples
 from models.base import Judged, Sample
-from models.object_detection.objects import Split
-from models.object_detection.report import map50
-from models.object_detection.scenes import compose, jpeg
+from models.object_detection.data.objects import Split
+from models.object_detection.data.scenes import compose, jpeg
+from models.object_detection.metrics import map50
 from models.object_detection.scoring import hits
 
 BULB_GAINS = (1.2, 0.85, 0.35)

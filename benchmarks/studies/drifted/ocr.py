@@ -12,12 +12,12 @@ from PIL import Image, ImageFilter
 
 from benchmarks.studies.drifted.source import SourceSamples
 from models.base import Judged, Sample
-from models.ocr.data import split_fonts
-from models.ocr.drifted import slanted
-from models.ocr.figures import Read, error_rate
-from models.ocr.lines import photographed, png
-from models.ocr.printed import printed_line
-from models.ocr.words import text_line
+from models.ocr.data.drifted import slanted
+from models.ocr.data.generation import split_fonts
+from models.ocr.data.lines import photographed, png
+from models.ocr.data.printed import printed_line
+from models.ocr.data.words import text_line
+from models.ocr.metrics import character_error_rate
 
 FONT_FAMILY = 0
 """Manrope, of the validation's families."""
@@ -42,9 +42,7 @@ def draw_samples(tested: int, logged: int, seed: int) -> SourceSamples:
 
 def measure_error(judged: Sequence[Judged]) -> float:
     """The character error rate."""
-    return error_rate(
-        [Read(one.decoded.output["text"], one.decoded.confidence, one.sample.correction["text"]) for one in judged]
-    )
+    return character_error_rate([(one.decoded.output["text"], one.sample.correction["text"]) for one in judged])
 
 
 def judge_reward(output: Mapping[str, Any], truth: Mapping[str, Any]) -> float:

@@ -12,15 +12,15 @@ from numpy.random import Generator
 from benchmarks.studies.drifted.source import SourceSamples
 from models.base import Judged, Sample
 from models.speech_to_text.audio import RATE
-from models.speech_to_text.errors import word_error_rate
-from models.speech_to_text.room import Room, recorded
-from models.speech_to_text.ship import encoded
-from models.speech_to_text.vocabulary import phrase
-from models.speech_to_text.voices import VARIANTS, Manner, speak
+from models.speech_to_text.data.acoustics import RecordingConditions, record
+from models.speech_to_text.data.vocabulary import phrase
+from models.speech_to_text.data.voices import VARIANTS, VoiceSettings, speak
+from models.speech_to_text.data.write_samples import encoded
+from models.speech_to_text.word_errors import word_error_rate
 
 ACCENT = "en-029"
 """Caribbean English."""
-ROOM = Room(reverberant=0.0, narrow=1.0, noisy=1.0, softest_noise_db=25.0, loudest_noise_db=8.0)
+ROOM = RecordingConditions(reverberant=0.0, narrow=1.0, noisy=1.0, softest_noise_db=25.0, loudest_noise_db=8.0)
 
 
 def draw_samples(tested: int, logged: int, seed: int) -> SourceSamples:
@@ -33,8 +33,10 @@ def draw_samples(tested: int, logged: int, seed: int) -> SourceSamples:
 def _draw_call(number: int, rng: Generator) -> Sample:
     text, variants = phrase(rng), VARIANTS["validation"]
     variant = variants[int(rng.integers(len(variants)))]
-    said, rate = speak(text, Manner(f"{ACCENT}+{variant}", int(rng.integers(120, 231)), int(rng.integers(15, 86)), 0))
-    payload = encoded(recorded(said, rate, rng, ROOM), "WAV", "ULAW", RATE // 2)
+    said, rate = speak(
+        text, VoiceSettings(f"{ACCENT}+{variant}", int(rng.integers(120, 231)), int(rng.integers(15, 86)), 0)
+    )
+    payload = encoded(record(said, rate, rng, ROOM), "WAV", "ULAW", RATE // 2)
     return Sample(f"call-{number}.wav", payload, "audio/wav", {"text": text})
 
 

@@ -19,7 +19,8 @@ from benchmarks.studies.drifted import SOURCES
 from benchmarks.studies.drifted.dataset import serve_samples
 from benchmarks.studies.drifted.source import DriftedSource, SourceSamples
 from models.base import Judged, Sample
-from models.decision import Decision, simulator
+from models.decision import Decision
+from models.decision.data import simulator
 
 STREAM_DIRECTORY = Path(__file__).parent / "streams"
 REQUEST_COUNTS = {"ocr": 3000, "speech_to_text": 1500, "object_detection": 1500, "decision": 6000}

@@ -11,7 +11,7 @@ from app.monitoring.performance_estimation import (
     difference_of_confidences,
     estimate_performance,
 )
-from models.offpolicy import Floats
+from models.off_policy import Floats
 
 ESTIMATORS = [average_confidence, average_thresholded_confidence, difference_of_confidences]
 

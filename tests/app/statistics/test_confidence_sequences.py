@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from app.statistics import confidence_sequences
-from models.offpolicy import Floats
+from models.off_policy import Floats
 
 ALPHA = 0.2
 RUNS = 400

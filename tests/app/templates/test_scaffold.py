@@ -16,6 +16,7 @@ from app.tasks import load_tasks
 from app.templates import scaffold
 from app.templates.scaffold import create_task
 from models.base import Untrainable
+from models.training import train
 from tests.support.walkthrough import BLOCKS, PLATFORM
 
 
@@ -57,11 +58,11 @@ def test_a_task_that_only_predicts_needs_no_trainer(tmp_path: Path, monkeypatch:
     made = create_task("only_predicts", tmp_path, [])
     (made.folder / "train.py").unlink()
     code = (made.folder / "task.py").read_text()
-    (made.folder / "task.py").write_text(re.sub(r"    def train\(.*?\n\n\n", "\n", code, flags=re.DOTALL))
+    (made.folder / "task.py").write_text(re.sub(r"    trainer: .*\n", "", code))
     config = Settings(tasks={"only_predicts": made.class_path})
     assert evaluate(config, "only_predicts", None, lambda done: None).samples == 6
     with pytest.raises(Untrainable, match="only predicts"):
-        load_tasks(config)["only_predicts"].train(None, None, 0, lambda doing, done, of: None)
+        train(load_tasks(config)["only_predicts"], None, None, 0, lambda doing, done, of: None)
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,12 @@ import pytest
 
 from models.base import Untrainable
 from models.decision import Decision
-from models.decision.learning import Plan
-from models.decision.network import untrained
+from models.decision.training.network import untrained
+from models.decision.training.policy_gradient import PolicyFittingPlan
+from models.training import evaluate_off_policy
 from tests.models.decision.logs import episodes, rows, task, write
 
-PLAN = Plan(least_steps=150, epochs=5)
+PLAN = PolicyFittingPlan(least_steps=150, epochs=5)
 UNIFORM = (0.8 + 0.2 + 0.2) / 3
 BEST = 0.8
 LOGGED = 0.2 * 0.8 + 0.8 * 0.2
@@ -35,7 +36,7 @@ def test_values_come_near_the_truth_and_the_paired_difference_is_significant(
 ) -> None:
     decision, paths = versions
     log = write(rows(decision, 4_000, 2), tmp_path / "log")
-    learnt, uniform = decision.off_policy(log, paths, 0, lambda *_: None)
+    learnt, uniform = evaluate_off_policy(decision, log, paths, 0, lambda *_: None)
     assert list(learnt.estimates) == ["ips", "snips", "dm", "dr", "switch-dr"]
     for one in uniform.estimates.values():
         assert one.value == pytest.approx(UNIFORM, abs=0.03)
@@ -51,7 +52,7 @@ def test_values_come_near_the_truth_and_the_paired_difference_is_significant(
 def test_the_same_log_gives_the_same_values(versions: tuple[Decision, list[Path]], tmp_path: Path) -> None:
     decision, paths = versions
     log = write(rows(decision, 200, 3), tmp_path / "log")
-    once, again = (decision.off_policy(log, paths[:1], 0, lambda *_: None)[0] for _ in range(2))
+    once, again = (evaluate_off_policy(decision, log, paths[:1], 0, lambda *_: None)[0] for _ in range(2))
     assert [one.value for one in once.estimates.values()] == [one.value for one in again.estimates.values()]
 
 
@@ -60,6 +61,6 @@ def test_a_log_in_episodes_or_with_few_rewards_is_refused(
 ) -> None:
     decision, paths = versions
     with pytest.raises(Untrainable, match="steps of episodes"):
-        decision.off_policy(write(episodes(decision, 50, 1), tmp_path / "steps"), paths, 0, lambda *_: None)
+        evaluate_off_policy(decision, write(episodes(decision, 50, 1), tmp_path / "steps"), paths, 0, lambda *_: None)
     with pytest.raises(Untrainable, match="at least 30"):
-        decision.off_policy(write(rows(decision, 20, 1), tmp_path / "few"), paths, 0, lambda *_: None)
+        evaluate_off_policy(decision, write(rows(decision, 20, 1), tmp_path / "few"), paths, 0, lambda *_: None)

@@ -12,7 +12,7 @@ import models.decision
 from app.inference.predictor import stack_inputs
 from models.base import Judged
 from models.decision import Decision
-from models.decision.train import judged
+from models.nn.onnx_inference import judge, session
 
 VERSION = Path(models.decision.__file__).parent / "versions" / "1"
 CARD = json.loads((VERSION / "card.json").read_text())
@@ -22,7 +22,7 @@ TASK = Decision()
 
 @cache
 def held_out() -> tuple[Judged, ...]:
-    return tuple(judged(TASK, MODEL, list(TASK.held_out())))
+    return tuple(judge(session(MODEL), TASK, list(TASK.held_out())))
 
 
 def test_the_figures_are_those_of_the_card() -> None:
@@ -63,5 +63,5 @@ def test_absurd_numbers_still_make_a_decision() -> None:
     request["context"]["budget"] = 3e38
     request["actions"][0]["price"] = -3e38
     sample = held_out()[0].sample
-    [one] = judged(TASK, MODEL, [type(sample)("absurd", json.dumps(request).encode(), "application/json", {})])
+    [one] = judge(session(MODEL), TASK, [type(sample)("absurd", json.dumps(request).encode(), "application/json", {})])
     assert sum(one.decoded.output["probabilities"].values()) == 1.0

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.base import Asked, Decoded, Rejected
-from models.decision import Decision, simulator
-from models.decision.request import MAX_ACTIONS
-from models.decision.task import COUNTS
+from models.decision import Decision
+from models.decision.data import simulator
+from models.decision.request import MAX_ACTIONS, PADDED_COUNTS
 
 TASK = Decision()
-counts = st.lists(st.integers(simulator.LEAST_OFFERS, simulator.MOST_OFFERS), min_size=1, max_size=8)
+counts = st.lists(st.integers(simulator.MIN_OFFERS, simulator.MAX_OFFERS), min_size=1, max_size=8)
 
 
 def asked(number: int) -> Asked:
@@ -46,7 +46,7 @@ def test_serving_needs_none_of_the_training_libraries() -> None:
 @given(st.integers(1, MAX_ACTIONS))
 def test_actions_are_padded_to_the_next_step(count: int) -> None:
     padded = TASK.padded({"context": (12,), "actions": (count, 8)})
-    assert padded == {"context": (12,), "actions": (min(step for step in COUNTS if step >= count), 8)}
+    assert padded == {"context": (12,), "actions": (min(step for step in PADDED_COUNTS if step >= count), 8)}
 
 
 def test_the_model_is_given_neither_the_ids_nor_the_step() -> None:

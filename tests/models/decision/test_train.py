@@ -12,10 +12,12 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from models.base import Sample, Untrainable
+from models.base import Sample, Trained, Untrainable
 from models.decision import Decision
-from models.decision.network import Network
-from models.decision.train import PLAN, judged, main, train, write
+from models.decision.train import PLAN, main, train
+from models.decision.training.network import Network
+from models.nn.onnx_inference import judge, session
+from models.training_command import write
 from tests.models.decision import logs
 
 QUICK = replace(PLAN, least_steps=150, most_steps=150)
@@ -28,7 +30,7 @@ def quiet(doing: str, step: int, steps: int | None) -> None:
 
 def probability_of_right(task: Decision, model: bytes) -> float:
     """Mean over both kinds of visitors."""
-    made = judged(task, model, KINDS)
+    made = judge(session(model), task, KINDS)
     return float(np.mean([one.decoded.output["probabilities"][one.sample.correction["action"]] for one in made]))
 
 
@@ -42,22 +44,22 @@ def rewarded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Decision, Path, 
     return task, dataset, trained.model, trained.card
 
 
-Rewarded = tuple[Decision, Path, bytes, dict[str, Any]]
+RewardedDecisions = tuple[Decision, Path, bytes, dict[str, Any]]
 
 
-def test_it_learns_from_rewards_what_the_logging_policy_seldom_does(rewarded: Rewarded) -> None:
+def test_it_learns_from_rewards_what_the_logging_policy_seldom_does(rewarded: RewardedDecisions) -> None:
     task, _, model, _ = rewarded
     assert probability_of_right(task, model) > 0.8
 
 
-def test_the_expected_reward_is_about_the_true_one(rewarded: Rewarded) -> None:
+def test_the_expected_reward_is_about_the_true_one(rewarded: RewardedDecisions) -> None:
     greedy = Decision(exploration="epsilon-greedy", epsilon=0, floor=0, schema=str(rewarded[1].parent / "schema.json"))
-    for one in judged(greedy, rewarded[2], KINDS):
+    for one in judge(session(rewarded[2]), greedy, KINDS):
         assert one.decoded.output["action"] == one.sample.correction["action"]
         assert one.decoded.confidence == pytest.approx(0.8, abs=0.1)
 
 
-def test_the_card_says_what_the_log_says_of_the_policy(rewarded: Rewarded) -> None:
+def test_the_card_says_what_the_log_says_of_the_policy(rewarded: RewardedDecisions) -> None:
     card = rewarded[3]
     assert card["decisions"] == {"train": 2_400, "validation": 300}
     assert card["reward range"] == [0.0, 1.0]
@@ -69,14 +71,14 @@ def test_the_card_says_what_the_log_says_of_the_policy(rewarded: Rewarded) -> No
     json.dumps(card)
 
 
-def test_the_same_arguments_give_the_same_bytes_and_another_seed_others(rewarded: Rewarded) -> None:
+def test_the_same_arguments_give_the_same_bytes_and_another_seed_others(rewarded: RewardedDecisions) -> None:
     task, dataset, model, card = rewarded
     again = train(task, dataset, None, 3, quiet, QUICK)
     assert (again.model, again.card) == (model, card)
     assert train(task, dataset, None, 4, quiet, QUICK).model != model
 
 
-def test_what_is_held_out_for_tests_is_never_trained_on(rewarded: Rewarded, tmp_path: Path) -> None:
+def test_what_is_held_out_for_tests_is_never_trained_on(rewarded: RewardedDecisions, tmp_path: Path) -> None:
     task, _, model, _ = rewarded
     rows = logs.rows(task, 3_000, 0)
     for row in rows:
@@ -110,7 +112,7 @@ def test_an_action_that_pays_only_later_is_learnt_in_episodes_and_not_without(tm
     for in_steps in (True, False):
         dataset = logs.write(logs.episodes(task, 2_000, 5, in_steps), tmp_path / f"dataset-{in_steps}")
         trained = train(task, dataset, None, 0, quiet, QUICK)
-        found[in_steps] = judged(task, trained.model, room)[0].decoded.output["probabilities"]
+        found[in_steps] = judge(session(trained.model), task, room)[0].decoded.output["probabilities"]
         cards[in_steps] = trained.card
     assert found[True]["b"] > 0.8
     assert found[False]["a"] > 0.8
@@ -129,7 +131,7 @@ def test_few_episodes_change_little_of_what_the_parent_knows(tmp_path: Path) -> 
         trained = train(task, dataset, parent, 0, quiet, QUICK)
         model.write_bytes(trained.model)
         room = [Sample("x", logs.payload("x"), "application/json", {"action": "b"})]
-        found.append(judged(task, trained.model, room)[0].decoded.output["probabilities"]["b"])
+        found.append(judge(session(trained.model), task, room)[0].decoded.output["probabilities"]["b"])
     assert found[1] > max(0.75, found[2])
 
 
@@ -161,7 +163,7 @@ def test_where_all_is_left_out_the_reason_is_said(tmp_path: Path) -> None:
         train(task, logs.write(rows, tmp_path / "dataset"), None, 0, quiet, QUICK)
 
 
-def test_few_decisions_change_little_of_what_the_parent_knows(rewarded: Rewarded, tmp_path: Path) -> None:
+def test_few_decisions_change_little_of_what_the_parent_knows(rewarded: RewardedDecisions, tmp_path: Path) -> None:
     task, _, model, _ = rewarded
     (tmp_path / "model.onnx").write_bytes(model)
     dataset = logs.write(logs.rows(task, 50, 9), tmp_path / "dataset")
@@ -170,58 +172,57 @@ def test_few_decisions_change_little_of_what_the_parent_knows(rewarded: Rewarded
     assert probability_of_right(task, on_top) > max(0.75, probability_of_right(task, alone))
 
 
-def test_a_parent_that_now_earns_nothing_changes_its_mind(rewarded: Rewarded, tmp_path: Path) -> None:
+def test_a_parent_that_now_earns_nothing_changes_its_mind(rewarded: RewardedDecisions, tmp_path: Path) -> None:
     task, _, model, _ = rewarded
     (tmp_path / "model.onnx").write_bytes(model)
     rows = [{**row, "reward": 0.0} for row in logs.rows(task, 1_000, 9)]
     trained = train(task, logs.write(rows, tmp_path / "dataset"), tmp_path / "model.onnx", 0, quiet, QUICK)
     assert trained.card["reward range"] == [0.0, 1.0]
     before, after = (
-        np.mean([one.decoded.confidence for one in judged(task, some, KINDS)]) for some in (model, trained.model)
+        np.mean([one.decoded.confidence for one in judge(session(some), task, KINDS)])
+        for some in (model, trained.model)
     )
     assert after < 0.3 < before
 
 
-def test_a_network_comes_back_from_its_file(rewarded: Rewarded) -> None:
+def test_a_network_comes_back_from_its_file(rewarded: RewardedDecisions) -> None:
     loaded = onnx.load_from_string(rewarded[2])
     assert Network.from_onnx(loaded).to_onnx().SerializeToString() == rewarded[2]
     names = [[value.name for value in values] for values in (loaded.graph.input, loaded.graph.output)]
     assert names == [["context", "actions"], ["logits", "rewards"]]
 
 
-def test_a_parent_of_another_schema_is_refused(rewarded: Rewarded, tmp_path: Path) -> None:
+def test_a_parent_of_another_schema_is_refused(rewarded: RewardedDecisions, tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(rewarded[2])
     with pytest.raises(Untrainable, match="another schema"):
         train(Decision(), None, tmp_path / "model.onnx", 0, quiet, QUICK)
 
 
-def test_a_parent_that_is_no_policy_is_refused(rewarded: Rewarded) -> None:
+def test_a_parent_that_is_no_policy_is_refused(rewarded: RewardedDecisions) -> None:
     with pytest.raises(Untrainable, match="no model of this task"):
         train(rewarded[0], rewarded[1], Path("models/ocr/versions/1/model.onnx"), 0, quiet, QUICK)
 
 
-def test_too_few_decisions_are_refused(rewarded: Rewarded, tmp_path: Path) -> None:
+def test_too_few_decisions_are_refused(rewarded: RewardedDecisions, tmp_path: Path) -> None:
     with pytest.raises(Untrainable, match="at least 30"):
         train(rewarded[0], logs.write(logs.rows(rewarded[0], 30, 0), tmp_path / "dataset"), None, 0, quiet, QUICK)
 
 
-def test_rewards_that_are_all_the_same_are_refused(rewarded: Rewarded, tmp_path: Path) -> None:
+def test_rewards_that_are_all_the_same_are_refused(rewarded: RewardedDecisions, tmp_path: Path) -> None:
     rows = [{**row, "reward": 1.0} for row in logs.rows(rewarded[0], 100, 0)]
     with pytest.raises(Untrainable, match="All rewards are 1"):
         train(rewarded[0], logs.write(rows, tmp_path / "dataset"), None, 0, quiet, QUICK)
 
 
-def test_a_schema_of_ones_own_needs_a_dataset(rewarded: Rewarded) -> None:
+def test_a_schema_of_ones_own_needs_a_dataset(rewarded: RewardedDecisions) -> None:
     with pytest.raises(Untrainable, match="a dataset"):
         train(rewarded[0], None, None, 0, quiet, QUICK)
 
 
-def test_a_version_is_written_with_its_card(rewarded: Rewarded, tmp_path: Path) -> None:
-    from models.base import Trained
-
-    write(Trained(rewarded[2], rewarded[3]), {"regret": 0.123456}, tmp_path / "7", "the command")
+def test_a_version_is_written_with_its_card(rewarded: RewardedDecisions, tmp_path: Path) -> None:
+    write(Trained(rewarded[2], rewarded[3]), tmp_path / "7", "the command")
     card = json.loads((tmp_path / "7" / "card.json").read_text())
-    assert (card["version"], card["created by command"], card["figures"]) == ("7", "the command", {"regret": 0.12346})
+    assert (card["task"], card["version"], card["created by command"]) == ("decision", "7", "the command")
     assert (tmp_path / "7" / "model.onnx").stat().st_size == card["model bytes"]
 
 

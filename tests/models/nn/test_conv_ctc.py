@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from models.nn.conv_ctc import ConvCtc, Parameters, parameter_count
+from models.nn.conv_ctc import ConvCtc
 from models.nn.conv_ctc_onnx import Signal, from_onnx, to_onnx
+from models.nn.convolution import Parameters, parameter_count
 
 NETWORK = ConvCtc(height=11, classes=5, stem=(4, 6), channels=8, dilations=(1, 2))
 TEMPERATURE = 1.7

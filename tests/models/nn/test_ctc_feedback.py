@@ -1,6 +1,5 @@
 """What becomes of a dataset's rows: corrections, rewards, and what can't be learned from."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,23 +8,24 @@ import pytest
 
 from models.base import Untrainable
 from models.nn.conv_ctc import ConvCtc
-from models.nn.ctc_feedback import Reading, feedback
-from models.nn.rewards import CLIP
+from models.nn.ctc_feedback import CtcFeedback, feedback
+from models.nn.reward_weights import CLIP
 from tests.support.datasets import text_row, write_dataset
 
 NETWORK = ConvCtc(height=8, classes=4)
 IMAGE = np.zeros((8, 20), np.uint8)
 
 
-def encode(said: Mapping[str, Any]) -> list[int]:
-    return [{"a": 1, "b": 2, "c": 3}[symbol] for symbol in said["text"]]
+def encode(text: str) -> list[int]:
+    return [{"a": 1, "b": 2, "c": 3}[symbol] for symbol in text]
 
 
-READING = Reading("image", NETWORK, 64, encode)
+def read(directory: Path, rows: list[dict[str, Any]]) -> CtcFeedback:
+    return feedback(write_dataset(directory, rows), "image", NETWORK, 64, encode)
 
 
 def test_a_correction_counts_whole_and_says_all_that_a_reward_of_the_same_row_does(tmp_path: Path) -> None:
-    said = feedback(write_dataset(tmp_path, [text_row(IMAGE, "ab", label="abc", reward=-1.0)]), READING)
+    said = read(tmp_path, [text_row(IMAGE, "ab", label="abc", reward=-1.0)])
     (example,) = said.train
     assert (example.labels, example.weight) == ([1, 2, 3], 1.0)
     assert said.counts["train corrections"] == 1
@@ -38,7 +38,7 @@ def test_a_reward_weighs_as_much_as_it_is_above_the_mean_and_as_its_text_was_imp
         text_row(IMAGE, "b", reward=-1.0, propensity=0.5),
         text_row(IMAGE, "c", reward=-1.0, propensity=1e-9),
     ]
-    said = feedback(write_dataset(tmp_path, rows), READING)
+    said = read(tmp_path, rows)
     weights = np.array([1.0, 2.0, CLIP])
     baseline = (weights @ np.array([1.0, -1.0, -1.0])) / weights.sum()
     assert said.baseline == pytest.approx(baseline)
@@ -55,7 +55,7 @@ def test_only_rows_of_the_training_are_fitted_and_those_of_the_test_are_not_look
         text_row(IMAGE, "a", "test", reward=1.0),
         text_row(IMAGE, "a", "train"),
     ]
-    said = feedback(write_dataset(tmp_path, rows), READING)
+    said = read(tmp_path, rows)
     assert [one.labels for one in said.train] == [[1, 2]]
     assert [one.labels for one in said.validation] == [[1, 3], [2]]
     assert [one.labels for one in said.corrected_validation] == [[1, 3]]
@@ -73,7 +73,7 @@ def test_the_baseline_is_that_of_the_rows_that_are_fitted(tmp_path: Path) -> Non
         text_row(IMAGE, "b", reward=0.0),
         text_row(IMAGE, "a", "validation", reward=-1.0),
     ]
-    said = feedback(write_dataset(tmp_path, rows), READING)
+    said = read(tmp_path, rows)
     assert said.baseline == 0.5
     assert [one.weight for one in said.validation] == [-1.5]
 
@@ -86,7 +86,7 @@ def test_what_cannot_be_learned_from_is_left_out_and_counted(tmp_path: Path) -> 
         text_row(IMAGE, "a", label="aaaaaa"),
         text_row(np.zeros((8, 65), np.uint8), "a", label="b"),
     ]
-    said = feedback(write_dataset(tmp_path, rows), READING)
+    said = read(tmp_path, rows)
     assert len(said.train) == 1
     left_out = {name: count for name, count in said.counts.items() if name.startswith("left out")}
     assert left_out == {"left out: unknown symbol": 1, "left out: more symbols than fit": 2, "left out: too wide": 1}
@@ -107,4 +107,4 @@ def test_a_dataset_that_teaches_nothing_is_refused_with_the_reason(
     tmp_path: Path, rows: list[dict[str, Any]], reason: str
 ) -> None:
     with pytest.raises(Untrainable, match=reason):
-        feedback(write_dataset(tmp_path, rows), READING)
+        read(tmp_path, rows)

@@ -5,14 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from models.nn.between import MOST_FORGOTTEN, SHARES
-from models.nn.conv_ctc import ConvCtc, Parameters
-from models.nn.ctc_feedback import Feedback
+from models.nn.conv_ctc import ConvCtc
+from models.nn.convolution import Parameters
+from models.nn.ctc_feedback import CtcFeedback
 from models.nn.ctc_fine_tuning import Rehearsal, fine_tune
-from models.nn.ctc_fitting import Example, Plan, fit, mean_loss
+from models.nn.ctc_fitting import CtcFittingPlan, Example, fit, mean_loss
+from models.nn.weight_interpolation import MAX_LOSS_INCREASE, SHARES
 
 NETWORK = ConvCtc(height=8, classes=4, stem=(4, 8), channels=16, dilations=(1,))
-PLAN = Plan(epochs=3, rate=3e-3, columns=256, buckets=(24,), scale=1.0, seed=4)
+PLAN = CtcFittingPlan(epochs=3, rate=3e-3, columns=256, buckets=(24,), scale=1.0, seed=4)
 
 
 def bars(count: int, seed: int, ink: float = 1.0) -> list[Example]:
@@ -36,11 +37,11 @@ def parent() -> Parameters:
     return fit(NETWORK, NETWORK.initial(0), bars(300, 1), replace(PLAN, epochs=6, rate=5e-3)).parameters
 
 
-def said(train: list[Example], validation: list[Example]) -> Feedback:
-    return Feedback(train, validation, [], 0.0)
+def said(train: list[Example], validation: list[Example]) -> CtcFeedback:
+    return CtcFeedback(train, validation, [], 0.0)
 
 
-def faint(train: int = 60, validation: int = 20) -> Feedback:
+def faint(train: int = 60, validation: int = 20) -> CtcFeedback:
     return said(bars(train, 5, 0.25), bars(validation, 6, 0.25))
 
 
@@ -56,7 +57,7 @@ def test_a_drifted_source_is_learned_and_the_old_one_kept(parent: Parameters) ->
 def test_what_is_chosen_is_best_for_the_feedback_of_all_that_forgets_little(parent: Parameters) -> None:
     tuned = fine_tune(NETWORK, parent, faint(), REHEARSAL, PLAN)
     assert [trial.share for trial in tuned.trials] == list(SHARES)
-    kept = [one for one in tuned.trials if one.rehearsal_loss <= MOST_FORGOTTEN * tuned.trials[0].rehearsal_loss]
+    kept = [one for one in tuned.trials if one.rehearsal_loss <= MAX_LOSS_INCREASE * tuned.trials[0].rehearsal_loss]
     (chosen,) = [one for one in kept if one.share == tuned.share]
     assert chosen.feedback_loss == min(one.feedback_loss for one in kept)
     measured = mean_loss(NETWORK, tuned.parameters, REHEARSAL.validation, PLAN)
@@ -72,7 +73,7 @@ def test_the_parent_is_kept_where_nothing_is_better(parent: Parameters) -> None:
 
 def test_without_feedback_to_choose_by_it_goes_as_far_as_forgets_little(parent: Parameters) -> None:
     tuned = fine_tune(NETWORK, parent, faint(8, 0), REHEARSAL, PLAN)
-    bound = MOST_FORGOTTEN * tuned.trials[0].rehearsal_loss
+    bound = MAX_LOSS_INCREASE * tuned.trials[0].rehearsal_loss
     assert tuned.share == max(one.share for one in tuned.trials if one.rehearsal_loss <= bound)
 
 

@@ -7,12 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from models.nn.conv_ctc import ConvCtc, Parameters
+from models.nn.conv_ctc import ConvCtc
+from models.nn.convolution import Parameters
 from models.nn.ctc import label_probabilities
-from models.nn.ctc_fitting import Example, Plan, batches, fit, mean_loss
+from models.nn.ctc_fitting import CtcFittingPlan, Example, batches, fit, mean_loss
 
 NETWORK = ConvCtc(height=8, classes=4, stem=(4, 8), channels=16, dilations=(1,))
-PLAN = Plan(epochs=6, rate=5e-3, columns=256, buckets=(24,), scale=1.0, seed=4)
+PLAN = CtcFittingPlan(epochs=6, rate=5e-3, columns=256, buckets=(24,), scale=1.0, seed=4)
 
 
 def bars(count: int, seed: int) -> list[Example]:

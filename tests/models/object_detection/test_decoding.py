@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 from models.object_detection.boxes import overlaps
 from models.object_detection.decoding import (
-    CONSIDERED,
-    MOST_BOXES,
-    MOST_CANDIDATES,
-    SAME,
+    MAX_BOXES,
+    MAX_CANDIDATES,
+    MIN_CANDIDATE_SCORE,
+    SAME_OBJECT_IOU,
     Candidates,
     candidates,
     confidence,
@@ -57,10 +57,10 @@ def test_boxes_are_few_apart_and_best_first_and_each_scene_stands_alone(seed: in
     distances = rng.uniform(2, 40, (3, GRID, GRID, 4)).astype(np.float32)
     found = candidates(scores, distances)
     for row, one in enumerate(found):
-        assert len(one.boxes) == len(one.cells) == len(one.scores) <= MOST_CANDIDATES
-        assert (one.best >= CONSIDERED).all()
+        assert len(one.boxes) == len(one.cells) == len(one.scores) <= MAX_CANDIDATES
+        assert (one.best >= MIN_CANDIDATE_SCORE).all()
         assert (np.diff(one.best) <= 0).all()
-        assert (overlaps(one.boxes, one.boxes)[~np.eye(len(one.boxes), dtype=bool)] <= SAME).all()
+        assert (overlaps(one.boxes, one.boxes)[~np.eye(len(one.boxes), dtype=bool)] <= SAME_OBJECT_IOU).all()
         (alone,) = candidates(scores[row : row + 1], distances[row : row + 1])
         np.testing.assert_array_equal(alone.boxes, one.boxes)
         np.testing.assert_array_equal(alone.cells, one.cells)
@@ -71,8 +71,8 @@ def test_every_cell_an_object_is_bounded() -> None:
     scores, distances = nothing()
     scores[..., 0], distances[:] = 0.99, 3
     (found,) = candidates(scores, distances)
-    assert len(found.boxes) == MOST_CANDIDATES
-    assert len(found.placed(Geometry.of(128, 128)).boxes) == MOST_BOXES
+    assert len(found.boxes) == MAX_CANDIDATES
+    assert len(found.placed(Geometry.of(128, 128)).boxes) == MAX_BOXES
 
 
 def test_doubt_is_of_what_is_said_and_of_what_is_left_out() -> None:

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 
 from models.base import Rejected
 from models.object_detection import ObjectDetection
-from models.object_detection.images import MAX_PIXELS, SIDE, Geometry, letterboxed, read_picture
+from models.object_detection.images import MAX_PIXELS, SIDE, Geometry, fitted_to_square, read_picture
 
 TASK = ObjectDetection()
 
@@ -88,7 +88,7 @@ def test_any_picture_gives_a_square_and_the_same_one_again(width: int, height: i
 
 
 def test_a_drawn_rectangle_is_where_the_geometry_says() -> None:
-    square, geometry = letterboxed(drawn((300, 200)))
+    square, geometry = fitted_to_square(drawn((300, 200)))
     left, top, right, bottom = geometry.to_square(np.array([[10.0, 10, 51, 31]]))[0].round().astype(int)
     dark = square.mean(axis=2) < 100
     rows, columns = np.flatnonzero(dark.any(axis=1)), np.flatnonzero(dark.any(axis=0))

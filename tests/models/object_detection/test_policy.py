@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.object_detection.decoding import SAID, Candidates
+from models.object_detection.decoding import MIN_SCORE, Candidates
 from models.object_detection.policy import greedy, probabilities, serve
 
 CLASSES = 3
@@ -53,7 +53,7 @@ def test_without_exploration_the_good_ones_are_said_for_sure(seed: int, number: 
     served = serve(found, 0.0, None)
     assert served.propensity == 1.0
     for scores, choice in zip(found.scores, served.choices, strict=True):
-        assert choice == (scores.argmax() if scores.max() >= SAID else CLASSES)
+        assert choice == (scores.argmax() if scores.max() >= MIN_SCORE else CLASSES)
 
 
 @given(logits=st.lists(st.floats(-8, 8), min_size=CLASSES, max_size=CLASSES))

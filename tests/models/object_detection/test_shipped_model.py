@@ -12,13 +12,14 @@ import pytest
 
 import models.object_detection
 from models.base import Judged
+from models.nn.onnx_inference import judge, session
 from models.object_detection import ObjectDetection
-from models.object_detection.decoding import MOST_BOXES
-from models.object_detection.export import Calibration, from_onnx, to_onnx
-from models.object_detection.network import Detector
-from models.object_detection.report import decoded, judge, parity, session
-from models.object_detection.scenes import held_out_scenes
+from models.object_detection.data.scenes import held_out_scenes
+from models.object_detection.decoding import MAX_BOXES
 from models.object_detection.scoring import all_right
+from models.object_detection.training.evaluation import decoded, parity
+from models.object_detection.training.network import Detector
+from models.object_detection.training.onnx_export import Calibration, from_onnx, to_onnx
 
 VERSION = Path(models.object_detection.__file__).parent / "versions" / "1"
 CARD = json.loads((VERSION / "card.json").read_text())
@@ -26,9 +27,14 @@ TASK = ObjectDetection()
 
 
 @cache
+def model() -> Any:
+    return session((VERSION / "model.onnx").read_bytes())
+
+
+@cache
 def judged() -> tuple[Judged, ...]:
     """A part of the held-out set: its first scenes."""
-    return tuple(judge((VERSION / "model.onnx").read_bytes(), islice(TASK.held_out(), 100)))
+    return tuple(judge(model(), TASK, list(islice(TASK.held_out(), 100))))
 
 
 def test_the_card_meets_what_was_promised() -> None:
@@ -68,19 +74,18 @@ def test_onnx_runtime_agrees_with_jax() -> None:
 
 def test_the_shipped_samples_are_mostly_seen() -> None:
     samples = TASK.samples()
-    said = judge((VERSION / "model.onnx").read_bytes(), samples)
+    said = judge(model(), TASK, samples)
     scores = [TASK.score(one.decoded.output, one.sample.correction) for one in said]
     assert np.mean(scores) > 0.6
 
 
 def test_outputs_are_bounded_inside_their_picture_and_best_first() -> None:
-    model = session((VERSION / "model.onnx").read_bytes())
     noise = np.random.default_rng(0).integers(256, size=(128, 128, 3), dtype=np.uint8)
     geometry = np.array([0, 32, 128, 96, 640, 320], np.int32)
-    found = decoded(model, [({"image": noise, "geometry": geometry}, {})])
+    found = decoded(TASK, model(), [({"image": noise, "geometry": geometry}, {})])
     for one in [*found, *(seen.decoded for seen in judged())]:
         scores = [box["score"] for box in one.output["boxes"]]
         assert scores == sorted(scores, reverse=True)
-        assert len(scores) <= MOST_BOXES
+        assert len(scores) <= MAX_BOXES
         assert 0 <= one.confidence <= 1
         assert TASK.validate_correction(one.output)

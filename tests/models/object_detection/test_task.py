@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from models.base import Asked, Features, Rejected
 from models.object_detection import ObjectDetection
-from models.object_detection.decoding import MOST_BOXES
+from models.object_detection.decoding import MAX_BOXES
 from models.object_detection.images import Geometry
 from models.object_detection.labels import LABELS
 
@@ -146,7 +146,7 @@ GOOD = {"box": [1, 2, 3, 4], "label": "mug"}
         ({"boxes": None}, "missing_boxes"),
         ({"boxes": {}}, "missing_boxes"),
         ({"boxes": [], "text": "12"}, "unknown_field"),
-        ({"boxes": [GOOD] * (MOST_BOXES + 1)}, "too_many_boxes"),
+        ({"boxes": [GOOD] * (MAX_BOXES + 1)}, "too_many_boxes"),
         ({"boxes": [[1, 2, 3, 4]]}, "bad_box"),
         ({"boxes": [{**GOOD, "colour": "red"}]}, "unknown_field"),
         ({"boxes": [{"box": [1, 2, 3, 4]}]}, "unknown_label"),

@@ -12,15 +12,17 @@ from typer.testing import CliRunner
 from models.base import Untrainable
 from models.object_detection import ObjectDetection
 from models.object_detection import train as training
-from models.object_detection.fitting import Fitted, Plan
-from models.object_detection.network import Detector
-from models.object_detection.scenes import held_out_scenes
-from models.object_detection.scratch import Recipe
-from models.object_detection.train import main, train, write
+from models.object_detection.data.scenes import held_out_scenes
+from models.object_detection.train import main, train
+from models.object_detection.training.fitting import DetectorFittingPlan, FittedParameters
+from models.object_detection.training.from_scratch import Recipe
+from models.object_detection.training.network import Detector
+from models.training_command import write
 from tests.support.datasets import write_dataset
 
+TASK = ObjectDetection()
 SMALL = Detector(channels=(4, 4, 4, 4), blocks=(0, 0, 0, 0), head=4)
-TINY = Recipe(train=4, validation=3, plan=Plan(epochs=1, batch=4))
+TINY = Recipe(train=4, validation=3, plan=DetectorFittingPlan(epochs=1, batch=4))
 SHIPPED = Path(training.__file__).parent / "versions/1/model.onnx"
 
 
@@ -36,7 +38,7 @@ def quiet(doing: str, done: int, of: int | None) -> None:
 
 def test_a_short_training_gives_a_model_and_a_whole_card(tmp_path: Path) -> None:
     said: list[str] = []
-    trained = train(None, None, 1, lambda doing, done, of: said.append(doing), TINY)
+    trained = train(TASK, None, None, 1, lambda doing, done, of: said.append(doing), TINY)
     write(trained, tmp_path / "7", "the command")
     card = json.loads((tmp_path / "7" / "card.json").read_text())
     assert card["version"] == "7"
@@ -55,16 +57,17 @@ def test_a_short_training_gives_a_model_and_a_whole_card(tmp_path: Path) -> None
 @pytest.mark.parametrize("given", [{"dataset": Path("somewhere")}, {"parent": SHIPPED}])
 def test_a_dataset_needs_a_parent_and_a_parent_a_dataset(given: dict[str, Path]) -> None:
     with pytest.raises(Untrainable, match="both of these or neither"):
-        ObjectDetection().train(given.get("dataset"), given.get("parent"), 0, quiet)
+        train(TASK, given.get("dataset"), given.get("parent"), 0, quiet)
 
 
 def test_a_model_that_onnx_runtime_reads_differently_is_not_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "models.object_detection.scratch.fit", lambda network, parameters, *_: Fitted(parameters, [1.0])
+        "models.object_detection.training.from_scratch.fit",
+        lambda network, parameters, *_: FittedParameters(parameters, [1.0]),
     )
-    monkeypatch.setattr("models.object_detection.report.parity", lambda *_: 0.5)
+    monkeypatch.setattr("models.object_detection.training.evaluation.parity", lambda *_: 0.5)
     with pytest.raises(RuntimeError, match="differ by"):
-        train(None, None, 1, quiet, TINY)
+        train(TASK, None, None, 1, quiet, TINY)
 
 
 def test_the_command_says_why_nothing_can_be_learned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

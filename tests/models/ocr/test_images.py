@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from models.base import Rejected
+from models.ocr.data.lines import make_payloads
 from models.ocr.images import HEIGHT, MAX_WIDTH, MIN_WIDTH, normalise, read_image
-from models.ocr.lines import make_payloads
 from models.ocr.task import Ocr
 
 

@@ -8,21 +8,21 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from models.base import Trained
-from models.nn.ctc_fitting import Fitted, Plan
-from models.ocr.network import NETWORK
-from models.ocr.scratch import Sizes, from_scratch
+from models.nn import ctc_trainer
+from models.nn.ctc_fitting import CtcFittingPlan, FittedParameters
+from models.ocr import Ocr
 from models.ocr.train import main
-from models.training import write
+from models.ocr.training.network import NETWORK
+from models.ocr.training.trainer import OcrTrainer, Sizes
+from models.training_command import write
 
-TINY = Sizes(train_digits=24, train_printed=8, validation=6, test=6)
-QUICK = Plan(epochs=1, columns=4096, buckets=(1024,))
+QUICK = CtcFittingPlan(epochs=1, columns=4096, buckets=(1024,))
+TRAINER = OcrTrainer(Ocr(), plan=QUICK, sizes=Sizes(train_digits=24, train_printed=8, validation=6, held_out=6))
 
 
 def test_a_short_training_gives_a_model_and_a_whole_card(tmp_path: Path) -> None:
-    steps: list[float] = []
-    model, card = from_scratch(1, TINY, QUICK, on_step=lambda step, total, loss: steps.append(loss))
-    write(Trained(model.SerializeToString(), card), tmp_path / "7", "the command")
+    steps: list[tuple[str, int, int | None]] = []
+    write(TRAINER.train(None, None, 1, lambda *step: steps.append(step)), tmp_path / "7", "the command")
     card = json.loads((tmp_path / "7" / "card.json").read_text())
     assert card["version"] == "7"
     assert card["created by command"] == "the command"
@@ -31,7 +31,8 @@ def test_a_short_training_gives_a_model_and_a_whole_card(tmp_path: Path) -> None
     assert card["figures"]["parity_max_abs_diff"] < 1e-3
     assert card["figures"]["held_out_digit_lines"] == 6
     assert set(card["data"]["fonts"]) == {"train", "validation", "test"}
-    assert len(steps) > 1
+    assert card["inputs"] == {"image": ["uint8", ["batch", 24, "columns"]], "width": ["int32", ["batch"]]}
+    assert {"making lines", "fitting", "measuring"} == {what for what, _, _ in steps}
     loaded = onnx.load(tmp_path / "7" / "model.onnx")
     names = [[value.name for value in values] for values in (loaded.graph.input, loaded.graph.output)]
     assert names == [["image", "width"], ["log_probs", "length"]]
@@ -47,7 +48,7 @@ def test_help_shows_an_example() -> None:
 
 
 def test_a_model_that_onnx_runtime_reads_differently_is_not_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.ocr.scratch.fit", lambda network, parameters, *_: Fitted(parameters, [1.0]))
-    monkeypatch.setattr("models.ocr.report.parity", lambda *_: 0.5)
+    monkeypatch.setattr(ctc_trainer, "fit", lambda network, parameters, *_: FittedParameters(parameters, [1.0]))
+    monkeypatch.setattr("models.nn.ctc_evaluation.parity", lambda *_: 0.5)
     with pytest.raises(RuntimeError, match="differ by"):
-        from_scratch(1, TINY)
+        TRAINER.train(None, None, 1, lambda *_: None)

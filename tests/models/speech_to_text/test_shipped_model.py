@@ -14,14 +14,14 @@ import models.speech_to_text
 from models.base import Asked, Decoded, Judged
 from models.nn.conv_ctc import ConvCtc
 from models.nn.conv_ctc_onnx import from_onnx
-from models.nn.ctc_checks import parity
-from models.nn.serving import judge, padded_inputs, run, session
+from models.nn.ctc_evaluation import parity
+from models.nn.onnx_inference import judge, padded_inputs, run, session
 from models.speech_to_text import SpeechToText
 from models.speech_to_text.audio import RATE, Samples, read_audio
-from models.speech_to_text.clips import wav
-from models.speech_to_text.errors import word_error_rate
+from models.speech_to_text.data.clips import wav
 from models.speech_to_text.mel import FRAME_SECONDS
-from models.speech_to_text.network import SIGNAL
+from models.speech_to_text.training.network import SIGNAL
+from models.speech_to_text.word_errors import word_error_rate
 
 VERSION = Path(models.speech_to_text.__file__).parent / "versions" / "1"
 CARD = json.loads((VERSION / "card.json").read_text())

@@ -9,47 +9,46 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from models.base import OnStep, Trained, Untrainable
+from models.base import OnStep, Untrainable
+from models.nn import ctc_trainer
 from models.nn.conv_ctc import ConvCtc
-from models.nn.ctc_fitting import Fitted, Plan
-from models.speech_to_text import SpeechToText, finished, report, scratch
-from models.speech_to_text.data import Utterance
+from models.nn.ctc import LabelledSignal
+from models.nn.ctc_fitting import CtcFittingPlan, FittedParameters
+from models.speech_to_text import SpeechToText
 from models.speech_to_text.mel import MELS
-from models.speech_to_text.network import SIGNAL
-from models.speech_to_text.scratch import Sizes, from_scratch
 from models.speech_to_text.symbols import CLASSES
-from models.speech_to_text.train import main
-from models.training import write
+from models.speech_to_text.train import main, train
+from models.speech_to_text.training import trainer
+from models.speech_to_text.training.network import SIGNAL
+from models.speech_to_text.training.trainer import Sizes, SpeechTrainer
+from models.training_command import write
 
 TASK = SpeechToText()
 SMALL = ConvCtc(height=MELS, classes=CLASSES, stem=(2, 2), channels=4, dilations=(1,))
-TINY = Sizes(train=8, validation=6)
-QUICK = Plan(epochs=1, buckets=(512,), columns=2_048, scale=SIGNAL.scale)
+QUICK = CtcFittingPlan(epochs=1, buckets=(512,), columns=2_048, scale=SIGNAL.scale)
+TRAINER = SpeechTrainer(TASK, network=SMALL, plan=QUICK, sizes=Sizes(train=8, validation=6))
 
 
 @pytest.fixture(autouse=True)
 def little(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shipped clips stand for what espeak-ng would say, and a few for the held-out set."""
     clips = [
-        Utterance(TASK.preprocess(sample.payload)["mels"], sample.correction["text"])
+        LabelledSignal(TASK.preprocess(sample.payload)["mels"], sample.correction["text"])
         for sample in islice(TASK.held_out(), 8)
     ]
 
-    def made(split: str, count: int, seed: int, on_step: OnStep) -> list[Utterance]:
+    def made(split: str, count: int, seed: int, on_step: OnStep) -> list[LabelledSignal]:
         on_step(f"making {split} data", count, count)
         return clips[:count]
 
     few = list(islice(TASK.held_out(), 4))
-    monkeypatch.setattr(scratch, "made", made)
+    monkeypatch.setattr(trainer, "make_split", made)
     monkeypatch.setattr(SpeechToText, "held_out", lambda self: iter(few))
-    for module in (scratch, finished, report):
-        monkeypatch.setattr(module, "NETWORK", SMALL)
 
 
 def test_a_short_training_gives_a_model_and_a_whole_card(tmp_path: Path) -> None:
     steps: list[tuple[str, int, int | None]] = []
-    model, card = from_scratch(1, lambda *step: steps.append(step), TINY, QUICK)
-    write(Trained(model.SerializeToString(), card), tmp_path / "7", "the command")
+    write(TRAINER.train(None, None, 1, lambda *step: steps.append(step)), tmp_path / "7", "the command")
     card = json.loads((tmp_path / "7" / "card.json").read_text())
     assert (card["version"], card["created by command"]) == ("7", "the command")
     assert card["seed"] == card["plan"]["seed"] == 1
@@ -63,16 +62,16 @@ def test_a_short_training_gives_a_model_and_a_whole_card(tmp_path: Path) -> None
 
 
 def test_a_model_that_onnx_runtime_reads_differently_is_not_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scratch, "fit", lambda network, parameters, *_: Fitted(parameters, [1.0]))
-    monkeypatch.setattr(report, "parity", lambda *_: 0.5)
+    monkeypatch.setattr(ctc_trainer, "fit", lambda network, parameters, *_: FittedParameters(parameters, [1.0]))
+    monkeypatch.setattr("models.nn.ctc_evaluation.parity", lambda *_: 0.5)
     with pytest.raises(RuntimeError, match="differ by"):
-        from_scratch(1, lambda *_: None, TINY, QUICK)
+        TRAINER.train(None, None, 1, lambda *_: None)
 
 
 @pytest.mark.parametrize("given", [{"dataset": Path("somewhere")}, {"parent": Path("model.onnx")}])
 def test_a_dataset_needs_a_parent_and_a_parent_a_dataset(given: dict[str, Path]) -> None:
     with pytest.raises(Untrainable, match="both of these or neither"):
-        TASK.train(given.get("dataset"), given.get("parent"), 0, lambda *_: None)
+        train(TASK, given.get("dataset"), given.get("parent"), 0, lambda *_: None)
 
 
 def test_help_shows_an_example() -> None:

@@ -18,6 +18,7 @@ class Scales(Task):
 
     name = "scales"
     preprocess_version = "1"
+    trainer = "tests.support.scales:train"
 
     def preprocess(self, payload: bytes) -> Features:
         try:
@@ -44,18 +45,19 @@ class Scales(Task):
     def drifted(self, seed: int) -> Iterator[Sample]:
         return _weigh_samples(1, 5.0)
 
-    def train(self, dataset: Path | None, parent: Path | None, seed: int, on_step: OnStep) -> Trained:
-        off = [
-            row.label["weight"] - float(row.features["reading"][0])
-            for row in (rows(dataset) if dataset else ())
-            if row.split == "train" and row.label is not None and row.features["reading"][1]
-        ]
-        if not off:
-            raise Untrainable("there are no labels to learn from")
-        # The newest count: a scale that was put right needs no memory of how it was.
-        found = float(np.median(off[-50:]))
-        on_step("weighing", len(off), len(off))
-        return Trained(make_scale_model(found), {"figures": {"off": found}})
+
+def train(task: Task, dataset: Path | None, parent: Path | None, seed: int, on_step: OnStep) -> Trained:
+    off = [
+        row.label["weight"] - float(row.features["reading"][0])
+        for row in (rows(dataset) if dataset else ())
+        if row.split == "train" and row.label is not None and row.features["reading"][1]
+    ]
+    if not off:
+        raise Untrainable("there are no labels to learn from")
+    # The newest count: a scale that was put right needs no memory of how it was.
+    offset = float(np.median(off[-50:]))
+    on_step("weighing", len(off), len(off))
+    return Trained(make_scale_model(offset), {"figures": {"off": offset}})
 
 
 def _weigh_samples(which: int, second_scale_error: float) -> Iterator[Sample]:

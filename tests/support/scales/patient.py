@@ -9,19 +9,23 @@ from pathlib import Path
 import psutil
 
 from app.settings import Settings
-from models.base import OnStep, Trained
-from tests.support.scales import Scales
+from models.base import OnStep, Task, Trained
+from tests.support.scales import Scales, train
 
 
 class PatientScales(Scales):
     """Its training waits while the file `wait` is in HINDSIGHT_HOME, and meanwhile has its process id there."""
 
-    def train(self, dataset: Path | None, parent: Path | None, seed: int, on_step: OnStep) -> Trained:
-        home = Path(os.environ["HINDSIGHT_HOME"])
-        while (home / "wait").exists():
-            (home / "trainer").write_text(str(os.getpid()))
-            time.sleep(0.05)
-        return super().train(dataset, parent, seed, on_step)
+    trainer = "tests.support.scales.patient:train_patiently"
+
+
+def train_patiently(task: Task, dataset: Path | None, parent: Path | None, seed: int, on_step: OnStep) -> Trained:
+    """Train as `Scales` do, once nothing says wait."""
+    home = Path(os.environ["HINDSIGHT_HOME"])
+    while (home / "wait").exists():
+        (home / "trainer").write_text(str(os.getpid()))
+        time.sleep(0.05)
+    return train(task, dataset, parent, seed, on_step)
 
 
 def pause_training(settings: Settings) -> None:

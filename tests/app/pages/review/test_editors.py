@@ -1,12 +1,12 @@
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 from nicegui import Client
 from nicegui.page import page
 
-from app.pages.review.editors import payload_url, render_item, summarize_output
+from app.pages.review.editors import Editor, payload_url, render_item, summarize_output
 from app.pages.review.review_session import ReviewItem
 from app.services.payloads import Payload
 from models.base import Rejected
@@ -58,6 +58,26 @@ def test_what_was_served_can_be_chosen_however_improbable_it_was() -> None:
 
 def typed(answer: Any, text: str) -> None:
     answer._text = text
+
+
+class Stars(Editor):
+    """An editor that a task brings: it offers its labels by their numbers."""
+
+    def __init__(self, item: ReviewItem, labels: Sequence[str]) -> None:
+        self._label, self._labels = item.output["label"], labels
+
+    def choose(self, digit: int) -> bool:
+        self._label = self._labels[digit - 1]
+        return True
+
+    def correction(self) -> dict[str, Any] | None:
+        return {"label": self._label}
+
+
+def test_a_task_brings_its_own_editor() -> None:
+    answer = render_item(item({"label": "good"}), ("bad", "good"), f"{__name__}:Stars")
+    assert answer.choose(1)
+    assert answer.correction() == {"label": "bad"}
 
 
 def test_a_correction_as_json_is_an_object_or_refused_with_its_reason() -> None:

@@ -12,7 +12,7 @@ from app.events.base import ModelRef
 from app.events.model_events import ModelEvaluated
 from app.retraining.pipeline.gate import GateEvidence, GateVerdict, PairedScore, evaluate_gate
 from app.settings.gate import GateSettings
-from models.offpolicy import Estimate
+from models.off_policy import Estimate
 
 BOUNDS = GateSettings()
 BETTER, WORSE, ALIKE = 0.05, -0.05, 0.0

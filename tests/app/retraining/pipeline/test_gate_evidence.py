@@ -17,7 +17,7 @@ from app.retraining.pipeline.gate_evidence import VersionPair, gather_gate_evide
 from models import tensors
 from models.base import OnStep, Sample, Task, Untrainable
 from models.datasets import ROWS
-from models.offpolicy import Estimate, Valued
+from models.off_policy import Estimate, PolicyValue
 from tests.support.datasets import write_dataset
 from tests.support.scales import Scales, make_scale_model
 
@@ -36,10 +36,13 @@ class Originals(Scales):
 class Choosing(Scales):
     """Scales whose outputs are choices: two of the log, of which the version that is right earned more."""
 
-    def off_policy(self, dataset: Path, versions: Sequence[Path], seed: int, on_step: OnStep) -> list[Valued]:
-        earned = {RIGHT: np.array([0.25, 1.0]), OFF: np.array([0.5, 0.25])}
-        found = [Estimate(float(one.mean()), one - one.mean()) for one in (earned[path.stem] for path in versions)]
-        return [Valued(one, {"dr": one}, 2.0, ()) for one in found]
+    off_policy_evaluator = f"{__name__}:values"
+
+
+def values(task: Choosing, dataset: Path, versions: Sequence[Path], seed: int, on_step: OnStep) -> list[PolicyValue]:
+    earned = {RIGHT: np.array([0.25, 1.0]), OFF: np.array([0.5, 0.25])}
+    estimates = [Estimate(float(one.mean()), one - one.mean()) for one in (earned[path.stem] for path in versions)]
+    return [PolicyValue(one, {"dr": one}, 2.0, ()) for one in estimates]
 
 
 class Unsure(Scales):

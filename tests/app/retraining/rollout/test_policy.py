@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from app.retraining.rollout.policy import CHAMPION_SHARE, SHADOW_SHARE, Arm, RolloutDecision, RolloutEvidence, decide
 from app.settings.rollout import RolloutSettings
-from models.offpolicy import Floats
+from models.off_policy import Floats
 
 PLAN = RolloutSettings(minutes=10, longest_minutes=200, score_loss=0.05, error_increase=0.02)
 NONE = np.empty(0)

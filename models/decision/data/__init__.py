@@ -1,0 +1,1 @@
+"""Requests and their rewards: a simulator, and a public data set."""

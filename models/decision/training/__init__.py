@@ -1,0 +1,1 @@
+"""Learning a policy from logged decisions. Needs JAX: serving imports nothing of this."""

@@ -1,0 +1,133 @@
+"""The network that scores an action in a context, bilinear with a small hidden layer, and its export to ONNX.
+
+score(x, a) = x' B a + v' tanh(C'x + A'a) + b, with x and a standardised. Each action is scored by itself.
+"""
+
+import json
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import onnx
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from models.decision.schema import Schema
+from models.nn.onnx_graph import Graph, stored_arrays
+
+Parameters = dict[str, Any]
+"""`bilinear` (c, a), `hidden_context` (c, h), `hidden_actions` (a, h), `out` (h,), `bias` (): float32."""
+HIDDEN = 32
+LIMIT = 8.0
+"""Standard deviations beyond which a number counts as this far away: an outlier can't dominate a score."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What numbers are standardised by: (x - mean) / deviation, at most `LIMIT` away from 0."""
+
+    context_mean: NDArray[np.float32]
+    context_deviation: NDArray[np.float32]
+    actions_mean: NDArray[np.float32]
+    actions_deviation: NDArray[np.float32]
+
+    def context(self, context: Any) -> Any:
+        """Standardise a context, of JAX or of numpy."""
+        return jnp.clip((context - self.context_mean) / self.context_deviation, -LIMIT, LIMIT)
+
+    def actions(self, actions: Any) -> Any:
+        """Return the same of actions."""
+        return jnp.clip((actions - self.actions_mean) / self.actions_deviation, -LIMIT, LIMIT)
+
+
+@dataclass(frozen=True)
+class Network:
+    """A policy and a reward model of the same form; the reward model's scores are divided by a temperature.
+
+    `reward_range` is the lowest and the highest reward that they were trained on.
+    """
+
+    policy: Parameters
+    rewards: Parameters
+    scale: Scale
+    temperature: float
+    reward_range: tuple[float, float]
+    schema: dict[str, Any]
+
+    def to_onnx(self) -> onnx.ModelProto:
+        """Export: inputs `context` (batch, c), `actions` (batch, n, a); outputs `logits`, `rewards` (batch, n)."""
+        graph = Graph("decision")
+        columns, width = self.policy["bilinear"].shape
+        context = graph.input("context", np.float32, ["batch", columns])
+        actions = graph.input("actions", np.float32, ["batch", "actions", width])
+        context = _standardised(graph, context, "context", self.scale)
+        actions = _standardised(graph, actions, "actions", self.scale)
+        logits = _scored(graph, "policy", self.policy, context, actions)
+        value = _scored(graph, "rewards", self.rewards, context, actions)
+        temperature = graph.constant(np.array(self.temperature, np.float32), "temperature")
+        value = graph.add("Sigmoid", graph.add("Div", value, temperature))
+        graph.output("logits", logits, np.float32, ["batch", "actions"])
+        graph.output("rewards", value, np.float32, ["batch", "actions"])
+        metadata = {"schema": json.dumps(self.schema), "reward_range": json.dumps(self.reward_range)}
+        return graph.model({"task": "decision", **metadata})
+
+    @classmethod
+    def from_onnx(cls, model: onnx.ModelProto) -> Self:
+        """Return what `to_onnx` wrote. Raises KeyError for a model of something else."""
+        arrays = stored_arrays(model)
+        metadata = {entry.key: entry.value for entry in model.metadata_props}
+        policy, rewards = ({name: arrays[f"{of}.{name}"] for name in _NAMES} for of in ("policy", "rewards"))
+        scale = Scale(*(arrays[f"scale.{field.name}"] for field in fields(Scale)))
+        low, high = json.loads(metadata["reward_range"])
+        return cls(policy, rewards, scale, float(arrays["temperature"]), (low, high), json.loads(metadata["schema"]))
+
+
+_NAMES = ("bilinear", "hidden_context", "hidden_actions", "out", "bias")
+
+
+def initial(columns: int, width: int, rng: Generator, bias: float = 0.0) -> Parameters:
+    """Return weights that score all actions alike: a uniform policy, whose hidden layer can learn all the same."""
+    return {
+        "bilinear": np.zeros((columns, width), np.float32),
+        "hidden_context": rng.normal(0, columns**-0.5, (columns, HIDDEN)).astype(np.float32),
+        "hidden_actions": rng.normal(0, width**-0.5, (width, HIDDEN)).astype(np.float32),
+        "out": np.zeros(HIDDEN, np.float32),
+        "bias": np.array(bias, np.float32),
+    }
+
+
+def untrained(schema: Schema) -> Network:
+    """Return what serves a schema before there is a log to learn from: all actions are alike."""
+    columns, width = 1 + schema.context.columns, schema.actions.columns
+    unit = Scale(*(of(size, np.float32) for size in (columns, width) for of in (np.zeros, np.ones)))
+    alike = initial(columns, width, np.random.default_rng(0))
+    return Network(alike, alike, unit, 1.0, (0.0, 1.0), schema.described())
+
+
+def scores(parameters: Parameters, context: Any, actions: Any) -> jax.Array:
+    """Score actions: (N, n) from standardised context (N, c) and actions (N, n, a)."""
+    bilinear = jnp.einsum("na,nia->ni", context @ parameters["bilinear"], actions)
+    hidden = jnp.tanh((context @ parameters["hidden_context"])[:, None] + actions @ parameters["hidden_actions"])
+    found: jax.Array = bilinear + hidden @ parameters["out"] + parameters["bias"]
+    return found
+
+
+def _standardised(graph: Graph, value: str, name: str, scale: Scale) -> str:
+    mean, deviation = (
+        graph.constant(getattr(scale, f"{name}_{of}"), f"scale.{name}_{of}") for of in ("mean", "deviation")
+    )
+    value = graph.add("Div", graph.add("Sub", value, mean), deviation)
+    return graph.add("Clip", value, graph.scalar(-LIMIT, np.float32), graph.scalar(LIMIT, np.float32))
+
+
+def _scored(graph: Graph, name: str, parameters: Parameters, context: str, actions: str) -> str:
+    weights = {key: graph.constant(np.asarray(parameters[key]), f"{name}.{key}") for key in _NAMES}
+    last, middle = graph.constant(np.array([2])), graph.constant(np.array([1]))
+    towards = graph.add("Unsqueeze", graph.add("MatMul", context, weights["bilinear"]), last)
+    bilinear = graph.add("Squeeze", graph.add("MatMul", actions, towards), last)
+    of_context = graph.add("Unsqueeze", graph.add("MatMul", context, weights["hidden_context"]), middle)
+    hidden = graph.add("Tanh", graph.add("Add", of_context, graph.add("MatMul", actions, weights["hidden_actions"])))
+    score = graph.add("Add", bilinear, graph.add("MatMul", hidden, weights["out"]))
+    return graph.add("Add", score, weights["bias"])

@@ -1,0 +1,201 @@
+"""Policy iteration: fit a network to logged decisions, and evaluate it on others."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models import off_policy
+from models.base import OnStep, Untrainable
+from models.decision.schema import Group, Schema
+from models.decision.training.log_reader import Log, total
+from models.decision.training.network import Network, Scale, initial, scores
+from models.decision.training.policy_gradient import PolicyFittingPlan, fit_policy, fit_rewards, policy_of
+from models.decision.training.returns import TrajectoryBatch, standardised
+from models.decision.training.trajectories import Trajectories
+from models.nn.calibration import best_temperature, expected_calibration_error
+
+Floats = NDArray[np.floating[Any]]
+MIN_DECISIONS = 30
+MIN_CALIBRATION_DECISIONS = 300
+
+
+@dataclass(frozen=True)
+class FittedPolicy:
+    """A network, and what there was to fit it on: returns in [0, 1] of their range, and `checked` as it was logged."""
+
+    network: Network
+    train: Log
+    validation: Log
+    checked: TrajectoryBatch
+
+
+def fit(
+    schema: Schema,
+    trajectories: Trajectories,
+    parent: Network | None,
+    gamma: float,
+    seed: int,
+    on_step: OnStep,
+    plan: PolicyFittingPlan,
+) -> FittedPolicy:
+    """Return a policy and its reward model from logged decisions. Raises `Untrainable`.
+
+    In episodes a return depends on how the policy goes on: it is estimated anew for the policy as it is by then, and
+    both are fitted again, a few times (policy iteration). The reward model continues from its last weights: a reward
+    model that lags behind the returns leaves large residuals to the importance weights, which ruined good policies.
+    """
+    played, checked = (TrajectoryBatch.of(trajectories.of(split)) for split in ("train", "validation"))
+    if total(played.log) < MIN_DECISIONS:
+        raise Untrainable(
+            f"{total(played.log)} decisions to learn from: at least {MIN_DECISIONS} with a reward or a correction "
+            f"are needed in the split `train`{_without(trajectories.left_out)}. "
+            "Replay a longer time, or wait for more feedback."
+        )
+    earned = played.returns(gamma, None)
+    low, high = reward_range(earned, parent)
+    if parent is None:
+        learning = scaled(earned, low, high)
+        columns, width = learning[0].context.shape[1], learning[0].actions.shape[2]
+        policy, rewards = (
+            initial(columns, width, np.random.default_rng(seed), bias) for bias in (0.0, initial_logit(learning))
+        )
+        start = Network(policy, rewards, _scale(schema, learning), 1.0, (low, high), schema.described())
+    else:
+        start = replace(parent, reward_range=(low, high))
+    network, rewards = parent, start.rewards
+    for _ in range(plan.iterations if played.in_steps else 1):
+        learning = scaled(played.returns(gamma, network), low, high)
+        standard = standardised(learning, start.scale)
+        rewards = fit_rewards(rewards, standard, plan, seed, _named(on_step, "fitting the reward model"))
+        policy = fit_policy(start.policy, rewards, standard, plan, seed, _named(on_step, "fitting the policy"))
+        network = replace(start, policy=policy, rewards=rewards, temperature=1.0)
+    assert network is not None
+    checking = scaled(checked.returns(gamma, network), low, high)
+    return FittedPolicy(replace(network, temperature=_temperature(network, checking)), learning, checking, checked)
+
+
+def _without(left_out: dict[str, int]) -> str:
+    return f" (left out: {', '.join(f'{count} {why}' for why, count in left_out.items())})" if left_out else ""
+
+
+def evaluated(network: Network, log: Log) -> dict[str, Any]:
+    """Return what the network's policy would have earned on logged decisions, with rewards in [0, 1] of their range.
+
+    `corrected_right` is the share of corrections that name what it holds to be best.
+    """
+    figures: dict[str, Any] = {}
+    if len(hits := _hits(network, log)):
+        figures["corrected_right"] = round(float(hits.mean()), 5)
+    rows = _rewarded(network, log)
+    if rows is None:
+        return figures
+    estimates = {
+        "logged": off_policy.on_policy(rows.reward),
+        "snips": off_policy.snips(rows.reward, rows.weight),
+        "doubly_robust": off_policy.doubly_robust(rows.reward, rows.weight, rows.predicted, rows.value),
+    }
+    for name, one in estimates.items():
+        figures[name] = [round(number, 5) for number in (one.value, *one.interval())]
+    figures["effective_decisions"] = round(off_policy.effective_size(rows.weight), 1)
+    figures["reward_ece"] = round(expected_calibration_error(rows.predicted, rows.reward), 5)
+    return figures
+
+
+def _hits(network: Network, log: Log) -> NDArray[np.bool_]:
+    """Return whether the most probable action is the corrected one, for each decision with a correction."""
+    standard = standardised(log, network.scale)
+    groups = zip(standard, policy_of(network.policy, standard), strict=True)
+    return np.concatenate(
+        [(policy.argmax(1) == one.label)[one.label >= 0] for one, policy in groups] or [np.zeros(0, bool)]
+    )
+
+
+@dataclass(frozen=True)
+class RewardedDecisions:
+    """Decisions with a reward, (N,) each: the reward, its importance weight, and the reward model's prediction.
+
+    `logit` is of the `predicted` reward; `value` is the policy's by the model.
+    """
+
+    reward: NDArray[Any]
+    weight: Floats
+    logit: Floats
+    predicted: Floats
+    value: Floats
+
+
+def _rewarded(network: Network, log: Log) -> RewardedDecisions | None:
+    standard, parts = standardised(log, network.scale), []
+    for one, policy in zip(standard, policy_of(network.policy, standard), strict=True):
+        chosen = (np.arange(len(one)), one.chosen)
+        logits = np.asarray(scores(network.rewards, one.context, one.actions), np.float64) / network.temperature
+        model = 1 / (1 + np.exp(-logits))
+        columns = (one.reward, policy[chosen] / one.propensity, logits[chosen], model[chosen], (policy * model).sum(1))
+        parts.append([column[np.isfinite(one.reward)] for column in columns])
+    if not sum(len(rewards) for rewards, *_ in parts):
+        return None
+    return RewardedDecisions(*map(np.concatenate, zip(*parts, strict=True)))
+
+
+def _temperature(network: Network, log: Log) -> float:
+    """Return the temperature that calibrates the reward model, by cross-entropy on validation decisions.
+
+    Fewer than `MIN_CALIBRATION_DECISIONS` of them leave the scores as they are.
+    """
+    rows = _rewarded(network, log)
+    if rows is None or len(rows.reward) < MIN_CALIBRATION_DECISIONS:
+        return 1.0
+
+    def cross_entropy(temperature: float) -> float:
+        logits = rows.logit / temperature
+        return float(np.mean(np.logaddexp(0, logits) - rows.reward * logits))
+
+    return best_temperature(cross_entropy)
+
+
+def reward_range(log: Log, parent: Network | None) -> tuple[float, float]:
+    """Return the lowest and highest reward, the parent's among them; what a correction says is taken for these."""
+    rewards = np.concatenate([one.reward for one in log] + ([np.array(parent.reward_range)] if parent else []))
+    rewards = rewards[np.isfinite(rewards)]
+    if not len(rewards):
+        return 0.0, 1.0
+    low, high = float(rewards.min()), float(rewards.max())
+    if low == high:
+        raise Untrainable(f"All rewards are {low:g}: nothing says that one action is better than another.")
+    return low, high
+
+
+def initial_logit(log: Log) -> float:
+    """Return the logit of the mean reward, in [0, 1]: the reward model's first prediction for any action."""
+    rewards = np.concatenate([one.reward for one in log])
+    rewards = rewards[np.isfinite(rewards)]
+    mean = float(np.clip(rewards.mean(), 1e-4, 1 - 1e-4)) if len(rewards) else 0.5
+    return float(np.log(mean) - np.log1p(-mean))
+
+
+def scaled(log: Log, low: float, high: float) -> Log:
+    """Return the log with rewards as shares of their range."""
+    return [replace(one, reward=np.clip((one.reward - low) / (high - low), 0, 1).astype(np.float32)) for one in log]
+
+
+def _scale(schema: Schema, log: Log) -> Scale:
+    context = np.concatenate([one.context for one in log])
+    offered = [one.actions[np.arange(one.actions.shape[1]) < one.count[:, None]] for one in log]
+    mean, deviation = _moments(context[:, 1:], schema.context)
+    of_actions = _moments(np.concatenate(offered), schema.actions)
+    return Scale(np.insert(mean, 0, 0), np.insert(deviation, 0, 1), *of_actions)  # the constant stays as it is
+
+
+def _moments(values: NDArray[np.float32], group: Group) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return mean and deviation of numeric columns; 0 and 1 of others, and 1 where a number never changes."""
+    mean, deviation = values.mean(0, np.float64), values.std(0, np.float64)
+    deviation = np.where(deviation > 1e-6 * np.maximum(1.0, np.abs(mean)), deviation, 1.0)
+    numeric = group.numeric
+    return np.where(numeric, mean, 0).astype(np.float32), np.where(numeric, deviation, 1).astype(np.float32)
+
+
+def _named(on_step: OnStep, doing: str) -> Callable[[int, int], None]:
+    return lambda step, steps: on_step(doing, step, steps)

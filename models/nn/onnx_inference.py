@@ -1,0 +1,56 @@
+"""Run a model in ONNX Runtime, batched as when serving: for figures, temperatures and parity.
+
+Needs only numpy and ONNX Runtime.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from models.base import Asked, Features, Judged, Sample, Task
+
+Outputs = dict[str, NDArray[Any]]
+BATCH = 32
+
+
+def session(model: bytes) -> Any:
+    """Return the model of an ONNX file in ONNX Runtime."""
+    return onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+
+
+def run(model: Any, task: Task, features: Sequence[Features]) -> Iterator[tuple[list[int], Outputs]]:
+    """Yield the outputs for all features, batch by batch, with their places: those of equal padded shapes together."""
+    groups: dict[tuple[Any, ...], list[int]] = defaultdict(list)
+    for place, one in enumerate(features):
+        shapes = task.padded({name: tensor.shape for name, tensor in task.inputs(one).items()})
+        groups[tuple(sorted(shapes.items()))].append(place)
+    names = [output.name for output in model.get_outputs()]
+    for padded, members in sorted(groups.items()):
+        for start in range(0, len(members), BATCH):
+            places = members[start : start + BATCH]
+            feeds = padded_inputs([task.inputs(features[place]) for place in places], dict(padded))
+            yield places, dict(zip(names, model.run(names, feeds), strict=True))
+
+
+def padded_inputs(inputs: Sequence[Features], shapes: dict[str, tuple[int, ...]]) -> Features:
+    """Stack inputs: one array for each, padded with zeros at the end of each axis, the batch in the first dimension."""
+    feeds = {name: np.zeros((len(inputs), *shape), inputs[0][name].dtype) for name, shape in shapes.items()}
+    for row, tensors in enumerate(inputs):
+        for name, tensor in tensors.items():
+            feeds[name][(row, *map(slice, tensor.shape))] = tensor
+    return feeds
+
+
+def judge(model: Any, task: Task, samples: Sequence[Sample]) -> list[Judged]:
+    """Return what the model says of samples, in their order, from payload to prediction."""
+    features = [task.preprocess(sample.payload) for sample in samples]
+    found: dict[int, Judged] = {}
+    for places, outputs in run(model, task, features):
+        asked = [Asked(f"{task.name}:{samples[place].name}", features[place]) for place in places]
+        for place, decoded in zip(places, task.decode(outputs, asked), strict=True):
+            found[place] = Judged(samples[place], decoded)
+    return [found[place] for place in range(len(samples))]

@@ -1,0 +1,1 @@
+"""Scenes that are made for training, tests and demonstrations."""

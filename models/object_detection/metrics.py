@@ -1,0 +1,67 @@
+"""Figures of a version on held-out scenes, the same for a model card and for `hindsight evaluate`."""
+
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from io import StringIO
+from typing import Any
+
+import numpy as np
+
+from models.base import Judged
+from models.nn.calibration import expected_calibration_error
+from models.object_detection.labels import LABELS
+from models.object_detection.scoring import all_right
+
+
+def figures(judged: Sequence[Judged]) -> dict[str, float]:
+    """Return mean average precision at 0.5, the share of scenes with all right, and how far confidences are off."""
+    right = np.array([all_right(one.decoded.output["boxes"], one.sample.correction["boxes"]) for one in judged], bool)
+    confidences = np.array([one.decoded.confidence for one in judged])
+    return {
+        "map50": map50(judged),
+        "scenes_right": float(right.mean()),
+        "ece": expected_calibration_error(confidences, right),
+        "scenes": float(len(judged)),
+    }
+
+
+def map50(judged: Sequence[Judged]) -> float:
+    """Return COCO's mean average precision over the classes at intersection over union 0.5, all object sizes."""
+    from pycocotools.coco import COCO  # type: ignore[import-untyped]
+    from pycocotools.cocoeval import COCOeval  # type: ignore[import-untyped]
+
+    predicted, true = [], []
+    for scene, one in enumerate(judged, 1):
+        predicted += [_annotation(scene, box) for box in one.decoded.output["boxes"]]
+        true += [_annotation(scene, box) for box in one.sample.correction["boxes"]]
+    for number, annotation in enumerate(true, 1):
+        annotation["id"] = number
+    if not predicted or not true:
+        return 0.0
+    with redirect_stdout(StringIO()):
+        truth = COCO()
+        truth.dataset = {
+            "images": [{"id": scene} for scene in range(1, len(judged) + 1)],
+            "categories": [{"id": number, "name": label} for number, label in enumerate(LABELS)],
+            "annotations": true,
+            "info": {},
+        }
+        truth.createIndex()
+        evaluation = COCOeval(truth, truth.loadRes(predicted), "bbox")
+        evaluation.params.iouThrs = np.array([0.5])
+        evaluation.evaluate()
+        evaluation.accumulate()
+    precision = evaluation.eval["precision"][0, :, :, 0, -1]  # recalls x classes, of all sizes, most boxes
+    return float(precision[precision > -1].mean())
+
+
+def _annotation(scene: int, box: dict[str, Any]) -> dict[str, Any]:
+    left, top, right, bottom = box["box"]
+    return {
+        "image_id": scene,
+        "category_id": LABELS.index(box["label"]),
+        "bbox": [left, top, right - left, bottom - top],
+        "area": (right - left) * (bottom - top),
+        "iscrowd": 0,
+        "score": box.get("score", 1.0),
+    }

@@ -1,0 +1,1 @@
+"""Training the detector. Needs JAX: serving imports nothing of this."""

@@ -1,0 +1,130 @@
+"""Fitting the detector to scenes: AdamW with a warm-up and a cosine.
+
+Weights are standardised while they are fitted (Qiao et al., 2019; Brock et al., ICLR 2021): a filter has no mean, and
+its length is a parameter of its own. That does what batch statistics do for the speed of learning, and nothing of it
+is left in the model.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from numpy.typing import NDArray
+
+from models.nn.convolution import Parameters
+from models.object_detection.images import SIDE
+from models.object_detection.training.losses import scene_loss
+from models.object_detection.training.network import Detector
+
+MAX_OBJECTS = 16
+"""Objects of a scene that count; the rest is left out."""
+NO_OBJECT = -1
+"""The label of a row without an object."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Scenes as the network sees them: `squares` uint8 (n, 128, 128, 3), `boxes` float32 (n, 16, 4) in pixels of the
+    square, `labels` int32 (n, 16), -1 where there is no object.
+    """
+
+    squares: NDArray[np.uint8]
+    boxes: NDArray[np.float32]
+    labels: NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class DetectorFittingPlan:
+    """How to fit: the seed of the batches' order, passes over the data, scenes of a batch, learning rate."""
+
+    seed: int = 0
+    epochs: int = 18
+    batch: int = 16
+    rate: float = 6e-3
+    decay: float = 1e-2
+    warm_up: float = 0.05
+    box_weight: float = 1.0
+
+
+@dataclass
+class FittedParameters:
+    """The parameters found, and the loss of each step on the way."""
+
+    parameters: Parameters
+    losses: list[float] = field(default_factory=list)
+
+
+class Fitting(NamedTuple):
+    """Parameters as they are fitted: the length of each filter, (filters,), stands beside its weights."""
+
+    parameters: Parameters
+    lengths: list[jax.Array]
+
+    @classmethod
+    def of(cls, parameters: Parameters) -> Self:
+        """Start from parameters as the network takes them. The two heads have no lengths of their own."""
+        return cls(parameters, [_lengths(weights) for weights, _ in parameters[:-_HEADS]])
+
+    def standardised(self) -> Parameters:
+        """Return the parameters as the network takes them."""
+        fitted = zip(self.parameters, self.lengths, strict=False)
+        return [
+            ((weights - weights.mean((0, 1, 2))) * (length / (_lengths(weights) + 1e-6)), bias)
+            for (weights, bias), length in fitted
+        ] + self.parameters[-_HEADS:]
+
+
+_HEADS = 2
+
+
+def _lengths(weights: jax.Array) -> jax.Array:
+    return jnp.sqrt(jnp.sum((weights - weights.mean((0, 1, 2))) ** 2, (0, 1, 2)))
+
+
+def fit(
+    network: Detector,
+    parameters: Parameters,
+    examples: Examples,
+    plan: DetectorFittingPlan,
+    on_step: Callable[[int, int, float], None] = lambda step, steps, loss: None,
+) -> FittedParameters:
+    """Return parameters fitted from `parameters` on; the same for the same arguments. `on_step(step, steps, loss)`."""
+    rng = np.random.default_rng(plan.seed)
+    size = min(plan.batch, len(examples.squares))
+    steps = plan.epochs * (len(examples.squares) // size)
+    schedule = optax.warmup_cosine_decay_schedule(0.0, plan.rate, int(plan.warm_up * steps) + 1, steps + 1)
+    optimiser = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=plan.decay))
+
+    def loss(fitting: Fitting, squares: jax.Array, boxes: jax.Array, labels: jax.Array) -> jax.Array:
+        maps = network.maps(fitting.standardised(), squares)
+        return scene_loss(*maps, boxes, labels, plan.box_weight)
+
+    @jax.jit
+    def step(fitting: Fitting, state: Any, *batch: Any) -> tuple[Any, Any, jax.Array]:
+        value, slopes = jax.value_and_grad(loss)(fitting, *batch)
+        updates, state = optimiser.update(slopes, state, fitting)
+        return optax.apply_updates(fitting, updates), state, value
+
+    fitting, losses = Fitting.of(parameters), []
+    state = optimiser.init(fitting)
+    for _ in range(plan.epochs):
+        order = rng.permutation(len(examples.squares))[: steps // plan.epochs * size]
+        for chosen in order.reshape(-1, size):
+            squares, boxes = examples.squares[chosen], examples.boxes[chosen]
+            if rng.random() < 0.5:
+                squares, boxes = mirrored(squares, boxes)
+            fitting, state, value = step(fitting, state, squares, boxes, examples.labels[chosen])
+            losses.append(float(value))
+            on_step(len(losses), steps, losses[-1])
+    return FittedParameters(fitting.standardised(), losses)
+
+
+def mirrored(squares: NDArray[np.uint8], boxes: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Return the scenes with left and right exchanged."""
+    return squares[:, :, ::-1], np.stack(
+        [SIDE - boxes[..., 2], boxes[..., 1], SIDE - boxes[..., 0], boxes[..., 3]], axis=-1
+    )

@@ -1,0 +1,1 @@
+"""Lines of text that are made for training and tests, and the files that ship."""

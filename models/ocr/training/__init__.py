@@ -1,0 +1,1 @@
+"""Training the `ocr` network. Needs JAX: serving imports nothing of this."""

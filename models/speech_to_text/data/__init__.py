@@ -1,0 +1,1 @@
+"""Speech that is made for training and tests, and the recordings that ship."""
