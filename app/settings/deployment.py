@@ -1,13 +1,14 @@
-"""Every setting, in one class, read from the environment as HINDSIGHT_*."""
+"""Every setting of a deployment, in one class, read from the environment as HINDSIGHT_*."""
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, JsonValue, SecretStr, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from app.settings.retraining import RetrainingSettings
+from app.settings.former_names import RenamedEnvironment, RenamedSettings
+from app.settings.task import TaskSettings
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -15,31 +16,17 @@ MiB = 1024 * 1024
 MAX_PORT = 65535
 
 
-class TaskSettings(BaseModel):
-    """How the feedback of one task is judged, and what becomes of its streams."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    audit_rate: Annotated[float, Field(ge=0, le=1)] = 0.01
-    """The share of predictions, drawn at random, that is queued to be looked at by a person."""
-    all_are_judged: bool = False
-    """Whether the application gives feedback on every prediction: then nothing is selected."""
-    label_rule: Literal["majority", "latest"] = "majority"
-    """Whose correction counts where actors contradict each other; a tie goes to the latest."""
-    reward_window_seconds: Annotated[float, Field(gt=0)] | None = None
-    """A reward counts if it is given within this time of the prediction; None is at any time."""
-    reward_default: Annotated[float, Field(ge=-1, le=1)] = 0.0
-    """The reward of a prediction whose window has ended without one."""
-    frames: Literal["all", "latest"] = "all"
-    """Of several frames of one stream (`ce_stream`) that wait for the model: whether all are predicted, or the last."""
-    retraining: RetrainingSettings = RetrainingSettings()
-    """When the task is retrained, and what a candidate owes before it serves."""
-
-
-class Settings(BaseSettings):
+class Settings(RenamedSettings, BaseSettings):
     """The settings of one deployment. A field `kafka_port` is set by HINDSIGHT_KAFKA_PORT; JSON for lists and maps."""
 
     model_config = SettingsConfigDict(env_prefix="HINDSIGHT_", extra="ignore")
+    former_names: ClassVar = {
+        "archive_retention_days": "archive_days",
+        "kafka_retention_days": "kafka_days",
+        "replay_retention_days": "replay_days",
+        "liveness_timeout_seconds": "stalled_seconds",
+        "progress_timeout_seconds": "progress_seconds",
+    }
 
     home: Path = Field(CHECKOUT / ".hindsight", description="State directory: the broker's log, blobs, models.")
     cache: Path = Field(Path.home() / ".cache" / "hindsight", description="Downloaded jars, shared by all checkouts.")
@@ -111,8 +98,10 @@ class Settings(BaseSettings):
     archive_metrics_port: int = Field(8085, description="/metrics of the archive agent.")
     archive_seconds: float = Field(5.0, gt=0, description="Longest wait of an event for its commit to the archive.")
     archive_events: int = Field(10_000, ge=1, description="Most events in one commit to the archive.")
-    archive_days: float | None = Field(None, gt=0, description="Days after which the archive forgets; empty is never.")
-    kafka_days: float = Field(
+    archive_retention_days: float | None = Field(
+        None, gt=0, description="Days after which the archive forgets; empty is never."
+    )
+    kafka_retention_days: float = Field(
         7.0, ge=0, description="Days for which Kafka keeps what is archived. It never forgets what is not."
     )
 
@@ -176,7 +165,9 @@ class Settings(BaseSettings):
     kubeflow_image: str = Field("hindsight:latest", description="The image that Kubeflow runs the steps in.")
     kubeflow_token: SecretStr | None = Field(None, description="A token for Kubeflow Pipelines.")
     kubeflow_token_file: Path | None = Field(None, description="A file with that token, which Kubernetes may renew.")
-    replay_days: float = Field(7.0, gt=0, description="Days for which a replay made over HTTP can be fetched.")
+    replay_retention_days: float = Field(
+        7.0, gt=0, description="Days for which a replay made over HTTP can be fetched."
+    )
     replay_gib: float = Field(10.0, gt=0, description="GiB that the replays made over HTTP may take, together.")
     prometheus_port: int = Field(8087, description="Prometheus, on 127.0.0.1, where it is on PATH.")
     alertmanager_port: int = Field(8088, description="Alertmanager, on 127.0.0.1, where it is on PATH.")
@@ -193,12 +184,24 @@ class Settings(BaseSettings):
         30.0, gt=0, description="A task whose requests wait while none is answered for so long is `not answering`."
     )
 
-    stalled_seconds: float = Field(
+    liveness_timeout_seconds: float = Field(
         20.0, gt=0, description="A process whose main loop has not moved for so long is killed and started again."
     )
-    progress_seconds: float = Field(
+    progress_timeout_seconds: float = Field(
         60.0, gt=0, description="A process that has records to read and commits none for so long is started again."
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read the arguments, then the environment."""
+        return init_settings, RenamedEnvironment(settings_cls, cls.former_names)
 
     @model_validator(mode="after")
     def _move_ports(self) -> Self:

@@ -71,8 +71,8 @@ class RunContext:
         """The run's dataset; made again, and the same, where its files are gone."""
         path = self.directory / "dataset"
         if not path.exists():
-            since = self.retraining_settings.window_days and self.run.time - timedelta(
-                days=self.retraining_settings.window_days
+            since = self.retraining_settings.dataset_days and self.run.time - timedelta(
+                days=self.retraining_settings.dataset_days
             )
             rules = self.settings.for_task(self.task.name)
             arguments = ReplayQuery(self.task, rules, self.run.time, since or None, self.run.time)
@@ -140,7 +140,11 @@ def evaluate(work: RunContext) -> None:
     assert work.run.backtested is not None
     contest = VersionPair(work.task, work.ensure_candidate(), work.fetch_champion())
     evidence = gather_gate_evidence(
-        contest, work.ensure_dataset(), work.retraining_settings.slices, work.run.backtested.backtest, work.on_step
+        contest,
+        work.ensure_dataset(),
+        work.retraining_settings.slice_columns,
+        work.run.backtested.backtest,
+        work.on_step,
     )
     verdict = evaluate_gate(evidence, work.retraining_settings.gate, work.seed)
     found = content_hash(work.ensure_dataset())

@@ -36,7 +36,9 @@ OTHER = REGISTERED.model_copy(update={"model": ModelRef(name=TASK, version="3"),
 """A version that is none of the run's."""
 FROZEN = TaskFrozen(task=TASK, frozen=True, reason="a holiday", actor="ada")
 PLAN = RetrainingSettings(
-    rollout=RolloutSettings(shadow_answers=10, answers=10, minutes=1, longest_minutes=100, shares=(0.25, 0.5))
+    rollout=RolloutSettings(
+        min_shadow_answers=10, min_answers=10, min_minutes=1, max_minutes=100, canary_shares=(0.25, 0.5)
+    )
 )
 
 
