@@ -28,7 +28,8 @@ from app.retraining.pipeline.code_version import code_version
 from app.retraining.pipeline.drift_reference import build_reference
 from app.retraining.pipeline.gate import evaluate_gate
 from app.retraining.pipeline.gate_evidence import VersionPair, gather_gate_evidence
-from app.retraining.pipeline.run_directory import SOURCE, end_event, run_directory, step_event
+from app.retraining.pipeline.run_directory import run_directory
+from app.retraining.run_events import SOURCE, end_event, step_event
 from app.retraining.triggers.drift_window import REFERENCE_KEY
 from app.settings import Settings
 from app.settings.retraining import RetrainingSettings

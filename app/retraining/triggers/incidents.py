@@ -13,10 +13,10 @@ from app.events.base import ModelRef
 from app.events.cloudevents import Record, format_rfc3339
 from app.events.lifecycle import DriftDetected, LatencyRose, QualityFell
 from app.monitoring.quality import QualityEstimate
+from app.retraining.run_events import SOURCE
 from app.retraining.triggers.observation import Observation, TaskTriggerState, TriggerState
 from app.settings.triggers import TriggerSettings
 
-SOURCE = "hindsight/retraining"
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, SOURCE)
 _DRIFT_SOURCES = ("inputs", "outputs", "labels")
 

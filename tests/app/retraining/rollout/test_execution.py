@@ -14,9 +14,9 @@ from app.events.model_events import ModelRegistered, RouteChanged
 from app.registry.changes import RegistryWriter
 from app.registry.registry import Registry, TaskModels
 from app.registry.runs import Run
-from app.retraining.pipeline.run_directory import SOURCE
 from app.retraining.rollout import execution as rollouts
 from app.retraining.rollout.policy import CHAMPION_SHARE, SHADOW_SHARE, Arm, RolloutDecision, RolloutEvidence
+from app.retraining.run_events import SOURCE
 from app.settings.retraining import RetrainingSettings
 from app.settings.rollout import RolloutSettings
 from tests.support.record_strategies import START, consumed_record
