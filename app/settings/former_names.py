@@ -1,4 +1,4 @@
-"""Former names of settings. They are accepted for one minor release, with a log line that names the new one."""
+"""Former names of settings: accepted for one minor release, with a log line that names the new one."""
 
 import logging
 from collections.abc import Mapping
@@ -11,10 +11,10 @@ _LOG = logging.getLogger(__name__)
 
 
 class RenamedSettings(BaseModel):
-    """Settings of which some have had another name."""
+    """Settings that accept the former names of their fields."""
 
     former_names: ClassVar[Mapping[str, str]] = {}
-    """The former name of each field that was renamed."""
+    """The former name of each renamed field."""
 
     @model_validator(mode="before")
     @classmethod
@@ -39,14 +39,14 @@ class RenamedSettings(BaseModel):
 
 
 class RenamedEnvironment(EnvSettingsSource):
-    """The environment of settings of which some have had another name."""
+    """Environment variables, under the former names of settings too."""
 
     def __init__(self, settings_cls: type[BaseSettings], former_names: Mapping[str, str]) -> None:
         super().__init__(settings_cls)
         self._former_names = former_names
 
     def __call__(self) -> dict[str, Any]:
-        """Return the values by field, and those under a former name by that, unless an argument overrides them."""
+        """Return the values by field. A former name stays as it is, and is left out if an argument overrides it."""
         values = super().__call__()
         for name, former in self._former_names.items():
             text = self.env_vars.get(f"{self.env_prefix}{former}".lower())

@@ -1,4 +1,4 @@
-"""Settings of the gate."""
+"""The settings of the gate."""
 
 from typing import Annotated, ClassVar
 
@@ -8,7 +8,7 @@ from app.settings.former_names import RenamedSettings
 
 
 class GateSettings(RenamedSettings):
-    """What a candidate owes to pass."""
+    """The bounds that a candidate must keep to pass the gate."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     former_names: ClassVar = {
@@ -24,24 +24,24 @@ class GateSettings(RenamedSettings):
     }
 
     min_outcomes: Annotated[int, Field(ge=2)] = 100
-    """Least held-out outcomes."""
+    """Minimum number of held-out outcomes."""
     confidence_level: Annotated[float, Field(gt=0, lt=1)] = 0.95
-    """Of every confidence interval, two-sided."""
+    """The level of every confidence interval, two-sided."""
     min_improvement: float = 0.0
-    """What the lower end of the interval of the mean difference in score, candidate less champion, must exceed."""
+    """The mean difference in score, candidate less champion: the lower end of its interval must exceed this."""
     min_slice_outcomes: Annotated[int, Field(ge=2)] = 30
-    """Least held-out outcomes of a slice to be judged: fewer show nothing."""
+    """Minimum number of held-out outcomes of a slice. A smaller slice is not checked."""
     slice_tolerance: Annotated[float, Field(ge=0)] = 0.02
-    """By how much the candidate may be worse on a slice: one whose whole interval is below this is refused."""
+    """The tolerated loss on a slice. The candidate is refused if the whole interval of a slice is below it."""
     max_error_increase_ratio: Annotated[float, Field(ge=0)] = 0.10
-    """By which part of its own the champion's error, 1 - mean score, may grow on the original test set."""
+    """Tolerated relative increase of the error, 1 - mean score, on the original test set."""
     max_unanswered_share: Annotated[float, Field(ge=0, le=1)] = 0.001
-    """The share of what was served in the past that the candidate may fail to answer."""
+    """Maximum share of the served predictions that the candidate may fail to make."""
     off_policy_tolerance: Annotated[float, Field(ge=0)] = 0.02
-    """By how much the lower end of the off-policy difference's interval may be below 0."""
+    """How far below 0 the lower end of the interval of the off-policy difference may be."""
     max_latency_ratio: Annotated[float, Field(gt=0)] = 1.5
-    """How many times the champion's latency the candidate's may be."""
+    """Maximum ratio of the candidate's latency to the champion's."""
     max_latency_ms: Annotated[float, Field(gt=0)] = 1000.0
-    """The candidate's greatest latency, in milliseconds."""
+    """Maximum latency of the candidate, in milliseconds."""
     max_size_bytes: Annotated[int, Field(ge=1)] = 1024 * 1024 * 1024
-    """The greatest size of the candidate's file."""
+    """Maximum size of the candidate's file."""

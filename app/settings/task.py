@@ -9,22 +9,22 @@ from app.settings.retraining import RetrainingSettings
 
 
 class TaskSettings(RenamedSettings):
-    """How the feedback of one task is judged, and what becomes of its streams."""
+    """Audit, labels, rewards, streams and retraining of one task."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     former_names: ClassVar = {"full_feedback": "all_are_judged"}
 
     audit_rate: Annotated[float, Field(ge=0, le=1)] = 0.01
-    """The share of predictions, drawn at random, that is queued to be looked at by a person."""
+    """The random share of predictions that is queued for review by a person."""
     full_feedback: bool = Field(False, serialization_alias="all_are_judged")  # its name in a dataset's manifest
-    """Whether the application gives feedback on every prediction: then nothing is selected."""
+    """Whether the application gives feedback on every prediction: then no audit sample is drawn."""
     label_rule: Literal["majority", "latest"] = "majority"
-    """Whose correction counts where actors contradict each other; a tie goes to the latest."""
+    """The correction that counts if actors contradict each other; a tie goes to the latest."""
     reward_window_seconds: Annotated[float, Field(gt=0)] | None = None
-    """A reward counts if it is given within this time of the prediction; None is at any time."""
+    """A reward counts if it is given within this time of the prediction; None is without a limit."""
     reward_default: Annotated[float, Field(ge=-1, le=1)] = 0.0
-    """The reward of a prediction whose window has ended without one."""
+    """The reward of a prediction that got none within this time."""
     frames: Literal["all", "latest"] = "all"
-    """Of several frames of one stream (`ce_stream`) that wait for the model: whether all are predicted, or the last."""
+    """Which of the waiting frames of one stream (`ce_stream`) are predicted: all, or the latest."""
     retraining: RetrainingSettings = RetrainingSettings()
-    """When the task is retrained, and what a candidate owes before it serves."""
+    """The retraining of the task."""
