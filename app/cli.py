@@ -80,7 +80,9 @@ def _exit_on_known_error(error: Exception) -> None:
             str(error), "Is the platform running? `hindsight up` starts it; HINDSIGHT_KAFKA_BOOTSTRAP says where."
         )
     if isinstance(error, ValidationError) and error.title == Settings.__name__:
-        wrong = "; ".join(f"HINDSIGHT_{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
+        wrong = "; ".join(
+            ": ".join([*(f"HINDSIGHT_{str(name).upper()}" for name in e["loc"][:1]), e["msg"]]) for e in error.errors()
+        )
         _exit_with_error(f"a setting is wrong: {wrong}", "Correct it, or unset it for its default.")
 
 

@@ -111,7 +111,7 @@ def router(settings: Settings, tasks: Mapping[str, Task], replays: ReplayQueue) 
             counts=said.get("counts"),
             content_hash=said.get("content_hash"),
             bytes=sum(path.stat().st_size for path in folder.download_files) if job.state == "done" else None,
-            kept_until=job.created + timedelta(days=settings.replay_days) if job.state == "done" else None,
+            kept_until=job.created + timedelta(days=settings.replay_retention_days) if job.state == "done" else None,
         )
 
     @routes.post(

@@ -61,25 +61,25 @@ class ScenarioTiming:
         minute = 60.0
         retraining: Mapping[str, Any] = {
             "window_minutes": self.window_seconds / minute,
-            "feedback_minutes": self.feedback_seconds / minute,
+            "feedback_wait_minutes": self.feedback_seconds / minute,
             "triggers": {
-                "volume": None,
-                "drift": None,
-                "quality_least_labelled": 50,
-                "quality_least_answered": 0.5,
+                "min_new_labels": None,
+                "drift_windows": None,
+                "quality_min_labelled": 50,
+                "quality_min_answered_share": 0.5,
                 "cooldown_seconds": self.window_seconds,
             },
-            "gate": {"outcomes": 20, "latency_ratio": 5},
+            "gate": {"min_outcomes": 20, "max_latency_ratio": 5},
             "rollout": {
-                "shadow_answers": self.min_answers,
-                "answers": self.min_answers // 2,
-                "shares": (0.25, 0.5),
-                "minutes": self.min_step_seconds / minute,
-                "longest_minutes": self.max_step_seconds / minute,
-                "latency_ratio": 20,
+                "min_shadow_answers": self.min_answers,
+                "min_answers": self.min_answers // 2,
+                "canary_shares": (0.25, 0.5),
+                "min_minutes": self.min_step_seconds / minute,
+                "max_minutes": self.max_step_seconds / minute,
+                "max_latency_ratio": 20,
             },
         }
-        return TaskSettings.model_validate({"all_are_judged": True, "retraining": retraining})
+        return TaskSettings.model_validate({"full_feedback": True, "retraining": retraining})
 
 
 @dataclass(frozen=True)

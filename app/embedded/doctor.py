@@ -126,7 +126,8 @@ def _check_blobs(config: Settings) -> Check:
 
 
 def _check_settings(config: Settings) -> Iterator[Check]:
-    known = {f"HINDSIGHT_{name.upper()}" for name in type(config).model_fields} | {orphans.PROCESS_VARIABLE}
+    names = (*type(config).model_fields, *config.former_names.values())
+    known = {f"HINDSIGHT_{name.upper()}" for name in names} | {orphans.PROCESS_VARIABLE}
     for name in sorted(os.environ):
         if name.upper().startswith("HINDSIGHT_") and name.upper() not in known:
             yield Check("settings", "warn", f"{name} is set, but there is no such setting", "See the list of settings.")

@@ -31,7 +31,8 @@ def read_setting_rows(config: Settings) -> list[SettingRow]:
     for name, field in type(config).model_fields.items():
         value = getattr(config, name)
         variable = f"HINDSIGHT_{name.upper()}"
-        source = "environment" if variable in from_environment else "default"
+        variables = {variable, f"HINDSIGHT_{config.former_names.get(name, name).upper()}"}
+        source = "environment" if variables & from_environment else "default"
         text = MASK if isinstance(value, SecretStr) else "" if value is None else str(value)
         text = URL_PASSWORD.sub(rf"\1{MASK}@", text)
         found.append(SettingRow(variable, text, source, field.description or ""))

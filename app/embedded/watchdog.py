@@ -47,12 +47,12 @@ class Watchdog:
         self._pid = pid
         self._http = httpx.AsyncClient(trust_env=False)
         self._probes = {name: probes.LivenessProbe(config, name, self._http) for name in processes}
-        self._liveness = {name: LivenessPolicy(BackoffTimeout(config.stalled_seconds)) for name in processes}
+        self._liveness = {name: LivenessPolicy(BackoffTimeout(config.liveness_timeout_seconds)) for name in processes}
         self._full_progress = {
-            name: ProgressPolicy(BackoffTimeout(config.progress_seconds)) for name in PROCESS_BY_GROUP.values()
+            name: ProgressPolicy(BackoffTimeout(config.progress_timeout_seconds)) for name in PROCESS_BY_GROUP.values()
         }
         self._partial_progress = {
-            name: ProgressPolicy(BackoffTimeout(PARTIAL_TIMEOUT_FACTOR * config.progress_seconds))
+            name: ProgressPolicy(BackoffTimeout(PARTIAL_TIMEOUT_FACTOR * config.progress_timeout_seconds))
             for name in PROCESS_BY_GROUP.values()
         }
         self._progress = ProgressMonitor(config)
@@ -101,7 +101,7 @@ class Watchdog:
         if name not in self._processes:
             return True
         life = self._liveness[name]
-        silent = life.silent_seconds > self._config.stalled_seconds / 2
+        silent = life.silent_seconds > self._config.liveness_timeout_seconds / 2
         return self._processes[name].pid is not None and life.answered and not silent
 
     def _is_settled(self, name: str) -> bool:
@@ -110,7 +110,7 @@ class Watchdog:
             return True
         return (
             self._is_answering(name)
-            and self._liveness[name].answering_seconds(time.monotonic()) > self._config.progress_seconds
+            and self._liveness[name].answering_seconds(time.monotonic()) > self._config.progress_timeout_seconds
         )
 
     async def _watch_progress(self) -> None:
@@ -177,7 +177,7 @@ class Watchdog:
             state = "ended"
         elif not life.answered or process.started_at is None:
             state = "starting"
-        elif life.silent_seconds > max(2 * CHECK_INTERVAL_SECONDS, self._config.stalled_seconds / 3):
+        elif life.silent_seconds > max(2 * CHECK_INTERVAL_SECONDS, self._config.liveness_timeout_seconds / 3):
             state = "not answering"
         return ProcessStatus(
             process.name,

@@ -1,7 +1,7 @@
-"""Backtest: a version over the history of its task, beside what was served.
+"""Backtest: compare a version with the served predictions in the history of its task.
 
-A dataset of the log is that history: a row for each prediction that was served. What a version would have said is
-predicted by the functions that serve.
+The history is a dataset of the log, with a row for each served prediction. The functions that serve make the version's
+predictions.
 """
 
 import asyncio
@@ -39,114 +39,117 @@ _COLUMNS = (
 
 @dataclass(frozen=True)
 class _RowResult:
-    """A row, and what the version made of it; scores of candidate and served only where both can be compared."""
+    """The version's result on a row."""
 
     time: datetime
     agreement: float | None
-    """How well it says what was served; None where it says nothing."""
+    """The score of its output with the served output as the label; None if it has no output."""
     scores: tuple[float, float] | None
+    """Scores of the version and of the served output; None if they can't be compared."""
     weight: float
 
 
 def backtest(
     task: Task, version: Path, dataset: Path, on_step: OnStep, seed: int = 0, new_since: datetime | None = None
 ) -> Backtest:
-    """Hold a version, a `model.onnx`, against a dataset's rows that have features. Raises `Untrainable`.
+    """Backtest a version, a `model.onnx`, on the rows of a dataset that have features. Raises `Untrainable`.
 
-    Scores are of outcomes that were to be looked at anyhow, in the split `test`, which no training sees; of requests
-    from `new_since` on they are of every split: these the version can't have learned from.
+    Scores come from the audit sample in the split `test`, which no training sees. From `new_since` on they come from
+    every split, because the version can't have learned from these requests.
     """
     try:
         with pq.ParquetFile(dataset / ROWS) as file:
-            found = asyncio.run(_replay_rows(task, version, file, on_step, new_since))
+            results = asyncio.run(_replay_rows(task, version, file, on_step, new_since))
     except (OSError, pa.ArrowException, KeyError, json.JSONDecodeError, Rejected) as error:
         raise Untrainable(f"{dataset / ROWS} can't be read as a dataset of `hindsight replay`: {error}") from error
-    return _summarize(found, seed)
+    return _summarize(results, seed)
 
 
 def served_rows(file: pq.ParquetFile) -> Iterator[Mapping[str, Any]]:
-    """A dataset's rows that have features and an output, in the order of their time; a few are in memory at a time."""
+    """Yield a dataset's rows that have features and an output, in order of time, with one batch in memory."""
     for batch in file.iter_batches(_BATCH, columns=list(_COLUMNS)):
-        known = pc.and_(pc.is_valid(batch["features"]), pc.is_valid(batch["output"]))
-        yield from batch.filter(known).to_pylist()
+        complete = pc.and_(pc.is_valid(batch["features"]), pc.is_valid(batch["output"]))
+        yield from batch.filter(complete).to_pylist()
 
 
 async def predict_rows(
     task: Task, version: Path, rows: Iterable[Mapping[str, Any]]
 ) -> AsyncIterator[tuple[Mapping[str, Any], PredictionResult | Rejected]]:
-    """Of each row, what the version says; in the rows' order. Raises `Rejected` for features that can't be read."""
+    """Yield each row with the version's prediction, in order. Raises `Rejected` if features can't be read."""
     predictor, rest = Predictor(task, LocalModel(version), max_attempts=1), iter(rows)
     model = ModelRef(name=task.name, version="0")
     while batch := list(islice(rest, _BATCH)):
-        asked = [Asked(row["prediction_id"], tensors.decode(row["features"], row["tensors"])) for row in batch]
-        for pair in zip(batch, await predictor(model, asked), strict=True):
+        inputs = [Asked(row["prediction_id"], tensors.decode(row["features"], row["tensors"])) for row in batch]
+        for pair in zip(batch, await predictor(model, inputs), strict=True):
             yield pair
 
 
 async def _replay_rows(
     task: Task, version: Path, file: pq.ParquetFile, on_step: OnStep, since: datetime | None
 ) -> list[_RowResult]:
-    found, total = list[_RowResult](), file.metadata.num_rows
-    async for row, answer in predict_rows(task, version, served_rows(file)):
-        if len(found) % _BATCH == 0:
-            on_step("replaying history", len(found), total)
-        said = answer.prediction.output if isinstance(answer, PredictionResult) else None
-        found.append(_compare_row(task, row, said, since))
-    on_step("replaying history", len(found), total)
-    return found
+    results, total = list[_RowResult](), file.metadata.num_rows
+    async for row, result in predict_rows(task, version, served_rows(file)):
+        if len(results) % _BATCH == 0:
+            on_step("replaying history", len(results), total)
+        output = result.prediction.output if isinstance(result, PredictionResult) else None
+        results.append(_compare_row(task, row, output, since))
+    on_step("replaying history", len(results), total)
+    return results
 
 
 def _compare_row(
-    task: Task, row: Mapping[str, Any], said: Mapping[str, Any] | None, since: datetime | None
+    task: Task, row: Mapping[str, Any], output: Mapping[str, Any] | None, since: datetime | None
 ) -> _RowResult:
     served, probability = json.loads(row["output"]), row["selection_probability"]
     unseen = row["split"] == "test" or (since is not None and row["time"] >= since)
-    agreement = None if said is None else score(task, said, served)
+    agreement = None if output is None else score(task, output, served)
     if row["label"] is None or probability is None or not unseen:
         return _RowResult(row["time"], agreement, None, 0.0)
     label = json.loads(row["label"])
-    candidate = 0.0 if said is None else score(task, said, label)
+    candidate = 0.0 if output is None else score(task, output, label)
     return _RowResult(row["time"], agreement, (candidate, score(task, served, label)), 1 / probability)
 
 
-def _summarize(found: Sequence[_RowResult], seed: int) -> Backtest:
-    scored = [one for one in found if one.scores is not None]
+def _summarize(results: Sequence[_RowResult], seed: int) -> Backtest:
+    scored = [row for row in results if row.scores is not None]
     difference, interval = None, None
     if len(scored) > 1:
-        gains = np.array([one.scores[0] - one.scores[1] for one in scored if one.scores])
-        weights = np.array([one.weight for one in scored])
+        gains = np.array([row.scores[0] - row.scores[1] for row in scored if row.scores])
+        weights = np.array([row.weight for row in scored])
         difference, interval = weighted_mean(gains, weights, _LEVEL, np.random.default_rng(seed))
-    whole = _summarize_span(found)
+    total = _summarize_span(results)
     return Backtest(
-        **(whole.model_dump() if whole else {"rows": 0, "unanswered": 0, "agreement": None, "outcomes": 0}),
+        **(total.model_dump() if total else {"rows": 0, "unanswered": 0, "agreement": None, "outcomes": 0}),
         difference=difference,
         interval=interval,
-        spans=tuple(_summarize_spans(found)),
+        spans=tuple(_summarize_spans(results)),
     )
 
 
-def _summarize_spans(found: Sequence[_RowResult]) -> Iterator[BacktestSpan]:
-    """Of equal length, in the order of time; those without a row are left out."""
-    if not found:
+def _summarize_spans(results: Sequence[_RowResult]) -> Iterator[BacktestSpan]:
+    """Yield the summaries of spans of equal length, in order of time, without empty spans."""
+    if not results:
         return
-    times = [one.time for one in found]
+    times = [row.time for row in results]
     first, length = min(times), (max(times) - min(times)) / SPAN_COUNT
     groups: list[list[_RowResult]] = [[] for _ in range(SPAN_COUNT)]
-    for one in found:
-        groups[min(SPAN_COUNT - 1, int((one.time - first) / length)) if length else 0].append(one)
+    for row in results:
+        groups[min(SPAN_COUNT - 1, int((row.time - first) / length)) if length else 0].append(row)
     yield from (span for group in groups if (span := _summarize_span(group)))
 
 
 def _summarize_span(group: Sequence[_RowResult]) -> BacktestSpan | None:
     if not group:
         return None
-    agreements = [one.agreement for one in group if one.agreement is not None]
-    scored = [(one.scores, one.weight) for one in group if one.scores is not None]
+    agreements = [row.agreement for row in group if row.agreement is not None]
+    scored = [(row.scores, row.weight) for row in group if row.scores is not None]
     weights = [weight for _, weight in scored]
-    candidate, served = np.average([both for both, _ in scored], axis=0, weights=weights) if scored else (None, None)
+    candidate, served = (
+        np.average([scores for scores, _ in scored], axis=0, weights=weights) if scored else (None, None)
+    )
     return BacktestSpan(
-        start=min(one.time for one in group),
-        end=max(one.time for one in group),
+        start=min(row.time for row in group),
+        end=max(row.time for row in group),
         rows=len(group),
         unanswered=len(group) - len(agreements),
         agreement=float(np.mean(agreements)) if agreements else None,

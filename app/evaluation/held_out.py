@@ -1,6 +1,6 @@
-"""A version measured on its task's held-out set, beside what its card says: the figures of a card can be checked.
+"""Evaluation of a version on its task's held-out set, and comparison with the figures in its card.
 
-The same functions predict as when serving: the task's, and `app.inference.predictor`.
+The functions that serve make the predictions: the task's, and `app.inference.predictor`.
 """
 
 import asyncio
@@ -23,15 +23,15 @@ from app.tasks import load_task
 from models.base import Asked, Judged, Rejected, Sample, Task
 
 TOLERANCE = 0.005
-"""A figure may differ by this much from the card's: processors round differently, and a few outputs with it."""
+"""Tolerated difference from the card's figure: processors round differently, which changes a few outputs."""
 
 ProgressCallback = Callable[[int], None]
-"""Told how many samples are done."""
+"""Called with the number of finished samples."""
 
 
 @dataclass(frozen=True)
 class MeasuredMetric:
-    """One figure as it was measured now, and as the card has it; None where it has none."""
+    """A measured figure and the card's, which is None if the card has none."""
 
     name: str
     measured: float
@@ -39,7 +39,7 @@ class MeasuredMetric:
 
     @property
     def differs_from_card(self) -> bool:
-        """Whether both are there, and apart by more than `TOLERANCE`."""
+        """Whether the card's figure differs by more than `TOLERANCE`."""
         return self.card_value is not None and not math.isclose(
             self.measured, self.card_value, rel_tol=0, abs_tol=TOLERANCE
         )
@@ -47,7 +47,7 @@ class MeasuredMetric:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was measured of a version, on how many samples."""
+    """The measured figures of a version, and the number of samples."""
 
     model: ModelRef
     samples: int
@@ -55,19 +55,19 @@ class Evaluation:
 
 
 def evaluate(settings: Settings, task_name: str, version: str | None, progress: ProgressCallback) -> Evaluation:
-    """Measure a version; None is the one that serves. Raises `SetupError`."""
+    """Evaluate a version; None is the newest shipped one. Raises `SetupError`."""
     task = load_task(settings, task_name)
     version, path = version_path(settings, task, version)
-    said = _card_metrics(path.with_name("card.json"))
+    card_metrics = _card_metrics(path.with_name("card.json"))
     model = ModelRef(name=task_name, version=version)
     judged = asyncio.run(_predict_held_out(settings, task, model, path, progress))
     measured = task.figures(judged)
-    if not measured.keys() & said.keys():
+    if not measured.keys() & card_metrics.keys():
         raise SetupError(
             f"The card of {task_name} {version} has none of the figures {', '.join(measured)}.",
-            "Write into the card what the task's method `figures` says of its held-out set.",
+            "Write the result of the task's method `figures` on its held-out set into the card.",
         )
-    figures = (MeasuredMetric(name, float(value), said.get(name)) for name, value in measured.items())
+    figures = (MeasuredMetric(name, float(value), card_metrics.get(name)) for name, value in measured.items())
     return Evaluation(model, len(judged), tuple(figures))
 
 
@@ -76,10 +76,13 @@ def _card_metrics(path: Path) -> dict[str, float]:
         figures = json.loads(path.read_text())["figures"]
         return {str(name): float(value) for name, value in figures.items()}
     except FileNotFoundError:
-        raise SetupError(f"There is no card {path}.", "A training writes it beside the model.") from None
+        raise SetupError(
+            f"There is no card {path}.", "Train the version: the card is written beside the model."
+        ) from None
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise SetupError(
-            f"{path} is no card: {type(error).__name__}: {error}.", 'It needs {"figures": {"name": number}}.'
+            f"{path} is not a valid card: {type(error).__name__}: {error}.",
+            'Write {"figures": {"name": number}} in it.',
         ) from error
 
 
@@ -89,11 +92,11 @@ async def _predict_held_out(
     predictor = Predictor(task, LocalModel(path), max_attempts=1)
     samples, judged = held_out_samples(task), list[Judged]()
     while batch := list(islice(samples, settings.batch_size)):
-        asked = [make_prediction_input(task, sample) for sample in batch]
-        for sample, answer in zip(batch, await predictor(model, asked), strict=True):
-            if isinstance(answer, Rejected):
-                raise _prediction_error(task, sample, answer)
-            judged.append(Judged(sample, answer.prediction))
+        inputs = [make_prediction_input(task, sample) for sample in batch]
+        for sample, result in zip(batch, await predictor(model, inputs), strict=True):
+            if isinstance(result, Rejected):
+                raise _prediction_error(task, sample, result)
+            judged.append(Judged(sample, result.prediction))
         progress(len(judged))
     if not judged:
         raise SetupError(f"{task.name} has no held-out set.", "Write its method `held_out`, see models/base.py.")
@@ -101,7 +104,7 @@ async def _predict_held_out(
 
 
 def make_prediction_input(task: Task, sample: Sample) -> Asked:
-    """What a version is asked of a sample. Raises `SetupError`."""
+    """Return the input of a prediction for a sample. Raises `SetupError`."""
     try:
         features = task.preprocess(sample.payload)
     except Rejected as error:
@@ -112,30 +115,30 @@ def make_prediction_input(task: Task, sample: Sample) -> Asked:
 def _prediction_error(task: Task, sample: Sample, error: Rejected) -> SetupError:
     return SetupError(
         f"{sample.name}, of the held-out set of {task.name}, can't be predicted: {error.code}: {error}.",
-        "A held-out set holds only what the task reads: leave it out of there, or correct the task.",
+        "Remove it from the held-out set, or correct the task.",
     )
 
 
 def held_out_samples(task: Task) -> Iterator[Sample]:
-    """The samples of a task's held-out set. What making them lacks (a library, a font, a program) is said."""
+    """Yield the samples of a task's held-out set. Raises `SetupError` if a library, a font or a program is missing."""
     try:
         yield from task.held_out()
     except (ImportError, OSError) as error:
         raise SetupError(
             f"The held-out set of {task.name} can't be made: {error}.",
-            "`make setup` installs what such sets are made of, the group `train` of pyproject.toml.",
+            "Run `make setup`, which installs the group `train` of pyproject.toml.",
         ) from error
 
 
 def to_json(evaluation: Evaluation) -> dict[str, Any]:
-    """The evaluation as JSON."""
+    """Return the evaluation as JSON."""
     return {
         "task": evaluation.model.name,
         "version": evaluation.model.version,
         "samples": evaluation.samples,
         "tolerance": TOLERANCE,
         "figures": {
-            one.name: {"measured": one.measured, "card": one.card_value, "differs": one.differs_from_card}
-            for one in evaluation.metrics
+            metric.name: {"measured": metric.measured, "card": metric.card_value, "differs": metric.differs_from_card}
+            for metric in evaluation.metrics
         },
     }

@@ -1,4 +1,4 @@
-"""Versions valued off policy: what they would have earned on what another one chose, by a dataset of the log."""
+"""Off-policy values of versions: the reward they would have earned on decisions of another version, from a dataset."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ _SEED = 0
 
 @dataclass(frozen=True)
 class OffPolicyComparison:
-    """A version, the one that it is compared with, and what both are worth by the same log."""
+    """The values of a version and of the version it is compared with, from the same log."""
 
     task: str
     version: str
@@ -27,50 +27,50 @@ class OffPolicyComparison:
 
     @property
     def rows(self) -> list[tuple[str, Estimate, Estimate, Estimate]]:
-        """For each estimator its name, both values, and their paired difference."""
+        """The name, both values and their paired difference, for each estimator."""
         return [
-            (name, one, self.against_value.estimates[name], one.minus(self.against_value.estimates[name]))
-            for name, one in self.version_value.estimates.items()
+            (name, value, self.against_value.estimates[name], value.minus(self.against_value.estimates[name]))
+            for name, value in self.version_value.estimates.items()
         ]
 
 
 def compare_off_policy(
     settings: Settings, task_name: str, dataset: Path, version: str | None, against: str | None, on_step: OnStep
 ) -> OffPolicyComparison:
-    """Value a version beside another; None is the one that serves. Raises `SetupError`."""
+    """Compare a version with another; None is the newest shipped one. Raises `SetupError`."""
     task = load_task(settings, task_name)
     number, path = version_path(settings, task, version)
     other, other_path = version_path(settings, task, against)
     if not dataset.is_dir():
         raise SetupError(f"There is no dataset {dataset}.", f"Make one: hindsight replay {task_name} --out {dataset}")
     try:
-        valued = evaluate_off_policy(task, dataset, [path, other_path], _SEED, on_step)
+        values = evaluate_off_policy(task, dataset, [path, other_path], _SEED, on_step)
     except Untrainable as error:
         raise SetupError(f"{task_name} can't be valued off policy by {dataset}.", str(error)) from error
-    return OffPolicyComparison(task_name, number, other, *valued)
+    return OffPolicyComparison(task_name, number, other, *values)
 
 
-def to_json(valuation: OffPolicyComparison) -> dict[str, Any]:
-    """The valuation as JSON: each value with its 95 % interval, from and to."""
+def to_json(comparison: OffPolicyComparison) -> dict[str, Any]:
+    """Return the comparison as JSON: each value with the ends of its 95 % interval."""
     return {
-        "task": valuation.task,
-        "logged": _estimate_json(valuation.version_value.logged),
+        "task": comparison.task,
+        "logged": _estimate_json(comparison.version_value.logged),
         "versions": {
-            "version": _version_json(valuation.version, valuation.version_value),
-            "against": _version_json(valuation.against, valuation.against_value),
+            "version": _version_json(comparison.version, comparison.version_value),
+            "against": _version_json(comparison.against, comparison.against_value),
         },
-        "differences": {name: _estimate_json(difference) for name, _, _, difference in valuation.rows},
+        "differences": {name: _estimate_json(difference) for name, _, _, difference in comparison.rows},
     }
 
 
-def _version_json(number: str, valued: PolicyValue) -> dict[str, Any]:
+def _version_json(number: str, value: PolicyValue) -> dict[str, Any]:
     return {
         "version": number,
-        "estimates": {name: _estimate_json(one) for name, one in valued.estimates.items()},
-        "effective_decisions": valued.effective_decisions,
-        "doubts": list(valued.doubts),
+        "estimates": {name: _estimate_json(estimate) for name, estimate in value.estimates.items()},
+        "effective_decisions": value.effective_decisions,
+        "doubts": list(value.doubts),
     }
 
 
-def _estimate_json(one: Estimate) -> list[float]:
-    return [one.value, *one.interval()]
+def _estimate_json(estimate: Estimate) -> list[float]:
+    return [estimate.value, *estimate.interval()]

@@ -2,7 +2,7 @@
 
 Each part is safe at any moment, to be killed in, and to be done by two processes at once:
 
-1. days beyond `archive_days` are dropped from the tables: a commit that names whole files
+1. days beyond `archive_retention_days` are dropped from the tables: a commit that names whole files
 2. small files become large ones: see `app.eventlog.compaction`
 3. files that no version of a table has needed for a day are deleted, with the log entries of these versions, and what
    killed writers left
@@ -68,8 +68,8 @@ def maintain_table(settings: Settings, topic: str, now: datetime) -> None:
     with archive.diagnose_errors(topic):
         if (table := archive.table(topic)) is None:
             return
-        if settings.archive_days is not None and topic != topics.LIFECYCLE:
-            _drop_expired(table, (now - timedelta(days=settings.archive_days)).date())
+        if settings.archive_retention_days is not None and topic != topics.LIFECYCLE:
+            _drop_expired(table, (now - timedelta(days=settings.archive_retention_days)).date())
         compact(table, now)
         if table.vacuum(full=True):  # what a killed or failed writer left is found by listing only
             table.vacuum(dry_run=False, full=True)

@@ -38,8 +38,9 @@ def required_groups(settings: Settings) -> dict[str, set[str]]:
 async def apply_retention(settings: Settings, now: datetime) -> dict[TopicPartition, int]:
     """Delete what may be forgotten; the first offset that is left, by partition. Raises KafkaError, SetupError.
 
-    That is what is archived, was committed by every group that reads it, and was logged more than `kafka_days` ago.
-    A group that has never committed anything of a partition hasn't read it. `lifecycle` is kept for ever.
+    That is what is archived, was committed by every group that reads it, and was logged more than
+    `kafka_retention_days` ago. A group that has never committed anything of a partition hasn't read it. `lifecycle` is
+    kept for ever.
     """
     groups = required_groups(settings)
     held = {
@@ -92,8 +93,8 @@ def archived_end_offsets(
 async def _retention_offsets(
     settings: Settings, offset_ranges: Mapping[TopicPartition, reader.OffsetRange], now: datetime
 ) -> dict[TopicPartition, int]:
-    """The first offset of each partition that was logged in the last `kafka_days`."""
-    moment = round((now - timedelta(days=settings.kafka_days)).timestamp() * 1000)
+    """The first offset of each partition that was logged in the last `kafka_retention_days`."""
+    moment = round((now - timedelta(days=settings.kafka_retention_days)).timestamp() * 1000)
     consumer = clients.create_consumer(settings)
     await consumer.start()
     try:

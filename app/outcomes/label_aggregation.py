@@ -198,7 +198,7 @@ def _choose_reward(
 def _selection(
     task_settings: TaskSettings, prediction_id: str
 ) -> tuple[Literal["all", "audit", "volunteer"], float | None]:
-    if task_settings.all_are_judged:
+    if task_settings.full_feedback:
         return "all", 1.0
     if in_audit_sample(prediction_id, task_settings.audit_rate):
         return "audit", task_settings.audit_rate

@@ -1,1 +1,1 @@
-"""The registry: which versions of models there are, which of them serve, and how that changes."""
+"""The registry: the versions of models, their routes, and changes of both."""

@@ -1,4 +1,4 @@
-"""A version's model as a file on this machine, wherever it comes from."""
+"""Files of model versions on this machine."""
 
 import asyncio
 import json
@@ -17,10 +17,10 @@ from models.base import Rejected, Task
 
 
 def version_path(settings: Settings, task: Task, number: str | None) -> tuple[str, Path]:
-    """A version's number and its `model.onnx`, `card.json` beside it; None is the newest that the task's folder has.
+    """Return a version's number and its `model.onnx`, with `card.json` beside it. None is the newest shipped version.
 
-    What that folder has needs no platform; any other is fetched from the registry, once: versions never change.
-    Raises `SetupError`.
+    Shipped versions need no platform. Any other version is fetched from the registry once, because versions never
+    change. Raises `SetupError`.
     """
     number = number or shipped_champion(task).version
     paths = shipped_versions(task)
@@ -37,21 +37,23 @@ def version_path(settings: Settings, task: Task, number: str | None) -> tuple[st
 
 
 def fetch_model(settings: Settings, models: TaskModels, number: str) -> Path:
-    """The `model.onnx` of a version that the registry has. Raises `SetupError`."""
+    """Return the `model.onnx` of a version in the registry. Raises `SetupError`."""
     version = models.version(number)
     path = settings.home / "versions" / models.task / number / "model.onnx"
     if not path.exists():
         try:
             content = version.read_model(blob_store(settings), settings)
         except (OSError, Rejected) as error:
-            raise SetupError(f"{version.artifact} can't be read: {error}.", "Is blob storage reachable?") from error
+            raise SetupError(
+                f"{version.artifact} can't be read: {error}.", "Check that blob storage is reachable."
+            ) from error
         write_atomically(path.with_name("card.json"), json.dumps(dict(version.card), ensure_ascii=False).encode())
         write_atomically(path, content)
     return path
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, and the directories above it."""
+    """Write a file completely or not at all, and create its parent directories."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     partial.write_bytes(content)

@@ -1,4 +1,4 @@
-"""Changing the registry: an event on `lifecycle`, decided upon what the log says, in force once the log says so too."""
+"""Changes of the registry: events on `lifecycle`, based on the state in the log and in force once read back from it."""
 
 import time
 import uuid
@@ -23,15 +23,15 @@ _ATTEMPTS = 5
 PublishRecord = Callable[[Record], Awaitable[object]]
 """Publishes a record, and returns once the broker has confirmed it."""
 Decide = Callable[[TaskModels], EventData | None]
-"""What to say, given how things are; None where nothing needs to be said. Raises `SetupError`."""
+"""Returns the event to publish for the current state, or None if none is needed. Raises `SetupError`."""
 
 
 class Conflict(SetupError):
-    """Others changed the same thing at the same time, again and again."""
+    """Repeated concurrent changes of the same task by others."""
 
 
 class RegistryWriter:
-    """Changes one task's models; for a retraining run, if it says so."""
+    """Changes the models of one task, on behalf of a retraining run if one is given."""
 
     def __init__(self, settings: Settings, task: Task, publish: PublishRecord, run_id: str | None = None) -> None:
         self._settings = settings
@@ -40,24 +40,25 @@ class RegistryWriter:
         self._run_id = run_id
 
     async def commit(self, decide: Decide) -> TaskModels:
-        """The models once the decision is in force. Raises what `decide` and `publish` raise, and KafkaError.
+        """Publish a decision and return the models once it is in force.
 
-        Who was overtaken by another change decides anew, upon that one.
+        If another change comes first, decide again on the new state. Raises what `decide` and `publish` raise, and
+        KafkaError.
         """
         for _ in range(_ATTEMPTS):
             models = (await read_registry(self._settings, [self._task])).tasks[self._task.name]
-            said = decide(models)
-            if said is None:
+            data = decide(models)
+            if data is None:
                 return models
             event_id = str(uuid.uuid4())
             now = format_rfc3339(time.time() * 1000)
             await self._publish(
-                said.to_record(topics.LIFECYCLE, self._task.name.encode(), id=event_id, source=SOURCE, time=now)
+                data.to_record(topics.LIFECYCLE, self._task.name.encode(), id=event_id, source=SOURCE, time=now)
             )
             registry = await read_registry(self._settings, [self._task])
             if event_id in registry.accepted_ids:
                 return registry.tasks[self._task.name]
-        raise Conflict(f"Others change {self._task.name} at the same time.", "Look at its route, and try again.")
+        raise Conflict(f"Others change {self._task.name} at the same time.", "Check its route, and try again.")
 
     async def promote(self, version: str, reason: str, actor: str) -> TaskModels:
         """Make a version the champion."""
@@ -86,7 +87,7 @@ class RegistryWriter:
     async def change_route(
         self, action: RouteAction, version: str, share: float, reason: str, actor: str
     ) -> TaskModels:
-        """The change of this name; `share` is a canary's."""
+        """Make the change of this name; `share` is a canary's."""
         match action:
             case "promote":
                 return await self.promote(version, reason, actor)
@@ -98,7 +99,7 @@ class RegistryWriter:
                 return await self.roll_back(version, reason, actor)
 
     async def freeze(self, frozen: bool, reason: str, actor: str) -> TaskModels:
-        """Pause retraining and promotion of the task, or let them go on."""
+        """Pause retraining and promotion of the task, or resume them."""
 
         def decide(models: TaskModels) -> TaskFrozen | None:
             if (models.frozen is not None) == frozen:
@@ -111,18 +112,18 @@ class RegistryWriter:
         self, action: RouteAction, changed: Callable[[TaskModels], Route], reason: str, actor: str
     ) -> TaskModels:
         def decide(models: TaskModels) -> RouteChanged:
-            now, then = models.route, changed(models)
-            for version in set(then.versions) - set(now.versions):
+            before, after = models.route, changed(models)
+            for version in set(after.versions) - set(before.versions):
                 self._check_preprocessing(models.version(version))
             return RouteChanged(
                 task=models.task,
                 action=action,
                 follows=models.last_change_id,
-                champion=then.champion,
-                replaced=now.champion if now.champion != then.champion else None,
-                canary=then.canary,
-                canary_share=then.canary_share,
-                shadows=then.shadows,
+                champion=after.champion,
+                replaced=before.champion if before.champion != after.champion else None,
+                canary=after.canary,
+                canary_share=after.canary_share,
+                shadows=after.shadows,
                 reason=reason,
                 actor=actor,
                 run_id=self._run_id,
@@ -131,10 +132,10 @@ class RegistryWriter:
         return await self.commit(decide)
 
     def _check_preprocessing(self, version: ModelVersion) -> None:
-        takes = version.registration and version.registration.preprocess_version
-        makes = self._task.preprocess_version
-        if takes is not None and takes != makes:
+        needed = version.registration and version.registration.preprocess_version
+        current = self._task.preprocess_version
+        if needed is not None and needed != current:
             raise SetupError(
-                f"{version.task} {version.number} takes features of preprocessing {takes}; {makes} is in use.",
-                "Train a version on features of today.",
+                f"{version.task} {version.number} takes features of preprocessing {needed}; {current} is in use.",
+                "Train a version on current features.",
             )

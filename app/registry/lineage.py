@@ -1,4 +1,4 @@
-"""Where a version comes from, and what it did: answered from the log, its dataset and the catalog."""
+"""The lineage of a version: its origin and its use, from the log, its dataset and the catalog."""
 
 from collections import Counter
 from datetime import datetime
@@ -22,50 +22,50 @@ from models.datasets import ROWS
 
 
 class Lineage(BaseModel):
-    """All that is known of a version. What is null is not known, or does not apply."""
+    """The lineage of a version. A null field is unknown or does not apply."""
 
     task: str
     version: str
     role: str | None
     artifact: str
     parent: str | None
-    """The version that its fitting started from."""
+    """The version that the training started from."""
     registered: str | None
-    """By whom."""
+    """The actor that registered it."""
     code: str | None
-    """The commit that fitted it."""
+    """The commit of the code that trained it."""
     run: str | None
     """The retraining run."""
     trigger: str | None
-    """What began that, and what it saw."""
+    """The trigger of that run; `evidence` has its figures."""
     evidence: dict[str, Any] | None
     dataset: dict[str, Any] | None
-    """Its content hash, location, rows, and what of the log it was made from."""
+    """Its content hash, location and rows, and its times in the log."""
     labelled: dict[str, int] | None
-    """How many of the dataset's labels each actor stands behind; null where its files are gone."""
+    """The number of labels by actor; null if the dataset's files are gone."""
     backtest: Backtest | None
-    """What it would have done in the past of that dataset."""
+    """Its results on the history in that dataset."""
     gate: dict[str, float] | None
-    """What the gate has measured."""
+    """The metrics of the gate."""
     routes: list[str]
-    """When and why its role changed."""
+    """The changes of its role, each with time and reason."""
     served: dict[str, int] | None
-    """How many predictions it made in each role; null without a catalog."""
+    """The number of predictions by role; null without a catalog."""
 
 
 def trace_lineage(settings: Settings, models: TaskModels, number: str) -> Lineage:
-    """Of one version. Raises `SetupError` for one that is not there."""
+    """Return the lineage of a version. Raises `SetupError` if it does not exist."""
     version = models.version(number)
-    said = version.registration
-    run = models.runs.get(said.run_id or "") if said else None
+    registration = version.registration
+    run = models.runs.get(registration.run_id or "") if registration else None
     return Lineage(
         task=version.task,
         version=number,
         role=models.route.role(number),
         artifact=version.artifact,
-        parent=said and said.parent,
-        registered=said and said.actor,
-        code=said and said.code,
+        parent=registration and registration.parent,
+        registered=registration and registration.actor,
+        code=registration and registration.code,
         run=run and run.id,
         trigger=run and run.triggered.trigger,
         evidence=run and run.triggered.evidence,
@@ -89,10 +89,10 @@ def _format_change(time: datetime, action: str, reason: str, actor: str) -> str:
 def _dataset_summary(run: Run | None) -> dict[str, Any] | None:
     if run is None or run.dataset is None:
         return None
-    built = run.dataset
-    arguments = built.manifest.get("arguments")
-    asked = {name: arguments.get(name) if isinstance(arguments, dict) else None for name in ("from", "to", "as_of")}
-    return {"content_hash": built.content_hash, "location": built.location, "rows": built.rows, **asked}
+    dataset = run.dataset
+    arguments = dataset.manifest.get("arguments")
+    times = {name: arguments.get(name) if isinstance(arguments, dict) else None for name in ("from", "to", "as_of")}
+    return {"content_hash": dataset.content_hash, "location": dataset.location, "rows": dataset.rows, **times}
 
 
 def _label_counts(run: Run | None) -> dict[str, int] | None:
@@ -102,22 +102,22 @@ def _label_counts(run: Run | None) -> dict[str, int] | None:
         path = Path(unquote(urlsplit(run.dataset.location).path)) / ROWS
         if not path.is_file():
             return None
-        actors = pq.read_table(path, columns=["actors"])["actors"].to_pylist()
-        return dict(Counter(actor for some in actors for actor in some or ()).most_common())
-    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):  # a damaged dataset says nothing
+        rows = pq.read_table(path, columns=["actors"])["actors"].to_pylist()
+        return dict(Counter(actor for actors in rows for actor in actors or ()).most_common())
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException):  # a damaged dataset has no counts
         return None
 
 
 def _prediction_counts(settings: Settings, task: str, version: str) -> dict[str, int] | None:
-    made = (PredictionRow.task == task, PredictionRow.version == version)
-    counts = select(PredictionRow.role, func.count()).where(*made).group_by(PredictionRow.role)
+    of_version = (PredictionRow.task == task, PredictionRow.version == version)
+    counts = select(PredictionRow.role, func.count()).where(*of_version).group_by(PredictionRow.role)
 
-    def ask(connection: Connection) -> dict[str, int]:
+    def read_counts(connection: Connection) -> dict[str, int]:
         return dict(connection.execute(counts).tuples().all())
 
     catalog = Catalog(settings.catalog_url)
     try:
-        return catalog.query(ask)
+        return catalog.query(read_counts)
     except Unavailable:
         return None
     finally:

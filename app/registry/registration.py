@@ -1,4 +1,4 @@
-"""Registering a version that was trained anywhere: checked, kept in blob storage, and said on `lifecycle`."""
+"""Registration of a version: check it, store it in blob storage, and publish it on `lifecycle`."""
 
 import json
 from collections.abc import Mapping
@@ -17,18 +17,18 @@ from app.storage.blobs import BlobStore
 from models.base import Rejected, Task
 
 MAX_CARD_BYTES = MiB // 2
-"""The largest card: it goes through Kafka."""
+"""Maximum size of a card, which goes through Kafka."""
 
 _EXTERNAL_DATA = b"\x0a\x08location\x12"
-"""How an ONNX file says where a tensor's external data is: `StringStringEntryProto`, its key `location`."""
+"""The mark of a tensor with external data in an ONNX file: a `StringStringEntryProto` with the key `location`."""
 
 Signature = dict[str, tuple[str, int]]
-"""Of each tensor by its name: the type and the number of dimensions."""
+"""The type and the number of dimensions of each tensor, by name."""
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a version comes from, as `ModelRegistered` says it."""
+    """The origin of a version, as in `ModelRegistered`."""
 
     actor: str
     parent: str | None = None
@@ -46,20 +46,20 @@ async def register(
     card: Mapping[str, Any],
     provenance: Provenance,
 ) -> ModelVersion:
-    """The version that the model has now; a model that is registered already keeps its own.
+    """Register a model and return its version. A model that is registered already keeps its version.
 
-    Raises `SetupError` for one that can't serve the task, OSError while the storage is away, KafkaError.
+    Raises `SetupError` if the model can't serve the task, OSError while the storage is unavailable, KafkaError.
     """
     if len(json.dumps(card).encode()) > MAX_CARD_BYTES:
         raise SetupError(
-            f"The card is larger than {MAX_CARD_BYTES // 1024} KiB.", "Leave out what is not about the model."
+            f"The card is larger than {MAX_CARD_BYTES // 1024} KiB.", "Leave out what does not describe the model."
         )
     if len(model) > settings.max_blob_bytes:
         raise SetupError(
             f"The model has {len(model)} bytes; at most {settings.max_blob_bytes} are read.",
             "Raise HINDSIGHT_MAX_BLOB_BYTES.",
         )
-    found = read_signature(model)
+    signature = read_signature(model)
     artifact = blobs.put(model)
 
     def decide(models: TaskModels) -> ModelRegistered | None:
@@ -68,7 +68,7 @@ async def register(
         if provenance.parent is not None:
             models.version(provenance.parent)
         if models.versions:
-            _check_signature(found, models.newest, blobs, settings)
+            _check_signature(signature, models.newest, blobs, settings)
         number = str(1 + max(map(int, models.versions), default=0))
         return ModelRegistered(
             task=task.name,
@@ -85,36 +85,40 @@ async def register(
 
 
 def _find_artifact(models: TaskModels, artifact: str) -> ModelVersion | None:
-    return next((one for one in models.registered.values() if one.artifact == artifact), None)
+    return next((version for version in models.registered.values() if version.artifact == artifact), None)
 
 
-def _check_signature(found: Signature, newest: ModelVersion, blobs: BlobStore, settings: Settings) -> None:
+def _check_signature(signature: Signature, newest: ModelVersion, blobs: BlobStore, settings: Settings) -> None:
     try:
         needed = read_signature(newest.read_model(blobs, settings))
     except Rejected as error:
         raise SetupError(f"Version {newest.number}, to compare with, can't be read: {error}.", "Restore it.") from error
-    if found != needed:
+    if signature != needed:
         raise SetupError(
-            f"The model does not take and give what version {newest.number} does: "
-            f"it has {_format_signature(found)}; needed is {_format_signature(needed)}.",
+            f"The inputs and outputs of the model differ from those of version {newest.number}: "
+            f"it has {_format_signature(signature)}; needed is {_format_signature(needed)}.",
             "Export it with these names, types and numbers of dimensions.",
         )
 
 
 def read_signature(model: bytes) -> Signature:
-    """What the model takes and gives. Raises `SetupError` for what ONNX Runtime can't load, or serves only here."""
-    if _EXTERNAL_DATA in model:  # ONNX Runtime would read it from the current directory, which MLServer hasn't got
+    """Return a model's inputs and outputs. Raises `SetupError` if ONNX Runtime can't load it without other files."""
+    if _EXTERNAL_DATA in model:  # ONNX Runtime would read it from the current directory, which MLServer does not have
         raise SetupError(
-            "The model is not whole: its weights are in another file.",
-            "Save it as one: onnx.save(onnx.load('model.onnx'), 'whole.onnx').",
+            "The model is not complete: its weights are in another file.",
+            "Save it as one file: onnx.save(onnx.load('model.onnx'), 'whole.onnx').",
         )
     try:
         session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's exceptions have no base of their own
+    except Exception as error:  # ONNX Runtime's exceptions have no common base class
         raise SetupError(f"ONNX Runtime can't load the model: {error}.", "Give an ONNX file.") from error
     sides = {"input": session.get_inputs(), "output": session.get_outputs()}
-    return {f"{side} {one.name}": (one.type, len(one.shape)) for side, found in sides.items() for one in found}
+    return {
+        f"{side} {tensor.name}": (tensor.type, len(tensor.shape))
+        for side, tensors in sides.items()
+        for tensor in tensors
+    }
 
 
-def _format_signature(found: Signature) -> str:
-    return ", ".join(f"{name} {kind} of {dimensions} dimensions" for name, (kind, dimensions) in found.items())
+def _format_signature(signature: Signature) -> str:
+    return ", ".join(f"{name} {kind} of {dimensions} dimensions" for name, (kind, dimensions) in signature.items())

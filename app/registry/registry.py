@@ -1,8 +1,8 @@
-"""The registry as `lifecycle` tells it: the versions of each task's model, its route, and its retraining runs.
+"""The registry, built from `lifecycle`: each task's versions, route and retraining runs.
 
-A change says which one it follows. Of two that follow the same one the first in the log is in force and the other is
-not, for every reader: nobody changes a route, or takes a version's number, over a change that he has not seen. Nor
-does a run begin while another one of its task is under way.
+Each change of a route names the change that it follows. If two name the same one, only the first in the log is in
+force, for every reader: so nobody changes a route over a change that they have not seen. Likewise a version's number is
+taken once, and a run starts only if no other run of its task is active.
 """
 
 import json
@@ -34,23 +34,23 @@ _EVENT_TYPES = {split_version(kind.type)[0]: kind for kind in lifecycle.LIFECYCL
 
 @dataclass(frozen=True)
 class ModelVersion:
-    """One version of a task's model, for ever the same."""
+    """One version of a task's model. It never changes."""
 
     task: str
     number: str
     artifact: str
-    """Where its ONNX file is: a blob's URI, or the path of a version that comes with the task's folder."""
+    """The location of the ONNX file: a blob's URI, or the path of a shipped version."""
     card: Mapping[str, Any]
     registration: ModelRegistered | None = None
-    """What was said of it when it was registered; None of one that comes with the task's folder."""
+    """The event that registered it; None of a shipped version."""
 
     @property
     def ref(self) -> ModelRef:
-        """Its name in events."""
+        """The reference to the version in events."""
         return ModelRef(name=self.task, version=self.number)
 
     def read_model(self, blobs: BlobStore, settings: Settings) -> bytes:
-        """Its ONNX file. Raises OSError while a storage is away, `Rejected` for a blob that is not there."""
+        """Return the ONNX file. Raises OSError while the storage is unavailable, `Rejected` if the blob is missing."""
         if self.registration is None:
             return Path(self.artifact).read_bytes()
         return blobs.get(self.artifact, settings.max_blob_bytes)
@@ -58,7 +58,7 @@ class ModelVersion:
 
 @dataclass(frozen=True)
 class RouteChange:
-    """A change of the route that came into force."""
+    """A change of the route that is or was in force."""
 
     id: str
     time: datetime
@@ -66,30 +66,30 @@ class RouteChange:
 
     @property
     def route(self) -> Route:
-        """The route from then on."""
+        """The route after the change."""
         return Route(self.event.champion, self.event.canary, self.event.canary_share, self.event.shadows)
 
 
 @dataclass
 class TaskModels:
-    """The versions of one task and its route."""
+    """The versions, the route and the runs of one task."""
 
     task: str
     shipped: Mapping[str, ModelVersion]
     registered: dict[str, ModelVersion] = field(default_factory=dict)
     changes: list[RouteChange] = field(default_factory=list)
     runs: dict[str, Run] = field(default_factory=dict)
-    """The retraining runs by their id, in the order in which they began: one after the other."""
+    """The retraining runs by id, in the order of their starts: one after the other."""
     last_change_id: str | None = None
-    """What the next change has to say that it follows: the id of the last one."""
+    """The id of the last change, which the next change must name."""
     frozen: TaskFrozen | None = None
-    """Who paused retraining and promotion, and why; None where nobody did."""
+    """The event that paused retraining and promotion; None if they are not paused."""
 
     @property
     def versions(self) -> dict[str, ModelVersion]:
-        """All versions by their number, the lowest first. What is in the log goes before what a folder has."""
-        found = {**self.shipped, **self.registered}
-        return dict(sorted(found.items(), key=lambda one: int(one[0])))
+        """All versions by number, the lowest first. A registered version hides a shipped version of the same number."""
+        versions = {**self.shipped, **self.registered}
+        return dict(sorted(versions.items(), key=lambda item: int(item[0])))
 
     @property
     def newest(self) -> ModelVersion:
@@ -98,7 +98,7 @@ class TaskModels:
 
     @property
     def route(self) -> Route:
-        """The route in force: until one was said, the newest version that the folder has. Raises `SetupError`."""
+        """The route in force; without any change, the newest shipped version. Raises `SetupError`."""
         if not self.changes:
             return Route(list(_require_versions(self.task, self.shipped))[-1])
         return self.changes[-1].route
@@ -111,7 +111,7 @@ class TaskModels:
 
     @property
     def champion_since(self) -> datetime:
-        """When the champion became it; of one that always was, before all times."""
+        """When the champion was promoted; 1970 if it was always the champion."""
         for change in reversed(self.changes):
             if change.event.replaced is not None:
                 return change.time
@@ -119,7 +119,7 @@ class TaskModels:
 
     @property
     def previous_champion(self) -> str | None:
-        """The champion that a rollback goes back to: each goes back one further."""
+        """The champion that a rollback restores. Each further rollback goes one step further back."""
         past: list[str] = []
         for change in self.changes:
             if change.event.replaced is not None:
@@ -131,47 +131,47 @@ class TaskModels:
 
     @property
     def active_run(self) -> Run | None:
-        """The run that is under way."""
+        """The run that has not ended."""
         last = list(self.runs.values())[-1:]
         return next((run for run in last if run.ended is None), None)
 
-    def apply(self, said: EventData, event: Event) -> bool:
-        """Take in an event of this task; whether it is in force."""
+    def apply(self, data: EventData, event: Event) -> bool:
+        """Apply an event of this task; return whether it is in force."""
         time = datetime.fromisoformat(event.time)
-        match said:
+        match data:
             case RouteChanged():
-                if not self._apply_change(RouteChange(event.id, time, said)):
+                if not self._apply_change(RouteChange(event.id, time, data)):
                     return False
             case ModelRegistered():
-                number = said.model.version
+                number = data.model.version
                 if number in self.registered:
                     return False
-                self.registered[number] = ModelVersion(said.task, number, said.artifact, said.card, said)
+                self.registered[number] = ModelVersion(data.task, number, data.artifact, data.card, data)
             case RetrainingTriggered():
-                if self.active_run is not None or self.frozen is not None or said.run_id in self.runs:
+                if self.active_run is not None or self.frozen is not None or data.run_id in self.runs:
                     return False
-                self.runs[said.run_id] = Run(said.run_id, said, time)
+                self.runs[data.run_id] = Run(data.run_id, data, time)
                 return True
             case TaskFrozen():
-                self.frozen = said if said.frozen else None
+                self.frozen = data if data.frozen else None
                 return True
-        run = self.runs.get(getattr(said, "run_id", None) or "")
-        noted = run is not None and run.apply(said, time)
-        return noted or isinstance(said, RouteChanged | ModelRegistered)
+        run = self.runs.get(getattr(data, "run_id", None) or "")
+        applied = run is not None and run.apply(data, time)
+        return applied or isinstance(data, RouteChanged | ModelRegistered)
 
     def _apply_change(self, change: RouteChange) -> bool:
-        """Take in a change of the route; whether it is in force. One to a version that there is not answers nobody."""
+        """Apply a change of the route; return whether it is in force. A change to an unknown version is not."""
         if change.event.follows != self.last_change_id:
             return False
         self.last_change_id = change.id
         if missing := set(change.route.versions) - self.versions.keys():
-            log.warning("%s: route %s is passed over: there is no version %s", self.task, change.id, missing)
+            log.warning("%s: route %s is ignored: there is no version %s", self.task, change.id, missing)
             return False
         self.changes.append(change)
         return True
 
     def version(self, number: str) -> ModelVersion:
-        """The version of this number. Raises `SetupError`."""
+        """Return the version of this number. Raises `SetupError`."""
         versions = self.versions
         if number not in versions:
             raise SetupError(f"{self.task} has no version {number!r}.", f"Name one of {', '.join(versions)}.")
@@ -185,7 +185,7 @@ def _require_versions(task: str, versions: Mapping[str, ModelVersion]) -> Mappin
 
 
 class Registry:
-    """All tasks' models, as far as the log was heard."""
+    """The models of all tasks, as far as the log was read."""
 
     def __init__(self, tasks: Iterable[Task]) -> None:
         self.tasks = {task.name: TaskModels(task.name, _shipped_versions(task)) for task in tasks}
@@ -193,18 +193,18 @@ class Registry:
         """The ids of the events that are in force."""
 
     def apply(self, record: ConsumedRecord) -> bool:
-        """Take in a record of `lifecycle`, in the log's order; whether it changed anything."""
+        """Apply a record of `lifecycle`, in the log's order; return whether it changed anything."""
         kind = _EVENT_TYPES.get((header_text(record.headers, "ce_type") or "").rpartition(".v")[0])
         if kind is None:
             return False
         try:
             event = complete_event(record.headers, record.value or b"", record.origin, kind.type)
-            said = decode(event.type, event.data)
+            data = decode(event.type, event.data)
         except (Rejected, ValueError) as error:
             log.warning("%s can't be read: %s", record.origin.position, error)
             return False
-        models = self.tasks.get(getattr(said, "task", ""))
-        if models is None or not models.apply(said, event):
+        models = self.tasks.get(getattr(data, "task", ""))
+        if models is None or not models.apply(data, event):
             return False
         self.accepted_ids.add(event.id)
         return True
@@ -219,7 +219,7 @@ def _shipped_versions(task: Task) -> dict[str, ModelVersion]:
 
 def _read_card(path: Path) -> Mapping[str, Any]:
     try:
-        said = json.loads(path.read_text())
+        card = json.loads(path.read_text())
     except (OSError, ValueError):
         return {}
-    return said if isinstance(said, dict) else {}
+    return card if isinstance(card, dict) else {}

@@ -1,4 +1,4 @@
-"""A task's models in words that machines read: what the command line and HTTP answer."""
+"""Responses of the command line and the HTTP API about a task's models."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from app.registry.registry import ModelVersion, TaskModels
 
 
 class RouteResponse(BaseModel):
-    """Who serves."""
+    """A route."""
 
     champion: str
     canary: str | None
@@ -22,19 +22,19 @@ class VersionResponse(BaseModel):
 
     version: str
     role: Role | None
-    """What it does by the route of now."""
+    """Its role in the current route."""
     parent: str | None
-    """The version that its fitting started from."""
+    """The version that the training started from."""
     dataset: str | None
-    """The content hash of the dataset it was fitted to."""
+    """The content hash of the training dataset."""
     preprocess_version: str | None
-    """The version of preprocessing whose features it takes; null of one that comes with the task's folder."""
+    """The version of preprocessing whose features it takes; null of a shipped version."""
     artifact: str
-    """Where its ONNX file is."""
+    """The location of the ONNX file."""
     actor: str | None
-    """Who registered it."""
+    """The actor that registered it."""
     figures: dict[str, Any]
-    """What its card says was measured."""
+    """The figures in its card."""
 
 
 class TaskModelsResponse(BaseModel):
@@ -43,31 +43,31 @@ class TaskModelsResponse(BaseModel):
     task: str
     route: RouteResponse
     frozen: str | None
-    """Why its retraining and promotion are paused; null where they aren't."""
+    """Why retraining and promotion are paused; null if they are not."""
     versions: list[VersionResponse]
 
 
 def describe_models(models: TaskModels) -> TaskModelsResponse:
-    """All of a task. Raises `SetupError` for one without a model."""
+    """Return the models of a task. Raises `SetupError` if it has none."""
     route = models.route
-    said = RouteResponse(
+    route_response = RouteResponse(
         champion=route.champion, canary=route.canary, canary_share=route.canary_share, shadows=route.shadows
     )
-    versions = [_version_response(one, route.role(one.number)) for one in models.versions.values()]
+    versions = [_version_response(version, route.role(version.number)) for version in models.versions.values()]
     frozen = models.frozen and f"{models.frozen.reason} ({models.frozen.actor})"
-    return TaskModelsResponse(task=models.task, route=said, frozen=frozen, versions=versions)
+    return TaskModelsResponse(task=models.task, route=route_response, frozen=frozen, versions=versions)
 
 
 def _version_response(version: ModelVersion, role: Role | None) -> VersionResponse:
-    said = version.registration
+    registration = version.registration
     figures = version.card.get("figures")
     return VersionResponse(
         version=version.number,
         role=role,
-        parent=said and said.parent,
-        dataset=said and said.dataset,
-        preprocess_version=said and said.preprocess_version,
+        parent=registration and registration.parent,
+        dataset=registration and registration.dataset,
+        preprocess_version=registration and registration.preprocess_version,
         artifact=version.artifact,
-        actor=said and said.actor,
+        actor=registration and registration.actor,
         figures=figures if isinstance(figures, dict) else {},
     )

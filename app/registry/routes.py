@@ -1,4 +1,4 @@
-"""A task's route: which version answers a request, and what each action makes of it."""
+"""The route of a task: the version that answers a request, and the actions that change the route."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -10,7 +10,7 @@ from app.events.types import Role
 
 @dataclass(frozen=True)
 class Route:
-    """Who serves: the champion answers but for the canary's share, shadows predict without answering."""
+    """The roles of versions: the canary answers its share, the champion the rest; shadows predict without answering."""
 
     champion: str
     canary: str | None = None
@@ -18,7 +18,7 @@ class Route:
     shadows: tuple[str, ...] = ()
 
     def assign(self, task: str, key: bytes) -> tuple[str, Role]:
-        """The version that answers the requests of a key, always the same while the route is, and its role."""
+        """Return the version that answers the requests of a key, and its role. They are constant for a route."""
         if self.canary is not None and hash_fraction(task, self.canary, key) < self.canary_share:
             return self.canary, "canary"
         return self.champion, "champion"
@@ -34,29 +34,29 @@ class Route:
         return (*self.serving_versions, *self.shadows)
 
     def role(self, version: str) -> Role | None:
-        """What a version does here."""
+        """Return the role of a version."""
         roles: dict[str | None, Role] = dict.fromkeys(self.shadows, "shadow")
         return (roles | {self.canary: "canary", self.champion: "champion"}).get(version)
 
 
 def hash_fraction(task: str, canary: str, key: bytes) -> float:
-    """A number in [0, 1) of a key, its own for each canary: those whose number is below the share have the canary.
+    """Return a key's number in [0, 1), different for each canary. Keys below the share are answered by the canary.
 
-    Who has it keeps it while the share grows; another canary has other keys.
+    A key keeps the canary while the share grows. Another canary has other keys.
     """
     digest = sha256(f"{task}/{canary}/".encode() + key).digest()
     return int.from_bytes(digest[:8]) / 2**64
 
 
 def promote(route: Route, version: str) -> Route:
-    """The version is the champion; a canary's trial is over. Raises `SetupError`."""
+    """Make the version the champion, without a canary. Raises `SetupError`."""
     if version == route.champion:
         raise SetupError(f"Version {version} is the champion already.", "There is nothing to do.")
     return Route(version, shadows=_without(route.shadows, version))
 
 
 def set_canary(route: Route, version: str, share: float) -> Route:
-    """The version answers a share of the requests, in place of any other canary. Raises `SetupError`."""
+    """Let the version answer a share of the requests, instead of any other canary. Raises `SetupError`."""
     if not 0 < share < 1:
         raise SetupError(f"A canary's share is above 0 and below 1, not {share:g}.", "Give one such as 0.05.")
     if version == route.champion:
@@ -65,7 +65,7 @@ def set_canary(route: Route, version: str, share: float) -> Route:
 
 
 def add_shadow(route: Route, version: str) -> Route:
-    """The version predicts without answering. Raises `SetupError`."""
+    """Let the version predict without answering. Raises `SetupError`."""
     role = route.role(version)
     if role is not None:
         raise SetupError(f"Version {version} is the {role} already.", "Name one that has no role.")
@@ -73,9 +73,9 @@ def add_shadow(route: Route, version: str) -> Route:
 
 
 def roll_back(route: Route, version: str | None, previous_champion: str | None) -> Route:
-    """Without this version; None is the canary if there is one, else the champion. Raises `SetupError`.
+    """Take the role of a version away; None is the canary if there is one, else the champion. Raises `SetupError`.
 
-    A champion gives way to the one `before` it, if there was one, and a canary's trial is over.
+    The previous champion replaces a champion, without a canary.
     """
     version = version or route.canary or route.champion
     role = route.role(version)
@@ -91,8 +91,8 @@ def roll_back(route: Route, version: str | None, previous_champion: str | None) 
 
 
 def _without(versions: tuple[str, ...], version: str) -> tuple[str, ...]:
-    return tuple(one for one in versions if one != version)
+    return tuple(other for other in versions if other != version)
 
 
 RouteLookup = Callable[[], Awaitable[Route]]
-"""Asks for a task's route of now."""
+"""Returns a task's current route."""

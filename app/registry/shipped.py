@@ -1,4 +1,4 @@
-"""The versions that a task's folder ships."""
+"""The versions shipped in a task's folder."""
 
 import inspect
 from pathlib import Path
@@ -9,14 +9,14 @@ from models.base import Task
 
 
 def shipped_versions(task: Task) -> dict[str, Path]:
-    """The versions that come with a task's folder, `versions/<number>/model.onnx`, lowest first."""
+    """Return the versions in a task's folder, `versions/<number>/model.onnx`, lowest first."""
     folder = Path(inspect.getfile(type(task))).parent / "versions"
-    found = {path.parent.name: path for path in folder.glob("*/model.onnx") if path.parent.name.isdecimal()}
-    return dict(sorted(found.items(), key=lambda version: int(version[0])))
+    paths = {path.parent.name: path for path in folder.glob("*/model.onnx") if path.parent.name.isdecimal()}
+    return dict(sorted(paths.items(), key=lambda item: int(item[0])))
 
 
 def shipped_champion(task: Task) -> ModelRef:
-    """The newest version that a task ships: it serves until a route says otherwise. Raises `SetupError`."""
+    """Return the newest shipped version, which serves until the route is changed. Raises `SetupError`."""
     versions = shipped_versions(task)
     if not versions:
         raise no_model_error(task.name)
@@ -24,5 +24,5 @@ def shipped_champion(task: Task) -> ModelRef:
 
 
 def no_model_error(task: str) -> SetupError:
-    """What is wrong with a task that has no version at all."""
+    """Return the error for a task without a version."""
     return SetupError(f"Task {task!r} has no model.", "Train one into its folder: versions/1/model.onnx.")

@@ -1,4 +1,4 @@
-"""The registry read from `lifecycle`: once, or for as long as a process lives. Outside any consumer group."""
+"""Readers of the registry from `lifecycle`, once or continuously, outside any consumer group."""
 
 import asyncio
 import logging
@@ -22,20 +22,21 @@ _POLL_MS = 1000
 
 
 async def read_registry(settings: Settings, tasks: Iterable[Task]) -> Registry:
-    """The registry as the log has it now. Raises KafkaError without a broker."""
+    """Return the registry as it is in the log now. Raises KafkaError without a broker."""
     registry = Registry(tasks)
-    held = await reader.fetch_offset_ranges(settings, [topics.LIFECYCLE])
-    epochs = {partition.topic: one.topic_id for partition, one in held.items()}
-    async for records in reader.read_ranges(settings, {tp: (one.begin, one.end) for tp, one in held.items()}, epochs):
+    ranges = await reader.fetch_offset_ranges(settings, [topics.LIFECYCLE])
+    epochs = {tp.topic: offsets.topic_id for tp, offsets in ranges.items()}
+    bounds = {tp: (offsets.begin, offsets.end) for tp, offsets in ranges.items()}
+    async for records in reader.read_ranges(settings, bounds, epochs):
         for record in records:
             registry.apply(record)
     return registry
 
 
 async def subscribe(settings: Settings, tasks: Iterable[Task]) -> AsyncGenerator[Registry, None]:
-    """The registry once it is read to the log's end, and again after each change, for ever.
+    """Yield the registry once it is read to the log's end, and again after each change.
 
-    The topic must be there; a broker that is away is waited for.
+    The topic must exist. Waits for a broker that is unavailable.
     """
     registry = Registry(tasks)
     consumer, epoch = await _start_consumer(settings)
@@ -45,8 +46,8 @@ async def subscribe(settings: Settings, tasks: Iterable[Task]) -> AsyncGenerator
         if not behind:
             yield registry
         while True:
-            found = await consumer.getmany(timeout_ms=_POLL_MS)
-            records = [reader.to_consumed_record(record, epoch) for some in found.values() for record in some]
+            batches = await consumer.getmany(timeout_ms=_POLL_MS)
+            records = [reader.to_consumed_record(record, epoch) for batch in batches.values() for record in batch]
             changed = sum(registry.apply(record) for record in records) > 0
             if behind:
                 behind = {tp: end for tp, end in behind.items() if await consumer.position(tp) < end}

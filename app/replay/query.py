@@ -75,7 +75,7 @@ class ReplayQuery:
             "where": self.where,
             "content": self.content,
             "preprocess_version": self.task.preprocess_version,
-            "rules": self.task_settings.model_dump(mode="json", exclude={"audit_rate", "retraining"}),
+            "rules": self.task_settings.model_dump(mode="json", by_alias=True, exclude={"audit_rate", "retraining"}),
             "erasures": erasures,
         }
 

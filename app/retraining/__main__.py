@@ -30,7 +30,7 @@ def main(task_name: str, run_id: str, only: str | None = None) -> None:
     lower_priority()
     configured = settings()
     task = load_task(configured, task_name)
-    most = configured.for_task(task_name).retraining.memory_gib
+    most = configured.for_task(task_name).retraining.max_memory_gib
     doing: list[str] = []
 
     def on_step(what: str, done: int, of: int | None) -> None:
@@ -40,7 +40,7 @@ def main(task_name: str, run_id: str, only: str | None = None) -> None:
     def too_much() -> None:
         status = 1
         try:
-            work.end("failed", f"{work.run.step}: it needs more than {most:g} GiB; raise memory_gib")
+            work.end("failed", f"{work.run.step}: it needs more than {most:g} GiB; raise max_memory_gib")
             status = 0
         finally:
             os._exit(status)  # with all threads: some of them may wait for ever

@@ -26,9 +26,9 @@ from app.registry.subscription import subscribe
 from app.retraining.backends.backend import RunCrashed, clean_up
 from app.retraining.backends.selection import create_backend
 from app.retraining.lease import Leases
-from app.retraining.pipeline.run_directory import SOURCE, end_event
 from app.retraining.rollout import evidence, execution, policy
 from app.retraining.rollout.policy import RolloutEvidence
+from app.retraining.run_events import SOURCE, end_event
 from app.retraining.triggers.trigger_service import TriggerService
 from app.settings import Settings
 from app.settings.retraining import RetrainingSettings
@@ -63,8 +63,6 @@ class Controller:
 
     async def run(self) -> None:
         """Follow the log and look at every task, for ever."""
-        # An API that is gone before its first look has connected to nothing: aiokafka leaks what it is connecting to.
-        await asyncio.sleep(self._settings.retraining_seconds)
         await provisioning.wait_provisioned(self._settings)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._follow_registry())

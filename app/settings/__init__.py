@@ -1,5 +1,6 @@
-"""Every setting of a deployment, read from the environment as HINDSIGHT_*."""
+"""The settings of a deployment, read from the environment as HINDSIGHT_*."""
 
-from app.settings.deployment import CHECKOUT, MiB, Settings, TaskSettings, settings
+from app.settings.deployment import CHECKOUT, MiB, Settings, settings
+from app.settings.task import TaskSettings
 
 __all__ = ["CHECKOUT", "MiB", "Settings", "TaskSettings", "settings"]

@@ -1,13 +1,14 @@
-"""Every setting, in one class, read from the environment as HINDSIGHT_*."""
+"""The settings of a deployment, read from the environment as HINDSIGHT_*."""
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, JsonValue, SecretStr, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from app.settings.retraining import RetrainingSettings
+from app.settings.former_names import RenamedEnvironment, RenamedSettings
+from app.settings.task import TaskSettings
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -15,41 +16,29 @@ MiB = 1024 * 1024
 MAX_PORT = 65535
 
 
-class TaskSettings(BaseModel):
-    """How the feedback of one task is judged, and what becomes of its streams."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    audit_rate: Annotated[float, Field(ge=0, le=1)] = 0.01
-    """The share of predictions, drawn at random, that is queued to be looked at by a person."""
-    all_are_judged: bool = False
-    """Whether the application gives feedback on every prediction: then nothing is selected."""
-    label_rule: Literal["majority", "latest"] = "majority"
-    """Whose correction counts where actors contradict each other; a tie goes to the latest."""
-    reward_window_seconds: Annotated[float, Field(gt=0)] | None = None
-    """A reward counts if it is given within this time of the prediction; None is at any time."""
-    reward_default: Annotated[float, Field(ge=-1, le=1)] = 0.0
-    """The reward of a prediction whose window has ended without one."""
-    frames: Literal["all", "latest"] = "all"
-    """Of several frames of one stream (`ce_stream`) that wait for the model: whether all are predicted, or the last."""
-    retraining: RetrainingSettings = RetrainingSettings()
-    """When the task is retrained, and what a candidate owes before it serves."""
-
-
-class Settings(BaseSettings):
-    """The settings of one deployment. A field `kafka_port` is set by HINDSIGHT_KAFKA_PORT; JSON for lists and maps."""
+class Settings(RenamedSettings, BaseSettings):
+    """The settings of one deployment. HINDSIGHT_KAFKA_PORT sets `kafka_port`; lists and maps are JSON."""
 
     model_config = SettingsConfigDict(env_prefix="HINDSIGHT_", extra="ignore")
+    former_names: ClassVar = {
+        "archive_retention_days": "archive_days",
+        "kafka_retention_days": "kafka_days",
+        "replay_retention_days": "replay_days",
+        "liveness_timeout_seconds": "stalled_seconds",
+        "progress_timeout_seconds": "progress_seconds",
+    }
 
-    home: Path = Field(CHECKOUT / ".hindsight", description="State directory: the broker's log, blobs, models.")
+    home: Path = Field(CHECKOUT / ".hindsight", description="The state directory: the broker's log, blobs, models.")
     cache: Path = Field(Path.home() / ".cache" / "hindsight", description="Downloaded jars, shared by all checkouts.")
-    host: str = Field("127.0.0.1", description="The address that the API binds to; any other needs an API key.")
+    host: str = Field(
+        "127.0.0.1", description="The address that the API binds to; an address other than loopback needs an API key."
+    )
     tls_certificate: Path | None = Field(None, description="The API's certificate (PEM, with its chain), for HTTPS.")
     tls_key: Path | None = Field(None, description="The key of that certificate (PEM, without a passphrase).")
-    metrics_host: str = Field("127.0.0.1", description="The address of each process's /metrics: they have no key.")
+    metrics_host: str = Field("127.0.0.1", description="The address of each process's /metrics, which needs no key.")
     port_base: int = Field(
         8000,
-        description="Moves every port that has no setting of its own: each is this plus (its default - 8000).",
+        description="Moves all ports that are not set: each port is this plus (its default - 8000).",
     )
     demo: bool = Field(True, description="Whether `make run` streams demonstration traffic.")
 
@@ -60,42 +49,44 @@ class Settings(BaseSettings):
             "object_detection": "models.object_detection:ObjectDetection",
             "decision": "models.decision:Decision",
         },
-        description="Each task's name and class, as module:Class. One line adds a task.",
+        description="The name and class of each task, as module:Class.",
     )
 
     task_options: dict[str, dict[str, JsonValue]] = Field(
-        {}, description='Options of its class, by task: {"decision": {"exploration": "epsilon-greedy"}}.'
+        {}, description='Options of the class, by task: {"decision": {"exploration": "epsilon-greedy"}}.'
     )
 
     task_settings: dict[str, TaskSettings] = Field(
-        {}, description='How feedback is judged, by task: {"ocr": {"audit_rate": 0.05}}.'
+        {}, description='Audit, feedback and retraining, by task: {"ocr": {"audit_rate": 0.05}}.'
     )
 
-    kafka_bootstrap: str = Field("", description="Brokers of an own Kafka cluster; empty starts the embedded broker.")
-    kafka_port: int = Field(9092, description="Port of the embedded broker, for applications: it asks for no password.")
+    kafka_bootstrap: str = Field("", description="The brokers of your Kafka cluster; empty starts the embedded broker.")
+    kafka_port: int = Field(9092, description="Port of the embedded broker for applications; it needs no password.")
     kafka_platform_port: int = Field(9094, description="Port of the embedded broker for the platform's own processes.")
     kafka_controller_port: int = Field(9093, description="Port of the embedded broker's KRaft controller.")
     kafka_metrics_port: int = Field(8089, description="/metrics of the embedded broker.")
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
-        "PLAINTEXT", description="How an own Kafka cluster is spoken to."
+        "PLAINTEXT", description="The security protocol of your Kafka cluster."
     )
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
-        "SCRAM-SHA-512", description="How a user logs in at an own Kafka cluster."
+        "SCRAM-SHA-512", description="The SASL mechanism of your Kafka cluster."
     )
-    kafka_sasl_username: str = Field("", description="The user at an own Kafka cluster.")
+    kafka_sasl_username: str = Field("", description="The user at your Kafka cluster.")
     kafka_sasl_password: SecretStr | None = Field(None, description="The password of that user.")
     kafka_ssl_cafile: Path | None = Field(
-        None, description="Certificates (PEM) that an own Kafka cluster's are signed by; empty is the system's."
+        None, description="The certificate authorities (PEM) of your Kafka cluster; empty is the system's."
     )
-    kafka_ssl_certfile: Path | None = Field(None, description="The certificate (PEM) that is shown to the cluster.")
+    kafka_ssl_certfile: Path | None = Field(None, description="The client certificate (PEM) for the cluster.")
     kafka_ssl_keyfile: Path | None = Field(None, description="Its private key (PEM, PKCS #8, without a password).")
     kafka_heap: str = Field("384m", description="Java heap of the embedded broker.")
     partitions: int = Field(4, ge=1, description="Partitions of each task's topics.")
     replication: int = Field(1, ge=1, description="Replicas of each topic; 3 on a cluster.")
 
-    max_payload_bytes: int = Field(8 * MiB, description="The largest message on a requests topic.")
-    max_blob_bytes: int = Field(64 * MiB, description="The largest payload in blob storage.")
-    blob_gib: float = Field(10.0, gt=0, description="GiB in blob storage from which on POST /v1/blobs takes no more.")
+    max_payload_bytes: int = Field(8 * MiB, description="Maximum size of a message on a requests topic.")
+    max_blob_bytes: int = Field(64 * MiB, description="Maximum size of a payload in blob storage.")
+    blob_gib: float = Field(
+        10.0, gt=0, description="Size of blob storage in GiB above which POST /v1/blobs is refused."
+    )
     blob_url: str = Field(
         "", description="Blob storage, file:///path or s3://bucket/prefix; empty is HINDSIGHT_HOME/blobs."
     )
@@ -109,100 +100,127 @@ class Settings(BaseSettings):
     )
 
     archive_metrics_port: int = Field(8085, description="/metrics of the archive agent.")
-    archive_seconds: float = Field(5.0, gt=0, description="Longest wait of an event for its commit to the archive.")
-    archive_events: int = Field(10_000, ge=1, description="Most events in one commit to the archive.")
-    archive_days: float | None = Field(None, gt=0, description="Days after which the archive forgets; empty is never.")
-    kafka_days: float = Field(
-        7.0, ge=0, description="Days for which Kafka keeps what is archived. It never forgets what is not."
+    archive_seconds: float = Field(5.0, gt=0, description="Maximum wait of an event for its commit to the archive.")
+    archive_events: int = Field(10_000, ge=1, description="Maximum number of events in one commit to the archive.")
+    archive_retention_days: float | None = Field(
+        None, gt=0, description="Days after which the archive deletes events; empty is never."
+    )
+    kafka_retention_days: float = Field(
+        7.0, ge=0, description="Days for which Kafka keeps archived events. Others are never deleted."
     )
 
     recorder_metrics_port: int = Field(8086, description="/metrics of the outcome and catalog agents.")
 
     preprocess_metrics_port: int = Field(8083, description="/metrics of the Flink preprocessing process.")
     preprocess_deadline_seconds: float = Field(
-        20.0, gt=0, description="Longest time to preprocess one payload, tried twice; then it is dead-lettered."
+        20.0, gt=0, description="Maximum time to preprocess one payload, tried twice; then it becomes a dead letter."
     )
-    preprocess_memory_mib: int = Field(2048, ge=256, description="Most MiB that one payload's preprocessing may take.")
+    preprocess_memory_mib: int = Field(
+        2048, ge=256, description="Maximum memory in MiB of the preprocessing of one payload."
+    )
     flink_process_mode: bool = Field(
         False,
-        description="Whether Flink may run Python in a process of its own where this Python has no shared library: "
-        "slower, and it listens on every interface without a secret.",
+        description="Whether Flink may run Python in a separate process if this Python has no shared library: that is "
+        "slower, and listens on every interface without a secret.",
     )
     flink_memory: str = Field("512m", description="Java heap of the embedded Flink.")
     parallelism: int = Field(1, ge=1, description="Parallel instances of the preprocessing job.")
     checkpoint_seconds: float = Field(2.0, gt=0, description="Interval of Flink's checkpoints.")
 
-    session_bytes: int = Field(4 * MiB, ge=1, description="Most bytes of one live session; a task may take less.")
-    sessions_mib: int = Field(1024, ge=1, description="Most MiB of all open live sessions of a task, together.")
-    session_chunks: int = Field(10_000, ge=1, description="Most chunks of one live session.")
+    session_bytes: int = Field(4 * MiB, ge=1, description="Maximum bytes of one live session; a task may allow less.")
+    sessions_mib: int = Field(1024, ge=1, description="Maximum MiB of all open live sessions of a task, together.")
+    session_chunks: int = Field(10_000, ge=1, description="Maximum number of chunks of one live session.")
     session_seconds: float = Field(
-        600.0, gt=0, description="Longest time from a live session's first chunk to its last."
+        600.0, gt=0, description="Maximum time from a live session's first chunk to its last."
     )
     session_gap_seconds: float = Field(5.0, gt=0, description="How long a live session waits for a missing chunk.")
-    session_idle_seconds: float = Field(30.0, gt=0, description="Time without a chunk after which a session is over.")
+    session_idle_seconds: float = Field(30.0, gt=0, description="Time without a chunk after which a session ends.")
     session_partial_seconds: float = Field(
-        2.0, ge=0, description="Shortest time between two partial predictions of a live session; 0 makes none."
+        2.0, ge=0, description="Minimum time between two partial predictions of a live session; 0 makes none."
     )
 
-    mlserver_host: str = Field("127.0.0.1", description="Where MLServer listens, and agents find it.")
+    mlserver_host: str = Field("127.0.0.1", description="The address of MLServer, for itself and its clients.")
     mlserver_token: SecretStr | None = Field(
-        None, description="What MLServer demands; None is HINDSIGHT_HOME/mlserver.token. The agents need the same."
+        None, description="The token of MLServer and its clients; None is HINDSIGHT_HOME/mlserver.token."
     )
     mlserver_http_port: int = Field(
-        8080, description="MLServer's HTTP: health, and with its token the inference protocol."
+        8080, description="Port of MLServer's HTTP: health, and with its token the inference protocol."
     )
-    mlserver_grpc_port: int = Field(8081, description="MLServer's gRPC, which the agents call.")
+    mlserver_grpc_port: int = Field(8081, description="Port of MLServer's gRPC, which the agents call.")
     mlserver_metrics_port: int = Field(8082, description="/metrics of MLServer.")
     inference_threads: int = Field(1, ge=0, description="Threads of one model call; 0 is one for each core.")
 
     worker_metrics_port: int = Field(8084, description="/metrics of the Faust worker.")
-    batch_size: int = Field(128, ge=1, description="Most events in one micro-batch of the inference agent.")
-    batch_seconds: float = Field(0.002, gt=0, description="Longest wait for a micro-batch to fill.")
-    inference_deadline_seconds: float = Field(10.0, gt=0, description="Deadline of one ModelInfer call.")
-    inference_attempts: int = Field(3, ge=1, description="Tries of a request that MLServer rejects, alone.")
-
-    retraining_seconds: float = Field(5.0, gt=0, description="How often triggers, runs and rollouts are looked at.")
-    retraining_backend: Literal["local", "airflow", "kubeflow"] = Field(
-        "local", description="Who runs a retraining's steps: a process of the API's, Airflow, or Kubeflow Pipelines."
+    batch_size: int = Field(
+        128, ge=1, description="Maximum number of events in one micro-batch of the inference agent."
     )
-    airflow_url: str = Field("", description="The API server of an Airflow 3, such as http://airflow:8080.")
+    batch_seconds: float = Field(0.002, gt=0, description="Maximum wait for a micro-batch to fill.")
+    inference_deadline_seconds: float = Field(10.0, gt=0, description="Deadline of one ModelInfer call.")
+    inference_attempts: int = Field(
+        3, ge=1, description="Maximum number of attempts, without a batch, of a request that MLServer rejects."
+    )
+
+    retraining_seconds: float = Field(
+        5.0, gt=0, description="Interval between two checks of triggers, runs and rollouts."
+    )
+    retraining_backend: Literal["local", "airflow", "kubeflow"] = Field(
+        "local",
+        description="Where the steps of a retraining run: a child process of the API, Airflow, or Kubeflow Pipelines.",
+    )
+    airflow_url: str = Field("", description="The URL of Airflow 3's API server, such as http://airflow:8080.")
     airflow_user: str | None = Field(None, description="The user that triggers Airflow's DAG.")
     airflow_password: SecretStr | None = Field(None, description="The password of Airflow's user.")
-    airflow_token: SecretStr | None = Field(None, description="A token for Airflow, in place of user and password.")
-    kubeflow_url: str = Field("", description="Kubeflow Pipelines' server, such as http://ml-pipeline:8888.")
+    airflow_token: SecretStr | None = Field(None, description="A token for Airflow, instead of user and password.")
+    kubeflow_url: str = Field("", description="The URL of Kubeflow Pipelines, such as http://ml-pipeline:8888.")
     kubeflow_experiment: str = Field(
-        "", description="The id of the experiment of Kubeflow's runs; empty is its default."
+        "", description="The id of Kubeflow's experiment for the runs; empty is its default."
     )
     kubeflow_image: str = Field("hindsight:latest", description="The image that Kubeflow runs the steps in.")
     kubeflow_token: SecretStr | None = Field(None, description="A token for Kubeflow Pipelines.")
-    kubeflow_token_file: Path | None = Field(None, description="A file with that token, which Kubernetes may renew.")
-    replay_days: float = Field(7.0, gt=0, description="Days for which a replay made over HTTP can be fetched.")
-    replay_gib: float = Field(10.0, gt=0, description="GiB that the replays made over HTTP may take, together.")
-    prometheus_port: int = Field(8087, description="Prometheus, on 127.0.0.1, where it is on PATH.")
-    alertmanager_port: int = Field(8088, description="Alertmanager, on 127.0.0.1, where it is on PATH.")
-    scrape_seconds: float = Field(15.0, gt=0, description="How often Prometheus reads metrics and evaluates its rules.")
+    kubeflow_token_file: Path | None = Field(None, description="A file with that token, which Kubernetes may replace.")
+    replay_retention_days: float = Field(7.0, gt=0, description="Days for which a replay made over HTTP is kept.")
+    replay_gib: float = Field(10.0, gt=0, description="Maximum size in GiB of all replays made over HTTP, together.")
+    prometheus_port: int = Field(8087, description="Port of Prometheus, on 127.0.0.1, if it is on PATH.")
+    alertmanager_port: int = Field(8088, description="Port of Alertmanager, on 127.0.0.1, if it is on PATH.")
+    scrape_seconds: float = Field(
+        15.0, gt=0, description="Interval at which Prometheus reads metrics and evaluates its rules."
+    )
 
     otlp_endpoint: str = Field(
-        "", description="Where traces go by OTLP over HTTP, such as http://127.0.0.1:4318; empty makes none."
+        "", description="The OTLP endpoint (HTTP) for traces, such as http://127.0.0.1:4318; empty exports none."
     )
 
-    api_port: int = Field(8000, description="The page and the API.")
+    api_port: int = Field(8000, description="Port of the pages and the API.")
     api_key: SecretStr | None = Field(None, description="A key with all scopes; others: `hindsight keys`.")
-    ready_max_lag: int = Field(10_000, ge=0, description="Most events waiting in a stage while /readyz says ready.")
+    ready_max_lag: int = Field(
+        10_000, ge=0, description="Maximum number of events waiting in a stage while /readyz is ready."
+    )
     unanswered_seconds: float = Field(
-        30.0, gt=0, description="A task whose requests wait while none is answered for so long is `not answering`."
+        30.0, gt=0, description="A task is `not answering` if its requests wait and none is answered for this time."
     )
 
-    stalled_seconds: float = Field(
-        20.0, gt=0, description="A process whose main loop has not moved for so long is killed and started again."
+    liveness_timeout_seconds: float = Field(
+        20.0, gt=0, description="A process is restarted if its main loop has not moved for this time."
     )
-    progress_seconds: float = Field(
-        60.0, gt=0, description="A process that has records to read and commits none for so long is started again."
+    progress_timeout_seconds: float = Field(
+        60.0, gt=0, description="A process is restarted if it has records to read and commits none for this time."
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read the arguments, then the environment."""
+        return init_settings, RenamedEnvironment(settings_cls, cls.former_names)
 
     @model_validator(mode="after")
     def _move_ports(self) -> Self:
-        """Move the ports that nobody has set to the base."""
+        """Move the ports that are not set."""
         fields = type(self).model_fields
         for name in (name for name in fields if name.endswith("_port")):
             if name not in self.model_fields_set:  # written past pydantic: it stays a default
@@ -213,33 +231,33 @@ class Settings(BaseSettings):
 
     @property
     def bootstrap(self) -> str:
-        """The brokers that applications use: the cluster's, or the embedded one at its public port."""
+        """The brokers for applications: your cluster, or the embedded broker at its public port."""
         return self.kafka_bootstrap or f"127.0.0.1:{self.kafka_port}"
 
     @property
     def platform_bootstrap(self) -> str:
-        """The brokers that the platform's own processes use: of the embedded one a port that asks for a password."""
+        """The brokers for the platform's processes: your cluster, or the embedded broker's port with a password."""
         return self.kafka_bootstrap or f"127.0.0.1:{self.kafka_platform_port}"
 
     @property
     def embedded_kafka(self) -> bool:
-        """Whether this deployment runs its own broker."""
+        """Whether this deployment runs the embedded broker."""
         return not self.kafka_bootstrap
 
     @property
     def blob_store_url(self) -> str:
-        """The blob storage's URL in use."""
+        """The URL of blob storage."""
         return self.blob_url or (self.home / "blobs").resolve().as_uri()
 
     @property
     def catalog_url(self) -> str:
-        """The catalog's URL in use, in SQLAlchemy's terms."""
+        """The catalog's URL in SQLAlchemy's form."""
         if self.database_url is None:
             return f"sqlite:///{(self.home / 'catalog.sqlite').resolve()}"
         return self.database_url.get_secret_value().replace("postgresql://", "postgresql+psycopg://", 1)
 
     def for_task(self, task: str) -> TaskSettings:
-        """How a task's feedback is judged."""
+        """Return the settings of a task."""
         return self.task_settings.get(task, TaskSettings())
 
     @property
@@ -250,5 +268,5 @@ class Settings(BaseSettings):
 
 @lru_cache
 def settings() -> Settings:
-    """The settings of this process, read once."""
+    """Return the settings of this process, read once."""
     return Settings()

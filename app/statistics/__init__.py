@@ -1,1 +1,1 @@
-"""Statistical methods without any knowledge of the platform."""
+"""Statistical methods, independent of the platform."""

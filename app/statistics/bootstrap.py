@@ -1,4 +1,4 @@
-"""The bootstrap: how sure a mean is, by what it would have been of other samples like this one."""
+"""The bootstrap interval of a weighted mean."""
 
 import numpy as np
 
@@ -9,16 +9,17 @@ _RESAMPLES = 2000
 
 
 def weighted_mean(values: Floats, weights: Floats, level: float, rng: np.random.Generator) -> tuple[float, Interval]:
-    """sum(w x) / sum(w) of values (N,) with weights (N,) above 0, and its two-sided percentile interval.
+    """Return sum(w x) / sum(w) of values (N,) with weights (N,) above 0, and its two-sided percentile interval.
 
-    A value is drawn together with its weight, as it was when it was selected (Efron & Tibshirani, "An Introduction to
-    the Bootstrap", 1993, chapters 6 and 13). For one look only, unlike `app.statistics.confidence_sequences`.
+    Each value is drawn together with its weight (Efron & Tibshirani, "An Introduction to the Bootstrap", 1993,
+    chapters 6 and 13). The interval is valid for one look only, unlike `app.statistics.confidence_sequences`. One value
+    gives an interval of length 0, where `scipy.stats.bootstrap` raises ValueError.
     """
     count = len(values)
     weighted = values * weights
     means = np.empty(_RESAMPLES)
-    for at in range(_RESAMPLES):  # one by one: all at once would take N x 2000 numbers
+    for resample in range(_RESAMPLES):  # one by one, because all together need N x 2000 numbers
         drawn = rng.integers(count, size=count)
-        means[at] = weighted[drawn].sum() / weights[drawn].sum()
+        means[resample] = weighted[drawn].sum() / weights[drawn].sum()
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(weighted.sum() / weights.sum()), (float(low), float(high))

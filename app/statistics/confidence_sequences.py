@@ -1,9 +1,9 @@
-"""Confidence sequences: intervals that may be looked at after every event, and acted on at any of them.
+"""Confidence sequences: intervals that are valid after every event, whenever one decides to look.
 
-An ordinary interval at level 1 - alpha misses the truth with probability alpha at one look that was planned before. A
-confidence sequence misses it with probability alpha at *any* of its looks, however many there are, and whatever made
-one look. None of these intersects with what it was before: what they cover is the average over the time so far, so that
-a drift that two arms of a comparison share does not set them apart.
+An ordinary interval at level 1 - alpha misses the truth with probability alpha at one look planned in advance. A
+confidence sequence misses it with probability alpha at *any* of its looks, however many there are and whatever causes
+them. These intervals are not intersected with earlier ones: they cover the average over the time so far, so that a
+drift shared by both arms of a comparison does not separate them.
 """
 
 from bisect import bisect_left
@@ -16,20 +16,20 @@ from models.off_policy import Floats
 Interval = tuple[float, float]
 
 _MAX_BET = 0.5
-"""Waudby-Smith & Ramdas take 1/2 or 3/4; below 1, where psi is infinite."""
+"""Waudby-Smith & Ramdas use 1/2 or 3/4. It must be below 1, where psi is infinite."""
 _BISECTIONS = 30
-"""To a rate within 1e-9."""
+"""These give a rate within 1e-9."""
 
 
 def mean_interval(values: Floats, alpha: float) -> tuple[Floats, Floats]:
-    """The lower and the upper end (N,) for the mean of values (N,) in [0, 1], after each of them in their order.
+    """Return the lower and upper ends (N,) for the mean of values (N,) in [0, 1], after each value in their order.
 
     The predictable plug-in empirical-Bernstein confidence sequence (Waudby-Smith & Ramdas, "Estimating means of bounded
     random variables by betting", JRSS B 2024, theorem 2):
 
         sum(bet_i x_i) / sum(bet_i) +- (log(2 / alpha) + sum(v_i psi(bet_i))) / sum(bet_i),  v_i = 4 (x_i - mean_i-1)^2
 
-    A bet may know only what came before its value. Any do; these make the interval narrow where the variance is small.
+    A bet may depend only on earlier values. Any such bets are valid; these give narrow intervals for small variances.
     """
     count = np.arange(1, len(values) + 1)
     means = (0.5 + np.cumsum(values)) / (count + 1)
@@ -46,16 +46,16 @@ def mean_interval(values: Floats, alpha: float) -> tuple[Floats, Floats]:
 
 
 def rate_interval(hits: int, count: int, alpha: float) -> Interval:
-    """The rate at which independent events hit, from how many of `count` did: the order is not needed.
+    """Return the interval of the rate of hits among `count` independent events, in any order.
 
-    The rates against which a mixture of all rates, by Jeffreys' prior, has a likelihood ratio below 1 / alpha: that
-    ratio is a martingale under the true rate (Robbins, 1970; Ville's inequality).
+    It has the rates against which a mixture of all rates, by Jeffreys' prior, has a likelihood ratio below 1 / alpha.
+    That ratio is a martingale under the true rate (Robbins, 1970; Ville's inequality).
     """
     refuted = log(1 / alpha)
-    found = hits / count if count else 0.5
+    observed = hits / count if count else 0.5
 
     def end(outside: float) -> float:
-        inside = found
+        inside = observed
         for _ in range(_BISECTIONS):
             middle = (inside + outside) / 2
             if _log_likelihood_ratio(hits, count, middle) < refuted:
@@ -68,10 +68,10 @@ def rate_interval(hits: int, count: int, alpha: float) -> Interval:
 
 
 def quantile_interval(values: Floats, level: float, alpha: float) -> Interval:
-    """The quantile of independent values (N,) at `level`; an end that too few values show is infinite.
+    """Return the interval of the quantile at `level` of independent values (N,). An end with too few values is infinite.
 
-    How many values lie below it hits at the rate `level`: of these counts those that `rate` would not refute, and from
-    them the values in their order (as Howard & Ramdas, "Sequential estimation of quantiles", Bernoulli 2022).
+    Values lie below the quantile at the rate `level`. The counts that `rate_interval` would not refute give the order
+    statistics at both ends (as in Howard & Ramdas, "Sequential estimation of quantiles", Bernoulli 2022).
     """
     count, refuted = len(values), log(1 / alpha)
     ordered = np.sort(values)
@@ -85,11 +85,11 @@ def quantile_interval(values: Floats, level: float, alpha: float) -> Interval:
 
 
 def difference_interval(one: Interval, other: Interval) -> Interval:
-    """The first less the second: at level 1 - alpha, if each of the two intervals is at 1 - alpha / 2."""
+    """Return the interval of the first less the second: at level 1 - alpha if both are at 1 - alpha / 2."""
     return one[0] - other[1], one[1] - other[0]
 
 
 def _log_likelihood_ratio(hits: int, count: int, rate: float) -> float:
-    """The logarithm of the mixture's likelihood ratio against a rate in (0, 1)."""
+    """Return the logarithm of the mixture's likelihood ratio against a rate in (0, 1)."""
     mixture = lgamma(hits + 0.5) + lgamma(count - hits + 0.5) - lgamma(count + 1) - log(pi)
     return mixture - hits * log(rate) - (count - hits) * log1p(-rate)

@@ -37,7 +37,7 @@ PREDICTIONS = 10_000
 AUDIT_SHARE = 0.05
 MISTAKE_SCORE = 0.5
 """The mean score of a mistake; whatever is right scores 1."""
-TRIGGERS = TriggerSettings(volume=None, drift=None, alerts=None)
+TRIGGERS = TriggerSettings(min_new_labels=None, drift_windows=None, alerts=None)
 _EASY_SHARE = 0.5
 """The share of the champion's mistakes that either candidate makes right."""
 

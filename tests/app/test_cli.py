@@ -147,6 +147,7 @@ async def test_topics_says_what_differs(platform: Settings) -> None:
         (["topics"], {}, "HINDSIGHT_KAFKA_BOOTSTRAP"),
         (["feedback", PREDICTION, "--accepted"], {}, "Is the platform running?"),
         (["topics"], {"HINDSIGHT_API_PORT": "web"}, "HINDSIGHT_API_PORT: Input should be a valid integer"),
+        (["topics"], {"HINDSIGHT_API_PORT": "99999"}, "a port is between 1 and 65535"),
         (["up"], {"HINDSIGHT_TASKS": '{"ocr": "models.nowhere:Ocr"}'}, "Check the module's and the class's name."),
         (["run"], {"HINDSIGHT_TASKS": '{"OCR": "models.ocr:Ocr"}', "HINDSIGHT_DEMO": "1"}, "a letter first"),
     ],

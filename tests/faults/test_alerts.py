@@ -43,7 +43,7 @@ async def platform(settings: Settings) -> AsyncIterator[Stack]:
 
 def scales(directory: Path, **settings: float) -> Settings:
     """A platform for the scales whose champion nothing replaces."""
-    triggers = TASK_RULES["retraining"]["triggers"] | {"quality_bound": None, "quality_alpha": None, "alerts": None}
+    triggers = TASK_RULES["retraining"]["triggers"] | {"quality_min_score": None, "quality_alpha": None, "alerts": None}
     rules = TASK_RULES | {"retraining": TASK_RULES["retraining"] | {"triggers": triggers}}
     return platform_settings(
         directory,
@@ -51,8 +51,8 @@ def scales(directory: Path, **settings: float) -> Settings:
         task_settings={"scales": TaskSettings.model_validate(rules)},
         retraining_seconds=0.5,
         archive_seconds=1.0,
-        stalled_seconds=3600,  # what is stopped here stays so, until its alert fires
-        progress_seconds=3600,
+        liveness_timeout_seconds=3600,  # what is stopped here stays so, until its alert fires
+        progress_timeout_seconds=3600,
         **settings,
     )
 

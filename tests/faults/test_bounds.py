@@ -12,7 +12,7 @@ from tests.support.retraining_loop import LoopApi, run_platform, run_shop, wait_
 async def ended(directory: Path, **bounds: Any) -> dict[str, Any]:
     """A run with these bounds, begun by hand, once it is over."""
     async with run_platform(
-        directory, triggers={"volume": None, "quality_alpha": None, "drift": None}, **bounds
+        directory, triggers={"min_new_labels": None, "quality_alpha": None, "drift_windows": None}, **bounds
     ) as stack:
         api = LoopApi(stack.settings)
         async with run_shop(stack.settings):
@@ -32,6 +32,6 @@ async def test_a_run_that_takes_too_long_is_ended_with_the_setting_that_bounds_i
 
 @pytest.mark.soak
 async def test_a_run_that_needs_too_much_memory_is_ended_with_the_setting_that_bounds_it(tmp_path: Path) -> None:
-    run = await ended(tmp_path, memory_gib=0.2)
+    run = await ended(tmp_path, max_memory_gib=0.2)
     assert run["outcome"] == "failed"
-    assert run["reason"] == "dataset: it needs more than 0.2 GiB; raise memory_gib"
+    assert run["reason"] == "dataset: it needs more than 0.2 GiB; raise max_memory_gib"

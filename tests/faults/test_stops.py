@@ -137,7 +137,7 @@ async def test_each_process_hangs_for_a_minute_under_load_and_every_request_is_a
 @pytest.mark.timeout(600)
 async def test_what_answers_requests_hangs_under_load_and_every_request_is_answered_once(tmp_path: Path) -> None:
     settings = platform_settings(
-        tmp_path, tasks={TASK: Settings().tasks[TASK]}, stalled_seconds=8, unanswered_seconds=10
+        tmp_path, tasks={TASK: Settings().tasks[TASK]}, liveness_timeout_seconds=8, unanswered_seconds=10
     )
     async with run_processes(
         settings, only=[name for name in procfile() if name not in prometheus.PROCESS_NAMES]

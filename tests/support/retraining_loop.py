@@ -20,29 +20,29 @@ from tests.support.stack import Stack
 PROCESSES = ("kafka", "preprocess", "mlserver", "worker", "archive", "recorder", "api")
 
 TASK_RULES: dict[str, Any] = {
-    "all_are_judged": True,
+    "full_feedback": True,
     "retraining": {
         "window_minutes": 0.1,
-        "feedback_minutes": 0.05,
+        "feedback_wait_minutes": 0.05,
         "triggers": {
-            "volume": None,
-            "drift": None,
-            "quality_least_labelled": 40,
-            "quality_least_answered": 0.5,
+            "min_new_labels": None,
+            "drift_windows": None,
+            "quality_min_labelled": 40,
+            "quality_min_answered_share": 0.5,
             "cooldown_seconds": 600,
         },
-        "gate": {"outcomes": 10, "latency_ratio": 5},
+        "gate": {"min_outcomes": 10, "max_latency_ratio": 5},
         "rollout": {
-            "shadow_answers": 30,
-            "answers": 10,
-            "shares": [0.25],
-            "minutes": 0.05,
-            "longest_minutes": 0.15,
-            "latency_ratio": 20,
+            "min_shadow_answers": 30,
+            "min_answers": 10,
+            "canary_shares": [0.25],
+            "min_minutes": 0.05,
+            "max_minutes": 0.15,
+            "max_latency_ratio": 20,
         },
     },
 }
-MANUAL_TRIGGERS: dict[str, Any] = {"triggers": {"volume": None, "quality_alpha": None, "drift": None}}
+MANUAL_TRIGGERS: dict[str, Any] = {"triggers": {"min_new_labels": None, "quality_alpha": None, "drift_windows": None}}
 """No run begins but by hand."""
 REQUESTS_PER_SECOND = 30
 

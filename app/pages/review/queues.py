@@ -31,7 +31,7 @@ def find_waiting(
     connection: Connection, queue: Queue, task: str, versions: Sequence[str], rules: TaskSettings, since: datetime
 ) -> list[str]:
     """The ids of the queue's predictions of these versions that nobody has said anything of, the first to do first."""
-    rate = 0.0 if rules.all_are_judged else rules.audit_rate
+    rate = 0.0 if rules.full_feedback else rules.audit_rate
     if queue == "audit":
         made = [
             (row.time, row.prediction_id)

@@ -198,7 +198,7 @@ class ReviewSession:
 
     def _selection(self, prediction_id: str) -> str:
         rules = self._services.settings.for_task(self.task)
-        if rules.all_are_judged:
+        if rules.full_feedback:
             return "all"
         return "audit" if in_audit_sample(prediction_id, rules.audit_rate) else "volunteer"
 

@@ -126,11 +126,11 @@ class ReplayQueue:
 
     def _delete_expired(self) -> None:
         """Remove what is over its days; then the oldest, until all fit into what they may take."""
-        before = datetime.now(UTC) - timedelta(days=self._settings.replay_days)
+        before = datetime.now(UTC) - timedelta(days=self._settings.replay_retention_days)
         ended = sorted((job for job in list(self._jobs.values()) if job.ended is not None), key=lambda job: job.created)
         for job in ended:
             if job.created < before and job.state == "done":
-                self._delete_rows(job.id, f"its {self._settings.replay_days:g} days are over")
+                self._delete_rows(job.id, f"its {self._settings.replay_retention_days:g} days are over")
             elif job.created < before and self.directory(job.id).manifest() is None:
                 shutil.rmtree(self.directory(job.id).path, ignore_errors=True)
                 del self._jobs[job.id]

@@ -73,7 +73,7 @@ def evaluate_gate(evidence: GateEvidence, bounds: GateSettings, seed: int) -> Ga
         _check_original(evidence.original_scores, bounds),
         _check_unanswered(evidence.unanswered, bounds),
         _check_off_policy(
-            evidence.off_policy, bounds, bounds.improvement if earned_alone else -bounds.off_policy_tolerance
+            evidence.off_policy, bounds, bounds.min_improvement if earned_alone else -bounds.off_policy_tolerance
         ),
         _check_latency(evidence.latency_ms, bounds),
         _check_size(evidence.size_bytes, bounds),
@@ -92,11 +92,11 @@ def _check_held_out(pairs: Sequence[PairedScore], bounds: GateSettings, rng: np.
                 counted, f"{wrong} of {len(pairs)} held-out outcomes lack finite scores or a weight of 1 or more."
             )
         ]
-    if len(pairs) < bounds.outcomes:
-        return [_CheckResult(counted, f"{len(pairs)} held-out outcomes are too few: {bounds.outcomes} are needed.")]
+    if len(pairs) < bounds.min_outcomes:
+        return [_CheckResult(counted, f"{len(pairs)} held-out outcomes are too few: {bounds.min_outcomes} are needed.")]
     gains = np.array([one.candidate - one.champion for one in pairs])
     weights = np.array([one.weight for one in pairs])
-    mean, (low, high) = weighted_mean(gains, weights, bounds.level, rng)
+    mean, (low, high) = weighted_mean(gains, weights, bounds.confidence_level, rng)
     scores = {
         "score_candidate": float(np.average([one.candidate for one in pairs], weights=weights)),
         "score_champion": float(np.average([one.champion for one in pairs], weights=weights)),
@@ -104,21 +104,21 @@ def _check_held_out(pairs: Sequence[PairedScore], bounds: GateSettings, rng: np.
     improved = {"improvement": mean, "improvement_low": low, "improvement_high": high}
     refused = (
         f"On {len(pairs)} held-out outcomes the score changes by {mean:+.4f}, {_format_interval(low, high, bounds)}:"
-        f" the lower end must exceed {bounds.improvement:g}."
+        f" the lower end must exceed {bounds.min_improvement:g}."
     )
-    whole = _CheckResult(counted | scores | improved, None if low > bounds.improvement else refused)
+    whole = _CheckResult(counted | scores | improved, None if low > bounds.min_improvement else refused)
     slices: dict[str, list[int]] = {}
     for at, one in enumerate(pairs):
         for name, value in one.slices.items():
             slices.setdefault(f"{name}={value}", []).append(at)
-    large = ((name, at) for name, at in sorted(slices.items()) if len(at) >= bounds.slice_outcomes)
+    large = ((name, at) for name, at in sorted(slices.items()) if len(at) >= bounds.min_slice_outcomes)
     return [whole, *(_check_slice(name, gains[at], weights[at], bounds, rng) for name, at in large)]
 
 
 def _check_slice(
     name: str, gains: Floats, weights: Floats, bounds: GateSettings, rng: np.random.Generator
 ) -> _CheckResult:
-    mean, (low, high) = weighted_mean(gains, weights, bounds.level, rng)
+    mean, (low, high) = weighted_mean(gains, weights, bounds.confidence_level, rng)
     refused = (
         f"On the slice {name}, {len(gains)} outcomes, the score changes by {mean:+.4f}, "
         f"{_format_interval(low, high, bounds)}: all of it is below {-bounds.slice_tolerance:g}."
@@ -131,26 +131,28 @@ def _check_original(scores: Sequence[tuple[float, float]], bounds: GateSettings)
         return _CheckResult({})
     candidate, champion = (float(mean) for mean in np.mean(scores, axis=0))
     metrics = {"original_candidate": candidate, "original_champion": champion}
-    if 1 - candidate <= (1 - champion) * (1 + bounds.forgetting):
+    if 1 - candidate <= (1 - champion) * (1 + bounds.max_error_increase_ratio):
         return _CheckResult(metrics)
     return _CheckResult(
         metrics,
         f"On the original test set the score is {candidate:.4f}, the champion's {champion:.4f}:"
-        f" the error may grow by {bounds.forgetting:.0%}.",
+        f" the error may grow by {bounds.max_error_increase_ratio:.0%}.",
     )
 
 
 def _check_unanswered(unanswered: tuple[int, int], bounds: GateSettings) -> _CheckResult:
     failed, rows = unanswered
     share = failed / rows if rows else 0.0
-    refused = f"Of {rows} served predictions it would not have made {failed}: {bounds.unanswered:.1%} are allowed."
-    return _CheckResult({"unanswered": share}, refused if share > bounds.unanswered else None)
+    refused = (
+        f"Of {rows} served predictions it would not have made {failed}: {bounds.max_unanswered_share:.1%} are allowed."
+    )
+    return _CheckResult({"unanswered": share}, refused if share > bounds.max_unanswered_share else None)
 
 
 def _check_off_policy(estimate: Estimate | None, bounds: GateSettings, min_low: float) -> _CheckResult:
     if estimate is None:
         return _CheckResult({})
-    low, high = estimate.interval(bounds.level)
+    low, high = estimate.interval(bounds.confidence_level)
     metrics = {"off_policy": estimate.value, "off_policy_low": low, "off_policy_high": high}
     if low >= min_low:
         return _CheckResult(metrics)
@@ -164,19 +166,19 @@ def _check_off_policy(estimate: Estimate | None, bounds: GateSettings, min_low: 
 def _check_latency(latency_ms: tuple[float, float], bounds: GateSettings) -> _CheckResult:
     candidate, champion = latency_ms
     metrics = {"latency_ms_candidate": candidate, "latency_ms_champion": champion}
-    if candidate <= min(champion * bounds.latency_ratio, bounds.latency_ms):
+    if candidate <= min(champion * bounds.max_latency_ratio, bounds.max_latency_ms):
         return _CheckResult(metrics)
     return _CheckResult(
         metrics,
-        f"A prediction takes {candidate:.2f} ms, the champion's {champion:.2f} ms: at most {bounds.latency_ratio:g}"
-        f" times that, and {bounds.latency_ms:g} ms, are allowed.",
+        f"A prediction takes {candidate:.2f} ms, the champion's {champion:.2f} ms: at most {bounds.max_latency_ratio:g}"
+        f" times that, and {bounds.max_latency_ms:g} ms, are allowed.",
     )
 
 
 def _check_size(size_bytes: int, bounds: GateSettings) -> _CheckResult:
-    refused = f"The model has {size_bytes:,} bytes: at most {bounds.size_bytes:,} are allowed."
-    return _CheckResult({"size_bytes": float(size_bytes)}, refused if size_bytes > bounds.size_bytes else None)
+    refused = f"The model has {size_bytes:,} bytes: at most {bounds.max_size_bytes:,} are allowed."
+    return _CheckResult({"size_bytes": float(size_bytes)}, refused if size_bytes > bounds.max_size_bytes else None)
 
 
 def _format_interval(low: float, high: float, bounds: GateSettings) -> str:
-    return f"at {bounds.level:.0%} between {low:+.4f} and {high:+.4f}"
+    return f"at {bounds.confidence_level:.0%} between {low:+.4f} and {high:+.4f}"

@@ -28,7 +28,8 @@ from app.retraining.pipeline.code_version import code_version
 from app.retraining.pipeline.drift_reference import build_reference
 from app.retraining.pipeline.gate import evaluate_gate
 from app.retraining.pipeline.gate_evidence import VersionPair, gather_gate_evidence
-from app.retraining.pipeline.run_directory import SOURCE, end_event, run_directory, step_event
+from app.retraining.pipeline.run_directory import run_directory
+from app.retraining.run_events import SOURCE, end_event, step_event
 from app.retraining.triggers.drift_window import REFERENCE_KEY
 from app.settings import Settings
 from app.settings.retraining import RetrainingSettings
@@ -71,8 +72,8 @@ class RunContext:
         """The run's dataset; made again, and the same, where its files are gone."""
         path = self.directory / "dataset"
         if not path.exists():
-            since = self.retraining_settings.window_days and self.run.time - timedelta(
-                days=self.retraining_settings.window_days
+            since = self.retraining_settings.dataset_days and self.run.time - timedelta(
+                days=self.retraining_settings.dataset_days
             )
             rules = self.settings.for_task(self.task.name)
             arguments = ReplayQuery(self.task, rules, self.run.time, since or None, self.run.time)
@@ -140,7 +141,11 @@ def evaluate(work: RunContext) -> None:
     assert work.run.backtested is not None
     contest = VersionPair(work.task, work.ensure_candidate(), work.fetch_champion())
     evidence = gather_gate_evidence(
-        contest, work.ensure_dataset(), work.retraining_settings.slices, work.run.backtested.backtest, work.on_step
+        contest,
+        work.ensure_dataset(),
+        work.retraining_settings.slice_columns,
+        work.run.backtested.backtest,
+        work.on_step,
     )
     verdict = evaluate_gate(evidence, work.retraining_settings.gate, work.seed)
     found = content_hash(work.ensure_dataset())

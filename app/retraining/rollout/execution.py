@@ -9,9 +9,9 @@ from app.registry.changes import RegistryWriter
 from app.registry.registry import TaskModels
 from app.registry.routes import Route
 from app.registry.runs import Run
-from app.retraining.pipeline.run_directory import SOURCE
 from app.retraining.rollout import policy
 from app.retraining.rollout.policy import CHAMPION_SHARE, SHADOW_SHARE, RolloutDecision, RolloutEvidence
+from app.retraining.run_events import SOURCE
 from app.settings.retraining import RetrainingSettings
 
 

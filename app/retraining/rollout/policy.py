@@ -98,14 +98,17 @@ def decide(current_share: float, observed: RolloutEvidence, plan: RolloutSetting
     harms = _sequential_harms(observed, plan)
     if (harmful := _harm_reason(harms, observed, plan)) is not None:
         return RolloutDecision("roll back", SHADOW_SHARE, harmful)
-    over = observed.minutes >= plan.longest_minutes
-    answers, least = observed.candidate.answers, plan.shadow_answers if current_share == SHADOW_SHARE else plan.answers
+    over = observed.minutes >= plan.max_minutes
+    answers, least = (
+        observed.candidate.answers,
+        plan.min_shadow_answers if current_share == SHADOW_SHARE else plan.min_answers,
+    )
     lasted = f"{answers} answers in {round(observed.minutes, 1):g} minutes"
     if answers < least and over:
         return RolloutDecision("roll back", SHADOW_SHARE, f"Too little evidence: {lasted}, of {least} needed.")
-    if answers < least or observed.minutes < plan.minutes:
-        return RolloutDecision("stay", current_share, f"{lasted}, of {least} needed in at least {plan.minutes:g}.")
-    following = next((share for share in plan.shares if share > current_share), CHAMPION_SHARE)
+    if answers < least or observed.minutes < plan.min_minutes:
+        return RolloutDecision("stay", current_share, f"{lasted}, of {least} needed in at least {plan.min_minutes:g}.")
+    following = next((share for share in plan.canary_shares if share > current_share), CHAMPION_SHARE)
     open_ = [harm for harm in harms if harm.interval[1] > harm.tolerance]
     if not open_:
         return RolloutDecision(
@@ -122,7 +125,7 @@ def harm_reason(observed: RolloutEvidence, plan: RolloutSettings) -> str | None:
 
 
 def _harm_reason(harms: list[_Harm], observed: RolloutEvidence, plan: RolloutSettings) -> str | None:
-    last = _single_look_harms(observed, plan) if observed.minutes >= plan.longest_minutes else []
+    last = _single_look_harms(observed, plan) if observed.minutes >= plan.max_minutes else []
     found = [harm for harm in harms + last if harm.interval[0] > harm.tolerance]
     return f"Worse than the champion: {_format_harms(found)}." if found else None
 
@@ -133,15 +136,17 @@ def _format_harms(harms: list[_Harm]) -> str:
 
 def _sequential_harms(observed: RolloutEvidence, plan: RolloutSettings) -> list[_Harm]:
     """In each respect, at a level that keeps half of `alpha` over all steps: by the union bound, half to each arm."""
-    alpha = plan.alpha / 2 / (1 + len(plan.shares)) / _COMPARISONS / 2
+    alpha = plan.alpha / 2 / (1 + len(plan.canary_shares)) / _COMPARISONS / 2
     candidate, champion = observed.candidate, observed.champion
     scores = difference_interval(_score_interval(champion, plan, alpha), _score_interval(candidate, plan, alpha))
     errors = difference_interval(*(rate_interval(arm.errors, arm.answers, alpha) for arm in (candidate, champion)))
     latency = _ratio_interval(*(quantile_interval(arm.latencies_ms, 0.99, alpha) for arm in (candidate, champion)))
     return [
-        _Harm("the mean score falls by {:.3f} to {:.3f}", scores, plan.score_loss),
-        _Harm("the error rate rises by {:.4f} to {:.4f}", errors, plan.error_increase),
-        _Harm("the 99th percentile of latency is {:.2f} to {:.2f} times the champion's", latency, plan.latency_ratio),
+        _Harm("the mean score falls by {:.3f} to {:.3f}", scores, plan.max_score_loss),
+        _Harm("the error rate rises by {:.4f} to {:.4f}", errors, plan.max_error_rate_increase),
+        _Harm(
+            "the 99th percentile of latency is {:.2f} to {:.2f} times the champion's", latency, plan.max_latency_ratio
+        ),
     ]
 
 
@@ -152,9 +157,9 @@ def _single_look_harms(observed: RolloutEvidence, plan: RolloutSettings) -> list
     candidate, champion = on_policy(observed.candidate.scores), on_policy(observed.champion.scores)
     loss = champion.value - candidate.value
     errors = hypot(candidate.standard_error, champion.standard_error)
-    reach = NormalDist().inv_cdf(1 - plan.alpha / 2 / (1 + len(plan.shares))) * errors
+    reach = NormalDist().inv_cdf(1 - plan.alpha / 2 / (1 + len(plan.canary_shares))) * errors
     sentence = "at the end of the step the mean score falls by {:.3f} to {:.3f}"
-    return [_Harm(sentence, (loss - reach, loss + reach), plan.score_loss)]
+    return [_Harm(sentence, (loss - reach, loss + reach), plan.max_score_loss)]
 
 
 def _score_interval(arm: Arm, plan: RolloutSettings, alpha: float) -> Interval:

@@ -61,7 +61,7 @@ class Observer:
     def observe(self, connection: Connection, now: datetime, alerts: Sequence[Alert] = ()) -> Observation:
         """All that there is to be seen now."""
         length = timedelta(minutes=self._plan.window_minutes)
-        judged = TimeWindow.last_complete(length, now - timedelta(minutes=self._plan.feedback_minutes))
+        judged = TimeWindow.last_complete(length, now - timedelta(minutes=self._plan.feedback_wait_minutes))
         span = TimeWindow.last_complete(length, now)
         first = self._first_window(connection, length)
         running = TimeWindow(span.end, span.end + length)

@@ -64,7 +64,7 @@ def format_time(seconds: float) -> str:
 def _quality_condition(
     watch: TriggerState, window: WindowValue[QualityEstimate] | None, reference: float | None, triggers: TriggerSettings
 ) -> TriggerExplanation:
-    bound, alpha = triggers.quality_bound, triggers.quality_alpha
+    bound, alpha = triggers.quality_min_score, triggers.quality_alpha
     bounds = [] if bound is None else [f"a score below {bound:.3f}"]
     if alpha is not None:
         least = "the champion's reference" if reference is None else f"{reference - triggers.quality_tolerance:.3f}"
@@ -105,7 +105,7 @@ def _alert_condition(began: float | None, seen: Observation, triggers: TriggerSe
 def _drift_condition(
     watch: TriggerState, window: WindowValue[Sequence[DriftFinding]] | None, triggers: TriggerSettings
 ) -> TriggerExplanation:
-    if triggers.drift is None:
+    if triggers.drift_windows is None:
         return _switched_off("drift")
     sees = "No window is complete."
     if window is not None:
@@ -114,23 +114,23 @@ def _drift_condition(
             for one in window.value
         ]
         sees = f"The window to {window.end:%Y-%m-%d %H:%M}: {', '.join(figures) or 'nothing to compare'}."
-    bound = f"A statistic above its threshold, in {_format_windows(triggers.drift)}."
+    bound = f"A statistic above its threshold, in {_format_windows(triggers.drift_windows)}."
     verdict = None if window is None else window_verdicts.judge_drift(window.value)
     return TriggerExplanation(
-        "drift", sees, bound, _missing_reasons(watch, triggers.drift, verdict), _window_evidence(watch)
+        "drift", sees, bound, _missing_reasons(watch, triggers.drift_windows, verdict), _window_evidence(watch)
     )
 
 
 def _latency_condition(
     watch: TriggerState, window: WindowValue[LatencyStats] | None, triggers: TriggerSettings
 ) -> TriggerExplanation:
-    if triggers.latency_p99_ms is None:
+    if triggers.latency_max_p99_ms is None:
         return _switched_off("latency")
     sees = "No window is complete."
     if window is not None:
         p99, events = window.value.p99_ms, window.value.events
         sees = f"The window to {window.end:%Y-%m-%d %H:%M} has a p99 of {p99:.1f} ms, of {events} answers."
-    bound = f"A p99 above {triggers.latency_p99_ms:.1f} ms, in {_format_windows(triggers.latency_windows)}."
+    bound = f"A p99 above {triggers.latency_max_p99_ms:.1f} ms, in {_format_windows(triggers.latency_windows)}."
     verdict = None if window is None else window_verdicts.judge_latency(window.value, triggers)
     return TriggerExplanation(
         "latency", sees, bound, _missing_reasons(watch, triggers.latency_windows, verdict), _window_evidence(watch)
@@ -138,15 +138,15 @@ def _latency_condition(
 
 
 def _volume_condition(labelled: int, triggers: TriggerSettings) -> TriggerExplanation:
-    if triggers.volume is None:
+    if triggers.min_new_labels is None:
         return _switched_off("volume")
-    short = triggers.volume - labelled
+    short = triggers.min_new_labels - labelled
     return TriggerExplanation(
         "volume",
         f"{labelled} labelled events since the last dataset.",
-        f"{triggers.volume} labelled events.",
+        f"{triggers.min_new_labels} labelled events.",
         (f"{short} labelled events are missing.",) if short > 0 else (),
-        {"labelled": labelled, "bound": triggers.volume},
+        {"labelled": labelled, "bound": triggers.min_new_labels},
     )
 
 

@@ -39,7 +39,9 @@ class ExpectedQualityEstimator:
         """Of the last whole window; None where too little is labelled."""
         length = timedelta(minutes=plan.window_minutes)
         span = TimeWindow.last_complete(length, now)
-        ready = min(TimeWindow.last_complete(length, now - timedelta(minutes=plan.feedback_minutes)).end, span.start)
+        ready = min(
+            TimeWindow.last_complete(length, now - timedelta(minutes=plan.feedback_wait_minutes)).end, span.start
+        )
         mine = (
             PredictionRow.task == models.task,
             PredictionRow.version == models.route.champion,

@@ -13,10 +13,10 @@ from app.events.base import ModelRef
 from app.events.cloudevents import Record, format_rfc3339
 from app.events.lifecycle import DriftDetected, LatencyRose, QualityFell
 from app.monitoring.quality import QualityEstimate
+from app.retraining.run_events import SOURCE
 from app.retraining.triggers.observation import Observation, TaskTriggerState, TriggerState
 from app.settings.triggers import TriggerSettings
 
-SOURCE = "hindsight/retraining"
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, SOURCE)
 _DRIFT_SOURCES = ("inputs", "outputs", "labels")
 
@@ -62,7 +62,7 @@ def detect_incidents(
                 )
                 yield Incident(drift, f"{of}/{one.feature}/{seen.drift.start.isoformat()}", after.drift.judged_until)
     if seen.latency is not None and _opened(before.latency, after.latency):
-        found, bound = seen.latency.value, triggers.latency_p99_ms
+        found, bound = seen.latency.value, triggers.latency_max_p99_ms
         assert bound is not None  # or nothing had been bad
         rose = LatencyRose(task=model.name, p99_ms=found.p99_ms, bound_ms=bound, events=found.events)
         yield Incident(rose, f"{of}/{seen.latency.start.isoformat()}", after.latency.judged_until)
@@ -75,7 +75,7 @@ def _opened(before: TriggerState, after: TriggerState) -> bool:
 def _quality_fell(
     model: ModelRef, found: QualityEstimate, reference: float | None, triggers: TriggerSettings
 ) -> QualityFell:
-    compared = reference if reference is not None else triggers.quality_bound
+    compared = reference if reference is not None else triggers.quality_min_score
     assert found.score is not None and compared is not None  # or nothing had been bad
     return QualityFell(
         task=model.name,

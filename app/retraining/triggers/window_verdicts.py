@@ -27,7 +27,7 @@ def judge_quality(found: QualityEstimate, reference: float | None, triggers: Tri
     lacks = _insufficient_data(found, triggers)
     if lacks or found.score is None:
         return WindowVerdict(insufficient_data=lacks)
-    alpha, bound = triggers.quality_alpha, triggers.quality_bound
+    alpha, bound = triggers.quality_alpha, triggers.quality_min_score
     least = None if alpha is None or reference is None else reference - triggers.quality_tolerance
     if bound is None and least is None:
         return WindowVerdict(insufficient_data=("There is no bound, and the champion has no reference.",))
@@ -60,7 +60,7 @@ def judge_drift(findings: Sequence[DriftFinding]) -> WindowVerdict:
 
 def judge_latency(found: LatencyStats, triggers: TriggerSettings) -> WindowVerdict:
     """Bad is a 99th percentile above the bound."""
-    bound = triggers.latency_p99_ms
+    bound = triggers.latency_max_p99_ms
     if bound is None:
         return WindowVerdict(insufficient_data=("There is no bound.",))
     if found.events < MIN_ANSWERS:
@@ -72,7 +72,7 @@ def judge_latency(found: LatencyStats, triggers: TriggerSettings) -> WindowVerdi
 
 def _insufficient_data(found: QualityEstimate, triggers: TriggerSettings) -> tuple[str, ...]:
     """Why a window can't be judged."""
-    least, answered = triggers.quality_least_labelled, triggers.quality_least_answered
+    least, answered = triggers.quality_min_labelled, triggers.quality_min_answered_share
     lacks = []
     if found.effective_size < least - 1e-6:  # which rounding may cost it
         lacks.append(f"The window's labels are worth {found.effective_size:.0f} of equal weight; {least} are needed.")

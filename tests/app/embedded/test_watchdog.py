@@ -72,7 +72,11 @@ async def platform(tmp_path: Path, said: StringIO, /, **scripts: str) -> AsyncIt
         lines.append(f"{name}: {sys.executable} {tmp_path / name}.py {argument}\n")
     procfile.write_text("".join(lines))
     config = platform_settings(
-        tmp_path, tasks={"ocr": "models.ocr:Ocr"}, stalled_seconds=4, progress_seconds=4, kafka_bootstrap="127.0.0.1:1"
+        tmp_path,
+        tasks={"ocr": "models.ocr:Ocr"},
+        liveness_timeout_seconds=4,
+        progress_timeout_seconds=4,
+        kafka_bootstrap="127.0.0.1:1",
     )
 
     async def nothing(_: Settings) -> list[str]:
@@ -141,7 +145,7 @@ async def test_what_never_begins_to_answer_is_started_again_with_more_patience(
 async def test_a_line_of_ones_own_is_kept_running_and_not_asked(tmp_path: Path) -> None:
     async with platform(tmp_path, StringIO(), mine=HANGS) as config:
         await until(is_running(config, "mine"))
-        await asyncio.sleep(config.stalled_seconds + 1)
+        await asyncio.sleep(config.liveness_timeout_seconds + 1)
         assert of(config, "mine").restarts == 0
 
 
@@ -186,7 +190,7 @@ async def test_what_waits_for_a_storage_or_for_what_is_away_is_left_alone(
     async with platform(tmp_path, StringIO(), archive=f"{BEATS}|the-storage-is-away") as config:
         await until(is_running(config, "archive"))
         standings["hindsight-archive", "ocr.requests"] = GroupProgress(GroupPosition(0, 3, 3), 1000.0)
-        await asyncio.sleep(3 * config.progress_seconds)
+        await asyncio.sleep(3 * config.progress_timeout_seconds)
         assert of(config, "archive").restarts == 0
         assert of(config, "archive").waits == "ocr.features: the-storage-is-away"
 

@@ -145,7 +145,7 @@ def test_a_large_backlog_is_compacted_one_file_at_a_time() -> None:
 
 
 def test_days_beyond_the_retention_are_dropped_and_never_archived_again(storage: Settings) -> None:
-    settings = storage.model_copy(update={"archive_days": 2.0})
+    settings = storage.model_copy(update={"archive_retention_days": 2.0})
     archive = Archive(settings)
     for topic in (TOPIC, topics.LIFECYCLE):
         archive.append([record(day, NOON + timedelta(days=day), topic) for day in range(4)])

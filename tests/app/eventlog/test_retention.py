@@ -20,7 +20,7 @@ EVENTS = 10
 @pytest.fixture(scope="module")
 async def shared(platform: Settings) -> Settings:
     """A task of its own on the shared broker, whose events may be forgotten at once."""
-    settings = platform.model_copy(update={"tasks": {TASK: "tests.support.tasks:Letters"}, "kafka_days": 0.0})
+    settings = platform.model_copy(update={"tasks": {TASK: "tests.support.tasks:Letters"}, "kafka_retention_days": 0.0})
     settings = settings.model_copy(update={"partitions": 1})
     await provisioning.provision(settings)
     return settings
@@ -90,7 +90,7 @@ async def test_kafka_keeps_what_is_young(settings: Settings) -> None:
     tp, held = await log_of(settings, topics.predictions(TASK))
     await archive(settings, tp, held, held.end)
     await commit(settings, required_groups(settings)[tp.topic], tp, held.end)
-    await apply_retention(settings.model_copy(update={"kafka_days": 1.0}), later())
+    await apply_retention(settings.model_copy(update={"kafka_retention_days": 1.0}), later())
     assert await begin(settings, tp) == held.begin
 
 

@@ -32,7 +32,7 @@ WINDOW = TaskSettings(audit_rate=0, reward_window_seconds=600, reward_default=-0
 RULES = st.builds(
     TaskSettings,
     audit_rate=st.sampled_from([0.0, 0.5, 1.0]),
-    all_are_judged=st.booleans(),
+    full_feedback=st.booleans(),
     label_rule=st.sampled_from(["majority", "latest"]),
     reward_window_seconds=st.sampled_from([None, 300.0, 1200.0]),
 )
@@ -71,7 +71,7 @@ def test_feedback_without_a_prediction_waits_for_it() -> None:
 
 def test_nothing_is_said_of_a_prediction_that_nobody_looks_at() -> None:
     assert judged() is None
-    assert judged(rules=TaskSettings(all_are_judged=True)) is None
+    assert judged(rules=TaskSettings(full_feedback=True)) is None
 
 
 def test_a_shadow_has_no_outcome() -> None:
@@ -182,7 +182,7 @@ def test_a_reward_known_late_replaces_the_default() -> None:
 def test_how_a_prediction_came_to_be_looked_at_is_said_with_its_probability() -> None:
     found = outcome(make_feedback(1, accepted=True))
     assert (found.selection, found.selection_probability) == ("volunteer", None)
-    found = outcome(make_feedback(1, accepted=True), rules=TaskSettings(all_are_judged=True))
+    found = outcome(make_feedback(1, accepted=True), rules=TaskSettings(full_feedback=True))
     assert (found.selection, found.selection_probability) == ("all", 1.0)
     request = next(str(number) for number in range(1000) if in_audit_sample(prediction_id_of(str(number)), 0.01))
     audited = judged(rules=TaskSettings(audit_rate=0.01), request=request)

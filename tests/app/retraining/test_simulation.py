@@ -41,7 +41,7 @@ class World:
 
 TRUTH = 0.9 + 0.1 * 0.5
 STEADY = World()
-TRIGGERS = TriggerSettings(volume=20_000, quality_bound=0.9, latency_p99_ms=100.0, schedule="0 3 * * *")
+TRIGGERS = TriggerSettings(min_new_labels=20_000, quality_min_score=0.9, latency_max_p99_ms=100.0, schedule="0 3 * * *")
 
 Hourly = Callable[[int], World]
 
@@ -141,7 +141,7 @@ def test_a_fall_that_lasts_starts_one_run_and_one_more_after_each_recovery() -> 
 
 
 STRICT = TRIGGERS.model_copy(
-    update={"quality_tolerance": 0.0, "quality_bound": None, "quality_alpha": ALPHA, "volume": None}
+    update={"quality_tolerance": 0.0, "quality_min_score": None, "quality_alpha": ALPHA, "min_new_labels": None}
 )
 """With neither tolerance nor least effect, false alarms are up to alpha alone."""
 DAYS = 50

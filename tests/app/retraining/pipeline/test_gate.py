@@ -91,7 +91,7 @@ def test_the_champion_itself_is_refused() -> None:
 
 
 def test_a_bound_may_ask_for_more_than_any_improvement() -> None:
-    assert "must exceed 0.045" in only_reason(GOOD, GateSettings(improvement=0.045))
+    assert "must exceed 0.045" in only_reason(GOOD, GateSettings(min_improvement=0.045))
 
 
 def test_few_candidates_that_are_no_better_get_through() -> None:
@@ -169,7 +169,7 @@ def test_a_candidate_that_is_slow_or_not_measured_is_refused(latency_ms: tuple[f
 
 
 def test_a_candidate_that_is_too_large_is_refused() -> None:
-    assert only_reason(replace(GOOD, size_bytes=2_000_000), GateSettings(size_bytes=1_999_999)) == (
+    assert only_reason(replace(GOOD, size_bytes=2_000_000), GateSettings(max_size_bytes=1_999_999)) == (
         "The model has 2,000,000 bytes: at most 1,999,999 are allowed."
     )
 
@@ -229,7 +229,7 @@ some_evidence = st.builds(
 def test_any_evidence_has_one_verdict_of_finite_figures_that_an_event_can_say(
     evidence: GateEvidence, seed: int
 ) -> None:
-    bounds = GateSettings(outcomes=5, slice_outcomes=2)
+    bounds = GateSettings(min_outcomes=5, min_slice_outcomes=2)
     verdict = evaluate_gate(evidence, bounds, seed)
     assert verdict == evaluate_gate(evidence, bounds, seed)
     assert verdict.passed == (not verdict.reasons)

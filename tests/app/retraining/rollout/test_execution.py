@@ -14,9 +14,9 @@ from app.events.model_events import ModelRegistered, RouteChanged
 from app.registry.changes import RegistryWriter
 from app.registry.registry import Registry, TaskModels
 from app.registry.runs import Run
-from app.retraining.pipeline.run_directory import SOURCE
 from app.retraining.rollout import execution as rollouts
 from app.retraining.rollout.policy import CHAMPION_SHARE, SHADOW_SHARE, Arm, RolloutDecision, RolloutEvidence
+from app.retraining.run_events import SOURCE
 from app.settings.retraining import RetrainingSettings
 from app.settings.rollout import RolloutSettings
 from tests.support.record_strategies import START, consumed_record
@@ -36,7 +36,9 @@ OTHER = REGISTERED.model_copy(update={"model": ModelRef(name=TASK, version="3"),
 """A version that is none of the run's."""
 FROZEN = TaskFrozen(task=TASK, frozen=True, reason="a holiday", actor="ada")
 PLAN = RetrainingSettings(
-    rollout=RolloutSettings(shadow_answers=10, answers=10, minutes=1, longest_minutes=100, shares=(0.25, 0.5))
+    rollout=RolloutSettings(
+        min_shadow_answers=10, min_answers=10, min_minutes=1, max_minutes=100, canary_shares=(0.25, 0.5)
+    )
 )
 
 

@@ -10,7 +10,7 @@ from app.retraining.rollout.policy import CHAMPION_SHARE, SHADOW_SHARE, Arm, Rol
 from app.settings.rollout import RolloutSettings
 from models.off_policy import Floats
 
-PLAN = RolloutSettings(minutes=10, longest_minutes=200, score_loss=0.05, error_increase=0.02)
+PLAN = RolloutSettings(min_minutes=10, max_minutes=200, max_score_loss=0.05, max_error_rate_increase=0.02)
 NONE = np.empty(0)
 QUIET = Arm(0, 0, NONE, NONE)
 
@@ -49,7 +49,7 @@ def step(
     rng: np.random.Generator, stage: float, plan: RolloutSettings, candidate: Model, a_minute: int, pause: float
 ) -> tuple[RolloutDecision, int]:
     """What ends a step in which `decide` is asked after every pause, and the requests that the candidate served."""
-    arrivals = np.arange(1, int(a_minute * plan.longest_minutes) + 1) / a_minute
+    arrivals = np.arange(1, int(a_minute * plan.max_minutes) + 1) / a_minute
     served = rng.random(len(arrivals)) < stage
     if stage == SHADOW_SHARE:
         own, others = arrivals, arrivals
@@ -111,15 +111,15 @@ def test_what_only_users_can_see_to_be_worse_is_rolled_back_having_served_little
 
 def test_false_roll_backs_stay_below_alpha_with_a_look_after_every_event_and_nothing_tolerated() -> None:
     plan = RolloutSettings(
-        shadow_answers=80,
-        shares=(0.5,),
-        answers=20,
-        minutes=1,
-        longest_minutes=100,
+        min_shadow_answers=80,
+        canary_shares=(0.5,),
+        min_answers=20,
+        min_minutes=1,
+        max_minutes=100,
         alpha=0.1,
-        score_loss=0,
-        error_increase=0,
-        latency_ratio=1,
+        max_score_loss=0,
+        max_error_rate_increase=0,
+        max_latency_ratio=1,
     )
     rolled_back = 0
     for seed in range(80):
@@ -173,7 +173,7 @@ def test_a_candidate_that_does_not_answer_is_rolled_back_after_the_longest_time(
 
 
 def test_a_shadow_has_a_least_number_of_its_own() -> None:
-    plan = PLAN.model_copy(update={"shadow_answers": 1000})
+    plan = PLAN.model_copy(update={"min_shadow_answers": 1000})
     observed = RolloutEvidence(arm(999, labels=999), arm(100_000, labels=10_000), 20)
     assert "of 1000 needed" in decide(SHADOW_SHARE, observed, plan).reason
     assert "needed" not in decide(0.05, observed, plan).reason
@@ -190,7 +190,7 @@ def test_what_is_worse_but_tolerated_is_not_rolled_back() -> None:
     champion = arm(50_000, errors=500, score=0.80, labels=50_000)
     candidate = arm(50_000, errors=1000, score=0.77, labels=50_000, latency_ms=25)
     assert decide(0.5, RolloutEvidence(candidate, champion, 20), PLAN).action == "advance"
-    strict = PLAN.model_copy(update={"score_loss": 0.01})
+    strict = PLAN.model_copy(update={"max_score_loss": 0.01})
     assert decide(0.5, RolloutEvidence(candidate, champion, 20), strict).action == "roll back"
 
 
@@ -214,10 +214,10 @@ def test_with_nothing_seen_a_step_stays() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"shares": (0.5, 0.25)},
-        {"shares": (0.5, 1.0)},
+        {"canary_shares": (0.5, 0.25)},
+        {"canary_shares": (0.5, 1.0)},
         {"score_range": (1.0, 0.0)},
-        {"minutes": 2.0, "longest_minutes": 1.0},
+        {"min_minutes": 2.0, "max_minutes": 1.0},
         {"share": 0.5},
     ],
 )

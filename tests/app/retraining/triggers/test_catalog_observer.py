@@ -21,7 +21,7 @@ from tests.support.catalog_fixtures import TASK, TIMINGS, make_failure, make_out
 from tests.support.record_strategies import START, consumed_record
 from tests.support.scales import Scales
 
-PLAN = RetrainingSettings(window_minutes=60, feedback_minutes=10)
+PLAN = RetrainingSettings(window_minutes=60, feedback_wait_minutes=10)
 
 
 def at(minute: float) -> datetime:

@@ -19,13 +19,18 @@ from app.retraining.triggers.observation import Alert, LatencyStats, TaskTrigger
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 OFF = TriggerSettings(
-    volume=None, quality_alpha=None, drift=None, alerts=None, cooldown_seconds=0.0, quality_least_answered=0.5
+    min_new_labels=None,
+    quality_alpha=None,
+    drift_windows=None,
+    alerts=None,
+    cooldown_seconds=0.0,
+    quality_min_answered_share=0.5,
 )
 QUALITY = OFF.model_copy(update={"quality_alpha": 1e-4, "quality_tolerance": 0.0})
-BOUND = OFF.model_copy(update={"quality_bound": 0.8})
-DRIFT = OFF.model_copy(update={"drift": 2})
-LATENCY = OFF.model_copy(update={"latency_p99_ms": 50.0})
-VOLUME = OFF.model_copy(update={"volume": 100})
+BOUND = OFF.model_copy(update={"quality_min_score": 0.8})
+DRIFT = OFF.model_copy(update={"drift_windows": 2})
+LATENCY = OFF.model_copy(update={"latency_max_p99_ms": 50.0})
+VOLUME = OFF.model_copy(update={"min_new_labels": 100})
 NIGHTLY = OFF.model_copy(update={"schedule": "0 3 * * *"})
 ALERT = OFF.model_copy(update={"alerts": ("HindsightRetrain",)})
 
@@ -164,7 +169,7 @@ def test_the_cool_down_counts_from_the_end_of_a_run() -> None:
 
 
 def test_of_all_that_is_due_the_strongest_fires_and_the_others_are_its_evidence() -> None:
-    triggers = VOLUME.model_copy(update={"quality_bound": 0.8, "latency_p99_ms": 50.0, "latency_windows": 1})
+    triggers = VOLUME.model_copy(update={"quality_min_score": 0.8, "latency_max_p99_ms": 50.0, "latency_windows": 1})
     seen = replace(judged(0, 0.1), labelled=500, latency=slow(0, 60.0).latency)
     state, [firing] = evaluate(TaskTriggerState(), seen, NOON + HOUR, triggers)
     assert firing.trigger == "quality"
@@ -201,7 +206,7 @@ def test_a_schedule_without_times_is_refused(words: str) -> None:
         TriggerSettings(schedule=words)
 
 
-@pytest.mark.parametrize("wrong", [{"volumes": 1}, {"volume": 0}, {"quality_alpha": 0.5}])
+@pytest.mark.parametrize("wrong", [{"volumes": 1}, {"min_new_labels": 0}, {"quality_alpha": 0.5}])
 def test_settings_that_mean_nothing_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         TriggerSettings(**wrong)
@@ -225,7 +230,12 @@ SEEN = st.builds(
     st.booleans(),
 )
 ALL = TriggerSettings(
-    volume=100, quality_bound=0.5, latency_p99_ms=50.0, latency_windows=2, schedule="0 */4 * * *", cooldown_seconds=1800
+    min_new_labels=100,
+    quality_min_score=0.5,
+    latency_max_p99_ms=50.0,
+    latency_windows=2,
+    schedule="0 */4 * * *",
+    cooldown_seconds=1800,
 )
 
 
@@ -253,7 +263,7 @@ def test_whatever_is_seen(looks: list[Observation]) -> None:
 
 
 def test_a_state_that_is_made_again_from_the_log_knows_what_has_fired() -> None:
-    triggers = BOUND.model_copy(update={"latency_p99_ms": 50.0, "latency_windows": 1, "schedule": "0 3 * * *"})
+    triggers = BOUND.model_copy(update={"latency_max_p99_ms": 50.0, "latency_windows": 1, "schedule": "0 3 * * *"})
     seen = replace(BAD, latency=slow(0, 60.0).latency)
     _, [firing] = evaluate(TaskTriggerState(), seen, NOON + HOUR, triggers)
     again = restore_state([(NOON + HOUR, event(firing))])

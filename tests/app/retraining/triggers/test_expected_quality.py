@@ -17,7 +17,7 @@ from tests.support.catalog_fixtures import TASK, make_outcome, make_prediction, 
 from tests.support.record_strategies import START
 from tests.support.scales import Scales
 
-PLAN = RetrainingSettings(window_minutes=60, feedback_minutes=120)
+PLAN = RetrainingSettings(window_minutes=60, feedback_wait_minutes=120)
 EACH = 60
 """Predictions in each hour."""
 

@@ -15,7 +15,7 @@ from app.settings.triggers import TriggerSettings
 from tests.app.retraining.triggers.test_evaluate import HOUR, NOON, drifted, event, judged, slow
 
 MODEL = ModelRef(name="scales", version="1")
-PLAN = TriggerSettings(volume=None, latency_p99_ms=100, quality_alpha=1e-4, quality_tolerance=0.0)
+PLAN = TriggerSettings(min_new_labels=None, latency_max_p99_ms=100, quality_alpha=1e-4, quality_tolerance=0.0)
 FELL, DRIFTED, ROSE = 0.5, 9.0, 500.0
 
 
@@ -69,7 +69,7 @@ def test_another_window_has_another_id() -> None:
 
 
 def test_a_window_that_is_neither_bad_nor_well_ends_nothing() -> None:
-    bounded = PLAN.model_copy(update={"quality_bound": 0.8, "quality_tolerance": 0.02})
+    bounded = PLAN.model_copy(update={"quality_min_score": 0.8, "quality_tolerance": 0.02})
     between = judged(1, 0.879, labelled=100)  # below the reference less the tolerance, by what may be chance
     assert len(told([judged(0, FELL), between, judged(2, FELL)], plan=bounded)) == 1
     assert len(told([judged(0, FELL), judged(1, 0.95), judged(2, FELL)], plan=bounded)) == 2

@@ -39,7 +39,7 @@ async def test_what_newly_is_bad_is_said_once_and_again_if_that_failed(
         return next(looks)
 
     monkeypatch.setattr(Observer, "observe", seen)
-    settings = Settings(task_settings={TASK: {"retraining": {"triggers": {"latency_p99_ms": 50.0}}}})
+    settings = Settings(task_settings={TASK: {"retraining": {"triggers": {"latency_max_p99_ms": 50.0}}}})
     task, log = Scales(), Log()
     models = Registry([task]).tasks[TASK]
     with open_catalog(tmp_path, []) as catalog:

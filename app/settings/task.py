@@ -1,0 +1,30 @@
+"""The settings of a task: one value of HINDSIGHT_TASK_SETTINGS."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import ConfigDict, Field
+
+from app.settings.former_names import RenamedSettings
+from app.settings.retraining import RetrainingSettings
+
+
+class TaskSettings(RenamedSettings):
+    """Audit, labels, rewards, streams and retraining of one task."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    former_names: ClassVar = {"full_feedback": "all_are_judged"}
+
+    audit_rate: Annotated[float, Field(ge=0, le=1)] = 0.01
+    """The random share of predictions that is queued for review by a person."""
+    full_feedback: bool = Field(False, serialization_alias="all_are_judged")  # its name in a dataset's manifest
+    """Whether the application gives feedback on every prediction: then no audit sample is drawn."""
+    label_rule: Literal["majority", "latest"] = "majority"
+    """The correction that counts if actors contradict each other; a tie goes to the latest."""
+    reward_window_seconds: Annotated[float, Field(gt=0)] | None = None
+    """A reward counts if it is given within this time of the prediction; None is without a limit."""
+    reward_default: Annotated[float, Field(ge=-1, le=1)] = 0.0
+    """The reward of a prediction that got none within this time."""
+    frames: Literal["all", "latest"] = "all"
+    """Which of the waiting frames of one stream (`ce_stream`) are predicted: all, or the latest."""
+    retraining: RetrainingSettings = RetrainingSettings()
+    """The retraining of the task."""
