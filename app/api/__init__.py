@@ -1,1 +1,1 @@
-"""The HTTP side: feedback, blobs and health."""
+"""The HTTP API, in FastAPI."""

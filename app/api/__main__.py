@@ -1,4 +1,4 @@
-"""`python -m app.api`: the API as a process of its own."""
+"""`python -m app.api`: the process that serves the API and the pages."""
 
 import logging
 import sys
@@ -19,29 +19,29 @@ log = logging.getLogger(__name__)
 
 
 def server_config(config: Settings) -> uvicorn.Config:
-    """Return how the API is served. Raises SetupError."""
-    pair = api_tls.certificate_files(config)
-    if pair is None and not is_loopback(config.host):
+    """Return uvicorn's configuration. Raises SetupError."""
+    certificate_and_key = api_tls.certificate_files(config)
+    if certificate_and_key is None and not is_loopback(config.host):
         log.warning(
-            "HINDSIGHT_HOST is %s without HTTPS: keys and payloads cross the network in clear. "
-            "Set HINDSIGHT_TLS_CERTIFICATE and HINDSIGHT_TLS_KEY, or put a proxy with TLS before it.",
+            "HINDSIGHT_HOST is %s without HTTPS: keys and payloads cross the network in clear text. "
+            "Set HINDSIGHT_TLS_CERTIFICATE and HINDSIGHT_TLS_KEY, or put a proxy with TLS in front.",
             config.host,
         )
     app = create_app(config)
-    mount(app, app.state.parts)
-    heart = Heartbeat(config.home)
+    mount(app, app.state.services)
+    heartbeat = Heartbeat(config.home)
 
     async def beat() -> None:
-        heart.beat()
+        heartbeat.beat()
 
     return uvicorn.Config(
         app,
         host=config.host,
         port=config.api_port,
         http=BoundedProtocol,
-        proxy_headers=False,  # whoever is on this machine could name any address, and so evade the log-in's limit
-        ssl_certfile=pair and pair[0],
-        ssl_keyfile=pair and pair[1],
+        proxy_headers=False,  # a local client could claim any address and so evade the log-in's limit
+        ssl_certfile=certificate_and_key and certificate_and_key[0],
+        ssl_keyfile=certificate_and_key and certificate_and_key[1],
         log_level="warning",
         server_header=False,
         timeout_graceful_shutdown=10,
@@ -51,14 +51,14 @@ def server_config(config: Settings) -> uvicorn.Config:
 
 
 def main() -> None:
-    """Serves until a signal."""
+    """Serve until a signal."""
     resource_limits.raise_file_limit()
     try:
-        serving = uvicorn.Server(server_config(settings()))
+        server = uvicorn.Server(server_config(settings()))
     except SetupError as error:
         sys.exit(str(error))
-    serving.run()
-    if not serving.started:
+    server.run()
+    if not server.started:
         sys.exit(1)
 
 

@@ -18,14 +18,14 @@ _FORM_CONTENT = {"schema": {"type": "object", "required": ["file"], "properties"
 REQUEST_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "description": "The payload itself, or a form with one file.",
+        "description": "The payload, or a form with one file.",
         "content": {"application/octet-stream": _BINARY_CONTENT, "multipart/form-data": _FORM_CONTENT},
     }
 }
 
 
 class StoredBlob(BaseModel):
-    """Where the payload is: send `{"uri": ...}` as the request instead of it."""
+    """The address of the payload. Send `{"uri": ...}` as the request instead of the payload."""
 
     uri: str
     size: int
@@ -33,7 +33,7 @@ class StoredBlob(BaseModel):
 
 
 def router(store: BlobQuota, max_bytes: int) -> APIRouter:
-    """The route, for this storage."""
+    """Return the route for this storage."""
     routes = APIRouter(tags=["blobs"], dependencies=[require_scope("feedback")])
 
     @routes.post(
@@ -43,13 +43,13 @@ def router(store: BlobQuota, max_bytes: int) -> APIRouter:
         responses={
             **AUTH_RESPONSES,
             413: {"description": "The payload is too large."},
-            422: {"description": "There is no payload."},
-            503: {"description": "The storage is away."},
-            507: {"description": "The storage has no room, or can't be written."},
+            422: {"description": "The payload is empty."},
+            503: {"description": "The storage is unavailable."},
+            507: {"description": "The storage is full, or can't be written."},
         },
     )
     async def put_blob(request: Request) -> StoredBlob:
-        """Keeps the payload; the same payload always has the same URI."""
+        """Store the payload. Equal payloads have the same URI."""
         try:
             with await asyncio.to_thread(store.writer) as writer:
                 async for chunk in _read_payload(request):
@@ -60,7 +60,7 @@ def router(store: BlobQuota, max_bytes: int) -> APIRouter:
                     raise HTTPException(422, "the payload is empty")
                 uri = await asyncio.to_thread(writer.commit)
         except StorageUnavailable as error:
-            raise HTTPException(503, f"the blob storage is away: {error}") from error
+            raise HTTPException(503, f"the blob storage is unavailable: {error}") from error
         except OSError as error:
             raise HTTPException(507, f"the blob storage can't be written: {error.strerror}") from error
         return StoredBlob(uri=uri, size=writer.size, sha256=uri.rpartition("/")[2])

@@ -1,4 +1,4 @@
-"""What every request passes before a route, beside `app.auth.middleware`: the limit of its body."""
+"""Middleware that limits the size of request bodies."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class BodyLimit:
-    """Refuses bodies above the limit of their path, declared or not."""
+    """Refuses bodies above the limit of their path, with or without a Content-Length."""
 
     def __init__(self, app: ASGIApp, limit: int, limits: Mapping[str, int]) -> None:
         self._app = app
@@ -17,7 +17,7 @@ class BodyLimit:
         self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers 413, or passes the request on."""
+        """Answer 413, or pass the request on."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -29,13 +29,13 @@ class BodyLimit:
             return
         received = 0
 
-        async def counted() -> Message:
+        async def receive_counted() -> Message:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
             if received > limit:
-                # Raised inside the route that reads the body, where FastAPI makes it the answer.
+                # Raised inside the route that reads the body, where FastAPI turns it into the response.
                 raise HTTPException(413, detail)
             return message
 
-        await self._app(scope, counted, send)
+        await self._app(scope, receive_counted, send)

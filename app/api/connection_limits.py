@@ -1,6 +1,7 @@
-"""Bounds on the API's connections: a client that sends its request slowly, or never, holds up nobody.
+"""Limits of the API's connections, so that clients that send their request slowly or never don't block others.
 
-uvicorn has none: it waits for ever for the rest of a request, and takes connections until no file can be opened.
+uvicorn has no such limits: it waits without end for the rest of a request, and accepts connections until no file
+descriptor is left.
 """
 
 import asyncio
@@ -12,55 +13,59 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 log = logging.getLogger(__name__)
 
 WINDOW_SECONDS = 10.0
-"""A request's headers have to be complete at the end of the window after the one in which the client may send them."""
+"""A request's headers must be complete by the end of the window after the one in which the client may begin."""
 MIN_BODY_BYTES = 5_000
-"""So many bytes of an incomplete body have to come in each window."""
+"""Minimum bytes of an incomplete body in each window."""
 MAX_HEADER_BYTES = 64 * 1024
-"""The line, the headers, and what httptools reads ahead."""
+"""Maximum size of the request line and the headers, with what httptools reads ahead."""
 MAX_CONNECTIONS = 500
-"""Beyond it the oldest connection whose request is not complete gives way; where there is none, the new one."""
+"""Beyond it the oldest connection without a complete request is closed, or the new one if there is none."""
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """One connection."""
+    """One HTTP connection within the limits."""
 
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         self._header_bytes = 0
         self._window_bytes = 0
-        self._window_cycle: object = self  # of no request: the first window only begins to look
+        self._window_cycle: object = self  # equals no request's cycle: the first window never counts as slow
         self._opened = 0.0
 
     @property
     def is_incomplete(self) -> bool:
-        """Whether the client still has to send something before there is anything to do for it."""
+        """Whether the server waits for the client."""
         return self.cycle is None or self.cycle.response_complete or self.cycle.more_body
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take the connection, if there is room or room can be made."""
+        """Accept the connection if there is room or another one can be closed for it."""
         self._opened = self.loop.time()
         if len(self.connections) >= MAX_CONNECTIONS:
-            log.warning("%d connections: the oldest without a complete request is closed", MAX_CONNECTIONS)
-            others = [one for one in self.connections if isinstance(one, BoundedProtocol) and one.is_incomplete]
-            if not others:
+            log.warning("%d connections: closing the oldest without a complete request", MAX_CONNECTIONS)
+            incomplete = [
+                connection
+                for connection in self.connections
+                if isinstance(connection, BoundedProtocol) and connection.is_incomplete
+            ]
+            if not incomplete:
                 super().connection_made(transport)
                 transport.abort()
                 return
-            min(others, key=lambda one: one._opened).abort()
+            min(incomplete, key=lambda connection: connection._opened).abort()
         super().connection_made(transport)
         self.loop.call_later(WINDOW_SECONDS, self._end_window)
 
     def abort(self) -> None:
-        """Close at once, whatever is still to be sent."""
-        self.connections.discard(self)  # for whoever comes before this loop's next turn
+        """Close at once and drop unsent data."""
+        self.connections.discard(self)  # at once, for connections that come before the event loop's next iteration
         self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Hand on what came, unless it is a header without end."""
-        before = self.cycle
+        """Process the data, and refuse headers above the limit."""
+        previous_cycle = self.cycle
         super().data_received(data)
         self._window_bytes += len(data)
-        if self.cycle is not before:
+        if self.cycle is not previous_cycle:
             self._header_bytes = 0
         elif self._awaits_headers():
             self._header_bytes += len(data)

@@ -1,4 +1,4 @@
-"""`/v1/dead-letters`: what could not be processed, why, and its way back."""
+"""`/v1/dead-letters`: list, read and redeliver records that could not be processed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,15 +23,15 @@ _BINARY_TYPE = "application/octet-stream"
 RESPONSES: dict[int | str, dict[str, Any]] = {
     **AUTH_RESPONSES,
     404: {"description": "There is no such dead letter."},
-    409: {"description": "It can't be done, or the archive can't be read; the reason says what to do."},
-    503: {"description": "The broker is away: try again after Retry-After."},
+    409: {"description": "The dead letter can't be redelivered, or the archive can't be read; see the reason."},
+    503: {"description": "The broker is unavailable: try again after Retry-After."},
 }
 
 ShortText = Annotated[str | None, Query(max_length=200)]
 
 
 class DeadLetterSummary(BaseModel):
-    """A dead letter: at which stage and why, where its record was, and whose event (`source`, `event_id`) it is."""
+    """A dead letter: its stage and reason, the position of its record, and its event's `source` and `event_id`."""
 
     id: str
     logged: datetime
@@ -43,38 +43,38 @@ class DeadLetterSummary(BaseModel):
     offset: int
     source: str
     event_id: str
-    replayed: Annotated[int | None, Field(description="How often it went back; null where that is not kept.")]
+    replayed: Annotated[int | None, Field(description="Number of redeliveries; null if that is not recorded.")]
 
 
 class DeadLetterDetails(DeadLetterSummary):
-    """A dead letter with its record; what is no text is in hexadecimal digits."""
+    """A dead letter with its record. Bytes that are not text are in hexadecimal digits."""
 
     key: str | None
     headers: list[tuple[str, str | None]]
     bytes: int
-    payload: Annotated[str | None, Field(description="Its beginning; all of it is at `/payload`.")]
+    payload: Annotated[str | None, Field(description="The beginning; `/payload` has all of it.")]
 
 
 class DeadLettersPage(BaseModel):
-    """The newest first; `next` is what the next page is asked for by, as `before`."""
+    """Dead letters, newest first. Pass `next` as `before` to get the next page."""
 
     dead_letters: list[DeadLetterSummary]
     next: str | None
 
 
 class RedeliveryResponse(BaseModel):
-    """What was published again, in this order: earlier feedback on the same prediction goes back first."""
+    """The redelivered dead letters, in order: earlier feedback on the same prediction is redelivered first."""
 
     dead_letters: list[str]
-    refused: Annotated[dict[str, str], Field(description="Those of them that the broker refused, and why.")]
+    refused: Annotated[dict[str, str], Field(description="Those that the broker refused, with the reason.")]
 
 
 def router(dead_letters: AsyncDeadLetterStore) -> APIRouter:
-    """The routes, to these dead letters."""
+    """Return the routes."""
     routes = APIRouter(prefix="/v1/dead-letters", tags=["dead letters"], responses=RESPONSES)
 
     @routes.get("", dependencies=REQUIRE_READ)
-    async def list_letters(
+    async def list_dead_letters(
         stage: ShortText = None,
         code: ShortText = None,
         task: ShortText = None,
@@ -82,18 +82,18 @@ def router(dead_letters: AsyncDeadLetterStore) -> APIRouter:
         before: ShortText = None,
         limit: Annotated[int, Query(ge=1, le=MAX_LISTED)] = MAX_LISTED,
     ) -> DeadLettersPage:
-        """Those of which all of this is true, the newest first."""
-        wanted = DeadLetterFilter(stage=stage, code=code, task=task, since=since)
+        """Return the dead letters that match all filters, newest first."""
+        letter_filter = DeadLetterFilter(stage=stage, code=code, task=task, since=since)
         with _http_errors():
-            found, more = await dead_letters.page(wanted, limit, before)
+            letters, more = await dead_letters.page(letter_filter, limit, before)
         return DeadLettersPage(
-            dead_letters=[DeadLetterSummary.model_validate(to_json(one)) for one in found],
-            next=found[-1].id if more else None,
+            dead_letters=[DeadLetterSummary.model_validate(to_json(letter)) for letter in letters],
+            next=letters[-1].id if more else None,
         )
 
     @routes.get("/{letter_id:part}", dependencies=REQUIRE_READ)
-    async def show_letter(letter_id: str) -> DeadLetterDetails:
-        """A letter, with the original's key and headers, and how its payload begins."""
+    async def read_dead_letter(letter_id: str) -> DeadLetterDetails:
+        """Return a dead letter with its record's key and headers, and the beginning of the payload."""
         with _http_errors():
             return DeadLetterDetails.model_validate(to_detailed_json(*await dead_letters.read(letter_id)))
 
@@ -103,8 +103,8 @@ def router(dead_letters: AsyncDeadLetterStore) -> APIRouter:
         response_class=Response,
         responses={200: {"content": {_BINARY_TYPE: {"schema": {"type": "string", "format": "binary"}}}}},
     )
-    async def read_letter(letter_id: str) -> Response:
-        """The original's value, byte by byte: never to be shown by a browser, for it may be anything."""
+    async def read_dead_letter_payload(letter_id: str) -> Response:
+        """Return the record's value, byte for byte. Browsers only download it, because it may be anything."""
         with _http_errors():
             _, original = await dead_letters.read(letter_id)
         return Response(
@@ -119,13 +119,13 @@ def router(dead_letters: AsyncDeadLetterStore) -> APIRouter:
         )
 
     @routes.post("/{letter_id:part}:replay", dependencies=REQUIRE_OPERATE)
-    async def replay_letter(
-        letter_id: str, again: Annotated[bool, Query(description="Even if it went back before.")] = False
+    async def redeliver_dead_letter(
+        letter_id: str, again: Annotated[bool, Query(description="Even if it was redelivered before.")] = False
     ) -> RedeliveryResponse:
-        """Publishes it once more, as it was, to the topic that it came from."""
+        """Publish the record again, unchanged, to its original topic."""
         with _http_errors():
-            letters, done = await dead_letters.redeliver(letter_id, again)
-        return RedeliveryResponse(dead_letters=[one.id for one in letters], refused=dict(done.refused))
+            letters, result = await dead_letters.redeliver(letter_id, again)
+        return RedeliveryResponse(dead_letters=[letter.id for letter in letters], refused=dict(result.refused))
 
     return routes
 
@@ -138,4 +138,4 @@ def _http_errors() -> Iterator[None]:
     except DeadLetterNotFound as error:
         raise HTTPException(404, str(error)) from None
     except Rejected as error:
-        raise HTTPException(409, f"the payload can't be had: {error}") from None
+        raise HTTPException(409, f"the payload can't be read: {error}") from None

@@ -1,4 +1,4 @@
-"""`/docs` and `/redoc`, with scripts of this server: FastAPI's own pages are blank without the internet."""
+"""`/docs` and `/redoc` with scripts from this server: FastAPI's own pages are blank without the internet."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ _STATIC_DIRECTORY = Path(fastapi_offline.__file__).parent / "static"
 
 
 def add_docs_pages(app: FastAPI) -> None:
-    """Add the pages to an application that has none."""
+    """Add the pages to an application that has none of its own."""
 
     async def swagger(request: Request) -> Response:
         return get_swagger_ui_html(

@@ -1,4 +1,4 @@
-"""What HTTP answers where the log can't be asked, or what is asked for can't be done: one way for all routes."""
+"""Errors of the platform as HTTP errors, the same for all routes."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from models.base import Task
 
 @contextmanager
 def http_errors() -> Iterator[None]:
-    """What is raised inside, as an answer: 409 with the reason and the remedy, or 503 for what passes."""
+    """Turn `SetupError` into 409 with reason and remedy, and transient errors into 503."""
     try:
         yield
     except SetupError as error:
@@ -23,7 +23,7 @@ def http_errors() -> Iterator[None]:
 
 
 def require_task(tasks: Mapping[str, Task], task: str) -> Task:
-    """The task of this name, or 404 with those that there are."""
+    """Return the task of this name. Raises HTTPException 404 with the known tasks."""
     if task not in tasks:
         raise HTTPException(404, f"there is no task {task!r}; known: {', '.join(sorted(tasks))}")
     return tasks[task]

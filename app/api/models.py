@@ -1,4 +1,4 @@
-"""`/v1/models`: the versions of models, and which of them serve."""
+"""`/v1/models`: model versions and routes."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -18,24 +18,24 @@ from models.base import Task
 
 RESPONSES: dict[int | str, dict[str, Any]] = {
     **AUTH_RESPONSES,
-    503: {"description": "The broker is away, or has not confirmed: look at the route, and try again."},
+    503: {"description": "The broker is unavailable or did not confirm: read the route, then try again."},
 }
 CHANGE_RESPONSES: dict[int | str, dict[str, Any]] = {
     404: {"description": "There is no such task."},
     409: {
-        "description": "The route is not one that can be changed so; the reason says why.",
+        "description": "The current route doesn't allow this change; see the reason.",
         "content": {"application/json": {"example": {"detail": "Version 2 is the champion already."}}},
     },
 }
 
 
 class RouteChangeRequest(BaseModel):
-    """Who wants a route changed, and why."""
+    """The author and the reason of a route change."""
 
     actor: ActorName | None = None
     reason: Annotated[str, Field(min_length=1, max_length=2000)]
     share: Annotated[float, Field(gt=0, lt=1)] = 0.05
-    """The share of requests that a canary answers."""
+    """Share of the requests that a canary answers."""
 
 
 class ModelsResponse(BaseModel):
@@ -45,15 +45,16 @@ class ModelsResponse(BaseModel):
 
 
 def router(settings: Settings, tasks: Mapping[str, Task], producer: ResilientProducer) -> APIRouter:
-    """The routes, for these tasks."""
+    """Return the routes for these tasks."""
     routes = APIRouter(tags=["models"])
 
     @routes.get("/v1/models", responses=RESPONSES, dependencies=[require_scope("read")])
     async def list_models() -> ModelsResponse:
-        """Every task's versions, and its route of now."""
+        """Return the versions and the current route of every task."""
         with http_errors():
             registry = await read_registry(settings, tasks.values())
-            return ModelsResponse(models=[describe_models(one) for one in registry.tasks.values() if one.versions])
+            with_versions = [models for models in registry.tasks.values() if models.versions]
+            return ModelsResponse(models=[describe_models(models) for models in with_versions])
 
     @routes.post(
         "/v1/models/{task}/{version}:{action}",
@@ -61,16 +62,15 @@ def router(settings: Settings, tasks: Mapping[str, Task], producer: ResilientPro
         dependencies=[require_scope("operate")],
     )
     async def change_route(
-        request: Request, task: str, version: str, action: RouteAction, asked: RouteChangeRequest
+        request: Request, task: str, version: str, action: RouteAction, body: RouteChangeRequest
     ) -> TaskModelsResponse:
-        """Answers once the change is in the log and in force: the route as it is then.
+        """Change the route; the response has the route with the change in force.
 
-        A rollback takes the version's role away; a champion gives way to the one before it.
+        A rollback removes the version's role; the previous champion replaces a champion.
         """
-        changes = RegistryWriter(settings, require_task(tasks, task), producer.publish)
-        said = (asked.reason, resolve_actor(request, asked.actor))
+        writer = RegistryWriter(settings, require_task(tasks, task), producer.publish)
+        actor = resolve_actor(request, body.actor)
         with http_errors():
-            changed = await changes.change_route(action, version, asked.share, *said)
-            return describe_models(changed)
+            return describe_models(await writer.change_route(action, version, body.share, body.reason, actor))
 
     return routes

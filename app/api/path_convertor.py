@@ -1,14 +1,14 @@
-"""A part of a path, up to the next slash or colon: `:cancel` behind a name is another route, not more of the name."""
+"""Path parameters that end at a slash or a colon, so that `:cancel` after a name selects another route."""
 
 from starlette.convertors import StringConvertor, register_url_convertor
 
 
 class PartConvertor(StringConvertor):
-    """`{name:part}` in a route's path."""
+    """The convertor of `{name:part}` in a route's path."""
 
     regex = "[^/:]+"
 
 
 def register() -> None:
-    """Make it known to Starlette, before a route uses it."""
+    """Register it with Starlette; call this before a route uses it."""
     register_url_convertor("part", PartConvertor())

@@ -1,4 +1,4 @@
-"""`GET /v1/predictions/{id}`: a prediction, and what became of it."""
+"""`GET /v1/predictions/{id}`: a prediction with its feedback and its outcome."""
 
 import asyncio
 from datetime import datetime
@@ -49,55 +49,55 @@ EXAMPLE: dict[str, Any] = _EXAMPLE_EVENT | {
     },
 }
 PredictionId = Annotated[str, Path(json_schema_extra={"pattern": f"^{PREDICTION_ID.pattern}$"}, examples=[_EXAMPLE_ID])]
-"""As the description has it; what is none is refused by `task_of`, in words."""
+"""The pattern is for the OpenAPI description only; `task_of` refuses invalid ids with a reason."""
 RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"content": {"application/json": {"example": EXAMPLE}}},
     **AUTH_RESPONSES,
-    404: {"description": "No such prediction is recorded; a new one is a moment after its answer."},
-    422: {"description": "That is no prediction's id."},
-    503: {"description": "The catalog's database is away: try again after Retry-After."},
+    404: {"description": "No such prediction is recorded. A new one is recorded a moment after its answer."},
+    422: {"description": "The id is not a valid prediction id."},
+    503: {"description": "The catalog's database is unavailable: try again after Retry-After."},
 }
 
 
 class FeedbackDetails(FeedbackGiven):
-    """One feedback event: what was said, and its identity."""
+    """A feedback event with its identity."""
 
     id: str
     source: str
     time: datetime
-    """Its `ce_time`."""
+    """The event's `ce_time`."""
 
 
 class PredictionDetails(PredictionMade):
-    """A prediction as it was published, with all that was said of it, and what that comes to."""
+    """A prediction as it was published, with its feedback and the outcome of that."""
 
     request_source: str
     """The request's `ce_source`."""
     time: datetime
-    """Its `ce_time`."""
+    """The prediction's `ce_time`."""
     feedback: list[FeedbackDetails]
-    """The oldest first."""
+    """Oldest first."""
     outcome: OutcomeRecorded | None
-    """What is known of it now; null until that is recorded."""
+    """The current outcome; null until one is recorded."""
 
 
 def router(catalog: Catalog) -> APIRouter:
-    """The route, to this catalog."""
+    """Return the route."""
     routes = APIRouter(tags=["predictions"], dependencies=[require_scope("read")])
 
     @routes.get("/v1/predictions/{prediction_id}", responses=RESPONSES)
     async def read_prediction(prediction_id: PredictionId) -> PredictionDetails:
-        """A prediction as it was published, its feedback and its outcome."""
+        """Return a prediction as it was published, its feedback and its outcome."""
         try:
             task_of(prediction_id)
-            found = await asyncio.to_thread(catalog.prediction, prediction_id)
+            prediction = await asyncio.to_thread(catalog.prediction, prediction_id)
         except ValueError as error:
             raise HTTPException(422, str(error)) from None
         except Unavailable as error:
             raise HTTPException(503, str(error), {"Retry-After": RETRY_AFTER}) from None
-        if found is None:
-            reason = "either it is not recorded yet (it is a moment after its answer), or the id is wrong"
+        if prediction is None:
+            reason = "either it is not recorded yet (that takes a moment after its answer), or the id is wrong"
             raise HTTPException(404, f"no prediction {prediction_id!r} is recorded: {reason}")
-        return PredictionDetails.model_validate(found)
+        return PredictionDetails.model_validate(prediction)
 
     return routes

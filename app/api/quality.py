@@ -1,9 +1,8 @@
-"""`/v1/quality`: what a task's champion scores, by what is labelled and by how sure it is."""
+"""`/v1/quality`: the score of a task's champion, from labels and, without them, estimated from its confidences."""
 
 from collections.abc import Mapping
 from datetime import datetime
 from math import isfinite
-from typing import Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel
@@ -20,82 +19,98 @@ from models.base import Task
 
 
 class LabelledWindow(BaseModel):
-    """The last window whose feedback has had its time."""
+    """The last window whose time for feedback is over."""
 
     start: datetime
     end: datetime
     predictions: int
     plain: float | None
-    """The average of all labels. It is biased: people correct what is wrong."""
+    """The plain average of all labels. It is biased: people correct mistakes."""
     weighted: float | None
-    """The estimate by inverse selection probability."""
+    """The estimate, weighted by inverse selection probability."""
     lower: float | None
     upper: float | None
-    """Its interval, at 95 %; null of fewer than two labels."""
+    """The estimate's 95 % interval; null with fewer than two labels."""
     coverage: float
-    """The share of predictions that has a label."""
+    """The share of the predictions that have a label."""
     answered: float
-    """The share of those selected that has one."""
+    """The share of the selected predictions that have a label."""
 
 
 class EstimatedWindow(BaseModel):
-    """The last whole window, whose labels may be late: what it is expected to score by its confidences."""
+    """The last complete window, whose labels may be late, with a score estimated from confidences."""
 
     start: datetime
     end: datetime
     expected: float
     lower: float
     upper: float
-    """The interval, at 95 %: of chance in the labels that were learned from alone."""
+    """The 95 % interval. It covers only the chance in the labels that the estimate was fitted to."""
     labelled: float
-    """How many those are, of equal weight."""
+    """The effective number of these labels."""
     error: float | None
-    """The mean absolute difference to what labels said in past windows."""
+    """The mean absolute difference to the labels' score in past windows."""
     windows: int
-    """How many past windows that is of."""
+    """The number of these past windows."""
 
 
 class QualityResponse(BaseModel):
-    """What was last seen of a task's champion; null where too little is known."""
+    """The last observation of a task's champion. Values are null while too little is known."""
 
     task: str
     version: str | None
     reference: float | None
-    """What the champion scored when it was judged."""
+    """The champion's score when the gate evaluated it."""
     judged: LabelledWindow | None
     late: EstimatedWindow | None
 
 
 def router(tasks: Mapping[str, Task], controller: Controller) -> APIRouter:
-    """The routes, for these tasks."""
+    """Return the route for these tasks."""
     routes = APIRouter(tags=["retraining"])
 
     @routes.get("/v1/quality/{task}", responses=RESPONSES | NOT_FOUND_RESPONSES, dependencies=REQUIRE_READ)
     async def quality(task: str) -> QualityResponse:
-        """The champion's score: plain average, weighted estimate, and what is expected where labels are late."""
+        """Return the champion's score: plain average, weighted estimate, and the estimate without labels."""
         with http_errors():
             require_task(tasks, task)
-        version, seen = controller.trigger_service.observations.get(task, (None, None))
+        version, observation = controller.trigger_service.observations.get(task, (None, None))
         return QualityResponse(
             task=task,
             version=version,
-            reference=seen.reference if seen else None,
-            judged=_labelled_window(seen.quality) if seen and seen.quality else None,
-            late=_estimated_window(seen.expected) if seen and seen.expected else None,
+            reference=observation.reference if observation else None,
+            judged=_labelled_window(observation.quality) if observation and observation.quality else None,
+            late=_estimated_window(observation.expected) if observation and observation.expected else None,
         )
 
     return routes
 
 
 def _labelled_window(window: WindowValue[QualityEstimate]) -> LabelledWindow:
-    found = window.value
-    lower, upper = (end if isfinite(end) else None for end in found.interval())
-    figures: dict[str, Any] = {name: getattr(found, name) for name in ("predictions", "plain", "coverage", "answered")}
-    return LabelledWindow(start=window.start, end=window.end, weighted=found.score, lower=lower, upper=upper, **figures)
+    estimate = window.value
+    lower, upper = (bound if isfinite(bound) else None for bound in estimate.interval())
+    return LabelledWindow(
+        start=window.start,
+        end=window.end,
+        predictions=estimate.predictions,
+        plain=estimate.plain,
+        weighted=estimate.score,
+        lower=lower,
+        upper=upper,
+        coverage=estimate.coverage,
+        answered=estimate.answered,
+    )
 
 
 def _estimated_window(window: WindowValue[PerformanceEstimate]) -> EstimatedWindow:
-    figures: dict[str, Any] = {
-        name: getattr(window.value, name) for name in EstimatedWindow.model_fields if hasattr(window.value, name)
-    }
-    return EstimatedWindow(start=window.start, end=window.end, expected=window.value.score, **figures)
+    estimate = window.value
+    return EstimatedWindow(
+        start=window.start,
+        end=window.end,
+        expected=estimate.score,
+        lower=estimate.lower,
+        upper=estimate.upper,
+        labelled=estimate.labelled,
+        error=estimate.error,
+        windows=estimate.windows,
+    )

@@ -1,4 +1,4 @@
-"""Moments in requests: RFC 3339, with a zone. Pydantic alone would take numbers for seconds since 1970."""
+"""Timestamps in requests: RFC 3339 with a time zone. Pydantic alone would accept numbers as seconds since 1970."""
 
 import re
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:
 
 def _require_rfc3339(value: Any) -> Any:
     if not isinstance(value, str) or not _RFC3339.fullmatch(value):
-        raise ValueError("write it in RFC 3339, such as 2026-01-31T12:00:00Z")
+        raise ValueError("not a valid RFC 3339 timestamp: write it like 2026-01-31T12:00:00Z")
     return value
 
 
@@ -19,8 +19,8 @@ def _to_utc(value: datetime) -> datetime:
     try:
         return value.astimezone(UTC)
     except OverflowError:
-        raise ValueError("in UTC it is not in the years 1 to 9999") from None
+        raise ValueError("not a valid timestamp: in UTC its year is not between 1 and 9999") from None
 
 
 Timestamp = Annotated[AwareDatetime, BeforeValidator(_require_rfc3339), AfterValidator(_to_utc)]
-"""A moment, in UTC."""
+"""A timestamp in UTC."""

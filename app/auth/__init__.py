@@ -1,1 +1,1 @@
-"""Who may do what: API keys with scopes, and the sessions of browsers that have logged in by one."""
+"""Authentication and authorization: API keys with scopes, and browser sessions that start from a key."""

@@ -1,4 +1,4 @@
-"""API keys and browsers' sessions, in the control tables. Of each secret only the hash is kept."""
+"""API keys and browser sessions in the control tables. Only the hash of a secret is stored."""
 
 import hashlib
 import secrets
@@ -14,7 +14,7 @@ from app.catalog.engine import create_catalog_engine, read_transaction, write_tr
 from app.errors import SetupError
 
 KEY_PREFIX = "hs_"
-"""What a key begins with, so that it is known for one wherever it is found."""
+"""Prefix of every key, so that secret scanners and people recognize one."""
 SESSION_HOURS = 12.0
 MAX_NAME_LENGTH = 100
 _SECRET_BYTES = 32
@@ -39,7 +39,7 @@ class _SessionRow(ControlTable):
 
 @dataclass(frozen=True)
 class ApiKey:
-    """A key: the SHA-256 of its token, what it is called, what it may do; when it was last used, to the hour."""
+    """A key. `digest` is the SHA-256 of its token; `used` is exact to the hour."""
 
     digest: str
     name: str
@@ -51,7 +51,7 @@ class ApiKey:
 
 @dataclass(frozen=True)
 class BrowserSession:
-    """A browser that has logged in: the SHA-256 of its cookie, and of the key's token."""
+    """A logged-in browser. `digest` is the SHA-256 of its cookie's value, `key` that of the key's token."""
 
     digest: str
     key: str
@@ -59,12 +59,12 @@ class BrowserSession:
 
 
 def secret_digest(secret: str) -> str:
-    """What is kept of a secret. A token has 256 random bits: that needs no salt, and no slow hash."""
+    """Return the stored form of a secret. A secret has 256 random bits, so it needs no salt and no slow hash."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
 class KeyStore:
-    """The keys in the database at a SQLAlchemy URL. Every method raises `Unavailable` when that is away or locked."""
+    """The keys in the database at a SQLAlchemy URL. Every method raises `Unavailable` if that is down or locked."""
 
     def __init__(self, url: str) -> None:
         self._engine = create_catalog_engine(url)
@@ -75,11 +75,14 @@ class KeyStore:
         self._engine.dispose()
 
     def create(self, name: str, scopes: frozenset[Scope]) -> str:
-        """A new key's token, which is kept nowhere. Raises `SetupError` for a name that is taken or is none."""
+        """Create a key and return its token, which is not stored. Raises `SetupError` for an invalid or taken name."""
         if not (name.isprintable() and name.strip() == name and 1 <= len(name) <= MAX_NAME_LENGTH):
-            raise SetupError(f"{name!r} is no name for a key.", f"Take 1 to {MAX_NAME_LENGTH} printable characters.")
+            raise SetupError(
+                f"{name!r} is not a valid key name.",
+                f"Use 1 to {MAX_NAME_LENGTH} printable characters, without spaces at the ends.",
+            )
         if not scopes:
-            raise SetupError("A key without a scope can do nothing.", f"Name some: {', '.join(SCOPES)}.")
+            raise SetupError("A key without a scope can do nothing.", f"Name at least one of: {', '.join(SCOPES)}.")
         token = KEY_PREFIX + secrets.token_urlsafe(_SECRET_BYTES)
         row = {
             "digest": secret_digest(token),
@@ -92,26 +95,23 @@ class KeyStore:
             if connection.scalars(
                 select(_KeyRow.digest).where(_KeyRow.name == name, _KeyRow.revoked.is_(None))
             ).first():
-                raise SetupError(
-                    f"There is a key {name!r} already.",
-                    "Take another name, or revoke it.",
-                )
+                raise SetupError(f"There is a key {name!r} already.", "Choose another name, or revoke that key.")
             connection.execute(insert(_KeyRow), row)
         return token
 
     def revoke(self, name: str) -> None:
-        """End a key, and the sessions of those who have logged in by it. Raises `SetupError` where there is none."""
+        """Revoke a key and end its sessions. Raises `SetupError` if there is no active key of this name."""
         self._ensure_tables()
         with write_transaction(self._engine) as connection:
             active = _KeyRow.name == name, _KeyRow.revoked.is_(None)
             digest = connection.scalars(select(_KeyRow.digest).where(*active)).one_or_none()
             if digest is None:
-                raise SetupError(f"There is no key {name!r} that could be revoked.", "See `hindsight keys list`.")
+                raise SetupError(f"There is no active key {name!r}.", "See `hindsight keys list`.")
             connection.execute(update(_KeyRow).where(*active).values(revoked=datetime.now(UTC)))
             connection.execute(delete(_SessionRow).where(_SessionRow.key == digest))
 
     def all(self) -> list[ApiKey]:
-        """All keys that there ever were, the oldest first."""
+        """Return all keys, revoked ones included, oldest first."""
         self._ensure_tables()
         with read_transaction(self._engine) as connection:
             rows = connection.execute(select(_KeyRow.__table__).order_by(_KeyRow.created, _KeyRow.digest)).all()
@@ -128,20 +128,20 @@ class KeyStore:
         ]
 
     def use(self, digest: str) -> None:
-        """Note that a key is used now."""
+        """Record that a key is used now."""
         self._ensure_tables()
         with write_transaction(self._engine) as connection:
             connection.execute(update(_KeyRow).where(_KeyRow.digest == digest).values(used=datetime.now(UTC)))
 
     def sessions(self) -> list[BrowserSession]:
-        """The sessions that have not run out."""
+        """Return the sessions that have not expired."""
         self._ensure_tables()
         with read_transaction(self._engine) as connection:
             rows = connection.execute(select(_SessionRow.__table__).where(_SessionRow.until > datetime.now(UTC))).all()
         return [BrowserSession(row.digest, row.key, row.until) for row in rows]
 
     def begin_session(self, key: str) -> str:
-        """A new session of the key with this digest: what its cookie holds, which is kept nowhere."""
+        """Start a session of the key with this digest; return the cookie's value, which is not stored."""
         secret, now = secrets.token_urlsafe(_SECRET_BYTES), datetime.now(UTC)
         row = {"digest": secret_digest(secret), "key": key, "until": now + timedelta(hours=SESSION_HOURS)}
         self._ensure_tables()
@@ -151,7 +151,7 @@ class KeyStore:
         return secret
 
     def end_session(self, digest: str) -> None:
-        """End a session, if there is one."""
+        """End the session with this digest, if there is one."""
         self._ensure_tables()
         with write_transaction(self._engine) as connection:
             connection.execute(delete(_SessionRow).where(_SessionRow.digest == digest))

@@ -1,4 +1,7 @@
-"""`/login` and `/logout`: a browser's key becomes a session. Its cookie no script can read, and no other site sends."""
+"""`/login` and `/logout`: exchange a key for a browser session.
+
+Scripts can't read the session's cookie, and other sites' pages can't send it.
+"""
 
 import html
 import time
@@ -16,14 +19,15 @@ from app.errors import Unavailable
 
 MAX_FAILURES = 10
 FAILURE_WINDOW_SECONDS = 60.0
-"""An address may fail so often in this time; who comes through a proxy has the proxy's."""
+"""Each address may fail MAX_FAILURES times in this window. Clients of one proxy share its address."""
 MAX_ADDRESSES = 10_000
 MAX_KEY_LENGTH = 500
 
+_UNAVAILABLE_TEXT = "The database is unavailable. Try again in a moment."
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'",
     "Cache-Control": "no-store",
-    "Referrer-Policy": "same-origin",  # with none at all, browsers would send the form with `Origin: null`
+    "Referrer-Policy": "same-origin",  # with `no-referrer` browsers would send the form with `Origin: null`
 }
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -46,14 +50,14 @@ p {{ font-size: .9rem; opacity: .8; }}
 <body>
 <main>
 <h1>Hindsight</h1>
-{said}
+{alert}
 <form method="post" action="{login}">
 <input type="hidden" name="next" value="{next}">
 <label for="key">API key</label>
-<input id="key" name="key" type="password" autocomplete="current-password" maxlength="{most}" required autofocus>
+<input id="key" name="key" type="password" autocomplete="current-password" maxlength="{max_length}" required autofocus>
 <button>Log in</button>
 </form>
-<p>Whoever runs this Hindsight makes keys: <code>hindsight keys create NAME --scope read</code></p>
+<p>The operator of this server creates keys: <code>hindsight keys create NAME --scope read</code></p>
 </main>
 </body>
 </html>
@@ -61,20 +65,20 @@ p {{ font-size: .9rem; opacity: .8; }}
 
 
 class LoginThrottle:
-    """Bounds how often an address may fail."""
+    """Limits the failed attempts of each address."""
 
     def __init__(self) -> None:
         self._failures: OrderedDict[str, deque[float]] = OrderedDict()
 
     def wait_seconds(self, address: str, now: float) -> float:
-        """Seconds until this address may try again; 0 is now."""
+        """Return the seconds until this address may try again; 0 if it may now."""
         times = self._failures.get(address, deque())
         while times and times[0] <= now - FAILURE_WINDOW_SECONDS:
             times.popleft()
         return times[0] + FAILURE_WINDOW_SECONDS - now if len(times) >= MAX_FAILURES else 0.0
 
     def record_failure(self, address: str, now: float) -> None:
-        """Note a failure."""
+        """Record a failed attempt."""
         self._failures.setdefault(address, deque(maxlen=MAX_FAILURES)).append(now)
         self._failures.move_to_end(address)
         if len(self._failures) > MAX_ADDRESSES:
@@ -82,13 +86,13 @@ class LoginThrottle:
 
 
 def router(authenticator: Authenticator, cookie: str) -> APIRouter:
-    """The routes; `cookie` is the name of the cookie that holds a session."""
+    """Return the routes. `cookie` is the name of the session cookie."""
     routes = APIRouter(include_in_schema=False)
-    attempts = LoginThrottle()
+    throttle = LoginThrottle()
 
     @routes.get(LOGIN_PATH, dependencies=[require_scope(None)])
-    async def ask(next: str = "/") -> Response:
-        """The form."""
+    async def show_form(next: str = "/") -> Response:
+        """Show the form."""
         return _render_form(next)
 
     @routes.post(LOGIN_PATH, dependencies=[require_scope(None)])
@@ -97,22 +101,22 @@ def router(authenticator: Authenticator, cookie: str) -> APIRouter:
         key: Annotated[str, Form(max_length=MAX_KEY_LENGTH)],
         next: Annotated[str, Form(max_length=2000)] = "/",
     ) -> Response:
-        """A session for whoever has a key."""
+        """Start a session, if the key may read."""
         address, now = request.client.host if request.client else "", time.monotonic()
-        if wait := attempts.wait_seconds(address, now):
-            return _render_form(next, "Too many attempts: wait a minute.", 429, {"Retry-After": str(int(wait) + 1)})
+        if wait := throttle.wait_seconds(address, now):
+            return _render_form(next, "Too many attempts. Wait a minute.", 429, {"Retry-After": str(int(wait) + 1)})
         try:
             caller = await authenticator.authenticate_key(key.strip())
             if caller is None:
-                attempts.record_failure(address, now)
-                return _render_form(next, "This is no key, or it has been revoked.", 401)
+                throttle.record_failure(address, now)
+                return _render_form(next, "This key is unknown or revoked.", 401)
             if "read" not in caller.scopes:
-                return _render_form(next, "This key is not for looking: it has not got the scope “read”.", 403)
+                return _render_form(next, "This key lacks the scope “read”.", 403)
             secret = await authenticator.log_in(key.strip())
         except Unavailable:
-            return _render_form(next, "The database is away: try again in a moment.", 503, {"Retry-After": RETRY_AFTER})
-        answer = RedirectResponse(_local_path(next), 303)
-        answer.set_cookie(
+            return _render_form(next, _UNAVAILABLE_TEXT, 503, {"Retry-After": RETRY_AFTER})
+        response = RedirectResponse(_local_path(next), 303)
+        response.set_cookie(
             cookie,
             secret,
             max_age=int(SESSION_HOURS * 3600),
@@ -120,29 +124,33 @@ def router(authenticator: Authenticator, cookie: str) -> APIRouter:
             samesite="strict",
             secure="https" in (request.url.scheme, request.headers.get("x-forwarded-proto")),
         )
-        return answer
+        return response
 
     @routes.post(LOGOUT_PATH, dependencies=[require_scope(None)])
     async def log_out(request: Request) -> Response:
-        """The session is over, in every window."""
+        """End the session, in every window."""
         try:
             await authenticator.log_out(get_caller(request.scope))
         except Unavailable:
-            return Response("The database is away: try again in a moment.", 503, {"Retry-After": RETRY_AFTER})
-        answer = RedirectResponse(LOGIN_PATH, 303)
-        answer.delete_cookie(cookie, httponly=True, samesite="strict")
-        return answer
+            return Response(_UNAVAILABLE_TEXT, 503, {"Retry-After": RETRY_AFTER})
+        response = RedirectResponse(LOGIN_PATH, 303)
+        response.delete_cookie(cookie, httponly=True, samesite="strict")
+        return response
 
     return routes
 
 
 def _render_form(next_path: str, alert: str = "", status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    said = f'<p role="alert">{html.escape(alert)}</p>' if alert else ""
-    text = _PAGE.format(said=said, login=LOGIN_PATH, next=html.escape(_local_path(next_path)), most=MAX_KEY_LENGTH)
-    return HTMLResponse(text, status, _HEADERS | (headers or {}))
+    page = _PAGE.format(
+        alert=f'<p role="alert">{html.escape(alert)}</p>' if alert else "",
+        login=LOGIN_PATH,
+        next=html.escape(_local_path(next_path)),
+        max_length=MAX_KEY_LENGTH,
+    )
+    return HTMLResponse(page, status, _HEADERS | (headers or {}))
 
 
 def _local_path(next_path: str) -> str:
-    """Where to go after: a path of ours, never another site."""
+    """Return the path to open after the login; "/" for anything but a path of this server."""
     foreign = not next_path.startswith("/") or next_path.startswith(("//", "/\\")) or not next_path.isprintable()
     return "/" if foreign else next_path

@@ -1,9 +1,9 @@
-"""What every request and every websocket passes first: whose it is, and whether a foreign page could have sent it.
+"""The first check of every request and websocket: identify the caller, and refuse requests that a foreign page sent.
 
-Who comes by a key in a header has it to send: no other page could. A browser's cookie, and the freedom of this machine
-while there are no keys, open to whatever page the browser shows; so there `Origin` must be our own, and while there are
-no keys `Host` a name of this machine, or a foreign name could be made to lead here (DNS rebinding). Nor is that freedom
-for what a proxy on this machine passes on: it may come from anywhere.
+A key in a header proves that the sender knows it; a foreign page can't send one. A cookie, and open access while there
+are no keys, work for every page that the browser shows. So `Origin` must then be our own. While there are no keys,
+`Host` must also be a name of this machine, because a foreign name could resolve to it (DNS rebinding), and no proxy may
+have forwarded the request, because it could come from anywhere.
 """
 
 import ipaddress
@@ -20,17 +20,17 @@ from app.auth.scopes import KEY_HEADER, Caller, missing_scope_message, set_calle
 from app.errors import Unavailable
 
 API_PREFIX = "/v1/"
-"""What is below it are routes, which say themselves what scope they need. All else is for who may read."""
+"""Routes below it declare the scope that they need. Everything else needs `read`."""
 LOGIN_PATH = "/login"
 LOGOUT_PATH = "/logout"
 OPEN_PATHS = {"/healthz", "/livez", "/readyz", LOGIN_PATH}
-"""Without a key."""
+"""Paths that need no key."""
 RETRY_AFTER = "2"
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (
         "default-src 'self'",
-        "script-src 'self' 'unsafe-inline' 'unsafe-eval'",  # NiceGUI's pages are made of both
+        "script-src 'self' 'unsafe-inline' 'unsafe-eval'",  # NiceGUI's pages need both
         "style-src 'self' 'unsafe-inline'",
         "img-src 'self' data: blob:",
         "media-src 'self' data: blob:",
@@ -42,30 +42,30 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-"""Of every answer that has none of its own: whatever came into a page by a fault could not carry anything away."""
+"""Policy of every response without one of its own: a script injected into a page can't send data elsewhere."""
 _SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 _INVALID_KEY_TEXT = f"the {KEY_HEADER} header is missing or wrong"
-_CROSS_SITE_TEXT = "this comes from another site's page: Origin is not this Host (does a proxy change it?)"
+_CROSS_SITE_TEXT = "the request comes from another site's page: Origin differs from Host (does a proxy change one?)"
 _PROXY_HEADERS = {"forwarded", "via", "x-real-ip"}
-"""What a proxy adds, beside all that begins with `X-Forwarded-`."""
-_INVALID_HOST_TEXT = "Host is not a name or an address, with or without a port"
+"""Headers that proxies add, beside `X-Forwarded-*`."""
+_INVALID_HOST_TEXT = "Host is not a valid name or address with an optional port"
 _NOT_LOCAL_TEXT = (
-    "this comes from elsewhere, by another Host or a proxy, and there are no keys: make one by "
-    "`hindsight keys create`, or ask localhost itself"
+    "the request does not come from this machine (by its Host, its address or a proxy's header), and there are no "
+    "keys: create one with `hindsight keys create`, or send the request to localhost"
 )
 
 
 class AuthMiddleware:
-    """Lets through what has a right to come, and notes whose it is: see `app.auth.scopes.caller_of`."""
+    """Passes authorized connections on, with their caller (`app.auth.scopes.get_caller`); refuses others."""
 
     def __init__(self, app: ASGIApp, authenticator: Authenticator, cookie: str) -> None:
-        """`cookie` is the name of the cookie that holds a session."""
+        """Take the name of the session cookie."""
         self._app = app
         self._authenticator = authenticator
         self._cookie = cookie
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Passes the connection on, or refuses it."""
+        """Pass the connection on, or refuse it."""
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
@@ -77,19 +77,19 @@ class AuthMiddleware:
             await self._app(scope, receive, send)
             return
         try:
-            found = await self._authenticate(scope)
+            caller = await self._authenticate(scope)
         except Unavailable as error:
-            found = JSONResponse({"detail": str(error)}, 503, {"Retry-After": RETRY_AFTER})
-        if isinstance(found, Response):
-            await _send_refusal(found, scope, receive, send)
+            caller = JSONResponse({"detail": str(error)}, 503, {"Retry-After": RETRY_AFTER})
+        if isinstance(caller, Response):
+            await _send_refusal(caller, scope, receive, send)
             return
-        set_caller(scope, found)
+        set_caller(scope, caller)
         if scope["type"] == "websocket":
             receive = self._receive_while_authorized(scope, receive)
         await self._app(scope, receive, send)
 
     async def _authenticate(self, scope: Scope) -> Caller | Response:
-        """Who calls, or the refusal."""
+        """Return the caller, or the response that refuses the connection."""
         headers = Headers(scope=scope)
         if (key := key_from_headers(headers)) is not None:
             caller = await self._authenticator.authenticate_key(key)
@@ -118,36 +118,36 @@ class AuthMiddleware:
         return await self._authenticator.authenticate_session(secret) if secret else None
 
     def _is_cross_site(self, scope: Scope) -> bool:
-        """Whether a page of another origin may have sent it. Browsers say so where it matters: changes, websockets."""
+        """Return whether another origin's page may have sent it. Browsers send `Origin` with changes and websockets."""
         headers = Headers(scope=scope)
         if scope["type"] == "http" and scope["method"] in _SAFE_METHODS:
             return False
         origin = headers.get("origin")
-        if origin is None:  # no browser's, or a very old one's, which could have our cookie
+        if origin is None:  # not a browser, or a very old one, which could send our cookie
             return self._cookie in cookie_parser(headers.get("cookie", ""))
         host = headers.get("host", "")
         return not host or origin.partition("://")[2].lower() != host.lower()
 
     def _receive_while_authorized(self, scope: Scope, receive: Receive) -> Receive:
-        """A websocket's messages, until its caller is one no more: a revoked key and a log-out end it."""
+        """Return a `receive` that ends the websocket when its key is revoked or its session ends."""
 
-        async def received() -> Message:
+        async def receive_if_authorized() -> Message:
             message = await receive()
             if message["type"] == "websocket.receive":
                 try:
-                    found = await self._authenticate(scope)
+                    caller = await self._authenticate(scope)
                 except Unavailable:
                     return message
-                if isinstance(found, Response):
+                if isinstance(caller, Response):
                     return {"type": "websocket.disconnect", "code": 1008}
-                set_caller(scope, found)
+                set_caller(scope, caller)
             return message
 
-        return received
+        return receive_if_authorized
 
 
 def key_from_headers(headers: Headers) -> str | None:
-    """The key that a request has in its headers; also as a bearer token, which Prometheus and Alertmanager send."""
+    """Return the key in the headers; Prometheus and Alertmanager send it as a bearer token."""
     key = headers.get(KEY_HEADER)
     if key is None:
         kind, _, token = headers.get("authorization", "").partition(" ")
@@ -156,25 +156,25 @@ def key_from_headers(headers: Headers) -> str | None:
 
 
 def _is_local(scope: Scope) -> bool:
-    """Whether it comes from this machine itself, by one of its own names."""
+    """Return whether it was sent from this machine, to one of its own names, without a proxy."""
     headers, peer = Headers(scope=scope), scope.get("client")
     host = _parse_host(headers.get("host", ""))
     proxied = any(name in _PROXY_HEADERS or name.startswith("x-forwarded-") for name in headers)
-    return not proxied and all(is_loopback(one or "") for one in (host and host.hostname, peer and peer[0]))
+    return not proxied and all(is_loopback(name or "") for name in (host and host.hostname, peer and peer[0]))
 
 
 def _parse_host(host: str) -> SplitResult | None:
-    """A Host header in its parts; None of what is none: whoever takes it apart later would fail."""
+    """Split a Host header; None for an invalid one, on which later code would fail."""
     try:
         parts = urlsplit(f"//{host}")
-        _ = parts.port  # which is only looked at now
+        _ = parts.port  # parsed on access only
     except ValueError:
         return None
     return parts if parts.netloc == host and "@" not in host else None
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a name or an address is this machine's own, which no other machine reaches."""
+    """Return whether a name or an address is a loopback one, which no other machine reaches."""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -182,7 +182,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _expects_page(scope: Scope, headers: Headers) -> bool:
-    """Whether a person waits for it in a browser."""
+    """Return whether a browser asks for a page."""
     return (
         scope["type"] == "http"
         and scope["method"] in ("GET", "HEAD")
@@ -193,26 +193,26 @@ def _expects_page(scope: Scope, headers: Headers) -> bool:
 
 def _redirect_to_login(scope: Scope) -> Response:
     query = scope.get("query_string", b"").decode("latin-1")
-    wanted = scope["path"] + (f"?{query}" if query else "")
-    return RedirectResponse(f"{LOGIN_PATH}?next={quote(wanted, safe='')}", 303)
+    next_path = scope["path"] + (f"?{query}" if query else "")
+    return RedirectResponse(f"{LOGIN_PATH}?next={quote(next_path, safe='')}", 303)
 
 
 def _error_response(status: int, detail: str) -> Response:
     return JSONResponse({"detail": detail}, status)
 
 
-async def _send_refusal(answer: Response, scope: Scope, receive: Receive, send: Send) -> None:
+async def _send_refusal(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "websocket":
-        await receive()  # its handshake
-        await send({"type": "websocket.close", "code": 1008, "reason": f"{answer.status_code}"})
+        await receive()  # the handshake
+        await send({"type": "websocket.close", "code": 1008, "reason": f"{response.status_code}"})
         return
-    await answer(scope, receive, send)
+    await response(scope, receive, send)
 
 
 def _with_security_headers(send: Callable[[Message], Awaitable[None]]) -> Send:
-    """No other site may show our pages in its own, and none of ours loads from, or sends to, another site."""
+    """Add headers: other sites can't frame our pages, and our pages can't load from other sites or send to them."""
 
-    async def sent(message: Message) -> None:
+    async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
             headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
@@ -220,4 +220,4 @@ def _with_security_headers(send: Callable[[Message], Awaitable[None]]) -> Send:
             headers.setdefault("X-Content-Type-Options", "nosniff")
         await send(message)
 
-    return sent
+    return send_with_headers

@@ -1,1 +1,1 @@
-"""What the API and the pages share: the application's context and the operations behind both."""
+"""Services that the API and the pages share."""

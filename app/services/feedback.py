@@ -1,4 +1,4 @@
-"""Feedback from people and applications, checked and published."""
+"""Validation and publication of feedback, for the API and the pages."""
 
 import time
 import uuid
@@ -17,7 +17,7 @@ SOURCE = "hindsight/api"
 
 
 class FeedbackResponse(BaseModel):
-    """The broker has the feedback."""
+    """Confirmation of published feedback."""
 
     id: str
     prediction_id: str
@@ -30,13 +30,13 @@ async def publish_feedback(
     event_id: str | None = None,
     trace: str | None = None,
 ) -> FeedbackResponse:
-    """Publishes feedback, checked; returns once the broker has confirmed.
+    """Validate feedback, publish it and wait for the broker's confirmation.
 
     Raises `Rejected`, `Unconfirmed` or MessageSizeTooLargeError.
     """
     event_id = event_id or str(uuid.uuid4())
     _, prediction_id = feedback.task_and_prediction
-    await producer.publish(_record(_validate(feedback, tasks), event_id, trace))
+    await producer.publish(_to_record(_validate(feedback, tasks), event_id, trace))
     return FeedbackResponse(id=event_id, prediction_id=prediction_id)
 
 
@@ -49,7 +49,7 @@ def _validate(feedback: FeedbackGiven, tasks: Mapping[str, Task]) -> FeedbackGiv
     return feedback.model_copy(update={"correction": tasks[name].validate_correction(feedback.correction)})
 
 
-def _record(feedback: FeedbackGiven, event_id: str, trace: str | None) -> Record:
+def _to_record(feedback: FeedbackGiven, event_id: str, trace: str | None) -> Record:
     task, key = feedback.task_and_prediction
     now = format_rfc3339(time.time() * 1000)
     try:
@@ -57,5 +57,5 @@ def _record(feedback: FeedbackGiven, event_id: str, trace: str | None) -> Record
             topics.feedback(task), key.encode(), id=event_id, source=SOURCE, time=now, traceparent=trace
         )
     except PydanticSerializationError as error:
-        # Half of a surrogate pair: JSON can say it, UTF-8 can't.
+        # Half of a surrogate pair: JSON can express it, UTF-8 can't.
         raise Rejected("bad_text", f"the correction can't be written as UTF-8: {error}") from None

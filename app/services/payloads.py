@@ -1,4 +1,4 @@
-"""The payload of a past request, from the log or the archive."""
+"""Payloads of past requests, read from the log or the archive."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ from app.storage.blobs import BlobStore
 from models.base import Rejected, Task
 
 MAX_CONCURRENT_READS = 2
-"""Look-ups at a time: each may read a row group of the archive, which may be 64 MiB."""
+"""Each read may load a row group of the archive, which may be 64 MiB."""
 OCTET_STREAM = "application/octet-stream"
 _MEDIA_TYPES_BY_MAGIC = {
     b"\x89PNG\r\n\x1a\n": "image/png",
@@ -31,18 +31,18 @@ _MEDIA_TYPES_BY_MAGIC = {
     b"RIFF": "audio/wav",
 }
 INLINE_TYPES = {*_MEDIA_TYPES_BY_MAGIC.values(), JSON, "text/plain"}
-"""What a browser may show in its place: none of these can run anything."""
+"""Types that a browser may display: none of them can run code."""
 _UNSAFE_NAME_CHARACTER = re.compile(r"[^A-Za-z0-9_.-]")
 _MEDIA_TYPE_PATTERN = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,60}/[a-z0-9][a-z0-9!#$&^_.+-]{0,60}")
 
 
 class PayloadNotFound(Exception):
-    """There is no payload of this prediction; the message says why."""
+    """A prediction has no payload; the message has the reason."""
 
 
 @dataclass(frozen=True)
 class Payload:
-    """What was predicted of, taken out of its envelope. `name` would do for a file."""
+    """A payload without its envelope. `name` is a valid file name."""
 
     content: bytes
     media_type: str
@@ -50,7 +50,7 @@ class Payload:
 
 
 class PayloadReader:
-    """The payloads of predictions, found in the log. Nothing of them is kept: what is erased is gone."""
+    """Reads the payloads of predictions. It caches nothing, so erased payloads are gone at once."""
 
     def __init__(self, settings: Settings, tasks: Mapping[str, Task], catalog: Catalog, store: BlobStore) -> None:
         self._settings = settings
@@ -60,33 +60,34 @@ class PayloadReader:
         self._read_slots = asyncio.Semaphore(MAX_CONCURRENT_READS)
 
     async def read(self, prediction_id: str) -> Payload:
-        """The payload of a prediction's request.
+        """Return the payload of a prediction's request.
 
-        Raises ValueError for what is no prediction's id, `NoPayload`, and where it can't be looked for `SetupError`,
-        `Unavailable`, OSError or KafkaError.
+        Raises ValueError for an invalid id, `PayloadNotFound`, and `SetupError`, `Unavailable`, OSError or KafkaError
+        if the log or the catalog can't be read.
         """
         task = self._tasks.get(task_of(prediction_id))
-        asked = await asyncio.to_thread(
+        query = await asyncio.to_thread(
             self._catalog.query, lambda connection: _find_request(connection, prediction_id)
         )
-        if task is None or asked is None:
+        if task is None or query is None:
             raise PayloadNotFound(
-                f"no prediction {prediction_id!r} is recorded: it is not yet (it is a moment after its answer), it was "
-                "erased, or the id is wrong"
+                f"no prediction {prediction_id!r} is recorded: it is not recorded yet (that takes a moment after its "
+                "answer), it was erased, or the id is wrong"
             )
         try:
             async with self._read_slots:
-                found = await lookup.find_request(self._settings, asked)
-                if not found:
-                    raise PayloadNotFound("the request is not in the log any more: it was erased, or its days are over")
-                return await asyncio.to_thread(self._extract_payload, task, prediction_id, found)
+                records = await lookup.find_request(self._settings, query)
+                if not records:
+                    raise PayloadNotFound("the request is no longer in the log: it was erased, or its retention ended")
+                return await asyncio.to_thread(self._extract_payload, task, prediction_id, records)
         except Rejected as error:
-            raise PayloadNotFound(f"the payload can't be had: {error}") from None
+            raise PayloadNotFound(f"the payload can't be read: {error}") from None
 
     def _extract_payload(self, task: Task, prediction_id: str, records: Sequence[ConsumedRecord]) -> Payload:
-        """Of one request, or of a session's chunks: of a repeated one the first."""
+        """Return the payload of a request, or of a session's chunks. The first of repeated records counts."""
         events = [
-            complete_event(one.headers, one.value or b"", one.origin, PredictionRequested.type) for one in records
+            complete_event(record.headers, record.value or b"", record.origin, PredictionRequested.type)
+            for record in records
         ]
         declared = next((event.content_type for event in events if event.content_type is not None), None)
         limit, chunks = task.max_payload_bytes, dict[int, bytes]()
@@ -116,13 +117,13 @@ def _find_request(connection: Connection, prediction_id: str) -> lookup.RequestQ
 
 
 def detect_media_type(content: bytes, declared: str | None) -> str:
-    """What a payload is: by its first bytes, or as the application has declared it, unless that is our envelope."""
+    """Return the media type by the payload's first bytes, or else the declared one, unless that is our envelope's."""
     for magic, media_type in _MEDIA_TYPES_BY_MAGIC.items():
         if content.startswith(magic):
             return media_type
-    said = (declared or "").partition(";")[0].strip().lower()
-    if _MEDIA_TYPE_PATTERN.fullmatch(said) and said != JSON:
-        return said
+    declared_type = (declared or "").partition(";")[0].strip().lower()
+    if _MEDIA_TYPE_PATTERN.fullmatch(declared_type) and declared_type != JSON:
+        return declared_type
     try:
         json.loads(content)
     except (ValueError, RecursionError):

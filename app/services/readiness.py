@@ -1,4 +1,4 @@
-"""Whether every part of the platform and every task makes progress."""
+"""Readiness of the platform: its processes are up, and its tasks make progress."""
 
 import asyncio
 import time
@@ -21,20 +21,20 @@ from app.settings import Settings
 
 PROBE_TIMEOUT_SECONDS = 3.0
 CACHE_SECONDS = 1.5
-"""Whoever asks within this time is told what was just found: asking costs the platform something."""
+"""Within this time a request gets the last result, because a check costs the platform some work."""
 TASK_READY_METRIC = "hindsight_preprocess_ready"
-"""Of a process that is ready task by task."""
+"""Metric of a process that becomes ready task by task."""
 
 
 class PartReadiness(BaseModel):
-    """One part of the platform, or one task. What is said of it names no address: anybody may ask."""
+    """Readiness of a part of the platform or of a task. `detail` names no address, because `/readyz` needs no key."""
 
     ready: bool
     detail: str
 
 
 class Readiness(BaseModel):
-    """Whether all parts do their work, and every task is answered."""
+    """Readiness of all parts and tasks."""
 
     ready: bool
     parts: dict[str, PartReadiness]
@@ -42,7 +42,7 @@ class Readiness(BaseModel):
 
 
 class HealthChecker:
-    """Asks every part, all at once, and not more often than it should."""
+    """Checks all parts concurrently, and caches the result."""
 
     def __init__(self, settings: Settings, state_metrics: StateMetrics) -> None:
         self._settings = settings
@@ -52,7 +52,7 @@ class HealthChecker:
         self._readiness = Readiness(ready=False, parts={})
 
     async def readiness(self) -> Readiness:
-        """As it was a moment ago, at most."""
+        """Return the readiness, which is at most CACHE_SECONDS old."""
         async with self._lock:
             if time.monotonic() - self._checked_at >= CACHE_SECONDS:
                 self._readiness = await self._check_parts()
@@ -70,63 +70,67 @@ class HealthChecker:
                 _check_process(http, settings, settings.archive_metrics_port),
                 _check_process(http, settings, settings.recorder_metrics_port),
             )
-        most = settings.ready_max_lag
+        max_lag = settings.ready_max_lag
         parts = {
             "kafka": PartReadiness(ready=not progress.unknown_reason, detail=progress.unknown_reason),
-            "preprocess": self._with_lag(preprocess, PREPROCESS_GROUP, most),
+            "preprocess": self._with_lag(preprocess, PREPROCESS_GROUP, max_lag),
             "mlserver": mlserver,
-            "worker": self._with_lag(worker, WORKER_GROUP, most),
-            # A commit's worth of events may wait for it.
-            "archive": self._with_lag(archive, ARCHIVE_GROUP, most + settings.archive_events),
-            "recorder": self._with_lag(recorder, RECORDER_GROUP, most),
+            "worker": self._with_lag(worker, WORKER_GROUP, max_lag),
+            # The archive commits in batches of this size, so that many events may wait for it.
+            "archive": self._with_lag(archive, ARCHIVE_GROUP, max_lag + settings.archive_events),
+            "recorder": self._with_lag(recorder, RECORDER_GROUP, max_lag),
         }
-        found = [
+        statuses = [
             task_status(settings, progress.group_progress, task) for task in settings.tasks if progress.group_progress
         ]
-        tasks = {one.name: PartReadiness(ready=one.is_healthy, detail=one.detail) for one in found}
-        return Readiness(ready=all(one.ready for one in (*parts.values(), *tasks.values())), parts=parts, tasks=tasks)
+        tasks = {status.name: PartReadiness(ready=status.is_healthy, detail=status.detail) for status in statuses}
+        ready = all(part.ready for part in (*parts.values(), *tasks.values()))
+        return Readiness(ready=ready, parts=parts, tasks=tasks)
 
     def _with_lag(self, part: PartReadiness, group: str, max_lag: int) -> PartReadiness:
-        """A part that does its work, unless too many records wait for it, or some are overdue and it moves none."""
+        """Return the part as not ready if its consumer group lags too far, or makes no progress on overdue records."""
         if not part.ready:
             return part
-        of = [one for (name, _), one in self._state_metrics.progress.group_progress.items() if name == group]
-        if not of:
-            return PartReadiness(ready=False, detail="what waits for it is not known")
-        waiting = sum(one.position.waiting for one in of)
-        still = max((one.stalled_seconds for one in of if one.position.overdue), default=0.0)
-        if still >= self._settings.unanswered_seconds:
-            return PartReadiness(ready=False, detail=f"no progress for {still:.0f} s, {waiting:,} waiting")
+        group_progress = self._state_metrics.progress.group_progress.items()
+        topics = [progress for (name, _), progress in group_progress if name == group]
+        if not topics:
+            return PartReadiness(ready=False, detail="its lag is not known")
+        waiting = sum(topic.position.waiting for topic in topics)
+        stalled = max((topic.stalled_seconds for topic in topics if topic.position.overdue), default=0.0)
+        if stalled >= self._settings.unanswered_seconds:
+            return PartReadiness(ready=False, detail=f"no progress for {stalled:.0f} s, {waiting:,} waiting")
         return PartReadiness(ready=waiting <= max_lag, detail=f"{waiting:,} waiting")
 
     async def _check_mlserver(self, http: httpx.AsyncClient) -> PartReadiness:
-        """Whether it is ready, and serves every version that a route needs."""
+        """Check that MLServer is ready and serves all versions that a route needs."""
         url = f"http://{self._settings.mlserver_host}:{self._settings.mlserver_http_port}/v2"
         try:
-            needed = self._state_metrics.required_versions()
+            required = self._state_metrics.required_versions()
             headers = token.auth_headers(token.load_or_create(self._settings))
         except Unavailable:
-            return PartReadiness(ready=False, detail="which versions it should serve is not known yet")
-        answered, *served = await asyncio.gather(
+            return PartReadiness(ready=False, detail="the routes, and so the versions to serve, are not known yet")
+        server_problem, *model_problems = await asyncio.gather(
             _http_problem(http.get(f"{url}/health/ready")),
             *(
-                _http_problem(http.get(f"{url}/models/{entry_name(one)}/versions/{one.version}/ready", headers=headers))
-                for one in needed
+                _http_problem(
+                    http.get(f"{url}/models/{entry_name(model)}/versions/{model.version}/ready", headers=headers)
+                )
+                for model in required
             ),
         )
-        if answered:
-            return PartReadiness(ready=False, detail=answered)
-        missing = [_format_version(one) for one, wrong in zip(needed, served, strict=True) if wrong]
+        if server_problem:
+            return PartReadiness(ready=False, detail=server_problem)
+        missing = [_format_version(model) for model, problem in zip(required, model_problems, strict=True) if problem]
         return PartReadiness(ready=not missing, detail=f"it does not serve {', '.join(missing)}" if missing else "")
 
 
 async def _http_problem(request: Awaitable[httpx.Response]) -> str:
-    """What is wrong with an answer; nothing where it is 200."""
+    """Return the problem of a response; an empty string if there is none."""
     try:
         status = (await request).status_code
     except httpx.HTTPError as error:
         return f"it does not answer: {type(error).__name__}"
-    return "" if status == httpx.codes.OK else f"it says {status}"
+    return "" if status == httpx.codes.OK else f"it answers with status {status}"
 
 
 async def _check_process(http: httpx.AsyncClient, settings: Settings, port: int) -> PartReadiness:
@@ -136,10 +140,12 @@ async def _check_process(http: httpx.AsyncClient, settings: Settings, port: int)
     except httpx.HTTPError as error:
         return PartReadiness(ready=False, detail=f"its metrics can't be read: {type(error).__name__}")
     samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
-    starting = [one.labels.get("task", "") for one in samples if one.name == TASK_READY_METRIC and one.value != 1]
+    starting = [
+        sample.labels.get("task", "") for sample in samples if sample.name == TASK_READY_METRIC and sample.value != 1
+    ]
     if starting:
         return PartReadiness(ready=False, detail=f"it is starting: {', '.join(starting)}")
-    ready = [one.value for one in samples if one.name == READY._name] == [1]
+    ready = [sample.value for sample in samples if sample.name == READY._name] == [1]
     return PartReadiness(ready=ready, detail="" if ready else "it is starting")
 
 

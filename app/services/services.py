@@ -1,4 +1,4 @@
-"""What the pages are made on: the same parts that the API's routes use."""
+"""The services that the API's routes and the pages share."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from models.base import Task
 
 @dataclass(frozen=True)
 class Services:
-    """Of one deployment."""
+    """The services of a deployment."""
 
     settings: Settings
     tasks: Mapping[str, Task]

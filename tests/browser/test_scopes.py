@@ -72,6 +72,6 @@ async def test_who_may_not_even_read_gets_no_further_than_the_login(
     await page.goto("/review")
     await page.fill("[name=key]", token)
     await page.keyboard.press("Enter")
-    await expect(page.locator("[role=alert]")).to_contain_text("has not got the scope")
+    await expect(page.locator("[role=alert]")).to_contain_text("lacks the scope")
     await page.goto("/review")
     await expect(page.locator("[name=key]")).to_be_visible()

@@ -30,7 +30,7 @@ async def http(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-async def test_a_payload_is_kept_under_its_content(http: httpx.AsyncClient, settings: Settings) -> None:
+async def test_a_payload_is_stored_under_its_digest(http: httpx.AsyncClient, settings: Settings) -> None:
     response = await http.post("/v1/blobs", content=PAYLOAD)
     assert response.status_code == 201
     digest = hashlib.sha256(PAYLOAD).hexdigest()
@@ -46,21 +46,21 @@ async def test_a_form_with_a_file_is_the_same_payload(http: httpx.AsyncClient) -
 
 
 @pytest.mark.parametrize("size", [1001, 100_000])
-@pytest.mark.parametrize("way", ["raw", "pieces", "form"])
-async def test_a_payload_above_the_limit_is_refused(http: httpx.AsyncClient, size: int, way: str) -> None:
-    async def pieces() -> AsyncIterator[bytes]:
+@pytest.mark.parametrize("encoding", ["raw", "chunked", "form"])
+async def test_a_payload_above_the_limit_is_refused(http: httpx.AsyncClient, size: int, encoding: str) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
         for _ in range(size):
             yield b"x"
 
-    if way == "form":
+    if encoding == "form":
         response = await http.post("/v1/blobs", files={"file": b"x" * size})
     else:
-        response = await http.post("/v1/blobs", content=b"x" * size if way == "raw" else pieces())
+        response = await http.post("/v1/blobs", content=b"x" * size if encoding == "raw" else chunks())
     assert response.status_code == 413
     assert "too large: at most" in response.json()["detail"]
 
 
-async def test_uploads_stop_at_the_quota_with_the_setting_that_raises_it(brokerless: Settings) -> None:
+async def test_uploads_above_the_quota_are_refused_with_the_setting_that_raises_it(brokerless: Settings) -> None:
     config = brokerless.model_copy(update={"blob_gib": 100 / 2**30})
     async with serve_app(create_app(config)) as http:
         assert (await http.post("/v1/blobs", content=b"q" * 1000)).status_code == 201
@@ -68,27 +68,27 @@ async def test_uploads_stop_at_the_quota_with_the_setting_that_raises_it(brokerl
     assert (refused.status_code, "HINDSIGHT_BLOB_GIB" in refused.json()["detail"]) == (507, True)
 
 
-async def test_nothing_is_left_of_a_refused_payload(brokerless: Settings) -> None:
+async def test_a_refused_payload_leaves_no_partial_file(brokerless: Settings) -> None:
     async with serve_app(create_app(brokerless)) as http:
         await http.post("/v1/blobs", content=b"y" * 1001)
     assert list((FileBlobs(brokerless.blob_store_url).root / "partial").iterdir()) == []
 
 
-async def test_what_a_killed_process_left_is_swept_at_the_start(brokerless: Settings) -> None:
-    left = FileBlobs(brokerless.blob_store_url).root / "partial" / "left"
-    left.parent.mkdir(parents=True, exist_ok=True)
-    left.touch()
-    os.utime(left, (0, 0))
+async def test_the_api_removes_partial_files_of_killed_processes_at_its_start(brokerless: Settings) -> None:
+    orphan = FileBlobs(brokerless.blob_store_url).root / "partial" / "orphan"
+    orphan.parent.mkdir(parents=True, exist_ok=True)
+    orphan.touch()
+    os.utime(orphan, (0, 0))
     async with serve_app(create_app(brokerless)):
-        assert not left.exists()
+        assert not orphan.exists()
 
 
-async def test_a_payload_at_the_limit_is_kept(http: httpx.AsyncClient) -> None:
+async def test_a_payload_at_the_limit_is_stored(http: httpx.AsyncClient) -> None:
     assert (await http.post("/v1/blobs", content=b"z" * 1000)).status_code == 201
 
 
 @pytest.mark.parametrize("files", [None, {"file": b""}])
-async def test_no_payload_is_refused(http: httpx.AsyncClient, files: dict[str, bytes] | None) -> None:
+async def test_an_empty_payload_is_refused(http: httpx.AsyncClient, files: dict[str, bytes] | None) -> None:
     response = await http.post("/v1/blobs", files=files)
     assert response.status_code == 422
     assert response.json() == {"detail": "the payload is empty"}
@@ -101,22 +101,22 @@ async def test_a_malformed_form_is_refused(http: httpx.AsyncClient, boundary: st
     assert response.status_code == 400
 
 
-async def test_a_storage_that_cannot_be_written_is_said(
+async def test_a_full_storage_is_reported_with_its_reason(
     http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(self: BlobWriter, data: bytes) -> None:
+    def fail(self: BlobWriter, data: bytes) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(BlobWriter, "write", full)
+    monkeypatch.setattr(BlobWriter, "write", fail)
     response = await http.post("/v1/blobs", content=b"payload")
     assert response.status_code == 507
     assert response.json() == {"detail": "the blob storage can't be written: No space left on device"}
 
 
-async def test_a_storage_that_is_away_is_said(brokerless: Settings) -> None:
-    away = {"blob_url": "s3://bucket", "s3_endpoint": "http://127.0.0.1:1"}
+async def test_an_unavailable_storage_is_reported_with_its_reason(brokerless: Settings) -> None:
+    unreachable = {"blob_url": "s3://bucket", "s3_endpoint": "http://127.0.0.1:1"}
     keys = {"s3_access_key": SecretStr("access"), "s3_secret_key": SecretStr("secret")}
-    async with serve_app(create_app(brokerless.model_copy(update=away | keys))) as http:
+    async with serve_app(create_app(brokerless.model_copy(update=unreachable | keys))) as http:
         response = await http.post("/v1/blobs", content=PAYLOAD)
     assert response.status_code == 503
-    assert "the blob storage is away: no S3 server answers: " in response.json()["detail"]
+    assert "the blob storage is unavailable: no S3 server answers: " in response.json()["detail"]

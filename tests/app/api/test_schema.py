@@ -1,4 +1,4 @@
-"""The API answers what its description says, whatever it is asked: schemathesis asks it, with all of its checks."""
+"""The API behaves as its OpenAPI document says: schemathesis tests it, with all of its checks."""
 
 import asyncio
 import sys
@@ -19,7 +19,7 @@ TASKS = {"letters": "tests.support.tasks:Letters", "ocr": "models.ocr:Ocr"}
 
 @pytest.fixture(scope="module")
 async def api(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Settings]:
-    """A broker, the API and the catalog's recorder: no others' state is changed by what is asked."""
+    """A broker, the API and the recorder of their own, because the requests change their state."""
     config = platform_settings(tmp_path_factory.mktemp("schema"), tasks=TASKS)
     async with run_processes(config, only=("kafka", "recorder", "api")):
         await wait_until_alive(config)
@@ -28,13 +28,15 @@ async def api(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Setting
 
 @pytest.mark.parametrize("examples", [5, pytest.param(500, marks=pytest.mark.soak)])
 @pytest.mark.timeout(7200)
-async def test_every_answer_is_as_described_and_none_is_a_fault(api: Settings, tmp_path: Path, examples: int) -> None:
+async def test_every_response_is_as_documented_and_none_is_a_server_error(
+    api: Settings, tmp_path: Path, examples: int
+) -> None:
     keys = KeyStore(api.catalog_url)
     token = keys.create(f"schemathesis-{examples}", frozenset(SCOPES))
     keys.close()
     command = [str(Path(sys.executable).with_name("schemathesis")), f"--config-file={CONFIG}", "run"]
     command += [f"{api_url(api)}/openapi.json", f"--header=X-API-Key: {token}", "--checks=all", "--no-color"]
-    # A removed replay is still described, as `gone`, with who removed it and why.
+    # A removed replay is still found, in the state `gone` and with the reason.
     command += ["--exclude-checks=use_after_free"]
     command += ["--generation-deterministic", f"--max-examples={examples}", "--continue-on-failure", "--warnings=off"]
     process = await asyncio.create_subprocess_exec(

@@ -1,4 +1,4 @@
-"""What the deployment's own commands may do, once there are keys."""
+"""Access of the deployment's own commands, before and after the first API key."""
 
 import stat
 from concurrent.futures import ThreadPoolExecutor
@@ -19,40 +19,42 @@ def settings(brokerless: Settings, tmp_path: Path) -> Settings:
     return brokerless.model_copy(update={"home": tmp_path / "home"})
 
 
-async def test_the_first_key_of_somebody_leaves_the_own_one_all_scopes(settings: Settings) -> None:
+async def test_the_local_key_keeps_all_scopes_after_the_first_api_key(settings: Settings) -> None:
     async with serve_app(create_app(settings)) as http:
         KeyStore(settings.catalog_url).create("ada", frozenset({"read"}))
         key = local_key.load_key(settings)
         assert key is not None
         assert (await http.get("/docs", headers={"X-API-Key": key})).status_code == 200
-        asked = await http.post("/v1/retraining/sonar", json={"actor": "me"}, headers={"X-API-Key": key})
-    assert (asked.status_code, asked.json()["detail"][:13]) == (404, "there is no t")
+        response = await http.post("/v1/retraining/sonar", json={"actor": "me"}, headers={"X-API-Key": key})
+    assert (response.status_code, response.json()["detail"][:13]) == (404, "there is no t")
 
 
-async def test_the_own_key_closes_nothing(settings: Settings) -> None:
+async def test_the_local_key_does_not_lock_the_api(settings: Settings) -> None:
     async with serve_app(create_app(settings)) as http:
         assert local_key.load_key(settings) is not None
         assert (await http.get("/docs")).status_code == 200
 
 
-def test_it_is_made_once_for_its_owner_alone_whoever_is_the_first(settings: Settings) -> None:
+def test_concurrent_processes_create_one_local_key_that_only_its_owner_can_read(settings: Settings) -> None:
     assert local_key.load_key(settings) is None
     with ThreadPoolExecutor(8) as threads:
-        made = set(threads.map(local_key.load_or_create_key, [settings] * 8))
-    assert made == {local_key.load_key(settings)}
+        created = set(threads.map(local_key.load_or_create_key, [settings] * 8))
+    assert created == {local_key.load_key(settings)}
     assert stat.S_IMODE(local_key.key_path(settings).stat().st_mode) == 0o600
     assert [path.name for path in settings.home.iterdir()] == ["local.key"]
 
 
-def test_that_of_the_settings_takes_its_place(settings: Settings) -> None:
+def test_a_key_in_the_settings_replaces_the_file(settings: Settings) -> None:
     local_key.load_or_create_key(settings)
-    named = settings.model_copy(update={"api_key": SecretStr("s3cret")})
-    assert (local_key.load_or_create_key(named), local_key.load_key(named)) == ("s3cret", "s3cret")
+    with_key = settings.model_copy(update={"api_key": SecretStr("s3cret")})
+    assert (local_key.load_or_create_key(with_key), local_key.load_key(with_key)) == ("s3cret", "s3cret")
 
 
-async def test_a_home_that_can_not_be_written_only_does_without(settings: Settings, tmp_path: Path) -> None:
+async def test_the_api_starts_without_a_local_key_if_the_home_can_not_be_written(
+    settings: Settings, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("")
     database, blobs = SecretStr(f"sqlite:///{tmp_path / 'catalog.sqlite'}"), (tmp_path / "blobs").as_uri()
-    nowhere = {"home": tmp_path / "file" / "home", "database_url": database, "blob_url": blobs}
-    async with serve_app(create_app(settings.model_copy(update=nowhere))) as http:
+    unwritable = {"home": tmp_path / "file" / "home", "database_url": database, "blob_url": blobs}
+    async with serve_app(create_app(settings.model_copy(update=unwritable))) as http:
         assert (await http.get("/docs")).status_code == 200

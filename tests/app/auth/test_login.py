@@ -1,4 +1,4 @@
-"""A browser logs in and out, at the API as it is served."""
+"""Log-in and log-out of a browser, with the whole API."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -23,9 +23,9 @@ def settings(brokerless: Settings, tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def keys(settings: Settings) -> Iterator[KeyStore]:
-    found = KeyStore(settings.catalog_url)
-    yield found
-    found.close()
+    store = KeyStore(settings.catalog_url)
+    yield store
+    store.close()
 
 
 @pytest.fixture
@@ -34,30 +34,30 @@ async def http(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-def cookie_of(client: httpx.AsyncClient) -> dict[str, str]:
-    """The session's cookie, as another client would send it."""
+def session_cookie(client: httpx.AsyncClient) -> dict[str, str]:
+    """Return the session's cookie as a header for another client."""
     return {"Cookie": "; ".join(f"{name}={value}" for name, value in client.cookies.items())}
 
 
-async def test_a_key_becomes_a_session_that_opens_pages_until_the_log_out(
+async def test_a_key_starts_a_session_that_opens_pages_until_the_log_out(
     http: httpx.AsyncClient, keys: KeyStore
 ) -> None:
     token = keys.create("ada", frozenset({"read"}))
-    asked = await http.get("/docs", headers=PAGE)
-    assert (asked.status_code, asked.headers["location"]) == (303, "/login?next=%2Fdocs")
-    form = await http.get(asked.headers["location"])
+    redirect = await http.get("/docs", headers=PAGE)
+    assert (redirect.status_code, redirect.headers["location"]) == (303, "/login?next=%2Fdocs")
+    form = await http.get(redirect.headers["location"])
     assert 'name="next" value="/docs"' in form.text
     logged_in = await http.post("/login", data={"key": f" {token}\n", "next": "/docs"})
     assert (logged_in.status_code, logged_in.headers["location"]) == (303, "/docs")
     assert (await http.get("/docs", headers=PAGE)).status_code == 200
-    cookie = cookie_of(http)
-    out = await http.post("/logout")
-    assert (out.status_code, out.headers["location"]) == (303, "/login")
+    cookie = session_cookie(http)
+    logged_out = await http.post("/logout")
+    assert (logged_out.status_code, logged_out.headers["location"]) == (303, "/login")
     assert not http.cookies
-    assert (await http.get("/docs", headers=cookie)).status_code == 401  # it is over, not only forgotten here
+    assert (await http.get("/docs", headers=cookie)).status_code == 401  # the server has ended the session
 
 
-async def test_the_cookie_is_for_no_script_and_no_other_site_and_is_no_key(
+async def test_neither_scripts_nor_other_sites_can_use_the_cookie_and_it_is_not_the_key(
     http: httpx.AsyncClient, keys: KeyStore
 ) -> None:
     token = keys.create("ada", frozenset({"read"}))
@@ -69,59 +69,59 @@ async def test_the_cookie_is_for_no_script_and_no_other_site_and_is_no_key(
     assert "Secure" in secure.headers["set-cookie"].split("; ")
 
 
-async def test_the_settings_own_key_logs_in_as_well_for_as_long_as_it_is_that(
+async def test_a_session_by_the_key_in_the_settings_ends_when_that_key_changes(
     settings: Settings, http: httpx.AsyncClient
 ) -> None:
     assert (await http.post("/login", data={"key": "s3cret"})).status_code == 303
     assert (await http.get("/docs")).status_code == 200
     changed = settings.model_copy(update={"api_key": SecretStr("another")})
     async with serve_app(create_app(changed), Origin="http://localhost") as other:
-        assert (await other.get("/docs", headers=cookie_of(http))).status_code == 401
+        assert (await other.get("/docs", headers=session_cookie(http))).status_code == 401
 
 
-async def test_a_session_is_every_replicas(settings: Settings, http: httpx.AsyncClient) -> None:
+async def test_a_session_is_valid_on_every_replica(settings: Settings, http: httpx.AsyncClient) -> None:
     await http.post("/login", data={"key": "s3cret"})
     async with serve_app(create_app(settings)) as other:
-        assert (await other.get("/docs", headers=cookie_of(http))).status_code == 200
+        assert (await other.get("/docs", headers=session_cookie(http))).status_code == 200
 
 
-async def test_what_is_no_key_is_said_to_be_none(http: httpx.AsyncClient) -> None:
-    answer = await http.post("/login", data={"key": "hs_nonsense", "next": '"><script>'})
-    assert answer.status_code == 401
-    assert "This is no key" in answer.text
-    assert "<script>" not in answer.text
+async def test_the_login_refuses_an_unknown_key(http: httpx.AsyncClient) -> None:
+    response = await http.post("/login", data={"key": "hs_nonsense", "next": '"><script>'})
+    assert response.status_code == 401
+    assert "This key is unknown or revoked" in response.text
+    assert "<script>" not in response.text
     assert not http.cookies
 
 
-async def test_a_key_that_may_not_look_is_told_so(http: httpx.AsyncClient, keys: KeyStore) -> None:
-    answer = await http.post("/login", data={"key": keys.create("till-3", frozenset({"feedback"}))})
-    assert (answer.status_code, "“read”" in answer.text) == (403, True)
+async def test_the_login_refuses_a_key_without_the_scope_read(http: httpx.AsyncClient, keys: KeyStore) -> None:
+    response = await http.post("/login", data={"key": keys.create("till-3", frozenset({"feedback"}))})
+    assert (response.status_code, "“read”" in response.text) == (403, True)
     assert not http.cookies
 
 
-async def test_whoever_fails_too_often_has_to_wait(http: httpx.AsyncClient) -> None:
+async def test_a_client_that_fails_too_often_has_to_wait(http: httpx.AsyncClient) -> None:
     for _ in range(MAX_FAILURES):
         assert (await http.post("/login", data={"key": "hs_nonsense"})).status_code == 401
-    answer = await http.post("/login", data={"key": "s3cret"})
-    assert answer.status_code == 429
-    assert 0 < int(answer.headers["retry-after"]) <= FAILURE_WINDOW_SECONDS + 1
+    response = await http.post("/login", data={"key": "s3cret"})
+    assert response.status_code == 429
+    assert 0 < int(response.headers["retry-after"]) <= FAILURE_WINDOW_SECONDS + 1
     assert (await http.get("/docs", headers={"X-API-Key": "s3cret"})).status_code == 200
 
 
-def test_an_address_may_fail_so_often_in_any_minute() -> None:
-    attempts = LoginThrottle()
+def test_the_throttle_counts_the_failures_of_an_address_in_any_minute() -> None:
+    throttle = LoginThrottle()
     for second in range(MAX_FAILURES):
-        assert attempts.wait_seconds("a", second) == 0
-        attempts.record_failure("a", second)
-    assert attempts.wait_seconds("a", MAX_FAILURES) == FAILURE_WINDOW_SECONDS - MAX_FAILURES
-    assert attempts.wait_seconds("b", MAX_FAILURES) == 0
-    assert attempts.wait_seconds("a", FAILURE_WINDOW_SECONDS) == 0
+        assert throttle.wait_seconds("a", second) == 0
+        throttle.record_failure("a", second)
+    assert throttle.wait_seconds("a", MAX_FAILURES) == FAILURE_WINDOW_SECONDS - MAX_FAILURES
+    assert throttle.wait_seconds("b", MAX_FAILURES) == 0
+    assert throttle.wait_seconds("a", FAILURE_WINDOW_SECONDS) == 0
 
 
 @pytest.mark.parametrize("foreign", ["https://evil.example", "//evil.example", "/\\evil.example", "review", "/a\r\nb"])
-async def test_a_login_leads_to_no_other_site(http: httpx.AsyncClient, foreign: str) -> None:
-    answer = await http.post("/login", data={"key": "s3cret", "next": foreign})
-    assert answer.headers["location"] == "/"
+async def test_the_login_redirects_to_no_other_site(http: httpx.AsyncClient, foreign: str) -> None:
+    response = await http.post("/login", data={"key": "s3cret", "next": foreign})
+    assert response.headers["location"] == "/"
 
 
 async def test_a_foreign_page_logs_nobody_in_or_out(http: httpx.AsyncClient) -> None:

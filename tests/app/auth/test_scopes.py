@@ -1,4 +1,4 @@
-"""What each route needs, and who says what comes by a key."""
+"""Scopes of the routes, and the actor of a request with a key."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,15 +17,17 @@ from app.events.cloudevents import Record
 from app.settings import Settings
 from tests.support.asgi_client import serve_app
 
-WITHOUT = {"/healthz", "/livez", "/readyz", "/login", "/logout"}
-RIGHT = {"correction": {"text": "123"}, "prediction_id": "ocr:4e0d2f5c-6a3c-5b8e-9f3a-0d6c1c2b7a11"}
+OPEN_PATHS = {"/healthz", "/livez", "/readyz", "/login", "/logout"}
+CORRECTION = {"correction": {"text": "123"}, "prediction_id": "ocr:4e0d2f5c-6a3c-5b8e-9f3a-0d6c1c2b7a11"}
 
 
-def declared(app: FastAPI) -> Mapping[str, list[Any]]:
-    """The scopes that each route declares, by its methods and path."""
+def declared_scopes(app: FastAPI) -> Mapping[str, list[Any]]:
+    """Return the scopes that each route declares, by its methods and path."""
     return {
         f"{' '.join(sorted(route.methods or ()))} {route.path}": [
-            one.call.scope for one in route.dependant.dependencies if isinstance(one.call, RequireScope | AllowAnyone)
+            dependency.call.scope
+            for dependency in route.dependant.dependencies
+            if isinstance(dependency.call, RequireScope | AllowAnyone)
         ]
         for route in iter_route_contexts(app.routes)
         if isinstance(route.original_route, APIRoute)
@@ -33,20 +35,23 @@ def declared(app: FastAPI) -> Mapping[str, list[Any]]:
 
 
 def test_every_route_declares_one_scope(brokerless: Settings) -> None:
-    found = declared(create_app(brokerless))
-    assert {route for route, scopes in found.items() if len(scopes) != 1} == set()
-    assert {route.split()[1] for route, [scope] in found.items() if scope is None} == WITHOUT
-    assert {scope for _, [scope] in found.items() if scope is not None} == set(SCOPES)
+    scopes_of_routes = declared_scopes(create_app(brokerless))
+    assert {route for route, scopes in scopes_of_routes.items() if len(scopes) != 1} == set()
+    assert {route.split()[1] for route, [scope] in scopes_of_routes.items() if scope is None} == OPEN_PATHS
+    assert {scope for _, [scope] in scopes_of_routes.items() if scope is not None} == set(SCOPES)
 
 
-def test_what_changes_something_is_not_for_who_may_only_read(brokerless: Settings) -> None:
-    found = declared(create_app(brokerless))
-    changing = {route: scopes for route, scopes in found.items() if not route.startswith("GET") and scopes != [None]}
+def test_routes_that_change_something_need_more_than_the_scope_read(brokerless: Settings) -> None:
+    changing = [
+        scopes
+        for route, scopes in declared_scopes(create_app(brokerless)).items()
+        if not route.startswith("GET") and scopes != [None]
+    ]
     assert changing
-    assert ["read"] not in changing.values()
+    assert ["read"] not in changing
 
 
-def test_below_v1_there_is_nothing_but_routes(brokerless: Settings) -> None:
+def test_everything_below_v1_is_a_route(brokerless: Settings) -> None:
     routes = iter_route_contexts(create_app(brokerless).routes)
     others = [route for route in routes if not isinstance(route.original_route, APIRoute)]
     assert not [route for route in others if str(getattr(route, "path", "/v1")).startswith("/v1")]
@@ -57,25 +62,25 @@ def test_below_v1_there_is_nothing_but_routes(brokerless: Settings) -> None:
     [
         ("GET", "/v1/models", None, "read"),
         ("GET", "/v1/predictions/x/payload", None, "read"),
-        ("POST", "/v1/feedback", RIGHT, "feedback"),
+        ("POST", "/v1/feedback", CORRECTION, "feedback"),
         ("POST", "/v1/blobs", {}, "feedback"),
         ("POST", "/v1/models/ocr/1:promote", {"reason": "better"}, "operate"),
         ("POST", "/v1/retraining/ocr", {}, "operate"),
     ],
 )
-async def test_a_key_without_the_scope_is_refused_and_told_which(
+async def test_the_refusal_of_a_key_names_the_scope_that_it_lacks(
     brokerless: Settings, tmp_path: Path, method: str, path: str, body: Any, scope: str
 ) -> None:
     config = brokerless.model_copy(update={"home": tmp_path})
     token = KeyStore(config.catalog_url).create("other", frozenset(SCOPES) - {scope})
     async with serve_app(create_app(config)) as http:
-        answer = await http.request(method, path, json=body, headers={"X-API-Key": token})
-    assert answer.status_code == 403
-    assert f"'{scope}'" in answer.json()["detail"]
+        response = await http.request(method, path, json=body, headers={"X-API-Key": token})
+    assert response.status_code == 403
+    assert f"'{scope}'" in response.json()["detail"]
 
 
-async def feedback(
-    config: Settings, monkeypatch: pytest.MonkeyPatch, token: str, **said: str
+async def post_feedback(
+    config: Settings, monkeypatch: pytest.MonkeyPatch, token: str, **fields: str
 ) -> tuple[httpx.Response, list[Record]]:
     published: list[Record] = []
 
@@ -84,24 +89,24 @@ async def feedback(
 
     monkeypatch.setattr("app.kafka.resilient_producer.ResilientProducer.publish", publish)
     async with serve_app(create_app(config)) as http:
-        return await http.post("/v1/feedback", json=RIGHT | said, headers={"X-API-Key": token}), published
+        return await http.post("/v1/feedback", json=CORRECTION | fields, headers={"X-API-Key": token}), published
 
 
-@pytest.mark.parametrize(("said", "actor"), [({}, "ada"), ({"actor": "bob"}, "bob")])
-async def test_feedback_is_said_by_whom_it_names_or_by_whom_the_key_does(
-    brokerless: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: dict[str, str], actor: str
+@pytest.mark.parametrize(("fields", "actor"), [({}, "ada"), ({"actor": "bob"}, "bob")])
+async def test_feedback_is_attributed_to_its_actor_or_to_the_name_of_the_key(
+    brokerless: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fields: dict[str, str], actor: str
 ) -> None:
     config = brokerless.model_copy(update={"home": tmp_path})
     token = KeyStore(config.catalog_url).create("ada", frozenset({"feedback"}))
-    answer, [record] = await feedback(config, monkeypatch, token, **said)
-    assert answer.status_code == 202
+    response, [record] = await post_feedback(config, monkeypatch, token, **fields)
+    assert response.status_code == 202
     assert f'"actor":"{actor}"'.encode() in (record.value or b"")
 
 
-async def test_by_a_key_without_a_name_somebody_has_to_be_named(
+async def test_feedback_with_a_key_without_a_name_needs_an_actor(
     brokerless: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = brokerless.model_copy(update={"api_key": SecretStr("s3cret")})
-    answer, published = await feedback(config, monkeypatch, "s3cret")
-    assert (answer.status_code, published) == (422, [])
-    assert answer.json() == {"detail": "actor: Field required"}
+    response, published = await post_feedback(config, monkeypatch, "s3cret")
+    assert (response.status_code, published) == (422, [])
+    assert response.json() == {"detail": "actor: Field required"}

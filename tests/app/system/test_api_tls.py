@@ -77,7 +77,7 @@ def test_others_are_not_served_in_clear_without_a_warning(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr("app.api.__main__.mount", lambda app, parts: None)
+    monkeypatch.setattr("app.api.__main__.mount", lambda app, services: None)
     plain = {} if https else {"tls_certificate": None, "tls_key": None}
     served = server_config(config.model_copy(update={"host": host} | plain))
     assert ("cross the network in clear" in caplog.text) == warned
