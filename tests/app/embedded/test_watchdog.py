@@ -63,7 +63,7 @@ def group_progress(monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str, str], Gro
 
 @asynccontextmanager
 async def run_scripts(tmp_path: Path, output: StringIO, /, **scripts: str) -> AsyncIterator[Settings]:
-    """Run a supervisor process_status these scripts, each CODE or CODE|ARGUMENT."""
+    """Run a supervisor of these scripts, each CODE or CODE|ARGUMENT."""
     procfile = tmp_path / "Procfile"
     lines = []
     for name, script in scripts.items():
@@ -155,7 +155,7 @@ async def test_a_process_that_runs_but_makes_no_progress_is_restarted(
         await until(is_running(config, "preprocess", "worker"))
         group_progress |= stalled_progress(waiting=7)
         await until(lambda: process_status(config, "preprocess").restarts == 1)
-        assert process_status(config, "preprocess").reason == "no progress: 7 process_status ocr.requests wait"
+        assert process_status(config, "preprocess").reason == "no progress: 7 of ocr.requests wait"
         platform = status.read_status(config.home)
         assert platform is not None
         assert (platform.tasks[0].stage, platform.tasks[0].waiting) == ("preprocess", 7)
