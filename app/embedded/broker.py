@@ -1,4 +1,4 @@
-"""The embedded broker: a real Apache Kafka (KRaft, one node). `python -m app.embedded.broker` becomes its process."""
+"""The embedded broker: Apache Kafka (KRaft, one node). `python -m app.embedded.broker` becomes the broker process."""
 
 import asyncio
 import base64
@@ -27,7 +27,7 @@ CENTURY_MINUTES = 100 * 365 * 24 * 60
 _SECURITY = "org.apache.kafka.common.security"
 
 PROPERTIES = """\
-# Written at every start by app/embedded/broker.py: edit that, not this.
+# Written at every start by app/embedded/broker.py: edit that file, not this one.
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller_port}
@@ -37,7 +37,7 @@ advertised.listeners=PLAINTEXT://127.0.0.1:{port},PLATFORM://127.0.0.1:{platform
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,PLATFORM:SASL_PLAINTEXT,CONTROLLER:SASL_PLAINTEXT
 log.dirs={data}
 
-# Who may do what is said in app/embedded/broker_acls.py.
+# The access rules are in app/embedded/broker_acls.py.
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
 super.users=User:{user};User:{broker}
 inter.broker.listener.name=PLATFORM
@@ -49,7 +49,7 @@ listener.name.platform.plain.sasl.jaas.config={plain}
 listener.name.controller.sasl.enabled.mechanisms=PLAIN
 listener.name.controller.plain.sasl.jaas.config={plain}
 
-# Topics are made by app/events/topics.py, never by a typing error.
+# Only app/kafka/provisioning.py creates topics: a typing error must not.
 auto.create.topics.enable=false
 num.partitions={partitions}
 default.replication.factor=1
@@ -58,20 +58,20 @@ message.max.bytes={max_message}
 replica.fetch.max.bytes={max_message}
 replica.fetch.response.max.bytes={max_message}
 
-# Nothing is forgotten for its age or size: records are deleted once they are archived, and only whole segments go.
+# No retention by age or size: the platform deletes records once they are archived. Only whole segments are removed.
 log.retention.ms=-1
 log.retention.bytes=-1
 log.segment.bytes={segment}
 offsets.retention.minutes={offsets_retention}
 
-# When a record is on disk is left to the operating system (no log.flush.*): a killed broker loses nothing that it has
-# acknowledged, only a crash of the whole machine can. More brokers guard against that, a flush per record costs more.
+# The operating system decides when to flush (no log.flush.*): a killed broker loses no acknowledged record, a crash of
+# the machine may. Replication protects against that, at a lower cost than a flush per record.
 
 # One node.
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=4
 transaction.state.log.replication.factor=1
-# What comes behind an open transaction waits for its end: a minute is the default of most producers.
+# Records behind an open transaction wait for its end: a minute is the default of most producers.
 transaction.max.timeout.ms=60000
 transaction.state.log.min.isr=1
 transaction.state.log.num.partitions=4
@@ -79,13 +79,13 @@ share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 share.coordinator.state.topic.num.partitions=1
 
-# A lone worker need not wait for others to join, and a dead one is noticed soon.
+# A single worker does not wait for others to join, and a dead worker is noticed soon.
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
 group.consumer.min.session.timeout.ms=6000
 group.consumer.min.heartbeat.interval.ms=1000
 
-# A killed broker may come back only once its old session has ended: 9 s by default.
+# A killed broker can restart only after its old session has ended: 9 s by default.
 broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=500
 
@@ -96,17 +96,17 @@ background.threads=4
 log.cleaner.dedupe.buffer.size={cleaner}
 """
 
-# No -XX:+ExitOnOutOfMemoryError: one record that expands too far ends one request; a broker that is crippled does not
-# answer the watchdog, which restarts it.
+# No -XX:+ExitOnOutOfMemoryError: a record that expands too far should fail one request only. If the whole broker is
+# affected, it does not answer the watchdog, which restarts it.
 JVM_OPTIONS = (
-    "-XX:+UseSerialGC",  # the least memory, and pauses are short on so small a heap
-    "-XX:TieredStopAtLevel=1",  # starts sooner; what a broker does most, copying and checksums, is native anyway
+    "-XX:+UseSerialGC",  # least memory; pauses are short on a small heap
+    "-XX:TieredStopAtLevel=1",  # faster start; most of a broker's work (copying, checksums) is native code
     "-XX:MaxDirectMemorySize=256m",
-    "-Djdk.nio.maxCachedBufferSize=1048576",  # or each thread keeps a buffer as large as its largest message
+    "-Djdk.nio.maxCachedBufferSize=1048576",  # otherwise each thread keeps a buffer as large as its largest message
     "-Djava.awt.headless=true",
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
     "-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info",
-    # Both warn of what is normal at every start and stop of a single node.
+    # Both loggers warn at every start and stop of a single node.
     "-Dorg.slf4j.simpleLogger.log.org.apache.kafka.controller.QuorumController=error",
     "-Dorg.slf4j.simpleLogger.log.org.apache.kafka.clients.NetworkClient=error",
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
@@ -115,7 +115,7 @@ JVM_OPTIONS = (
 
 
 def write_properties(config: Settings) -> Path:
-    """Writes server.properties from the settings."""
+    """Write server.properties from the settings. Return its path."""
     folder = (config.home / "kafka").resolve()
     folder.mkdir(parents=True, exist_ok=True)
     path, password = folder / "server.properties", secrets.token_urlsafe(32)
@@ -144,35 +144,37 @@ def write_properties(config: Settings) -> Path:
 
 
 def java_command(config: Settings, main: str, *arguments: str) -> list[str]:
-    """The command line of one of Kafka's main classes."""
+    """Return the command line that runs one of Kafka's main classes."""
     classpath = os.pathsep.join(map(str, jars.kafka_classpath()))
     return [str(java.java_binary()), f"-Xmx{config.kafka_heap}", *JVM_OPTIONS, "-cp", classpath, main, *arguments]
 
 
 def broker_command(config: Settings, properties: Path) -> list[str]:
-    """The broker's command line; its metrics are at `kafka_metrics_port`, as docker/prometheus/kafka.yml says."""
+    """Return the broker's command line. It exports metrics at `kafka_metrics_port`: see docker/prometheus/kafka.yml."""
     program, *rest = java_command(config, "kafka.Kafka", str(properties))
     agent = f"-javaagent:{jars.jar_path(jars.METRICS)}=127.0.0.1:{config.kafka_metrics_port}:{EXPORTER_CONFIG}"
     return [program, agent, *rest]
 
 
 def format_storage(config: Settings, properties: Path) -> None:
-    """Gives the log directory a random cluster id, once: it is kept in meta.properties from then on."""
+    """Give the log directory a random cluster id, unless it has one (meta.properties). Raises SetupError."""
     if (properties.parent / "data" / "meta.properties").exists():
         return
     cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    # Kafka's tools take a leading dash for an option.
-    line = java_command(config, "kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", str(properties))
-    done = subprocess.run(line, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
+    # With "=": an id may start with a dash, which Kafka's tools would parse as an option.
+    command = java_command(
+        config, "kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", str(properties)
+    )
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode != 0:
         raise SetupError(
-            f"Kafka's storage cannot be formatted in {properties.parent}: {(done.stderr + done.stdout).strip()}",
-            f"If there is nothing to keep, remove {properties.parent} and start again.",
+            f"Kafka's storage cannot be formatted in {properties.parent}: {(result.stderr + result.stdout).strip()}",
+            f"Remove {properties.parent} if its records are not needed, and start again.",
         )
 
 
 def cluster_id(config: Settings) -> str | None:
-    """The id that the embedded broker's storage was given, or None before its first start."""
+    """Return the cluster id of the embedded broker's storage, or None before its first start."""
     try:
         lines = (config.home / "kafka" / "data" / "meta.properties").read_text().splitlines()
     except FileNotFoundError:
@@ -181,7 +183,7 @@ def cluster_id(config: Settings) -> str | None:
 
 
 async def is_reachable(config: Settings) -> bool:
-    """Whether a broker speaks Kafka there."""
+    """Return whether a broker answers at the configured address."""
     client = clients.create_client(config, request_timeout_ms=5000)
     try:
         await client.bootstrap()
@@ -193,7 +195,7 @@ async def is_reachable(config: Settings) -> bool:
 
 
 async def is_ready_with_acls(config: Settings) -> bool:
-    """Whether the embedded broker answers, and knows from now on who may do what."""
+    """Configure the embedded broker's access rules. Return whether that worked and the broker answers."""
     try:
         await broker_acls.configure_acls(config, config.home / "kafka" / "server.properties")
     except (KafkaError, OSError, ValueError):
@@ -204,8 +206,8 @@ async def is_ready_with_acls(config: Settings) -> bool:
 async def wait(
     config: Settings, seconds: float, is_ready: Callable[[Settings], Awaitable[bool]] = is_reachable
 ) -> bool:
-    """Waits until a broker answers; False when none has in time."""
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it reports every refused connection as an error
+    """Wait until a broker answers. Return False if none answers in time."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # aiokafka logs every refused connection as an error
     deadline = time.monotonic() + seconds
     try:
         while time.monotonic() < deadline:
@@ -218,13 +220,13 @@ async def wait(
 
 
 def main() -> None:
-    """Becomes the broker: the process keeps its id, so that signals reach Kafka itself."""
+    """Become the broker: the process keeps its id, so that signals reach Kafka itself."""
     config = settings()
     try:
         properties = write_properties(config)
         format_storage(config, properties)
-        line = broker_command(config, properties)
-        os.execv(line[0], line)  # noqa: S606
+        command = broker_command(config, properties)
+        os.execv(command[0], command)  # noqa: S606
     except SetupError as error:
         sys.exit(f"error: {error}")
     except OSError as error:

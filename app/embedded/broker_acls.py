@@ -1,12 +1,12 @@
-"""Who may do what at the embedded broker.
+"""Access rules of the embedded broker.
 
-- the platform logs in as `hindsight` by SCRAM, with the password in HINDSIGHT_HOME, and may do everything
-- the broker itself, its controller and whoever gives the platform its password log in as `broker`, by a password that
-  each start of the broker makes anew; it is in server.properties, for the owner's eyes
-- everybody else is anonymous at the public listener: writes requests and feedback, in transactions too, and reads
-  everything, in groups that are not the platform's
+- The platform logs in as `hindsight` by SCRAM, with the password in HINDSIGHT_HOME, and may do everything.
+- The broker, its controller and `configure_acls` log in as `broker`, with a password that each start of the broker
+  generates. It is in server.properties, readable by the owner only.
+- All other clients are anonymous at the public listener. They may write requests and feedback, also in transactions,
+  and read everything, in consumer groups that are not the platform's.
 
-A broker that an earlier version has formatted knows neither: `grant` is called after each start.
+A broker that an earlier version has formatted has no such rules: `configure_acls` is called after each start.
 """
 
 import hashlib
@@ -28,10 +28,10 @@ from app.settings import Settings
 
 BROKER_USER = "broker"
 GROUP_PREFIX = "hindsight-"
-"""How the names of the platform's consumer groups begin."""
+"""Prefix of the platform's consumer groups."""
 
 _ITERATIONS, _SALT_BYTES, _SHA_512 = 4096, 16, 2
-"""Kafka takes no fewer iterations; more protect passwords that can be guessed, and each connection pays for them."""
+"""4096 is Kafka's minimum. More iterations would protect a weak password only, at a cost for each connection."""
 _TOPIC, _GROUP, _TRANSACTIONAL_ID = 2, 3, 5
 _LITERAL, _PREFIXED = 3, 4
 _READ, _WRITE, _DESCRIBE_CONFIGS = 3, 4, 10
@@ -40,15 +40,15 @@ _PASSWORD_PATTERN = re.compile(rf'user_{BROKER_USER}="([^"]+)"')
 
 
 def broker_client_options(properties: Path) -> dict[str, Any]:
-    """The options of a client that logs in as the broker. Raises OSError, ValueError before it has started."""
-    found = _PASSWORD_PATTERN.search(properties.read_text())
-    if found is None:
+    """Return the options of a client that logs in as the broker. Raises OSError, ValueError before its first start."""
+    match = _PASSWORD_PATTERN.search(properties.read_text())
+    if match is None:
         raise ValueError(f"{properties} has no password")
-    return {"sasl_mechanism": "PLAIN", "sasl_plain_username": BROKER_USER, "sasl_plain_password": found[1]}
+    return {"sasl_mechanism": "PLAIN", "sasl_plain_username": BROKER_USER, "sasl_plain_password": match[1]}
 
 
 async def configure_acls(config: Settings, properties: Path) -> None:
-    """Give the platform its password, and everybody else what they may do. Raises KafkaError."""
+    """Set the platform's password and the rights of anonymous clients. Raises KafkaError."""
     client = clients.create_client(config, **broker_client_options(properties))
     try:
         await client.bootstrap()
@@ -80,7 +80,7 @@ def _acl_entries(config: Settings) -> Iterator[tuple[int, str, int, str, str, in
 async def _send(client: AIOKafkaClient, request: Any) -> Any:
     node = client.get_random_node()
     if node is None:
-        raise KafkaError("the broker names no broker")
+        raise KafkaError("the broker's metadata lists no broker")
     return await client.send(node, request)
 
 
@@ -131,7 +131,7 @@ class _AlterScramStruct(RequestStruct):  # type: ignore[misc]
 
 
 class _AlterUserScramCredentials(Request[_AlterScramStruct]):  # type: ignore[misc]
-    """KIP-554."""
+    """Request that sets the password of a user (KIP-554)."""
 
     API_KEY = 51
 
@@ -145,7 +145,7 @@ class _AlterUserScramCredentials(Request[_AlterScramStruct]):  # type: ignore[mi
 
 
 class _CreateAcls(Request[CreateAclsRequest_v1]):  # type: ignore[misc]
-    """aiokafka's own takes one entry only."""
+    """Request that creates several entries; aiokafka's own creates one."""
 
     API_KEY = 30
 

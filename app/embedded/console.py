@@ -1,4 +1,4 @@
-"""What the supervisor says, and what the processes say: in full to their log files, the rest only if it matters."""
+"""Output of the supervisor and of its processes: complete in log files, warnings and errors on the console."""
 
 import re
 import time
@@ -21,7 +21,7 @@ WINDOW_SECONDS = 10.0
 
 
 class ConsolePrinter:
-    """Prints the lines of one process, or of the supervisor, after a coloured name."""
+    """Printer of the lines of one process, or of the supervisor, with a coloured name in front."""
 
     def __init__(self, name: str, index: int, console: Console, verbose: bool = False) -> None:
         self.verbose = verbose
@@ -29,13 +29,13 @@ class ConsolePrinter:
         self._prefix = Text(f"{name:>10} | ", style=COLOURS[index % len(COLOURS)])
 
     def print_lines(self, text: str, style: str = "") -> None:
-        """Prints text, each line after the name."""
+        """Print each line of a text after the name."""
         for line in text.splitlines():
             self._console.print(self._prefix + Text(line, style=style), soft_wrap=True)
 
 
 class ProcessLog:
-    """The output of one process: all of it in a file of bounded size, warnings and errors on the console too."""
+    """Output of one process: all of it in a file of bounded size, warnings and errors also on the console."""
 
     def __init__(self, path: Path, printer: ConsolePrinter) -> None:
         self.tail: deque[str] = deque(maxlen=TAIL_LINES)
@@ -48,25 +48,25 @@ class ProcessLog:
         self._write_failed = False
 
     def write(self, chunk: bytes) -> None:
-        """Takes output as it comes, in pieces of any size."""
+        """Take a piece of output of any size."""
         try:
             self._to_file(chunk)
-        except OSError as error:  # a full disk must not block the process that is speaking
+        except OSError as error:  # a full disk must not block the process that writes
             if not self._write_failed:
-                self._printer.print_lines(f"its log {self._path} cannot be written: {error.strerror}", "yellow")
+                self._printer.print_lines(f"the log {self._path} cannot be written: {error.strerror}", "yellow")
             self._write_failed = True
         *lines, self._partial_line = (self._partial_line + chunk).split(b"\n")
         for line in lines:
             self._handle_line(line)
 
     def flush(self) -> None:
-        """The process has ended: what it said last may lack its line end."""
+        """Handle a last line without a line end, once the process has ended."""
         if self._partial_line:
             self._handle_line(self._partial_line)
         self._partial_line = b""
 
     def close(self) -> None:
-        """Closes the file."""
+        """Close the file."""
         self._file.close()
 
     def _to_file(self, chunk: bytes) -> None:
@@ -86,11 +86,11 @@ class ProcessLog:
             self._print_limited(text)
 
     def _print_limited(self, text: str) -> None:
-        """What matters, but no flood: a broker that is away is said a thousand times in its clients' words."""
+        """Print a line, unless the window is full: clients repeat a thousand times that the broker is away."""
         now = time.monotonic()
         if now - self._window_start > WINDOW_SECONDS:
             if self._suppressed_count:
-                self._printer.print_lines(f"{self._suppressed_count} more warnings like this are in {self._path}")
+                self._printer.print_lines(f"{self._suppressed_count} more warnings are in {self._path}")
             self._window_start, self._printed_count, self._suppressed_count = now, 0, 0
         if self._printed_count < MAX_LINES_PER_WINDOW:
             self._printer.print_lines(text)

@@ -1,4 +1,4 @@
-"""One platform for each HINDSIGHT_HOME: two would write over each other's state."""
+"""Lock of HINDSIGHT_HOME: two platforms would overwrite each other's state."""
 
 import fcntl
 import json
@@ -11,14 +11,14 @@ from app.errors import SetupError
 
 
 class HomeLock:
-    """A locked file in the home. The kernel holds the lock: it ends with its process, however that ends."""
+    """Locked file in the home. The kernel releases the lock when the process ends, for whatever cause."""
 
     def __init__(self, home: Path) -> None:
         self.path = home / "platform.lock"
         self._file: IO[str] | None = None
 
     def acquire(self) -> str | None:
-        """Takes the lock, or raises a SetupError that names its holder. A note, if a dead one had left it behind."""
+        """Take the lock, or raise a SetupError that names its holder. Return a note if a dead holder left it behind."""
         file = self.path.open("a+")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -31,11 +31,11 @@ class HomeLock:
         file.flush()
         self._file = file
         if previous:
-            return f"Process {previous['pid']} (started {previous['started']}) ended without cleaning up: taking over."
+            return f"Process {previous['pid']} (started {previous['started']}) ended without cleaning up. Taking over."
         return None
 
     def release(self) -> None:
-        """Gives the lock back. The file stays, empty: removing it could unlock what another has just locked."""
+        """Release the lock. The empty file stays: removing it could unlock what another process has just locked."""
         if self._file:
             self._file.truncate(0)
             self._file.close()
@@ -45,18 +45,18 @@ class HomeLock:
         if not isinstance(error, BlockingIOError):
             return SetupError(
                 f"{self.path} cannot be locked: {error.strerror}.",
-                "Set HINDSIGHT_HOME to a directory on a local disk; some network file systems know no locks.",
+                "Set HINDSIGHT_HOME to a directory on a local disk. Some network file systems do not support locks.",
             )
-        previous = _read_holder(self.path) or {"pid": "unknown", "started": "just now"}
+        holder = _read_holder(self.path) or {"pid": "unknown", "started": "just now"}
         return SetupError(
-            f"A platform already runs in {self.path.parent}: process {previous['pid']}, started {previous['started']}.",
-            f"Stop it with Ctrl-C in its terminal or `kill {previous['pid']}`, or give this one a home of its own: "
-            "set HINDSIGHT_HOME and HINDSIGHT_PORT_BASE.",
+            f"A platform already runs in {self.path.parent}: process {holder['pid']}, started {holder['started']}.",
+            f"Stop it with Ctrl-C in its terminal or `kill {holder['pid']}`, or set HINDSIGHT_HOME and "
+            "HINDSIGHT_PORT_BASE to give this platform its own home and ports.",
         )
 
 
 def holder_pid(home: Path) -> int | None:
-    """The process id of the platform that runs in this home, if one does."""
+    """Return the process id of the platform that runs in this home, or None."""
     path = home / "platform.lock"
     try:
         with path.open("r") as file:

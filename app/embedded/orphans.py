@@ -1,10 +1,12 @@
-"""Finds and kills whatever a platform has left running: children of its children, and what outlived a `kill -9`.
+"""Processes that a platform has left running: children of its children, and survivors of a `kill -9`.
 
-`python -m app.embedded.orphans HOME PATTERN` is the guard: it waits for the supervisor to end, by whatever cause (its
-standard input closes), and kills what that has left.
+`python -m app.embedded.orphans HOME PATTERN` is the orphan guard: it waits until the supervisor has ended, for whatever
+cause (its standard input closes), and kills the processes that are left.
 """
 
+import os
 import signal
+import subprocess
 import sys
 import time
 from contextlib import suppress
@@ -13,43 +15,45 @@ from pathlib import Path
 
 import psutil
 
-PROCESS_VARIABLE = (
-    "HINDSIGHT_PROCESS"  # in the environment of each process: the supervisor's pid and the process's name, 4711/api
-)
+from app.settings import CHECKOUT
+
+PROCESS_VARIABLE = "HINDSIGHT_PROCESS"
+"""Environment variable of each process: the supervisor's pid and the process's name, as in `4711/api`."""
 KILL_TIMEOUT_SECONDS = 10.0
 
 
 def find_processes(home: Path, pattern: str = "*/*") -> list[psutil.Process]:
-    """The processes that the supervisor of this home has started, directly or not: their environment says so."""
-    found = []
+    """Return the processes that the supervisor of this home has started, directly or not, by their environment."""
+    matches = []
     for process in psutil.process_iter():
         try:
             environment = process.environ()
         except psutil.Error:
             continue
         if environment.get("HINDSIGHT_HOME") == str(home) and fnmatch(environment.get(PROCESS_VARIABLE, ""), pattern):
-            found.append(process)
-    return found
+            matches.append(process)
+    return matches
 
 
 def owning_process_name(process: psutil.Process, home: Path) -> str | None:
-    """The name of the process of this home's platform that it is, or is a child of; None where it is neither."""
+    """Return the name of the process of this home's platform that it is, or is a child of; None if it is neither."""
     try:
         environment = process.environ()
     except psutil.Error:
         return None
-    ours = environment.get("HINDSIGHT_HOME") == str(home)
-    return environment.get(PROCESS_VARIABLE, "").partition("/")[2] or None if ours else None
+    if environment.get("HINDSIGHT_HOME") != str(home):
+        return None
+    return environment.get(PROCESS_VARIABLE, "").partition("/")[2] or None
 
 
 def kill_processes(home: Path, pattern: str = "*/*") -> list[int]:
-    """Kills them all, and waits until they are gone. Their process ids."""
+    """Kill these processes and wait until they have ended. Return their process ids."""
     killed: set[int] = set()
     deadline = time.monotonic() + KILL_TIMEOUT_SECONDS
-    # Again and again, for what was being started meanwhile. Not psutil's wait: that would take the exit code of a child
-    # of this very process from whoever waits for it.
-    while (found := find_processes(home, pattern)) and time.monotonic() < deadline:
-        for process in found:
+    # Repeated, for processes that were being started meanwhile. Not psutil's wait: it would consume the exit code of a
+    # child of this process, for which other code waits.
+    while (processes := find_processes(home, pattern)) and time.monotonic() < deadline:
+        for process in processes:
             with suppress(psutil.Error):
                 process.kill()
             killed.add(process.pid)
@@ -57,8 +61,18 @@ def kill_processes(home: Path, pattern: str = "*/*") -> list[int]:
     return sorted(killed)
 
 
+def start_guard(home: Path) -> subprocess.Popen[bytes]:
+    """Start a process that kills this supervisor's processes, and their children, once the supervisor has ended."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "app.embedded.orphans", str(home), f"{os.getpid()}/*"],
+        stdin=subprocess.PIPE,
+        start_new_session=True,
+        cwd=CHECKOUT,
+    )
+
+
 def main(home: str, pattern: str) -> None:
-    """The guard."""
+    """Run the orphan guard."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     sys.stdin.buffer.read()

@@ -1,4 +1,4 @@
-"""The ports that this deployment listens on: which, whether they are free, and who holds them."""
+"""Ports that this deployment listens on: which ones, whether they are free, and which process holds them."""
 
 import errno
 import random
@@ -13,12 +13,12 @@ from app.settings import Settings
 
 LOOPBACK = "127.0.0.1"
 PROCESS_BY_SETTING = {name: name.partition("_")[0] for name in Settings.model_fields if name.endswith("_port")}
-"""Each setting that is a port, and the process that listens on it: the first word of the setting's name."""
+"""Port setting -> the process that listens on it: the first word of the setting's name."""
 
 
 @dataclass(frozen=True)
 class Port:
-    """One port that this deployment needs."""
+    """A port that this deployment needs."""
 
     setting: str
     process: str
@@ -27,17 +27,17 @@ class Port:
 
     @property
     def variable(self) -> str:
-        """The environment variable that changes it."""
+        """Name of the environment variable that sets the port."""
         return f"HINDSIGHT_{self.setting.upper()}"
 
     @property
     def is_free(self) -> bool:
-        """Whether it can be listened on now."""
+        """Whether a server could listen on the port now."""
         return is_free(self.host, self.number)
 
 
 def required_ports(config: Settings, processes: Collection[str] | None = None) -> list[Port]:
-    """The ports of the given processes, or of all that this deployment runs."""
+    """Return the ports of the given processes, by default of all that this deployment runs."""
     return [
         Port(setting, process, bind_host(config, process), getattr(config, setting))
         for setting, process in PROCESS_BY_SETTING.items()
@@ -45,7 +45,7 @@ def required_ports(config: Settings, processes: Collection[str] | None = None) -
     ]
 
 
-def _is_number_valid(port: Port) -> bool:
+def _is_available(port: Port) -> bool:
     try:
         return port.is_free
     except OSError as error:
@@ -56,16 +56,16 @@ def _is_number_valid(port: Port) -> bool:
 
 
 def bind_host(config: Settings, process: str) -> str:
-    """The address that a process binds to."""
+    """Return the address that a process binds to."""
     if process in ("kafka", "prometheus", "alertmanager"):
         return LOOPBACK
     return {"api": config.host, "mlserver": config.mlserver_host}.get(process, config.metrics_host)
 
 
 def is_free(host: str, number: int) -> bool:
-    """Whether a server could listen there now."""
+    """Return whether a server could listen there now. Raises OSError for an address that is not this machine's."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: closing connections don't count
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: ignore closing connections
         try:
             probe.bind((host, number))
         except OSError as error:
@@ -76,7 +76,7 @@ def is_free(host: str, number: int) -> bool:
 
 
 def listening_process(number: int) -> psutil.Process | None:
-    """The process that listens on a port, as far as this user may know."""
+    """Return the process that listens on a port, or None if there is none or this user may not see it."""
     try:
         for connection in psutil.net_connections("tcp"):
             listens = connection.status == psutil.CONN_LISTEN and connection.laddr[1:2] == (number,)
@@ -88,31 +88,31 @@ def listening_process(number: int) -> psutil.Process | None:
 
 
 def describe_process(process: psutil.Process | None) -> str:
-    """A process in the words of a message."""
+    """Describe a process for a message."""
     if process is None:
-        return "another process (of another user: `sudo lsof -i` names it)"
+        return "a process of another user (`sudo lsof -i` shows it)"
     try:
         return f"process {process.pid} ({' '.join(process.cmdline())[:80]})"
     except psutil.Error:
         return f"process {process.pid}"
 
 
-def find_conflicts(wanted: Iterable[Port]) -> list[tuple[Port, Port]]:
-    """The ports that are wanted twice."""
-    seen: dict[int, Port] = {}
-    pairs = [(seen.setdefault(port.number, port), port) for port in wanted]
+def find_conflicts(required: Iterable[Port]) -> list[tuple[Port, Port]]:
+    """Return the pairs of ports with the same number."""
+    first_by_number: dict[int, Port] = {}
+    pairs = [(first_by_number.setdefault(port.number, port), port) for port in required]
     return [(first, second) for first, second in pairs if first is not second]
 
 
 def check_ports(config: Settings, processes: Collection[str] | None = None) -> None:
-    """A SetupError when a port is taken, set twice or not to be had."""
-    wanted = required_ports(config, processes)
-    for first, second in find_conflicts(wanted):
+    """Raise a SetupError if a port is taken, set twice or cannot be bound."""
+    required = required_ports(config, processes)
+    for first, second in find_conflicts(required):
         raise SetupError(
             f"{first.variable} and {second.variable} are both {first.number}.",
             f"Set {second.variable} to another port.",
         )
-    taken = [port for port in wanted if not _is_number_valid(port)]
+    taken = [port for port in required if not _is_available(port)]
     if taken:
         raise SetupError(
             "\n".join(
@@ -120,27 +120,27 @@ def check_ports(config: Settings, processes: Collection[str] | None = None) -> N
                 f"{describe_process(listening_process(port.number))}."
                 for port in taken
             ),
-            "Stop what holds it, or choose another port: "
+            "Stop that process, or choose another port: "
             + " ".join(f"{port.variable}={free_port()}" for port in taken)
             + ". HINDSIGHT_PORT_BASE=18000 moves all ports at once.",
         )
 
 
 FREE_PORT_RANGE = range(20_000, 32_000)
-"""Where free ports are looked for: below those that the system hands out to outgoing connections."""
+"""Range in which free ports are searched: below the ports that the system gives to outgoing connections."""
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of `CHOICE` that nobody listens on."""
-    found: list[int] = []
+    """Return distinct ports of `FREE_PORT_RANGE` on which no process listens."""
+    numbers: list[int] = []
     for number in random.sample(FREE_PORT_RANGE, len(FREE_PORT_RANGE) // 3):
-        if len(found) == count:
+        if len(numbers) == count:
             break
         if is_free(LOOPBACK, number):
-            found.append(number)
-    return found
+            numbers.append(number)
+    return numbers
 
 
 def free_port() -> int:
-    """One port that nobody listens on."""
+    """Return a port on which no process listens."""
     return free_ports(1)[0]

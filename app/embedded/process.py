@@ -1,4 +1,4 @@
-"""One supervised process: started, listened to, and started again whenever it dies or somebody says so."""
+"""A supervised process: started, logged, and restarted whenever it ends or a restart is requested."""
 
 import asyncio
 import os
@@ -19,22 +19,27 @@ from app.system.environment import process_environment
 MIN_RESTART_DELAY_SECONDS = 0.5
 MAX_RESTART_DELAY_SECONDS = 10.0
 GRACE_SECONDS = 12.0
-HEALTHY_SECONDS = 30.0  # a process that has lived so long starts with the first delay again
+HEALTHY_SECONDS = 30.0
+"""The restart delay is reset once a process has run for so long."""
 
 
 class SupervisedProcess:
-    """A line of the Procfile, kept running from `start` to `stop`."""
+    """Process of a line of the Procfile, kept running from `start` to `stop`."""
 
     def __init__(
         self, name: str, command: str, config: Settings, printer: ConsolePrinter, on_change: Callable[[], None]
     ) -> None:
         self.name = name
         self.command = command
-        self.pid: int | None = None  # None while it is dead
+        self.pid: int | None = None
+        """None while the process does not run."""
         self.restarts = 0
-        self.started_at: float | None = None  # Unix time of the last start
-        self.restart_reason = ""  # why it was started again the last time
-        self.restarted_at: float | None = None  # when that was
+        self.started_at: float | None = None
+        """Unix time of the last start."""
+        self.restart_reason = ""
+        """Reason of the last restart."""
+        self.restarted_at: float | None = None
+        """Unix time of the last restart."""
         self.log = ProcessLog(config.home / "logs" / f"{name}.log", printer)
         self._home = config.home
         self._process_mark = f"{os.getpid()}/{name}"
@@ -42,22 +47,23 @@ class SupervisedProcess:
         self._printer = printer
         self._on_change = on_change
         self._stopping = asyncio.Event()
-        self._requested_reason = ""  # why it is to be started again though it lives
+        self._requested_reason = ""
+        """Reason of a requested restart that is in progress."""
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begins to keep it running."""
+        """Start the process, and keep it running."""
         self._task = asyncio.create_task(self._keep_running(), name=f"keep {self.name} running")
 
     async def stop(self, grace_seconds: float) -> None:
-        """Asks it to end, kills it after the grace period, and leaves none of its children behind."""
+        """Ask the process to end, and kill it with all its children after the grace period."""
         self._stopping.set()
         if self._task is None:
             self.log.close()
             return
         self._signal(signal.SIGTERM)
-        _, late = await asyncio.wait([self._task], timeout=grace_seconds)
-        if late:
+        _, pending = await asyncio.wait([self._task], timeout=grace_seconds)
+        if pending:
             self._printer.print_lines(f"has not ended within {grace_seconds:g} s: killing it", "yellow")
             await asyncio.to_thread(orphans.kill_processes, self._home, self._process_mark)
         await self._task
@@ -65,9 +71,9 @@ class SupervisedProcess:
         self.log.close()
 
     async def restart(self, reason: str, *, graceful: bool = False) -> None:
-        """End it with all that it has started, also where it hangs; it is started again. `graceful` asks it first."""
+        """Kill the process with its children and start it again. `graceful`: ask it to end before."""
         pid = self.pid
-        if pid is None:  # it is being started again
+        if pid is None:  # it is being restarted already
             return
         self._requested_reason = reason
         if graceful:
@@ -76,7 +82,7 @@ class SupervisedProcess:
             while self.pid == pid and time.monotonic() < deadline:
                 await asyncio.sleep(0.1)
         if self.pid == pid:
-            self._signal(signal.SIGKILL)  # what it has started is killed once it has ended
+            self._signal(signal.SIGKILL)  # `_run_once` then kills its children
 
     def _signal(self, number: signal.Signals) -> None:
         if self.pid is not None:
@@ -86,19 +92,19 @@ class SupervisedProcess:
     async def _keep_running(self) -> None:
         delay = MIN_RESTART_DELAY_SECONDS
         while not self._stopping.is_set():
-            began = time.monotonic()
+            start = time.monotonic()
             code = await self._run_once()
             if self._stopping.is_set():
                 break
-            asked, self._requested_reason = self._requested_reason, ""
-            delay = MIN_RESTART_DELAY_SECONDS if asked or time.monotonic() - began > HEALTHY_SECONDS else delay
-            self.restart_reason, self.restarted_at = asked or describe_exit_code(code), time.time()
-            if asked:
-                self._printer.print_lines(f"{asked}: it was ended; starting it again in {delay:g} s", "yellow")
+            requested, self._requested_reason = self._requested_reason, ""
+            delay = MIN_RESTART_DELAY_SECONDS if requested or time.monotonic() - start > HEALTHY_SECONDS else delay
+            self.restart_reason, self.restarted_at = requested or describe_exit_code(code), time.time()
+            if requested:
+                self._printer.print_lines(f"{requested}: it was ended; restarting it in {delay:g} s", "yellow")
             else:
-                last = "".join(f"\n    {line}" for line in self.log.tail)
+                tail = "".join(f"\n    {line}" for line in self.log.tail)
                 self._printer.print_lines(
-                    f"{describe_exit_code(code)}; starting it again in {delay:g} s. It said last:{last}", "red"
+                    f"{self.restart_reason}; restarting it in {delay:g} s. Last output:{tail}", "red"
                 )
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), delay)
@@ -107,39 +113,38 @@ class SupervisedProcess:
             delay = min(2 * delay, MAX_RESTART_DELAY_SECONDS)
 
     async def _run_once(self) -> int:
-        """Starts it, writes down what it says until it ends, and kills what it leaves behind. Its exit code."""
+        """Start the process, log its output until it ends, and kill the children it leaves. Return its exit code."""
         self.log.tail.clear()
-        # A pipe of our own: asyncio's would not report its end while a child of it holds the other side.
-        ours, its = os.pipe()
-        listening = asyncio.create_task(self._read_output(ours))
+        # Our own pipe: asyncio's reports no end of the process while one of its children holds the other side.
+        read_end, write_end = os.pipe()
+        reading = asyncio.create_task(self._read_output(read_end))
         try:
-            started = await asyncio.create_subprocess_exec(
+            process = await asyncio.create_subprocess_exec(
                 # Isolated and without site-packages: nothing to load before it becomes the command.
                 *(sys.executable, "-I", "-S", parent_death.__file__, str(os.getpid()), *shlex.split(self.command)),
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=its,
-                stderr=its,
+                stdout=write_end,
+                stderr=write_end,
                 start_new_session=True,  # Ctrl-C in the terminal reaches the supervisor alone
                 env=self._environment,
                 cwd=CHECKOUT,
             )
-        except OSError as error:  # out of memory or of processes: it may pass
+        except OSError as error:  # out of memory or of processes, perhaps temporarily
             self.log.write(f"It could not be started: {error}\n".encode())
-            return os.EX_OSERR  # `listening` ends by itself: nobody holds the other side
+            return os.EX_OSERR  # `reading` ends by itself: nothing holds the other side
         finally:
-            os.close(its)
-        self.pid, self.started_at = started.pid, time.time()
+            os.close(write_end)
+        self.pid, self.started_at = process.pid, time.time()
         self._on_change()
         if self._stopping.is_set():
             self._signal(signal.SIGTERM)
-        code = await started.wait()
+        code = await process.wait()
         self.pid = None
-        heartbeat_path(self._home, started.pid).unlink(missing_ok=True)
+        heartbeat_path(self._home, process.pid).unlink(missing_ok=True)
         self._on_change()
-        await asyncio.to_thread(
-            orphans.kill_processes, self._home, self._process_mark
-        )  # or they would hold its ports, and its output
-        await listening
+        # Children would hold its ports and its output.
+        await asyncio.to_thread(orphans.kill_processes, self._home, self._process_mark)
+        await reading
         return code
 
     async def _read_output(self, pipe: int) -> None:
@@ -154,7 +159,7 @@ class SupervisedProcess:
 
 
 def describe_exit_code(code: int) -> str:
-    """An exit code in words."""
+    """Describe an exit code for a message."""
     if code >= 0:
         return f"ended with exit code {code}"
     return f"was ended by {signal.Signals(-code).name}"

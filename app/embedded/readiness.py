@@ -1,4 +1,4 @@
-"""Whether the platform is ready: what GET /readyz of its API says."""
+"""Readiness of the platform, as GET /readyz of its API reports it."""
 
 import asyncio
 import ipaddress
@@ -17,19 +17,19 @@ PROBE_TIMEOUT_SECONDS = 15.0
 
 @dataclass(frozen=True)
 class PartStatus:
-    """One part of the platform, as the API sees it."""
+    """Readiness of one part of the platform, as the API reports it."""
 
     ready: bool
     detail: str
 
 
 def api_url(config: Settings) -> str:
-    """Where this machine reaches the API; a server bound to all addresses is reached by the loopback one."""
+    """Return the URL at which this machine reaches the API."""
     return f"{api_tls.api_scheme(config)}://{reachable_host(config.host)}:{config.api_port}"
 
 
 def reachable_host(host: str) -> str:
-    """Where a server that binds to this host is reached from the same machine."""
+    """Return the address at which this machine reaches a server bound to this host: loopback if bound to all."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -40,22 +40,22 @@ def reachable_host(host: str) -> str:
 
 
 async def probe_readiness(config: Settings) -> tuple[bool, dict[str, PartStatus]]:
-    """Asks once. An API that does not answer is a part that isn't ready."""
+    """Ask once. Return whether all is ready, and each part; an API that does not answer is a part that is not ready."""
     try:
         async with httpx.AsyncClient(
             timeout=PROBE_TIMEOUT_SECONDS, trust_env=False, verify=api_tls.client_verification(config)
         ) as client:
             response = await client.get(f"{api_url(config)}/readyz")
         body = response.json()
-        said = body["parts"] | body.get("tasks", {})
-        parts = {name: PartStatus(part["ready"], part["detail"]) for name, part in said.items()}
+        documents = body["parts"] | body.get("tasks", {})
+        parts = {name: PartStatus(part["ready"], part["detail"]) for name, part in documents.items()}
         return bool(body["ready"]) and response.status_code == 200, parts
     except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
         return False, {"api": PartStatus(False, f"{api_url(config)}/readyz: {error or type(error).__name__}")}
 
 
 async def wait_until_ready(config: Settings, seconds: float) -> None:
-    """Waits until the platform is ready; a SetupError names the parts that are not in time."""
+    """Wait until the platform is ready. Raises a SetupError that names the parts that are not ready in time."""
     deadline = time.monotonic() + seconds
     while True:
         ready, parts = await probe_readiness(config)
@@ -65,6 +65,6 @@ async def wait_until_ready(config: Settings, seconds: float) -> None:
             waiting = "; ".join(f"{name}: {part.detail}" for name, part in parts.items() if not part.ready)
             raise SetupError(
                 f"Not ready after {seconds:.0f} s. {waiting}",
-                f"Look into {config.home / 'logs'}, one file for each process, and run `hindsight doctor`.",
+                f"Read the logs in {config.home / 'logs'}, one file for each process, and run `hindsight doctor`.",
             )
         await asyncio.sleep(POLL_SECONDS)

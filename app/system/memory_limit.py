@@ -1,7 +1,7 @@
-"""The bound of a run's memory, kept from within, whichever backend runs it.
+"""Memory limit of a run, enforced by the run itself, whichever backend starts it.
 
-By what the process and its children hold: of a library in native code whose allocation fails, some thread may be gone
-and the rest wait for it for ever. That allocations fail is left for what grows faster than one can look.
+The resident memory of the process and its children is polled, because a native library may deadlock after a failed
+allocation. RLIMIT_DATA, at twice the limit, stops growth that is faster than the polling.
 """
 
 import resource
@@ -16,20 +16,20 @@ _RLIMIT_FACTOR = 2
 
 
 def limit_memory(max_bytes: int, on_exceeded: Callable[[], None]) -> None:
-    """From now on: call this once, from a thread, when more bytes are held; of twice as many allocations fail."""
+    """Call `on_exceeded` once, in a thread, when the limit is exceeded; allocations beyond twice the limit fail."""
     resource.setrlimit(resource.RLIMIT_DATA, (_RLIMIT_FACTOR * max_bytes, _RLIMIT_FACTOR * max_bytes))
     threading.Thread(target=_watch, args=(max_bytes, on_exceeded), daemon=True, name="memory").start()
 
 
 def resident_bytes(process: psutil.Process) -> int:
-    """Bytes that a process and its children have in memory."""
-    found = process.memory_info().rss
+    """Return the resident bytes of a process and its children."""
+    total = process.memory_info().rss
     for child in process.children(recursive=True):
         try:
-            found += child.memory_info().rss
+            total += child.memory_info().rss
         except psutil.NoSuchProcess:
             continue
-    return int(found)
+    return int(total)
 
 
 def _watch(max_bytes: int, on_exceeded: Callable[[], None]) -> None:

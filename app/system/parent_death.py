@@ -1,6 +1,6 @@
-"""Runs a command so that it dies with its parent, even one that is killed: `leash.py PARENT_PID COMMAND...`.
+"""A command that dies with its parent, even if that is killed: `parent_death.py PARENT_PID COMMAND...`.
 
-Run by its path, with nothing imported but the standard library: it becomes the command within milliseconds.
+Run it by its path: it imports only the standard library, and becomes the command within milliseconds.
 """
 
 import ctypes
@@ -12,10 +12,13 @@ PR_SET_PDEATHSIG = 1
 
 
 def main(parent: int, command: list[str]) -> None:
-    """Asks the kernel (Linux; elsewhere only the guard in leftovers.py watches) and becomes the command."""
+    """Ask the kernel for SIGKILL at the parent's death, and become the command.
+
+    Linux only. On other systems only the orphan guard (`app.embedded.orphans`) ends the command.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it died before we asked
+        if os.getppid() != parent:  # the parent has died already
             sys.exit(1)
     try:
         os.execvp(command[0], command)  # noqa: S606

@@ -1,20 +1,20 @@
-"""Which process goes first where processors are scarce."""
+"""Scheduling priority of background processes."""
 
 import os
 from contextlib import suppress
 from pathlib import Path
 
 BACKGROUND_NICENESS = 10
-"""The niceness of what nobody waits for."""
+"""Niceness of processes whose results nobody waits for."""
 
 
 def lower_priority(niceness: int = BACKGROUND_NICENESS) -> None:
-    """Let other processes go first.
+    """Lower the priority of this process.
 
-    Linux weighs sessions against each other before the processes in them (sched(7), autogroup): a process that leads
-    its own session, as the supervisor starts them, says so for that as well.
+    A session leader, such as a process of the supervisor, must also lower the priority of its session's autogroup,
+    because Linux schedules sessions before processes: see sched(7).
     """
     os.nice(niceness)
     if niceness and os.getsid(0) == os.getpid():
-        with suppress(OSError):  # another system, or one without it
+        with suppress(OSError):  # not every system has autogroups
             Path("/proc/self/autogroup").write_text(str(niceness))

@@ -104,7 +104,7 @@ async def stop(stack: Stack, name: str, seconds: float) -> None:
     assert of(settings, name).pid != before.pid
     assert of(settings, name).restarts == before.restarts + 1
     async with asyncio.timeout(60):
-        while not await on_overview(settings, f"{name} was started again at"):
+        while not await on_overview(settings, f"{name} was restarted at"):
             await asyncio.sleep(0.5)
 
 

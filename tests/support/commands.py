@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,11 +19,13 @@ class CommandResult:
     err: str
 
 
-async def run_command(settings: Settings, *words: str, cwd: Path = CHECKOUT, seconds: float = 120) -> CommandResult:
-    """Run a command with these settings in its environment."""
-    variables = process_environment(settings) | {"PYTHONPATH": str(CHECKOUT), "HOME": os.environ["HOME"]}
+async def run_command(
+    settings: Settings, *words: str, cwd: Path = CHECKOUT, seconds: float = 120, **variables: str
+) -> CommandResult:
+    """Run a command with these settings and variables in its environment."""
+    environment = process_environment(settings) | {"PYTHONPATH": str(CHECKOUT), "HOME": os.environ["HOME"]} | variables
     process = await asyncio.create_subprocess_exec(
-        *words, cwd=cwd, env=variables, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        *words, cwd=cwd, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
     try:
         out, err = await asyncio.wait_for(process.communicate(), seconds)
@@ -30,3 +33,8 @@ async def run_command(settings: Settings, *words: str, cwd: Path = CHECKOUT, sec
         process.kill()
         raise
     return CommandResult(process.returncode or 0, out.decode(errors="replace"), err.decode(errors="replace"))
+
+
+async def run_hindsight(settings: Settings, *arguments: str | Path, **variables: str) -> CommandResult:
+    """Run `hindsight` in a process of its own, as users run it."""
+    return await run_command(settings, sys.executable, "-m", "app.cli", *map(str, arguments), **variables)

@@ -1,4 +1,4 @@
-"""The embedded broker's doors: what everybody may do without a password, and what nobody may."""
+"""Access to the embedded broker: the rights of anonymous clients and of the platform."""
 
 import asyncio
 import stat
@@ -33,7 +33,7 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-async def test_everybody_writes_requests_and_feedback_alone_and_in_transactions(broker: Settings) -> None:
+async def test_anonymous_clients_write_requests_and_feedback_also_in_transactions(broker: Settings) -> None:
     for options in ({}, {"enable_idempotence": True}, {"transactional_id": "shop"}):
         async with AIOKafkaProducer(bootstrap_servers=broker.bootstrap, **options) as producer:
             if "transactional_id" in options:
@@ -47,7 +47,7 @@ async def test_everybody_writes_requests_and_feedback_alone_and_in_transactions(
 @pytest.mark.parametrize(
     "topic", sorted({topic.name for topic in topics.required_topics(Settings(tasks={TASK: ""}))} - WRITTEN)
 )
-async def test_nobody_writes_what_the_platform_says(broker: Settings, topic: str) -> None:
+async def test_only_the_platform_writes_to_other_topics(broker: Settings, topic: str) -> None:
     async with AIOKafkaProducer(bootstrap_servers=broker.bootstrap) as producer:
         with pytest.raises(TopicAuthorizationFailedError):
             await producer.send_and_wait(topic, b"{}")
@@ -55,9 +55,9 @@ async def test_nobody_writes_what_the_platform_says(broker: Settings, topic: str
         await producer.send_and_wait(topic, b"{}")
 
 
-async def test_everybody_reads_everything_in_groups_that_are_not_the_platforms(broker: Settings) -> None:
+async def test_anonymous_clients_read_everything_in_groups_that_are_not_the_platforms(broker: Settings) -> None:
     async with clients.create_producer(broker) as producer:
-        await producer.send_and_wait(topics.predictions(TASK), b"said")
+        await producer.send_and_wait(topics.predictions(TASK), b"{}")
     for group in (None, "mine"):
         options: dict[str, Any] = {"group_id": group, "auto_offset_reset": "earliest"}
         async with AIOKafkaConsumer(
@@ -69,7 +69,7 @@ async def test_everybody_reads_everything_in_groups_that_are_not_the_platforms(b
                 await consumer.commit()
 
 
-async def test_nobody_moves_the_offsets_of_the_platforms_groups(broker: Settings) -> None:
+async def test_anonymous_clients_cannot_move_the_offsets_of_the_platforms_groups(broker: Settings) -> None:
     tp = TopicPartition(REQUESTS, 0)
     consumer = AIOKafkaConsumer(
         bootstrap_servers=broker.bootstrap, group_id="hindsight-worker", enable_auto_commit=False
@@ -81,34 +81,34 @@ async def test_nobody_moves_the_offsets_of_the_platforms_groups(broker: Settings
     await consumer.stop()
 
 
-async def administrated(broker: Settings, do: Callable[[AIOKafkaAdminClient], Awaitable[Any]]) -> str:
-    """The name of the error by which the broker refuses; empty when it doesn't."""
+async def refusal_of(broker: Settings, request: Callable[[AIOKafkaAdminClient], Awaitable[Any]]) -> str:
+    """Return the name of the error with which the broker refuses; empty if it does not."""
     admin = AIOKafkaAdminClient(bootstrap_servers=broker.bootstrap)
     await admin.start()
     try:
-        response = await do(admin)
+        response = await request(admin)
     except KafkaError as error:
         return type(error).__name__
     finally:
         await admin.close()
     responses = response if isinstance(response, list) else [response]
     fields = ("topic_errors", "topic_error_codes", "resources")
-    rows = [row for one in responses for field in fields for row in getattr(one, field, ())]
+    rows = [row for response in responses for field in fields for row in getattr(response, field, ())]
     codes = [code for row in rows for code in row if isinstance(code, int) and code > 2]
     return for_code(codes[0]).__name__ if codes else ""
 
 
-async def test_nobody_administrates(broker: Settings) -> None:
+async def test_anonymous_clients_cannot_administrate(broker: Settings) -> None:
     tp = TopicPartition(REQUESTS, 0)
     limit = ConfigResource(ConfigResourceType.TOPIC, REQUESTS, configs={"retention.ms": "1"})
-    tries: list[Callable[[AIOKafkaAdminClient], Awaitable[Any]]] = [
+    requests: list[Callable[[AIOKafkaAdminClient], Awaitable[Any]]] = [
         lambda admin: admin.create_topics([NewTopic("more", 1, 1)]),
         lambda admin: admin.delete_topics([REQUESTS]),
         lambda admin: admin.create_partitions({REQUESTS: NewPartitions(9)}),
         lambda admin: admin.alter_configs([limit]),
         lambda admin: admin.delete_records({tp: RecordsToDelete(before_offset=-1)}),
     ]
-    refusals = [await administrated(broker, one) for one in tries]
+    refusals = [await refusal_of(broker, request) for request in requests]
     assert all("AuthorizationFailed" in refusal for refusal in refusals), refusals
     admin = clients.create_admin(broker)
     await admin.start()
@@ -117,7 +117,7 @@ async def test_nobody_administrates(broker: Settings) -> None:
     await admin.close()
 
 
-async def test_the_doors_of_the_platform_and_the_controller_ask_for_a_password(broker: Settings) -> None:
+async def test_the_listeners_of_the_platform_and_the_controller_require_a_password(broker: Settings) -> None:
     login: dict[str, Any] = {
         "security_protocol": "SASL_PLAINTEXT",
         "sasl_mechanism": "SCRAM-SHA-512",
@@ -132,12 +132,12 @@ async def test_the_doors_of_the_platform_and_the_controller_ask_for_a_password(b
             await client.close()
 
 
-async def test_the_passwords_are_for_their_owners_eyes(broker: Settings) -> None:
+async def test_the_passwords_are_readable_by_their_owner_only(broker: Settings) -> None:
     assert mode(platform_secret.path_of(broker.home)) == 0o600
     assert mode(broker.home / "kafka" / "server.properties") == 0o600
 
 
-async def test_a_home_that_knows_another_password_or_none_is_given_this_one(tmp_path: Path) -> None:
+async def test_a_new_password_of_the_platform_replaces_the_brokers_old_one(tmp_path: Path) -> None:
     config = platform_settings(tmp_path, tasks={TASK: "tests.support.tasks:Letters"})
     async with run_processes(config):
         before = platform_secret.load_or_create_password(config.home)

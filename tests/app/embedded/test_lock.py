@@ -13,8 +13,8 @@ HOLD = """
 import sys, time
 from pathlib import Path
 from app.embedded.lock import HomeLock
-held = HomeLock(Path(sys.argv[1]))
-held.acquire()
+lock = HomeLock(Path(sys.argv[1]))
+lock.acquire()
 print("held", flush=True)
 time.sleep(60)
 """
@@ -34,20 +34,20 @@ def test_a_second_platform_is_refused_with_the_pid_of_the_first(tmp_path: Path) 
     second.release()
 
 
-def test_what_a_dead_holder_left_is_taken_over(tmp_path: Path) -> None:
+def test_the_lock_of_a_dead_holder_is_taken_over(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE) as holder:
         assert holder.stdout
         assert holder.stdout.readline() == b"held\n"
         assert lock.holder_pid(tmp_path) == holder.pid
         holder.send_signal(signal.SIGKILL)
     assert lock.holder_pid(tmp_path) is None
-    mine = lock.HomeLock(tmp_path)
-    note = mine.acquire()
+    successor = lock.HomeLock(tmp_path)
+    note = successor.acquire()
     assert note is not None
     assert f"Process {holder.pid}" in note
     assert lock.holder_pid(tmp_path) == os.getpid()
-    mine.release()
+    successor.release()
 
 
-def test_nobody_holds_a_home_that_is_not_there(tmp_path: Path) -> None:
+def test_a_home_that_does_not_exist_has_no_holder(tmp_path: Path) -> None:
     assert lock.holder_pid(tmp_path / "nowhere") is None

@@ -13,7 +13,7 @@ from tests.support.platform import platform_settings
 @pytest.mark.parametrize(
     ("status", "alive"), [("200 OK", True), ("401 Unauthorized", True), ("503 Service Unavailable", False)]
 )
-async def test_a_watcher_lives_that_answers_even_if_it_asks_for_a_password(
+async def test_a_monitoring_program_is_alive_if_it_answers_or_asks_for_a_password(
     tmp_path: Path, status: str, alive: bool
 ) -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -31,19 +31,19 @@ async def test_a_watcher_lives_that_answers_even_if_it_asks_for_a_password(
             assert await probe.is_alive(1) is alive
 
 
-async def test_a_heartbeat_counts_once_and_only_of_the_process_that_runs(tmp_path: Path) -> None:
+async def test_a_heartbeat_counts_once_and_only_for_the_running_process(tmp_path: Path) -> None:
     config = platform_settings(tmp_path)
     config.home.mkdir()
-    heart = Heartbeat(config.home)
+    heartbeat = Heartbeat(config.home)
     async with httpx.AsyncClient(trust_env=False) as http:
         probe = LivenessProbe(config, "worker", http)
         assert not await probe.is_alive(os.getpid())
-        heart.beat()
+        heartbeat.beat()
         assert await probe.is_alive(os.getpid())
         assert not await probe.is_alive(os.getpid())
         assert not await probe.is_alive(os.getpid() + 1)
         await asyncio.sleep(0.02)
-        heart.beat()
+        heartbeat.beat()
         assert await probe.is_alive(os.getpid())
     clear_heartbeats(config.home)
     assert not heartbeat_path(config.home, os.getpid()).exists()

@@ -1,4 +1,4 @@
-"""The supervisor with dummy processes: no broker, so each test is short. With the real one: test_kafka.py."""
+"""The supervisor with dummy processes and no broker, so that each test is short. With the broker: test_broker.py."""
 
 import asyncio
 import json
@@ -26,18 +26,18 @@ PROCFILE = """\
 one: python -c "import time; time.sleep(600)"
 two: python -c "import subprocess; subprocess.run(['sleep', '600'], start_new_session=True)"
 """
-RUN = """
+RUN_SUPERVISOR = """
 import asyncio, sys
 from pathlib import Path
-from app.embedded import kafka
+from app.embedded import broker
 from app.embedded.supervisor import Supervisor
 from app.settings import settings
 
-async def yes(*_): return True
-async def nothing(*_): return []
+async def wait(*_): return True
+async def provision(*_): return []
 
-kafka.wait = yes
-asyncio.run(Supervisor(settings(), procfile=Path(sys.argv[1]), provision=nothing).run_until_signal())
+broker.wait = wait
+asyncio.run(Supervisor(settings(), procfile=Path(sys.argv[1]), provision=provision).run_until_signal())
 """
 
 
@@ -49,7 +49,7 @@ def procfile(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def watched(procfile: Path) -> Path:
+def procfile_with_prometheus(procfile: Path) -> Path:
     with procfile.open("a") as file:
         file.write("prometheus: python -m app.embedded.prometheus prometheus\n")
     return procfile
@@ -62,18 +62,18 @@ def config(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def order(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What was waited for and made, instead of a broker and its topics."""
-    done: list[str] = []
+    """The steps of a start in their order, without a broker and topics."""
+    steps: list[str] = []
 
     async def wait(*_: object) -> bool:
-        done.append("broker")
+        steps.append("broker")
         return True
 
     monkeypatch.setattr(broker, "wait", wait)
-    return done
+    return steps
 
 
-def recording(order: list[str]) -> Callable[[Settings], Awaitable[list[str]]]:
+def recording_provision(order: list[str]) -> Callable[[Settings], Awaitable[list[str]]]:
     async def provision(_: Settings) -> list[str]:
         order.append("topics")
         return []
@@ -82,23 +82,23 @@ def recording(order: list[str]) -> Callable[[Settings], Awaitable[list[str]]]:
 
 
 def command_lines(home: Path) -> list[str]:
-    """The processes, of any user, that have this home in their environment."""
-    found = []
+    """Return the command lines of the processes, of any user, with this home in their environment."""
+    lines = []
     for process in psutil.process_iter():
         try:
             if process.environ().get("HINDSIGHT_HOME") == str(home):
-                found.append(" ".join(process.cmdline()))
+                lines.append(" ".join(process.cmdline()))
         except psutil.Error:
             continue
-    return found
+    return lines
 
 
-def gone(home: Path, seconds: float = 60.0) -> list[str]:
-    """What still runs after so long, at most."""
+def surviving(home: Path, seconds: float = 60.0) -> list[str]:
+    """Return the command lines of the processes that still run after so long."""
     deadline = time.monotonic() + seconds
-    while (left := command_lines(home)) and time.monotonic() < deadline:
+    while (lines := command_lines(home)) and time.monotonic() < deadline:
         time.sleep(0.05)
-    return left
+    return lines
 
 
 @asynccontextmanager
@@ -113,36 +113,38 @@ async def started(supervisor: Supervisor) -> AsyncIterator[Supervisor]:
 async def test_processes_start_after_the_broker_and_the_topics(
     config: Settings, procfile: Path, order: list[str]
 ) -> None:
-    async with started(Supervisor(config, procfile=procfile, provision=recording(order))) as supervisor:
+    async with started(Supervisor(config, procfile=procfile, provision=recording_provision(order))) as supervisor:
         assert order == ["broker", "topics"]
-        await up(config)
+        await running_pids(config)
         assert read_pids(config) == {name: process.pid for name, process in supervisor.processes.items()}
     await supervisor.stop()  # again
     assert read_pids(config) == {}
-    assert gone(config.home, 0) == []
+    assert surviving(config.home, 0) == []
 
 
-async def test_only_some_of_them(config: Settings, procfile: Path, order: list[str]) -> None:
-    supervisor = Supervisor(config, procfile=procfile, only=["two"], provision=recording(order))
+async def test_a_supervisor_runs_only_the_chosen_processes(config: Settings, procfile: Path, order: list[str]) -> None:
+    supervisor = Supervisor(config, procfile=procfile, only=["two"], provision=recording_provision(order))
     async with started(supervisor):
         assert list(supervisor.processes) == ["two"]
-    with pytest.raises(SetupError, match="names no three"):
+    with pytest.raises(SetupError, match="does not define three"):
         await Supervisor(config, procfile=procfile, only=["three"]).start()
 
 
-async def test_what_only_watches_and_is_not_there_is_left_out_with_a_word(
-    config: Settings, watched: Path, order: list[str], monkeypatch: pytest.MonkeyPatch
+async def test_a_monitoring_program_that_is_missing_is_left_out_with_a_note(
+    config: Settings, procfile_with_prometheus: Path, order: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shutil.which", lambda _: None)
-    said = StringIO()
-    supervisor = Supervisor(config, procfile=watched, provision=recording(order), console=Console(file=said))
+    output = StringIO()
+    supervisor = Supervisor(
+        config, procfile=procfile_with_prometheus, provision=recording_provision(order), console=Console(file=output)
+    )
     async with started(supervisor):
         assert list(supervisor.processes) == ["one", "two"]
-    assert "Without prometheus: it is not on PATH." in said.getvalue()
+    assert "Without prometheus: it is not on PATH." in output.getvalue()
 
 
 async def test_one_home_has_one_supervisor(config: Settings, procfile: Path, order: list[str]) -> None:
-    async with started(Supervisor(config, procfile=procfile, provision=recording(order))) as first:
+    async with started(Supervisor(config, procfile=procfile, provision=recording_provision(order))) as first:
         with pytest.raises(SetupError, match=f"already runs in {config.home}: process {os.getpid()}"):
             await Supervisor(config, procfile=procfile).start()
         assert lock.holder_pid(config.home) == os.getpid()
@@ -156,10 +158,12 @@ async def test_a_start_that_fails_leaves_nothing(config: Settings, procfile: Pat
     with pytest.raises(SetupError, match="No topics"):
         await Supervisor(config, procfile=procfile, provision=fail).start()
     assert lock.holder_pid(config.home) is None
-    assert gone(config.home, 0) == []
+    assert surviving(config.home, 0) == []
 
 
-async def test_a_broker_that_does_not_answer(config: Settings, procfile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_broker_that_does_not_answer_is_an_error(
+    config: Settings, procfile: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def never(*_: object) -> bool:
         return False
 
@@ -181,7 +185,7 @@ async def test_nothing_starts_without_its_blob_storage(config: Settings, procfil
 
 def launch(config: Settings, procfile: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", RUN, str(procfile)],
+        [sys.executable, "-c", RUN_SUPERVISOR, str(procfile)],
         env=process_environment(config),
         cwd=CHECKOUT,
         stderr=subprocess.PIPE,
@@ -189,11 +193,11 @@ def launch(config: Settings, procfile: Path) -> subprocess.Popen[str]:
     )
 
 
-async def up(config: Settings) -> dict[str, int]:
+async def running_pids(config: Settings) -> dict[str, int]:
     while True:
         try:
-            if len(found := read_pids(config)) == 2:
-                return found
+            if len(pids := read_pids(config)) == 2:
+                return pids
         except (OSError, json.JSONDecodeError):
             pass
         await asyncio.sleep(0.05)
@@ -202,41 +206,43 @@ async def up(config: Settings) -> dict[str, int]:
 async def test_a_killed_supervisor_leaves_nothing_running(config: Settings, procfile: Path) -> None:
     with launch(config, procfile) as supervisor:
         async with asyncio.timeout(60):
-            await up(config)
+            await running_pids(config)
         supervisor.send_signal(signal.SIGKILL)
         await asyncio.to_thread(supervisor.communicate)
-    assert gone(config.home) == []
+    assert surviving(config.home) == []
     assert lock.holder_pid(config.home) is None
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-async def test_a_signal_ends_everything_however_often_it_comes(
+async def test_a_signal_stops_everything_however_often_it_comes(
     config: Settings, procfile: Path, number: signal.Signals
 ) -> None:
     with launch(config, procfile) as supervisor:
         async with asyncio.timeout(60):
-            await up(config)
+            await running_pids(config)
         supervisor.send_signal(number)
         await asyncio.sleep(0.05)
         supervisor.send_signal(number)
-        _, said = await asyncio.to_thread(supervisor.communicate)
+        _, output = await asyncio.to_thread(supervisor.communicate)
     assert supervisor.returncode == 0
-    assert "Traceback" not in said
-    assert "Stopped." in said
-    assert gone(config.home, 0) == []
+    assert "Traceback" not in output
+    assert "Stopped." in output
+    assert surviving(config.home, 0) == []
 
 
-def sleeper(**environment: str) -> subprocess.Popen[bytes]:
+def start_sleep(**environment: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(["sleep", "600"], env=os.environ | environment)
 
 
-async def test_what_a_dead_platform_left_is_ended_first(config: Settings, procfile: Path, order: list[str]) -> None:
+async def test_processes_that_a_dead_platform_left_are_killed_first(
+    config: Settings, procfile: Path, order: list[str]
+) -> None:
     config.home.mkdir()
     (config.home / "platform.lock").write_text(json.dumps({"pid": 1, "started": "long ago"}))
-    left = sleeper(HINDSIGHT_HOME=str(config.home), HINDSIGHT_PROCESS="1/one")
-    bystander = sleeper(HINDSIGHT_HOME=str(config.home))
-    async with started(Supervisor(config, procfile=procfile, only=["one"], provision=recording(order))):
-        assert left.wait(5) == -signal.SIGKILL
+    orphan = start_sleep(HINDSIGHT_HOME=str(config.home), HINDSIGHT_PROCESS="1/one")
+    bystander = start_sleep(HINDSIGHT_HOME=str(config.home))
+    async with started(Supervisor(config, procfile=procfile, only=["one"], provision=recording_provision(order))):
+        assert orphan.wait(5) == -signal.SIGKILL
         assert bystander.poll() is None
     bystander.kill()
     bystander.wait(5)

@@ -1,4 +1,4 @@
-"""HTTPS, with a certificate of one's own."""
+"""HTTPS with a self-signed certificate."""
 
 import ssl
 import subprocess
@@ -19,7 +19,7 @@ from tests.support.platform import platform_settings, run_api
 
 @pytest.fixture
 def config(tmp_path: Path) -> Settings:
-    """Settings with a certificate for another name than the one by which this machine asks."""
+    """Settings with a certificate for another name than the one that clients on this machine use."""
     subject, days = "/CN=hindsight.example", "2"
     certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", subject, "-days", days]
@@ -29,14 +29,14 @@ def config(tmp_path: Path) -> Settings:
     )
 
 
-async def test_the_api_speaks_https_and_this_machines_own_callers_know_its_certificate(config: Settings) -> None:
+async def test_the_api_speaks_https_and_clients_on_this_machine_trust_its_certificate(config: Settings) -> None:
     with run_api(config) as process:
-        while not (await probe_readiness(config))[1].keys() - {"api"}:  # those of an answer
+        while not (await probe_readiness(config))[1].keys() - {"api"}:  # until the API answers with its parts
             assert process.poll() is None
         async with httpx.AsyncClient(verify=api_tls.client_verification(config), trust_env=False) as http:
-            answer = await http.get(f"{api_url(config)}/docs", headers={"X-API-Key": "s3cret"})
+            docs = await http.get(f"{api_url(config)}/docs", headers={"X-API-Key": "s3cret"})
             login = await http.post(f"{api_url(config)}/login", data={"key": "s3cret"})
-        assert answer.status_code == 200
+        assert docs.status_code == 200
         assert "; Secure" in login.headers["set-cookie"]
         async with httpx.AsyncClient(trust_env=False) as stranger:
             with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
@@ -45,7 +45,7 @@ async def test_the_api_speaks_https_and_this_machines_own_callers_know_its_certi
                 await stranger.get(f"{api_url(config)}/healthz".replace("https", "http"))
 
 
-def test_without_a_certificate_it_is_plain_http(config: Settings) -> None:
+def test_without_a_certificate_the_api_speaks_plain_http(config: Settings) -> None:
     plain = config.model_copy(update={"tls_certificate": None, "tls_key": None})
     assert (api_tls.certificate_files(plain), api_tls.client_verification(plain), api_url(plain)[:5]) == (
         None,
@@ -57,19 +57,21 @@ def test_without_a_certificate_it_is_plain_http(config: Settings) -> None:
 @pytest.mark.parametrize(
     ("update", "message"),
     [
-        ({"tls_key": None}, "only one is set"),
-        ({"tls_certificate": None}, "only one is set"),
+        ({"tls_key": None}, "Only one of HINDSIGHT_TLS_CERTIFICATE and HINDSIGHT_TLS_KEY is set"),
+        ({"tls_certificate": None}, "Only one of HINDSIGHT_TLS_CERTIFICATE and HINDSIGHT_TLS_KEY is set"),
         ({"tls_key": Path("/nowhere")}, "can't be used for HTTPS"),
         ({"tls_key": Path(__file__)}, "can't be used for HTTPS"),
     ],
 )
-def test_what_can_not_be_used_is_said(config: Settings, update: dict[str, Path | None], message: str) -> None:
+def test_a_certificate_that_cannot_be_used_is_an_error(
+    config: Settings, update: dict[str, Path | None], message: str
+) -> None:
     with pytest.raises(SetupError, match=message):
         api_tls.certificate_files(config.model_copy(update=update))
 
 
 @pytest.mark.parametrize(("host", "https", "warned"), [("0.0.0.0", False, True), ("0.0.0.0", True, False)])
-def test_others_are_not_served_in_clear_without_a_warning(
+def test_plain_http_to_other_machines_is_served_with_a_warning(
     config: Settings,
     host: str,
     https: bool,
@@ -79,20 +81,20 @@ def test_others_are_not_served_in_clear_without_a_warning(
 ) -> None:
     monkeypatch.setattr("app.api.__main__.mount", lambda app, services: None)
     plain = {} if https else {"tls_certificate": None, "tls_key": None}
-    served = server_config(config.model_copy(update={"host": host} | plain))
+    server = server_config(config.model_copy(update={"host": host} | plain))
     assert ("cross the network in clear" in caplog.text) == warned
-    assert (served.ssl_certfile is not None) == https
+    assert (server.ssl_certfile is not None) == https
 
 
-def test_the_watchers_ask_by_https(config: Settings) -> None:
+def test_prometheus_and_alertmanager_use_https(config: Settings) -> None:
     config.home.mkdir()
-    made = prometheus._prometheus_config(config)
-    [api] = [one for one in made["scrape_configs"] if one["job_name"] == "hindsight-api"]
-    assert (api["scheme"], api["tls_config"]) == ("https", {"insecure_skip_verify": True})
+    document = prometheus._prometheus_config(config)
+    [job] = [job for job in document["scrape_configs"] if job["job_name"] == "hindsight-api"]
+    assert (job["scheme"], job["tls_config"]) == ("https", {"insecure_skip_verify": True})
     assert prometheus._alertmanager_config(config)["receivers"][0]["webhook_configs"][0]["url"].startswith("https://")
 
 
-def test_only_that_certificate_is_trusted(config: Settings) -> None:
+def test_clients_on_this_machine_trust_only_the_apis_certificate(config: Settings) -> None:
     context = api_tls.client_verification(config)
     assert isinstance(context, ssl.SSLContext)
     assert len(context.get_ca_certs()) == 1

@@ -10,12 +10,14 @@ from app.system.environment import process_environment, setting_variables
 from tests.support.platform import platform_settings
 
 
-def test_a_child_has_the_same_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_reads_the_same_settings_from_its_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HINDSIGHT_API_KEY", "of another deployment")
     tasks = {"ocr": "models.ocr:Ocr", "mine": "mine:Mine"}
     config = platform_settings(tmp_path, tasks=tasks, api_key=SecretStr("a secret"), batch_seconds=0.25, demo=False)
     code = "from app.settings import settings; s = settings(); print(s.model_dump_json(), s.api_key.get_secret_value())"
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", code],
         env=process_environment(config),
         cwd=CHECKOUT,
@@ -23,12 +25,12 @@ def test_a_child_has_the_same_settings(tmp_path: Path, monkeypatch: pytest.Monke
         text=True,
         check=True,
     )
-    assert done.stdout.strip() == f"{config.model_dump_json()} a secret"
+    assert result.stdout.strip() == f"{config.model_dump_json()} a secret"
 
 
 def test_a_setting_that_is_none_is_left_out(tmp_path: Path) -> None:
     assert "HINDSIGHT_API_KEY" not in setting_variables(platform_settings(tmp_path, api_key=None))
 
 
-def test_python_is_ours(tmp_path: Path) -> None:
+def test_our_python_is_first_on_path(tmp_path: Path) -> None:
     assert process_environment(platform_settings(tmp_path))["PATH"].startswith(str(Path(sys.executable).parent))

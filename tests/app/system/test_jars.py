@@ -24,15 +24,14 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "jars"
 
 
-class Central:
-    """Stands for Maven Central: each answer is content, or an error to raise."""
+class FakeMavenCentral:
+    """Fake of Maven Central: each answer is content, or an error to raise."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *answers: bytes | Exception) -> None:
         self.answers = list(answers)
-        central = self
 
         def download(_: Any, artifact: Any) -> Path:
-            answer = central.answers.pop(0)
+            answer = self.answers.pop(0)
             if isinstance(answer, Exception):
                 raise answer
             path: Path = artifact.cached_path
@@ -44,23 +43,23 @@ class Central:
 
 
 def test_the_lock_names_kafka_and_the_connector_with_their_checksums() -> None:
-    locked = {jar.coordinate: jar.sha256 for jar in jars.read_lock()}
-    assert {*jars.KAFKA, jars.METRICS, jars.CONNECTOR} <= locked.keys()
-    assert len(locked) == 48
-    assert all(len(checksum) == 64 for checksum in locked.values())
-    assert len({jar.filename for jar in jars.read_lock()}) == len(locked)
+    checksums = {jar.coordinate: jar.sha256 for jar in jars.read_lock()}
+    assert {*jars.KAFKA, jars.METRICS, jars.CONNECTOR} <= checksums.keys()
+    assert len(checksums) == 48
+    assert all(len(checksum) == 64 for checksum in checksums.values())
+    assert len({jar.filename for jar in jars.read_lock()}) == len(checksums)
 
 
 def test_a_jar_is_fetched_once(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    Central(monkeypatch, CONTENT)
+    FakeMavenCentral(monkeypatch, CONTENT)
     assert jars.fetch_jars([JAR]) == [cache / "thing-1.0.jar"]
     assert jars.fetch_jars([JAR]) == [cache / "thing-1.0.jar"]
     assert (cache / "thing-1.0.jar").read_bytes() == CONTENT
     assert not list(cache.glob(".partial-*"))
 
 
-def test_a_download_with_the_wrong_checksum_is_refused(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    Central(monkeypatch, b"something else")
+def test_a_download_with_the_wrong_checksum_is_rejected(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    FakeMavenCentral(monkeypatch, b"something else")
     with pytest.raises(SetupError, match="is not the file that") as caught:
         jars.fetch_jars([JAR])
     assert "make setup" in caught.value.remedy
@@ -78,15 +77,17 @@ def test_a_file_that_was_changed_is_deleted_and_reported(cache: Path) -> None:
     assert not path.exists()
 
 
-def test_a_file_is_read_again_only_when_asked_or_changed(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_is_read_again_only_if_it_has_changed_or_on_request(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     read: list[Path] = []
     sha256 = jars._sha256
 
-    def counted(path: Path) -> str:
+    def counting_sha256(path: Path) -> str:
         read.append(path)
         return sha256(path)
 
-    monkeypatch.setattr(jars, "_sha256", counted)
+    monkeypatch.setattr(jars, "_sha256", counting_sha256)
     (cache / JAR.filename).write_bytes(CONTENT)
     assert jars.is_verified(JAR)
     assert jars.is_verified(JAR)
@@ -95,20 +96,20 @@ def test_a_file_is_read_again_only_when_asked_or_changed(cache: Path, monkeypatc
     assert len(read) == 2
 
 
-def test_passing_network_errors_are_retried(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    Central(monkeypatch, OSError("connection reset"), RuntimeError("503"), CONTENT)
+def test_temporary_network_errors_are_retried(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    FakeMavenCentral(monkeypatch, OSError("connection reset"), RuntimeError("503"), CONTENT)
     assert jars.fetch_jars([JAR])[0].exists()
 
 
-def test_offline_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    Central(monkeypatch, *[OSError("no route to host")] * jars.MAX_ATTEMPTS)
+def test_the_error_without_a_network_has_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    FakeMavenCentral(monkeypatch, *[OSError("no route to host")] * jars.MAX_ATTEMPTS)
     with pytest.raises(SetupError, match="cannot be fetched from Maven Central: no route to host") as caught:
         jars.fetch_jars([JAR])
     assert "HINDSIGHT_CACHE" in caught.value.remedy
 
 
 def test_a_full_disk_is_not_retried(monkeypatch: pytest.MonkeyPatch) -> None:
-    Central(monkeypatch, OSError(errno.ENOSPC, "No space left on device"))
+    FakeMavenCentral(monkeypatch, OSError(errno.ENOSPC, "No space left on device"))
     with pytest.raises(SetupError, match="No space left on device") as caught:
         jars.fetch_jars([JAR])
     assert "Free some space" in caught.value.remedy

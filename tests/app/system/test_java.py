@@ -11,14 +11,14 @@ def test_the_runtime_of_the_virtual_environment_runs() -> None:
     assert "21." in java.runtime_version()
 
 
-def test_a_missing_runtime_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_of_a_missing_runtime_has_a_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(java, "home", lambda: tmp_path)
     with pytest.raises(SetupError, match="missing") as caught:
         java.java_binary()
     assert "make setup" in caught.value.remedy
 
 
-def test_a_runtime_that_does_not_start_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_runtime_that_does_not_start_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = tmp_path / "bin" / "java"
     program.parent.mkdir()
     program.write_text("#!/bin/sh\necho wrong machine >&2\nexit 3\n")

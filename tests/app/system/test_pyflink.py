@@ -10,13 +10,13 @@ from app.system.pyflink import prepare_java
 from tests.support.platform import platform_settings
 
 
-def test_flinks_python_finds_the_checkout_first_and_whatever_this_one_is_told_to_find(
+def test_flinks_python_path_starts_with_the_checkout_and_keeps_the_paths_of_this_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("JAVA_HOME", "JVM_ARGS", "FLINK_LOG_DIR"):
         monkeypatch.setenv(name, "")
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.pathsep}{CHECKOUT}")
-    for _ in range(2):  # again and again it is the same
+    for _ in range(2):  # a second call changes nothing
         prepare_java(platform_settings(tmp_path))
         first, second, *others = os.environ["PYTHONPATH"].split(os.pathsep)
         assert first == str(CHECKOUT)
@@ -24,7 +24,7 @@ def test_flinks_python_finds_the_checkout_first_and_whatever_this_one_is_told_to
         assert others == [str(tmp_path)]
 
 
-def test_a_python_that_flink_can_not_load_runs_only_where_open_ports_are_wanted(
+def test_a_python_that_flink_cannot_load_is_an_error_unless_process_mode_is_set(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("JAVA_HOME", "JVM_ARGS", "FLINK_LOG_DIR", "PYTHONPATH"):

@@ -1,0 +1,49 @@
+"""`hindsight feedback PREDICTION`: a correction, a reward or an acceptance."""
+
+import asyncio
+import getpass
+import json
+from typing import Annotated, Any
+
+import typer
+
+
+def register(cli: typer.Typer) -> None:
+    """Add the command."""
+    prediction_id = "ocr:4e0d2f5c-6a3c-5b8e-9f3a-0d6c1c2b7a11"
+    cli.command(epilog=f"""Example: hindsight feedback {prediction_id} --correction '{{"text": "123"}}'""")(feedback)
+
+
+def feedback(
+    prediction_id: Annotated[str, typer.Argument(help="The prediction's id, as `send` prints it.")],
+    correction: Annotated[str | None, typer.Option(help="The right output, as JSON.")] = None,
+    reward: Annotated[float | None, typer.Option(help="How good the output was, from -1 to 1.")] = None,
+    accepted: Annotated[bool, typer.Option("--accepted", help="The output was right.")] = False,
+    actor: Annotated[str | None, typer.Option(help="Who gives it; by default the user of this computer.")] = None,
+) -> None:
+    """Correct, reward or accept a prediction."""
+    label = _parse_object(correction) if correction is not None else None
+
+    async def give() -> str:
+        from app.commands.client import create_client
+
+        async with create_client() as client:
+            return await client.feedback(
+                prediction_id,
+                correction=label,
+                reward=reward,
+                accepted=accepted or None,
+                actor=actor or getpass.getuser(),
+            )
+
+    print(f"{prediction_id}: feedback {asyncio.run(give())} is in the log")
+
+
+def _parse_object(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is not JSON: {error}", param_hint="--correction") from None
+    if not isinstance(value, dict):
+        raise typer.BadParameter("""a JSON object is needed, such as '{"text": "123"}'""", param_hint="--correction")
+    return value

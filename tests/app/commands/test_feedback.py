@@ -1,0 +1,43 @@
+import pytest
+from typer.testing import CliRunner
+
+from app.cli import cli
+from app.events import ids
+from app.settings import Settings
+from tests.support.commands import CommandResult, run_hindsight
+
+PREDICTION = "ocr:4e0d2f5c-6a3c-5b8e-9f3a-0d6c1c2b7a11"
+
+
+async def test_feedback_is_given_in_the_users_name(platform: Settings) -> None:
+    prediction = ids.prediction_id("ocr", "test", "cli")
+    result = await run_hindsight(
+        platform, "feedback", prediction, "--correction", '{"text": "123"}', USER="ada", LOGNAME="ada"
+    )
+    assert result == CommandResult(0, result.out, "")
+    assert result.out.startswith(f"{prediction}: feedback ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ([], "at least one of correction, reward and accepted is needed"),
+        (["--correction", '{"text": "€"}'], "no symbol for '€'"),
+    ],
+)
+async def test_invalid_feedback_is_rejected_with_its_reason(
+    platform: Settings, arguments: list[str], reason: str
+) -> None:
+    result = await run_hindsight(platform, "feedback", PREDICTION, *arguments)
+    assert result.code == 1
+    assert result.err.startswith("error: ")
+    assert reason in result.err
+
+
+@pytest.mark.parametrize(
+    ("correction", "reason"), [("123", "a JSON object is needed"), ("text=123", "'text=123' is not JSON")]
+)
+def test_a_correction_is_a_json_object(correction: str, reason: str) -> None:
+    result = CliRunner().invoke(cli, ["feedback", PREDICTION, "--correction", correction], env={"COLUMNS": "200"})
+    assert result.exit_code == 2
+    assert reason in result.output
