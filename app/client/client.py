@@ -36,17 +36,17 @@ logger = logging.getLogger(__name__)
 Answer = PredictionMade | event_types.PredictionFailed
 
 RECORD_OVERHEAD_BYTES = 64 * 1024
-"""What a record needs besides its payload."""
+"""Bound of what a record needs besides its payload."""
 MAX_REMEMBERED_ANSWERS = 10_000
-"""Answers that are known again. Two records of one answer are seconds apart, not ten thousand answers."""
+"""Bound of the memory that recognizes a repeated answer: its records are seconds apart, not ten thousand answers."""
 
 
 class ClientError(Exception):
-    """What went wrong, in words for the caller."""
+    """An error of the client, with a message for the caller."""
 
 
 class PredictionError(ClientError):
-    """The platform's answer is that there can be no prediction."""
+    """The platform answered that it can't predict this request."""
 
     def __init__(self, answer: event_types.PredictionFailed) -> None:
         super().__init__(f"{answer.error.reason} ({answer.error.stage}: {answer.error.code})")
@@ -56,9 +56,9 @@ class PredictionError(ClientError):
 class Hindsight:
     """A connection to the platform. With an `api_url`, feedback goes through the API, which checks it; else to Kafka.
 
-    `source` names the application: with the request's id it makes the prediction's, so one request sent twice has
-    one prediction. `kafka` has what else aiokafka needs to connect: `security_protocol`, `sasl_mechanism` ...; `verify`
-    is httpx's: the certificates by which an `https://` API is known.
+    `source` names the application. The prediction's id derives from it and the request's id, so a request that is sent
+    twice has one prediction. `kafka` has further options of aiokafka: `security_protocol`, `sasl_mechanism` ...
+    `verify` is httpx's option: the certificates with which to verify an `https://` API.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Hindsight:
         for delivery in self._delivery_tasks.values():
             delivery.cancel()
         await asyncio.gather(*self._delivery_tasks.values(), return_exceptions=True)
-        with suppress(TimeoutError):  # without a broker it would wait for ever
+        with suppress(TimeoutError):  # without a broker it would never end
             async with asyncio.timeout(5):
                 await self._producer.stop()
         if self._http is not None:
@@ -120,16 +120,16 @@ class Hindsight:
         extensions: Mapping[str, str] | None = None,
         blob: bool = False,
     ) -> str:
-        """Publishes a request; returns the id of its prediction once the broker has confirmed.
+        """Publish a request. Return the id of its prediction once the broker has confirmed the request.
 
         `extensions` are further attributes of the event, such as `{"stream": "camera-1"}` of a frame. `blob` sends the
-        payload through blob storage, as it must when it is too large for Kafka.
+        payload through blob storage, which payloads too large for Kafka need.
         """
         if blob:
             payload, content_type = json.dumps({"uri": await self.put_blob(payload)}).encode(), JSON
         elif len(payload) > self.max_inline_bytes:
             raise ClientError(
-                f"{len(payload)} bytes are too many for Kafka (at most {self.max_inline_bytes}): use blob=True"
+                f"{len(payload)} bytes exceed the limit of Kafka ({self.max_inline_bytes}): use blob=True"
             )
         await self._answer_start_offsets(task)
         request_id = request_id or str(uuid.uuid4())
@@ -147,9 +147,9 @@ class Hindsight:
         return ids.prediction_id(task, self.source, request_id)
 
     async def predict(self, task: str, payload: bytes, timeout: float = 30.0, **attributes: Any) -> PredictionMade:  # noqa: ASYNC109
-        """Sends a request (`attributes` are those of `send`) and returns its prediction.
+        """Send a request and return its prediction. `attributes` are the arguments of `send`.
 
-        Raises `PredictionFailed` with the platform's reason, TimeoutError when there is no answer in time.
+        Raises `PredictionError` with the platform's reason, and TimeoutError if there is no answer in time.
         """
         request_id = attributes.pop("request_id", None) or str(uuid.uuid4())
         expected = self._pending_answer(ids.prediction_id(task, self.source, request_id))
@@ -168,16 +168,16 @@ class Hindsight:
         return answer
 
     async def answers(self, task: str) -> AsyncGenerator[Answer, None]:
-        """Every answer of a task, each once: all since this client's first request, else since now.
+        """Yield every answer of a task once: all since this client's first request, or since now without one.
 
-        A prediction comes also after the failure that it supersedes, as when a dead letter is replayed.
+        A prediction is also yielded after the failure that it supersedes, for example when a dead letter is replayed.
         """
         seen: OrderedDict[str, bool] = OrderedDict()
-        async with aclosing(self._read_answers(task)) as read:
-            async for answer in read:
-                made = isinstance(answer, PredictionMade)
-                if answer.prediction_id not in seen or (made and not seen[answer.prediction_id]):
-                    seen[answer.prediction_id] = made
+        async with aclosing(self._read_answers(task)) as answers:
+            async for answer in answers:
+                is_prediction = isinstance(answer, PredictionMade)
+                if answer.prediction_id not in seen or (is_prediction and not seen[answer.prediction_id]):
+                    seen[answer.prediction_id] = is_prediction
                     if len(seen) > MAX_REMEMBERED_ANSWERS:
                         seen.popitem(last=False)
                     yield answer
@@ -191,28 +191,28 @@ class Hindsight:
         reward: float | None = None,
         accepted: bool | None = None,
     ) -> str:
-        """Says what would have been right, how good it was, or that it was right; returns the event's id."""
+        """Send a correction, a reward, or the confirmation that the output is right. Return the event's id."""
         try:
-            given = FeedbackGiven(
+            feedback = FeedbackGiven(
                 prediction_id=prediction_id, correction=correction, reward=reward, accepted=accepted, actor=actor
             )
         except ValidationError as error:
             raise ClientError("; ".join(str(problem["msg"]) for problem in error.errors())) from None
         event_id = str(uuid.uuid4())
         if self._http is not None:
-            body = given.model_dump(exclude_none=True)
+            body = feedback.model_dump(exclude_none=True)
             await self._post("/v1/feedback", json=body, headers={"Idempotency-Key": event_id})
         else:
-            task, key = given.task_and_prediction
-            time_ = format_rfc3339(time.time() * 1000)
-            record = given.to_record(topics.feedback(task), None, id=event_id, source=self.source, time=time_)
+            task, key = feedback.task_and_prediction
+            event_time = format_rfc3339(time.time() * 1000)
+            record = feedback.to_record(topics.feedback(task), None, id=event_id, source=self.source, time=event_time)
             await self._publish(record.topic, key, record.value or b"", record.headers)
         return event_id
 
     async def put_blob(self, payload: bytes) -> str:
-        """Keeps a large payload in blob storage; returns its URI."""
-        stored = await self._post("/v1/blobs", content=payload)
-        return str(stored["uri"])
+        """Store a large payload in blob storage and return its URI."""
+        claim_check = await self._post("/v1/blobs", content=payload)
+        return str(claim_check["uri"])
 
     async def _post(self, path: str, **request: Any) -> dict[str, Any]:
         if self._http is None:
@@ -230,7 +230,7 @@ class Hindsight:
         await self._producer.send_and_wait(topic, value, key.encode(), headers=list(headers))
 
     def _pending_answer(self, prediction_id: str) -> asyncio.Future[Answer]:
-        """The future of an answer; kept when it is done, so that a request made again has the same answer."""
+        """Return the future of an answer. It is kept when done, so that a repeated request has the same answer."""
         future = self._pending_answers.setdefault(prediction_id, asyncio.get_running_loop().create_future())
         if len(self._pending_answers) > MAX_REMEMBERED_ANSWERS:
             self._pending_answers.popitem(last=False)
@@ -243,12 +243,12 @@ class Hindsight:
                 future.set_result(answer)
 
     async def _read_answers(self, task: str) -> AsyncGenerator[Answer, None]:
-        marks = await self._answer_start_offsets(task)
+        start_offsets = await self._answer_start_offsets(task)
         consumer = AIOKafkaConsumer(**self._kafka, isolation_level="read_committed")
-        consumer.assign(list(marks))
+        consumer.assign(list(start_offsets))
         try:
             await consumer.start()
-            for partition, offset in marks.items():
+            for partition, offset in start_offsets.items():
                 consumer.seek(partition, offset)
             async for record in consumer:
                 if (answer := parse_answer(record)) is not None:
@@ -257,7 +257,7 @@ class Hindsight:
             await consumer.stop()
 
     async def _answer_start_offsets(self, task: str) -> dict[TopicPartition, int]:
-        """Where the log of answers ended before this client's first request of a task: its answers come after that."""
+        """Return the end of the task's answers before this client's first request: its answers come after it."""
         async with self._start_offsets_lock:
             if task not in self._start_offsets:
                 self._start_offsets[task] = await self._end_offsets(topics.predictions(task))
@@ -268,7 +268,9 @@ class Hindsight:
         try:
             await consumer.start()
             if topic not in await consumer.topics():
-                raise ClientError(f"there is no topic {topic!r}: is the task known, and the platform running?")
+                raise ClientError(
+                    f"there is no topic {topic!r}: check the name of the task, and that the platform runs"
+                )
             partitions = await self._producer.partitions_for(topic)
             return dict(await consumer.end_offsets([TopicPartition(topic, number) for number in partitions]))
         finally:
@@ -276,13 +278,13 @@ class Hindsight:
 
 
 def parse_answer(record: ConsumerRecord) -> Answer | None:
-    """The answer in a record of `<task>.predictions`; None for what is no answer that this version can read."""
-    kind = cloudevents.header_text(record.headers, "ce_type") or ""
-    if not kind.startswith("hindsight."):  # an application's own: none of ours to complain of
+    """Return the answer in a record of `<task>.predictions`; None if this version can't read one."""
+    event_type = cloudevents.header_text(record.headers, "ce_type") or ""
+    if not event_type.startswith("hindsight."):  # an application's own event
         return None
     try:
-        said = decoding.decode(kind, record.value or b"")
+        data = decoding.decode(event_type, record.value or b"")
     except Rejected as error:
-        logger.warning("no answer at %s/%d/%d: %s", record.topic, record.partition, record.offset, error)
+        logger.warning("unreadable answer at %s/%d/%d: %s", record.topic, record.partition, record.offset, error)
         return None
-    return said if isinstance(said, Answer) else None
+    return data if isinstance(data, Answer) else None

@@ -2,5 +2,5 @@
 
 import warnings
 
-# MLServer 1.7 names a status of Starlette's by its old name. It is its maintainers' to change.
+# MLServer 1.7 uses the old name of one of Starlette's status codes; only its maintainers can change that.
 warnings.filterwarnings("ignore", "'HTTP_422_UNPROCESSABLE_ENTITY' is deprecated")

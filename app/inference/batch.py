@@ -1,7 +1,7 @@
-"""Batch mode: the same preprocessing on bounded input, through MLServer like live traffic, recorded as events.
+"""Batch mode: the preprocessing of live traffic on bounded input, predicted by MLServer and recorded as events.
 
-Flink reads and preprocesses the files; the inference agent's own handler and guard predict. With `log`, each file is
-recorded as its request, marked `ce_batch` so that the live job leaves it alone, and then its prediction.
+Flink reads and preprocesses the files; the handler and the delivery guard of the inference agent predict. With `log`,
+each file is recorded as a request, marked `ce_batch` so that the live job ignores it, followed by its prediction.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ SCHEMA = pa.schema(
         ("error_reason", pa.string()),
     ]
 )
-"""`output` is JSON. A row that failed has its error instead."""
+"""`output` is JSON. A row without a prediction has an error instead."""
 
 BatchProgress = Callable[[int, int], None]
 
@@ -54,20 +54,20 @@ BatchProgress = Callable[[int, int], None]
 def run_batch(
     settings: Settings, task: str, sources: Sequence[str], out: Path, *, log: bool = True, progress: BatchProgress
 ) -> dict[str, int]:
-    """Predict every payload of the sources (directories, files, blob:// URIs) into a Parquet file.
+    """Predict every payload of the sources (directories, files, blob:// URIs) and write a Parquet file.
 
-    Returns the counts of `predicted` and `failed`. The file is there whole or not at all.
+    Return the counts of `predicted` and `failed`. The file is written completely or not at all.
     """
     uris = list_uris(sources)
     if not uris:
-        raise SetupError(f"There is nothing to read in {', '.join(sources)}.", "Name a directory with payloads.")
+        raise SetupError(f"There are no files in {', '.join(sources)}.", "Name a directory with payloads.")
     out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f".{out.name}.partial")
+    partial_file = out.with_name(f".{out.name}.partial")
     try:
-        counts = asyncio.run(BatchPrediction(settings, task, uris, log).write(partial, progress))
-        partial.replace(out)
+        counts = asyncio.run(BatchPrediction(settings, task, uris, log).write(partial_file, progress))
+        partial_file.replace(out)
     finally:
-        partial.unlink(missing_ok=True)
+        partial_file.unlink(missing_ok=True)
     return counts
 
 
@@ -87,7 +87,7 @@ class BatchPrediction:
         self._rows: list[dict[str, Any]] = []
 
     async def write(self, path: Path, progress: BatchProgress) -> dict[str, int]:
-        """Predict everything into the file."""
+        """Predict every payload, write the file and return the counts."""
         counts = {"predicted": 0, "failed": 0}
         guard = DeliveryGuard(STAGE, self._handler, self._publish, self._handler.reject)
         async with AsyncExitStack() as stack:
@@ -100,7 +100,7 @@ class BatchPrediction:
                 await self._publish_or_raise(
                     [record for records in chunk.values() if len(records) > 1 for record in records]
                 )
-                await guard.deliver([self._incoming(*item) for item in chunk.items() if len(item[1]) == 1])
+                await guard.deliver([self._features(*item) for item in chunk.items() if len(item[1]) == 1])
                 failed = sum(row["error_code"] is not None for row in self._rows)
                 counts["failed"] += failed
                 counts["predicted"] += len(self._rows) - failed
@@ -110,19 +110,19 @@ class BatchPrediction:
         return counts
 
     async def _chunks(self) -> AsyncIterator[dict[int, list[Record]]]:
-        """What Flink made of each payload: one features record, or a dead letter and an answer."""
-        from app.preprocess import job
+        """Yield Flink's records of each payload: one features record, or a dead letter and an answer."""
+        from app.preprocess.bounded_job import run_file_job
 
         with tempfile.TemporaryDirectory() as directory:
             rows = await asyncio.to_thread(
-                job.run_file_job, self._settings, self._task, self._uris, self._id, Path(directory)
+                run_file_job, self._settings, self._task, self._uris, self._id, Path(directory)
             )
             groups = ((position, list(group)) for position, group in groupby(rows, key=lambda row: row[0]))
-            # Reading waits for Flink: in a thread, so that this loop goes on.
+            # Reading waits for Flink, so it runs in a thread.
             while chunk := await asyncio.to_thread(lambda: list(islice(groups, self._settings.batch_size))):
                 yield {position: [decode_record(*row) for row in group] for position, group in chunk}
 
-    def _incoming(self, position: int, records: list[Record]) -> ConsumedRecord:
+    def _features(self, position: int, records: list[Record]) -> ConsumedRecord:
         [record] = records
         origin = Origin(TopicId(self._id), record.topic, 0, position, round(time.time() * 1000))
         return ConsumedRecord(origin, record.key, record.value, record.headers)
@@ -152,25 +152,25 @@ class BatchPrediction:
         return await self._producer.send(record.topic, record.value, record.key, headers=headers)  # type: ignore[no-any-return]
 
     def _create_producer(self) -> AIOKafkaProducer:
-        largest = topics.max_message_bytes(self._settings)
-        return clients.create_producer(self._settings, max_request_size=largest)
+        max_request_size = topics.max_message_bytes(self._settings)
+        return clients.create_producer(self._settings, max_request_size=max_request_size)
 
 
 def decode_record(position: int, topic: str, key: bytes, value: bytes, headers: str) -> Record:
-    """A record as the batch job hands it over: its headers as a JSON object."""
+    """Return the record in a row of the batch job, which has the headers as a JSON object."""
     return Record(topic, key, value, tuple((name, text.encode()) for name, text in json.loads(headers).items()))
 
 
 def to_row(record: Record) -> dict[str, Any]:
-    """The row of an answer; its key is the payload's URI."""
-    said = json.loads(record.value or b"")
-    error, model = said.get("error") or {}, said.get("model") or {}
+    """Return the row of an answer, whose key is the payload's URI."""
+    answer = json.loads(record.value or b"")
+    error, model = answer.get("error") or {}, answer.get("model") or {}
     return {
         "uri": (record.key or b"").decode(),
-        "prediction_id": said["prediction_id"],
-        "output": json.dumps(said["output"]) if "output" in said else None,
-        "confidence": said.get("confidence"),
-        "propensity": said.get("propensity"),
+        "prediction_id": answer["prediction_id"],
+        "output": json.dumps(answer["output"]) if "output" in answer else None,
+        "confidence": answer.get("confidence"),
+        "propensity": answer.get("propensity"),
         "model": model.get("name"),
         "version": model.get("version"),
         "error_code": error.get("code"),

@@ -1,4 +1,4 @@
-"""What the inference agent does with a batch: features in, answers out."""
+"""The inference agent's handling of a batch: features in, answers out."""
 
 import asyncio
 import json
@@ -24,13 +24,17 @@ from models.base import Asked, Features, Rejected, Task
 STAGE = "inference"
 
 
+_ReadableFeatures = tuple[int, Event, Features]
+"""An event's index in its batch, the event, and its tensors."""
+
+
 class InferenceHandler:
-    """Handles the features of one task, each by the version that the route of now has for its key."""
+    """Answers the features of one task, each by the version that the current route assigns to its key."""
 
     def __init__(
         self, settings: Settings, task: Task, route: RouteLookup, connect: Callable[[], InferenceBackend]
     ) -> None:
-        """`connect` opens the channel to the models; it is called in the loop that the agent runs in."""
+        """Take `connect`, which opens the connection to the models: it is called in the agent's event loop."""
         self._settings = settings
         self._task = task
         self._route = route
@@ -39,68 +43,71 @@ class InferenceHandler:
         metrics.init_counters(task.name, STAGE)
 
     async def __call__(self, batch: Sequence[ConsumedRecord]) -> Sequence[HandlerResult]:
-        """The prediction, or the rejection, of each event."""
+        """Return the prediction or the rejection of each event, in order."""
         if self._predictor is None:
             self._predictor = Predictor(self._task, self._connect(), self._settings.inference_attempts)
         answers: list[HandlerResult | None] = [None] * len(batch)
-        readable: list[tuple[int, Event, Features]] = []
-        for index, incoming in enumerate(batch):
+        readable: list[_ReadableFeatures] = []
+        for index, record in enumerate(batch):
             try:
-                readable.append((index, *read_features(incoming)))
+                readable.append((index, *read_features(record)))
             except Rejected as error:
                 answers[index] = error
         if self._settings.for_task(self._task.name).frames == "latest":
-            skipped = find_superseded([event for _, event, _ in readable])
+            superseded = find_superseded([event for _, event, _ in readable])
             for index, event, _ in readable:
-                if event.id in skipped:
+                if event.id in superseded:
                     answers[index] = [self._skip_frame(event, batch[index].key)]
-            readable = [one for one in readable if one[1].id not in skipped]
+            readable = [item for item in readable if item[1].id not in superseded]
         route = await self._route()
-        served: dict[tuple[str, Role], list[tuple[int, Event, Features]]] = defaultdict(list)
-        for one in readable:
-            served[route.assign(self._task.name, batch[one[0]].key or one[1].id.encode())].append(one)
-        await asyncio.gather(*(self._predict(*by, some, batch, answers) for by, some in served.items()))
+        groups: dict[tuple[str, Role], list[_ReadableFeatures]] = defaultdict(list)
+        for index, event, features in readable:
+            assignment = route.assign(self._task.name, batch[index].key or event.id.encode())
+            groups[assignment].append((index, event, features))
+        await asyncio.gather(
+            *(self._predict(version, role, group, batch, answers) for (version, role), group in groups.items())
+        )
         return [answer for answer in answers if answer is not None]
 
     async def _predict(
         self,
         version: str,
         role: Role,
-        events: Sequence[tuple[int, Event, Features]],
+        group: Sequence[_ReadableFeatures],
         batch: Sequence[ConsumedRecord],
         answers: list[HandlerResult | None],
     ) -> None:
-        """Answer those events of the batch that one version serves."""
+        """Fill in the answers to those events of the batch that one version serves."""
         assert self._predictor is not None
         model = ModelRef(name=self._task.name, version=version)
-        predictions = await self._predictor(model, [Asked(event.id, features) for _, event, features in events])
-        for (index, event, _), predicted in zip(events, predictions, strict=True):
-            answers[index] = self._answer(model, role, event, batch[index], predicted)
+        results = await self._predictor(model, [Asked(event.id, features) for _, event, features in group])
+        for (index, event, _), result in zip(group, results, strict=True):
+            answers[index] = self._answer(model, role, event, batch[index], result)
 
     def _answer(
         self,
         model: ModelRef,
         role: Role,
         event: Event,
-        incoming: ConsumedRecord,
-        predicted: PredictionResult | Rejected,
+        record: ConsumedRecord,
+        result: PredictionResult | Rejected,
     ) -> HandlerResult:
         try:
-            if isinstance(predicted, Rejected):
-                raise predicted
-            record, total = build_prediction(model, role, event, incoming.key, predicted)
+            if isinstance(result, Rejected):
+                raise result
+            prediction, timings = build_prediction(model, role, event, record.key, result)
         except Rejected as error:
             failure = Failure(stage=STAGE, code=error.code, reason=str(error))
-            return Rejection(error, self.reject(incoming, failure, (model, role)))
+            return Rejection(error, self.reject(record, failure, (model, role)))
         metrics.REQUESTS.labels(self._task.name, model.version, role, "predicted").inc()
-        if self._task.at_floor(predicted.prediction):
+        if self._task.at_floor(result.prediction):
             metrics.FLOOR_HITS.labels(self._task.name, model.version, role).inc()
-        for stage, ms in total.items():
+        for stage, ms in timings.items():
             metrics.LATENCY.labels(self._task.name, model.version, role, stage).observe(ms / 1000)
-        return [record]
+        return [prediction]
 
     def _skip_frame(self, event: Event, key: bytes | None) -> Record:
-        """The answer to a frame that a later one makes needless. It is no dead letter: nothing is wrong with it."""
+        """Return the answer to a frame that a later one supersedes. There is no dead letter: the frame is valid."""
         metrics.SKIPPED_FRAMES.labels(self._task.name).inc()
         reason = f"a later frame of stream {event.extensions['stream']!r} was waiting already"
         failure = Failure(stage=STAGE, code="skipped_frame", reason=reason)
@@ -108,39 +115,39 @@ class InferenceHandler:
         return build_failed_prediction(self._task.name, request, failure, None, key, event)
 
     def reject(
-        self, incoming: ConsumedRecord, failure: Failure, asked: tuple[ModelRef, Role] | None = None
+        self, record: ConsumedRecord, failure: Failure, model_and_role: tuple[ModelRef, Role] | None = None
     ) -> Sequence[Record]:
-        """Return the dead letter of an event, and the answer to its request where it is known which one it was.
+        """Return the dead letter of an event, and the answer to its request if the event names it.
 
-        `asked` is the version that was asked for a prediction, and its role.
+        `model_and_role` is the version that was asked for a prediction, and its role.
         """
-        original = Record(incoming.origin.topic, incoming.key, incoming.value, incoming.headers)
+        original = Record(record.origin.topic, record.key, record.value, record.headers)
         try:
-            event = complete_event(incoming.headers, incoming.value or b"", incoming.origin, FeaturesExtracted.type)
-            identity = (event.extensions["requestsource"], event.extensions["requestid"])
+            event = complete_event(record.headers, record.value or b"", record.origin, FeaturesExtracted.type)
+            request = (event.extensions["requestsource"], event.extensions["requestid"])
         except (Rejected, KeyError):
             metrics.count_failure(self._task.name, failure.stage, failure.code)
-            identity = (f"kafka:{incoming.origin.topic}", incoming.origin.id)
-            return [build_dead_letter(original, incoming.origin, failure, identity)[1]]
-        reference, letter = build_dead_letter(original, incoming.origin, failure, (event.source, event.id))
-        by = (asked[0].version, asked[1]) if asked else ("", "")
-        metrics.count_rejection(self._task.name, failure.stage, failure.code, *by)
-        return [
-            letter,
-            build_failed_prediction(self._task.name, identity, failure, reference, incoming.key, event, asked),
-        ]
+            event_id = (f"kafka:{record.origin.topic}", record.origin.id)
+            return [build_dead_letter(original, record.origin, failure, event_id)[1]]
+        reference, letter = build_dead_letter(original, record.origin, failure, (event.source, event.id))
+        version, role = (model_and_role[0].version, model_and_role[1]) if model_and_role else ("", "")
+        metrics.count_rejection(self._task.name, failure.stage, failure.code, version, role)
+        answer = build_failed_prediction(
+            self._task.name, request, failure, reference, record.key, event, model_and_role
+        )
+        return [letter, answer]
 
 
 def find_superseded(events: Sequence[Event]) -> set[str]:
-    """The ids of frames that are followed by another one of their stream."""
+    """Return the ids of frames that are followed by a later frame of their stream."""
     frames = [event for event in events if "stream" in event.extensions]
     last = {(event.extensions["requestsource"], event.extensions["stream"]): event.id for event in frames}
     return {event.id for event in frames} - set(last.values())
 
 
-def read_features(incoming: ConsumedRecord) -> tuple[Event, Features]:
-    """The event and its tensors. Raises `Rejected`."""
-    event = complete_event(incoming.headers, incoming.value or b"", incoming.origin, FeaturesExtracted.type)
+def read_features(record: ConsumedRecord) -> tuple[Event, Features]:
+    """Return the features event and its tensors. Raises `Rejected`."""
+    event = complete_event(record.headers, record.value or b"", record.origin, FeaturesExtracted.type)
     missing = {"requestid", "requestsource", "requestlogtime", "preprocessms", "tensors"} - event.extensions.keys()
     if missing:
         raise Rejected("bad_features", f"attributes are missing: {', '.join(f'ce_{name}' for name in sorted(missing))}")
@@ -158,18 +165,18 @@ def _is_number(text: str) -> bool:
 
 
 def build_prediction(
-    model: ModelRef, role: Role, event: Event, key: bytes | None, predicted: PredictionResult
+    model: ModelRef, role: Role, event: Event, key: bytes | None, result: PredictionResult
 ) -> tuple[Record, dict[str, float]]:
-    """The `prediction.made` of a features event, on the topic for this role, and its timings in milliseconds.
+    """Return the `prediction.made` record of a features event, on the role's topic, and its timings in milliseconds.
 
-    Raises `Rejected` for what is no prediction.
+    Raises `Rejected` if the result is not a valid prediction.
     """
-    task, unique, topic = model.name, event.id, topics.predictions(model.name)
+    task, prediction_id, topic = model.name, event.id, topics.predictions(model.name)
     if role == "shadow":
-        unique, topic = shadow_id(event.id, model.version), topics.shadow_predictions(task)
+        prediction_id, topic = shadow_id(event.id, model.version), topics.shadow_predictions(task)
     attributes = event.extensions
     now = time.time() * 1000
-    preprocess, inference = float(attributes["preprocessms"]), predicted.inference_ms
+    preprocess, inference = float(attributes["preprocessms"]), result.inference_ms
     total = max(now - float(attributes["requestlogtime"]), preprocess + inference)
     timings = {
         "queued": total - preprocess - inference,
@@ -178,31 +185,31 @@ def build_prediction(
         "total": total,
     }
     try:
-        json.dumps(predicted.prediction.output, allow_nan=False)  # pydantic would write null for what is no number
-        said = PredictionMade.model_validate(
+        json.dumps(result.prediction.output, allow_nan=False)  # pydantic would write null for NaN and infinity
+        prediction = PredictionMade.model_validate(
             {
-                "prediction_id": unique,
+                "prediction_id": prediction_id,
                 "request_id": attributes["requestid"],
                 "task": task,
                 "model": model,
                 "role": role,
-                "output": predicted.prediction.output,
-                "confidence": predicted.prediction.confidence,
-                "propensity": predicted.prediction.propensity,
-                "inputs": predicted.input_summary,
+                "output": result.prediction.output,
+                "confidence": result.prediction.confidence,
+                "propensity": result.prediction.propensity,
+                "inputs": result.input_summary,
                 "timings_ms": {stage: round(ms, 3) for stage, ms in timings.items()},
             }
         )
-        record = said.to_record(
+        record = prediction.to_record(
             topic,
             key,
-            id=unique,
+            id=prediction_id,
             source=f"hindsight/{task}",
             time=format_rfc3339(now),
             subject=event.subject,
             traceparent=event.traceparent,
             extensions={"requestsource": attributes["requestsource"], **propagated_extensions(event)},
         )
-    except (TypeError, ValueError) as error:  # a confidence that is no probability, say
+    except (TypeError, ValueError) as error:  # for example a confidence that is not a probability
         raise Rejected("bad_output", f"{model.name} {model.version}: {error}") from error
     return record, timings

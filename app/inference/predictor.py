@@ -1,4 +1,4 @@
-"""From features to predictions: one function, called by the agent live and by the batch command."""
+"""Turns features into predictions: one function for the live agent and the batch command."""
 
 import asyncio
 import time
@@ -19,16 +19,16 @@ from models.input_statistics import finite
 
 
 class InferenceBackend(Protocol):
-    """What calls a model: see `InferenceClient.infer`."""
+    """A client of models, such as `InferenceClient`."""
 
     async def infer(self, model: ModelRef, batch: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """The outputs of a batch."""
+        """Return the model's outputs for a batch of named tensors, the batch in the first dimension."""
         ...
 
 
 @dataclass(frozen=True)
 class PredictionResult:
-    """A prediction, the time that its group's call took, in milliseconds, how many shared it, and `Task.summary`."""
+    """A prediction, the duration of its call, how many events shared the call, and the `Task.summary` of its input."""
 
     prediction: Decoded
     inference_ms: float
@@ -38,26 +38,26 @@ class PredictionResult:
 
 @dataclass(frozen=True)
 class Predictor:
-    """Predicts batches of one task. `attempts` bounds the tries of an event that MLServer refuses, alone."""
+    """Predicts batches of one task. An event that MLServer refuses is tried alone, at most `max_attempts` times."""
 
     task: Task
     client: InferenceBackend
     max_attempts: int
 
     async def __call__(self, model: ModelRef, batch: Sequence[Asked]) -> list[PredictionResult | Rejected]:
-        """A prediction or a rejection for each event, in order. Raises Unavailable where waiting may help.
+        """Return a prediction or a rejection for each event, in order. Raises Unavailable if waiting may help.
 
-        Events whose padded shapes are equal share one call; an event that is refused is tried alone, so that it
-        never takes its neighbours with it.
+        Events with equal padded shapes share one call. The events of a refused call are tried one by one, so that a
+        bad event fails alone.
         """
         groups: dict[tuple[Any, ...], list[int]] = defaultdict(list)
-        for index, asked in enumerate(batch):
-            groups[self._padded_shapes(self.task.inputs(asked.features))].append(index)
+        for index, event in enumerate(batch):
+            groups[self._padded_shapes(self.task.inputs(event.features))].append(index)
         results: dict[int, PredictionResult | Rejected] = {}
 
         async def predict(indices: list[int]) -> None:
-            answers = await self._predict_group(model, [batch[index] for index in indices])
-            results.update(zip(indices, answers, strict=True))
+            group_results = await self._predict_group(model, [batch[index] for index in indices])
+            results.update(zip(indices, group_results, strict=True))
 
         await asyncio.gather(*(predict(indices) for indices in groups.values()))
         return [results[index] for index in range(len(batch))]
@@ -71,22 +71,22 @@ class Predictor:
             return list(await self._infer(model, group))
         except (RequestRefused, _DecodingFailed) as error:
             if len(group) > 1:
-                return [answer for asked in group for answer in await self._predict_group(model, [asked])]
+                return [result for event in group for result in await self._predict_group(model, [event])]
             return [await self._retry_alone(model, group[0], error)]
 
-    async def _retry_alone(self, model: ModelRef, asked: Asked, error: Exception) -> PredictionResult | Rejected:
+    async def _retry_alone(self, model: ModelRef, event: Asked, error: Exception) -> PredictionResult | Rejected:
         waits = backoff()
         for _ in range(self.max_attempts - 1):
             await asyncio.sleep(next(waits))
             try:
-                return (await self._infer(model, [asked]))[0]
-            except (RequestRefused, _DecodingFailed) as again:
-                error = again
+                return (await self._infer(model, [event]))[0]
+            except (RequestRefused, _DecodingFailed) as latest_error:
+                error = latest_error
         return Rejected("model_refused", f"refused {self.max_attempts} times, alone: {error}")
 
     async def _infer(self, model: ModelRef, group: Sequence[Asked]) -> list[PredictionResult]:
         started = time.perf_counter()
-        outputs = await self.client.infer(model, stack_inputs(self.task, [asked.features for asked in group]))
+        outputs = await self.client.infer(model, stack_inputs(self.task, [event.features for event in group]))
         elapsed = (time.perf_counter() - started) * 1000
         metrics.BATCH_SIZE.labels(model.name, model.version).observe(len(group))
         try:
@@ -95,16 +95,19 @@ class Predictor:
                 raise ValueError(f"{len(decoded)} predictions of {len(group)} events")
         except Exception as error:
             raise _DecodingFailed(f"the outputs can't be decoded: {type(error).__name__}: {error}") from error
-        inputs = [finite(self.task.summary(asked.features)) for asked in group]
-        return [PredictionResult(one, elapsed, len(group), seen) for one, seen in zip(decoded, inputs, strict=True)]
+        summaries = [finite(self.task.summary(event.features)) for event in group]
+        return [
+            PredictionResult(prediction, elapsed, len(group), summary)
+            for prediction, summary in zip(decoded, summaries, strict=True)
+        ]
 
 
 class _DecodingFailed(Exception):
-    """The model's outputs make no predictions."""
+    """The task can't decode the model's outputs."""
 
 
 def stack_inputs(task: Task, group: Sequence[Features]) -> dict[str, NDArray[Any]]:
-    """The model's inputs for events with equal padded shapes, zeros at the end of each axis."""
+    """Stack the inputs of events with equal padded shapes into a batch, with zeros at the end of each axis."""
     inputs = [task.inputs(features) for features in group]
     batch = {}
     for name, shape in task.padded({name: tensor.shape for name, tensor in inputs[0].items()}).items():

@@ -1,4 +1,4 @@
-"""The routes in force in this process: each from the moment when MLServer serves the versions that answer by it."""
+"""The routes in force in this process. A route takes effect once MLServer serves all its serving versions."""
 
 import asyncio
 from collections import defaultdict
@@ -14,7 +14,7 @@ from models.base import Task
 
 
 class Router:
-    """Follows the registry. While a new route's versions aren't served, requests go on by the one before."""
+    """Applies the registry's routes. The previous route stays in force until the new one's versions are served."""
 
     def __init__(self, settings: Settings, tasks: Iterable[Task]) -> None:
         self._settings = settings
@@ -23,14 +23,14 @@ class Router:
         self._first_route = defaultdict[str, asyncio.Event](asyncio.Event)
 
     async def run(self) -> None:
-        """Follow, for ever."""
+        """Apply route changes, for ever."""
         switches: dict[str, asyncio.Task[None]] = {}
-        said: dict[str, Route] = {}
+        latest_routes: dict[str, Route] = {}
         async with InferenceClient(self._settings) as client, asyncio.TaskGroup() as group:
             async for registry in subscribe(self._settings, self._tasks):
                 for task, models in registry.tasks.items():
-                    if models.route != said.get(task):
-                        said[task] = models.route
+                    if models.route != latest_routes.get(task):
+                        latest_routes[task] = models.route
                         if task in switches:
                             switches[task].cancel()
                         switches[task] = group.create_task(self._switch(client, task, models.route))
@@ -43,19 +43,19 @@ class Router:
         metrics.set_route(task, {version: route.role(version) or "" for version in route.versions})
 
     async def route(self, task: str) -> Route:
-        """The task's route in force; waits for the first one."""
+        """Return the task's route in force; wait for the first one."""
         await self._first_route[task].wait()
         return self._routes[task]
 
 
 def pin_champion(settings: Settings, task: Task) -> RouteLookup:
-    """For what has no part in a trial: the champion of now, whatever changes later."""
-    found: list[Route] = []
+    """Return a route lookup that keeps the champion of its first call, for callers that take no part in a rollout."""
+    pinned: list[Route] = []
 
-    async def ask() -> Route:
-        if not found:
+    async def lookup() -> Route:
+        if not pinned:
             registry = await read_registry(settings, [task])
-            found.append(Route(registry.tasks[task.name].route.champion))
-        return found[0]
+            pinned.append(Route(registry.tasks[task.name].route.champion))
+        return pinned[0]
 
-    return ask
+    return lookup

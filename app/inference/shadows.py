@@ -1,6 +1,6 @@
-"""Shadows: what versions on trial say of requests that are answered already.
+"""Shadow predictions: versions on trial predict requests that are already answered.
 
-They give way: no answer waits for them, and what they can't keep up with is left out and counted.
+They have low priority: no answer waits for them. Events that exceed their capacity are left out and counted.
 """
 
 import asyncio
@@ -25,11 +25,11 @@ from models.base import Asked, Features, Rejected, Task
 log = logging.getLogger(__name__)
 
 MAX_WAITING_BATCHES = 8
-"""So many answered batches may wait."""
+"""Bound of the queue of answered batches."""
 
 
 class ShadowPredictor:
-    """Predicts with a task's shadows, and publishes what they say."""
+    """Predicts with a task's shadow versions and publishes their predictions."""
 
     def __init__(self, settings: Settings, task: Task, route: RouteLookup, publish: BatchPublisher) -> None:
         self._settings = settings
@@ -39,14 +39,14 @@ class ShadowPredictor:
         self._queue: asyncio.Queue[Sequence[ConsumedRecord]] = asyncio.Queue(MAX_WAITING_BATCHES)
 
     def submit(self, batch: Sequence[ConsumedRecord]) -> None:
-        """Take in features that are answered."""
+        """Queue features that are answered; leave them out if the queue is full."""
         try:
             self._queue.put_nowait(batch)
         except asyncio.QueueFull:
             self._count("", "left_out", len(batch))
 
     async def run(self) -> None:
-        """Predict, for ever."""
+        """Predict the queued batches, for ever."""
         async with InferenceClient(self._settings) as client:
             predictor = Predictor(self._task, client, max_attempts=1)
             while True:
@@ -56,41 +56,42 @@ class ShadowPredictor:
 
     async def _predict(self, predictor: Predictor, version: str, batch: Sequence[ConsumedRecord]) -> None:
         model = ModelRef(name=self._task.name, version=version)
-        asked: list[tuple[ConsumedRecord, Event, Features]] = []
-        for incoming in batch:
-            with suppress(Rejected):  # it is in dead-letters already
-                event, features = read_features(incoming)
+        readable: list[tuple[ConsumedRecord, Event, Features]] = []
+        for record in batch:
+            with suppress(Rejected):  # it is already a dead letter
+                event, features = read_features(record)
                 if "partial" not in event.extensions:
-                    asked.append((incoming, event, features))
+                    readable.append((record, event, features))
+        inputs = [Asked(shadow_id(event.id, version), features) for _, event, features in readable]
         try:
-            said = await predictor(model, [Asked(shadow_id(event.id, version), found) for _, event, found in asked])
-        except Exception as error:  # it is away, or the task's own code fails: nobody who is answered may suffer
-            log.warning("%s %s says nothing of %d events: %r", model.name, version, len(asked), error)
-            self._count(version, "left_out", len(asked))
+            results = await predictor(model, inputs)
+        except Exception as error:  # MLServer is unavailable or the task's code fails: served requests go on
+            log.warning("%s %s predicts none of %d events: %r", model.name, version, len(inputs), error)
+            self._count(version, "left_out", len(inputs))
             return
         records = [
-            self._build_record(model, incoming, event, predicted)
-            for (incoming, event, _), predicted in zip(asked, said, strict=True)
+            self._build_record(model, record, event, result)
+            for (record, event, _), result in zip(readable, results, strict=True)
         ]
         errors = await self._publish(records)
-        lost = sum(error is not None for error in errors)
-        self._count(version, "left_out", lost)
-        self._count(version, "said", len(records) - lost)
+        unpublished = sum(error is not None for error in errors)
+        self._count(version, "left_out", unpublished)
+        self._count(version, "said", len(records) - unpublished)
 
     def _build_record(
-        self, model: ModelRef, incoming: ConsumedRecord, event: Event, predicted: PredictionResult | Rejected
+        self, model: ModelRef, record: ConsumedRecord, event: Event, result: PredictionResult | Rejected
     ) -> Record:
         try:
-            if isinstance(predicted, Rejected):
-                raise predicted
-            record, timings = build_prediction(model, "shadow", event, incoming.key, predicted)
+            if isinstance(result, Rejected):
+                raise result
+            prediction, timings = build_prediction(model, "shadow", event, record.key, result)
             latency = metrics.LATENCY.labels(model.name, model.version, "shadow", "inference")
             latency.observe(timings["inference"] / 1000)
-            return record
+            return prediction
         except Rejected as error:
             failure = Failure(stage=STAGE, code=error.code, reason=str(error))
             request = (event.extensions["requestsource"], event.extensions["requestid"])
-            return build_failed_prediction(model.name, request, failure, None, incoming.key, event, (model, "shadow"))
+            return build_failed_prediction(model.name, request, failure, None, record.key, event, (model, "shadow"))
 
     def _count(self, version: str, outcome: str, events: int) -> None:
         metrics.SHADOWS.labels(self._task.name, version, outcome).inc(events)

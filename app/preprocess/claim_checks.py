@@ -1,4 +1,4 @@
-"""How a worker reads what a request claims: blobs, and in a batch files."""
+"""How a worker reads the payload that a claim check names: a blob, or in a batch a file."""
 
 import logging
 import time
@@ -13,7 +13,7 @@ _RETRY_SECONDS = 1.0
 
 
 def reject_file_claims(get: Callable[[str, int], bytes]) -> Callable[[str, int], bytes]:
-    """Read blobs; a `file://` claim, made for a file that could not be taken whole, says why."""
+    """Wrap a reader of blobs: a `file://` claim, made for a file that could not be sent inline, raises `Rejected`."""
 
     def fetch(uri: str, limit: int) -> bytes:
         if not uri.startswith("file://"):
@@ -30,14 +30,14 @@ def reject_file_claims(get: Callable[[str, int], bytes]) -> Callable[[str, int],
 
 
 def retry_forever(get: Callable[[str, int], bytes]) -> Callable[[str, int], bytes]:
-    """Read blobs for as long as it takes: a blob store that is away makes events wait, and loses none."""
+    """Wrap a reader of blobs: while the blob store is unavailable, events wait and none is lost."""
 
     def fetch(uri: str, limit: int) -> bytes:
         while True:
             try:
                 return get(uri, limit)
             except OSError as error:
-                log.warning("blob storage is away, %s waits: %s", uri, error)
+                log.warning("blob storage is unavailable, %s waits: %s", uri, error)
                 time.sleep(_RETRY_SECONDS)
 
     return fetch

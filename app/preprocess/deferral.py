@@ -1,7 +1,7 @@
-"""The keyed function of the Flink job for records that take long: they are its state until they are answered.
+"""The keyed function of the Flink job that keeps slow records in its state until they are answered.
 
-So the records behind them are answered meanwhile, and none is lost: Flink commits no offset before its checkpoint holds
-what is deferred. After a restart each is handed to a worker anew.
+So the records behind them are answered meanwhile, and none is lost: Flink commits an offset only after a checkpoint
+holds the deferred records. After a restart each deferred record goes to a worker again.
 """
 
 import marshal
@@ -15,58 +15,58 @@ from pyflink.datastream.state import ValueStateDescriptor
 
 from app.events.cloudevents import Origin, TopicId
 from app.preprocess.functions import OriginResolver, to_rows
-from app.preprocess.isolation import pool
-from app.preprocess.isolation.pool import WorkItem
+from app.preprocess.isolation import shared_pool
+from app.preprocess.isolation.work_item import WorkItem
 from app.settings import Settings
 
 MIN_POLL_MS, MAX_POLL_MS = 20, 500
 
 
 class DeferralFunction(KeyedProcessFunction):  # type: ignore[misc]  # pyflink has no types
-    """Rows (topic, key, value, headers) that answer a request, from a row of the request, keyed by its place."""
+    """Turns rows of requests, keyed by `deferral_key`, into rows (topic, key, value, headers) that answer them."""
 
     def __init__(self, settings: Settings, task: str) -> None:
         self._settings = settings
         self._task = task
 
     def open(self, runtime_context: RuntimeContext) -> None:
-        """Share the workers of `Preprocess`, where both are in one process."""
+        """Open the state and acquire the workers, which `PreprocessFunction` shares in the same process."""
         self._origins = OriginResolver(self._settings)
-        self._pool = pool.acquire(self._settings, self._task)
+        self._pool = shared_pool.acquire(self._settings, self._task)
         self._record = runtime_context.get_state(ValueStateDescriptor("record", Types.PICKLED_BYTE_ARRAY()))
 
     def close(self) -> None:
-        """The instance ends in good order."""
-        pool.release(self._task)
+        """Release the workers."""
+        shared_pool.release(self._task)
 
     def process_element(self, value: Row, ctx: Any) -> Iterator[Row]:
-        """Keep the record and look for its answer later."""
+        """Keep the record and set a timer to poll for its answer."""
         now = ctx.timer_service().current_processing_time()
         origin = self._origins.resolve(
             value["topic"], value["partition"], value["offset"], datetime.fromisoformat(value["logged"])
         )
-        where = (origin.topic_id, origin.topic, origin.partition, origin.offset, origin.timestamp_ms)
+        position = (origin.topic_id, origin.topic, origin.partition, origin.offset, origin.timestamp_ms)
         headers = tuple((value["headers"] or {}).items())
-        self._record.update(marshal.dumps((now, where, value["key"], value["value"], headers)))
+        self._record.update(marshal.dumps((now, position, value["key"], value["value"], headers)))
         ctx.timer_service().register_processing_time_timer(now + MIN_POLL_MS)
         yield from ()
 
     def on_timer(self, timestamp: int, ctx: Any) -> Iterator[Row]:
-        """Answer the record, if its worker is done by now."""
-        kept = self._record.value()
-        if kept is None:
+        """Answer the record if its worker is done; otherwise poll again later."""
+        state = self._record.value()
+        if state is None:
             return
-        since, (epoch, *where), key, value, headers = marshal.loads(kept)  # noqa: S302  # our own state
-        outputs = self._pool.poll(WorkItem(Origin(TopicId(epoch), *where), key, value, headers))
-        if outputs is None:
+        deferred_ms, (topic_id, *position), key, value, headers = marshal.loads(state)  # noqa: S302  # our own state
+        result = self._pool.poll(WorkItem(Origin(TopicId(topic_id), *position), key, value, headers))
+        if result is None:
             now = ctx.timer_service().current_processing_time()
-            wait = min(MAX_POLL_MS, max(MIN_POLL_MS, (now - since) // 8))
+            wait = min(MAX_POLL_MS, max(MIN_POLL_MS, (now - deferred_ms) // 8))
             ctx.timer_service().register_processing_time_timer(now + wait)
             return
         self._record.clear()
-        yield from to_rows(self._task, outputs)
+        yield from to_rows(self._task, result)
 
 
 def deferral_key(row: Row) -> str:
-    """The key of a deferred record."""
+    """Return the key of a deferred record: its position in the log."""
     return f"{row['topic']}/{row['partition']}/{row['offset']}"

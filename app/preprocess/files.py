@@ -1,4 +1,4 @@
-"""What a batch reads: files below directories, single files, and `blob://` URIs."""
+"""The input of a batch: files below directories, single files, and `blob://` URIs."""
 
 import json
 import os
@@ -14,7 +14,7 @@ BLOB_SCHEME = "blob://"
 
 
 def list_uris(sources: Iterable[str]) -> list[str]:
-    """The URIs to read, in a stable order: `file:///..` of every file, hidden ones left out, and blobs as they are."""
+    """Return the URIs to read, in a stable order: `file:///..` of every file that is not hidden, and `blob://` URIs."""
     uris = []
     for source in sources:
         path = Path(source)
@@ -22,8 +22,8 @@ def list_uris(sources: Iterable[str]) -> list[str]:
             uris.append(source)
         elif path.is_dir():
             files = (file for file in path.rglob("*") if file.is_file())
-            shown = (file for file in files if not any(part.startswith(".") for part in file.relative_to(path).parts))
-            uris += sorted(file.resolve().as_uri() for file in shown)
+            visible = (file for file in files if not any(part.startswith(".") for part in file.relative_to(path).parts))
+            uris += sorted(file.resolve().as_uri() for file in visible)
         elif path.is_file():
             uris.append(path.resolve().as_uri())
         else:
@@ -32,14 +32,15 @@ def list_uris(sources: Iterable[str]) -> list[str]:
 
 
 def path_of(uri: str) -> Path:
-    """The path of a file:// URI, whatever bytes its name has."""
+    """Return the path of a file:// URI, whatever bytes its name has."""
     return Path(os.fsdecode(unquote_to_bytes(urlsplit(uri).path)))
 
 
 def build_request(uri: str, batch: str, limit: int) -> tuple[bytes, Headers]:
-    """The value and headers of a payload's request: a file's bytes, or a claim check of a blob or of too large a file.
+    """Return the value and headers of a payload's request.
 
-    A file that can't be read makes a claim check as well: its rejection says so.
+    The value is a file's bytes, or a claim check of a blob, of a file above `limit` bytes, or of a file that can't be
+    read: preprocessing then rejects it with the reason.
     """
     headers = {"ce_id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{batch}/{uri}")), "ce_source": f"hindsight/batch/{batch}"}
     if len(uri) <= MAX_ATTRIBUTE_LENGTH:

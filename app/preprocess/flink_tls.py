@@ -1,8 +1,7 @@
-"""What guards the network doors of Flink's Java process: they are on 127.0.0.1 alone, and want a certificate.
+"""Mutual TLS for the ports of Flink's Java process, which listen on 127.0.0.1 only.
 
-Flink's REST server runs whatever job it is sent, and its blob server stores whatever it is sent, for every user of the
-machine. Both are told to speak TLS and to demand the one certificate that there is: made anew at each start, its key
-in a file that only this user can read.
+Without it, Flink's REST server runs any job, and its blob server stores any file, for every user of the machine. Both
+are configured to require one certificate. It is created at each start; only this user can read the file with its key.
 """
 
 import os
@@ -20,14 +19,14 @@ from app.system import java
 
 _PASSWORD_VARIABLE = "HINDSIGHT_STORE_PASSWORD"  # noqa: S105  # the variable's name
 _KEYTOOL_OPTIONS = (
-    # RSA: what Flink's cipher suites are for.
+    # RSA, because Flink's cipher suites need it.
     "-J-XX:TieredStopAtLevel=1 -genkeypair -alias flink -keyalg RSA -keysize 2048 -storetype PKCS12 "
     "-dname CN=127.0.0.1 -ext SAN=ip:127.0.0.1 -validity 3650"
 )
 
 
 def tls_options(settings: Settings) -> dict[str, str]:
-    """Flink's configuration, the same at each call in one process; nothing on a cluster, which has its own."""
+    """Return Flink's options, the same at each call in one process; none on a cluster, which has its own."""
     if is_on_cluster():
         return {}
     store, password = _key_store((settings.home / "preprocess").resolve())
@@ -42,28 +41,28 @@ def tls_options(settings: Settings) -> dict[str, str]:
         "web.access-control-allow-origin": "http://127.0.0.1:1",
         "security.ssl.rest.authentication-enabled": "true",
     }
-    for door in ("rest", "internal"):  # the blob server is internal
+    for scope in ("rest", "internal"):  # the blob server is internal
         options |= {
-            f"security.ssl.{door}.enabled": "true",
-            f"security.ssl.{door}.keystore": str(store),
-            f"security.ssl.{door}.keystore-password": password,
-            f"security.ssl.{door}.key-password": password,
-            f"security.ssl.{door}.truststore": str(store),  # who has the key is trusted, nobody else
-            f"security.ssl.{door}.truststore-password": password,
+            f"security.ssl.{scope}.enabled": "true",
+            f"security.ssl.{scope}.keystore": str(store),
+            f"security.ssl.{scope}.keystore-password": password,
+            f"security.ssl.{scope}.key-password": password,
+            f"security.ssl.{scope}.truststore": str(store),  # only the holder of the key is trusted
+            f"security.ssl.{scope}.truststore-password": password,
         }
     return options
 
 
 @cache
 def _key_store(directory: Path) -> tuple[Path, str]:
-    """A file with this process's key and certificate, and the file's password, which is written nowhere."""
+    """Create a file with this process's key and certificate; return its path and its password, stored nowhere else."""
     directory.mkdir(parents=True, exist_ok=True)
     path, password = directory / f"{os.getpid()}.p12", secrets.token_hex(32)
     for other in directory.glob("*.p12"):
         if other.stem == path.stem or not psutil.pid_exists(int(other.stem)):
             other.unlink(missing_ok=True)
-    done = subprocess.run(
-        # The password isn't an argument: every user of the machine sees those.
+    keytool = subprocess.run(
+        # The password is not an argument, because every user of the machine can see arguments.
         [
             java.home() / "bin" / "keytool",
             *_KEYTOOL_OPTIONS.split(),
@@ -78,9 +77,9 @@ def _key_store(directory: Path) -> tuple[Path, str]:
         umask=0o077,
         check=False,
     )
-    if done.returncode != 0:
+    if keytool.returncode != 0:
         raise SetupError(
-            f"The key store {path} can't be made: {(done.stdout + done.stderr).strip()}",
-            "Is HINDSIGHT_HOME writable, and its disk not full?",
+            f"The key store {path} can't be created: {(keytool.stdout + keytool.stderr).strip()}",
+            "Check that HINDSIGHT_HOME is writable and its disk is not full.",
         )
     return path, password

@@ -1,7 +1,7 @@
-"""What the `preprocess` process says of itself: its jobs' states, written by the process that started them, and served
-with the metrics of the Java process in which they run.
+"""The states of the Flink jobs as metrics.
 
-A file is between them: it tells that either process lives, and needs neither to wait for the other.
+The process that started the jobs writes their states to a file; the Java process, in which they run, serves them with
+its metrics. Through a file neither process waits for the other, and its age shows whether the writer is alive.
 """
 
 import json
@@ -15,16 +15,16 @@ from app.monitoring import metrics
 from app.settings import Settings
 
 STALE_SECONDS = 10.0
-"""States that are older say that their writer hangs."""
+"""Older states mean that their writer hangs."""
 
 
 def path_of(settings: Settings) -> Path:
-    """Where the states are."""
+    """Return the path of the file with the states."""
     return settings.home / "preprocess" / "jobs.json"
 
 
 def write_states(settings: Settings, ready: Mapping[str, bool], restarts: Mapping[str, int]) -> None:
-    """Say that this process lives, and which tasks' jobs run."""
+    """Write which tasks' jobs run and how often each was restarted, with the time."""
     path = path_of(settings)
     scratch = path.with_suffix(".new")
     scratch.write_text(json.dumps({"time": time.time(), "ready": dict(ready), "restarts": dict(restarts)}))
@@ -35,7 +35,7 @@ _serving = threading.Lock()
 
 
 def serve_metrics(settings: Settings) -> None:
-    """Serve metrics, once for each process: all jobs share it, and Flink opens a function again after each fault."""
+    """Serve metrics, once per process: all jobs share it, and Flink opens a function again after each fault."""
     if not _serving.acquire(blocking=False):
         return
     for task in settings.tasks:

@@ -1,6 +1,6 @@
-"""Flink's mini-cluster of the `preprocess` process: one, in which each task's job runs.
+"""Flink's mini-cluster of the `preprocess` process, in which all tasks' jobs run.
 
-PyFlink would start a cluster for each job. Here it costs its memory, its threads and its ports once.
+PyFlink would start a cluster per job. One for all needs its memory, threads and ports only once.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from app.preprocess.py4j_gateway import is_on_cluster
 
 
 class ClusterJob(Protocol):
-    """A job that runs somewhere. Raises Py4JError or OSError when the Java process is gone."""
+    """A submitted job. Its methods raise Py4JError or OSError if the Java process is gone."""
 
     def status(self) -> str:
         """Return the name of Flink's JobStatus."""
@@ -24,7 +24,7 @@ class ClusterJob(Protocol):
 
 
 class FlinkCluster:
-    """A running cluster with so many slots; where `flink run` started this process, the cluster that it named."""
+    """A running cluster with `slots` slots. If `flink run` started this process: the cluster that it named."""
 
     def __init__(self, options: Mapping[str, str], slots: int) -> None:
         self._java = get_gateway().jvm
@@ -39,8 +39,8 @@ class FlinkCluster:
         cluster.start()
         return cluster
 
-    def submit(self, environment: StreamExecutionEnvironment, options: Mapping[str, str], name: str) -> "ClusterJob":
-        """Start what was put together in an environment as a job."""
+    def submit(self, environment: StreamExecutionEnvironment, options: Mapping[str, str], name: str) -> ClusterJob:
+        """Start the pipeline that was defined in an environment as a job."""
         if self._cluster is None:
             return _RemoteJob(environment.execute_async(name))
         graph = environment._generate_stream_graph(clear_transformations=True, job_name=name)
@@ -79,8 +79,8 @@ class _RemoteJob:
 
 
 def flink_configuration(options: Mapping[str, str]) -> Configuration:
-    """Flink's configuration of these options."""
-    made = Configuration()
+    """Return the options as Flink's `Configuration`."""
+    configuration = Configuration()
     for name, value in options.items():
-        made.set_string(name, value)
-    return made
+        configuration.set_string(name, value)
+    return configuration

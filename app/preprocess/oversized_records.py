@@ -1,9 +1,9 @@
-"""Records that expand to more than Flink's heap takes: read within bounds, answered, and skipped.
+"""Answers and skips records that decompress to more than Flink's heap holds, reading them within bounds.
 
-The limits of Kafka see what travels. 600 MB of zeros travel as 0.6 MB, and Flink's source makes one array of them: it
-runs out of memory before any of our code sees the record, and again after each restart. Nor does it hand over, or
-commit, what it read shortly before. So where such a record is near, all up to it is dealt with here: it becomes a dead
-letter and an answer, the records before it are published again, behind the others, as the same events; then the
+Kafka limits the compressed size only. 600 MB of zeros travel as 0.6 MB, and Flink's source makes one array of them: it
+runs out of memory before any of our code gets the record, again after each restart, and neither hands over nor commits
+the records just before it. So when such a record is near, this module handles all records up to it: it becomes a dead
+letter and an answer, the records before it are published again at the end of the log as the same events, and then the
 group's offset is committed behind it.
 """
 
@@ -23,15 +23,15 @@ from app.preprocess.preprocessor import MAX_KEY_BYTES, STAGE
 from app.settings import Settings
 
 MAX_LOOKAHEAD_RECORDS = 50_000
-"""Records of a partition that are looked at: a job that gets as far as that without dying commits some meanwhile."""
+"""How far to read in a partition: a job that gets this far without dying commits offsets meanwhile."""
 _CHUNK_RECORDS = 100
 _POLL_TIMEOUT_MS = 5000
 
 
 async def skip_oversized(settings: Settings, task: str) -> int:
-    """Skip the requests of a task, not far behind the committed offsets, that Flink can't read; returns how many.
+    """Skip the requests soon after a task's committed offsets that Flink can't read. Return how many were skipped.
 
-    The task's job must not run meanwhile. Raises KafkaError, OSError: what isn't answered isn't skipped.
+    The task's job must not run meanwhile. Raises KafkaError, OSError: then no unanswered request is skipped.
     """
     skipped = 0
     consumer = clients.create_consumer(settings, group_id=PREPROCESS_GROUP, auto_offset_reset="earliest")
@@ -40,17 +40,16 @@ async def skip_oversized(settings: Settings, task: str) -> int:
         async with open_producer(settings) as send:
             for partition, log in (await fetch_offset_ranges(settings, [topics.requests(task)])).items():
                 begin = max(await consumer.committed(partition) or 0, log.begin)
+                end = min(log.end, begin + MAX_LOOKAHEAD_RECORDS)
                 last = None
-                async for some in _read(
-                    consumer, partition, log.topic_id, begin, min(log.end, begin + MAX_LOOKAHEAD_RECORDS)
-                ):
+                async for chunk in _read(consumer, partition, log.topic_id, begin, end):
                     last = max(
-                        (record.origin.offset for record in some if oversize_reason(settings, record)), default=last
+                        (record.origin.offset for record in chunk if oversize_reason(settings, record)), default=last
                     )
                 if last is None:
                     continue
-                async for some in _read(consumer, partition, log.topic_id, begin, last + 1):
-                    skipped += await _skip_batch(settings, task, some, send)
+                async for chunk in _read(consumer, partition, log.topic_id, begin, last + 1):
+                    skipped += await _skip_chunk(settings, task, chunk, send)
                 await consumer.commit({partition: last + 1})
     finally:
         await consumer.stop()
@@ -58,55 +57,55 @@ async def skip_oversized(settings: Settings, task: str) -> int:
 
 
 async def _read(
-    consumer: AIOKafkaConsumer, partition: TopicPartition, epoch: TopicId, begin: int, end: int
+    consumer: AIOKafkaConsumer, partition: TopicPartition, topic_id: TopicId, begin: int, end: int
 ) -> AsyncIterator[Sequence[ConsumedRecord]]:
-    """The records from `begin` to before `end`, a few at a time; to where nothing more comes, if that is earlier."""
+    """Yield the records from `begin` to before `end` in small chunks; stop early if no more come in time."""
     consumer.assign([partition])
     consumer.seek(partition, begin)
     while await consumer.position(partition) < end:
-        found = await consumer.getmany(partition, timeout_ms=_POLL_TIMEOUT_MS, max_records=_CHUNK_RECORDS)
-        if not found:
+        batches = await consumer.getmany(partition, timeout_ms=_POLL_TIMEOUT_MS, max_records=_CHUNK_RECORDS)
+        if not batches:
             return
-        yield [to_consumed_record(record, epoch) for record in found[partition] if record.offset < end]
+        yield [to_consumed_record(record, topic_id) for record in batches[partition] if record.offset < end]
 
 
-async def _skip_batch(settings: Settings, task: str, some: Sequence[ConsumedRecord], send: RecordSender) -> int:
-    made: list[Record] = []
-    refused = 0
-    for record in some:
+async def _skip_chunk(settings: Settings, task: str, chunk: Sequence[ConsumedRecord], send: RecordSender) -> int:
+    outputs: list[Record] = []
+    rejected = 0
+    for record in chunk:
         reason = oversize_reason(settings, record)
-        made += [build_republished(record)] if reason is None else build_rejection(task, record, reason)
-        refused += reason is not None
-    for error in await publish_confirmed(send, made):
+        outputs += [build_republished(record)] if reason is None else build_rejection(task, record, reason)
+        rejected += reason is not None
+    for error in await publish_confirmed(send, outputs):
         if error is not None:
             raise error
-    return refused
+    return rejected
 
 
 def oversize_reason(settings: Settings, record: ConsumedRecord) -> str | None:
-    """Why Flink can't be given the record; None where it can."""
+    """Return why Flink can't read the record; None if it can."""
     unreadable = dict(record.headers).get(record_parser.UNREADABLE_HEADER)
     if unreadable is not None:
-        return f"the record, or the batch that it came in, expands too far: {unreadable.decode()}"
-    size, most = len(record.value or b""), settings.max_payload_bytes
-    return f"the record expands to {size:,} bytes; at most {most:,} are taken" if size > most else None
+        return f"the record, or the batch that it came in, is too large when decompressed: {unreadable.decode()}"
+    size, limit = len(record.value or b""), settings.max_payload_bytes
+    return f"the record decompresses to {size:,} bytes; at most {limit:,} are taken" if size > limit else None
 
 
 def build_rejection(task: str, record: ConsumedRecord, reason: str) -> list[Record]:
-    """The dead letter of a record, and the answer to it."""
+    """Return the dead letter of a record, and the answer to it."""
     origin = record.origin
-    unique = event_identity(record.headers, origin)
+    event_id = event_identity(record.headers, origin)
     failure = Failure(stage=STAGE, code="too_large", reason=f"offset {origin.offset}: {reason}")
     original = Record(origin.topic, record.key, record.value, record.headers)
-    reference, letter = build_dead_letter(original, origin, failure, unique)
+    reference, letter = build_dead_letter(original, origin, failure, event_id)
     key = record.key if len(record.key or b"") <= MAX_KEY_BYTES else None
-    return [letter, build_failed_prediction(task, unique, failure, reference, key, None)]
+    return [letter, build_failed_prediction(task, event_id, failure, reference, key, None)]
 
 
 def build_republished(record: ConsumedRecord) -> Record:
-    """A record to be published once more: the same event, which keeps the identity and the time that it had."""
-    source, unique = event_identity(record.headers, record.origin)
-    filled = {"ce_source": source, "ce_id": unique, "ce_time": format_rfc3339(record.origin.timestamp_ms)}
-    said = dict(record.headers)
-    added = tuple((name, text.encode()) for name, text in filled.items() if name not in said)
+    """Return the record to publish again: the same event, with its identity and time."""
+    source, event_id = event_identity(record.headers, record.origin)
+    defaults = {"ce_source": source, "ce_id": event_id, "ce_time": format_rfc3339(record.origin.timestamp_ms)}
+    names = {name for name, _ in record.headers}
+    added = tuple((name, text.encode()) for name, text in defaults.items() if name not in names)
     return Record(record.origin.topic, record.key, record.value, record.headers + added)

@@ -1,4 +1,4 @@
-"""From a request to its features: one pure function, called by the Flink job live and in batch."""
+"""Turns a request into its features: one pure function for the live and the bounded Flink jobs."""
 
 import time
 from collections.abc import Callable
@@ -24,16 +24,15 @@ from models.base import Rejected, Task
 
 STAGE = "preprocess"
 SOURCE = "hindsight/preprocess"
-_CLAIM = {"uri", "data_base64", "size", "sha256"}
 MAX_KEY_BYTES = 64 * 1024
-"""Bytes of a key: it comes back on the answer, whose topic takes less than the requests' does."""
+"""The key comes back on the answer, whose topic takes smaller records than the requests topic."""
 _MAX_HEADER_BYTES = 16 * 1024
-"""What a features record holds beside key, tensors and their declaration, at most."""
+"""Bound of what a features record holds beside its key, its tensors and their declaration."""
 
 
 @dataclass(frozen=True)
 class PreprocessResult:
-    """What one request becomes: its features, or a dead letter and an answer; nothing for one answered elsewhere."""
+    """The outputs of one request: its features, or a dead letter and an answer; none if it is answered elsewhere."""
 
     records: tuple[Record, ...]
     rejection: Rejected | None = None
@@ -43,7 +42,7 @@ class PreprocessResult:
 class Preprocessor:
     """Turns the requests of one task into features.
 
-    `fetch` reads a `blob://` URI, with the most bytes allowed; `limit` is the largest message that features may make.
+    `fetch` reads a `blob://` URI of at most so many bytes; `max_features_bytes` bounds a features record.
     """
 
     task: Task
@@ -53,18 +52,18 @@ class Preprocessor:
     def __call__(
         self, origin: Origin, key: bytes | None, value: bytes | None, headers: Headers, refusal: Rejected | None = None
     ) -> PreprocessResult:
-        """The records that answer a request. What can't be read is rejected; with a `refusal`, it isn't even tried."""
+        """Return the records that answer a request. Reject an unreadable one; with a `refusal`, do not read it."""
         event = None
         try:
             event = complete_event(headers, value or b"", origin, PredictionRequested.type)
-            if "batch" in event.extensions:  # answered by the batch that recorded it
+            if "batch" in event.extensions:  # the batch that recorded it answers it
                 return PreprocessResult(())
             if refusal is not None:
                 raise refusal
             return PreprocessResult((self._features(event, origin, key),))
         except Rejected as error:
-            unique = (event.source, event.id) if event else event_identity(headers, origin)
-            return self._reject(error, Record(origin.topic, key, value, headers), origin, unique, event, refusal)
+            event_id = (event.source, event.id) if event else event_identity(headers, origin)
+            return self._reject(error, Record(origin.topic, key, value, headers), origin, event_id, event, refusal)
 
     def _features(self, event: Event, origin: Origin, key: bytes | None) -> Record:
         started = time.perf_counter()
@@ -76,10 +75,10 @@ class Preprocessor:
         except Rejected:
             raise
         except MemoryError as error:
-            raise Rejected("out_of_memory", "to preprocess this payload takes more memory than it may") from error
-        except Exception as error:  # whatever a task stumbles over is that payload's, not its neighbours'
+            raise Rejected("out_of_memory", "preprocessing this payload exceeds the memory limit") from error
+        except Exception as error:  # a failure of the task's code affects this payload only
             raise Rejected("preprocess_error", f"{type(error).__name__}: {error}") from error
-        made = Event(
+        features = Event(
             id=prediction_id(self.task.name, event.source, event.id),
             type=FeaturesExtracted.type,
             source=SOURCE,
@@ -98,7 +97,7 @@ class Preprocessor:
                 **propagated_extensions(event),
             },
         )
-        record = Record(topics.features(self.task.name), key, data, made.to_headers())
+        record = Record(topics.features(self.task.name), key, data, features.to_headers())
         size = len(key or b"") + len(data) + len(declaration) + _MAX_HEADER_BYTES
         if size > self.max_features_bytes:
             raise Rejected(
@@ -111,15 +110,15 @@ class Preprocessor:
         error: Rejected,
         record: Record,
         origin: Origin,
-        unique: tuple[str, str],
+        event_id: tuple[str, str],
         event: Event | None,
         refusal: Rejected | None,
     ) -> PreprocessResult:
         failure = Failure(stage=STAGE, code=error.code, reason=str(error))
         key = record.key if len(record.key or b"") <= MAX_KEY_BYTES else None
         if event and "partial" in event.extensions and error is not refusal:
-            # A session so far: half of a file often can't be read, and the session's end still comes.
-            return PreprocessResult((build_failed_prediction(self.task.name, unique, failure, None, key, event),))
-        reference, letter = build_dead_letter(record, origin, failure, unique)
-        answer = build_failed_prediction(self.task.name, unique, failure, reference, key, event)
+            # Part of a session: half of a file often can't be read, and the whole session is still to come.
+            return PreprocessResult((build_failed_prediction(self.task.name, event_id, failure, None, key, event),))
+        reference, letter = build_dead_letter(record, origin, failure, event_id)
+        answer = build_failed_prediction(self.task.name, event_id, failure, reference, key, event)
         return PreprocessResult((letter, answer), error)

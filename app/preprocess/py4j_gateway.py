@@ -1,9 +1,9 @@
-"""Flink's Java process, which takes orders from this process alone.
+"""Flink's Java process, started with a Py4J gateway that only this process can call.
 
-PyFlink would start it with a Py4J gateway that runs any Java method for whoever connects, and would open a second
-server in Python for calls back. Here the gateway demands a token, made anew at each start, that only this process
-learns; nothing is called back. Flink's connector and Kafka's codecs are on the class path of the process itself: the
-native libraries of the codecs are loaded once, however many jobs run and however often one restarts.
+PyFlink would start a gateway that runs any Java method for any caller, and a second server in Python for callbacks.
+Here the gateway requires a token, created at each start and known to this process only, and there are no callbacks.
+Flink's connector and Kafka's codecs are on the class path of the process: so the codecs' native libraries are loaded
+once, however many jobs run and however often one restarts.
 """
 
 import os
@@ -21,12 +21,12 @@ _MAIN_CLASS = "org.apache.flink.api.python.shaded.py4j.GatewayServer"
 
 
 def is_on_cluster() -> bool:
-    """Whether `flink run` started this process: the Java side, and what guards it, are the cluster's then."""
+    """Return whether `flink run` started this process: then the cluster owns the Java side and its security."""
     return "PYFLINK_GATEWAY_PORT" in os.environ
 
 
 def launch_java() -> None:
-    """Start Flink's Java process, once, for PyFlink to use. It ends when this process does, however that ends."""
+    """Start Flink's Java process for PyFlink, once. It ends whenever this process ends, even by SIGKILL."""
     if java_gateway._gateway is not None or is_on_cluster():
         return
     environment = dict(os.environ)
@@ -36,15 +36,15 @@ def launch_java() -> None:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=environment,
-        bufsize=0,  # what comes after the token stays in the pipe
-        process_group=0,  # Ctrl-C in a terminal reaches this process alone
+        bufsize=0,  # output after the token stays in the pipe
+        process_group=0,  # Ctrl-C in a terminal reaches this process only
     )
     assert process.stdout is not None
     port, token = (process.stdout.readline().decode().strip() for _ in range(2))
     if not token:
         raise SetupError(
-            f"Flink's Java process ended with code {process.wait()} before it listened.",
-            "What it said stands above. HINDSIGHT_FLINK_MEMORY is the size of its heap: is that much memory free?",
+            f"Flink's Java process ended with code {process.wait()} before it accepted connections.",
+            "Read its output above. Check that HINDSIGHT_FLINK_MEMORY, the size of its heap, is free.",
         )
     threading.Thread(target=_forward_output, args=(process.stdout.fileno(),), daemon=True).start()
     parameters = GatewayParameters(port=int(port), auth_token=token, auto_convert=True)
@@ -55,24 +55,23 @@ def launch_java() -> None:
 
 
 def _forward_output(pipe: int) -> None:
-    """Print what is printed in the Java process: by Flink, or by a user's task."""
-    while printed := os.read(pipe, 65536):
-        os.write(1, printed)
+    """Write the Java process's output, from Flink or a user's task, to standard output."""
+    while data := os.read(pipe, 65536):
+        os.write(1, data)
 
 
 def _command(environment: dict[str, str]) -> list[str]:
-    flink = pyflink_gateway_server.construct_flink_classpath(environment)
-    command = [
+    flink_classpath = pyflink_gateway_server.construct_flink_classpath(environment)
+    return [
         pyflink_gateway_server.find_java_executable(),
         *environment.get("JVM_ARGS", "").split(),
-        # Our Java runtime has no compiler, and says so for each option about it.
+        # Our Java runtime has no compiler, and warns about each option for it.
         *(option for option in pyflink_gateway_server.get_jvm_opts(environment) if "jdk.compiler" not in option),
         *pyflink_gateway_server.construct_log_settings(environment),
         "-cp",
-        os.pathsep.join([flink, *map(str, jars.flink_classpath())]),
+        os.pathsep.join([flink_classpath, *map(str, jars.flink_classpath())]),
         _MAIN_CLASS,
         "--enable-auth",
         "--die-on-broken-pipe",
         "0",
     ]
-    return command

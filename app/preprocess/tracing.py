@@ -17,17 +17,17 @@ class TracedPreprocessor:
 
     @property
     def task(self) -> Task:
-        """The task whose requests it takes."""
+        """The task of the preprocessor."""
         return self.preprocessor.task
 
     def __call__(
         self, origin: Origin, key: bytes | None, value: bytes | None, headers: Headers, refusal: Rejected | None = None
     ) -> PreprocessResult:
-        """As the preprocessor. A dead letter keeps the `traceparent` of the original."""
+        """Preprocess a request within a span. A dead letter keeps the `traceparent` of the original."""
         with self.tracing.span(
             STAGE, header_text(headers, tracing.TRACEPARENT_HEADER), tracing.record_attributes(origin)
         ) as span:
-            outputs = self.preprocessor(origin, key, value, headers, refusal)
-            if outputs.rejection is not None:
-                span.fail(outputs.rejection)
-            return replace(outputs, records=tuple(tracing.continue_trace(record, span) for record in outputs.records))
+            result = self.preprocessor(origin, key, value, headers, refusal)
+            if result.rejection is not None:
+                span.fail(result.rejection)
+            return replace(result, records=tuple(tracing.continue_trace(record, span) for record in result.records))

@@ -1,15 +1,15 @@
-"""A worker process: it loads one task and preprocesses the payloads that it is handed, one at a time.
+"""A worker process: it loads one task and preprocesses one payload at a time.
 
 `python -m app.preprocess.worker_main TASK FD [files]`, started by `worker_process.py`.
-Messages in, and what answers each:
+The messages that it receives, and its answers:
 
-- `("request", epoch, topic, partition, offset, timestamp_ms, key, value, headers, refusal)`:
-  `("outputs", records, rejected, resident_bytes)`
+- `("request", topic_id, topic, partition, offset, timestamp_ms, key, value, headers, refusal)`:
+  `("outputs", records, rejection, resident_bytes)`
 - `("assemble", chunks)`: `("assembled", payload, resident_bytes)` or `("refused", code, reason, resident_bytes)`
-- either: `("failed", reason, resident_bytes)` where that is no fault of the payload
+- to both: `("failed", reason, resident_bytes)` for an error that is not the payload's
 
-Before the first it says `("ready",)`. While it waits for blob storage it says `("fetching",)`, and then `("fetched",)`:
-the deadline of a payload does not run meanwhile.
+Before the first message it sends `("ready",)`. It sends `("fetching",)` before it waits for blob storage and
+`("fetched",)` after: meanwhile the deadline of the payload is suspended.
 """
 
 import logging
@@ -40,7 +40,7 @@ from models.base import Rejected, Task
 log = logging.getLogger("preprocess")
 
 _GRACE_SECONDS = 10.0
-"""So long after its deadline a payload ends its worker, should nobody be there any more to do so."""
+"""A worker ends itself this long after the deadline of a payload, in case the pool no longer exists to kill it."""
 
 BlobReader = Callable[[str, int], bytes]
 
@@ -69,19 +69,19 @@ class WorkerLoop:
                 answer = (
                     self._assemble(*message[1:]) if message[0] == "assemble" else self._preprocess_request(*message[1:])
                 )
-            except Exception as error:  # no payload's fault: a blob store that refuses our keys, say
+            except Exception as error:  # not the payload's fault: for example a blob store that refuses our keys
                 log.exception("a message could not be handled")
                 answer = ("failed", f"{type(error).__name__}: {error}")
             signal.setitimer(signal.ITIMER_REAL, 0)
             self._channel.send((*answer, self._process.memory_info().rss))
 
     def _start_timer(self) -> None:
-        # The kernel ends the process, whatever holds the interpreter's lock.
+        # SIGALRM ends the process even while native code holds the GIL.
         signal.setitimer(signal.ITIMER_REAL, self._timeout_seconds)
 
     def _preprocess_request(
         self,
-        epoch: str,
+        topic_id: str,
         topic: str,
         partition: int,
         offset: int,
@@ -91,15 +91,11 @@ class WorkerLoop:
         headers: tuple[tuple[str, bytes], ...],
         refusal: tuple[str, str] | None,
     ) -> Message:
-        origin = Origin(TopicId(epoch), topic, partition, offset, timestamp_ms)
-        refused = None
-        if refusal is not None:
-            code, reason = refusal
-            refused = Rejected(code, reason)
-        outputs = self._preprocess(origin, key, value, headers, refused)
-        records = tuple((r.topic, r.key, r.value, tuple(r.headers)) for r in outputs.records)
-        rejected = outputs.rejection
-        return "outputs", records, (rejected.code, str(rejected)) if rejected else None
+        origin = Origin(TopicId(topic_id), topic, partition, offset, timestamp_ms)
+        result = self._preprocess(origin, key, value, headers, Rejected(*refusal) if refusal else None)
+        records = tuple((record.topic, record.key, record.value, tuple(record.headers)) for record in result.records)
+        rejection = result.rejection
+        return "outputs", records, (rejection.code, str(rejection)) if rejection else None
 
     def _assemble(self, chunks: tuple[bytes, ...]) -> Message:
         try:
@@ -118,7 +114,7 @@ class WorkerLoop:
 
 
 def limit_resources(configured: Settings) -> None:
-    """Bound what this process may take, and have the kernel choose it first where memory is short."""
+    """Bound this process's memory, and let the kernel's OOM killer choose it first."""
     limit = configured.preprocess_memory_mib * MiB
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     if hard == resource.RLIM_INFINITY or limit < hard:
@@ -132,15 +128,15 @@ def main() -> None:
     """Run the worker."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     configured = settings()
-    name, number, *files = sys.argv[1:]
-    channel = MessageChannel(socket.socket(fileno=int(number)))
+    name, file_descriptor, *files = sys.argv[1:]
+    channel = MessageChannel(socket.socket(fileno=int(file_descriptor)))
     get = blob_store(configured).get
     task = load_task(configured, name)
     limit_resources(configured)
     with suppress(ChannelClosed):
         WorkerLoop(configured, task, reject_file_claims(get) if files else retry_forever(get), channel).serve()
     sys.stdout.flush()
-    os._exit(0)  # a thread of a task's library would keep a worker that nobody needs
+    os._exit(0)  # a thread of a task's library could keep the process alive
 
 
 if __name__ == "__main__":

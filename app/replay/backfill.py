@@ -82,10 +82,10 @@ def _export_payloads(connection: duckdb.DuckDBPyConnection, settings: Settings, 
 
 def _run_job(settings: Settings, arguments: ReplayQuery, listed: Path) -> Iterator[Mapping[str, Any]]:
     # Only now: it loads Flink.
-    from app.preprocess import job
+    from app.preprocess.bounded_job import run_archive_job
 
     features_topic, answers = topics.features(arguments.task.name), topics.predictions(arguments.task.name)
-    for position, topic, _, value, headers in job.run_archive_job(settings, arguments.task, listed):
+    for position, topic, _, value, headers in run_archive_job(settings, arguments.task, listed):
         if topic == features_topic:
             yield {"position": position, "features": value, "tensors": json.loads(headers)["ce_tensors"]}
         elif topic == answers:

@@ -1,1 +1,1 @@
-"""Everything that knows MLServer: its process, repository, runtime, client and authentication."""
+"""All code that depends on MLServer: its process, repository, runtime, client and authentication."""

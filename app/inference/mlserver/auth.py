@@ -1,7 +1,7 @@
-"""MLServer's doors, locked: by HTTP whoever has no token sees its health only, by gRPC nothing at all.
+"""Token authentication for MLServer: without the token, HTTP serves only its health, and gRPC nothing.
 
-The model repository's calls are gRPC's alone: one `POST` without a body would be enough for them, which any page of any
-site can have a browser send.
+The model repository's calls are allowed by gRPC only: over HTTP a `POST` without a body is enough for them, and any web
+page can make a browser send that.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -22,11 +22,11 @@ from app.inference.mlserver import token as tokens
 
 PUBLIC_PATHS = {"/v2/health/live", "/v2/health/ready"}
 REPOSITORY_PREFIX = "/v2/repository"
-_NO_TOKEN = "MLServer's token is missing or wrong: it is in HINDSIGHT_HOME/mlserver.token, or HINDSIGHT_MLSERVER_TOKEN"  # noqa: S105
+_NO_TOKEN = "MLServer's token is missing or wrong: use HINDSIGHT_HOME/mlserver.token or HINDSIGHT_MLSERVER_TOKEN"  # noqa: S105
 
 
 class TokenMiddleware:
-    """Refuses HTTP requests without the token, before their body is read, and the model repository's to all."""
+    """Refuses HTTP requests without the token, before their body is read, and all requests to the model repository."""
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self._app = app
@@ -41,23 +41,23 @@ class TokenMiddleware:
         elif not tokens.has_token(Headers(scope=scope), self._token):
             await JSONResponse({"error": _NO_TOKEN}, 401)(scope, receive, send)
         elif scope["path"].startswith(REPOSITORY_PREFIX):
-            await JSONResponse({"error": "models are loaded and unloaded by gRPC alone"}, 403)(scope, receive, send)
+            await JSONResponse({"error": "models are loaded and unloaded by gRPC only"}, 403)(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
 
 class TokenInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
-    """Refuses calls without the token, of any method, before their message is read."""
+    """Refuses calls of any method without the token, before their message is read."""
 
     def __init__(self, token: str) -> None:
         self._token = token
-        # A handler of streams, for one of single messages is only called when the message is there.
+        # A handler of streams, because a handler of single messages is called only after the message was read.
         self._refusal = grpc.stream_stream_rpc_method_handler(_abort_unauthenticated)
 
     async def intercept_service(
         self, continuation: Callable[[Any], Awaitable[Any]], handler_call_details: grpc.HandlerCallDetails
     ) -> Any:
-        """Return what handles the call."""
+        """Return the handler of the call."""
         if tokens.has_token(dict(handler_call_details.invocation_metadata), self._token):
             return await continuation(handler_call_details)
         return self._refusal
@@ -68,7 +68,10 @@ async def _abort_unauthenticated(requests: AsyncIterator[Any], context: grpc.aio
 
 
 class _AuthenticatedGRPCServer(GRPCServer):  # type: ignore[misc]  # mlserver has no types
-    """MLServer's gRPC server, which takes no interceptors of others, and serves the repository's calls twice."""
+    """MLServer's gRPC server with our interceptor, for which the original has no option.
+
+    It serves the repository's calls once; the original also serves them as a second service.
+    """
 
     def __init__(self, *handlers: Any, token: str) -> None:
         super().__init__(*handlers)
@@ -86,7 +89,7 @@ class _AuthenticatedGRPCServer(GRPCServer):  # type: ignore[misc]  # mlserver ha
 
 
 class AuthenticatedMLServer(MLServer):  # type: ignore[misc]  # mlserver has no types
-    """MLServer for those who have the token."""
+    """MLServer that requires the token."""
 
     def __init__(self, settings: ServerSettings, token: str) -> None:
         self._token = token

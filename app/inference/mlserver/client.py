@@ -1,4 +1,4 @@
-"""MLServer's client: the Open Inference Protocol (v2) over gRPC, raw tensors both ways."""
+"""The client of MLServer: the Open Inference Protocol (v2) over gRPC, with raw tensors in both directions."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -26,16 +26,16 @@ _TRANSIENT_CODES = {
 }
 _HEALTH_SECONDS = 2.0
 _POLL_SECONDS = 0.1
-"""How often a version that is being loaded is looked for."""
+"""Interval at which `wait` asks for a version that is being loaded."""
 
 
 class InferenceClient:
-    """Calls one MLServer, with its token. Use as an async context manager. Raises SetupError where there is none."""
+    """Calls one MLServer, with its token. Use as an async context manager. Raises SetupError if there is no token."""
 
     def __init__(self, settings: Settings) -> None:
         self._address = f"{settings.mlserver_host}:{settings.mlserver_grpc_port}"
         self._deadline = settings.inference_deadline_seconds
-        # Sizes are bounded where payloads come in; a second bound here would only disagree with the first.
+        # The size of payloads is bounded where they enter; a second bound here would only contradict the first.
         unbounded = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
         quick = [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 2000)]
         self._channel = grpc.aio.insecure_channel(self._address, options=unbounded + quick)
@@ -49,9 +49,9 @@ class InferenceClient:
         await self._channel.close()
 
     async def infer(self, model: ModelRef, batch: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """The model's outputs for a batch of named tensors, the batch in the first dimension.
+        """Return the model's outputs for a batch of named tensors, the batch in the first dimension.
 
-        Raises Unavailable where waiting may help (MLServer or the model is away), Refused where it won't.
+        Raises Unavailable if waiting may help (MLServer or the model is not there), RequestRefused if it will not.
         """
         arrays = {name: np.ascontiguousarray(array, array.dtype.newbyteorder("<")) for name, array in batch.items()}
         for name, array in arrays.items():
@@ -71,17 +71,17 @@ class InferenceClient:
         try:
             response = await self._stub.ModelInfer(request, timeout=self._deadline, metadata=metadata)
         except grpc.aio.AioRpcError as error:
-            said = f"MLServer at {self._address}: {error.code().name}: {error.details()}"
+            message = self._error_message(error)
             if error.code() in _TRANSIENT_CODES or not await self.serves(model):
-                raise Unavailable(said) from error
-            raise RequestRefused(said) from error
+                raise Unavailable(message) from error
+            raise RequestRefused(message) from error
         return {
             tensor.name: np.frombuffer(raw, DTYPES[tensor.datatype]).reshape(tensor.shape)
             for tensor, raw in zip(response.outputs, response.raw_output_contents, strict=True)
         }
 
     async def serves(self, model: ModelRef) -> bool:
-        """Whether MLServer answers and has this version ready."""
+        """Return whether MLServer answers and has this version ready."""
         try:
             request = pb.ModelReadyRequest(name=entry_name(model), version=model.version)
             answer = await self._stub.ModelReady(request, timeout=_HEALTH_SECONDS, metadata=self._metadata)
@@ -95,13 +95,13 @@ class InferenceClient:
             await asyncio.sleep(_POLL_SECONDS)
 
     async def load(self, model: ModelRef) -> None:
-        """Have MLServer load what is in its repository. Raises Unavailable with the reason why it doesn't."""
+        """Make MLServer load a version from its repository. Raises Unavailable with the reason if it does not."""
         await self._call_repository(
             self._stub.RepositoryModelLoad, pb.RepositoryModelLoadRequest(model_name=entry_name(model))
         )
 
     async def unload(self, model: ModelRef) -> None:
-        """Have MLServer forget a version. Raises Unavailable with the reason why it doesn't."""
+        """Make MLServer unload a version. Raises Unavailable with the reason if it does not."""
         request = pb.RepositoryModelUnloadRequest(model_name=entry_name(model))
         await self._call_repository(self._stub.RepositoryModelUnload, request)
 
@@ -109,4 +109,7 @@ class InferenceClient:
         try:
             await call(request, metadata=self._metadata)
         except grpc.aio.AioRpcError as error:
-            raise Unavailable(f"MLServer at {self._address}: {error.code().name}: {error.details()}") from error
+            raise Unavailable(self._error_message(error)) from error
+
+    def _error_message(self, error: grpc.aio.AioRpcError) -> str:
+        return f"MLServer at {self._address}: {error.code().name}: {error.details()}"

@@ -1,4 +1,4 @@
-"""Which versions MLServer has: loaded as soon as a route needs them, unloaded when none does any more."""
+"""Loads versions into MLServer when a route needs them, and unloads them when no route does."""
 
 import asyncio
 import logging
@@ -18,13 +18,13 @@ from models.base import Rejected, Task
 log = logging.getLogger(__name__)
 
 POLL_SECONDS = 2.0
-"""How often MLServer is asked whether it still serves what it has loaded."""
+"""Interval at which MLServer is asked whether it still serves a loaded version."""
 GRACE_SECONDS = 5.0
-"""How long a version stays that no route needs: workers may not have heard of that yet."""
+"""How long a version stays loaded that no route needs: workers may not have the new route yet."""
 
 
 class ModelLoader:
-    """Keeps MLServer's versions as the routes need them."""
+    """Keeps the versions in MLServer that the routes need."""
 
     def __init__(self, settings: Settings, tasks: Iterable[Task], client: InferenceClient) -> None:
         self._settings = settings
@@ -37,23 +37,25 @@ class ModelLoader:
         self._lock = asyncio.Lock()
 
     async def run(self) -> None:
-        """Load and unload, for ever."""
+        """Load and unload versions as routes change, for ever."""
         async with asyncio.TaskGroup() as group:
             async for registry in subscribe(self._settings, self._tasks):
-                self._needed = {one.ref: one for models in registry.tasks.values() for one in models.routed_versions}
+                self._needed = {
+                    version.ref: version for models in registry.tasks.values() for version in models.routed_versions
+                }
                 for model in self._needed.keys() - self._loads.keys():
                     self._loads[model] = group.create_task(self._keep_loaded(self._needed[model]))
                 for model in self._loads.keys() - self._needed.keys():
                     group.create_task(self._unload(model))
 
     async def _keep_loaded(self, version: ModelVersion) -> None:
-        """Load a version, and again whenever MLServer doesn't serve it any more, whatever took it away."""
+        """Load a version, and load it again whenever MLServer no longer serves it."""
         while True:
             await self._load(version)
             self._loaded.add(version.ref)
             while await self._client.serves(version.ref):
                 await asyncio.sleep(POLL_SECONDS)
-            log.warning("%s is not served any more: it is loaded again", repository.entry_name(version.ref))
+            log.warning("%s is no longer served: loading it again", repository.entry_name(version.ref))
 
     async def _load(self, version: ModelVersion) -> None:
         waits = backoff()
@@ -67,16 +69,16 @@ class ModelLoader:
                 return
             except (OSError, Rejected, Unavailable) as error:
                 wait = next(waits)
-                log.warning("%s waits %.1f s to be loaded: %s", repository.entry_name(version.ref), wait, error)
+                log.warning("%s can't be loaded, retry in %.1f s: %s", repository.entry_name(version.ref), wait, error)
                 await asyncio.sleep(wait)
 
     async def _unload(self, model: ModelRef) -> None:
-        """Unload a version, unless it is needed again meanwhile. It serves on while what replaces it isn't loaded."""
+        """Unload a version unless it is needed again. It keeps serving until all needed versions are loaded."""
         while True:
             await asyncio.sleep(GRACE_SECONDS)
             if model in self._needed or model not in self._loads:
                 return
-            if self._loaded.issuperset(one for one in self._needed if one.name == model.name):
+            if self._loaded.issuperset(needed for needed in self._needed if needed.name == model.name):
                 break
         self._loads.pop(model).cancel()
         self._loaded.discard(model)

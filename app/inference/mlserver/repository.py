@@ -1,4 +1,4 @@
-"""The models that MLServer finds: each version is an entry of its own, `ocr-1`, loaded and unloaded alone."""
+"""MLServer's model repository. Each version is a separate entry, such as `ocr-1`, with its own load and unload."""
 
 import json
 import os
@@ -11,19 +11,19 @@ RUNTIME_CLASS = "app.inference.mlserver.runtime.OnnxRuntime"
 
 
 def entry_name(model: ModelRef) -> str:
-    """A version's name inside MLServer."""
+    """Return a version's name in MLServer."""
     return f"{model.name}-{model.version}"
 
 
 def install(settings: Settings, model: ModelRef, content: bytes) -> None:
-    """Put a version where MLServer loads from, with the settings of today. Idempotent."""
+    """Write a version into the repository, with the current settings. Idempotent."""
     name = entry_name(model)
-    place = settings.model_repository / name
+    entry = settings.model_repository / name
     partial = settings.model_repository / f".{name}.{os.getpid()}"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     (partial / "model.onnx").write_bytes(content)
-    described = {
+    model_settings = {
         "name": name,
         "implementation": RUNTIME_CLASS,
         "platform": "onnxruntime",
@@ -33,17 +33,17 @@ def install(settings: Settings, model: ModelRef, content: bytes) -> None:
             "extra": {"threads": settings.inference_threads},
         },
     }
-    (partial / "model-settings.json").write_text(json.dumps(described, indent=2))
-    shutil.rmtree(place, ignore_errors=True)
-    partial.rename(place)
+    (partial / "model-settings.json").write_text(json.dumps(model_settings, indent=2))
+    shutil.rmtree(entry, ignore_errors=True)
+    partial.rename(entry)
 
 
 def remove(settings: Settings, model: ModelRef) -> None:
-    """Take a version away from where MLServer loads from."""
+    """Remove a version from the repository."""
     shutil.rmtree(settings.model_repository / entry_name(model), ignore_errors=True)
 
 
 def clear(settings: Settings) -> None:
-    """Take all versions away."""
+    """Remove all versions."""
     shutil.rmtree(settings.model_repository, ignore_errors=True)
     settings.model_repository.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""MLServer's runtime for ONNX Runtime: the batch in the first dimension, raw tensors, runs off the event loop."""
+"""An ONNX Runtime runtime for MLServer: batches in the first dimension, raw tensors, inference off the event loop."""
 
 import asyncio
 from contextlib import AbstractContextManager, nullcontext
@@ -17,7 +17,7 @@ from app import tracing
 from app.inference.mlserver import tensor_codec
 from app.settings import settings
 
-# Loading this runtime is what makes a server one of ours: wherever MLServer runs, arrays come with it.
+# MLServer imports this module when it loads a model, so every server that uses the runtime gets the codec.
 tensor_codec.install()
 
 _ONNX_TYPES = {"tensor(float)": "FP32", "tensor(double)": "FP64", "tensor(float16)": "FP16", "tensor(bool)": "BOOL"}
@@ -28,10 +28,10 @@ def _datatype(onnx_type: str) -> str:
 
 
 class OnnxRuntime(MLModel):  # type: ignore[misc]  # mlserver has no types
-    """One version of a model. Settings in `parameters.extra`: `threads` of the session (0: one for each core)."""
+    """One version of a model. `parameters.extra` has the session's number of `threads` (0: one per core)."""
 
     async def load(self) -> bool:
-        """Open the session; its own signature becomes the model's metadata."""
+        """Open the session and take the model's metadata from its signature."""
         path = await get_model_uri(self._settings, wellknown_filenames=["model.onnx"])
         extra = (self._settings.parameters and self._settings.parameters.extra) or {}
         self._session = await asyncio.to_thread(_open_session, Path(path), int(extra.get("threads", 0)))
@@ -42,36 +42,36 @@ class OnnxRuntime(MLModel):  # type: ignore[misc]  # mlserver has no types
         return True
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
-        """The model's outputs for a batch. A request that the model can't take is an InferenceError."""
+        """Return the model's outputs for a batch. Raises InferenceError if the model can't take the request."""
         feeds = {tensor.name: self._feed(tensor) for tensor in payload.inputs}
-        wanted = [output.name for output in payload.outputs or []] or self._names
+        output_names = [output.name for output in payload.outputs or []] or self._names
         with self._span(payload):
-            outputs = await self._run(wanted, feeds)
-        # Lists answer lists, for they came by REST or as gRPC contents; arrays came, and go, as raw contents.
+            outputs = await self._run(output_names, feeds)
+        # Inputs as lists (REST, gRPC contents) get lists as outputs; arrays (raw contents) get arrays.
         raw = all(isinstance(tensor.data.root, np.ndarray) for tensor in payload.inputs)
         return InferenceResponse(
             model_name=self.name,
             model_version=self.version,
-            outputs=[_to_output(name, array, raw) for name, array in zip(wanted, outputs, strict=True)],
+            outputs=[_to_output(name, array, raw) for name, array in zip(output_names, outputs, strict=True)],
         )
 
-    async def _run(self, wanted: list[str], feeds: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
+    async def _run(self, output_names: list[str], feeds: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
         try:
-            # ONNX Runtime lets go of the GIL while it runs: the server stays responsive, two batches use two cores.
-            found: list[NDArray[Any]] = await asyncio.to_thread(self._session.run, wanted, feeds)
+            # ONNX Runtime releases the GIL while it runs: the server stays responsive, and two batches use two cores.
+            outputs: list[NDArray[Any]] = await asyncio.to_thread(self._session.run, output_names, feeds)
         except Exception as error:
             raise InferenceError(f"model {self.name}: {error}") from error
-        return found
+        return outputs
 
     def _span(self, payload: InferenceRequest) -> AbstractContextManager[Any]:
-        """Of this call, where it says what it is part of and somebody wants to know."""
+        """Return the span of this call; an empty context without a `traceparent` header or without tracing."""
         headers: dict[str, str] = (payload.parameters and payload.parameters.headers) or {}
-        found = tracing.get_tracing(settings(), "mlserver")
-        if found is None or tracing.TRACEPARENT_HEADER not in headers:
+        traces = tracing.get_tracing(settings(), "mlserver")
+        if traces is None or tracing.TRACEPARENT_HEADER not in headers:
             return nullcontext()
         size = payload.inputs[0].shape[0] if payload.inputs else 0
-        model = {"hindsight.model": self.name, "hindsight.version": self.version, "hindsight.batch_size": size}
-        return found.span("model", headers[tracing.TRACEPARENT_HEADER], model)
+        attributes = {"hindsight.model": self.name, "hindsight.version": self.version, "hindsight.batch_size": size}
+        return traces.span("model", headers[tracing.TRACEPARENT_HEADER], attributes)
 
     def _feed(self, tensor: RequestInput) -> NDArray[Any]:
         dtype = self._dtypes.get(tensor.name)
@@ -88,7 +88,7 @@ class OnnxRuntime(MLModel):  # type: ignore[misc]  # mlserver has no types
 def _open_session(path: Path, threads: int) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
-    # Idle threads sleep: they share these cores with the broker, Flink and the worker.
+    # Idle threads sleep, because they share the cores with the broker, Flink and the worker.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 

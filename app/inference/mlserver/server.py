@@ -22,16 +22,17 @@ __all__ = ["runtime"]
 
 
 def server_settings(configured: Settings) -> ServerSettings:
-    """How MLServer runs here: one process, gRPC for the agents, HTTP for health."""
-    largest = 4 * configured.max_payload_bytes * configured.batch_size
+    """Return MLServer's settings: one process, gRPC for the agents, HTTP for health."""
+    max_batch_bytes = 4 * configured.max_payload_bytes * configured.batch_size
     return ServerSettings(
         debug=False,
         host=configured.mlserver_host,
         http_port=configured.mlserver_http_port,
         grpc_port=configured.mlserver_grpc_port,
         metrics_port=configured.mlserver_metrics_port,
-        grpc_max_message_length=min(largest, 2**31 - 1),
-        # No worker processes: the runtime's threads use the cores, and MLServer 1.7 with newer uvloops loads no model.
+        grpc_max_message_length=min(max_batch_bytes, 2**31 - 1),
+        # No worker processes: the runtime's threads use the cores, and with workers MLServer 1.7 can't load models
+        # under newer versions of uvloop.
         parallel_workers=0,
         model_repository_root=str(configured.model_repository),
         metrics_dir=str(configured.home / "mlserver-metrics"),
@@ -40,7 +41,7 @@ def server_settings(configured: Settings) -> ServerSettings:
 
 
 async def serve(configured: Settings) -> None:
-    """Serve until told to stop."""
+    """Serve until SIGTERM."""
     tasks = load_tasks(configured)
     Heartbeat(configured.home).schedule_on(asyncio.get_running_loop())
     repository.clear(configured)

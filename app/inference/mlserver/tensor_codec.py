@@ -1,7 +1,7 @@
-"""Tensors in and out of MLServer as arrays over the bytes that came by gRPC.
+"""Passes tensors through MLServer as arrays over the raw bytes of gRPC messages.
 
-MLServer 1.7 unpacks `raw_input_contents` into Python lists, one object for each number, and packs its outputs from
-such lists: milliseconds for each batch, on its event loop. `install` puts arrays in their place.
+MLServer 1.7 unpacks `raw_input_contents` into Python lists, one object per number, and packs its outputs from such
+lists: milliseconds per batch on its event loop. `install` replaces the lists by arrays.
 """
 
 import numpy as np
@@ -27,12 +27,12 @@ DATATYPES = {dtype: name for name, dtype in DTYPES.items()}
 
 
 def dtype_of(tensor: RequestInput | ResponseOutput) -> np.dtype[np.generic] | None:
-    """The dtype of a tensor's datatype, which MLServer has as text or as an enumeration; None for BYTES."""
+    """Return the dtype of a tensor's datatype, which MLServer has as text or as an enumeration; None for BYTES."""
     return DTYPES.get(str(getattr(tensor.datatype, "value", tensor.datatype)))
 
 
 def inject(tensors: list[RequestInput], raw_contents: list[bytes]) -> list[RequestInput]:
-    """Give each tensor that has no data of its own the next raw content. Raises ValueError where they don't fit."""
+    """Give each tensor without data the next raw content. Raises ValueError if a content does not fit."""
     remaining = iter(raw_contents)
     for tensor in tensors:
         if len(tensor.data) == 0:
@@ -51,7 +51,7 @@ def _array(tensor: RequestInput, raw: bytes) -> NDArray[np.generic]:
 
 
 def extract(tensors: list[ResponseOutput]) -> tuple[list[ResponseOutput], list[bytes]]:
-    """Take each tensor's data out, as raw contents."""
+    """Move each tensor's data into raw contents."""
     raw_contents = []
     for tensor in tensors:
         dtype = dtype_of(tensor)
@@ -63,6 +63,6 @@ def extract(tensors: list[ResponseOutput]) -> tuple[list[ResponseOutput], list[b
 
 
 def install() -> None:
-    """Let MLServer's gRPC converters use arrays; other transports (REST) are as they were."""
+    """Make MLServer's gRPC converters use arrays. REST does not change."""
     converters.inject_raw = inject
     converters.extract_raw = extract

@@ -1,1 +1,1 @@
-"""Preprocessing in worker processes: what a task's code does to its process, it does to one payload."""
+"""Preprocessing in worker processes, so that a failure of a task's code affects one payload only."""

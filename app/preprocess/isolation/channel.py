@@ -8,16 +8,16 @@ from typing import Any
 
 _LENGTH = struct.Struct("!Q")
 MAX_MESSAGE_BYTES = 1 << 30
-"""No message is longer: a payload and its features are bounded far below."""
+"""Payloads and features are bounded far below this size."""
 TRANSFER_SECONDS = 30.0
-"""Both ends read what is sent at once, so a transfer that takes longer means that the other end is stopped."""
+"""Both ends read at once, so a transfer that takes longer means that the other end is stopped."""
 
 Message = tuple[Any, ...]
-"""A name, then what belongs to it: bytes, text, numbers, None, and tuples of these."""
+"""A name, then its values: bytes, text, numbers, None, and tuples of these."""
 
 
 class ChannelClosed(Exception):
-    """The other end has gone, or stopped in the middle of a message."""
+    """The other end is closed, or stopped in the middle of a message."""
 
 
 class MessageChannel:
@@ -36,20 +36,20 @@ class MessageChannel:
             raise ChannelClosed(str(error)) from error
 
     def receive(self, seconds: float | None = None) -> Message | None:
-        """Return the next message; None if none begins within so many seconds. Raises `ChannelClosed`."""
+        """Return the next message; None if none begins within `seconds`. Raises `ChannelClosed`."""
         try:
             if not select.select([self._socket], [], [], seconds)[0]:
                 return None
             [length] = _LENGTH.unpack(self._receive_exactly(_LENGTH.size))
             if length > MAX_MESSAGE_BYTES:
-                raise ChannelClosed(f"a message of {length:,} bytes is announced")
+                raise ChannelClosed(f"the length {length:,} of a message exceeds {MAX_MESSAGE_BYTES:,} bytes")
             message: Message = marshal.loads(self._receive_exactly(length))  # noqa: S302  # from our own child or parent
         except (OSError, ValueError, EOFError) as error:
             raise ChannelClosed(str(error)) from error
         return message
 
     def close(self) -> None:
-        """Close this end: the other one notices."""
+        """Close this end. The other end then raises `ChannelClosed`."""
         self._socket.close()
 
     def _receive_exactly(self, size: int) -> bytearray:

@@ -1,4 +1,4 @@
-"""One worker process, as the pool has it: started, handed a message, watched, and killed."""
+"""The pool's side of one worker process: start it, hand it a message, watch it, kill it."""
 
 import logging
 import os
@@ -14,27 +14,27 @@ from app.settings import CHECKOUT
 log = logging.getLogger("preprocess")
 
 START_SECONDS = 60.0
-"""A worker has loaded its task by then, or never will."""
+"""Time for a worker to load its task."""
 _EXIT_SECONDS = 2.0
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-"""Workers are what runs in parallel, not the loops inside one of them."""
+"""Workers run in parallel, so the loops inside each of them use one thread."""
 
 
 class WorkerDied(Exception):
-    """The worker ended while it worked."""
+    """The worker ended before it answered."""
 
 
 class DeadlineExceeded(Exception):
-    """The worker took longer for its message than it may."""
+    """The worker took longer for its message than the deadline allows."""
 
 
 class WorkerUnstartable(RuntimeError):
-    """The task can't be loaded in a worker; what the worker wrote to its standard error says why."""
+    """The worker can't load the task. Its standard error has the reason."""
 
 
 @dataclass(frozen=True)
 class WorkerCommand:
-    """How a worker is started: its command line, to which the number of its socket is added, and its environment."""
+    """A worker's command line, with the number of its socket inserted before `extra_arguments`, and environment."""
 
     arguments: Sequence[str]
     environment: Mapping[str, str]
@@ -42,7 +42,7 @@ class WorkerCommand:
 
 
 class WorkerProcess:
-    """A worker process. It is handed one message at a time."""
+    """A worker process. It gets one message at a time."""
 
     def __init__(self, command: WorkerCommand, deadline_seconds: float) -> None:
         ours, theirs = socket.socketpair()
@@ -60,11 +60,11 @@ class WorkerProcess:
         self._ready = False
         self._message: Message | None = None
         self._deadline_started: float | None = None
-        """When the clock of the message's deadline began to run; None while it stands still."""
+        """When the deadline's clock started; None while it is stopped."""
         self.idle_since = self._started
 
     def submit(self, message: Message) -> None:
-        """Hand over a message: at once, or as soon as the worker is ready."""
+        """Send a message, now or as soon as the worker is ready."""
         self._message = message
         if self._ready:
             self._send_pending()
@@ -75,9 +75,9 @@ class WorkerProcess:
             self._receive(self._started + START_SECONDS - time.monotonic())
 
     def wait(self, seconds: float) -> Message | None:
-        """Return the answer; None if there is none within so many seconds.
+        """Return the answer; None if there is none within `seconds`.
 
-        Raises `WorkerDied`, `DeadlineExceeded` and `WorkerUnstartable`; then the worker is to be killed.
+        Raises `WorkerDied`, `DeadlineExceeded` and `WorkerUnstartable`; the caller must then kill the worker.
         """
         until = time.monotonic() + seconds
         while True:
@@ -96,19 +96,19 @@ class WorkerProcess:
                 return None
 
     def kill(self) -> None:
-        """End the process, however it is."""
+        """End the process, whatever its state."""
         self._process.kill()
         self._channel.close()
         self._exit_code()
 
     def retire(self) -> None:
-        """Let an idle worker end: it notices that nobody will ask it any more."""
+        """End an idle worker: it exits when its channel closes."""
         self._channel.close()
         if self._exit_code() is None:
             self.kill()
 
     def _receive(self, seconds: float) -> Message | None:
-        """Return an answer; None for a message about the worker's own state, or for none in time."""
+        """Return an answer; None for a message about the worker's own state, or if there is none in time."""
         try:
             message = self._channel.receive(max(0.0, seconds))
             if message is None:
@@ -144,5 +144,5 @@ class WorkerProcess:
             self._deadline_started = time.monotonic()
             try:
                 self._channel.send(message)
-            except ChannelClosed:  # the next `wait` says so
-                log.debug("a worker is gone before it was handed its message")
+            except ChannelClosed:  # the next `wait` raises WorkerDied
+                log.debug("a worker ended before it got its message")

@@ -1,8 +1,8 @@
-"""The state of live sessions on disk: where Flink keeps it, and what a start goes on from.
+"""The job's checkpoints on disk, and the one from which a start recovers.
 
-The log is read from the offsets that the group has committed, never from those in a checkpoint, which may be of
-another cluster or of topics that are no more. Flink commits offsets only once their checkpoint is whole: so the newest
-checkpoint knows of every chunk before them, and a chunk that is read again counts once, by its sequence.
+The log is read from the group's committed offsets, never from the offsets in a checkpoint, which may belong to another
+cluster or to deleted topics. Flink commits offsets only once their checkpoint is complete. So the newest checkpoint
+contains every chunk before the committed offsets, and a chunk that is read again counts once, by its sequence.
 """
 
 import shutil
@@ -13,9 +13,9 @@ from app.settings import Settings
 
 
 def recovery_options(settings: Settings, task: str) -> dict[str, str]:
-    """Return Flink's options for a task's job: keep checkpoints, go on from the newest one.
+    """Return Flink's options for a task's job: keep checkpoints and recover from the newest one.
 
-    What no start needs any more is removed.
+    Remove the checkpoints of older jobs.
     """
     directory = (settings.home / "preprocess" / "checkpoints" / task).resolve()
     directory.mkdir(parents=True, exist_ok=True)
@@ -27,8 +27,8 @@ def recovery_options(settings: Settings, task: str) -> dict[str, str]:
         "execution.checkpointing.storage": "filesystem",
         "execution.checkpointing.dir": directory.as_uri(),
         "execution.checkpointing.externalized-checkpoint-retention": "RETAIN_ON_CANCELLATION",
-        # Operators of the plan have other names in each start: only what has a name of its own, and state, is
-        # found in a checkpoint; a changed plan strands no state.
+        # The plan's operators get new uids at each start: a checkpoint restores only operators with an explicit uid,
+        # so a changed plan leaves no state that can't be restored.
         "table.exec.uid.generation": "ALWAYS",
         "table.exec.uid.format": f"<id>_<transformation>_{uuid.uuid4()}",
     }
@@ -43,6 +43,6 @@ def recovery_options(settings: Settings, task: str) -> dict[str, str]:
 
 
 def latest_checkpoint(directory: Path) -> Path | None:
-    """The newest checkpoint that is whole: Flink writes `_metadata` last."""
-    whole = [path.parent for path in directory.glob("*/chk-*/_metadata")]
-    return max(whole, key=lambda path: (path / "_metadata").stat().st_mtime_ns, default=None)
+    """Return the newest complete checkpoint: Flink writes `_metadata` last."""
+    complete = [path.parent for path in directory.glob("*/chk-*/_metadata")]
+    return max(complete, key=lambda path: (path / "_metadata").stat().st_mtime_ns, default=None)

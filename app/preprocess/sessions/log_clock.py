@@ -1,6 +1,6 @@
-"""How far the job has read the log, in time: the clock by which live sessions wait.
+"""The clock of live sessions: the time up to which the job has read the log.
 
-By the machine's clock a session would give up a chunk that is in the log, unread, because the job was away or behind.
+By the machine's clock a session would give up a chunk that is in the log but unread, because the job was down or late.
 """
 
 import asyncio
@@ -16,13 +16,13 @@ from app.settings import Settings
 log = logging.getLogger(__name__)
 
 POLL_MS = 1000
-"""Kafka is asked so often at most, and only while a session may have waited long enough."""
+"""Kafka is queried at most this often, and only while a session may have waited long enough."""
 
 Offsets = dict[TopicPartition, int]
 
 
 class LogClock:
-    """What a consumer group has read of topics."""
+    """The progress of a consumer group through topics, as a time."""
 
     def __init__(self, settings: Settings, group: str) -> None:
         self._settings = settings
@@ -32,34 +32,34 @@ class LogClock:
         self._pending: dict[str, tuple[int, Offsets]] = {}
 
     def read_until(self, topic: str, now: int) -> int:
-        """A time, in milliseconds since 1970, such that all that came into the topic before it has been read.
+        """Return a time, in milliseconds since 1970, before which every record of the topic has been read.
 
-        That is known once the group has committed all records that there were then: a checkpoint later.
+        The time is known once the group has committed the records that the topic had then: one checkpoint later.
         """
         if now >= self._last_checked_ms.get(topic, 0) + POLL_MS:
-            when, awaited = self._pending.get(topic, (now, None))
+            pending_ms, awaited = self._pending.get(topic, (now, None))
             try:
                 ends, read = asyncio.run(check_committed(self._settings, self._group, topic, awaited))
-            except (KafkaError, OSError) as error:  # sessions wait for what can't be read
-                log.warning("how far %s is read can't be known: %s", topic, error)
+            except (KafkaError, OSError) as error:  # sessions wait meanwhile
+                log.warning("the read progress of %s is unknown: %s", topic, error)
             else:
                 if read:
-                    self._read_until_ms[topic] = when
-                self._pending[topic] = (now, ends) if read or awaited is None else (when, awaited)
+                    self._read_until_ms[topic] = pending_ms
+                self._pending[topic] = (now, ends) if read or awaited is None else (pending_ms, awaited)
             self._last_checked_ms[topic] = now
         return self._read_until_ms.get(topic, 0)
 
 
 async def check_committed(settings: Settings, group: str, topic: str, awaited: Offsets | None) -> tuple[Offsets, bool]:
-    """The end of each partition, and whether the group has committed all records up to `awaited`, or else to these.
+    """Return the end of each partition, and whether the group has committed all records before `awaited`.
 
-    Raises KafkaError.
+    If `awaited` is None, the ends take its place. Raises KafkaError.
     """
     admin, consumer = clients.create_admin(settings), clients.create_consumer(settings)
     try:
         await admin.start()
-        [described] = await admin.describe_topics([topic])
-        consumer.assign([TopicPartition(topic, partition["partition"]) for partition in described["partitions"]])
+        [description] = await admin.describe_topics([topic])
+        consumer.assign([TopicPartition(topic, partition["partition"]) for partition in description["partitions"]])
         await consumer.start()
         starts = await consumer.beginning_offsets(consumer.assignment())
         ends = await consumer.end_offsets(consumer.assignment())
@@ -69,7 +69,7 @@ async def check_committed(settings: Settings, group: str, topic: str, awaited: O
         await admin.close()
     ranges = []
     for partition, end in (ends if awaited is None else awaited).items():
-        done = committed[partition].offset if partition in committed else -1
-        ranges.append(PartitionRange(partition, max(done, starts[partition]), end))
-    found = await count_unread(settings, ranges)
-    return ends, not any(one.records for one in found.values())
+        committed_offset = committed[partition].offset if partition in committed else -1
+        ranges.append(PartitionRange(partition, max(committed_offset, starts[partition]), end))
+    unread = await count_unread(settings, ranges)
+    return ends, not any(count.records for count in unread.values())

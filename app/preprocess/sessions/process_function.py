@@ -1,4 +1,4 @@
-"""The keyed function of the Flink job: it keeps each live session's state, and its timers."""
+"""The keyed function of the Flink job that keeps each live session's state and timers."""
 
 import json
 import logging
@@ -13,7 +13,7 @@ from pyflink.datastream.state import MapState, MapStateDescriptor, ValueState, V
 from app.kafka.lag import PREPROCESS_GROUP
 from app.preprocess.claim_checks import retry_forever
 from app.preprocess.functions import OriginResolver
-from app.preprocess.isolation import pool
+from app.preprocess.isolation import shared_pool
 from app.preprocess.sessions.assembler import SessionAssembler
 from app.preprocess.sessions.log_clock import POLL_MS, LogClock
 from app.preprocess.sessions.session import LiveSession, SessionLimits
@@ -21,7 +21,7 @@ from app.settings import Settings
 
 
 class SessionFunction(KeyedProcessFunction):  # type: ignore[misc]  # pyflink has no types
-    """Rows (topic, key, value, headers) of a session's requests, from rows of its chunks, keyed by `session_key`."""
+    """Turns rows of chunks, keyed by `session_key`, into rows (topic, key, value, headers) of their requests."""
 
     def __init__(self, settings: Settings, task: str, limits: SessionLimits) -> None:
         self._settings = settings
@@ -29,13 +29,13 @@ class SessionFunction(KeyedProcessFunction):  # type: ignore[misc]  # pyflink ha
         self._limits = limits
 
     def open(self, runtime_context: RuntimeContext) -> None:
-        """Share the task's workers, as `Preprocess` does."""
+        """Open the state and acquire the workers, which `PreprocessFunction` shares in the same process."""
         logging.getLogger().setLevel(logging.WARNING)
         from app.storage.blob_store import blob_store
 
         get = retry_forever(blob_store(self._settings).get)
-        workers = pool.acquire(self._settings, self._task)
-        self._assembler = SessionAssembler(self._task, workers.assemble, get, self._limits)
+        pool = shared_pool.acquire(self._settings, self._task)
+        self._assembler = SessionAssembler(self._task, pool.assemble, get, self._limits)
         self._origins = OriginResolver(self._settings)
         self._log_clock = LogClock(self._settings, PREPROCESS_GROUP)
         self._store = _FlinkSessionStore(
@@ -45,33 +45,34 @@ class SessionFunction(KeyedProcessFunction):  # type: ignore[misc]  # pyflink ha
         self._timer = runtime_context.get_state(ValueStateDescriptor("timer", Types.LONG()))
 
     def close(self) -> None:
-        """The instance ends in good order."""
-        pool.release(self._task)
+        """Release the workers."""
+        shared_pool.release(self._task)
 
     def process_element(self, value: Row, ctx: Any) -> Iterator[Row]:
-        """The rows of one chunk."""
+        """Yield the rows that one chunk leads to."""
         now = ctx.timer_service().current_processing_time()
         logged = datetime.fromisoformat(value["logged"])
         origin = self._origins.resolve(value["topic"], value["partition"], value["offset"], logged)
-        headers = tuple((name, text) for name, text in value["headers"].items() if text is not None)
+        headers = tuple((name, data) for name, data in value["headers"].items() if data is not None)
         for record in self._assembler.on_chunk(origin, value["key"], value["value"], headers, self._store, now):
             yield Row(record.topic, record.key, record.value, dict(record.headers))
         self._schedule_timer(ctx, now)
 
     def on_timer(self, timestamp: int, ctx: Any) -> Iterator[Row]:
-        """The rows that time leads to."""
+        """Yield the rows that the passing of time leads to."""
         now = ctx.timer_service().current_processing_time()
         if self._timer.value() == timestamp:
             self._timer.clear()
-        topic, source, name = json.loads(ctx.get_current_key())
+        topic, source, session_name = json.loads(ctx.get_current_key())
         session = self._store.load()
         if session is not None and session.deadline(self._limits) <= now:
-            for record in self._assembler.on_time(source, name, self._store, self._log_clock.read_until(topic, now)):
+            read_until = self._log_clock.read_until(topic, now)
+            for record in self._assembler.on_time(source, session_name, self._store, read_until):
                 yield Row(record.topic, record.key, record.value, dict(record.headers))
         self._schedule_timer(ctx, now)
 
     def _schedule_timer(self, ctx: Any, now: int) -> None:
-        """Have a timer no later than something is due; what is overdue waits for the log to be read."""
+        """Set a timer for the session's deadline. After the deadline, poll until the log has been read that far."""
         session = self._store.load()
         if session is None:
             return
@@ -84,7 +85,7 @@ class SessionFunction(KeyedProcessFunction):  # type: ignore[misc]  # pyflink ha
 
 
 class _FlinkSessionStore:
-    """What Flink keeps of the session whose turn it is: it is part of each checkpoint."""
+    """Flink's state of the current session, which each checkpoint contains."""
 
     def __init__(self, session: ValueState, chunks: MapState) -> None:
         self._session = session
@@ -103,6 +104,6 @@ class _FlinkSessionStore:
     def get(self, sequence: int) -> bytes:
         return cast(bytes, self._chunks.get(sequence))
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         self._session.clear()
         self._chunks.clear()

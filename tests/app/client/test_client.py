@@ -38,123 +38,124 @@ async def producer(platform: Settings) -> AsyncIterator[AIOKafkaProducer]:
     await producer.stop()
 
 
-def spelled(payload: bytes) -> dict[str, Any]:
+def echo_output(payload: bytes) -> dict[str, Any]:
     if payload == b"bad":
         raise ValueError("it is bad")
     return {"payload": payload.decode()}
 
 
-async def some(answers: AsyncGenerator[Answer, None], count: int) -> list[Answer]:
+async def take(answers: AsyncGenerator[Answer, None], count: int) -> list[Answer]:
     async with asyncio.timeout(60), aclosing(answers):
         return [await anext(answers) for _ in range(count)]
 
 
-async def last_on(config: Settings, topic: str, key: str) -> Any:
+async def read_last(config: Settings, topic: str, key: str) -> Any:
     consumer = AIOKafkaConsumer(topic, bootstrap_servers=config.bootstrap, auto_offset_reset="earliest")
     await consumer.start()
     try:
         batches = await consumer.getmany(timeout_ms=3000)
-        return [r for records in batches.values() for r in records if r.key == key.encode()][-1]
+        return [record for records in batches.values() for record in records if record.key == key.encode()][-1]
     finally:
         await consumer.stop()
 
 
 async def test_a_request_is_answered(platform: Settings, client: Hindsight) -> None:
-    async with run_fake_inference(platform, spelled):
-        prediction = await client.predict(TASK, b"abc", request_id=(request := str(uuid.uuid4())))
+    async with run_fake_inference(platform, echo_output):
+        prediction = await client.predict(TASK, b"abc", request_id=(request_id := str(uuid.uuid4())))
     assert prediction.output == {"payload": "abc"}
-    assert prediction.prediction_id == prediction_id(TASK, SOURCE, request)
+    assert prediction.prediction_id == prediction_id(TASK, SOURCE, request_id)
 
 
 async def test_many_requests_at_once_each_get_their_own_answer(platform: Settings, client: Hindsight) -> None:
     payloads = [f"letter {number}".encode() for number in range(50)]
-    async with run_fake_inference(platform, spelled):
+    async with run_fake_inference(platform, echo_output):
         predictions = await asyncio.gather(*(client.predict(TASK, payload) for payload in payloads))
-    assert [made.output for made in predictions] == [{"payload": payload.decode()} for payload in payloads]
+    assert [prediction.output for prediction in predictions] == [{"payload": payload.decode()} for payload in payloads]
 
 
 async def test_all_requests_of_a_task_share_one_reader(
     platform: Settings, client: Hindsight, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made: list[AIOKafkaConsumer] = []
+    consumers: list[AIOKafkaConsumer] = []
 
-    def counted(**options: Any) -> AIOKafkaConsumer:
-        made.append(AIOKafkaConsumer(**options))
-        return made[-1]
+    def create_consumer(**options: Any) -> AIOKafkaConsumer:
+        consumers.append(AIOKafkaConsumer(**options))
+        return consumers[-1]
 
-    monkeypatch.setattr("app.client.client.AIOKafkaConsumer", counted)
-    async with run_fake_inference(platform, spelled):
+    monkeypatch.setattr("app.client.client.AIOKafkaConsumer", create_consumer)
+    async with run_fake_inference(platform, echo_output):
         await asyncio.gather(*(client.predict(TASK, b"abc") for _ in range(5)))
         await client.predict(TASK, b"abc")
-    assert len(made) == 2, "one that finds the log's end, one that reads"
+    assert len(consumers) == 2, "one finds the end of the log, one reads"
 
 
 async def test_a_failed_prediction_raises_its_reason(platform: Settings, client: Hindsight) -> None:
-    async with run_fake_inference(platform, spelled):
+    async with run_fake_inference(platform, echo_output):
         with pytest.raises(PredictionError, match="it is bad") as caught:
             await client.predict(TASK, b"bad")
     assert caught.value.answer.error.stage == "preprocess"
 
 
-async def test_without_an_answer_it_stops_waiting(client: Hindsight) -> None:
+async def test_a_request_without_an_answer_raises_timeout_error(client: Hindsight) -> None:
     with pytest.raises(TimeoutError):
         await client.predict(TASK, b"abc", timeout=0.5)
 
 
-async def test_a_request_made_again_has_the_answer_of_the_first(
+async def test_a_repeated_request_has_the_answer_of_the_first_one(
     platform: Settings, client: Hindsight, producer: AIOKafkaProducer
 ) -> None:
-    request = str(uuid.uuid4())
+    request_id = str(uuid.uuid4())
     with pytest.raises(TimeoutError):
-        await client.predict(TASK, b"abc", timeout=0.5, request_id=request)
-    await publish(producer, make_prediction(prediction_id(TASK, SOURCE, request), request, {"payload": "late"}))
+        await client.predict(TASK, b"abc", timeout=0.5, request_id=request_id)
+    await publish(producer, make_prediction(prediction_id(TASK, SOURCE, request_id), request_id, {"payload": "late"}))
     for _ in range(2):
-        prediction = await client.predict(TASK, b"abc", request_id=request)
+        prediction = await client.predict(TASK, b"abc", request_id=request_id)
         assert prediction.output == {"payload": "late"}
 
 
-async def test_of_two_answers_the_first_in_the_log_counts_but_a_prediction_supersedes_a_failure(
+async def test_the_first_answer_in_the_log_counts_but_a_prediction_supersedes_a_failure(
     client: Hindsight, producer: AIOKafkaProducer
 ) -> None:
-    ids = {request: await client.send(TASK, b"abc", request_id=request) for request in (str(uuid.uuid4()), "again")}
-    first, second = ids.items()
-    await publish(producer, make_prediction(first[1], first[0], {"payload": "one"}))
-    await publish(producer, make_prediction(first[1], first[0], {"payload": "two"}))
-    await publish(producer, make_failure(first[1], first[0], "three"))
-    await publish(producer, make_failure(second[1], second[0], "bad"))
-    await publish(producer, make_prediction(second[1], second[0], {"payload": "two"}))
+    first_request, second_request = str(uuid.uuid4()), "again"
+    first = await client.send(TASK, b"abc", request_id=first_request)
+    second = await client.send(TASK, b"abc", request_id=second_request)
+    await publish(producer, make_prediction(first, first_request, {"payload": "one"}))
+    await publish(producer, make_prediction(first, first_request, {"payload": "two"}))
+    await publish(producer, make_failure(first, first_request, "three"))
+    await publish(producer, make_failure(second, second_request, "bad"))
+    await publish(producer, make_prediction(second, second_request, {"payload": "two"}))
     await publish(producer, make_prediction("letters:" + str(uuid.uuid4()), "another", {"payload": "end"}))
-    answers = await some(client.answers(TASK), 4)
-    said = {unique: [answer for answer in answers if answer.prediction_id == unique] for unique in ids.values()}
-    [only] = said[first[1]]
+    answers = await take(client.answers(TASK), 4)
+    [only] = [answer for answer in answers if answer.prediction_id == first]
     assert isinstance(only, PredictionMade)
     assert only.output == {"payload": "one"}
-    assert [type(answer) for answer in said[second[1]]] == [event_types.PredictionFailed, PredictionMade]
+    answer_types = [type(answer) for answer in answers if answer.prediction_id == second]
+    assert answer_types == [event_types.PredictionFailed, PredictionMade]
 
 
-async def test_no_answer_since_the_first_request_is_missed(platform: Settings, client: Hindsight) -> None:
-    async with run_fake_inference(platform, spelled):
+async def test_answers_include_all_since_the_first_request(platform: Settings, client: Hindsight) -> None:
+    async with run_fake_inference(platform, echo_output):
         expected = [await client.send(TASK, b"early") for _ in range(5)]
         await client.predict(TASK, b"later")
         # Partitions have no order among them: the last one sent may be answered before the others.
-        answers = await some(client.answers(TASK), 6)
+        answers = await take(client.answers(TASK), 6)
     assert set(expected) <= {answer.prediction_id for answer in answers}
 
 
-async def test_what_is_no_answer_is_passed_over(client: Hindsight, producer: AIOKafkaProducer) -> None:
-    expected = await client.send(TASK, b"abc", request_id=(request := str(uuid.uuid4())))
-    made_type = [("ce_type", PredictionMade.type.encode())]
-    await producer.send_and_wait("letters.predictions", b"{", request.encode(), headers=made_type)
-    await producer.send_and_wait("letters.predictions", b"{}", request.encode())
-    await publish(producer, make_prediction(expected, request, {"payload": "abc"}))
-    [answer] = await some(client.answers(TASK), 1)
+async def test_records_that_are_not_answers_are_skipped(client: Hindsight, producer: AIOKafkaProducer) -> None:
+    expected = await client.send(TASK, b"abc", request_id=(request_id := str(uuid.uuid4())))
+    type_header = [("ce_type", PredictionMade.type.encode())]
+    await producer.send_and_wait("letters.predictions", b"{", request_id.encode(), headers=type_header)
+    await producer.send_and_wait("letters.predictions", b"{}", request_id.encode())
+    await publish(producer, make_prediction(expected, request_id, {"payload": "abc"}))
+    [answer] = await take(client.answers(TASK), 1)
     assert answer.prediction_id == expected
 
 
-async def test_the_request_carries_its_attributes(platform: Settings, client: Hindsight) -> None:
+async def test_a_request_carries_its_attributes(platform: Settings, client: Hindsight) -> None:
     key = str(time.time_ns())
     await client.send(TASK, b"abc", request_id="mine", key=key, subject="page 7", content_type="text/plain")
-    record = await last_on(platform, "letters.requests", key)
+    record = await read_last(platform, "letters.requests", key)
     headers = cloudevents.decode_headers(record.headers)
     assert record.value == b"abc"
     assert (headers["ce_id"], headers["ce_source"], headers["ce_subject"]) == ("mine", SOURCE, "page 7")
@@ -167,12 +168,12 @@ async def test_a_payload_too_large_for_kafka_goes_through_blob_storage(platform:
         await client.send(TASK, payload)
     key = str(time.time_ns())
     await client.send(TASK, payload, key=key, blob=True)
-    record = await last_on(platform, "letters.requests", key)
+    record = await read_last(platform, "letters.requests", key)
     assert cloudevents.decode_headers(record.headers)["content-type"] == "application/json"
     assert blob_store(platform).get(json.loads(record.value)["uri"], len(payload)) == payload
 
 
-async def test_the_largest_payload_fits_into_kafka(client: Hindsight) -> None:
+async def test_the_largest_inline_payload_fits_into_kafka(client: Hindsight) -> None:
     await client.send(TASK, bytes(client.max_inline_bytes))
 
 
@@ -181,7 +182,7 @@ async def test_feedback_reaches_the_log(platform: Settings, by_http: bool) -> No
     prediction = prediction_id("ocr", SOURCE, str(time.time_ns()))
     async with Hindsight(platform.bootstrap, api_url=api_url(platform) if by_http else None, source=SOURCE) as client:
         event_id = await client.feedback(prediction, correction={"text": "123"}, actor="ada")
-    record = await last_on(platform, "ocr.feedback", prediction)
+    record = await read_last(platform, "ocr.feedback", prediction)
     headers = cloudevents.decode_headers(record.headers)
     assert (headers["ce_id"], headers["ce_source"]) == (event_id, "hindsight/api" if by_http else SOURCE)
     assert FeedbackGiven.model_validate_json(record.value).correction == {"text": "123"}
@@ -195,12 +196,12 @@ async def test_refused_feedback_raises_its_reason(client: Hindsight) -> None:
         await client.feedback(prediction, correction={"text": "€"}, actor="ada")
 
 
-async def test_an_unknown_task_is_said(client: Hindsight) -> None:
+async def test_an_unknown_task_is_a_client_error(client: Hindsight) -> None:
     with pytest.raises(ClientError, match=r"no topic 'sonar\.predictions'"):
         await client.send("sonar", b"ping")
 
 
-async def test_an_api_that_does_not_answer_is_said(platform: Settings, brokerless: Settings) -> None:
+async def test_an_api_that_does_not_answer_is_a_client_error(platform: Settings, brokerless: Settings) -> None:
     async with Hindsight(platform.bootstrap, api_url=api_url(brokerless)) as client:
         with pytest.raises(ClientError, match="does not answer"):
             await client.put_blob(b"payload")
@@ -209,7 +210,7 @@ async def test_an_api_that_does_not_answer_is_said(platform: Settings, brokerles
             await client.put_blob(b"payload")
 
 
-async def test_a_broker_that_is_away_is_said(brokerless: Settings) -> None:
+async def test_a_broker_that_is_down_is_a_connection_error(brokerless: Settings) -> None:
     with pytest.raises(KafkaConnectionError):
         async with Hindsight(brokerless.bootstrap):
             pass

@@ -26,21 +26,21 @@ DOUBLING = ModelRef(name="letters", version="3")
 ECHO = ModelRef(name="echo", version="1")
 
 
-def doubling() -> onnx.GraphProto:
+def doubling_graph() -> onnx.GraphProto:
     """Version 3 of `letters`: the sum, doubled."""
     letters = helper.make_tensor_value_info("letters", onnx.TensorProto.UINT8, ["batch", "length"])
-    total = helper.make_tensor_value_info("sum", onnx.TensorProto.FLOAT, ["batch"])
+    output = helper.make_tensor_value_info("sum", onnx.TensorProto.FLOAT, ["batch"])
     nodes = [
         helper.make_node("Cast", ["letters"], ["f"], to=onnx.TensorProto.FLOAT),
-        helper.make_node("ReduceSum", ["f", "axes"], ["once"], keepdims=0),
-        helper.make_node("Add", ["once", "once"], ["sum"]),
+        helper.make_node("ReduceSum", ["f", "axes"], ["total"], keepdims=0),
+        helper.make_node("Add", ["total", "total"], ["sum"]),
     ]
     axes = helper.make_tensor("axes", onnx.TensorProto.INT64, [1], [1])
-    return helper.make_graph(nodes, "doubling", [letters], [total], [axes])
+    return helper.make_graph(nodes, "doubling", [letters], [output], [axes])
 
 
-def echo() -> onnx.GraphProto:
-    """A tensor of each dtype in, the same out."""
+def echo_graph() -> onnx.GraphProto:
+    """A model that returns its inputs, one of each dtype."""
     kinds = {name: helper.np_dtype_to_tensor_dtype(np.dtype(dtype)) for name, dtype in DTYPES.items()}
     inputs = [helper.make_tensor_value_info(name, kind, ["batch", None]) for name, kind in kinds.items()]
     outputs = [helper.make_tensor_value_info(f"{name}_OUT", kind, ["batch", None]) for name, kind in kinds.items()]
@@ -49,8 +49,8 @@ def echo() -> onnx.GraphProto:
 
 
 @contextmanager
-def serving(config: Settings) -> Iterator[subprocess.Popen[bytes]]:
-    """MLServer as a process of its own, for as long as the block lasts."""
+def run_mlserver(config: Settings) -> Iterator[subprocess.Popen[bytes]]:
+    """Run MLServer as a process within the block."""
     with (config.home / "mlserver.log").open("ab") as log:
         command = [sys.executable, "-m", "app.inference.mlserver.server"]
         process = subprocess.Popen(command, cwd=CHECKOUT, env=process_environment(config), stdout=log, stderr=log)
@@ -63,9 +63,9 @@ def serving(config: Settings) -> Iterator[subprocess.Popen[bytes]]:
 
 @pytest.fixture(scope="session")
 def collector() -> Iterator[Collector]:
-    """Where the real MLServer's spans go."""
-    with run_collector() as made:
-        yield made
+    """The collector of the real MLServer's spans."""
+    with run_collector() as collector:
+        yield collector
 
 
 @pytest.fixture(scope="session")
@@ -81,10 +81,10 @@ async def mlserver_process(
         ModelRef(name="letters", version=number): path.read_bytes()
         for number, path in shipped_versions(Letters()).items()
     }
-    models |= {DOUBLING: _onnx(doubling()), ECHO: _onnx(echo())}
-    with serving(config) as process:
+    models |= {DOUBLING: _onnx(doubling_graph()), ECHO: _onnx(echo_graph())}
+    with run_mlserver(config) as process:
         async with asyncio.timeout(60), InferenceClient(config) as client:
-            while not await _lives(config):
+            while not await _is_live(config):
                 await asyncio.sleep(0.1)
             for model, content in models.items():
                 install(config, model, content)
@@ -92,7 +92,7 @@ async def mlserver_process(
         yield config, process
 
 
-async def _lives(config: Settings) -> bool:
+async def _is_live(config: Settings) -> bool:
     try:
         async with httpx.AsyncClient(trust_env=False) as http:
             return (await http.get(f"http://127.0.0.1:{config.mlserver_http_port}/v2/health/live")).status_code == 200

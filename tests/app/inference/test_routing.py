@@ -1,4 +1,4 @@
-"""Routes as they come into force in a process, whatever is said while versions are being loaded."""
+"""When routes take effect in a process, while routes change and versions are being loaded."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
@@ -18,8 +18,8 @@ from tests.support.fake_registry import FakeSubscription, make_route_change
 from tests.support.tasks import Letters
 
 
-class Served:
-    """Stands in for MLServer: it serves what it is told to."""
+class FakeMLServer:
+    """A client of MLServer that serves the given versions."""
 
     def __init__(self) -> None:
         self.versions: set[str] = set()
@@ -40,104 +40,106 @@ class Served:
 
 
 @pytest.fixture
-def mlserver(monkeypatch: pytest.MonkeyPatch) -> Served:
-    found = Served()
-    monkeypatch.setattr(routing, "InferenceClient", found)
-    return found
+def mlserver(monkeypatch: pytest.MonkeyPatch) -> FakeMLServer:
+    fake = FakeMLServer()
+    monkeypatch.setattr(routing, "InferenceClient", fake)
+    return fake
 
 
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> FakeSubscription:
-    found = FakeSubscription(Letters())
-    monkeypatch.setattr(routing, "subscribe", found)
-    return found
+    subscription = FakeSubscription(Letters())
+    monkeypatch.setattr(routing, "subscribe", subscription)
+    return subscription
 
 
 @asynccontextmanager
-async def running() -> AsyncIterator[Router]:
-    found = Router(Settings(), [Letters()])
-    follows = asyncio.create_task(found.run())
-    yield found
-    follows.cancel()
-    await asyncio.gather(follows, return_exceptions=True)
+async def run_router() -> AsyncIterator[Router]:
+    router = Router(Settings(), [Letters()])
+    run = asyncio.create_task(router.run())
+    yield router
+    run.cancel()
+    await asyncio.gather(run, return_exceptions=True)
 
 
-async def settled() -> None:
-    """Let everything that can go on go on."""
+async def settle() -> None:
+    """Let every task that can continue do so."""
     for _ in range(50):
         await asyncio.sleep(0)
 
 
-async def test_the_first_route_is_waited_for(mlserver: Served, log: FakeSubscription) -> None:
-    async with running() as found:
-        asked = asyncio.create_task(found.route("letters"))
+async def test_a_lookup_waits_for_the_first_route(mlserver: FakeMLServer, log: FakeSubscription) -> None:
+    async with run_router() as router:
+        first_route = asyncio.create_task(router.route("letters"))
         log.publish()
-        await settled()
-        assert not asked.done()
+        await settle()
+        assert not first_route.done()
         mlserver.versions.add("2")
-        assert await asked == Route("2")
+        assert await first_route == Route("2")
 
 
-async def test_a_route_comes_into_force_when_all_that_answer_by_it_are_served(
-    mlserver: Served, log: FakeSubscription
+async def test_a_route_takes_effect_when_all_its_serving_versions_are_served(
+    mlserver: FakeMLServer, log: FakeSubscription
 ) -> None:
     mlserver.versions.add("2")
-    async with running() as found:
+    async with run_router() as router:
         log.publish()
-        await settled()
+        await settle()
         log.publish(make_route_change(champion="1", canary="3", canary_share=0.25))
-        for served in ("1", "3"):
-            await settled()
-            assert await found.route("letters") == Route("2")
-            mlserver.versions.add(served)
-        await settled()
-        assert await found.route("letters") == Route("1", "3", 0.25)
+        for version in ("1", "3"):
+            await settle()
+            assert await router.route("letters") == Route("2")
+            mlserver.versions.add(version)
+        await settle()
+        assert await router.route("letters") == Route("1", "3", 0.25)
 
 
-async def test_a_route_does_not_wait_for_its_shadows(mlserver: Served, log: FakeSubscription) -> None:
-    """They answer nobody."""
+async def test_a_route_does_not_wait_for_its_shadows(mlserver: FakeMLServer, log: FakeSubscription) -> None:
+    """Shadows answer no request."""
     mlserver.versions.add("2")
-    async with running() as found:
+    async with run_router() as router:
         log.publish(make_route_change(champion="2", shadows=("1",)))
-        await settled()
-        assert await found.route("letters") == Route("2", shadows=("1",))
+        await settle()
+        assert await router.route("letters") == Route("2", shadows=("1",))
         assert mlserver.awaited == ["2"]
 
 
-async def test_a_new_route_cancels_one_that_is_pending(mlserver: Served, log: FakeSubscription) -> None:
-    """Else the older one would come into force after the newer one, once its version is loaded."""
+async def test_a_new_route_cancels_one_that_is_pending(mlserver: FakeMLServer, log: FakeSubscription) -> None:
+    """Otherwise the older route would take effect after the newer one, once its version is loaded."""
     mlserver.versions.add("2")
-    async with running() as found:
+    async with run_router() as router:
         log.publish()
-        await settled()
+        await settle()
         log.publish(make_route_change(champion="1"))
-        await settled()
+        await settle()
         log.publish(make_route_change(champion="2", shadows=("1",)))
-        await settled()
+        await settle()
         mlserver.versions.add("1")
-        await settled()
-        assert await found.route("letters") == Route("2", shadows=("1",))
+        await settle()
+        assert await router.route("letters") == Route("2", shadows=("1",))
 
 
-async def test_what_changes_no_route_asks_for_nothing(mlserver: Served, log: FakeSubscription) -> None:
+async def test_an_event_that_changes_no_route_does_not_query_mlserver_again(
+    mlserver: FakeMLServer, log: FakeSubscription
+) -> None:
     mlserver.versions.add("2")
-    async with running() as found:
+    async with run_router() as router:
         for _ in range(3):
             log.publish()
-            await settled()
-        assert await found.route("letters") == Route("2")
+            await settle()
+        assert await router.route("letters") == Route("2")
         assert mlserver.awaited == ["2"]
 
 
-async def test_who_has_no_part_in_a_trial_keeps_the_champion_of_when_it_first_asked(
+async def test_a_pinned_champion_is_the_champion_of_the_first_lookup(
     monkeypatch: pytest.MonkeyPatch, log: FakeSubscription
 ) -> None:
     async def read(settings: Settings, tasks: Iterable[Task]) -> Registry:
         return log.registry
 
     monkeypatch.setattr(routing, "read_registry", read)
-    ask: Any = pin_champion(Settings(), Letters())
+    lookup: Any = pin_champion(Settings(), Letters())
     log.publish(make_route_change(champion="1", canary="2", canary_share=0.25))
-    assert await ask() == Route("1")
+    assert await lookup() == Route("1")
     log.publish(make_route_change(champion="2"))
-    assert await ask() == Route("1")
+    assert await lookup() == Route("1")

@@ -1,4 +1,4 @@
-"""What shadows say of requests that are answered, and what they leave out."""
+"""Shadow predictions of answered requests, and the events that are left out."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -28,8 +28,8 @@ from tests.support.tasks import Letters
 TASK = "letters"
 
 
-class Sums:
-    """Stands in for MLServer: version 9 is not loaded, and X is refused."""
+class FakeMLServer:
+    """A client of MLServer: version 9 is not loaded, and X is refused."""
 
     def __init__(self, _: Settings) -> None: ...
 
@@ -46,15 +46,15 @@ class Sums:
         return {"sum": batch["letters"].sum(axis=1).astype(np.float32) * int(model.version)}
 
 
-class Overconfident(Letters):
-    """Takes a 1 for surer than sure."""
+class OverconfidentLetters(Letters):
+    """A task whose confidence is above 1."""
 
-    def decode(self, outputs: Mapping[str, NDArray[Any]], asked: Sequence[Asked]) -> list[Decoded]:
-        return [Decoded({"sum": 0.0}, 1.5) for _ in asked]
+    def decode(self, outputs: Mapping[str, NDArray[Any]], inputs: Sequence[Asked]) -> list[Decoded]:
+        return [Decoded({"sum": 0.0}, 1.5) for _ in inputs]
 
 
-class Faulty(Letters):
-    """Falls over what begins with an exclamation mark."""
+class FaultyLetters(Letters):
+    """A task that raises for payloads that begin with an exclamation mark."""
 
     def inputs(self, features: Features) -> Features:
         if features["letters"][0] == ord("!"):
@@ -62,27 +62,27 @@ class Faulty(Letters):
         return features
 
 
-class Broker:
-    """Stands in for the broker: it confirms all, but while it is away."""
+class FakeBroker:
+    """Confirms every record unless it is unavailable."""
 
     def __init__(self) -> None:
         self.records: list[Record] = []
-        self.away = False
+        self.unavailable = False
 
     async def publish(self, records: Sequence[Record]) -> Sequence[Exception | None]:
-        if self.away:
+        if self.unavailable:
             return [Unavailable("no broker")] * len(records)
         self.records += records
         return [None] * len(records)
 
 
 @pytest.fixture
-def broker(monkeypatch: pytest.MonkeyPatch) -> Broker:
-    monkeypatch.setattr(shadows, "InferenceClient", Sums)
-    return Broker()
+def broker(monkeypatch: pytest.MonkeyPatch) -> FakeBroker:
+    monkeypatch.setattr(shadows, "InferenceClient", FakeMLServer)
+    return FakeBroker()
 
 
-def trying(broker: Broker, *versions: str, task: Letters | None = None) -> ShadowPredictor:
+def make_shadows(broker: FakeBroker, *versions: str, task: Letters | None = None) -> ShadowPredictor:
     async def route() -> Route:
         return Route("2", shadows=versions)
 
@@ -90,62 +90,67 @@ def trying(broker: Broker, *versions: str, task: Letters | None = None) -> Shado
 
 
 @asynccontextmanager
-async def running(found: ShadowPredictor) -> AsyncIterator[None]:
-    runs = asyncio.create_task(found.run())
+async def run(predictor: ShadowPredictor) -> AsyncIterator[None]:
+    task = asyncio.create_task(predictor.run())
     yield
-    await settled()
-    assert not runs.done()
-    runs.cancel()
-    await asyncio.gather(runs, return_exceptions=True)
+    await settle()
+    assert not task.done()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
-async def settled() -> None:
-    """Let everything that can go on go on."""
+async def settle() -> None:
+    """Let every task that can continue do so."""
     for _ in range(50):
         await asyncio.sleep(0)
 
 
-def features(request: str, payload: bytes = b"abc", *more: tuple[str, bytes]) -> ConsumedRecord:
-    """The features of a request."""
+def features(request_id: str, payload: bytes = b"abc", *more_headers: tuple[str, bytes]) -> ConsumedRecord:
+    """Return the features record of a request."""
 
     def fetch(uri: str, limit: int) -> bytes:
         raise AssertionError
 
-    headers = (("ce_id", request.encode()), ("ce_source", b"app"), ("ce_subject", b"page 7"))
-    asked = consumed_record(Record(f"{TASK}.requests", b"key", payload, headers))
-    [record] = Preprocessor(Letters(), fetch, 100_000)(asked.origin, b"key", payload, headers).records
-    found = consumed_record(record)
-    return ConsumedRecord(found.origin, found.key, found.value, (*found.headers, *more))
+    headers = (("ce_id", request_id.encode()), ("ce_source", b"app"), ("ce_subject", b"page 7"))
+    request = consumed_record(Record(f"{TASK}.requests", b"key", payload, headers))
+    [output] = Preprocessor(Letters(), fetch, 100_000)(request.origin, b"key", payload, headers).records
+    record = consumed_record(output)
+    return ConsumedRecord(record.origin, record.key, record.value, (*record.headers, *more_headers))
 
 
-def made(records: Sequence[Record]) -> list[PredictionMade]:
+def predictions(records: Sequence[Record]) -> list[PredictionMade]:
     return [PredictionMade.model_validate_json(record.value or b"") for record in records]
 
 
-def counted(outcome: str) -> float:
+def count_events(outcome: str) -> float:
     samples = [sample for family in metrics.SHADOWS.collect() for sample in family.samples]
-    ours = [one for one in samples if one.name == "hindsight_shadow_events_total" and one.labels["task"] == TASK]
-    return sum(one.value for one in ours if one.labels["outcome"] == outcome)
+    return sum(
+        sample.value
+        for sample in samples
+        if sample.name == "hindsight_shadow_events_total"
+        and (sample.labels["task"], sample.labels["outcome"]) == (TASK, outcome)
+    )
 
 
-async def test_what_is_answered_is_said_by_each_shadow_under_its_own_id(broker: Broker) -> None:
-    found, before = trying(broker, "3", "4"), counted("said")
-    async with running(found):
-        found.submit([features("1"), features("2", b"d")])
-    said = {one.prediction_id: one for one in made(broker.records)}
-    for request, total in (("1", 294.0), ("2", 100.0)):
-        served = prediction_id(TASK, "app", request)
+async def test_each_shadow_predicts_an_answered_request_under_its_own_id(broker: FakeBroker) -> None:
+    predictor, count_before = make_shadows(broker, "3", "4"), count_events("said")
+    async with run(predictor):
+        predictor.submit([features("1"), features("2", b"d")])
+    by_id = {prediction.prediction_id: prediction for prediction in predictions(broker.records)}
+    for request_id, total in (("1", 294.0), ("2", 100.0)):
+        served_id = prediction_id(TASK, "app", request_id)
         for version in ("3", "4"):
-            one = said[shadow_id(served, version)]
-            assert (one.role, one.model.version, one.request_id) == ("shadow", version, request)
-            assert one.output == {"sum": total * int(version)}
-    assert len(said) == counted("said") - before == 4
+            prediction = by_id[shadow_id(served_id, version)]
+            assert (prediction.role, prediction.model.version) == ("shadow", version)
+            assert prediction.request_id == request_id
+            assert prediction.output == {"sum": total * int(version)}
+    assert len(by_id) == count_events("said") - count_before == 4
 
 
-async def test_shadows_speak_on_a_topic_of_their_own_about_the_same_request(broker: Broker) -> None:
-    found = trying(broker, "3")
-    async with running(found):
-        found.submit([features("1")])
+async def test_shadow_predictions_go_to_their_own_topic_and_name_the_request(broker: FakeBroker) -> None:
+    predictor = make_shadows(broker, "3")
+    async with run(predictor):
+        predictor.submit([features("1")])
     [record] = broker.records
     assert (record.topic, record.key) == (topics.shadow_predictions(TASK), b"key")
     assert header_text(record.headers, "ce_id") == shadow_id(prediction_id(TASK, "app", "1"), "3")
@@ -153,80 +158,82 @@ async def test_shadows_speak_on_a_topic_of_their_own_about_the_same_request(brok
     assert header_text(record.headers, "ce_subject") == "page 7"
 
 
-async def test_without_a_shadow_nothing_is_said(broker: Broker) -> None:
-    found = trying(broker)
-    async with running(found):
-        found.submit([features("1")])
+async def test_without_a_shadow_nothing_is_published(broker: FakeBroker) -> None:
+    predictor = make_shadows(broker)
+    async with run(predictor):
+        predictor.submit([features("1")])
     assert broker.records == []
 
 
 @pytest.mark.parametrize(
     ("task", "payload", "code"),
-    [(Letters(), b"X", "model_refused"), (Overconfident(), b"abc", "bad_output")],
-    ids=["refused", "no probability"],
+    [(Letters(), b"X", "model_refused"), (OverconfidentLetters(), b"abc", "bad_output")],
+    ids=["refused", "not a probability"],
 )
-async def test_what_a_shadow_can_not_predict_is_its_failure_beside_what_it_can(
-    broker: Broker, task: Letters, payload: bytes, code: str
+async def test_an_event_that_a_shadow_cannot_predict_is_its_failure_and_the_others_are_predicted(
+    broker: FakeBroker, task: Letters, payload: bytes, code: str
 ) -> None:
-    found = trying(broker, "3", task=task)
-    async with running(found):
-        found.submit([features("1", payload), features("2", b"b")])
+    predictor = make_shadows(broker, "3", task=task)
+    async with run(predictor):
+        predictor.submit([features("1", payload), features("2", b"b")])
     record = broker.records[0]
-    said = PredictionFailed.model_validate_json(record.value or b"")
+    failed = PredictionFailed.model_validate_json(record.value or b"")
     assert (record.topic, header_text(record.headers, "ce_type")) == (
         topics.shadow_predictions(TASK),
         PredictionFailed.type,
     )
-    assert said.prediction_id == shadow_id(prediction_id(TASK, "app", "1"), "3")
-    assert (said.model, said.role) == (ModelRef(name=TASK, version="3"), "shadow")
-    assert (said.error.stage, said.error.code, said.dead_letter) == ("inference", code, None)
+    assert failed.prediction_id == shadow_id(prediction_id(TASK, "app", "1"), "3")
+    assert (failed.model, failed.role) == (ModelRef(name=TASK, version="3"), "shadow")
+    assert (failed.error.stage, failed.error.code, failed.dead_letter) == ("inference", code, None)
     assert len(broker.records) == 2
 
 
-async def test_what_can_not_be_read_or_is_said_while_a_session_runs_is_no_shadows_business(broker: Broker) -> None:
-    found, torn = trying(broker, "3"), features("1")
-    torn = ConsumedRecord(torn.origin, torn.key, (torn.value or b"")[:-1], torn.headers)
-    async with running(found):
-        found.submit([torn, features("2", b"abc", ("ce_partial", b"1")), features("3")])
-    assert [one.request_id for one in made(broker.records)] == ["3"]
+async def test_shadows_ignore_unreadable_features_and_partial_sessions(broker: FakeBroker) -> None:
+    predictor, intact = make_shadows(broker, "3"), features("1")
+    truncated = ConsumedRecord(intact.origin, intact.key, (intact.value or b"")[:-1], intact.headers)
+    async with run(predictor):
+        predictor.submit([truncated, features("2", b"abc", ("ce_partial", b"1")), features("3")])
+    assert [prediction.request_id for prediction in predictions(broker.records)] == ["3"]
 
 
-async def test_a_shadow_that_is_not_loaded_is_left_out_and_the_others_speak(broker: Broker) -> None:
-    found, before = trying(broker, "9", "3"), counted("left_out")
-    async with running(found):
-        found.submit([features("1"), features("2")])
-    assert [one.model.version for one in made(broker.records)] == ["3", "3"]
-    assert counted("left_out") - before == 2
+async def test_events_of_a_shadow_that_is_not_loaded_are_left_out_and_the_other_shadows_predict(
+    broker: FakeBroker,
+) -> None:
+    predictor, count_before = make_shadows(broker, "9", "3"), count_events("left_out")
+    async with run(predictor):
+        predictor.submit([features("1"), features("2")])
+    assert [prediction.model.version for prediction in predictions(broker.records)] == ["3", "3"]
+    assert count_events("left_out") - count_before == 2
 
 
-async def test_a_fault_in_a_tasks_own_code_costs_its_batch_and_ends_nothing(broker: Broker) -> None:
-    """The guard has rejected such an event already; here it must not end the worker that answers."""
-    found, before = trying(broker, "3", task=Faulty()), counted("left_out")
-    async with running(found):
-        found.submit([features("1", b"!"), features("2")])
-        found.submit([features("3")])
-    assert [one.request_id for one in made(broker.records)] == ["3"]
-    assert counted("left_out") - before == 2
+async def test_an_exception_in_a_tasks_code_leaves_out_its_batch_only(broker: FakeBroker) -> None:
+    """The guard has already rejected such an event; here it must not end the worker that answers requests."""
+    predictor, count_before = make_shadows(broker, "3", task=FaultyLetters()), count_events("left_out")
+    async with run(predictor):
+        predictor.submit([features("1", b"!"), features("2")])
+        predictor.submit([features("3")])
+    assert [prediction.request_id for prediction in predictions(broker.records)] == ["3"]
+    assert count_events("left_out") - count_before == 2
 
 
-async def test_when_too_much_waits_it_is_left_out_and_counted(broker: Broker) -> None:
-    found, before = trying(broker, "3"), counted("left_out")
+async def test_batches_beyond_the_queues_bound_are_left_out_and_counted(broker: FakeBroker) -> None:
+    predictor, count_before = make_shadows(broker, "3"), count_events("left_out")
     for number in range(MAX_WAITING_BATCHES + 2):
-        found.submit([features(f"{number}a"), features(f"{number}b")])
-    assert counted("left_out") - before == 4
-    async with running(found):
+        predictor.submit([features(f"{number}a"), features(f"{number}b")])
+    assert count_events("left_out") - count_before == 4
+    async with run(predictor):
         pass
-    kept = [f"{number}{letter}" for number in range(MAX_WAITING_BATCHES) for letter in "ab"]
-    assert [one.request_id for one in made(broker.records)] == kept
+    queued = [f"{number}{letter}" for number in range(MAX_WAITING_BATCHES) for letter in "ab"]
+    assert [prediction.request_id for prediction in predictions(broker.records)] == queued
 
 
-async def test_what_the_broker_does_not_take_is_left_out_and_counted(broker: Broker) -> None:
-    found, left_out, said = trying(broker, "3"), counted("left_out"), counted("said")
-    broker.away = True
-    async with running(found):
-        found.submit([features("1"), features("2")])
-        await settled()
-        broker.away = False
-        found.submit([features("3")])
-    assert [one.request_id for one in made(broker.records)] == ["3"]
-    assert (counted("left_out") - left_out, counted("said") - said) == (2, 1)
+async def test_predictions_that_the_broker_does_not_confirm_are_left_out_and_counted(broker: FakeBroker) -> None:
+    predictor, left_out, published = make_shadows(broker, "3"), count_events("left_out"), count_events("said")
+    broker.unavailable = True
+    async with run(predictor):
+        predictor.submit([features("1"), features("2")])
+        await settle()
+        broker.unavailable = False
+        predictor.submit([features("3")])
+    assert [prediction.request_id for prediction in predictions(broker.records)] == ["3"]
+    assert (count_events("left_out") - left_out, count_events("said") - published) == (2, 1)

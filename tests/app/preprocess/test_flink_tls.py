@@ -11,34 +11,34 @@ from app.settings import Settings
 from app.system import java
 
 
-def test_the_key_store_is_this_users_alone_and_opens_with_the_password_that_flink_is_told(tmp_path: Path) -> None:
+def test_only_this_user_can_read_the_key_store_and_it_opens_with_the_password_in_the_options(tmp_path: Path) -> None:
     options = tls_options(Settings(home=tmp_path))
     store = Path(options["security.ssl.rest.keystore"])
     assert stat.S_IMODE(store.stat().st_mode) == 0o600
     assert options == tls_options(Settings(home=tmp_path))
-    listed = subprocess.run(
+    keytool = subprocess.run(
         [java.home() / "bin" / "keytool", "-list", "-storepass:env", "PASSWORD", "-keystore", store],
         env=os.environ | {"PASSWORD": options["security.ssl.internal.keystore-password"]},
         check=True,
         capture_output=True,
         text=True,
     )
-    assert "PrivateKeyEntry" in listed.stdout
+    assert "PrivateKeyEntry" in keytool.stdout
 
 
-def test_what_processes_that_are_no_more_left_is_removed_and_others_keep_theirs(tmp_path: Path) -> None:
+def test_key_stores_of_ended_processes_are_removed_and_those_of_running_ones_stay(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as ended:
         pass
     directory = tmp_path / "preprocess"
     directory.mkdir()
-    left, others, own = (directory / f"{pid}.p12" for pid in (ended.pid, os.getppid(), os.getpid()))
-    for path in (left, others, own):
+    orphan, other, own = (directory / f"{pid}.p12" for pid in (ended.pid, os.getppid(), os.getpid()))
+    for path in (orphan, other, own):
         path.write_bytes(b"old")
     tls_options(Settings(home=tmp_path))
-    assert (left.exists(), others.read_bytes(), own.read_bytes() == b"old") == (False, b"old", False)
+    assert (orphan.exists(), other.read_bytes(), own.read_bytes() == b"old") == (False, b"old", False)
 
 
-def test_a_cluster_has_its_own_guards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cluster_gets_no_tls_options_and_no_key_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYFLINK_GATEWAY_PORT", "1")
     assert tls_options(Settings(home=tmp_path)) == {}
     assert not list(tmp_path.iterdir())

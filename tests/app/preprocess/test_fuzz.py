@@ -1,4 +1,4 @@
-"""Whatever comes on a requests topic becomes features, or a dead letter and an answer, in bounded time."""
+"""Every record on a requests topic becomes features, or a dead letter and an answer, in bounded time."""
 
 import time
 from collections import Counter
@@ -15,66 +15,67 @@ from app.preprocess.preprocessor import Preprocessor
 from app.preprocess.sessions.assembler import SessionAssembler, assemble_chunks, session_limits
 from app.settings import Settings
 from models.base import Rejected
-from tests.app.preprocess.sessions.test_assembler import Kept
+from tests.app.preprocess.sessions.test_assembler import InMemorySessionStore
 from tests.support.fuzz import generate_mutants
 
 MUTANTS = 5_000
 CPU_SECONDS = 5.0
-"""Of one mutant: far more than any takes, far less than a bomb."""
+"""Limit for one mutant: far more than any needs, far less than a decompression bomb takes."""
 SETTINGS = Settings()
 TASKS = tasks.load_tasks(SETTINGS)
 NOW = 1_769_860_800_123
 
 
-def nowhere(uri: str, limit: int) -> bytes:
+def fetch_nothing(uri: str, limit: int) -> bytes:
     raise Rejected("blob_missing", f"there is no {uri[:100]}")
 
 
-def placed(task: str, offset: int) -> Origin:
+def origin_at(task: str, offset: int) -> Origin:
     return Origin(TopicId("cluster/topic"), topics.requests(task), 0, offset, NOW)
 
 
-def outcome(task: str, answer: Record, unique: str) -> str:
-    """What became of a request: `read`, or the code of its failure."""
-    assert dict(answer.headers)["ce_id"] == unique.encode()
-    if answer.topic == topics.features(task):
-        read_features(ConsumedRecord(placed(task, 0), answer.key, answer.value, answer.headers))
+def disposition_of(task: str, output: Record, expected_id: str) -> str:
+    """Return `read` for features, or the code of a failure."""
+    assert dict(output.headers)["ce_id"] == expected_id.encode()
+    if output.topic == topics.features(task):
+        read_features(ConsumedRecord(origin_at(task, 0), output.key, output.value, output.headers))
         return "read"
-    said = PredictionFailed.model_validate_json(answer.value or b"")
-    assert said.prediction_id == unique
-    return said.error.code
+    answer = PredictionFailed.model_validate_json(output.value or b"")
+    assert answer.prediction_id == expected_id
+    return answer.error.code
 
 
-def test_each_mutant_is_answered_and_none_takes_long_or_finds_a_fault_of_a_task() -> None:
+def test_each_mutated_request_is_answered_in_bounded_time_and_none_is_an_error_of_its_task() -> None:
     limit = topics.max_features_bytes(SETTINGS)
-    preprocessors = {name: Preprocessor(task, nowhere, limit) for name, task in TASKS.items()}
-    outcomes = Counter[tuple[str, str]]()
+    preprocessors = {name: Preprocessor(task, fetch_nothing, limit) for name, task in TASKS.items()}
+    dispositions = Counter[tuple[str, str]]()
     for offset, mutant in enumerate(islice(generate_mutants(TASKS, seed=1), MUTANTS)):
         if mutant.session is None:
-            origin, started = placed(mutant.task, offset), time.process_time()
-            outputs = preprocessors[mutant.task](origin, mutant.key, mutant.value, mutant.headers)
+            origin, started = origin_at(mutant.task, offset), time.process_time()
+            result = preprocessors[mutant.task](origin, mutant.key, mutant.value, mutant.headers)
             assert time.process_time() - started < CPU_SECONDS, offset
-            unique = prediction_id(mutant.task, *mutant.request_identity(origin))
-            outcomes[mutant.task, outcome(mutant.task, outputs.records[-1], unique)] += 1
-    assert {task for task, code in outcomes if code == "read"} == TASKS.keys()
-    assert not [task for task, code in outcomes if code == "preprocess_error"]
+            expected_id = prediction_id(mutant.task, *mutant.request_identity(origin))
+            dispositions[mutant.task, disposition_of(mutant.task, result.records[-1], expected_id)] += 1
+    assert {task for task, code in dispositions if code == "read"} == TASKS.keys()
+    assert not [task for task, code in dispositions if code == "preprocess_error"]
 
 
-def test_each_session_of_mutated_chunks_is_one_request() -> None:
+def test_each_session_of_mutated_chunks_becomes_one_request() -> None:
     assemblers = {
-        name: SessionAssembler(name, partial(assemble_chunks, task), nowhere, session_limits(SETTINGS, task))
+        name: SessionAssembler(name, partial(assemble_chunks, task), fetch_nothing, session_limits(SETTINGS, task))
         for name, task in TASKS.items()
     }
-    kept: dict[tuple[str, str], Kept] = {}
-    ended = Counter[tuple[str, str]]()
+    stores: dict[tuple[str, str], InMemorySessionStore] = {}
+    request_counts = Counter[tuple[str, str]]()
     for offset, mutant in enumerate(islice(generate_mutants(TASKS, seed=2), MUTANTS)):
         if mutant.session is not None:
-            name, state = (mutant.task, mutant.session), kept.setdefault((mutant.task, mutant.session), Kept())
-            place = placed(mutant.task, offset)
-            made = assemblers[mutant.task].on_chunk(place, mutant.key, mutant.value, mutant.headers, state, NOW)
-            ended[name] += len(made)
-    for (task, session), state in kept.items():
-        made = assemblers[task].on_time("fuzz", session, state, NOW + 3_600_000)
-        ended[task, session] += len(made)
-    assert set(ended.values()) == {1}
-    assert len(ended) == len(kept) > 10
+            session = (mutant.task, mutant.session)
+            store = stores.setdefault(session, InMemorySessionStore())
+            origin = origin_at(mutant.task, offset)
+            requests = assemblers[mutant.task].on_chunk(origin, mutant.key, mutant.value, mutant.headers, store, NOW)
+            request_counts[session] += len(requests)
+    for (task, name), store in stores.items():
+        requests = assemblers[task].on_time("fuzz", name, store, NOW + 3_600_000)
+        request_counts[task, name] += len(requests)
+    assert set(request_counts.values()) == {1}
+    assert len(request_counts) == len(stores) > 10

@@ -15,29 +15,29 @@ def fetch(uri: str, limit: int) -> bytes:
     raise AssertionError
 
 
-def preprocessed(collector: Collector, payload: bytes) -> PreprocessResult:
+def preprocess(collector: Collector, payload: bytes) -> PreprocessResult:
     tracing = Tracing(collector.url, "preprocess")
-    made = TracedPreprocessor(Preprocessor(Letters(), fetch, 100_000), tracing)
-    assert made.task.name == "letters"
-    outputs = made(ORIGIN, b"key", payload, (("traceparent", GIVEN.encode()),))
+    preprocessor = TracedPreprocessor(Preprocessor(Letters(), fetch, 100_000), tracing)
+    assert preprocessor.task.name == "letters"
+    result = preprocessor(ORIGIN, b"key", payload, (("traceparent", GIVEN.encode()),))
     tracing.close()
-    return outputs
+    return result
 
 
-def test_features_go_on_from_the_span() -> None:
+def test_features_continue_the_trace_of_the_span() -> None:
     with run_collector() as collector:
-        [record] = preprocessed(collector, b"abc").records
+        [record] = preprocess(collector, b"abc").records
     [span] = collector.spans
     assert (span.service, span.name, span.trace, span.parent) == ("hindsight-preprocess", "preprocess", TRACE, PARENT)
     assert span.is_parent_in(header_text(record.headers, "traceparent"))
 
 
-def test_a_failures_answer_goes_on_from_the_span_and_its_dead_letter_keeps_what_came() -> None:
+def test_the_answer_of_a_failure_continues_the_trace_and_its_dead_letter_keeps_the_original_header() -> None:
     with run_collector() as collector:
-        outputs = preprocessed(collector, b"")
+        result = preprocess(collector, b"")
     [span] = collector.spans
-    assert outputs.rejection is not None
-    assert (span.failed, span.attributes["error.type"]) == (True, outputs.rejection.code)
-    by_topic = {record.topic: header_text(record.headers, "traceparent") for record in outputs.records}
+    assert result.rejection is not None
+    assert (span.failed, span.attributes["error.type"]) == (True, result.rejection.code)
+    by_topic = {record.topic: header_text(record.headers, "traceparent") for record in result.records}
     assert by_topic[topics.DEAD_LETTERS] == GIVEN
     assert span.is_parent_in(by_topic[topics.predictions("letters")])

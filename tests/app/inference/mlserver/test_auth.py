@@ -1,4 +1,4 @@
-"""Whoever has no token sees MLServer's health, and can have nothing run, loaded or unloaded."""
+"""Without the token a caller sees MLServer's health, and cannot run, load or unload a model."""
 
 import stat
 import subprocess
@@ -46,10 +46,10 @@ ROUTES = [
     ("POST", "/v2/repository/models/letters-1/load"),
     ("POST", "/v2/repository/models/letters-1/unload"),
 ]
-WRONG: list[dict[str, str]] = [{}, {"authorization": "Bearer wrong"}, {"authorization": "Basic x"}]
+WRONG_HEADERS: list[dict[str, str]] = [{}, {"authorization": "Bearer wrong"}, {"authorization": "Basic x"}]
 
 
-async def asked(mlserver: Settings, method: str, path: str, headers: dict[str, str]) -> httpx.Response:
+async def send_http(mlserver: Settings, method: str, path: str, headers: dict[str, str]) -> httpx.Response:
     async with httpx.AsyncClient(trust_env=False) as http:
         url = f"http://127.0.0.1:{mlserver.mlserver_http_port}{path}"
         return await http.request(method, url, headers=headers, json={"inputs": [TENSOR]} if method == "POST" else None)
@@ -60,15 +60,15 @@ async def test_grpc_refuses_every_call_without_the_token(
     mlserver: Settings, client: InferenceClient, method: str
 ) -> None:
     async with grpc.aio.insecure_channel(f"127.0.0.1:{mlserver.mlserver_grpc_port}") as channel:
-        for headers in WRONG:
-            with pytest.raises(grpc.aio.AioRpcError) as refused:
+        for headers in WRONG_HEADERS:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
                 call = getattr(GRPCInferenceServiceStub(channel), method)
                 await call(REQUESTS[method], metadata=tuple(headers.items()))
-            assert refused.value.code() == grpc.StatusCode.UNAUTHENTICATED
+            assert caught.value.code() == grpc.StatusCode.UNAUTHENTICATED
     assert await client.serves(FIRST)
 
 
-async def test_grpc_has_the_repository_once_whoever_calls(mlserver: Settings, client: InferenceClient) -> None:
+async def test_grpc_does_not_serve_the_second_repository_service(mlserver: Settings, client: InferenceClient) -> None:
     credentials = tuple(token.auth_headers(token.load_or_create(mlserver)).items())
     async with grpc.aio.insecure_channel(f"127.0.0.1:{mlserver.mlserver_grpc_port}") as channel:
         for metadata, code in (((), "UNAUTHENTICATED"), (credentials, "UNIMPLEMENTED")):
@@ -78,15 +78,15 @@ async def test_grpc_has_the_repository_once_whoever_calls(mlserver: Settings, cl
     assert await client.serves(FIRST)
 
 
-async def test_a_stream_is_refused_too(mlserver: Settings) -> None:
+async def test_grpc_refuses_a_stream_without_the_token(mlserver: Settings) -> None:
     async with grpc.aio.insecure_channel(f"127.0.0.1:{mlserver.mlserver_grpc_port}") as channel:
         call = GRPCInferenceServiceStub(channel).ModelStreamInfer(iter([REQUESTS["ModelInfer"]]))
         with pytest.raises(grpc.aio.AioRpcError, match="UNAUTHENTICATED"):
             await call.read()
 
 
-async def test_what_is_refused_is_not_read(mlserver_process: tuple[Settings, subprocess.Popen[bytes]]) -> None:
-    """A message may have 2 GiB: who has no token must not make MLServer keep one."""
+async def test_a_refused_message_is_not_read(mlserver_process: tuple[Settings, subprocess.Popen[bytes]]) -> None:
+    """A message may have 2 GiB: a caller without the token must not make MLServer keep one."""
     mlserver, process = mlserver_process
     memory = psutil.Process(process.pid).memory_info
     before = memory().rss
@@ -102,24 +102,24 @@ async def test_what_is_refused_is_not_read(mlserver_process: tuple[Settings, sub
 async def test_http_refuses_every_request_without_the_token(
     mlserver: Settings, client: InferenceClient, method: str, path: str
 ) -> None:
-    for headers in WRONG:
-        assert (await asked(mlserver, method, path, headers)).status_code == 401
+    for headers in WRONG_HEADERS:
+        assert (await send_http(mlserver, method, path, headers)).status_code == 401
     assert await client.serves(FIRST)
 
 
-async def test_http_has_no_model_repository_even_for_the_token(mlserver: Settings, client: InferenceClient) -> None:
+async def test_http_refuses_the_repository_even_with_the_token(mlserver: Settings, client: InferenceClient) -> None:
     credentials = token.auth_headers(token.load_or_create(mlserver))
     for path in (path for _, path in ROUTES if "repository" in path):
-        assert (await asked(mlserver, "POST", path, credentials)).status_code == 403
+        assert (await send_http(mlserver, "POST", path, credentials)).status_code == 403
     assert await client.serves(FIRST)
 
 
 @pytest.mark.parametrize("path", sorted(PUBLIC_PATHS))
-async def test_health_is_open(mlserver: Settings, path: str) -> None:
-    assert (await asked(mlserver, "GET", path, {})).status_code == 200
+async def test_health_needs_no_token(mlserver: Settings, path: str) -> None:
+    assert (await send_http(mlserver, "GET", path, {})).status_code == 200
 
 
-async def test_a_client_with_another_token_is_told_so(mlserver: Settings) -> None:
+async def test_a_client_with_another_token_gets_the_remedy(mlserver: Settings) -> None:
     wrong = mlserver.model_copy(update={"mlserver_token": SecretStr("wrong")})
     async with InferenceClient(wrong) as client:
         assert not await client.serves(FIRST)
@@ -127,11 +127,11 @@ async def test_a_client_with_another_token_is_told_so(mlserver: Settings) -> Non
             await client.infer(FIRST, {"letters": np.ones((1, 2), np.uint8)})
 
 
-def test_the_token_is_for_its_owner_alone(mlserver: Settings) -> None:
+def test_only_its_owner_can_read_the_token(mlserver: Settings) -> None:
     assert stat.S_IMODE(token.path_of(mlserver).stat().st_mode) == 0o600
 
 
-def test_a_home_that_can_not_be_written_needs_a_token_of_the_settings(tmp_path: Path) -> None:
+def test_a_home_that_cannot_be_written_needs_a_token_in_the_settings(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     config = platform_settings(tmp_path, home=tmp_path / "file" / "home")
     with pytest.raises(SetupError, match="HINDSIGHT_MLSERVER_TOKEN"):

@@ -41,21 +41,21 @@ async def test_a_large_batch_fits(client: InferenceClient) -> None:
     assert (await client.infer(FIRST, {"letters": batch}))["sum"].tolist() == [1024 * 1024] * 16
 
 
-async def test_answers_are_not_mixed_up(client: InferenceClient) -> None:
-    async def one(number: int) -> bool:
+async def test_concurrent_calls_get_their_own_answers(client: InferenceClient) -> None:
+    async def is_answer_correct(number: int) -> bool:
         batch = np.full((1, 3), number, np.uint8)
         return bool((await client.infer(FIRST, {"letters": batch}))["sum"].tolist() == [3 * number])
 
-    assert all(await asyncio.gather(*(one(number) for number in range(50))))
+    assert all(await asyncio.gather(*(is_answer_correct(number) for number in range(50))))
 
 
-async def test_a_version_that_is_not_there_may_come(client: InferenceClient) -> None:
+async def test_a_version_that_is_not_loaded_is_unavailable(client: InferenceClient) -> None:
     assert not await client.serves(MISSING)
     with pytest.raises(Unavailable, match="letters-9"):
         await client.infer(MISSING, ABC)
 
 
-async def test_a_version_of_another_entry_is_not_there(client: InferenceClient) -> None:
+async def test_a_version_of_another_entry_is_not_served(client: InferenceClient) -> None:
     assert await client.serves(FIRST)
     assert not await client.serves(ModelRef(name="letters-1", version="2"))
 
@@ -68,14 +68,14 @@ async def test_waiting_returns_once_the_version_is_served(client: InferenceClien
             await client.wait(MISSING)
 
 
-async def test_a_server_that_is_away_is_waited_for(tmp_path: Path) -> None:
+async def test_a_server_that_is_down_is_unavailable(tmp_path: Path) -> None:
     async with InferenceClient(platform_settings(tmp_path)) as client:
         assert not await client.serves(FIRST)
         with pytest.raises(Unavailable, match="UNAVAILABLE"):
             await client.infer(FIRST, ABC)
 
 
-async def test_a_server_that_hangs_is_waited_for_and_used_again(
+async def test_a_server_that_hangs_is_unavailable_until_it_answers_again(
     mlserver_process: tuple[Settings, subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config, process = mlserver_process
@@ -93,15 +93,16 @@ async def test_a_server_that_hangs_is_waited_for_and_used_again(
         assert (await client.infer(FIRST, ABC))["sum"].tolist() == [294]
 
 
-async def test_one_that_the_model_refuses_leaves_its_neighbours_be(client: InferenceClient) -> None:
-    texts = [Asked("", {"letters": np.frombuffer(text, np.uint8)}) for text in (b"a", b"b", b"cc")]
-    wrong = Asked("", {"letters": np.zeros((1, 1), np.uint8)})
-    results = await Predictor(Letters(), client, 2)(FIRST, [*texts, wrong])
-    assert [one.prediction.output["sum"] for one in results if isinstance(one, PredictionResult)] == [97, 98, 198]
+async def test_an_event_that_the_model_refuses_fails_alone(client: InferenceClient) -> None:
+    valid = [Asked("", {"letters": np.frombuffer(text, np.uint8)}) for text in (b"a", b"b", b"cc")]
+    invalid = Asked("", {"letters": np.zeros((1, 1), np.uint8)})
+    results = await Predictor(Letters(), client, 2)(FIRST, [*valid, invalid])
+    predictions = [result.prediction for result in results if isinstance(result, PredictionResult)]
+    assert [prediction.output["sum"] for prediction in predictions] == [97, 98, 198]
     assert isinstance(results[3], Rejected)
     assert "refused 2 times, alone" in str(results[3])
 
 
-async def test_a_refusal_is_no_absence(client: InferenceClient) -> None:
+async def test_a_refusal_is_not_unavailability(client: InferenceClient) -> None:
     with pytest.raises(RequestRefused, match="INVALID_ARGUMENT"):
         await client.infer(FIRST, {"letters": np.zeros((1, 2), np.float32)})

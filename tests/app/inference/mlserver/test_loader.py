@@ -1,4 +1,4 @@
-"""Which versions are loaded, as routes change while others are being loaded."""
+"""Which versions are loaded while routes change."""
 
 import asyncio
 import shutil
@@ -23,15 +23,14 @@ from tests.support.tasks import Letters
 MODEL = b"a model"
 
 
-class Server:
-    """Stands in for MLServer: it loads what is in its repository, unless it is told not to."""
+class FakeMLServer:
+    """Loads versions from its repository, except for the next `refusals` calls."""
 
     def __init__(self, settings: Settings) -> None:
         self._repository = settings.model_repository
         self.loaded: set[str] = set()
         self.calls: list[tuple[str, str]] = []
         self.refusals = 0
-        """So many calls fail."""
 
     async def load(self, model: ModelRef) -> None:
         self._refuse()
@@ -50,7 +49,7 @@ class Server:
     def _refuse(self) -> None:
         if self.refusals:
             self.refusals -= 1
-            raise Unavailable("MLServer is away")
+            raise Unavailable("MLServer is down")
 
 
 @pytest.fixture
@@ -59,43 +58,43 @@ def config(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def mlserver(config: Settings) -> Server:
-    return Server(config)
+def mlserver(config: Settings) -> FakeMLServer:
+    return FakeMLServer(config)
 
 
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> FakeSubscription:
-    found = FakeSubscription(Letters())
-    monkeypatch.setattr(loader, "subscribe", found)
+    subscription = FakeSubscription(Letters())
+    monkeypatch.setattr(loader, "subscribe", subscription)
     monkeypatch.setattr(loader, "GRACE_SECONDS", 0)
     monkeypatch.setattr(loader, "POLL_SECONDS", 0.01)
-    return found
+    return subscription
 
 
 @asynccontextmanager
-async def running(config: Settings, server: Server) -> AsyncIterator[None]:
-    loads = asyncio.create_task(ModelLoader(config, [Letters()], cast(InferenceClient, server)).run())
+async def run_loader(config: Settings, server: FakeMLServer) -> AsyncIterator[None]:
+    run = asyncio.create_task(ModelLoader(config, [Letters()], cast(InferenceClient, server)).run())
     yield
-    assert not loads.done()
-    loads.cancel()
-    await asyncio.gather(loads, return_exceptions=True)
+    assert not run.done()
+    run.cancel()
+    await asyncio.gather(run, return_exceptions=True)
 
 
-async def until(server: Server, *versions: str) -> None:
-    """Wait for these to be the versions that are loaded, and for what may still happen to happen."""
+async def wait_loaded(server: FakeMLServer, *versions: str) -> None:
+    """Wait wait_loaded exactly these versions are loaded, and check that they still are a moment later."""
     async with asyncio.timeout(10):
         while server.loaded != set(versions):
             await asyncio.sleep(0.001)
-    await settled()
+    await settle()
     assert server.loaded == set(versions)
 
 
-async def settled() -> None:
+async def settle() -> None:
     await asyncio.sleep(0.05)
 
 
-def missing(config: Settings) -> ModelRegistered:
-    """Version 3, whose file is not there until it is restored."""
+def register_missing(config: Settings) -> ModelRegistered:
+    """Return the registration of version 3, whose file is missing until `restore`."""
     artifact = blob_store(config).put(MODEL)
     shutil.rmtree(config.home / "blobs")
     model = ModelRef(name="letters", version="3")
@@ -111,104 +110,104 @@ def installed(config: Settings) -> set[str]:
 
 
 async def test_every_version_that_the_route_needs_is_loaded(
-    config: Settings, mlserver: Server, log: FakeSubscription
+    config: Settings, mlserver: FakeMLServer, log: FakeSubscription
 ) -> None:
-    async with running(config, mlserver):
+    async with run_loader(config, mlserver):
         log.publish(make_route_change(champion="2", shadows=("1",)))
-        await until(mlserver, "1", "2")
+        await wait_loaded(mlserver, "1", "2")
 
 
-async def test_what_no_route_needs_any_more_is_unloaded_and_taken_away(
-    config: Settings, mlserver: Server, log: FakeSubscription
+async def test_a_version_that_no_route_needs_is_unloaded_and_removed(
+    config: Settings, mlserver: FakeMLServer, log: FakeSubscription
 ) -> None:
-    async with running(config, mlserver):
+    async with run_loader(config, mlserver):
         log.publish()
-        await until(mlserver, "2")
+        await wait_loaded(mlserver, "2")
         log.publish(make_route_change(champion="1"))
-        await until(mlserver, "1")
+        await wait_loaded(mlserver, "1")
         assert installed(config) == {"letters-1"}
 
 
-async def test_a_version_serves_on_while_its_replacement_is_not_loaded(
-    config: Settings, mlserver: Server, log: FakeSubscription, impatient: None
+async def test_a_version_keeps_serving_while_its_replacement_is_not_loaded(
+    config: Settings, mlserver: FakeMLServer, log: FakeSubscription, impatient: None
 ) -> None:
-    registered = missing(config)
-    async with running(config, mlserver):
+    registered = register_missing(config)
+    async with run_loader(config, mlserver):
         log.publish(registered)
-        await until(mlserver, "2")
+        await wait_loaded(mlserver, "2")
         log.publish(make_route_change(champion="3"))
-        await settled()
+        await settle()
         assert mlserver.loaded == {"2"}
         restore(config)
-        await until(mlserver, "3")
+        await wait_loaded(mlserver, "3")
 
 
-async def test_a_version_that_is_needed_again_within_its_grace_stays(
-    config: Settings, mlserver: Server, log: FakeSubscription, monkeypatch: pytest.MonkeyPatch
+async def test_a_version_that_is_needed_again_within_its_grace_period_stays_loaded(
+    config: Settings, mlserver: FakeMLServer, log: FakeSubscription, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loader, "GRACE_SECONDS", 0.2)
-    async with running(config, mlserver):
+    async with run_loader(config, mlserver):
         log.publish(make_route_change(champion="2", shadows=("1",)))
-        await until(mlserver, "1", "2")
+        await wait_loaded(mlserver, "1", "2")
         log.publish(make_route_change(champion="2"))
         await asyncio.sleep(0)
         log.publish(make_route_change(champion="2", shadows=("1",)))
         await asyncio.sleep(0.3)
         log.publish()
-        await settled()
+        await settle()
         assert sorted(mlserver.calls) == [("load", "1"), ("load", "2")]
 
 
 async def test_a_version_that_is_needed_again_later_is_loaded_again(
-    config: Settings, mlserver: Server, log: FakeSubscription
+    config: Settings, mlserver: FakeMLServer, log: FakeSubscription
 ) -> None:
-    async with running(config, mlserver):
+    async with run_loader(config, mlserver):
         for champion in ("1", "2", "1"):
             log.publish(make_route_change(champion=champion))
-            await until(mlserver, champion)
+            await wait_loaded(mlserver, champion)
 
 
-async def test_a_load_that_is_refused_is_tried_again(
-    config: Settings, mlserver: Server, log: FakeSubscription, impatient: None
+async def test_a_refused_load_is_retried(
+    config: Settings, mlserver: FakeMLServer, log: FakeSubscription, impatient: None
 ) -> None:
     mlserver.refusals = 3
-    async with running(config, mlserver):
+    async with run_loader(config, mlserver):
         log.publish()
-        await until(mlserver, "2")
+        await wait_loaded(mlserver, "2")
 
 
 async def test_a_version_that_mlserver_has_lost_is_loaded_again(
-    config: Settings, mlserver: Server, log: FakeSubscription, impatient: None
+    config: Settings, mlserver: FakeMLServer, log: FakeSubscription, impatient: None
 ) -> None:
-    async with running(config, mlserver):
+    async with run_loader(config, mlserver):
         log.publish(make_route_change(champion="2", shadows=("1",)))
-        await until(mlserver, "1", "2")
+        await wait_loaded(mlserver, "1", "2")
         mlserver.refusals = 2
         mlserver.loaded.clear()
-        await until(mlserver, "1", "2")
+        await wait_loaded(mlserver, "1", "2")
 
 
-async def test_a_version_whose_file_is_missing_waits_for_it_and_holds_nobody_up(
-    config: Settings, mlserver: Server, log: FakeSubscription, impatient: None
+async def test_a_version_waits_for_its_missing_file_without_delaying_others(
+    config: Settings, mlserver: FakeMLServer, log: FakeSubscription, impatient: None
 ) -> None:
-    registered = missing(config)
-    async with running(config, mlserver):
+    registered = register_missing(config)
+    async with run_loader(config, mlserver):
         log.publish(registered, make_route_change(champion="3", shadows=("1",)))
-        await until(mlserver, "1")
+        await wait_loaded(mlserver, "1")
         restore(config)
-        await until(mlserver, "1", "3")
+        await wait_loaded(mlserver, "1", "3")
         assert (config.model_repository / "letters-3" / "model.onnx").read_bytes() == MODEL
 
 
-async def test_a_version_that_can_not_be_unloaded_ends_nothing(
-    config: Settings, mlserver: Server, log: FakeSubscription, caplog: Any
+async def test_the_loader_continues_after_a_refused_unload(
+    config: Settings, mlserver: FakeMLServer, log: FakeSubscription, caplog: Any
 ) -> None:
-    async with running(config, mlserver):
+    async with run_loader(config, mlserver):
         log.publish(make_route_change(champion="2", shadows=("1",)))
-        await until(mlserver, "1", "2")
+        await wait_loaded(mlserver, "1", "2")
         mlserver.refusals = 1
         log.publish(make_route_change(champion="2"))
-        await settled()
+        await settle()
         assert "letters-1 can't be unloaded" in caplog.text
         log.publish(make_route_change(champion="2", shadows=("1",)))
-        await until(mlserver, "1", "2")
+        await wait_loaded(mlserver, "1", "2")

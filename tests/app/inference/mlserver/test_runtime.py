@@ -16,7 +16,7 @@ from tests.support.otlp_collector import Collector
 FIRST = ModelRef(name="letters", version="1")
 
 
-def metadata(mlserver: Settings) -> tuple[tuple[str, str], ...]:
+def token_metadata(mlserver: Settings) -> tuple[tuple[str, str], ...]:
     return tuple(token.auth_headers(token.load_or_create(mlserver)).items())
 
 
@@ -24,12 +24,14 @@ async def test_metadata_names_inputs_and_outputs(mlserver: Settings) -> None:
     async with grpc.aio.insecure_channel(f"127.0.0.1:{mlserver.mlserver_grpc_port}") as channel:
         stub = GRPCInferenceServiceStub(channel)
         request = pb.ModelMetadataRequest(name="letters-1", version="1")
-        found = await stub.ModelMetadata(request, metadata=metadata(mlserver))
-    assert found.platform == "onnxruntime"
-    assert [(tensor.name, tensor.datatype, list(tensor.shape)) for tensor in found.inputs] == [
+        response = await stub.ModelMetadata(request, metadata=token_metadata(mlserver))
+    assert response.platform == "onnxruntime"
+    assert [(tensor.name, tensor.datatype, list(tensor.shape)) for tensor in response.inputs] == [
         ("letters", "UINT8", [-1, -1])
     ]
-    assert [(tensor.name, tensor.datatype, list(tensor.shape)) for tensor in found.outputs] == [("sum", "FP32", [-1])]
+    assert [(tensor.name, tensor.datatype, list(tensor.shape)) for tensor in response.outputs] == [
+        ("sum", "FP32", [-1])
+    ]
 
 
 @pytest.mark.parametrize(
@@ -44,7 +46,7 @@ async def test_metadata_names_inputs_and_outputs(mlserver: Settings) -> None:
     ],
     ids=["dtype", "sign", "name", "rank below", "rank above", "nothing"],
 )
-async def test_what_the_model_cannot_take_is_refused_with_the_reason(
+async def test_a_batch_that_the_model_cannot_take_is_refused_with_the_reason(
     client: InferenceClient, batch: dict[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]], reason: str
 ) -> None:
     with pytest.raises(RequestRefused) as caught:
@@ -52,7 +54,7 @@ async def test_what_the_model_cannot_take_is_refused_with_the_reason(
     assert reason in str(caught.value)
 
 
-async def test_a_call_that_is_part_of_a_trace_has_a_span_there(client: InferenceClient, collector: Collector) -> None:
+async def test_a_call_that_is_part_of_a_trace_has_a_span_in_it(client: InferenceClient, collector: Collector) -> None:
     trace, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
     await client.infer(FIRST, {"letters": np.ones((3, 2), np.uint8)})
     with use_traceparent(f"00-{trace}-{parent}-01"):
@@ -68,7 +70,7 @@ async def test_a_refusal_leaves_the_model_serving(client: InferenceClient) -> No
     assert (await client.infer(FIRST, {"letters": np.ones((1, 2), np.uint8)}))["sum"].tolist() == [2]
 
 
-async def test_an_output_that_the_model_lacks_is_refused(mlserver: Settings) -> None:
+async def test_an_unknown_output_is_refused(mlserver: Settings) -> None:
     request = pb.ModelInferRequest(
         model_name="letters-1",
         inputs=[pb.ModelInferRequest.InferInputTensor(name="letters", datatype="UINT8", shape=[1, 1])],
@@ -77,7 +79,7 @@ async def test_an_output_that_the_model_lacks_is_refused(mlserver: Settings) -> 
     )
     async with grpc.aio.insecure_channel(f"127.0.0.1:{mlserver.mlserver_grpc_port}") as channel:
         with pytest.raises(grpc.aio.AioRpcError, match="product"):
-            await GRPCInferenceServiceStub(channel).ModelInfer(request, metadata=metadata(mlserver))
+            await GRPCInferenceServiceStub(channel).ModelInfer(request, metadata=token_metadata(mlserver))
 
 
 async def test_rest_serves_the_same_model(mlserver: Settings) -> None:
@@ -96,5 +98,5 @@ async def test_grpc_without_raw_contents_serves_the_same_model(mlserver: Setting
     tensor = pb.ModelInferRequest.InferInputTensor(name="letters", datatype="UINT8", shape=[2, 2], contents=contents)
     async with grpc.aio.insecure_channel(f"127.0.0.1:{mlserver.mlserver_grpc_port}") as channel:
         request = pb.ModelInferRequest(model_name="letters-1", inputs=[tensor])
-        answer = await GRPCInferenceServiceStub(channel).ModelInfer(request, metadata=metadata(mlserver))
+        answer = await GRPCInferenceServiceStub(channel).ModelInfer(request, metadata=token_metadata(mlserver))
     assert list(answer.outputs[0].contents.fp32_contents) == [3, 7]

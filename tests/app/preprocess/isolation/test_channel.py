@@ -9,9 +9,9 @@ from app.preprocess.isolation.channel import ChannelClosed, Message, MessageChan
 
 @pytest.fixture
 def ends() -> Iterator[tuple[MessageChannel, MessageChannel]]:
-    one, other = socket.socketpair()
-    with one, other:
-        yield MessageChannel(one), MessageChannel(other)
+    first, second = socket.socketpair()
+    with first, second:
+        yield MessageChannel(first), MessageChannel(second)
 
 
 @pytest.mark.parametrize(
@@ -24,32 +24,32 @@ def test_a_message_arrives_as_it_was_sent(ends: tuple[MessageChannel, MessageCha
 
 def test_a_large_message_arrives_whole(ends: tuple[MessageChannel, MessageChannel]) -> None:
     data = bytes(20_000_000)
-    sending = threading.Thread(target=ends[0].send, args=(("request", data),))
-    sending.start()
+    sender = threading.Thread(target=ends[0].send, args=(("request", data),))
+    sender.start()
     assert ends[1].receive(1) == ("request", data)
-    sending.join()
+    sender.join()
 
 
-def test_silence_is_no_message(ends: tuple[MessageChannel, MessageChannel]) -> None:
+def test_receive_returns_none_if_no_message_comes_in_time(ends: tuple[MessageChannel, MessageChannel]) -> None:
     assert ends[1].receive(0) is None
 
 
-def test_an_end_that_is_closed_is_noticed_by_the_other(ends: tuple[MessageChannel, MessageChannel]) -> None:
+def test_receive_raises_once_the_other_end_is_closed(ends: tuple[MessageChannel, MessageChannel]) -> None:
     ends[0].close()
     with pytest.raises(ChannelClosed):
         ends[1].receive(1)
 
 
-def test_an_end_that_dies_within_a_message_is_noticed() -> None:
-    one, other = socket.socketpair()
-    one.sendall(b"\0\0\0\0\0\0\0\x09half")
-    one.close()
-    with other, pytest.raises(ChannelClosed):
-        MessageChannel(other).receive(1)
+def test_receive_raises_if_the_other_end_dies_within_a_message() -> None:
+    sender, receiver = socket.socketpair()
+    sender.sendall(b"\0\0\0\0\0\0\0\x09half")
+    sender.close()
+    with receiver, pytest.raises(ChannelClosed):
+        MessageChannel(receiver).receive(1)
 
 
-def test_a_message_that_is_announced_too_long_is_not_read() -> None:
-    one, other = socket.socketpair()
-    one.sendall(b"\x7f" + bytes(7))
-    with one, other, pytest.raises(ChannelClosed, match="announced"):
-        MessageChannel(other).receive(1)
+def test_a_message_whose_length_exceeds_the_bound_is_not_read() -> None:
+    sender, receiver = socket.socketpair()
+    sender.sendall(b"\x7f" + bytes(7))
+    with sender, receiver, pytest.raises(ChannelClosed, match="exceeds 1,073,741,824 bytes"):
+        MessageChannel(receiver).receive(1)

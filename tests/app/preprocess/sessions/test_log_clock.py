@@ -10,14 +10,16 @@ TOPIC = "letters.requests"
 
 
 class Log:
-    """Stands in for Kafka: one partition, its end and what the group has committed of it."""
+    """A fake of Kafka: one partition, its end and the group's committed offset."""
 
     def __init__(self) -> None:
-        self.end, self.committed, self.asked, self.away = 5, 3, 0, False
+        self.end, self.committed, self.queries, self.unavailable = 5, 3, 0, False
 
-    async def look(self, config: Settings, group: str, topic: str, awaited: Offsets | None) -> tuple[Offsets, bool]:
-        self.asked += 1
-        if self.away:
+    async def check_committed(
+        self, settings: Settings, group: str, topic: str, awaited: Offsets | None
+    ) -> tuple[Offsets, bool]:
+        self.queries += 1
+        if self.unavailable:
             raise KafkaConnectionError
         ends = {TopicPartition(topic, 0): self.end}
         return ends, self.committed >= (ends if awaited is None else awaited)[TopicPartition(topic, 0)]
@@ -25,27 +27,27 @@ class Log:
 
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> Log:
-    made = Log()
-    monkeypatch.setattr(log_clock, "check_committed", made.look)
-    return made
+    fake = Log()
+    monkeypatch.setattr(log_clock, "check_committed", fake.check_committed)
+    return fake
 
 
-def test_the_log_is_read_until_a_time_once_all_that_was_there_then_is_committed(log: Log) -> None:
-    read = LogClock(Settings(), "group")
-    assert read.read_until(TOPIC, 10_000) == 0
+def test_the_clock_advances_to_a_time_once_the_records_of_that_time_are_committed(log: Log) -> None:
+    clock = LogClock(Settings(), "group")
+    assert clock.read_until(TOPIC, 10_000) == 0
     log.end, log.committed = 9, 4
-    assert read.read_until(TOPIC, 20_000) == 0
+    assert clock.read_until(TOPIC, 20_000) == 0
     log.committed = 5
-    assert read.read_until(TOPIC, 30_000) == 10_000
+    assert clock.read_until(TOPIC, 30_000) == 10_000
     log.committed = 9
-    assert read.read_until(TOPIC, 40_000) == 30_000
+    assert clock.read_until(TOPIC, 40_000) == 30_000
 
 
-def test_while_kafka_is_away_time_stands_still_and_it_is_not_asked_more_than_once_a_second(log: Log) -> None:
-    read = LogClock(Settings(), "group")
+def test_the_clock_stands_still_while_kafka_is_unavailable_and_queries_it_at_most_once_a_second(log: Log) -> None:
+    clock = LogClock(Settings(), "group")
     log.committed = 5
-    assert read.read_until(TOPIC, 10_000) == 10_000
-    assert read.read_until(TOPIC, 10_999) == 10_000
-    assert log.asked == 1
-    log.away = True
-    assert read.read_until(TOPIC, 20_000) == 10_000
+    assert clock.read_until(TOPIC, 10_000) == 10_000
+    assert clock.read_until(TOPIC, 10_999) == 10_000
+    assert log.queries == 1
+    log.unavailable = True
+    assert clock.read_until(TOPIC, 20_000) == 10_000

@@ -16,68 +16,66 @@ def chunk(sequence: int, final: bool = False, size: int = 10, logged_ms: int = 0
 
 
 def session(*chunks: Chunk, limits: SessionLimits = LIMITS) -> LiveSession:
-    """A session to which these came, a millisecond after each other."""
-    made = LiveSession(began_ms=0, heard_ms=0)
-    for now, one in enumerate(chunks):
-        made.add(one, limits, now)
-    return made
+    """Return a session with these chunks, which came one millisecond after another."""
+    live_session = LiveSession(began_ms=0, heard_ms=0)
+    for now, each_chunk in enumerate(chunks):
+        live_session.add(each_chunk, limits, now)
+    return live_session
 
 
 @st.composite
 def deliveries(draw: st.DrawFn) -> tuple[int, Sequence[int]]:
-    """How many chunks a session has, and in which order they come, some of them several times."""
+    """Draw the number of a session's chunks, and an order in which they come, some of them several times."""
     count = draw(st.integers(1, 12))
     order = draw(st.permutations(range(count)))
     return count, draw(st.permutations([*order, *draw(st.lists(st.sampled_from(order), max_size=8))]))
 
 
 @given(deliveries())
-def test_in_whatever_order_and_however_often_chunks_come_the_session_is_the_same(
+def test_a_session_does_not_depend_on_the_order_and_repetition_of_its_chunks(
     delivery: tuple[int, list[int]],
 ) -> None:
     count, order = delivery
-    made, kept = LiveSession(0, 0), []
+    live, kept = LiveSession(0, 0), []
     for now, number in enumerate(order):
-        # As it is kept: what Flink restores is this text.
-        made = LiveSession.from_json(made.to_json())
-        if made.add(chunk(number, number == count - 1), LIMITS, now) is ChunkStatus.KEPT:
+        # Flink keeps and restores this text.
+        live = LiveSession.from_json(live.to_json())
+        if live.add(chunk(number, number == count - 1), LIMITS, now) is ChunkStatus.KEPT:
             kept.append(number)
-        assert made.is_complete == (len(kept) == count)
+        assert live.is_complete == (len(kept) == count)
     assert sorted(kept) == list(range(count))
-    assert (made.next, made.missing, made.size) == (count, [], 10 * count)
+    assert (live.next, live.missing, live.size) == (count, [], 10 * count)
 
 
 @given(deliveries(), st.data())
-def test_what_never_comes_is_given_up_and_all_else_is_there(
-    delivery: tuple[int, list[int]], data: st.DataObject
-) -> None:
+def test_lost_chunks_are_given_up_and_all_others_are_kept(delivery: tuple[int, list[int]], data: st.DataObject) -> None:
     count, order = delivery
     lost = data.draw(st.sets(st.sampled_from(range(count)), max_size=count - 1))
-    made = session(*(chunk(number, number == count - 1) for number in order if number not in lost))
+    live = session(*(chunk(number, number == count - 1) for number in order if number not in lost))
     for step in range(1, 4 * count + 10):
         now = step * LIMITS.gap_ms
-        assert made.is_complete or made.deadline(LIMITS) <= now + LIMITS.idle_ms
-        made.expire(LIMITS, now)
-        if made.is_complete:
+        assert live.is_complete or live.deadline(LIMITS) <= now + LIMITS.idle_ms
+        live.expire(LIMITS, now)
+        if live.is_complete:
             break
-    assert made.is_complete
-    there = set(range(made.next)) - set(made.missing)
-    assert there == set(range(count)) - lost
+    assert live.is_complete
+    kept = set(range(live.next)) - set(live.missing)
+    assert kept == set(range(count)) - lost
 
 
 @given(st.lists(st.tuples(st.integers(0, 80), st.booleans(), st.integers(0, 300), st.integers(0, 90_000))))
-def test_whatever_comes_a_session_stays_within_its_bounds(chunks: list[tuple[int, bool, int, int]]) -> None:
-    made = LiveSession(0, 0)
+def test_a_session_stays_within_its_bounds_for_any_chunks(chunks: list[tuple[int, bool, int, int]]) -> None:
+    live = LiveSession(0, 0)
     for now, (number, final, size, logged) in enumerate(chunks):
         try:
-            made.add(chunk(number, final, size, logged), LIMITS, now)
+            live.add(chunk(number, final, size, logged), LIMITS, now)
         except Rejected:
-            made.close(now, failed=True)
-        if made.is_complete:
-            made.close(now)
-        assert made.size <= LIMITS.bytes
-        assert len(made.ahead) + len(made.missing) <= LIMITS.chunks
-        assert made.next <= LIMITS.chunks
+            live.close(now, failed=True)
+        if live.is_complete:
+            live.close(now)
+        assert live.size <= LIMITS.bytes
+        assert len(live.ahead) + len(live.missing) <= LIMITS.chunks
+        assert live.next <= LIMITS.chunks
 
 
 @pytest.mark.parametrize(
@@ -91,36 +89,36 @@ def test_whatever_comes_a_session_stays_within_its_bounds(chunks: list[tuple[int
         ([chunk(2, final=True), chunk(3, final=True)], "bad_final"),
     ],
 )
-def test_what_is_too_much_ends_the_session(chunks: list[Chunk], code: str) -> None:
+def test_a_chunk_that_exceeds_a_bound_fails_the_session(chunks: list[Chunk], code: str) -> None:
     with pytest.raises(Rejected) as error:
         session(*chunks)
     assert error.value.code == code
 
 
-def test_a_missing_chunk_is_waited_for_then_given_up_and_late_when_it_comes() -> None:
-    made = session(chunk(0), chunk(2))
-    assert made.deadline(LIMITS) == 1 + LIMITS.gap_ms
-    made.expire(LIMITS, LIMITS.gap_ms)
-    assert made.next == 1
-    made.expire(LIMITS, LIMITS.gap_ms + 1)
-    assert (made.next, made.missing, made.is_complete) == (3, [1], False)
-    assert made.add(chunk(1), LIMITS, 6000) is ChunkStatus.LATE
-    assert made.add(chunk(0), LIMITS, 6000) is ChunkStatus.DUPLICATE
+def test_a_session_waits_for_a_missing_chunk_then_gives_it_up_and_it_is_late_when_it_comes() -> None:
+    live = session(chunk(0), chunk(2))
+    assert live.deadline(LIMITS) == 1 + LIMITS.gap_ms
+    live.expire(LIMITS, LIMITS.gap_ms)
+    assert live.next == 1
+    live.expire(LIMITS, LIMITS.gap_ms + 1)
+    assert (live.next, live.missing, live.is_complete) == (3, [1], False)
+    assert live.add(chunk(1), LIMITS, 6000) is ChunkStatus.LATE
+    assert live.add(chunk(0), LIMITS, 6000) is ChunkStatus.DUPLICATE
 
 
-def test_a_session_without_new_chunks_is_at_its_end() -> None:
-    made = session(chunk(0), chunk(1))
-    made.expire(LIMITS, LIMITS.idle_ms + 1)
-    assert made.is_complete
+def test_a_session_without_new_chunks_ends() -> None:
+    live = session(chunk(0), chunk(1))
+    live.expire(LIMITS, LIMITS.idle_ms + 1)
+    assert live.is_complete
 
 
-def test_a_session_that_ended_knows_its_chunks_for_a_while() -> None:
-    made = session(chunk(0), chunk(1, final=True))
-    made.close(7)
-    assert made.add(chunk(1, final=True), LIMITS, 8) is ChunkStatus.DUPLICATE
-    assert made.add(chunk(2), LIMITS, 8) is ChunkStatus.LATE
-    assert not made.is_forgotten(7 + RETENTION_MS - 1)
-    assert made.is_forgotten(7 + RETENTION_MS)
+def test_a_closed_session_recognizes_its_chunks_until_its_retention_ends() -> None:
+    live = session(chunk(0), chunk(1, final=True))
+    live.close(7)
+    assert live.add(chunk(1, final=True), LIMITS, 8) is ChunkStatus.DUPLICATE
+    assert live.add(chunk(2), LIMITS, 8) is ChunkStatus.LATE
+    assert not live.is_forgotten(7 + RETENTION_MS - 1)
+    assert live.is_forgotten(7 + RETENTION_MS)
     failed = session(chunk(0))
     failed.close(7, failed=True)
     assert failed.add(chunk(1), LIMITS, 8) is ChunkStatus.DUPLICATE
@@ -130,10 +128,10 @@ def test_partials_come_at_their_interval_and_more_rarely_as_a_session_grows() ->
     limits = SessionLimits(
         bytes=10**6, total_bytes=10**9, chunks=10_000, ms=10**7, gap_ms=1, idle_ms=1, partial_ms=1000
     )
-    made, partials = LiveSession(0, 0), []
+    live, partials = LiveSession(0, 0), []
     for number in range(6000):
-        made.add(chunk(number, logged_ms=100 * number), limits, number)
-        if made.partial_due(100 * number, limits):
+        live.add(chunk(number, logged_ms=100 * number), limits, number)
+        if live.partial_due(100 * number, limits):
             partials.append(100 * number)
     assert partials[:5] == [1000, 2000, 3000, 4000, 5000]
     assert all(later - earlier >= 0.1 * earlier for earlier, later in itertools.pairwise(partials))
@@ -141,5 +139,5 @@ def test_partials_come_at_their_interval_and_more_rarely_as_a_session_grows() ->
 
 
 def test_without_an_interval_there_are_no_partials() -> None:
-    made = session(chunk(0))
-    assert not made.partial_due(10**9, LIMITS)
+    live = session(chunk(0))
+    assert not live.partial_due(10**9, LIMITS)
