@@ -1,4 +1,4 @@
-"""The payload of a request: in the value, in its envelope, or in the blob that it names."""
+"""The payload of a request: the value itself, a field of its JSON envelope, or a blob that the envelope points to."""
 
 import base64
 import json
@@ -9,7 +9,10 @@ from models.base import Rejected
 
 
 def extract_payload(event: Event, fetch: Callable[[str, int], bytes], limit: int) -> bytes:
-    """The payload itself: the value, or what a JSON value carries in `data_base64` or claims by `uri`."""
+    """Return the payload: the value, the `data_base64` of a JSON value, or the blob at its `uri`.
+
+    Raises `Rejected`: `bad_envelope`, `empty` or `too_large`, and what `fetch` raises.
+    """
     payload = event.data
     envelope = _parse_envelope(event)
     if envelope is not None and "uri" in envelope:
@@ -34,9 +37,9 @@ def _parse_envelope(event: Event) -> Mapping[str, str] | None:
         envelope = json.loads(event.data)
     except (ValueError, RecursionError) as error:
         if declared:
-            raise Rejected("bad_envelope", f"content-type is {JSON}, but the value is no JSON: {error}") from error
+            raise Rejected("bad_envelope", f"content-type is {JSON}, but the value is not JSON: {error}") from error
         return None
-    # What POST /v1/blobs answers is a claim check as it stands.
+    # The response of POST /v1/blobs is accepted as a claim check without change.
     if not isinstance(envelope, dict) or not envelope.keys() <= {"uri", "data_base64", "size", "sha256"}:
         return None
     names = {"uri", "data_base64"} & envelope.keys()
@@ -45,5 +48,5 @@ def _parse_envelope(event: Event) -> Mapping[str, str] | None:
     [name] = names
     text = envelope[name]
     if not isinstance(text, str):
-        raise Rejected("bad_envelope", f"{name} is of {type(text).__name__}; a string is needed")
+        raise Rejected("bad_envelope", f"{name} is not a string but {type(text).__name__}: a string is needed")
     return {name: text}

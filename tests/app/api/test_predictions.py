@@ -69,7 +69,7 @@ async def test_a_prediction_that_is_not_recorded_is_said_to_be_so(http: httpx.As
 async def test_what_is_no_prediction_id_is_refused(http: httpx.AsyncClient, wrong: str) -> None:
     response = await http.get(f"/v1/predictions/{wrong}")
     assert response.status_code == 422
-    assert "is no prediction id" in response.json()["detail"]
+    assert "is not a prediction id" in response.json()["detail"]
 
 
 async def test_a_database_that_is_away_is_worth_another_try(brokerless: Settings, tmp_path: Path) -> None:
