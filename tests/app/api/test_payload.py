@@ -105,7 +105,7 @@ async def test_a_claim_check_leads_nowhere_but_into_our_own_storage(
     async with api(brokerless, tmp_path, asked("1", json.dumps({"uri": uri}).encode())) as http:
         answer = await http.get(f"/v1/predictions/{of('1')}/payload")
     assert answer.status_code == 404
-    assert "is no blob's URI" in answer.json()["detail"]
+    assert "is not a blob URI" in answer.json()["detail"]
 
 
 async def test_a_payload_that_the_archive_keeps_as_a_blob_is_found_until_that_is_gone(
