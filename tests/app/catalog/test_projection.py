@@ -176,7 +176,7 @@ UNREADABLE = [
 
 
 @pytest.mark.parametrize(
-    "bad", UNREADABLE, ids=lambda record: f"{record.topic} {(record.headers[-1:] or record.value)!r:.60}"
+    "record", UNREADABLE, ids=lambda record: f"{record.topic} {(record.headers[-1:] or record.value)!r:.60}"
 )
 def test_an_unreadable_record_is_reported_and_left_out(
     catalog: Catalog, record: Record, caplog: pytest.LogCaptureFixture
