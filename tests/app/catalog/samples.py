@@ -32,7 +32,7 @@ def sample_correction(text: str = "123", prediction: str = SERVED, **fields: Any
 
 
 def sample_outcome(prediction_id: str = SERVED, **fields: Any) -> OutcomeRecorded:
-    columns = sample_prediction(unique=prediction_id).model_dump(exclude={"timings_ms", "inputs"})
+    columns = sample_prediction(prediction=prediction_id).model_dump(exclude={"timings_ms", "inputs"})
     return OutcomeRecorded(**columns, request_source="app", selection="volunteer", **fields)
 
 

@@ -32,7 +32,7 @@ def test_each_requested_prediction_has_a_history(catalog: Catalog) -> None:
                 make_record(sample_prediction(), extensions={"requestsource": "shop"}, minute=5), logged_ms=10
             ),
             consumed_record(make_record(sample_correction())),
-            consumed_record(make_record(sample_correction(unique=OTHER), id="2"), offset=1),
+            consumed_record(make_record(sample_correction(prediction=OTHER), id="2"), offset=1),
         ]
     )
     histories = catalog.prediction_histories([SERVED, OTHER, "ocr:none"])
@@ -46,8 +46,8 @@ def test_each_requested_prediction_has_a_history(catalog: Catalog) -> None:
 
 def test_predictions_awaiting_a_reward_are_listed_oldest_first(catalog: Catalog) -> None:
     ids = [prediction_id("ocr", "app", str(number)) for number in range(6)]
-    predictions = [sample_prediction(unique=item) for item in ids]
-    predictions[5] = sample_prediction(unique=ids[5], role="shadow")
+    predictions = [sample_prediction(prediction=item) for item in ids]
+    predictions[5] = sample_prediction(prediction=ids[5], role="shadow")
     minutes = [3, 2, 1, 9, 0, 1]
     served_records = [make_record(item, minute=minute) for item, minute in zip(predictions, minutes, strict=True)]
     outcome_records = [
