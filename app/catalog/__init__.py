@@ -1,1 +1,1 @@
-"""The read models: what the log says, in tables."""
+"""The read models: the log as queryable tables."""

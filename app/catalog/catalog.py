@@ -1,4 +1,4 @@
-"""The catalog: what the log says, as tables that can be asked."""
+"""The catalog: the log as queryable tables."""
 
 import json
 import logging
@@ -35,9 +35,9 @@ _MAX_PARAMETERS = 10_000
 
 
 class Catalog:
-    """The catalog at a SQLAlchemy URL. Every method raises `Unavailable` when the database is away or locked.
+    """The catalog at a SQLAlchemy URL. Every method raises `Unavailable` if the database is unreachable or locked.
 
-    The tables hold an event's data as it was written; what is read from them is in the types' current versions.
+    The tables hold event data as it was written; methods return it in the types' current versions.
     """
 
     def __init__(self, url: str) -> None:
@@ -50,123 +50,134 @@ class Catalog:
         self._engine.dispose()
 
     def exists(self) -> bool:
-        """Whether the tables are there, of whatever version."""
+        """Return whether the tables exist, in any version."""
         with read_transaction(self._engine) as connection:
             return inspect(connection).has_table(VERSION_TABLE)
 
     def upgrade(self) -> None:
-        """Bring the tables to this version, or make empty ones. Several processes may do it at once."""
+        """Migrate the tables to this version, or create empty ones. Several processes may do this at once."""
         with self._upgrade_lock:
             if not self._upgraded:
                 upgrade(self._engine)
                 self._upgraded = True
 
     def _ensure_upgraded(self) -> None:
-        """Each method's first step: a catalog that is there is complete, and one that isn't is never made empty."""
+        """Migrate an existing catalog; raises `Unavailable` if there is none.
+
+        An empty catalog is never created here, because it would look complete.
+        """
         if not self._upgraded and not self.exists():
             raise Unavailable(
-                f"there is no catalog at {self._engine.url.render_as_string()}: the recorder makes it from the log "
-                "when it starts, and so does `hindsight rebuild`"
+                f"there is no catalog at {self._engine.url.render_as_string()}: start the recorder, or run "
+                "`hindsight rebuild`, to build it from the log"
             )
         self.upgrade()
 
     def project(self, records: Sequence[ConsumedRecord]) -> None:
-        """Write what the records say, in one transaction.
+        """Write the rows of the records in one transaction.
 
-        They come as they stand in the archived topics, in any order, any number of times: the rows are the same.
-        What can't be read has no row.
+        Records come from the archived topics, in any order, any number of times: the rows are the same. Unreadable
+        records have no row.
         """
         with self._write_transaction() as connection:
             project_records(connection, records)
 
     def prediction_histories(self, prediction_ids: Collection[str]) -> dict[str, PredictionHistory]:
-        """Each of the predictions, and all that was said of it, by (time, id)."""
+        """Return each of the predictions with all of its feedback, by (time, id)."""
         served: dict[str, ServedPrediction] = {}
-        said = defaultdict[str, list[FeedbackEvent]](list)
+        feedback_events = defaultdict[str, list[FeedbackEvent]](list)
         with self._read_transaction() as connection:
-            for some in _chunks(prediction_ids):
-                predictions = select(PredictionRow.__table__).where(
-                    PredictionRow.prediction_id.in_(some), PredictionRow.role != "shadow"
+            for chunk in _chunks(prediction_ids):
+                prediction_query = select(PredictionRow.__table__).where(
+                    PredictionRow.prediction_id.in_(chunk), PredictionRow.role != "shadow"
                 )
-                for row in connection.execute(predictions):
+                for row in connection.execute(prediction_query):
                     served[row.prediction_id] = ServedPrediction(
                         decode_row(row, PredictionMade), row.request_source, row.time, row.logged
                     )
-                feedback = select(FeedbackRow.__table__).where(FeedbackRow.prediction_id.in_(some))
-                for row in connection.execute(feedback):
-                    said[row.prediction_id].append(
+                feedback_query = select(FeedbackRow.__table__).where(FeedbackRow.prediction_id.in_(chunk))
+                for row in connection.execute(feedback_query):
+                    feedback_events[row.prediction_id].append(
                         FeedbackEvent(decode_row(row, FeedbackGiven), row.source, row.id, row.time, row.logged)
                     )
-        for events in said.values():
-            events.sort(key=lambda one: (one.time, one.id, one.source))
-        return {one: PredictionHistory(served.get(one), tuple(said[one])) for one in prediction_ids}
+        for events in feedback_events.values():
+            events.sort(key=lambda event: (event.time, event.id, event.source))
+        return {
+            prediction_id: PredictionHistory(served.get(prediction_id), tuple(feedback_events[prediction_id]))
+            for prediction_id in prediction_ids
+        }
 
     def awaiting_reward(self, task: str, before: datetime, limit: int) -> list[str]:
-        """The task's served predictions made before that moment which have no reward yet, oldest first."""
-        found = (
+        """Return the task's served predictions before that time that have no reward yet, oldest first."""
+        query = (
             select(PredictionRow.prediction_id)
             .where(PredictionRow.waiting, PredictionRow.task == task, PredictionRow.time < before)
             .order_by(PredictionRow.time, PredictionRow.prediction_id)
             .limit(limit)
         )
         with self._read_transaction() as connection:
-            return list(connection.scalars(found))
+            return list(connection.scalars(query))
 
     def prediction(self, prediction_id: str) -> dict[str, Any] | None:
-        """A prediction as it was published, with its feedback by (time, id) and its present outcome."""
-        found = select(PredictionRow.__table__).where(PredictionRow.prediction_id == prediction_id)
-        feedback = select(FeedbackRow.__table__).where(FeedbackRow.prediction_id == prediction_id)
-        outcome = select(OutcomeRow.__table__).where(OutcomeRow.prediction_id == prediction_id)
+        """Return a prediction as it was published, with its feedback by (time, id) and its current outcome."""
+        prediction_query = select(PredictionRow.__table__).where(PredictionRow.prediction_id == prediction_id)
+        feedback_query = select(FeedbackRow.__table__).where(FeedbackRow.prediction_id == prediction_id)
+        outcome_query = select(OutcomeRow.__table__).where(OutcomeRow.prediction_id == prediction_id)
         with self._read_transaction() as connection:
-            row = connection.execute(found).one_or_none()
-            if row is None:
+            prediction_row = connection.execute(prediction_query).one_or_none()
+            if prediction_row is None:
                 return None
-            said = connection.execute(feedback.order_by(FeedbackRow.time, FeedbackRow.id, FeedbackRow.source)).all()
-            result = connection.execute(outcome).one_or_none()
-        return decode_row(row, PredictionMade).model_dump() | {
-            "request_source": row.request_source,
-            "time": row.time,
-            "feedback": [decode_row(one, FeedbackGiven).model_dump() | _event_identity(one) for one in said],
-            "outcome": None if result is None else decode_row(result, OutcomeRecorded).model_dump(),
+            feedback_rows = connection.execute(
+                feedback_query.order_by(FeedbackRow.time, FeedbackRow.id, FeedbackRow.source)
+            ).all()
+            outcome_row = connection.execute(outcome_query).one_or_none()
+        return decode_row(prediction_row, PredictionMade).model_dump() | {
+            "request_source": prediction_row.request_source,
+            "time": prediction_row.time,
+            "feedback": [
+                decode_row(feedback_row, FeedbackGiven).model_dump() | _event_identity(feedback_row)
+                for feedback_row in feedback_rows
+            ],
+            "outcome": None if outcome_row is None else decode_row(outcome_row, OutcomeRecorded).model_dump(),
         }
 
-    def query(self, question: Callable[[Connection], A]) -> A:
-        """What a question finds in the tables, as they are at one moment."""
+    def query(self, run_query: Callable[[Connection], A]) -> A:
+        """Run a query on a consistent snapshot of the tables; return its result."""
         with self._read_transaction() as connection:
-            return question(connection)
+            return run_query(connection)
 
     def count(self, erased: RowsToErase) -> int:
-        """How many of these rows there are."""
+        """Return how many of these rows exist."""
         with self._read_transaction() as connection:
             return erasure.count_rows(connection, erased)
 
     def erase(self, erased: RowsToErase) -> int:
-        """Delete these rows; how many there were. They are gone from the database's files after `vacuum`."""
+        """Delete these rows; return how many there were. Only `vacuum` removes them from the database's files."""
         with self._write_transaction() as connection:
             rows = erasure.erase_rows(connection, erased)
             update_waiting(connection, erased.outcomes)
             return rows
 
     def vacuum(self) -> None:
-        """Leave nothing of deleted rows in the database's files."""
+        """Remove every trace of deleted rows from the database's files."""
         self._ensure_upgraded()
         erasure.vacuum(self._engine)
 
     def rows(self, name: str) -> Iterator[dict[str, Any]]:
-        """The rows of the table of this name, by their keys."""
+        """Yield the rows of this table, by their keys."""
         table = Base.metadata.tables[name]
-        found = select(table).order_by(*table.primary_key)
+        query = select(table).order_by(*table.primary_key)
         with self._read_transaction() as connection:
-            for row in connection.execution_options(yield_per=1000).execute(found):
+            for row in connection.execution_options(yield_per=1000).execute(query):
                 yield dict(row._mapping)
 
     def dump(self) -> dict[str, list[dict[str, Any]]]:
-        """All that the catalog holds."""
+        """Return the rows of all tables."""
         return {name: list(self.rows(name)) for name in Base.metadata.tables}
 
     @contextmanager
     def replace_tables(self) -> Iterator[Connection]:
-        """A transaction in which the tables are empty and new, whatever they were. Other writers wait for its end."""
+        """Open a transaction in which the tables are new and empty. Other writers wait for its end."""
         with write_transaction(self._engine) as connection:
             recreate(connection)
             yield connection
@@ -185,35 +196,37 @@ class Catalog:
 
 
 def project_records(connection: Connection, records: Sequence[ConsumedRecord]) -> int:
-    """Write what the records say in this connection's transaction; how many of them can't be read."""
-    made = defaultdict[type[Base], list[dict[str, Any]]](list)
+    """Write the rows of the records in this connection's transaction; return how many records are unreadable."""
+    rows_by_table = defaultdict[type[Base], list[dict[str, Any]]](list)
     unreadable = 0
     for record in records:
         try:
-            for model, row in list(project_record(record)):
-                made[model].append(row)
+            for table, row in list(project_record(record)):
+                rows_by_table[table].append(row)
         except UNREADABLE_ERRORS as error:
             unreadable += 1
             log.warning("the catalog can't read %s: %s", record.origin.position, error)
-    for model in sorted(made, key=lambda model: model.__tablename__):
-        connection.execute(build_upsert(model, connection.dialect.name), made[model])
-    update_waiting(connection, {row["prediction_id"] for model in (PredictionRow, OutcomeRow) for row in made[model]})
+    for table in sorted(rows_by_table, key=lambda table: table.__tablename__):
+        connection.execute(build_upsert(table, connection.dialect.name), rows_by_table[table])
+    update_waiting(
+        connection, {row["prediction_id"] for table in (PredictionRow, OutcomeRow) for row in rows_by_table[table]}
+    )
     return unreadable
 
 
 def update_waiting(connection: Connection, prediction_ids: Collection[str]) -> None:
-    """Say anew which of these predictions wait for a reward."""
+    """Recompute which of these predictions wait for a reward."""
     rewarded = select(OutcomeRow).where(
         OutcomeRow.prediction_id == PredictionRow.prediction_id, OutcomeRow.reward.is_not(None)
     )
     waiting = and_(PredictionRow.role != "shadow", not_(rewarded.exists()))
-    for some in _chunks(prediction_ids):
-        changed = PredictionRow.prediction_id.in_(some), PredictionRow.waiting != waiting
-        connection.execute(update(PredictionRow).where(*changed).values(waiting=waiting))
+    for chunk in _chunks(prediction_ids):
+        conditions = PredictionRow.prediction_id.in_(chunk), PredictionRow.waiting != waiting
+        connection.execute(update(PredictionRow).where(*conditions).values(waiting=waiting))
 
 
 def _chunks(values: Collection[str]) -> Iterator[list[str]]:
-    """The values in order, as many at a time as a statement takes."""
+    """Yield the values in order, in chunks that fit into one statement."""
     ordered = sorted(set(values))
     for start in range(0, len(ordered), _MAX_PARAMETERS):
         yield ordered[start : start + _MAX_PARAMETERS]
@@ -221,26 +234,28 @@ def _chunks(values: Collection[str]) -> Iterator[list[str]]:
 
 @lru_cache
 def build_upsert(model: type[Base], dialect: str) -> Insert:
-    """Inserts a row, or has its key's row say what the records of both say together."""
+    """Return an INSERT of a row that merges with an existing row of the same key, as if both records made one row."""
     table = Base.metadata.tables[model.__tablename__]
     insert = (sqlite.insert if dialect == "sqlite" else postgresql.insert)(table)
-    old, new = table.c, insert.excluded
+    old_columns, new_columns = table.c, insert.excluded
     names = [column.name for column in table.columns if not column.primary_key]
     if not issubclass(model, LoggedRow):
-        earlier = {name: or_(old[name].is_(None), new[name] < old[name]) for name in names}
-        least = {name: case((earlier[name], new[name]), else_=old[name]) for name in names}
-        return insert.on_conflict_do_update(index_elements=table.primary_key, set_=least)
-    here, there = (tuple_(*(columns[name] for name in model.order)) for columns in (new, old))
-    wins = here < there if issubclass(model, FirstWinsRow) else here > there
+        is_earlier = {name: or_(old_columns[name].is_(None), new_columns[name] < old_columns[name]) for name in names}
+        earliest = {name: case((is_earlier[name], new_columns[name]), else_=old_columns[name]) for name in names}
+        return insert.on_conflict_do_update(index_elements=table.primary_key, set_=earliest)
+    new_position, old_position = (
+        tuple_(*(columns[name] for name in model.order)) for columns in (new_columns, old_columns)
+    )
+    wins = new_position < old_position if issubclass(model, FirstWinsRow) else new_position > old_position
     return insert.on_conflict_do_update(
-        index_elements=table.primary_key, set_={name: new[name] for name in names}, where=wins
+        index_elements=table.primary_key, set_={name: new_columns[name] for name in names}, where=wins
     )
 
 
-def decode_row(row: Any, kind: type[T]) -> T:
-    """A row's data, whatever version of its type it is in."""
+def decode_row(row: Any, event_type: type[T]) -> T:
+    """Return a row's data in the current version of its type."""
     data = decode(row.type, json.dumps(row.data).encode())
-    assert isinstance(data, kind)
+    assert isinstance(data, event_type)
     return data
 
 

@@ -1,4 +1,4 @@
-"""Column types that behave alike in SQLite and PostgreSQL."""
+"""Column types with the same behaviour in SQLite and PostgreSQL."""
 
 from datetime import UTC, datetime
 
@@ -10,26 +10,26 @@ _BYTEWISE = Text().with_variant(Text(collation="C"), "postgresql")
 
 
 class ByteOrderedText(TypeDecorator[str]):
-    """Text, ordered by its bytes everywhere. U+FFFD stands for NUL, which PostgreSQL's text can't hold."""
+    """Text, ordered by its bytes in both databases. U+FFFD replaces NUL, which PostgreSQL's text can't hold."""
 
     impl = _BYTEWISE
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        """What is written."""
+        """Return the value to write."""
         return value.replace(_NUL, "\ufffd") if value is not None and _NUL in value else value
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A moment, kept in UTC without saying so: SQLite has no time zones, and PostgreSQL's depend on the session."""
+    """A time, stored in UTC without a time zone: SQLite has none, and PostgreSQL's depends on the session."""
 
     impl = DateTime
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """What is written."""
+        """Return the value to write."""
         return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """What is read."""
+        """Return the value that was read."""
         return None if value is None else value.replace(tzinfo=UTC)

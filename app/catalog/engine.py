@@ -1,4 +1,4 @@
-"""The catalog's database: SQLite or PostgreSQL, each set up so that many processes may use it at once."""
+"""The catalog's database: SQLite or PostgreSQL, configured for concurrent processes."""
 
 import sqlite3
 import time
@@ -13,38 +13,38 @@ from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError
 from app.errors import SetupError, Unavailable
 
 LOCK_SECONDS = 10
-"""How long a writer waits for another, before it says that the database is away."""
+"""Time that a writer waits for another one before it raises `Unavailable`."""
 
 _RETRY_SECONDS = 0.05
 _WRITER_LOCK = 0x48494E44
 
 
 def create_catalog_engine(url: str) -> Engine:
-    """The engine of a URL. Raises `SetupError` for what is neither SQLite nor PostgreSQL."""
+    """Return the engine of a URL. Raises `SetupError` if it is neither SQLite nor PostgreSQL."""
     try:
-        parsed = make_url(url)
-        backend = parsed.get_backend_name()
+        database_url = make_url(url)
+        backend = database_url.get_backend_name()
     except ArgumentError:
         backend = None
     if backend == "sqlite":
-        if parsed.database:
-            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-        engine = create_engine(parsed, connect_args={"timeout": LOCK_SECONDS})
+        if database_url.database:
+            Path(database_url.database).parent.mkdir(parents=True, exist_ok=True)
+        engine = create_engine(database_url, connect_args={"timeout": LOCK_SECONDS})
         event.listen(engine, "connect", _on_sqlite_connect)
         event.listen(engine, "begin", _on_sqlite_begin)
         return engine
     if backend == "postgresql":
         options = f"-c lock_timeout={LOCK_SECONDS}s"
-        return create_engine(parsed, pool_pre_ping=True, connect_args={"options": options})
+        return create_engine(database_url, pool_pre_ping=True, connect_args={"options": options})
     raise SetupError(
-        "HINDSIGHT_DATABASE_URL names no database that the catalog can be in.",
-        "Set it to postgresql://user:password@host/database, or to nothing for SQLite.",
+        "HINDSIGHT_DATABASE_URL is not a database for the catalog.",
+        "Set it to postgresql://user:password@host/database, or leave it empty for SQLite.",
     )
 
 
 @contextmanager
 def wrap_errors(engine: Engine) -> Iterator[None]:
-    """Turns what says that the database is away, full or locked into `Unavailable`."""
+    """Raise `Unavailable` for errors of a database that is unreachable, full or locked."""
     try:
         yield
     except (OperationalError, InterfaceError) as error:
@@ -54,7 +54,7 @@ def wrap_errors(engine: Engine) -> Iterator[None]:
 
 @contextmanager
 def read_transaction(engine: Engine) -> Iterator[Connection]:
-    """A connection that sees the catalog as it is at one moment."""
+    """Yield a connection that sees a consistent snapshot of the catalog."""
     options: Any = {} if engine.dialect.name == "sqlite" else {"isolation_level": "REPEATABLE READ"}
     with wrap_errors(engine), engine.connect() as connection:
         yield connection.execution_options(**options)
@@ -62,9 +62,9 @@ def read_transaction(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def write_transaction(engine: Engine) -> Iterator[Connection]:
-    """A connection whose transaction is committed at the end of the block, unless that raises.
+    """Yield a connection whose transaction is committed at the end of the block, unless the block raises.
 
-    There is one at a time: what a writer reads is what it will have written upon.
+    Only one runs at a time, so that no other writer changes what this one has read.
     """
     with wrap_errors(engine), engine.connect() as connection, connection.execution_options(writes=True).begin():
         if engine.dialect.name == "postgresql":
@@ -74,19 +74,19 @@ def write_transaction(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def control_transaction(engine: Engine) -> Iterator[Connection]:
-    """As `writing`, for a few rows of a control table: it waits for no writer of the catalog where it needn't.
+    """Yield a write connection for a few rows of a control table, without the lock of the catalog's writers.
 
-    Rebuilding the catalog may take longer than such a row may wait.
+    Such a row can't wait for a rebuild of the catalog.
     """
-    free = engine.execution_options(writes=True)
-    with wrap_errors(free), free.begin() as connection:
+    write_engine = engine.execution_options(writes=True)
+    with wrap_errors(write_engine), write_engine.begin() as connection:
         yield connection
 
 
 def _on_sqlite_connect(connection: Any, record: Any) -> None:
-    connection.isolation_level = None  # or the driver begins transactions when it sees fit, and never one for DDL
-    # Readers don't wait for a writer. Of several connections that turn a new file to it at once, SQLite has all but one
-    # fail at once, whatever the timeout.
+    connection.isolation_level = None  # otherwise the driver begins transactions by its own rules, and none for DDL
+    # In WAL mode readers don't wait for a writer. If several connections switch a new file to it at once, all but one
+    # fail immediately, whatever the timeout.
     deadline = time.monotonic() + LOCK_SECONDS
     while True:
         try:
@@ -99,6 +99,6 @@ def _on_sqlite_connect(connection: Any, record: Any) -> None:
 
 
 def _on_sqlite_begin(connection: Connection) -> None:
-    # A transaction that only wanted to write later would fail at once when another one has written meanwhile.
+    # A transaction that starts as a reader fails on its first write if another one has written meanwhile.
     writes = connection.get_execution_options().get("writes", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -1,4 +1,4 @@
-"""Erasing from the catalog: rows, and what databases keep of rows that are gone."""
+"""Erasure from the catalog: deletion of rows, and of their traces in the database's files."""
 
 import sqlite3
 from collections.abc import Collection, Iterator
@@ -19,7 +19,7 @@ _TABLES = (PredictionRow, FeedbackRow, OutcomeRow, DeadLetterRow)
 
 @dataclass(frozen=True)
 class RowsToErase:
-    """The rows to erase, by their ids; of feedback by (source, id)."""
+    """The ids of the rows to erase; feedback is identified by (source, id)."""
 
     predictions: Collection[str] = field(default_factory=tuple)
     feedback: Collection[tuple[str, str]] = field(default_factory=tuple)
@@ -28,32 +28,34 @@ class RowsToErase:
 
 
 def count_rows(connection: Connection, erased: RowsToErase) -> int:
-    """How many of the rows there are."""
+    """Return how many of the rows exist."""
     return sum(
         connection.scalar(select(func.count()).where(column.in_(ids))) or 0 for column, ids in _conditions(erased)
     )
 
 
 def erase_rows(connection: Connection, erased: RowsToErase) -> int:
-    """Delete the rows; how many there were."""
+    """Delete the rows; return how many there were."""
     return sum(
         connection.execute(delete(column.class_).where(column.in_(ids))).rowcount for column, ids in _conditions(erased)
     )
 
 
 def vacuum(engine: Engine) -> None:
-    """Write the tables anew, so that nothing of the deleted rows is left in their files. Raises `Unavailable`."""
+    """Rewrite the tables, so that their files keep no trace of deleted rows. Raises `Unavailable`."""
     if engine.dialect.name == "sqlite":
         with closing(engine.raw_connection()) as connection:
             try:
                 cursor = connection.cursor()
                 cursor.execute("VACUUM")
-                # The log of writes holds rows as well, until all of it is in the database and it begins anew.
+                # The write-ahead log holds rows as well, until it is checkpointed and truncated.
                 busy, *_ = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             except sqlite3.OperationalError as error:
                 raise Unavailable(f"the catalog at {engine.url.render_as_string()}: {error}") from error
         if busy:
-            raise Unavailable(f"the catalog at {engine.url.render_as_string()} is being read all the time")
+            raise Unavailable(
+                f"the catalog at {engine.url.render_as_string()} is being read: retry when no reader is active"
+            )
         return
     names = ", ".join(table.__tablename__ for table in _TABLES)
     with wrap_errors(engine), engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
@@ -61,14 +63,14 @@ def vacuum(engine: Engine) -> None:
 
 
 def _conditions(erased: RowsToErase) -> Iterator[tuple[InstrumentedAttribute[str], list[str]]]:
-    """Columns and the ids to look for in them, few at a time."""
-    wanted = (
+    """Yield columns with the ids to match in them, in chunks."""
+    ids_by_column = (
         (PredictionRow.prediction_id, erased.predictions),
         (FeedbackRow.key, [event_key(*identity) for identity in erased.feedback]),
         (OutcomeRow.prediction_id, erased.outcomes),
         (DeadLetterRow.rejected_id, erased.dead_letters),
     )
-    for column, ids in wanted:
+    for column, ids in ids_by_column:
         ordered = sorted(ids)
         for start in range(0, len(ordered), _MAX_IDS):
             yield column, ordered[start : start + _MAX_IDS]

@@ -1,8 +1,8 @@
 """The catalog's tables: read models, each row a pure function of the records in the log.
 
-Which of several records makes a row is said by the class: the `First` or the `Last` of them in the log. So rows come
-out the same whatever the order and the number of deliveries. `data` is the event's own, as it is in the log, in the
-version that `type` names; the columns beside it are what is asked for.
+The class decides which of several records makes a row: the first (`FirstWinsRow`) or the last (`LastWinsRow`) in the
+log. Rows are therefore the same for every order and number of deliveries. `data` is the event's data as in the log, in
+the version that `type` names; the other columns are for queries.
 """
 
 from datetime import datetime
@@ -24,9 +24,9 @@ LOG_POSITION = ("logged", "partition", "offset", "topic", "epoch")
 
 
 class LoggedRow(Base):
-    """A row that one record in the log makes, and where that record is. `logged` is its log append time.
+    """A row made by one record, with the record's position. `logged` is its log append time.
 
-    `order` names the columns by which one of two records is before the other.
+    `order` names the columns that order two records.
     """
 
     __abstract__ = True
@@ -40,21 +40,21 @@ class LoggedRow(Base):
 
 
 class FirstWinsRow(LoggedRow):
-    """Of the records for one key, the first makes the row."""
+    """A row made by the first record with its key."""
 
     __abstract__ = True
 
 
 class LastWinsRow(LoggedRow):
-    """Of the records for one key, the last makes the row."""
+    """A row made by the last record with its key."""
 
     __abstract__ = True
 
 
 class PredictionRow(FirstWinsRow):
-    """A prediction, served or a shadow's. `time` is its `ce_time`.
+    """A prediction, served or by a shadow. `time` is its `ce_time`.
 
-    `waiting` is whether it was served, and its outcome has no reward: few are, and an index finds them.
+    `waiting` marks a served prediction whose outcome has no reward: there are few, and a partial index finds them.
     """
 
     __tablename__ = "predictions"
@@ -76,7 +76,7 @@ class PredictionRow(FirstWinsRow):
 
 
 class FailureRow(FirstWinsRow):
-    """What a version was asked for, and failed to predict. `time` is its `ce_time`."""
+    """A prediction that a version failed to make. `time` is its `ce_time`."""
 
     __tablename__ = "failures"
     __table_args__ = (Index("failures_of_version", "task", "version", "time"),)
@@ -88,7 +88,7 @@ class FailureRow(FirstWinsRow):
 
 
 class FeedbackRow(FirstWinsRow):
-    """What was said of a prediction. `key` is made of the event's identity, `source` and `id`."""
+    """Feedback on a prediction. `key` is derived from the event's identity, `source` and `id`."""
 
     __tablename__ = "feedback"
     key: Mapped[str] = mapped_column(primary_key=True)
@@ -102,7 +102,7 @@ class FeedbackRow(FirstWinsRow):
 
 
 class OutcomeRow(LastWinsRow):
-    """What is known of a prediction now: of several outcomes the one that knows what had come by the latest `time`."""
+    """The current outcome of a prediction: the one with the latest `time`, which knows the most feedback."""
 
     order = ("time", *LOG_POSITION)
     __tablename__ = "outcomes"
@@ -116,7 +116,7 @@ class OutcomeRow(LastWinsRow):
 
 
 class ModelRow(LastWinsRow):
-    """A model, and its newest version."""
+    """A model with its newest version."""
 
     __tablename__ = "models"
     task: Mapped[str] = mapped_column(primary_key=True)
@@ -138,7 +138,7 @@ class VersionRow(FirstWinsRow):
 
 
 class CandidateRow(LastWinsRow):
-    """A version that was trained, whether or not it came into the registry."""
+    """A trained version, registered or not."""
 
     __tablename__ = "candidates"
     task: Mapped[str] = mapped_column(primary_key=True)
@@ -149,7 +149,7 @@ class CandidateRow(LastWinsRow):
 
 
 class EvaluationRow(FirstWinsRow):
-    """One judgement of a version. `key` is made of the event's identity."""
+    """An evaluation of a version. `key` is derived from the event's identity."""
 
     __tablename__ = "evaluations"
     key: Mapped[str] = mapped_column(primary_key=True)
@@ -162,9 +162,9 @@ class EvaluationRow(FirstWinsRow):
 
 
 class RouteChangeRow(FirstWinsRow):
-    """What was to serve a task from then on. `key` is made of the event's identity.
+    """A change of a task's route. `key` is derived from the event's identity.
 
-    Of several with one `data.follows` the first in the log is in force, see `app.registry`.
+    Of several changes with the same `data.follows` the first in the log is in force, see `app.registry`.
     """
 
     __tablename__ = "route_changes"
@@ -188,9 +188,9 @@ class DatasetRow(FirstWinsRow):
 
 
 class RunRow(Base):
-    """A retraining run, and when in the log it first came to each state: of several records the earliest counts.
+    """A retraining run, with the log time at which it first reached each state.
 
-    `trigger` is null while the record that says it has not come.
+    `trigger` is null until the record that names it has arrived.
     """
 
     __tablename__ = "runs"
@@ -207,16 +207,16 @@ class RunRow(Base):
 
     @property
     def state(self) -> str:
-        """The furthest state it came to."""
+        """Return the furthest state that the run has reached."""
         return next(state for state in reversed(RUN_STATES) if getattr(self, state) is not None)
 
 
 RUN_STATES = ("triggered", "built", "trained", "refused", "passed", "registered", "routed")
-"""The states of a run, each further than those before it."""
+"""The states of a run, from the first to the furthest."""
 
 
 class DeadLetterRow(FirstWinsRow):
-    """An event that could not be processed, and why; its payload is in the log only."""
+    """A rejected record with the reason; its payload is in the log only."""
 
     __tablename__ = "dead_letters"
     rejected_id: Mapped[str] = mapped_column(primary_key=True)

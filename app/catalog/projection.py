@@ -1,4 +1,4 @@
-"""From records to rows: which tables a record in the log has a row in, and what that row says."""
+"""Projection of records to rows: the tables in which a record has a row, and its columns."""
 
 import json
 import uuid
@@ -20,7 +20,7 @@ from models.base import Rejected
 TableRow = tuple[type[Base], dict[str, Any]]
 
 UNREADABLE_ERRORS = (Rejected, ValueError, OverflowError)
-"""What `rows` raises for a record that can't be read."""
+"""The errors that `project_record` raises for an unreadable record."""
 
 _MAX_BIGINT = 2**63 - 1
 _PREDICTION_TYPES: tuple[type[EventData], ...] = (PredictionMade, PredictionFailed)
@@ -41,38 +41,45 @@ _TYPES_BY_TOPIC: dict[str, tuple[type[EventData], ...]] = {
 
 
 def project_record(record: ConsumedRecord) -> Iterator[TableRow]:
-    """The rows that a record makes, were it the only one. Raises what is in `UNREADABLE`."""
+    """Yield the rows that this record alone makes. Raises one of `UNREADABLE_ERRORS`."""
     if record.origin.topic == DEAD_LETTERS:
         yield orm.DeadLetterRow, _dead_letter_row(record) | _log_position(record, EventRejected.type)
         return
-    kind = _event_type(record)
-    # History that was published again is there already; what a session says while it runs is nobody's to judge.
-    if kind is None or any(header_text(record.headers, name) is not None for name in ("ce_replay", "ce_partial")):
+    event_type = _event_type(record)
+    # Republished history has its rows already; partial answers of a session are not judged.
+    if event_type is None or any(header_text(record.headers, mark) is not None for mark in ("ce_replay", "ce_partial")):
         return
-    event = complete_event(record.headers, record.value or b"", record.origin, kind.type)
-    # On a topic of its own an application may give its feedback a type of its own.
-    name = event.type if event.type.startswith("hindsight.") else kind.type
-    said = decode(name, event.data)
+    event = complete_event(record.headers, record.value or b"", record.origin, event_type.type)
+    # An application may publish feedback with its own event type: then the topic decides.
+    type_name = event.type if event.type.startswith("hindsight.") else event_type.type
+    event_data = decode(type_name, event.data)
     data = json.loads(event.data)
-    json.dumps(data, allow_nan=False)  # a ValueError for what Python reads as JSON and databases don't
-    common = _log_position(record, name) | {"data": data}
-    for table, row in _task_rows(said, event) if kind not in _LIFECYCLE_TYPES else _lifecycle_rows(said, event):
-        yield table, row | common if "data" in table.__table__.columns else row | _log_position(record, name)
-    yield from _run_rows(said, common["logged"])
+    json.dumps(data, allow_nan=False)  # raises ValueError for NaN and infinity, which databases don't accept as JSON
+    logged_columns = _log_position(record, type_name) | {"data": data}
+    for table, row in (
+        _task_rows(event_data, event) if event_type not in _LIFECYCLE_TYPES else _lifecycle_rows(event_data, event)
+    ):
+        yield (
+            table,
+            row | logged_columns if "data" in table.__table__.columns else row | _log_position(record, type_name),
+        )
+    yield from _run_rows(event_data, logged_columns["logged"])
 
 
 def _event_type(record: ConsumedRecord) -> type[EventData] | None:
-    """The type that a record is of; None where it has no row."""
-    kinds = _TYPES_BY_TOPIC.get(record.origin.topic.rpartition(".")[2])
-    said = (header_text(record.headers, "ce_type") or "").rpartition(".v")[0]
-    named = [kind for kind in kinds or _LIFECYCLE_TYPES if split_version(kind.type)[0] == said]
-    return next(iter(named or kinds or ()), None)
+    """Return the record's event type; None if the record has no row."""
+    topic_types = _TYPES_BY_TOPIC.get(record.origin.topic.rpartition(".")[2])
+    type_name = (header_text(record.headers, "ce_type") or "").rpartition(".v")[0]
+    named_types = [
+        candidate for candidate in topic_types or _LIFECYCLE_TYPES if split_version(candidate.type)[0] == type_name
+    ]
+    return next(iter(named_types or topic_types or ()), None)
 
 
-def _log_position(record: ConsumedRecord, name: str) -> dict[str, Any]:
+def _log_position(record: ConsumedRecord, type_name: str) -> dict[str, Any]:
     origin = record.origin
     return {
-        "type": name,
+        "type": type_name,
         "logged": datetime.fromtimestamp(origin.timestamp_ms / 1000, UTC),
         "partition": origin.partition,
         "offset": origin.offset,
@@ -81,120 +88,134 @@ def _log_position(record: ConsumedRecord, name: str) -> dict[str, Any]:
     }
 
 
-def _task_rows(said: EventData, event: Event) -> Iterator[TableRow]:
+def _task_rows(event_data: EventData, event: Event) -> Iterator[TableRow]:
     time = datetime.fromisoformat(event.time).astimezone(UTC)
-    match said:
+    match event_data:
         case PredictionMade():
             yield (
                 orm.PredictionRow,
                 {
-                    "prediction_id": said.prediction_id,
-                    "task": said.task,
-                    "role": said.role,
-                    "version": said.model.version,
-                    "request_source": event.extensions.get("requestsource", f"kafka:{said.task}.requests"),
+                    "prediction_id": event_data.prediction_id,
+                    "task": event_data.task,
+                    "role": event_data.role,
+                    "version": event_data.model.version,
+                    "request_source": event.extensions.get("requestsource", f"kafka:{event_data.task}.requests"),
                     "subject": event.subject,
                     "time": time,
-                    "waiting": said.role != "shadow",
+                    "waiting": event_data.role != "shadow",
                 },
             )
-        case PredictionFailed() if said.model is not None and said.role is not None:
+        case PredictionFailed() if event_data.model is not None and event_data.role is not None:
             yield (
                 orm.FailureRow,
                 {
-                    "prediction_id": said.prediction_id,
-                    "task": said.task,
-                    "role": said.role,
-                    "version": said.model.version,
+                    "prediction_id": event_data.prediction_id,
+                    "task": event_data.task,
+                    "role": event_data.role,
+                    "version": event_data.model.version,
                     "time": time,
                 },
             )
         case FeedbackGiven():
-            task, prediction_id = said.task_and_prediction
-            about = {"task": task, "prediction_id": prediction_id, "actor": said.actor, "time": time}
+            task, prediction_id = event_data.task_and_prediction
+            columns = {"task": task, "prediction_id": prediction_id, "actor": event_data.actor, "time": time}
             yield (
                 orm.FeedbackRow,
-                about | {"key": event_key(event.source, event.id), "source": event.source, "id": event.id},
+                columns | {"key": event_key(event.source, event.id), "source": event.source, "id": event.id},
             )
         case OutcomeRecorded():
-            about = {"prediction_id": said.prediction_id, "task": said.task, "version": said.model.version}
+            columns = {
+                "prediction_id": event_data.prediction_id,
+                "task": event_data.task,
+                "version": event_data.model.version,
+            }
             yield (
                 orm.OutcomeRow,
-                about
+                columns
                 | {
-                    "score": _without_signed_zero(said.score),
-                    "reward": _without_signed_zero(said.reward),
+                    "score": _without_signed_zero(event_data.score),
+                    "reward": _without_signed_zero(event_data.reward),
                     "time": time,
                 },
             )
 
 
-def _lifecycle_rows(said: EventData, event: Event) -> Iterator[TableRow]:
-    match said:
+def _lifecycle_rows(event_data: EventData, event: Event) -> Iterator[TableRow]:
+    match event_data:
         case DatasetBuilt():
-            identity = {"content_hash": said.content_hash, "location": said.location}
-            yield orm.DatasetRow, identity | {"task": said.task, "run_id": said.run_id}
+            identity = {"content_hash": event_data.content_hash, "location": event_data.location}
+            yield orm.DatasetRow, identity | {"task": event_data.task, "run_id": event_data.run_id}
         case ModelTrained():
-            yield orm.CandidateRow, _version_columns(said)
+            yield orm.CandidateRow, _version_columns(event_data)
         case ModelEvaluated():
             yield (
                 orm.EvaluationRow,
-                _version_columns(said) | {"key": event_key(event.source, event.id), "passed": said.passed},
+                _version_columns(event_data) | {"key": event_key(event.source, event.id), "passed": event_data.passed},
             )
         case ModelRegistered():
-            version = _version_columns(said)
+            version = _version_columns(event_data)
             yield orm.VersionRow, version
             yield orm.ModelRow, version
         case RouteChanged():
-            route = {"task": said.task, "action": said.action, "champion": said.champion, "canary": said.canary}
+            route = {
+                "task": event_data.task,
+                "action": event_data.action,
+                "champion": event_data.champion,
+                "canary": event_data.canary,
+            }
             yield orm.RouteChangeRow, route | {"key": event_key(event.source, event.id)}
 
 
-def _version_columns(said: ModelTrained | ModelEvaluated | ModelRegistered) -> dict[str, Any]:
-    return {"task": said.task, "name": said.model.name, "version": said.model.version, "run_id": said.run_id}
+def _version_columns(event_data: ModelTrained | ModelEvaluated | ModelRegistered) -> dict[str, Any]:
+    return {
+        "task": event_data.task,
+        "name": event_data.model.name,
+        "version": event_data.model.version,
+        "run_id": event_data.run_id,
+    }
 
 
-def _run_rows(said: EventData, logged: datetime) -> Iterator[TableRow]:
-    run_id, state = getattr(said, "run_id", None), _run_state(said)
+def _run_rows(event_data: EventData, logged: datetime) -> Iterator[TableRow]:
+    run_id, state = getattr(event_data, "run_id", None), _run_state(event_data)
     if run_id is not None and state is not None:
-        nothing: dict[str, Any] = dict.fromkeys(RUN_STATES)
-        trigger = said.trigger if isinstance(said, RetrainingTriggered) else None
-        yield orm.RunRow, nothing | {"run_id": run_id, "task": said.task, "trigger": trigger, state: logged}  # type: ignore[attr-defined]
+        no_states: dict[str, Any] = dict.fromkeys(RUN_STATES)
+        trigger = event_data.trigger if isinstance(event_data, RetrainingTriggered) else None
+        yield orm.RunRow, no_states | {"run_id": run_id, "task": event_data.task, "trigger": trigger, state: logged}  # type: ignore[attr-defined]
 
 
-def _run_state(said: EventData) -> str | None:
-    """The state that a run comes to by this event."""
-    if isinstance(said, ModelEvaluated):
-        return "passed" if said.passed else "refused"
-    return _RUN_STATES.get(type(said))
+def _run_state(event_data: EventData) -> str | None:
+    """Return the state that a run reaches by this event."""
+    if isinstance(event_data, ModelEvaluated):
+        return "passed" if event_data.passed else "refused"
+    return _RUN_STATES.get(type(event_data))
 
 
 def _without_signed_zero(number: float | None) -> float | None:
-    """The number without the sign of a zero, which SQLite doesn't keep."""
+    """Return the number without the sign of a zero, which SQLite doesn't keep."""
     return None if number is None else number + 0.0
 
 
 def event_key(source: str, id: str) -> str:
-    """An event's identity in few characters: databases bound those of a key."""
+    """Return a short key of an event's identity, because databases limit the length of keys."""
     return str(uuid.uuid5(uuid.uuid5(uuid.NAMESPACE_URL, source), id))
 
 
 def _dead_letter_row(record: ConsumedRecord) -> dict[str, Any]:
-    said = {name: value.decode(errors="replace") for name, value in record.headers if name.startswith("rejected_")}
+    headers = {name: value.decode(errors="replace") for name, value in record.headers if name.startswith("rejected_")}
     try:
-        partition, offset = int(said["rejected_partition"]), int(said["rejected_offset"])
+        partition, offset = int(headers["rejected_partition"]), int(headers["rejected_offset"])
         if not (0 <= partition <= _MAX_BIGINT and 0 <= offset <= _MAX_BIGINT):
-            raise ValueError(f"no record stands at {partition}/{offset}")
+            raise ValueError(f"{partition}/{offset} is not a record's position")
         return {
-            "rejected_id": str(uuid.UUID(said["rejected_id"])),
-            "stage": said["rejected_stage"],
-            "code": said["rejected_code"],
-            "reason": said["rejected_reason"],
-            "source_topic": said["rejected_topic"],
+            "rejected_id": str(uuid.UUID(headers["rejected_id"])),
+            "stage": headers["rejected_stage"],
+            "code": headers["rejected_code"],
+            "reason": headers["rejected_reason"],
+            "source_topic": headers["rejected_topic"],
             "source_partition": partition,
             "source_offset": offset,
-            "event_source": said["rejected_event_source"],
-            "event_id": said["rejected_event_id"],
+            "event_source": headers["rejected_event_source"],
+            "event_id": headers["rejected_event_id"],
         }
     except KeyError as error:
         raise ValueError(f"the header {error} is missing") from None

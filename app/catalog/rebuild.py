@@ -1,8 +1,8 @@
-"""The catalog made again from the log.
+"""The rebuild of the catalog from the log.
 
-1. begin one transaction, in which the tables are dropped and made anew: from here on other writers wait
-2. read the log to its end, which so has all that any writer has ever written
-3. commit: nobody ever sees a catalog that is half full, and a rebuild that fails leaves the one that was there
+1. begin one transaction, and recreate the tables in it: from now on other writers wait
+2. read the log to its end, which includes all records that any writer has projected
+3. commit: nobody sees a partly filled catalog, and a failed rebuild leaves the previous one
 """
 
 import asyncio
@@ -29,12 +29,12 @@ from models.base import Rejected
 log = logging.getLogger(__name__)
 
 ProgressCallback = Callable[[str, int], None]
-"""Called with a topic and the number of its records that were read since."""
+"""Called with a topic and the number of its records that were read since the last call."""
 
 
 @dataclass(frozen=True)
 class RebuildResult:
-    """How many records were read, and how many of them can't be read or joined."""
+    """The number of records that were read, and how many of them can't be read or joined."""
 
     records: int
     unreadable: int
@@ -42,14 +42,14 @@ class RebuildResult:
 
 @dataclass(frozen=True)
 class TableDigest:
-    """How many rows a table has, and a hash of all that is in them."""
+    """The number of rows of a table, and a hash of their content."""
 
     rows: int
     sha256: str
 
 
 def projected_topics(settings: Settings) -> list[str]:
-    """The topics that the catalog is made from."""
+    """Return the topics that the catalog is built from."""
     unused = {kind(task) for task in settings.tasks for kind in (topics.requests, topics.features)}
     return [topic for topic in topics.archived_topics(settings.tasks) if topic not in unused]
 
@@ -57,27 +57,27 @@ def projected_topics(settings: Settings) -> list[str]:
 async def rebuild(
     settings: Settings, catalog: Catalog, progress: ProgressCallback = lambda topic, count: None
 ) -> RebuildResult:
-    """Make the catalog again. Raises `Unavailable` when the database is away, or a writer doesn't make room."""
-    read = unreadable = 0
+    """Rebuild the catalog. Raises `Unavailable` if the database is unreachable, or a writer keeps its lock."""
+    record_count = unreadable = 0
     with catalog.replace_tables() as connection:
         for topic in projected_topics(settings):
             progress(topic, 0)
-            taken = _topic_filter(settings, topic)
+            filter_records = _topic_filter(settings, topic)
             async for records in snapshot.read_records(settings, topic):
-                kept = await taken(records)
-                unreadable += len(records) - len(kept)
-                unreadable += await asyncio.to_thread(project_records, connection, kept)
-                read += len(records)
+                projected = await filter_records(records)
+                unreadable += len(records) - len(projected)
+                unreadable += await asyncio.to_thread(project_records, connection, projected)
+                record_count += len(records)
                 progress(topic, len(records))
-    return RebuildResult(read, unreadable)
+    return RebuildResult(record_count, unreadable)
 
 
 def _topic_filter(
     settings: Settings, topic: str
 ) -> Callable[[Sequence[ConsumedRecord]], Awaitable[Sequence[ConsumedRecord]]]:
-    """Which records of a topic the live catalog has: of predictions and feedback, those that are joined."""
+    """Return a filter of a topic's records: the live catalog has only joined predictions and feedback."""
 
-    async def all_of_them(records: Sequence[ConsumedRecord]) -> Sequence[ConsumedRecord]:
+    async def keep_all(records: Sequence[ConsumedRecord]) -> Sequence[ConsumedRecord]:
         return records
 
     for task in load_tasks(settings).values():
@@ -85,43 +85,43 @@ def _topic_filter(
             topics.predictions: Repartitioner(task).repartition_predictions,
             topics.feedback: Repartitioner(task).repartition_feedback,
         }
-        for kind, handle in handlers.items():
-            if topic == kind(task.name):
+        for topic_name, handle in handlers.items():
+            if topic == topic_name(task.name):
                 return partial(_keep_joined, handle)
-    return all_of_them
+    return keep_all
 
 
 async def _keep_joined(handle: BatchHandler, records: Sequence[ConsumedRecord]) -> Sequence[ConsumedRecord]:
-    """Without what was dead-lettered instead of being joined; what needs no join has no row by itself."""
+    """Return the records that were not rejected when they were repartitioned for the join."""
     answers = await handle(records)
     return [record for record, answer in zip(records, answers, strict=True) if not isinstance(answer, Rejected)]
 
 
 async def ensure_catalog(settings: Settings) -> None:
-    """Return once there is a catalog: one that was lost is made again from the log, however long that takes.
+    """Return once there is a catalog: rebuild a lost one from the log, however long that takes.
 
-    A recorder that went on with an empty one would judge predictions without what was said of them before.
+    With an empty catalog the recorder would record outcomes without the feedback before.
     """
     catalog = Catalog(settings.catalog_url)
-    waits = backoff()
+    delays = backoff()
     try:
         while True:
             try:
                 if not catalog.exists():
-                    log.info("there is no catalog: making it from the log")
-                    done = await rebuild(settings, catalog)
-                    log.info("the catalog is made of %d records", done.records)
+                    log.info("there is no catalog: rebuilding it from the log")
+                    result = await rebuild(settings, catalog)
+                    log.info("the catalog was rebuilt from %d records", result.records)
                 return
             except Unavailable as error:
-                wait = next(waits)
-                log.warning("the recorder waits %.1f s for the catalog: %s", wait, error)
-                await asyncio.sleep(wait)
+                delay = next(delays)
+                log.warning("the recorder waits %.1f s for the catalog: %s", delay, error)
+                await asyncio.sleep(delay)
     finally:
         catalog.close()
 
 
 def digest_tables(catalog: Catalog) -> dict[str, TableDigest]:
-    """What the catalog holds, table by table: equal digests are equal rows, on any database."""
+    """Return a digest of each table: equal digests mean equal rows, on any database."""
     return {name: _digest_table(catalog, name) for name in Base.metadata.tables}
 
 

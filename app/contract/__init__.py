@@ -1,1 +1,1 @@
-"""What is published about the events: JSON Schemas, AsyncAPI, the data dictionary."""
+"""The published contract of the events: JSON Schemas, AsyncAPI, the data dictionary."""

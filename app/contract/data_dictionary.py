@@ -1,4 +1,4 @@
-"""The data dictionary, `docs/events.md`: what each column of the archive and each field of an event says."""
+"""The data dictionary, `docs/events.md`: each column of the archive and of datasets, each field of the events."""
 
 import inspect
 import json
@@ -16,74 +16,74 @@ from app.settings import Settings
 _ARCHIVE_COLUMNS = {
     "day": "The day of `logged`, in UTC; each table is partitioned by it.",
     "topic": "The topic.",
-    "partition": "The partition in it.",
-    "offset": "The offset in that.",
-    "logged": "When the event came into the log: what *as of* is about.",
-    "id": "The event, together with `source`: `ce_id`, or filled in.",
-    "source": "Where it comes from: `ce_source`, or filled in.",
-    "type": "What it says, and in which version: `ce_type`, or filled in; null where the headers break CloudEvents.",
-    "time": "When it happened: `ce_time`, or `logged`.",
-    "subject": "What it is about: `ce_subject`.",
-    "content_type": "What its data is: `content-type`.",
-    "traceparent": "The W3C trace it belongs to.",
-    "extensions": "All other `ce_*` headers, without that prefix; of a dead letter its `rejected_*` headers.",
-    "epoch": "The log epoch, cluster and topic id: a topic that is deleted and made again has another one.",
+    "partition": "The topic's partition.",
+    "offset": "The offset in the partition.",
+    "logged": "Time at which the event was appended to the log; *as of* refers to it.",
+    "id": "The event's id, unique together with `source`: `ce_id`, or filled in.",
+    "source": "The event's source: `ce_source`, or filled in.",
+    "type": "The event's type and version: `ce_type`, or filled in; null if the headers break CloudEvents.",
+    "time": "The time of the event: `ce_time`, or `logged`.",
+    "subject": "The event's subject: `ce_subject`.",
+    "content_type": "The media type of the data: `content-type`.",
+    "traceparent": "The W3C trace context.",
+    "extensions": "All other `ce_*` headers, without that prefix; for a dead letter, its `rejected_*` headers.",
+    "epoch": "Cluster id and topic id: a topic that is deleted and created again has a different one.",
     "key": "The record's key.",
-    "headers": "All of its headers, as they were.",
-    "data": "Its value; null if it is in blob storage.",
-    "data_uri": "The claim check of a large value, which is in blob storage once.",
+    "headers": "The record's headers, unchanged.",
+    "data": "The record's value; null if it is in blob storage.",
+    "data_uri": "The claim check of a large value, which is stored once in blob storage.",
 }
 _DATASET_COLUMNS = {
-    "prediction_id": "The prediction.",
+    "prediction_id": "The prediction's id.",
     "request_id": "The request's `ce_id`.",
     "request_source": "The request's `ce_source`.",
-    "entity": "What the request is about: its key, or its id. All of an entity is in one split.",
+    "entity": "The request's key, or its id. All rows of an entity are in one split.",
     "time": "The request's `ce_time`.",
-    "split": "`train` (80 %), `validation` (10 %) or `test` (10 %), by a hash of `entity`: the same as data grows.",
-    "features": "The tensors that the model has seen; `models.tensors.decode(features, tensors)` reads them.",
+    "split": "`train` (80 %), `validation` (10 %) or `test` (10 %), by a hash of `entity`: stable as data grows.",
+    "features": "The tensors that the model received; `models.tensors.decode(features, tensors)` reads them.",
     "tensors": "Their names, dtypes and shapes, as JSON.",
-    "payload": "With `--content payload`: what the application sent, out of its envelope.",
-    "output": "What was served, as JSON.",
-    "confidence": "The calibrated probability of being right.",
+    "payload": "With `--content payload`: the application's payload, without its envelope.",
+    "output": "The served output, as JSON.",
+    "confidence": "The calibrated probability that the output is right.",
     "propensity": "The probability with which the serving policy emits this output.",
     "version": "The model's version.",
-    "role": "In which role it served: champion or canary.",
-    "label": "What would have been right, as JSON, by the task's rule.",
-    "actors": "Who is behind the label.",
-    "contradicted": "Whether actors differ.",
-    "accepted": "Whether the actors who stand behind the label accepted the output, where one said so.",
-    "reward": "How good it was, from -1 to 1.",
-    "reward_defaulted": "Whether the reward is the default of a window that has ended without one.",
-    "score": "The task's score of the output against the label; 1 is perfect.",
-    "selection": "How the prediction came to be looked at: all, audit or volunteer; null if it was not.",
-    "selection_probability": "How probable that was; null where nobody knows, as of volunteers.",
+    "role": "The role that served: champion or canary.",
+    "label": "The right output, as JSON, by the task's label rule.",
+    "actors": "The actors who stand behind the label.",
+    "contradicted": "Whether actors contradict each other.",
+    "accepted": "Whether the actors who stand behind the label accepted the output; null if they did not say.",
+    "reward": "How good the output was, from -1 to 1.",
+    "reward_defaulted": "Whether the reward is the task's default, because none arrived within the task's window.",
+    "score": "The score of the output against the label; 1 is perfect.",
+    "selection": "How the prediction was selected for review: all, audit or volunteer; null if it was not reviewed.",
+    "selection_probability": "The probability of that selection; null, because unknown, for volunteers.",
 }
 _HEADING = """\
 # The events
 
 <!-- Written by `hindsight dictionary --out docs/events.md`: change the docstrings, and run it again. -->
 
-Every event is a CloudEvent in Kafka's binary content mode: attributes are headers, data is the value. A type's version
-is the end of its name; `app.events.decoding.decode` reads what any version wrote as the newest one. `hindsight schemas`
-writes the JSON Schemas, `hindsight asyncapi` the AsyncAPI document of a deployment.
+Every event is a CloudEvent in Kafka's binary content mode: attributes are headers, the value is the data. The version
+of a type is the end of its name; `app.events.decoding.decode` reads every version as the newest one.
+`hindsight schemas` writes the JSON Schemas, `hindsight asyncapi` the AsyncAPI document of a deployment.
 """
 
 
 def render_markdown() -> str:
-    """The dictionary, as Markdown."""
-    columns = ([f"`{field.name}`", str(field.type), _ARCHIVE_COLUMNS[field.name]] for field in SCHEMA)
-    rows = ([f"`{field.name}`", str(field.type), _DATASET_COLUMNS[field.name]] for field in dataset.SCHEMA)
+    """Return the dictionary as Markdown."""
+    archive_rows = ([f"`{field.name}`", str(field.type), _ARCHIVE_COLUMNS[field.name]] for field in SCHEMA)
+    dataset_rows = ([f"`{field.name}`", str(field.type), _DATASET_COLUMNS[field.name]] for field in dataset.SCHEMA)
     return "\n".join(
         [
             _HEADING,
             "## Topics\n",
-            *_table(["topic", "key", "says", "types"], _topic_rows()),
+            *_table(["topic", "key", "description", "types"], _topic_rows()),
             "## The archive\n",
             "Each topic is a Delta table on blob storage, `events/<topic>`, with a row for each record.\n",
-            *_table(["column", "type", "says"], columns),
+            *_table(["column", "type", "description"], archive_rows),
             "## Datasets\n",
             "`hindsight replay` writes `rows.parquet`: a row for each served prediction, by time and id.\n",
-            *_table(["column", "type", "says"], rows),
+            *_table(["column", "type", "description"], dataset_rows),
             "## Types\n",
             *(line for kind in EVENT_TYPES for line in _type_section(kind)),
         ]
@@ -97,41 +97,43 @@ def _topic_rows() -> Iterator[list[str]]:
         yield [f"`{channel.topic}`", keys[channel.topic], channel.description, types]
 
 
-def _type_section(kind: EventType) -> Iterator[str]:
-    yield f"### {kind.type}\n"
-    yield f"{inspect.getdoc(kind)}\n"
-    if kind.headers:
-        yield from _table(["header", "says"], ([f"`{name}`", says] for name, says in kind.headers.items()))
-    if issubclass(kind, EventData):
-        said = event_schema(kind)
-        yield from _table(["field", "type", "says"], _field_rows(said, said.get("$defs", {})))
+def _type_section(event_type: EventType) -> Iterator[str]:
+    yield f"### {event_type.type}\n"
+    yield f"{inspect.getdoc(event_type)}\n"
+    if event_type.headers:
+        yield from _table(
+            ["header", "description"], ([f"`{name}`", description] for name, description in event_type.headers.items())
+        )
+    if issubclass(event_type, EventData):
+        schema = event_schema(event_type)
+        yield from _table(["field", "type", "description"], _field_rows(schema, schema.get("$defs", {})))
 
 
-def _field_rows(said: Mapping[str, Any], parts: Mapping[str, Any], prefix: str = "") -> Iterator[list[str]]:
-    for name, field in said["properties"].items():
-        default = "" if name in said["required"] else f", by default {json.dumps(field['default'])}"
+def _field_rows(schema: Mapping[str, Any], definitions: Mapping[str, Any], prefix: str = "") -> Iterator[list[str]]:
+    for name, field in schema["properties"].items():
+        default = "" if name in schema["required"] else f", by default {json.dumps(field['default'])}"
         yield [f"`{prefix}{name}`", _describe_type(field) + default, field.get("description", "")]
         if "$ref" in field:
-            yield from _field_rows(parts[field["$ref"].rpartition("/")[2]], parts, f"{prefix}{name}.")
+            yield from _field_rows(definitions[field["$ref"].rpartition("/")[2]], definitions, f"{prefix}{name}.")
 
 
-def _describe_type(said: Mapping[str, Any]) -> str:
-    """A JSON Schema in words."""
-    if "anyOf" in said:
-        return " or ".join(_describe_type(one) for one in said["anyOf"])
-    if "enum" in said:
-        return " or ".join(f"`{value}`" for value in said["enum"])
-    if "prefixItems" in said:
-        return f"[{', '.join(_describe_type(item) for item in said['prefixItems'])}]"
-    if said.get("type") == "array":
-        return f"array of {_describe_type(said['items'])}"
-    if isinstance(values := said.get("additionalProperties"), dict):
-        keys = f" by {_describe_type(said['propertyNames'])}" if "propertyNames" in said else ""
+def _describe_type(schema: Mapping[str, Any]) -> str:
+    """Return a JSON Schema in words."""
+    if "anyOf" in schema:
+        return " or ".join(_describe_type(variant) for variant in schema["anyOf"])
+    if "enum" in schema:
+        return " or ".join(f"`{value}`" for value in schema["enum"])
+    if "prefixItems" in schema:
+        return f"[{', '.join(_describe_type(item) for item in schema['prefixItems'])}]"
+    if schema.get("type") == "array":
+        return f"array of {_describe_type(schema['items'])}"
+    if isinstance(values := schema.get("additionalProperties"), dict):
+        keys = f" by {_describe_type(schema['propertyNames'])}" if "propertyNames" in schema else ""
         return f"object of {_describe_type(values)}{keys}"
-    lowest = said.get("minimum", said.get("exclusiveMinimum"))
-    bounds = [f"{'above' if 'exclusiveMinimum' in said else 'from'} {lowest}"] if lowest is not None else []
-    bounds += [f"to {said['maximum']}"] if "maximum" in said else []
-    return " ".join([said.get("type", "object"), *bounds])
+    lowest = schema.get("minimum", schema.get("exclusiveMinimum"))
+    bounds = [f"{'above' if 'exclusiveMinimum' in schema else 'from'} {lowest}"] if lowest is not None else []
+    bounds += [f"to {schema['maximum']}"] if "maximum" in schema else []
+    return " ".join([schema.get("type", "object"), *bounds])
 
 
 def _table(head: list[str], rows: Iterable[list[str]]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""JSON Schemas of what events say, and on which topics they say it."""
+"""JSON Schemas of event data, and the topics that carry each event type."""
 
 import json
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ TASK_PLACEHOLDER = "<task>"
 
 @dataclass(frozen=True)
 class Channel:
-    """A topic, `<task>` standing for each task's name, and its types; `action` is what an application does there."""
+    """A topic with its event types; `<task>` stands for a task's name, `action` is the application's action."""
 
     topic: str
     description: str
@@ -34,46 +34,47 @@ class Channel:
 
 
 CHANNELS = (
-    Channel(topics.requests(TASK_PLACEHOLDER), "What applications ask.", (PredictionRequested,), "send"),
-    Channel(topics.features(TASK_PLACEHOLDER), "Requests, preprocessed.", (FeaturesExtracted,)),
-    Channel(topics.predictions(TASK_PLACEHOLDER), "The answer to each request.", (PredictionMade, PredictionFailed)),
+    Channel(topics.requests(TASK_PLACEHOLDER), "Requests of applications.", (PredictionRequested,), "send"),
+    Channel(topics.features(TASK_PLACEHOLDER), "Preprocessed requests.", (FeaturesExtracted,)),
+    Channel(topics.predictions(TASK_PLACEHOLDER), "Answers to requests.", (PredictionMade, PredictionFailed)),
     Channel(
         topics.shadow_predictions(TASK_PLACEHOLDER),
-        "What versions on trial say of the same requests.",
+        "Predictions of shadow versions for the same requests.",
         (PredictionMade,),
     ),
     Channel(
-        topics.feedback(TASK_PLACEHOLDER), "What people and applications say of predictions.", (FeedbackGiven,), "send"
+        topics.feedback(TASK_PLACEHOLDER),
+        "Feedback of people and applications on predictions.",
+        (FeedbackGiven,),
+        "send",
     ),
-    Channel(
-        topics.outcomes(TASK_PLACEHOLDER), "Predictions, joined with all that is known of them.", (OutcomeRecorded,)
-    ),
-    Channel(topics.LIFECYCLE, "The life of models.", lifecycle.LIFECYCLE_TYPES),
-    Channel(topics.DEAD_LETTERS, "What could not be processed, and why.", (EventRejected,)),
+    Channel(topics.outcomes(TASK_PLACEHOLDER), "Predictions joined with their feedback.", (OutcomeRecorded,)),
+    Channel(topics.LIFECYCLE, "Incidents, retraining runs, models and routes.", lifecycle.LIFECYCLE_TYPES),
+    Channel(topics.DEAD_LETTERS, "Rejected records, with the reason.", (EventRejected,)),
 )
-"""Every topic of the log; the internal ones, which can be made again from these, are nobody else's business."""
+"""Every topic of the log. Internal topics, which can be rebuilt from these, are not part of the contract."""
 
 
 class UntitledSchema(GenerateJsonSchema):
-    """JSON Schema without a title for each field, which would only repeat its name."""
+    """JSON Schema without field titles, which would only repeat the names."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
-        """Never."""
+        """Return False."""
         return False
 
 
 def event_schema(event_type: type[EventData]) -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of a type's data."""
-    said = event_type.model_json_schema(schema_generator=UntitledSchema)
-    return {"$schema": UntitledSchema.schema_dialect, "$id": f"urn:hindsight:{event_type.type}"} | said
+    """Return the JSON Schema (draft 2020-12) of a type's data."""
+    schema = event_type.model_json_schema(schema_generator=UntitledSchema)
+    return {"$schema": UntitledSchema.schema_dialect, "$id": f"urn:hindsight:{event_type.type}"} | schema
 
 
 def write_schemas(directory: Path) -> list[Path]:
     """Write the schema of each type that has JSON data to `<type>.json`; return the files."""
     directory.mkdir(parents=True, exist_ok=True)
     written = []
-    for kind in EVENT_TYPES:
-        if issubclass(kind, EventData):
-            written.append(directory / f"{kind.type}.json")
-            written[-1].write_text(json.dumps(event_schema(kind), indent=2) + "\n")
+    for event_type in EVENT_TYPES:
+        if issubclass(event_type, EventData):
+            written.append(directory / f"{event_type.type}.json")
+            written[-1].write_text(json.dumps(event_schema(event_type), indent=2) + "\n")
     return written

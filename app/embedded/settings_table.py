@@ -32,7 +32,7 @@ def read_setting_rows(config: Settings) -> list[SettingRow]:
         value = getattr(config, name)
         variable = f"HINDSIGHT_{name.upper()}"
         variables = {variable, f"HINDSIGHT_{config.former_names.get(name, name).upper()}"}
-        source = "environment" if variables & from_environment else "default"
+        source = "environment" if variables & environment else "default"
         text = MASK if isinstance(value, SecretStr) else "" if value is None else str(value)
         text = URL_PASSWORD.sub(rf"\1{MASK}@", text)
         rows.append(SettingRow(variable, text, source, field.description or ""))

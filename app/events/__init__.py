@@ -1,1 +1,1 @@
-"""The vocabulary of the log: event types, CloudEvents attributes, topics. No client of anything."""
+"""The event vocabulary: event types, CloudEvents attributes, topics. Contains no client of any service."""

@@ -1,4 +1,4 @@
-"""The records that answer a request without a prediction: its failure, and its dead letter."""
+"""Records that answer a request without a prediction: the failed prediction and the dead letter."""
 
 import time
 import uuid
@@ -11,12 +11,13 @@ from app.events.topics import DEAD_LETTERS
 from app.events.types import EventRejected, Failure, PredictionFailed, Role
 
 PROPAGATED_EXTENSIONS = ("replay", "partial", "missing", "stream", "sequence")
-"""What an answer takes over from what it answers: that it is history published again, or a session's so far; how many
-chunks of the session are missing; and which frame of which stream it is."""
+"""Extensions that an answer copies from its request: the republish mark, the marks of a partial session with its
+missing chunks, and the stream and frame number.
+"""
 
 
 def propagated_extensions(event: Event | None) -> dict[str, str]:
-    """The marks of an event."""
+    """Return the extensions of an event that its answer copies."""
     return {name: event.extensions[name] for name in PROPAGATED_EXTENSIONS if name in event.extensions} if event else {}
 
 
@@ -29,17 +30,18 @@ def build_failed_prediction(
     event: Event | None,
     model_and_role: tuple[ModelRef, Role] | None = None,
 ) -> Record:
-    """The answer to a request that can't be predicted. `request` is its (source, id), `event` what is known of it.
+    """Return the answer to a request that cannot be predicted.
 
-    `asked` is the version that was asked for a prediction, and its role: what a shadow fails to say answers nobody.
+    `request` is its (source, id), `event` the event as far as it could be read. `model_and_role` is the version that
+    was asked for a prediction, and its role: a failed shadow is published on the topic of shadow predictions.
     """
     source, request_id = request
-    unique, topic = prediction_id(task, source, request_id), topics.predictions(task)
+    failure_id, topic = prediction_id(task, source, request_id), topics.predictions(task)
     model, role = model_and_role or (None, None)
     if model is not None and role == "shadow":
-        unique, topic = shadow_id(unique, model.version), topics.shadow_predictions(task)
-    said = PredictionFailed(
-        prediction_id=unique,
+        failure_id, topic = shadow_id(failure_id, model.version), topics.shadow_predictions(task)
+    failed_prediction = PredictionFailed(
+        prediction_id=failure_id,
         request_id=request_id,
         task=task,
         error=failure,
@@ -47,10 +49,10 @@ def build_failed_prediction(
         role=role,
         dead_letter=reference,
     )
-    return said.to_record(
+    return failed_prediction.to_record(
         topic,
         key,
-        id=unique,
+        id=failure_id,
         source=f"hindsight/{task}",
         time=format_rfc3339(time.time() * 1000),
         subject=event.subject if event else None,
@@ -60,15 +62,15 @@ def build_failed_prediction(
 
 
 def build_dead_letter(record: Record, origin: Origin, error: Failure, event: tuple[str, str]) -> tuple[str, Record]:
-    """The dead letter of a record, and its id: the original key, value and headers, with `rejected_*` headers beside.
+    """Return the id and the dead letter of a record: its key, value and headers, with `rejected_*` headers added.
 
-    `event` is the (source, id) that the record had or was given, so that a replay keeps its identity.
+    `event` is the (source, id) that the record had or was given, so that a redelivery keeps its identity.
     """
     source, event_id = event
-    reference = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{origin.id}/{error.stage}"))
-    said = {
+    dead_letter_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{origin.id}/{error.stage}"))
+    rejection = {
         "rejected_type": EventRejected.type,
-        "rejected_id": reference,
+        "rejected_id": dead_letter_id,
         "rejected_stage": error.stage,
         "rejected_code": error.code,
         "rejected_reason": error.reason,
@@ -78,5 +80,5 @@ def build_dead_letter(record: Record, origin: Origin, error: Failure, event: tup
         "rejected_event_source": source,
         "rejected_event_id": event_id,
     }
-    headers = (*record.headers, *((name, value.encode()) for name, value in said.items()))
-    return reference, Record(DEAD_LETTERS, record.key, record.value, headers)
+    headers = (*record.headers, *((name, value.encode()) for name, value in rejection.items()))
+    return dead_letter_id, Record(DEAD_LETTERS, record.key, record.value, headers)

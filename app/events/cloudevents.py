@@ -1,8 +1,8 @@
-"""The envelope: how an event is written in Kafka, and what is filled in where an application left it out.
+"""The envelope: how events are written in Kafka, and how missing attributes are filled in.
 
 CloudEvents 1.0 in Kafka's binary content mode (https://github.com/cloudevents/spec, kafka-protocol-binding.md):
-attributes are headers `ce_*`, `content-type` has no prefix, data is the value. An application may publish a bare
-payload; what it leaves out is filled in by `complete`.
+attributes are headers `ce_*`, `content-type` has no prefix, the value is the data. An application may publish a bare
+payload; `complete_event` fills in the missing attributes.
 """
 
 import re
@@ -17,7 +17,7 @@ from models.base import Rejected
 
 Headers = tuple[tuple[str, bytes], ...]
 TopicId = NewType("TopicId", str)
-"""Cluster id and topic UUID: a topic that is deleted and made again has another one."""
+"""Cluster id and topic UUID: a topic that is deleted and created again has a different one."""
 
 SPEC_VERSION = "1.0"
 JSON = "application/json"
@@ -25,7 +25,7 @@ TENSORS = "application/vnd.hindsight.tensors"
 MAX_ATTRIBUTE_LENGTH = 512
 MAX_HEADERS = 256
 MAX_HEADER_BYTES = 64 * 1024
-"""Of the names and values of all headers but `ce_tensors`: a dead letter holds them all, and more."""
+"""The limit for the names and values of all headers but `ce_tensors`: a dead letter holds them all, and its own."""
 _EXTENSION_NAME = re.compile(r"[a-z0-9]{1,20}")
 _VERSIONED_TYPE = re.compile(r"(hindsight\..+)\.v([1-9][0-9]{0,3})")
 _CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -34,7 +34,7 @@ CORE_ATTRIBUTES = {"specversion", "id", "type", "source", "subject", "time"}
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a record stands in the log."""
+    """The position of a record in the log."""
 
     topic_id: TopicId
     topic: str
@@ -44,12 +44,12 @@ class Origin:
 
     @property
     def position(self) -> str:
-        """The record's place, as text: never another record's."""
+        """Return the position as text, unique for each record."""
         return f"{self.topic_id}/{self.topic}/{self.partition}/{self.offset}"
 
     @property
     def id(self) -> str:
-        """The id of an event that came without one: the same under redelivery, never shared by another record."""
+        """Return the id of an event that has none: unique for each record, and the same under redelivery."""
         return str(uuid.uuid5(uuid.NAMESPACE_URL, self.position))
 
 
@@ -68,7 +68,7 @@ class Event:
     extensions: dict[str, str] = field(default_factory=dict)
 
     def to_headers(self) -> Headers:
-        """The attributes as Kafka headers."""
+        """Return the attributes as Kafka headers."""
         attributes = {"specversion": SPEC_VERSION, "id": self.id, "type": self.type, "source": self.source}
         attributes["time"] = self.time
         if self.subject is not None:
@@ -92,7 +92,10 @@ class Record:
 
 
 def decode_headers(headers: Iterable[tuple[str, bytes | None]]) -> dict[str, str]:
-    """Headers as text. Of repeated names the last counts. Raises `Rejected` for what is not UTF-8 text."""
+    """Return the known headers as text; the last of repeated names counts.
+
+    Raises `Rejected` for a value that is not UTF-8, too long, or has control characters.
+    """
     texts = {}
     for name, value in headers:
         known = name.startswith("ce_") or name in ("content-type", "traceparent")
@@ -111,15 +114,17 @@ def decode_headers(headers: Iterable[tuple[str, bytes | None]]) -> dict[str, str
 
 
 def split_version(type: str) -> tuple[str, int]:
-    """A type's name and version. Raises `Rejected` (code `unknown_type`) for what is none of this platform's types."""
-    found = _VERSIONED_TYPE.fullmatch(type)
-    if found is None:
-        raise Rejected("unknown_type", f"{type!r} is no type of event: hindsight.<what>.<happened>.v<version>")
-    return found[1], int(found[2])
+    """Return the name and version of a type. Raises `Rejected` (code `unknown_type`) if it is not a platform type."""
+    match = _VERSIONED_TYPE.fullmatch(type)
+    if match is None:
+        raise Rejected(
+            "unknown_type", f"{type!r} is not an event type: hindsight.<subject>.<verb>.v<version> is needed"
+        )
+    return match[1], int(match[2])
 
 
 def check_version(name: str, version: int, current: int) -> None:
-    """Raises `Rejected` (code `newer_version`) for a version of a type that is not known yet."""
+    """Raises `Rejected` (code `newer_version`) if the version is above the current one."""
     if version > current:
         raise Rejected(
             "newer_version",
@@ -130,10 +135,11 @@ def check_version(name: str, version: int, current: int) -> None:
 def complete_event(
     headers: Iterable[tuple[str, bytes | None]], data: bytes, origin: Origin, default_type: str
 ) -> Event:
-    """The event of a record, its missing attributes filled in from where it stands in the log.
+    """Return the event of a record, with missing attributes filled in from the record's position.
 
-    An older version of the default type is read as what it is. Raises `Rejected`: `bad_headers` for attributes that
-    break the specification or the topic, `newer_version` for a version of the default type that is not known yet.
+    An older version of the default type keeps its version. Raises `Rejected`: `bad_headers` for attributes that break
+    the specification or belong to another topic, `newer_version` for a version of the default type above the current
+    one.
     """
     texts = decode_headers(_check_header_limits(headers))
     attributes = {name[3:]: value for name, value in texts.items() if name.startswith("ce_")}
@@ -143,9 +149,9 @@ def complete_event(
     for name in ("id", "source", "type"):
         if attributes.get(name) == "":
             raise Rejected("bad_headers", f"ce_{name} is empty; leave it out to have it filled in")
-    kind = attributes.get("type", default_type)
-    if kind.startswith("hindsight.") and kind != default_type:
-        _check_type(kind, default_type)
+    event_type = attributes.get("type", default_type)
+    if event_type.startswith("hindsight.") and event_type != default_type:
+        _check_type(event_type, default_type)
     time = attributes.get("time")
     if time is not None:
         _check_time(time)
@@ -156,7 +162,7 @@ def complete_event(
     }
     return Event(
         id=attributes.get("id") or origin.id,
-        type=kind,
+        type=event_type,
         source=attributes.get("source", f"kafka:{origin.topic}"),
         time=time or format_rfc3339(origin.timestamp_ms),
         data=data,
@@ -168,30 +174,33 @@ def complete_event(
 
 
 def _check_header_limits(headers: Iterable[tuple[str, bytes | None]]) -> list[tuple[str, bytes | None]]:
-    found = list(headers)
-    size = sum(len(name) + len(value or b"") for name, value in found if name != "ce_tensors")
-    if len(found) > MAX_HEADERS or size > MAX_HEADER_BYTES:
-        reason = f"{len(found):,} headers of {size:,} bytes; at most {MAX_HEADERS:,} of {MAX_HEADER_BYTES:,} are taken"
+    pairs = list(headers)
+    size = sum(len(name) + len(value or b"") for name, value in pairs if name != "ce_tensors")
+    if len(pairs) > MAX_HEADERS or size > MAX_HEADER_BYTES:
+        reason = f"{len(pairs):,} headers of {size:,} bytes; at most {MAX_HEADERS:,} of {MAX_HEADER_BYTES:,} are taken"
         raise Rejected("bad_headers", reason)
-    return found
+    return pairs
 
 
 def event_identity(headers: Iterable[tuple[str, bytes | None]], origin: Origin) -> tuple[str, str]:
-    """The (source, id) of a record whose headers `complete` refuses: what can be read of both, filled in as there."""
-    said = {"ce_source": f"kafka:{origin.topic}", "ce_id": origin.id}
+    """Return the (source, id) of a record whose headers `complete_event` rejects.
+
+    Readable values are used; the others are filled in as in `complete_event`.
+    """
+    identity = {"ce_source": f"kafka:{origin.topic}", "ce_id": origin.id}
     for name, value in headers:
-        if name in said:
+        if name in identity:
             with suppress(Rejected):
-                said[name] = decode_headers([(name, value)]).get(name) or said[name]
-    return said["ce_source"], said["ce_id"]
+                identity[name] = decode_headers([(name, value)]).get(name) or identity[name]
+    return identity["ce_source"], identity["ce_id"]
 
 
-def _check_type(kind: str, default_type: str) -> None:
+def _check_type(event_type: str, default_type: str) -> None:
     name, current = split_version(default_type)
-    found = _VERSIONED_TYPE.fullmatch(kind)
-    if found is None or found[1] != name:
-        raise Rejected("bad_headers", f"ce_type is {kind!r}, but this topic carries {default_type!r}")
-    check_version(name, int(found[2]), current)
+    match = _VERSIONED_TYPE.fullmatch(event_type)
+    if match is None or match[1] != name:
+        raise Rejected("bad_headers", f"ce_type is {event_type!r}, but this topic carries {default_type!r}")
+    check_version(name, int(match[2]), current)
 
 
 def _check_time(time: str) -> None:
@@ -201,20 +210,20 @@ def _check_time(time: str) -> None:
         raise Rejected("bad_headers", f"ce_time is {time!r}; RFC 3339 is needed: 2026-01-31T12:00:00Z") from None
     if parsed.tzinfo is None:
         raise Rejected("bad_headers", f"ce_time is {time!r}, without a time zone; add Z or an offset")
-    if not MINYEAR < parsed.year < MAXYEAR:  # the first and the last have moments that are in no year elsewhere
+    if not MINYEAR < parsed.year < MAXYEAR:  # in another time zone the first and the last year may be out of range
         raise Rejected("bad_headers", f"ce_time is {time!r}; a year from {MINYEAR + 1} to {MAXYEAR - 1} is needed")
 
 
 def format_rfc3339(timestamp_ms: float) -> str:
-    """Milliseconds since 1970 as RFC 3339 in UTC."""
+    """Return milliseconds since 1970 as RFC 3339 in UTC."""
     return datetime.fromtimestamp(timestamp_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def header_text(headers: Iterable[tuple[str, bytes]] | Mapping[str, bytes], name: str) -> str | None:
-    """One header's text, the last of its name; None where there is none."""
+    """Return the text of the last header with this name; None if there is none."""
     items = headers.items() if isinstance(headers, Mapping) else headers
-    found = [value for key, value in items if key == name]
-    return found[-1].decode(errors="replace") if found else None
+    values = [value for key, value in items if key == name]
+    return values[-1].decode(errors="replace") if values else None
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Events read from the log, whatever version of their type they were written in."""
+"""Decoding of events of any version into the current one."""
 
 from app.events import lifecycle
 from app.events.base import EventData, EventType, OpaqueEvent
@@ -24,21 +24,21 @@ EVENT_TYPES: tuple[EventType, ...] = (
     *lifecycle.LIFECYCLE_TYPES,
     EventRejected,
 )
-"""Every type of event, in its current version."""
+"""Every event type, in its current version."""
 
 
-_TYPES_BY_NAME = {split_version(kind.type)[0]: kind for kind in EVENT_TYPES}
+_TYPES_BY_NAME = {split_version(event_type.type)[0]: event_type for event_type in EVENT_TYPES}
 
 
 def decode(type: str, data: bytes) -> EventData:
-    """The data of an event in its current version, whatever version of its type it was written in.
+    """Return the data of an event in the current version of its type, whatever version wrote it.
 
     Raises `Rejected`: `unknown_type`, `not_json` (the type has no JSON data), `newer_version` or `bad_data`.
     """
     name, version = split_version(type)
-    kind = _TYPES_BY_NAME.get(name)
-    if kind is None:
-        raise Rejected("unknown_type", f"{type!r} is no type of event that this Hindsight knows")
-    if issubclass(kind, OpaqueEvent):
+    event_type = _TYPES_BY_NAME.get(name)
+    if event_type is None:
+        raise Rejected("unknown_type", f"{type!r} is not an event type that this Hindsight knows")
+    if issubclass(event_type, OpaqueEvent):
         raise Rejected("not_json", f"the data of {type!r} is not JSON")
-    return kind.decode(data, version)
+    return event_type.decode(data, version)

@@ -1,4 +1,4 @@
-"""Ids of predictions: derived from the request's identity, so that every attempt has the same."""
+"""Prediction ids, derived from the request's identity so that every attempt has the same id."""
 
 import re
 import uuid
@@ -8,12 +8,12 @@ PREDICTION_ID = re.compile(r"([a-z][a-z0-9_]*):[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0
 
 
 def prediction_id(task: str, source: str, request_id: str) -> str:
-    """The id of a request's one served prediction: `<task>:<uuid5(source, request id)>`."""
+    """Return the id of the one served prediction of a request: `<task>:<uuid5(source, request id)>`."""
     return f"{task}:{uuid.uuid5(_namespace(source), request_id)}"
 
 
 def shadow_id(prediction: str, version: str) -> str:
-    """The id of what a shadow says of the request that has this served prediction."""
+    """Return the id of a shadow version's prediction, next to this served prediction of the same request."""
     return f"{prediction}:{version}"
 
 
@@ -23,8 +23,8 @@ def _namespace(source: str) -> uuid.UUID:
 
 
 def task_of(prediction: str) -> str:
-    """The task that a prediction's id names. Raises ValueError."""
-    found = PREDICTION_ID.fullmatch(prediction)
-    if found is None:
-        raise ValueError(f"{prediction!r} is no prediction id: <task>:<uuid>")
-    return found[1]
+    """Return the task of a prediction id. Raises ValueError."""
+    match = PREDICTION_ID.fullmatch(prediction)
+    if match is None:
+        raise ValueError(f"{prediction!r} is not a prediction id: <task>:<uuid> is needed")
+    return match[1]

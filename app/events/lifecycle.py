@@ -1,4 +1,4 @@
-"""What is said on `lifecycle`: how models are watched, trained, judged and put to work."""
+"""Events on `lifecycle`: drift, quality and latency incidents, retraining runs, pauses, erasures and model events."""
 
 from typing import Any, ClassVar, Literal
 
@@ -27,41 +27,41 @@ from app.events.model_events import (
 
 
 class DriftDetected(EventData):
-    """What comes in or goes out is no longer distributed as in the champion's training."""
+    """The distribution of inputs, outputs or labels differs from that in the champion's training."""
 
     type: ClassVar[str] = "hindsight.drift.detected.v1"
     task: TaskName
     model: ModelRef
     """The champion."""
     what: Literal["inputs", "outputs", "labels"]
-    """Whose distribution moved."""
+    """The distribution that changed."""
     feature: Attribute | None = None
-    """Which number of it, such as `confidence`."""
+    """The number whose distribution changed, such as `confidence`."""
     detector: Name
     """The test's name."""
     statistic: float
-    """What the test found."""
+    """The value of the test statistic."""
     threshold: float
-    """What it may find at most."""
+    """The largest value that does not count as drift."""
     events: Count
-    """How many events it looked at."""
+    """The number of events that were tested."""
 
 
 class QualityFell(EventData):
-    """The windowed score is below its bound, or significantly below its reference."""
+    """The mean score of a window is below its bound, or significantly below its reference."""
 
     type: ClassVar[str] = "hindsight.quality.fell.v1"
     task: TaskName
     model: ModelRef
     """The champion."""
     score: float
-    """The mean score of the window."""
+    """The mean score in the window."""
     interval: tuple[float, float]
-    """Its confidence interval, from and to."""
+    """The confidence interval of the score: lower and upper end."""
     reference: float
-    """The score it is compared with."""
+    """The score that it is compared with."""
     labelled: Count
-    """How many outcomes of the window have a score."""
+    """The number of outcomes in the window that have a score."""
     coverage: Share
     """The share of the window's predictions that have a score."""
 
@@ -76,60 +76,60 @@ class LatencyRose(EventData):
     bound_ms: float
     """Its bound, in milliseconds."""
     events: Count
-    """How many answers it was measured over."""
+    """The number of answers that were measured."""
 
 
 class RetrainingTriggered(EventData):
-    """A run begins, and why."""
+    """A retraining run starts."""
 
     type: ClassVar[str] = "hindsight.retraining.triggered.v1"
     task: TaskName
     run_id: RunId
     trigger: Literal["volume", "quality", "drift", "latency", "schedule", "alert", "manual"]
-    """What fired."""
+    """The trigger that started it."""
     evidence: dict[str, Any]
-    """What it saw: the figures, or who asked."""
+    """The trigger's figures, or the person who requested the run."""
     champion: VersionNumber
-    """The version that served then: training starts from it, and its candidate is held against it."""
+    """The champion at that time: training starts from it, and the candidate is compared with it."""
 
 
 class RetrainingEnded(EventData):
-    """A run is over, and how."""
+    """A retraining run has ended."""
 
     type: ClassVar[str] = "hindsight.retraining.ended.v1"
     task: TaskName
     run_id: RunId
     outcome: Literal["promoted", "refused", "rolled_back", "failed", "cancelled"]
-    """Whether its candidate is the champion, or what kept it from that."""
+    """`promoted` if the candidate became the champion; otherwise how the run ended."""
     reason: Reason
-    """Why, with the figures."""
+    """The reason, with figures."""
 
 
 class TaskFrozen(EventData):
-    """Retraining and promotion of a task are paused, or go on. A rollback is always possible."""
+    """Retraining and promotion of a task are paused or resumed. A rollback is possible at any time."""
 
     type: ClassVar[str] = "hindsight.task.frozen.v1"
     task: TaskName
     frozen: bool
     """Whether they are paused."""
     reason: Reason
-    """Why."""
+    """The reason."""
     actor: Actor
-    """Who did it."""
+    """The person who paused or resumed them."""
 
 
 class DataErased(EventData):
-    """An erasure is done. It says how much was erased and where, never what."""
+    """An erasure is complete. The event records how much was erased and where, never the data."""
 
     type: ClassVar[str] = "hindsight.data.erased.v1"
     erasure_id: Name
-    """The erasure."""
+    """The id of the erasure."""
     by: Literal["actor", "subject"]
-    """What was asked for: all that an actor said, or all that is of a subject."""
+    """The scope of the request: everything that an actor contributed, or everything about a subject."""
     counts: dict[str, Count]
-    """How many were erased in each place."""
+    """The number of erased items in each place."""
     requested_by: Actor
-    """Who asked for it."""
+    """The person who requested it."""
 
 
 LIFECYCLE_TYPES: tuple[EventType, ...] = (

@@ -34,19 +34,19 @@ class DatasetBuilt(EventData):
     type: ClassVar[str] = "hindsight.dataset.built.v1"
     task: TaskName
     content_hash: Name
-    """Its identity: the same arguments give the same hash."""
+    """The identity of the dataset: equal arguments give an equal hash."""
     location: Location
-    """Where its files are."""
+    """The location of its files."""
     rows: Count
-    """How many rows it has."""
+    """The number of rows."""
     manifest: dict[str, Any]
-    """What it was made from."""
+    """The arguments and sources of the dataset."""
     run_id: RunId | None = None
-    """The retraining run it was built for."""
+    """The retraining run that the dataset was built for."""
 
 
 class ModelTrained(EventData):
-    """A candidate was fitted to a dataset."""
+    """A candidate was trained on a dataset."""
 
     type: ClassVar[str] = "hindsight.model.trained.v1"
     task: TaskName
@@ -54,49 +54,50 @@ class ModelTrained(EventData):
     model: ModelRef
     """The candidate."""
     parent: VersionNumber | None
-    """The version that its fitting started from; null is from nothing."""
+    """The version that training started from; null if it started from nothing."""
     dataset: Name
-    """The dataset's content hash."""
+    """The content hash of the dataset."""
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)]
-    """The seed of all that was random."""
+    """The seed of the random numbers."""
     code: Attribute
-    """The code that fitted it, by its commit."""
+    """The commit of the training code."""
 
 
 class BacktestSpan(FrozenModel):
-    """What a version would have done in a span of a task's history, beside what was served."""
+    """A span of a task's history: a version's predictions, compared with the served ones."""
 
     start: datetime | None = None
-    """Time of the first request; null without any."""
+    """The time of the first request; null if there is none."""
     end: datetime | None = None
-    """Time of the last."""
+    """The time of the last request."""
     rows: Count
-    """How many served predictions it was held against."""
+    """The number of served predictions that it was compared with."""
     unanswered: Count
-    """Of how many of these it makes no prediction."""
+    """The number of those requests for which the version makes no prediction."""
     agreement: float | None
-    """The mean score of what it says, were what was served the truth; null where it says nothing."""
+    """The mean score of its predictions, with the served ones as the label; null if it makes no prediction."""
     outcomes: Count
-    """How many outcomes both were scored on: selected with a known probability, and not learned from."""
+    """The number of outcomes that both were scored on: selected with a known probability, and not in the training data.
+    """
     score: float | None = None
-    """Its mean score on these, each weighted by the inverse of its selection probability; null without any."""
+    """Its mean score on these outcomes, weighted by inverse selection probability; null if there are none."""
     score_served: float | None = None
-    """That of what was served."""
+    """The mean score of the served predictions, computed in the same way."""
 
 
 class Backtest(BacktestSpan):
-    """The whole history."""
+    """The backtest over the whole history."""
 
     difference: float | None
-    """By how much its mean score is above that of what was served; null for fewer than two outcomes."""
+    """Its mean score minus that of the served predictions; null for fewer than two outcomes."""
     interval: tuple[float, float] | None
     """The 95 % interval of the difference, by a paired bootstrap."""
     spans: tuple[BacktestSpan, ...]
-    """The history in parts of equal length."""
+    """The history, divided into spans of equal length."""
 
 
 class ModelBacktested(EventData):
-    """What a candidate would have done in the past, beside what was served."""
+    """A candidate was compared with the served predictions of the past."""
 
     type: ClassVar[str] = "hindsight.model.backtested.v1"
     task: TaskName
@@ -104,13 +105,13 @@ class ModelBacktested(EventData):
     model: ModelRef
     """The candidate."""
     dataset: Name
-    """The content hash of the dataset that the history is of."""
+    """The content hash of the dataset of that history."""
     backtest: Backtest
-    """What was found."""
+    """The result."""
 
 
 class ModelEvaluated(EventData):
-    """What a candidate is worth on held-out outcomes, and whether the gate lets it pass."""
+    """A candidate was evaluated on held-out outcomes, and passed the gate or not."""
 
     type: ClassVar[str] = "hindsight.model.evaluated.v1"
     task: TaskName
@@ -118,68 +119,68 @@ class ModelEvaluated(EventData):
     model: ModelRef
     """The candidate."""
     dataset: Name
-    """The content hash of the dataset it was held against."""
+    """The content hash of the dataset that it was evaluated on."""
     metrics: dict[str, float]
-    """What was measured."""
+    """The measured figures."""
     passed: bool
-    """Whether it goes on to shadow and canary."""
+    """Whether it may go on to shadow and canary."""
     reasons: tuple[Reason, ...] = ()
-    """What kept it back."""
+    """The reasons why it may not."""
 
 
 def _check_version_number(model: ModelRef) -> ModelRef:
     if not _VERSION_NUMBER.fullmatch(model.version):
-        raise ValueError(f"version {model.version[:20]!r} is no whole number from 1 on, of at most nine digits")
+        raise ValueError(f"version {model.version[:20]!r} is not a number from 1 to 999999999")
     return model
 
 
 class ModelRegistered(EventData):
-    """A version is in the registry, for ever the same: its ONNX file, its card and where it comes from."""
+    """A version is in the registry: an ONNX file, its card and its origin, which never change."""
 
     type: ClassVar[str] = "hindsight.model.registered.v1"
     task: TaskName
     model: Annotated[ModelRef, AfterValidator(_check_version_number)]
     """The version."""
     artifact: Location
-    """Where its ONNX file is."""
+    """The location of its ONNX file."""
     card: dict[str, Any]
-    """Its card: data, settings, figures."""
+    """The model card: data, settings, figures."""
     parent: VersionNumber | None = None
-    """The version that its fitting started from."""
+    """The version that training started from."""
     dataset: Name | None = None
-    """The content hash of the dataset it was fitted to."""
+    """The content hash of the dataset that it was trained on."""
     run_id: RunId | None = None
-    """The retraining run it comes from."""
+    """The retraining run that trained it."""
     preprocess_version: Name
-    """The version of preprocessing whose features it takes."""
+    """The version of the preprocessing whose features it reads."""
     code: Attribute | None = None
-    """The code that fitted it, by its commit."""
+    """The commit of the training code."""
     actor: Actor | None = None
-    """Who registered it: a person, or a part of the platform."""
+    """The person, or the part of the platform, that registered it."""
 
 
 class RouteChanged(EventData):
-    """Which versions serve a task from now on, if the change that it follows is still the last one."""
+    """The versions that serve a task change. Ignored unless the change that it follows is still the task's latest."""
 
     type: ClassVar[str] = "hindsight.route.changed.v1"
     task: TaskName
     action: RouteAction
-    """What was done."""
+    """The action that changed the route."""
     follows: Attribute | None = None
-    """The `ce_id` of the task's change that it was decided upon; null is the first one's."""
+    """The `ce_id` of the route change that this one is based on; null for a task's first."""
     champion: VersionNumber
     """The version that answers."""
     replaced: VersionNumber | None = None
-    """The champion before, where it was another version."""
+    """The previous champion, if it was another version."""
     canary: VersionNumber | None = None
     """The version that answers a share of the requests."""
     canary_share: Share = 0.0
-    """That share."""
+    """The share of requests that the canary answers."""
     shadows: Annotated[tuple[VersionNumber, ...], Field(max_length=100)] = ()
     """The versions that predict without answering."""
     reason: Reason
-    """Why."""
+    """The reason."""
     actor: Actor
-    """Who did it: a person, or a part of the platform."""
+    """The person, or the part of the platform, that changed the route."""
     run_id: RunId | None = None
-    """The retraining run it belongs to."""
+    """The retraining run that the change belongs to."""

@@ -1,6 +1,5 @@
-"""The vocabulary: what is said on the topics. Each event type, its version and its data.
-
-How an event is written in Kafka is said in `app.events.cloudevents`.
+"""Event types of requests, features, predictions, feedback and outcomes. The envelope is in
+`app.events.cloudevents`.
 """
 
 from collections.abc import Mapping
@@ -28,47 +27,51 @@ _MAX_CODE_LENGTH = 100
 
 
 PredictionId = Annotated[
-    str, Field(max_length=200, description="The prediction, `<task>:<uuid>`; the task's one for its request.")
+    str,
+    Field(
+        max_length=200,
+        description="The prediction, `<task>:<uuid>`: the only one that the task serves for the request.",
+    ),
 ]
 RequestId = Annotated[str, Field(max_length=MAX_ATTRIBUTE_LENGTH, description="The request's `ce_id`.")]
 Role = Literal["champion", "canary", "shadow"]
 _REQUEST_SOURCE_HEADER = {"ce_requestsource": "The request's `ce_source`."}
 _IMPORT_HEADERS = {
-    "ce_importsource": "Of what was imported: the URI of its source.",
-    "ce_importrow": "Of what was imported: where it stood there, such as `labels.csv:17`.",
+    "ce_importsource": "For imported data: the URI of its source.",
+    "ce_importrow": "For imported data: the position in its source, such as `labels.csv:17`.",
 }
 
 
 class PredictionRequested(OpaqueEvent):
-    """A request: the value is the payload itself, or JSON with it in `data_base64`, or with its claim check in `uri`.
+    """A request. The value is the payload itself, or JSON that carries it in `data_base64` or points to it by `uri`.
 
-    Whatever headers the application leaves out are filled in.
+    Headers that the application leaves out are filled in.
     """
 
     type: ClassVar[str] = "hindsight.prediction.requested.v1"
     headers: ClassVar[Mapping[str, str]] = {
-        "ce_batch": "The batch that answers it; the live platform does not.",
+        "ce_batch": "The batch that answers this request; the live platform skips it.",
         **_IMPORT_HEADERS,
     }
 
 
 class FeaturesExtracted(OpaqueEvent):
-    """Features of a request: tensors, as raw little-endian bytes one after the other (see `models.tensors`)."""
+    """Features of a request: tensors as raw little-endian bytes, one after the other (see `models.tensors`)."""
 
     type: ClassVar[str] = "hindsight.features.extracted.v1"
     content_type: ClassVar[str | None] = TENSORS
     headers: ClassVar[Mapping[str, str]] = {
         "ce_requestid": "The request's `ce_id`.",
         **_REQUEST_SOURCE_HEADER,
-        "ce_requestlogtime": "When the request came into the log, in milliseconds since 1970.",
+        "ce_requestlogtime": "Time at which the request was appended to the log, in milliseconds since 1970.",
         "ce_preprocessversion": "The version of the task's preprocessing.",
-        "ce_preprocessms": "How long that took, in milliseconds.",
+        "ce_preprocessms": "Duration of preprocessing, in milliseconds.",
         "ce_tensors": 'The tensors, as JSON: `[{"name": "image", "dtype": "uint8", "shape": [24, 96]}]`.',
     }
 
 
 class PredictionMade(EventData):
-    """What a model says of a request."""
+    """A model's prediction for a request."""
 
     type: ClassVar[str] = "hindsight.prediction.made.v1"
     headers: ClassVar[Mapping[str, str]] = _REQUEST_SOURCE_HEADER
@@ -76,23 +79,23 @@ class PredictionMade(EventData):
     request_id: RequestId
     task: TaskName
     model: ModelRef
-    """The version that predicted."""
+    """The version that made the prediction."""
     role: Role
-    """Whether it answers the application (champion, canary) or is only tried (shadow)."""
+    """`champion` and `canary` answer the application; a `shadow` is only observed."""
     output: dict[str, Any]
-    """The prediction, of the shape that the task gives it."""
+    """The prediction, in the format of the task."""
     confidence: Share
-    """The calibrated probability of being right."""
+    """The calibrated probability that the output is right."""
     propensity: Probability
-    """The probability with which the serving policy emits this output: 1 when it is the argmax."""
+    """The probability with which the serving policy emits this output; 1 for an argmax."""
     timings_ms: dict[Literal["queued", "preprocess", "inference", "total"], float]
-    """Times in milliseconds; `queued` is what the others leave of `total`."""
+    """Times in milliseconds; `queued` is the remainder of `total`."""
     inputs: dict[str, float] | None = None
-    """What the request's features come to, by which drift is seen; null of what was predicted before there was this."""
+    """Summary numbers of the request's features, used to detect drift; null for predictions of older releases."""
 
 
 def _bounded_code(code: str) -> str:
-    """A task of one's own may name its codes as it likes: here they fit into a header."""
+    """Cut a code to the length that fits into a header, because tasks may define their own."""
     return code[:_MAX_CODE_LENGTH].encode(errors="replace").decode()
 
 
@@ -100,15 +103,15 @@ class Failure(FrozenModel):
     """Why a request has no prediction."""
 
     stage: Annotated[str, AfterValidator(_bounded_code)]
-    """The part of the platform that refused."""
+    """The part of the platform that rejected it."""
     code: Annotated[str, AfterValidator(_bounded_code)]
-    """The kind of reason, short and stable."""
+    """The kind of reason: short and stable."""
     reason: Reason
-    """What is wrong, and what would be right."""
+    """The cause and the remedy."""
 
 
 class PredictionFailed(EventData):
-    """The answer to a request that can't be predicted."""
+    """The answer to a request that cannot be predicted."""
 
     type: ClassVar[str] = "hindsight.prediction.failed.v1"
     headers: ClassVar[Mapping[str, str]] = _REQUEST_SOURCE_HEADER
@@ -116,40 +119,43 @@ class PredictionFailed(EventData):
     request_id: RequestId
     task: TaskName
     error: Failure
-    """Why."""
+    """The reason."""
     model: ModelRef | None = None
-    """The version that was asked; null where none was."""
+    """The version that was asked for the prediction; null if none was."""
     role: Role | None = None
-    """In which role."""
+    """The role of that version."""
     dead_letter: Attribute | None
-    """The id of its record in `dead-letters`; null where there is none: of a skipped frame, and of a session so far."""
+    """The id of the request's record in `dead-letters`; null if there is none: for a skipped frame or a session in
+    progress.
+    """
 
 
 class FeedbackGiven(EventData):
-    """What a person or an application says of a prediction: at least one of a correction, a reward, that it was right.
+    """A person's or an application's feedback on a prediction: at least one of a correction, a reward and an
+    acceptance.
 
-    It names the prediction by its id, or by its task and the request's id.
+    It refers to the prediction by its id, or by task and request id.
     """
 
-    model_config = ConfigDict(strict=True)  # over HTTP as in Kafka: "false" is no bool
+    model_config = ConfigDict(strict=True)  # over HTTP as in Kafka: "false" is not a bool
     type: ClassVar[str] = "hindsight.feedback.given.v1"
     headers: ClassVar[Mapping[str, str]] = _IMPORT_HEADERS
     prediction_id: Annotated[str, Field(max_length=200)] | None = None
     """The prediction."""
     task: TaskName | None = None
-    """Its task."""
+    """The prediction's task."""
     request_id: Annotated[str, Field(min_length=1, max_length=MAX_ATTRIBUTE_LENGTH)] | None = None
-    """Its request's `ce_id`."""
+    """The `ce_id` of the prediction's request."""
     request_source: Annotated[str, Field(min_length=1, max_length=MAX_ATTRIBUTE_LENGTH)] | None = None
-    """Its request's `ce_source`; null is that of a request without one."""
+    """The `ce_source` of the prediction's request; null for a request that was sent without one."""
     correction: dict[str, Any] | None = None
-    """What would have been right, of the output's shape."""
+    """The right output, in the same format as the prediction's."""
     reward: Annotated[float, Field(ge=-1, le=1)] | None = None
-    """How good it was."""
+    """How good the prediction was, from -1 to 1."""
     accepted: bool | None = None
-    """Whether it was right."""
+    """Whether the prediction was right."""
     actor: Actor
-    """Who says so."""
+    """The person or application that gives the feedback."""
 
     @model_validator(mode="after")
     def _check_content(self) -> Self:
@@ -165,7 +171,7 @@ class FeedbackGiven(EventData):
 
     @property
     def task_and_prediction(self) -> tuple[str, str]:
-        """The task and the key under which this feedback is published: the prediction's or the request's id."""
+        """Return the task, and the prediction's id, which is the key of this feedback's record."""
         if self.prediction_id is not None:
             return task_of(self.prediction_id), self.prediction_id
         assert self.task is not None and self.request_id is not None
@@ -175,7 +181,7 @@ class FeedbackGiven(EventData):
 
 
 class OutcomeRecorded(EventData):
-    """A prediction joined with all that is known of it; a later outcome of a prediction replaces the earlier ones."""
+    """A prediction joined with all of its feedback. Later outcomes of the same prediction replace the earlier ones."""
 
     type: ClassVar[str] = "hindsight.outcome.recorded.v1"
     prediction_id: PredictionId
@@ -184,50 +190,50 @@ class OutcomeRecorded(EventData):
     """The request's `ce_source`."""
     task: TaskName
     model: ModelRef
-    """The version that predicted."""
+    """The version that made the prediction."""
     role: Role
-    """As in the prediction."""
+    """The role of that version."""
     output: dict[str, Any]
-    """As in the prediction."""
+    """The prediction's output."""
     confidence: Share
-    """As in the prediction."""
+    """The prediction's confidence."""
     propensity: Probability
-    """As in the prediction."""
+    """The prediction's propensity."""
     label: dict[str, Any] | None = None
-    """What would have been right, by the task's label rule."""
+    """The right output, by the task's label rule."""
     actors: tuple[Actor, ...] = ()
-    """Who gave feedback."""
+    """The actors who stand behind the label."""
     contradicted: bool = False
-    """Whether actors correct it differently."""
+    """Whether actors contradict each other."""
     accepted: bool | None = None
-    """Whether it was said to be right."""
+    """Whether the prediction was accepted as right."""
     reward: Annotated[float, Field(ge=-1, le=1)] | None = None
-    """Its reward."""
+    """The prediction's reward."""
     reward_defaulted: bool = False
-    """Whether that is the default, as none came within the task's window."""
+    """Whether the reward is the task's default, because none arrived within its window."""
     score: float | None = None
-    """The output's score against the label: 1 is perfect."""
+    """The score of the output against the label; 1 is perfect."""
     feedback: Count = 0
-    """How many feedback events it has."""
+    """The number of feedback events."""
     selection: Literal["all", "audit", "volunteer"]
-    """How it came to be looked at."""
+    """How the prediction was selected for review: as all are, by random audit, or by a volunteer."""
     selection_probability: Probability | None = None
-    """How probable that was; null, unknown, for volunteers."""
+    """The probability of that selection; null, because unknown, for volunteers."""
 
 
 class EventRejected(OpaqueEvent):
-    """A dead letter: the original key, value and headers, with `rejected_*` headers beside."""
+    """A dead letter: the rejected record's key, value and headers, with `rejected_*` headers added."""
 
     type: ClassVar[str] = "hindsight.event.rejected.v1"
     headers: ClassVar[Mapping[str, str]] = {
-        "rejected_type": "This event's type; the headers `ce_*` are the original's.",
-        "rejected_id": "The dead letter.",
-        "rejected_stage": "The part of the platform that refused.",
-        "rejected_code": "The kind of reason, short and stable.",
-        "rejected_reason": "What is wrong, and what would be right.",
-        "rejected_topic": "The original's topic.",
-        "rejected_partition": "The original's partition.",
-        "rejected_offset": "The original's offset.",
-        "rejected_event_source": "The original's `ce_source`, as it was or was filled in.",
-        "rejected_event_id": "The original's `ce_id`, as it was or was filled in.",
+        "rejected_type": "The type of this event; the `ce_*` headers are those of the rejected record.",
+        "rejected_id": "The id of the dead letter.",
+        "rejected_stage": "The part of the platform that rejected it.",
+        "rejected_code": "The kind of reason: short and stable.",
+        "rejected_reason": "The cause and the remedy.",
+        "rejected_topic": "The topic of the rejected record.",
+        "rejected_partition": "The partition of the rejected record.",
+        "rejected_offset": "The offset of the rejected record.",
+        "rejected_event_source": "The `ce_source` of the rejected record, as sent or as filled in.",
+        "rejected_event_id": "The `ce_id` of the rejected record, as sent or as filled in.",
     }

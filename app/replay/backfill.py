@@ -1,4 +1,4 @@
-"""Features made again by the Flink batch job, where the log has none of the task's present preprocess version."""
+"""Backfill of features by the Flink batch job, for rows without features of the task's current preprocess version."""
 
 import base64
 import json
@@ -34,7 +34,7 @@ FROM missing m JOIN log_requests q
 ON (m.r_epoch, m.r_partition, m.r_offset) = (q.epoch, q."partition", q."offset") ORDER BY m."position"
 """
 _UPDATE_ROWS = """
-UPDATE rows SET tensors = m.tensors, code = m.code FROM remade m WHERE m."position" = rows.rowid
+UPDATE rows SET tensors = b.tensors, code = b.code FROM backfilled b WHERE b."position" = rows.rowid
 """
 
 
@@ -45,48 +45,51 @@ def backfill_features(
     scratch: Path,
     progress: Callable[[str, int, int | None], None],
 ) -> None:
-    """Make the table `remade`: features by the row's position; the row says what they are, or why there are none."""
+    """Create the table `backfilled`, with features by row position.
+
+    Each backfilled row gets its tensors' declaration, or the code of the reason why it has none.
+    """
     connection.execute(_CREATE_MISSING)
     connection.register("none", _BACKFILL_SCHEMA.empty_table())
-    connection.execute("CREATE TABLE remade AS FROM none")
+    connection.execute("CREATE TABLE backfilled AS FROM none")
     [(total,)] = connection.execute("SELECT count(*) FROM missing").fetchall()
     if total:
-        listed = scratch / "payloads.jsonl"
-        _export_payloads(connection, settings, listed)
+        payloads_file = scratch / "payloads.jsonl"
+        _export_payloads(connection, settings, payloads_file)
         done = 0
-        progress("Making features again", done, total)
-        made = _run_job(settings, arguments, listed)
-        while batch := list(islice(made, _BATCH_ROWS)):
+        progress("Backfilling features", done, total)
+        results = _run_job(settings, arguments, payloads_file)
+        while batch := list(islice(results, _BATCH_ROWS)):
             connection.register("batch", pa.Table.from_pylist(batch, _BACKFILL_SCHEMA))
-            connection.execute("INSERT INTO remade FROM batch")
+            connection.execute("INSERT INTO backfilled FROM batch")
             done += len(batch)
-            progress("Making features again", done, total)
-        listed.unlink()
+            progress("Backfilling features", done, total)
+        payloads_file.unlink()
         connection.execute(_UPDATE_ROWS)
 
 
-def _export_payloads(connection: duckdb.DuckDBPyConnection, settings: Settings, listed: Path) -> None:
-    """Write the payloads for Flink, a JSON object in each line."""
+def _export_payloads(connection: duckdb.DuckDBPyConnection, settings: Settings, payloads_file: Path) -> None:
+    """Write the payloads for Flink, one JSON object per line."""
     blobs = blob_store(settings)
-    with listed.open("w") as file:
+    with payloads_file.open("w") as file:
         for batch in stream_batches(connection, _SELECT_PAYLOADS, _BATCH_ROWS):
             for row in batch.to_pylist():
                 value = row["data"]
-                with suppress(Rejected):  # erased: the job rejects an empty value
+                with suppress(Rejected):  # an erased blob: the job rejects an empty value
                     value = value if row["data_uri"] is None else blobs.get(row["data_uri"], settings.max_blob_bytes)
                 headers = {"ce_id": row["id"], "ce_source": row["source"], "content-type": row["content_type"]}
-                said = json.dumps({name: text for name, text in headers.items() if text is not None})
+                header_json = json.dumps({name: text for name, text in headers.items() if text is not None})
                 encoded = base64.b64encode(value or b"").decode()
-                file.write(json.dumps({"position": row["position"], "value": encoded, "headers": said}) + "\n")
+                file.write(json.dumps({"position": row["position"], "value": encoded, "headers": header_json}) + "\n")
 
 
-def _run_job(settings: Settings, arguments: ReplayQuery, listed: Path) -> Iterator[Mapping[str, Any]]:
-    # Only now: it loads Flink.
+def _run_job(settings: Settings, arguments: ReplayQuery, payloads_file: Path) -> Iterator[Mapping[str, Any]]:
+    # Imported late, because it loads Flink.
     from app.preprocess.bounded_job import run_archive_job
 
-    features_topic, answers = topics.features(arguments.task.name), topics.predictions(arguments.task.name)
-    for position, topic, _, value, headers in run_archive_job(settings, arguments.task, listed):
+    features_topic, predictions_topic = topics.features(arguments.task.name), topics.predictions(arguments.task.name)
+    for position, topic, _, value, headers in run_archive_job(settings, arguments.task, payloads_file):
         if topic == features_topic:
             yield {"position": position, "features": value, "tensors": json.loads(headers)["ce_tensors"]}
-        elif topic == answers:
+        elif topic == predictions_topic:
             yield {"position": position, "code": json.loads(value)["error"]["code"]}

@@ -1,4 +1,4 @@
-"""A dataset on disk: rows in Parquet, a manifest beside them, and the hash of their content."""
+"""A dataset on disk: rows in Parquet, a manifest, and the hash of the content."""
 
 import hashlib
 import json
@@ -54,13 +54,13 @@ SCHEMA = pa.schema(
 
 
 _DICTIONARY_COLUMNS = ["request_source", "tensors", "split", "version", "role", "selection", "actors.list.element"]
-"""Columns whose values are worth a dictionary: of the others it would only be tried, and given up."""
+"""Columns with few different values; for the others Parquet would try a dictionary in vain."""
 
 
 class ContentHash:
-    """SHA-256 of rows, column by column: the same however they come in batches, and for whatever file they are in.
+    """SHA-256 of rows, column by column: independent of the batches and of the file they are in.
 
-    A hash each of which values are null, of the lengths of the others (of text, bytes and lists), and of the values:
+    For each column it hashes which values are null, the lengths of the others (text, bytes and lists) and the values:
     numbers and times as little-endian 64 bits, text in UTF-8, booleans as bytes, lists as a column of their elements.
     """
 
@@ -68,16 +68,16 @@ class ContentHash:
         self._columns: dict[str, tuple[Any, Any, Any]] = {}
 
     def update(self, batch: pa.RecordBatch) -> None:
-        """Take more rows."""
+        """Add rows."""
         for name, column in zip(batch.schema.names, batch.columns, strict=True):
             self._update_column(name, column)
 
     def hexdigest(self) -> str:
-        """The hash of all rows so far."""
-        whole = hashlib.sha256()
-        for name, parts in sorted(self._columns.items()):
-            whole.update(f"{name}\0".encode() + b"".join(part.digest() for part in parts))
-        return whole.hexdigest()
+        """Return the hash of all rows so far."""
+        total = hashlib.sha256()
+        for name, digests in sorted(self._columns.items()):
+            total.update(f"{name}\0".encode() + b"".join(digest.digest() for digest in digests))
+        return total.hexdigest()
 
     def _update_column(self, name: str, column: pa.Array) -> None:
         nulls, lengths, values = self._columns.setdefault(name, (hashlib.sha256(), hashlib.sha256(), hashlib.sha256()))
@@ -103,7 +103,7 @@ def _bytes(column: pa.Array, dtype: type) -> bytes:
 
 
 def _concatenate(column: pa.Array) -> memoryview | bytes:
-    """The bytes of all values, without copying them."""
+    """Return the bytes of all values without copying them."""
     if not len(column):
         return b""
     _, offsets, data = column.buffers()
@@ -112,7 +112,7 @@ def _concatenate(column: pa.Array) -> memoryview | bytes:
 
 
 class DatasetWriter:
-    """Writes rows into a Parquet file as they come: some are compressed and hashed while the next are made."""
+    """Writer of rows into a Parquet file: compresses and hashes a batch while the next one is prepared."""
 
     def __init__(self, path: Path) -> None:
         self._writer = pq.ParquetWriter(
@@ -124,26 +124,28 @@ class DatasetWriter:
         self.rows = 0
 
     def write(self, batch: pa.RecordBatch) -> None:
-        """Add rows."""
+        """Append rows."""
         self._wait()
-        self._pending = [self._pool.submit(work, batch) for work in (self._writer.write_batch, self._hash.update)]
+        self._pending = [
+            self._pool.submit(function, batch) for function in (self._writer.write_batch, self._hash.update)
+        ]
         self.rows += batch.num_rows
 
     def _wait(self) -> None:
-        """No more than one batch waits in memory."""
-        for one in self._pending:
-            one.result()
+        """Wait for the previous batch, so that at most one is in memory."""
+        for future in self._pending:
+            future.result()
 
     @property
     def content_hash(self) -> str:
-        """The hash of all that was written, once the file is whole."""
+        """Return the hash of all rows; call it after the end of the block."""
         return self._hash.hexdigest()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._pool.shutdown()
         try:
@@ -155,12 +157,12 @@ class DatasetWriter:
 
 @contextmanager
 def create_atomically(out: Path) -> Iterator[Path]:
-    """A directory to fill, which becomes `out` when the block ends well, and is gone when it doesn't.
+    """Yield a directory to fill, which is renamed to `out` at the end of the block, or deleted if the block raises.
 
-    Raises `SetupError` where there is something already, and for a disk that is full.
+    Raises `SetupError` if `out` exists and is not an empty directory, or cannot be written.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise SetupError(f"{out} is there already.", "Name another directory, or remove it first.")
+        raise SetupError(f"{out} exists already.", "Name another directory, or remove it first.")
     partial = out.with_name(f".{out.name}.partial")
     try:
         shutil.rmtree(partial, ignore_errors=True)
@@ -170,18 +172,21 @@ def create_atomically(out: Path) -> Iterator[Path]:
             out.rmdir()
         partial.rename(out)
     except OSError as error:
-        raise SetupError(f"{out} can't be written: {error}.", "Free some space, or name another place.") from error
+        raise SetupError(f"{out} can't be written: {error}.", "Free some space, or name another directory.") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
 def write_manifest(path: Path, manifest: dict[str, Any]) -> None:
-    """Write a manifest so that people can read it as well."""
+    """Write a manifest as readable JSON."""
     path.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
 
 
 def delete_dataset(location: str) -> None:
-    """Delete a dataset's rows. Its manifest stays, and says so; a damaged one says nothing else. Raises OSError."""
+    """Delete a dataset's rows, and record the erasure in its manifest. Raises OSError.
+
+    A damaged manifest is replaced by the record of the erasure alone.
+    """
     directory = _directory(location)
     try:
         manifest = dict(json.loads((directory / MANIFEST_FILE).read_text()))
@@ -192,7 +197,7 @@ def delete_dataset(location: str) -> None:
 
 
 def _directory(location: str) -> Path:
-    parts = urlsplit(location)
-    if parts.scheme not in ("", "file"):
+    url = urlsplit(location)
+    if url.scheme not in ("", "file"):
         raise FileNotFoundError(location)
-    return Path(unquote(parts.path))
+    return Path(unquote(url.path))

@@ -1,4 +1,4 @@
-"""DuckDB over snapshots of the log: each topic as a view, of what is archived and of the tail."""
+"""DuckDB over snapshots of the log: each topic as a view of its archive and its tail."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,15 +21,15 @@ from app.settings import Settings
 from app.storage.delta import storage_options
 
 MAX_THREADS = 4
-"""Each holds what it reads, a row group at a time."""
+"""Each thread holds a row group in memory."""
 MEMORY_LIMIT = "400MB"
-"""What DuckDB may hold; what is more goes to disk."""
+"""DuckDB's memory limit; above it, DuckDB spills to disk."""
 
 _COLUMNS = ", ".join(f'"{name}"' for name in SCHEMA.names if name not in ("day", "epoch"))
 
 
 class _ArchiveFileSystem(ArrowFSWrapper):  # type: ignore[misc]  # fsspec has no types
-    """The archive's files, wherever it is, for DuckDB: `archive://<topic>/<file>`."""
+    """The archive's files for DuckDB, on any blob storage: `archive://<topic>/<file>`."""
 
     protocol = "archive"
 
@@ -42,9 +42,9 @@ class _ArchiveFileSystem(ArrowFSWrapper):  # type: ignore[misc]  # fsspec has no
 def open_views(
     settings: Settings, snapshots: Mapping[str, Snapshot], as_of: datetime, scratch: Path
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A database with a view of each topic, `log_<kind>`: what was in the log at `as_of`.
+    """Yield a database with a view of each topic, `log_<kind>`, as the log was at `as_of`.
 
-    Raises `SetupError` for files that can't be read, and for a disk that is full.
+    Raises `SetupError` for unreadable files and for a full disk.
     """
     archive = Archive(settings)
     connection = duckdb.connect()
@@ -54,47 +54,47 @@ def open_views(
         )
         connection.execute(f"SET temp_directory = {_sql_literal(scratch / 'spill')}")
         connection.execute(f"SET threads = {min(MAX_THREADS, os.cpu_count() or 1)}")
-        connection.execute("SET enable_external_file_cache = FALSE")  # it keeps what was read once, and is read once
-        remote = not settings.blob_store_url.startswith("file://")
-        if remote:
+        connection.execute("SET enable_external_file_cache = FALSE")  # each file is read once
+        is_remote = not settings.blob_store_url.startswith("file://")
+        if is_remote:
             handler = DeltaStorageHandler(archive.uri(""), storage_options(settings))
             connection.register_filesystem(_ArchiveFileSystem(fs.PyFileSystem(handler)))
-        known = f"logged <= TIMESTAMPTZ '{as_of.isoformat()}'"
+        logged_condition = f"logged <= TIMESTAMPTZ '{as_of.isoformat()}'"
         empty = scratch / "empty.parquet"
         pq.write_table(SCHEMA.empty_table(), empty)
         files = {
             topic: [str(empty), *map(str, snapshot.tail_files), *_files(archive, topic, snapshot)]
             for topic, snapshot in snapshots.items()
         }
-        every = _read_parquet([file for some in files.values() for file in some])
-        # The same long text in every row: as a number it is quickly compared, and in the same order.
-        connection.execute(f"CREATE TYPE epochs AS ENUM (SELECT DISTINCT epoch FROM {every} ORDER BY epoch)")
-        for topic, some in files.items():
+        all_files = _read_parquet([file for topic_files in files.values() for file in topic_files])
+        # All rows of a topic have the same long text here: an enum compares faster, and in the same order.
+        connection.execute(f"CREATE TYPE epochs AS ENUM (SELECT DISTINCT epoch FROM {all_files} ORDER BY epoch)")
+        for topic, topic_files in files.items():
             connection.execute(
                 f"CREATE VIEW log_{topic_kind(topic)} AS SELECT CAST(epoch AS epochs) AS epoch, {_COLUMNS} "
-                f"FROM {_read_parquet(some)} WHERE {known}"
+                f"FROM {_read_parquet(topic_files)} WHERE {logged_condition}"
             )
         yield connection
     except duckdb.Error as error:
         raise _translate_error(archive, snapshots, error) from error
     finally:
-        if remote:
+        if is_remote:
             connection.unregister_filesystem(_ArchiveFileSystem.protocol)
         connection.close()
 
 
 def stream_batches(connection: duckdb.DuckDBPyConnection, query: str, rows: int) -> Iterator[pa.RecordBatch]:
-    """The answer to a query, streamed. The connection may do other things meanwhile."""
+    """Yield the result of a query in batches. The connection may run other queries meanwhile."""
     with connection.cursor() as cursor:
         reader = cursor.sql(query).to_arrow_reader(rows)
         try:
             yield from reader
-        except (pa.ArrowException, OSError) as error:  # so Arrow says what DuckDB said while it streamed
+        except (pa.ArrowException, OSError) as error:  # an error of DuckDB while it streamed
             raise duckdb.Error(str(error)) from error
 
 
 def _files(archive: Archive, topic: str, snapshot: Snapshot) -> list[str]:
-    """The files of a table, as DuckDB finds them: not by `file_uris`, whose paths are quoted as if they were URIs."""
+    """Return the files of a table for DuckDB. `file_uris` would return paths quoted like URIs."""
     if snapshot.table is None:
         return []
     directory = archive.directory(topic) or f"archive://{topic}"
@@ -106,7 +106,7 @@ def _read_parquet(files: Iterable[str]) -> str:
 
 
 def topic_kind(topic: str) -> str:
-    """What a topic's view and table are named after: `requests` for `ocr.requests`."""
+    """Return the name of a topic's view and table: `requests` for `ocr.requests`."""
     return topic.rpartition(".")[2].replace("-", "_")
 
 
@@ -119,8 +119,8 @@ def _translate_error(archive: Archive, snapshots: Mapping[str, Snapshot], error:
             try:
                 with archive.diagnose_errors(topic):
                     raise OSError(text.splitlines()[0])
-            except SetupError as explained:
-                return explained
+            except SetupError as setup_error:
+                return setup_error
     return error
 
 

@@ -1,4 +1,4 @@
-"""What was said of the predictions of a replay, judged by the function that judges live."""
+"""Labels of a replay's predictions, aggregated from feedback by the same function as in the live recorder."""
 
 import json
 from collections.abc import Iterator
@@ -32,8 +32,8 @@ _FEEDBACK_SCHEMA = pa.schema(
         ("time", pa.int64()),
         ("logged", pa.int64()),
         ("prediction_id", pa.string()),
-        ("given", pa.string()),
-        ("fate", pa.string()),
+        ("event_json", pa.string()),
+        ("disposition", pa.string()),
     ]
 )
 LABELS_SCHEMA = pa.schema(
@@ -51,18 +51,22 @@ LABELS_SCHEMA = pa.schema(
 
 
 def read_feedback(connection: duckdb.DuckDBPyConnection, task: Task) -> None:
-    """Make the table `feedback`: each event with its fate."""
+    """Create the table `feedback`: each feedback event with its disposition."""
     with connection.cursor() as cursor:
         _create_table(cursor, "feedback", _FEEDBACK_SCHEMA, _feedback_rows(cursor, task))
         cursor.execute(mark_duplicates("feedback", "source, id"))
 
 
 def aggregate_labels(connection: duckdb.DuckDBPyConnection, arguments: ReplayQuery) -> None:
-    """Make the table `labels`: what is known of each prediction."""
+    """Create the table `labels`: the labels and rewards of each prediction."""
     _create_table(connection, "labels", LABELS_SCHEMA, _label_rows(connection, arguments))
-    rules = arguments.task_settings
-    if rules.reward_window_seconds is not None:
-        values = {"seconds": rules.reward_window_seconds, "as_of": arguments.as_of, "reward": rules.reward_default}
+    task_settings = arguments.task_settings
+    if task_settings.reward_window_seconds is not None:
+        values = {
+            "seconds": task_settings.reward_window_seconds,
+            "as_of": arguments.as_of,
+            "reward": task_settings.reward_default,
+        }
         connection.execute(_INSERT_DEFAULT_REWARDS, values)
 
 
@@ -72,8 +76,8 @@ SELECT epoch, "partition", "offset", source, id, epoch_us("time"), epoch_us(logg
 FROM log_feedback
 """
 _SELECT_JOINED_FEEDBACK = """
-SELECT j.prediction_id, j.output, epoch_us(j.predicted), f.given, f.source, f.id, f."time", f.logged
-FROM joined j JOIN feedback f USING (prediction_id) WHERE f.fate IS NULL ORDER BY j.prediction_id
+SELECT j.prediction_id, j.output, epoch_us(j.predicted), f.event_json, f.source, f.id, f."time", f.logged
+FROM joined j JOIN feedback f USING (prediction_id) WHERE f.disposition IS NULL ORDER BY j.prediction_id
 """
 _INSERT_DEFAULT_REWARDS = """
 INSERT INTO labels (prediction_id, reward, reward_defaulted) SELECT prediction_id, $reward, TRUE
@@ -83,42 +87,46 @@ WHERE predicted + to_microseconds(CAST($seconds * 1000000 AS BIGINT)) < $as_of
 
 
 def _feedback_rows(connection: duckdb.DuckDBPyConnection, task: Task) -> Iterator[tuple[Any, ...]]:
-    for *place_and_identity, kind, data, marked in _stream_rows(connection, _SELECT_FEEDBACK):
-        given, fate = _parse_feedback(task, kind, data or b"", marked)
-        said = (None, None) if given is None else (given.task_and_prediction[1], given.model_dump_json())
-        yield (*place_and_identity, *said, fate)
+    for *position_and_identity, event_type, data, is_republished in _stream_rows(connection, _SELECT_FEEDBACK):
+        feedback, disposition = _parse_feedback(task, event_type, data or b"", is_republished)
+        columns = (None, None) if feedback is None else (feedback.task_and_prediction[1], feedback.model_dump_json())
+        yield (*position_and_identity, *columns, disposition)
 
 
-def _parse_feedback(task: Task, kind: str | None, data: bytes, marked: bool) -> tuple[FeedbackGiven | None, str | None]:
-    """What a record says; or nothing, and its fate."""
-    if marked:
+def _parse_feedback(
+    task: Task, event_type: str | None, data: bytes, is_republished: bool
+) -> tuple[FeedbackGiven | None, str | None]:
+    """Return a record's feedback, or None and its disposition."""
+    if is_republished:
         return None, "skipped:replay"
     try:
-        if kind is None:
+        if event_type is None:
             raise Rejected("bad_headers", "its headers break CloudEvents")
-        # An application may call its feedback by a type of its own.
-        given = decode(kind if kind.startswith("hindsight.") else FeedbackGiven.type, data)
-        if not isinstance(given, FeedbackGiven) or given.task_and_prediction[0] != task.name:
-            raise Rejected("unreadable", "no feedback of this task")
-        if given.correction is not None:
-            task.validate_correction(given.correction)
+        # An application may publish feedback with its own event type.
+        feedback = decode(event_type if event_type.startswith("hindsight.") else FeedbackGiven.type, data)
+        if not isinstance(feedback, FeedbackGiven) or feedback.task_and_prediction[0] != task.name:
+            raise Rejected("unreadable", "it is not feedback on this task")
+        if feedback.correction is not None:
+            task.validate_correction(feedback.correction)
     except Rejected as error:
         return None, f"rejected:{error.code}"
-    return given, None
+    return feedback, None
 
 
 def _label_rows(connection: duckdb.DuckDBPyConnection, arguments: ReplayQuery) -> Iterator[tuple[Any, ...]]:
     for prediction_id, group in groupby(_stream_rows(connection, _SELECT_JOINED_FEEDBACK), key=itemgetter(0)):
         rows = list(group)
-        output, predicted = json.loads(rows[0][1]), _to_datetime(rows[0][2])
-        said = [
+        output, predicted_at = json.loads(rows[0][1]), _to_datetime(rows[0][2])
+        feedback_events = [
             FeedbackEvent(
-                FeedbackGiven.model_validate_json(given), source, id, _to_datetime(time), _to_datetime(logged)
+                FeedbackGiven.model_validate_json(event_json), source, id, _to_datetime(time), _to_datetime(logged)
             )
-            for *_, given, source, id, time, logged in rows
+            for *_, event_json, source, id, time, logged in rows
         ]
-        verdict = aggregate_feedback(arguments.task, arguments.task_settings, output, predicted, said, arguments.as_of)
-        yield prediction_id, *(getattr(verdict, name) for name in LABELS_SCHEMA.names[1:])
+        label = aggregate_feedback(
+            arguments.task, arguments.task_settings, output, predicted_at, feedback_events, arguments.as_of
+        )
+        yield prediction_id, *(getattr(label, name) for name in LABELS_SCHEMA.names[1:])
 
 
 def _to_datetime(microseconds: int) -> datetime:
@@ -136,6 +144,9 @@ def _create_table(
     connection.register("empty", schema.empty_table())
     connection.execute(f"CREATE TABLE {table} AS FROM empty")
     while batch := list(islice(rows, _BATCH_ROWS)):
-        columns = [pa.array(values, kind) for values, kind in zip(zip(*batch, strict=True), schema.types, strict=True)]
+        columns = [
+            pa.array(values, column_type)
+            for values, column_type in zip(zip(*batch, strict=True), schema.types, strict=True)
+        ]
         connection.register("batch", pa.Table.from_arrays(columns, schema=schema))
         connection.execute(f"INSERT INTO {table} FROM batch")

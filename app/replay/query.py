@@ -1,4 +1,4 @@
-"""What a replay is asked for. The same arguments over the same log make the same dataset, for ever."""
+"""The arguments of a replay. Equal arguments over the same log always make the same dataset."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,10 +15,10 @@ _CONTENTS: dict[str, Content] = {content: content for content in get_args(Conten
 
 @dataclass(frozen=True)
 class ReplayQuery:
-    """`since` and `until` bound the requests' `ce_time`, the latter exclusively; `as_of` bounds the log append time.
+    """The selection of requests, and the content of the dataset.
 
-    `where` is a condition in SQL on the columns of a row. `erasures` counts those that the log knows of: what they
-    erased is gone from every dataset, whatever its `as_of`.
+    `since` and `until` bound the requests' `ce_time`, the latter exclusively; `as_of` bounds the log append time.
+    `where` is an SQL condition on the columns of a row.
     """
 
     task: Task
@@ -33,11 +33,11 @@ class ReplayQuery:
         now = datetime.now(UTC)
         if self.as_of > now:
             raise SetupError(
-                f"--as-of {self.as_of.isoformat()} has not come yet: what will be known then, nobody knows.",
-                f"Name a moment before {now.isoformat(timespec='seconds')}, or leave it out for now.",
+                f"--as-of {self.as_of.isoformat()} is in the future.",
+                f"Name a time before {now.isoformat(timespec='seconds')}, or leave it out for now.",
             )
         if self.since and self.until and self.since >= self.until:
-            raise SetupError("--from is not before --to: there is nothing in between.", "Exchange them.")
+            raise SetupError("--from is not before --to: the range is empty.", "Exchange them.")
 
     @classmethod
     def from_options(
@@ -51,12 +51,12 @@ class ReplayQuery:
         where: str | None = None,
         content: str = "features",
     ) -> Self:
-        """The arguments as a person writes them: times as `moment` reads them, `as_of` by default now."""
-        found = load_task(settings, task)
+        """Return the query of a person's options: times as `parse_time` reads them, `as_of` defaults to now."""
+        loaded_task = load_task(settings, task)
         if content not in _CONTENTS:
-            raise SetupError(f"--content {content!r} is not known.", f"Name one of: {', '.join(_CONTENTS)}.")
+            raise SetupError(f"--content {content!r} is not valid.", f"Name one of: {', '.join(_CONTENTS)}.")
         return cls(
-            task=found,
+            task=loaded_task,
             task_settings=settings.for_task(task),
             as_of=parse_time(as_of, "--as-of") if as_of else datetime.now(UTC),
             since=parse_time(since, "--from") if since else None,
@@ -66,7 +66,10 @@ class ReplayQuery:
         )
 
     def to_manifest(self, erasures: int) -> dict[str, Any]:
-        """All that decides what is in the dataset, for its manifest."""
+        """Return all arguments that decide the content of the dataset, for its manifest.
+
+        `erasures` is the number of erasures in the log: erased data is gone from every dataset, whatever its `as_of`.
+        """
         return {
             "task": self.task.name,
             "from": _isoformat(self.since),
@@ -81,12 +84,14 @@ class ReplayQuery:
 
 
 def parse_time(text: str, option: str) -> datetime:
-    """A time as a person writes it: RFC 3339, or a date; without a zone, UTC. Raises `SetupError`."""
+    """Return a time from RFC 3339 or a date; without a time zone it is in UTC. Raises `SetupError`."""
     try:
         parsed = datetime.fromisoformat(text)
         return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
-    except (ValueError, OverflowError):  # the latter of a zone that leads out of the years 1 to 9999
-        raise SetupError(f"{option} {text!r} is no time.", "Write 2026-01-31 or 2026-01-31T12:00:00Z.") from None
+    except (ValueError, OverflowError):  # OverflowError: in UTC the year is not from 1 to 9999
+        raise SetupError(
+            f"{option} {text!r} is not a valid time.", "Write 2026-01-31 or 2026-01-31T12:00:00Z."
+        ) from None
 
 
 def _isoformat(time: datetime | None) -> str | None:

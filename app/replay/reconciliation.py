@@ -1,4 +1,4 @@
-"""The accounts of a replay: what it read, what became of it, and the law that nothing is unaccounted for."""
+"""Reconciliation of a replay: every record that was read is in a row, skipped or rejected."""
 
 from typing import Any
 
@@ -8,25 +8,26 @@ from app.replay import disposition
 
 
 def reconcile(connection: duckdb.DuckDBPyConnection, written: int) -> dict[str, dict[str, Any]]:
-    """What became of the records of each topic. Raises AssertionError if one is unaccounted for."""
+    """Return the number of each topic's records by disposition. Raises AssertionError if one is unaccounted for."""
     counts: dict[str, dict[str, Any]] = {}
     for kind, query in disposition.DISPOSITIONS.items():
-        [(read,)] = connection.execute(f"SELECT count(*) FROM log_{kind}").fetchall()
-        found = dict(connection.execute(f"SELECT fate, count(*) FROM ({query}) GROUP BY 1 ORDER BY 1").fetchall())
+        [(read_count,)] = connection.execute(f"SELECT count(*) FROM log_{kind}").fetchall()
+        rows = connection.execute(f"SELECT disposition, count(*) FROM ({query}) GROUP BY 1 ORDER BY 1").fetchall()
+        records = dict(rows)
         counts[kind] = {
-            "read": read,
-            "rows": found.pop("row", 0),
-            "skipped": {fate.partition(":")[2]: n for fate, n in found.items() if fate.startswith("skipped:")},
-            "rejected": {fate.partition(":")[2]: n for fate, n in found.items() if fate.startswith("rejected:")},
+            "read": read_count,
+            "rows": records.pop("row", 0),
+            "skipped": {name.partition(":")[2]: n for name, n in records.items() if name.startswith("skipped:")},
+            "rejected": {name.partition(":")[2]: n for name, n in records.items() if name.startswith("rejected:")},
         }
     check_counts(counts, written)
     return counts
 
 
 def check_counts(counts: dict[str, dict[str, Any]], written: int) -> None:
-    """The law of counts: of each topic read = rows + skipped + rejected, and each row is of one prediction and request.
+    """Check that for each topic read = rows + skipped + rejected, and that each row has one prediction and one request.
 
-    Raises AssertionError: a dataset that breaks it is never written.
+    Raises AssertionError: a dataset that breaks the invariant is never written.
     """
     for kind, count in counts.items():
         accounted = count["rows"] + sum(count["skipped"].values()) + sum(count["rejected"].values())
@@ -38,14 +39,14 @@ def check_counts(counts: dict[str, dict[str, Any]], written: int) -> None:
 
 
 def read_offset_ranges(connection: duckdb.DuckDBPyConnection) -> dict[str, list[dict[str, Any]]]:
-    """The offsets that were really read, of each topic's partitions."""
+    """Return the offset ranges that were read, by topic."""
     ranges: dict[str, list[dict[str, Any]]] = {}
     for kind in (*disposition.DISPOSITIONS, "outcomes"):
-        found = connection.execute(
+        rows = connection.execute(
             'SELECT topic, epoch, "partition", min("offset"), max("offset"), count(*) '
             f"FROM log_{kind} GROUP BY ALL ORDER BY ALL"
         ).fetchall()
-        for topic, epoch, partition, first, last, count in found:
+        for topic, epoch, partition, first, last, count in rows:
             ranges.setdefault(topic, []).append(
                 {"epoch": epoch, "partition": partition, "first": first, "last": last, "records": count}
             )

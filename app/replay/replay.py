@@ -1,10 +1,10 @@
-"""Replay: from the log to a dataset, as it was known at a moment.
+"""Replay: a point-in-time dataset from the log.
 
-1. A snapshot of every topic: a version of the archive, and the tail that only Kafka has.
-2. The fate of each record, and with it which rows there are (`fates`, `labels`).
-3. Features that the log has not got in the task's present version are made again from the payloads (`remake`).
-4. The rows, in the order of time and id, streamed with their features or payloads.
-5. The count: all that was read is in a row, skipped or rejected.
+1. Take a snapshot of every topic: a version of its archive table, and the tail that only Kafka has.
+2. Determine the disposition of each record, and with it the rows (`disposition`, `labels`).
+3. Backfill features that the log lacks in the task's current preprocess version (`backfill`).
+4. Stream the rows with their features or payloads, ordered by time and id.
+5. Reconcile: every record that was read is in a row, skipped or rejected.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ BATCH_ROWS = 10_000
 
 
 def no_progress(doing: str, done: int, total: int | None) -> None:
-    """Progress that nobody looks at."""
+    """Ignore progress."""
 
 
 def replay(
@@ -48,19 +48,19 @@ def replay(
     progress: ReplayProgress = no_progress,
     run_id: str | None = None,
 ) -> dict[str, Any]:
-    """Write the dataset into the directory `out`, whole or not at all; its manifest. It may be for a retraining run.
+    """Write the dataset into the directory `out`, completely or not at all; return its manifest.
 
-    Raises `SetupError`; KafkaError without a broker.
+    `run_id` names the retraining run that the dataset is for. Raises `SetupError`; KafkaError without a broker.
     """
     with dataset.create_atomically(out) as partial:
         manifest = _build(settings, arguments, partial, progress)
-        # Before the directory gets its name: no dataset is on disk that an erasure would not find.
+        # Before the directory gets its name: an erasure finds every dataset on disk by its event.
         asyncio.run(publish_all(settings, [_dataset_event(arguments, out, manifest, run_id)]))
-    # An erasure that ended before that event has not seen it; one that ends later looks for datasets once more.
+    # An erasure that ended before this event did not see it; one that ends later searches for datasets again.
     if count_erasures(settings) != manifest["arguments"]["erasures"]:
         shutil.rmtree(out)
         raise SetupError(
-            "A person's data was erased while the dataset was made: it may be in it, and was thrown away.",
+            "A person's data was erased while the dataset was made: the dataset may contain it, and was deleted.",
             "Run the command again.",
         )
     return manifest
@@ -69,7 +69,7 @@ def replay(
 def read_dataframe(
     settings: Settings, arguments: ReplayQuery, progress: ReplayProgress = no_progress
 ) -> tuple[pl.DataFrame, dict[str, Any]]:
-    """The dataset as a frame of Polars, and its manifest: what `replay` writes into a directory."""
+    """Return the dataset as a Polars frame, and its manifest."""
     with temporary_dataset(settings, arguments, progress) as (directory, manifest):
         return pl.read_parquet(directory / dataset.ROWS_FILE), manifest
 
@@ -78,14 +78,14 @@ def read_dataframe(
 def temporary_dataset(
     settings: Settings, arguments: ReplayQuery, progress: ReplayProgress = no_progress
 ) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """The directory of a dataset that is gone after the block, and its manifest. Raises as `replay`."""
+    """Yield the directory of a dataset, which is deleted after the block, and its manifest. Raises as `replay`."""
     with TemporaryDirectory() as directory:
         yield Path(directory), _build(settings, arguments, Path(directory), progress)
 
 
 def _build(settings: Settings, arguments: ReplayQuery, directory: Path, progress: ReplayProgress) -> dict[str, Any]:
-    """Write the rows and the manifest into an empty directory."""
-    known = count_erasures(settings)
+    """Write the rows and the manifest into an empty directory; return the manifest."""
+    erasures = count_erasures(settings)
     with (
         TemporaryDirectory(dir=directory) as scratch,
         open_selection(settings, arguments, Path(scratch), progress) as connection,
@@ -98,7 +98,7 @@ def _build(settings: Settings, arguments: ReplayQuery, directory: Path, progress
                 writer.write(batch)
                 missing += codes
         manifest = {
-            "arguments": arguments.to_manifest(known),
+            "arguments": arguments.to_manifest(erasures),
             "content_hash": writer.content_hash,
             "rows": writer.rows,
             "splits": dict(connection.execute("SELECT split, count(*) FROM rows GROUP BY 1 ORDER BY 1").fetchall()),
@@ -112,7 +112,7 @@ def _build(settings: Settings, arguments: ReplayQuery, directory: Path, progress
 
 def _dataset_event(arguments: ReplayQuery, out: Path, manifest: dict[str, Any], run_id: str | None) -> Record:
     location, task = out.resolve().as_uri(), arguments.task.name
-    built = DatasetBuilt(
+    dataset_built = DatasetBuilt(
         task=task,
         content_hash=manifest["content_hash"],
         location=location,
@@ -121,11 +121,11 @@ def _dataset_event(arguments: ReplayQuery, out: Path, manifest: dict[str, Any], 
         run_id=run_id,
     )
     now = datetime.now(UTC)
-    unique = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{manifest['content_hash']}/{location}/{now.isoformat()}"))
-    return built.to_record(
+    event_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{manifest['content_hash']}/{location}/{now.isoformat()}"))
+    return dataset_built.to_record(
         topics.LIFECYCLE,
         task.encode(),
-        id=unique,
+        id=event_id,
         source="hindsight/replay",
         time=format_rfc3339(now.timestamp() * 1000),
     )
@@ -146,17 +146,17 @@ def _rows(
     scratch: Path,
     progress: ReplayProgress,
 ) -> Iterator[tuple[pa.RecordBatch, Counter[str]]]:
-    """The rows, and of how many the content can't be had, and why."""
+    """Yield batches of rows, with the number of rows without content by reason."""
     [(total,)] = connection.execute("SELECT count(*) FROM rows").fetchall()
     progress("Reading contents", 0, None)
     with closing(ContentSpool(scratch / "contents", connection, arguments.content)) as spool:
         done = 0
         progress("Writing rows", done, total)
-        contents = ContentLoader(settings, arguments)
+        content_loader = ContentLoader(settings, arguments)
         for batch in duckdb_views.stream_batches(
             connection, _SELECT_ROWS.format(columns=_CONTENT_COLUMNS[arguments.content]), BATCH_ROWS
         ):
             for part in spool.attach_contents(batch):
-                yield contents.fill(part)
+                yield content_loader.fill(part)
                 done += part.num_rows
                 progress("Writing rows", done, total)

@@ -1,6 +1,7 @@
-"""History once more: requests of the past are published to a topic, as they were, in their order and at their pace.
+"""Republishing of history: past requests are published to a topic, in their order and at their pace.
 
-Each is marked `ce_replay`, and so is all that Hindsight makes of it: whoever counts, judges or learns leaves it alone.
+Each record is marked `ce_replay`, and so are all records that Hindsight derives from it: they are not counted, judged
+or learned from.
 """
 
 import asyncio
@@ -27,23 +28,23 @@ from app.storage.blob_store import blob_store
 
 _BATCH_SIZE = 500
 _LINGER_SECONDS = 0.05
-"""An event that is due later than this lets those before it go first."""
+"""Before waiting longer than this for the next record, publish the pending ones."""
 _COUNT_REPUBLISHED = 'SELECT count(*), epoch_us(min("time")), epoch_us(max("time")) FROM republished'
 
 _CREATE_REPUBLISHED = """
 CREATE TABLE republished AS
-SELECT r.epoch, r."partition", r."offset", r."time" FROM requests r WHERE r.fate IS NULL AND ({where})
+SELECT r.epoch, r."partition", r."offset", r."time" FROM requests r WHERE r.disposition IS NULL AND ({where})
 """
 _IN_ROWS = "(r.source, r.id) IN (SELECT (request_source, request_id) FROM rows)"
 _SELECT_RECORDS = """
-SELECT q."key", q.headers, q.data, q.data_uri, q.id, q.source, epoch_us(q."time") AS moment
-FROM republished c JOIN log_requests q USING (epoch, "partition", "offset") ORDER BY q."time", q.id, q.source
+SELECT q."key", q.headers, q.data, q.data_uri, q.id, q.source, epoch_us(q."time") AS time_us
+FROM republished JOIN log_requests q USING (epoch, "partition", "offset") ORDER BY q."time", q.id, q.source
 """
 
 
 @dataclass(frozen=True)
 class RepublishRate:
-    """`speed` times as fast as it was, and at most `rate` events a second."""
+    """`speed` times the original pace, and at most `max_per_second` records per second."""
 
     speed: float = 1.0
     max_per_second: float = math.inf
@@ -51,7 +52,7 @@ class RepublishRate:
 
 @dataclass(frozen=True)
 class RepublishPlan:
-    """The requests to publish, and the seconds that publishing them takes."""
+    """The number of requests to publish, and the duration in seconds."""
 
     requests: int
     duration_seconds: float
@@ -61,14 +62,14 @@ def republish(
     settings: Settings,
     arguments: ReplayQuery,
     topic: str,
-    pace: RepublishRate,
+    rate: RepublishRate,
     confirm: Callable[[RepublishPlan], bool],
     progress: ReplayProgress,
 ) -> int:
-    """Publish the requests that `arguments` are about, if it is `agreed` to; how many. The last is confirmed on return.
+    """Publish the selected requests once `confirm` accepts the plan; return how many. All are confirmed by Kafka.
 
-    With `where`, these are the requests of the rows; without, all in the range of time, answered or not.
-    Raises `SetupError` for a topic that isn't there; KafkaError without a broker.
+    With `where` these are the requests of the rows; without it all requests in the time range, answered or not. Raises
+    `SetupError` if the topic does not exist; KafkaError without a broker.
     """
     asyncio.run(_check_topic(settings, topic))
     with TemporaryDirectory() as scratch, open_selection(settings, arguments, Path(scratch), progress) as connection:
@@ -76,10 +77,10 @@ def republish(
         [(count, first, last)] = connection.execute(_COUNT_REPUBLISHED).fetchall()
         if not count:
             return 0
-        history = RepublishPlan(count, max((last - first) / 1e6 / pace.speed, count / pace.max_per_second))
-        if not confirm(history):
+        plan = RepublishPlan(count, max((last - first) / 1e6 / rate.speed, count / rate.max_per_second))
+        if not confirm(plan):
             return 0
-        return asyncio.run(_publish(settings, connection, topic, pace, lambda done: progress(topic, done, count)))
+        return asyncio.run(_publish(settings, connection, topic, rate, lambda done: progress(topic, done, count)))
 
 
 async def _check_topic(settings: Settings, topic: str) -> None:
@@ -87,7 +88,7 @@ async def _check_topic(settings: Settings, topic: str) -> None:
     await admin.start()
     try:
         if topic not in await admin.list_topics():
-            raise SetupError(f"There is no topic {topic!r}.", "Make it first, with as many partitions as you need.")
+            raise SetupError(f"There is no topic {topic!r}.", "Create it first, with as many partitions as you need.")
     finally:
         await admin.close()
 
@@ -96,25 +97,27 @@ async def _publish(
     settings: Settings,
     connection: duckdb.DuckDBPyConnection,
     topic: str,
-    pace: RepublishRate,
+    rate: RepublishRate,
     progress: Callable[[int], None],
 ) -> int:
     mark = str(uuid.uuid4()).encode()
-    began, first, done = time.monotonic(), None, 0
-    waiting: list[Record] = []
+    started, first_time, published = time.monotonic(), None, 0
+    pending: list[Record] = []
     async with open_producer(settings) as send:
         for row in _rows(connection, settings):
-            first = row["moment"] if first is None else first
-            due = began + max((row["moment"] - first) / 1e6 / pace.speed, (done + len(waiting)) / pace.max_per_second)
-            if waiting and (len(waiting) == _BATCH_SIZE or due > time.monotonic() + _LINGER_SECONDS):
-                done += await _publish_batch(send, waiting)
-                progress(done)
-                waiting = []
+            first_time = row["time_us"] if first_time is None else first_time
+            due = started + max(
+                (row["time_us"] - first_time) / 1e6 / rate.speed, (published + len(pending)) / rate.max_per_second
+            )
+            if pending and (len(pending) == _BATCH_SIZE or due > time.monotonic() + _LINGER_SECONDS):
+                published += await _publish_batch(send, pending)
+                progress(published)
+                pending = []
             await asyncio.sleep(max(0.0, due - time.monotonic()))
-            waiting.append(Record(topic, row["key"], row["value"], _headers(row, mark)))
-        done += await _publish_batch(send, waiting)
-        progress(done)
-    return done
+            pending.append(Record(topic, row["key"], row["value"], _headers(row, mark)))
+        published += await _publish_batch(send, pending)
+        progress(published)
+    return published
 
 
 async def _publish_batch(send: Callable[[Record], Awaitable[Awaitable[Any]]], records: list[Record]) -> int:
@@ -133,7 +136,7 @@ def _rows(connection: duckdb.DuckDBPyConnection, settings: Settings) -> Iterator
 
 
 def _headers(row: dict[str, Any], mark: bytes) -> tuple[tuple[str, bytes], ...]:
-    """The original headers, with the identity that the event had or was given, and the mark."""
-    own = {"ce_id": row["id"].encode(), "ce_source": row["source"].encode(), "ce_replay": mark}
-    others = [(one["name"], one["value"]) for one in row["headers"] if one["name"] not in own]
-    return (*others, *own.items())
+    """Return the original headers, with the event's own or filled-in identity and the replay mark."""
+    identity = {"ce_id": row["id"].encode(), "ce_source": row["source"].encode(), "ce_replay": mark}
+    others = [(header["name"], header["value"]) for header in row["headers"] if header["name"] not in identity]
+    return (*others, *identity.items())

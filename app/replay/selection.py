@@ -1,4 +1,4 @@
-"""Which requests and predictions of the log a replay is about: the tables `requests`, `rows` and their like."""
+"""Selection of the requests and predictions of a replay: the tables `requests`, `predictions`, `rows` and others."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +20,7 @@ from app.replay.query import ReplayQuery
 from app.settings import Settings
 
 ReplayProgress = Callable[[str, int, int | None], None]
-"""Told what is being done, how much of it is done, and of how much, where that is known."""
+"""Called with the current step, the amount done, and the total where it is known."""
 
 _TOPICS = (topics.requests, topics.features, topics.predictions, topics.feedback, topics.outcomes)
 _MIN_TIME = datetime(1, 1, 1, tzinfo=UTC)
@@ -31,11 +31,11 @@ _MAX_TIME = datetime(9999, 12, 31, tzinfo=UTC)
 def open_selection(
     settings: Settings, arguments: ReplayQuery, scratch: Path, progress: ReplayProgress
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A database with the views of `scan` and the tables of `fates` and `labels`.
+    """Yield a database with the views of `duckdb_views` and the tables of `disposition` and `labels`.
 
     Raises `SetupError`; KafkaError without a broker.
     """
-    progress("Reading what Kafka alone has", 0, None)
+    progress("Reading the tail from Kafka", 0, None)
     names = [kind(arguments.task.name) for kind in _TOPICS]
     snapshots = asyncio.run(snapshot.take(settings, names, scratch))
     with duckdb_views.open_views(settings, snapshots, arguments.as_of, scratch) as connection:
@@ -45,19 +45,19 @@ def open_selection(
 
 
 def count_erasures(settings: Settings) -> int:
-    """How many erasures the log knows of, now. Raises KafkaError without a broker."""
+    """Return the number of erasures in the log. Raises KafkaError without a broker."""
     with TemporaryDirectory() as scratch:
         lifecycle = asyncio.run(snapshot.take(settings, [topics.LIFECYCLE], Path(scratch)))[topics.LIFECYCLE]
-        erased = lifecycle.dataset().to_table(["source", "id"], filter=ds.field("type") == DataErased.type)
-        return int(erased.group_by(["source", "id"]).aggregate([]).num_rows)
+        erasures = lifecycle.dataset().to_table(["source", "id"], filter=ds.field("type") == DataErased.type)
+        return int(erasures.group_by(["source", "id"]).aggregate([]).num_rows)
 
 
 def _create_rows(connection: duckdb.DuckDBPyConnection, arguments: ReplayQuery, progress: ReplayProgress) -> None:
-    """Make the table `rows`, in which each row is."""
-    values = {
-        "made": PredictionMade.type,
-        "failed": PredictionFailed.type,
-        "recorded": OutcomeRecorded.type,
+    """Create the table `rows`."""
+    parameters = {
+        "prediction_type": PredictionMade.type,
+        "failure_type": PredictionFailed.type,
+        "outcome_type": OutcomeRecorded.type,
         "since": arguments.since or _MIN_TIME,
         "until": arguments.until or _MAX_TIME,
         "preprocess_version": arguments.task.preprocess_version,
@@ -66,21 +66,23 @@ def _create_rows(connection: duckdb.DuckDBPyConnection, arguments: ReplayQuery, 
     def execute(statements: Sequence[str]) -> None:
         with connection.cursor() as cursor:
             for statement in statements:
-                cursor.execute(statement, {name: value for name, value in values.items() if f"${name}" in statement})
+                cursor.execute(
+                    statement, {name: value for name, value in parameters.items() if f"${name}" in statement}
+                )
 
-    # DuckDB and Python beside each other: feedback is read while tables are made, and judged while others are.
-    with ThreadPoolExecutor(1) as beside:
+    # DuckDB and Python work in parallel: Python reads and aggregates feedback while DuckDB creates other tables.
+    with ThreadPoolExecutor(1) as executor:
         progress("Joining the log", 0, None)
-        served = beside.submit(execute, disposition.SERVED_STATEMENTS)
+        served_tables = executor.submit(execute, disposition.SERVED_STATEMENTS)
         labels.read_feedback(connection, arguments.task)
-        served.result()
-        progress("Judging feedback", 0, None)
-        features = beside.submit(execute, disposition.FEATURE_STATEMENTS)
+        served_tables.result()
+        progress("Aggregating labels", 0, None)
+        feature_tables = executor.submit(execute, disposition.FEATURE_STATEMENTS)
         labels.aggregate_labels(connection, arguments)
-        features.result()
+        feature_tables.result()
     connection.execute(disposition.CREATE_CANDIDATES)
     if arguments.where is not None:
         where_clause.apply_where(connection, arguments.where)
-    connection.execute("SET preserve_insertion_order = TRUE")  # that of `rows` counts, from here to the end
-    chosen = "TRUE" if arguments.where is None else "c.p_row IN (SELECT p_row FROM chosen)"
-    connection.execute(disposition.CREATE_ROWS.format(where=chosen))
+    connection.execute("SET preserve_insertion_order = TRUE")  # from here on: the order of `rows` counts
+    condition = "TRUE" if arguments.where is None else "c.p_row IN (SELECT p_row FROM selected)"
+    connection.execute(disposition.CREATE_ROWS.format(where=condition))

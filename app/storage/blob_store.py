@@ -9,16 +9,16 @@ from app.storage.files import FileBlobs
 
 
 def blob_store(settings: Settings) -> BlobStore:
-    """The storage that HINDSIGHT_BLOB_URL names. A SetupError when it names none."""
+    """Return the storage that HINDSIGHT_BLOB_URL names. Raises SetupError if the URL names none."""
     url = settings.blob_store_url
-    parts = urlsplit(url)
-    if parts.scheme == "s3":
+    url_parts = urlsplit(url)
+    if url_parts.scheme == "s3":
         from app.storage.s3 import S3Blobs
 
         return S3Blobs(settings)
-    if parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path.startswith("/"):
+    if url_parts.scheme == "file" and url_parts.netloc in ("", "localhost") and url_parts.path.startswith("/"):
         return FileBlobs(url)
     raise SetupError(
-        f"HINDSIGHT_BLOB_URL is {url!r}: no blob storage that is known.",
+        f"HINDSIGHT_BLOB_URL is not a blob storage: {url!r}.",
         "Use file:///a/directory or s3://bucket/prefix.",
     )

@@ -1,7 +1,7 @@
 """Blob storage: payloads too large for Kafka, addressed by their content as `blob://sha256/<hex>`.
 
-One `BlobStore` whether the blobs are files of a directory or objects of an S3 bucket. A storage that is away, full or
-refuses us raises OSError, so that whoever needs it waits; what is wrong with a blob or its URI is a `Rejected`.
+One `BlobStore` interface for files in a directory and objects in an S3 bucket. A storage that is unreachable, full or
+denies access raises OSError, so that the caller waits. An invalid URI or blob raises `Rejected`.
 """
 
 import errno
@@ -20,21 +20,21 @@ from models.base import Rejected
 
 _URI = re.compile(r"blob://sha256/([0-9a-f]{64})")
 _PROBE_DATA = b"hindsight"
-_ORPHAN_SECONDS = 24 * 3600.0
-"""A partial blob that was not written to for so long is what a killed process left."""
-_MEASURED_SECONDS = 3600.0
-"""How often a quota measures: what others write, the archive first, counts by then."""
+ORPHAN_SECONDS = 24 * 3600.0
+"""A partial blob that was not written to for this long was left by a killed process."""
+_SIZE_CACHE_SECONDS = 3600.0
+"""Time after which a quota measures the storage again, to count what others write, above all the archive."""
 
 
 class BlobInvalid(Rejected):
-    """A URI that names no blob."""
+    """A URI that is not a blob's."""
 
     def __init__(self, message: str) -> None:
         super().__init__("blob_invalid", message)
 
 
 class BlobMissing(Rejected):
-    """No such blob in this storage."""
+    """No blob with this URI in the storage."""
 
     def __init__(self, uri: str) -> None:
         super().__init__("blob_missing", f"there is no {uri}; send the payload by POST /v1/blobs first")
@@ -48,42 +48,42 @@ class BlobTooLarge(Rejected):
 
 
 class BlobCorrupt(Rejected):
-    """A blob whose content is not what its address says."""
+    """A blob whose content does not match its address."""
 
     def __init__(self, message: str) -> None:
         super().__init__("blob_corrupt", message)
 
 
 class StorageUnavailable(OSError):
-    """The server of the storage can't be reached, or refuses what is asked of it."""
+    """The storage server is unreachable, or refuses the request."""
 
 
 class BlobStore(ABC):
-    """The same content has the same address; a blob is there whole or not at all. Threads may share a store."""
+    """Content-addressed blobs. A blob is visible completely or not at all. Threads may share a store."""
 
     remedy: str
-    """What to do about a storage that can't be used."""
+    """The remedy for a storage that can't be used."""
 
     def __init__(self, url: str) -> None:
         self.url = url
 
     def put(self, data: bytes) -> str:
-        """Keeps the data, durably, and returns its URI."""
+        """Store the data durably; return its URI."""
         with self.writer() as writer:
             writer.write(data)
             return writer.commit()
 
     @abstractmethod
     def writer(self) -> "BlobWriter":
-        """A writer for data that comes in pieces."""
+        """Return a writer for data that arrives in pieces."""
 
     def get(self, uri: str, max_bytes: int) -> bytes:
-        """The data behind a URI, checked. Raises BlobInvalid, BlobMissing, BlobTooLarge or BlobCorrupt."""
+        """Return the data of a URI, verified. Raises BlobInvalid, BlobMissing, BlobTooLarge or BlobCorrupt."""
         digest = digest_of(uri)
-        found = self._read(digest, max_bytes + 1)
-        if found is None:
+        content = self._read(digest, max_bytes + 1)
+        if content is None:
             raise BlobMissing(uri)
-        data, size = found
+        data, size = content
         if len(data) > max_bytes:
             raise BlobTooLarge(f"{uri} has {size} bytes; at most {max_bytes} are read")
         if hashlib.sha256(data).hexdigest() != digest:
@@ -92,39 +92,41 @@ class BlobStore(ABC):
 
     @abstractmethod
     def exists(self, uri: str) -> bool:
-        """Whether there is such a blob. Raises BlobInvalid."""
+        """Return whether the blob exists. Raises BlobInvalid."""
 
     @abstractmethod
     def delete(self, uri: str) -> None:
-        """Forgets a blob, if there is one. Raises BlobInvalid."""
+        """Delete the blob if it exists. Raises BlobInvalid."""
 
     def prepare(self) -> None:
-        """Makes the directory or the bucket if it is missing, writes and reads. A SetupError when that fails."""
+        """Create the directory or the bucket if it is missing, then write and read a blob. Raises SetupError if that
+        fails.
+        """
         try:
-            self._make()
+            self._create()
             self.get(self.put(_PROBE_DATA), len(_PROBE_DATA))
         except (OSError, Rejected) as error:
             raise SetupError(f"The blob storage {self.url} can't be used: {error}.", self.remedy) from error
 
     @abstractmethod
     def delete_orphans(self) -> None:
-        """Removes what killed writers have left."""
+        """Delete the partial blobs of killed writers."""
 
     @abstractmethod
     def size_bytes(self) -> int:
-        """Bytes of all blobs together: each is looked at."""
+        """Return the total size of all blobs in bytes. Slow: each blob is listed."""
 
     @abstractmethod
-    def _make(self) -> None:
-        """Makes the directory or the bucket if it is missing."""
+    def _create(self) -> None:
+        """Create the directory or the bucket if it is missing."""
 
     @abstractmethod
     def _read(self, digest: str, limit: int) -> tuple[bytes, int] | None:
-        """All of a blob or its first `limit` bytes, and its whole size; None where there is none."""
+        """Return the first `limit` bytes of a blob, and its total size; None if there is no such blob."""
 
 
 class BlobWriter:
-    """Writes one blob; nothing is seen of it before `commit`, and nothing is left of it without."""
+    """Writer of one blob. The blob becomes visible by `commit`; without it nothing remains."""
 
     def __init__(self, file: IO[bytes], publish: Callable[[IO[bytes], str], None]) -> None:
         self._file = file
@@ -132,16 +134,16 @@ class BlobWriter:
         self._hash = hashlib.sha256()
         self.size = 0
         self.on_commit: Callable[[int], None] | None = None
-        """Told the size once the blob is visible."""
+        """Called with the size once the blob is visible."""
 
     def write(self, data: bytes) -> None:
-        """Adds data to the blob."""
+        """Append data to the blob."""
         self._file.write(data)
         self._hash.update(data)
         self.size += len(data)
 
     def commit(self) -> str:
-        """Makes the blob durable and visible; returns its URI."""
+        """Make the blob durable and visible; return its URI."""
         digest = self._hash.hexdigest()
         self._publish(self._file, digest)
         if self.on_commit is not None:
@@ -152,14 +154,16 @@ class BlobWriter:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with suppress(FileNotFoundError):  # it removes the file, which has another name once it is published
+        with suppress(FileNotFoundError):  # close() deletes the file, which a commit has renamed
             self._file.close()
 
 
 class BlobQuota:
-    """Writers into a storage while it holds less than `most` bytes. Its size is measured now and then, and kept up."""
+    """Writers into a storage while it holds less than `max_bytes`. The size is measured now and then, and updated
+    between.
+    """
 
     def __init__(self, store: BlobStore, max_bytes: int) -> None:
         self._store = store
@@ -169,15 +173,15 @@ class BlobQuota:
         self._lock = threading.Lock()
 
     def writer(self) -> BlobWriter:
-        """A writer. Raises OSError (ENOSPC) once the quota is used up, and as the storage does."""
+        """Return a writer. Raises OSError (ENOSPC) once the quota is used up, and as the storage does."""
         with self._lock:
-            if self._measured is None or time.monotonic() >= self._measured + _MEASURED_SECONDS:
+            if self._measured is None or time.monotonic() >= self._measured + _SIZE_CACHE_SECONDS:
                 self._size, self._measured = self._store.size_bytes(), time.monotonic()
             if self._size >= self._max_bytes:
-                used = (
+                reason = (
                     f"it holds {self._size:,} bytes; uploads are taken below {self._max_bytes:,} (HINDSIGHT_BLOB_GIB)"
                 )
-                raise OSError(errno.ENOSPC, used)
+                raise OSError(errno.ENOSPC, reason)
         writer = self._store.writer()
         writer.on_commit = self._add
         return writer
@@ -188,13 +192,13 @@ class BlobQuota:
 
 
 def digest_of(uri: str) -> str:
-    """The hash in a URI. Raises BlobInvalid."""
+    """Return the hash in a URI. Raises BlobInvalid."""
     match = _URI.fullmatch(uri)
     if match is None:
-        raise BlobInvalid(f"{uri[:200]!r} is no blob's URI: blob://sha256/ and 64 hexadecimal digits in lower case")
+        raise BlobInvalid(f"{uri[:200]!r} is not a blob URI: use blob://sha256/ and 64 lower-case hexadecimal digits")
     return match.group(1)
 
 
 def key_of(digest: str) -> str:
-    """The name of a blob, the same in a directory and in a bucket: one can be copied to the other."""
+    """Return the name of a blob: the same in a directory and in a bucket, so that one can be copied to the other."""
     return f"sha256/{digest[:2]}/{digest}"

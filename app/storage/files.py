@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import unquote, urlsplit
 
-from app.storage.blobs import _ORPHAN_SECONDS, BlobStore, BlobWriter, digest_of, key_of
+from app.storage.blobs import ORPHAN_SECONDS, BlobStore, BlobWriter, digest_of, key_of
 
 
 class FileBlobs(BlobStore):
-    """Blobs below a `file:///directory`."""
+    """Blobs in the directory of a `file://` URL."""
 
     remedy = "Make the directory writable for this user, or set HINDSIGHT_BLOB_URL to another."
 
@@ -23,37 +23,37 @@ class FileBlobs(BlobStore):
         self._partial = self.root / "partial"
 
     def writer(self) -> BlobWriter:
-        """A writer into a file beside the blobs."""
+        """Return a writer into a temporary file beside the blobs."""
         self._partial.mkdir(parents=True, exist_ok=True)
         return BlobWriter(tempfile.NamedTemporaryFile(dir=self._partial), self._publish)
 
     def exists(self, uri: str) -> bool:
-        """Whether there is such a file."""
+        """Return whether the file exists."""
         return self.path(uri).is_file()
 
     def delete(self, uri: str) -> None:
-        """Removes the file."""
+        """Delete the file."""
         path = self.path(uri)
         with suppress(FileNotFoundError):
             path.unlink()
             _fsync_directory(path.parent)
 
     def delete_orphans(self) -> None:
-        """Removes the files of writers that were killed."""
-        with suppress(OSError):  # what can't be removed now can be later
+        """Delete the files of killed writers."""
+        with suppress(OSError):  # the next call tries again
             for file in self._partial.iterdir():
-                if file.stat().st_mtime < time.time() - _ORPHAN_SECONDS:
+                if file.stat().st_mtime < time.time() - ORPHAN_SECONDS:
                     file.unlink()
 
     def size_bytes(self) -> int:
-        """Bytes of all files."""
+        """Return the total size of all files in bytes."""
         return sum(_file_sizes(self.root / "sha256"))
 
     def path(self, uri: str) -> Path:
-        """The file of a URI, whether it exists or not. Raises BlobInvalid."""
+        """Return the path of a URI, whether the file exists or not. Raises BlobInvalid."""
         return self.root / key_of(digest_of(uri))
 
-    def _make(self) -> None:
+    def _create(self) -> None:
         self.root.mkdir(parents=True, exist_ok=True)
 
     def _read(self, digest: str, limit: int) -> tuple[bytes, int] | None:
@@ -68,14 +68,14 @@ class FileBlobs(BlobStore):
         file.flush()
         os.fsync(file.fileno())
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Also over a blob that is there: if that one is damaged, this heals it.
+        # Replace an existing blob as well: it may be damaged.
         Path(file.name).replace(path)
         for directory in (path.parent, path.parent.parent, self.root):
             _fsync_directory(directory)
 
 
 def _file_sizes(directory: Path) -> Iterator[int]:
-    with suppress(FileNotFoundError), os.scandir(directory) as entries:  # a blob that is deleted meanwhile is gone
+    with suppress(FileNotFoundError), os.scandir(directory) as entries:  # a blob may be deleted meanwhile
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 yield from _file_sizes(Path(entry.path))

@@ -1,4 +1,4 @@
-"""An S3 bucket as storage: how its server is reached, and the blobs in it."""
+"""S3 storage: the client, and blobs in a bucket."""
 
 import re
 import tempfile
@@ -18,7 +18,7 @@ from app.storage.blobs import BlobStore, BlobWriter, StorageUnavailable, digest_
 CONNECT_SECONDS = 3.0
 READ_SECONDS = 20.0
 MAX_RETRIES = 2
-"""Whoever needs the storage waits for it by themselves, and says so: here only a hiccup is bridged."""
+"""Retries bridge a short interruption only: callers wait for the storage themselves, and report it."""
 
 _AWS = "https://s3.amazonaws.com"
 _URL = re.compile(r"s3://([a-z0-9.-]+)((?:/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*)/?")
@@ -26,7 +26,7 @@ _MAX_MEMORY_BYTES = MiB
 
 
 def credentials(settings: Settings) -> tuple[str, str]:
-    """The access key and the secret key."""
+    """Return the access key and the secret key."""
     if settings.s3_access_key is None or settings.s3_secret_key is None:
         raise SetupError(
             "There are no keys for the S3 storage.", "Set HINDSIGHT_S3_ACCESS_KEY and HINDSIGHT_S3_SECRET_KEY."
@@ -35,41 +35,43 @@ def credentials(settings: Settings) -> tuple[str, str]:
 
 
 def bucket_and_prefix(settings: Settings) -> tuple[str, str]:
-    """The bucket, and the prefix of everything in it: empty, or with a slash at its end."""
+    """Return the bucket, and the prefix of all keys in it: empty, or ending with a slash."""
     with suppress(ValueError):
         if match := _URL.fullmatch(settings.blob_store_url):
             bucket, prefix = match.groups()
             check_bucket_name(bucket, strict=True)
             return bucket, f"{prefix[1:]}/" if prefix else ""
     raise SetupError(
-        "HINDSIGHT_BLOB_URL names no S3 bucket.",
+        "HINDSIGHT_BLOB_URL does not name an S3 bucket.",
         "Use s3://bucket or s3://bucket/prefix, with letters, digits, '.', '_' and '-'.",
     )
 
 
 def create_client(settings: Settings) -> Minio:
-    """A client that gives up soon: no call lasts for minutes."""
+    """Return a client with short timeouts: no call lasts for minutes."""
     scheme, _, host = (settings.s3_endpoint or _AWS).partition("://")
-    access, secret = credentials(settings)
+    access_key, secret_key = credentials(settings)
     http = urllib3.PoolManager(
         timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
         retries=urllib3.Retry(MAX_RETRIES, backoff_factor=0.2, status_forcelist=(500, 502, 503, 504)),
     )
     try:
         secure = {"http": False, "https": True}[scheme]
-        return Minio(host.rstrip("/"), access, secret, secure=secure, region=settings.s3_region, http_client=http)
+        return Minio(
+            host.rstrip("/"), access_key, secret_key, secure=secure, region=settings.s3_region, http_client=http
+        )
     except (KeyError, ValueError) as error:
         raise SetupError(
-            f"HINDSIGHT_S3_ENDPOINT is {settings.s3_endpoint!r}: no address of a server.", "Use http(s)://host:port."
+            f"HINDSIGHT_S3_ENDPOINT is not a server address: {settings.s3_endpoint!r}.", "Use http(s)://host:port."
         ) from error
 
 
 class S3Blobs(BlobStore):
-    """Blobs below an `s3://bucket/prefix`."""
+    """Blobs in the bucket of an `s3://bucket/prefix` URL."""
 
     remedy = (
         "Check HINDSIGHT_BLOB_URL, HINDSIGHT_S3_ENDPOINT and HINDSIGHT_S3_REGION, that the server runs, and that the "
-        "key of HINDSIGHT_S3_ACCESS_KEY may read and write in the bucket, and make it where there is none."
+        "key of HINDSIGHT_S3_ACCESS_KEY may read and write in the bucket, and create it if it is missing."
     )
 
     def __init__(self, settings: Settings) -> None:
@@ -78,11 +80,11 @@ class S3Blobs(BlobStore):
         self._client = create_client(settings)
 
     def writer(self) -> BlobWriter:
-        """A writer into memory, or a nameless file once that is too much: neither outlives the process."""
+        """Return a writer into memory, or into an unnamed file for large blobs: neither outlives the process."""
         return BlobWriter(tempfile.SpooledTemporaryFile(_MAX_MEMORY_BYTES), self._publish)
 
     def exists(self, uri: str) -> bool:
-        """Whether there is such an object."""
+        """Return whether the object exists."""
         key = self._key(digest_of(uri))
         with translate_errors():
             try:
@@ -94,29 +96,29 @@ class S3Blobs(BlobStore):
         return True
 
     def delete(self, uri: str) -> None:
-        """Removes the object."""
+        """Delete the object."""
         with translate_errors():
             self._client.remove_object(self._bucket, self._key(digest_of(uri)))
 
     def delete_orphans(self) -> None:
-        """Nothing: no writer leaves anything."""
+        """Do nothing: S3 writers leave no partial blobs."""
 
     def size_bytes(self) -> int:
-        """Bytes of all objects, which are listed."""
+        """Return the total size of all objects in bytes, by listing them."""
         with translate_errors():
-            found = self._client.list_objects(self._bucket, prefix=f"{self._prefix}sha256/", recursive=True)
-            return sum(one.size or 0 for one in found)
+            objects = self._client.list_objects(self._bucket, prefix=f"{self._prefix}sha256/", recursive=True)
+            return sum(blob.size or 0 for blob in objects)
 
     def _key(self, digest: str) -> str:
         return self._prefix + key_of(digest)
 
-    def _make(self) -> None:
+    def _create(self) -> None:
         with translate_errors():
             if not self._client.bucket_exists(self._bucket):
                 try:
                     self._client.make_bucket(self._bucket)
                 except S3Error as error:
-                    if error.code != "BucketAlreadyOwnedByYou":  # another was faster
+                    if error.code != "BucketAlreadyOwnedByYou":  # another process created it first
                         raise
 
     def _read(self, digest: str, limit: int) -> tuple[bytes, int] | None:
@@ -133,23 +135,23 @@ class S3Blobs(BlobStore):
             finally:
                 response.close()
                 response.release_conn()
-        if len(data) < min(limit, size):  # or a server that dies would look like a damaged blob
+        if len(data) < min(limit, size):  # a dying server is not a damaged blob
             raise StorageUnavailable(f"the S3 server sent {len(data)} of {size} bytes")
         return data, size
 
     def _publish(self, file: IO[bytes], digest: str) -> None:
         size = file.tell()
         file.seek(0)
-        with translate_errors():  # in parts of 5 MiB: what comes before its last step is not to be seen
+        with translate_errors():  # in parts of 5 MiB: the object is visible only after the last one
             self._client.put_object(self._bucket, self._key(digest), cast(BinaryIO, file), size, num_parallel_uploads=1)
 
 
 @contextmanager
 def translate_errors() -> Iterator[None]:
-    """Whatever the server or the way to it refuses is a storage that is away."""
+    """Raise the errors of the server and of the connection as StorageUnavailable."""
     try:
         yield
     except S3Error as error:
-        raise StorageUnavailable(f"the S3 server says {error.code}: {error.message}") from error
+        raise StorageUnavailable(f"the S3 server answered {error.code}: {error.message}") from error
     except (MinioException, urllib3.exceptions.HTTPError) as error:
         raise StorageUnavailable(f"no S3 server answers: {error}") from error

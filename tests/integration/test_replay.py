@@ -222,9 +222,9 @@ async def test_history_is_published_again_as_it_was_and_marked(stack: Stack, tmp
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        (["--as-of", "2999-01-01"], "has not come yet"),
+        (["--as-of", "2999-01-01"], "is in the future"),
         (["--from", "yesterday"], "is no time"),
-        (["--where", "colour = 'red'"], "is no condition"),
+        (["--where", "colour = 'red'"], "is not a valid condition"),
         (["--content", "pictures"], "is not known"),
     ],
 )

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from app.events.base import EventData, ModelRef
-from app.events.cloudevents import Headers
+from app.events.base import EventData, EventType, ModelRef
+from app.events.cloudevents import Headers, split_version
+from app.events.decoding import EVENT_TYPES
 from app.events.ids import prediction_id
 from app.events.model_events import ModelRegistered
 from app.events.types import FeedbackGiven
@@ -28,6 +29,17 @@ def read_example(kind: str) -> tuple[Headers, bytes]:
     said = json.loads((EXAMPLES / f"{kind}.json").read_text())
     value = json.dumps(said["value"]).encode() if "value" in said else b64decode(said["value_base64"])
     return tuple((name, text.encode()) for name, text in said["headers"].items()), value
+
+
+def current_type(name: str) -> EventType:
+    """Return the class that reads every version of a type."""
+    [event_type] = [known for known in EVENT_TYPES if split_version(known.type)[0] == split_version(name)[0]]
+    return event_type
+
+
+def example_types(family: EventType) -> list[str]:
+    """Return the names of the family's types that have an example, in every version."""
+    return [path.stem for path in sorted(EXAMPLES.iterdir()) if issubclass(current_type(path.stem), family)]
 
 
 finite_floats = st.floats(allow_nan=False, allow_infinity=False)

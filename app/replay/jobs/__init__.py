@@ -1,1 +1,3 @@
-"""Replays that are asked for over HTTP: each made by a process of its own, kept for some days, bounded in all."""
+"""Replay jobs requested over HTTP: each runs in its own process; datasets are kept for some days, within a size
+limit.
+"""

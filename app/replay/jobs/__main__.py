@@ -1,6 +1,6 @@
-"""`python -m app.replay.jobs DIRECTORY`: makes the dataset of the job there, and says on standard output how it goes.
+"""`python -m app.replay.jobs DIRECTORY`: make the dataset of the job in this directory, and report progress.
 
-Each line is a JSON object: what is being done, or the `error` with which it ends.
+Each line on standard output is a JSON object: the current step, or the `error` with which the job ends.
 """
 
 import json
@@ -21,13 +21,13 @@ from app.tasks import load_task
 
 
 def main(directory: str) -> int:
-    """The exit code."""
+    """Run the job; return the exit code."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     lower_priority()
-    folder = JobDirectory(Path(directory))
-    job = folder.read()
+    job_directory = JobDirectory(Path(directory))
+    job = job_directory.read()
     if job is None:
-        return _failed(f"{directory} holds no replay")
+        return _fail(f"{directory} contains no replay job")
     try:
         task = load_task(settings(), job.task)
         arguments = ReplayQuery(
@@ -36,13 +36,13 @@ def main(directory: str) -> int:
             as_of=job.as_of,
             since=job.since,
             until=job.until,
-            content=job.content,  # type: ignore[arg-type]  # it was checked when it was asked for
+            content=job.content,  # type: ignore[arg-type]  # it was checked when the job was submitted
         )
-        replay(settings(), arguments, folder.dataset, _progress)
+        replay(settings(), arguments, job_directory.dataset, _progress)
     except SetupError as error:
-        return _failed(error.one_line)
+        return _fail(error.one_line)
     except (KafkaError, OSError, Unavailable) as error:
-        return _failed(f"{type(error).__name__}: {error}")
+        return _fail(f"{type(error).__name__}: {error}")
     return 0
 
 
@@ -50,12 +50,12 @@ def _progress(doing: str, done: int, total: int | None) -> None:
     print(json.dumps({"doing": doing, "done": done, "of": total}), flush=True)
 
 
-def _failed(error: str) -> int:
+def _fail(error: str) -> int:
     print(json.dumps({"error": error}), flush=True)
     return 1
 
 
 if __name__ == "__main__":
     sys.stdout.flush()
-    # At once: threads of Arrow's that still read ahead may abort a process that ends in good order.
+    # Exit immediately: Arrow's read-ahead threads may abort a process that exits normally.
     os._exit(main(sys.argv[1]))

@@ -1,4 +1,4 @@
-"""A replay that was asked for, and the directory in which it is kept: what is known of it, its dataset, its log."""
+"""A replay job, and its directory: the job's state, its dataset and its log."""
 
 import json
 import shutil
@@ -11,14 +11,15 @@ from pydantic import BaseModel, ConfigDict
 from app.replay import dataset
 
 JobState = Literal["waiting", "running", "done", "failed", "interrupted", "gone"]
-"""`interrupted` is what the end of the API's process ended: it may be asked for again. Of what is `gone` only the rows
-are: removed after its days, for others' sake, by hand, or because a person's data was erased."""
+"""`interrupted`: the API's process ended meanwhile, and the job may be submitted again. `gone`: only the rows are
+deleted, because they expired, made room for others, were removed by hand, or contained erased data.
+"""
 
 JOB_FILE, DATASET_DIRECTORY, LOG_FILE = "job.json", "dataset", "log.txt"
 
 
 class ReplayJob(BaseModel):
-    """What is asked for, and what became of it."""
+    """The arguments and the state of a job."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -31,17 +32,17 @@ class ReplayJob(BaseModel):
     created: datetime
     state: JobState = "waiting"
     reason: str | None = None
-    """Why it failed or is gone."""
+    """The reason why it failed or is gone."""
     ended: datetime | None = None
 
     def with_state(self, state: JobState, reason: str | None = None) -> "ReplayJob":
-        """The same, in another state."""
+        """Return the job in another state."""
         ended = self.ended or (None if state in ("waiting", "running") else datetime.now(UTC))
         return self.model_copy(update={"state": state, "reason": reason, "ended": ended})
 
 
 class JobDirectory:
-    """The directory of a replay."""
+    """The directory of a job."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -49,14 +50,14 @@ class JobDirectory:
         self.log = path / LOG_FILE
 
     def read(self) -> ReplayJob | None:
-        """The job; None where there is none that can be read."""
+        """Return the job; None if there is no readable one."""
         try:
             return ReplayJob.model_validate_json((self.path / JOB_FILE).read_text())
         except (OSError, ValueError):
             return None
 
     def write(self, job: ReplayJob) -> None:
-        """Keep the job: whole, or as it was before."""
+        """Write the job atomically."""
         self.path.mkdir(parents=True, exist_ok=True)
         partial = self.path / f"{JOB_FILE}.partial"
         partial.write_text(job.model_dump_json())
@@ -64,32 +65,32 @@ class JobDirectory:
 
     @property
     def rows_path(self) -> Path:
-        """The dataset's rows, if they are there."""
+        """Return the path of the dataset's rows, whether they exist or not."""
         return self.dataset / dataset.ROWS_FILE
 
     @property
     def download_files(self) -> list[Path]:
-        """What is downloaded of a replay that is done."""
+        """Return the files that are downloaded."""
         return [self.rows_path, self.dataset / dataset.MANIFEST_FILE]
 
     def delete_partial(self) -> None:
-        """Remove what a replay that was killed has left."""
+        """Delete the partial dataset of a killed process."""
         shutil.rmtree(self.dataset.with_name(f".{self.dataset.name}.partial"), ignore_errors=True)
 
     def manifest(self) -> dict[str, Any] | None:
-        """The dataset's manifest; None without one."""
+        """Return the dataset's manifest; None if there is none."""
         try:
-            found: dict[str, Any] = json.loads((self.dataset / dataset.MANIFEST_FILE).read_text())
+            manifest: dict[str, Any] = json.loads((self.dataset / dataset.MANIFEST_FILE).read_text())
         except (OSError, ValueError):
             return None
-        return found
+        return manifest
 
     def size_bytes(self) -> int:
-        """Bytes of all that is in it, while it is written as well."""
-        sizes = 0
+        """Return the size of all files in bytes; it may be called while they are written."""
+        size = 0
         for path in self.path.rglob("*"):
             try:
-                sizes += path.stat().st_size if path.is_file() else 0
-            except OSError:  # it is gone already
+                size += path.stat().st_size if path.is_file() else 0
+            except OSError:  # deleted meanwhile
                 continue
-        return sizes
+        return size

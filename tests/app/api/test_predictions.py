@@ -72,7 +72,7 @@ async def test_a_prediction_that_is_not_recorded_is_not_found(http: httpx.AsyncC
 async def test_an_invalid_prediction_id_is_refused(http: httpx.AsyncClient, wrong: str) -> None:
     response = await http.get(f"/v1/predictions/{wrong}")
     assert response.status_code == 422
-    assert "is no prediction id" in response.json()["detail"]
+    assert "is not a prediction id" in response.json()["detail"]
 
 
 async def test_an_unavailable_database_can_be_retried(brokerless: Settings, tmp_path: Path) -> None:

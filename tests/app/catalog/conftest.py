@@ -16,7 +16,7 @@ def postgres() -> Iterator[Postgres]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A database of either kind, with nothing in it."""
+    """Return the URL of an empty database of either kind."""
     if request.param == "sqlite":
         return Settings(home=tmp_path).catalog_url
     server: Postgres = request.getfixturevalue("postgres")
@@ -24,22 +24,22 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def opened(url: str) -> Iterator[Callable[[], Catalog]]:
-    """Opens the catalog, as another process would, as often as is wanted."""
+def open_catalog(url: str) -> Iterator[Callable[[], Catalog]]:
+    """Open the catalog, as often as needed, as other processes would."""
     catalogs: list[Catalog] = []
 
-    def another() -> Catalog:
+    def open_another() -> Catalog:
         catalogs.append(Catalog(url))
         return catalogs[-1]
 
-    yield another
+    yield open_another
     for catalog in catalogs:
         catalog.close()
 
 
 @pytest.fixture
-def catalog(opened: Callable[[], Catalog]) -> Catalog:
-    """An empty one."""
-    found = opened()
-    found.upgrade()
-    return found
+def catalog(open_catalog: Callable[[], Catalog]) -> Catalog:
+    """Return an empty catalog."""
+    catalog = open_catalog()
+    catalog.upgrade()
+    return catalog

@@ -10,21 +10,21 @@ from tests.support.record_strategies import consumed_record, make_dead_letter
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_lock_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "LOCK_SECONDS", 1)
 
 
-@pytest.mark.usefixtures("impatient")
-def test_a_writer_waits_for_another_and_then_says_so(opened: Callable[[], Catalog]) -> None:
-    one, another = opened(), opened()
-    one.upgrade()
-    with one.replace_tables(), pytest.raises(Unavailable, match="lock"):
-        another.project([consumed_record(make_dead_letter())])
-    another.project([consumed_record(make_dead_letter())])
-    assert len(list(another.rows("dead_letters"))) == 1
+@pytest.mark.usefixtures("short_lock_timeout")
+def test_a_writer_waits_for_another_and_then_raises(open_catalog: Callable[[], Catalog]) -> None:
+    first, second = open_catalog(), open_catalog()
+    first.upgrade()
+    with first.replace_tables(), pytest.raises(Unavailable, match="lock"):
+        second.project([consumed_record(make_dead_letter())])
+    second.project([consumed_record(make_dead_letter())])
+    assert len(list(second.rows("dead_letters"))) == 1
 
 
-def test_a_server_that_comes_back_is_used_again(postgres: Postgres) -> None:
+def test_a_restarted_server_is_used_again(postgres: Postgres) -> None:
     catalog = Catalog(postgres.create_database().replace("postgresql:", "postgresql+psycopg:"))
     catalog.upgrade()
     catalog.project([consumed_record(make_dead_letter(1))])

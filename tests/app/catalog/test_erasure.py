@@ -1,4 +1,4 @@
-"""Rows that are erased are gone, also from the database's files."""
+"""Erased rows are gone, also from the database's files."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -10,39 +10,42 @@ from app.catalog.catalog import Catalog
 from app.catalog.erasure import RowsToErase
 from app.errors import Unavailable
 from app.events.ids import prediction_id
-from tests.app.catalog.test_catalog import made, outcome, right, rows
+from tests.app.catalog.samples import sample_correction, sample_outcome, sample_prediction, table_rows
 from tests.support.record_strategies import START, consumed_record, make_dead_letter, make_record
 
 ADA, BOB = prediction_id("ocr", "app", "ada"), prediction_id("ocr", "app", "bob")
 
 
 def fill(catalog: Catalog) -> str:
-    """Two predictions with all that there is of them; the id of the dead letter."""
+    """Store two predictions with feedback and outcome, and a dead letter; return the dead letter's id."""
     rejected = consumed_record(make_dead_letter())
-    for number, unique in enumerate((ADA, BOB)):
+    for number, prediction in enumerate((ADA, BOB)):
         catalog.project(
             [
                 consumed_record(
-                    make_record(made("seen of ada" if unique == ADA else "seen of bob", unique)), offset=number
+                    make_record(sample_prediction("seen of ada" if prediction == ADA else "seen of bob", prediction)),
+                    offset=number,
                 )
             ]
         )
-        catalog.project([consumed_record(make_record(right(unique=unique), id=unique), offset=number)])
-        catalog.project([consumed_record(make_record(outcome(unique, reward=1.0)), offset=number)])
+        catalog.project(
+            [consumed_record(make_record(sample_correction(prediction=prediction), id=prediction), offset=number)]
+        )
+        catalog.project([consumed_record(make_record(sample_outcome(prediction, reward=1.0)), offset=number)])
     catalog.project([rejected])
     return dict(rejected.headers)["rejected_id"].decode()
 
 
-def test_what_is_erased_is_counted_and_gone_and_the_rest_is_as_it_was(catalog: Catalog) -> None:
-    dead = fill(catalog)
-    erased = RowsToErase(predictions={ADA}, feedback={("app", ADA)}, outcomes={ADA}, dead_letters={dead})
+def test_erased_rows_are_counted_and_gone_and_the_others_stay(catalog: Catalog) -> None:
+    dead_letter_id = fill(catalog)
+    erased = RowsToErase(predictions={ADA}, feedback={("app", ADA)}, outcomes={ADA}, dead_letters={dead_letter_id})
     assert catalog.count(erased) == 4
     assert catalog.erase(erased) == 4
     catalog.vacuum()
     assert catalog.count(erased) == catalog.erase(erased) == 0
     for table in ("predictions", "feedback", "outcomes"):
-        assert rows(catalog, table, "prediction_id") == [(BOB,)]
-    assert rows(catalog, "dead_letters") == []
+        assert table_rows(catalog, table, "prediction_id") == [(BOB,)]
+    assert table_rows(catalog, "dead_letters") == []
 
 
 def test_a_prediction_whose_outcome_is_erased_waits_for_a_reward_again(catalog: Catalog) -> None:
@@ -53,7 +56,7 @@ def test_a_prediction_whose_outcome_is_erased_waits_for_a_reward_again(catalog: 
 
 
 @pytest.mark.parametrize("url", ["sqlite"], indirect=True)
-def test_sqlites_files_hold_nothing_of_what_is_erased(catalog: Catalog, url: str) -> None:
+def test_sqlites_files_keep_no_trace_of_erased_rows(catalog: Catalog, url: str) -> None:
     fill(catalog)
     path = Path(str(make_url(url).database))
     assert any(b"seen of ada" in file.read_bytes() for file in path.parent.glob(f"{path.name}*"))
@@ -64,13 +67,13 @@ def test_sqlites_files_hold_nothing_of_what_is_erased(catalog: Catalog, url: str
 
 
 @pytest.mark.parametrize("url", ["sqlite"], indirect=True)
-def test_a_database_that_is_read_for_ever_is_said(catalog: Catalog, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_vacuum_raises_while_a_reader_stays_active(catalog: Catalog, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.catalog.engine.LOCK_SECONDS", 0.1)
     fill(catalog)
-    busy = Catalog(url)
-    reading = busy.rows("predictions")
-    next(reading)
+    read_catalog = Catalog(url)
+    reader = read_catalog.rows("predictions")
+    next(reader)
     with pytest.raises(Unavailable):
         Catalog(url).vacuum()
-    reading.close()  # type: ignore[attr-defined]
-    busy.close()
+    reader.close()  # type: ignore[attr-defined]
+    read_catalog.close()

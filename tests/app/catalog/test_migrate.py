@@ -21,9 +21,9 @@ from tests.support.record_strategies import consumed_record, make_dead_letter
 def tables(url: str) -> set[str]:
     engine = create_catalog_engine(url)
     with read_transaction(engine) as connection:
-        found = set(inspect(connection).get_table_names())
+        names = set(inspect(connection).get_table_names())
     engine.dispose()
-    return found
+    return names
 
 
 def execute(url: str, *statements: str) -> None:
@@ -34,7 +34,7 @@ def execute(url: str, *statements: str) -> None:
     engine.dispose()
 
 
-def differences(url: str) -> list[Any]:
+def schema_differences(url: str) -> list[Any]:
     engine = create_catalog_engine(url)
     with read_transaction(engine) as connection:
         found = compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), Base.metadata)
@@ -42,9 +42,9 @@ def differences(url: str) -> list[Any]:
     return list(found)
 
 
-def test_the_migrations_make_what_the_models_say(catalog: Catalog, url: str) -> None:
+def test_the_migrations_make_the_schema_of_the_models(catalog: Catalog, url: str) -> None:
     catalog.upgrade()
-    assert differences(url) == []
+    assert schema_differences(url) == []
 
 
 def test_migrations_go_down_and_up_again(catalog: Catalog, url: str) -> None:
@@ -55,40 +55,40 @@ def test_migrations_go_down_and_up_again(catalog: Catalog, url: str) -> None:
     assert tables(url) == {"alembic_version"}
     migrate.upgrade(engine)
     engine.dispose()
-    assert differences(url) == []
+    assert schema_differences(url) == []
 
 
-def test_processes_that_start_together_find_the_tables_made_once(url: str) -> None:
+def test_processes_that_start_together_migrate_once(url: str) -> None:
     code = "import sys; from app.catalog.catalog import Catalog; Catalog(sys.argv[1]).upgrade()"
-    words = [sys.executable, "-c", code, url]
-    processes = [subprocess.Popen(words, cwd=CHECKOUT, stderr=subprocess.PIPE) for _ in range(2)]
-    said = [process.communicate(timeout=60)[1] for process in processes]
-    assert [process.returncode for process in processes] == [0] * 2, said
-    assert differences(url) == []
+    command = [sys.executable, "-c", code, url]
+    processes = [subprocess.Popen(command, cwd=CHECKOUT, stderr=subprocess.PIPE) for _ in range(2)]
+    errors = [process.communicate(timeout=60)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0] * 2, errors
+    assert schema_differences(url) == []
 
 
-def test_a_catalog_from_the_future_is_named_with_the_remedy(opened: Callable[[], Catalog], url: str) -> None:
-    opened().upgrade()
+def test_a_newer_catalog_is_reported_with_the_remedy(open_catalog: Callable[[], Catalog], url: str) -> None:
+    open_catalog().upgrade()
     execute(url, "UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(Unavailable, match=r"9999.*hindsight rebuild"):
-        opened().project([consumed_record(make_dead_letter())])
+        open_catalog().project([consumed_record(make_dead_letter())])
 
 
 @pytest.mark.parametrize(
     "damage", ["UPDATE alembic_version SET version_num = '9999'", "DROP TABLE outcomes", "DROP TABLE alembic_version"]
 )
-def test_whatever_the_tables_are_they_are_made_anew(opened: Callable[[], Catalog], url: str, damage: str) -> None:
-    before = opened()
+def test_damaged_tables_are_recreated(open_catalog: Callable[[], Catalog], url: str, damage: str) -> None:
+    before = open_catalog()
     before.upgrade()
     before.project([consumed_record(make_dead_letter())])
     execute(url, damage)
-    with opened().replace_tables():
+    with open_catalog().replace_tables():
         pass
-    assert differences(url) == []
-    assert not any(opened().dump().values())
+    assert schema_differences(url) == []
+    assert not any(open_catalog().dump().values())
 
 
-def test_what_is_no_read_model_stays_when_the_tables_are_made_anew(catalog: Catalog, url: str) -> None:
+def test_other_tables_stay_when_the_read_models_are_recreated(catalog: Catalog, url: str) -> None:
     catalog.upgrade()
     execute(url, "CREATE TABLE leases (name TEXT)", "INSERT INTO leases VALUES ('retraining')")
     with catalog.replace_tables():

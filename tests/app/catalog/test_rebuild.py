@@ -22,92 +22,99 @@ from tests.support.fake_inference import make_prediction
 from tests.support.kafka_clients import OutgoingRecord, publish
 from tests.support.record_strategies import consumed_record, make_dead_letter, make_record
 
-UNIQUE = prediction_id("letters", "app", "1")
-SERVED = make_record(make_prediction(UNIQUE, "1", {"sum": 1.0}), topic="letters.predictions")
-SAID = make_record(FeedbackGiven(prediction_id=UNIQUE, reward=0.5, actor="ada"), topic="letters.feedback")
-ROUTED = make_record(RouteChanged(task="letters", action="promote", champion="1", reason="first", actor="us"))
-ROSE = Record("lifecycle", None, b"{}", (("ce_type", LatencyRose.type.encode()),))
-LOG = [consumed_record(one, offset) for offset, one in enumerate([SERVED, SAID, ROUTED, make_dead_letter(), ROSE])]
-BROKEN = consumed_record(Record("letters.feedback", None, b"not JSON", ()), offset=9)
+PREDICTION = prediction_id("letters", "app", "1")
+SERVED = make_record(make_prediction(PREDICTION, "1", {"sum": 1.0}), topic="letters.predictions")
+FEEDBACK = make_record(FeedbackGiven(prediction_id=PREDICTION, reward=0.5, actor="ada"), topic="letters.feedback")
+ROUTE_CHANGE = make_record(RouteChanged(task="letters", action="promote", champion="1", reason="first", actor="us"))
+LATENCY = Record("lifecycle", None, b"{}", (("ce_type", LatencyRose.type.encode()),))
+LOG = [
+    consumed_record(record, offset)
+    for offset, record in enumerate([SERVED, FEEDBACK, ROUTE_CHANGE, make_dead_letter(), LATENCY])
+]
+UNREADABLE = consumed_record(Record("letters.feedback", None, b"not JSON", ()), offset=9)
 
-Log = Callable[[Sequence[ConsumedRecord]], None]
+SetLog = Callable[[Sequence[ConsumedRecord]], None]
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> Settings:
+def settings(tmp_path: Path) -> Settings:
     return Settings(home=tmp_path, tasks={"letters": "tests.support.tasks:Letters"})
 
 
 @pytest.fixture
-def log(monkeypatch: pytest.MonkeyPatch) -> Log:
-    """Makes the log hold some records."""
-    held: list[ConsumedRecord] = []
+def set_log(monkeypatch: pytest.MonkeyPatch) -> SetLog:
+    """Return a function that sets the records of the log."""
+    log_records: list[ConsumedRecord] = []
 
     async def records(settings: Settings, topic: str) -> AsyncIterator[Sequence[ConsumedRecord]]:
-        for one in held:
-            if one.origin.topic == topic:
-                yield [one]
+        for record in log_records:
+            if record.origin.topic == topic:
+                yield [record]
 
     monkeypatch.setattr(snapshot, "read_records", records)
 
-    def hold(records: Sequence[ConsumedRecord]) -> None:
-        held[:] = records
+    def replace_log(records: Sequence[ConsumedRecord]) -> None:
+        log_records[:] = records
 
-    return hold
+    return replace_log
 
 
-async def test_the_rows_are_those_that_were_projected_live(catalog: Catalog, config: Settings, log: Log) -> None:
-    catalog.project([*LOG, BROKEN, *LOG])
+async def test_a_rebuild_makes_the_rows_that_were_projected_live(
+    catalog: Catalog, settings: Settings, set_log: SetLog
+) -> None:
+    catalog.project([*LOG, UNREADABLE, *LOG])
     live = catalog.dump()
-    log([*LOG, BROKEN])
-    assert await rebuild(config, catalog) == RebuildResult(records=len(LOG) + 1, unreadable=1)
+    set_log([*LOG, UNREADABLE])
+    assert await rebuild(settings, catalog) == RebuildResult(records=len(LOG) + 1, unreadable=1)
     assert catalog.dump() == live
 
 
-async def test_what_is_not_in_the_log_is_gone(catalog: Catalog, config: Settings, log: Log) -> None:
+async def test_a_rebuild_removes_rows_whose_records_are_not_in_the_log(
+    catalog: Catalog, settings: Settings, set_log: SetLog
+) -> None:
     catalog.project(LOG)
-    log(LOG[1:])
-    await rebuild(config, catalog)
-    assert catalog.prediction(UNIQUE) is None
-    assert len(catalog.prediction_histories([UNIQUE])[UNIQUE].feedback) == 1
+    set_log(LOG[1:])
+    await rebuild(settings, catalog)
+    assert catalog.prediction(PREDICTION) is None
+    assert len(catalog.prediction_histories([PREDICTION])[PREDICTION].feedback) == 1
 
 
 async def test_a_rebuild_that_fails_leaves_the_catalog_as_it_was(
-    catalog: Catalog, config: Settings, log: Log, monkeypatch: pytest.MonkeyPatch
+    catalog: Catalog, settings: Settings, set_log: SetLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     catalog.project(LOG)
     before = catalog.dump()
-    log(LOG)
+    set_log(LOG)
 
     def fail(topic: str, count: int) -> None:
         if topic == "dead-letters":
             raise RuntimeError("the broker went away")
 
     with pytest.raises(RuntimeError, match="went away"):
-        await rebuild(config, catalog, fail)
+        await rebuild(settings, catalog, fail)
     assert catalog.dump() == before
 
 
-async def test_what_a_live_writer_adds_meanwhile_is_not_lost(
-    opened: Callable[[], Catalog], config: Settings, log: Log, monkeypatch: pytest.MonkeyPatch
+async def test_a_rebuild_loses_no_rows_of_a_concurrent_writer(
+    open_catalog: Callable[[], Catalog], settings: Settings, set_log: SetLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.catalog.engine.LOCK_SECONDS", 1)
-    live, catalog = opened(), opened()
+    live, catalog = open_catalog(), open_catalog()
     live.upgrade()
     live.project(LOG[:2])
-    log(LOG[:2])
-    refused = []
+    set_log(LOG[:2])
+    errors = []
 
-    def meanwhile(topic: str, count: int) -> None:
+    def write_meanwhile(topic: str, count: int) -> None:
         if topic == "letters.feedback" and count:
             with pytest.raises(Unavailable) as caught:
                 live.project(LOG[2:])
-            refused.append(caught)
+            errors.append(caught)
 
-    await rebuild(config, catalog, meanwhile)
+    await rebuild(settings, catalog, write_meanwhile)
     live.project(LOG[2:])
-    assert len(refused) == 1
-    expected = opened()
+    assert len(errors) == 1
+    expected = open_catalog()
     rebuilt = expected.dump()
     with expected.replace_tables():
         pass
@@ -116,10 +123,10 @@ async def test_what_a_live_writer_adds_meanwhile_is_not_lost(
 
 
 async def test_the_digests_of_equal_rows_are_equal_on_any_database(
-    catalog: Catalog, tmp_path: Path, config: Settings, log: Log
+    catalog: Catalog, tmp_path: Path, settings: Settings, set_log: SetLog
 ) -> None:
-    log(LOG)
-    await rebuild(config, catalog)
+    set_log(LOG)
+    await rebuild(settings, catalog)
     another = Catalog(f"sqlite:///{tmp_path / 'another.sqlite'}")
     another.upgrade()
     another.project(LOG[::-1])
@@ -136,8 +143,8 @@ async def test_the_digests_of_equal_rows_are_equal_on_any_database(
     another.close()
 
 
-def test_features_and_requests_are_not_read(config: Settings) -> None:
-    assert rebuilding.projected_topics(config) == [
+def test_a_rebuild_reads_no_features_and_requests(settings: Settings) -> None:
+    assert rebuilding.projected_topics(settings) == [
         "letters.predictions",
         "letters.shadow-predictions",
         "letters.feedback",
@@ -148,35 +155,33 @@ def test_features_and_requests_are_not_read(config: Settings) -> None:
 
 
 async def test_a_command_rebuilds_from_a_real_log(platform: Settings, url: str) -> None:
-    sent = [SERVED, SERVED, SAID, ROUTED]
-    for one in sent:
-        await publish(platform, one.topic, [OutgoingRecord(one.value, one.key, one.headers)])
-    config = platform.model_copy(update={"database_url": SecretStr(url)})
-    runs = [await run_command(config, "hindsight", "rebuild", "--json") for _ in range(2)]
+    records = [SERVED, SERVED, FEEDBACK, ROUTE_CHANGE]
+    for record in records:
+        await publish(platform, record.topic, [OutgoingRecord(record.value, record.key, record.headers)])
+    settings = platform.model_copy(update={"database_url": SecretStr(url)})
+    runs = [await run_command(settings, "hindsight", "rebuild", "--json") for _ in range(2)]
     assert [run.code for run in runs] == [0, 0], runs[0].err
     assert runs[0].out == runs[1].out
     *tables, counts = map(json.loads, runs[0].out.splitlines())
-    assert counts["records"] >= len(sent)
+    assert counts["records"] >= len(records)
     catalog = Catalog(url)
     assert digest_tables(catalog) == {row.pop("table"): rebuilding.TableDigest(**row) for row in tables}
-    served = catalog.prediction_histories([UNIQUE])[UNIQUE].served
+    served = catalog.prediction_histories([PREDICTION])[PREDICTION].served
     assert served is not None and served.prediction.model == ModelRef(name="letters", version="1")
     catalog.close()
 
 
-async def test_a_database_that_is_away_is_said_with_the_remedy(platform: Settings, tmp_path: Path) -> None:
-    config = platform.model_copy(update={"database_url": SecretStr(f"postgresql://hindsight@/db?host={tmp_path}")})
-    run = await run_command(config, "hindsight", "rebuild")
+async def test_an_unreachable_database_is_reported_with_the_remedy(platform: Settings, tmp_path: Path) -> None:
+    settings = platform.model_copy(update={"database_url": SecretStr(f"postgresql://hindsight@/db?host={tmp_path}")})
+    run = await run_command(settings, "hindsight", "rebuild")
     assert run.code == 1
     assert run.err.splitlines()[0].startswith("error: the catalog at postgresql")
     assert run.err.splitlines()[1].startswith("  Remedy: ")
 
 
-async def test_feedback_that_the_task_refuses_has_no_row_as_it_had_none_live(
-    catalog: Catalog, tmp_path: Path, log: Log
-) -> None:
-    refused = FeedbackGiven(prediction_id=UNIQUE, correction={"colour": "red"}, actor="ada")
-    log([consumed_record(make_record(refused, topic="letters.feedback"))])
-    config = Settings(home=tmp_path, tasks={"letters": "tests.support.sum_task:SumTask"})
-    assert await rebuild(config, catalog) == RebuildResult(records=1, unreadable=1)
+async def test_feedback_that_the_task_rejects_has_no_row(catalog: Catalog, tmp_path: Path, set_log: SetLog) -> None:
+    feedback = FeedbackGiven(prediction_id=PREDICTION, correction={"colour": "red"}, actor="ada")
+    set_log([consumed_record(make_record(feedback, topic="letters.feedback"))])
+    settings = Settings(home=tmp_path, tasks={"letters": "tests.support.sum_task:SumTask"})
+    assert await rebuild(settings, catalog) == RebuildResult(records=1, unreadable=1)
     assert not any(catalog.dump().values())

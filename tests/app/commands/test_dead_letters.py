@@ -21,4 +21,4 @@ def test_all_dead_letters_are_never_replayed_by_mistake() -> None:
 def test_a_time_that_is_none_is_said() -> None:
     result = CliRunner().invoke(cli, ["dead-letters", "list", "--since", "yesterday"])
     assert isinstance(result.exception, SetupError)
-    assert "'yesterday' is no time" in result.exception.message
+    assert "'yesterday' is not a valid time" in result.exception.message

@@ -15,26 +15,26 @@ from tests.support.event_strategies import read_example
 from tests.support.tasks import Letters
 
 OFFICIAL = Draft7Validator(json.loads((Path(__file__).parent / "asyncapi" / "3.0.0.json").read_text()))
-"""The JSON Schema of AsyncAPI 3.0.0, as its authors publish it; see NOTICE beside it."""
+"""The JSON Schema of AsyncAPI 3.0.0, as published by its authors; see NOTICE beside it."""
 
 
 @pytest.fixture(scope="module")
-def config() -> Settings:
+def settings() -> Settings:
     tasks = {"letters": "tests.support.tasks:Letters"}
-    return Settings(tasks=tasks, partitions=3, replication=2, kafka_bootstrap="one:9092,two:9093")
+    return Settings(tasks=tasks, partitions=3, replication=2, kafka_bootstrap="first:9092,second:9093")
 
 
 @pytest.fixture(scope="module")
-def document(config: Settings) -> dict[str, Any]:
-    return asyncapi.build_document(config, {"letters": Letters()})
+def document(settings: Settings) -> dict[str, Any]:
+    return asyncapi.build_document(settings, {"letters": Letters()})
 
 
-def references(said: Any) -> Iterator[str]:
-    if isinstance(said, dict):
-        yield from [said["$ref"]] if isinstance(said.get("$ref"), str) else []
-        said = list(said.values())
-    if isinstance(said, list):
-        for value in said:
+def references(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        yield from [node["$ref"]] if isinstance(node.get("$ref"), str) else []
+        node = list(node.values())
+    if isinstance(node, list):
+        for value in node:
             yield from references(value)
 
 
@@ -42,17 +42,17 @@ def test_the_document_is_valid_by_the_official_schema(document: dict[str, Any]) 
     assert [error.message for error in OFFICIAL.iter_errors(json.loads(json.dumps(document)))] == []
 
 
-def test_the_official_schema_refuses_what_is_wrong_deep_inside(document: dict[str, Any]) -> None:
+def test_the_official_schema_rejects_a_deeply_nested_error(document: dict[str, Any]) -> None:
     wrong = deepcopy(document)
     wrong["channels"]["lifecycle"]["bindings"]["kafka"]["partitions"] = "one"
     assert not OFFICIAL.is_valid(wrong)
 
 
-def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+def test_every_reference_has_a_target(document: dict[str, Any]) -> None:
     for reference in references(document):
-        found = document
+        target = document
         for step in reference.removeprefix("#/").split("/"):
-            found = found[step]
+            target = target[step]
 
 
 def test_the_channels_are_the_topics_of_the_deployments_log(document: dict[str, Any]) -> None:
@@ -79,26 +79,28 @@ def test_a_channel_names_its_types_and_its_key(document: dict[str, Any]) -> None
 
 
 def test_the_channel_of_predictions_shows_the_tasks_output(document: dict[str, Any]) -> None:
-    shown = {name for name, channel in document["channels"].items() if '{"sum": 294.0}' in channel["description"]}
-    assert shown == {"letters.predictions"}
+    channels_with_an_example = {
+        name for name, channel in document["channels"].items() if '{"sum": 294.0}' in channel["description"]
+    }
+    assert channels_with_an_example == {"letters.predictions"}
 
 
 def test_an_application_sends_requests_and_feedback_and_receives_all_else(document: dict[str, Any]) -> None:
-    does = {
+    actions = {
         operation["channel"]["$ref"].removeprefix("#/channels/"): operation["action"]
         for operation in document["operations"].values()
     }
-    assert {name for name, action in does.items() if action == "send"} == {"letters.requests", "letters.feedback"}
-    assert does.keys() == document["channels"].keys()
+    assert {name for name, action in actions.items() if action == "send"} == {"letters.requests", "letters.feedback"}
+    assert actions.keys() == document["channels"].keys()
 
 
 def test_every_broker_is_a_server(document: dict[str, Any]) -> None:
-    assert [server["host"] for server in document["servers"].values()] == ["one:9092", "two:9093"]
+    assert [server["host"] for server in document["servers"].values()] == ["first:9092", "second:9093"]
 
 
-@pytest.mark.parametrize("kind", EVENT_TYPES)
-def test_an_event_as_it_is_in_kafka_is_valid_by_its_message(document: dict[str, Any], kind: type) -> None:
-    message = document["components"]["messages"][kind.__name__]
+@pytest.mark.parametrize("event_type", EVENT_TYPES)
+def test_an_event_in_kafka_is_valid_by_its_message(document: dict[str, Any], event_type: type) -> None:
+    message = document["components"]["messages"][event_type.__name__]
     headers, value = read_example(message["name"])
     texts = {name: text.decode() for name, text in headers}
     assert Draft7Validator(message["headers"]).is_valid(texts)
@@ -109,7 +111,7 @@ def test_an_event_as_it_is_in_kafka_is_valid_by_its_message(document: dict[str, 
         assert not payload.is_valid({})
 
 
-def test_what_applications_send_needs_no_headers(document: dict[str, Any]) -> None:
+def test_messages_of_applications_need_no_headers(document: dict[str, Any]) -> None:
     messages = document["components"]["messages"]
     free = {name for name, message in messages.items() if Draft7Validator(message["headers"]).is_valid({})}
     assert free == {"PredictionRequested", "FeedbackGiven"}

@@ -9,12 +9,15 @@ def test_the_dictionary_in_the_documentation_is_up_to_date() -> None:
     )
 
 
-def test_a_field_is_told_with_its_type_its_default_and_what_it_says() -> None:
+def test_a_field_has_its_type_its_default_and_its_description() -> None:
     lines = data_dictionary.render_markdown().splitlines()
     assert "| `propensity` | number above 0 to 1 | " in "\n".join(lines)
-    assert "| `canary_share` | number from 0 to 1, by default 0.0 | That share. |" in lines
-    assert "| `interval` | [number, number] | Its confidence interval, from and to. |" in lines
     assert (
-        "| `model.version` | string | Its version in the registry, such as `3`; a candidate's is its run's id. |"
+        "| `canary_share` | number from 0 to 1, by default 0.0 | The share of requests that the canary answers. |"
+        in lines
+    )
+    assert "| `interval` | [number, number] | The confidence interval of the score: lower and upper end. |" in lines
+    assert (
+        "| `model.version` | string | The version in the registry, such as `3`; for a candidate, the id of its run. |"
         in lines
     )

@@ -7,7 +7,9 @@ from models.base import Rejected
 
 
 class Weighed(EventData):
-    """A type in its third version: it said `fruit` and `kg`, then `name` and `kg`, and now says `name` and `grams`."""
+    """A type in its third version: version 1 had `fruit` and `kg`, version 2 `name` and `kg`, version 3 `name` and
+    `grams`.
+    """
 
     type: ClassVar[str] = "hindsight.fruit.weighed.v3"
     name: str
@@ -15,15 +17,15 @@ class Weighed(EventData):
     ripe: bool = True
 
     @staticmethod
-    def upcast_v1_v2(said: dict[str, Any]) -> dict[str, Any]:
-        return {"name": said.pop("fruit")} | said
+    def upcast_v1_v2(payload: dict[str, Any]) -> dict[str, Any]:
+        return {"name": payload.pop("fruit")} | payload
 
     @staticmethod
-    def upcast_v2_v3(said: dict[str, Any]) -> dict[str, Any]:
-        return {"grams": said.pop("kg") * 1000} | said
+    def upcast_v2_v3(payload: dict[str, Any]) -> dict[str, Any]:
+        return {"grams": payload.pop("kg") * 1000} | payload
 
 
-def refusal(data: bytes, version: int) -> tuple[str, str]:
+def rejection(data: bytes, version: int) -> tuple[str, str]:
     with pytest.raises(Rejected) as caught:
         Weighed.decode(data, version)
     return caught.value.code, str(caught.value)
@@ -37,13 +39,13 @@ def refusal(data: bytes, version: int) -> tuple[str, str]:
         (3, b'{"name": "pear", "grams": 250, "ripe": false}'),
     ],
 )
-def test_what_any_version_wrote_reads_as_the_current_one(version: int, data: bytes) -> None:
+def test_data_of_every_version_decodes_to_the_current_one(version: int, data: bytes) -> None:
     assert Weighed.decode(data, version) == Weighed(name="pear", grams=250, ripe=False)
 
 
-def test_a_version_from_the_future_is_refused_with_the_remedy() -> None:
+def test_a_newer_version_is_rejected_with_the_remedy() -> None:
     reason = "hindsight.fruit.weighed.v4 is newer than this Hindsight, which reads v3: upgrade Hindsight"
-    assert refusal(b"{}", 4) == ("newer_version", reason)
+    assert rejection(b"{}", 4) == ("newer_version", reason)
 
 
 @pytest.mark.parametrize(
@@ -66,13 +68,13 @@ def test_a_version_from_the_future_is_refused_with_the_remedy() -> None:
         (1, b"[" * 100_000, "v1 can't be read: RecursionError"),
     ],
 )
-def test_what_a_version_cannot_have_written_is_refused_with_the_reason(version: int, data: bytes, reason: str) -> None:
-    code, said = refusal(data, version)
+def test_data_invalid_in_its_version_is_rejected_with_the_reason(version: int, data: bytes, reason: str) -> None:
+    code, reason_text = rejection(data, version)
     assert code == "bad_data"
-    assert f"hindsight.fruit.weighed.{reason}" in said
+    assert f"hindsight.fruit.weighed.{reason}" in reason_text
 
 
-def test_a_version_without_its_upcaster_is_a_bug_and_no_bad_event() -> None:
+def test_a_version_without_its_upcaster_is_a_bug_and_not_a_bad_event() -> None:
     class Counted(EventData):
         type: ClassVar[str] = "hindsight.fruit.counted.v2"
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from app.events.cloudevents import Event, Origin, TopicId, complete_event, event_identity, header_text
 from models.base import Rejected
 
-KIND = "hindsight.prediction.requested.v1"
+EVENT_TYPE = "hindsight.prediction.requested.v1"
 ORIGIN = Origin(TopicId(f"cluster/{uuid.UUID(int=1)}"), "letters.requests", 2, 7, 1_769_860_800_123)
 
 text = st.text(st.characters(exclude_categories=("Cc", "Cs")), max_size=40)
@@ -27,7 +27,7 @@ extensions = st.dictionaries(
 )
 origins = st.builds(
     Origin,
-    epoch=st.builds(lambda cluster, topic: TopicId(f"{cluster}/{topic}"), st.from_regex(r"[\w-]{4}"), st.uuids()),
+    topic_id=st.builds(lambda cluster, topic: TopicId(f"{cluster}/{topic}"), st.from_regex(r"[\w-]{4}"), st.uuids()),
     topic=st.from_regex(r"[a-zA-Z0-9._-]{1,5}", fullmatch=True),
     partition=st.integers(0, 300),
     offset=st.integers(0, 2**63 - 1),
@@ -35,15 +35,15 @@ origins = st.builds(
 )
 
 
-def completed(**headers: bytes | None) -> Event:
-    """The event of a record with these headers; `content_type` stands for content-type."""
+def complete(**headers: bytes | None) -> Event:
+    """Return the event of a record with these headers; `content_type` stands for content-type."""
     named = [(name.replace("content_type", "content-type"), value) for name, value in headers.items()]
-    return complete_event(named, b"data", ORIGIN, KIND)
+    return complete_event(named, b"data", ORIGIN, EVENT_TYPE)
 
 
-def refusal(**headers: bytes) -> str:
+def rejection_reason(**headers: bytes) -> str:
     with pytest.raises(Rejected) as caught:
-        completed(**headers)
+        complete(**headers)
     assert caught.value.code == "bad_headers"
     return str(caught.value)
 
@@ -52,7 +52,7 @@ def refusal(**headers: bytes) -> str:
     st.builds(
         Event,
         id=names,
-        type=names.filter(lambda kind: not kind.startswith("hindsight.")) | st.just(KIND),
+        type=names.filter(lambda event_type: not event_type.startswith("hindsight.")) | st.just(EVENT_TYPE),
         source=names,
         time=times,
         data=st.binary(max_size=20),
@@ -63,36 +63,36 @@ def refusal(**headers: bytes) -> str:
     )
 )
 def test_an_event_is_read_as_it_was_written(event: Event) -> None:
-    assert complete_event(event.to_headers(), event.data, ORIGIN, KIND) == event
+    assert complete_event(event.to_headers(), event.data, ORIGIN, EVENT_TYPE) == event
 
 
 def test_a_bare_payload_is_an_event() -> None:
-    event = complete_event((), b"data", ORIGIN, KIND)
+    event = complete_event((), b"data", ORIGIN, EVENT_TYPE)
     assert event == Event(
-        id=ORIGIN.id, type=KIND, source="kafka:letters.requests", time="2026-01-31T12:00:00.123Z", data=b"data"
+        id=ORIGIN.id, type=EVENT_TYPE, source="kafka:letters.requests", time="2026-01-31T12:00:00.123Z", data=b"data"
     )
 
 
 def test_attributes_without_a_value_are_filled_in() -> None:
-    assert completed(ce_id=None, ce_time=None, ce_source=None) == complete_event((), b"data", ORIGIN, KIND)
+    assert complete(ce_id=None, ce_time=None, ce_source=None) == complete_event((), b"data", ORIGIN, EVENT_TYPE)
 
 
-def test_a_missing_id_is_the_same_under_redelivery() -> None:
-    assert completed().id == completed().id == dataclasses.replace(ORIGIN, timestamp_ms=0).id
+def test_a_filled_in_id_is_the_same_under_redelivery() -> None:
+    assert complete().id == complete().id == dataclasses.replace(ORIGIN, timestamp_ms=0).id
 
 
 @pytest.mark.parametrize(
-    "elsewhere",
-    [{"epoch": TopicId(f"cluster/{uuid.UUID(int=2)}")}, {"partition": 3}, {"offset": 8}, {"topic": "ocr.requests"}],
+    "difference",
+    [{"topic_id": TopicId(f"cluster/{uuid.UUID(int=2)}")}, {"partition": 3}, {"offset": 8}, {"topic": "ocr.requests"}],
     ids="-".join,
 )
-def test_a_missing_id_is_another_one_for_another_record(elsewhere: dict[str, Any]) -> None:
-    assert dataclasses.replace(ORIGIN, **elsewhere).id != ORIGIN.id
+def test_a_filled_in_id_differs_between_records(difference: dict[str, Any]) -> None:
+    assert dataclasses.replace(ORIGIN, **difference).id != ORIGIN.id
 
 
 @given(origins, origins)
-def test_no_two_records_share_a_missing_id(one: Origin, other: Origin) -> None:
-    assert (one.id == other.id) == (one == other)
+def test_no_two_records_share_a_filled_in_id(first: Origin, second: Origin) -> None:
+    assert (first.id == second.id) == (first == second)
 
 
 @pytest.mark.parametrize(
@@ -115,59 +115,59 @@ def test_no_two_records_share_a_missing_id(one: Origin, other: Origin) -> None:
         ({f"x{n}": b"" for n in range(257)}, "257 headers of 918 bytes; at most 256 of 65,536"),
         ({"x_mine": bytes(65_536)}, "1 headers of 65,542 bytes; at most 256 of 65,536"),
         ({"ce_time": b""}, "ce_time is ''; RFC 3339 is needed"),
-        ({"ce_type": b"hindsight.prediction.made.v1"}, f"this topic carries '{KIND}'"),
-        ({"ce_type": b"hindsight.prediction.requested"}, f"this topic carries '{KIND}'"),
-        ({"ce_type": b"hindsight.prediction.requested.v0"}, f"this topic carries '{KIND}'"),
+        ({"ce_type": b"hindsight.prediction.made.v1"}, f"this topic carries '{EVENT_TYPE}'"),
+        ({"ce_type": b"hindsight.prediction.requested"}, f"this topic carries '{EVENT_TYPE}'"),
+        ({"ce_type": b"hindsight.prediction.requested.v0"}, f"this topic carries '{EVENT_TYPE}'"),
     ],
 )
-def test_headers_that_break_the_specification_are_refused_by_name(headers: dict[str, bytes], reason: str) -> None:
-    assert reason in refusal(**headers)
+def test_headers_that_break_the_specification_are_rejected_by_name(headers: dict[str, bytes], reason: str) -> None:
+    assert reason in rejection_reason(**headers)
 
 
 @given(st.dictionaries(st.sampled_from(["ce_id", "ce_source", "ce_type", "ce_time", "ce_x", "other"]), st.binary()))
-def test_headers_are_read_or_refused(headers: dict[str, bytes]) -> None:
+def test_headers_are_read_or_rejected(headers: dict[str, bytes]) -> None:
     try:
-        event = complete_event(headers.items(), b"", ORIGIN, KIND)
+        event = complete_event(headers.items(), b"", ORIGIN, EVENT_TYPE)
     except Rejected as error:
         assert error.code == "bad_headers"
     else:
-        assert complete_event(event.to_headers(), b"", ORIGIN, KIND) == event
+        assert complete_event(event.to_headers(), b"", ORIGIN, EVENT_TYPE) == event
 
 
 @pytest.mark.parametrize("subject", ["Screenshot 9.41\u202fAM.png", "日本\u3000語", "👩\u200d🔬", "\ue000"])
-def test_text_that_is_not_printable_is_text(subject: str) -> None:
-    assert completed(ce_subject=subject.encode()).subject == subject
+def test_text_that_is_not_printable_is_accepted(subject: str) -> None:
+    assert complete(ce_subject=subject.encode()).subject == subject
 
 
-def test_what_is_not_ours_is_ignored() -> None:
-    assert completed(x_mine=b"\xff\x00", ce_NotAnExtension=b"1", **{"ce_" + "x" * 21: b"1"}) == completed()
+def test_unknown_headers_are_ignored() -> None:
+    assert complete(x_mine=b"\xff\x00", ce_NotAnExtension=b"1", **{"ce_" + "x" * 21: b"1"}) == complete()
 
 
 def test_an_application_may_name_types_of_its_own() -> None:
-    assert completed(ce_type=b"com.example.scanned").type == "com.example.scanned"
+    assert complete(ce_type=b"com.example.scanned").type == "com.example.scanned"
 
 
-def test_an_older_version_of_the_topics_type_is_read_as_what_it_is() -> None:
-    event = complete_event([("ce_type", KIND.encode())], b"data", ORIGIN, KIND.replace(".v1", ".v12"))
-    assert event.type == KIND
+def test_an_older_version_of_the_topics_type_keeps_its_version() -> None:
+    event = complete_event([("ce_type", EVENT_TYPE.encode())], b"data", ORIGIN, EVENT_TYPE.replace(".v1", ".v12"))
+    assert event.type == EVENT_TYPE
 
 
-def test_a_version_from_the_future_is_refused_with_the_remedy() -> None:
+def test_a_newer_version_is_rejected_with_the_remedy() -> None:
     with pytest.raises(Rejected, match=r"prediction\.requested\.v2 is newer .* reads v1: upgrade Hindsight") as caught:
-        completed(ce_type=KIND.replace(".v1", ".v2").encode())
+        complete(ce_type=EVENT_TYPE.replace(".v1", ".v2").encode())
     assert caught.value.code == "newer_version"
 
 
-def test_of_a_repeated_header_the_last_counts() -> None:
-    assert complete_event([("ce_id", b"1"), ("ce_id", b"2")], b"", ORIGIN, KIND).id == "2"
+def test_the_last_of_repeated_headers_counts() -> None:
+    assert complete_event([("ce_id", b"1"), ("ce_id", b"2")], b"", ORIGIN, EVENT_TYPE).id == "2"
 
 
-def test_a_long_declaration_of_tensors_is_taken() -> None:
-    assert len(completed(ce_tensors=b"t" * 10_000).extensions["tensors"]) == 10_000
+def test_a_long_declaration_of_tensors_is_accepted() -> None:
+    assert len(complete(ce_tensors=b"t" * 10_000).extensions["tensors"]) == 10_000
 
 
 @pytest.mark.parametrize(
-    ("headers", "known"),
+    ("headers", "identity"),
     [
         ({"ce_id": b"1", "ce_source": b"app", "ce_time": b"never"}, ("app", "1")),
         ({"ce_id": b"\xff", "ce_source": b"app"}, ("app", ORIGIN.id)),
@@ -175,9 +175,9 @@ def test_a_long_declaration_of_tensors_is_taken() -> None:
         ({"ce_subject": b"\x00"}, ("kafka:letters.requests", ORIGIN.id)),
     ],
 )
-def test_refused_headers_still_tell_the_identity_they_hold(headers: dict[str, bytes], known: tuple[str, str]) -> None:
-    refusal(**headers)
-    assert event_identity(headers.items(), ORIGIN) == known
+def test_rejected_headers_still_identify_the_event(headers: dict[str, bytes], identity: tuple[str, str]) -> None:
+    rejection_reason(**headers)
+    assert event_identity(headers.items(), ORIGIN) == identity
 
 
 def test_a_header_is_looked_up_in_pairs_and_in_maps() -> None:

@@ -1,4 +1,4 @@
-"""A replay reads what is archived in a directory and on S3 as what only Kafka has."""
+"""A replay reads an archive in a directory or on S3 and the tail in Kafka alike."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -25,15 +25,15 @@ LOG = append_to_log([*RECORDS, *((60.0, request.feedback_record(1)) for request 
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
-def test_it_makes_no_difference_how_much_is_archived_and_where(
+def test_a_dataset_does_not_depend_on_what_is_archived_and_where(
     storage: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float
 ) -> None:
     archive = Archive(storage)
 
     async def take(settings: Settings, names: Iterable[str], scratch: Path) -> dict[str, snapshot.Snapshot]:
         return {
-            name: snapshot.Snapshot(name, archive.table(name), of_tail.tail_files, {})
-            for name, of_tail in take_snapshots(later, names, scratch).items()
+            name: snapshot.Snapshot(name, archive.table(name), tail.tail_files, {})
+            for name, tail in take_snapshots(later, names, scratch).items()
         }
 
     until = to_datetime(share * 100).timestamp() * 1000

@@ -1,4 +1,4 @@
-"""`--where` chooses rows, and can do nothing else: no file, no second statement, no other answer tomorrow."""
+"""`--where` selects rows, and nothing else: no file, no second statement, no result that changes with time."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,21 +12,21 @@ from app.replay.where_clause import apply_where
 
 @pytest.fixture
 def connection() -> Iterator[duckdb.DuckDBPyConnection]:
-    with duckdb.connect() as found:
-        found.execute("SET TimeZone = 'UTC'")
-        found.execute(
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute(
             """CREATE TABLE candidates AS SELECT * FROM (VALUES
             (0, '1', 0.4, '{"text": "a"}', ['ada'], TIMESTAMPTZ '2026-01-31 12:00:00Z'),
             (1, '2', 0.9, '{"text": "b"}', ['bob', 'ada'], TIMESTAMPTZ '2026-02-01 12:00:00Z'),
             (2, '2', NULL, '{"text": "c"}', NULL, TIMESTAMPTZ '2026-02-02 12:00:00Z')
             ) AS t(p_row, version, confidence, output, actors, "time")"""
         )
-        yield found
+        yield connection
 
 
-def chosen(connection: duckdb.DuckDBPyConnection, where: str) -> list[int]:
+def select(connection: duckdb.DuckDBPyConnection, where: str) -> list[int]:
     apply_where(connection, where)
-    return [row for (row,) in connection.execute("SELECT p_row FROM chosen ORDER BY 1").fetchall()]
+    return [row for (row,) in connection.execute("SELECT p_row FROM selected ORDER BY 1").fetchall()]
 
 
 @pytest.mark.parametrize(
@@ -44,30 +44,30 @@ def chosen(connection: duckdb.DuckDBPyConnection, where: str) -> list[int]:
         ("version = 'a;b)'", []),
     ],
 )
-def test_it_is_any_expression_on_a_rows_columns(
+def test_a_condition_is_any_expression_on_a_rows_columns(
     connection: duckdb.DuckDBPyConnection, where: str, rows: list[int]
 ) -> None:
-    assert chosen(connection, where) == rows
+    assert select(connection, where) == rows
 
 
 @pytest.mark.parametrize(
     ("where", "reason"),
     [
-        ("random() < 0.5", "random has another answer at another time"),
-        ("uuid() > 'a'", "uuid has another answer"),
-        ("now() > time", "now has another answer"),
-        ("time < current_timestamp", "current_timestamp has another answer"),
-        ("time::DATE < CURRENT_DATE", "current_date has another answer"),
-        ("time < localtimestamp", "localtimestamp has another answer"),
-        ("age(time) > INTERVAL 1 DAY", "age has another answer"),
-        ("time > ago('1 day')", "current_timestamp has another answer"),
-        ("list_transform([1], lambda x: random())[1] > 0.5", "random has another answer"),
-        ("current_setting('memory_limit') = '1'", "current_setting has another answer"),
+        ("random() < 0.5", "the result of random changes with time"),
+        ("uuid() > 'a'", "the result of uuid changes with time"),
+        ("now() > time", "the result of now changes with time"),
+        ("time < current_timestamp", "the result of current_timestamp changes with time"),
+        ("time::DATE < CURRENT_DATE", "the result of current_date changes with time"),
+        ("time < localtimestamp", "the result of localtimestamp changes with time"),
+        ("age(time) > INTERVAL 1 DAY", "the result of age changes with time"),
+        ("time > ago('1 day')", "the result of current_timestamp changes with time"),
+        ("list_transform([1], lambda x: random())[1] > 0.5", "the result of random changes with time"),
+        ("current_setting('memory_limit') = '1'", "the result of current_setting changes with time"),
         ("(SELECT count(*) FROM read_csv('/etc/passwd')) > 0", "it has a subquery"),
         ("p_row IN (SELECT p_row FROM candidates)", "it has a subquery"),
         ("EXISTS (FROM read_text('/etc/passwd'))", "it has a subquery"),
         ("TRUE); COPY (SELECT 1) TO '/tmp/x'; SELECT (1", "syntax error"),
-        ("TRUE; SELECT 1", "is no condition"),
+        ("TRUE; SELECT 1", "is not a valid condition"),
         ("TRUE) OR (TRUE", "syntax error"),
         ("TRUE LIMIT 1", "more than one expression"),
         ("TRUE ORDER BY random()", "more than one expression"),
@@ -75,27 +75,27 @@ def test_it_is_any_expression_on_a_rows_columns(
         ("TRUE UNION SELECT 1", "more than one expression"),
         ("TRUE QUALIFY row_number() OVER () = 1", "more than one expression"),
         ("TRUE USING SAMPLE 1", "more than one expression"),
-        ("read_text('/etc/passwd') = 'x'", "is no condition"),
+        ("read_text('/etc/passwd') = 'x'", "is not a valid condition"),
         ("colour = 'red'", "colour"),
         ("version::INTEGER = 'x'::INTEGER", "x"),
         ("", "syntax error"),
-        ("'a'", "is no condition"),
+        ("'a'", "is not a valid condition"),
     ],
 )
-def test_what_is_no_expression_or_would_change_is_refused(
+def test_a_condition_that_is_not_one_stable_expression_is_rejected(
     connection: duckdb.DuckDBPyConnection, where: str, reason: str
 ) -> None:
-    with pytest.raises(SetupError, match="is no condition") as refused:
+    with pytest.raises(SetupError, match="is not a valid condition") as caught:
         apply_where(connection, where)
-    assert reason in str(refused.value)
+    assert reason in str(caught.value)
 
 
-def test_the_database_that_evaluates_it_reaches_no_file(
+def test_the_database_that_evaluates_a_condition_reaches_no_file(
     connection: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("app.replay.where_clause._check", lambda *_: None)
     (tmp_path / "secret.csv").write_text("a\n1\n")
     with pytest.raises(SetupError, match="disabled"):
         apply_where(connection, f"(SELECT count(*) FROM read_csv('{tmp_path}/secret.csv')) > 0")
-    with pytest.raises(SetupError, match="is no condition"):
+    with pytest.raises(SetupError, match="is not a valid condition"):
         apply_where(connection, "TRUE); SET enable_external_access = TRUE; SELECT (1")

@@ -23,14 +23,14 @@ def test_a_table_can_be_read_with_arrow_duckdb_and_polars(storage: Settings) -> 
     rows = table.to_pyarrow_dataset()
     with duckdb.connect() as database:
         database.register("requests", rows)
-        summed = database.sql('SELECT sum("offset") FROM requests WHERE partition = 0').fetchall()
-    scanned = pl.scan_pyarrow_dataset(rows)
+        duckdb_rows = database.sql('SELECT sum("offset") FROM requests WHERE partition = 0').fetchall()
+    polars_frame = pl.scan_pyarrow_dataset(rows)
     assert rows.count_rows() == 100
-    assert summed == [(4950,)]
-    assert scanned.select(pl.col("offset").sum()).collect().item() == 4950
+    assert duckdb_rows == [(4950,)]
+    assert polars_frame.select(pl.col("offset").sum()).collect().item() == 4950
 
 
-def test_an_archive_whose_server_is_away_is_unavailable_and_comes_back_with_all(mortal_s3: S3Server) -> None:
+def test_an_archive_is_unavailable_while_its_server_is_down(mortal_s3: S3Server) -> None:
     archive = Archive(Settings(**mortal_s3.bucket()))
     archive.append(records(0, range(5)))
     mortal_s3.kill()
@@ -50,7 +50,7 @@ def test_a_directory_needs_no_options() -> None:
     ("endpoint", "expected"),
     [("http://minio:9000", "true"), ("https://minio:9000", "false"), ("", None)],
 )
-def test_plain_http_is_allowed_only_where_it_is_asked_for(endpoint: str, expected: str | None) -> None:
+def test_plain_http_is_allowed_only_for_a_plain_endpoint(endpoint: str, expected: str | None) -> None:
     options = storage_options(Settings(blob_url="s3://bucket", s3_endpoint=endpoint, **KEYS))
     assert options is not None
     assert options.get("aws_allow_http") == expected

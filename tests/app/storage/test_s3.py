@@ -21,7 +21,7 @@ KEYS: dict[str, Any] = {"s3_access_key": SecretStr("access"), "s3_secret_key": S
 MISSING = "blob://sha256/" + "0" * 64
 
 
-def test_a_server_that_was_killed_is_away_and_comes_back_with_every_blob(mortal_s3: S3Server) -> None:
+def test_the_blobs_of_a_killed_server_are_back_after_its_restart(mortal_s3: S3Server) -> None:
     store = blob_store(Settings(**mortal_s3.bucket()))
     uri = store.put(b"before")
     mortal_s3.kill()
@@ -37,7 +37,7 @@ def test_a_server_that_was_killed_is_away_and_comes_back_with_every_blob(mortal_
     assert store.get(uri, 10) == b"before"
 
 
-def test_the_flink_job_waits_for_a_server_that_is_away(mortal_s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_flink_job_waits_for_a_server_that_is_down(mortal_s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(claim_checks, "_RETRY_SECONDS", 0.01)
     store = blob_store(Settings(**mortal_s3.bucket()))
     uri = store.put(b"patience")
@@ -52,7 +52,7 @@ def test_the_flink_job_waits_for_a_server_that_is_away(mortal_s3: S3Server, monk
         assert reading.result(60) == b"patience"
 
 
-def test_a_bucket_that_is_missing_is_made_and_until_then_the_storage_is_away(s3_server: S3Server) -> None:
+def test_a_missing_bucket_makes_the_storage_unavailable_until_it_is_created(s3_server: S3Server) -> None:
     store = blob_store(Settings(**s3_server.overrides("not-yet-there")))
     with pytest.raises(StorageUnavailable, match="NoSuchBucket"):
         store.get(MISSING, 10)
@@ -62,13 +62,13 @@ def test_a_bucket_that_is_missing_is_made_and_until_then_the_storage_is_away(s3_
     store.put(b"in time")
 
 
-def test_a_wrong_key_is_said_with_the_remedy(s3_server: S3Server) -> None:
-    config = Settings(**s3_server.bucket() | {"s3_secret_key": SecretStr("wrong")})
+def test_a_wrong_key_is_reported_with_the_remedy(s3_server: S3Server) -> None:
+    settings = Settings(**s3_server.bucket() | {"s3_secret_key": SecretStr("wrong")})
     with pytest.raises(SetupError, match="can't be used") as caught:
-        blob_store(config).prepare()
+        blob_store(settings).prepare()
     assert "HINDSIGHT_S3_ACCESS_KEY" in caught.value.remedy
     with pytest.raises(StorageUnavailable, match="SignatureDoesNotMatch"):
-        blob_store(config).put(b"refused")
+        blob_store(settings).put(b"refused")
 
 
 def test_deployments_share_a_bucket_by_prefix(s3_server: S3Server) -> None:
@@ -78,7 +78,7 @@ def test_deployments_share_a_bucket_by_prefix(s3_server: S3Server) -> None:
     assert not blob_store(Settings(**theirs)).exists(uri)
 
 
-def test_nothing_of_a_large_blob_is_seen_when_the_server_dies_in_between(mortal_s3: S3Server) -> None:
+def test_a_large_blob_is_invisible_when_the_server_dies_during_its_upload(mortal_s3: S3Server) -> None:
     store = blob_store(Settings(**mortal_s3.bucket()))
     data = bytes(20 * MiB)
     with store.writer() as writer:
@@ -90,28 +90,31 @@ def test_nothing_of_a_large_blob_is_seen_when_the_server_dies_in_between(mortal_
     assert not store.exists(f"blob://sha256/{hashlib.sha256(data).hexdigest()}")
 
 
-def test_an_answer_that_breaks_off_is_no_damaged_blob() -> None:
+def test_a_truncated_response_is_not_a_damaged_blob() -> None:
     with (
-        answering(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nonly this") as store,
+        store_with_response(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nonly this") as store,
         pytest.raises(StorageUnavailable),
     ):
         store.get(MISSING, 1000)
 
 
-def test_an_answer_of_another_kind_of_server_is_a_storage_that_is_away() -> None:
-    with answering(b"HTTP/1.1 418 Teapot\r\nContent-Length: 2\r\n\r\nhi") as store, pytest.raises(StorageUnavailable):
+def test_a_response_of_another_kind_of_server_makes_the_storage_unavailable() -> None:
+    with (
+        store_with_response(b"HTTP/1.1 418 Teapot\r\nContent-Length: 2\r\n\r\nhi") as store,
+        pytest.raises(StorageUnavailable),
+    ):
         store.get(MISSING, 1000)
 
 
 @contextmanager
-def answering(answer: bytes) -> Iterator[BlobStore]:
-    """A store whose server says this to every request, and hangs up."""
+def store_with_response(response: bytes) -> Iterator[BlobStore]:
+    """Yield a store whose server sends this response to every request and closes the connection."""
 
     class Handler(StreamRequestHandler):
         def handle(self) -> None:
             while self.rfile.readline().strip():
                 pass
-            self.wfile.write(answer)
+            self.wfile.write(response)
 
     with ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
@@ -141,8 +144,8 @@ def endpoint(port: int) -> str:
         "s3://me:secret@bucket/x",
     ],
 )
-def test_a_url_that_names_no_bucket_is_refused(url: str) -> None:
-    with pytest.raises(SetupError, match="names no S3 bucket"):
+def test_a_url_that_names_no_bucket_is_rejected(url: str) -> None:
+    with pytest.raises(SetupError, match="does not name an S3 bucket"):
         blob_store(Settings(blob_url=url, **KEYS))
 
 
@@ -159,12 +162,12 @@ def test_a_url_is_a_bucket_and_a_prefix(url: str, expected: tuple[str, str]) -> 
     assert s3.bucket_and_prefix(Settings(blob_url=url)) == expected
 
 
-def test_without_keys_the_settings_are_named() -> None:
+def test_missing_keys_are_reported_by_their_settings() -> None:
     with pytest.raises(SetupError, match="HINDSIGHT_S3_ACCESS_KEY and HINDSIGHT_S3_SECRET_KEY"):
         blob_store(Settings(blob_url="s3://bucket"))
 
 
 @pytest.mark.parametrize("endpoint", ["minio:9000", "ftp://minio", "http://minio:9000/path", "http://minio:90000"])
-def test_an_endpoint_that_is_no_address_is_refused(endpoint: str) -> None:
+def test_an_endpoint_that_is_not_an_address_is_rejected(endpoint: str) -> None:
     with pytest.raises(SetupError, match="HINDSIGHT_S3_ENDPOINT"):
         blob_store(Settings(blob_url="s3://bucket", s3_endpoint=endpoint, **KEYS))

@@ -1,0 +1,111 @@
+"""The disposition of records, in logs made by hand."""
+
+import json
+
+import polars as pl
+
+from app.events.cloudevents import Record
+from app.events.types import OutcomeRecorded
+from tests.app.replay.logs import ONE, TWO, BuildDataset, history
+from tests.support.request_history import RequestHistory, append_to_log, ce_time
+
+
+def test_the_first_prediction_counts_even_after_a_failure(build: BuildDataset) -> None:
+    later_prediction = ONE.prediction_record(output={"sum": 0.0})
+    rows, manifest = build(
+        append_to_log(
+            [
+                *history(ONE),
+                (0.9, ONE.failure_record()),
+                (5, later_prediction),
+                (6, TWO.request_record()),
+                (7, TWO.failure_record()),
+            ]
+        )
+    )
+    assert rows["output"].to_list() == ['{"sum":294.0}']
+    assert manifest["counts"]["predictions"]["skipped"] == {"failed": 1, "repeated": 2}
+    assert manifest["counts"]["requests"]["skipped"] == {"unanswered": 1}
+
+
+def test_unreadable_records_are_rejected_and_counted(build: BuildDataset) -> None:
+    request, prediction = ONE.request_record(), ONE.prediction_record()
+    broken = [Record(r.topic, r.key, b"{", r.headers) for r in (prediction, ONE.feedback_record(1))]
+    without_headers = Record(request.topic, request.key, b"x", (("ce_specversion", b"7"),))
+    invalid_correction = ONE.feedback_record(2, correction={"sum": "nine"})
+    invalid_confidence = TWO.prediction_record(confidence=1.5)
+    log = append_to_log(
+        [
+            *history(ONE),
+            *((9.0, record) for record in (*broken, without_headers, invalid_correction, invalid_confidence)),
+        ]
+    )
+    rows, manifest = build(log)
+    assert rows.height == 1
+    counts = manifest["counts"]
+    assert counts["predictions"]["rejected"] == {"unreadable": 2}
+    assert counts["requests"]["rejected"] == {"bad_headers": 1}
+    assert sum(counts["feedback"]["rejected"].values()) == 1
+    assert counts["feedback"]["rows"] == 1
+
+
+def test_republished_records_are_skipped(build: BuildDataset) -> None:
+    republished = [
+        Record(record.topic, record.key, record.value, (*record.headers, ("ce_replay", b"x")))
+        for _, record in [*history(ONE), (0, ONE.feedback_record(1))]
+    ]
+    rows, manifest = build(append_to_log([*history(ONE), *((9.0, record) for record in republished)]))
+    assert rows["label"].to_list() == [None]
+    assert all(count["skipped"] == {"replay": 1} for count in manifest["counts"].values())
+
+
+def test_chunks_and_partial_answers_of_a_session_are_skipped_but_its_request_is_not(build: BuildDataset) -> None:
+    session = RequestHistory(1)
+    chunk = session.request_record()  # its id is whatever the application gives it: here the session's own
+    chunk_headers = (("ce_session", b"r1"), ("ce_sequence", b"0"))
+    log: list[tuple[float, Record]] = [(0.5, Record(chunk.topic, chunk.key, b"ab", (*chunk.headers, *chunk_headers)))]
+    log += [
+        (0.6, Record(record.topic, record.key, record.value, (*record.headers, ("ce_partial", b"true"))))
+        for _, record in history(RequestHistory(2))
+    ]
+    rows, manifest = build(append_to_log([*log, *history(session)]))
+    assert rows["request_id"].to_list() == ["r1"]
+    counts = {topic: (count["rows"], count["skipped"]) for topic, count in manifest["counts"].items()}
+    assert counts["requests"] == (1, {"chunk": 1, "partial": 1})
+    assert counts["features"] == counts["predictions"] == (1, {"partial": 1})
+
+
+def test_the_first_outcome_decides_how_a_prediction_was_selected(build: BuildDataset) -> None:
+    def outcome(probability: float) -> Record:
+        prediction = ONE.prediction_record()
+        payload = json.loads(prediction.value or b"")
+        fields = {
+            name: payload[name]
+            for name in ("prediction_id", "request_id", "task", "output", "confidence", "propensity")
+        }
+        outcome_recorded = OutcomeRecorded(
+            **fields,
+            model=payload["model"],
+            role="champion",
+            request_source="test",
+            selection="audit",
+            selection_probability=probability,
+        )
+        return outcome_recorded.to_record("letters.outcomes", b"", id=str(probability), source="test", time=ce_time(1))
+
+    rows, _ = build(append_to_log([*history(ONE, TWO), (3, outcome(0.01)), (4, outcome(0.5))]))
+    assert rows["selection_probability"].to_list() == [0.01, None]
+    assert rows["selection"].to_list() == ["audit", None]
+
+
+def test_an_entity_stays_in_its_split_as_data_grows(build: BuildDataset) -> None:
+    def requests(count: int) -> list[RequestHistory]:
+        return [RequestHistory(number, entity=f"shop {number % 40}") for number in range(count)]
+
+    few, _ = build(append_to_log(history(*requests(60))))
+    many, manifest = build(append_to_log(history(*requests(200))))
+    splits = dict(zip(many["entity"], many["split"], strict=True))
+    assert dict(zip(few["entity"], few["split"], strict=True)) == splits
+    assert many.group_by("entity").agg(pl.col("split").n_unique())["split"].max() == 1
+    assert set(manifest["splits"]) == {"train", "validation", "test"}
+    assert manifest["splits"]["train"] > 100
