@@ -1,1 +1,1 @@
-"""What it costs, against the limit and against peers."""
+"""Measurements of the platform, compared with the limit of the machine and with peers."""

@@ -1,4 +1,4 @@
-"""`make bench`: what the platform costs, against the limit and against the simplest peer."""
+"""`make bench`: measure the platform, and compare it with ONNX Runtime alone and with the simplest peer."""
 
 import argparse
 import asyncio
@@ -19,47 +19,51 @@ FILE_WIDTH = 120
 
 
 def parse_options(arguments: list[str] | None = None) -> BenchmarkOptions:
-    """What the command line asks for."""
+    """Return the options of the command line."""
     defaults = BenchmarkOptions()
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--rates", nargs="+", type=float, default=defaults.rates, help="requests/s of the loads")
     parser.add_argument("--seconds", type=float, default=defaults.seconds, help="length of each load")
-    parser.add_argument("--warm-up", type=float, default=defaults.warm_up, help="seconds of each load that don't count")
+    parser.add_argument(
+        "--warm-up", type=float, default=defaults.warm_up, help="seconds of each load that are not measured"
+    )
     parser.add_argument("--requests", type=int, default=defaults.requests, help="length of each backlog")
     parser.add_argument("--payloads", type=int, default=defaults.payloads, help="distinct images")
     parser.add_argument(
-        "--task-requests", type=int, default=defaults.task_requests, help="of the other tasks' backlogs"
+        "--task-requests", type=int, default=defaults.task_requests, help="length of the other tasks' backlogs"
     )
-    parser.add_argument("--task-payloads", type=int, default=defaults.task_payloads, help="distinct payloads of each")
-    parser.add_argument("--events", type=int, default=defaults.events, help="events of the archive that is replayed")
     parser.add_argument(
-        "--repetitions", type=int, default=defaults.repetitions, help="most backlogs, and most replays, in turn"
+        "--task-payloads", type=int, default=defaults.task_payloads, help="distinct payloads of each other task"
     )
-    given = vars(parser.parse_args(arguments))
-    return BenchmarkOptions(**given | {"only": tuple(given["only"]), "rates": tuple(given["rates"])})
+    parser.add_argument("--events", type=int, default=defaults.events, help="length of the replayed archive")
+    parser.add_argument(
+        "--repetitions", type=int, default=defaults.repetitions, help="maximum number of backlogs, and of replays"
+    )
+    options = vars(parser.parse_args(arguments))
+    return BenchmarkOptions(**options | {"only": tuple(options["only"]), "rates": tuple(options["rates"])})
 
 
-async def run_benchmark(chosen: BenchmarkOptions, console: Console) -> None:
-    """The run; SIGINT and SIGTERM end it in good order."""
-    work = asyncio.ensure_future(BenchmarkRun(chosen, console)())
+async def run_benchmark(options: BenchmarkOptions, console: Console) -> None:
+    """Measure, print and save. SIGINT and SIGTERM stop what was started."""
+    run = asyncio.ensure_future(BenchmarkRun(options, console)())
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, work.cancel)
-    results = await work
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(signal_number, run.cancel)
+    results = await run
     report.print_results(results, console)
     path = report.save_results(results, RESULTS, datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%SZ"))
     console.print(f"\nSaved: {path} and .json", soft_wrap=True)
 
 
 def main() -> int:
-    """Run it; the exit code is 0 when everything was measured."""
-    chosen = parse_options()
+    """Run the benchmark; return the exit code, 0 if everything was measured."""
+    options = parse_options()
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = FILE_WIDTH
     try:
-        asyncio.run(run_benchmark(chosen, console))
+        asyncio.run(run_benchmark(options, console))
     except (BenchmarkError, SetupError) as error:
         console.print(f"error: {error}", style="red", markup=False)
         return 1

@@ -1,4 +1,4 @@
-"""Runs a function in a process of its own: what is measured there shares no interpreter with whoever asks."""
+"""Run a function in a process of its own, so that the measurement shares no interpreter with the benchmark."""
 
 import asyncio
 import logging
@@ -15,38 +15,38 @@ T = TypeVar("T")
 
 
 class BenchmarkError(Exception):
-    """What went wrong, in words for whoever runs the benchmark."""
+    """A measurement failed; the message is shown without a traceback."""
 
 
 async def run_in_process(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """What the function returns. It is one of a module's top level; arguments and result can be pickled."""
+    """Return what the function returns. It must be at the top level of a module; arguments and result are pickled."""
     child = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "benchmarks.child_process"),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
-        start_new_session=True,  # Ctrl-C reaches the benchmark alone, which ends this in its own time
+        start_new_session=True,  # Ctrl-C reaches only the benchmark, which ends this process itself
         cwd=CHECKOUT,
     )
     try:
-        said, _ = await child.communicate(pickle.dumps((function, args, kwargs)))
+        output, _ = await child.communicate(pickle.dumps((function, args, kwargs)))
     finally:
         if child.returncode is None:
             child.kill()
             await child.wait()
     if child.returncode != 0:
         raise BenchmarkError(f"{function.__module__}.{function.__name__} ended with exit code {child.returncode}")
-    result: T = pickle.loads(said)
+    result: T = pickle.loads(output)
     return result
 
 
 def main() -> None:
-    """The other side."""
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # it says hundreds of times a second that a broker is away
-    answer = os.dup(sys.stdout.fileno())
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever is printed here must not end up in the answer
+    """Read a function and its arguments from stdin, and write the result to stdout."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # logs a missing broker hundreds of times a second
+    result_output = os.dup(sys.stdout.fileno())
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # keeps what the function prints out of the result
     function, args, kwargs = pickle.load(sys.stdin.buffer)
     result: Any = function(*args, **kwargs)
-    with os.fdopen(answer, "wb") as file:
+    with os.fdopen(result_output, "wb") as file:
         pickle.dump(result, file)
 
 

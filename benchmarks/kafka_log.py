@@ -1,4 +1,4 @@
-"""The event log as the benchmark uses it: requests in, answers and their times out."""
+"""The event log as the benchmark uses it: publish requests, read answers and their times."""
 
 import asyncio
 import time
@@ -34,41 +34,47 @@ class Request:
 
 
 def make_requests(task: str, payloads: Sequence[bytes], count: int) -> list[Request]:
-    """So many requests, none of which was made before, with the payloads in turn."""
-    made, now = [], cloudevents.format_rfc3339(time.time() * 1000)
+    """Return `count` new requests that use the payloads in turn."""
+    requests, now = [], cloudevents.format_rfc3339(time.time() * 1000)
     for number in range(count):
         name, payload = str(uuid.uuid4()), payloads[number % len(payloads)]
         event = Event(name, PredictionRequested.type, SOURCE, now, payload, content_type="application/octet-stream")
-        made.append(Request(ids.prediction_id(task, SOURCE, name), name.encode(), payload, event.to_headers()))
-    return made
+        requests.append(Request(ids.prediction_id(task, SOURCE, name), name.encode(), payload, event.to_headers()))
+    return requests
 
 
 async def publish_requests(settings: Settings, topic: str, backlog: Sequence[Request]) -> None:
-    """All of them, as quickly as the broker takes them; returns when each is confirmed."""
+    """Publish the requests as fast as the broker accepts them; return when all are confirmed."""
     options = {"linger_ms": 5, "max_batch_size": MiB // 2, "max_request_size": 8 * MiB}
     async with clients.create_producer(settings, **options) as producer:
         for start in range(0, len(backlog), 1000):
-            part = backlog[start : start + 1000]
-            sent = [await producer.send(topic, one.value, one.key, headers=list(one.headers)) for one in part]
-            await asyncio.gather(*sent)
+            confirmations = [
+                await producer.send(topic, request.value, request.key, headers=list(request.headers))
+                for request in backlog[start : start + 1000]
+            ]
+            await asyncio.gather(*confirmations)
 
 
 async def list_partitions(bootstrap: str, *names: str) -> list[TopicPartition]:
-    """The partitions of these topics."""
+    """Return the partitions of these topics."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
     try:
-        described = await admin.describe_topics(list(names))
+        descriptions = await admin.describe_topics(list(names))
     finally:
         await admin.close()
-    return [TopicPartition(topic["topic"], one["partition"]) for topic in described for one in topic["partitions"]]
+    return [
+        TopicPartition(topic["topic"], partition["partition"])
+        for topic in descriptions
+        for partition in topic["partitions"]
+    ]
 
 
 @asynccontextmanager
 async def open_consumer(
     bootstrap: str, partitions: Sequence[TopicPartition], **options: Any
 ) -> AsyncIterator[AIOKafkaConsumer]:
-    """A consumer of these partitions, outside any group."""
+    """Open a consumer of these partitions, outside any group."""
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, **options)
     consumer.assign(list(partitions))
     async with consumer:
@@ -77,43 +83,42 @@ async def open_consumer(
 
 
 async def end_offsets(bootstrap: str, topic: str) -> Offsets:
-    """Where each partition of a topic ends now."""
-    places = await list_partitions(bootstrap, topic)
-    async with open_consumer(bootstrap, places) as consumer:
-        return dict(await consumer.end_offsets(places))
+    """Return the end offset of each partition of a topic."""
+    partitions = await list_partitions(bootstrap, topic)
+    async with open_consumer(bootstrap, partitions) as consumer:
+        return dict(await consumer.end_offsets(partitions))
 
 
 async def read_records_since(bootstrap: str, start_offsets: Offsets) -> list[ConsumerRecord]:
-    """Every record from the marks to what is now the end, in no order."""
-    found: list[ConsumerRecord] = []
+    """Return every record from the start offsets to the present end, in no order."""
+    consumed: list[ConsumerRecord] = []
     async with open_consumer(bootstrap, list(start_offsets), max_partition_fetch_bytes=4 * MiB) as consumer:
-        stop = await consumer.end_offsets(list(start_offsets))
-        missing = sum(stop[partition] - offset for partition, offset in start_offsets.items())
+        ends = await consumer.end_offsets(list(start_offsets))
+        count = sum(ends[partition] - offset for partition, offset in start_offsets.items())
         for partition, offset in start_offsets.items():
             consumer.seek(partition, offset)
-        while len(found) < missing:
+        while len(consumed) < count:
             for records in (await consumer.getmany(timeout_ms=500)).values():
-                found += records
-    return found
+                consumed += records
+    return consumed
 
 
 async def create_topics(settings: Settings, names: Sequence[str], partitions: int) -> None:
-    """Topics such as the platform's."""
+    """Create topics with the configuration of the platform's."""
     admin = clients.create_admin(settings)
     await admin.start()
     try:
         configs = {"message.timestamp.type": "LogAppendTime", "max.message.bytes": str(8 * MiB)}
-        made = [NewTopic(name, partitions, 1, topic_configs=configs) for name in names]
-        await admin.create_topics(made)
+        await admin.create_topics([NewTopic(name, partitions, 1, topic_configs=configs) for name in names])
     finally:
         await admin.close()
 
 
 def read_event_id(record: ConsumerRecord) -> str:
-    """The id of the event in a record: of features and answers, the prediction's."""
+    """Return the id of a record's event, which is the prediction id for features and answers."""
     return cloudevents.header_text(record.headers, "ce_id") or ""
 
 
 def is_failure(record: ConsumerRecord) -> bool:
-    """Whether an answer says that there can be no prediction."""
+    """Return whether an answer is a failure instead of a prediction."""
     return cloudevents.header_text(record.headers, "ce_type") == event_types.PredictionFailed.type

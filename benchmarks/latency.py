@@ -1,4 +1,4 @@
-"""What the samples of a load say: percentiles of the latency, and where it was spent."""
+"""The latency of a load: percentiles, and how much each stage takes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ STAGES = {
     "inference stage": "worker and MLServer: until the broker has appended the answer",
     "answer to application": "until the application has the answer",
 }
-"""One after the other they make the latency. The log's times are whole milliseconds."""
+"""The stages follow each other and add up to the latency. The log's times are whole milliseconds."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class LatencyDistribution:
 
 @dataclass(frozen=True)
 class Latency:
-    """One load's figures. Requests without an answer count with the time that was waited for them."""
+    """The figures of a load. A request without an answer counts with the time for which its answer was awaited."""
 
     rate: float
     requests: int
@@ -41,38 +41,40 @@ class Latency:
     total: LatencyDistribution
     stages: dict[str, LatencyDistribution]
     timings: dict[str, LatencyDistribution]
-    """What the predictions themselves say."""
+    """`timings_ms` of the predictions."""
     outside: LatencyDistribution
-    """The latency without the predictions' own total: sending, confirming and receiving."""
+    """The latency minus `timings_ms.total`: sending, confirming and receiving."""
     busy: CoreUsage | None = None
     generator_cores: float = 0.0
 
 
 def summarize_load(rate: float, recorded: LoadResult) -> Latency:
-    """The figures of a load."""
+    """Return the figures of a load."""
     samples = recorded.samples
-    total = [(recorded.ended if one.received is None else one.received) - one.due for one in samples]
-    made = [one for one in samples if one.timings_ms]
-    walked = [walk for one in samples if (walk := stage_latencies(one)) is not None]
-    failures = [one for one in samples if one.failed]
+    total = [(recorded.ended if sample.received is None else sample.received) - sample.due for sample in samples]
+    predicted = [sample for sample in samples if sample.timings_ms]
+    stages = [latencies for sample in samples if (latencies := stage_latencies(sample)) is not None]
+    failures = [sample for sample in samples if sample.failed]
     return Latency(
         rate=rate,
         requests=len(samples),
-        unanswered=sum(one.received is None for one in samples),
+        unanswered=sum(sample.received is None for sample in samples),
         failed=len(failures),
         reason=failures[0].reason if failures else "",
         total=summarize_values(total),
-        stages={name: summarize_values([walk[name] for walk in walked]) for name in STAGES},
+        stages={name: summarize_values([latencies[name] for latencies in stages]) for name in STAGES},
         timings={
-            name: summarize_values([one.timings_ms[name] for one in made])
+            name: summarize_values([sample.timings_ms[name] for sample in predicted])
             for name in ("queued", "preprocess", "inference", "total")
         },
-        outside=summarize_values([(one.received or 0.0) - one.due - one.timings_ms["total"] for one in made]),
+        outside=summarize_values(
+            [(sample.received or 0.0) - sample.due - sample.timings_ms["total"] for sample in predicted]
+        ),
     )
 
 
 def stage_latencies(sample: RequestTimes) -> dict[str, float] | None:
-    """The parts of a latency, in the order of `STAGES`; None for a request that didn't go all the way."""
+    """Return the latency of each of `STAGES`; None for a request that did not pass all of them."""
     if sample.features is None or sample.answered is None or sample.received is None:
         return None
     moments = [sample.due, sample.sent, sample.logged, sample.features, sample.answered, sample.received]
@@ -80,7 +82,7 @@ def stage_latencies(sample: RequestTimes) -> dict[str, float] | None:
 
 
 def summarize_values(values: Sequence[float]) -> LatencyDistribution:
-    """Mean and percentiles; zeros of nothing."""
+    """Return mean and percentiles; zeros if there are no values."""
     if not values:
         return LatencyDistribution(0.0, 0.0, 0.0, 0.0, 0.0)
     p50, p90, p99 = np.percentile(values, (50, 90, 99))

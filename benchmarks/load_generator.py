@@ -1,8 +1,8 @@
-"""The open-loop load: requests at fixed times, whatever the platform does, and when each was answered.
+"""An open-loop load: send requests at fixed times, whatever the platform does, and record when each is answered.
 
-Latency counts from the moment a request was *meant* to be sent: a generator or a platform that falls behind makes
-latency, and cannot hide it by sending less (coordinated omission). One plain aiokafka producer and consumer, in a
-process of its own. Times are milliseconds since 1970; the generator, the broker and the platform share one clock.
+Latency counts from the moment a request was *due*: a generator or a platform that falls behind adds latency, and cannot
+hide it by sending less (coordinated omission). The load is one plain aiokafka producer and consumer, in a process of
+its own. Times are milliseconds since 1970; the generator, the broker and the platform share one clock.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ LEAD_SECONDS = 0.3
 
 @dataclass(frozen=True)
 class LoadPlan:
-    """A load: so many requests a second, for some seconds that warm up and some that count."""
+    """A load: `rate` requests a second, for seconds that warm up and then for seconds that are measured."""
 
     bootstrap: str
     task: str
@@ -37,19 +37,19 @@ class LoadPlan:
 
 @dataclass(frozen=True)
 class RequestTimes:
-    """The life of one request; None for what had not happened when patience ended."""
+    """The times of one request; None for what had not happened when the load ended."""
 
     due: float
     sent: float
-    """The generator handed it to its producer."""
+    """When the generator passed it to its producer."""
     logged: float
-    """The broker appended it to the requests."""
+    """When the broker appended it to the requests."""
     features: float | None
-    """The broker appended its features."""
+    """When the broker appended its features."""
     answered: float | None
-    """The broker appended its answer."""
+    """When the broker appended its answer."""
     received: float | None
-    """The application had the answer in hand."""
+    """When the application received its answer."""
     failed: bool
     reason: str
     timings_ms: dict[str, float]
@@ -57,7 +57,7 @@ class RequestTimes:
 
 @dataclass(frozen=True)
 class LoadResult:
-    """The samples that count, when waiting for answers ended, and what the generator itself used."""
+    """The measured samples, when the wait for answers ended, and the CPU time of the generator itself."""
 
     samples: list[RequestTimes]
     ended: float
@@ -65,31 +65,32 @@ class LoadResult:
 
 
 def run_load(plan: LoadPlan, payloads: Sequence[bytes]) -> LoadResult:
-    """Send, receive, and put together what happened when."""
+    """Send the requests, receive the answers, and return the times of each request."""
     return asyncio.run(_run_load(plan, payloads))
 
 
 async def _run_load(plan: LoadPlan, payloads: Sequence[bytes]) -> LoadResult:
-    warm, count = round(plan.rate * plan.warm_up_seconds), round(plan.rate * (plan.warm_up_seconds + plan.seconds))
+    warm_up_count = round(plan.rate * plan.warm_up_seconds)
+    count = round(plan.rate * (plan.warm_up_seconds + plan.seconds))
     requests = kafka_log.make_requests(plan.task, payloads, count)
     received: dict[str, tuple[float, ConsumerRecord]] = {}
-    marks = await kafka_log.end_offsets(plan.bootstrap, topics.features(plan.task))
-    answers = await kafka_log.end_offsets(plan.bootstrap, topics.predictions(plan.task))
+    features_start = await kafka_log.end_offsets(plan.bootstrap, topics.features(plan.task))
+    answers_start = await kafka_log.end_offsets(plan.bootstrap, topics.predictions(plan.task))
     async with (
         AIOKafkaProducer(
             bootstrap_servers=plan.bootstrap, acks="all", enable_idempotence=True, max_request_size=8 * MiB
         ) as producer,
-        kafka_log.open_consumer(plan.bootstrap, list(answers)) as consumer,
+        kafka_log.open_consumer(plan.bootstrap, list(answers_start)) as consumer,
     ):
-        for partition, offset in answers.items():
+        for partition, offset in answers_start.items():
             consumer.seek(partition, offset)
         receiving = asyncio.create_task(_receive(consumer, received))
         gc.collect()
         gc.freeze()
-        gc.disable()  # a pause of the generator would be counted as the platform's
-        used = time.process_time()
+        gc.disable()  # a pause of the generator would count as the platform's
+        cpu_start = time.process_time()
         due, sent, logged = await _send(plan, producer, requests)
-        cpu_seconds = time.process_time() - used
+        cpu_seconds = time.process_time() - cpu_start
         deadline = time.monotonic() + plan.answer_timeout_seconds
         while len(received) < count and time.monotonic() < deadline and not receiving.done():
             await asyncio.sleep(0.02)
@@ -98,30 +99,30 @@ async def _run_load(plan: LoadPlan, payloads: Sequence[bytes]) -> LoadResult:
         await asyncio.gather(receiving, return_exceptions=True)
     features = {
         kafka_log.read_event_id(record): float(record.timestamp)
-        for record in await kafka_log.read_records_since(plan.bootstrap, marks)
+        for record in await kafka_log.read_records_since(plan.bootstrap, features_start)
     }
     samples = []
-    for number in range(warm, count):
-        unique = requests[number].prediction_id
-        times = due[number], sent[number], logged[number], features.get(unique)
-        samples.append(_request_times(times, received.get(unique)))
+    for number in range(warm_up_count, count):
+        prediction_id = requests[number].prediction_id
+        times = due[number], sent[number], logged[number], features.get(prediction_id)
+        samples.append(_request_times(times, received.get(prediction_id)))
     return LoadResult(samples, ended, cpu_seconds)
 
 
 async def _send(
     plan: LoadPlan, producer: AIOKafkaProducer, requests: Sequence[kafka_log.Request]
 ) -> tuple[list[float], list[float], list[float]]:
-    """When each request was due, was sent, and was in the log."""
+    """Send the requests; return when each was due, sent, and in the log."""
     topic = topics.requests(plan.task)
     start = time.time() + LEAD_SECONDS
     due = [start + number / plan.rate for number in range(len(requests))]
     sent, confirmations = [], []
-    for moment, one in zip(due, requests, strict=True):
-        await asyncio.sleep(max(0.0, moment - time.time()))
+    for due_time, request in zip(due, requests, strict=True):
+        await asyncio.sleep(max(0.0, due_time - time.time()))
         sent.append(time.time() * 1000)
-        confirmations.append(await producer.send(topic, one.value, one.key, headers=list(one.headers)))
-    logged = [float(confirmed.timestamp) for confirmed in await asyncio.gather(*confirmations)]
-    return [moment * 1000 for moment in due], sent, logged
+        confirmations.append(await producer.send(topic, request.value, request.key, headers=list(request.headers)))
+    logged = [float(metadata.timestamp) for metadata in await asyncio.gather(*confirmations)]
+    return [due_time * 1000 for due_time in due], sent, logged
 
 
 async def _receive(consumer: AIOKafkaConsumer, received: dict[str, tuple[float, ConsumerRecord]]) -> None:
@@ -138,8 +139,8 @@ def _request_times(
 ) -> RequestTimes:
     if answer is None:
         return RequestTimes(*times, None, None, False, "", {})
-    now, record = answer
-    said = json.loads(record.value)
+    received, record = answer
+    data = json.loads(record.value)
     if kafka_log.is_failure(record):
-        return RequestTimes(*times, float(record.timestamp), now, True, said["error"]["reason"], {})
-    return RequestTimes(*times, float(record.timestamp), now, False, "", said["timings_ms"])
+        return RequestTimes(*times, float(record.timestamp), received, True, data["error"]["reason"], {})
+    return RequestTimes(*times, float(record.timestamp), received, False, "", data["timings_ms"])

@@ -1,4 +1,4 @@
-"""What the figures were measured on."""
+"""A description of the machine on which the figures were measured."""
 
 import os
 import platform
@@ -15,9 +15,9 @@ IGNORED_SETTINGS = {"home", "demo"}
 
 
 def describe_machine(settings: Settings) -> dict[str, str]:
-    """The machine, the versions, and the settings that are not the defaults."""
+    """Return the machine, the versions, and the settings that differ from the defaults."""
     load = os.getloadavg()
-    found = {
+    description = {
         "cores": str(usable_cores()),
         "processor": _processor(),
         "memory": f"{psutil.virtual_memory().total / MiB / 1024:.1f} GiB",
@@ -34,12 +34,12 @@ def describe_machine(settings: Settings) -> dict[str, str]:
         and not name.endswith("_port")
         and value != type(settings).model_fields[name].default
     }
-    found["settings"] = ", ".join(f"{name}={value}" for name, value in changed.items()) or "the defaults"
-    return found
+    description["settings"] = ", ".join(f"{name}={value}" for name, value in changed.items()) or "the defaults"
+    return description
 
 
 def usable_cores() -> int:
-    """The cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

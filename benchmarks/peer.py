@@ -1,6 +1,7 @@
-"""The peer: what one writes without a platform. An aiokafka consumer with ONNX Runtime inside, one event at a time.
+"""The simplest peer: an aiokafka consumer that runs ONNX Runtime itself, one event at a time.
 
-The same broker, payloads, preprocessing, model and decoding; no envelope, no dead letters, no confirmed-before-commit.
+It uses the same broker, payloads, preprocessing, model and decoding, but has no envelope and no dead letters, and does
+not wait for confirmations before it commits.
 """
 
 import asyncio
@@ -22,12 +23,12 @@ from models.base import Asked, Task
 REQUESTS, ANSWERS = "peer.requests", "peer.predictions"
 COMMIT_EVERY = 100
 MAX_SECONDS = 20.0
-"""It may leave the rest of the backlog then: its pace is known."""
+"""The peer stops after this time, even if a part of the backlog is left."""
 
 
 @dataclass(frozen=True)
 class PeerThroughput:
-    """How quickly the peer answers a backlog, and the processor time that it takes for each event."""
+    """The rate at which the peer answers a backlog, and its CPU time for each event."""
 
     threads: int
     requests: int
@@ -38,7 +39,7 @@ class PeerThroughput:
 def measure_peer(
     settings: Settings, task: Task, model: Path, payloads: Sequence[bytes], count: int, threads: int
 ) -> PeerThroughput:
-    """Publish a backlog, then answer it. `threads` of ONNX Runtime, 0 is its default."""
+    """Publish a backlog and answer it. `threads` is the number of ONNX Runtime's threads; 0 is its default."""
     backlog = kafka_log.make_requests(task.name, payloads, count)
     return asyncio.run(_answer_backlog(settings, task, model, backlog, threads))
 
@@ -55,31 +56,31 @@ async def _answer_backlog(
         decoded = task.decode(dict(zip(names, outputs, strict=True)), [Asked("", features)])[0]
         return json.dumps({"output": decoded.output, "confidence": decoded.confidence}).encode()
 
-    for one in backlog[:50]:
-        predict(one.value)
-    kafka = connection.client_options(settings)
+    for request in backlog[:50]:
+        predict(request.value)
+    client_options = connection.client_options(settings)
     consumer = AIOKafkaConsumer(
         REQUESTS,
-        **kafka,
+        **client_options,
         group_id=f"peer-{task.name}-{threads}",
         auto_offset_reset="latest",
         enable_auto_commit=False,
         max_partition_fetch_bytes=4 * MiB,
     )
-    async with consumer, AIOKafkaProducer(**kafka, acks="all", linger_ms=2) as producer:
+    async with consumer, AIOKafkaProducer(**client_options, acks="all", linger_ms=2) as producer:
         for partition in consumer.assignment():
-            await consumer.position(partition)  # where it ends now, before the backlog comes
+            await consumer.position(partition)  # fix the start before the backlog is published
         await kafka_log.publish_requests(settings, REQUESTS, backlog)
-        began, used, done = time.perf_counter(), time.process_time(), 0
+        started, cpu_started, count = time.perf_counter(), time.process_time(), 0
         async for record in consumer:
             await producer.send(ANSWERS, predict(record.value), record.key)
-            done += 1
-            last = done == len(backlog) or time.perf_counter() - began > MAX_SECONDS
-            if last or done % COMMIT_EVERY == 0:
+            count += 1
+            is_last = count == len(backlog) or time.perf_counter() - started > MAX_SECONDS
+            if is_last or count % COMMIT_EVERY == 0:
                 await producer.flush()
                 await consumer.commit()
-            if last:
+            if is_last:
                 break
-        seconds = time.perf_counter() - began
-        cpu_ms = (time.process_time() - used) * 1000 / done
-    return PeerThroughput(threads, done, done / seconds, cpu_ms)
+        seconds = time.perf_counter() - started
+        cpu_ms = (time.process_time() - cpu_started) * 1000 / count
+    return PeerThroughput(threads, count, count / seconds, cpu_ms)

@@ -1,4 +1,4 @@
-"""The real platform, `hindsight up`, as a child of the benchmark: free ports, a home of its own, no demonstration."""
+"""The whole platform as a child process: `hindsight up` with free ports, a home of its own, and no demonstration."""
 
 import asyncio
 import json
@@ -25,14 +25,14 @@ SUPERVISOR = "supervisor"
 
 
 def benchmark_settings(home: Path) -> Settings:
-    """The settings of the environment, but with this home, the embedded broker and every port free."""
-    chosen: dict[str, Any] = {"home": home.resolve(), "demo": False, "kafka_bootstrap": ""}
-    numbers = zip(ports.PROCESS_BY_SETTING, ports.free_ports(len(ports.PROCESS_BY_SETTING)), strict=True)
-    return Settings(**chosen | dict(numbers))
+    """Return the settings of the environment, with this home, the embedded broker and free ports."""
+    overrides: dict[str, Any] = {"home": home.resolve(), "demo": False, "kafka_bootstrap": ""}
+    free_ports = zip(ports.PROCESS_BY_SETTING, ports.free_ports(len(ports.PROCESS_BY_SETTING)), strict=True)
+    return Settings(**overrides | dict(free_ports))
 
 
 class Stack:
-    """The platform while it runs."""
+    """The running platform."""
 
     def __init__(self, settings: Settings, process: asyncio.subprocess.Process, seconds: float) -> None:
         self.settings = settings
@@ -41,51 +41,42 @@ class Stack:
 
     @property
     def process_roots(self) -> dict[str, int]:
-        """The root of each process type's tree; the supervisor's is what else there is."""
-        found: dict[str, int] = json.loads((self.settings.home / "processes.json").read_text())
-        return {SUPERVISOR: self._process.pid} | found
+        """Return the root process of each process type; the supervisor's tree is the rest."""
+        pids: dict[str, int] = json.loads((self.settings.home / "processes.json").read_text())
+        return {SUPERVISOR: self._process.pid} | pids
 
     def memory(self) -> resource_usage.Memory:
-        """What all of it holds now."""
+        """Return the memory in use now."""
         return resource_usage.measure_memory(self.process_roots)
 
     def cpu(self) -> resource_usage.CpuTimes:
-        """What all of it has used so far."""
+        """Return the CPU time used so far."""
         return resource_usage.measure_cpu(self.process_roots)
 
     @contextmanager
     def pause_process(self, name: str) -> Iterator[None]:
-        """One process type stands still, warm as it is, for as long as the block lasts."""
-        members = resource_usage.tree_pids(self.process_roots, name)
-        for pid in members:
+        """Stop the processes of one type (SIGSTOP) for as long as the block lasts."""
+        pids = resource_usage.tree_pids(self.process_roots, name)
+        for pid in pids:
             os.kill(pid, signal.SIGSTOP)
         try:
             yield
         finally:
-            for pid in members:
+            for pid in pids:
                 os.kill(pid, signal.SIGCONT)
 
 
 @asynccontextmanager
 async def run_platform(settings: Settings) -> AsyncIterator[Stack]:
-    """The platform, from ready to stopped. `start_seconds` is from the command to a ready answer of /readyz."""
+    """Start the platform and stop it after the block. `start_seconds` is from the command until /readyz is ready."""
     settings.home.mkdir(parents=True, exist_ok=True)
     log = settings.home / "up.log"
-    began = time.monotonic()
+    started = time.monotonic()
     with log.open("ab") as output:
         process = await asyncio.create_subprocess_exec(
-            # It dies with the benchmark, even with one that is killed, and its guard ends what it started.
-            *(
-                sys.executable,
-                "-I",
-                "-S",
-                parent_death.__file__,
-                str(os.getpid()),
-                sys.executable,
-                "-m",
-                "app.cli",
-                "up",
-            ),
+            # It ends with the benchmark, even if that is killed, and its guard ends the processes that it started.
+            *(sys.executable, "-I", "-S", parent_death.__file__, str(os.getpid())),
+            *(sys.executable, "-m", "app.cli", "up"),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -95,25 +86,25 @@ async def run_platform(settings: Settings) -> AsyncIterator[Stack]:
         )
     try:
         await _wait_until_ready(settings, process, log)
-        yield Stack(settings, process, time.monotonic() - began)
+        yield Stack(settings, process, time.monotonic() - started)
     finally:
         await _stop(process)
 
 
 async def _wait_until_ready(settings: Settings, process: asyncio.subprocess.Process, log: Path) -> None:
-    ended = asyncio.create_task(process.wait())
-    waiting = asyncio.create_task(readiness.wait_until_ready(settings, START_SECONDS))
+    exit_task = asyncio.create_task(process.wait())
+    ready_task = asyncio.create_task(readiness.wait_until_ready(settings, START_SECONDS))
     try:
-        await asyncio.wait((ended, waiting), return_when=asyncio.FIRST_COMPLETED)
-        if ended.done():
-            raise BenchmarkError(f"the platform has ended; it said last:\n{_tail(log)}")
-        waiting.result()
+        await asyncio.wait((exit_task, ready_task), return_when=asyncio.FIRST_COMPLETED)
+        if exit_task.done():
+            raise BenchmarkError(f"the platform has ended; its last output is:\n{_tail(log)}")
+        ready_task.result()
     except SetupError as error:
         raise BenchmarkError(str(error)) from error
     finally:
-        for task in (ended, waiting):
+        for task in (exit_task, ready_task):
             task.cancel()
-        await asyncio.gather(ended, waiting, return_exceptions=True)
+        await asyncio.gather(exit_task, ready_task, return_exceptions=True)
 
 
 def _tail(log: Path) -> str:
@@ -128,5 +119,5 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
         async with asyncio.timeout(STOP_SECONDS):
             await process.wait()
     except TimeoutError:
-        process.kill()  # its guard ends the others
+        process.kill()  # its guard ends the other processes
         await process.wait()

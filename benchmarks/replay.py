@@ -1,6 +1,6 @@
-"""Replay of a whole archive, against a plain scan of the same files and a consumer of the same topics.
+"""Replay of a whole archive, compared with a plain scan of the same files and a consumer of the same topics.
 
-Each reader is a process of its own, they take turns, and what they read is in the page cache for all of them.
+Each reader is a process of its own. They take turns, and the files are in the page cache for all of them.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ POLL_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class ReaderRun:
-    """Once through all events: the time that it took, of all processors together too, and the most memory held."""
+    """One pass over all events: wall time, CPU time of all cores, and peak memory."""
 
     seconds: float
     cpu_seconds: float
@@ -42,7 +42,7 @@ class ReaderRun:
 
 @dataclass(frozen=True)
 class ReplayComparison:
-    """What was in the archive, how quickly it came there, and the median of each reader's readings, by its name."""
+    """The size of the archive, the rate at which it was archived, and the median run of each reader, by name."""
 
     events: int
     archived_per_second: float
@@ -50,39 +50,39 @@ class ReplayComparison:
 
     @property
     def consumer_ratio(self) -> float:
-        """How many times as quick replay is as the consumer."""
+        """Return how many times as fast as the consumer replay is."""
         return self.readings["consumer"].seconds / self.readings["replay"].seconds
 
     @property
     def scan_ratio(self) -> float:
-        """How many times as long replay takes as the scan."""
+        """Return how many times as long as the scan replay takes."""
         return self.readings["replay"].seconds / self.readings["scan"].seconds
 
 
 async def wait_until_archived(settings: Settings) -> float:
-    """Return once all that the log holds is archived: how many events a second, from the first commit that is seen."""
-    held = await reader.fetch_offset_ranges(settings, list(TOPICS))
-    wanted = sum(one.end for one in held.values())
-    seen: list[tuple[float, int]] = [(time.monotonic(), 0)]
-    while seen[-1][1] < wanted:
+    """Wait until the whole log is archived; return the events per second since the first commit that was seen."""
+    ranges = await reader.fetch_offset_ranges(settings, list(TOPICS))
+    total = sum(offset_range.end for offset_range in ranges.values())
+    progress: list[tuple[float, int]] = [(time.monotonic(), 0)]
+    while progress[-1][1] < total:
         await asyncio.sleep(POLL_SECONDS)
-        done = sum((await asyncio.to_thread(archived_end_offsets, settings, held)).values())
-        if done > seen[-1][1]:
-            seen.append((time.monotonic(), done))
-        if time.monotonic() - seen[-1][0] > STALLED_SECONDS:
-            raise BenchmarkError(f"{done} of {wanted} events are archived, and no more come")
-    (began, before), (ended, after) = seen[min(1, len(seen) - 2)], seen[-1]
-    return (after - before) / (ended - began)
+        archived = sum((await asyncio.to_thread(archived_end_offsets, settings, ranges)).values())
+        if archived > progress[-1][1]:
+            progress.append((time.monotonic(), archived))
+        if time.monotonic() - progress[-1][0] > STALLED_SECONDS:
+            raise BenchmarkError(f"{archived} of {total} events are archived, and the count has stopped growing")
+    (started, before), (ended, after) = progress[min(1, len(progress) - 2)], progress[-1]
+    return (after - before) / (ended - started)
 
 
 def run_replay(settings: Settings, out: Path) -> ReaderRun:
-    """All of it, into a dataset."""
+    """Replay the archive into a dataset."""
     arguments = ReplayQuery(TASK, settings.for_task(TASK.name), datetime.now(UTC))
     return _measure_run(lambda: int(replay(settings, arguments, out)["rows"]))
 
 
 def scan_archive(settings: Settings, out: Path) -> ReaderRun:
-    """Every column of every file as batches of Arrow, which are thrown away."""
+    """Read every column of every file as Arrow batches."""
     query = f"FROM {_files(settings)}"
     with duckdb.connect() as connection:
         connection.execute("SET preserve_insertion_order = FALSE")
@@ -90,7 +90,7 @@ def scan_archive(settings: Settings, out: Path) -> ReaderRun:
 
 
 def copy_archive(settings: Settings, out: Path) -> ReaderRun:
-    """The same, into one file, compressed as a dataset is."""
+    """Copy every column of every file into one file, compressed like a dataset."""
     query = f"COPY (FROM {_files(settings)}) TO '{out}' (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1)"
     with duckdb.connect() as connection:
         connection.execute("SET preserve_insertion_order = FALSE")
@@ -98,16 +98,16 @@ def copy_archive(settings: Settings, out: Path) -> ReaderRun:
 
 
 def consume_topics(settings: Settings, out: Path) -> ReaderRun:
-    """One consumer, from the beginning to the end of the topics; it looks at nothing."""
+    """Consume the topics from beginning to end."""
     return _measure_run(lambda: asyncio.run(_consume(settings.bootstrap)))
 
 
 async def _consume(bootstrap: str) -> int:
-    places, count = await kafka_log.list_partitions(bootstrap, *TOPICS), 0
+    partitions, count = await kafka_log.list_partitions(bootstrap, *TOPICS), 0
     options = {"auto_offset_reset": "earliest", "max_partition_fetch_bytes": 4 * MiB}
-    async with kafka_log.open_consumer(bootstrap, places, **options) as consumer:
-        wanted = sum((await consumer.end_offsets(places)).values())
-        while count < wanted:
+    async with kafka_log.open_consumer(bootstrap, partitions, **options) as consumer:
+        total = sum((await consumer.end_offsets(partitions)).values())
+        while count < total:
             count += sum(map(len, (await consumer.getmany(timeout_ms=500)).values()))
     return count
 
@@ -121,8 +121,8 @@ READERS: dict[str, Callable[[Settings, Path], ReaderRun]] = {
 
 
 def median_run(readings: Sequence[ReaderRun]) -> ReaderRun:
-    """The reading that stands for all."""
-    return sorted(readings, key=lambda one: one.seconds)[(len(readings) - 1) // 2]
+    """Return the run with the median time; of an even number the faster of the two."""
+    return sorted(readings, key=lambda run: run.seconds)[(len(readings) - 1) // 2]
 
 
 def _files(settings: Settings) -> str:
@@ -131,7 +131,7 @@ def _files(settings: Settings) -> str:
     return f"read_parquet({uris!r}, hive_partitioning = FALSE)"
 
 
-def _measure_run(work: Callable[[], int]) -> ReaderRun:
-    began, used = time.perf_counter(), time.process_time()
-    rows = work()
-    return ReaderRun(time.perf_counter() - began, time.process_time() - used, peak_mib(), rows)
+def _measure_run(read: Callable[[], int]) -> ReaderRun:
+    started, cpu_started = time.perf_counter(), time.process_time()
+    rows = read()
+    return ReaderRun(time.perf_counter() - started, time.process_time() - cpu_started, peak_mib(), rows)

@@ -1,4 +1,4 @@
-"""The figures as tables: on the console, in Markdown, and all of them as JSON."""
+"""The results as tables, on the console and in Markdown, and as JSON."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ from benchmarks.results import BenchmarkResults
 
 @dataclass(frozen=True)
 class TableSection:
-    """A table with a title, and what has to be known to read it."""
+    """A table with its title and notes."""
 
     title: str
     columns: Sequence[str]
@@ -26,63 +26,73 @@ READERS = {
     "consumer": "aiokafka consumes the topics",
     "scan": "DuckDB scans the archive's files, all columns",
     "copy": "DuckDB copies them to a Parquet file",
-    "replay": "replay: DuckDB, joined, judged, in order, to Parquet",
+    "replay": "replay: joined, labelled and sorted by DuckDB, to Parquet",
 }
-SHARED_CORES_NOTE = "The load generator runs on the same cores as the platform: what it takes, the platform lacks."
+SHARED_CORES_NOTE = "The load generator runs on the same cores as the platform, and takes its share of them."
 
 
 def build_sections(results: BenchmarkResults) -> list[TableSection]:
-    """All tables of a run."""
-    made = [_aims(results), _latency(results), *map(_stages, results.latency)]
-    made += [_throughput(results), _work(results), _sweep(results), _tasks(results), _replay(results), _memory(results)]
-    made.append(TableSection("Machine", ("", ""), list(results.machine.items())))
-    return [section for section in made if section.rows]
+    """Return all tables of a run."""
+    sections = [
+        *(_targets(results), _latency(results), *map(_stages, results.latency)),
+        *(_throughput(results), _cpu_time(results), _sweep(results)),
+        *(_tasks(results), _replay(results), _memory(results)),
+        TableSection("Machine", ("", ""), list(results.machine.items())),
+    ]
+    return [section for section in sections if section.rows]
 
 
-def _aims(results: BenchmarkResults) -> TableSection:
-    rows = [(aim.name, aim.found, aim.aimed, "met" if aim.met else "MISSED") for aim in results.targets]
+def _targets(results: BenchmarkResults) -> TableSection:
+    rows = [(target.name, target.found, target.aimed, "met" if target.met else "MISSED") for target in results.targets]
     notes = [f"{name}: {ratio:.2f}" for name, ratio in results.ratios.items()]
     if results.disturbed_phases:
         phases = ", ".join(f"{cores:.1f} cores ({name})" for name, cores in results.disturbed_phases.items())
-        notes.append(f"PROVISIONAL: the machine was not quiet. Others used {phases}.")
-    return TableSection("Aims", ("", "found", "aim", ""), rows, notes)
+        notes.append(f"PROVISIONAL: the machine was not quiet. Other processes used {phases}.")
+    return TableSection("Targets", ("", "measured", "target", ""), rows, notes)
 
 
 def _latency(results: BenchmarkResults) -> TableSection:
     rows = [
         (
-            f"{one.rate:g}",
-            *(f"{value:.1f}" for value in (one.total.p50, one.total.p90, one.total.p99, one.total.max)),
-            str(one.requests),
-            f"{one.unanswered} / {one.failed}",
-            f"{one.busy.total:.2f}" if one.busy else "",
-            f"{one.generator_cores:.2f}",
-            f"{one.busy.others:.2f}" if one.busy else "",
+            f"{load.rate:g}",
+            *(f"{value:.1f}" for value in (load.total.p50, load.total.p90, load.total.p99, load.total.max)),
+            str(load.requests),
+            f"{load.unanswered} / {load.failed}",
+            f"{load.busy.total:.2f}" if load.busy else "",
+            f"{load.generator_cores:.2f}",
+            f"{load.busy.others:.2f}" if load.busy else "",
         )
-        for one in results.latency
+        for load in results.latency
     ]
     columns = ("requests/s", "p50 ms", "p90 ms", "p99 ms", "max ms", "requests", "lost / failed")
     return TableSection(
-        "Latency, from when a request was meant to be sent to when its answer was in hand",
+        "Latency, from when a request is due until its answer is received",
         (*columns, "platform", "generator", "others"),
         rows,
         [results.load, "The last three columns are cores in use. " + SHARED_CORES_NOTE],
     )
 
 
-def _stages(one: Latency) -> TableSection:
-    rows = [(name, *_distribution_cells(one.stages[name]), means) for name, means in STAGES.items()]
-    named = {"preprocess": "the task's preprocessing itself", "inference": "the call of MLServer, for the whole batch"}
-    named |= {"queued": "total without those two", "total": "request in the log to the making of its answer"}
-    rows += [(f"timings_ms.{name}", *_distribution_cells(spread), named[name]) for name, spread in one.timings.items()]
-    rows.append(("outside of total", *_distribution_cells(one.outside), "sending, publishing the answer, receiving"))
-    note = "The first five follow each other and add up (in the mean); timings_ms is what the predictions say."
+def _stages(load: Latency) -> TableSection:
+    rows = [(name, *_distribution_cells(load.stages[name]), description) for name, description in STAGES.items()]
+    timings = {
+        "preprocess": "the task's preprocessing",
+        "inference": "the call of MLServer, for the whole batch",
+        "queued": "total without preprocess and inference",
+        "total": "from the request in the log until its answer is built",
+    }
+    rows += [
+        (f"timings_ms.{name}", *_distribution_cells(distribution), timings[name])
+        for name, distribution in load.timings.items()
+    ]
+    rows.append(("outside of total", *_distribution_cells(load.outside), "sending, publishing the answer, receiving"))
+    note = "The first five stages follow each other, and their means add up; timings_ms is from the predictions."
     columns = ("stage", "mean ms", "p50", "p90", "p99", "")
-    return TableSection(f"Where the time goes at {one.rate:g}/s", columns, rows, [note])
+    return TableSection(f"Latency by stage at {load.rate:g}/s", columns, rows, [note])
 
 
-def _distribution_cells(spread: LatencyDistribution) -> Iterable[str]:
-    return (f"{value:.1f}" for value in (spread.mean, spread.p50, spread.p90, spread.p99))
+def _distribution_cells(distribution: LatencyDistribution) -> Iterable[str]:
+    return (f"{value:.1f}" for value in (distribution.mean, distribution.p50, distribution.p90, distribution.p99))
 
 
 def _throughput(results: BenchmarkResults) -> TableSection:
@@ -94,31 +104,31 @@ def _throughput(results: BenchmarkResults) -> TableSection:
         )
         for number, drain in enumerate(results.saturated, 1)
     ]
-    for one in results.alone:
-        threads = f"{one.threads or 'default'} threads of ONNX Runtime, {one.cpu_ms:.2f} ms of processor time each"
-        rows.append(("one at a time", f"{one.per_second:.0f}", threads))
+    for peer in results.alone:
+        threads = f"{peer.threads or 'default'} threads of ONNX Runtime, {peer.cpu_ms:.2f} ms of CPU time each"
+        rows.append(("one at a time", f"{peer.per_second:.0f}", threads))
     if results.limit:
         best = results.limit.best
-        way = f"batches of {best.batch_size}, {best.at_once} at a time, {best.threads} threads each"
-        rows.append(("limit: ONNX Runtime alone", f"{best.per_second:.0f}", way))
-        parts = f"preprocess {results.limit.preprocess_ms:.2f} ms, decode {results.limit.decode_ms:.2f} ms each"
-        rows.append(("the same with preprocessing and decoding", f"{results.limit.whole:.0f}", parts))
+        batches = f"batches of {best.batch_size}, {best.at_once} at a time, {best.threads} threads each"
+        rows.append(("limit: ONNX Runtime alone", f"{best.per_second:.0f}", batches))
+        times = f"preprocess {results.limit.preprocess_ms:.2f} ms, decode {results.limit.decode_ms:.2f} ms each"
+        rows.append(("the same with preprocessing and decoding", f"{results.limit.whole:.0f}", times))
     return TableSection("Saturated throughput", ("", "lines/s", ""), rows)
 
 
-def _work(results: BenchmarkResults) -> TableSection:
+def _cpu_time(results: BenchmarkResults) -> TableSection:
     if not results.saturated:
         return TableSection("", (), ())
     drain = results.median_drain
-    each = drain.busy.milliseconds_each(drain.requests)
-    rows = [(name, f"{ms:.2f}", f"{drain.busy.by_process[name]:.2f}") for name, ms in each.items()]
-    rows.append(("total", f"{sum(each.values()):.2f}", f"{drain.busy.total:.2f}"))
+    cpu_ms = drain.busy.milliseconds_each(drain.requests)
+    rows = [(name, f"{ms:.2f}", f"{drain.busy.by_process[name]:.2f}") for name, ms in cpu_ms.items()]
+    rows.append(("total", f"{sum(cpu_ms.values()):.2f}", f"{drain.busy.total:.2f}"))
     notes = [
-        f"Others used {drain.busy.others:.2f} cores; preprocessing was through at {drain.features_per_second:.0f}/s."
+        f"Other processes used {drain.busy.others:.2f} cores. Preprocessing ran at {drain.features_per_second:.0f}/s."
     ]
     if drain.failed:
-        notes.append(f"{drain.failed} of {drain.requests} answers say that there is no prediction.")
-    return TableSection("Where the time goes, saturated", ("process", "CPU ms for each line", "cores"), rows, notes)
+        notes.append(f"{drain.failed} of {drain.requests} answers are failures.")
+    return TableSection("CPU time, saturated", ("process", "CPU ms for each line", "cores"), rows, notes)
 
 
 def _sweep(results: BenchmarkResults) -> TableSection:
@@ -136,40 +146,40 @@ def _tasks(results: BenchmarkResults) -> TableSection:
     for name, cost in results.tasks.items():
         speeds = (cost.drain.per_second, cost.peer.per_second, cost.limit.whole, cost.limit.best.per_second)
         ratios = (cost.peer_ratio, cost.end_to_end_ratio, cost.limit_ratio)
-        parts = (cost.limit.preprocess_ms, cost.limit.decode_ms)
+        times = (cost.limit.preprocess_ms, cost.limit.decode_ms)
         rows.append(
             (
                 name,
                 *(f"{speed:.0f}" for speed in speeds),
                 *(f"{ratio:.2f}" for ratio in ratios),
-                *(f"{ms:.2f}" for ms in parts),
+                *(f"{ms:.2f}" for ms in times),
             )
         )
-    columns = ("task", "platform /s", "one at a time /s", "ONNX Runtime, whole /s", "ONNX Runtime alone /s")
-    compared = ("platform / one at a time", "/ whole", "/ alone", "preprocess ms", "decode ms")
-    return TableSection("The other tasks, saturated", (*columns, *compared), rows)
+    speed_columns = ("platform /s", "one at a time /s", "ONNX Runtime, end to end /s", "ONNX Runtime alone /s")
+    ratio_columns = ("platform / one at a time", "/ end to end", "/ alone", "preprocess ms", "decode ms")
+    return TableSection("The other tasks, saturated", ("task", *speed_columns, *ratio_columns), rows)
 
 
 def _replay(results: BenchmarkResults) -> TableSection:
     if results.whole is None:
         return TableSection("", (), ())
-    whole = results.whole
+    comparison = results.whole
     rows = [
         (
             READERS[name],
-            f"{whole.events / one.seconds:.0f}",
-            *(f"{value:.1f}" for value in (one.seconds, one.cpu_seconds)),
-            f"{one.peak_mib:.0f}",
+            f"{comparison.events / run.seconds:.0f}",
+            *(f"{value:.1f}" for value in (run.seconds, run.cpu_seconds)),
+            f"{run.peak_mib:.0f}",
         )
-        for name, one in whole.readings.items()
+        for name, run in comparison.readings.items()
     ]
     notes = [
-        f"{whole.events} events of one task, each of requests, features, predictions and feedback counted as one; the "
-        f"archive took {whole.archived_per_second:.0f}/s of them from a backlog.",
-        "All is in the page cache. Processor seconds are the reader's own, without the broker's.",
+        f"{comparison.events} events of one task: requests, features, predictions and feedback. "
+        f"The archive wrote {comparison.archived_per_second:.0f}/s of them from a backlog.",
+        "All files are in the page cache. CPU seconds are the reader's own, without the broker's.",
     ]
     columns = ("", "events/s", "seconds", "CPU seconds", "peak MiB")
-    return TableSection("From the beginning of the log to its end", columns, rows, notes)
+    return TableSection("Reading the whole log", columns, rows, notes)
 
 
 def _memory(results: BenchmarkResults) -> TableSection:
@@ -190,7 +200,7 @@ def _memory(results: BenchmarkResults) -> TableSection:
 
 
 def print_results(results: BenchmarkResults, console: Console) -> None:
-    """All tables on the console."""
+    """Print all tables on the console."""
     for section in build_sections(results):
         table = Table(title=section.title, title_justify="left", title_style="bold")
         for number, column in enumerate(section.columns):
@@ -203,7 +213,7 @@ def print_results(results: BenchmarkResults, console: Console) -> None:
 
 
 def render_markdown(results: BenchmarkResults) -> str:
-    """All tables as Markdown."""
+    """Return all tables as Markdown."""
     lines = ["# Benchmark", ""]
     for section in build_sections(results):
         lines += [f"## {section.title}", "", f"| {' | '.join(section.columns)} |"]
@@ -214,11 +224,11 @@ def render_markdown(results: BenchmarkResults) -> str:
 
 
 def save_results(results: BenchmarkResults, folder: Path, name: str) -> Path:
-    """Both files; the path of the Markdown one."""
+    """Write the results as JSON and Markdown; return the path of the Markdown file."""
     folder.mkdir(parents=True, exist_ok=True)
-    aims = [asdict(aim) for aim in results.targets]
-    said = {**asdict(results), "throughput": results.throughput, "ratios": results.ratios, "aims": aims}
-    (folder / f"{name}.json").write_text(json.dumps(said, indent=2) + "\n")
+    targets = [asdict(target) for target in results.targets]
+    document = {**asdict(results), "throughput": results.throughput, "ratios": results.ratios, "aims": targets}
+    (folder / f"{name}.json").write_text(json.dumps(document, indent=2) + "\n")
     path = folder / f"{name}.md"
     path.write_text(render_markdown(results))
     return path

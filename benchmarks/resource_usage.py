@@ -1,4 +1,4 @@
-"""Memory and processor time of process trees."""
+"""Memory and CPU time of process trees."""
 
 import resource
 import time
@@ -12,25 +12,25 @@ import psutil
 from app.settings import MiB
 
 ProcessRoots = Mapping[str, int]
-"""The process id at the root of each named tree."""
+"""The root process id of each tree, by name."""
 
 
 @dataclass(frozen=True)
 class Memory:
-    """MiB by process type; `kind` says of what: PSS shares out what processes share, RSS counts it for each."""
+    """MiB by process type. `kind` is PSS, which divides shared memory among processes, or RSS, which does not."""
 
     kind: str
     by_process: dict[str, float]
 
     @property
     def total(self) -> float:
-        """The whole stack's."""
+        """Return the sum of all process types."""
         return sum(self.by_process.values())
 
 
 @dataclass(frozen=True)
 class CpuTimes:
-    """Seconds of processor time: each tree's, the benchmark's with all that it ever started, the whole machine's."""
+    """CPU seconds: of each tree, of the benchmark with all its descendants, and of the whole machine."""
 
     measured_at: float
     by_process: dict[str, float]
@@ -40,7 +40,7 @@ class CpuTimes:
 
 @dataclass(frozen=True)
 class CoreUsage:
-    """Cores in use between two moments. `others` are neither platform nor benchmark: on a quiet machine, nobody."""
+    """Cores in use between two measurements. `others` is used neither by the platform nor by the benchmark."""
 
     seconds: float
     by_process: dict[str, float]
@@ -48,45 +48,49 @@ class CoreUsage:
 
     @property
     def total(self) -> float:
-        """The whole stack's."""
+        """Return the sum of all process types."""
         return sum(self.by_process.values())
 
     def milliseconds_each(self, count: int) -> dict[str, float]:
-        """Processor time for one event of so many."""
+        """Return the CPU time for each of `count` events."""
         return {name: cores * self.seconds * 1000 / count for name, cores in self.by_process.items()}
 
 
 def measure_memory(trees: ProcessRoots) -> Memory:
-    """What each tree holds now."""
+    """Return the memory of each tree."""
     pss = Path("/proc/self/smaps_rollup").exists()
-    held = {name: sum(map(_pss_mib if pss else _rss_mib, members)) for name, members in _tree_members(trees).items()}
-    return Memory("PSS" if pss else "RSS", {name: kib / 1024 for name, kib in held.items()})
+    measure = _pss_kib if pss else _rss_kib
+    return Memory(
+        "PSS" if pss else "RSS",
+        {name: sum(map(measure, members)) / 1024 for name, members in _tree_members(trees).items()},
+    )
 
 
 def measure_cpu(trees: ProcessRoots) -> CpuTimes:
-    """What each tree has used so far."""
-    used = {name: sum(map(_cpu_seconds, members)) for name, members in _tree_members(trees).items()}
-    me = psutil.Process()
-    ours = sum(_cpu_seconds(process, reaped=True) for process in (me, *me.children(recursive=True)))
+    """Return the CPU time of each tree so far."""
+    by_process = {name: sum(map(_cpu_seconds, members)) for name, members in _tree_members(trees).items()}
+    benchmark = psutil.Process()
+    processes = (benchmark, *benchmark.children(recursive=True))
+    benchmark_seconds = sum(_cpu_seconds(process, with_reaped=True) for process in processes)
     machine = psutil.cpu_times()
-    shares = ("user", "system", "nice", "irq", "softirq", "steal")
-    return CpuTimes(time.monotonic(), used, ours, sum(getattr(machine, share, 0.0) for share in shares))
+    fields = ("user", "system", "nice", "irq", "softirq", "steal")
+    machine_seconds = sum(getattr(machine, name, 0.0) for name in fields)
+    return CpuTimes(time.monotonic(), by_process, benchmark_seconds, machine_seconds)
 
 
 def core_usage(before: CpuTimes, after: CpuTimes) -> CoreUsage:
-    """Cores in use from one moment to another."""
+    """Return the cores in use between two measurements."""
     seconds = after.measured_at - before.measured_at
-    used = {name: (after.by_process[name] - before.by_process.get(name, 0.0)) / seconds for name in after.by_process}
-    others = (
-        after.machine_seconds - before.machine_seconds - (after.benchmark_seconds - before.benchmark_seconds)
-    ) / seconds
-    return CoreUsage(seconds, used, max(0.0, others))
+    cores = {name: (after.by_process[name] - before.by_process.get(name, 0.0)) / seconds for name in after.by_process}
+    machine_seconds = after.machine_seconds - before.machine_seconds
+    benchmark_seconds = after.benchmark_seconds - before.benchmark_seconds
+    return CoreUsage(seconds, cores, max(0.0, (machine_seconds - benchmark_seconds) / seconds))
 
 
 def peak_mib() -> float:
-    """The most memory that this process has ever held."""
+    """Return the peak memory of this process."""
     status = Path("/proc/self/status")
-    if status.exists():  # where getrusage also tells what the parent held when it made this process
+    if status.exists():  # on Linux, getrusage counts what the parent held at the fork as well
         return next(
             float(line.split()[1]) / 1024 for line in status.read_text().splitlines() if line.startswith("VmHWM:")
         )
@@ -94,7 +98,7 @@ def peak_mib() -> float:
 
 
 def _tree_members(trees: ProcessRoots) -> dict[str, list[psutil.Process]]:
-    """The processes of each tree; one that is below two roots belongs to the lower."""
+    """Return the processes of each tree; a process below two roots belongs to the lower one."""
     roots = {pid: name for name, pid in trees.items()}
     members: dict[str, list[psutil.Process]] = {}
 
@@ -112,11 +116,11 @@ def _tree_members(trees: ProcessRoots) -> dict[str, list[psutil.Process]]:
 
 
 def tree_pids(trees: ProcessRoots, name: str) -> list[int]:
-    """The processes of one tree."""
+    """Return the process ids of one tree."""
     return [process.pid for process in _tree_members(trees)[name]]
 
 
-def _pss_mib(process: psutil.Process) -> float:
+def _pss_kib(process: psutil.Process) -> float:
     try:
         lines = Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()
     except OSError:
@@ -124,18 +128,18 @@ def _pss_mib(process: psutil.Process) -> float:
     return next((float(line.split()[1]) for line in lines if line.startswith("Pss:")), 0.0)
 
 
-def _rss_mib(process: psutil.Process) -> float:
+def _rss_kib(process: psutil.Process) -> float:
     try:
         return float(process.memory_info().rss) / 1024
     except psutil.Error:
         return 0.0
 
 
-def _cpu_seconds(process: psutil.Process, reaped: bool = False) -> float:
-    """Seconds of a process; with those of its ended children too, where that is asked for."""
+def _cpu_seconds(process: psutil.Process, with_reaped: bool = False) -> float:
+    """Return the CPU seconds of a process, with those of its reaped children if `with_reaped`."""
     try:
         times = process.cpu_times()
     except psutil.Error:
         return 0.0
-    ended = times.children_user + times.children_system if reaped else 0.0
-    return float(times.user + times.system + ended)
+    reaped = times.children_user + times.children_system if with_reaped else 0.0
+    return float(times.user + times.system + reaped)

@@ -1,7 +1,7 @@
 """The limit: ONNX Runtime alone, in batches, on the same cores. No platform on this machine can be faster.
 
-The same model file and the same features, padded and grouped as the platform does it, the batches made beforehand:
-only `session.run` is timed.
+It runs the same model file on the same features, padded and grouped as on the platform. The batches are made
+beforehand, so that only `session.run` is timed.
 """
 
 import statistics
@@ -28,7 +28,7 @@ Batch = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class BatchSpeed:
-    """Events a second, the median of the rounds: `at_once` batches at a time, each on so many `threads`."""
+    """Events per second, the median of the rounds, with `at_once` batches at a time, each on `threads` threads."""
 
     batch_size: int
     threads: int
@@ -38,7 +38,7 @@ class BatchSpeed:
 
 @dataclass(frozen=True)
 class RuntimeLimit:
-    """The sweep, and for information the same work from payloads to predictions, in one process without a log."""
+    """The sweep; and `whole`, events per second from payload to prediction in one process without a log."""
 
     sweep: list[BatchSpeed]
     whole: float
@@ -47,55 +47,57 @@ class RuntimeLimit:
 
     @property
     def best(self) -> BatchSpeed:
-        """The limit."""
+        """Return the fastest of the sweep: the limit."""
         return max(self.sweep, key=lambda speed: speed.per_second)
 
 
 def open_session(model: Path, threads: int) -> ort.InferenceSession:
-    """ONNX Runtime as it comes, with so many threads; 0 is its default."""
+    """Return ONNX Runtime with its default options and `threads` threads; 0 is its default number."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def make_batches(task: Task, features: Sequence[Features], size: int) -> list[tuple[Batch, list[Asked]]]:
-    """All events in batches of equal padded shapes, at most `size` in each."""
+    """Return all events in batches of equal padded shapes, at most `size` in each."""
     groups: dict[tuple[Any, ...], list[Features]] = defaultdict(list)
-    for one in features:
-        shapes = task.padded({name: tensor.shape for name, tensor in task.inputs(one).items()})
-        groups[tuple(shapes.items())].append(one)
-    parts = (group[start : start + size] for _, group in sorted(groups.items()) for start in range(0, len(group), size))
+    for event in features:
+        shapes = task.padded({name: tensor.shape for name, tensor in task.inputs(event).items()})
+        groups[tuple(shapes.items())].append(event)
+    batches = (
+        group[start : start + size] for _, group in sorted(groups.items()) for start in range(0, len(group), size)
+    )
     return [
-        (stack_inputs(task, part), [Asked(f"{task.name}:{number}", one) for number, one in enumerate(part)])
-        for part in parts
+        (stack_inputs(task, batch), [Asked(f"{task.name}:{number}", event) for number, event in enumerate(batch)])
+        for batch in batches
     ]
 
 
 def measure_limit(task: Task, model: Path, payloads: Sequence[bytes], cores: int) -> RuntimeLimit:
-    """The sweep over batch sizes, and over both ways to use the cores: for one batch together, or for one each."""
-    began = time.process_time()
+    """Measure every batch size, with all cores for one batch and with one core for each of several batches."""
+    started = time.process_time()
     features = [task.preprocess(payload) for payload in payloads]
-    preprocess_ms = (time.process_time() - began) * 1000 / len(payloads)
-    grouped = {size: make_batches(task, features, size) for size in BATCH_SIZES}
-    made = {size: [batch for batch, _ in group] for size, group in grouped.items()}
+    preprocess_ms = (time.process_time() - started) * 1000 / len(payloads)
+    batches_and_events = {size: make_batches(task, features, size) for size in BATCH_SIZES}
+    batches = {size: [batch for batch, _ in pairs] for size, pairs in batches_and_events.items()}
     runtimes = {threads: open_session(model, threads) for threads in {cores, 1}}
-    ways = [(size, threads) for threads in runtimes for size in BATCH_SIZES]
-    found: dict[tuple[int, int], list[float]] = defaultdict(list)
-    for size, threads in ways:  # the first runs of a shape take longer
-        _run_pass(runtimes[threads], made[size][:: max(1, len(made[size]) // 8)], 1)
-    for _ in range(ROUNDS):  # in turn: what else the machine does falls on all alike
-        for size, threads in ways:
-            found[size, threads].append(_events_per_second(runtimes[threads], made[size], cores // threads))
+    combinations = [(size, threads) for threads in runtimes for size in BATCH_SIZES]
+    speeds: dict[tuple[int, int], list[float]] = defaultdict(list)
+    for size, threads in combinations:  # the first runs of a shape take longer
+        _run_pass(runtimes[threads], batches[size][:: max(1, len(batches[size]) // 8)], 1)
+    for _ in range(ROUNDS):  # interleaved, so that a disturbance affects all combinations alike
+        for size, threads in combinations:
+            speeds[size, threads].append(_events_per_second(runtimes[threads], batches[size], cores // threads))
     sweep = [
-        BatchSpeed(size, threads, cores // threads, statistics.median(speeds))
-        for (size, threads), speeds in found.items()
+        BatchSpeed(size, threads, cores // threads, statistics.median(rounds))
+        for (size, threads), rounds in speeds.items()
     ]
     size = max(sweep, key=lambda speed: speed.per_second).batch_size
-    outputs = [_run_batch(runtimes[1], batch) for batch in made[size]]
-    began = time.process_time()
-    for one, (_, asked) in zip(outputs, grouped[size], strict=True):
-        task.decode(one, asked)
-    decode_ms = (time.process_time() - began) * 1000 / len(payloads)
+    outputs = [_run_batch(runtimes[1], batch) for batch in batches[size]]
+    started = time.process_time()
+    for batch_outputs, (_, events) in zip(outputs, batches_and_events[size], strict=True):
+        task.decode(batch_outputs, events)
+    decode_ms = (time.process_time() - started) * 1000 / len(payloads)
     return RuntimeLimit(sweep, _measure_end_to_end(task, runtimes[1], payloads, size, cores), preprocess_ms, decode_ms)
 
 
@@ -104,39 +106,39 @@ def _run_batch(runtime: ort.InferenceSession, batch: Batch) -> Batch:
     return dict(zip(names, runtime.run(names, batch), strict=True))
 
 
-def _run_pass(runtime: ort.InferenceSession, some: Sequence[Batch], at_once: int) -> None:
+def _run_pass(runtime: ort.InferenceSession, batches: Sequence[Batch], at_once: int) -> None:
     if at_once == 1:
-        for batch in some:
+        for batch in batches:
             runtime.run(None, batch)
         return
-    with ThreadPoolExecutor(at_once) as pool:  # `run` lets go of the GIL
-        list(pool.map(lambda batch: runtime.run(None, batch), some))
+    with ThreadPoolExecutor(at_once) as pool:  # `run` releases the GIL
+        list(pool.map(lambda batch: runtime.run(None, batch), batches))
 
 
-def _events_per_second(runtime: ort.InferenceSession, some: Sequence[Batch], at_once: int) -> float:
-    """Whole passes over all events, so that the shapes are always those of the payloads."""
-    each = sum(len(next(iter(batch.values()))) for batch in some)
-    events, began = 0, time.perf_counter()
-    while (seconds := time.perf_counter() - began) < ROUND_SECONDS:
-        _run_pass(runtime, some, at_once)
-        events += each
+def _events_per_second(runtime: ort.InferenceSession, batches: Sequence[Batch], at_once: int) -> float:
+    """Measure whole passes over all events, so that the mix of shapes is always that of the payloads."""
+    events_per_pass = sum(len(next(iter(batch.values()))) for batch in batches)
+    events, started = 0, time.perf_counter()
+    while (seconds := time.perf_counter() - started) < ROUND_SECONDS:
+        _run_pass(runtime, batches, at_once)
+        events += events_per_pass
     return events / seconds
 
 
 def _measure_end_to_end(
     task: Task, runtime: ort.InferenceSession, payloads: Sequence[bytes], size: int, cores: int
 ) -> float:
-    """Events a second from payload to prediction: a Python thread for each core, with a part of them at a time."""
-    parts = [payloads[start : start + 4 * size] for start in range(0, len(payloads), 4 * size)]
+    """Return events per second from payload to prediction, with a Python thread for each core."""
+    chunks = [payloads[start : start + 4 * size] for start in range(0, len(payloads), 4 * size)]
 
-    def work(part: Sequence[bytes]) -> None:
-        for batch, asked in make_batches(task, [task.preprocess(payload) for payload in part], size):
-            task.decode(_run_batch(runtime, batch), asked)
+    def predict(chunk: Sequence[bytes]) -> None:
+        for batch, events in make_batches(task, [task.preprocess(payload) for payload in chunk], size):
+            task.decode(_run_batch(runtime, batch), events)
 
     speeds = []
     with ThreadPoolExecutor(cores) as pool:
         for _ in range(ROUNDS):
-            began = time.perf_counter()
-            list(pool.map(work, parts))
-            speeds.append(len(payloads) / (time.perf_counter() - began))
+            started = time.perf_counter()
+            list(pool.map(predict, chunks))
+            speeds.append(len(payloads) / (time.perf_counter() - started))
     return statistics.median(speeds)

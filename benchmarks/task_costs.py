@@ -1,4 +1,4 @@
-"""What each task costs: the same ratios for all of them."""
+"""The cost of each task, by the same ratios."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from models.base import Task
 
 @dataclass(frozen=True)
 class TaskCost:
-    """One task, saturated: the platform, the simplest peer, and ONNX Runtime alone."""
+    """The saturated throughput of a task: on the platform, by the simplest peer, and in ONNX Runtime alone."""
 
     drain: BacklogResult
     peer: PeerThroughput
@@ -20,20 +20,20 @@ class TaskCost:
 
     @property
     def limit_ratio(self) -> float:
-        """What the platform does of what ONNX Runtime alone does."""
+        """Return the platform's throughput as a share of ONNX Runtime's alone."""
         return self.drain.per_second / self.limit.best.per_second
 
     @property
     def end_to_end_ratio(self) -> float:
-        """What the platform does of what ONNX Runtime does with preprocessing and decoding."""
+        """Return the platform's throughput as a share of ONNX Runtime's with preprocessing and decoding."""
         return self.drain.per_second / self.limit.whole
 
     @property
     def peer_ratio(self) -> float:
-        """What the platform does of what one event at a time does."""
+        """Return the platform's throughput as a share of the peer's."""
         return self.drain.per_second / self.peer.per_second
 
 
 def make_payloads(task: Task, count: int, seed: int) -> Sequence[bytes]:
-    """Distinct payloads, as in the task's demonstration."""
+    """Return distinct payloads of the task's demonstration."""
     return [sample.payload for sample in islice(task.demonstration(seed), count)]

@@ -1,7 +1,7 @@
-"""Saturated throughput: a backlog is in the log, the platform is up and warm; how quickly is it answered?
+"""Saturated throughput: the rate at which a warm platform answers a backlog in the log.
 
-The preprocessing stands still while the backlog is published, so that publishing costs the platform nothing. Then it
-goes on, and the broker's own times of the answers tell when the last was given: nobody reads along.
+Preprocessing is stopped while the backlog is published, so that publishing takes no CPU from the platform. Times are
+those at which the broker appended the answers, so that no consumer has to read them meanwhile.
 """
 
 import asyncio
@@ -24,15 +24,15 @@ SETTLED_SECONDS = 1.5
 
 @dataclass(frozen=True)
 class BacklogResult:
-    """One backlog: answers a second from the moment that preprocessing went on to the last answer."""
+    """One backlog: answers per second, from the moment when preprocessing continues to the last answer."""
 
     requests: int
     seconds: float
     per_second: float
     first_to_last: float
-    """The same from the first answer to the last."""
+    """Answers per second from the first answer to the last."""
     features_per_second: float
-    """How quickly preprocessing was through with it."""
+    """Features per second, until the last request was preprocessed."""
     failed: int
     busy: CoreUsage
 
@@ -41,59 +41,58 @@ async def drain_backlog(stack: Stack, task: str, payloads: Sequence[bytes], coun
     """Publish a backlog and time its answers."""
     bootstrap = stack.settings.bootstrap
     backlog = kafka_log.make_requests(task, payloads, count)
-    wanted = {one.prediction_id for one in backlog}
-    answers = await _wait_until_settled(bootstrap, topics.predictions(task))
-    features = await kafka_log.end_offsets(bootstrap, topics.features(task))
-    async with kafka_log.open_consumer(bootstrap, list(answers)) as consumer:
-        consumer.pause(*answers)  # it only asks how far they go
+    prediction_ids = {request.prediction_id for request in backlog}
+    answers_start = await _wait_until_settled(bootstrap, topics.predictions(task))
+    features_start = await kafka_log.end_offsets(bootstrap, topics.features(task))
+    async with kafka_log.open_consumer(bootstrap, list(answers_start)) as consumer:
+        consumer.pause(*answers_start)  # only the end offsets are needed
         with stack.pause_process("preprocess"):
             await kafka_log.publish_requests(stack.settings, topics.requests(task), backlog)
-            before, began = stack.cpu(), time.time() * 1000
-        await _wait_for_records(consumer, answers, count)
-        after = stack.cpu()
-    first: dict[str, float] = {}
+            cpu_before, started = stack.cpu(), time.time() * 1000
+        await _wait_for_records(consumer, answers_start, count)
+        cpu_after = stack.cpu()
+    answered: dict[str, float] = {}
     failed = 0
-    for record in await kafka_log.read_records_since(bootstrap, answers):
-        unique = kafka_log.read_event_id(record)
-        if unique in wanted:
-            failed += unique not in first and kafka_log.is_failure(record)
-            first[unique] = min(first.get(unique, float("inf")), float(record.timestamp))
-    if len(first) < count:
-        raise BenchmarkError(f"{count - len(first)} of {count} requests have no answer")
-    ready = [float(record.timestamp) for record in await kafka_log.read_records_since(bootstrap, features)]
-    seconds = (max(first.values()) - began) / 1000
+    for record in await kafka_log.read_records_since(bootstrap, answers_start):
+        prediction_id = kafka_log.read_event_id(record)
+        if prediction_id in prediction_ids:
+            failed += prediction_id not in answered and kafka_log.is_failure(record)
+            answered[prediction_id] = min(answered.get(prediction_id, float("inf")), float(record.timestamp))
+    if len(answered) < count:
+        raise BenchmarkError(f"{count - len(answered)} of {count} requests have no answer")
+    extracted = [float(record.timestamp) for record in await kafka_log.read_records_since(bootstrap, features_start)]
+    seconds = (max(answered.values()) - started) / 1000
     return BacklogResult(
         requests=count,
         seconds=seconds,
         per_second=count / seconds,
-        first_to_last=(count - 1) * 1000 / (max(first.values()) - min(first.values())),
-        features_per_second=count * 1000 / (max(ready) - began) if ready else 0.0,
+        first_to_last=(count - 1) * 1000 / (max(answered.values()) - min(answered.values())),
+        features_per_second=count * 1000 / (max(extracted) - started) if extracted else 0.0,
         failed=failed,
-        busy=core_usage(before, after),
+        busy=core_usage(cpu_before, cpu_after),
     )
 
 
 async def _wait_until_settled(bootstrap: str, topic: str) -> kafka_log.Offsets:
-    """Where a topic ends once nothing comes any more: an earlier load may have been too much."""
+    """Return the end offsets of a topic once they stop growing: an earlier load may not be answered yet."""
     deadline = time.monotonic() + TIMEOUT_SECONDS
-    last = await kafka_log.end_offsets(bootstrap, topic)
+    ends = await kafka_log.end_offsets(bootstrap, topic)
     while time.monotonic() < deadline:
         await asyncio.sleep(SETTLED_SECONDS)
-        now = await kafka_log.end_offsets(bootstrap, topic)
-        if now == last:
+        previous, ends = ends, await kafka_log.end_offsets(bootstrap, topic)
+        if ends == previous:
             break
-        last = now
-    return last
+    return ends
 
 
 async def _wait_for_records(consumer: AIOKafkaConsumer, start_offsets: kafka_log.Offsets, count: int) -> None:
-    """Return once so many records are there."""
+    """Wait until `count` records are appended after the start offsets."""
     deadline = time.monotonic() + TIMEOUT_SECONDS
     while True:
-        now = await consumer.end_offsets(list(start_offsets))
-        grown = sum(now[partition] - offset for partition, offset in start_offsets.items())
-        if grown >= count:
+        ends = await consumer.end_offsets(list(start_offsets))
+        appended = sum(ends[partition] - offset for partition, offset in start_offsets.items())
+        if appended >= count:
             return
         if time.monotonic() > deadline:
-            raise BenchmarkError(f"only {grown} of {count} requests were answered in {TIMEOUT_SECONDS:.0f} s")
+            raise BenchmarkError(f"only {appended} of {count} requests were answered in {TIMEOUT_SECONDS:.0f} s")
         await asyncio.sleep(POLL_SECONDS)

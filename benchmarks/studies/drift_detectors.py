@@ -1,6 +1,6 @@
-"""Detectors side by side: ours as the platform looks, and river's, one for each feature.
+"""Drift detectors: the platform's, and those of river, one for each feature.
 
-Each has seen the reference before. An alarm is of all features together.
+Each has seen the reference before. An alarm of any feature is an alarm.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -13,27 +13,27 @@ from app.monitoring.drift import MAX_WINDOW_EVENTS, SCAN_LENGTHS, Samples, ScanD
 from benchmarks.studies.drift_streams import Stream
 
 CHECK_INTERVAL_EVENTS = 8
-"""Ours looks after so many events."""
+"""The platform's detector runs after this many events."""
 FALSE_ALARM_RATE = ScanDetector().false_alarm_rate
 KSWIN_WINDOW = 30
-"""KSWIN compares as many events with those before, by default."""
+"""KSWIN's default: the number of newest events that it compares with those before."""
 
 MakeDetector = Callable[[int], Any]
-"""One of river's detectors, when there are so many features."""
+"""Make one of river's detectors, given the number of features."""
 
 
 def platform_alarms(stream: Stream) -> Iterator[bool]:
-    """Whether ours says, after each event, that there is drift now: as long as it lasts."""
+    """Yield after each event whether the platform's detector reports drift."""
     detector, drifted = ScanDetector(), False
-    for after in range(1, 1 + len(next(iter(stream.events.values())))):
-        if after % CHECK_INTERVAL_EVENTS == 0 and after >= SCAN_LENGTHS[0]:
-            window = {name: values[max(0, after - MAX_WINDOW_EVENTS) : after] for name, values in stream.events.items()}
-            drifted = any(one.drifted for one in detector.detect(stream.reference, window))
+    for count in range(1, 1 + len(next(iter(stream.events.values())))):
+        if count % CHECK_INTERVAL_EVENTS == 0 and count >= SCAN_LENGTHS[0]:
+            window = {name: values[max(0, count - MAX_WINDOW_EVENTS) : count] for name, values in stream.events.items()}
+            drifted = any(feature.drifted for feature in detector.detect(stream.reference, window))
         yield drifted
 
 
 def river_alarms(make: MakeDetector, memory: int = MAX_WINDOW_EVENTS) -> Callable[[Stream], Iterator[bool]]:
-    """Whether any of river's detectors says, at each event, that there is drift; each begins anew by itself."""
+    """Return a function that yields at each event whether any of river's detectors reports drift."""
 
     def alarms(stream: Stream) -> Iterator[bool]:
         detectors = {name: make(len(stream.events)) for name in stream.events}
@@ -67,12 +67,12 @@ DETECTORS: dict[str, Callable[[Stream], Iterator[bool]]] = {
         lambda features: KSWIN(FALSE_ALARM_RATE * KSWIN_WINDOW / features, seed=1), memory=100
     ),
 }
-"""With default settings; Bonferroni shares them among the features, KSWIN's for as many false alarms as ours."""
+"""With default settings. Bonferroni divides the level by the number of features; KSWIN's gives our false alarm rate."""
 
 BINARY_DETECTORS = {
     "DDM": river_alarms(lambda features: DDM()),
     "HDDM_A": river_alarms(lambda features: HDDM_A()),  # type: ignore[no-untyped-call]
     "HDDM_W": river_alarms(lambda features: HDDM_W()),  # type: ignore[no-untyped-call]
 }
-"""Those that take bits alone."""
+"""Detectors of a binary stream."""
 SLOW_DETECTORS = {"KSWIN", "KSWIN, Bonferroni"}

@@ -1,4 +1,4 @@
-"""Streams of events whose distribution changes where it is known: by river's generators, and by our tasks' drifts."""
+"""Streams of events whose distribution changes at known events: from river's generators, and from our tasks."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,18 +14,18 @@ from benchmarks.studies.drifted import streams
 
 REFERENCE_EVENTS = 1000
 RAMP_EVENTS = 500
-"""Events in which a gradual drift comes: the share of drifted events grows from none to all."""
+"""The length of a gradual drift: the share of drifted events grows from none to all."""
 STEADY_EVENTS, DRIFTED_EVENTS = 500, 2000
 PARTIAL_SHARE = 1 / 3
 RECURRENCES, PAUSE_EVENTS, SPELL_EVENTS = 3, 500, 300
-"""Of a recurring drift: how often it comes, events between, and how many it lasts."""
+"""A recurring drift: how often it occurs, the events between, and its length in events."""
 
 DrawSamples = Callable[[bool, int, np.random.Generator], Samples]
-"""So many events, drifted ones or usual ones, in the order of their time."""
+"""Draw events, drifted or baseline, in the order of their time: (drifted, count, rng)."""
 
 
 class Stream(NamedTuple):
-    """Events after a reference, and the stretches of them, from and to, that have drifted."""
+    """Events after a reference, and the ranges of them that have drifted: (start, end)."""
 
     reference: Samples
     events: Samples
@@ -34,13 +34,13 @@ class Stream(NamedTuple):
 
 @dataclass(frozen=True)
 class StreamKind:
-    """Where events come from."""
+    """A source of streams."""
 
     name: str
     draw: DrawSamples
 
     def sudden(self, rng: np.random.Generator) -> Stream:
-        """From one event to the next."""
+        """Return a stream that drifts from one event to the next."""
         return self._stream(
             rng,
             np.arange(STEADY_EVENTS + DRIFTED_EVENTS) >= STEADY_EVENTS,
@@ -48,34 +48,34 @@ class StreamKind:
         )
 
     def gradual(self, rng: np.random.Generator) -> Stream:
-        """More and more events are drifted; late is counted from the first that may be."""
+        """Return a stream with a growing share of drifted events; delay counts from the first that may be drifted."""
         share = (np.arange(STEADY_EVENTS + DRIFTED_EVENTS) - STEADY_EVENTS) / RAMP_EVENTS
         return self._stream(rng, rng.random(len(share)) < share, [(STEADY_EVENTS, STEADY_EVENTS + DRIFTED_EVENTS)])
 
     def partial(self, rng: np.random.Generator) -> Stream:
-        """From one event on, a share of the events is drifted: a new source beside the old ones."""
+        """Return a stream with a constant share of drifted events from one event on: a second source."""
         drifted = (np.arange(STEADY_EVENTS + DRIFTED_EVENTS) >= STEADY_EVENTS) & (
             rng.random(STEADY_EVENTS + DRIFTED_EVENTS) < PARTIAL_SHARE
         )
         return self._stream(rng, drifted, [(STEADY_EVENTS, STEADY_EVENTS + DRIFTED_EVENTS)])
 
     def recurring(self, rng: np.random.Generator) -> Stream:
-        """It comes for a while, again and again."""
-        every = PAUSE_EVENTS + SPELL_EVENTS
-        spells = [(number * every + PAUSE_EVENTS, (number + 1) * every) for number in range(RECURRENCES)]
-        return self._stream(rng, np.arange(RECURRENCES * every) % every >= PAUSE_EVENTS, spells)
+        """Return a stream with several short drifts."""
+        period = PAUSE_EVENTS + SPELL_EVENTS
+        spells = [(number * period + PAUSE_EVENTS, (number + 1) * period) for number in range(RECURRENCES)]
+        return self._stream(rng, np.arange(RECURRENCES * period) % period >= PAUSE_EVENTS, spells)
 
     def steady(self, rng: np.random.Generator, events: int) -> Stream:
-        """It never comes."""
+        """Return a stream without drift."""
         return self._stream(rng, np.zeros(events, bool), [])
 
     def _stream(self, rng: np.random.Generator, is_drifted: NDArray[np.bool_], spells: list[tuple[int, int]]) -> Stream:
-        usual = self.draw(False, REFERENCE_EVENTS + len(is_drifted), rng)
-        drifted = self.draw(True, len(is_drifted), rng) if is_drifted.any() else usual
-        reference = {name: values[:REFERENCE_EVENTS] for name, values in usual.items()}
+        baseline = self.draw(False, REFERENCE_EVENTS + len(is_drifted), rng)
+        drifted = self.draw(True, len(is_drifted), rng) if is_drifted.any() else baseline
+        reference = {name: values[:REFERENCE_EVENTS] for name, values in baseline.items()}
         events = {
-            name: np.where(is_drifted, drifted[name][-len(is_drifted) :], usual[name][REFERENCE_EVENTS:])
-            for name in usual
+            name: np.where(is_drifted, drifted[name][-len(is_drifted) :], baseline[name][REFERENCE_EVENTS:])
+            for name in baseline
         }
         return Stream(reference, events, spells)
 
@@ -89,20 +89,20 @@ SCENARIOS = {
 
 
 def task_stream_kind(name: str, features: tuple[str, ...] = ()) -> StreamKind:
-    """Return a task's own requests as its shipped version answers them, drawn from those of `drifted.streams`.
+    """Return the requests of a task as its shipped version answers them, drawn from those of `drifted.streams`.
 
-    With replacement, a reference and what comes after alike: two halves of so few would differ by more than by chance.
+    Reference and events are drawn with replacement from the same pool: two halves of so few would differ by themselves.
     """
     frame = streams.read_stream(name)
-    watched = features or tuple(one for one in frame.columns if "." in one)
+    columns = features or tuple(column for column in frame.columns if "." in column)
     pools = {
-        drifted: frame.filter(drifted=drifted).select(watched).to_numpy().astype(np.float64)
+        drifted: frame.filter(drifted=drifted).select(columns).to_numpy().astype(np.float64)
         for drifted in (False, True)
     }
 
     def draw(drifted: bool, count: int, rng: np.random.Generator) -> Samples:
         rows = rng.choice(pools[drifted], count)
-        return {one: rows[:, place] for place, one in enumerate(watched)}
+        return {column: rows[:, index] for index, column in enumerate(columns)}
 
     return StreamKind(name, draw)
 
@@ -111,16 +111,16 @@ def _river_stream_kind(
     name: str, make: Callable[[bool, int], Iterator[tuple[dict[Any, float], int]]], labels: bool
 ) -> StreamKind:
     def draw(drifted: bool, count: int, rng: np.random.Generator) -> Samples:
-        made = list(islice(make(drifted, int(rng.integers(2**31))), count))
+        examples = list(islice(make(drifted, int(rng.integers(2**31))), count))
         if labels:
-            return {"label": np.array([label for _, label in made], np.float64)}
-        return {str(one): np.array([row[one] for row, _ in made], np.float64) for one in made[0][0]}
+            return {"label": np.array([label for _, label in examples], np.float64)}
+        return {str(name): np.array([row[name] for row, _ in examples], np.float64) for name in examples[0][0]}
 
     return StreamKind(name, draw)
 
 
 def stream_kinds() -> list[StreamKind]:
-    """All streams: `labels` are of a generator whose rule changes, `inputs` of one whose clusters move."""
+    """Return all streams. A `labels` stream has a changing rule, an `inputs` stream has moving clusters."""
     return [
         *(task_stream_kind(name) for name in ("ocr", "speech_to_text", "object_detection")),
         task_stream_kind("decision", DECISION_FEATURES),
@@ -146,4 +146,4 @@ DECISION_FEATURES = (
     "outputs.confidence",
     "outputs.length",
 )
-"""Those of the task's 26 features that are not much the same, so that the slow detectors end."""
+"""The least correlated of the task's 26 features, so that the slow detectors finish."""

@@ -1,10 +1,10 @@
-"""`python -m benchmarks.studies.feedback_bias`: what is made of a task whose people correct mistakes alone.
+"""Measure the bias of feedback if people correct only mistakes: `python -m benchmarks.studies.feedback_bias`.
 
-A made task, so that the truth is known: windows of predictions, of which an audit draws some at random, and of whose
-mistakes people correct a share. Three times follow each other: the usual; people correct four times as eagerly; quality
-falls, and people hardly correct any more. Beside the truth there are the plain average over all labels and the weighted
-estimate, and what the quality trigger makes of either. Of two candidates, one better and one worse than the champion,
-the gate's score stands beside the truth as well.
+The task is simulated, so that the truth is known. Its predictions come in windows: an audit draws some at random, and
+people correct a share of the other mistakes. Three phases follow each other: a baseline; people correct four times as
+many mistakes; quality falls, and people hardly correct at all. The tables compare the truth with the plain average of
+all labels and with the weighted estimate, and show whether the quality trigger fires by either. For two candidates, one
+better and one worse than the champion, they compare the truth with the gate's score.
 """
 
 import json
@@ -33,18 +33,18 @@ from models.off_policy import Floats
 START = datetime(2026, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 PREDICTIONS = 10_000
-"""In each window, an hour."""
+"""In each window of an hour."""
 AUDIT_SHARE = 0.05
 MISTAKE_SCORE = 0.5
-"""The mean score of a mistake; whatever is right scores 1."""
-TRIGGERS = TriggerSettings(min_new_labels=None, drift_windows=None, alerts=None)
+"""The mean score of a mistake; a right prediction scores 1."""
+TRIGGERS = TriggerSettings(volume=None, drift=None, alerts=None)
 _EASY_SHARE = 0.5
-"""The share of the champion's mistakes that either candidate makes right."""
+"""The share of the champion's mistakes that both candidates correct."""
 
 
 @dataclass(frozen=True)
 class Phase:
-    """How the task fares for some windows."""
+    """The quality and the feedback of some windows."""
 
     name: str
     right: float
@@ -54,16 +54,16 @@ class Phase:
 
     @property
     def truth(self) -> float:
-        """The mean score of all predictions."""
+        """Return the mean score of all predictions."""
         return self.right + (1 - self.right) * MISTAKE_SCORE
 
 
-PHASES = (Phase("usual", 0.9, 0.2), Phase("people more eager", 0.9, 0.8), Phase("quality falls", 0.75, 0.02))
+PHASES = (Phase("baseline", 0.9, 0.2), Phase("more corrections", 0.9, 0.8), Phase("quality falls", 0.75, 0.02))
 
 
 @dataclass(frozen=True)
 class WindowLabels:
-    """The scores of a window's predictions, and which of them are known, and how."""
+    """The scores of a window's predictions, and which of them are audited or corrected."""
 
     scores: Floats
     audited: Any
@@ -71,14 +71,14 @@ class WindowLabels:
 
     @classmethod
     def draw(cls, phase: Phase, random: np.random.Generator) -> "WindowLabels":
-        """One window of a phase."""
+        """Draw a window of a phase."""
         scores = np.where(random.random(PREDICTIONS) < phase.right, 1.0, 2 * MISTAKE_SCORE * random.random(PREDICTIONS))
         audited = random.random(PREDICTIONS) < AUDIT_SHARE
         return cls(scores, audited, ~audited & (scores < 1) & (random.random(PREDICTIONS) < phase.corrected))
 
     @property
     def to_scored_outcomes(self) -> list[ScoredOutcome]:
-        """As their outcomes say it."""
+        """Return the known scores as outcomes."""
         return [
             *(ScoredOutcome(START, score, "audit", AUDIT_SHARE) for score in self.scores[self.audited].tolist()),
             *(ScoredOutcome(START, score, "volunteer", None) for score in self.scores[self.corrected].tolist()),
@@ -87,7 +87,7 @@ class WindowLabels:
 
 @dataclass(frozen=True)
 class WindowResult:
-    """A window: what is true, and what is made of its labels."""
+    """A window: the truth, and the estimates from its labels."""
 
     phase: str
     truth: float
@@ -96,45 +96,46 @@ class WindowResult:
     weighted: float
     interval: tuple[float, float]
     fires: bool
-    """Whether the trigger does, as it is."""
+    """Whether the trigger fires by the weighted estimate."""
     plain_fires: bool
-    """Whether it would if it took all labels for chosen by chance."""
+    """Whether the trigger would fire by the plain average, which takes all labels as chosen at random."""
 
 
 def simulate_windows(seed: int, each: int) -> Iterator[WindowResult]:
-    """So many windows of each phase, one after the other. References are the first window's own."""
+    """Yield `each` windows of each phase, in order. The references are the estimates of the first window."""
     random = np.random.default_rng(seed)
     references: tuple[float, float] | None = None
     states, start = (TaskTriggerState(), TaskTriggerState()), START
     for phase in PHASES:
         for _ in range(each):
             labels, start = WindowLabels.draw(phase, random), start + HOUR
-            found = estimate_quality(labels.to_scored_outcomes, PREDICTIONS)
-            naive = estimate_quality(
-                [replace(one, selection="audit", selection_probability=1.0) for one in labels.to_scored_outcomes], 1
+            outcomes = labels.to_scored_outcomes
+            weighted = estimate_quality(outcomes, PREDICTIONS)
+            plain = estimate_quality(
+                [replace(outcome, selection="audit", selection_probability=1.0) for outcome in outcomes], 1
             )
-            assert found.score is not None and naive.score is not None
-            references = references or (found.score, naive.score)
-            (state, fires), (other, plain_fires) = (
-                _evaluate_trigger(known, one, reference, start)
-                for known, one, reference in zip(states, (found, naive), references, strict=True)
+            assert weighted.score is not None and plain.score is not None
+            references = references or (weighted.score, plain.score)
+            (state, fires), (plain_state, plain_fires) = (
+                _evaluate_trigger(state, estimate, reference, start)
+                for state, estimate, reference in zip(states, (weighted, plain), references, strict=True)
             )
-            states = state, other
+            states = state, plain_state
             truth = float(np.mean(labels.scores))
-            yield WindowResult(phase.name, truth, naive.score, found.score, found.interval(), fires, plain_fires)
+            yield WindowResult(phase.name, truth, plain.score, weighted.score, weighted.interval(), fires, plain_fires)
 
 
 def _evaluate_trigger(
-    state: TaskTriggerState, found: QualityEstimate, reference: float, start: datetime
+    state: TaskTriggerState, estimate: QualityEstimate, reference: float, start: datetime
 ) -> tuple[TaskTriggerState, bool]:
-    seen = Observation(quality=WindowValue(start, start + HOUR, found), reference=reference)
-    state, firings = evaluate(state, seen, start + HOUR, TRIGGERS)
+    observation = Observation(quality=WindowValue(start, start + HOUR, estimate), reference=reference)
+    state, firings = evaluate(state, observation, start + HOUR, TRIGGERS)
     return state, bool(firings)
 
 
 @dataclass(frozen=True)
 class CandidateResult:
-    """A candidate: what it is worth, and what labels and gate say of that. Gains are over the champion."""
+    """A candidate: its true gain over the champion, the plain estimate of it, and the gate's verdict."""
 
     name: str
     truth: float
@@ -142,17 +143,16 @@ class CandidateResult:
     plain: float
     """The mean gain on all labels."""
     verdict: GateVerdict
-    """The gate's."""
 
 
 def evaluate_candidates(seed: int) -> Iterator[CandidateResult]:
-    """One that is better and one that is worse than the champion. Both know what people correct of its mistakes."""
+    """Yield a candidate that is better than the champion and one that is worse; both correct the same mistakes of it."""
     random = np.random.default_rng(seed)
     labels = WindowLabels.draw(PHASES[1], random)
-    mended = (labels.scores < 1) & (random.random(PREDICTIONS) < _EASY_SHARE)
-    for name, spoilt in (("better", 0.01), ("worse", 0.15)):
-        broken = (labels.scores == 1) & (random.random(PREDICTIONS) < spoilt)
-        scores = np.where(mended, 1.0, np.where(broken, MISTAKE_SCORE, labels.scores))
+    corrected = (labels.scores < 1) & (random.random(PREDICTIONS) < _EASY_SHARE)
+    for name, regression_share in (("better", 0.01), ("worse", 0.15)):
+        regressed = (labels.scores == 1) & (random.random(PREDICTIONS) < regression_share)
+        scores = np.where(corrected, 1.0, np.where(regressed, MISTAKE_SCORE, labels.scores))
         gains, known = scores - labels.scores, labels.audited | labels.corrected
         with TemporaryDirectory() as directory:
             pairs = _write_paired_scores(labels, scores, Path(directory))
@@ -162,7 +162,7 @@ def evaluate_candidates(seed: int) -> Iterator[CandidateResult]:
 
 
 def _write_paired_scores(labels: WindowLabels, scores: Floats, directory: Path) -> list[PairedScore]:
-    """What the gate takes from a dataset that has all labels, volunteers' as well; a label says here both scores."""
+    """Return the scores that the gate reads from a dataset with all labels. Each label here holds both scores."""
     features, declaration = tensors.encode({"x": np.zeros(1, np.float32)})
     rows = [
         dict.fromkeys(dataset.SCHEMA.names)
@@ -180,45 +180,47 @@ def _write_paired_scores(labels: WindowLabels, scores: Floats, directory: Path) 
     ]
     with dataset.DatasetWriter(directory / dataset.ROWS_FILE) as writer:
         writer.write(pa.RecordBatch.from_pylist(rows, dataset.SCHEMA))
-    return [PairedScore(weight=one.weight, **one.label) for one in held_out_examples(directory, [])]
+    return [PairedScore(weight=example.weight, **example.label) for example in held_out_examples(directory, [])]
 
 
-def markdown(streams: Sequence[Sequence[WindowResult]], tried: Sequence[CandidateResult]) -> str:
-    """Two tables: of the phases over all streams, and of the candidates."""
-    every = [one for stream in streams for one in stream]
-    inside = np.mean([one.interval[0] <= one.truth <= one.interval[1] for one in every])
+def markdown(streams: Sequence[Sequence[WindowResult]], candidates: Sequence[CandidateResult]) -> str:
+    """Return two tables: the phases over all streams, and the candidates."""
+    windows = [window for stream in streams for window in stream]
+    covered = np.mean([window.interval[0] <= window.truth <= window.interval[1] for window in windows])
     plain, weighted = (
-        np.mean([abs(getattr(one, name) - one.truth) for one in every]) for name in ("plain", "weighted")
+        np.mean([abs(getattr(window, name) - window.truth) for window in windows]) for name in ("plain", "weighted")
     )
     return "\n".join(
         [
-            "| | truth | plain average | weighted | trigger fires | by the plain average |",
+            "| phase | truth | plain average | weighted | trigger fires | by the plain average |",
             "|---|---:|---:|---:|---:|---:|",
             *(_row(phase.name, streams) for phase in PHASES),
             "",
-            f"Mean absolute error: plain {plain:.4f}, weighted {weighted:.4f}; in its interval: {inside:.1%}.",
+            f"Mean absolute error: plain {plain:.4f}, weighted {weighted:.4f}; in its interval: {covered:.1%}.",
             "",
-            "| candidate | gain in truth | on all labels | by the gate | passes |",
+            "| candidate | true gain | on all labels | by the gate | passes |",
             "|---|---:|---:|---:|---:|",
-            *(_candidate(name, tried) for name in ("better", "worse")),
+            *(_candidate(name, candidates) for name in ("better", "worse")),
         ]
     )
 
 
 def _row(phase: str, streams: Sequence[Sequence[WindowResult]]) -> str:
-    mine = [[one for one in stream if one.phase == phase] for stream in streams]
-    means = np.mean([[one.truth, one.plain, one.weighted] for stream in mine for one in stream], axis=0)
-    fired = [sum(any(one.fires for one in stream) for stream in mine)]
-    fired.append(sum(any(one.plain_fires for one in stream) for stream in mine))
-    return _cells(phase, [f"{mean:.3f}" for mean in means], [f"{count} of {len(mine)}" for count in fired])
+    phase_streams = [[window for window in stream if window.phase == phase] for stream in streams]
+    windows = [window for stream in phase_streams for window in stream]
+    means = np.mean([[window.truth, window.plain, window.weighted] for window in windows], axis=0)
+    fired = [
+        sum(any(window.fires for window in stream) for stream in phase_streams),
+        sum(any(window.plain_fires for window in stream) for stream in phase_streams),
+    ]
+    return _cells(phase, [f"{mean:.3f}" for mean in means], [f"{count} of {len(streams)}" for count in fired])
 
 
-def _candidate(name: str, tried: Sequence[CandidateResult]) -> str:
-    mine = [one for one in tried if one.name == name]
-    means = np.mean([[one.truth, one.plain, one.verdict.metrics["improvement"]] for one in mine], axis=0)
-    return _cells(
-        name, [f"{mean:+.3f}" for mean in means], [f"{sum(one.verdict.passed for one in mine)} of {len(mine)}"]
-    )
+def _candidate(name: str, candidates: Sequence[CandidateResult]) -> str:
+    results = [candidate for candidate in candidates if candidate.name == name]
+    means = np.mean([[result.truth, result.plain, result.verdict.metrics["improvement"]] for result in results], axis=0)
+    passed = sum(result.verdict.passed for result in results)
+    return _cells(name, [f"{mean:+.3f}" for mean in means], [f"{passed} of {len(results)}"])
 
 
 def _cells(name: str, figures: Sequence[str], counts: Sequence[str]) -> str:
@@ -226,13 +228,13 @@ def _cells(name: str, figures: Sequence[str], counts: Sequence[str]) -> str:
 
 
 def main(
-    seeds: Annotated[int, typer.Option(min=1, help="Streams, and candidates of either kind.")] = 10,
+    seeds: Annotated[int, typer.Option(min=1, help="Simulated streams, and candidates of each kind.")] = 10,
     each: Annotated[int, typer.Option(min=2, help="Windows of each phase.")] = 8,
 ) -> None:
     """Simulate, and print both tables."""
     streams = [list(simulate_windows(seed, each)) for seed in range(seeds)]
-    tried = [one for seed in range(seeds) for one in evaluate_candidates(seed)]
-    Console(soft_wrap=True, highlight=False).print(markdown(streams, tried), markup=False)
+    candidates = [candidate for seed in range(seeds) for candidate in evaluate_candidates(seed)]
+    Console(soft_wrap=True, highlight=False).print(markdown(streams, candidates), markup=False)
 
 
 if __name__ == "__main__":

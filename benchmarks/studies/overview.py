@@ -24,7 +24,7 @@ _RATE_SCRIPT = "document.querySelector('[data-task=ocr] [data-figure=rate]').tex
 
 @dataclass(frozen=True)
 class OverviewCost:
-    """Cores that the API used with nobody looking, and with somebody; and what the page said meanwhile."""
+    """Cores that the API used without and with a viewer, the last rate on the page, and how often it changed."""
 
     idle_cores: float
     viewed_cores: float
@@ -33,49 +33,48 @@ class OverviewCost:
 
 
 async def measure_overview(rate: float, seconds: float) -> OverviewCost:
-    """Of one platform, under the same load twice."""
-    payloads = [one.payload for one in await run_in_process(make_payloads, PAYLOADS, 0)]
+    """Measure one platform under the same load twice."""
+    payloads = [sample.payload for sample in await run_in_process(make_payloads, PAYLOADS, 0)]
     with tempfile.TemporaryDirectory() as home:
         async with run_platform(benchmark_settings(Path(home))) as stack, open_browser() as browser:
-            without = await _measure_load(stack, payloads, rate, seconds)
+            idle_cores = await _measure_load(stack, payloads, rate, seconds)
             page = await browser.new_page()
             await page.goto(api_url(stack.settings))
-            watching = asyncio.create_task(_read_rates(page, seconds))
-            looking = await _measure_load(stack, payloads, rate, seconds)
-            said = await watching
-    return OverviewCost(without, looking, said[-1], len(set(said)))
+            reading = asyncio.create_task(_read_rates(page, seconds))
+            viewed_cores = await _measure_load(stack, payloads, rate, seconds)
+            rates = await reading
+    return OverviewCost(idle_cores, viewed_cores, rates[-1], len(set(rates)))
 
 
 async def _measure_load(stack: Stack, payloads: list[bytes], rate: float, seconds: float) -> float:
-    """Cores of the API during a load."""
+    """Return the cores that the API uses during a load."""
     before = stack.cpu()
-    await run_in_process(
-        load_generator.run_load, load_generator.LoadPlan(stack.settings.bootstrap, TASK, rate, 0, seconds, 30), payloads
-    )
+    plan = load_generator.LoadPlan(stack.settings.bootstrap, TASK, rate, 0, seconds, 30)
+    await run_in_process(load_generator.run_load, plan, payloads)
     return resource_usage.core_usage(before, stack.cpu()).by_process["api"]
 
 
 async def _read_rates(page: Page, seconds: float) -> list[str]:
-    """What the page says of the rate, twice a second."""
-    said, ends = list[str](), time.monotonic() + seconds
-    while time.monotonic() < ends:
-        said.append(str(await page.evaluate(_RATE_SCRIPT)))
+    """Read the rate from the page twice per second."""
+    rates, deadline = list[str](), time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        rates.append(str(await page.evaluate(_RATE_SCRIPT)))
         await asyncio.sleep(0.5)
-    return said
+    return rates
 
 
 def main(
-    rate: Annotated[float, typer.Option(help="Requests a second.")] = 500,
-    seconds: Annotated[float, typer.Option(help="Of each load.")] = 40,
+    rate: Annotated[float, typer.Option(help="Requests per second.")] = 500,
+    seconds: Annotated[float, typer.Option(help="Length of each load.")] = 40,
 ) -> None:
     """Measure, and print."""
-    found = asyncio.run(measure_overview(rate, seconds))
+    cost = asyncio.run(measure_overview(rate, seconds))
     print(
-        f"At {rate:g} requests/s the API takes {found.idle_cores:.3f} cores; "
-        f"with an overview open {found.viewed_cores:.3f},"
+        f"At {rate:g} requests/s the API uses {cost.idle_cores:.3f} cores, "
+        f"and {cost.viewed_cores:.3f} with an open overview:"
     )
-    print(f"which is {found.viewed_cores - found.idle_cores:+.1%} of a core.")
-    print(f"The page said {found.rate_text} last, and something new {found.changes} times in {seconds:g} s.")
+    print(f"{cost.viewed_cores - cost.idle_cores:+.1%} of a core.")
+    print(f"The page showed {cost.rate_text} last, and {cost.changes} different rates in {seconds:g} s.")
 
 
 if __name__ == "__main__":

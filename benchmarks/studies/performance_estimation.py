@@ -1,7 +1,7 @@
 """Compare estimates of quality without labels: `python -m benchmarks.studies.performance_estimation`.
 
-For each task, on its held-out set and on a source that the shipped version is bad at. Windows mix both; what is
-labelled is of the usual alone, as an audit of windows before. The truth is the mean score of a window.
+Windows mix a task's held-out set with a source that the shipped version is bad at. Labels are of the held-out set only,
+as from an audit of earlier windows. The truth is the mean score of a window.
 """
 
 from collections.abc import Iterator, Sequence
@@ -31,28 +31,28 @@ ESTIMATORS: dict[str, Estimator] = {
     "average thresholded confidence": average_thresholded_confidence,
 }
 DRIFTED_SHARES = (0.0, 0.25, 0.5, 1.0)
-"""Of the drifted source in a window."""
+"""Shares of the drifted source in a window."""
 LABELLED_COUNT, PREDICTION_COUNT = 200, 500
 
 
 @dataclass(frozen=True)
 class ScoredPredictions:
-    """What was said of samples, each array (samples,)."""
+    """The predictions of samples, each array (samples,)."""
 
     confidences: Floats
     scores: Floats
 
     @classmethod
     def predict(cls, task: Task, model: bytes, samples: Sequence[Sample]) -> "ScoredPredictions":
-        """By a model in ONNX."""
-        judged = judge(session(model), task, samples)
-        scores = [task.score(one.decoded.output, one.sample.correction) for one in judged]
-        return cls(np.array([one.decoded.confidence for one in judged]), np.array(scores))
+        """Predict samples by an ONNX model."""
+        results = judge(session(model), task, samples)
+        scores = [task.score(result.decoded.output, result.sample.correction) for result in results]
+        return cls(np.array([result.decoded.confidence for result in results]), np.array(scores))
 
 
 @dataclass(frozen=True)
 class EstimationError:
-    """One estimate of one window."""
+    """An estimate of a window, and the truth."""
 
     task: str
     share: float
@@ -62,53 +62,58 @@ class EstimationError:
 
 
 def measure_errors(
-    task: str, usual: ScoredPredictions, drifted: ScoredPredictions, windows: int, seed: int
+    task: str, baseline: ScoredPredictions, drifted: ScoredPredictions, windows: int, seed: int
 ) -> Iterator[EstimationError]:
-    """So many windows of each share. Half of the usual is labelled, or may be; of the other half windows are made."""
+    """Yield the estimates of `windows` windows of each share. Labels come from one half of the baseline, windows from
+    the other.
+    """
     random = np.random.default_rng(seed)
     for _ in range(windows):
-        known, rest = np.array_split(random.permutation(len(usual.scores)), 2)
-        chosen = known[:LABELLED_COUNT]
-        labelled = LabelledScores(usual.confidences[chosen], usual.scores[chosen], np.ones(len(chosen)))
+        label_pool, window_pool = np.array_split(random.permutation(len(baseline.scores)), 2)
+        audited = label_pool[:LABELLED_COUNT]
+        labelled = LabelledScores(baseline.confidences[audited], baseline.scores[audited], np.ones(len(audited)))
         for share in DRIFTED_SHARES:
-            moved = random.choice(len(drifted.scores), round(share * PREDICTION_COUNT))
-            same = random.choice(rest, PREDICTION_COUNT - len(moved))
-            confidences = np.concatenate([usual.confidences[same], drifted.confidences[moved]])
-            truth = float(np.mean(np.concatenate([usual.scores[same], drifted.scores[moved]])))
+            drifted_rows = random.choice(len(drifted.scores), round(share * PREDICTION_COUNT))
+            baseline_rows = random.choice(window_pool, PREDICTION_COUNT - len(drifted_rows))
+            confidences = np.concatenate([baseline.confidences[baseline_rows], drifted.confidences[drifted_rows]])
+            scores = np.concatenate([baseline.scores[baseline_rows], drifted.scores[drifted_rows]])
+            truth = float(np.mean(scores))
             for name, estimator in ESTIMATORS.items():
                 yield EstimationError(task, share, name, truth, estimator(labelled, confidences))
 
 
-def markdown(found: Sequence[EstimationError]) -> str:
-    """A row for each task and share: the truth, and each estimator's mean absolute error."""
+def markdown(errors: Sequence[EstimationError]) -> str:
+    """Return a table with a row for each task and share: the truth, and each estimator's mean absolute error."""
     lines = [f"| task | drifted | truth | {' | '.join(ESTIMATORS)} |", "|---|---:|---:|" + "---:|" * len(ESTIMATORS)]
-    for task, share in sorted({(one.task, one.share) for one in found}):
-        mine = [one for one in found if (one.task, one.share) == (task, share)]
-        lines.append(f"| `{task}` | {share:.0%} | {np.mean([one.truth for one in mine]):.3f} | {_cells(mine)} |")
-    return "\n".join([*lines, f"| all | | | {_cells(found)} |"])
+    for task, share in sorted({(error.task, error.share) for error in errors}):
+        group = [error for error in errors if (error.task, error.share) == (task, share)]
+        truth = np.mean([error.truth for error in group])
+        lines.append(f"| `{task}` | {share:.0%} | {truth:.3f} | {_cells(group)} |")
+    return "\n".join([*lines, f"| all | | | {_cells(errors)} |"])
 
 
-def _cells(found: Sequence[EstimationError]) -> str:
-    means = [np.mean([abs(one.estimate - one.truth) for one in found if one.estimator == name]) for name in ESTIMATORS]
+def _cells(errors: Sequence[EstimationError]) -> str:
+    means = [
+        np.mean([abs(error.estimate - error.truth) for error in errors if error.estimator == name])
+        for name in ESTIMATORS
+    ]
     return " | ".join(f"{mean:.3f}" for mean in means)
 
 
 def main(
-    samples: Annotated[int, typer.Option(min=10, help="Of each drifted source.")] = 200,
-    windows: Annotated[int, typer.Option(min=1, help="Of each task and share.")] = 50,
-    task: Annotated[list[str] | None, typer.Option(help="Repeat it; without, all.")] = None,
+    samples: Annotated[int, typer.Option(min=10, help="Samples of each drifted source.")] = 200,
+    windows: Annotated[int, typer.Option(min=1, help="Windows of each task and share.")] = 50,
+    task: Annotated[list[str] | None, typer.Option(help="A task; repeat it for several. Default: all.")] = None,
 ) -> None:
     """Predict, estimate, and print the mean absolute errors."""
-    found = list[EstimationError]()
+    errors = list[EstimationError]()
     for name in task or SOURCES:
         source, model = SOURCES[name], (CHECKOUT / "models" / name / "versions/1/model.onnx").read_bytes()
-        one = source.task(0.0)
-        usual, drifted = (
-            ScoredPredictions.predict(one, model, list(one.held_out())),
-            ScoredPredictions.predict(one, model, source.samples(samples, 1, 0).tested),
-        )
-        found += measure_errors(name, usual, drifted, windows, 0)
-    Console(soft_wrap=True, highlight=False).print(markdown(found), markup=False)
+        instance = source.task(0.0)
+        baseline = ScoredPredictions.predict(instance, model, list(instance.held_out()))
+        drifted = ScoredPredictions.predict(instance, model, source.samples(samples, 1, 0).tested)
+        errors += measure_errors(name, baseline, drifted, windows, 0)
+    Console(soft_wrap=True, highlight=False).print(markdown(errors), markup=False)
 
 
 if __name__ == "__main__":

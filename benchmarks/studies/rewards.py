@@ -1,8 +1,8 @@
 """Compare corrections and bare rewards on a source that a task is bad at: `python -m benchmarks.studies.rewards TASK`.
 
-For each seed there are new samples, served by the shipped version with exploration on. It is fine-tuned on N of them
-with corrections, on N with rewards only, and on N of each, and measured on samples of that
-source that are in no log, and on the task's held-out set.
+For each seed, the shipped version serves new samples with exploration. It is fine-tuned on N of them with corrections,
+on N with rewards only, and on N of each. The errors are measured on samples of that source that are in no log, and on
+the task's held-out set.
 """
 
 import json
@@ -13,16 +13,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
 
-import numpy as np
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from scipy import stats
 
 from app.settings import CHECKOUT
-from benchmarks.__main__ import RESULTS
 from benchmarks.studies.drifted import SOURCES
 from benchmarks.studies.drifted.dataset import ServedSample, serve_samples, write_dataset
+from benchmarks.studies.summary import RESULTS, MeanInterval
 from models.base import Task, Trained
 from models.nn.onnx_inference import judge, session
 from models.training import train
@@ -33,7 +31,7 @@ FEEDBACK_KINDS = ("corrections", "rewards", "both")
 
 @dataclass(frozen=True)
 class VersionErrors:
-    """Of one version: on the drifted source, and on the held-out set."""
+    """The errors of a version: on the drifted source, and on the held-out set."""
 
     drifted: float
     original: float
@@ -41,7 +39,7 @@ class VersionErrors:
 
 @dataclass(frozen=True)
 class FineTuningResult:
-    """One fine-tuning: what it learned from, and the errors before and after."""
+    """A fine-tuning: its rows of feedback, and the errors before and after."""
 
     seed: int
     kind: str
@@ -49,41 +47,23 @@ class FineTuningResult:
     before: VersionErrors
     after: VersionErrors
     share: float
-    """How far it went from the parent, 0 to 1."""
-
-
-@dataclass(frozen=True)
-class MeanInterval:
-    """A mean over seeds, and half the width of its 95 % interval (Student's t)."""
-
-    mean: float
-    half: float
-
-    @classmethod
-    def from_values(cls, values: list[float]) -> "MeanInterval":
-        """The interval of a figure that each seed gives once."""
-        error = np.std(values, ddof=1) / np.sqrt(len(values))
-        return cls(float(np.mean(values)), float(stats.t.ppf(0.975, len(values) - 1) * error))
-
-    def percent(self, sign: str = "") -> str:
-        """Both, in per cent."""
-        return f"{self.mean:{sign}.1%} ± {self.half:.1%}"
+    """The interpolation weight of the new weights, 0 (the parent's) to 1."""
 
 
 @dataclass(frozen=True)
 class StudyOptions:
-    """What is run."""
+    """The options of the study."""
 
     task: str
     seeds: int
     counts: tuple[int, ...]
     explore: float
     test: int
-    """Samples of the drifted source that errors are measured on."""
+    """The number of samples of the drifted source on which errors are measured."""
 
 
 def run_fine_tunings(options: StudyOptions, on_done: Callable[[str], None]) -> Iterator[FineTuningResult]:
-    """All fine-tunings, seed by seed."""
+    """Yield all fine-tunings, seed by seed."""
     source = SOURCES[options.task]
     task, shipped = source.task(0.0), CHECKOUT / "models" / options.task / "versions/1/model.onnx"
     original = list(task.held_out())
@@ -100,13 +80,13 @@ def run_fine_tunings(options: StudyOptions, on_done: Callable[[str], None]) -> I
         for count in options.counts:
             for kind in FEEDBACK_KINDS:
                 trained = _fine_tune(task, shipped, log, kind, count, seed)
-                way = trained.card["way gone from the parent"]
-                yield FineTuningResult(seed, kind, count, before, errors(trained.model), way)
+                share = trained.card["way gone from the parent"]
+                yield FineTuningResult(seed, kind, count, before, errors(trained.model), share)
                 on_done(f"seed {seed}: {count} {kind}")
 
 
 def _fine_tune(task: Task, parent: Path, log: Sequence[ServedSample], kind: str, count: int, seed: int) -> Trained:
-    """What is learned from what is said of the first samples of the log."""
+    """Fine-tune the parent on feedback for the first samples of the log."""
     rewards = {"corrections": 0, "rewards": count, "both": count}[kind]
     rows = log[: 2 * count if kind == "both" else count]
     with TemporaryDirectory() as directory:
@@ -114,21 +94,19 @@ def _fine_tune(task: Task, parent: Path, log: Sequence[ServedSample], kind: str,
         return train(task, dataset, parent, seed, lambda *_: None)
 
 
-def summarize(found: Sequence[FineTuningResult]) -> list[list[str]]:
-    """A row for each kind and count: errors with their intervals, and how much less or more they are than before."""
-    rows = [
-        ["not retrained", "", *_cells([(one.before, one.before) for one in found if _is_first_of_kind(one, found)]), ""]
-    ]
+def summarize(results: Sequence[FineTuningResult]) -> list[list[str]]:
+    """Return a row for each kind and count: errors with their intervals, and their relative change."""
+    by_seed = {result.seed: result for result in reversed(results)}
+    before = [(result.before, result.before) for _, result in sorted(by_seed.items())]
+    rows = [["not retrained", "", *_cells(before), ""]]
     for kind in FEEDBACK_KINDS:
-        for count in sorted({one.count for one in found}):
-            group = [one for one in found if (one.kind, one.count) == (kind, count)]
-            kept = sum(one.share == 0 for one in group)
-            rows.append([kind, str(count), *_cells([(one.before, one.after) for one in group]), str(kept)])
+        for count in sorted({result.count for result in results}):
+            group = [result for result in results if (result.kind, result.count) == (kind, count)]
+            parent_kept = sum(result.share == 0 for result in group)
+            rows.append(
+                [kind, str(count), *_cells([(result.before, result.after) for result in group]), str(parent_kept)]
+            )
     return rows
-
-
-def _is_first_of_kind(one: FineTuningResult, found: Sequence[FineTuningResult]) -> bool:
-    return one is next(other for other in found if other.seed == one.seed)
 
 
 def _cells(pairs: list[tuple[VersionErrors, VersionErrors]]) -> list[str]:
@@ -140,12 +118,12 @@ def _cells(pairs: list[tuple[VersionErrors, VersionErrors]]) -> list[str]:
     return cells
 
 
-def markdown(found: Sequence[FineTuningResult], options: StudyOptions) -> str:
-    """The summary as a table, and how it came about."""
+def markdown(results: Sequence[FineTuningResult], options: StudyOptions) -> str:
+    """Return the summary as a table, with the options of the study."""
     error = SOURCES[options.task].error_name
     columns = ["learned from", "N", f"{error}, drifted", "change", f"{error}, held-out set", "change", "parent kept"]
     lines = [f"# Corrections and rewards: `{options.task}` on a drifted source", "", f"| {' | '.join(columns)} |"]
-    lines += ["|---|" + "---:|" * (len(columns) - 1), *(f"| {' | '.join(row)} |" for row in summarize(found))]
+    lines += ["|---|" + "---:|" * (len(columns) - 1), *(f"| {' | '.join(row)} |" for row in summarize(results))]
     return "\n".join([*lines, "", f"{asdict(options)}; means and 95 % intervals over seeds.", ""])
 
 
@@ -155,7 +133,7 @@ def main(
     count: Annotated[
         list[int] | None, typer.Option(help="Rows of the log, of which 80 % are fitted; repeat it.")
     ] = None,
-    explore: Annotated[float, typer.Option(help="Share of the log's outputs that is drawn.")] = 0.3,
+    explore: Annotated[float, typer.Option(help="Share of the log's outputs that are explored.")] = 0.3,
     test: Annotated[int, typer.Option(help="Samples of the source to measure on.")] = 400,
 ) -> None:
     """Fine-tune, measure, print the table and save it with every figure in benchmarks/results.
@@ -167,16 +145,15 @@ def main(
     options = StudyOptions(task, seeds, tuple(count or ROW_COUNTS), explore, test)
     RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / f"rewards-{task}-{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}.json"
-    console, found = Console(stderr=True), list[FineTuningResult]()
+    console, results = Console(stderr=True), list[FineTuningResult]()
     columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(TextColumn("{task.description}"), *columns, console=console) as progress:
         bar = progress.add_task("making samples", total=seeds * (1 + len(options.counts) * len(FEEDBACK_KINDS)))
-        for one in run_fine_tunings(options, lambda done: progress.update(bar, advance=1, description=done)):
-            found.append(one)  # hours of work: what is measured is kept, whatever happens to the rest
-            path.write_text(
-                json.dumps({"options": asdict(options), "measured": list(map(asdict, found))}, indent=2) + "\n"
-            )
-    table = markdown(found, options)
+        for result in run_fine_tunings(options, lambda step: progress.update(bar, advance=1, description=step)):
+            results.append(result)  # saved at once: a study takes hours, and may be stopped
+            document = {"options": asdict(options), "measured": list(map(asdict, results))}
+            path.write_text(json.dumps(document, indent=2) + "\n")
+    table = markdown(results, options)
     path.with_suffix(".md").write_text(table)
     Console(soft_wrap=True, highlight=False).print(table, markup=False)
     console.print(f"Saved: {path} and .md", soft_wrap=True)

@@ -3,9 +3,9 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
-from app import backoff
 from app.kafka import clients
 from app.settings import Settings
+from app.testing import fast_retries
 from tests.support.platform import platform_settings, run_processes, wait_until_alive
 from tests.support.s3 import mortal_s3, s3_server, s3_servers, storage
 
@@ -42,7 +42,5 @@ async def admin(platform: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
 @pytest.fixture(scope="module")
 def impatient() -> Iterator[None]:
     """Retries that wait for next to nothing."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(backoff, "_MIN_BACKOFF_SECONDS", 0.0001)
-        patch.setattr(backoff, "_MAX_BACKOFF_SECONDS", 0.001)
+    with fast_retries():
         yield

@@ -1,4 +1,4 @@
-"""The figures of a load are made of its samples, and hide nothing."""
+"""The figures of a load count every sample."""
 
 import pytest
 
@@ -16,29 +16,29 @@ def unanswered(due: float) -> RequestTimes:
     return RequestTimes(due, due + 1, due + 2, None, None, None, False, "", {})
 
 
-def test_latency_counts_from_when_a_request_was_due() -> None:
-    found = summarize_load(50, LoadResult([answered(0, 20), answered(20, 40)], ended=100, cpu_seconds=0))
-    assert (found.total.mean, found.total.max) == (30, 40)
-    assert found.outside.mean == pytest.approx(30 - TIMINGS["total"])
+def test_latency_counts_from_the_moment_a_request_was_due() -> None:
+    load = summarize_load(50, LoadResult([answered(0, 20), answered(20, 40)], ended=100, cpu_seconds=0))
+    assert (load.total.mean, load.total.max) == (30, 40)
+    assert load.outside.mean == pytest.approx(30 - TIMINGS["total"])
 
 
-def test_a_request_without_an_answer_counts_with_the_time_that_was_waited() -> None:
-    found = summarize_load(50, LoadResult([answered(0, 20), unanswered(20)], ended=5020, cpu_seconds=0))
-    assert found.unanswered == 1
-    assert found.total.max == 5000
+def test_a_request_without_an_answer_counts_with_the_time_for_which_it_was_awaited() -> None:
+    load = summarize_load(50, LoadResult([answered(0, 20), unanswered(20)], ended=5020, cpu_seconds=0))
+    assert load.unanswered == 1
+    assert load.total.max == 5000
 
 
 def test_stages_add_up_to_the_latency() -> None:
-    walk = stage_latencies(answered(0, 20))
-    assert walk is not None
-    assert sum(walk.values()) == 20
+    latencies = stage_latencies(answered(0, 20))
+    assert latencies is not None
+    assert sum(latencies.values()) == 20
 
 
-def test_failed_answers_are_told_with_a_reason() -> None:
+def test_failed_answers_are_counted_with_a_reason() -> None:
     failure = RequestTimes(0, 1, 2, 8, 19, 20, True, "no model", {})
-    found = summarize_load(50, LoadResult([failure, answered(20, 20)], ended=100, cpu_seconds=0))
-    assert (found.failed, found.reason) == (1, "no model")
+    load = summarize_load(50, LoadResult([failure, answered(20, 20)], ended=100, cpu_seconds=0))
+    assert (load.failed, load.reason) == (1, "no model")
 
 
-def test_a_spread_of_nothing_is_zero() -> None:
+def test_a_distribution_without_values_is_zero() -> None:
     assert summarize_values([]).max == 0

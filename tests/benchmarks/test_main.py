@@ -1,4 +1,4 @@
-"""The command line."""
+"""The command line of the benchmark."""
 
 from benchmarks.__main__ import parse_options
 from benchmarks.run import PARTS, BenchmarkOptions
@@ -9,7 +9,7 @@ def test_without_options_everything_is_measured() -> None:
 
 
 def test_parts_and_lengths_can_be_chosen() -> None:
-    chosen = parse_options(["--only", "latency", "limit", "--rates", "200", "--seconds", "5"])
-    assert (chosen.only, chosen.rates, chosen.seconds) == (("latency", "limit"), (200.0,), 5.0)
-    chosen = parse_options(["--only", "replay", "--events", "5000"])
-    assert (chosen.only, chosen.events) == (("replay",), 5000)
+    options = parse_options(["--only", "latency", "limit", "--rates", "200", "--seconds", "5"])
+    assert (options.only, options.rates, options.seconds) == (("latency", "limit"), (200.0,), 5.0)
+    options = parse_options(["--only", "replay", "--events", "5000"])
+    assert (options.only, options.events) == (("replay",), 5000)

@@ -1,4 +1,4 @@
-"""Memory and processor time are those of whole process trees."""
+"""Memory and CPU time are those of whole process trees."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ from benchmarks.child_process import BenchmarkError, run_in_process
 def test_memory_of_a_tree_counts_its_children() -> None:
     alone = resource_usage.measure_memory({"me": os.getpid()}).total
     child = subprocess.Popen(
-        [sys.executable, "-c", "held = b'1' * (256 << 20); print(len(held), flush=True); input()"],
+        [sys.executable, "-c", "block = b'1' * (256 << 20); print(len(block), flush=True); input()"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
@@ -21,12 +21,12 @@ def test_memory_of_a_tree_counts_its_children() -> None:
         assert child.stdout is not None
         child.stdout.readline()
         together = resource_usage.measure_memory({"me": os.getpid()})
-        apart_ = resource_usage.measure_memory({"me": os.getpid(), "child": child.pid})
+        separate = resource_usage.measure_memory({"me": os.getpid(), "child": child.pid})
     finally:
         child.communicate(b"\n")
     assert together.total > alone
-    assert set(apart_.by_process) == {"me", "child"}
-    assert apart_.by_process["child"] > 1
+    assert set(separate.by_process) == {"me", "child"}
+    assert separate.by_process["child"] > 1
 
 
 def test_cores_in_use_are_those_of_the_tree() -> None:
@@ -37,9 +37,9 @@ def test_cores_in_use_are_those_of_the_tree() -> None:
     assert sum(busy.milliseconds_each(10).values()) == pytest.approx(busy.total * busy.seconds * 100)
 
 
-async def test_the_peak_is_what_a_process_itself_held() -> None:
-    ours = bytearray(256 << 20)
-    ours[::4096] = bytes(1) * len(ours[::4096])
+async def test_the_peak_memory_is_that_of_the_process_alone() -> None:
+    block = bytearray(256 << 20)
+    block[::4096] = bytes(1) * len(block[::4096])
     assert resource_usage.peak_mib() > 256
     assert await run_in_process(resource_usage.peak_mib) < 256
 

@@ -1,10 +1,15 @@
-"""The walk-through of CONTRIBUTING.md's section "Add a task", as its reader would type it."""
+"""The walkthrough of CONTRIBUTING.md, as shell commands that a reader would type."""
 
 import re
 
-from tests.support.documents import CONTRIBUTING, snippets
+from tests.support.documents import CONTRIBUTING, Snippet, snippets
 
-BLOCKS = [snippet.code for snippet in snippets(CONTRIBUTING)]
+
+def _to_shell(snippet: Snippet) -> str:
+    return snippet.code if snippet.language == "sh" else f".venv/bin/python - <<'PYTHON'\n{snippet.code}PYTHON\n"
+
+
+BLOCKS = [_to_shell(snippet) for snippet in snippets(CONTRIBUTING)]
 
 PLATFORM = re.compile("make run|hindsight send")
-"""What needs a platform: `tests/integration/test_new_task.py` tries it."""
+"""Matches the blocks that need a platform; `tests/integration/test_new_task.py` runs them."""

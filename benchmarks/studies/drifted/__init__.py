@@ -1,4 +1,4 @@
-"""Sources that shipped models are bad at, and what the platform serves of them."""
+"""Sources on which shipped models are bad, and datasets of what the platform serves for them."""
 
 from benchmarks.studies.drifted import object_detection, ocr, speech_to_text
 from benchmarks.studies.drifted.source import DriftedSource

@@ -1,4 +1,4 @@
-"""What the platform serves of a source, and a dataset of what people say of it."""
+"""Serve the samples of a source as the platform does, and write a dataset with feedback on them."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ SPLITS = ("train",) * 8 + ("validation", "test")
 
 
 class ServedSample(NamedTuple):
-    """A sample, what was asked and served of it, and what a person would say of that."""
+    """A sample, its prediction, and the reward that a person would give."""
 
     sample: Sample
     asked: Asked
@@ -33,7 +33,7 @@ class ServedSample(NamedTuple):
 def serve_samples(
     source: DriftedSource, explore: float, samples: Sequence[Sample], model: Path, name: str
 ) -> list[ServedSample]:
-    """What the platform serves of samples, by its own predictor, in their order."""
+    """Return what the platform's predictor serves for samples, in their order."""
     task = source.task(explore)
     asked = [
         Asked(prediction_id(task.name, f"benchmarks/{name}", str(number)), task.preprocess(sample.payload))
@@ -41,18 +41,18 @@ def serve_samples(
     ]
     predictor = Predictor(task, LocalModel(model), max_attempts=1)
     answers = asyncio.run(predictor(ModelRef(name=task.name, version=model.parent.name), asked))
-    found = []
-    for sample, one, answer in zip(samples, asked, answers, strict=True):
+    served = []
+    for sample, request, answer in zip(samples, asked, answers, strict=True):
         assert isinstance(answer, PredictionResult), answer
         reward = source.reward(answer.prediction.output, sample.correction)
-        found.append(ServedSample(sample, one, answer.prediction, reward))
-    return found
+        served.append(ServedSample(sample, request, answer.prediction, reward))
+    return served
 
 
 def write_dataset(out: Path, log: Sequence[ServedSample], rewards: int) -> Path:
-    """A dataset as `hindsight replay` writes it: of the first samples a reward each, of the others a correction."""
+    """Write a dataset as `hindsight replay` does: the first samples have a reward each, the others a correction."""
     out.mkdir(parents=True)
-    rows = [_row(number, one, number < rewards) for number, one in enumerate(log)]
+    rows = [_row(number, served, number < rewards) for number, served in enumerate(log)]
     with dataset.DatasetWriter(out / dataset.ROWS_FILE) as writer:
         writer.write(pa.RecordBatch.from_pylist(rows, dataset.SCHEMA))
     dataset.write_manifest(out / dataset.MANIFEST_FILE, {"content_hash": writer.content_hash, "rows": writer.rows})

@@ -1,6 +1,6 @@
-"""A camera that the shipped `object_detection` model sees badly through.
+"""A camera for which the shipped `object_detection` model is bad.
 
-A cheap one indoors, in the evening: dark, in the colour of a bulb, a little out of focus, noisy.
+It is a cheap camera indoors, in the evening: dark, in the colour of a light bulb, slightly out of focus, noisy.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ from models.object_detection.metrics import map50
 from models.object_detection.scoring import hits
 
 BULB_GAINS = (1.2, 0.85, 0.35)
-"""How much of red, green and blue such light has."""
+"""The gains of red, green and blue under such light."""
 LIGHT_RANGE = (0.25, 0.5)
 BLUR_RADIUS_RATIO = 1.3 / 300
 """The radius of the blur, as a share of the longer side."""
@@ -27,18 +27,18 @@ JPEG_QUALITY_RANGE = (30, 60)
 
 
 def draw_samples(tested: int, logged: int, seed: int) -> SourceSamples:
-    """Those to measure on have photographs and objects that no training sees, and no log either."""
+    """Draw samples; those to measure on have photographs and objects that are in no training set and no log."""
     rng = np.random.default_rng([seed, 78])
     return SourceSamples(_take_photographs("held_out", tested, rng), _take_photographs("train", logged, rng))
 
 
 def _take_photographs(split: Split, count: int, rng: Generator) -> list[Sample]:
-    found = []
+    samples = []
     for number in range(count):
         scene = compose(split, rng)
         payload = jpeg(_darken(scene.image, rng), int(rng.integers(*JPEG_QUALITY_RANGE)))
-        found.append(Sample(f"dim-{number}.jpg", payload, "image/jpeg", {"boxes": scene.boxes}))
-    return found
+        samples.append(Sample(f"dim-{number}.jpg", payload, "image/jpeg", {"boxes": scene.boxes}))
+    return samples
 
 
 def _darken(picture: Image.Image, rng: Generator) -> Image.Image:
@@ -51,16 +51,16 @@ def _darken(picture: Image.Image, rng: Generator) -> Image.Image:
 
 
 def judge_reward(output: Mapping[str, Any], truth: Mapping[str, Any]) -> float:
-    """From -1, all is wrong, to 1, every object was found and nothing else was said: 2 * F1 - 1.
+    """Return 2 * F1 - 1: from -1, all boxes are wrong, to 1, every object is found and there is no other box.
 
-    F1 is the harmonic mean of precision and recall; 1 for an empty picture of which nothing was said.
+    F1 is the harmonic mean of precision and recall; it is 1 for an empty picture without boxes.
     """
-    said, true = output["boxes"], truth["boxes"]
-    if not said and not true:
+    predicted, true = output["boxes"], truth["boxes"]
+    if not predicted and not true:
         return 1.0
-    return 4.0 * float(hits(said, true).sum()) / (len(said) + len(true)) - 1.0
+    return 4.0 * float(hits(predicted, true).sum()) / (len(predicted) + len(true)) - 1.0
 
 
 def measure_error(judged: Sequence[Judged]) -> float:
-    """1 - mAP at intersection over union 0.5."""
+    """Return 1 - mAP at intersection over union 0.5."""
     return 1.0 - map50(judged)

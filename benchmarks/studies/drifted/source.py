@@ -1,4 +1,4 @@
-"""What a source is that a shipped model is bad at."""
+"""The definition of a source on which a shipped model is bad."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from models.base import Judged, Sample, Task
 
 
 class SourceSamples(NamedTuple):
-    """Samples to measure on, and samples that people say something of: none is both."""
+    """Samples on which errors are measured, and other samples for which people give feedback."""
 
     tested: list[Sample]
     logged: list[Sample]
@@ -16,13 +16,13 @@ class SourceSamples(NamedTuple):
 
 @dataclass(frozen=True)
 class DriftedSource:
-    """How samples are made, the same for the same seed, and judged."""
+    """A source: how its samples are drawn, the same for the same seed, and scored."""
 
     task: Callable[[float], Task]
-    """By the share of outputs that are drawn."""
+    """Make the task, given the share of explored outputs."""
     samples: Callable[[int, int, int], SourceSamples]
-    """By how many are tested, how many logged, and the seed."""
+    """Draw samples, given the numbers of tested and of logged ones, and the seed."""
     reward: Callable[[Mapping[str, Any], Mapping[str, Any]], float]
-    """What a person would say of an output, given the truth: from -1 to 1."""
+    """Return the reward that a person would give, from -1 to 1, given an output and the truth."""
     error: Callable[[Sequence[Judged]], float]
     error_name: str

@@ -1,6 +1,6 @@
-"""Callers that the shipped `speech_to_text` model hears badly: with an unheard accent, over a telephone.
+"""Callers for whom the shipped `speech_to_text` model is bad: with an unseen accent, over a telephone.
 
-Of the validation's voices, which no training and no held-out set has.
+The voices are those of the validation split, which are in no training set and in no held-out set.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,27 +24,27 @@ ROOM = RecordingConditions(reverberant=0.0, narrow=1.0, noisy=1.0, softest_noise
 
 
 def draw_samples(tested: int, logged: int, seed: int) -> SourceSamples:
-    """Calls as WAV files in mu-law with the words that were said."""
+    """Draw calls as WAV files in mu-law, with their words."""
     rng = np.random.default_rng([seed, 79])
-    made = [_draw_call(number, rng) for number in range(tested + logged)]
-    return SourceSamples(made[:tested], made[tested:])
+    calls = [_draw_call(number, rng) for number in range(tested + logged)]
+    return SourceSamples(calls[:tested], calls[tested:])
 
 
 def _draw_call(number: int, rng: Generator) -> Sample:
     text, variants = phrase(rng), VARIANTS["validation"]
     variant = variants[int(rng.integers(len(variants)))]
-    said, rate = speak(
+    speech, rate = speak(
         text, VoiceSettings(f"{ACCENT}+{variant}", int(rng.integers(120, 231)), int(rng.integers(15, 86)), 0)
     )
-    payload = encoded(record(said, rate, rng, ROOM), "WAV", "ULAW", RATE // 2)
+    payload = encoded(record(speech, rate, rng, ROOM), "WAV", "ULAW", RATE // 2)
     return Sample(f"call-{number}.wav", payload, "audio/wav", {"text": text})
 
 
 def measure_error(judged: Sequence[Judged]) -> float:
-    """The word error rate."""
-    return word_error_rate((one.decoded.output["text"], one.sample.correction["text"]) for one in judged)
+    """Return the word error rate."""
+    return word_error_rate((call.decoded.output["text"], call.sample.correction["text"]) for call in judged)
 
 
 def judge_reward(output: Mapping[str, Any], truth: Mapping[str, Any]) -> float:
-    """1 where all words are right, else -1."""
+    """Return 1 if all words are right, else -1."""
     return 1.0 if output["text"] == truth["text"] else -1.0

@@ -24,21 +24,21 @@ from models.decision.data import simulator
 
 STREAM_DIRECTORY = Path(__file__).parent / "streams"
 REQUEST_COUNTS = {"ocr": 3000, "speech_to_text": 1500, "object_detection": 1500, "decision": 6000}
-"""Usual ones of each task, and half as many of the drifted source."""
+"""Baseline requests of each task; there are half as many of the drifted source."""
 SEED = 11
 
 
 def _draw_holiday_visitors(tested: int, logged: int, seed: int) -> SourceSamples:
-    """Visitors before a holiday: mostly on phones, in the evening, with twice the budget."""
-    rng, found = np.random.default_rng([seed, 80]), list[Sample]()
+    """Draw visitors before a holiday: mostly on phones, in the evening, with twice the budget."""
+    rng, samples = np.random.default_rng([seed, 80]), list[Sample]()
     for number in range(tested + logged):
         request = simulator.visit(rng)
         context = request["context"]
         context["budget"] = round(2 * context["budget"], 2)
         context["device"] = "phone" if rng.random() < 0.8 else context["device"]
         context["hour"] = int(rng.integers(17, 24))
-        found.append(simulator.sample(request, f"shopper-{number}.json"))
-    return SourceSamples(found[:tested], found[tested:])
+        samples.append(simulator.sample(request, f"shopper-{number}.json"))
+    return SourceSamples(samples[:tested], samples[tested:])
 
 
 def _reward(output: Mapping[str, Any], truth: Mapping[str, Any]) -> float:
@@ -55,28 +55,27 @@ DRIFTED_SOURCES = SOURCES | {
 
 
 def serve_stream(name: str) -> Iterator[dict[str, Any]]:
-    """What is served of usual and then of drifted requests, and what that is worth."""
+    """Yield a row for each baseline request and then for each drifted one: what is served, and its score."""
     source, count = DRIFTED_SOURCES[name], REQUEST_COUNTS[name]
     task, rng = source.task(0.0), np.random.default_rng(SEED)
-    usual = list(islice(task.demonstration(SEED), count))
+    baseline = list(islice(task.demonstration(SEED), count))
     model = CHECKOUT / "models" / name / "versions/1/model.onnx"
-    for drifted, samples in ((False, usual), (True, source.samples(0, count // 2, SEED).logged)):
-        for one in serve_samples(source, 0.0, samples, model, f"streams-{drifted}"):
-            reward = task.reward(one.sample, one.decoded.output, rng)
-            score = task.score(one.decoded.output, one.sample.correction) if reward is None else reward
-            seen = prediction_features(
-                task, one.decoded.output, one.decoded.confidence, task.summary(one.asked.features)
-            )
-            yield {"drifted": drifted, "score": score, "confidence": one.decoded.confidence} | seen
+    for drifted, samples in ((False, baseline), (True, source.samples(0, count // 2, SEED).logged)):
+        for served in serve_samples(source, 0.0, samples, model, f"streams-{drifted}"):
+            output, confidence = served.decoded.output, served.decoded.confidence
+            reward = task.reward(served.sample, output, rng)
+            score = task.score(output, served.sample.correction) if reward is None else reward
+            monitored = prediction_features(task, output, confidence, task.summary(served.asked.features))
+            yield {"drifted": drifted, "score": score, "confidence": confidence} | monitored
 
 
 def read_stream(name: str) -> pl.DataFrame:
-    """The rows of a task."""
+    """Return the rows of a task."""
     return pl.read_parquet(STREAM_DIRECTORY / f"{name}.parquet")
 
 
 def main() -> None:
-    """Make all files anew."""
+    """Write all files."""
     STREAM_DIRECTORY.mkdir(exist_ok=True)
     for name in DRIFTED_SOURCES:
         frame = pl.DataFrame(list(serve_stream(name)), infer_schema_length=None).fill_null(0.0)

@@ -40,6 +40,7 @@ def test_the_walk_through_is_true_as_it_stands(checkout: Path) -> None:
     assert "10 passed" in done.stdout
     assert "mood 1: 6 samples" in done.stdout
     assert "mood 2: 6 samples" in done.stdout
+    assert "['question', 'statement']" in done.stdout
     first, second = (checkout / "models" / "mood" / "versions" / version / "card.json" for version in "12")
     assert json.loads(first.read_text())["figures"] == json.loads(second.read_text())["figures"]
 

@@ -9,17 +9,18 @@ from benchmarks.studies.performance_estimation import (
 )
 
 
-def answered(low: float, high: float) -> ScoredPredictions:
-    """Of a model that is right as often as it says."""
+def calibrated_predictions(low: float, high: float) -> ScoredPredictions:
+    """Return predictions of a model that is right as often as its confidence says."""
     random = np.random.default_rng(0)
     confidences = random.uniform(low, high, 400)
     return ScoredPredictions(confidences, (random.random(400) < confidences).astype(np.float64))
 
 
-def test_where_confidence_stays_calibrated_a_fall_is_told_without_its_labels() -> None:
-    found = list(measure_errors("made", answered(0.0, 1.0), answered(0.0, 0.6), 5, 0))
-    assert len(found) == 5 * len(DRIFTED_SHARES) * len(ESTIMATORS)
-    fallen = [one for one in found if one.share == 1.0 and one.estimator == "average confidence"]
-    assert np.mean([one.truth for one in fallen]) < 0.4
-    assert np.mean([abs(one.estimate - one.truth) for one in fallen]) < 0.1
-    assert markdown(found).count("`made`") == len(DRIFTED_SHARES)
+def test_a_fall_is_estimated_without_its_labels_while_confidence_stays_calibrated() -> None:
+    baseline, drifted = calibrated_predictions(0.0, 1.0), calibrated_predictions(0.0, 0.6)
+    errors = list(measure_errors("task", baseline, drifted, 5, 0))
+    assert len(errors) == 5 * len(DRIFTED_SHARES) * len(ESTIMATORS)
+    fallen = [error for error in errors if error.share == 1.0 and error.estimator == "average confidence"]
+    assert np.mean([error.truth for error in fallen]) < 0.4
+    assert np.mean([abs(error.estimate - error.truth) for error in fallen]) < 0.1
+    assert markdown(errors).count("`task`") == len(DRIFTED_SHARES)

@@ -1,4 +1,4 @@
-"""The benchmark of corrections and rewards: its log is one that training reads, its intervals are right."""
+"""The study of corrections and rewards: training reads its log, and its table is right."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import pytest
 from app.settings import CHECKOUT
 from benchmarks.studies.drifted import SOURCES
 from benchmarks.studies.drifted.dataset import SPLITS, serve_samples, write_dataset
-from benchmarks.studies.rewards import FineTuningResult, MeanInterval, StudyOptions, VersionErrors, markdown
+from benchmarks.studies.rewards import FineTuningResult, StudyOptions, VersionErrors, markdown
 from models.base import Decoded, Judged
 from models.datasets import rows
 
@@ -16,39 +16,37 @@ NEEDS = {"speech_to_text": pytest.mark.needs("espeak-ng")}
 
 
 @pytest.mark.parametrize("task", [pytest.param(task, marks=NEEDS.get(task, ())) for task in SOURCES])
-def test_the_log_says_of_each_sample_what_a_person_would(task: str, tmp_path: Path) -> None:
+def test_the_log_has_the_feedback_of_a_person_for_each_sample(task: str, tmp_path: Path) -> None:
     source, shipped = SOURCES[task], CHECKOUT / "models" / task / "versions/1/model.onnx"
-    made = source.samples(4, 12, 3)
-    assert made == source.samples(4, 12, 3)
-    assert not {one.payload for one in made.tested} & {one.payload for one in made.logged}
-    assert source.error([Judged(one, Decoded(one.correction, 1.0)) for one in made.tested]) == pytest.approx(0.0)
-    log = serve_samples(source, 0.5, made.logged, shipped, "test")
-    found = list(rows(write_dataset(tmp_path / "log", log, 10)))
-    assert [row.split for row in found] == [*SPLITS, "train", "train"]
-    for number, (row, one) in enumerate(zip(found, log, strict=True)):
-        assert row.output == one.decoded.output
-        assert row.propensity == one.decoded.propensity
-        assert row.reward == (None if number >= 10 else source.reward(one.decoded.output, one.sample.correction))
-        assert row.label == (None if number < 10 else one.sample.correction)
-        for name, tensor in one.asked.features.items():
+    samples = source.samples(4, 12, 3)
+    assert samples == source.samples(4, 12, 3)
+    assert not {sample.payload for sample in samples.tested} & {sample.payload for sample in samples.logged}
+    perfect = [Judged(sample, Decoded(sample.correction, 1.0)) for sample in samples.tested]
+    assert source.error(perfect) == pytest.approx(0.0)
+    log = serve_samples(source, 0.5, samples.logged, shipped, "test")
+    dataset_rows = list(rows(write_dataset(tmp_path / "log", log, 10)))
+    assert [row.split for row in dataset_rows] == [*SPLITS, "train", "train"]
+    for number, (row, served) in enumerate(zip(dataset_rows, log, strict=True)):
+        reward = source.reward(served.decoded.output, served.sample.correction)
+        assert row.output == served.decoded.output
+        assert row.propensity == served.decoded.propensity
+        assert row.reward == (None if number >= 10 else reward)
+        assert row.label == (None if number < 10 else served.sample.correction)
+        for name, tensor in served.asked.features.items():
             np.testing.assert_array_equal(row.features[name], tensor)
 
 
-def test_an_interval_is_students() -> None:
-    interval = MeanInterval.from_values([1.0, 2.0, 3.0, 4.0, 5.0])
-    assert interval.mean == 3.0
-    assert interval.half == pytest.approx(2.776 * np.sqrt(2.5 / 5), rel=1e-3)
-
-
-def test_the_table_has_a_row_for_what_was_and_for_each_fine_tuning() -> None:
+def test_the_table_has_a_row_for_the_parent_and_for_each_fine_tuning() -> None:
     before = VersionErrors(0.2, 0.03)
-    found = [
+    results = [
         FineTuningResult(seed, kind, 100, before, VersionErrors(0.1, 0.03), 1.0)
         for seed in range(2)
         for kind in ("corrections", "rewards", "both")
     ]
     table = [
-        line for line in markdown(found, StudyOptions("ocr", 2, (100,), 0.3, 400)).splitlines() if line.startswith("| ")
+        line
+        for line in markdown(results, StudyOptions("ocr", 2, (100,), 0.3, 400)).splitlines()
+        if line.startswith("| ")
     ]
     assert len(table) == 5
     assert "20.0% ± 0.0% | +0.0% ± 0.0%" in table[1]

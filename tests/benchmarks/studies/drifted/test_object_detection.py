@@ -1,4 +1,4 @@
-"""The drifted camera's rewards are such as a person would give."""
+"""The rewards of the drifted camera are those that a person would give."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ def box(left: float, label: str = "mug") -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("said", "true", "expected"),
+    ("predicted", "true", "expected"),
     [
         ([], [], 1.0),
         ([box(0)], [box(1)], 1.0),
@@ -22,5 +22,5 @@ def box(left: float, label: str = "mug") -> dict[str, Any]:
         ([box(0), box(0)], [box(0), box(50)], 0.0),
     ],
 )
-def test_a_reward_says_how_many_boxes_are_right(said: list[Any], true: list[Any], expected: float) -> None:
-    assert judge_reward({"boxes": said}, {"boxes": true}) == pytest.approx(expected)
+def test_a_reward_measures_how_many_boxes_are_right(predicted: list[Any], true: list[Any], expected: float) -> None:
+    assert judge_reward({"boxes": predicted}, {"boxes": true}) == pytest.approx(expected)
