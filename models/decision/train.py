@@ -74,7 +74,7 @@ def train(
 
 
 def _of_episodes(trajectories: Trajectories, fitted: FittedPolicy, gamma: float) -> dict[str, Any]:
-    """Return what a card says besides, where decisions are steps of episodes."""
+    """Return a card's figures of episodes, where decisions are steps of episodes."""
     if not trajectories.in_episodes:
         return {}
     figures = fitted.checked.figures(fitted.network, gamma)
@@ -93,7 +93,7 @@ def simulated(task: Decision, count: int, seed: int) -> Iterator[LoggedDecision]
 
 
 def network_of(path: Path, schema: Schema) -> Network:
-    """Return a version's network. Raises `Untrainable` for what is no model of this schema."""
+    """Return a version's network. Raises `Untrainable` for another model."""
     try:
         parent = Network.from_onnx(onnx.load(path))
     except KeyError as error:

@@ -123,7 +123,7 @@ def fit(
 
 
 def mean_loss(network: ConvCtc, parameters: Parameters, examples: Sequence[Example], plan: CtcFittingPlan) -> float:
-    """Return the loss that `fit` makes small, of all examples together."""
+    """Return the loss that `fit` minimises, of all examples together."""
     total, symbols = 0.0, 0.0
     for batch in batches(examples, plan, np.random.default_rng(0)):
         value, count = _measured(network, plan.scale)(parameters, *_arrays(batch))

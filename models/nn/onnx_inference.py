@@ -25,8 +25,8 @@ def session(model: bytes) -> Any:
 def run(model: Any, task: Task, features: Sequence[Features]) -> Iterator[tuple[list[int], Outputs]]:
     """Yield the outputs for all features, batch by batch, with their places: those of equal padded shapes together."""
     groups: dict[tuple[Any, ...], list[int]] = defaultdict(list)
-    for place, one in enumerate(features):
-        shapes = task.padded({name: tensor.shape for name, tensor in task.inputs(one).items()})
+    for place, event_features in enumerate(features):
+        shapes = task.padded({name: tensor.shape for name, tensor in task.inputs(event_features).items()})
         groups[tuple(sorted(shapes.items()))].append(place)
     names = [output.name for output in model.get_outputs()]
     for padded, members in sorted(groups.items()):
@@ -46,11 +46,11 @@ def padded_inputs(inputs: Sequence[Features], shapes: dict[str, tuple[int, ...]]
 
 
 def judge(model: Any, task: Task, samples: Sequence[Sample]) -> list[Judged]:
-    """Return what the model says of samples, in their order, from payload to prediction."""
+    """Predict samples with the model, from payload to prediction, in their order."""
     features = [task.preprocess(sample.payload) for sample in samples]
-    found: dict[int, Judged] = {}
+    evaluated: dict[int, Judged] = {}
     for places, outputs in run(model, task, features):
         asked = [Asked(f"{task.name}:{samples[place].name}", features[place]) for place in places]
         for place, decoded in zip(places, task.decode(outputs, asked), strict=True):
-            found[place] = Judged(samples[place], decoded)
-    return [found[place] for place in range(len(samples))]
+            evaluated[place] = Judged(samples[place], decoded)
+    return [evaluated[place] for place in range(len(samples))]

@@ -86,7 +86,7 @@ class Ocr(Task):
         return lines.shipped_samples()
 
     def demonstration(self, seed: int) -> Iterator[Sample]:
-        """Return new lines of held-out digit scans, and now and then a shipped printed line."""
+        """Yield new lines of held-out digit scans, and now and then a shipped printed line."""
         return lines.stream(seed)
 
     def drifted(self, seed: int) -> Iterator[Sample]:
