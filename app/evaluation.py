@@ -19,7 +19,7 @@ from app.inference.predict import Predictor
 from app.registry.versions import version_file
 from app.settings import Settings
 from app.tasks import named
-from models.base import Asked, Judged, Rejected, Sample, Task
+from models.base import Asked, EvaluatedSample, Rejected, Sample, Task
 
 TOLERANCE = 0.005
 """A figure may differ by this much from the card's: processors round differently, and a few outputs with it."""
@@ -80,15 +80,17 @@ def _card_figures(path: Path) -> dict[str, float]:
         ) from error
 
 
-async def _judged(settings: Settings, task: Task, model: ModelRef, path: Path, progress: Progress) -> Sequence[Judged]:
+async def _judged(
+    settings: Settings, task: Task, model: ModelRef, path: Path, progress: Progress
+) -> Sequence[EvaluatedSample]:
     predictor = Predictor(task, LocalModel(path), attempts=1)
-    samples, judged = held_out_samples(task), list[Judged]()
+    samples, judged = held_out_samples(task), list[EvaluatedSample]()
     while batch := list(islice(samples, settings.batch_size)):
         asked = [asked_of(task, sample) for sample in batch]
         for sample, answer in zip(batch, await predictor(model, asked), strict=True):
             if isinstance(answer, Rejected):
                 raise _unpredicted(task, sample, answer)
-            judged.append(Judged(sample, answer.decoded))
+            judged.append(EvaluatedSample(sample, answer.decoded))
         progress(len(judged))
     if not judged:
         raise SetupError(f"{task.name} has no held-out set.", "Write its method `held_out`, see models/base.py.")

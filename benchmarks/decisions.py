@@ -3,7 +3,7 @@
 1. Classification made into decisions: an example's features are the context, its classes the actions; the reward is 1
    for the right class and 0 for the others. Five rounds: a frozen policy serves 500 examples, what it chose and earned
    is logged, and the next policy learns from all logs. Every learner gets the same examples, and its own rewards only.
-   Ours goes the whole way: requests, features, ONNX Runtime, `Decision.decode`, rows of a dataset, `Decision.train`.
+   Ours goes the whole way: requests, features, ONNX Runtime, `Decision.decode`, rows of a dataset, training.
 2. With `--open-bandit FILE`, the data of a shop: see `models.decision.data.open_bandit`. What is learnt is valued on
    decisions that it was not learnt from.
 """

@@ -76,7 +76,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Judged:
+class EvaluatedSample:
     """A sample with its prediction."""
 
     sample: Sample
@@ -158,7 +158,7 @@ class Task(ABC):
     def decode(self, outputs: Mapping[str, NDArray[Any]], asked: Sequence[Asked]) -> list[Decoded]:
         """Return a batch's predictions, in order, from the model's named outputs, the batch in the first dimension."""
 
-    def at_floor(self, decoded: Decoded) -> bool:
+    def at_minimum_propensity(self, decoded: Decoded) -> bool:
         """Return whether the policy gives this output its minimum probability; never for a deterministic policy."""
         return False
 
@@ -199,7 +199,7 @@ class Task(ABC):
         """Yield what no training ever sees: the set that a model card's figures are measured on. By default empty."""
         return iter(())
 
-    def figures(self, judged: Sequence[Judged]) -> dict[str, float]:
+    def figures(self, judged: Sequence[EvaluatedSample]) -> dict[str, float]:
         """Return the figures of a held-out set, by name; by default the mean score of each group."""
         scores: dict[str, list[float]] = {}
         for evaluated in judged:

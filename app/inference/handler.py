@@ -86,7 +86,7 @@ class InferenceHandler:
             self._refused[event.id] = model, role
             return error
         metrics.REQUESTS.labels(self._task.name, model.version, role, "predicted").inc()
-        if self._task.at_floor(predicted.decoded):
+        if self._task.at_minimum_propensity(predicted.decoded):
             metrics.FLOOR_HITS.labels(self._task.name, model.version, role).inc()
         for stage, ms in total.items():
             metrics.LATENCY.labels(self._task.name, model.version, role, stage).observe(ms / 1000)

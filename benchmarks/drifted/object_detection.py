@@ -11,7 +11,7 @@ from numpy.random import Generator
 from PIL import Image, ImageFilter
 
 from benchmarks.drifted.source import Drawn
-from models.base import Judged, Sample
+from models.base import EvaluatedSample, Sample
 from models.object_detection.data.objects import Split
 from models.object_detection.data.scenes import compose, jpeg
 from models.object_detection.metrics import map50
@@ -59,6 +59,6 @@ def reward(output: Mapping[str, Any], truth: Mapping[str, Any]) -> float:
     return 4.0 * float(hits(said, true).sum()) / (len(said) + len(true)) - 1.0
 
 
-def error(judged: Sequence[Judged]) -> float:
+def error(judged: Sequence[EvaluatedSample]) -> float:
     """1 - mAP at intersection over union 0.5."""
     return 1.0 - map50(judged)

@@ -11,7 +11,7 @@ from numpy.random import Generator
 from PIL import Image, ImageFilter
 
 from benchmarks.drifted.source import Drawn
-from models.base import Judged, Sample
+from models.base import EvaluatedSample, Sample
 from models.ocr.data.drifted import slanted
 from models.ocr.data.generation import split_fonts
 from models.ocr.data.lines import photographed, png
@@ -40,7 +40,7 @@ def samples(tested: int, logged: int, seed: int) -> Drawn:
     return Drawn(made[:tested], made[tested:])
 
 
-def error(judged: Sequence[Judged]) -> float:
+def error(judged: Sequence[EvaluatedSample]) -> float:
     """The character error rate."""
     return character_error_rate([(one.decoded.output["text"], one.sample.correction["text"]) for one in judged])
 

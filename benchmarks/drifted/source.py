@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from models.base import Judged, Sample, Task
+from models.base import EvaluatedSample, Sample, Task
 
 
 class Drawn(NamedTuple):
@@ -24,5 +24,5 @@ class Source:
     """By how many are tested, how many logged, and the seed."""
     reward: Callable[[Mapping[str, Any], Mapping[str, Any]], float]
     """What a person would say of an output, given the truth: from -1 to 1."""
-    error: Callable[[Sequence[Judged]], float]
+    error: Callable[[Sequence[EvaluatedSample]], float]
     error_name: str

@@ -18,7 +18,7 @@ from app.settings import CHECKOUT
 from benchmarks.drifted import SOURCES
 from benchmarks.drifted.log import served
 from benchmarks.drifted.source import Drawn, Source
-from models.base import Judged, Sample
+from models.base import EvaluatedSample, Sample
 from models.decision import Decision
 from models.decision.data import simulator
 
@@ -45,7 +45,7 @@ def _reward(output: Mapping[str, Any], truth: Mapping[str, Any]) -> float:
     return 0.0
 
 
-def _error(judged: Sequence[Judged]) -> float:
+def _error(judged: Sequence[EvaluatedSample]) -> float:
     return 0.0
 
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import Asked, Decoded, Features, Judged, Rejected, Sample, Shapes, Task
+from models.base import Asked, Decoded, EvaluatedSample, Features, Rejected, Sample, Shapes, Task
 from models.decision.data import simulator
 from models.decision.exploration import PARTS, Exploration, Kind, draw
 from models.decision.request import PADDED_COUNTS, action_id, encode, ids_of, read_request
@@ -102,7 +102,7 @@ class Decision(Task):
         output = {"action": ids[place], "probabilities": dict(zip(ids, probabilities, strict=True))}
         return Decoded(output, min(1.0, max(0.0, float(rewards[place]))), probabilities[place])
 
-    def at_floor(self, decoded: Decoded) -> bool:
+    def at_minimum_propensity(self, decoded: Decoded) -> bool:
         """Return whether the action was drawn with the minimum probability that exploration gives to any action."""
         probabilities: dict[str, float] = decoded.output["probabilities"]
         return decoded.propensity <= self.exploration.least(len(probabilities)) / PARTS < max(probabilities.values())
@@ -136,6 +136,6 @@ class Decision(Task):
         """Return visitors that no training sees."""
         return simulator.held_out() if self._simulated else iter(())
 
-    def figures(self, judged: Sequence[Judged]) -> dict[str, float]:
+    def figures(self, judged: Sequence[EvaluatedSample]) -> dict[str, float]:
         """Return the policy's reward and regret, exact over its probabilities, and the calibration error."""
         return simulator.figures(judged)

@@ -16,10 +16,11 @@ from models.base import OnStep, Trained, Untrainable
 from models.decision.data import simulator
 from models.decision.schema import Schema
 from models.decision.task import Decision
+from models.decision.training.evaluation import evaluated
 from models.decision.training.log_reader import LoggedDecision, read, total
 from models.decision.training.network import Network, scores
 from models.decision.training.policy_gradient import PolicyFittingPlan
-from models.decision.training.policy_iteration import FittedPolicy, evaluated, fit
+from models.decision.training.policy_iteration import FittedPolicy, fit
 from models.decision.training.trajectories import Trajectories, trajectories_of
 from models.nn.onnx_inference import judge, session
 from models.training_command import OutOption, SeedOption

@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from models.base import Asked, Features, Judged, Sample, Task
+from models.base import Asked, EvaluatedSample, Features, Sample, Task
 
 Outputs = dict[str, NDArray[Any]]
 BATCH = 32
@@ -45,12 +45,12 @@ def padded_inputs(inputs: Sequence[Features], shapes: dict[str, tuple[int, ...]]
     return feeds
 
 
-def judge(model: Any, task: Task, samples: Sequence[Sample]) -> list[Judged]:
+def judge(model: Any, task: Task, samples: Sequence[Sample]) -> list[EvaluatedSample]:
     """Predict samples with the model, from payload to prediction, in their order."""
     features = [task.preprocess(sample.payload) for sample in samples]
-    evaluated: dict[int, Judged] = {}
+    evaluated: dict[int, EvaluatedSample] = {}
     for places, outputs in run(model, task, features):
         asked = [Asked(f"{task.name}:{samples[place].name}", features[place]) for place in places]
         for place, decoded in zip(places, task.decode(outputs, asked), strict=True):
-            evaluated[place] = Judged(samples[place], decoded)
+            evaluated[place] = EvaluatedSample(samples[place], decoded)
     return [evaluated[place] for place in range(len(samples))]

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from models.base import Judged
+from models.base import EvaluatedSample
 from models.nn.calibration import expected_calibration_error
 from models.object_detection.labels import LABELS
 from models.object_detection.scoring import all_right
 
 
-def figures(judged: Sequence[Judged]) -> dict[str, float]:
+def figures(judged: Sequence[EvaluatedSample]) -> dict[str, float]:
     """Return mean average precision at 0.5, the share of scenes with all right, and how far confidences are off."""
     right = np.array(
         [all_right(evaluated.decoded.output["boxes"], evaluated.sample.correction["boxes"]) for evaluated in judged],
@@ -28,7 +28,7 @@ def figures(judged: Sequence[Judged]) -> dict[str, float]:
     }
 
 
-def map50(judged: Sequence[Judged]) -> float:
+def map50(judged: Sequence[EvaluatedSample]) -> float:
     """Return COCO's mean average precision over the classes at intersection over union 0.5, all object sizes."""
     from pycocotools.coco import COCO  # type: ignore[import-untyped]
     from pycocotools.cocoeval import COCOeval  # type: ignore[import-untyped]

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import Asked, Decoded, Features, Judged, Rejected, Sample, Task
+from models.base import Asked, Decoded, EvaluatedSample, Features, Rejected, Sample, Task
 from models.nn.ctc_policy import checked_share
 from models.object_detection.data.scenes import held_out_scenes
 from models.object_detection.decoding import MAX_BOXES, Candidates, candidates, confidence, doubt
@@ -108,7 +108,7 @@ class ObjectDetection(Task):
         """Return 300 scenes of photographs and objects that no training ever sees."""
         return islice(held_out_scenes(HELD_OUT_SEED), HELD_OUT_SCENES)
 
-    def figures(self, judged: Sequence[Judged]) -> dict[str, float]:
+    def figures(self, judged: Sequence[EvaluatedSample]) -> dict[str, float]:
         """Return `map50` (COCO's evaluator), the share `scenes_right`, the error `ece`, `scenes` and `score`."""
         return {**figures(judged), **super().figures(judged)}
 

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import Asked, Decoded, Features, Judged, Sample, Shapes, Task
+from models.base import Asked, Decoded, EvaluatedSample, Features, Sample, Shapes, Task
 from models.nn.calibration import expected_calibration_error
 from models.nn.ctc_policy import ServedLabels, checked_share, joint_probabilities, serve
 from models.speech_to_text.audio import read_audio
@@ -100,7 +100,7 @@ class SpeechToText(Task):
         """Return phrases by unheard voices: heard accents (`unheard_voices`), unheard ones (`unheard_accents`)."""
         return iter(clips.shipped(clips.HELD_OUT))
 
-    def figures(self, judged: Sequence[Judged]) -> dict[str, float]:
+    def figures(self, judged: Sequence[EvaluatedSample]) -> dict[str, float]:
         """Return word error rates, of each group and of all; the share of clips that are wholly right; calibration."""
         pairs: dict[str, list[tuple[str, str]]] = {}
         for evaluated in judged:

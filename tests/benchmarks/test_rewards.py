@@ -9,7 +9,7 @@ from app.settings import CHECKOUT
 from benchmarks.drifted import SOURCES
 from benchmarks.drifted.log import SPLITS, served, write_dataset
 from benchmarks.rewards import Errors, Interval, Measured, Options, markdown
-from models.base import Decoded, Judged
+from models.base import Decoded, EvaluatedSample
 from models.datasets import rows
 
 NEEDS = {"speech_to_text": pytest.mark.needs("espeak-ng")}
@@ -21,7 +21,8 @@ def test_the_log_says_of_each_sample_what_a_person_would(task: str, tmp_path: Pa
     made = source.samples(4, 12, 3)
     assert made == source.samples(4, 12, 3)
     assert not {one.payload for one in made.tested} & {one.payload for one in made.logged}
-    assert source.error([Judged(one, Decoded(one.correction, 1.0)) for one in made.tested]) == pytest.approx(0.0)
+    right = [EvaluatedSample(one, Decoded(one.correction, 1.0)) for one in made.tested]
+    assert source.error(right) == pytest.approx(0.0)
     log = served(source, 0.5, made.logged, shipped, "test")
     found = list(rows(write_dataset(tmp_path / "log", log, 10)))
     assert [row.split for row in found] == [*SPLITS, "train", "train"]

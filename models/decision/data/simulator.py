@@ -16,7 +16,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from models.base import Judged, Sample
+from models.base import EvaluatedSample, Sample
 from models.nn.calibration import expected_calibration_error
 
 SAMPLES = Path(__file__).parents[1] / "samples"
@@ -112,7 +112,7 @@ def reward(shown: Sample, output: Mapping[str, Any], rng: Generator) -> float:
     return float(rng.random() < acceptance_probabilities(json.loads(shown.payload))[output["action"]])
 
 
-def figures(judged: Sequence[Judged]) -> dict[str, float]:
+def figures(judged: Sequence[EvaluatedSample]) -> dict[str, float]:
     """Measure a policy by the known probabilities. `reward` and `regret` are exact expectations over its choices.
 
     `regret` is the best offer's expected reward less the policy's, `regret_greedy` the same of its most probable offer,

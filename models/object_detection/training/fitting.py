@@ -6,7 +6,7 @@ is left in the model.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
 import jax
@@ -15,7 +15,7 @@ import numpy as np
 import optax
 from numpy.typing import NDArray
 
-from models.nn.convolution import Parameters
+from models.nn.convolution import FittedParameters, Parameters
 from models.object_detection.images import SIDE
 from models.object_detection.training.losses import scene_loss
 from models.object_detection.training.network import Detector
@@ -48,14 +48,6 @@ class DetectorFittingPlan:
     decay: float = 1e-2
     warm_up: float = 0.05
     box_weight: float = 1.0
-
-
-@dataclass
-class FittedParameters:
-    """The parameters found, and the loss of each step on the way."""
-
-    parameters: Parameters
-    losses: list[float] = field(default_factory=list)
 
 
 class Fitting(NamedTuple):
