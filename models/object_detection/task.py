@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.base import Asked, Decoded, EvaluatedSample, Features, Rejected, Sample, Task
-from models.nn.ctc_policy import checked_share
+from models.nn.exploration import checked_share
 from models.object_detection.data.scenes import held_out_scenes
 from models.object_detection.decoding import MAX_BOXES, Candidates, candidates, confidence, doubt
 from models.object_detection.images import Geometry, features_of

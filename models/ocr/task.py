@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
 
 from models.base import Asked, Decoded, EvaluatedSample, Features, Rejected, Sample, Shapes, Task
-from models.nn.ctc_policy import checked_share, serve
+from models.nn.ctc_policy import serve
+from models.nn.exploration import checked_share
 from models.ocr.data import lines
 from models.ocr.images import MAX_WIDTH, normalise, read_image
 from models.ocr.metrics import DIGITS, PRINTED, Read, figures

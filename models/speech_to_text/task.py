@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from models.base import Asked, Decoded, EvaluatedSample, Features, Sample, Shapes, Task
 from models.nn.calibration import expected_calibration_error
-from models.nn.ctc_policy import ServedLabels, checked_share, joint_probabilities, serve
+from models.nn.ctc_policy import ServedLabels, joint_probabilities, serve
+from models.nn.exploration import checked_share
 from models.speech_to_text.audio import read_audio
 from models.speech_to_text.corrections import checked_correction
 from models.speech_to_text.data import clips
