@@ -99,8 +99,8 @@ def fit_further(
         return value
 
     @jax.jit
-    def step(fitting: Fitting, state: Any, squares: Any, *said: Any) -> tuple[Any, Any, jax.Array]:
-        value, slopes = jax.value_and_grad(loss)(fitting, (squares, *network.maps(parent, squares)), *batches)
+    def step(fitting: Fitting, state: Any, squares: Any, *feedback: Any) -> tuple[Any, Any, jax.Array]:
+        value, slopes = jax.value_and_grad(loss)(fitting, (squares, *network.maps(parent, squares)), *feedback)
         updates, state = optimiser.update(slopes, state, fitting)
         return optax.apply_updates(fitting, updates), state, value
 
