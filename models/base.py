@@ -1,4 +1,4 @@
-"""What a task is: the one interface between a kind of model and everything that carries, serves or trains it.
+"""The interface of a task: everything that carries, serves or trains a kind of model uses it alone.
 
 A task is pure: no Kafka, Faust, Flink or FastAPI. The same methods are called by the Flink job, the inference
 agent, the batch command and the API, so online and offline results are the same by construction.
@@ -22,7 +22,7 @@ Shapes = dict[str, tuple[int, ...]]
 
 
 class Rejected(ValueError):
-    """An input that can never be processed, with the reason an application's developer needs to put it right.
+    """An input that can never be processed, with a reason that helps the application's developer to correct it.
 
     `code` is short and stable (a metric label), the message says what is wrong and what would be right.
     """
@@ -44,13 +44,13 @@ class Asked:
     features: Features
 
     def rng(self) -> np.random.Generator:
-        """Return the source of whatever is random in this prediction: made again, it is the same."""
+        """Return the random generator of this prediction; a repeated prediction draws the same."""
         return np.random.default_rng(int.from_bytes(hashlib.sha256(self.prediction_id.encode()).digest()[:16]))
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """What a model's outputs say for one event.
+    """The prediction for one event, decoded from the model's outputs.
 
     `confidence` is the calibrated probability of being right; `propensity` the probability with which the serving
     policy emits this output: 1.0 when it is the argmax.
@@ -76,8 +76,8 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Judged:
-    """What was predicted of a sample."""
+class EvaluatedSample:
+    """A sample with its prediction."""
 
     sample: Sample
     decoded: Decoded
@@ -92,7 +92,7 @@ class Trained:
 
 
 OnStep = Callable[[str, int, int | None], None]
-"""Told what a training is doing, how many steps of it are done, and of how many, where that is known."""
+"""A callback of a training's progress: what it does, the steps done, and of how many, if that is known."""
 
 
 class Task(ABC):
@@ -103,14 +103,14 @@ class Task(ABC):
 
     name: ClassVar[str]
     preprocess_version: ClassVar[str]
-    """Changes whenever `preprocess` makes other features of the same payload."""
+    """Changes whenever `preprocess` returns other features for the same payload."""
     max_payload_bytes: ClassVar[int] = 4 * 1024 * 1024
     trainer: ClassVar[str | None] = None
     """`module:function` that fits a new version, see `models.training.Trainer`; None for a task that only predicts."""
     off_policy_evaluator: ClassVar[str | None] = None
     """`module:function` that values versions on logged choices, see `models.training.OffPolicyEvaluator`.
 
-    None for a task whose outputs are no choices between actions.
+    None for a task whose outputs are not choices between actions.
     """
     error_name: ClassVar[str] = "error"
     """What the field calls 1 - `score`, such as CER."""
@@ -132,7 +132,7 @@ class Task(ABC):
         """Return the features of one payload. Deterministic. Raises `Rejected` for what can't be read."""
 
     def inputs(self, features: Features) -> Features:
-        """Return what of the features the model takes; by default all. The rest is for `decode` alone."""
+        """Return the features that the model takes; by default all. The rest is for `decode` alone."""
         return features
 
     def padded(self, shapes: Shapes) -> Shapes:
@@ -158,7 +158,7 @@ class Task(ABC):
     def decode(self, outputs: Mapping[str, NDArray[Any]], asked: Sequence[Asked]) -> list[Decoded]:
         """Return a batch's predictions, in order, from the model's named outputs, the batch in the first dimension."""
 
-    def at_floor(self, decoded: Decoded) -> bool:
+    def at_minimum_propensity(self, decoded: Decoded) -> bool:
         """Return whether the policy gives this output its minimum probability; never for a deterministic policy."""
         return False
 
@@ -199,9 +199,11 @@ class Task(ABC):
         """Yield what no training ever sees: the set that a model card's figures are measured on. By default empty."""
         return iter(())
 
-    def figures(self, judged: Sequence[Judged]) -> dict[str, float]:
+    def figures(self, judged: Sequence[EvaluatedSample]) -> dict[str, float]:
         """Return the figures of a held-out set, by name; by default the mean score of each group."""
         scores: dict[str, list[float]] = {}
-        for one in judged:
-            scores.setdefault(one.sample.group, []).append(self.score(one.decoded.output, one.sample.correction))
-        return {f"score_{group}".strip("_"): float(np.mean(found)) for group, found in sorted(scores.items())}
+        for evaluated in judged:
+            scores.setdefault(evaluated.sample.group, []).append(
+                self.score(evaluated.decoded.output, evaluated.sample.correction)
+            )
+        return {f"score_{group}".strip("_"): float(np.mean(values)) for group, values in sorted(scores.items())}

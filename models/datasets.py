@@ -51,7 +51,7 @@ def rows(dataset: Path) -> Iterator[Row]:
 
 
 def content_hash(dataset: Path) -> str:
-    """Return what the manifest says. Raises `Untrainable`."""
+    """Return the content hash in the manifest. Raises `Untrainable`."""
     try:
         return str(json.loads((dataset / MANIFEST).read_text())["content_hash"])
     except (OSError, ValueError, KeyError, TypeError) as error:

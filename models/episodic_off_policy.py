@@ -50,17 +50,17 @@ class Episodes:
         return np.cumsum(self.lengths) - 1
 
     def _at_once(self, order: Places) -> list[Places]:
-        """Return the steps for which `order` says 0, 1, 2 and so on: one of an episode at most in each."""
+        """Return the steps whose `order` is 0, 1, 2 and so on: at most one of an episode in each."""
         places = np.argsort(order, kind="stable")
         bounds = np.searchsorted(order[places], np.arange(self.lengths.max(initial=0) + 1))
         return [places[start:end] for start, end in pairwise(bounds)]
 
     def products(self, weights: Floats) -> Floats:
         """Return the weight of each step's reward, (N,): the product of the weights up to it."""
-        made = weights.astype(np.float64)
+        products = weights.astype(np.float64)
         for places in self._at_once(self.step)[1:]:
-            made[places] *= made[places - 1]
-        return made
+            products[places] *= products[places - 1]
+        return products
 
     def returns(self, rewards: Floats, gamma: float, model: "ReturnModel | None" = None) -> Floats:
         """Return the return from each step on, (N,): its reward and gamma times what comes after.
@@ -69,15 +69,15 @@ class Episodes:
         step: v + min(w, 1) (return - q) of the next one. So later rewards have per-decision weights, here cut off at 1,
         which bounds their variance, and the model stands in for what is cut off (Retrace, Munos et al., NeurIPS 2016).
         """
-        made: Floats = rewards.astype(np.float64)
+        returns: Floats = rewards.astype(np.float64)
         left = np.repeat(self.lengths, self.lengths) - 1 - self.step
         for places in self._at_once(left)[1:]:
-            after, later = places + 1, made[places + 1]
+            after, later = places + 1, returns[places + 1]
             if model is not None:
                 trusted = np.minimum(model.weights[after], 1.0)
                 later = model.values[after] + trusted * (later - model.predicted[after])
-            made[places] += gamma * later
-        return made
+            returns[places] += gamma * later
+        return returns
 
     def _summed(self, terms: Floats) -> Floats:
         return np.bincount(self.number, terms, len(self.lengths)).astype(np.float64)
@@ -91,7 +91,7 @@ class Episodes:
         return _mean(self._summed(gamma**self.step * self.products(weights) * rewards))
 
     def weighted_per_decision(self, rewards: Floats, weights: Floats, gamma: float) -> Estimate:
-        """Return the same, self-normalised at each step: consistent, of lower variance (Thomas, 2015, section 3.11).
+        """Estimate the same, self-normalised at each step: consistent, of lower variance (Thomas, 2015, section 3.11).
 
         sum_t gamma^t m_t, with m_t the mean of step t's rewards weighted by w_0..w_t. An episode that is over earns 0
         from then on, and keeps its weight. The influence is by the delta method. NaN where no weight is above zero.
@@ -111,7 +111,7 @@ class Episodes:
         return Estimate(float(discounts @ means), own - final * later[self.lengths])
 
     def doubly_robust(self, rewards: Floats, model: "ReturnModel", gamma: float) -> Estimate:
-        """Return doubly robust: mean of V_0 with V_t = v_t + w_t (r_t + gamma V_t+1 - q_t) (Jiang & Li, ICML 2016).
+        """Estimate doubly robustly: mean of V_0 with V_t = v_t + w_t (r_t + gamma V_t+1 - q_t) (Jiang & Li, ICML 2016).
 
         Unbiased if the propensities are right; of low variance if the model is, which no step of these was fitted on.
         """
@@ -126,7 +126,7 @@ class Episodes:
 
 @dataclass(frozen=True)
 class ReturnModel:
-    """What a policy and a model of its returns say of N steps: w, q and v, (N,) each."""
+    """Importance weights w of N steps, and a return model's q and v, (N,) each."""
 
     weights: Floats
     predicted: Floats

@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 def of_tensors(tensors: Mapping[str, NDArray[Any]]) -> dict[str, float]:
     """Return the mean, standard deviation and size of each tensor; a single number is returned as it is."""
-    found: dict[str, float] = {}
+    statistics: dict[str, float] = {}
     for name, tensor in tensors.items():
         if tensor.size == 1:
-            found[name] = float(tensor.item())
+            statistics[name] = float(tensor.item())
         elif tensor.size:
-            found |= {f"{name}.mean": float(tensor.mean()), f"{name}.std": float(tensor.std())}
-            found[f"{name}.size"] = float(tensor.size)
-    return found
+            statistics |= {f"{name}.mean": float(tensor.mean()), f"{name}.std": float(tensor.std())}
+            statistics[f"{name}.size"] = float(tensor.size)
+    return statistics
 
 
 def finite(numbers: Mapping[str, float]) -> dict[str, float]:

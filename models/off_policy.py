@@ -52,7 +52,7 @@ def on_policy(rewards: Floats) -> Estimate:
 
 
 def ips(rewards: Floats, weights: Floats) -> Estimate:
-    """Return inverse propensity scoring, mean(w r): unbiased, of high variance (Horvitz & Thompson, JASA 1952)."""
+    """Estimate by inverse propensity scoring, mean(w r): unbiased, of high variance (Horvitz & Thompson, JASA 1952)."""
     return _mean(weights * rewards)
 
 
@@ -69,7 +69,7 @@ def snips(rewards: Floats, weights: Floats) -> Estimate:
 
 
 def direct_method(values: Floats) -> Estimate:
-    """Return the direct method, mean(v): of low variance, as biased as the reward model (Dudik et al., ICML 2011).
+    """Estimate by the direct method, mean(v): of low variance, as biased as the reward model (Dudik et al., ICML 2011).
 
     Its interval knows nothing of that bias.
     """
@@ -101,41 +101,41 @@ def effective_size(weights: Floats) -> float:
 
 
 MIN_EFFECTIVE_SIZE = 100
-"""Of decisions that a log is worth: with fewer, an interval by the normal approximation can't be trusted."""
+"""Of decisions: below it, intervals by the normal approximation can't be trusted."""
 MAX_WEIGHT_SHARE = 0.1
-"""Of all weight, on one decision."""
+"""The largest share of all weight that one decision should have."""
 
 
 def doubts(weights: Floats) -> tuple[str, ...]:
-    """Return what speaks against estimates by these weights, in sentences; none for a log that supports the policy.
+    """Return objections to estimates by these weights, in sentences; none for a log that supports the policy.
 
     The weights' mean is 1 if the logging policy may do all that the policy does. By how much it is less is the
     probability with which the policy does what the log never shows: of that no log can say what it earns.
     """
     if not len(weights):
         return ("The log is empty.",)
-    found = []
+    sentences = []
     mean = _mean(weights)
-    _, most = mean.interval(0.99)
-    if most < 1:
-        found.append(
+    _, upper = mean.interval(0.99)
+    if upper < 1:
+        sentences.append(
             f"The policy does what the log never shows, with a probability of about {1 - mean.value:.0%}:"
             " the weights' mean is too small. Explore, or keep to what was explored."
         )
     if (size := effective_size(weights)) < MIN_EFFECTIVE_SIZE:
-        found.append(
+        sentences.append(
             f"{len(weights)} decisions are worth {size:.0f} of the policy's own, fewer than {MIN_EFFECTIVE_SIZE}:"
             " intervals are too narrow. Log more, or explore more."
         )
     total = float(np.sum(weights, dtype=np.float64))
     if total > 0 and (share := float(np.max(weights)) / total) > MAX_WEIGHT_SHARE:
-        found.append(f"One decision has {share:.0%} of all weight: raise the floor of the propensities.")
-    return tuple(found)
+        sentences.append(f"One decision has {share:.0%} of all weight: raise the floor of the propensities.")
+    return tuple(sentences)
 
 
 @dataclass(frozen=True)
 class PolicyValue:
-    """What a policy is worth by a log: by several estimators, by their names, and what speaks against all of them."""
+    """The value of a policy by a log: several estimators by name, and objections to all of them."""
 
     logged: Estimate
     """What the logging policy earned."""

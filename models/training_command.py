@@ -1,4 +1,4 @@
-"""What `python -m models.<task>.train` has in common for all tasks: options, progress, a version's folder."""
+"""Shared parts of `python -m models.<task>.train`: options, progress, a version's folder."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping

@@ -119,7 +119,7 @@ class Watchdog:
             for (owner, topic), progress in self._progress.group_progress.items()
             if owner == group and progress.position.waiting
         }
-        stalls = [progress.liveness_timeout_seconds for progress in positions.values()]
+        stalls = [progress.stalled_seconds for progress in positions.values()]
         waiting_for = self._probes[name].waiting_for
         culprit = "mlserver" if waiting_for and name == "worker" else name
         left_alone = bool(self._progress.unknown_reason) or (bool(waiting_for) and culprit == name)

@@ -20,7 +20,7 @@ from app.inference.predictor import Predictor
 from app.registry.artifacts import version_path
 from app.settings import Settings
 from app.tasks import load_task
-from models.base import Asked, Judged, Rejected, Sample, Task
+from models.base import Asked, EvaluatedSample, Rejected, Sample, Task
 
 TOLERANCE = 0.005
 """Tolerated difference from the card's figure: processors round differently, which changes a few outputs."""
@@ -88,15 +88,15 @@ def _card_metrics(path: Path) -> dict[str, float]:
 
 async def _predict_held_out(
     settings: Settings, task: Task, model: ModelRef, path: Path, progress: ProgressCallback
-) -> Sequence[Judged]:
+) -> Sequence[EvaluatedSample]:
     predictor = Predictor(task, LocalModel(path), max_attempts=1)
-    samples, judged = held_out_samples(task), list[Judged]()
+    samples, judged = held_out_samples(task), list[EvaluatedSample]()
     while batch := list(islice(samples, settings.batch_size)):
         inputs = [make_prediction_input(task, sample) for sample in batch]
         for sample, result in zip(batch, await predictor(model, inputs), strict=True):
             if isinstance(result, Rejected):
                 raise _prediction_error(task, sample, result)
-            judged.append(Judged(sample, result.prediction))
+            judged.append(EvaluatedSample(sample, result.prediction))
         progress(len(judged))
     if not judged:
         raise SetupError(f"{task.name} has no held-out set.", "Write its method `held_out`, see models/base.py.")

@@ -100,7 +100,7 @@ class InferenceHandler:
             failure = Failure(stage=STAGE, code=error.code, reason=str(error))
             return Rejection(error, self.reject(record, failure, (model, role)))
         metrics.REQUESTS.labels(self._task.name, model.version, role, "predicted").inc()
-        if self._task.at_floor(result.prediction):
+        if self._task.at_minimum_propensity(result.prediction):
             metrics.FLOOR_HITS.labels(self._task.name, model.version, role).inc()
         for stage, ms in timings.items():
             metrics.LATENCY.labels(self._task.name, model.version, role, stage).observe(ms / 1000)

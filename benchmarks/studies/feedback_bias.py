@@ -37,7 +37,7 @@ PREDICTIONS = 10_000
 AUDIT_SHARE = 0.05
 MISTAKE_SCORE = 0.5
 """The mean score of a mistake; a right prediction scores 1."""
-TRIGGERS = TriggerSettings(volume=None, drift=None, alerts=None)
+TRIGGERS = TriggerSettings(min_new_labels=None, drift_windows=None, alerts=None)
 _EASY_SHARE = 0.5
 """The share of the champion's mistakes that both candidates correct."""
 
@@ -146,7 +146,7 @@ class CandidateResult:
 
 
 def evaluate_candidates(seed: int) -> Iterator[CandidateResult]:
-    """Yield a candidate that is better than the champion and one that is worse; both correct the same mistakes of it."""
+    """Yield a candidate that is better than the champion and one that is worse; both correct the same mistakes."""
     random = np.random.default_rng(seed)
     labels = WindowLabels.draw(PHASES[1], random)
     corrected = (labels.scores < 1) & (random.random(PREDICTIONS) < _EASY_SHARE)

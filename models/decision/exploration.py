@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 Kind = Literal["softmax", "epsilon-greedy"]
 PARTS = 2**32
 FLOOR_SHARE = 0.5
-"""The most of the probability that a floor may take, lest many actions make the policy uniform."""
+"""The largest share of the probability that floors may take, lest many actions make the policy uniform."""
 
 
 @dataclass(frozen=True)

@@ -35,22 +35,23 @@ def evaluate_versions(
     """
     log, networks = _rewarded(dataset), [network_of(path, task.schema) for path in versions]
     low, high = reward_range(log, None)
-    predicted = [low + (high - low) * one for one in _cross_fitted(scaled(log, low, high), networks[0], seed, on_step)]
-    rewards, propensities = (flat(log, [getattr(one, name) for one in log]) for name in ("reward", "propensity"))
+    shares = _cross_fitted(scaled(log, low, high), networks[0], seed, on_step)
+    predicted = [low + (high - low) * share for share in shares]
+    rewards, propensities = (flat(log, [getattr(group, name) for group in log]) for name in ("reward", "propensity"))
     predicted_chosen = _of_chosen(log, predicted)
-    found = []
+    version_values = []
     for network in networks:
-        policies = [_served(task, network, one) for one in standardised(log, network.scale)]
+        policies = [_served(task, network, group) for group in standardised(log, network.scale)]
         weights = _of_chosen(log, policies) / propensities
-        values = flat(log, [(policy * one).sum(1) for policy, one in zip(policies, predicted, strict=True)])
-        found.append(_estimates(rewards, weights, predicted_chosen, values))
-    return found
+        expected = [(policy * of_group).sum(1) for policy, of_group in zip(policies, predicted, strict=True)]
+        version_values.append(_estimates(rewards, weights, predicted_chosen, flat(log, expected)))
+    return version_values
 
 
 def _rewarded(dataset: Path) -> Log:
     """Return the decisions of a dataset that have a reward. Raises `Untrainable`."""
-    logged = [one for one in read(dataset) if one.reward is not None]
-    if any(one.step is not None for one in logged):
+    logged = [decision for decision in read(dataset) if decision.reward is not None]
+    if any(decision.step is not None for decision in logged):
         raise Untrainable("These decisions are steps of episodes: a version's card says what it is worth in those.")
     if len(logged) < MIN_DECISIONS:
         raise Untrainable(
@@ -59,36 +60,36 @@ def _rewarded(dataset: Path) -> Log:
     return grouped(logged)
 
 
-def _served(task: Decision, network: Network, one: DecisionBatch) -> NDArray[np.float64]:
+def _served(task: Decision, network: Network, group: DecisionBatch) -> NDArray[np.float64]:
     """Return the probability with which each action would be served, (N, n); 0 of padding."""
-    logits = np.asarray(scores(network.policy, one.context, one.actions))
-    found = np.zeros(logits.shape)
-    for row, (count, of_one) in enumerate(zip(one.count, logits, strict=True)):
-        found[row, :count] = task.exploration.parts(of_one[:count]) / PARTS
-    return found
+    logits = np.asarray(scores(network.policy, group.context, group.actions))
+    values = np.zeros(logits.shape)
+    for row, (count, of_decision) in enumerate(zip(group.count, logits, strict=True)):
+        values[row, :count] = task.exploration.parts(of_decision[:count]) / PARTS
+    return values
 
 
 def _of_chosen(log: Log, tables: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
     """Return the values of the chosen actions, (N,), from values of all actions, (N, n) for each group."""
-    return flat(log, [table[np.arange(len(one)), one.chosen] for table, one in zip(tables, log, strict=True)])
+    return flat(log, [table[np.arange(len(group)), group.chosen] for table, group in zip(tables, log, strict=True)])
 
 
 def _cross_fitted(log: Log, network: Network, seed: int, on_step: OnStep) -> list[NDArray[np.float64]]:
     """Return the reward, as a share of its range, that is expected of each action: (N, n) for each group."""
     standard = standardised(log, network.scale)
     columns, width = standard[0].context.shape[1], standard[0].actions.shape[2]
-    found = [np.zeros(one.actions.shape[:2]) for one in standard]
+    shares = [np.zeros(group.actions.shape[:2]) for group in standard]
     for half in (0, 1):
-        others = [one.take(np.flatnonzero(one.place % 2 != half)) for one in standard]
-        others = [one for one in others if len(one)]
+        others = [group.take(np.flatnonzero(group.place % 2 != half)) for group in standard]
+        others = [group for group in others if len(group)]
         start = initial(columns, width, np.random.default_rng(seed), initial_logit(others))
         doing = f"fitting the reward model, half {half + 1}"
         fitted = fit_rewards(start, others, PLAN, seed, partial(on_step, doing))
-        for values, one in zip(found, standard, strict=True):
-            rows = np.flatnonzero(one.place % 2 == half)
-            part = one.take(rows)
-            values[rows] = np.asarray(jax.nn.sigmoid(scores(fitted, part.context, part.actions)))
-    return found
+        for of_group, group in zip(shares, standard, strict=True):
+            rows = np.flatnonzero(group.place % 2 == half)
+            part = group.take(rows)
+            of_group[rows] = np.asarray(jax.nn.sigmoid(scores(fitted, part.context, part.actions)))
+    return shares
 
 
 def _estimates(rewards: Floats, weights: Floats, predicted: Floats, values: Floats) -> PolicyValue:

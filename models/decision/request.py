@@ -26,7 +26,7 @@ class Step(NamedTuple):
 
 
 def read_request(payload: bytes) -> tuple[dict[str, Any], list[Any], Step | None]:
-    """Return a request's context, actions and step, not yet held against a schema. Raises `Rejected`."""
+    """Return a request's context, actions and step, not yet checked against a schema. Raises `Rejected`."""
     try:
         request = json.loads(payload.decode(), parse_constant=_not_finite)
     except Rejected:
@@ -34,7 +34,7 @@ def read_request(payload: bytes) -> tuple[dict[str, Any], list[Any], Step | None
     except RecursionError:
         raise Rejected("too_deep", f"the JSON is nested too deeply; a request is {_EXAMPLE}") from None
     except ValueError as error:  # of UTF-8, of JSON, of integers with thousands of digits
-        raise Rejected("not_json", f"the payload is no JSON in UTF-8: {error}; a request is {_EXAMPLE}") from error
+        raise Rejected("not_json", f"the payload is not JSON in UTF-8: {error}; a request is {_EXAMPLE}") from error
     if not isinstance(request, dict):
         raise Rejected("not_an_object", f"the JSON is of {type(request).__name__}; a request is {_EXAMPLE}")
     if unknown := sorted(request.keys() - {"context", "actions", "episode_id", "step"}):
@@ -106,7 +106,7 @@ def _id(given: object, where: str, code: str) -> bytes:
     try:
         key = given.encode()
     except UnicodeEncodeError:
-        raise Rejected(code, f"{where} is no Unicode text: it has half of a surrogate pair") from None
+        raise Rejected(code, f"{where} is not Unicode text: it has half of a surrogate pair") from None
     if len(key) > MAX_ID_BYTES:
         raise Rejected(code, f"{where} has {len(key):,} bytes; at most {MAX_ID_BYTES} are taken")
     return key

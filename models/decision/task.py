@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import Asked, Decoded, Features, Judged, Rejected, Sample, Shapes, Task
+from models.base import Asked, Decoded, EvaluatedSample, Features, Rejected, Sample, Shapes, Task
 from models.decision.data import simulator
 from models.decision.exploration import PARTS, Exploration, Kind, draw
 from models.decision.request import PADDED_COUNTS, action_id, encode, ids_of, read_request
@@ -61,7 +61,7 @@ class Decision(Task):
         return encode(self.schema, *read_request(payload))
 
     def inputs(self, features: Features) -> Features:
-        """Return what the model scores: neither the ids nor the step."""
+        """Return context and actions; ids and step are for `decode` alone."""
         return {"context": features["context"], "actions": features["actions"]}
 
     def summary(self, features: Features) -> dict[str, float]:
@@ -80,15 +80,15 @@ class Decision(Task):
         return {**shapes, "actions": (next(padded for padded in PADDED_COUNTS if count <= padded), columns)}
 
     def decode(self, outputs: Mapping[str, NDArray[Any]], asked: Sequence[Asked]) -> list[Decoded]:
-        """Return an action of each request, drawn by the prediction's own chance.
+        """Return an action of each request, drawn by the prediction's own random generator.
 
         `propensity` is the probability with which it was drawn. `confidence` is the action's expected reward as a
         share of the range of rewards: where a reward says right (the highest) or wrong (the lowest), it is the
-        probability of being right. Raises ValueError for scores that are no numbers.
+        probability of being right. Raises `ValueError` for scores that are not finite.
         """
         return [
-            self._chosen(logits, rewards, one)
-            for logits, rewards, one in zip(outputs["logits"], outputs["rewards"], asked, strict=True)
+            self._chosen(logits, rewards, request)
+            for logits, rewards, request in zip(outputs["logits"], outputs["rewards"], asked, strict=True)
         ]
 
     def _chosen(self, logits: NDArray[Any], rewards: NDArray[Any], asked: Asked) -> Decoded:
@@ -102,8 +102,8 @@ class Decision(Task):
         output = {"action": ids[place], "probabilities": dict(zip(ids, probabilities, strict=True))}
         return Decoded(output, min(1.0, max(0.0, float(rewards[place]))), probabilities[place])
 
-    def at_floor(self, decoded: Decoded) -> bool:
-        """Return whether it was drawn only because no action is left without a chance."""
+    def at_minimum_propensity(self, decoded: Decoded) -> bool:
+        """Return whether the action was drawn with the minimum probability that exploration gives to any action."""
         probabilities: dict[str, float] = decoded.output["probabilities"]
         return decoded.propensity <= self.exploration.least(len(probabilities)) / PARTS < max(probabilities.values())
 
@@ -121,11 +121,11 @@ class Decision(Task):
         return float(output["action"] == correction["action"])
 
     def samples(self) -> Sequence[Sample]:
-        """Return real requests of the made problem; none with another schema."""
+        """Return real requests of the simulated problem; none with another schema."""
         return simulator.shipped_samples() if self._simulated else []
 
     def demonstration(self, seed: int) -> Iterator[Sample]:
-        """Return new requests of the made problem without end; none with another schema."""
+        """Return new requests of the simulated problem without end; none with another schema."""
         return simulator.stream(seed) if self._simulated else iter(())
 
     def reward(self, sample: Sample, output: Mapping[str, Any], rng: np.random.Generator) -> float | None:
@@ -136,6 +136,6 @@ class Decision(Task):
         """Return visitors that no training sees."""
         return simulator.held_out() if self._simulated else iter(())
 
-    def figures(self, judged: Sequence[Judged]) -> dict[str, float]:
+    def figures(self, judged: Sequence[EvaluatedSample]) -> dict[str, float]:
         """Return the policy's reward and regret, exact over its probabilities, and the calibration error."""
         return simulator.figures(judged)

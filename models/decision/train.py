@@ -16,10 +16,11 @@ from models.base import OnStep, Trained, Untrainable
 from models.decision.data import simulator
 from models.decision.schema import Schema
 from models.decision.task import Decision
+from models.decision.training.evaluation import evaluated
 from models.decision.training.log_reader import LoggedDecision, read, total
 from models.decision.training.network import Network, scores
 from models.decision.training.policy_gradient import PolicyFittingPlan
-from models.decision.training.policy_iteration import FittedPolicy, evaluated, fit
+from models.decision.training.policy_iteration import FittedPolicy, fit
 from models.decision.training.trajectories import Trajectories, trajectories_of
 from models.nn.onnx_inference import judge, session
 from models.training_command import OutOption, SeedOption
@@ -74,7 +75,7 @@ def train(
 
 
 def _of_episodes(trajectories: Trajectories, fitted: FittedPolicy, gamma: float) -> dict[str, Any]:
-    """Return what a card says besides, where decisions are steps of episodes."""
+    """Return a card's figures of episodes, where decisions are steps of episodes."""
     if not trajectories.in_episodes:
         return {}
     figures = fitted.checked.figures(fitted.network, gamma)
@@ -93,7 +94,7 @@ def simulated(task: Decision, count: int, seed: int) -> Iterator[LoggedDecision]
 
 
 def network_of(path: Path, schema: Schema) -> Network:
-    """Return a version's network. Raises `Untrainable` for what is no model of this schema."""
+    """Return a version's network. Raises `Untrainable` for another model."""
     try:
         parent = Network.from_onnx(onnx.load(path))
     except KeyError as error:

@@ -1,4 +1,4 @@
-"""Making a confidence mean what it says: temperature scaling, and how far off it is (Guo et al., ICML 2017)."""
+"""Calibration of confidences: temperature scaling, and calibration error (Guo et al., ICML 2017)."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,6 +1,6 @@
 """Convolutions and their parameters, as the tasks' networks declare them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import jax
 import numpy as np
@@ -29,6 +29,14 @@ class Conv:
         up = 0 if self.fold else self.kernel[0] // 2
         side = self.dilation * (self.kernel[1] // 2)
         return (up, up), (side, side)
+
+
+@dataclass
+class FittedParameters:
+    """The parameters found, and the loss of each step on the way."""
+
+    parameters: Parameters
+    losses: list[float] = field(default_factory=list)
 
 
 def parameter_count(parameters: Parameters) -> int:

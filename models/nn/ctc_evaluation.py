@@ -27,7 +27,7 @@ def features(signal: Signal, labelled: LabelledSignal) -> Features:
 
 def outputs(model: Any, task: Task, signal: Signal, labelled: Sequence[LabelledSignal]) -> Batches:
     """Run an ONNX Runtime session on signals, batched as when serving."""
-    return list(run(model, task, [features(signal, one) for one in labelled]))
+    return list(run(model, task, [features(signal, example) for example in labelled]))
 
 
 def predictions(task: Task, batches: Batches, temperature: float = 1.0) -> list[Decoded]:

@@ -10,12 +10,12 @@ from models.nn.ctc_fitting import CtcFittingPlan, Example, fit, mean_loss
 from models.nn.weight_interpolation import SHARES, Trial, TunedParameters, chosen, interpolated
 
 MAX_REPEATS = 4
-"""CtcFeedback is repeated until it is as much as what is rehearsed, but not more often: few lines teach little."""
+"""Feedback is repeated up to the amount of rehearsed data, but not more often: few lines teach little."""
 
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """Examples of what the network could do before, to be fitted beside the feedback, and to choose by.
+    """Examples of what the network could do before, fitted beside the feedback, and for choosing.
 
     Robins, "Catastrophic forgetting, rehearsal and pseudorehearsal", Connection Science, 1995.
     """

@@ -1,7 +1,7 @@
 """Fitting a CTC network: batches of equal width, AdamW, a warm-up and a cosine down to zero."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ import optax
 from numpy.typing import NDArray
 
 from models.nn.conv_ctc import ConvCtc
-from models.nn.convolution import Parameters
+from models.nn.convolution import FittedParameters, Parameters
 
 _MIN_DOUBT = 0.01
 """Bounds the loss of a negative example of which the network is nearly certain."""
@@ -55,14 +55,6 @@ class CtcFittingPlan:
     columns: int = 4096
     buckets: tuple[int, ...] = (128, 208, 304, 416, 608)
     scale: float = 1 / 255
-
-
-@dataclass
-class FittedParameters:
-    """The parameters found, and the loss of each step on the way."""
-
-    parameters: Parameters
-    losses: list[float] = field(default_factory=list)
 
 
 def batches(examples: Sequence[Example], plan: CtcFittingPlan, rng: np.random.Generator) -> Iterator[Batch]:
@@ -123,7 +115,7 @@ def fit(
 
 
 def mean_loss(network: ConvCtc, parameters: Parameters, examples: Sequence[Example], plan: CtcFittingPlan) -> float:
-    """Return the loss that `fit` makes small, of all examples together."""
+    """Return the loss that `fit` minimises, of all examples together."""
     total, symbols = 0.0, 0.0
     for batch in batches(examples, plan, np.random.default_rng(0)):
         value, count = _measured(network, plan.scale)(parameters, *_arrays(batch))

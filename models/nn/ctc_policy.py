@@ -11,9 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from models.nn.ctc import Floats, Ints, best_path, label_probabilities, sampled_path, single_spaced
-
-_SMALLEST = float(np.finfo(np.float64).tiny)
-"""A propensity is above 0: labels less probable than the smallest float have this one."""
+from models.nn.exploration import MIN_PROPENSITY
 
 
 class ServedLabels(NamedTuple):
@@ -53,7 +51,7 @@ def serve(
 
 def joint_probabilities(parts: Sequence[ServedLabels]) -> tuple[float, float]:
     """Return the probability and the propensity of one output in parts, each of which was drawn or not for itself."""
-    return prod(part.probability for part in parts), max(_SMALLEST, prod(part.propensity for part in parts))
+    return prod(part.probability for part in parts), max(MIN_PROPENSITY, prod(part.propensity for part in parts))
 
 
 def _words(labels: list[int], space: int | None) -> list[int]:
@@ -61,11 +59,4 @@ def _words(labels: list[int], space: int | None) -> list[int]:
 
 
 def _propensity(greedy: bool, probability: float, explore: float) -> float:
-    return min(1.0, max(_SMALLEST, (1 - explore) * greedy + explore * probability))
-
-
-def checked_share(explore: float) -> float:
-    """Return the option if it is a share. Raises `ValueError`, as a task's `__init__` does for its options."""
-    if isinstance(explore, bool) or not isinstance(explore, int | float) or not 0 <= explore <= 1:
-        raise ValueError(f"explore is the share of traffic whose output is drawn, from 0 to 1, not {explore!r}")
-    return float(explore)
+    return min(1.0, max(MIN_PROPENSITY, (1 - explore) * greedy + explore * probability))

@@ -74,7 +74,7 @@ class CtcTrainer(ABC):
 
     @abstractmethod
     def data_card(self, data: TrainingData) -> dict[str, Any]:
-        """Say in a card what these data are."""
+        """Describe these data for a card."""
 
     @abstractmethod
     def rehearsal(self, seed: int, on_step: OnStep) -> TrainingData:

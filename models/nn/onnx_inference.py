@@ -11,7 +11,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from models.base import Asked, Features, Judged, Sample, Task
+from models.base import Asked, EvaluatedSample, Features, Sample, Task
 
 Outputs = dict[str, NDArray[Any]]
 BATCH = 32
@@ -25,8 +25,8 @@ def session(model: bytes) -> Any:
 def run(model: Any, task: Task, features: Sequence[Features]) -> Iterator[tuple[list[int], Outputs]]:
     """Yield the outputs for all features, batch by batch, with their places: those of equal padded shapes together."""
     groups: dict[tuple[Any, ...], list[int]] = defaultdict(list)
-    for place, one in enumerate(features):
-        shapes = task.padded({name: tensor.shape for name, tensor in task.inputs(one).items()})
+    for place, event_features in enumerate(features):
+        shapes = task.padded({name: tensor.shape for name, tensor in task.inputs(event_features).items()})
         groups[tuple(sorted(shapes.items()))].append(place)
     names = [output.name for output in model.get_outputs()]
     for padded, members in sorted(groups.items()):
@@ -45,12 +45,12 @@ def padded_inputs(inputs: Sequence[Features], shapes: dict[str, tuple[int, ...]]
     return feeds
 
 
-def judge(model: Any, task: Task, samples: Sequence[Sample]) -> list[Judged]:
-    """Return what the model says of samples, in their order, from payload to prediction."""
+def judge(model: Any, task: Task, samples: Sequence[Sample]) -> list[EvaluatedSample]:
+    """Predict samples with the model, from payload to prediction, in their order."""
     features = [task.preprocess(sample.payload) for sample in samples]
-    found: dict[int, Judged] = {}
+    evaluated: dict[int, EvaluatedSample] = {}
     for places, outputs in run(model, task, features):
         asked = [Asked(f"{task.name}:{samples[place].name}", features[place]) for place in places]
         for place, decoded in zip(places, task.decode(outputs, asked), strict=True):
-            found[place] = Judged(samples[place], decoded)
-    return [found[place] for place in range(len(samples))]
+            evaluated[place] = EvaluatedSample(samples[place], decoded)
+    return [evaluated[place] for place in range(len(samples))]

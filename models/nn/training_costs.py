@@ -1,4 +1,4 @@
-"""What a training from scratch costs, for its card."""
+"""The costs of a training from scratch, for its card."""
 
 import os
 import platform
@@ -14,13 +14,13 @@ class TrainingCosts:
         self._card: dict[str, Any] = {}
 
     def data_made(self) -> None:
-        """Say that the data are there, and fitting begins."""
+        """Mark the end of making data and the start of fitting."""
         now = time.perf_counter()
         self._card["data seconds"] = round(now - self._started, 1)
         self._started, self._cpu_started = now, time.process_time()
 
     def fitted(self) -> None:
-        """Say that fitting is over."""
+        """Mark the end of fitting."""
         self._card["training seconds"] = round(time.perf_counter() - self._started, 1)
         self._card["training CPU seconds"] = round(time.process_time() - self._cpu_started, 1)
 

@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 from models.nn.convolution import Parameters
 
 SHARES = (0.0, 0.25, 0.5, 0.75)
-"""The shares of the way that are tried. The last quarter gained little on a drifted source, and forgot the most."""
+"""The interpolation weights that are tried. From 0.75 to 1, a drifted source gained little, and most was forgotten."""
 MAX_LOSS_INCREASE = 1.05
 """The largest loss on rehearsed data, as a multiple of the parent's."""
 
 
 class Trial(NamedTuple):
-    """How far to go from the parent, 0, to what was fitted, 1; the losses there. No feedback to choose by has none."""
+    """An interpolation weight, from 0 (the parent) to 1 (fine-tuned), and the losses there."""
 
     share: float
     feedback_loss: float
@@ -26,22 +26,22 @@ class Trial(NamedTuple):
 
 @dataclass(frozen=True)
 class TunedParameters:
-    """The parameters that were chosen, their share (0: they are the parent's), and all that were tried."""
+    """The chosen parameters, their interpolation weight (0: the parent's), and all trials."""
 
     parameters: Parameters
     share: float
     trials: list[Trial]
 
     def card(self) -> dict[str, Any]:
-        """Return how far it went, and what was tried."""
+        """Return the chosen weight and all trials, for a card."""
         tried = [{name: round(value, 5) for name, value in trial._asdict().items()} for trial in self.trials]
         return {"way gone from the parent": self.share, "tried": tried}
 
 
 def chosen(trials: Sequence[Trial], most_forgotten: float = MAX_LOSS_INCREASE) -> Trial:
-    """Return the least loss on feedback, of all places where no more than `most_forgotten` is forgotten.
+    """Choose the trial with the least loss on feedback, among those that forget no more than `most_forgotten`.
 
-    The first trial is the parent's. Of equal ones, such as all without feedback to choose by, it is the farthest.
+    The first trial is the parent's. Of equal trials, as without feedback for validation, the farthest is chosen.
     """
     bound = most_forgotten * trials[0].rehearsal_loss
     return min(

@@ -23,14 +23,14 @@ def _areas(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(sides[..., 0] * sides[..., 1])
 
 
-def kept(boxes: Floats, scores: Floats, most: float) -> NDArray[np.int64]:
+def kept(boxes: Floats, scores: Floats, max_overlap: float) -> NDArray[np.int64]:
     """Return the places of boxes that no better kept box overlaps by more than `most`, best first (NMS).
 
     Equal scores: the first place counts as better.
     """
     order = np.argsort(-scores, kind="stable")
     ranked = boxes[order]
-    clash = overlaps(ranked, ranked) > most
+    clash = overlaps(ranked, ranked) > max_overlap
     keep = np.ones(len(order), bool)
     for place in range(len(order)):
         if keep[place]:

@@ -7,16 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from models.base import Judged
+from models.base import EvaluatedSample
 from models.nn.calibration import expected_calibration_error
 from models.object_detection.labels import LABELS
 from models.object_detection.scoring import all_right
 
 
-def figures(judged: Sequence[Judged]) -> dict[str, float]:
+def figures(judged: Sequence[EvaluatedSample]) -> dict[str, float]:
     """Return mean average precision at 0.5, the share of scenes with all right, and how far confidences are off."""
-    right = np.array([all_right(one.decoded.output["boxes"], one.sample.correction["boxes"]) for one in judged], bool)
-    confidences = np.array([one.decoded.confidence for one in judged])
+    right = np.array(
+        [all_right(evaluated.decoded.output["boxes"], evaluated.sample.correction["boxes"]) for evaluated in judged],
+        bool,
+    )
+    confidences = np.array([evaluated.decoded.confidence for evaluated in judged])
     return {
         "map50": map50(judged),
         "scenes_right": float(right.mean()),
@@ -25,15 +28,15 @@ def figures(judged: Sequence[Judged]) -> dict[str, float]:
     }
 
 
-def map50(judged: Sequence[Judged]) -> float:
+def map50(judged: Sequence[EvaluatedSample]) -> float:
     """Return COCO's mean average precision over the classes at intersection over union 0.5, all object sizes."""
     from pycocotools.coco import COCO  # type: ignore[import-untyped]
     from pycocotools.cocoeval import COCOeval  # type: ignore[import-untyped]
 
     predicted, true = [], []
-    for scene, one in enumerate(judged, 1):
-        predicted += [_annotation(scene, box) for box in one.decoded.output["boxes"]]
-        true += [_annotation(scene, box) for box in one.sample.correction["boxes"]]
+    for scene, evaluated in enumerate(judged, 1):
+        predicted += [_annotation(scene, box) for box in evaluated.decoded.output["boxes"]]
+        true += [_annotation(scene, box) for box in evaluated.sample.correction["boxes"]]
     for number, annotation in enumerate(true, 1):
         annotation["id"] = number
     if not predicted or not true:

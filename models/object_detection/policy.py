@@ -11,10 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from models.nn.exploration import MIN_PROPENSITY
 from models.object_detection.decoding import MIN_SCORE, Candidates
-
-_SMALLEST = float(np.finfo(np.float64).tiny)
-"""A propensity is above 0: choices less probable than the smallest float have this one."""
 
 
 class ServedChoices(NamedTuple):
@@ -57,4 +55,4 @@ def serve(found: Candidates, explore: float, rng: np.random.Generator | None) ->
         choices = np.minimum(passed.sum(axis=1), chances.shape[1] - 1)
     drawn = float(np.prod(np.take_along_axis(chances, choices[:, None], axis=1)))
     propensity = (1 - explore) * np.array_equal(choices, best) + explore * drawn
-    return ServedChoices(choices, min(1.0, max(_SMALLEST, propensity)))
+    return ServedChoices(choices, min(1.0, max(MIN_PROPENSITY, propensity)))

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import Asked, Decoded, Features, Judged, Rejected, Sample, Task
-from models.nn.ctc_policy import checked_share
+from models.base import Asked, Decoded, EvaluatedSample, Features, Rejected, Sample, Task
+from models.nn.exploration import checked_share
 from models.object_detection.data.scenes import held_out_scenes
 from models.object_detection.decoding import MAX_BOXES, Candidates, candidates, confidence, doubt
 from models.object_detection.images import Geometry, features_of
@@ -64,7 +64,7 @@ class ObjectDetection(Task):
         and none is missing (`models.object_detection.scoring.all_right`).
         """
         found = candidates(outputs["scores"], outputs["distances"])
-        return [self._decoded(*one) for one in zip(found, asked, outputs["certainty"], strict=True)]
+        return [self._decoded(*scene) for scene in zip(found, asked, outputs["certainty"], strict=True)]
 
     def _decoded(self, found: Candidates, event: Asked, certainty: NDArray[Any]) -> Decoded:
         placed = found.placed(Geometry.from_array(event.features["geometry"]))
@@ -108,7 +108,7 @@ class ObjectDetection(Task):
         """Return 300 scenes of photographs and objects that no training ever sees."""
         return islice(held_out_scenes(HELD_OUT_SEED), HELD_OUT_SCENES)
 
-    def figures(self, judged: Sequence[Judged]) -> dict[str, float]:
+    def figures(self, judged: Sequence[EvaluatedSample]) -> dict[str, float]:
         """Return `map50` (COCO's evaluator), the share `scenes_right`, the error `ece`, `scenes` and `score`."""
         return {**figures(judged), **super().figures(judged)}
 
@@ -119,11 +119,11 @@ def _output(placed: Candidates, choices: NDArray[np.int64]) -> dict[str, Any]:
     return {
         "boxes": [
             {
-                "box": placed.boxes[one].tolist(),
-                "label": LABELS[choices[one]],
-                "score": round(float(placed.scores[one, choices[one]]), 4),
+                "box": placed.boxes[place].tolist(),
+                "label": LABELS[choices[place]],
+                "score": round(float(placed.scores[place, choices[place]]), 4),
             }
-            for one in emitted[np.argsort(-scores, kind="stable")].tolist()
+            for place in emitted[np.argsort(-scores, kind="stable")].tolist()
         ]
     }
 
@@ -147,7 +147,7 @@ def _checked(given: Any, place: int) -> dict[str, Any]:
     if not (left < right and top < bottom):
         raise Rejected("empty_box", f"box {place} is {box!r}: x0 < x1 and y0 < y1 are needed")
     if "score" in given and not (_near(given["score"]) and 0 <= given["score"] <= 1):
-        raise Rejected("bad_score", f"box {place} has score {given['score']!r}: 0 to 1 is right, or none")
+        raise Rejected("bad_score", f"box {place} has score {given['score']!r}: 0 to 1, or none, is needed")
     return {"box": [left, top, right, bottom], "label": label}
 
 

@@ -37,8 +37,8 @@ def _check_size(width: int, height: int) -> None:
     if width > MAX_WIDTH_PER_HEIGHT * height or height > MAX_HEIGHT_PER_WIDTH * width:
         raise Rejected(
             "not_a_line",
-            f"{width} x {height} pixels is no line of text: at most {MAX_WIDTH_PER_HEIGHT:g} times as wide as high and "
-            f"{MAX_HEIGHT_PER_WIDTH:g} times as high as wide",
+            f"{width} x {height} pixels is not a line of text: it is at most {MAX_WIDTH_PER_HEIGHT:g} times as wide as "
+            f"high and {MAX_HEIGHT_PER_WIDTH:g} times as high as wide",
         )
 
 

@@ -39,7 +39,7 @@ def calibration_error(read: Sequence[Read]) -> float:
 
 
 def figures(read: Mapping[str, Sequence[Read]]) -> dict[str, float]:
-    """Return the figures of each group that there is, and the calibration error of all lines together."""
+    """Return the figures of each group present, and the calibration error of all lines together."""
     values = {"ece": calibration_error([line for lines in read.values() for line in lines])}
     for group, lines in read.items():
         values[f"cer_{group}"] = character_error_rate([(line.text, line.truth) for line in lines])

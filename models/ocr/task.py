@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
 
-from models.base import Asked, Decoded, Features, Judged, Rejected, Sample, Shapes, Task
-from models.nn.ctc_policy import checked_share, serve
+from models.base import Asked, Decoded, EvaluatedSample, Features, Rejected, Sample, Shapes, Task
+from models.nn.ctc_policy import serve
+from models.nn.exploration import checked_share
 from models.ocr.data import lines
 from models.ocr.images import MAX_WIDTH, normalise, read_image
 from models.ocr.metrics import DIGITS, PRINTED, Read, figures
@@ -86,7 +87,7 @@ class Ocr(Task):
         return lines.shipped_samples()
 
     def demonstration(self, seed: int) -> Iterator[Sample]:
-        """Return new lines of held-out digit scans, and now and then a shipped printed line."""
+        """Yield new lines of held-out digit scans, and now and then a shipped printed line."""
         return lines.stream(seed)
 
     def drifted(self, seed: int) -> Iterator[Sample]:
@@ -103,7 +104,7 @@ class Ocr(Task):
             for number, (image, text) in enumerate(generation.held_out(kind)):
                 yield Sample(f"{kind}-{number:04}.png", lines.png(image), "image/png", {"text": text}, group)
 
-    def figures(self, judged: Sequence[Judged]) -> dict[str, float]:
+    def figures(self, judged: Sequence[EvaluatedSample]) -> dict[str, float]:
         """Return character error rate, lines right, calibration error and size of each group."""
         read: dict[str, list[Read]] = {}
         for one in judged:

@@ -1,4 +1,4 @@
-"""Hearing spoken numbers and commands in recordings."""
+"""Transcribing spoken numbers and commands in recordings."""
 
 from models.speech_to_text.task import SpeechToText
 

@@ -85,7 +85,7 @@ def _check_length(file: Any, frames: int) -> None:
 
 def _mono(block: NDArray[np.float32]) -> Samples:
     if not np.isfinite(block).all():
-        raise Rejected("not_finite", "the audio file holds samples that are no numbers (NaN or infinite)")
+        raise Rejected("not_finite", "the audio file holds samples that are not numbers (NaN or infinite)")
     loudest = float(np.abs(block).max())
     if loudest > MAX_AMPLITUDE:
         raise Rejected("out_of_range", f"a float sample of {loudest:g}: they lie between -1 and 1")

@@ -1,4 +1,4 @@
-"""What an audio file says about itself before any of it is decoded.
+"""Checks of an audio file before any of it is decoded.
 
 A header of 44 bytes can claim hours, so claims are compared with what is there first. Sources: RIFF/WAVE (Microsoft and
 IBM, "Multimedia Programming Interface and Data Specifications 1.0"), FLAC (RFC 9639), Ogg (RFC 3533).
@@ -21,7 +21,7 @@ _MAX_PAGES = 300_000
 
 
 def check_container(payload: bytes) -> None:
-    """Raise `Rejected` for what is no whole WAV, FLAC or OGG file, or claims to be too long.
+    """Raise `Rejected` unless this is a whole WAV, FLAC or OGG file that is not too long.
 
     Codes: `empty`, `not_audio`, `truncated`, `too_long`, `broken`.
     """
@@ -50,11 +50,11 @@ def too_long(seconds: float) -> Rejected:
 
 
 def _too_many(parts: int, of_what: str) -> Rejected:
-    return Rejected("broken", f"the audio file has more than {parts:,} {of_what}: save it anew")
+    return Rejected("broken", f"the audio file has more than {parts:,} {of_what}: save it again")
 
 
 def _check_wav(payload: bytes) -> None:
-    """Walk the chunks up to the samples and compares what they declare with what is there."""
+    """Walk the chunks up to the samples and compare what they declare with what is there."""
     at, bytes_per_second, chunks = 12, 0, 0
     while at + 8 <= len(payload):
         chunks += 1
@@ -76,7 +76,7 @@ def _check_wav(payload: bytes) -> None:
 
 
 def _check_flac(payload: bytes) -> None:
-    """Walk the metadata blocks; how much sound follows, decoding tells."""
+    """Walk the metadata blocks; decoding finds how much sound follows."""
     at, blocks = 4, 0
     while at + 4 <= len(payload):
         blocks += 1

@@ -20,18 +20,18 @@ def checked_correction(correction: Mapping[str, Any]) -> dict[str, Any]:
     segments = correction["segments"]
     if not isinstance(segments, list) or not all(isinstance(segment, Mapping) for segment in segments):
         raise Rejected("bad_segments", f"`segments` must be a list of objects: {_SHAPE}")
-    found: list[dict[str, Any]] = []
+    checked_segments: list[dict[str, Any]] = []
     before = 0.0
     for segment in segments:
         _check_fields(segment, {"start", "end", "text"})
         start, end = _second(segment, "start"), _second(segment, "end")
         if not before <= start <= end:
             raise Rejected("bad_segments", f"a segment from {start:g} s to {end:g} s: they must follow one another")
-        found.append({"start": start, "end": end, "text": _words(segment)})
+        checked_segments.append({"start": start, "end": end, "text": _words(segment)})
         before = end
-    if " ".join(segment["text"] for segment in found if segment["text"]) != text:
+    if " ".join(segment["text"] for segment in checked_segments if segment["text"]) != text:
         raise Rejected("segments_differ", "the segments' texts together must be the whole text")
-    return {"text": text, "segments": found}
+    return {"text": text, "segments": checked_segments}
 
 
 def _check_fields(given: Mapping[str, Any], known: set[str]) -> None:

@@ -42,7 +42,7 @@ class Stretch:
 def stretches(best: NDArray[np.integer[Any]]) -> list[Stretch]:
     """Return the stretches of speech in a best path, classes (frames,), in order; all frames belong to one of them.
 
-    One without speech where there is no letter at all.
+    Without any letter, one stretch without speech is returned.
     """
     letters = np.flatnonzero((best != BLANK) & (best != SPACE))
     if not len(letters):

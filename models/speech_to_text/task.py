@@ -6,9 +6,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import Asked, Decoded, Features, Judged, Sample, Shapes, Task
+from models.base import Asked, Decoded, EvaluatedSample, Features, Sample, Shapes, Task
 from models.nn.calibration import expected_calibration_error
-from models.nn.ctc_policy import ServedLabels, checked_share, joint_probabilities, serve
+from models.nn.ctc_policy import ServedLabels, joint_probabilities, serve
+from models.nn.exploration import checked_share
 from models.speech_to_text.audio import read_audio
 from models.speech_to_text.corrections import checked_correction
 from models.speech_to_text.data import clips
@@ -24,7 +25,7 @@ _STRETCHES_PER_BATCH = 32
 
 
 class SpeechToText(Task):
-    """Hears spoken numbers and commands, in recordings of up to ten minutes.
+    """Transcribes spoken numbers and commands, in recordings of up to ten minutes.
 
     Features: `mels` uint8 (40, frames), a log-mel spectrogram (`mel.py`), and `width` int32 (), its frames. The model's
     inputs are the same with a batch dimension in front; its outputs are `log_probs` float32 (batch, frames, classes)
@@ -100,27 +101,29 @@ class SpeechToText(Task):
         """Return phrases by unheard voices: heard accents (`unheard_voices`), unheard ones (`unheard_accents`)."""
         return iter(clips.shipped(clips.HELD_OUT))
 
-    def figures(self, judged: Sequence[Judged]) -> dict[str, float]:
+    def figures(self, judged: Sequence[EvaluatedSample]) -> dict[str, float]:
         """Return word error rates, of each group and of all; the share of clips that are wholly right; calibration."""
         pairs: dict[str, list[tuple[str, str]]] = {}
-        for one in judged:
-            pair = one.decoded.output["text"], one.sample.correction["text"]
-            pairs.setdefault(one.sample.group, []).append(pair)
-        every = [pair for group in pairs.values() for pair in group]
-        right = np.array([one.decoded.output["text"] == one.sample.correction["text"] for one in judged])
-        confidences = np.array([one.decoded.confidence for one in judged])
+        for evaluated in judged:
+            pair = evaluated.decoded.output["text"], evaluated.sample.correction["text"]
+            pairs.setdefault(evaluated.sample.group, []).append(pair)
+        all_pairs = [pair for group in pairs.values() for pair in group]
+        right = np.array(
+            [evaluated.decoded.output["text"] == evaluated.sample.correction["text"] for evaluated in judged]
+        )
+        confidences = np.array([evaluated.decoded.confidence for evaluated in judged])
         return {
-            **{f"wer_{group}": word_error_rate(found) for group, found in sorted(pairs.items())},
-            "wer": word_error_rate(every),
+            **{f"wer_{group}": word_error_rate(group_pairs) for group, group_pairs in sorted(pairs.items())},
+            "wer": word_error_rate(all_pairs),
             "clips_right": float(right.mean()),
             "ece": expected_calibration_error(confidences, right),
             "clips": len(judged),
-            "words": sum(len(truth.split()) for _, truth in every),
+            "words": sum(len(truth.split()) for _, truth in all_pairs),
         }
 
 
 def _windows(log_probs: NDArray[Any], parts: Sequence[tuple[int, Stretch]]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return what the network says of each stretch, (stretches, frames, classes), and the frames that count."""
+    """Return the log probabilities of each stretch, (stretches, frames, classes), and the valid frames."""
     lengths = np.array([stretch.stop - stretch.start for _, stretch in parts])
     windows = np.zeros((len(parts), int(lengths.max()), log_probs.shape[2]), log_probs.dtype)
     for place, (row, stretch) in enumerate(parts):
@@ -131,9 +134,9 @@ def _windows(log_probs: NDArray[Any], parts: Sequence[tuple[int, Stretch]]) -> t
 def _decoded(parts: Sequence[tuple[Stretch, ServedLabels]]) -> Decoded:
     """Return the output for a recording; stretches without words are not segments."""
     segments: list[dict[str, Any]] = []
-    for stretch, one in parts:
-        if one.labels:
+    for stretch, served in parts:
+        if served.labels:
             start, end = stretch.seconds()
-            segments.append({"start": round(start, 3), "end": round(end, 3), "text": decode(one.labels)})
+            segments.append({"start": round(start, 3), "end": round(end, 3), "text": decode(served.labels)})
     text = " ".join(segment["text"] for segment in segments)
-    return Decoded({"text": text, "segments": segments}, *joint_probabilities([one for _, one in parts]))
+    return Decoded({"text": text, "segments": segments}, *joint_probabilities([served for _, served in parts]))

@@ -1,1 +1,1 @@
-"""Reading image files: what the tasks that look at pictures share."""
+"""Reading image files, shared by the tasks whose payloads are pictures."""

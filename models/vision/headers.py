@@ -81,7 +81,7 @@ def _png_size(payload: bytes) -> tuple[int, int]:
 
 
 def _jpeg_size(payload: bytes) -> tuple[int, int]:
-    """Walk the segments and scans up to the end marker; what stands behind it is not the picture's."""
+    """Walk the segments and scans up to the end marker; what follows it is not part of the picture."""
     size = None
     scans = exif = 0
     for segments, (marker, at, length) in enumerate(_jpeg_segments(payload), 1):

@@ -104,7 +104,7 @@ WORSE: dict[str, dict[str, tuple[bytes, str]]] = {
     "speech_to_text": {
         "a WAV of zero length": (wav(NOISE[:0]), "no_samples"),
         "a claim of 8 hours": (claiming(8 * 3600), "too_long"),
-        "samples that are no numbers": (wav(np.where(NOISE > 0.2, np.nan, NOISE), "FLOAT"), "not_finite"),
+        "samples that are not numbers": (wav(np.where(NOISE > 0.2, np.nan, NOISE), "FLOAT"), "not_finite"),
         "half of a file": (wav(NOISE)[:9_000], "truncated"),
         "a text file": (b"Dear Sir or Madam,\n", "not_audio"),
     },

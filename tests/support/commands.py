@@ -37,4 +37,5 @@ async def run_command(
 
 async def run_hindsight(settings: Settings, *arguments: str | Path, **variables: str) -> CommandResult:
     """Run `hindsight` in a process of its own, as users run it."""
-    return await run_command(settings, sys.executable, "-m", "app.cli", *map(str, arguments), **variables)
+    words = (sys.executable, "-m", "app.cli", *map(str, arguments))
+    return await run_command(settings, *words, cwd=CHECKOUT, seconds=120, **variables)

@@ -30,7 +30,7 @@ class NewTask(Task):
         try:
             text = payload.decode().strip()
         except UnicodeDecodeError as error:
-            raise Rejected("not_utf8", f"the payload is no UTF-8 text: {error}") from None
+            raise Rejected("not_utf8", f"the payload is not UTF-8 text: {error}") from None
         if not text:
             raise Rejected("blank", "there is nothing but white space in the text")
         counts = np.bincount(np.frombuffer(text.encode(), np.uint8), minlength=256)

@@ -54,11 +54,13 @@ def train(task: Task, dataset: Path | None, parent: Path | None, seed: int, on_s
 
 def _examples(task: Task, dataset: Path | None) -> tuple[Floats, list[int]]:
     """Return features (n, 256) and the numbers of their labels."""
-    found = [(task.preprocess(sample.payload), sample.correction) for sample in task.samples()]
+    examples = [(task.preprocess(sample.payload), sample.correction) for sample in task.samples()]
     if dataset is not None:
-        found += [(row.features, row.label) for row in rows(dataset) if row.split == "train" and row.label is not None]
-    shares = np.array([features["shares"] for features, _ in found], np.float64)
-    return shares, [LABELS.index(label["label"]) for _, label in found]
+        examples += [
+            (row.features, row.label) for row in rows(dataset) if row.split == "train" and row.label is not None
+        ]
+    shares = np.array([features["shares"] for features, _ in examples], np.float64)
+    return shares, [LABELS.index(label["label"]) for _, label in examples]
 
 
 def _softmax(logits: Floats) -> Floats:

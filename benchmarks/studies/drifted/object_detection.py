@@ -11,7 +11,7 @@ from numpy.random import Generator
 from PIL import Image, ImageFilter
 
 from benchmarks.studies.drifted.source import SourceSamples
-from models.base import Judged, Sample
+from models.base import EvaluatedSample, Sample
 from models.object_detection.data.objects import Split
 from models.object_detection.data.scenes import compose, jpeg
 from models.object_detection.metrics import map50
@@ -61,6 +61,6 @@ def judge_reward(output: Mapping[str, Any], truth: Mapping[str, Any]) -> float:
     return 4.0 * float(hits(predicted, true).sum()) / (len(predicted) + len(true)) - 1.0
 
 
-def measure_error(judged: Sequence[Judged]) -> float:
+def measure_error(judged: Sequence[EvaluatedSample]) -> float:
     """Return 1 - mAP at intersection over union 0.5."""
     return 1.0 - map50(judged)

@@ -11,7 +11,7 @@ from numpy.random import Generator
 from PIL import Image, ImageFilter
 
 from benchmarks.studies.drifted.source import SourceSamples
-from models.base import Judged, Sample
+from models.base import EvaluatedSample, Sample
 from models.ocr.data.drifted import slanted
 from models.ocr.data.generation import split_fonts
 from models.ocr.data.lines import photographed, png
@@ -40,7 +40,7 @@ def draw_samples(tested: int, logged: int, seed: int) -> SourceSamples:
     return SourceSamples(samples[:tested], samples[tested:])
 
 
-def measure_error(judged: Sequence[Judged]) -> float:
+def measure_error(judged: Sequence[EvaluatedSample]) -> float:
     """Return the character error rate."""
     return character_error_rate([(line.decoded.output["text"], line.sample.correction["text"]) for line in judged])
 

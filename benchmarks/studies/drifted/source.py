@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from models.base import Judged, Sample, Task
+from models.base import EvaluatedSample, Sample, Task
 
 
 class SourceSamples(NamedTuple):
@@ -24,5 +24,5 @@ class DriftedSource:
     """Draw samples, given the numbers of tested and of logged ones, and the seed."""
     reward: Callable[[Mapping[str, Any], Mapping[str, Any]], float]
     """Return the reward that a person would give, from -1 to 1, given an output and the truth."""
-    error: Callable[[Sequence[Judged]], float]
+    error: Callable[[Sequence[EvaluatedSample]], float]
     error_name: str

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.random import Generator
 
 from benchmarks.studies.drifted.source import SourceSamples
-from models.base import Judged, Sample
+from models.base import EvaluatedSample, Sample
 from models.speech_to_text.audio import RATE
 from models.speech_to_text.data.acoustics import RecordingConditions, record
 from models.speech_to_text.data.vocabulary import phrase
@@ -40,7 +40,7 @@ def _draw_call(number: int, rng: Generator) -> Sample:
     return Sample(f"call-{number}.wav", payload, "audio/wav", {"text": text})
 
 
-def measure_error(judged: Sequence[Judged]) -> float:
+def measure_error(judged: Sequence[EvaluatedSample]) -> float:
     """Return the word error rate."""
     return word_error_rate((call.decoded.output["text"], call.sample.correction["text"]) for call in judged)
 

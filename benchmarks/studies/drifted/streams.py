@@ -18,7 +18,7 @@ from app.settings import CHECKOUT
 from benchmarks.studies.drifted import SOURCES
 from benchmarks.studies.drifted.dataset import serve_samples
 from benchmarks.studies.drifted.source import DriftedSource, SourceSamples
-from models.base import Judged, Sample
+from models.base import EvaluatedSample, Sample
 from models.decision import Decision
 from models.decision.data import simulator
 
@@ -45,7 +45,7 @@ def _reward(output: Mapping[str, Any], truth: Mapping[str, Any]) -> float:
     return 0.0
 
 
-def _error(judged: Sequence[Judged]) -> float:
+def _error(judged: Sequence[EvaluatedSample]) -> float:
     return 0.0
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from models.base import Judged, Sample
+from models.base import EvaluatedSample, Sample
 from models.nn.calibration import expected_calibration_error
 
 SAMPLES = Path(__file__).parents[1] / "samples"
@@ -61,7 +61,7 @@ def acceptance_probabilities(request: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _acceptance_probability(context: Mapping[str, Any], offer: Mapping[str, Any]) -> float:
-    """Return a logistic model with interactions, one of them (price against budget) far from linear."""
+    """Return the probability: logistic with interactions, one of them (price against budget) far from linear."""
     interested = offer["category"] == context["interest"]
     evening = context["hour"] >= 18
     likes_video = context["device"] == "desktop" or evening
@@ -88,7 +88,7 @@ def visits(count: int, *seed: int) -> Iterator[Sample]:
 
 
 def held_out() -> Iterator[Sample]:
-    """Return what no training sees."""
+    """Return the visits of the held-out set, which no training sees."""
     return visits(HELD_OUT, HELD_OUT_SEED)
 
 
@@ -112,7 +112,7 @@ def reward(shown: Sample, output: Mapping[str, Any], rng: Generator) -> float:
     return float(rng.random() < acceptance_probabilities(json.loads(shown.payload))[output["action"]])
 
 
-def figures(judged: Sequence[Judged]) -> dict[str, float]:
+def figures(judged: Sequence[EvaluatedSample]) -> dict[str, float]:
     """Measure a policy by the known probabilities. `reward` and `regret` are exact expectations over its choices.
 
     `regret` is the best offer's expected reward less the policy's, `regret_greedy` the same of its most probable offer,
@@ -121,14 +121,14 @@ def figures(judged: Sequence[Judged]) -> dict[str, float]:
     """
     policy, greedy, best, uniform, confidence, hits = (np.zeros(len(judged)) for _ in range(6))
     chance: NDArray[Any] = np.zeros(len(judged))
-    for row, one in enumerate(judged):
-        known = acceptance_probabilities(json.loads(one.sample.payload))
-        probabilities = one.decoded.output["probabilities"]
+    for row, evaluated in enumerate(judged):
+        known = acceptance_probabilities(json.loads(evaluated.sample.payload))
+        probabilities = evaluated.decoded.output["probabilities"]
         favourite = max(probabilities, key=probabilities.__getitem__)
         policy[row] = sum(probability * known[offer] for offer, probability in probabilities.items())
         greedy[row], best[row], uniform[row] = known[favourite], max(known.values()), np.mean(list(known.values()))
-        confidence[row], chance[row] = one.decoded.confidence, known[one.decoded.output["action"]]
-        hits[row] = favourite == one.sample.correction["action"]
+        confidence[row], chance[row] = evaluated.decoded.confidence, known[evaluated.decoded.output["action"]]
+        hits[row] = favourite == evaluated.sample.correction["action"]
     return {
         "reward": float(policy.mean()),
         "reward_greedy": float(greedy.mean()),

@@ -19,7 +19,7 @@ Places = NDArray[np.int32]
 
 @dataclass(frozen=True)
 class LoggedDecision:
-    """One decision: its tensors, the place of the action that was chosen among them, and what was said of it."""
+    """One decision: its tensors, the place of the action that was chosen among them, and its feedback."""
 
     features: Features
     chosen: int
@@ -27,7 +27,7 @@ class LoggedDecision:
     reward: float | None
     """From -1 to 1."""
     label: int | None = None
-    """The place of the action that would have been right."""
+    """The place of the right action."""
     split: str = "train"
     step: Step | None = None
     source: str = ""
@@ -51,13 +51,13 @@ class DecisionBatch:
     reward: Floats
     label: Places
     place: Places
-    """Which of all decisions it is: their order is of episodes, the groups are not."""
+    """The place among all decisions, which are ordered by episodes; groups are not."""
 
     def __len__(self) -> int:
         return len(self.count)
 
     def take(self, rows: NDArray[np.integer[Any]]) -> "DecisionBatch":
-        """Return some of them."""
+        """Return the decisions in these rows."""
         return DecisionBatch(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
 
 
@@ -100,7 +100,7 @@ def _stacked(placed: Sequence[tuple[int, LoggedDecision]], padded: int) -> Decis
 def read(dataset: Path) -> Iterator[LoggedDecision]:
     """Yield the decisions with a reward, a label, or a step of an episode. Raises `Untrainable`.
 
-    A label that names none of the actions at hand says nothing.
+    A label that names none of the offered actions is ignored.
     """
     for row in rows(dataset):
         decision = _logged(row)

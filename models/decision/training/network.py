@@ -26,7 +26,7 @@ LIMIT = 8.0
 
 @dataclass(frozen=True)
 class Scale:
-    """What numbers are standardised by: (x - mean) / deviation, at most `LIMIT` away from 0."""
+    """The scale that standardises numbers: (x - mean) / deviation, at most `LIMIT` away from 0."""
 
     context_mean: NDArray[np.float32]
     context_deviation: NDArray[np.float32]
@@ -38,7 +38,7 @@ class Scale:
         return jnp.clip((context - self.context_mean) / self.context_deviation, -LIMIT, LIMIT)
 
     def actions(self, actions: Any) -> Any:
-        """Return the same of actions."""
+        """Standardise actions."""
         return jnp.clip((actions - self.actions_mean) / self.actions_deviation, -LIMIT, LIMIT)
 
 
@@ -75,7 +75,7 @@ class Network:
 
     @classmethod
     def from_onnx(cls, model: onnx.ModelProto) -> Self:
-        """Return what `to_onnx` wrote. Raises KeyError for a model of something else."""
+        """Read what `to_onnx` wrote. Raises `KeyError` for another model."""
         arrays = stored_arrays(model)
         metadata = {entry.key: entry.value for entry in model.metadata_props}
         policy, rewards = ({name: arrays[f"{of}.{name}"] for name in _NAMES} for of in ("policy", "rewards"))
@@ -99,7 +99,7 @@ def initial(columns: int, width: int, rng: Generator, bias: float = 0.0) -> Para
 
 
 def untrained(schema: Schema) -> Network:
-    """Return what serves a schema before there is a log to learn from: all actions are alike."""
+    """Return the network that serves a schema before there is a log: it scores all actions alike."""
     columns, width = 1 + schema.context.columns, schema.actions.columns
     unit = Scale(*(of(size, np.float32) for size in (columns, width) for of in (np.zeros, np.ones)))
     alike = initial(columns, width, np.random.default_rng(0))

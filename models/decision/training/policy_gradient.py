@@ -52,14 +52,14 @@ class PolicyFittingPlan:
 
 
 def fit_rewards(start: Parameters, log: Log, plan: PolicyFittingPlan, seed: int, on_step: OnStep) -> Parameters:
-    """Return the reward model."""
+    """Fit the reward model."""
     return _fit(_reward_loss, start, [_batch(group) for group in log], plan, seed, on_step)
 
 
 def fit_policy(
     start: Parameters, rewards: Parameters, log: Log, plan: PolicyFittingPlan, seed: int, on_step: OnStep
 ) -> Parameters:
-    """Return the policy, with the help of a reward model."""
+    """Fit the policy with the help of a reward model."""
     batches = []
     for group in log:
         batch = _batch(group)

@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models import off_policy
 from models.base import OnStep, Untrainable
 from models.decision.schema import Group, Schema
+from models.decision.training.evaluation import rewarded
 from models.decision.training.log_reader import Log, total
-from models.decision.training.network import Network, Scale, initial, scores
-from models.decision.training.policy_gradient import PolicyFittingPlan, fit_policy, fit_rewards, policy_of
+from models.decision.training.network import Network, Scale, initial
+from models.decision.training.policy_gradient import PolicyFittingPlan, fit_policy, fit_rewards
 from models.decision.training.returns import TrajectoryBatch, standardised
 from models.decision.training.trajectories import Trajectories
-from models.nn.calibration import best_temperature, expected_calibration_error
+from models.nn.calibration import best_temperature
 
 Floats = NDArray[np.floating[Any]]
 MIN_DECISIONS = 30
@@ -24,7 +24,7 @@ MIN_CALIBRATION_DECISIONS = 300
 
 @dataclass(frozen=True)
 class FittedPolicy:
-    """A network, and what there was to fit it on: returns in [0, 1] of their range, and `checked` as it was logged."""
+    """A network and its data: returns as shares of their range, and `checked` with rewards as logged."""
 
     network: Network
     train: Log
@@ -81,71 +81,12 @@ def _without(left_out: dict[str, int]) -> str:
     return f" (left out: {', '.join(f'{count} {why}' for why, count in left_out.items())})" if left_out else ""
 
 
-def evaluated(network: Network, log: Log) -> dict[str, Any]:
-    """Return what the network's policy would have earned on logged decisions, with rewards in [0, 1] of their range.
-
-    `corrected_right` is the share of corrections that name what it holds to be best.
-    """
-    figures: dict[str, Any] = {}
-    if len(hits := _hits(network, log)):
-        figures["corrected_right"] = round(float(hits.mean()), 5)
-    rows = _rewarded(network, log)
-    if rows is None:
-        return figures
-    estimates = {
-        "logged": off_policy.on_policy(rows.reward),
-        "snips": off_policy.snips(rows.reward, rows.weight),
-        "doubly_robust": off_policy.doubly_robust(rows.reward, rows.weight, rows.predicted, rows.value),
-    }
-    for name, one in estimates.items():
-        figures[name] = [round(number, 5) for number in (one.value, *one.interval())]
-    figures["effective_decisions"] = round(off_policy.effective_size(rows.weight), 1)
-    figures["reward_ece"] = round(expected_calibration_error(rows.predicted, rows.reward), 5)
-    return figures
-
-
-def _hits(network: Network, log: Log) -> NDArray[np.bool_]:
-    """Return whether the most probable action is the corrected one, for each decision with a correction."""
-    standard = standardised(log, network.scale)
-    groups = zip(standard, policy_of(network.policy, standard), strict=True)
-    return np.concatenate(
-        [(policy.argmax(1) == one.label)[one.label >= 0] for one, policy in groups] or [np.zeros(0, bool)]
-    )
-
-
-@dataclass(frozen=True)
-class RewardedDecisions:
-    """Decisions with a reward, (N,) each: the reward, its importance weight, and the reward model's prediction.
-
-    `logit` is of the `predicted` reward; `value` is the policy's by the model.
-    """
-
-    reward: NDArray[Any]
-    weight: Floats
-    logit: Floats
-    predicted: Floats
-    value: Floats
-
-
-def _rewarded(network: Network, log: Log) -> RewardedDecisions | None:
-    standard, parts = standardised(log, network.scale), []
-    for one, policy in zip(standard, policy_of(network.policy, standard), strict=True):
-        chosen = (np.arange(len(one)), one.chosen)
-        logits = np.asarray(scores(network.rewards, one.context, one.actions), np.float64) / network.temperature
-        model = 1 / (1 + np.exp(-logits))
-        columns = (one.reward, policy[chosen] / one.propensity, logits[chosen], model[chosen], (policy * model).sum(1))
-        parts.append([column[np.isfinite(one.reward)] for column in columns])
-    if not sum(len(rewards) for rewards, *_ in parts):
-        return None
-    return RewardedDecisions(*map(np.concatenate, zip(*parts, strict=True)))
-
-
 def _temperature(network: Network, log: Log) -> float:
     """Return the temperature that calibrates the reward model, by cross-entropy on validation decisions.
 
     Fewer than `MIN_CALIBRATION_DECISIONS` of them leave the scores as they are.
     """
-    rows = _rewarded(network, log)
+    rows = rewarded(network, log)
     if rows is None or len(rows.reward) < MIN_CALIBRATION_DECISIONS:
         return 1.0
 
@@ -157,8 +98,8 @@ def _temperature(network: Network, log: Log) -> float:
 
 
 def reward_range(log: Log, parent: Network | None) -> tuple[float, float]:
-    """Return the lowest and highest reward, the parent's among them; what a correction says is taken for these."""
-    rewards = np.concatenate([one.reward for one in log] + ([np.array(parent.reward_range)] if parent else []))
+    """Return the lowest and highest reward, the parent's among them; corrections count as these."""
+    rewards = np.concatenate([group.reward for group in log] + ([np.array(parent.reward_range)] if parent else []))
     rewards = rewards[np.isfinite(rewards)]
     if not len(rewards):
         return 0.0, 1.0
@@ -170,7 +111,7 @@ def reward_range(log: Log, parent: Network | None) -> tuple[float, float]:
 
 def initial_logit(log: Log) -> float:
     """Return the logit of the mean reward, in [0, 1]: the reward model's first prediction for any action."""
-    rewards = np.concatenate([one.reward for one in log])
+    rewards = np.concatenate([group.reward for group in log])
     rewards = rewards[np.isfinite(rewards)]
     mean = float(np.clip(rewards.mean(), 1e-4, 1 - 1e-4)) if len(rewards) else 0.5
     return float(np.log(mean) - np.log1p(-mean))
@@ -178,12 +119,14 @@ def initial_logit(log: Log) -> float:
 
 def scaled(log: Log, low: float, high: float) -> Log:
     """Return the log with rewards as shares of their range."""
-    return [replace(one, reward=np.clip((one.reward - low) / (high - low), 0, 1).astype(np.float32)) for one in log]
+    return [
+        replace(group, reward=np.clip((group.reward - low) / (high - low), 0, 1).astype(np.float32)) for group in log
+    ]
 
 
 def _scale(schema: Schema, log: Log) -> Scale:
-    context = np.concatenate([one.context for one in log])
-    offered = [one.actions[np.arange(one.actions.shape[1]) < one.count[:, None]] for one in log]
+    context = np.concatenate([group.context for group in log])
+    offered = [group.actions[np.arange(group.actions.shape[1]) < group.count[:, None]] for group in log]
     mean, deviation = _moments(context[:, 1:], schema.context)
     of_actions = _moments(np.concatenate(offered), schema.actions)
     return Scale(np.insert(mean, 0, 0), np.insert(deviation, 0, 1), *of_actions)  # the constant stays as it is

@@ -1,4 +1,4 @@
-"""From rewards to returns: what each decision of a log was worth with what came after it."""
+"""From rewards to returns: each decision's reward with the discounted rewards after it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -26,7 +26,7 @@ class TrajectoryBatch:
     @classmethod
     def of(cls, trajectories: Sequence[Trajectory]) -> "TrajectoryBatch":
         """Stack trajectories."""
-        log = grouped(one for trajectory in trajectories for one in trajectory)
+        log = grouped(decision for trajectory in trajectories for decision in trajectory)
         return cls(
             log,
             Episodes.of([len(trajectory) for trajectory in trajectories]),
@@ -43,8 +43,8 @@ class TrajectoryBatch:
         if not self.in_steps:
             return self.log
         model = None if network is None else model_of(network, self.log)
-        found = self.episodes.returns(flat(self.log, [one.reward for one in self.log]), gamma, model)
-        return [replace(one, reward=found[one.place].astype(np.float32)) for one in self.log]
+        returns_of_steps = self.episodes.returns(flat(self.log, [group.reward for group in self.log]), gamma, model)
+        return [replace(group, reward=returns_of_steps[group.place].astype(np.float32)) for group in self.log]
 
     def figures(self, network: Network, gamma: float) -> dict[str, Any]:
         """Return what the network's policy would have earned in whole episodes, in discounted sums of rewards.
@@ -55,7 +55,7 @@ class TrajectoryBatch:
         if not of_whole.any():
             return {}
         episodes = Episodes(self.episodes.lengths[self.whole])
-        rewards = flat(self.log, [one.reward for one in self.log])[of_whole]
+        rewards = flat(self.log, [group.reward for group in self.log])[of_whole]
         every = model_of(network, self.log)
         model = ReturnModel(every.weights[of_whole], every.predicted[of_whole], every.values[of_whole])
         estimates = {
@@ -63,18 +63,20 @@ class TrajectoryBatch:
             "weighted_per_decision": episodes.weighted_per_decision(rewards, model.weights, gamma),
             "doubly_robust": episodes.doubly_robust(rewards, model, gamma),
         }
-        found: dict[str, Any] = {"episodes": len(episodes.lengths)}
-        for name, one in estimates.items():
-            found[name] = [round(number, 5) for number in (one.value, *one.interval())]
-        found["effective_episodes"] = round(episodes.effective_size(model.weights), 1)
-        return found
+        figures: dict[str, Any] = {"episodes": len(episodes.lengths)}
+        for name, estimate in estimates.items():
+            figures[name] = [round(number, 5) for number in (estimate.value, *estimate.interval())]
+        figures["effective_episodes"] = round(episodes.effective_size(model.weights), 1)
+        return figures
 
 
 def standardised(log: Log, scale: Scale) -> Log:
-    """Return the log in the numbers that networks take."""
+    """Return the log standardised, as networks take it."""
     return [
-        replace(one, context=np.asarray(scale.context(one.context)), actions=np.asarray(scale.actions(one.actions)))
-        for one in log
+        replace(
+            group, context=np.asarray(scale.context(group.context)), actions=np.asarray(scale.actions(group.actions))
+        )
+        for group in log
     ]
 
 
@@ -83,25 +85,25 @@ def model_of(network: Network, log: Log) -> ReturnModel:
     standard = standardised(log, network.scale)
     low, high = network.reward_range
     columns: list[list[NDArray[Any]]] = [[], [], []]
-    for one, policy in zip(standard, policy_of(network.policy, standard), strict=True):
-        chosen = (np.arange(len(one)), one.chosen)
-        expected = low + (high - low) * _sigmoid(network, one)
+    for group, policy in zip(standard, policy_of(network.policy, standard), strict=True):
+        chosen = (np.arange(len(group)), group.chosen)
+        expected = low + (high - low) * _sigmoid(network, group)
         for column, values in zip(
-            columns, (policy[chosen] / one.propensity, expected[chosen], (policy * expected).sum(1)), strict=True
+            columns, (policy[chosen] / group.propensity, expected[chosen], (policy * expected).sum(1)), strict=True
         ):
             column.append(values)
     return ReturnModel(*(flat(log, column) for column in columns))
 
 
-def _sigmoid(network: Network, one: DecisionBatch) -> NDArray[np.float64]:
-    logits = np.asarray(scores(network.rewards, one.context, one.actions), np.float64) / network.temperature
+def _sigmoid(network: Network, group: DecisionBatch) -> NDArray[np.float64]:
+    logits = np.asarray(scores(network.rewards, group.context, group.actions), np.float64) / network.temperature
     shares: NDArray[np.float64] = 1 / (1 + np.exp(-logits))
     return shares
 
 
 def flat(log: Log, columns: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
-    """Return a column of each group as one of all decisions, in their order, (N,)."""
-    made = np.zeros(total(log))
-    for one, values in zip(log, columns, strict=True):
-        made[one.place] = values
-    return made
+    """Merge a column of each group into one of all decisions, in their order, (N,)."""
+    flattened = np.zeros(total(log))
+    for group, values in zip(log, columns, strict=True):
+        flattened[group.place] = values
+    return flattened

@@ -17,7 +17,7 @@ Trajectory = list[LoggedDecision]
 
 @dataclass(frozen=True)
 class Trajectories:
-    """All that can be learnt from, and why the steps of some episodes can't, by reason."""
+    """Trajectories to learn from, and counts of the steps that were left out, by reason."""
 
     trajectories: list[Trajectory]
     left_out: dict[str, int]
@@ -71,7 +71,7 @@ def _unusable(steps: Sequence[LoggedDecision]) -> str | None:
 
 
 def _cut(steps: list[LoggedDecision]) -> list[Trajectory]:
-    """Return the trajectory at the end; and of what was before it, each step that a person has corrected, by itself."""
+    """Return the last trajectory, and each corrected step before it by itself."""
     start = len(steps)
     while start > 0 and steps[start - 1].reward is not None:
         if start < len(steps) and _number(steps[start]) != _number(steps[start - 1]) + 1:

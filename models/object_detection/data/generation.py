@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from models.base import Features, Sample
+from models.object_detection.data.examples import MAX_OBJECTS, NO_OBJECT, Examples
 from models.object_detection.data.objects import Split
 from models.object_detection.data.scenes import samples
 from models.object_detection.images import SIDE, Geometry, features_of
 from models.object_detection.labels import LABELS
-from models.object_detection.training.fitting import MAX_OBJECTS, NO_OBJECT, Examples
 
 CHUNK = 250
 _SPLIT_NUMBER: dict[Split, int] = {"train": 0, "validation": 1, "held_out": 2}

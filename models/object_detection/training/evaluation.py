@@ -39,7 +39,8 @@ def placed(maps: dict[str, NDArray[Any]], scenes: Sequence[Labelled]) -> list[Ca
     """Return what may be an object in each scene, in pixels of its picture."""
     found = candidates(maps["scores"], maps["distances"])
     return [
-        one.placed(Geometry.from_array(features["geometry"])) for one, (features, _) in zip(found, scenes, strict=True)
+        of_scene.placed(Geometry.from_array(features["geometry"]))
+        for of_scene, (features, _) in zip(found, scenes, strict=True)
     ]
 
 
@@ -61,7 +62,7 @@ def calibrated(
             {"box": box, "label": LABELS[label], "score": score}
             for box, label, score in zip(found.boxes.tolist(), found.labels.tolist(), found.best.tolist(), strict=True)
         ]
-        logits += [float(np.log(one["score"] / (1 - one["score"]))) for one in predicted]
+        logits += [float(np.log(box["score"] / (1 - box["score"]))) for box in predicted]
         right += hits(predicted, truth["boxes"]).tolist()
     slope, offset = _regression(np.array(logits)[:, None], right, Calibration().slope)
     half = Calibration(float(slope[0]), offset)

@@ -1,4 +1,4 @@
-"""Training from a parent on what a dataset says of its scenes, without forgetting what it could do."""
+"""Fine-tune a parent on a dataset's feedback, without forgetting what it could do."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -111,7 +111,7 @@ def fine_tune(
     rehearsal_losses = mean_losses(
         network, interpolations, _tuning_scenes(rehearsed_validation, calibration), recipe.plan
     )
-    trials = [Trial(*one) for one in zip(SHARES, losses, rehearsal_losses, strict=True)]
+    trials = [Trial(*values) for values in zip(SHARES, losses, rehearsal_losses, strict=True)]
     best = chosen(trials, MAX_LOSS_INCREASE)
     return TunedParameters(interpolations[trials.index(best)], best.share, trials)
 
@@ -123,7 +123,7 @@ def _tuning_scenes(given: SplitFeedback, calibration: Calibration) -> TuningScen
 
 
 def _model(parent: Path, network: Detector) -> onnx.ModelProto:
-    """Raise `Untrainable` for what is no model of this network."""
+    """Read a model of this network. Raises `Untrainable`."""
     try:
         model = onnx.load(parent)
         parameters = from_onnx(model)

@@ -18,8 +18,9 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from models.nn.convolution import Parameters
+from models.object_detection.data.examples import Examples
 from models.object_detection.training.augmentation import augmented
-from models.object_detection.training.fitting import Examples, Fitting, mirrored
+from models.object_detection.training.fitting import Fitting, mirrored
 from models.object_detection.training.losses import distance, scene_loss
 from models.object_detection.training.negative_feedback import NegativeScenes, unlikelihood_loss
 from models.object_detection.training.network import Detector
@@ -99,8 +100,8 @@ def fit_further(
         return value
 
     @jax.jit
-    def step(fitting: Fitting, state: Any, squares: Any, *said: Any) -> tuple[Any, Any, jax.Array]:
-        value, slopes = jax.value_and_grad(loss)(fitting, (squares, *network.maps(parent, squares)), *batches)
+    def step(fitting: Fitting, state: Any, squares: Any, *feedback: Any) -> tuple[Any, Any, jax.Array]:
+        value, slopes = jax.value_and_grad(loss)(fitting, (squares, *network.maps(parent, squares)), *feedback)
         updates, state = optimiser.update(slopes, state, fitting)
         return optax.apply_updates(fitting, updates), state, value
 

@@ -6,7 +6,7 @@ is left in the model.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
 import jax
@@ -15,26 +15,11 @@ import numpy as np
 import optax
 from numpy.typing import NDArray
 
-from models.nn.convolution import Parameters
+from models.nn.convolution import FittedParameters, Parameters
+from models.object_detection.data.examples import Examples
 from models.object_detection.images import SIDE
 from models.object_detection.training.losses import scene_loss
 from models.object_detection.training.network import Detector
-
-MAX_OBJECTS = 16
-"""Objects of a scene that count; the rest is left out."""
-NO_OBJECT = -1
-"""The label of a row without an object."""
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Scenes as the network sees them: `squares` uint8 (n, 128, 128, 3), `boxes` float32 (n, 16, 4) in pixels of the
-    square, `labels` int32 (n, 16), -1 where there is no object.
-    """
-
-    squares: NDArray[np.uint8]
-    boxes: NDArray[np.float32]
-    labels: NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -48,14 +33,6 @@ class DetectorFittingPlan:
     decay: float = 1e-2
     warm_up: float = 0.05
     box_weight: float = 1.0
-
-
-@dataclass
-class FittedParameters:
-    """The parameters found, and the loss of each step on the way."""
-
-    parameters: Parameters
-    losses: list[float] = field(default_factory=list)
 
 
 class Fitting(NamedTuple):

@@ -1,4 +1,4 @@
-"""What each cell should say of a scene, and how wrong it is; and how far it is from what another network says."""
+"""Targets of the cells, losses of the maps, and their distance from another network's."""
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ CLASSES_WEIGHT = 0.01
 
 
 def targets(boxes: jax.Array, labels: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Return what the cells should say of boxes (batch, n, 4) with labels (batch, n).
+    """Return the targets of the cells, for boxes (batch, n, 4) with labels (batch, n).
 
     The heat maps (batch, 16, 16, classes), 1 in the cell of an object's middle and falling around it like a Gaussian
     (CenterNet, equation 1); the box that a cell belongs to (batch, 16, 16, 4), the smallest of those whose middle is

@@ -22,7 +22,7 @@ CELLS_FIRST, CHANNELS_FIRST = [0, 2, 3, 1], [0, 3, 1, 2]
 
 @dataclass(frozen=True)
 class Calibration:
-    """What makes scores and confidences mean what they say.
+    """The calibration of scores and confidences.
 
     A score is sigmoid(slope * logit + offset). `certainty` are the three numbers of a logistic regression, see
     `models.object_detection.decoding`.

@@ -1,4 +1,4 @@
-"""The fonts that printed lines are rendered from, split by family: what is tested on was never trained on.
+"""The fonts that printed lines are rendered from, split by family: no font of the test is in training.
 
 All come with Python packages of the `train` group, so a new machine has them; all are under open licences.
 """

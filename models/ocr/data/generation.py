@@ -25,7 +25,7 @@ from models.ocr.images import normalise
 
 SCAN_SHARES: dict[Split, tuple[float, float]] = {"train": (0.0, 0.72), "validation": (0.72, 0.8), "test": (0.8, 1.0)}
 STRANGENESS: dict[Split, float] = {"train": 1.0, "validation": 1.0, "test": 0.0}
-"""Few people wrote the training's scans; bent, they stand for writers never met: in fitting and for the temperature."""
+"""Few people wrote the training's scans; distorted, they stand for unseen writers, in fitting and calibration."""
 BLANK_SHARE = 0.02
 CHUNK = 250
 HELD_OUT_LINES, HELD_OUT_SEED = 1_500, 0

@@ -33,7 +33,7 @@ class RecordingConditions:
 
 
 def record(speech: Samples, rate: int, rng: Generator, room: RecordingConditions) -> Samples:
-    """Return the speech as recorded: 16 kHz, steps of 16 bits, between -1 and 1, with some silence around it."""
+    """Record speech: 16 kHz, steps of 16 bits, between -1 and 1, with some silence around it."""
     tempo = float(np.exp(rng.uniform(-room.tempo, room.tempo)))
     sound = soxr.resample(speech, rate * tempo, RATE, quality="VHQ").astype(np.float64)
     before, after = (int(RATE * rng.uniform(0.05, 0.6)) for _ in range(2))
@@ -82,7 +82,7 @@ def _noise(sound: Sound, above_db: float, rng: Generator) -> Sound:
 
 
 def _narrowed(sound: Sound, rng: Generator) -> Sound:
-    """Return a cheap microphone's band, or a telephone's."""
+    """Limit the sound to the band of a cheap microphone or a telephone."""
     size = _length(len(sound))
     frequencies = np.fft.rfftfreq(size, 1 / RATE)
     low, high = rng.uniform(50, 350), np.exp(rng.uniform(np.log(3200), np.log(7800)))

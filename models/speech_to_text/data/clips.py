@@ -1,4 +1,4 @@
-"""The recordings that ship, of voices and accents that no training ever hears; and what `make run` makes of them.
+"""The shipped recordings, of voices and accents unseen in training, and the demonstration's stream of them.
 
 `held_out/` is what the model card's figures are measured on, `samples/` a few files such as applications send.
 `write_samples.py` has written both.

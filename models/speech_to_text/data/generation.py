@@ -41,7 +41,7 @@ class Speech:
 
 
 def spoken(split: Split, rng: Generator, phrases: int = 1) -> Speech:
-    """Return phrases in one of the split's voices, with a pause after each but the last."""
+    """Speak phrases in one of the split's voices, with a pause after each but the last."""
     settings, texts, samples = voice_settings(split, rng), [], []
     for number in range(phrases):
         texts.append(phrase(rng))
@@ -67,7 +67,7 @@ def make_utterances(
 
 
 def make_split(split: Split, count: int, seed: int, on_step: OnStep) -> list[LabelledSignal]:
-    """Return the same, and a training is told how far it is."""
+    """Make utterances, and report progress as a training does."""
     return make_utterances(split, count, seed, lambda done: on_step(f"making {split} data", done, count))
 
 
@@ -83,16 +83,16 @@ def _chunks(split: Split, count: int, seed: int, processes: int) -> Iterator[lis
 
 def _chunk(split: Split, count: int, seed: int, start: int) -> list[LabelledSignal]:
     rng = np.random.default_rng([seed, _SPLIT_NUMBER[split], start])
-    made: list[LabelledSignal] = []
-    while len(made) < count:
+    utterances: list[LabelledSignal] = []
+    while len(utterances) < count:
         speech = _speech(split, rng)
-        for _ in range(min(TAKES, count - len(made))):
-            made.append(LabelledSignal(log_mel(record(speech.samples, speech.rate, rng, ROOM)), speech.text))
-    return made
+        for _ in range(min(TAKES, count - len(utterances))):
+            utterances.append(LabelledSignal(log_mel(record(speech.samples, speech.rate, rng, ROOM)), speech.text))
+    return utterances
 
 
 def _speech(split: Split, rng: Generator) -> Speech:
-    """Return mostly a phrase; sometimes two with a pause between, sometimes nothing."""
+    """Speak mostly one phrase, sometimes two with a pause between, sometimes nothing."""
     kind = rng.random()
     if kind < WORDLESS_SHARE:
         return Speech(np.zeros(int(RATE * rng.uniform(0.1, 1.5)), np.float32), RATE, "", "")

@@ -1,6 +1,6 @@
 """`python -m models.speech_to_text.data.rehearsal`: recordings of the first training, for fine-tuning to rehearse.
 
-One of each phrase, of those that the shipped version was fitted to and chosen by. They ship, so that whoever retrains
+One of each phrase, of those that the shipped version was fitted to and chosen by. They ship, so that retraining
 needs no espeak-ng.
 """
 
@@ -27,11 +27,11 @@ def rehearsal(split: Split) -> list[LabelledSignal]:
 
 
 def write(file: Path) -> None:
-    """Make them. Raises `Untrainable`."""
+    """Make the recordings and write them to a file. Raises `Untrainable`."""
     rows = [
-        {"split": split, "text": one.text, "mels": one.signal.tobytes()}
+        {"split": split, "text": utterance.text, "mels": utterance.signal.tobytes()}
         for split, count in COUNTS.items()
-        for one in make_utterances(split, count * TAKES, SEED)[::TAKES]
+        for utterance in make_utterances(split, count * TAKES, SEED)[::TAKES]
     ]
     pq.write_table(pa.Table.from_pylist(rows), file, compression="zstd", compression_level=19)
 

@@ -73,7 +73,7 @@ def samples(rng: Generator) -> list[Sample]:
 
 
 def write(directory: Path, clips: Sequence[Sample]) -> None:
-    """Return the files, and what is said in them."""
+    """Write the files, and their texts."""
     directory.mkdir(exist_ok=True)
     for clip in clips:
         (directory / clip.name).write_bytes(clip.payload)
@@ -84,7 +84,7 @@ def write(directory: Path, clips: Sequence[Sample]) -> None:
 
 
 def main() -> None:
-    """Write both."""
+    """Write both folders."""
     rng = np.random.default_rng(SEED)
     write(HELD_OUT, held_out(rng))
     write(SAMPLES, samples(rng))

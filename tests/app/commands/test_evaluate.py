@@ -85,7 +85,7 @@ def test_what_can_t_be_valued_off_policy_says_why(tmp_path: Path) -> None:
     assert "hindsight replay decision --out" in missing.exception.remedy
     other = CliRunner().invoke(cli, ["evaluate", "ocr", "--off-policy", str(tmp_path)])
     assert isinstance(other.exception, SetupError)
-    assert "no choices between actions" in other.exception.remedy
+    assert "not choices between actions" in other.exception.remedy
 
 
 def test_help_has_an_example() -> None:

@@ -9,7 +9,7 @@ from app.settings import CHECKOUT
 from benchmarks.studies.drifted import SOURCES
 from benchmarks.studies.drifted.dataset import SPLITS, serve_samples, write_dataset
 from benchmarks.studies.rewards import FineTuningResult, StudyOptions, VersionErrors, markdown
-from models.base import Decoded, Judged
+from models.base import Decoded, EvaluatedSample
 from models.datasets import rows
 
 NEEDS = {"speech_to_text": pytest.mark.needs("espeak-ng")}
@@ -21,7 +21,7 @@ def test_the_log_has_the_feedback_of_a_person_for_each_sample(task: str, tmp_pat
     samples = source.samples(4, 12, 3)
     assert samples == source.samples(4, 12, 3)
     assert not {sample.payload for sample in samples.tested} & {sample.payload for sample in samples.logged}
-    perfect = [Judged(sample, Decoded(sample.correction, 1.0)) for sample in samples.tested]
+    perfect = [EvaluatedSample(sample, Decoded(sample.correction, 1.0)) for sample in samples.tested]
     assert source.error(perfect) == pytest.approx(0.0)
     log = serve_samples(source, 0.5, samples.logged, shipped, "test")
     dataset_rows = list(rows(write_dataset(tmp_path / "log", log, 10)))

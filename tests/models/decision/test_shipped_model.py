@@ -10,7 +10,7 @@ import pytest
 
 import models.decision
 from app.inference.predictor import stack_inputs
-from models.base import Judged
+from models.base import EvaluatedSample
 from models.decision import Decision
 from models.nn.onnx_inference import judge, session
 
@@ -21,7 +21,7 @@ TASK = Decision()
 
 
 @cache
-def held_out() -> tuple[Judged, ...]:
+def held_out() -> tuple[EvaluatedSample, ...]:
     return tuple(judge(session(MODEL), TASK, list(TASK.held_out())))
 
 

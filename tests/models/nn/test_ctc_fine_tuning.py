@@ -80,10 +80,10 @@ def test_without_feedback_to_choose_by_it_goes_as_far_as_forgets_little(parent: 
 def test_rewards_alone_make_what_was_right_more_probable_and_what_was_wrong_less(parent: Parameters) -> None:
     lines = bars(60, 5, 0.25)
     wrong = [[*one.labels[:-1], one.labels[-1] % 3 + 1] for one in lines[30:]]
-    punished = [one._replace(labels=labels, weight=-1.0) for one, labels in zip(lines[30:], wrong, strict=True)]
-    tuned = fine_tune(NETWORK, parent, said([*lines[:30], *punished], bars(20, 6, 0.25)), REHEARSAL, PLAN)
+    negative = [one._replace(labels=labels, weight=-1.0) for one, labels in zip(lines[30:], wrong, strict=True)]
+    tuned = fine_tune(NETWORK, parent, said([*lines[:30], *negative], bars(20, 6, 0.25)), REHEARSAL, PLAN)
     assert tuned.share > 0
-    for part, better in ((lines[:30], True), ([one._replace(weight=1.0) for one in punished], False)):
+    for part, better in ((lines[:30], True), ([one._replace(weight=1.0) for one in negative], False)):
         before, after = (mean_loss(NETWORK, parameters, part, PLAN) for parameters in (parent, tuned.parameters))
         assert (after < before) == better
 

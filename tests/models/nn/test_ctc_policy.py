@@ -2,7 +2,6 @@
 
 from collections import Counter
 from itertools import groupby, product
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from models.base import Asked
 from models.nn.ctc import best_path, label_probabilities, single_spaced
-from models.nn.ctc_policy import ServedLabels, checked_share, joint_probabilities, serve
+from models.nn.ctc_policy import ServedLabels, joint_probabilities, serve
 
 CLASSES = 3
 shares = st.floats(0.0, 1.0)
@@ -97,9 +96,3 @@ def test_a_text_too_improbable_for_a_float_has_a_propensity_above_zero() -> None
     uniform = np.full((1, 2000, 64), -np.log(64), np.float32)
     (one,) = serve(uniform, np.array([2000]), 1.0, rngs(1))
     assert 0 < one.propensity < 1e-300
-
-
-@pytest.mark.parametrize("wrong", [-0.1, 1.1, float("nan"), "0.5", True, None])
-def test_what_is_no_share_is_refused(wrong: Any) -> None:
-    with pytest.raises(ValueError, match="from 0 to 1"):
-        checked_share(wrong)

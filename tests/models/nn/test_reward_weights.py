@@ -1,4 +1,4 @@
-"""What rewards weigh: seldom served outputs more, within a bound, and against what is usual."""
+"""Rewards of seldom served outputs weigh more, within a bound, and are compared with the mean reward."""
 
 import pytest
 from hypothesis import given

@@ -11,7 +11,7 @@ import onnx
 import pytest
 
 import models.object_detection
-from models.base import Judged
+from models.base import EvaluatedSample
 from models.nn.onnx_inference import judge, session
 from models.object_detection import ObjectDetection
 from models.object_detection.data.scenes import held_out_scenes
@@ -32,7 +32,7 @@ def model() -> Any:
 
 
 @cache
-def judged() -> tuple[Judged, ...]:
+def judged() -> tuple[EvaluatedSample, ...]:
     """A part of the held-out set: its first scenes."""
     return tuple(judge(model(), TASK, list(islice(TASK.held_out(), 100))))
 

@@ -10,11 +10,12 @@ import typer
 from typer.testing import CliRunner
 
 from models.base import Untrainable
+from models.nn.convolution import FittedParameters
 from models.object_detection import ObjectDetection
 from models.object_detection import train as training
 from models.object_detection.data.scenes import held_out_scenes
 from models.object_detection.train import main, train
-from models.object_detection.training.fitting import DetectorFittingPlan, FittedParameters
+from models.object_detection.training.fitting import DetectorFittingPlan
 from models.object_detection.training.from_scratch import Recipe
 from models.object_detection.training.network import Detector
 from models.training_command import write

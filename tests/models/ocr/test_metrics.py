@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import models.ocr
-from models.base import Decoded, Judged, Sample
+from models.base import Decoded, EvaluatedSample, Sample
 from models.ocr import Ocr
 from models.ocr.data.generation import HELD_OUT_LINES, HELD_OUT_SEED, make_lines
 from models.ocr.metrics import DIGITS, PRINTED
@@ -16,9 +16,9 @@ from models.ocr.metrics import DIGITS, PRINTED
 TASK = Ocr()
 
 
-def judged(group: str, truth: str, text: str, confidence: float) -> Judged:
+def judged(group: str, truth: str, text: str, confidence: float) -> EvaluatedSample:
     sample = Sample("line.png", b"", "image/png", {"text": truth}, group)
-    return Judged(sample, Decoded({"text": text}, confidence))
+    return EvaluatedSample(sample, Decoded({"text": text}, confidence))
 
 
 def test_each_group_has_its_error_rate_its_lines_right_and_its_size() -> None:

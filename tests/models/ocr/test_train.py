@@ -9,7 +9,8 @@ import typer
 from typer.testing import CliRunner
 
 from models.nn import ctc_trainer
-from models.nn.ctc_fitting import CtcFittingPlan, FittedParameters
+from models.nn.convolution import FittedParameters
+from models.nn.ctc_fitting import CtcFittingPlan
 from models.ocr import Ocr
 from models.ocr.train import main
 from models.ocr.training.network import NETWORK

@@ -11,7 +11,7 @@ import pytest
 from numpy.random import default_rng
 
 import models.speech_to_text
-from models.base import Asked, Decoded, Judged
+from models.base import Asked, Decoded, EvaluatedSample
 from models.nn.conv_ctc import ConvCtc
 from models.nn.conv_ctc_onnx import from_onnx
 from models.nn.ctc_evaluation import parity
@@ -34,7 +34,7 @@ def model() -> Any:
 
 
 @cache
-def judged() -> tuple[Judged, ...]:
+def judged() -> tuple[EvaluatedSample, ...]:
     """The whole held-out set, from files to predictions."""
     return tuple(judge(model(), TASK, list(TASK.held_out())))
 

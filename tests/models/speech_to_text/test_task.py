@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.base import Asked, Decoded, Judged, Sample
+from models.base import Asked, Decoded, EvaluatedSample, Sample
 from models.nn.ctc import best_path, label_probabilities
 from models.speech_to_text import SpeechToText
 from models.speech_to_text.symbols import BLANK, CLASSES, SPACE, SYMBOLS, decode, encode, unknown_symbols
@@ -155,9 +155,9 @@ def test_each_wrong_word_costs_its_share(truth: list[str], place: int) -> None:
     assert TASK.score({"text": " ".join(heard)}, {"text": " ".join(truth)}) == pytest.approx(1 - 1 / len(truth))
 
 
-def judged(text: str, truth: str, confidence: float, group: str) -> Judged:
+def judged(text: str, truth: str, confidence: float, group: str) -> EvaluatedSample:
     output = {"text": text, "segments": []}
-    return Judged(Sample("x", b"", "", {"text": truth}, group), Decoded(output, confidence))
+    return EvaluatedSample(Sample("x", b"", "", {"text": truth}, group), Decoded(output, confidence))
 
 
 def test_figures_are_of_each_group_and_of_all() -> None:

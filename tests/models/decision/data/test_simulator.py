@@ -6,7 +6,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from models.base import Decoded, Judged
+from models.base import Decoded, EvaluatedSample
 from models.decision import Decision
 from models.decision.data import simulator
 
@@ -45,7 +45,7 @@ def test_rewards_come_as_often_as_their_chance_says() -> None:
     assert np.mean([reward or 0.0 for reward in rewards]) == pytest.approx(chance, abs=0.03)
 
 
-def judged(choose: str) -> list[Judged]:
+def judged(choose: str) -> list[EvaluatedSample]:
     """Policies that are certain: of the best or of the worst offer, or of none (uniform)."""
     made = []
     for sample in islice(simulator.held_out(), 200):
@@ -58,7 +58,7 @@ def judged(choose: str) -> list[Judged]:
             else certain
         )
         made.append(
-            Judged(
+            EvaluatedSample(
                 sample, Decoded({"action": action, "probabilities": probabilities}, acceptance_probabilities[action])
             )
         )
