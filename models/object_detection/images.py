@@ -1,5 +1,6 @@
 """From the bytes of a PNG or JPEG file to the small square picture that the network sees, and back for boxes."""
 
+from pathlib import Path
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -9,6 +10,7 @@ from PIL import Image
 from models.base import Features
 from models.vision.files import check_pixels, opaque, read_upright
 
+SAMPLES = Path(__file__).parent / "samples"
 SIDE = 128
 """Of the square, pixels."""
 MAX_PIXELS = 16_000_000

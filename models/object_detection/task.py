@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from itertools import islice
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,13 +13,12 @@ from models.base import Asked, Decoded, EvaluatedSample, Features, Rejected, Sam
 from models.nn.exploration import checked_share
 from models.object_detection.data.scenes import held_out_scenes
 from models.object_detection.decoding import MAX_BOXES, Candidates, candidates, confidence, doubt
-from models.object_detection.images import Geometry, features_of
+from models.object_detection.images import SAMPLES, Geometry, features_of
 from models.object_detection.labels import LABELS
 from models.object_detection.metrics import figures
 from models.object_detection.policy import serve
 from models.object_detection.scoring import mean_average_precision
 
-SAMPLES = Path(__file__).parent / "samples"
 _MAX_COORDINATE = 1e6  # pixels: beyond any picture
 HELD_OUT_SCENES, HELD_OUT_SEED = 300, 2_000
 _SHAPE = "a correction is {'boxes': [{'box': [x0, y0, x1, y1], 'label': '...'}]}"

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from models.object_detection.data.scenes import compose
-from models.object_detection.task import SAMPLES
+from models.object_detection.images import SAMPLES
 
 SEED = 40
 KINDS = ("colour.jpg", "colour.png", "grey.jpg", "cmyk.jpg", "turned.jpg")
