@@ -1,4 +1,4 @@
-"""The gate: whether a candidate may go on to shadow and canary, by what it is worth before it serves anybody."""
+"""The gate: decide by offline evidence whether a candidate may become shadow and canary."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,73 +13,73 @@ from models.off_policy import Estimate, Floats
 
 @dataclass(frozen=True)
 class PairedScore:
-    """A held-out outcome, and how both versions score on it."""
+    """The scores of both versions on a held-out outcome."""
 
     candidate: float
     champion: float
     weight: float = 1.0
-    """The inverse of the probability with which it was selected to be judged."""
+    """The inverse selection probability."""
     slices: Mapping[str, str] = field(default_factory=dict)
-    """The slices that it is of, such as {"language": "de"}."""
+    """The slices it belongs to, such as {"language": "de"}."""
 
 
 @dataclass(frozen=True)
 class GateEvidence:
-    """What was measured of a candidate beside its champion."""
+    """The measurements of a candidate and its champion."""
 
     pairs: Sequence[PairedScore]
-    """On held-out outcomes, in an order that stays the same; empty for a task that is judged by rewards alone."""
+    """Scores on held-out outcomes, in a fixed order; empty for a task with rewards only."""
     original_scores: Sequence[tuple[float, float]]
-    """Scores of candidate and champion on the task's original test set; empty for a task that has none."""
+    """Scores of candidate and champion on the task's original test set; empty for a task without one."""
     unanswered: tuple[int, int]
-    """Of how many predictions that were served the candidate makes none, and of how many: by its backtest."""
+    """The number of served predictions that the candidate fails to make in its backtest, and their total."""
     off_policy: Estimate | None
-    """The paired difference of the values, candidate less champion; None for a task that does not explore."""
+    """The paired difference of the off-policy values, candidate less champion; None for a task without exploration."""
     latency_ms: tuple[float, float]
-    """Of one prediction, by candidate and champion, measured alike."""
+    """The latency of one prediction by candidate and champion, measured in the same way."""
     size_bytes: int
-    """Of the candidate's file."""
+    """The size of the candidate's file."""
 
 
 @dataclass(frozen=True)
 class GateVerdict:
-    """Whether a candidate passes, as `ModelEvaluated` says it."""
+    """Whether a candidate passes, as in `ModelEvaluated`."""
 
     passed: bool
     reasons: tuple[str, ...]
-    """What kept it back: a sentence for each thing, with its figures."""
+    """The reasons against it: a sentence with figures for each failed check."""
     metrics: dict[str, float]
-    """What was measured, by name; finite numbers only."""
+    """The measurements by name; finite numbers only."""
 
 
 @dataclass(frozen=True)
 class _CheckResult:
-    """What one check measured, and what it refuses."""
+    """The measurements of a check, and its reason if it fails."""
 
     metrics: dict[str, float]
     reason: str | None = None
 
 
 def evaluate_gate(evidence: GateEvidence, bounds: GateSettings, seed: int) -> GateVerdict:
-    """Hold all evidence against all bounds. The same evidence and seed give the same verdict.
+    """Check the evidence against the bounds. The same evidence and seed give the same verdict.
 
-    Nothing raises: evidence that is missing or is no number is refused, with its reason.
+    Raises nothing: a missing or non-finite measurement fails its check, with a reason.
     """
     rng = np.random.default_rng(seed)
-    # Where nobody says what would have been right, what choices earned is all that shows an improvement.
-    earned_alone = evidence.off_policy is not None and not evidence.pairs
-    findings = [
-        *([] if earned_alone else _check_held_out(evidence.pairs, bounds, rng)),
+    # Without labels, only the rewards can show an improvement.
+    rewards_only = evidence.off_policy is not None and not evidence.pairs
+    checks = [
+        *([] if rewards_only else _check_held_out(evidence.pairs, bounds, rng)),
         _check_original(evidence.original_scores, bounds),
         _check_unanswered(evidence.unanswered, bounds),
         _check_off_policy(
-            evidence.off_policy, bounds, bounds.min_improvement if earned_alone else -bounds.off_policy_tolerance
+            evidence.off_policy, bounds, bounds.min_improvement if rewards_only else -bounds.off_policy_tolerance
         ),
         _check_latency(evidence.latency_ms, bounds),
         _check_size(evidence.size_bytes, bounds),
     ]
-    metrics = {name: value for one in findings for name, value in one.metrics.items() if isfinite(value)}
-    reasons = tuple(one.reason for one in findings if one.reason)
+    metrics = {name: value for check in checks for name, value in check.metrics.items() if isfinite(value)}
+    reasons = tuple(check.reason for check in checks if check.reason)
     return GateVerdict(not reasons, reasons, metrics)
 
 
