@@ -84,35 +84,35 @@ def evaluate_gate(evidence: GateEvidence, bounds: GateSettings, seed: int) -> Ga
 
 
 def _check_held_out(pairs: Sequence[PairedScore], bounds: GateSettings, rng: np.random.Generator) -> list[_CheckResult]:
-    counted = {"outcomes": float(len(pairs))}
-    wrong = sum(not (isfinite(one.candidate - one.champion) and 1 <= one.weight < inf) for one in pairs)
-    if wrong:
+    count = {"outcomes": float(len(pairs))}
+    invalid = sum(not (isfinite(pair.candidate - pair.champion) and 1 <= pair.weight < inf) for pair in pairs)
+    if invalid:
         return [
             _CheckResult(
-                counted, f"{wrong} of {len(pairs)} held-out outcomes lack finite scores or a weight of 1 or more."
+                count, f"{invalid} of {len(pairs)} held-out outcomes lack finite scores or a weight of 1 or more."
             )
         ]
     if len(pairs) < bounds.min_outcomes:
-        return [_CheckResult(counted, f"{len(pairs)} held-out outcomes are too few: {bounds.min_outcomes} are needed.")]
-    gains = np.array([one.candidate - one.champion for one in pairs])
-    weights = np.array([one.weight for one in pairs])
+        return [_CheckResult(count, f"{len(pairs)} held-out outcomes are too few: {bounds.min_outcomes} are needed.")]
+    gains = np.array([pair.candidate - pair.champion for pair in pairs])
+    weights = np.array([pair.weight for pair in pairs])
     mean, (low, high) = weighted_mean(gains, weights, bounds.confidence_level, rng)
     scores = {
-        "score_candidate": float(np.average([one.candidate for one in pairs], weights=weights)),
-        "score_champion": float(np.average([one.champion for one in pairs], weights=weights)),
+        "score_candidate": float(np.average([pair.candidate for pair in pairs], weights=weights)),
+        "score_champion": float(np.average([pair.champion for pair in pairs], weights=weights)),
     }
-    improved = {"improvement": mean, "improvement_low": low, "improvement_high": high}
+    improvement = {"improvement": mean, "improvement_low": low, "improvement_high": high}
     refused = (
         f"On {len(pairs)} held-out outcomes the score changes by {mean:+.4f}, {_format_interval(low, high, bounds)}:"
         f" the lower end must exceed {bounds.min_improvement:g}."
     )
-    whole = _CheckResult(counted | scores | improved, None if low > bounds.min_improvement else refused)
+    overall = _CheckResult(count | scores | improvement, None if low > bounds.min_improvement else refused)
     slices: dict[str, list[int]] = {}
-    for at, one in enumerate(pairs):
-        for name, value in one.slices.items():
-            slices.setdefault(f"{name}={value}", []).append(at)
-    large = ((name, at) for name, at in sorted(slices.items()) if len(at) >= bounds.min_slice_outcomes)
-    return [whole, *(_check_slice(name, gains[at], weights[at], bounds, rng) for name, at in large)]
+    for index, pair in enumerate(pairs):
+        for name, value in pair.slices.items():
+            slices.setdefault(f"{name}={value}", []).append(index)
+    large = ((name, rows) for name, rows in sorted(slices.items()) if len(rows) >= bounds.min_slice_outcomes)
+    return [overall, *(_check_slice(name, gains[rows], weights[rows], bounds, rng) for name, rows in large)]
 
 
 def _check_slice(
