@@ -1,4 +1,4 @@
-"""A version over the past: what it says beside what was served, and how both score."""
+"""Backtests of a version on a dataset."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -21,13 +21,13 @@ def ignore(what: str, done: int, of: int | None) -> None: ...
 
 @pytest.fixture
 def version(tmp_path: Path) -> Path:
-    """A version that is right."""
+    """A version without an error."""
     (tmp_path / "model.onnx").write_bytes(make_scale_model(0.0))
     return tmp_path / "model.onnx"
 
 
 def test_the_backtest_scores_the_version_and_the_served_outputs(version: Path, tmp_path: Path) -> None:
-    """What is 5 off scores a half; and it agrees with what it would have said by as much."""
+    """An output that is 5 off scores 0.5, as a label and as an agreement."""
     found = backtest(Scales(), version, write_dataset(tmp_path, [scale_row(n, 12.0) for n in range(30)]), ignore)
     assert (found.rows, found.unanswered, found.outcomes) == (30, 0, 30)
     assert (found.score, found.score_served, found.agreement) == (1.0, 0.5, 0.5)
@@ -35,7 +35,7 @@ def test_the_backtest_scores_the_version_and_the_served_outputs(version: Path, t
 
 
 def test_backtest_spans_have_equal_length_and_contain_all_rows(version: Path, tmp_path: Path) -> None:
-    """From the fifth tenth on what was served was wrong."""
+    """From the fifth tenth on, the served outputs were wrong."""
     rows = [scale_row(n, 7.0 if n < 50 else 17.0) for n in range(101)]
     found = backtest(Scales(), version, write_dataset(tmp_path, rows), ignore)
     assert [span.rows for span in found.spans] == [10] * 9 + [11]
@@ -69,7 +69,7 @@ def test_an_outcome_counts_by_the_inverse_of_its_selection_probability(version: 
 
 
 def test_unanswered_rows_are_counted_and_score_0(version: Path, tmp_path: Path) -> None:
-    """A reading of two rows is not what the model takes."""
+    """The model does not take a reading of two rows."""
     rows = [scale_row(1), scale_row(2, reading=np.zeros((1, 2), np.float32)), scale_row(3)]
     found = backtest(Scales(), version, write_dataset(tmp_path, rows), ignore)
     assert (found.unanswered, found.outcomes, found.agreement) == (1, 3, 1.0)

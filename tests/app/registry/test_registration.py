@@ -1,4 +1,4 @@
-"""What a model takes and gives is read from its file, which must be whole."""
+"""The signature of a model is read from its file, which must be complete."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from app.registry.registration import read_signature
 
 
 def sum_model() -> onnx.ModelProto:
-    """Multiplies by weights."""
+    """Return a model that multiplies by weights."""
     weights = numpy_helper.from_array(np.ones((4, 4), np.float32), "weights")
     graph = helper.make_graph(
         [helper.make_node("MatMul", ["x", "weights"], ["y"])],

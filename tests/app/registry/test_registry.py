@@ -99,7 +99,7 @@ def test_each_further_rollback_restores_an_earlier_champion() -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.sampled_from("12")), max_size=12))
 def test_reading_a_log_again_changes_nothing(log: list[tuple[int, str]]) -> None:
-    """Whatever was said upon whatever: at-least-once delivery gives the same registry."""
+    """For any changes, at-least-once delivery gives the same registry."""
     records = [
         make_route_change(str(n), None if on == 5 else str(on), champion) for n, (on, champion) in enumerate(log)
     ]

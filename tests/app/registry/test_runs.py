@@ -1,4 +1,4 @@
-"""A retraining run as the log tells it, however often each of its events is delivered."""
+"""Retraining runs from the log, with redelivered events."""
 
 from collections.abc import Sequence
 
@@ -76,11 +76,11 @@ def task_frozen(frozen: bool) -> TaskFrozen:
 
 
 WAY: tuple[EventData, ...] = (triggered(), dataset_built(), trained(), backtested(), evaluated(), registered())
-"""A run up to its rollout: each step by its event."""
+"""The events of a run up to its rollout."""
 
 
 def to_records(said: Sequence[EventData]) -> list[ConsumedRecord]:
-    """The records that say this, each its own event."""
+    """Return the records of these data, each with its own event id."""
     return [
         consumed_record(data.to_record("lifecycle", b"letters", id=str(at), source="test", time="2026-01-01T00:00:00Z"))
         for at, data in enumerate(said)
@@ -105,7 +105,7 @@ def test_each_event_leads_to_the_next_step(events: int, step: str) -> None:
 
 @given(st.data())
 def test_redelivered_events_do_not_change_a_run(data: st.DataObject) -> None:
-    """A delivery again is of what was delivered before: it goes back in the log, and on from there."""
+    """A redelivery goes back in the log and continues from there."""
     records = to_records([*WAY, routed(), ended()])[: data.draw(st.integers(1, 7))]
     delivered = list[ConsumedRecord]()
     for at in range(1, len(records) + 1):

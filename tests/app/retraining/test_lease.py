@@ -14,12 +14,12 @@ from tests.support.postgres import Postgres
 
 LONG = 3600.0
 OVER = 0.0
-"""Seconds of a lease that has run out as soon as it is given: as a crashed holder's has after its time."""
+"""Seconds of a lease that expires at once, as a crashed holder's does after its time."""
 
 
 @pytest.fixture
 def replica(url: str) -> Iterator[Callable[[], Leases]]:
-    """Opens the leases, as another replica would, as often as is wanted."""
+    """Return a function that opens the leases as another replica."""
     opened: list[Leases] = []
 
     def another() -> Leases:

@@ -1,4 +1,4 @@
-"""Which steps `python -m app.retraining` does."""
+"""The steps that `python -m app.retraining` runs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ ORDER = list(STEPS)
 
 @dataclass
 class FakeSteps:
-    """What the log says of a run: the step that comes next, and what the gate has said."""
+    """A run in the log: its next step and the gate's verdict."""
 
     step: str | None = "dataset"
     passed: bool | None = None

@@ -1,4 +1,4 @@
-"""Days of a task's traffic, with a clock that is given."""
+"""Simulated days of a task's traffic."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -17,26 +17,26 @@ from app.retraining.triggers.observation import Alert, LatencyStats, TaskTrigger
 
 MIDNIGHT = datetime(2026, 1, 1, tzinfo=UTC)
 PREDICTIONS = 5000
-"""In each hour."""
+"""Predictions in each hour."""
 AUDITED = 0.04
 VOLUNTEERED = 0.5
-"""The share of mistakes outside the audit that people correct."""
+"""The share of mistakes outside the audit that volunteers correct."""
 ALPHA = 1e-4
-"""Of a window's quality, and of all its features."""
+"""The false alarm rate of a window's quality, and of all its features together."""
 
 
 @dataclass(frozen=True)
 class World:
-    """How the task fares in an hour."""
+    """The state of the task in an hour."""
 
     right: float = 0.9
-    """The share of predictions without a mistake; others score 0.5 in the mean."""
+    """The share of predictions without a mistake; others score 0.5 on average."""
     shift: float = 0.0
-    """By how many standard deviations the inputs have moved."""
+    """The shift of the inputs in standard deviations."""
     slower: float = 1.0
     alert: bool = False
     volunteers: int = 0
-    """Labels beside the usual ones."""
+    """Additional labels."""
 
 
 TRUTH = 0.9 + 0.1 * 0.5
@@ -53,7 +53,7 @@ def steady_world(hour: int) -> World:
 def simulate(
     world: Hourly, hours: int, triggers: TriggerSettings, *, every: int = 1, detector: ScanDetector | None = None
 ) -> list[tuple[float, Firing]]:
-    """What fires, and in which hour, to one who looks every so many minutes. A run lasts half an hour."""
+    """Yield each firing and its hour, for looks every so many minutes. A run lasts half an hour."""
     looked = _hours(world, hours, detector or ScanDetector())
     state, fired = TaskTriggerState(), list[tuple[float, Firing]]()
     labelled, since, ends = 0, 0, 0.0
@@ -70,7 +70,7 @@ def simulate(
 
 
 def _hours(world: Hourly, hours: int, detector: ScanDetector) -> Iterator[tuple[Observation, int]]:
-    """What is seen in each hour, of the hour before; and how many labels come in it."""
+    """Yield the observation in each hour of the previous one, and the number of new labels."""
     random = np.random.default_rng(7)
     reference = _features(random, 2000, 0.0)
     seen = Observation(reference=TRUTH)
@@ -141,14 +141,14 @@ def test_a_lasting_loss_of_quality_starts_one_run_and_one_after_each_recovery() 
 STRICT = TRIGGERS.model_copy(
     update={"quality_tolerance": 0.0, "quality_min_score": None, "quality_alpha": ALPHA, "min_new_labels": None}
 )
-"""With neither tolerance nor least effect, false alarms are up to alpha alone."""
+"""Without tolerance and minimum effect, false alarms depend on alpha only."""
 DAYS = 50
 MOST = int(stats.poisson.isf(0.001, 2 * ALPHA * 24 * DAYS))
-"""False alarms in 50 days, by quality and drift: 0.24 are to be expected, and one in 1000 would have more than this."""
+"""Maximum false alarms in 50 days, by quality and drift: 0.24 are expected, and 1 in 1000 runs has more than this."""
 
 
 def count_false_alarms(triggers: TriggerSettings, days: int, detector: ScanDetector) -> int:
-    """Firings of anything but the schedule alone."""
+    """Return the number of firings beyond the schedule."""
     fired = simulate(steady_world, days * 24, triggers, every=20, detector=detector)
     names = [{one.trigger, *one.evidence.get("also", ())} for _, one in fired]
     assert sum("schedule" in one for one in names) == days

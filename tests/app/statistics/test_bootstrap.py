@@ -1,4 +1,4 @@
-"""The weighted bootstrap against a truth that is known."""
+"""The weighted bootstrap against a known mean."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Confidence sequences hold the truth at every look at once, and find what there is to be found."""
+"""Confidence sequences contain the truth at all looks together, and find real differences."""
 
 import math
 
@@ -14,13 +14,13 @@ from models.off_policy import Floats
 ALPHA = 0.2
 RUNS = 400
 MISSED_BY_CHANCE = ALPHA + 3 * math.sqrt(ALPHA * (1 - ALPHA) / RUNS)
-"""Three standard errors above the most that a sequence may miss."""
+"""Three standard errors above the maximum rate of misses."""
 
 in_unit_interval = arrays(np.float64, st.integers(1, 60), elements=st.floats(0, 1))
 
 
 def draw_scores(seed: int, count: int, mean: float = 0.7) -> Floats:
-    """Many perfect scores, and the others anywhere: as unlike a normal distribution as those of OCR."""
+    """Return many perfect scores and others anywhere, as far from a normal distribution as those of OCR."""
     rng = np.random.default_rng(seed)
     return np.where(rng.random(count) < 2 * mean - 1, 1.0, rng.random(count))
 

@@ -1,4 +1,4 @@
-"""What is said to Airflow's REST API. The server here is a fake of a few lines; a real one is in tests/integration."""
+"""Requests to Airflow's REST API, against a fake server. tests/integration has a real one."""
 
 import json
 from typing import Any
@@ -18,13 +18,13 @@ RUNS = "/api/v2/dags/hindsight_retraining/dagRuns"
 
 
 class FakeAirflow:
-    """DAG runs in memory, for those who have a token that has not run out."""
+    """DAG runs in memory, for requests with a valid token."""
 
     def __init__(self) -> None:
         self.runs: dict[str, dict[str, Any]] = {}
         self.tasks: list[dict[str, Any]] = []
         self.tokens = 0
-        """How many there were; the last one is good."""
+        """The number of issued tokens; the last one is valid."""
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         said = json.loads(request.content) if request.content else {}

@@ -1,4 +1,4 @@
-"""What is asked of a backend when runs are over, and which backend the settings name."""
+"""The cleanup of ended runs, and the selection of the backend."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,7 +20,7 @@ from tests.support.record_strategies import START
 
 
 class RecordingBackend:
-    """A backend that notes what is asked of it."""
+    """A backend that records its calls."""
 
     def __init__(self, *tended: str) -> None:
         self.run_ids = set(tended)

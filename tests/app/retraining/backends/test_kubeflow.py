@@ -1,4 +1,4 @@
-"""What is said to Kubeflow Pipelines' REST API, v2beta1.
+"""Requests to the REST API of Kubeflow Pipelines, v2beta1.
 
 The server is a fake of a few lines: there is no cluster here. What it answers has the form that Kubeflow's own client
 (kfp-server-api 2.17) reads.
@@ -24,7 +24,7 @@ RUNS = "/apis/v2beta1/runs"
 
 
 class FakeKubeflow:
-    """Pipeline runs in memory, in the order in which they came."""
+    """Pipeline runs in memory, in the order of their creation."""
 
     def __init__(self) -> None:
         self.runs: list[dict[str, Any]] = []

@@ -1,4 +1,4 @@
-"""A run's process: begun, listened to, begun again when it crashes, and ended."""
+"""The process of a run: start, progress, restart after a crash, and end."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ from tests.support.record_strategies import START
 WAITS = "import time\ntime.sleep(60)"
 STUBBORN = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)"
 NOTES = "import os, pathlib\nwith pathlib.Path('started').open('a') as file: file.write(f'{os.getpid()}\\n')"
-"""Notes its process id, for each time that it is begun."""
+"""Appends its process id to a file at each start."""
 READY = 'print(\'{"step": "train"}\', flush=True)'
 
 Steps = Callable[..., None]
@@ -27,7 +27,7 @@ Steps = Callable[..., None]
 
 @pytest.fixture
 def steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Steps:
-    """Writes what `python -m app.retraining` does, after it has noted that it was begun."""
+    """Return a function that writes the code of `python -m app.retraining`, after the note of its start."""
     package = tmp_path / "app" / "retraining"
     package.mkdir(parents=True)
     for directory in (package, package.parent):
@@ -54,7 +54,7 @@ def make_run(unique: str = "r") -> Run:
 
 
 def started_pids(directory: Path) -> list[int]:
-    """The processes that were begun."""
+    """Return the ids of the started processes."""
     path = directory / "started"
     return [int(line) for line in path.read_text().splitlines()] if path.exists() else []
 
@@ -74,7 +74,7 @@ async def wait_until(found: Callable[[], bool]) -> None:
 
 
 async def ensure_until(backend: LocalBackend, found: Callable[[], bool]) -> None:
-    """Tend the run again and again, as the controller does."""
+    """Ensure repeatedly that the run is running, as the controller does."""
     async with asyncio.timeout(60):
         while not found():
             await backend.ensure_running(make_run())
@@ -153,7 +153,7 @@ async def test_a_crashed_process_is_restarted_after_a_pause(
 
 
 async def test_a_process_that_exits_with_0_is_not_a_crash(backend: LocalBackend, steps: Steps, tmp_path: Path) -> None:
-    """It may have ended before its last event was heard here: the next one finds nothing to do."""
+    """It may exit before its last event is read here; the next process finds nothing to do."""
     steps("raise SystemExit(0)")
     await ensure_until(backend, lambda: len(started_pids(tmp_path)) > MAX_CRASHES + 1)
 
@@ -176,7 +176,7 @@ async def test_a_process_that_ignores_sigterm_is_killed(
 
 
 async def test_a_stopped_run_is_not_a_crash(backend: LocalBackend, steps: Steps, tmp_path: Path) -> None:
-    """Its lease may come back, and the run with it."""
+    """The lease may come back, and the run with it."""
     steps(READY, WAITS)
     for number in range(1, MAX_CRASHES + 2):
         await ensure_until(backend, lambda: len(started_pids(tmp_path)) == number)  # noqa: B023

@@ -1,4 +1,4 @@
-"""A run's job: asked for once, watched, ended when the run is, and left when another replica goes on with it."""
+"""The job of a run: submitted once, watched, ended with the run, and left to other replicas."""
 
 from collections.abc import Callable
 

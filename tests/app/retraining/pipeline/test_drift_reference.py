@@ -1,4 +1,4 @@
-"""What a card says is usual for its version."""
+"""The drift reference in a card."""
 
 import json
 from pathlib import Path
@@ -19,13 +19,13 @@ from tests.support.scales import Scales, make_scale_model
 
 @pytest.fixture
 def version(tmp_path: Path) -> Path:
-    """A version that says what the scale shows."""
+    """A version whose output is the reading."""
     (tmp_path / "model.onnx").write_bytes(make_scale_model(0.0))
     return tmp_path / "model.onnx"
 
 
 class ManyFeatureScales(Scales):
-    """Scales with so many numbers that 1,000 events of them are too many for a card."""
+    """Scales with so many features that 1,000 events of them do not fit into a card."""
 
     def summary(self, features: Features) -> dict[str, float]:
         return {f"number{place}": float(features["reading"][0]) / 3 for place in range(99)}

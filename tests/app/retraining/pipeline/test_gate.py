@@ -1,4 +1,4 @@
-"""The gate lets through what is better, and says of all else what kept it back, with the figures."""
+"""The gate passes better candidates, and gives reasons with figures for all others."""
 
 from dataclasses import replace
 from math import inf, isfinite, nan
@@ -19,7 +19,7 @@ BETTER, WORSE, ALIKE = 0.05, -0.05, 0.0
 
 
 def make_pairs(gain: float, count: int = 300, slices: dict[str, str] | None = None, seed: int = 0) -> list[PairedScore]:
-    """Outcomes on which the candidate gains so much on average, with a spread of 0.1."""
+    """Return outcomes with this mean gain of the candidate, with a spread of 0.1."""
     rng = np.random.default_rng(seed)
     champions, spread = rng.uniform(0.5, 0.8, count), rng.normal(0, 0.1, count)
     gains = gain + spread - spread.mean()

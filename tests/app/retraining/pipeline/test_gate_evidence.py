@@ -1,4 +1,4 @@
-"""What the gate is given: two scales, held against datasets as they are written."""
+"""The evidence for the gate: two versions of the scales on written datasets."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +26,7 @@ HISTORY = Backtest(rows=9, unanswered=2, agreement=None, outcomes=0, difference=
 
 
 class ScalesWithHeldOut(Scales):
-    """Scales with a test set of their own."""
+    """Scales with an original test set."""
 
     def held_out(self) -> Iterator[Sample]:
         yield Sample("two", b"1 2.0", "text/plain", {"weight": 2.0})
@@ -34,7 +34,7 @@ class ScalesWithHeldOut(Scales):
 
 
 class ScalesWithDecisions(Scales):
-    """Scales whose outputs are choices: two of the log, of which the version that is right earned more."""
+    """Scales whose outputs are decisions: in two logged ones the right version earned more."""
 
     off_policy_evaluator = f"{__name__}:values"
 
@@ -48,7 +48,7 @@ def values(
 
 
 class ScalesWithNan(Scales):
-    """Scales whose score of a great weight is no number."""
+    """Scales whose score of a large weight is NaN."""
 
     def score(self, output: Mapping[str, Any], correction: Mapping[str, Any]) -> float:
         return float("nan") if correction["weight"] > 100 else super().score(output, correction)
@@ -59,7 +59,7 @@ def ignore(what: str, done: int, of: int | None) -> None: ...
 
 @pytest.fixture
 def files(tmp_path: Path) -> Path:
-    """A directory with a version that is right of the second scale, and one that takes it for 5 off."""
+    """Return a directory with a version that is right on the second scale, and one that is 5 off."""
     for name, off in ((RIGHT, 0.0), (OFF, 5.0)):
         (tmp_path / f"{name}.onnx").write_bytes(make_scale_model(off))
     return tmp_path
@@ -70,7 +70,7 @@ def make_versions(files: Path, candidate: str = RIGHT, champion: str = OFF, task
 
 
 def make_row(unique: str, weight: float = 7.0, reading: NDArray[Any] | None = None, **more: Any) -> dict[str, Any]:
-    """A row of the split `test` that was audited: a scale read this, and so much it weighs."""
+    """Return an audited row of the split `test` with this reading and weight."""
     found = np.array([weight, 1.0], np.float32) if reading is None else reading
     data, declaration = tensors.encode({"reading": found})
     said = {
@@ -138,7 +138,7 @@ def test_a_column_that_is_always_read_may_be_a_slice(files: Path) -> None:
 
 
 def test_both_versions_are_scored_on_the_same_outcomes_by_the_tasks_own_score(files: Path) -> None:
-    """A scale that is 5 off scores a half."""
+    """An output that is 5 off scores 0.5."""
     rows = [make_row(str(weight), float(weight)) for weight in (1, 2, 3)]
     found = gather(make_versions(files, RIGHT, OFF), files, rows).pairs
     assert [(one.candidate, one.champion) for one in found] == [(1.0, 0.5)] * 3
@@ -147,7 +147,7 @@ def test_both_versions_are_scored_on_the_same_outcomes_by_the_tasks_own_score(fi
 
 
 def test_a_failed_prediction_scores_0_and_leaves_its_batch_intact(files: Path) -> None:
-    """A reading of two rows is not what the model takes, whatever its batch."""
+    """The model does not take a reading of two rows in any batch."""
     rows = [make_row("1"), make_row("2", reading=np.zeros((1, 2), np.float32)), make_row("3")]
     found = gather(make_versions(files, RIGHT, RIGHT), files, rows).pairs
     assert [(one.candidate, one.champion) for one in found] == [(1.0, 1.0), (0.0, 0.0), (1.0, 1.0)]
@@ -167,7 +167,7 @@ def test_the_original_test_set_is_scored_by_both_versions(files: Path) -> None:
 
 
 def test_latency_is_measured_with_single_requests_in_turns(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both are warmed up first; so what else runs slows both alike."""
+    """Both are warmed up first, and other processes slow both."""
     asked: list[tuple[str, int]] = []
 
     class Noted(LocalModel):

@@ -1,4 +1,4 @@
-"""What a rollout is decided upon, from a catalog of what two versions said."""
+"""The evidence of a rollout, from a catalog with two versions."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -22,7 +22,7 @@ def at(minute: float) -> datetime:
 
 
 class ScalesWithNan(Scales):
-    """Scales whose score is no number."""
+    """Scales whose score is NaN."""
 
     def score(self, output: Mapping[str, Any], correction: Mapping[str, Any]) -> float:
         return float("nan")
@@ -31,7 +31,7 @@ class ScalesWithNan(Scales):
 def gather(
     directory: Path, records: Sequence[Record], role: Role = "canary", task: Task | None = None
 ) -> RolloutEvidence:
-    """Version 2 in this role beside champion 1, from the start to an hour later."""
+    """Return the evidence of version 2 in this role and champion 1, for one hour from the start."""
     with open_catalog(directory, records) as catalog:
         return catalog.query(
             lambda it: evidence.gather_rollout_evidence(it, task or Scales(), ("2", role), "1", START, at(60))
@@ -117,7 +117,7 @@ def test_volunteers_scores_are_left_out(tmp_path: Path) -> None:
 
 
 def test_outcomes_of_predictions_before_the_start_are_left_out(tmp_path: Path) -> None:
-    """However late they come: what counts is when the version said it."""
+    """The time of the prediction counts, not that of the outcome."""
     found = gather(
         tmp_path,
         [make_prediction(1, at(-1)), make_outcome(1, at(5), score=0.9, label={"weight": 6.0})],
@@ -136,7 +136,7 @@ def test_outcomes_count_by_score_else_by_reward(tmp_path: Path) -> None:
 
 
 def test_a_rejected_prediction_without_a_correction_scores_0(tmp_path: Path) -> None:
-    """To leave it out would leave out nothing but mistakes."""
+    """Leaving it out would leave out mistakes only."""
     records = [
         make_prediction(1, at(0), "2", "canary"),
         make_outcome(1, at(5), accepted=False),
@@ -147,7 +147,7 @@ def test_a_rejected_prediction_without_a_correction_scores_0(tmp_path: Path) -> 
 
 
 def test_beside_a_shadow_only_labels_count_for_the_champion_too(tmp_path: Path) -> None:
-    """Of what was only said to be wrong nobody knows what the shadow's answer is worth."""
+    """A rejection without a correction does not score the shadow's output."""
     records = [
         make_prediction(1, at(0)),
         make_prediction(1, at(0), "2", "shadow"),
@@ -184,7 +184,7 @@ def test_a_shadow_is_scored_by_the_label_of_the_served_prediction(tmp_path: Path
 
 
 def test_a_shadows_non_finite_score_counts_as_0(tmp_path: Path) -> None:
-    """As at the gate: what can't be compared would never be worse."""
+    """As at the gate: NaN would never compare as worse."""
     records = [
         make_prediction(1, at(0)),
         make_prediction(1, at(0), "2", "shadow"),
@@ -211,7 +211,7 @@ def test_beside_a_canary_latency_is_the_total(tmp_path: Path) -> None:
 
 
 def test_beside_a_shadow_latency_is_that_of_the_model_call(tmp_path: Path) -> None:
-    """A shadow waits until the answer is out."""
+    """A shadow starts after the answer."""
     found = gather(
         tmp_path,
         [make_prediction(1, at(0), **timed(8)), make_prediction(1, at(0), "2", "shadow", **timed(6))],

@@ -1,4 +1,4 @@
-"""A candidate's way to its users, as its route tells it."""
+"""The rollout of a candidate, from its route."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -33,7 +33,7 @@ REGISTERED = ModelRegistered(
     preprocess_version="1",
 )
 OTHER = REGISTERED.model_copy(update={"model": ModelRef(name=TASK, version="3"), "run_id": None})
-"""A version that is none of the run's."""
+"""A version that is not the run's."""
 FROZEN = TaskFrozen(task=TASK, frozen=True, reason="a holiday", actor="ada")
 PLAN = RetrainingSettings(
     rollout=RolloutSettings(
@@ -54,7 +54,7 @@ def route_change(
 
 
 def read_run(*more: EventData) -> tuple[TaskModels, Run]:
-    """The run once its candidate, version 2, is registered and this was said; each event a minute after the last.
+    """Return the run after the registration of version 2 and these events, each a minute after the last.
 
     Their ids are numbers: of the first of `more` it is "2".
     """
@@ -145,7 +145,7 @@ def test_a_step_that_was_started_by_hand_starts_then() -> None:
 
 
 def test_a_step_restarts_when_the_candidates_share_is_changed_by_hand() -> None:
-    """What was seen at another share is no evidence of this one's."""
+    """Evidence at another share does not count."""
     theirs = route_change("canary", "3", run_id=None, champion="1", canary="2", canary_share=0.5)
     assert minutes_since(*CANARY, theirs) == 4
 
@@ -164,7 +164,7 @@ def test_a_step_continues_when_another_shadow_is_added() -> None:
 
 
 def make_evidence(score: float, minutes: float = 10.0) -> RolloutEvidence:
-    """A candidate that scores so much beside a champion that scores 0.75."""
+    """Return evidence of a candidate with this score beside a champion with 0.75."""
 
     def arm(mean: float) -> Arm:
         return Arm(5000, 0, np.full(5000, mean), np.full(5000, 10.0))

@@ -1,4 +1,4 @@
-"""A rollout in simulated traffic: what is worse is rolled back having served little, what is not gets to the end."""
+"""Rollouts in simulated traffic: worse candidates are rolled back early, others are promoted."""
 
 from dataclasses import dataclass, replace
 
@@ -17,7 +17,7 @@ QUIET = Arm(0, 0, NONE, NONE)
 
 @dataclass(frozen=True)
 class SimulatedModel:
-    """How good a simulated model is."""
+    """The quality of a simulated model."""
 
     score: float = 0.8
     errors: float = 0.005
@@ -29,7 +29,7 @@ EQUAL = SimulatedModel()
 
 
 class Traffic:
-    """What a model would answer to requests that come in their order."""
+    """The answers of a model to requests in their order."""
 
     def __init__(self, rng: np.random.Generator, model: SimulatedModel, arrivals: Floats) -> None:
         count = len(arrivals)
@@ -53,7 +53,7 @@ def run_step(
     a_minute: int,
     pause: float,
 ) -> tuple[RolloutDecision, int]:
-    """What ends a step in which `decide` is asked after every pause, and the requests that the candidate served."""
+    """Return the decision that ends a step, called after every pause, and the requests that the candidate served."""
     arrivals = np.arange(1, int(a_minute * plan.max_minutes) + 1) / a_minute
     served = rng.random(len(arrivals)) < stage
     if stage == SHADOW_SHARE:
@@ -77,7 +77,7 @@ def run_rollout(
     pause: float = 5.0,
     in_shadow: bool = True,
 ) -> tuple[list[float], int]:
-    """The stages that a candidate went through, 0 the last if it was rolled back; and the requests it served."""
+    """Return the stages of a candidate, the last 0 after a rollback, and the requests it served."""
     rng, stages, total = np.random.default_rng(seed), [SHADOW_SHARE], 0
     while stages[-1] != CHAMPION_SHARE:
         model = candidate if in_shadow or stages[-1] != SHADOW_SHARE else replace(candidate, labelled=0.0)

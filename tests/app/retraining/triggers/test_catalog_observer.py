@@ -1,4 +1,4 @@
-"""What the triggers see of a champion, from a catalog of what it said and of what is known of that."""
+"""Observations of a champion, from a catalog of predictions and outcomes."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -29,7 +29,7 @@ def at(minute: float) -> datetime:
 
 
 def build_models(*said: tuple[float, EventData]) -> TaskModels:
-    """The scales' registry once this was said, each at a minute."""
+    """Return the registry of the scales after these events, each at a minute."""
     registry = Registry([Scales()])
     for number, (minute, data) in enumerate(said):
         time = at(minute).isoformat()
@@ -46,7 +46,7 @@ def observe(
     models: TaskModels | None = None,
     plan: RetrainingSettings = PLAN,
 ) -> Observation:
-    """What is seen at a minute after the start, which is at a full hour."""
+    """Return the observation at a minute after the start, which is a full hour."""
     with open_catalog(directory, records) as catalog:
         return catalog.query(
             lambda connection: Observer(Scales(), models or build_models(), plan).observe(connection, at(minute))
@@ -62,7 +62,7 @@ def ended(run_id: str = "r") -> RetrainingEnded:
 
 
 def gated_run(version: str, score: float) -> list[tuple[float, EventData]]:
-    """A run whose candidate passed the gate with a score, and is the champion from minute 0 on."""
+    """Return a run whose candidate passed the gate with a score, and is the champion from minute 0 on."""
     model = ModelRef(name=TASK, version=version)
     evaluated = ModelEvaluated(
         task=TASK, run_id="r", model=model, dataset="h", metrics={"score_candidate": score}, passed=True
@@ -176,7 +176,7 @@ def test_the_reference_of_a_version_that_passed_the_gate_is_its_score_there(tmp_
 
 
 def test_another_versions_score_at_the_gate_is_not_the_reference(tmp_path: Path) -> None:
-    """The champion was taken back: version 1 never passed a gate."""
+    """The champion was rolled back: version 1 never passed a gate."""
     back = RouteChanged(
         task=TASK, action="rollback", follows="3", champion="1", replaced="2", reason="test", actor="us"
     )

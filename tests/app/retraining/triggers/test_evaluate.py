@@ -36,7 +36,7 @@ ALERT = OFF.model_copy(update={"alerts": ("HindsightRetrain",)})
 
 
 def quality_at(hour: int, score: float, labelled: int = 400, answered: float = 1.0) -> Observation:
-    """An hour's quality, of scores that are 0.05 above and below; the reference is 0.9."""
+    """Return an hour's quality with scores 0.05 above and below; the reference is 0.9."""
     scores = score + np.where(np.arange(labelled) % 2, 0.05, -0.05)
     found = estimate_quality([ScoredOutcome(NOON, one, "audit", 0.02) for one in scores.tolist()], labelled * 50)
     return Observation(quality=window(hour, replace(found, answered=answered)), reference=0.9)
@@ -60,7 +60,7 @@ BAD = quality_at(0, 0.1)
 def fired_triggers(
     looks: Sequence[Observation], triggers: TriggerSettings, every: timedelta = HOUR
 ) -> list[str | None]:
-    """What fires at each of the looks."""
+    """Return the trigger that fires at each look."""
     state, fired = TaskTriggerState(), list[str | None]()
     for number, seen in enumerate(looks):
         state, firings = evaluate(state, seen, NOON + (number + 1) * every, triggers)
@@ -242,14 +242,14 @@ ALL = TriggerSettings(
 
 
 def to_event(firing: Firing) -> RetrainingTriggered:
-    """As it is read from the log."""
+    """Return the event as it is read from the log."""
     made = RetrainingTriggered(task="ocr", run_id="1", trigger=firing.trigger, evidence=firing.evidence, champion="1")
     return RetrainingTriggered.decode(made.model_dump_json().encode(), 1)
 
 
 @given(st.lists(SEEN, max_size=12))
 def test_any_observations_keep_the_invariants_of_the_triggers(looks: list[Observation]) -> None:
-    """One run at most, as `explain` says; the state is plain JSON, and the log has of it what must not be forgotten."""
+    """At most one run, as `explain` says; the state is plain JSON, and its essential part is restored from the log."""
     state, log = TaskTriggerState(), []
     for number, seen in enumerate(looks):
         now = NOON + number * HOUR

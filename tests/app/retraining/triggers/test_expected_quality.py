@@ -1,4 +1,4 @@
-"""What a champion's last window is expected to score, from a catalog of what it said and of what is known of that."""
+"""The expected score of a champion's last window, from a catalog of predictions and outcomes."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -31,7 +31,7 @@ def build_models() -> TaskModels:
 
 
 def hourly_records(*confidences: float, labelled: int) -> Iterator[Record]:
-    """Hours in which the model says 0.5 or this, and is right as often as it says; so many of them are labelled."""
+    """Yield hours of calibrated predictions with confidence 0.5 or this; so many of them are labelled."""
     random, number = np.random.default_rng(0), 0
     for hour, mean in enumerate(confidences):
         for minute in range(EACH):

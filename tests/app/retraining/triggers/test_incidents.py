@@ -1,4 +1,4 @@
-"""What is said once something is newly bad, over simulated hours."""
+"""Incidents over simulated hours."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -22,7 +22,7 @@ FELL, DRIFTED, ROSE = 0.5, 9.0, 500.0
 def detect(
     looks: list[Observation], state: TaskTriggerState | None = None, plan: TriggerSettings = PLAN
 ) -> list[Incident]:
-    """What is said in these looks, one each hour."""
+    """Return the incidents of these looks, one each hour."""
     said, now, state = list[Incident](), NOON, state or TaskTriggerState()
     for seen in looks:
         now += HOUR

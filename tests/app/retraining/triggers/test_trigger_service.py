@@ -1,4 +1,4 @@
-"""What the log is told at each look, by a catalog in which latency has risen."""
+"""Incidents published at each look, after a rise of latency."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from tests.support.scales import Scales
 
 
 class FakeProducer:
-    """Takes what is published, unless it is away."""
+    """Collects published records, unless it is unavailable."""
 
     def __init__(self) -> None:
         self.records: list[Record] = []
