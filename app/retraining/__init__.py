@@ -1,1 +1,1 @@
-"""What starts a retraining, and who runs it."""
+"""Retraining: triggers, backends, pipeline, rollout, and the controller that drives them."""

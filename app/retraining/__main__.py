@@ -1,7 +1,7 @@
-"""`python -m app.retraining TASK RUN_ID`: the steps of a run, one after the other, and on standard output what they do.
+"""`python -m app.retraining TASK RUN_ID`: run the steps of a run in order, and print their progress.
 
-Ends with 0 when the candidate is registered or the run is over, with its reason in the log. With `--step STEP` that one
-alone; it does nothing, and ends with 0, where the run is past that step, or over.
+Exits with 0 when the candidate is registered or the run has ended, with its reason in the log. `--step STEP` runs that
+step only, and does nothing, with exit status 0, if the run is past it or has ended.
 """
 
 import argparse
@@ -24,29 +24,28 @@ _GIB = 2**30
 
 
 def main(task_name: str, run_id: str, only: str | None = None) -> None:
-    """Run all steps that are left, or one. Raises `SetupError` for a step whose turn hasn't come."""
+    """Run all remaining steps, or one. Raises `SetupError` if the run has not reached that step."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
     logging.getLogger("aiokafka").setLevel(logging.WARNING)
     lower_priority()
     configured = settings()
     task = load_task(configured, task_name)
-    most = configured.for_task(task_name).retraining.max_memory_gib
-    doing: list[str] = []
+    max_gib = configured.for_task(task_name).retraining.max_memory_gib
+    current_step = ""
 
     def on_step(what: str, done: int, of: int | None) -> None:
-        said = {"step": doing[-1], "doing": what, "done": done, "of": of}
-        print(json.dumps(said), flush=True)
+        print(json.dumps({"step": current_step, "doing": what, "done": done, "of": of}), flush=True)
 
-    def too_much() -> None:
+    def end_out_of_memory() -> None:
         status = 1
         try:
-            work.end("failed", f"{work.run.step}: it needs more than {most:g} GiB; raise max_memory_gib")
+            work.end("failed", f"{work.run.step}: it needs more than {max_gib:g} GiB; raise max_memory_gib")
             status = 0
         finally:
-            os._exit(status)  # with all threads: some of them may wait for ever
+            os._exit(status)  # a normal exit would join threads that may be blocked forever
 
     work = load_run(configured, task, run_id, on_step)
-    limit_memory(round(most * _GIB), too_much)
+    limit_memory(round(max_gib * _GIB), end_out_of_memory)
     while True:
         step = work.run.step
         if step not in STEPS or _is_past(only, step):
@@ -56,15 +55,15 @@ def main(task_name: str, run_id: str, only: str | None = None) -> None:
             return
         if only not in (None, step):
             raise SetupError(f"Run {run_id} of {task_name} is at its step {step}, not yet at {only}.", f"Run {step}.")
-        doing.append(step)
+        current_step = step
         on_step(step, 0, None)
         try:
             STEPS[step](work)
-        except (SetupError, Untrainable) as error:  # tried again it would be the same
+        except (SetupError, Untrainable) as error:  # a retry would fail in the same way
             work.end("failed", f"{step}: {error}")
         except MemoryError:
             log.exception("out of memory")
-            too_much()
+            end_out_of_memory()
         work = load_run(configured, task, run_id, on_step)
 
 
@@ -74,7 +73,7 @@ def _is_past(only: str | None, step: str) -> bool:
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(prog="python -m app.retraining", description=__doc__)
     parser.add_argument("task")
     parser.add_argument("run_id")
@@ -83,5 +82,5 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
 
 
 if __name__ == "__main__":
-    told = parse_arguments()
-    main(told.task, told.run_id, told.step)
+    parsed = parse_arguments()
+    main(parsed.task, parsed.run_id, parsed.step)

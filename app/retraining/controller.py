@@ -1,7 +1,7 @@
-"""The loop: what fires a run, who runs its steps, and how its candidate comes to serve. In each replica of the API.
+"""The control loop of retraining in each replica of the API: start runs, have their steps run, roll candidates out.
 
-All that it knows is in the log, and all that it does is an event there. A lease keeps replicas from doing the same work
-at once; that nothing is in force twice, the registry sees to.
+Its state is in the log, and all its actions are events there. A lease keeps replicas from doing the same work at the
+same time. The registry ensures that no action takes effect twice.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ LEASE_SECONDS = 30.0
 
 
 class Controller:
-    """Watches every task, for as long as it runs."""
+    """Reconciles the retraining of every task."""
 
     def __init__(
         self, settings: Settings, tasks: Mapping[str, Task], catalog: Catalog, publisher: ResilientProducer
@@ -54,15 +54,15 @@ class Controller:
         self._leases: Leases | None = None
         self._holder = f"{socket.gethostname()}/{os.getpid()}"
         self._leased_runs: dict[str, str] = {}
-        """The runs whose lease this replica holds, by their task."""
+        """The runs whose lease this replica has, by task."""
         self._registry: Registry | None = None
         self.trigger_service = TriggerService(settings, catalog, publisher)
         self.backend = create_backend(settings)
         self.decisions: dict[str, str] = {}
-        """What was last decided of each run's rollout."""
+        """The reason of the last decision on each run's rollout."""
 
     async def run(self) -> None:
-        """Follow the log and look at every task, for ever."""
+        """Follow the log and reconcile every task, forever."""
         await provisioning.wait_provisioned(self._settings)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._follow_registry())
@@ -85,20 +85,20 @@ class Controller:
         if self._registry is None:
             return
         models = self._registry.tasks[task.name]
-        for look in (self._clean_up, self._reconcile):
+        for action in (self._clean_up, self._reconcile):
             try:
-                await look(task, models)
+                await action(task, models)
                 continue
             except TRANSIENT_ERRORS as error:
                 log.warning("the retraining of %s waits: %s", task.name, error)
             except SetupError as error:
                 log.warning("the retraining of %s: %s", task.name, error)
-            except Exception:  # a fault in a task's code, its score say, is that task's
-                log.exception("the retraining of %s can't be looked at", task.name)
+            except Exception:  # a fault in a task's code, such as its score, must not stop other tasks
+                log.exception("the retraining of %s failed", task.name)
             TRIGGER_FAILURES.labels(task.name).inc()
 
     async def _clean_up(self, _: Task, models: TaskModels) -> None:
-        """Forget what is over."""
+        """Forget runs that have ended."""
         for run_id in self.decisions.keys() & models.runs.keys():
             if models.runs[run_id].ended is not None:
                 del self.decisions[run_id]
@@ -124,13 +124,13 @@ class Controller:
     async def _acquire_lease(self, run: Run) -> bool:
         if self._leases is None:
             self._leases = await asyncio.to_thread(Leases, self._settings.catalog_url)
-        held = await asyncio.to_thread(self._leases.acquire, run.task, self._holder, run.id, LEASE_SECONDS)
-        if held:
+        acquired = await asyncio.to_thread(self._leases.acquire, run.task, self._holder, run.id, LEASE_SECONDS)
+        if acquired:
             self._leased_runs[run.task] = run.id
-        return held
+        return acquired
 
     async def _release_lease(self, task: str, run: Run | None) -> None:
-        """Give back the lease of a run that is over: the next one need not wait until it runs out."""
+        """Give back the lease of a run that has ended, so that the next run need not wait for its expiry."""
         run_id = self._leased_runs.get(task)
         if run_id is not None and self._leases is not None and (run is None or run.id != run_id):
             await asyncio.to_thread(self._leases.release, task, self._holder, run_id)
@@ -139,7 +139,7 @@ class Controller:
     async def _run_steps(self, run: Run) -> None:
         minutes = self._retraining_settings(run.task).timeout_minutes
         if datetime.now(UTC) - run.time > timedelta(minutes=minutes):
-            with suppress(*TRANSIENT_ERRORS, SetupError):  # then it is stopped as what has failed
+            with suppress(*TRANSIENT_ERRORS, SetupError):  # then `_clean_up` stops it, as a failed run
                 await self.backend.stop(run.id)
             await self._end_run(
                 run, "failed", f"{run.step}: it took more than {minutes:g} minutes; raise timeout_minutes"
@@ -151,9 +151,9 @@ class Controller:
             await self._end_run(run, "failed", f"{run.step}: {error}")
 
     async def _roll_out(self, task: Task, models: TaskModels, run: Run) -> None:
-        over = execution.rollout_outcome(models, run)
-        if over is not None:
-            await self._end_run(run, *over)
+        outcome = execution.rollout_outcome(models, run)
+        if outcome is not None:
+            await self._end_run(run, *outcome)
             return
         changes = RegistryWriter(self._settings, task, self._publisher.publish, run.id)
         version, role, _ = execution.candidate_stage(models, run)
@@ -167,7 +167,7 @@ class Controller:
         await execution.apply_decision(changes, models, run, decision)
 
     async def _guard_canary(self, task: Task, models: TaskModels) -> None:
-        """Take back a canary that people have put there, if it is worse."""
+        """Roll back a canary that was started by hand, if it is worse."""
         version = models.route.canary
         assert version is not None
         observed = await self._gather_evidence(
@@ -196,7 +196,7 @@ class Controller:
 
     @property
     def models(self) -> Mapping[str, TaskModels]:
-        """The models as far as the log was heard. Raises `Unavailable` before it was read to its end."""
+        """The models as far as the log was read. Raises `Unavailable` before it was read to its end."""
         if self._registry is None:
             raise Unavailable("the registry is not read to its end yet")
         return self._registry.tasks

@@ -1,4 +1,4 @@
-"""The lease of a task's retraining: one run at a time, over all replicas of the API, whoever crashes."""
+"""The lease of a task's retraining: one run at a time, over all replicas of the API, even after crashes."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from app.catalog.engine import control_transaction, create_catalog_engine, wrap_
 
 
 class Lease(ControlTable):
-    """Who may retrain a task, and until when: seconds since 1970."""
+    """The holder and the run that may retrain a task, and the end of the lease in seconds since 1970."""
 
     __tablename__ = "leases"
     task: Mapped[str] = mapped_column(primary_key=True)
@@ -21,10 +21,10 @@ class Lease(ControlTable):
 
 
 class Leases:
-    """The leases in the database at a SQLAlchemy URL. Every method raises `Unavailable` when that is away or locked.
+    """The leases in the database at a SQLAlchemy URL. Every method raises `Unavailable` if that is away or locked.
 
-    A lease is held by a holder (a replica) for a run. Who holds one renews it well before it runs out; who can't, or is
-    told that it is lost, ends the run: another may have begun.
+    A holder (a replica) has a lease for a run, and renews it well before it expires. A holder that can't renew it, or
+    has lost it, ends the run: another replica may have started one.
     """
 
     def __init__(self, url: str) -> None:
@@ -37,34 +37,34 @@ class Leases:
         self._engine.dispose()
 
     def acquire(self, task: str, holder: str, run_id: str, seconds: float) -> bool:
-        """Take the task's lease for so long, if it is free, has run out or is this run's; whether it is held."""
+        """Lease the task for this time if it is free, has expired or is this run's; return whether it is leased."""
         insert = (sqlite.insert if self._engine.dialect.name == "sqlite" else postgresql.insert)(Lease)
         row = insert.values(task=task, holder=holder, run_id=run_id, until=self._now + seconds)
         own = and_(Lease.holder == holder, Lease.run_id == run_id)
-        taken = row.on_conflict_do_update(
+        upsert = row.on_conflict_do_update(
             index_elements=[Lease.task],
             set_={name: row.excluded[name] for name in ("holder", "run_id", "until")},
             where=or_(Lease.until <= self._now, own),
         )
-        return self._execute_change(taken.returning(Lease.task))
+        return self._execute_change(upsert.returning(Lease.task))
 
     def renew(self, task: str, holder: str, run_id: str, seconds: float) -> bool:
-        """Hold it for so long from now; False if it is lost: it has run out, whether or not another has it."""
-        held = Lease.task == task, Lease.holder == holder, Lease.run_id == run_id, Lease.until > self._now
-        return self._execute_change(update(Lease).where(*held).values(until=self._now + seconds).returning(Lease.task))
+        """Extend the lease to this time from now. Return False if it has expired, even if nobody else has it."""
+        own = Lease.task == task, Lease.holder == holder, Lease.run_id == run_id, Lease.until > self._now
+        return self._execute_change(update(Lease).where(*own).values(until=self._now + seconds).returning(Lease.task))
 
     def release(self, task: str, holder: str, run_id: str) -> None:
-        """Give it back. Of a lease that is not this run's nothing changes."""
+        """Give the lease back, if it is this run's."""
         own = Lease.task == task, Lease.holder == holder, Lease.run_id == run_id
         self._execute_change(delete(Lease).where(*own).returning(Lease.task))
 
     def active_run_id(self, task: str) -> str | None:
-        """The id of the run that holds the task's lease."""
-        held = select(Lease.run_id).where(Lease.task == task, Lease.until > self._now)
+        """Return the id of the run that has the task's lease."""
+        active = select(Lease.run_id).where(Lease.task == task, Lease.until > self._now)
         with wrap_errors(self._engine), self._engine.connect() as connection:
-            return connection.scalars(held).one_or_none()
+            return connection.scalars(active).one_or_none()
 
     def _execute_change(self, statement: Any) -> bool:
-        """Runs a statement, atomic by itself; whether it found a row."""
+        """Execute one statement in a transaction; return whether it found a row."""
         with control_transaction(self._engine) as connection:
             return connection.execute(statement).one_or_none() is not None

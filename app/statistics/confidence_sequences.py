@@ -68,9 +68,7 @@ def rate_interval(hits: int, count: int, alpha: float) -> Interval:
 
 
 def quantile_interval(values: Floats, level: float, alpha: float) -> Interval:
-    """Return the interval of the quantile at `level` of independent values (N,).
-
-    With too few values an end is infinite.
+    """Return the interval of the quantile at `level` of independent values (N,), infinite without enough values.
 
     Values lie below the quantile at the rate `level`. The counts that `rate_interval` would not refute give the order
     statistics at both ends (as in Howard & Ramdas, "Sequential estimation of quantiles", Bernoulli 2022).

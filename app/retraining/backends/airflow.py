@@ -1,6 +1,6 @@
-"""Airflow 3 as the orchestrator: the DAG of docker/airflow, triggered and watched by its REST API, version 2.
+"""The orchestrator Airflow 3: the DAG of docker/airflow, triggered and watched through the REST API, version 2.
 
-A DAG run's id is the run's id: what is triggered twice is one DAG run.
+A DAG run's id is the run's id, so a repeated trigger starts no second DAG run.
 """
 
 from typing import Any
@@ -16,11 +16,11 @@ from app.settings import Settings
 DAG_ID = "hindsight_retraining"
 
 _STATES: dict[str, Any] = {"success": "done", "failed": "failed"}
-_REMEDY = "docker/airflow/README.md says what Airflow needs, and which settings name it."
+_REMEDY = "Follow docker/airflow/README.md, which names the settings."
 
 
 class Airflow:
-    """The Airflow at HINDSIGHT_AIRFLOW_URL. Raises `SetupError` where that, or what proves who asks, isn't set."""
+    """The Airflow at HINDSIGHT_AIRFLOW_URL. Raises `SetupError` if the URL or the credentials are not set."""
 
     name = "Airflow"
 
@@ -28,59 +28,59 @@ class Airflow:
         if not settings.airflow_url:
             raise SetupError("HINDSIGHT_RETRAINING_BACKEND is airflow, and HINDSIGHT_AIRFLOW_URL is empty.", _REMEDY)
         if settings.airflow_token is None and (settings.airflow_user is None or settings.airflow_password is None):
-            raise SetupError("Nothing proves to Airflow who asks: there is no token, nor user and password.", _REMEDY)
+            raise SetupError("There are no credentials for Airflow: neither a token, nor a user and password.", _REMEDY)
         self._settings = settings
         self._url = settings.airflow_url.rstrip("/")
         self._http = httpx.AsyncClient(base_url=self._url, timeout=TIMEOUT_SECONDS, transport=transport)
         self._token = settings.airflow_token and settings.airflow_token.get_secret_value()
 
     async def find(self, run_id: str) -> RemoteJob | None:
-        """The DAG run of this id."""
-        answer = await self._ask("GET", _runs_path(run_id), expected=(404,))
-        if answer.status_code == 404:
+        """Return the DAG run of this id."""
+        response = await self._send("GET", _runs_path(run_id), expected=(404,))
+        if response.status_code == 404:
             return None
-        said = str(read_json_object(answer)["state"])
-        state = _STATES.get(said, "under way")
-        return RemoteJob(state, await self._step(run_id) if state == "under way" else None, said)
+        status = str(read_json_object(response)["state"])
+        state = _STATES.get(status, "under way")
+        return RemoteJob(state, await self._step(run_id) if state == "under way" else None, status)
 
     async def _step(self, run_id: str) -> str | None:
-        """The task that is being done, or waits to be done again."""
-        tasks = read_json_object(await self._ask("GET", f"{_runs_path(run_id)}/taskInstances"))["task_instances"]
-        begun = [one for one in tasks if one["start_date"] and one["state"] != "success"]
-        return next((str(one["task_id"]) for one in begun), None)
+        """Return the task that is running, or waits for its retry."""
+        tasks = read_json_object(await self._send("GET", f"{_runs_path(run_id)}/taskInstances"))["task_instances"]
+        started = [task for task in tasks if task["start_date"] and task["state"] != "success"]
+        return next((str(task["task_id"]) for task in started), None)
 
     async def submit(self, run: Run) -> None:
-        """Trigger the DAG, unless that has been done."""
+        """Trigger the DAG, unless it was triggered for this run."""
         body = {"dag_run_id": run.id, "logical_date": None, "conf": {"task": run.task, "run_id": run.id}}
-        await self._ask("POST", _runs_path(), expected=(409,), json=body)
+        await self._send("POST", _runs_path(), expected=(409,), json=body)
 
     async def end(self, run_id: str, job: RemoteJob) -> None:
-        """Set the DAG run to failed: Airflow ends its task."""
-        await self._ask("PATCH", _runs_path(run_id), expected=(404,), json={"state": "failed"})
+        """Set the DAG run to failed, so that Airflow ends its task."""
+        await self._send("PATCH", _runs_path(run_id), expected=(404,), json={"state": "failed"})
 
     def job_url(self, run_id: str, job: RemoteJob) -> str:
-        """Its page."""
+        """Return the URL of the DAG run's page."""
         return f"{self._url}/dags/{DAG_ID}/runs/{quote(run_id, safe='')}"
 
     async def close(self) -> None:
-        """Close its connections."""
+        """Close the connections."""
         await self._http.aclose()
 
-    async def _ask(self, method: str, path: str, expected: tuple[int, ...] = (), **sent: Any) -> httpx.Response:
-        """An answer; a token that has run out is replaced by a new one, where there is a password."""
-        given = self._settings.airflow_token is not None
-        for again in (True, False):
+    async def _send(self, method: str, path: str, expected: tuple[int, ...] = (), **options: Any) -> httpx.Response:
+        """Send a request. An expired token is replaced if there is a password."""
+        is_fixed = self._settings.airflow_token is not None
+        for may_renew in (True, False):
             if self._token is None:
                 self._token = await self._new_token()
             headers = {"Authorization": f"Bearer {self._token}"}
-            renewed = (401,) if again and not given else ()
-            answer = await send_request(
-                self._http, method, path, _REMEDY, (*expected, *renewed), headers=headers, **sent
+            expired = (401,) if may_renew and not is_fixed else ()
+            response = await send_request(
+                self._http, method, path, _REMEDY, (*expected, *expired), headers=headers, **options
             )
-            if answer.status_code != 401:
+            if response.status_code != 401:
                 break
             self._token = None
-        return answer
+        return response
 
     async def _new_token(self) -> str:
         user, password = self._settings.airflow_user, self._settings.airflow_password

@@ -1,4 +1,4 @@
-"""Who runs a run's steps: what every backend owes to the controller, and which one the settings name."""
+"""The interface of backends, which run the steps of a run."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -7,40 +7,40 @@ from app.registry.runs import Run
 
 
 class RunCrashed(Exception):
-    """A run's steps can't be done, and the log has no word of why; the message says where to look."""
+    """A run's steps failed without an event in the log. The message says where to look."""
 
 
 class Backend(Protocol):
-    """Has the steps of runs run: `python -m app.retraining`, by whatever runs processes.
+    """Runs the steps of runs: `python -m app.retraining`.
 
-    What is asked of it again is asked once: any replica of the API, begun anew at any time, may go on with a run.
+    Its methods are idempotent: any replica of the API may continue a run, even after a restart.
     """
 
     @property
     def progress(self) -> Mapping[str, dict[str, Any]]:
-        """What each run that is tended here is doing: `step`, `doing`, `done` and `of`, as far as it is known."""
+        """The progress of each tracked run: `step`, `doing`, `done` and `of`, as far as known."""
 
     @property
     def run_ids(self) -> set[str]:
-        """The ids of the runs that were tended here, and neither stopped nor released since."""
+        """The ids of the tracked runs: those that were started here, and neither stopped nor detached since."""
 
     async def ensure_running(self, run: Run) -> None:
-        """Have the run's steps run. Raises `Crashed`; `Unavailable` and `SetupError`, to be tried again."""
+        """Start the run's steps unless they run. Raises `RunCrashed`; `Unavailable` and `SetupError` to retry."""
 
     async def stop(self, run_id: str) -> None:
-        """End what is run of it: it was cancelled, or took too long. Raises `Unavailable`, `SetupError`."""
+        """Stop the steps of a run that was cancelled or took too long. Raises `Unavailable`, `SetupError`."""
 
     async def detach(self, run_id: str) -> None:
-        """Forget a run whose steps are done, or which another replica has taken over."""
+        """Forget a run whose steps are done, or that another replica has taken over."""
 
     async def close(self) -> None:
-        """Forget all runs: this replica ends."""
+        """Forget all runs, because this replica ends."""
 
 
 async def clean_up(backend: Backend, runs: Mapping[str, Run]) -> None:
-    """Leave those of these runs whose steps are over; one that was cancelled, or failed, may have some that still run.
+    """Detach runs whose steps are done, and stop runs that were cancelled or failed: their steps may still run.
 
-    Raises `Unavailable`, `SetupError`: then it is to be asked again.
+    Raises `Unavailable`, `SetupError` to retry.
     """
     for run_id in backend.run_ids & runs.keys():
         run = runs[run_id]

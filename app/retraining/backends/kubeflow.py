@@ -1,8 +1,8 @@
-"""Kubeflow Pipelines as the orchestrator: the pipeline of docker/kubeflow, by the REST API of its server (v2beta1).
+"""The orchestrator Kubeflow Pipelines: the pipeline of docker/kubeflow, through the REST API of its server (v2beta1).
 
-A pipeline's run is found again by its name, which holds the run's id: Kubeflow has no ids of ours. Should there be two
-of one name, since a server did not list what it had just taken, each step is done once all the same: who comes to it
-second finds it done, or does it again with the same outcome, said by the same event.
+A pipeline run is found by its name, which has our run's id, because Kubeflow chooses its own ids. There may be two of
+one name, if the server did not list a run that it had just accepted. Each step still takes effect once: the second
+pipeline finds it done, or repeats it with the same result and the same event.
 """
 
 import json
@@ -18,15 +18,15 @@ from app.retraining.backends.remote import TIMEOUT_SECONDS, RemoteJob, read_json
 from app.settings import CHECKOUT, Settings
 
 PIPELINE = CHECKOUT / "docker" / "kubeflow" / "pipeline.yaml"
-"""The compiled pipeline, which goes with each request: there is none to upload first."""
+"""The compiled pipeline, sent with each request, so that it need not be uploaded."""
 
 _RUNS = "/apis/v2beta1/runs"
 _STATES: dict[str, Any] = {"SUCCEEDED": "done", "FAILED": "failed", "CANCELED": "failed", "SKIPPED": "failed"}
-_REMEDY = "docker/kubeflow/README.md says what Kubeflow needs, and which settings name it."
+_REMEDY = "Follow docker/kubeflow/README.md, which names the settings."
 
 
 class Kubeflow:
-    """The Kubeflow at HINDSIGHT_KUBEFLOW_URL. Raises `SetupError` where that isn't set."""
+    """The Kubeflow at HINDSIGHT_KUBEFLOW_URL. Raises `SetupError` if the URL is not set."""
 
     name = "Kubeflow"
 
@@ -39,23 +39,24 @@ class Kubeflow:
         self._experiment = {"experiment_id": settings.kubeflow_experiment} if settings.kubeflow_experiment else {}
 
     async def find(self, run_id: str) -> RemoteJob | None:
-        """The oldest pipeline run of this run's name, and the step that it is at."""
-        named = {"key": "display_name", "operation": "EQUALS", "string_value": _run_name(run_id)}
-        query = {"filter": json.dumps({"predicates": [named]}), "sort_by": "created_at asc", "page_size": 1}
-        found = read_json_object(await self._ask("GET", _RUNS, params=query | self._experiment)).get("runs")
-        if not found:
+        """Return the oldest pipeline run of this run's name, and its current step."""
+        predicate = {"key": "display_name", "operation": "EQUALS", "string_value": _run_name(run_id)}
+        query = {"filter": json.dumps({"predicates": [predicate]}), "sort_by": "created_at asc", "page_size": 1}
+        runs = read_json_object(await self._send("GET", _RUNS, params=query | self._experiment)).get("runs")
+        if not runs:
             return None
-        said = str(found[0].get("state", "PENDING"))
-        state, key = _STATES.get(said, "under way"), str(found[0]["run_id"])
-        return RemoteJob(state, await self._step(key) if state == "under way" else None, said.lower(), key)
+        status = str(runs[0].get("state", "PENDING"))
+        state, key = _STATES.get(status, "under way"), str(runs[0]["run_id"])
+        return RemoteJob(state, await self._step(key) if state == "under way" else None, status.lower(), key)
 
     async def _step(self, key: str) -> str | None:
-        details = read_json_object(await self._ask("GET", f"{_RUNS}/{key}")).get("run_details") or {}
-        running = {one.get("display_name") for one in details.get("task_details", ()) if one.get("state") == "RUNNING"}
+        details = read_json_object(await self._send("GET", f"{_RUNS}/{key}")).get("run_details") or {}
+        tasks = details.get("task_details", ())
+        running = {task.get("display_name") for task in tasks if task.get("state") == "RUNNING"}
         return next((step for step in STEPS if step in running), None)
 
     async def submit(self, run: Run) -> None:
-        """Have the pipeline run. Raises `SetupError` where this installation has none."""
+        """Start the pipeline. Raises `SetupError` if this installation has none."""
         body = {
             "display_name": _run_name(run.id),
             "description": f"Retrains {run.task}: {run.triggered.trigger}.",
@@ -63,25 +64,25 @@ class Kubeflow:
             "runtime_config": {"parameters": {"task": run.task, "run_id": run.id}},
             **self._experiment,
         }
-        await self._ask("POST", _RUNS, json=body)
+        await self._send("POST", _RUNS, json=body)
 
     async def end(self, run_id: str, job: RemoteJob) -> None:
-        """Terminate the pipeline's run."""
-        await self._ask("POST", f"{_RUNS}/{job.key}:terminate", expected=(404,))
+        """Terminate the pipeline run."""
+        await self._send("POST", f"{_RUNS}/{job.key}:terminate", expected=(404,))
 
     def job_url(self, run_id: str, job: RemoteJob) -> str:
-        """Its page."""
+        """Return the URL of the pipeline run's page."""
         return f"{self._url}/#/runs/details/{job.key}"
 
     async def close(self) -> None:
-        """Close its connections."""
+        """Close the connections."""
         await self._http.aclose()
 
-    async def _ask(self, method: str, path: str, expected: tuple[int, ...] = (), **sent: Any) -> httpx.Response:
-        return await send_request(self._http, method, path, _REMEDY, expected, headers=self._headers(), **sent)
+    async def _send(self, method: str, path: str, expected: tuple[int, ...] = (), **options: Any) -> httpx.Response:
+        return await send_request(self._http, method, path, _REMEDY, expected, headers=self._headers(), **options)
 
     def _headers(self) -> dict[str, str]:
-        """Who asks. A token in a file is read each time: Kubernetes renews it there."""
+        """Return the credentials. A token file is read each time, because Kubernetes replaces it."""
         token, file = self._settings.kubeflow_token, self._settings.kubeflow_token_file
         if token is not None:
             return {"Authorization": f"Bearer {token.get_secret_value()}"}
@@ -98,7 +99,7 @@ def _run_name(run_id: str) -> str:
 
 
 def _pipeline_request(path: Path, image: str) -> dict[str, Any]:
-    """The compiled pipeline as Kubeflow's API takes it: what runs, in this image, and what Kubernetes gives to it."""
+    """Return the compiled pipeline in the form of Kubeflow's API: its steps in this image, and their resources."""
     try:
         spec, platform = yaml.safe_load_all(path.read_text())
     except (OSError, ValueError, yaml.YAMLError) as error:

@@ -1,4 +1,4 @@
-"""The local backend: a run's steps in a process of its own, which dies with this one."""
+"""The local backend: a run's steps in a child process, which dies with this process."""
 
 import asyncio
 import json
@@ -19,14 +19,14 @@ from app.system.environment import process_environment
 log = logging.getLogger(__name__)
 
 MAX_CRASHES = 3
-"""A run whose process ended by itself so often, without a word in the log, has failed."""
+"""A run has failed if its process exited this often without an event in the log."""
 _BACKOFF_SECONDS = 2.0
 _STOP_SECONDS = 10.0
 _LINE_BYTES = 2**20
 
 
 class LocalBackend:
-    """Tends the processes of runs, one for each task."""
+    """Runs one process for each active run."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -34,15 +34,15 @@ class LocalBackend:
         self._readers: dict[str, asyncio.Task[None]] = {}
         self._crashes: dict[str, list[float]] = {}
         self.progress: dict[str, dict[str, Any]] = {}
-        """What each run is doing, as `python -m app.retraining` says it."""
+        """The progress of each run, as `python -m app.retraining` prints it."""
 
     @property
     def run_ids(self) -> set[str]:
-        """The ids of the runs that were tended here."""
+        """The ids of the tracked runs."""
         return set(self._crashes)
 
     async def ensure_running(self, run: Run) -> None:
-        """Have the run's process run. Raises `Crashed`."""
+        """Start the run's process unless it is running. Raises `RunCrashed`."""
         process = self._processes.get(run.id)
         if process is not None and process.returncode is None:
             return
@@ -61,7 +61,7 @@ class LocalBackend:
         await self._start(run)
 
     async def stop(self, run_id: str) -> None:
-        """End the run's process, if there is one."""
+        """Terminate the run's process, if there is one."""
         process = self._processes.get(run_id)
         if process is not None and process.returncode is None:
             process.terminate()
@@ -75,11 +75,11 @@ class LocalBackend:
         self.progress.pop(run_id, None)
 
     async def detach(self, run_id: str) -> None:
-        """The same: nobody else can go on with a process of this one's."""
+        """Stop the run: no other replica can take over a child process."""
         await self.stop(run_id)
 
     async def close(self) -> None:
-        """End all processes."""
+        """Terminate all processes."""
         for run_id in self.run_ids:
             await self.stop(run_id)
 
@@ -104,9 +104,9 @@ class LocalBackend:
     async def _read(self, run_id: str, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None
         async for line in process.stdout:
-            with suppress(ValueError):  # what a library prints is no progress
-                if isinstance(said := json.loads(line), dict):
-                    self.progress[run_id] = said
+            with suppress(ValueError):  # a line that a library printed
+                if isinstance(progress := json.loads(line), dict):
+                    self.progress[run_id] = progress
 
     async def _forget(self, run_id: str) -> None:
         self._processes.pop(run_id, None)

@@ -1,6 +1,6 @@
-"""A backend over an orchestrator elsewhere: a run's steps are its job, which is asked for once, watched, and ended.
+"""The backend for remote orchestrators: a run's steps are one job there, which is submitted, watched and ended.
 
-The job outlives the API that asked for it. It carries the run's id, so whoever tends the run next finds it again.
+The job outlives the API that submitted it. It carries the run's id, so that any replica finds it again.
 """
 
 import time
@@ -16,62 +16,62 @@ from app.registry.runs import Run
 from app.retraining.backends.backend import RunCrashed
 
 TIMEOUT_SECONDS = 5.0
-"""Of a request: every task is looked at well within the time that a lease lasts."""
+"""Timeout of a request: all tasks must be reconciled well within the duration of a lease."""
 _LOG_GRACE_SECONDS = 60.0
-"""After a job's end the log has surely been read so far as its steps have written."""
+"""Time after a job's end in which the events of its steps must have been read from the log."""
 _TOO_MANY_REQUESTS = 429
 
 
 @dataclass(frozen=True)
 class RemoteJob:
-    """What an orchestrator says of a run's steps."""
+    """The state of a run's job in the orchestrator."""
 
     state: Literal["under way", "done", "failed"]
     step: str | None = None
-    """The one that is being done."""
+    """The current step."""
     status: str = ""
-    """The orchestrator's own word for its state."""
+    """The orchestrator's own name of the state."""
     key: str = ""
-    """The orchestrator's own name for the job."""
+    """The orchestrator's own id of the job."""
 
 
 class Orchestrator(Protocol):
-    """What runs jobs. Its methods raise `Unavailable` for what passes, and `SetupError` for what must be put right."""
+    """An orchestrator of jobs. Methods raise `Unavailable` for transient errors, `SetupError` for permanent ones."""
 
     name: str
 
     async def find(self, run_id: str) -> RemoteJob | None:
-        """The run's job; None if there is none yet."""
+        """Return the run's job; None if there is none yet."""
 
     async def submit(self, run: Run) -> None:
-        """Ask for the run's job. Asked twice there is still one of them that does the steps."""
+        """Submit the run's job. If it is submitted twice, each step is still done once."""
 
     async def end(self, run_id: str, job: RemoteJob) -> None:
-        """End a job that is under way."""
+        """End a job that is running."""
 
     def job_url(self, run_id: str, job: RemoteJob) -> str:
-        """Where a person finds the job and its log."""
+        """Return the URL of the job's page, with its log."""
 
     async def close(self) -> None:
         """Close its connections."""
 
 
 class RemoteBackend:
-    """Tends the jobs of runs."""
+    """Runs one job for each run."""
 
     def __init__(self, orchestrator: Orchestrator) -> None:
         self._orchestrator = orchestrator
         self._done_since: dict[str, float] = {}
-        """When a job was first seen to be done whose run isn't, by the monotonic clock."""
+        """When a job was first seen to be done although its run isn't, by the monotonic clock."""
         self.progress: dict[str, dict[str, Any]] = {}
 
     @property
     def run_ids(self) -> set[str]:
-        """The ids of the runs that were tended here."""
+        """The ids of the tracked runs."""
         return set(self.progress)
 
     async def ensure_running(self, run: Run) -> None:
-        """Have the run's job run. Raises `Crashed`, `Unavailable`, `SetupError`."""
+        """Submit the run's job unless there is one. Raises `RunCrashed`, `Unavailable`, `SetupError`."""
         self.progress.setdefault(run.id, _progress(run, f"asks {self._orchestrator.name}"))
         try:
             job = await self._orchestrator.find(run.id)
@@ -85,7 +85,7 @@ class RemoteBackend:
         match job.state:
             case "failed":
                 raise RunCrashed(f"{self._orchestrator.name} gave it up: see {self._orchestrator.job_url(run.id, job)}")
-            case "done":  # unless the log can't be read, its word comes soon
+            case "done":  # its event is read soon, unless the log can't be read
                 since = self._done_since.setdefault(run.id, time.monotonic())
                 if time.monotonic() - since > _LOG_GRACE_SECONDS:
                     raise RunCrashed(
@@ -94,49 +94,49 @@ class RemoteBackend:
                     )
 
     async def stop(self, run_id: str) -> None:
-        """End the run's job, if it is under way. Raises `Unavailable`, `SetupError`: then it is still tended."""
+        """End the run's job, if it is running. If it raises `Unavailable` or `SetupError`, the run is still tracked."""
         job = await self._orchestrator.find(run_id)
         if job is not None and job.state == "under way":
             await self._orchestrator.end(run_id, job)
         await self.detach(run_id)
 
     async def detach(self, run_id: str) -> None:
-        """Forget the run. Its job, if there is more to do for it, goes on."""
+        """Forget the run. Its job continues."""
         self.progress.pop(run_id, None)
         self._done_since.pop(run_id, None)
 
     async def close(self) -> None:
-        """Forget all runs; their jobs go on."""
+        """Forget all runs. Their jobs continue."""
         for run_id in self.run_ids:
             await self.detach(run_id)
         await self._orchestrator.close()
 
 
 async def send_request(
-    http: httpx.AsyncClient, method: str, path: str, remedy: str, expected: Collection[int] = (), **sent: Any
+    http: httpx.AsyncClient, method: str, path: str, remedy: str, expected: Collection[int] = (), **options: Any
 ) -> httpx.Response:
-    """An answer, which is a success or of an expected status.
+    """Send a request and return the response, which has a success or an expected status.
 
-    Raises `Unavailable` for what passes, and `SetupError` with the remedy for every other refusal.
+    Raises `Unavailable` for transient errors, and `SetupError` with the remedy for all other errors.
     """
     try:
-        answer = await http.request(method, path, **sent)
+        response = await http.request(method, path, **options)
     except httpx.HTTPError as error:
         raise Unavailable(f"{http.base_url} can't be reached: {error or type(error).__name__}") from error
-    if answer.is_success or answer.status_code in expected:
-        return answer
-    said = f"{method} {answer.url} answers {answer.status_code}: {answer.text[:500]}"
-    if answer.is_server_error or answer.status_code == _TOO_MANY_REQUESTS:
-        raise Unavailable(said)
-    raise SetupError(said, remedy)
+    if response.is_success or response.status_code in expected:
+        return response
+    message = f"{method} {response.url} answers {response.status_code}: {response.text[:500]}"
+    if response.is_server_error or response.status_code == _TOO_MANY_REQUESTS:
+        raise Unavailable(message)
+    raise SetupError(message, remedy)
 
 
-def read_json_object(answer: httpx.Response) -> dict[str, Any]:
-    """The JSON object of an answer. Raises `Unavailable` for anything else: a proxy's page, say."""
+def read_json_object(response: httpx.Response) -> dict[str, Any]:
+    """Return the JSON object of a response. Raises `Unavailable` for anything else, such as a proxy's page."""
     with suppress(ValueError):
-        if isinstance(said := answer.json(), dict):
-            return said
-    raise Unavailable(f"{answer.url} answers no JSON object: {answer.text[:200]}")
+        if isinstance(body := response.json(), dict):
+            return body
+    raise Unavailable(f"{response.url} answers no JSON object: {response.text[:200]}")
 
 
 def _progress(run: Run, doing: str, step: str | None = None) -> dict[str, Any]:

@@ -1,12 +1,12 @@
-"""The backend of a deployment."""
+"""Selection of the backend."""
 
 from app.retraining.backends.backend import Backend
 from app.settings import Settings
 
 
 def create_backend(settings: Settings) -> Backend:
-    """The backend of HINDSIGHT_RETRAINING_BACKEND. Raises `SetupError` where its settings are missing."""
-    # Each loads what it alone needs.
+    """Return the backend of HINDSIGHT_RETRAINING_BACKEND. Raises `SetupError` if its settings are missing."""
+    # Each backend imports its own libraries only.
     from app.retraining.backends.remote import RemoteBackend
 
     match settings.retraining_backend:

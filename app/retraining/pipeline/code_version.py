@@ -1,4 +1,4 @@
-"""Which code fitted a model."""
+"""The version of the code that trains a model."""
 
 import subprocess
 from importlib.metadata import version
@@ -7,9 +7,9 @@ from app.settings import CHECKOUT
 
 
 def code_version() -> str:
-    """The checkout's commit, marked where files differ from it; without one, the package's version."""
+    """Return the checkout's commit, marked as dirty if files differ; without a commit, the package's version."""
     try:
-        said = subprocess.run(
+        described = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=40"],
             cwd=CHECKOUT,
             capture_output=True,
@@ -19,4 +19,4 @@ def code_version() -> str:
         )
     except (OSError, subprocess.SubprocessError):
         return version("hindsight")
-    return said.stdout.strip()
+    return described.stdout.strip()

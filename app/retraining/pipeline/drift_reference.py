@@ -1,6 +1,6 @@
-"""What is usual for a version: the reference in its card, by which drift is seen.
+"""The drift reference in a version's card.
 
-It is of the newest rows of its dataset that it did not learn from: of those that it did, it is surer than of any other.
+It is computed from the newest held-out rows of the dataset, because a model's confidence is inflated on training rows.
 """
 
 import asyncio
@@ -20,33 +20,33 @@ from models.base import Task
 from models.datasets import ROWS
 
 MAX_NUMBERS = 30_000
-"""The most that a reference has: a card goes through Kafka."""
+"""Maximum count of numbers in a reference, because a card goes through Kafka."""
 
 Row = Mapping[str, Any]
 
 
 def build_reference(task: Task, version: Path, dataset: Path) -> dict[str, list[float]]:
-    """By feature, its value of each row, at most `LONGEST`; no feature of which there are fewer than `FEWEST`.
+    """Return the values of each feature, `MAX_NUMBERS` in all, without features that have too few values.
 
-    Labels are those of rows that were to be looked at anyhow, as in `drifting.of_labels`.
+    Labels come from the audit sample only, as in `drift_window.label_samples`.
     """
     with pq.ParquetFile(dataset / ROWS) as file:
-        places = (place for place, row in enumerate(served_rows(file)) if row["split"] != "train")
-        newest = set(deque(places, MAX_WINDOW_EVENTS))
-        rows = (row for place, row in enumerate(served_rows(file)) if place in newest)
-        found = asyncio.run(_collect_samples(task, version, rows))
-    enough = {name: values for name, values in found.items() if len(values) >= MIN_REFERENCE_VALUES}
-    longest = MAX_NUMBERS // max(len(enough), 1)
-    return {name: [float(f"{value:.6g}") for value in values[-longest:]] for name, values in enough.items()}
+        held_out = (index for index, row in enumerate(served_rows(file)) if row["split"] != "train")
+        newest = set(deque(held_out, MAX_WINDOW_EVENTS))
+        rows = (row for index, row in enumerate(served_rows(file)) if index in newest)
+        samples = asyncio.run(_collect_samples(task, version, rows))
+    kept = {name: values for name, values in samples.items() if len(values) >= MIN_REFERENCE_VALUES}
+    max_values = MAX_NUMBERS // max(len(kept), 1)
+    return {name: [float(f"{value:.6g}") for value in values[-max_values:]] for name, values in kept.items()}
 
 
 async def _collect_samples(task: Task, version: Path, rows: Iterable[Row]) -> Samples:
-    answered, labels = list[Mapping[str, float]](), list[Mapping[str, float]]()
-    async for row, answer in predict_rows(task, version, rows):
-        if isinstance(answer, PredictionResult):
-            answered.append(
-                prediction_features(task, answer.prediction.output, answer.prediction.confidence, answer.input_summary)
+    predictions, labels = list[Mapping[str, float]](), list[Mapping[str, float]]()
+    async for row, result in predict_rows(task, version, rows):
+        if isinstance(result, PredictionResult):
+            predictions.append(
+                prediction_features(task, result.prediction.output, result.prediction.confidence, result.input_summary)
             )
         if row["label"] is not None and row["selection_probability"] is not None:
             labels.append(output_features(task, json.loads(row["label"]), "labels"))
-    return {**collect_samples(answered), **collect_samples(labels)}
+    return {**collect_samples(predictions), **collect_samples(labels)}

@@ -1,4 +1,4 @@
-"""The gate: whether a candidate may go on to shadow and canary, by what it is worth before it serves anybody."""
+"""The gate: decide by offline evidence whether a candidate may become shadow and canary."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,106 +13,106 @@ from models.off_policy import Estimate, Floats
 
 @dataclass(frozen=True)
 class PairedScore:
-    """A held-out outcome, and how both versions score on it."""
+    """The scores of both versions on a held-out outcome."""
 
     candidate: float
     champion: float
     weight: float = 1.0
-    """The inverse of the probability with which it was selected to be judged."""
+    """The inverse selection probability."""
     slices: Mapping[str, str] = field(default_factory=dict)
-    """The slices that it is of, such as {"language": "de"}."""
+    """The slices it belongs to, such as {"language": "de"}."""
 
 
 @dataclass(frozen=True)
 class GateEvidence:
-    """What was measured of a candidate beside its champion."""
+    """The measurements of a candidate and its champion."""
 
     pairs: Sequence[PairedScore]
-    """On held-out outcomes, in an order that stays the same; empty for a task that is judged by rewards alone."""
+    """Scores on held-out outcomes, in a fixed order; empty for a task with rewards only."""
     original_scores: Sequence[tuple[float, float]]
-    """Scores of candidate and champion on the task's original test set; empty for a task that has none."""
+    """Scores of candidate and champion on the task's original test set; empty for a task without one."""
     unanswered: tuple[int, int]
-    """Of how many predictions that were served the candidate makes none, and of how many: by its backtest."""
+    """The number of served predictions that the candidate fails to make in its backtest, and their total."""
     off_policy: Estimate | None
-    """The paired difference of the values, candidate less champion; None for a task that does not explore."""
+    """The paired difference of the off-policy values, candidate less champion; None for a task without exploration."""
     latency_ms: tuple[float, float]
-    """Of one prediction, by candidate and champion, measured alike."""
+    """The latency of one prediction by candidate and champion, measured in the same way."""
     size_bytes: int
-    """Of the candidate's file."""
+    """The size of the candidate's file."""
 
 
 @dataclass(frozen=True)
 class GateVerdict:
-    """Whether a candidate passes, as `ModelEvaluated` says it."""
+    """Whether a candidate passes, as in `ModelEvaluated`."""
 
     passed: bool
     reasons: tuple[str, ...]
-    """What kept it back: a sentence for each thing, with its figures."""
+    """The reasons against it: a sentence with figures for each failed check."""
     metrics: dict[str, float]
-    """What was measured, by name; finite numbers only."""
+    """The measurements by name; finite numbers only."""
 
 
 @dataclass(frozen=True)
 class _CheckResult:
-    """What one check measured, and what it refuses."""
+    """The measurements of a check, and its reason if it fails."""
 
     metrics: dict[str, float]
     reason: str | None = None
 
 
 def evaluate_gate(evidence: GateEvidence, bounds: GateSettings, seed: int) -> GateVerdict:
-    """Hold all evidence against all bounds. The same evidence and seed give the same verdict.
+    """Check the evidence against the bounds. The same evidence and seed give the same verdict.
 
-    Nothing raises: evidence that is missing or is no number is refused, with its reason.
+    Raises nothing: a missing or non-finite measurement fails its check, with a reason.
     """
     rng = np.random.default_rng(seed)
-    # Where nobody says what would have been right, what choices earned is all that shows an improvement.
-    earned_alone = evidence.off_policy is not None and not evidence.pairs
-    findings = [
-        *([] if earned_alone else _check_held_out(evidence.pairs, bounds, rng)),
+    # Without labels, only the rewards can show an improvement.
+    rewards_only = evidence.off_policy is not None and not evidence.pairs
+    checks = [
+        *([] if rewards_only else _check_held_out(evidence.pairs, bounds, rng)),
         _check_original(evidence.original_scores, bounds),
         _check_unanswered(evidence.unanswered, bounds),
         _check_off_policy(
-            evidence.off_policy, bounds, bounds.min_improvement if earned_alone else -bounds.off_policy_tolerance
+            evidence.off_policy, bounds, bounds.min_improvement if rewards_only else -bounds.off_policy_tolerance
         ),
         _check_latency(evidence.latency_ms, bounds),
         _check_size(evidence.size_bytes, bounds),
     ]
-    metrics = {name: value for one in findings for name, value in one.metrics.items() if isfinite(value)}
-    reasons = tuple(one.reason for one in findings if one.reason)
+    metrics = {name: value for check in checks for name, value in check.metrics.items() if isfinite(value)}
+    reasons = tuple(check.reason for check in checks if check.reason)
     return GateVerdict(not reasons, reasons, metrics)
 
 
 def _check_held_out(pairs: Sequence[PairedScore], bounds: GateSettings, rng: np.random.Generator) -> list[_CheckResult]:
-    counted = {"outcomes": float(len(pairs))}
-    wrong = sum(not (isfinite(one.candidate - one.champion) and 1 <= one.weight < inf) for one in pairs)
-    if wrong:
+    count = {"outcomes": float(len(pairs))}
+    invalid = sum(not (isfinite(pair.candidate - pair.champion) and 1 <= pair.weight < inf) for pair in pairs)
+    if invalid:
         return [
             _CheckResult(
-                counted, f"{wrong} of {len(pairs)} held-out outcomes lack finite scores or a weight of 1 or more."
+                count, f"{invalid} of {len(pairs)} held-out outcomes lack finite scores or a weight of 1 or more."
             )
         ]
     if len(pairs) < bounds.min_outcomes:
-        return [_CheckResult(counted, f"{len(pairs)} held-out outcomes are too few: {bounds.min_outcomes} are needed.")]
-    gains = np.array([one.candidate - one.champion for one in pairs])
-    weights = np.array([one.weight for one in pairs])
+        return [_CheckResult(count, f"{len(pairs)} held-out outcomes are too few: {bounds.min_outcomes} are needed.")]
+    gains = np.array([pair.candidate - pair.champion for pair in pairs])
+    weights = np.array([pair.weight for pair in pairs])
     mean, (low, high) = weighted_mean(gains, weights, bounds.confidence_level, rng)
     scores = {
-        "score_candidate": float(np.average([one.candidate for one in pairs], weights=weights)),
-        "score_champion": float(np.average([one.champion for one in pairs], weights=weights)),
+        "score_candidate": float(np.average([pair.candidate for pair in pairs], weights=weights)),
+        "score_champion": float(np.average([pair.champion for pair in pairs], weights=weights)),
     }
-    improved = {"improvement": mean, "improvement_low": low, "improvement_high": high}
+    improvement = {"improvement": mean, "improvement_low": low, "improvement_high": high}
     refused = (
         f"On {len(pairs)} held-out outcomes the score changes by {mean:+.4f}, {_format_interval(low, high, bounds)}:"
         f" the lower end must exceed {bounds.min_improvement:g}."
     )
-    whole = _CheckResult(counted | scores | improved, None if low > bounds.min_improvement else refused)
+    overall = _CheckResult(count | scores | improvement, None if low > bounds.min_improvement else refused)
     slices: dict[str, list[int]] = {}
-    for at, one in enumerate(pairs):
-        for name, value in one.slices.items():
-            slices.setdefault(f"{name}={value}", []).append(at)
-    large = ((name, at) for name, at in sorted(slices.items()) if len(at) >= bounds.min_slice_outcomes)
-    return [whole, *(_check_slice(name, gains[at], weights[at], bounds, rng) for name, at in large)]
+    for index, pair in enumerate(pairs):
+        for name, value in pair.slices.items():
+            slices.setdefault(f"{name}={value}", []).append(index)
+    large = ((name, rows) for name, rows in sorted(slices.items()) if len(rows) >= bounds.min_slice_outcomes)
+    return [overall, *(_check_slice(name, gains[rows], weights[rows], bounds, rng) for name, rows in large)]
 
 
 def _check_slice(

@@ -1,4 +1,4 @@
-"""What the gate judges: candidate and champion, measured alike on held-out outcomes and on the original test set."""
+"""The gate's evidence: measurements of candidate and champion on held-out outcomes and on the original test set."""
 
 import asyncio
 import json
@@ -31,14 +31,14 @@ from models.training import evaluate_off_policy
 
 _BATCH = 64
 _TIMED_PREDICTIONS = 50
-"""So many predictions, one by one, say how long one takes."""
+"""The number of single predictions that measure the latency."""
 _COLUMNS = ("prediction_id", "features", "tensors", "label", "split", "selection", "selection_probability")
 _ESTIMATOR = "dr"
 
 
 @dataclass(frozen=True)
 class LabelledExample:
-    """Something to predict whose truth is known."""
+    """An input whose label is known."""
 
     prediction_input: Asked
     label: Mapping[str, Any]
@@ -56,42 +56,42 @@ class VersionPair:
 
 
 def gather_gate_evidence(
-    contest: VersionPair, dataset: Path, slices: Sequence[str], history: Backtest, on_step: OnStep
+    pair: VersionPair, dataset: Path, slices: Sequence[str], history: Backtest, on_step: OnStep
 ) -> GateEvidence:
-    """Measure both; of the candidate's backtest, `history`, the gate is told how much it leaves unanswered.
+    """Measure both versions. The candidate's backtest, `history`, gives the unanswered predictions.
 
-    Raises `Untrainable` for a dataset that can't be read.
+    Raises `Untrainable` if the dataset can't be read.
     """
-    task = contest.task
+    task = pair.task
     outcomes = list(held_out_examples(dataset, slices))
     on_step("held-out outcomes", 0, None)
-    on_outcomes = list(zip(*_score_both(contest, outcomes), strict=True))
+    outcome_scores = list(zip(*_score_both(pair, outcomes), strict=True))
     on_step("original test set", 0, None)
-    original = list(zip(*_score_both(contest, list(_original_examples(task))), strict=True))
+    original = list(zip(*_score_both(pair, list(_original_examples(task))), strict=True))
     on_step("latency", 0, None)
     return GateEvidence(
         pairs=[
-            PairedScore(*scores, weight=one.weight, slices=one.slices or {})
-            for one, scores in zip(outcomes, on_outcomes, strict=True)
+            PairedScore(*scores, weight=outcome.weight, slices=outcome.slices or {})
+            for outcome, scores in zip(outcomes, outcome_scores, strict=True)
         ],
         original_scores=original,
         unanswered=(history.unanswered, history.rows),
-        off_policy=_off_policy_difference(contest, dataset, on_step),
-        latency_ms=_median_latencies(contest, [one.prediction_input for one in outcomes][:_TIMED_PREDICTIONS]),
-        size_bytes=contest.candidate.stat().st_size,
+        off_policy=_off_policy_difference(pair, dataset, on_step),
+        latency_ms=_median_latencies(pair, [outcome.prediction_input for outcome in outcomes[:_TIMED_PREDICTIONS]]),
+        size_bytes=pair.candidate.stat().st_size,
     )
 
 
 def held_out_examples(dataset: Path, slices: Sequence[str]) -> Iterator[LabelledExample]:
-    """Rows of the split `test` whose label was not chosen by whoever gave it: that were to be looked at anyhow.
+    """Yield the labelled rows of the split `test` that have a known selection probability: not those of volunteers.
 
-    Raises `Untrainable` for a dataset that can't be read, or lacks a column that is to be a slice.
+    Raises `Untrainable` if the dataset can't be read, or lacks a column of slices.
     """
     path = dataset / ROWS
     try:
         with pq.ParquetFile(path) as file:
-            if lacking := sorted(set(slices) - set(file.schema_arrow.names)):
-                raise Untrainable(f"A dataset has no column {', '.join(lacking)}: it can't be a slice.")
+            if missing := sorted(set(slices) - set(file.schema_arrow.names)):
+                raise Untrainable(f"A dataset has no column {', '.join(missing)}: it can't be a slice.")
             for batch in file.iter_batches(_BATCH, columns=list({*_COLUMNS, *slices})):
                 yield from (_labelled_example(row, slices) for row in batch.to_pylist() if _is_held_out(row))
     except (OSError, pa.ArrowException, KeyError, json.JSONDecodeError, Rejected) as error:
@@ -99,8 +99,8 @@ def held_out_examples(dataset: Path, slices: Sequence[str]) -> Iterator[Labelled
 
 
 def _is_held_out(row: Mapping[str, Any]) -> bool:
-    known = row["selection_probability"] is not None and row["label"] is not None
-    return known and row["split"] == "test" and row["features"] is not None
+    is_labelled = row["selection_probability"] is not None and row["label"] is not None
+    return is_labelled and row["split"] == "test" and row["features"] is not None
 
 
 def _labelled_example(row: Mapping[str, Any], slices: Sequence[str]) -> LabelledExample:
@@ -117,62 +117,65 @@ def _original_examples(task: Task) -> Iterator[LabelledExample]:
         yield LabelledExample(make_prediction_input(task, sample), sample.correction)
 
 
-def _score_both(contest: VersionPair, questions: Sequence[LabelledExample]) -> tuple[list[float], list[float]]:
-    """Of candidate and champion; what a version can't predict scores 0."""
+def _score_both(pair: VersionPair, examples: Sequence[LabelledExample]) -> tuple[list[float], list[float]]:
+    """Return the scores of candidate and champion; a failed prediction scores 0."""
     return (
-        asyncio.run(_score_version(contest.task, contest.candidate, questions)),
-        asyncio.run(_score_version(contest.task, contest.champion, questions)),
+        asyncio.run(_score_version(pair.task, pair.candidate, examples)),
+        asyncio.run(_score_version(pair.task, pair.champion, examples)),
     )
 
 
-async def _score_version(task: Task, path: Path, questions: Sequence[LabelledExample]) -> list[float]:
+async def _score_version(task: Task, path: Path, examples: Sequence[LabelledExample]) -> list[float]:
     predictor, scores = Predictor(task, LocalModel(path), max_attempts=1), list[float]()
-    for batch in _batches(questions):
-        answers = await predictor(_model_ref(task), [one.prediction_input for one in batch])
-        for question, answer in zip(batch, answers, strict=True):
+    for batch in _batches(examples):
+        results = await predictor(_model_ref(task), [example.prediction_input for example in batch])
+        for example, result in zip(batch, results, strict=True):
             scores.append(
-                score(task, answer.prediction.output, question.label) if isinstance(answer, PredictionResult) else 0.0
+                score(task, result.prediction.output, example.label) if isinstance(result, PredictionResult) else 0.0
             )
     return scores
 
 
-def _batches(questions: Iterable[LabelledExample]) -> Iterator[list[LabelledExample]]:
-    rest = iter(questions)
-    while batch := list(islice(rest, _BATCH)):
+def _batches(examples: Iterable[LabelledExample]) -> Iterator[list[LabelledExample]]:
+    remaining = iter(examples)
+    while batch := list(islice(remaining, _BATCH)):
         yield batch
 
 
-def _median_latencies(contest: VersionPair, asked: Sequence[Asked]) -> tuple[float, float]:
-    """Of one prediction by each, in milliseconds: the median, both in turn, so that what else runs slows both."""
-    if not asked:
+def _median_latencies(pair: VersionPair, inputs: Sequence[Asked]) -> tuple[float, float]:
+    """Return the median latency of one prediction by each version, in milliseconds.
+
+    They take turns, so that other processes slow both.
+    """
+    if not inputs:
         return 0.0, 0.0
-    return asyncio.run(_measure_latencies(contest, asked))
+    return asyncio.run(_measure_latencies(pair, inputs))
 
 
-async def _measure_latencies(contest: VersionPair, asked: Sequence[Asked]) -> tuple[float, float]:
-    predictors = [Predictor(contest.task, LocalModel(path), 1) for path in (contest.candidate, contest.champion)]
+async def _measure_latencies(pair: VersionPair, inputs: Sequence[Asked]) -> tuple[float, float]:
+    predictors = [Predictor(pair.task, LocalModel(path), 1) for path in (pair.candidate, pair.champion)]
     times: tuple[list[float], list[float]] = [], []
-    for one in (asked[0], *asked):  # the first is for warming up
-        for predictor, found in zip(predictors, times, strict=True):
+    for prediction_input in (inputs[0], *inputs):  # the first one warms up
+        for predictor, latencies in zip(predictors, times, strict=True):
             started = time.perf_counter()
-            await predictor(_model_ref(contest.task), [one])
-            found.append((time.perf_counter() - started) * 1000)
-    candidate, champion = (median(found[1:]) for found in times)
+            await predictor(_model_ref(pair.task), [prediction_input])
+            latencies.append((time.perf_counter() - started) * 1000)
+    candidate, champion = (median(latencies[1:]) for latencies in times)
     return candidate, champion
 
 
-def _off_policy_difference(contest: VersionPair, dataset: Path, on_step: OnStep) -> Estimate | None:
-    """What the candidate would have earned more than the champion; None for a task whose outputs are no choices.
+def _off_policy_difference(pair: VersionPair, dataset: Path, on_step: OnStep) -> Estimate | None:
+    """Return the difference in off-policy value, candidate less champion; None for a task without decisions.
 
-    On the split `test` alone: on what it was fitted to, any candidate looks good.
+    Uses the split `test` only, because any candidate looks good on its training rows.
     """
-    if contest.task.off_policy_evaluator is None:
+    if pair.task.off_policy_evaluator is None:
         return None
     with suppress(Untrainable), TemporaryDirectory() as directory:
         shutil.copy(dataset / MANIFEST, directory)
         pq.write_table(pq.read_table(dataset / ROWS, filters=[("split", "=", "test")]), Path(directory) / ROWS)
-        versions = [contest.candidate, contest.champion]
-        candidate, champion = evaluate_off_policy(contest.task, Path(directory), versions, 0, on_step)
+        models = [pair.candidate, pair.champion]
+        candidate, champion = evaluate_off_policy(pair.task, Path(directory), models, 0, on_step)
         return candidate.estimates[_ESTIMATOR].minus(champion.estimates[_ESTIMATOR])
     return None
 

@@ -1,6 +1,6 @@
-"""The steps of a retraining run, from the log to a registered candidate: what every backend calls.
+"""The steps of a retraining run, from the log to a registered candidate, for every backend.
 
-Each step ends with an event, and finds what an earlier try of it has left: a run that was killed goes on where it was.
+Each step ends with an event and reuses the files of an earlier attempt, so that a killed run continues where it was.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ from models.training import train as train_version
 
 @dataclass(frozen=True)
 class RunContext:
-    """A run on this machine: its directory has the dataset, the candidate and the log."""
+    """A run on this machine. Its directory has the dataset, the candidate and the log."""
 
     settings: Settings
     task: Task
@@ -51,37 +51,36 @@ class RunContext:
 
     @property
     def directory(self) -> Path:
-        """Where its files are."""
+        """The directory of the run's files."""
         return run_directory(self.settings, self.run.id)
 
     @property
     def retraining_settings(self) -> RetrainingSettings:
-        """The task's settings."""
+        """The task's retraining settings."""
         return self.settings.for_task(self.task.name).retraining
 
     @property
     def seed(self) -> int:
-        """The seed of all that is random in this run."""
+        """The random seed of this run."""
         return int.from_bytes(hashlib.sha256(self.run.id.encode()).digest()[:4])
 
     def fetch_champion(self) -> Path:
-        """The ONNX file of the version that the run starts from."""
+        """Return the ONNX file of the version that the run starts from."""
         return fetch_model(self.settings, self.models, self.run.triggered.champion)
 
     def ensure_dataset(self) -> Path:
-        """The run's dataset; made again, and the same, where its files are gone."""
+        """Return the run's dataset, rebuilt identically if its files are gone."""
         path = self.directory / "dataset"
         if not path.exists():
-            since = self.retraining_settings.dataset_days and self.run.time - timedelta(
-                days=self.retraining_settings.dataset_days
-            )
-            rules = self.settings.for_task(self.task.name)
-            arguments = ReplayQuery(self.task, rules, self.run.time, since or None, self.run.time)
-            replay(self.settings, arguments, path, self.on_step, self.run.id)
+            days = self.retraining_settings.dataset_days
+            since = None if days is None else self.run.time - timedelta(days=days)
+            task_settings = self.settings.for_task(self.task.name)
+            query = ReplayQuery(self.task, task_settings, self.run.time, since, self.run.time)
+            replay(self.settings, query, path, self.on_step, self.run.id)
         return path
 
     def ensure_candidate(self) -> Path:
-        """The candidate's ONNX file, its card beside it; fitted again, and the same, where its files are gone."""
+        """Return the candidate's ONNX file, its card beside it; train it again identically if the files are gone."""
         path = self.directory / "candidate" / "model.onnx"
         if not path.exists():
             parent = None if self.retraining_settings.from_scratch else self.fetch_champion()
@@ -91,22 +90,22 @@ class RunContext:
             write_atomically(path, trained.model)
         return path
 
-    def publish(self, step: str, said: EventData) -> None:
-        """Publish what a step comes to. Said again, it is the same event."""
-        asyncio.run(publish_all(self.settings, [step_event(self.run, step, said)]))
+    def publish(self, step: str, data: EventData) -> None:
+        """Publish the result of a step. Publishing it again repeats the same event."""
+        asyncio.run(publish_all(self.settings, [step_event(self.run, step, data)]))
 
     def end(self, outcome: str, reason: str) -> None:
-        """Say that the run is over."""
+        """Publish the end of the run."""
         asyncio.run(publish_all(self.settings, [end_event(self.run, outcome, reason)]))
 
 
 def build_dataset(work: RunContext) -> None:
-    """Replay the log, as it was known when the run began."""
+    """Replay the log as of the start of the run."""
     work.ensure_dataset()
 
 
 def train(work: RunContext) -> None:
-    """Fit a candidate. Raises `Untrainable`."""
+    """Train a candidate. Raises `Untrainable`."""
     work.ensure_candidate()
     work.publish(
         "train",
@@ -123,40 +122,40 @@ def train(work: RunContext) -> None:
 
 
 def backtest(work: RunContext) -> None:
-    """Run the candidate over the dataset's history, beside what was served. Before the gate, which looks at it."""
-    found = backtesting.backtest(work.task, work.ensure_candidate(), work.ensure_dataset(), work.on_step, work.seed)
+    """Compare the candidate with the served predictions in the dataset's history, as evidence for the gate."""
+    result = backtesting.backtest(work.task, work.ensure_candidate(), work.ensure_dataset(), work.on_step, work.seed)
     dataset = content_hash(work.ensure_dataset())
-    said = {
+    fields = {
         "task": work.task.name,
         "run_id": work.run.id,
         "model": _candidate_ref(work),
         "dataset": dataset,
-        "backtest": found,
+        "backtest": result,
     }
-    work.publish("backtest", ModelBacktested.model_validate(said))
+    work.publish("backtest", ModelBacktested.model_validate(fields))
 
 
 def evaluate(work: RunContext) -> None:
-    """Hold the candidate against the champion, and let the gate judge."""
+    """Compare the candidate with the champion, and apply the gate."""
     assert work.run.backtested is not None
-    contest = VersionPair(work.task, work.ensure_candidate(), work.fetch_champion())
+    versions = VersionPair(work.task, work.ensure_candidate(), work.fetch_champion())
     evidence = gather_gate_evidence(
-        contest,
+        versions,
         work.ensure_dataset(),
         work.retraining_settings.slice_columns,
         work.run.backtested.backtest,
         work.on_step,
     )
     verdict = evaluate_gate(evidence, work.retraining_settings.gate, work.seed)
-    found = content_hash(work.ensure_dataset())
-    said = ModelEvaluated(
-        task=work.task.name, run_id=work.run.id, model=_candidate_ref(work), dataset=found, **asdict(verdict)
+    dataset = content_hash(work.ensure_dataset())
+    evaluated = ModelEvaluated(
+        task=work.task.name, run_id=work.run.id, model=_candidate_ref(work), dataset=dataset, **asdict(verdict)
     )
-    work.publish("evaluate", said)
+    work.publish("evaluate", evaluated)
 
 
 def refuse(work: RunContext, evaluated: ModelEvaluated) -> None:
-    """End a run whose candidate did not pass the gate; its files stay."""
+    """End a run whose candidate did not pass the gate. Its files stay."""
     work.end("refused", " ".join(evaluated.reasons))
 
 
@@ -165,16 +164,16 @@ def register_candidate(work: RunContext) -> None:
     path = work.ensure_candidate()
     changes = RegistryWriter(work.settings, work.task, lambda record: publish_all(work.settings, [record]))
     card = json.loads(path.with_name("card.json").read_bytes())
-    if usual := build_reference(work.task, path, work.ensure_dataset()):
-        card[REFERENCE_KEY] = usual
+    if reference := build_reference(work.task, path, work.ensure_dataset()):
+        card[REFERENCE_KEY] = reference
     trained = work.run.trained
     assert trained is not None
     provenance = Provenance(SOURCE, trained.parent, trained.dataset, work.run.id, trained.code)
-    found = asyncio.run(
+    version = asyncio.run(
         register(work.settings, work.task, changes, blob_store(work.settings), path.read_bytes(), card, provenance)
     )
-    if found.registration is None or found.registration.run_id != work.run.id:
-        work.end("refused", f"The candidate is version {found.number}, which is registered already.")
+    if version.registration is None or version.registration.run_id != work.run.id:
+        work.end("refused", f"The candidate is version {version.number}, which is registered already.")
 
 
 STEPS: dict[str, Callable[[RunContext], None]] = {
@@ -187,13 +186,13 @@ STEPS: dict[str, Callable[[RunContext], None]] = {
 
 
 def load_run(settings: Settings, task: Task, run_id: str, on_step: OnStep) -> RunContext:
-    """The run as the log has it now. Raises `SetupError` for one that it doesn't have, KafkaError."""
+    """Return a run as it is in the log now. Raises `SetupError` if it is not there, KafkaError."""
     models = asyncio.run(read_registry(settings, [task])).tasks[task.name]
     if run_id not in models.runs:
-        raise SetupError(f"{task.name} has no retraining run {run_id!r}.", "`hindsight retrain` begins one.")
+        raise SetupError(f"{task.name} has no retraining run {run_id!r}.", "Start one: `hindsight retrain`.")
     return RunContext(settings, task, models.runs[run_id], models, on_step)
 
 
 def _candidate_ref(work: RunContext) -> ModelRef:
-    """The candidate, before it has a number: named by its run."""
+    """Return the candidate's reference: its run's id, because it has no version number yet."""
     return ModelRef(name=work.task.name, version=work.run.id)

@@ -1,4 +1,4 @@
-"""What versions did since a moment, as the catalog has it: what a rollout is decided upon."""
+"""The evidence of a rollout, from the catalog: the results of both versions since a time."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -18,15 +18,15 @@ from models.base import Task
 LatencyStage = Literal["inference", "total"]
 
 MAX_ROWS = 5_000
-"""So many predictions and outcomes of each are looked at: the newest."""
+"""Maximum number of predictions and of outcomes of each version; the newest are used."""
 
 
 def gather_rollout_evidence(
     connection: Connection, task: Task, candidate: tuple[str, Role], champion: str, since: datetime, now: datetime
 ) -> RolloutEvidence:
-    """Candidate, in its role, and champion side by side, since a moment.
+    """Return the results of the candidate, in its role, and of the champion since a time.
 
-    Latency is that of the whole way. A shadow begins when the answer is out: beside one it is that of the model's call.
+    Latency is the total latency. A shadow starts after the answer, so beside a shadow it is the model call's latency.
     """
     stage: LatencyStage = "inference" if candidate[1] == "shadow" else "total"
     return RolloutEvidence(
@@ -38,10 +38,13 @@ def gather_rollout_evidence(
 
 def _arm(connection: Connection, task: Task, version: str, role: Role, since: datetime, stage: LatencyStage) -> Arm:
     of_version = (PredictionRow.task == task.name, PredictionRow.version == version, PredictionRow.role == role)
-    made = (*of_version, PredictionRow.time >= since)
-    predicted = connection.scalar(select(func.count()).where(*made)) or 0
+    recent = (*of_version, PredictionRow.time >= since)
+    predicted = connection.scalar(select(func.count()).where(*recent)) or 0
     newest = (
-        select(PredictionRow.type, PredictionRow.data).where(*made).order_by(PredictionRow.time.desc()).limit(MAX_ROWS)
+        select(PredictionRow.type, PredictionRow.data)
+        .where(*recent)
+        .order_by(PredictionRow.time.desc())
+        .limit(MAX_ROWS)
     )
     timings = [decode_row(row, PredictionMade).timings_ms for row in connection.execute(newest)]
     failed = (
@@ -54,42 +57,44 @@ def _arm(connection: Connection, task: Task, version: str, role: Role, since: da
     scores = (
         _shadow_scores(connection, task, version, since)
         if role == "shadow"
-        else _served_scores(connection, made, stage)
+        else _served_scores(connection, recent, stage)
     )
     return Arm(
         answers=predicted + errors,
         errors=errors,
         scores=np.array(scores, np.float64),
-        latencies_ms=np.array([one[stage] for one in reversed(timings)], np.float64),
+        latencies_ms=np.array([timing[stage] for timing in reversed(timings)], np.float64),
     )
 
 
-def _served_scores(connection: Connection, made: Sequence[Any], stage: LatencyStage) -> list[float]:
-    """Scores of what was served; beside a shadow by labels alone: without one, nobody knows what that is worth."""
-    newest = [one for one in _newest_outcomes(connection, made) if stage == "total" or one.label is not None]
-    return [found for one in newest if (found := outcome_score(one)) is not None]
+def _served_scores(connection: Connection, predictions: Sequence[Any], stage: LatencyStage) -> list[float]:
+    """Return the scores of served predictions. Beside a shadow only labels count, because a shadow gets no reward."""
+    newest = _newest_outcomes(connection, predictions)
+    scored = [outcome for outcome in newest if stage == "total" or outcome.label is not None]
+    return [value for outcome in scored if (value := outcome_score(outcome)) is not None]
 
 
 def _shadow_scores(connection: Connection, task: Task, version: str, since: datetime) -> list[float]:
-    """Scores of what a shadow said, by the labels that the served predictions of the same requests have."""
+    """Return the scores of a shadow's outputs by the labels of the served predictions for the same requests."""
     within = (PredictionRow.task == task.name, PredictionRow.time >= since)
-    made = (PredictionRow.version == version, PredictionRow.role == "shadow")
-    said = connection.execute(select(PredictionRow.type, PredictionRow.data).where(*within, *made))
-    outputs = {one.prediction_id: one.output for one in (decode_row(row, PredictionMade) for row in said)}
+    shadow = (PredictionRow.version == version, PredictionRow.role == "shadow")
+    rows = connection.execute(select(PredictionRow.type, PredictionRow.data).where(*within, *shadow))
+    predictions = [decode_row(row, PredictionMade) for row in rows]
+    outputs = {prediction.prediction_id: prediction.output for prediction in predictions}
     return [
-        score(task, outputs[unique], one.label)
-        for one in _newest_outcomes(connection, within)
-        if one.label is not None and (unique := shadow_id(one.prediction_id, version)) in outputs
+        score(task, outputs[prediction_id], outcome.label)
+        for outcome in _newest_outcomes(connection, within)
+        if outcome.label is not None and (prediction_id := shadow_id(outcome.prediction_id, version)) in outputs
     ]
 
 
-def _newest_outcomes(connection: Connection, predicted: Sequence[Any]) -> list[OutcomeRecorded]:
-    """Outcomes of such predictions, if they were to be looked at anyhow, in the order of their time."""
+def _newest_outcomes(connection: Connection, predictions: Sequence[Any]) -> list[OutcomeRecorded]:
+    """Return the outcomes of these predictions that have a known selection probability, in order of time."""
     outcomes = select(OutcomeRow.type, OutcomeRow.data).join(
         PredictionRow, PredictionRow.prediction_id == OutcomeRow.prediction_id
     )
     selected = OutcomeRow.data["selection_probability"].as_float().is_not(None)
     newest = connection.execute(
-        outcomes.where(*predicted, selected).order_by(OutcomeRow.time.desc()).limit(MAX_ROWS)
+        outcomes.where(*predictions, selected).order_by(OutcomeRow.time.desc()).limit(MAX_ROWS)
     ).all()
     return [decode_row(row, OutcomeRecorded) for row in reversed(newest)]

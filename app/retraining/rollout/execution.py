@@ -1,4 +1,4 @@
-"""A candidate's way from the registry to its users: what `rollout.decide` says is done to the route."""
+"""Execution of a rollout: apply the decisions of `policy.decide` to the route."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ from app.settings.retraining import RetrainingSettings
 
 
 def candidate_stage(models: TaskModels, run: Run) -> tuple[str, Role | None, float]:
-    """A run's version, its role by the route of now, and the share of requests that it answers."""
+    """Return a run's version, its role in the current route, and the share of requests that it answers."""
     assert run.registered is not None
     version, route = run.registered.model.version, models.route
     role = route.role(version)
@@ -24,20 +24,22 @@ def candidate_stage(models: TaskModels, run: Run) -> tuple[str, Role | None, flo
 
 
 def rollout_outcome(models: TaskModels, run: Run) -> tuple[str, str] | None:
-    """The outcome of a rollout that is over, and why; None of one that goes on."""
+    """Return the outcome and the reason of a rollout that has ended; None if it continues."""
     version, role, _ = candidate_stage(models, run)
     if role == "champion":
         return "promoted", models.changes[-1].event.reason
     if role is None and run.routes:
-        *_, (_, lost) = (
-            both for both in pairwise(models.changes) if both[0].route.role(version) and not both[1].route.role(version)
+        *_, removal = (
+            after
+            for before, after in pairwise(models.changes)
+            if before.route.role(version) and not after.route.role(version)
         )
-        return "rolled_back", f"{lost.event.reason} ({lost.event.actor})"
+        return "rolled_back", f"{removal.event.reason} ({removal.event.actor})"
     return None
 
 
 def decide_step(models: TaskModels, run: Run, observed: RolloutEvidence, plan: RetrainingSettings) -> RolloutDecision:
-    """What is to be done now. While the task is frozen nothing advances."""
+    """Return the decision for now. While the task is frozen, nothing advances."""
     _, _, stage = candidate_stage(models, run)
     decision = policy.decide(stage, observed, plan.rollout)
     if decision.action == "advance" and models.frozen is not None:
@@ -46,7 +48,7 @@ def decide_step(models: TaskModels, run: Run, observed: RolloutEvidence, plan: R
 
 
 async def apply_decision(changes: RegistryWriter, models: TaskModels, run: Run, decision: RolloutDecision) -> None:
-    """Change the route as decided."""
+    """Change the route according to a decision."""
     version, _, _ = candidate_stage(models, run)
     if decision.action == "roll back":
         await changes.roll_back(version, decision.reason, SOURCE)
@@ -57,15 +59,15 @@ async def apply_decision(changes: RegistryWriter, models: TaskModels, run: Run, 
 
 
 def stage_started(models: TaskModels, version: str) -> datetime:
-    """Since when a version has its role and its share beside the champion of now, whoever gave them.
+    """Return since when a version has its role and share beside the current champion.
 
-    The task's route must have been changed once.
+    The task's route must have been changed at least once.
     """
 
-    def place(route: Route) -> tuple[str, Role | None, float]:
+    def stage(route: Route) -> tuple[str, Role | None, float]:
         role = route.role(version)
         return route.champion, role, route.canary_share if role == "canary" else SHADOW_SHARE
 
-    now = place(models.route)
-    same = takewhile(lambda change: place(change.route) == now, reversed(models.changes))
+    current = stage(models.route)
+    same = takewhile(lambda change: stage(change.route) == current, reversed(models.changes))
     return list(same)[-1].time.astimezone(UTC)

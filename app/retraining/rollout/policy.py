@@ -1,9 +1,9 @@
-"""The rollout of a candidate that passed the gate: shadow, canary at growing shares, champion, by live evidence.
+"""The rollout policy of a candidate that passed the gate: shadow, canary at growing shares, champion.
 
-A stage is the share of the requests that the candidate answers: 0 as a shadow, 1 as the champion. Each step is judged
-by its own evidence alone: were steps of different shares put together, a change of the traffic would look like a
-difference between the models (Simpson's paradox; Crook et al., "Seven pitfalls to avoid when running controlled
-experiments on the web", KDD 2009).
+A stage is the share of the requests that the candidate answers: 0 as a shadow, 1 as the champion. Each step is decided
+by its own evidence only. If steps of different shares were pooled, a change of the traffic would look like a difference
+between the models (Simpson's paradox; Crook et al., "Seven pitfalls to avoid when running controlled experiments on the
+web", KDD 2009).
 """
 
 from dataclasses import dataclass
@@ -26,24 +26,24 @@ from models.off_policy import Floats, on_policy
 SHADOW_SHARE, CHAMPION_SHARE = 0.0, 1.0
 
 _COMPARISONS = 3
-"""Of each step: scores, errors, latency."""
+"""The comparisons in each step: scores, errors, latency."""
 _MIN_SCORES = 20
-"""Of each arm: with fewer, their mean can't be taken for normally distributed."""
+"""Minimum number of scores of each arm for the normal approximation of their mean."""
 
 
 @dataclass(frozen=True)
 class Arm:
-    """What one of the two versions did in this step."""
+    """The results of one of the two versions in this step."""
 
     answers: int
-    """Requests that it answered, by a prediction or by a failure."""
+    """Answered requests: predictions and failures."""
     errors: int
-    """Of these, failures."""
+    """Failures among the answers."""
     scores: Floats
-    """(labelled,) in the order of their outcomes, of the random audit and explicit accepts only.
+    """(labelled,) in the order of their outcomes, from the random audit and explicit accepts only.
 
-    All of them are drawn with a probability that does not depend on what they say, so each counts the same: their
-    mean is unbiased with no weights. Volunteers' corrections would bias it, and no weight is known for them.
+    Their selection probability does not depend on the output, so their unweighted mean is unbiased. Volunteers'
+    corrections would bias it, and their weights are unknown.
     """
     latencies_ms: Floats
     """(predictions,) from request to answer, in milliseconds."""
@@ -51,31 +51,31 @@ class Arm:
 
 @dataclass(frozen=True)
 class RolloutEvidence:
-    """What was seen of candidate and champion side by side since the step began."""
+    """The results of candidate and champion since the start of the step."""
 
     candidate: Arm
     champion: Arm
     minutes: float
-    """How long the step has lasted."""
+    """The duration of the step."""
 
 
 @dataclass(frozen=True)
 class RolloutDecision:
-    """What is to be done now, and why."""
+    """The next action, and its reason."""
 
     action: Literal["stay", "advance", "roll back"]
     share: float
-    """The share of the requests that the candidate answers from now on; 0 when it is rolled back."""
+    """The share of the requests that the candidate answers from now on; 0 after a rollback."""
     reason: str
-    """In a sentence, with the figures."""
+    """A sentence with the figures."""
 
 
 @dataclass(frozen=True)
 class _Harm:
-    """By how much the candidate is worse in one respect, and by how much it may be."""
+    """The candidate's loss in one respect, and its tolerance."""
 
     template: str
-    """With places for the two ends of the interval."""
+    """A sentence with placeholders for the two ends of the interval."""
     interval: Interval
     tolerance: float
 
@@ -84,50 +84,54 @@ class _Harm:
 
 
 def decide(current_share: float, observed: RolloutEvidence, plan: RolloutSettings) -> RolloutDecision:
-    """Stay, advance or roll back; may be asked after every event.
+    """Return whether to stay, advance or roll back. It may be called after every event.
 
-    Rolls back at once when scores, errors or latency are significantly worse than tolerated. Advances when the least
-    evidence is there and all three are shown to be no worse than tolerated.
+    Rolls back at once if scores, errors or latency are significantly worse than tolerated. Advances if there is the
+    minimum evidence and all three are shown to be within their tolerances.
 
-    When a step has lasted its longest time, it depends on what is lacking. For want of answers it rolls back: a
-    candidate that is asked too little, or does not answer, blocks the next one. For want of certainty it goes on unless
-    the scores indicate a loss, by a test that needs fewer labels because it looks once. Labels are scarce in most
-    deployments: rolling back would leave such a task with its first model for ever, though the gate has found the
-    candidate better on held-out outcomes, and a larger share brings labels sooner to the same tests.
+    After the maximum time of a step, it depends on what is missing. Without enough answers it rolls back: a candidate
+    that gets or answers too few requests blocks the next one. Without certainty it advances, unless the scores indicate
+    a loss by a test that needs fewer labels because it looks once. Labels are scarce in most deployments: a rollback
+    would leave such a task with its first model forever, although the gate has found the candidate better on held-out
+    outcomes, and a larger share brings labels to the same tests sooner.
     """
     harms = _sequential_harms(observed, plan)
     if (harmful := _harm_reason(harms, observed, plan)) is not None:
         return RolloutDecision("roll back", SHADOW_SHARE, harmful)
-    over = observed.minutes >= plan.max_minutes
-    answers, least = (
+    is_overdue = observed.minutes >= plan.max_minutes
+    answers, min_answers = (
         observed.candidate.answers,
         plan.min_shadow_answers if current_share == SHADOW_SHARE else plan.min_answers,
     )
-    lasted = f"{answers} answers in {round(observed.minutes, 1):g} minutes"
-    if answers < least and over:
-        return RolloutDecision("roll back", SHADOW_SHARE, f"Too little evidence: {lasted}, of {least} needed.")
-    if answers < least or observed.minutes < plan.min_minutes:
-        return RolloutDecision("stay", current_share, f"{lasted}, of {least} needed in at least {plan.min_minutes:g}.")
-    following = next((share for share in plan.canary_shares if share > current_share), CHAMPION_SHARE)
-    open_ = [harm for harm in harms if harm.interval[1] > harm.tolerance]
-    if not open_:
+    progress = f"{answers} answers in {round(observed.minutes, 1):g} minutes"
+    if answers < min_answers and is_overdue:
+        return RolloutDecision("roll back", SHADOW_SHARE, f"Too little evidence: {progress}, of {min_answers} needed.")
+    if answers < min_answers or observed.minutes < plan.min_minutes:
         return RolloutDecision(
-            "advance", following, f"No worse than the champion, by {lasted}: {_format_harms(harms)}."
+            "stay", current_share, f"{progress}, of {min_answers} needed in at least {plan.min_minutes:g}."
         )
-    if over:
-        return RolloutDecision("advance", following, f"Not shown to be worse, by {lasted}: {_format_harms(open_)}.")
-    return RolloutDecision("stay", current_share, f"{lasted}; not settled yet: {_format_harms(open_)}.")
+    next_share = next((share for share in plan.canary_shares if share > current_share), CHAMPION_SHARE)
+    undecided = [harm for harm in harms if harm.interval[1] > harm.tolerance]
+    if not undecided:
+        return RolloutDecision(
+            "advance", next_share, f"No worse than the champion, by {progress}: {_format_harms(harms)}."
+        )
+    if is_overdue:
+        return RolloutDecision(
+            "advance", next_share, f"Not shown to be worse, by {progress}: {_format_harms(undecided)}."
+        )
+    return RolloutDecision("stay", current_share, f"{progress}; not settled yet: {_format_harms(undecided)}.")
 
 
 def harm_reason(observed: RolloutEvidence, plan: RolloutSettings) -> str | None:
-    """In what the candidate is significantly worse than tolerated, in a sentence; None where it isn't."""
+    """Return a sentence on what is significantly worse than tolerated; None if nothing is."""
     return _harm_reason(_sequential_harms(observed, plan), observed, plan)
 
 
 def _harm_reason(harms: list[_Harm], observed: RolloutEvidence, plan: RolloutSettings) -> str | None:
-    last = _single_look_harms(observed, plan) if observed.minutes >= plan.max_minutes else []
-    found = [harm for harm in harms + last if harm.interval[0] > harm.tolerance]
-    return f"Worse than the champion: {_format_harms(found)}." if found else None
+    final = _single_look_harms(observed, plan) if observed.minutes >= plan.max_minutes else []
+    significant = [harm for harm in harms + final if harm.interval[0] > harm.tolerance]
+    return f"Worse than the champion: {_format_harms(significant)}." if significant else None
 
 
 def _format_harms(harms: list[_Harm]) -> str:
@@ -135,7 +139,7 @@ def _format_harms(harms: list[_Harm]) -> str:
 
 
 def _sequential_harms(observed: RolloutEvidence, plan: RolloutSettings) -> list[_Harm]:
-    """In each respect, at a level that keeps half of `alpha` over all steps: by the union bound, half to each arm."""
+    """Return each loss. Over all steps they use half of `alpha`: by the union bound, half for each arm."""
     alpha = plan.alpha / 2 / (1 + len(plan.canary_shares)) / _COMPARISONS / 2
     candidate, champion = observed.candidate, observed.champion
     scores = difference_interval(_score_interval(champion, plan, alpha), _score_interval(candidate, plan, alpha))
@@ -151,7 +155,7 @@ def _sequential_harms(observed: RolloutEvidence, plan: RolloutSettings) -> list[
 
 
 def _single_look_harms(observed: RolloutEvidence, plan: RolloutSettings) -> list[_Harm]:
-    """The loss in score by the normal approximation, at a level that keeps the other half of `alpha` over all steps."""
+    """Return the loss in score by the normal approximation. Over all steps it uses the other half of `alpha`."""
     if min(len(observed.candidate.scores), len(observed.champion.scores)) < _MIN_SCORES:
         return []
     candidate, champion = on_policy(observed.candidate.scores), on_policy(observed.champion.scores)
@@ -163,14 +167,14 @@ def _single_look_harms(observed: RolloutEvidence, plan: RolloutSettings) -> list
 
 
 def _score_interval(arm: Arm, plan: RolloutSettings, alpha: float) -> Interval:
-    """The mean score's interval; the whole range without a score."""
-    least, greatest = plan.score_range
+    """Return the interval of the mean score; the whole range without a score."""
+    lowest, highest = plan.score_range
     if not len(arm.scores):
-        return least, greatest
-    low, high = mean_interval((np.clip(arm.scores, least, greatest) - least) / (greatest - least), alpha)
-    return least + (greatest - least) * float(low[-1]), least + (greatest - least) * float(high[-1])
+        return lowest, highest
+    low, high = mean_interval((np.clip(arm.scores, lowest, highest) - lowest) / (highest - lowest), alpha)
+    return lowest + (highest - lowest) * float(low[-1]), lowest + (highest - lowest) * float(high[-1])
 
 
 def _ratio_interval(one: Interval, other: Interval) -> Interval:
-    """The first over the second, of quantities that are not negative."""
+    """Return the interval of the first quantity divided by the second. Neither is negative."""
     return max(one[0], 0.0) / other[1] if other[1] else 0.0, one[1] / other[0] if other[0] > 0 else inf

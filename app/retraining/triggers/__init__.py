@@ -1,1 +1,1 @@
-"""Triggers: when retraining starts."""
+"""Triggers: the conditions that start retraining."""

@@ -1,4 +1,4 @@
-"""What each trigger sees, its bound, and what it misses. Pure."""
+"""The condition of each trigger: its current value, its bound, and what is missing. Pure."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,14 +25,14 @@ TriggerName = Literal["quality", "alert", "drift", "latency", "volume", "schedul
 
 @dataclass(frozen=True)
 class TriggerExplanation:
-    """A trigger in sentences, and its figures as plain JSON."""
+    """A trigger's condition in sentences, and its figures as plain JSON."""
 
     trigger: TriggerName
     sees: str
     bound: str
-    """When it is due."""
+    """The condition under which it fires."""
     missing: tuple[str, ...]
-    """Why it doesn't fire."""
+    """The reasons why it does not fire."""
     evidence: dict[str, Any]
 
     @property
@@ -44,9 +44,9 @@ class TriggerExplanation:
 def evaluate_conditions(
     state: TaskTriggerState, seen: Observation, now: datetime, triggers: TriggerSettings
 ) -> Iterator[TriggerExplanation]:
-    """Each trigger, the strongest reason first: harm to users, then signs of it, then new data, then habit.
+    """Yield each trigger, the strongest first: harm to users, signs of harm, new data, schedule.
 
-    Of what forbids any run nothing is said here.
+    Reasons that block every run are not considered.
     """
     yield _quality_condition(state.quality, seen.quality, seen.reference, triggers)
     yield _alert_condition(state.last_triggered, seen, triggers)
@@ -57,72 +57,72 @@ def evaluate_conditions(
 
 
 def format_time(seconds: float) -> str:
-    """A time as people read it."""
+    """Format a time for people."""
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _quality_condition(
-    watch: TriggerState, window: WindowValue[QualityEstimate] | None, reference: float | None, triggers: TriggerSettings
+    state: TriggerState, window: WindowValue[QualityEstimate] | None, reference: float | None, triggers: TriggerSettings
 ) -> TriggerExplanation:
     bound, alpha = triggers.quality_min_score, triggers.quality_alpha
     bounds = [] if bound is None else [f"a score below {bound:.3f}"]
     if alpha is not None:
-        least = "the champion's reference" if reference is None else f"{reference - triggers.quality_tolerance:.3f}"
-        bounds.append(f"a score significantly below {least} (chance: {alpha:g})")
+        minimum = "the champion's reference" if reference is None else f"{reference - triggers.quality_tolerance:.3f}"
+        bounds.append(f"a score significantly below {minimum} (chance: {alpha:g})")
     if not bounds:
         return _switched_off("quality")
     sees = "No window is complete."
     verdict = None
     if window is not None:
-        found = window.value
-        verdict = window_verdicts.judge_quality(found, reference, triggers)
+        quality = window.value
+        verdict = window_verdicts.judge_quality(quality, reference, triggers)
         sees = f"The window to {window.end:%Y-%m-%d %H:%M} has no label of known probability."
-        if found.score is not None:
-            low, high = found.interval()
+        if quality.score is not None:
+            low, high = quality.interval()
             sees = (
-                f"The window to {window.end:%Y-%m-%d %H:%M} scores {found.score:.3f} ({low:.3f} to {high:.3f}):"
-                f" {found.labelled} labels, {found.coverage:.1%} of {found.predictions} predictions."
+                f"The window to {window.end:%Y-%m-%d %H:%M} scores {quality.score:.3f} ({low:.3f} to {high:.3f}):"
+                f" {quality.labelled} labels, {quality.coverage:.1%} of {quality.predictions} predictions."
             )
     return TriggerExplanation(
-        "quality", sees, _join_bounds(bounds), _missing_reasons(watch, 1, verdict), _window_evidence(watch)
+        "quality", sees, _join_bounds(bounds), _missing_reasons(state, 1, verdict), _window_evidence(state)
     )
 
 
-def _alert_condition(began: float | None, seen: Observation, triggers: TriggerSettings) -> TriggerExplanation:
-    """An alert that was there when the last run began is answered by that run."""
+def _alert_condition(last_triggered: float | None, seen: Observation, triggers: TriggerSettings) -> TriggerExplanation:
+    """An alert that was firing at the start of the last run does not fire again."""
     if triggers.alerts is None:
         return _switched_off("alert")
-    heard = [one for one in seen.alerts if one.name in triggers.alerts]
-    new = [one for one in heard if began is None or one.started.timestamp() > began]
-    sees = f"Firing: {', '.join(sorted(one.name for one in heard))}." if heard else "None of its alerts fires."
-    missing = "What fires was there when the last run began." if heard else "An alert would have to fire."
-    evidence = {"alerts": [{"name": one.name, "started": one.started.isoformat()} for one in new]}
+    firing = [alert for alert in seen.alerts if alert.name in triggers.alerts]
+    new = [alert for alert in firing if last_triggered is None or alert.started.timestamp() > last_triggered]
+    sees = f"Firing: {', '.join(sorted(alert.name for alert in firing))}." if firing else "None of its alerts fires."
+    missing = "What fires was there when the last run began." if firing else "An alert would have to fire."
+    evidence = {"alerts": [{"name": alert.name, "started": alert.started.isoformat()} for alert in new]}
     return TriggerExplanation(
         "alert", sees, f"An alert named {' or '.join(triggers.alerts)}.", () if new else (missing,), evidence
     )
 
 
 def _drift_condition(
-    watch: TriggerState, window: WindowValue[Sequence[DriftFinding]] | None, triggers: TriggerSettings
+    state: TriggerState, window: WindowValue[Sequence[DriftFinding]] | None, triggers: TriggerSettings
 ) -> TriggerExplanation:
     if triggers.drift_windows is None:
         return _switched_off("drift")
     sees = "No window is complete."
     if window is not None:
         figures = [
-            f"{one.feature} {one.statistic:.3f} (at most {one.threshold:.3f}, by {one.detector})"
-            for one in window.value
+            f"{finding.feature} {finding.statistic:.3f} (at most {finding.threshold:.3f}, by {finding.detector})"
+            for finding in window.value
         ]
         sees = f"The window to {window.end:%Y-%m-%d %H:%M}: {', '.join(figures) or 'nothing to compare'}."
     bound = f"A statistic above its threshold, in {_format_windows(triggers.drift_windows)}."
     verdict = None if window is None else window_verdicts.judge_drift(window.value)
     return TriggerExplanation(
-        "drift", sees, bound, _missing_reasons(watch, triggers.drift_windows, verdict), _window_evidence(watch)
+        "drift", sees, bound, _missing_reasons(state, triggers.drift_windows, verdict), _window_evidence(state)
     )
 
 
 def _latency_condition(
-    watch: TriggerState, window: WindowValue[LatencyStats] | None, triggers: TriggerSettings
+    state: TriggerState, window: WindowValue[LatencyStats] | None, triggers: TriggerSettings
 ) -> TriggerExplanation:
     if triggers.latency_max_p99_ms is None:
         return _switched_off("latency")
@@ -133,51 +133,51 @@ def _latency_condition(
     bound = f"A p99 above {triggers.latency_max_p99_ms:.1f} ms, in {_format_windows(triggers.latency_windows)}."
     verdict = None if window is None else window_verdicts.judge_latency(window.value, triggers)
     return TriggerExplanation(
-        "latency", sees, bound, _missing_reasons(watch, triggers.latency_windows, verdict), _window_evidence(watch)
+        "latency", sees, bound, _missing_reasons(state, triggers.latency_windows, verdict), _window_evidence(state)
     )
 
 
 def _volume_condition(labelled: int, triggers: TriggerSettings) -> TriggerExplanation:
     if triggers.min_new_labels is None:
         return _switched_off("volume")
-    short = triggers.min_new_labels - labelled
+    missing = triggers.min_new_labels - labelled
     return TriggerExplanation(
         "volume",
         f"{labelled} labelled events since the last dataset.",
         f"{triggers.min_new_labels} labelled events.",
-        (f"{short} labelled events are missing.",) if short > 0 else (),
+        (f"{missing} labelled events are missing.",) if missing > 0 else (),
         {"labelled": labelled, "bound": triggers.min_new_labels},
     )
 
 
-def _schedule_condition(since: float | None, now: datetime, triggers: TriggerSettings) -> TriggerExplanation:
+def _schedule_condition(start: float | None, now: datetime, triggers: TriggerSettings) -> TriggerExplanation:
     if triggers.schedule is None:
         return _switched_off("schedule")
-    due = croniter(triggers.schedule, now.timestamp() if since is None else since).get_next(float)
-    waits = due > now.timestamp()
+    due = croniter(triggers.schedule, now.timestamp() if start is None else start).get_next(float)
+    is_early = due > now.timestamp()
     return TriggerExplanation(
         "schedule",
         f"It is {format_time(now.timestamp())}.",
         f"{triggers.schedule!r}, in UTC: {format_time(due)}.",
-        (f"It is not {format_time(due)} yet.",) if waits else (),
+        (f"It is not {format_time(due)} yet.",) if is_early else (),
         {"schedule": triggers.schedule, "due": format_time(due)},
     )
 
 
-def _missing_reasons(watch: TriggerState, windows: int, verdict: WindowVerdict | None) -> tuple[str, ...]:
-    """Why a trigger that watches windows isn't due."""
-    if watch.evidence is not None and not watch.armed:
+def _missing_reasons(state: TriggerState, windows: int, verdict: WindowVerdict | None) -> tuple[str, ...]:
+    """Return why a trigger with windows does not fire."""
+    if state.evidence is not None and not state.armed:
         return ("It has fired: it arms again with the first window that is well.",)
-    if watch.breaches:
-        short = windows - watch.breaches
-        return (f"It would have to be so in {_format_windows(short)} more.",) if short > 0 else ()
+    if state.breaches:
+        missing = windows - state.breaches
+        return (f"It would have to be so in {_format_windows(missing)} more.",) if missing > 0 else ()
     if verdict is None:
         return ("A window is needed.",)
     return verdict.insufficient_data or ("The window is within the bound.",)
 
 
-def _window_evidence(watch: TriggerState) -> dict[str, Any]:
-    return {} if watch.evidence is None else watch.evidence | {"windows": watch.breaches}
+def _window_evidence(state: TriggerState) -> dict[str, Any]:
+    return {} if state.evidence is None else state.evidence | {"windows": state.breaches}
 
 
 def _format_windows(count: int) -> str:
@@ -185,8 +185,8 @@ def _format_windows(count: int) -> str:
 
 
 def _join_bounds(parts: Sequence[str]) -> str:
-    words = ", or ".join(parts)
-    return f"{words[0].upper()}{words[1:]}."
+    text = ", or ".join(parts)
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def _switched_off(trigger: TriggerName) -> TriggerExplanation:

@@ -1,4 +1,4 @@
-"""Drift of a champion, from the catalog: what is usual for it, and what its newest predictions and labels are like."""
+"""Drift of a champion: the reference in its card, and samples of its newest predictions and labels."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,43 +21,49 @@ from app.monitoring.drift_features import align_classes, collect_samples, output
 from models.base import Task
 
 REFERENCE_KEY = "reference"
-"""The part of a card that has a reference: by feature, a sample of its values."""
+"""The key of the reference in a card: a sample of values for each feature."""
 
 _DETECTOR = ScanDetector()
 
 
 def read_reference(card: Mapping[str, Any]) -> Samples | None:
-    """What is usual by a version's card; None of one that doesn't say so, or says something else by that name."""
-    said = card.get(REFERENCE_KEY)
-    if not isinstance(said, dict) or not said:
+    """Return the reference in a version's card; None if there is none, or it is malformed."""
+    reference = card.get(REFERENCE_KEY)
+    if not isinstance(reference, dict) or not reference:
         return None
     try:
-        found = {str(name): np.array(values, np.float64) for name, values in said.items()}
+        samples = {str(name): np.array(values, np.float64) for name, values in reference.items()}
     except (TypeError, ValueError):
         return None
-    return found if all(one.ndim == 1 and np.isfinite(one).all() for one in found.values()) else None
+    is_valid = all(values.ndim == 1 and np.isfinite(values).all() for values in samples.values())
+    return samples if is_valid else None
 
 
 def prediction_samples(connection: Connection, task: Task, within: Sequence[Any]) -> Samples:
-    """Of the newest predictions among these, in the order of their time."""
+    """Return samples of the newest of these predictions, in order of time."""
     newest: Select[Any] = select(PredictionRow.type, PredictionRow.data).where(*within)
     rows = connection.execute(newest.order_by(PredictionRow.time.desc()).limit(MAX_WINDOW_EVENTS)).all()
-    made = [decode_row(row, PredictionMade) for row in reversed(rows)]
-    return collect_samples(prediction_features(task, one.output, one.confidence, one.inputs or {}) for one in made)
+    predictions = [decode_row(row, PredictionMade) for row in reversed(rows)]
+    return collect_samples(
+        prediction_features(task, prediction.output, prediction.confidence, prediction.inputs or {})
+        for prediction in predictions
+    )
 
 
 def label_samples(task: Task, outcomes: Sequence[OutcomeRecorded]) -> Samples:
-    """Of labels that were to be given anyhow: those of volunteers are mostly of mistakes."""
-    asked = [one for one in outcomes if one.label is not None and one.selection_probability is not None]
-    return collect_samples(output_features(task, one.label or {}, "labels") for one in asked[-MAX_WINDOW_EVENTS:])
+    """Return samples of the labels from the audit. Volunteers label mostly mistakes."""
+    labels = [
+        outcome.label for outcome in outcomes if outcome.label is not None and outcome.selection_probability is not None
+    ]
+    return collect_samples(output_features(task, label, "labels") for label in labels[-MAX_WINDOW_EVENTS:])
 
 
 def detect_drift(reference: Samples, window: Samples) -> Sequence[DriftFinding]:
-    """What the detector finds; nothing of a window with too few events."""
-    enough = {name: values for name, values in window.items() if len(values) >= MIN_REFERENCE_VALUES}
-    return _DETECTOR.detect(*align_classes(reference, enough))
+    """Return the findings of the detector; none for a window with too few events."""
+    large = {name: values for name, values in window.items() if len(values) >= MIN_REFERENCE_VALUES}
+    return _DETECTOR.detect(*align_classes(reference, large))
 
 
 def is_stale(previous_count: int, count: int) -> bool:
-    """Whether so many predictions more are worth another look."""
+    """Return whether enough predictions were added to read the samples again."""
     return count - previous_count >= int(SCAN_LENGTHS[0])

@@ -1,4 +1,4 @@
-"""What starts a retraining, and why. Pure: the time is given, and what is remembered is in the state."""
+"""The decision to start a retraining run. Pure: the time is an argument, and the memory is in the state."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -14,35 +14,35 @@ __all__ = ["Firing", "Observation", "TaskTriggerState", "TriggerExplanation", "T
 
 @dataclass(frozen=True)
 class Firing:
-    """A run is to begin, and why: as in `RetrainingTriggered`."""
+    """The trigger of a new run and its evidence, as in `RetrainingTriggered`."""
 
     trigger: TriggerName
-    """The strongest reason."""
+    """The strongest trigger."""
     evidence: dict[str, Any]
-    """What it saw, as plain JSON; in `also`, by their names, what the others saw that were due as well."""
+    """Its figures as plain JSON; in `also`, by name, the figures of the other triggers that were due."""
 
 
 def evaluate(
     state: TaskTriggerState, seen: Observation, now: datetime, triggers: TriggerSettings
 ) -> tuple[TaskTriggerState, list[Firing]]:
-    """What is due now: one run or none. It may be called as often as one likes: no window is judged twice.
+    """Return the new state, and one firing or none. It may be called at any rate: no window is judged twice.
 
-    Nothing fires while a run is active, the task is frozen, or since the last run the cool-down isn't over. What is due
-    meanwhile fires then, unless a later window has been within the bound.
+    Nothing fires while a run is active, the task is frozen, or the cool-down after the last run lasts. A trigger that
+    is due meanwhile fires afterwards, unless a later window is within the bound.
 
-    Quality, drift and latency fire once, and again only after a window was well: what retraining doesn't mend, more of
-    it won't.
+    Quality, drift and latency fire once, and again only after a healthy window: if retraining does not help, more of it
+    will not either.
     """
     state = _apply_observation(state, seen, now, triggers)
     due = (
         []
         if _blocking_reasons(state, seen, now, triggers)
-        else [one for one in evaluate_conditions(state, seen, now, triggers) if one.fires]
+        else [condition for condition in evaluate_conditions(state, seen, now, triggers) if condition.fires]
     )
     if not due:
         return state, []
     strongest, *others = due
-    also = {"also": {one.trigger: one.evidence for one in others}} if others else {}
+    also = {"also": {other.trigger: other.evidence for other in others}} if others else {}
     firing = Firing(strongest.trigger, strongest.evidence | also)
     return state.record_firing(firing.trigger, firing.evidence, now), [firing]
 
@@ -50,39 +50,40 @@ def evaluate(
 def explain(
     state: TaskTriggerState, seen: Observation, now: datetime, triggers: TriggerSettings
 ) -> list[TriggerExplanation]:
-    """Each trigger: whether `evaluate` would have it fire now (alone, or with others), and what is missing."""
+    """Return for each trigger whether `evaluate` would fire it now (alone or with others), and what is missing."""
     state = _apply_observation(state, seen, now, triggers)
-    forbidden = _blocking_reasons(state, seen, now, triggers)
-    return [replace(one, missing=one.missing + forbidden) for one in evaluate_conditions(state, seen, now, triggers)]
+    blocking = _blocking_reasons(state, seen, now, triggers)
+    conditions = evaluate_conditions(state, seen, now, triggers)
+    return [replace(condition, missing=condition.missing + blocking) for condition in conditions]
 
 
 def _apply_observation(
     state: TaskTriggerState, seen: Observation, now: datetime, triggers: TriggerSettings
 ) -> TaskTriggerState:
-    """The state after a look: windows that are new are judged."""
+    """Return the state after judging the new windows."""
     moment = now.timestamp()
     return replace(
         state,
         last_active=moment if seen.running else state.last_active,
         schedule_start=moment if state.schedule_start is None else state.schedule_start,
         quality=state.quality.apply(
-            seen.quality, lambda found: window_verdicts.judge_quality(found, seen.reference, triggers)
+            seen.quality, lambda quality: window_verdicts.judge_quality(quality, seen.reference, triggers)
         ),
         drift=state.drift.apply(seen.drift, window_verdicts.judge_drift),
-        latency=state.latency.apply(seen.latency, lambda found: window_verdicts.judge_latency(found, triggers)),
+        latency=state.latency.apply(seen.latency, lambda latency: window_verdicts.judge_latency(latency, triggers)),
     )
 
 
 def _blocking_reasons(
     state: TaskTriggerState, seen: Observation, now: datetime, triggers: TriggerSettings
 ) -> tuple[str, ...]:
-    """Why nothing may fire, in sentences."""
+    """Return the reasons why nothing may fire, in sentences."""
     reasons = []
     if seen.running:
         reasons.append("A run is active.")
     if seen.frozen:
         reasons.append("The task is frozen.")
-    over = None if state.last_active is None else state.last_active + triggers.cooldown_seconds
-    if over is not None and now.timestamp() < over and not seen.running:
-        reasons.append(f"The cool-down lasts until {format_time(over)}.")
+    cooldown_end = None if state.last_active is None else state.last_active + triggers.cooldown_seconds
+    if cooldown_end is not None and now.timestamp() < cooldown_end and not seen.running:
+        reasons.append(f"The cool-down lasts until {format_time(cooldown_end)}.")
     return tuple(reasons)

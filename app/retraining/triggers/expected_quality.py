@@ -1,4 +1,4 @@
-"""What the champion's last window is expected to score while its labels are late, and how right that was before."""
+"""The expected score of the champion's last window while its labels are missing, and the error of past estimates."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,16 +19,16 @@ from app.settings.retraining import RetrainingSettings
 from models.off_policy import Floats
 
 LEARNING_WINDOWS = 4
-"""Windows, the last whose feedback has had its time, whose labels are learned from."""
+"""The number of windows, the last with complete feedback, whose labels are learned from."""
 ERROR_WINDOWS = 8
-"""Windows in which what was expected is compared with what labels say."""
+"""The number of past windows in which the estimate is compared with the labels."""
 
 ScoredPrediction = tuple[datetime, float, float, float]
-"""When it was predicted, its confidence, its score, and the probability with which it was selected."""
+"""Time, confidence, score and selection probability of a prediction."""
 
 
 class ExpectedQualityEstimator:
-    """Looks at one task, again and again: what it found is kept until a window has ended, or has more predictions."""
+    """Estimates the quality of one task. An estimate is kept until a window ends or has more predictions."""
 
     def __init__(self) -> None:
         self._cached: tuple[Any, WindowValue[PerformanceEstimate] | None] = (None, None)
@@ -36,85 +36,90 @@ class ExpectedQualityEstimator:
     def estimate(
         self, connection: Connection, models: TaskModels, plan: RetrainingSettings, now: datetime
     ) -> WindowValue[PerformanceEstimate] | None:
-        """Of the last whole window; None where too little is labelled."""
+        """Return the estimate for the last complete window; None without enough labels."""
         length = timedelta(minutes=plan.window_minutes)
-        span = TimeWindow.last_complete(length, now)
+        window = TimeWindow.last_complete(length, now)
         ready = min(
-            TimeWindow.last_complete(length, now - timedelta(minutes=plan.feedback_wait_minutes)).end, span.start
+            TimeWindow.last_complete(length, now - timedelta(minutes=plan.feedback_wait_minutes)).end, window.start
         )
-        mine = (
+        champion_predictions = (
             PredictionRow.task == models.task,
             PredictionRow.version == models.route.champion,
             PredictionRow.role == "champion",
         )
-        count = connection.scalar(select(func.count()).where(*mine, *_in_window(span)))
-        key = (models.route.champion, span, ready, count)
+        count = connection.scalar(select(func.count()).where(*champion_predictions, *_in_window(window)))
+        key = (models.route.champion, window, ready, count)
         if key != self._cached[0]:
-            self._cached = key, _WindowEstimator(connection, mine, length, span.start - ready).estimate(span, ready)
+            estimator = _WindowEstimator(connection, champion_predictions, length, window.start - ready)
+            self._cached = key, estimator.estimate(window, ready)
         return self._cached[1]
 
 
 class _WindowEstimator:
-    """One look at the catalog; `lag` is by how much labels are late."""
+    """Estimates from the catalog; `lag` is the delay of labels."""
 
-    def __init__(self, connection: Connection, mine: Sequence[Any], length: timedelta, lag: timedelta) -> None:
+    def __init__(
+        self, connection: Connection, champion_predictions: Sequence[Any], length: timedelta, lag: timedelta
+    ) -> None:
         self._connection = connection
-        self._champion_predictions = mine
+        self._champion_predictions = champion_predictions
         self._length = length
         self._lag = lag
 
-    def estimate(self, span: TimeWindow, ready: datetime) -> WindowValue[PerformanceEstimate] | None:
+    def estimate(self, window: TimeWindow, ready: datetime) -> WindowValue[PerformanceEstimate] | None:
         past = [
             TimeWindow(ready - (back + 1) * self._length, ready - back * self._length) for back in range(ERROR_WINDOWS)
         ]
         rows = self._labelled_rows(TimeWindow(past[-1].start - self._lag - LEARNING_WINDOWS * self._length, ready))
-        found = self._expected(rows, span)
-        if found is None:
+        estimate = self._expected(rows, window)
+        if estimate is None:
             return None
-        errors = [error for one in past if (error := self._past_error(rows, one)) is not None]
-        return span.with_value(replace(found, error=float(np.mean(errors)) if errors else None, windows=len(errors)))
+        errors = [error for before in past if (error := self._past_error(rows, before)) is not None]
+        return window.with_value(
+            replace(estimate, error=float(np.mean(errors)) if errors else None, windows=len(errors))
+        )
 
-    def _past_error(self, rows: Sequence[ScoredPrediction], span: TimeWindow) -> float | None:
-        known, then = _labelled_in(rows, span), self._expected(rows, span)
-        if not len(known.scores) or then is None:
+    def _past_error(self, rows: Sequence[ScoredPrediction], window: TimeWindow) -> float | None:
+        labelled, estimate = _labelled_in(rows, window), self._expected(rows, window)
+        if not len(labelled.scores) or estimate is None:
             return None
-        return abs(then.score - float(np.average(known.scores, weights=known.weights)))
+        return abs(estimate.score - float(np.average(labelled.scores, weights=labelled.weights)))
 
-    def _expected(self, rows: Sequence[ScoredPrediction], span: TimeWindow) -> PerformanceEstimate | None:
-        """By what is labelled of the windows before, those that are late left out."""
-        end = span.start - self._lag
+    def _expected(self, rows: Sequence[ScoredPrediction], window: TimeWindow) -> PerformanceEstimate | None:
+        """Estimate from the labels of earlier windows, without those that would still be incomplete."""
+        end = window.start - self._lag
         return estimate_performance(
-            _labelled_in(rows, TimeWindow(end - LEARNING_WINDOWS * self._length, end)), self._confidences(span)
+            _labelled_in(rows, TimeWindow(end - LEARNING_WINDOWS * self._length, end)), self._confidences(window)
         )
 
-    def _confidences(self, span: TimeWindow) -> Floats:
-        found = select(PredictionRow.data["confidence"].as_float()).where(
-            *self._champion_predictions, *_in_window(span)
+    def _confidences(self, window: TimeWindow) -> Floats:
+        query = select(PredictionRow.data["confidence"].as_float()).where(
+            *self._champion_predictions, *_in_window(window)
         )
-        return np.array(self._connection.scalars(found).all(), np.float64)
+        return np.array(self._connection.scalars(query).all(), np.float64)
 
-    def _labelled_rows(self, span: TimeWindow) -> list[ScoredPrediction]:
-        found = (
+    def _labelled_rows(self, window: TimeWindow) -> list[ScoredPrediction]:
+        query = (
             select(OutcomeRow.type, OutcomeRow.data, PredictionRow.time)
             .join(PredictionRow, PredictionRow.prediction_id == OutcomeRow.prediction_id)
-            .where(*self._champion_predictions, *_in_window(span))
+            .where(*self._champion_predictions, *_in_window(window))
         )
         rows = [
-            _scored_prediction(decode_row(row, OutcomeRecorded), row.time) for row in self._connection.execute(found)
+            _scored_prediction(decode_row(row, OutcomeRecorded), row.time) for row in self._connection.execute(query)
         ]
         return [row for row in rows if row is not None]
 
 
-def _in_window(span: TimeWindow) -> tuple[Any, ...]:
-    return PredictionRow.time >= span.start, PredictionRow.time < span.end
+def _in_window(window: TimeWindow) -> tuple[Any, ...]:
+    return PredictionRow.time >= window.start, PredictionRow.time < window.end
 
 
-def _scored_prediction(said: OutcomeRecorded, time: datetime) -> ScoredPrediction | None:
-    score = outcome_score(said)
-    if score is None or said.selection_probability is None:
+def _scored_prediction(outcome: OutcomeRecorded, time: datetime) -> ScoredPrediction | None:
+    score = outcome_score(outcome)
+    if score is None or outcome.selection_probability is None:
         return None
-    return time, said.confidence, score, said.selection_probability
+    return time, outcome.confidence, score, outcome.selection_probability
 
 
-def _labelled_in(rows: Sequence[ScoredPrediction], span: TimeWindow) -> LabelledScores:
-    return LabelledScores.from_rows([row[1:] for row in rows if span.start <= row[0] < span.end])
+def _labelled_in(rows: Sequence[ScoredPrediction], window: TimeWindow) -> LabelledScores:
+    return LabelledScores.from_rows([row[1:] for row in rows if window.start <= row[0] < window.end])

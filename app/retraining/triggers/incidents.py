@@ -1,7 +1,8 @@
-"""What is said in the log once a window is bad, until one is well: quality fell, drift, latency rose. Pure.
+"""Incidents: quality fell, drift, latency rose. Pure.
 
-It is said whether or not a run can begin then. Several processes look at once, each by itself: what they say of one
-window has one id. A process that has just begun knows of no window before its first, and may say it of that one again.
+An incident is published once when a window breaches its bound, and not again until a window is healthy, whether or not
+a run can start then. Several processes detect incidents independently, so the event id depends on the window only. A
+process that has just started does not know earlier windows, and may publish an incident again.
 """
 
 import uuid
@@ -23,7 +24,7 @@ _DRIFT_SOURCES = ("inputs", "outputs", "labels")
 
 @dataclass(frozen=True)
 class Incident:
-    """What is to be said, and of what: the same words are of the same onset."""
+    """An incident and its key: the same key means the same incident."""
 
     event: QualityFell | DriftDetected | LatencyRose
     key: str
@@ -32,40 +33,42 @@ class Incident:
 
     @property
     def record(self) -> Record:
-        """As it goes into the log."""
-        unique = str(uuid.uuid5(_NAMESPACE, f"{self.event.type}/{self.key}"))
+        """The record for the log."""
+        event_id = str(uuid.uuid5(_NAMESPACE, f"{self.event.type}/{self.key}"))
         time = format_rfc3339(self.time * 1000)
-        return self.event.to_record(topics.LIFECYCLE, self.event.task.encode(), id=unique, source=SOURCE, time=time)
+        return self.event.to_record(topics.LIFECYCLE, self.event.task.encode(), id=event_id, source=SOURCE, time=time)
 
 
 def detect_incidents(
     model: ModelRef, before: TaskTriggerState, after: TaskTriggerState, seen: Observation, triggers: TriggerSettings
 ) -> Iterator[Incident]:
-    """What a look at a champion has found to be newly bad: `after` is the state that it left."""
-    of = f"{model.name}/{model.version}"
+    """Yield the incidents that an observation of a champion opens; `after` is the state after it."""
+    version = f"{model.name}/{model.version}"
     if seen.quality is not None and _opened(before.quality, after.quality):
         fell = _quality_fell(model, seen.quality.value, seen.reference, triggers)
-        yield Incident(fell, f"{of}/{seen.quality.start.isoformat()}", after.quality.judged_until)
+        yield Incident(fell, f"{version}/{seen.quality.start.isoformat()}", after.quality.judged_until)
     if seen.drift is not None and _opened(before.drift, after.drift):
-        for one in seen.drift.value:
-            whose, _, feature = one.feature.partition(".")
-            if one.drifted and whose in _DRIFT_SOURCES:
+        for finding in seen.drift.value:
+            source, _, feature = finding.feature.partition(".")
+            if finding.drifted and source in _DRIFT_SOURCES:
                 drift = DriftDetected(
                     task=model.name,
                     model=model,
-                    what=whose,
+                    what=source,
                     feature=feature,
-                    detector=one.detector,
-                    statistic=one.statistic,
-                    threshold=one.threshold,
-                    events=one.events,
+                    detector=finding.detector,
+                    statistic=finding.statistic,
+                    threshold=finding.threshold,
+                    events=finding.events,
                 )
-                yield Incident(drift, f"{of}/{one.feature}/{seen.drift.start.isoformat()}", after.drift.judged_until)
+                yield Incident(
+                    drift, f"{version}/{finding.feature}/{seen.drift.start.isoformat()}", after.drift.judged_until
+                )
     if seen.latency is not None and _opened(before.latency, after.latency):
-        found, bound = seen.latency.value, triggers.latency_max_p99_ms
-        assert bound is not None  # or nothing had been bad
-        rose = LatencyRose(task=model.name, p99_ms=found.p99_ms, bound_ms=bound, events=found.events)
-        yield Incident(rose, f"{of}/{seen.latency.start.isoformat()}", after.latency.judged_until)
+        latency, bound = seen.latency.value, triggers.latency_max_p99_ms
+        assert bound is not None  # because the window breaches it
+        rose = LatencyRose(task=model.name, p99_ms=latency.p99_ms, bound_ms=bound, events=latency.events)
+        yield Incident(rose, f"{version}/{seen.latency.start.isoformat()}", after.latency.judged_until)
 
 
 def _opened(before: TriggerState, after: TriggerState) -> bool:
@@ -73,16 +76,16 @@ def _opened(before: TriggerState, after: TriggerState) -> bool:
 
 
 def _quality_fell(
-    model: ModelRef, found: QualityEstimate, reference: float | None, triggers: TriggerSettings
+    model: ModelRef, quality: QualityEstimate, reference: float | None, triggers: TriggerSettings
 ) -> QualityFell:
     compared = reference if reference is not None else triggers.quality_min_score
-    assert found.score is not None and compared is not None  # or nothing had been bad
+    assert quality.score is not None and compared is not None  # because the window breaches a bound
     return QualityFell(
         task=model.name,
         model=model,
-        score=found.score,
-        interval=found.interval(),
+        score=quality.score,
+        interval=quality.interval(),
         reference=compared,
-        labelled=found.labelled,
-        coverage=found.coverage,
+        labelled=quality.labelled,
+        coverage=quality.coverage,
     )

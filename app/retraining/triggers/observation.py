@@ -1,4 +1,4 @@
-"""What the triggers look at, and what they remember. Plain data: no clock, no streams."""
+"""Observations and states of triggers. Plain data: no clock, no streams."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class WindowValue(Generic[T]):
-    """What was found between two moments."""
+    """A value measured between two times."""
 
     start: datetime
     end: datetime
@@ -24,17 +24,17 @@ class WindowValue(Generic[T]):
 
 @dataclass(frozen=True)
 class LatencyStats:
-    """How long requests waited for their answers in a window."""
+    """The total latency in a window."""
 
     p99_ms: float
     """The 99th percentile, in milliseconds."""
     events: int
-    """How many answers it is of."""
+    """The number of answers."""
 
 
 @dataclass(frozen=True)
 class Alert:
-    """An alert of Alertmanager's that fires now, for the task."""
+    """An alert of Alertmanager that is firing for the task."""
 
     name: str
     """Its label `alertname`."""
@@ -44,54 +44,54 @@ class Alert:
 
 @dataclass(frozen=True)
 class Observation:
-    """What is to be seen of a task. Of windows it is the last that is complete; None where there is none yet."""
+    """An observation of a task. Each window is the last complete one; None if there is none yet."""
 
     labelled: int = 0
     """Labelled events since the last dataset."""
     quality: WindowValue[QualityEstimate] | None = None
-    """A window is complete once its feedback has had its time."""
+    """Its window is complete once the wait for feedback is over."""
     reference: float | None = None
-    """The champion's score when it was judged by the gate."""
+    """The champion's reference score, from the gate or its first window."""
     expected: WindowValue[PerformanceEstimate] | None = None
-    """What the last window is expected to score, before its feedback has had its time."""
+    """The expected score of the last window, before its feedback is complete."""
     drift: WindowValue[Sequence[DriftFinding]] | None = None
     latency: WindowValue[LatencyStats] | None = None
     alerts: Sequence[Alert] = ()
     running: bool = False
-    """Whether a run is active: who holds the task's lease knows."""
+    """Whether a run is active."""
     frozen: bool = False
-    """Whether somebody wants the task left as it is."""
+    """Whether retraining and promotion of the task are paused."""
 
 
 @dataclass(frozen=True)
 class WindowVerdict:
-    """What a window says. One that is neither bad nor well is in between: what has fired stays as it is."""
+    """The verdict on a window. One that is neither a breach nor healthy leaves a fired trigger as it is."""
 
     breach: dict[str, Any] | None = None
-    """The figures, if they are beyond the bound."""
+    """The figures, if they breach the bound."""
     healthy: bool = False
     """Whether a trigger that has fired may arm again."""
     insufficient_data: tuple[str, ...] = ()
-    """Why the window says nothing at all, in sentences."""
+    """The reasons why the window can't be judged, in sentences."""
 
 
 @dataclass(frozen=True)
 class TriggerState:
-    """What a trigger remembers of its windows."""
+    """The state of a trigger with windows."""
 
     judged_until: float = 0.0
-    """The end of the last window that it judged, in seconds since 1970."""
+    """The end of the last judged window, in seconds since 1970."""
     breaches: int = 0
-    """How many were bad in a row, up to the last."""
+    """The number of breaches in a row, up to the last window."""
     evidence: dict[str, Any] | None = None
-    """The figures of the last, if that was bad."""
+    """The figures of the last window, if it was a breach."""
     armed: bool = True
-    """False once it has fired, until a window is well again."""
+    """False after it has fired, until a window is healthy."""
     reported: bool = False
-    """Whether the log was told that it is bad: until a window is well again."""
+    """Whether an incident was published, until a window is healthy."""
 
     def apply(self, window: WindowValue[T] | None, judge: Callable[[T], WindowVerdict]) -> "TriggerState":
-        """Having looked at a window. It counts if it says something, and has no event that was already judged."""
+        """Return the state after a window. It counts if it can be judged, and does not overlap judged windows."""
         if (
             window is None
             or window.start.timestamp() < self.judged_until
@@ -110,45 +110,45 @@ class TriggerState:
 
 @dataclass(frozen=True)
 class TaskTriggerState:
-    """What the triggers of a task remember: plain JSON by `dataclasses.asdict`. Times are in seconds since 1970."""
+    """The state of a task's triggers: plain JSON by `dataclasses.asdict`. Times are in seconds since 1970."""
 
     last_triggered: float | None = None
     """When the last run was triggered."""
     last_active: float | None = None
-    """When a run was last seen to begin, or to be active."""
+    """When a run was last started or seen active."""
     schedule_start: float | None = None
-    """From when on the schedule's times count."""
+    """The time after which the schedule's times count."""
     quality: TriggerState = field(default_factory=TriggerState)
     drift: TriggerState = field(default_factory=TriggerState)
     latency: TriggerState = field(default_factory=TriggerState)
 
     def record_firing(self, trigger: str, evidence: dict[str, Any], at: datetime) -> "TaskTriggerState":
-        """After a run was triggered, be it by people (`manual`): it answers all that was due, what is in `also` too."""
+        """Return the state after a run was triggered, even by hand (`manual`); `also` is answered too."""
         answered = {trigger, *evidence.get("also", ())}
         moment = at.timestamp()
-        watches = {name: getattr(self, name) for name in ("quality", "drift", "latency") if name in answered}
+        states = {name: getattr(self, name) for name in ("quality", "drift", "latency") if name in answered}
         return replace(
             self,
             last_triggered=moment,
             last_active=moment,
             schedule_start=moment if "schedule" in answered else self.schedule_start,
-            **{name: replace(watch, armed=False, reported=True) for name, watch in watches.items()},
+            **{name: replace(state, armed=False, reported=True) for name, state in states.items()},
         )
 
     def merge_reported(self, earlier: "TaskTriggerState") -> "TaskTriggerState":
-        """This one, with what only an earlier one knows the log was told."""
-        watches = ("quality", "drift", "latency")
-        said = {
-            name: replace(getattr(self, name), reported=True) for name in watches if getattr(earlier, name).reported
+        """Return this state, with the incidents that only an earlier state knows to be published."""
+        names = ("quality", "drift", "latency")
+        reported = {
+            name: replace(getattr(self, name), reported=True) for name in names if getattr(earlier, name).reported
         }
-        return replace(self, **said)
+        return replace(self, **reported)
 
 
 def restore_state(triggered: Iterable[tuple[datetime, RetrainingTriggered]]) -> TaskTriggerState:
-    """The state as the log has it: from the runs of a task, each with its event's time, in their order.
+    """Return the state from the log: from the runs of a task, each with its event's time, in order.
 
-    What only windows said is not in it. They are judged anew, and none of those that fired does so again before a
-    window is well.
+    The verdicts on windows are not in the log. Windows are judged again, and a trigger that fired does not fire again
+    before a window is healthy.
     """
     state = TaskTriggerState()
     for time, event in triggered:
@@ -158,18 +158,18 @@ def restore_state(triggered: Iterable[tuple[datetime, RetrainingTriggered]]) -> 
 
 @dataclass(frozen=True)
 class TimeWindow:
-    """From one moment up to, not including, another."""
+    """The times from `start` up to `end`, exclusive."""
 
     start: datetime
     end: datetime
 
     @classmethod
     def last_complete(cls, length: timedelta, before: datetime) -> "TimeWindow":
-        """The last whole one before a moment: spans follow each other without gaps, counted from 1970."""
-        whole = int(before.timestamp() // length.total_seconds())
-        end = datetime.fromtimestamp(whole * length.total_seconds(), UTC)
+        """Return the last complete window before a time. Windows follow each other without gaps, counted from 1970."""
+        count = int(before.timestamp() // length.total_seconds())
+        end = datetime.fromtimestamp(count * length.total_seconds(), UTC)
         return cls(end - length, end)
 
-    def with_value(self, found: Any) -> WindowValue[Any]:
-        """What was found in it."""
-        return WindowValue(self.start, self.end, found)
+    def with_value(self, value: Any) -> WindowValue[Any]:
+        """Return a value measured in this window."""
+        return WindowValue(self.start, self.end, value)

@@ -1,4 +1,4 @@
-"""What begins a run, and what ends it by hand: triggers over the catalog, people, alerts."""
+"""The start of runs by triggers, alerts and people, and their cancellation."""
 
 import asyncio
 import uuid
@@ -28,7 +28,7 @@ from models.base import Task
 
 
 class TriggerService:
-    """Begins runs. What the triggers remember is in memory, and is made again from the log."""
+    """Starts and cancels runs. The state of the triggers is in memory, and is restored from the log."""
 
     def __init__(self, settings: Settings, catalog: Catalog, publisher: ResilientProducer) -> None:
         self._settings = settings
@@ -38,30 +38,30 @@ class TriggerService:
         self._caches = defaultdict[str, WindowCache](dict)
         self._estimators = defaultdict[str, ExpectedQualityEstimator](ExpectedQualityEstimator)
         self.observations: dict[str, tuple[str, Observation]] = {}
-        """What was last seen of each task, and of which champion."""
+        """The last observation of each task, with its champion."""
 
     async def evaluate(self, task: Task, models: TaskModels, alerts: Sequence[Alert] = ()) -> str | None:
-        """Say what is newly bad, and begin a run if a trigger fires by the task's settings; its id.
+        """Publish new incidents, and start a run if a trigger fires; return its id.
 
-        While a run is under way none fires. Raises what passes, and `SetupError`.
+        No trigger fires while a run is active. Raises transient errors and `SetupError`.
         """
-        if not models.versions:  # there is nothing to look at, or to start from
+        if not models.versions:  # there is nothing to observe, or to start from
             return None
         seen, now = await self._observe(task, models, alerts), datetime.now(UTC)
         before, plan = self._trigger_state(models), self._retraining_settings(task.name).triggers
         state, firings = evaluate.evaluate(before, seen, now, plan)
         champion = models.version(models.route.champion).ref
-        for onset in detect_incidents(champion, before, state, seen, plan):
-            await self._publisher.publish(onset.record)
+        for incident in detect_incidents(champion, before, state, seen, plan):
+            await self._publisher.publish(incident.record)
         self._states[task.name] = state
-        if task.trainer is None:  # there is no way to train
+        if task.trainer is None:  # the task can't be trained
             return None
         for firing in firings:
             return await self.start_run(task, firing.trigger, firing.evidence)
         return None
 
     async def start_run(self, task: Task, name: str, evidence: dict[str, Any]) -> str:
-        """Begin a run; its id. Raises `SetupError` where one is under way or the task is frozen, and what passes."""
+        """Start a run; return its id. Raises `SetupError` if one is active or the task is frozen; transient errors."""
         run_id = str(uuid.uuid4())
 
         def decide(models: TaskModels) -> RetrainingTriggered:
@@ -70,7 +70,9 @@ class TriggerService:
                     f"Run {models.active_run.id} of {task.name} is under way.", "Wait for its end, or cancel it."
                 )
             if models.frozen is not None:
-                raise SetupError(f"{task.name} is frozen: {models.frozen.reason}", "`hindsight models unfreeze` it.")
+                raise SetupError(
+                    f"{task.name} is frozen: {models.frozen.reason}", "Unfreeze it: `hindsight models unfreeze`."
+                )
             return RetrainingTriggered.model_validate(
                 {
                     "task": task.name,
@@ -85,7 +87,7 @@ class TriggerService:
         return run_id
 
     async def cancel_run(self, task: Task, actor: str) -> str:
-        """End the task's run; its id. Raises `SetupError` where there is none, and what passes."""
+        """Cancel the task's run and return its id. Raises `SetupError` if there is none, transient errors."""
         ended: list[str] = []
 
         def decide(models: TaskModels) -> RetrainingEnded:
@@ -100,7 +102,7 @@ class TriggerService:
         return ended[-1]
 
     async def explain(self, task: Task, models: TaskModels) -> Sequence[TriggerExplanation]:
-        """Each trigger: what it sees now, and why it doesn't fire. Raises `Unavailable`, `SetupError`."""
+        """Return each trigger's condition, and why it does not fire. Raises `Unavailable`, `SetupError`."""
         seen = await self._observe(task, models, ())
         return evaluate.explain(
             self._trigger_state(models), seen, datetime.now(UTC), self._retraining_settings(models.task).triggers
@@ -108,23 +110,23 @@ class TriggerService:
 
     async def _observe(self, task: Task, models: TaskModels, alerts: Sequence[Alert]) -> Observation:
         plan, now = self._retraining_settings(models.task), datetime.now(UTC)
-        sight, expecting = Observer(task, models, plan, self._caches[models.task]), self._estimators[models.task]
+        observer, estimator = Observer(task, models, plan, self._caches[models.task]), self._estimators[models.task]
 
-        def ask(connection: Connection) -> Observation:
-            expected = expecting.estimate(connection, models, plan, now)
-            return replace(sight.observe(connection, now, alerts), expected=expected)
+        def observe(connection: Connection) -> Observation:
+            expected = estimator.estimate(connection, models, plan, now)
+            return replace(observer.observe(connection, now, alerts), expected=expected)
 
-        seen = await asyncio.to_thread(self._catalog.query, ask)
+        seen = await asyncio.to_thread(self._catalog.query, observe)
         self.observations[models.task] = models.route.champion, seen
         return seen
 
     def _trigger_state(self, models: TaskModels) -> TaskTriggerState:
-        """What the triggers remember; made again from the log where this process doesn't, or a run was begun."""
+        """Return the state of the triggers, restored from the log if it is unknown here or a run was started."""
         runs = list(models.runs.values())
         known = self._states.get(models.task)
         if known is None or (runs and known.last_triggered != runs[-1].time.timestamp()):
-            again = restore_state((run.time, run.triggered) for run in runs)
-            known = again if known is None else again.merge_reported(known)
+            restored = restore_state((run.time, run.triggered) for run in runs)
+            known = restored if known is None else restored.merge_reported(known)
         return known
 
     def _retraining_settings(self, task: str) -> RetrainingSettings:

@@ -1,10 +1,10 @@
-"""What the triggers make of a window: bad, well, or in between. Pure.
+"""The verdict of a trigger on a window: breach, healthy, or in between. Pure.
 
-Who looks often enough sees whatever chance can do: a 95 % interval that is looked at every hour is wrong once a day,
-and one that slides along every minute far more often. So windows are disjoint: each event is judged once, however often
-anyone looks, and the false alarms to expect are alpha times the windows that there were (`quality_alpha`, and that of
-the detectors). Windows may be of any length, even until they have labels enough, as long as when they end does not
-depend on the scores.
+Frequent looks find chance events: a 95 % interval that is looked at every hour is wrong once a day, and a sliding one
+that is looked at every minute far more often. So windows are disjoint: each event is judged once, however often
+anyone looks, and the expected number of false alarms is alpha times the number of windows (`quality_alpha`, and that of
+the detectors). Windows may have any length, even until they have enough labels, as long as their end does not depend on
+the scores.
 """
 
 from collections.abc import Sequence
@@ -16,66 +16,67 @@ from app.retraining.triggers.observation import LatencyStats, WindowVerdict
 from app.settings.triggers import TriggerSettings
 
 MIN_ANSWERS = 100
-"""Of a window whose 99th percentile means anything."""
+"""Minimum number of answers for a meaningful 99th percentile."""
 
 
-def judge_quality(found: QualityEstimate, reference: float | None, triggers: TriggerSettings) -> WindowVerdict:
-    """Bad is a score below the bound, or significantly below the champion's reference less the tolerance.
+def judge_quality(quality: QualityEstimate, reference: float | None, triggers: TriggerSettings) -> WindowVerdict:
+    """Return a breach if the score is below the bound, or significantly below the reference less the tolerance.
 
-    Well is one that is above both.
+    The window is healthy if the score is above both.
     """
-    lacks = _insufficient_data(found, triggers)
-    if lacks or found.score is None:
-        return WindowVerdict(insufficient_data=lacks)
+    reasons = _insufficient_data(quality, triggers)
+    if reasons or quality.score is None:
+        return WindowVerdict(insufficient_data=reasons)
     alpha, bound = triggers.quality_alpha, triggers.quality_min_score
-    least = None if alpha is None or reference is None else reference - triggers.quality_tolerance
-    if bound is None and least is None:
+    tolerated = None if alpha is None or reference is None else reference - triggers.quality_tolerance
+    if bound is None and tolerated is None:
         return WindowVerdict(insufficient_data=("There is no bound, and the champion has no reference.",))
-    chance = None if least is None else found.p_value(least)
+    chance = None if tolerated is None else quality.p_value(tolerated)
     fell = alpha is not None and chance is not None and chance <= alpha
-    if fell or (bound is not None and found.score < bound):
+    if fell or (bound is not None and quality.score < bound):
         return WindowVerdict(
             breach={
-                "score": found.score,
-                "interval": list(found.interval()),
+                "score": quality.score,
+                "interval": list(quality.interval()),
                 "chance": chance,
                 "reference": reference,
                 "bound": bound,
-                "labelled": found.labelled,
-                "effective": found.effective_size,
-                "coverage": found.coverage,
-                "answered": found.answered,
+                "labelled": quality.labelled,
+                "effective": quality.effective_size,
+                "coverage": quality.coverage,
+                "answered": quality.answered,
             }
         )
-    return WindowVerdict(healthy=all(found.score >= one for one in (bound, least) if one is not None))
+    return WindowVerdict(healthy=all(quality.score >= limit for limit in (bound, tolerated) if limit is not None))
 
 
 def judge_drift(findings: Sequence[DriftFinding]) -> WindowVerdict:
-    """Bad is a window in which any feature drifted."""
+    """Return a breach if any feature drifted."""
     if not findings:
         return WindowVerdict(insufficient_data=("The detector found too few events to compare.",))
-    drifted = [asdict(one) for one in findings if one.drifted]
+    drifted = [asdict(finding) for finding in findings if finding.drifted]
     return WindowVerdict(breach={"findings": drifted} if drifted else None, healthy=not drifted)
 
 
-def judge_latency(found: LatencyStats, triggers: TriggerSettings) -> WindowVerdict:
-    """Bad is a 99th percentile above the bound."""
+def judge_latency(latency: LatencyStats, triggers: TriggerSettings) -> WindowVerdict:
+    """Return a breach if the 99th percentile is above the bound."""
     bound = triggers.latency_max_p99_ms
     if bound is None:
         return WindowVerdict(insufficient_data=("There is no bound.",))
-    if found.events < MIN_ANSWERS:
-        return WindowVerdict(insufficient_data=(f"The window has {found.events} answers; {MIN_ANSWERS} are needed.",))
-    if found.p99_ms > bound:
-        return WindowVerdict(breach={"p99_ms": found.p99_ms, "bound_ms": bound, "events": found.events})
+    if latency.events < MIN_ANSWERS:
+        return WindowVerdict(insufficient_data=(f"The window has {latency.events} answers; {MIN_ANSWERS} are needed.",))
+    if latency.p99_ms > bound:
+        return WindowVerdict(breach={"p99_ms": latency.p99_ms, "bound_ms": bound, "events": latency.events})
     return WindowVerdict(healthy=True)
 
 
-def _insufficient_data(found: QualityEstimate, triggers: TriggerSettings) -> tuple[str, ...]:
-    """Why a window can't be judged."""
-    least, answered = triggers.quality_min_labelled, triggers.quality_min_answered_share
-    lacks = []
-    if found.effective_size < least - 1e-6:  # which rounding may cost it
-        lacks.append(f"The window's labels are worth {found.effective_size:.0f} of equal weight; {least} are needed.")
-    if found.answered < answered:
-        lacks.append(f"{found.answered:.0%} of the audit is answered; {answered:.0%} is needed.")
-    return tuple(lacks)
+def _insufficient_data(quality: QualityEstimate, triggers: TriggerSettings) -> tuple[str, ...]:
+    """Return the reasons why a window can't be judged."""
+    min_labelled, min_answered = triggers.quality_min_labelled, triggers.quality_min_answered_share
+    reasons = []
+    if quality.effective_size < min_labelled - 1e-6:  # tolerate rounding
+        size = f"{quality.effective_size:.0f}"
+        reasons.append(f"The window's labels are worth {size} of equal weight; {min_labelled} are needed.")
+    if quality.answered < min_answered:
+        reasons.append(f"{quality.answered:.0%} of the audit is answered; {min_answered:.0%} is needed.")
+    return tuple(reasons)

@@ -1,4 +1,4 @@
-"""A version over the past: what it says beside what was served, and how both score."""
+"""Backtests of a version on a dataset."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -21,21 +21,21 @@ def ignore(what: str, done: int, of: int | None) -> None: ...
 
 @pytest.fixture
 def version(tmp_path: Path) -> Path:
-    """A version that is right."""
+    """A version without an error."""
     (tmp_path / "model.onnx").write_bytes(make_scale_model(0.0))
     return tmp_path / "model.onnx"
 
 
-def test_a_version_is_scored_beside_what_was_served(version: Path, tmp_path: Path) -> None:
-    """What is 5 off scores a half; and it agrees with what it would have said by as much."""
+def test_the_backtest_scores_the_version_and_the_served_outputs(version: Path, tmp_path: Path) -> None:
+    """An output that is 5 off scores 0.5, as a label and as an agreement."""
     found = backtest(Scales(), version, write_dataset(tmp_path, [scale_row(n, 12.0) for n in range(30)]), ignore)
     assert (found.rows, found.unanswered, found.outcomes) == (30, 0, 30)
     assert (found.score, found.score_served, found.agreement) == (1.0, 0.5, 0.5)
     assert (found.difference, found.interval) == (0.5, (0.5, 0.5))
 
 
-def test_its_spans_are_of_equal_length_and_have_all_rows(version: Path, tmp_path: Path) -> None:
-    """From the fifth tenth on what was served was wrong."""
+def test_backtest_spans_have_equal_length_and_contain_all_rows(version: Path, tmp_path: Path) -> None:
+    """From the fifth tenth on, the served outputs were wrong."""
     rows = [scale_row(n, 7.0 if n < 50 else 17.0) for n in range(101)]
     found = backtest(Scales(), version, write_dataset(tmp_path, rows), ignore)
     assert [span.rows for span in found.spans] == [10] * 9 + [11]
@@ -48,7 +48,7 @@ def test_its_spans_are_of_equal_length_and_have_all_rows(version: Path, tmp_path
     [{"split": "train"}, {"split": "validation"}, {"selection_probability": None}, {"label": None}],
     ids=str,
 )
-def test_what_was_learned_from_or_was_not_to_be_looked_at_has_no_score_but_is_compared(
+def test_training_rows_and_volunteered_labels_have_no_score_but_an_agreement(
     version: Path, tmp_path: Path, otherwise: dict[str, Any]
 ) -> None:
     rows = [scale_row(1), scale_row(2, 17.0, **otherwise), scale_row(3)]
@@ -57,7 +57,7 @@ def test_what_was_learned_from_or_was_not_to_be_looked_at_has_no_score_but_is_co
     assert found.agreement == pytest.approx(2 / 3)
 
 
-def test_requests_since_its_training_are_new_to_it_in_every_split(version: Path, tmp_path: Path) -> None:
+def test_requests_after_the_training_are_scored_in_every_split(version: Path, tmp_path: Path) -> None:
     rows = [scale_row(number, split="train") for number in range(10)]
     found = backtest(Scales(), version, write_dataset(tmp_path, rows), ignore, new_since=START + timedelta(minutes=6))
     assert found.outcomes == 4
@@ -68,27 +68,27 @@ def test_an_outcome_counts_by_the_inverse_of_its_selection_probability(version: 
     assert backtest(Scales(), version, write_dataset(tmp_path, rows), ignore).score_served == pytest.approx(0.8)
 
 
-def test_what_it_can_not_answer_is_counted_and_scores_0(version: Path, tmp_path: Path) -> None:
-    """A reading of two rows is not what the model takes."""
+def test_unanswered_rows_are_counted_and_score_0(version: Path, tmp_path: Path) -> None:
+    """The model does not take a reading of two rows."""
     rows = [scale_row(1), scale_row(2, reading=np.zeros((1, 2), np.float32)), scale_row(3)]
     found = backtest(Scales(), version, write_dataset(tmp_path, rows), ignore)
     assert (found.unanswered, found.outcomes, found.agreement) == (1, 3, 1.0)
     assert found.score == pytest.approx(2 / 3)
 
 
-def test_rows_whose_features_are_not_known_any_more_are_left_out(version: Path, tmp_path: Path) -> None:
+def test_rows_without_features_are_left_out(version: Path, tmp_path: Path) -> None:
     rows = [scale_row(1), scale_row(2, features=None), scale_row(3)]
     assert backtest(Scales(), version, write_dataset(tmp_path, rows), ignore).rows == 2
 
 
-def test_of_an_empty_history_nothing_is_said(version: Path, tmp_path: Path) -> None:
+def test_the_backtest_of_an_empty_history_is_empty(version: Path, tmp_path: Path) -> None:
     found = backtest(Scales(), version, write_dataset(tmp_path, []), ignore)
     assert (found.rows, found.spans, found.score, found.difference) == (0, (), None, None)
 
 
 @given(st.lists(st.tuples(st.integers(0, 10_000), st.floats(0, 20)), max_size=200))
 @settings(max_examples=20)
-def test_spans_lose_nothing_and_the_same_history_says_the_same(
+def test_spans_contain_all_rows_and_the_backtest_is_deterministic(
     tmp_path_factory: pytest.TempPathFactory, history: list[tuple[int, float]]
 ) -> None:
     directory = tmp_path_factory.mktemp("history")
@@ -100,7 +100,7 @@ def test_spans_lose_nothing_and_the_same_history_says_the_same(
     assert backtest(Scales(), directory / "model.onnx", dataset, ignore) == found
 
 
-def test_a_dataset_that_can_not_be_read_is_refused(version: Path, tmp_path: Path) -> None:
+def test_the_backtest_refuses_an_unreadable_dataset(version: Path, tmp_path: Path) -> None:
     (tmp_path / ROWS).write_bytes(b"no Parquet")
     with pytest.raises(Untrainable, match="can't be read"):
         backtest(Scales(), version, tmp_path, ignore)

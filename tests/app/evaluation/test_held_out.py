@@ -1,4 +1,4 @@
-"""A version measured on its task's held-out set, beside what its card says."""
+"""Evaluation of a version on its held-out set, against its card."""
 
 import shutil
 from collections.abc import Callable
@@ -26,12 +26,12 @@ class Measured(Letters):
             yield Sample(payload.decode(), payload, "text/plain", {{"sum": total}}, "sums")
 """
 
-Measured = Callable[..., Settings]
+MakeSettings = Callable[..., Settings]
 
 
 @pytest.fixture
-def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Measured:
-    """Settings of a task with one version and a card; three of its four held-out sums are true."""
+def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeSettings:
+    """Make the settings of a task with one version and a card; three of its four held-out sums are true."""
     monkeypatch.syspath_prepend(tmp_path)
 
     def make(card: str | None = '{"figures": {"score_sums": 0.75}}', held_out: str = "") -> Settings:
@@ -47,7 +47,7 @@ def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Measured:
     return make
 
 
-def test_figures_are_measured_through_the_model_and_stand_beside_the_cards(measured: Measured) -> None:
+def test_measured_figures_are_compared_with_the_cards(measured: MakeSettings) -> None:
     done: list[int] = []
     found = evaluate(measured(), "measured", None, done.append)
     assert to_json(found) == {
@@ -88,8 +88,8 @@ def test_a_figure_differs_beyond_the_tolerance(card: float | None, differs: bool
         ({"held_out": 'yield Sample("x", b"refuse", "", {})'}, "measured", None, "can't be predicted: model_refused"),
     ],
 )
-def test_what_can_not_be_measured_is_said(
-    measured: Measured, made: dict[str, Any], task: str, version: str | None, says: str
+def test_failures_of_the_evaluation_are_reported(
+    measured: MakeSettings, made: dict[str, Any], task: str, version: str | None, says: str
 ) -> None:
     with pytest.raises(SetupError) as caught:
         evaluate(measured(**made), task, version, lambda done: None)

@@ -10,20 +10,20 @@ SHARES = st.floats(0.001, 0.999)
 
 
 @given(KEYS, SHARES)
-def test_a_key_has_the_same_version_as_long_as_the_route_is_the_same(key: bytes, share: float) -> None:
+def test_a_key_keeps_its_version_while_the_route_is_unchanged(key: bytes, share: float) -> None:
     route = Route("1", "2", share)
     assert route.assign("ocr", key) == route.assign("ocr", key)
 
 
 @given(KEYS, SHARES, SHARES)
-def test_who_has_the_canary_keeps_it_while_its_share_grows(key: bytes, one: float, other: float) -> None:
+def test_a_key_keeps_the_canary_while_its_share_grows(key: bytes, one: float, other: float) -> None:
     small, large = sorted([one, other])
     if Route("1", "2", small).assign("ocr", key) == ("2", "canary"):
         assert Route("1", "2", large).assign("ocr", key) == ("2", "canary")
 
 
 @pytest.mark.parametrize("share", [0.05, 0.25, 0.5])
-def test_a_canary_has_its_share_of_the_keys(share: float) -> None:
+def test_a_canary_answers_its_share_of_the_keys(share: float) -> None:
     route = Route("1", "2", share)
     served = sum(route.assign("ocr", str(key).encode())[1] == "canary" for key in range(10_000))
     assert abs(served / 10_000 - share) < 4 * (share * (1 - share) / 10_000) ** 0.5
@@ -39,17 +39,17 @@ def test_without_a_canary_the_champion_answers_everything() -> None:
     assert Route("1", shadows=("2",)).assign("ocr", b"any") == ("1", "champion")
 
 
-def test_a_promotion_ends_trials_and_leaves_other_shadows() -> None:
+def test_a_promotion_removes_the_canary_and_keeps_other_shadows() -> None:
     assert promote(Route("1", "2", 0.5, ("3", "4")), "2") == Route("2", shadows=("3", "4"))
     assert promote(Route("1", "2", 0.5, ("3", "4")), "3") == Route("3", shadows=("4",))
 
 
-def test_a_canary_takes_the_place_of_the_one_before_and_leaves_the_shadows() -> None:
+def test_a_canary_replaces_the_previous_one_and_keeps_the_shadows() -> None:
     assert set_canary(Route("1", "2", 0.5, ("3",)), "3", 0.1) == Route("1", "3", 0.1)
     assert set_canary(Route("1", "2", 0.05), "2", 0.25) == Route("1", "2", 0.25)
 
 
-def test_a_shadow_joins_the_others() -> None:
+def test_a_shadow_is_added_to_the_others() -> None:
     assert add_shadow(Route("1", "2", 0.5, ("3",)), "4") == Route("1", "2", 0.5, ("3", "4"))
 
 
@@ -57,16 +57,16 @@ def test_a_rollback_takes_the_canary_first() -> None:
     assert roll_back(Route("2", "3", 0.5, ("4",)), None, "1") == Route("2", shadows=("4",))
 
 
-def test_a_rollback_of_the_champion_goes_back_to_the_one_before() -> None:
+def test_a_rollback_of_the_champion_restores_the_previous_one() -> None:
     assert roll_back(Route("2", shadows=("4", "1")), None, "1") == Route("1", shadows=("4",))
     assert roll_back(Route("2", "3", 0.5), "2", "1") == Route("1")
 
 
-def test_a_rollback_of_a_shadow_ends_its_trial() -> None:
+def test_a_rollback_of_a_shadow_removes_it() -> None:
     assert roll_back(Route("2", "3", 0.5, ("4", "5")), "4", "1") == Route("2", "3", 0.5, ("5",))
 
 
-def test_what_can_not_be_done_is_refused_with_what_can() -> None:
+def test_impossible_route_changes_are_refused_with_a_remedy() -> None:
     route = Route("1", "2", 0.5, ("3",))
     with pytest.raises(SetupError, match="is the champion already"):
         promote(route, "1")

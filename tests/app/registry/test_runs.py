@@ -1,4 +1,4 @@
-"""A retraining run as the log tells it, however often each of its events is delivered."""
+"""Retraining runs from the log, with redelivered events."""
 
 from collections.abc import Sequence
 
@@ -30,7 +30,7 @@ def triggered(run_id: str = "r") -> RetrainingTriggered:
     return RetrainingTriggered(task="letters", run_id=run_id, trigger="volume", evidence={}, champion="2")
 
 
-def built(run_id: str | None = "r", rows: int = 7) -> DatasetBuilt:
+def dataset_built(run_id: str | None = "r", rows: int = 7) -> DatasetBuilt:
     return DatasetBuilt(task="letters", content_hash="h", location="file:///d", rows=rows, manifest={}, run_id=run_id)
 
 
@@ -71,106 +71,106 @@ def ended(run_id: str = "r") -> RetrainingEnded:
     return RetrainingEnded(task="letters", run_id=run_id, outcome="refused", reason="test")
 
 
-def frozen(frozen: bool) -> TaskFrozen:
+def task_frozen(frozen: bool) -> TaskFrozen:
     return TaskFrozen(task="letters", frozen=frozen, reason="test", actor="us")
 
 
-WAY: tuple[EventData, ...] = (triggered(), built(), trained(), backtested(), evaluated(), registered())
-"""A run up to its rollout: each step by its event."""
+WAY: tuple[EventData, ...] = (triggered(), dataset_built(), trained(), backtested(), evaluated(), registered())
+"""The events of a run up to its rollout."""
 
 
-def log(said: Sequence[EventData]) -> list[ConsumedRecord]:
-    """The records that say this, each its own event."""
+def to_records(said: Sequence[EventData]) -> list[ConsumedRecord]:
+    """Return the records of these data, each with its own event id."""
     return [
         consumed_record(data.to_record("lifecycle", b"letters", id=str(at), source="test", time="2026-01-01T00:00:00Z"))
         for at, data in enumerate(said)
     ]
 
 
-def heard(records: Sequence[ConsumedRecord]) -> tuple[Registry, TaskModels]:
+def read_registry(records: Sequence[ConsumedRecord]) -> tuple[Registry, TaskModels]:
     registry = Registry([Letters()])
     for record in records:
         registry.apply(record)
     return registry, registry.tasks["letters"]
 
 
-def run_of(said: Sequence[EventData]) -> Run:
-    return heard(log(said))[1].runs["r"]
+def build_run(said: Sequence[EventData]) -> Run:
+    return read_registry(to_records(said))[1].runs["r"]
 
 
 @pytest.mark.parametrize(("events", "step"), list(enumerate(STEPS, start=1)))
 def test_each_event_leads_to_the_next_step(events: int, step: str) -> None:
-    assert run_of(WAY[:events]).step == step
+    assert build_run(WAY[:events]).step == step
 
 
 @given(st.data())
-def test_a_run_is_the_same_however_often_its_events_are_delivered(data: st.DataObject) -> None:
-    """A delivery again is of what was delivered before: it goes back in the log, and on from there."""
-    records = log([*WAY, routed(), ended()])[: data.draw(st.integers(1, 7))]
+def test_redelivered_events_do_not_change_a_run(data: st.DataObject) -> None:
+    """A redelivery goes back in the log and continues from there."""
+    records = to_records([*WAY, routed(), ended()])[: data.draw(st.integers(1, 7))]
     delivered = list[ConsumedRecord]()
     for at in range(1, len(records) + 1):
         delivered += records[data.draw(st.integers(0, at - 1)) : at]
-    assert heard(delivered)[1].runs == heard(records)[1].runs
+    assert read_registry(delivered)[1].runs == read_registry(records)[1].runs
 
 
-def test_of_two_events_that_say_one_step_the_first_counts() -> None:
-    registry, models = heard(log([triggered(), built(), trained(seed=1), trained(seed=2)]))
+def test_the_first_event_of_a_step_counts() -> None:
+    registry, models = read_registry(to_records([triggered(), dataset_built(), trained(seed=1), trained(seed=2)]))
     assert models.runs["r"].trained == trained(seed=1)
     assert registry.accepted_ids == {"0", "1", "2"}
 
 
-def test_nothing_is_heard_of_a_run_after_its_end() -> None:
-    run = run_of([triggered(), built(), ended(), trained(), evaluated()])
+def test_events_after_the_end_of_a_run_are_ignored() -> None:
+    run = build_run([triggered(), dataset_built(), ended(), trained(), evaluated()])
     assert (run.trained, run.evaluated, run.step, run.ended) == (None, None, None, ended())
 
 
-def test_a_run_that_is_over_is_not_ended_otherwise() -> None:
+def test_an_ended_run_keeps_its_outcome() -> None:
     later = RetrainingEnded(task="letters", run_id="r", outcome="failed", reason="too late")
-    assert run_of([triggered(), ended(), later]).ended == ended()
+    assert build_run([triggered(), ended(), later]).ended == ended()
 
 
-def test_a_run_notes_the_changes_of_the_route_that_are_in_force_and_no_others() -> None:
+def test_a_run_has_the_route_changes_in_force_only() -> None:
     said = [*WAY, routed(), routed(follows="something else")]
-    run = run_of(said)
+    run = build_run(said)
     assert [change for _, change in run.routes] == [routed()]
 
 
-def test_what_is_said_of_no_run_is_of_none() -> None:
-    assert run_of([triggered(), built(run_id=None), built(run_id="unknown")]).step == "dataset"
+def test_events_without_a_run_id_belong_to_no_run() -> None:
+    assert build_run([triggered(), dataset_built(run_id=None), dataset_built(run_id="unknown")]).step == "dataset"
 
 
-def test_a_registration_whose_number_is_taken_does_not_register_the_candidate() -> None:
+def test_a_registration_under_a_taken_number_does_not_register_the_candidate() -> None:
     other = registered().model_copy(update={"run_id": None, "artifact": "blob://theirs"})
-    run = run_of([*WAY[:-1], other, registered()])
+    run = build_run([*WAY[:-1], other, registered()])
     assert (run.registered, run.step) == (None, "register")
 
 
-def test_a_run_does_not_begin_while_another_one_is_under_way() -> None:
-    registry, models = heard(log([triggered("r"), triggered("s")]))
+def test_a_run_does_not_start_while_another_one_is_active() -> None:
+    registry, models = read_registry(to_records([triggered("r"), triggered("s")]))
     assert (list(models.runs), registry.accepted_ids) == (["r"], {"0"})
 
 
-def test_a_run_begins_once_the_one_before_is_over() -> None:
-    _, models = heard(log([triggered("r"), ended("r"), triggered("s")]))
+def test_a_run_starts_after_the_previous_one_has_ended() -> None:
+    _, models = read_registry(to_records([triggered("r"), ended("r"), triggered("s")]))
     assert list(models.runs) == ["r", "s"]
     assert models.active_run == models.runs["s"]
 
 
-def test_a_run_that_is_over_does_not_begin_again() -> None:
-    _, models = heard(log([triggered("r"), ended("r"), triggered("r")]))
+def test_an_ended_run_does_not_start_again() -> None:
+    _, models = read_registry(to_records([triggered("r"), ended("r"), triggered("r")]))
     assert models.active_run is None
     assert models.runs["r"].ended == ended()
 
 
-def test_a_run_does_not_begin_while_the_task_is_frozen() -> None:
-    registry, models = heard(log([frozen(True), triggered("r")]))
+def test_a_run_does_not_start_while_the_task_is_frozen() -> None:
+    registry, models = read_registry(to_records([task_frozen(True), triggered("r")]))
     assert (models.runs, registry.accepted_ids) == ({}, {"0"})
 
 
-def test_a_run_begins_once_the_task_is_no_longer_frozen() -> None:
-    _, models = heard(log([frozen(True), frozen(False), triggered("r")]))
+def test_a_run_starts_after_the_task_is_unfrozen() -> None:
+    _, models = read_registry(to_records([task_frozen(True), task_frozen(False), triggered("r")]))
     assert list(models.runs) == ["r"]
 
 
-def test_a_run_that_is_under_way_goes_on_while_the_task_is_frozen() -> None:
-    assert run_of([triggered(), frozen(True), built()]).step == "train"
+def test_an_active_run_continues_while_the_task_is_frozen() -> None:
+    assert build_run([triggered(), task_frozen(True), dataset_built()]).step == "train"

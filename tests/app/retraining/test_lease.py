@@ -14,12 +14,12 @@ from tests.support.postgres import Postgres
 
 LONG = 3600.0
 OVER = 0.0
-"""Seconds of a lease that has run out as soon as it is given: as a crashed holder's has after its time."""
+"""Seconds of a lease that expires at once, as a crashed holder's does after its time."""
 
 
 @pytest.fixture
 def replica(url: str) -> Iterator[Callable[[], Leases]]:
-    """Opens the leases, as another replica would, as often as is wanted."""
+    """Return a function that opens the leases as another replica."""
     opened: list[Leases] = []
 
     def another() -> Leases:
@@ -37,7 +37,7 @@ def leases(replica: Callable[[], Leases]) -> Leases:
 
 
 @pytest.mark.parametrize("before", ["never held", "crashed"])
-def test_of_holders_that_race_exactly_one_wins(replica: Callable[[], Leases], before: str) -> None:
+def test_exactly_one_of_several_racing_holders_gets_the_lease(replica: Callable[[], Leases], before: str) -> None:
     racers = [replica() for _ in range(4)]
     for race in range(10):
         task = f"task-{race}"
@@ -55,26 +55,26 @@ def test_of_holders_that_race_exactly_one_wins(replica: Callable[[], Leases], be
         assert racers[0].active_run_id(task) == f"run-{won.index(True)}"
 
 
-def test_a_lease_is_of_one_task(leases: Leases) -> None:
+def test_leases_of_different_tasks_are_independent(leases: Leases) -> None:
     assert leases.acquire("ocr", "api-1", "run-1", LONG)
     assert leases.acquire("decision", "api-2", "run-2", LONG)
     assert (leases.active_run_id("ocr"), leases.active_run_id("decision")) == ("run-1", "run-2")
 
 
-def test_nobody_takes_what_is_held(leases: Leases) -> None:
+def test_a_leased_task_can_not_be_leased_by_another_holder(leases: Leases) -> None:
     assert leases.acquire("ocr", "api-1", "run-1", LONG)
     assert not leases.acquire("ocr", "api-2", "run-2", LONG)
     assert not leases.acquire("ocr", "api-1", "run-2", LONG)
     assert leases.active_run_id("ocr") == "run-1"
 
 
-def test_who_holds_it_may_take_it_again_for_the_same_run(leases: Leases) -> None:
+def test_a_holder_may_lease_again_for_the_same_run(leases: Leases) -> None:
     assert leases.acquire("ocr", "api-1", "run-1", OVER)
     assert leases.acquire("ocr", "api-1", "run-1", LONG)
     assert leases.acquire("ocr", "api-1", "run-1", LONG)
 
 
-def test_a_crash_is_survived_once_its_time_is_over(replica: Callable[[], Leases]) -> None:
+def test_an_expired_lease_of_a_crashed_holder_can_be_taken(replica: Callable[[], Leases]) -> None:
     assert replica().acquire("ocr", "api-1", "run-1", OVER)
     other = replica()
     assert other.active_run_id("ocr") is None
@@ -82,7 +82,7 @@ def test_a_crash_is_survived_once_its_time_is_over(replica: Callable[[], Leases]
     assert other.active_run_id("ocr") == "run-2"
 
 
-def test_who_comes_back_too_late_is_told_that_it_is_lost(leases: Leases) -> None:
+def test_an_expired_lease_can_not_be_renewed(leases: Leases) -> None:
     assert leases.acquire("ocr", "api-1", "run-1", OVER)
     assert not leases.renew("ocr", "api-1", "run-1", LONG)
     assert leases.acquire("ocr", "api-2", "run-2", LONG)
@@ -91,7 +91,7 @@ def test_who_comes_back_too_late_is_told_that_it_is_lost(leases: Leases) -> None
     assert leases.active_run_id("ocr") == "run-2"
 
 
-def test_what_is_renewed_is_held_for_the_new_time(leases: Leases) -> None:
+def test_a_renewed_lease_lasts_for_the_new_time(leases: Leases) -> None:
     assert leases.acquire("ocr", "api-1", "run-1", LONG)
     assert leases.renew("ocr", "api-1", "run-1", LONG)
     assert leases.active_run_id("ocr") == "run-1"
@@ -99,13 +99,13 @@ def test_what_is_renewed_is_held_for_the_new_time(leases: Leases) -> None:
     assert leases.active_run_id("ocr") is None
 
 
-def test_what_is_given_back_is_free(leases: Leases) -> None:
+def test_a_released_lease_is_free(leases: Leases) -> None:
     assert leases.acquire("ocr", "api-1", "run-1", LONG)
     leases.release("ocr", "api-1", "run-1")
     assert leases.acquire("ocr", "api-2", "run-2", LONG)
 
 
-def test_making_the_catalog_again_leaves_leases_alone_and_waits_for_none(url: str, leases: Leases) -> None:
+def test_rebuilding_the_catalog_keeps_leases_and_does_not_wait_for_them(url: str, leases: Leases) -> None:
     catalog = Catalog(url)
     catalog.upgrade()
     assert leases.acquire("ocr", "api-1", "run-1", LONG)

@@ -1,4 +1,4 @@
-"""Which steps `python -m app.retraining` does."""
+"""The steps that `python -m app.retraining` runs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,8 +16,8 @@ ORDER = list(STEPS)
 
 
 @dataclass
-class Log:
-    """What the log says of a run: the step that comes next, and what the gate has said."""
+class FakeSteps:
+    """A run in the log: its next step and the gate's verdict."""
 
     step: str | None = "dataset"
     passed: bool | None = None
@@ -47,8 +47,8 @@ class Log:
 
 
 @pytest.fixture
-def log(monkeypatch: pytest.MonkeyPatch) -> Log:
-    found = Log()
+def log(monkeypatch: pytest.MonkeyPatch) -> FakeSteps:
+    found = FakeSteps()
     monkeypatch.setattr(command, "load_run", found.work)
     monkeypatch.setattr(command, "STEPS", {step: found.doing(step) for step in ORDER})
     monkeypatch.setattr(command, "load_task", lambda *_: None)
@@ -57,33 +57,33 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Log:
     return found
 
 
-def test_without_a_step_it_does_all_that_are_left(log: Log) -> None:
+def test_without_the_step_option_all_remaining_steps_run(log: FakeSteps) -> None:
     log.step = "train"
     command.main("scales", "r")
     assert log.done == ORDER[1:]
     assert log.has_given_way
 
 
-def test_with_a_step_it_does_that_one_alone(log: Log) -> None:
+def test_the_step_option_runs_that_step_only(log: FakeSteps) -> None:
     for step in ORDER:
         command.main("scales", "r", step)
     assert log.done == ORDER
 
 
 @pytest.mark.parametrize("step", [None, "register", "rollout"])
-def test_of_a_run_that_is_past_the_step_or_over_it_does_nothing(log: Log, step: str | None) -> None:
+def test_a_step_does_nothing_if_the_run_is_past_it_or_has_ended(log: FakeSteps, step: str | None) -> None:
     log.step = step
     command.main("scales", "r", "train")
     assert (log.done, log.ended) == ([], [])
 
 
-def test_a_step_whose_turn_has_not_come_is_refused(log: Log) -> None:
+def test_a_step_before_its_turn_is_refused(log: FakeSteps) -> None:
     with pytest.raises(SetupError, match="at its step dataset, not yet at train"):
         command.main("scales", "r", "train")
     assert (log.done, log.ended) == ([], [])
 
 
-def test_a_candidate_that_did_not_pass_is_refused_by_the_step_that_comes_next(log: Log) -> None:
+def test_the_next_step_refuses_a_candidate_that_did_not_pass(log: FakeSteps) -> None:
     log.step, log.passed = "register", False
     command.main("scales", "r", "evaluate")
     assert log.ended == []
@@ -91,9 +91,7 @@ def test_a_candidate_that_did_not_pass_is_refused_by_the_step_that_comes_next(lo
     assert (log.done, log.ended) == ([], [("refused", "worse")])
 
 
-def test_what_would_be_the_same_if_it_were_tried_again_ends_the_run_and_not_the_command(
-    log: Log, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_permanent_error_ends_the_run_and_not_the_command(log: FakeSteps, monkeypatch: pytest.MonkeyPatch) -> None:
     def untrainable(_: Any) -> None:
         raise Untrainable("there are no labels")
 
@@ -103,7 +101,7 @@ def test_what_would_be_the_same_if_it_were_tried_again_ends_the_run_and_not_the_
     assert log.ended == [("failed", "train: there are no labels")]
 
 
-def test_no_other_steps_are_taken() -> None:
+def test_an_unknown_step_option_is_refused() -> None:
     assert vars(command.parse_arguments(["--step", "train", "--", "scales", "-r"])) == {
         "task": "scales",
         "run_id": "-r",

@@ -1,4 +1,4 @@
-"""Days of a task's traffic, with a clock that is given."""
+"""Simulated days of a task's traffic."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -17,26 +17,26 @@ from app.retraining.triggers.observation import Alert, LatencyStats, TaskTrigger
 
 MIDNIGHT = datetime(2026, 1, 1, tzinfo=UTC)
 PREDICTIONS = 5000
-"""In each hour."""
+"""Predictions in each hour."""
 AUDITED = 0.04
 VOLUNTEERED = 0.5
-"""The share of mistakes outside the audit that people correct."""
+"""The share of mistakes outside the audit that volunteers correct."""
 ALPHA = 1e-4
-"""Of a window's quality, and of all its features."""
+"""The false alarm rate of a window's quality, and of all its features together."""
 
 
 @dataclass(frozen=True)
 class World:
-    """How the task fares in an hour."""
+    """The state of the task in an hour."""
 
     right: float = 0.9
-    """The share of predictions without a mistake; others score 0.5 in the mean."""
+    """The share of predictions without a mistake; others score 0.5 on average."""
     shift: float = 0.0
-    """By how many standard deviations the inputs have moved."""
+    """The shift of the inputs in standard deviations."""
     slower: float = 1.0
     alert: bool = False
     volunteers: int = 0
-    """Labels beside the usual ones."""
+    """Additional labels."""
 
 
 TRUTH = 0.9 + 0.1 * 0.5
@@ -46,14 +46,14 @@ TRIGGERS = TriggerSettings(min_new_labels=20_000, quality_min_score=0.9, latency
 Hourly = Callable[[int], World]
 
 
-def steady(hour: int) -> World:
+def steady_world(hour: int) -> World:
     return STEADY
 
 
-def simulated(
+def simulate(
     world: Hourly, hours: int, triggers: TriggerSettings, *, every: int = 1, detector: ScanDetector | None = None
 ) -> list[tuple[float, Firing]]:
-    """What fires, and in which hour, to one who looks every so many minutes. A run lasts half an hour."""
+    """Yield each firing and its hour, for looks every so many minutes. A run lasts half an hour."""
     looked = _hours(world, hours, detector or ScanDetector())
     state, fired = TaskTriggerState(), list[tuple[float, Firing]]()
     labelled, since, ends = 0, 0, 0.0
@@ -70,7 +70,7 @@ def simulated(
 
 
 def _hours(world: Hourly, hours: int, detector: ScanDetector) -> Iterator[tuple[Observation, int]]:
-    """What is seen in each hour, of the hour before; and how many labels come in it."""
+    """Yield the observation in each hour of the previous one, and the number of new labels."""
     random = np.random.default_rng(7)
     reference = _features(random, 2000, 0.0)
     seen = Observation(reference=TRUTH)
@@ -108,8 +108,8 @@ def _features(random: np.random.Generator, events: int, shift: float) -> Samples
     return {"confidence": random.normal(shift, 1, events), "length": random.normal(shift, 1, events)}
 
 
-def test_in_a_steady_day_nothing_fires_but_the_schedule() -> None:
-    assert [(hour, one.trigger) for hour, one in simulated(steady, 24, TRIGGERS)] == [(3.0, "schedule")]
+def test_only_the_schedule_fires_on_a_steady_day() -> None:
+    assert [(hour, one.trigger) for hour, one in simulate(steady_world, 24, TRIGGERS)] == [(3.0, "schedule")]
 
 
 @pytest.mark.parametrize(
@@ -122,36 +122,34 @@ def test_in_a_steady_day_nothing_fires_but_the_schedule() -> None:
         ("volume", World(volunteers=20_000), 14),
     ],
 )
-def test_what_changes_at_noon_is_found_soon_after_by_the_trigger_that_is_meant(
-    trigger: str, changed: World, latest: int
-) -> None:
-    fired = simulated(lambda hour: changed if 12 <= hour < 15 else STEADY, 18, TRIGGERS)
+def test_a_change_at_noon_is_found_soon_by_the_right_trigger(trigger: str, changed: World, latest: int) -> None:
+    fired = simulate(lambda hour: changed if 12 <= hour < 15 else STEADY, 18, TRIGGERS)
     first = fired[1]
     assert fired[0][1].trigger == "schedule"
     assert first[1].trigger == trigger
     assert 12 <= first[0] <= latest
 
 
-def test_a_fall_that_lasts_starts_one_run_and_one_more_after_each_recovery() -> None:
+def test_a_lasting_loss_of_quality_starts_one_run_and_one_after_each_recovery() -> None:
     def world(hour: int) -> World:
         return World(right=0.6) if 4 <= hour < 10 or hour >= 16 else STEADY
 
-    fired = simulated(world, 24, TRIGGERS.model_copy(update={"schedule": None}))
+    fired = simulate(world, 24, TRIGGERS.model_copy(update={"schedule": None}))
     assert Counter(one.trigger for _, one in fired)["quality"] == 2
 
 
 STRICT = TRIGGERS.model_copy(
     update={"quality_tolerance": 0.0, "quality_min_score": None, "quality_alpha": ALPHA, "min_new_labels": None}
 )
-"""With neither tolerance nor least effect, false alarms are up to alpha alone."""
+"""Without tolerance and minimum effect, false alarms depend on alpha only."""
 DAYS = 50
 MOST = int(stats.poisson.isf(0.001, 2 * ALPHA * 24 * DAYS))
-"""False alarms in 50 days, by quality and drift: 0.24 are to be expected, and one in 1000 would have more than this."""
+"""Maximum false alarms in 50 days, by quality and drift: 0.24 are expected, and 1 in 1000 runs has more than this."""
 
 
-def false_alarms(triggers: TriggerSettings, days: int, detector: ScanDetector) -> int:
-    """Firings of anything but the schedule alone."""
-    fired = simulated(steady, days * 24, triggers, every=20, detector=detector)
+def count_false_alarms(triggers: TriggerSettings, days: int, detector: ScanDetector) -> int:
+    """Return the number of firings beyond the schedule."""
+    fired = simulate(steady_world, days * 24, triggers, every=20, detector=detector)
     names = [{one.trigger, *one.evidence.get("also", ())} for _, one in fired]
     assert sum("schedule" in one for one in names) == days
     return sum(one != {"schedule"} for one in names)
@@ -159,9 +157,12 @@ def false_alarms(triggers: TriggerSettings, days: int, detector: ScanDetector) -
 
 def test_fifty_steady_days_have_no_more_false_alarms_than_alpha_allows() -> None:
     assert MOST == 3
-    assert false_alarms(STRICT, DAYS, ScanDetector(min_effect=0.0, false_alarm_rate=ALPHA / MAX_WINDOW_EVENTS)) <= MOST
+    assert (
+        count_false_alarms(STRICT, DAYS, ScanDetector(min_effect=0.0, false_alarm_rate=ALPHA / MAX_WINDOW_EVENTS))
+        <= MOST
+    )
 
 
-def test_at_the_usual_five_percent_there_are_more_in_ten_days() -> None:
+def test_an_alpha_of_5_percent_gives_more_false_alarms_in_ten_days() -> None:
     usual = STRICT.model_copy(update={"quality_alpha": 0.05})
-    assert false_alarms(usual, 10, ScanDetector(min_effect=0.0, false_alarm_rate=0.05 / MAX_WINDOW_EVENTS)) > MOST
+    assert count_false_alarms(usual, 10, ScanDetector(min_effect=0.0, false_alarm_rate=0.05 / MAX_WINDOW_EVENTS)) > MOST

@@ -24,7 +24,7 @@ RENAMED: list[tuple[type[RenamedSettings], str, str]] = [
 
 @pytest.fixture
 def former_variable(monkeypatch: pytest.MonkeyPatch) -> str:
-    """A setting in the environment under its former name."""
+    """Set a setting in the environment under its former name."""
     monkeypatch.setenv("HINDSIGHT_KAFKA_DAYS", "3")
     return "HINDSIGHT_KAFKA_DAYS"
 

@@ -1,4 +1,4 @@
-"""The weighted bootstrap against a truth that is known."""
+"""The weighted bootstrap against a known mean."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from app.statistics.bootstrap import weighted_mean
 
 
-def test_intervals_hold_the_mean_of_all_though_one_half_is_selected_ten_times_as_often() -> None:
+def test_intervals_contain_the_population_mean_if_one_half_is_selected_ten_times_as_often() -> None:
     held = unweighted = 0
     for seed in range(50):
         rng = np.random.default_rng(seed)
@@ -22,7 +22,7 @@ def test_intervals_hold_the_mean_of_all_though_one_half_is_selected_ten_times_as
     assert unweighted == 0
 
 
-def test_the_interval_is_as_wide_as_the_standard_error_says() -> None:
+def test_the_width_of_the_interval_matches_the_standard_error() -> None:
     values = np.random.default_rng(0).normal(0.5, 0.2, 1000)
     mean, (low, high) = weighted_mean(values, np.full(1000, 3.0), 0.95, np.random.default_rng(1))
     assert mean == pytest.approx(values.mean())

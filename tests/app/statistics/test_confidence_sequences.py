@@ -1,4 +1,4 @@
-"""Confidence sequences hold the truth at every look at once, and find what there is to be found."""
+"""Confidence sequences contain the truth at all looks together, and find real differences."""
 
 import math
 
@@ -14,13 +14,13 @@ from models.off_policy import Floats
 ALPHA = 0.2
 RUNS = 400
 MISSED_BY_CHANCE = ALPHA + 3 * math.sqrt(ALPHA * (1 - ALPHA) / RUNS)
-"""Three standard errors above the most that a sequence may miss."""
+"""Three standard errors above the maximum rate of misses."""
 
 in_unit_interval = arrays(np.float64, st.integers(1, 60), elements=st.floats(0, 1))
 
 
-def scores(seed: int, count: int, mean: float = 0.7) -> Floats:
-    """Many perfect scores, and the others anywhere: as unlike a normal distribution as those of OCR."""
+def draw_scores(seed: int, count: int, mean: float = 0.7) -> Floats:
+    """Return many perfect scores and others anywhere, as far from a normal distribution as those of OCR."""
     rng = np.random.default_rng(seed)
     return np.where(rng.random(count) < 2 * mean - 1, 1.0, rng.random(count))
 
@@ -31,10 +31,10 @@ def an_ordinary_interval_misses(values: Floats, truth: float) -> bool:
     return bool(np.any(np.abs(means - truth) > 1.28 * np.sqrt((squares - np.square(means)) / count)))
 
 
-def test_a_mean_that_is_looked_at_after_every_value_is_missed_at_most_as_often_as_said() -> None:
+def test_mean_intervals_miss_at_most_at_the_rate_alpha_with_a_look_after_every_value() -> None:
     missed = ordinary = 0
     for seed in range(RUNS):
-        values = scores(seed, 1000)
+        values = draw_scores(seed, 1000)
         low, high = confidence_sequences.mean_interval(values, ALPHA)
         missed += bool(np.any((low > 0.7) | (high < 0.7)))
         ordinary += an_ordinary_interval_misses(values, 0.7)
@@ -43,7 +43,7 @@ def test_a_mean_that_is_looked_at_after_every_value_is_missed_at_most_as_often_a
 
 
 @pytest.mark.parametrize("truth", [0.02, 0.4])
-def test_a_rate_that_is_looked_at_after_every_event_is_missed_at_most_as_often_as_said(truth: float) -> None:
+def test_rate_intervals_miss_at_most_at_the_rate_alpha_with_a_look_after_every_event(truth: float) -> None:
     missed = 0
     for seed in range(RUNS):
         hits = np.cumsum(np.random.default_rng(seed).random(200) < truth)
@@ -55,7 +55,7 @@ def test_a_rate_that_is_looked_at_after_every_event_is_missed_at_most_as_often_a
 
 
 @pytest.mark.parametrize("level", [0.5, 0.99])
-def test_a_quantile_that_is_looked_at_again_and_again_is_missed_at_most_as_often_as_said(level: float) -> None:
+def test_quantile_intervals_miss_at_most_at_the_rate_alpha_with_repeated_looks(level: float) -> None:
     missed = 0
     for seed in range(RUNS):
         values = np.random.default_rng(seed).random(1000)
@@ -66,32 +66,36 @@ def test_a_quantile_that_is_looked_at_again_and_again_is_missed_at_most_as_often
     assert missed / RUNS <= MISSED_BY_CHANCE
 
 
-def test_two_equal_arms_are_set_apart_at_most_as_often_as_said_and_unequal_ones_nearly_always() -> None:
+def test_equal_arms_differ_at_most_at_the_rate_alpha_and_unequal_ones_nearly_always() -> None:
     apart, found = 0, 0
     for seed in range(RUNS):
-        one, equal, worse = scores(seed, 1000), scores(seed + RUNS, 1000), scores(seed + RUNS, 1000, 0.55)
-        apart += any(low > 0 or high < 0 for low, high in differences(equal, one))
-        found += any(high < 0 for _, high in differences(worse, one))
+        one, equal, worse = (
+            draw_scores(seed, 1000),
+            draw_scores(seed + RUNS, 1000),
+            draw_scores(seed + RUNS, 1000, 0.55),
+        )
+        apart += any(low > 0 or high < 0 for low, high in difference_intervals(equal, one))
+        found += any(high < 0 for _, high in difference_intervals(worse, one))
     assert apart / RUNS <= MISSED_BY_CHANCE
     assert found / RUNS > 0.95
 
 
-def differences(one: Floats, other: Floats) -> list[confidence_sequences.Interval]:
+def difference_intervals(one: Floats, other: Floats) -> list[confidence_sequences.Interval]:
     one_low, one_high = confidence_sequences.mean_interval(one, ALPHA / 2)
     other_low, other_high = confidence_sequences.mean_interval(other, ALPHA / 2)
     ends = zip(one_low, one_high, other_low, other_high, strict=True)
     return [confidence_sequences.difference_interval((a, b), (c, d)) for a, b, c, d in ends]
 
 
-def test_what_drifts_alike_in_both_arms_does_not_set_them_apart() -> None:
+def test_a_drift_shared_by_both_arms_shows_no_difference() -> None:
     rng = np.random.default_rng(0)
     drifting = np.concatenate((np.full(1000, 0.9), np.full(1000, 0.3)))
     one, other = (np.clip(drifting + rng.normal(0, 0.05, 2000), 0, 1) for _ in range(2))
-    assert all(low <= 0 <= high for low, high in differences(one, other))
+    assert all(low <= 0 <= high for low, high in difference_intervals(one, other))
 
 
 def test_every_interval_narrows_towards_the_truth() -> None:
-    values = scores(0, 20_000)
+    values = draw_scores(0, 20_000)
     low, high = confidence_sequences.mean_interval(values, 0.05)
     for count in (200, 2000, 20_000):
         ordinary = 2 * 1.96 * np.std(values[:count]) / math.sqrt(count)
@@ -113,7 +117,9 @@ def test_a_mean_and_its_mirror_image_have_mirrored_intervals(values: Floats, alp
 
 
 @given(st.integers(0, 500), st.integers(0, 500), st.floats(0.0001, 0.5))
-def test_a_rate_lies_around_what_was_found_and_mirrors_that_of_the_misses(hits: int, misses: int, alpha: float) -> None:
+def test_a_rate_interval_contains_the_observed_rate_and_mirrors_that_of_the_misses(
+    hits: int, misses: int, alpha: float
+) -> None:
     low, high = confidence_sequences.rate_interval(hits, hits + misses, alpha)
     assert 0 <= low <= high <= 1
     if hits + misses:
@@ -129,7 +135,7 @@ def test_a_quantile_lies_around_that_of_the_sample(values: Floats, level: float,
     assert low <= np.quantile(values, level, method="inverted_cdf") <= high
 
 
-def test_nothing_says_nothing() -> None:
+def test_an_empty_observation_explains_what_is_missing() -> None:
     low, high = confidence_sequences.mean_interval(np.empty(0), 0.05)
     assert len(low) == len(high) == 0
     assert confidence_sequences.rate_interval(0, 0, 0.05) == (0.0, 1.0)

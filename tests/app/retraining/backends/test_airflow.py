@@ -1,4 +1,4 @@
-"""What is said to Airflow's REST API. The server here is a fake of a few lines; a real one is in tests/integration."""
+"""Requests to Airflow's REST API, against a fake server. tests/integration has a real one."""
 
 import json
 from typing import Any
@@ -12,19 +12,19 @@ from app.retraining.backends.airflow import Airflow
 from app.retraining.backends.backend import RunCrashed
 from app.retraining.backends.remote import RemoteBackend, RemoteJob
 from app.settings import Settings
-from tests.app.retraining.backends.test_local import run_of
+from tests.app.retraining.backends.test_local import make_run
 
 RUNS = "/api/v2/dags/hindsight_retraining/dagRuns"
 
 
-class Server:
-    """DAG runs in memory, for those who have a token that has not run out."""
+class FakeAirflow:
+    """DAG runs in memory, for requests with a valid token."""
 
     def __init__(self) -> None:
         self.runs: dict[str, dict[str, Any]] = {}
         self.tasks: list[dict[str, Any]] = []
         self.tokens = 0
-        """How many there were; the last one is good."""
+        """The number of issued tokens; the last one is valid."""
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         said = json.loads(request.content) if request.content else {}
@@ -56,20 +56,20 @@ class Server:
 
 
 @pytest.fixture
-def server() -> Server:
-    return Server()
+def server() -> FakeAirflow:
+    return FakeAirflow()
 
 
-def airflow(server: Server, **settings: Any) -> Airflow:
+def make_airflow(server: FakeAirflow, **settings: Any) -> Airflow:
     values: dict[str, Any] = {"airflow_user": "ada", "airflow_password": SecretStr("secret")} | settings
     return Airflow(Settings(airflow_url="http://airflow:8080/", **values), httpx.MockTransport(server))
 
 
-async def test_a_run_is_triggered_once_with_its_id(server: Server) -> None:
-    one = airflow(server)
+async def test_a_run_is_triggered_once_with_its_id(server: FakeAirflow) -> None:
+    one = make_airflow(server)
     assert await one.find("r") is None
-    await one.submit(run_of())
-    await airflow(server).submit(run_of())
+    await one.submit(make_run())
+    await make_airflow(server).submit(make_run())
     assert server.runs == {
         "r": {
             "dag_run_id": "r",
@@ -80,9 +80,9 @@ async def test_a_run_is_triggered_once_with_its_id(server: Server) -> None:
     }
 
 
-async def test_the_step_is_the_task_that_has_begun_and_has_not_succeeded(server: Server) -> None:
-    one = airflow(server)
-    await one.submit(run_of())
+async def test_the_current_step_is_the_started_task_without_success(server: FakeAirflow) -> None:
+    one = make_airflow(server)
+    await one.submit(make_run())
     server.runs["r"]["state"] = "running"
     server.tasks = [
         {"task_id": "dataset", "start_date": "2026-01-01T00:00:00Z", "state": "success"},
@@ -93,31 +93,31 @@ async def test_the_step_is_the_task_that_has_begun_and_has_not_succeeded(server:
 
 
 @pytest.mark.parametrize(("said", "state"), [("queued", "under way"), ("success", "done"), ("failed", "failed")])
-async def test_the_state_of_a_dag_run_is_that_of_the_job(server: Server, said: str, state: Any) -> None:
-    one = airflow(server)
-    await one.submit(run_of())
+async def test_the_state_of_the_job_follows_the_dag_run(server: FakeAirflow, said: str, state: Any) -> None:
+    one = make_airflow(server)
+    await one.submit(make_run())
     server.runs["r"]["state"] = said
     assert await one.find("r") == RemoteJob(state, None, said)
 
 
-async def test_a_run_that_is_stopped_is_a_dag_run_that_failed(server: Server) -> None:
-    backend = RemoteBackend(airflow(server))
-    await backend.ensure_running(run_of())
+async def test_stopping_a_run_sets_its_dag_run_to_failed(server: FakeAirflow) -> None:
+    backend = RemoteBackend(make_airflow(server))
+    await backend.ensure_running(make_run())
     await backend.stop("r")
     assert server.runs["r"]["state"] == "failed"
 
 
-async def test_a_dag_run_that_failed_is_given_up_with_its_page(server: Server) -> None:
-    backend = RemoteBackend(airflow(server))
-    await backend.ensure_running(run_of())
+async def test_a_failed_dag_run_crashes_the_run_with_the_url_of_its_page(server: FakeAirflow) -> None:
+    backend = RemoteBackend(make_airflow(server))
+    await backend.ensure_running(make_run())
     server.runs["r"]["state"] = "failed"
     with pytest.raises(RunCrashed, match=r"http://airflow:8080/dags/hindsight_retraining/runs/r$"):
-        await backend.ensure_running(run_of())
+        await backend.ensure_running(make_run())
 
 
-async def test_a_token_that_has_run_out_is_replaced(server: Server) -> None:
-    one = airflow(server)
-    await one.submit(run_of())
+async def test_an_expired_token_is_replaced(server: FakeAirflow) -> None:
+    one = make_airflow(server)
+    await one.submit(make_run())
     await one.find("r")
     assert server.tokens == 1
     server.tokens += 1  # the one that it has is no longer good
@@ -125,22 +125,22 @@ async def test_a_token_that_has_run_out_is_replaced(server: Server) -> None:
     assert server.tokens == 3
 
 
-async def test_a_token_may_be_given(server: Server) -> None:
-    one = airflow(server, airflow_token=SecretStr("given"))
-    await one.submit(run_of())
+async def test_a_configured_token_is_sent(server: FakeAirflow) -> None:
+    one = make_airflow(server, airflow_token=SecretStr("given"))
+    await one.submit(make_run())
     assert (list(server.runs), server.tokens) == (["r"], 0)
 
 
 @pytest.mark.parametrize(
     "settings", [{"airflow_password": SecretStr("wrong")}, {"airflow_token": SecretStr("wrong")}], ids=str
 )
-async def test_who_may_not_ask_is_told_so(server: Server, settings: dict[str, Any]) -> None:
+async def test_refused_credentials_are_reported(server: FakeAirflow, settings: dict[str, Any]) -> None:
     with pytest.raises(SetupError, match=r"(?s)401.*docker/airflow/README.md") as said:
-        await airflow(server, **settings).submit(run_of())
+        await make_airflow(server, **settings).submit(make_run())
     assert "wrong" not in str(said.value)
 
 
-async def test_an_airflow_without_the_dag_is_said_to_be_so() -> None:
+async def test_a_missing_dag_is_reported_with_a_remedy() -> None:
     def without(request: httpx.Request) -> httpx.Response:
         return httpx.Response(404, text="DAG with dag_id: 'hindsight_retraining' not found")
 
@@ -148,4 +148,4 @@ async def test_an_airflow_without_the_dag_is_said_to_be_so() -> None:
         Settings(airflow_url="http://airflow:8080", airflow_token=SecretStr("given")), httpx.MockTransport(without)
     )
     with pytest.raises(SetupError, match="'hindsight_retraining' not found"):
-        await RemoteBackend(one).ensure_running(run_of())
+        await RemoteBackend(one).ensure_running(make_run())

@@ -1,4 +1,4 @@
-"""What is asked of a backend when runs are over, and which backend the settings name."""
+"""The cleanup of ended runs, and the selection of the backend."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,12 +15,12 @@ from app.retraining.backends.local import LocalBackend
 from app.retraining.backends.remote import RemoteBackend
 from app.retraining.backends.selection import create_backend
 from app.settings import Settings
-from tests.app.retraining.backends.test_local import run_of
+from tests.app.retraining.backends.test_local import make_run
 from tests.support.record_strategies import START
 
 
-class Noting:
-    """A backend that notes what is asked of it."""
+class RecordingBackend:
+    """A backend that records its calls."""
 
     def __init__(self, *tended: str) -> None:
         self.run_ids = set(tended)
@@ -40,15 +40,15 @@ class Noting:
         self.asked.append(("close", ""))
 
 
-def ended(outcome: str) -> Run:
-    run = run_of()
+def ended_run(outcome: str) -> Run:
+    run = make_run()
     said = {"task": "scales", "run_id": "r", "outcome": outcome, "reason": "-"}
     assert run.apply(RetrainingEnded.model_validate(said), START)
     return run
 
 
-def at_its_rollout() -> Run:
-    run = run_of()
+def rollout_run() -> Run:
+    run = make_run()
     steps: tuple[Any, ...] = (DatasetBuilt, ModelTrained, ModelBacktested, ModelEvaluated, ModelRegistered)
     assert all(run.apply(step.model_construct(task="scales", run_id="r"), START) for step in steps)
     assert run.step == "rollout"
@@ -56,26 +56,28 @@ def at_its_rollout() -> Run:
 
 
 @pytest.mark.parametrize("outcome", ["cancelled", "failed"])
-async def test_what_still_runs_of_a_run_that_was_ended_is_stopped(outcome: str) -> None:
-    backend = Noting("r")
-    await clean_up(backend, {"r": ended(outcome)})
+async def test_the_steps_of_a_cancelled_or_failed_run_are_stopped(outcome: str) -> None:
+    backend = RecordingBackend("r")
+    await clean_up(backend, {"r": ended_run(outcome)})
     assert backend.asked == [("stop", "r")]
 
 
-@pytest.mark.parametrize("run", [ended("refused"), ended("promoted"), at_its_rollout()], ids=lambda run: str(run.step))
-async def test_a_run_that_has_done_its_steps_is_left_to_end_by_itself(run: Run) -> None:
-    backend = Noting("r")
+@pytest.mark.parametrize(
+    "run", [ended_run("refused"), ended_run("promoted"), rollout_run()], ids=lambda run: str(run.step)
+)
+async def test_a_run_that_has_done_its_steps_is_detached(run: Run) -> None:
+    backend = RecordingBackend("r")
     await clean_up(backend, {"r": run})
     assert backend.asked == [("release", "r")]
 
 
-async def test_a_run_that_is_at_its_steps_is_left_alone_and_so_is_one_that_is_not_tended_here() -> None:
-    backend = Noting("r", "of another task")
-    await clean_up(backend, {"r": run_of(), "s": ended("cancelled")})
+async def test_runs_at_their_steps_and_untracked_runs_are_left_alone() -> None:
+    backend = RecordingBackend("r", "of another task")
+    await clean_up(backend, {"r": make_run(), "s": ended_run("cancelled")})
     assert backend.asked == []
 
 
-async def test_who_runs_the_steps_is_one_setting() -> None:
+async def test_one_setting_selects_the_backend() -> None:
     airflow: dict[str, Any] = {"airflow_url": "http://airflow:8080", "airflow_token": SecretStr("t")}
     assert isinstance(create_backend(Settings()), LocalBackend)
     for settings in (
@@ -95,6 +97,6 @@ async def test_who_runs_the_steps_is_one_setting() -> None:
         ("HINDSIGHT_KUBEFLOW_URL", {"retraining_backend": "kubeflow"}),
     ],
 )
-def test_settings_that_are_missing_are_named(missing: str, settings: dict[str, Any]) -> None:
+def test_missing_settings_are_reported_by_name(missing: str, settings: dict[str, Any]) -> None:
     with pytest.raises(SetupError, match=missing):
         create_backend(Settings(**settings))

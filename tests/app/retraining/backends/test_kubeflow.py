@@ -1,4 +1,4 @@
-"""What is said to Kubeflow Pipelines' REST API, v2beta1.
+"""Requests to the REST API of Kubeflow Pipelines, v2beta1.
 
 The server is a fake of a few lines: there is no cluster here. What it answers has the form that Kubeflow's own client
 (kfp-server-api 2.17) reads.
@@ -18,13 +18,13 @@ from app.retraining.backends.backend import RunCrashed
 from app.retraining.backends.kubeflow import Kubeflow
 from app.retraining.backends.remote import RemoteBackend, RemoteJob
 from app.settings import Settings
-from tests.app.retraining.backends.test_local import run_of
+from tests.app.retraining.backends.test_local import make_run
 
 RUNS = "/apis/v2beta1/runs"
 
 
-class Server:
-    """Pipeline runs in memory, in the order in which they came."""
+class FakeKubeflow:
+    """Pipeline runs in memory, in the order of their creation."""
 
     def __init__(self) -> None:
         self.runs: list[dict[str, Any]] = []
@@ -53,16 +53,16 @@ class Server:
 
 
 @pytest.fixture
-def server() -> Server:
-    return Server()
+def server() -> FakeKubeflow:
+    return FakeKubeflow()
 
 
-def of(server: Server, **settings: Any) -> Kubeflow:
+def make_kubeflow(server: FakeKubeflow, **settings: Any) -> Kubeflow:
     return Kubeflow(Settings(kubeflow_url="http://ml-pipeline:8888", **settings), httpx.MockTransport(server))
 
 
-async def test_a_run_is_submitted_with_the_compiled_pipeline(server: Server) -> None:
-    await of(server, kubeflow_image="ours/hindsight:7").submit(run_of())
+async def test_a_run_is_submitted_with_the_compiled_pipeline(server: FakeKubeflow) -> None:
+    await make_kubeflow(server, kubeflow_image="ours/hindsight:7").submit(make_run())
     [run] = server.runs
     assert run["display_name"] == "hindsight-r"
     assert run["runtime_config"] == {"parameters": {"task": "scales", "run_id": "r"}}
@@ -73,16 +73,16 @@ async def test_a_run_is_submitted_with_the_compiled_pipeline(server: Server) -> 
     assert "kubernetes" in run["pipeline_spec"]["platform_spec"]["platforms"]
 
 
-async def test_a_run_is_found_again_by_its_name(server: Server) -> None:
-    await RemoteBackend(of(server)).ensure_running(run_of())
-    await RemoteBackend(of(server)).ensure_running(run_of())
-    await RemoteBackend(of(server)).ensure_running(run_of("s"))
+async def test_a_pipeline_run_is_found_by_its_name(server: FakeKubeflow) -> None:
+    await RemoteBackend(make_kubeflow(server)).ensure_running(make_run())
+    await RemoteBackend(make_kubeflow(server)).ensure_running(make_run())
+    await RemoteBackend(make_kubeflow(server)).ensure_running(make_run("s"))
     assert [run["display_name"] for run in server.runs] == ["hindsight-r", "hindsight-s"]
 
 
-async def test_an_experiment_holds_the_runs_where_one_is_named(server: Server) -> None:
-    one = of(server, kubeflow_experiment="e-7")
-    await RemoteBackend(one).ensure_running(run_of())
+async def test_runs_belong_to_the_configured_experiment(server: FakeKubeflow) -> None:
+    one = make_kubeflow(server, kubeflow_experiment="e-7")
+    await RemoteBackend(one).ensure_running(make_run())
     assert server.runs[0]["experiment_id"] == "e-7"
     assert server.requests[0].url.params["experiment_id"] == "e-7"
 
@@ -98,17 +98,17 @@ async def test_an_experiment_holds_the_runs_where_one_is_named(server: Server) -
         ("CANCELED", "failed"),
     ],
 )
-async def test_the_state_of_a_pipelines_run_is_that_of_the_job(server: Server, said: str, state: Any) -> None:
-    one = of(server)
-    await one.submit(run_of())
+async def test_the_state_of_the_job_follows_the_pipeline_run(server: FakeKubeflow, said: str, state: Any) -> None:
+    one = make_kubeflow(server)
+    await one.submit(make_run())
     server.runs[0]["state"] = said
     found = await one.find("r")
     assert found == RemoteJob(state, None, said.lower(), "k0")
 
 
-async def test_the_step_is_the_task_that_runs(server: Server) -> None:
-    one = of(server)
-    await one.submit(run_of())
+async def test_the_current_step_is_the_running_task(server: FakeKubeflow) -> None:
+    one = make_kubeflow(server)
+    await one.submit(make_run())
     tasks = [("root", "RUNNING"), ("dataset", "SUCCEEDED"), ("train", "RUNNING"), (None, "RUNNING")]
     details = [{"display_name": name, "state": state} for name, state in tasks]
     server.runs[0] |= {"state": "RUNNING", "run_details": {"task_details": details}}
@@ -117,24 +117,24 @@ async def test_the_step_is_the_task_that_runs(server: Server) -> None:
     assert found.step == "train"
 
 
-async def test_a_run_that_is_stopped_is_terminated(server: Server) -> None:
-    backend = RemoteBackend(of(server))
-    await backend.ensure_running(run_of())
+async def test_stopping_a_run_terminates_its_pipeline_run(server: FakeKubeflow) -> None:
+    backend = RemoteBackend(make_kubeflow(server))
+    await backend.ensure_running(make_run())
     await backend.stop("r")
     assert server.runs[0]["state"] == "CANCELING"
 
 
-async def test_a_run_that_failed_is_given_up_with_its_page(server: Server) -> None:
-    backend = RemoteBackend(of(server))
-    await backend.ensure_running(run_of())
+async def test_a_failed_pipeline_run_crashes_the_run_with_the_url_of_its_page(server: FakeKubeflow) -> None:
+    backend = RemoteBackend(make_kubeflow(server))
+    await backend.ensure_running(make_run())
     server.runs[0]["state"] = "FAILED"
     with pytest.raises(RunCrashed, match=r"http://ml-pipeline:8888/#/runs/details/k0$"):
-        await backend.ensure_running(run_of())
+        await backend.ensure_running(make_run())
 
 
-async def test_a_token_in_a_file_is_read_anew_each_time(server: Server, tmp_path: Path) -> None:
+async def test_a_token_file_is_read_for_each_request(server: FakeKubeflow, tmp_path: Path) -> None:
     path = tmp_path / "token"
-    one = of(server, kubeflow_token_file=path)
+    one = make_kubeflow(server, kubeflow_token_file=path)
     for token in ("first", "second"):
         path.write_text(f"{token}\n")
         await one.find("r")
@@ -144,14 +144,14 @@ async def test_a_token_in_a_file_is_read_anew_each_time(server: Server, tmp_path
     assert [request.headers["Authorization"] for request in server.requests] == ["Bearer first", "Bearer second"]
 
 
-async def test_a_token_may_be_given(server: Server) -> None:
-    await of(server, kubeflow_token=SecretStr("given")).find("r")
+async def test_a_configured_token_is_sent(server: FakeKubeflow) -> None:
+    await make_kubeflow(server, kubeflow_token=SecretStr("given")).find("r")
     assert server.requests[0].headers["Authorization"] == "Bearer given"
 
 
-async def test_an_installation_without_the_pipeline_says_so(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_a_missing_pipeline_file_is_reported_with_a_remedy(
+    server: FakeKubeflow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(kubeflow, "PIPELINE", tmp_path / "pipeline.yaml")
     with pytest.raises(SetupError, match=r"pipeline\.yaml can't be read"):
-        await of(server).submit(run_of())
+        await make_kubeflow(server).submit(make_run())

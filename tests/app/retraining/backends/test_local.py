@@ -1,4 +1,4 @@
-"""A run's process: begun, listened to, begun again when it crashes, and ended."""
+"""The process of a run: start, progress, restart after a crash, and end."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ from tests.support.record_strategies import START
 WAITS = "import time\ntime.sleep(60)"
 STUBBORN = "import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)"
 NOTES = "import os, pathlib\nwith pathlib.Path('started').open('a') as file: file.write(f'{os.getpid()}\\n')"
-"""Notes its process id, for each time that it is begun."""
+"""Appends its process id to a file at each start."""
 READY = 'print(\'{"step": "train"}\', flush=True)'
 
 Steps = Callable[..., None]
@@ -27,7 +27,7 @@ Steps = Callable[..., None]
 
 @pytest.fixture
 def steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Steps:
-    """Writes what `python -m app.retraining` does, after it has noted that it was begun."""
+    """Return a function that writes the code of `python -m app.retraining`, after the note of its start."""
     package = tmp_path / "app" / "retraining"
     package.mkdir(parents=True)
     for directory in (package, package.parent):
@@ -48,18 +48,18 @@ async def backend(tmp_path: Path) -> AsyncIterator[LocalBackend]:
     await found.close()
 
 
-def run_of(unique: str = "r") -> Run:
+def make_run(unique: str = "r") -> Run:
     said = RetrainingTriggered(task="scales", run_id=unique, trigger="manual", evidence={}, champion="1")
     return Run(unique, said, START)
 
 
-def started(directory: Path) -> list[int]:
-    """The processes that were begun."""
+def started_pids(directory: Path) -> list[int]:
+    """Return the ids of the started processes."""
     path = directory / "started"
     return [int(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def lives(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -67,36 +67,34 @@ def lives(pid: int) -> bool:
     return True
 
 
-async def until(found: Callable[[], bool]) -> None:
+async def wait_until(found: Callable[[], bool]) -> None:
     async with asyncio.timeout(30):
         while not found():
             await asyncio.sleep(0.01)
 
 
-async def tended_until(backend: LocalBackend, found: Callable[[], bool]) -> None:
-    """Tend the run again and again, as the controller does."""
+async def ensure_until(backend: LocalBackend, found: Callable[[], bool]) -> None:
+    """Ensure repeatedly that the run is running, as the controller does."""
     async with asyncio.timeout(60):
         while not found():
-            await backend.ensure_running(run_of())
+            await backend.ensure_running(make_run())
             await asyncio.sleep(0.01)
 
 
-async def test_a_process_is_begun_for_the_run_and_lives_while_it_is_tended(
+async def test_the_process_of_a_run_is_started_once_and_lives_until_the_run_is_stopped(
     backend: LocalBackend, steps: Steps, tmp_path: Path
 ) -> None:
     steps("import sys, json", "print(json.dumps({'argv': sys.argv[1:]}), flush=True)", WAITS)
     for _ in range(3):
-        await backend.ensure_running(run_of())
-    await until(lambda: "r" in backend.progress)
-    await backend.ensure_running(run_of())
-    [pid] = started(tmp_path)
-    assert lives(pid)
+        await backend.ensure_running(make_run())
+    await wait_until(lambda: "r" in backend.progress)
+    await backend.ensure_running(make_run())
+    [pid] = started_pids(tmp_path)
+    assert is_alive(pid)
     assert backend.progress["r"] == {"argv": ["scales", "r"]}
 
 
-async def test_the_last_that_it_says_is_its_progress_and_what_libraries_print_is_none(
-    backend: LocalBackend, steps: Steps
-) -> None:
+async def test_progress_is_the_last_json_line_that_the_process_prints(backend: LocalBackend, steps: Steps) -> None:
     steps(
         """print('{"done": 1}')""",
         """print('{"done": 2}', flush=True)""",
@@ -108,108 +106,106 @@ async def test_the_last_that_it_says_is_its_progress_and_what_libraries_print_is
         "print('bye', flush=True)",
         WAITS,
     )
-    await backend.ensure_running(run_of())
-    await until(lambda: backend.progress.get("r", {}).get("done") == 3)
+    await backend.ensure_running(make_run())
+    await wait_until(lambda: backend.progress.get("r", {}).get("done") == 3)
     assert backend.progress["r"] == {"done": 3, "of": 3}
 
 
-async def test_what_it_complains_of_is_in_the_runs_log(backend: LocalBackend, steps: Steps, tmp_path: Path) -> None:
+async def test_stderr_of_the_process_is_in_the_runs_log(backend: LocalBackend, steps: Steps, tmp_path: Path) -> None:
     steps("raise ValueError('there is no such tensor')")
     with pytest.raises(RunCrashed):
-        await tended_until(backend, lambda: False)
+        await ensure_until(backend, lambda: False)
     assert "there is no such tensor" in (run_directory(Settings(home=tmp_path / "home"), "r") / "log.txt").read_text()
 
 
-async def test_a_process_that_crashes_is_begun_again(backend: LocalBackend, steps: Steps, tmp_path: Path) -> None:
+async def test_a_crashed_process_is_restarted(backend: LocalBackend, steps: Steps, tmp_path: Path) -> None:
     steps("if len(open('started').readlines()) < 3: raise SystemExit(1)", READY, WAITS)
-    await tended_until(backend, lambda: "r" in backend.progress)
-    assert len(started(tmp_path)) == 3
+    await ensure_until(backend, lambda: "r" in backend.progress)
+    assert len(started_pids(tmp_path)) == 3
 
 
-async def test_a_process_that_was_killed_has_crashed(backend: LocalBackend, steps: Steps, tmp_path: Path) -> None:
+async def test_a_killed_process_is_a_crash(backend: LocalBackend, steps: Steps, tmp_path: Path) -> None:
     steps("if len(open('started').readlines()) < 2: os.kill(os.getpid(), 9)", READY, WAITS)
-    await tended_until(backend, lambda: "r" in backend.progress)
-    assert len(started(tmp_path)) == 2
+    await ensure_until(backend, lambda: "r" in backend.progress)
+    assert len(started_pids(tmp_path)) == 2
 
 
-async def test_a_process_that_crashes_again_and_again_is_given_up_with_where_to_look(
+async def test_repeated_crashes_of_a_process_crash_the_run_with_the_path_of_its_log(
     backend: LocalBackend, steps: Steps, tmp_path: Path
 ) -> None:
     steps("raise SystemExit(1)")
     with pytest.raises(RunCrashed, match=f"{MAX_CRASHES} times: see .*/runs/r/log.txt"):
-        await tended_until(backend, lambda: False)
-    assert len(started(tmp_path)) == MAX_CRASHES
+        await ensure_until(backend, lambda: False)
+    assert len(started_pids(tmp_path)) == MAX_CRASHES
 
 
-async def test_one_that_has_crashed_waits_before_it_is_begun_again(
+async def test_a_crashed_process_is_restarted_after_a_pause(
     backend: LocalBackend, steps: Steps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(local, "_BACKOFF_SECONDS", 3600.0)
     steps("raise SystemExit(1)")
-    await backend.ensure_running(run_of())
-    await until(lambda: len(started(tmp_path)) == 1 and not lives(started(tmp_path)[0]))
+    await backend.ensure_running(make_run())
+    await wait_until(lambda: len(started_pids(tmp_path)) == 1 and not is_alive(started_pids(tmp_path)[0]))
     for _ in range(3):
-        await backend.ensure_running(run_of())
+        await backend.ensure_running(make_run())
         await asyncio.sleep(0.01)
-    assert len(started(tmp_path)) == 1
+    assert len(started_pids(tmp_path)) == 1
 
 
-async def test_a_process_that_ended_well_has_not_crashed(backend: LocalBackend, steps: Steps, tmp_path: Path) -> None:
-    """It may have ended before its last event was heard here: the next one finds nothing to do."""
+async def test_a_process_that_exits_with_0_is_not_a_crash(backend: LocalBackend, steps: Steps, tmp_path: Path) -> None:
+    """It may exit before its last event is read here; the next process finds nothing to do."""
     steps("raise SystemExit(0)")
-    await tended_until(backend, lambda: len(started(tmp_path)) > MAX_CRASHES + 1)
+    await ensure_until(backend, lambda: len(started_pids(tmp_path)) > MAX_CRASHES + 1)
 
 
 async def test_stopping_a_run_ends_its_process(backend: LocalBackend, steps: Steps, tmp_path: Path) -> None:
     steps(READY, WAITS)
-    await tended_until(backend, lambda: "r" in backend.progress)
+    await ensure_until(backend, lambda: "r" in backend.progress)
     await backend.stop("r")
-    assert not lives(started(tmp_path)[0])
+    assert not is_alive(started_pids(tmp_path)[0])
 
 
-async def test_one_that_does_not_listen_is_killed(
+async def test_a_process_that_ignores_sigterm_is_killed(
     backend: LocalBackend, steps: Steps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(local, "_STOP_SECONDS", 0.1)
     steps(STUBBORN, READY, WAITS)
-    await tended_until(backend, lambda: "r" in backend.progress)
+    await ensure_until(backend, lambda: "r" in backend.progress)
     await backend.stop("r")
-    assert not lives(started(tmp_path)[0])
+    assert not is_alive(started_pids(tmp_path)[0])
 
 
-async def test_a_run_that_was_stopped_has_not_crashed(backend: LocalBackend, steps: Steps, tmp_path: Path) -> None:
-    """Its lease may come back, and the run with it."""
+async def test_a_stopped_run_is_not_a_crash(backend: LocalBackend, steps: Steps, tmp_path: Path) -> None:
+    """The lease may come back, and the run with it."""
     steps(READY, WAITS)
     for number in range(1, MAX_CRASHES + 2):
-        await tended_until(backend, lambda: len(started(tmp_path)) == number)  # noqa: B023
+        await ensure_until(backend, lambda: len(started_pids(tmp_path)) == number)  # noqa: B023
         await backend.stop("r")
 
 
-async def test_a_run_that_another_replica_has_taken_over_has_no_process_here(
-    backend: LocalBackend, steps: Steps, tmp_path: Path
-) -> None:
+async def test_detaching_a_run_ends_its_process(backend: LocalBackend, steps: Steps, tmp_path: Path) -> None:
     steps(READY, WAITS)
-    await tended_until(backend, lambda: "r" in backend.progress)
+    await ensure_until(backend, lambda: "r" in backend.progress)
     await backend.detach("r")
-    assert not lives(started(tmp_path)[0])
+    assert not is_alive(started_pids(tmp_path)[0])
 
 
-async def test_closing_it_ends_all_processes(backend: LocalBackend, steps: Steps, tmp_path: Path) -> None:
+async def test_closing_the_backend_ends_all_processes(backend: LocalBackend, steps: Steps, tmp_path: Path) -> None:
     steps(READY, WAITS)
     for unique in ("r", "s"):
-        await backend.ensure_running(run_of(unique))
-        await until(lambda: unique in backend.progress)  # noqa: B023
+        await backend.ensure_running(make_run(unique))
+        await wait_until(lambda: unique in backend.progress)  # noqa: B023
     assert backend.run_ids == {"r", "s"}
     await backend.close()
-    assert not any(lives(pid) for pid in started(tmp_path))
+    assert not any(is_alive(pid) for pid in started_pids(tmp_path))
 
 
-async def test_of_a_run_that_was_stopped_it_remembers_nothing(backend: LocalBackend, steps: Steps) -> None:
+async def test_a_stopped_run_is_forgotten(backend: LocalBackend, steps: Steps) -> None:
     steps(READY, WAITS)
-    await tended_until(backend, lambda: "r" in backend.progress)
+    await ensure_until(backend, lambda: "r" in backend.progress)
     await backend.stop("r")
     assert (backend.progress, backend.run_ids) == ({}, set())
 
 
-async def test_stopping_what_was_never_begun_does_nothing(backend: LocalBackend) -> None:
+async def test_stopping_an_unknown_run_does_nothing(backend: LocalBackend) -> None:
     await backend.stop("unknown")

@@ -1,4 +1,4 @@
-"""A run's job: asked for once, watched, ended when the run is, and left when another replica goes on with it."""
+"""The job of a run: submitted once, watched, ended with the run, and left to other replicas."""
 
 from collections.abc import Callable
 
@@ -10,10 +10,10 @@ from app.registry.runs import Run
 from app.retraining.backends import remote
 from app.retraining.backends.backend import RunCrashed
 from app.retraining.backends.remote import RemoteBackend, RemoteJob, read_json_object, send_request
-from tests.app.retraining.backends.test_local import run_of
+from tests.app.retraining.backends.test_local import make_run
 
 
-class Jobs:
+class FakeOrchestrator:
     """An orchestrator in memory."""
 
     name = "Orchestra"
@@ -44,125 +44,127 @@ class Jobs:
 
 
 @pytest.fixture
-def jobs() -> Jobs:
-    return Jobs()
+def jobs() -> FakeOrchestrator:
+    return FakeOrchestrator()
 
 
 @pytest.fixture
-def backend(jobs: Jobs) -> RemoteBackend:
+def backend(jobs: FakeOrchestrator) -> RemoteBackend:
     return RemoteBackend(jobs)
 
 
-async def test_a_job_is_asked_for_once_by_whichever_replica_tends_the_run(jobs: Jobs, backend: RemoteBackend) -> None:
-    await backend.ensure_running(run_of())
-    await backend.ensure_running(run_of())
+async def test_a_job_is_submitted_once_over_all_replicas(jobs: FakeOrchestrator, backend: RemoteBackend) -> None:
+    await backend.ensure_running(make_run())
+    await backend.ensure_running(make_run())
     await backend.close()
-    await RemoteBackend(jobs).ensure_running(run_of())
+    await RemoteBackend(jobs).ensure_running(make_run())
     assert (jobs.submitted, jobs.ended) == (["r"], [])
 
 
-async def test_its_progress_is_the_step_that_the_orchestrator_is_at(jobs: Jobs, backend: RemoteBackend) -> None:
-    await backend.ensure_running(run_of())
+async def test_the_progress_of_a_run_is_the_orchestrators_current_step(
+    jobs: FakeOrchestrator, backend: RemoteBackend
+) -> None:
+    await backend.ensure_running(make_run())
     assert backend.progress["r"]["step"] == "dataset"
     jobs.jobs["r"] = RemoteJob("under way", "train", "running")
-    await backend.ensure_running(run_of())
+    await backend.ensure_running(make_run())
     assert backend.progress["r"] == {"step": "train", "doing": "running in Orchestra", "done": 0, "of": None}
     assert backend.run_ids == {"r"}
 
 
 @pytest.mark.parametrize("fault", [Unavailable("it is away"), SetupError("it has no DAG", "Deploy it.")], ids=str)
-async def test_why_a_run_waits_for_its_orchestrator_is_its_progress(
-    jobs: Jobs, backend: RemoteBackend, fault: Exception
+async def test_the_progress_of_a_waiting_run_is_the_orchestrators_error(
+    jobs: FakeOrchestrator, backend: RemoteBackend, fault: Exception
 ) -> None:
     jobs.fault = fault
     with pytest.raises(type(fault)):
-        await backend.ensure_running(run_of())
+        await backend.ensure_running(make_run())
     assert backend.progress["r"]["doing"] in ("it is away", "it has no DAG")
     jobs.fault = None
-    await backend.ensure_running(run_of())
+    await backend.ensure_running(make_run())
     assert jobs.submitted == ["r"]
 
 
-async def test_a_job_that_failed_ends_the_run_with_where_to_look(jobs: Jobs, backend: RemoteBackend) -> None:
+async def test_a_failed_job_crashes_the_run_with_its_url(jobs: FakeOrchestrator, backend: RemoteBackend) -> None:
     jobs.jobs["r"] = RemoteJob("failed", status="failed")
     with pytest.raises(RunCrashed, match="Orchestra gave it up: see http://orchestra/r"):
-        await backend.ensure_running(run_of())
+        await backend.ensure_running(make_run())
 
 
-async def test_a_job_that_is_done_waits_for_its_word_in_the_log_but_not_for_ever(
-    jobs: Jobs, backend: RemoteBackend, monkeypatch: pytest.MonkeyPatch
+async def test_a_finished_job_without_an_event_crashes_the_run_after_the_grace_time(
+    jobs: FakeOrchestrator, backend: RemoteBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     jobs.jobs["r"] = RemoteJob("done", status="success")
-    await backend.ensure_running(run_of())
-    await backend.ensure_running(run_of())
+    await backend.ensure_running(make_run())
+    await backend.ensure_running(make_run())
     monkeypatch.setattr(remote, "_LOG_GRACE_SECONDS", 0.0)
     with pytest.raises(RunCrashed, match="no word of this one: see http://orchestra/r"):
-        await backend.ensure_running(run_of())
+        await backend.ensure_running(make_run())
 
 
-async def test_stopping_a_run_ends_its_job_and_forgets_it(jobs: Jobs, backend: RemoteBackend) -> None:
-    await backend.ensure_running(run_of())
+async def test_stopping_a_run_ends_its_job_and_forgets_it(jobs: FakeOrchestrator, backend: RemoteBackend) -> None:
+    await backend.ensure_running(make_run())
     await backend.stop("r")
     assert (jobs.ended, backend.run_ids, backend.progress) == (["r"], set(), {})
 
 
 @pytest.mark.parametrize("state", ["done", "failed"])
-async def test_stopping_a_run_whose_job_is_over_changes_nothing_of_that(
-    jobs: Jobs, backend: RemoteBackend, state: str
+async def test_stopping_a_run_leaves_a_finished_job_alone(
+    jobs: FakeOrchestrator, backend: RemoteBackend, state: str
 ) -> None:
     jobs.jobs["r"] = RemoteJob("done" if state == "done" else "failed")
     await backend.stop("r")
     assert jobs.ended == []
 
 
-async def test_a_run_that_could_not_be_stopped_is_still_tended(jobs: Jobs, backend: RemoteBackend) -> None:
-    await backend.ensure_running(run_of())
+async def test_a_run_that_could_not_be_stopped_is_still_tracked(jobs: FakeOrchestrator, backend: RemoteBackend) -> None:
+    await backend.ensure_running(make_run())
     jobs.fault = Unavailable("it is away")
     with pytest.raises(Unavailable):
         await backend.stop("r")
     assert backend.run_ids == {"r"}
 
 
-async def test_the_job_of_a_run_that_is_released_goes_on(jobs: Jobs, backend: RemoteBackend) -> None:
-    await backend.ensure_running(run_of())
+async def test_the_job_of_a_detached_run_continues(jobs: FakeOrchestrator, backend: RemoteBackend) -> None:
+    await backend.ensure_running(make_run())
     await backend.detach("r")
     assert (jobs.ended, backend.run_ids) == ([], set())
 
 
-async def test_stopping_what_was_never_begun_does_nothing(jobs: Jobs, backend: RemoteBackend) -> None:
+async def test_stopping_an_unknown_run_does_nothing(jobs: FakeOrchestrator, backend: RemoteBackend) -> None:
     await backend.stop("unknown")
     assert jobs.ended == []
 
 
-def http(answer: Callable[[httpx.Request], httpx.Response]) -> httpx.AsyncClient:
+def make_client(answer: Callable[[httpx.Request], httpx.Response]) -> httpx.AsyncClient:
     return httpx.AsyncClient(base_url="http://orchestra", transport=httpx.MockTransport(answer))
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-async def test_an_answer_that_passes_is_worth_another_try(status: int) -> None:
-    async with http(lambda _: httpx.Response(status)) as client:
+async def test_a_temporary_status_is_a_transient_error(status: int) -> None:
+    async with make_client(lambda _: httpx.Response(status)) as client:
         with pytest.raises(Unavailable, match=str(status)):
             await send_request(client, "GET", "/runs", "-")
 
 
-async def test_a_server_that_is_away_is_worth_another_try() -> None:
+async def test_an_unreachable_server_is_a_transient_error() -> None:
     def away(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("no route", request=request)
 
-    async with http(away) as client:
+    async with make_client(away) as client:
         with pytest.raises(Unavailable, match=r"http://orchestra can't be reached: no route"):
             await send_request(client, "GET", "/runs", "-")
 
 
-async def test_any_other_refusal_is_said_with_its_remedy() -> None:
-    async with http(lambda _: httpx.Response(403, text="you may not")) as client:
+async def test_other_error_statuses_are_reported_with_a_remedy() -> None:
+    async with make_client(lambda _: httpx.Response(403, text="you may not")) as client:
         with pytest.raises(SetupError, match=r"(?s)403: you may not.*Ask ada"):
             await send_request(client, "GET", "/runs", "Ask ada.")
         assert (await send_request(client, "GET", "/runs", "-", expected=(403,))).status_code == 403
 
 
 @pytest.mark.parametrize("page", ["<html>", "[]", "7"])
-async def test_an_answer_that_is_no_json_object_is_a_server_that_is_away(page: str) -> None:
-    async with http(lambda _: httpx.Response(200, text=page)) as client:
+async def test_a_response_without_a_json_object_is_a_transient_error(page: str) -> None:
+    async with make_client(lambda _: httpx.Response(200, text=page)) as client:
         with pytest.raises(Unavailable, match="no JSON object"):
             read_json_object(await send_request(client, "GET", "/runs", "-"))

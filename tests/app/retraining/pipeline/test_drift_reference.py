@@ -1,4 +1,4 @@
-"""What a card says is usual for its version."""
+"""The drift reference in a card."""
 
 import json
 from pathlib import Path
@@ -19,32 +19,32 @@ from tests.support.scales import Scales, make_scale_model
 
 @pytest.fixture
 def version(tmp_path: Path) -> Path:
-    """A version that says what the scale shows."""
+    """A version whose output is the reading."""
     (tmp_path / "model.onnx").write_bytes(make_scale_model(0.0))
     return tmp_path / "model.onnx"
 
 
-class Verbose(Scales):
-    """Scales with so many numbers that 1,000 events of them are too many for a card."""
+class ManyFeatureScales(Scales):
+    """Scales with so many features that 1,000 events of them do not fit into a card."""
 
     def summary(self, features: Features) -> dict[str, float]:
         return {f"number{place}": float(features["reading"][0]) / 3 for place in range(99)}
 
 
-def reading(number: float) -> NDArray[Any]:
+def make_reading(number: float) -> NDArray[Any]:
     return np.array([number, 0.0], np.float32)
 
 
-def test_it_is_of_the_newest_rows_that_were_not_learned_from(version: Path, tmp_path: Path) -> None:
+def test_the_reference_has_the_newest_rows_outside_the_training_split(version: Path, tmp_path: Path) -> None:
     splits = {0: "train", 1: "validation", 2: "test"}
-    rows = [scale_row(n, reading=reading(n), split=splits[n % 3]) for n in range(3000)]
+    rows = [scale_row(n, reading=make_reading(n), split=splits[n % 3]) for n in range(3000)]
     usual = build_reference(Scales(), version, write_dataset(tmp_path, rows))
     shown = [float(f"{n / 2:.6g}") for n in range(3000) if n % 3][-MAX_WINDOW_EVENTS:]
     assert usual["inputs.reading.mean"] == shown
     assert usual["outputs.confidence"] == [1.0] * MAX_WINDOW_EVENTS
 
 
-def test_labels_are_those_that_were_to_be_given_anyhow(version: Path, tmp_path: Path) -> None:
+def test_reference_labels_come_from_the_audit_sample(version: Path, tmp_path: Path) -> None:
     label = json.dumps({"weight": 7.0})
     rows = [
         scale_row(n, label=label, selection_probability=0.5 if n % 2 else None) for n in range(4 * MIN_REFERENCE_VALUES)
@@ -54,29 +54,29 @@ def test_labels_are_those_that_were_to_be_given_anyhow(version: Path, tmp_path: 
     assert len(usual["outputs.length"]) == 4 * MIN_REFERENCE_VALUES
 
 
-def test_of_few_rows_nothing_is_usual(version: Path, tmp_path: Path) -> None:
+def test_few_rows_give_no_reference(version: Path, tmp_path: Path) -> None:
     rows = [scale_row(n) for n in range(MIN_REFERENCE_VALUES - 1)] + [
         scale_row(n, split="train") for n in range(MIN_REFERENCE_VALUES, 500)
     ]
     assert build_reference(Scales(), version, write_dataset(tmp_path, rows)) == {}
 
 
-def test_what_a_version_can_not_answer_is_left_out(version: Path, tmp_path: Path) -> None:
+def test_rows_that_the_version_can_not_predict_are_left_out(version: Path, tmp_path: Path) -> None:
     rows = [scale_row(n, reading=None if n % 2 else np.zeros((1, 2), np.float32)) for n in range(200)]
     assert len(build_reference(Scales(), version, write_dataset(tmp_path, rows))["outputs.length"]) == 100
 
 
-def test_however_many_features_it_fits_into_a_card(version: Path, tmp_path: Path) -> None:
-    rows = [scale_row(n, reading=reading(n)) for n in range(MAX_WINDOW_EVENTS)]
-    usual = build_reference(Verbose(), version, write_dataset(tmp_path, rows))
+def test_a_reference_of_many_features_fits_into_a_card(version: Path, tmp_path: Path) -> None:
+    rows = [scale_row(n, reading=make_reading(n)) for n in range(MAX_WINDOW_EVENTS)]
+    usual = build_reference(ManyFeatureScales(), version, write_dataset(tmp_path, rows))
     assert MIN_REFERENCE_VALUES < len(usual["inputs.number7"]) < MAX_WINDOW_EVENTS
     assert sum(map(len, usual.values())) <= MAX_NUMBERS
     assert len(json.dumps({REFERENCE_KEY: usual})) < MAX_CARD_BYTES * 0.9
 
 
-def test_what_comes_is_held_against_it(version: Path, tmp_path: Path) -> None:
+def test_a_window_is_compared_with_the_reference(version: Path, tmp_path: Path) -> None:
     random = np.random.default_rng(0)
-    rows = [scale_row(n, reading=reading(random.normal())) for n in range(MAX_WINDOW_EVENTS)]
+    rows = [scale_row(n, reading=make_reading(random.normal())) for n in range(MAX_WINDOW_EVENTS)]
     usual = read_reference(
         json.loads(json.dumps({REFERENCE_KEY: build_reference(Scales(), version, write_dataset(tmp_path, rows))}))
     )

@@ -1,4 +1,4 @@
-"""The gate lets through what is better, and says of all else what kept it back, with the figures."""
+"""The gate passes better candidates, and gives reasons with figures for all others."""
 
 from dataclasses import replace
 from math import inf, isfinite, nan
@@ -18,8 +18,8 @@ BOUNDS = GateSettings()
 BETTER, WORSE, ALIKE = 0.05, -0.05, 0.0
 
 
-def pairs(gain: float, count: int = 300, slices: dict[str, str] | None = None, seed: int = 0) -> list[PairedScore]:
-    """Outcomes on which the candidate gains so much on average, with a spread of 0.1."""
+def make_pairs(gain: float, count: int = 300, slices: dict[str, str] | None = None, seed: int = 0) -> list[PairedScore]:
+    """Return outcomes with this mean gain of the candidate, with a spread of 0.1."""
     rng = np.random.default_rng(seed)
     champions, spread = rng.uniform(0.5, 0.8, count), rng.normal(0, 0.1, count)
     gains = gain + spread - spread.mean()
@@ -29,15 +29,15 @@ def pairs(gain: float, count: int = 300, slices: dict[str, str] | None = None, s
     ]
 
 
-def off_policy(value: float, spread: float = 0.1, count: int = 400) -> Estimate:
+def make_estimate(value: float, spread: float = 0.1, count: int = 400) -> Estimate:
     return Estimate(value, np.resize([spread, -spread], count))
 
 
 GOOD = GateEvidence(
-    pairs=pairs(BETTER),
+    pairs=make_pairs(BETTER),
     original_scores=[(0.95, 0.95), (0.85, 0.85)],
     unanswered=(0, 1000),
-    off_policy=off_policy(0.01),
+    off_policy=make_estimate(0.01),
     latency_ms=(11.0, 10.0),
     size_bytes=1_000_000,
 )
@@ -50,7 +50,7 @@ def only_reason(evidence: GateEvidence, bounds: GateSettings = BOUNDS) -> str:
     return verdict.reasons[0]
 
 
-def test_a_candidate_that_is_better_passes_and_its_figures_are_said() -> None:
+def test_a_better_candidate_passes_with_its_figures() -> None:
     verdict = evaluate_gate(GOOD, BOUNDS, 0)
     assert (verdict.passed, verdict.reasons) == (True, ())
     assert verdict.metrics["outcomes"] == 300
@@ -65,7 +65,7 @@ def test_a_candidate_that_is_better_passes_and_its_figures_are_said() -> None:
     assert verdict.metrics["size_bytes"] == 1_000_000
 
 
-def test_a_task_without_an_original_test_set_and_without_exploration_is_judged_by_the_rest() -> None:
+def test_a_task_without_test_set_and_exploration_is_judged_by_the_other_checks() -> None:
     verdict = evaluate_gate(replace(GOOD, original_scores=[], off_policy=None), BOUNDS, 0)
     assert verdict.passed
     assert not any(name.startswith(("original", "off_policy")) for name in verdict.metrics)
@@ -73,55 +73,57 @@ def test_a_task_without_an_original_test_set_and_without_exploration_is_judged_b
 
 @pytest.mark.parametrize("gain", [ALIKE, WORSE, 0.005])
 def test_a_candidate_that_is_not_clearly_better_is_refused(gain: float) -> None:
-    reason = only_reason(replace(GOOD, pairs=pairs(gain)))
+    reason = only_reason(replace(GOOD, pairs=make_pairs(gain)))
     assert reason.startswith(f"On 300 held-out outcomes the score changes by {gain:+.4f}, at 95% between ")
     assert reason.endswith("the lower end must exceed 0.")
 
 
-def test_a_candidate_that_leaves_unanswered_what_was_served_is_refused() -> None:
+def test_a_candidate_that_fails_served_predictions_is_refused() -> None:
     reason = only_reason(replace(GOOD, unanswered=(2, 1000)))
     assert reason == "Of 1000 served predictions it would not have made 2: 0.1% are allowed."
     assert evaluate_gate(replace(GOOD, unanswered=(1, 1000)), BOUNDS, 0).passed
     assert evaluate_gate(replace(GOOD, unanswered=(0, 0)), BOUNDS, 0).passed
 
 
-def test_the_champion_itself_is_refused() -> None:
-    same = [replace(one, candidate=one.champion) for one in pairs(ALIKE)]
+def test_a_candidate_identical_to_the_champion_is_refused() -> None:
+    same = [replace(one, candidate=one.champion) for one in make_pairs(ALIKE)]
     assert "changes by +0.0000" in only_reason(replace(GOOD, pairs=same))
 
 
-def test_a_bound_may_ask_for_more_than_any_improvement() -> None:
+def test_min_improvement_may_exceed_every_improvement() -> None:
     assert "must exceed 0.045" in only_reason(GOOD, GateSettings(min_improvement=0.045))
 
 
-def test_few_candidates_that_are_no_better_get_through() -> None:
-    passed = sum(evaluate_gate(replace(GOOD, pairs=pairs_of_chance(seed)), BOUNDS, seed).passed for seed in range(100))
+def test_few_candidates_that_are_not_better_pass() -> None:
+    passed = sum(
+        evaluate_gate(replace(GOOD, pairs=make_chance_pairs(seed)), BOUNDS, seed).passed for seed in range(100)
+    )
     assert passed <= 9, "2.5 are expected"
 
 
-def pairs_of_chance(seed: int) -> list[PairedScore]:
+def make_chance_pairs(seed: int) -> list[PairedScore]:
     gains = np.random.default_rng(seed).normal(0, 0.1, 100)
     return [PairedScore(0.7 + float(gain), 0.7) for gain in gains]
 
 
-def test_outcomes_that_were_seldom_selected_count_for_more() -> None:
-    common = [replace(one, weight=1.0) for one in pairs(BETTER)]
-    rare = [replace(one, weight=20.0) for one in pairs(WORSE, 100, seed=1)]
+def test_rarely_selected_outcomes_have_a_higher_weight() -> None:
+    common = [replace(one, weight=1.0) for one in make_pairs(BETTER)]
+    rare = [replace(one, weight=20.0) for one in make_pairs(WORSE, 100, seed=1)]
     assert evaluate_gate(replace(GOOD, pairs=common + [replace(one, weight=1.0) for one in rare]), BOUNDS, 0).passed
     expected = (300 * BETTER + 2000 * WORSE) / 2300
     assert f"changes by {expected:+.4f}" in only_reason(replace(GOOD, pairs=common + rare))
 
 
 def test_a_candidate_that_is_worse_on_one_slice_is_refused_and_the_slice_is_named() -> None:
-    german, english = pairs(-0.06, 100, {"language": "de"}), pairs(0.1, 300, {"language": "en"}, seed=1)
+    german, english = make_pairs(-0.06, 100, {"language": "de"}), make_pairs(0.1, 300, {"language": "en"}, seed=1)
     reason = only_reason(replace(GOOD, pairs=german + english))
     assert reason.startswith("On the slice language=de, 100 outcomes, the score changes by -0.0600, at 95% between ")
     assert reason.endswith("all of it is below -0.02.")
 
 
-def test_each_slice_that_is_worse_has_its_reason_and_each_that_is_judged_its_figure() -> None:
-    worse = pairs(-0.1, 50, {"language": "de", "device": "old"})
-    verdict = evaluate_gate(replace(GOOD, pairs=worse + pairs(0.1, 300, {"language": "en"}, seed=1)), BOUNDS, 0)
+def test_each_worse_slice_has_a_reason_and_each_checked_slice_a_figure() -> None:
+    worse = make_pairs(-0.1, 50, {"language": "de", "device": "old"})
+    verdict = evaluate_gate(replace(GOOD, pairs=worse + make_pairs(0.1, 300, {"language": "en"}, seed=1)), BOUNDS, 0)
     assert [reason.split(",")[0] for reason in verdict.reasons] == [
         "On the slice device=old",
         "On the slice language=de",
@@ -131,9 +133,9 @@ def test_each_slice_that_is_worse_has_its_reason_and_each_that_is_judged_its_fig
 
 
 @pytest.mark.parametrize(("gain", "count"), [(-0.1, 29), (-0.03, 40), (-0.015, 5000)])
-def test_a_slice_that_is_small_or_not_clearly_or_only_tolerably_worse_is_let_through(gain: float, count: int) -> None:
-    better = pairs(0.1, 3000, {"language": "en"}, seed=1)
-    assert evaluate_gate(replace(GOOD, pairs=pairs(gain, count, {"language": "de"}) + better), BOUNDS, 0).passed
+def test_slices_that_are_small_or_not_significantly_worse_than_tolerated_pass(gain: float, count: int) -> None:
+    better = make_pairs(0.1, 3000, {"language": "en"}, seed=1)
+    assert evaluate_gate(replace(GOOD, pairs=make_pairs(gain, count, {"language": "de"}) + better), BOUNDS, 0).passed
 
 
 def test_a_candidate_that_forgets_its_original_task_is_refused() -> None:
@@ -142,29 +144,29 @@ def test_a_candidate_that_forgets_its_original_task_is_refused() -> None:
     assert reason == "On the original test set the score is 0.8850, the champion's 0.9000: the error may grow by 10%."
 
 
-def test_a_candidate_that_the_log_does_not_vouch_for_is_refused() -> None:
-    assert evaluate_gate(replace(GOOD, off_policy=off_policy(-0.005)), BOUNDS, 0).passed
-    reason = only_reason(replace(GOOD, off_policy=off_policy(0.05, spread=1.0)))
+def test_a_candidate_with_a_low_off_policy_difference_is_refused() -> None:
+    assert evaluate_gate(replace(GOOD, off_policy=make_estimate(-0.005)), BOUNDS, 0).passed
+    reason = only_reason(replace(GOOD, off_policy=make_estimate(0.05, spread=1.0)))
     assert reason == (
         "By the log the value changes by +0.0500, at 95% between -0.0481 and +0.1481:"
         " the lower end must not be below -0.02."
     )
 
 
-def test_a_task_that_is_judged_by_rewards_alone_must_earn_more_by_the_log() -> None:
+def test_a_task_with_rewards_only_needs_a_better_off_policy_value() -> None:
     rewarded = replace(GOOD, pairs=[], original_scores=[], latency_ms=(0.0, 0.0))
-    assert evaluate_gate(replace(rewarded, off_policy=off_policy(0.05)), BOUNDS, 0).passed
-    assert "the lower end must not be below 0." in only_reason(replace(rewarded, off_policy=off_policy(0.005)))
+    assert evaluate_gate(replace(rewarded, off_policy=make_estimate(0.05)), BOUNDS, 0).passed
+    assert "the lower end must not be below 0." in only_reason(replace(rewarded, off_policy=make_estimate(0.005)))
 
 
 @pytest.mark.parametrize("count", [0, 1])
-def test_an_off_policy_estimate_from_next_to_nothing_is_refused(count: int) -> None:
+def test_an_off_policy_estimate_from_few_decisions_is_refused(count: int) -> None:
     estimate = Estimate(nan, np.empty(0)) if count == 0 else Estimate(0.5, np.zeros(1))
     assert "By the log" in only_reason(replace(GOOD, off_policy=estimate))
 
 
 @pytest.mark.parametrize("latency_ms", [(15.1, 10.0), (nan, 10.0), (11.0, nan), (11.0, 0.0), (1001.0, 1000.0)])
-def test_a_candidate_that_is_slow_or_not_measured_is_refused(latency_ms: tuple[float, float]) -> None:
+def test_a_candidate_with_a_high_or_unknown_latency_is_refused(latency_ms: tuple[float, float]) -> None:
     assert only_reason(replace(GOOD, latency_ms=latency_ms)).startswith(f"A prediction takes {latency_ms[0]:.2f} ms")
 
 
@@ -190,13 +192,13 @@ def test_too_few_outcomes_are_refused_however_good_they_are(count: int) -> None:
         PairedScore(0.5, 0.5, weight=inf),
     ],
 )
-def test_outcomes_that_are_no_numbers_are_refused(bad: PairedScore) -> None:
+def test_non_finite_scores_of_outcomes_are_refused(bad: PairedScore) -> None:
     reason = only_reason(replace(GOOD, pairs=[*GOOD.pairs, bad]))
     assert reason == "1 of 301 held-out outcomes lack finite scores or a weight of 1 or more."
 
 
-def test_everything_that_keeps_a_candidate_back_is_said_at_once() -> None:
-    nothing = GateEvidence([PairedScore(1.0, 0.5)], [(nan, 0.9)], (1, 9), off_policy(-1.0), (nan, nan), 2**40)
+def test_all_failed_checks_are_reported_together() -> None:
+    nothing = GateEvidence([PairedScore(1.0, 0.5)], [(nan, 0.9)], (1, 9), make_estimate(-1.0), (nan, nan), 2**40)
     verdict = evaluate_gate(nothing, BOUNDS, 0)
     assert len(verdict.reasons) == 6
     assert verdict.metrics.keys() >= {"outcomes", "original_champion", "size_bytes"}
@@ -218,7 +220,7 @@ some_evidence = st.builds(
     some_pairs,
     st.lists(st.tuples(st.floats(-1, 1), st.floats(-1, 1)), max_size=3),
     st.tuples(st.integers(0, 9), st.integers(0, 9)),
-    st.none() | st.builds(lambda value, count: off_policy(value, 0.1, count), st.floats(), st.integers(0, 3)),
+    st.none() | st.builds(lambda value, count: make_estimate(value, 0.1, count), st.floats(), st.integers(0, 3)),
     st.tuples(number, number),
     st.integers(0, 2**40),
 )
@@ -226,18 +228,16 @@ some_evidence = st.builds(
 
 @settings(deadline=None, max_examples=40)
 @given(some_evidence, st.integers(0, 2**32))
-def test_any_evidence_has_one_verdict_of_finite_figures_that_an_event_can_say(
-    evidence: GateEvidence, seed: int
-) -> None:
+def test_any_evidence_gives_a_deterministic_verdict_that_fits_an_event(evidence: GateEvidence, seed: int) -> None:
     bounds = GateSettings(min_outcomes=5, min_slice_outcomes=2)
     verdict = evaluate_gate(evidence, bounds, seed)
     assert verdict == evaluate_gate(evidence, bounds, seed)
     assert verdict.passed == (not verdict.reasons)
     assert all(isfinite(value) for value in verdict.metrics.values())
-    assert said(verdict).metrics == verdict.metrics
+    assert to_event(verdict).metrics == verdict.metrics
 
 
-def said(verdict: GateVerdict) -> ModelEvaluated:
+def to_event(verdict: GateVerdict) -> ModelEvaluated:
     event = ModelEvaluated(
         task="ocr",
         run_id="1",

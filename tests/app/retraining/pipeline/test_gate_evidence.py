@@ -1,4 +1,4 @@
-"""What the gate is given: two scales, held against datasets as they are written."""
+"""The evidence for the gate: two versions of the scales on written datasets."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,28 +25,30 @@ RIGHT, OFF = "right", "off"
 HISTORY = Backtest(rows=9, unanswered=2, agreement=None, outcomes=0, difference=None, interval=None, spans=())
 
 
-class Originals(Scales):
-    """Scales with a test set of their own."""
+class ScalesWithHeldOut(Scales):
+    """Scales with an original test set."""
 
     def held_out(self) -> Iterator[Sample]:
         yield Sample("two", b"1 2.0", "text/plain", {"weight": 2.0})
         yield Sample("three", b"1 3.0", "text/plain", {"weight": 8.0})
 
 
-class Choosing(Scales):
-    """Scales whose outputs are choices: two of the log, of which the version that is right earned more."""
+class ScalesWithDecisions(Scales):
+    """Scales whose outputs are decisions: in two logged ones the right version earned more."""
 
     off_policy_evaluator = f"{__name__}:values"
 
 
-def values(task: Choosing, dataset: Path, versions: Sequence[Path], seed: int, on_step: OnStep) -> list[PolicyValue]:
+def values(
+    task: ScalesWithDecisions, dataset: Path, versions: Sequence[Path], seed: int, on_step: OnStep
+) -> list[PolicyValue]:
     earned = {RIGHT: np.array([0.25, 1.0]), OFF: np.array([0.5, 0.25])}
     estimates = [Estimate(float(one.mean()), one - one.mean()) for one in (earned[path.stem] for path in versions)]
     return [PolicyValue(one, {"dr": one}, 2.0, ()) for one in estimates]
 
 
-class Unsure(Scales):
-    """Scales whose score of a great weight is no number."""
+class ScalesWithNan(Scales):
+    """Scales whose score of a large weight is NaN."""
 
     def score(self, output: Mapping[str, Any], correction: Mapping[str, Any]) -> float:
         return float("nan") if correction["weight"] > 100 else super().score(output, correction)
@@ -57,18 +59,18 @@ def ignore(what: str, done: int, of: int | None) -> None: ...
 
 @pytest.fixture
 def files(tmp_path: Path) -> Path:
-    """A directory with a version that is right of the second scale, and one that takes it for 5 off."""
+    """Return a directory with a version that is right on the second scale, and one that is 5 off."""
     for name, off in ((RIGHT, 0.0), (OFF, 5.0)):
         (tmp_path / f"{name}.onnx").write_bytes(make_scale_model(off))
     return tmp_path
 
 
-def contest(files: Path, candidate: str = RIGHT, champion: str = OFF, task: Task | None = None) -> VersionPair:
+def make_versions(files: Path, candidate: str = RIGHT, champion: str = OFF, task: Task | None = None) -> VersionPair:
     return VersionPair(task or Scales(), files / f"{candidate}.onnx", files / f"{champion}.onnx")
 
 
-def weighed(unique: str, weight: float = 7.0, reading: NDArray[Any] | None = None, **more: Any) -> dict[str, Any]:
-    """A row of the split `test` that was audited: a scale read this, and so much it weighs."""
+def make_row(unique: str, weight: float = 7.0, reading: NDArray[Any] | None = None, **more: Any) -> dict[str, Any]:
+    """Return an audited row of the split `test` with this reading and weight."""
     found = np.array([weight, 1.0], np.float32) if reading is None else reading
     data, declaration = tensors.encode({"reading": found})
     said = {
@@ -85,11 +87,11 @@ def weighed(unique: str, weight: float = 7.0, reading: NDArray[Any] | None = Non
     return said | more
 
 
-def questioned(directory: Path, rows: list[dict[str, Any]], slices: Sequence[str] = ()) -> list[str]:
+def held_out_ids(directory: Path, rows: list[dict[str, Any]], slices: Sequence[str] = ()) -> list[str]:
     return [one.prediction_input.prediction_id for one in held_out_examples(write_dataset(directory, rows), slices)]
 
 
-def gathered(contest: VersionPair, files: Path, rows: list[dict[str, Any]], slices: Sequence[str] = ()) -> GateEvidence:
+def gather(contest: VersionPair, files: Path, rows: list[dict[str, Any]], slices: Sequence[str] = ()) -> GateEvidence:
     return gather_gate_evidence(contest, write_dataset(files, rows), slices, HISTORY, ignore)
 
 
@@ -105,64 +107,67 @@ def gathered(contest: VersionPair, files: Path, rows: list[dict[str, Any]], slic
     ],
     ids=str,
 )
-def test_held_out_are_only_rows_of_the_test_split_with_features_a_known_probability_and_a_label(
+def test_held_out_examples_are_test_rows_with_features_probability_and_label(
     tmp_path: Path, otherwise: dict[str, Any]
 ) -> None:
-    assert questioned(tmp_path, [weighed("1"), weighed("2", **otherwise), weighed("3")]) == ["1", "3"]
+    assert held_out_ids(tmp_path, [make_row("1"), make_row("2", **otherwise), make_row("3")]) == ["1", "3"]
 
 
-def test_more_rows_than_are_read_at_once_keep_their_order(tmp_path: Path) -> None:
+def test_rows_of_several_batches_keep_their_order(tmp_path: Path) -> None:
     names = [str(number) for number in range(150)]
-    assert questioned(tmp_path, [weighed(name) for name in names]) == names
+    assert held_out_ids(tmp_path, [make_row(name) for name in names]) == names
 
 
 def test_a_pairs_weight_is_the_inverse_of_its_probability(files: Path) -> None:
-    rows = [weighed("1", selection_probability=0.25), weighed("2", selection="all", selection_probability=1.0)]
-    assert [one.weight for one in gathered(contest(files), files, rows).pairs] == [4.0, 1.0]
+    rows = [make_row("1", selection_probability=0.25), make_row("2", selection="all", selection_probability=1.0)]
+    assert [one.weight for one in gather(make_versions(files), files, rows).pairs] == [4.0, 1.0]
 
 
-def test_a_pair_is_of_the_slices_that_its_row_is_of(files: Path) -> None:
-    rows = [weighed("1", request_source="app"), weighed("2", request_source="till", version=None)]
-    found = gathered(contest(files), files, rows, ("request_source", "version")).pairs
+def test_a_pair_has_the_slices_of_its_row(files: Path) -> None:
+    rows = [make_row("1", request_source="app"), make_row("2", request_source="till", version=None)]
+    found = gather(make_versions(files), files, rows, ("request_source", "version")).pairs
     assert [one.slices for one in found] == [
         {"request_source": "app", "version": "1"},
         {"request_source": "till", "version": "None"},
     ]
 
 
-def test_a_column_may_be_a_slice_that_is_read_anyhow(files: Path) -> None:
-    [pair] = gathered(contest(files), files, [weighed("1")], ("selection",)).pairs
+def test_a_column_that_is_always_read_may_be_a_slice(files: Path) -> None:
+    [pair] = gather(make_versions(files), files, [make_row("1")], ("selection",)).pairs
     assert pair.slices == {"selection": "audit"}
 
 
 def test_both_versions_are_scored_on_the_same_outcomes_by_the_tasks_own_score(files: Path) -> None:
-    """A scale that is 5 off scores a half."""
-    rows = [weighed(str(weight), float(weight)) for weight in (1, 2, 3)]
-    found = gathered(contest(files, RIGHT, OFF), files, rows).pairs
+    """An output that is 5 off scores 0.5."""
+    rows = [make_row(str(weight), float(weight)) for weight in (1, 2, 3)]
+    found = gather(make_versions(files, RIGHT, OFF), files, rows).pairs
     assert [(one.candidate, one.champion) for one in found] == [(1.0, 0.5)] * 3
-    swapped = gathered(contest(files, OFF, RIGHT), files, rows).pairs
+    swapped = gather(make_versions(files, OFF, RIGHT), files, rows).pairs
     assert [(one.candidate, one.champion) for one in swapped] == [(0.5, 1.0)] * 3
 
 
-def test_what_a_version_can_not_predict_scores_0_and_costs_its_neighbours_nothing(files: Path) -> None:
-    """A reading of two rows is not what the model takes, whatever its batch."""
-    rows = [weighed("1"), weighed("2", reading=np.zeros((1, 2), np.float32)), weighed("3")]
-    found = gathered(contest(files, RIGHT, RIGHT), files, rows).pairs
+def test_a_failed_prediction_scores_0_and_leaves_its_batch_intact(files: Path) -> None:
+    """The model does not take a reading of two rows in any batch."""
+    rows = [make_row("1"), make_row("2", reading=np.zeros((1, 2), np.float32)), make_row("3")]
+    found = gather(make_versions(files, RIGHT, RIGHT), files, rows).pairs
     assert [(one.candidate, one.champion) for one in found] == [(1.0, 1.0), (0.0, 0.0), (1.0, 1.0)]
 
 
-def test_a_score_that_is_no_number_is_0(files: Path) -> None:
-    found = gathered(contest(files, task=Unsure()), files, [weighed("1"), weighed("2", 101.0)]).pairs
+def test_a_non_finite_score_counts_as_0(files: Path) -> None:
+    found = gather(make_versions(files, task=ScalesWithNan()), files, [make_row("1"), make_row("2", 101.0)]).pairs
     assert [(one.candidate, one.champion) for one in found] == [(1.0, 0.5), (0.0, 0.0)]
 
 
 def test_the_original_test_set_is_scored_by_both_versions(files: Path) -> None:
-    assert gathered(contest(files, task=Originals()), files, [weighed("1")]).original_scores == [(1.0, 0.5), (0.5, 1.0)]
-    assert gathered(contest(files), files, [weighed("1")]).original_scores == []
+    assert gather(make_versions(files, task=ScalesWithHeldOut()), files, [make_row("1")]).original_scores == [
+        (1.0, 0.5),
+        (0.5, 1.0),
+    ]
+    assert gather(make_versions(files), files, [make_row("1")]).original_scores == []
 
 
-def test_latency_is_measured_in_turn_of_one_request_at_a_time(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both are warmed up first; so what else runs slows both alike."""
+def test_latency_is_measured_with_single_requests_in_turns(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both are warmed up first, and other processes slow both."""
     asked: list[tuple[str, int]] = []
 
     class Noted(LocalModel):
@@ -175,45 +180,45 @@ def test_latency_is_measured_in_turn_of_one_request_at_a_time(files: Path, monke
             return await super().infer(model, batch)
 
     monkeypatch.setattr(gate_evidence, "LocalModel", Noted)
-    found = gathered(contest(files), files, [weighed("1"), weighed("2"), weighed("3")])
+    found = gather(make_versions(files), files, [make_row("1"), make_row("2"), make_row("3")])
     assert asked[:2] == [(RIGHT, 3), (OFF, 3)]  # for their scores
     assert asked[2:] == [(RIGHT, 1), (OFF, 1)] * 4
     assert min(found.latency_ms) > 0
 
 
-def test_of_no_held_out_outcome_nothing_is_measured(files: Path) -> None:
-    found = gathered(contest(files), files, [weighed("1", split="train")])
+def test_a_dataset_without_held_out_outcomes_gives_no_pairs(files: Path) -> None:
+    found = gather(make_versions(files), files, [make_row("1", split="train")])
     assert (found.pairs, found.latency_ms) == ([], (0.0, 0.0))
 
 
 def test_the_size_is_that_of_the_candidates_file(files: Path) -> None:
     (files / "right.onnx").write_bytes(make_scale_model(0.0))
-    assert gathered(contest(files), files, [weighed("1")]).size_bytes == len(make_scale_model(0.0))
+    assert gather(make_versions(files), files, [make_row("1")]).size_bytes == len(make_scale_model(0.0))
 
 
-def test_what_the_backtest_left_unanswered_is_told(files: Path) -> None:
-    assert gathered(contest(files), files, [weighed("1")]).unanswered == (2, 9)
+def test_unanswered_rows_of_the_backtest_are_in_the_evidence(files: Path) -> None:
+    assert gather(make_versions(files), files, [make_row("1")]).unanswered == (2, 9)
 
 
-def test_a_task_whose_outputs_are_no_choices_has_no_off_policy_estimate(files: Path) -> None:
-    assert gathered(contest(files), files, [weighed("1")]).off_policy is None
+def test_a_task_without_decisions_has_no_off_policy_estimate(files: Path) -> None:
+    assert gather(make_versions(files), files, [make_row("1")]).off_policy is None
 
 
 def test_the_off_policy_estimate_is_the_paired_difference_to_the_champion(files: Path) -> None:
-    found = gathered(contest(files, task=Choosing()), files, [weighed("1")]).off_policy
+    found = gather(make_versions(files, task=ScalesWithDecisions()), files, [make_row("1")]).off_policy
     assert found is not None
     assert found.value == pytest.approx(0.625 - 0.375)
     np.testing.assert_allclose(found.influence, [-0.375 - 0.125, 0.375 + 0.125])
 
 
 @pytest.mark.parametrize("content", [None, b"no Parquet"], ids=["missing", "broken"])
-def test_a_dataset_that_can_not_be_read_can_not_be_trained_on(files: Path, content: bytes | None) -> None:
+def test_an_unreadable_dataset_is_untrainable(files: Path, content: bytes | None) -> None:
     if content is not None:
         (files / ROWS).write_bytes(content)
     with pytest.raises(Untrainable, match="can't be read"):
-        gather_gate_evidence(contest(files), files, (), HISTORY, ignore)
+        gather_gate_evidence(make_versions(files), files, (), HISTORY, ignore)
 
 
-def test_a_slice_by_a_column_that_no_dataset_has_is_refused_by_its_name(files: Path) -> None:
+def test_a_slice_column_that_the_dataset_lacks_is_refused_with_its_name(files: Path) -> None:
     with pytest.raises(Untrainable, match="language"):
-        gathered(contest(files), files, [weighed("1")], ("language",))
+        gather(make_versions(files), files, [make_row("1")], ("language",))

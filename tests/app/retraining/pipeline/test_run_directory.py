@@ -11,6 +11,6 @@ def test_a_run_has_a_directory_of_its_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("run_id", ["../../escaped-run", "..", ".", "", "/tmp/escaped-run", "a/b"])
-def test_no_run_leaves_the_directory_of_all_runs(tmp_path: Path, run_id: str) -> None:
+def test_a_run_id_outside_the_runs_directory_is_refused(tmp_path: Path, run_id: str) -> None:
     with pytest.raises(ValueError, match="is not a valid run id"):
         run_directory(Settings(home=tmp_path), run_id)

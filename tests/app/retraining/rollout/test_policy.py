@@ -1,4 +1,4 @@
-"""A rollout in simulated traffic: what is worse is rolled back having served little, what is not gets to the end."""
+"""Rollouts in simulated traffic: worse candidates are rolled back early, others are promoted."""
 
 from dataclasses import dataclass, replace
 
@@ -16,8 +16,8 @@ QUIET = Arm(0, 0, NONE, NONE)
 
 
 @dataclass(frozen=True)
-class Model:
-    """How good a simulated model is."""
+class SimulatedModel:
+    """The quality of a simulated model."""
 
     score: float = 0.8
     errors: float = 0.005
@@ -25,13 +25,13 @@ class Model:
     labelled: float = 1.0
 
 
-EQUAL = Model()
+EQUAL = SimulatedModel()
 
 
 class Traffic:
-    """What a model would answer to requests that come in their order."""
+    """The answers of a model to requests in their order."""
 
-    def __init__(self, rng: np.random.Generator, model: Model, arrivals: Floats) -> None:
+    def __init__(self, rng: np.random.Generator, model: SimulatedModel, arrivals: Floats) -> None:
         count = len(arrivals)
         self._arrivals = arrivals
         self._failed = rng.random(count) < model.errors
@@ -45,10 +45,15 @@ class Traffic:
         return Arm(count, int(failed.sum()), self._scores[:count][labelled], self._latencies[:count][~failed])
 
 
-def step(
-    rng: np.random.Generator, stage: float, plan: RolloutSettings, candidate: Model, a_minute: int, pause: float
+def run_step(
+    rng: np.random.Generator,
+    stage: float,
+    plan: RolloutSettings,
+    candidate: SimulatedModel,
+    a_minute: int,
+    pause: float,
 ) -> tuple[RolloutDecision, int]:
-    """What ends a step in which `decide` is asked after every pause, and the requests that the candidate served."""
+    """Return the decision that ends a step, called after every pause, and the requests that the candidate served."""
     arrivals = np.arange(1, int(a_minute * plan.max_minutes) + 1) / a_minute
     served = rng.random(len(arrivals)) < stage
     if stage == SHADOW_SHARE:
@@ -64,19 +69,19 @@ def step(
             return decision, 0 if stage == SHADOW_SHARE else one.until(minutes).answers
 
 
-def rolled_out(
+def run_rollout(
     seed: int,
-    candidate: Model,
+    candidate: SimulatedModel,
     plan: RolloutSettings = PLAN,
     a_minute: int = 100,
     pause: float = 5.0,
     in_shadow: bool = True,
 ) -> tuple[list[float], int]:
-    """The stages that a candidate went through, 0 the last if it was rolled back; and the requests it served."""
+    """Return the stages of a candidate, the last 0 after a rollback, and the requests it served."""
     rng, stages, total = np.random.default_rng(seed), [SHADOW_SHARE], 0
     while stages[-1] != CHAMPION_SHARE:
         model = candidate if in_shadow or stages[-1] != SHADOW_SHARE else replace(candidate, labelled=0.0)
-        decision, served = step(rng, stages[-1], plan, model, a_minute, pause)
+        decision, served = run_step(rng, stages[-1], plan, model, a_minute, pause)
         total += served
         stages.append(decision.share)
         if decision.action == "roll back":
@@ -84,32 +89,32 @@ def rolled_out(
     return stages, total
 
 
-def test_an_equal_candidate_goes_through_every_step_to_the_end() -> None:
+def test_an_equal_candidate_passes_every_step() -> None:
     for seed in range(10):
-        stages, _ = rolled_out(seed, EQUAL)
+        stages, _ = run_rollout(seed, EQUAL)
         assert stages == [0, 0.05, 0.25, 0.5, 1]
 
 
-def test_an_equal_candidate_gets_to_the_end_where_labels_are_scarce_or_missing() -> None:
+def test_an_equal_candidate_is_promoted_even_with_few_or_no_labels() -> None:
     for seed in range(5):
-        assert rolled_out(seed, replace(EQUAL, labelled=0.01))[0] == [0, 0.05, 0.25, 0.5, 1]
-        assert rolled_out(seed, replace(EQUAL, labelled=0.0))[0] == [0, 0.05, 0.25, 0.5, 1]
+        assert run_rollout(seed, replace(EQUAL, labelled=0.01))[0] == [0, 0.05, 0.25, 0.5, 1]
+        assert run_rollout(seed, replace(EQUAL, labelled=0.0))[0] == [0, 0.05, 0.25, 0.5, 1]
 
 
 @pytest.mark.parametrize("bad", [replace(EQUAL, errors=0.1), replace(EQUAL, latency_ms=60), replace(EQUAL, score=0.6)])
-def test_what_a_shadow_shows_to_be_worse_never_serves_anybody(bad: Model) -> None:
+def test_a_candidate_that_is_worse_as_a_shadow_never_serves(bad: SimulatedModel) -> None:
     for seed in range(10):
-        assert rolled_out(seed, bad) == ([0, 0], 0)
+        assert run_rollout(seed, bad) == ([0, 0], 0)
 
 
-def test_what_only_users_can_see_to_be_worse_is_rolled_back_having_served_little() -> None:
+def test_a_loss_that_only_users_see_is_rolled_back_after_few_answers() -> None:
     for seed in range(10):
-        stages, served = rolled_out(seed, replace(EQUAL, score=0.6), in_shadow=False)
+        stages, served = run_rollout(seed, replace(EQUAL, score=0.6), in_shadow=False)
         assert stages == [0, 0.05, 0]
         assert served < 200
 
 
-def test_false_roll_backs_stay_below_alpha_with_a_look_after_every_event_and_nothing_tolerated() -> None:
+def test_false_rollbacks_stay_below_alpha_with_a_look_after_every_event_and_no_tolerance() -> None:
     plan = RolloutSettings(
         min_shadow_answers=80,
         canary_shares=(0.5,),
@@ -123,25 +128,25 @@ def test_false_roll_backs_stay_below_alpha_with_a_look_after_every_event_and_not
     )
     rolled_back = 0
     for seed in range(80):
-        stages, _ = rolled_out(seed, EQUAL, plan, a_minute=1, pause=1)
+        stages, _ = run_rollout(seed, EQUAL, plan, a_minute=1, pause=1)
         rolled_back += stages[-1] == SHADOW_SHARE
     assert rolled_back / 80 <= plan.alpha
 
 
-def arm(answers: int, errors: int = 0, score: float = 0.8, labels: int = 0, latency_ms: float = 20.0) -> Arm:
+def make_arm(answers: int, errors: int = 0, score: float = 0.8, labels: int = 0, latency_ms: float = 20.0) -> Arm:
     return Arm(answers, errors, np.full(labels, score), np.full(answers - errors, latency_ms))
 
 
-def test_a_step_stays_until_its_least_answers_and_minutes_are_there() -> None:
-    plenty = arm(100_000, labels=10_000)
-    few = decide(0.05, RolloutEvidence(arm(199), plenty, 60), PLAN)
+def test_a_step_stays_until_its_minimum_of_answers_and_minutes() -> None:
+    plenty = make_arm(100_000, labels=10_000)
+    few = decide(0.05, RolloutEvidence(make_arm(199), plenty, 60), PLAN)
     assert few == RolloutDecision("stay", 0.05, "199 answers in 60 minutes, of 200 needed in at least 10.")
     assert decide(0.05, RolloutEvidence(plenty, plenty, 9), PLAN).action == "stay"
     assert decide(0.05, RolloutEvidence(plenty, plenty, 10), PLAN).action == "advance"
 
 
-def test_a_step_stays_while_it_may_be_worse_and_goes_on_after_its_longest_time() -> None:
-    candidate, champion = arm(5000, labels=100), arm(5000, labels=100)
+def test_an_undecided_step_stays_and_advances_after_max_minutes() -> None:
+    candidate, champion = make_arm(5000, labels=100), make_arm(5000, labels=100)
     waiting = decide(0.25, RolloutEvidence(candidate, champion, 199), PLAN)
     assert (waiting.action, waiting.share) == ("stay", 0.25)
     assert "the mean score falls by" in waiting.reason
@@ -152,7 +157,7 @@ def test_a_step_stays_while_it_may_be_worse_and_goes_on_after_its_longest_time()
     assert going.reason.startswith("Not shown to be worse, by 5000 answers in 200 minutes: the mean score falls by")
 
 
-def test_at_the_end_of_a_step_a_few_labels_that_indicate_a_loss_are_enough_to_roll_back() -> None:
+def test_a_few_labels_that_indicate_a_loss_roll_back_at_the_end_of_a_step() -> None:
     champion = Arm(5000, 0, np.resize([0.7, 0.9], 60), np.full(5000, 20.0))
     worse, hardly = (replace(champion, scores=champion.scores - loss) for loss in (0.12, 0.09))
     assert decide(0.25, RolloutEvidence(worse, champion, 199), PLAN).action == "stay", "many looks need more"
@@ -162,33 +167,33 @@ def test_at_the_end_of_a_step_a_few_labels_that_indicate_a_loss_are_enough_to_ro
     assert decide(0.25, RolloutEvidence(hardly, champion, 200), PLAN).action == "advance"
 
 
-def test_next_to_no_labels_indicate_nothing() -> None:
-    champion, candidate = arm(5000, score=1.0, labels=1000), arm(5000, score=0.0, labels=3)
+def test_very_few_labels_indicate_no_loss() -> None:
+    champion, candidate = make_arm(5000, score=1.0, labels=1000), make_arm(5000, score=0.0, labels=3)
     assert decide(0.25, RolloutEvidence(candidate, champion, 200), PLAN).action == "advance"
 
 
-def test_a_candidate_that_does_not_answer_is_rolled_back_after_the_longest_time() -> None:
-    decision = decide(0.05, RolloutEvidence(arm(3), arm(100_000), 200), PLAN)
+def test_a_candidate_that_does_not_answer_is_rolled_back_after_max_minutes() -> None:
+    decision = decide(0.05, RolloutEvidence(make_arm(3), make_arm(100_000), 200), PLAN)
     assert decision == RolloutDecision("roll back", 0, "Too little evidence: 3 answers in 200 minutes, of 200 needed.")
 
 
-def test_a_shadow_has_a_least_number_of_its_own() -> None:
+def test_a_shadow_has_its_own_minimum_of_answers() -> None:
     plan = PLAN.model_copy(update={"min_shadow_answers": 1000})
-    observed = RolloutEvidence(arm(999, labels=999), arm(100_000, labels=10_000), 20)
+    observed = RolloutEvidence(make_arm(999, labels=999), make_arm(100_000, labels=10_000), 20)
     assert "of 1000 needed" in decide(SHADOW_SHARE, observed, plan).reason
     assert "needed" not in decide(0.05, observed, plan).reason
 
 
-def test_what_is_worse_is_rolled_back_before_the_least_evidence_is_there_and_the_reason_has_the_figures() -> None:
-    decision = decide(0.05, RolloutEvidence(arm(100, errors=60), arm(2000), 0.5), PLAN)
+def test_a_significant_loss_is_rolled_back_before_the_minimum_evidence_with_its_figures() -> None:
+    decision = decide(0.05, RolloutEvidence(make_arm(100, errors=60), make_arm(2000), 0.5), PLAN)
     assert (decision.action, decision.share) == ("roll back", 0)
     assert decision.reason.startswith("Worse than the champion: the error rate rises by 0.3")
     assert decision.reason.endswith("0.02 is tolerated.")
 
 
-def test_what_is_worse_but_tolerated_is_not_rolled_back() -> None:
-    champion = arm(50_000, errors=500, score=0.80, labels=50_000)
-    candidate = arm(50_000, errors=1000, score=0.77, labels=50_000, latency_ms=25)
+def test_a_loss_within_the_tolerance_is_not_rolled_back() -> None:
+    champion = make_arm(50_000, errors=500, score=0.80, labels=50_000)
+    candidate = make_arm(50_000, errors=1000, score=0.77, labels=50_000, latency_ms=25)
     assert decide(0.5, RolloutEvidence(candidate, champion, 20), PLAN).action == "advance"
     strict = PLAN.model_copy(update={"max_score_loss": 0.01})
     assert decide(0.5, RolloutEvidence(candidate, champion, 20), strict).action == "roll back"
@@ -196,18 +201,18 @@ def test_what_is_worse_but_tolerated_is_not_rolled_back() -> None:
 
 def test_rewards_are_compared_in_their_own_range() -> None:
     plan = PLAN.model_copy(update={"score_range": (-1.0, 1.0)})
-    observed = RolloutEvidence(arm(5000, score=-0.9, labels=2000), arm(5000, score=-0.2, labels=2000), 20)
+    observed = RolloutEvidence(make_arm(5000, score=-0.9, labels=2000), make_arm(5000, score=-0.2, labels=2000), 20)
     assert decide(0.5, observed, plan).action == "roll back"
     assert decide(0.5, observed, PLAN).action == "advance", "below the range all are alike"
 
 
-def test_a_stage_that_the_plan_no_longer_has_goes_on_to_the_next_larger_share() -> None:
-    plenty = arm(100_000, labels=10_000)
+def test_a_share_that_the_settings_no_longer_have_advances_to_the_next_larger_one() -> None:
+    plenty = make_arm(100_000, labels=10_000)
     assert decide(0.1, RolloutEvidence(plenty, plenty, 60), PLAN).share == 0.25
     assert decide(0.7, RolloutEvidence(plenty, plenty, 60), PLAN).share == CHAMPION_SHARE
 
 
-def test_with_nothing_seen_a_step_stays() -> None:
+def test_a_step_stays_without_evidence() -> None:
     assert decide(SHADOW_SHARE, RolloutEvidence(QUIET, QUIET, 0), PLAN).action == "stay"
 
 
@@ -221,6 +226,6 @@ def test_with_nothing_seen_a_step_stays() -> None:
         {"share": 0.5},
     ],
 )
-def test_a_plan_that_makes_no_sense_is_refused(wrong: dict[str, object]) -> None:
+def test_inconsistent_rollout_settings_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         RolloutSettings.model_validate(wrong)

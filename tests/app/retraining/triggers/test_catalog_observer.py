@@ -1,4 +1,4 @@
-"""What the triggers see of a champion, from a catalog of what it said and of what is known of that."""
+"""Observations of a champion, from a catalog of predictions and outcomes."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -28,8 +28,8 @@ def at(minute: float) -> datetime:
     return START + timedelta(minutes=minute)
 
 
-def models_of(*said: tuple[float, EventData]) -> TaskModels:
-    """The scales' registry once this was said, each at a minute."""
+def build_models(*said: tuple[float, EventData]) -> TaskModels:
+    """Return the registry of the scales after these events, each at a minute."""
     registry = Registry([Scales()])
     for number, (minute, data) in enumerate(said):
         time = at(minute).isoformat()
@@ -39,17 +39,17 @@ def models_of(*said: tuple[float, EventData]) -> TaskModels:
     return registry.tasks[TASK]
 
 
-def seen(
+def observe(
     directory: Path,
     records: Sequence[Record],
     minute: float,
     models: TaskModels | None = None,
     plan: RetrainingSettings = PLAN,
 ) -> Observation:
-    """What is seen at a minute after the start, which is at a full hour."""
+    """Return the observation at a minute after the start, which is a full hour."""
     with open_catalog(directory, records) as catalog:
         return catalog.query(
-            lambda connection: Observer(Scales(), models or models_of(), plan).observe(connection, at(minute))
+            lambda connection: Observer(Scales(), models or build_models(), plan).observe(connection, at(minute))
         )
 
 
@@ -61,8 +61,8 @@ def ended(run_id: str = "r") -> RetrainingEnded:
     return RetrainingEnded(task=TASK, run_id=run_id, outcome="refused", reason="test")
 
 
-def of_run(version: str, score: float) -> list[tuple[float, EventData]]:
-    """A run whose candidate passed the gate with a score, and is the champion from minute 0 on."""
+def gated_run(version: str, score: float) -> list[tuple[float, EventData]]:
+    """Return a run whose candidate passed the gate with a score, and is the champion from minute 0 on."""
     model = ModelRef(name=TASK, version=version)
     evaluated = ModelEvaluated(
         task=TASK, run_id="r", model=model, dataset="h", metrics={"score_candidate": score}, passed=True
@@ -80,8 +80,8 @@ def timed(ms: float) -> dict[str, Any]:
     return {"timings_ms": TIMINGS | {"total": ms}}
 
 
-def test_nothing_is_seen_of_a_champion_that_said_nothing(tmp_path: Path) -> None:
-    found = seen(tmp_path, [], 200)
+def test_a_champion_without_predictions_has_an_empty_observation(tmp_path: Path) -> None:
+    found = observe(tmp_path, [], 200)
     assert (found.labelled, found.reference, found.drift, found.latency) == (0, None, None, None)
     assert found.quality is not None
     assert found.quality.value.predictions == 0
@@ -95,9 +95,7 @@ lengths = st.integers(1, 10_000).map(lambda seconds: timedelta(seconds=seconds))
 
 
 @given(moments, lengths, st.integers(0, 100_000))
-def test_the_last_spans_before_any_two_moments_are_the_same_or_disjoint(
-    moment: datetime, length: timedelta, later: int
-) -> None:
+def test_last_complete_windows_are_equal_or_disjoint(moment: datetime, length: timedelta, later: int) -> None:
     one, other = (
         TimeWindow.last_complete(length, moment),
         TimeWindow.last_complete(length, moment + timedelta(seconds=later)),
@@ -107,24 +105,24 @@ def test_the_last_spans_before_any_two_moments_are_the_same_or_disjoint(
 
 
 @given(moments, lengths)
-def test_the_last_span_is_over_and_the_next_one_is_not(moment: datetime, length: timedelta) -> None:
+def test_the_last_complete_window_has_ended_and_the_next_has_not(moment: datetime, length: timedelta) -> None:
     found = TimeWindow.last_complete(length, moment)
     assert found.end <= moment < found.end + length
     assert TimeWindow.last_complete(length, found.end + length) == TimeWindow(found.end, found.end + length)
 
 
-def test_windows_are_the_last_whole_ones_and_quality_waits_for_its_feedback(tmp_path: Path) -> None:
+def test_windows_are_the_last_complete_ones_and_quality_waits_for_feedback(tmp_path: Path) -> None:
     records = [make_prediction(1, at(30)), make_prediction(2, at(90))]
-    early, late = seen(tmp_path, records, 125), seen(tmp_path, records, 130)
+    early, late = observe(tmp_path, records, 125), observe(tmp_path, records, 130)
     assert early.latency and early.quality and late.quality
     assert (early.latency.start, early.latency.end) == (at(60), at(120))
     assert (early.quality.start, early.quality.end) == (at(0), at(60))
     assert (late.quality.start, late.quality.end) == (at(60), at(120))
 
 
-def test_a_prediction_is_of_the_window_that_begins_with_it_and_of_no_other(tmp_path: Path) -> None:
+def test_a_prediction_at_a_boundary_counts_in_the_window_that_starts_there(tmp_path: Path) -> None:
     records = [make_prediction(1, at(0)), make_prediction(2, at(60))]
-    first, second = seen(tmp_path, records, 80), seen(tmp_path, records, 140)
+    first, second = observe(tmp_path, records, 80), observe(tmp_path, records, 140)
     assert first.quality and second.quality
     assert (first.quality.value.predictions, second.quality.value.predictions) == (1, 1)
 
@@ -132,7 +130,7 @@ def test_a_prediction_is_of_the_window_that_begins_with_it_and_of_no_other(tmp_p
 # Quality
 
 
-def test_quality_is_of_what_was_said_in_the_window_by_the_champion_as_such(tmp_path: Path) -> None:
+def test_quality_counts_the_champions_predictions_in_the_window_only(tmp_path: Path) -> None:
     records = [
         make_prediction(1, at(0)),
         make_outcome(1, at(65), score=0.6),  # which came after the window's end
@@ -144,27 +142,27 @@ def test_quality_is_of_what_was_said_in_the_window_by_the_champion_as_such(tmp_p
         make_outcome(4, at(6), score=0.1),
         make_failure(5, at(5)),
     ]
-    found = seen(tmp_path, records, 80).quality
+    found = observe(tmp_path, records, 80).quality
     assert found is not None
     assert (found.value.predictions, found.value.labelled) == (1, 1)
     assert found.value.score == pytest.approx(0.6)
 
 
-def test_volunteers_scores_are_no_part_of_the_quality(tmp_path: Path) -> None:
+def test_volunteers_scores_are_not_in_the_quality(tmp_path: Path) -> None:
     records = [
         make_prediction(1, at(1)),
         make_outcome(1, at(2), score=0.6),
         make_prediction(2, at(1)),
         make_outcome(2, at(2), "volunteer", score=0.1),
     ]
-    found = seen(tmp_path, records, 80).quality
+    found = observe(tmp_path, records, 80).quality
     assert found is not None
     assert (found.value.scored, found.value.labelled) == (2, 1)
     assert found.value.score == pytest.approx(0.6)
 
 
-def test_a_task_that_is_judged_by_rewards_has_them_for_scores(tmp_path: Path) -> None:
-    found = seen(tmp_path, [make_prediction(1, at(1)), make_outcome(1, at(2), "all", reward=-0.5)], 80).quality
+def test_rewards_are_the_scores_of_a_task_with_rewards(tmp_path: Path) -> None:
+    found = observe(tmp_path, [make_prediction(1, at(1)), make_outcome(1, at(2), "all", reward=-0.5)], 80).quality
     assert found is not None
     assert found.value.score == pytest.approx(-0.5)
 
@@ -172,33 +170,33 @@ def test_a_task_that_is_judged_by_rewards_has_them_for_scores(tmp_path: Path) ->
 # The reference
 
 
-def test_the_reference_of_a_version_that_passed_the_gate_is_what_that_found(tmp_path: Path) -> None:
+def test_the_reference_of_a_version_that_passed_the_gate_is_its_score_there(tmp_path: Path) -> None:
     records = [make_prediction(1, at(1), "2"), make_outcome(1, at(2), score=0.1)]
-    assert seen(tmp_path, records, 140, models_of(*of_run("2", 0.875))).reference == 0.875
+    assert observe(tmp_path, records, 140, build_models(*gated_run("2", 0.875))).reference == 0.875
 
 
-def test_another_versions_score_at_the_gate_is_no_reference(tmp_path: Path) -> None:
-    """The champion was taken back: version 1 never passed a gate."""
+def test_another_versions_score_at_the_gate_is_not_the_reference(tmp_path: Path) -> None:
+    """The champion was rolled back: version 1 never passed a gate."""
     back = RouteChanged(
         task=TASK, action="rollback", follows="3", champion="1", replaced="2", reason="test", actor="us"
     )
-    assert seen(tmp_path, [], 140, models_of(*of_run("2", 0.875), (1, back))).reference is None
+    assert observe(tmp_path, [], 140, build_models(*gated_run("2", 0.875), (1, back))).reference is None
 
 
-def test_the_reference_of_a_version_without_a_gate_is_its_first_whole_window(tmp_path: Path) -> None:
+def test_the_reference_of_a_version_without_a_gate_is_its_first_complete_window(tmp_path: Path) -> None:
     records = [make_prediction(request, at(minute)) for request, minute in enumerate((-30, 0, 10, 70))]
     records += [make_outcome(request, at(100), score=score) for request, score in enumerate((0.1, 0.6, 0.7, 0.2))]
-    assert seen(tmp_path, records, 140).reference == pytest.approx(0.65)
+    assert observe(tmp_path, records, 140).reference == pytest.approx(0.65)
 
 
-def test_a_window_is_no_reference_of_itself(tmp_path: Path) -> None:
+def test_a_window_is_not_its_own_reference(tmp_path: Path) -> None:
     records = [make_prediction(1, at(0)), make_outcome(1, at(2), score=0.6)]
-    early, late = seen(tmp_path, records, 80), seen(tmp_path, records, 140)
+    early, late = observe(tmp_path, records, 80), observe(tmp_path, records, 140)
     assert early.reference is None
     assert late.reference == pytest.approx(0.6)
 
 
-def test_what_a_version_said_before_it_became_the_champion_again_is_no_reference(tmp_path: Path) -> None:
+def test_predictions_before_the_last_promotion_are_not_the_reference(tmp_path: Path) -> None:
     there = RouteChanged(task=TASK, action="promote", champion="1", replaced="2", reason="test", actor="us")
     records = [
         make_prediction(1, at(0)),
@@ -206,16 +204,16 @@ def test_what_a_version_said_before_it_became_the_champion_again_is_no_reference
         make_prediction(2, at(120)),
         make_outcome(2, at(121), score=0.6),
     ]
-    assert seen(tmp_path, records, 260, models_of((90, there))).reference == pytest.approx(0.6)
+    assert observe(tmp_path, records, 260, build_models((90, there))).reference == pytest.approx(0.6)
 
 
 # Drift and latency
 
 
-def test_drift_compares_a_window_with_the_champions_first_one(tmp_path: Path) -> None:
+def test_drift_is_relative_to_the_champions_first_window(tmp_path: Path) -> None:
     records = [make_prediction(request, at(request / 4)) for request in range(200)]
     records += [make_prediction(1000 + request, at(60 + request / 4), confidence=0.25) for request in range(200)]
-    first, second = seen(tmp_path, records, 60), seen(tmp_path, records, 120)
+    first, second = observe(tmp_path, records, 60), observe(tmp_path, records, 120)
     assert first.drift is None
     assert second.drift is not None
     assert {one.feature: one.drifted for one in second.drift.value} == {
@@ -224,28 +222,28 @@ def test_drift_compares_a_window_with_the_champions_first_one(tmp_path: Path) ->
     }
 
 
-def test_of_few_events_no_drift_is_seen(tmp_path: Path) -> None:
+def test_few_events_show_no_drift(tmp_path: Path) -> None:
     records = [make_prediction(request, at(request / 4)) for request in range(200)]
-    found = seen(tmp_path, [*records, make_prediction(1000, at(60), confidence=0.25)], 120).drift
+    found = observe(tmp_path, [*records, make_prediction(1000, at(60), confidence=0.25)], 120).drift
     assert found is not None
     assert not found.value
 
 
-def test_latency_is_the_99th_percentile_of_the_whole_way(tmp_path: Path) -> None:
+def test_latency_is_the_99th_percentile_of_the_total(tmp_path: Path) -> None:
     records = [make_prediction(request, at(1), **timed(request)) for request in range(101)]
-    found = seen(tmp_path, records, 60).latency
+    found = observe(tmp_path, records, 60).latency
     assert found is not None
     assert found.value.p99_ms == pytest.approx(99.0)
     assert found.value.events == 101
 
 
-def test_a_span_is_summed_up_once_and_again_when_predictions_have_come_late(tmp_path: Path) -> None:
+def test_the_latency_of_a_window_is_computed_again_only_after_late_predictions(tmp_path: Path) -> None:
     kept: WindowCache = {}
 
     def look(records: Sequence[Record]) -> tuple[Observation, list[CachedLatency]]:
         with open_catalog(tmp_path, records) as catalog:
             found = catalog.query(
-                lambda connection: Observer(Scales(), models_of(), PLAN, kept).observe(connection, at(60))
+                lambda connection: Observer(Scales(), build_models(), PLAN, kept).observe(connection, at(60))
             )
         return found, list(kept.values())
 
@@ -263,14 +261,14 @@ def test_a_span_is_summed_up_once_and_again_when_predictions_have_come_late(tmp_
 # Labels
 
 
-def test_labelled_events_are_those_since_the_last_run_began(tmp_path: Path) -> None:
+def test_labelled_events_are_counted_since_the_start_of_the_last_run(tmp_path: Path) -> None:
     records = [make_outcome(request, at(minute), score=0.5) for request, minute in enumerate((-2, -1, 1, 2, 3))]
-    over = models_of((-3, triggered("q")), (-2.5, ended("q")), (0, triggered()), (0.5, ended()))
-    assert seen(tmp_path, records, 60, over).labelled == 3
-    assert seen(tmp_path, records, 60).labelled == 5
+    over = build_models((-3, triggered("q")), (-2.5, ended("q")), (0, triggered()), (0.5, ended()))
+    assert observe(tmp_path, records, 60, over).labelled == 3
+    assert observe(tmp_path, records, 60).labelled == 5
 
 
-def test_a_reward_counts_as_a_label_if_somebody_gave_it(tmp_path: Path) -> None:
+def test_a_given_reward_counts_as_a_label_and_a_default_reward_does_not(tmp_path: Path) -> None:
     records = [
         make_outcome(1, at(1), reward=1.0),
         make_outcome(2, at(1), reward=0.0, reward_defaulted=True),
@@ -279,19 +277,19 @@ def test_a_reward_counts_as_a_label_if_somebody_gave_it(tmp_path: Path) -> None:
         make_outcome(5, at(1), score=0.5, reward=0.0, reward_defaulted=True),
         make_outcome(6, at(1), task="others", score=0.5),
     ]
-    assert seen(tmp_path, records, 60).labelled == 3
+    assert observe(tmp_path, records, 60).labelled == 3
 
 
 # The rest
 
 
-def test_a_run_that_is_under_way_a_freeze_and_alerts_are_seen(tmp_path: Path) -> None:
+def test_an_observation_has_the_active_run_the_freeze_and_alerts(tmp_path: Path) -> None:
     alert = Alert("HindsightRetrain", START)
     frozen = TaskFrozen(task=TASK, frozen=True, reason="test", actor="us")
     with open_catalog(tmp_path, []) as catalog:
-        quiet = catalog.query(lambda it: Observer(Scales(), models_of(), PLAN).observe(it, START))
+        quiet = catalog.query(lambda it: Observer(Scales(), build_models(), PLAN).observe(it, START))
         busy = catalog.query(
-            lambda it: Observer(Scales(), models_of((0, triggered()), (1, frozen)), PLAN).observe(it, START, [alert])
+            lambda it: Observer(Scales(), build_models((0, triggered()), (1, frozen)), PLAN).observe(it, START, [alert])
         )
     assert (quiet.running, quiet.frozen, quiet.alerts) == (False, False, ())
     assert (busy.running, busy.frozen, busy.alerts) == (True, True, [alert])

@@ -35,8 +35,8 @@ NIGHTLY = OFF.model_copy(update={"schedule": "0 3 * * *"})
 ALERT = OFF.model_copy(update={"alerts": ("HindsightRetrain",)})
 
 
-def judged(hour: int, score: float, labelled: int = 400, answered: float = 1.0) -> Observation:
-    """An hour's quality, of scores that are 0.05 above and below; the reference is 0.9."""
+def quality_at(hour: int, score: float, labelled: int = 400, answered: float = 1.0) -> Observation:
+    """Return an hour's quality with scores 0.05 above and below; the reference is 0.9."""
     scores = score + np.where(np.arange(labelled) % 2, 0.05, -0.05)
     found = estimate_quality([ScoredOutcome(NOON, one, "audit", 0.02) for one in scores.tolist()], labelled * 50)
     return Observation(quality=window(hour, replace(found, answered=answered)), reference=0.9)
@@ -46,19 +46,21 @@ def window(hour: int, found: Any) -> WindowValue[Any]:
     return WindowValue(NOON + hour * HOUR, NOON + (hour + 1) * HOUR, found)
 
 
-def drifted(hour: int, statistic: float) -> Observation:
+def drift_at(hour: int, statistic: float) -> Observation:
     return Observation(drift=window(hour, [DriftFinding("ks", "outputs.confidence", statistic, 0.1, 500)]))
 
 
-def slow(hour: int, p99: float, events: int = 1000) -> Observation:
+def latency_at(hour: int, p99: float, events: int = 1000) -> Observation:
     return Observation(latency=window(hour, LatencyStats(p99, events)))
 
 
-BAD = judged(0, 0.1)
+BAD = quality_at(0, 0.1)
 
 
-def names(looks: Sequence[Observation], triggers: TriggerSettings, every: timedelta = HOUR) -> list[str | None]:
-    """What fires at each of the looks."""
+def fired_triggers(
+    looks: Sequence[Observation], triggers: TriggerSettings, every: timedelta = HOUR
+) -> list[str | None]:
+    """Return the trigger that fires at each look."""
     state, fired = TaskTriggerState(), list[str | None]()
     for number, seen in enumerate(looks):
         state, firings = evaluate(state, seen, NOON + (number + 1) * every, triggers)
@@ -66,72 +68,72 @@ def names(looks: Sequence[Observation], triggers: TriggerSettings, every: timede
     return fired
 
 
-def explained(
+def explain_trigger(
     seen: Observation, triggers: TriggerSettings, trigger: str, state: TaskTriggerState | None = None
 ) -> TriggerExplanation:
     found = {one.trigger: one for one in explain(state or TaskTriggerState(), seen, NOON + 2 * HOUR, triggers)}
     return found[trigger]  # type: ignore[index]
 
 
-def test_enough_labels_since_the_last_dataset_fire() -> None:
-    assert names([Observation(labelled=99), Observation(labelled=100)], VOLUME) == [None, "volume"]
+def test_volume_fires_after_enough_labels_since_the_last_dataset() -> None:
+    assert fired_triggers([Observation(labelled=99), Observation(labelled=100)], VOLUME) == [None, "volume"]
 
 
 @pytest.mark.parametrize(("score", "fires"), [(0.9, False), (0.895, False), (0.88, True)])  # -2 and -8 standard errors
 def test_a_score_significantly_below_the_champions_reference_fires(score: float, fires: bool) -> None:
-    assert names([judged(0, score)], QUALITY) == ["quality" if fires else None]
+    assert fired_triggers([quality_at(0, score)], QUALITY) == ["quality" if fires else None]
 
 
-def test_a_fall_within_the_tolerance_does_not() -> None:
-    assert names([judged(0, 0.85)], QUALITY.model_copy(update={"quality_tolerance": 0.05})) == [None]
+def test_a_loss_of_quality_within_the_tolerance_does_not_fire() -> None:
+    assert fired_triggers([quality_at(0, 0.85)], QUALITY.model_copy(update={"quality_tolerance": 0.05})) == [None]
 
 
-def test_a_score_below_its_bound_fires_whatever_the_champions() -> None:
-    assert names([judged(0, 0.81), judged(1, 0.79)], BOUND) == [None, "quality"]
+def test_a_score_below_the_minimum_fires_whatever_the_reference() -> None:
+    assert fired_triggers([quality_at(0, 0.81), quality_at(1, 0.79)], BOUND) == [None, "quality"]
 
 
-@pytest.mark.parametrize("seen", [judged(0, 0.1, labelled=99), judged(0, 0.1, answered=0.4)])
-def test_a_window_with_too_few_labels_or_answers_says_nothing(seen: Observation) -> None:
-    assert names([seen], BOUND) == [None]
-    assert explained(seen, BOUND, "quality").missing[0].endswith("needed.")
+@pytest.mark.parametrize("seen", [quality_at(0, 0.1, labelled=99), quality_at(0, 0.1, answered=0.4)])
+def test_a_window_with_too_few_labels_or_answers_is_insufficient_data(seen: Observation) -> None:
+    assert fired_triggers([seen], BOUND) == [None]
+    assert explain_trigger(seen, BOUND, "quality").missing[0].endswith("needed.")
 
 
-def test_quality_fires_again_only_after_it_has_been_back_above_the_bound() -> None:
+def test_quality_fires_again_only_after_a_healthy_window() -> None:
     scores = [0.7, 0.7, 0.79, 0.85, 0.7]
-    looks = [judged(hour, score) for hour, score in enumerate(scores)]
-    assert names(looks, BOUND) == ["quality", None, None, None, "quality"]
+    looks = [quality_at(hour, score) for hour, score in enumerate(scores)]
+    assert fired_triggers(looks, BOUND) == ["quality", None, None, None, "quality"]
 
 
-def test_a_score_between_significance_and_the_reference_does_not_arm_it_again() -> None:
-    looks = [judged(hour, score) for hour, score in enumerate([0.8, 0.898, 0.8, 0.91, 0.8])]
-    assert names(looks, QUALITY) == ["quality", None, None, None, "quality"]
+def test_a_score_between_significance_and_the_reference_does_not_rearm_the_trigger() -> None:
+    looks = [quality_at(hour, score) for hour, score in enumerate([0.8, 0.898, 0.8, 0.91, 0.8])]
+    assert fired_triggers(looks, QUALITY) == ["quality", None, None, None, "quality"]
 
 
 def test_a_window_is_judged_once_and_so_is_each_event() -> None:
-    sliding = [replace(drifted(0, 0.2), drift=shifted(minutes)) for minutes in range(60)]
-    assert names(sliding, DRIFT, timedelta(minutes=1)) == [None] * 60
+    sliding = [replace(drift_at(0, 0.2), drift=sliding_window(minutes)) for minutes in range(60)]
+    assert fired_triggers(sliding, DRIFT, timedelta(minutes=1)) == [None] * 60
 
 
-def shifted(minutes: int) -> WindowValue[Any]:
+def sliding_window(minutes: int) -> WindowValue[Any]:
     shift = timedelta(minutes=minutes)
     return WindowValue(NOON + shift, NOON + HOUR + shift, [DriftFinding("ks", "confidence", 0.2, 0.1, 500)])
 
 
-def test_a_detector_above_its_threshold_in_enough_windows_in_a_row_fires() -> None:
-    looks = [drifted(hour, one) for hour, one in enumerate([0.2, 0.05, 0.2, 0.2, 0.2])]
-    assert names(looks, DRIFT) == [None, None, None, "drift", None]
+def test_drift_fires_after_enough_windows_above_the_threshold() -> None:
+    looks = [drift_at(hour, one) for hour, one in enumerate([0.2, 0.05, 0.2, 0.2, 0.2])]
+    assert fired_triggers(looks, DRIFT) == [None, None, None, "drift", None]
 
 
-def test_a_p99_above_its_bound_in_enough_windows_in_a_row_fires() -> None:
-    looks = [slow(hour, one) for hour, one in enumerate([60, 60, 40, 60, 60, 60])]
-    assert names(looks, LATENCY) == [None, None, None, None, None, "latency"]
+def test_latency_fires_after_enough_windows_above_the_bound() -> None:
+    looks = [latency_at(hour, one) for hour, one in enumerate([60, 60, 40, 60, 60, 60])]
+    assert fired_triggers(looks, LATENCY) == [None, None, None, None, None, "latency"]
 
 
-def test_a_p99_of_a_handful_of_answers_says_nothing() -> None:
-    assert names([slow(hour, 60, events=99) for hour in range(5)], LATENCY) == [None] * 5
+def test_a_p99_of_a_few_answers_is_insufficient_data() -> None:
+    assert fired_triggers([latency_at(hour, 60, events=99) for hour in range(5)], LATENCY) == [None] * 5
 
 
-def test_the_schedule_fires_at_its_times_in_utc_and_once_after_any_that_were_missed() -> None:
+def test_the_schedule_fires_at_its_times_in_utc_and_once_after_missed_ones() -> None:
     state, firings = evaluate(TaskTriggerState(), Observation(), NOON, NIGHTLY)
     assert firings == []
     state, firings = evaluate(state, Observation(), datetime(2026, 1, 2, 2, 59, tzinfo=UTC), NIGHTLY)
@@ -142,35 +144,35 @@ def test_the_schedule_fires_at_its_times_in_utc_and_once_after_any_that_were_mis
     assert evaluate(state, Observation(), late + HOUR, NIGHTLY)[1] == []
 
 
-def test_an_alert_that_is_meant_fires_once() -> None:
+def test_a_configured_alert_fires_once() -> None:
     seen = Observation(alerts=[Alert("HindsightRetrain", NOON)])
-    assert names([Observation(alerts=[Alert("DiskFull", NOON)]), seen, seen], ALERT) == [None, "alert", None]
+    assert fired_triggers([Observation(alerts=[Alert("DiskFull", NOON)]), seen, seen], ALERT) == [None, "alert", None]
 
 
 def test_an_alert_that_starts_during_a_run_fires_after_it() -> None:
     first, second = Alert("HindsightRetrain", NOON), Alert("HindsightRetrain", NOON + 1.5 * HOUR)
     looks = [Observation(alerts=[first]), Observation(alerts=[second], running=True), Observation(alerts=[second])]
-    assert names(looks, ALERT) == ["alert", None, "alert"]
+    assert fired_triggers(looks, ALERT) == ["alert", None, "alert"]
 
 
 @pytest.mark.parametrize("forbidden", [replace(BAD, running=True), replace(BAD, frozen=True)])
-def test_nothing_fires_during_a_run_or_while_the_task_is_frozen_and_all_that_is_due_does_after(
+def test_due_triggers_fire_after_a_run_or_freeze_and_not_during_it(
     forbidden: Observation,
 ) -> None:
-    assert names([forbidden, BAD], BOUND) == [None, "quality"]
-    assert names([forbidden, judged(1, 0.9)], BOUND) == [None, None]
+    assert fired_triggers([forbidden, BAD], BOUND) == [None, "quality"]
+    assert fired_triggers([forbidden, quality_at(1, 0.9)], BOUND) == [None, None]
 
 
 def test_the_cool_down_counts_from_the_end_of_a_run() -> None:
     triggers = VOLUME.model_copy(update={"cooldown_seconds": 7200.0})
     much = Observation(labelled=1000)
     looks = [much, replace(much, running=True), replace(much, running=True), much, much]
-    assert names(looks, triggers) == ["volume", None, None, None, "volume"]
+    assert fired_triggers(looks, triggers) == ["volume", None, None, None, "volume"]
 
 
-def test_of_all_that_is_due_the_strongest_fires_and_the_others_are_its_evidence() -> None:
+def test_the_strongest_due_trigger_fires_with_the_others_as_evidence() -> None:
     triggers = VOLUME.model_copy(update={"quality_min_score": 0.8, "latency_max_p99_ms": 50.0, "latency_windows": 1})
-    seen = replace(judged(0, 0.1), labelled=500, latency=slow(0, 60.0).latency)
+    seen = replace(quality_at(0, 0.1), labelled=500, latency=latency_at(0, 60.0).latency)
     state, [firing] = evaluate(TaskTriggerState(), seen, NOON + HOUR, triggers)
     assert firing.trigger == "quality"
     assert (round(firing.evidence["score"], 6), firing.evidence["bound"]) == (0.1, 0.8)
@@ -179,23 +181,23 @@ def test_of_all_that_is_due_the_strongest_fires_and_the_others_are_its_evidence(
     assert evaluate(state, replace(seen, labelled=0), NOON + 2 * HOUR, triggers)[1] == []
 
 
-def test_a_trigger_that_is_off_never_fires_and_says_so() -> None:
-    seen = replace(judged(0, 0.1), labelled=10**6, alerts=[Alert("HindsightRetrain", NOON)])
-    assert names([seen], OFF) == [None]
+def test_a_disabled_trigger_never_fires_and_explains_why() -> None:
+    seen = replace(quality_at(0, 0.1), labelled=10**6, alerts=[Alert("HindsightRetrain", NOON)])
+    assert fired_triggers([seen], OFF) == [None]
     assert {one.missing for one in explain(TaskTriggerState(), seen, NOON, OFF)} == {("It is switched off.",)}
 
 
-def test_what_is_missing_is_said_in_sentences() -> None:
-    found = explained(replace(judged(0, 0.9), labelled=60, frozen=True), VOLUME, "volume")
+def test_explanations_name_what_is_missing() -> None:
+    found = explain_trigger(replace(quality_at(0, 0.9), labelled=60, frozen=True), VOLUME, "volume")
     assert found.sees == "60 labelled events since the last dataset."
     assert found.bound == "100 labelled events."
     assert found.missing == ("40 labelled events are missing.", "The task is frozen.")
     assert not found.fires
 
 
-def test_a_trigger_that_has_fired_says_when_it_does_so_again() -> None:
-    state, _ = evaluate(TaskTriggerState(), judged(0, 0.7), NOON + HOUR, BOUND)
-    found = explained(judged(1, 0.7), BOUND, "quality", state)
+def test_a_fired_trigger_explains_when_it_arms_again() -> None:
+    state, _ = evaluate(TaskTriggerState(), quality_at(0, 0.7), NOON + HOUR, BOUND)
+    found = explain_trigger(quality_at(1, 0.7), BOUND, "quality", state)
     assert found.missing == ("It has fired: it arms again with the first window that is well.",)
     assert found.sees.startswith("The window to 2026-01-01 14:00 scores 0.700 (0.695 to 0.705): 400 labels")
 
@@ -207,16 +209,16 @@ def test_a_schedule_without_times_is_refused(words: str) -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"volumes": 1}, {"min_new_labels": 0}, {"quality_alpha": 0.5}])
-def test_settings_that_mean_nothing_are_refused(wrong: dict[str, Any]) -> None:
+def test_invalid_trigger_settings_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         TriggerSettings(**wrong)
 
 
 SEEN = st.builds(
     lambda hour, score, statistic, p99, labelled, running, frozen: replace(
-        judged(hour, score),
-        drift=drifted(hour, statistic).drift,
-        latency=slow(hour, p99).latency,
+        quality_at(hour, score),
+        drift=drift_at(hour, statistic).drift,
+        latency=latency_at(hour, p99).latency,
         labelled=labelled,
         running=running,
         frozen=frozen,
@@ -239,15 +241,15 @@ ALL = TriggerSettings(
 )
 
 
-def event(firing: Firing) -> RetrainingTriggered:
-    """As it is read from the log."""
+def to_event(firing: Firing) -> RetrainingTriggered:
+    """Return the event as it is read from the log."""
     made = RetrainingTriggered(task="ocr", run_id="1", trigger=firing.trigger, evidence=firing.evidence, champion="1")
     return RetrainingTriggered.decode(made.model_dump_json().encode(), 1)
 
 
 @given(st.lists(SEEN, max_size=12))
-def test_whatever_is_seen(looks: list[Observation]) -> None:
-    """One run at most, as `explain` says; the state is plain JSON, and the log has of it what must not be forgotten."""
+def test_any_observations_keep_the_invariants_of_the_triggers(looks: list[Observation]) -> None:
+    """At most one run, as `explain` says; the state is plain JSON, and its essential part is restored from the log."""
     state, log = TaskTriggerState(), []
     for number, seen in enumerate(looks):
         now = NOON + number * HOUR
@@ -256,26 +258,30 @@ def test_whatever_is_seen(looks: list[Observation]) -> None:
         assert [name for one in firings for name in (one.trigger, *one.evidence.get("also", {}))] == would
         assert len(firings) <= 1
         assert not (firings and (seen.running or seen.frozen))
-        log += [(now, event(one)) for one in firings]
+        log += [(now, to_event(one)) for one in firings]
         assert [one.evidence for one in firings] == [said.evidence for at, said in log if at == now]
         assert TypeAdapter(TaskTriggerState).validate_python(json.loads(json.dumps(asdict(state)))) == state
         assert restore_state(log).last_triggered == state.last_triggered
 
 
-def test_a_state_that_is_made_again_from_the_log_knows_what_has_fired() -> None:
+def test_a_state_restored_from_the_log_knows_the_triggers_that_fired() -> None:
     triggers = BOUND.model_copy(update={"latency_max_p99_ms": 50.0, "latency_windows": 1, "schedule": "0 3 * * *"})
-    seen = replace(BAD, latency=slow(0, 60.0).latency)
+    seen = replace(BAD, latency=latency_at(0, 60.0).latency)
     _, [firing] = evaluate(TaskTriggerState(), seen, NOON + HOUR, triggers)
-    again = restore_state([(NOON + HOUR, event(firing))])
+    again = restore_state([(NOON + HOUR, to_event(firing))])
     again, firings = evaluate(again, seen, NOON + 2 * HOUR, triggers)
     assert firings == []
-    again, firings = evaluate(again, replace(judged(1, 0.9), latency=slow(1, 40.0).latency), NOON + 3 * HOUR, triggers)
+    again, firings = evaluate(
+        again, replace(quality_at(1, 0.9), latency=latency_at(1, 40.0).latency), NOON + 3 * HOUR, triggers
+    )
     assert firings == []
-    _, [firing] = evaluate(again, replace(judged(2, 0.1), latency=slow(2, 60.0).latency), NOON + 4 * HOUR, triggers)
+    _, [firing] = evaluate(
+        again, replace(quality_at(2, 0.1), latency=latency_at(2, 60.0).latency), NOON + 4 * HOUR, triggers
+    )
     assert (firing.trigger, list(firing.evidence["also"])) == ("quality", ["latency"])
 
 
-def test_a_run_that_people_started_cools_down_and_answers_alerts_as_any_other() -> None:
+def test_a_manual_run_starts_the_cool_down_and_answers_alerts() -> None:
     asked = RetrainingTriggered(task="ocr", run_id="1", trigger="manual", evidence={"actor": "ada"}, champion="1")
     state = restore_state([(NOON + HOUR, asked)])
     seen = Observation(alerts=[Alert("HindsightRetrain", NOON)], labelled=1000)

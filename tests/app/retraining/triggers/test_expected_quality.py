@@ -1,4 +1,4 @@
-"""What a champion's last window is expected to score, from a catalog of what it said and of what is known of that."""
+"""The expected score of a champion's last window, from a catalog of predictions and outcomes."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -26,12 +26,12 @@ def at(hour: float) -> datetime:
     return START + timedelta(hours=hour)
 
 
-def models() -> TaskModels:
+def build_models() -> TaskModels:
     return Registry([Scales()]).tasks[TASK]
 
 
-def hours(*confidences: float, labelled: int) -> Iterator[Record]:
-    """Hours in which the model says 0.5 or this, and is right as often as it says; so many of them are labelled."""
+def hourly_records(*confidences: float, labelled: int) -> Iterator[Record]:
+    """Yield hours of calibrated predictions with confidence 0.5 or this; so many of them are labelled."""
     random, number = np.random.default_rng(0), 0
     for hour, mean in enumerate(confidences):
         for minute in range(EACH):
@@ -44,20 +44,20 @@ def hours(*confidences: float, labelled: int) -> Iterator[Record]:
             number += 1
 
 
-def look(directory: Path, records: Iterator[Record], hour: float) -> WindowValue[PerformanceEstimate] | None:
+def estimate(directory: Path, records: Iterator[Record], hour: float) -> WindowValue[PerformanceEstimate] | None:
     with open_catalog(directory, list(records)) as catalog:
         return catalog.query(
-            lambda connection: ExpectedQualityEstimator().estimate(connection, models(), PLAN, at(hour))
+            lambda connection: ExpectedQualityEstimator().estimate(connection, build_models(), PLAN, at(hour))
         )
 
 
-def test_where_nothing_is_labelled_nothing_is_expected(tmp_path: Path) -> None:
-    assert look(tmp_path, hours(0.9, 0.9, labelled=0), 2.5) is None
+def test_no_labels_give_no_estimate(tmp_path: Path) -> None:
+    assert estimate(tmp_path, hourly_records(0.9, 0.9, labelled=0), 2.5) is None
 
 
-def test_the_window_whose_labels_are_late_is_expected_to_score_by_how_sure_the_model_is(tmp_path: Path) -> None:
-    found = look(
-        tmp_path, hours(*[0.9] * LEARNING_WINDOWS, 0.9, 0.5, labelled=LEARNING_WINDOWS), LEARNING_WINDOWS + 2.5
+def test_the_expected_score_of_an_unlabelled_window_follows_the_confidence(tmp_path: Path) -> None:
+    found = estimate(
+        tmp_path, hourly_records(*[0.9] * LEARNING_WINDOWS, 0.9, 0.5, labelled=LEARNING_WINDOWS), LEARNING_WINDOWS + 2.5
     )
     assert found is not None
     assert (found.start, found.end) == (at(LEARNING_WINDOWS + 1), at(LEARNING_WINDOWS + 2))
@@ -67,9 +67,9 @@ def test_the_window_whose_labels_are_late_is_expected_to_score_by_how_sure_the_m
     assert found.value.score < 0.65
 
 
-def test_what_was_expected_is_held_against_labels_once_they_are_there(tmp_path: Path) -> None:
+def test_past_estimates_are_compared_with_labels(tmp_path: Path) -> None:
     count = 8
-    found = look(tmp_path, hours(*[0.9] * count, labelled=count), count + 0.5)
+    found = estimate(tmp_path, hourly_records(*[0.9] * count, labelled=count), count + 0.5)
     assert found is not None
     # Labels of the last two are late, and the first two have nothing before them whose labels are there.
     assert found.value.windows == count - 2 - 2

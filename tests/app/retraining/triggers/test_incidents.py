@@ -1,4 +1,4 @@
-"""What is said once something is newly bad, over simulated hours."""
+"""Incidents over simulated hours."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -12,17 +12,17 @@ from app.retraining.triggers.evaluate import evaluate
 from app.retraining.triggers.incidents import Incident, detect_incidents
 from app.retraining.triggers.observation import Observation, TaskTriggerState, restore_state
 from app.settings.triggers import TriggerSettings
-from tests.app.retraining.triggers.test_evaluate import HOUR, NOON, drifted, event, judged, slow
+from tests.app.retraining.triggers.test_evaluate import HOUR, NOON, drift_at, latency_at, quality_at, to_event
 
 MODEL = ModelRef(name="scales", version="1")
 PLAN = TriggerSettings(min_new_labels=None, latency_max_p99_ms=100, quality_alpha=1e-4, quality_tolerance=0.0)
 FELL, DRIFTED, ROSE = 0.5, 9.0, 500.0
 
 
-def told(
+def detect(
     looks: list[Observation], state: TaskTriggerState | None = None, plan: TriggerSettings = PLAN
 ) -> list[Incident]:
-    """What is said in these looks, one each hour."""
+    """Return the incidents of these looks, one each hour."""
     said, now, state = list[Incident](), NOON, state or TaskTriggerState()
     for seen in looks:
         now += HOUR
@@ -32,69 +32,69 @@ def told(
     return said
 
 
-def test_quality_that_falls_is_said_once_until_it_was_well_again() -> None:
-    found = told([judged(hour, score) for hour, score in enumerate((0.95, FELL, FELL, 0.95, FELL))])
+def test_a_loss_of_quality_opens_one_incident_until_a_healthy_window() -> None:
+    found = detect([quality_at(hour, score) for hour, score in enumerate((0.95, FELL, FELL, 0.95, FELL))])
     assert [type(one.event) for one in found] == [QualityFell, QualityFell]
     first = found[0].event
     assert isinstance(first, QualityFell)
     assert (first.model, first.score, first.labelled) == (MODEL, FELL, 400)
 
 
-def test_drift_is_said_of_each_number_that_has_drifted() -> None:
-    [found] = told([drifted(0, 0.0), drifted(1, DRIFTED), drifted(2, DRIFTED)])
+def test_each_drifted_feature_opens_an_incident() -> None:
+    [found] = detect([drift_at(0, 0.0), drift_at(1, DRIFTED), drift_at(2, DRIFTED)])
     assert isinstance(found.event, DriftDetected)
     assert (found.event.what, found.event.feature, found.event.statistic) == ("outputs", "confidence", DRIFTED)
 
 
-def test_latency_that_rises_is_said() -> None:
-    [found] = told([slow(0, 20), slow(1, ROSE)])
+def test_a_rise_of_latency_opens_an_incident() -> None:
+    [found] = detect([latency_at(0, 20), latency_at(1, ROSE)])
     assert isinstance(found.event, LatencyRose)
     assert (found.event.p99_ms, found.event.bound_ms) == (ROSE, 100)
 
 
-def test_it_is_said_while_the_task_is_frozen_or_retrained() -> None:
+def test_incidents_open_while_the_task_is_frozen_or_retrained() -> None:
     for state in ({"frozen": True}, {"running": True}):
-        assert len(told([replace(judged(0, FELL), **state)])) == 1  # type: ignore[arg-type]
+        assert len(detect([replace(quality_at(0, FELL), **state)])) == 1  # type: ignore[arg-type]
 
 
-def test_two_processes_say_it_of_one_window_under_one_id() -> None:
-    looks = [judged(0, 0.95), judged(1, FELL)]
-    one, other = told(looks), told(looks[1:])
+def test_two_processes_publish_the_incident_of_a_window_under_one_id() -> None:
+    looks = [quality_at(0, 0.95), quality_at(1, FELL)]
+    one, other = detect(looks), detect(looks[1:])
     assert one[0].record == other[0].record
 
 
 def test_another_window_has_another_id() -> None:
-    first, second = told([judged(0, FELL), judged(1, 0.95), judged(2, FELL)])
+    first, second = detect([quality_at(0, FELL), quality_at(1, 0.95), quality_at(2, FELL)])
     assert first.record != second.record
 
 
-def test_a_window_that_is_neither_bad_nor_well_ends_nothing() -> None:
+def test_a_window_between_breach_and_healthy_closes_no_incident() -> None:
     bounded = PLAN.model_copy(update={"quality_min_score": 0.8, "quality_tolerance": 0.02})
-    between = judged(1, 0.879, labelled=100)  # below the reference less the tolerance, by what may be chance
-    assert len(told([judged(0, FELL), between, judged(2, FELL)], plan=bounded)) == 1
-    assert len(told([judged(0, FELL), judged(1, 0.95), judged(2, FELL)], plan=bounded)) == 2
+    between = quality_at(1, 0.879, labelled=100)  # below the reference less the tolerance, by what may be chance
+    assert len(detect([quality_at(0, FELL), between, quality_at(2, FELL)], plan=bounded)) == 1
+    assert len(detect([quality_at(0, FELL), quality_at(1, 0.95), quality_at(2, FELL)], plan=bounded)) == 2
 
 
-def test_a_run_that_begins_makes_nothing_to_be_said_anew() -> None:
-    seen = replace(judged(0, FELL), latency=slow(0, ROSE).latency)
+def test_the_start_of_a_run_reopens_no_incident() -> None:
+    seen = replace(quality_at(0, FELL), latency=latency_at(0, ROSE).latency)
     before, [firing] = evaluate(TaskTriggerState(), seen, NOON + HOUR, PLAN)
     assert firing.trigger == "quality"
-    again = restore_state([(NOON + HOUR, event(firing))])
-    bad = [seen, replace(judged(1, FELL), latency=slow(1, ROSE).latency)]
-    assert told(bad, again.merge_reported(before)) == []
-    assert [type(one.event) for one in told(bad, again)] == [
+    again = restore_state([(NOON + HOUR, to_event(firing))])
+    bad = [seen, replace(quality_at(1, FELL), latency=latency_at(1, ROSE).latency)]
+    assert detect(bad, again.merge_reported(before)) == []
+    assert [type(one.event) for one in detect(bad, again)] == [
         LatencyRose
     ]  # by who has just begun, and knows the log alone
 
 
 @given(st.lists(st.sampled_from([0.95, FELL]), max_size=12))
-def test_it_is_said_as_often_as_it_falls(scores: list[float]) -> None:
+def test_each_new_loss_of_quality_opens_an_incident(scores: list[float]) -> None:
     falls = sum(now == FELL and before != FELL for before, now in zip([0.95, *scores], scores, strict=False))
-    assert len(told([judged(hour, score) for hour, score in enumerate(scores)])) == falls
+    assert len(detect([quality_at(hour, score) for hour, score in enumerate(scores)])) == falls
 
 
-def test_a_look_twice_at_one_window_says_nothing_new() -> None:
-    seen = judged(0, FELL)
+def test_a_second_look_at_a_window_opens_no_incident() -> None:
+    seen = quality_at(0, FELL)
     state, now = TaskTriggerState(), NOON + timedelta(hours=2)
     after, _ = evaluate(state, seen, now, PLAN)
     again, _ = evaluate(after, seen, now, PLAN)

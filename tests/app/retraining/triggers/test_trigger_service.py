@@ -1,4 +1,4 @@
-"""What the log is told at each look, by a catalog in which latency has risen."""
+"""Incidents published at each look, after a rise of latency."""
 
 from pathlib import Path
 
@@ -12,13 +12,13 @@ from app.retraining.triggers.catalog_observer import Observer
 from app.retraining.triggers.observation import Observation
 from app.retraining.triggers.trigger_service import TriggerService
 from app.settings import Settings
-from tests.app.retraining.triggers.test_evaluate import slow
+from tests.app.retraining.triggers.test_evaluate import latency_at
 from tests.support.catalog_fixtures import TASK, open_catalog
 from tests.support.scales import Scales
 
 
-class Log:
-    """Takes what is published, unless it is away."""
+class FakeProducer:
+    """Collects published records, unless it is unavailable."""
 
     def __init__(self) -> None:
         self.records: list[Record] = []
@@ -30,17 +30,19 @@ class Log:
         self.records.append(record)
 
 
-async def test_what_newly_is_bad_is_said_once_and_again_if_that_failed(
+async def test_incidents_are_published_once_and_again_after_a_failed_attempt(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looks = iter([slow(0, 40.0), slow(1, 90.0), slow(1, 90.0), slow(1, 90.0), slow(2, 90.0)])
+    looks = iter(
+        [latency_at(0, 40.0), latency_at(1, 90.0), latency_at(1, 90.0), latency_at(1, 90.0), latency_at(2, 90.0)]
+    )
 
     def seen(*_: object) -> Observation:
         return next(looks)
 
     monkeypatch.setattr(Observer, "observe", seen)
     settings = Settings(task_settings={TASK: {"retraining": {"triggers": {"latency_max_p99_ms": 50.0}}}})
-    task, log = Scales(), Log()
+    task, log = Scales(), FakeProducer()
     models = Registry([task]).tasks[TASK]
     with open_catalog(tmp_path, []) as catalog:
         triggering = TriggerService(settings, catalog, log)  # type: ignore[arg-type]
