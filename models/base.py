@@ -115,7 +115,7 @@ class Task(ABC):
     error_name: ClassVar[str] = "error"
     """What the field calls 1 - `score`, such as CER."""
     review_editor: ClassVar[str | None] = None
-    """`module:Class` of the task's own editor on the review page, an `app.pages.answers.Answer`.
+    """`module:Class` of the task's own editor on the review page, an `app.pages.review.editors.Editor`.
 
     None for one of the platform's, chosen by the form of the output: `text`, `boxes`, `action`, or any JSON.
     """

@@ -1,6 +1,9 @@
-"""The pages: what people look at, and put right. NiceGUI on the FastAPI application; no asset comes from a network."""
+"""The web pages: overview, review, models, replay and dead letters. NiceGUI on the FastAPI application.
+
+All assets come from this server.
+"""
 
 import os
 
-# NiceGUI offers plots by Matplotlib, which no page has: to load it takes a second of each start of the API.
+# NiceGUI would import Matplotlib, which no page uses and which delays each start of the API by a second.
 os.environ.setdefault("MATPLOTLIB", "false")

@@ -1,4 +1,4 @@
-"""Asking before something is done that others will notice."""
+"""A dialog that confirms actions with an effect on others."""
 
 from collections.abc import Awaitable, Callable, Mapping
 
@@ -10,12 +10,12 @@ from app.kafka.transient_errors import TRANSIENT_ERRORS
 from app.pages.elements import Node, button
 
 FieldValues = Mapping[str, str]
-"""What was given in each field."""
+"""The dialog's values by their fields' names."""
 _DIALOG_ID = "confirm"
 
 
 class ConfirmationDialog:
-    """One dialog of a page. What is asked for is done once, and its failure is said there, with what to do."""
+    """The confirmation dialog of a page. It runs a confirmed action once, and shows an error with its remedy."""
 
     def __init__(self) -> None:
         self._values: dict[str, str] = {}
@@ -38,9 +38,9 @@ class ConfirmationDialog:
         choices: Mapping[str, Mapping[str, str]] | None = None,
         needs_reason: bool = True,
     ) -> None:
-        """Show what would be done; `do` does it if it is confirmed, and returns what to tell.
+        """Open the dialog. If it is confirmed, run the action, which returns a summary for the page.
 
-        `choices` are, by field, what may be chosen: the words of each value. With `reason` one has to be given.
+        `choices` has the values of each select field, with their texts. With `needs_reason` a reason is required.
         """
         self._action, self._values = action, {}
         self._title.set_text(title)
@@ -56,7 +56,7 @@ class ConfirmationDialog:
         ui.run_javascript(f"document.getElementById('{_DIALOG_ID}').showModal()")
 
     def show_result(self, text: str) -> None:
-        """What came of it, on the page."""
+        """Show the result of the action on the page."""
         self._status.set_text(text)
 
     def _add_choice(self, name: str, values: Mapping[str, str]) -> None:
@@ -64,41 +64,41 @@ class ConfirmationDialog:
         with Node("label", style="field"):
             Node("span", name, "muted small")
             with Node("select", data_field=name) as field:
-                for value, words in values.items():
-                    Node("option", words, value=value)
+                for value, text in values.items():
+                    Node("option", text, value=value)
         self._bind_field(field, name)
 
     def _add_reason(self) -> None:
         with Node("label", style="field"):
-            Node("span", "Why; it stays in the log", "muted small")
+            Node("span", "Reason (kept in the log)", "muted small")
             self._bind_field(Node("input", maxlength=2000, data_field="reason", required=True), "reason")
 
     def _bind_field(self, field: Node, name: str) -> None:
-        def changed(event: GenericEventArguments) -> None:
+        def on_input(event: GenericEventArguments) -> None:
             self._values[name] = str(event.args).strip()
 
-        field.on("input", changed, js_handler="(event) => emit(event.target.value)")
+        field.on("input", on_input, js_handler="(event) => emit(event.target.value)")
 
     async def _on_confirm(self) -> None:
         if self._action is None:
             return
-        do, self._action = self._action, None
+        action, self._action = self._action, None
         self._confirm_button.set_attribute("disabled", True)
         try:
-            told = await do(self._values)
+            result = await action(self._values)
         except SetupError as error:
-            self._show_error(error.one_line, do)
+            self._show_error(error.one_line, action)
         except TRANSIENT_ERRORS as error:
-            self._show_error(f"Nothing is known to have been done: {error}. Look at what there is, and try again.", do)
+            self._show_error(f"It is not known if this was done: {error}. Check the page, then try again.", action)
         else:
             self._close()
-            self.show_result(told)
+            self.show_result(result)
         finally:
             self._confirm_button.set_attribute("disabled", False)
 
-    def _show_error(self, why: str, do: Callable[[FieldValues], Awaitable[str]]) -> None:
-        self._action = do
-        self._error.set_text(why).set_shown(True)
+    def _show_error(self, text: str, action: Callable[[FieldValues], Awaitable[str]]) -> None:
+        self._action = action
+        self._error.set_text(text).set_shown(True)
 
     def _close(self) -> None:
         ui.run_javascript(f"document.getElementById('{_DIALOG_ID}').close()")

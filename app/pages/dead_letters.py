@@ -1,4 +1,4 @@
-"""`/dead-letters`: what could not be processed, why, and its way back."""
+"""`/dead-letters`: records that could not be processed, their reasons, and their redelivery."""
 
 from urllib.parse import urlencode
 
@@ -27,8 +27,8 @@ def register(services: Services) -> None:
         with layout.page("Dead letters", PATH):
             with Node("div", style="bar"):
                 Node("h1", "Dead letters")
-                ways = {"All": PATH} | {one: f"{PATH}?{urlencode({'stage': one})}" for one in STAGES}
-                tabs("Stages", ways, "" if id else stage or "All")
+                links = {"All": PATH} | {name: f"{PATH}?{urlencode({'stage': name})}" for name in STAGES}
+                tabs("Stages", links, "" if id else stage or "All")
             try:
                 if id:
                     await _render_dead_letter(services, id)
@@ -39,24 +39,24 @@ def register(services: Services) -> None:
             except SetupError as error:
                 Node("p", error.one_line, "note bad")
             except TRANSIENT_ERRORS as error:
-                Node("p", f"That can't be seen now: {error}. Load the page again.", "note bad")
+                Node("p", f"The dead letters can't be read now: {error}. Reload the page.", "note bad")
 
 
 async def _render_list(services: Services, stage: str, before: str) -> None:
-    found, more = await services.dead_letters.page(DeadLetterFilter(stage=stage or None), PAGE_SIZE, before or None)
+    letters, more = await services.dead_letters.page(DeadLetterFilter(stage=stage or None), PAGE_SIZE, before or None)
     with Node("section", style="panel"):
-        if not found:
+        if not letters:
             with Node("div", style="empty"):
                 Node("strong", "No dead letters")
-                Node("span", "What a stage can't process comes here with its reason, and can go back after a fix.")
+                Node("span", "Records that a stage can't process appear here. Replay them after you fix the cause.")
             return
         with Node("div", style="scroll"), Node("table", style="list"):
-            table_header("When", "Stage", "Reason", "From", "")
+            table_header("Time", "Stage", "Reason", "Topic", "")
             with Node("tbody"):
-                for letter in found:
+                for letter in letters:
                     _render_row(letter)
         if more:
-            Node("a", "Older", href=f"{PATH}?{urlencode({'stage': stage, 'before': found[-1].id})}")
+            Node("a", "Older", href=f"{PATH}?{urlencode({'stage': stage, 'before': letters[-1].id})}")
 
 
 def _render_row(letter: DeadLetterEntry) -> None:
@@ -72,52 +72,52 @@ def _render_row(letter: DeadLetterEntry) -> None:
 
 
 def _redelivery_count(letter: DeadLetterEntry) -> str:
-    return f"went back {letter.redeliveries} times" if letter.redeliveries else ""
+    return f"replayed {letter.redeliveries} times" if letter.redeliveries else ""
 
 
 async def _render_dead_letter(services: Services, letter_id: str) -> None:
     try:
         letter, original = await services.dead_letters.read(letter_id)
     except Rejected as error:
-        Node("p", f"The payload can't be had: {error}", "note bad")
+        Node("p", f"The payload can't be read: {error}", "note bad")
         return
-    said = to_detailed_json(letter, original)
-    confirm = ConfirmationDialog()
+    details = to_detailed_json(letter, original)
+    dialog = ConfirmationDialog()
 
-    async def replay(answers: FieldValues) -> str:
+    async def replay(values: FieldValues) -> str:
         try:
-            letters, done = await services.dead_letters.redeliver(letter_id, force=bool(letter.redeliveries))
+            letters, result = await services.dead_letters.redeliver(letter_id, force=bool(letter.redeliveries))
         except (DeadLetterNotFound, Rejected) as error:
-            raise SetupError(f"It can't go back: {error}.", "Look at its reason.") from error
-        refused = f"; the broker refused {len(done.refused)} of them" if done.refused else ""
-        return f"{len(letters)} went back to {letter.topic}{refused}. What fails again is a new dead letter."
+            raise SetupError(f"It can't be replayed: {error}.", "See the reason on this page.") from error
+        refused = f"; the broker refused {len(result.refused)} of them" if result.refused else ""
+        return f"Replayed {len(letters)} to {letter.topic}{refused}. Records that fail again become new dead letters."
 
     with Node("section", style="panel stack", aria_label="Dead letter"):
         with Node("div", style="bar"):
             Node("h2", f"{letter.stage}: {letter.code}")
             Node("span", _redelivery_count(letter), "good small")
             if layout.viewer_has_scope("operate"):
-                text = f"It is published once more, as it was, to {letter.topic}. Mend first what was wrong."
+                text = f"This publishes the record again, unchanged, to {letter.topic}. Fix the cause first."
                 if letter.redeliveries:
-                    text += " It went back before: what it was about may be there twice under one id, and counts once."
+                    text += " It was replayed before, so its event may be in the log twice. It counts once."
                 button(
                     "Replay",
-                    lambda: confirm.ask("Replay", text, replay, needs_reason=False),
+                    lambda: dialog.ask("Replay", text, replay, needs_reason=False),
                     "push",
                     data_change="replay",
                 )
         Node("p", letter.reason)
         definition_list(
             {
-                "when": f"{letter.logged:%Y-%m-%d %H:%M:%S} UTC",
-                "from": f"{letter.topic}, partition {letter.partition}, offset {letter.offset}",
+                "time": f"{letter.logged:%Y-%m-%d %H:%M:%S} UTC",
+                "position": f"{letter.topic}, partition {letter.partition}, offset {letter.offset}",
                 "event": f"{letter.event_identity[1]} of {letter.event_identity[0]}",
-                "key": str(said["key"] or "none"),
+                "key": str(details["key"] or "none"),
                 "id": letter.id,
             }
-            | {name: str(value) for name, value in said["headers"]}
+            | {name: str(value) for name, value in details["headers"]}
         )
         with Node("div", style="bar"):
-            Node("h3", f"Payload, {said['bytes']:,} bytes")
+            Node("h3", f"Payload, {details['bytes']:,} bytes")
             Node("a", "Download", "small push", href=f"/v1/dead-letters/{letter.id}/payload")
-        Node("pre", said["payload"] or "empty", "payload")
+        Node("pre", details["payload"] or "empty", "payload")

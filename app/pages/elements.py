@@ -1,4 +1,4 @@
-"""Plain HTML elements, written and updated from here."""
+"""Plain HTML elements that the server creates and updates."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Self
@@ -7,10 +7,10 @@ from nicegui.element import Element
 
 
 class Node(Element):
-    """An element of this tag. `props` are its attributes: `aria_label` is `aria-label`, `type_` is `type`."""
+    """An HTML element. `props` are its attributes: `aria_label` becomes `aria-label`, `type_` becomes `type`."""
 
     def __init__(self, tag: str, text: str = "", style: str = "", **props: Any) -> None:
-        """`style` are its CSS classes."""
+        """Take the CSS classes as `style`."""
         super().__init__(tag)
         self._text = text
         self.classes(style)
@@ -18,38 +18,33 @@ class Node(Element):
             self._props[name.rstrip("_").replace("_", "-")] = value
 
     def set_text(self, text: str) -> Self:
-        """Its text from now on; only a change is sent to the browser."""
+        """Set the text; only a change is sent to the browser."""
         if text != self._text:
             self._text = text
             self.update()
         return self
 
     def set_attribute(self, name: str, value: Any) -> Self:
-        """An attribute's value from now on."""
+        """Set an attribute; only a change is sent to the browser."""
         if self._props.get(name) != value:
             self._props[name] = value
             self.update()
         return self
 
     def set_shown(self, shown: bool) -> Self:
-        """Whether it is there to be seen."""
+        """Show or hide the element."""
         return self.set_attribute("hidden", not shown)
 
 
 def button(text: str, on_click: Callable[..., Any], style: str = "", **props: Any) -> Node:
-    """A button that does something."""
+    """Create a button."""
     node = Node("button", text, f"button {style}", type_="button", **props)
     node.on("click", on_click, args=[])
     return node
 
 
-def keycap(text: str) -> Node:
-    """A key of the keyboard."""
-    return Node("kbd", text)
-
-
 def tabs(label: str, links: Mapping[str, str], current: str) -> None:
-    """Ways to parts of a page, by their names; the one that is shown is marked."""
+    """Create links to the parts of a page, by their names, and mark the current one."""
     with Node("nav", style="tabs", aria_label=label):
         for name, href in links.items():
             link = Node("a", name, href=href)
@@ -58,7 +53,7 @@ def tabs(label: str, links: Mapping[str, str], current: str) -> None:
 
 
 def definition_list(values: Mapping[str, str]) -> None:
-    """Names, and what there is of each."""
+    """Create a list of names with their values."""
     with Node("dl", style="facts small"):
         for name, value in values.items():
             Node("dt", name)
@@ -66,7 +61,7 @@ def definition_list(values: Mapping[str, str]) -> None:
 
 
 def table_header(*names: str) -> None:
-    """The first row of a table."""
+    """Create the header row of a table."""
     with Node("thead"), Node("tr"):
         for name in names:
             Node("th", name)

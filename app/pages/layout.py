@@ -1,4 +1,4 @@
-"""What every page has around it: the way to the others, and who is looking."""
+"""The layout of every page: navigation, the viewer's name, and the help dialog."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -25,7 +25,7 @@ _MAX_NAME_LENGTH = 100
 
 @contextmanager
 def page(title: str, current_path: str) -> Iterator[Node]:
-    """The frame of a page; what is made inside is its content."""
+    """Create the frame of a page; elements created inside are its content."""
     ui.page_title(f"{title} · Hindsight")
     ui.add_head_html(f'<link rel="stylesheet" href="{STATIC_URL}/theme.css">')
     with Node("header", style="top"):
@@ -43,18 +43,18 @@ def page(title: str, current_path: str) -> Iterator[Node]:
 
 
 def viewer_has_scope(scope: Scope) -> bool:
-    """Whether who looks may do what needs this scope."""
+    """Return whether the viewer has this scope."""
     return scope in get_caller(context.client.request.scope).scopes
 
 
 def viewer_name() -> str:
-    """What the viewer has said to be called, in this browser; empty where nothing was said."""
+    """Return the name that the viewer typed in this browser; empty if there is none."""
     request = context.client.request
     return unquote(request.cookies.get(_NAME_COOKIE, ""))[:_MAX_NAME_LENGTH]
 
 
 def remember_viewer_name(name: str) -> None:
-    """Keep it in this browser."""
+    """Store the name in this browser."""
     ui.run_javascript(
         f"document.cookie = '{_NAME_COOKIE}=' + encodeURIComponent({name[:_MAX_NAME_LENGTH]!r}) + "
         "'; path=/; max-age=31536000; samesite=strict'"
@@ -62,7 +62,7 @@ def remember_viewer_name(name: str) -> None:
 
 
 class Viewer:
-    """Who looks: the key's name for who has logged in by one, else what they say to be called."""
+    """The viewer's name: the API key's name after login, otherwise the name they typed."""
 
     def __init__(self) -> None:
         caller = get_caller(context.client.request.scope)
@@ -75,26 +75,26 @@ class Viewer:
             return
         field.set_attribute("autocomplete", "nickname")
 
-        def named(event: GenericEventArguments) -> None:
+        def on_change(event: GenericEventArguments) -> None:
             self.name = str(event.args).strip()[:_MAX_NAME_LENGTH]
             field._props["value"] = self.name  # the browser has it already
             remember_viewer_name(self.name)
 
-        field.on("change", named, js_handler="(event) => emit(event.target.value)")
+        field.on("change", on_change, js_handler="(event) => emit(event.target.value)")
 
     def ask_name(self) -> None:
-        """Have them say it."""
+        """Move the focus to the name."""
         ui.run_javascript("document.getElementById('viewer').focus()")
 
 
 def help_dialog(title: str, keys: Mapping[str, str]) -> None:
-    """What `?` shows."""
+    """Create the dialog that `?` opens, with the effect of each key."""
     with Node("dialog", style="panel", id="help"):
         Node("h2", title)
         with Node("dl", style="facts"):
-            for pressed, does in keys.items():
+            for key, effect in keys.items():
                 with Node("dt"):
-                    Node("kbd", pressed)
-                Node("dd", does)
+                    Node("kbd", key)
+                Node("dd", effect)
         with Node("form", method="dialog"):
             Node("button", "Close", "button")

@@ -1,4 +1,4 @@
-"""The pages on the application. Once in a process: NiceGUI has one application of its own."""
+"""Mounting of the pages on the application, once in a process: NiceGUI has one global application."""
 
 from pathlib import Path
 
@@ -21,13 +21,13 @@ _API_PATHS = ("/v1/", "/docs", "/redoc", "/openapi.json")
 
 
 class _PagesMount(Mount):
-    """All that is left to the pages: below `/v1` an unknown path is an error in JSON, not a page, as is a change."""
+    """The pages at all paths that are left. Unknown paths of the API, and unsafe methods, give errors in JSON."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """None of the API's paths."""
+        """Match everything but the API's paths and unsafe methods."""
         path = str(scope.get("path", ""))
-        changes = scope["type"] == "http" and scope["method"] not in _SAFE_METHODS and not path.startswith(_NICEGUI)
-        if path == "/v1" or path.startswith(_API_PATHS) or changes:
+        unsafe = scope["type"] == "http" and scope["method"] not in _SAFE_METHODS and not path.startswith(_NICEGUI)
+        if path == "/v1" or path.startswith(_API_PATHS) or unsafe:
             return Match.NONE, {}
         return super().matches(scope)
 

@@ -1,4 +1,4 @@
-"""`/replay`: datasets of the log, chosen by task and time, made beside what serves, and fetched."""
+"""`/replay`: build datasets from the log by task and time, and download them."""
 
 import asyncio
 from collections.abc import Sequence
@@ -32,31 +32,26 @@ def register(services: Services) -> None:
     async def replay() -> None:
         with layout.page("Replay", PATH):
             Node("h1", "Replay")
-            with Node("section", style="panel stack", aria_label="Choose"):
-                Node(
-                    "p",
-                    "A dataset is the log's rows of a stretch of time, with the labels that are known now.",
-                    "muted",
-                )
-                wanted = _ReplayForm(services)
+            with Node("section", style="panel stack", aria_label="New dataset"):
+                Node("p", "A dataset has the log's predictions of a period, with the labels known now.", "muted")
+                form = _ReplayForm(services)
             with Node("section", style="panel stack", aria_label="Datasets"):
                 Node("h2", "Datasets")
-                made = _ReplayList(services)
-        made.refresh()
-        await wanted.update_count()
-        ui.timer(_POLL_SECONDS, made.refresh)
+                datasets = _ReplayList(services)
+        datasets.refresh()
+        await form.update_count()
+        ui.timer(_POLL_SECONDS, datasets.refresh)
 
 
 class _ReplayForm:
-    """What is chosen, and how much of the log that is."""
+    """The arguments of a new dataset, with the number of its predictions."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
         today = datetime.now(UTC).date()
-        first = (today - timedelta(days=_DEFAULT_DAYS)).isoformat()
         self._values = {
             "task": next(iter(services.tasks)),
-            "from": first,
+            "from": (today - timedelta(days=_DEFAULT_DAYS)).isoformat(),
             "to": (today + timedelta(days=1)).isoformat(),
         }
         with Node("div", style="bar"):
@@ -71,9 +66,9 @@ class _ReplayForm:
         self._count_text = Node("p", role="status")
         with Node("div", style="bar"):
             if layout.viewer_has_scope("operate"):
-                button("Make the dataset", self._start_replay, "main", data_change="begin")
+                button("Create dataset", self._start_replay, "main", data_change="begin")
             else:
-                Node("span", "To make one, log in with a key that has the scope operate.", "muted small")
+                Node("span", "To create one, log in with a key that has the scope operate.", "muted small")
         self._error = Node("p", style="note bad", role="alert").set_shown(False)
 
     def _add_date(self, name: str, label: str) -> None:
@@ -82,37 +77,41 @@ class _ReplayForm:
             self._bind_field(Node("input", type_="date", value=self._values[name], data_field=name), name)
 
     def _bind_field(self, field: Node, name: str) -> None:
-        async def changed(event: GenericEventArguments) -> None:
+        async def on_change(event: GenericEventArguments) -> None:
             self._values[name] = str(event.args)
             await self.update_count()
 
-        field.on("change", changed, js_handler="(event) => emit(event.target.value)")
+        field.on("change", on_change, js_handler="(event) => emit(event.target.value)")
 
     async def update_count(self) -> None:
-        """Say how much of the log it is."""
+        """Show the number of predictions in the period."""
         task = self._values["task"]
         try:
             since, until = (_parse_day(self._values[name]) for name in ("from", "to"))
-            made, labelled = await asyncio.to_thread(
+            served, with_outcome = await asyncio.to_thread(
                 self._services.catalog.query, lambda connection: count_rows(connection, task, since, until)
             )
         except ValueError:
             self._count_text.set_text("Choose two dates.")
         except TRANSIENT_ERRORS as error:
-            self._count_text.set_text(f"How much that is can't be seen now: {error}.")
+            self._count_text.set_text(f"The number of predictions can't be read now: {error}.")
         else:
-            self._count_text.set_text(f"{made:,} served predictions, of {labelled:,} of which something was said.")
+            self._count_text.set_text(f"{served:,} served predictions, {with_outcome:,} with feedback.")
 
     async def _start_replay(self) -> None:
         self._error.set_shown(False)
         try:
-            asked = {"since": self._values["from"], "until": self._values["to"]}
-            arguments = ReplayQuery.from_options(self._services.settings, self._values["task"], **asked)
-            await asyncio.to_thread(self._services.replays.submit, arguments)
+            query = ReplayQuery.from_options(
+                self._services.settings,
+                self._values["task"],
+                since=self._values["from"],
+                until=self._values["to"],
+            )
+            await asyncio.to_thread(self._services.replays.submit, query)
         except SetupError as error:
             self._error.set_text(error.one_line).set_shown(True)
         except (ReplayQueueFull, OSError) as error:
-            self._error.set_text(f"It can't be begun: {error}.").set_shown(True)
+            self._error.set_text(f"The dataset can't be created: {error}.").set_shown(True)
 
 
 def _parse_day(day: str) -> datetime:
@@ -120,24 +119,24 @@ def _parse_day(day: str) -> datetime:
 
 
 def count_rows(connection: Connection, task: str, since: datetime, until: datetime) -> tuple[int, int]:
-    """Served predictions of a stretch of time, and those of them that have an outcome."""
-    within = (
+    """Return the number of served predictions in a period, and of those with an outcome."""
+    in_period = (
         PredictionRow.task == task,
         PredictionRow.time >= since,
         PredictionRow.time < until,
         PredictionRow.role != "shadow",
     )
-    joined = (
+    with_outcome = (
         select(func.count())
         .select_from(PredictionRow)
         .join(OutcomeRow, OutcomeRow.prediction_id == PredictionRow.prediction_id)
     )
-    made = connection.scalar(select(func.count()).where(*within)) or 0
-    return made, connection.scalar(joined.where(*within)) or 0
+    served = connection.scalar(select(func.count()).where(*in_period)) or 0
+    return served, connection.scalar(with_outcome.where(*in_period)) or 0
 
 
 class _ReplayList:
-    """The datasets that were made here, and are being made."""
+    """The finished, running and waiting datasets."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -146,35 +145,36 @@ class _ReplayList:
         self._panel = Node("div", style="scroll")
 
     def refresh(self) -> None:
-        """Show them as they are now."""
-        jobs, doing = self._services.replays.list_jobs()[:MAX_SHOWN], dict(self._services.replays.progress)
-        if (seen := (jobs, doing)) == self._last_rendered:
+        """Show the current state; only a change is sent to the browser."""
+        jobs, progress = self._services.replays.list_jobs()[:MAX_SHOWN], dict(self._services.replays.progress)
+        if (jobs, progress) == self._last_rendered:
             return
-        self._last_rendered = seen
+        self._last_rendered = (jobs, progress)
         self._panel.clear()
         with self._panel:
-            self._render(jobs, doing)
+            self._render(jobs, progress)
 
-    def _render(self, jobs: Sequence[ReplayJob], doing: dict[str, dict[str, Any]]) -> None:
+    def _render(self, jobs: Sequence[ReplayJob], progress: dict[str, dict[str, Any]]) -> None:
         if not jobs:
             with Node("div", style="empty"):
-                Node("strong", "No dataset yet")
-                Node("span", "Choose a task and a time above. `hindsight replay` makes the same ones.")
+                Node("strong", "No datasets yet")
+                Node("span", "Choose a task and a period above. `hindsight replay` creates the same datasets.")
             return
         with Node("table", style="list"):
-            table_header("Task", "Of", "State", "Rows", "Content hash", "")
+            table_header("Task", "Period", "State", "Rows", "Content hash", "")
             with Node("tbody"):
                 for job in jobs:
-                    self._render_job(job, doing.get(job.id, {}))
+                    self._render_job(job, progress.get(job.id, {}))
 
-    def _render_job(self, job: ReplayJob, doing: dict[str, Any]) -> None:
+    def _render_job(self, job: ReplayJob, progress: dict[str, Any]) -> None:
         manifest = (self._services.replays.directory(job.id).manifest() or {}) if job.state == "done" else {}
         state = job.state + (f": {job.reason}" if job.reason else "")
-        if doing:
-            state += f": {doing['doing']} {doing['done']:,}" + (f" of {doing['of']:,}" if doing.get("of") else "")
+        if progress:
+            total = f" of {progress['of']:,}" if progress.get("of") else ""
+            state += f": {progress['doing']} {progress['done']:,}{total}"
         with Node("tr", data_replay=job.id):
             Node("td", job.task)
-            Node("td", " to ".join(f"{one:%Y-%m-%d}" if one else "…" for one in (job.since, job.until)))
+            Node("td", " to ".join(f"{day:%Y-%m-%d}" if day else "…" for day in (job.since, job.until)))
             Node("td", state, "bad" if job.state == "failed" else "")
             splits = ", ".join(f"{name} {count:,}" for name, count in manifest.get("splits", {}).items())
             Node("td", f"{manifest['rows']:,} ({splits})" if manifest else "")

@@ -1,4 +1,4 @@
-"""Elements with a behaviour of their own in the browser: each a Vue component in `components/`."""
+"""Elements with client-side behaviour, each a Vue component in `components/`."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from nicegui.events import GenericEventArguments
 
 
 class KeyListener(Element, component="components/keys.js"):
-    """Tells which of these keys was pressed, outside of fields; Enter in the field with `data-answer` too."""
+    """Calls `on_key` with each of these keys that is pressed outside of fields, or Enter in a `data-answer` field."""
 
     def __init__(self, keys: Sequence[str], on_key: Callable[[str], Any]) -> None:
         super().__init__()
@@ -17,7 +17,7 @@ class KeyListener(Element, component="components/keys.js"):
 
 
 class BoxEditor(Element, component="components/boxes.js"):
-    """A picture with boxes that can be changed; `on_change` is told all of them, in pixels of the picture."""
+    """A picture with editable boxes. A change calls `on_change` with all boxes, in pixels of the picture."""
 
     def __init__(
         self,
@@ -31,14 +31,14 @@ class BoxEditor(Element, component="components/boxes.js"):
         self._props["boxes"] = list(boxes)
         self._props["labels"] = list(labels)
 
-        def changed(event: GenericEventArguments) -> None:
+        def on_event(event: GenericEventArguments) -> None:
             on_change(event.args)
 
-        self.on("change", changed)
+        self.on("change", on_event)
 
 
 class AudioPlayer(Element, component="components/sound.js"):
-    """A player with its waveform."""
+    """An audio player with a waveform."""
 
     def __init__(self, src: str) -> None:
         super().__init__()

@@ -8,28 +8,29 @@ from tests.support import tools
 from tests.support.browser import open_browser
 from tests.support.stack import Stack
 
-expect.set_options(timeout=60_000)  # milliseconds: a page is slow where the machine is busy
+expect.set_options(timeout=60_000)  # milliseconds: pages are slow on a busy machine
 
 
 @pytest.fixture(scope="session")
 async def browser() -> AsyncIterator[Browser]:
-    """The browser, once for all tests."""
+    """A browser that all tests share."""
     tools.require_programs("chromium")
-    async with open_browser() as found:
-        yield found
+    async with open_browser() as browser:
+        yield browser
 
 
 @pytest.fixture
 async def page(browser: Browser, stack: Stack) -> AsyncIterator[Page]:
-    """A window of its own on the platform's pages; errors of theirs, and whatever asks another host, fail the test."""
+    """A new window on the platform's pages. Errors of the pages and requests to other hosts fail the test."""
     url = api_url(stack.settings)
     context = await browser.new_context(base_url=url, viewport={"width": 1280, "height": 800})
     page = await context.new_page()
-    faults: list[str] = []
-    page.on("pageerror", lambda error: faults.append(str(error)))
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
     page.on(
-        "request", lambda asked: None if asked.url.startswith((url, "data:", "blob:")) else faults.append(asked.url)
+        "request",
+        lambda request: None if request.url.startswith((url, "data:", "blob:")) else problems.append(request.url),
     )
     yield page
     await context.close()
-    assert not faults
+    assert not problems

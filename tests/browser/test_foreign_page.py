@@ -1,4 +1,4 @@
-"""A page of another origin, in a real browser on this machine, reads nothing and changes nothing at any port."""
+"""Attacks by a page of another origin, in a real browser on the platform's machine, on all of its ports."""
 
 import asyncio
 import threading
@@ -71,7 +71,7 @@ ATTACK = """async ([urls, requests]) => {
 
 @pytest.fixture(scope="module")
 async def platform(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Settings]:
-    """What listens, on a machine with Prometheus and Alertmanager, while there are no keys."""
+    """All processes that listen, Prometheus and Alertmanager included, without any keys."""
     config = platform_settings(
         tmp_path_factory.mktemp("foreign"), tasks={"letters": "tests.support.tasks:Letters"}, scrape_seconds=1
     )
@@ -83,16 +83,16 @@ async def platform(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Se
 
 
 @pytest.fixture
-def elsewhere(tmp_path: Path) -> Iterator[str]:
-    """A page of another origin, in the same address space: none of a browser's rules for local networks helps."""
-    (tmp_path / "page.html").write_text("<!doctype html><title>Elsewhere</title>")
+def foreign_page(tmp_path: Path) -> Iterator[str]:
+    """A page of another origin in the same address space, so that browsers' rules for local networks don't help."""
+    (tmp_path / "page.html").write_text("<!doctype html><title>Foreign page</title>")
 
     class Handler(SimpleHTTPRequestHandler):
-        def __init__(self, *arguments: Any) -> None:
-            super().__init__(*arguments, directory=str(tmp_path))
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args, directory=str(tmp_path))
 
-        def log_message(self, format: str, *arguments: Any) -> None:
-            """Say nothing."""
+        def log_message(self, format: str, *args: Any) -> None:
+            """Log nothing."""
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -100,45 +100,45 @@ def elsewhere(tmp_path: Path) -> Iterator[str]:
         server.shutdown()
 
 
-def listening(config: Settings) -> set[int]:
-    """The ports of all processes of the platform."""
-    found = set()
+def listening_ports(config: Settings) -> set[int]:
+    """Return the ports of all processes of the platform."""
+    ports = set()
     for pid in read_pids(config).values():
-        process = psutil.Process(pid)
-        for one in (process, *process.children(recursive=True)):
-            found |= {at.laddr.port for at in one.net_connections("tcp") if at.status == psutil.CONN_LISTEN}
-    return found
+        parent = psutil.Process(pid)
+        for process in (parent, *parent.children(recursive=True)):
+            sockets = process.net_connections("tcp")
+            ports |= {socket.laddr.port for socket in sockets if socket.status == psutil.CONN_LISTEN}
+    return ports
 
 
-async def silences(config: Settings) -> Any:
-    """What Alertmanager has, by its password."""
+async def alertmanager_state(config: Settings) -> Any:
+    """Return Alertmanager's silences and alerts."""
     password = secret_file.read(config.home.resolve() / "alertmanager.password")
     url = f"http://127.0.0.1:{config.alertmanager_port}/api/v2"
     async with httpx.AsyncClient(trust_env=False, auth=("hindsight", password or "")) as http:
-        return [(await http.get(f"{url}/{what}")).raise_for_status().json() for what in ("silences", "alerts")]
+        return [(await http.get(f"{url}/{path}")).raise_for_status().json() for path in ("silences", "alerts")]
 
 
-async def state(config: Settings) -> dict[str, Any]:
-    """All that such a page would like to change."""
-    held = await reader.fetch_offset_ranges(config, [topics.LIFECYCLE, topics.feedback("letters")])
-    ends = {partition: one.end for partition, one in held.items()}
+async def platform_state(config: Settings) -> dict[str, Any]:
+    """Return everything that the attack tries to change."""
+    ranges = await reader.fetch_offset_ranges(config, [topics.LIFECYCLE, topics.feedback("letters")])
     async with InferenceClient(config) as client:
         served = [await client.serves(ModelRef(name="letters", version=version)) for version in "12"]
-    uploaded = [path for path in (config.home / "blobs").rglob("*") if path.is_file() and "events" not in path.parts]
+    blobs = [path for path in (config.home / "blobs").rglob("*") if path.is_file() and "events" not in path.parts]
     return {
-        "ends": ends,
+        "ends": {partition: offsets.end for partition, offsets in ranges.items()},
         "served": served,
         "pids": read_pids(config),
-        "blobs": uploaded,
-        "alerts": await silences(config),
+        "blobs": blobs,
+        "alerts": await alertmanager_state(config),
     }
 
 
 async def test_a_page_of_another_origin_reads_and_changes_nothing(
-    browser: Browser, platform: Settings, elsewhere: str
+    browser: Browser, platform: Settings, foreign_page: str
 ) -> None:
-    before = await state(platform)
-    ports = listening(platform)
+    before = await platform_state(platform)
+    ports = listening_ports(platform)
     assert {
         platform.mlserver_http_port,
         platform.api_port,
@@ -147,35 +147,36 @@ async def test_a_page_of_another_origin_reads_and_changes_nothing(
     } < ports
     urls = [f"http://127.0.0.1:{port}" for port in sorted(ports)]
     page = await (await browser.new_context()).new_page()
-    await page.goto(elsewhere)
+    await page.goto(foreign_page)
     assert await page.evaluate(ATTACK, [urls, REQUESTS]) == []
-    assert await state(platform) == before
+    assert await platform_state(platform) == before
 
 
-def test_alertmanagers_password_is_in_no_file_that_others_read(platform: Settings) -> None:
-    folder = platform.home / "alertmanager"
-    assert yaml.safe_load((folder / "web.yml").read_text())["basic_auth_users"]["hindsight"].startswith("$2b$")
-    for path in (folder / "web.yml", platform.home / "alertmanager.password"):
+def test_other_users_can_not_read_the_files_with_alertmanagers_password(platform: Settings) -> None:
+    directory = platform.home / "alertmanager"
+    assert yaml.safe_load((directory / "web.yml").read_text())["basic_auth_users"]["hindsight"].startswith("$2b$")
+    for path in (directory / "web.yml", platform.home / "alertmanager.password"):
         assert path.stat().st_mode & 0o077 == 0
 
 
 @pytest.mark.parametrize(
-    ("path", "shown"), [("/docs", ".opblock"), ("/redoc", "[data-section-id]"), ("/models", "main")]
+    ("path", "selector"), [("/docs", ".opblock"), ("/redoc", "[data-section-id]"), ("/models", "main")]
 )
-async def test_our_own_pages_ask_no_other_host_and_keep_to_their_policy(
-    browser: Browser, platform: Settings, path: str, shown: str
+async def test_our_own_pages_use_no_other_host_and_respect_their_policy(
+    browser: Browser, platform: Settings, path: str, selector: str
 ) -> None:
     url = api_url(platform)
     page = await (await browser.new_context()).new_page()
-    faults: list[str] = []
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on("console", lambda said: faults.append(said.text) if said.type == "error" else None)
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
     page.on(
-        "request", lambda asked: None if asked.url.startswith((url, "data:", "blob:")) else faults.append(asked.url)
+        "request",
+        lambda request: None if request.url.startswith((url, "data:", "blob:")) else problems.append(request.url),
     )
-    answer = await page.goto(f"{url}{path}")
-    await page.wait_for_selector(shown)
-    assert answer is not None
-    assert "default-src 'self'" in answer.headers["content-security-policy"]
-    # ReDoc's own logo, which the policy refuses.
-    assert [fault for fault in faults if "cdn.redoc.ly" not in fault] == []
+    response = await page.goto(f"{url}{path}")
+    await page.wait_for_selector(selector)
+    assert response is not None
+    assert "default-src 'self'" in response.headers["content-security-policy"]
+    # The policy refuses ReDoc's own logo.
+    assert [problem for problem in problems if "cdn.redoc.ly" not in problem] == []

@@ -1,4 +1,4 @@
-"""The models page in a real browser: a change is an event, and in force, and is taken back."""
+"""Route changes on the models page, in a real browser."""
 
 import json
 import sys
@@ -20,10 +20,10 @@ async def test_a_version_is_promoted_and_rolled_back_each_with_a_reason(
     card = tmp_path / "card.json"
     card.write_text(json.dumps({"figures": {"right": 0.93}}))
     model = write_letters_model(tmp_path, "registered for the page")
-    registering = (sys.executable, "-m", "app.cli", "models", "register", "letters", model, "--card", card)
-    done = await run_command(stack.settings, *map(str, registering))
-    assert done.code == 0, done.err
-    version = done.out.strip()
+    command = (sys.executable, "-m", "app.cli", "models", "register", "letters", model, "--card", card)
+    result = await run_command(stack.settings, *map(str, command))
+    assert result.code == 0, result.err
+    version = result.out.strip()
 
     await open_page(page, "/models?task=letters")
     await page.fill("#viewer", "ada")
@@ -41,13 +41,15 @@ async def test_a_version_is_promoted_and_rolled_back_each_with_a_reason(
         await page.fill("[data-field=reason]", "worse after all")
         await page.locator("#confirm .main").click()
         await expect(row).not_to_contain_text("champion")
-        records = await log.read_until(lambda read: len(read) >= 2)
-    said = [json.loads(one.value) for one in records if header_text(one, "ce_type") == "hindsight.route.changed.v1"]
-    assert [(one["action"], one["reason"], one["actor"]) for one in said] == [
+        records = await log.read_until(lambda records: len(records) >= 2)
+    changes = [
+        json.loads(record.value) for record in records if header_text(record, "ce_type") == "hindsight.route.changed.v1"
+    ]
+    assert [(change["action"], change["reason"], change["actor"]) for change in changes] == [
         ("promote", "the new scanner", "ada"),
         ("rollback", "worse after all", "ada"),
     ]
-    assert (said[0]["champion"], said[1]["champion"]) == (version, said[0]["replaced"])
+    assert (changes[0]["champion"], changes[1]["champion"]) == (version, changes[0]["replaced"])
 
     await row.locator("a").click()
     await expect(page.locator(f"[aria-label='Version {version}']")).to_contain_text("the new scanner")

@@ -1,4 +1,4 @@
-"""The other pages in a real browser: what is there can be seen, and be asked for."""
+"""The overview, replay and dead-letter pages, in a real browser."""
 
 import json
 import zipfile
@@ -30,42 +30,42 @@ async def test_a_page_fits_into_a_narrow_window(page: Page, path: str) -> None:
     assert not await page.evaluate(wide)
 
 
-async def test_the_overview_is_live(stack: Stack, page: Page) -> None:
+async def test_the_overview_shows_the_current_rate(stack: Stack, page: Page) -> None:
     await open_page(page, "/")
     rate = page.locator("[data-task=ocr] [data-figure=rate]")
     await expect(rate).to_be_visible()
-    seen = await rate.text_content()
+    initial_rate = await rate.text_content()
     async with open_topic_reader(stack.settings, topics.predictions("ocr")) as answers:
-        payloads = [OutgoingRecord(one.payload) for one in make_payloads(60, seed=5)]
+        payloads = [OutgoingRecord(sample.payload) for sample in make_payloads(60, seed=5)]
         await publish(stack.settings, topics.requests("ocr"), payloads, rate=20)
-        await expect(rate).not_to_have_text(seen or "", timeout=20_000)
+        await expect(rate).not_to_have_text(initial_rate or "", timeout=20_000)
         await answers.read_answers(60)
 
 
-async def test_a_dead_letter_is_looked_at_and_goes_back(stack: Stack, page: Page) -> None:
+async def test_a_dead_letter_is_shown_and_replayed(stack: Stack, page: Page) -> None:
     async with open_topic_reader(stack.settings, topics.DEAD_LETTERS) as letters:
-        await publish(stack.settings, topics.requests("ocr"), [OutgoingRecord(b"no picture at all")])
+        await publish(stack.settings, topics.requests("ocr"), [OutgoingRecord(b"not an image")])
         [first] = await letters.read_until(bool)
-        unique = dict(first.headers)["rejected_id"].decode()
-        await open_page(page, f"/dead-letters?id={unique}")
-        await expect(page.locator("pre")).to_have_text("no picture at all")
+        letter_id = dict(first.headers)["rejected_id"].decode()
+        await open_page(page, f"/dead-letters?id={letter_id}")
+        await expect(page.locator("pre")).to_have_text("not an image")
         await page.locator("[data-change=replay]").click()
         await page.locator("#confirm .main").click()
-        await expect(page.locator("[role=status]")).to_contain_text("went back to ocr.requests")
-        again = (await letters.read_until(lambda read: len(read) >= 2))[1]
-    assert again.value == first.value
+        await expect(page.locator("[role=status]")).to_contain_text("Replayed 1 to ocr.requests")
+        second = (await letters.read_until(lambda records: len(records) >= 2))[1]
+    assert second.value == first.value
 
 
-async def test_a_dataset_is_chosen_made_and_downloaded(stack: Stack, page: Page) -> None:
+async def test_a_dataset_is_created_and_downloaded(stack: Stack, page: Page) -> None:
     await open_page(page, "/replay")
     await page.select_option("[data-field=task]", "letters")
     await expect(page.locator("[role=status]")).to_contain_text("served predictions")
     await page.locator("[data-change=begin]").click()
     link = page.get_by_role("link", name="Download")
     await expect(link).to_be_visible(timeout=60_000)
-    async with page.expect_download() as waiting:
+    async with page.expect_download() as download:
         await link.click()
-    path = await (await waiting.value).path()
-    with zipfile.ZipFile(path) as found:
-        [manifest] = [name for name in found.namelist() if name.endswith("manifest.json")]
-        assert json.loads(found.read(manifest))["arguments"]["task"] == "letters"
+    path = await (await download.value).path()
+    with zipfile.ZipFile(path) as archive:
+        [manifest] = [name for name in archive.namelist() if name.endswith("manifest.json")]
+        assert json.loads(archive.read(manifest))["arguments"]["task"] == "letters"

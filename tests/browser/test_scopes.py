@@ -1,4 +1,4 @@
-"""The pages by keys of few scopes, in a real browser: what one may not do is not offered."""
+"""The pages for keys without all scopes, in a real browser."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -19,7 +19,7 @@ BEGIN = "[data-change=begin]"
 
 @pytest.fixture(scope="module")
 async def guarded(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[Settings, KeyStore]]:
-    """An API that asks for keys."""
+    """An API with keys."""
     settings = platform_settings(tmp_path_factory.mktemp("guarded"), tasks={"ocr": "models.ocr:Ocr"})
     async with run_processes(settings, only=("kafka", "api")):
         await wait_until_alive(settings)
@@ -28,8 +28,8 @@ async def guarded(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tup
         keys.close()
 
 
-async def logged_in(browser: Browser, guarded: tuple[Settings, KeyStore], path: str, *scopes: Scope) -> Page:
-    """A page, once one has come to it by the login."""
+async def log_in(browser: Browser, guarded: tuple[Settings, KeyStore], path: str, *scopes: Scope) -> Page:
+    """Log in with a new key of these scopes, and return the page."""
     settings, keys = guarded
     name = "-".join(scopes)
     token = await asyncio.to_thread(keys.create, name, frozenset(scopes))
@@ -41,10 +41,10 @@ async def logged_in(browser: Browser, guarded: tuple[Settings, KeyStore], path: 
     return page
 
 
-async def test_who_may_only_read_sees_all_and_is_offered_nothing(
+async def test_a_key_with_the_scope_read_sees_the_pages_without_any_changes(
     browser: Browser, guarded: tuple[Settings, KeyStore]
 ) -> None:
-    page = await logged_in(browser, guarded, "/models", "read")
+    page = await log_in(browser, guarded, "/models", "read")
     await expect(page.locator("[aria-label=Versions]")).to_contain_text("Version 1 answers")
     await expect(page.locator("[data-change]")).to_have_count(0)
     await open_page(page, "/replay")
@@ -52,10 +52,10 @@ async def test_who_may_only_read_sees_all_and_is_offered_nothing(
     await expect(page.locator(BEGIN)).to_have_count(0)
 
 
-async def test_who_may_operate_is_offered_the_changes_under_the_keys_name(
+async def test_a_key_with_the_scope_operate_can_make_changes_under_its_name(
     browser: Browser, guarded: tuple[Settings, KeyStore]
 ) -> None:
-    page = await logged_in(browser, guarded, "/models", "read", "operate")
+    page = await log_in(browser, guarded, "/models", "read", "operate")
     await expect(page.locator(FREEZE)).to_be_visible()
     await expect(page.locator("#viewer")).to_have_value("read-operate")
     await expect(page.locator("#viewer")).to_be_disabled()
@@ -63,7 +63,7 @@ async def test_who_may_operate_is_offered_the_changes_under_the_keys_name(
     await expect(page.locator(BEGIN)).to_be_visible()
 
 
-async def test_who_may_not_even_read_gets_no_further_than_the_login(
+async def test_a_key_without_the_scope_read_can_not_log_in(
     browser: Browser, guarded: tuple[Settings, KeyStore]
 ) -> None:
     settings, keys = guarded

@@ -1,4 +1,4 @@
-// A picture, and boxes on it in its own pixels, to be moved, resized, added and removed by pointer and by keys.
+// A picture with boxes in its pixels, which the pointer and keys move, resize, add and remove.
 const HANDLES = [[0, 1], [2, 1], [0, 3], [2, 3]];
 const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
@@ -8,40 +8,40 @@ export default {
       <div class="boxes-picture" ref="picture" @pointerdown="down" @pointermove="move" @pointerup="up" @pointercancel="up">
         <img :src="src" alt="The picture" draggable="false" @load="loaded" />
         <svg v-if="width" :viewBox="'0 0 ' + width + ' ' + height" aria-hidden="true">
-          <g v-for="(one, place) in items" :class="{ chosen: place === chosen }" :data-box="place">
-            <rect class="box" v-bind="rectangle(one.box)" :data-place="place" />
-            <template v-if="place === chosen">
-              <circle v-for="(handle, corner) in handles" class="handle" :cx="one.box[handle[0]]" :cy="one.box[handle[1]]"
-                :r="5 * scale" :data-place="place" :data-corner="corner" />
+          <g v-for="(item, index) in items" :class="{ selected: index === selected }" :data-box="index">
+            <rect class="box" v-bind="rectangle(item.box)" :data-index="index" />
+            <template v-if="index === selected">
+              <circle v-for="(handle, corner) in handles" class="handle" :cx="item.box[handle[0]]" :cy="item.box[handle[1]]"
+                :r="5 * scale" :data-index="index" :data-corner="corner" />
             </template>
           </g>
         </svg>
-        <span v-for="(one, place) in width ? items : []" class="boxes-label" :class="{ chosen: place === chosen }"
-          :style="{ left: (100 * one.box[0]) / width + '%', top: (100 * one.box[1]) / height + '%' }">{{ one.label }}</span>
+        <span v-for="(item, index) in width ? items : []" class="boxes-label" :class="{ selected: index === selected }"
+          :style="{ left: (100 * item.box[0]) / width + '%', top: (100 * item.box[1]) / height + '%' }">{{ item.label }}</span>
       </div>
       <div class="bar">
-        <select v-if="chosen !== null && items[chosen]" aria-label="What is in the box" :value="items[chosen].label" @change="name($event.target.value)">
+        <select v-if="selected !== null && items[selected]" aria-label="Label of the box" :value="items[selected].label" @change="relabel($event.target.value)">
           <option v-for="label in labels" :value="label">{{ label }}</option>
         </select>
         <button type="button" class="button" @click="add">Add <kbd>n</kbd></button>
-        <button type="button" class="button" :disabled="chosen === null" @click="remove">Remove <kbd>Del</kbd></button>
+        <button type="button" class="button" :disabled="selected === null" @click="remove">Remove <kbd>Del</kbd></button>
         <span class="muted small"><kbd>,</kbd> <kbd>.</kbd> choose · arrows move · <kbd>Alt</kbd> resizes · <kbd>Shift</kbd> by ten · <kbd>l</kbd> label</span>
       </div>
     </div>`,
   props: { src: String, boxes: Array, labels: Array },
   data() {
-    return { items: JSON.parse(JSON.stringify(this.boxes)), chosen: null, width: 0, height: 0, scale: 1, drag: null };
+    return { items: JSON.parse(JSON.stringify(this.boxes)), selected: null, width: 0, height: 0, scale: 1, drag: null };
   },
   computed: {
     handles: () => HANDLES,
   },
   mounted() {
-    this.sized = new ResizeObserver(() => this.rescale());
-    this.sized.observe(this.$refs.picture);
+    this.resizeObserver = new ResizeObserver(() => this.rescale());
+    this.resizeObserver.observe(this.$refs.picture);
     this.$refs.root.focus({ preventScroll: true });
   },
   unmounted() {
-    this.sized.disconnect();
+    this.resizeObserver.disconnect();
   },
   methods: {
     loaded(event) {
@@ -61,13 +61,13 @@ export default {
     },
     down(event) {
       if (!this.width || event.button) return;
-      const { place, corner } = event.target.dataset;
+      const { index, corner } = event.target.dataset;
       const at = this.point(event);
-      if (corner !== undefined) this.drag = { how: "resize", at, handle: HANDLES[corner] };
-      else if (place !== undefined) this.drag = { how: "move", at };
-      else this.drag = { how: "draw", at };
-      if (place !== undefined) this.chosen = Number(place);
-      else this.chosen = null;
+      if (corner !== undefined) this.drag = { mode: "resize", at, handle: HANDLES[corner] };
+      else if (index !== undefined) this.drag = { mode: "move", at };
+      else this.drag = { mode: "draw", at };
+      if (index !== undefined) this.selected = Number(index);
+      else this.selected = null;
       this.$refs.picture.setPointerCapture(event.pointerId);
       this.$refs.root.focus({ preventScroll: true });
       event.preventDefault();
@@ -76,24 +76,24 @@ export default {
       if (!this.drag) return;
       const at = this.point(event);
       const by = [at[0] - this.drag.at[0], at[1] - this.drag.at[1]];
-      if (this.drag.how === "draw") {
+      if (this.drag.mode === "draw") {
         if (Math.hypot(...by) < 4 * this.scale) return;
         this.items.push({ box: [...this.drag.at, ...at], label: this.labels[0] });
-        this.chosen = this.items.length - 1;
-        this.drag = { how: "resize", at, handle: [2, 3] };
+        this.selected = this.items.length - 1;
+        this.drag = { mode: "resize", at, handle: [2, 3] };
         return;
       }
       this.drag.at = at;
       this.drag.moved = true;
-      this.shift(by, this.drag.how === "move" ? null : this.drag.handle);
+      this.shift(by, this.drag.mode === "move" ? null : this.drag.handle);
     },
     up() {
       const drag = this.drag;
       this.drag = null;
-      if (drag && drag.how !== "draw") this.say();
+      if (drag && drag.mode !== "draw") this.emitChange();
     },
     shift([dx, dy], handle) {
-      const box = this.items[this.chosen].box;
+      const box = this.items[this.selected].box;
       if (handle) {
         box[handle[0]] = Math.min(this.width, Math.max(0, box[handle[0]] + dx));
         box[handle[1]] = Math.min(this.height, Math.max(0, box[handle[1]] + dy));
@@ -101,23 +101,23 @@ export default {
       }
       dx = Math.min(this.width - Math.max(box[0], box[2]), Math.max(-Math.min(box[0], box[2]), dx));
       dy = Math.min(this.height - Math.max(box[1], box[3]), Math.max(-Math.min(box[1], box[3]), dy));
-      this.items[this.chosen].box = [box[0] + dx, box[1] + dy, box[2] + dx, box[3] + dy];
+      this.items[this.selected].box = [box[0] + dx, box[1] + dy, box[2] + dx, box[3] + dy];
     },
     press(event) {
       if (event.target.tagName === "SELECT" || event.ctrlKey || event.metaKey || !this.width) return;
       const step = STEPS[event.key];
       const count = this.items.length;
       if (step && count) {
-        if (this.chosen === null) this.chosen = 0;
+        if (this.selected === null) this.selected = 0;
         const by = event.shiftKey ? 10 : 1;
         this.shift([step[0] * by, step[1] * by], event.altKey ? [2, 3] : null);
-        this.say();
+        this.emitChange();
       } else if ((event.key === "." || event.key === ",") && count) {
-        const on = event.key === "." ? 1 : -1;
-        this.chosen = this.chosen === null ? 0 : (this.chosen + on + count) % count;
+        const direction = event.key === "." ? 1 : -1;
+        this.selected = this.selected === null ? 0 : (this.selected + direction + count) % count;
       } else if (event.key === "n") this.add();
-      else if (event.key === "l" && this.chosen !== null) this.$refs.root.querySelector("select")?.focus();
-      else if ((event.key === "Delete" || event.key === "Backspace") && this.chosen !== null) this.remove();
+      else if (event.key === "l" && this.selected !== null) this.$refs.root.querySelector("select")?.focus();
+      else if ((event.key === "Delete" || event.key === "Backspace") && this.selected !== null) this.remove();
       else return;
       event.preventDefault();
       event.stopPropagation();
@@ -125,27 +125,27 @@ export default {
     add() {
       const [w, h] = [this.width, this.height];
       this.items.push({ box: [w * 0.4, h * 0.4, w * 0.6, h * 0.6], label: this.labels[0] });
-      this.chosen = this.items.length - 1;
-      this.say();
+      this.selected = this.items.length - 1;
+      this.emitChange();
     },
     remove() {
-      this.items.splice(this.chosen, 1);
-      this.chosen = null;
+      this.items.splice(this.selected, 1);
+      this.selected = null;
       this.$refs.root.focus({ preventScroll: true });
-      this.say();
+      this.emitChange();
     },
-    name(label) {
-      this.items[this.chosen].label = label;
+    relabel(label) {
+      this.items[this.selected].label = label;
       this.$refs.root.focus({ preventScroll: true });
-      this.say();
+      this.emitChange();
     },
-    say() {
+    emitChange() {
       const round = (value) => Math.round(value * 10) / 10;
-      const said = this.items.map(({ box: [x0, y0, x1, y1], label }) => ({
+      const boxes = this.items.map(({ box: [x0, y0, x1, y1], label }) => ({
         box: [Math.min(x0, x1), Math.min(y0, y1), Math.max(x0, x1), Math.max(y0, y1)].map(round),
         label,
       }));
-      this.$emit("change", said);
+      this.$emit("change", boxes);
     },
   },
 };

@@ -1,4 +1,4 @@
-// One keystroke does it: what the page has asked for goes to the server, what needs no server is done here.
+// Keyboard shortcuts: the page's keys are sent to the server; keys that need no server are handled here.
 export default {
   props: { keys: Array },
   mounted() {
@@ -11,11 +11,11 @@ export default {
     press(event) {
       if (event.defaultPrevented || event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
       if (document.querySelector("dialog[open]")) return;
-      const at = event.target;
+      const target = event.target;
       const answer = document.querySelector("[data-answer]");
-      if (at.matches?.("input:not([type=checkbox]), textarea, select")) {
-        if (event.key === "Escape") at.blur();
-        else if (event.key === "Enter" && at === answer && at.tagName === "INPUT") this.send(event);
+      if (target.matches?.("input:not([type=checkbox]), textarea, select")) {
+        if (event.key === "Escape") target.blur();
+        else if (event.key === "Enter" && target === answer && target.tagName === "INPUT") this.send(event);
         return;
       }
       if (event.key === "?") document.getElementById("help")?.showModal();
@@ -25,7 +25,7 @@ export default {
       } else if (event.key === " " && document.querySelector("audio")) {
         const audio = document.querySelector("audio");
         audio.paused ? audio.play() : audio.pause();
-      } else if (this.keys.includes(event.key) && !(event.key === "Enter" && at.matches?.("button, a, summary"))) {
+      } else if (this.keys.includes(event.key) && !(event.key === "Enter" && target.matches?.("button, a, summary"))) {
         this.send(event);
         return;
       } else return;

@@ -1,29 +1,29 @@
-// A sound: the browser's own player, and its waveform, which can be clicked into.
+// An audio player: the browser's own player with a waveform. A click on the waveform seeks.
 export default {
   template: `
     <figure class="sound">
       <canvas ref="canvas" class="wave" @click="seek" aria-label="Waveform"></canvas>
       <audio ref="audio" :src="src" controls preload="auto" @timeupdate="draw" @seeked="draw"></audio>
-      <figcaption v-if="trouble" class="warn small">{{ trouble }}</figcaption>
+      <figcaption v-if="problem" class="warn small">{{ problem }}</figcaption>
     </figure>`,
   props: { src: String },
   data() {
-    return { trouble: "" };
+    return { problem: "" };
   },
   async mounted() {
-    this.sized = new ResizeObserver(() => this.draw());
-    this.sized.observe(this.$refs.canvas);
+    this.resizeObserver = new ResizeObserver(() => this.draw());
+    this.resizeObserver.observe(this.$refs.canvas);
     try {
       const bytes = await (await fetch(this.src)).arrayBuffer();
-      const sound = await new OfflineAudioContext(1, 1, 16000).decodeAudioData(bytes);
-      this.samples = sound.getChannelData(0);
+      const audio = await new OfflineAudioContext(1, 1, 16000).decodeAudioData(bytes);
+      this.samples = audio.getChannelData(0);
       this.draw();
     } catch (error) {
-      this.trouble = "This browser can't draw the sound: " + error.message;
+      this.problem = "This browser can't draw the waveform: " + error.message;
     }
   },
   unmounted() {
-    this.sized.disconnect();
+    this.resizeObserver.disconnect();
   },
   methods: {
     draw() {
@@ -33,19 +33,19 @@ export default {
       const [width, height] = [canvas.clientWidth, canvas.clientHeight];
       canvas.width = width * ratio;
       canvas.height = height * ratio;
-      const paper = canvas.getContext("2d");
-      paper.scale(ratio, ratio);
+      const context = canvas.getContext("2d");
+      context.scale(ratio, ratio);
       const style = getComputedStyle(canvas);
       const { currentTime, duration } = this.$refs.audio;
       const played = duration ? (currentTime / duration) * width : 0;
-      const per = this.samples.length / width;
+      const samplesPerPixel = this.samples.length / width;
       for (let x = 0; x < width; x += 2) {
-        let most = 0;
-        const end = Math.min(this.samples.length, Math.ceil((x + 2) * per));
-        for (let at = Math.floor(x * per); at < end; at += 1) most = Math.max(most, Math.abs(this.samples[at]));
-        const half = Math.max(0.5, (most * height) / 2);
-        paper.fillStyle = style.getPropertyValue(x < played ? "--accent" : "--muted");
-        paper.fillRect(x, height / 2 - half, 1.25, 2 * half);
+        let peak = 0;
+        const end = Math.min(this.samples.length, Math.ceil((x + 2) * samplesPerPixel));
+        for (let i = Math.floor(x * samplesPerPixel); i < end; i += 1) peak = Math.max(peak, Math.abs(this.samples[i]));
+        const half = Math.max(0.5, (peak * height) / 2);
+        context.fillStyle = style.getPropertyValue(x < played ? "--accent" : "--muted");
+        context.fillRect(x, height / 2 - half, 1.25, 2 * half);
       }
     },
     seek(event) {

@@ -1,4 +1,4 @@
-"""What the overview says of a task, in words and figures. Pure."""
+"""Texts and numbers of a task on the overview. Pure functions."""
 
 from collections.abc import Sequence
 from math import isfinite
@@ -10,78 +10,78 @@ from app.pages.overview.poller import TaskOverview
 
 NOT_ANSWERING = "not answering"
 _SPARKLINE_HEIGHT = 28
-_MIN_JUDGED = 10
-"""Judged predictions of which an interval means anything."""
+_MIN_LABELLED = 10
+"""Minimum number of labels for which the interval is shown."""
 
 
-def format_rate(seen: TaskOverview) -> str:
-    """How much is answered now. That there are no requests is said only where none waits and none was answered."""
-    if seen.task_status is not None and not seen.task_status.is_healthy:
+def format_rate(task: TaskOverview) -> str:
+    """Return the rate of answers; "no requests" only if none is waiting and none was answered."""
+    if task.task_status is not None and not task.task_status.is_healthy:
         return NOT_ANSWERING
-    if seen.task_status is None and not seen.answers:
-        return "–"  # nothing is known
-    if seen.per_second >= 10:
-        return f"{seen.per_second:,.0f}/s"
-    if seen.per_second:
-        return f"{seen.per_second:.1f}/s"
-    if seen.answers:
-        return f"{seen.answers:,} in 5 min"
-    return "waiting" if seen.task_status is not None and seen.task_status.waiting else "no requests"
+    if task.task_status is None and not task.answers:
+        return "–"  # not known
+    if task.per_second >= 10:
+        return f"{task.per_second:,.0f}/s"
+    if task.per_second:
+        return f"{task.per_second:.1f}/s"
+    if task.answers:
+        return f"{task.answers:,} in 5 min"
+    return "waiting" if task.task_status is not None and task.task_status.waiting else "no requests"
 
 
-def format_waiting(seen: TaskOverview) -> str:
-    """How many requests wait."""
-    if seen.task_status is None:
-        return "what waits is not known"
-    return f"{seen.task_status.waiting:,} waiting" if seen.task_status.waiting else ""
+def format_waiting(task: TaskOverview) -> str:
+    """Return the number of waiting requests."""
+    if task.task_status is None:
+        return "lag not known"
+    return f"{task.task_status.waiting:,} waiting" if task.task_status.waiting else ""
 
 
-def format_blocker(seen: TaskOverview) -> str:
-    """Who holds requests up, and what to do; nothing where all are answered."""
-    found = seen.task_status
-    if found is None or found.is_healthy:
+def format_blocker(task: TaskOverview) -> str:
+    """Return the stage that blocks requests, with the remedy; an empty string if none does."""
+    status = task.task_status
+    if status is None or status.is_healthy:
         return ""
     return (
-        f"No request has moved on for {found.held_seconds:,.0f} s: {found.stage} holds them up. "
-        f"It is started again by itself; by hand: hindsight restart {found.stage}, then hindsight logs {found.stage}."
+        f"No progress for {status.held_seconds:,.0f} s: {status.stage} blocks the requests. It restarts automatically. "
+        f"By hand: hindsight restart {status.stage}, then hindsight logs {status.stage}."
     )
 
 
-def format_interval(found: QualityEstimate | None) -> str:
-    """The score's interval, or what is missing for one."""
-    if found is None:
-        return "not looked at yet"
-    if found.labelled < _MIN_JUDGED:
-        return f"{found.labelled} of the audit judged: too few"
-    low, high = found.interval()
-    if not (isfinite(low) and isfinite(high)):
-        return f"{found.labelled:,} judged, whose weights are too unequal"
-    return f"{low:.3f} to {high:.3f} · {found.labelled:,} judged"
+def format_interval(estimate: QualityEstimate | None) -> str:
+    """Return the score's interval, or why there is none."""
+    if estimate is None:
+        return "not measured yet"
+    if estimate.labelled < _MIN_LABELLED:
+        return f"{estimate.labelled} audit labels: too few"
+    lower, upper = estimate.interval()
+    if not (isfinite(lower) and isfinite(upper)):
+        return f"{estimate.labelled:,} labels with too unequal weights"
+    return f"{lower:.3f} to {upper:.3f} · {estimate.labelled:,} labels"
 
 
-def format_expected_quality(found: PerformanceEstimate | None) -> str:
-    """What is expected of predictions whose labels are late, and how far off that was."""
-    if found is None:
+def format_expected_quality(estimate: PerformanceEstimate | None) -> str:
+    """Return the score that is expected while labels are late, and the past error of this estimate."""
+    if estimate is None:
         return ""
-    off = "" if found.error is None else f", off by {found.error:.3f} before"
-    return f"expected now {found.score:.3f}{off}"
+    error = "" if estimate.error is None else f", past error {estimate.error:.3f}"
+    return f"expected now {estimate.score:.3f}{error}"
 
 
-def format_drift(found: Sequence[DriftFinding] | None) -> str:
-    """Which numbers have drifted."""
-    if not found:
-        return "drift: no whole window yet"
-    names = [one.feature for one in found if one.drifted]
-    return f"drift of {', '.join(names)}" if names else f"no drift in {len(found)} numbers"
+def format_drift(findings: Sequence[DriftFinding] | None) -> str:
+    """Return the features that have drifted."""
+    if not findings:
+        return "drift: no complete window yet"
+    drifted = [finding.feature for finding in findings if finding.drifted]
+    return f"drift of {', '.join(drifted)}" if drifted else f"no drift in {len(findings)} features"
 
 
 def sparkline_svg(counts: tuple[int, ...]) -> str:
-    """The counts as bars of SVG; numbers alone go into it."""
-    most = max(counts, default=0) or 1
+    """Return the counts as an SVG bar chart, which contains only numbers."""
+    max_count = max(counts, default=0) or 1
     bars = "".join(
-        f'<rect x="{place * 3}" y="{_SPARKLINE_HEIGHT - height}" width="2" height="{height}"/>'
-        for place, count in enumerate(counts)
-        if (height := max(1, round(count / most * _SPARKLINE_HEIGHT)) if count else 0)
+        f'<rect x="{index * 3}" y="{_SPARKLINE_HEIGHT - height}" width="2" height="{height}"/>'
+        for index, count in enumerate(counts)
+        if (height := max(1, round(count / max_count * _SPARKLINE_HEIGHT)) if count else 0)
     )
-    box = f"0 0 {len(counts) * 3} {_SPARKLINE_HEIGHT}"
-    return f'<svg class="spark" viewBox="{box}" preserveAspectRatio="none">{bars}</svg>'
+    view_box = f"0 0 {len(counts) * 3} {_SPARKLINE_HEIGHT}"
+    return f'<svg class="spark" viewBox="{view_box}" preserveAspectRatio="none">{bars}</svg>'

@@ -1,4 +1,4 @@
-"""`/`: how every task does now."""
+"""`/`: the current state of every task."""
 
 from collections.abc import Sequence
 
@@ -21,53 +21,53 @@ from app.registry.routes import Route
 from app.services.services import Services
 
 _MIN_UNRECORDED = 1000
-"""Answers that are not recorded yet of which it is said."""
+"""Minimum number of unrecorded answers that is shown."""
 ALARM_TRIGGERS = ("quality", "drift", "latency", "alert")
-"""Those that say that something is wrong, not that it is time."""
+"""Triggers that report a problem; others report that it is time to retrain."""
 
 
 def register(services: Services) -> None:
     """Add the page."""
-    watch = OverviewPoller(services)
+    poller = OverviewPoller(services)
 
     @ui.page("/")
     async def overview() -> None:
-        found = await watch.overview()
+        initial = await poller.overview()
         with layout.page("Overview", "/"):
             with Node("div", style="bar"):
                 Node("h1", "Overview")
                 health = _HealthPanel()
-            trouble = Node("p", style="note bad", role="alert")
-            restarts = _OptionalList("note bad small", "Processes that were started again")
+            error = Node("p", style="note bad", role="alert")
+            restarts = _OptionalList("note bad small", "Restarted processes")
             with Node("section", style="panel tasks", aria_label="Tasks"):
                 with Node("div", style="task heads"):
-                    for head in ("Task", "Answers", "Latency", "Score of the champion", "Drift, dead letters"):
-                        Node("h3", head)
-                rows = [_TaskRow(name) for name in found.tasks]
+                    for heading in ("Task", "Answers", "Latency", "Champion's score", "Drift, dead letters"):
+                        Node("h3", heading)
+                rows = [_TaskRow(name) for name in initial.tasks]
 
-        def show(now: Overview) -> None:
-            trouble.set_text(f"Nothing new can be seen: {now.error}. It is tried again.").set_shown(bool(now.error))
-            health.show(now)
-            restarts.show(now.restarts)
+        def show(current: Overview) -> None:
+            error.set_text(f"No new data: {current.error}. Retrying.").set_shown(bool(current.error))
+            health.show(current)
+            restarts.show(current.restarts)
             for row in rows:
-                row.show(now.tasks[row.task])
+                row.show(current.tasks[row.task])
 
-        async def again() -> None:
-            show(await watch.overview())
+        async def refresh() -> None:
+            show(await poller.overview())
 
-        show(found)
-        ui.timer(FAST_INTERVAL_SECONDS / 2, again)
+        show(initial)
+        ui.timer(FAST_INTERVAL_SECONDS / 2, refresh)
 
 
 class _OptionalList:
-    """A list that is there while there is something in it."""
+    """A list that is hidden while it is empty."""
 
     def __init__(self, style: str, label: str) -> None:
         self._list = Node("ul", style=style, aria_label=label).set_shown(False)
         self._last_lines: tuple[str, ...] = ()
 
     def show(self, lines: Sequence[str]) -> None:
-        """These lines; only a change is sent to the browser."""
+        """Show these lines; only a change is sent to the browser."""
         if tuple(lines) != self._last_lines:
             self._last_lines = tuple(lines)
             self._list.clear()
@@ -78,15 +78,15 @@ class _OptionalList:
 
 
 class _HealthPanel:
-    """The parts of the platform."""
+    """The readiness of the platform's parts."""
 
     def __init__(self) -> None:
         self._list = Node("ul", style="parts push", aria_label="Parts of the platform")
         self._items: dict[str, tuple[Node, Node]] = {}
 
-    def show(self, now: Overview) -> None:
-        """Each part, and what is wrong with it."""
-        for name, part in now.health.parts.items() if now.health else ():
+    def show(self, overview: Overview) -> None:
+        """Show each part with its problem, if it has one."""
+        for name, part in overview.health.parts.items() if overview.health else ():
             if name not in self._items:
                 with self._list, Node("li"):
                     self._items[name] = Node("span", style="dot"), Node("span")
@@ -96,7 +96,7 @@ class _HealthPanel:
 
 
 class _TaskRow:
-    """One task."""
+    """The row of a task."""
 
     def __init__(self, task: str) -> None:
         self.task = task
@@ -123,44 +123,40 @@ class _TaskRow:
             self._alerts = _OptionalList("alerts warn small", "Alerts")
             self._blocker = Node("p", style="alerts bad", role="alert")
 
-    def show(self, seen: TaskOverview) -> None:
-        """It as it is now."""
-        self._rate.set_text(format_rate(seen)).set_attribute(
-            "class", "figure bad" if format_rate(seen) == NOT_ANSWERING else "figure"
-        )
-        self._waiting.set_text(format_waiting(seen))
-        self._blocker.set_text(format_blocker(seen)).set_shown(bool(format_blocker(seen)))
-        self._sparkline.set_content(sparkline_svg(seen.counts))
-        if seen.models is None:
-            self._route.set_text("who serves is not known yet")
+    def show(self, task: TaskOverview) -> None:
+        """Show the current state of the task."""
+        rate, blocker, quality = format_rate(task), format_blocker(task), task.quality
+        self._rate.set_text(rate).set_attribute("class", "figure bad" if rate == NOT_ANSWERING else "figure")
+        self._waiting.set_text(format_waiting(task))
+        self._blocker.set_text(blocker).set_shown(bool(blocker))
+        self._sparkline.set_content(sparkline_svg(task.counts))
+        if task.models is None:
+            self._route.set_text("route not known yet")
             return
-        if not seen.models.versions:
+        if not task.models.versions:
             self._route.set_text("no model yet: register a version with `hindsight models register`")
             return
-        self._route.set_text(_describe_route(seen.models.route) + (" · frozen" if seen.models.frozen else ""))
-        run = seen.models.active_run
+        self._route.set_text(_describe_route(task.models.route) + (" · frozen" if task.models.frozen else ""))
+        run = task.models.active_run
         self._run.set_text("" if run is None else f"retraining: {run.step}")
-        self._p50.set_text("–" if seen.p50_ms is None else f"{seen.p50_ms:,.0f} ms")
-        self._p99.set_text("none in 5 min" if seen.p99_ms is None else f"p99 {seen.p99_ms:,.0f} ms, of 5 min")
+        self._p50.set_text("–" if task.p50_ms is None else f"{task.p50_ms:,.0f} ms")
+        self._p99.set_text("none in 5 min" if task.p99_ms is None else f"p99 {task.p99_ms:,.0f} ms in 5 min")
         self._unrecorded.set_text(
-            f"{seen.unrecorded:,} answers not recorded yet" if seen.unrecorded >= _MIN_UNRECORDED else ""
+            f"{task.unrecorded:,} answers not recorded yet" if task.unrecorded >= _MIN_UNRECORDED else ""
         )
-        self._score.set_text("–" if seen.quality is None or seen.quality.score is None else f"{seen.quality.score:.3f}")
-        self._interval.set_text(format_interval(seen.quality))
-        self._expected.set_text(format_expected_quality(seen.expected))
-        self._drift.set_text(format_drift(seen.drift))
-        self._dead_letters.set_text(f"{seen.dead_letters:,} dead letters today" if seen.dead_letters else "")
-        self._alerts.show([f"{one.trigger}: {one.sees}" for one in seen.triggers if _is_alarm(one)])
-
-
-def _is_alarm(trigger: object) -> bool:
-    return getattr(trigger, "fires", False) and getattr(trigger, "trigger", "") in ALARM_TRIGGERS
+        self._score.set_text("–" if quality is None or quality.score is None else f"{quality.score:.3f}")
+        self._interval.set_text(format_interval(quality))
+        self._expected.set_text(format_expected_quality(task.expected))
+        self._drift.set_text(format_drift(task.drift))
+        self._dead_letters.set_text(f"{task.dead_letters:,} dead letters today" if task.dead_letters else "")
+        alarms = [trigger for trigger in task.triggers if trigger.fires and trigger.trigger in ALARM_TRIGGERS]
+        self._alerts.show([f"{trigger.trigger}: {trigger.sees}" for trigger in alarms])
 
 
 def _describe_route(route: Route) -> str:
-    said = [f"version {route.champion}"]
+    roles = [f"version {route.champion}"]
     if route.canary is not None:
-        said.append(f"canary {route.canary} ({route.canary_share:.0%})")
+        roles.append(f"canary {route.canary} ({route.canary_share:.0%})")
     if route.shadows:
-        said.append(f"shadow {', '.join(route.shadows)}")
-    return " · ".join(said)
+        roles.append(f"shadow {', '.join(route.shadows)}")
+    return " · ".join(roles)

@@ -1,8 +1,8 @@
-"""What the overview shows, found once for all who look: nobody looking costs nothing.
+"""The data of the overview, shared by all viewers. Nothing is polled without a viewer.
 
-Traffic, health and what waits are found again every two seconds, by Kafka's offsets and what each process says of
-itself; latency by bounded queries over indexes; what costs more, scores and what triggers see, of one task at a time,
-more rarely. Latency and scores are from the catalog, which may be behind.
+Throughput, health and lag are refreshed every two seconds, from Kafka's offsets and the state of each process, and
+latencies by bounded queries over indexes. Scores and triggers cost more, so they are refreshed for one task at a time,
+and less often. Latencies and scores come from the catalog, which may lag behind.
 """
 
 import asyncio
@@ -33,64 +33,64 @@ from app.services.services import Services
 
 FAST_INTERVAL_SECONDS = 2.0
 MAX_WAIT_SECONDS = 1.0
-"""How long a page waits for a look: it is shown without, rather than late."""
+"""How long a page waits for new data before it shows the last data."""
 SLOW_INTERVAL_SECONDS = 10.0
 MAX_LATENCIES = 300
-"""Answers whose latency is looked at, at most."""
+"""Maximum number of answers per version from which latencies are computed."""
 LATENCY_WINDOW = timedelta(minutes=5)
-"""An older answer says nothing of the latency of now."""
+"""Older answers don't count for the current latency."""
 MAX_SCORED = 20_000
-"""Predictions whose outcomes are looked at."""
+"""Maximum number of predictions from which the score is computed."""
 SCORE_WINDOW = timedelta(days=1)
 
 
 @dataclass
 class TaskOverview:
-    """A task as it was last seen."""
+    """The last known state of a task."""
 
     task: str
     models: TaskModels | None = None
     counts: BucketCounts = ()
     task_status: TaskStatus | None = None
-    """What waits, and who holds it up; None while that isn't known."""
+    """The waiting requests and the stage that blocks them; None while not known."""
     unrecorded: int = 0
-    """Answers that are not in the catalog yet."""
+    """Number of answers that are not in the catalog yet."""
     p50_ms: float | None = None
     p99_ms: float | None = None
     quality: QualityEstimate | None = None
     triggers: Sequence[TriggerExplanation] = ()
     drift: Sequence[DriftFinding] | None = None
-    """Of the champion's last window; None without one."""
+    """The findings in the champion's last window; None without a window."""
     expected: PerformanceEstimate | None = None
-    """What the last window is expected to score while its labels are late."""
+    """The score expected of the last window while its labels are late."""
     dead_letters: int = 0
-    """In the last day; counted up to 1,000."""
+    """Dead letters of the last day, counted up to 1,000."""
 
     @property
     def per_second(self) -> float:
-        """Answers a second."""
+        """The current rate of answers per second."""
         return answers_per_second(self.counts)
 
     @property
     def answers(self) -> int:
-        """Answers of the last minutes."""
+        """The number of answers in all buckets."""
         return sum(self.counts)
 
 
 @dataclass
 class Overview:
-    """Everything, as it was last seen. `trouble` says why it can't be seen now."""
+    """The last known state of all tasks. `error` is the reason if it can't be refreshed now."""
 
     tasks: Mapping[str, TaskOverview]
     health: Readiness | None = None
     restarts: Sequence[str] = ()
-    """What the supervisor has started again of late, and why; or can't."""
+    """Processes that the supervisor restarted recently or can't restart, with reasons."""
     error: str = ""
     updated_at: float = field(default=float("-inf"))
 
 
 class OverviewPoller:
-    """Looks when it is asked, and not more often than it should."""
+    """Refreshes the overview on demand, at most every FAST_INTERVAL_SECONDS."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -102,66 +102,66 @@ class OverviewPoller:
         self._slow_updated_at = float("-inf")
 
     async def overview(self) -> Overview:
-        """As it was at most two seconds ago; where looking takes long, for a part hangs, as it was seen last."""
+        """Return the overview, at most two seconds old; older if a refresh takes long because a part hangs."""
         if self._refresh_task is None and time.monotonic() - self._overview.updated_at >= FAST_INTERVAL_SECONDS:
             self._refresh_task = asyncio.create_task(self._refresh())
         if self._refresh_task is not None:
             await asyncio.wait({self._refresh_task}, timeout=MAX_WAIT_SECONDS)
             if self._refresh_task is not None and self._refresh_task.done():
-                looked, self._refresh_task = self._refresh_task, None
+                finished, self._refresh_task = self._refresh_task, None
                 self._overview.updated_at = time.monotonic()
-                looked.result()
+                finished.result()
         return self._overview
 
     async def _refresh(self) -> None:
-        found, settings = self._overview, self._services.settings
-        found.health = await self._health_checker.readiness()
-        found.restarts = status.process_problems(
+        overview, settings = self._overview, self._services.settings
+        overview.health = await self._health_checker.readiness()
+        overview.restarts = status.process_problems(
             await asyncio.to_thread(status.read_status, settings.home), time.time()
         )
-        standings = self._services.state_metrics.progress.group_progress
-        for name, seen in found.tasks.items():
-            seen.task_status = task_status(settings, standings, name) if standings else None
+        group_progress = self._services.state_metrics.progress.group_progress
+        for name, task in overview.tasks.items():
+            task.task_status = task_status(settings, group_progress, name) if group_progress else None
         try:
             models, counts = self._services.controller.models, await self._throughput.read(time.time())
             lags = self._services.state_metrics.lags.get(RECORDER_GROUP, {})
-            for name, seen in found.tasks.items():
-                seen.models, seen.counts = models[name], counts[name]
-                seen.unrecorded = lags.get(topics.predictions(name), 0)
+            for name, task in overview.tasks.items():
+                task.models, task.counts = models[name], counts[name]
+                task.unrecorded = lags.get(topics.predictions(name), 0)
             await asyncio.to_thread(self._services.catalog.query, self._update_latencies)
-            if time.monotonic() - self._slow_updated_at >= SLOW_INTERVAL_SECONDS / max(1, len(found.tasks)):
+            if time.monotonic() - self._slow_updated_at >= SLOW_INTERVAL_SECONDS / max(1, len(overview.tasks)):
                 self._slow_updated_at = time.monotonic()
-                await self._refresh_one_task()
-            found.error = ""
+                await self._refresh_next_task()
+            overview.error = ""
         except TRANSIENT_ERRORS as error:
-            found.error = str(error)
+            overview.error = str(error)
 
-    async def _refresh_one_task(self) -> None:
-        """At one task."""
+    async def _refresh_next_task(self) -> None:
+        """Refresh the scores and triggers of the next task."""
         names = list(self._overview.tasks)
         self._task_index = (self._task_index + 1) % len(names)
-        seen = self._overview.tasks[names[self._task_index]]
-        await asyncio.to_thread(self._services.catalog.query, lambda connection: _update_scores(connection, seen))
+        task = self._overview.tasks[names[self._task_index]]
+        await asyncio.to_thread(self._services.catalog.query, lambda connection: _update_scores(connection, task))
         try:
-            if seen.models is not None and seen.models.versions:
-                triggering = self._services.controller.trigger_service
-                seen.triggers = await triggering.explain(self._services.tasks[seen.task], seen.models)
-                _, looked = triggering.observations[seen.task]
-                seen.drift = None if looked.drift is None else looked.drift.value
-                seen.expected = None if looked.expected is None else looked.expected.value
+            if task.models is not None and task.models.versions:
+                trigger_service = self._services.controller.trigger_service
+                task.triggers = await trigger_service.explain(self._services.tasks[task.task], task.models)
+                _, observation = trigger_service.observations[task.task]
+                task.drift = None if observation.drift is None else observation.drift.value
+                task.expected = None if observation.expected is None else observation.expected.value
         except SetupError:
-            seen.triggers = ()
+            task.triggers = ()
 
     def _update_latencies(self, connection: Connection) -> None:
-        for name, seen in self._overview.tasks.items():
-            if seen.models is None or not seen.models.versions:
+        for name, task in self._overview.tasks.items():
+            if task.models is None or not task.models.versions:
                 continue
-            times = _recent_latencies(connection, name, seen.models.route.serving_versions)
-            seen.p50_ms, seen.p99_ms = np.percentile(times, [50, 99]).tolist() if times else (None, None)
+            latencies = _recent_latencies(connection, name, task.models.route.serving_versions)
+            task.p50_ms, task.p99_ms = np.percentile(latencies, [50, 99]).tolist() if latencies else (None, None)
 
 
 def _recent_latencies(connection: Connection, task: str, versions: Sequence[str]) -> list[float]:
-    found: list[float | None] = []
+    latencies: list[float | None] = []
     for version in versions:
         total = PredictionRow.data["timings_ms"]["total"].as_float()
         newest = select(total).where(
@@ -169,22 +169,22 @@ def _recent_latencies(connection: Connection, task: str, versions: Sequence[str]
             PredictionRow.version == version,
             PredictionRow.time >= datetime.now(UTC) - LATENCY_WINDOW,
         )
-        found += connection.scalars(newest.order_by(PredictionRow.time.desc()).limit(MAX_LATENCIES)).all()
-    return [one for one in found if one is not None]
+        latencies += connection.scalars(newest.order_by(PredictionRow.time.desc()).limit(MAX_LATENCIES)).all()
+    return [latency for latency in latencies if latency is not None]
 
 
-def _update_scores(connection: Connection, seen: TaskOverview) -> None:
+def _update_scores(connection: Connection, task: TaskOverview) -> None:
     since = datetime.now(UTC) - SCORE_WINDOW
     letters = (
-        select(1).where(DeadLetterRow.source_topic.like(f"{seen.task}.%"), DeadLetterRow.logged >= since).limit(1000)
+        select(1).where(DeadLetterRow.source_topic.like(f"{task.task}.%"), DeadLetterRow.logged >= since).limit(1000)
     )
-    seen.dead_letters = connection.scalar(select(func.count()).select_from(letters.subquery())) or 0
-    if seen.models is not None and seen.models.versions:
-        seen.quality = recent_quality(connection, seen.task, seen.models.route.champion, since)
+    task.dead_letters = connection.scalar(select(func.count()).select_from(letters.subquery())) or 0
+    if task.models is not None and task.models.versions:
+        task.quality = recent_quality(connection, task.task, task.models.route.champion, since)
 
 
 def recent_quality(connection: Connection, task: str, version: str, since: datetime) -> QualityEstimate:
-    """What a version's last predictions are worth, of those made since then: 20,000 at most."""
+    """Estimate the quality of a version's predictions since a time: of the newest MAX_SCORED at most."""
     of_version = (PredictionRow.task == task, PredictionRow.version == version, PredictionRow.time >= since)
     newest = (
         select(PredictionRow.prediction_id, PredictionRow.time)
@@ -193,22 +193,22 @@ def recent_quality(connection: Connection, task: str, version: str, since: datet
         .limit(MAX_SCORED)
         .subquery()
     )
-    said = OutcomeRow.data
+    outcome = OutcomeRow.data
     rows: Any = connection.execute(
         select(
             newest.c.time,
             OutcomeRow.score,
             OutcomeRow.reward,
-            said["selection"].as_string().label("selection"),
-            said["selection_probability"].as_float().label("probability"),
-            said["accepted"].as_boolean().label("accepted"),
+            outcome["selection"].as_string().label("selection"),
+            outcome["selection_probability"].as_float().label("probability"),
+            outcome["accepted"].as_boolean().label("accepted"),
         ).join(OutcomeRow, OutcomeRow.prediction_id == newest.c.prediction_id)
     )
-    judged = [
+    outcomes = [
         ScoredOutcome(
             row.time, row.reward if row.score is None else row.score, row.selection, row.probability, row.accepted
         )
         for row in rows
     ]
     count = connection.scalar(select(func.count()).select_from(newest)) or 0
-    return estimate_quality(judged, count)
+    return estimate_quality(outcomes, count)

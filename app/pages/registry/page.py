@@ -1,4 +1,4 @@
-"""`/models`: which versions there are, which of them serve, and where each comes from."""
+"""`/models`: the versions of a task, their routes, retraining runs and lineage."""
 
 from collections.abc import Sequence
 from urllib.parse import urlencode
@@ -32,19 +32,19 @@ def register(services: Services) -> None:
         with layout.page("Models", PATH):
             with Node("div", style="bar"):
                 Node("h1", "Models")
-                tabs("Tasks", {one: f"{PATH}?{urlencode({'task': one})}" for one in services.tasks}, name)
+                tabs("Tasks", {known: f"{PATH}?{urlencode({'task': known})}" for known in services.tasks}, name)
                 viewer = layout.Viewer()
-            place = Node("div", style="stack")
-            shown = _RegistryView(services, name, viewer)
-        shown.refresh()
+            lineage_panel = Node("div", style="stack")
+            view = _RegistryView(services, name, viewer)
+        view.refresh()
         if version:
-            with place:
+            with lineage_panel:
                 await render_lineage(services, name, version, f"{PATH}?{urlencode({'task': name})}")
-        ui.timer(_POLL_SECONDS, shown.refresh)
+        ui.timer(_POLL_SECONDS, view.refresh)
 
 
 class _RegistryView:
-    """A task's route, versions and runs, made anew when they have changed."""
+    """A task's route, versions and runs, rendered again when they change."""
 
     def __init__(self, services: Services, task: str, viewer: layout.Viewer) -> None:
         self._services = services
@@ -62,26 +62,26 @@ class _RegistryView:
             self._runs = Node("div", style="scroll")
 
     def refresh(self) -> None:
-        """Show it as it is now, or why it can't be seen."""
+        """Show the current state, or why it is not known."""
         try:
             self._render(self._services.controller.models[self._task])
         except TRANSIENT_ERRORS as error:
-            self._error.set_text(f"That can't be seen now: {error}. It is tried again.").set_shown(True)
+            self._error.set_text(f"The registry can't be read now: {error}. Retrying.").set_shown(True)
         except SetupError as error:
             self._error.set_text(error.one_line).set_shown(True)
         else:
             self._error.set_shown(False)
 
     def _render(self, models: TaskModels) -> None:
-        said = describe_models(models)
+        response = describe_models(models)
         runs = list(reversed(models.runs.values()))[:_MAX_RUNS]
-        doing = dict(self._services.controller.backend.progress)
-        seen = (said, [(run.id, run.step) for run in runs], doing)
-        if seen == self._last_rendered:
+        progress = dict(self._services.controller.backend.progress)
+        state = (response, [(run.id, run.step) for run in runs], progress)
+        if state == self._last_rendered:
             return
-        self._last_rendered = seen
-        for place in (self._header, self._versions, self._runs):
-            place.clear()
+        self._last_rendered = state
+        for panel in (self._header, self._versions, self._runs):
+            panel.clear()
         with self._header:
             Node("h2", _describe_route(models))
             if models.frozen is not None:
@@ -89,79 +89,76 @@ class _RegistryView:
             if self._can_operate:
                 self._render_change(models, route_changes.freeze_option(models), "plain push")
         with self._versions, Node("table", style="list"):
-            table_header("Version", "Role", "Parent", "By", "Measured", "")
+            table_header("Version", "Role", "Parent", "Registered by", "Metrics", "")
             with Node("tbody"):
-                for one in reversed(said.versions):
-                    self._render_version(models, one)
+                for version in reversed(response.versions):
+                    self._render_version(models, version)
         with self._runs:
-            self._render_runs(runs, doing)
+            self._render_runs(runs, progress)
 
-    def _render_version(self, models: TaskModels, one: VersionResponse) -> None:
-        share = f" {models.route.canary_share:.0%}" if one.role == "canary" else ""
-        figures = [f"{name} {value:.4g}" for name, value in one.figures.items() if isinstance(value, float)]
-        with Node("tr", data_version=one.version):
+    def _render_version(self, models: TaskModels, version: VersionResponse) -> None:
+        share = f" {models.route.canary_share:.0%}" if version.role == "canary" else ""
+        figures = [f"{name} {value:.4g}" for name, value in version.figures.items() if isinstance(value, float)]
+        with Node("tr", data_version=version.version):
             with Node("td"):
                 Node(
                     "a",
-                    f"Version {one.version}",
-                    href=f"{PATH}?{urlencode({'task': self._task, 'version': one.version})}",
+                    f"Version {version.version}",
+                    href=f"{PATH}?{urlencode({'task': self._task, 'version': version.version})}",
                 )
-            Node("td", f"{one.role}{share}" if one.role else "", "good" if one.role == "champion" else "")
-            Node("td", f"from version {one.parent}" if one.parent else "")
-            Node("td", one.actor or "comes with the task")
+            Node("td", f"{version.role}{share}" if version.role else "", "good" if version.role == "champion" else "")
+            Node("td", f"version {version.parent}" if version.parent else "")
+            Node("td", version.actor or "shipped with the task")
             Node("td", ", ".join(figures[:_MAX_FIGURES]), "muted small")
             with Node("td"), Node("div", style="bar"):
-                for change in route_changes.options_for_version(models, one.version) if self._can_operate else ():
+                for change in route_changes.options_for_version(models, version.version) if self._can_operate else ():
                     self._render_change(models, change, "danger" if change.kind == "rollback" else "")
 
     def _render_change(self, models: TaskModels, change: route_changes.ChangeOption, style: str) -> None:
         task = models.task
 
-        async def do(answers: FieldValues) -> str:
-            return await route_changes.apply_change(self._services, task, change, answers, self._viewer.name)
+        async def apply(values: FieldValues) -> str:
+            return await route_changes.apply_change(self._services, task, change, values, self._viewer.name)
 
         button(
             change.title,
-            lambda: self._dialog.ask(change.title, change.text, do, change.choices),
+            lambda: self._dialog.ask(change.title, change.text, apply, change.choices),
             style,
             data_change=change.kind,
         )
 
-    def _render_runs(self, runs: Sequence[Run], doing: dict[str, dict[str, object]]) -> None:
+    def _render_runs(self, runs: Sequence[Run], progress: dict[str, dict[str, object]]) -> None:
         if not runs:
             with Node("div", style="empty"):
-                Node("strong", "No run yet")
-                Node(
-                    "span",
-                    f"A trigger begins one: `hindsight retrain {self._task} --explain` says what is missing.",
-                )
+                Node("strong", "No runs yet")
+                Node("span", f"Triggers start runs. `hindsight retrain {self._task} --explain` shows their state.")
             return
         with Node("table", style="list"):
-            table_header("Began", "Trigger", "From", "Now", "Candidate", "Why")
+            table_header("Started", "Trigger", "From", "State", "Candidate", "Reason")
             with Node("tbody"):
                 for run in runs:
-                    _render_run(run, doing.get(run.id, {}), self._services.controller.decisions.get(run.id, ""))
+                    _render_run(run, progress.get(run.id, {}), self._services.controller.decisions.get(run.id, ""))
 
 
 def _describe_route(models: TaskModels) -> str:
     route = models.route
-    said = f"Version {route.champion} answers"
+    description = f"Version {route.champion} answers"
     if route.canary is not None:
-        said += f"; version {route.canary} {route.canary_share:.0%} of the keys"
+        description += f"; canary {route.canary} answers {route.canary_share:.0%} of the keys"
     if route.shadows:
-        said += f"; in the shadow {', '.join(route.shadows)}"
-    return said
+        description += f"; shadow {', '.join(route.shadows)}"
+    return description
 
 
-def _render_run(run: Run, doing: dict[str, object], decision: str) -> None:
+def _render_run(run: Run, progress: dict[str, object], decision: str) -> None:
     ended = run.ended
-    now = ended.outcome if ended else f"{run.step}, {STEPS.index(run.step or STEPS[-1]) + 1} of {len(STEPS)}"
-    if ended is None and doing.get("doing") and doing.get("of"):
-        now += f": {doing['doing']} {doing['done']} of {doing['of']}"
+    state = ended.outcome if ended else f"{run.step}, {STEPS.index(run.step or STEPS[-1]) + 1} of {len(STEPS)}"
+    if ended is None and progress.get("doing") and progress.get("of"):
+        state += f": {progress['doing']} {progress['done']} of {progress['of']}"
     with Node("tr", data_run=run.id):
         Node("td", f"{run.time:%Y-%m-%d %H:%M} UTC")
         Node("td", run.triggered.trigger)
         Node("td", f"version {run.triggered.champion}")
-        Node("td", now, {"promoted": "good", "failed": "bad", "rolled_back": "warn"}.get(now, ""))
+        Node("td", state, {"promoted": "good", "failed": "bad", "rolled_back": "warn"}.get(state, ""))
         Node("td", f"version {run.registered.model.version}" if run.registered else "")
         Node("td", (ended.reason if ended else decision) or "", "muted small")

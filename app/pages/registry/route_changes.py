@@ -1,4 +1,4 @@
-"""Changing which versions serve, as the models page offers it: what each change would do, and doing it."""
+"""Route changes that the models page offers, with their effects."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,71 +16,74 @@ CANARY_SHARES: Mapping[str, str] = {str(share): f"{share:.0%} of the keys" for s
 
 @dataclass(frozen=True)
 class ChangeOption:
-    """Something that may be done now."""
+    """A change that is possible now."""
 
     kind: ChangeKind
     version: str
-    """Empty of a freeze."""
+    """Empty for `freeze` and `unfreeze`."""
     title: str
-    """What the button says."""
+    """The text of the button."""
     text: str
-    """What would come of it."""
+    """The effect of the change."""
 
     @property
     def choices(self) -> Mapping[str, Mapping[str, str]]:
-        """What is to be chosen with it."""
+        """The select fields of the confirmation dialog."""
         return {"Share": CANARY_SHARES} if self.kind == "canary" else {}
 
 
 def options_for_version(models: TaskModels, version: str) -> list[ChangeOption]:
-    """What may be done with a version by the route of now."""
+    """Return the changes of a version that the current route allows."""
     route, task = models.route, models.task
     role = route.role(version)
     if role == "champion":
         if models.previous_champion is None:
             return []
-        text = f"Version {models.previous_champion} answers the requests of {task} again, and version {version} none."
+        text = f"Version {models.previous_champion} answers all requests of {task} again, and version {version} none."
         return [ChangeOption("rollback", version, f"Roll back to {models.previous_champion}", text)]
-    back = f"Version {version} has no role any more. Version {route.champion} answers all requests of {task}."
-    everything = (
+    rollback = f"Version {version} loses its role. Version {route.champion} answers all requests of {task}."
+    promote = (
         f"Version {version} answers all requests of {task}, and version {route.champion} none. "
-        "A rollback brings that one back."
+        f"A rollback restores version {route.champion}."
     )
-    some = (
-        f"Version {version} answers a share of the requests of {task}: those of the same keys as long as it is there. "
-        f"It is taken back by itself if it does worse than version {route.champion}."
+    canary = (
+        f"Version {version} answers a share of the requests of {task}, always those of the same keys. "
+        f"It is rolled back automatically if it performs worse than version {route.champion}."
     )
-    beside = f"Version {version} predicts beside version {route.champion}, and answers nobody."
-    found = [
-        ChangeOption("promote", version, "Promote", everything),
-        ChangeOption("canary", version, "Canary", some),
-        ChangeOption("shadow", version, "Shadow", beside),
+    shadow = f"Version {version} predicts beside version {route.champion}, but its predictions are not answers."
+    options = [
+        ChangeOption("promote", version, "Promote", promote),
+        ChangeOption("canary", version, "Canary", canary),
+        ChangeOption("shadow", version, "Shadow", shadow),
     ]
     if role == "canary":
-        return [found[0], ChangeOption("rollback", version, "Roll back", back)]
+        return [options[0], ChangeOption("rollback", version, "Roll back", rollback)]
     if role == "shadow":
-        return [*found[:2], ChangeOption("rollback", version, "Take away", back)]
-    return found
+        return [*options[:2], ChangeOption("rollback", version, "Remove", rollback)]
+    return options
 
 
 def freeze_option(models: TaskModels) -> ChangeOption:
-    """Pausing the loop, or letting it go on."""
+    """Return the change that pauses or resumes retraining."""
     if models.frozen is None:
-        text = f"{models.task} is not retrained, and nothing is promoted, until it is let go on. What serves goes on."
+        text = f"{models.task} is not retrained and no version is promoted until you unfreeze it. Serving continues."
         return ChangeOption("freeze", "", "Freeze", text)
     return ChangeOption("unfreeze", "", "Unfreeze", f"{models.task} is retrained again when a trigger fires.")
 
 
 async def apply_change(services: Services, task: str, change: ChangeOption, values: FieldValues, actor: str) -> str:
-    """Do it; what to tell. Raises `SetupError` where it can't be done, or a name or reason is missing, and `AWAY`."""
+    """Apply a change and return a summary.
+
+    Raises `SetupError` if the change is not possible, or the actor or the reason is missing, and TRANSIENT_ERRORS.
+    """
     if not actor:
-        raise SetupError("Nobody says who does it.", "Say who you are, at the top of the page.")
+        raise SetupError("Your name is missing.", "Enter it at the top of the page.")
     if not (reason := values.get("reason", "")):
-        raise SetupError("There is no reason.", "Say why: it stays in the log.")
-    changes = RegistryWriter(services.settings, services.tasks[task], services.producer.publish)
+        raise SetupError("The reason is missing.", "Enter one: it is kept in the log.")
+    writer = RegistryWriter(services.settings, services.tasks[task], services.producer.publish)
     match change.kind:
         case "freeze" | "unfreeze":
-            await changes.freeze(change.kind == "freeze", reason, actor)
+            await writer.freeze(change.kind == "freeze", reason, actor)
         case action:
-            await changes.change_route(action, change.version, float(values.get("Share", 0)), reason, actor)
+            await writer.change_route(action, change.version, float(values.get("Share", 0)), reason, actor)
     return f"Done, and in force: {change.title.lower()} {change.version}".rstrip() + "."

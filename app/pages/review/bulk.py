@@ -1,4 +1,4 @@
-"""Many predictions together: those that stay ticked are accepted at once."""
+"""Bulk review: several predictions at once, of which the checked ones are accepted together."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
@@ -12,7 +12,7 @@ from app.pages.widgets import AudioPlayer
 
 
 class BulkReview:
-    """A page of items. `on_key` is told `Enter` to accept the chosen ones, `b` to go back to one at a time."""
+    """A grid of items. Its buttons call `on_key`: `Enter` accepts the checked items, `b` goes back to single items."""
 
     MAX_ITEMS: ClassVar[int] = 12
 
@@ -21,8 +21,8 @@ class BulkReview:
         self._unchecked_ids: set[str] = set()
         if not self.items:
             with Node("div", style="empty"):
-                Node("strong", "Nothing waits here")
-                Node("span", "There is nothing to accept: look at another queue.")
+                Node("strong", "This queue is empty")
+                Node("span", "There is nothing to accept. Choose another queue.")
         with Node("ul", style="grid"):
             for item in self.items:
                 self._add_item(item)
@@ -36,8 +36,8 @@ class BulkReview:
 
     @property
     def selected(self) -> list[ReviewItem]:
-        """Those that are ticked."""
-        return [one for one in self.items if one.prediction_id not in self._unchecked_ids]
+        """The checked items."""
+        return [item for item in self.items if item.prediction_id not in self._unchecked_ids]
 
     def _add_item(self, item: ReviewItem) -> None:
         with Node("li"), Node("label", style="stack-tight"):
@@ -46,16 +46,16 @@ class BulkReview:
             elif item.payload is not None and item.payload.media_type.startswith("audio/"):
                 AudioPlayer(payload_url(item))
             with Node("span", style="bar"):
-                box = Node("input", type_="checkbox", checked=True)
+                checkbox = Node("input", type_="checkbox", checked=True)
                 Node("span", summarize_output(item.output))
                 Node("span", f"{item.prediction['confidence']:.2f}", "muted small")
 
-        def ticked(event: GenericEventArguments) -> None:
+        def on_change(event: GenericEventArguments) -> None:
             (self._unchecked_ids.discard if event.args else self._unchecked_ids.add)(item.prediction_id)
-            box._props["checked"] = bool(event.args)
+            checkbox._props["checked"] = bool(event.args)
             self._update_count()
 
-        box.on("change", ticked, js_handler="(event) => emit(event.target.checked)")
+        checkbox.on("change", on_change, js_handler="(event) => emit(event.target.checked)")
 
     def _update_count(self) -> None:
         self._accept_button.set_text(f"Accept {len(self.selected)}").set_attribute("disabled", not self.selected)

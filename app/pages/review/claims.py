@@ -1,4 +1,4 @@
-"""Who looks at which prediction, so that two people don't do the same, over all replicas of the API."""
+"""Claims on predictions under review, so that no two reviewers get the same one, across all replicas of the API."""
 
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -11,13 +11,13 @@ from app.catalog.control import ControlTable, create_control_tables, database_cl
 from app.catalog.engine import control_transaction, create_catalog_engine
 
 CLAIM_SECONDS = 120.0
-"""So long a prediction is somebody's who has gone away without a word."""
+"""A claim expires after this many seconds without renewal."""
 REVIEWED_SECONDS = 3600.0
-"""So long one that was judged is shown to nobody: longer than the recorder takes to say so to the catalog."""
+"""How long a reviewed prediction is shown to nobody: longer than the recorder needs to update the catalog."""
 
 
 class Claim(ControlTable):
-    """Whose a prediction is, and until when: seconds since 1970."""
+    """A reviewer's claim on a prediction, until a time in seconds since 1970."""
 
     __tablename__ = "claims"
     prediction_id: Mapped[str] = mapped_column(primary_key=True)
@@ -26,7 +26,7 @@ class Claim(ControlTable):
 
 
 class Claims:
-    """The claims in the database at a SQLAlchemy URL. Every method raises `Unavailable` when that is away or locked."""
+    """The claims in the database at a SQLAlchemy URL. Every method raises `Unavailable` if that is down or locked."""
 
     def __init__(self, url: str) -> None:
         self._engine = create_catalog_engine(url)
@@ -38,7 +38,7 @@ class Claims:
         self._engine.dispose()
 
     def acquire(self, prediction_ids: Sequence[str], holder: str, limit: int = 1) -> list[str]:
-        """Claim the first `most` of these that are nobody's, or the holder's own; those that were claimed."""
+        """Claim the first `limit` of these that are free or the holder's own, and return them."""
 
         def claim(connection: Connection) -> list[str]:
             connection.execute(delete(Claim).where(Claim.until <= self._now))
@@ -46,24 +46,24 @@ class Claims:
                 Claim.prediction_id.in_(prediction_ids), Claim.holder != holder, Claim.until > self._now
             )
             taken = set(connection.scalars(others))
-            free = [one for one in prediction_ids if one not in taken][:limit]
-            return [one for one in free if self._try_acquire(connection, one, holder)]
+            free = [prediction_id for prediction_id in prediction_ids if prediction_id not in taken][:limit]
+            return [prediction_id for prediction_id in free if self._try_acquire(connection, prediction_id, holder)]
 
         return list(self._write(claim)) if prediction_ids else []
 
     def renew(self, holder: str) -> None:
-        """Hold what is being looked at for longer."""
-        lasting = update(Claim).where(Claim.holder == holder, Claim.until < self._now + CLAIM_SECONDS)
-        self._write(lambda connection: connection.execute(lasting.values(until=self._now + CLAIM_SECONDS)))
+        """Renew the holder's claims."""
+        expiring = update(Claim).where(Claim.holder == holder, Claim.until < self._now + CLAIM_SECONDS)
+        self._write(lambda connection: connection.execute(expiring.values(until=self._now + CLAIM_SECONDS)))
 
     def mark_reviewed(self, prediction_id: str, holder: str) -> None:
-        """It was judged."""
+        """Keep a reviewed prediction out of the queues."""
         own = Claim.prediction_id == prediction_id, Claim.holder == holder
-        done = update(Claim).where(*own).values(until=self._now + REVIEWED_SECONDS)
-        self._write(lambda connection: connection.execute(done))
+        reviewed = update(Claim).where(*own).values(until=self._now + REVIEWED_SECONDS)
+        self._write(lambda connection: connection.execute(reviewed))
 
     def release(self, prediction_ids: Collection[str], holder: str) -> None:
-        """Others may have these."""
+        """Give up the holder's claims on these predictions."""
         own = Claim.prediction_id.in_(prediction_ids), Claim.holder == holder
         self._write(lambda connection: connection.execute(delete(Claim).where(*own)))
 
@@ -71,12 +71,12 @@ class Claims:
         insert = (sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert)(Claim)
         row = insert.values(prediction_id=prediction_id, holder=holder, until=self._now + CLAIM_SECONDS)
         free = or_(Claim.holder == holder, Claim.until <= self._now)
-        taken = row.on_conflict_do_update(
+        upsert = row.on_conflict_do_update(
             index_elements=[Claim.prediction_id],
             set_={"holder": row.excluded.holder, "until": row.excluded.until},
             where=free,
         )
-        return connection.execute(taken.returning(Claim.prediction_id)).one_or_none() is not None
+        return connection.execute(upsert.returning(Claim.prediction_id)).one_or_none() is not None
 
     def _write(self, operation: Any) -> Any:
         if not self._tables_created:

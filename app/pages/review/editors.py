@@ -1,4 +1,4 @@
-"""What is shown of a prediction, and how it is put right: text, boxes, an action, or JSON."""
+"""Editors of predictions: text, boxes, an action, or JSON."""
 
 import base64
 import json
@@ -17,38 +17,38 @@ from models.base import Rejected
 from models.entry_points import load
 
 _MAX_INLINE_BYTES = 1024 * 1024
-"""Payloads up to here come with the page; larger ones the browser fetches."""
+"""Payloads up to this size are part of the page; the browser fetches larger ones."""
 _MAX_CHARACTERS = 4_000
 _MAX_CHOICES = 9
 
 
 class Editor(ABC):
-    """What the viewer makes of a prediction."""
+    """The viewer's changes to a prediction."""
 
     @abstractmethod
     def correction(self) -> dict[str, Any] | None:
-        """What would have been right; None while the prediction stands as it is. Raises `Rejected`."""
+        """Return the right output; None while the prediction is unchanged. Raises `Rejected`."""
 
     def choose(self, digit: int) -> bool:
-        """Take the choice of this number, from 1; whether there is one."""
+        """Select the choice of this number, from 1; return whether there is one."""
         return False
 
 
 def render_item(item: ReviewItem, labels: Sequence[str], editor: str | None = None) -> Editor:
     """Show the payload and the prediction in the open element, and return the editor of its correction.
 
-    `labels` are what boxes may be called. `editor` is the task's own, `module:Class`: an `Editor` of (item, labels).
+    `labels` are the labels of boxes. `editor` is the task's own editor, `module:Class`: an `Editor` of (item, labels).
     """
     output = item.output
     if editor is not None and item.payload is not None:
-        own: Editor = load(editor)(item, labels)
-        return own
+        task_editor: Editor = load(editor)(item, labels)
+        return task_editor
     if item.payload is None:
         Node("p", item.payload_error, "note bad")
     elif isinstance(output.get("boxes"), list) and item.payload.media_type.startswith("image/"):
         return _BoxesEditor(item, labels)
     elif item.payload.media_type.startswith("image/"):
-        Node("img", style="payload", src=payload_url(item), alt="What was to be read")
+        Node("img", style="payload", src=payload_url(item), alt="Image of the request")
     elif item.payload.media_type.startswith("audio/"):
         AudioPlayer(payload_url(item))
     elif not isinstance(output.get("action"), str):
@@ -61,7 +61,7 @@ def render_item(item: ReviewItem, labels: Sequence[str], editor: str | None = No
 
 
 def payload_url(item: ReviewItem) -> str:
-    """Where the browser finds the payload."""
+    """Return the URL of the payload for the browser."""
     payload = item.payload
     assert payload is not None
     if len(payload.content) > _MAX_INLINE_BYTES:
@@ -77,11 +77,11 @@ class _TextEditor(Editor):
             field = Node("input", style="answer", value=self._text, data_answer="", spellcheck="false")
             field.set_attribute("autocomplete", "off")
 
-        def typed(event: GenericEventArguments) -> None:
+        def on_input(event: GenericEventArguments) -> None:
             self._text = str(event.args)
             field._props["value"] = self._text  # the browser has it already
 
-        field.on("input", typed, js_handler="(event) => emit(event.target.value)")
+        field.on("input", on_input, js_handler="(event) => emit(event.target.value)")
 
     def correction(self) -> dict[str, Any] | None:
         return None if self._text == self._served else {"text": self._text}
@@ -91,8 +91,8 @@ class _BoxesEditor(Editor):
     def __init__(self, item: ReviewItem, labels: Sequence[str]) -> None:
         self._boxes: list[dict[str, Any]] | None = None
         boxes = item.output["boxes"]
-        known = [*labels, *sorted({str(one["label"]) for one in boxes} - set(labels))]
-        BoxEditor(payload_url(item), boxes, known, self._on_change)
+        all_labels = [*labels, *sorted({str(box["label"]) for box in boxes} - set(labels))]
+        BoxEditor(payload_url(item), boxes, all_labels, self._on_change)
 
     def _on_change(self, boxes: list[dict[str, Any]]) -> None:
         self._boxes = boxes
@@ -102,15 +102,16 @@ class _BoxesEditor(Editor):
 
 
 class _ActionEditor(Editor):
-    """The context, and the actions by their probability: one of them may be said to have been right."""
+    """The context and the actions, most probable first. The viewer can choose the right action."""
 
     def __init__(self, item: ReviewItem) -> None:
         self._served = str(item.output["action"])
         self._chosen: str | None = None
         request = _request_json(item)
         probabilities = item.output.get("probabilities") or {}
-        actions = {str(one.get("id")): one for one in request.get("actions", ()) if isinstance(one, dict)}
-        ordered = sorted({*probabilities, *actions, self._served}, key=lambda one: (-probabilities.get(one, 0.0), one))
+        actions = {str(action.get("id")): action for action in request.get("actions", ()) if isinstance(action, dict)}
+        ids = {*probabilities, *actions, self._served}
+        ordered = sorted(ids, key=lambda action_id: (-probabilities.get(action_id, 0.0), action_id))
         self._action_ids = ordered[:_MAX_CHOICES]
         if self._served not in self._action_ids:
             self._action_ids[-1] = self._served
@@ -120,21 +121,23 @@ class _ActionEditor(Editor):
                 Node("dd", _format_value(value))
         self._rows: dict[str, tuple[Node, Node]] = {}
         with Node("ol", style="actions", aria_label="Actions"):
-            for place, one in enumerate(self._action_ids, 1):
-                self._rows[one] = self._add_row(place, one, probabilities.get(one), actions.get(one, {}))
+            for number, action_id in enumerate(self._action_ids, 1):
+                self._rows[action_id] = self._add_row(
+                    number, action_id, probabilities.get(action_id), actions.get(action_id, {})
+                )
         if len(ordered) > len(self._action_ids):
-            Node("p", f"and {len(ordered) - len(self._action_ids)} less likely ones", "muted small")
+            Node("p", f"and {len(ordered) - len(self._action_ids)} less probable actions", "muted small")
         self._update_rows()
 
     def _add_row(
-        self, number: int, action: str, probability: float | None, features: dict[str, Any]
+        self, number: int, action_id: str, probability: float | None, features: dict[str, Any]
     ) -> tuple[Node, Node]:
         with Node("li", style="choice") as row:
             Node("kbd", str(number))
-            Node("strong", action)
+            Node("strong", action_id)
             Node("span", "" if probability is None else f"{probability:.1%}")
-            said = ", ".join(f"{name} {_format_value(value)}" for name, value in features.items() if name != "id")
-            Node("span", said, "muted small grow")
+            texts = [f"{name} {_format_value(value)}" for name, value in features.items() if name != "id"]
+            Node("span", ", ".join(texts), "muted small grow")
             state = Node("span", style="small")
         row.on("click", lambda: self.choose(number), args=[])
         return row, state
@@ -147,11 +150,11 @@ class _ActionEditor(Editor):
         return True
 
     def _update_rows(self) -> None:
-        for action, (row, state) in self._rows.items():
-            said = ["served"] if action == self._served else []
-            said += ["right"] if action == self._chosen else []
-            state.set_text(", ".join(said))
-            row.set_attribute("data-right", str(action == self._chosen).lower())
+        for action_id, (row, state) in self._rows.items():
+            states = ["served"] if action_id == self._served else []
+            states += ["right"] if action_id == self._chosen else []
+            state.set_text(", ".join(states))
+            row.set_attribute("data-right", str(action_id == self._chosen).lower())
 
     def correction(self) -> dict[str, Any] | None:
         return None if self._chosen in (None, self._served) else {"action": self._chosen}
@@ -164,33 +167,33 @@ class _JsonEditor(Editor):
             Node("span", "Prediction", "muted small")
             field = Node("textarea", style="answer", value=self._text, data_answer="", spellcheck="false")
 
-        def typed(event: GenericEventArguments) -> None:
+        def on_input(event: GenericEventArguments) -> None:
             self._text = str(event.args)
             field._props["value"] = self._text
 
-        field.on("input", typed, js_handler="(event) => emit(event.target.value)")
+        field.on("input", on_input, js_handler="(event) => emit(event.target.value)")
 
     def correction(self) -> dict[str, Any] | None:
         if self._text == self._served:
             return None
         try:
-            said = json.loads(self._text)
+            correction = json.loads(self._text)
         except (ValueError, RecursionError) as error:
-            raise Rejected("not_json", f"that is not JSON: {error}") from None
-        if not isinstance(said, dict):
-            raise Rejected("not_json", "a correction is a JSON object")
-        return said
+            raise Rejected("not_json", f"the correction is not valid JSON: {error}") from None
+        if not isinstance(correction, dict):
+            raise Rejected("not_json", "the correction is not a JSON object")
+        return correction
 
 
 def summarize_output(output: dict[str, Any] | None) -> str:
-    """What an output says, in a line."""
+    """Return an output in one line."""
     match output:
         case None:
             return ""
         case {"text": str(text)} | {"action": str(text)}:
             return text or "(nothing)"
         case {"boxes": list(boxes)}:
-            return ", ".join(sorted(str(one.get("label")) for one in boxes)) or "(no objects)"
+            return ", ".join(sorted(str(box.get("label")) for box in boxes)) or "(no objects)"
         case _:
             return json.dumps(output, ensure_ascii=False)[:_MAX_CHARACTERS]
 
@@ -198,8 +201,8 @@ def summarize_output(output: dict[str, Any] | None) -> str:
 def _request_json(item: ReviewItem) -> dict[str, Any]:
     if item.payload is None or item.payload.media_type != JSON:
         return {}
-    said = json.loads(item.payload.content)
-    return said if isinstance(said, dict) else {}
+    request = json.loads(item.payload.content)
+    return request if isinstance(request, dict) else {}
 
 
 def _format_value(value: Any) -> str:
@@ -207,5 +210,5 @@ def _format_value(value: Any) -> str:
 
 
 def _preview_text(content: bytes) -> str:
-    said = content[:_MAX_CHARACTERS].decode(errors="replace")
-    return said + ("…" if len(content) > _MAX_CHARACTERS else "")
+    text = content[:_MAX_CHARACTERS].decode(errors="replace")
+    return text + ("…" if len(content) > _MAX_CHARACTERS else "")

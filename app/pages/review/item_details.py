@@ -1,4 +1,4 @@
-"""What is said around an item of the review: what is known of it, what was said of it, or that there is none."""
+"""Details and feedback of an item under review, and the text shown without an item."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,57 +9,57 @@ from app.pages.review.queues import Queue
 from app.pages.review.review_session import ReviewItem
 
 _SELECTION_TEXTS: Mapping[str, str] = {
-    "audit": "drawn by the random audit: it counts for the score",
-    "all": "all predictions are judged: it counts for the score",
-    "volunteer": "looked at because the model is unsure: for training, not for the score",
+    "audit": "in the random audit: counts for the score",
+    "all": "all predictions are reviewed: counts for the score",
+    "volunteer": "not in the audit: used for training, not for the score",
 }
 
 
 def render_empty(queue: Queue, prediction_id: str) -> None:
-    """Why there is no item: in a queue, or of the one that was asked for."""
+    """Show why there is no item: the queue is empty, or the requested prediction does not exist."""
     with Node("div", style="empty"):
         if prediction_id:
             Node("strong", "There is no such prediction")
-            Node("span", "It may not be recorded yet: that is a moment after its answer. Or it was erased.")
+            Node("span", "It is not recorded yet (that takes a moment after its answer), or it was erased.")
             return
-        Node("strong", "Nothing waits here")
+        Node("strong", "This queue is empty")
         Node(
             "span",
-            "All that the audit has drawn is judged or claimed. Look at the least certain ones, or raise `audit_rate`."
+            "The audit's predictions are all reviewed or claimed. Review the least certain ones, or raise `audit_rate`."
             if queue == "audit"
-            else "Send requests, for example `hindsight send ocr FILE`; what is answered comes here.",
+            else "Send requests, for example `hindsight send ocr FILE`. Their answers appear here.",
         )
 
 
 def render_details(item: ReviewItem) -> None:
-    """What is known of it, and who said what of it."""
-    made = item.prediction
-    known = {
-        "version": f"{made['model']['version']} ({made['role']})",
-        "confidence": f"{made['confidence']:.3f}",
-        "propensity": f"{made['propensity']:.3f}",
-        "predicted": f"{made['time']:%Y-%m-%d %H:%M:%S} UTC",
+    """Show the prediction's details and its feedback."""
+    prediction = item.prediction
+    details = {
+        "version": f"{prediction['model']['version']} ({prediction['role']})",
+        "confidence": f"{prediction['confidence']:.3f}",
+        "propensity": f"{prediction['propensity']:.3f}",
+        "predicted": f"{prediction['time']:%Y-%m-%d %H:%M:%S} UTC",
         "selection": f"{item.selection}: {_SELECTION_TEXTS[item.selection]}",
         "id": item.prediction_id,
     }
-    definition_list(known)
+    definition_list(details)
     if item.feedback:
-        outcome = made["outcome"] or {}
-        Node("h3", "Said of it" + (": they disagree" if outcome.get("contradicted") else ""))
+        outcome = prediction["outcome"] or {}
+        Node("h3", "Feedback" + (": contradictory" if outcome.get("contradicted") else ""))
         with Node("ul", style="small stack-tight"):
-            for one in item.feedback:
+            for feedback in item.feedback:
                 with Node("li"):
-                    Node("strong", one["actor"])
-                    Node("span", f" {describe_feedback(one)} · {one['time']:%Y-%m-%d %H:%M} UTC")
+                    Node("strong", feedback["actor"])
+                    Node("span", f" {describe_feedback(feedback)} · {feedback['time']:%Y-%m-%d %H:%M} UTC")
 
 
-def describe_feedback(given: Mapping[str, Any]) -> str:
-    """What a piece of feedback says."""
-    said = []
-    if given.get("correction") is not None:
-        said.append(f"corrected to {summarize_output(given['correction'])}")
-    if given.get("reward") is not None:
-        said.append(f"rewarded with {given['reward']:g}")
-    if given.get("accepted") is not None:
-        said.append("right" if given["accepted"] else "wrong")
-    return ", ".join(said)
+def describe_feedback(feedback: Mapping[str, Any]) -> str:
+    """Return a piece of feedback as text."""
+    texts = []
+    if feedback.get("correction") is not None:
+        texts.append(f"corrected to {summarize_output(feedback['correction'])}")
+    if feedback.get("reward") is not None:
+        texts.append(f"rewarded with {feedback['reward']:g}")
+    if feedback.get("accepted") is not None:
+        texts.append("right" if feedback["accepted"] else "wrong")
+    return ", ".join(texts)

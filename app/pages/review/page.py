@@ -1,4 +1,4 @@
-"""`/review`: predictions one after the other, each accepted, corrected or rewarded by one keystroke."""
+"""`/review`: review predictions one by one; a keystroke accepts, corrects or rewards each."""
 
 import asyncio
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from app.pages.review.review_session import MAX_AGE, ReviewSession
 from app.pages.review.session_view import SessionView
 from app.services.services import Services
 
-_QUEUE_NAMES: Mapping[str, str] = {"audit": "Random audit", "uncertain": "Least certain", "judged": "Judged"}
+_QUEUE_NAMES: Mapping[str, str] = {"audit": "Random audit", "uncertain": "Least certain", "judged": "Reviewed"}
 
 
 def register(services: Services) -> None:
@@ -30,56 +30,54 @@ def register(services: Services) -> None:
         with layout.page("Review", "/review"):
             with Node("div", style="bar"):
                 Node("h1", "Review")
-                tabs("Tasks", {one: _review_url(task=one, queue=queue) for one in services.tasks}, name)
+                tabs("Tasks", {known: _review_url(task=known, queue=queue) for known in services.tasks}, name)
                 viewer = layout.Viewer()
-            queues = {_QUEUE_NAMES[one]: _review_url(task=name, queue=one) for one in _QUEUE_NAMES}
-            tabs("Queues", queues, "" if id else _QUEUE_NAMES.get(queue, ""))
+            links = {text: _review_url(task=name, queue=queue_id) for queue_id, text in _QUEUE_NAMES.items()}
+            tabs("Queues", links, "" if id else _QUEUE_NAMES.get(queue, ""))
             if queue == "judged" and not id:
                 await _render_reviewed(services, name)
                 return
-            desk = ReviewSession(services, claims, name, queue if queue in QUEUES else "audit")
-            sitting = SessionView(services, desk, viewer)
-        context.client.on_delete(desk.close)
-        await sitting.start(id)
+            session = ReviewSession(services, claims, name, queue if queue in QUEUES else "audit")
+            view = SessionView(services, session, viewer)
+        context.client.on_delete(session.close)
+        await view.start(id)
 
 
-def _review_url(**asked: str) -> str:
-    return f"/review?{urlencode(asked)}"
+def _review_url(**parameters: str) -> str:
+    return f"/review?{urlencode(parameters)}"
 
 
 async def _render_reviewed(services: Services, task: str) -> None:
-    """What others have said lately."""
+    """Show the predictions with recent feedback."""
     try:
         versions = list(services.controller.models[task].versions)
-        found = await asyncio.to_thread(
+        reviewed = await asyncio.to_thread(
             services.catalog.query,
             lambda connection: find_reviewed(connection, task, versions, datetime.now(UTC) - MAX_AGE),
         )
     except TRANSIENT_ERRORS as error:
-        Node("p", f"That can't be seen now: {error}. Load the page again.", "note bad")
+        Node("p", f"The feedback can't be read now: {error}. Reload the page.", "note bad")
         return
     with Node("section", style="panel"):
-        if not found:
+        if not reviewed:
             with Node("div", style="empty"):
-                Node("strong", "Nothing was judged yet")
-                Node("span", "What people and applications say of predictions is listed here, disagreements first.")
+                Node("strong", "No feedback yet")
+                Node("span", "Predictions with feedback appear here, contradictory feedback first.")
             return
         with Node("table", style="list"):
-            table_header("Predicted", "Said", "By", "Score", "Selection", "")
+            table_header("Prediction", "Label or reward", "Actors", "Score", "Selection", "")
             with Node("tbody"):
-                for one in found:
-                    _render_reviewed_row(task, one)
+                for prediction in reviewed:
+                    _render_reviewed_row(task, prediction)
 
 
-def _render_reviewed_row(task: str, one: ReviewedPrediction) -> None:
+def _render_reviewed_row(task: str, prediction: ReviewedPrediction) -> None:
+    reward = "" if prediction.reward is None else f"{prediction.reward:g}"
     with Node("tr"):
         with Node("td"):
-            Node("a", summarize_output(one.output), href=_review_url(task=task, id=one.prediction_id))
-        Node(
-            "td",
-            summarize_output(one.label) if one.label is not None else "" if one.reward is None else f"{one.reward:g}",
-        )
-        Node("td", ", ".join(one.actors))
-        Node("td", "" if one.score is None else f"{one.score:.2f}")
-        Node("td", one.selection, "muted")
-        Node("td", "they disagree" if one.contradicted else "", "warn")
+            Node("a", summarize_output(prediction.output), href=_review_url(task=task, id=prediction.prediction_id))
+        Node("td", reward if prediction.label is None else summarize_output(prediction.label))
+        Node("td", ", ".join(prediction.actors))
+        Node("td", "" if prediction.score is None else f"{prediction.score:.2f}")
+        Node("td", prediction.selection, "muted")
+        Node("td", "contradictory" if prediction.contradicted else "", "warn")

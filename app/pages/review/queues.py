@@ -1,7 +1,7 @@
-"""What there is to be looked at: the random audit, and what the model is least sure of. Bounded questions.
+"""The review queues, by bounded queries: the random audit, and the predictions with the lowest confidence.
 
-A prediction that the audit has drawn is in the audit's queue alone: if the least certain of them were judged first, an
-audit that is half done would say that the model is worse than it is.
+A prediction in the audit sample is only in the audit's queue. If its least certain predictions were reviewed first, an
+unfinished audit would underestimate the model.
 """
 
 from collections.abc import Collection, Sequence
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, get_args
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from app.catalog.orm import FeedbackRow, OutcomeRow, PredictionRow
 from app.outcomes.label_aggregation import in_audit_sample
@@ -19,65 +19,63 @@ Queue = Literal["audit", "uncertain"]
 QUEUES: tuple[Queue, ...] = get_args(Queue)
 
 MAX_AUDIT_CANDIDATES = 20_000
-"""The audit is looked for in so many of a version's predictions, the newest."""
+"""The audit sample is taken from this many of a version's newest predictions."""
 MAX_UNCERTAIN_CANDIDATES = 2_000
-"""Of so many, the newest, the least certain are found."""
+"""The least certain predictions are taken from this many of a version's newest ones."""
 MAX_WAITING = 200
-"""So many of a queue are found at once."""
+"""Maximum length of a queue."""
 MAX_REVIEWED = 50
 
 
 def find_waiting(
     connection: Connection, queue: Queue, task: str, versions: Sequence[str], rules: TaskSettings, since: datetime
 ) -> list[str]:
-    """The ids of the queue's predictions of these versions that nobody has said anything of, the first to do first."""
+    """Return the ids of the queue's predictions of these versions without feedback, in the order of review."""
     rate = 0.0 if rules.full_feedback else rules.audit_rate
     if queue == "audit":
-        made = [
-            (row.time, row.prediction_id)
-            for row in _newest_predictions(connection, task, versions, since, MAX_AUDIT_CANDIDATES)
-        ]
-        ids = [unique for _, unique in sorted(made) if in_audit_sample(unique, rate)]
+        rows = _newest_predictions(connection, task, versions, since, MAX_AUDIT_CANDIDATES)
+        by_time = sorted((row.time, row.prediction_id) for row in rows)
+        ids = [prediction_id for _, prediction_id in by_time if in_audit_sample(prediction_id, rate)]
     else:
         confidence = PredictionRow.data["confidence"].as_float()
         rows = _newest_predictions(
             connection, task, versions, since, MAX_UNCERTAIN_CANDIDATES, confidence.label("confidence")
         )
-        sure = [(row.confidence, row.prediction_id) for row in rows if not in_audit_sample(row.prediction_id, rate)]
-        ids = [unique for _, unique in sorted(sure)]
-    found: list[str] = []
+        by_confidence = sorted((row.confidence, row.prediction_id) for row in rows)
+        ids = [prediction_id for _, prediction_id in by_confidence if not in_audit_sample(prediction_id, rate)]
+    waiting: list[str] = []
     for start in range(0, len(ids), MAX_WAITING):
-        some = ids[start : start + MAX_WAITING]
-        judged = find_with_feedback(connection, some)
-        found += [unique for unique in some if unique not in judged]
-        if len(found) >= MAX_WAITING:
+        batch = ids[start : start + MAX_WAITING]
+        with_feedback = find_with_feedback(connection, batch)
+        waiting += [prediction_id for prediction_id in batch if prediction_id not in with_feedback]
+        if len(waiting) >= MAX_WAITING:
             break
-    return found[:MAX_WAITING]
+    return waiting[:MAX_WAITING]
 
 
 def _newest_predictions(
     connection: Connection, task: str, versions: Sequence[str], since: datetime, limit: int, *columns: Any
 ) -> list[Any]:
-    """Predictions that were served."""
-    found: list[Any] = []
+    """Return the newest served predictions of each version."""
+    rows: list[Any] = []
     for version in versions:
         of_version = (PredictionRow.task == task, PredictionRow.version == version, PredictionRow.time >= since)
-        newest = select(PredictionRow.prediction_id, PredictionRow.time, *columns).where(*of_version)
-        found += connection.execute(
-            newest.where(PredictionRow.role != "shadow").order_by(PredictionRow.time.desc()).limit(limit)
+        predictions = select(PredictionRow.prediction_id, PredictionRow.time, *columns).where(*of_version)
+        rows += connection.execute(
+            predictions.where(PredictionRow.role != "shadow").order_by(PredictionRow.time.desc()).limit(limit)
         )
-    return found
+    return rows
 
 
 def find_with_feedback(connection: Connection, prediction_ids: Collection[str]) -> set[str]:
-    """Those of which something was said."""
-    found = select(FeedbackRow.prediction_id).where(FeedbackRow.prediction_id.in_(prediction_ids))
-    return set(connection.scalars(found))
+    """Return those of the predictions that have feedback."""
+    with_feedback = select(FeedbackRow.prediction_id).where(FeedbackRow.prediction_id.in_(prediction_ids))
+    return set(connection.scalars(with_feedback))
 
 
 @dataclass(frozen=True)
 class ReviewedPrediction:
-    """A prediction of which something was said, and by whom."""
+    """A prediction with the outcome of its feedback."""
 
     prediction_id: str
     time: datetime
@@ -93,45 +91,34 @@ class ReviewedPrediction:
 def find_reviewed(
     connection: Connection, task: str, versions: Sequence[str], since: datetime
 ) -> list[ReviewedPrediction]:
-    """The newest predictions of which something was said, contradicted ones first."""
-    found: list[Any] = []
+    """Return the newest predictions with feedback, contradictory feedback first."""
+    rows: list[Any] = []
     for version in versions:
         of_version = (PredictionRow.task == task, PredictionRow.version == version, PredictionRow.time >= since)
-        newest = select(PredictionRow.prediction_id, PredictionRow.time).where(*of_version)
-        some = newest.order_by(PredictionRow.time.desc()).limit(MAX_UNCERTAIN_CANDIDATES).subquery()
-        outcomes = select(some.c.prediction_id, some.c.time, OutcomeRow.data).join(
-            OutcomeRow, OutcomeRow.prediction_id == some.c.prediction_id
+        predictions = select(PredictionRow.prediction_id, PredictionRow.time).where(*of_version)
+        newest = predictions.order_by(PredictionRow.time.desc()).limit(MAX_UNCERTAIN_CANDIDATES).subquery()
+        outcomes = select(newest.c.prediction_id, newest.c.time, OutcomeRow.data).join(
+            OutcomeRow, OutcomeRow.prediction_id == newest.c.prediction_id
         )
-        said = OutcomeRow.data["feedback"].as_integer() > 0
-        found += connection.execute(outcomes.where(said).order_by(some.c.time.desc()).limit(MAX_REVIEWED)).all()
-    return sorted(
-        (_reviewed_prediction(row) for row in found), key=lambda one: (one.contradicted, one.time), reverse=True
-    )[:MAX_REVIEWED]
+        has_feedback = OutcomeRow.data["feedback"].as_integer() > 0
+        rows += connection.execute(
+            outcomes.where(has_feedback).order_by(newest.c.time.desc()).limit(MAX_REVIEWED)
+        ).all()
+    reviewed = [_reviewed_prediction(row) for row in rows]
+    reviewed.sort(key=lambda prediction: (prediction.contradicted, prediction.time), reverse=True)
+    return reviewed[:MAX_REVIEWED]
 
 
 def _reviewed_prediction(row: Any) -> ReviewedPrediction:
-    said = row.data
+    outcome = row.data
     return ReviewedPrediction(
         prediction_id=row.prediction_id,
         time=row.time,
-        output=said["output"],
-        label=said.get("label"),
-        reward=said.get("reward"),
-        score=said.get("score"),
-        contradicted=bool(said.get("contradicted")),
-        actors=tuple(said.get("actors") or ()),
-        selection=said["selection"],
+        output=outcome["output"],
+        label=outcome.get("label"),
+        reward=outcome.get("reward"),
+        score=outcome.get("score"),
+        contradicted=bool(outcome.get("contradicted")),
+        actors=tuple(outcome.get("actors") or ()),
+        selection=outcome["selection"],
     )
-
-
-def count_predictions(
-    connection: Connection, task: str, versions: Sequence[str], start: datetime, end: datetime
-) -> int:
-    """How many predictions there are between two moments."""
-    made = (
-        PredictionRow.task == task,
-        PredictionRow.version.in_(versions),
-        PredictionRow.time >= start,
-        PredictionRow.time < end,
-    )
-    return connection.scalar(select(func.count()).where(*made)) or 0

@@ -1,4 +1,4 @@
-"""One person's review of one queue: what comes next, what is said of it, and taking that back. Knows no page."""
+"""A person's review of a queue, without its page: the next item, feedback on it, and undo."""
 
 import asyncio
 import uuid
@@ -17,38 +17,38 @@ from app.services.payloads import Payload, PayloadNotFound
 from app.services.services import Services
 
 MAX_AGE = timedelta(days=7)
-"""What is older is looked at no more."""
+"""Older predictions are not reviewed."""
 
 
 @dataclass(frozen=True)
 class ReviewItem:
-    """A prediction to be judged, and all that was said of it."""
+    """A prediction to review, with its feedback."""
 
     prediction_id: str
     prediction: dict[str, Any]
-    """As `Catalog.prediction` has it."""
+    """The result of `Catalog.prediction`."""
     selection: str
-    """How it came to be looked at, as its outcome will have it."""
+    """The selection that its outcome will have: all, audit or volunteer."""
     payload: Payload | None
     payload_error: str
-    """Why there is no payload."""
+    """The reason if there is no payload."""
 
     @property
     def output(self) -> dict[str, Any]:
-        """What was predicted."""
+        """The prediction's output."""
         output: dict[str, Any] = self.prediction["output"]
         return output
 
     @property
     def feedback(self) -> list[dict[str, Any]]:
-        """What was said of it, the oldest first."""
-        said: list[dict[str, Any]] = self.prediction["feedback"]
-        return said
+        """The prediction's feedback, oldest first."""
+        feedback: list[dict[str, Any]] = self.prediction["feedback"]
+        return feedback
 
 
 @dataclass(frozen=True)
 class SubmittedFeedback:
-    """What was said of an item in this sitting; `before` is what its actor had said of it until then."""
+    """Feedback of this session on an item; `previous` is the same actor's feedback before it."""
 
     item: ReviewItem
     feedback: FeedbackGiven
@@ -57,14 +57,14 @@ class SubmittedFeedback:
 
 @dataclass(frozen=True)
 class UndoResult:
-    """What an undoing came to: what was said before is said again, or the item is open again."""
+    """The result of an undo: the previous feedback is restored, or the item is open again."""
 
     submitted: SubmittedFeedback
     restored: bool
 
 
 class ReviewSession:
-    """A sitting. The next item is claimed and fetched while the present one is looked at."""
+    """A review session. It claims and fetches the next item while the current one is reviewed."""
 
     def __init__(self, services: Services, claims: Claims, task: str, queue: Queue) -> None:
         self._services = services
@@ -78,40 +78,40 @@ class ReviewSession:
         self.submitted: list[SubmittedFeedback] = []
 
     async def next(self) -> ReviewItem | None:
-        """Go on to the next item; None where nothing waits. Raises what is in `AWAY`."""
-        ahead, self._prefetch = self._prefetch, None
-        self.item = await (ahead or self._fetch_next())
+        """Go on to the next item; None if the queue is empty. Raises TRANSIENT_ERRORS."""
+        prefetch, self._prefetch = self._prefetch, None
+        self.item = await (prefetch or self._fetch_next())
         if self.item is not None:
             self._prefetch = asyncio.create_task(self._fetch_next())
         return self.item
 
     async def open(self, prediction_id: str) -> ReviewItem | None:
-        """Look at this one, whoever has said what of it."""
+        """Open this prediction, even if it has feedback or a claim."""
         await self._cancel_prefetch()
         self._seen_ids.add(prediction_id)
         self.item = await self._load_item(prediction_id)
         return self.item
 
     async def skip(self) -> ReviewItem | None:
-        """Leave it to others."""
+        """Release the current item for others, and go on to the next."""
         if self.item is not None:
             await asyncio.to_thread(self._claims.release, [self.item.prediction_id], self._holder)
         return await self.next()
 
-    async def submit(self, actor: str, **said: Any) -> SubmittedFeedback:
-        """Say something of the present item, as an event. Raises `Rejected`, `Unconfirmed`, ValueError."""
+    async def submit(self, actor: str, **fields: Any) -> SubmittedFeedback:
+        """Publish feedback on the current item. Raises `Rejected`, `Unconfirmed`, ValueError."""
         item = self.item
         assert item is not None
-        given = FeedbackGiven(prediction_id=item.prediction_id, actor=actor, **said)
-        await publish_feedback(given, self._services.tasks, self._services.producer)
+        feedback = FeedbackGiven(prediction_id=item.prediction_id, actor=actor, **fields)
+        await publish_feedback(feedback, self._services.tasks, self._services.producer)
         await asyncio.to_thread(self._claims.mark_reviewed, item.prediction_id, self._holder)
-        return self._record_submission(item, given)
+        return self._record_submission(item, feedback)
 
     async def undo(self) -> UndoResult | None:
-        """Take back what was last said; None where nothing was.
+        """Undo the last feedback of this session; None if there is none.
 
-        Events stay for ever. Where the actor had said something of it before, that is said again and counts again; else
-        the item is open again, and what was said counts until something else is.
+        Events are never removed. If the actor gave feedback on the item before, publish that again, so that it counts
+        again. Otherwise open the item again; its feedback counts until the actor gives other feedback.
         """
         if not self.submitted:
             return None
@@ -128,73 +128,73 @@ class ReviewSession:
         return UndoResult(last, restored=False)
 
     async def next_batch(self, limit: int) -> list[ReviewItem]:
-        """The next items, all at once."""
+        """Claim and load the next items together."""
         await self._cancel_prefetch()
         ids = await self._claim_ids(limit)
-        found = await asyncio.gather(*(self._load_item(one) for one in ids))
-        return [one for one in found if one is not None]
+        items = await asyncio.gather(*(self._load_item(prediction_id) for prediction_id in ids))
+        return [item for item in items if item is not None]
 
     async def accept(self, items: list[ReviewItem], actor: str) -> None:
-        """Say of all of these that they are right."""
+        """Accept all of these items."""
         for item in items:
             self.item = item
             await self.submit(actor, accepted=True)
 
     async def release(self, items: list[ReviewItem]) -> None:
-        """Leave these to others."""
-        await asyncio.to_thread(self._claims.release, [one.prediction_id for one in items], self._holder)
+        """Release these items for others."""
+        await asyncio.to_thread(self._claims.release, [item.prediction_id for item in items], self._holder)
 
     async def renew_claims(self) -> None:
-        """Go on holding what is claimed."""
+        """Renew the session's claims."""
         await asyncio.to_thread(self._claims.renew, self._holder)
 
     async def close(self) -> None:
-        """End the sitting: what isn't judged is others'."""
+        """End the session, and release the items that have no feedback."""
         await self._cancel_prefetch()
         if self.item is not None:
             await self.release([self.item])
 
-    def _record_submission(self, item: ReviewItem, given: FeedbackGiven) -> SubmittedFeedback:
-        earlier = [one.feedback for one in self.submitted if one.item.prediction_id == item.prediction_id]
-        said = [*item.feedback, *(one.model_dump() for one in earlier)]
-        own = [one for one in said if one["actor"] == given.actor]
+    def _record_submission(self, item: ReviewItem, feedback: FeedbackGiven) -> SubmittedFeedback:
+        in_session = [entry.feedback for entry in self.submitted if entry.item.prediction_id == item.prediction_id]
+        earlier = [*item.feedback, *(entry.model_dump() for entry in in_session)]
+        own = [entry for entry in earlier if entry["actor"] == feedback.actor]
         fields = ("prediction_id", "actor", "correction", "reward", "accepted")
-        before = FeedbackGiven(**{name: own[-1][name] for name in fields}) if own else None
-        done = SubmittedFeedback(item, given, before)
-        self.submitted.append(done)
-        return done
+        previous = FeedbackGiven(**{name: own[-1][name] for name in fields}) if own else None
+        submitted = SubmittedFeedback(item, feedback, previous)
+        self.submitted.append(submitted)
+        return submitted
 
     async def _fetch_next(self) -> ReviewItem | None:
-        for unique in await self._claim_ids(1):
-            return await self._load_item(unique)
+        for prediction_id in await self._claim_ids(1):
+            return await self._load_item(prediction_id)
         return None
 
     async def _claim_ids(self, limit: int) -> list[str]:
         models = self._services.controller.models[self.task]
         rules, since = self._services.settings.for_task(self.task), datetime.now(UTC) - MAX_AGE
-        waits = await asyncio.to_thread(
+        waiting = await asyncio.to_thread(
             self._services.catalog.query,
             lambda connection: find_waiting(connection, self.queue, self.task, list(models.versions), rules, since),
         )
-        fresh = [one for one in waits if one not in self._seen_ids]
-        taken = await asyncio.to_thread(self._claims.acquire, fresh, self._holder, limit)
-        self._seen_ids.update(taken)
-        return taken
+        unseen = [prediction_id for prediction_id in waiting if prediction_id not in self._seen_ids]
+        claimed = await asyncio.to_thread(self._claims.acquire, unseen, self._holder, limit)
+        self._seen_ids.update(claimed)
+        return claimed
 
     async def _load_item(self, prediction_id: str) -> ReviewItem | None:
-        recorded = await asyncio.to_thread(self._services.catalog.prediction, prediction_id)
-        if recorded is None:
+        prediction = await asyncio.to_thread(self._services.catalog.prediction, prediction_id)
+        if prediction is None:
             return None
-        payload, trouble = None, ""
+        payload, payload_error = None, ""
         try:
             payload = await self._services.payloads.read(prediction_id)
         except PayloadNotFound as error:
-            trouble = str(error)
+            payload_error = str(error)
         except SetupError as error:
-            trouble = error.one_line
+            payload_error = error.one_line
         except TRANSIENT_ERRORS as error:
-            trouble = f"The payload can't be had now: {error}"
-        return ReviewItem(prediction_id, recorded, self._selection(prediction_id), payload, trouble)
+            payload_error = f"The payload can't be read now: {error}"
+        return ReviewItem(prediction_id, prediction, self._selection(prediction_id), payload, payload_error)
 
     def _selection(self, prediction_id: str) -> str:
         rules = self._services.settings.for_task(self.task)
@@ -203,10 +203,10 @@ class ReviewSession:
         return "audit" if in_audit_sample(prediction_id, rules.audit_rate) else "volunteer"
 
     async def _cancel_prefetch(self) -> None:
-        ahead, self._prefetch = self._prefetch, None
-        if ahead is None:
+        prefetch, self._prefetch = self._prefetch, None
+        if prefetch is None:
             return
-        [found] = await asyncio.gather(ahead, return_exceptions=True)
-        if isinstance(found, ReviewItem):
-            self._seen_ids.discard(found.prediction_id)
-            await self.release([found])
+        [item] = await asyncio.gather(prefetch, return_exceptions=True)
+        if isinstance(item, ReviewItem):
+            self._seen_ids.discard(item.prediction_id)
+            await self.release([item])

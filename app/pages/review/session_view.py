@@ -1,4 +1,4 @@
-"""A sitting of the review: the item that is looked at, and what each key does with it."""
+"""The view of a review session: the current item, and the actions of keys and buttons on it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -20,27 +20,27 @@ from app.services.services import Services
 from models.base import Rejected
 
 KEY_HELP: Mapping[str, str] = {
-    "Enter": "accept it; or send the correction, if you changed something",
-    "x": "it is wrong, whatever would be right",
-    "+": "reward it: 1",
-    "0": "reward it: 0",
-    "-": "reward it: -1",
-    "1 to 9": "the action that would have been right, then Enter",
-    "s": "skip it: others see it later",
-    "u": "take back what you said last",
-    "b": "accept many at once",
+    "Enter": "accept the prediction, or send your correction",
+    "x": "reject the prediction, without a correction",
+    "+": "reward 1",
+    "0": "reward 0",
+    "-": "reward -1",
+    "1 to 9": "choose the right action; Enter sends it",
+    "s": "skip the prediction; others get it later",
+    "u": "undo your last feedback",
+    "b": "review several at once",
     "e": "edit the text; Esc leaves the field",
-    "Space": "play or pause the sound",
+    "Space": "play or pause the audio",
 }
 _KEYS = ("Enter", "a", "x", "+", "=", "0", "-", "s", "u", "b", *"123456789")
 _REOPENED_TEXT = (
-    "It is open again. What you said stays in the log, and counts until you say something else of it: "
-    "of one person's feedback the last counts."
+    "The prediction is open again. Your feedback stays in the log and counts until you give other feedback: "
+    "only a person's last feedback counts."
 )
 
 
 class SessionView:
-    """The item that is looked at, and what may be done with it."""
+    """The current item of a session, its editor, and the feedback of the session."""
 
     def __init__(self, services: Services, session: ReviewSession, viewer: layout.Viewer) -> None:
         self._services = services
@@ -52,31 +52,31 @@ class SessionView:
         self._bulk_review: BulkReview | None = None
         self._requested_id: str = ""
         self._status = Node("p", style="status small", role="status")
-        with Node("div", style="desk"):
+        with Node("div", style="session"):
             self._item_panel = Node("section", style="panel stack", aria_label="Prediction")
-            with Node("aside", style="stack", aria_label="This sitting"):
-                Node("h3", "This sitting")
+            with Node("aside", style="stack", aria_label="This session"):
+                Node("h3", "This session")
                 self._submitted_list = Node("ol", style="done small")
                 with Node("p", style="muted small"):
                     Node("kbd", "?")
                     Node("span", " shows all keys")
-        layout.help_dialog("Keys of the review", KEY_HELP)
+        layout.help_dialog("Keyboard shortcuts", KEY_HELP)
         KeyListener(_KEYS, self.on_key)
         ui.timer(CLAIM_SECONDS / 4, session.renew_claims)
 
     async def start(self, prediction_id: str) -> None:
-        """Show the first item, or the one that is asked for."""
+        """Show the first item, or the requested one."""
         self._requested_id = prediction_id
         await self._run(self._show_next)
 
     async def on_key(self, key: str) -> None:
-        """What a key does."""
+        """Run the action of a key."""
         if self._bulk_review is not None:
             await self._on_bulk_key(key)
         elif key in ("Enter", "a"):
             await self.accept()
         elif key == "x":
-            await self.submit("Said to be wrong", accepted=False)
+            await self.submit("Marked as wrong", accepted=False)
         elif key in "+=0-":
             reward = {"+": 1.0, "=": 1.0, "0": 0.0, "-": -1.0}[key]
             await self.submit(f"Rewarded with {reward:g}", reward=reward)
@@ -90,7 +90,7 @@ class SessionView:
             self._editor.choose(int(key))
 
     async def accept(self) -> None:
-        """Accept the item; or correct it, if the viewer has changed something."""
+        """Accept the item, or submit the viewer's correction."""
         try:
             correction = None if self._editor is None else self._editor.correction()
         except Rejected as error:
@@ -101,43 +101,41 @@ class SessionView:
         else:
             await self.submit(f"Corrected to {summarize_output(correction)}", correction=correction)
 
-    async def submit(self, summary: str, **said: Any) -> None:
-        """Say it of the present item, and go on to the next."""
+    async def submit(self, summary: str, **fields: Any) -> None:
+        """Submit feedback on the current item, and go on to the next."""
         if self._session.item is None or not self._check_allowed():
             return
         if not (actor := self._viewer.name):
             self._viewer.ask_name()
-            self._show_status("Say first who you are: each piece of feedback has a name.", is_error=True)
+            self._show_status("Enter your name first: feedback needs a name.", is_error=True)
             return
 
-        async def work() -> str:
-            await self._session.submit(actor, **said)
+        async def submit_and_show_next() -> str:
+            await self._session.submit(actor, **fields)
             await self._show_next()
-            return f"{summary}. u takes it back."
+            return f"{summary}. Press u to undo."
 
-        await self._run(work)
+        await self._run(submit_and_show_next)
 
     def _check_allowed(self) -> bool:
-        """Whether the viewer may say anything; if not, they are told so."""
+        """Return whether the viewer may give feedback; show an error if not."""
         if not self._can_submit:
-            self._show_status(f"Nothing was said: {missing_scope_message('feedback')}.", is_error=True)
+            self._show_status(f"No feedback was sent: {missing_scope_message('feedback')}.", is_error=True)
         return self._can_submit
 
     async def undo(self) -> None:
-        """Take back what was last said; what is being said now, once it is said."""
+        """Undo the last feedback, after an action that is still running."""
 
-        async def work() -> str:
-            undone = await self._session.undo()
-            if undone is None:
-                return "There is nothing to take back in this sitting."
-            return (
-                "What you had said of it before is said again, and counts again." if undone.restored else _REOPENED_TEXT
-            )
+        async def undo_last() -> str:
+            result = await self._session.undo()
+            if result is None:
+                return "There is no feedback to undo in this session."
+            return "Your previous feedback is restored and counts again." if result.restored else _REOPENED_TEXT
 
-        await self._run(work, wait=True)
+        await self._run(undo_last, wait=True)
 
     async def show_bulk(self) -> None:
-        """Show the next ones together, to be accepted at once."""
+        """Show the next items together."""
         if not self._check_allowed():
             return
         async with self._lock:
@@ -152,19 +150,19 @@ class SessionView:
         bulk = self._bulk_review
         if bulk is None or key not in ("Enter", "b"):
             return
-        chosen = bulk.selected if key == "Enter" else []
-        if chosen and not self._viewer.name:
+        selected = bulk.selected if key == "Enter" else []
+        if selected and not self._viewer.name:
             self._viewer.ask_name()
             return
 
-        async def work() -> str:
+        async def accept_and_show_next() -> str:
             self._bulk_review = None
-            await self._session.release([one for one in bulk.items if one not in chosen])
-            await self._session.accept(chosen, self._viewer.name)
+            await self._session.release([item for item in bulk.items if item not in selected])
+            await self._session.accept(selected, self._viewer.name)
             await self._session.next()
-            return f"{len(chosen)} accepted. u takes them back, one by one." if chosen else ""
+            return f"{len(selected)} accepted. Press u to undo them one by one." if selected else ""
 
-        await self._run(work)
+        await self._run(accept_and_show_next)
 
     async def _show_next(self) -> str:
         await (self._session.open(self._requested_id) if self._requested_id else self._session.next())
@@ -175,18 +173,18 @@ class SessionView:
         return "Skipped"
 
     async def _run(self, action: Callable[[], Awaitable[str]], wait: bool = False) -> None:
-        """Do it and show what came of it; while something else is being done, not at all or, if patient, after it."""
-        if self._lock.locked() and not wait:  # a key too many must not judge what was not seen
+        """Run an action and show its result. While another action runs, wait for it or do nothing."""
+        if self._lock.locked() and not wait:  # an extra key press must not judge an item that nobody has seen
             return
         async with self._lock:
             try:
-                told = await action()
+                summary = await action()
             except (Rejected, ValueError) as error:
                 self._show_status(str(error), is_error=True)
             except TRANSIENT_ERRORS as error:
-                self._show_status(f"Nothing was said: {error}. Try again.", is_error=True)
+                self._show_status(f"This failed: {error}. Try again.", is_error=True)
             else:
-                self._show_status(told)
+                self._show_status(summary)
                 self._render()
 
     def _show_status(self, text: str, is_error: bool = False) -> None:
@@ -207,10 +205,10 @@ class SessionView:
                 render_details(item)
         self._submitted_list.clear()
         with self._submitted_list:
-            for done in reversed(self._session.submitted[-12:]):
-                Node("li", f"{summarize_output(done.item.output)} → {describe_feedback(done.feedback.model_dump())}")
+            for entry in reversed(self._session.submitted[-12:]):
+                Node("li", f"{summarize_output(entry.item.output)} → {describe_feedback(entry.feedback.model_dump())}")
             if not self._session.submitted:
-                Node("li", "nothing said yet", "muted")
+                Node("li", "no feedback yet", "muted")
 
     def _render_buttons(self) -> None:
         with Node("div", style="bar"):
@@ -226,5 +224,5 @@ _BUTTONS = (
     ("Bad", "-", ""),
     ("Skip", "s", "plain"),
     ("Undo", "u", "plain"),
-    ("Many", "b", "plain"),
+    ("Several", "b", "plain"),
 )

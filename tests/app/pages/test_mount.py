@@ -1,4 +1,4 @@
-"""Which paths are pages, and which are errors in JSON."""
+"""Paths that are not pages."""
 
 import httpx
 import pytest
@@ -11,7 +11,7 @@ from app.settings import Settings
     ("method", "path"),
     [("GET", "/v1"), ("GET", "/v1/nothing"), ("TRACE", "/v1/models/x"), ("POST", "/nothing"), ("TRACE", "/nothing")],
 )
-async def test_what_is_no_page_is_an_error_in_json(platform: Settings, method: str, path: str) -> None:
+async def test_a_path_that_is_not_a_page_gives_an_error_in_json(platform: Settings, method: str, path: str) -> None:
     async with httpx.AsyncClient(base_url=api_url(platform), trust_env=False) as http:
-        answer = await http.request(method, path)
-    assert (answer.status_code, answer.json()) == (404, {"detail": "Not Found"})
+        response = await http.request(method, path)
+    assert (response.status_code, response.json()) == (404, {"detail": "Not Found"})

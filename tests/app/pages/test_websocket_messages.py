@@ -1,4 +1,4 @@
-"""What no page of ours has sent leaves the API as it was, and no traceback in its log."""
+"""Messages that no page of ours sends have no effect, and leave no traceback in the log."""
 
 import asyncio
 import json
@@ -25,9 +25,9 @@ QUERIES = ["", "&implicit_handshake=true", "&implicit_handshake=true&client_id=x
 
 
 @pytest.mark.parametrize("query", QUERIES)
-async def test_a_stranger_on_the_websocket_causes_no_traceback(platform: Settings, query: str) -> None:
+async def test_invalid_websocket_messages_cause_no_traceback(platform: Settings, query: str) -> None:
     log = platform.home / "logs" / "api.log"
-    before = log.stat().st_size
+    size_before = log.stat().st_size
     url = f"{api_url(platform)}/_nicegui_ws/socket.io/?EIO=4&transport=websocket{query}".replace("http", "ws", 1)
     async with websockets.connect(url, origin=Origin(api_url(platform)), proxy=None) as socket, asyncio.timeout(20):
         assert (await socket.recv())[:1] == "0"
@@ -37,4 +37,4 @@ async def test_a_stranger_on_the_websocket_causes_no_traceback(platform: Setting
             await socket.send("42" + json.dumps(message))
         await socket.close()
     await asyncio.sleep(0.5)
-    assert b"Traceback" not in log.read_bytes()[before:]
+    assert b"Traceback" not in log.read_bytes()[size_before:]

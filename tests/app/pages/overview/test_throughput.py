@@ -1,4 +1,4 @@
-"""Answers lately, counted by the offsets of a real broker."""
+"""Recent answers, counted by the offsets of a real broker."""
 
 import asyncio
 import time
@@ -24,42 +24,42 @@ _NUMBERS = count()
 @pytest.fixture
 async def config(platform: Settings) -> Settings:
     """Settings of a task without any answers, on the real broker."""
-    found = platform.model_copy(update={"tasks": {f"traffic_{next(_NUMBERS)}": "tests.support.tasks:Letters"}})
-    await provisioning.provision(found)
-    return found
+    settings = platform.model_copy(update={"tasks": {f"traffic_{next(_NUMBERS)}": "tests.support.tasks:Letters"}})
+    await provisioning.provision(settings)
+    return settings
 
 
-async def answer(config: Settings, number: int) -> float:
-    """Publish so many; the middle of a bucket that is over once they are."""
+async def publish_answers(config: Settings, number: int) -> float:
+    """Publish this many answers, wait until their bucket is over, and return the middle of the next one."""
     [task] = config.tasks
     await publish(config, topics.predictions(task), [OutgoingRecord(b"")] * number)
-    begun = time.time() // BUCKET_SECONDS
-    while (ended := time.time() // BUCKET_SECONDS) == begun:
+    bucket = time.time() // BUCKET_SECONDS
+    while (next_bucket := time.time() // BUCKET_SECONDS) == bucket:
         await asyncio.sleep(0.1)
-    return (ended + 0.5) * BUCKET_SECONDS
+    return (next_bucket + 0.5) * BUCKET_SECONDS
 
 
-async def counts(traffic: ThroughputReader, now: float) -> BucketCounts:
-    [found] = (await traffic.read(now)).values()
-    return found
+async def read_counts(reader: ThroughputReader, now: float) -> BucketCounts:
+    [counts] = (await reader.read(now)).values()
+    return counts
 
 
-async def test_of_a_task_without_answers_there_are_none(config: Settings) -> None:
-    assert await counts(ThroughputReader(config), time.time()) == (0,) * BUCKET_COUNT
+async def test_a_task_without_answers_has_counts_of_zero(config: Settings) -> None:
+    assert await read_counts(ThroughputReader(config), time.time()) == (0,) * BUCKET_COUNT
 
 
 async def test_answers_are_counted_once_in_the_bucket_of_their_time(config: Settings) -> None:
-    traffic, later = ThroughputReader(config), BUCKET_COUNT // 2 * BUCKET_SECONDS
-    now = await answer(config, 7)
-    first = await counts(traffic, now)
+    reader, later = ThroughputReader(config), BUCKET_COUNT // 2 * BUCKET_SECONDS
+    now = await publish_answers(config, 7)
+    first = await read_counts(reader, now)
     assert (len(first), sum(first), sum(first[:-4]), first[-1]) == (BUCKET_COUNT, 7, 0, 0)
-    now = await answer(config, 2)
-    both, anew = await counts(traffic, now), await counts(ThroughputReader(config), now)
-    assert both == anew
-    assert (sum(both), sum(await counts(traffic, now + later))) == (9, 9)
-    assert sum(await counts(traffic, now + BUCKET_COUNT * BUCKET_SECONDS)) == 0
+    now = await publish_answers(config, 2)
+    counts = await read_counts(reader, now)
+    assert counts == await read_counts(ThroughputReader(config), now)
+    assert (sum(counts), sum(await read_counts(reader, now + later))) == (9, 9)
+    assert sum(await read_counts(reader, now + BUCKET_COUNT * BUCKET_SECONDS)) == 0
 
 
-def test_the_rate_is_of_whole_buckets() -> None:
+def test_the_rate_is_computed_from_complete_buckets() -> None:
     assert answers_per_second((*[0] * 57, 10, 20, 3)) == 3.0
     assert answers_per_second((7,)) == 0.0

@@ -11,33 +11,35 @@ from app.registry.routes import Route
 from tests.support.scales import Scales
 
 
-def models(route: Route, before: str | None = None) -> TaskModels:
-    """The scales with this route."""
-    found: Any = SimpleNamespace(**vars(Registry([Scales()]).tasks["scales"]), route=route, previous_champion=before)
-    return found  # type: ignore[no-any-return]
+def task_models(route: Route, previous_champion: str | None = None) -> TaskModels:
+    """Return the models of the task `scales` with this route."""
+    attributes = vars(Registry([Scales()]).tasks["scales"])
+    models: Any = SimpleNamespace(**attributes, route=route, previous_champion=previous_champion)
+    return models  # type: ignore[no-any-return]
 
 
-def offered(version: str, route: Route, before: str | None = None) -> list[str]:
-    return [one.kind for one in route_changes.options_for_version(models(route, before), version)]
+def option_kinds(version: str, route: Route, previous_champion: str | None = None) -> list[str]:
+    options = route_changes.options_for_version(task_models(route, previous_champion), version)
+    return [option.kind for option in options]
 
 
-def test_what_may_be_done_depends_on_the_role() -> None:
+def test_the_offered_changes_depend_on_the_role() -> None:
     route = Route("1", "2", 0.05, ("3",))
-    assert offered("1", route) == []
-    assert offered("1", route, before="0") == ["rollback"]
-    assert offered("2", route) == ["promote", "rollback"]
-    assert offered("3", route) == ["promote", "canary", "rollback"]
-    assert offered("4", route) == ["promote", "canary", "shadow"]
+    assert option_kinds("1", route) == []
+    assert option_kinds("1", route, previous_champion="0") == ["rollback"]
+    assert option_kinds("2", route) == ["promote", "rollback"]
+    assert option_kinds("3", route) == ["promote", "canary", "rollback"]
+    assert option_kinds("4", route) == ["promote", "canary", "shadow"]
 
 
-def test_each_says_what_will_come_of_it() -> None:
-    [back] = route_changes.options_for_version(models(Route("2"), before="1"), "2")
-    assert back.title == "Roll back to 1"
-    assert back.text == "Version 1 answers the requests of scales again, and version 2 none."
+def test_a_change_is_offered_with_its_effect() -> None:
+    [rollback] = route_changes.options_for_version(task_models(Route("2"), previous_champion="1"), "2")
+    assert rollback.title == "Roll back to 1"
+    assert rollback.text == "Version 1 answers all requests of scales again, and version 2 none."
 
 
 @pytest.mark.parametrize(("actor", "reason"), [("", "why"), ("ada", "")])
-async def test_nothing_is_changed_without_a_name_and_a_reason(actor: str, reason: str) -> None:
-    [change, *_] = route_changes.options_for_version(models(replace(Route("1"), shadows=())), "2")
+async def test_a_change_needs_a_name_and_a_reason(actor: str, reason: str) -> None:
+    [change, *_] = route_changes.options_for_version(task_models(replace(Route("1"), shadows=())), "2")
     with pytest.raises(SetupError):
         await route_changes.apply_change(None, "scales", change, {"reason": reason}, actor)  # type: ignore[arg-type]

@@ -16,52 +16,52 @@ CONTEXT = {"context": {"hour": 9}, "actions": [{"id": "a", "price": 1.5}, {"id":
 
 @pytest.fixture(autouse=True)
 def client() -> Iterator[Client]:
-    """A page that nobody has open, for elements to be on."""
-    with Client(page("/answers")) as made:
-        yield made
+    """A page without a browser, as the parent of the elements."""
+    with Client(page("/answers")) as client:
+        yield client
 
 
 def item(output: dict[str, Any], content: bytes = b"{}", media_type: str = "application/json") -> ReviewItem:
-    recorded = {"output": output, "feedback": []}
-    return ReviewItem("ocr:1", recorded, "audit", Payload(content, media_type, "payload"), "")
+    prediction = {"output": output, "feedback": []}
+    return ReviewItem("ocr:1", prediction, "audit", Payload(content, media_type, "payload"), "")
 
 
-def test_a_payload_that_is_large_is_fetched_and_a_small_one_comes_with_the_page() -> None:
+def test_a_small_payload_is_part_of_the_page_and_a_large_one_has_a_url() -> None:
     assert payload_url(item({}, b"1234", "image/png")) == "data:image/png;base64,MTIzNA=="
     assert payload_url(item({}, bytes(2**20 + 1), "image/png")) == "/v1/predictions/ocr%3A1/payload"
 
 
 @pytest.mark.parametrize("output", [{"text": "12"}, {"action": "a"}, {"boxes": []}, {"value": 1}])
-def test_a_prediction_that_nobody_has_changed_has_no_correction(output: dict[str, Any]) -> None:
+def test_an_unchanged_prediction_has_no_correction(output: dict[str, Any]) -> None:
     assert render_item(item(output), ()).correction() is None
     assert render_item(item(output, b"\x89PNG", "image/png"), ()).correction() is None
 
 
-def test_an_action_is_chosen_by_its_place_among_the_most_probable() -> None:
-    made = item({"action": "a", "probabilities": {"a": 0.2, "b": 0.7, "c": 0.1}}, json.dumps(CONTEXT).encode())
-    answer = render_item(made, ())
-    assert [answer.choose(digit) for digit in (4, 9)] == [False, False]
-    assert answer.choose(1)
-    assert answer.correction() == {"action": "b"}
-    assert answer.choose(2)
-    assert answer.correction() is None  # it is what was served
+def test_an_action_is_chosen_by_its_rank_of_probability() -> None:
+    output = {"action": "a", "probabilities": {"a": 0.2, "b": 0.7, "c": 0.1}}
+    editor = render_item(item(output, json.dumps(CONTEXT).encode()), ())
+    assert [editor.choose(digit) for digit in (4, 9)] == [False, False]
+    assert editor.choose(1)
+    assert editor.correction() == {"action": "b"}
+    assert editor.choose(2)
+    assert editor.correction() is None  # it is the served action
 
 
-def test_what_was_served_can_be_chosen_however_improbable_it_was() -> None:
+def test_the_served_action_can_be_chosen_even_if_it_is_the_least_probable() -> None:
     probabilities = {f"{number:02}": 0.09 for number in range(11)} | {"served": 0.01}
-    answer = render_item(item({"action": "served", "probabilities": probabilities}), ())
-    assert answer.choose(1)
-    assert answer.correction() == {"action": "00"}
-    assert answer.choose(9)
-    assert answer.correction() is None
+    editor = render_item(item({"action": "served", "probabilities": probabilities}), ())
+    assert editor.choose(1)
+    assert editor.correction() == {"action": "00"}
+    assert editor.choose(9)
+    assert editor.correction() is None
 
 
-def typed(answer: Any, text: str) -> None:
-    answer._text = text
+def type_text(editor: Any, text: str) -> None:
+    editor._text = text
 
 
 class Stars(Editor):
-    """An editor that a task brings: it offers its labels by their numbers."""
+    """A task's own editor, whose choices are its labels."""
 
     def __init__(self, item: ReviewItem, labels: Sequence[str]) -> None:
         self._label, self._labels = item.output["label"], labels
@@ -74,24 +74,25 @@ class Stars(Editor):
         return {"label": self._label}
 
 
-def test_a_task_brings_its_own_editor() -> None:
-    answer = render_item(item({"label": "good"}), ("bad", "good"), f"{__name__}:Stars")
-    assert answer.choose(1)
-    assert answer.correction() == {"label": "bad"}
+def test_a_task_can_have_its_own_editor() -> None:
+    editor = render_item(item({"label": "good"}), ("bad", "good"), f"{__name__}:Stars")
+    assert editor.choose(1)
+    assert editor.correction() == {"label": "bad"}
 
 
-def test_a_correction_as_json_is_an_object_or_refused_with_its_reason() -> None:
-    answer = render_item(item({"value": 1}), ())
-    typed(answer, '{"value": 2}')
-    assert answer.correction() == {"value": 2}
-    for text, says in {"{": "that is not JSON", "[1]": "is a JSON object", "[" * 100_000: "that is not JSON"}.items():
-        typed(answer, text)
-        with pytest.raises(Rejected, match=says):
-            answer.correction()
+def test_a_correction_in_json_must_be_a_valid_object() -> None:
+    editor = render_item(item({"value": 1}), ())
+    type_text(editor, '{"value": 2}')
+    assert editor.correction() == {"value": 2}
+    reasons = {"{": "is not valid JSON", "[1]": "is not a JSON object", "[" * 100_000: "is not valid JSON"}
+    for text, reason in reasons.items():
+        type_text(editor, text)
+        with pytest.raises(Rejected, match=reason):
+            editor.correction()
 
 
 @pytest.mark.parametrize(
-    ("output", "says"),
+    ("output", "summary"),
     [
         (None, ""),
         ({"text": ""}, "(nothing)"),
@@ -101,5 +102,5 @@ def test_a_correction_as_json_is_an_object_or_refused_with_its_reason() -> None:
         ({"value": 1}, '{"value": 1}'),
     ],
 )
-def test_an_output_in_a_line(output: dict[str, Any] | None, says: str) -> None:
-    assert summarize_output(output) == says
+def test_an_output_is_summarized_in_a_line(output: dict[str, Any] | None, summary: str) -> None:
+    assert summarize_output(output) == summary

@@ -7,7 +7,6 @@ from unittest.mock import call, create_autospec
 
 import numpy as np
 import pytest
-from app.retraining.run_events import SOURCE
 
 from app.events.base import EventData, ModelRef
 from app.events.lifecycle import RetrainingTriggered, TaskFrozen
@@ -17,6 +16,7 @@ from app.registry.registry import Registry, TaskModels
 from app.registry.runs import Run
 from app.retraining.rollout import execution as rollouts
 from app.retraining.rollout.policy import CHAMPION_SHARE, SHADOW_SHARE, Arm, RolloutDecision, RolloutEvidence
+from app.retraining.run_events import SOURCE
 from app.settings.retraining import RetrainingSettings
 from app.settings.rollout import RolloutSettings
 from tests.support.record_strategies import START, consumed_record
