@@ -28,20 +28,20 @@ def backtest(
     since: Annotated[str | None, typer.Option("--from", help="Requests from this time on (ce_time).")] = None,
     until: Annotated[str | None, typer.Option("--to", help="Requests before this time (ce_time).")] = None,
     as_of: Annotated[
-        str | None, typer.Option("--as-of", help="Only what was in the log by then; by default, now.")
+        str | None, typer.Option("--as-of", help="Only events that were in the log at this time; by default now.")
     ] = None,
     dataset: Annotated[
-        Path | None, typer.Option(help="Instead: a directory that `hindsight replay` wrote.", exists=True)
+        Path | None, typer.Option(help="Use this dataset of `hindsight replay` instead.", exists=True)
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
 ) -> None:
-    """Run a version over the replayed history of a task, and compare it with what was served.
+    """Run a version over the replayed history of a task, and compare it with the served predictions.
 
-    Scores are of outcomes that were to be looked at anyhow, each weighted by the inverse of its selection probability,
-    and that the version has not learned from: those of the split `test`, and all since its retraining run began.
+    Scores use only outcomes of the audit sample, weighted by inverse selection probability, that the version was not
+    trained on: those of the split `test`, and all since its retraining run began.
     """
     from app.errors import SetupError
-    from app.evaluation.backtest import backtest as backtested
+    from app.evaluation.backtest import backtest as run_backtest
     from app.registry.artifacts import version_path
     from app.replay.query import ReplayQuery
     from app.replay.replay import temporary_dataset
@@ -50,26 +50,27 @@ def backtest(
     from models.base import Untrainable
 
     if dataset is not None and (since or until or as_of):
-        raise typer.BadParameter("a dataset has its own --from, --to and --as-of: leave these out, or --dataset")
-    found, (number, path) = load_task(settings(), task), version_path(settings(), load_task(settings(), task), version)
-    new_since = _unlearned_since(settings(), found, number)
+        raise typer.BadParameter("a dataset has its own --from, --to and --as-of: omit them, or omit --dataset")
+    loaded_task = load_task(settings(), task)
+    number, path = version_path(settings(), loaded_task, version)
+    unseen_since = _unseen_since(settings(), loaded_task, number)
     try:
         with progress_bars() as (progress, _):
             if dataset is not None:
-                said = backtested(found, path, dataset, progress, new_since=new_since)
+                result = run_backtest(loaded_task, path, dataset, progress, new_since=unseen_since)
             else:
-                arguments = ReplayQuery.from_options(settings(), task, since=since, until=until, as_of=as_of)
-                with temporary_dataset(settings(), arguments, progress) as (directory, _):
-                    said = backtested(found, path, directory, progress, new_since=new_since)
+                query = ReplayQuery.from_options(settings(), task, since=since, until=until, as_of=as_of)
+                with temporary_dataset(settings(), query, progress) as (directory, _):
+                    result = run_backtest(loaded_task, path, directory, progress, new_since=unseen_since)
     except Untrainable as error:
-        raise SetupError(str(error), f"Make one anew: hindsight replay {task} --out DIR") from error
-    print(said.model_dump_json()) if as_json else _print_backtest(f"{task} {number}", said)
+        raise SetupError(str(error), f"Build a new dataset: hindsight replay {task} --out DIR") from error
+    print(result.model_dump_json()) if as_json else _print_backtest(f"{task} {number}", result)
 
 
-def _unlearned_since(settings: "Settings", task: "Task", number: str) -> datetime | None:
-    """From when on no request was learned from by a version; None where nobody knows.
+def _unseen_since(settings: "Settings", task: "Task", number: str) -> datetime | None:
+    """Return the time from which on a version was trained on no request; None if it is unknown.
 
-    What a task's folder has was made without the log; of one that the registry has, its run says it.
+    Shipped versions were trained without the log. For a registered version it is the start of its run.
     """
     import asyncio
 
@@ -85,7 +86,7 @@ def _unlearned_since(settings: "Settings", task: "Task", number: str) -> datetim
 
 
 def _print_backtest(name: str, backtest: "Backtest") -> None:
-    print(f"{name}, beside what was served:")
+    print(f"{name}, compared with the served predictions:")
     print(
         f"{'from':<19}  {'rows':>7}  {'unanswered':>10}  {'agreement':>9}  {'outcomes':>8}  {'score':>6}  {'served':>6}"
     )
@@ -94,14 +95,14 @@ def _print_backtest(name: str, backtest: "Backtest") -> None:
     print(_span_line("all", backtest))
     if backtest.difference is not None and backtest.interval is not None:
         low, high = backtest.interval
-        print(f"The score changes by {backtest.difference:+.4f}, at 95 % between {low:+.4f} and {high:+.4f}.")
+        print(f"The score changes by {backtest.difference:+.4f}, 95 % interval {low:+.4f} to {high:+.4f}.")
     else:
-        print("No outcome can be compared: the audit's labels are needed, in the split test or since it was trained.")
+        print("No outcome can be compared: label audited predictions of the split test, or since the training.")
 
 
 def _span_line(first: str, span: "BacktestSpan") -> str:
-    figures = ("-" if one is None else f"{one:.4f}" for one in (span.agreement, span.score, span.score_served))
-    agreement, score, served = figures
+    values = (span.agreement, span.score, span.score_served)
+    agreement, score, served = ("-" if value is None else f"{value:.4f}" for value in values)
     return _table_line(first, str(span.rows), str(span.unanswered), agreement, str(span.outcomes), score, served)
 
 

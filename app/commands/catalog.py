@@ -13,12 +13,12 @@ def register(cli: typer.Typer) -> None:
     cli.command(epilog="Example: hindsight rebuild")(rebuild)
 
 
-def rebuild(as_json: Annotated[bool, typer.Option("--json", help="Write JSON, one object a line.")] = False) -> None:
-    """Drop the catalog and make it again from the event log. The platform may run meanwhile: writers wait."""
+def rebuild(as_json: Annotated[bool, typer.Option("--json", help="Write JSON, one object per line.")] = False) -> None:
+    """Drop the catalog and rebuild it from the event log. The platform may run meanwhile: writers wait."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from app.catalog import rebuild as rebuilding
+    from app.catalog import rebuild as catalog_rebuild
     from app.catalog.catalog import Catalog
     from app.errors import SetupError, Unavailable
     from app.settings import settings
@@ -27,15 +27,15 @@ def rebuild(as_json: Annotated[bool, typer.Option("--json", help="Write JSON, on
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed} records"))
     try:
         with Progress(*columns, TimeElapsedColumn(), console=console, disable=not console.is_terminal) as progress:
-            bars = {topic: progress.add_task(topic, total=None) for topic in rebuilding.projected_topics(settings())}
-            done = asyncio.run(
-                rebuilding.rebuild(settings(), catalog, lambda topic, count: progress.advance(bars[topic], count))
+            bars = {
+                topic: progress.add_task(topic, total=None) for topic in catalog_rebuild.projected_topics(settings())
+            }
+            result = asyncio.run(
+                catalog_rebuild.rebuild(settings(), catalog, lambda topic, count: progress.advance(bars[topic], count))
             )
-        digests = rebuilding.digest_tables(catalog)
+        digests = catalog_rebuild.digest_tables(catalog)
     except Unavailable as error:
-        raise SetupError(
-            f"{error}.", "The catalog is as it was. Try again once the database can be written."
-        ) from error
+        raise SetupError(f"{error}.", "Try again once the database is writable. The catalog is unchanged.") from error
     finally:
         catalog.close()
     for table, digest in digests.items():
@@ -43,4 +43,4 @@ def rebuild(as_json: Annotated[bool, typer.Option("--json", help="Write JSON, on
             print(json.dumps({"table": table} | asdict(digest)))
         else:
             print(f"{table:<14} {digest.rows:>10} rows")
-    print(json.dumps(asdict(done)) if as_json else f"{done.records} records read; {done.unreadable} can't be")
+    print(json.dumps(asdict(result)) if as_json else f"{result.records} records read, {result.unreadable} unreadable")

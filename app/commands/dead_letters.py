@@ -1,4 +1,4 @@
-"""`hindsight dead-letters ...`: what could not be processed, and its way back after a fix."""
+"""`hindsight dead-letters ...`: list, show and replay records that could not be processed."""
 
 import asyncio
 import json
@@ -13,13 +13,15 @@ if TYPE_CHECKING:
     from app.dead_letters.letter import DeadLetterEntry, DeadLetterFilter
     from app.events.cloudevents import ConsumedRecord
 
-dead_letters = typer.Typer(help="List, show and replay what could not be processed.", no_args_is_help=True)
+dead_letters = typer.Typer(help="List, show and replay records that could not be processed.", no_args_is_help=True)
 
-StageOption = Annotated[str | None, typer.Option(help="Only of this stage, such as preprocess, inference or feedback.")]
-SinceOption = Annotated[str | None, typer.Option(help="Only those rejected since: 2026-01-31 or 2026-01-31T12:00:00Z.")]
-CodeOption = Annotated[str | None, typer.Option(help="Only with this kind of reason, such as blob_missing.")]
-TaskOption = Annotated[str | None, typer.Option("--task", help="Only of this task, such as ocr.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON, one object a line.")]
+StageOption = Annotated[str | None, typer.Option(help="Only this stage, such as preprocess, inference or feedback.")]
+SinceOption = Annotated[
+    str | None, typer.Option(help="Only rejections since this time: 2026-01-31 or 2026-01-31T12:00:00Z.")
+]
+CodeOption = Annotated[str | None, typer.Option(help="Only this code, such as blob_missing.")]
+TaskOption = Annotated[str | None, typer.Option("--task", help="Only this task, such as ocr.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON, one object per line.")]
 
 
 def register(cli: typer.Typer) -> None:
@@ -39,43 +41,43 @@ def list_(
     since: SinceOption = None,
     task: TaskOption = None,
     code: CodeOption = None,
-    limit: Annotated[int, typer.Option(help="The most to list: the newest.", min=1)] = 100,
+    limit: Annotated[int, typer.Option(help="List only so many, the newest.", min=1)] = 100,
     as_json: JsonOption = False,
 ) -> None:
     """List dead letters, the newest last."""
     from app.dead_letters.letter import to_json
 
-    found = asyncio.run(_find(_build_query((), stage, since, task, code), limit + 1))
-    more, found = len(found) > limit, found[-limit:]
+    letters = asyncio.run(_find(_build_filter((), stage, since, task, code), limit + 1))
+    more, letters = len(letters) > limit, letters[-limit:]
     if as_json:
-        for letter in found:
+        for letter in letters:
             print(json.dumps(to_json(letter), ensure_ascii=False))
         return
-    _print_table(found)
+    _print_table(letters)
     if more:
-        print(f"There are more: --limit {limit} are listed.", file=sys.stderr)
+        print(f"There are more dead letters: increase --limit {limit} to list them.", file=sys.stderr)
 
 
 def show(
-    letter_id: Annotated[str, typer.Argument(help="The dead letter's id, as `list` and the answer have it.")],
-    out: Annotated[Path | None, typer.Option(help="A file to save the payload in.", dir_okay=False)] = None,
+    letter_id: Annotated[str, typer.Argument(help="The dead letter's id, from `list` or the answer.")],
+    out: Annotated[Path | None, typer.Option(help="The file to save the payload in.", dir_okay=False)] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show all of a dead letter: why, the original's key and headers, and its payload."""
+    """Show a dead letter: the reason, the original's key and headers, and its payload."""
     from app.dead_letters.letter import to_detailed_json
 
     letter, original = asyncio.run(_read(letter_id))
     if out is not None:
         out.write_bytes(original.value or b"")
-    said = to_detailed_json(letter, original)
+    fields = to_detailed_json(letter, original)
     if as_json:
-        print(json.dumps(said, ensure_ascii=False))
+        print(json.dumps(fields, ensure_ascii=False))
         return
-    headers = said.pop("headers")
-    for name, what in said.items():
-        print(f"{name:<10} {what}")
-    for name, what in headers:
-        print(f"header     {name}: {what}")
+    headers = fields.pop("headers")
+    for name, value in fields.items():
+        print(f"{name:<10} {value}")
+    for name, value in headers:
+        print(f"header     {name}: {value}")
 
 
 def replay(
@@ -84,22 +86,23 @@ def replay(
     since: SinceOption = None,
     task: TaskOption = None,
     code: CodeOption = None,
-    again: Annotated[bool, typer.Option("--again", help="Also those that were replayed before.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be replayed, and replay nothing.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Also replay those that were replayed before.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be replayed; replay nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask for confirmation.")] = False,
 ) -> None:
-    """Publish dead letters again, as they were, to the topics that they came from. Ends with 1 if any is refused."""
+    """Publish dead letters again, unchanged, to the topics that they came from. Exit code 1 if any is refused."""
     from app.errors import SetupError
 
     if not ids and (stage, since, task, code) == (None, None, None, None):
         raise SetupError(
-            "Nothing says which dead letters to replay.",
-            "Name their ids, or choose them with --stage, --since, --task or --code.",
+            "No dead letters are selected.",
+            "Name their ids, or select them with --stage, --since, --task or --code.",
         )
-    raise typer.Exit(asyncio.run(_redeliver(_build_query(ids or (), stage, since, task, code), again, dry_run, yes)))
+    letter_filter = _build_filter(ids or (), stage, since, task, code)
+    raise typer.Exit(asyncio.run(_redeliver(letter_filter, again, dry_run, yes)))
 
 
-async def _redeliver(wanted: "DeadLetterFilter", again: bool, dry_run: bool, yes: bool) -> int:
+async def _redeliver(letter_filter: "DeadLetterFilter", again: bool, dry_run: bool, yes: bool) -> int:
     from rich.console import Console
     from rich.progress import Progress
 
@@ -107,49 +110,49 @@ async def _redeliver(wanted: "DeadLetterFilter", again: bool, dry_run: bool, yes
     from app.settings import settings
 
     async with store.open_dead_letters(settings()) as log:
-        found = await log.find(wanted)
-        _check_all_found(wanted, found)
-        chosen = [letter for letter in found if again or not letter.redeliveries]
-        if left := len(found) - len(chosen):
-            print(f"{left} were replayed before and are left out; --again takes them as well.", file=sys.stderr)
-        overtaken = await log.find_earlier_feedback(chosen)
-        if overtaken:
-            print(f"{len(overtaken)} earlier ones go first: feedback of one prediction keeps its order.")
-            chosen = sorted([*chosen, *overtaken], key=lambda letter: letter.sort_key)
-        redelivery.check_redeliverable(settings(), chosen)
-        for topic in sorted({letter.topic for letter in chosen}):
-            print(f"{sum(letter.topic == topic for letter in chosen)} back to {topic}")
-        if not chosen or dry_run:
+        matching = await log.find(letter_filter)
+        _check_all_found(letter_filter, matching)
+        letters = [letter for letter in matching if again or not letter.redeliveries]
+        if left_out := len(matching) - len(letters):
+            print(f"{left_out} were replayed before and are left out; --again includes them.", file=sys.stderr)
+        earlier = await log.find_earlier_feedback(letters)
+        if earlier:
+            print(f"{len(earlier)} earlier ones go first: feedback of one prediction keeps its order.")
+            letters = sorted([*letters, *earlier], key=lambda letter: letter.sort_key)
+        redelivery.check_redeliverable(settings(), letters)
+        for topic in sorted({letter.topic for letter in letters}):
+            print(f"{sum(letter.topic == topic for letter in letters)} back to {topic}")
+        if not letters or dry_run:
             print("Nothing was replayed.")
             return 0
         if not yes:
-            typer.confirm(f"Replay {len(chosen)}?", abort=True)
+            typer.confirm(f"Replay {len(letters)}?", abort=True)
         with Progress(console=Console(stderr=True), transient=True) as progress:
-            bar = progress.add_task("replaying", total=len(chosen))
-            done = await redelivery.redeliver(
-                settings(), log.read_originals(chosen), lambda count: progress.advance(bar, count)
+            bar = progress.add_task("replaying", total=len(letters))
+            result = await redelivery.redeliver(
+                settings(), log.read_originals(letters), lambda count: progress.advance(bar, count)
             )
-    for letter_id, reason in done.refused:
+    for letter_id, reason in result.refused:
         print(f"{letter_id} is refused: {reason}", file=sys.stderr)
-    print(f"{done.redelivered} replayed, {len(done.refused)} refused")
-    return 1 if done.refused else 0
+    print(f"{result.redelivered} replayed, {len(result.refused)} refused")
+    return 1 if result.refused else 0
 
 
-def _check_all_found(wanted: "DeadLetterFilter", found: "Sequence[DeadLetterEntry]") -> None:
+def _check_all_found(letter_filter: "DeadLetterFilter", letters: "Sequence[DeadLetterEntry]") -> None:
     from app.errors import SetupError
 
-    if missing := sorted(wanted.ids - {letter.id for letter in found}):
+    if missing := sorted(letter_filter.ids - {letter.id for letter in letters}):
         raise SetupError(
-            f"There is no such dead letter: {', '.join(missing)}.", "`hindsight dead-letters list` has those there are."
+            f"There is no such dead letter: {', '.join(missing)}.", "List them with `hindsight dead-letters list`."
         )
 
 
-async def _find(wanted: "DeadLetterFilter", limit: int) -> "list[DeadLetterEntry]":
+async def _find(letter_filter: "DeadLetterFilter", limit: int) -> "list[DeadLetterEntry]":
     from app.dead_letters import store
     from app.settings import settings
 
     async with store.open_dead_letters(settings()) as log:
-        return await log.find(wanted, limit)
+        return await log.find(letter_filter, limit)
 
 
 async def _read(letter_id: str) -> "tuple[DeadLetterEntry, ConsumedRecord]":
@@ -157,14 +160,14 @@ async def _read(letter_id: str) -> "tuple[DeadLetterEntry, ConsumedRecord]":
     from app.dead_letters.letter import DeadLetterFilter
     from app.settings import settings
 
-    wanted = DeadLetterFilter(frozenset([letter_id]))
+    letter_filter = DeadLetterFilter(frozenset([letter_id]))
     async with store.open_dead_letters(settings()) as log:
-        found = await log.find(wanted)
-        _check_all_found(wanted, found)
-        return next(log.read_originals(found))
+        letters = await log.find(letter_filter)
+        _check_all_found(letter_filter, letters)
+        return next(log.read_originals(letters))
 
 
-def _build_query(
+def _build_filter(
     ids: Sequence[str], stage: str | None, since: str | None, task: str | None, code: str | None
 ) -> "DeadLetterFilter":
     from app.dead_letters.letter import DeadLetterFilter
@@ -173,7 +176,7 @@ def _build_query(
     return DeadLetterFilter(frozenset(ids), stage, code, task, None if since is None else parse_time(since, "--since"))
 
 
-def _print_table(found: "Sequence[DeadLetterEntry]") -> None:
+def _print_table(letters: "Sequence[DeadLetterEntry]") -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -181,7 +184,7 @@ def _print_table(found: "Sequence[DeadLetterEntry]") -> None:
     table = Table(box=box.SIMPLE)
     for heading in ("id", "logged", "stage", "code", "reason", "from", "event", "replayed"):
         table.add_column(heading, no_wrap=heading == "id", overflow="fold")
-    for letter in found:
+    for letter in letters:
         table.add_row(
             letter.id,
             letter.logged.isoformat(sep=" ", timespec="seconds").removesuffix("+00:00"),

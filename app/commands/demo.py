@@ -3,11 +3,14 @@
 import asyncio
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-demo = typer.Typer(help="Show what the platform does.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from models.base import Task
+
+demo = typer.Typer(help="Demonstrate the platform.", no_args_is_help=True)
 _LOOP_EXAMPLES = "Examples: hindsight demo loop; hindsight demo loop --out story --seed 1 --json"
 
 
@@ -19,21 +22,23 @@ def register(cli: typer.Typer) -> None:
 
 
 def _group() -> None:
-    """Show what the platform does."""
+    """Demonstrate the platform."""
 
 
 def loop(
-    task: Annotated[str, typer.Argument(help="The task; ocr has a source that it is bad at.")] = "ocr",
-    out: Annotated[Path, typer.Option(help="A new directory: the plot, and the platform's state.")] = Path("demo-loop"),
-    seed: Annotated[int, typer.Option(help="Makes the requests, and spoils the version that is to be taken back.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Write the story's figures as JSON.")] = False,
+    task: Annotated[
+        str | None, typer.Argument(help="The task; by default the first one with a source on which its model is bad.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="A new directory for the plot and the platform.")] = Path("demo-loop"),
+    seed: Annotated[int, typer.Option(help="The seed of the requests and of the faulty version.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Write the results as JSON.")] = False,
 ) -> None:
-    """Show the learning loop run by itself, on a platform of its own, in about 15 minutes on two cores.
+    """Run the whole learning loop on a separate platform, in about 15 minutes on two cores.
 
-    A new source appears that the model is bad at; quality falls, a retraining is triggered, and its candidate comes to
-    serve. Then a spoilt version is forced into canary, and taken back. Writes quality.png and quality.html.
+    A new source appears on which the model is bad. Quality falls, a retraining is triggered, and its candidate becomes
+    the champion. Then a faulty version is forced into canary and rolled back. Writes quality.png and quality.html.
 
-    Ends with 1 if less than half of the lost score is regained, or the spoilt version answered more than its share.
+    Exit code 1 if less than half of the lost score is regained, or the faulty version answered more than its share.
     """
     from rich.console import Console
 
@@ -41,22 +46,31 @@ def loop(
     from app.demo.scenario import ScenarioTiming, run_scenario
     from app.errors import SetupError
     from app.settings import settings
-    from app.tasks import load_task
 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise SetupError(f"{out} is there already.", "Name another directory with --out, or remove it.")
-    found = load_task(settings(), task)
-    if next(found.drifted(seed), None) is None:
-        raise SetupError(f"{task} has no source to show that it is bad at.", "Its class may have a method `drifted`.")
+        raise SetupError(f"{out} already exists.", "Name another directory with --out, or remove it.")
+    loaded_task = _load_drifting_task(task, seed)
     out.mkdir(parents=True, exist_ok=True)
     console = Console(stderr=True, highlight=False)
-    story = asyncio.run(
-        run_scenario(settings(), found, out.resolve() / "platform", ScenarioTiming(), seed, console.print)
+    result = asyncio.run(
+        run_scenario(settings(), loaded_task, out.resolve() / "platform", ScenarioTiming(), seed, console.print)
     )
-    png, page = scenario_plot.write_plot(story, out)
+    png, page = scenario_plot.write_plot(result, out)
     if as_json:
-        figures = ("task", "usual", "fallen", "regained", "recovered", "champion", "bad", "bad_answers", "bad_share")
-        print(json.dumps({name: getattr(story, name) for name in (*figures, "unanswered", "seconds")}))
+        print(json.dumps(result.to_json()))
     else:
-        print(f"{scenario_plot.summarize(story)}\n{png}\n{page}")
-    raise typer.Exit(0 if story.is_successful else 1)
+        print(f"{scenario_plot.summarize(result)}\n{png}\n{page}")
+    raise typer.Exit(0 if result.is_successful else 1)
+
+
+def _load_drifting_task(name: str | None, seed: int) -> "Task":
+    from app.errors import SetupError
+    from app.settings import settings
+    from app.tasks import load_task
+
+    for candidate in settings().tasks if name is None else [name]:
+        task = load_task(settings(), candidate)
+        if next(task.drifted(seed), None) is not None:
+            return task
+    problem = "No task has a source" if name is None else f"{name} has no source"
+    raise SetupError(f"{problem} on which its model is bad.", "Add a method `drifted` to its class.")

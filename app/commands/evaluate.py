@@ -25,25 +25,25 @@ def evaluate(
     task: Annotated[str, typer.Argument(help="The task, such as ocr.")],
     version: Annotated[str | None, typer.Option(help="The version; by default the one that serves.")] = None,
     off_policy: Annotated[
-        Path | None, typer.Option("--off-policy", help="Instead: what it would have earned on this dataset's choices.")
+        Path | None, typer.Option("--off-policy", help="Estimate its reward on this dataset's choices instead.")
     ] = None,
     against: Annotated[
         str | None, typer.Option(help="With --off-policy: the version to compare; by default the one that serves.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
 ) -> None:
-    """Measure a version on its task's held-out set, beside the figures in its card. No platform is needed.
+    """Measure a version on its task's held-out set and compare it with its card. No platform is needed.
 
-    Ends with 1 if a figure differs by more than the tolerance, which is printed.
+    Exit code 1 if a metric differs by more than the tolerance, which is printed.
 
-    With --off-policy its value is estimated from a log of choices with their propensities and rewards (`hindsight
-    replay`), beside another version's, with 95 % intervals and what speaks against trusting them.
+    With --off-policy, estimate its value and another version's from logged choices with propensities and rewards
+    (`hindsight replay`), with 95 % intervals and reasons to doubt them.
     """
     if off_policy is not None:
         _evaluate_off_policy(task, off_policy, version, against, as_json)
         return
     if against is not None:
-        raise typer.BadParameter("--against goes with --off-policy DATASET")
+        raise typer.BadParameter("--against needs --off-policy DATASET")
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -53,62 +53,63 @@ def evaluate(
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed} samples"))
     with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task(task, total=None)
-        found = held_out.evaluate(settings(), task, version, lambda done: progress.update(bar, completed=done))
+        evaluation = held_out.evaluate(settings(), task, version, lambda done: progress.update(bar, completed=done))
     if as_json:
-        print(json.dumps(held_out.to_json(found)))
+        print(json.dumps(held_out.to_json(evaluation)))
     else:
-        _print_table(found, held_out.TOLERANCE)
-    differing = [one.name for one in found.metrics if one.differs_from_card]
+        _print_table(evaluation, held_out.TOLERANCE)
+    differing = [metric.name for metric in evaluation.metrics if metric.differs_from_card]
     if differing:
-        print(f"not as the card says: {', '.join(differing)}", file=sys.stderr)
+        print(f"differs from the card: {', '.join(differing)}", file=sys.stderr)
     raise typer.Exit(1 if differing else 0)
 
 
-def _print_table(found: "Evaluation", tolerance: float) -> None:
-    width = max(len(one.name) for one in found.metrics)
-    print(
-        f"{found.model.name} {found.model.version}: {found.samples} samples, a difference of {tolerance:g} is tolerated"
-    )
+def _print_table(evaluation: "Evaluation", tolerance: float) -> None:
+    model, metrics = evaluation.model, evaluation.metrics
+    width = max(len(metric.name) for metric in metrics)
+    print(f"{model.name} {model.version}: {evaluation.samples} samples, tolerance {tolerance:g}")
     print(f"{'':<{width}}  {'measured':>10}  {'card':>10}")
-    for one in found.metrics:
-        card = "-" if one.card_value is None else f"{one.card_value:.5g}"
-        print(f"{one.name:<{width}}  {one.measured:>10.5g}  {card:>10}{'  differs' if one.differs_from_card else ''}")
+    for metric in metrics:
+        card = "-" if metric.card_value is None else f"{metric.card_value:.5g}"
+        mark = "  differs" if metric.differs_from_card else ""
+        print(f"{metric.name:<{width}}  {metric.measured:>10.5g}  {card:>10}{mark}")
 
 
 def _evaluate_off_policy(task: str, dataset: Path, version: str | None, against: str | None, as_json: bool) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from app.evaluation import off_policy as valuation
+    from app.evaluation import off_policy
     from app.settings import settings
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task("reading", total=None)
 
-        def on_step(doing: str, step: int, steps: int | None) -> None:
-            progress.update(bar, description=doing, completed=step, total=steps)
+        def on_step(step: str, done: int, total: int | None) -> None:
+            progress.update(bar, description=step, completed=done, total=total)
 
-        found = valuation.compare_off_policy(settings(), task, dataset, version, against, on_step)
+        comparison = off_policy.compare_off_policy(settings(), task, dataset, version, against, on_step)
     if as_json:
-        print(json.dumps(valuation.to_json(found)))
+        print(json.dumps(off_policy.to_json(comparison)))
     else:
-        _print_off_policy(found)
+        _print_off_policy(comparison)
 
 
-def _print_off_policy(found: "OffPolicyComparison") -> None:
-    logged = found.version_value.logged
+def _print_off_policy(comparison: "OffPolicyComparison") -> None:
+    task, version, against = comparison.task, comparison.version, comparison.against
+    logged = comparison.version_value.logged
     print(f"{len(logged.influence)} logged choices earned {_format_interval(logged)} each")
-    heads = (f"{found.task} {found.version}", f"{found.task} {found.against}", "difference")
-    print(f"{'':<10}" + "".join(f"  {head:>27}" for head in heads))
-    for name, *estimates in found.rows:
-        print(f"{name:<10}" + "".join(f"  {_format_interval(one):>27}" for one in estimates))
-    for number, valued in {found.version: found.version_value, found.against: found.against_value}.items():
-        print(f"{found.task} {number}: as good as {valued.effective_decisions:.0f} choices of its own")
-        for doubt in valued.doubts:
+    headings = (f"{task} {version}", f"{task} {against}", "difference")
+    print(f"{'':<10}" + "".join(f"  {heading:>27}" for heading in headings))
+    for name, *estimates in comparison.rows:
+        print(f"{name:<10}" + "".join(f"  {_format_interval(estimate):>27}" for estimate in estimates))
+    for number, value in {version: comparison.version_value, against: comparison.against_value}.items():
+        print(f"{task} {number}: effective sample size {value.effective_decisions:.0f} choices")
+        for doubt in value.doubts:
             print(f"  in doubt: {doubt}")
 
 
-def _format_interval(one: "Estimate") -> str:
-    low, high = one.interval()
-    return f"{one.value:.4f} [{low:.4f}, {high:.4f}]"
+def _format_interval(estimate: "Estimate") -> str:
+    low, high = estimate.interval()
+    return f"{estimate.value:.4f} [{low:.4f}, {high:.4f}]"

@@ -27,17 +27,18 @@ def import_(
     source: Annotated[str, typer.Argument(help="A directory, a file, or s3://bucket/prefix.")],
     format: Annotated[
         Literal["jsonl", "csv", "librispeech", "coco", "bandit"] | None,
-        typer.Option(help="What the source is; by default, what its files look like."),
+        typer.Option(help="The source's format; by default it is detected from the files."),
     ] = None,
     actor: Annotated[
-        str | None, typer.Option(help="Who says so, in the log; by default import: and the user of this computer.")
+        str | None,
+        typer.Option(help="The actor of the feedback; by default import: and the user of this computer."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Write JSON, one object a line.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Write JSON, one object per line.")] = False,
 ) -> None:
-    """Bring history that you have into the event log: payloads, and what would have been right or what it earned.
+    """Import your history into the event log: payloads with corrections or rewards.
 
-    What was served comes from the source where it says so, else the model is asked: the platform must run. What is in
-    the log already is left out: interrupted, it goes on where it stopped. Ends with 1 if a row was rejected.
+    Rows without a served output are predicted by the model, so the platform must run. Rows that are already in the log
+    are left out, so an interrupted import continues where it stopped. Exit code 1 if a row was rejected.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -49,7 +50,7 @@ def import_(
     from app.settings import settings
     from app.tasks import load_task
 
-    loaded = load_task(settings(), task)
+    loaded_task = load_task(settings(), task)
 
     def reject(row: "RejectedRow") -> None:
         if as_json:
@@ -60,23 +61,26 @@ def import_(
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     console, redirect = Console(stderr=True), sys.stdout.isatty()
     try:
-        found = formats.open_source(SourceReader(settings()), source, format)
-        print(f"{source} is read as {found.format}.", file=sys.stderr)
+        import_source = formats.open_source(SourceReader(settings()), source, format)
+        print(f"{source} is read as {import_source.format}.", file=sys.stderr)
         with Progress(*columns, console=console, transient=True, redirect_stdout=redirect) as progress:
             bar = progress.add_task(task, total=None)
-            total = sum(1 for _ in found.read_examples())
-            importer = Importer(settings(), loaded, found.root, actor or f"import:{_user_name()}", reject)
+            total = sum(1 for _ in import_source.read_examples())
+            actor = actor or f"import:{_user_name()}"
+            importer = Importer(settings(), loaded_task, import_source.root, actor, reject)
             counts = asyncio.run(
-                importer.run(found.read_examples(), lambda done: progress.update(bar, completed=done, total=total))
+                importer.run(
+                    import_source.read_examples(), lambda done: progress.update(bar, completed=done, total=total)
+                )
             )
     except OSError as error:
         raise SetupError(
-            f"The import is not complete: {error}.", "Run it again: it goes on where it stopped."
+            f"The import is not complete: {error}.", "Run it again: it continues where it stopped."
         ) from error
     if as_json:
         print(json.dumps(asdict(counts)))
     else:
-        print(f"{counts.imported} imported, {counts.known} in the log already, {counts.rejected} rejected")
+        print(f"{counts.imported} imported, {counts.known} already in the log, {counts.rejected} rejected")
     raise typer.Exit(1 if counts.rejected else 0)
 
 

@@ -11,7 +11,7 @@ import typer
 if TYPE_CHECKING:
     from app.auth.keys import ApiKey, KeyStore
 
-keys = typer.Typer(help="The keys by which others may call the API and open its pages.", no_args_is_help=True)
+keys = typer.Typer(help="Manage the keys for the API and its pages.", no_args_is_help=True)
 
 
 def register(cli: typer.Typer) -> None:
@@ -21,50 +21,50 @@ def register(cli: typer.Typer) -> None:
 
 @keys.command(epilog="Example: hindsight keys create ada --scope read --scope feedback")
 def create(
-    name: Annotated[str, typer.Argument(help="Whose key it is: who gives feedback by it, where nobody else is named.")],
+    name: Annotated[str, typer.Argument(help="The key's owner: the actor of its feedback that names no other.")],
     scope: Annotated[
         list[str],
         typer.Option(
-            help="What it may do: read (all that there is, payloads included), feedback (send feedback and blobs) or "
-            "operate (change routes, begin and end runs, replay). None includes another."
+            help="A permission: read (everything, payloads included), feedback (send feedback and blobs) or "
+            "operate (change routes, start and end runs, replay). No scope includes another."
         ),
     ],
 ) -> None:
-    """Make a key, and print its token: this once, for only a hash of it is kept.
+    """Create a key and print its token. The token is shown only once, because only its hash is stored.
 
-    The first key closes the API of a Hindsight on localhost, which is open to whoever is on the machine until then. The
-    commands of whoever runs it have a key of their own, in HINDSIGHT_HOME.
+    Without any key, the API on localhost is open to every user of the machine; the first key closes it. The commands of
+    the user who runs the platform have their own key, in HINDSIGHT_HOME.
     """
     from app.auth.scopes import SCOPES
 
     if unknown := sorted(set(scope) - set(SCOPES)):
-        raise typer.BadParameter(f"{', '.join(unknown)} is none of {', '.join(SCOPES)}", param_hint="--scope")
+        raise typer.BadParameter(f"{', '.join(unknown)} is not one of {', '.join(SCOPES)}", param_hint="--scope")
     with _open_key_store() as store:
-        token = store.create(name, frozenset(one for one in SCOPES if one in scope))
+        token = store.create(name, frozenset(known for known in SCOPES if known in scope))
     print(token)
     print("Send it as X-API-Key, or log in with it. It is not shown again.", file=sys.stderr)
 
 
 @keys.command("list", epilog="Example: hindsight keys list --json")
-def list_(as_json: Annotated[bool, typer.Option("--json", help="Write JSON, one object a line.")] = False) -> None:
-    """List all keys that there ever were, the oldest first; when they were last used is known to the hour."""
+def list_(as_json: Annotated[bool, typer.Option("--json", help="Write JSON, one object per line.")] = False) -> None:
+    """List all keys, revoked ones too, the oldest first. The time of the last use is accurate to the hour."""
     with _open_key_store() as store:
-        found = store.all()
+        all_keys = store.all()
     if as_json:
-        for key in found:
+        for key in all_keys:
             print(json.dumps(_key_json(key)))
         return
-    for key in found:
-        said = _key_json(key)
-        state = f"revoked {said['revoked']}" if said["revoked"] else f"last used {said['used'] or 'never'}"
-        print(f"{key.name:<20} {','.join(said['scopes']):<22} created {said['created']}  {state}")
-    if not found:
-        print("There are no keys: whoever is on this machine may do all. `hindsight keys create` makes one.")
+    for key in all_keys:
+        fields = _key_json(key)
+        state = f"revoked {fields['revoked']}" if fields["revoked"] else f"last used {fields['used'] or 'never'}"
+        print(f"{key.name:<20} {','.join(fields['scopes']):<22} created {fields['created']}  {state}")
+    if not all_keys:
+        print("There are no keys: every user of this machine has all permissions. Create one: `hindsight keys create`.")
 
 
 @keys.command(epilog="Example: hindsight keys revoke ada")
 def revoke(name: Annotated[str, typer.Argument(help="The key's name.")]) -> None:
-    """End a key and whatever is logged in by it, within seconds. It never opens anything again."""
+    """Revoke a key and end its logins within seconds. A revoked key can't be restored."""
     with _open_key_store() as store:
         store.revoke(name)
     print(f"{name}: revoked")
@@ -80,7 +80,7 @@ def _key_json(key: "ApiKey") -> dict[str, Any]:
 
 @contextmanager
 def _open_key_store() -> Iterator["KeyStore"]:
-    """The keys of this deployment. Raises `SetupError` where their database is away."""
+    """Open this deployment's keys. Raises `SetupError` if their database is unavailable."""
     from app.auth.keys import KeyStore
     from app.errors import SetupError, Unavailable
     from app.settings import settings
@@ -89,6 +89,6 @@ def _open_key_store() -> Iterator["KeyStore"]:
     try:
         yield store
     except Unavailable as error:
-        raise SetupError(f"{error}.", "Is the database there, and may this user write to it?") from error
+        raise SetupError(f"{error}.", "Check that the database is there and that this user may write to it.") from error
     finally:
         store.close()

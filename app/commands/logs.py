@@ -1,4 +1,4 @@
-"""`hindsight logs [PROCESS] [-f]`: what the processes say."""
+"""`hindsight logs [PROCESS] [-f]`: print the logs of the processes."""
 
 import os
 import time
@@ -17,9 +17,11 @@ def register(cli: typer.Typer) -> None:
 
     @cli.command(epilog="Example: hindsight logs preprocess -f")
     def logs(
-        process: Annotated[str | None, typer.Argument(help="The process; all of them without it.")] = None,
-        follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
-        lines: Annotated[int, typer.Option("--lines", "-n", min=0, max=1_000_000, help="The last lines of each.")] = 20,
+        process: Annotated[str | None, typer.Argument(help="The process; by default all.")] = None,
+        follow: Annotated[bool, typer.Option("--follow", "-f", help="Print new lines until Ctrl-C.")] = False,
+        lines: Annotated[
+            int, typer.Option("--lines", "-n", min=0, max=1_000_000, help="How many lines of each log.")
+        ] = 20,
     ) -> None:
         """Print the end of the logs."""
         from app.errors import SetupError
@@ -32,11 +34,11 @@ def register(cli: typer.Typer) -> None:
                 f"{folder} has no log of {process}.",
                 f"Name one of {', '.join(paths)}." if paths else "Start the platform with `hindsight up`.",
             )
-        chosen = paths if process is None else {process: paths[process]}
-        for name, path in chosen.items():
+        selected = paths if process is None else {process: paths[process]}
+        for name, path in selected.items():
             _print(name if process is None else "", _tail_lines(path, lines))
         if follow:
-            _follow(chosen, named=process is None)
+            _follow(selected, named=process is None)
 
 
 def _tail_lines(path: Path, lines: int) -> Iterable[str]:
@@ -54,7 +56,7 @@ def _follow(paths: Mapping[str, Path], named: bool) -> None:
     while True:
         for name, path in paths.items():
             _print(name if named else "", files[name])
-            if _is_replaced(path, files[name]):  # a full log is set aside, and a new one is begun
+            if _is_replaced(path, files[name]):  # a full log is rotated
                 files[name].close()
                 files[name] = _open_log(path, at_end=False)
         time.sleep(POLL_SECONDS)

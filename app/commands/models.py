@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from app.registry.registry import TaskModels
     from app.registry.responses import TaskModelsResponse
 
-models = typer.Typer(help="List versions, register them, and say which of them serve.", no_args_is_help=True)
+models = typer.Typer(help="List versions, register them, and choose which of them serve.", no_args_is_help=True)
 
 TaskArgument = Annotated[str, typer.Argument(help="The task, such as ocr.")]
 VersionArgument = Annotated[str, typer.Argument(help="The version's number, as `list` prints it.")]
-ReasonOption = Annotated[str, typer.Option(help="Why; it stays in the log.")]
-ActorOption = Annotated[str | None, typer.Option(help="Who does it; by default the user of this computer.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON, one object a line.")]
+ReasonOption = Annotated[str, typer.Option(help="The reason, for the log.")]
+ActorOption = Annotated[str | None, typer.Option(help="The actor; by default the user of this computer.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON, one object per line.")]
 
 DEFAULT_REASON = "by hand"
 
@@ -44,16 +44,16 @@ def register(cli: typer.Typer) -> None:
 def list_(
     task: Annotated[str | None, typer.Argument(help="Only this task, such as ocr.")] = None, as_json: JsonOption = False
 ) -> None:
-    """List the versions of models, and what each does."""
+    """List the versions of models and their roles."""
     from app import tasks
     from app.registry.responses import describe_models
     from app.registry.subscription import read_registry
     from app.settings import settings
 
-    wanted = [tasks.load_task(settings(), task)] if task is not None else tasks.load_tasks(settings()).values()
-    registry = asyncio.run(read_registry(settings(), wanted))
-    for found in registry.tasks.values():
-        _print_models(describe_models(found), as_json)
+    loaded_tasks = [tasks.load_task(settings(), task)] if task is not None else tasks.load_tasks(settings()).values()
+    registry = asyncio.run(read_registry(settings(), loaded_tasks))
+    for task_models in registry.tasks.values():
+        _print_models(describe_models(task_models), as_json)
 
 
 def register_(
@@ -62,36 +62,37 @@ def register_(
     card: Annotated[
         Path, typer.Option(help="Its card: a JSON object with data and figures.", exists=True, dir_okay=False)
     ],
-    parent: Annotated[str | None, typer.Option(help="The version that its fitting started from.")] = None,
+    parent: Annotated[str | None, typer.Option(help="The version that it was fine-tuned from.")] = None,
     actor: ActorOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Register a version that was trained elsewhere. It serves nothing before a route says so."""
+    """Register a version that was trained elsewhere. It does not serve until a route includes it."""
     from app.errors import SetupError
     from app.registry.registration import Provenance
-    from app.registry.registration import register as registering
+    from app.registry.registration import register as register_version
     from app.settings import settings
     from app.storage.blob_store import blob_store
     from app.tasks import load_task
 
     try:
-        said = json.loads(card.read_bytes())
+        card_fields = json.loads(card.read_bytes())
     except ValueError as error:
         raise SetupError(f"{card} is not JSON: {error}.", "Write the card as a JSON object.") from None
-    if not isinstance(said, dict):
-        raise SetupError(f"{card} is no JSON object.", 'Write the card as one, such as {"figures": {"wer": 0.1}}.')
-    found = asyncio.run(
-        registering(
+    if not isinstance(card_fields, dict):
+        raise SetupError(f"{card} is not a JSON object.", 'Write the card as one, such as {"figures": {"wer": 0.1}}.')
+    version = asyncio.run(
+        register_version(
             settings(),
             load_task(settings(), task),
             _open_writer(task),
             blob_store(settings()),
             model.read_bytes(),
-            said,
+            card_fields,
             Provenance(actor or getpass.getuser(), parent),
         )
     )
-    print(json.dumps({"task": task, "version": found.number, "artifact": found.artifact}) if as_json else found.number)
+    fields = {"task": task, "version": version.number, "artifact": version.artifact}
+    print(json.dumps(fields) if as_json else version.number)
 
 
 def promote(
@@ -101,8 +102,8 @@ def promote(
     actor: ActorOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a version the champion; a canary's trial is over."""
-    _apply_change(task, as_json, lambda changes: changes.promote(version, reason, actor or getpass.getuser()))
+    """Make a version the champion. This ends the trial of a canary."""
+    _apply_change(task, as_json, lambda writer: writer.promote(version, reason, actor or getpass.getuser()))
 
 
 def canary(
@@ -113,8 +114,8 @@ def canary(
     actor: ActorOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Let a version answer a share of the requests, the same keys as long as it is the canary."""
-    _apply_change(task, as_json, lambda changes: changes.canary(version, share, reason, actor or getpass.getuser()))
+    """Let a version answer a share of the requests, always of the same keys."""
+    _apply_change(task, as_json, lambda writer: writer.canary(version, share, reason, actor or getpass.getuser()))
 
 
 def shadow(
@@ -125,60 +126,60 @@ def shadow(
     as_json: JsonOption = False,
 ) -> None:
     """Let a version predict without answering."""
-    _apply_change(task, as_json, lambda changes: changes.shadow(version, reason, actor or getpass.getuser()))
+    _apply_change(task, as_json, lambda writer: writer.shadow(version, reason, actor or getpass.getuser()))
 
 
 def rollback(
     task: TaskArgument,
     version: Annotated[
-        str | None, typer.Argument(help="What to take back; by default the canary if there is one, else the champion.")
+        str | None, typer.Argument(help="The version; by default the canary if there is one, else the champion.")
     ] = None,
     reason: ReasonOption = DEFAULT_REASON,
     actor: ActorOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Take a version's role away at once. A champion gives way to the one before it."""
-    _apply_change(task, as_json, lambda changes: changes.roll_back(version, reason, actor or getpass.getuser()))
+    """Remove a version's role at once. The previous champion replaces a champion."""
+    _apply_change(task, as_json, lambda writer: writer.roll_back(version, reason, actor or getpass.getuser()))
 
 
 def show(task: TaskArgument, version: VersionArgument, as_json: JsonOption = False) -> None:
-    """Show where a version comes from: its data, who labelled them, what triggered it, its code, gate and routes."""
+    """Show a version's lineage: its data, labellers, trigger, code, gate and routes."""
     from app.registry.lineage import trace_lineage
     from app.registry.subscription import read_registry
     from app.settings import settings
     from app.tasks import load_task
 
     registry = asyncio.run(read_registry(settings(), [load_task(settings(), task)]))
-    found = trace_lineage(settings(), registry.tasks[task], version)
+    lineage = trace_lineage(settings(), registry.tasks[task], version)
     if as_json:
-        print(found.model_dump_json())
+        print(lineage.model_dump_json())
         return
-    for name, said in found.model_dump(mode="json", exclude_none=True).items():
-        for line in said if isinstance(said, list) else [said]:
+    for name, value in lineage.model_dump(mode="json", exclude_none=True).items():
+        for line in value if isinstance(value, list) else [value]:
             print(f"{name:<12} {json.dumps(line, ensure_ascii=False) if isinstance(line, dict) else line}")
 
 
 def freeze(
     task: TaskArgument, reason: ReasonOption = DEFAULT_REASON, actor: ActorOption = None, as_json: JsonOption = False
 ) -> None:
-    """Pause retraining and promotion of a task. What serves goes on, and can be rolled back."""
-    _apply_change(task, as_json, lambda changes: changes.freeze(True, reason, actor or getpass.getuser()))
+    """Pause retraining and promotion of a task. Its versions keep serving, and can be rolled back."""
+    _apply_change(task, as_json, lambda writer: writer.freeze(True, reason, actor or getpass.getuser()))
 
 
 def unfreeze(
     task: TaskArgument, reason: ReasonOption = DEFAULT_REASON, actor: ActorOption = None, as_json: JsonOption = False
 ) -> None:
-    """Let retraining and promotion of a task go on."""
-    _apply_change(task, as_json, lambda changes: changes.freeze(False, reason, actor or getpass.getuser()))
+    """Resume retraining and promotion of a task."""
+    _apply_change(task, as_json, lambda writer: writer.freeze(False, reason, actor or getpass.getuser()))
 
 
 def _apply_change(task: str, as_json: bool, change: "Callable[[RegistryWriter], Awaitable[TaskModels]]") -> None:
     from app.registry.responses import describe_models
 
-    async def changed() -> "TaskModels":
+    async def apply() -> "TaskModels":
         return await change(_open_writer(task))
 
-    _print_models(describe_models(asyncio.run(changed())), as_json)
+    _print_models(describe_models(asyncio.run(apply())), as_json)
 
 
 def _open_writer(task: str) -> "RegistryWriter":
@@ -194,16 +195,18 @@ def _open_writer(task: str) -> "RegistryWriter":
     return RegistryWriter(settings(), load_task(settings(), task), publish)
 
 
-def _print_models(found: "TaskModelsResponse", as_json: bool) -> None:
+def _print_models(task_models: "TaskModelsResponse", as_json: bool) -> None:
     if as_json:
-        print(found.model_dump_json())
+        print(task_models.model_dump_json())
         return
-    if found.frozen is not None:
-        print(f"{found.task} is frozen: {found.frozen}")
-    for one in found.versions:
-        role: str = one.role or "-"
-        if one.role == "canary":
-            role = f"canary {found.route.canary_share:.0%}"
-        parent = f"from {one.parent}" if one.parent else ""
-        figures = "  ".join(f"{name} {value:.4g}" for name, value in one.figures.items() if isinstance(value, float))
-        print(f"{found.task:<18} {one.version:>4}  {role:<12} {parent:<8} {figures}".rstrip())
+    if task_models.frozen is not None:
+        print(f"{task_models.task} is frozen: {task_models.frozen}")
+    for version in task_models.versions:
+        role: str = version.role or "-"
+        if version.role == "canary":
+            role = f"canary {task_models.route.canary_share:.0%}"
+        parent = f"from {version.parent}" if version.parent else ""
+        metrics = "  ".join(
+            f"{name} {value:.4g}" for name, value in version.figures.items() if isinstance(value, float)
+        )
+        print(f"{task_models.task:<18} {version.version:>4}  {role:<12} {parent:<8} {metrics}".rstrip())

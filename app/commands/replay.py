@@ -27,31 +27,31 @@ def register(cli: typer.Typer) -> None:
 
 def replay(
     task: Annotated[str, typer.Argument(help="The task, such as ocr.")],
-    out: Annotated[Path | None, typer.Option(help="The directory to write the dataset into.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The directory to write the dataset to.")] = None,
     since: Annotated[str | None, typer.Option("--from", help="Requests from this time on (ce_time).")] = None,
     until: Annotated[str | None, typer.Option("--to", help="Requests before this time (ce_time).")] = None,
     as_of: Annotated[
-        str | None, typer.Option("--as-of", help="Only what was in the log by then; by default, now.")
+        str | None, typer.Option("--as-of", help="Only events that were in the log at this time; by default now.")
     ] = None,
-    where: Annotated[str | None, typer.Option(help="A condition in SQL on the columns of a row.")] = None,
-    content: Annotated[str, typer.Option(help="What to put in: features, payload or nothing.")] = "features",
+    where: Annotated[str | None, typer.Option(help="An SQL condition on the columns of a row.")] = None,
+    content: Annotated[str, typer.Option(help="The content of rows: features, payload or nothing.")] = "features",
     to_topic: Annotated[str | None, typer.Option(help="Publish the requests again, to this topic.")] = None,
-    speed: Annotated[str, typer.Option(help="With --to-topic: how much faster than it was, such as 10x.")] = "1x",
+    speed: Annotated[str, typer.Option(help="With --to-topic: faster than the original, such as 10x.")] = "1x",
     rate: Annotated[float, typer.Option(min=0.001, help="With --to-topic: at most so many events a second.")] = 1000.0,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="With --to-topic: publish without asking.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="With --to-topic: only say what would be done.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="With --to-topic: don't ask for confirmation.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="With --to-topic: print the plan only.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Write the manifest as JSON.")] = False,
 ) -> None:
-    """Make a dataset of a task's history, as it was known at a moment; or publish that history to a topic again.
+    """Build a point-in-time dataset from a task's history, or publish that history to a topic again.
 
-    The same arguments over the same log make the same dataset, with the same content hash, for ever.
+    The same arguments over the same log always make the same dataset, with the same content hash.
     """
     from app.replay.query import ReplayQuery
     from app.settings import settings
 
     if (out is None) == (to_topic is None):
-        raise typer.BadParameter("either --out DIR or --to-topic TOPIC is needed")
-    arguments = ReplayQuery.from_options(
+        raise typer.BadParameter("give either --out DIR or --to-topic TOPIC")
+    query = ReplayQuery.from_options(
         settings(),
         task,
         since=since,
@@ -61,38 +61,38 @@ def replay(
         content=content if out else "nothing",
     )
     if out is not None:
-        _write_dataset(arguments, out, as_json)
+        _write_dataset(query, out, as_json)
         return
     from app.replay import republish
 
     assert to_topic is not None
-    pace = republish.RepublishRate(_parse_speed(speed), rate)
-    with progress_bars() as (progress, pause):
+    republish_rate = republish.RepublishRate(_parse_speed(speed), rate)
+    with progress_bars() as (progress, hide_bars):
 
-        def agreed(history: "RepublishPlan") -> bool:
-            pause()
-            print(f"{history.requests} requests go to {to_topic}, in {_format_duration(history.duration_seconds)}.")
+        def confirm(plan: "RepublishPlan") -> bool:
+            hide_bars()
+            print(f"{plan.requests} requests go to {to_topic}, in {_format_duration(plan.duration_seconds)}.")
             return not dry_run and (yes or typer.confirm("Publish them?"))
 
-        count = republish.republish(settings(), arguments, to_topic, pace, agreed, progress)
+        count = republish.republish(settings(), query, to_topic, republish_rate, confirm, progress)
     print(f"{count} requests were published")
 
 
-def _write_dataset(arguments: "ReplayQuery", out: Path, as_json: bool) -> None:
-    from app.replay import replay as replays
+def _write_dataset(query: "ReplayQuery", out: Path, as_json: bool) -> None:
+    from app.replay.replay import replay as build_dataset
     from app.settings import settings
 
     with progress_bars() as (progress, _):
-        manifest = replays.replay(settings(), arguments, out, progress)
+        manifest = build_dataset(settings(), query, out, progress)
     if as_json:
         print(json.dumps(manifest))
         return
     print(f"{out}: {manifest['rows']} rows {manifest['splits']}, content hash {manifest['content_hash']}")
-    for kind, count in manifest["counts"].items():
-        others = {reason: n for fate in ("skipped", "rejected") for reason, n in count[fate].items()}
-        print(f"  {kind:<11} {count['read']:>9} read  {count['rows']:>9} in rows  {_format_reasons(others)}")
+    for kind, counts in manifest["counts"].items():
+        left_out = {**counts["skipped"], **counts["rejected"]}
+        print(f"  {kind:<11} {counts['read']:>9} read  {counts['rows']:>9} in rows  {_format_reasons(left_out)}")
     if manifest["without_content"]:
-        print(f"  rows without {arguments.content}: {_format_reasons(manifest['without_content'])}")
+        print(f"  rows without {query.content}: {_format_reasons(manifest['without_content'])}")
 
 
 def _parse_speed(speed: str) -> float:
@@ -101,7 +101,7 @@ def _parse_speed(speed: str) -> float:
     except ValueError:
         factor = math.nan
     if not factor > 0:
-        raise typer.BadParameter(f"{speed!r} is no speed: 10x, 0.5x or inf is", param_hint="--speed")
+        raise typer.BadParameter(f"{speed!r} is not a valid speed: use 10x, 0.5x or inf", param_hint="--speed")
     return factor
 
 
@@ -115,18 +115,18 @@ def _format_reasons(counts: dict[str, Any]) -> str:
 
 @contextmanager
 def progress_bars() -> Iterator[tuple["ReplayProgress", Any]]:
-    """A bar for each thing that is done, and what hides them for a question."""
+    """Show one progress bar per step. Yield the progress callback, and a function that hides the bars for a prompt."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-        known: dict[str, Any] = {}
+        bar_ids: dict[str, Any] = {}
 
-        def progress(doing: str, done: int, total: int | None) -> None:
-            if doing not in known:
+        def progress(step: str, done: int, total: int | None) -> None:
+            if step not in bar_ids:
                 bars.start()
-                known[doing] = bars.add_task(doing, total=total)
-            bars.update(known[doing], completed=done, total=total)
+                bar_ids[step] = bars.add_task(step, total=total)
+            bars.update(bar_ids[step], completed=done, total=total)
 
         yield progress, bars.stop

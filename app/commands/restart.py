@@ -1,4 +1,4 @@
-"""`hindsight restart PROCESS`: the supervisor ends a process and starts it again."""
+"""`hindsight restart PROCESS`: make the supervisor end a process and start it again."""
 
 import time
 from typing import Annotated
@@ -13,22 +13,25 @@ def register(cli: typer.Typer) -> None:
 
     @cli.command(epilog="Example: hindsight restart preprocess")
     def restart(process: Annotated[str, typer.Argument(help="The process, as `hindsight status` names it.")]) -> None:
-        """Start a process again. What it was working on it reads again: nothing is lost."""
+        """Restart a process. It reads unfinished records again, so nothing is lost."""
         from app.commands.status import read_running_status
         from app.embedded import status
         from app.errors import SetupError
         from app.settings import settings
 
         home = settings().home
-        names = {one.name: one.pid for one in read_running_status(home).processes}
-        if process not in names:
-            raise SetupError(f"The platform runs no {process}.", f"Name one of {', '.join(names)}.")
+        pids = {running.name: running.pid for running in read_running_status(home).processes}
+        if process not in pids:
+            raise SetupError(f"The platform has no process {process!r}.", f"Name one of {', '.join(pids)}.")
         status.request_restart(home, process)
         deadline = time.monotonic() + TIMEOUT_SECONDS
         while time.monotonic() < deadline:
             time.sleep(0.2)
-            pid = {one.name: one.pid for one in read_running_status(home).processes}.get(process)
-            if pid not in (None, names[process]):
-                print(f"{process}: process {pid}, started again")
+            new_pids = {running.name: running.pid for running in read_running_status(home).processes}
+            pid = new_pids.get(process)
+            if pid not in (None, pids[process]):
+                print(f"{process}: restarted as process {pid}")
                 return
-        raise SetupError(f"{process} is not back after {TIMEOUT_SECONDS:.0f} s.", f"See `hindsight logs {process}`.")
+        raise SetupError(
+            f"{process} has not restarted after {TIMEOUT_SECONDS:.0f} s.", f"See `hindsight logs {process}`."
+        )

@@ -1,4 +1,4 @@
-"""The demonstration of `make run`: real samples go through the platform, and are corrected or rewarded."""
+"""The demonstration of `make run`: send real samples through the platform, and correct or reward the predictions."""
 
 import asyncio
 import json
@@ -6,11 +6,10 @@ import os
 import shutil
 import sys
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from aiokafka.errors import KafkaError
@@ -22,6 +21,7 @@ from rich.text import Text
 from app import tasks
 from app.auth import local_key
 from app.client import ClientError, Hindsight
+from app.demo.tally import SampleResult, Tally
 from app.embedded import readiness
 from app.embedded.supervisor import Supervisor
 from app.events import topics
@@ -33,89 +33,34 @@ BURST_SAMPLES = 200
 PER_SECOND = 20.0
 TRICKLE_SECONDS = 5.0
 ACTOR = "demo"
-ERROR_NAMES = {"ocr": "CER", "speech_to_text": "WER", "object_detection": "1 - AP"}
 TABLE_ROWS = 15
 MAX_CELL_WIDTH = 40
 
 
-@dataclass
-class SampleResult:
-    """One sample and what became of it; `score` is of a prediction only."""
-
-    truth: str
-    prediction: str = ""
-    confidence: float | None = None
-    milliseconds: float = 0.0
-    score: float | None = None
-    reward: float | None = None
-    status: Literal["right", "wrong", "corrected", "rewarded", "failed"] = "failed"
-
-    @property
-    def cells(self) -> tuple[str, str, str, str, str]:
-        """As columns of the table."""
-        confidence = "" if self.confidence is None else f"{self.confidence:.3f}"
-        return self.truth, self.prediction, confidence, f"{self.milliseconds:.0f} ms", self.status
-
-
-@dataclass
-class Tally:
-    """All samples of one task so far, in few numbers."""
-
-    error_name: str
-    status_counts: Counter[str] = field(default_factory=Counter)
-    errors: float = 0.0
-    rewards: float = 0.0
-    milliseconds: deque[float] = field(default_factory=lambda: deque(maxlen=10_000))
-
-    def add(self, row: SampleResult) -> None:
-        """Counts one more."""
-        self.status_counts[row.status] += 1
-        if row.score is not None:
-            self.errors += 1.0 - row.score
-            self.rewards += row.reward or 0.0
-            self.milliseconds.append(row.milliseconds)
-
-    def __str__(self) -> str:
-        marks, predicted = self.status_counts, self.status_counts.total() - self.status_counts["failed"]
-        text = f"{marks.total()} samples, "
-        if marks["rewarded"]:
-            text += f"{marks['rewarded']} rewarded with {self.rewards / marks['rewarded']:.3f} each"
-        else:
-            text += f"{marks['wrong'] + marks['corrected']} wrong, {marks['corrected']} corrected"
-        if marks["failed"]:
-            text += f", {marks['failed']} failed"
-        if predicted:
-            p50, p99 = np.percentile(self.milliseconds, [50, 99])
-            if not marks["rewarded"]:
-                text += f"; {self.error_name} {self.errors / predicted:.1%}"
-            text += f"; latency p50 {p50:.0f} ms, p99 {p99:.0f} ms"
-        return text
-
-
 async def run(settings: Settings, verbose: bool = False) -> None:
-    """The platform and its demonstration, until a signal."""
+    """Run the platform and its demonstration until a signal."""
     await _DemoSupervisor(settings, verbose).run_until_signal()
 
 
 class _DemoSupervisor(Supervisor):
-    """The platform, and the demonstration beside it for as long as the platform is up."""
+    """The platform's supervisor, which also runs the demonstration while the platform is up."""
 
     def __init__(self, settings: Settings, verbose: bool) -> None:
         super().__init__(settings, verbose=verbose)
         console = Console(highlight=False)
         if console.is_terminal and self._console.is_terminal:
-            # One console for both, so that what the supervisor says goes above the live table, not through it.
+            # One console for both, so that the supervisor's messages appear above the live table, not inside it.
             console = self._console
         self._demonstration = Demonstration(settings, console)
         self._demo_task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Also starts the demonstration, once all is ready."""
+        """Start the platform, and the demonstration once the platform is ready."""
         await super().start()
         self._demo_task = asyncio.create_task(self._demonstrate())
 
     async def stop(self) -> None:
-        """Ends the demonstration first, so that it does not see its broker go."""
+        """Stop the demonstration first, because it needs the broker, then the platform."""
         if self._demo_task is not None:
             self._demo_task.cancel()
             await asyncio.gather(self._demo_task, return_exceptions=True)
@@ -130,19 +75,19 @@ class _DemoSupervisor(Supervisor):
 
 
 class Demonstration:
-    """Streams samples of every task, each with its truth."""
+    """Sends samples of every task, whose true outputs are known."""
 
     def __init__(self, settings: Settings, console: Console) -> None:
         self._settings = settings
         self._console = console
         self._tasks = tasks.load_tasks(settings)
-        self.tallies = {name: Tally(ERROR_NAMES.get(name, "error")) for name in self._tasks}
+        self.tallies = {name: Tally(task.error_name) for name, task in self._tasks.items()}
         self._rng = np.random.default_rng()
-        self._rows: deque[SampleResult] = deque(maxlen=TABLE_ROWS)
+        self._results: deque[SampleResult] = deque(maxlen=TABLE_ROWS)
         self._url = readiness.api_url(settings)
 
     async def run(self, samples: int = BURST_SAMPLES, trickle_seconds: float = TRICKLE_SECONDS) -> None:
-        """A burst, then what it showed, then a sample now and then for as long as the platform is up."""
+        """Send a burst, print its summary, then send a sample every `trickle_seconds`, for ever."""
         key = local_key.load_key(self._settings)
         async with Hindsight(
             self._settings.bootstrap,
@@ -154,7 +99,7 @@ class Demonstration:
             stream = self._iterate_samples()
             self._console.print(
                 f"\nThe demonstration sends {samples} samples, {PER_SECOND:g} a second, and corrects or rewards "
-                "what comes back."
+                "the predictions."
             )
             await self._burst(hindsight, stream, samples)
             self._console.print(self._summary(trickle_seconds), soft_wrap=True, markup=False)
@@ -166,53 +111,51 @@ class Demonstration:
             live.start()
         try:
             start = time.monotonic()
-            async with asyncio.TaskGroup() as under_way:
+            async with asyncio.TaskGroup() as requests:
                 for number in range(samples):
-                    if (turn := await asyncio.to_thread(next, stream, None)) is None:
+                    if (task_and_sample := await asyncio.to_thread(next, stream, None)) is None:
                         break
-                    task, sample = turn
-                    under_way.create_task(self._send_sample(hindsight, task, sample))
+                    requests.create_task(self._send_sample(hindsight, *task_and_sample))
                     await asyncio.sleep(start + (number + 1) / PER_SECOND - time.monotonic())
         finally:
             live.stop()
 
     async def _trickle(self, hindsight: Hindsight, stream: Iterator[tuple[Task, Sample]], seconds: float) -> None:
         with self._console.status(self._progress_text(), refresh_per_second=4) as status:
-            while (turn := await asyncio.to_thread(next, stream, None)) is not None:
+            while (task_and_sample := await asyncio.to_thread(next, stream, None)) is not None:
                 await asyncio.sleep(seconds)
-                task, sample = turn
-                await self._send_sample(hindsight, task, sample)
+                await self._send_sample(hindsight, *task_and_sample)
                 status.update(self._progress_text())
 
     async def _send_sample(self, hindsight: Hindsight, task: Task, sample: Sample) -> None:
-        """Sends a sample, and corrects its prediction if it is wrong, or says how well it did where that is known."""
-        row = SampleResult(_output_text(sample.correction))
+        """Send a sample. Reward its prediction if the task has a reward for it, else correct it if it is wrong."""
+        result = SampleResult(_output_text(sample.correction))
         began = time.monotonic()
         try:
-            made = await hindsight.predict(task.name, sample.payload, content_type=sample.content_type)
-            row.milliseconds = (time.monotonic() - began) * 1000
-            row.prediction, row.confidence = _output_text(made.output), made.confidence
-            row.score = task.score(made.output, sample.correction)
-            row.reward = task.reward(sample, made.output, self._rng)
-            row.status = "right" if row.score == 1.0 else "wrong"
-            if row.reward is not None:
-                await hindsight.feedback(made.prediction_id, reward=row.reward, actor=ACTOR)
-                row.status = "rewarded"
-            elif row.status == "wrong":
-                await hindsight.feedback(made.prediction_id, correction=sample.correction, actor=ACTOR)
-                row.status = "corrected"
+            prediction = await hindsight.predict(task.name, sample.payload, content_type=sample.content_type)
+            result.milliseconds = (time.monotonic() - began) * 1000
+            result.prediction, result.confidence = _output_text(prediction.output), prediction.confidence
+            result.score = task.score(prediction.output, sample.correction)
+            result.reward = task.reward(sample, prediction.output, self._rng)
+            result.status = "right" if result.score == 1.0 else "wrong"
+            if result.reward is not None:
+                await hindsight.feedback(prediction.prediction_id, reward=result.reward, actor=ACTOR)
+                result.status = "rewarded"
+            elif result.status == "wrong":
+                await hindsight.feedback(prediction.prediction_id, correction=sample.correction, actor=ACTOR)
+                result.status = "corrected"
         except (ClientError, KafkaError, TimeoutError) as error:
-            row.milliseconds = row.milliseconds or (time.monotonic() - began) * 1000
-            row.prediction = row.prediction or f"({str(error) or 'no answer in time'})"
-        self.tallies[task.name].add(row)
-        self._rows.append(row)
+            result.milliseconds = result.milliseconds or (time.monotonic() - began) * 1000
+            result.prediction = result.prediction or f"({str(error) or 'no answer in time'})"
+        self.tallies[task.name].add(result)
+        self._results.append(result)
         if not self._console.is_terminal:
-            self._console.print("  ".join(row.cells), soft_wrap=True, markup=False)
+            self._console.print("  ".join(result.cells), soft_wrap=True, markup=False)
 
     def _iterate_samples(self) -> Iterator[tuple[Task, Sample]]:
-        """Samples of all tasks in turn, others at every start."""
+        """Yield samples of all tasks in turn, with a new seed at each start."""
         streams = deque((task, task.demonstration(time.time_ns() % 2**32)) for task in self._tasks.values())
-        while streams:  # a task may have none to show
+        while streams:  # a task may have no samples
             task, samples = streams.popleft()
             if (sample := next(samples, None)) is not None:
                 yield task, sample
@@ -220,9 +163,9 @@ class Demonstration:
 
     def _table(self) -> Table:
         table = Table("truth", "prediction", "confidence", "latency", "", caption=self._progress_text(), min_width=95)
-        for row in self._rows:
-            style = {"right": "green", "rewarded": "green", "corrected": "yellow"}.get(row.status, "red")
-            table.add_row(*map(Text, row.cells), style=style)
+        for result in self._results:
+            style = {"right": "green", "rewarded": "green", "corrected": "yellow"}.get(result.status, "red")
+            table.add_row(*map(Text, result.cells), style=style)
         return table
 
     def _progress_text(self) -> str:
@@ -234,26 +177,26 @@ class Demonstration:
             "hindsight" if shutil.which("hindsight") else os.path.relpath(Path(sys.executable).parent / "hindsight")
         )
         places = {
-            f"{self._url}/docs": "the API, to try out",
-            f"{self._url}/readyz": "each part, and how far behind it is",
+            f"{self._url}/docs": "try the API",
+            f"{self._url}/readyz": "the state and the lag of each part",
             f"{self._url}/metrics": "counters and latencies, for Prometheus",
-            f"{command} send {task} FILE": "a prediction of your own",
-            f"{command} feedback ID --correction JSON": "what would have been right",
+            f"{command} send {task} FILE": "get a prediction for your file",
+            f"{command} feedback ID --correction JSON": "send the correct output",
             f"kcat -b {self._settings.bootstrap} -t {topics.predictions(task)} -o -5 -e": "the last answers in the log",
-            f"{self._settings.home / 'logs'}": "what each process says",
+            f"{self._settings.home / 'logs'}": "the log of each process",
         }
         width = max(map(len, places))
         lines = ["", self._progress_text(), "", "Where to look next:"]
-        lines += [f"  {place:{width}}  {what}" for place, what in places.items()]
+        lines += [f"  {place:{width}}  {description}" for place, description in places.items()]
         lines += [
             "",
-            f"It goes on with a sample every {trickle_seconds:g} s, until Ctrl-C. HINDSIGHT_DEMO=0 leaves it out.",
+            f"A sample follows every {trickle_seconds:g} s until Ctrl-C. HINDSIGHT_DEMO=0 turns the demonstration off.",
         ]
         return "\n".join(lines)
 
 
 def _output_text(output: Mapping[str, Any]) -> str:
-    """What an output says, short enough for a table."""
+    """Return an output as text that fits into the table."""
     match output:
         case {"text": str(text)} | {"action": str(text)}:
             pass

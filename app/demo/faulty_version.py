@@ -1,4 +1,4 @@
-"""A version that is bad on purpose."""
+"""A deliberately faulty version of a model."""
 
 import numpy as np
 import onnx
@@ -17,29 +17,29 @@ _SWAPPED_SHARE = 0.5
 
 
 async def deploy_faulty_version(settings: Settings, task: Task, seed: int, share: float) -> str:
-    """Spoil the champion, register that, and have it answer a share of the requests, past the gate; its version."""
+    """Corrupt and register the champion, and make it the canary without a gate. Return the version's number."""
     models, blobs = (await read_registry(settings, [task])).tasks[task.name], blob_store(settings)
     champion = models.route.champion
-    changes = RegistryWriter(settings, task, lambda record: publish_all(settings, [record]))
+    writer = RegistryWriter(settings, task, lambda record: publish_all(settings, [record]))
     model = corrupt_weights(models.version(champion).read_model(blobs, settings), seed)
     card = {"figures": {}, "spoilt": f"weights of version {champion}, exchanged at random"}
-    version = await register(settings, task, changes, blobs, model, card, Provenance(ACTOR, champion))
-    await changes.canary(version.number, share, "to be taken back", ACTOR)
+    version = await register(settings, task, writer, blobs, model, card, Provenance(ACTOR, champion))
+    await writer.canary(version.number, share, "a faulty version, to be rolled back", ACTOR)
     return version.number
 
 
 def corrupt_weights(model: bytes, seed: int) -> bytes:
-    """An ONNX model with half of each weight tensor's values exchanged among each other, and their signs turned.
+    """Permute half of each weight tensor's values of an ONNX model and flip their signs. Return the new model.
 
-    Shapes, types and names stay: it loads, answers as fast as before, and is wrong.
+    Shapes, types and names stay: the model loads and answers as fast as before, with wrong outputs.
     """
-    loaded, rng = onnx.load_from_string(model), np.random.default_rng(seed)
-    for tensor in loaded.graph.initializer:
+    corrupted, rng = onnx.load_from_string(model), np.random.default_rng(seed)
+    for tensor in corrupted.graph.initializer:
         values = numpy_helper.to_array(tensor)
         if not np.issubdtype(values.dtype, np.floating) or values.size < 2:
             continue
         flat = values.flatten()
-        chosen = rng.permutation(flat.size)[: max(2, round(_SWAPPED_SHARE * flat.size))]
-        flat[chosen] = -flat[rng.permutation(chosen)]
+        indices = rng.permutation(flat.size)[: max(2, round(_SWAPPED_SHARE * flat.size))]
+        flat[indices] = -flat[rng.permutation(indices)]
         tensor.CopyFrom(numpy_helper.from_array(flat.reshape(values.shape), tensor.name))
-    return bytes(loaded.SerializeToString())
+    return bytes(corrupted.SerializeToString())

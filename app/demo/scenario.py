@@ -1,14 +1,14 @@
-"""`hindsight demo loop`: the learning loop as a story, on a platform of its own, and without a hand.
+"""`hindsight demo loop`: the whole learning loop on a separate platform, without manual steps.
 
-1. The usual traffic: the champion's reference becomes known.
-2. A new source joins, which the champion is bad at. Quality falls, a trigger fires, and a run builds a dataset, trains
-   and passes the gate; its candidate goes from shadow to canary to champion, and quality is back.
-3. A spoilt version is forced past the gate, into canary. The platform takes it back by itself.
+1. Baseline traffic: the platform measures the champion's reference quality.
+2. A new source joins, on which the champion is bad. Quality falls and a trigger fires. A run builds a dataset, trains,
+   and passes the gate. Its candidate goes from shadow to canary to champion, and quality recovers.
+3. A faulty version is made the canary without a gate. The platform rolls it back.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 
 from app.demo.faulty_version import deploy_faulty_version
+from app.demo.scenario_result import FAULTY_SHARE, ScenarioResult
 from app.demo.timeline import TimelineEvent, read_timeline
 from app.demo.traffic import AnsweredRequest, TrafficGenerator, mean_score
 from app.embedded import ports
@@ -31,7 +32,6 @@ from models.base import Task
 
 PROCESSES = ("kafka", "preprocess", "mlserver", "worker", "archive", "recorder", "api")
 NEW_SOURCE_SHARE = 0.5
-FAULTY_SHARE = 0.25
 _POLL_SECONDS = 1.0
 
 PrintLine = Callable[[str], None]
@@ -39,25 +39,25 @@ PrintLine = Callable[[str], None]
 
 @dataclass(frozen=True)
 class ScenarioTiming:
-    """How fast the story goes: what takes hours in production takes seconds here."""
+    """The scenario's durations: seconds instead of the hours of production."""
 
     requests_per_second: float = 12.0
     window_seconds: float = 30.0
-    """Of the windows that quality is judged by."""
+    """Length of the windows over which quality is measured."""
     feedback_seconds: float = 5.0
-    """How long feedback of a window is waited for: on a busy machine it is recorded late."""
+    """How long to wait for the feedback of a window: on a busy machine it is recorded late."""
     min_answers: int = 150
-    """Least answers of each step of a rollout."""
+    """Minimum number of answers for a step of the rollout."""
     min_step_seconds: float = 20.0
-    """Least length of such a step."""
+    """Minimum duration of such a step."""
     max_step_seconds: float = 60.0
-    """The longest: on a busy machine evidence comes late."""
+    """Maximum duration of such a step: on a busy machine evidence comes late."""
     timeout_seconds: float = 900.0
-    """How long each chapter is waited for."""
+    """Timeout of each wait."""
 
     @property
     def task_settings(self) -> TaskSettings:
-        """The task's settings: what differs from production's is the times, and how many answers are enough."""
+        """The task's settings. They differ from production in durations and in the minimum numbers of answers."""
         minute = 60.0
         retraining: Mapping[str, Any] = {
             "window_minutes": self.window_seconds / minute,
@@ -82,45 +82,9 @@ class ScenarioTiming:
         return TaskSettings.model_validate({"full_feedback": True, "retraining": retraining})
 
 
-@dataclass(frozen=True)
-class ScenarioResult:
-    """What was seen."""
-
-    task: str
-    requests: Sequence[AnsweredRequest]
-    unanswered: int
-    events: Sequence[TimelineEvent]
-    usual: float
-    """The mean score before the new source."""
-    fallen: float
-    """With the new source, until another version was the champion."""
-    regained: float
-    """Since the last promotion."""
-    champion: str
-    bad: str
-    """The spoilt version."""
-    bad_answers: int
-    """How many requests it answered."""
-    bad_share: float
-    """Their share of all requests between its first answer and its last."""
-    seconds: float
-    """From the start of the platform to the end."""
-
-    @property
-    def recovered(self) -> float:
-        """The share of the lost score that is regained."""
-        return (self.regained - self.fallen) / (self.usual - self.fallen)
-
-    @property
-    def is_successful(self) -> bool:
-        """Whether half of the loss is regained, and the spoilt version answered no more than its share and chance."""
-        chance = 4 * (FAULTY_SHARE * (1 - FAULTY_SHARE) / max(1.0, self.bad_answers / max(self.bad_share, 1e-9))) ** 0.5
-        return self.recovered >= 0.5 and self.bad_share <= FAULTY_SHARE + chance and not self.unanswered
-
-
 @dataclass
 class _Scenario:
-    """The platform while the story goes on."""
+    """A scenario that is running on its platform."""
 
     settings: Settings
     task: Task
@@ -129,58 +93,59 @@ class _Scenario:
     print_line: PrintLine
     milestones: list[TimelineEvent] = field(default_factory=list)
     printed_count: int = 0
-    """How many events of the log were said."""
+    """How many events of the log were printed."""
 
     async def wait_for(self, description: str, condition: Callable[[], Awaitable[Any]]) -> Any:
-        """What is true at last. Raises `SetupError` when it takes too long."""
-        began = told = time.monotonic()
-        while not (found := await condition()):
+        """Wait until the condition returns a true value and return it. Raises `SetupError` after the timeout."""
+        began = last_printed = time.monotonic()
+        while not (value := await condition()):
             await self.print_new_events()
             if time.monotonic() - began > self.timing.timeout_seconds:
                 raise SetupError(
-                    f"{description}: not within {self.timing.timeout_seconds:g} s.", "Is the machine busy?"
+                    f"{description}: not completed within {self.timing.timeout_seconds:g} s.",
+                    "Try again on a machine that is less busy.",
                 )
-            if time.monotonic() - told > self.timing.window_seconds:
-                told = time.monotonic()
+            if time.monotonic() - last_printed > self.timing.window_seconds:
+                last_printed = time.monotonic()
                 latest = self.answered_between(time.time() - self.timing.window_seconds)
                 self.print_line(f"  {description}: score {mean_score(latest):.3f} over {len(latest)} answers")
             await asyncio.sleep(_POLL_SECONDS)
         await self.print_new_events()
-        return found
+        return value
 
     async def print_new_events(self) -> None:
-        """Say what the log has said since the last time."""
+        """Print the events that came into the log since the last call."""
         events = await read_timeline(self.settings, self.task.name)
         for event in events[self.printed_count :]:
             self.print_line(f"  {event.title}: {event.detail}" if event.detail else f"  {event.title}")
         self.printed_count = len(events)
 
     def add_milestone(self, title: str, detail: str = "") -> float:
-        """Note a moment; its time."""
+        """Add and print a milestone. Return its time."""
         self.milestones.append(TimelineEvent(time.time(), title, detail))
         self.print_line(f"{title}. {detail}".strip())
         return self.milestones[-1].time
 
     def answered_between(self, start: float, end: float = float("inf")) -> list[AnsweredRequest]:
-        """What was asked from a moment on."""
-        return [one for one in self.traffic.answered if start <= one.time < end]
+        """Return the answered requests that were sent in a period."""
+        return [request for request in self.traffic.answered if start <= request.time < end]
 
     async def read_models(self) -> TaskModels:
-        """The registry of now."""
+        """Return the task's current entry of the registry."""
         return (await read_registry(self.settings, [self.task])).tasks[self.task.name]
 
     async def read_triggers(self) -> list[dict[str, Any]]:
-        """What each trigger sees."""
+        """Return the explanation of each trigger from the API."""
         url, verify = api_url(self.settings), api_tls.client_verification(self.settings)
         async with httpx.AsyncClient(base_url=url, verify=verify, trust_env=False, timeout=30) as http:
-            answer = await http.get(f"/v1/retraining/{self.task.name}/triggers")
-        return list(answer.raise_for_status().json()["triggers"])
+            response = await http.get(f"/v1/retraining/{self.task.name}/triggers")
+        return list(response.raise_for_status().json()["triggers"])
 
 
 async def run_scenario(
     settings: Settings, task: Task, home: Path, timing: ScenarioTiming, seed: int, print_line: PrintLine
 ) -> ScenarioResult:
-    """The story, on a platform in the directory `home`. Raises `SetupError`."""
+    """Run the scenario on a platform in the directory `home`. Raises `SetupError`."""
     began = time.monotonic()
     config = settings.model_copy(
         update={
@@ -195,26 +160,26 @@ async def run_scenario(
     )
     traffic = TrafficGenerator(config, task, timing.requests_per_second, seed)
     async with _run_platform(config, print_line):
-        stage = _Scenario(config, task, traffic, timing, print_line)
-        asking = asyncio.create_task(traffic.run())
+        scenario = _Scenario(config, task, traffic, timing, print_line)
+        traffic_run = asyncio.create_task(traffic.run())
         try:
-            telling = asyncio.create_task(_run_phases(stage, seed))
-            await asyncio.wait((asking, telling), return_when=asyncio.FIRST_COMPLETED)
-            if not telling.done():
-                telling.cancel()
-                asking.result()
-            found = await telling
+            phases = asyncio.create_task(_run_phases(scenario, seed))
+            await asyncio.wait((traffic_run, phases), return_when=asyncio.FIRST_COMPLETED)
+            if not phases.done():
+                phases.cancel()
+                traffic_run.result()
+            measurements = await phases
             events = await read_timeline(config, task.name)
         finally:
-            asking.cancel()
-            await asyncio.gather(asking, return_exceptions=True)
+            traffic_run.cancel()
+            await asyncio.gather(traffic_run, return_exceptions=True)
     return ScenarioResult(
         task=task.name,
         requests=traffic.answered,
         unanswered=traffic.unanswered,
-        events=sorted([*events, *stage.milestones], key=lambda one: one.time),
+        events=sorted([*events, *scenario.milestones], key=lambda event: event.time),
         seconds=time.monotonic() - began,
-        **found,
+        **measurements,
     )
 
 
@@ -230,60 +195,68 @@ async def _run_platform(config: Settings, print_line: PrintLine) -> AsyncIterato
 
 
 async def _run_phases(scenario: _Scenario, seed: int) -> dict[str, Any]:
-    began = scenario.add_milestone("usual traffic", "What the champion is worth becomes known.")
-    await scenario.wait_for("usual traffic", lambda: _is_reference_known(scenario))
-    usual = mean_score(scenario.answered_between(began))
+    began = scenario.add_milestone("baseline traffic", "The platform measures the champion's reference quality.")
+    await scenario.wait_for("baseline traffic", lambda: _is_reference_known(scenario))
+    baseline_score = mean_score(scenario.answered_between(began))
 
     drifted = scenario.add_milestone(
-        "a new source", f"{NEW_SOURCE_SHARE:.0%} of the requests come from it. The usual score: {usual:.3f}."
+        "a new source",
+        f"{NEW_SOURCE_SHARE:.0%} of the requests come from it. The baseline score: {baseline_score:.3f}.",
     )
     scenario.traffic.new_share = NEW_SOURCE_SHARE
     promoted = await scenario.wait_for("with the new source", lambda: _promotion_time(scenario))
-    fallen = mean_score(scenario.answered_between(drifted, promoted))
-    scenario.add_milestone("a new champion", f"The score had fallen to {fallen:.3f}.")
+    drifted_score = mean_score(scenario.answered_between(drifted, promoted))
+    scenario.add_milestone("a new champion", f"The score had fallen to {drifted_score:.3f}.")
 
-    # Another run follows by itself where the first one's champion is not as good as it was expected to be.
-    await scenario.wait_for("with the new champion", lambda: _is_quality_regained(scenario, usual, fallen))
+    # If the first run's champion is not as good as expected, another run follows.
+    await scenario.wait_for(
+        "with the new champion", lambda: _is_quality_regained(scenario, baseline_score, drifted_score)
+    )
     since = (await scenario.read_models()).champion_since.timestamp()
-    regained = mean_score(scenario.answered_between(since))
-    bad = await deploy_faulty_version(scenario.settings, scenario.task, seed, FAULTY_SHARE)
-    scenario.add_milestone("a spoilt canary", f"Version {bad} gets {FAULTY_SHARE:.0%} of the requests, past the gate.")
-    await scenario.wait_for("with the spoilt canary", lambda: _has_no_canary(scenario))
-    scenario.add_milestone("taken back", f"Version {bad} has lost its share.")
-    await asyncio.sleep(2 * _POLL_SECONDS)  # what it was asked last is answered
-    served = [one.version for one in scenario.traffic.answered]
-    answers = served.count(bad)
-    during = served[served.index(bad) : len(served) - served[::-1].index(bad)] if answers else []
+    regained_score = mean_score(scenario.answered_between(since))
+    faulty = await deploy_faulty_version(scenario.settings, scenario.task, seed, FAULTY_SHARE)
+    scenario.add_milestone(
+        "a faulty canary", f"Version {faulty} gets {FAULTY_SHARE:.0%} of the requests without a gate."
+    )
+    await scenario.wait_for("with the faulty canary", lambda: _has_no_canary(scenario))
+    scenario.add_milestone("rolled back", f"Version {faulty} gets no more requests.")
+    await asyncio.sleep(2 * _POLL_SECONDS)  # its last requests are answered
+    versions = [request.version for request in scenario.traffic.answered]
+    answers = versions.count(faulty)
+    during = versions[versions.index(faulty) : len(versions) - versions[::-1].index(faulty)] if answers else []
     return {
-        "usual": usual,
-        "fallen": fallen,
-        "regained": regained,
+        "baseline_score": baseline_score,
+        "drifted_score": drifted_score,
+        "regained_score": regained_score,
         "champion": (await scenario.read_models()).route.champion,
-        "bad": bad,
-        "bad_answers": answers,
-        "bad_share": answers / len(during) if during else 0.0,
+        "faulty_version": faulty,
+        "faulty_answers": answers,
+        "faulty_share": answers / len(during) if during else 0.0,
     }
 
 
 async def _is_reference_known(scenario: _Scenario) -> bool:
-    said = await scenario.read_triggers()
-    return any(one["trigger"] == "quality" and "the champion's reference" not in one["bound"] for one in said)
+    triggers = await scenario.read_triggers()
+    return any(
+        trigger["trigger"] == "quality" and "the champion's reference" not in trigger["bound"] for trigger in triggers
+    )
 
 
 async def _promotion_time(scenario: _Scenario) -> float | None:
-    """When a run's candidate became the champion."""
+    """Return when a run's candidate became the champion; None before."""
     models = await scenario.read_models()
-    failed = [one.ended for one in models.runs.values() if one.ended and one.ended.outcome == "failed"]
+    failed = [run.ended for run in models.runs.values() if run.ended and run.ended.outcome == "failed"]
     if failed:
-        raise SetupError(f"A run failed: {failed[0].reason}", f"Its log: {scenario.settings.home / 'runs'}")
-    return next((one.time.timestamp() for one in models.changes if one.event.action == "promote"), None)
+        raise SetupError(f"A run failed: {failed[0].reason}", f"Read its log in {scenario.settings.home / 'runs'}.")
+    return next((change.time.timestamp() for change in models.changes if change.event.action == "promote"), None)
 
 
-async def _is_quality_regained(scenario: _Scenario, usual: float, fallen: float) -> bool:
-    """Whether the champion of now has answered for two windows, and half of what was lost is back."""
+async def _is_quality_regained(scenario: _Scenario, baseline_score: float, drifted_score: float) -> bool:
+    """Return whether the champion has answered for two windows and half of the loss is regained."""
     since = (await scenario.read_models()).champion_since.timestamp()
-    enough = time.time() - since > 2 * scenario.timing.window_seconds
-    return enough and mean_score(scenario.answered_between(since)) >= (usual + fallen) / 2
+    is_established = time.time() - since > 2 * scenario.timing.window_seconds
+    score = mean_score(scenario.answered_between(since))
+    return is_established and score >= (baseline_score + drifted_score) / 2
 
 
 async def _has_no_canary(scenario: _Scenario) -> bool:

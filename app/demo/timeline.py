@@ -1,4 +1,4 @@
-"""What the log says of a task's models, each event in a sentence."""
+"""The events in the log about a task's models, each described in a few words."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ from app.settings import Settings
 
 @dataclass(frozen=True)
 class TimelineEvent:
-    """An event of `lifecycle`, or a moment of the story."""
+    """An event of `lifecycle`, or a milestone of the scenario."""
 
     time: float
     """In seconds since 1970."""
@@ -39,46 +39,47 @@ class TimelineEvent:
 
 
 async def read_timeline(settings: Settings, task: str) -> Sequence[TimelineEvent]:
-    """All that `lifecycle` says of a task, in the order of the log. Raises KafkaError without a broker."""
-    held = await reader.fetch_offset_ranges(settings, [topics.LIFECYCLE])
-    epochs = {partition.topic: one.topic_id for partition, one in held.items()}
-    found = []
-    async for records in reader.read_ranges(settings, {tp: (one.begin, one.end) for tp, one in held.items()}, epochs):
+    """Return the events of `lifecycle` about a task, in the order of the log. Raises KafkaError without a broker."""
+    log = await reader.fetch_offset_ranges(settings, [topics.LIFECYCLE])
+    topic_ids = {partition.topic: offsets.topic_id for partition, offsets in log.items()}
+    ranges = {partition: (offsets.begin, offsets.end) for partition, offsets in log.items()}
+    timeline = []
+    async for records in reader.read_ranges(settings, ranges, topic_ids):
         for record in records:
-            kind = header_text(record.headers, "ce_type") or RouteChanged.type
-            event = complete_event(record.headers, record.value or b"", record.origin, kind)
-            said = decode(event.type, event.data)
-            if getattr(said, "task", None) == task and isinstance(said, EventData):
-                found.append(TimelineEvent(datetime.fromisoformat(event.time).timestamp(), *describe_event(said)))
-    return found
+            event_type = header_text(record.headers, "ce_type") or RouteChanged.type
+            event = complete_event(record.headers, record.value or b"", record.origin, event_type)
+            data = decode(event.type, event.data)
+            if getattr(data, "task", None) == task and isinstance(data, EventData):
+                timeline.append(TimelineEvent(datetime.fromisoformat(event.time).timestamp(), *describe_event(data)))
+    return timeline
 
 
 def describe_event(event: EventData) -> tuple[str, str]:
-    """An event of `lifecycle`: what it is, and what it says."""
+    """Return a title and the details of an event of `lifecycle`."""
     match event:
         case RetrainingTriggered():
-            figures = ", ".join(f"{name} {_format_figure(value)}" for name, value in event.evidence.items())
-            words = f"trigger: {event.trigger}", figures
+            evidence = ", ".join(f"{name} {_format_value(value)}" for name, value in event.evidence.items())
+            description = f"trigger: {event.trigger}", evidence
         case DatasetBuilt():
-            words = "dataset", f"{event.rows} rows, content hash {event.content_hash[:12]}"
+            description = "dataset", f"{event.rows} rows, content hash {event.content_hash[:12]}"
         case ModelTrained():
-            words = "trained", f"from version {event.parent}, seed {event.seed}"
-        case ModelBacktested(backtest=found):
-            scores = f"score {_format_figure(found.score)}, served {_format_figure(found.score_served)}"
-            words = "backtest", f"{found.rows} rows, {found.outcomes} new to it: {scores}"
+            description = "trained", f"from version {event.parent}, seed {event.seed}"
+        case ModelBacktested(backtest=backtest):
+            scores = f"score {_format_value(backtest.score)}, served {_format_value(backtest.score_served)}"
+            description = "backtest", f"{backtest.rows} rows, {backtest.outcomes} new to it: {scores}"
         case ModelEvaluated():
-            words = "gate", "passed" if event.passed else f"refused: {' '.join(event.reasons)}"
+            description = "gate", "passed" if event.passed else f"refused: {' '.join(event.reasons)}"
         case ModelRegistered():
-            words = f"version {event.model.version} registered", f"by {event.actor}"
+            description = f"version {event.model.version} registered", f"by {event.actor}"
         case RouteChanged():
-            words = f"{event.action} {_routed_version(event)}".strip(), event.reason
+            description = f"{event.action} {_routed_version(event)}".strip(), event.reason
         case RetrainingEnded():
-            words = f"run {event.outcome}", event.reason
+            description = f"run {event.outcome}", event.reason
         case TaskFrozen():
-            words = "frozen" if event.frozen else "unfrozen", event.reason
+            description = "frozen" if event.frozen else "unfrozen", event.reason
         case _:
-            words = _describe_incident(event)
-    return words
+            description = _describe_incident(event)
+    return description
 
 
 def _describe_incident(event: EventData) -> tuple[str, str]:
@@ -103,7 +104,7 @@ def _routed_version(change: RouteChanged) -> str:
     return ""
 
 
-def _format_figure(value: object) -> str:
+def _format_value(value: object) -> str:
     if isinstance(value, (list, tuple)):  # the ends of an interval
-        return " to ".join(map(_format_figure, value))
+        return " to ".join(map(_format_value, value))
     return f"{value:.4g}" if isinstance(value, float) else str(value)

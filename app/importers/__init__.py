@@ -1,1 +1,1 @@
-"""History that users have, into the event log: readers of what lies where, and the writer of events."""
+"""Import of users' history into the event log: readers of several formats, and the writer of events."""

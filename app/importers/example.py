@@ -1,4 +1,4 @@
-"""What is imported: one example, or why a row is none. Readers are pure: from the text of a source to these."""
+"""One example, or the reason why a row is rejected, and parsers of values. Pure: the readers turn text into these."""
 
 import json
 import math
@@ -11,16 +11,16 @@ from app.events.cloudevents import format_rfc3339
 from models.base import Rejected
 
 MAX_LINE = 16 * 1024 * 1024
-"""Bytes of a row; what is longer is rejected."""
+"""Bound of a row's bytes; a longer row is rejected."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """A payload, and what is known of it: a correction, or a reward for the `output` that was given.
+    """A payload with a correction, or with a reward for the `output` that was served.
 
-    `where` says where it stands, for people. `identity` is the same whenever the same is imported again. `payload` is
-    the payload itself, or its URI. With an `output`, that is what was served, with its `propensity`; without one, the
-    model is asked. Examples of one `entity` are never in two splits of a dataset. `time` is in RFC 3339.
+    `where` is its place in the source, for messages. `identity` is the same in every import. `payload` is the payload
+    or its URI. An `output` was served with its `propensity`; without one, the model predicts. Examples of one `entity`
+    are never in two splits of a dataset. `time` is in RFC 3339.
     """
 
     where: str
@@ -36,7 +36,7 @@ class Example:
 
 @dataclass(frozen=True)
 class RejectedRow:
-    """A row that can't be imported, and why."""
+    """A row that can't be imported, and the reason."""
 
     where: str
     code: str
@@ -47,7 +47,7 @@ ParsedRow = Example | RejectedRow
 
 
 def numbered_lines(lines: Iterator[bytes], name: str) -> Iterator[tuple[str, str | RejectedRow]]:
-    """Where each line stands, and its text; blank ones are left out."""
+    """Yield the place and the text of each line that is not blank."""
     for number, line in enumerate(lines, start=1):
         where = f"{name}:{number}"
         if len(line) > MAX_LINE:
@@ -56,26 +56,26 @@ def numbered_lines(lines: Iterator[bytes], name: str) -> Iterator[tuple[str, str
         try:
             text = line.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError as error:
-            yield where, RejectedRow(where, "not_utf8", f"the line is no UTF-8 text: {error}")
+            yield where, RejectedRow(where, "not_utf8", f"the line is not valid UTF-8: {error}")
             continue
         if text.strip():
             yield where, text.rstrip("\r\n")
 
 
 def parse_json(text: str, what: str) -> Any:
-    """The value of JSON. Raises `Rejected` (`not_json`), for numbers that JSON doesn't have as well."""
+    """Return the value of a JSON text. Raises `Rejected` (`not_json`), also for NaN and infinity."""
     try:
         return json.loads(text, parse_constant=_reject_constant)
     except (ValueError, RecursionError) as error:
-        raise Rejected("not_json", f"{what} is no JSON: {error}") from None
+        raise Rejected("not_json", f"{what} is not valid JSON: {error}") from None
 
 
 def _reject_constant(constant: str) -> None:
-    raise ValueError(f"{constant} is no number of JSON's")
+    raise ValueError(f"{constant} is not a JSON number")
 
 
 def parse_object(value: Any, what: str) -> dict[str, Any]:
-    """The value, if it is a JSON object; text is taken for JSON. Raises `Rejected`."""
+    """Return the value if it is a JSON object, or the text of one. Raises `Rejected`."""
     if isinstance(value, str):
         value = parse_json(value, what)
     if not isinstance(value, dict):
@@ -84,7 +84,7 @@ def parse_object(value: Any, what: str) -> dict[str, Any]:
 
 
 def parse_number(value: Any, what: str, low: float, high: float) -> float:
-    """The value, if it is a number of this range; so is text that says one. Raises `Rejected`."""
+    """Return the value if it is a number in this range, or the text of one. Raises `Rejected`."""
     try:
         number = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError, OverflowError):
@@ -95,25 +95,25 @@ def parse_number(value: Any, what: str, low: float, high: float) -> float:
 
 
 def parse_propensity(value: Any) -> float:
-    """The value, if it is a probability above 0. Raises `Rejected`."""
+    """Return the value if it is a probability above 0. Raises `Rejected`."""
     propensity = parse_number(value, "propensity", 0, 1)
     if not propensity:
-        raise Rejected("bad_value", "propensity is 0: what was done had some probability")
+        raise Rejected("bad_value", "propensity is 0, but the action was taken: a probability above 0 is needed")
     return propensity
 
 
 def parse_time(value: Any) -> str:
-    """The time in RFC 3339, UTC. Raises `Rejected` for what is none, or has no time zone."""
+    """Return the time in RFC 3339, UTC. Raises `Rejected` for an invalid time, or one without a time zone."""
     try:
-        moment = datetime.fromisoformat(str(value))
-        if moment.tzinfo is None:
+        time = datetime.fromisoformat(str(value))
+        if time.tzinfo is None:
             raise ValueError("it has no time zone")
-        return format_rfc3339(moment.timestamp() * 1000)
+        return format_rfc3339(time.timestamp() * 1000)
     except (ValueError, OverflowError) as error:
         raise Rejected("bad_value", f"time is {value!r}: {error}; RFC 3339 is needed: 2026-01-31T12:00:00Z") from None
 
 
 def optional_value(row: Mapping[str, Any], name: str) -> Any | None:
-    """A row's value; None where it has none, or an empty cell."""
+    """Return a row's value; None if it is missing or an empty cell."""
     value = row.get(name)
     return None if value == "" else value

@@ -1,4 +1,4 @@
-"""The events of an example: its request, what served it, and the feedback; their ids are the same whenever."""
+"""The events of an example: its request, its prediction and its feedback, with the same ids in every import."""
 
 import json
 import re
@@ -22,14 +22,14 @@ from models.base import Rejected, Task
 
 SOURCE = "hindsight/import"
 IMPORTED_VERSION = "imported"
-"""The version of what another system served, whatever that was."""
+"""The version of predictions that another system served."""
 
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True)
 class ExampleEvents:
-    """An example's events; without a `prediction` a model is to make one of the features."""
+    """An example's events. If `prediction` is None, a model must predict the features."""
 
     where: str
     prediction_id: str
@@ -40,7 +40,7 @@ class ExampleEvents:
 
 
 class EventBuilder:
-    """Makes the events of one source's examples, said by `actor`."""
+    """Builds the events of one source's examples. `actor` is the actor of their feedback."""
 
     def __init__(self, settings: Settings, task: Task, source: str, actor: str) -> None:
         self._settings = settings
@@ -52,52 +52,54 @@ class EventBuilder:
         self._preprocess = Preprocessor(task, self._blobs.get, topics.max_features_bytes(settings))
 
     def build_feedback(self, row: Example) -> Event:
-        """What is known; its id is made of what it says of which request. Raises `Rejected`, ValueError."""
+        """Build the feedback. Its id derives from its request and its content. Raises `Rejected`, ValueError."""
         request_id, correction = _request_id(row), self._validate_correction(row)
-        said = json.dumps([request_id, correction, row.reward], sort_keys=True, ensure_ascii=False)
-        given = FeedbackGiven(
+        identity = json.dumps([request_id, correction, row.reward], sort_keys=True, ensure_ascii=False)
+        feedback = FeedbackGiven(
             prediction_id=prediction_id(self._task.name, SOURCE, request_id),
             correction=correction,
             reward=row.reward,
             actor=self._actor,
         )
         return Event(
-            id=str(uuid.uuid5(uuid.NAMESPACE_URL, said)),
+            id=str(uuid.uuid5(uuid.NAMESPACE_URL, identity)),
             type=FeedbackGiven.type,
             source=SOURCE,
-            # What another system logged was said then: its reward is in its window. A label is said now.
+            # A logged outcome keeps its time, so that its reward is in the reward window. A label is given now.
             time=(row.time if row.output is not None else None) or _now(),
-            data=given.model_dump_json().encode(),
+            data=feedback.model_dump_json().encode(),
             content_type=JSON,
             extensions=self._provenance(row),
         )
 
     def build(self, row: Example, feedback: Event) -> ExampleEvents:
-        """All of its events. Raises `Rejected`, ValueError for text that is none, OSError while a storage is away."""
+        """Build all events. Raises `Rejected`, ValueError for invalid text, OSError if a storage is unavailable."""
         request_id = _request_id(row)
         payload = row.payload
         if isinstance(payload, str):
             payload = self._reader.read(payload, self._task.max_payload_bytes)
         elif len(payload) > self._task.max_payload_bytes:
-            raise Rejected("too_large", f"its payload has {len(payload):,} bytes")
+            raise Rejected("too_large", f"the payload has {len(payload):,} bytes")
         request = self._build_request(row, request_id, payload)
         entity = (row.entity or (row.payload if isinstance(row.payload, str) else request_id)).encode()
         topic = topics.requests(self._task.name)
         origin = Origin(TopicId(SOURCE), topic, 0, 0, round(time.time() * 1000))
-        outputs = self._preprocess(origin, entity, request.data, request.to_headers())
-        if outputs.rejection is not None:
-            raise outputs.rejection
-        [features] = outputs.records
-        unique = prediction_id(self._task.name, SOURCE, request_id)
-        # Answered here: the live job leaves it alone.
+        result = self._preprocess(origin, entity, request.data, request.to_headers())
+        if result.rejection is not None:
+            raise result.rejection
+        [features] = result.records
+        example_id = prediction_id(self._task.name, SOURCE, request_id)
+        # The import answers the request, so the live job must ignore it.
         mark = ("ce_batch", str(uuid.uuid5(uuid.NAMESPACE_URL, self._source)).encode())
         return ExampleEvents(
-            row.where,
-            unique,
-            Record(topic, entity, request.data, (*request.to_headers(), mark)),
-            features,
-            None if row.output is None else self._build_prediction(row, request_id, unique, entity),
-            Record(topics.feedback(self._task.name), unique.encode(), feedback.data, feedback.to_headers()),
+            where=row.where,
+            prediction_id=example_id,
+            request=Record(topic, entity, request.data, (*request.to_headers(), mark)),
+            features=features,
+            prediction=None if row.output is None else self._build_prediction(row, request_id, example_id, entity),
+            feedback=Record(
+                topics.feedback(self._task.name), example_id.encode(), feedback.data, feedback.to_headers()
+            ),
         )
 
     def _validate_correction(self, row: Example) -> dict[str, Any] | None:
@@ -105,11 +107,11 @@ class EventBuilder:
             return None if row.correction is None else self._task.validate_correction(row.correction)
         except Rejected:
             raise
-        except Exception as error:  # whatever the task stumbles over is that row's, not its neighbours'
+        except Exception as error:  # a failure of the task's code affects this row only
             raise Rejected("bad_correction", f"{type(error).__name__}: {error}") from error
 
     def _build_request(self, row: Example, request_id: str, payload: bytes) -> Event:
-        """The payload itself, or its claim check if it is too large for Kafka."""
+        """Build the request with the payload, or with its claim check if it is too large for Kafka."""
         content_type = None
         if len(payload) > self._settings.max_payload_bytes - RECORD_OVERHEAD_BYTES:
             payload, content_type = json.dumps({"uri": self._blobs.put(payload)}).encode(), JSON
@@ -126,15 +128,16 @@ class EventBuilder:
             extensions=self._provenance(row),
         )
 
-    def _build_prediction(self, row: Example, request_id: str, unique: str, key: bytes) -> Record:
-        """The output that was logged; how sure that system was nobody knows, but how probable it made the output."""
+    def _build_prediction(self, row: Example, request_id: str, example_id: str, key: bytes) -> Record:
+        """Build the prediction with the logged output. Its confidence is unknown, so the propensity takes its place."""
         assert row.output is not None
         try:
             self._task.score(row.output, row.correction or row.output)
-        except Exception as error:  # whatever the task stumbles over is no output of its own
-            raise Rejected("bad_output", f"no output of {self._task.name}: {type(error).__name__}: {error}") from error
-        made = PredictionMade(
-            prediction_id=unique,
+        except Exception as error:  # the task's code fails on an output that is not one of its own
+            reason = f"not a valid output of {self._task.name}: {type(error).__name__}: {error}"
+            raise Rejected("bad_output", reason) from error
+        prediction = PredictionMade(
+            prediction_id=example_id,
             request_id=request_id,
             task=self._task.name,
             model=ModelRef(name=self._task.name, version=IMPORTED_VERSION),
@@ -144,18 +147,18 @@ class EventBuilder:
             propensity=row.propensity,
             timings_ms={},
         )
-        return made.to_record(
+        return prediction.to_record(
             topics.predictions(self._task.name),
             key,
-            id=unique,
+            id=example_id,
             source=f"hindsight/{self._task.name}",
             time=row.time or _now(),
             extensions={"requestsource": SOURCE},
         )
 
     def _provenance(self, row: Example) -> dict[str, str]:
-        said = {"importsource": self._source, "importrow": row.where}
-        texts = {name: text.encode(errors="replace").decode() for name, text in said.items()}
+        attributes = {"importsource": self._source, "importrow": row.where}
+        texts = {name: text.encode(errors="replace").decode() for name, text in attributes.items()}
         return {name: _CONTROL_CHARACTER.sub("?", text)[-MAX_ATTRIBUTE_LENGTH:] for name, text in texts.items()}
 
 

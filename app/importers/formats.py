@@ -1,4 +1,4 @@
-"""In which form a source is, and its examples."""
+"""The format of a source, and its examples."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,22 +21,22 @@ _SUFFIXES: dict[Format, tuple[str, ...]] = {
     "bandit": (".csv", ".jsonl"),
 }
 _MAX_DOCUMENT_BYTES = 2 * 1024**3
-"""Bytes of COCO's annotations, which are read whole (those of train2017 are 450 MB)."""
+"""Bound of a COCO document, which is read into memory (that of train2017 has 450 MB)."""
 
 
 @dataclass(frozen=True)
 class ImportSource:
-    """A source that is there: `root` is its URI, `files` what of it says something of payloads."""
+    """An existing source: its URI `root`, and the `files` that describe payloads."""
 
     root: str
     format: Format
     files: tuple[str, ...]
     all_files: tuple[str, ...]
-    """All files there, payloads as well."""
+    """All files of the source, payloads included."""
     reader: SourceReader
 
     def read_examples(self) -> Iterator[ParsedRow]:
-        """Its examples, the same each time. Raises `SetupError` for a document that is none."""
+        """Yield the examples, the same at each call. Raises `SetupError` for an invalid document."""
         if self.format == "librispeech":
             yield from librispeech.read_examples(self.all_files, self.reader.read_lines)
         else:
@@ -45,31 +45,32 @@ class ImportSource:
 
 
 def open_source(reader: SourceReader, source: str, requested_format: Format | None) -> ImportSource:
-    """The source, in the form that is wanted, or looks right. Raises `SetupError`."""
+    """Open a source in the requested format, or in the one that its files suggest. Raises `SetupError`."""
     root = reader.resolve_root(source)
     directory = root if root.endswith("/") else f"{root.rpartition('/')[0]}/"
-    below = reader.list_files(root) if root.endswith("/") else [root]
-    for kind, suffixes in _SUFFIXES.items():
-        files = [uri for uri in below if uri.endswith(suffixes)]
-        if not files or requested_format not in (None, kind):
+    all_files = reader.list_files(root) if root.endswith("/") else [root]
+    for suggested_format, suffixes in _SUFFIXES.items():
+        files = [uri for uri in all_files if uri.endswith(suffixes)]
+        if not files or requested_format not in (None, suggested_format):
             continue
-        if requested_format is None and kind == "csv" and _is_bandit(reader, files[0]):
-            kind = "bandit"  # noqa: PLW2901
-        if kind == "coco":
+        file_format = suggested_format
+        if requested_format is None and file_format == "csv" and _is_bandit(reader, files[0]):
+            file_format = "bandit"
+        if file_format == "coco":
             files = [uri for uri in files if "instances" in uri.rpartition("/")[2]] or files
-        if kind in ("coco", "librispeech") and not root.endswith("/"):
-            below = reader.list_files(_image_root(directory))
-        return ImportSource(root, kind, tuple(files), tuple(below), reader)
-    looked = ", ".join(sorted({suffix for suffixes in _SUFFIXES.values() for suffix in suffixes}))
+        if file_format in ("coco", "librispeech") and not root.endswith("/"):
+            all_files = reader.list_files(_image_root(directory))
+        return ImportSource(root, file_format, tuple(files), tuple(all_files), reader)
+    all_suffixes = sorted({suffix for suffixes in _SUFFIXES.values() for suffix in suffixes})
     raise SetupError(
-        f"There is nothing to import at {source}" + (f" as {requested_format}." if requested_format else "."),
-        f"It needs a file that ends with one of "
-        f"{', '.join(_SUFFIXES[requested_format]) if requested_format else looked}.",
+        f"There is no file to import at {source}" + (f" as {requested_format}." if requested_format else "."),
+        f"Name a file that ends with one of "
+        f"{', '.join(_SUFFIXES[requested_format] if requested_format else all_suffixes)}, or its directory.",
     )
 
 
 def _image_root(directory: str) -> str:
-    """Where the images are: COCO has its annotations in a folder beside them."""
+    """Return the folder of the images: COCO's annotations are in a folder beside them."""
     parent, _, name = directory.rstrip("/").rpartition("/")
     return f"{parent}/" if name == "annotations" else directory
 
@@ -86,7 +87,7 @@ def _read_rows(source: ImportSource, uri: str) -> Iterator[tables.TableRow]:
 
 
 def _display_name(source: ImportSource, uri: str) -> str:
-    """A file's name, for people: its path below the source."""
+    """Return a file's name for messages: its path below the source."""
     return next(iter(uris_by_path([uri], source.root))) if source.root.endswith("/") else uri.rpartition("/")[2]
 
 
@@ -104,7 +105,7 @@ def _read_coco(source: ImportSource, uri: str) -> Iterator[ParsedRow]:
         document = source.reader.read(uri, _MAX_DOCUMENT_BYTES)
         yield from coco.read_examples(document, _display_name(source, uri), uris_by_path(source.all_files, directory))
     except Rejected as error:
-        raise SetupError(f"{uri} can't be imported: {error}.", "--format says what it is, if it is no COCO.") from error
+        raise SetupError(f"{uri} can't be imported: {error}.", "Set --format if it is not COCO.") from error
 
 
 _READERS: dict[Format, Callable[[ImportSource, str], Iterator[ParsedRow]]] = {

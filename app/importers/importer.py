@@ -1,8 +1,8 @@
-"""Examples into the event log: a request, the prediction that served it, and feedback with what is known.
+"""Imports examples into the event log: each becomes a request, the prediction that served it, and feedback.
 
-An example with an output says what was served; without one the champion is asked, as in a batch. Each step is confirmed
-before the next, feedback last: an example whose feedback is in the log is there whole, and is left out the next time.
-So an import that was killed goes on where it stopped, and a second one of the same source adds nothing.
+The prediction has the example's output, or without one the champion's, as in a batch. Each step is confirmed before the
+next, feedback last: so an example whose feedback is in the log is complete, and the next import leaves it out. An
+import that was killed continues where it stopped, and a second import of the same source adds nothing.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ from models.base import Rejected, Task
 
 @dataclass
 class ImportCounts:
-    """What became of the rows of a source."""
+    """The numbers of a source's rows by their result."""
 
     imported: int = 0
     known: int = 0
@@ -42,12 +42,12 @@ class ImportCounts:
 
     @property
     def total(self) -> int:
-        """How many rows there were."""
+        """The number of all rows."""
         return self.imported + self.known + self.rejected
 
 
 class Importer:
-    """Imports one source. `actor` says all that it says; each row that can't be imported is told to `reject`."""
+    """Imports one source. `actor` is the actor of the feedback; `reject` gets each row that can't be imported."""
 
     def __init__(
         self, settings: Settings, task: Task, source: str, actor: str, reject: Callable[[RejectedRow], None]
@@ -63,29 +63,29 @@ class Importer:
         self._counts = ImportCounts()
 
     async def run(self, parsed_rows: Iterable[ParsedRow], progress: Callable[[int], None]) -> ImportCounts:
-        """Import everything. Raises KafkaError without a broker, OSError while a storage is away."""
+        """Import all rows. Raises KafkaError without a broker, OSError if a storage is unavailable."""
         known = await asyncio.to_thread(self._imported_feedback_ids)
         rows = iter(parsed_rows)
         async with open_producer(self._settings) as send:
-            # Reading and preprocessing take a while: in a thread, so that this loop goes on.
+            # Reading and preprocessing are slow, so they run in a thread.
             while chunk := await asyncio.to_thread(lambda: list(islice(rows, self._settings.batch_size))):
                 await self._publish_all(send, await asyncio.to_thread(self._build_all, chunk, known))
                 progress(self._counts.total)
         return self._counts
 
     def _imported_feedback_ids(self) -> set[str]:
-        """The feedback that earlier imports have brought into the log, by its ids."""
+        """Return the ids of the feedback that earlier imports have written to the log."""
         topic = topics.feedback(self._task.name)
         with TemporaryDirectory() as scratch:
-            taken = asyncio.run(snapshot.take(self._settings, [topic], Path(scratch)))[topic]
-            ids = taken.dataset().to_table(["id"], filter=ds.field("source") == SOURCE)["id"]
+            topic_snapshot = asyncio.run(snapshot.take(self._settings, [topic], Path(scratch)))[topic]
+            ids = topic_snapshot.dataset().to_table(["id"], filter=ds.field("source") == SOURCE)["id"]
             return set(ids.to_pylist())
 
     def _build_all(self, rows: Sequence[ParsedRow], known: set[str]) -> list[ExampleEvents]:
-        made = (self._build_one(row, known) for row in rows)
-        return [one for one in made if one is not None]
+        built = (self._build(row, known) for row in rows)
+        return [events for events in built if events is not None]
 
-    def _build_one(self, row: ParsedRow, known: set[str]) -> ExampleEvents | None:
+    def _build(self, row: ParsedRow, known: set[str]) -> ExampleEvents | None:
         if isinstance(row, RejectedRow):
             self._reject_row(row)
             return None
@@ -94,41 +94,49 @@ class Importer:
             if feedback.id in known:
                 self._counts.known += 1
                 return None
-            made = self._event_builder.build(row, feedback)
+            events = self._event_builder.build(row, feedback)
         except Rejected as error:
             self._reject_row(RejectedRow(row.where, error.code, str(error)))
-        except ValueError as error:  # half of a surrogate pair, say: JSON can have it, UTF-8 can't
+        except ValueError as error:  # for example half of a surrogate pair, which JSON can have and UTF-8 can't
             self._reject_row(RejectedRow(row.where, "bad_text", f"it can't be written as an event: {error}"))
         else:
             known.add(feedback.id)
-            return made
+            return events
         return None
 
-    async def _publish_all(self, send: RecordSender, made: Sequence[ExampleEvents]) -> None:
-        """Requests, then predictions, then feedback: each confirmed before the next."""
-        made = await self._publish_records(send, made, lambda one: one.request)
-        logged = [one for one in made if one.prediction is not None]
-        asked = await self._predict(send, [one for one in made if one.prediction is None])
-        made = [*asked, *await self._publish_records(send, logged, lambda one: one.prediction)]
-        self._counts.imported += len(await self._publish_records(send, made, lambda one: one.feedback))
+    async def _publish_all(self, send: RecordSender, examples: Sequence[ExampleEvents]) -> None:
+        """Publish requests, then predictions, then feedback, each confirmed before the next."""
+        requested = await self._publish_records(send, examples, lambda example: example.request)
+        with_output = [example for example in requested if example.prediction is not None]
+        without_output = [example for example in requested if example.prediction is None]
+        predicted = await self._predict(send, without_output)
+        predicted += await self._publish_records(send, with_output, lambda example: example.prediction)
+        imported = await self._publish_records(send, predicted, lambda example: example.feedback)
+        self._counts.imported += len(imported)
 
     async def _publish_records(
-        self, send: RecordSender, made: Sequence[ExampleEvents], record: Callable[[ExampleEvents], Record | None]
+        self,
+        send: RecordSender,
+        examples: Sequence[ExampleEvents],
+        record_of: Callable[[ExampleEvents], Record | None],
     ) -> list[ExampleEvents]:
-        """Those whose record is in the log; one that Kafka refuses is unusable. Raises what may pass."""
-        sent = []
-        records = [found for one in made if (found := record(one)) is not None]
-        for one, error in zip(made, await publish_confirmed(send, records), strict=True):
+        """Publish a record of each example. Reject those that Kafka refuses, return the others.
+
+        Raises errors that may be transient.
+        """
+        published = []
+        records = [record for example in examples if (record := record_of(example)) is not None]
+        for example, error in zip(examples, await publish_confirmed(send, records), strict=True):
             if isinstance(error, Unpublishable):
-                self._reject_row(RejectedRow(one.where, "unpublishable", str(error)))
+                self._reject_row(RejectedRow(example.where, "unpublishable", str(error)))
             elif error is not None:
                 raise error
             else:
-                sent.append(one)
-        return sent
+                published.append(example)
+        return published
 
-    async def _predict(self, send: RecordSender, made: Sequence[ExampleEvents]) -> list[ExampleEvents]:
-        """Those that the champion has predicted, by the inference agent's own handler and guard."""
+    async def _predict(self, send: RecordSender, examples: Sequence[ExampleEvents]) -> list[ExampleEvents]:
+        """Predict examples with the inference agent's handler and guard. Return those that have a prediction."""
 
         async def publish(records: Sequence[Record]) -> Sequence[Exception | None]:
             errors = await publish_confirmed(send, records)
@@ -138,14 +146,14 @@ class Importer:
                     self._failures[answer.prediction_id] = f"{answer.error.code}: {answer.error.reason}"
             return errors
 
-        if made:
+        if examples:
             await DeliveryGuard(STAGE, self._handler, publish, self._handler.reject).deliver(
-                [_consumed_record(position, one.features) for position, one in enumerate(made)]
+                [_consumed_record(position, example.features) for position, example in enumerate(examples)]
             )
-        for one in made:
-            if one.prediction_id in self._failures:
-                self._reject_row(RejectedRow(one.where, "not_predicted", self._failures[one.prediction_id]))
-        return [one for one in made if one.prediction_id not in self._failures]
+        for example in examples:
+            if example.prediction_id in self._failures:
+                self._reject_row(RejectedRow(example.where, "not_predicted", self._failures[example.prediction_id]))
+        return [example for example in examples if example.prediction_id not in self._failures]
 
     def _reject_row(self, row: RejectedRow) -> None:
         self._counts.rejected += 1

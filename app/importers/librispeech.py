@@ -1,6 +1,6 @@
 """LibriSpeech's layout (Panayotov et al., ICASSP 2015): speaker/chapter/, a transcript in each chapter's folder.
 
-`84-121123.trans.txt` has the id of a recording and its text in each line; `84-121123-0000.flac` lies beside it.
+Each line of `84-121123.trans.txt` has the id of a recording and its text; `84-121123-0000.flac` is in the same folder.
 """
 
 from collections.abc import Callable, Collection, Iterator
@@ -12,28 +12,29 @@ AUDIO_SUFFIXES = (".flac", ".wav", ".ogg")
 
 
 def read_examples(uris: Collection[str], lines: Callable[[str], Iterator[bytes]]) -> Iterator[ParsedRow]:
-    """The recordings below a directory, given the URIs of all of its files. A speaker is an entity.
+    """Yield the recordings of a directory, given the URIs of all its files. Each speaker is an entity.
 
-    A line without a recording, and a recording without a line, are unusable.
+    A line without a recording, and a recording without a line, are rejected.
     """
     audio = {uri.rpartition(".")[0]: uri for uri in uris if uri.endswith(AUDIO_SUFFIXES)}
-    said = set()
+    transcribed = set()
     for transcript in sorted(uri for uri in uris if uri.endswith(TRANSCRIPT_SUFFIX)):
         folder, _, name = transcript.rpartition("/")
         for where, line in numbered_lines(lines(transcript), name):
             if isinstance(line, RejectedRow):
                 yield line
                 continue
-            unique, _, text = line.strip().partition(" ")
-            said.add(f"{folder}/{unique}")
-            uri = audio.get(f"{folder}/{unique}")
+            recording_id, _, text = line.strip().partition(" ")
+            transcribed.add(f"{folder}/{recording_id}")
+            uri = audio.get(f"{folder}/{recording_id}")
             if uri is None:
-                yield RejectedRow(where, "no_audio", f"there is no {unique} with {', '.join(AUDIO_SUFFIXES)} beside it")
+                reason = f"the folder has no {recording_id} with {', '.join(AUDIO_SUFFIXES)}"
+                yield RejectedRow(where, "no_audio", reason)
             elif not text.strip():
-                yield RejectedRow(where, "no_text", f"there is no text behind {unique}")
+                yield RejectedRow(where, "no_text", f"there is no text after {recording_id}")
             else:
-                speaker = f"speaker {unique.partition('-')[0]}"
+                speaker = f"speaker {recording_id.partition('-')[0]}"
                 yield Example(where, uri, uri, {"text": text.strip()}, entity=speaker)
-    for stem in sorted(audio.keys() - said):
+    for stem in sorted(audio.keys() - transcribed):
         name = audio[stem].rpartition("/")[2]
-        yield RejectedRow(name, "no_transcript", f"no line of a *{TRANSCRIPT_SUFFIX} beside it is about it")
+        yield RejectedRow(name, "no_transcript", f"no *{TRANSCRIPT_SUFFIX} in its folder has a line for it")

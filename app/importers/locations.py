@@ -1,4 +1,4 @@
-"""Where a source lies: files of this machine, and objects of an S3 server, by their URIs."""
+"""Access to sources by URI: files of this machine, and objects of an S3 server."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -25,41 +25,39 @@ _NOT_FOUND_CODES = {"NoSuchKey", "NoSuchBucket", "NoSuchObject"}
 
 
 class SourceReader:
-    """Reads what a source, and its rows, name. An S3 server that is away raises OSError."""
+    """Lists and reads the files of a source. Raises OSError if the S3 server is unavailable."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
     def resolve_root(self, source: str) -> str:
-        """A source's URI; a directory's ends with a slash. Raises `SetupError` if it is not there."""
+        """Return a source's URI, with a slash at the end for a directory. Raises `SetupError` if it does not exist."""
         if source.startswith(S3_SCHEME):
             return self._resolve_s3_root(source)
         path = path_of(source) if source.startswith("file://") else Path(source)
         if not path.exists():
-            raise SetupError(f"There is no {source}.", "Name a directory, a file or s3://bucket/prefix.")
+            raise SetupError(f"{source} does not exist.", "Name a directory, a file or s3://bucket/prefix.")
         return path.resolve().as_uri() + ("/" if path.is_dir() else "")
 
     def list_files(self, directory: str) -> list[str]:
-        """The URIs of all files below a directory's URI, in a stable order; hidden ones left out."""
+        """Return the URIs of all files below a directory that are not hidden, in a stable order."""
         if not directory.startswith(S3_SCHEME):
             root = path_of(directory)
-            below = (path for path in root.rglob("*") if path.is_file())
-            return sorted(path.as_uri() for path in below if not _is_hidden(path.relative_to(root).parts))
+            files = (path for path in root.rglob("*") if path.is_file())
+            return sorted(path.as_uri() for path in files if not _is_hidden(path.relative_to(root).parts))
         bucket, prefix = _bucket_and_key(directory)
         with s3.translate_errors():
-            found = [one.object_name for one in self._s3_client.list_objects(bucket, prefix, recursive=True)]
-        shown = (
-            key for key in found if key and not any(part.startswith(".") for part in key[len(prefix) :].split("/"))
-        )
-        return sorted(f"{S3_SCHEME}{bucket}/{key}" for key in shown if not key.endswith("/"))
+            keys = [item.object_name for item in self._s3_client.list_objects(bucket, prefix, recursive=True)]
+        visible = (key for key in keys if key and not _is_hidden(key[len(prefix) :].split("/")))
+        return sorted(f"{S3_SCHEME}{bucket}/{key}" for key in visible if not key.endswith("/"))
 
     def read_lines(self, uri: str) -> Iterator[bytes]:
-        """The lines of a file. Of one that is longer than `MAX_LINE`, only the beginning, a little longer than that."""
+        """Yield the lines of a file; a line longer than `MAX_LINE` is cut to one byte more than that."""
         with self._open(uri) as file:
             yield from _iterate_lines(file)
 
     def read(self, uri: str, limit: int) -> bytes:
-        """A file, or a blob, of at most `limit` bytes. Raises `Rejected`."""
+        """Return a file or a blob of at most `limit` bytes. Raises `Rejected`."""
         if uri.startswith(BLOB_SCHEME):
             return blob_store(self._settings).get(uri, limit)
         try:
@@ -68,8 +66,8 @@ class SourceReader:
         except StorageUnavailable:
             raise
         except (OSError, ValueError) as error:
-            said = error.strerror if isinstance(error, OSError) else error
-            raise Rejected("unreadable", f"{uri} can't be read: {said}") from error
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise Rejected("unreadable", f"{uri} can't be read: {reason}") from error
         if len(data) > limit:
             raise Rejected("too_large", f"{uri} has more than {limit:,} bytes")
         return data
@@ -81,11 +79,12 @@ class SourceReader:
                 return uri
             if self.list_files(f"{uri}/"):
                 return f"{uri}/"
-        except (OSError, ValueError) as error:  # a server that refuses, or a name that none can have
+        except (OSError, ValueError) as error:  # a server that refuses, or an invalid name
             raise SetupError(
-                f"{source} can't be read: {error}.", "Use s3://bucket/prefix; `hindsight doctor` says which server."
+                f"{source} can't be read: {error}.",
+                "Use s3://bucket/prefix; check the server: `hindsight doctor`.",
             ) from error
-        raise SetupError(f"There is nothing at {source}.", "Check the bucket and the prefix.")
+        raise SetupError(f"There is no object at {source}.", "Check the bucket and the prefix.")
 
     def _is_object(self, uri: str) -> bool:
         bucket, key = _bucket_and_key(uri)
@@ -126,7 +125,7 @@ class SourceReader:
 
 
 def resolve_uri(base: str, path: str) -> str:
-    """The URI of a path that counts from where the file `base` is; a URI stays as it is. Raises ValueError."""
+    """Return the URI of a path relative to the file `base`; a URI is returned unchanged. Raises ValueError."""
     if path.startswith((S3_SCHEME, BLOB_SCHEME, "file:///")):
         return path
     if "://" in path or "\0" in path:
@@ -139,7 +138,7 @@ def resolve_uri(base: str, path: str) -> str:
 
 
 def uris_by_path(uris: Iterable[str], directory: str) -> dict[str, str]:
-    """URIs by their paths below a directory."""
+    """Return URIs by their paths below a directory."""
     if directory.startswith(S3_SCHEME):
         return {uri.removeprefix(directory): uri for uri in uris}
     root = path_of(directory)
@@ -149,7 +148,7 @@ def uris_by_path(uris: Iterable[str], directory: str) -> dict[str, str]:
 def _bucket_and_key(uri: str) -> tuple[str, str]:
     bucket, _, key = uri.removeprefix(S3_SCHEME).partition("/")
     if not bucket or not urlsplit(uri).netloc:
-        raise ValueError(f"{uri} names no bucket: s3://bucket/key is needed")
+        raise ValueError(f"{uri} has no bucket: s3://bucket/key is needed")
     return bucket, key
 
 
@@ -159,14 +158,14 @@ def _is_hidden(parts: Iterable[str]) -> bool:
 
 def _iterate_lines(file: Any) -> Iterator[bytes]:
     while line := file.readline(MAX_LINE + 1):
-        whole = line
+        beginning = line
         while not line.endswith(b"\n") and (line := file.readline(MAX_LINE + 1)):
-            pass  # the rest of a line that is too long
-        yield whole
+            pass  # skip the rest of a line that is too long
+        yield beginning
 
 
 def _iterate_chunks(file: Any, limit: int) -> Iterator[bytes]:
-    """What is in the file, up to a number of bytes: a server may give less than it is asked for."""
+    """Yield the file's content up to `limit` bytes: a server may return less than requested."""
     while limit > 0 and (piece := file.read(limit)):
         yield piece
         limit -= len(piece)

@@ -1,4 +1,4 @@
-"""Manifests: a row for each payload, with its path and its label."""
+"""Manifests: one row per payload, with its path and its label."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -18,10 +18,11 @@ from models.base import Rejected
 
 
 def read_examples(rows: Iterable[TableRow], resolve: Callable[[str], str]) -> Iterator[ParsedRow]:
-    """The examples of a manifest. `resolve` makes a URI of a path, which counts from where the manifest is.
+    """Yield the examples of a manifest. `resolve` turns a path, relative to the manifest, into a URI.
 
-    `path` and `label` (a correction as a JSON object; other text is `{"text": label}`) are what a row has. It may have
-    an `output` that was served, as JSON, with its `propensity` (else 1) and its `reward`; an `entity`; a `time`.
+    A row has a `path` and a `label`: a correction as a JSON object, or a text that stands for `{"text": label}`.
+    Optional are the `output` that was served, as JSON, with its `propensity` (default 1) and its `reward`, an `entity`,
+    and a `time`.
     """
     for where, row in rows:
         if isinstance(row, RejectedRow):
@@ -35,18 +36,18 @@ def read_examples(rows: Iterable[TableRow], resolve: Callable[[str], str]) -> It
 
 def _parse_row(where: str, row: dict[str, Any], resolve: Callable[[str], str]) -> Example:
     path, reward, output = (optional_value(row, name) for name in ("path", "reward", "output"))
-    # An empty cell is an empty text, or no label where a reward says how good the output was.
+    # An empty cell is an empty text; beside a reward it means that there is no label.
     label = row.get("label") if reward is None else optional_value(row, "label")
     if not isinstance(path, str):
-        raise Rejected("no_path", "a path is needed, in `path`")
+        raise Rejected("no_path", "`path` is missing or not a text")
     if label is None and reward is None:
-        raise Rejected("no_label", "a label is needed, in `label`; or a reward with the output that it is for")
+        raise Rejected("no_label", "`label` is missing; give a label, or a `reward` with its `output`")
     if reward is not None and output is None:
-        raise Rejected("no_output", "a reward is for an output: `output` is needed")
+        raise Rejected("no_output", "`output` is missing: a reward needs the output that it rates")
     try:
         uri = resolve(path)
     except ValueError as error:
-        raise Rejected("bad_path", f"{path!r} is no path: {error}") from None
+        raise Rejected("bad_path", f"{path!r} is not a valid path: {error}") from None
     entity, time = optional_value(row, "entity"), optional_value(row, "time")
     return Example(
         where=where,
@@ -62,7 +63,7 @@ def _parse_row(where: str, row: dict[str, Any], resolve: Callable[[str], str]) -
 
 
 def parse_correction(label: Any) -> dict[str, Any]:
-    """A label as a correction. Raises `Rejected`."""
+    """Return a label as a correction. Raises `Rejected`."""
     if isinstance(label, dict):
         return label
     if not isinstance(label, str):

@@ -1,4 +1,4 @@
-"""Rows of JSONL or CSV files, a row a line: so that a broken one never takes others with it."""
+"""Rows of JSONL or CSV files, one per line, so that a broken row never affects others."""
 
 import csv
 from collections.abc import Iterator
@@ -8,13 +8,13 @@ from app.importers.example import MAX_LINE, RejectedRow, numbered_lines, parse_o
 from models.base import Rejected
 
 TableRow = tuple[str, dict[str, Any] | RejectedRow]
-"""Where it stands, and what is in it."""
+"""The row's place, and its values."""
 
 csv.field_size_limit(MAX_LINE)
 
 
 def read_jsonl(lines: Iterator[bytes], name: str) -> Iterator[TableRow]:
-    """A JSON object in each line."""
+    """Yield the JSON object in each line."""
     for where, text in numbered_lines(lines, name):
         if isinstance(text, RejectedRow):
             yield where, text
@@ -26,7 +26,7 @@ def read_jsonl(lines: Iterator[bytes], name: str) -> Iterator[TableRow]:
 
 
 def read_csv(lines: Iterator[bytes], name: str) -> Iterator[TableRow]:
-    """Comma-separated values (RFC 4180) below a line of names; no cell has a line break in it."""
+    """Yield the rows of comma-separated values (RFC 4180) below a line of names. Cells can't contain line breaks."""
     columns: list[str] | None = None
     for where, text in numbered_lines(lines, name):
         cells = text if isinstance(text, RejectedRow) else _parse_cells(where, text)
@@ -35,7 +35,7 @@ def read_csv(lines: Iterator[bytes], name: str) -> Iterator[TableRow]:
         elif columns is None:
             columns = [cell.strip() for cell in cells]
         elif len(cells) != len(columns):
-            yield where, RejectedRow(where, "bad_row", f"it has {len(cells)} cells; {len(columns)} are named above")
+            yield where, RejectedRow(where, "bad_row", f"the row has {len(cells)} cells for {len(columns)} columns")
         else:
             yield where, dict(zip(columns, cells, strict=True))
 
@@ -44,5 +44,5 @@ def _parse_cells(where: str, text: str) -> list[str] | RejectedRow:
     try:
         [cells] = csv.reader([text], strict=True)
     except (csv.Error, ValueError) as error:
-        return RejectedRow(where, "bad_row", f"the line is no CSV: {error}")
+        return RejectedRow(where, "bad_row", f"the line is not valid CSV: {error}")
     return cells

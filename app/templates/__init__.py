@@ -1,1 +1,1 @@
-"""What `hindsight new-task` copies."""
+"""The template of `hindsight new-task`, and the scaffold that copies it."""

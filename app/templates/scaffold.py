@@ -1,4 +1,4 @@
-"""A new task: the template's folder under another name. It runs at once, and is there to be made one's own."""
+"""Creates a new task: a copy of the template under another name, which runs at once and is meant to be changed."""
 
 import keyword
 import re
@@ -14,13 +14,13 @@ from app.settings import CHECKOUT
 
 TEMPLATE_DIRECTORY = Path(__file__).parent / "task"
 NAME_PATTERN = re.compile(r"[a-z][a-z0-9_]{0,39}")
-"""A task's name is the beginning of its topics' names, and a Python module's name."""
+"""A task's name is the prefix of its topics' names, and the name of a Python module."""
 _CODE_SUFFIXES = {".py", ".json"}
 
 
 @dataclass(frozen=True)
 class CreatedTask:
-    """The folder, its class as HINDSIGHT_TASKS names it, and what must be on PYTHONPATH for that, if anything."""
+    """A task's folder, its class as HINDSIGHT_TASKS names it, and the directory that PYTHONPATH needs, if any."""
 
     folder: Path
     class_path: str
@@ -28,26 +28,27 @@ class CreatedTask:
 
 
 def create_task(name: str, directory: Path, tasks: Collection[str]) -> CreatedTask:
-    """Write the folder of a task whose name none of `tasks` has, whole or not at all. Raises `SetupError`."""
+    """Write the folder of a task whose name is not in `tasks`, completely or not at all. Raises `SetupError`."""
     if not NAME_PATTERN.fullmatch(name) or keyword.iskeyword(name):
         raise SetupError(
-            f"{name!r} is no name for a task.",
-            "Use a to z, 0 to 9 and _, a letter first, at most 40, no word of Python's.",
+            f"{name!r} is not a valid name for a task.",
+            "Use at most 40 of a to z, 0 to 9 and _, a letter first, and no Python keyword.",
         )
     if re.search(rf"\b{_class_name(name)}\b", "".join(path.read_text() for path in TEMPLATE_DIRECTORY.glob("*.py"))):
         raise SetupError(
-            f"The class of {name!r} would be {_class_name(name)}, which has a meaning here.", "Choose another name."
+            f"The class of {name!r} would be {_class_name(name)}, which the template uses.",
+            "Choose another name.",
         )
     if name in tasks:
         raise SetupError(
-            f"There is a task {name!r} already.", "Choose another name, or take it out of HINDSIGHT_TASKS."
+            f"There is already a task {name!r}.", "Choose another name, or remove the task from HINDSIGHT_TASKS."
         )
     folder = directory.resolve() / name
     if folder.exists() or folder.with_suffix(".py").exists():
-        raise SetupError(f"{folder} is there already.", "Choose another name, or another --directory.")
+        raise SetupError(f"{folder} already exists.", "Choose another name, or another --directory.")
     created = _describe_task(name, folder)
     if created.python_path is not None and find_spec(name) is not None:
-        raise SetupError(f"There is a Python module {name!r} already.", "Choose another name.")
+        raise SetupError(f"There is already a Python module {name!r}.", "Choose another name.")
     try:
         _write_folder(name, folder)
     except OSError as error:
@@ -56,7 +57,7 @@ def create_task(name: str, directory: Path, tasks: Collection[str]) -> CreatedTa
 
 
 def _describe_task(name: str, folder: Path) -> CreatedTask:
-    """Inside this checkout a module is named by its path; elsewhere its directory must be on PYTHONPATH."""
+    """Return the new task: in this checkout a module is named by its path, elsewhere PYTHONPATH needs its directory."""
     inside = folder.is_relative_to(CHECKOUT)
     module = ".".join(folder.relative_to(CHECKOUT).parts) if inside else name
     return CreatedTask(folder, f"{module}:{_class_name(name)}", None if inside else folder.parent)

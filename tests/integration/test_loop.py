@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from app.demo import scenario_plot
-from app.demo.scenario import FAULTY_SHARE, ScenarioResult, ScenarioTiming, run_scenario
+from app.demo.scenario import ScenarioTiming, run_scenario
+from app.demo.scenario_result import FAULTY_SHARE, ScenarioResult
 from app.settings import Settings
 from models.ocr import Ocr
 from tests.support.commands import run_command
@@ -31,13 +32,13 @@ def check(story: ScenarioResult) -> None:
     """What is due of every story."""
     first = {event.title: event.time for event in reversed(story.events)}
     assert all(first[earlier] <= first[later] for earlier, later in pairwise((*WAY, *ROLLOUT)))
-    assert first["a spoilt canary"] < first["rollback"]
-    assert story.fallen < story.usual
+    assert first["a faulty canary"] < first["rollback"]
+    assert story.drifted_score < story.baseline_score
     assert story.recovered >= 0.5
     assert story.unanswered == 0
-    assert story.bad_answers > 0
+    assert story.faulty_answers > 0
     assert story.is_successful, (
-        f"{story.bad_share:.1%} of the requests went to the spoilt version, {FAULTY_SHARE:.0%} are its own"
+        f"{story.faulty_share:.1%} of the requests went to the faulty version, whose share is {FAULTY_SHARE:.0%}"
     )
 
 

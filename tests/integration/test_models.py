@@ -91,7 +91,7 @@ async def test_a_model_that_can_not_serve_the_task_is_not_registered(stack: Stac
     cases = {
         (OTHER, card): "needed is input letters",
         (tmp_path / "no.onnx", card): "ONNX Runtime can't load the model",
-        (write_letters_model(tmp_path, "its card is a list"), tmp_path / "list.json"): "is no JSON object",
+        (write_letters_model(tmp_path, "its card is a list"), tmp_path / "list.json"): "is not a JSON object",
     }
     for (model, said), says in cases.items():
         done = await models(stack, "register", "letters", model, "--card", said)

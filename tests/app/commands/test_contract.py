@@ -15,19 +15,19 @@ def hindsight(*arguments: str) -> str:
 
 
 @pytest.mark.parametrize("command", ["schemas", "asyncapi", "dictionary"])
-def test_help_has_an_example(command: str) -> None:
+def test_the_help_of_a_contract_command_has_an_example(command: str) -> None:
     assert f"Example: hindsight {command}" in hindsight(command, "--help")
 
 
 def test_schemas_writes_a_file_for_each_type(tmp_path: Path) -> None:
-    said = hindsight("schemas", "--out", str(tmp_path / "new"))
+    output = hindsight("schemas", "--out", str(tmp_path / "new"))
     files = list((tmp_path / "new").iterdir())
-    assert said == f"{tmp_path / 'new'}: {len(files)} schemas\n"
+    assert output == f"{tmp_path / 'new'}: {len(files)} schemas\n"
     assert json.loads((tmp_path / "new" / f"{PredictionMade.type}.json").read_text())["title"] == "PredictionMade"
 
 
 @pytest.mark.parametrize("command", ["asyncapi", "dictionary"])
-def test_a_document_is_printed_or_written(command: str, tmp_path: Path) -> None:
+def test_a_contract_document_is_printed_or_written(command: str, tmp_path: Path) -> None:
     printed = hindsight(command)
     assert hindsight(command, "--out", str(tmp_path / "new" / "document")) == ""
     assert (tmp_path / "new" / "document").read_text() == printed

@@ -12,28 +12,28 @@ from app.settings import settings
 
 @pytest.fixture(autouse=True)
 def letters(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The settings of the task `letters` alone."""
+    """Configure only the task `letters`."""
     settings.cache_clear()
     monkeypatch.setenv("HINDSIGHT_TASKS", json.dumps({"letters": "tests.support.tasks:Letters"}))
     yield
     settings.cache_clear()
 
 
-@pytest.mark.parametrize(("task", "says"), [("ocr", "There is no task"), ("letters", "nothing to import")])
-def test_what_can_not_be_imported_at_all_is_said_with_a_remedy(tmp_path: Path, task: str, says: str) -> None:
+@pytest.mark.parametrize(("task", "message"), [("ocr", "There is no task"), ("letters", "no file to import")])
+def test_an_impossible_import_is_a_setup_error_with_a_remedy(tmp_path: Path, task: str, message: str) -> None:
     result = CliRunner().invoke(cli, ["import", task, str(tmp_path)])
     assert isinstance(result.exception, SetupError)
-    assert says in result.exception.message
+    assert message in result.exception.message
     assert result.exception.remedy
 
 
-def test_a_form_that_is_none_is_refused(tmp_path: Path) -> None:
+def test_an_unknown_format_is_refused(tmp_path: Path) -> None:
     result = CliRunner().invoke(cli, ["import", "letters", str(tmp_path), "--format", "xml"], env={"COLUMNS": "200"})
     assert result.exit_code == 2
     assert "librispeech" in result.output
 
 
-def test_help_has_an_example() -> None:
+def test_the_help_of_import_has_an_example() -> None:
     result = CliRunner().invoke(cli, ["import", "--help"])
     assert result.exit_code == 0
     assert "hindsight import ocr" in result.output

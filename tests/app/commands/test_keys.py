@@ -25,13 +25,13 @@ def run(*words: str) -> str:
     return result.stdout
 
 
-def test_a_key_is_printed_once_and_alone_so_that_a_script_can_take_it() -> None:
+def test_a_token_is_printed_once_and_alone_so_that_a_script_can_read_it() -> None:
     token = run("create", "ada", "--scope", "read", "--scope", "feedback").strip()
     assert [secret_digest(token)] == [key.digest for key in KeyStore(settings().catalog_url).all()]
     assert token not in run("list") + run("list", "--json")
 
 
-def test_the_list_says_what_each_key_may_do_and_that_it_is_revoked() -> None:
+def test_the_list_shows_each_keys_scopes_and_revocation() -> None:
     assert "There are no keys" in run("list")
     run("create", "ada", "--scope", "read")
     [key] = map(json.loads, run("list", "--json").splitlines())
@@ -40,12 +40,12 @@ def test_the_list_says_what_each_key_may_do_and_that_it_is_revoked() -> None:
     assert "revoked 20" in run("list")
 
 
-def test_what_is_no_scope_is_refused() -> None:
+def test_an_unknown_scope_is_refused() -> None:
     result = CliRunner().invoke(cli, ["keys", "create", "ada", "--scope", "admin"])
     assert result.exit_code == 2
     assert "read, feedback, operate" in " ".join(result.stderr.split())
 
 
-def test_what_is_no_key_is_said_to_be_none() -> None:
+def test_revoking_an_unknown_key_is_a_setup_error() -> None:
     result = CliRunner().invoke(cli, ["keys", "revoke", "ada"])
     assert isinstance(result.exception, SetupError)

@@ -6,13 +6,13 @@ from app.errors import SetupError
 from app.settings import settings
 
 
-def test_which_task_is_asked_for() -> None:
+def test_retrain_without_a_task_has_a_remedy() -> None:
     result = CliRunner().invoke(cli, ["retrain"])
     assert isinstance(result.exception, SetupError)
-    assert result.exception.remedy == "Name one, such as: hindsight retrain ocr"
+    assert result.exception.remedy == "Name the task to retrain, such as: hindsight retrain ocr"
 
 
-def test_without_a_platform_it_says_how_to_start_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_retrain_without_a_platform_tells_how_to_start_one(monkeypatch: pytest.MonkeyPatch) -> None:
     settings.cache_clear()
     monkeypatch.setenv("HINDSIGHT_API_PORT", "1")
     result = CliRunner().invoke(cli, ["retrain", "ocr"])
@@ -22,7 +22,7 @@ def test_without_a_platform_it_says_how_to_start_one(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("words", [["retrain"], ["models", "rollback"], ["models", "register"], ["models", "freeze"]])
-def test_help_has_an_example(words: list[str]) -> None:
+def test_the_help_of_retrain_and_models_has_an_example(words: list[str]) -> None:
     result = CliRunner().invoke(cli, [*words, "--help"])
     assert result.exit_code == 0
     assert f"hindsight {' '.join(words)} ocr" in result.output

@@ -22,18 +22,18 @@ def letters(platform: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     return platform.model_copy(update={"tasks": {"letters": platform.tasks["letters"]}})
 
 
-async def shown(config: Settings, console: Console, samples: int) -> Demonstration:
-    """What the demonstration says until its first trickled sample."""
-    turn = itertools.count()
+async def run_demonstration(config: Settings, console: Console, samples: int) -> Demonstration:
+    """Run the demonstration until the first sample after the burst."""
+    numbers = itertools.count()
 
-    def each_third_wrong(payload: bytes) -> dict[str, Any]:
-        number = next(turn)
+    def answer_each_third_wrong(payload: bytes) -> dict[str, Any]:
+        number = next(numbers)
         if number == 4:
             raise ValueError("it is bad")
         return {"sum": 7.0 if number % 3 == 2 else 294.0}
 
     demonstration = Demonstration(config, console)
-    async with run_fake_inference(config, each_third_wrong):
+    async with run_fake_inference(config, answer_each_third_wrong):
         run = asyncio.create_task(demonstration.run(samples, trickle_seconds=0.1))
         async with asyncio.timeout(60):
             while demonstration.tallies["letters"].status_counts.total() <= samples:
@@ -44,25 +44,28 @@ async def shown(config: Settings, console: Console, samples: int) -> Demonstrati
     return demonstration
 
 
-async def test_it_streams_samples_and_corrects_the_wrong_ones(letters: Settings) -> None:
-    demonstration = await shown(letters, Console(file=io.StringIO()), 30)
+async def test_the_demonstration_sends_samples_and_corrects_wrong_predictions(letters: Settings) -> None:
+    demonstration = await run_demonstration(letters, Console(file=io.StringIO()), 30)
     tally = demonstration.tallies["letters"]
     assert (tally.status_counts["corrected"], tally.status_counts["failed"], tally.status_counts["wrong"]) == (10, 1, 0)
     consumer = AIOKafkaConsumer("letters.feedback", bootstrap_servers=letters.bootstrap, auto_offset_reset="earliest")
     await consumer.start()
     batches = await consumer.getmany(timeout_ms=3000)
     await consumer.stop()
-    said = [(FeedbackGiven.model_validate_json(one.value), one.headers) for some in batches.values() for one in some]
-    given = [(feedback, headers) for feedback, headers in said if feedback.actor == "demo"]
-    assert len(given) == 10
-    assert all(feedback.correction == {"sum": 294.0} for feedback, _ in given)
-    assert {decode_headers(headers)["ce_source"] for _, headers in given} == {"hindsight/api"}
+    records = [record for batch in batches.values() for record in batch]
+    all_feedback = [(FeedbackGiven.model_validate_json(record.value), record.headers) for record in records]
+    corrections = [(feedback, headers) for feedback, headers in all_feedback if feedback.actor == "demo"]
+    assert len(corrections) == 10
+    assert all(feedback.correction == {"sum": 294.0} for feedback, _ in corrections)
+    assert {decode_headers(headers)["ce_source"] for _, headers in corrections} == {"hindsight/api"}
 
 
-async def test_what_an_application_would_reward_is_rewarded(letters: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_predictions_that_the_task_rewards_are_rewarded(
+    letters: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Letters, "reward", lambda self, sample, output, rng: 0.25 if output["sum"] == 294.0 else -0.5)
     console = Console(file=io.StringIO(), width=80)
-    demonstration = await shown(letters, console, 30)
+    demonstration = await run_demonstration(letters, console, 30)
     assert isinstance(console.file, io.StringIO)
     assert demonstration.tallies["letters"].status_counts["corrected"] == 0
     assert re.search(
@@ -70,9 +73,9 @@ async def test_what_an_application_would_reward_is_rewarded(letters: Settings, m
     )
 
 
-async def test_without_a_terminal_it_writes_plain_lines(letters: Settings) -> None:
+async def test_without_a_terminal_the_demonstration_prints_plain_lines(letters: Settings) -> None:
     console = Console(file=io.StringIO(), width=80)
-    await shown(letters, console, 30)
+    await run_demonstration(letters, console, 30)
     assert isinstance(console.file, io.StringIO)
     text = console.file.getvalue()
     assert "\x1b" not in text
@@ -81,9 +84,9 @@ async def test_without_a_terminal_it_writes_plain_lines(letters: Settings) -> No
     assert re.search(r"\(it is bad \(preprocess: bad\)\)    \d+ ms  failed", text)
 
 
-async def test_it_says_how_good_it_was_and_where_to_look_next(letters: Settings) -> None:
+async def test_the_demonstration_prints_a_summary_and_where_to_look_next(letters: Settings) -> None:
     console = Console(file=io.StringIO(), width=80)
-    await shown(letters, console, 30)
+    await run_demonstration(letters, console, 30)
     assert isinstance(console.file, io.StringIO)
     text = console.file.getvalue()
     assert re.search(
@@ -93,9 +96,9 @@ async def test_it_says_how_good_it_was_and_where_to_look_next(letters: Settings)
         assert place in text.partition("Where to look next:")[2]
 
 
-async def test_on_a_terminal_it_shows_a_live_table(letters: Settings) -> None:
+async def test_on_a_terminal_the_demonstration_shows_a_live_table(letters: Settings) -> None:
     console = Console(file=io.StringIO(), width=100, force_terminal=True)
-    await shown(letters, console, 30)
+    await run_demonstration(letters, console, 30)
     assert isinstance(console.file, io.StringIO)
     text = console.file.getvalue()
     assert "\x1b" in text
@@ -103,7 +106,9 @@ async def test_on_a_terminal_it_shows_a_live_table(letters: Settings) -> None:
     assert "corrected" in text
 
 
-async def test_tasks_with_nothing_to_show_are_left_out(letters: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_tasks_without_samples_are_left_out_of_the_demonstration(
+    letters: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Letters, "samples", lambda self: [])
     demonstration = Demonstration(letters, Console(file=io.StringIO()))
     async with asyncio.timeout(60):

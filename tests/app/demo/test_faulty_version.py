@@ -1,5 +1,3 @@
-"""A version that is bad on purpose."""
-
 import numpy as np
 import onnxruntime as ort
 
@@ -10,17 +8,17 @@ from models.ocr import Ocr
 from tests.support.scales import make_scale_model
 
 
-def said(model: bytes) -> float:
+def predict(model: bytes) -> float:
     session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
     [[[weight]]] = session.run(None, {"reading": np.array([[7.0, 1.0]], np.float32)})
     return float(weight)
 
 
-def test_it_says_something_else_the_same_for_the_same_seed() -> None:
-    assert said(corrupt_weights(make_scale_model(5.0), 0)) != said(make_scale_model(5.0))
+def test_a_corrupted_model_predicts_otherwise_and_depends_on_its_seed_only() -> None:
+    assert predict(corrupt_weights(make_scale_model(5.0), 0)) != predict(make_scale_model(5.0))
     assert corrupt_weights(make_scale_model(5.0), 0) == corrupt_weights(make_scale_model(5.0), 0)
 
 
-def test_it_takes_and_gives_what_the_model_did() -> None:
+def test_a_corrupted_model_keeps_its_signature() -> None:
     model = shipped_versions(Ocr())["1"].read_bytes()
     assert read_signature(corrupt_weights(model, 0)) == read_signature(model)

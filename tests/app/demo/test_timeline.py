@@ -7,26 +7,27 @@ from app.events.decoding import decode
 from app.events.lifecycle import DataErased
 from tests.support.event_strategies import read_example
 
-OF_TASKS = [kind.type for kind in lifecycle.LIFECYCLE_TYPES if kind is not DataErased]
+TASK_EVENT_TYPES = [event.type for event in lifecycle.LIFECYCLE_TYPES if event is not DataErased]
 
 
-def said(kind: str) -> EventData:
-    return decode(kind, read_example(kind)[1])
+def example_event(event_type: str) -> EventData:
+    return decode(event_type, read_example(event_type)[1])
 
 
-@pytest.mark.parametrize("kind", OF_TASKS)
-def test_whatever_is_said_of_a_task_is_told_in_words(kind: str) -> None:
-    title, _ = describe_event(said(kind))
+@pytest.mark.parametrize("event_type", TASK_EVENT_TYPES)
+def test_every_event_about_a_task_is_described_in_words(event_type: str) -> None:
+    title, _ = describe_event(example_event(event_type))
     assert title
     assert "hindsight." not in title
 
 
-def test_a_trigger_is_told_with_its_evidence() -> None:
-    title, detail = describe_event(said("hindsight.retraining.triggered.v1"))
+def test_the_description_of_a_trigger_has_its_evidence() -> None:
+    title, detail = describe_event(example_event("hindsight.retraining.triggered.v1"))
     assert title.startswith("trigger: ")
     assert detail
 
 
-def test_the_ends_of_an_interval_are_told_in_short() -> None:
-    told = said("hindsight.retraining.triggered.v1").model_copy(update={"evidence": {"interval": [0.820097, 0.913236]}})
-    assert describe_event(told)[1] == "interval 0.8201 to 0.9132"
+def test_the_ends_of_an_interval_are_rounded() -> None:
+    triggered = example_event("hindsight.retraining.triggered.v1")
+    event = triggered.model_copy(update={"evidence": {"interval": [0.820097, 0.913236]}})
+    assert describe_event(event)[1] == "interval 0.8201 to 0.9132"

@@ -1,4 +1,4 @@
-"""COCO's annotations: each image with its boxes, and why one is unusable."""
+"""COCO's annotations: each image with its boxes, and the reasons why images are rejected."""
 
 import json
 from typing import Any
@@ -24,7 +24,7 @@ def image(number: int) -> dict[str, Any]:
     return {"id": number, "file_name": f"{number}.jpg", "width": 9, "height": 9}
 
 
-def test_an_image_has_its_boxes_by_their_corners_and_one_without_objects_is_an_example_too() -> None:
+def test_an_image_has_its_boxes_by_their_corners_and_an_image_without_objects_is_an_example() -> None:
     crowd = {"id": 8, "image_id": 0, "category_id": 2, "bbox": [0, 0, 9, 9], "iscrowd": 1}
     first, second = read(
         [image(0), image(1)], [{"id": 7, "image_id": 0, "category_id": 1, "bbox": [1, 2.5, 3, 4], "iscrowd": 0}, crowd]
@@ -46,17 +46,17 @@ def test_an_image_has_its_boxes_by_their_corners_and_one_without_objects_is_an_e
         ({"category_id": 1, "bbox": [0, 0, "x", 1]}, "bad_value"),
     ],
 )
-def test_a_broken_annotation_makes_its_image_unusable_and_no_other(annotation: dict[str, Any], code: str) -> None:
-    wrong, good = read([image(0), image(1)], [{"id": 7, "image_id": 0} | annotation])
-    assert isinstance(wrong, RejectedRow)
-    assert (wrong.where, wrong.code) == ("instances.json:images[0]", code)
-    assert isinstance(good, Example)
+def test_a_broken_annotation_rejects_its_image_and_no_other(annotation: dict[str, Any], code: str) -> None:
+    rejected, valid = read([image(0), image(1)], [{"id": 7, "image_id": 0} | annotation])
+    assert isinstance(rejected, RejectedRow)
+    assert (rejected.where, rejected.code) == ("instances.json:images[0]", code)
+    assert isinstance(valid, Example)
 
 
-def test_files_that_are_missing_or_not_the_only_one_and_annotations_of_no_image_are_said() -> None:
+def test_missing_and_ambiguous_files_and_annotations_without_an_image_are_rejected() -> None:
     files = {"a/0.jpg": "file:///a/0.jpg", "b/0.jpg": "file:///b/0.jpg", "10.jpg": "file:///10.jpg"}
-    found = read([image(0), image(1), {"id": 3}], [{"image_id": 9}, {"bbox": []}, 7], files)
-    assert sorted(one.code for one in found) == [
+    rejected = read([image(0), image(1), {"id": 3}], [{"image_id": 9}, {"bbox": []}, 7], files)
+    assert sorted(row.code for row in rejected) == [
         "bad_annotation",
         "bad_annotation",
         "bad_image",
@@ -74,10 +74,10 @@ anything = st.recursive(
 
 
 @given(st.lists(anything, max_size=4), st.lists(anything, max_size=4))
-def test_whatever_else_is_listed_a_good_image_is_there(images: list[Any], annotations: list[Any]) -> None:
-    found = read([*images, {"id": "mine", "file_name": "val/4.jpg"}], annotations)
-    assert "file:///coco/val/4.jpg" in [one.payload for one in found if isinstance(one, Example)]
-    assert len(found) >= len(images) + 1
+def test_a_valid_image_is_read_beside_any_other_entries(images: list[Any], annotations: list[Any]) -> None:
+    rows = read([*images, {"id": "valid", "file_name": "val/4.jpg"}], annotations)
+    assert "file:///coco/val/4.jpg" in [row.payload for row in rows if isinstance(row, Example)]
+    assert len(rows) >= len(images) + 1
 
 
 @pytest.mark.parametrize("document", [b"", b"[]", b"{}", b'{"images": [], "annotations": 1, "categories": []}'])

@@ -1,4 +1,4 @@
-"""The events of an example: what they say, and that they are the same whenever it is imported again."""
+"""The events of an example: their content, and their ids, which are the same in every import."""
 
 import json
 from dataclasses import replace
@@ -21,25 +21,27 @@ from models.base import Rejected
 from tests.support.tasks import Letters
 
 ORIGIN = Origin(TopicId("epoch"), "letters.requests", 0, 0, 0)
-SAID = Example("labels.csv:7", "file:///abc", b"abc", {"sum": 294.0})
-SERVED = replace(SAID, output={"sum": 1.0}, propensity=0.25, reward=-0.5, entity="ada", time="2026-01-31T12:00:00.000Z")
+LABELLED = Example("labels.csv:7", "file:///abc", b"abc", {"sum": 294.0})
+SERVED = replace(
+    LABELLED, output={"sum": 1.0}, propensity=0.25, reward=-0.5, entity="ada", time="2026-01-31T12:00:00.000Z"
+)
 
 
 @pytest.fixture
-def records(tmp_path: Path) -> EventBuilder:
+def builder(tmp_path: Path) -> EventBuilder:
     return EventBuilder(Settings(home=tmp_path), Letters(), "file:///data/labels.csv", "import:ada")
 
 
-def made(records: EventBuilder, example: Example) -> ExampleEvents:
-    return records.build(example, records.build_feedback(example))
+def build(builder: EventBuilder, example: Example) -> ExampleEvents:
+    return builder.build(example, builder.build_feedback(example))
 
 
-def test_a_request_carries_the_payload_and_where_it_comes_from_and_is_left_alone_by_the_live_job(
-    records: EventBuilder, tmp_path: Path
+def test_a_request_has_its_payload_and_origin_and_the_live_job_ignores_it(
+    builder: EventBuilder, tmp_path: Path
 ) -> None:
     (tmp_path / "abc").write_bytes(b"abc")
     uri = (tmp_path / "abc").as_uri()
-    request = made(records, replace(SAID, identity=uri, payload=uri)).request
+    request = build(builder, replace(LABELLED, identity=uri, payload=uri)).request
     event = complete_event(request.headers, request.value or b"", ORIGIN, PredictionRequested.type)
     assert (event.data, request.key, event.subject) == (b"abc", uri.encode(), uri)
     assert (event.source, event.extensions["importrow"]) == (SOURCE, "labels.csv:7")
@@ -48,54 +50,58 @@ def test_a_request_carries_the_payload_and_where_it_comes_from_and_is_left_alone
     assert live(ORIGIN, request.key, request.value, request.headers).records == ()
 
 
-def test_feedback_says_what_is_known_of_the_request_in_the_actors_name(records: EventBuilder) -> None:
-    ready = made(records, SAID)
-    event = complete_event(ready.feedback.headers, ready.feedback.value or b"", ORIGIN, FeedbackGiven.type)
-    said = FeedbackGiven.decode(event.data, 1)
-    assert (said.correction, said.actor, said.task_and_prediction) == (
+def test_feedback_has_the_correction_and_the_actor(builder: EventBuilder) -> None:
+    events = build(builder, LABELLED)
+    event = complete_event(events.feedback.headers, events.feedback.value or b"", ORIGIN, FeedbackGiven.type)
+    feedback = FeedbackGiven.decode(event.data, 1)
+    assert (feedback.correction, feedback.actor, feedback.task_and_prediction) == (
         {"sum": 294.0},
         "import:ada",
-        ("letters", ready.prediction_id),
+        ("letters", events.prediction_id),
     )
     assert event.extensions["importrow"] == "labels.csv:7"
-    assert ready.prediction is None
+    assert events.prediction is None
 
 
-def test_what_was_served_is_the_prediction_with_its_propensity_at_its_time(records: EventBuilder) -> None:
-    ready = made(records, SERVED)
-    assert ready.prediction is not None
-    said = PredictionMade.decode(ready.prediction.value or b"", 1)
-    assert (said.output, said.propensity, said.model.version) == ({"sum": 1.0}, 0.25, IMPORTED_VERSION)
-    headers = [decode_headers(record.headers) for record in (ready.request, ready.prediction, ready.feedback)]
-    assert [said["ce_time"] for said in headers] == ["2026-01-31T12:00:00.000Z"] * 3
-    assert said.prediction_id == prediction_id("letters", SOURCE, headers[0]["ce_id"]) == headers[1]["ce_id"]
-    assert (ready.request.key, headers[0]["ce_subject"]) == (b"ada", "ada")
+def test_a_served_output_becomes_the_prediction_with_its_propensity_and_time(builder: EventBuilder) -> None:
+    events = build(builder, SERVED)
+    assert events.prediction is not None
+    prediction = PredictionMade.decode(events.prediction.value or b"", 1)
+    assert (prediction.output, prediction.propensity, prediction.model.version) == (
+        {"sum": 1.0},
+        0.25,
+        IMPORTED_VERSION,
+    )
+    headers = [decode_headers(record.headers) for record in (events.request, events.prediction, events.feedback)]
+    assert [record_headers["ce_time"] for record_headers in headers] == ["2026-01-31T12:00:00.000Z"] * 3
+    assert prediction.prediction_id == prediction_id("letters", SOURCE, headers[0]["ce_id"]) == headers[1]["ce_id"]
+    assert (events.request.key, headers[0]["ce_subject"]) == (b"ada", "ada")
 
 
-def ids(ready: ExampleEvents) -> tuple[str, str]:
-    request, feedback = (decode_headers(record.headers)["ce_id"] for record in (ready.request, ready.feedback))
+def ids(events: ExampleEvents) -> tuple[str, str]:
+    request, feedback = (decode_headers(record.headers)["ce_id"] for record in (events.request, events.feedback))
     return request, feedback
 
 
-def test_the_same_example_has_the_same_ids_and_another_label_is_said_of_the_same_request(
-    records: EventBuilder, tmp_path: Path
+def test_an_example_has_the_same_ids_in_every_import_and_a_new_label_has_the_same_request(
+    builder: EventBuilder, tmp_path: Path
 ) -> None:
-    by_another = EventBuilder(Settings(home=tmp_path), Letters(), "file:///data/labels.csv", "import:bob")
-    request, feedback = ids(made(records, SAID))
-    assert ids(made(by_another, replace(SAID, where="labels.csv:9"))) == (request, feedback)
-    corrected = ids(made(records, replace(SAID, correction={"sum": 1.0})))
+    other_builder = EventBuilder(Settings(home=tmp_path), Letters(), "file:///data/labels.csv", "import:bob")
+    request, feedback = ids(build(builder, LABELLED))
+    assert ids(build(other_builder, replace(LABELLED, where="labels.csv:9"))) == (request, feedback)
+    corrected = ids(build(builder, replace(LABELLED, correction={"sum": 1.0})))
     assert corrected[0] == request
     assert corrected[1] != feedback
-    assert ids(made(records, replace(SAID, identity="file:///abd")))[0] != request
+    assert ids(build(builder, replace(LABELLED, identity="file:///abd")))[0] != request
 
 
 def test_a_payload_too_large_for_kafka_goes_by_claim_check(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path, max_payload_bytes=100_000)
     large = b"a" * 50_000
-    ready = made(EventBuilder(settings, Letters(), "file:///x", "ada"), replace(SAID, payload=large))
-    claim = json.loads(ready.request.value or b"")
+    events = build(EventBuilder(settings, Letters(), "file:///x", "ada"), replace(LABELLED, payload=large))
+    claim = json.loads(events.request.value or b"")
     assert blob_store(settings).get(claim["uri"], 100_000) == large
-    assert ready.features.value == large
+    assert events.features.value == large
 
 
 @pytest.mark.parametrize(
@@ -109,32 +115,32 @@ def test_a_payload_too_large_for_kafka_goes_by_claim_check(tmp_path: Path) -> No
         ({"entity": "e" * 100_000}, "bad_key"),
     ],
 )
-def test_an_example_that_could_not_be_learned_from_is_rejected(
-    records: EventBuilder, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], code: str
+def test_an_example_that_cannot_be_used_for_training_is_rejected(
+    builder: EventBuilder, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], code: str
 ) -> None:
-    def strict(self: Letters, output: Any, correction: Any) -> float:
+    def strict_score(self: Letters, output: Any, correction: Any) -> float:
         return float(output["sum"])
 
-    monkeypatch.setattr(Letters, "score", strict)
+    monkeypatch.setattr(Letters, "score", strict_score)
     with pytest.raises(Rejected) as caught:
-        made(records, replace(SAID, **change))
+        build(builder, replace(LABELLED, **change))
     assert caught.value.code == code
 
 
-def test_a_correction_that_the_task_stumbles_over_is_rejected(
-    records: EventBuilder, monkeypatch: pytest.MonkeyPatch
+def test_a_correction_that_makes_the_task_raise_is_rejected(
+    builder: EventBuilder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Letters, "validate_correction", lambda self, correction: correction["nothing"])
     with pytest.raises(Rejected) as caught:
-        records.build_feedback(SAID)
+        builder.build_feedback(LABELLED)
     assert caught.value.code == "bad_correction"
 
 
 @given(where=st.text(max_size=600), entity=st.text(max_size=600))
-def test_whatever_a_source_is_called_its_events_have_headers_that_can_be_read(
+def test_the_headers_of_events_are_readable_whatever_the_names_in_the_source(
     tmp_path_factory: pytest.TempPathFactory, where: str, entity: str
 ) -> None:
-    records = EventBuilder(Settings(home=tmp_path_factory.getbasetemp()), Letters(), where, "ada")
-    ready = made(records, replace(SAID, where=where, entity=entity))
-    for record in (ready.request, ready.feedback):
+    builder = EventBuilder(Settings(home=tmp_path_factory.getbasetemp()), Letters(), where, "ada")
+    events = build(builder, replace(LABELLED, where=where, entity=entity))
+    for record in (events.request, events.feedback):
         assert decode_headers(record.headers)["ce_importrow"] == decode_headers(record.headers)["ce_importsource"]

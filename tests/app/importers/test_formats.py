@@ -1,4 +1,4 @@
-"""What a source looks like, on this machine and on an S3 server."""
+"""Detecting and reading the formats of sources, on this machine and on an S3 server."""
 
 import json
 from collections.abc import Callable
@@ -31,12 +31,12 @@ FILES: dict[Format, dict[str, str]] = {
 Put = Callable[[str, bytes], None]
 
 
-def put_all(kind: Format, put: Put) -> None:
-    for name, text in FILES[kind].items():
+def put_all(file_format: Format, put: Put) -> None:
+    for name, text in FILES[file_format].items():
         put(name, text.encode())
 
 
-def into(directory: Path) -> Put:
+def put_into(directory: Path) -> Put:
     def put(name: str, data: bytes) -> None:
         (directory / name).parent.mkdir(parents=True, exist_ok=True)
         (directory / name).write_bytes(data)
@@ -44,74 +44,80 @@ def into(directory: Path) -> Put:
     return put
 
 
-@pytest.mark.parametrize("kind", FILES)
-def test_a_directory_is_read_as_what_it_looks_like(tmp_path: Path, kind: Format) -> None:
-    put_all(kind, into(tmp_path))
-    places = SourceReader(Settings())
-    source = open_source(places, str(tmp_path), None)
-    assert source.format == kind
+@pytest.mark.parametrize("file_format", FILES)
+def test_the_format_of_a_directory_is_detected(tmp_path: Path, file_format: Format) -> None:
+    put_all(file_format, put_into(tmp_path))
+    reader = SourceReader(Settings())
+    source = open_source(reader, str(tmp_path), None)
+    assert source.format == file_format
     first = next(iter(source.read_examples()))
     assert isinstance(first, Example)
     if isinstance(first.payload, str):
-        assert places.read(first.payload, 3) == b"one"
-    assert [*open_source(places, str(tmp_path), kind).read_examples()] == [*source.read_examples()]
+        assert reader.read(first.payload, 3) == b"one"
+    assert [*open_source(reader, str(tmp_path), file_format).read_examples()] == [*source.read_examples()]
 
 
-@pytest.mark.parametrize("kind", FILES)
-def test_a_single_file_says_the_same_of_the_payloads_around_it(tmp_path: Path, kind: Format) -> None:
-    put_all(kind, into(tmp_path))
-    places = SourceReader(Settings())
-    file = tmp_path / next(iter(FILES[kind]))
-    from_directory, from_file = (list(open_source(places, str(at), None).read_examples()) for at in (tmp_path, file))
-    assert [one.payload for one in from_file if isinstance(one, Example)] == [
-        one.payload for one in from_directory if isinstance(one, Example)
-    ]
+@pytest.mark.parametrize("file_format", FILES)
+def test_a_single_file_has_the_same_examples_as_its_directory(tmp_path: Path, file_format: Format) -> None:
+    put_all(file_format, put_into(tmp_path))
+    reader = SourceReader(Settings())
+    file = tmp_path / next(iter(FILES[file_format]))
+    from_directory, from_file = (
+        [row.payload for row in open_source(reader, str(path), None).read_examples() if isinstance(row, Example)]
+        for path in (tmp_path, file)
+    )
+    assert from_file == from_directory
 
 
-@pytest.mark.parametrize("kind", FILES)
-def test_an_s3_prefix_says_the_same_as_a_directory(tmp_path: Path, s3_server: S3Server, kind: Format) -> None:
-    settings = Settings(**s3_server.overrides(f"imports-{kind}"))
+@pytest.mark.parametrize("file_format", FILES)
+def test_an_s3_prefix_has_the_same_examples_as_a_directory(
+    tmp_path: Path, s3_server: S3Server, file_format: Format
+) -> None:
+    settings = Settings(**s3_server.overrides(f"imports-{file_format}"))
     client = s3.create_client(settings)
-    client.make_bucket(f"imports-{kind}")
+    client.make_bucket(f"imports-{file_format}")
 
     def put(name: str, data: bytes) -> None:
         (tmp_path / "file").write_bytes(data)
-        client.fput_object(f"imports-{kind}", f"some data/{name}", str(tmp_path / "file"))
+        client.fput_object(f"imports-{file_format}", f"some data/{name}", str(tmp_path / "file"))
 
-    put_all(kind, put)
-    put_all(kind, into(tmp_path / "local"))
-    places = SourceReader(settings)
-    source = open_source(places, f"s3://imports-{kind}/some data", None)
-    there, here = list(source.read_examples()), list(open_source(places, str(tmp_path / "local"), None).read_examples())
-    assert [(type(one), one.where) for one in there] == [(type(one), one.where) for one in here]
-    [first, *_] = there
+    put_all(file_format, put)
+    put_all(file_format, put_into(tmp_path / "local"))
+    reader = SourceReader(settings)
+    source = open_source(reader, f"s3://imports-{file_format}/some data", None)
+    remote_rows = list(source.read_examples())
+    local_rows = list(open_source(reader, str(tmp_path / "local"), None).read_examples())
+    assert [(type(row), row.where) for row in remote_rows] == [(type(row), row.where) for row in local_rows]
+    [first, *_] = remote_rows
     assert isinstance(first, Example)
     if isinstance(first.payload, str):
-        assert places.read(first.payload, 3) == b"one"
+        assert reader.read(first.payload, 3) == b"one"
         with pytest.raises(Rejected, match="there is no such object"):
-            places.read(f"{first.payload}.gone", 3)
-    single = open_source(places, f"s3://imports-{kind}/some data/{next(iter(FILES[kind]))}", None)
-    assert len(list(single.read_examples())) == len(there)
-    for nothing in (f"s3://imports-{kind}/other", "s3://", "s3://no-such-bucket-here/x"):
+            reader.read(f"{first.payload}.gone", 3)
+    single = open_source(reader, f"s3://imports-{file_format}/some data/{next(iter(FILES[file_format]))}", None)
+    assert len(list(single.read_examples())) == len(remote_rows)
+    for missing in (f"s3://imports-{file_format}/other", "s3://", "s3://no-such-bucket-here/x"):
         with pytest.raises(SetupError):
-            open_source(places, nothing, None)
+            open_source(reader, missing, None)
 
 
 @pytest.mark.parametrize(
-    ("name", "wanted"), [("nowhere", None), ("", None), ("readme.md", None), ("labels.csv", "coco"), ("x.json", None)]
+    ("name", "requested_format"),
+    [("nowhere", None), ("", None), ("readme.md", None), ("labels.csv", "coco"), ("x.json", None)],
 )
-def test_a_source_that_says_nothing_is_refused_with_a_remedy(tmp_path: Path, name: str, wanted: Format | None) -> None:
-    for there in ("readme.md", "labels.csv", "x.json"):
-        if name == there:
-            (tmp_path / there).write_text("{}")
+def test_a_source_without_examples_is_a_setup_error_with_a_remedy(
+    tmp_path: Path, name: str, requested_format: Format | None
+) -> None:
+    if name in ("readme.md", "labels.csv", "x.json"):
+        (tmp_path / name).write_text("{}")
     with pytest.raises(SetupError) as caught:
-        list(open_source(SourceReader(Settings()), str(tmp_path / name), wanted).read_examples())
+        list(open_source(SourceReader(Settings()), str(tmp_path / name), requested_format).read_examples())
     assert caught.value.remedy
 
 
-def test_what_can_not_be_read_is_rejected(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "large").write_bytes(b"1234")
-    places = SourceReader(Settings())
+    reader = SourceReader(Settings())
     for uri, code in (
         ((tmp_path / "large").as_uri(), "too_large"),
         ((tmp_path / "none").as_uri(), "unreadable"),
@@ -121,12 +127,12 @@ def test_what_can_not_be_read_is_rejected(tmp_path: Path) -> None:
         ("blob://x", "blob_invalid"),
     ):
         with pytest.raises(Rejected) as caught:
-            places.read(uri, 3)
+            reader.read(uri, 3)
         assert caught.value.code == code
-    assert places.read((tmp_path / "large").as_uri(), 4) == b"1234"
+    assert reader.read((tmp_path / "large").as_uri(), 4) == b"1234"
 
 
-def test_a_line_that_is_too_long_costs_no_other_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_that_is_too_long_affects_no_other_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("app.importers.locations", "app.importers.example"):
         monkeypatch.setattr(f"{module}.MAX_LINE", 50)
     long = json.dumps({"path": "x" * 500, "label": "1"})

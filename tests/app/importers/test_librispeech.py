@@ -1,4 +1,4 @@
-"""LibriSpeech's layout: each recording with its line, and what has no other half."""
+"""LibriSpeech's layout: recordings with their lines, and rejected recordings and lines."""
 
 from collections.abc import Iterator
 
@@ -16,14 +16,14 @@ def lines(uri: str) -> Iterator[bytes]:
 
 
 def test_a_recording_has_its_text_and_its_speaker() -> None:
-    found = [one for one in read_examples(FILES, lines) if isinstance(one, Example)]
+    examples = [row for row in read_examples(FILES, lines) if isinstance(row, Example)]
     uri = f"{CHAPTER}/84-121123-0000.flac"
-    assert found == [Example("84-121123.trans.txt:1", uri, uri, {"text": "GO DO YOU HEAR"}, entity="speaker 84")]
+    assert examples == [Example("84-121123.trans.txt:1", uri, uri, {"text": "GO DO YOU HEAR"}, entity="speaker 84")]
 
 
-def test_what_has_no_other_half_is_said() -> None:
-    found = {one.where: one.code for one in read_examples(FILES, lines) if isinstance(one, RejectedRow)}
-    assert found == {
+def test_a_recording_without_a_line_and_a_line_without_a_recording_are_rejected() -> None:
+    codes = {row.where: row.code for row in read_examples(FILES, lines) if isinstance(row, RejectedRow)}
+    assert codes == {
         "84-121123.trans.txt:2": "no_audio",
         "84-121123.trans.txt:3": "no_text",
         "84-121123.trans.txt:4": "not_utf8",

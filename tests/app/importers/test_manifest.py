@@ -1,5 +1,3 @@
-"""Manifests: what a row says of a payload."""
-
 from typing import Any
 
 import pytest
@@ -11,26 +9,27 @@ from app.importers.manifest import read_examples
 BASE = "file:///data/labels.csv"
 
 
-def of(row: dict[str, Any]) -> Any:
-    [found] = read_examples([("labels.csv:7", row)], lambda path: resolve_uri(BASE, path))
-    return found
+def parse(row: dict[str, Any]) -> Any:
+    [parsed_row] = read_examples([("labels.csv:7", row)], lambda path: resolve_uri(BASE, path))
+    return parsed_row
 
 
-def test_a_label_that_is_text_is_the_text_and_another_is_a_correction_of_its_own() -> None:
-    assert of({"path": "a b.png", "label": "12"}) == Example(
+def test_a_text_label_becomes_a_text_and_a_json_label_is_the_correction() -> None:
+    assert parse({"path": "a b.png", "label": "12"}) == Example(
         "labels.csv:7", "file:///data/a%20b.png", "file:///data/a%20b.png", {"text": "12"}
     )
     boxes = {"boxes": [{"box": [0, 0, 1, 1], "label": "cup"}]}
-    assert of({"path": "a.png", "label": boxes}).correction == boxes
-    assert of({"path": "a.png", "label": '{"boxes": []}'}).correction == {"boxes": []}
-    assert of({"path": "a.png", "label": ""}).correction == {"text": ""}
+    assert parse({"path": "a.png", "label": boxes}).correction == boxes
+    assert parse({"path": "a.png", "label": '{"boxes": []}'}).correction == {"boxes": []}
+    assert parse({"path": "a.png", "label": ""}).correction == {"text": ""}
 
 
-def test_an_output_that_was_served_comes_with_its_propensity_and_reward() -> None:
+def test_a_served_output_has_its_propensity_and_reward() -> None:
     row = {"path": "a.png", "output": '{"text": "1"}', "propensity": "0.5", "reward": "-1", "label": None}
-    found = of(row | {"entity": "till 3", "time": "2026-01-31T13:00:00+01:00"})
-    assert (found.output, found.propensity, found.reward, found.correction) == ({"text": "1"}, 0.5, -1.0, None)
-    assert (found.entity, found.time) == ("till 3", "2026-01-31T12:00:00.000Z")
+    example = parse(row | {"entity": "till 3", "time": "2026-01-31T13:00:00+01:00"})
+    assert (example.output, example.propensity, example.reward) == ({"text": "1"}, 0.5, -1.0)
+    assert example.correction is None
+    assert (example.entity, example.time) == ("till 3", "2026-01-31T12:00:00.000Z")
 
 
 @pytest.mark.parametrize(
@@ -52,10 +51,10 @@ def test_an_output_that_was_served_comes_with_its_propensity_and_reward() -> Non
         ({"path": "a.png", "label": "1", "time": "yesterday"}, "bad_value"),
     ],
 )
-def test_what_a_row_lacks_is_said(row: dict[str, Any], code: str) -> None:
-    found = of(row)
-    assert isinstance(found, RejectedRow)
-    assert (found.where, found.code) == ("labels.csv:7", code)
+def test_an_incomplete_or_invalid_row_is_rejected(row: dict[str, Any], code: str) -> None:
+    rejected = parse(row)
+    assert isinstance(rejected, RejectedRow)
+    assert (rejected.where, rejected.code) == ("labels.csv:7", code)
 
 
 @pytest.mark.parametrize(
@@ -70,5 +69,5 @@ def test_what_a_row_lacks_is_said(row: dict[str, Any], code: str) -> None:
         ("s3://bucket/labels.csv", "b.png", "s3://bucket/b.png"),
     ],
 )
-def test_a_path_counts_from_the_manifest(base: str, path: str, uri: str) -> None:
+def test_a_path_is_relative_to_the_manifest(base: str, path: str, uri: str) -> None:
     assert resolve_uri(base, path) == uri

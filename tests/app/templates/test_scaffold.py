@@ -1,4 +1,4 @@
-"""A new task runs at once, and CONTRIBUTING.md's walk-through is true."""
+"""A new task runs at once, and the walk-through in CONTRIBUTING.md is correct."""
 
 import json
 import re
@@ -22,7 +22,7 @@ from tests.support.walkthrough import BLOCKS, PLATFORM
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A copy of what a contributor has, to write into."""
+    """A copy of the checkout, to write into."""
     for name in ("app", "models"):
         shutil.copytree(CHECKOUT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(CHECKOUT / "pyproject.toml", tmp_path)
@@ -30,7 +30,7 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_walk_through_is_true_as_it_stands(checkout: Path) -> None:
+def test_the_commands_of_the_walk_through_work(checkout: Path) -> None:
     script = "\n".join(block for block in BLOCKS if not PLATFORM.search(block))
     assert script.count("hindsight new-task mood") == 1
     words = ["bash", "-euo", "pipefail", "-c", script]
@@ -45,54 +45,54 @@ def test_the_walk_through_is_true_as_it_stands(checkout: Path) -> None:
     assert json.loads(first.read_text())["figures"] == json.loads(second.read_text())["figures"]
 
 
-def test_a_new_task_serves_by_the_setting_that_it_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_task_is_loaded_by_its_class_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(tmp_path)
-    made = create_task("served_task", tmp_path, ["ocr"])
-    assert (made.class_path, made.python_path) == ("served_task:ServedTask", tmp_path)
-    assert not [path for path in made.folder.rglob("*.py") if re.search("NewTask|new_task", path.read_text())]
-    evaluation = evaluate(Settings(tasks={"served_task": made.class_path}), "served_task", None, lambda done: None)
-    assert [one.differs_from_card for one in evaluation.metrics] == [False]
+    created = create_task("served_task", tmp_path, ["ocr"])
+    assert (created.class_path, created.python_path) == ("served_task:ServedTask", tmp_path)
+    assert not [path for path in created.folder.rglob("*.py") if re.search("NewTask|new_task", path.read_text())]
+    evaluation = evaluate(Settings(tasks={"served_task": created.class_path}), "served_task", None, lambda done: None)
+    assert [metric.differs_from_card for metric in evaluation.metrics] == [False]
 
 
 def test_a_task_that_only_predicts_needs_no_trainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(tmp_path)
-    made = create_task("only_predicts", tmp_path, [])
-    (made.folder / "train.py").unlink()
-    code = (made.folder / "task.py").read_text()
-    (made.folder / "task.py").write_text(re.sub(r"    trainer: .*\n", "", code))
-    config = Settings(tasks={"only_predicts": made.class_path})
+    created = create_task("only_predicts", tmp_path, [])
+    (created.folder / "train.py").unlink()
+    code = (created.folder / "task.py").read_text()
+    (created.folder / "task.py").write_text(re.sub(r"    trainer: .*\n", "", code))
+    config = Settings(tasks={"only_predicts": created.class_path})
     assert evaluate(config, "only_predicts", None, lambda done: None).samples == 6
     with pytest.raises(Untrainable, match="only predicts"):
-        train(load_tasks(config)["only_predicts"], None, None, 0, lambda doing, done, of: None)
+        train(load_tasks(config)["only_predicts"], None, None, 0, lambda step, done, total: None)
 
 
 @pytest.mark.parametrize(
-    ("name", "says"),
+    ("name", "message"),
     [
-        ("Mood", "is no name for a task"),
-        ("", "is no name for a task"),
-        ("../mood", "is no name for a task"),
-        ("class", "is no name for a task"),
-        ("m" * 41, "is no name for a task"),
-        ("ocr", "There is a task 'ocr' already"),
-        ("taken", "is there already"),
-        ("module", "is there already"),
-        ("json", "There is a Python module 'json' already"),
+        ("Mood", "is not a valid name for a task"),
+        ("", "is not a valid name for a task"),
+        ("../mood", "is not a valid name for a task"),
+        ("class", "is not a valid name for a task"),
+        ("m" * 41, "is not a valid name for a task"),
+        ("ocr", "There is already a task 'ocr'"),
+        ("taken", "already exists"),
+        ("module", "already exists"),
+        ("json", "There is already a Python module 'json'"),
         ("task", "would be Task"),
         ("sample", "would be Sample"),
     ],
 )
-def test_a_name_that_would_not_do_is_refused_and_leaves_nothing(tmp_path: Path, name: str, says: str) -> None:
+def test_an_unusable_name_is_refused_and_no_file_is_written(tmp_path: Path, name: str, message: str) -> None:
     (tmp_path / "taken").mkdir()
     (tmp_path / "module.py").touch()
     with pytest.raises(SetupError) as caught:
         create_task(name, tmp_path, ["ocr"])
-    assert says in caught.value.message
+    assert message in caught.value.message
     assert caught.value.remedy
     assert {path.name for path in tmp_path.iterdir()} == {"taken", "module.py"}
 
 
 def test_inside_the_checkout_a_module_is_named_by_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scaffold, "CHECKOUT", tmp_path)
-    made = create_task("mood", tmp_path / "models", [])
-    assert (made.class_path, made.python_path) == ("models.mood:Mood", None)
+    created = create_task("mood", tmp_path / "models", [])
+    assert (created.class_path, created.python_path) == ("models.mood:Mood", None)
