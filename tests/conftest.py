@@ -10,32 +10,33 @@ from tests.support import tools
 from tests.support.platform import platform_settings, run_processes
 from tests.support.stack import Stack
 
-# How long an example takes says more of the machine than of the code.
+# The time of an example depends on the machine.
 hypothesis_settings.register_profile("hindsight", deadline=None)
 hypothesis_settings.load_profile("hindsight")
 
-# Of two test processes neither takes a port that the other one has found free and not yet bound.
+# Each test process has ports of its own, so that it does not bind one that another has found free.
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):
     ports.FREE_PORT_RANGE = ports.FREE_PORT_RANGE[
         int(worker.removeprefix("gw")) :: int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
     ]
 
-# Most of what a small training takes is its compilation: the same for all tests, and for the next run of them.
+# Small trainings spend most of their time compiling: share the result among tests, and with later runs.
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CHECKOUT / ".pytest_cache" / "jax"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 
 TASKS = {**Settings().tasks, "letters": "tests.support.tasks:Letters"}
 
-JUDGED = {"letters": TaskSettings(audit_rate=0.2, reward_window_seconds=5, reward_default=-0.5)}
+TASK_SETTINGS = {"letters": TaskSettings(audit_rate=0.2, reward_window_seconds=5, reward_default=-0.5)}
 
 SESSIONS = {"session_gap_seconds": 10, "session_idle_seconds": 300, "session_partial_seconds": 0.001}
-"""Live sessions wait ten seconds for a missing chunk and long for a next one; their partial answers come at once."""
+"""Live sessions wait 10 s for a missing chunk and 300 s for the next one; their partial answers come at once."""
 
 
 @pytest.fixture(scope="session")
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
-    """The whole platform, as `hindsight up` runs it: shared, for it takes half a minute."""
-    settings = platform_settings(tmp_path_factory.mktemp("stack"), tasks=TASKS, task_settings=JUDGED, **SESSIONS)
+    """The whole platform, as `hindsight up` runs it; shared, because its start takes half a minute."""
+    directory = tmp_path_factory.mktemp("stack")
+    settings = platform_settings(directory, tasks=TASKS, task_settings=TASK_SETTINGS, **SESSIONS)
     async with run_processes(settings, only=PROCESSES) as supervisor:
         await supervisor.wait_ready(180)
         yield Stack(settings, supervisor)
@@ -43,31 +44,32 @@ async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack
 
 PROCESSES = (
     *("kafka", "preprocess", "mlserver", "worker", "archive", "recorder", "api"),
-    *("prometheus", "alertmanager"),  # where they are on PATH
+    *("prometheus", "alertmanager"),  # if they are on PATH
 )
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """A missing program is a failure, not a skip."""
+    """Fail a test whose program is missing, instead of skipping it."""
     for mark in item.iter_markers("needs"):
         tools.require_programs(*mark.args)
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest, and start each shared platform in one test process only.
+    """Run the longest tests first, and start each shared platform in one test process only.
 
-    One process takes all tests of the whole platform, another those of the smaller ones, and then file by file what is
-    left: the short ones at the end are spread evenly.
+    One process runs all tests of the whole platform, another those of the smaller one. The other tests follow file by
+    file, so that the short ones at the end spread evenly.
     """
-    items.sort(key=lambda item: _SHARED.index(name) if (name := _shared(item)) else len(_SHARED))
+    fixtures = {item: _shared_fixture(item) for item in items}
+    items.sort(key=lambda item: _SHARED_FIXTURES.index(name) if (name := fixtures[item]) else len(_SHARED_FIXTURES))
     for item in items:
-        item.add_marker(pytest.mark.xdist_group(_shared(item) or str(item.path)))
+        item.add_marker(pytest.mark.xdist_group(fixtures[item] or str(item.path)))
 
 
-_SHARED = ("stack", "platform")
+_SHARED_FIXTURES = ("stack", "platform")
 
 
-def _shared(item: pytest.Item) -> str | None:
-    """The fixture of a running platform that a test uses."""
-    return next((name for name in _SHARED if name in getattr(item, "fixturenames", ())), None)
+def _shared_fixture(item: pytest.Item) -> str | None:
+    """Return the fixture of a running platform that a test uses."""
+    return next((name for name in _SHARED_FIXTURES if name in getattr(item, "fixturenames", ())), None)

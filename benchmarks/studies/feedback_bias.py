@@ -146,7 +146,7 @@ class CandidateResult:
 
 
 def evaluate_candidates(seed: int) -> Iterator[CandidateResult]:
-    """Yield a candidate that is better than the champion and one that is worse; both correct the same mistakes."""
+    """Yield a better and a worse candidate than the champion; both correct the same share of its mistakes."""
     random = np.random.default_rng(seed)
     labels = WindowLabels.draw(PHASES[1], random)
     corrected = (labels.scores < 1) & (random.random(PREDICTIONS) < _EASY_SHARE)

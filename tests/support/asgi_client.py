@@ -1,4 +1,4 @@
-"""An application served in this process, without a socket."""
+"""Serve an application in this process, without a socket."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

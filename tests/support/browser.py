@@ -1,4 +1,4 @@
-"""A real Chromium, driven by Playwright: the system's own, nothing is downloaded."""
+"""The system's Chromium, controlled by Playwright. Nothing is downloaded."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,7 +20,7 @@ _ARGUMENTS = (
 
 @asynccontextmanager
 async def open_browser() -> AsyncIterator[Browser]:
-    """The browser, for as long as the block lasts."""
+    """Run the browser for as long as the block lasts."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=tools.find_program("chromium"), headless=True, args=list(_ARGUMENTS)
@@ -32,6 +32,6 @@ async def open_browser() -> AsyncIterator[Browser]:
 
 
 async def open_page(page: Page, path: str) -> None:
-    """Load a page of the platform, until it listens: what is pressed before goes nowhere."""
+    """Open a page of the platform and wait until its websocket is connected: earlier clicks would be lost."""
     await page.goto(path)
     await page.wait_for_function("window.socket !== undefined && window.socket.connected")

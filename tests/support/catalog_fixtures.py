@@ -1,4 +1,4 @@
-"""A catalog of what the scales' versions said, and of what is known of it."""
+"""Records of predictions and outcomes of the task `scales`, and a catalog of them."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,8 +19,8 @@ TIMINGS = {"queued": 1.0, "preprocess": 1.0, "inference": 2.0, "total": 4.0}
 
 
 def make_prediction(request: int, at: datetime, version: str = "1", role: str = "champion", **more: Any) -> Record:
-    """What a version said of a request at a moment; a shadow, on the topic of shadows."""
-    said = {
+    """Return a version's prediction of a request; a shadow's is for the topic of shadows."""
+    data = {
         "prediction_id": _prediction_id(request, version, role),
         "request_id": str(request),
         "task": TASK,
@@ -31,12 +31,12 @@ def make_prediction(request: int, at: datetime, version: str = "1", role: str = 
         "propensity": 1.0,
         "timings_ms": TIMINGS,
     } | more
-    return _record(PredictionMade.model_validate(said), _answers_topic(role), str(said["prediction_id"]), at)
+    return _record(PredictionMade.model_validate(data), _answers_topic(role), str(data["prediction_id"]), at)
 
 
 def make_failure(request: int, at: datetime, version: str = "1", role: str = "champion") -> Record:
-    """That a version could say nothing of a request."""
-    said = PredictionFailed.model_validate(
+    """Return a version's failure to predict a request."""
+    failure = PredictionFailed.model_validate(
         {
             "prediction_id": _prediction_id(request, version, role),
             "request_id": str(request),
@@ -47,12 +47,12 @@ def make_failure(request: int, at: datetime, version: str = "1", role: str = "ch
             "dead_letter": None,
         }
     )
-    return _record(said, _answers_topic(role), said.prediction_id, at)
+    return _record(failure, _answers_topic(role), failure.prediction_id, at)
 
 
 def make_outcome(request: int, at: datetime, selection: str = "audit", **more: Any) -> Record:
-    """What is known of a request's served prediction, since a moment."""
-    said = {
+    """Return the outcome of a request's served prediction."""
+    data = {
         "prediction_id": prediction_id(TASK, "app", str(request)),
         "request_id": str(request),
         "request_source": "app",
@@ -65,12 +65,12 @@ def make_outcome(request: int, at: datetime, selection: str = "audit", **more: A
         "selection": selection,
         "selection_probability": {"all": 1.0, "audit": 0.5}.get(selection),
     } | more
-    return _record(OutcomeRecorded.model_validate(said), f"{TASK}.outcomes", f"{request}/{at}", at)
+    return _record(OutcomeRecorded.model_validate(data), f"{TASK}.outcomes", f"{request}/{at}", at)
 
 
 @contextmanager
 def open_catalog(directory: Path, records: Sequence[Record]) -> Iterator[Catalog]:
-    """A SQLite catalog of these records."""
+    """Open a SQLite catalog of these records."""
     catalog = Catalog(Settings(home=directory).catalog_url)
     catalog.upgrade()
     catalog.project([consumed_record(record, offset) for offset, record in enumerate(records)])
@@ -87,6 +87,6 @@ def _answers_topic(role: str) -> str:
     return f"{TASK}.shadow-predictions" if role == "shadow" else f"{TASK}.predictions"
 
 
-def _record(data: EventData, topic: str, unique: str, at: datetime) -> Record:
+def _record(data: EventData, topic: str, id: str, at: datetime) -> Record:
     time = format_rfc3339(at.timestamp() * 1000)
-    return data.to_record(topic, b"key", id=unique, source="test", time=time, extensions={"requestsource": "app"})
+    return data.to_record(topic, b"key", id=id, source="test", time=time, extensions={"requestsource": "app"})

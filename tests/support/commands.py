@@ -1,4 +1,4 @@
-"""Commands, run beside the test's event loop, which goes on watching the platform."""
+"""Run commands while the test's event loop continues to supervise the platform."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ from app.system.environment import process_environment
 
 @dataclass(frozen=True)
 class CommandResult:
-    """How a command ended."""
+    """The exit code and the output of a command."""
 
     code: int
     out: str

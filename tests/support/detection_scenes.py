@@ -1,4 +1,4 @@
-"""The simplest scenes that a detector can learn."""
+"""Scenes that a detector learns quickly."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from models.object_detection.data.examples import Examples
 
 
 def make_block_scenes(number: int, seed: int, light: tuple[float, float, float] = (1.0, 1.0, 1.0)) -> Examples:
-    """A light block on a dark ground in each scene; how light it is says its class, 0 or 1. It may have a colour."""
+    """Draw a light block on a dark ground in each scene. Its brightness gives the class, 0 or 1; `light` its colour."""
     rng = np.random.default_rng(seed)
     examples = Examples(
         np.zeros((number, 128, 128, 3), np.uint8),

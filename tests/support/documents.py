@@ -1,4 +1,4 @@
-"""The documentation's files, and the snippets in them."""
+"""The files of the documentation, and the snippets in them."""
 
 import re
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Snippet:
 
 
 def snippets(page: Path) -> list[Snippet]:
-    """Return a page's snippets in their order; blocks in other languages, or in none, are not for running."""
+    """Return the snippets of a page in order. Blocks in another language, or without one, cannot be run."""
     return [
         Snippet(page.stem, language, code)
         for language, code in _FENCED.findall(page.read_text())

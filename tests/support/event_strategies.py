@@ -1,4 +1,4 @@
-"""What events say: an example of each version of each type, and Hypothesis strategies."""
+"""The data of events: an example of each version of each type, and Hypothesis strategies."""
 
 import json
 import math
@@ -21,14 +21,14 @@ from app.events.types import FeedbackGiven
 Model = TypeVar("Model", bound=BaseModel)
 
 EXAMPLES = Path(__file__).parent.parent / "app" / "events" / "golden"
-"""Of each version of each type an event as it was written to Kafka: headers and value."""
+"""An event of each version of each type, as it was written to Kafka: headers and value."""
 
 
 def read_example(kind: str) -> tuple[Headers, bytes]:
-    """The headers and the value of a type's example."""
-    said = json.loads((EXAMPLES / f"{kind}.json").read_text())
-    value = json.dumps(said["value"]).encode() if "value" in said else b64decode(said["value_base64"])
-    return tuple((name, text.encode()) for name, text in said["headers"].items()), value
+    """Return the headers and the value of a type's example."""
+    example = json.loads((EXAMPLES / f"{kind}.json").read_text())
+    value = json.dumps(example["value"]).encode() if "value" in example else b64decode(example["value_base64"])
+    return tuple((name, text.encode()) for name, text in example["headers"].items()), value
 
 
 def current_type(name: str) -> EventType:
@@ -51,7 +51,7 @@ json_values = st.recursive(
 
 
 def data_strategy(kind: type[EventData]) -> st.SearchStrategy[EventData]:
-    """Any data of a type."""
+    """Return a strategy for the data of a type."""
     if kind is ModelRegistered:
         return _model_strategy(
             kind, model=st.builds(ModelRef, name=st.just("ocr"), version=st.sampled_from(("1", "20")))
@@ -63,25 +63,25 @@ def _model_strategy(kind: type[Model], **known: st.SearchStrategy[Any]) -> st.Se
     fields = {
         name: _value_strategy(field.annotation, [field])
         for name, field in kind.model_fields.items()
-        if name not in known  # the others are bound by more than their type
+        if name not in known  # these have constraints beyond their type
     }
     return st.builds(kind, **known, **fields)
 
 
 def _feedback_strategy() -> st.SearchStrategy[FeedbackGiven]:
-    def named(names: dict[str, Any]) -> st.SearchStrategy[FeedbackGiven]:
-        return _model_strategy(FeedbackGiven, **{name: st.just(names.get(name)) for name in addresses}, **judgement)
+    def feedback_of(address: dict[str, Any]) -> st.SearchStrategy[FeedbackGiven]:
+        address_fields = {name: st.just(address.get(name)) for name in names}
+        return _model_strategy(FeedbackGiven, **address_fields, accepted=st.booleans())  # feedback must say something
 
-    addresses = ("prediction_id", "task", "request_id", "request_source")
+    names = ("prediction_id", "task", "request_id", "request_source")
     ids = st.text(min_size=1, max_size=20)
-    by_prediction = ids.map(lambda unique: {"prediction_id": prediction_id("ocr", "app", unique)})
+    by_prediction = ids.map(lambda id: {"prediction_id": prediction_id("ocr", "app", id)})
     by_request = st.fixed_dictionaries({"task": st.just("ocr"), "request_id": ids, "request_source": st.none() | ids})
-    judgement = {"accepted": st.booleans()}  # one thing at least is said
-    return (by_prediction | by_request).flatmap(named)
+    return (by_prediction | by_request).flatmap(feedback_of)
 
 
 def _value_strategy(annotation: Any, constraints: list[Any]) -> st.SearchStrategy[Any]:
-    """Values of an annotation, within pydantic's constraints."""
+    """Return a strategy for values of an annotation, within pydantic's constraints."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return _value_strategy(arguments[0], [*arguments[1:], *constraints])
@@ -106,13 +106,13 @@ def _value_strategy(annotation: Any, constraints: list[Any]) -> st.SearchStrateg
 
 
 def _composed_strategy(
-    origin: Any, parts: list[st.SearchStrategy[Any]], arguments: tuple[Any, ...]
+    origin: Any, elements: list[st.SearchStrategy[Any]], arguments: tuple[Any, ...]
 ) -> st.SearchStrategy[Any]:
     if origin is dict:
-        return st.dictionaries(*parts, max_size=3)
+        return st.dictionaries(*elements, max_size=3)
     if origin is not tuple:
-        return st.one_of(parts)
-    return st.lists(parts[0], max_size=3).map(tuple) if Ellipsis in arguments else st.tuples(*parts)
+        return st.one_of(elements)
+    return st.lists(elements[0], max_size=3).map(tuple) if Ellipsis in arguments else st.tuples(*elements)
 
 
 def _constraint_fields(constraints: list[Any]) -> list[FieldInfo]:

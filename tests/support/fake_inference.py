@@ -1,4 +1,4 @@
-"""Stands in for preprocessing and inference: answers every request of the task `letters` by a rule of its own."""
+"""A fake of preprocessing and inference: it answers the requests of the task `letters` by a given function."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -18,22 +18,21 @@ TASK = "letters"
 
 @asynccontextmanager
 async def run_fake_inference(settings: Settings, output: Callable[[bytes], dict[str, Any]]) -> AsyncIterator[None]:
-    """While the block lasts, a request is answered by what `output` makes of its payload; failed by its ValueError."""
+    """Answer each request with `output` of its payload while the block lasts; its ValueError is a failure."""
     consumer = clients.create_consumer(settings, topics.requests(TASK), auto_offset_reset="latest")
     producer = clients.create_producer(settings)
 
     async def answer() -> None:
         async for record in consumer:
-            source, request = (
-                cloudevents.header_text(record.headers, "ce_source"),
-                cloudevents.header_text(record.headers, "ce_id"),
-            )
-            assert source is not None and request is not None
+            source = cloudevents.header_text(record.headers, "ce_source")
+            request_id = cloudevents.header_text(record.headers, "ce_id")
+            assert source is not None and request_id is not None
+            prediction_id = ids.prediction_id(TASK, source, request_id)
             data: PredictionMade | PredictionFailed
             try:
-                data = make_prediction(ids.prediction_id(TASK, source, request), request, output(record.value))
+                data = make_prediction(prediction_id, request_id, output(record.value))
             except ValueError as error:
-                data = make_failure(ids.prediction_id(TASK, source, request), request, str(error))
+                data = make_failure(prediction_id, request_id, str(error))
             await publish(producer, data)
 
     await consumer.start()

@@ -1,4 +1,4 @@
-"""A registry whose log is said by the test."""
+"""A registry whose events come from the test."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
@@ -14,7 +14,7 @@ from tests.support.record_strategies import consumed_record
 
 
 class FakeSubscription:
-    """Stands in for `app.registry.subscription.follow`: what is said is heard as if it came from `lifecycle`."""
+    """A fake of the registry's subscription: it applies events as if they came from `lifecycle`."""
 
     def __init__(self, task: Task) -> None:
         self.registry = Registry([task])
@@ -22,31 +22,32 @@ class FakeSubscription:
         self._ids = count()
         self._updates = asyncio.Queue[Registry]()
 
-    def publish(self, *said: EventData) -> None:
-        """Say these, each upon the last, and have them heard together; nothing at all as well.
+    def publish(self, *events: EventData) -> None:
+        """Apply the events, each based on the last, and notify subscribers once, even without an event.
 
-        A version that a route names is registered, if it isn't there.
+        A version that a route names is registered first, if it is not yet.
         """
-        named = {version for data in said if isinstance(data, RouteChanged) for version in _named_versions(data)}
-        told = {data.model.version for data in said if isinstance(data, ModelRegistered)}
-        missing = sorted(named - told - self.registry.tasks[self._task].versions.keys())
-        for data in (*(_make_registration(self._task, version) for version in missing), *said):
-            upon = {"follows": self.registry.tasks[self._task].last_change_id} if isinstance(data, RouteChanged) else {}
-            unique, time = str(next(self._ids)), "2026-01-01T00:00:00Z"
-            record = data.model_copy(update=upon).to_record("lifecycle", b"", id=unique, source="test", time=time)
+        named = {version for data in events if isinstance(data, RouteChanged) for version in _named_versions(data)}
+        registered = {data.model.version for data in events if isinstance(data, ModelRegistered)}
+        missing = sorted(named - registered - self.registry.tasks[self._task].versions.keys())
+        for data in (*(_make_registration(self._task, version) for version in missing), *events):
+            last_change = self.registry.tasks[self._task].last_change_id
+            update = {"follows": last_change} if isinstance(data, RouteChanged) else {}
+            id, time = str(next(self._ids)), "2026-01-01T00:00:00Z"
+            record = data.model_copy(update=update).to_record("lifecycle", b"", id=id, source="test", time=time)
             assert self.registry.apply(consumed_record(record))
         self._updates.put_nowait(self.registry)
 
     async def __call__(self, settings: Settings, tasks: Iterable[Task]) -> AsyncIterator[Registry]:
-        """The registry, after each time that something was said."""
+        """Yield the registry after each `publish`."""
         while True:
             yield await self._updates.get()
 
 
 def make_route_change(task: str = "letters", **route: Any) -> RouteChanged:
-    """A change to this route."""
-    said = {"task": task, "action": "promote", "reason": "test", "actor": "us"}
-    return RouteChanged.model_validate(said | route)
+    """Return a change to this route."""
+    change = {"task": task, "action": "promote", "reason": "test", "actor": "us"}
+    return RouteChanged.model_validate(change | route)
 
 
 def _named_versions(route: RouteChanged) -> set[str]:

@@ -1,4 +1,4 @@
-"""Events on `lifecycle` that no part of the platform writes, and that nobody who reads it may stumble over."""
+"""Invalid events on `lifecycle`: no part of the platform writes them, and none may fail when it reads them."""
 
 import json
 from typing import Any
@@ -33,12 +33,12 @@ INVALID_EVENTS: dict[str, tuple[type[EventData], dict[str, Any]]] = {
     "more rows than a database counts": (DatasetBuilt, {**_DATASET_DATA, "rows": 10**30}),
     "a hash that is too long for a key": (DatasetBuilt, {**_DATASET_DATA, "content_hash": "h" * 5_000}),
 }
-"""By what is wrong with it: an event's type and data; a percent sign stands for the task."""
+"""The type and data of an event, by what is wrong with it. A percent sign stands for the task."""
 
 
 def invalid_records(task: str) -> list[Record]:
-    """Each of them as a record, of this task; and some that are not even JSON, or have a time that no clock shows."""
-    records = [_record(task, kind, said) for kind, said in INVALID_EVENTS.values()]
+    """Return each of them as a record of a task, and some that are not JSON or have a time out of range."""
+    records = [_record(task, kind, data) for kind, data in INVALID_EVENTS.values()]
     records.append(_record(task, RouteChanged, _ROUTE_DATA, time="0001-01-01T00:00:00+14:00"))
     records.append(_record(task, RouteChanged, {**_ROUTE_DATA, "champion": "999", "shadows": ["998"]}))
     for value in (b"", b"[]", b"{}", b"\xff", b"[" * 100_000, None):

@@ -1,4 +1,4 @@
-"""Kafka clients for tests: they write to any topic, as the platform may, and read what an application reads."""
+"""Kafka clients for tests: publish to any topic, and read topics."""
 
 import asyncio
 import json
@@ -29,23 +29,24 @@ class OutgoingRecord:
 async def publish(
     settings: Settings, topic: str, records: Iterable[OutgoingRecord], rate: float = 0
 ) -> list[RecordMetadata]:
-    """Publish all, confirmed; `rate` is records a second."""
+    """Publish records, `rate` per second if it is not 0, and return once all are confirmed."""
     producer = clients.create_producer(settings, max_request_size=64 * MiB)
     await producer.start()
     try:
-        sent = []
+        confirmations = []
         started = time.monotonic()
         for count, record in enumerate(records):
             if rate:
                 await asyncio.sleep(max(0.0, started + count / rate - time.monotonic()))
-            sent.append(await producer.send(topic, record.value, key=record.key, headers=list(record.headers)))
-        return list(await asyncio.gather(*sent))
+            headers = list(record.headers)
+            confirmations.append(await producer.send(topic, record.value, key=record.key, headers=headers))
+        return list(await asyncio.gather(*confirmations))
     finally:
         await producer.stop()
 
 
 class TopicReader:
-    """What comes on some topics from now on."""
+    """The records of some topics, from the consumer's position on."""
 
     def __init__(self, consumer: AIOKafkaConsumer) -> None:
         self._consumer = consumer
@@ -54,7 +55,7 @@ class TopicReader:
     async def read_until(
         self, condition: Callable[[list[ConsumerRecord]], bool], seconds: float = 120
     ) -> list[ConsumerRecord]:
-        """Read on until there is enough; fails when it doesn't come in time."""
+        """Read until the condition holds for all records so far; fail if it does not in time."""
         deadline = time.monotonic() + seconds
         while not condition(self.records):
             remaining = deadline - time.monotonic()
@@ -64,7 +65,7 @@ class TopicReader:
         return self.records
 
     async def read_answers(self, count: int, seconds: float = 120) -> dict[str, dict[str, Any]]:
-        """The answers by prediction id, the first of each, once there are so many; `role` of a failed one is absent."""
+        """Read until there are `count` answers; return the first of each prediction id. A failed one has no `role`."""
         await self.read_until(lambda records: len({event_id(record) for record in records}) >= count, seconds)
         first: dict[str, dict[str, Any]] = {}
         for record in self.records:
@@ -73,12 +74,12 @@ class TopicReader:
 
 
 def event_id(record: ConsumerRecord) -> str:
-    """A record's ce_id."""
+    """Return the ce_id of a record."""
     return header_text(record, "ce_id")
 
 
 def header_text(record: ConsumerRecord, name: str) -> str:
-    """A header's text."""
+    """Return the text of a header."""
     return str(dict(record.headers)[name].decode())
 
 
@@ -86,7 +87,7 @@ def header_text(record: ConsumerRecord, name: str) -> str:
 async def open_topic_reader(
     settings: Settings, *topics: str, from_beginning: bool = False
 ) -> AsyncIterator[TopicReader]:
-    """Read topics from where they end now, or from their beginning; without a group."""
+    """Read topics from their present end, or from their beginning, without a group."""
     consumer = AIOKafkaConsumer(
         *topics,
         bootstrap_servers=settings.bootstrap,

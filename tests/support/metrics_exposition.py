@@ -1,4 +1,4 @@
-"""The metrics that the platform really exposes, by their names in Prometheus, and the labels that they have."""
+"""The metrics that the platform exposes, by their names in Prometheus, and their labels."""
 
 import re
 from collections.abc import Iterator
@@ -23,17 +23,17 @@ _CONTROLLER: Any = SimpleNamespace(models={}, trigger_service=SimpleNamespace(ob
 _STATE_METRICS = StateMetrics(Settings(), _CONTROLLER)
 _FAMILIES = [*REGISTRY.collect(), *_STATE_METRICS.describe()]
 
-METRIC_NAMES = {one.name + suffix for one in _FAMILIES for suffix in _SUFFIXES.get(one.type, ("",))}
-"""Every name of a series."""
+METRIC_NAMES = {family.name + suffix for family in _FAMILIES for suffix in _SUFFIXES.get(family.type, ("",))}
+"""The name of every series."""
 
 _METRICS = [*vars(metrics).values(), *_STATE_METRICS.describe()]
-LABEL_NAMES = {label for one in _METRICS for label in getattr(one, "_labelnames", ())}
-"""Every label of a metric of ours."""
+LABEL_NAMES = {label for metric in _METRICS for label in getattr(metric, "_labelnames", ())}
+"""Every label of our metrics."""
 
 DOCUMENTED_LABELS = {
     name for row in re.findall(r"^\| ([a-z, ]+) \|", metrics.__doc__ or "", re.MULTILINE) for name in row.split(", ")
 } - {"label"}
-"""The labels in the metrics' docstring."""
+"""The labels in the docstring of `app.monitoring.metrics`."""
 
 
 def _listed_metrics(process: str) -> dict[str, set[str]]:
@@ -42,15 +42,15 @@ def _listed_metrics(process: str) -> dict[str, set[str]]:
 
 
 SERVER_METRICS = {process: _listed_metrics(process) for process in ("kafka", "mlserver")}
-"""What the servers of others expose, and the labels of it."""
+"""The metrics of third-party servers, and their labels."""
 
 
 def _own_metrics() -> Iterator[tuple[str, set[str]]]:
-    for one in _METRICS:
-        if hasattr(one, "_labelnames"):
-            [family] = one.describe() if hasattr(one, "describe") else [one]
+    for metric in _METRICS:
+        if hasattr(metric, "_labelnames"):
+            [family] = metric.describe() if hasattr(metric, "describe") else [metric]
             for suffix in _SUFFIXES[family.type]:
-                yield family.name + suffix, {*one._labelnames, *(["le"] if suffix == "_bucket" else [])}
+                yield family.name + suffix, {*metric._labelnames, *(["le"] if suffix == "_bucket" else [])}
 
 
 _RECORDING_RULES = {
@@ -67,23 +67,23 @@ LABELS_BY_METRIC = (
     | _RECORDING_RULES
     | _PROMETHEUS_METRICS
 )
-"""By the name of each series that Prometheus has, its labels beside those of its target."""
+"""The labels of each series in Prometheus, by its name, without those of its target."""
 
 
 def all_exist(expression: str) -> bool:
-    """Whether there is all that a PromQL expression names."""
+    """Return whether all metrics and labels of a PromQL expression exist."""
     names = promql.metric_names(expression)
     labels = {"job", "instance"}.union(*(LABELS_BY_METRIC.get(name, ()) for name in names))
     return names <= LABELS_BY_METRIC.keys() and promql.label_names(expression) <= labels
 
 
 async def scrape_metrics(settings: Settings, process: str) -> dict[str, list[dict[str, str]]]:
-    """What a process of a running platform exposes: by the name of each series, its labels."""
+    """Return the labels of each series that a process of a running platform exposes, by the name of the series."""
     port = settings.api_port if process == "api" else getattr(settings, f"{process}_metrics_port")
     async with httpx.AsyncClient(trust_env=False) as http:
         text = (await http.get(f"http://127.0.0.1:{port}/metrics", follow_redirects=True)).raise_for_status().text
-    found: dict[str, list[dict[str, str]]] = {}
+    series: dict[str, list[dict[str, str]]] = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
-            found.setdefault(sample.name, []).append(sample.labels)
-    return found
+            series.setdefault(sample.name, []).append(sample.labels)
+    return series

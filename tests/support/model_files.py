@@ -1,4 +1,4 @@
-"""Models to register."""
+"""ONNX files to register as versions."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from app.settings import CHECKOUT
 
 
 def write_letters_model(folder: Path, description: str) -> Path:
-    """A model for `letters` that no one else has registered: a version is known by its file's content."""
+    """Write a new model of `letters`: a version is identified by the content of its file."""
     model = onnx.load(CHECKOUT / "tests/support/versions/1/model.onnx")
     model.doc_string = description
     path = folder / "model.onnx"

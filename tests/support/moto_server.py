@@ -1,14 +1,14 @@
 """moto's S3 server as a process: `python -m tests.support.moto_server PORT`.
 
-It prints its access key and secret key, and checks signatures with them. Each line on standard input starts its
-listener or stops it; what the buckets hold stays. It ends when standard input ends: with the tests, however they end.
+It prints its access key and secret key, and checks signatures with them. Each line on standard input starts or stops
+its listener; the buckets keep their objects. The process ends with standard input, and so with the tests.
 """
 
 import json
 import os
 import sys
 
-os.environ["INITIAL_NO_AUTH_ACTION_COUNT"] = "0"  # read on import: the first request needs a signature already
+os.environ["INITIAL_NO_AUTH_ACTION_COUNT"] = "0"  # read on import: even the first request needs a signature
 
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.iam.models import iam_backends

@@ -1,4 +1,4 @@
-"""Real orchestrators for tests, each in an environment of its own: their packages don't go with ours."""
+"""Real orchestrators for tests, each in an environment of its own: their packages conflict with ours."""
 
 import asyncio
 import hashlib
@@ -25,7 +25,7 @@ USER = "hindsight"
 
 
 async def install_environment(folder: str) -> Path:
-    """The Python of an environment with what docker/FOLDER/requirements.txt pins; made once, in the cache directory."""
+    """Install docker/FOLDER/requirements.txt into an environment in the cache directory, once; return its Python."""
     requirements = CHECKOUT / "docker" / folder / "requirements.txt"
     digest = hashlib.sha256(requirements.read_bytes()).hexdigest()[:12]
     directory = Settings().cache / "environments" / f"{folder}-{digest}"
@@ -44,7 +44,7 @@ async def _run(*words: str) -> None:
 
 
 def steps_environment(settings: Settings, python: Path) -> dict[str, str]:
-    """What an orchestrator's worker finds in its environment: these settings, and where Hindsight is."""
+    """Return the environment of an orchestrator's worker: these settings, and the path of Hindsight."""
     return process_environment(settings) | {
         "HINDSIGHT_CHECKOUT": str(CHECKOUT),
         "HINDSIGHT_PYTHON": sys.executable,
@@ -62,11 +62,11 @@ class Airflow:
 
     @property
     def url(self) -> str:
-        """Its API server's."""
+        """Return the URL of its API server."""
         return f"http://127.0.0.1:{self.port}"
 
     async def run_command(self, settings: Settings, *words: str, seconds: float = 240) -> str:
-        """What `airflow ...` says; it must end with 0."""
+        """Run `airflow ...` and return its output; fail unless it exits with 0."""
         python = await install_environment("airflow")
         process = await asyncio.create_subprocess_exec(
             *(str(python.with_name("airflow")), *words),
@@ -74,13 +74,13 @@ class Airflow:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
-        said = (await asyncio.wait_for(process.communicate(), seconds))[0].decode()
-        assert process.returncode == 0, said
-        return said
+        output = (await asyncio.wait_for(process.communicate(), seconds))[0].decode()
+        assert process.returncode == 0, output
+        return output
 
     @asynccontextmanager
     async def run_services(self, settings: Settings) -> AsyncIterator[None]:
-        """All of its processes, for as long as the block lasts."""
+        """Run all of its processes for as long as the block lasts."""
         self.directory.mkdir(parents=True, exist_ok=True)
         (self.directory / "passwords.json").write_text(json.dumps({USER: self.password}))
         python = await install_environment("airflow")
@@ -100,7 +100,7 @@ class Airflow:
             await end_session(process)
 
     async def dag_run_states(self) -> dict[str, str]:
-        """The states of all DAG runs, by their ids."""
+        """Return the states of all DAG runs, by their ids."""
         async with self._client() as http:
             answer = await http.get("/api/v2/dags/hindsight_retraining/dagRuns")
         return {run["dag_run_id"]: run["state"] for run in answer.raise_for_status().json()["dag_runs"]}
@@ -139,12 +139,12 @@ class Airflow:
             "API_AUTH__JWT_SECRET": self._secret,
             "LOGGING__WORKER_LOG_SERVER_PORT": self._log_port,
         }
-        own = {f"AIRFLOW__{name}": str(value) for name, value in values.items()}
-        return steps_environment(settings, python) | {"AIRFLOW_HOME": str(self.directory)} | own
+        variables = {f"AIRFLOW__{name}": str(value) for name, value in values.items()}
+        return steps_environment(settings, python) | {"AIRFLOW_HOME": str(self.directory)} | variables
 
 
 async def end_session(process: asyncio.subprocess.Process) -> None:
-    """End a process that leads a session, and all of that session."""
+    """End a process that leads a session, and all processes of the session."""
     if process.returncode is None:
         process.terminate()
     with suppress(TimeoutError):

@@ -1,4 +1,4 @@
-"""An OpenTelemetry collector: takes spans by OTLP over HTTP, and keeps them."""
+"""An OpenTelemetry collector that accepts spans by OTLP over HTTP, and keeps them."""
 
 import asyncio
 import threading
@@ -12,7 +12,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 @dataclass(frozen=True)
 class ExportedSpan:
-    """A span that was exported."""
+    """An exported span."""
 
     service: str
     name: str
@@ -23,30 +23,37 @@ class ExportedSpan:
     attributes: dict[str, str | int]
 
     def is_parent_in(self, traceparent: str | None) -> bool:
-        """Whether what has this goes on from the span. Flags, at its end, are no part of an export."""
+        """Return whether this is the parent of a span with this `traceparent`; its flags are not exported."""
         return traceparent is not None and traceparent.startswith(f"00-{self.trace}-{self.id}-")
 
 
 class Collector:
-    """What was exported to a URL."""
+    """The spans that were exported to a URL."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.spans: list[ExportedSpan] = []
 
     def receive(self, body: bytes) -> None:
-        """Keep what an export holds."""
+        """Keep the spans of an export."""
         for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
-            [service] = [one.value.string_value for one in resource.resource.attributes if one.key == "service.name"]
+            [service] = [
+                attribute.value.string_value
+                for attribute in resource.resource.attributes
+                if attribute.key == "service.name"
+            ]
             for span in (span for scope in resource.scope_spans for span in scope.spans):
-                attributes = {one.key: one.value.string_value or one.value.int_value for one in span.attributes}
+                attributes = {
+                    attribute.key: attribute.value.string_value or attribute.value.int_value
+                    for attribute in span.attributes
+                }
                 ids = (span.trace_id.hex(), span.span_id.hex(), span.parent_span_id.hex())
                 self.spans.append(ExportedSpan(service, span.name, *ids, span.status.code == 2, attributes))
 
     async def wait_for(
         self, condition: Callable[[list[ExportedSpan]], bool], seconds: float = 30
     ) -> list[ExportedSpan]:
-        """What is there once that is enough. Exports come every few seconds."""
+        """Wait until the condition holds, and return all spans. Exports come every few seconds."""
         async with asyncio.timeout(seconds):
             while not condition(self.spans):
                 await asyncio.sleep(0.1)
@@ -55,7 +62,7 @@ class Collector:
 
 @contextmanager
 def run_collector() -> Iterator[Collector]:
-    """A collector on a free port of this machine."""
+    """Run a collector on a free port of this machine."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -66,7 +73,7 @@ def run_collector() -> Iterator[Collector]:
             self.end_headers()
 
         def log_message(self, format: str, *args: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         collector = Collector(f"http://127.0.0.1:{server.server_port}")

@@ -1,4 +1,4 @@
-"""A platform of one's own for a test: free ports, a temporary home, any part of the Procfile."""
+"""A platform for a test: free ports, a temporary home, any processes of the Procfile."""
 
 import asyncio
 import json
@@ -22,23 +22,23 @@ __all__ = ["platform_settings", "process_environment", "read_pids", "run_api", "
 
 
 def platform_settings(tmp_path: Path, **overrides: Any) -> Settings:
-    """Settings with a home in tmp_path and every port free."""
-    numbers = ports.free_ports(len(ports.PROCESS_BY_SETTING))
+    """Return settings with a home in tmp_path and free ports."""
+    free_ports = ports.free_ports(len(ports.PROCESS_BY_SETTING))
     values: dict[str, Any] = {"home": tmp_path / "home", "demo": False, "kafka_heap": "256m"}
-    return Settings(**(values | dict(zip(ports.PROCESS_BY_SETTING, numbers, strict=True)) | overrides))
+    return Settings(**(values | dict(zip(ports.PROCESS_BY_SETTING, free_ports, strict=True)) | overrides))
 
 
 def read_pids(config: Settings) -> dict[str, int]:
-    """The process ids of the platform's processes, as its supervisor wrote them down."""
-    found: dict[str, int] = json.loads((config.home / "processes.json").read_text())
-    return found
+    """Return the process ids of the platform, as its supervisor wrote them."""
+    pids: dict[str, int] = json.loads((config.home / "processes.json").read_text())
+    return pids
 
 
 @asynccontextmanager
 async def run_processes(
     config: Settings, only: Collection[str] = ("kafka",), provision: ProvisionTopics | None = None
 ) -> AsyncIterator[Supervisor]:
-    """A supervisor that runs these processes of the Procfile for as long as the block lasts."""
+    """Run these processes of the Procfile for as long as the block lasts."""
     supervisor = Supervisor(config, only=only, provision=provision)
     try:
         await supervisor.start()
@@ -49,7 +49,7 @@ async def run_processes(
 
 @contextmanager
 def run_api(config: Settings, files: int = 1024) -> Iterator[subprocess.Popen[bytes]]:
-    """The API as a process of its own, with no other and so many open files at most."""
+    """Run the API alone, with at most `files` open files."""
     command = ["sh", "-c", f"ulimit -n {files}; exec {sys.executable} -m app.api"]
     process = subprocess.Popen(command, cwd=CHECKOUT, env=process_environment(config))
     try:
@@ -60,7 +60,7 @@ def run_api(config: Settings, files: int = 1024) -> Iterator[subprocess.Popen[by
 
 
 async def wait_until_alive(config: Settings, seconds: float = 60.0) -> None:
-    """Return once the API answers, whatever else is ready."""
+    """Wait until the API answers, whatever else is ready."""
     deadline = time.monotonic() + seconds
     async with httpx.AsyncClient(trust_env=False) as http:
         while True:

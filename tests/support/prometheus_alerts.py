@@ -1,4 +1,4 @@
-"""What a platform's own Prometheus says of its alerts, and rules that don't wait for hours."""
+"""The alerts of a platform's Prometheus, and rules with short times for tests."""
 
 import re
 from typing import Any
@@ -20,9 +20,9 @@ ALERTS = [
 
 
 def write_fast_rules(settings: Settings, min_free_bytes: int = 0, max_memory_bytes: int = 4 * GIB) -> None:
-    """Write the alerts once more, with seconds for minutes and hours; and other bytes for a disk and a process."""
+    """Write the alerts with seconds instead of minutes and hours, and with these limits for disk and memory."""
     text = (prometheus.CONFIG_DIRECTORY / "rules" / "alerts.yml").read_text()
-    text = re.sub(r"(?<=for: )\w+|(?<=\[)\w+(?=\])|(?<=offset )\w+", lambda found: _SHORTENED_TIMES[found[0]], text)
+    text = re.sub(r"(?<=for: )\w+|(?<=\[)\w+(?=\])|(?<=offset )\w+", lambda match: _SHORTENED_TIMES[match[0]], text)
     text = text.replace("5 * 1024 * 1024 * 1024", f"{min_free_bytes}").replace(
         "4 * 1024 * 1024 * 1024", f"{max_memory_bytes}"
     )
@@ -38,16 +38,16 @@ class PrometheusAlerts:
         self._url = f"http://127.0.0.1:{settings.prometheus_port}/api/v1"
 
     async def query(self, expression: str) -> list[dict[str, Any]]:
-        """An instant query: each series with its labels and its value."""
+        """Run an instant query; return each series with its labels and its value."""
         async with httpx.AsyncClient(trust_env=False) as http:
             answer = await http.get(f"{self._url}/query", params={"query": expression})
         return list(answer.raise_for_status().json()["data"]["result"])
 
     async def wait_until_firing(self, alert: str, seconds: float = 90, **labels: str) -> None:
-        """Return once it fires. Raises TimeoutError."""
+        """Wait until an alert fires. Raises TimeoutError."""
         matchers = "".join(f', {name}="{value}"' for name, value in labels.items())
         await wait_until(lambda: self.query(f'ALERTS{{alertname="{alert}", alertstate="firing"{matchers}}}'), seconds)
 
     async def is_inactive(self, alert: str) -> bool:
-        """Whether it neither fires nor is about to."""
+        """Return whether an alert is neither firing nor pending."""
         return not await self.query(f'ALERTS{{alertname="{alert}"}}')

@@ -1,4 +1,4 @@
-"""Which metrics and labels a PromQL expression names."""
+"""The metrics and labels in a PromQL expression."""
 
 import re
 
@@ -12,18 +12,18 @@ _VARIABLE = re.compile(r"\$\w+|\$\{[^}]*\}")
 
 
 def metric_names(expression: str) -> set[str]:
-    """The names of its series."""
+    """Return the names of its metrics."""
     text = _VARIABLE.sub("", _STRING.sub("", expression))
     for ignored in (_MATCHERS, _GROUPING, _RANGE):
         text = ignored.sub(" ", text)
     return {
-        found[0]
-        for found in _NAME.finditer(text)
-        if found[0] not in _KEYWORDS and not re.match(r"\s*\(", text[found.end() :])
+        match[0]
+        for match in _NAME.finditer(text)
+        if match[0] not in _KEYWORDS and not re.match(r"\s*\(", text[match.end() :])
     }
 
 
 def label_names(expression: str) -> set[str]:
-    """The labels that it selects or groups by."""
+    """Return the labels that it selects or groups by."""
     text = _STRING.sub("", expression)
-    return {name for part in _MATCHERS.findall(text) + _GROUPING.findall(text) for name in _NAME.findall(part)}
+    return {name for labels in _MATCHERS.findall(text) + _GROUPING.findall(text) for name in _NAME.findall(labels)}

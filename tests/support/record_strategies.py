@@ -1,4 +1,4 @@
-"""Records as they stand in the log, of few ids, so that several of them are about the same."""
+"""Records of the log with few ids, so that several of them belong together."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -37,35 +37,35 @@ _TOPIC_BY_TYPE: dict[type[EventData], str] = {
 
 
 def consumed_record(record: Record, offset: int = 0, logged_ms: int = 0, partition: int = 0) -> ConsumedRecord:
-    """A record as it is consumed, logged so long after the start."""
-    logged = round(START.timestamp() * 1000) + logged_ms
-    origin = Origin(TopicId(f"c/{record.topic}"), record.topic, partition, offset, logged)
+    """Return a record as it is consumed, logged `logged_ms` after the start."""
+    timestamp_ms = round(START.timestamp() * 1000) + logged_ms
+    origin = Origin(TopicId(f"c/{record.topic}"), record.topic, partition, offset, timestamp_ms)
     return ConsumedRecord(origin, record.key, record.value, record.headers)
 
 
 def make_record(
     data: EventData, topic: str | None = None, id: str = "1", minute: float = 0, **attributes: Any
 ) -> Record:
-    """An event that says this, on its topic."""
+    """Return the record of an event, on its topic."""
     time = (START + timedelta(minutes=minute)).isoformat()
     attributes = {"source": "app", "time": time} | attributes
     return data.to_record(topic or _TOPIC_BY_TYPE[type(data)], b"key", id=id, **attributes)
 
 
 def make_dead_letter(offset: int = 0, reason: str = "it is no image", headers: Headers = ()) -> Record:
-    """A dead letter of the request that stands there."""
+    """Return a dead letter of the request at an offset."""
     origin = Origin(TopicId("c/t"), topics.requests(TASK), 0, offset, 0)
-    rejected = Record(origin.topic, b"key", b"payload", headers)
-    return answers.build_dead_letter(
-        rejected, origin, Failure(stage="preprocess", code="bad", reason=reason), ("app", "1")
-    )[1]
+    request = Record(origin.topic, b"key", b"payload", headers)
+    failure = Failure(stage="preprocess", code="bad", reason=reason)
+    _, record = answers.build_dead_letter(request, origin, failure, ("app", "1"))
+    return record
 
 
-def _with_few_ids(data: EventData, unique: str, model: ModelRef) -> EventData:
-    """The data, about one of the few."""
+def _with_few_ids(data: EventData, id: str, model: ModelRef) -> EventData:
+    """Return the data with one of the few ids."""
     fields = type(data).model_fields
-    about = {
-        "prediction_id": unique,
+    values = {
+        "prediction_id": id,
         "task": TASK,
         "request_id": None if isinstance(data, FeedbackGiven) else "1",
         "request_source": None if isinstance(data, FeedbackGiven) else "app",
@@ -73,7 +73,7 @@ def _with_few_ids(data: EventData, unique: str, model: ModelRef) -> EventData:
         "content_hash": model.version,
         "location": "file:///datasets",
     } | ({"run_id": "run"} if getattr(data, "run_id", None) is not None else {})
-    return data.model_copy(update={name: value for name, value in about.items() if name in fields})
+    return data.model_copy(update={name: value for name, value in values.items() if name in fields})
 
 
 _data = st.builds(
@@ -82,15 +82,20 @@ _data = st.builds(
     st.sampled_from(_PREDICTION_IDS),
     st.sampled_from(_FEW_IDS).map(lambda version: ModelRef(name=TASK, version=version)),
 )
-_letters = st.builds(make_dead_letter, st.integers(0, 1), st.text(max_size=5))
-_broken = st.builds(lambda data: Record(topics.feedback(TASK), None, data, ()), st.none() | st.binary(max_size=20))
-_record = st.builds(make_record, _data, id=st.sampled_from(_FEW_IDS), minute=st.integers(0, 2)) | _letters | _broken
+_dead_letters = st.builds(make_dead_letter, st.integers(0, 1), st.text(max_size=5))
+_invalid = st.builds(lambda data: Record(topics.feedback(TASK), None, data, ()), st.none() | st.binary(max_size=20))
+_record = (
+    st.builds(make_record, _data, id=st.sampled_from(_FEW_IDS), minute=st.integers(0, 2)) | _dead_letters | _invalid
+)
 
 
 @st.composite
 def log_strategy(draw: st.DrawFn) -> Sequence[ConsumedRecord]:
-    """A log: records of every kind, some of them logged in the same moment, in several partitions."""
+    """Draw a log: records of every type, some of them logged at the same time, in several partitions."""
     records = draw(st.lists(_record, max_size=12))
-    logged = sorted(draw(st.lists(st.integers(0, 5), min_size=len(records), max_size=len(records))))
+    logged_ms = sorted(draw(st.lists(st.integers(0, 5), min_size=len(records), max_size=len(records))))
     partitions = draw(st.lists(st.integers(0, 1), min_size=len(records), max_size=len(records)))
-    return [consumed_record(*one) for one in zip(records, range(len(records)), logged, partitions, strict=True)]
+    return [
+        consumed_record(record, offset, ms, partition)
+        for offset, (record, ms, partition) in enumerate(zip(records, logged_ms, partitions, strict=True))
+    ]

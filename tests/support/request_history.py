@@ -1,4 +1,4 @@
-"""Histories made by hand: the records of a task's topics, with the places in the log that a test gives them."""
+"""Histories written by hand: the records of a task's topics, at the offsets and times that a test gives them."""
 
 import dataclasses
 from collections.abc import Iterable, Sequence
@@ -32,7 +32,7 @@ SOURCE = "test"
 
 @dataclass(frozen=True)
 class RequestHistory:
-    """A request and what becomes of it. Times in seconds after BEGIN."""
+    """A request and the events that follow it. Times are in seconds after `START_SECONDS`."""
 
     number: int
     payload: bytes = b"abc"
@@ -62,8 +62,8 @@ class RequestHistory:
 
     def features_record(self, task: Task, version: str = "1") -> Record:
         data, declaration = tensors.encode(task.preprocess(self.payload))
-        said = {"requestid": f"r{self.number}", "requestsource": SOURCE, "tensors": declaration}
-        said |= {"preprocessversion": version, "requestlogtime": "0", "preprocessms": "0"}
+        extensions = {"requestid": f"r{self.number}", "requestsource": SOURCE, "tensors": declaration}
+        extensions |= {"preprocessversion": version, "requestlogtime": "0", "preprocessms": "0"}
         event = Event(
             self.prediction_id,
             FeaturesExtracted.type,
@@ -71,12 +71,12 @@ class RequestHistory:
             ce_time(self.number),
             data,
             content_type=TENSORS,
-            extensions=said,
+            extensions=extensions,
         )
         return Record("letters.features", self._key, data, event.to_headers())
 
     def prediction_record(self, **changes: Any) -> Record:
-        made = PredictionMade(
+        prediction = PredictionMade(
             prediction_id=self.prediction_id,
             request_id=f"r{self.number}",
             task="letters",
@@ -87,7 +87,7 @@ class RequestHistory:
             propensity=1.0,
             timings_ms={"total": 1.0},
         ).model_copy(update=changes)
-        return self._answer_record(made)
+        return self._answer_record(prediction)
 
     def failure_record(self) -> Record:
         error = Failure(stage="preprocess", code="bad", reason="bad")
@@ -101,58 +101,58 @@ class RequestHistory:
             )
         )
 
-    def _answer_record(self, said: PredictionMade | PredictionFailed) -> Record:
+    def _answer_record(self, answer: PredictionMade | PredictionFailed) -> Record:
         extensions = {"requestsource": SOURCE}
         topic = topics.predictions("letters")
-        return said.to_record(
+        return answer.to_record(
             topic, self._key, id=self.prediction_id, source=SOURCE, time=ce_time(self.number), extensions=extensions
         )
 
-    def feedback_record(self, number: int, after_seconds: float = 1.0, actor: str = "ada", **said: Any) -> Record:
-        """Feedback, `number` of this request, `after` seconds."""
-        said = said or {"correction": {"sum": 1.0}}
-        given = FeedbackGiven(prediction_id=self.prediction_id, actor=actor, **said)
-        unique, time = f"f{self.number}-{number}", ce_time(self.number + after_seconds)
-        return given.to_record("letters.feedback", self.prediction_id.encode(), id=unique, source=SOURCE, time=time)
+    def feedback_record(self, number: int, after_seconds: float = 1.0, actor: str = "ada", **fields: Any) -> Record:
+        """Return feedback on this request, its `number`-th, given `after_seconds` after it."""
+        fields = fields or {"correction": {"sum": 1.0}}
+        feedback = FeedbackGiven(prediction_id=self.prediction_id, actor=actor, **fields)
+        id, time = f"f{self.number}-{number}", ce_time(self.number + after_seconds)
+        return feedback.to_record("letters.feedback", self.prediction_id.encode(), id=id, source=SOURCE, time=time)
 
 
 def ce_time(seconds: float) -> str:
-    """A ce_time."""
+    """Return a time as `ce_time`."""
     return format_rfc3339((START_SECONDS + seconds) * 1000)
 
 
 def to_datetime(seconds: float) -> datetime:
-    """The same, as a datetime."""
+    """Return a time as a datetime."""
     return datetime.fromisoformat(ce_time(seconds))
 
 
 def append_to_log(
     records: Iterable[tuple[float, Record]], partitions: int = 2, epoch: str = "c/t"
 ) -> list[ConsumedRecord]:
-    """The records as the log has them, each appended at its time; the partition by its key."""
-    ends: dict[tuple[str, int], int] = {}
-    found = []
-    for time, record in sorted(records, key=lambda one: one[0]):
-        place = (record.topic, sum(record.key or b"") % partitions)
-        ends[place] = ends.get(place, -1) + 1
-        origin = Origin(TopicId(epoch), *place, ends[place], round((START_SECONDS + time) * 1000))
-        found.append(ConsumedRecord(origin, record.key, record.value, record.headers))
-    return found
+    """Return the records as the log has them, each appended at its time to the partition of its key."""
+    offsets: dict[tuple[str, int], int] = {}
+    log = []
+    for time, record in sorted(records, key=lambda timed: timed[0]):
+        partition = (record.topic, sum(record.key or b"") % partitions)
+        offsets[partition] = offsets.get(partition, -1) + 1
+        origin = Origin(TopicId(epoch), *partition, offsets[partition], round((START_SECONDS + time) * 1000))
+        log.append(ConsumedRecord(origin, record.key, record.value, record.headers))
+    return log
 
 
 def take_snapshots(
     log: Sequence[ConsumedRecord], names: Iterable[str], directory: Path, files: int = 1
 ) -> dict[str, Snapshot]:
-    """Snapshots of a log that only Kafka has, in some files."""
-    found = {}
+    """Write snapshots of a log that is in Kafka only, each in `files` files."""
+    snapshots = {}
     for name in names:
-        of_topic = [record for record in log if record.origin.topic == name]
+        records = [record for record in log if record.origin.topic == name]
         paths = []
         for index in range(files):
             paths.append(directory / f"{name}-{index}.parquet")
-            pq.write_table(to_table(of_topic[index::files], _put_blob), paths[-1])
-        found[name] = Snapshot(name, None, tuple(paths), {})
-    return found
+            pq.write_table(to_table(records[index::files], _put_blob), paths[-1])
+        snapshots[name] = Snapshot(name, None, tuple(paths), {})
+    return snapshots
 
 
 def _put_blob(data: bytes) -> str:

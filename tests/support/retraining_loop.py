@@ -1,4 +1,4 @@
-"""A shop with a scale that goes wrong, and what the API says of the loop that puts it right."""
+"""A shop with a scale that becomes inaccurate, and the API of the retraining loop that corrects it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -42,75 +42,68 @@ TASK_RULES: dict[str, Any] = {
         },
     },
 }
-MANUAL_TRIGGERS: dict[str, Any] = {"triggers": {"min_new_labels": None, "quality_alpha": None, "drift_windows": None}}
-"""No run begins but by hand."""
+MANUAL_TRIGGERS: dict[str, Any] = {"triggers": {"volume": None, "quality_alpha": None, "drift": None}}
+"""Only manual runs start."""
 REQUESTS_PER_SECOND = 30
 
 
 class ScaleShop:
-    """Weighs things, and says of each what it really weighed.
+    """A shop that weighs things, and sends each true weight as a correction.
 
-    `off` is by how much a second scale shows too little, which every second thing is on; None while there is none.
+    Every second thing is on a second scale, which shows `second_scale_error` too little; None if there is none.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.second_scale_error: float | None = None
         self.weight_shift = 0.0
-        """By how much things are heavier than they were."""
+        """How much heavier things are than at first."""
         self.is_open = True
         self.gives_feedback = True
-        """Whether it says what it weighed."""
+        """Whether it sends corrections."""
 
     async def run(self) -> None:
+        """Publish requests and corrections until the shop closes."""
         for batch in takewhile(lambda _: self.is_open, count()):
-            requests, feedback = [], []
+            requests, corrections = [], []
             for number in range(batch * REQUESTS_PER_SECOND // 2, (batch + 1) * REQUESTS_PER_SECOND // 2):
                 reading, request_id = float(number % 50) + self.weight_shift, f"sale-{number}"
-                which, off = (
-                    (0, 0.0)
-                    if self.second_scale_error is None
-                    else (number % 2, self.second_scale_error * (number % 2))
-                )
+                scale = 0 if self.second_scale_error is None else number % 2
+                error = scale * (self.second_scale_error or 0.0)
                 headers = (("ce_id", request_id.encode()), ("ce_source", b"shop"))
-                requests.append(OutgoingRecord(f"{which} {reading}".encode(), request_id.encode(), headers))
-                given = FeedbackGiven(
+                requests.append(OutgoingRecord(f"{scale} {reading}".encode(), request_id.encode(), headers))
+                feedback = FeedbackGiven(
                     task="scales",
                     request_id=request_id,
                     request_source="shop",
-                    correction={"weight": reading + off},
+                    correction={"weight": reading + error},
                     actor="ada",
                 )
-                feedback.append(OutgoingRecord(given.model_dump_json().encode(), given.task_and_prediction[1].encode()))
+                key = feedback.task_and_prediction[1].encode()
+                corrections.append(OutgoingRecord(feedback.model_dump_json().encode(), key))
             await publish(self._settings, topics.requests("scales"), requests)
             if self.gives_feedback:
-                await publish(self._settings, topics.feedback("scales"), feedback)
+                await publish(self._settings, topics.feedback("scales"), corrections)
             await asyncio.sleep(0.5)
 
 
 class LoopApi:
-    """What the API says of the loop."""
+    """The API of the retraining loop."""
 
     def __init__(self, settings: Settings) -> None:
         self._url = api_url(settings)
 
     async def start_run(self) -> str:
-        """Begin a run by hand; its id."""
+        """Start a run manually; return its id."""
         async with httpx.AsyncClient(base_url=self._url, trust_env=False, timeout=30) as http:
             answer = await http.post("/v1/retraining/scales", json={"actor": "test"})
         return str(answer.raise_for_status().json()["run_id"])
 
     async def find_ended_run(self, run_id: str) -> dict[str, Any] | None:
-        """A run, once it is over; also while the API is away."""
+        """Return a run if it has ended; None as well if the API is unavailable."""
         with suppress(httpx.HTTPError):
-            return next(
-                (
-                    one
-                    for one in (await self._get("/v1/retraining"))["runs"]
-                    if one["run_id"] == run_id and one["outcome"]
-                ),
-                None,
-            )
+            runs = (await self._get("/v1/retraining"))["runs"]
+            return next((run for run in runs if run["run_id"] == run_id and run["outcome"]), None)
         return None
 
     async def _get(self, path: str) -> Any:
@@ -118,50 +111,53 @@ class LoopApi:
             return (await http.get(path)).raise_for_status().json()
 
     async def has_reference(self) -> bool:
-        """Whether there is a score to compare with."""
-        said = (await self._get("/v1/retraining/scales/triggers"))["triggers"]
-        return any(one["trigger"] == "quality" and "the champion's reference" not in one["bound"] for one in said)
+        """Return whether the quality trigger has a reference score."""
+        triggers = (await self._get("/v1/retraining/scales/triggers"))["triggers"]
+        return any(
+            trigger["trigger"] == "quality" and "the champion's reference" not in trigger["bound"]
+            for trigger in triggers
+        )
 
     async def last_ended_run(self) -> dict[str, Any] | None:
-        """The last run that is over."""
+        """Return the last run that has ended."""
         return next((run for run in (await self._get("/v1/retraining"))["runs"] if run["outcome"]), None)
 
     async def read_route(self) -> dict[str, Any]:
-        """The route of now."""
-        [found] = (await self._get("/v1/models"))["models"]
-        return dict(found["route"])
+        """Return the present route."""
+        [task] = (await self._get("/v1/models"))["models"]
+        return dict(task["route"])
 
     async def has_no_canary(self) -> bool:
-        """Whether the canary has gone."""
+        """Return whether there is no canary."""
         return (await self.read_route())["canary"] is None
 
 
 async def wait_until(condition: Callable[[], Awaitable[Any]], seconds: float = 240) -> Any:
-    """What is true at last."""
+    """Wait until the condition is true; return its value."""
     async with asyncio.timeout(seconds):
-        while not (found := await condition()):
+        while not (value := await condition()):
             await asyncio.sleep(0.5)
-    return found
+    return value
 
 
 @asynccontextmanager
 async def run_shop(settings: Settings) -> AsyncIterator[ScaleShop]:
-    """A shop that trades for as long as the block lasts."""
+    """Run a shop for as long as the block lasts."""
     shop = ScaleShop(settings)
-    going = asyncio.create_task(shop.run())
+    running = asyncio.create_task(shop.run())
     try:
         yield shop
     finally:
         shop.is_open = False
-        await going
+        await running
 
 
 @asynccontextmanager
 async def run_drifted_shop(settings: Settings) -> AsyncIterator[None]:
-    """Trade with a second scale that is off, which goes on for as long as the block lasts."""
+    """Run a shop with a second, inaccurate scale for as long as the block lasts."""
     async with run_shop(settings) as shop:
         shop.second_scale_error = 5.0
-        await asyncio.sleep(10)  # of trade; what the log has then is what is learned from
+        await asyncio.sleep(10)  # the log of these seconds is the dataset
         yield
 
 
@@ -169,7 +165,7 @@ async def run_drifted_shop(settings: Settings) -> AsyncIterator[None]:
 async def run_platform(
     directory: Path, extra_settings: Mapping[str, Any] | None = None, **retraining: Any
 ) -> AsyncIterator[Stack]:
-    """The whole platform with the task `scales` alone, little patience, and also these settings."""
+    """Run the whole platform with the task `scales` alone, short times, and these settings."""
     rules = TASK_RULES | {"retraining": TASK_RULES["retraining"] | retraining}
     values: dict[str, Any] = {
         "tasks": {"scales": "tests.support.scales:Scales"},

@@ -1,6 +1,6 @@
-"""Real S3 servers for tests, and blob storages of every kind on which the same test is run.
+"""Real S3 servers for tests, and fixtures that run a test on every kind of blob storage.
 
-moto's server comes with the development dependencies; MinIO is a second one where it is on PATH.
+moto's server comes with the development dependencies; MinIO is a second one if it is on PATH.
 """
 
 import os
@@ -42,11 +42,11 @@ _PATHS = (os.environ.get("PATH", os.defpath), os.environ.get("GOBIN", ""), str(P
 _MINIO = shutil.which("minio", path=os.pathsep.join(filter(None, _PATHS)))
 
 SERVER_KINDS = ("moto", "minio") if _MINIO else ("moto",)
-"""The S3 servers that are here."""
+"""The available S3 servers."""
 
 
 class S3Server(ABC):
-    """An S3 server on a port of its own, with keys of its own."""
+    """An S3 server on a free port, with keys of its own."""
 
     access_key: str
     secret_key: str
@@ -58,11 +58,11 @@ class S3Server(ABC):
 
     @abstractmethod
     def start(self) -> None:
-        """Start it, or start it again with what it held, and wait until it serves."""
+        """Start the server, with the objects that it had before, and wait until it serves."""
 
     @abstractmethod
     def kill(self) -> None:
-        """Let it answer nobody, at once, as after a crash."""
+        """Stop answering at once, as after a crash."""
 
     @abstractmethod
     def close(self) -> None:
@@ -175,7 +175,7 @@ class MinIO(S3Server):
 
 @contextmanager
 def run_server(kind: str, directory: Path) -> Iterator[S3Server]:
-    """Serve from a server of one's own, to be killed and started at will."""
+    """Run a server for as long as the block lasts; the test may kill and start it."""
     server = {"moto": Moto, "minio": MinIO}[kind](directory)
     try:
         server.start()
@@ -186,7 +186,7 @@ def run_server(kind: str, directory: Path) -> Iterator[S3Server]:
 
 @pytest.fixture(scope="session")
 def s3_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], S3Server]]:
-    """The shared server of each kind, from its first use on: let it live."""
+    """The shared server of each kind, started at its first use. Do not kill it."""
     servers: dict[str, S3Server] = {}
     with ExitStack() as stack:
 
@@ -206,21 +206,21 @@ def s3_server(request: pytest.FixtureRequest, s3_servers: Callable[[str], S3Serv
 
 @pytest.fixture(scope="module", params=SERVER_KINDS)
 def mortal_s3(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    """A server that the tests of one module kill, and start again."""
+    """A server that the tests of one module may kill and start again."""
     with run_server(request.param, tmp_path_factory.mktemp("mortal_s3")) as server:
         yield server
 
 
 @pytest.fixture(params=["file", *SERVER_KINDS])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
-    """Settings with an empty blob storage: the test is run with a directory, and with a bucket of each server."""
+    """Settings with an empty blob storage: the test runs with a directory, and with a bucket of each server."""
     return storage_settings(request, tmp_path)
 
 
 def storage_settings(request: pytest.FixtureRequest, directory: Path, **overrides: Any) -> Settings:
-    """Return what `storage` gives, for fixtures of another scope, which have the same params."""
+    """Return the settings of `storage`, for fixtures of another scope with the same params."""
     if request.param == "file":
-        where: dict[str, Any] = {"blob_url": (directory / "blobs #1").as_uri()}
+        location: dict[str, Any] = {"blob_url": (directory / "blobs #1").as_uri()}
     else:
-        where = request.getfixturevalue("s3_servers")(request.param).bucket()
-    return platform_settings(directory, **where | overrides)
+        location = request.getfixturevalue("s3_servers")(request.param).bucket()
+    return platform_settings(directory, **location | overrides)

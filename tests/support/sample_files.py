@@ -1,4 +1,4 @@
-"""Small files as people really have them: odd headers, other containers, a second file behind the first."""
+"""Small files as they occur in practice: odd headers, other containers, a second file after the first."""
 
 import io
 import struct
@@ -17,35 +17,35 @@ Samples = NDArray[np.float32]
 
 
 def load_clip() -> Samples:
-    """A shipped recording, 16 kHz mono."""
+    """Return a shipped recording, 16 kHz mono."""
     samples, _ = soundfile.read(CHECKOUT / "models/speech_to_text/samples/00-pcm16.wav", dtype="float32")
     return np.asarray(samples, np.float32)
 
 
 def encode_sound(samples: Samples, kind: str = "WAV", subtype: str | None = None, rate: int = SAMPLE_RATE) -> bytes:
-    """A sound file."""
+    """Return a sound file."""
     file = io.BytesIO()
     soundfile.write(file, samples, rate, format=kind, subtype=subtype)
     return file.getvalue()
 
 
 def make_wav_with_length(length: int) -> bytes:
-    """A WAV by a program that could not go back to write the length: it claims so many bytes of samples."""
-    honest = encode_sound(load_clip())
-    at = honest.index(b"data") + 4
-    return honest[:at] + struct.pack("<I", length) + honest[at + 4 :]
+    """Return a WAV from a program that could not seek back to write the length; it declares `length` bytes."""
+    wav = encode_sound(load_clip())
+    position = wav.index(b"data") + 4
+    return wav[:position] + struct.pack("<I", length) + wav[position + 4 :]
 
 
 def make_piped_flac() -> bytes:
-    """A FLAC by a program that could not go back: neither the number of samples nor their checksum is known."""
-    honest = encode_sound(load_clip(), "FLAC")
-    streaminfo = 8  # behind the magic and the block's header
-    unknown = bytes([honest[streaminfo + 13] & 0xF0]) + bytes(4 + 16)
-    return honest[: streaminfo + 13] + unknown + honest[streaminfo + 34 :]
+    """Return a FLAC from a program that could not seek back: number of samples and checksum are unknown."""
+    flac = encode_sound(load_clip(), "FLAC")
+    streaminfo = 8  # after the magic and the header of the block
+    unknown = bytes([flac[streaminfo + 13] & 0xF0]) + bytes(4 + 16)
+    return flac[: streaminfo + 13] + unknown + flac[streaminfo + 34 :]
 
 
 def make_mp3_in_wav() -> bytes:
-    """A WAV whose samples are MP3 frames."""
+    """Return a WAV whose samples are MP3 frames."""
     frames = encode_sound(load_clip(), "MP3")
     layout = struct.pack("<HHIIHHHHIHHH", 0x55, 1, SAMPLE_RATE, 4_000, 1, 0, 12, 1, 2, 144, 1, 0)
     body = b"WAVEfmt " + struct.pack("<I", len(layout)) + layout + b"data" + struct.pack("<I", len(frames)) + frames
@@ -53,7 +53,7 @@ def make_mp3_in_wav() -> bytes:
 
 
 def make_stereo(left: Samples, right: Samples) -> Samples:
-    """Two channels."""
+    """Return two channels."""
     return np.stack([left, right], axis=1)
 
 
@@ -78,21 +78,21 @@ SOUNDS: dict[str, Callable[[], bytes]] = {
 
 
 def draw_line(mode: str = "RGB", ground: object = "white", ink: object = "black") -> Image.Image:
-    """A picture of a line of text."""
+    """Return a picture of a line of text."""
     picture = Image.new(mode, (260, 40), ground)  # type: ignore[arg-type]
     ImageDraw.Draw(picture).text((10, 8), "Order 4711", ink, ImageFont.load_default(22))  # type: ignore[arg-type]
     return picture
 
 
 def encode_picture(image: Image.Image, kind: str, **options: object) -> bytes:
-    """A picture file."""
+    """Return a picture file."""
     file = io.BytesIO()
     image.save(file, kind, **options)
     return file.getvalue()
 
 
 def make_twelve_bit_image() -> Image.Image:
-    """Twelve bits of a grey camera in sixteen."""
+    """Return an image of 12-bit grey values in 16 bits."""
     return Image.fromarray((np.asarray(draw_line("L"), np.uint16) << 4) & 0xFFF)
 
 

@@ -11,15 +11,15 @@ from tests.support.platform import read_pids
 
 @dataclass(frozen=True)
 class Stack:
-    """A running platform: its settings, and the supervisor to hurt it by."""
+    """A running platform: its settings and its supervisor."""
 
     settings: Settings
     supervisor: Supervisor
 
     def pid(self, name: str) -> int:
-        """The id of one of its processes."""
+        """Return the id of one of its processes."""
         return read_pids(self.settings)[name]
 
     def kill(self, name: str) -> None:
-        """End one of its processes as the kernel would: no last words."""
+        """Kill one of its processes (SIGKILL)."""
         os.kill(self.pid(name), signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Ways in which a storage that is a directory goes away, and comes back; each works for root too, or is left out."""
+"""Outages of a storage that is a directory. Each works for root as well, or is left out."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ DISK_SIZE = "256m"
 
 
 class MountedStorage:
-    """A storage of its own size where one may be mounted, behind a link so that it can be taken away at once."""
+    """A storage behind a link, so that it can be removed at once; mounted with a size of its own if permitted."""
 
     def __init__(self, link: Path, real: Path, mounted: bool) -> None:
         self.link = link
@@ -22,7 +22,7 @@ class MountedStorage:
         self._mounted = mounted
 
     def list_outages(self) -> dict[str, Outage]:
-        """What can be done to it on this machine."""
+        """Return the outages that are possible on this machine."""
         outages: dict[str, Outage] = {"away": self.remove_directory}
         if self._mounted:
             outages |= {"full": self.fill_disk, "read-only": self.remount_read_only}
@@ -32,7 +32,7 @@ class MountedStorage:
 
     @contextmanager
     def remove_directory(self) -> Iterator[None]:
-        """The directory is not there, and can't be made."""
+        """Remove the directory, so that it cannot be made again, for as long as the block lasts."""
         self._relink(self._real.with_name("nowhere"))
         try:
             yield
@@ -41,7 +41,7 @@ class MountedStorage:
 
     @contextmanager
     def fill_disk(self) -> Iterator[None]:
-        """The disk is full."""
+        """Fill the disk for as long as the block lasts."""
         filler = self._real / "filler"
         with filler.open("wb", buffering=0) as file, suppress(OSError):
             while True:
@@ -53,7 +53,7 @@ class MountedStorage:
 
     @contextmanager
     def remount_read_only(self) -> Iterator[None]:
-        """The file system is mounted read-only."""
+        """Mount the file system read-only for as long as the block lasts."""
         while _run("mount", "-o", "remount,ro", str(self._real)):  # it is busy while something is written
             pass
         try:
@@ -63,7 +63,7 @@ class MountedStorage:
 
     @contextmanager
     def deny_writes(self) -> Iterator[None]:
-        """Nobody may write to it."""
+        """Deny everybody to write for as long as the block lasts."""
         modes = {path: path.stat().st_mode for path in [self._real, *self._real.rglob("*")] if path.is_dir()}
         for path, mode in modes.items():
             path.chmod(mode & ~0o222)
@@ -81,7 +81,7 @@ class MountedStorage:
 
 @contextmanager
 def mount_storage(parent: Path, size: str = DISK_SIZE) -> Iterator[MountedStorage]:
-    """A storage below a directory."""
+    """Provide a storage below a directory for as long as the block lasts."""
     parent.mkdir(parents=True, exist_ok=True)
     real, link = parent / "real", parent / "storage"
     real.mkdir()
@@ -95,7 +95,7 @@ def mount_storage(parent: Path, size: str = DISK_SIZE) -> Iterator[MountedStorag
 
 
 def _run(*words: str) -> int:
-    """A command's exit code."""
+    """Run a command and return its exit code."""
     if shutil.which(words[0]) is None:
         return 127
     return subprocess.run(words, check=False, capture_output=True).returncode

@@ -1,4 +1,4 @@
-"""Predictions and feedback of a task that takes `{"sum": number}` and nothing else."""
+"""Predictions and feedback of a task whose corrections are `{"sum": number}`."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ ACTORS = ("ada", "bob", "cleo")
 
 
 class SumTask(Letters):
-    """Refuses a correction that is no sum."""
+    """The task `letters` that rejects a correction without a sum."""
 
     def validate_correction(self, correction: Mapping[str, Any]) -> dict[str, Any]:
         try:
@@ -36,7 +36,7 @@ def minutes_after_start(minutes: float) -> datetime:
 
 
 def prediction_id_of(request: str = "1") -> str:
-    """The id of a request's prediction."""
+    """Return the id of a request's prediction."""
     return prediction_id(TASK, "app", request)
 
 
@@ -46,13 +46,13 @@ def make_served_prediction(request: str = "1", output: dict[str, Any] = OUTPUT, 
 
 
 def make_feedback(
-    minutes: float, actor: str = "ada", request: str = "1", id: str | None = None, **what: Any
+    minutes: float, actor: str = "ada", request: str = "1", id: str | None = None, **fields: Any
 ) -> FeedbackEvent:
-    given = FeedbackGiven(prediction_id=prediction_id_of(request), actor=actor, **what)
+    feedback = FeedbackGiven(prediction_id=prediction_id_of(request), actor=actor, **fields)
     return FeedbackEvent(
-        given,
+        feedback,
         "app",
-        id or f"{request}-{actor}-{minutes}-{what}",
+        id or f"{request}-{actor}-{minutes}-{fields}",
         minutes_after_start(minutes),
         minutes_after_start(minutes),
     )
@@ -80,19 +80,19 @@ _feedback_contents = st.sampled_from(
 
 
 def feedback_lists(request: str = "1") -> st.SearchStrategy[list[FeedbackEvent]]:
-    """Whatever may be said of a prediction, each event once."""
-    one = st.builds(
-        lambda minutes, actor, what, id: make_feedback(minutes, actor, request, id, **what),
+    """Draw feedback on a prediction, each event once."""
+    events = st.builds(
+        lambda minutes, actor, fields, id: make_feedback(minutes, actor, request, id, **fields),
         st.integers(-2, 20),
         st.sampled_from(ACTORS),
         _feedback_contents,
         st.uuids().map(str),
     )
-    return st.lists(one, max_size=8, unique_by=lambda one: one.id)
+    return st.lists(events, max_size=8, unique_by=lambda event: event.id)
 
 
 def as_consumed(events: Sequence[ServedPrediction | FeedbackEvent]) -> list[ConsumedRecord]:
-    """The events as they come from their topics, in this order."""
+    """Return the events as they are consumed from their topics, in this order."""
     return [_consumed_event(event, offset) for offset, event in enumerate(events)]
 
 
@@ -111,11 +111,11 @@ def _consumed_event(event: ServedPrediction | FeedbackEvent, offset: int) -> Con
 
 
 def consumed_record(record: Record, offset: int = 0, logged: datetime = START, partition: int = 0) -> ConsumedRecord:
-    """A record as it is consumed."""
+    """Return a record as it is consumed."""
     origin = Origin(TopicId(f"c/{record.topic}"), record.topic, partition, offset, round(logged.timestamp() * 1000))
     return ConsumedRecord(origin, record.key, record.value, record.headers)
 
 
 def redeliver(events: Sequence[FeedbackEvent]) -> list[FeedbackEvent]:
-    """The same events, delivered to the log a second time."""
+    """Return the same events as they are logged a second time."""
     return [dataclasses.replace(event, logged=event.logged + timedelta(hours=1)) for event in events]

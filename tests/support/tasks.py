@@ -1,4 +1,4 @@
-"""A task for tests that are not about a model: its features are the payload's bytes."""
+"""A task for tests that need no real model: its features are the bytes of the payload."""
 
 import ctypes
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from models.base import Asked, Decoded, Features, Rejected, Sample, Task
 
 
 class Letters(Task):
-    """Takes ASCII text. Dies natively on `die`, fails by a bug on `bug`, makes what the model refuses of `refuse`."""
+    """Read ASCII text. Some words are special: `die` crashes natively, `bug` raises, the model refuses `refuse`."""
 
     name = "letters"
     preprocess_version = "1"
@@ -41,7 +41,7 @@ class Letters(Task):
 
 
 class LettersAnew(Letters):
-    """The letters of a later preprocessing."""
+    """The task with a later version of its preprocessing."""
 
     preprocess_version = "2"
 

@@ -1,4 +1,4 @@
-"""Programs that tests need on PATH. A test without its program fails: nothing is left out unseen."""
+"""Programs that tests need on PATH. A test without its program fails, so that no test is skipped unnoticed."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ PACKAGES = {
     "prometheus-alertmanager": "prometheus-alertmanager",
     "promtool": "prometheus",
 }
-"""Of each program its Debian package: `.ci/run` installs them."""
+"""The Debian package of each program; `.ci/run` installs them."""
 _NAMES = {
     "chromium": (os.environ.get("CHROMIUM", "chromium"), "google-chrome"),
     "prometheus-alertmanager": ("prometheus-alertmanager", "alertmanager"),
@@ -22,12 +22,12 @@ _NAMES = {
 
 
 def find_program(program: str) -> str | None:
-    """Return where a program is. CHROMIUM=/path/to/it names a browser that is not on PATH."""
+    """Return the path of a program. CHROMIUM=/path/to/it names a browser that is not on PATH."""
     return next(filter(None, map(shutil.which, _NAMES.get(program, (program,)))), None)
 
 
 def require_programs(*programs: str) -> None:
-    """Fail the test that needs a program that is missing."""
+    """Fail the test if one of the programs is missing."""
     if missing := [program for program in programs if find_program(program) is None]:
         packages = sorted({PACKAGES[program] for program in missing})
         pytest.fail(f"not on PATH: {', '.join(missing)}. Remedy: apt install {' '.join(packages)}", pytrace=False)

@@ -1,4 +1,4 @@
-"""A task whose preprocessing misbehaves, as any library's may: what it does, the payload says."""
+"""A task whose preprocessing misbehaves in the way that the payload names, as any library may."""
 
 import ctypes
 import os
@@ -10,7 +10,7 @@ from tests.support.tasks import Letters
 
 
 class Unruly(Letters):
-    """Takes ASCII text, and some words literally."""
+    """Read ASCII text; some words are commands."""
 
     name = "unruly"
 
@@ -18,14 +18,14 @@ class Unruly(Letters):
         match payload:
             case b"sleep":
                 time.sleep(1e6)
-            case b"hold the lock":  # a native call that never gives the interpreter's lock back
+            case b"hold the lock":  # a native call that never releases the interpreter's lock
                 ctypes.PyDLL(None).sleep(1_000_000)
             case b"exit":
                 os._exit(3)
             case b"allocate":
-                kept = []
+                blocks = []
                 while True:
-                    kept.append(bytearray(10_000_000))
+                    blocks.append(bytearray(10_000_000))
             case b"nap":
                 time.sleep(0.7)
         return super().preprocess(payload)

@@ -1,4 +1,4 @@
-"""A task that learns within a second: of two scales the second is off by a constant, which is all there is to learn."""
+"""A task that trains within a second: of two scales the second has a constant error, which is all there is to learn."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
@@ -14,7 +14,7 @@ from models.nn.onnx_graph import Graph
 
 
 class Scales(Task):
-    """Takes which scale it was, 0 or 1, and what it shows, as text; says what was weighed."""
+    """Read the number of a scale, 0 or 1, and its reading, as text; predict the true weight."""
 
     name = "scales"
     preprocess_version = "1"
@@ -22,8 +22,8 @@ class Scales(Task):
 
     def preprocess(self, payload: bytes) -> Features:
         try:
-            which, shown = payload.split()
-            return {"reading": np.array([float(shown), int(which)], np.float32)}
+            scale, reading = payload.split()
+            return {"reading": np.array([float(reading), int(scale)], np.float32)}
         except ValueError as error:
             raise Rejected("no_reading", "a scale and a number are needed, such as 0 12.5") from error
 
@@ -47,30 +47,28 @@ class Scales(Task):
 
 
 def train(task: Task, dataset: Path | None, parent: Path | None, seed: int, on_step: OnStep) -> Trained:
-    off = [
+    errors = [
         row.label["weight"] - float(row.features["reading"][0])
         for row in (rows(dataset) if dataset else ())
         if row.split == "train" and row.label is not None and row.features["reading"][1]
     ]
-    if not off:
+    if not errors:
         raise Untrainable("there are no labels to learn from")
-    # The newest count: a scale that was put right needs no memory of how it was.
-    offset = float(np.median(off[-50:]))
-    on_step("weighing", len(off), len(off))
+    # Only the newest rows count, so that a scale that is repaired is learned at once.
+    offset = float(np.median(errors[-50:]))
+    on_step("weighing", len(errors), len(errors))
     return Trained(make_scale_model(offset), {"figures": {"off": offset}})
 
 
-def _weigh_samples(which: int, second_scale_error: float) -> Iterator[Sample]:
-    """What a scale shows that is so much off, and what it really weighed."""
+def _weigh_samples(scale: int, error: float) -> Iterator[Sample]:
+    """Yield the readings of a scale with an error, and the true weights."""
     for number in count():
-        shown = float(number % 50)
-        yield Sample(
-            f"sale-{number}", f"{which} {shown}".encode(), "text/plain", {"weight": shown + second_scale_error}
-        )
+        reading = float(number % 50)
+        yield Sample(f"sale-{number}", f"{scale} {reading}".encode(), "text/plain", {"weight": reading + error})
 
 
 def make_scale_model(second_scale_error: float) -> bytes:
-    """The model of scales of which the second shows so much too little."""
+    """Return the model of two scales of which the second shows `second_scale_error` too little."""
     graph = Graph("scale")
     reading = graph.input("reading", np.float32, ["batch", 2])
     graph.output(

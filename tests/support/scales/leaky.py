@@ -1,4 +1,4 @@
-"""The scales, with a leak."""
+"""The task `scales` with a memory leak."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -12,7 +12,7 @@ LEAK_BYTES = 2 * 2**30
 
 
 class Leaky(Scales):
-    """Whoever decodes a weight below nothing holds 2 GiB from then on."""
+    """A process that decodes a negative weight holds 2 GiB from then on."""
 
     _leaked: ClassVar[list[bytes]] = []
 

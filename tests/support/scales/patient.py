@@ -1,4 +1,4 @@
-"""Scales that are trained only while nothing says wait: a run that can be caught in the act."""
+"""The task `scales` whose training can be paused, so that a test meets a run in progress."""
 
 import asyncio
 import os
@@ -14,13 +14,13 @@ from tests.support.scales import Scales, train
 
 
 class PatientScales(Scales):
-    """Its training waits while the file `wait` is in HINDSIGHT_HOME, and meanwhile has its process id there."""
+    """Its training waits while HINDSIGHT_HOME has the file `wait`, and writes its process id into `trainer` there."""
 
     trainer = "tests.support.scales.patient:train_patiently"
 
 
 def train_patiently(task: Task, dataset: Path | None, parent: Path | None, seed: int, on_step: OnStep) -> Trained:
-    """Train as `Scales` do, once nothing says wait."""
+    """Train as `Scales` do once training is not paused."""
     home = Path(os.environ["HINDSIGHT_HOME"])
     while (home / "wait").exists():
         (home / "trainer").write_text(str(os.getpid()))
@@ -29,28 +29,28 @@ def train_patiently(task: Task, dataset: Path | None, parent: Path | None, seed:
 
 
 def pause_training(settings: Settings) -> None:
-    """Have whatever is trained wait."""
+    """Let each training wait."""
     (settings.home / "wait").touch()
 
 
 def resume_training(settings: Settings) -> None:
-    """Have it wait no more."""
+    """Let each training continue."""
     (settings.home / "wait").unlink()
 
 
 async def training_pid(settings: Settings) -> int | None:
-    """The process that waits, once there is one."""
+    """Return the process of a training that waits, if there is one."""
     with suppress(OSError, ValueError):
         return int(await asyncio.to_thread((settings.home / "trainer").read_text))
     return None
 
 
 async def next_training_pid(settings: Settings, before: int) -> int | None:
-    """The one after that."""
-    now = await training_pid(settings)
-    return None if now == before else now
+    """Return the process of a training that waits, unless it is `before`."""
+    pid = await training_pid(settings)
+    return None if pid == before else pid
 
 
 async def is_gone(pid: int) -> bool:
-    """Whether the process is no more."""
+    """Return whether the process has ended."""
     return not psutil.pid_exists(pid)
