@@ -1,1 +1,1 @@
-"""The event log: archived to Delta tables, read with what Kafka still holds, replayed into datasets, and erased."""
+"""The event log: its archive in Delta tables, the tail in Kafka, maintenance and retention."""

@@ -1,10 +1,10 @@
-"""The archive: a Delta table for each topic on blob storage, to which each record is written exactly once.
+"""The archive: a Delta table per topic on blob storage, in which each record is written exactly once.
 
-A commit says, for each partition in it, the last offset that it holds, as a transaction of an application of Delta's
-protocol (https://github.com/delta-io/delta/blob/master/PROTOCOL.md#transaction-identifiers). The application's id has
-the log epoch in it, so that a topic that is deleted and made again begins anew.
+Each commit stores the last offset of each of its partitions as an application transaction of Delta's protocol
+(https://github.com/delta-io/delta/blob/master/PROTOCOL.md#transaction-identifiers). The application's id contains the
+cluster and topic id, so that a topic that is deleted and created again starts anew.
 
-Readers go through `Archive.readable(topic)`, which says what is wrong with a table that can't be read.
+Readers use `Archive.diagnose_errors(topic)`, which explains why a table can't be read.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,26 +26,26 @@ from app.storage.blob_store import blob_store
 from app.storage.delta import storage_options
 
 _TABLE_PROPERTIES = {
-    # Every commit is a file of the log, and readers never go back in time by more than the day that a replay may take.
+    # Every commit is a file of the log. Readers need old versions for the duration of a replay: at most a day.
     "delta.logRetentionDuration": "interval 1 days",
     "delta.deletedFileRetentionDuration": "interval 1 days",
     "delta.checkpointInterval": "50",
-    # Delta's log keeps what it says of files that are gone: nothing of a person may be in it.
+    # Delta's log keeps the statistics of deleted files: they must not contain personal data.
     "delta.dataSkippingStatsColumns": "partition,offset,logged,time",
 }
 
 
 class ArchiveGap(Exception):
-    """A record that stands beyond what is archived of its partition: `start` is the first offset that is missing."""
+    """A record is beyond the end of its partition's archive: `start_offset` is the first missing offset."""
 
     def __init__(self, origin: Origin, start: int) -> None:
-        super().__init__(f"{origin.position}: from offset {start} on nothing is archived")
+        super().__init__(f"{origin.position}: the archive ends before offset {start}")
         self.origin = origin
         self.start_offset = start
 
 
 class Archive:
-    """The tables of one deployment."""
+    """The archive tables of a deployment."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -54,16 +54,18 @@ class Archive:
         self._options = storage_options(settings)
 
     def uri(self, topic: str) -> str:
-        """Where a topic's table is."""
+        """Return the URI of a topic's table."""
         return f"{self._root}/{topic}"
 
     def directory(self, topic: str) -> Path | None:
-        """The directory of a topic's table; None where the storage is no directory."""
-        parts = urlsplit(self.uri(topic))
-        return Path(unquote(parts.path)) if parts.scheme == "file" else None
+        """Return the directory of a topic's table; None if the storage is not a directory."""
+        url = urlsplit(self.uri(topic))
+        return Path(unquote(url.path)) if url.scheme == "file" else None
 
     def table(self, topic: str) -> DeltaTable | None:
-        """A topic's table as it is now; None before anything of the topic was archived. SetupError as `readable`."""
+        """Return the current table of a topic; None if nothing is archived yet. Raises SetupError as
+        `diagnose_errors`.
+        """
         with self.diagnose_errors(topic):
             try:
                 table = DeltaTable(self.uri(topic), storage_options=self._options)
@@ -73,23 +75,25 @@ class Archive:
         return table
 
     def diagnose_errors(self, topic: str) -> AbstractContextManager[None]:
-        """For reading a topic's table, and nothing else: SetupError names the file that is damaged, and the remedy."""
+        """Raise SetupError with the damaged file and the remedy, for errors in a block that only reads the topic's
+        table.
+        """
         return diagnose_errors(self._settings, topic, self.uri(topic))
 
     def append(self, records: Sequence[ConsumedRecord], complete_from: Mapping[str, int] = MappingProxyType({})) -> int:
-        """Write the records of one topic that are not archived yet, in one commit; how many these were.
+        """Write the records of one topic that are not archived yet, in one commit; return how many.
 
-        Raises `Gap` where a partition's records don't go on from what is archived of it, once all before is written.
-        `since` says, by `application`, the offset from which on nothing is left out, up to these records, that Kafka
-        holds: then a gap that begins there has no records. Raises `Unavailable` when the storage is away, the table
-        can't be written, or another writer was faster: try again.
+        Raises `ArchiveGap` if a partition's records do not continue its archive, after writing all records before the
+        gap. `complete_from` gives, by `transaction_app_id`, the offset from which the records include all that Kafka
+        holds: a gap that begins there has no records. Raises `Unavailable` if the storage is unreachable, the table
+        can't be written, or another writer committed first: try again.
         """
         topic = records[0].origin.topic
         try:
             table = self.table(topic) or self._create(topic)
             new, ends, gap = _select_unarchived(records, table, complete_from)
             if new:
-                self._commit(table, new, [Transaction(app, offset) for app, offset in ends.items()])
+                self._commit(table, new, [Transaction(app_id, offset) for app_id, offset in ends.items()])
         except SetupError as error:
             raise Unavailable(f"{error}") from error
         except (DeltaError, OSError) as error:
@@ -120,12 +124,12 @@ class Archive:
 
 
 def transaction_app_id(epoch: TopicId, partition: int) -> str:
-    """The id under which a partition's last archived offset is kept in its table."""
+    """Return the application id that stores a partition's last archived offset in its table."""
     return f"{epoch}/{partition}"
 
 
 def last_archived_offset(table: DeltaTable | None, epoch: TopicId, partition: int) -> int:
-    """The last offset of a partition that is archived; -1 for none."""
+    """Return the last archived offset of a partition; -1 if there is none."""
     last = None if table is None else table.transaction_version(transaction_app_id(epoch, partition))
     return -1 if last is None else last
 
@@ -133,20 +137,20 @@ def last_archived_offset(table: DeltaTable | None, epoch: TopicId, partition: in
 def _select_unarchived(
     records: Sequence[ConsumedRecord], table: DeltaTable, complete_from: Mapping[str, int]
 ) -> tuple[list[ConsumedRecord], dict[str, int], ArchiveGap | None]:
-    """The records that are new, up to the first gap; the last offset of each application in them; and that gap."""
-    lasts: dict[str, int] = {}
+    """Return the new records before the first gap, their last offset by application id, and the gap."""
+    archived_offsets: dict[str, int] = {}
     ends: dict[str, int] = {}
     new: list[ConsumedRecord] = []
     for record in records:
         origin = record.origin
-        app = transaction_app_id(origin.topic_id, origin.partition)
-        if app not in lasts:
-            lasts[app] = last_archived_offset(table, origin.topic_id, origin.partition)
-        last = lasts[app]
-        if origin.offset <= last:  # redelivered, or archived by another process
+        app_id = transaction_app_id(origin.topic_id, origin.partition)
+        if app_id not in archived_offsets:
+            archived_offsets[app_id] = last_archived_offset(table, origin.topic_id, origin.partition)
+        archived_offset = archived_offsets[app_id]
+        if origin.offset <= archived_offset:  # redelivered, or archived by another process
             continue
-        if origin.offset > last + 1 and complete_from.get(app, origin.offset) > last + 1:
-            return new, ends, ArchiveGap(origin, last + 1)
-        lasts[app] = ends[app] = origin.offset
+        if origin.offset > archived_offset + 1 and complete_from.get(app_id, origin.offset) > archived_offset + 1:
+            return new, ends, ArchiveGap(origin, archived_offset + 1)
+        archived_offsets[app_id] = ends[app_id] = origin.offset
         new.append(record)
     return new, ends, None

@@ -1,8 +1,8 @@
-"""One request of the log, found by the prediction that answers it: without a scan of the log, and without its place.
+"""Lookup of the request of a prediction, without scanning the log and without knowing the request's offset.
 
-A prediction says when its request came into the log, by the broker's clock (`total` is the time from then to its own),
-and its record came after it. The archive's files and Kafka's indices know times: so little has to be read. The request
-of a live session is its chunks, put together.
+A prediction knows when its request was appended to the log, by the broker's clock (`total` is the time since then), and
+its own record comes after it. The archive's files and Kafka's indices are searchable by time, so that little has to be
+read. The request of a live session is all of its chunks.
 """
 
 import asyncio
@@ -26,16 +26,16 @@ from app.settings import Settings
 from app.storage.blob_store import blob_store
 
 CLOCK_TOLERANCE = timedelta(seconds=5)
-"""How far the worker's clock may be from the broker's, and a batch's request from what is said of it."""
+"""The largest difference between the worker's and the broker's clock, and between the records of a batch."""
 MAX_WAIT = timedelta(days=7)
-"""So long a request may have waited for its prediction; and what was imported with its old times is found by it."""
+"""The longest time between a request and its prediction; imported data with old times is found by it."""
 MAX_RECORDS = 100_000
-"""So many records are read from Kafka at most: it is asked only for what is not archived yet."""
+"""The largest number of records to read from Kafka, which is read only beyond the archive."""
 
 
 @dataclass(frozen=True)
 class RequestQuery:
-    """A request, as its prediction names it: its identity, and when it came into the log, from and up to."""
+    """The identity of a prediction's request, and the bounds of its log append time."""
 
     task: str
     source: str
@@ -45,30 +45,33 @@ class RequestQuery:
 
     @classmethod
     def from_prediction(cls, prediction: PredictionMade, source: str, time: datetime, logged: datetime) -> Self:
-        """The request of a prediction: the request's source, the prediction's `ce_time`, and when that was logged."""
-        came = min(time - timedelta(milliseconds=prediction.timings_ms.get("total", 0.0)), logged)
-        since = max(came, logged - MAX_WAIT) - CLOCK_TOLERANCE
+        """Return the query for a prediction's request.
+
+        `source` is the request's, `time` the prediction's `ce_time`, and `logged` its log append time.
+        """
+        appended = min(time - timedelta(milliseconds=prediction.timings_ms.get("total", 0.0)), logged)
+        since = max(appended, logged - MAX_WAIT) - CLOCK_TOLERANCE
         return cls(
             task=prediction.task, source=source, id=prediction.request_id, since=since, until=logged + CLOCK_TOLERANCE
         )
 
 
 async def find_request(settings: Settings, query: RequestQuery) -> list[ConsumedRecord]:
-    """The record of a request, or those of a session's chunks in the order of the log; none where they are gone.
+    """Return the record of a request, or all chunks of a session in the order of the log; empty if they are gone.
 
-    Raises `SetupError` for an archive that can't be read, OSError while the storage is away, KafkaError without a
-    broker, `Rejected` where the blob of its payload is gone.
+    Raises `SetupError` for an unreadable archive, OSError for an unreachable storage, KafkaError without a broker,
+    `Rejected` if the blob of the payload is gone.
     """
-    if whole := await _find(settings, query, _WholeRequest(query.source, query.id), query.since):
-        return whole[:1]
-    # A session's request came with its last chunk: the first is older.
+    if requests := await _find(settings, query, _WholeRequest(query.source, query.id), query.since):
+        return requests[:1]
+    # A session's request is as old as its last chunk; the first one is older.
     since = query.since - timedelta(seconds=settings.session_seconds)
     return await _find(settings, query, _SessionChunks(query.source, query.id), since)
 
 
 @dataclass(frozen=True)
 class _WholeRequest:
-    """The requests of an identity."""
+    """Matches requests by identity."""
 
     source: str
     id: str
@@ -83,7 +86,7 @@ class _WholeRequest:
 
 @dataclass(frozen=True)
 class _SessionChunks:
-    """The chunks of a session."""
+    """Matches the chunks of a session."""
 
     source: str
     session: str
@@ -105,12 +108,14 @@ async def _find(
     settings: Settings, query: RequestQuery, matcher: _RequestMatcher, since: datetime
 ) -> list[ConsumedRecord]:
     table = await asyncio.to_thread(Archive(settings).table, topics.requests(query.task))
-    found: list[ConsumedRecord] = []
+    records: list[ConsumedRecord] = []
     if table is not None:
-        found = await asyncio.to_thread(_find_archived, settings, table, query, matcher.expression, since)
-    if not found or isinstance(matcher, _SessionChunks):  # which may be in both
-        found += await _find_unarchived(settings, table, query, matcher, since)
-    return sorted(found, key=lambda one: (one.origin.timestamp_ms, one.origin.partition, one.origin.offset))
+        records = await asyncio.to_thread(_find_archived, settings, table, query, matcher.expression, since)
+    if not records or isinstance(matcher, _SessionChunks):  # chunks may be in both
+        records += await _find_unarchived(settings, table, query, matcher, since)
+    return sorted(
+        records, key=lambda record: (record.origin.timestamp_ms, record.origin.partition, record.origin.offset)
+    )
 
 
 def _find_archived(
@@ -119,9 +124,9 @@ def _find_archived(
     topic, blobs = topics.requests(query.task), blob_store(settings)
     with Archive(settings).diagnose_errors(topic):
         dataset = table.to_pyarrow_dataset(schema=SCHEMA)
-        # First only where they stand: of `data` a whole row group is read at once, and so of few files.
-        found = dataset.to_table(["logged"], filter=expression & _logged_between(since, query.until))
-        times = found.column("logged").to_pylist()
+        # First find the times only: reading `data` loads whole row groups, so read it from few files.
+        matches = dataset.to_table(["logged"], filter=expression & _logged_between(since, query.until))
+        times = matches.column("logged").to_pylist()
         rows = (
             dataset.to_table(filter=expression & _logged_between(min(times), max(times))).to_pylist() if times else []
         )
@@ -129,25 +134,27 @@ def _find_archived(
 
 
 def _logged_between(since: datetime, until: datetime) -> ds.Expression:
-    """By the day as well: it is the tables' partition."""
-    kind, time, day = SCHEMA.field("logged").type, ds.field("logged"), ds.field("day")
-    within = (time >= pa.scalar(since, kind)) & (time <= pa.scalar(until, kind))
-    return within & (day >= pa.scalar(since.date())) & (day <= pa.scalar(until.date()))
+    """Return the filter by log time, and by day for the partitions of the table."""
+    time_type, time, day = SCHEMA.field("logged").type, ds.field("logged"), ds.field("day")
+    in_range = (time >= pa.scalar(since, time_type)) & (time <= pa.scalar(until, time_type))
+    return in_range & (day >= pa.scalar(since.date())) & (day <= pa.scalar(until.date()))
 
 
 async def _find_unarchived(
     settings: Settings, table: DeltaTable | None, query: RequestQuery, matcher: _RequestMatcher, since: datetime
 ) -> list[ConsumedRecord]:
-    held = await reader.fetch_offset_ranges(settings, [topics.requests(query.task)])
-    within = await reader.fetch_offsets_between(settings, list(held), since, query.until)
+    offset_ranges = await reader.fetch_offset_ranges(settings, [topics.requests(query.task)])
+    time_ranges = await reader.fetch_offsets_between(settings, list(offset_ranges), since, query.until)
     ranges = {
-        tp: (max(start, last_archived_offset(table, held[tp].topic_id, tp.partition) + 1), end)
-        for tp, (start, end) in within.items()
+        tp: (max(start, last_archived_offset(table, offset_ranges[tp].topic_id, tp.partition) + 1), end)
+        for tp, (start, end) in time_ranges.items()
     }
-    found, count = list[ConsumedRecord](), 0
-    async for records in reader.read_ranges(settings, ranges, {tp.topic: one.topic_id for tp, one in held.items()}):
-        found += filter(matcher, records)
+    matches, count = list[ConsumedRecord](), 0
+    async for records in reader.read_ranges(
+        settings, ranges, {tp.topic: offset_range.topic_id for tp, offset_range in offset_ranges.items()}
+    ):
+        matches += filter(matcher, records)
         count += len(records)
-        if count > MAX_RECORDS or (found and isinstance(matcher, _WholeRequest)):
+        if count > MAX_RECORDS or (matches and isinstance(matcher, _WholeRequest)):
             break
-    return found
+    return matches

@@ -1,4 +1,4 @@
-"""Kafka forgets what is archived: never by age alone, and never before everyone has read it."""
+"""Retention in Kafka: records are deleted once they are archived and every consumer group has read them."""
 
 import asyncio
 import logging
@@ -19,11 +19,11 @@ log = logging.getLogger(__name__)
 
 
 def required_groups(settings: Settings) -> dict[str, set[str]]:
-    """The consumer groups that must have read each topic before anything of it is deleted: none for what never is."""
+    """Return the consumer groups that must have read each topic's records before they are deleted."""
     archive, recorder = "hindsight-archive", "hindsight-recorder"
-    found = {topics.DEAD_LETTERS: {archive, recorder}}
+    groups = {topics.DEAD_LETTERS: {archive, recorder}}
     for task in settings.tasks:
-        found |= {
+        groups |= {
             topics.requests(task): {archive, "hindsight-preprocess"},
             topics.features(task): {archive, "hindsight-worker"},
             topics.predictions(task): {archive, recorder},
@@ -32,73 +32,93 @@ def required_groups(settings: Settings) -> dict[str, set[str]]:
             topics.outcomes(task): {archive, recorder},
             topics.joins(task): {recorder},
         }
-    return found
+    return groups
 
 
 async def apply_retention(settings: Settings, now: datetime) -> dict[TopicPartition, int]:
-    """Delete what may be forgotten; the first offset that is left, by partition. Raises KafkaError, SetupError.
+    """Delete records from Kafka; return the first remaining offset by partition. Raises KafkaError, SetupError.
 
-    That is what is archived, was committed by every group that reads it, and was logged more than
-    `kafka_retention_days` ago. A group that has never committed anything of a partition hasn't read it. `lifecycle` is
-    kept for ever.
+    Records are deleted if they are archived, committed by every group that reads the topic, and older than
+    `kafka_retention_days`. A group without a committed offset has not read the partition. `lifecycle` is kept forever.
     """
     groups = required_groups(settings)
-    held = {
-        tp: one for tp, one in (await reader.fetch_offset_ranges(settings, list(groups))).items() if one.begin < one.end
+    offset_ranges = {
+        tp: offset_range
+        for tp, offset_range in (await reader.fetch_offset_ranges(settings, list(groups))).items()
+        if offset_range.begin < offset_range.end
     }
-    if not held:
+    if not offset_ranges:
         return {}
-    old = await _retention_offsets(settings, held, now)
-    bounds = {tp: [one.end] for tp, one in held.items()}
+    retention_offsets = await _retention_offsets(settings, offset_ranges, now)
+    limits = {tp: [offset_range.end] for tp, offset_range in offset_ranges.items()}
     archived = set(topics.archived_topics(settings.tasks))
-    ends = await asyncio.to_thread(
-        archived_end_offsets, settings, {tp: one for tp, one in held.items() if tp.topic in archived}
+    archived_ends = await asyncio.to_thread(
+        archived_end_offsets,
+        settings,
+        {tp: offset_range for tp, offset_range in offset_ranges.items() if tp.topic in archived},
     )
-    for tp, end in ends.items():
-        bounds[tp].append(end)
+    for tp, end in archived_ends.items():
+        limits[tp].append(end)
     admin = clients.create_admin(settings)
     await admin.start()
     try:
         for group in sorted(set().union(*groups.values())):
             committed = await admin.list_consumer_group_offsets(group)
-            for tp in held:
+            for tp in offset_ranges:
                 if tp in committed:
-                    bounds[tp].append(committed[tp].offset)
+                    limits[tp].append(committed[tp].offset)
                 elif group in groups[tp.topic]:
-                    bounds[tp].append(0)
-        # Whoever has read up to a marker of a transaction has read it too: nobody reads these.
-        read = [PartitionRange(tp, max(one.begin, min(bounds[tp])), one.end) for tp, one in held.items()]
-        firsts = {one.partition: left.first_offset for one, left in (await count_unread(settings, read)).items()}
-        due = {tp: min(firsts[tp], old[tp]) for tp, one in held.items() if min(firsts[tp], old[tp]) > one.begin}
-        if due:
-            await asyncio.to_thread(os.sync)  # what the archive was told is written is on the disk
-            await admin.delete_records({tp: RecordsToDelete(before_offset=end) for tp, end in due.items()})
-            log.info("Kafka forgets what is archived: %d events", sum(end - held[tp].begin for tp, end in due.items()))
+                    limits[tp].append(0)
+        # Consumers never read transaction markers: a group that stands before one has read it, too.
+        unread_ranges = [
+            PartitionRange(tp, max(offset_range.begin, min(limits[tp])), offset_range.end)
+            for tp, offset_range in offset_ranges.items()
+        ]
+        first_unread = {
+            offset_range.partition: unread.first_offset
+            for offset_range, unread in (await count_unread(settings, unread_ranges)).items()
+        }
+        deletable = {
+            tp: min(first_unread[tp], retention_offsets[tp])
+            for tp, offset_range in offset_ranges.items()
+            if min(first_unread[tp], retention_offsets[tp]) > offset_range.begin
+        }
+        if deletable:
+            await asyncio.to_thread(os.sync)  # the archive's files are on disk before Kafka deletes the records
+            await admin.delete_records({tp: RecordsToDelete(before_offset=end) for tp, end in deletable.items()})
+            log.info(
+                "deleted %d archived events from Kafka",
+                sum(end - offset_ranges[tp].begin for tp, end in deletable.items()),
+            )
     finally:
         await admin.close()
-    return due
+    return deletable
 
 
 def archived_end_offsets(
     settings: Settings, offset_ranges: Mapping[TopicPartition, reader.OffsetRange]
 ) -> dict[TopicPartition, int]:
-    """Where the archive of each partition ends."""
+    """Return the offset after the last archived one, by partition."""
     archive = Archive(settings)
     tables = {topic: archive.table(topic) for topic in {tp.topic for tp in offset_ranges}}
     return {
-        tp: 1 + last_archived_offset(tables[tp.topic], one.topic_id, tp.partition) for tp, one in offset_ranges.items()
+        tp: 1 + last_archived_offset(tables[tp.topic], offset_range.topic_id, tp.partition)
+        for tp, offset_range in offset_ranges.items()
     }
 
 
 async def _retention_offsets(
     settings: Settings, offset_ranges: Mapping[TopicPartition, reader.OffsetRange], now: datetime
 ) -> dict[TopicPartition, int]:
-    """The first offset of each partition that was logged in the last `kafka_retention_days`."""
-    moment = round((now - timedelta(days=settings.kafka_retention_days)).timestamp() * 1000)
+    """Return the first offset that was logged within the last `kafka_retention_days`, by partition."""
+    timestamp_ms = round((now - timedelta(days=settings.kafka_retention_days)).timestamp() * 1000)
     consumer = clients.create_consumer(settings)
     await consumer.start()
     try:
-        found = await consumer.offsets_for_times(dict.fromkeys(offset_ranges, moment))
+        offsets = await consumer.offsets_for_times(dict.fromkeys(offset_ranges, timestamp_ms))
     finally:
         await consumer.stop()
-    return {tp: one.end if found.get(tp) is None else found[tp].offset for tp, one in offset_ranges.items()}
+    return {
+        tp: offset_range.end if offsets.get(tp) is None else offsets[tp].offset
+        for tp, offset_range in offset_ranges.items()
+    }

@@ -1,4 +1,4 @@
-"""The columns of the archive: a record of Kafka as a row, with nothing of it lost."""
+"""The columns of the archive: a Kafka record as a row, without loss."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ from app.events.types import (
 from models.base import Rejected
 
 MAX_INLINE_BYTES = 64 * 1024
-"""Larger payloads are kept in blob storage, once, and the row has their claim check; our own JSON is always inline."""
+"""Larger payloads are stored once in blob storage, with their claim check in the row; JSON events are always inline."""
 
 SCHEMA = pa.schema(
     [
@@ -43,7 +43,7 @@ SCHEMA = pa.schema(
         pa.field("data_uri", pa.string()),
     ]
 )
-"""`day` partitions the table by `logged`, the log append time; `type` is null where the headers break CloudEvents."""
+"""`day` partitions the table by `logged`, the log append time; `type` is null if the headers break CloudEvents."""
 
 _BLOB_TOPICS = {"requests", "features", DEAD_LETTERS}
 _DEFAULT_TYPES = {
@@ -57,14 +57,14 @@ _DEFAULT_TYPES = {
 
 
 def to_table(records: Sequence[ConsumedRecord], put: Callable[[bytes], str]) -> pa.Table:
-    """The records as rows of the archive; `put` keeps large data in blob storage and returns its URI."""
+    """Return the records as rows of the archive; `put` stores large data in blob storage and returns its URI."""
     return pa.Table.from_pylist([_to_row(record, put) for record in records], SCHEMA)
 
 
 def _to_row(record: ConsumedRecord, put: Callable[[bytes], str]) -> dict[str, Any]:
     origin, value = record.origin, record.value
     logged = datetime.fromtimestamp(origin.timestamp_ms / 1000, UTC)
-    large = value is not None and len(value) > MAX_INLINE_BYTES and _topic_kind(origin.topic) in _BLOB_TOPICS
+    is_large = value is not None and len(value) > MAX_INLINE_BYTES and _topic_kind(origin.topic) in _BLOB_TOPICS
     return {
         "day": logged.date(),
         "topic": origin.topic,
@@ -74,8 +74,8 @@ def _to_row(record: ConsumedRecord, put: Callable[[bytes], str]) -> dict[str, An
         "epoch": origin.topic_id,
         "key": record.key,
         "headers": [{"name": name, "value": header} for name, header in record.headers],
-        "data": None if large else value,
-        "data_uri": put(value) if large and value is not None else None,
+        "data": None if is_large else value,
+        "data_uri": put(value) if is_large and value is not None else None,
         **_attributes(record, logged),
     }
 
@@ -87,11 +87,13 @@ def _topic_kind(topic: str) -> str:
 def _attributes(record: ConsumedRecord, logged: datetime) -> dict[str, Any]:
     if record.origin.topic == DEAD_LETTERS:
         return _dead_letter_attributes(record, logged)
-    kind = header_text(record.headers, "ce_type") or ""
-    default = kind if kind.startswith("hindsight.") else _DEFAULT_TYPES.get(_topic_kind(record.origin.topic), "")
+    event_type = header_text(record.headers, "ce_type") or ""
+    default_type = (
+        event_type if event_type.startswith("hindsight.") else _DEFAULT_TYPES.get(_topic_kind(record.origin.topic), "")
+    )
     try:
-        return _event_attributes(complete_event(record.headers, b"", record.origin, default))
-    except (Rejected, OverflowError):  # a time that is beyond the calendar in UTC is none
+        return _event_attributes(complete_event(record.headers, b"", record.origin, default_type))
+    except (Rejected, OverflowError):  # OverflowError: the time is out of range in UTC
         source, event_id = event_identity(record.headers, record.origin)
         return {"id": event_id, "source": source, "type": None, "time": logged, "extensions": []}
 
@@ -110,16 +112,16 @@ def _event_attributes(event: Event) -> dict[str, Any]:
 
 
 def _dead_letter_attributes(record: ConsumedRecord, logged: datetime) -> dict[str, Any]:
-    """What is said of the original event, whose own attributes are in `headers`."""
-    said = {
+    """Return the attributes of a dead letter; those of the rejected event are in `headers`."""
+    rejection = {
         name.removeprefix("rejected_"): value.decode(errors="replace")
         for name, value in record.headers
         if name.startswith("rejected_")
     }
     return {
-        "id": said.pop("id", record.origin.id),
-        "source": f"hindsight/{said.get('stage', 'unknown')}",
+        "id": rejection.pop("id", record.origin.id),
+        "source": f"hindsight/{rejection.get('stage', 'unknown')}",
         "type": EventRejected.type,
         "time": logged,
-        "extensions": list(said.items()),
+        "extensions": list(rejection.items()),
     }

@@ -1,4 +1,4 @@
-"""What the log holds of a topic at one moment: a version of its archive, and the tail that only Kafka has yet."""
+"""Snapshots of topics: a version of the archive table, and the tail that only Kafka has."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from aiokafka import TopicPartition
 from deltalake import DeltaTable
 
 from app.errors import SetupError
-from app.eventlog.archive import Archive, transaction_app_id
+from app.eventlog.archive import Archive, last_archived_offset
 from app.eventlog.schema import SCHEMA, to_table
 from app.events.cloudevents import ConsumedRecord, Origin, TopicId
-from app.kafka import reader as tail
+from app.kafka import reader
 from app.settings import Settings
 from app.storage.blob_store import blob_store
 from app.storage.blobs import BlobStore
@@ -25,7 +25,7 @@ _BATCH_ROWS = 10_000
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A topic as it was. `ends` says, for each partition of its present epoch, how far: up to, not including."""
+    """A topic at one time. `end_offsets` has the end of each partition under its current topic id, exclusively."""
 
     topic: str
     table: DeltaTable | None
@@ -33,7 +33,7 @@ class Snapshot:
     end_offsets: Mapping[int, int]
 
     def dataset(self) -> ds.Dataset:
-        """All rows, with the columns of `app.eventlog.schema.SCHEMA`."""
+        """Return all rows, with the columns of `app.eventlog.schema.SCHEMA`."""
         parts = [ds.dataset([str(path) for path in self.tail_files], schema=SCHEMA)]
         if self.table is not None:
             parts.append(self.table.to_pyarrow_dataset(schema=SCHEMA))
@@ -41,47 +41,56 @@ class Snapshot:
 
 
 async def take(settings: Settings, topics: Sequence[str], scratch: Path) -> dict[str, Snapshot]:
-    """Snapshots of the topics, their tails written below `scratch`. Raises KafkaError without a broker."""
-    held = await tail.fetch_offset_ranges(settings, list(topics))
-    return {topic: await _take_topic(settings, topic, held, scratch) for topic in topics}
+    """Take snapshots of the topics; write their tails below `scratch`. Raises KafkaError without a broker."""
+    offset_ranges = await reader.fetch_offset_ranges(settings, list(topics))
+    return {topic: await _take_topic(settings, topic, offset_ranges, scratch) for topic in topics}
 
 
 async def _take_topic(
-    settings: Settings, topic: str, all_held: Mapping[TopicPartition, tail.OffsetRange], scratch: Path
+    settings: Settings, topic: str, all_ranges: Mapping[TopicPartition, reader.OffsetRange], scratch: Path
 ) -> Snapshot:
-    held = {tp: one for tp, one in all_held.items() if tp.topic == topic}
+    offset_ranges = {tp: offset_range for tp, offset_range in all_ranges.items() if tp.topic == topic}
     archive = Archive(settings)
-    # Kafka forgets what is archived: if it did so in between, then a newer version of the archive has it.
+    # If archived records were deleted from Kafka meanwhile, a newer version of the archive has them.
     for _ in range(3):
         table = archive.table(topic)
-        starts = {tp: _last_archived_offset(table, one.topic_id, tp.partition) + 1 for tp, one in held.items()}
-        lost = [(tp, starts[tp], one.begin) for tp, one in held.items() if starts[tp] < one.begin]
-        if not lost:
+        starts = {
+            tp: last_archived_offset(table, offset_range.topic_id, tp.partition) + 1
+            for tp, offset_range in offset_ranges.items()
+        }
+        missing = [
+            (tp, starts[tp], offset_range.begin)
+            for tp, offset_range in offset_ranges.items()
+            if starts[tp] < offset_range.begin
+        ]
+        if not missing:
             break
     else:
-        tp, start, begin = lost[0]
+        tp, start, begin = missing[0]
         raise SetupError(
             f"The events {start} to {begin - 1} of {topic}, partition {tp.partition}, are neither in Kafka nor in "
             f"{archive.uri(topic)}.",
-            "Was the archive's directory moved, or HINDSIGHT_BLOB_URL changed? Put it back.",
+            "Restore the archive's directory or HINDSIGHT_BLOB_URL if one of them was changed.",
         )
-    ranges = {tp: (starts[tp], one.end) for tp, one in held.items()}
+    ranges = {tp: (starts[tp], offset_range.end) for tp, offset_range in offset_ranges.items()}
     blobs = blob_store(settings)
     paths: list[Path] = []
-    async for records in tail.read_ranges(settings, ranges, {tp.topic: one.topic_id for tp, one in held.items()}):
+    async for records in reader.read_ranges(
+        settings, ranges, {tp.topic: offset_range.topic_id for tp, offset_range in offset_ranges.items()}
+    ):
         path = scratch / f"{topic}-{len(paths):06}.parquet"
         pq.write_table(to_table(records, blobs.put), path)
         paths.append(path)
-    return Snapshot(topic, table, tuple(paths), {tp.partition: max(starts[tp], one.end) for tp, one in held.items()})
-
-
-def _last_archived_offset(table: DeltaTable | None, epoch: TopicId, partition: int) -> int:
-    last = None if table is None else table.transaction_version(transaction_app_id(epoch, partition))
-    return -1 if last is None else last
+    return Snapshot(
+        topic,
+        table,
+        tuple(paths),
+        {tp.partition: max(starts[tp], offset_range.end) for tp, offset_range in offset_ranges.items()},
+    )
 
 
 async def read_records(settings: Settings, topic: str) -> AsyncIterator[Sequence[ConsumedRecord]]:
-    """All records of a topic, in batches."""
+    """Yield all records of a topic, in batches."""
     blobs = blob_store(settings)
     with TemporaryDirectory() as scratch:
         snapshot = (await take(settings, [topic], Path(scratch)))[topic]
@@ -91,8 +100,10 @@ async def read_records(settings: Settings, topic: str) -> AsyncIterator[Sequence
 
 
 def record_from_row(row: Mapping[str, Any], blobs: BlobStore, limit: int) -> ConsumedRecord:
-    """The record that a row of the archive was made from. Raises `Rejected` for a claim check without its blob."""
+    """Return the record of an archive row. Raises `Rejected` if the blob of its claim check is missing."""
     timestamp_ms = round(row["logged"].timestamp() * 1000)
     origin = Origin(TopicId(row["epoch"]), row["topic"], row["partition"], row["offset"], timestamp_ms)
     value = row["data"] if row["data_uri"] is None else blobs.get(row["data_uri"], limit)
-    return ConsumedRecord(origin, row["key"], value, tuple((one["name"], one["value"]) for one in row["headers"]))
+    return ConsumedRecord(
+        origin, row["key"], value, tuple((header["name"], header["value"]) for header in row["headers"])
+    )

@@ -1,4 +1,4 @@
-"""One request found in the log: in the archive, in Kafka, or in both."""
+"""Requests are found in the archive, in Kafka, or in both."""
 
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -23,61 +23,63 @@ NOW = datetime.now(UTC)
 
 @pytest.fixture
 def settings(platform: Settings, tmp_path: Path) -> Settings:
-    """The broker's log with an archive of one's own."""
+    """Return settings of the broker's log with a separate archive."""
     return platform.model_copy(update={"blob_url": (tmp_path / "blobs").as_uri()})
 
 
-def of(request: str, since: datetime) -> RequestQuery:
+def query_for(request: str, since: datetime) -> RequestQuery:
     return RequestQuery("letters", "shop", request, since, datetime.now(UTC) + lookup.CLOCK_TOLERANCE)
 
 
 async def archive(settings: Settings) -> None:
-    """Archive what Kafka holds."""
-    held = await reader.fetch_offset_ranges(settings, [TOPIC])
-    for tp, one in held.items():
-        some: list[ConsumedRecord] = []
-        async for records in reader.read_ranges(settings, {tp: (one.begin, one.end)}, {TOPIC: one.topic_id}):
-            some += records
-        if some:
-            Archive(settings).append(some)
+    """Archive the records in Kafka."""
+    offset_ranges = await reader.fetch_offset_ranges(settings, [TOPIC])
+    for tp, offset_range in offset_ranges.items():
+        unread: list[ConsumedRecord] = []
+        async for records in reader.read_ranges(
+            settings, {tp: (offset_range.begin, offset_range.end)}, {TOPIC: offset_range.topic_id}
+        ):
+            unread += records
+        if unread:
+            Archive(settings).append(unread)
 
 
 async def test_a_request_is_found_before_and_after_it_is_archived(settings: Settings) -> None:
-    since, unique = datetime.now(UTC) - lookup.CLOCK_TOLERANCE, str(uuid.uuid4())
-    headers = [("ce_id", unique.encode()), ("ce_source", b"shop")]
+    since, request_id = datetime.now(UTC) - lookup.CLOCK_TOLERANCE, str(uuid.uuid4())
+    headers = [("ce_id", request_id.encode()), ("ce_source", b"shop")]
     await publish(
         settings,
         TOPIC,
         [OutgoingRecord(b"other"), OutgoingRecord(b"mine", b"k", headers), OutgoingRecord(b"repeated", b"k", headers)],
     )
-    [fresh] = await lookup.find_request(settings, of(unique, since))
+    [unarchived] = await lookup.find_request(settings, query_for(request_id, since))
     await archive(settings)
-    [kept] = await lookup.find_request(settings, of(unique, since))
-    assert fresh.value == kept.value == b"mine"
-    assert fresh.origin == kept.origin
+    [archived] = await lookup.find_request(settings, query_for(request_id, since))
+    assert unarchived.value == archived.value == b"mine"
+    assert unarchived.origin == archived.origin
 
 
-async def test_a_sessions_chunks_are_found_where_some_are_archived_and_some_are_not(settings: Settings) -> None:
+async def test_a_sessions_chunks_are_found_in_the_archive_and_in_kafka(settings: Settings) -> None:
     name = str(uuid.uuid4())
 
     def chunk(number: int) -> OutgoingRecord:
-        said = {"ce_source": "shop", "ce_session": name, "ce_sequence": str(number)}
-        return OutgoingRecord(str(number).encode(), b"key", [(header, text.encode()) for header, text in said.items()])
+        texts = {"ce_source": "shop", "ce_session": name, "ce_sequence": str(number)}
+        return OutgoingRecord(str(number).encode(), b"key", [(header, text.encode()) for header, text in texts.items()])
 
     since = datetime.now(UTC) - lookup.CLOCK_TOLERANCE
     await publish(settings, TOPIC, [chunk(0), chunk(1)])
     await archive(settings)
     await publish(settings, TOPIC, [chunk(2)])
-    # The request came with its last chunk: the first ones are older than it.
-    found = await lookup.find_request(settings, of(name, since + timedelta(minutes=1)))
-    assert [one.value for one in found] == [b"0", b"1", b"2"]
+    # The request is as old as its last chunk; the first ones are older.
+    chunks = await lookup.find_request(settings, query_for(name, since + timedelta(minutes=1)))
+    assert [record.value for record in chunks] == [b"0", b"1", b"2"]
 
 
-async def test_a_request_that_is_nowhere_is_not_found(settings: Settings) -> None:
+async def test_an_unknown_request_is_not_found(settings: Settings) -> None:
     await publish(settings, TOPIC, [OutgoingRecord(b"other")])
-    assert await lookup.find_request(settings, of("nowhere", NOW)) == []
+    assert await lookup.find_request(settings, query_for("nowhere", NOW)) == []
     await archive(settings)
-    assert await lookup.find_request(settings, of("nowhere", NOW)) == []
+    assert await lookup.find_request(settings, query_for("nowhere", NOW)) == []
 
 
 @pytest.mark.parametrize(
@@ -85,8 +87,8 @@ async def test_a_request_that_is_nowhere_is_not_found(settings: Settings) -> Non
     [(timedelta(minutes=3), timedelta(minutes=3, seconds=2)), (timedelta(days=900), lookup.MAX_WAIT)],
     ids=["live", "imported with its old time"],
 )
-def test_a_prediction_says_when_its_request_came(before: timedelta, since: timedelta) -> None:
-    made = PredictionMade(
+def test_a_prediction_bounds_the_log_time_of_its_request(before: timedelta, since: timedelta) -> None:
+    prediction = PredictionMade(
         prediction_id="letters:4e0d2f5c-6a3c-5b8e-9f3a-0d6c1c2b7a11",
         request_id="1",
         task="letters",
@@ -97,6 +99,6 @@ def test_a_prediction_says_when_its_request_came(before: timedelta, since: timed
         propensity=1.0,
         timings_ms={"total": 2000.0},
     )
-    asked = RequestQuery.from_prediction(made, "shop", NOW - before, NOW)
-    assert asked.since == NOW - since - lookup.CLOCK_TOLERANCE
-    assert asked.until > NOW
+    query = RequestQuery.from_prediction(prediction, "shop", NOW - before, NOW)
+    assert query.since == NOW - since - lookup.CLOCK_TOLERANCE
+    assert query.until > NOW

@@ -9,7 +9,7 @@ from app.errors import SetupError, Unavailable
 from app.eventlog.archive import Archive
 from app.settings import Settings
 from app.storage.delta import storage_options
-from tests.app.eventlog.test_archive_concurrency import TOPIC, records
+from tests.app.eventlog.test_archive import TOPIC, records
 from tests.support.s3 import S3Server
 
 KEYS: dict[str, Any] = {"s3_access_key": SecretStr("access"), "s3_secret_key": SecretStr("secret")}
