@@ -111,7 +111,8 @@ async def test_a_topic_that_differs_is_said_and_left_as_it_is(config: Settings, 
 
 async def test_a_topic_that_cannot_be_made_is_said_by_name(config: Settings) -> None:
     [task] = config.tasks
-    with pytest.raises(KafkaError, match=f"topic '{task}\\.requests' could not be made: InvalidReplicationFactorError"):
+    message = f"topic '{task}\\.requests' could not be created: InvalidReplicationFactorError"
+    with pytest.raises(KafkaError, match=message):
         await provision(config.model_copy(update={"replication": 3}))
 
 
