@@ -1,1 +1,1 @@
-"""Every Kafka client of the platform: how it connects, what it reads, and how far a group has read."""
+"""Kafka clients of the platform: connections, confirmed publishing, reading of the log, lag of consumer groups."""

@@ -1,6 +1,6 @@
-"""The platform's aiokafka clients: nowhere else are any made, so that all connect, and read, in the same way.
+"""The platform's aiokafka clients. They are created only here, so that all connect and read in the same way.
 
-The clients that applications have, in `app.client` and in the tests, are theirs.
+The clients of applications, in `app.client` and in the tests, are separate.
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ safe_close.install()
 
 
 class _StopOnFailedStart:
-    """A client that leaves no connection open where it could not start, or was cancelled while it started."""
+    """Mixin of a client: close its connections if the start fails or is cancelled."""
 
     async def start(self) -> None:
         """Connect."""
@@ -37,12 +37,12 @@ class _Producer(_StopOnFailedStart, AIOKafkaProducer):  # type: ignore[misc]  # 
 
 
 def install_record_parser(settings: Settings) -> None:
-    """Have every consumer of this process read batches within bounds: before one is made by others, as Faust does."""
-    record_parser.install(2 * settings.max_payload_bytes)  # a dead letter with such a record fits its topic
+    """Bound the record batches of every consumer of this process. Call it before others, as Faust, create consumers."""
+    record_parser.install(2 * settings.max_payload_bytes)  # a dead letter of such a record still fits its topic
 
 
 def create_consumer(settings: Settings, *topics: str, **overrides: Any) -> AIOKafkaConsumer:
-    """A consumer of what is committed, with options of its own; it commits nothing by itself."""
+    """Return a consumer of committed records. It does not commit offsets by itself."""
     install_record_parser(settings)
     return _Consumer(
         *topics,
@@ -52,15 +52,15 @@ def create_consumer(settings: Settings, *topics: str, **overrides: Any) -> AIOKa
 
 
 def create_producer(settings: Settings, **overrides: Any) -> AIOKafkaProducer:
-    """A producer whose records are in all in-sync replicas once they are confirmed, each once and in order."""
+    """Return an idempotent producer, whose records are confirmed once they are in all in-sync replicas."""
     return _Producer(**client_options(settings), **({"acks": "all", "enable_idempotence": True} | overrides))
 
 
 def create_admin(settings: Settings) -> AIOKafkaAdminClient:
-    """A client of the broker's administration."""
+    """Return an admin client."""
     return AIOKafkaAdminClient(**client_options(settings))
 
 
 def create_client(settings: Settings, **overrides: Any) -> AIOKafkaClient:
-    """A bare connection to the cluster."""
+    """Return a bare client of the cluster."""
     return AIOKafkaClient(**(client_options(settings) | overrides))

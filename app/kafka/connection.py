@@ -1,4 +1,4 @@
-"""How the platform's processes connect to Kafka, in the terms of aiokafka, Faust and Java."""
+"""Connection options of the platform's Kafka clients, for aiokafka, Faust and Java."""
 
 from dataclasses import dataclass
 from ssl import SSLContext
@@ -10,17 +10,17 @@ from app.kafka import platform_secret
 from app.settings import Settings
 
 READ_COMMITTED = "read_committed"
-"""What a transaction has aborted is not there; what is in an open one is not there yet."""
+"""Isolation level that hides the records of aborted and of open transactions."""
 _JAAS = (
     "org.apache.flink.kafka.shaded.org.apache.kafka.common.security.{module} required "
     'username="{username}" password="{password}";'
 )
-"""The class as Flink's SQL connector shades it."""
+"""The login module has the class name of Flink's SQL connector, which shades Kafka's classes."""
 
 
 @dataclass(frozen=True)
 class ConnectionSecurity:
-    """By which protocol the platform connects; the last three are of SASL only."""
+    """Security protocol of a connection, and its credentials if it uses SASL."""
 
     protocol: str
     mechanism: str = ""
@@ -29,7 +29,7 @@ class ConnectionSecurity:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "ConnectionSecurity":
-        """How this deployment connects. Raises OSError where the embedded broker's password can't be read."""
+        """Return the security of this deployment. Raises OSError if the embedded broker's password cannot be read."""
         if settings.embedded_kafka:
             return cls(
                 "SASL_PLAINTEXT",
@@ -40,34 +40,34 @@ class ConnectionSecurity:
         protocol, password = settings.kafka_security_protocol, settings.kafka_sasl_password
         if not protocol.startswith("SASL"):
             return cls(protocol)
-        known = "" if password is None else password.get_secret_value()
-        return cls(protocol, settings.kafka_sasl_mechanism, settings.kafka_sasl_username, known)
+        secret = "" if password is None else password.get_secret_value()
+        return cls(protocol, settings.kafka_sasl_mechanism, settings.kafka_sasl_username, secret)
 
 
 def client_options(settings: Settings) -> dict[str, Any]:
-    """The options of every aiokafka client."""
-    login = ConnectionSecurity.from_settings(settings)
-    found: dict[str, Any] = {"bootstrap_servers": settings.platform_bootstrap, "security_protocol": login.protocol}
+    """Return the options of an aiokafka client."""
+    security = ConnectionSecurity.from_settings(settings)
+    options: dict[str, Any] = {"bootstrap_servers": settings.platform_bootstrap, "security_protocol": security.protocol}
     if (context := ssl_context(settings)) is not None:
-        found["ssl_context"] = context
-    if login.mechanism:
-        found |= {
-            "sasl_mechanism": login.mechanism,
-            "sasl_plain_username": login.username,
-            "sasl_plain_password": login.password,
+        options["ssl_context"] = context
+    if security.mechanism:
+        options |= {
+            "sasl_mechanism": security.mechanism,
+            "sasl_plain_username": security.username,
+            "sasl_plain_password": security.password,
         }
-    return found
+    return options
 
 
 def faust_settings(settings: Settings) -> dict[str, Any]:
-    """The settings of a Faust app: its brokers and how it logs in."""
-    from faust import SASLCredentials, SSLCredentials  # of the Faust processes only
+    """Return the settings of a Faust app: its brokers and credentials."""
+    from faust import SASLCredentials, SSLCredentials  # only the Faust processes import it
 
-    login, context = ConnectionSecurity.from_settings(settings), ssl_context(settings)
+    security, context = ConnectionSecurity.from_settings(settings), ssl_context(settings)
     credentials: SASLCredentials | SSLCredentials | None = None
-    if login.mechanism:
+    if security.mechanism:
         credentials = SASLCredentials(
-            username=login.username, password=login.password, ssl_context=context, mechanism=login.mechanism
+            username=security.username, password=security.password, ssl_context=context, mechanism=security.mechanism
         )
     elif context is not None:
         credentials = SSLCredentials(context)
@@ -78,28 +78,28 @@ def faust_settings(settings: Settings) -> dict[str, Any]:
 
 
 def java_properties(settings: Settings) -> dict[str, str]:
-    """The properties of a Kafka client in Flink's SQL connector."""
-    login = ConnectionSecurity.from_settings(settings)
-    found = {"bootstrap.servers": settings.platform_bootstrap, "security.protocol": login.protocol}
-    if login.mechanism:
+    """Return the properties of a Kafka client in Flink's SQL connector."""
+    security = ConnectionSecurity.from_settings(settings)
+    properties = {"bootstrap.servers": settings.platform_bootstrap, "security.protocol": security.protocol}
+    if security.mechanism:
         username, password = (
-            text.replace("\\", "\\\\").replace('"', '\\"') for text in (login.username, login.password)
+            text.replace("\\", "\\\\").replace('"', '\\"') for text in (security.username, security.password)
         )
-        module = "plain.PlainLoginModule" if login.mechanism == "PLAIN" else "scram.ScramLoginModule"
-        found["sasl.mechanism"] = login.mechanism
-        found["sasl.jaas.config"] = _JAAS.format(module=module, username=username, password=password)
+        module = "plain.PlainLoginModule" if security.mechanism == "PLAIN" else "scram.ScramLoginModule"
+        properties["sasl.mechanism"] = security.mechanism
+        properties["sasl.jaas.config"] = _JAAS.format(module=module, username=username, password=password)
     if settings.kafka_ssl_cafile is not None:
-        found["ssl.truststore.type"] = "PEM"
-        found["ssl.truststore.location"] = str(settings.kafka_ssl_cafile.resolve())
+        properties["ssl.truststore.type"] = "PEM"
+        properties["ssl.truststore.location"] = str(settings.kafka_ssl_cafile.resolve())
     if settings.kafka_ssl_certfile is not None and settings.kafka_ssl_keyfile is not None:
-        found["ssl.keystore.type"] = "PEM"
-        found["ssl.keystore.certificate.chain"] = settings.kafka_ssl_certfile.read_text()
-        found["ssl.keystore.key"] = settings.kafka_ssl_keyfile.read_text()
-    return found
+        properties["ssl.keystore.type"] = "PEM"
+        properties["ssl.keystore.certificate.chain"] = settings.kafka_ssl_certfile.read_text()
+        properties["ssl.keystore.key"] = settings.kafka_ssl_keyfile.read_text()
+    return properties
 
 
 def ssl_context(settings: Settings) -> SSLContext | None:
-    """What a connection by TLS trusts and shows; None without TLS. Raises OSError for a file that can't be read."""
+    """Return the certificates of a TLS connection, or None without TLS. Raises OSError if a file cannot be read."""
     if settings.embedded_kafka or not settings.kafka_security_protocol.endswith("SSL"):
         return None
     context: SSLContext = create_ssl_context(

@@ -1,4 +1,4 @@
-"""How far behind the end of the log the consumer groups are."""
+"""Lag of the consumer groups."""
 
 import asyncio
 from collections.abc import Iterable, Mapping
@@ -17,12 +17,12 @@ ARCHIVE_GROUP = "hindsight-archive"
 RECORDER_GROUP = "hindsight-recorder"
 
 Lags = dict[str, dict[str, int]]
-"""Of each group, of each of its topics: the events that it has still to commit; of many, at most so many."""
+"""Group -> topic -> events that the group has not committed yet: an upper bound if there are many."""
 
 
 async def fetch_deployment_lags(settings: Settings, seconds: float) -> Lags | str:
-    """The lag of each group of a deployment, or why it isn't known within so many seconds."""
-    needed = [topic.name for topic in topics.required_topics(settings)]
+    """Return the lag of each group of a deployment, or the reason why it is not known within so many seconds."""
+    required_topics = [topic.name for topic in topics.required_topics(settings)]
     groups = {
         PREPROCESS_GROUP: [topics.requests(task) for task in settings.tasks],
         WORKER_GROUP: [topics.features(task) for task in settings.tasks],
@@ -33,7 +33,7 @@ async def fetch_deployment_lags(settings: Settings, seconds: float) -> Lags | st
     }
     try:
         async with asyncio.timeout(seconds):
-            return await fetch_lags(settings, needed, groups)
+            return await fetch_lags(settings, required_topics, groups)
     except TimeoutError:
         return f"{settings.bootstrap} does not answer within {seconds:g} s"
     except (KafkaError, OSError) as error:
@@ -41,27 +41,27 @@ async def fetch_deployment_lags(settings: Settings, seconds: float) -> Lags | st
 
 
 async def fetch_lags(settings: Settings, required_topics: Iterable[str], groups: Mapping[str, Iterable[str]]) -> Lags:
-    """The events that each group has still to commit.
+    """Return the events that each group has not committed yet; without a commit, all since the start of the log.
 
-    `needed` are those topics that must exist, the groups' among them: raises UnknownTopicOrPartitionError for one that
-    doesn't, KafkaConnectionError without a broker. What a group has never committed counts from the log's start.
+    `required_topics` includes the topics of the groups. Raises UnknownTopicOrPartitionError if one of them does not
+    exist, KafkaConnectionError without a broker.
     """
     admin = clients.create_admin(settings)
     consumer = clients.create_consumer(settings)
     try:
         await admin.start()
-        described = await admin.describe_topics(sorted(set(required_topics)))
-        if missing := [topic["topic"] for topic in described if topic["error_code"]]:
+        descriptions = await admin.describe_topics(sorted(set(required_topics)))
+        if missing := [topic["topic"] for topic in descriptions if topic["error_code"]]:
             raise UnknownTopicOrPartitionError(f"missing topics: {', '.join(missing)}")
         partitions = {
             topic["topic"]: [
                 TopicPartition(topic["topic"], partition["partition"]) for partition in topic["partitions"]
             ]
-            for topic in described
+            for topic in descriptions
         }
-        wanted = {group: {topic: partitions[topic] for topic in of} for group, of in groups.items()}
-        # Assigned before it starts: it would ask for the metadata of each topic alone.
-        consumer.assign([tp for of in wanted.values() for tps in of.values() for tp in tps])
+        assignments = {group: {topic: partitions[topic] for topic in names} for group, names in groups.items()}
+        # Assign before the start: afterwards the consumer would fetch the metadata of each topic separately.
+        consumer.assign([tp for assignment in assignments.values() for tps in assignment.values() for tp in tps])
         await consumer.start()
         ends = await consumer.end_offsets(consumer.assignment())
         starts = await consumer.beginning_offsets(consumer.assignment())
@@ -70,14 +70,20 @@ async def fetch_lags(settings: Settings, required_topics: Iterable[str], groups:
         await consumer.stop()
         await admin.close()
 
-    def waiting(group: str, tp: TopicPartition) -> PartitionRange:
+    def uncommitted(group: str, tp: TopicPartition) -> PartitionRange:
         offset = committed[group][tp].offset if tp in committed[group] else -1
         return PartitionRange(tp, max(offset, starts[tp]), ends[tp])
 
-    found = await count_unread(
-        settings, [waiting(group, tp) for group, of in wanted.items() for tps in of.values() for tp in tps]
+    counts = await count_unread(
+        settings,
+        [
+            uncommitted(group, tp)
+            for group, assignment in assignments.items()
+            for tps in assignment.values()
+            for tp in tps
+        ],
     )
     return {
-        group: {topic: sum(found[waiting(group, tp)].records for tp in tps) for topic, tps in of.items()}
-        for group, of in wanted.items()
+        group: {topic: sum(counts[uncommitted(group, tp)].records for tp in tps) for topic, tps in assignment.items()}
+        for group, assignment in assignments.items()
     }

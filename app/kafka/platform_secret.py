@@ -1,31 +1,17 @@
-"""The password by which the platform's own processes log in at the embedded broker: made once, for its owner's eyes."""
+"""The password with which the platform's processes log in at the embedded broker. Only its owner can read it."""
 
-import os
-import secrets
-import tempfile
-from contextlib import suppress
 from pathlib import Path
 
+from app.system import secret_file
+
 USERNAME = "hindsight"
-_PASSWORD_BYTES = 32
 
 
 def path_of(home: Path) -> Path:
-    """Where it is kept."""
+    """Return the file of the password."""
     return home.resolve() / "kafka" / "platform.secret"
 
 
 def load_or_create_password(home: Path) -> str:
-    """The password, made if there is none yet. Raises OSError where it can't be read, or the home not be written."""
-    path = path_of(home)
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, whole = tempfile.mkstemp(dir=path.parent, prefix=".platform.secret.")  # with mode 0600
-        try:
-            with os.fdopen(descriptor, "w") as file:
-                file.write(secrets.token_urlsafe(_PASSWORD_BYTES))
-            with suppress(FileExistsError):  # another process was quicker: its password is the password
-                os.link(whole, path)
-        finally:
-            Path(whole).unlink()
-    return path.read_text().strip()
+    """Return the password; create it if there is none. Raises OSError if the file cannot be read or written."""
+    return secret_file.read_or_create(path_of(home))

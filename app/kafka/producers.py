@@ -1,4 +1,4 @@
-"""Publishing that is confirmed: each record is in the log, or it is known why not."""
+"""Confirmed publishing: each record is in the log, or the error is known."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -15,21 +15,21 @@ from app.settings import Settings
 
 _PERMANENT_ERRORS = (MessageSizeTooLargeError, RecordListTooLargeError, InvalidTopicError)
 CONFIRM_SECONDS = 30.0
-"""A record that is not confirmed by then is sent again: ids de-duplicate."""
+"""A record that is not confirmed in time is published again: ids de-duplicate."""
 
 RecordSender = Callable[[Record], Awaitable[Awaitable[Any]]]
-"""Hands a record to a producer; awaits to the broker's confirmation of it."""
+"""Hands a record to a producer. Awaits to an awaitable of the broker's confirmation."""
 
 
 async def publish_confirmed(send: RecordSender, records: Sequence[Record]) -> list[Exception | None]:
-    """Send all, then wait for the broker's word on each: None, or why it is not in the log."""
-    sent: list[Awaitable[Any] | Exception] = []
+    """Send all records, then wait for each confirmation. Return None, or the error, for each record."""
+    deliveries: list[Awaitable[Any] | Exception] = []
     for record in records:
         try:
-            sent.append(await send(record))
-        except Exception as error:  # one record's failure is that record's
-            sent.append(error)
-    return [await _wait_for_confirmation(delivery) for delivery in sent]
+            deliveries.append(await send(record))
+        except Exception as error:  # must not affect the other records
+            deliveries.append(error)
+    return [await _wait_for_confirmation(delivery) for delivery in deliveries]
 
 
 async def _wait_for_confirmation(delivery: Awaitable[Any] | Exception) -> Exception | None:
@@ -37,9 +37,9 @@ async def _wait_for_confirmation(delivery: Awaitable[Any] | Exception) -> Except
     if not isinstance(delivery, Exception):
         try:
             await asyncio.wait_for(delivery, CONFIRM_SECONDS)
-        except Exception as failed:
-            error = failed
-    for reason in (error, getattr(error, "__cause__", None)):  # Faust wraps what the producer says
+        except Exception as delivery_error:
+            error = delivery_error
+    for reason in (error, getattr(error, "__cause__", None)):  # Faust wraps the producer's error
         if isinstance(reason, _PERMANENT_ERRORS):
             return Unpublishable(f"{type(reason).__name__}: {reason}")
     return error
@@ -47,7 +47,7 @@ async def _wait_for_confirmation(delivery: Awaitable[Any] | Exception) -> Except
 
 @asynccontextmanager
 async def open_producer(settings: Settings) -> AsyncIterator[RecordSender]:
-    """A producer for a command: what it sends is in all replicas once its delivery is confirmed."""
+    """Open a producer for a command."""
     producer = clients.create_producer(settings, linger_ms=5, max_request_size=max_message_bytes(settings))
     await producer.start()
 
@@ -62,7 +62,7 @@ async def open_producer(settings: Settings) -> AsyncIterator[RecordSender]:
 
 
 async def publish_all(settings: Settings, records: Sequence[Record]) -> None:
-    """Publish records, confirmed. Raises the first one's error."""
+    """Publish records and wait for their confirmations. Raises the first error."""
     async with open_producer(settings) as send:
         for error in await publish_confirmed(send, records):
             if error is not None:

@@ -1,4 +1,4 @@
-"""Creation of the platform's topics, and the wait for it."""
+"""Creation of the platform's topics, and the wait for them."""
 
 import asyncio
 import logging
@@ -14,12 +14,11 @@ from app.settings import Settings
 
 log = logging.getLogger(__name__)
 
-
 _POLL_SECONDS = 0.3
 
 
 async def provision(settings: Settings) -> list[str]:
-    """Make the topics that are missing; return a line for each existing one that differs from what is wanted.
+    """Create the missing topics. Return a line for each difference between an existing topic and the required one.
 
     Idempotent, and safe to run from several processes at once. An existing topic is never changed.
     """
@@ -43,14 +42,15 @@ async def _create(admin: AIOKafkaAdminClient, topics: Iterable[TopicSpec], repli
     for name, code, *details in response.topic_errors:
         error = for_code(code)
         if code and error is not TopicAlreadyExistsError:
-            raise KafkaError(f"topic {name!r} could not be made: {error.__name__}: {' '.join(map(str, details))}")
+            raise KafkaError(f"topic {name!r} could not be created: {error.__name__}: {' '.join(map(str, details))}")
 
 
 async def _differences(admin: AIOKafkaAdminClient, topics: list[TopicSpec]) -> list[str]:
     if not topics:
         return []
     lines = []
-    partitions = {t["topic"]: len(t["partitions"]) for t in await admin.describe_topics([t.name for t in topics])}
+    descriptions = await admin.describe_topics([topic.name for topic in topics])
+    partitions = {description["topic"]: len(description["partitions"]) for description in descriptions}
     responses = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic.name) for topic in topics])
     configs = {
         resource[3]: {entry[0]: entry[1] for entry in resource[4]}
@@ -61,27 +61,27 @@ async def _differences(admin: AIOKafkaAdminClient, topics: list[TopicSpec]) -> l
         if partitions[topic.name] != topic.partitions:
             lines.append(f"topic {topic.name} has {partitions[topic.name]} partitions, not {topic.partitions}")
         for name, value in topic.configs.items():
-            if (found := configs[topic.name].get(name)) != value:
-                lines.append(f"topic {topic.name} has {name}={found}, not {value}")
+            if (actual := configs[topic.name].get(name)) != value:
+                lines.append(f"topic {topic.name} has {name}={actual}, not {value}")
     return lines
 
 
 async def wait_provisioned(settings: Settings) -> None:
-    """Return once the broker answers and every topic is there: whoever consumes calls this first."""
+    """Return once the broker answers and every topic exists. Consumers call this first."""
     names = {topic.name for topic in required_topics(settings)}
-    waited = False
+    logged = False
     while True:
         admin = clients.create_admin(settings)
         try:
             await admin.start()
             if names <= set(await admin.list_topics()):
                 return
-            reason = "its topics are not there yet"
+            reason = "its topics do not exist yet"
         except (KafkaError, OSError) as error:
             reason = str(error)
         finally:
             await admin.close()
-        if not waited:
+        if not logged:
             log.info("waiting for Kafka at %s: %s", settings.bootstrap, reason)
-            waited = True
+            logged = True
         await asyncio.sleep(_POLL_SECONDS)

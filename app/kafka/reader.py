@@ -1,4 +1,4 @@
-"""What Kafka holds of the log: ranges of offsets, read without a consumer group."""
+"""Reading of Kafka by ranges of offsets, without a consumer group."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -19,9 +19,9 @@ _MAX_POLL_RECORDS = 5_000
 
 @dataclass(frozen=True)
 class OffsetRange:
-    """The offsets that Kafka holds of one partition: from `begin` up to, not including, `end`.
+    """Offsets that Kafka holds of one partition, from `begin` to `end` (exclusive).
 
-    That is where the first open transaction begins, if there is one: nobody reads beyond.
+    `end` is the last stable offset: the start of the first open transaction, if there is one.
     """
 
     topic_id: TopicId
@@ -30,43 +30,43 @@ class OffsetRange:
 
 
 async def fetch_partitions(settings: Settings, names: list[str]) -> list[TopicPartition]:
-    """The partitions of these topics; none of a topic that doesn't exist. Raises KafkaError without a broker."""
+    """Return the partitions of those topics that exist. Raises KafkaError without a broker."""
     admin = clients.create_admin(settings)
     try:
         await admin.start()
-        described = await admin.describe_topics(names)
+        descriptions = await admin.describe_topics(names)
     finally:
         await admin.close()
     return [
         TopicPartition(topic["topic"], partition["partition"])
-        for topic in described
+        for topic in descriptions
         if not topic["error_code"]
         for partition in topic["partitions"]
     ]
 
 
 async def fetch_offset_ranges(settings: Settings, names: list[str]) -> dict[TopicPartition, OffsetRange]:
-    """What Kafka holds of these topics; nothing of a topic that doesn't exist. Raises KafkaError without a broker."""
+    """Return the offset range of each partition of those topics that exist. Raises KafkaError without a broker."""
     partitions = await fetch_partitions(settings, names)
-    epochs = await fetch_topic_ids(settings, sorted({tp.topic for tp in partitions}))
+    topic_ids = await fetch_topic_ids(settings, sorted({tp.topic for tp in partitions}))
     async with _consumer(settings, partitions) as consumer:
         begins = await consumer.beginning_offsets(partitions)
         ends = await consumer.end_offsets(partitions)
-    return {tp: OffsetRange(epochs[tp.topic], begins[tp], ends[tp]) for tp in partitions}
+    return {tp: OffsetRange(topic_ids[tp.topic], begins[tp], ends[tp]) for tp in partitions}
 
 
 async def fetch_first_offsets(
     consumer: AIOKafkaConsumer, milliseconds: int, ends: Mapping[TopicPartition, int]
 ) -> dict[TopicPartition, int]:
-    """Each partition's first offset that was logged at a moment of Unix time or later; its end where none was."""
-    found = await consumer.offsets_for_times(dict.fromkeys(ends, milliseconds))
-    return {tp: end if found[tp] is None else found[tp].offset for tp, end in ends.items()}
+    """Return each partition's first offset that was logged at this Unix time or later; its end if there is none."""
+    offsets = await consumer.offsets_for_times(dict.fromkeys(ends, milliseconds))
+    return {tp: end if offsets[tp] is None else offsets[tp].offset for tp, end in ends.items()}
 
 
 async def fetch_offsets_between(
     settings: Settings, partitions: list[TopicPartition], since: datetime, until: datetime
 ) -> dict[TopicPartition, tuple[int, int]]:
-    """The ranges, as `read` takes them, of what Kafka holds that was logged from `since` to `until`, both included."""
+    """Return the ranges, for `read_ranges`, of the records that were logged from `since` to `until` (inclusive)."""
     async with _consumer(settings, partitions) as consumer:
         ends = await consumer.end_offsets(partitions)
         begins = await fetch_first_offsets(consumer, int(since.timestamp() * 1000), ends)
@@ -77,7 +77,7 @@ async def fetch_offsets_between(
 async def read_ranges(
     settings: Settings, ranges: Mapping[TopicPartition, tuple[int, int]], topic_ids: Mapping[str, TopicId]
 ) -> AsyncIterator[list[ConsumedRecord]]:
-    """The records from each range's first offset up to, not including, its second; a partition's in their order."""
+    """Yield the records of each range, its second offset excluded; those of a partition in their order."""
     open_ranges = {tp: end for tp, (start, end) in ranges.items() if start < end}
     if not open_ranges:
         return
@@ -85,9 +85,12 @@ async def read_ranges(
         for tp in open_ranges:
             consumer.seek(tp, ranges[tp][0])
         while open_ranges:
-            found = await consumer.getmany(timeout_ms=_POLL_MS, max_records=_MAX_POLL_RECORDS)
+            batches = await consumer.getmany(timeout_ms=_POLL_MS, max_records=_MAX_POLL_RECORDS)
             records = [
-                r for tp, some in found.items() for r in some if tp in open_ranges and r.offset < open_ranges[tp]
+                record
+                for tp, batch in batches.items()
+                for record in batch
+                if tp in open_ranges and record.offset < open_ranges[tp]
             ]
             if records:
                 yield [to_consumed_record(record, topic_ids[record.topic]) for record in records]
@@ -98,7 +101,7 @@ async def read_ranges(
 
 
 def to_consumed_record(record: ConsumerRecord, topic_id: TopicId) -> ConsumedRecord:
-    """A record as the guard has it."""
+    """Return a record with its origin, in the type that handlers take."""
     origin = Origin(topic_id, record.topic, record.partition, record.offset, record.timestamp)
     return ConsumedRecord(
         origin, record.key, record.value, tuple((name, value or b"") for name, value in record.headers)

@@ -1,12 +1,12 @@
-"""Record batches as any producer writes them, read within bounds.
+"""A parser of record batches that no producer can break.
 
-aiokafka's parser raises where a header's name is not UTF-8, and its codecs decompress whatever a batch expands to: one
-such record stops every consumer at each of its starts. Here
+aiokafka's parser raises if a header's name is not UTF-8, and its codecs decompress a batch to any size: one such record
+would stop every consumer at each start. This parser
 
-1. decompression is bounded: a batch, and each record in it, may expand to so much and no more
-2. a batch that aiokafka can't parse is parsed once more, with names that are escaped (`\\xff`)
-3. what can't be read at all becomes one empty record for each offset, whose header `hindsight_unreadable` says why:
-   offsets advance, and each consumer archives or dead-letters the record like any other
+1. bounds decompression, of a batch and of each record in it;
+2. parses a batch that aiokafka cannot parse a second time, and escapes names of headers (`\\xff`);
+3. replaces records that cannot be read by one empty record for each offset, with the reason in the header
+   `hindsight_unreadable`: offsets advance, and each consumer archives or dead-letters the record like any other.
 """
 
 import struct
@@ -14,42 +14,30 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import cramjam
 from aiokafka.consumer import fetcher
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.record.legacy_records import LegacyRecordBatch
 from aiokafka.record.util import decode_varint
 
+from app.kafka.decompression import decompress
 from app.settings import MiB
 
 UNREADABLE_HEADER = "hindsight_unreadable"
-"""The header of a record that stands for one that can't be read: why."""
+"""Header of a record that replaces one that cannot be read: the reason."""
 
 _LENGTH = struct.Struct(">i")
 _HEADER = struct.Struct(">qiibIhiqqqhii")
 _LENGTH_AT, _MAGIC_AT, _ATTRIBUTES_AT = 8, 16, 21
 _BATCH_OVERHEAD_BYTES = 12
-"""The base offset and the length, which counts all that follows."""
+"""Base offset and length; the length counts the bytes that follow it."""
 _MIN_BATCH_BYTES = 14 + _BATCH_OVERHEAD_BYTES
-_CODEC, _LOG_APPEND_TIME = 0x07, 0x08
-_GZIP, _SNAPPY, _LZ4, _ZSTD = 1, 2, 3, 4
-_DECOMPRESS = {
-    _GZIP: cramjam.gzip.decompress_into,
-    _LZ4: cramjam.lz4.decompress_into,
-    _ZSTD: cramjam.zstd.decompress_into,
-}
-_XERIAL = b"\x82SNAPPY\x00"
-_XERIAL_BYTES = 16
-
-
-class DecompressedTooLarge(ValueError):
-    """What expands to more than may be held in memory."""
+_CODEC_MASK = 0x07
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedRecord:
-    """A record as aiokafka's parser has it."""
+    """Record with the attributes of aiokafka's records."""
 
     offset: int
     timestamp: int
@@ -61,10 +49,10 @@ class ParsedRecord:
 
 
 class BoundedRecords:
-    """The batches of one partition in one answer to a fetch: aiokafka's `MemoryRecords`."""
+    """Batches of one partition in a response to a fetch. Replaces aiokafka's `MemoryRecords`."""
 
     max_record_bytes = 16 * MiB
-    """The largest record of a compressed batch; a batch, and the batches of an answer together, may hold four."""
+    """Limit of a record in a compressed batch; the limit of a batch, and of a response, is four times as much."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -79,36 +67,36 @@ class BoundedRecords:
         self._end = end if self._position < end <= len(self._data) else -1
 
     def size_in_bytes(self) -> int:
-        """The size of the answer, with a batch that is cut off."""
+        """Return the size of the response, including a batch that is cut off at its end."""
         return len(self._data)
 
     def has_next(self) -> bool:
-        """Whether there is a whole batch; False once so much was expanded that the rest is to be fetched again."""
+        """Return whether there is a complete batch. False at the limit: the rest is fetched again."""
         return self._end >= 0 and self._expanded < 4 * self.max_record_bytes
 
     def next_batch(self) -> Any:
-        """The next batch, as aiokafka's own; None after the last."""
+        """Return the next batch, with the attributes of aiokafka's batches; None after the last."""
         if self._end < 0:
             return None
         view = memoryview(self._data)[self._position : self._end]
         self._position = self._end
         self._find_next()
         if len(view) < _MIN_BATCH_BYTES:
-            raise CorruptRecordException(f"a batch has {len(view)} bytes: {_MIN_BATCH_BYTES} are the least")
+            raise CorruptRecordException(f"a batch has {len(view)} bytes, fewer than the minimum {_MIN_BATCH_BYTES}")
         if view[_MAGIC_AT] < 2:
             return LegacyRecordBatch(view, view[_MAGIC_AT])
         batch = DefaultRecordBatch(view)
         return batch if batch.is_control_batch else _BoundedBatch(self, batch, view)
 
     def expand(self, codec: int, data: memoryview) -> bytes:
-        """Decompress a batch's records. Raises `TooLarge`, or whatever the codec raises."""
+        """Decompress a batch's records. Raises DecompressedTooLarge, or the error of the codec."""
         expanded = decompress(codec, data, 4 * self.max_record_bytes)
         self._expanded += len(expanded)
         return expanded
 
 
 class _BoundedBatch:
-    """A batch, which each consumer iterates over once."""
+    """Batch of records, over which each consumer iterates once."""
 
     __slots__ = ("_batch", "_owner", "_view", "base_offset", "is_transactional", "next_offset", "producer_id")
 
@@ -120,7 +108,7 @@ class _BoundedBatch:
         self.producer_id, self.is_transactional = batch.producer_id, batch.is_transactional
 
     def validate_crc(self) -> bool:
-        """Whether the batch is as the broker stored it."""
+        """Return whether the checksum matches."""
         return bool(self._batch.validate_crc())
 
     def __iter__(self) -> Iterator[Any]:
@@ -136,69 +124,70 @@ class _BoundedBatch:
             yield from self._parse_tolerantly(self._view[_HEADER.size :], count, error)
 
     def _iterate_compressed(self) -> Iterator[Any]:
-        count, data, largest = 0, None, self._owner.max_record_bytes
+        count, data, limit = 0, None, self._owner.max_record_bytes
         try:
             data = self._owner.expand(self._batch.compression_type, self._view[_HEADER.size :])
             for record in DefaultRecordBatch(self._plain_header() + data):
-                yield record if len(record.value or b"") <= largest else self._too_large(record)
+                yield record if len(record.value or b"") <= limit else self._replace_large(record)
                 count += 1
         except Exception as error:
             yield from self._parse_tolerantly(data, count, error)
 
     def _plain_header(self) -> bytes:
         header = bytearray(self._view[: _HEADER.size])
-        header[_ATTRIBUTES_AT + 1] &= ~_CODEC
+        header[_ATTRIBUTES_AT + 1] &= ~_CODEC_MASK
         return bytes(header)
 
-    def _too_large(self, record: Any) -> ParsedRecord:
-        return self._unreadable(record.offset, f"{len(record.value)} bytes: at most {self._owner.max_record_bytes}")
+    def _replace_large(self, record: Any) -> ParsedRecord:
+        return self._replacement(record.offset, f"{len(record.value)} bytes: at most {self._owner.max_record_bytes}")
 
     def _parse_tolerantly(self, data: bytes | memoryview | None, skip: int, error: Exception) -> Iterator[ParsedRecord]:
-        """The records after the first `skip`, read tolerantly; from the one on that can't be, what stands for them."""
+        """Yield the records after the first `skip`, and a replacement for each from the first unreadable one on."""
         offset = self.base_offset + skip
         if data is not None:
             try:
                 for number, record in enumerate(self._parse(bytearray(data))):
                     if number >= skip:
                         large = self._batch.compression_type and len(record.value or b"") > self._owner.max_record_bytes
-                        yield self._too_large(record) if large else record
+                        yield self._replace_large(record) if large else record
                         offset = record.offset + 1
-            except Exception as still:
-                error = still
-        for missing in range(offset, self.next_offset):
-            yield self._unreadable(missing, f"{type(error).__name__}: {error}")
+            except Exception as parse_error:
+                error = parse_error
+        for unreadable in range(offset, self.next_offset):
+            yield self._replacement(unreadable, f"{type(error).__name__}: {error}")
 
-    def _unreadable(self, offset: int, reason: str) -> ParsedRecord:
+    def _replacement(self, offset: int, reason: str) -> ParsedRecord:
         header = (UNREADABLE_HEADER, reason.encode(errors="backslashreplace")[:1000])
         return ParsedRecord(offset, self._batch.max_timestamp, self._batch.timestamp_type, None, b"", [header])
 
     def _parse(self, data: bytearray) -> Iterator[ParsedRecord]:
-        """Kafka's record format, version 2; see `org.apache.kafka.common.record.DefaultRecord`."""
+        """Parse Kafka's record format, version 2: see `org.apache.kafka.common.record.DefaultRecord`."""
         batch, position = self._batch, 0
 
-        def take(size: int) -> bytes | None:
+        def read_bytes(size: int) -> bytes | None:
             nonlocal position
             if size < 0:
                 return None
             if position + size > len(data):
-                raise CorruptRecordException(f"{size} bytes are wanted where {len(data) - position} are left")
+                raise CorruptRecordException(f"a field has {size} bytes, but {len(data) - position} are left")
             position += size
             return bytes(data[position - size : position])
 
-        def number() -> int:
+        def read_number() -> int:
             nonlocal position
             value, position = decode_varint(data, position)
             return int(value)
 
         for _ in range(_HEADER.unpack_from(self._view)[-1]):
-            end = number()
-            end += position
-            position += 1  # attributes, none of which are in use
-            timestamp, offset = batch.first_timestamp + number(), self.base_offset + number()
-            key, value = take(number()), take(number())
-            headers = [
-                ((take(number()) or b"").decode(errors="backslashreplace"), take(number())) for _ in range(number())
-            ]
+            length = read_number()
+            end = position + length
+            position += 1  # attributes: none is in use
+            timestamp, offset = batch.first_timestamp + read_number(), self.base_offset + read_number()
+            key, value = read_bytes(read_number()), read_bytes(read_number())
+            headers = []
+            for _ in range(read_number()):
+                name = (read_bytes(read_number()) or b"").decode(errors="backslashreplace")
+                headers.append((name, read_bytes(read_number())))
             if position != end:
                 raise CorruptRecordException(f"the record at offset {offset} ends at {position}, not {end}")
             if batch.timestamp_type:
@@ -206,45 +195,7 @@ class _BoundedBatch:
             yield ParsedRecord(offset, timestamp, batch.timestamp_type, key, value, headers)
 
 
-def decompress(codec: int, data: memoryview, limit: int) -> bytes:
-    """Decompress what one of Kafka's codecs made, to `limit` bytes at most. Raises `TooLarge`, ValueError."""
-    if codec == _SNAPPY:
-        return b"".join(_snappy(data, limit))
-    into = _DECOMPRESS.get(codec)
-    if into is None:
-        raise ValueError(f"{codec} is no codec of Kafka's")
-    size = min(limit, 4 * len(data) + 4096)
-    while True:
-        room = bytearray(size)
-        try:
-            return bytes(memoryview(room)[: into(data, room)])
-        except cramjam.DecompressionError as error:
-            if size == limit:
-                raise DecompressedTooLarge(f"it can't be decompressed to at most {limit} bytes: {error}") from error
-        size = min(limit, 4 * size)
-
-
-def _snappy(data: memoryview, limit: int) -> Iterator[bytes]:
-    """The blocks of Snappy as Java writes it (xerial's framing), or the one block that others write."""
-    position, framed = 0, data[: len(_XERIAL)] == _XERIAL
-    if framed:
-        position = _XERIAL_BYTES
-    while position < len(data):
-        size = len(data)
-        if framed:
-            [size] = _LENGTH.unpack_from(data, position)
-            position += _LENGTH.size
-        if size < 0 or position + size > len(data):
-            raise ValueError(f"a block of {size} bytes where {len(data) - position} are left")
-        block = bytes(data[position : position + size])
-        limit -= int(cramjam.snappy.decompress_raw_len(block))
-        if limit < 0:
-            raise DecompressedTooLarge(f"it expands to {-limit} bytes more than may be held")
-        yield bytes(cramjam.snappy.decompress_raw(block))
-        position += size
-
-
 def install(max_record_bytes: int) -> None:
-    """Have every consumer of this process read batches by `Records`, with this bound."""
+    """Make every consumer of this process parse batches with `BoundedRecords` and this limit."""
     BoundedRecords.max_record_bytes = max_record_bytes
     fetcher.MemoryRecords = BoundedRecords

@@ -1,4 +1,4 @@
-"""One idempotent Kafka producer that outlives its broker: it starts when the broker comes, anew after a failure."""
+"""An idempotent Kafka producer that survives failures of its broker: it starts as soon as it can, and restarts."""
 
 import asyncio
 import logging
@@ -22,7 +22,7 @@ STOP_SECONDS = 5.0
 
 
 class ResilientProducer:
-    """Publishes records, each confirmed by all in-sync replicas before `publish` returns."""
+    """Producer whose `publish` returns once all in-sync replicas have the record."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -32,7 +32,7 @@ class ResilientProducer:
         self._keep_running_task: asyncio.Task[None] | None = None
 
     async def publish(self, record: Record) -> None:
-        """Returns once the broker has confirmed. Raises `Unconfirmed`, or MessageSizeTooLargeError."""
+        """Publish a record and wait for its confirmation. Raises Unconfirmed, or MessageSizeTooLargeError."""
         try:
             async with asyncio.timeout(CONFIRM_SECONDS):
                 await self._started.wait()
@@ -43,7 +43,7 @@ class ResilientProducer:
         except MessageSizeTooLargeError:
             raise
         except KafkaError as error:
-            # An idempotent producer that has failed stays failed: make a new one.
+            # An idempotent producer stays failed: `_keep_running` creates a new one.
             self._started.clear()
             self._broken.set()
             raise Unconfirmed(f"the broker did not confirm: {error}") from error
@@ -66,7 +66,7 @@ class ResilientProducer:
             try:
                 producer = clients.create_producer(self._settings)
             except OSError as error:
-                log.warning("how to connect to Kafka can't be read: %s", error)
+                log.warning("the credentials for Kafka cannot be read: %s", error)
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
             try:
@@ -78,7 +78,7 @@ class ResilientProducer:
                 log.debug("no broker yet: %s", error)
             finally:
                 self._started.clear()
-                # Without a broker it would wait for ever to deliver what nobody waits for any more. Not `wait_for`:
+                # Without a broker it would wait forever to deliver records that no caller waits for. Not `wait_for`:
                 # before Python 3.12 it can lose the cancellation that ends this task.
                 with suppress(TimeoutError, KafkaError):
                     async with asyncio.timeout(STOP_SECONDS):

@@ -1,8 +1,8 @@
-"""Connections that are being made when a client is cancelled or closed are closed too.
+"""A patch of aiokafka: close connections that are being opened while their client is cancelled or closed.
 
 aiokafka 0.14 leaves them open in two places, until they are collected with the warning `Unclosed AIOKafkaConnection`:
-1. `AIOKafkaClient.bootstrap` closes its connection when the broker's answer is an error, not when it is cancelled
-2. `AIOKafkaClient.close` closes what it has: a connection that another task is making meanwhile comes too late
+1. `AIOKafkaClient.bootstrap` closes its connection if the broker answers with an error, but not if it is cancelled
+2. `AIOKafkaClient.close` closes existing connections, but not one that another task opens at the same time
 """
 
 from contextvars import ContextVar
@@ -14,25 +14,25 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import AIOKafkaConnection
 
 _bootstrap, _get_conn, _close = AIOKafkaClient.bootstrap, AIOKafkaClient._get_conn, AIOKafkaClient.close
-_bootstrap_connections: ContextVar[list[AIOKafkaConnection] | None] = ContextVar("made", default=None)
-"""The connections of the bootstrap that this task is in."""
+_bootstrap_connections: ContextVar[list[AIOKafkaConnection] | None] = ContextVar("bootstrap_connections", default=None)
+"""Connections of the bootstrap that the current task runs."""
 
 
 async def _create_connection(*arguments: Any, **options: Any) -> AIOKafkaConnection:
     connection = await aiokafka_conn.create_conn(*arguments, **options)
-    if (made := _bootstrap_connections.get()) is not None:
-        made.append(connection)
+    if (connections := _bootstrap_connections.get()) is not None:
+        connections.append(connection)
     return connection
 
 
 async def _bootstrap_or_close(self: AIOKafkaClient) -> None:
     self._is_closed = False
-    made: list[AIOKafkaConnection] = []
-    token = _bootstrap_connections.set(made)
+    connections: list[AIOKafkaConnection] = []
+    token = _bootstrap_connections.set(connections)
     try:
         await _bootstrap(self)
     except BaseException:
-        for connection in made:
+        for connection in connections:
             connection.close()
         raise
     finally:
@@ -53,7 +53,7 @@ async def _close_for_good(self: AIOKafkaClient) -> None:
 
 
 def install() -> None:
-    """Have every client of this process close what it is connecting to."""
+    """Patch every client of this process."""
     aiokafka_client.create_conn = _create_connection
     AIOKafkaClient.bootstrap = _bootstrap_or_close
     AIOKafkaClient._get_conn = _get_conn_or_close

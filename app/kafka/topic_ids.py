@@ -1,7 +1,7 @@
-"""The log epoch: which incarnation of a topic an offset belongs to.
+"""Topic ids: they tell a topic from an earlier topic of the same name, so that an offset is unambiguous.
 
-aiokafka reads metadata up to version 5; a topic's UUID came with version 10 (KIP-516), declared here in
-aiokafka's own terms.
+aiokafka 0.14 implements Kafka's Metadata request up to version 5. Topic ids need version 10 (KIP-516), which is
+declared here with aiokafka's own classes.
 """
 
 import uuid
@@ -111,30 +111,30 @@ class _Metadata(Request[_MetadataStruct]):  # type: ignore[misc]
 
 
 class TopicIdCache:
-    """The epochs of the topics that a reader has asked for."""
+    """Topic ids that a reader has fetched, as long as its offsets increase."""
 
     def __init__(self) -> None:
         self._topic_ids: dict[str, TopicId] = {}
         self._last_offsets: dict[tuple[str, int], int] = {}
 
     def get(self, topic: str, partition: int, offset: int) -> TopicId | None:
-        """The epoch of a record in hand; None when it must be asked for (again), and then learned.
+        """Return the topic id of a record, or None if it must be fetched.
 
-        Where offsets don't go up, the topic may be another one than before, deleted and made again.
+        If offsets do not increase, the topic may have been deleted and created again.
         """
         last = self._last_offsets.get((topic, partition))
         return None if last is not None and offset <= last else self._topic_ids.get(topic)
 
     def put(self, topic: str, partition: int, offset: int, topic_id: TopicId) -> None:
-        """A record of this place is of this epoch."""
+        """Store the topic id of a record."""
         self._topic_ids[topic] = topic_id
         self._last_offsets[topic, partition] = offset
 
 
 async def fetch_topic_ids(settings: Settings, topics: Iterable[str]) -> dict[str, TopicId]:
-    """The epoch of each topic: `<cluster id>/<topic UUID>`.
+    """Return the id of each topic: `<cluster id>/<topic UUID>`.
 
-    Raises UnknownTopicOrPartitionError for a topic that doesn't exist, KafkaConnectionError without a broker.
+    Raises UnknownTopicOrPartitionError for a topic that does not exist, KafkaConnectionError without a broker.
     """
     admin = clients.create_admin(settings)
     await admin.start()
@@ -142,9 +142,9 @@ async def fetch_topic_ids(settings: Settings, topics: Iterable[str]) -> dict[str
         response = await admin._send_request(_Metadata(sorted(set(topics))))
     finally:
         await admin.close()
-    epochs = {}
-    for error, name, topic_id, *_ in response.topics:
+    topic_ids = {}
+    for error, name, topic_uuid, *_ in response.topics:
         if error:
             raise UnknownTopicOrPartitionError(f"topic {name!r} (Kafka's error {error})")
-        epochs[name] = TopicId(f"{response.cluster_id}/{uuid.UUID(bytes=topic_id)}")
-    return epochs
+        topic_ids[name] = TopicId(f"{response.cluster_id}/{uuid.UUID(bytes=topic_uuid)}")
+    return topic_ids

@@ -1,9 +1,8 @@
-"""How many records wait for whoever has read up to an offset.
+"""Count of the records between two offsets of a partition.
 
-The difference of two offsets is not that: the marker that ends a transaction takes an offset, so does what a
-transaction has aborted, and compaction leaves gaps. A consumer's committed offset stays before them until another
-record comes. So where a
-group looks behind, a consumer reads on from its offset, to the first record or to the end.
+It is not the difference of the offsets: transaction markers and aborted records have offsets too, and compaction leaves
+gaps. A consumer's committed offset stays before them until the next record. So if a group seems to lag, a consumer
+reads from the group's offset to the first record, or to the end.
 """
 
 import time
@@ -19,13 +18,13 @@ from app.settings import Settings
 _FETCH_BYTES = 64 * 1024
 _POLL_MS = 50
 _TIMEOUT_SECONDS = 10.0
-"""What is not known by then counts as unread; the next look goes on from there."""
+"""Offsets that are not read by then count as unread; the next call continues from there."""
 _CACHE_SECONDS = 60.0
-"""For how long it is remembered that there is nothing between two offsets: a topic may be deleted and made again."""
+"""Time for which an empty range is remembered: a topic may be deleted and created again."""
 
 
 class PartitionRange(NamedTuple):
-    """The offsets of a partition from `start` up to, not including, `end`: at most its last stable offset."""
+    """Offsets of a partition from `start` to `end` (exclusive), which is at most the last stable offset."""
 
     partition: TopicPartition
     start: int
@@ -34,9 +33,9 @@ class PartitionRange(NamedTuple):
 
 @dataclass(frozen=True)
 class UnreadCount:
-    """The records in a range: the first one's offset (the range's end where there is none), and how many.
+    """Records in a range: the first one's offset (the range's end if there is none), and an upper bound of their count.
 
-    There are never more than `records`; as many as one fetch finds are counted, beyond that each offset counts.
+    The count is exact as far as one fetch reaches; beyond that, each offset counts.
     """
 
     first_offset: int
@@ -44,64 +43,65 @@ class UnreadCount:
 
 
 _empty_ranges: dict[tuple[str, TopicPartition, int], tuple[int, float]] = {}
-"""By cluster, partition and start: the offset up to which there is no record, and until when that is believed."""
+"""Cluster, partition and start -> the offset up to which there is no record, and when this entry expires."""
 
 
 async def count_unread(settings: Settings, ranges: Iterable[PartitionRange]) -> dict[PartitionRange, UnreadCount]:
-    """What there is to read in each of the ranges. Raises KafkaError without a broker."""
-    found: dict[PartitionRange, UnreadCount] = {}
-    looks: list[dict[TopicPartition, PartitionRange]] = []
-    """One consumer is at one place of a partition at a time."""
+    """Count the records in each of the ranges. Raises KafkaError without a broker."""
+    counts: dict[PartitionRange, UnreadCount] = {}
+    passes: list[dict[TopicPartition, PartitionRange]] = []
+    """A consumer has one position in a partition: several ranges of one partition are read in several passes."""
     now = time.monotonic()
     for key in [key for key, (_, expires) in _empty_ranges.items() if expires < now]:
         del _empty_ranges[key]
-    for one in set(ranges):
-        if one.start >= one.end or _read_until(settings, one) >= one.end:
-            found[one] = UnreadCount(one.end, 0)
+    for offsets in set(ranges):
+        if offsets.start >= offsets.end or _read_until(settings, offsets) >= offsets.end:
+            counts[offsets] = UnreadCount(offsets.end, 0)
             continue
-        look = next((look for look in looks if one.partition not in look), None)
-        if look is None:
-            looks.append(look := {})
-        look[one.partition] = one
-    if looks:
+        pass_ranges = next((candidate for candidate in passes if offsets.partition not in candidate), None)
+        if pass_ranges is None:
+            passes.append(pass_ranges := {})
+        pass_ranges[offsets.partition] = offsets
+    if passes:
         consumer = clients.create_consumer(
             settings, auto_offset_reset="earliest", fetch_max_wait_ms=100, max_partition_fetch_bytes=_FETCH_BYTES
         )
         await consumer.start()
         try:
-            for look in looks:
-                found |= await _count_ranges(settings, consumer, look)
+            for pass_ranges in passes:
+                counts |= await _count_ranges(settings, consumer, pass_ranges)
         finally:
             await consumer.stop()
-    return found
+    return counts
 
 
-def _read_until(settings: Settings, one: PartitionRange) -> int:
-    return _empty_ranges.get((settings.platform_bootstrap, one.partition, one.start), (one.start, 0.0))[0]
+def _read_until(settings: Settings, offsets: PartitionRange) -> int:
+    key = (settings.platform_bootstrap, offsets.partition, offsets.start)
+    return _empty_ranges.get(key, (offsets.start, 0.0))[0]
 
 
 async def _count_ranges(
     settings: Settings, consumer: AIOKafkaConsumer, ranges: dict[TopicPartition, PartitionRange]
 ) -> dict[PartitionRange, UnreadCount]:
-    found: dict[PartitionRange, UnreadCount] = {}
+    counts: dict[PartitionRange, UnreadCount] = {}
     consumer.assign(list(ranges))
-    for partition, one in ranges.items():
-        consumer.seek(partition, _read_until(settings, one))
+    for partition, offsets in ranges.items():
+        consumer.seek(partition, _read_until(settings, offsets))
     deadline = time.monotonic() + _TIMEOUT_SECONDS
-    while len(found) < len(ranges):
+    while len(counts) < len(ranges):
         late = time.monotonic() > deadline
-        fetched = await consumer.getmany(timeout_ms=_POLL_MS)
-        for partition, one in ranges.items():
-            if one in found:
+        batches = await consumer.getmany(timeout_ms=_POLL_MS)
+        for partition, offsets in ranges.items():
+            if offsets in counts:
                 continue
-            position = min(await consumer.position(partition), one.end)
-            offsets = [record.offset for record in fetched.get(partition, ()) if record.offset < one.end]
-            until = offsets[0] if offsets else position
-            _empty_ranges[settings.platform_bootstrap, partition, one.start] = (
-                until,
+            position = min(await consumer.position(partition), offsets.end)
+            records = [record for record in batches.get(partition, ()) if record.offset < offsets.end]
+            first_offset = records[0].offset if records else position
+            _empty_ranges[settings.platform_bootstrap, partition, offsets.start] = (
+                first_offset,
                 time.monotonic() + _CACHE_SECONDS,
             )
-            if offsets or late or position == one.end:
-                found[one] = UnreadCount(until, len(offsets) + one.end - position)
+            if records or late or position == offsets.end:
+                counts[offsets] = UnreadCount(first_offset, len(records) + offsets.end - position)
                 consumer.pause(partition)
-    return found
+    return counts

@@ -20,7 +20,7 @@ from app.erasure.search import DataSubject
 from app.eventlog.archive import Archive
 from app.events import topics
 from app.events.ids import prediction_id
-from app.kafka import reader, record_parser
+from app.kafka import decompression, reader, record_parser
 from app.kafka.lag import fetch_deployment_lags
 from app.kafka.topic_ids import fetch_topic_ids
 from app.replay.query import ReplayQuery
@@ -113,7 +113,7 @@ async def test_every_consumer_reads_every_codec(
 
     # Commands read the log itself, and what is not archived yet from Kafka.
     seen = set[int]()
-    decompress = record_parser.decompress
+    decompress = decompression.decompress
 
     def spy(number: int, data: memoryview, limit: int) -> bytes:
         seen.add(number)

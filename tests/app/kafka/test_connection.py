@@ -1,4 +1,4 @@
-"""One deployment's connection, in the terms of three clients."""
+"""Connection options of one deployment, for three clients."""
 
 import ssl
 from pathlib import Path
@@ -22,7 +22,7 @@ def cluster(tmp_path: Path) -> Settings:
     )
 
 
-def test_a_cluster_with_passwords_and_tls(cluster: Settings) -> None:
+def test_a_cluster_with_sasl_and_tls_is_configured_for_each_client(cluster: Settings) -> None:
     options = connection.client_options(cluster)
     assert isinstance(options.pop("ssl_context"), ssl.SSLContext)
     assert options == {
@@ -47,7 +47,7 @@ def test_a_cluster_with_passwords_and_tls(cluster: Settings) -> None:
     assert (faust["broker"], credentials.username) == ("aiokafka://one:9093;aiokafka://two:9093", "ada")
 
 
-def test_a_cluster_that_asks_for_nothing(cluster: Settings) -> None:
+def test_a_cluster_without_security_needs_no_credentials(cluster: Settings) -> None:
     plain = cluster.model_copy(update={"kafka_security_protocol": "PLAINTEXT"})
     assert connection.client_options(plain) == {
         "bootstrap_servers": "one:9093,two:9093",
@@ -56,7 +56,7 @@ def test_a_cluster_that_asks_for_nothing(cluster: Settings) -> None:
     assert connection.faust_settings(plain)["broker_credentials"] is None
 
 
-def test_the_embedded_broker_has_a_door_and_a_password_for_the_platform(tmp_path: Path) -> None:
+def test_the_embedded_broker_has_a_listener_and_a_password_for_the_platform(tmp_path: Path) -> None:
     config = Settings(home=tmp_path, kafka_bootstrap="")
     options = connection.client_options(config)
     assert (options["bootstrap_servers"], config.bootstrap) == ("127.0.0.1:9094", "127.0.0.1:9092")

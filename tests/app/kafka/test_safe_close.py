@@ -1,4 +1,4 @@
-"""A broker that says which versions it speaks, and then nothing: whoever waits for it is cancelled or closed."""
+"""A fake broker that answers only requests for API versions, and clients that are cancelled or closed meanwhile."""
 
 import asyncio
 import gc
@@ -14,66 +14,67 @@ from aiokafka.structs import BrokerMetadata
 
 from app.kafka import clients
 
-SILENT = 3
-"""Of the requests, each with its key, those for metadata."""
-VERSIONS = {SILENT: (0, 5), 18: (0, 0)}
+METADATA_KEY, API_VERSIONS_KEY = 3, 18
+VERSIONS = {METADATA_KEY: (0, 5), API_VERSIONS_KEY: (0, 0)}
 
 
-class Broker:
-    """Its port, and how many connections are open; it answers no sooner than `answers` is set."""
+class FakeBroker:
+    """Broker that counts its open connections and answers only once `may_answer` is set."""
 
     def __init__(self) -> None:
-        self.open, self.port, self.answers, self.asked = 0, 0, asyncio.Event(), asyncio.Event()
+        self.open_connections, self.port = 0, 0
+        self.may_answer, self.requested = asyncio.Event(), asyncio.Event()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.open += 1
+        self.open_connections += 1
         try:
             while True:
                 [size] = struct.unpack(">i", await reader.readexactly(4))
                 key, _, correlation = struct.unpack(">hhi", (await reader.readexactly(size))[:8])
-                self.asked.set()
-                if key == SILENT:
+                self.requested.set()
+                if key == METADATA_KEY:
                     continue
-                await self.answers.wait()
+                await self.may_answer.wait()
                 body = struct.pack(">ihi", correlation, 0, len(VERSIONS))
                 body += b"".join(struct.pack(">hhh", key, *bounds) for key, bounds in VERSIONS.items())
                 writer.write(struct.pack(">i", len(body)) + body)
         except asyncio.IncompleteReadError:
             pass
         finally:
-            self.open -= 1
+            self.open_connections -= 1
             writer.close()
 
-    async def until(self, true: Callable[[], bool]) -> None:
-        async with asyncio.timeout(5):
-            while not true():
-                await asyncio.sleep(0.01)
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.01)
 
 
 @pytest.fixture
-async def broker() -> AsyncIterator[Broker]:
-    made = Broker()
-    async with await asyncio.start_server(made.serve, "127.0.0.1", 0) as server:
-        made.port = server.sockets[0].getsockname()[1]
-        yield made
+async def broker() -> AsyncIterator[FakeBroker]:
+    broker = FakeBroker()
+    async with await asyncio.start_server(broker.serve, "127.0.0.1", 0) as server:
+        broker.port = server.sockets[0].getsockname()[1]
+        yield broker
 
 
-async def closed(broker: Broker, work: Awaitable[object]) -> None:
-    """After the work all is closed, not only collected."""
-    with warnings.catch_warnings(record=True) as said:
+async def assert_closes_connections(broker: FakeBroker, work: Awaitable[object]) -> None:
+    """Assert that all connections are closed after the work, rather than garbage-collected."""
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ResourceWarning)
         await work
-        await broker.until(lambda: broker.open == 0)
+        await until(lambda: broker.open_connections == 0)
         gc.collect()
-    assert [str(one.message) for one in said if issubclass(one.category, ResourceWarning)] == []
+    assert [str(warning.message) for warning in caught if issubclass(warning.category, ResourceWarning)] == []
 
 
-async def test_a_client_that_is_cancelled_while_it_waits_for_metadata_closes_its_connection(broker: Broker) -> None:
-    async def cancelled() -> None:
-        broker.answers.set()
+async def test_a_client_that_is_cancelled_while_it_waits_for_metadata_closes_its_connection(broker: FakeBroker) -> None:
+    async def cancel_bootstrap() -> None:
+        broker.may_answer.set()
         client = AIOKafkaClient(bootstrap_servers=f"127.0.0.1:{broker.port}")
         starting = asyncio.create_task(client.bootstrap())
-        await broker.until(broker.asked.is_set)
+        await until(broker.requested.is_set)
         await asyncio.sleep(0.1)
         starting.cancel()
         with suppress(asyncio.CancelledError):
@@ -81,18 +82,18 @@ async def test_a_client_that_is_cancelled_while_it_waits_for_metadata_closes_its
         await client.close()
 
     assert clients
-    await closed(broker, cancelled())
+    await assert_closes_connections(broker, cancel_bootstrap())
 
 
-async def test_a_connection_that_is_made_while_its_client_is_closed_is_closed(broker: Broker) -> None:
-    async def too_late() -> None:
+async def test_a_connection_that_is_opened_while_its_client_is_closed_is_closed(broker: FakeBroker) -> None:
+    async def close_while_connecting() -> None:
         client = AIOKafkaClient(bootstrap_servers=f"127.0.0.1:{broker.port}")
         client.cluster._brokers = {1: BrokerMetadata(1, "127.0.0.1", broker.port, None)}
         connecting = asyncio.create_task(client._get_conn(1))
-        await broker.until(broker.asked.is_set)
+        await until(broker.requested.is_set)
         await client.close()
-        broker.answers.set()
+        broker.may_answer.set()
         with suppress(KafkaError):
             assert await connecting is None
 
-    await closed(broker, too_late())
+    await assert_closes_connections(broker, close_while_connecting())
