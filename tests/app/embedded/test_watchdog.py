@@ -224,13 +224,13 @@ async def test_status_logs_and_restart_from_the_command_line(
                 (platform := status.read_status(config.home)) and platform.tasks and not platform.tasks[0].is_healthy
             )
         )
-        wrong = await asyncio.to_thread(command.invoke, cli.cli, ["status"])
-        assert wrong.exit_code == 1
-        assert "preprocess delays requests. Remedy: `hindsight restart preprocess`" in wrong.output
+        unhealthy = await asyncio.to_thread(runner.invoke, cli.cli, ["status"])
+        assert unhealthy.exit_code == 1
+        assert "preprocess delays requests. Remedy: `hindsight restart preprocess`" in unhealthy.output
 
         logs = await asyncio.to_thread(runner.invoke, cli.cli, ["logs", "preprocess", "-n", "1"])
         assert logs.output == "begun\n"
-        unknown = await asyncio.to_thread(command.invoke, cli.cli, ["restart", "nothing"])
+        unknown = await asyncio.to_thread(runner.invoke, cli.cli, ["restart", "nothing"])
         assert "The platform has no process 'nothing'." in str(unknown.exception)
     assert lock.holder_pid(config.home) is None
     assert "No platform runs in" in str((await asyncio.to_thread(runner.invoke, cli.cli, ["status"])).exception)
