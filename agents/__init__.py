@@ -1,1 +1,1 @@
-"""The Faust agents, one file each: which topic, which pure function, which topic next."""
+"""The Faust agents: each binds a topic to a pure handler, and registers it with an app."""

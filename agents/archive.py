@@ -1,4 +1,4 @@
-"""The archive agents: every topic of the log into its Delta table, inside the delivery guard."""
+"""The archive agents: every topic of the log into its Delta table, with guarded delivery."""
 
 from collections.abc import Sequence
 
@@ -17,19 +17,19 @@ from app.streams.faust_app import App, register_agent
 STAGE = "archive"
 MAX_COMMIT_BYTES = 16 * MiB
 FAUST_SETTINGS = {
-    # A backlog stays in Kafka. Up to so many events of each topic wait in memory for the next batch ...
+    # A backlog stays in Kafka: the limit of events of each topic that wait in memory for the next batch ...
     "stream_buffer_maxsize": 32,
-    # ... and so much of each partition; a larger event comes alone.
+    # ... and of bytes of each partition. A larger event is fetched alone.
     "consumer_max_fetch_size": MiB,
 }
 
 
 def register(app: App, settings: Settings) -> None:
-    """One agent for each topic, each with a table of its own; and housekeeping, by one process of the group."""
-    archiver = ArchiveWriter(settings)
+    """Register an agent for each topic, which has its own table, and the maintenance, by one process of the group."""
+    writer = ArchiveWriter(settings)
 
     async def handle(batch: Sequence[ConsumedRecord]) -> Sequence[HandlerResult]:
-        await archiver.write(batch)
+        await writer.write(batch)
         return [()] * len(batch)
 
     for topic in topics.archived_topics(settings.tasks):
@@ -44,12 +44,12 @@ def register(app: App, settings: Settings) -> None:
             limits=BatchLimits(settings.archive_events, settings.archive_seconds, MAX_COMMIT_BYTES),
         )
 
-    async def housekeeping() -> None:
+    async def maintain() -> None:
         await run_maintenance(settings, lambda: TP(topics.LIFECYCLE, 0) in app.consumer.assignment())
 
-    app.task(housekeeping)
+    app.task(maintain)
 
 
-def _reject(incoming: ConsumedRecord, failure: Failure) -> Sequence[Record]:
-    """What is in the log is archived, whatever it holds: nothing is ever rejected here."""
-    raise AssertionError(f"{incoming.origin.position} can't be archived: {failure.reason}")
+def _reject(record: ConsumedRecord, failure: Failure) -> Sequence[Record]:
+    """Fail: every record of the log is archived, whatever it holds."""
+    raise AssertionError(f"{record.origin.position} cannot be archived: {failure.reason}")

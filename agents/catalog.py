@@ -1,6 +1,6 @@
-"""The catalog agents: what is in the log into the catalog's tables, inside the delivery guard.
+"""The catalog agents: records of the log into the catalog's tables, with guarded delivery.
 
-Predictions and feedback are not here: the agent that joins them writes them into the catalog before it reads it.
+Not for predictions and feedback: the agent that joins them writes them into the catalog before it reads it.
 """
 
 import asyncio
@@ -23,15 +23,15 @@ BATCH_LIMITS = BatchLimits(1000, 0.1)
 
 
 def register(app: App, settings: Settings) -> None:
-    """One agent for each topic."""
+    """Register an agent for each topic."""
     catalog = Catalog(settings.catalog_url)
 
     async def handle(batch: Sequence[ConsumedRecord]) -> Sequence[HandlerResult]:
         await asyncio.to_thread(catalog.project, batch)
         return [()] * len(batch)
 
-    of_tasks = [kind(task) for task in settings.tasks for kind in (topics.outcomes, topics.shadow_predictions)]
-    for topic in (*of_tasks, topics.LIFECYCLE, topics.DEAD_LETTERS):
+    task_topics = [name(task) for task in settings.tasks for name in (topics.outcomes, topics.shadow_predictions)]
+    for topic in (*task_topics, topics.LIFECYCLE, topics.DEAD_LETTERS):
         register_agent(
             app,
             settings,
@@ -44,7 +44,7 @@ def register(app: App, settings: Settings) -> None:
         )
 
 
-def _reject(incoming: ConsumedRecord, failure: Failure) -> Sequence[Record]:
-    """The log has it, and a rebuild after a fix brings it. A dead letter of it would only come here again."""
-    log.error("the catalog lacks %s until `hindsight rebuild`: %s", incoming.origin.position, failure.reason)
+def _reject(record: ConsumedRecord, failure: Failure) -> Sequence[Record]:
+    """Log the record. A rebuild after a fix adds it from the log; a dead letter would only arrive here again."""
+    log.error("the catalog lacks %s until `hindsight rebuild`: %s", record.origin.position, failure.reason)
     return ()

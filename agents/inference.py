@@ -1,4 +1,4 @@
-"""The inference agents: `<task>.features` in, `<task>.predictions` out, inside the delivery guard."""
+"""The inference agents: `<task>.features` in, `<task>.predictions` out, with guarded delivery."""
 
 from functools import partial
 
@@ -15,11 +15,11 @@ from app.tracing import get_tracing
 from models.base import Task
 
 MAX_BATCH_BYTES = 8 * 2**20
-"""Of features in one micro-batch: a network's activations for many long recordings at once would fill the memory."""
+"""Limit of features in a batch: the activations of a network for many long recordings would exceed the memory."""
 
 
 def register(app: App, settings: Settings, task: Task, router: Router) -> None:
-    """One agent for each task, so that a slow model holds up its own events only."""
+    """Register the agent of a task. Each task has its own, so that a slow model delays only its own events."""
     route = partial(router.route, task.name)
     handler = InferenceHandler(settings, task, route, partial(InferenceClient, settings))
     shadows = ShadowPredictor(settings, task, route, create_publisher(app))

@@ -1,4 +1,4 @@
-"""The outcome agents: `<task>.joins` in, `<task>.outcomes` out; and the reminders of rewards that never came."""
+"""The outcome agents: `<task>.joins` in, `<task>.outcomes` out; and a timer for rewards that never arrive."""
 
 import asyncio
 import logging
@@ -24,33 +24,33 @@ log = logging.getLogger(__name__)
 
 
 def register(app: App, settings: Settings, tasks: Mapping[str, Task]) -> None:
-    """One agent for each task, and one timer."""
-    catalog, last = Catalog(settings.catalog_url), LastOutcomes(app)
+    """Register an agent for each task, and the timer."""
+    catalog, last_outcomes = Catalog(settings.catalog_url), LastOutcomes(app)
     for task in tasks.values():
-        handler = OutcomeRecorder(task, settings.for_task(task.name), catalog, last)
+        recorder = OutcomeRecorder(task, settings.for_task(task.name), catalog, last_outcomes)
         register_agent(
             app,
             settings,
             name=f"outcomes-{task.name}",
             topic=topics.joins(task.name),
             stage=STAGE,
-            handle=handler,
+            handle=recorder,
             reject=Repartitioner(task).reject,
             limits=BATCH_LIMITS,
-            on_delivered=handler.on_delivered,
+            on_delivered=recorder.on_delivered,
         )
-    reminders, publish = RewardTimeouts(settings, catalog), create_publisher(app)
+    timeouts, publish = RewardTimeouts(settings, catalog), create_publisher(app)
 
-    async def remind() -> None:
-        for task in reminders.tasks:
-            if TP(topics.joins(task), 0) not in app.consumer.assignment():  # another worker does
+    async def publish_timeouts() -> None:
+        for task in timeouts.tasks:
+            if TP(topics.joins(task), 0) not in app.consumer.assignment():  # another worker publishes them
                 continue
             try:
-                errors = await publish(await asyncio.to_thread(reminders.due, task))
+                errors = await publish(await asyncio.to_thread(timeouts.due, task))
             except Unavailable as error:
                 errors = [error]
             if failed := [error for error in errors if error is not None]:
-                log.warning("rewards of %s that never came wait %g s: %s", task, TIMEOUT_CHECK_SECONDS, failed[0])
+                log.warning("reward timeouts of %s, retrying in %g s: %s", task, TIMEOUT_CHECK_SECONDS, failed[0])
 
-    if reminders.tasks:
-        app.timer(TIMEOUT_CHECK_SECONDS)(remind)
+    if timeouts.tasks:
+        app.timer(TIMEOUT_CHECK_SECONDS)(publish_timeouts)

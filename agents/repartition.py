@@ -11,16 +11,16 @@ BATCH_LIMITS = BatchLimits(500, 0.01)
 
 
 def register(app: App, settings: Settings, task: Task) -> None:
-    """Two agents for each task."""
-    joins = Repartitioner(task)
+    """Register the two agents of a task."""
+    repartitioner = Repartitioner(task)
     register_agent(
         app,
         settings,
         name=f"joins-predictions-{task.name}",
         topic=topics.predictions(task.name),
         stage=PREDICTIONS_STAGE,
-        handle=joins.repartition_predictions,
-        reject=joins.reject,
+        handle=repartitioner.repartition_predictions,
+        reject=repartitioner.reject,
         limits=BATCH_LIMITS,
     )
     register_agent(
@@ -29,7 +29,7 @@ def register(app: App, settings: Settings, task: Task) -> None:
         name=f"joins-feedback-{task.name}",
         topic=topics.feedback(task.name),
         stage=FEEDBACK_STAGE,
-        handle=joins.repartition_feedback,
-        reject=joins.reject,
+        handle=repartitioner.repartition_feedback,
+        reject=repartitioner.reject,
         limits=BATCH_LIMITS,
     )

@@ -1,8 +1,8 @@
-"""What can go wrong while setting up, said so that the reader knows what to do next."""
+"""Errors of the platform that several modules raise or handle."""
 
 
 class SetupError(Exception):
-    """A problem of this machine or its settings: what is wrong, and the remedy. Shown without a traceback."""
+    """Problem of this machine or its settings, with a remedy. Shown without a traceback."""
 
     def __init__(self, message: str, remedy: str) -> None:
         super().__init__(message)
@@ -14,16 +14,16 @@ class SetupError(Exception):
 
     @property
     def one_line(self) -> str:
-        """The same for a page or an answer."""
+        """Message and remedy in one line, for a page or a response."""
         return f"{self.message} {self.remedy}"
 
 
 class Unavailable(Exception):
-    """Something that is needed is away; it may come back."""
+    """A dependency is away; it may come back."""
 
 
 class Unpublishable(Exception):
-    """The broker will never take this record."""
+    """The broker will never accept this record."""
 
 
 class Unconfirmed(Exception):
@@ -31,4 +31,4 @@ class Unconfirmed(Exception):
 
 
 class RequestRefused(Exception):
-    """MLServer is there and has the model, but doesn't take this request."""
+    """MLServer has the model, but does not accept this request."""

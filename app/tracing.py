@@ -1,9 +1,9 @@
-"""Traces: `traceparent` (W3C) goes from a request to its answer, and by OpenTelemetry's spans where they are wanted.
+"""Distributed traces: W3C `traceparent` headers from a request to its answer, and optional OpenTelemetry spans.
 
-With HINDSIGHT_OTLP_ENDPOINT each process makes a span of what it does for an event, a child of the `traceparent` that
-the event came with, or the root of a trace of its own; what it says of the event carries the span's. They are exported
-by OTLP over HTTP. OpenTelemetry's own variables hold: OTEL_TRACES_SAMPLER, OTEL_EXPORTER_OTLP_HEADERS and so on.
-Without the endpoint nothing of it is imported, and `traceparent` goes through as it came.
+With HINDSIGHT_OTLP_ENDPOINT each process records a span for its work on an event: a child of the event's `traceparent`,
+or the root of a new trace. The records that it publishes carry the span's `traceparent`. Spans are exported by OTLP
+over HTTP. OpenTelemetry's own variables apply: OTEL_TRACES_SAMPLER, OTEL_EXPORTER_OTLP_HEADERS and so on. Without the
+endpoint OpenTelemetry is not imported, and `traceparent` headers are passed on unchanged.
 """
 
 import re
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 TRACEPARENT_HEADER = "traceparent"
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
-_current_traceparent: ContextVar[str | None] = ContextVar("calling", default=None)
+_current_traceparent: ContextVar[str | None] = ContextVar("traceparent", default=None)
 _EXPORT_TIMEOUT_SECONDS = 2
-"""The longest that an export may take: a process that ends waits for its last one."""
+"""Limit of an export: a process that ends waits for its last one."""
 
 
 def get_tracing(settings: Settings, process: str) -> "Tracing | None":
-    """What makes this process's spans; None where nobody wants them."""
+    """Return the tracing of this process, or None without an endpoint."""
     return _create_tracing(settings.otlp_endpoint, process) if settings.otlp_endpoint else None
 
 
@@ -41,7 +41,7 @@ def _create_tracing(endpoint: str, process: str) -> "Tracing":
 
 
 class Tracing:
-    """Makes and exports the spans of one process. Spans that can't be exported are dropped: nothing waits for them."""
+    """Recorder and exporter of one process's spans. A span that cannot be exported is dropped: nothing waits for it."""
 
     def __init__(self, endpoint: str, process: str) -> None:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -59,31 +59,31 @@ class Tracing:
 
     @contextmanager
     def span(self, name: str, parent: str | None, attributes: Mapping[str, Any]) -> Iterator["ActiveSpan"]:
-        """A span while the block lasts. A `parent` that is no traceparent counts as none."""
+        """Record a span for the duration of the block. An invalid `parent` is ignored."""
         context = self._format.extract({TRACEPARENT_HEADER: parent} if parent else {})
         with self._tracer.start_as_current_span(name, context, attributes=attributes) as span:
-            said: dict[str, str] = {}
-            self._format.inject(said)
-            yield ActiveSpan(span, said.get(TRACEPARENT_HEADER, parent))
+            carrier: dict[str, str] = {}
+            self._format.inject(carrier)
+            yield ActiveSpan(span, carrier.get(TRACEPARENT_HEADER, parent))
 
     def flush(self) -> None:
-        """Export what there is, for a moment at most."""
+        """Export the recorded spans, within the limit of an export."""
         self._provider.force_flush(_EXPORT_TIMEOUT_SECONDS * 1000)
 
     def close(self) -> None:
-        """Export what there is, and end."""
+        """Export the recorded spans, and shut down."""
         self._provider.shutdown()
 
 
 class ActiveSpan:
-    """A span that has begun, and the `traceparent` of what it leads to."""
+    """A span in progress, and the `traceparent` of its children."""
 
     def __init__(self, span: "Span", traceparent: str | None) -> None:
         self._span = span
         self.traceparent = traceparent
 
     def fail(self, error: Rejected) -> None:
-        """Note why nothing came of it."""
+        """Record that the work failed, with the reason."""
         from opentelemetry.trace import StatusCode
 
         self._span.set_status(StatusCode.ERROR, str(error))
@@ -91,7 +91,7 @@ class ActiveSpan:
 
 
 def record_attributes(origin: Origin) -> dict[str, Any]:
-    """A span's attributes: which record it is of, in the words of OpenTelemetry's conventions for messaging."""
+    """Return the attributes of a record's span, by OpenTelemetry's conventions for messaging."""
     return {
         "messaging.system": "kafka",
         "messaging.destination.name": origin.topic,
@@ -101,32 +101,33 @@ def record_attributes(origin: Origin) -> dict[str, Any]:
 
 
 def valid_traceparent(traceparent: str | None) -> str | None:
-    """What an HTTP request says, where it is a traceparent."""
+    """Return the header of an HTTP request if it is valid, otherwise None."""
     return traceparent if traceparent and _TRACEPARENT.fullmatch(traceparent) else None
 
 
 def with_traceparent(headers: Headers, traceparent: str | None) -> Headers:
-    """These headers with that `traceparent`, if there is one: OTEL_SDK_DISABLED makes none."""
+    """Return the headers with this `traceparent`, or unchanged if it is None, as with OTEL_SDK_DISABLED."""
     if traceparent is None:
         return headers
-    return (*(one for one in headers if one[0] != TRACEPARENT_HEADER), (TRACEPARENT_HEADER, traceparent.encode()))
+    others = (header for header in headers if header[0] != TRACEPARENT_HEADER)
+    return (*others, (TRACEPARENT_HEADER, traceparent.encode()))
 
 
 def continue_trace(record: Record, span: ActiveSpan) -> Record:
-    """The record as one that the span led to. A dead letter stays: its headers are the original's."""
+    """Return the record as a child of the span. A dead letter is unchanged: its headers are the original's."""
     if record.topic == topics.DEAD_LETTERS:
         return record
     return replace(record, headers=with_traceparent(record.headers, span.traceparent))
 
 
 def current_traceparent() -> str | None:
-    """The `traceparent` of what is called now, in this task; None where it has none."""
+    """Return the `traceparent` that applies in this asyncio task, or None."""
     return _current_traceparent.get()
 
 
 @contextmanager
 def use_traceparent(traceparent: str | None) -> Iterator[None]:
-    """What is called in this block is part of that."""
+    """Make calls in this block part of this trace."""
     token = _current_traceparent.set(traceparent)
     try:
         yield

@@ -1,4 +1,4 @@
-"""The Faust processes: `python -m app.worker inference|archive|recorder`, each with agents and a consumer group."""
+"""The Faust processes: `python -m app.worker inference|archive|recorder`. Each has its agents and a consumer group."""
 
 import asyncio
 import logging
@@ -20,31 +20,31 @@ from app.tasks import load_tasks
 
 @dataclass(frozen=True)
 class ProcessSpec:
-    """One of the processes: its consumer group, its agents, and the setting of the port of its /metrics."""
+    """A process: its consumer group, its agents, and the setting of its metrics port."""
 
     group: str
     register: Callable[[App, Settings], None]
     port_setting: str
     wait_for_dependency: Callable[[Settings], Awaitable[None]] | None = None
-    """What it waits for, once the topics are there."""
+    """Returns once a dependency is ready, awaited after the topics."""
     faust_settings: Mapping[str, Any] = field(default_factory=dict)
     niceness: int = 0
-    """Nobody waits for the archive and the recorder: where processors are scarce, what answers requests goes first."""
+    """Requests do not wait for the archive and the recorder: these let the other processes go first."""
 
 
-# Each process imports its own agents only: what the others need takes seconds to load.
+# Each process imports only its own agents: the dependencies of the others take seconds to load.
 
 
 def _inference() -> ProcessSpec:
     from agents import inference
     from app.inference.routing import Router
 
-    def register(app: App, configured: Settings) -> None:
-        tasks = load_tasks(configured).values()
-        routing = Router(configured, tasks)
-        app.task(routing.run)
+    def register(app: App, config: Settings) -> None:
+        tasks = load_tasks(config).values()
+        router = Router(config, tasks)
+        app.task(router.run)
         for task in tasks:
-            inference.register(app, configured, task, routing)
+            inference.register(app, config, task, router)
 
     return ProcessSpec("hindsight-worker", register, "worker_metrics_port", _wait_for_models)
 
@@ -65,12 +65,12 @@ def _recorder() -> ProcessSpec:
     from agents import catalog, outcomes, repartition
     from app.catalog.rebuild import ensure_catalog
 
-    def register(app: App, configured: Settings) -> None:
-        tasks = load_tasks(configured)
+    def register(app: App, config: Settings) -> None:
+        tasks = load_tasks(config)
         for task in tasks.values():
-            repartition.register(app, configured, task)
-        outcomes.register(app, configured, tasks)
-        catalog.register(app, configured)
+            repartition.register(app, config, task)
+        outcomes.register(app, config, tasks)
+        catalog.register(app, config)
 
     return ProcessSpec(
         "hindsight-recorder", register, "recorder_metrics_port", ensure_catalog, niceness=BACKGROUND_NICENESS
@@ -80,10 +80,10 @@ def _recorder() -> ProcessSpec:
 PROCESSES = {"inference": _inference, "archive": _archive, "recorder": _recorder}
 
 
-def build_app(configured: Settings, process: ProcessSpec) -> App:
-    """The app of one process. It is ready once it has its partitions."""
-    app = make_app(configured, process.group, low_priority=process.niceness > 0, **process.faust_settings)
-    process.register(app, configured)
+def build_app(config: Settings, process: ProcessSpec) -> App:
+    """Return the app of a process. It is ready once it has its partitions."""
+    app = make_app(config, process.group, low_priority=process.niceness > 0, **process.faust_settings)
+    process.register(app, config)
 
     @app.on_partitions_assigned.connect
     async def assigned(*_: object, **__: object) -> None:
@@ -92,52 +92,48 @@ def build_app(configured: Settings, process: ProcessSpec) -> App:
     return app
 
 
-async def _wait_for_models(configured: Settings) -> None:
+async def _wait_for_models(config: Settings) -> None:
     """Return once MLServer serves every champion."""
     from app.events.base import ModelRef
     from app.inference.mlserver.client import InferenceClient
     from app.registry.subscription import read_registry
 
-    registry = await read_registry(configured, load_tasks(configured).values())
-    async with InferenceClient(configured) as client:
+    registry = await read_registry(config, load_tasks(config).values())
+    async with InferenceClient(config) as client:
         for task, models in registry.tasks.items():
             await client.wait(ModelRef(name=task, version=models.route.champion))
 
 
-async def wait_for_dependencies(configured: Settings, process: ProcessSpec) -> None:
-    """Return once the topics are there, and what else the process needs."""
+async def wait_for_dependencies(config: Settings, process: ProcessSpec) -> None:
+    """Return once the topics exist and the process's own dependency is ready."""
     report_wait("start", "for the topics")
-    await provisioning.wait_provisioned(configured)
+    await provisioning.wait_provisioned(config)
     if process.wait_for_dependency is not None:
-        report_wait(
-            "start",
-            "for MLServer to serve the models"
-            if process.wait_for_dependency is _wait_for_models
-            else "for the catalog",
-        )
-        await process.wait_for_dependency(configured)
+        for_models = process.wait_for_dependency is _wait_for_models
+        report_wait("start", "for MLServer to serve the models" if for_models else "for the catalog")
+        await process.wait_for_dependency(config)
     clear_wait("start")
 
 
-async def _run_with_heartbeat(heart: Heartbeat, work: Awaitable[None]) -> None:
-    heart.schedule_on(asyncio.get_running_loop())
+async def _run_with_heartbeat(heartbeat: Heartbeat, work: Awaitable[None]) -> None:
+    heartbeat.schedule_on(asyncio.get_running_loop())
     await work
 
 
 def main() -> None:
-    """Run the process until it is told to stop."""
+    """Run the process until a signal stops it."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
-    logging.getLogger("aiokafka").setLevel(logging.WARNING)  # or it words a debug line for every record
-    configured = settings()
+    logging.getLogger("aiokafka").setLevel(logging.WARNING)  # otherwise it formats a debug line for every record
+    config = settings()
     process = PROCESSES[sys.argv.pop(1)]()
     lower_priority(process.niceness)
-    metrics.serve(getattr(configured, process.port_setting), configured.metrics_host, configured.home)
-    heart = Heartbeat(configured.home)
-    asyncio.run(_run_with_heartbeat(heart, wait_for_dependencies(configured, process)))
+    metrics.serve(getattr(config, process.port_setting), config.metrics_host, config.home)
+    heartbeat = Heartbeat(config.home)
+    asyncio.run(_run_with_heartbeat(heartbeat, wait_for_dependencies(config, process)))
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    loop.call_soon(heart.schedule_on, loop)
-    Worker(build_app(configured, process), loglevel="warn", redirect_stdouts=False).execute_from_commandline()
+    loop.call_soon(heartbeat.schedule_on, loop)
+    Worker(build_app(config, process), loglevel="warn", redirect_stdouts=False).execute_from_commandline()
 
 
 if __name__ == "__main__":

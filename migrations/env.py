@@ -1,4 +1,4 @@
-"""Alembic's environment: it migrates the read models on the connection that `app.catalog.migrate` hands it."""
+"""Alembic's environment: it migrates the catalog on the connection that `app.catalog.migrate` passes."""
 
 from alembic import context
 

@@ -1,1 +1,1 @@
-"""The Faust tables: caches that can be rebuilt from the log, never the truth."""
+"""The Faust tables: caches that can be rebuilt from the log."""

@@ -1,12 +1,12 @@
-"""The id of each prediction's last outcome, so that what was published already needn't be published again.
+"""The id of each prediction's last outcome, so that an unchanged outcome is not published again.
 
-A cache: when it is lost, as it is with every worker that ends, outcomes are published that are in the log already,
-under the same ids. Nothing else may depend on it. It holds no more than an id: what a worker has noted may be out of
-date once its partitions were another's for a while, and an id that is out of date matches nothing.
+It is a cache. If it is lost, as at the end of every worker, outcomes that are in the log are published again, under the
+same ids. Nothing else may depend on it. It holds ids only: after its partitions were assigned to another worker, an
+entry may be outdated, and an outdated id matches no outcome.
 
-It is not among the app's tables, for these have changelog topics. While such a topic is away, Faust's commits wait for
-the producer to give up what it can't write there, 30 s each; and with one, a killed worker took about twice as long to
-go on, as it first recovers what it can do without.
+It is not one of the app's tables, because these have changelog topics. While such a topic is away, Faust's commits wait
+until the producer gives up its writes, 30 s each. And with a changelog a killed worker took about twice as long to
+resume, because it first recovered entries that it does not need.
 """
 
 import faust
@@ -14,21 +14,21 @@ import faust
 from app.streams.faust_app import App
 
 MAX_PREDICTIONS = 100_000
-"""Predictions in the table of one worker; the oldest go first."""
+"""Limit of predictions in the table of one worker; the oldest are removed first."""
 
 
 class LastOutcomes(faust.Table[bytes, bytes]):
-    """Prediction id to outcome id, in memory only."""
+    """Prediction id -> outcome id, in memory only."""
 
     def __init__(self, app: App, max_predictions: int = MAX_PREDICTIONS) -> None:
         super().__init__(app, name="last-outcomes")
         self._max_predictions = max_predictions
 
     def on_key_set(self, key: bytes, value: bytes) -> None:
-        """Make room; there is no changelog to write to."""
+        """Remove the oldest entries at the limit. Write no changelog."""
         if key not in self:
             while len(self) >= self._max_predictions:
                 del self[next(iter(self))]
 
     def on_key_del(self, key: bytes) -> None:
-        """There is no changelog to write to."""
+        """Write no changelog."""

@@ -1,1 +1,1 @@
-"""What the platform knows of itself: metrics and lag."""
+"""Monitoring of the platform: metrics, progress of consumer groups, drift, quality of predictions."""

@@ -1,6 +1,6 @@
-"""What is watched for drift: the numbers of an event, and many events' numbers as samples. Pure.
+"""Features for drift detection: numbers of an event, and the samples of many events. Pure.
 
-A feature's name begins with whose it is, `inputs.`, `outputs.` or `labels.`, as `DriftDetected` says it.
+The name of a feature begins with its source, `inputs.`, `outputs.` or `labels.`, as in `DriftDetected`.
 """
 
 from collections import Counter
@@ -14,13 +14,13 @@ from app.monitoring.drift import Samples
 from models.base import Task
 
 MAX_CLASSES = 20
-"""So many classes are watched, the most frequent ones: labels of an open world are no features."""
+"""Limit of classes that are features, the most frequent ones: the set of labels may be open."""
 
 
 def prediction_features(
     task: Task, output: Mapping[str, Any], confidence: float, inputs: Mapping[str, float]
 ) -> dict[str, float]:
-    """The numbers of a prediction: what its inputs come to, how sure it is, how long, and how often of which class."""
+    """Return the features of a prediction: those of its inputs, its confidence, its length, its counts of classes."""
     return (
         {f"inputs.{name}": value for name, value in inputs.items()}
         | {"outputs.confidence": confidence}
@@ -29,27 +29,30 @@ def prediction_features(
 
 
 def output_features(task: Task, output: Mapping[str, Any], prefix: str) -> dict[str, float]:
-    """The numbers of an output or a label: its length as JSON, and how often it names each class."""
+    """Return the features of an output or a label: its length as JSON, and its count of each class."""
     classes = Counter(task.classes(output))
     counts = {f"{prefix}.class.{name}": float(count) for name, count in classes.items()}
     return {f"{prefix}.length": float(len(canonical_json(output)))} | counts
 
 
 def collect_samples(events: Iterable[Mapping[str, float]]) -> Samples:
-    """The events' numbers by feature; a class that an event doesn't name is there 0 times."""
+    """Return the values of each feature; the count of a class that an event does not contain is 0."""
     rows = list(events)
     names = Counter(name for row in rows for name in row)
     classes = [name for name, _ in names.most_common() if ".class." in name][:MAX_CLASSES]
-    found = {name: [row[name] for row in rows if name in row] for name in names if ".class." not in name}
-    found |= {name: [row.get(name, 0.0) for row in rows] for name in classes}
-    return {name: np.array(values, np.float64) for name, values in found.items()}
+    columns = {name: [row[name] for row in rows if name in row] for name in names if ".class." not in name}
+    columns |= {name: [row.get(name, 0.0) for row in rows] for name in classes}
+    return {name: np.array(values, np.float64) for name, values in columns.items()}
 
 
 def align_classes(reference: Samples, window: Samples) -> tuple[Samples, Samples]:
-    """Both, with each other's classes: one that either never names is there 0 times."""
+    """Return both with each other's classes: the count of a class that one does not contain is 0."""
 
-    def completed(mine: Samples, other: Samples) -> Samples:
-        missing = {name: name.partition(".class.")[0] + ".length" for name in other.keys() - mine if ".class." in name}
-        return {**mine, **{name: np.zeros(len(mine[like])) for name, like in missing.items() if like in mine}}
+    def add_classes(samples: Samples, other: Samples) -> Samples:
+        lengths = {
+            name: name.partition(".class.")[0] + ".length" for name in other.keys() - samples if ".class." in name
+        }
+        zeros = {name: np.zeros(len(samples[length])) for name, length in lengths.items() if length in samples}
+        return {**samples, **zeros}
 
-    return completed(reference, window), completed(window, reference)
+    return add_classes(reference, window), add_classes(window, reference)

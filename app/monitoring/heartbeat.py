@@ -1,7 +1,7 @@
-"""Heartbeats: a process's main loop writes one each second into a file, which its supervisor looks at.
+"""Heartbeats: a process's main loop writes one each second into a file, which its supervisor reads.
 
-A process that hangs does not beat, however well its other threads answer. The file is HINDSIGHT_HOME/heartbeats/PID;
-its time is that of the last beat, its text says what the process waits for, one reason a line.
+A process that hangs writes none, even if its other threads answer. The file is HINDSIGHT_HOME/heartbeats/PID; its
+modification time is that of the last heartbeat, its text lists what the process waits for, one reason a line.
 """
 
 import asyncio
@@ -19,22 +19,22 @@ _waits: dict[str, str] = {}
 
 
 def heartbeat_path(home: Path, pid: int) -> Path:
-    """The file of a process's heartbeats."""
+    """Return the file of a process's heartbeats."""
     return home / "heartbeats" / str(pid)
 
 
 def report_wait(stage: str, reason: str) -> None:
-    """Note that a stage of this process waits for what is away, and tries again."""
+    """Record that a stage of this process waits for a dependency and retries."""
     _waits[stage] = reason
 
 
 def clear_wait(stage: str) -> None:
-    """Note that the stage goes on."""
+    """Record that the stage waits no longer."""
     _waits.pop(stage, None)
 
 
 class Heartbeat:
-    """The heartbeat of this process."""
+    """Heartbeat of this process."""
 
     def __init__(self, home: Path) -> None:
         self._path = heartbeat_path(home, os.getpid())
@@ -43,7 +43,7 @@ class Heartbeat:
         AGE.set_function(lambda: time.monotonic() - self._last)
 
     def beat(self) -> None:
-        """Say that the main loop moves. A disk that can't be written is no reason to end."""
+        """Write a heartbeat. Ignore a disk that cannot be written."""
         self._last = time.monotonic()
         text = "\n".join(f"{stage}: {' '.join(reason.split())}" for stage, reason in _waits.items())
         with suppress(OSError):
@@ -55,6 +55,6 @@ class Heartbeat:
                 os.utime(self._path)
 
     def schedule_on(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Beat each second from this loop, for as long as it runs."""
+        """Write a heartbeat each second from this loop, as long as it runs."""
         self.beat()
         loop.call_later(BEAT_SECONDS, self.schedule_on, loop)

@@ -1,17 +1,17 @@
-"""The Prometheus metrics that processes count, by what passes through them. What is read from state: `watching.py`.
+"""Prometheus metrics that processes count. `app.services.state_metrics` has those that are read from state.
 
-No metric's series grow without bound. The labels, and what bounds them:
+The series of each metric are bounded. The labels, and their bounds:
 
 | label | values |
 |---|---|
 | task | the tasks of the settings |
-| version | those that the task's route has: `routed` removes all others. Empty before a version is asked |
+| version | the versions of the task's route: `set_route` removes all others. Empty before a version is called |
 | role | champion, canary, shadow; empty as above |
-| stage | of latency: queued, preprocess, inference, total. Of errors: where in the way of an event |
-| outcome, kind | those named in the metric's description |
-| code | words in the source (a test says so); of tasks of one's own, MOST_CODES at most: all further ones are `other` |
+| stage | of latency: queued, preprocess, inference, total. Of errors: the stage of processing |
+| outcome, kind | those in the metric's description |
+| code | constants in the source (a test checks it), and codes of custom tasks: beyond MAX_CODES all are `other` |
 | topic, group | those of the tasks, `lifecycle` and `dead-letters`; the four consumer groups |
-| feature, detector | of drift: the numbers that the task declares, and as many classes as `samples.MOST_CLASSES` says |
+| feature, detector | of drift: the features that the task declares, and at most `drift_features.MAX_CLASSES` classes |
 | directory | home |
 """
 
@@ -51,18 +51,18 @@ SHADOWS = Counter(
 SKIPPED_FRAMES = Counter("hindsight_skipped_frames_total", "Frames answered unpredicted, for a later one.", ["task"])
 DEAD_LETTERS = Counter("hindsight_dead_letters_total", "Events put into dead-letters.", ["task", "stage"])
 FEEDBACK = Counter(
-    "hindsight_feedback_total", "Feedback heard, however it came: correction, reward or accepted.", ["task", "kind"]
+    "hindsight_feedback_total", "Feedback from all sources: correction, reward or accepted.", ["task", "kind"]
 )
 FEEDBACK_DELAY = Histogram(
-    "hindsight_feedback_delay_seconds", "Time from a prediction to what is said of it.", ["task"], buckets=_DELAYS
+    "hindsight_feedback_delay_seconds", "Time from a prediction to its feedback.", ["task"], buckets=_DELAYS
 )
 ARCHIVED = Counter("hindsight_archived_events_total", "Events written to the archive.", ["topic"])
 ARCHIVE_LOST = Counter(
-    "hindsight_archive_lost_events_total", "Events that neither the archive nor Kafka had any more.", ["topic"]
+    "hindsight_archive_lost_events_total", "Events that were in neither the archive nor Kafka any more.", ["topic"]
 )
 ARCHIVE_SECONDS = Histogram("hindsight_archive_commit_seconds", "Time of a commit to the archive.", buckets=_SECONDS)
 TRIGGER_FAILURES = Counter(
-    "hindsight_trigger_failures_total", "Looks at a task's triggers, run and rollout that failed.", ["task"]
+    "hindsight_trigger_failures_total", "Failed evaluations of a task's triggers, run and rollout.", ["task"]
 )
 WORKERS_KILLED = Counter(
     "hindsight_preprocess_workers_killed_total",
@@ -70,7 +70,7 @@ WORKERS_KILLED = Counter(
     ["task", "code"],
 )
 JOB_READY = Gauge("hindsight_preprocess_ready", "1 while the task's Flink job runs, else 0.", ["task"])
-JOB_RESTARTS = Gauge("hindsight_preprocess_job_restarts", "Times that the task's job was started anew.", ["task"])
+JOB_RESTARTS = Gauge("hindsight_preprocess_job_restarts", "Restarts of the task's job.", ["task"])
 READY = Gauge("hindsight_ready", "1 when this process does its work, else 0.")
 DISK_FREE = Gauge("hindsight_disk_free_bytes", "Free on the disk of a directory: HINDSIGHT_HOME.", ["directory"])
 DISK_SIZE = Gauge("hindsight_disk_size_bytes", "Size of the disk of a directory: HINDSIGHT_HOME.", ["directory"])
@@ -81,7 +81,7 @@ _codes: set[str] = set()
 
 
 def count_failure(task: str, stage: str, code: str) -> None:
-    """Counts an event that became a dead letter at this stage, and is no request or is answered by nobody."""
+    """Count an event that became a dead letter at this stage, and is not a request or has no answer."""
     if code not in _codes and len(_codes) >= MAX_CODES:
         code = "other"
     _codes.add(code)
@@ -90,22 +90,21 @@ def count_failure(task: str, stage: str, code: str) -> None:
 
 
 def count_rejection(task: str, stage: str, code: str, version: str = "", role: str = "") -> None:
-    """Counts a request that became a dead letter at this stage, of the version that was asked if one was."""
+    """Count a request that became a dead letter at this stage, with the version that was called, if any."""
     count_failure(task, stage, code)
     REQUESTS.labels(task, version, role, "failed").inc()
 
 
 def init_counters(task: str, *stages: str) -> None:
-    """Makes a task's counters of these stages, at 0: Prometheus sees no increase from nothing to something."""
+    """Create a task's counters of these stages at 0: Prometheus sees no increase in the first value of a series."""
     for stage in stages:
         DEAD_LETTERS.labels(task, stage)
 
 
 def set_route(task: str, roles: Mapping[str, str]) -> None:
-    """A task's route has these versions now, in these roles: series of any other version or role are removed."""
+    """Set the versions of a task's route and their roles: remove the series of all other versions and roles."""
     for metric in _VERSION_METRICS:
-        found = [sample.labels for family in metric.collect() for sample in family.samples]
-        for labels in found:
+        for labels in [sample.labels for family in metric.collect() for sample in family.samples]:
             version, role = labels["version"], roles.get(labels["version"])
             if labels["task"] == task and version and (role is None or labels.get("role", role) != role):
                 metric.remove_by_labels({name: labels[name] for name in _VERSION_LABELS if name in labels})
@@ -116,12 +115,12 @@ def set_route(task: str, roles: Mapping[str, str]) -> None:
 
 
 def serve(port: int, host: str, home: Path) -> None:
-    """Serves /metrics of this process on host:port, from a thread that ends with the process."""
+    """Serve /metrics of this process on host:port, from a daemon thread."""
     watch_disk(home)
     start_http_server(port, addr=host)
 
 
 def watch_disk(home: Path) -> None:
-    """Says of the disk that holds the home how large it is, and how much is free, whenever it is asked."""
+    """Export the size and the free space of the disk that holds the home, measured at each scrape."""
     DISK_FREE.labels("home").set_function(lambda: disk.free(home))
     DISK_SIZE.labels("home").set_function(lambda: disk.size(home))

@@ -1,7 +1,7 @@
-"""Progress: which records wait for a consumer group, and whether the group moves.
+"""Progress of the consumer groups: which records wait for a group, and whether its offsets advance.
 
-A record waits once it is a few seconds old: what is younger may be answered already, and not be committed yet.
-Nothing here reads a record; all is found by offsets.
+A record waits once it is a few seconds old: a younger one may be processed already, but not committed yet. No record is
+read: offsets suffice.
 """
 
 import asyncio
@@ -23,11 +23,11 @@ from app.settings import Settings
 log = logging.getLogger(__name__)
 
 COMMIT_SECONDS = 3.0
-"""How long what is done may take to be committed, beside the interval of checkpoints or commits."""
+"""Time that a commit may take, in addition to the interval of checkpoints or commits."""
 SUSPICIOUS_SECONDS = 10.0
 TIMEOUT_SECONDS = 5.0
 CACHE_SECONDS = 1.5
-"""Whoever looks within this time sees what was just seen."""
+"""A measurement is reused for so long."""
 
 PROCESS_BY_GROUP = {
     PREPROCESS_GROUP: "preprocess",
@@ -35,22 +35,22 @@ PROCESS_BY_GROUP = {
     ARCHIVE_GROUP: "archive",
     RECORDER_GROUP: "recorder",
 }
-"""Of each consumer group, the process of the Procfile."""
+"""Consumer group -> the process of the Procfile."""
 
 
 def topics_by_group(settings: Settings) -> dict[str, list[str]]:
-    """Of each group, its topics."""
+    """Return the topics of each group."""
     tasks = settings.tasks
     return {
         PREPROCESS_GROUP: [topics.requests(task) for task in tasks],
         WORKER_GROUP: [topics.features(task) for task in tasks],
         ARCHIVE_GROUP: topics.archived_topics(tasks),
-        RECORDER_GROUP: [of(task) for task in tasks for of in (topics.predictions, topics.feedback, topics.joins)],
+        RECORDER_GROUP: [name(task) for task in tasks for name in (topics.predictions, topics.feedback, topics.joins)],
     }
 
 
 class ProgressMonitor:
-    """Follows the progress of a deployment's groups, by clients that stay connected."""
+    """Monitor of the progress of a deployment's groups, with clients that stay connected."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -61,12 +61,12 @@ class ProgressMonitor:
         self._refresh_lock = asyncio.Lock()
         self._refreshed_at = -inf
         self.group_progress: ProgressByGroup = {}
-        """As they were seen last; empty while they aren't known."""
-        self.unknown_reason = "it has not been looked at yet"
-        """Why they aren't known; empty where they are."""
+        """The last measurement; empty while the progress is unknown."""
+        self.unknown_reason = "it has not been measured yet"
+        """Why the progress is unknown; empty if it is known."""
 
     async def refresh(self) -> None:
-        """Look, unless somebody has just looked."""
+        """Measure the progress, unless it was just measured."""
         async with self._refresh_lock:
             if time.monotonic() - self._refreshed_at < CACHE_SECONDS:
                 return
@@ -76,40 +76,40 @@ class ProgressMonitor:
             except UnknownTopicOrPartitionError as error:
                 self.group_progress, self.unknown_reason = {}, str(error)
             except (KafkaError, OSError, TimeoutError) as error:
-                log.warning("what waits in Kafka is not known: %s", error or type(error).__name__)
+                log.warning("the progress of the consumer groups is unknown: %s", error or type(error).__name__)
                 self.group_progress, self.unknown_reason = {}, "no broker answers"
             self._refreshed_at = time.monotonic()
 
     async def measure(self) -> dict[GroupTopic, GroupProgress]:
-        """How things stand now. Raises KafkaError, OSError or TimeoutError where that can't be known."""
+        """Return the progress now. Raises KafkaError, OSError or TimeoutError if it cannot be measured."""
         try:
-            places = await self._positions(time.time())
+            positions = await self._positions(time.time())
         except BaseException:
             await self.close()
             raise
-        standings = self._tracker.update(time.monotonic(), places)
-        return await self._discount_gaps(standings)
+        progress = self._tracker.update(time.monotonic(), positions)
+        return await self._discount_gaps(progress)
 
     async def close(self) -> None:
-        """End the clients."""
+        """Close the clients."""
         if self._clients is not None:
             (admin, consumer), self._clients = self._clients, None
             await consumer.stop()
             await admin.close()
 
-    async def _discount_gaps(self, standings: dict[GroupTopic, GroupProgress]) -> dict[GroupTopic, GroupProgress]:
-        """Where a group seems to stand still it is asked whether records wait, or only offsets without a record."""
-        suspects = [key for key, one in standings.items() if one.stalled_seconds > SUSPICIOUS_SECONDS]
+    async def _discount_gaps(self, progress: dict[GroupTopic, GroupProgress]) -> dict[GroupTopic, GroupProgress]:
+        """Correct groups that seem stalled if no records wait, but only offsets without a record."""
+        suspects = [key for key, group in progress.items() if group.stalled_seconds > SUSPICIOUS_SECONDS]
         if not suspects:
-            return standings
+            return progress
         lags = await fetch_deployment_lags(self._settings, TIMEOUT_SECONDS)
         if isinstance(lags, str):
             raise KafkaError(lags)
         for group, topic in suspects:
             if lags[group][topic] == 0:
-                place = replace(standings[group, topic].position, waiting=0, overdue=0)
-                standings[group, topic] = replace(standings[group, topic], position=place, stalled_seconds=0.0)
-        return standings
+                position = replace(progress[group, topic].position, waiting=0, overdue=0)
+                progress[group, topic] = replace(progress[group, topic], position=position, stalled_seconds=0.0)
+        return progress
 
     async def _positions(self, now: float) -> dict[GroupTopic, GroupPosition]:
         admin, consumer = await self._connect()
@@ -120,24 +120,24 @@ class ProgressMonitor:
         overdue = await reader.fetch_first_offsets(
             consumer, self._cutoff_ms(now, self._settings.unanswered_seconds), ends
         )
-        found: dict[GroupTopic, GroupPosition] = {}
+        positions: dict[GroupTopic, GroupPosition] = {}
         for group, names in self._groups.items():
             done = {
                 tp: max(offset.offset, begins.get(tp, 0)) if (offset := committed[group].get(tp)) else begins[tp]
                 for tp in self._partitions
             }
             for topic in names:
-                of = [tp for tp in self._partitions if tp.topic == topic]
-                found[group, topic] = GroupPosition(
-                    committed=sum(done[tp] for tp in of),
-                    waiting=sum(max(0, settled[tp] - done[tp]) for tp in of),
-                    overdue=sum(max(0, overdue[tp] - done[tp]) for tp in of),
-                    end=sum(ends[tp] for tp in of),
+                partitions = [tp for tp in self._partitions if tp.topic == topic]
+                positions[group, topic] = GroupPosition(
+                    committed=sum(done[tp] for tp in partitions),
+                    waiting=sum(max(0, settled[tp] - done[tp]) for tp in partitions),
+                    overdue=sum(max(0, overdue[tp] - done[tp]) for tp in partitions),
+                    end=sum(ends[tp] for tp in partitions),
                 )
-        return found
+        return positions
 
     def _cutoff_ms(self, now: float, seconds: float) -> int:
-        """A moment of Unix time before which a record of this age was logged."""
+        """Return the Unix time before which a record of this age was logged."""
         settled = COMMIT_SECONDS + max(self._settings.checkpoint_seconds, self._settings.archive_seconds)
         return round((now - max(settled, seconds)) * 1000)
 
@@ -148,9 +148,9 @@ class ProgressMonitor:
             self._clients = admin, consumer
             await admin.start()
             await consumer.start()
-            names = sorted({topic for of in self._groups.values() for topic in of})
+            names = sorted({topic for group_topics in self._groups.values() for topic in group_topics})
             self._partitions = await reader.fetch_partitions(self._settings, names)
-            consumer.assign(self._partitions)  # or each question begins by asking for the cluster's metadata
+            consumer.assign(self._partitions)  # otherwise each request first fetches the cluster's metadata
             consumer.pause(*self._partitions)
             if missing := set(names) - {tp.topic for tp in self._partitions}:
                 raise UnknownTopicOrPartitionError(f"missing topics: {', '.join(sorted(missing))}")

@@ -1,4 +1,4 @@
-"""Where consumer groups stand in their topics, and since when. Pure."""
+"""Positions of consumer groups in their topics, and how long they have not changed. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,56 +9,58 @@ GroupTopic = tuple[str, str]
 
 @dataclass(frozen=True)
 class GroupPosition:
-    """Where a group stands in a topic, all partitions together."""
+    """Position of a group in a topic, summed over all partitions."""
 
     committed: int
-    """The sum of its offsets."""
+    """Sum of the committed offsets."""
     waiting: int = 0
-    """Records that wait for it."""
+    """Records that wait for the group."""
     overdue: int = 0
-    """Those of them that have waited for `unanswered_seconds`."""
+    """Records that have waited for at least `unanswered_seconds`."""
     end: int = 0
-    """The sum of the topic's ends."""
+    """Sum of the ends of the topic's partitions."""
 
 
 @dataclass(frozen=True)
 class GroupProgress:
-    """A place, and how long it has been the same."""
+    """A position, and how long it has not changed."""
 
     position: GroupPosition
     stalled_seconds: float = 0.0
-    """How long the group has committed nothing although records wait."""
+    """How long the group has not committed although records wait."""
     idle_seconds: float | None = None
-    """How long the topic has not grown; None where it was never seen to."""
+    """How long the topic has not grown; None if it has not grown since the start of the tracking."""
 
 
 ProgressByGroup = Mapping[GroupTopic, GroupProgress]
 
 
 class ProgressTracker:
-    """Remembers when each group moved. Pure: it is told the time."""
+    """Tracker of the last change of each position. Pure: the caller passes the time."""
 
     def __init__(self, unanswered_seconds: float) -> None:
-        """What is overdue when it is seen for the first time has stood still for so long."""
+        """A group with overdue records at its first update counts as stalled for so long."""
         self._unanswered_seconds = unanswered_seconds
         self._moved_at: dict[GroupTopic, float] = {}
         self._grew_at: dict[GroupTopic, float] = {}
         self._positions: dict[GroupTopic, GroupPosition] = {}
 
-    def update(self, now: float, places: Mapping[GroupTopic, GroupPosition]) -> dict[GroupTopic, GroupProgress]:
-        """How things stand now."""
-        for key, place in places.items():
-            before = self._positions.get(key)
-            if before is None:  # whether it moves is seen at the next look
-                self._moved_at[key] = now - (self._unanswered_seconds if place.overdue else 0.0)
-            elif before.committed != place.committed or not place.waiting:
+    def update(self, now: float, positions: Mapping[GroupTopic, GroupPosition]) -> dict[GroupTopic, GroupProgress]:
+        """Record the positions, and return the progress of each."""
+        for key, position in positions.items():
+            previous = self._positions.get(key)
+            if previous is None:  # the next update shows whether it changes
+                self._moved_at[key] = now - (self._unanswered_seconds if position.overdue else 0.0)
+            elif previous.committed != position.committed or not position.waiting:
                 self._moved_at[key] = now
-            if before is not None and before.end != place.end:
+            if previous is not None and previous.end != position.end:
                 self._grew_at[key] = now
-        self._positions = dict(places)
+        self._positions = dict(positions)
         return {
             key: GroupProgress(
-                place, round(now - self._moved_at[key], 3), now - self._grew_at[key] if key in self._grew_at else None
+                position,
+                round(now - self._moved_at[key], 3),
+                now - self._grew_at[key] if key in self._grew_at else None,
             )
-            for key, place in places.items()
+            for key, position in positions.items()
         }

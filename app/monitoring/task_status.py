@@ -1,4 +1,4 @@
-"""Whether a task answers what it is asked, and which process holds its requests up where it doesn't."""
+"""Whether a task answers its requests, and which process holds them up if it does not."""
 
 from dataclasses import dataclass
 
@@ -11,25 +11,25 @@ from app.settings import Settings
 
 @dataclass(frozen=True)
 class TaskStatus:
-    """One task."""
+    """Status of one task."""
 
     name: str
     waiting: int
-    """Its requests that wait."""
+    """Number of waiting requests."""
     answered_seconds: float | None
-    """How long ago its last answer was; None where none was seen."""
+    """Seconds since the last answer; None if none was observed."""
     stage: str = ""
-    """The process that holds requests up; empty where none does."""
+    """The process that holds up requests; empty if none does."""
     held_seconds: float = 0.0
 
     @property
     def is_healthy(self) -> bool:
-        """Whether it answers what it is asked."""
+        """Whether the task answers its requests."""
         return not self.stage
 
     @property
     def detail(self) -> str:
-        """What waits, for how long, and what to do about it."""
+        """The waiting requests, and the remedy if they are held up."""
         if self.is_healthy:
             return f"{self.waiting:,} waiting" if self.waiting else ""
         return (
@@ -38,18 +38,18 @@ class TaskStatus:
         )
 
 
-def task_status(settings: Settings, standings: ProgressByGroup, task: str) -> TaskStatus:
-    """How a task does. A stage holds it up that has moved none of its records while they were overdue."""
+def task_status(settings: Settings, progress: ProgressByGroup, task: str) -> TaskStatus:
+    """Return the status of a task. A stage holds it up if it has not advanced while records were overdue."""
     stages = {
-        WORKER_GROUP: standings[WORKER_GROUP, topics.features(task)],
-        PREPROCESS_GROUP: standings[PREPROCESS_GROUP, topics.requests(task)],
+        WORKER_GROUP: progress[WORKER_GROUP, topics.features(task)],
+        PREPROCESS_GROUP: progress[PREPROCESS_GROUP, topics.requests(task)],
     }
-    held = {
-        PROCESS_BY_GROUP[group]: one.stalled_seconds
-        for group, one in stages.items()
-        if one.position.overdue and one.stalled_seconds >= settings.unanswered_seconds
+    stalled_seconds = {
+        PROCESS_BY_GROUP[group]: stage.stalled_seconds
+        for group, stage in stages.items()
+        if stage.position.overdue and stage.stalled_seconds >= settings.unanswered_seconds
     }
-    stage = max(held, key=lambda name: held[name], default="")
-    waiting = sum(one.position.waiting for one in stages.values())
-    answers = standings[RECORDER_GROUP, topics.predictions(task)]
-    return TaskStatus(task, waiting, answers.idle_seconds, stage, held.get(stage, 0.0))
+    process = max(stalled_seconds, key=lambda name: stalled_seconds[name], default="")
+    waiting = sum(stage.position.waiting for stage in stages.values())
+    predictions = progress[RECORDER_GROUP, topics.predictions(task)]
+    return TaskStatus(task, waiting, predictions.idle_seconds, process, stalled_seconds.get(process, 0.0))

@@ -1,1 +1,1 @@
-"""The stream processors: Faust applications, batching and the delivery guard."""
+"""Stream processing with Faust: applications, batches, and at-least-once delivery."""

@@ -1,12 +1,13 @@
-"""The one guard that every agent runs in: decode, handle, publish, and only then ack.
+"""At-least-once delivery, for every agent: handle, publish, and only then acknowledge.
 
-1. handle the batch: each event becomes the records that answer it, or is rejected with a reason
-2. publish every record, and wait until the broker has confirmed each
-3. return: now, and only now, the batch may be acked
+1. Handle the batch: each event becomes the records that answer it, or is rejected with a reason.
+2. Publish every record, and wait until the broker has confirmed each.
+3. Return: only now may the batch be acknowledged.
 
-What is away is waited for, for ever: nothing is dropped, and events queue in the log. What can't be processed is in
-`dead-letters` with its reason before its ack. One bad event never takes its neighbours with it. A crash anywhere
-redelivers the batch; ids de-duplicate. The protocol is that of Quix Streams' checkpoints and Redpanda Connect's acks.
+A dependency that is away is waited for without a limit: nothing is dropped, and events queue in the log. An event that
+cannot be processed is in `dead-letters`, with its reason, before its acknowledgement. A bad event never affects its
+neighbours. After a crash the batch is redelivered, and ids de-duplicate. The protocol is that of Quix Streams'
+checkpoints and Redpanda Connect's acknowledgements.
 """
 
 import asyncio
@@ -26,22 +27,22 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Rejection:
-    """An event that its handler rejects with records of its own, because it knows more than the guard's `reject`."""
+    """Rejection of an event with the handler's own records, in place of those that the guard's `reject` builds."""
 
     error: Rejected
     records: Sequence[Record]
 
 
 HandlerResult = Sequence[Record] | Rejected | Rejection
-"""The records that answer an event, or why there are none: as an error, the guard's `reject` makes the records."""
+"""The records that answer an event, or its rejection. The guard's `reject` builds the records of a `Rejected`."""
 BatchHandler = Callable[[Sequence[ConsumedRecord]], Awaitable[Sequence[HandlerResult]]]
 BatchPublisher = Callable[[Sequence[Record]], Awaitable[Sequence[Exception | None]]]
-"""Publishes all, and returns for each None once it is confirmed, or why it is not."""
+"""Publishes all records. Returns for each None if it is confirmed, or the error."""
 RejectionBuilder = Callable[[ConsumedRecord, Failure], Sequence[Record]]
 
 
 class DeliveryGuard:
-    """Delivers batches for one agent. `reject` makes the dead letter of an event and its answer."""
+    """Delivery of one agent's batches. `reject` builds the dead letter of an event, and its answer."""
 
     def __init__(self, stage: str, handle: BatchHandler, publish: BatchPublisher, reject: RejectionBuilder) -> None:
         self._stage = stage
@@ -50,56 +51,56 @@ class DeliveryGuard:
         self._reject = reject
 
     async def deliver(self, batch: Sequence[ConsumedRecord]) -> Sequence[HandlerResult]:
-        """Return the answers to the batch once the broker has confirmed all their records: then ack it."""
-        answers = await self._handle_batch(batch)
+        """Return the results of the batch once the broker has confirmed all their records. Then acknowledge it."""
+        results = await self._handle_batch(batch)
         pending: list[_PendingRecord] = []
-        for event, answer in zip(batch, answers, strict=True):
-            if isinstance(answer, Rejected):
-                pending += self._build_rejection(event, answer)
-            elif isinstance(answer, Rejection):
-                pending += [_PendingRecord(event, record, is_rejection=True) for record in answer.records]
+        for event, result in zip(batch, results, strict=True):
+            if isinstance(result, Rejected):
+                pending += self._build_rejection(event, result)
+            elif isinstance(result, Rejection):
+                pending += [_PendingRecord(event, record, is_rejection=True) for record in result.records]
             else:
-                pending += [_PendingRecord(event, record, is_rejection=False) for record in answer]
+                pending += [_PendingRecord(event, record, is_rejection=False) for record in result]
         await self._publish_until_confirmed(pending)
-        return answers
+        return results
 
     async def _handle_batch(self, batch: Sequence[ConsumedRecord]) -> Sequence[HandlerResult]:
         waits = backoff()
         while True:
             try:
-                answers = await self._handle(batch)
+                results = await self._handle(batch)
                 clear_wait(batch[0].origin.topic)
-                if len(answers) != len(batch):
-                    raise ValueError(f"{len(answers)} answers to {len(batch)} events")
-                return answers
+                if len(results) != len(batch):
+                    raise ValueError(f"{len(results)} results for {len(batch)} events")
+                return results
             except Unavailable as error:
                 wait = next(waits)
                 log.warning("%s: %d events wait %.1f s: %s", self._stage, len(batch), wait, error)
                 report_wait(batch[0].origin.topic, str(error))
                 await asyncio.sleep(wait)
-            except Exception as error:  # a fault in our own code, or in a task's: find whose event it is
+            except Exception as error:  # a fault in our code or in a task's: find the event that causes it
                 if len(batch) == 1:
-                    log.exception("%s: event %s can't be handled", self._stage, batch[0].origin.id)
+                    log.exception("%s: event %s cannot be handled", self._stage, batch[0].origin.id)
                     return [Rejected("handler_error", f"{type(error).__name__}: {error}")]
-                return [answer for event in batch for answer in await self._handle_batch([event])]
+                return [result for event in batch for result in await self._handle_batch([event])]
 
     async def _publish_until_confirmed(self, pending: Sequence["_PendingRecord"]) -> None:
         waits = backoff()
         while pending:
-            errors = await self._publish([one.record for one in pending])
-            failed = [(one, error) for one, error in zip(pending, errors, strict=True) if error is not None]
-            pending = [again for one, error in failed for again in self._retry_or_reject(one, error)]
+            errors = await self._publish([item.record for item in pending])
+            failed = [(item, error) for item, error in zip(pending, errors, strict=True) if error is not None]
+            pending = [next_item for item, error in failed for next_item in self._retry_or_reject(item, error)]
             if failed:
                 wait = next(waits)
                 log.warning("%s: %d records wait %.1f s: %s", self._stage, len(pending), wait, failed[0][1])
                 await asyncio.sleep(wait)
 
-    def _retry_or_reject(self, one: "_PendingRecord", error: Exception) -> Sequence["_PendingRecord"]:
-        """What to publish in place of a record that failed. A rejection is never rejected: it waits to be taken."""
-        if isinstance(error, Unpublishable) and not one.is_rejection:
-            reason = f"the broker refuses the record for {one.record.topic}: {error}"
-            return self._build_rejection(one.event, Rejected("unpublishable", reason))
-        return [one]
+    def _retry_or_reject(self, item: "_PendingRecord", error: Exception) -> Sequence["_PendingRecord"]:
+        """Return what to publish in place of a failed record. A rejection is not rejected again: it is retried."""
+        if isinstance(error, Unpublishable) and not item.is_rejection:
+            reason = f"the broker refuses the record for {item.record.topic}: {error}"
+            return self._build_rejection(item.event, Rejected("unpublishable", reason))
+        return [item]
 
     def _build_rejection(self, event: ConsumedRecord, error: Rejected) -> Sequence["_PendingRecord"]:
         failure = Failure(stage=self._stage, code=error.code, reason=str(error))
@@ -108,7 +109,7 @@ class DeliveryGuard:
 
 @dataclass(frozen=True)
 class _PendingRecord:
-    """A record that is not in the log yet, and the event that it is of."""
+    """A record that is not confirmed yet, and the event from which it was made."""
 
     event: ConsumedRecord
     record: Record

@@ -1,6 +1,5 @@
-"""The binding of the delivery guard to Faust: the app's settings, raw records in, confirmed records out."""
+"""Faust apps and agents with guarded delivery: raw records in, confirmed records out."""
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -9,14 +8,14 @@ import faust
 from aiokafka.errors import KafkaError
 from faust.types import EventT
 
-from app.backoff import backoff
+from app.backoff import retry
 from app.events import topics
 from app.events.cloudevents import ConsumedRecord, Origin, Record, TopicId
 from app.kafka import clients, connection
 from app.kafka.producers import CONFIRM_SECONDS, publish_confirmed
 from app.kafka.topic_ids import TopicIdCache, fetch_topic_ids
 from app.settings import Settings
-from app.streams.batching import BatchLimits, _payload_bytes, batch_events
+from app.streams.batching import BatchLimits, batch_events, payload_bytes
 from app.streams.delivery import BatchHandler, BatchPublisher, DeliveryGuard, HandlerResult, RejectionBuilder
 from app.streams.faust_consumers import CommittedConsumer, LowPriorityConsumer
 
@@ -26,11 +25,11 @@ App = faust.App
 
 
 def make_app(settings: Settings, group: str, *, low_priority: bool = False, **overrides: Any) -> App:
-    """The Faust app, with settings of a process' own; a `patient` one fetches seldom.
+    """Return a Faust app; `overrides` are a process's own settings. With `low_priority` it makes few, large fetches.
 
-    Why each setting: `CONTRIBUTING.md`, *What bites in Faust*.
+    docs/pitfalls.md, section *Faust*, has the reasons of the settings.
     """
-    common: dict[str, Any] = {
+    defaults: dict[str, Any] = {
         "datadir": str(settings.home / group),
         "store": "memory://",
         "processing_guarantee": "at_least_once",
@@ -42,15 +41,15 @@ def make_app(settings: Settings, group: str, *, low_priority: bool = False, **ov
         "consumer_auto_offset_reset": "earliest",
         "consumer_max_fetch_size": topics.max_message_bytes(settings),
         "broker_commit_interval": 0.5,
-        # A killed worker's partitions are served again once its session has ended.
+        # The partitions of a killed worker are reassigned once its session has ended.
         "broker_session_timeout": 6.0,
         "broker_heartbeat_interval": 1.5,
         "broker_request_timeout": 20.0,
-        # What is unacked is redelivered: a rebalance needn't wait for events that themselves wait for a model.
+        # Unacknowledged events are redelivered: a rebalance need not wait for events that wait for a model.
         "stream_wait_empty": False,
         "stream_buffer_maxsize": 8 * settings.batch_size,
         "producer_acks": -1,
-        # A table is a cache: no second worker keeps a copy of it, and its changelog may have been made anew.
+        # A table is a cache: it has no standby copy, and its changelog may have been created again.
         "table_standby_replicas": 0,
         "recovery_consistency_check": False,
         "producer_linger": 0.002,
@@ -58,8 +57,8 @@ def make_app(settings: Settings, group: str, *, low_priority: bool = False, **ov
         "producer_max_request_size": topics.max_message_bytes(settings),
     }
     clients.install_record_parser(settings)
-    app = faust.App(group, **(common | connection.faust_settings(settings) | overrides))
-    # A class variable there; here of this app alone.
+    app = faust.App(group, **(defaults | connection.faust_settings(settings) | overrides))
+    # A class variable of Faust's transport, set for this app only.
     app.transport.Consumer = LowPriorityConsumer if low_priority else CommittedConsumer  # type: ignore[misc]
     return app
 
@@ -74,25 +73,25 @@ def register_agent(
     handle: BatchHandler,
     reject: RejectionBuilder,
     limits: BatchLimits,
-    on_delivered: Callable[[Sequence[ConsumedRecord], Sequence[HandlerResult]], None] = lambda batch, answers: None,
+    on_delivered: Callable[[Sequence[ConsumedRecord], Sequence[HandlerResult]], None] = lambda batch, results: None,
 ) -> None:
-    """Register an agent that delivers the topic's events in batches; `delivered` gets each batch with its answers."""
-    epochs = RecordConverter(settings)
+    """Register an agent that delivers the topic's events in batches. Call `on_delivered` after each delivery."""
+    converter = RecordConverter(settings)
     guard = DeliveryGuard(stage, handle, create_publisher(app), reject)
 
     async def run(stream: Any) -> None:
-        async for events in batch_events(stream.noack().events(), limits, _payload_bytes):
-            batch = [await epochs.convert(event) for event in events]
+        async for events in batch_events(stream.noack().events(), limits, payload_bytes):
+            batch = [await converter.convert(event) for event in events]
             on_delivered(batch, await guard.deliver(batch))
             for event in events:
                 await stream.ack(event)
 
-    # One at a time, in order: Faust commits past events that are still in flight when acks come out of order.
+    # One batch at a time: if acknowledgements arrive out of order, Faust commits past events that are in flight.
     app.agent(app.topic(topic, internal=False), name=name, concurrency=1)(run)
 
 
 def create_publisher(app: App) -> BatchPublisher:
-    """Publishes by the app's own producer, confirmed."""
+    """Return a publisher of confirmed records, with the app's own producer."""
 
     async def send(record: Record) -> Awaitable[Any]:
         producer = await app.maybe_start_producer()
@@ -106,29 +105,28 @@ def create_publisher(app: App) -> BatchPublisher:
 
 
 class RecordConverter:
-    """The log epochs of the topics that this worker reads."""
+    """Converter of Faust's events to records with their origin, which includes the topic id."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._topic_ids = TopicIdCache()
 
     async def convert(self, event: EventT[Any]) -> ConsumedRecord:
-        """The record behind a Faust event; where it stands tells whether its topic was made anew."""
+        """Return the record of an event. Its offset shows whether the topic may have been created again."""
         message = event.message
-        place = (message.topic, message.partition, message.offset)
-        epoch = self._topic_ids.get(*place) or await self._fetch_topic_id(message.topic)
-        self._topic_ids.put(*place, epoch)
-        origin = Origin(epoch, *place, round(message.timestamp * 1000))
+        position = (message.topic, message.partition, message.offset)
+        topic_id = self._topic_ids.get(*position) or await self._fetch_topic_id(message.topic)
+        self._topic_ids.put(*position, topic_id)
+        origin = Origin(topic_id, *position, round(message.timestamp * 1000))
         headers: Any = message.headers or ()
         items = headers.items() if isinstance(headers, dict) else headers
         return ConsumedRecord(origin, message.key, message.value, tuple((name, value or b"") for name, value in items))
 
     async def _fetch_topic_id(self, topic: str) -> TopicId:
-        waits = backoff()
-        while True:
-            try:
-                return (await fetch_topic_ids(self._settings, [topic]))[topic]
-            except (KafkaError, OSError) as error:
-                wait = next(waits)
-                log.warning("events of %s wait %.1f s for the broker: %s", topic, wait, error)
-                await asyncio.sleep(wait)
+        topic_ids = await retry(
+            lambda: fetch_topic_ids(self._settings, [topic]),
+            (KafkaError, OSError),
+            log,
+            f"events of {topic} wait for the broker",
+        )
+        return topic_ids[topic]

@@ -1,8 +1,8 @@
-"""Faust's consumers: of what is committed, and for those whom nobody waits for one that fetches seldom, and then much.
+"""Faust's consumers with committed records only, and for background workers with few, large fetches.
 
-Faust reads what transactions abort unless it writes in transactions itself; and it has the broker answer a fetch as
-soon as there is one record. With many partitions each answer costs more than the record in it: at 50 requests/s that
-took the archive and the recorder a third of a core each.
+Faust reads the records of aborted transactions, unless it writes in transactions itself. And its broker answers a fetch
+as soon as there is one record. With many partitions each response costs more than its record: at 50 requests/s the
+archive and the recorder used a third of a core each.
 """
 
 from typing import Any
@@ -13,15 +13,14 @@ from app.kafka.connection import READ_COMMITTED
 from app.settings import MiB
 
 MIN_FETCH_BYTES = MiB
-"""The broker collects so much before it answers a fetch ..."""
+"""The broker collects so much before it answers a fetch, or waits for `MAX_FETCH_WAIT_MS`."""
 MAX_FETCH_WAIT_MS = 200
-"""... or for so long."""
 
 
 class _CommittedThread(AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
-        # Faust passes none of these on: aiokafka reads them once, when the consumer starts.
+        # Faust has no setting for it. aiokafka reads the attribute once, when the consumer starts.
         consumer._isolation_level = READ_COMMITTED
         return consumer
 
@@ -34,14 +33,14 @@ class _LowPriorityThread(_CommittedThread):
 
 
 class CommittedConsumer(Consumer):
-    """Faust's consumer, of what is committed."""
+    """Faust's consumer, of committed records only."""
 
     def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
         return _CommittedThread(self, loop=self.loop, beacon=self.beacon)
 
 
 class LowPriorityConsumer(Consumer):
-    """The same, with fetches that wait."""
+    """Consumer for background workers: few, large fetches of committed records."""
 
     def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
         return _LowPriorityThread(self, loop=self.loop, beacon=self.beacon)

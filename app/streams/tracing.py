@@ -1,4 +1,4 @@
-"""Spans of what an agent does for its events."""
+"""Spans of an agent's work on its events."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -11,28 +11,28 @@ from models.base import Rejected
 
 
 def trace_handler(tracing: Tracing | None, name: str, handle: BatchHandler) -> BatchHandler:
-    """The same, with a span for each event. What is called for a whole batch belongs to the first event's span."""
+    """Return the handler with a span for each event. Calls for a whole batch belong to the first event's span."""
     if tracing is None:
         return handle
 
-    async def handled(batch: Sequence[ConsumedRecord]) -> Sequence[HandlerResult]:
+    async def handle_in_spans(batch: Sequence[ConsumedRecord]) -> Sequence[HandlerResult]:
         with ExitStack() as stack:
             spans = [
                 stack.enter_context(
-                    tracing.span(name, header_text(one.headers, TRACEPARENT_HEADER), record_attributes(one.origin))
+                    tracing.span(name, header_text(event.headers, TRACEPARENT_HEADER), record_attributes(event.origin))
                 )
-                for one in batch
+                for event in batch
             ]
             with use_traceparent(spans[0].traceparent if spans else None):
-                answers = await handle(
+                results = await handle(
                     [
-                        replace(one, headers=with_traceparent(one.headers, span.traceparent))
-                        for one, span in zip(batch, spans, strict=True)
+                        replace(event, headers=with_traceparent(event.headers, span.traceparent))
+                        for event, span in zip(batch, spans, strict=True)
                     ]
                 )
-            for span, answer in zip(spans, answers, strict=True):
-                if isinstance(answer, Rejected | Rejection):
-                    span.fail(answer.error if isinstance(answer, Rejection) else answer)
-        return answers
+            for span, result in zip(spans, results, strict=True):
+                if isinstance(result, Rejected | Rejection):
+                    span.fail(result.error if isinstance(result, Rejection) else result)
+        return results
 
-    return handled
+    return handle_in_spans

@@ -1,4 +1,4 @@
-"""The read models."""
+"""The tables of the catalog."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -26,37 +26,37 @@ TABLES = (
 
 
 def key(*names: str) -> list[sa.Column]:
-    """The columns of a primary key."""
+    """Return the columns of a primary key."""
     return [sa.Column(name, WORDS, primary_key=True) for name in names]
 
 
 def words(*names: str, nullable: bool = False) -> list[sa.Column]:
-    """Columns of text."""
+    """Return columns of text."""
     return [sa.Column(name, WORDS, nullable=nullable) for name in names]
 
 
 def moments(*names: str, nullable: bool = False) -> list[sa.Column]:
-    """Columns of moments, in UTC."""
+    """Return columns of times, in UTC."""
     return [sa.Column(name, sa.DateTime(), nullable=nullable) for name in names]
 
 
 def numbers(*names: str) -> list[sa.Column]:
-    """Columns of whole numbers."""
+    """Return columns of integers."""
     return [sa.Column(name, sa.BigInteger(), nullable=False) for name in names]
 
 
 def logged() -> list[sa.Column]:
-    """The columns that say which record in the log made the row."""
+    """Return the columns of the record in the log from which a row was made."""
     return [*words("type"), *moments("logged"), *numbers("partition", "offset"), *words("topic", "epoch")]
 
 
 def data() -> sa.Column:
-    """The event's own data."""
+    """Return the column of the event's data."""
     return sa.Column("data", sa.JSON(), nullable=False)
 
 
 def upgrade() -> None:
-    """Make the tables."""
+    """Create the tables."""
     op.create_table(
         "predictions",
         *key("prediction_id"),
@@ -67,8 +67,8 @@ def upgrade() -> None:
         data(),
         *logged(),
     )
-    some = {"sqlite_where": sa.text("waiting = 1"), "postgresql_where": sa.text("waiting")}
-    op.create_index("predictions_waiting", "predictions", ["task", "time"], **some)
+    condition = {"sqlite_where": sa.text("waiting = 1"), "postgresql_where": sa.text("waiting")}
+    op.create_index("predictions_waiting", "predictions", ["task", "time"], **condition)
     op.create_table(
         "feedback",
         *key("key"),

@@ -1,6 +1,6 @@
-"""What a version did since a moment; and no table of routes.
+"""Failures by version, and indexes by version and time; no table of routes.
 
-Which change of a route is in force is the registry's to say: it takes all of them, in their order.
+The registry decides which change of a route is in force: it applies all of them, in their order.
 """
 
 import sqlalchemy as sa
@@ -15,7 +15,7 @@ WORDS = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
 
 def logged() -> list[sa.Column]:
-    """The columns that say which record in the log made the row."""
+    """Return the columns of the record in the log from which a row was made."""
     return [
         sa.Column("type", WORDS, nullable=False),
         sa.Column("logged", sa.DateTime(), nullable=False),
@@ -27,7 +27,7 @@ def logged() -> list[sa.Column]:
 
 
 def upgrade() -> None:
-    """Make and drop."""
+    """Drop the table of routes; create the table of failures and the indexes."""
     op.drop_table("routes")
     op.create_table(
         "failures",
@@ -43,7 +43,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Back; the table of routes is empty: `hindsight rebuild` fills it."""
+    """Undo the upgrade. The table of routes is empty until `hindsight rebuild`."""
     op.drop_index("predictions_of_version", "predictions")
     op.drop_table("failures")
     op.create_table(
