@@ -60,7 +60,7 @@ async def test_a_dead_letter_is_listed_looked_at_and_goes_back_once(platform: Se
         went = await feedback.read_until(lambda read: len(read) >= 2)
         assert [header_text(one, "ce_replayof") for one in went] == [first, second]
         refused = await http.post(f"{PATH}/{second}:replay")
-        assert (refused.status_code, "was replayed before" in refused.json()["detail"]) == (409, True)
+        assert (refused.status_code, "was redelivered before" in refused.json()["detail"]) == (409, True)
         assert (await http.post(f"{PATH}/{second}:replay?again=true")).json()["dead_letters"] == [second]
         assert [one["replayed"] for one in (await page())["dead_letters"]] == [0, 2]
 
