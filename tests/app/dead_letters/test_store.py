@@ -94,17 +94,17 @@ def test_pages_have_every_letter_once_in_the_order_of_the_log(
     ]
     store = store_with(tmp_path_factory.mktemp("log"), records)
 
-    async def pages() -> list[DeadLetterEntry]:
-        found: list[DeadLetterEntry] = []
-        while page := await store.find(DeadLetterFilter(before=found[0].sort_key if found else None), limit):
-            found = [*page, *found]
-        return found
+    async def read_pages() -> list[DeadLetterEntry]:
+        letters: list[DeadLetterEntry] = []
+        while page := await store.find(DeadLetterFilter(before=letters[0].sort_key if letters else None), limit):
+            letters = [*page, *letters]
+        return letters
 
-    found = asyncio.run(pages())
-    assert found == asyncio.run(store.find(DeadLetterFilter()))
-    assert [letter.sort_key for letter in found] == sorted(letter.sort_key for letter in found)
-    assert {letter.event_identity[1] for letter in found} == {str(number) for number, _ in numbers_and_times}
-    assert len({letter.id for letter in found}) == len(found)
+    letters = asyncio.run(read_pages())
+    assert letters == asyncio.run(store.find(DeadLetterFilter()))
+    assert [letter.sort_key for letter in letters] == sorted(letter.sort_key for letter in letters)
+    assert {letter.event_identity[1] for letter in letters} == {str(number) for number, _ in numbers_and_times}
+    assert len({letter.id for letter in letters}) == len(letters)
 
 
 async def test_bytes_that_are_not_text_are_described_in_hexadecimal(tmp_path: Path) -> None:
