@@ -1,1 +1,1 @@
-"""Dead letters: records that could not be processed, with the reason; queried, shown and redelivered."""
+"""Dead letters: rejected records with the reason; queried, described and redelivered."""

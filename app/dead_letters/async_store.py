@@ -1,4 +1,6 @@
-"""Dead letters for a process that serves: each question in a thread with a loop of its own, one at a time."""
+"""Async access to dead letters for the API and the pages: queries run one at a time, each in a thread with its own
+loop.
+"""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -16,14 +18,14 @@ _T = TypeVar("_T")
 
 
 class DeadLetterNotFound(LookupError):
-    """There is no dead letter of this id; the message says so."""
+    """There is no dead letter with this id."""
 
 
 class AsyncDeadLetterStore:
     """The dead letters of a deployment.
 
-    All methods raise KafkaError where there is no broker, and `SetupError`, OSError or `Unavailable` where the archive
-    can't be read.
+    All methods raise KafkaError without a broker, and `SetupError`, OSError or `Unavailable` if the archive is
+    unreadable.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -33,56 +35,60 @@ class AsyncDeadLetterStore:
     async def page(
         self, criteria: DeadLetterFilter, limit: int, before: str | None = None
     ) -> tuple[list[DeadLetterEntry], bool]:
-        """Those that are wanted, the newest first, at most `limit`, and whether there are more.
+        """Return the newest `limit` dead letters that match, newest first, and whether there are more.
 
-        Before the letter of that id, if there is one. Raises `NoLetter` for one that there isn't.
+        `before` is the id of the letter at which the page ends. Raises `DeadLetterNotFound` if there is none.
         """
 
-        async def ask(log: DeadLetterStore) -> tuple[list[DeadLetterEntry], bool]:
-            order = None if before is None else (await _find_one(log, before)).sort_key
-            found = await log.find(replace(criteria, before=order), limit + 1)
-            return found[::-1][:limit], len(found) > limit
+        async def run_query(log: DeadLetterStore) -> tuple[list[DeadLetterEntry], bool]:
+            sort_key = None if before is None else (await _find_one(log, before)).sort_key
+            letters = await log.find(replace(criteria, before=sort_key), limit + 1)
+            return letters[::-1][:limit], len(letters) > limit
 
-        return await self._run(ask)
+        return await self._run(run_query)
 
     async def read(self, letter_id: str) -> tuple[DeadLetterEntry, ConsumedRecord]:
-        """A letter, and its record. Raises `NoLetter`, and `Rejected` where its payload is gone from blob storage."""
+        """Return a dead letter and its record. Raises `DeadLetterNotFound`, and `Rejected` if the payload's blob is
+        gone.
+        """
 
-        async def ask(log: DeadLetterStore) -> tuple[DeadLetterEntry, ConsumedRecord]:
+        async def run_query(log: DeadLetterStore) -> tuple[DeadLetterEntry, ConsumedRecord]:
             return next(log.read_originals([await _find_one(log, letter_id)]))
 
-        return await self._run(ask)
+        return await self._run(run_query)
 
     async def redeliver(
         self, letter_id: str, force: bool = False
     ) -> tuple[list[DeadLetterEntry], redelivery.RedeliveryResult]:
-        """Publish it again, where it came from: after earlier feedback on the same prediction, which goes back as well.
+        """Publish the record again to its topic, after earlier rejected feedback on the same prediction.
 
-        Returns what went back, and what the broker refused. Raises `NoLetter`, `Rejected` where a payload is gone,
-        `SetupError` where it can't go back or, unless `again` is said, has gone before.
+        Return the redelivered letters and the result. Raises `DeadLetterNotFound`, `Rejected` if a payload is gone,
+        `SetupError` if redelivery is impossible or, without `force`, was done before.
         """
 
-        async def ask(log: DeadLetterStore) -> tuple[list[DeadLetterEntry], redelivery.RedeliveryResult]:
+        async def run_query(log: DeadLetterStore) -> tuple[list[DeadLetterEntry], redelivery.RedeliveryResult]:
             letter = await _find_one(log, letter_id)
             if letter.redeliveries and not force:
-                raise SetupError(f"The dead letter {letter.id} was replayed before.", "Say so to replay it again.")
-            letters = sorted([*await log.find_earlier_feedback([letter]), letter], key=lambda one: one.sort_key)
+                raise SetupError(
+                    f"The dead letter {letter.id} was redelivered before.", "Confirm to redeliver it again."
+                )
+            letters = sorted([*await log.find_earlier_feedback([letter]), letter], key=lambda entry: entry.sort_key)
             redelivery.check_redeliverable(self._settings, letters)
             return letters, await redelivery.redeliver(self._settings, log.read_originals(letters))
 
-        return await self._run(ask)
+        return await self._run(run_query)
 
-    async def _run(self, ask: Callable[[DeadLetterStore], Coroutine[None, None, _T]]) -> _T:
-        async def opened() -> _T:
+    async def _run(self, run_query: Callable[[DeadLetterStore], Coroutine[None, None, _T]]) -> _T:
+        async def run_in_store() -> _T:
             async with store.open_dead_letters(self._settings) as log:
-                return await ask(log)
+                return await run_query(log)
 
         async with self._semaphore:
-            return await asyncio.to_thread(asyncio.run, opened())
+            return await asyncio.to_thread(asyncio.run, run_in_store())
 
 
 async def _find_one(log: DeadLetterStore, letter_id: str) -> DeadLetterEntry:
-    found = await log.find(DeadLetterFilter(frozenset([letter_id])))
-    if not found:
+    letters = await log.find(DeadLetterFilter(frozenset([letter_id])))
+    if not letters:
         raise DeadLetterNotFound(f"there is no dead letter {letter_id!r}")
-    return found[0]
+    return letters[0]

@@ -1,4 +1,4 @@
-"""A dead letter as the log has it, which of them are asked for, and how they are described."""
+"""A dead letter in the log, filters of dead letters, and their description as JSON."""
 
 import re
 from collections.abc import Mapping
@@ -13,21 +13,21 @@ import pyarrow.dataset as ds
 from app.events.cloudevents import ConsumedRecord
 
 COLUMNS = ["epoch", "partition", "offset", "logged", "id", "key", "extensions"]
-"""What `letter_of` needs of a row of the archive."""
+"""The columns of the archive that `entry_of` reads."""
 
 UNKNOWN = "unknown"
 _MAX_PREVIEW_BYTES = 500
 _MAX_UNPRINTABLE_RATIO = 0.1
 
 LogPosition = tuple[str, int, int]
-"""An epoch, a partition and an offset of the topic `dead-letters`."""
+"""Topic id, partition and offset in the topic `dead-letters`."""
 
 
 @dataclass(frozen=True)
 class DeadLetterEntry:
-    """One dead letter, without its payload. `event` is the (source, id) that the original had or was given.
+    """A dead letter without its payload. `event_identity` is the (source, id) that the original had or was given.
 
-    `replayed` is how often it went back; None where that is not known, as the topic is not kept.
+    `redeliveries` is None if unknown, because the topic is not archived.
     """
 
     id: str
@@ -45,18 +45,18 @@ class DeadLetterEntry:
 
     @property
     def task(self) -> str:
-        """The task whose topic it came from."""
+        """Return the task of the original's topic."""
         return self.topic.rpartition(".")[0]
 
     @property
     def sort_key(self) -> tuple[datetime, LogPosition]:
-        """Where it stands among the others in the log."""
+        """Return the key of the order in the log."""
         return self.logged, self.position
 
 
 @dataclass(frozen=True)
 class DeadLetterFilter:
-    """Which dead letters are asked for: those of which all of this is true. `before` is the `order` of a letter."""
+    """Conditions on dead letters, all of which must hold. `before` is the `sort_key` of a letter."""
 
     ids: frozenset[str] = frozenset()
     stage: str | None = None
@@ -67,48 +67,48 @@ class DeadLetterFilter:
 
     @property
     def expression(self) -> ds.Expression:
-        """Which rows of the archive these are."""
-        rows = pc.scalar(True)
+        """Return the filter on rows of the archive."""
+        condition = pc.scalar(True)
         if self.ids:
-            rows &= ds.field("id").isin(sorted(self.ids))
+            condition &= ds.field("id").isin(sorted(self.ids))
         if self.stage is not None:
-            rows &= _extension("stage", UNKNOWN) == self.stage
+            condition &= _extension("stage", UNKNOWN) == self.stage
         if self.code is not None:
-            rows &= _extension("code", UNKNOWN) == self.code
+            condition &= _extension("code", UNKNOWN) == self.code
         if self.task is not None:
-            rows &= pc.match_substring_regex(_extension("topic", ""), rf"^{re.escape(self.task)}\.[^.]*$")
+            condition &= pc.match_substring_regex(_extension("topic", ""), rf"^{re.escape(self.task)}\.[^.]*$")
         if self.since is not None:
-            rows &= ds.field("logged") >= pa.scalar(self.since)
+            condition &= ds.field("logged") >= pa.scalar(self.since)
         if self.before is not None:
-            rows &= _logged_before(*self.before)
-        return rows
+            condition &= _logged_before(*self.before)
+        return condition
 
 
-def _extension(name: str, otherwise: str) -> ds.Expression:
-    return pc.coalesce(pc.map_lookup(ds.field("extensions"), pa.scalar(name), "first"), pa.scalar(otherwise))
+def _extension(name: str, default: str) -> ds.Expression:
+    return pc.coalesce(pc.map_lookup(ds.field("extensions"), pa.scalar(name), "first"), pa.scalar(default))
 
 
-def _logged_before(logged: datetime, place: LogPosition) -> ds.Expression:
-    epoch, partition, offset = place
-    rows = ds.field("offset") < offset
+def _logged_before(logged: datetime, position: LogPosition) -> ds.Expression:
+    epoch, partition, offset = position
+    condition = ds.field("offset") < offset
     for name, value in (("partition", partition), ("epoch", epoch), ("logged", pa.scalar(logged))):
-        rows = (ds.field(name) < value) | ((ds.field(name) == value) & rows)
-    return rows
+        condition = (ds.field(name) < value) | ((ds.field(name) == value) & condition)
+    return condition
 
 
 def entry_of(row: Mapping[str, Any]) -> DeadLetterEntry:
-    """The dead letter in a row of the archive."""
-    said = dict(row["extensions"] or ())
+    """Return the dead letter of an archive row."""
+    rejection = dict(row["extensions"] or ())
     return DeadLetterEntry(
         id=row["id"],
         logged=row["logged"],
-        stage=said.get("stage", UNKNOWN),
-        code=said.get("code", UNKNOWN),
-        reason=said.get("reason", ""),
-        topic=said.get("topic", ""),
-        partition=_number(said.get("partition", "")),
-        offset=_number(said.get("offset", "")),
-        event_identity=(said.get("event_source", ""), said.get("event_id", "")),
+        stage=rejection.get("stage", UNKNOWN),
+        code=rejection.get("code", UNKNOWN),
+        reason=rejection.get("reason", ""),
+        topic=rejection.get("topic", ""),
+        partition=_number(rejection.get("partition", "")),
+        offset=_number(rejection.get("offset", "")),
+        event_identity=(rejection.get("event_source", ""), rejection.get("event_id", "")),
         key=row["key"],
         position=(row["epoch"], row["partition"], row["offset"]),
     )
@@ -119,7 +119,7 @@ def _number(text: str) -> int:
 
 
 def to_json(letter: DeadLetterEntry) -> dict[str, Any]:
-    """A letter as JSON has it."""
+    """Return a dead letter as JSON."""
     return {
         "id": letter.id,
         "logged": letter.logged.isoformat(),
@@ -136,7 +136,7 @@ def to_json(letter: DeadLetterEntry) -> dict[str, Any]:
 
 
 def to_detailed_json(letter: DeadLetterEntry, original: ConsumedRecord) -> dict[str, Any]:
-    """A letter with its record, as JSON has it: of the payload only the beginning."""
+    """Return a dead letter with its record as JSON; long payloads are cut."""
     value = original.value or b""
     return to_json(letter) | {
         "key": _preview(original.key),
@@ -147,8 +147,10 @@ def to_detailed_json(letter: DeadLetterEntry, original: ConsumedRecord) -> dict[
 
 
 def _preview(value: bytes | None) -> str | None:
-    """Text as it is; of other bytes their hexadecimal digits."""
+    """Return printable text as it is, and other bytes in hexadecimal."""
     if value is None:
         return None
-    shown = "".join(one if one.isprintable() or one.isspace() else "\ufffd" for one in value.decode(errors="replace"))
-    return shown if shown.count("\ufffd") <= len(shown) * _MAX_UNPRINTABLE_RATIO else f"0x{value.hex()}"
+    text = "".join(
+        char if char.isprintable() or char.isspace() else "\ufffd" for char in value.decode(errors="replace")
+    )
+    return text if text.count("\ufffd") <= len(text) * _MAX_UNPRINTABLE_RATIO else f"0x{value.hex()}"

@@ -1,8 +1,7 @@
-"""The way of dead letters back to where they came from.
+"""Redelivery of dead letters to their topics.
 
-What goes back has the original's key, value, headers, partition and identity: so its prediction has the id that it
-would have had, and supersedes the failure that was answered. A header says which dead letter it was, and by that header
-it is known what was replayed.
+A redelivered record has the original's key, value, headers, partition and identity: its prediction gets the id that it
+would have had, and supersedes the failed one. A header names the dead letter, which is how redeliveries are counted.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,7 +24,7 @@ _CHUNK_BYTES = 32 * MiB
 
 @dataclass(frozen=True)
 class RedeliveryResult:
-    """How many went back, and why the broker refused the others."""
+    """The number of redelivered records, and the broker's reason for each refused one."""
 
     redelivered: int
     refused: tuple[tuple[str, str], ...]
@@ -36,18 +35,22 @@ async def redeliver(
     originals: Iterable[tuple[DeadLetterEntry, ConsumedRecord]],
     progress: Callable[[int], None] = lambda count: None,
 ) -> RedeliveryResult:
-    """Publish the originals again, in this order. Raises `SetupError` when the broker doesn't confirm."""
+    """Publish the originals again, in this order. Raises `SetupError` if the broker doesn't confirm."""
     producer = clients.create_producer(settings, max_request_size=topics.max_message_bytes(settings) + MiB)
     await producer.start()
     try:
         published, refused = 0, list[tuple[str, str]]()
         for chunk in _chunks(originals):
-            # All are sent before the first is awaited: an idempotent producer keeps the order of each partition.
-            in_turn = iter(chunk)
+            # Send all before awaiting the first: an idempotent producer keeps the order within a partition.
+            chunk_iterator = iter(chunk)
 
-            async def send(record: Record, in_turn: Iterator[tuple[DeadLetterEntry, Record]] = in_turn) -> Any:
-                there = next(in_turn)[0].partition
-                partition = there if there in await producer.partitions_for(record.topic) else None
+            async def send(
+                record: Record, chunk_iterator: Iterator[tuple[DeadLetterEntry, Record]] = chunk_iterator
+            ) -> Any:
+                original_partition = next(chunk_iterator)[0].partition
+                partition = (
+                    original_partition if original_partition in await producer.partitions_for(record.topic) else None
+                )
                 return await producer.send(
                     record.topic, record.value, record.key, partition=partition, headers=list(record.headers)
                 )
@@ -60,8 +63,8 @@ async def redeliver(
                     refused.append((letter.id, str(error)))
                 else:
                     raise SetupError(
-                        f"Kafka did not confirm the replay of {letter.id}: {error!r}; {published} went back before.",
-                        "Once it does, run this again: what was replayed is left out.",
+                        f"Kafka did not confirm the redelivery of {letter.id}: {error!r}; {published} are done.",
+                        "Run this again when Kafka is available: redelivered ones are skipped.",
                     )
             progress(len(chunk))
         return RedeliveryResult(published, tuple(refused))
@@ -69,23 +72,25 @@ async def redeliver(
         await producer.stop()
 
 
-def build_record(letter: DeadLetterEntry, incoming: ConsumedRecord) -> Record:
-    """The record that goes back: as it was, with the identity and the time that it was given, and its dead letter."""
-    ours = {*EventRejected.headers, REPLAY_OF_HEADER}
-    headers = [(name, value) for name, value in incoming.headers if name not in ours]
+def build_record(letter: DeadLetterEntry, record: ConsumedRecord) -> Record:
+    """Return the original record with its own or filled-in identity and time, and the id of its dead letter."""
+    excluded = {*EventRejected.headers, REPLAY_OF_HEADER}
+    headers = [(name, value) for name, value in record.headers if name not in excluded]
     source, event_id = letter.event_identity
-    given = {"ce_source": source, "ce_id": event_id, "ce_time": format_rfc3339(letter.logged.timestamp() * 1000)}
-    if letter.topic == topics.joins(letter.task):  # its headers say where it was before, and are read from the end
-        given = {}
-    given = {name: value for name, value in given.items() if name not in dict(headers)} | {REPLAY_OF_HEADER: letter.id}
-    added = [(name, value.encode()) for name, value in given.items()]
-    return Record(letter.topic, incoming.key, incoming.value, (*added, *headers))
+    attributes = {"ce_source": source, "ce_id": event_id, "ce_time": format_rfc3339(letter.logged.timestamp() * 1000)}
+    if letter.topic == topics.joins(letter.task):  # its `joined_*` headers are read from the end
+        attributes = {}
+    attributes = {name: value for name, value in attributes.items() if name not in dict(headers)} | {
+        REPLAY_OF_HEADER: letter.id
+    }
+    new_headers = [(name, value.encode()) for name, value in attributes.items()]
+    return Record(letter.topic, record.key, record.value, (*new_headers, *headers))
 
 
 def check_redeliverable(settings: Settings, letters: Sequence[DeadLetterEntry]) -> None:
-    """Raises `SetupError` for letters from topics that this deployment doesn't have."""
-    there = {topic.name for topic in topics.required_topics(settings)}
-    if unknown := sorted({letter.topic or "no topic" for letter in letters} - there):
+    """Raises `SetupError` for letters from topics that this deployment does not have."""
+    topic_names = {topic.name for topic in topics.required_topics(settings)}
+    if unknown := sorted({letter.topic or "no topic" for letter in letters} - topic_names):
         raise SetupError(
             f"Dead letters came from {', '.join(unknown)}, which this deployment doesn't have.",
             "Add the task to HINDSIGHT_TASKS, or choose others with --task.",
@@ -96,9 +101,9 @@ def _chunks(
     originals: Iterable[tuple[DeadLetterEntry, ConsumedRecord]],
 ) -> Iterator[list[tuple[DeadLetterEntry, Record]]]:
     chunk, size = list[tuple[DeadLetterEntry, Record]](), 0
-    for letter, incoming in originals:
-        chunk.append((letter, build_record(letter, incoming)))
-        size += len(incoming.value or b"")
+    for letter, record in originals:
+        chunk.append((letter, build_record(letter, record)))
+        size += len(record.value or b"")
         if len(chunk) >= _CHUNK_SIZE or size >= _CHUNK_BYTES:
             yield chunk
             chunk, size = [], 0

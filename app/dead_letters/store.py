@@ -1,4 +1,4 @@
-"""Dead letters in the log: what could not be processed, and why. `app.dead_letters.redelivery` sends them back."""
+"""Dead letters in the log. `app.dead_letters.redelivery` publishes them again."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
@@ -23,21 +23,21 @@ from app.settings import Settings
 from app.storage.blob_store import blob_store
 
 REPLAY_OF_HEADER = "ce_replayof"
-"""The header of what goes back: the dead letter's id."""
+"""The header of a redelivered record with the dead letter's id."""
 
 _CHUNK_SIZE = 100
 
 
 @asynccontextmanager
 async def open_dead_letters(settings: Settings) -> AsyncIterator["DeadLetterStore"]:
-    """The dead letters that are in the log now. Raises KafkaError without a broker."""
+    """Open the dead letters that are in the log now. Raises KafkaError without a broker."""
     with TemporaryDirectory() as scratch:
-        taken = await snapshot.take(settings, [topics.DEAD_LETTERS], Path(scratch))
-        yield DeadLetterStore(settings, taken[topics.DEAD_LETTERS], Path(scratch))
+        snapshots = await snapshot.take(settings, [topics.DEAD_LETTERS], Path(scratch))
+        yield DeadLetterStore(settings, snapshots[topics.DEAD_LETTERS], Path(scratch))
 
 
 class DeadLetterStore:
-    """The dead letters of one moment."""
+    """A snapshot of the dead letters."""
 
     def __init__(self, settings: Settings, snapshot: Snapshot, scratch: Path) -> None:
         self._settings = settings
@@ -46,85 +46,93 @@ class DeadLetterStore:
         self._blobs = blob_store(settings)
 
     async def find(self, criteria: DeadLetterFilter, limit: int | None = None) -> list[DeadLetterEntry]:
-        """Those that are wanted, the newest `limit` of them, in the order of the log."""
+        """Return the newest `limit` dead letters that match, in the order of the log."""
         return await self._with_redelivery_counts(self._find(criteria.expression, limit))
 
     async def find_earlier_feedback(self, letters: Sequence[DeadLetterEntry]) -> list[DeadLetterEntry]:
-        """Feedback that would be overtaken: on the same predictions as these, rejected before and not replayed yet."""
-        of_feedback = [one for one in letters if one.topic.endswith(topics.feedback("")) and one.key is not None]
-        lasts = {(letter.topic, letter.key): letter for letter in of_feedback}
-        if not lasts:
+        """Return earlier rejected feedback on the same predictions that was not redelivered yet.
+
+        Redelivering only the given letters would overtake it.
+        """
+        feedback_letters = [
+            letter for letter in letters if letter.topic.endswith(topics.feedback("")) and letter.key is not None
+        ]
+        last_letters = {(letter.topic, letter.key): letter for letter in feedback_letters}
+        if not last_letters:
             return []
-        known = {letter.id for letter in letters}
+        ids = {letter.id for letter in letters}
 
-        def overtaken(letter: DeadLetterEntry) -> bool:
-            by = lasts.get((letter.topic, letter.key))
-            return by is not None and letter.sort_key < by.sort_key and letter.id not in known
+        def is_overtaken(letter: DeadLetterEntry) -> bool:
+            last_letter = last_letters.get((letter.topic, letter.key))
+            return last_letter is not None and letter.sort_key < last_letter.sort_key and letter.id not in ids
 
-        rows = ds.field("key").isin([letter.key for letter in of_feedback])
-        found = filter(overtaken, self._find(rows))
-        return [letter for letter in await self._with_redelivery_counts(list(found)) if letter.redeliveries == 0]
+        rows = ds.field("key").isin([letter.key for letter in feedback_letters])
+        earlier = filter(is_overtaken, self._find(rows))
+        return [letter for letter in await self._with_redelivery_counts(list(earlier)) if letter.redeliveries == 0]
 
     def read_originals(self, letters: Iterable[DeadLetterEntry]) -> Iterator[tuple[DeadLetterEntry, ConsumedRecord]]:
-        """Each letter with its record as it is in the log, payload and all. Raises `Rejected` for a missing blob."""
-        ordered = iter(letters)
-        while chunk := list(islice(ordered, _CHUNK_SIZE)):
+        """Yield each letter with its record, including the payload. Raises `Rejected` for a missing blob."""
+        remaining = iter(letters)
+        while chunk := list(islice(remaining, _CHUNK_SIZE)):
             offsets = ds.field("offset").isin([letter.position[2] for letter in chunk])
             with Archive(self._settings).diagnose_errors(topics.DEAD_LETTERS):
                 rows = self._snapshot.dataset().to_table(filter=offsets).to_pylist()
-            by_place = {(row["epoch"], row["partition"], row["offset"]): row for row in rows}
+            rows_by_position = {(row["epoch"], row["partition"], row["offset"]): row for row in rows}
             for letter in chunk:
-                # A dead letter is as large as any record may be, whatever the limit of blobs.
+                # A dead letter may be larger than a blob: the limit is that of all records.
                 limit = topics.max_message_bytes(self._settings)
-                yield letter, snapshot.record_from_row(by_place[letter.position], self._blobs, limit)
+                yield letter, snapshot.record_from_row(rows_by_position[letter.position], self._blobs, limit)
 
-    def _find(self, rows: ds.Expression, limit: int | None = None) -> list[DeadLetterEntry]:
-        found: dict[str, DeadLetterEntry] = {}
+    def _find(self, condition: ds.Expression, limit: int | None = None) -> list[DeadLetterEntry]:
+        letters: dict[str, DeadLetterEntry] = {}
         with Archive(self._settings).diagnose_errors(topics.DEAD_LETTERS):
             dataset = self._snapshot.dataset()
             if limit is not None:
-                rows &= _newest(dataset, rows, limit)
-            for batch in dataset.to_batches(columns=COLUMNS, filter=rows):
+                condition &= _newest(dataset, condition, limit)
+            for batch in dataset.to_batches(columns=COLUMNS, filter=condition):
                 for letter in map(entry_of, batch.to_pylist()):
-                    # Redelivery makes two records of one dead letter: the first in the log is the dead letter.
-                    found[letter.id] = min(letter, found.get(letter.id, letter), key=_sort_key)
-        ordered = sorted(found.values(), key=_sort_key)
+                    # At-least-once delivery may log a dead letter twice: the first record counts.
+                    letters[letter.id] = min(letter, letters.get(letter.id, letter), key=_sort_key)
+        ordered = sorted(letters.values(), key=_sort_key)
         return ordered if limit is None else ordered[-limit:]
 
     async def _with_redelivery_counts(self, letters: list[DeadLetterEntry]) -> list[DeadLetterEntry]:
-        """The letters with how often they were replayed. That is looked for only where and since when it can be."""
+        """Return the letters with their number of redeliveries, counted in their topics since the first letter."""
         if not letters:
             return []
         archived = set(topics.archived_topics(self._settings.tasks))
         sources = sorted({letter.topic for letter in letters} & archived)
         first = min(letter.logged for letter in letters)
-        replays = Counter[str]()
+        redeliveries = Counter[str]()
         snapshots = await snapshot.take(self._settings, sources, self._scratch) if sources else {}
-        for source, taken in snapshots.items():
+        for source, topic_snapshot in snapshots.items():
             with Archive(self._settings).diagnose_errors(source):
-                replays.update(_count_redeliveries(taken.dataset(), first))
-        return [replace(one, redeliveries=replays[one.id] if one.topic in archived else None) for one in letters]
+                redeliveries.update(_count_redeliveries(topic_snapshot.dataset(), first))
+        return [
+            replace(letter, redeliveries=redeliveries[letter.id] if letter.topic in archived else None)
+            for letter in letters
+        ]
 
 
 def _sort_key(letter: DeadLetterEntry) -> tuple[datetime, LogPosition]:
     return letter.sort_key
 
 
-def _newest(dataset: ds.Dataset, rows: ds.Expression, limit: int) -> ds.Expression:
-    """The rows of the newest letters, found before any of them becomes an object: there may be a million."""
-    firsts = dataset.to_table(["id", "logged"], filter=rows).group_by("id").aggregate([("logged", "min")])
-    if firsts.num_rows <= limit:
+def _newest(dataset: ds.Dataset, condition: ds.Expression, limit: int) -> ds.Expression:
+    """Return a filter of the newest letters without creating objects: there may be a million."""
+    first_logged = dataset.to_table(["id", "logged"], filter=condition).group_by("id").aggregate([("logged", "min")])
+    if first_logged.num_rows <= limit:
         return pc.scalar(True)
-    least = firsts.column("logged_min").sort("descending")[limit - 1]
-    newest = firsts.filter(ds.field("logged_min") >= least)
-    return ds.field("id").isin(newest.column("id").combine_chunks()) & (ds.field("logged") >= least)
+    min_logged = first_logged.column("logged_min").sort("descending")[limit - 1]
+    newest = first_logged.filter(ds.field("logged_min") >= min_logged)
+    return ds.field("id").isin(newest.column("id").combine_chunks()) & (ds.field("logged") >= min_logged)
 
 
 def _count_redeliveries(dataset: ds.Dataset, since: datetime) -> Counter[str]:
-    """How often each dead letter went back to this topic since then."""
-    found = Counter[str]()
+    """Return how often each dead letter was redelivered to this topic since that time."""
+    counts = Counter[str]()
     for batch in dataset.to_batches(columns=["headers"], filter=ds.field("logged") >= pa.scalar(since)):
         headers = pc.list_flatten(batch.column("headers"))
-        replays = headers.filter(pc.equal(pc.struct_field(headers, "name"), REPLAY_OF_HEADER))
-        found.update(value.decode(errors="replace") for value in pc.struct_field(replays, "value").to_pylist() if value)
-    return found
+        marks = headers.filter(pc.equal(pc.struct_field(headers, "name"), REPLAY_OF_HEADER))
+        counts.update(value.decode(errors="replace") for value in pc.struct_field(marks, "value").to_pylist() if value)
+    return counts

@@ -1,4 +1,4 @@
-"""Waiting until the platform has done all that there is to do with the log as it was at a moment."""
+"""Waiting until every consumer group has processed the log as it was at one time."""
 
 import asyncio
 import time
@@ -15,65 +15,70 @@ from app.kafka.unread_count import PartitionRange, count_unread
 from app.settings import Settings
 
 STALLED_SECONDS = 60.0
-"""Whoever reads nothing for so long is not there."""
+"""A group that reads nothing for this long is considered absent."""
 _POLL_SECONDS = 0.5
 _ARCHIVE_GROUP = "hindsight-archive"
 
 CatchUpProgress = Callable[[str, int], None]
-"""Called with a consumer group and how many events it has still to read."""
+"""Called with a consumer group and the number of events that it has not read yet."""
 
 
 async def wait_until_caught_up(
     settings: Settings, progress: CatchUpProgress = lambda group, events: None
 ) -> dict[TopicPartition, OffsetRange]:
-    """Return once all that the log holds now, and all that is made from it, was read by every group and is archived.
+    """Return once all records that the log holds now, and all derived from them, were read by every group and archived.
 
-    The answer is what Kafka held then. Raises `SetupError` when one of the groups makes no progress.
+    Return the offset ranges in Kafka at that time. Raises `SetupError` if a group makes no progress.
     """
-    known: dict[TopicPartition, OffsetRange] = {}
+    all_ranges: dict[TopicPartition, OffsetRange] = {}
     groups = required_groups(settings)
-    of = [[kind(task) for task in settings.tasks] for kind in (topics.requests, topics.features)]
-    said = (topics.predictions, topics.shadow_predictions, topics.feedback)
-    of.append([kind(task) for task in settings.tasks for kind in said])
-    of.append([topics.joins(task) for task in settings.tasks])
-    of.append([topics.outcomes(task) for task in settings.tasks] + [topics.DEAD_LETTERS])
-    for names in of:  # each makes what comes on the next
-        held = await reader.fetch_offset_ranges(settings, names)
-        known |= held
+    stages = [[kind(task) for task in settings.tasks] for kind in (topics.requests, topics.features)]
+    joined_topics = (topics.predictions, topics.shadow_predictions, topics.feedback)
+    stages.append([kind(task) for task in settings.tasks for kind in joined_topics])
+    stages.append([topics.joins(task) for task in settings.tasks])
+    stages.append([topics.outcomes(task) for task in settings.tasks] + [topics.DEAD_LETTERS])
+    for names in stages:  # records of each stage produce those of the next
+        offset_ranges = await reader.fetch_offset_ranges(settings, names)
+        all_ranges |= offset_ranges
         for group in sorted({group for name in names for group in groups[name]} - {_ARCHIVE_GROUP}):
-            theirs = {tp: one for tp, one in held.items() if group in groups[tp.topic]}
-            await _wait_for_group(settings, group, theirs, progress)
+            group_ranges = {tp: offset_range for tp, offset_range in offset_ranges.items() if group in groups[tp.topic]}
+            await _wait_for_group(settings, group, group_ranges, progress)
     archived = set(topics.archived_topics(settings.tasks))
-    held = await reader.fetch_offset_ranges(settings, sorted({tp.topic for tp in known} & archived))
-    await _wait_for_group(settings, _ARCHIVE_GROUP, held, progress)
-    return known | held
+    offset_ranges = await reader.fetch_offset_ranges(settings, sorted({tp.topic for tp in all_ranges} & archived))
+    await _wait_for_group(settings, _ARCHIVE_GROUP, offset_ranges, progress)
+    return all_ranges | offset_ranges
 
 
 async def _wait_for_group(
     settings: Settings, group: str, offset_ranges: Mapping[TopicPartition, OffsetRange], progress: CatchUpProgress
 ) -> None:
-    least, since = None, time.monotonic()
+    min_events, last_progress = None, time.monotonic()
     while True:
-        if group == _ARCHIVE_GROUP:  # the tables themselves say what is in them
-            done = await asyncio.to_thread(archived_end_offsets, settings, offset_ranges)
+        if group == _ARCHIVE_GROUP:  # the tables store their offsets
+            end_offsets = await asyncio.to_thread(archived_end_offsets, settings, offset_ranges)
         else:
-            done = await _fetch_committed_offsets(settings, group)
-        # What Kafka has forgotten was read.
-        left = await count_unread(
+            end_offsets = await _fetch_committed_offsets(settings, group)
+        # Records that Kafka has deleted were read.
+        unread = await count_unread(
             settings,
-            [PartitionRange(tp, max(done.get(tp, 0), one.begin), one.end) for tp, one in offset_ranges.items()],
+            [
+                PartitionRange(tp, max(end_offsets.get(tp, 0), offset_range.begin), offset_range.end)
+                for tp, offset_range in offset_ranges.items()
+            ],
         )
-        events = sum(found.records for found in left.values())
+        events = sum(count.records for count in unread.values())
         progress(group, events)
         if not events:
             return
-        if least is None or events < least:
-            least, since = events, time.monotonic()
-        if time.monotonic() - since > STALLED_SECONDS:
-            named = sorted({one.partition.topic for one, found in left.items() if found.records})
+        if min_events is None or events < min_events:
+            min_events, last_progress = events, time.monotonic()
+        if time.monotonic() - last_progress > STALLED_SECONDS:
+            waiting_topics = sorted(
+                {offset_range.partition.topic for offset_range, count in unread.items() if count.records}
+            )
             raise SetupError(
-                f"{events} events of {', '.join(named)} wait for {group}, which reads nothing.",
-                "Start the platform (`hindsight up`), and run this again; `hindsight doctor` says what is not ready.",
+                f"{events} events of {', '.join(waiting_topics)} wait for {group}, which makes no progress.",
+                "Start the platform (`hindsight up`), and run this again; `hindsight doctor` shows what is not ready.",
             )
         await asyncio.sleep(_POLL_SECONDS)
 
@@ -82,6 +87,6 @@ async def _fetch_committed_offsets(settings: Settings, group: str) -> dict[Topic
     admin = clients.create_admin(settings)
     await admin.start()
     try:
-        return {tp: found.offset for tp, found in (await admin.list_consumer_group_offsets(group)).items()}
+        return {tp: committed.offset for tp, committed in (await admin.list_consumer_group_offsets(group)).items()}
     finally:
         await admin.close()

@@ -1,4 +1,4 @@
-"""How each store forgets: Kafka the beginning of a partition, a table its rows, a dataset all of its rows."""
+"""Deletion from each store: records in Kafka, rows of archive tables, datasets with personal data."""
 
 import asyncio
 import logging
@@ -17,49 +17,54 @@ from deltalake.exceptions import CommitFailedError
 from app.errors import Unavailable
 from app.eventlog.archive import Archive
 from app.kafka import clients, reader
-from app.replay.dataset import ROWS_FILE, _directory
+from app.replay.dataset import ROWS_FILE, dataset_directory
 from app.settings import Settings
 
 _MAX_OFFSETS_PER_COMMIT = 10_000
-"""Rows that one commit deletes: each of a table's files is written anew by few commits."""
+"""The number of rows that one commit deletes: few commits rewrite a table's files seldom."""
 _MAX_TRIES = 20
 _ORPHAN_HOURS = 1
-"""A file that no commit names and that is so old is what a killed writer left."""
+"""A file of this age that no commit names was left by a killed writer."""
 
 log = logging.getLogger(__name__)
 
 
 async def delete_before_offsets(settings: Settings, until: Mapping[TopicPartition, int]) -> int:
-    """Have Kafka forget what stands before these offsets; how many records that were."""
+    """Delete the records before these offsets from Kafka; return how many."""
     if not until:
         return 0
-    held = await reader.fetch_offset_ranges(settings, sorted({tp.topic for tp in until}))
-    due = {tp: min(end, held[tp].end) for tp, end in until.items() if tp in held and end > held[tp].begin}
-    if due:
-        await asyncio.to_thread(os.sync)  # what the archive was told is written is on the disk
+    offset_ranges = await reader.fetch_offset_ranges(settings, sorted({tp.topic for tp in until}))
+    ends = {
+        tp: min(end, offset_ranges[tp].end)
+        for tp, end in until.items()
+        if tp in offset_ranges and end > offset_ranges[tp].begin
+    }
+    if ends:
+        await asyncio.to_thread(os.sync)  # the archive's files are on disk before Kafka deletes the records
         admin = clients.create_admin(settings)
         await admin.start()
         try:
-            await admin.delete_records({tp: RecordsToDelete(before_offset=end) for tp, end in due.items()})
+            await admin.delete_records({tp: RecordsToDelete(before_offset=end) for tp, end in ends.items()})
         finally:
             await admin.close()
-    return sum(end - held[tp].begin for tp, end in due.items())
+    return sum(end - offset_ranges[tp].begin for tp, end in ends.items())
 
 
-def delete_rows(settings: Settings, topic: str, places: Mapping[tuple[str, int], Collection[int]]) -> int:
-    """Delete these rows of a topic's table; how many it had. The archive may be written to meanwhile.
+def delete_rows(settings: Settings, topic: str, positions: Mapping[tuple[str, int], Collection[int]]) -> int:
+    """Delete these rows of a topic's table; return how many existed. Other processes may write to the archive
+    meanwhile.
 
-    They are named by their places: Delta's log keeps the condition, which must say nothing of a person.
-    Raises `Unavailable` when other writers are always faster, SetupError for a table that can't be read.
+    Rows are identified by their offsets, because Delta's log keeps the condition, which must not contain personal data.
+    Raises `Unavailable` if other writers always commit first, SetupError if the table can't be read.
     """
     deleted = 0
-    for (epoch, partition), offsets in places.items():
+    for (topic_id, partition), offsets in positions.items():
         ordered = sorted(offsets)
         for start in range(0, len(ordered), _MAX_OFFSETS_PER_COMMIT):
-            some = ordered[start : start + _MAX_OFFSETS_PER_COMMIT]
+            chunk = ordered[start : start + _MAX_OFFSETS_PER_COMMIT]
             predicate = (
-                f"epoch = '{epoch}' AND \"partition\" = {partition} AND "
-                f'"offset" BETWEEN {some[0]} AND {some[-1]} AND "offset" IN ({", ".join(map(str, some))})'
+                f"epoch = '{topic_id}' AND \"partition\" = {partition} AND "
+                f'"offset" BETWEEN {chunk[0]} AND {chunk[-1]} AND "offset" IN ({", ".join(map(str, chunk))})'
             )
             deleted += _retry_conflicts(settings, topic, partial(_delete, predicate))
     return deleted
@@ -70,44 +75,46 @@ def _delete(predicate: str, table: DeltaTable) -> int:
 
 
 def vacuum(settings: Settings, topic: str) -> None:
-    """Delete the files that a topic's table no longer needs, whoever may still read an earlier version of it."""
+    """Delete the files that a topic's table no longer needs, although readers of earlier versions may."""
 
-    def both(table: DeltaTable) -> int:
-        # Without listing, so that a file whose commit is still to come stays.
-        gone = table.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
-        left = table.vacuum(retention_hours=_ORPHAN_HOURS, enforce_retention_duration=False, dry_run=False, full=True)
-        return len(gone) + len(left)
+    def vacuum_twice(table: DeltaTable) -> int:
+        # Without listing, to keep files that are not committed yet.
+        unneeded = table.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
+        orphans = table.vacuum(
+            retention_hours=_ORPHAN_HOURS, enforce_retention_duration=False, dry_run=False, full=True
+        )
+        return len(unneeded) + len(orphans)
 
-    _retry_conflicts(settings, topic, both)
+    _retry_conflicts(settings, topic, vacuum_twice)
 
 
 def _retry_conflicts(settings: Settings, topic: str, change: Callable[[DeltaTable], int]) -> int:
-    """Change a table, again when another writer was faster."""
+    """Change a table; retry if another writer committed first."""
     archive = Archive(settings)
     for _ in range(_MAX_TRIES):
         with archive.diagnose_errors(topic):
             try:
                 return 0 if (table := archive.table(topic)) is None else change(table)
             except CommitFailedError as error:
-                log.info("the archive of %s: another writer was faster: %s", topic, error)
-    raise Unavailable(f"the archive of {topic}: other writers were faster {_MAX_TRIES} times")
+                log.info("the archive of %s: another writer committed first: %s", topic, error)
+    raise Unavailable(f"the archive of {topic}: other writers committed first {_MAX_TRIES} times")
 
 
 def has_rows(location: str, predictions: Collection[str], actor: str | None) -> bool:
-    """Whether a dataset has rows of these predictions, or labels of this actor.
+    """Return whether a dataset has rows of these predictions, or labels of this actor.
 
-    Raises OSError where it is not, and ValueError, KeyError or ArrowException for one that is damaged.
+    Raises OSError if it can't be found, and ValueError, KeyError or ArrowException if it is damaged.
     """
-    directory = _directory(location)
+    directory = dataset_directory(location)
     if not directory.is_dir():
         raise FileNotFoundError(location)
     path = directory / ROWS_FILE
     if not path.exists():  # erased before
         return False
-    wanted = pa.array(sorted(predictions), pa.string())
+    prediction_ids = pa.array(sorted(predictions), pa.string())
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(columns=["prediction_id", "actors"]):
-            if pc.any(pc.is_in(batch.column("prediction_id"), wanted)).as_py():
+            if pc.any(pc.is_in(batch.column("prediction_id"), prediction_ids)).as_py():
                 return True
             if actor is not None and pc.any(pc.equal(pc.list_flatten(batch.column("actors")), actor)).as_py():
                 return True

@@ -1,1 +1,1 @@
-"""Outcomes: predictions joined with their feedback, and labels aggregated from it."""
+"""Outcomes: predictions joined with their feedback, and the labels aggregated from it."""

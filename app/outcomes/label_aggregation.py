@@ -1,4 +1,4 @@
-"""The judge: what all that was said of a prediction comes to. Pure: live and in a replay it is this one function."""
+"""Aggregation of feedback into labels, rewards and outcomes: pure functions, used live and in replays."""
 
 import hashlib
 import json
@@ -24,26 +24,26 @@ _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, OutcomeRecorded.type)
 def build_outcome(
     task: Task, task_settings: TaskSettings, history: PredictionHistory, as_of: datetime
 ) -> OutcomeRecorded | None:
-    """The outcome of a prediction; None while it isn't served, or there is nothing to say of it.
+    """Return the outcome of a prediction; None if it is not served yet, or has nothing to record.
 
-    In which order feedback comes, and how often, makes no difference: an event counts once, by its identity; of one
-    actor's the latest by (time, id) counts. Feedback that the task refuses counts for nothing. `as_of` says only
-    whether the reward's window has ended: what was not known by then is for the caller to leave out.
+    The order and the number of deliveries of feedback make no difference: an event counts once, by its identity; of an
+    actor's events the latest by (time, id) counts. Feedback that the task rejects is ignored. `as_of` only decides
+    whether the reward window has ended: the caller leaves out feedback that was not known by then.
 
-    Of several rewards, whoever gave them, the latest counts: a reward is a measurement that may be repeated, and a
-    mean would be a value that nobody gave.
+    Of several rewards, from any actors, the latest counts: a reward is a measurement that may be repeated, and a mean
+    would be a value that nobody gave.
     """
     served = history.served
     if served is None or served.prediction.role == "shadow":
         return None
-    made = served.prediction
-    verdict = aggregate_feedback(task, task_settings, made.output, served.time, history.feedback, as_of)
-    selection, probability = _selection(task_settings, made.prediction_id)
-    if not verdict.feedback and not verdict.reward_defaulted and selection != "audit":
+    prediction = served.prediction
+    aggregated = aggregate_feedback(task, task_settings, prediction.output, served.time, history.feedback, as_of)
+    selection, probability = _selection(task_settings, prediction.prediction_id)
+    if not aggregated.feedback and not aggregated.reward_defaulted and selection != "audit":
         return None
     return OutcomeRecorded(
-        **made.model_dump(include=_PREDICTION_FIELDS),
-        **vars(verdict) | {"label": None if verdict.label is None else json.loads(verdict.label)},
+        **prediction.model_dump(include=_PREDICTION_FIELDS),
+        **vars(aggregated) | {"label": None if aggregated.label is None else json.loads(aggregated.label)},
         request_source=served.request_source,
         selection=selection,
         selection_probability=probability,
@@ -52,7 +52,7 @@ def build_outcome(
 
 @dataclass(frozen=True)
 class AggregatedFeedback:
-    """What all that was said of an output comes to: as in `OutcomeRecorded`, the label as canonical JSON."""
+    """The aggregated feedback on an output: fields as in `OutcomeRecorded`, the label as canonical JSON."""
 
     label: str | None
     actors: tuple[str, ...]
@@ -72,24 +72,24 @@ def aggregate_feedback(
     feedback: Sequence[FeedbackEvent],
     as_of: datetime,
 ) -> AggregatedFeedback:
-    """What was said of an output that was `predicted` then: the part of `judge` that a replay needs."""
-    counted = _valid_feedback(task, feedback)
-    reward, defaulted = _choose_reward(task_settings, predicted, [one for one, _ in counted], as_of)
-    positions = _actor_opinions(task, output, counted)
-    # Who holds a label; the positions are in the order of their times.
-    held = [position for position in positions if position.label is not None]
-    label = _choose_label(task_settings, held)
-    behind = [position for position in held if position.label == label]
-    sayings = [position.accepted for position in (behind if held else positions[-1:])]
+    """Return the aggregated feedback on an output that was predicted at time `predicted`."""
+    valid_feedback = _valid_feedback(task, feedback)
+    reward, defaulted = _choose_reward(task_settings, predicted, [one for one, _ in valid_feedback], as_of)
+    opinions = _actor_opinions(task, output, valid_feedback)
+    # Opinions are ordered by time.
+    labelled = [opinion for opinion in opinions if opinion.label is not None]
+    label = _choose_label(task_settings, labelled)
+    supporters = [opinion for opinion in labelled if opinion.label == label]
+    acceptances = [opinion.accepted for opinion in (supporters if labelled else opinions[-1:])]
     return AggregatedFeedback(
         label=label,
-        actors=tuple(sorted(position.actor for position in behind)),
-        contradicted=any(position.label != label for position in held),
-        accepted=next((one for one in reversed(sayings) if one is not None), None),
+        actors=tuple(sorted(opinion.actor for opinion in supporters)),
+        contradicted=any(opinion.label != label for opinion in labelled),
+        accepted=next((one for one in reversed(acceptances) if one is not None), None),
         reward=reward,
         reward_defaulted=defaulted,
         score=None if label is None else task.score(output, json.loads(label)),
-        feedback=len(counted),
+        feedback=len(valid_feedback),
     )
 
 
@@ -97,18 +97,18 @@ _PREDICTION_FIELDS = {"prediction_id", "request_id", "task", "model", "role", "o
 
 
 def in_audit_sample(prediction_id: str, rate: float) -> bool:
-    """Whether the random audit looks at a prediction: as the rate rises, more are drawn and none is left out."""
+    """Return whether a prediction is in the random audit sample. A higher rate adds predictions and removes none."""
     number = int.from_bytes(hashlib.sha256(prediction_id.encode()).digest()[:8], "big")
     return number < rate * 2**64
 
 
 def outcome_id(outcome: OutcomeRecorded) -> str:
-    """The event's id: the same for the same outcome of the same prediction, however often it is recorded."""
+    """Return the event id: equal for equal outcomes of a prediction, however often they are recorded."""
     return str(uuid.uuid5(_NAMESPACE, canonical_json(outcome.model_dump(mode="json"))))
 
 
 def build_outcome_record(outcome: OutcomeRecorded, as_of: datetime) -> Record:
-    """The outcome as a record; of two outcomes of one prediction the later by (`ce_time`, id) counts."""
+    """Return the outcome as a record; of two outcomes of a prediction the later by (`ce_time`, id) counts."""
     return outcome.to_record(
         topics.outcomes(outcome.task),
         outcome.prediction_id.encode(),
@@ -120,7 +120,7 @@ def build_outcome_record(outcome: OutcomeRecorded, as_of: datetime) -> Record:
 
 @dataclass(frozen=True)
 class _ActorOpinion:
-    """What an actor holds of a prediction: a label, in canonical JSON, or none."""
+    """An actor's current opinion of a prediction; the label is in canonical JSON, or None."""
 
     actor: str
     label: str | None
@@ -128,45 +128,48 @@ class _ActorOpinion:
 
 
 _ValidFeedback = tuple[FeedbackEvent, str | None]
-"""An event that counts, and its correction in canonical JSON."""
+"""A valid event, and its correction in canonical JSON."""
 
 
 def _valid_feedback(task: Task, feedback: Sequence[FeedbackEvent]) -> list[_ValidFeedback]:
-    """Each event once, in the order of their times; without what the task refuses."""
-    if len(feedback) > 1:  # by far the most have one
-        # Two events of one identity are one event; should they differ, the first in the log is the event.
+    """Return each event once, ordered by time, without those that the task rejects."""
+    if len(feedback) > 1:  # most predictions have one event
+        # Two events with one identity are the same event; if they differ, the first in the log counts.
         in_order = sorted(
-            feedback, key=lambda one: (one.logged, one.time, canonical_json(one.feedback.model_dump(mode="json")))
+            feedback,
+            key=lambda event: (event.logged, event.time, canonical_json(event.feedback.model_dump(mode="json"))),
         )
-        unique: dict[tuple[str, str], FeedbackEvent] = {}
-        for one in in_order:
-            unique.setdefault((one.source, one.id), one)
-        feedback = sorted(unique.values(), key=lambda one: (one.time, one.id, one.source))
-    counted: list[_ValidFeedback] = []
-    for one in feedback:
-        correction = one.feedback.correction
+        events_by_identity: dict[tuple[str, str], FeedbackEvent] = {}
+        for event in in_order:
+            events_by_identity.setdefault((event.source, event.id), event)
+        feedback = sorted(events_by_identity.values(), key=lambda event: (event.time, event.id, event.source))
+    valid: list[_ValidFeedback] = []
+    for event in feedback:
+        correction = event.feedback.correction
         with suppress(Rejected):
-            counted.append((one, None if correction is None else canonical_json(task.validate_correction(correction))))
-    return counted
+            valid.append((event, None if correction is None else canonical_json(task.validate_correction(correction))))
+    return valid
 
 
 def _actor_opinions(
     task: Task, output: Mapping[str, Any], valid_feedback: Sequence[_ValidFeedback]
 ) -> list[_ActorOpinion]:
-    """Where each actor who has said something of the output stands now."""
+    """Return the current opinion of each actor, ordered by the actors' last events."""
     latest: dict[str, _ActorOpinion] = {}
-    for said, correction in valid_feedback:
-        given = said.feedback
-        accepted = canonical_json(_as_correction(task, output)) if correction is None and given.accepted else None
-        label = correction or accepted
-        if label is not None or given.accepted is not None:
-            latest.pop(given.actor, None)  # each stands where the actor spoke last
-            latest[given.actor] = _ActorOpinion(given.actor, label, given.accepted)
+    for event, correction in valid_feedback:
+        feedback = event.feedback
+        accepted_label = (
+            canonical_json(_as_correction(task, output)) if correction is None and feedback.accepted else None
+        )
+        label = correction or accepted_label
+        if label is not None or feedback.accepted is not None:
+            latest.pop(feedback.actor, None)  # reinsert: ordered by last event
+            latest[feedback.actor] = _ActorOpinion(feedback.actor, label, feedback.accepted)
     return list(latest.values())
 
 
 def _as_correction(task: Task, output: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The output as a correction that says the same, so that who accepts agrees with who repeats it."""
+    """Return the output as an equivalent correction, so that an actor who accepts agrees with one who repeats it."""
     try:
         return task.validate_correction(output)
     except Rejected:
@@ -174,22 +177,22 @@ def _as_correction(task: Task, output: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _choose_label(task_settings: TaskSettings, opinions: Sequence[_ActorOpinion]) -> str | None:
-    """The label by the task's rule."""
-    votes = Counter(position.label for position in opinions)
-    most = max(votes.values(), default=0) if task_settings.label_rule == "majority" else 0
-    return next((position.label for position in reversed(opinions) if votes[position.label] >= most), None)
+    """Return the label by the task's rule."""
+    votes = Counter(opinion.label for opinion in opinions)
+    min_votes = max(votes.values(), default=0) if task_settings.label_rule == "majority" else 0
+    return next((opinion.label for opinion in reversed(opinions) if votes[opinion.label] >= min_votes), None)
 
 
 def _choose_reward(
     task_settings: TaskSettings, predicted: datetime, feedback: Sequence[FeedbackEvent], as_of: datetime
 ) -> tuple[float | None, bool]:
-    """The reward, and whether it is the default for one that never came."""
+    """Return the reward, and whether it is the default for a missing one."""
     seconds = task_settings.reward_window_seconds
     end = None if seconds is None else predicted + timedelta(seconds=seconds)
-    rewards = [one.feedback.reward for one in feedback if end is None or one.time <= end]
-    given = [reward for reward in rewards if reward is not None]
-    if given:
-        return given[-1], False
+    rewards = [event.feedback.reward for event in feedback if end is None or event.time <= end]
+    present_rewards = [reward for reward in rewards if reward is not None]
+    if present_rewards:
+        return present_rewards[-1], False
     if end is None or as_of <= end:
         return None, False
     return task_settings.reward_default, True

@@ -1,4 +1,4 @@
-"""A prediction and all that was said of it: what outcomes are made from, live and in a replay."""
+"""A prediction with its feedback: the input of outcomes, live and in replays."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,7 +8,7 @@ from app.events.types import FeedbackGiven, PredictionMade
 
 @dataclass(frozen=True)
 class ServedPrediction:
-    """A request's one prediction. `time` is its `ce_time`, `logged` its log append time."""
+    """The served prediction of a request. `time` is its `ce_time`, `logged` its log append time."""
 
     prediction: PredictionMade
     request_source: str
@@ -18,7 +18,7 @@ class ServedPrediction:
 
 @dataclass(frozen=True)
 class FeedbackEvent:
-    """One feedback event, by its identity (`source`, `id`)."""
+    """A feedback event with its identity (`source`, `id`)."""
 
     feedback: FeedbackGiven
     source: str
@@ -29,7 +29,7 @@ class FeedbackEvent:
 
 @dataclass(frozen=True)
 class PredictionHistory:
-    """All that is known of one prediction: `served` is None while only feedback has come."""
+    """All events of one prediction: `served` is None until the prediction has arrived."""
 
     served: ServedPrediction | None
     feedback: tuple[FeedbackEvent, ...]

@@ -1,12 +1,12 @@
-"""What the outcomes agent does with a batch: what was said of predictions in, their outcomes out.
+"""The recorder: joins predictions with feedback, and publishes outcomes.
 
 1. project the batch into the catalog
-2. take the time, and only then read all that is known of each prediction in the batch
-3. judge, and publish what differs from what was last published of the prediction
+2. take the time, and only then read the history of each prediction in the batch
+3. aggregate the feedback, and publish outcomes that differ from the last published ones
 
-The catalog has all that was said before the events of the batch, whoever handled it: so no state of this process
-matters to what comes out. And of two outcomes of one prediction, made by two workers while its partition moves from
-one to the other, the later by `ce_time` knows all that the earlier does.
+The catalog contains all events before the batch, whichever process handled them: the outcome does not depend on this
+process's state. If two workers publish outcomes of one prediction while its partition is reassigned, the later one by
+`ce_time` includes everything that the earlier one does.
 """
 
 import asyncio
@@ -26,31 +26,33 @@ from models.base import Rejected, Task
 
 STAGE = OUTCOMES_STAGE
 MAX_TIMEOUTS = 5_000
-"""Reminders in one round, of one task: it goes on with the next."""
+"""Reward timeouts of a task in one round; the next round continues."""
 
 Clock = Callable[[], datetime]
 
 
 class PredictionStore(Protocol):
-    """What the recorder needs of the catalog. Each raises `Unavailable` while the database is away."""
+    """The part of the catalog that the recorder uses. Each method raises `Unavailable` if the database is
+    unreachable.
+    """
 
     def project(self, records: Sequence[ConsumedRecord]) -> None:
-        """Keep what the records say, however often and in whatever order they come."""
+        """Store the rows of the records; order and repetition make no difference."""
 
     def prediction_histories(self, prediction_ids: Collection[str]) -> dict[str, PredictionHistory]:
-        """All that is known of these predictions."""
+        """Return the history of each prediction."""
 
     def awaiting_reward(self, task: str, before: datetime, limit: int) -> list[str]:
-        """Predictions served before then that have no reward."""
+        """Return predictions served before that time that have no reward."""
 
 
 def utc_now() -> datetime:
-    """The time."""
+    """Return the current time."""
     return datetime.now(UTC)
 
 
 class OutcomeRecorder:
-    """Handles the joins of one task. `last` has the id of each prediction's last outcome: a cache that may be lost."""
+    """Handler of the joins of one task. `last` caches the id of each prediction's last outcome, and may be lost."""
 
     def __init__(
         self,
@@ -67,42 +69,42 @@ class OutcomeRecorder:
         self._clock = clock
 
     async def __call__(self, batch: Sequence[ConsumedRecord]) -> Sequence[HandlerResult]:
-        """The outcome of each prediction that the batch is about, as the answer to the last event of it."""
+        """Return the outcome of each prediction in the batch, as the answer to the prediction's last event."""
         answers: list[HandlerResult] = [()] * len(batch)
         events: list[ConsumedRecord] = []
-        places: dict[str, int] = {}
-        for index, incoming in enumerate(batch):
+        last_index: dict[str, int] = {}
+        for index, record in enumerate(batch):
             try:
-                prediction, event = self._read(incoming)
+                prediction, event = self._read(record)
             except Rejected as error:
                 answers[index] = error
                 continue
-            places[prediction] = index
+            last_index[prediction] = index
             events += [event] if event else []
-        as_of, joined = await asyncio.to_thread(self._join, events, list(places))
-        for prediction, index in places.items():
+        as_of, histories = await asyncio.to_thread(self._join, events, list(last_index))
+        for prediction, index in last_index.items():
             outcome = (
-                build_outcome(self._task, self._task_settings, joined[prediction], as_of)
-                if prediction in joined
+                build_outcome(self._task, self._task_settings, histories[prediction], as_of)
+                if prediction in histories
                 else None
             )
             key = prediction.encode()
             if outcome is not None and outcome_id(outcome).encode() != self._last.get(key):
                 answers[index] = [build_outcome_record(outcome, as_of)]
-                self._observe_delay(joined[prediction])
+                self._observe_delay(histories[prediction])
         return answers
 
     def _observe_delay(self, history: PredictionHistory) -> None:
-        """How long after its prediction the last feedback came that the outcome knows of."""
+        """Record the delay between the prediction and its last feedback."""
         if history.served is not None and history.feedback:
-            delay = max(one.logged for one in history.feedback) - history.served.logged
+            delay = max(event.logged for event in history.feedback) - history.served.logged
             metrics.FEEDBACK_DELAY.labels(self._task.name).observe(max(0.0, delay.total_seconds()))
 
     def on_delivered(self, batch: Sequence[ConsumedRecord], answers: Sequence[HandlerResult]) -> None:
-        """Remember the outcomes that are in the log: only now may they be left out the next time."""
-        for incoming, answer in zip(batch, answers, strict=True):
-            if isinstance(answer, Sequence) and answer and incoming.key is not None:
-                self._last[incoming.key] = (header_text(answer[0].headers, "ce_id") or "").encode()
+        """Cache the outcomes that are in the log: only now may they be skipped the next time."""
+        for record, answer in zip(batch, answers, strict=True):
+            if isinstance(answer, Sequence) and answer and record.key is not None:
+                self._last[record.key] = (header_text(answer[0].headers, "ce_id") or "").encode()
 
     def _join(
         self, events: Sequence[ConsumedRecord], predictions: Sequence[str]
@@ -112,19 +114,19 @@ class OutcomeRecorder:
         as_of = self._clock()
         return as_of, self._store.prediction_histories(predictions) if predictions else {}
 
-    def _read(self, incoming: ConsumedRecord) -> tuple[str, ConsumedRecord | None]:
+    def _read(self, record: ConsumedRecord) -> tuple[str, ConsumedRecord | None]:
         try:
-            prediction = (incoming.key or b"").decode()
+            prediction = (record.key or b"").decode()
             task = task_of(prediction)
         except ValueError as error:
-            raise Rejected("bad_join", f"the key is no prediction id: {error}") from error
+            raise Rejected("bad_join", f"the key is not a prediction id: {error}") from error
         if task != self._task.name:
-            raise Rejected("bad_join", f"a prediction of {task!r} is on {incoming.origin.topic}")
-        return prediction, restore_original(incoming)
+            raise Rejected("bad_join", f"a prediction of {task!r} is on {record.origin.topic}")
+        return prediction, restore_original(record)
 
 
 class RewardTimeouts:
-    """Finds predictions whose reward's window has ended without one."""
+    """Finds predictions whose reward window has ended without a reward."""
 
     def __init__(self, settings: Settings, store: PredictionStore, clock: Clock = utc_now) -> None:
         self._windows = {
@@ -137,11 +139,11 @@ class RewardTimeouts:
 
     @property
     def tasks(self) -> Collection[str]:
-        """The tasks with a window."""
+        """Return the tasks with a reward window."""
         return self._windows.keys()
 
     def due(self, task: str) -> list[Record]:
-        """A reminder of each; it is repeated until the outcome is in the catalog. Raises `Unavailable`."""
+        """Return a timeout record for each, repeatedly until the outcome is in the catalog. Raises `Unavailable`."""
         before = self._clock() - self._windows[task]
         return [
             build_reward_timeout(task, prediction)

@@ -187,7 +187,7 @@ def delete_dataset(location: str) -> None:
 
     A damaged manifest is replaced by the record of the erasure alone.
     """
-    directory = _directory(location)
+    directory = dataset_directory(location)
     try:
         manifest = dict(json.loads((directory / MANIFEST_FILE).read_text()))
     except (FileNotFoundError, ValueError, TypeError):
@@ -196,7 +196,8 @@ def delete_dataset(location: str) -> None:
     (directory / ROWS_FILE).unlink()
 
 
-def _directory(location: str) -> Path:
+def dataset_directory(location: str) -> Path:
+    """Return the directory of a dataset's location. Raises FileNotFoundError if it is not a local one."""
     url = urlsplit(location)
     if url.scheme not in ("", "file"):
         raise FileNotFoundError(location)

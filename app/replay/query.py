@@ -54,7 +54,7 @@ class ReplayQuery:
         """Return the query of a person's options: times as `parse_time` reads them, `as_of` defaults to now."""
         loaded_task = load_task(settings, task)
         if content not in _CONTENTS:
-            raise SetupError(f"--content {content!r} is not valid.", f"Name one of: {', '.join(_CONTENTS)}.")
+            raise SetupError(f"--content {content!r} is not known.", f"Name one of: {', '.join(_CONTENTS)}.")
         return cls(
             task=loaded_task,
             task_settings=settings.for_task(task),

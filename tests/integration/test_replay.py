@@ -223,7 +223,7 @@ async def test_history_is_published_again_as_it_was_and_marked(stack: Stack, tmp
     ("wrong", "says"),
     [
         (["--as-of", "2999-01-01"], "is in the future"),
-        (["--from", "yesterday"], "is no time"),
+        (["--from", "yesterday"], "is not a valid time"),
         (["--where", "colour = 'red'"], "is not a valid condition"),
         (["--content", "pictures"], "is not known"),
     ],

@@ -62,7 +62,7 @@ async def test_a_dead_letter_is_listed_read_and_redelivered_once(platform: Setti
         redelivered = await feedback.read_until(lambda records: len(records) >= 2)
         assert [header_text(record, "ce_replayof") for record in redelivered] == [first, second]
         refused = await http.post(f"{PATH}/{second}:replay")
-        assert (refused.status_code, "was replayed before" in refused.json()["detail"]) == (409, True)
+        assert (refused.status_code, "was redelivered before" in refused.json()["detail"]) == (409, True)
         assert (await http.post(f"{PATH}/{second}:replay?again=true")).json()["dead_letters"] == [second]
         assert [letter["replayed"] for letter in (await page())["dead_letters"]] == [0, 2]
 

@@ -1,4 +1,4 @@
-"""What a table, and a dataset, forget: nothing of it is left in any file."""
+"""Deletion from tables and datasets leaves nothing of the data in any file."""
 
 import json
 import threading
@@ -28,70 +28,75 @@ ZEBRA = {2, 3, 7}
 
 
 def record(offset: int, partition: int = 0) -> ConsumedRecord:
-    who = b"zebra" if offset in ZEBRA and partition == 0 else b"bob"
+    subject = b"zebra" if offset in ZEBRA and partition == 0 else b"bob"
     origin = Origin(EPOCH, TOPIC, partition, offset, round(NOON.timestamp() * 1000) + offset)
-    headers = (("ce_subject", who), ("ce_id", b"%s-%d" % (who, offset)), ("ce_source", who))
-    return ConsumedRecord(origin, who, b"the payload of " + who, headers)
+    headers = (("ce_subject", subject), ("ce_id", b"%s-%d" % (subject, offset)), ("ce_source", subject))
+    return ConsumedRecord(origin, subject, b"the payload of " + subject, headers)
 
 
-def filled(storage: Settings) -> Archive:
-    """An archive of two commits."""
+def fill_archive(storage: Settings) -> Archive:
+    """Return an archive of two commits."""
     archive = Archive(storage)
     archive.append([record(offset, partition) for partition in (0, 1) for offset in range(5)])
     archive.append([record(offset, partition) for partition in (0, 1) for offset in range(5, 10)])
     return archive
 
 
-def opened(archive: Archive) -> DeltaTable:
+def open_table(archive: Archive) -> DeltaTable:
     table = archive.table(TOPIC)
     assert table is not None
     return table
 
 
-def places(archive: Archive) -> list[tuple[int, int]]:
-    rows = opened(archive).to_pyarrow_dataset().to_table(["partition", "offset"])
+def archived_positions(archive: Archive) -> list[tuple[int, int]]:
+    rows = open_table(archive).to_pyarrow_dataset().to_table(["partition", "offset"])
     return sorted(zip(rows["partition"].to_pylist(), rows["offset"].to_pylist(), strict=True))
 
 
-def everything(storage: Settings) -> str:
-    """The content of all files of the table, needed or not."""
+def read_all_files(storage: Settings) -> str:
+    """Return the content of all files of the table, needed or not."""
     files = fs.PyFileSystem(DeltaStorageHandler(Archive(storage).uri(TOPIC), storage_options(storage)))
-    said = ""
+    content = ""
     for info in files.get_file_info(fs.FileSelector("", recursive=True)):
         if info.type == fs.FileType.File:
             data = files.open_input_file(info.path).read()
-            said += data.decode(errors="replace")
+            content += data.decode(errors="replace")
             if info.path.endswith(".parquet"):
-                said += repr(pq.ParquetFile(pa.BufferReader(data)).read().to_pylist())
-    return said
+                content += repr(pq.ParquetFile(pa.BufferReader(data)).read().to_pylist())
+    return content
 
 
-def test_deleted_rows_are_in_no_file_and_the_archive_goes_on_where_it_was(storage: Settings) -> None:
-    archive = filled(storage)
-    assert "zebra" in everything(storage)
+def test_deleted_rows_are_in_no_file_and_the_archive_can_be_appended_to(storage: Settings) -> None:
+    archive = fill_archive(storage)
+    assert "zebra" in read_all_files(storage)
     assert delete_rows(storage, TOPIC, {(EPOCH, 0): ZEBRA}) == 3
     vacuum(storage, TOPIC)
-    assert "zebra" not in everything(storage)
-    assert places(archive) == [(p, o) for p in (0, 1) for o in range(10) if (p, o) not in {(0, o) for o in ZEBRA}]
-    assert archive.append([record(offset) for offset in range(11)]) == 1, "of what was there none is archived again"
+    assert "zebra" not in read_all_files(storage)
+    assert archived_positions(archive) == [
+        (partition, offset)
+        for partition in (0, 1)
+        for offset in range(10)
+        if (partition, offset) not in {(0, offset) for offset in ZEBRA}
+    ]
+    assert archive.append([record(offset) for offset in range(11)]) == 1, "deleted records are not archived again"
 
 
-def test_what_deltas_own_log_keeps_of_an_event_is_its_place_and_times(storage: Settings) -> None:
-    opened(filled(storage)).create_checkpoint()
+def test_deltas_log_keeps_no_personal_data(storage: Settings) -> None:
+    open_table(fill_archive(storage)).create_checkpoint()
     delete_rows(storage, TOPIC, {(EPOCH, 0): ZEBRA})
     vacuum(storage, TOPIC)
-    opened(Archive(storage)).create_checkpoint()
-    assert "zebra" not in everything(storage)
+    open_table(Archive(storage)).create_checkpoint()
+    assert "zebra" not in read_all_files(storage)
 
 
-def test_rows_of_another_epoch_at_the_same_place_stay(storage: Settings) -> None:
-    archive = filled(storage)
+def test_rows_of_another_topic_id_with_the_same_offsets_stay(storage: Settings) -> None:
+    archive = fill_archive(storage)
     assert delete_rows(storage, TOPIC, {("another/topic", 0): ZEBRA}) == 0
-    assert len(places(archive)) == 20
+    assert len(archived_positions(archive)) == 20
 
 
-def test_deleting_while_others_append_loses_nothing_of_theirs(storage: Settings) -> None:
-    archive = filled(storage)
+def test_deleting_while_others_append_loses_no_rows(storage: Settings) -> None:
+    archive = fill_archive(storage)
 
     def append() -> None:
         for offset in range(10, 20):
@@ -99,7 +104,7 @@ def test_deleting_while_others_append_loses_nothing_of_theirs(storage: Settings)
                 try:
                     archive.append([record(offset)])
                     break
-                except Unavailable:  # the other was faster
+                except Unavailable:  # the other writer committed first
                     pass
 
     writer = threading.Thread(target=append)
@@ -108,7 +113,9 @@ def test_deleting_while_others_append_loses_nothing_of_theirs(storage: Settings)
         assert delete_rows(storage, TOPIC, {(EPOCH, 0): {offset}}) == 1
         vacuum(storage, TOPIC)
     writer.join()
-    assert places(archive) == [(0, o) for o in range(20) if o not in ZEBRA] + [(1, o) for o in range(10)]
+    assert archived_positions(archive) == [(0, offset) for offset in range(20) if offset not in ZEBRA] + [
+        (1, offset) for offset in range(10)
+    ]
 
 
 def test_a_topic_without_a_table_has_nothing_to_delete(storage: Settings) -> None:
@@ -118,7 +125,7 @@ def test_a_topic_without_a_table_has_nothing_to_delete(storage: Settings) -> Non
 
 @pytest.fixture
 def location(tmp_path: Path) -> str:
-    """A dataset with one row, of the prediction `1`, labelled by ada."""
+    """Return the location of a dataset with one row, of prediction `1`, labelled by ada."""
     row = dict.fromkeys(dataset.SCHEMA.names) | {"prediction_id": "1", "actors": ["ada"]}
     with dataset.DatasetWriter(tmp_path / dataset.ROWS_FILE) as writer:
         writer.write(pa.RecordBatch.from_pylist([row], dataset.SCHEMA))
@@ -126,13 +133,13 @@ def location(tmp_path: Path) -> str:
     return tmp_path.as_uri()
 
 
-def test_a_dataset_has_rows_by_prediction_or_by_who_labelled(location: str) -> None:
+def test_a_dataset_has_rows_by_prediction_or_by_actor(location: str) -> None:
     assert has_rows(location, {"1", "2"}, None)
     assert has_rows(location, set(), "ada")
     assert not has_rows(location, {"2"}, "bob")
 
 
-def test_an_erased_datasets_manifest_says_when(location: str, tmp_path: Path) -> None:
+def test_the_manifest_of_an_erased_dataset_has_the_time(location: str, tmp_path: Path) -> None:
     delete_dataset(location)
     assert [path.name for path in tmp_path.iterdir()] == [dataset.MANIFEST_FILE]
     manifest = json.loads((tmp_path / dataset.MANIFEST_FILE).read_text())
@@ -141,7 +148,7 @@ def test_an_erased_datasets_manifest_says_when(location: str, tmp_path: Path) ->
     assert not has_rows(location, {"1"}, None)
 
 
-@pytest.mark.parametrize("elsewhere", ["s3://bucket/dataset", "file:///nowhere/at/all"])
-def test_a_dataset_that_is_elsewhere_is_no_dataset_without_rows(elsewhere: str) -> None:
+@pytest.mark.parametrize("location", ["s3://bucket/dataset", "file:///nowhere/at/all"])
+def test_a_dataset_that_cannot_be_found_raises(location: str) -> None:
     with pytest.raises(OSError, match=r"dataset|nowhere"):
-        has_rows(elsewhere, {"1"}, None)
+        has_rows(location, {"1"}, None)

@@ -1,4 +1,4 @@
-"""Which datasets an erasure deletes: one that is damaged, or can't be written, keeps no other from it."""
+"""The datasets that an erasure deletes: a damaged or undeletable one does not stop the others."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,22 +19,22 @@ from tests.support.datasets import write_dataset
 ADA = DataSubject(actor="ada")
 
 
-def log_of(*locations: str) -> Any:
-    """A reader of a log that says that datasets were written to these locations."""
+def row_reader(*locations: str) -> Any:
+    """Return a reader of a log with datasets at these locations."""
 
-    def rows(topic: str, columns: Sequence[str], wanted: ds.Expression | None) -> Iterator[Mapping[str, Any]]:
+    def rows(topic: str, columns: Sequence[str], condition: ds.Expression | None) -> Iterator[Mapping[str, Any]]:
         for location in locations:
-            said = DatasetBuilt(task="ocr", content_hash="h", location=location, rows=1, manifest={})
-            yield {"type": said.type, "data": said.model_dump_json().encode()}
+            dataset_built = DatasetBuilt(task="ocr", content_hash="h", location=location, rows=1, manifest={})
+            yield {"type": dataset_built.type, "data": dataset_built.model_dump_json().encode()}
 
     return rows
 
 
 @pytest.fixture
-def whole(tmp_path: Path) -> str:
-    """A dataset with a label of ada's."""
-    (tmp_path / "whole").mkdir()
-    return write_dataset(tmp_path / "whole", [{"prediction_id": "1", "actors": ["ada"]}]).as_uri()
+def intact(tmp_path: Path) -> str:
+    """Return the location of a dataset with a label of ada's."""
+    (tmp_path / "intact").mkdir()
+    return write_dataset(tmp_path / "intact", [{"prediction_id": "1", "actors": ["ada"]}]).as_uri()
 
 
 @pytest.mark.parametrize(
@@ -46,10 +46,10 @@ def whole(tmp_path: Path) -> str:
         pa.table({"prediction_id": [1], "actors": ["ada"]}),
         pa.table({"prediction_id": ["1"]}),
     ],
-    ids=["no Parquet", "empty", "other columns", "other types", "a column less"],
+    ids=["not Parquet", "empty", "other columns", "other types", "a missing column"],
 )
-def test_a_damaged_dataset_is_named_and_the_others_are_looked_into(
-    rows: bytes | pa.Table, whole: str, tmp_path: Path
+def test_a_damaged_dataset_is_reported_and_the_others_are_searched(
+    rows: bytes | pa.Table, intact: str, tmp_path: Path
 ) -> None:
     damaged = tmp_path / "damaged"
     damaged.mkdir()
@@ -57,21 +57,23 @@ def test_a_damaged_dataset_is_named_and_the_others_are_looked_into(
         (damaged / ROWS_FILE).write_bytes(rows)
     else:
         pq.write_table(rows, damaged / ROWS_FILE)
-    found, unreachable = find_datasets(log_of(damaged.as_uri(), whole, "file://[", "s3://b/d"), ADA, PersonalData())
-    assert (found, unreachable) == ((whole,), tuple(sorted([damaged.as_uri(), "file://[", "s3://b/d"])))
+    datasets, unreachable = find_datasets(
+        row_reader(damaged.as_uri(), intact, "file://[", "s3://b/d"), ADA, PersonalData()
+    )
+    assert (datasets, unreachable) == ((intact,), tuple(sorted([damaged.as_uri(), "file://[", "s3://b/d"])))
 
 
 @pytest.mark.parametrize("manifest", [b"garbage", b"[1]", b"", None])
-async def test_a_dataset_with_a_damaged_manifest_is_erased(manifest: bytes | None, whole: str, tmp_path: Path) -> None:
-    path = tmp_path / "whole" / MANIFEST_FILE
+async def test_a_dataset_with_a_damaged_manifest_is_erased(manifest: bytes | None, intact: str, tmp_path: Path) -> None:
+    path = tmp_path / "intact" / MANIFEST_FILE
     path.unlink() if manifest is None else path.write_bytes(manifest)
-    assert await delete_datasets([whole]) == set()
-    assert not (tmp_path / "whole" / ROWS_FILE).exists()
+    assert await delete_datasets([intact]) == set()
+    assert not (tmp_path / "intact" / ROWS_FILE).exists()
     assert "erased" in json.loads(path.read_text())
 
 
-async def test_a_dataset_that_can_not_be_deleted_is_named_and_the_others_are(whole: str, tmp_path: Path) -> None:
-    stuck = tmp_path / "stuck"
-    (stuck / ROWS_FILE).mkdir(parents=True)
-    assert await delete_datasets([stuck.as_uri(), whole]) == {stuck.as_uri()}
-    assert not (tmp_path / "whole" / ROWS_FILE).exists()
+async def test_an_undeletable_dataset_is_reported_and_the_others_are_deleted(intact: str, tmp_path: Path) -> None:
+    undeletable = tmp_path / "stuck"
+    (undeletable / ROWS_FILE).mkdir(parents=True)
+    assert await delete_datasets([undeletable.as_uri(), intact]) == {undeletable.as_uri()}
+    assert not (tmp_path / "intact" / ROWS_FILE).exists()

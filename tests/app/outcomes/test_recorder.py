@@ -41,8 +41,8 @@ NOW = minutes_after_start(60)
 
 
 @pytest.fixture(scope="module")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A catalog without rows, to be copied: to make its tables takes longest."""
+def empty_catalog(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the path of an empty catalog to copy, because creating the tables takes long."""
     path = tmp_path_factory.mktemp("empty") / "catalog.sqlite"
     catalog = Catalog(f"sqlite:///{path}")
     catalog.upgrade()
@@ -52,44 +52,48 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def catalog(tmp_path: Path) -> Iterator[Catalog]:
-    found = Catalog(f"sqlite:///{tmp_path / 'catalog.sqlite'}")
-    found.upgrade()
-    yield found
-    found.close()
+    catalog = Catalog(f"sqlite:///{tmp_path / 'catalog.sqlite'}")
+    catalog.upgrade()
+    yield catalog
+    catalog.close()
 
 
 @pytest.fixture
 def handler(catalog: Catalog) -> OutcomeRecorder:
-    return made(catalog)
+    return make_recorder(catalog)
 
 
-def made(catalog: Catalog, rules: TaskSettings = RULES, last: dict[bytes, bytes] | None = None) -> OutcomeRecorder:
+def make_recorder(
+    catalog: Catalog, rules: TaskSettings = RULES, last: dict[bytes, bytes] | None = None
+) -> OutcomeRecorder:
     return OutcomeRecorder(SumTask(), rules, catalog, {} if last is None else last, lambda: NOW)
 
 
 def joins(*events: ServedPrediction | FeedbackEvent) -> list[ConsumedRecord]:
-    """The events as they come from the repartitioned topic."""
+    """Return the events as they come from the repartitioned topic."""
     return [
-        consumed_record(repartition(event, TASK, _about(one)), offset)
-        for offset, (one, event) in enumerate(zip(events, as_consumed(events), strict=True))
+        consumed_record(repartition(event, TASK, _prediction_id_of(source)), offset)
+        for offset, (source, event) in enumerate(zip(events, as_consumed(events), strict=True))
     ]
 
 
-def _about(event: ServedPrediction | FeedbackEvent) -> str:
+def _prediction_id_of(event: ServedPrediction | FeedbackEvent) -> str:
     return (
         event.prediction.prediction_id if isinstance(event, ServedPrediction) else event.feedback.task_and_prediction[1]
     )
 
 
-async def recorded(handler: OutcomeRecorder, batch: Sequence[ConsumedRecord], delivered: bool = True) -> list[Record]:
-    """The outcomes that the batch comes to."""
+async def record_batch(
+    handler: OutcomeRecorder, batch: Sequence[ConsumedRecord], delivered: bool = True
+) -> list[Record]:
+    """Handle the batch; return the outcomes."""
     answers = await handler(batch)
     if delivered:
         handler.on_delivered(batch, answers)
     return [record for answer in answers if isinstance(answer, Sequence) for record in answer]
 
 
-def outcome(record: Record) -> OutcomeRecorded:
+def parse_outcome(record: Record) -> OutcomeRecorded:
     return OutcomeRecorded.model_validate_json(record.value or b"")
 
 
@@ -100,12 +104,12 @@ CORRECTION = make_feedback(1, **make_correction(2))
     "events", [(make_served_prediction(), CORRECTION), (CORRECTION, make_served_prediction())], ids=["late", "first"]
 )
 @pytest.mark.parametrize("together", [True, False])
-async def test_a_prediction_is_joined_with_its_feedback_whichever_comes_first(
+async def test_a_prediction_is_joined_with_its_feedback_in_either_order(
     handler: OutcomeRecorder, events: tuple[ServedPrediction | FeedbackEvent, ...], together: bool
 ) -> None:
     batches = [joins(*events)] if together else [[event] for event in joins(*events)]
-    [record] = [record for batch in batches for record in await recorded(handler, batch)]
-    assert outcome(record) == build_outcome(
+    [record] = [record for batch in batches for record in await record_batch(handler, batch)]
+    assert parse_outcome(record) == build_outcome(
         SumTask(), RULES, PredictionHistory(make_served_prediction(), (CORRECTION,)), NOW
     )
 
@@ -122,46 +126,46 @@ async def test_the_last_event_of_a_prediction_in_a_batch_is_answered_with_its_ou
 
 
 async def test_feedback_of_an_unknown_prediction_has_no_outcome_yet(handler: OutcomeRecorder) -> None:
-    assert await recorded(handler, joins(CORRECTION)) == []
+    assert await record_batch(handler, joins(CORRECTION)) == []
 
 
-async def test_what_is_published_is_not_published_again(handler: OutcomeRecorder) -> None:
-    assert len(await recorded(handler, joins(make_served_prediction(), CORRECTION))) == 1
-    assert await recorded(handler, joins(CORRECTION)) == []
+async def test_a_published_outcome_is_not_published_again(handler: OutcomeRecorder) -> None:
+    assert len(await record_batch(handler, joins(make_served_prediction(), CORRECTION))) == 1
+    assert await record_batch(handler, joins(CORRECTION)) == []
 
 
-async def test_what_was_not_delivered_is_published_again_under_its_id(handler: OutcomeRecorder) -> None:
+async def test_an_undelivered_outcome_is_published_again_with_its_id(handler: OutcomeRecorder) -> None:
     batch = joins(make_served_prediction(), CORRECTION)
-    [lost] = await recorded(handler, batch, delivered=False)
-    await recorded(handler, joins(make_served_prediction("2")))
-    [again] = await recorded(handler, batch)
-    assert header_text(lost.headers, "ce_id") == header_text(again.headers, "ce_id")
+    [undelivered] = await record_batch(handler, batch, delivered=False)
+    await record_batch(handler, joins(make_served_prediction("2")))
+    [republished] = await record_batch(handler, batch)
+    assert header_text(undelivered.headers, "ce_id") == header_text(republished.headers, "ce_id")
 
 
 async def test_an_outcome_that_changes_is_published_again(handler: OutcomeRecorder) -> None:
-    await recorded(handler, joins(make_served_prediction(), CORRECTION))
-    [record] = await recorded(handler, joins(make_feedback(2, **make_correction(3))))
-    assert (outcome(record).label, outcome(record).feedback) == ({"sum": 3.0}, 2)
+    await record_batch(handler, joins(make_served_prediction(), CORRECTION))
+    [record] = await record_batch(handler, joins(make_feedback(2, **make_correction(3))))
+    assert (parse_outcome(record).label, parse_outcome(record).feedback) == ({"sum": 3.0}, 2)
 
 
-async def test_one_bad_record_is_rejected_alone(handler: OutcomeRecorder) -> None:
-    good = joins(make_served_prediction(), CORRECTION)
-    bad = [
+async def test_an_invalid_record_is_rejected_alone(handler: OutcomeRecorder) -> None:
+    valid = joins(make_served_prediction(), CORRECTION)
+    invalid = [
         consumed_record(Record("letters.joins", key, b"", ()))
         for key in (None, b"\xff", b"ocr:1", prediction_id_of().encode())
     ]
-    answers = await handler([*bad, *good])
+    answers = await handler([*invalid, *valid])
     assert [answer.code for answer in answers[:4] if isinstance(answer, Rejected)] == ["bad_join"] * 4
-    assert outcome(next(iter(answers[5]))).label == {"sum": 2.0}  # type: ignore[arg-type]
+    assert parse_outcome(next(iter(answers[5]))).label == {"sum": 2.0}  # type: ignore[arg-type]
 
 
-async def test_a_database_that_is_away_is_waited_for(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
-    def away(ids: Collection[str]) -> dict[str, PredictionHistory]:
+async def test_an_unreachable_database_raises_unavailable(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(ids: Collection[str]) -> dict[str, PredictionHistory]:
         raise Unavailable("the database is away")
 
-    monkeypatch.setattr(catalog, "prediction_histories", away)
+    monkeypatch.setattr(catalog, "prediction_histories", fail)
     with pytest.raises(Unavailable):
-        await made(catalog)(joins(make_served_prediction()))
+        await make_recorder(catalog)(joins(make_served_prediction()))
 
 
 @hypothesis_settings(max_examples=30)
@@ -171,79 +175,83 @@ async def test_a_database_that_is_away_is_waited_for(catalog: Catalog, monkeypat
     st.sampled_from([RULES, TaskSettings(audit_rate=1), WINDOW]),
     st.integers(0),
 )
-async def test_however_events_are_delivered_and_whatever_is_lost_the_outcomes_are_the_same(
-    empty: Path, one: list[FeedbackEvent], two: list[FeedbackEvent], rules: TaskSettings, seed: int
+async def test_outcomes_do_not_depend_on_deliveries_and_crashes(
+    empty_catalog: Path,
+    first_feedback: list[FeedbackEvent],
+    second_feedback: list[FeedbackEvent],
+    rules: TaskSettings,
+    seed: int,
 ) -> None:
-    """Out of order, twice, in batches of any size, some of which end in a crash; a crash loses the cache."""
+    """Out of order, twice, in batches of any size, some of which end in a crash, which may lose the cache."""
     events: list[ServedPrediction | FeedbackEvent] = [
         make_served_prediction("1"),
         make_served_prediction("2"),
-        *one,
-        *two,
+        *first_feedback,
+        *second_feedback,
     ]
-    chance = random.Random(seed)
-    chance.shuffle(events)
-    rest, log, last = joins(*events), dict[str, OutcomeRecorded](), dict[bytes, bytes]()
+    random_source = random.Random(seed)
+    random_source.shuffle(events)
+    pending, log, last = joins(*events), dict[str, OutcomeRecorded](), dict[bytes, bytes]()
     with TemporaryDirectory() as folder:
-        catalog = Catalog(f"sqlite:///{shutil.copy(empty, folder)}")
-        handler = made(catalog, rules, last)
-        while rest:
-            batch = rest[: chance.randint(1, 4)]
-            crashes = chance.random() < 0.3
-            for record in await recorded(handler, batch, delivered=not crashes):
-                log[outcome(record).prediction_id] = outcome(record)
+        catalog = Catalog(f"sqlite:///{shutil.copy(empty_catalog, folder)}")
+        handler = make_recorder(catalog, rules, last)
+        while pending:
+            batch = pending[: random_source.randint(1, 4)]
+            crashes = random_source.random() < 0.3
+            for record in await record_batch(handler, batch, delivered=not crashes):
+                log[parse_outcome(record).prediction_id] = parse_outcome(record)
             if not crashes:
-                rest = rest[len(batch) :]
-            elif chance.random() < 0.5:
+                pending = pending[len(batch) :]
+            elif random_source.random() < 0.5:
                 last.clear()
-                handler = made(catalog, rules, last)
+                handler = make_recorder(catalog, rules, last)
         catalog.close()
     expected = {
         prediction_id_of(request): build_outcome(
-            SumTask(), rules, PredictionHistory(make_served_prediction(request), tuple(said)), NOW
+            SumTask(), rules, PredictionHistory(make_served_prediction(request), tuple(feedback)), NOW
         )
-        for request, said in (("1", one), ("2", two))
+        for request, feedback in (("1", first_feedback), ("2", second_feedback))
     }
     assert log == {key: value for key, value in expected.items() if value is not None}
 
 
-async def test_a_reward_that_never_comes_is_remembered_until_its_outcome_is_known(catalog: Catalog) -> None:
-    config = Settings(tasks={TASK: ""}, task_settings={TASK: WINDOW})
-    await recorded(
-        made(catalog, WINDOW),
+async def test_a_missing_reward_times_out_until_its_outcome_is_in_the_catalog(catalog: Catalog) -> None:
+    settings = Settings(tasks={TASK: ""}, task_settings={TASK: WINDOW})
+    await record_batch(
+        make_recorder(catalog, WINDOW),
         joins(make_served_prediction("1"), make_served_prediction("2"), make_feedback(1, request="2", reward=1.0)),
     )
-    reminders = RewardTimeouts(config, catalog, lambda: NOW)
-    assert list(reminders.tasks) == [TASK]
-    due = reminders.due(TASK)
+    timeouts = RewardTimeouts(settings, catalog, lambda: NOW)
+    assert list(timeouts.tasks) == [TASK]
+    due = timeouts.due(TASK)
     assert build_reward_timeout(TASK, prediction_id_of("1")) in due
-    [record] = await recorded(
-        made(catalog, WINDOW), [consumed_record(build_reward_timeout(TASK, prediction_id_of("1")))]
+    [record] = await record_batch(
+        make_recorder(catalog, WINDOW), [consumed_record(build_reward_timeout(TASK, prediction_id_of("1")))]
     )
-    assert (outcome(record).reward, outcome(record).reward_defaulted) == (0.0, True)
+    assert (parse_outcome(record).reward, parse_outcome(record).reward_defaulted) == (0.0, True)
     catalog.project([consumed_record(record)])
-    assert build_reward_timeout(TASK, prediction_id_of("1")) not in reminders.due(TASK)
+    assert build_reward_timeout(TASK, prediction_id_of("1")) not in timeouts.due(TASK)
 
 
 @pytest.mark.parametrize(("age", "due"), [(timedelta(minutes=9), False), (timedelta(minutes=11), True)], ids=str)
-async def test_a_reward_is_due_when_its_window_has_ended(catalog: Catalog, age: timedelta, due: bool) -> None:
+async def test_a_reward_times_out_when_its_window_has_ended(catalog: Catalog, age: timedelta, due: bool) -> None:
     def clock() -> datetime:
         return minutes_after_start(0) + age
 
-    await recorded(made(catalog, WINDOW), joins(make_served_prediction()))
-    reminders = RewardTimeouts(Settings(tasks={TASK: ""}, task_settings={TASK: WINDOW}), catalog, clock)
-    assert bool(reminders.due(TASK)) is due
+    await record_batch(make_recorder(catalog, WINDOW), joins(make_served_prediction()))
+    timeouts = RewardTimeouts(Settings(tasks={TASK: ""}, task_settings={TASK: WINDOW}), catalog, clock)
+    assert bool(timeouts.due(TASK)) is due
 
 
-def test_a_task_without_a_window_has_no_reminders(catalog: Catalog) -> None:
+def test_a_task_without_a_reward_window_has_no_timeouts(catalog: Catalog) -> None:
     assert not RewardTimeouts(Settings(tasks={TASK: ""}), catalog).tasks
 
 
-def test_the_same_outcome_has_the_same_id_wherever_it_is_judged() -> None:
-    found = [
+def test_the_same_outcome_has_the_same_id_at_any_time() -> None:
+    outcomes = [
         build_outcome(
             SumTask(), RULES, PredictionHistory(make_served_prediction(), (CORRECTION,)), minutes_after_start(minutes)
         )
         for minutes in (5, 500)
     ]
-    assert len({outcome_id(one) for one in found if one is not None}) == 1
+    assert len({outcome_id(outcome) for outcome in outcomes if outcome is not None}) == 1
