@@ -27,7 +27,7 @@ class TriggerSettings(RenamedSettings):
     """Labelled events since the last dataset that start a run."""
 
     quality_min_score: float | None = None
-    """Minimum score of a window, whatever the champion's. A bound near the usual score is missed by chance alone."""
+    """Minimum score of a window, whatever the champion's. A bound near the typical score is missed by chance alone."""
     quality_alpha: Annotated[float, Field(gt=0, lt=0.5)] | None = 1e-4
     """Probability that a window fires although the champion is as good as before: once in 14 months for hourly windows.
     None does not compare with the champion's reference."""

@@ -164,5 +164,8 @@ def test_fifty_steady_days_have_no_more_false_alarms_than_alpha_allows() -> None
 
 
 def test_an_alpha_of_5_percent_gives_more_false_alarms_in_ten_days() -> None:
-    usual = STRICT.model_copy(update={"quality_alpha": 0.05})
-    assert count_false_alarms(usual, 10, ScanDetector(min_effect=0.0, false_alarm_rate=0.05 / MAX_WINDOW_EVENTS)) > MOST
+    five_percent = STRICT.model_copy(update={"quality_alpha": 0.05})
+    assert (
+        count_false_alarms(five_percent, 10, ScanDetector(min_effect=0.0, false_alarm_rate=0.05 / MAX_WINDOW_EVENTS))
+        > MOST
+    )

@@ -38,10 +38,10 @@ def make_reading(number: float) -> NDArray[Any]:
 def test_the_reference_has_the_newest_rows_outside_the_training_split(version: Path, tmp_path: Path) -> None:
     splits = {0: "train", 1: "validation", 2: "test"}
     rows = [scale_row(n, reading=make_reading(n), split=splits[n % 3]) for n in range(3000)]
-    usual = build_reference(Scales(), version, write_dataset(tmp_path, rows))
+    reference = build_reference(Scales(), version, write_dataset(tmp_path, rows))
     shown = [float(f"{n / 2:.6g}") for n in range(3000) if n % 3][-MAX_WINDOW_EVENTS:]
-    assert usual["inputs.reading.mean"] == shown
-    assert usual["outputs.confidence"] == [1.0] * MAX_WINDOW_EVENTS
+    assert reference["inputs.reading.mean"] == shown
+    assert reference["outputs.confidence"] == [1.0] * MAX_WINDOW_EVENTS
 
 
 def test_reference_labels_come_from_the_audit_sample(version: Path, tmp_path: Path) -> None:
@@ -49,9 +49,9 @@ def test_reference_labels_come_from_the_audit_sample(version: Path, tmp_path: Pa
     rows = [
         scale_row(n, label=label, selection_probability=0.5 if n % 2 else None) for n in range(4 * MIN_REFERENCE_VALUES)
     ]
-    usual = build_reference(Scales(), version, write_dataset(tmp_path, rows))
-    assert len(usual["labels.length"]) == 2 * MIN_REFERENCE_VALUES
-    assert len(usual["outputs.length"]) == 4 * MIN_REFERENCE_VALUES
+    reference = build_reference(Scales(), version, write_dataset(tmp_path, rows))
+    assert len(reference["labels.length"]) == 2 * MIN_REFERENCE_VALUES
+    assert len(reference["outputs.length"]) == 4 * MIN_REFERENCE_VALUES
 
 
 def test_few_rows_give_no_reference(version: Path, tmp_path: Path) -> None:
@@ -68,22 +68,22 @@ def test_rows_that_the_version_can_not_predict_are_left_out(version: Path, tmp_p
 
 def test_a_reference_of_many_features_fits_into_a_card(version: Path, tmp_path: Path) -> None:
     rows = [scale_row(n, reading=make_reading(n)) for n in range(MAX_WINDOW_EVENTS)]
-    usual = build_reference(ManyFeatureScales(), version, write_dataset(tmp_path, rows))
-    assert MIN_REFERENCE_VALUES < len(usual["inputs.number7"]) < MAX_WINDOW_EVENTS
-    assert sum(map(len, usual.values())) <= MAX_NUMBERS
-    assert len(json.dumps({REFERENCE_KEY: usual})) < MAX_CARD_BYTES * 0.9
+    reference = build_reference(ManyFeatureScales(), version, write_dataset(tmp_path, rows))
+    assert MIN_REFERENCE_VALUES < len(reference["inputs.number7"]) < MAX_WINDOW_EVENTS
+    assert sum(map(len, reference.values())) <= MAX_NUMBERS
+    assert len(json.dumps({REFERENCE_KEY: reference})) < MAX_CARD_BYTES * 0.9
 
 
 def test_a_window_is_compared_with_the_reference(version: Path, tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     rows = [scale_row(n, reading=make_reading(random.normal())) for n in range(MAX_WINDOW_EVENTS)]
-    usual = read_reference(
+    reference = read_reference(
         json.loads(json.dumps({REFERENCE_KEY: build_reference(Scales(), version, write_dataset(tmp_path, rows))}))
     )
-    assert usual is not None
+    assert reference is not None
     for shift, drifted in ((0.0, set()), (3.0, {"inputs.reading.mean", "inputs.reading.std"})):
         window = {
             "inputs.reading.mean": random.normal(shift, size=300) / 2,
             "inputs.reading.std": np.abs(random.normal(shift, size=300)) / 2,
         }
-        assert {one.feature for one in detect_drift(usual, window) if one.drifted} == drifted
+        assert {one.feature for one in detect_drift(reference, window) if one.drifted} == drifted
