@@ -1,4 +1,4 @@
-"""What the live and the bounded jobs share of Flink's Table API."""
+"""Helpers for Flink's Table API, for the live and the bounded jobs."""
 
 from collections.abc import Mapping
 

@@ -67,7 +67,7 @@ class Chunk:
 
 
 class ChunkStatus(Enum):
-    """What a session did with a chunk."""
+    """The result of adding a chunk to a session."""
 
     KEPT = auto()
     DUPLICATE = auto()
