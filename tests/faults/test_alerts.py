@@ -1,6 +1,6 @@
-"""Each alert fires on its fault, and none without: the real Prometheus over the real platform.
+"""Each alert fires on its fault, and only then: the real Prometheus scrapes the real platform.
 
-Hours are seconds here (`tests.support.prometheus_alerts.hurry`); the rules' own times are tested by promtool.
+The rules have seconds instead of hours (`write_fast_rules`); promtool tests their real times.
 """
 
 import asyncio
@@ -42,8 +42,8 @@ async def platform(settings: Settings) -> AsyncIterator[Stack]:
 
 
 def scales(directory: Path, **settings: float) -> Settings:
-    """A platform for the scales whose champion nothing replaces."""
-    triggers = TASK_RULES["retraining"]["triggers"] | {"quality_min_score": None, "quality_alpha": None, "alerts": None}
+    """Return settings of a platform for `scales` on which no run starts by itself."""
+    triggers = TASK_RULES["retraining"]["triggers"] | {"quality_bound": None, "quality_alpha": None, "alerts": None}
     rules = TASK_RULES | {"retraining": TASK_RULES["retraining"] | {"triggers": triggers}}
     return platform_settings(
         directory,
@@ -51,15 +51,15 @@ def scales(directory: Path, **settings: float) -> Settings:
         task_settings={"scales": TaskSettings.model_validate(rules)},
         retraining_seconds=0.5,
         archive_seconds=1.0,
-        liveness_timeout_seconds=3600,  # what is stopped here stays so, until its alert fires
+        liveness_timeout_seconds=3600,  # a stopped process stays stopped until its alert fires
         progress_timeout_seconds=3600,
         **settings,
     )
 
 
 @contextmanager
-def stopped(stack: Stack, name: str) -> Iterator[None]:
-    """A process that hangs for as long as the block lasts."""
+def process_stopped(stack: Stack, name: str) -> Iterator[None]:
+    """Stop a process (SIGSTOP) for as long as the block lasts."""
     pid = stack.pid(name)
     os.kill(pid, signal.SIGSTOP)
     try:
@@ -69,8 +69,8 @@ def stopped(stack: Stack, name: str) -> Iterator[None]:
 
 
 @contextmanager
-def renamed(database: Path, table: str) -> Iterator[None]:
-    """A catalog that lacks a table for as long as the block lasts."""
+def table_missing(database: Path, table: str) -> Iterator[None]:
+    """Rename a table of the catalog for as long as the block lasts."""
     for before, after in ((table, "away"), ("away", table)):
         with sqlite3.connect(database, timeout=30) as connection:
             connection.execute(f"ALTER TABLE {before} RENAME TO {after}")
@@ -79,8 +79,8 @@ def renamed(database: Path, table: str) -> Iterator[None]:
             yield
 
 
-async def forget(settings: Settings, topic: str) -> None:
-    """Have Kafka delete all that a topic has."""
+async def delete_records(settings: Settings, topic: str) -> None:
+    """Delete all records of a topic."""
     admin = clients.create_admin(settings)
     await admin.start()
     try:
@@ -90,7 +90,7 @@ async def forget(settings: Settings, topic: str) -> None:
         await admin.close()
 
 
-async def test_what_is_wrong_with_processes_and_requests_is_told(tmp_path: Path) -> None:
+async def test_alerts_report_what_is_wrong_with_processes_and_requests(tmp_path: Path) -> None:
     settings = scales(tmp_path, scrape_seconds=1)
     write_fast_rules(settings, min_free_bytes=disk.free(tmp_path) - GIB, max_memory_bytes=LEAK_BYTES)
     alerts, requests = PrometheusAlerts(settings), topics.requests("scales")
@@ -109,7 +109,7 @@ async def test_what_is_wrong_with_processes_and_requests_is_told(tmp_path: Path)
             await alerts.wait_until_firing("HindsightErrorRateHigh", task="scales")
 
             assert await alerts.is_inactive("HindsightLatencyHigh")
-            with stopped(stack, "mlserver"):
+            with process_stopped(stack, "mlserver"):
                 await asyncio.sleep(5)
             await alerts.wait_until_firing("HindsightLatencyHigh", task="scales")
 
@@ -118,34 +118,34 @@ async def test_what_is_wrong_with_processes_and_requests_is_told(tmp_path: Path)
             await alerts.wait_until_firing("HindsightMemoryHigh", job="hindsight-worker")
 
             assert await alerts.is_inactive("HindsightTriggersFail")
-            with renamed(settings.home / "catalog.sqlite", "predictions"):
+            with table_missing(settings.home / "catalog.sqlite", "predictions"):
                 await alerts.wait_until_firing("HindsightTriggersFail", task="scales")
 
-            with stopped(stack, "archive"):
+            with process_stopped(stack, "archive"):
                 await publish(settings, requests, [OutgoingRecord(b"0 1.0") for _ in range(100)])
                 await alerts.wait_until_firing("HindsightProcessDown", job="hindsight-archive")
-                await forget(settings, requests)
+                await delete_records(settings, requests)
             await alerts.wait_until_firing("HindsightArchiveLost", topic=requests)
 
             assert await alerts.is_inactive("HindsightLagHigh")
-            with stopped(stack, "worker"):
+            with process_stopped(stack, "worker"):
                 await publish(settings, requests, [OutgoingRecord(b"0 1.0") for _ in range(11_000)])
                 await alerts.wait_until_firing("HindsightLagHigh", task="scales", group="hindsight-worker")
-            with stopped(stack, "mlserver"):
+            with process_stopped(stack, "mlserver"):
                 stack.kill("worker")
                 await alerts.wait_until_firing("HindsightNotReady", job="hindsight-worker")
         await alerts.wait_until_firing("HindsightNoTraffic", seconds=150, task="scales")
 
 
-async def test_what_is_wrong_with_a_model_is_told(tmp_path: Path) -> None:
+async def test_alerts_report_what_is_wrong_with_a_model(tmp_path: Path) -> None:
     settings = scales(tmp_path, scrape_seconds=1)
     write_fast_rules(settings)
     alerts, api = PrometheusAlerts(settings), LoopApi(settings)
     async with platform(settings), run_shop(settings) as shop:
         await wait_until(api.has_reference)
-        run = await api.start_run()
-        found = await wait_until(lambda: api.find_ended_run(run))
-        assert found["outcome"] == "failed"  # one scale, which is right, teaches nothing
+        run_id = await api.start_run()
+        run = await wait_until(lambda: api.find_ended_run(run_id))
+        assert run["outcome"] == "failed"  # a correct scale gives nothing to learn
         await alerts.wait_until_firing("HindsightRetrainingFailed", task="scales")
         for alert in ("HindsightQualityFellFast", "HindsightQualityFallsSlowly", "HindsightRetrain", "HindsightDrift"):
             assert await alerts.is_inactive(alert)
@@ -159,7 +159,7 @@ async def test_what_is_wrong_with_a_model_is_told(tmp_path: Path) -> None:
         await alerts.wait_until_firing("HindsightNoFeedback", task="scales")
 
 
-async def test_steady_traffic_is_silence_and_no_more_series_in_the_end_than_in_the_middle(tmp_path: Path) -> None:
+async def test_steady_traffic_fires_no_alert_and_adds_no_series(tmp_path: Path) -> None:
     settings = scales(tmp_path, scrape_seconds=5)
     alerts, series = PrometheusAlerts(settings), 'count({__name__=~"hindsight_.+"})'
     async with platform(settings), run_shop(settings):

@@ -1,4 +1,4 @@
-"""What a run may take is bounded; the task goes on being served."""
+"""The time and memory of a run are bounded, and the task is served meanwhile."""
 
 import asyncio
 from pathlib import Path
@@ -9,8 +9,8 @@ import pytest
 from tests.support.retraining_loop import LoopApi, run_platform, run_shop, wait_until
 
 
-async def ended(directory: Path, **bounds: Any) -> dict[str, Any]:
-    """A run with these bounds, begun by hand, once it is over."""
+async def run_with_bounds(directory: Path, **bounds: Any) -> dict[str, Any]:
+    """Start a run with these bounds, and return it when it has ended."""
     async with run_platform(
         directory, triggers={"min_new_labels": None, "quality_alpha": None, "drift_windows": None}, **bounds
     ) as stack:
@@ -25,13 +25,13 @@ async def ended(directory: Path, **bounds: Any) -> dict[str, Any]:
 
 @pytest.mark.soak
 async def test_a_run_that_takes_too_long_is_ended_with_the_setting_that_bounds_it(tmp_path: Path) -> None:
-    run = await ended(tmp_path, timeout_minutes=0.01)
+    run = await run_with_bounds(tmp_path, timeout_minutes=0.01)
     assert run["outcome"] == "failed"
     assert "raise timeout_minutes" in run["reason"]
 
 
 @pytest.mark.soak
 async def test_a_run_that_needs_too_much_memory_is_ended_with_the_setting_that_bounds_it(tmp_path: Path) -> None:
-    run = await ended(tmp_path, max_memory_gib=0.2)
+    run = await run_with_bounds(tmp_path, memory_gib=0.2)
     assert run["outcome"] == "failed"
     assert run["reason"] == "dataset: it needs more than 0.2 GiB; raise max_memory_gib"

@@ -1,4 +1,4 @@
-"""Mutated requests of all tasks through a running platform: each is answered, once, and nothing else happens."""
+"""Mutated requests of all tasks on a running platform: each is answered once, and nothing else happens."""
 
 import asyncio
 import os
@@ -23,77 +23,78 @@ from tests.support.stack import Stack
 
 BLOCK = 2_000
 RATE = 160.0
-"""Records a second, of all tasks together."""
+"""Records per second, of all tasks together."""
 MUTANTS = int(os.environ.get("HINDSIGHT_FUZZ", "100000"))
 SEED = int(os.environ.get("HINDSIGHT_FUZZ_SEED", "1"))
 
 
 async def test_2000_mutants_are_answered_once_each_and_no_process_restarts(stack: Stack) -> None:
     before = read_pids(stack.settings)
-    known = _tasks(stack)
-    await _answered_once_each(stack, list(islice(generate_mutants(known, seed=1), BLOCK)))
+    await _check_answers(stack, list(islice(generate_mutants(_tasks(stack), seed=1), BLOCK)))
     assert read_pids(stack.settings) == before
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(7_200)
-async def test_100000_mutants_are_answered_once_each_and_memory_stays_as_it_is(stack: Stack) -> None:
+async def test_100000_mutants_are_answered_once_each_and_memory_does_not_grow(stack: Stack) -> None:
     before = read_pids(stack.settings)
     stream = generate_mutants(_tasks(stack), SEED)
-    held = []
+    memory = []
     for _ in range(max(1, MUTANTS // BLOCK)):
-        await _answered_once_each(stack, list(islice(stream, BLOCK)))
-        held.append(_memory(stack))
+        await _check_answers(stack, list(islice(stream, BLOCK)))
+        memory.append(_memory_mib(stack))
         assert read_pids(stack.settings) == before
-    quarter = len(held) // 4
-    if quarter:  # after the first, in which caches fill
+    quarter = len(memory) // 4
+    if quarter:  # the first quarter, in which caches fill, does not count
         first, last = (
-            statistics.median(sum(one.values()) for one in held[start : start + quarter])
-            for start in (quarter, len(held) - quarter)
+            statistics.median(sum(mib.values()) for mib in memory[start : start + quarter])
+            for start in (quarter, len(memory) - quarter)
         )
-        assert last < 1.1 * first, held
+        assert last < 1.1 * first, memory
 
 
 def _tasks(stack: Stack) -> dict[str, Task]:
     return {name: task for name, task in tasks.load_tasks(stack.settings).items() if name != "letters"}
 
 
-async def _answered_once_each(stack: Stack, block: list[Mutant]) -> None:
-    """Send a block, and read until each has its answer; then nothing else has been answered, and none twice."""
-    by_task = {name: [one for one in block if one.task == name] for name in {one.task for one in block}}
-    epochs = await fetch_topic_ids(stack.settings, [topics.requests(name) for name in by_task])
-    sent = Counter[str]()
+async def _check_answers(stack: Stack, block: list[Mutant]) -> None:
+    """Publish a block, and check that each mutant is answered, none too often, and nothing else."""
+    by_task = {name: [mutant for mutant in block if mutant.task == name] for name in {mutant.task for mutant in block}}
+    topic_ids = await fetch_topic_ids(stack.settings, [topics.requests(name) for name in by_task])
+    expected = Counter[str]()
     async with open_topic_reader(stack.settings, *map(topics.predictions, by_task)) as answers:
-        for name, placed in zip(
-            by_task, await asyncio.gather(*(_sent(stack, *one) for one in by_task.items())), strict=True
-        ):
+        positions = await asyncio.gather(*(_publish(stack, name, mutants) for name, mutants in by_task.items()))
+        for (name, mutants), task_positions in zip(by_task.items(), positions, strict=True):
             topic = topics.requests(name)
-            for mutant, (partition, offset) in zip(by_task[name], placed, strict=True):
-                origin = Origin(epochs[topic], topic, partition, offset, 0)
-                unique = prediction_id(name, *mutant.request_identity(origin))
-                sent[unique] += mutant.session is None or not sent[unique]
-        await answers.read_until(lambda read: sent.keys() <= {event_id(record) for record in read}, 180)
-        found = Counter(event_id(record) for record in answers.records if not _partial(dict(record.headers), sent))
-    assert not found.keys() - sent.keys()
-    assert all(1 <= found[unique] <= times for unique, times in sent.items())
+            for mutant, (partition, offset) in zip(mutants, task_positions, strict=True):
+                origin = Origin(topic_ids[topic], topic, partition, offset, 0)
+                id = prediction_id(name, *mutant.request_identity(origin))
+                expected[id] += mutant.session is None or not expected[id]
+        await answers.read_until(lambda records: expected.keys() <= {event_id(record) for record in records}, 180)
+        counts = Counter(
+            event_id(record) for record in answers.records if not _is_partial(dict(record.headers), expected)
+        )
+    assert not counts.keys() - expected.keys()
+    assert all(1 <= counts[id] <= times for id, times in expected.items())
 
 
-def _partial(headers: dict[str, bytes], sent: Counter[str]) -> bool:
-    """Whether an answer is of a session so far, which no mutant asked for."""
-    return "ce_partial" in headers and headers["ce_id"].decode() not in sent
+def _is_partial(headers: dict[str, bytes], expected: Counter[str]) -> bool:
+    """Return whether an answer is a partial one of a session, which answers no mutant."""
+    return "ce_partial" in headers and headers["ce_id"].decode() not in expected
 
 
-async def _sent(stack: Stack, name: str, block: list[Mutant]) -> list[tuple[int, int]]:
-    """Publish the mutants of a task; where each stands."""
-    records = [OutgoingRecord(one.value, one.key, one.headers) for one in block]
-    metadata = await publish(stack.settings, topics.requests(name), records, RATE / 4)
-    return [(one.partition, one.offset) for one in metadata]
+async def _publish(stack: Stack, name: str, mutants: list[Mutant]) -> list[tuple[int, int]]:
+    """Publish the mutants of a task; return the partition and offset of each."""
+    records = [OutgoingRecord(mutant.value, mutant.key, mutant.headers) for mutant in mutants]
+    confirmations = await publish(stack.settings, topics.requests(name), records, RATE / 4)
+    return [(metadata.partition, metadata.offset) for metadata in confirmations]
 
 
-def _memory(stack: Stack) -> dict[str, float]:
-    """MiB of each process of the platform, with its children."""
-    found = {}
+def _memory_mib(stack: Stack) -> dict[str, float]:
+    """Return the memory of each process of the platform, with its children."""
+    memory = {}
     for name, pid in read_pids(stack.settings).items():
-        process = psutil.Process(pid)
-        found[name] = sum(one.memory_full_info().pss for one in (process, *process.children(recursive=True))) / MiB
-    return found
+        root = psutil.Process(pid)
+        processes = (root, *root.children(recursive=True))
+        memory[name] = sum(process.memory_full_info().pss for process in processes) / MiB
+    return memory

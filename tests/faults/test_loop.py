@@ -1,4 +1,4 @@
-"""Kills at every step of a run: it goes on where it was, and nothing is trained twice on one trigger."""
+"""Kills at every step of a run: it continues where it was, and no trigger is trained on twice."""
 
 import asyncio
 import json
@@ -30,35 +30,36 @@ KILLS = list(product(STEPS, ("api", "trainer", "worker")))
 @pytest.mark.soak
 @pytest.mark.timeout(2400)
 async def test_a_run_survives_kills_of_the_api_the_trainer_and_the_worker_at_every_step(tmp_path: Path) -> None:
-    # Each round the scale is off by more: what was learned before is of no use.
-    async with (
-        run_platform(tmp_path, dataset_days=8 / 86_400, **MANUAL_TRIGGERS) as stack,
-        asyncio.TaskGroup() as group,
-    ):
+    # The error of the scale grows each round, so that an earlier version does not help.
+    async with run_platform(tmp_path, window_days=8 / 86_400, **MANUAL_TRIGGERS) as stack, asyncio.TaskGroup() as group:
         api, runs, outcomes = LoopApi(stack.settings), list[str](), list[str]()
         async with run_shop(stack.settings) as shop:
             for number, (step, victim) in enumerate(KILLS, 1):
                 shop.second_scale_error = 5.0 * number
                 await asyncio.sleep(10)
-                reached = group.create_task(comes_to(stack, step, set(runs)))
+                reached = group.create_task(wait_for_step(stack, step, set(runs)))
                 runs.append(await api.start_run())
                 await reached
                 kill(stack, victim, runs[-1])
                 run = await wait_until(lambda: api.find_ended_run(runs[-1]), 300)
                 outcomes.append(run["outcome"])
         async with open_topic_reader(stack.settings, topics.LIFECYCLE, from_beginning=True) as log:
-            records = await log.read_until(lambda found: len(said(found, RetrainingTriggered.type)) >= len(KILLS))
+            records = await log.read_until(
+                lambda records: len(records_of(records, RetrainingTriggered.type)) >= len(KILLS)
+            )
             await asyncio.sleep(1)
-        trained = {event_id(one): json.loads(one.value)["run_id"] for one in said(records, ModelTrained.type)}
+        trained = {
+            event_id(record): json.loads(record.value)["run_id"] for record in records_of(records, ModelTrained.type)
+        }
         assert Counter(trained.values()) == Counter(runs)
-        assert len(said(records, RetrainingTriggered.type)) == len(KILLS)
-        # A run that began while all waited for a killed worker may have had too little to learn from.
+        assert len(records_of(records, RetrainingTriggered.type)) == len(KILLS)
+        # A run that starts while a killed worker is not yet back may have too little to learn from.
         assert set(outcomes) <= {"promoted", "refused"}
         assert outcomes.count("promoted") > len(KILLS) / 2
 
 
-async def comes_to(stack: Stack, step: str, before: set[str]) -> None:
-    """Until the run that is none of those before is at this step, or beyond."""
+async def wait_for_step(stack: Stack, step: str, before: set[str]) -> None:
+    """Wait until a run that is not in `before` has reached this step."""
     async with aclosing(subscribe(stack.settings, [Scales()])) as registries:
         async for registry in registries:
             run = registry.tasks["scales"].active_run
@@ -66,13 +67,13 @@ async def comes_to(stack: Stack, step: str, before: set[str]) -> None:
                 return
 
 
-def said(records: list[ConsumerRecord], kind: str) -> list[ConsumerRecord]:
-    """Those of one type."""
-    return [one for one in records if header_text(one, "ce_type") == kind]
+def records_of(records: list[ConsumerRecord], type: str) -> list[ConsumerRecord]:
+    """Return the records of one type."""
+    return [record for record in records if header_text(record, "ce_type") == type]
 
 
 def kill(stack: Stack, victim: str, run_id: str) -> None:
-    """End it as the kernel would; a trainer that has not begun, or has ended, is left alone."""
+    """Kill a process (SIGKILL). A trainer that does not run is no error."""
     if victim != "trainer":
         os.kill(read_pids(stack.settings)[victim], signal.SIGKILL)
         return

@@ -1,4 +1,4 @@
-"""A real Airflow runs the steps of real runs: by its own command, and as the loop has it run them, and end them."""
+"""A real Airflow runs the steps of real runs: by its own command, and as its backend submits and cancels them."""
 
 import asyncio
 import json
@@ -27,8 +27,8 @@ pytestmark = [pytest.mark.soak, pytest.mark.timeout(900)]
 
 @asynccontextmanager
 async def shop(directory: Path, airflow: Airflow, **retraining: float) -> AsyncIterator[Settings]:
-    """A platform that has its runs tended by that Airflow."""
-    also = {
+    """Run a platform whose backend is that Airflow, with a shop."""
+    extra_settings = {
         "retraining_backend": "airflow",
         "airflow_url": airflow.url,
         "airflow_user": USER,
@@ -36,7 +36,7 @@ async def shop(directory: Path, airflow: Airflow, **retraining: float) -> AsyncI
         "tasks": {"scales": "tests.support.scales.patient:PatientScales"},
     }
     async with (
-        run_platform(directory, also, **MANUAL_TRIGGERS, **retraining) as stack,
+        run_platform(directory, extra_settings, **MANUAL_TRIGGERS, **retraining) as stack,
         run_drifted_shop(stack.settings),
     ):
         yield stack.settings
@@ -47,31 +47,35 @@ async def airflow(tmp_path: Path) -> Airflow:
     return Airflow(tmp_path / "airflow")
 
 
-async def run_of(settings: Settings, run_id: str) -> Run:
-    """The run, as the log has it now."""
+async def read_run(settings: Settings, run_id: str) -> Run:
+    """Return the run as it is in the log."""
     return (await read_registry(settings, load_tasks(settings).values())).tasks["scales"].runs[run_id]
 
 
-async def test_its_own_command_takes_a_run_to_a_registered_candidate(tmp_path: Path, airflow: Airflow) -> None:
-    """Hindsight waits meanwhile for an Airflow that isn't there."""
+async def test_airflows_own_command_runs_all_steps_until_a_candidate_is_registered(
+    tmp_path: Path, airflow: Airflow
+) -> None:
+    """Airflow's API server does not run, so that Hindsight cannot submit the run itself."""
     async with shop(tmp_path, airflow) as settings:
         run_id = await LoopApi(settings).start_run()
         await airflow.run_command(settings, "db", "migrate")
         conf = json.dumps({"task": "scales", "run_id": run_id})
-        said = await airflow.run_command(settings, "dags", "test", "hindsight_retraining", "--conf", conf)
-        assert (await run_of(settings, run_id)).registered is not None, said
+        output = await airflow.run_command(settings, "dags", "test", "hindsight_retraining", "--conf", conf)
+        assert (await read_run(settings, run_id)).registered is not None, output
 
 
-async def test_the_loop_has_it_run_the_steps_and_again_one_that_was_killed(tmp_path: Path, airflow: Airflow) -> None:
+async def test_airflow_runs_the_steps_of_a_run_and_repeats_one_that_was_killed(
+    tmp_path: Path, airflow: Airflow
+) -> None:
     async with shop(tmp_path, airflow) as settings, airflow.run_services(settings):
         patient.pause_training(settings)
         retraining = asyncio.create_task(retrain(settings))
         trainer = await wait_until(lambda: patient.training_pid(settings))
 
         [run_id] = await airflow.dag_run_states()
-        asked_again = orchestrator.Airflow(settings)
-        await asked_again.submit(await run_of(settings, run_id))
-        await asked_again.close()
+        backend = orchestrator.Airflow(settings)
+        await backend.submit(await read_run(settings, run_id))  # a second time, which must not start another
+        await backend.close()
 
         os.kill(trainer, signal.SIGKILL)
         await wait_until(lambda: patient.next_training_pid(settings, trainer))
@@ -80,13 +84,13 @@ async def test_the_loop_has_it_run_the_steps_and_again_one_that_was_killed(tmp_p
         assert done.code == 0, done
         assert json.loads(done.out)["version"] == "2"
 
-        async def over() -> bool:  # the scheduler says so a moment after the last step
+        async def is_successful() -> bool:  # the scheduler notices shortly after the last step
             return await airflow.dag_run_states() == {run_id: "success"}
 
-        assert await wait_until(over)
+        assert await wait_until(is_successful)
 
 
-async def test_the_loop_has_it_end_a_run_that_is_cancelled_and_one_that_takes_too_long(
+async def test_airflow_ends_a_run_that_is_cancelled_and_one_that_takes_too_long(
     tmp_path: Path, airflow: Airflow
 ) -> None:
     async with shop(tmp_path, airflow, timeout_minutes=1) as settings, airflow.run_services(settings):

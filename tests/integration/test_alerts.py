@@ -1,4 +1,4 @@
-"""An alert goes its whole way: a metric, Prometheus, Alertmanager, the API, a run of the loop."""
+"""The whole path of an alert: a metric, Prometheus, Alertmanager, the API, and a retraining run."""
 
 from pathlib import Path
 
@@ -15,31 +15,31 @@ RULE = {
     "alert": "HindsightRetrain",
     "expr": 'hindsight_route_share{task="scales", role="champion"} == 1',
     "for": "1s",
-    "annotations": {"summary": "A test's."},
+    "annotations": {"summary": "A test."},
 }
 TASK = {"scales": "tests.support.scales:Scales"}
 
 
 @pytest.mark.needs("prometheus", "prometheus-alertmanager")
-async def test_an_alert_of_prometheus_begins_a_retraining(tmp_path: Path) -> None:
-    key = {"X-API-Key": "secret"}
+async def test_an_alert_of_prometheus_starts_a_retraining_run(tmp_path: Path) -> None:
+    headers = {"X-API-Key": "secret"}
     config = platform_settings(
         tmp_path, tasks=TASK, scrape_seconds=1, retraining_seconds=0.5, api_key=SecretStr("secret")
     )
     (config.home / "rules").mkdir(parents=True)
     rules = {"groups": [{"name": "test", "rules": [RULE]}]}
     (config.home / "rules" / "test.yml").write_text(yaml.safe_dump(rules))
-    parts = ("kafka", "recorder", "api", "prometheus", "alertmanager")
+    processes = ("kafka", "recorder", "api", "prometheus", "alertmanager")
     async with (
-        run_processes(config, only=parts),
-        httpx.AsyncClient(base_url=api_url(config), headers=key, trust_env=False) as http,
+        run_processes(config, only=processes),
+        httpx.AsyncClient(base_url=api_url(config), headers=headers, trust_env=False) as http,
     ):
 
-        async def begun() -> str | None:
+        async def first_trigger() -> str | None:
             try:
                 runs = (await http.get("/v1/retraining")).raise_for_status().json()["runs"]
             except httpx.HTTPError:
                 return None
             return next((run["trigger"] for run in runs), None)
 
-        assert await wait_until(begun, 120) == "alert"
+        assert await wait_until(first_trigger, 120) == "alert"

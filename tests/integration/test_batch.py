@@ -16,7 +16,7 @@ from tests.support.stack import Stack
 REQUESTS, PREDICTIONS = topics.requests("ocr"), topics.predictions("ocr")
 
 
-async def test_a_batch_says_what_live_traffic_says_and_is_in_the_log(stack: Stack, tmp_path: Path) -> None:
+async def test_a_batch_predicts_the_same_as_live_traffic_and_is_in_the_log(stack: Stack, tmp_path: Path) -> None:
     samples = make_payloads(40, seed=21)
     scans = tmp_path / "scans"
     (scans / "more").mkdir(parents=True)
@@ -33,40 +33,40 @@ async def test_a_batch_says_what_live_traffic_says_and_is_in_the_log(stack: Stac
         open_topic_reader(stack.settings, topics.DEAD_LETTERS) as letters,
     ):
         done = await run_command(stack.settings, "hindsight", "batch", "ocr", str(scans), blob, "--out", str(out))
-        recorded = await requests.read_until(lambda read: len(read) >= 42)
-        answered = await predictions.read_answers(42)
+        logged_requests = await requests.read_until(lambda records: len(records) >= 42)
+        answers = await predictions.read_answers(42)
         [letter] = await letters.read_until(bool)
 
     assert done.out == f"{out}: 41 predicted, 1 failed\n", done.err
     rows = {row["uri"]: row for row in pq.read_table(out).to_pylist()}
-    assert {row["prediction_id"] for row in rows.values()} == answered.keys()
+    assert {row["prediction_id"] for row in rows.values()} == answers.keys()
     assert rows[(scans / "letter.txt").as_uri()]["error_code"] == "not_an_image"
     assert header_text(letter, "rejected_code") == "not_an_image"
-    assert all("ce_batch" in dict(record.headers) for record in recorded)
+    assert all("ce_batch" in dict(record.headers) for record in logged_requests)
     assert rows[blob]["output"] == rows[(scans / "more" / "00.png").as_uri()]["output"]
 
     async with open_topic_reader(stack.settings, PREDICTIONS) as live:
-        named = [[("ce_id", str(n).encode()), ("ce_source", b"as a batch")] for n in range(40)]
-        pairs = zip(samples, named, strict=True)
-        await publish(
-            stack.settings, REQUESTS, [OutgoingRecord(sample.payload, headers=headers) for sample, headers in pairs]
-        )
-        await live.read_until(lambda read: len({event_id(record) for record in read}) >= 40)
+        live_requests = [
+            OutgoingRecord(sample.payload, headers=[("ce_id", str(number).encode()), ("ce_source", b"as a batch")])
+            for number, sample in enumerate(samples)
+        ]
+        await publish(stack.settings, REQUESTS, live_requests)
+        await live.read_until(lambda records: len({event_id(record) for record in records}) >= 40)
     for record in live.records:
-        said = json.loads(record.value)
-        row = rows[(scans / "more" / f"{int(said['request_id']):02}.png").as_uri()]
-        assert json.loads(row["output"]) == said["output"]
-        assert abs(row["confidence"] - said["confidence"]) < 1e-4
+        prediction = json.loads(record.value)
+        row = rows[(scans / "more" / f"{int(prediction['request_id']):02}.png").as_uri()]
+        assert json.loads(row["output"]) == prediction["output"]
+        assert abs(row["confidence"] - prediction["confidence"]) < 1e-4
 
 
 @pytest.mark.soak
-async def test_a_batch_kept_out_of_the_log_leaves_no_event(stack: Stack, tmp_path: Path) -> None:
+async def test_a_batch_without_the_log_leaves_no_event(stack: Stack, tmp_path: Path) -> None:
     out = tmp_path / "out.parquet"
     (tmp_path / "one.png").write_bytes(make_payloads(1, seed=22)[0].payload)
     async with open_topic_reader(stack.settings, REQUESTS, PREDICTIONS) as log:
         words = ("batch", "ocr", str(tmp_path / "one.png"), "--out", str(out), "--no-log")
         done = await run_command(stack.settings, "hindsight", *words)
         await publish(stack.settings, REQUESTS, [OutgoingRecord(b"marker")])
-        read = await log.read_until(lambda read: any(record.topic == PREDICTIONS for record in read))
+        records = await log.read_until(lambda records: any(record.topic == PREDICTIONS for record in records))
     assert done.out == f"{out}: 1 predicted, 0 failed\n", done.err
-    assert [record.value for record in read if record.topic == REQUESTS] == [b"marker"]
+    assert [record.value for record in records if record.topic == REQUESTS] == [b"marker"]

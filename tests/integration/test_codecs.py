@@ -1,4 +1,4 @@
-"""What applications write with any codec, or in transactions, is read by every part of a running platform."""
+"""Every part of a running platform reads what applications write with any codec, or in transactions."""
 
 import asyncio
 import json
@@ -26,14 +26,14 @@ from app.kafka.topic_ids import fetch_topic_ids
 from app.replay.query import ReplayQuery
 from app.replay.replay import replay
 from app.settings import CHECKOUT, Settings
-from tests.support.kafka_clients import open_topic_reader as tailed
+from tests.support.kafka_clients import open_topic_reader
 from tests.support.stack import Stack
 
 TASK, SOURCE = "decision", "codecs"
 REQUESTS, FEEDBACK = topics.requests(TASK), topics.feedback(TASK)
 CODECS = {"gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
 PADDING = b" " * 2000
-"""A batch that does not become smaller is sent as it is."""
+"""Makes a batch compressible: otherwise it is sent uncompressed."""
 OFFERS = (CHECKOUT / "models" / TASK / "samples" / "offers-00.json").read_bytes() + PADDING
 
 
@@ -46,24 +46,24 @@ class Event:
     headers: tuple[tuple[str, bytes], ...]
 
 
-def request(unique: str, **more: str) -> Event:
-    named = {"ce_id": unique, "ce_source": SOURCE} | more
-    return Event(REQUESTS, OFFERS, tuple((name, text.encode()) for name, text in named.items()))
+def make_request(id: str, **more: str) -> Event:
+    headers = {"ce_id": id, "ce_source": SOURCE} | more
+    return Event(REQUESTS, OFFERS, tuple((name, text.encode()) for name, text in headers.items()))
 
 
-def rewarded(unique: str) -> Event:
-    value = {"prediction_id": prediction_id(TASK, SOURCE, unique), "reward": 1.0, "actor": "shop"}
-    headers = (("ce_id", f"reward-{unique}".encode()), ("ce_source", SOURCE.encode()))
+def make_reward(request_id: str) -> Event:
+    value = {"prediction_id": prediction_id(TASK, SOURCE, request_id), "reward": 1.0, "actor": "shop"}
+    headers = (("ce_id", f"reward-{request_id}".encode()), ("ce_source", SOURCE.encode()))
     return Event(FEEDBACK, json.dumps(value).encode() + PADDING, headers)
 
 
-async def by_aiokafka(settings: Settings, codec: str, event: Event) -> None:
+async def send_by_aiokafka(settings: Settings, codec: str, event: Event) -> None:
     options = {} if codec == "none" else {"compression_type": codec}
     async with AIOKafkaProducer(bootstrap_servers=settings.bootstrap, **options) as producer:
         await producer.send_and_wait(event.topic, event.value, b"shop", headers=list(event.headers))
 
 
-async def by_kcat(settings: Settings, codec: str, event: Event) -> None:
+async def send_by_kcat(settings: Settings, codec: str, event: Event) -> None:
     headers = [word for name, value in event.headers for word in ("-H", f"{name}={value.decode()}")]
     words = ("-P", "-b", settings.bootstrap, "-t", event.topic, "-k", "shop", "-z", codec, *headers, "-D", "\x01")
     process = await asyncio.create_subprocess_exec("kcat", *words, stdin=asyncio.subprocess.PIPE)
@@ -71,11 +71,11 @@ async def by_kcat(settings: Settings, codec: str, event: Event) -> None:
     assert process.returncode == 0
 
 
-PRODUCERS = {"aiokafka": by_aiokafka, "kcat": by_kcat}
+PRODUCERS = {"aiokafka": send_by_aiokafka, "kcat": send_by_kcat}
 
 
-async def archived(settings: Settings, topic: str) -> Mapping[str, bytes]:
-    """The values of our events in a topic's table, by id."""
+async def read_archived(settings: Settings, topic: str) -> Mapping[str, bytes]:
+    """Return the values of our events in the archive of a topic, by id."""
     table = Archive(settings).table(topic)
     assert table is not None
     rows = table.to_pyarrow_table(columns=["id", "source", "data"]).to_pylist()
@@ -88,84 +88,90 @@ async def test_every_consumer_reads_every_codec(
     stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codec: str, producer: str
 ) -> None:
     assert producer == "aiokafka" or shutil.which("kcat"), "apt-get install kcat"
-    send, unique = PRODUCERS[producer], str(uuid.uuid4())
-    predicted = prediction_id(TASK, SOURCE, unique)
+    send, request_id = PRODUCERS[producer], str(uuid.uuid4())
+    id = prediction_id(TASK, SOURCE, request_id)
 
-    # Flink reads the request, the worker what Flink made of it, and the application its answer.
-    async with tailed(stack.settings, topics.predictions(TASK)) as answers:
-        await send(stack.settings, codec, request(unique))
+    # Flink reads the request, the worker the features, and the application the answer.
+    async with open_topic_reader(stack.settings, topics.predictions(TASK)) as answers:
+        await send(stack.settings, codec, make_request(request_id))
         await answers.read_until(
-            lambda found: any(json.loads(one.value)["prediction_id"] == predicted for one in found), 60
+            lambda records: any(json.loads(record.value)["prediction_id"] == id for record in records), 60
         )
     # The recorder joins the feedback.
-    async with tailed(stack.settings, topics.outcomes(TASK)) as outcomes:
-        await send(stack.settings, codec, rewarded(unique))
+    async with open_topic_reader(stack.settings, topics.outcomes(TASK)) as outcomes:
+        await send(stack.settings, codec, make_reward(request_id))
         await outcomes.read_until(
-            lambda found: any(one.key == predicted.encode() and json.loads(one.value)["reward"] == 1 for one in found),
+            lambda records: any(
+                record.key == id.encode() and json.loads(record.value)["reward"] == 1 for record in records
+            ),
             60,
         )
     await wait_until_caught_up(stack.settings)
-    assert (await archived(stack.settings, REQUESTS))[unique] == OFFERS
-    assert (await archived(stack.settings, FEEDBACK))[f"reward-{unique}"].endswith(PADDING)
+    assert (await read_archived(stack.settings, REQUESTS))[request_id] == OFFERS
+    assert (await read_archived(stack.settings, FEEDBACK))[f"reward-{request_id}"].endswith(PADDING)
     async with httpx.AsyncClient(base_url=api_url(stack.settings), trust_env=False) as http:
-        said = (await http.get(f"/v1/predictions/{predicted}")).raise_for_status().text
-    assert '"reward":1' in said
+        text = (await http.get(f"/v1/predictions/{id}")).raise_for_status().text
+    assert '"reward":1' in text
 
-    # Commands read the log itself, and what is not archived yet from Kafka.
-    seen = set[int]()
-    decompress = decompression.decompress
+    # Commands read the archive, and from Kafka what is not archived yet.
+    codec_numbers = set[int]()
+    decompress = record_parser.decompress
 
     def spy(number: int, data: memoryview, limit: int) -> bytes:
-        seen.add(number)
+        codec_numbers.add(number)
         return decompress(number, data, limit)
 
     monkeypatch.setattr(record_parser, "decompress", spy)
     for topic in (REQUESTS, FEEDBACK):
-        held = await reader.fetch_offset_ranges(stack.settings, [topic])
-        epochs = {tp.topic: one.topic_id for tp, one in held.items()}
-        ranges = {tp: (one.begin, one.end) for tp, one in held.items()}
-        values = [one.value async for batch in reader.read_ranges(stack.settings, ranges, epochs) for one in batch]
+        present = await reader.fetch_offset_ranges(stack.settings, [topic])
+        topic_ids = {partition.topic: offsets.topic_id for partition, offsets in present.items()}
+        ranges = {partition: (offsets.begin, offsets.end) for partition, offsets in present.items()}
+        values = [
+            record.value async for batch in reader.read_ranges(stack.settings, ranges, topic_ids) for record in batch
+        ]
         assert any(value is not None and value.endswith(PADDING) for value in values)
-    assert codec == "none" or CODECS[codec] in seen
+    assert codec == "none" or CODECS[codec] in codec_numbers
     arguments = ReplayQuery.from_options(stack.settings, TASK, content="nothing")
     await asyncio.to_thread(replay, stack.settings, arguments, tmp_path / "dataset")
     [row] = [
-        row
-        for row in pq.read_table(tmp_path / "dataset" / "rows.parquet").to_pylist()
-        if row["prediction_id"] == predicted
+        row for row in pq.read_table(tmp_path / "dataset" / "rows.parquet").to_pylist() if row["prediction_id"] == id
     ]
     assert row["reward"] == 1.0
 
 
-async def test_what_a_transaction_aborts_is_never_there_and_holds_up_nothing(stack: Stack) -> None:
+async def test_events_of_an_aborted_transaction_are_never_read_and_delay_nothing(stack: Stack) -> None:
     requests = TopicPartition(REQUESTS, 1)
     ids = {state: str(uuid.uuid4()) for state in ("committed", "aborted")}
     subject = f"transacted-{uuid.uuid4()}"
     async with (
-        tailed(stack.settings, topics.predictions(TASK)) as answers,
+        open_topic_reader(stack.settings, topics.predictions(TASK)) as answers,
         AIOKafkaProducer(bootstrap_servers=stack.settings.bootstrap, transactional_id="shop-1") as shop,
     ):
-        for state, unique in ids.items():  # what is aborted comes last: nothing comes behind it
-            events = [request(unique, ce_subject=subject), rewarded(unique)]
+        for state, request_id in ids.items():  # the aborted transaction is last: no record follows it
+            events = [make_request(request_id, ce_subject=subject), make_reward(request_id)]
             await shop.begin_transaction()
             for event in events:
                 await shop.send_and_wait(event.topic, event.value, partition=1, headers=list(event.headers))
             await (shop.commit_transaction() if state == "committed" else shop.abort_transaction())
-        predicted = {state: prediction_id(TASK, SOURCE, unique) for state, unique in ids.items()}
+        predictions = {state: prediction_id(TASK, SOURCE, request_id) for state, request_id in ids.items()}
         await answers.read_until(
-            lambda found: any(json.loads(one.value)["prediction_id"] == predicted["committed"] for one in found), 60
+            lambda records: (
+                predictions["committed"] in {json.loads(record.value)["prediction_id"] for record in records}
+            ),
+            60,
         )
         await wait_until_caught_up(stack.settings)
-        said = [json.loads(one.value)["prediction_id"] for one in answers.records]
-    assert predicted["aborted"] not in said
+        answered = [json.loads(record.value)["prediction_id"] for record in answers.records]
+    assert predictions["aborted"] not in answered
     for topic, prefix in ((REQUESTS, ""), (FEEDBACK, "reward-")):
-        kept = await archived(stack.settings, topic)
-        assert (f"{prefix}{ids['committed']}" in kept, f"{prefix}{ids['aborted']}" in kept) == (True, False)
+        archived = await read_archived(stack.settings, topic)
+        assert f"{prefix}{ids['committed']}" in archived
+        assert f"{prefix}{ids['aborted']}" not in archived
     async with asyncio.timeout(60):
         while any(sum(lags.values()) for lags in (await fetch_deployment_lags(stack.settings, 30)).values()):  # type: ignore[union-attr]
             await asyncio.sleep(0.5)
-    epoch = (await fetch_topic_ids(stack.settings, [REQUESTS]))[REQUESTS]
+    topic_id = (await fetch_topic_ids(stack.settings, [REQUESTS]))[REQUESTS]
     done = await erase(stack.settings, DataSubject(subject=subject), "the office", lambda *_: None)
     assert done.event.counts["archive"] >= 1
-    assert ids["committed"] not in await archived(stack.settings, REQUESTS)
-    assert (await reader.fetch_offset_ranges(stack.settings, [REQUESTS]))[requests].topic_id == epoch
+    assert ids["committed"] not in await read_archived(stack.settings, REQUESTS)
+    assert (await reader.fetch_offset_ranges(stack.settings, [REQUESTS]))[requests].topic_id == topic_id

@@ -1,4 +1,4 @@
-"""What the platform's processes listen to: this machine alone, and Flink's Java process to nobody else."""
+"""The platform's processes listen on this machine only, and Flink's Java process answers only our own."""
 
 import socket
 import ssl
@@ -17,65 +17,69 @@ from tests.support.platform import read_pids
 from tests.support.stack import Stack
 
 
-def processes(stack: Stack, *names: str) -> Iterator[psutil.Process]:
+def find_processes(stack: Stack, *names: str) -> Iterator[psutil.Process]:
     for name in names or read_pids(stack.settings):
         process = psutil.Process(stack.pid(name))
         yield from (process, *process.children(recursive=True))
 
 
-def listening(process: psutil.Process) -> list[tuple[str, int]]:
-    found = [known.laddr for known in process.net_connections("inet") if known.status == psutil.CONN_LISTEN]
-    return [(address.ip.removeprefix("::ffff:"), address.port) for address in found]
+def listening_addresses(process: psutil.Process) -> list[tuple[str, int]]:
+    connections = process.net_connections("inet")
+    addresses = [connection.laddr for connection in connections if connection.status == psutil.CONN_LISTEN]
+    return [(address.ip.removeprefix("::ffff:"), address.port) for address in addresses]
 
 
-def test_every_process_listens_on_this_machine_alone(stack: Stack) -> None:
-    addresses = {process.pid: listening(process) for process in processes(stack)}
+def test_every_process_listens_on_this_machine_only(stack: Stack) -> None:
+    addresses = {process.pid: listening_addresses(process) for process in find_processes(stack)}
     assert sum(map(len, addresses.values())) > 5
-    assert {ip for found in addresses.values() for ip, _ in found} <= {"127.0.0.1", "::1"}
+    assert {ip for pairs in addresses.values() for ip, _ in pairs} <= {"127.0.0.1", "::1"}
 
 
 def test_flink_answers_nobody_without_its_certificate_or_token(stack: Stack, tmp_path: Path) -> None:
-    [java] = [process for process in processes(stack, "preprocess") if process.name() == "java"]
-    ports = {port for _, port in listening(java)} - {stack.settings.preprocess_metrics_port}
+    [java] = [process for process in find_processes(stack, "preprocess") if process.name() == "java"]
+    ports = {port for _, port in listening_addresses(java)} - {stack.settings.preprocess_metrics_port}
     assert len(ports) >= 3  # the gateway, REST, the blob server
-    said = {port: without_a_certificate(port) for port in ports}
-    # REST and the blob server are in the middle of a handshake when they see that there is none.
-    assert sum("CERTIFICATE" in reason for reason in said.values()) == len(ports) - 1, said
+    refusals = {port: connect_without_certificate(port) for port in ports}
+    # REST and the blob server refuse during the TLS handshake.
+    assert sum("CERTIFICATE" in reason for reason in refusals.values()) == len(ports) - 1, refusals
     for port in ports:
-        made = tmp_path / str(port)
-        spoken = b"A\nno-token\ni\njava.io.FileOutputStream\ns%b\ne\n" % bytes(made)  # Py4J
-        requested = b"GET /config HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
-        stored = b"\x00\x00" + bytes(64)  # the blob server's PUT
-        answers = [exchanged(port, some) for some in (spoken, requested, stored)]
-        assert not made.exists()
+        file = tmp_path / str(port)
+        py4j = b"A\nno-token\ni\njava.io.FileOutputStream\ns%b\ne\n" % bytes(file)
+        http = b"GET /config HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+        blob_put = b"\x00\x00" + bytes(64)
+        answers = [exchange(port, message) for message in (py4j, http, blob_put)]
+        assert not file.exists()
         assert not [answer for answer in answers if b"200 OK" in answer or answer.startswith((b"!y", b"\x00"))], answers
 
 
-def without_a_certificate(port: int) -> str:
-    """How a TLS client without a certificate is refused."""
+def connect_without_certificate(port: int) -> str:
+    """Return how a TLS client without a certificate is refused."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as plain, context.wrap_socket(plain) as caller:
-            caller.sendall(b"GET /config HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-            return repr(caller.recv(100))
+        with (
+            socket.create_connection(("127.0.0.1", port), timeout=10) as plain,
+            context.wrap_socket(plain) as connection,
+        ):
+            connection.sendall(b"GET /config HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            return repr(connection.recv(100))
     except OSError as error:
         return str(error)
 
 
-def exchanged(port: int, some: bytes) -> bytes:
-    """What is answered to some bytes."""
-    answered = b""
-    with socket.create_connection(("127.0.0.1", port), timeout=3) as caller, suppress(OSError):
-        caller.sendall(some)
-        while more := caller.recv(4096):
-            answered += more
-    return answered
+def exchange(port: int, message: bytes) -> bytes:
+    """Send a message and return the answer."""
+    answer = b""
+    with socket.create_connection(("127.0.0.1", port), timeout=3) as connection, suppress(OSError):
+        connection.sendall(message)
+        while received := connection.recv(4096):
+            answer += received
+    return answer
 
 
 @pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
-async def test_a_request_is_answered_whatever_its_producer_compresses_with(stack: Stack, codec: str) -> None:
-    async with kafka_clients.open_topic_reader(stack.settings, topics.features("letters")) as tail:
+async def test_a_request_is_answered_whatever_codec_its_producer_uses(stack: Stack, codec: str) -> None:
+    async with kafka_clients.open_topic_reader(stack.settings, topics.features("letters")) as features:
         producer = AIOKafkaProducer(bootstrap_servers=stack.settings.bootstrap, compression_type=codec)
         await producer.start()
         try:
@@ -84,8 +88,8 @@ async def test_a_request_is_answered_whatever_its_producer_compresses_with(stack
             await producer.send_and_wait(topics.requests("letters"), b"a" * 10_000, b"k", headers=headers)
         finally:
             await producer.stop()
-        found = await tail.read_until(
+        records = await features.read_until(
             lambda records: any(header_text(record, "ce_requestid") == name for record in records)
         )
-    [answer] = [record for record in found if header_text(record, "ce_requestid") == name]
-    assert len(answer.value) == 10_000
+    [record] = [record for record in records if header_text(record, "ce_requestid") == name]
+    assert len(record.value) == 10_000

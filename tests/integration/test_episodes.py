@@ -1,4 +1,4 @@
-"""Decisions in episodes on the real platform: who has learnt from the replayed log plays a game better."""
+"""Decisions in episodes on the real platform: a version that has learned from the replayed log plays a game better."""
 
 import asyncio
 from dataclasses import replace
@@ -19,7 +19,7 @@ EPISODES = 40
 
 
 @pytest.mark.soak
-async def test_a_version_that_has_learnt_from_the_replayed_log_plays_a_game_better(
+async def test_a_version_that_has_learned_from_the_replayed_log_plays_a_game_better(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(tmp_path)
@@ -28,11 +28,11 @@ async def test_a_version_that_has_learnt_from_the_replayed_log_plays_a_game_bett
     async with run_processes(settings, only=("kafka", "preprocess", "mlserver", "worker")) as supervisor:
         before = await play_round(settings.bootstrap, GAME, 1, EPISODES)
         card = await asyncio.to_thread(train_version, settings, tmp_path, 2)
-        for name in ("mlserver", "worker"):  # they come back with the new version
+        for name in ("mlserver", "worker"):  # they restart with the new version
             Stack(settings, supervisor).kill(name)
         after = await play_round(settings.bootstrap, GAME, 2, EPISODES)
         rows, _ = await asyncio.to_thread(replay.read_dataframe, settings, ReplayQuery.from_options(settings, TASK))
-    # Each reward is 1: all that there is to learn is what comes later.
+    # Each reward is 1: only the later rewards of an episode are worth learning.
     assert rows["reward"].unique().to_list() == [1.0]
     served = rows.group_by("version").agg(pl.len(), pl.col("entity").n_unique()).sort("version")
     assert served.rows() == [("1", sum(map(len, before)), EPISODES), ("2", sum(map(len, after)), EPISODES)]

@@ -1,4 +1,4 @@
-"""Every shipped card says what its version does: measured again, on all of the held-out set."""
+"""The figures of every shipped card are measured again, on the whole held-out set."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Files as people really have them: each is answered, and so is all that is sent around them."""
+"""Files as they occur in practice are answered, and so are the good requests around them."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -24,33 +24,35 @@ NO_PAYLOADS = {"samples.json", "clips.json", "held_out_digits.npz"}
 DECISIONS: dict[str, Callable[[], bytes]] = {
     "no object": lambda: b"[]",
     "deeply nested": lambda: b"[" * 10_000 + b"]" * 10_000,
-    "a byte order mark": lambda: b"\xef\xbb\xbf" + shipped("decision")["offers-00.json"],
-    "UTF-16": lambda: shipped("decision")["offers-00.json"].decode().encode("utf-16"),
+    "a byte order mark": lambda: b"\xef\xbb\xbf" + shipped_files("decision")["offers-00.json"],
+    "UTF-16": lambda: shipped_files("decision")["offers-00.json"].decode().encode("utf-16"),
 }
-MADE = {"ocr": PICTURES, "object_detection": PICTURES, "speech_to_text": SOUNDS, "decision": DECISIONS}
+ODD_FILES = {"ocr": PICTURES, "object_detection": PICTURES, "speech_to_text": SOUNDS, "decision": DECISIONS}
 
 
-def shipped(task: str) -> dict[str, bytes]:
-    """The files that ship as samples of a task."""
+def shipped_files(task: str) -> dict[str, bytes]:
+    """Return the sample files of a task."""
     files = sorted((CHECKOUT / "models" / task / "samples").iterdir())
     return {file.name: file.read_bytes() for file in files if file.name not in NO_PAYLOADS}
 
 
-def named(payloads: Iterable[tuple[str, bytes]], test: str) -> list[OutgoingRecord]:
-    """Requests with ids of their own."""
+def make_requests(payloads: Iterable[tuple[str, bytes]], test: str) -> list[OutgoingRecord]:
+    """Return requests whose ids have the names of the payloads."""
     return [
         OutgoingRecord(payload, name.encode(), [("ce_source", SOURCE.encode()), ("ce_id", f"{test}/{name}".encode())])
         for name, payload in payloads
     ]
 
 
-async def answers(stack: Stack, test: str, strange: dict[str, dict[str, bytes]]) -> dict[str, dict[str, Any]]:
-    """Publish the files of each task amid good requests. The answer to each file by task and name.
+async def publish_and_read(
+    stack: Stack, test: str, files_by_task: dict[str, dict[str, bytes]]
+) -> dict[str, dict[str, Any]]:
+    """Publish the files of each task among good requests; return the answer to each file, by task and name.
 
-    Fails unless all are answered, the good ones with a prediction.
+    Fail unless all are answered, the good ones with a prediction.
     """
     requests: dict[str, dict[str, bytes]] = {}
-    for task, files in strange.items():
+    for task, files in files_by_task.items():
         samples = islice(tasks.load_tasks(stack.settings)[task].demonstration(7), GOOD)
         good = [(f"good {number}", sample.payload) for number, sample in enumerate(samples)]
         requests[task] = dict([*good[: GOOD // 2], *files.items(), *good[GOOD // 2 :]])
@@ -59,29 +61,30 @@ async def answers(stack: Stack, test: str, strange: dict[str, dict[str, bytes]])
         for task, files in requests.items()
         for name in files
     }
-    found: dict[tuple[str, str], dict[str, Any]] = {}
-    async with open_topic_reader(stack.settings, *map(topics.predictions, strange)) as log:
+    answers: dict[tuple[str, str], dict[str, Any]] = {}
+    async with open_topic_reader(stack.settings, *map(topics.predictions, files_by_task)) as log:
         for task, files in requests.items():
-            await publish(stack.settings, topics.requests(task), named(files.items(), test))
-        with suppress(AssertionError):  # whose message does not name the file
-            await log.read_until(lambda read: expected.keys() <= {event_id(record) for record in read})
+            await publish(stack.settings, topics.requests(task), make_requests(files.items(), test))
+        with suppress(AssertionError):  # its message does not name the files; the assertion below does
+            await log.read_until(lambda records: expected.keys() <= {event_id(record) for record in records})
         for record in log.records:
             if (key := expected.get(event_id(record))) is not None:
-                found.setdefault(key, json.loads(record.value))
-    assert set(expected.values()) - found.keys() == set(), "these are not answered"
-    for (task, name), answer in found.items():
+                answers.setdefault(key, json.loads(record.value))
+    assert set(expected.values()) - answers.keys() == set(), "these are not answered"
+    for (task, name), answer in answers.items():
         assert "output" in answer or (answer["error"]["code"] and answer["error"]["reason"]), (task, name)
         assert "output" in answer or not name.startswith("good "), (task, name, answer)
-    return {f"{task}/{name}": answer for (task, name), answer in found.items()}
+    return {f"{task}/{name}": answer for (task, name), answer in answers.items()}
 
 
 @pytest.mark.parametrize("task", TASKS)
 async def test_every_shipped_sample_is_answered_with_a_prediction(stack: Stack, task: str) -> None:
-    files = shipped(task)
-    found = await answers(stack, "shipped", {task: files})
+    files = shipped_files(task)
+    answers = await publish_and_read(stack, "shipped", {task: files})
     assert files
-    assert [name for name in files if "output" not in found[f"{task}/{name}"]] == []
+    assert [name for name in files if "output" not in answers[f"{task}/{name}"]] == []
 
 
-async def test_files_of_every_kind_are_answered_and_hold_up_nobody(stack: Stack) -> None:
-    await answers(stack, "made", {task: {name: make() for name, make in MADE[task].items()} for task in TASKS})
+async def test_odd_files_are_answered_and_delay_no_good_request(stack: Stack) -> None:
+    files = {task: {name: make() for name, make in ODD_FILES[task].items()} for task in TASKS}
+    await publish_and_read(stack, "odd", files)

@@ -1,4 +1,4 @@
-"""Kubeflow's own runner takes a real run through the pipeline, in processes of this machine; and its own compiler."""
+"""Kubeflow's local runner runs the pipeline of a real run, in processes of this machine; its compiler compiles it."""
 
 import asyncio
 import filecmp
@@ -33,8 +33,8 @@ hindsight_retraining(task=task, run_id=run_id)
 
 
 @asynccontextmanager
-async def by_its_runner(settings: Settings, run_id: str, outputs: Path) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Kubeflow's local runner with this run, ended with the block."""
+async def run_pipeline(settings: Settings, run_id: str, outputs: Path) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run the pipeline of a run in Kubeflow's local runner, which ends with the block."""
     python = await install_environment("kubeflow")
     process = await asyncio.create_subprocess_exec(
         *(str(python), "-c", RUN, "scales", run_id, str(outputs)),
@@ -50,34 +50,32 @@ async def by_its_runner(settings: Settings, run_id: str, outputs: Path) -> Async
         await end_session(process)
 
 
-async def test_its_local_runner_takes_a_run_to_a_registered_candidate_and_does_a_killed_step_again(
-    tmp_path: Path,
-) -> None:
-    """Hindsight waits meanwhile for a Kubeflow that isn't there."""
-    also = {
+async def test_kubeflows_runner_runs_all_steps_and_repeats_one_that_was_killed(tmp_path: Path) -> None:
+    """No Kubeflow answers at the URL, so that Hindsight cannot submit the run itself."""
+    extra_settings = {
         "retraining_backend": "kubeflow",
         "kubeflow_url": "http://127.0.0.1:9",
         "tasks": {"scales": "tests.support.scales.patient:PatientScales"},
     }
     async with (
-        run_platform(tmp_path, also, **MANUAL_TRIGGERS) as stack,
+        run_platform(tmp_path, extra_settings, **MANUAL_TRIGGERS) as stack,
         run_drifted_shop(stack.settings),
     ):
         settings = stack.settings
         patient.pause_training(settings)
         run_id = await LoopApi(settings).start_run()
-        async with by_its_runner(settings, run_id, tmp_path / "outputs") as process:
+        async with run_pipeline(settings, run_id, tmp_path / "outputs") as process:
             trainer = await wait_until(lambda: patient.training_pid(settings))
             os.kill(trainer, signal.SIGKILL)
             await wait_until(lambda: patient.next_training_pid(settings, trainer))
             patient.resume_training(settings)
-            said = (await process.communicate())[0].decode()
-        assert process.returncode == 0, said
+            output = (await process.communicate())[0].decode()
+        assert process.returncode == 0, output
         registry = await read_registry(settings, load_tasks(settings).values())
-        assert registry.tasks["scales"].runs[run_id].registered is not None, said
+        assert registry.tasks["scales"].runs[run_id].registered is not None, output
 
 
-async def test_the_pipeline_that_is_committed_is_what_its_source_compiles_to(tmp_path: Path) -> None:
+async def test_the_committed_pipeline_is_compiled_from_its_source(tmp_path: Path) -> None:
     source = tmp_path / "pipeline.py"
     shutil.copy(FOLDER / "pipeline.py", source)
     process = await asyncio.create_subprocess_exec(str(await install_environment("kubeflow")), str(source))

@@ -1,4 +1,4 @@
-"""What the processes of a running platform expose."""
+"""The metrics that the processes of a running platform expose."""
 
 import pytest
 
@@ -10,19 +10,18 @@ from tests.support.stack import Stack
 
 
 @pytest.mark.parametrize("process", PROCESSES)
-async def test_every_process_says_what_it_takes_of_the_machine(stack: Stack, process: str) -> None:
-    found = await scrape_metrics(stack.settings, process)
-    assert {"process_cpu_seconds_total", "process_resident_memory_bytes"} <= found.keys()
-    assert process in SERVER_METRICS or {"hindsight_disk_free_bytes", "hindsight_ready"} <= found.keys()
-    assert {name for name in found if name.startswith("hindsight_") and not name.endswith("_created")} <= METRIC_NAMES
+async def test_every_process_exposes_its_resources_and_only_known_metrics(stack: Stack, process: str) -> None:
+    series = await scrape_metrics(stack.settings, process)
+    assert {"process_cpu_seconds_total", "process_resident_memory_bytes"} <= series.keys()
+    assert process in SERVER_METRICS or {"hindsight_disk_free_bytes", "hindsight_ready"} <= series.keys()
+    assert {name for name in series if name.startswith("hindsight_") and not name.endswith("_created")} <= METRIC_NAMES
 
 
-async def test_servers_of_others_expose_what_the_dashboards_read(stack: Stack) -> None:
+async def test_third_party_servers_expose_what_the_dashboards_read(stack: Stack) -> None:
     async with open_topic_reader(stack.settings, topics.predictions("ocr")) as answers:
-        await publish(
-            stack.settings, topics.requests("ocr"), [OutgoingRecord(one.payload) for one in make_payloads(1, seed=5)]
-        )
+        [sample] = make_payloads(1, seed=5)
+        await publish(stack.settings, topics.requests("ocr"), [OutgoingRecord(sample.payload)])
         await answers.read_until(bool)
     for process, names in SERVER_METRICS.items():
-        found = await scrape_metrics(stack.settings, process)
-        assert {name: set(found[name][0]) for name in names} == names
+        series = await scrape_metrics(stack.settings, process)
+        assert {name: set(series[name][0]) for name in names} == names

@@ -1,4 +1,4 @@
-"""A million archived events are replayed in bounded memory, however wide they are."""
+"""A million archived events are replayed in bounded memory, whatever the size of their features."""
 
 import asyncio
 import json
@@ -29,41 +29,41 @@ COMMIT = 10_000
 @pytest.mark.parametrize("times_wider", [1, 10])
 async def test_a_million_archived_events_are_replayed_in_less_than_a_gibibyte(tmp_path: Path, times_wider: int) -> None:
     settings, out = platform_settings(tmp_path), tmp_path / "out"
-    async with run_processes(settings, only=("kafka",)):  # its topics are empty: all is in the archive
-        archived = await asyncio.to_thread(archive, settings, times_wider * WIDTH)
-        reading = await run_in_process(run_replay, settings, out)
-    print(f"{archived.total()} events, features {times_wider} times as wide: {reading}")
-    assert reading.peak_mib < 1024
+    async with run_processes(settings, only=("kafka",)):  # its topics are empty: all events are in the archive
+        archived = await asyncio.to_thread(write_archive, settings, times_wider * WIDTH)
+        run = await run_in_process(run_replay, settings, out)
+    print(f"{archived.total()} events, features {times_wider} times as wide: {run}")
+    assert run.peak_mib < 1024
 
     counts = json.loads((out / "manifest.json").read_text())["counts"]
     assert {f"ocr.{kind}": count["read"] for kind, count in counts.items()} == archived
     assert all(count["rows"] == count["read"] for count in counts.values())
     rows = pq.ParquetFile(out / "rows.parquet")
-    assert rows.metadata.num_rows == reading.rows == archived["ocr.requests"]
-    labels, lasts = 0, []
+    assert rows.metadata.num_rows == run.rows == archived["ocr.requests"]
+    labels, times = 0, []
     for batch in rows.iter_batches(columns=["time", "label", "features"]):
         labels += batch.num_rows - batch.column("label").null_count
         assert pc.all(pc.equal(pc.binary_length(batch.column("features")), 24 * times_wider * WIDTH + 4)).as_py()
-        lasts += [batch.column("time")[0], batch.column("time")[-1]]
+        times += [batch.column("time")[0], batch.column("time")[-1]]
     assert labels == archived["ocr.feedback"]
-    assert all(before.as_py() <= after.as_py() for before, after in pairwise(lasts))
+    assert all(before.as_py() <= after.as_py() for before, after in pairwise(times))
 
 
-def archive(settings: Settings, width: int) -> Counter[str]:
-    """A history in the archive, of topics that are no more: how many events of each."""
-    store, counts, waiting = Archive(settings), Counter[str](), defaultdict[str, list[ConsumedRecord]](list)
+def write_archive(settings: Settings, width: int) -> Counter[str]:
+    """Write a history of deleted topics into the archive; return the number of events of each topic."""
+    archive, counts, batches = Archive(settings), Counter[str](), defaultdict[str, list[ConsumedRecord]](list)
 
-    def take(record: Record) -> None:
+    def append(record: Record) -> None:
         number = counts[record.topic]
         origin = Origin(TopicId("gone/gone"), record.topic, 0, number, LOGGED_MS + number)
-        waiting[record.topic].append(ConsumedRecord(origin, record.key, record.value, record.headers))
+        batches[record.topic].append(ConsumedRecord(origin, record.key, record.value, record.headers))
         counts[record.topic] += 1
-        if len(waiting[record.topic]) >= COMMIT:
-            store.append(waiting.pop(record.topic))
+        if len(batches[record.topic]) >= COMMIT:
+            archive.append(batches.pop(record.topic))
 
     for records in generate_history(math.ceil(EVENTS / EVENTS_PER_REQUEST), width):
         for record in records:
-            take(record)
-    for rest in waiting.values():
-        store.append(rest)
+            append(record)
+    for batch in batches.values():
+        archive.append(batch)
     return counts

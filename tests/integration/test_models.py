@@ -1,4 +1,4 @@
-"""The registry by its commands and by HTTP: a version comes in, serves, and gives way again."""
+"""The registry by its commands and by HTTP: a version is registered, promoted, and rolled back."""
 
 import json
 import sys
@@ -18,8 +18,8 @@ from tests.support.kafka_clients import OutgoingRecord, open_topic_reader, publi
 from tests.support.model_files import write_letters_model
 from tests.support.stack import Stack
 
-OTHER = CHECKOUT / "models/ocr/versions/1/model.onnx"
-ASKED = {"actor": "ada", "reason": "a test"}
+OCR_MODEL = CHECKOUT / "models/ocr/versions/1/model.onnx"
+BODY = {"actor": "ada", "reason": "a test"}
 
 
 @pytest.fixture
@@ -35,75 +35,77 @@ def card(tmp_path: Path) -> Path:
     return path
 
 
-async def models(stack: Stack, *words: object) -> CommandResult:
+async def run_models(stack: Stack, *words: object) -> CommandResult:
     return await run_command(stack.settings, sys.executable, "-m", "app.cli", "models", *map(str, words))
 
 
-async def letters(http: httpx.AsyncClient) -> dict[str, Any]:
-    [found] = [one for one in (await http.get("/v1/models")).json()["models"] if one["task"] == "letters"]
-    return dict(found)
+async def read_letters(http: httpx.AsyncClient) -> dict[str, Any]:
+    """Return the versions and the route of the task `letters`."""
+    tasks = (await http.get("/v1/models")).json()["models"]
+    return dict(next(task for task in tasks if task["task"] == "letters"))
 
 
-async def test_a_registered_version_serves_when_a_route_says_so_and_is_rolled_back(
+async def test_a_registered_version_serves_once_it_is_promoted_and_is_rolled_back(
     stack: Stack, http: httpx.AsyncClient, card: Path, tmp_path: Path
 ) -> None:
     model = write_letters_model(tmp_path, "registered by its commands")
-    champion = (await letters(http))["route"]["champion"]
-    done = await models(stack, "register", "letters", model, "--card", card, "--parent", "1", "--actor", "ada")
+    champion = (await read_letters(http))["route"]["champion"]
+    done = await run_models(stack, "register", "letters", model, "--card", card, "--parent", "1", "--actor", "ada")
     assert done.code == 0, done.err
     version = done.out.strip()
-    again = await models(stack, "register", "letters", model, "--card", card)
-    assert again.out == done.out
-    [listed] = [one for one in (await letters(http))["versions"] if one["version"] == version]
+    repeated = await run_models(stack, "register", "letters", model, "--card", card)
+    assert repeated.out == done.out
+    versions = (await read_letters(http))["versions"]
+    [listed] = [entry for entry in versions if entry["version"] == version]
     assert listed.items() >= {"role": None, "parent": "1", "actor": "ada", "figures": {"right": 0.9}}.items()
 
-    promoted = await models(stack, "promote", "letters", version, "--reason", "a test", "--json")
+    promoted = await run_models(stack, "promote", "letters", version, "--reason", "a test", "--json")
     assert json.loads(promoted.out)["route"]["champion"] == version
     async with open_topic_reader(stack.settings, topics.predictions("letters")) as answers:
         while json.loads(answers.records[-1].value)["model"]["version"] != version if answers.records else True:
             await publish(stack.settings, topics.requests("letters"), [OutgoingRecord(b"abc")])
             await answers.read_answers(len(answers.records) + 1)
 
-    refused = await models(stack, "canary", "letters", version)
+    refused = await run_models(stack, "canary", "letters", version)
     assert (refused.code, refused.out) == (1, "")
     assert f"Version {version} is the champion." in refused.err
-    back = await http.post(f"/v1/models/letters/{version}:rollback", json=ASKED)
-    assert (back.status_code, back.json()["route"]["champion"]) == (200, champion)
+    rollback = await http.post(f"/v1/models/letters/{version}:rollback", json=BODY)
+    assert (rollback.status_code, rollback.json()["route"]["champion"]) == (200, champion)
 
 
-async def test_http_says_what_it_can_not_do(http: httpx.AsyncClient) -> None:
-    champion = (await letters(http))["route"]["champion"]
+async def test_a_change_of_the_route_that_is_not_possible_is_refused_over_http(http: httpx.AsyncClient) -> None:
+    champion = (await read_letters(http))["route"]["champion"]
     cases = {
         "/v1/models/none/1:promote": (404, "there is no task 'none'"),
         f"/v1/models/letters/{champion}:promote": (409, "is the champion already"),
         "/v1/models/letters/99:canary": (409, "letters has no version '99'"),
         "/v1/models/letters/1:drop": (422, "action"),
     }
-    for path, (status, says) in cases.items():
-        answer = await http.post(path, json=ASKED)
-        assert (answer.status_code, says in answer.json()["detail"]) == (status, True), answer.text
-    assert (await http.post("/v1/models/letters/1:canary", json=ASKED | {"share": 1.5})).status_code == 422
+    for path, (status, message) in cases.items():
+        answer = await http.post(path, json=BODY)
+        assert (answer.status_code, message in answer.json()["detail"]) == (status, True), answer.text
+    assert (await http.post("/v1/models/letters/1:canary", json=BODY | {"share": 1.5})).status_code == 422
 
 
-async def test_a_model_that_can_not_serve_the_task_is_not_registered(stack: Stack, card: Path, tmp_path: Path) -> None:
+async def test_a_model_that_cannot_serve_the_task_is_not_registered(stack: Stack, card: Path, tmp_path: Path) -> None:
     (tmp_path / "no.onnx").write_text("no model")
     (tmp_path / "list.json").write_text("[]")
     cases = {
-        (OTHER, card): "needed is input letters",
+        (OCR_MODEL, card): "needed is input letters",
         (tmp_path / "no.onnx", card): "ONNX Runtime can't load the model",
         (write_letters_model(tmp_path, "its card is a list"), tmp_path / "list.json"): "is not a JSON object",
     }
-    for (model, said), says in cases.items():
-        done = await models(stack, "register", "letters", model, "--card", said)
-        assert (done.code, says in done.err) == (1, True), done.err
+    for (model, card_file), message in cases.items():
+        done = await run_models(stack, "register", "letters", model, "--card", card_file)
+        assert (done.code, message in done.err) == (1, True), done.err
 
 
-async def test_poison_on_lifecycle_stops_no_reader_and_makes_nothing_outside_the_home(
+async def test_invalid_events_on_lifecycle_stop_no_reader_and_write_nothing_outside_the_home(
     stack: Stack, http: httpx.AsyncClient
 ) -> None:
     for record in invalid_records("letters"):
         await publish(stack.settings, record.topic, [OutgoingRecord(record.value, record.key, record.headers)])
-    before = (await letters(http))["route"]
+    before = (await read_letters(http))["route"]
     for process in ("mlserver", "worker", "api"):  # each reads the topic from its beginning when it starts
         stack.kill(process)
     await stack.supervisor.wait_ready(180)
@@ -111,6 +113,6 @@ async def test_poison_on_lifecycle_stops_no_reader_and_makes_nothing_outside_the
         await publish(stack.settings, topics.requests("letters"), [OutgoingRecord(b"abc")])
         [answer] = (await answers.read_answers(1)).values()
     assert answer["output"] == {"sum": 294.0}
-    assert (await letters(http))["route"] == before
+    assert (await read_letters(http))["route"] == before
     assert (await http.get("/v1/retraining")).status_code == 200
     assert not [*stack.settings.home.parent.glob("escaped-run"), *stack.settings.home.parent.parent.glob("escaped-run")]

@@ -1,4 +1,4 @@
-"""A new task on the real platform: a raw payload goes in, its prediction comes back."""
+"""A new task on the real platform answers a raw payload with a prediction."""
 
 import re
 from pathlib import Path
@@ -15,12 +15,12 @@ from tests.support.walkthrough import BLOCKS
 
 
 @pytest.mark.soak
-async def test_a_new_task_answers_as_the_walk_through_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_new_task_answers_as_the_walkthrough_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [block] = [block for block in BLOCKS if "hindsight send" in block]
     (tmp_path / ".venv").symlink_to(CHECKOUT / ".venv")
-    made = create_task("mood", tmp_path, [])
+    created = create_task("mood", tmp_path, [])
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    settings = platform_settings(tmp_path, tasks={"mood": made.class_path})
+    settings = platform_settings(tmp_path, tasks={"mood": created.class_path})
     async with run_processes(settings, only=("kafka", "preprocess", "mlserver", "worker")):
         async with open_topic_reader(settings, topics.predictions("mood")) as answers:
             await publish(settings, topics.requests("mood"), [OutgoingRecord(b"I have paid the invoice.")])
