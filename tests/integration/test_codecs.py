@@ -115,7 +115,7 @@ async def test_every_consumer_reads_every_codec(
 
     # Commands read the archive, and from Kafka what is not archived yet.
     codec_numbers = set[int]()
-    decompress = record_parser.decompress
+    decompress = decompression.decompress
 
     def spy(number: int, data: memoryview, limit: int) -> bytes:
         codec_numbers.add(number)

@@ -32,13 +32,13 @@ def check(result: ScenarioResult) -> None:
     """Check what holds for every scenario."""
     first = {event.title: event.time for event in reversed(result.events)}
     assert all(first[earlier] <= first[later] for earlier, later in pairwise((*PIPELINE, *ROLLOUT)))
-    assert first["a spoilt canary"] < first["rollback"]
-    assert result.fallen < result.usual
+    assert first["a faulty canary"] < first["rollback"]
+    assert result.drifted_score < result.baseline_score
     assert result.recovered >= 0.5
     assert result.unanswered == 0
-    assert result.bad_answers > 0
+    assert result.faulty_answers > 0
     assert result.is_successful, (
-        f"{result.bad_share:.1%} of the requests went to the spoilt version, {FAULTY_SHARE:.0%} are its own"
+        f"{result.faulty_share:.1%} of the requests went to the faulty version, {FAULTY_SHARE:.0%} are its own"
     )
 
 
