@@ -42,7 +42,7 @@ TASK_RULES: dict[str, Any] = {
         },
     },
 }
-MANUAL_TRIGGERS: dict[str, Any] = {"triggers": {"volume": None, "quality_alpha": None, "drift": None}}
+MANUAL_TRIGGERS: dict[str, Any] = {"triggers": {"min_new_labels": None, "quality_alpha": None, "drift_windows": None}}
 """Only manual runs start."""
 REQUESTS_PER_SECOND = 30
 

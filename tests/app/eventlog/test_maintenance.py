@@ -30,7 +30,7 @@ def few_files(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_expired_days_are_dropped_and_never_archived_again(storage: Settings) -> None:
-    settings = storage.model_copy(update={"archive_days": 2.0})
+    settings = storage.model_copy(update={"archive_retention_days": 2.0})
     archive = Archive(settings)
     for topic in (TOPIC, topics.LIFECYCLE):
         archive.append([record(day, NOON + timedelta(days=day), topic) for day in range(4)])

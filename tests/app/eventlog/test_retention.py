@@ -20,7 +20,7 @@ EVENTS = 10
 @pytest.fixture(scope="module")
 async def shared(platform: Settings) -> Settings:
     """Return settings with a task of its own on the shared broker, whose records may be deleted immediately."""
-    settings = platform.model_copy(update={"tasks": {TASK: "tests.support.tasks:Letters"}, "kafka_days": 0.0})
+    settings = platform.model_copy(update={"tasks": {TASK: "tests.support.tasks:Letters"}, "kafka_retention_days": 0.0})
     settings = settings.model_copy(update={"partitions": 1})
     await provisioning.provision(settings)
     return settings
@@ -92,7 +92,7 @@ async def test_young_records_are_kept(settings: Settings) -> None:
     tp, offset_range = await publish_events(settings, topics.predictions(TASK))
     await archive(settings, tp, offset_range, offset_range.end)
     await commit(settings, required_groups(settings)[tp.topic], tp, offset_range.end)
-    await apply_retention(settings.model_copy(update={"kafka_days": 1.0}), in_a_minute())
+    await apply_retention(settings.model_copy(update={"kafka_retention_days": 1.0}), in_a_minute())
     assert await first_offset(settings, tp) == offset_range.begin
 
 
