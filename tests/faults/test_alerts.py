@@ -43,7 +43,7 @@ async def platform(settings: Settings) -> AsyncIterator[Stack]:
 
 def scales(directory: Path, **settings: float) -> Settings:
     """Return settings of a platform for `scales` on which no run starts by itself."""
-    triggers = TASK_RULES["retraining"]["triggers"] | {"quality_bound": None, "quality_alpha": None, "alerts": None}
+    triggers = TASK_RULES["retraining"]["triggers"] | {"quality_min_score": None, "quality_alpha": None, "alerts": None}
     rules = TASK_RULES | {"retraining": TASK_RULES["retraining"] | {"triggers": triggers}}
     return platform_settings(
         directory,

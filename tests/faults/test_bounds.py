@@ -32,6 +32,6 @@ async def test_a_run_that_takes_too_long_is_ended_with_the_setting_that_bounds_i
 
 @pytest.mark.soak
 async def test_a_run_that_needs_too_much_memory_is_ended_with_the_setting_that_bounds_it(tmp_path: Path) -> None:
-    run = await run_with_bounds(tmp_path, memory_gib=0.2)
+    run = await run_with_bounds(tmp_path, max_memory_gib=0.2)
     assert run["outcome"] == "failed"
     assert run["reason"] == "dataset: it needs more than 0.2 GiB; raise max_memory_gib"
