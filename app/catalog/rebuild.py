@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from app.backoff import backoff
+from app.backoff import retry
 from app.catalog.catalog import Catalog, project_records
 from app.catalog.orm import Base
 from app.errors import Unavailable
@@ -103,19 +103,15 @@ async def ensure_catalog(settings: Settings) -> None:
     A recorder that went on with an empty one would judge predictions without what was said of them before.
     """
     catalog = Catalog(settings.catalog_url)
-    waits = backoff()
+
+    async def rebuild_if_missing() -> None:
+        if not catalog.exists():
+            log.info("there is no catalog: making it from the log")
+            done = await rebuild(settings, catalog)
+            log.info("the catalog is made of %d records", done.records)
+
     try:
-        while True:
-            try:
-                if not catalog.exists():
-                    log.info("there is no catalog: making it from the log")
-                    done = await rebuild(settings, catalog)
-                    log.info("the catalog is made of %d records", done.records)
-                return
-            except Unavailable as error:
-                wait = next(waits)
-                log.warning("the recorder waits %.1f s for the catalog: %s", wait, error)
-                await asyncio.sleep(wait)
+        await retry(rebuild_if_missing, (Unavailable,), log, "the recorder waits for the catalog")
     finally:
         catalog.close()
 
