@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from app.backoff import backoff
+from app.backoff import retry
 from app.catalog.catalog import Catalog, project_records
 from app.catalog.orm import Base
 from app.errors import Unavailable
@@ -103,19 +103,15 @@ async def ensure_catalog(settings: Settings) -> None:
     With an empty catalog the recorder would record outcomes without the feedback before.
     """
     catalog = Catalog(settings.catalog_url)
-    delays = backoff()
+
+    async def rebuild_if_missing() -> None:
+        if not catalog.exists():
+            log.info("there is no catalog: making it from the log")
+            done = await rebuild(settings, catalog)
+            log.info("the catalog is made of %d records", done.records)
+
     try:
-        while True:
-            try:
-                if not catalog.exists():
-                    log.info("there is no catalog: rebuilding it from the log")
-                    result = await rebuild(settings, catalog)
-                    log.info("the catalog was rebuilt from %d records", result.records)
-                return
-            except Unavailable as error:
-                delay = next(delays)
-                log.warning("the recorder waits %.1f s for the catalog: %s", delay, error)
-                await asyncio.sleep(delay)
+        await retry(rebuild_if_missing, (Unavailable,), log, "the recorder waits for the catalog")
     finally:
         catalog.close()
 

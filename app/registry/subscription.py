@@ -1,13 +1,12 @@
 """Readers of the registry from `lifecycle`, once or continuously, outside any consumer group."""
 
-import asyncio
 import logging
 from collections.abc import AsyncGenerator, Iterable
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
-from app.backoff import backoff
+from app.backoff import retry
 from app.events import topics
 from app.events.cloudevents import TopicId
 from app.kafka import clients, reader
@@ -59,18 +58,15 @@ async def subscribe(settings: Settings, tasks: Iterable[Task]) -> AsyncGenerator
 
 
 async def _start_consumer(settings: Settings) -> tuple[AIOKafkaConsumer, TopicId]:
-    waits = backoff()
-    while True:
+    async def start() -> tuple[AIOKafkaConsumer, TopicId]:
         consumer = clients.create_consumer(
             settings, topics.LIFECYCLE, auto_offset_reset="earliest", fetch_max_wait_ms=100
         )
         try:
             await consumer.start()
             return consumer, (await fetch_topic_ids(settings, [topics.LIFECYCLE]))[topics.LIFECYCLE]
-        except BaseException as error:
+        except BaseException:
             await consumer.stop()
-            if not isinstance(error, KafkaError | OSError):
-                raise
-            wait = next(waits)
-            log.warning("the registry waits %.1f s for the broker: %s", wait, error)
-        await asyncio.sleep(wait)
+            raise
+
+    return await retry(start, (KafkaError, OSError), log, "the registry waits for the broker")

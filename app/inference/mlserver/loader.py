@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Iterable
 
-from app.backoff import backoff
+from app.backoff import retry
 from app.errors import Unavailable
 from app.events.base import ModelRef
 from app.inference.mlserver import repository
@@ -58,19 +58,15 @@ class ModelLoader:
             log.warning("%s is no longer served: loading it again", repository.entry_name(version.ref))
 
     async def _load(self, version: ModelVersion) -> None:
-        waits = backoff()
-        while True:
-            try:
-                async with self._lock:
-                    content = await asyncio.to_thread(version.read_model, self._blobs, self._settings)
-                    await asyncio.to_thread(repository.install, self._settings, version.ref, content)
-                    await self._client.load(version.ref)
-                log.info("%s is loaded", repository.entry_name(version.ref))
-                return
-            except (OSError, Rejected, Unavailable) as error:
-                wait = next(waits)
-                log.warning("%s can't be loaded, retry in %.1f s: %s", repository.entry_name(version.ref), wait, error)
-                await asyncio.sleep(wait)
+        async def load() -> None:
+            async with self._lock:
+                content = await asyncio.to_thread(version.read_model, self._blobs, self._settings)
+                await asyncio.to_thread(repository.install, self._settings, version.ref, content)
+                await self._client.load(version.ref)
+
+        name = repository.entry_name(version.ref)
+        await retry(load, (OSError, Rejected, Unavailable), log, f"{name} cannot be loaded")
+        log.info("%s is loaded", name)
 
     async def _unload(self, model: ModelRef) -> None:
         """Unload a version unless it is needed again. It keeps serving until all needed versions are loaded."""
