@@ -1,5 +1,6 @@
-"""Async access to dead letters for the API and the pages: queries run one at a time, each in a thread with its own
-loop.
+"""Async access to dead letters for the API and the pages.
+
+Queries run one at a time, each in a thread with its own event loop.
 """
 
 import asyncio
@@ -48,9 +49,7 @@ class AsyncDeadLetterStore:
         return await self._run(run_query)
 
     async def read(self, letter_id: str) -> tuple[DeadLetterEntry, ConsumedRecord]:
-        """Return a dead letter and its record. Raises `DeadLetterNotFound`, and `Rejected` if the payload's blob is
-        gone.
-        """
+        """Return a dead letter and its record. Raises `DeadLetterNotFound`, and `Rejected` if its blob is gone."""
 
         async def run_query(log: DeadLetterStore) -> tuple[DeadLetterEntry, ConsumedRecord]:
             return next(log.read_originals([await _find_one(log, letter_id)]))

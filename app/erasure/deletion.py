@@ -51,8 +51,7 @@ async def delete_before_offsets(settings: Settings, until: Mapping[TopicPartitio
 
 
 def delete_rows(settings: Settings, topic: str, positions: Mapping[tuple[str, int], Collection[int]]) -> int:
-    """Delete these rows of a topic's table; return how many existed. Other processes may write to the archive
-    meanwhile.
+    """Delete these rows of a topic's table; return how many existed. Others may write to the table meanwhile.
 
     Rows are identified by their offsets, because Delta's log keeps the condition, which must not contain personal data.
     Raises `Unavailable` if other writers always commit first, SetupError if the table can't be read.

@@ -139,7 +139,7 @@ async def _erase(
     offset_ranges: Mapping[TopicPartition, OffsetRange],
     progress: ErasureProgress,
 ) -> tuple[dict[str, int], set[str]]:
-    """How much was erased in each place, and the datasets that can't be deleted."""
+    """Erase the planned data; return the number of erased items by place, and the datasets that can't be deleted."""
     rows = await asyncio.to_thread(catalog.erase, plan.catalog)
     if data_subject.actor is not None:
         await _republish_outcomes(settings, catalog, plan.personal_data.predictions)

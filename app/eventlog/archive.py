@@ -63,9 +63,7 @@ class Archive:
         return Path(unquote(url.path)) if url.scheme == "file" else None
 
     def table(self, topic: str) -> DeltaTable | None:
-        """Return the current table of a topic; None if nothing is archived yet. Raises SetupError as
-        `diagnose_errors`.
-        """
+        """Return the current table of a topic; None before the first record. Raises SetupError as `diagnose_errors`."""
         with self.diagnose_errors(topic):
             try:
                 table = DeltaTable(self.uri(topic), storage_options=self._options)
@@ -75,9 +73,7 @@ class Archive:
         return table
 
     def diagnose_errors(self, topic: str) -> AbstractContextManager[None]:
-        """Raise SetupError with the damaged file and the remedy, for errors in a block that only reads the topic's
-        table.
-        """
+        """Return a context for reading the topic's table that raises SetupError with the damaged file and remedy."""
         return diagnose_errors(self._settings, topic, self.uri(topic))
 
     def append(self, records: Sequence[ConsumedRecord], complete_from: Mapping[str, int] = MappingProxyType({})) -> int:

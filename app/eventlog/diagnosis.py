@@ -56,8 +56,8 @@ def check_schema(topic: str, table: DeltaTable) -> None:
 def summarize_error(error: BaseException) -> str:
     """Return the error on one line, without backtraces of libraries."""
     lines = [line.strip(" ↳") for line in _ANSI_COLOURS.sub("", str(error)).splitlines()]
-    kept = [line for line in lines if line and not re.match(r"(\d+: |at \./|Help: )", line)]
-    return ": ".join(kept)[:500].rstrip(".") or type(error).__name__
+    messages = [line for line in lines if line and not re.match(r"(\d+: |at \./|Help: )", line)]
+    return ": ".join(messages)[:500].rstrip(".") or type(error).__name__
 
 
 def _diagnose(settings: Settings, topic: str, uri: str, error: Exception) -> SetupError:
@@ -84,9 +84,7 @@ def _diagnose(settings: Settings, topic: str, uri: str, error: Exception) -> Set
 
 
 def _find_damaged_file(settings: Settings, uri: str, error: Exception) -> tuple[str | None, bool]:
-    """Return the damaged file, if there is one, and whether the table no longer needs it. Raises the storage's
-    errors.
-    """
+    """Return the damaged file, if any, and whether the table no longer needs it. Raises the storage's errors."""
     options = storage_options(settings)
     files = fs.PyFileSystem(DeltaStorageHandler(uri, options))
     if (commit := _find_damaged_commit(files)) is not None:

@@ -43,9 +43,7 @@ def outcomes(task: str) -> str:
 
 
 def joins(task: str) -> str:
-    """Return the internal topic of predictions and feedback, repartitioned; key: the prediction's id. It is not
-    archived.
-    """
+    """Return the internal topic of repartitioned predictions and feedback, not archived; key: the prediction's id."""
     return f"{task}.joins"
 
 
@@ -56,9 +54,7 @@ def archived_topics(tasks: Iterable[str]) -> list[str]:
 
 
 def max_message_bytes(settings: Settings) -> int:
-    """Return the size of the largest message on any topic: a dead letter has the payload of any topic, and more
-    headers.
-    """
+    """Return the size of the largest message on any topic: a dead letter with the largest payload and its headers."""
     return 4 * settings.max_payload_bytes
 
 

@@ -1,6 +1,4 @@
-"""Event types of requests, features, predictions, feedback and outcomes. The envelope is in
-`app.events.cloudevents`.
-"""
+"""Event types of requests, features, predictions, feedback and outcomes; `app.events.cloudevents` has the envelope."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -131,8 +129,7 @@ class PredictionFailed(EventData):
 
 
 class FeedbackGiven(EventData):
-    """A person's or an application's feedback on a prediction: at least one of a correction, a reward and an
-    acceptance.
+    """Feedback on a prediction by a person or an application: at least one of correction, reward and acceptance.
 
     It refers to the prediction by its id, or by task and request id.
     """

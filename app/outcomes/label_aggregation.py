@@ -74,7 +74,7 @@ def aggregate_feedback(
 ) -> AggregatedFeedback:
     """Return the aggregated feedback on an output that was predicted at time `predicted`."""
     valid_feedback = _valid_feedback(task, feedback)
-    reward, defaulted = _choose_reward(task_settings, predicted, [one for one, _ in valid_feedback], as_of)
+    reward, defaulted = _choose_reward(task_settings, predicted, [event for event, _ in valid_feedback], as_of)
     opinions = _actor_opinions(task, output, valid_feedback)
     # Opinions are ordered by time.
     labelled = [opinion for opinion in opinions if opinion.label is not None]
@@ -85,7 +85,7 @@ def aggregate_feedback(
         label=label,
         actors=tuple(sorted(opinion.actor for opinion in supporters)),
         contradicted=any(opinion.label != label for opinion in labelled),
-        accepted=next((one for one in reversed(acceptances) if one is not None), None),
+        accepted=next((accepted for accepted in reversed(acceptances) if accepted is not None), None),
         reward=reward,
         reward_defaulted=defaulted,
         score=None if label is None else task.score(output, json.loads(label)),

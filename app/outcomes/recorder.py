@@ -32,9 +32,7 @@ Clock = Callable[[], datetime]
 
 
 class PredictionStore(Protocol):
-    """The part of the catalog that the recorder uses. Each method raises `Unavailable` if the database is
-    unreachable.
-    """
+    """The recorder's view of the catalog. Each method raises `Unavailable` if the database is unreachable."""
 
     def project(self, records: Sequence[ConsumedRecord]) -> None:
         """Store the rows of the records; order and repetition make no difference."""

@@ -106,14 +106,14 @@ async def _publish(
     async with open_producer(settings) as send:
         for row in _rows(connection, settings):
             first_time = row["time_us"] if first_time is None else first_time
-            due = started + max(
+            due_time = started + max(
                 (row["time_us"] - first_time) / 1e6 / rate.speed, (published + len(pending)) / rate.max_per_second
             )
-            if pending and (len(pending) == _BATCH_SIZE or due > time.monotonic() + _LINGER_SECONDS):
+            if pending and (len(pending) == _BATCH_SIZE or due_time > time.monotonic() + _LINGER_SECONDS):
                 published += await _publish_batch(send, pending)
                 progress(published)
                 pending = []
-            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            await asyncio.sleep(max(0.0, due_time - time.monotonic()))
             pending.append(Record(topic, row["key"], row["value"], _headers(row, mark)))
         published += await _publish_batch(send, pending)
         progress(published)

@@ -99,9 +99,7 @@ class BlobStore(ABC):
         """Delete the blob if it exists. Raises BlobInvalid."""
 
     def prepare(self) -> None:
-        """Create the directory or the bucket if it is missing, then write and read a blob. Raises SetupError if that
-        fails.
-        """
+        """Create the directory or bucket if it is missing, then write and read a blob. Raises SetupError on failure."""
         try:
             self._create()
             self.get(self.put(_PROBE_DATA), len(_PROBE_DATA))
@@ -161,9 +159,7 @@ class BlobWriter:
 
 
 class BlobQuota:
-    """Writers into a storage while it holds less than `max_bytes`. The size is measured now and then, and updated
-    between.
-    """
+    """Writers into a storage while it holds less than `max_bytes`. The size is measured periodically."""
 
     def __init__(self, store: BlobStore, max_bytes: int) -> None:
         self._store = store

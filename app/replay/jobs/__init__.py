@@ -1,3 +1,1 @@
-"""Replay jobs requested over HTTP: each runs in its own process; datasets are kept for some days, within a size
-limit.
-"""
+"""Replay jobs requested over HTTP: each runs in its own process; datasets are kept for a limited time and size."""

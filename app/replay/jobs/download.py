@@ -32,9 +32,7 @@ class _ZipBuffer:
 
 
 def stream_zip(name: str, files: list[Path]) -> Iterator[bytes]:
-    """Yield a zip of these files in a folder of this name, in chunks. Files are stored: Parquet is compressed
-    already.
-    """
+    """Yield a zip of these files in a folder of this name, in chunks. Files are not compressed: Parquet is."""
     buffer = _ZipBuffer()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for path in files:

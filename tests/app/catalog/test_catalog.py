@@ -63,16 +63,16 @@ def test_predictions_awaiting_a_reward_are_listed_oldest_first(catalog: Catalog)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
 @given(log_strategy(), st.randoms(use_true_random=False))
 def test_rows_do_not_depend_on_the_order_or_number_of_deliveries(
-    catalog: Catalog, log: Sequence[ConsumedRecord], chance: random.Random
+    catalog: Catalog, log: Sequence[ConsumedRecord], random_source: random.Random
 ) -> None:
     empty(catalog)
     catalog.project(log)
     expected = catalog.dump()
     empty(catalog)
-    deliveries = [*log, *chance.choices(log, k=5)] if log else []
-    chance.shuffle(deliveries)
+    deliveries = [*log, *random_source.choices(log, k=5)] if log else []
+    random_source.shuffle(deliveries)
     while deliveries:
-        size = chance.randint(1, 5)
+        size = random_source.randint(1, 5)
         catalog.project(deliveries[:size])
         del deliveries[:size]
     assert catalog.dump() == expected

@@ -7,9 +7,7 @@ from models.base import Rejected
 
 
 class Weighed(EventData):
-    """A type in its third version: version 1 had `fruit` and `kg`, version 2 `name` and `kg`, version 3 `name` and
-    `grams`.
-    """
+    """A type in its third version; version 1 had `fruit` and `kg`, version 2 `name` and `kg`."""
 
     type: ClassVar[str] = "hindsight.fruit.weighed.v3"
     name: str

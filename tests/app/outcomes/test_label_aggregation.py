@@ -27,7 +27,7 @@ from tests.support.sum_task import (
 )
 
 LATER = minutes_after_start(60)
-VOLUNTEERS_ONLY = TaskSettings(audit_rate=0)
+NO_AUDIT = TaskSettings(audit_rate=0)
 WINDOW = TaskSettings(audit_rate=0, reward_window_seconds=600, reward_default=-0.5)
 RULES = st.builds(
     TaskSettings,
@@ -38,22 +38,20 @@ RULES = st.builds(
 )
 
 
-def build(
-    *events: FeedbackEvent, rules: TaskSettings = VOLUNTEERS_ONLY, as_of: datetime = LATER, **prediction: Any
+def try_outcome(
+    *events: FeedbackEvent, rules: TaskSettings = NO_AUDIT, as_of: datetime = LATER, **prediction: Any
 ) -> OutcomeRecorded | None:
     return build_outcome(SumTask(), rules, PredictionHistory(make_served_prediction(**prediction), events), as_of)
 
 
-def build_existing(
-    *events: FeedbackEvent, rules: TaskSettings = VOLUNTEERS_ONLY, as_of: datetime = LATER
-) -> OutcomeRecorded:
-    outcome = build(*events, rules=rules, as_of=as_of)
+def outcome_of(*events: FeedbackEvent, rules: TaskSettings = NO_AUDIT, as_of: datetime = LATER) -> OutcomeRecorded:
+    outcome = try_outcome(*events, rules=rules, as_of=as_of)
     assert outcome is not None
     return outcome
 
 
 def test_an_outcome_has_the_fields_of_its_prediction() -> None:
-    outcome, prediction = build_existing(make_feedback(1, reward=1.0)), make_served_prediction().prediction
+    outcome, prediction = outcome_of(make_feedback(1, reward=1.0)), make_served_prediction().prediction
     names = ("prediction_id", "request_id", "task", "model", "role", "output", "confidence", "propensity")
     assert [getattr(outcome, name) for name in names] == [getattr(prediction, name) for name in names]
     assert outcome.request_source == "app"
@@ -72,61 +70,54 @@ def test_feedback_without_a_prediction_waits_for_it() -> None:
 
 
 def test_a_prediction_without_feedback_has_no_outcome() -> None:
-    assert build() is None
-    assert build(rules=TaskSettings(full_feedback=True)) is None
+    assert try_outcome() is None
+    assert try_outcome(rules=TaskSettings(full_feedback=True)) is None
 
 
 def test_a_shadow_has_no_outcome() -> None:
-    assert build(make_feedback(1, **make_correction(2)), rules=TaskSettings(audit_rate=1), role="shadow") is None
-    assert build(make_feedback(1, **make_correction(2)), role="canary") is not None
+    assert try_outcome(make_feedback(1, **make_correction(2)), rules=TaskSettings(audit_rate=1), role="shadow") is None
+    assert try_outcome(make_feedback(1, **make_correction(2)), role="canary") is not None
 
 
 def test_a_correction_is_the_label_and_the_output_is_scored_against_it() -> None:
     wrong, right = (
-        build_existing(make_feedback(1, **make_correction(2))),
-        build_existing(make_feedback(1, **make_correction(1))),
+        outcome_of(make_feedback(1, **make_correction(2))),
+        outcome_of(make_feedback(1, **make_correction(1))),
     )
     assert (wrong.label, wrong.score, wrong.actors, wrong.feedback) == ({"sum": 2.0}, 0.0, ("ada",), 1)
     assert (right.label, right.score, right.accepted) == (OUTPUT, 1.0, None)
 
 
 def test_an_acceptance_makes_the_output_the_label() -> None:
-    outcome = build_existing(make_feedback(1, accepted=True))
+    outcome = outcome_of(make_feedback(1, accepted=True))
     assert (outcome.label, outcome.score, outcome.accepted, outcome.actors) == (OUTPUT, 1.0, True, ("ada",))
 
 
 def test_an_acceptance_agrees_with_a_correction_equal_to_the_output() -> None:
-    outcome = build_existing(make_feedback(1, "ada", accepted=True), make_feedback(2, "bob", correction={"sum": "1"}))
+    outcome = outcome_of(make_feedback(1, "ada", accepted=True), make_feedback(2, "bob", correction={"sum": "1"}))
     assert (outcome.contradicted, outcome.actors, outcome.accepted) == (False, ("ada", "bob"), True)
 
 
 def test_a_later_correction_by_the_same_actor_replaces_the_earlier() -> None:
-    outcome = build_existing(make_feedback(2, **make_correction(3)), make_feedback(1, **make_correction(2)))
+    outcome = outcome_of(make_feedback(2, **make_correction(3)), make_feedback(1, **make_correction(2)))
     assert (outcome.label, outcome.contradicted, outcome.feedback) == ({"sum": 3.0}, False, 2)
 
 
 def test_the_greater_id_counts_of_two_events_at_the_same_time() -> None:
-    outcome = build_existing(
-        make_feedback(1, id="b", **make_correction(3)), make_feedback(1, id="a", **make_correction(2))
-    )
+    outcome = outcome_of(make_feedback(1, id="b", **make_correction(3)), make_feedback(1, id="a", **make_correction(2)))
     assert outcome.label == {"sum": 3.0}
 
 
 def test_the_first_in_the_log_counts_of_two_events_with_one_identity() -> None:
     earlier, later = make_feedback(2, id="a", **make_correction(2)), make_feedback(1, id="a", **make_correction(3))
-    assert build_existing(earlier, dataclasses.replace(later, logged=minutes_after_start(3))).label == {"sum": 2.0}
-    assert build_existing(dataclasses.replace(earlier, logged=minutes_after_start(4)), later).label == {"sum": 3.0}
+    assert outcome_of(earlier, dataclasses.replace(later, logged=minutes_after_start(3))).label == {"sum": 2.0}
+    assert outcome_of(dataclasses.replace(earlier, logged=minutes_after_start(4)), later).label == {"sum": 3.0}
 
 
 def test_a_rejection_withdraws_only_the_actors_own_label() -> None:
-    single_actor = build_existing(make_feedback(1, **make_correction(2)), make_feedback(2, accepted=False))
-    assert (single_actor.label, single_actor.score, single_actor.accepted, single_actor.actors) == (
-        None,
-        None,
-        False,
-        (),
-    )
-    outcome = build_existing(
+    single = outcome_of(make_feedback(1, **make_correction(2)), make_feedback(2, accepted=False))
+    assert (single.label, single.score, single.accepted, single.actors) == (None, None, False, ())
+    outcome = outcome_of(
         make_feedback(1, "ada", **make_correction(2)),
         make_feedback(1, "bob", **make_correction(3)),
         make_feedback(2, "ada", accepted=False),
@@ -135,7 +126,7 @@ def test_a_rejection_withdraws_only_the_actors_own_label() -> None:
 
 
 def test_a_rejection_with_a_correction_is_a_correction() -> None:
-    outcome = build_existing(make_feedback(1, accepted=False, **make_correction(2)))
+    outcome = outcome_of(make_feedback(1, accepted=False, **make_correction(2)))
     assert (outcome.label, outcome.accepted) == ({"sum": 2.0}, False)
 
 
@@ -147,63 +138,62 @@ CONTRADICTION = (
 
 
 def test_the_label_is_that_of_the_majority_or_the_latest_actor() -> None:
-    by_majority = build_existing(*CONTRADICTION)
-    by_latest = build_existing(*CONTRADICTION, rules=TaskSettings(audit_rate=0, label_rule="latest"))
+    by_majority = outcome_of(*CONTRADICTION)
+    by_latest = outcome_of(*CONTRADICTION, rules=TaskSettings(audit_rate=0, label_rule="latest"))
     assert (by_majority.label, by_majority.actors, by_majority.contradicted) == ({"sum": 2.0}, ("ada", "bob"), True)
     assert (by_latest.label, by_latest.actors, by_latest.contradicted) == ({"sum": 3.0}, ("cleo",), True)
 
 
 def test_the_latest_label_wins_a_tie() -> None:
-    assert build_existing(*CONTRADICTION[1:]).label == {"sum": 3.0}
+    assert outcome_of(*CONTRADICTION[1:]).label == {"sum": 3.0}
 
 
 def test_the_latest_of_several_rewards_counts() -> None:
     assert (
-        build_existing(
+        outcome_of(
             make_feedback(2, "bob", reward=0.5), make_feedback(1, reward=1.0), make_feedback(0, "cleo", reward=-1.0)
         ).reward
         == 0.5
     )
-    assert build_existing(make_feedback(2, "bob", reward=0.5), make_feedback(3, **make_correction(1))).reward == 0.5
+    assert outcome_of(make_feedback(2, "bob", reward=0.5), make_feedback(3, **make_correction(1))).reward == 0.5
 
 
 def test_a_reward_is_not_a_label() -> None:
-    outcome = build_existing(make_feedback(1, reward=1.0))
+    outcome = outcome_of(make_feedback(1, reward=1.0))
     assert (outcome.label, outcome.score, outcome.actors, outcome.accepted) == (None, None, (), None)
 
 
 def test_a_reward_counts_within_its_window_and_at_any_time_without_one() -> None:
     late = make_feedback(11, reward=1.0)
-    assert build_existing(late).reward == 1.0
-    assert build_existing(make_feedback(10, reward=1.0), rules=WINDOW).reward == 1.0
-    assert (build_existing(late, rules=WINDOW).reward, build_existing(late, rules=WINDOW).reward_defaulted) == (
+    assert outcome_of(late).reward == 1.0
+    assert outcome_of(make_feedback(10, reward=1.0), rules=WINDOW).reward == 1.0
+    assert (outcome_of(late, rules=WINDOW).reward, outcome_of(late, rules=WINDOW).reward_defaulted) == (
         -0.5,
         True,
     )
 
 
 def test_a_missing_reward_is_the_default_once_the_window_has_ended() -> None:
-    assert build(rules=WINDOW, as_of=minutes_after_start(10)) is None
+    assert try_outcome(rules=WINDOW, as_of=minutes_after_start(10)) is None
     assert (
-        build_existing(make_feedback(1, **make_correction(2)), rules=WINDOW, as_of=minutes_after_start(10)).reward
-        is None
+        outcome_of(make_feedback(1, **make_correction(2)), rules=WINDOW, as_of=minutes_after_start(10)).reward is None
     )
-    ended = build_existing(rules=WINDOW, as_of=minutes_after_start(10) + timedelta(microseconds=1))
+    ended = outcome_of(rules=WINDOW, as_of=minutes_after_start(10) + timedelta(microseconds=1))
     assert (ended.reward, ended.reward_defaulted, ended.feedback) == (-0.5, True, 0)
 
 
 def test_a_reward_logged_late_replaces_the_default() -> None:
-    outcome = build_existing(make_feedback(9, reward=1.0), rules=WINDOW, as_of=minutes_after_start(10_000))
+    outcome = outcome_of(make_feedback(9, reward=1.0), rules=WINDOW, as_of=minutes_after_start(10_000))
     assert (outcome.reward, outcome.reward_defaulted) == (1.0, False)
 
 
 def test_an_outcome_has_its_selection_and_the_probability() -> None:
-    outcome = build_existing(make_feedback(1, accepted=True))
+    outcome = outcome_of(make_feedback(1, accepted=True))
     assert (outcome.selection, outcome.selection_probability) == ("volunteer", None)
-    outcome = build_existing(make_feedback(1, accepted=True), rules=TaskSettings(full_feedback=True))
+    outcome = outcome_of(make_feedback(1, accepted=True), rules=TaskSettings(full_feedback=True))
     assert (outcome.selection, outcome.selection_probability) == ("all", 1.0)
     request = next(str(number) for number in range(1000) if in_audit_sample(prediction_id_of(str(number)), 0.01))
-    audited = build(rules=TaskSettings(audit_rate=0.01), request=request)
+    audited = try_outcome(rules=TaskSettings(audit_rate=0.01), request=request)
     assert audited is not None
     assert (audited.selection, audited.selection_probability, audited.label) == ("audit", 0.01, None)
 
@@ -227,7 +217,7 @@ def test_order_and_repetition_of_feedback_make_no_difference(
 ) -> None:
     repeated = data.draw(st.lists(st.sampled_from(events))) if events else []
     shuffled = data.draw(st.permutations([*events, *redeliver(repeated)]))
-    assert build(*shuffled, rules=rules, as_of=minutes_after_start(minutes)) == build(
+    assert try_outcome(*shuffled, rules=rules, as_of=minutes_after_start(minutes)) == try_outcome(
         *events, rules=rules, as_of=minutes_after_start(minutes)
     )
 
@@ -239,12 +229,12 @@ def test_feedback_that_the_task_rejects_is_ignored(events: list[FeedbackEvent], 
         for minute in (0, 30)
         for actor in ("ada", "dan")
     ]
-    assert build(*events, *invalid, rules=rules) == build(*events, rules=rules)
+    assert try_outcome(*events, *invalid, rules=rules) == try_outcome(*events, rules=rules)
 
 
 @given(feedback_lists(), RULES)
 def test_the_label_follows_the_actors_last_events(events: list[FeedbackEvent], rules: TaskSettings) -> None:
-    outcome = build(*events, rules=rules)
+    outcome = try_outcome(*events, rules=rules)
     if outcome is None:
         return
     votes = _votes(events)
@@ -277,7 +267,7 @@ def test_an_outcome_changes_with_time_only_by_its_default_reward(
     events: list[FeedbackEvent], rules: TaskSettings, first: int, second: int
 ) -> None:
     before, after = (
-        build(*events, rules=rules, as_of=minutes_after_start(minutes)) for minutes in sorted((first, second))
+        try_outcome(*events, rules=rules, as_of=minutes_after_start(minutes)) for minutes in sorted((first, second))
     )
     if before is None:
         assert after is None or after.reward_defaulted
@@ -288,16 +278,16 @@ def test_an_outcome_changes_with_time_only_by_its_default_reward(
 
 def test_equal_outcomes_have_equal_ids() -> None:
     first, second = (
-        build_existing(make_feedback(1, **make_correction(2))),
-        build_existing(make_feedback(1, **make_correction(3))),
+        outcome_of(make_feedback(1, **make_correction(2))),
+        outcome_of(make_feedback(1, **make_correction(3))),
     )
-    assert outcome_id(first) == outcome_id(build_existing(make_feedback(1, **make_correction(2))))
+    assert outcome_id(first) == outcome_id(outcome_of(make_feedback(1, **make_correction(2))))
     assert outcome_id(first) != outcome_id(second)
     assert canonical_json({"b": 1, "a": {"d": 2, "c": 3}}) == canonical_json({"a": {"c": 3, "d": 2}, "b": 1})
 
 
 def test_an_outcome_record_has_its_predictions_id_as_key() -> None:
-    outcome = build_existing(make_feedback(1, **make_correction(2)))
+    outcome = outcome_of(make_feedback(1, **make_correction(2)))
     record = build_outcome_record(outcome, minutes_after_start(60))
     assert (record.topic, record.key) == ("letters.outcomes", outcome.prediction_id.encode())
     assert OutcomeRecorded.model_validate_json(record.value or b"") == outcome

@@ -137,7 +137,7 @@ def damage(settings: Settings, uri: str, data: bytes) -> None:
 
 
 def test_a_deleted_blob_is_gone_and_can_be_deleted_again(store: BlobStore) -> None:
-    uri = store.put(b"to be forgotten")
+    uri = store.put(b"to be deleted")
     assert store.exists(uri)
     store.delete(uri)
     assert not store.exists(uri)

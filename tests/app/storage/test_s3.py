@@ -72,10 +72,10 @@ def test_a_wrong_key_is_reported_with_the_remedy(s3_server: S3Server) -> None:
 
 
 def test_deployments_share_a_bucket_by_prefix(s3_server: S3Server) -> None:
-    ours = s3_server.bucket()
-    theirs = ours | {"blob_url": ours["blob_url"] + "/other"}
-    uri = blob_store(Settings(**ours)).put(b"ours")
-    assert not blob_store(Settings(**theirs)).exists(uri)
+    first_settings = s3_server.bucket()
+    second_settings = first_settings | {"blob_url": first_settings["blob_url"] + "/other"}
+    uri = blob_store(Settings(**first_settings)).put(b"ours")
+    assert not blob_store(Settings(**second_settings)).exists(uri)
 
 
 def test_a_large_blob_is_invisible_when_the_server_dies_during_its_upload(mortal_s3: S3Server) -> None:
