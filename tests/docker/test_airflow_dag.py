@@ -1,4 +1,4 @@
-"""The DAG of docker/airflow, read with stand-ins for Airflow's classes; a real Airflow is in tests/integration."""
+"""The DAG of docker/airflow, loaded with fakes of Airflow's classes; tests/integration has a real Airflow."""
 
 import os
 import runpy
@@ -18,14 +18,14 @@ PATH = CHECKOUT / "docker" / "airflow" / "dags" / "hindsight_retraining.py"
 
 
 class Node:
-    """What the DAG's file makes: it keeps its arguments, and what comes after it."""
+    """A fake DAG or task: it keeps its arguments and the tasks that follow it."""
 
-    made: ClassVar[list["Node"]] = []
+    created: ClassVar[list["Node"]] = []
 
-    def __init__(self, *given: Any, **named: Any) -> None:
-        self.given, self.named = given, named
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        self.arguments, self.options = arguments, options
         self.after: list[Node] = []
-        self.made.append(self)
+        self.created.append(self)
 
     def __rshift__(self, other: "Node") -> "Node":
         self.after.append(other)
@@ -40,7 +40,7 @@ class Node:
 
 @pytest.fixture
 def nodes(monkeypatch: pytest.MonkeyPatch) -> list[Node]:
-    """The DAG, and its tasks."""
+    """The DAG and its tasks."""
     sdk, bash = ModuleType("airflow.sdk"), ModuleType("airflow.providers.standard.operators.bash")
     sdk.DAG, sdk.Param, bash.BashOperator = Node, dict, Node  # type: ignore[attr-defined]
     for module in (sdk, bash):
@@ -49,30 +49,32 @@ def nodes(monkeypatch: pytest.MonkeyPatch) -> list[Node]:
             name = ".".join(parts[:length])
             monkeypatch.setitem(sys.modules, name, sys.modules.get(name, ModuleType(name)))
         monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setattr(Node, "made", [])
+    monkeypatch.setattr(Node, "created", [])
     runpy.run_path(str(PATH))
-    return Node.made
+    return Node.created
 
 
-def test_its_tasks_are_the_steps_in_their_order(nodes: list[Node]) -> None:
+def test_the_tasks_of_the_dag_are_the_steps_in_their_order(nodes: list[Node]) -> None:
     dag, *tasks = nodes
-    assert dag.given == (DAG_ID,)
-    assert [task.named["task_id"] for task in tasks] == list(STEPS)
+    assert dag.arguments == (DAG_ID,)
+    assert [task.options["task_id"] for task in tasks] == list(STEPS)
     assert [task.after for task in tasks] == [[after] for after in tasks[1:]] + [[]]
 
 
-def test_a_task_runs_its_step_and_takes_what_comes_from_outside_as_it_is(nodes: list[Node], tmp_path: Path) -> None:
-    """Where a form is not kept to, Airflow refuses it; were it not to, no shell would read it."""
+def test_a_task_runs_its_step_and_no_shell_interprets_the_parameters_of_a_run(
+    nodes: list[Node], tmp_path: Path
+) -> None:
+    """Airflow rejects parameters that do not match their schema; a shell must not interpret others either."""
     hostile = "; touch broken $(touch broken)"
     python = tmp_path / "python"
     python.write_text('#!/bin/sh\nprintf "%s\\n" "$PWD" "$@"\n')
     python.chmod(0o755)
     for step, task in zip(STEPS, nodes[1:], strict=True):
-        assert task.named["env"] == {"TASK": "{{ params.task }}", "RUN_ID": "{{ params.run_id }}"}
-        given = {"HINDSIGHT_CHECKOUT": str(tmp_path), "HINDSIGHT_PYTHON": str(python)}
+        assert task.options["env"] == {"TASK": "{{ params.task }}", "RUN_ID": "{{ params.run_id }}"}
+        paths = {"HINDSIGHT_CHECKOUT": str(tmp_path), "HINDSIGHT_PYTHON": str(python)}
         done = subprocess.run(
-            ["bash", "-c", task.named["bash_command"]],
-            env=os.environ | given | {"TASK": hostile, "RUN_ID": "--step"},
+            ["bash", "-c", task.options["bash_command"]],
+            env=os.environ | paths | {"TASK": hostile, "RUN_ID": "--step"},
             capture_output=True,
             text=True,
             check=True,

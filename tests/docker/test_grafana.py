@@ -1,4 +1,4 @@
-"""The dashboards of `docker/grafana`: that what they show exists."""
+"""The dashboards of `docker/grafana` show only metrics that exist."""
 
 import json
 import re
@@ -23,24 +23,26 @@ def expressions(panel: dict[str, Any]) -> list[str]:
     return [target["expr"] for target in panel["targets"]]
 
 
-def test_there_are_two() -> None:
+def test_there_are_two_dashboards_with_different_ids() -> None:
     assert DASHBOARDS.keys() == {"tasks", "platform"}
     assert len({board["uid"] for board in DASHBOARDS.values()}) == len(DASHBOARDS)
 
 
 @pytest.mark.parametrize("panel", PANELS.values(), ids=PANELS)
-def test_a_panel_shows_only_what_there_is(panel: dict[str, Any]) -> None:
+def test_a_panel_shows_only_metrics_that_exist(panel: dict[str, Any]) -> None:
     assert all(all_exist(expression) for expression in expressions(panel))
 
 
-def test_all_that_is_measured_is_shown_or_watched() -> None:
-    shown = {name for panel in PANELS.values() for one in expressions(panel) for name in metric_names(one)}
-    watched = {name for path in RULES.glob("*.yml") for name in metric_names(path.read_text())}
+def test_every_metric_is_in_a_dashboard_or_a_rule() -> None:
+    in_dashboards = {
+        name for panel in PANELS.values() for expression in expressions(panel) for name in metric_names(expression)
+    }
+    in_rules = {name for path in RULES.glob("*.yml") for name in metric_names(path.read_text())}
     families = {re.sub(r"_(bucket|sum|count)$", "", name) for name in METRIC_NAMES if name.startswith("hindsight_")}
-    assert families <= {re.sub(r"_(bucket|sum|count)$", "", name) for name in shown | watched}
+    assert families <= {re.sub(r"_(bucket|sum|count)$", "", name) for name in in_dashboards | in_rules}
 
 
-def test_the_task_to_show_is_chosen_from_those_that_are_routed() -> None:
+def test_the_variable_of_the_task_dashboard_lists_the_tasks_with_a_route() -> None:
     [variable] = DASHBOARDS["tasks"]["templating"]["list"]
     metric, label = re.fullmatch(r"label_values\((\w+), (\w+)\)", variable["query"]).groups()  # type: ignore[union-attr]
     assert (metric in METRIC_NAMES, label) == (True, variable["name"])
@@ -55,11 +57,11 @@ def test_every_panel_reads_from_the_provisioned_prometheus() -> None:
 
 @pytest.mark.needs("promtool")
 def test_prometheus_understands_every_query(tmp_path: Path) -> None:
-    found = [
+    queries = [
         expression.replace("$__rate_interval", "5m") for panel in PANELS.values() for expression in expressions(panel)
     ]
-    rules = [{"record": f"query:{number}", "expr": expression} for number, expression in enumerate(found)]
+    rules = [{"record": f"query:{number}", "expr": expression} for number, expression in enumerate(queries)]
     path = tmp_path / "queries.yml"
     path.write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": rules}]}))
-    said = subprocess.run(["promtool", "check", "rules", path], capture_output=True, text=True, check=False)
-    assert said.returncode == 0, said.stdout + said.stderr
+    result = subprocess.run(["promtool", "check", "rules", path], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr

@@ -1,4 +1,4 @@
-"""The compiled pipeline of docker/kubeflow, as it is committed. That its source compiles to it, `make soak` shows."""
+"""The committed pipeline of docker/kubeflow. `make soak` checks that its source compiles to it."""
 
 from typing import Any
 
@@ -11,30 +11,30 @@ from app.retraining.pipeline.steps import STEPS
 
 @pytest.fixture(scope="module")
 def spec() -> dict[str, Any]:
-    found, _ = yaml.safe_load_all(PIPELINE.read_text())
-    return dict(found)
+    pipeline, _ = yaml.safe_load_all(PIPELINE.read_text())
+    return dict(pipeline)
 
 
-def in_order(tasks: dict[str, Any]) -> list[str]:
-    """The names of tasks, each of which waits for the one before."""
-    order: list[str] = []
-    while len(order) < len(tasks):
-        [following] = [key for key, task in tasks.items() if task.get("dependentTasks", []) == order[-1:]]
-        order.append(following)
-    return order
+def sort_tasks(tasks: dict[str, Any]) -> list[str]:
+    """Return the keys of tasks of which each depends on the one before."""
+    keys: list[str] = []
+    while len(keys) < len(tasks):
+        [next_key] = [key for key, task in tasks.items() if task.get("dependentTasks", []) == keys[-1:]]
+        keys.append(next_key)
+    return keys
 
 
-def test_its_tasks_are_the_steps_in_their_order(spec: dict[str, Any]) -> None:
+def test_the_tasks_of_the_pipeline_are_the_steps_in_their_order(spec: dict[str, Any]) -> None:
     tasks = spec["root"]["dag"]["tasks"]
-    found = [tasks[key] for key in in_order(tasks)]
-    assert [task["taskInfo"]["name"] for task in found] == list(STEPS)
-    assert [task["inputs"]["parameters"]["step"]["runtimeValue"]["constant"] for task in found] == list(STEPS)
+    in_order = [tasks[key] for key in sort_tasks(tasks)]
+    assert [task["taskInfo"]["name"] for task in in_order] == list(STEPS)
+    assert [task["inputs"]["parameters"]["step"]["runtimeValue"]["constant"] for task in in_order] == list(STEPS)
 
 
-def test_what_a_step_has_done_once_is_never_taken_from_a_cache(spec: dict[str, Any]) -> None:
-    """The log says what is done, and nothing else does."""
+def test_no_step_is_cached(spec: dict[str, Any]) -> None:
+    """Only the log decides which steps are done."""
     assert all(not task["cachingOptions"].get("enableCache") for task in spec["root"]["dag"]["tasks"].values())
 
 
-def test_it_asks_for_what_its_backend_gives(spec: dict[str, Any]) -> None:
+def test_the_parameters_of_the_pipeline_are_those_that_its_backend_submits(spec: dict[str, Any]) -> None:
     assert set(spec["root"]["inputDefinitions"]["parameters"]) == {"task", "run_id"}

@@ -1,4 +1,4 @@
-"""The rules of `docker/prometheus`: that they hold together, and that Prometheus' own tool finds them right."""
+"""The rules of `docker/prometheus` are consistent, and Prometheus' own tools accept and test them."""
 
 import re
 import subprocess
@@ -29,17 +29,17 @@ HEADINGS = {
 CASES = [case for file in read("tests/*.yml") for test in file["tests"] for case in test["alert_rule_test"]]
 
 
-def named(rule: dict[str, Any]) -> str:
+def rule_name(rule: dict[str, Any]) -> str:
     return str(rule.get("alert") or rule["record"])
 
 
-@pytest.mark.parametrize("rule", RULES, ids=named)
-def test_a_rule_names_only_what_there_is(rule: dict[str, Any]) -> None:
+@pytest.mark.parametrize("rule", RULES, ids=rule_name)
+def test_a_rule_names_only_metrics_and_labels_that_exist(rule: dict[str, Any]) -> None:
     assert all_exist(rule["expr"])
 
 
-@pytest.mark.parametrize("rule", ALERTS, ids=named)
-def test_an_alert_says_what_is_wrong_how_bad_it_is_and_what_to_do(rule: dict[str, Any]) -> None:
+@pytest.mark.parametrize("rule", ALERTS, ids=rule_name)
+def test_an_alert_has_a_severity_a_summary_and_a_runbook(rule: dict[str, Any]) -> None:
     assert rule["labels"]["severity"] in {"info", "warning", "critical"}
     assert rule["annotations"]["summary"]
     page, _, heading = rule["annotations"]["runbook"].partition("#")
@@ -47,48 +47,47 @@ def test_an_alert_says_what_is_wrong_how_bad_it_is_and_what_to_do(rule: dict[str
     assert heading in HEADINGS
 
 
-def test_every_runbook_is_an_alerts() -> None:
+def test_every_runbook_belongs_to_an_alert() -> None:
     assert {rule["alert"].lower() for rule in ALERTS} == HEADINGS
 
 
-@pytest.mark.parametrize("rule", ALERTS, ids=named)
+@pytest.mark.parametrize("rule", ALERTS, ids=rule_name)
 def test_an_alert_is_tested_to_fire_and_to_be_silent(rule: dict[str, Any]) -> None:
     expected = [case["exp_alerts"] for case in CASES if case["alertname"] == rule["alert"]]
     assert any(expected)
     assert [] in expected
 
 
-@pytest.mark.parametrize("rule", ALERTS, ids=named)
+@pytest.mark.parametrize("rule", ALERTS, ids=rule_name)
 def test_an_alert_about_a_task_names_it(rule: dict[str, Any]) -> None:
-    fired = [one for case in CASES if case["alertname"] == rule["alert"] for one in case["exp_alerts"]]
-    about_a_task = bool(
-        promql.metric_names(rule["expr"]) & (RECORDED | {name for name in METRIC_NAMES if _of_task(name)})
-    )
-    assert all(("task" in one["exp_labels"]) == about_a_task for one in fired)
+    alerts = [alert for case in CASES if case["alertname"] == rule["alert"] for alert in case["exp_alerts"]]
+    task_metrics = RECORDED | {name for name in METRIC_NAMES if _is_task_metric(name)}
+    is_about_a_task = bool(promql.metric_names(rule["expr"]) & task_metrics)
+    assert all(("task" in alert["exp_labels"]) == is_about_a_task for alert in alerts)
 
 
-def _of_task(name: str) -> bool:
-    of_others = ("ready", "heartbeat_age_seconds", "disk_free_bytes", "archive_lost_events_total")
-    return name.startswith("hindsight_") and name.removeprefix("hindsight_") not in of_others
+def _is_task_metric(name: str) -> bool:
+    process_metrics = ("ready", "heartbeat_age_seconds", "disk_free_bytes", "archive_lost_events_total")
+    return name.startswith("hindsight_") and name.removeprefix("hindsight_") not in process_metrics
 
 
-def promtool(*arguments: str | Path) -> None:
-    said = subprocess.run(["promtool", *arguments], cwd=FOLDER, capture_output=True, text=True, check=False)
-    assert said.returncode == 0, said.stdout + said.stderr
+def run_promtool(*arguments: str | Path) -> None:
+    result = subprocess.run(["promtool", *arguments], cwd=FOLDER, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 @pytest.mark.needs("promtool")
-def test_promtool_finds_the_configuration_and_the_rules_right() -> None:
-    promtool("check", "config", "prometheus.yml")
+def test_promtool_accepts_the_configuration_and_the_rules() -> None:
+    run_promtool("check", "config", "prometheus.yml")
 
 
 @pytest.mark.needs("promtool")
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("tests/*.yml")), ids=lambda path: path.stem)
-def test_promtool_sees_the_rules_do_what_their_tests_say(path: Path) -> None:
-    promtool("test", "rules", path)
+def test_the_rules_pass_their_tests_in_promtool(path: Path) -> None:
+    run_promtool("test", "rules", path)
 
 
 @pytest.mark.needs("amtool")
-def test_amtool_finds_alertmanagers_configuration_right() -> None:
-    said = subprocess.run(["amtool", "check-config", FOLDER / "alertmanager.yml"], capture_output=True, check=False)
-    assert said.returncode == 0, said.stdout + said.stderr
+def test_amtool_accepts_the_configuration_of_alertmanager() -> None:
+    result = subprocess.run(["amtool", "check-config", FOLDER / "alertmanager.yml"], capture_output=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr

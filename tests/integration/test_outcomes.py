@@ -1,4 +1,4 @@
-"""The recorder on a real broker: whatever befalls it, each prediction's last outcome is the one that is right."""
+"""The recorder on a real broker: the last outcome of each prediction is right, whatever faults the recorder has."""
 
 import asyncio
 import dataclasses
@@ -34,124 +34,117 @@ from tests.support.tasks import Letters
 
 Events = Sequence[ServedPrediction | FeedbackEvent]
 RATE = 300
-FAR = datetime(2100, 1, 1, tzinfo=UTC)
+FAR_FUTURE = datetime(2100, 1, 1, tzinfo=UTC)
 
 
-def story(name: str, requests: int) -> list[ServedPrediction | FeedbackEvent]:
-    """Predictions and feedback in no order: early, late, repeated, contradicted, or of what nobody predicted."""
-    chance = random.Random(name)
+def make_events(name: str, requests: int) -> list[ServedPrediction | FeedbackEvent]:
+    """Return predictions and feedback in random order: early, late, repeated, contradicted, or without a prediction."""
+    rng = random.Random(name)
     events: list[ServedPrediction | FeedbackEvent] = []
     for number in range(requests):
-        events += _of_one(f"{name}-{number}", number % 7)
-    events += chance.sample(events, len(events) // 4)
-    chance.shuffle(events)
+        events += _request_events(f"{name}-{number}", number % 7)
+    events += rng.sample(events, len(events) // 4)
+    rng.shuffle(events)
     return events
 
 
-def _of_one(request: str, kind: int) -> list[ServedPrediction | FeedbackEvent]:
-    one, other = (
-        make_feedback(1, "ada", request, **make_correction(2)),
-        make_feedback(2, "bob", request, **make_correction(3)),
-    )
-    accepted, changed = (
-        make_feedback(1, "ada", request, accepted=True),
-        make_feedback(3, "ada", request, **make_correction(3)),
-    )
+def _request_events(request: str, kind: int) -> list[ServedPrediction | FeedbackEvent]:
+    """Return the prediction of a request with one of seven kinds of feedback; the last kind has no prediction."""
+    correction = make_feedback(1, "ada", request, **make_correction(2))
+    contradiction = make_feedback(2, "bob", request, **make_correction(3))
+    accepted = make_feedback(1, "ada", request, accepted=True)
+    changed = make_feedback(3, "ada", request, **make_correction(3))
     rewards = [make_feedback(0.05, "shop", request, reward=0.5), make_feedback(9, "shop", request, reward=1.0)]
     kinds: list[list[FeedbackEvent]] = [
         [],
-        [one],
-        [one, changed],
-        [one, other],
-        [one, other, changed],
+        [correction],
+        [correction, changed],
+        [correction, contradiction],
+        [correction, contradiction, changed],
         [accepted, *rewards],
-        [one],
+        [correction],
     ]
-    unpredicted = kind == 6
-    return [*kinds[kind]] if unpredicted else [make_served_prediction(request), *kinds[kind]]
+    return [*kinds[kind]] if kind == 6 else [make_served_prediction(request), *kinds[kind]]
 
 
-def sent(events: Events) -> dict[str, list[OutgoingRecord]]:
-    """The records of the events, by topic."""
+def records_by_topic(events: Events) -> dict[str, list[OutgoingRecord]]:
+    """Return the records of the events, by topic."""
     records: dict[str, list[OutgoingRecord]] = {}
     for event in as_consumed(events):
         records.setdefault(event.origin.topic, []).append(OutgoingRecord(event.value, event.key, event.headers))
     return records
 
 
-async def tell(stack: Stack, events: Events) -> None:
-    """Publish the events in this order, each to its topic."""
+async def publish_events(stack: Stack, events: Events) -> None:
+    """Publish the events in this order, each to its topic, `RATE` per second."""
     for start in range(0, len(events), RATE // 10):
-        some = sent(events[start : start + RATE // 10])
-        await asyncio.gather(*(publish(stack.settings, topic, records) for topic, records in some.items()), _tenth())
+        batch = records_by_topic(events[start : start + RATE // 10])
+        publishing = (publish(stack.settings, topic, records) for topic, records in batch.items())
+        await asyncio.gather(*publishing, asyncio.sleep(0.1))
 
 
-async def _tenth() -> None:
-    await asyncio.sleep(0.1)
-
-
-def expected(stack: Stack, events: Events) -> dict[str, OutcomeRecorded]:
-    """What the pure judge says of all that was sent."""
+def expected_outcomes(stack: Stack, events: Events) -> dict[str, OutcomeRecorded]:
+    """Return the outcomes that the pure function builds of all events, by prediction id."""
     predictions = {event.prediction.prediction_id: event for event in events if isinstance(event, ServedPrediction)}
     feedback = [event for event in events if isinstance(event, FeedbackEvent)]
-    found = {
-        one: build_outcome(
+    outcomes = {
+        id: build_outcome(
             Letters(),
             stack.settings.for_task(TASK),
-            PredictionHistory(prediction, tuple(event for event in feedback if event.feedback.prediction_id == one)),
-            FAR,
+            PredictionHistory(prediction, tuple(event for event in feedback if event.feedback.prediction_id == id)),
+            FAR_FUTURE,
         )
-        for one, prediction in predictions.items()
+        for id, prediction in predictions.items()
     }
-    return {one: outcome for one, outcome in found.items() if outcome is not None}
+    return {id: outcome for id, outcome in outcomes.items() if outcome is not None}
 
 
-def last(records: Iterable[ConsumerRecord], events: Events) -> dict[str, OutcomeRecorded]:
-    """The last outcome in the log of each prediction that the events are about."""
-    about = {
+def last_outcomes(records: Iterable[ConsumerRecord], events: Events) -> dict[str, OutcomeRecorded]:
+    """Return the last outcome in the log of each prediction of the events."""
+    ids = {
         event.feedback.task_and_prediction[1] if isinstance(event, FeedbackEvent) else event.prediction.prediction_id
         for event in events
     }
-    values = {record.key.decode(): record.value for record in records if record.key.decode() in about}
-    return {one: OutcomeRecorded.model_validate_json(value) for one, value in values.items()}
+    values = {record.key.decode(): record.value for record in records if record.key.decode() in ids}
+    return {id: OutcomeRecorded.model_validate_json(value) for id, value in values.items()}
 
 
-async def right(stack: Stack, outcomes: TopicReader, events: Events, seconds: float = 120) -> None:
-    """The last outcomes are right, and stay so once the recorder has nothing more to do."""
-    wanted = expected(stack, events)
-    await outcomes.read_until(lambda records: last(records, events) == wanted, seconds)
-    read = [topics.predictions(TASK), topics.feedback(TASK), topics.joins(TASK)]
+async def check_outcomes(stack: Stack, outcomes: TopicReader, events: Events, seconds: float = 120) -> None:
+    """Wait until the last outcomes are right, and check that they stay so once the recorder has read everything."""
+    expected = expected_outcomes(stack, events)
+    await outcomes.read_until(lambda records: last_outcomes(records, events) == expected, seconds)
+    inputs = [topics.predictions(TASK), topics.feedback(TASK), topics.joins(TASK)]
     async with asyncio.timeout(60):
-        while sum((await fetch_lags(stack.settings, read, {RECORDER_GROUP: read}))[RECORDER_GROUP].values()):
+        while sum((await fetch_lags(stack.settings, inputs, {RECORDER_GROUP: inputs}))[RECORDER_GROUP].values()):
             await asyncio.sleep(0.2)
-    async with open_topic_reader(stack.settings, topics.outcomes(TASK), from_beginning=True) as whole:
-        await whole.read_until(lambda records: len(records) >= len(outcomes.records))
-        assert last(whole.records, events) == wanted
+    async with open_topic_reader(stack.settings, topics.outcomes(TASK), from_beginning=True) as all_outcomes:
+        await all_outcomes.read_until(lambda records: len(records) >= len(outcomes.records))
+        assert last_outcomes(all_outcomes.records, events) == expected
 
 
-async def test_each_prediction_is_joined_with_all_that_was_said_of_it(stack: Stack) -> None:
-    events = story("joined", 140)
+async def test_each_prediction_is_joined_with_all_of_its_feedback(stack: Stack) -> None:
+    events = make_events("joined", 140)
     async with open_topic_reader(stack.settings, topics.outcomes(TASK)) as outcomes:
-        await tell(stack, events)
-        await right(stack, outcomes, events)
+        await publish_events(stack, events)
+        await check_outcomes(stack, outcomes, events)
 
 
 @pytest.mark.soak
 async def test_a_recorder_that_is_killed_in_the_middle_loses_nothing(stack: Stack) -> None:
-    events = story("killed", 700)
+    events = make_events("killed", 700)
     async with open_topic_reader(stack.settings, topics.outcomes(TASK)) as outcomes:
-        telling = asyncio.create_task(tell(stack, events))
+        publishing = asyncio.create_task(publish_events(stack, events))
         for _ in range(2):
-            enough = len(outcomes.records) + 20
-            await outcomes.read_until(lambda records, enough=enough: len(records) > enough)  # type: ignore[misc]
+            count = len(outcomes.records) + 20
+            await outcomes.read_until(lambda records, count=count: len(records) > count)  # type: ignore[misc]
             stack.kill("recorder")
-        await telling
-        await right(stack, outcomes, events)
+        await publishing
+        await check_outcomes(stack, outcomes, events)
 
 
 @pytest.mark.soak
 async def test_two_recorders_share_the_work_and_one_takes_over_when_the_other_is_killed(stack: Stack) -> None:
-    events = story("shared", 700)
+    events = make_events("shared", 700)
     half = len(events) // 2
     second = stack.settings.model_copy(update={"recorder_metrics_port": free_ports(1)[0]})
     async with open_topic_reader(stack.settings, topics.outcomes(TASK)) as outcomes:
@@ -162,15 +155,15 @@ async def test_two_recorders_share_the_work_and_one_takes_over_when_the_other_is
             stderr=asyncio.subprocess.DEVNULL,
         )
         try:
-            await tell(stack, events[:half])
+            await publish_events(stack, events[:half])
             async with asyncio.timeout(60):
                 while not await has_partitions(second):
                     await asyncio.sleep(0.2)
-            await tell(stack, events[half:])
+            await publish_events(stack, events[half:])
         finally:
             recorder.kill()
             await recorder.wait()
-        await right(stack, outcomes, events)
+        await check_outcomes(stack, outcomes, events)
 
 
 async def has_partitions(settings: Settings) -> bool:
@@ -182,36 +175,35 @@ async def has_partitions(settings: Settings) -> bool:
     return "hindsight_ready 1.0" in metrics.text
 
 
-async def test_when_its_cache_is_lost_nothing_is_recorded_that_was_not_there(stack: Stack) -> None:
-    events = story("lost", 140)
+async def test_a_recorder_that_loses_its_cache_records_only_outcomes_that_are_already_there(stack: Stack) -> None:
+    events = make_events("lost", 140)
     async with open_topic_reader(stack.settings, topics.outcomes(TASK)) as outcomes:
-        await tell(stack, events)
-        await right(stack, outcomes, events)
+        await publish_events(stack, events)
+        await check_outcomes(stack, outcomes, events)
         stack.kill("recorder")  # the cache is in its memory
         before = len(outcomes.records)
-        await tell(stack, events)
+        await publish_events(stack, events)
         await outcomes.read_until(lambda records: len(records) > before)
-        await right(stack, outcomes, events)
-        assert {event_id(record) for record in outcomes.records[before:]} <= {
-            event_id(r) for r in outcomes.records[:before]
-        }
+        await check_outcomes(stack, outcomes, events)
+        ids = [event_id(record) for record in outcomes.records]
+        assert set(ids[before:]) <= set(ids[:before])
         more = [
             make_feedback(5, actor, f"lost-{number}", **make_correction(4)) for number in range(140) for actor in ACTORS
         ]
-        await tell(stack, more)
-        await right(stack, outcomes, [*events, *more])
+        await publish_events(stack, more)
+        await check_outcomes(stack, outcomes, [*events, *more])
 
 
-async def test_a_reward_that_never_comes_is_the_default_once_its_window_has_ended(stack: Stack) -> None:
+async def test_a_missing_reward_is_the_default_once_its_window_has_ended(stack: Stack) -> None:
     prediction = dataclasses.replace(make_served_prediction("never-rewarded"), time=datetime.now(UTC))
     async with open_topic_reader(stack.settings, topics.outcomes(TASK)) as outcomes:
-        await tell(stack, [prediction])
-        await right(stack, outcomes, [prediction])
-    found = last(outcomes.records, [prediction])[prediction_id_of("never-rewarded")]
-    assert (found.reward, found.reward_defaulted) == (-0.5, True)
+        await publish_events(stack, [prediction])
+        await check_outcomes(stack, outcomes, [prediction])
+    outcome = last_outcomes(outcomes.records, [prediction])[prediction_id_of("never-rewarded")]
+    assert (outcome.reward, outcome.reward_defaulted) == (-0.5, True)
 
 
-async def test_feedback_that_cannot_be_used_is_a_dead_letter_and_holds_up_nothing(stack: Stack) -> None:
+async def test_feedback_that_cannot_be_used_is_a_dead_letter_and_delays_nothing(stack: Stack) -> None:
     bad = OutgoingRecord(b'{"reward": 7}', prediction_id_of("unusable").encode(), (("ce_id", b"unusable"),))
     events: Events = [make_served_prediction("unusable"), make_feedback(0.01, request="unusable", reward=1.0)]
     async with (
@@ -219,9 +211,9 @@ async def test_feedback_that_cannot_be_used_is_a_dead_letter_and_holds_up_nothin
         open_topic_reader(stack.settings, topics.DEAD_LETTERS) as letters,
     ):
         await publish(stack.settings, topics.feedback(TASK), [bad])
-        await tell(stack, events)
+        await publish_events(stack, events)
         await letters.read_until(lambda records: any(record.value == bad.value for record in records))
         letter = next(record for record in letters.records if record.value == bad.value)
-        await right(stack, outcomes, events)
+        await check_outcomes(stack, outcomes, events)
     assert (header_text(letter, "rejected_stage"), header_text(letter, "rejected_code")) == ("feedback", "bad_data")
     assert "reward" in header_text(letter, "rejected_reason")

@@ -1,4 +1,4 @@
-"""A replay that can't read or write says which file it is about and what to do, and leaves no half of a dataset."""
+"""A replay that cannot read or write names the file and the remedy, and leaves no part of a dataset."""
 
 import asyncio
 import random
@@ -28,31 +28,31 @@ COUNT = 1500
 async def log(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Settings]:
     """A broker with a short history."""
     settings = platform_settings(tmp_path_factory.mktemp("log"), tasks={"letters": "tests.support.tasks:Letters"})
-    chance = random.Random(0)
-    requests = [RequestHistory(number, chance.randbytes(1500).hex().encode()) for number in range(COUNT)]
+    rng = random.Random(0)
+    requests = [RequestHistory(number, rng.randbytes(1500).hex().encode()) for number in range(COUNT)]
     async with run_processes(settings, only=("kafka",)):
         for kind in (
             RequestHistory.request_record,
-            lambda request: request.extracted(Letters()),
+            lambda request: request.features_record(Letters()),
             RequestHistory.prediction_record,
         ):
             records = [kind(request) for request in requests]
-            await publish(
-                settings, records[0].topic, [OutgoingRecord(one.value, one.key, one.headers) for one in records]
-            )
+            outgoing = [OutgoingRecord(record.value, record.key, record.headers) for record in records]
+            await publish(settings, records[0].topic, outgoing)
         yield settings
 
 
 @pytest.fixture
 async def archived(log: Settings, tmp_path: Path) -> Settings:
-    """An archive of its own, of the requests in three commits, to be damaged."""
+    """Settings with an archive of the requests in three commits, for the test to damage."""
     settings = log.model_copy(update={"blob_url": (tmp_path / "blobs").as_uri()})
-    held = await reader.fetch_offset_ranges(settings, [REQUESTS])
-    ranges = {place: (one.begin, one.end) for place, one in held.items()}
+    present = await reader.fetch_offset_ranges(settings, [REQUESTS])
+    ranges = {partition: (offsets.begin, offsets.end) for partition, offsets in present.items()}
+    topic_ids = {partition.topic: offsets.topic_id for partition, offsets in present.items()}
     records: list[ConsumedRecord] = []
-    async for some in reader.read_ranges(settings, ranges, {place.topic: one.topic_id for place, one in held.items()}):
-        records += some
-    records.sort(key=lambda one: one.origin.offset)
+    async for batch in reader.read_ranges(settings, ranges, topic_ids):
+        records += batch
+    records.sort(key=lambda record: record.origin.offset)
     for begin in range(0, COUNT, COUNT // 3):
         await asyncio.to_thread(Archive(settings).append, records[begin : begin + COUNT // 3])
     return settings
@@ -81,7 +81,7 @@ def remove_a_file(table: Path) -> str:
 
 
 @pytest.mark.parametrize("damage", [remove_a_commit, cut_a_file, remove_a_file])
-async def test_a_damaged_archive_is_named_with_its_file_and_the_remedy(
+async def test_the_damaged_file_of_an_archive_is_named_with_the_remedy(
     archived: Settings, tmp_path: Path, damage: Callable[[Path], str]
 ) -> None:
     file = damage(tmp_path / "blobs" / "events" / REQUESTS)
@@ -90,27 +90,27 @@ async def test_a_damaged_archive_is_named_with_its_file_and_the_remedy(
     assert file in done.err
     assert "Restore this file from a backup" in done.err
     assert "Traceback" not in done.err
-    assert left(tmp_path) == {"blobs"}
+    assert file_names(tmp_path) == {"blobs"}
 
 
 async def test_an_archive_of_a_later_version_asks_for_a_later_version(archived: Settings, tmp_path: Path) -> None:
     newer = pa.table({"day": pa.array([], pa.date32()), "mood": pa.array([], pa.string())})
     write_deltalake(Archive(archived).uri(REQUESTS), newer, mode="append", schema_mode="merge")
     done = await replay(archived, tmp_path / "after")
-    assert (done.code, left(tmp_path)) == (1, {"blobs"})
+    assert (done.code, file_names(tmp_path)) == (1, {"blobs"})
     assert "mood" in done.err
     assert "upgrade" in done.err
 
 
-async def test_a_full_disk_is_said_and_leaves_nothing_of_the_dataset(log: Settings, tmp_path: Path) -> None:
-    with mount_storage(tmp_path, size="2m") as small:
-        if "full" not in small.list_outages():
-            pytest.skip("a file system of its own can't be mounted here: run as root to test a full disk")
-        done = await replay(log, small.link / "dataset")
+async def test_a_full_disk_is_reported_and_leaves_nothing_of_the_dataset(log: Settings, tmp_path: Path) -> None:
+    with mount_storage(tmp_path, size="2m") as storage:
+        if "full" not in storage.list_outages():
+            pytest.skip("no file system can be mounted here: run as root to test a full disk")
+        done = await replay(log, storage.link / "dataset")
         assert done.code == 1
         assert "Free some space" in done.err
-        assert left(small.link) == set()
+        assert file_names(storage.link) == set()
 
 
-def left(directory: Path) -> set[str]:
+def file_names(directory: Path) -> set[str]:
     return {path.name for path in directory.iterdir()}

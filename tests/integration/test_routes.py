@@ -1,4 +1,4 @@
-"""Routes change under load: every request is answered once, by a version that the route has for its key."""
+"""Routes change under load: every request is answered once, by a version that a route assigns to its key."""
 
 import asyncio
 import json
@@ -19,69 +19,74 @@ from tests.support.tasks import Letters
 
 CHANGES, SECONDS, RATE, AFTERWARDS = 100, 0.25, 200.0, 1500
 PREDICTIONS, SHADOWS = topics.predictions("letters"), topics.shadow_predictions("letters")
-WHY = ("a test", "test")
+REASON_AND_ACTOR = ("a test", "test")
 
 
 @pytest.mark.soak
-async def test_100_changes_of_the_route_lose_no_request_and_answer_none_twice(stack: Stack) -> None:
+async def test_no_request_is_lost_or_answered_twice_in_100_changes_of_the_route(stack: Stack) -> None:
     changes = RegistryWriter(stack.settings, Letters(), lambda record: publish_all(stack.settings, [record]))
-    routes = [(await changes.promote("1", *WHY)).route]
-    during = [_request(n) for n in range(round(CHANGES * SECONDS * RATE))]
-    afterwards = [_request(n) for n in range(len(during), len(during) + AFTERWARDS)]
+    routes = [(await changes.promote("1", *REASON_AND_ACTOR)).route]
+    during = [_make_request(number) for number in range(round(CHANGES * SECONDS * RATE))]
+    afterwards = [_make_request(number) for number in range(len(during), len(during) + AFTERWARDS)]
     async with open_topic_reader(stack.settings, PREDICTIONS, SHADOWS) as answers:
         load = asyncio.create_task(publish(stack.settings, topics.requests("letters"), during, RATE))
         for change in islice(cycle(_steps(changes)), CHANGES):
             routes.append((await change()).route)
             await asyncio.sleep(SECONDS)
         await load
-        last = (await changes.canary("2", 0.25, *WHY)).route
-        await answers.read_until(lambda found: len(_served(found)) >= len(during))
+        last = (await changes.canary("2", 0.25, *REASON_AND_ACTOR)).route
+        await answers.read_until(lambda records: len(_served(records)) >= len(during))
         await asyncio.sleep(1)
         await publish(stack.settings, topics.requests("letters"), afterwards, RATE)
-        records = await answers.read_until(lambda found: len(_served(found)) >= len(during) + AFTERWARDS)
-    await changes.promote("2", *WHY)
+        records = await answers.read_until(lambda records: len(_served(records)) >= len(during) + AFTERWARDS)
+    await changes.promote("2", *REASON_AND_ACTOR)
 
     served = _served(records)
-    said = {header_text(one, "ce_id"): json.loads(one.value) for one in served}
-    assert len(said) == len(served) == len({one["request_id"] for one in said.values()}) == len(during) + AFTERWARDS
-    for one in served:
-        assert _by(one) in {route.assign("letters", one.key) for route in [*routes, last]}
-    assert {role for _, role in map(_by, served)} == {"champion", "canary"}
-    assert {_by(one)[1] for one in records if one.topic == SHADOWS} == {"shadow"}
+    predictions = {header_text(record, "ce_id"): json.loads(record.value) for record in served}
+    request_ids = {prediction["request_id"] for prediction in predictions.values()}
+    assert len(predictions) == len(served) == len(request_ids) == len(during) + AFTERWARDS
+    for record in served:
+        assert _version_and_role(record) in {route.assign("letters", record.key) for route in [*routes, last]}
+    assert {role for _, role in map(_version_and_role, served)} == {"champion", "canary"}
+    assert {_version_and_role(record)[1] for record in records if record.topic == SHADOWS} == {"shadow"}
 
-    # Who keeps the route keeps the version: each key has its own, and the canary its share of the keys.
-    steady = [one for one in served if int(json.loads(one.value)["request_id"]) >= len(during)]
-    assert [_by(one) for one in steady] == [last.assign("letters", one.key) for one in steady]
-    alone = [_by(one)[1] == "canary" for one in steady if one.key.startswith(b"request")]
-    assert abs(sum(alone) / len(alone) - 0.25) < 4 * (0.25 * 0.75 / len(alone)) ** 0.5
+    # Under an unchanged route each key keeps its version, and the canary has its share of the keys.
+    steady = [record for record in served if int(json.loads(record.value)["request_id"]) >= len(during)]
+    assert [_version_and_role(record) for record in steady] == [last.assign("letters", record.key) for record in steady]
+    is_canary = [_version_and_role(record)[1] == "canary" for record in steady if record.key.startswith(b"request")]
+    assert abs(sum(is_canary) / len(is_canary) - 0.25) < 4 * (0.25 * 0.75 / len(is_canary)) ** 0.5
 
 
-def _request(number: int) -> OutgoingRecord:
-    """Every second request is of one of few entities."""
+def _make_request(number: int) -> OutgoingRecord:
+    """Return a request; every second one has the key of one of few entities."""
     key = f"entity-{number % 40}" if number % 2 else f"request-{number}"
     return OutgoingRecord(b"abc", key.encode(), (("ce_id", str(number).encode()), ("ce_source", b"routes")))
 
 
 def _served(records: list[ConsumerRecord]) -> list[ConsumerRecord]:
-    return [one for one in records if one.topic == PREDICTIONS and header_text(one, "ce_requestsource") == "routes"]
+    return [
+        record
+        for record in records
+        if record.topic == PREDICTIONS and header_text(record, "ce_requestsource") == "routes"
+    ]
 
 
-def _by(record: ConsumerRecord) -> tuple[str, str]:
-    said = json.loads(record.value)
-    return said["model"]["version"], said["role"]
+def _version_and_role(record: ConsumerRecord) -> tuple[str, str]:
+    prediction = json.loads(record.value)
+    return prediction["model"]["version"], prediction["role"]
 
 
 def _steps(changes: RegistryWriter) -> list[Callable[[], Coroutine[Any, Any, TaskModels]]]:
-    """From champion 1 through all that can be done, and back to champion 1."""
+    """Return changes of every kind, from champion 1 back to champion 1."""
     return [
-        lambda: changes.shadow("2", *WHY),
-        lambda: changes.canary("2", 0.05, *WHY),
-        lambda: changes.canary("2", 0.25, *WHY),
-        lambda: changes.canary("2", 0.5, *WHY),
-        lambda: changes.promote("2", *WHY),
-        lambda: changes.canary("1", 0.5, *WHY),
-        lambda: changes.roll_back(None, *WHY),
-        lambda: changes.roll_back(None, *WHY),
-        lambda: changes.shadow("2", *WHY),
-        lambda: changes.roll_back("2", *WHY),
+        lambda: changes.shadow("2", *REASON_AND_ACTOR),
+        lambda: changes.canary("2", 0.05, *REASON_AND_ACTOR),
+        lambda: changes.canary("2", 0.25, *REASON_AND_ACTOR),
+        lambda: changes.canary("2", 0.5, *REASON_AND_ACTOR),
+        lambda: changes.promote("2", *REASON_AND_ACTOR),
+        lambda: changes.canary("1", 0.5, *REASON_AND_ACTOR),
+        lambda: changes.roll_back(None, *REASON_AND_ACTOR),
+        lambda: changes.roll_back(None, *REASON_AND_ACTOR),
+        lambda: changes.shadow("2", *REASON_AND_ACTOR),
+        lambda: changes.roll_back("2", *REASON_AND_ACTOR),
     ]

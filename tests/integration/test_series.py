@@ -1,4 +1,4 @@
-"""A million events, each of its own, leave no more series than the first tenth of them."""
+"""A million events with different ids make no more metric series than the first tenth of them."""
 
 import asyncio
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ TASK = "scales"
 EVENTS = 1_000_000
 BATCH = 10_000
 REQUESTS = 230_000
-"""Of each there is an answer, and of four in five there are features, feedback and an outcome."""
+"""Each has an answer, and four in five have features, feedback and an outcome."""
 
 Series = set[tuple[str, str, tuple[tuple[str, str], ...]]]
 """Process, name, labels."""
@@ -29,7 +29,7 @@ Series = set[tuple[str, str, tuple[tuple[str, str], ...]]]
 
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
-async def test_a_million_events_leave_no_more_series_than_the_first_of_them(tmp_path: Path) -> None:
+async def test_a_million_events_make_no_more_series_than_the_first_of_them(tmp_path: Path) -> None:
     settings = platform_settings(
         tmp_path,
         tasks={TASK: "tests.support.scales:Scales"},
@@ -39,61 +39,59 @@ async def test_a_million_events_leave_no_more_series_than_the_first_of_them(tmp_
     )
     async with run_processes(settings, only=PROCESSES) as supervisor:
         await supervisor.wait_ready(180)
-        found = list[Series]()
-        for share in (REQUESTS // 10, REQUESTS - REQUESTS // 10):
-            await publish_all(settings, len(found), share)
+        series = list[Series]()
+        for count in (REQUESTS // 10, REQUESTS - REQUESTS // 10):
+            await publish_all(settings, len(series), count)
             await wait_until(lambda: is_done(settings), 3000)
-            found.append(await series(settings))
-            events = sum(
-                one.end for one in (await fetch_offset_ranges(settings, topics.archived_topics([TASK]))).values()
-            )
-            print(f"{events:,} events, {len(found[-1]):,} series")
+            series.append(await read_series(settings))
+            ranges = await fetch_offset_ranges(settings, topics.archived_topics([TASK]))
+            events = sum(offsets.end for offsets in ranges.values())
+            print(f"{events:,} events, {len(series[-1]):,} series")
     assert events >= EVENTS
-    assert found[1] - found[0] == set()
-    assert len(found[0]) > 500
+    assert series[1] - series[0] == set()
+    assert len(series[0]) > 500
 
 
 async def publish_all(settings: Settings, part: int, requests: int) -> None:
-    """Requests, each of another source and about another entity; one in five makes no sense, each in its own way."""
+    """Publish requests, each with a source and subject of its own, and feedback; one request in five is invalid."""
     numbers = iter(range(requests))
     while batch := list(islice(numbers, BATCH)):
         names = [f"{part}-{number}" for number in batch]
-        await publish(settings, topics.requests(TASK), [asked(name) for name in names])
-        await publish(settings, topics.feedback(TASK), list(said(names)))
+        await publish(settings, topics.requests(TASK), [make_request(name) for name in names])
+        await publish(settings, topics.feedback(TASK), list(make_feedback(names)))
 
 
-def asked(name: str) -> OutgoingRecord:
-    value = f"nonsense {name}" if is_nonsense(name) else "0 1.0"
+def make_request(name: str) -> OutgoingRecord:
+    value = f"nonsense {name}" if is_invalid(name) else "0 1.0"
     attributes = {"ce_id": name, "ce_source": f"shop-{name}", "ce_subject": f"thing-{name}"}
-    return OutgoingRecord(
-        value.encode(), name.encode(), tuple((header, is_it.encode()) for header, is_it in attributes.items())
-    )
+    headers = tuple((header, text.encode()) for header, text in attributes.items())
+    return OutgoingRecord(value.encode(), name.encode(), headers)
 
 
-def said(names: list[str]) -> Iterator[OutgoingRecord]:
+def make_feedback(names: list[str]) -> Iterator[OutgoingRecord]:
     for name in names:
-        if not is_nonsense(name):
-            given = FeedbackGiven(
+        if not is_invalid(name):
+            feedback = FeedbackGiven(
                 task=TASK, request_id=name, request_source=f"shop-{name}", correction={"weight": 1.0}, actor=f"a-{name}"
             )
-            yield OutgoingRecord(given.model_dump_json().encode(), given.task_and_prediction[1].encode())
+            yield OutgoingRecord(feedback.model_dump_json().encode(), feedback.task_and_prediction[1].encode())
 
 
-def is_nonsense(name: str) -> bool:
+def is_invalid(name: str) -> bool:
     return name.endswith(("0", "5"))
 
 
 async def is_done(settings: Settings) -> bool:
-    """Whether every group has committed all that there is."""
+    """Return whether every group has committed all records."""
     await asyncio.sleep(2)
     lags = await fetch_deployment_lags(settings, 60)
-    return not isinstance(lags, str) and not any(lag for of in lags.values() for lag in of.values())
+    return not isinstance(lags, str) and not any(lag for by_topic in lags.values() for lag in by_topic.values())
 
 
-async def series(settings: Settings) -> Series:
+async def read_series(settings: Settings) -> Series:
     return {
         (process, name, tuple(sorted(labels.items())))
         for process in PROCESSES
-        for name, some in (await scrape_metrics(settings, process)).items()
-        for labels in some
+        for name, label_sets in (await scrape_metrics(settings, process)).items()
+        for labels in label_sets
     }

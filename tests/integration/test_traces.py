@@ -1,4 +1,4 @@
-"""A request's trace through the whole platform: Flink, the worker, MLServer."""
+"""The trace of a request through the whole platform: Flink, the worker, MLServer."""
 
 from pathlib import Path
 
@@ -24,21 +24,21 @@ async def test_a_request_is_one_trace_from_flink_to_mlserver(tmp_path: Path) -> 
             await supervisor.wait_ready(180)
             async with open_topic_reader(config, topics.predictions("ocr")) as answers:
                 await publish(config, topics.requests("ocr"), [OutgoingRecord(good.payload, b"1", trace)])
-                [made] = await answers.read_until(bool)
+                [predicted] = await answers.read_until(bool)
                 await publish(config, topics.requests("ocr"), [OutgoingRecord(b"no picture", b"2", trace)])
-                _, failed = await answers.read_until(lambda read: len(read) == 2)
-            spans = await collector.wait_for(lambda found: len(found) >= 4)
+                _, failed = await answers.read_until(lambda records: len(records) == 2)
+            spans = await collector.wait_for(lambda spans: len(spans) >= 4)
 
-    def child(parent: str, name: str) -> ExportedSpan:
-        [found] = [one for one in spans if (one.parent, one.name, one.failed) == (parent, name, False)]
-        return found
+    def find_child(parent: str, name: str) -> ExportedSpan:
+        [span] = [span for span in spans if (span.parent, span.name, span.failed) == (parent, name, False)]
+        return span
 
-    assert {one.trace for one in spans} == {TRACE}
-    preprocess = child(PARENT, "preprocess")
-    inference = child(preprocess.id, "inference")
-    model = child(inference.id, "model")
-    services = [one.service for one in (preprocess, inference, model)]
+    assert {span.trace for span in spans} == {TRACE}
+    preprocess = find_child(PARENT, "preprocess")
+    inference = find_child(preprocess.id, "inference")
+    model = find_child(inference.id, "model")
+    services = [span.service for span in (preprocess, inference, model)]
     assert services == ["hindsight-preprocess", "hindsight-worker", "hindsight-mlserver"]
-    assert inference.is_parent_in(header_text(made, "traceparent"))
-    [rejected] = [one for one in spans if one.failed]
+    assert inference.is_parent_in(header_text(predicted, "traceparent"))
+    [rejected] = [span for span in spans if span.failed]
     assert rejected.is_parent_in(header_text(failed, "traceparent"))

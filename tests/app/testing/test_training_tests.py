@@ -39,7 +39,7 @@ def test_a_training_that_is_not_repeatable_fails(monkeypatch: pytest.MonkeyPatch
 
 def test_a_trained_card_with_other_figures_than_its_model_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     train_with(monkeypatch, figures={"score_held_out": 0.1})
-    with pytest.raises(AssertionError, match=r"score_held_out is 1\.0, its card has 0\.1"):
+    with pytest.raises(AssertionError, match=r"score_held_out is 0\.8.*, its card has 0\.1"):
         TestTemplate().test_training_is_repeatable_and_gives_a_model_with_the_figures_of_its_card()
 
 
