@@ -10,12 +10,10 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection
 
-from app.catalog.orm import DeadLetterRow, OutcomeRow, PredictionRow
 from app.embedded import status
 from app.errors import SetupError
 from app.events import topics
@@ -23,8 +21,9 @@ from app.kafka.lag import RECORDER_GROUP
 from app.kafka.transient_errors import TRANSIENT_ERRORS
 from app.monitoring.drift import DriftFinding
 from app.monitoring.performance_estimation import PerformanceEstimate
-from app.monitoring.quality import QualityEstimate, ScoredOutcome, estimate_quality
+from app.monitoring.quality import QualityEstimate
 from app.monitoring.task_status import TaskStatus, task_status
+from app.pages.overview.catalog_queries import count_dead_letters, recent_latencies, recent_quality
 from app.pages.overview.throughput import BucketCounts, ThroughputReader, answers_per_second
 from app.registry.registry import TaskModels
 from app.retraining.triggers.conditions import TriggerExplanation
@@ -35,12 +34,6 @@ FAST_INTERVAL_SECONDS = 2.0
 MAX_WAIT_SECONDS = 1.0
 """How long a page waits for new data before it shows the last data."""
 SLOW_INTERVAL_SECONDS = 10.0
-MAX_LATENCIES = 300
-"""Maximum number of answers per version from which latencies are computed."""
-LATENCY_WINDOW = timedelta(minutes=5)
-"""Older answers don't count for the current latency."""
-MAX_SCORED = 20_000
-"""Maximum number of predictions from which the score is computed."""
 SCORE_WINDOW = timedelta(days=1)
 
 
@@ -64,7 +57,7 @@ class TaskOverview:
     expected: PerformanceEstimate | None = None
     """The score expected of the last window while its labels are late."""
     dead_letters: int = 0
-    """Dead letters of the last day, counted up to 1,000."""
+    """Dead letters of the last day, counted up to MAX_DEAD_LETTERS."""
 
     @property
     def per_second(self) -> float:
@@ -156,59 +149,12 @@ class OverviewPoller:
         for name, task in self._overview.tasks.items():
             if task.models is None or not task.models.versions:
                 continue
-            latencies = _recent_latencies(connection, name, task.models.route.serving_versions)
+            latencies = recent_latencies(connection, name, task.models.route.serving_versions)
             task.p50_ms, task.p99_ms = np.percentile(latencies, [50, 99]).tolist() if latencies else (None, None)
-
-
-def _recent_latencies(connection: Connection, task: str, versions: Sequence[str]) -> list[float]:
-    latencies: list[float | None] = []
-    for version in versions:
-        total = PredictionRow.data["timings_ms"]["total"].as_float()
-        newest = select(total).where(
-            PredictionRow.task == task,
-            PredictionRow.version == version,
-            PredictionRow.time >= datetime.now(UTC) - LATENCY_WINDOW,
-        )
-        latencies += connection.scalars(newest.order_by(PredictionRow.time.desc()).limit(MAX_LATENCIES)).all()
-    return [latency for latency in latencies if latency is not None]
 
 
 def _update_scores(connection: Connection, task: TaskOverview) -> None:
     since = datetime.now(UTC) - SCORE_WINDOW
-    letters = (
-        select(1).where(DeadLetterRow.source_topic.like(f"{task.task}.%"), DeadLetterRow.logged >= since).limit(1000)
-    )
-    task.dead_letters = connection.scalar(select(func.count()).select_from(letters.subquery())) or 0
+    task.dead_letters = count_dead_letters(connection, task.task, since)
     if task.models is not None and task.models.versions:
         task.quality = recent_quality(connection, task.task, task.models.route.champion, since)
-
-
-def recent_quality(connection: Connection, task: str, version: str, since: datetime) -> QualityEstimate:
-    """Estimate the quality of a version's predictions since a time: of the newest MAX_SCORED at most."""
-    of_version = (PredictionRow.task == task, PredictionRow.version == version, PredictionRow.time >= since)
-    newest = (
-        select(PredictionRow.prediction_id, PredictionRow.time)
-        .where(*of_version)
-        .order_by(PredictionRow.time.desc())
-        .limit(MAX_SCORED)
-        .subquery()
-    )
-    outcome = OutcomeRow.data
-    rows: Any = connection.execute(
-        select(
-            newest.c.time,
-            OutcomeRow.score,
-            OutcomeRow.reward,
-            outcome["selection"].as_string().label("selection"),
-            outcome["selection_probability"].as_float().label("probability"),
-            outcome["accepted"].as_boolean().label("accepted"),
-        ).join(OutcomeRow, OutcomeRow.prediction_id == newest.c.prediction_id)
-    )
-    outcomes = [
-        ScoredOutcome(
-            row.time, row.reward if row.score is None else row.score, row.selection, row.probability, row.accepted
-        )
-        for row in rows
-    ]
-    count = connection.scalar(select(func.count()).select_from(newest)) or 0
-    return estimate_quality(outcomes, count)
