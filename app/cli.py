@@ -95,7 +95,7 @@ def _exit_with_error(message: str, remedy: str = "") -> NoReturn:
 
 
 def entry() -> NoReturn:
-    """Run, and leave at once: Arrow's read-ahead threads may abort a process that ends in the usual way."""
+    """Run, and leave at once: Arrow's read-ahead threads may abort a process that ends normally."""
     os.umask(os.umask(0) | 0o077)  # files of commands hold payloads, feedback and keys: only the user may read them
     code: int | str | None = 0
     try:

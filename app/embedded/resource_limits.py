@@ -15,7 +15,7 @@ def restrict_permissions(home: Path) -> None:
 
 
 def raise_file_limit() -> None:
-    """Raise the limit of open files as far as allowed: a server with many clients needs more than the usual 1,024."""
+    """Raise the limit of open files as far as allowed: many clients need more than the default of 1,024."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     limit = MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_OPEN_FILES)
     if soft != resource.RLIM_INFINITY and soft < limit:

@@ -10,7 +10,7 @@ STARTUP_TIMEOUT_SECONDS = 180.0
 HEALTHY_SECONDS = 300.0
 """The timeouts are reset once a process has answered for so long."""
 SUPERVISOR_PAUSE_SECONDS = 10.0
-"""If the supervisor itself has paused for so long between two checks, silence is counted anew."""
+"""If the supervisor itself has paused for so long between two checks, it restarts the count of silence."""
 MAX_DOUBLINGS = 6
 
 

@@ -31,7 +31,10 @@ KILLS = list(product(STEPS, ("api", "trainer", "worker")))
 @pytest.mark.timeout(2400)
 async def test_a_run_survives_kills_of_the_api_the_trainer_and_the_worker_at_every_step(tmp_path: Path) -> None:
     # The error of the scale grows each round, so that an earlier version does not help.
-    async with run_platform(tmp_path, dataset_days=8 / 86_400, **MANUAL_TRIGGERS) as stack, asyncio.TaskGroup() as group:
+    async with (
+        run_platform(tmp_path, dataset_days=8 / 86_400, **MANUAL_TRIGGERS) as stack,
+        asyncio.TaskGroup() as group,
+    ):
         api, runs, outcomes = LoopApi(stack.settings), list[str](), list[str]()
         async with run_shop(stack.settings) as shop:
             for number, (step, victim) in enumerate(KILLS, 1):

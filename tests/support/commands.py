@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,12 +21,20 @@ class CommandResult:
 
 
 async def run_command(
-    settings: Settings, *words: str, cwd: Path = CHECKOUT, seconds: float = 120, **variables: str
+    settings: Settings,
+    *words: str,
+    cwd: Path = CHECKOUT,
+    seconds: float = 120,
+    variables: Mapping[str, str] | None = None,
 ) -> CommandResult:
     """Run a command with these settings and variables in its environment."""
-    environment = process_environment(settings) | {"PYTHONPATH": str(CHECKOUT), "HOME": os.environ["HOME"]} | variables
+    environment = process_environment(settings) | {"PYTHONPATH": str(CHECKOUT), "HOME": os.environ["HOME"]}
     process = await asyncio.create_subprocess_exec(
-        *words, cwd=cwd, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        *words,
+        cwd=cwd,
+        env={**environment, **(variables or {})},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
     )
     try:
         out, err = await asyncio.wait_for(process.communicate(), seconds)
@@ -37,5 +46,4 @@ async def run_command(
 
 async def run_hindsight(settings: Settings, *arguments: str | Path, **variables: str) -> CommandResult:
     """Run `hindsight` in a process of its own, as users run it."""
-    words = (sys.executable, "-m", "app.cli", *map(str, arguments))
-    return await run_command(settings, *words, cwd=CHECKOUT, seconds=120, **variables)
+    return await run_command(settings, sys.executable, "-m", "app.cli", *map(str, arguments), variables=variables)
