@@ -1,4 +1,4 @@
-"""What the property tests of a task draw. The only module here that imports hypothesis."""
+"""Strategies of the property tests of a task. Only this module imports hypothesis."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar

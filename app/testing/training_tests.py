@@ -16,7 +16,7 @@ TOLERANCE = 0.005
 
 
 class TrainingTests:
-    """What the trainer and the shipped versions of a task promise."""
+    """Tests of the trainer and the shipped versions of a task."""
 
     task: ClassVar[Task]
 

@@ -1,4 +1,4 @@
-"""What the studies share: where results go, means over seeds, and tables in Markdown."""
+"""Shared by the studies: the folder of results, means over seeds, and tables in Markdown."""
 
 import math
 from dataclasses import dataclass

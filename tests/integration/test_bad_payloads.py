@@ -67,7 +67,7 @@ async def test_bad_payloads_are_dead_letters_with_their_reason_and_their_neighbo
         await publish(stack.settings, REQUESTS, records)
         answers_by_id = await answers.read_answers(len(records))
         dead_letters = await letters.read_until(
-            lambda read: len({header_text(letter, "rejected_id") for letter in read}) >= len(bad)
+            lambda records: len({header_text(letter, "rejected_id") for letter in records}) >= len(bad)
         )
     assert sum("error" not in answer for answer in answers_by_id.values()) == len(good)
     by_key = {letter.key: letter for letter in dead_letters}
@@ -145,7 +145,7 @@ async def test_bad_payloads_of_each_task_are_dead_letters_with_their_reason(stac
         await publish(stack.settings, topics.requests(name), requests)
         answers_by_id = await answers.read_answers(len(requests))
         dead_letters = await letters.read_until(
-            lambda read: len({header_text(letter, "rejected_id") for letter in read}) >= len(bad)
+            lambda records: len({header_text(letter, "rejected_id") for letter in records}) >= len(bad)
         )
     errors = [answer["error"] for answer in answers_by_id.values() if "error" in answer]
     assert sorted(error["code"] for error in errors) == sorted(code for _, code in bad.values())
