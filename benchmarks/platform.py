@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from app.embedded import ports, readiness
+from app.embedded import api_readiness, ports
 from app.errors import SetupError
 from app.settings import CHECKOUT, Settings
 from app.system import parent_death
@@ -93,7 +93,7 @@ async def run_platform(settings: Settings) -> AsyncIterator[Stack]:
 
 async def _wait_until_ready(settings: Settings, process: asyncio.subprocess.Process, log: Path) -> None:
     exit_task = asyncio.create_task(process.wait())
-    ready_task = asyncio.create_task(readiness.wait_until_ready(settings, START_SECONDS))
+    ready_task = asyncio.create_task(api_readiness.wait_until_ready(settings, START_SECONDS))
     try:
         await asyncio.wait((exit_task, ready_task), return_when=asyncio.FIRST_COMPLETED)
         if exit_task.done():

@@ -16,8 +16,8 @@ from app.api.errors import http_errors, require_task
 from app.auth.scopes import AUTH_RESPONSES, REQUIRE_OPERATE, REQUIRE_READ
 from app.errors import SetupError
 from app.replay.jobs.download import stream_zip
-from app.replay.jobs.job import JobState, ReplayJob
 from app.replay.jobs.queue import ReplayQueue, ReplayQueueFull
+from app.replay.jobs.replay_job import JobState, ReplayJob
 from app.replay.query import ReplayQuery
 from app.settings import Settings
 from models.base import Task

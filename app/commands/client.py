@@ -10,7 +10,7 @@ def create_client() -> "Hindsight":
     """Return a client of this deployment, with its own API key."""
     from app.auth import local_key
     from app.client import Hindsight
-    from app.embedded.readiness import api_url
+    from app.embedded.api_readiness import api_url
     from app.settings import settings
     from app.system import api_tls
 

@@ -102,7 +102,7 @@ def _call_api(method: str, path: str, body: dict[str, Any] | None = None) -> Any
     import httpx
 
     from app.auth import local_key
-    from app.embedded.readiness import api_url
+    from app.embedded.api_readiness import api_url
     from app.errors import SetupError
     from app.settings import settings
     from app.system import api_tls

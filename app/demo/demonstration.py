@@ -22,7 +22,7 @@ from app import tasks
 from app.auth import local_key
 from app.client import ClientError, Hindsight
 from app.demo.tally import SampleResult, Tally
-from app.embedded import readiness
+from app.embedded import api_readiness
 from app.embedded.supervisor import Supervisor
 from app.events import topics
 from app.settings import Settings
@@ -84,7 +84,7 @@ class Demonstration:
         self.tallies = {name: Tally(task.error_name) for name, task in self._tasks.items()}
         self._rng = np.random.default_rng()
         self._results: deque[SampleResult] = deque(maxlen=TABLE_ROWS)
-        self._url = readiness.api_url(settings)
+        self._url = api_readiness.api_url(settings)
 
     async def run(self, samples: int = BURST_SAMPLES, trickle_seconds: float = TRICKLE_SECONDS) -> None:
         """Send a burst, print its summary, then send a sample every `trickle_seconds`, for ever."""

@@ -21,7 +21,7 @@ from app.demo.scenario_result import FAULTY_SHARE, ScenarioResult
 from app.demo.timeline import TimelineEvent, read_timeline
 from app.demo.traffic import AnsweredRequest, TrafficGenerator, mean_score
 from app.embedded import ports
-from app.embedded.readiness import api_url
+from app.embedded.api_readiness import api_url
 from app.embedded.supervisor import Supervisor
 from app.errors import SetupError
 from app.registry.registry import TaskModels

@@ -10,7 +10,7 @@ from typing import Literal
 
 import httpx
 
-from app.embedded import broker, lock, orphans, ports, prometheus, readiness
+from app.embedded import api_readiness, broker, lock, orphans, ports, prometheus
 from app.embedded import status as statuses
 from app.errors import SetupError
 from app.events import topics
@@ -155,7 +155,7 @@ def _check_port(config: Settings, port: ports.Port) -> Check:
 async def _check_platform(config: Settings) -> list[Check]:
     """Check the parts of a running platform."""
     checks = [*await _check_broker(config), await _check_mlserver(config)]
-    _, parts = await readiness.probe_readiness(config)
+    _, parts = await api_readiness.probe_readiness(config)
     for name, part in parts.items():
         remedy = BLOCKED_REMEDY if name in config.tasks else LOGS_REMEDY.format(name)
         checks.append(

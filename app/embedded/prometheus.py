@@ -17,7 +17,7 @@ import yaml
 
 from app.auth import local_key
 from app.embedded import ports
-from app.embedded.readiness import reachable_host
+from app.embedded.api_readiness import reachable_host
 from app.settings import CHECKOUT, Settings, settings
 from app.system import api_tls, secret_file
 

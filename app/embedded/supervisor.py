@@ -12,8 +12,8 @@ from pathlib import Path
 from honcho.environ import parse_procfile
 from rich.console import Console
 
+from app.embedded import api_readiness, orphans, ports, probes, prometheus, resource_limits
 from app.embedded import broker as kafka
-from app.embedded import orphans, ports, probes, prometheus, readiness, resource_limits
 from app.embedded.console import ConsolePrinter
 from app.embedded.lock import HomeLock
 from app.embedded.process import GRACE_SECONDS, SupervisedProcess
@@ -80,7 +80,7 @@ class Supervisor:
 
     async def wait_ready(self, seconds: float = 180.0) -> float:
         """Wait until the API reports that every part is ready. Return the seconds since the start."""
-        await readiness.wait_until_ready(self.config, seconds)
+        await api_readiness.wait_until_ready(self.config, seconds)
         return time.monotonic() - self._started_at
 
     async def run_until_signal(self) -> None:
@@ -121,7 +121,7 @@ class Supervisor:
         except SetupError as error:
             self._print(str(error), "yellow")
             seconds = await self.wait_ready(float("inf"))
-        self._print(f"Ready in {seconds:.1f} s: {readiness.api_url(self.config)}", "green")
+        self._print(f"Ready in {seconds:.1f} s: {api_readiness.api_url(self.config)}", "green")
 
     async def _prepare(self) -> None:
         home = self.config.home

@@ -14,8 +14,8 @@ from app.errors import SetupError
 from app.kafka.transient_errors import TRANSIENT_ERRORS
 from app.pages import layout
 from app.pages.elements import Node, button, table_header
-from app.replay.jobs.job import ReplayJob
 from app.replay.jobs.queue import ReplayQueueFull
+from app.replay.jobs.replay_job import ReplayJob
 from app.replay.query import ReplayQuery
 from app.services.services import Services
 

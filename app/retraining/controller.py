@@ -24,7 +24,7 @@ from app.registry.registry import Registry, TaskModels
 from app.registry.runs import Run
 from app.registry.subscription import subscribe
 from app.retraining.backends.backend import RunCrashed, clean_up
-from app.retraining.backends.selection import create_backend
+from app.retraining.backends.factory import create_backend
 from app.retraining.lease import Leases
 from app.retraining.rollout import evidence, execution, policy
 from app.retraining.rollout.policy import RolloutEvidence

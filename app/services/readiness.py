@@ -8,7 +8,7 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import BaseModel
 
-from app.embedded.readiness import reachable_host
+from app.embedded.api_readiness import reachable_host
 from app.errors import Unavailable
 from app.events.base import ModelRef
 from app.inference.mlserver import token

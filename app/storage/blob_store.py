@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 from app.errors import SetupError
 from app.settings import Settings
 from app.storage.blobs import BlobStore
-from app.storage.files import FileBlobs
+from app.storage.file_blobs import FileBlobs
 
 
 def blob_store(settings: Settings) -> BlobStore:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from playwright.async_api import Page
 
-from app.embedded.readiness import api_url
+from app.embedded.api_readiness import api_url
 from benchmarks import load_generator, resource_usage
 from benchmarks.child_process import run_in_process
 from benchmarks.platform import Stack, benchmark_settings, run_platform

@@ -3,7 +3,7 @@ from collections.abc import AsyncIterator
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from app.embedded.readiness import api_url
+from app.embedded.api_readiness import api_url
 from tests.support import tools
 from tests.support.browser import open_browser
 from tests.support.stack import Stack

@@ -14,7 +14,7 @@ from rich.progress import Progress
 
 from app.client import Hindsight, PredictionError
 from app.demo.faulty_version import deploy_faulty_version
-from app.embedded.readiness import api_url
+from app.embedded.api_readiness import api_url
 from app.settings import Settings, TaskSettings
 from app.tasks import load_tasks
 from tests.conftest import PROCESSES

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from playwright.async_api import Browser
 
-from app.embedded.readiness import api_url
+from app.embedded.api_readiness import api_url
 from app.events import topics
 from app.events.base import ModelRef
 from app.inference.mlserver.client import InferenceClient

@@ -7,7 +7,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from app.client import Hindsight
-from app.embedded.readiness import api_url
+from app.embedded.api_readiness import api_url
 from app.events import topics
 from app.tasks import load_tasks
 from tests.support.browser import open_page

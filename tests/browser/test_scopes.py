@@ -8,7 +8,7 @@ from playwright.async_api import Browser, Page, expect
 
 from app.auth.keys import KeyStore
 from app.auth.scopes import Scope
-from app.embedded.readiness import api_url
+from app.embedded.api_readiness import api_url
 from app.settings import Settings
 from tests.support.browser import open_page
 from tests.support.platform import platform_settings, run_processes, wait_until_alive

@@ -14,7 +14,7 @@ import pytest
 from aiokafka.errors import KafkaError
 
 from app.embedded import prometheus, status
-from app.embedded.readiness import api_url
+from app.embedded.api_readiness import api_url
 from app.events import topics
 from app.settings import CHECKOUT, Settings
 from models.ocr.data.lines import make_payloads

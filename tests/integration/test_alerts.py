@@ -7,7 +7,7 @@ import pytest
 import yaml
 from pydantic import SecretStr
 
-from app.embedded.readiness import api_url
+from app.embedded.api_readiness import api_url
 from tests.support.platform import platform_settings, run_processes
 from tests.support.retraining_loop import wait_until
 

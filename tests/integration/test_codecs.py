@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 
-from app.embedded.readiness import api_url
+from app.embedded.api_readiness import api_url
 from app.erasure.catch_up import wait_until_caught_up
 from app.erasure.erase import erase
 from app.erasure.search import DataSubject

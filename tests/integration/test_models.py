@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.embedded.readiness import api_url
+from app.embedded.api_readiness import api_url
 from app.events import topics
 from app.settings import CHECKOUT
 from tests.support.commands import CommandResult, run_command

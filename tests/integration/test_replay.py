@@ -16,7 +16,7 @@ import pytest
 from aiokafka.admin import NewTopic
 from pydantic import SecretStr
 
-from app.embedded.readiness import api_url
+from app.embedded.api_readiness import api_url
 from app.eventlog import compaction
 from app.eventlog.archive import Archive
 from app.events import topics

@@ -6,7 +6,7 @@ from statistics import mean
 
 import httpx
 
-from app.embedded.readiness import api_url
+from app.embedded.api_readiness import api_url
 from app.events import topics
 from app.events.cloudevents import Origin
 from app.events.ids import prediction_id

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 from app.embedded import ports
-from app.embedded.readiness import api_url
+from app.embedded.api_readiness import api_url
 from app.embedded.supervisor import ProvisionTopics, Supervisor
 from app.settings import CHECKOUT, Settings
 from app.system.environment import process_environment

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from app.embedded.readiness import api_url
+from app.embedded.api_readiness import api_url
 from app.events import topics
 from app.events.types import FeedbackGiven
 from app.settings import Settings, TaskSettings

@@ -12,7 +12,7 @@ from pathlib import Path
 from aiokafka.errors import KafkaError
 
 from app.errors import SetupError, Unavailable
-from app.replay.jobs.job import JobDirectory
+from app.replay.jobs.replay_job import JobDirectory
 from app.replay.query import ReplayQuery
 from app.replay.replay import replay
 from app.settings import settings

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from app.replay.jobs.job import JobDirectory
+from app.replay.jobs.replay_job import JobDirectory
 from app.settings import CHECKOUT, Settings
 from app.system import parent_death
 from app.system.environment import process_environment

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from app.replay import dataset
-from app.replay.jobs.job import JobDirectory, ReplayJob
 from app.replay.jobs.job_process import GiB, run_job_process
+from app.replay.jobs.replay_job import JobDirectory, ReplayJob
 from app.replay.query import ReplayQuery
 from app.settings import Settings
 

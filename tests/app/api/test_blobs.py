@@ -11,7 +11,7 @@ from app.api.app import create_app
 from app.settings import Settings
 from app.storage.blob_store import blob_store
 from app.storage.blobs import BlobWriter
-from app.storage.files import FileBlobs
+from app.storage.file_blobs import FileBlobs
 from tests.support.asgi_client import serve_app
 from tests.support.s3 import SERVER_KINDS, storage_settings
 

@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.api import connection_limits
 from app.api.connection_limits import BoundedProtocol
-from app.embedded.readiness import api_url
+from app.embedded.api_readiness import api_url
 from tests.support.platform import platform_settings, run_api, wait_until_alive
 
 HALF_REQUEST = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"

@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.embedded.readiness import api_url
+from app.embedded.api_readiness import api_url
 from app.events import topics
 from app.events.answers import build_dead_letter
 from app.events.cloudevents import Origin, Record, TopicId

@@ -10,7 +10,7 @@ import httpx
 import polars as pl
 import pytest
 
-from app.embedded.readiness import api_url
+from app.embedded.api_readiness import api_url
 from app.settings import Settings
 from tests.support.kafka_clients import OutgoingRecord, publish
 

@@ -9,7 +9,7 @@ import pytest
 
 from app.auth.keys import KeyStore
 from app.auth.scopes import SCOPES
-from app.embedded.readiness import api_url
+from app.embedded.api_readiness import api_url
 from app.settings import Settings
 from tests.support.platform import platform_settings, run_processes, wait_until_alive
 

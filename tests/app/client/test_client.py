@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError
 
 from app.client import Answer, ClientError, Hindsight, PredictionError
-from app.embedded.readiness import api_url
+from app.embedded.api_readiness import api_url
 from app.events import cloudevents
 from app.events import types as event_types
 from app.events.ids import prediction_id

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from app.embedded.readiness import api_url
+from app.embedded.api_readiness import api_url
 from app.settings import Settings
 
 

@@ -7,7 +7,7 @@ import pytest
 import websockets
 from websockets.typing import Origin
 
-from app.embedded.readiness import api_url
+from app.embedded.api_readiness import api_url
 from app.settings import Settings
 
 MESSAGES = [

@@ -22,7 +22,7 @@ from app.storage.blobs import (
     digest_of,
     key_of,
 )
-from app.storage.files import FileBlobs
+from app.storage.file_blobs import FileBlobs
 from tests.support.s3 import SERVER_KINDS, storage_settings
 
 

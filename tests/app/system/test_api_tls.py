@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from app.api.__main__ import server_config
 from app.embedded import prometheus
-from app.embedded.readiness import api_url, probe_readiness
+from app.embedded.api_readiness import api_url, probe_readiness
 from app.errors import SetupError
 from app.settings import Settings
 from app.system import api_tls

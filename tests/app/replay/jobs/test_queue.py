@@ -11,8 +11,8 @@ import pytest
 
 from app.replay import dataset
 from app.replay.jobs import queue as module
-from app.replay.jobs.job import JobDirectory, ReplayJob
 from app.replay.jobs.queue import MAX_WAITING, ReplayQueue, ReplayQueueFull
+from app.replay.jobs.replay_job import JobDirectory, ReplayJob
 from app.replay.query import ReplayQuery
 from app.settings import Settings
 

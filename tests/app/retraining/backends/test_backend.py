@@ -11,9 +11,9 @@ from app.events.lifecycle import RetrainingEnded
 from app.events.model_events import DatasetBuilt, ModelBacktested, ModelEvaluated, ModelRegistered, ModelTrained
 from app.registry.runs import Run
 from app.retraining.backends.backend import clean_up
+from app.retraining.backends.factory import create_backend
 from app.retraining.backends.local import LocalBackend
 from app.retraining.backends.remote import RemoteBackend
-from app.retraining.backends.selection import create_backend
 from app.settings import Settings
 from tests.app.retraining.backends.test_local import make_run
 from tests.support.record_strategies import START

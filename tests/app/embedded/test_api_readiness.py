@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.embedded import readiness
+from app.embedded import api_readiness
 from app.errors import SetupError
 from app.settings import Settings
 from tests.support.platform import platform_settings
@@ -44,22 +44,22 @@ async def test_the_wait_ends_once_every_part_is_ready(tmp_path: Path) -> None:
     async with serve_readiness(
         config, readiness_body(kafka=True, worker=False), readiness_body(kafka=True, worker=True)
     ):
-        await readiness.wait_until_ready(config, 10)
+        await api_readiness.wait_until_ready(config, 10)
 
 
 async def test_the_error_of_a_wait_names_the_part_that_is_not_ready(tmp_path: Path) -> None:
     config = platform_settings(tmp_path)
     async with serve_readiness(config, readiness_body(kafka=True, worker=False)):
         with pytest.raises(SetupError, match=r"Not ready after 0 s\. worker: starting$|worker: starting"):
-            await readiness.wait_until_ready(config, 0.3)
+            await api_readiness.wait_until_ready(config, 0.3)
 
 
 async def test_an_api_that_does_not_answer_is_not_ready(tmp_path: Path) -> None:
-    ready, parts = await readiness.probe_readiness(platform_settings(tmp_path))
+    ready, parts = await api_readiness.probe_readiness(platform_settings(tmp_path))
     assert not ready
     assert "readyz" in parts["api"].detail
 
 
 def test_a_server_bound_to_all_addresses_is_reached_over_loopback(tmp_path: Path) -> None:
     config = platform_settings(tmp_path, host="0.0.0.0", api_port=1234)
-    assert readiness.api_url(config) == "http://127.0.0.1:1234"
+    assert api_readiness.api_url(config) == "http://127.0.0.1:1234"

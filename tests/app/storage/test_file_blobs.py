@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import SetupError
-from app.storage.files import FileBlobs
+from app.storage.file_blobs import FileBlobs
 
 
 @pytest.fixture
