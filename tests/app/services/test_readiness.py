@@ -48,6 +48,7 @@ async def test_a_stage_without_progress_on_overdue_records_is_not_ready_and_its_
     impatient = platform.model_copy(
         update={"unanswered_seconds": 0.1, "checkpoint_seconds": 0.1, "archive_seconds": 0.1}
     )
+    await commit_all(platform)  # the platform is shared: other tests leave records of other tasks
     async with AIOKafkaProducer(bootstrap_servers=platform.bootstrap) as producer:
         for _ in range(3):
             await producer.send_and_wait("ocr.requests", b"payload")
