@@ -85,7 +85,9 @@ async def test_a_topic_that_differs_is_reported_and_left_unchanged(
 
 async def test_a_topic_that_cannot_be_created_is_reported_by_name(settings: Settings) -> None:
     [task] = settings.tasks
-    with pytest.raises(KafkaError, match=f"topic '{task}\\.requests' could not be created: InvalidReplicationFactorError"):
+    with pytest.raises(
+        KafkaError, match=f"topic '{task}\\.requests' could not be created: InvalidReplicationFactorError"
+    ):
         await provision(settings.model_copy(update={"replication": 3}))
 
 
