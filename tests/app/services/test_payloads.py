@@ -39,7 +39,7 @@ async def test_a_payload_is_taken_out_of_its_envelope(
 
 @pytest.mark.parametrize("uri", ["file:///etc/passwd", "http://example.org/x", "blob://sha256/../../etc/passwd"])
 async def test_a_claim_check_can_only_name_our_own_storage(brokerless: Settings, tmp_path: Path, uri: str) -> None:
-    with pytest.raises(PayloadNotFound, match="is no blob's URI"):
+    with pytest.raises(PayloadNotFound, match="is not a blob URI"):
         await read_payload(brokerless, tmp_path, logged_request("1", json.dumps({"uri": uri}).encode()))
 
 
