@@ -71,17 +71,22 @@ async def wait_provisioned(settings: Settings) -> None:
     names = {topic.name for topic in required_topics(settings)}
     logged = False
     while True:
-        admin = clients.create_admin(settings)
         try:
-            await admin.start()
-            if names <= set(await admin.list_topics()):
+            if names <= await _existing_topics(settings):
                 return
             reason = "its topics do not exist yet"
         except (KafkaError, OSError) as error:
             reason = str(error)
-        finally:
-            await admin.close()
         if not logged:
             log.info("waiting for Kafka at %s: %s", settings.bootstrap, reason)
             logged = True
         await asyncio.sleep(_POLL_SECONDS)
+
+
+async def _existing_topics(settings: Settings) -> set[str]:
+    admin = clients.create_admin(settings)
+    try:
+        await admin.start()
+        return set(await admin.list_topics())
+    finally:
+        await admin.close()

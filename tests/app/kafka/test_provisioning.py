@@ -1,5 +1,6 @@
 import asyncio
 from itertools import count
+from pathlib import Path
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -109,3 +110,11 @@ async def test_waiting_continues_while_there_is_no_broker(brokerless: Settings) 
 async def test_provisioning_without_a_broker_raises(brokerless: Settings) -> None:
     with pytest.raises(KafkaConnectionError):
         await provision(brokerless)
+
+
+async def test_waiting_outlasts_a_home_that_cannot_be_read(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    waiting = asyncio.create_task(wait_provisioned(settings.model_copy(update={"home": tmp_path / "file" / "home"})))
+    await asyncio.sleep(0.5)
+    assert not waiting.done()
+    waiting.cancel()
