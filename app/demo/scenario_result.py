@@ -50,14 +50,14 @@ class ScenarioResult:
         """Return the result as `hindsight demo loop --json` prints it."""
         return {
             "task": self.task,
-            "usual": self.baseline_score,
-            "fallen": self.drifted_score,
-            "regained": self.regained_score,
+            "baseline_score": self.baseline_score,
+            "drifted_score": self.drifted_score,
+            "regained_score": self.regained_score,
             "recovered": self.recovered,
             "champion": self.champion,
-            "bad": self.faulty_version,
-            "bad_answers": self.faulty_answers,
-            "bad_share": self.faulty_share,
+            "faulty_version": self.faulty_version,
+            "faulty_answers": self.faulty_answers,
+            "faulty_share": self.faulty_share,
             "unanswered": self.unanswered,
             "seconds": self.seconds,
         }

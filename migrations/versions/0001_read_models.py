@@ -89,6 +89,10 @@ def upgrade() -> None:
         data(),
         *logged(),
     )
+    _create_registry_tables()
+
+
+def _create_registry_tables() -> None:
     run = words("run_id", nullable=True)
     op.create_table("models", *key("task", "name"), *words("version"), *run, data(), *logged())
     run = words("run_id", nullable=True)
