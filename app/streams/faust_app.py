@@ -22,6 +22,7 @@ from app.streams.faust_consumers import CommittedConsumer, LowPriorityConsumer
 log = logging.getLogger(__name__)
 
 App = faust.App
+METADATA_MAX_AGE_MS = 10_000
 
 
 def make_app(settings: Settings, group: str, *, low_priority: bool = False, **overrides: Any) -> App:
@@ -40,6 +41,8 @@ def make_app(settings: Settings, group: str, *, low_priority: bool = False, **ov
         "value_serializer": "raw",
         "consumer_auto_offset_reset": "earliest",
         "consumer_max_fetch_size": topics.max_message_bytes(settings),
+        # A broker that has just started may not know all topics yet: a group that assigned without one assigns again.
+        "consumer_metadata_max_age_ms": METADATA_MAX_AGE_MS,
         "broker_commit_interval": 0.5,
         # The partitions of a killed worker are reassigned once its session has ended.
         "broker_session_timeout": 6.0,
