@@ -46,6 +46,7 @@ class InferenceHandler:
         """Return the prediction or the rejection of each event, in order."""
         if self._predictor is None:
             self._predictor = Predictor(self._task, self._connect(), self._settings.inference_attempts)
+        predictor = self._predictor
         answers: list[HandlerResult | None] = [None] * len(batch)
         readable: list[_ReadableFeatures] = []
         for index, record in enumerate(batch):
@@ -64,25 +65,20 @@ class InferenceHandler:
         for index, event, features in readable:
             assignment = route.assign(self._task.name, batch[index].key or event.id.encode())
             groups[assignment].append((index, event, features))
-        await asyncio.gather(
-            *(self._predict(version, role, group, batch, answers) for (version, role), group in groups.items())
+        # All results before any answer: a batch that is retried because a version is unavailable is counted once.
+        results = await asyncio.gather(
+            *(
+                predictor(self._model(version), [Asked(event.id, features) for _, event, features in group])
+                for (version, _), group in groups.items()
+            )
         )
+        for ((version, role), group), group_results in zip(groups.items(), results, strict=True):
+            for (index, event, _), result in zip(group, group_results, strict=True):
+                answers[index] = self._answer(self._model(version), role, event, batch[index], result)
         return [answer for answer in answers if answer is not None]
 
-    async def _predict(
-        self,
-        version: str,
-        role: Role,
-        group: Sequence[_ReadableFeatures],
-        batch: Sequence[ConsumedRecord],
-        answers: list[HandlerResult | None],
-    ) -> None:
-        """Fill in the answers to those events of the batch that one version serves."""
-        assert self._predictor is not None
-        model = ModelRef(name=self._task.name, version=version)
-        results = await self._predictor(model, [Asked(event.id, features) for _, event, features in group])
-        for (index, event, _), result in zip(group, results, strict=True):
-            answers[index] = self._answer(model, role, event, batch[index], result)
+    def _model(self, version: str) -> ModelRef:
+        return ModelRef(name=self._task.name, version=version)
 
     def _answer(
         self,

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from prometheus_client import REGISTRY
 
 from app.errors import RequestRefused, Unavailable
 from app.events import cloudevents, ids
@@ -113,6 +114,24 @@ async def test_each_event_of_a_batch_has_its_answer_in_order(make_handler: Any) 
     assert answers[1].code == "bad_features"
     assert answers[2].error.code == "model_refused"
     assert prediction_of(answers[3])[1].output == {"sum": 196.0}
+
+
+async def test_a_batch_that_is_retried_counts_nothing_before_all_versions_have_answered(make_handler: Any) -> None:
+    route = Route("7", canary="8", canary_share=0.5)
+
+    async def both() -> Route:
+        return route
+
+    keys = {route.assign(TASK, key)[0]: key for key in (str(number).encode() for number in range(100))}
+    refused, away = features(b"X"), features(b"?")
+    batch = [dataclasses.replace(refused, key=keys["7"]), dataclasses.replace(away, key=keys["8"])]
+    labels = {"task": TASK, "version": "7", "role": "champion", "outcome": "failed"}
+    before = REGISTRY.get_sample_value("hindsight_requests_total", labels)
+    with pytest.raises(Unavailable):
+        await make_handler(route=both)(batch)
+    assert REGISTRY.get_sample_value("hindsight_requests_total", labels) == before
+    await make_handler(route=both)([batch[0]])
+    assert REGISTRY.get_sample_value("hindsight_requests_total", labels) == (before or 0) + 1
 
 
 async def test_a_batch_without_readable_events_is_answered(make_handler: Any) -> None:
