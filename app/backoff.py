@@ -5,6 +5,8 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
 
+from app.errors import describe
+
 T = TypeVar("T")
 _MIN_BACKOFF_SECONDS = 0.1
 _MAX_BACKOFF_SECONDS = 5.0
@@ -20,7 +22,7 @@ async def retry(
             return await attempt()
         except errors as error:
             wait = next(waits)
-            log.warning("%s, retrying in %.1f s: %s", message, wait, error)
+            log.warning("%s, retrying in %.1f s: %s", message, wait, describe(error))
         await asyncio.sleep(wait)
 
 

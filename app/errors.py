@@ -32,3 +32,8 @@ class Unconfirmed(Exception):
 
 class RequestRefused(Exception):
     """MLServer has the model, but does not accept this request."""
+
+
+def describe(error: BaseException) -> str:
+    """Return the text of an error, or its type where it has none, as TimeoutError often hasn't."""
+    return str(error) or type(error).__name__

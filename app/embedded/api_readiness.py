@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from app.errors import SetupError
+from app.errors import SetupError, describe
 from app.settings import Settings
 from app.system import api_tls
 
@@ -51,7 +51,7 @@ async def probe_readiness(config: Settings) -> tuple[bool, dict[str, PartStatus]
         parts = {name: PartStatus(part["ready"], part["detail"]) for name, part in documents.items()}
         return bool(body["ready"]) and response.status_code == 200, parts
     except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
-        return False, {"api": PartStatus(False, f"{api_url(config)}/readyz: {error or type(error).__name__}")}
+        return False, {"api": PartStatus(False, f"{api_url(config)}/readyz: {describe(error)}")}
 
 
 async def wait_until_ready(config: Settings, seconds: float) -> None:

@@ -12,7 +12,7 @@ import httpx
 
 from app.embedded import api_readiness, broker, lock, orphans, ports, prometheus
 from app.embedded import status as statuses
-from app.errors import SetupError
+from app.errors import SetupError, describe
 from app.events import topics
 from app.kafka import clients
 from app.settings import Settings
@@ -170,7 +170,7 @@ async def _check_mlserver(config: Settings) -> Check:
         async with httpx.AsyncClient(timeout=5, trust_env=False) as client:
             (await client.get(url)).raise_for_status()
     except httpx.HTTPError as error:
-        return Check("mlserver", "fail", f"{url}: {error or type(error).__name__}", LOGS_REMEDY.format("mlserver"))
+        return Check("mlserver", "fail", f"{url}: {describe(error)}", LOGS_REMEDY.format("mlserver"))
     return Check("mlserver", "ok", f"{url} answers")
 
 

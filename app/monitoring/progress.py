@@ -15,6 +15,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from app.events import topics
+from app.errors import describe
 from app.kafka import clients, reader
 from app.kafka.lag import ARCHIVE_GROUP, PREPROCESS_GROUP, RECORDER_GROUP, WORKER_GROUP, fetch_deployment_lags
 from app.monitoring.progress_tracker import GroupPosition, GroupProgress, GroupTopic, ProgressByGroup, ProgressTracker
@@ -76,7 +77,7 @@ class ProgressMonitor:
             except UnknownTopicOrPartitionError as error:
                 self.group_progress, self.unknown_reason = {}, str(error)
             except (KafkaError, OSError, TimeoutError) as error:
-                log.warning("the progress of the consumer groups is unknown: %s", error or type(error).__name__)
+                log.warning("the progress of the consumer groups is unknown: %s", describe(error))
                 self.group_progress, self.unknown_reason = {}, "no broker answers"
             self._refreshed_at = time.monotonic()
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 
 import httpx
 
-from app.errors import SetupError, Unavailable
+from app.errors import SetupError, Unavailable, describe
 from app.registry.runs import Run
 from app.retraining.backends.backend import RunCrashed
 
@@ -122,7 +122,7 @@ async def send_request(
     try:
         response = await http.request(method, path, **options)
     except httpx.HTTPError as error:
-        raise Unavailable(f"{http.base_url} can't be reached: {error or type(error).__name__}") from error
+        raise Unavailable(f"{http.base_url} can't be reached: {describe(error)}") from error
     if response.is_success or response.status_code in expected:
         return response
     message = f"{method} {response.url} answers {response.status_code}: {response.text[:500]}"
