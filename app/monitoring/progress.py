@@ -14,8 +14,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
-from app.events import topics
 from app.errors import describe
+from app.events import topics
 from app.kafka import clients, reader
 from app.kafka.lag import ARCHIVE_GROUP, PREPROCESS_GROUP, RECORDER_GROUP, WORKER_GROUP, fetch_deployment_lags
 from app.monitoring.progress_tracker import GroupPosition, GroupProgress, GroupTopic, ProgressByGroup, ProgressTracker
