@@ -182,12 +182,8 @@ async def _check_broker(config: Settings) -> list[Check]:
             else "Check HINDSIGHT_KAFKA_BOOTSTRAP, and that this machine can reach the cluster."
         )
         return [Check("kafka", "fail", f"no broker answers at {config.bootstrap}", remedy)]
-    admin = clients.create_admin(config)
-    await admin.start()
-    try:
+    async with clients.open_admin(config) as admin:
         existing = set(await admin.list_topics())
-    finally:
-        await admin.close()
     missing = sorted({topic.name for topic in topics.required_topics(config)} - existing)
     topics_check = (
         Check("topics", "fail", f"missing: {', '.join(missing)}", "Restart the platform: it creates them.")

@@ -84,9 +84,5 @@ async def _wait_for_group(
 
 
 async def _fetch_committed_offsets(settings: Settings, group: str) -> dict[TopicPartition, int]:
-    admin = clients.create_admin(settings)
-    await admin.start()
-    try:
+    async with clients.open_admin(settings) as admin:
         return {tp: committed.offset for tp, committed in (await admin.list_consumer_group_offsets(group)).items()}
-    finally:
-        await admin.close()

@@ -41,12 +41,8 @@ async def delete_before_offsets(settings: Settings, until: Mapping[TopicPartitio
     }
     if ends:
         await asyncio.to_thread(os.sync)  # the archive's files are on disk before Kafka deletes the records
-        admin = clients.create_admin(settings)
-        await admin.start()
-        try:
+        async with clients.open_admin(settings) as admin:
             await admin.delete_records({tp: RecordsToDelete(before_offset=end) for tp, end in ends.items()})
-        finally:
-            await admin.close()
     return sum(end - offset_ranges[tp].begin for tp, end in ends.items())
 
 

@@ -59,9 +59,7 @@ async def apply_retention(settings: Settings, now: datetime) -> dict[TopicPartit
     )
     for tp, end in archived_ends.items():
         limits[tp].append(end)
-    admin = clients.create_admin(settings)
-    await admin.start()
-    try:
+    async with clients.open_admin(settings) as admin:
         for group in sorted(set().union(*groups.values())):
             committed = await admin.list_consumer_group_offsets(group)
             for tp in offset_ranges:
@@ -90,8 +88,6 @@ async def apply_retention(settings: Settings, now: datetime) -> dict[TopicPartit
                 "deleted %d archived events from Kafka",
                 sum(end - offset_ranges[tp].begin for tp, end in deletable.items()),
             )
-    finally:
-        await admin.close()
     return deletable
 
 

@@ -3,6 +3,8 @@
 The clients of applications, in `app.client` and in the tests, are separate.
 """
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from aiokafka import AIOKafkaClient, AIOKafkaConsumer, AIOKafkaProducer
@@ -59,6 +61,17 @@ def create_producer(settings: Settings, **overrides: Any) -> AIOKafkaProducer:
 def create_admin(settings: Settings) -> AIOKafkaAdminClient:
     """Return an admin client."""
     return AIOKafkaAdminClient(**client_options(settings))
+
+
+@asynccontextmanager
+async def open_admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
+    """Yield a connected admin client. Raises KafkaError without a broker."""
+    admin = create_admin(settings)
+    try:
+        await admin.start()
+        yield admin
+    finally:
+        await admin.close()
 
 
 def create_client(settings: Settings, **overrides: Any) -> AIOKafkaClient:

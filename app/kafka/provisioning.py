@@ -22,17 +22,13 @@ async def provision(settings: Settings) -> list[str]:
 
     Idempotent, and safe to run from several processes at once. An existing topic is never changed.
     """
-    admin = clients.create_admin(settings)
-    await admin.start()
-    try:
+    async with clients.open_admin(settings) as admin:
         topics = required_topics(settings)
         existing = set(await admin.list_topics())
         missing = [topic for topic in topics if topic.name not in existing]
         if missing:
             await _create(admin, missing, settings.replication)
         return await _differences(admin, [topic for topic in topics if topic.name in existing])
-    finally:
-        await admin.close()
 
 
 async def _create(admin: AIOKafkaAdminClient, topics: Iterable[TopicSpec], replication: int) -> None:
@@ -84,9 +80,5 @@ async def wait_provisioned(settings: Settings) -> None:
 
 
 async def _existing_topics(settings: Settings) -> set[str]:
-    admin = clients.create_admin(settings)
-    try:
-        await admin.start()
+    async with clients.open_admin(settings) as admin:
         return set(await admin.list_topics())
-    finally:
-        await admin.close()

@@ -31,12 +31,8 @@ class OffsetRange:
 
 async def fetch_partitions(settings: Settings, names: list[str]) -> list[TopicPartition]:
     """Return the partitions of those topics that exist. Raises KafkaError without a broker."""
-    admin = clients.create_admin(settings)
-    try:
-        await admin.start()
+    async with clients.open_admin(settings) as admin:
         descriptions = await admin.describe_topics(names)
-    finally:
-        await admin.close()
     return [
         TopicPartition(topic["topic"], partition["partition"])
         for topic in descriptions

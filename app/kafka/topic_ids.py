@@ -136,12 +136,8 @@ async def fetch_topic_ids(settings: Settings, topics: Iterable[str]) -> dict[str
 
     Raises UnknownTopicOrPartitionError for a topic that does not exist, KafkaConnectionError without a broker.
     """
-    admin = clients.create_admin(settings)
-    await admin.start()
-    try:
+    async with clients.open_admin(settings) as admin:
         response = await admin._send_request(_Metadata(sorted(set(topics))))
-    finally:
-        await admin.close()
     topic_ids = {}
     for error, name, topic_uuid, *_ in response.topics:
         if error:

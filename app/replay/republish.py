@@ -84,13 +84,9 @@ def republish(
 
 
 async def _check_topic(settings: Settings, topic: str) -> None:
-    admin = clients.create_admin(settings)
-    await admin.start()
-    try:
+    async with clients.open_admin(settings) as admin:
         if topic not in await admin.list_topics():
             raise SetupError(f"There is no topic {topic!r}.", "Create it first, with as many partitions as you need.")
-    finally:
-        await admin.close()
 
 
 async def _publish(
