@@ -1,109 +1,112 @@
-"""Checks of an audio file before any of it is decoded.
+"""The length that a container declares for its samples, compared with what is there before any of it is decoded.
 
-A header of 44 bytes can claim hours, so claims are compared with what is there first. Sources: RIFF/WAVE (Microsoft and
-IBM, "Multimedia Programming Interface and Data Specifications 1.0"), FLAC (RFC 9639), Ogg (RFC 3533).
+Recorders that write to a pipe don't know it and declare what they like: 0, or a number that no file has. A header of 44
+bytes can claim hours. Sources: RIFF/WAVE (Microsoft and IBM, "Multimedia Programming Interface and Data Specifications
+1.0"), RF64 (EBU Tech 3306), AIFF (Apple, 1989), AU (Sun), CAF (Apple), Wave64 (Sonic Foundry), Ogg (RFC 3533).
 """
 
 import struct
+from dataclasses import dataclass
 
-from models.base import Rejected
+from models.speech_to_text.recording import broken, truncated
 
-MAX_SECONDS = 600
-"""The longest audio of one request: ten minutes."""
+IMPLAUSIBLE_BYTES = 1 << 28
+"""A declared length beyond the end of the file of so many bytes, or more, means "to the end".
 
-_UNKNOWN = {0x7FFFF000, 0xFFFFFFFF}
-"""What those who write to a pipe (SoX and espeak-ng, FFmpeg) declare, not knowing how long it will be."""
-_OGG_PAGE, _OGG_LAST = 27, 0x04
-_MAX_PARTS = 1_000
-"""Chunks of a WAV file up to its samples, or metadata blocks of a FLAC file: each takes time, and may be empty."""
-_MAX_PAGES = 300_000
-"""Pages of an OGG file: ten minutes in packets of 2.5 ms, each on a page of its own, are 240,000."""
+That is four times the largest payload: no file of that length is taken whole. A smaller one has been cut.
+"""
+_IN_DS64 = 0xFFFFFFFF
+"""A size that RF64 declares in its chunk `ds64` instead."""
+_MAX_CHUNKS = 100_000
+_OGG_PAGE = 27
 
 
-def check_container(payload: bytes) -> None:
-    """Raise `Rejected` unless this is a whole WAV, FLAC or OGG file that is not too long.
+@dataclass(frozen=True)
+class Layout:
+    """How a container lays out its chunks: a name, a size, and so many bytes."""
 
-    Codes: `empty`, `not_audio`, `truncated`, `too_long`, `broken`.
+    magic: bytes
+    form: bytes
+    form_at: int
+    first_chunk: int
+    size: struct.Struct
+    data: bytes = b"data"
+    name_bytes: int = 4
+    header_in_size: int = 0
+    """Bytes of its own name and size that a size includes."""
+    align: int = 2
+
+    def is_of(self, payload: bytes) -> bool:
+        """Return whether a file is laid out so."""
+        return payload.startswith(self.magic) and payload.startswith(self.form, self.form_at)
+
+
+_LE, _BE = struct.Struct("<I"), struct.Struct(">I")
+LAYOUTS = (
+    Layout(b"RIFF", b"WAVE", 8, 12, _LE),
+    Layout(b"RIFX", b"WAVE", 8, 12, _BE),
+    Layout(b"RF64", b"WAVE", 8, 12, _LE),
+    Layout(b"BW64", b"WAVE", 8, 12, _LE),
+    Layout(b"FORM", b"AIF", 8, 12, _BE, b"SSND"),
+    Layout(b"caff", b"", 8, 8, struct.Struct(">Q"), align=1),
+    Layout(b"riff", b"wave", 24, 40, struct.Struct("<Q"), name_bytes=16, header_in_size=24, align=8),
+)
+
+
+def with_true_length(payload: bytes) -> bytes:
+    """Return the file, with the length of its samples where it declares none. Raises `Rejected`: `truncated`, `broken`.
+
+    What follows samples of no length is another chunk, or the samples.
     """
-    if not payload:
-        raise Rejected("empty", "the value is empty: send the bytes of a WAV, FLAC or OGG file")
-    if payload[:4] == b"RIFF" and b"WAVE".startswith(payload[8:12]):
-        _check_wav(payload)
-    elif payload[:4] == b"fLaC":
-        _check_flac(payload)
-    elif payload[:4] == b"OggS":
+    if payload.startswith(b"OggS"):
         _check_ogg(payload)
-    elif len(payload) < 4 and any(magic.startswith(payload) for magic in (b"RIFF", b"fLaC", b"OggS")):
+    if any(layout.magic.startswith(payload[:4]) for layout in LAYOUTS) and len(payload) < 12:
         raise truncated()
-    else:
-        raise Rejected("not_audio", f"neither a WAV, a FLAC nor an OGG file: it starts with {payload[:8]!r}")
+    layout = next((layout for layout in LAYOUTS if layout.is_of(payload)), None)
+    if layout is None:
+        return payload
+    size_at, size = _find_data(payload, layout)
+    begin = size_at + layout.size.size
+    there = len(payload) - begin
+    if size <= there and (size or not there or _is_chunk(payload, begin, layout)):
+        return payload
+    if 0 < size < IMPLAUSIBLE_BYTES:
+        raise truncated()
+    return payload[:size_at] + layout.size.pack(there + layout.header_in_size) + payload[begin:]
 
 
-def truncated() -> Rejected:
-    """Return the rejection of a file that ends too early."""
-    return Rejected("truncated", "the audio file ends too early: send all of its bytes")
+def _find_data(payload: bytes, layout: Layout) -> tuple[int, int]:
+    """Return where the size of the samples is declared, and the size. Raises `Rejected` if the file ends before."""
+    at, long_size = layout.first_chunk, None
+    for _ in range(_MAX_CHUNKS):
+        size_at = at + layout.name_bytes
+        begin = size_at + layout.size.size
+        if begin > len(payload):
+            raise truncated()
+        size = max(0, layout.size.unpack_from(payload, size_at)[0] - layout.header_in_size)
+        if payload.startswith(layout.data, at):
+            return size_at, size if long_size is None or size != _IN_DS64 else long_size
+        if payload.startswith(b"ds64", at) and begin + 16 <= len(payload):
+            (long_size,) = struct.unpack_from("<Q", payload, begin + 8)
+        at = begin + size + -size % layout.align
+    raise broken(f"more than {_MAX_CHUNKS:,} chunks before its samples; save it again")
 
 
-def too_long(seconds: float) -> Rejected:
-    """Return the rejection of a file that is, or claims to be, longer than `MAX_SECONDS`."""
-    return Rejected("too_long", f"{seconds:.0f} s of audio: at most {MAX_SECONDS} s are taken; send it in parts")
-
-
-def _too_many(parts: int, of_what: str) -> Rejected:
-    return Rejected("broken", f"the audio file has more than {parts:,} {of_what}: save it again")
-
-
-def _check_wav(payload: bytes) -> None:
-    """Walk the chunks up to the samples and compare what they declare with what is there."""
-    at, bytes_per_second, chunks = 12, 0, 0
-    while at + 8 <= len(payload):
-        chunks += 1
-        if chunks > _MAX_PARTS:
-            raise _too_many(_MAX_PARTS, "chunks before its samples")
-        kind, size = struct.unpack_from("<4sI", payload, at)
-        if kind == b"fmt " and at + 20 <= len(payload):
-            (bytes_per_second,) = struct.unpack_from("<I", payload, at + 16)
-        if kind == b"data":
-            if size in _UNKNOWN:
-                return
-            if bytes_per_second and size > MAX_SECONDS * bytes_per_second:
-                raise too_long(size / bytes_per_second)
-            if at + 8 + size > len(payload):
-                raise truncated()
-            return
-        at += 8 + size + size % 2
-    raise truncated()
-
-
-def _check_flac(payload: bytes) -> None:
-    """Walk the metadata blocks; decoding finds how much sound follows."""
-    at, blocks = 4, 0
-    while at + 4 <= len(payload):
-        blocks += 1
-        if blocks > _MAX_PARTS:
-            raise _too_many(_MAX_PARTS, "metadata blocks")
-        head = int.from_bytes(payload[at : at + 4], "big")
-        at += 4 + (head & 0xFFFFFF)
-        if head >> 31:  # the last one
-            if at < len(payload):
-                return
-            break
-    raise truncated()
+def _is_chunk(payload: bytes, at: int, layout: Layout) -> bool:
+    """Return whether a whole chunk, with a name, is at this place."""
+    name = payload[at : at + 4]
+    begin = at + layout.name_bytes + layout.size.size
+    if begin > len(payload) or not (name.isascii() and name.decode("ascii").isprintable()):
+        return False
+    size: int = layout.size.unpack_from(payload, at + layout.name_bytes)[0] - layout.header_in_size
+    return 0 <= size <= len(payload) - begin
 
 
 def _check_ogg(payload: bytes) -> None:
-    """Walk the pages up to the one that says it is the last."""
-    at, last, pages = 0, False, 0
-    while at < len(payload):
-        pages += 1
-        if pages > _MAX_PAGES:
-            raise _too_many(_MAX_PAGES, "pages")
-        if payload[at : at + 4] != b"OggS"[: len(payload) - at]:
-            raise Rejected("broken", "the audio file is damaged: an Ogg page is missing")
-        if at + _OGG_PAGE > len(payload):
-            raise truncated()
-        segments = payload[at + _OGG_PAGE : at + _OGG_PAGE + payload[at + 26]]
-        last = bool(payload[at + 5] & _OGG_LAST)
-        at += _OGG_PAGE + payload[at + 26] + sum(segments)
-    if at > len(payload) or not last:
+    """Raise `Rejected` unless the last page is whole. That it calls itself the last is not asked: pipes are cut."""
+    last = payload.rfind(b"OggS")
+    segments = payload[last + _OGG_PAGE : last + _OGG_PAGE + payload[last + 26]] if last + 26 < len(payload) else b""
+    end = last + _OGG_PAGE + len(segments) + sum(segments)
+    whole = last + 26 < len(payload) and len(segments) == payload[last + 26] and end <= len(payload)
+    if not whole or (end < len(payload) and b"OggS".startswith(payload[end:])):
         raise truncated()

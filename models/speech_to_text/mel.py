@@ -11,7 +11,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from models.speech_to_text.audio import RATE, Samples
+from models.speech_to_text.audio import RATE
+from models.speech_to_text.recording import Samples
 
 MELS = 40
 WINDOW, HOP, FFT = 400, 200, 512

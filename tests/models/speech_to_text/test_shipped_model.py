@@ -17,9 +17,10 @@ from models.nn.conv_ctc_onnx import from_onnx
 from models.nn.ctc_evaluation import parity
 from models.nn.onnx_inference import judge, padded_inputs, run, session
 from models.speech_to_text import SpeechToText
-from models.speech_to_text.audio import RATE, Samples, read_audio
+from models.speech_to_text.audio import RATE, read_audio
 from models.speech_to_text.data.clips import wav
 from models.speech_to_text.mel import FRAME_SECONDS
+from models.speech_to_text.recording import Samples
 from models.speech_to_text.training.network import SIGNAL
 from models.speech_to_text.word_errors import word_error_rate
 
