@@ -1,6 +1,6 @@
-"""From the bytes of an audio file to samples at 16 kHz, one channel. Needs numpy, soundfile and soxr, for some files av.
+"""From the bytes of an audio file to samples at 16 kHz, one channel. Needs numpy, soundfile and soxr.
 
-libsndfile identifies and reads what it can, FFmpeg the rest.
+libsndfile identifies and reads what it can, FFmpeg the rest, for which av is imported.
 """
 
 from collections.abc import Callable
@@ -53,16 +53,15 @@ def _decode_mixed(payload: bytes, decoder: Decoder, mixer: Mixer) -> Samples:
     """Read block by block, so that neither a claim nor many channels cost memory."""
     with decoder(payload) as recording:
         recording.check_header()
-        rate, parts, count = recording.rate, [], 0
-        resampler = None if rate == RATE else soxr.ResampleStream(rate, RATE, 1, quality="VHQ")
+        parts, count = [], 0
+        resampler = None if recording.rate == RATE else soxr.ResampleStream(recording.rate, RATE, 1, quality="VHQ")
         for block in recording.blocks:
             count += len(block)
             recording.check_length(count)
             _check_values(block)
-            mono = mixer.mix(block)
+            mono = mixer.mix(block, recording.rate)
             parts.append(mono if resampler is None else resampler.resample_chunk(mono))
-        if not count:
-            raise Rejected("no_samples", "the audio file holds no samples: send at least a word")
+        recording.check_end(count)
         if resampler is not None:
             parts.append(resampler.resample_chunk(np.zeros(0, np.float32), last=True))
     return np.concatenate(parts)

@@ -6,15 +6,16 @@ from numpy.typing import NDArray
 from models.speech_to_text.recording import Samples
 
 _CANCELLED = 0.1
-"""Channels of different sounds average to a power of 1 by the measure of `Mixer`, n equal ones to n, opposite ones to 0."""
+"""By the measure of `Mixer` channels of different sounds average to 1, n equal ones to n, and opposite ones to 0."""
+_STEP_HERTZ = 4_000
 
 
 class Mixer:
     """Averages channels, or takes one, and measures whether their average has lost the sound.
 
     A microphone wired in opposition gives channels that cancel each other. The measure is the power of the average over
-    that of channels which have nothing in common, sum(power) / n^2. Powers are of the differences from sample to sample,
-    so that neither a constant nor a hum counts.
+    that of channels that have nothing in common, sum(powers) / n^2. Powers are those of speech: of the differences
+    between means of 1/4000 s, so that no constant counts, and not the noise of a codec either.
     """
 
     def __init__(self, channel: int | None = None) -> None:
@@ -23,17 +24,21 @@ class Mixer:
         self._powers: NDArray[np.float64] | None = None
         self._mixed_power = 0.0
 
-    def mix(self, block: Samples) -> Samples:
-        """Return one channel, (n,), of the next block, (n, channels)."""
+    def mix(self, block: Samples, rate: int) -> Samples:
+        """Return one channel, (n,), of the next block, (n, channels), with so many frames a second."""
         if self._channel is not None:
             return np.ascontiguousarray(block[:, self._channel])
         mono: Samples = block.mean(axis=1, dtype=np.float32)
         if block.shape[1] > 1:
-            steps = np.diff(block, axis=0)
-            powers = np.einsum("ij,ij->j", steps, steps, dtype=np.float64)
-            self._powers = powers if self._powers is None else self._powers + powers
-            self._mixed_power += float(np.square(np.diff(mono), dtype=np.float64).sum())
+            self._measure(block, max(1, rate // _STEP_HERTZ))
         return mono
+
+    def _measure(self, block: Samples, step: int) -> None:
+        whole = block[: len(block) // step * step].reshape(-1, step, block.shape[1])
+        differences = np.diff(whole.mean(axis=1, dtype=np.float64), axis=0)
+        powers = np.square(differences).sum(axis=0)
+        self._powers = powers if self._powers is None else self._powers + powers
+        self._mixed_power += float(np.square(differences.mean(axis=1)).sum())
 
     @property
     def strongest(self) -> int | None:

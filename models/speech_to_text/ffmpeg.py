@@ -18,16 +18,18 @@ _CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "ogg", "amr", "aac", "loas", "asf", "mp3", "flac", "wav", "w64", "aiff",
     "au", "caf", "nistsphere", "ac3", "eac3", "mpegts",
 )  # fmt: skip
-_MOVIE = _CONTAINERS[0]
+_TIMED = _CONTAINERS[:2]
+"""These declare how long they are, to a fraction of a second. Of others FFmpeg estimates it."""
+_MOVIE_BOX, _MATROSKA = b"ftyp", b"\x1aE\xdf\xa3"
 _COSTS = dict.fromkeys(("aac", "mp3float", "flac", "vorbis", "alac"), 1)
 """What decoding a sample of this codec was measured to cost, as of `libsndfile`."""
 _OTHER_COST = 10
 _CODECS = (
-    *_COSTS, "opus", "libopus", "aac_latm", "mp1float", "mp2float", "amrnb", "amrwb", "libopencore_amrnb", "libopencore_amrwb", "speex",
-    "wmav1", "wmav2", "wmapro", "wmalossless", "wmavoice", "ac3", "eac3", "shorten", "gsm", "gsm_ms", "g722", "g726",
-    "qcelp", "evrc", "ilbc", "truespeech", "adpcm_ima_wav", "adpcm_ima_qt", "adpcm_ms", "pcm_alaw", "pcm_mulaw",
-    "pcm_u8", "pcm_s8", "pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be", "pcm_s32le", "pcm_s32be", "pcm_f32le",
-    "pcm_f32be", "pcm_f64le", "pcm_f64be",
+    *_COSTS, "opus", "libopus", "aac_latm", "mp1float", "mp2float", "amrnb", "amrwb", "libopencore_amrnb",
+    "libopencore_amrwb", "speex", "wmav1", "wmav2", "wmapro", "wmalossless", "wmavoice", "ac3", "eac3", "shorten",
+    "gsm", "gsm_ms", "g722", "g726", "qcelp", "evrc", "ilbc", "truespeech", "adpcm_ima_wav", "adpcm_ima_qt", "adpcm_ms",
+    "pcm_alaw", "pcm_mulaw", "pcm_u8", "pcm_s8", "pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be", "pcm_s32le",
+    "pcm_s32be", "pcm_f32le", "pcm_f32be", "pcm_f64le", "pcm_f64be",
 )  # fmt: skip
 _OPTIONS = {
     "format_whitelist": ",".join(_CONTAINERS),
@@ -46,7 +48,9 @@ def opened(payload: bytes) -> Iterator[Recording]:
     try:
         container = av.open(BytesIO(payload), options=_OPTIONS, metadata_errors="ignore")
     except (av.FFmpegError, ValueError) as error:
-        raise Rejected("not_audio", f"no audio file: it starts with {payload[:8]!r}") from error
+        if payload.startswith(_MATROSKA) or payload[4:8] == _MOVIE_BOX:
+            raise broken("no index of its sound") from error
+        raise Rejected("not_audio", f"no audio file is known that starts with {payload[:8]!r}") from error
     with container:
         stream = container.streams.best("audio")
         if stream is None:
@@ -54,7 +58,7 @@ def opened(payload: bytes) -> Iterator[Recording]:
         codec = stream.codec_context
         if codec.name not in _CODECS or not codec.sample_rate or not codec.channels:
             raise Rejected("bad_codec", f"sound encoded as {codec.name} is not read: send WAV, FLAC, MP3, M4A or WebM")
-        duration = container.duration if container.format.name == _MOVIE else None
+        duration = container.duration if container.format.name in _TIMED and len(container.streams) == 1 else None
         yield Recording(
             rate=codec.sample_rate,
             channels=codec.channels,
@@ -62,6 +66,7 @@ def opened(payload: bytes) -> Iterator[Recording]:
             encoding=codec.name,
             cost=_COSTS.get(codec.name, _OTHER_COST),
             blocks=_blocks(container, stream),
+            missing=codec.sample_rate // 2,
         )
 
 
@@ -78,7 +83,7 @@ def _blocks(container: Any, stream: Any) -> Iterator[Samples]:
                     raise broken("its rate or its channels change on the way")
                 yield _samples(frame)
     except av.FFmpegError as error:
-        raise broken(str(error)) from error
+        raise broken(error.strerror or str(error)) from error
 
 
 def _samples(frame: Any) -> Samples:

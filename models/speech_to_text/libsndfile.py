@@ -7,7 +7,7 @@ from typing import Any
 
 import soundfile
 
-from models.speech_to_text.recording import Recording, Samples, broken, truncated
+from models.speech_to_text.recording import Recording, Samples, broken
 
 _COSTS = {
     **dict.fromkeys(("PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW"), 1),
@@ -41,32 +41,51 @@ class _BoundedFile(BytesIO):
 
     def seek(self, offset: int, whence: int = 0) -> int:
         self.calls_left -= 1
-        return super().seek(offset, whence) if self.calls_left > 0 else self.tell()
+        return super().seek(offset, whence) if self.calls_left > 0 and abs(offset) < _UNKNOWN_FRAMES else self.tell()
+
+
+class _Stream(soundfile.SoundFile):  # type: ignore[misc]
+    """A file that is read from its beginning to its end: soundfile seeks after each block, which not all can."""
+
+    def seekable(self) -> bool:
+        return False
 
 
 @contextmanager
 def opened(payload: bytes) -> Iterator[Recording]:
-    """Open a file. Raises `Unreadable`; decoding raises `Rejected`: `broken`, `truncated`."""
+    """Open a file. Raises `Unreadable`; decoding raises `Rejected`: `broken`."""
     source = _BoundedFile(payload)
     try:
-        file = soundfile.SoundFile(source)
+        file = _Stream(source)
     except soundfile.LibsndfileError as error:
         _check_calls(source)
         raise Unreadable(error.error_string, unknown=error.code == 1) from error
     with file:
         _check_calls(source)
-        known = file.frames < _UNKNOWN_FRAMES
-        if not known and file.format == "FLAC":  # written to a pipe: libsndfile can't seek in it, which soundfile does
-            raise Unreadable("a FLAC file without a length", unknown=False)
         source.calls_left = float("inf")
         yield Recording(
             rate=file.samplerate,
             channels=file.channels,
-            frames=file.frames if known else None,
+            frames=_declared_frames(file, payload),
             encoding=file.subtype,
             cost=_COSTS.get(file.subtype, _OTHER_COST),
             blocks=_blocks(file),
         )
+
+
+def _declared_frames(file: Any, payload: bytes) -> int | None:
+    """Return the declared length. An MPEG file without an index (Xing, "VBR headers and LAME tags") has none."""
+    if file.frames >= _UNKNOWN_FRAMES or (file.subtype.startswith("MPEG") and not _has_index(payload)):
+        return None
+    return int(file.frames)
+
+
+def _has_index(payload: bytes) -> bool:
+    first = 0
+    if payload.startswith(b"ID3") and len(payload) > 10:  # its length has seven bits in a byte (id3.org, ID3v2.4)
+        first = 10 + sum(byte << shift for byte, shift in zip(payload[6:10], (21, 14, 7, 0), strict=True))
+    frame = payload[first : first + 4_096]
+    return b"Xing" in frame or b"Info" in frame
 
 
 def _check_calls(source: _BoundedFile) -> None:
@@ -75,12 +94,8 @@ def _check_calls(source: _BoundedFile) -> None:
 
 
 def _blocks(file: Any) -> Iterator[Samples]:
-    count = 0
     try:
         while len(block := file.read(_BLOCK // file.channels, dtype="float32", always_2d=True)):
-            count += len(block)
             yield block
     except soundfile.LibsndfileError as error:
         raise broken(error.error_string) from error
-    if 0 < file.frames < _UNKNOWN_FRAMES and count < file.frames:
-        raise truncated()

@@ -20,10 +20,10 @@ Samples = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Recording:
-    """A recording whose header is read: `frames` is the length that it declares, None if it declares none.
+    """A recording whose header is read.
 
-    `cost` is how many samples of `MAX_SAMPLES` one sample of this `encoding` counts for. `blocks` decodes: float32
-    (n, channels).
+    `frames` is the length that it declares, None if it declares none; it may have fewer by `missing`. `cost` is how
+    many samples of `MAX_SAMPLES` one sample of this `encoding` counts for. `blocks` decodes: float32 (n, channels).
     """
 
     rate: int
@@ -32,6 +32,7 @@ class Recording:
     encoding: str
     cost: int
     blocks: Iterator[Samples]
+    missing: int = 0
 
     def check_header(self) -> None:
         """Raise `Rejected` for more work than is taken: `too_many_channels`, `bad_rate`, and as `check_length`."""
@@ -52,6 +53,13 @@ class Recording:
                 f"{frames:,} samples in each of {self.channels} channels: at most {most:,} are taken of "
                 f"{self.encoding}; send it with a lower rate or fewer channels, or in parts",
             )
+
+    def check_end(self, frames: int) -> None:
+        """Raise `Rejected` unless so many frames are all: `no_samples`, `truncated`."""
+        if self.frames is not None and frames + self.missing < self.frames:
+            raise truncated()
+        if not frames:
+            raise Rejected("no_samples", "the audio file holds no samples: send at least a word")
 
 
 def truncated() -> Rejected:
