@@ -26,8 +26,8 @@ def read_audio(payload: bytes) -> Samples:
     """Read an audio file: samples between -1 and 1, channels averaged, resampled to `RATE`, (samples,).
 
     If the channels cancel each other, the strongest is taken instead. Raises `Rejected`: `empty`, `not_audio`,
-    `no_sound`, `bad_codec`, `truncated`, `broken`, `too_long`, `too_many_channels`, `bad_rate`, `too_many_samples`,
-    `no_samples`, `not_finite`, `out_of_range`.
+    `no_sound`, `bad_codec`, `too_many_streams`, `truncated`, `broken`, `too_long`, `too_many_channels`, `bad_rate`,
+    `too_many_samples`, `no_samples`, `not_finite`, `out_of_range`.
     """
     if not payload:
         raise Rejected("empty", "the value is empty: send the bytes of an audio file, such as WAV, FLAC, MP3 or M4A")
