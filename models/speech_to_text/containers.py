@@ -11,12 +11,13 @@ import struct
 from dataclasses import dataclass
 from math import prod
 
-from models.speech_to_text.recording import broken, truncated
+from models.base import Rejected
+from models.speech_to_text.recording import MAX_SECONDS, broken, too_long, truncated
 
-IMPLAUSIBLE_BYTES = 1 << 28
+IMPLAUSIBLE_BYTES = 1_000_000_000
 """A declared length beyond the end of the file of so many bytes, or more, means "to the end".
 
-That is four times the largest payload: no file of that length is taken whole. A smaller one has been cut.
+That is fifteen times the largest payload, and nine hours at 16 kHz. A file that declares less, and ends, has been cut.
 """
 _IN_DS64 = 0xFFFFFFFF
 """A size that RF64 declares in its chunk `ds64` instead."""
@@ -60,6 +61,8 @@ class DataSize:
     size: int
     begin: int
     layout: Layout | None = None
+    bytes_per_second: int = 0
+    """As a WAV file declares them; 0 if it is not known."""
 
 
 _LE, _BE = struct.Struct("<I"), struct.Struct(">I")
@@ -88,10 +91,16 @@ def with_true_length(payload: bytes) -> bytes:
     if data.size <= there and not declares_none:
         return payload
     if 0 < data.size < IMPLAUSIBLE_BYTES:
-        raise truncated()
+        raise _cut(data)
     if payload[:4] in {b"RF64", b"BW64"}:  # without the chunk that has another size, it is a WAV file
         payload = b"RIFF" + payload[4:].replace(b"ds64", b"JUNK", 1)
     return payload[: data.at] + data.written.pack(there + data.extra) + payload[data.at + data.written.size :]
+
+
+def _cut(data: DataSize) -> Rejected:
+    """Return the rejection of a file that declares more than there is: it is too long as well, or only cut."""
+    seconds = data.size / data.bytes_per_second if data.bytes_per_second else 0
+    return too_long(seconds) if seconds > MAX_SECONDS else truncated()
 
 
 def find_data(payload: bytes) -> DataSize | None:
@@ -110,7 +119,7 @@ def find_data(payload: bytes) -> DataSize | None:
 
 def _find_chunk(payload: bytes, layout: Layout) -> DataSize:
     """Walk the chunks up to the samples."""
-    at, long_size = layout.first_chunk, None
+    at, long_size, bytes_per_second = layout.first_chunk, None, 0
     for _ in range(_MAX_CHUNKS):
         size_at = at + layout.name_bytes
         begin = size_at + layout.size.size
@@ -120,9 +129,11 @@ def _find_chunk(payload: bytes, layout: Layout) -> DataSize:
         if payload.startswith(layout.data, at):
             size = long_size if long_size is not None and size == _IN_DS64 else size
             extra, begin = layout.header_in_size + layout.head_bytes, begin + layout.head_bytes
-            return DataSize(size_at, layout.size, extra, size - layout.head_bytes, begin, layout)
+            return DataSize(size_at, layout.size, extra, size - layout.head_bytes, begin, layout, bytes_per_second)
         if payload.startswith(b"ds64", at) and begin + 16 <= len(payload):
             (long_size,) = struct.unpack_from("<Q", payload, begin + 8)
+        if layout.form == b"WAVE" and payload.startswith(b"fmt ", at) and begin + 12 <= len(payload):
+            (bytes_per_second,) = layout.size.unpack_from(payload, begin + 8)
         at = begin + max(0, size + -size % layout.align)
     raise broken(f"more than {_MAX_CHUNKS:,} chunks before its samples; save it again")
 

@@ -52,7 +52,7 @@ def opened(payload: bytes) -> Iterator[Recording]:
     import av  # 18 MB and 50 ms, which most files don't need
 
     try:
-        container = av.open(BytesIO(payload), options=_OPTIONS, metadata_errors="ignore")
+        container: Any = av.open(BytesIO(payload), options=_OPTIONS, metadata_errors="ignore")
     except (av.FFmpegError, ValueError) as error:
         if payload.startswith(_MATROSKA) or payload[4:8] == _MOVIE_BOX:
             raise broken("no index of its sound") from error
@@ -117,7 +117,7 @@ def _samples(frame: Any) -> Samples:
     values = frame.to_ndarray()
     values = values.T if frame.format.is_planar else values.reshape(-1, frame.layout.nb_channels)
     if values.dtype == np.uint8:
-        return ((values.astype(np.float32) - 128) / 128).astype(np.float32)
+        return np.asarray((values.astype(np.float32) - 128) / 128, np.float32)
     if values.dtype.kind == "i":
-        return (values / -float(np.iinfo(values.dtype).min)).astype(np.float32)
+        return np.asarray(values / -float(np.iinfo(values.dtype).min), np.float32)
     return np.asarray(values, np.float32)

@@ -74,4 +74,7 @@ def broken(reason: str) -> Rejected:
 
 def too_long(seconds: float) -> Rejected:
     """Return the rejection of a file that is, or claims to be, longer than `MAX_SECONDS`."""
-    return Rejected("too_long", f"{seconds:.0f} s of audio: at most {MAX_SECONDS} s are taken; send it in parts")
+    return Rejected(
+        "too_long",
+        f"the file declares or holds {seconds:.0f} s of audio: at most {MAX_SECONDS} s are taken; send it in parts",
+    )

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from models.base import Rejected
 from models.speech_to_text import SpeechToText
 from models.speech_to_text.audio import RATE, read_audio
+from models.speech_to_text.recording import Samples
 from tests.support.recordings import by_ffmpeg, by_libsndfile
 
 SOUND = np.rint(np.sin(np.arange(RATE // 2) / 6) * 9_000).astype(np.float32) / 32_768
@@ -19,8 +20,8 @@ PARTS = [by_libsndfile(part, RATE, "WAV", "PCM_16") for part in np.split(SOUND, 
 WHOLE = read_audio(FILE)
 
 
-def heard(chunks: list[bytes]) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
-    return read_audio(SpeechToText().assemble(chunks))  # type: ignore[return-value]
+def heard(chunks: list[bytes]) -> Samples:
+    return read_audio(SpeechToText().assemble(chunks))
 
 
 @given(cuts=st.lists(st.integers(0, len(FILE)), max_size=5).map(sorted))

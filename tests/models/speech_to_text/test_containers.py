@@ -10,14 +10,14 @@ import pytest
 from models.base import Rejected
 from models.speech_to_text.audio import RATE, read_audio
 from models.speech_to_text.containers import IMPLAUSIBLE_BYTES, LAYOUTS, find_data, with_true_length
-from models.speech_to_text.recording import Samples
+from models.speech_to_text.recording import MAX_SECONDS, Samples
 from tests.support.recordings import by_libsndfile
 
 SOUND = (np.sin(np.arange(RATE // 4) / 6) / 2).astype(np.float32)
 KINDS = ["WAV", "AIFF", "AU", "CAF", "RF64", "W64"]
 CUT = [(kind, "PCM_16") for kind in [*KINDS, "NIST", "FLAC"]] + [("OGG", "VORBIS"), ("OGG", "OPUS")]
 STREAMED = [
-    0, 0x80000000, 0x7FFFFFFF, 2_000_000_000, 0xFFFFFFDB, 0xFFFFFFFF, 0x7FFFF000, 0x40000000, 1_000_000_000, 0xFFFFFF00,
+    0, 0x80000000, 0x7FFFFFFF, 2_000_000_000, 0xFFFFFFDB, 0xFFFFFFFF, 0x7FFFF000, 0x40000000, 1_100_000_000, 0xFFFFFF00,
 ]  # fmt: skip
 
 
@@ -101,11 +101,19 @@ def test_chunks_after_the_samples_are_not_heard() -> None:
     np.testing.assert_array_equal(read_audio(payload), heard("WAV"))
 
 
-@pytest.mark.parametrize("size", [19_000_000, IMPLAUSIBLE_BYTES - 1])
-def test_a_plausible_length_that_is_not_there_is_refused_by_the_header_alone(size: int) -> None:
+@pytest.mark.parametrize(
+    ("size", "reason"),
+    [
+        (MAX_SECONDS * 2 * RATE, "truncated"),
+        ((MAX_SECONDS + 1) * 2 * RATE, "too_long"),
+        (8 * 3_600 * 2 * RATE, "too_long"),
+        (IMPLAUSIBLE_BYTES - 1, "too_long"),
+    ],
+)
+def test_a_plausible_length_that_is_not_there_is_refused_by_the_header_alone(size: int, reason: str) -> None:
     payload = declaring(written("WAV"), size)
     tracemalloc.start()
-    assert code(payload) == "truncated"
+    assert code(payload) == reason
     assert tracemalloc.get_traced_memory()[1] < 1_000_000
     tracemalloc.stop()
 

@@ -78,7 +78,7 @@ def speech() -> NDArray[np.float32]:
 
 @cache
 def at_rate(rate: int) -> NDArray[np.float32]:
-    return np.clip(soxr.resample(speech(), RATE, rate, quality="VHQ"), -1, 1).astype(np.float32)
+    return np.asarray(np.clip(soxr.resample(speech(), RATE, rate, quality="VHQ"), -1, 1), np.float32)
 
 
 @cache
