@@ -57,11 +57,12 @@ def _decode_mixed(payload: bytes, decoder: Decoder, mixer: Mixer) -> Samples:
         resampler = None if recording.rate == RATE else soxr.ResampleStream(recording.rate, RATE, 1, quality="VHQ")
         for block in recording.blocks:
             count += len(block)
-            recording.check_length(count)
+            recording.check_decoded(count)
             _check_values(block)
             mono = mixer.mix(block, recording.rate)
             parts.append(mono if resampler is None else resampler.resample_chunk(mono))
-        recording.check_end(count)
+        if not count:
+            raise Rejected("no_samples", "the audio file holds no samples: send at least a word")
         if resampler is not None:
             parts.append(resampler.resample_chunk(np.zeros(0, np.float32), last=True))
     return np.concatenate(parts)

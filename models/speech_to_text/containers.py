@@ -100,7 +100,7 @@ def with_true_length(payload: bytes) -> bytes:
 def _cut(data: DataSize) -> Rejected:
     """Return the rejection of a file that declares more than there is: it is too long as well, or only cut."""
     seconds = data.size / data.bytes_per_second if data.bytes_per_second else 0
-    return too_long(seconds) if seconds > MAX_SECONDS else truncated()
+    return too_long("declares, without having them,", seconds) if seconds > MAX_SECONDS else truncated()
 
 
 def find_data(payload: bytes) -> DataSize | None:

@@ -7,6 +7,7 @@ as HLS and concat) are not on the list, and no protocol is allowed. Video is nev
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,10 @@ _OTHER_COST = 5  # twelve minutes at 16 kHz: these are for telephones
 _MAX_STREAMS = 16
 _MAX_PACKETS = 300_000
 """Ten minutes in packets of 2.5 ms are 240,000."""
-_FRAMES_PER_BLOCK = 64
+_TIME_BASE = 1_000_000  # AV_TIME_BASE
+_MISSING_SECONDS = 0.2
+"""Encoders declare what they add at either end, two or three packets, and decoders leave out."""
+_BLOCK = 65_536
 _OPTIONS = {
     "format_whitelist": ",".join(_CONTAINERS),
     "codec_whitelist": ",".join((*_CHEAP, *_OTHER_CODECS)),
@@ -67,49 +71,62 @@ def opened(payload: bytes) -> Iterator[Recording]:
         if codec is None or codec.name not in (*_CHEAP, *_OTHER_CODECS):
             name = "a codec without a name" if codec is None else codec.name
             raise Rejected("bad_codec", f"sound encoded as {name} is not read: send WAV, FLAC, MP3, M4A or WebM")
-        if not codec.sample_rate or not codec.channels:
-            raise broken("no rate, or no channels, are known")
-        duration = container.duration if container.format.name in _TIMED and len(container.streams) == 1 else None
+        end = _declared_end(container)
+        frames = _frames(container, stream, end)
+        first = next(frames, None)  # only a decoded frame is sure to have the rate and the channels
+        rate = first.sample_rate if first else codec.sample_rate
         yield Recording(
-            rate=codec.sample_rate,
-            channels=codec.channels,
-            frames=None if duration is None else duration * codec.sample_rate // av.time_base,
+            rate=rate,
+            channels=first.layout.nb_channels if first else codec.channels,
+            frames=None if end is None else int(end * rate),
             encoding=codec.name,
             cost=1 if codec.name in _CHEAP else _OTHER_COST,
-            blocks=_blocks(container, stream),
-            missing=codec.sample_rate // 2,
+            blocks=_blocks(chain([first], frames) if first else frames),
         )
 
 
-def _blocks(container: Any, stream: Any) -> Iterator[Samples]:
-    """Yield the samples of many packets together."""
+def _declared_end(container: Any) -> float | None:
+    """Return where the sound ends, in seconds; None where FFmpeg estimates it, or another stream may be longer."""
+    if container.format.name not in _TIMED or container.duration is None or len(container.streams) > 1:
+        return None
+    return float(max(0, container.start_time or 0) + container.duration) / _TIME_BASE
+
+
+def _blocks(frames: Iterator[Any]) -> Iterator[Samples]:
+    """Yield the samples of many frames together."""
     parts: list[Samples] = []
-    for number, frame in enumerate(_frames(container, stream)):
-        if (frame.sample_rate, frame.layout.nb_channels) != (
-            stream.codec_context.sample_rate,
-            stream.codec_context.channels,
-        ):
-            raise broken("its rate or its channels change on the way")
+    count = 0
+    for frame in frames:
         parts.append(_samples(frame))
-        if number % _FRAMES_PER_BLOCK == _FRAMES_PER_BLOCK - 1:
+        count += parts[-1].size
+        if count >= _BLOCK:
             yield np.concatenate(parts)
-            parts = []
+            parts, count = [], 0
     if parts:
         yield np.concatenate(parts)
 
 
-def _frames(container: Any, stream: Any) -> Iterator[Any]:
+def _frames(container: Any, stream: Any, end: float | None) -> Iterator[Any]:
+    """Decode packet by packet. Raises `Rejected`: `truncated` if the last one ends before the declared `end`."""
     import av
 
     try:
+        reached, first = 0.0, None
         for number, packet in enumerate(container.demux(stream)):
             if number > _MAX_PACKETS:
                 raise broken(f"more than {_MAX_PACKETS:,} packets; save it again")
             if packet.is_corrupt:
                 raise truncated()
-            yield from packet.decode()
+            for frame in packet.decode():
+                first = first or (frame.sample_rate, frame.layout.nb_channels)
+                if first != (frame.sample_rate, frame.layout.nb_channels):
+                    raise broken("its rate or its channels change on the way")
+                reached = (frame.time or 0.0) + frame.samples / frame.sample_rate
+                yield frame
     except av.FFmpegError as error:
         raise broken(error.strerror or str(error)) from error
+    if end is not None and reached + _MISSING_SECONDS < end:
+        raise truncated()
 
 
 def _samples(frame: Any) -> Samples:

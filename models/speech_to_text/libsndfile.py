@@ -7,7 +7,7 @@ from typing import Any
 
 import soundfile
 
-from models.speech_to_text.recording import Recording, Samples, broken
+from models.speech_to_text.recording import Recording, Samples, broken, truncated
 
 _COSTS = {
     **dict.fromkeys(("PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW"), 1),
@@ -18,10 +18,12 @@ _COSTS = {
 """What decoding a sample of this encoding was measured to cost."""
 _OTHER_COST = 10  # twelve minutes at 8 kHz: GSM, G.721 and their like are for telephones
 _UNKNOWN_FRAMES = 2**62
+_UNKNOWN_FORMAT = {1, 7, 8}
+"""Error codes of libsndfile: of no format, or nothing of one in it (it says that there is no file, or no data)."""
 _OGG_BEGINNING = b"OggS\0\x02"
 _BLOCK = 65_536
 _MAX_HEADER_CALLS = 200_000
-"""Reads and seeks while a file is opened: an MP3 of ten minutes, which is scanned to its end, takes half of them."""
+"""Reads and seeks while a file is opened."""
 
 
 class Unreadable(Exception):
@@ -66,14 +68,12 @@ def opened(payload: bytes) -> Iterator[Recording]:
         file = _Stream(source)
     except soundfile.LibsndfileError as error:
         _check_calls(source)
-        raise Unreadable(error.error_string, unknown=error.code == 1) from error
+        raise Unreadable(error.error_string, unknown=error.code in _UNKNOWN_FORMAT) from error
     with file:
         _check_calls(source)
         source.calls_left = float("inf")
-        if file.subtype.startswith("MPEG") and not _has_index(
-            payload
-        ):  # its length is estimated, and reading ends there
-            raise Unreadable("an MPEG file without an index", unknown=False)
+        if file.subtype.startswith("MPEG") and not _has_index(payload):  # it would end at an estimated length
+            raise Unreadable("MPEG audio without an index", unknown=False)
         frames = None if file.frames >= _UNKNOWN_FRAMES else int(file.frames)
         yield Recording(
             rate=file.samplerate,
@@ -107,3 +107,5 @@ def _blocks(file: Any, frames: int | None) -> Iterator[Samples]:
             yield block
     except soundfile.LibsndfileError as error:
         raise broken(error.error_string) from error
+    if frames and remaining > 0:
+        raise truncated()

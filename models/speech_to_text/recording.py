@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +23,9 @@ Samples = NDArray[np.float32]
 class Recording:
     """A recording whose header is read.
 
-    `frames` is the length that it declares, None if it declares none; it may have fewer by `missing`. `cost` is how
-    many samples of `MAX_SAMPLES` one sample of this `encoding` counts for. `blocks` decodes: float32 (n, channels).
+    `frames` is the length that it declares, None if it declares none. `cost` is how many samples of `MAX_SAMPLES` one
+    sample of this `encoding` counts for. `blocks` decodes: float32 (n, channels); it raises `Rejected`: `truncated`,
+    `broken`.
     """
 
     rate: int
@@ -32,7 +34,6 @@ class Recording:
     encoding: str
     cost: int
     blocks: Iterator[Samples]
-    missing: int = 0
 
     def check_header(self) -> None:
         """Raise `Rejected` for more work than is taken: `too_many_channels`, `bad_rate`, and as `check_length`."""
@@ -40,12 +41,15 @@ class Recording:
             raise Rejected("too_many_channels", f"{self.channels} channels: at most {MAX_CHANNELS} are taken")
         if not RATES[0] <= self.rate <= RATES[1]:
             raise Rejected("bad_rate", f"{self.rate} samples a second: {RATES[0]} to {RATES[1]} are taken")
-        self.check_length(self.frames or 0)
+        self._check_length(self.frames or 0, "declares")
 
-    def check_length(self, frames: int) -> None:
-        """Raise `Rejected` if so many frames are too many: `too_long`, `too_many_samples`."""
+    def check_decoded(self, frames: int) -> None:
+        """Raise `Rejected` if so many frames, of which more may follow, are too many: as `check_header`."""
+        self._check_length(frames, "holds at least")
+
+    def _check_length(self, frames: int, verb: str) -> None:
         if frames > MAX_SECONDS * self.rate:
-            raise too_long(frames / self.rate)
+            raise too_long(verb, frames / self.rate)
         most = MAX_SAMPLES // self.cost // self.channels
         if frames > most:
             raise Rejected(
@@ -53,13 +57,6 @@ class Recording:
                 f"{frames:,} samples in each of {self.channels} channels: at most {most:,} are taken of "
                 f"{self.encoding}; send it with a lower rate or fewer channels, or in parts",
             )
-
-    def check_end(self, frames: int) -> None:
-        """Raise `Rejected` unless so many frames are all: `no_samples`, `truncated`."""
-        if self.frames is not None and frames + self.missing < self.frames:
-            raise truncated()
-        if not frames:
-            raise Rejected("no_samples", "the audio file holds no samples: send at least a word")
 
 
 def truncated() -> Rejected:
@@ -72,9 +69,9 @@ def broken(reason: str) -> Rejected:
     return Rejected("broken", f"the audio file is damaged, or cut: {reason}")
 
 
-def too_long(seconds: float) -> Rejected:
-    """Return the rejection of a file that is, or claims to be, longer than `MAX_SECONDS`."""
+def too_long(verb: str, seconds: float) -> Rejected:
+    """Return the rejection of a file that declares, or holds, more seconds than `MAX_SECONDS`."""
     return Rejected(
         "too_long",
-        f"the file declares or holds {seconds:.0f} s of audio: at most {MAX_SECONDS} s are taken; send it in parts",
+        f"the audio file {verb} {ceil(seconds):,} s: at most {MAX_SECONDS} s are taken; send it in parts",
     )

@@ -49,7 +49,7 @@ def test_a_file_cut_anywhere_is_refused(payload: bytes) -> None:
 
 
 def test_a_file_that_is_too_long_is_refused_by_its_header(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr("models.speech_to_text.ffmpeg._frames")
+    monkeypatch.delattr("models.speech_to_text.ffmpeg._samples")
     silence = np.zeros(8_000 * (MAX_SECONDS + 1), np.float32)
     assert code(by_ffmpeg(silence, 8_000, "mov", "pcm_mulaw")) == "too_long"
 
