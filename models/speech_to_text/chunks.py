@@ -7,6 +7,8 @@ from models.base import Rejected
 from models.speech_to_text.containers import find_data
 
 _UNKNOWN_SIZE = b"\xff\xff\xff\xff"
+_ONE_FILE = (b"fLaC", b"FORM", b".snd", b"caff", b"RF64", b"BW64", b"RIFX", b"riff", b"NIST_1A")
+_MOVIE_BOX = b"ftyp"
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,13 @@ def joined(chunks: Sequence[bytes]) -> bytes:
     """Return the file that the chunks are.
 
     They are the parts of one file, or a WAV file and more samples, or each a WAV file: a recorder may write a header
-    for the first chunk alone, or for every one. Raises `Rejected`: `chunks_differ`.
+    for the first chunk alone, or for every one. Files of Ogg, WebM, MP3 and AAC are streams: they follow each other as
+    they are. Raises `Rejected`: `chunks_differ`, `chunks_are_files`.
     """
+    chunks = [chunk for chunk in chunks if chunk]
+    if any(chunk.startswith(_ONE_FILE) or chunk[4:8] == _MOVIE_BOX for chunk in chunks[1:]):
+        reason = "each chunk is a file of a format that can't be joined: send WAV, Ogg, WebM, MP3 or AAC"
+        raise Rejected("chunks_are_files", f"{reason}, or the parts of one file")
     first = _wav_file(chunks[0]) if chunks else None
     later = [_wav_file(chunk) for chunk in chunks[1:]]
     if first is None or not later or not (first.whole or any(later)):

@@ -87,6 +87,8 @@ def with_true_length(payload: bytes) -> bytes:
     if data is None:
         return payload
     there = len(payload) - data.begin
+    if there < 0:
+        raise truncated()
     declares_none = data.size <= 0 < there and not _is_chunk(payload, data)
     if data.size <= there and not declares_none:
         return payload

@@ -125,6 +125,8 @@ def _frames(container: Any, stream: Any, end: float | None) -> Iterator[Any]:
                 yield frame
     except av.FFmpegError as error:
         raise broken(error.strerror or str(error)) from error
+    except IndexError as error:  # av knows only the streams that were there when it was opened
+        raise broken("another stream begins on the way") from error
     if end is not None and reached + _MISSING_SECONDS < end:
         raise truncated()
 

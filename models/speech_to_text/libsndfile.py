@@ -20,6 +20,8 @@ _OTHER_COST = 10  # twelve minutes at 8 kHz: GSM, G.721 and their like are for t
 _UNKNOWN_FRAMES = 2**62
 _UNKNOWN_FORMAT = {1, 7, 8}
 """Error codes of libsndfile: of no format, or nothing of one in it (it says that there is no file, or no data)."""
+_REFUSED = {"SDS"}
+"""MIDI sample dumps, for whose damage libsndfile prints without end."""
 _OGG_BEGINNING = b"OggS\0\x02"
 _BLOCK = 65_536
 _MAX_HEADER_CALLS = 200_000
@@ -72,6 +74,8 @@ def opened(payload: bytes) -> Iterator[Recording]:
     with file:
         _check_calls(source)
         source.calls_left = float("inf")
+        if file.format in _REFUSED:
+            raise Unreadable(f"{file.format} is not read", unknown=True)
         if file.subtype.startswith("MPEG") and not _has_index(payload):  # it would end at an estimated length
             raise Unreadable("MPEG audio without an index", unknown=False)
         frames = None if file.frames >= _UNKNOWN_FRAMES else int(file.frames)

@@ -43,13 +43,15 @@ def by_ffmpeg(
     with av.open(target, "w", format=container, options=options) as file:
         written = [file.add_stream(codec, rate=rate, layout=LAYOUTS[samples.shape[1]]) for _ in range(streams)]
         for stream in written:
+            if codec.startswith("wma"):  # it has no default
+                stream.bit_rate = 64_000 * samples.shape[1]
             stream.codec_context.open()
         for stream in written:
-            _encode(file, stream, samples)
+            encode(file, stream, samples)
     return bytes(target.written) if pipe else bytes(target.getvalue())
 
 
-def _encode(file: Any, stream: Any, samples: NDArray[np.float32]) -> None:
+def encode(file: Any, stream: Any, samples: NDArray[np.float32]) -> None:
     codec = stream.codec_context
     frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples.T), format="fltp", layout=codec.layout.name)
     frame.sample_rate, frame.pts = codec.sample_rate, 0

@@ -52,6 +52,25 @@ def test_chunks_of_different_rates_are_refused() -> None:
     assert caught.value.code == "chunks_differ"
 
 
+@pytest.mark.parametrize("kind", ["FLAC", "AIFF", "AU", "CAF", "RF64", "W64"])
+def test_files_of_which_only_the_first_would_be_heard_are_refused(kind: str) -> None:
+    part = by_libsndfile(SOUND, RATE, kind, "PCM_16")
+    with pytest.raises(Rejected, match="parts of one file") as caught:
+        SpeechToText().assemble([part, part])
+    assert caught.value.code == "chunks_are_files"
+    with pytest.raises(Rejected):
+        SpeechToText().assemble([part, by_ffmpeg(SOUND, RATE, "mp4", "aac")])
+
+
+@pytest.mark.parametrize(
+    ("container", "codec", "rate"),
+    [("ogg", "libopus", 48_000), ("webm", "libopus", 48_000), ("adts", "aac", 48_000), ("mp3", "mp3", 48_000)],
+)
+def test_files_that_are_streams_are_joined_as_they_are(container: str, codec: str, rate: int) -> None:
+    part = by_ffmpeg(np.repeat(SOUND, 3), rate, container, codec, pipe=True)
+    assert abs(len(heard([part, part, b"", part])) - 3 * len(heard([part]))) < RATE / 20
+
+
 def test_the_parts_of_a_browser_s_recording_are_joined_as_they_are() -> None:
     payload = by_ffmpeg(np.tile(SOUND, 3), 48_000, "webm", "libopus", pipe=True)
     assert SpeechToText().assemble([payload[:500], payload[500:900], payload[900:]]) == payload

@@ -124,6 +124,12 @@ def test_a_whole_file_is_left_as_it_is(kind: str) -> None:
     assert with_true_length(payload) is payload
 
 
+def test_samples_that_begin_behind_the_end_are_not_there() -> None:
+    payload = written("AU")
+    for size in (0, 1_000, 0xFFFFFFFF):
+        assert code(payload[:4] + struct.pack(">II", 1_000_000, size) + payload[12:]) == "truncated"
+
+
 def test_what_is_in_no_container_of_chunks_declares_no_length() -> None:
     assert find_data(b"just some text, that is long enough") is None
     assert len({layout.magic for layout in LAYOUTS}) == len(LAYOUTS)

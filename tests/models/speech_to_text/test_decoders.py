@@ -59,6 +59,9 @@ FFMPEG: dict[tuple[str, str], float] = {
     ("latm", "aac"): LOSSY,
     ("mpegts", "aac"): LOSSY,
     ("mp3", "mp3"): LOSSY,
+    ("asf", "wmav2"): LOSSY,
+    ("wav", "wmav2"): LOSSY,
+    ("wav", "mp3"): LOSSY,
 }
 ANY_RATE = [8_000, 16_000, 44_100, 48_000]
 RATES_OF = {
@@ -66,8 +69,9 @@ RATES_OF = {
     "OPUS": [16_000, 48_000],
     "MPEG_LAYER_III": [16_000, 44_100, 48_000],
     "mp3": [44_100, 48_000],
+    "wmav2": [44_100],
 }
-MONO_OR_STEREO = {"OPUS", "MPEG_LAYER_III", "mp3", "IMA_ADPCM", "MS_ADPCM", "adpcm_ima_qt", "VOC"}
+MONO_OR_STEREO = {"OPUS", "MPEG_LAYER_III", "mp3", "wmav2", "IMA_ADPCM", "MS_ADPCM", "adpcm_ima_qt", "VOC"}
 
 
 @cache
