@@ -75,13 +75,14 @@ def film(container: str, video: str, audio: str | None) -> bytes:
         picture.width = picture.height = 32
         picture.pix_fmt = "yuv420p"
         sound = file.add_stream(audio, rate=48_000, layout="mono") if audio else None
+        if sound:
+            sound.codec_context.open()
         for number in range(15):
             frame = av.VideoFrame.from_ndarray(np.full((32, 32, 3), number, np.uint8)).reformat(format="yuv420p")
             frame.pts = number
             file.mux(picture.encode(frame))
         file.mux(picture.encode(None))
         if sound:
-            sound.codec_context.open()
             encode(file, sound, np.repeat(SOUND, 3)[:, None])
     return target.getvalue()
 
