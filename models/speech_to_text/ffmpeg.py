@@ -41,6 +41,7 @@ _MAX_PACKETS = 300_000
 _TIME_BASE = 1_000_000  # AV_TIME_BASE
 _MISSING_SECONDS = 0.2
 """Encoders declare what they add at either end, two or three packets, and decoders leave out."""
+_MAX_DAMAGED = 0.1
 _BLOCK = 65_536
 _OPTIONS = {
     "format_whitelist": ",".join(_CONTAINERS),
@@ -110,25 +111,40 @@ def _frames(container: Any, stream: Any, end: float | None) -> Iterator[Any]:
     """Decode packet by packet. Raises `Rejected`: `truncated` if the last one ends before the declared `end`."""
     import av
 
+    reached, first = 0.0, None
     try:
-        reached, first = 0.0, None
-        for number, packet in enumerate(container.demux(stream)):
-            if number > _MAX_PACKETS:
-                raise broken(f"more than {_MAX_PACKETS:,} packets; save it again")
-            if packet.is_corrupt:
-                raise truncated()
-            for frame in packet.decode():
-                first = first or (frame.sample_rate, frame.layout.nb_channels)
-                if first != (frame.sample_rate, frame.layout.nb_channels):
-                    raise broken("its rate or its channels change on the way")
-                reached = (frame.time or 0.0) + frame.samples / frame.sample_rate
-                yield frame
+        for frame in chain.from_iterable(_decoded(container, stream)):
+            first = first or (frame.sample_rate, frame.layout.nb_channels)
+            if first != (frame.sample_rate, frame.layout.nb_channels):
+                raise broken("its rate or its channels change on the way")
+            reached = (frame.time or 0.0) + frame.samples / frame.sample_rate
+            yield frame
     except av.FFmpegError as error:
         raise broken(error.strerror or str(error)) from error
     except IndexError as error:  # av knows only the streams that were there when it was opened
         raise broken("another stream begins on the way") from error
     if end is not None and reached + _MISSING_SECONDS < end:
         raise truncated()
+
+
+def _decoded(container: Any, stream: Any) -> Iterator[list[Any]]:
+    """Yield the frames of each packet. MP3 may have some that are none: where files were joined, or tagged."""
+    import av
+
+    damaged = number = 0
+    for number, packet in enumerate(container.demux(stream), 1):
+        if number > _MAX_PACKETS:
+            raise broken(f"more than {_MAX_PACKETS:,} packets; save it again")
+        if packet.is_corrupt:
+            raise truncated()
+        try:
+            yield packet.decode()
+        except av.InvalidDataError:
+            damaged += 1
+            if container.format.name != "mp3":
+                raise
+    if damaged > _MAX_DAMAGED * number:
+        raise broken(f"{damaged:,} of {number:,} packets are no MP3")
 
 
 def _samples(frame: Any) -> Samples:

@@ -1,8 +1,10 @@
 """Decoding with libsndfile: WAV and its relatives, FLAC, Ogg, MP3, AIFF, AU, CAF, SPHERE and more."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import BytesIO
+from itertools import islice
 from typing import Any
 
 import soundfile
@@ -23,6 +25,7 @@ _UNKNOWN_FORMAT = {1, 7, 8}
 _REFUSED = {"SDS"}
 """MIDI sample dumps, for whose damage libsndfile prints without end."""
 _OGG_BEGINNING = b"OggS\0\x02"
+_FIRST_FRAME = 4_096
 _BLOCK = 65_536
 _MAX_HEADER_CALLS = 200_000
 """Reads and seeks while a file is opened."""
@@ -90,12 +93,12 @@ def opened(payload: bytes) -> Iterator[Recording]:
 
 
 def _has_index(payload: bytes) -> bool:
-    """Return whether an MPEG file declares its length in its first frame (Xing, or LAME's "Info")."""
+    """Return whether an MP3 is one file, and its first frame (Xing, or LAME's "Info") declares its length."""
     first = 0
     if payload.startswith(b"ID3") and len(payload) > 10:  # its length has seven bits in a byte (id3.org, ID3v2.4)
         first = 10 + sum(byte << shift for byte, shift in zip(payload[6:10], (21, 14, 7, 0), strict=True))
-    frame = payload[first : first + 4_096]
-    return b"Xing" in frame or b"Info" in frame
+    indexes = [index.start() for index in islice(re.finditer(rb"Xing|Info", payload[first:]), 2)]
+    return len(indexes) == 1 and indexes[0] < _FIRST_FRAME
 
 
 def _check_calls(source: _BoundedFile) -> None:

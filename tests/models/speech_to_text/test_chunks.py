@@ -58,17 +58,19 @@ def test_files_of_which_only_the_first_would_be_heard_are_refused(kind: str) -> 
     with pytest.raises(Rejected, match="parts of one file") as caught:
         SpeechToText().assemble([part, part])
     assert caught.value.code == "chunks_are_files"
-    with pytest.raises(Rejected):
-        SpeechToText().assemble([part, by_ffmpeg(SOUND, RATE, "mp4", "aac")])
+    for container, codec in (("mp4", "aac"), ("webm", "libopus")):
+        with pytest.raises(Rejected):
+            SpeechToText().assemble([part, by_ffmpeg(SOUND, 16_000, container, codec)])
 
 
 @pytest.mark.parametrize(
-    ("container", "codec", "rate"),
-    [("ogg", "libopus", 48_000), ("webm", "libopus", 48_000), ("adts", "aac", 48_000), ("mp3", "mp3", 48_000)],
+    ("container", "codec", "pipe"),
+    [("webm", "libopus", True), ("ogg", "libopus", False), ("ogg", "libopus", True)]
+    + [("adts", "aac", False), ("mp3", "mp3", False), ("mp3", "mp3", True)],
 )
-def test_files_that_are_streams_are_joined_as_they_are(container: str, codec: str, rate: int) -> None:
-    part = by_ffmpeg(np.repeat(SOUND, 3), rate, container, codec, pipe=True)
-    assert abs(len(heard([part, part, b"", part])) - 3 * len(heard([part]))) < RATE / 20
+def test_files_that_are_streams_are_joined_as_they_are(container: str, codec: str, pipe: bool) -> None:
+    parts = [by_ffmpeg(np.repeat(SOUND, 3), 48_000, container, codec, pipe) for _ in range(3)]
+    assert abs(len(heard([*parts[:2], b"", parts[2]])) - 3 * len(heard(parts[:1]))) < RATE / 10
 
 
 def test_the_parts_of_a_browser_s_recording_are_joined_as_they_are() -> None:
