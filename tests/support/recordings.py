@@ -41,7 +41,9 @@ def by_ffmpeg(
     target: Any = _Pipe() if pipe else BytesIO()
     options = {"movflags": "frag_keyframe+empty_moov"} if pipe and container == "mp4" else {}
     with av.open(target, "w", format=container, options=options) as file:
-        written = [file.add_stream(codec, rate=rate, layout=LAYOUTS[samples.shape[1]]) for _ in range(streams)]
+        written: list[Any] = [
+            file.add_stream(codec, rate=rate, layout=LAYOUTS[samples.shape[1]]) for _ in range(streams)
+        ]
         for stream in written:
             if codec.startswith("wma"):  # it has no default
                 stream.bit_rate = 64_000 * samples.shape[1]

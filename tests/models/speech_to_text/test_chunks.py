@@ -65,8 +65,14 @@ def test_files_of_which_only_the_first_would_be_heard_are_refused(kind: str) -> 
 
 @pytest.mark.parametrize(
     ("container", "codec", "pipe"),
-    [("webm", "libopus", True), ("ogg", "libopus", False), ("ogg", "libopus", True)]
-    + [("adts", "aac", False), ("mp3", "mp3", False), ("mp3", "mp3", True)],
+    [
+        ("webm", "libopus", True),
+        ("ogg", "libopus", False),
+        ("ogg", "libopus", True),
+        ("adts", "aac", False),
+        ("mp3", "mp3", False),
+        ("mp3", "mp3", True),
+    ],
 )
 def test_files_that_are_streams_are_joined_as_they_are(container: str, codec: str, pipe: bool) -> None:
     parts = [by_ffmpeg(np.repeat(SOUND, 3), 48_000, container, codec, pipe) for _ in range(3)]

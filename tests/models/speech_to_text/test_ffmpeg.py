@@ -5,6 +5,7 @@ import subprocess
 import sys
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -71,7 +72,7 @@ def film(container: str, video: str, audio: str | None) -> bytes:
     """A file with a picture of three seconds, and `SOUND` at 48 kHz."""
     target = BytesIO()
     with av.open(target, "w", format=container) as file:
-        picture = file.add_stream(video, rate=5)
+        picture: Any = file.add_stream(video, rate=5)
         picture.width = picture.height = 32
         picture.pix_fmt = "yuv420p"
         sound = file.add_stream(audio, rate=48_000, layout="mono") if audio else None
