@@ -3,6 +3,7 @@
 import asyncio
 import getpass
 import json
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -66,20 +67,21 @@ def register_(
     actor: ActorOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Register a version that was trained elsewhere. It does not serve until a route includes it."""
-    from app.errors import SetupError
+    """Register a version that was trained elsewhere, once it has answered the task's samples.
+
+    It does not serve until a route includes it. If the model is registered already, its card is replaced by this one.
+    """
+    from app.evaluation.trial_process import check_model
+    from app.registry.cards import parse_card
     from app.registry.registration import Provenance
     from app.registry.registration import register as register_version
     from app.settings import settings
     from app.storage.blob_store import blob_store
     from app.tasks import load_task
 
-    try:
-        card_fields = json.loads(card.read_bytes())
-    except ValueError as error:
-        raise SetupError(f"{card} is not JSON: {error}.", "Write the card as a JSON object.") from None
-    if not isinstance(card_fields, dict):
-        raise SetupError(f"{card} is not a JSON object.", 'Write the card as one, such as {"figures": {"wer": 0.1}}.')
+    card_fields = parse_card(card.read_bytes(), str(card))
+    answered = check_model(settings(), load_task(settings(), task).name, model)
+    print(f"The model answered {answered} samples, alone and in batches.", file=sys.stderr)
     version = asyncio.run(
         register_version(
             settings(),
@@ -155,7 +157,11 @@ def show(task: TaskArgument, version: VersionArgument, as_json: JsonOption = Fal
         print(lineage.model_dump_json())
         return
     for name, value in lineage.model_dump(mode="json", exclude_none=True).items():
-        for line in value if isinstance(value, list) else [value]:
+        if name == "card":
+            lines: list[object] = [f"{field}: {json.dumps(content)}" for field, content in value.items()]
+        else:
+            lines = value if isinstance(value, list) else [value]
+        for line in lines:
             print(f"{name:<12} {json.dumps(line, ensure_ascii=False) if isinstance(line, dict) else line}")
 
 

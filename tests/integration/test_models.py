@@ -55,9 +55,15 @@ async def test_a_registered_version_serves_once_it_is_promoted_and_is_rolled_bac
     version = done.out.strip()
     repeated = await run_models(stack, "register", "letters", model, "--card", card)
     assert repeated.out == done.out
+    corrected_card = tmp_path / "corrected.json"
+    corrected_card.write_text(json.dumps({"figures": {"right": 0.8}, "licence": "MIT"}))
+    corrected = await run_models(stack, "register", "letters", model, "--card", corrected_card)
+    assert corrected.out == done.out
+    shown = await run_models(stack, "show", "letters", version)
+    assert 'card         licence: "MIT"' in shown.out
     versions = (await read_letters(http))["versions"]
     [listed] = [entry for entry in versions if entry["version"] == version]
-    assert listed.items() >= {"role": None, "parent": "1", "actor": "ada", "figures": {"right": 0.9}}.items()
+    assert listed.items() >= {"role": None, "parent": "1", "actor": "ada", "figures": {"right": 0.8}}.items()
 
     promoted = await run_models(stack, "promote", "letters", version, "--reason", "a test", "--json")
     assert json.loads(promoted.out)["route"]["champion"] == version

@@ -15,7 +15,7 @@ from app.events.base import EventData, EventType, ModelRef
 from app.events.cloudevents import Headers, split_version
 from app.events.decoding import EVENT_TYPES
 from app.events.ids import prediction_id
-from app.events.model_events import ModelRegistered
+from app.events.model_events import ModelCardReplaced, ModelRegistered
 from app.events.types import FeedbackGiven
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -52,7 +52,7 @@ json_values = st.recursive(
 
 def data_strategy(kind: type[EventData]) -> st.SearchStrategy[EventData]:
     """Return a strategy for the data of a type."""
-    if kind is ModelRegistered:
+    if kind in (ModelRegistered, ModelCardReplaced):
         return _model_strategy(
             kind, model=st.builds(ModelRef, name=st.just("ocr"), version=st.sampled_from(("1", "20")))
         )

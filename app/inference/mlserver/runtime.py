@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 from mlserver import MLModel
 from mlserver.errors import InferenceError
 from mlserver.types import InferenceRequest, InferenceResponse, MetadataTensor, RequestInput, ResponseOutput, TensorData
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from app import tracing
 from app.inference.mlserver import tensor_codec
+from app.inference.onnx_session import open_session
 from app.settings import settings
 
 # MLServer imports this module when it loads a model, so every server that uses the runtime gets the codec.
@@ -34,7 +34,7 @@ class OnnxRuntime(MLModel):  # type: ignore[misc]  # mlserver has no types
         """Open the session and take the model's metadata from its signature."""
         path = await get_model_uri(self._settings, wellknown_filenames=["model.onnx"])
         extra = (self._settings.parameters and self._settings.parameters.extra) or {}
-        self._session = await asyncio.to_thread(_open_session, Path(path), int(extra.get("threads", 0)))
+        self._session = await asyncio.to_thread(open_session, Path(path), int(extra.get("threads", 0)))
         self._settings.inputs = [_to_metadata(tensor) for tensor in self._session.get_inputs()]
         self._settings.outputs = [_to_metadata(tensor) for tensor in self._session.get_outputs()]
         self._dtypes = {tensor.name: tensor_codec.DTYPES[tensor.datatype] for tensor in self._settings.inputs}
@@ -83,14 +83,6 @@ class OnnxRuntime(MLModel):  # type: ignore[misc]  # mlserver has no types
                 f"model {self.name} takes {tensor_codec.DATATYPES[dtype]}"
             )
         return np.asarray(tensor.data.root, dtype).reshape(tensor.shape)
-
-
-def _open_session(path: Path, threads: int) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    # Idle threads sleep, because they share the cores with the broker, Flink and the worker.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
 def _to_metadata(tensor: Any) -> MetadataTensor:

@@ -1,0 +1,16 @@
+"""Sessions of ONNX Runtime, opened in the same way for MLServer, for evaluations and for the trial of a model."""
+
+from pathlib import Path
+
+import onnxruntime as ort
+
+
+def open_session(path: Path, threads: int = 0) -> ort.InferenceSession:
+    """Return a session with this number of threads; 0 is one per core.
+
+    Idle threads sleep, because they share the cores with the broker, Flink and the worker.
+    """
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
