@@ -109,4 +109,4 @@ async def test_feedback_with_a_key_without_a_name_needs_an_actor(
     config = brokerless.model_copy(update={"api_key": SecretStr("s3cret")})
     response, published = await post_feedback(config, monkeypatch, "s3cret")
     assert (response.status_code, published) == (422, [])
-    assert response.json() == {"detail": "actor: Field required"}
+    assert response.json() == {"detail": "actor: Field required, because the request has no key with a name"}
