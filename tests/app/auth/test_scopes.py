@@ -63,6 +63,7 @@ def test_everything_below_v1_is_a_route(brokerless: Settings) -> None:
         ("GET", "/v1/models", None, "read"),
         ("GET", "/v1/predictions/x/payload", None, "read"),
         ("POST", "/v1/feedback", CORRECTION, "feedback"),
+        ("DELETE", "/v1/feedback/1", None, "feedback"),
         ("POST", "/v1/blobs", {}, "feedback"),
         ("POST", "/v1/models/ocr/1:promote", {"reason": "better"}, "operate"),
         ("POST", "/v1/retraining/ocr", {}, "operate"),
