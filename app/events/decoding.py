@@ -63,6 +63,7 @@ _RETRACTED_PREFIX = f"{split_version(FeedbackRetracted.type)[0]}."
 
 def _has_field(data: bytes, name: str) -> bool:
     try:
-        return name.encode() in data and name in json.loads(data)
-    except (ValueError, RecursionError, TypeError):  # it is no JSON object
+        value = json.loads(data) if name.encode() in data else None
+    except (ValueError, RecursionError):  # it is not JSON
         return False
+    return isinstance(value, dict) and name in value

@@ -352,6 +352,10 @@ def test_equal_outcomes_have_equal_ids() -> None:
     assert canonical_json({"b": 1, "a": {"d": 2, "c": 3}}) == canonical_json({"a": {"c": 3, "d": 2}, "b": 1})
 
 
+def test_outcomes_without_retractions_keep_the_ids_that_older_releases_gave_them() -> None:
+    assert outcome_id(outcome_of(make_feedback(1, **make_correction(2)))) == "2b1adf93-b749-566d-af24-68a931899f89"
+
+
 def test_an_outcome_record_has_its_predictions_id_as_key() -> None:
     outcome = outcome_of(make_feedback(1, **make_correction(2)))
     record = build_outcome_record(outcome, minutes_after_start(60))

@@ -203,7 +203,9 @@ async def test_outcomes_do_not_depend_on_deliveries_and_crashes(
     events: list[ServedPrediction | FeedbackEvent | RetractionEvent] = [
         make_served_prediction("1"),
         make_served_prediction("2"),
-        *(event for request in feedback for event in (*feedback[request], *retractions[request])),
+        *first_feedback,
+        *second_feedback,
+        *(event for request_retractions in retractions.values() for event in request_retractions),
     ]
     random_source.shuffle(events)
     pending, log, last = joins(*events), dict[str, OutcomeRecorded](), dict[bytes, bytes]()
