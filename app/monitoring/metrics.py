@@ -51,7 +51,9 @@ SHADOWS = Counter(
 SKIPPED_FRAMES = Counter("hindsight_skipped_frames_total", "Frames answered unpredicted, for a later one.", ["task"])
 DEAD_LETTERS = Counter("hindsight_dead_letters_total", "Events put into dead-letters.", ["task", "stage"])
 FEEDBACK = Counter(
-    "hindsight_feedback_total", "Feedback from all sources: correction, reward or accepted.", ["task", "kind"]
+    "hindsight_feedback_total",
+    "Feedback from all sources: correction, reward or accepted; retracts counts its retractions.",
+    ["task", "kind"],
 )
 FEEDBACK_DELAY = Histogram(
     "hindsight_feedback_delay_seconds", "Time from a prediction to its feedback.", ["task"], buckets=_DELAYS

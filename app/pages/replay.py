@@ -119,20 +119,21 @@ def _parse_day(day: str) -> datetime:
 
 
 def count_rows(connection: Connection, task: str, since: datetime, until: datetime) -> tuple[int, int]:
-    """Return the number of served predictions in a period, and of those with an outcome."""
+    """Return the number of served predictions in a period, and of those with feedback."""
     in_period = (
         PredictionRow.task == task,
         PredictionRow.time >= since,
         PredictionRow.time < until,
         PredictionRow.role != "shadow",
     )
-    with_outcome = (
+    with_feedback = (
         select(func.count())
         .select_from(PredictionRow)
         .join(OutcomeRow, OutcomeRow.prediction_id == PredictionRow.prediction_id)
+        .where(OutcomeRow.data["feedback"].as_integer() > 0)
     )
     served = connection.scalar(select(func.count()).where(*in_period)) or 0
-    return served, connection.scalar(with_outcome.where(*in_period)) or 0
+    return served, connection.scalar(with_feedback.where(*in_period)) or 0
 
 
 class _ReplayList:

@@ -51,6 +51,8 @@ def render_details(item: ReviewItem) -> None:
                 with Node("li"):
                     Node("strong", feedback["actor"])
                     Node("span", f" {describe_feedback(feedback)} · {feedback['time']:%Y-%m-%d %H:%M} UTC")
+                    if feedback["retracted"] is not None:
+                        Node("span", f" · retracted {feedback['retracted']:%Y-%m-%d %H:%M} UTC", "muted")
 
 
 def describe_feedback(feedback: Mapping[str, Any]) -> str:

@@ -33,10 +33,6 @@ KEY_HELP: Mapping[str, str] = {
     "Space": "play or pause the audio",
 }
 _KEYS = ("Enter", "a", "x", "+", "=", "0", "-", "s", "u", "b", *"123456789")
-_REOPENED_TEXT = (
-    "The prediction is open again. Your feedback stays in the log and counts until you give other feedback: "
-    "only a person's last feedback counts."
-)
 
 
 class SessionView:
@@ -127,10 +123,9 @@ class SessionView:
         """Undo the last feedback, after an action that is still running."""
 
         async def undo_last() -> str:
-            result = await self._session.undo()
-            if result is None:
+            if await self._session.undo() is None:
                 return "There is no feedback to undo in this session."
-            return "Your previous feedback is restored and counts again." if result.restored else _REOPENED_TEXT
+            return "Your feedback is retracted: it no longer counts. The prediction is open again."
 
         await self._run(undo_last, wait=True)
 
