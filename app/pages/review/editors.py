@@ -10,7 +10,7 @@ from urllib.parse import quote
 from nicegui.events import GenericEventArguments
 
 from app.events.cloudevents import JSON
-from app.pages.elements import Node
+from app.pages.elements import Node, Prose
 from app.pages.review.review_session import ReviewItem
 from app.pages.widgets import AudioPlayer, BoxEditor
 from models.base import Rejected
@@ -54,7 +54,7 @@ def render_item(item: ReviewItem, labels: Sequence[str], editor: str | None = No
         task_editor: Editor = load(editor)(item, labels)
         return task_editor
     if item.payload is None:
-        Node("p", item.payload_error, "note bad")
+        Prose("p", item.payload_error, "note bad")
     elif isinstance(output.get("boxes"), list) and item.payload.media_type.startswith("image/"):
         return _BoxesEditor(item, labels)
     elif item.payload.media_type.startswith("image/"):

@@ -9,7 +9,7 @@ from nicegui import ui
 from app.auth.scopes import missing_scope_message
 from app.kafka.transient_errors import TRANSIENT_ERRORS
 from app.pages import layout
-from app.pages.elements import Node, button
+from app.pages.elements import Node
 from app.pages.review.bulk import BulkReview
 from app.pages.review.claims import CLAIM_SECONDS
 from app.pages.review.editors import Editor, render_item, summarize_output
