@@ -21,9 +21,9 @@ def test_all_dead_letters_are_never_replayed_by_mistake() -> None:
 
 
 def test_an_invalid_time_is_a_setup_error() -> None:
-    result = CliRunner().invoke(cli, ["dead-letters", "list", "--since", "yesterday"])
+    result = CliRunner().invoke(cli, ["dead-letters", "list", "--since", "someday"])
     assert isinstance(result.exception, SetupError)
-    assert "'yesterday' is not a valid time" in result.exception.message
+    assert "'someday' is not a valid time" in result.exception.message
 
 
 @pytest.mark.parametrize("width", [80, 120])
