@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator
 from app.importers.example import Example, ParsedRow, RejectedRow, numbered_lines
 
 TRANSCRIPT_SUFFIX = ".trans.txt"
-AUDIO_SUFFIXES = (".flac", ".wav", ".ogg")
+AUDIO_SUFFIXES = (".flac", ".wav", ".ogg", ".mp3", ".m4a")
 
 
 def read_examples(uris: Collection[str], lines: Callable[[str], Iterator[bytes]]) -> Iterator[ParsedRow]:
