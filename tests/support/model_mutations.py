@@ -3,9 +3,11 @@
 import copy
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 Mutate = Callable[[onnx.ModelProto], object]
@@ -67,7 +69,7 @@ def add_output(model: onnx.ModelProto) -> None:
     model.graph.output.append(extra)
 
 
-def edit_output(op: str, *constants: np.ndarray, dtype: int | None = None, **attributes: object) -> Mutate:
+def edit_output(op: str, *constants: NDArray[Any], dtype: int | None = None, **attributes: Any) -> Mutate:
     """Send the first output through a further node, with these constants as its further inputs."""
 
     def mutate(model: onnx.ModelProto) -> None:

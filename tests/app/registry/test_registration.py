@@ -70,7 +70,7 @@ async def test_a_corrected_card_replaces_that_of_the_same_model_and_keeps_the_dr
         return await register(config, task, writer, blob_store(config), model, card, origin)
 
     reference = {DRIFT_REFERENCE: {"length": [1.0]}}
-    first = await register_with({"figures": {"wer": 1}} | reference)
+    first = await register_with({"figures": {"wer": 1}, **reference})
     corrected = await register_with({"figures": {"wer": 0.1}, "licence": "MIT"})
     assert corrected.number == first.number
     assert corrected.card == {"figures": {"wer": 0.1}, "licence": "MIT"} | reference
