@@ -36,7 +36,7 @@ async def _send_all(task: str, files: list[Path], as_json: bool, seconds: float)
     from rich.console import Console
     from rich.progress import Progress
 
-    from app.commands.client import create_client
+    from app.commands.client import check_same_log, create_client
 
     slots = asyncio.Semaphore(MAX_IN_FLIGHT)
 
@@ -53,6 +53,8 @@ async def _send_all(task: str, files: list[Path], as_json: bool, seconds: float)
     with Progress(console=console, transient=True, redirect_stdout=redirect, disable=hidden) as progress:
         bar = progress.add_task(task, total=len(files))
         async with create_client() as client:
+            if any(path.stat().st_size > client.max_inline_bytes for path in files):
+                await asyncio.to_thread(check_same_log)  # they go through the API's blob storage
             results = await asyncio.gather(*map(send_file, files), return_exceptions=True)
     for result in results:
         if isinstance(result, BaseException):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from nicegui import ui
 
 from app.pages import layout
-from app.pages.elements import Node
+from app.pages.elements import Node, Prose
 from app.pages.overview.formatting import (
     NOT_ANSWERING,
     format_blocker,
@@ -103,7 +103,7 @@ class _TaskRow:
         with Node("article", style="task", data_task=task):
             with Node("div"):
                 Node("h2", task)
-                self._route = Node("p", style="small")
+                self._route = Prose("p", style="small")
                 self._run = Node("p", style="muted small")
             with Node("div"):
                 self._rate = Node("p", style="figure", data_figure="rate")

@@ -29,7 +29,7 @@ from app.replay.replay import replay
 from app.retraining.pipeline.code_version import code_version
 from app.retraining.pipeline.drift_reference import build_reference
 from app.retraining.pipeline.gate import evaluate_gate
-from app.retraining.pipeline.gate_evidence import VersionPair, gather_gate_evidence
+from app.retraining.pipeline.gate_evidence import VersionPair, gather_gate_evidence, missing_evidence
 from app.retraining.pipeline.run_directory import run_directory
 from app.retraining.run_events import SOURCE, end_event, step_event
 from app.settings import Settings
@@ -106,7 +106,11 @@ def build_dataset(work: RunContext) -> None:
 
 
 def train(work: RunContext) -> None:
-    """Train a candidate. Raises `Untrainable`."""
+    """Train a candidate, or end the run if the gate would refuse any. Raises `Untrainable`."""
+    gate = work.retraining_settings.gate
+    if missing := missing_evidence(work.task, work.fetch_champion(), work.ensure_dataset(), gate, work.on_step):
+        work.end("refused", f"{missing} So no candidate was trained.")
+        return
     work.ensure_candidate()
     work.publish(
         "train",
