@@ -1,5 +1,6 @@
 """The format of a source, and its examples."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -147,7 +148,8 @@ def _is_voc(source: Source, uri: str) -> bool:
 def _names_classes(source: Source, uri: str) -> bool:
     name = uri.rpartition("/")[2]
     if name.endswith((".yaml", ".yml")):
-        return b"names" in source.reader.read(uri, _MAX_NAMES_BYTES)
+        document = source.reader.read(uri, _MAX_NAMES_BYTES).replace(b"\0", b"")  # UTF-16
+        return re.search(rb"^\W*names\s*:", document, re.MULTILINE) is not None
     return name in yolo.CLASS_FILES
 
 
@@ -186,14 +188,14 @@ def _read_ljspeech(source: Source, files: tuple[str, ...]) -> Iterator[ParsedRow
 
 
 def _read_paddleocr(source: Source, files: tuple[str, ...]) -> Iterator[ParsedRow]:
-    payloads = PayloadFiles(source.payloads)
+    payloads = PayloadFiles(source.payloads.items())
     for uri in files:
         lines, name = source.read_lines(uri), source.display_name(uri)
         yield from paddleocr.read_examples(lines, name, source.path_of(uri), payloads)
 
 
 def _read_coco(source: Source, files: tuple[str, ...]) -> Iterator[ParsedRow]:
-    payloads = PayloadFiles(source.payloads, map(source.path_of, files))
+    payloads = PayloadFiles(source.payloads.items(), map(source.path_of, files))
     for uri in files:
         document = source.reader.read(uri, _MAX_DOCUMENT_BYTES)
         yield from coco.read_examples(document, source.display_name(uri), payloads, source.path_of(uri))

@@ -24,7 +24,7 @@ def read_examples(lines: Iterable[bytes], name: str, path: str, files: dict[str,
     """
     folder = f"{path.rpartition('/')[0]}/wavs/".removeprefix("/")
     recordings = {file: uri for file, uri in files.items() if file.startswith(folder) and file.endswith(AUDIO_SUFFIXES)}
-    by_stem = PayloadFiles({stem_of(file): uri for file, uri in recordings.items()})
+    by_stem = PayloadFiles((stem_of(file), uri) for file, uri in recordings.items())
     named: set[str] = set()
     for where, line in numbered_lines(lines, name):
         try:

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from models.base import Rejected
 
@@ -26,12 +26,15 @@ def stem_of(path: str) -> str:
 
 
 class PayloadFiles:
-    """Files by their paths. `documents` are the paths of annotations: each owns the files of its folder."""
+    """Files by their paths. `documents` are the paths of annotations: each owns the files of its folder.
 
-    def __init__(self, files: Mapping[str, str], documents: Iterable[str] = ()) -> None:
+    `files` are pairs of a path and a URI; paths may be without suffixes.
+    """
+
+    def __init__(self, files: Iterable[tuple[str, str]], documents: Iterable[str] = ()) -> None:
         self._owners = {normalize_path(path).rpartition("/")[0] for path in documents}
         self._by_name: dict[str, list[tuple[str, str]]] = defaultdict(list)
-        for path, uri in files.items():
+        for path, uri in files:
             normalized = normalize_path(path)
             self._by_name[normalized.rpartition("/")[2]].append((normalized, uri))
 

@@ -2,7 +2,8 @@
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Any
+from contextlib import suppress
+from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 from app.importers.example import Example, ParsedRow, RejectedRow, parse_number
@@ -20,6 +21,29 @@ class _Builder(ElementTree.TreeBuilder):
         raise Rejected("not_voc", "the XML declares a document type, which annotations do not have")
 
 
+class _Images(NamedTuple):
+    """Images by their names with and without suffix."""
+
+    by_name: PayloadFiles
+    by_stem: PayloadFiles
+
+    def find(self, filename: str, document: str) -> str:
+        """Return the URI of a document's `filename`, or without one of the image with the document's own name.
+
+        Raises `Rejected`.
+        """
+        own_name = stem_of(document).rpartition("/")[2]
+        if not filename.lower().endswith(PICTURE_SUFFIXES):
+            return self.by_stem.find(own_name, document)
+        own_uri = uri = self.by_name.find(filename, document)
+        if stem_of(filename.replace("\\", "/")).rpartition("/")[2] != own_name:
+            with suppress(Rejected):
+                own_uri = self.by_stem.find(own_name, document)
+        if own_uri != uri:
+            raise Rejected("which_file", f"<filename> is {filename!r}, but {own_uri} has the name of the XML file")
+        return uri
+
+
 def read_examples(
     documents: Collection[str], files: Mapping[str, str], read: Callable[[str], bytes], is_whole: bool = True
 ) -> Iterator[ParsedRow]:
@@ -29,36 +53,29 @@ def read_examples(
     becomes [0, 0, w, h]. If the documents are a whole data set, an image beside annotated ones that has no document
     is rejected.
     """
-    payloads = PayloadFiles(files)
-    pictures = {stem_of(path): path for path in files if path.lower().endswith(PICTURE_SUFFIXES)}
-    rows = [_parse_file(path, read, payloads, pictures, files) for path in sorted(documents)]
+    pictures = {path: uri for path, uri in files.items() if path.lower().endswith(PICTURE_SUFFIXES)}
+    images = _Images(PayloadFiles(files.items()), PayloadFiles((stem_of(path), uri) for path, uri in pictures.items()))
+    rows = [_parse_file(path, read, images) for path in sorted(documents)]
     uses = Counter(row.payload for row in rows if isinstance(row, Example))
     for row in rows:
         if isinstance(row, Example) and uses[row.payload] > 1:
             yield RejectedRow(row.where, "which_image", "another document is of the same image")
         else:
             yield row
-    paths = {uri: path for path, uri in files.items()}
-    folders = {paths[uri].rpartition("/")[0] for uri in uses if isinstance(uri, str) and is_whole}
+    folders = {path.rpartition("/")[0] for path, uri in pictures.items() if uri in uses and is_whole}
     named = {stem_of(path).rpartition("/")[2] for path in documents}
-    for path in sorted(pictures.values()):
+    for path, uri in sorted(pictures.items()):
         folder, _, name = stem_of(path).rpartition("/")
-        if folder in folders and files[path] not in uses and name not in named:
+        if folder in folders and uri not in uses and name not in named:
             yield RejectedRow(path, "no_labels", "the image has no XML file")
 
 
-def _parse_file(
-    path: str,
-    read: Callable[[str], bytes],
-    payloads: PayloadFiles,
-    pictures: Mapping[str, str],
-    files: Mapping[str, str],
-) -> ParsedRow:
+def _parse_file(path: str, read: Callable[[str], bytes], images: _Images) -> ParsedRow:
     try:
         root = parse_xml(read(path), path)
         if root.tag != "annotation" or (root.find("size") is None and root.find("object") is None):
             raise Rejected("not_voc", f"{path} is not VOC's: an <annotation> with a <size> or an <object> is needed")
-        uri = _find_image(root, path, payloads, pictures, files)
+        uri = images.find((root.findtext("filename") or "").strip(), path)
         return Example(path, uri, uri, {"boxes": [_parse_object(element) for element in root.findall("object")]})
     except Rejected as error:
         return RejectedRow(path, error.code, str(error))
@@ -73,21 +90,6 @@ def parse_xml(document: bytes, name: str) -> ElementTree.Element:
     except (ElementTree.ParseError, ValueError, LookupError) as error:
         raise Rejected("not_voc", f"{name} is not valid XML: {error}") from None
     return root
-
-
-def _find_image(
-    root: ElementTree.Element, path: str, payloads: PayloadFiles, pictures: Mapping[str, str], files: Mapping[str, str]
-) -> str:
-    """Return the URI of the document's `filename`, or of the file with the document's own name."""
-    name, beside = (root.findtext("filename") or "").strip(), pictures.get(stem_of(path))
-    if not name.lower().endswith(PICTURE_SUFFIXES):
-        if beside is None:
-            raise Rejected("no_file", f"there is no file for <filename> {name!r}, and none beside the XML file")
-        return files[beside]
-    uri = payloads.find(name, path)
-    if beside is not None and files[beside] != uri:
-        raise Rejected("which_file", f"<filename> is {name!r}, but {beside} is beside the XML file")
-    return uri
 
 
 def _parse_object(element: ElementTree.Element) -> dict[str, Any]:

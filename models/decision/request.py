@@ -35,7 +35,9 @@ def read_request(payload: bytes) -> tuple[dict[str, Any], list[Any], Step | None
     except RecursionError:
         raise Rejected("too_deep", f"the JSON is nested too deeply; a request is {_EXAMPLE}") from None
     except ValueError as error:  # of the encoding, of JSON, of integers with thousands of digits
-        raise Rejected("not_json", f"the payload is not JSON in UTF-8 or UTF-16: {error}; a request is {_EXAMPLE}") from error
+        raise Rejected(
+            "not_json", f"the payload is not JSON in UTF-8 or UTF-16: {error}; a request is {_EXAMPLE}"
+        ) from error
     if not isinstance(request, dict):
         raise Rejected("not_an_object", f"the JSON is of {type(request).__name__}; a request is {_EXAMPLE}")
     if unknown := sorted(request.keys() - {"context", "actions", "episode_id", "step"}):
