@@ -47,8 +47,8 @@ def register(services: Services) -> None:
 
 def _render_filter(name: str, values: Mapping[str, str], selection: Mapping[str, str]) -> None:
     """Show the values of a filter, by their texts, as links that keep the other filters."""
-    links = {f"Any {name}": _list_url(selection | {name: ""})}
-    links |= {text: _list_url(selection | {name: value}) for text, value in values.items()}
+    links = {f"Any {name}": _list_url({**selection, name: ""})}
+    links |= {text: _list_url({**selection, name: value}) for text, value in values.items()}
     current = next((text for text, value in values.items() if value == selection[name]), f"Any {name}")
     tabs(name.capitalize(), links, current)
 
@@ -74,7 +74,7 @@ async def _render_list(services: Services, selection: Mapping[str, str], before:
                 for letter in letters:
                     _render_row(letter)
         if more:
-            Node("a", "Older", href=_list_url(selection | {"before": letters[-1].id}))
+            Node("a", "Older", href=_list_url({**selection, "before": letters[-1].id}))
 
 
 def _render_row(letter: DeadLetterEntry) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy import select
 
 from app.catalog.catalog import Catalog
 from app.catalog.orm import FeedbackRow
+from app.errors import Unavailable
 from app.events import topics
 from app.events.cloudevents import Record, format_rfc3339
 from app.events.types import FeedbackGiven, FeedbackRetracted
@@ -63,10 +64,18 @@ class FeedbackIndex:
             self._published.popitem(last=False)
 
     async def find(self, id: str) -> Collection[tuple[str, str]]:
-        """Return the prediction and the actor of each feedback event with this id. Raises `Unavailable`."""
+        """Return the prediction and the actor of each feedback event with this id.
+
+        Raises `Unavailable` if the catalog is needed and can't be read.
+        """
         query = select(FeedbackRow.prediction_id, FeedbackRow.actor).where(FeedbackRow.id == id).limit(MAX_FOUND)
-        rows = await asyncio.to_thread(self._catalog.query, lambda connection: connection.execute(query).all())
         published = [self._published[id]] if id in self._published else []
+        try:
+            rows = await asyncio.to_thread(self._catalog.query, lambda connection: connection.execute(query).all())
+        except Unavailable:
+            if not published:
+                raise
+            rows = []
         return {*published, *((row.prediction_id, row.actor) for row in rows)}
 
 

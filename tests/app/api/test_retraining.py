@@ -24,4 +24,7 @@ async def test_an_unknown_task_is_refused_with_the_known_tasks(http: httpx.Async
 
 async def test_a_run_without_a_key_needs_an_actor(http: httpx.AsyncClient) -> None:
     response = await http.post("/v1/retraining/ocr", json={})
-    assert (response.status_code, response.json()["detail"]) == (422, "actor: Field required")
+    assert (response.status_code, response.json()["detail"]) == (
+        422,
+        "actor: Field required, because the request has no key with a name",
+    )
