@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from app.commands.arguments import TaskArgument
+
 _MAX_NAMES = 5
 
 
@@ -15,7 +17,7 @@ def register(cli: typer.Typer) -> None:
 
 
 def batch(
-    task: Annotated[str, typer.Argument(help="The task, such as ocr.")],
+    task: TaskArgument,
     sources: Annotated[list[str], typer.Argument(help="Directories, files or blob:// URIs.")],
     out: Annotated[Path, typer.Option(help="The Parquet file of predictions to write.", dir_okay=False)],
     no_log: Annotated[bool, typer.Option("--no-log", help="Keep these predictions out of the event log.")] = False,
