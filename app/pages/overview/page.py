@@ -13,6 +13,7 @@ from app.pages.overview.formatting import (
     format_expected_quality,
     format_interval,
     format_rate,
+    format_score,
     format_waiting,
     sparkline_svg,
 )
@@ -144,7 +145,7 @@ class _TaskRow:
         self._unrecorded.set_text(
             f"{task.unrecorded:,} answers not recorded yet" if task.unrecorded >= _MIN_UNRECORDED else ""
         )
-        self._score.set_text("–" if quality is None or quality.score is None else f"{quality.score:.3f}")
+        self._score.set_text(format_score(quality))
         self._interval.set_text(format_interval(quality))
         self._expected.set_text(format_expected_quality(task.expected))
         self._drift.set_text(format_drift(task.drift))
