@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from app.commands.arguments import TaskArgument
+
 if TYPE_CHECKING:
     from app.importers.example import RejectedRow
 
@@ -28,7 +30,7 @@ def register(cli: typer.Typer) -> None:
 
 
 def import_(
-    task: Annotated[str, typer.Argument(help="The task, such as ocr.")],
+    task: TaskArgument,
     source: Annotated[str, typer.Argument(help="A directory, a file, or s3://bucket/prefix.")],
     format: Annotated[
         _Format | None,

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from app.commands.arguments import TaskArgument
+
 if TYPE_CHECKING:
     from app.registry.changes import RegistryWriter
     from app.registry.registry import TaskModels
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
 
 models = typer.Typer(help="List versions, register them, and choose which of them serve.", no_args_is_help=True)
 
-TaskArgument = Annotated[str, typer.Argument(help="The task, such as ocr.")]
 VersionArgument = Annotated[str, typer.Argument(help="The version's number, as `list` prints it.")]
 ReasonOption = Annotated[str, typer.Option(help="The reason, for the log.")]
 ActorOption = Annotated[str | None, typer.Option(help="The actor; by default the user of this computer.")]

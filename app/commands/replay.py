@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from app.commands.arguments import TaskArgument
+
 if TYPE_CHECKING:
     from app.replay.query import ReplayQuery
     from app.replay.republish import RepublishPlan
@@ -45,7 +47,7 @@ def register(cli: typer.Typer) -> None:
 
 
 def replay(
-    task: Annotated[str, typer.Argument(help="The task, such as ocr.")],
+    task: TaskArgument,
     out: Annotated[Path | None, typer.Option(help="The directory to write the dataset to.")] = None,
     since: Annotated[
         str | None, typer.Option("--from", help="Requests from this time on (ce_time): 2026-01-31, yesterday, -1d.")

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from app.commands.arguments import complete_task
+
 _EXAMPLES = """Examples: hindsight retrain ocr; hindsight retrain ocr --explain; hindsight retrain ocr --cancel;
 hindsight retrain --list --json"""
 _POLL_SECONDS = 1.0
@@ -18,7 +20,7 @@ def register(cli: typer.Typer) -> None:
 
 
 def retrain(
-    task: Annotated[str | None, typer.Argument(help="The task, such as ocr.")] = None,
+    task: Annotated[str | None, typer.Argument(help="The task, such as ocr.", autocompletion=complete_task)] = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Print what each trigger observes and when it fires instead.")
     ] = False,
@@ -40,8 +42,11 @@ def retrain(
         raise SetupError("No task is named.", "Name the task to retrain, such as: hindsight retrain ocr")
     check_same_log()
     if list_:
-        for run in _list_runs(task):
+        runs = _list_runs(task)
+        for run in runs:
             print(json.dumps(run) if as_json else _run_line(run))
+        if not (runs or as_json):
+            print(f"There are no runs{f' of {task}' if task else ''} yet.")
         return
     assert task is not None
     if explain:
@@ -88,7 +93,9 @@ def _run_line(run: dict[str, Any]) -> str:
     state = run["outcome"] or run["step"]
     version = f"version {run['version']}" if run["version"] else "-"
     reason = run["reason"] or run["decision"] or ""
-    return f"{run['run_id']}  {run['task']:<16}  {run['trigger']:<8}  {state:<11}  {version:<11}  {reason}".rstrip()
+    began = run["began"][:16].replace("T", " ")
+    line = f"{began}  {run['run_id']}  {run['task']:<16}  {run['trigger']:<8}  {state:<11}  {version:<11}  {reason}"
+    return line.rstrip()
 
 
 def _print_triggers(explanation: dict[str, Any], as_json: bool) -> None:

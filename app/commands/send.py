@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from app.commands.arguments import TaskArgument
+
 if TYPE_CHECKING:
     from app.client import Hindsight
 
@@ -21,7 +23,7 @@ def register(cli: typer.Typer) -> None:
 
 
 def send(
-    task: Annotated[str, typer.Argument(help="The task, such as ocr.")],
+    task: TaskArgument,
     files: Annotated[list[Path], typer.Argument(help="The payloads.", exists=True, dir_okay=False, readable=True)],
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON, one object a line.")] = False,
     timeout: Annotated[float, typer.Option(help="Longest wait for each answer, in seconds.")] = 60.0,

@@ -17,6 +17,7 @@ from app.events import topics
 from app.events.cloudevents import Record, format_rfc3339
 from app.events.types import FeedbackGiven, FeedbackRetracted
 from app.kafka.resilient_producer import ResilientProducer
+from app.tasks import unknown_task
 from models.base import Rejected, Task
 
 SOURCE = "hindsight/api"
@@ -84,7 +85,7 @@ def _validate(
 ) -> FeedbackGiven | FeedbackRetracted:
     name, _ = feedback.task_and_prediction
     if name not in tasks:
-        raise Rejected("unknown_task", f"there is no task {name!r}; known: {', '.join(sorted(tasks))}")
+        raise Rejected("unknown_task", unknown_task(name, tasks).one_line)
     if isinstance(feedback, FeedbackRetracted) or feedback.correction is None:
         return feedback
     return feedback.model_copy(update={"correction": tasks[name].validate_correction(feedback.correction)})
