@@ -147,7 +147,7 @@ class Task(ABC):
         return of_tensors(self.inputs(features))
 
     def unknown_values(self, features: Features) -> Mapping[str, int]:
-        """Return how many values of an event the model does not know, by feature; the names are few. By default none."""
+        """Return how many values of an event the model does not know, by feature, of few names. By default none."""
         return {}
 
     def classes(self, output: Mapping[str, Any]) -> Sequence[str]:

@@ -4,7 +4,15 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from app.importers.example import Example, ParsedRow, RejectedRow, parse_number, parse_propensity, parse_time
+from app.importers.example import (
+    Example,
+    ParsedRow,
+    RejectedRow,
+    parse_number,
+    parse_object,
+    parse_propensity,
+    parse_time,
+)
 from app.importers.tables import TableRow, read_jsonl
 from models.base import Rejected
 
@@ -34,8 +42,8 @@ def read_examples(rows: Iterable[TableRow]) -> Iterator[ParsedRow]:
 
 
 def _parse_row(where: str, row: dict[str, Any]) -> Example:
-    shared, event = row.get("c"), row.get("EventId")
-    listed = shared.get("_multi") if isinstance(shared, dict) else None
+    event, shared = row.get("EventId"), parse_object(row.get("c"), "`c`")
+    listed = shared.get("_multi")
     if not isinstance(listed, list) or not all(isinstance(action, dict) for action in listed):
         raise Rejected("bad_value", "`c` needs the actions, `_multi`, a list of objects")
     if not isinstance(event, str) or not event:

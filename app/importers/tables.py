@@ -62,8 +62,8 @@ def read_csv(lines: Iterable[bytes], name: str) -> Iterator[TableRow]:
     numbered = numbered_lines(lines, name, with_blank=True)
     columns, delimiter = _read_columns(numbered, name)
     waiting: deque[_Line] = deque()
-    while waiting or (line := next(numbered, None)):
-        where, text = waiting.popleft() if waiting else line
+    while line := waiting.popleft() if waiting else next(numbered, None):
+        where, text = line
         if isinstance(text, str) and not text.strip():
             continue
         if isinstance(text, RejectedRow):

@@ -6,6 +6,7 @@ the corners of a polygon (docs.ultralytics.com/datasets/detect, /segment). The c
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import yaml
@@ -44,7 +45,7 @@ def read_examples(
                     raise Rejected("no_labels", f"there is no {label}; an empty one says that nothing is in the image")
                 if len(paths) > 1:
                     raise Rejected("which_file", f"{label} may be of each of {', '.join(paths[:3])}")
-                boxes = parse_boxes(decode_document(read(label), label), names, lambda path=path: measure(path))
+                boxes = parse_boxes(decode_document(read(label), label), names, partial(measure, path))
                 yield Example(label, files[path], files[path], {"boxes": boxes})
             except Rejected as error:
                 yield RejectedRow(path, error.code, str(error))

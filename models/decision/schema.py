@@ -130,8 +130,8 @@ def _few(names: list[str] | tuple[str, ...]) -> str:
 class Schema:
     """The features of requests: `{"context": {name: kind}, "actions": {name: kind}}`.
 
-    A kind is `"numeric"` or the list of a category's values. An action needs one feature at least. That may be its `id`,
-    as a category: for a log whose actions have no other.
+    A kind is `"numeric"` or the list of a category's values. An action needs one feature at least. That may be its
+    `id`, as a category: for a log whose actions have no other.
     """
 
     context: Group

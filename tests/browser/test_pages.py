@@ -72,7 +72,7 @@ async def test_dead_letters_are_filtered_by_task_and_code(stack: Stack, page: Pa
 async def test_a_dataset_is_created_and_downloaded(stack: Stack, page: Page) -> None:
     await open_page(page, "/replay")
     await page.select_option("[data-field=task]", "letters")
-    await expect(page.locator("[role=status]")).to_contain_text("served predictions")
+    await expect(page.locator("[role=status]").first).to_contain_text("served predictions")
     await page.locator("[data-change=begin]").click()
     link = page.get_by_role("link", name="Download")
     await expect(link).to_be_visible(timeout=60_000)

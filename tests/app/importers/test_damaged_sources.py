@@ -272,7 +272,7 @@ def import_into_log(directory: Path, file_format: Format) -> tuple[set[str], int
     counts = Importer(settings, AnyPayload(), source.root, "ada", lambda row: None).check(rows, lambda done: None)
     accepted = len(log.read("letters.requests"))
     assert (counts.imported, counts.known, counts.rejected) == (accepted, 0, rejected)
-    predictions = log.read("letters.predictions") or [None] * accepted
+    predictions: list[ConsumedRecord | None] = [*log.read("letters.predictions")] or [None] * accepted
     in_order = zip(log.read("letters.requests"), predictions, log.read("letters.feedback"), strict=True)
     return {truth(*records) for records in in_order}, accepted, rejected
 

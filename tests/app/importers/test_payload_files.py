@@ -16,8 +16,16 @@ def find(name: str, paths: list[str], document: str = "", documents: list[str] |
 
 @pytest.mark.parametrize(
     "name",
-    ["a.jpg", "images/a.jpg", "./images/a.jpg", "images\\a.jpg", "..\\..\\media\\upload\\4\\a.jpg", "C:\\x\\a.jpg"]
-    + ["/data/a.jpg", "http://example.org/4/a.jpg"],
+    [
+        "a.jpg",
+        "images/a.jpg",
+        "./images/a.jpg",
+        "images\\a.jpg",
+        "..\\..\\media\\upload\\4\\a.jpg",
+        "C:\\x\\a.jpg",
+        "/data/a.jpg",
+        "http://example.org/4/a.jpg",
+    ],
 )
 def test_a_name_may_be_a_part_of_the_path_or_of_another_machine(name: str) -> None:
     assert find(name, ["images/a.jpg", "images/b.jpg"], "result.json") == "images/a.jpg"
