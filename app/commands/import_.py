@@ -14,6 +14,8 @@ from app.commands.arguments import TaskArgument
 
 if TYPE_CHECKING:
     from app.importers.example import RejectedRow
+    from app.importers.formats import ImportSource
+    from app.importers.importer import ImportCounts, Importer
 
 _EXAMPLES = """Examples: hindsight import ocr scans/labels.csv; hindsight import speech_to_text LibriSpeech/dev-clean;
 hindsight import object_detection s3://photos/coco --format coco; hindsight import decision clicks.csv;
@@ -21,7 +23,7 @@ hindsight import ocr lines.csv --map file=path --map text=label --dry-run"""
 
 _Format = Literal[
     "jsonl", "csv", "commonvoice", "ljspeech", "librispeech", "yolo", "coco", "voc", "paddleocr", "bandit", "dsjson"
-]  # those of `app.importers.formats`, whose import would make --help slow
+]  # those of `app.importers.layouts`, whose import would make --help slow
 
 
 def register(cli: typer.Typer) -> None:
@@ -55,9 +57,6 @@ def import_(
     are left out, so an interrupted import continues where it stopped. Exit code 1 if a row was rejected, or there is
     none. With --dry-run the platform need not run, and what is in the log is not known.
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
     from app.errors import SetupError
     from app.importers import formats
     from app.importers.importer import Importer
@@ -73,28 +72,13 @@ def import_(
         else:
             print(f"{row.where}: {row.code}: {row.reason}", file=sys.stderr)
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    console, redirect = Console(stderr=True), sys.stdout.isatty()
     try:
         import_source = formats.open_source(SourceReader(settings()), source, format, _parse_names(column_names))
         print(f"{source} is read as {import_source.format}.", file=sys.stderr)
         for uri in import_source.passed_over:
             print(f"{uri} is passed over: it is not of this format.", file=sys.stderr)
-        with Progress(*columns, console=console, transient=True, redirect_stdout=redirect) as progress:
-            bar = progress.add_task(task, total=None)
-            total = sum(1 for _ in import_source.read_examples())
-            if not total:
-                raise SetupError(
-                    f"There is nothing to import in {source}: it has no rows.", "Check the file, and set --format."
-                )
-            actor = actor or f"import:{_user_name()}"
-            importer = Importer(settings(), loaded_task, import_source.root, actor, reject)
-
-            def advance(done: int) -> None:
-                progress.update(bar, completed=done, total=total)
-
-            rows = import_source.read_examples()
-            counts = importer.check(rows, advance) if dry_run else asyncio.run(importer.run(rows, advance))
+        importer = Importer(settings(), loaded_task, import_source.root, actor or f"import:{_user_name()}", reject)
+        counts = _import_rows(importer, import_source, dry_run)
     except OSError as error:
         raise SetupError(
             f"The import is not complete: {error}.", "Run it again: it continues where it stopped."
@@ -106,6 +90,30 @@ def import_(
     else:
         print(f"{counts.imported} imported, {counts.known} already in the log, {counts.rejected} rejected")
     raise typer.Exit(1 if counts.rejected else 0)
+
+
+def _import_rows(importer: "Importer", source: "ImportSource", dry_run: bool) -> "ImportCounts":
+    """Import all rows, or only check them, with a progress bar. Raises `SetupError` if there is none."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from app.errors import SetupError
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    console, redirect = Console(stderr=True), sys.stdout.isatty()
+    with Progress(*columns, console=console, transient=True, redirect_stdout=redirect) as progress:
+        bar = progress.add_task(source.format, total=None)
+        total = sum(1 for _ in source.read_examples())
+        if not total:
+            raise SetupError(
+                f"There is nothing to import in {source.root}: it has no rows.", "Check the file, and set --format."
+            )
+
+        def advance(done: int) -> None:
+            progress.update(bar, completed=done, total=total)
+
+        rows = source.read_examples()
+        return importer.check(rows, advance) if dry_run else asyncio.run(importer.run(rows, advance))
 
 
 def _parse_names(options: list[str] | None) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from app.cli import cli
 from app.commands import import_
 from app.errors import SetupError
-from app.importers.formats import Format
+from app.importers.layouts import Format
 from app.settings import settings
 
 

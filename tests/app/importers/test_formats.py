@@ -8,7 +8,8 @@ import pytest
 
 from app.errors import SetupError
 from app.importers.example import Example, RejectedRow
-from app.importers.formats import Format, open_source
+from app.importers.formats import open_source
+from app.importers.layouts import Format
 from app.importers.locations import SourceReader
 from app.settings import Settings
 from app.storage import s3
