@@ -17,6 +17,7 @@ from app.api import (
     docs_pages,
     feedback,
     health,
+    log_identity,
     models,
     payload,
     predictions,
@@ -38,6 +39,7 @@ from app.kafka.resilient_producer import ResilientProducer
 from app.monitoring.metrics import watch_disk
 from app.replay.jobs.queue import ReplayQueue
 from app.retraining.controller import Controller
+from app.services.feedback import FeedbackIndex
 from app.services.payloads import PayloadReader
 from app.services.services import Services
 from app.services.state_metrics import StateMetrics
@@ -54,9 +56,9 @@ MULTIPART_OVERHEAD_BYTES = 64 * 1024
 DESCRIPTION = """Predictions, feedback, models and their retraining, large payloads, and health.
 
 On localhost everything is open until the first key is created. Then each request needs a key, as `X-API-Key` or
-`Authorization: Bearer`, with the route's scope: `read` to read, `feedback` to send feedback and blobs, `operate` to
-change routes, runs and the log. The answer to an unknown key is 401, to a missing scope 403. `hindsight keys` creates
-keys; the key in HINDSIGHT_API_KEY has all scopes.
+`Authorization: Bearer`, with the route's scope: `read` to read, `feedback` to send feedback and blobs and to retract
+feedback, `operate` to change routes, runs and the log. The answer to an unknown key is 401, to a missing scope 403.
+`hindsight keys` creates keys; the key in HINDSIGHT_API_KEY has all scopes.
 
 `actor` names the person for whom an application sends a request. Without one it is the name of the key."""
 
@@ -140,7 +142,7 @@ async def _background_loops(services: Services) -> AsyncIterator[None]:
 
 def _include_routers(app: FastAPI, services: Services, blob_quota: BlobQuota) -> None:
     settings, known = services.settings, services.tasks
-    app.include_router(feedback.router(known, services.producer))
+    app.include_router(feedback.router(known, services.producer, FeedbackIndex(services.catalog)))
     app.include_router(models.router(settings, known, services.producer))
     app.include_router(retraining.router(known, services.controller))
     app.include_router(alerts.router(known, services.controller))
@@ -150,6 +152,7 @@ def _include_routers(app: FastAPI, services: Services, blob_quota: BlobQuota) ->
     app.include_router(replays.router(settings, known, services.replays))
     app.include_router(dead_letters.router(services.dead_letters))
     app.include_router(blobs.router(blob_quota, settings.max_blob_bytes))
+    app.include_router(log_identity.router(settings))
     app.include_router(health.router(settings, services.state_metrics))
 
 

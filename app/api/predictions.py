@@ -66,6 +66,8 @@ class FeedbackDetails(FeedbackGiven):
     source: str
     time: datetime
     """The event's `ce_time`."""
+    retracted: datetime | None = None
+    """The time of its retraction; null while it counts."""
 
 
 class PredictionDetails(PredictionMade):

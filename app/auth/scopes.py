@@ -10,8 +10,8 @@ from pydantic import Field
 from starlette.types import Scope as Connection
 
 Scope = Literal["read", "feedback", "operate"]
-"""`read`: read everything, payloads included; `feedback`: send feedback and blobs; `operate`: change routes, start and
-end runs, replay. No scope includes another."""
+"""`read`: read everything, payloads included; `feedback`: send and retract feedback, send blobs; `operate`: change
+routes, start and end runs, replay. No scope includes another."""
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 KEY_HEADER = "X-API-Key"
@@ -95,5 +95,5 @@ def resolve_actor(request: Request, requested: str | None) -> str:
     """Return the request's actor, or the key's name. Raises HTTPException if there is neither."""
     actor = requested or get_caller(request.scope).name
     if actor is None:
-        raise HTTPException(422, "actor: Field required")
+        raise HTTPException(422, "actor: Field required, because the request has no key with a name")
     return actor

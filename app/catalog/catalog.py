@@ -18,13 +18,13 @@ from app.catalog import erasure
 from app.catalog.engine import create_catalog_engine, read_transaction, write_transaction
 from app.catalog.erasure import RowsToErase
 from app.catalog.migrate import VERSION_TABLE, recreate, upgrade
-from app.catalog.orm import Base, FeedbackRow, FirstWinsRow, LoggedRow, OutcomeRow, PredictionRow
+from app.catalog.orm import Base, FeedbackRow, FirstWinsRow, LoggedRow, OutcomeRow, PredictionRow, RetractionRow
 from app.catalog.projection import UNREADABLE_ERRORS, project_record
 from app.errors import Unavailable
 from app.events.base import EventData
 from app.events.cloudevents import ConsumedRecord
 from app.events.decoding import decode
-from app.events.types import FeedbackGiven, OutcomeRecorded, PredictionMade
+from app.events.types import FeedbackGiven, FeedbackRetracted, OutcomeRecorded, PredictionMade
 from app.outcomes.prediction_history import FeedbackEvent, PredictionHistory, ServedPrediction
 
 log = logging.getLogger(__name__)
@@ -83,9 +83,10 @@ class Catalog:
             project_records(connection, records)
 
     def prediction_histories(self, prediction_ids: Collection[str]) -> dict[str, PredictionHistory]:
-        """Return each of the predictions with all of its feedback, by (time, id)."""
+        """Return each of the predictions with all of its feedback, by (time, id), and the retractions of that."""
         served: dict[str, ServedPrediction] = {}
         feedback_events = defaultdict[str, list[FeedbackEvent]](list)
+        retractions = defaultdict[str, list[FeedbackRetracted]](list)
         with self._read_transaction() as connection:
             for chunk in _chunks(prediction_ids):
                 prediction_query = select(PredictionRow.__table__).where(
@@ -100,10 +101,15 @@ class Catalog:
                     feedback_events[row.prediction_id].append(
                         FeedbackEvent(decode_row(row, FeedbackGiven), row.source, row.id, row.time, row.logged)
                     )
+                retraction_query = select(RetractionRow.__table__).where(RetractionRow.prediction_id.in_(chunk))
+                for row in connection.execute(retraction_query):
+                    retractions[row.prediction_id].append(decode_row(row, FeedbackRetracted))
         for events in feedback_events.values():
             events.sort(key=lambda event: (event.time, event.id, event.source))
         return {
-            prediction_id: PredictionHistory(served.get(prediction_id), tuple(feedback_events[prediction_id]))
+            prediction_id: PredictionHistory(
+                served.get(prediction_id), tuple(feedback_events[prediction_id]), tuple(retractions[prediction_id])
+            )
             for prediction_id in prediction_ids
         }
 
@@ -119,9 +125,13 @@ class Catalog:
             return list(connection.scalars(query))
 
     def prediction(self, prediction_id: str) -> dict[str, Any] | None:
-        """Return a prediction as it was published, with its feedback by (time, id) and its current outcome."""
+        """Return a prediction as it was published, with its feedback by (time, id) and its current outcome.
+
+        `retracted` of feedback is the time of its retraction, or None.
+        """
         prediction_query = select(PredictionRow.__table__).where(PredictionRow.prediction_id == prediction_id)
         feedback_query = select(FeedbackRow.__table__).where(FeedbackRow.prediction_id == prediction_id)
+        retraction_query = select(RetractionRow.__table__).where(RetractionRow.prediction_id == prediction_id)
         outcome_query = select(OutcomeRow.__table__).where(OutcomeRow.prediction_id == prediction_id)
         with self._read_transaction() as connection:
             prediction_row = connection.execute(prediction_query).one_or_none()
@@ -130,14 +140,12 @@ class Catalog:
             feedback_rows = connection.execute(
                 feedback_query.order_by(FeedbackRow.time, FeedbackRow.id, FeedbackRow.source)
             ).all()
+            retraction_rows = connection.execute(retraction_query.order_by(RetractionRow.time)).all()
             outcome_row = connection.execute(outcome_query).one_or_none()
         return decode_row(prediction_row, PredictionMade).model_dump() | {
             "request_source": prediction_row.request_source,
             "time": prediction_row.time,
-            "feedback": [
-                decode_row(feedback_row, FeedbackGiven).model_dump() | _event_identity(feedback_row)
-                for feedback_row in feedback_rows
-            ],
+            "feedback": [_feedback_details(feedback_row, retraction_rows) for feedback_row in feedback_rows],
             "outcome": None if outcome_row is None else decode_row(outcome_row, OutcomeRecorded).model_dump(),
         }
 
@@ -259,5 +267,13 @@ def decode_row(row: Any, event_type: type[T]) -> T:
     return data
 
 
-def _event_identity(row: Any) -> dict[str, Any]:
-    return {"id": row.id, "source": row.source, "time": row.time}
+def _feedback_details(row: Any, retraction_rows: Sequence[Any]) -> dict[str, Any]:
+    """Return the feedback with its identity, and the time of the first of its retractions."""
+    feedback = decode_row(row, FeedbackGiven)
+    times = (
+        retraction.time
+        for retraction in retraction_rows
+        if decode_row(retraction, FeedbackRetracted).names(row.source, row.id, feedback.actor)
+    )
+    identity = {"id": row.id, "source": row.source, "time": row.time}
+    return feedback.model_dump() | identity | {"retracted": next(times, None)}

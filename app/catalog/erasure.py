@@ -9,20 +9,21 @@ from sqlalchemy import Connection, Engine, delete, func, select, text
 from sqlalchemy.orm import InstrumentedAttribute
 
 from app.catalog.engine import wrap_errors
-from app.catalog.orm import DeadLetterRow, FeedbackRow, OutcomeRow, PredictionRow
+from app.catalog.orm import DeadLetterRow, FeedbackRow, OutcomeRow, PredictionRow, RetractionRow
 from app.catalog.projection import event_key
 from app.errors import Unavailable
 
 _MAX_IDS = 1000
-_TABLES = (PredictionRow, FeedbackRow, OutcomeRow, DeadLetterRow)
+_TABLES = (PredictionRow, FeedbackRow, RetractionRow, OutcomeRow, DeadLetterRow)
 
 
 @dataclass(frozen=True)
 class RowsToErase:
-    """The ids of the rows to erase; feedback is identified by (source, id)."""
+    """The ids of the rows to erase; feedback and retractions are identified by (source, id)."""
 
     predictions: Collection[str] = field(default_factory=tuple)
     feedback: Collection[tuple[str, str]] = field(default_factory=tuple)
+    retractions: Collection[tuple[str, str]] = field(default_factory=tuple)
     outcomes: Collection[str] = field(default_factory=tuple)
     dead_letters: Collection[str] = field(default_factory=tuple)
 
@@ -67,6 +68,7 @@ def _conditions(erased: RowsToErase) -> Iterator[tuple[InstrumentedAttribute[str
     ids_by_column = (
         (PredictionRow.prediction_id, erased.predictions),
         (FeedbackRow.key, [event_key(*identity) for identity in erased.feedback]),
+        (RetractionRow.key, [event_key(*identity) for identity in erased.retractions]),
         (OutcomeRow.prediction_id, erased.outcomes),
         (DeadLetterRow.rejected_id, erased.dead_letters),
     )

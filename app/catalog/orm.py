@@ -93,10 +93,23 @@ class FeedbackRow(FirstWinsRow):
     __tablename__ = "feedback"
     key: Mapped[str] = mapped_column(primary_key=True)
     source: Mapped[str]
-    id: Mapped[str]
+    id: Mapped[str] = mapped_column(index=True)
     prediction_id: Mapped[str] = mapped_column(index=True)
     task: Mapped[str]
     actor: Mapped[str] = mapped_column(index=True)
+    time: Mapped[datetime]
+    data: Mapped[dict[str, Any]]
+
+
+class RetractionRow(FirstWinsRow):
+    """A retraction of feedback. `key` is derived from the event's identity; `retracts` is the id of the feedback."""
+
+    __tablename__ = "retractions"
+    key: Mapped[str] = mapped_column(primary_key=True)
+    prediction_id: Mapped[str] = mapped_column(index=True)
+    actor: Mapped[str]
+    retracts: Mapped[str]
+    retracts_source: Mapped[str | None]
     time: Mapped[datetime]
     data: Mapped[dict[str, Any]]
 

@@ -10,11 +10,18 @@ from app.catalog import orm
 from app.catalog.orm import RUN_STATES, Base
 from app.events.base import EventData
 from app.events.cloudevents import ConsumedRecord, Event, complete_event, header_text, split_version
-from app.events.decoding import decode
+from app.events.decoding import decode, feedback_type
 from app.events.lifecycle import RetrainingTriggered
 from app.events.model_events import DatasetBuilt, ModelEvaluated, ModelRegistered, ModelTrained, RouteChanged
 from app.events.topics import DEAD_LETTERS
-from app.events.types import EventRejected, FeedbackGiven, OutcomeRecorded, PredictionFailed, PredictionMade
+from app.events.types import (
+    EventRejected,
+    FeedbackGiven,
+    FeedbackRetracted,
+    OutcomeRecorded,
+    PredictionFailed,
+    PredictionMade,
+)
 from models.base import Rejected
 
 TableRow = tuple[type[Base], dict[str, Any]]
@@ -35,7 +42,6 @@ _RUN_STATES: dict[type[EventData], str] = {
 _TYPES_BY_TOPIC: dict[str, tuple[type[EventData], ...]] = {
     "predictions": _PREDICTION_TYPES,
     "shadow-predictions": _PREDICTION_TYPES,
-    "feedback": (FeedbackGiven,),
     "outcomes": (OutcomeRecorded,),
 }
 
@@ -68,8 +74,10 @@ def project_record(record: ConsumedRecord) -> Iterator[TableRow]:
 
 def _event_type(record: ConsumedRecord) -> type[EventData] | None:
     """Return the record's event type; None if the record has no row."""
-    topic_types = _TYPES_BY_TOPIC.get(record.origin.topic.rpartition(".")[2])
-    type_name = (header_text(record.headers, "ce_type") or "").rpartition(".v")[0]
+    kind, type_header = record.origin.topic.rpartition(".")[2], header_text(record.headers, "ce_type") or ""
+    if kind == "feedback":
+        return feedback_type(type_header, record.value)
+    topic_types, type_name = _TYPES_BY_TOPIC.get(kind), type_header.rpartition(".v")[0]
     named_types = [
         candidate for candidate in topic_types or _LIFECYCLE_TYPES if split_version(candidate.type)[0] == type_name
     ]
@@ -122,6 +130,18 @@ def _task_rows(event_data: EventData, event: Event) -> Iterator[TableRow]:
             yield (
                 orm.FeedbackRow,
                 columns | {"key": event_key(event.source, event.id), "source": event.source, "id": event.id},
+            )
+        case FeedbackRetracted():
+            yield (
+                orm.RetractionRow,
+                {
+                    "key": event_key(event.source, event.id),
+                    "prediction_id": event_data.task_and_prediction[1],
+                    "actor": event_data.actor,
+                    "retracts": event_data.retracts,
+                    "retracts_source": event_data.retracts_source,
+                    "time": time,
+                },
             )
         case OutcomeRecorded():
             columns = {

@@ -3,7 +3,8 @@
 async with Hindsight("127.0.0.1:9092", api_url="http://127.0.0.1:8000") as hindsight:
     prediction = await hindsight.predict("ocr", Path("line.png").read_bytes())
     print(prediction.output["text"], prediction.confidence)
-    await hindsight.feedback(prediction.prediction_id, correction={"text": "123"}, actor="ada")
+    feedback_id = await hindsight.feedback(prediction.prediction_id, correction={"text": "123"}, actor="ada")
+    await hindsight.retract(feedback_id)  # it was wrong: it no longer counts
 """
 
 import asyncio
@@ -17,7 +18,8 @@ from collections import OrderedDict
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, suppress
 from types import MappingProxyType, TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
+from urllib.parse import quote
 
 import httpx
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -26,19 +28,27 @@ from pydantic import ValidationError
 
 from app.events import cloudevents, decoding, ids, topics
 from app.events import types as event_types
+from app.events.base import describe_problems
 from app.events.cloudevents import JSON, Event, format_rfc3339
-from app.events.types import FeedbackGiven, PredictionMade, PredictionRequested
+from app.events.types import FeedbackGiven, FeedbackRetracted, PredictionMade, PredictionRequested
 from app.settings import MiB
 from models.base import Rejected
 
 logger = logging.getLogger(__name__)
 
 Answer = PredictionMade | event_types.PredictionFailed
+FeedbackEventT = TypeVar("FeedbackEventT", FeedbackGiven, FeedbackRetracted)
 
 RECORD_OVERHEAD_BYTES = 64 * 1024
 """Bound of what a record needs besides its payload."""
+MAX_REMEMBERED_FEEDBACK = 10_000
+"""Bound of the feedback that can be retracted by its id alone, before the platform has recorded it."""
 MAX_REMEMBERED_ANSWERS = 10_000
 """Bound of the memory that recognizes a repeated answer: its records are seconds apart, not ten thousand answers."""
+
+
+_KEY_OWNER = "the owner of the API key"
+"""Stands for an actor whose name only the API knows; it is not sent."""
 
 
 class ClientError(Exception):
@@ -76,6 +86,8 @@ class Hindsight:
         self.source = source
         self.max_inline_bytes = max_payload_bytes - RECORD_OVERHEAD_BYTES
         self._max_request_bytes = max_payload_bytes
+        self._default_actor = None if api_url and api_key else source
+        self._given_feedback: OrderedDict[str, tuple[str, str | None]] = OrderedDict()
         headers = {"X-API-Key": api_key} if api_key else {}
         self._http = (
             httpx.AsyncClient(base_url=api_url, headers=headers, verify=verify, timeout=30) if api_url else None
@@ -186,39 +198,76 @@ class Hindsight:
         self,
         prediction_id: str,
         *,
-        actor: str,
+        actor: str | None = None,
         correction: dict[str, Any] | None = None,
         reward: float | None = None,
         accepted: bool | None = None,
     ) -> str:
-        """Send a correction, a reward, or the confirmation that the output is right. Return the event's id."""
-        try:
-            feedback = FeedbackGiven(
-                prediction_id=prediction_id, correction=correction, reward=reward, accepted=accepted, actor=actor
-            )
-        except ValidationError as error:
-            raise ClientError("; ".join(str(problem["msg"]) for problem in error.errors())) from None
+        """Send a correction, a reward, or the confirmation that the output is right. Return the event's id.
+
+        `actor` is who gives it: by default the owner of the `api_key`; without a key, the client's `source`.
+        """
+        actor = actor or self._default_actor
+        feedback = _build_event(
+            FeedbackGiven,
+            prediction_id=prediction_id,
+            correction=correction,
+            reward=reward,
+            accepted=accepted,
+            actor=actor or _KEY_OWNER,
+        )
         event_id = str(uuid.uuid4())
         if self._http is not None:
-            body = feedback.model_dump(exclude_none=True)
-            await self._post("/v1/feedback", json=body, headers={"Idempotency-Key": event_id})
+            body = feedback.model_dump(exclude_none=True, exclude=set() if actor else {"actor"})
+            await self._request("POST", "/v1/feedback", json=body, headers={"Idempotency-Key": event_id})
         else:
-            task, key = feedback.task_and_prediction
-            event_time = format_rfc3339(time.time() * 1000)
-            record = feedback.to_record(topics.feedback(task), None, id=event_id, source=self.source, time=event_time)
-            await self._publish(record.topic, key, record.value or b"", record.headers)
+            await self._publish_feedback(feedback, event_id)
+        self._given_feedback[event_id] = (prediction_id, actor)
+        if len(self._given_feedback) > MAX_REMEMBERED_FEEDBACK:
+            self._given_feedback.popitem(last=False)
         return event_id
+
+    async def retract(self, feedback_id: str, *, prediction_id: str | None = None, actor: str | None = None) -> str:
+        """Retract feedback by the id of its event, so that it no longer counts. Return the id of the retraction.
+
+        `prediction_id` and `actor` are those of the feedback. The client knows them of feedback that it has given, and
+        the API of feedback that is recorded. Without an `api_url`, the prediction of other feedback is needed.
+        """
+        known_prediction, known_actor = self._given_feedback.get(feedback_id, (None, None))
+        prediction_id, actor = prediction_id or known_prediction, actor or known_actor
+        if self._http is not None:
+            names = {"prediction_id": prediction_id, "actor": actor}
+            params = {name: value for name, value in names.items() if value is not None}
+            path = f"/v1/feedback/{quote(feedback_id, safe='')}"
+            return str((await self._request("DELETE", path, params=params))["id"])
+        if prediction_id is None:
+            raise ClientError(f"this client has not given the feedback {feedback_id!r}: name its prediction_id")
+        retraction = _build_event(
+            FeedbackRetracted,
+            prediction_id=prediction_id,
+            retracts=feedback_id,
+            actor=actor or self._default_actor,
+        )
+        event_id = str(uuid.uuid4())
+        await self._publish_feedback(retraction, event_id)
+        return event_id
+
+    async def _publish_feedback(self, event: FeedbackGiven | FeedbackRetracted, event_id: str) -> None:
+        task, key = event.task_and_prediction
+        event_time = format_rfc3339(time.time() * 1000)
+        record = event.to_record(topics.feedback(task), None, id=event_id, source=self.source, time=event_time)
+        await self._publish(record.topic, key, record.value or b"", record.headers)
 
     async def put_blob(self, payload: bytes) -> str:
         """Store a large payload in blob storage and return its URI."""
-        claim_check = await self._post("/v1/blobs", content=payload)
+        claim_check = await self._request("POST", "/v1/blobs", content=payload)
         return str(claim_check["uri"])
 
-    async def _post(self, path: str, **request: Any) -> dict[str, Any]:
+    async def _request(self, method: str, path: str, **request: Any) -> dict[str, Any]:
         if self._http is None:
             raise ClientError(f"{path} needs the API: give the client an api_url")
         try:
-            response = await self._http.post(path, **request)
+            response = await self._http.request(method, path, **request)
         except httpx.HTTPError as error:
             raise ClientError(f"the API at {self._http.base_url} does not answer: {error}") from error
         answer = response.json()
@@ -260,21 +309,31 @@ class Hindsight:
         """Return the end of the task's answers before this client's first request: its answers come after it."""
         async with self._start_offsets_lock:
             if task not in self._start_offsets:
-                self._start_offsets[task] = await self._end_offsets(topics.predictions(task))
+                self._start_offsets[task] = await self._end_offsets(task)
         return self._start_offsets[task]
 
-    async def _end_offsets(self, topic: str) -> dict[TopicPartition, int]:
+    async def _end_offsets(self, task: str) -> dict[TopicPartition, int]:
+        topic = topics.predictions(task)
         consumer = AIOKafkaConsumer(**self._kafka, isolation_level="read_committed")
         try:
             await consumer.start()
             if topic not in await consumer.topics():
                 raise ClientError(
-                    f"there is no topic {topic!r}: check the name of the task, and that the platform runs"
+                    f"There is no task {task!r} here, as there is no topic {topic!r}. Check its name, and that the "
+                    "platform runs."
                 )
             partitions = await self._producer.partitions_for(topic)
             return dict(await consumer.end_offsets([TopicPartition(topic, number) for number in partitions]))
         finally:
             await consumer.stop()
+
+
+def _build_event(event_type: type[FeedbackEventT], **fields: Any) -> FeedbackEventT:
+    """Return the event's data. Raises `ClientError` with the reason why it is not valid."""
+    try:
+        return event_type(**fields)
+    except ValidationError as error:
+        raise ClientError(describe_problems(error)) from None
 
 
 def parse_answer(record: ConsumerRecord) -> Answer | None:

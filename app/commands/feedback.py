@@ -1,4 +1,4 @@
-"""`hindsight feedback PREDICTION`: a correction, a reward or an acceptance."""
+"""`hindsight feedback PREDICTION`: a correction, a reward or an acceptance, or the retraction of one."""
 
 import asyncio
 import getpass
@@ -15,28 +15,44 @@ def register(cli: typer.Typer) -> None:
 
 
 def feedback(
-    prediction_id: Annotated[str, typer.Argument(help="The prediction's id, as `send` prints it.")],
+    prediction_id: Annotated[
+        str | None, typer.Argument(help="The prediction's id, as `send` prints it; optional with --retract.")
+    ] = None,
     correction: Annotated[str | None, typer.Option(help="The right output, as JSON.")] = None,
     reward: Annotated[float | None, typer.Option(help="How good the output was, from -1 to 1.")] = None,
     accepted: Annotated[bool, typer.Option("--accepted", help="The output was right.")] = False,
+    retract: Annotated[
+        str | None, typer.Option(metavar="ID", help="Take back the feedback with this id, as this command prints it.")
+    ] = None,
     actor: Annotated[str | None, typer.Option(help="Who gives it; by default the user of this computer.")] = None,
 ) -> None:
-    """Correct, reward or accept a prediction."""
+    """Correct, reward or accept a prediction, or take such feedback back."""
     label = _parse_object(correction) if correction is not None else None
+    if retract is not None and (label, reward, accepted) != (None, None, False):
+        raise typer.BadParameter("it excludes --correction, --reward and --accepted", param_hint="--retract")
+    if retract is None and prediction_id is None:
+        raise typer.BadParameter("the prediction's id is needed", param_hint="PREDICTION_ID")
+    name = actor or getpass.getuser()
 
-    async def give() -> str:
+    async def publish() -> str:
         from app.commands.client import create_client
 
         async with create_client() as client:
+            if retract is not None:
+                return await client.retract(retract, prediction_id=prediction_id, actor=name)
+            assert prediction_id is not None
             return await client.feedback(
-                prediction_id,
-                correction=label,
-                reward=reward,
-                accepted=accepted or None,
-                actor=actor or getpass.getuser(),
+                prediction_id, correction=label, reward=reward, accepted=accepted or None, actor=name
             )
 
-    print(f"{prediction_id}: feedback {asyncio.run(give())} is in the log")
+    from app.commands.client import check_same_log
+
+    check_same_log()
+    event_id = asyncio.run(publish())
+    if retract is not None:
+        print(f"{retract}: retraction {event_id} is in the log")
+    else:
+        print(f"{prediction_id}: feedback {event_id} is in the log")
 
 
 def _parse_object(text: str) -> dict[str, Any]:

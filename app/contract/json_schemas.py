@@ -14,6 +14,7 @@ from app.events.types import (
     EventRejected,
     FeaturesExtracted,
     FeedbackGiven,
+    FeedbackRetracted,
     OutcomeRecorded,
     PredictionFailed,
     PredictionMade,
@@ -44,8 +45,8 @@ CHANNELS = (
     ),
     Channel(
         topics.feedback(TASK_PLACEHOLDER),
-        "Feedback of people and applications on predictions.",
-        (FeedbackGiven,),
+        "Feedback of people and applications on predictions, and its retractions.",
+        (FeedbackGiven, FeedbackRetracted),
         "send",
     ),
     Channel(topics.outcomes(TASK_PLACEHOLDER), "Predictions joined with their feedback.", (OutcomeRecorded,)),

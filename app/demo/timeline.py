@@ -19,6 +19,7 @@ from app.events.lifecycle import (
 from app.events.model_events import (
     DatasetBuilt,
     ModelBacktested,
+    ModelCardReplaced,
     ModelEvaluated,
     ModelRegistered,
     ModelTrained,
@@ -71,6 +72,8 @@ def describe_event(event: EventData) -> tuple[str, str]:
             description = "gate", "passed" if event.passed else f"refused: {' '.join(event.reasons)}"
         case ModelRegistered():
             description = f"version {event.model.version} registered", f"by {event.actor}"
+        case ModelCardReplaced():
+            description = f"card of version {event.model.version} replaced", f"by {event.actor}"
         case RouteChanged():
             description = f"{event.action} {_routed_version(event)}".strip(), event.reason
         case RetrainingEnded():

@@ -200,6 +200,7 @@ def _plan(
     catalog_rows = RowsToErase(
         predictions=personal_data.catalog_predictions,
         feedback=personal_data.feedback,
+        retractions=personal_data.retractions,
         outcomes=personal_data.predictions,
         dead_letters=personal_data.dead_letters,
     )

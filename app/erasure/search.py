@@ -11,7 +11,9 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from app.events import topics
+from app.events.decoding import feedback_type
 from app.events.ids import prediction_id
+from app.events.types import FeedbackRetracted
 
 RowReader = Callable[[str, Sequence[str], ds.Expression | None], Iterable[Mapping[str, Any]]]
 """Streams these columns of a topic's rows that meet a condition."""
@@ -41,6 +43,7 @@ class PersonalData:
     predictions: set[str] = field(default_factory=set)
     catalog_predictions: set[str] = field(default_factory=set)
     feedback: set[tuple[str, str]] = field(default_factory=set)
+    retractions: set[tuple[str, str]] = field(default_factory=set)
     dead_letters: set[str] = field(default_factory=set)
     blob_digests: set[str] = field(default_factory=set)
 
@@ -49,6 +52,12 @@ class PersonalData:
         offsets = self.positions.setdefault(topic, {}).setdefault((row["epoch"], row["partition"]), set())
         offsets.add(row["offset"])
         self.blob_digests |= _claimed_digests(row)
+
+    def add_feedback(self, topic: str, row: Mapping[str, Any]) -> None:
+        """Add feedback or a retraction."""
+        self.add(topic, row)
+        is_retraction = feedback_type(row["type"], row["data"]) is FeedbackRetracted
+        (self.retractions if is_retraction else self.feedback).add((row["source"], row["id"]))
 
     def contains(self, topic: str, row: Mapping[str, Any]) -> bool:
         """Return whether the event is the person's."""
@@ -103,8 +112,7 @@ def _search_subject(rows: RowReader, task: str, subject: str, personal_data: Per
             personal_data.catalog_predictions.add(str(_parse_json(row["data"]).get("prediction_id")))
     for row in rows(topics.feedback(task), _COLUMNS, None):
         if _is_about(row, subject) or _feedback_prediction_id(task, row["data"]) in personal_data.predictions:
-            personal_data.add(topics.feedback(task), row)
-            personal_data.feedback.add((row["source"], row["id"]))
+            personal_data.add_feedback(topics.feedback(task), row)
     for row in rows(topics.outcomes(task), _COLUMNS, condition | _key_in(personal_data.predictions)):
         if _is_about(row, subject) or _decode_text(row["key"]) in personal_data.predictions:
             personal_data.add(topics.outcomes(task), row)
@@ -113,8 +121,7 @@ def _search_subject(rows: RowReader, task: str, subject: str, personal_data: Per
 def _search_actor(rows: RowReader, task: str, actor: str, personal_data: PersonalData) -> None:
     for row in rows(topics.feedback(task), _COLUMNS, None):
         if _parse_json(row["data"]).get("actor") == actor:
-            personal_data.add(topics.feedback(task), row)
-            personal_data.feedback.add((row["source"], row["id"]))
+            personal_data.add_feedback(topics.feedback(task), row)
             if (prediction := _feedback_prediction_id(task, row["data"])) is not None:
                 personal_data.predictions.add(prediction)
     for row in rows(topics.outcomes(task), _COLUMNS, None):
@@ -174,7 +181,7 @@ def _served_prediction_id(task: str, row: Mapping[str, Any]) -> str:
 
 
 def _feedback_prediction_id(task: str, data: bytes | None) -> str | None:
-    """Return the prediction of feedback, even if other fields are invalid."""
+    """Return the prediction of feedback or of a retraction, even if other fields are invalid."""
     feedback = _parse_json(data)
     prediction, request_id = feedback.get("prediction_id"), feedback.get("request_id")
     if isinstance(prediction, str):

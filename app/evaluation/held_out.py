@@ -4,7 +4,6 @@ The functions that serve make the predictions: the task's, and `app.inference.pr
 """
 
 import asyncio
-import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from app.events.ids import prediction_id
 from app.inference.local_model import LocalModel
 from app.inference.predictor import Predictor
 from app.registry.artifacts import version_path
+from app.registry.cards import card_figures, parse_card
 from app.settings import Settings
 from app.tasks import load_task
 from models.base import Asked, EvaluatedSample, Rejected, Sample, Task
@@ -62,28 +62,14 @@ def evaluate(settings: Settings, task_name: str, version: str | None, progress: 
     model = ModelRef(name=task_name, version=version)
     judged = asyncio.run(_predict_held_out(settings, task, model, path, progress))
     measured = task.figures(judged)
-    if not measured.keys() & card_metrics.keys():
-        raise SetupError(
-            f"The card of {task_name} {version} has none of the figures {', '.join(measured)}.",
-            "Write the result of the task's method `figures` on its held-out set into the card.",
-        )
     figures = (MeasuredMetric(name, float(value), card_metrics.get(name)) for name, value in measured.items())
     return Evaluation(model, len(judged), tuple(figures))
 
 
 def _card_metrics(path: Path) -> dict[str, float]:
-    try:
-        figures = json.loads(path.read_text())["figures"]
-        return {str(name): float(value) for name, value in figures.items()}
-    except FileNotFoundError:
-        raise SetupError(
-            f"There is no card {path}.", "Train the version: the card is written beside the model."
-        ) from None
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise SetupError(
-            f"{path} is not a valid card: {type(error).__name__}: {error}.",
-            'Write {"figures": {"name": number}} in it.',
-        ) from error
+    if not path.exists():
+        raise SetupError(f"There is no card {path}.", "Train the version: the card is written beside the model.")
+    return card_figures(parse_card(path.read_bytes(), str(path)), str(path))
 
 
 async def _predict_held_out(
@@ -114,8 +100,8 @@ def make_prediction_input(task: Task, sample: Sample) -> Asked:
 
 def _prediction_error(task: Task, sample: Sample, error: Rejected) -> SetupError:
     return SetupError(
-        f"{sample.name}, of the held-out set of {task.name}, can't be predicted: {error.code}: {error}.",
-        "Remove it from the held-out set, or correct the task.",
+        f"The sample {sample.name} of {task.name} can't be predicted: {error.code}: {error}.",
+        "Remove it from the task's samples, or correct the task.",
     )
 
 

@@ -7,11 +7,11 @@ from typing import Any
 import pyarrow as pa
 
 from app.events.cloudevents import ConsumedRecord, Event, complete_event, event_identity, header_text
+from app.events.decoding import feedback_type
 from app.events.topics import DEAD_LETTERS
 from app.events.types import (
     EventRejected,
     FeaturesExtracted,
-    FeedbackGiven,
     OutcomeRecorded,
     PredictionMade,
     PredictionRequested,
@@ -51,7 +51,6 @@ _DEFAULT_TYPES = {
     "features": FeaturesExtracted.type,
     "predictions": PredictionMade.type,
     "shadow-predictions": PredictionMade.type,
-    "feedback": FeedbackGiven.type,
     "outcomes": OutcomeRecorded.type,
 }
 
@@ -87,10 +86,13 @@ def _topic_kind(topic: str) -> str:
 def _attributes(record: ConsumedRecord, logged: datetime) -> dict[str, Any]:
     if record.origin.topic == DEAD_LETTERS:
         return _dead_letter_attributes(record, logged)
-    event_type = header_text(record.headers, "ce_type") or ""
-    default_type = (
-        event_type if event_type.startswith("hindsight.") else _DEFAULT_TYPES.get(_topic_kind(record.origin.topic), "")
-    )
+    event_type, kind = header_text(record.headers, "ce_type") or "", _topic_kind(record.origin.topic)
+    if event_type.startswith("hindsight."):
+        default_type = event_type
+    elif kind == "feedback":
+        default_type = feedback_type(event_type, record.value).type
+    else:
+        default_type = _DEFAULT_TYPES.get(kind, "")
     try:
         return _event_attributes(complete_event(record.headers, b"", record.origin, default_type))
     except (Rejected, OverflowError):  # OverflowError: the time is out of range in UTC

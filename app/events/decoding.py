@@ -1,5 +1,7 @@
 """Decoding of events of any version into the current one."""
 
+import json
+
 from app.events import lifecycle
 from app.events.base import EventData, EventType, OpaqueEvent
 from app.events.cloudevents import split_version
@@ -7,6 +9,7 @@ from app.events.types import (
     EventRejected,
     FeaturesExtracted,
     FeedbackGiven,
+    FeedbackRetracted,
     OutcomeRecorded,
     PredictionFailed,
     PredictionMade,
@@ -20,6 +23,7 @@ EVENT_TYPES: tuple[EventType, ...] = (
     PredictionMade,
     PredictionFailed,
     FeedbackGiven,
+    FeedbackRetracted,
     OutcomeRecorded,
     *lifecycle.LIFECYCLE_TYPES,
     EventRejected,
@@ -42,3 +46,24 @@ def decode(type: str, data: bytes) -> EventData:
     if issubclass(event_type, OpaqueEvent):
         raise Rejected("not_json", f"the data of {type!r} is not JSON")
     return event_type.decode(data, version)
+
+
+def feedback_type(type: str | None, data: bytes | None) -> type[FeedbackGiven] | type[FeedbackRetracted]:
+    """Return the class of an event on a feedback topic, by its `ce_type`.
+
+    Without one, or with a type of the application, an event whose data has a field `retracts` is a retraction.
+    """
+    if type is not None and type.startswith("hindsight."):
+        return FeedbackRetracted if type.startswith(_RETRACTED_PREFIX) else FeedbackGiven
+    return FeedbackRetracted if _has_field(data or b"", "retracts") else FeedbackGiven
+
+
+_RETRACTED_PREFIX = f"{split_version(FeedbackRetracted.type)[0]}."
+
+
+def _has_field(data: bytes, name: str) -> bool:
+    try:
+        value = json.loads(data) if name.encode() in data else None
+    except (ValueError, RecursionError):  # it is not JSON
+        return False
+    return isinstance(value, dict) and name in value

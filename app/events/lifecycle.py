@@ -19,6 +19,7 @@ from app.events.base import (
 from app.events.model_events import (
     DatasetBuilt,
     ModelBacktested,
+    ModelCardReplaced,
     ModelEvaluated,
     ModelRegistered,
     ModelTrained,
@@ -143,6 +144,7 @@ LIFECYCLE_TYPES: tuple[EventType, ...] = (
     ModelBacktested,
     ModelEvaluated,
     ModelRegistered,
+    ModelCardReplaced,
     RouteChanged,
     TaskFrozen,
     DataErased,

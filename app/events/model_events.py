@@ -135,7 +135,7 @@ def _check_version_number(model: ModelRef) -> ModelRef:
 
 
 class ModelRegistered(EventData):
-    """A version is in the registry: an ONNX file, its card and its origin, which never change."""
+    """A version is in the registry: an ONNX file and its origin, which never change, and its card."""
 
     type: ClassVar[str] = "hindsight.model.registered.v1"
     task: TaskName
@@ -157,6 +157,19 @@ class ModelRegistered(EventData):
     """The commit of the training code."""
     actor: Actor | None = None
     """The person, or the part of the platform, that registered it."""
+
+
+class ModelCardReplaced(EventData):
+    """A version has another card, because its former one was wrong. Its ONNX file and its origin are as they were."""
+
+    type: ClassVar[str] = "hindsight.model.card_replaced.v1"
+    task: TaskName
+    model: Annotated[ModelRef, AfterValidator(_check_version_number)]
+    """The version."""
+    card: dict[str, Any]
+    """The model card: data, settings, figures."""
+    actor: Actor | None = None
+    """The person that replaced it."""
 
 
 class RouteChanged(EventData):

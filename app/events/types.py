@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from app.events.base import (
     Actor,
@@ -19,7 +19,7 @@ from app.events.base import (
     TaskName,
 )
 from app.events.cloudevents import MAX_ATTRIBUTE_LENGTH, TENSORS
-from app.events.ids import prediction_id, task_of
+from app.events.prediction_reference import EventAttribute, PredictionReference
 
 _MAX_CODE_LENGTH = 100
 
@@ -128,23 +128,14 @@ class PredictionFailed(EventData):
     """
 
 
-class FeedbackGiven(EventData):
+class FeedbackGiven(PredictionReference):
     """Feedback on a prediction by a person or an application: at least one of correction, reward and acceptance.
 
     It refers to the prediction by its id, or by task and request id.
     """
 
-    model_config = ConfigDict(strict=True)  # over HTTP as in Kafka: "false" is not a bool
     type: ClassVar[str] = "hindsight.feedback.given.v1"
     headers: ClassVar[Mapping[str, str]] = _IMPORT_HEADERS
-    prediction_id: Annotated[str, Field(max_length=200)] | None = None
-    """The prediction."""
-    task: TaskName | None = None
-    """The prediction's task."""
-    request_id: Annotated[str, Field(min_length=1, max_length=MAX_ATTRIBUTE_LENGTH)] | None = None
-    """The `ce_id` of the prediction's request."""
-    request_source: Annotated[str, Field(min_length=1, max_length=MAX_ATTRIBUTE_LENGTH)] | None = None
-    """The `ce_source` of the prediction's request; null for a request that was sent without one."""
     correction: dict[str, Any] | None = None
     """The right output, in the same format as the prediction's."""
     reward: Annotated[float, Field(ge=-1, le=1)] | None = None
@@ -158,23 +149,31 @@ class FeedbackGiven(EventData):
     def _check_content(self) -> Self:
         if self.correction is None and self.reward is None and self.accepted is None:
             raise ValueError("at least one of correction, reward and accepted is needed")
-        if self.prediction_id is None and (self.task is None or self.request_id is None):
-            raise ValueError("either prediction_id, or task and request_id, is needed")
-        if self.prediction_id is not None and (self.request_id is not None or self.request_source is not None):
-            raise ValueError("prediction_id and request_id exclude each other")
-        if self.prediction_id is not None and task_of(self.prediction_id) != (self.task or task_of(self.prediction_id)):
-            raise ValueError(f"prediction_id is not of task {self.task!r}")
-        return self
+        return self.check_reference()
 
-    @property
-    def task_and_prediction(self) -> tuple[str, str]:
-        """Return the task, and the prediction's id, which is the key of this feedback's record."""
-        if self.prediction_id is not None:
-            return task_of(self.prediction_id), self.prediction_id
-        assert self.task is not None and self.request_id is not None
-        return self.task, prediction_id(
-            self.task, self.request_source or f"kafka:{self.task}.requests", self.request_id
-        )
+
+class FeedbackRetracted(PredictionReference):
+    """The retraction of a feedback event by its own actor: it no longer counts, as if it had never been given.
+
+    The actor's earlier and later feedback on the prediction counts. A retraction may arrive before its feedback, and
+    more than once. It refers to the prediction as the feedback does, by its id, or by task and request id.
+    """
+
+    type: ClassVar[str] = "hindsight.feedback.retracted.v1"
+    retracts: EventAttribute
+    """The `ce_id` of the feedback."""
+    retracts_source: EventAttribute | None = None
+    """The `ce_source` of the feedback; null for any."""
+    actor: Actor
+    """The actor of the feedback: nobody else can retract it."""
+
+    @model_validator(mode="after")
+    def _check_content(self) -> Self:
+        return self.check_reference()
+
+    def names(self, source: str, id: str, actor: str) -> bool:
+        """Return whether it retracts the feedback with this identity and actor on the same prediction."""
+        return (self.retracts, self.actor) == (id, actor) and self.retracts_source in (None, source)
 
 
 class OutcomeRecorded(EventData):
@@ -211,7 +210,9 @@ class OutcomeRecorded(EventData):
     score: float | None = None
     """The score of the output against the label; 1 is perfect."""
     feedback: Count = 0
-    """The number of feedback events."""
+    """The number of feedback events that count."""
+    retracted: Count = 0
+    """The number of feedback events that were retracted."""
     selection: Literal["all", "audit", "volunteer"]
     """How the prediction was selected for review: as all are, by random audit, or by a volunteer."""
     selection_probability: Probability | None = None

@@ -75,12 +75,7 @@ class EventBuilder:
     def build(self, row: Example, feedback: Event) -> ExampleEvents:
         """Build all events. Raises `Rejected`, ValueError for invalid text, OSError if a storage is unavailable."""
         request_id = _request_id(row)
-        payload = row.payload
-        if isinstance(payload, str):
-            payload = self._reader.read(payload, self._task.max_payload_bytes)
-        elif len(payload) > self._task.max_payload_bytes:
-            raise Rejected("too_large", f"the payload has {len(payload):,} bytes")
-        request = self._build_request(row, request_id, payload)
+        request = self._build_request(row, request_id, self._read_payload(row))
         entity = (row.entity or (row.payload if isinstance(row.payload, str) else request_id)).encode()
         topic = topics.requests(self._task.name)
         origin = Origin(TopicId(SOURCE), topic, 0, 0, round(time.time() * 1000))
@@ -101,6 +96,26 @@ class EventBuilder:
                 topics.feedback(self._task.name), example_id.encode(), feedback.data, feedback.to_headers()
             ),
         )
+
+    def check(self, row: Example, feedback: Event) -> bytes:
+        """Return the payload, if the events could be built. Raises as `build` does."""
+        payload = self._read_payload(row)
+        try:
+            self._task.preprocess(payload)
+        except Rejected:
+            raise
+        except Exception as error:  # a failure of the task's code affects this row only
+            raise Rejected("preprocess_error", f"{type(error).__name__}: {error}") from error
+        if row.output is not None:
+            self._build_prediction(row, "", "", b"")
+        return payload
+
+    def _read_payload(self, row: Example) -> bytes:
+        if isinstance(row.payload, str):
+            return self._reader.read(row.payload, self._task.max_payload_bytes)
+        if len(row.payload) > self._task.max_payload_bytes:
+            raise Rejected("too_large", f"the payload has {len(row.payload):,} bytes")
+        return row.payload
 
     def _validate_correction(self, row: Example) -> dict[str, Any] | None:
         try:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from app.events import topics
 from app.events.base import canonical_json
 from app.events.cloudevents import Record, format_rfc3339
-from app.events.types import OutcomeRecorded
+from app.events.types import FeedbackRetracted, OutcomeRecorded
 from app.outcomes.prediction_history import FeedbackEvent, PredictionHistory
 from app.settings import TaskSettings
 from models.base import Rejected, Task
@@ -26,9 +26,10 @@ def build_outcome(
 ) -> OutcomeRecorded | None:
     """Return the outcome of a prediction; None if it is not served yet, or has nothing to record.
 
-    The order and the number of deliveries of feedback make no difference: an event counts once, by its identity; of an
-    actor's events the latest by (time, id) counts. Feedback that the task rejects is ignored. `as_of` only decides
-    whether the reward window has ended: the caller leaves out feedback that was not known by then.
+    The order and the number of deliveries of events make no difference: a feedback event counts once, by its identity,
+    unless it is retracted; of an actor's events that count the latest by (time, id) counts. So a retraction of the
+    latest lets the one before it count again. Feedback that the task rejects is ignored. `as_of` only decides whether
+    the reward window has ended: the caller leaves out events that were not known by then.
 
     Of several rewards, from any actors, the latest counts: a reward is a measurement that may be repeated, and a mean
     would be a value that nobody gave.
@@ -37,14 +38,19 @@ def build_outcome(
     if served is None or served.prediction.role == "shadow":
         return None
     prediction = served.prediction
-    aggregated = aggregate_feedback(task, task_settings, prediction.output, served.time, history.feedback, as_of)
+    distinct = _distinct_events(history.feedback)
+    remaining = [event for event in distinct if not _is_retracted(event, history.retractions)]
+    retracted = len(distinct) - len(remaining)
+    aggregated = aggregate_feedback(task, task_settings, prediction.output, served.time, remaining, as_of)
     selection, probability = _selection(task_settings, prediction.prediction_id)
-    if not aggregated.feedback and not aggregated.reward_defaulted and selection != "audit":
+    # A retraction of everything is an outcome: it replaces those before it.
+    if not aggregated.feedback and not retracted and not aggregated.reward_defaulted and selection != "audit":
         return None
     return OutcomeRecorded(
         **prediction.model_dump(include=_PREDICTION_FIELDS),
         **vars(aggregated) | {"label": None if aggregated.label is None else json.loads(aggregated.label)},
         request_source=served.request_source,
+        retracted=retracted,
         selection=selection,
         selection_probability=probability,
     )
@@ -72,7 +78,7 @@ def aggregate_feedback(
     feedback: Sequence[FeedbackEvent],
     as_of: datetime,
 ) -> AggregatedFeedback:
-    """Return the aggregated feedback on an output that was predicted at time `predicted`."""
+    """Return the aggregated feedback, none of it retracted, on an output that was predicted at time `predicted`."""
     valid_feedback = _valid_feedback(task, feedback)
     reward, defaulted = _choose_reward(task_settings, predicted, [event for event, _ in valid_feedback], as_of)
     opinions = _actor_opinions(task, output, valid_feedback)
@@ -104,7 +110,8 @@ def in_audit_sample(prediction_id: str, rate: float) -> bool:
 
 def outcome_id(outcome: OutcomeRecorded) -> str:
     """Return the event id: equal for equal outcomes of a prediction, however often they are recorded."""
-    return str(uuid.uuid5(_NAMESPACE, canonical_json(outcome.model_dump(mode="json"))))
+    added_later = set() if outcome.retracted else {"retracted"}  # outcomes keep the ids that older releases gave them
+    return str(uuid.uuid5(_NAMESPACE, canonical_json(outcome.model_dump(mode="json", exclude=added_later))))
 
 
 def build_outcome_record(outcome: OutcomeRecorded, as_of: datetime) -> Record:
@@ -131,20 +138,30 @@ _ValidFeedback = tuple[FeedbackEvent, str | None]
 """A valid event, and its correction in canonical JSON."""
 
 
+def _distinct_events(feedback: Sequence[FeedbackEvent]) -> Sequence[FeedbackEvent]:
+    """Return each event once, ordered by time."""
+    if len(feedback) < 2:  # as most predictions have
+        return feedback
+    # Two events with one identity are the same event; if they differ, the first in the log counts.
+    in_order = sorted(
+        feedback,
+        key=lambda event: (event.logged, event.time, canonical_json(event.feedback.model_dump(mode="json"))),
+    )
+    events_by_identity: dict[tuple[str, str], FeedbackEvent] = {}
+    for event in in_order:
+        events_by_identity.setdefault((event.source, event.id), event)
+    return sorted(events_by_identity.values(), key=lambda event: (event.time, event.id, event.source))
+
+
+def _is_retracted(event: FeedbackEvent, retractions: Sequence[FeedbackRetracted]) -> bool:
+    """Return whether one of the retractions names the event, whichever came first."""
+    return any(retraction.names(event.source, event.id, event.feedback.actor) for retraction in retractions)
+
+
 def _valid_feedback(task: Task, feedback: Sequence[FeedbackEvent]) -> list[_ValidFeedback]:
     """Return each event once, ordered by time, without those that the task rejects."""
-    if len(feedback) > 1:  # most predictions have one event
-        # Two events with one identity are the same event; if they differ, the first in the log counts.
-        in_order = sorted(
-            feedback,
-            key=lambda event: (event.logged, event.time, canonical_json(event.feedback.model_dump(mode="json"))),
-        )
-        events_by_identity: dict[tuple[str, str], FeedbackEvent] = {}
-        for event in in_order:
-            events_by_identity.setdefault((event.source, event.id), event)
-        feedback = sorted(events_by_identity.values(), key=lambda event: (event.time, event.id, event.source))
     valid: list[_ValidFeedback] = []
-    for event in feedback:
+    for event in _distinct_events(feedback):
         correction = event.feedback.correction
         with suppress(Rejected):
             valid.append((event, None if correction is None else canonical_json(task.validate_correction(correction))))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from app.events.types import FeedbackGiven, PredictionMade
+from app.events.types import FeedbackGiven, FeedbackRetracted, PredictionMade
 
 
 @dataclass(frozen=True)
@@ -33,3 +33,4 @@ class PredictionHistory:
 
     served: ServedPrediction | None
     feedback: tuple[FeedbackEvent, ...]
+    retractions: tuple[FeedbackRetracted, ...] = ()

@@ -22,7 +22,8 @@ from app.events.cloudevents import (
     header_text,
     split_version,
 )
-from app.events.types import Failure, FeedbackGiven, PredictionFailed, PredictionMade
+from app.events.decoding import feedback_type
+from app.events.types import Failure, FeedbackGiven, FeedbackRetracted, PredictionFailed, PredictionMade
 from app.monitoring import metrics
 from app.streams.delivery import HandlerResult
 from models.base import Rejected, Task
@@ -33,8 +34,8 @@ OUTCOMES_STAGE = "outcomes"
 """The stages of dead letters that can't be joined."""
 
 
-FEEDBACK_FIELDS = ("correction", "reward", "accepted")
-"""The content of feedback."""
+FEEDBACK_FIELDS = ("correction", "reward", "accepted", "retracts")
+"""The content of feedback and its retractions."""
 
 EventT = TypeVar("EventT", bound=EventData)
 _FAILED_PREFIX = f"{split_version(PredictionFailed.type)[0]}."
@@ -54,7 +55,7 @@ class Repartitioner:
         return [() if _is_excluded(record) else self._prediction(record) for record in batch]
 
     async def repartition_feedback(self, batch: Sequence[ConsumedRecord]) -> Sequence[HandlerResult]:
-        """Return each feedback event under its prediction's id; the prediction may come later."""
+        """Return each feedback event and retraction under its prediction's id; the prediction may come later."""
         return [() if _is_excluded(record) else self._feedback(record) for record in batch]
 
     def _prediction(self, record: ConsumedRecord) -> HandlerResult:
@@ -74,14 +75,15 @@ class Repartitioner:
 
     def _feedback(self, record: ConsumedRecord) -> HandlerResult:
         try:
-            feedback = _decode(record, FeedbackGiven)
+            type_header = header_text(record.headers, "ce_type")
+            feedback: FeedbackGiven | FeedbackRetracted = _decode(record, feedback_type(type_header, record.value))
             task, prediction_id = feedback.task_and_prediction
             if task != self._task.name:
                 raise Rejected("wrong_task", f"this is feedback for {task!r}, not for {self._task.name!r}")
-            if feedback.correction is not None:
+            if isinstance(feedback, FeedbackGiven) and feedback.correction is not None:
                 self._task.validate_correction(feedback.correction)
             for field in FEEDBACK_FIELDS:
-                if getattr(feedback, field) is not None:
+                if getattr(feedback, field, None) is not None:
                     metrics.FEEDBACK.labels(task, field).inc()
             return [repartition(record, task, prediction_id)]
         except Rejected as error:

@@ -19,7 +19,7 @@ from models.base import Rejected, Task
 def version_path(settings: Settings, task: Task, number: str | None) -> tuple[str, Path]:
     """Return a version's number and its `model.onnx`, with `card.json` beside it. None is the newest shipped version.
 
-    Shipped versions need no platform. Any other version is fetched from the registry once, because versions never
+    Shipped versions need no platform. Any other version is fetched from the registry once, because models never
     change. Raises `SetupError`.
     """
     number = number or shipped_champion(task).version
@@ -39,6 +39,7 @@ def version_path(settings: Settings, task: Task, number: str | None) -> tuple[st
 def fetch_model(settings: Settings, models: TaskModels, number: str) -> Path:
     """Return the `model.onnx` of a version in the registry. Raises `SetupError`."""
     version = models.version(number)
+    card = json.dumps(dict(version.card), ensure_ascii=False).encode()
     path = settings.home / "versions" / models.task / number / "model.onnx"
     if not path.exists():
         try:
@@ -47,8 +48,10 @@ def fetch_model(settings: Settings, models: TaskModels, number: str) -> Path:
             raise SetupError(
                 f"{version.artifact} can't be read: {error}.", "Check that blob storage is reachable."
             ) from error
-        write_atomically(path.with_name("card.json"), json.dumps(dict(version.card), ensure_ascii=False).encode())
         write_atomically(path, content)
+    card_path = path.with_name("card.json")
+    if not card_path.exists() or card_path.read_bytes() != card:
+        write_atomically(card_path, card)
     return path
 
 

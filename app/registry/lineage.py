@@ -49,6 +49,8 @@ class Lineage(BaseModel):
     """The metrics of the gate."""
     routes: list[str]
     """The changes of its role, each with time and reason."""
+    card: dict[str, Any]
+    """Its card: data, settings, figures."""
     served: dict[str, int] | None
     """The number of predictions by role; null without a catalog."""
 
@@ -78,6 +80,7 @@ def trace_lineage(settings: Settings, models: TaskModels, number: str) -> Lineag
             for change in models.changes
             if number in (change.event.champion, change.event.canary, change.event.replaced, *change.event.shadows)
         ],
+        card=dict(version.card),
         served=_prediction_counts(settings, version.task, number),
     )
 

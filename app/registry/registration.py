@@ -9,8 +9,10 @@ import onnxruntime as ort
 
 from app.errors import SetupError
 from app.events.base import ModelRef
-from app.events.model_events import ModelRegistered
+from app.events.model_events import ModelCardReplaced, ModelRegistered
+from app.registry.cards import DRIFT_REFERENCE
 from app.registry.changes import RegistryWriter
+from app.registry.model_format import check_format, load_error
 from app.registry.registry import ModelVersion, TaskModels
 from app.settings import MiB, Settings
 from app.storage.blobs import BlobStore
@@ -18,9 +20,6 @@ from models.base import Rejected, Task
 
 MAX_CARD_BYTES = MiB // 2
 """Maximum size of a card, which goes through Kafka."""
-
-_EXTERNAL_DATA = b"\x0a\x08location\x12"
-"""The mark of a tensor with external data in an ONNX file: a `StringStringEntryProto` with the key `location`."""
 
 Signature = dict[str, tuple[str, int]]
 """The type and the number of dimensions of each tensor, by name."""
@@ -48,9 +47,11 @@ async def register(
 ) -> ModelVersion:
     """Register a model and return its version. A model that is registered already keeps its version.
 
-    Raises `SetupError` if the model can't serve the task, OSError while the storage is unavailable, KafkaError.
+    Outside of a retraining run, such a version's card is replaced by this one. Raises `SetupError` if the model can't
+    serve the task, OSError while the storage is unavailable, KafkaError.
     """
-    if len(json.dumps(card).encode()) > MAX_CARD_BYTES:
+    card_json = json.dumps(card)
+    if len(card_json.encode()) > MAX_CARD_BYTES:
         raise SetupError(
             f"The card is larger than {MAX_CARD_BYTES // 1024} KiB.", "Leave out what does not describe the model."
         )
@@ -62,9 +63,13 @@ async def register(
     signature = read_signature(model)
     artifact = blobs.put(model)
 
-    def decide(models: TaskModels) -> ModelRegistered | None:
-        if _find_artifact(models, artifact) is not None:
-            return None
+    def decide(models: TaskModels) -> ModelRegistered | ModelCardReplaced | None:
+        if (registered := _find_artifact(models, artifact)) is not None:
+            kept = {key: value for key, value in registered.card.items() if key == DRIFT_REFERENCE}
+            corrected = {**kept, **json.loads(card_json)}
+            if provenance.run_id is not None or registered.card == corrected:
+                return None
+            return ModelCardReplaced(task=task.name, model=registered.ref, card=corrected, actor=provenance.actor)
         if provenance.parent is not None:
             models.version(provenance.parent)
         if models.versions:
@@ -103,15 +108,11 @@ def _check_signature(signature: Signature, newest: ModelVersion, blobs: BlobStor
 
 def read_signature(model: bytes) -> Signature:
     """Return a model's inputs and outputs. Raises `SetupError` if ONNX Runtime can't load it without other files."""
-    if _EXTERNAL_DATA in model:  # ONNX Runtime would read it from the current directory, which MLServer does not have
-        raise SetupError(
-            "The model is not complete: its weights are in another file.",
-            "Save it as one file: onnx.save(onnx.load('model.onnx'), 'whole.onnx').",
-        )
+    check_format(model)
     try:
         session = ort.InferenceSession(model, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's exceptions have no common base class
-        raise SetupError(f"ONNX Runtime can't load the model: {error}.", "Give an ONNX file.") from error
+        raise load_error(error) from error
     sides = {"input": session.get_inputs(), "output": session.get_outputs()}
     return {
         f"{side} {tensor.name}": (tensor.type, len(tensor.shape))

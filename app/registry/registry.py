@@ -8,7 +8,7 @@ taken once, and a run starts only if no other run of its task is active.
 import json
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from app.events.base import EventData, ModelRef
 from app.events.cloudevents import ConsumedRecord, Event, complete_event, header_text, split_version
 from app.events.decoding import decode
 from app.events.lifecycle import RetrainingTriggered, TaskFrozen
-from app.events.model_events import ModelRegistered, RouteChanged
+from app.events.model_events import ModelCardReplaced, ModelRegistered, RouteChanged
 from app.registry.routes import Route
 from app.registry.runs import Run
 from app.registry.shipped import no_model_error, shipped_versions
@@ -34,7 +34,7 @@ _EVENT_TYPES = {split_version(kind.type)[0]: kind for kind in lifecycle.LIFECYCL
 
 @dataclass(frozen=True)
 class ModelVersion:
-    """One version of a task's model. It never changes."""
+    """One version of a task's model. Only its card can be replaced."""
 
     task: str
     number: str
@@ -147,17 +147,23 @@ class TaskModels:
                 if number in self.registered:
                     return False
                 self.registered[number] = ModelVersion(data.task, number, data.artifact, data.card, data)
+            case ModelCardReplaced():
+                return self._replace_card(data)
             case RetrainingTriggered():
                 if self.active_run is not None or self.frozen is not None or data.run_id in self.runs:
                     return False
                 self.runs[data.run_id] = Run(data.run_id, data, time)
-                return True
             case TaskFrozen():
                 self.frozen = data if data.frozen else None
-                return True
         run = self.runs.get(getattr(data, "run_id", None) or "")
         applied = run is not None and run.apply(data, time)
-        return applied or isinstance(data, RouteChanged | ModelRegistered)
+        return applied or isinstance(data, RouteChanged | ModelRegistered | RetrainingTriggered | TaskFrozen)
+
+    def _replace_card(self, data: ModelCardReplaced) -> bool:
+        version = self.registered.get(data.model.version)
+        if version is not None:
+            self.registered[version.number] = replace(version, card=data.card)
+        return version is not None
 
     def _apply_change(self, change: RouteChange) -> bool:
         """Apply a change of the route; return whether it is in force. A change to an unknown version is not."""

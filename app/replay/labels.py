@@ -10,8 +10,8 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from app.events.decoding import decode
-from app.events.types import FeedbackGiven
+from app.events.decoding import decode, feedback_type
+from app.events.types import FeedbackGiven, FeedbackRetracted
 from app.outcomes.label_aggregation import aggregate_feedback
 from app.outcomes.prediction_history import FeedbackEvent
 from app.replay.disposition import mark_duplicates
@@ -33,6 +33,10 @@ _FEEDBACK_SCHEMA = pa.schema(
         ("logged", pa.int64()),
         ("prediction_id", pa.string()),
         ("event_json", pa.string()),
+        ("actor", pa.string()),
+        ("is_retraction", pa.bool_()),
+        ("retracts", pa.string()),
+        ("retracts_source", pa.string()),
         ("disposition", pa.string()),
     ]
 )
@@ -51,10 +55,12 @@ LABELS_SCHEMA = pa.schema(
 
 
 def read_feedback(connection: duckdb.DuckDBPyConnection, task: Task) -> None:
-    """Create the table `feedback`: each feedback event with its disposition."""
+    """Create the table `feedback`: each feedback event and retraction with its disposition."""
     with connection.cursor() as cursor:
         _create_table(cursor, "feedback", _FEEDBACK_SCHEMA, _feedback_rows(cursor, task))
-        cursor.execute(mark_duplicates("feedback", "source, id"))
+        cursor.execute(mark_duplicates("feedback", "source, id, is_retraction"))
+        cursor.execute(_MARK_RETRACTED)
+        cursor.execute(_MARK_RETRACTIONS)
 
 
 def aggregate_labels(connection: duckdb.DuckDBPyConnection, arguments: ReplayQuery) -> None:
@@ -75,6 +81,14 @@ SELECT epoch, "partition", "offset", source, id, epoch_us("time"), epoch_us(logg
     extensions['replay'] IS NOT NULL
 FROM log_feedback
 """
+# The rule is that of `FeedbackRetracted.names`.
+_MARK_RETRACTED = """
+UPDATE feedback SET disposition = 'skipped:retracted' FROM feedback r
+WHERE feedback.disposition IS NULL AND NOT feedback.is_retraction AND r.disposition IS NULL AND r.is_retraction
+    AND (feedback.prediction_id, feedback.actor, feedback.id) = (r.prediction_id, r.actor, r.retracts)
+    AND feedback.source = coalesce(r.retracts_source, feedback.source)
+"""
+_MARK_RETRACTIONS = "UPDATE feedback SET disposition = 'skipped:retraction' WHERE disposition IS NULL AND is_retraction"
 _SELECT_JOINED_FEEDBACK = """
 SELECT j.prediction_id, j.output, epoch_us(j.predicted), f.event_json, f.source, f.id, f."time", f.logged
 FROM joined j JOIN feedback f USING (prediction_id) WHERE f.disposition IS NULL ORDER BY j.prediction_id
@@ -88,29 +102,36 @@ WHERE predicted + to_microseconds(CAST($seconds * 1000000 AS BIGINT)) < $as_of
 
 def _feedback_rows(connection: duckdb.DuckDBPyConnection, task: Task) -> Iterator[tuple[Any, ...]]:
     for *position_and_identity, event_type, data, is_republished in _stream_rows(connection, _SELECT_FEEDBACK):
-        feedback, disposition = _parse_feedback(task, event_type, data or b"", is_republished)
-        columns = (None, None) if feedback is None else (feedback.task_and_prediction[1], feedback.model_dump_json())
-        yield (*position_and_identity, *columns, disposition)
+        event, disposition = _parse_feedback(task, event_type, data or b"", is_republished)
+        reference = (
+            (None, None, None)
+            if event is None
+            else (event.task_and_prediction[1], event.model_dump_json(), event.actor)
+        )
+        retraction = event if isinstance(event, FeedbackRetracted) else None
+        names = (None, None) if retraction is None else (retraction.retracts, retraction.retracts_source)
+        yield (*position_and_identity, *reference, retraction is not None, *names, disposition)
 
 
 def _parse_feedback(
     task: Task, event_type: str | None, data: bytes, is_republished: bool
-) -> tuple[FeedbackGiven | None, str | None]:
-    """Return a record's feedback, or None and its disposition."""
+) -> tuple[FeedbackGiven | FeedbackRetracted | None, str | None]:
+    """Return a record's feedback or retraction, or None and its disposition."""
     if is_republished:
         return None, "skipped:replay"
     try:
         if event_type is None:
             raise Rejected("bad_headers", "its headers break CloudEvents")
         # An application may publish feedback with its own event type.
-        feedback = decode(event_type if event_type.startswith("hindsight.") else FeedbackGiven.type, data)
-        if not isinstance(feedback, FeedbackGiven) or feedback.task_and_prediction[0] != task.name:
+        is_custom = not event_type.startswith("hindsight.")
+        event = decode(feedback_type(event_type, data).type if is_custom else event_type, data)
+        if not isinstance(event, FeedbackGiven | FeedbackRetracted) or event.task_and_prediction[0] != task.name:
             raise Rejected("unreadable", "it is not feedback on this task")
-        if feedback.correction is not None:
-            task.validate_correction(feedback.correction)
+        if isinstance(event, FeedbackGiven) and event.correction is not None:
+            task.validate_correction(event.correction)
     except Rejected as error:
         return None, f"rejected:{error.code}"
-    return feedback, None
+    return event, None
 
 
 def _label_rows(connection: duckdb.DuckDBPyConnection, arguments: ReplayQuery) -> Iterator[tuple[Any, ...]]:

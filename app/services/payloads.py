@@ -24,12 +24,27 @@ MAX_CONCURRENT_READS = 2
 """Each read may load a row group of the archive, which may be 64 MiB."""
 OCTET_STREAM = "application/octet-stream"
 _MEDIA_TYPES_BY_MAGIC = {
-    b"\x89PNG\r\n\x1a\n": "image/png",
-    b"\xff\xd8\xff": "image/jpeg",
-    b"fLaC": "audio/flac",
-    b"OggS": "audio/ogg",
-    b"RIFF": "audio/wav",
+    (0, b"\x89PNG\r\n\x1a\n"): "image/png",
+    (0, b"\xff\xd8\xff"): "image/jpeg",
+    (0, b"GIF8"): "image/gif",
+    (0, b"BM"): "image/bmp",
+    (0, b"II*\x00"): "image/tiff",
+    (0, b"MM\x00*"): "image/tiff",
+    (8, b"WEBP"): "image/webp",
+    (4, b"ftypavif"): "image/avif",
+    (4, b"ftypheic"): "image/heic",
+    (4, b"ftypmif1"): "image/heif",
+    (0, b"fLaC"): "audio/flac",
+    (0, b"OggS"): "audio/ogg",
+    (8, b"WAVE"): "audio/wav",
+    (8, b"AIF"): "audio/aiff",
+    (0, b"ID3"): "audio/mpeg",
+    (0, b"\xff\xfb"): "audio/mpeg",
+    (4, b"ftyp"): "audio/mp4",
+    (0, b"\x1aE\xdf\xa3"): "audio/webm",
+    (0, b"#!AMR"): "audio/amr",
 }
+"""Media types by what a payload has at an offset; the first that fits counts."""
 INLINE_TYPES = {*_MEDIA_TYPES_BY_MAGIC.values(), JSON, "text/plain"}
 """Types that a browser may display: none of them can run code."""
 _UNSAFE_NAME_CHARACTER = re.compile(r"[^A-Za-z0-9_.-]")
@@ -118,8 +133,8 @@ def _find_request(connection: Connection, prediction_id: str) -> lookup.RequestQ
 
 def detect_media_type(content: bytes, declared: str | None) -> str:
     """Return the media type by the payload's first bytes, or else the declared one, unless that is our envelope's."""
-    for magic, media_type in _MEDIA_TYPES_BY_MAGIC.items():
-        if content.startswith(magic):
+    for (offset, magic), media_type in _MEDIA_TYPES_BY_MAGIC.items():
+        if content.startswith(magic, offset):
             return media_type
     declared_type = (declared or "").partition(";")[0].strip().lower()
     if _MEDIA_TYPE_PATTERN.fullmatch(declared_type) and declared_type != JSON:

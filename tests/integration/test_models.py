@@ -55,9 +55,15 @@ async def test_a_registered_version_serves_once_it_is_promoted_and_is_rolled_bac
     version = done.out.strip()
     repeated = await run_models(stack, "register", "letters", model, "--card", card)
     assert repeated.out == done.out
+    corrected_card = tmp_path / "corrected.json"
+    corrected_card.write_text(json.dumps({"figures": {"right": 0.8}, "licence": "MIT"}))
+    corrected = await run_models(stack, "register", "letters", model, "--card", corrected_card)
+    assert corrected.out == done.out
+    shown = await run_models(stack, "show", "letters", version)
+    assert 'card         licence: "MIT"' in shown.out
     versions = (await read_letters(http))["versions"]
     [listed] = [entry for entry in versions if entry["version"] == version]
-    assert listed.items() >= {"role": None, "parent": "1", "actor": "ada", "figures": {"right": 0.9}}.items()
+    assert listed.items() >= {"role": None, "parent": "1", "actor": "ada", "figures": {"right": 0.8}}.items()
 
     promoted = await run_models(stack, "promote", "letters", version, "--reason", "a test", "--json")
     assert json.loads(promoted.out)["route"]["champion"] == version
@@ -76,7 +82,7 @@ async def test_a_registered_version_serves_once_it_is_promoted_and_is_rolled_bac
 async def test_a_change_of_the_route_that_is_not_possible_is_refused_over_http(http: httpx.AsyncClient) -> None:
     champion = (await read_letters(http))["route"]["champion"]
     cases = {
-        "/v1/models/none/1:promote": (404, "there is no task 'none'"),
+        "/v1/models/none/1:promote": (404, "There is no task 'none'"),
         f"/v1/models/letters/{champion}:promote": (409, "is the champion already"),
         "/v1/models/letters/99:canary": (409, "letters has no version '99'"),
         "/v1/models/letters/1:drop": (422, "action"),
@@ -91,7 +97,7 @@ async def test_a_model_that_cannot_serve_the_task_is_not_registered(stack: Stack
     (tmp_path / "no.onnx").write_text("no model")
     (tmp_path / "list.json").write_text("[]")
     cases = {
-        (OCR_MODEL, card): "needed is input letters",
+        (OCR_MODEL, card): "Export it with inputs that take letters uint8",
         (tmp_path / "no.onnx", card): "ONNX Runtime can't load the model",
         (write_letters_model(tmp_path, "its card is a list"), tmp_path / "list.json"): "is not a JSON object",
     }

@@ -24,38 +24,41 @@ from tests.support.kafka_clients import OutgoingRecord, TopicReader, event_id, h
 from tests.support.stack import Stack
 from tests.support.sum_task import (
     ACTORS,
+    RetractionEvent,
     as_consumed,
     make_correction,
     make_feedback,
+    make_retraction,
     make_served_prediction,
     prediction_id_of,
 )
 from tests.support.tasks import Letters
 
-Events = Sequence[ServedPrediction | FeedbackEvent]
+Event = ServedPrediction | FeedbackEvent | RetractionEvent
+Events = Sequence[Event]
 RATE = 300
 FAR_FUTURE = datetime(2100, 1, 1, tzinfo=UTC)
 
 
-def make_events(name: str, requests: int) -> list[ServedPrediction | FeedbackEvent]:
-    """Return predictions and feedback in random order: early, late, repeated, contradicted, or without a prediction."""
+def make_events(name: str, requests: int) -> list[Event]:
+    """Return predictions and feedback in random order: early, late, repeated, contradicted, retracted, or alone."""
     rng = random.Random(name)
-    events: list[ServedPrediction | FeedbackEvent] = []
+    events: list[Event] = []
     for number in range(requests):
-        events += _request_events(f"{name}-{number}", number % 7)
+        events += _request_events(f"{name}-{number}", number % 9)
     events += rng.sample(events, len(events) // 4)
     rng.shuffle(events)
     return events
 
 
-def _request_events(request: str, kind: int) -> list[ServedPrediction | FeedbackEvent]:
-    """Return the prediction of a request with one of seven kinds of feedback; the last kind has no prediction."""
+def _request_events(request: str, kind: int) -> list[Event]:
+    """Return the prediction of a request with one of nine kinds of feedback; the seventh has no prediction."""
     correction = make_feedback(1, "ada", request, **make_correction(2))
     contradiction = make_feedback(2, "bob", request, **make_correction(3))
     accepted = make_feedback(1, "ada", request, accepted=True)
     changed = make_feedback(3, "ada", request, **make_correction(3))
     rewards = [make_feedback(0.05, "shop", request, reward=0.5), make_feedback(9, "shop", request, reward=1.0)]
-    kinds: list[list[FeedbackEvent]] = [
+    kinds: list[list[Event]] = [
         [],
         [correction],
         [correction, changed],
@@ -63,6 +66,8 @@ def _request_events(request: str, kind: int) -> list[ServedPrediction | Feedback
         [correction, contradiction, changed],
         [accepted, *rewards],
         [correction],
+        [correction, make_retraction(correction)],
+        [correction, changed, make_retraction(changed)],
     ]
     return [*kinds[kind]] if kind == 6 else [make_served_prediction(request), *kinds[kind]]
 
@@ -87,11 +92,16 @@ def expected_outcomes(stack: Stack, events: Events) -> dict[str, OutcomeRecorded
     """Return the outcomes that the pure function builds of all events, by prediction id."""
     predictions = {event.prediction.prediction_id: event for event in events if isinstance(event, ServedPrediction)}
     feedback = [event for event in events if isinstance(event, FeedbackEvent)]
+    retractions = [event.retraction for event in events if isinstance(event, RetractionEvent)]
     outcomes = {
         id: build_outcome(
             Letters(),
             stack.settings.for_task(TASK),
-            PredictionHistory(prediction, tuple(event for event in feedback if event.feedback.prediction_id == id)),
+            PredictionHistory(
+                prediction,
+                tuple(event for event in feedback if event.feedback.prediction_id == id),
+                tuple(retraction for retraction in retractions if retraction.prediction_id == id),
+            ),
             FAR_FUTURE,
         )
         for id, prediction in predictions.items()
@@ -101,12 +111,15 @@ def expected_outcomes(stack: Stack, events: Events) -> dict[str, OutcomeRecorded
 
 def last_outcomes(records: Iterable[ConsumerRecord], events: Events) -> dict[str, OutcomeRecorded]:
     """Return the last outcome in the log of each prediction of the events."""
-    ids = {
-        event.feedback.task_and_prediction[1] if isinstance(event, FeedbackEvent) else event.prediction.prediction_id
-        for event in events
-    }
+    ids = {_prediction_id_of(event) for event in events}
     values = {record.key.decode(): record.value for record in records if record.key.decode() in ids}
     return {id: OutcomeRecorded.model_validate_json(value) for id, value in values.items()}
+
+
+def _prediction_id_of(event: Event) -> str:
+    if isinstance(event, ServedPrediction):
+        return event.prediction.prediction_id
+    return (event.feedback if isinstance(event, FeedbackEvent) else event.retraction).task_and_prediction[1]
 
 
 async def check_outcomes(stack: Stack, outcomes: TopicReader, events: Events, seconds: float = 120) -> None:

@@ -15,7 +15,8 @@ from app.events.base import EventData, EventType, ModelRef
 from app.events.cloudevents import Headers, split_version
 from app.events.decoding import EVENT_TYPES
 from app.events.ids import prediction_id
-from app.events.model_events import ModelRegistered
+from app.events.model_events import ModelCardReplaced, ModelRegistered
+from app.events.prediction_reference import PredictionReference
 from app.events.types import FeedbackGiven
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -52,11 +53,11 @@ json_values = st.recursive(
 
 def data_strategy(kind: type[EventData]) -> st.SearchStrategy[EventData]:
     """Return a strategy for the data of a type."""
-    if kind is ModelRegistered:
+    if kind in (ModelRegistered, ModelCardReplaced):
         return _model_strategy(
             kind, model=st.builds(ModelRef, name=st.just("ocr"), version=st.sampled_from(("1", "20")))
         )
-    return _feedback_strategy() if kind is FeedbackGiven else _model_strategy(kind)
+    return _feedback_strategy(kind) if issubclass(kind, PredictionReference) else _model_strategy(kind)
 
 
 def _model_strategy(kind: type[Model], **known: st.SearchStrategy[Any]) -> st.SearchStrategy[Model]:
@@ -68,10 +69,11 @@ def _model_strategy(kind: type[Model], **known: st.SearchStrategy[Any]) -> st.Se
     return st.builds(kind, **known, **fields)
 
 
-def _feedback_strategy() -> st.SearchStrategy[FeedbackGiven]:
-    def feedback_of(address: dict[str, Any]) -> st.SearchStrategy[FeedbackGiven]:
+def _feedback_strategy(kind: type[PredictionReference]) -> st.SearchStrategy[PredictionReference]:
+    def feedback_of(address: dict[str, Any]) -> st.SearchStrategy[PredictionReference]:
         address_fields = {name: st.just(address.get(name)) for name in names}
-        return _model_strategy(FeedbackGiven, **address_fields, accepted=st.booleans())  # feedback must say something
+        content = {"accepted": st.booleans()} if kind is FeedbackGiven else {}  # feedback must say something
+        return _model_strategy(kind, **address_fields, **content)
 
     names = ("prediction_id", "task", "request_id", "request_source")
     ids = st.text(min_size=1, max_size=20)

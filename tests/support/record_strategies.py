@@ -11,7 +11,8 @@ from app.events import types as event_types
 from app.events.base import EventData, ModelRef
 from app.events.cloudevents import ConsumedRecord, Headers, Origin, Record, TopicId
 from app.events.ids import prediction_id
-from app.events.types import Failure, FeedbackGiven, PredictionMade
+from app.events.prediction_reference import PredictionReference
+from app.events.types import Failure, FeedbackGiven, FeedbackRetracted, PredictionMade
 from tests.support.event_strategies import data_strategy
 
 TASK = "ocr"
@@ -31,6 +32,7 @@ _TOPIC_BY_TYPE: dict[type[EventData], str] = {
     PredictionMade: topics.predictions(TASK),
     event_types.PredictionFailed: topics.predictions(TASK),
     FeedbackGiven: topics.feedback(TASK),
+    FeedbackRetracted: topics.feedback(TASK),
     event_types.OutcomeRecorded: topics.outcomes(TASK),
     **dict.fromkeys(_LIFECYCLE_TYPES, topics.LIFECYCLE),
 }
@@ -67,8 +69,8 @@ def _with_few_ids(data: EventData, id: str, model: ModelRef) -> EventData:
     values = {
         "prediction_id": id,
         "task": TASK,
-        "request_id": None if isinstance(data, FeedbackGiven) else "1",
-        "request_source": None if isinstance(data, FeedbackGiven) else "app",
+        "request_id": None if isinstance(data, PredictionReference) else "1",
+        "request_source": None if isinstance(data, PredictionReference) else "app",
         "model": model,
         "content_hash": model.version,
         "location": "file:///datasets",

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from app.events import topics
 from app.events.cloudevents import ConsumedRecord, Origin, Record, TopicId
 from app.events.ids import prediction_id
-from app.events.types import FeedbackGiven, PredictionMade
+from app.events.types import FeedbackGiven, FeedbackRetracted, PredictionMade
 from app.outcomes.prediction_history import FeedbackEvent, ServedPrediction
 from models.base import Rejected
 from tests.support.fake_inference import TASK, make_prediction
@@ -58,6 +59,27 @@ def make_feedback(
     )
 
 
+@dataclass(frozen=True)
+class RetractionEvent:
+    """A retraction with its identity."""
+
+    retraction: FeedbackRetracted
+    id: str
+    source: str = "undo"
+    time: datetime = START
+
+
+def make_retraction(event: FeedbackEvent, actor: str | None = None, source: str | None = None) -> RetractionEvent:
+    """Return the retraction of feedback, by its own actor unless another is given."""
+    retraction = FeedbackRetracted(
+        prediction_id=event.feedback.prediction_id,
+        actor=actor or event.feedback.actor,
+        retracts=event.id,
+        retracts_source=source,
+    )
+    return RetractionEvent(retraction, f"retraction of {event.id}")
+
+
 def make_correction(value: float) -> dict[str, Any]:
     return {"correction": {"sum": value}}
 
@@ -91,19 +113,20 @@ def feedback_lists(request: str = "1") -> st.SearchStrategy[list[FeedbackEvent]]
     return st.lists(events, max_size=8, unique_by=lambda event: event.id)
 
 
-def as_consumed(events: Sequence[ServedPrediction | FeedbackEvent]) -> list[ConsumedRecord]:
+def as_consumed(events: Sequence[ServedPrediction | FeedbackEvent | RetractionEvent]) -> list[ConsumedRecord]:
     """Return the events as they are consumed from their topics, in this order."""
     return [_consumed_event(event, offset) for offset, event in enumerate(events)]
 
 
-def _consumed_event(event: ServedPrediction | FeedbackEvent, offset: int) -> ConsumedRecord:
-    data: PredictionMade | FeedbackGiven
+def _consumed_event(event: ServedPrediction | FeedbackEvent | RetractionEvent, offset: int) -> ConsumedRecord:
+    data: PredictionMade | FeedbackGiven | FeedbackRetracted
     if isinstance(event, ServedPrediction):
         data, topic, key = event.prediction, topics.predictions(TASK), event.prediction.request_id
         attributes = {"id": event.prediction.prediction_id, "source": f"hindsight/{TASK}"}
         extensions = {"requestsource": event.request_source}
     else:
-        data, topic, key = event.feedback, topics.feedback(TASK), event.feedback.task_and_prediction[1]
+        data = event.feedback if isinstance(event, FeedbackEvent) else event.retraction
+        topic, key = topics.feedback(TASK), data.task_and_prediction[1]
         attributes, extensions = {"id": event.id, "source": event.source}, {}
     record = data.to_record(topic, key.encode(), **attributes, time=event.time.isoformat(), extensions=extensions)
     logged = START + timedelta(days=1, milliseconds=offset)

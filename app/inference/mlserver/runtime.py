@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 from mlserver import MLModel
 from mlserver.errors import InferenceError
 from mlserver.types import InferenceRequest, InferenceResponse, MetadataTensor, RequestInput, ResponseOutput, TensorData
@@ -15,16 +14,11 @@ from numpy.typing import NDArray
 
 from app import tracing
 from app.inference.mlserver import tensor_codec
+from app.inference.onnx_session import DATATYPES, open_session
 from app.settings import settings
 
 # MLServer imports this module when it loads a model, so every server that uses the runtime gets the codec.
 tensor_codec.install()
-
-_ONNX_TYPES = {"tensor(float)": "FP32", "tensor(double)": "FP64", "tensor(float16)": "FP16", "tensor(bool)": "BOOL"}
-
-
-def _datatype(onnx_type: str) -> str:
-    return _ONNX_TYPES.get(onnx_type) or onnx_type.removeprefix("tensor(").removesuffix(")").upper()
 
 
 class OnnxRuntime(MLModel):  # type: ignore[misc]  # mlserver has no types
@@ -34,7 +28,7 @@ class OnnxRuntime(MLModel):  # type: ignore[misc]  # mlserver has no types
         """Open the session and take the model's metadata from its signature."""
         path = await get_model_uri(self._settings, wellknown_filenames=["model.onnx"])
         extra = (self._settings.parameters and self._settings.parameters.extra) or {}
-        self._session = await asyncio.to_thread(_open_session, Path(path), int(extra.get("threads", 0)))
+        self._session = await asyncio.to_thread(open_session, Path(path), int(extra.get("threads", 0)))
         self._settings.inputs = [_to_metadata(tensor) for tensor in self._session.get_inputs()]
         self._settings.outputs = [_to_metadata(tensor) for tensor in self._session.get_outputs()]
         self._dtypes = {tensor.name: tensor_codec.DTYPES[tensor.datatype] for tensor in self._settings.inputs}
@@ -85,17 +79,9 @@ class OnnxRuntime(MLModel):  # type: ignore[misc]  # mlserver has no types
         return np.asarray(tensor.data.root, dtype).reshape(tensor.shape)
 
 
-def _open_session(path: Path, threads: int) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    # Idle threads sleep, because they share the cores with the broker, Flink and the worker.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-
-
 def _to_metadata(tensor: Any) -> MetadataTensor:
     shape = [size if isinstance(size, int) else -1 for size in tensor.shape]
-    return MetadataTensor(name=tensor.name, datatype=_datatype(tensor.type), shape=shape)
+    return MetadataTensor(name=tensor.name, datatype=DATATYPES[tensor.type], shape=shape)
 
 
 def _to_output(name: str, array: NDArray[Any], raw: bool) -> ResponseOutput:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, get_args
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
-from app.catalog.orm import FeedbackRow, OutcomeRow, PredictionRow
+from app.catalog.orm import FeedbackRow, OutcomeRow, PredictionRow, RetractionRow
 from app.outcomes.label_aggregation import in_audit_sample
 from app.settings import TaskSettings
 
@@ -68,9 +68,15 @@ def _newest_predictions(
 
 
 def find_with_feedback(connection: Connection, prediction_ids: Collection[str]) -> set[str]:
-    """Return those of the predictions that have feedback."""
-    with_feedback = select(FeedbackRow.prediction_id).where(FeedbackRow.prediction_id.in_(prediction_ids))
-    return set(connection.scalars(with_feedback))
+    """Return those of the predictions that have feedback which is not retracted."""
+    retractions = select(RetractionRow.key).where(  # the rule is that of `FeedbackRetracted.names`
+        RetractionRow.prediction_id == FeedbackRow.prediction_id,
+        RetractionRow.actor == FeedbackRow.actor,
+        RetractionRow.retracts == FeedbackRow.id,
+        func.coalesce(RetractionRow.retracts_source, FeedbackRow.source) == FeedbackRow.source,
+    )
+    of_predictions = select(FeedbackRow.prediction_id).where(FeedbackRow.prediction_id.in_(prediction_ids))
+    return set(connection.scalars(of_predictions.where(~retractions.exists())))
 
 
 @dataclass(frozen=True)

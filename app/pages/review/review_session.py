@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from app.errors import SetupError
-from app.events.types import FeedbackGiven
+from app.events.types import FeedbackGiven, FeedbackRetracted
 from app.kafka.transient_errors import TRANSIENT_ERRORS
 from app.outcomes.label_aggregation import in_audit_sample
 from app.pages.review.claims import Claims
@@ -48,19 +48,11 @@ class ReviewItem:
 
 @dataclass(frozen=True)
 class SubmittedFeedback:
-    """Feedback of this session on an item; `previous` is the same actor's feedback before it."""
+    """Feedback of this session on an item, with the id of its event."""
 
     item: ReviewItem
     feedback: FeedbackGiven
-    previous: FeedbackGiven | None
-
-
-@dataclass(frozen=True)
-class UndoResult:
-    """The result of an undo: the previous feedback is restored, or the item is open again."""
-
-    submitted: SubmittedFeedback
-    restored: bool
+    id: str
 
 
 class ReviewSession:
@@ -103,29 +95,30 @@ class ReviewSession:
         item = self.item
         assert item is not None
         feedback = FeedbackGiven(prediction_id=item.prediction_id, actor=actor, **fields)
-        await publish_feedback(feedback, self._services.tasks, self._services.producer)
+        published = await publish_feedback(feedback, self._services.tasks, self._services.producer)
+        submitted = SubmittedFeedback(item, feedback, published.id)
+        self.submitted.append(submitted)
         await asyncio.to_thread(self._claims.mark_reviewed, item.prediction_id, self._holder)
-        return self._record_submission(item, feedback)
+        return submitted
 
-    async def undo(self) -> UndoResult | None:
-        """Undo the last feedback of this session; None if there is none.
+    async def undo(self) -> SubmittedFeedback | None:
+        """Retract the last feedback of this session, and open its item again; None if there is none.
 
-        Events are never removed. If the actor gave feedback on the item before, publish that again, so that it counts
-        again. Otherwise open the item again; its feedback counts until the actor gives other feedback.
+        Raises `Unconfirmed`; it can be undone again then.
         """
         if not self.submitted:
             return None
         last = self.submitted[-1]
-        if last.previous is not None:
-            await publish_feedback(last.previous, self._services.tasks, self._services.producer)
-            self.submitted.pop()
-            return UndoResult(last, restored=True)
+        retraction = FeedbackRetracted(
+            prediction_id=last.item.prediction_id, actor=last.feedback.actor, retracts=last.id
+        )
+        await publish_feedback(retraction, self._services.tasks, self._services.producer)
         self.submitted.pop()
-        if self.item is not None:
+        if self.item is not None and self.item.prediction_id != last.item.prediction_id:
             self._seen_ids.discard(self.item.prediction_id)
             await asyncio.to_thread(self._claims.release, [self.item.prediction_id], self._holder)
         self.item = last.item
-        return UndoResult(last, restored=False)
+        return last
 
     async def next_batch(self, limit: int) -> list[ReviewItem]:
         """Claim and load the next items together."""
@@ -153,16 +146,6 @@ class ReviewSession:
         await self._cancel_prefetch()
         if self.item is not None:
             await self.release([self.item])
-
-    def _record_submission(self, item: ReviewItem, feedback: FeedbackGiven) -> SubmittedFeedback:
-        in_session = [entry.feedback for entry in self.submitted if entry.item.prediction_id == item.prediction_id]
-        earlier = [*item.feedback, *(entry.model_dump() for entry in in_session)]
-        own = [entry for entry in earlier if entry["actor"] == feedback.actor]
-        fields = ("prediction_id", "actor", "correction", "reward", "accepted")
-        previous = FeedbackGiven(**{name: own[-1][name] for name in fields}) if own else None
-        submitted = SubmittedFeedback(item, feedback, previous)
-        self.submitted.append(submitted)
-        return submitted
 
     async def _fetch_next(self) -> ReviewItem | None:
         for prediction_id in await self._claim_ids(1):

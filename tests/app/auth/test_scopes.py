@@ -63,6 +63,7 @@ def test_everything_below_v1_is_a_route(brokerless: Settings) -> None:
         ("GET", "/v1/models", None, "read"),
         ("GET", "/v1/predictions/x/payload", None, "read"),
         ("POST", "/v1/feedback", CORRECTION, "feedback"),
+        ("DELETE", "/v1/feedback/1", None, "feedback"),
         ("POST", "/v1/blobs", {}, "feedback"),
         ("POST", "/v1/models/ocr/1:promote", {"reason": "better"}, "operate"),
         ("POST", "/v1/retraining/ocr", {}, "operate"),
@@ -109,4 +110,4 @@ async def test_feedback_with_a_key_without_a_name_needs_an_actor(
     config = brokerless.model_copy(update={"api_key": SecretStr("s3cret")})
     response, published = await post_feedback(config, monkeypatch, "s3cret")
     assert (response.status_code, published) == (422, [])
-    assert response.json() == {"detail": "actor: Field required"}
+    assert response.json() == {"detail": "actor: Field required, because the request has no key with a name"}

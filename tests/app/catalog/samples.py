@@ -5,7 +5,7 @@ from typing import Any
 from app.catalog.catalog import Catalog
 from app.events.base import ModelRef
 from app.events.ids import prediction_id
-from app.events.types import FeedbackGiven, OutcomeRecorded, PredictionMade
+from app.events.types import FeedbackGiven, FeedbackRetracted, OutcomeRecorded, PredictionMade
 
 SERVED = prediction_id("ocr", "app", "1")
 
@@ -29,6 +29,10 @@ def sample_prediction(text: str = "128", prediction: str = SERVED, **changes: An
 
 def sample_correction(text: str = "123", prediction: str = SERVED, **fields: Any) -> FeedbackGiven:
     return FeedbackGiven(prediction_id=prediction, correction={"text": text}, actor="ada", **fields)
+
+
+def sample_retraction(retracts: str = "1", prediction: str = SERVED, **fields: Any) -> FeedbackRetracted:
+    return FeedbackRetracted(**{"prediction_id": prediction, "actor": "ada", "retracts": retracts} | fields)
 
 
 def sample_outcome(prediction_id: str = SERVED, **fields: Any) -> OutcomeRecorded:

@@ -14,7 +14,14 @@ from app.catalog.orm import Base
 from app.errors import SetupError, Unavailable
 from app.events.cloudevents import ConsumedRecord
 from app.events.ids import prediction_id
-from tests.app.catalog.samples import OTHER, SERVED, sample_correction, sample_outcome, sample_prediction
+from tests.app.catalog.samples import (
+    OTHER,
+    SERVED,
+    sample_correction,
+    sample_outcome,
+    sample_prediction,
+    sample_retraction,
+)
 from tests.support.record_strategies import START, consumed_record, log_strategy, make_record
 
 
@@ -92,6 +99,30 @@ def test_a_prediction_is_read_with_its_feedback_and_outcome(catalog: Catalog) ->
     assert [event["correction"] for event in document["feedback"]] == [{"text": "123"}]
     assert document["outcome"]["score"] == 0.5
     assert catalog.prediction(OTHER) is None
+
+
+def test_retracted_feedback_is_read_with_the_time_of_its_first_retraction(catalog: Catalog) -> None:
+    events = [
+        (sample_prediction(), "p", 0),
+        (sample_correction(), "1", 1),
+        (sample_correction("7"), "2", 2),
+        (sample_retraction(), "late", 9),
+        (sample_retraction(), "early", 5),
+        (sample_retraction("2", actor="bob"), "of another", 5),
+    ]
+    catalog.project(
+        [consumed_record(make_record(data, id=id, minute=minute), offset=minute) for data, id, minute in events]
+    )
+    document = catalog.prediction(SERVED)
+    assert document is not None
+    assert [event["retracted"] for event in document["feedback"]] == [START + timedelta(minutes=5), None]
+    assert len(catalog.prediction_histories([SERVED])[SERVED].retractions) == 3
+
+
+def test_a_retraction_may_have_the_id_of_its_feedback(catalog: Catalog) -> None:
+    catalog.project([consumed_record(make_record(data, id="1")) for data in (sample_correction(), sample_retraction())])
+    history = catalog.prediction_histories([SERVED])[SERVED]
+    assert (len(history.feedback), history.retractions) == (1, (sample_retraction(),))
 
 
 @pytest.mark.parametrize("url", ["mysql://host/db", "nonsense", "postgres://host/db"])

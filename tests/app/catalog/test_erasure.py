@@ -10,7 +10,13 @@ from app.catalog.catalog import Catalog
 from app.catalog.erasure import RowsToErase
 from app.errors import Unavailable
 from app.events.ids import prediction_id
-from tests.app.catalog.samples import sample_correction, sample_outcome, sample_prediction, table_rows
+from tests.app.catalog.samples import (
+    sample_correction,
+    sample_outcome,
+    sample_prediction,
+    sample_retraction,
+    table_rows,
+)
 from tests.support.record_strategies import START, consumed_record, make_dead_letter, make_record
 
 ADA, BOB = prediction_id("ocr", "app", "ada"), prediction_id("ocr", "app", "bob")
@@ -38,12 +44,21 @@ def fill(catalog: Catalog) -> str:
 
 def test_erased_rows_are_counted_and_gone_and_the_others_stay(catalog: Catalog) -> None:
     dead_letter_id = fill(catalog)
-    erased = RowsToErase(predictions={ADA}, feedback={("app", ADA)}, outcomes={ADA}, dead_letters={dead_letter_id})
-    assert catalog.count(erased) == 4
-    assert catalog.erase(erased) == 4
+    for prediction in (ADA, BOB):
+        retraction = sample_retraction(prediction=prediction)
+        catalog.project([consumed_record(make_record(retraction, id=f"undo {prediction}"))])
+    erased = RowsToErase(
+        predictions={ADA},
+        feedback={("app", ADA)},
+        retractions={("app", f"undo {ADA}")},
+        outcomes={ADA},
+        dead_letters={dead_letter_id},
+    )
+    assert catalog.count(erased) == 5
+    assert catalog.erase(erased) == 5
     catalog.vacuum()
     assert catalog.count(erased) == catalog.erase(erased) == 0
-    for table in ("predictions", "feedback", "outcomes"):
+    for table in ("predictions", "feedback", "retractions", "outcomes"):
         assert table_rows(catalog, table, "prediction_id") == [(BOB,)]
     assert table_rows(catalog, "dead_letters") == []
 

@@ -15,7 +15,7 @@ from app.events.cloudevents import ConsumedRecord, Record
 from app.events.ids import prediction_id
 from app.events.lifecycle import LatencyRose
 from app.events.model_events import RouteChanged
-from app.events.types import FeedbackGiven
+from app.events.types import FeedbackGiven, FeedbackRetracted
 from app.settings import Settings
 from tests.support.commands import run_command
 from tests.support.fake_inference import make_prediction
@@ -25,11 +25,14 @@ from tests.support.record_strategies import consumed_record, make_dead_letter, m
 PREDICTION = prediction_id("letters", "app", "1")
 SERVED = make_record(make_prediction(PREDICTION, "1", {"sum": 1.0}), topic="letters.predictions")
 FEEDBACK = make_record(FeedbackGiven(prediction_id=PREDICTION, reward=0.5, actor="ada"), topic="letters.feedback")
+RETRACTION = make_record(
+    FeedbackRetracted(prediction_id=PREDICTION, retracts="1", actor="ada"), topic="letters.feedback"
+)
 ROUTE_CHANGE = make_record(RouteChanged(task="letters", action="promote", champion="1", reason="first", actor="us"))
 LATENCY = Record("lifecycle", None, b"{}", (("ce_type", LatencyRose.type.encode()),))
 LOG = [
     consumed_record(record, offset)
-    for offset, record in enumerate([SERVED, FEEDBACK, ROUTE_CHANGE, make_dead_letter(), LATENCY])
+    for offset, record in enumerate([SERVED, FEEDBACK, RETRACTION, ROUTE_CHANGE, make_dead_letter(), LATENCY])
 ]
 UNREADABLE = consumed_record(Record("letters.feedback", None, b"not JSON", ()), offset=9)
 
@@ -134,6 +137,7 @@ async def test_the_digests_of_equal_rows_are_equal_on_any_database(
     assert {name: digest.rows for name, digest in digest_tables(another).items() if digest.rows} == {
         "predictions": 1,
         "feedback": 1,
+        "retractions": 1,
         "route_changes": 1,
         "dead_letters": 1,
     }

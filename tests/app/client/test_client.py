@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
+import httpx
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError
@@ -15,7 +16,7 @@ from app.embedded.api_readiness import api_url
 from app.events import cloudevents
 from app.events import types as event_types
 from app.events.ids import prediction_id
-from app.events.types import FeedbackGiven, PredictionMade
+from app.events.types import FeedbackGiven, FeedbackRetracted, PredictionMade
 from app.kafka import clients
 from app.settings import Settings
 from app.storage.blob_store import blob_store
@@ -188,6 +189,80 @@ async def test_feedback_reaches_the_log(platform: Settings, by_http: bool) -> No
     assert FeedbackGiven.model_validate_json(record.value).correction == {"text": "123"}
 
 
+PREDICTION = prediction_id("ocr", SOURCE, "1")
+
+
+class FakePlatform:
+    """What a client sends: records to Kafka, requests to the API."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.values: list[bytes] = []
+        self.requests: list[httpx.Request] = []
+
+        async def publish(client: Hindsight, topic: str, key: str, value: bytes, headers: Any) -> None:
+            assert (topic, key) == ("ocr.feedback", PREDICTION)
+            self.values.append(value)
+
+        monkeypatch.setattr(Hindsight, "_publish", publish)
+
+    def connect(self, **options: Any) -> Hindsight:
+        """Return a client that is not connected to a broker."""
+
+        def answer(request: httpx.Request) -> httpx.Response:
+            self.requests.append(request)
+            return httpx.Response(202, json={"id": "the event's", "prediction_id": PREDICTION})
+
+        client = Hindsight(source=SOURCE, **options)
+        if client._http is not None:
+            client._http = httpx.AsyncClient(base_url="http://api", transport=httpx.MockTransport(answer))
+        return client
+
+
+@pytest.fixture
+def fake_platform(monkeypatch: pytest.MonkeyPatch) -> FakePlatform:
+    return FakePlatform(monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("options", "actor"),
+    [({"api_url": "http://api", "api_key": "secret"}, None), ({"api_url": "http://api"}, SOURCE), ({}, SOURCE)],
+    ids=["key", "no key", "Kafka"],
+)
+async def test_feedback_without_an_actor_is_attributed_to_the_key_or_else_to_the_source(
+    fake_platform: FakePlatform, options: dict[str, str], actor: str | None
+) -> None:
+    await fake_platform.connect(**options).feedback(PREDICTION, reward=1.0)
+    [value] = fake_platform.values or [fake_platform.requests[0].content]
+    assert json.loads(value).get("actor") == actor
+
+
+async def test_a_client_knows_the_prediction_and_the_actor_of_the_feedback_that_it_retracts(
+    fake_platform: FakePlatform,
+) -> None:
+    by_kafka = fake_platform.connect()
+    event_id = await by_kafka.feedback(PREDICTION, reward=1.0, actor="ada")
+    await by_kafka.retract(event_id)
+    retraction = FeedbackRetracted.model_validate_json(fake_platform.values[-1])
+    assert retraction == FeedbackRetracted(prediction_id=PREDICTION, retracts=event_id, actor="ada")
+    by_http = fake_platform.connect(api_url="http://api")
+    event_id = await by_http.feedback(PREDICTION, reward=1.0, actor="ada")
+    assert await by_http.retract(event_id) == "the event's"
+    request = fake_platform.requests[-1]
+    assert (request.method, request.url.path) == ("DELETE", f"/v1/feedback/{event_id}")
+    assert dict(request.url.params) == {"prediction_id": PREDICTION, "actor": "ada"}
+
+
+async def test_feedback_of_another_client_is_retracted_by_its_id_through_the_api(fake_platform: FakePlatform) -> None:
+    await fake_platform.connect(api_url="http://api").retract("of/another")
+    [request] = fake_platform.requests
+    assert (request.url.raw_path, request.content) == (b"/v1/feedback/of%2Fanother", b"")
+    by_kafka = fake_platform.connect()
+    with pytest.raises(ClientError, match="name its prediction_id"):
+        await by_kafka.retract("of another")
+    await by_kafka.retract("of another", prediction_id=PREDICTION, actor="ada")
+    assert json.loads(fake_platform.values[-1])["retracts"] == "of another"
+
+
 async def test_refused_feedback_raises_its_reason(client: Hindsight) -> None:
     prediction = prediction_id("ocr", SOURCE, "1")
     with pytest.raises(ClientError, match="at least one of correction, reward and accepted"):
@@ -197,7 +272,7 @@ async def test_refused_feedback_raises_its_reason(client: Hindsight) -> None:
 
 
 async def test_an_unknown_task_is_a_client_error(client: Hindsight) -> None:
-    with pytest.raises(ClientError, match=r"no topic 'sonar\.predictions'"):
+    with pytest.raises(ClientError, match=r"There is no task 'sonar' here, as there is no topic 'sonar\.predictions'"):
         await client.send("sonar", b"ping")
 
 

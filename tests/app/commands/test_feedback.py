@@ -18,6 +18,17 @@ async def test_feedback_is_given_in_the_users_name(platform: Settings) -> None:
     assert result.out.startswith(f"{prediction}: feedback ")
 
 
+async def test_feedback_is_retracted_by_its_id(platform: Settings) -> None:
+    prediction = ids.prediction_id("ocr", "test", "cli-retraction")
+    given = await run_hindsight(platform, "feedback", prediction, "--accepted", "--actor", "ada")
+    event_id = given.out.split()[2]
+    result = await run_hindsight(platform, "feedback", "--retract", event_id, "--actor", "ada")
+    assert result == CommandResult(0, result.out, "")
+    assert result.out.startswith(f"{event_id}: retraction ")
+    other = await run_hindsight(platform, "feedback", "--retract", event_id, "--actor", "bob")
+    assert (other.code, "is not of 'bob'" in other.err) == (1, True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
@@ -39,5 +50,15 @@ async def test_invalid_feedback_is_rejected_with_its_reason(
 )
 def test_a_correction_is_a_json_object(correction: str, reason: str) -> None:
     result = CliRunner().invoke(cli, ["feedback", PREDICTION, "--correction", correction], env={"COLUMNS": "200"})
+    assert result.exit_code == 2
+    assert reason in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [([], "the prediction's id is needed"), (["--retract", "7", "--accepted"], "excludes --correction, --reward")],
+)
+def test_a_prediction_is_needed_for_feedback_and_no_content_for_a_retraction(arguments: list[str], reason: str) -> None:
+    result = CliRunner().invoke(cli, ["feedback", *arguments], env={"COLUMNS": "200"})
     assert result.exit_code == 2
     assert reason in result.output

@@ -114,4 +114,4 @@ def test_an_event_in_kafka_is_valid_by_its_message(document: dict[str, Any], eve
 def test_messages_of_applications_need_no_headers(document: dict[str, Any]) -> None:
     messages = document["components"]["messages"]
     free = {name for name, message in messages.items() if Draft7Validator(message["headers"]).is_valid({})}
-    assert free == {"PredictionRequested", "FeedbackGiven"}
+    assert free == {"PredictionRequested", "FeedbackGiven", "FeedbackRetracted"}

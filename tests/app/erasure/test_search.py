@@ -14,7 +14,7 @@ from app.events.answers import build_dead_letter
 from app.events.base import EventData
 from app.events.cloudevents import ConsumedRecord, Headers, Origin, Record, TopicId
 from app.events.ids import prediction_id
-from app.events.types import Failure, FeaturesExtracted, FeedbackGiven, OutcomeRecorded
+from app.events.types import Failure, FeaturesExtracted, FeedbackGiven, FeedbackRetracted, OutcomeRecorded
 from tests.support.fake_inference import make_failure, make_prediction
 
 TASK, TIME = "letters", "2026-01-31T12:00:00Z"
@@ -83,6 +83,8 @@ def fill(log: Log, owner: str, key: bytes | None, subject: str | None, value: by
     for number, event in enumerate(feedback_events):
         feedback = event.to_record(topics.feedback(TASK), None, id=f"{owner}{number}", source="app", time=TIME)
         log.append(f"{owner} feedback {number}", feedback)
+    retraction = FeedbackRetracted(prediction_id=unique_id, retracts=f"{owner}0", actor=actor)
+    log.append(f"{owner} retraction", Record(topics.feedback(TASK), None, retraction.model_dump_json().encode(), ()))
     outcome = OutcomeRecorded(
         **prediction.model_dump(exclude={"timings_ms", "inputs"}),
         request_source=owner,
@@ -105,7 +107,7 @@ def fill(log: Log, owner: str, key: bytes | None, subject: str | None, value: by
 
 ALL = {
     *("request", "features", "failure", "prediction", "shadow", "outcome", "letter"),
-    *("feedback 0", "feedback 1", "broken feedback", "feedback letter"),
+    *("feedback 0", "feedback 1", "retraction", "broken feedback", "feedback letter"),
 }
 
 
@@ -119,6 +121,7 @@ def test_all_events_derived_from_a_subjects_requests_are_found_by_subject_or_key
         assert personal_data.predictions == {prediction}
         assert personal_data.catalog_predictions == {prediction, f"{prediction}:2"}
         assert {("app", f"{ADA}0"), ("app", f"{ADA}1")} <= personal_data.feedback
+        assert len(personal_data.retractions) == 1
         assert len(personal_data.dead_letters) == 2
 
 
@@ -134,7 +137,7 @@ def test_an_actors_feedback_is_found_with_its_outcomes() -> None:
     fill(log, BOB, b"bob", "bob", b"abc")
     personal_data = search(log.rows, [TASK], DataSubject(actor="dora"))
     assert log.names(personal_data) == {
-        f"{ADA} {kind}" for kind in ("feedback 0", "broken feedback", "outcome", "feedback letter")
+        f"{ADA} {kind}" for kind in ("feedback 0", "retraction", "broken feedback", "outcome", "feedback letter")
     }
     assert (personal_data.predictions, personal_data.catalog_predictions) == ({prediction}, set())
 

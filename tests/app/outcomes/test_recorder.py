@@ -24,12 +24,14 @@ from app.settings import Settings, TaskSettings
 from models.base import Rejected
 from tests.support.fake_inference import TASK
 from tests.support.sum_task import (
+    RetractionEvent,
     SumTask,
     as_consumed,
     consumed_record,
     feedback_lists,
     make_correction,
     make_feedback,
+    make_retraction,
     make_served_prediction,
     minutes_after_start,
     prediction_id_of,
@@ -69,7 +71,7 @@ def make_recorder(
     return OutcomeRecorder(SumTask(), rules, catalog, {} if last is None else last, lambda: NOW)
 
 
-def joins(*events: ServedPrediction | FeedbackEvent) -> list[ConsumedRecord]:
+def joins(*events: ServedPrediction | FeedbackEvent | RetractionEvent) -> list[ConsumedRecord]:
     """Return the events as they come from the repartitioned topic."""
     return [
         consumed_record(repartition(event, TASK, _prediction_id_of(source)), offset)
@@ -77,10 +79,11 @@ def joins(*events: ServedPrediction | FeedbackEvent) -> list[ConsumedRecord]:
     ]
 
 
-def _prediction_id_of(event: ServedPrediction | FeedbackEvent) -> str:
-    return (
-        event.prediction.prediction_id if isinstance(event, ServedPrediction) else event.feedback.task_and_prediction[1]
-    )
+def _prediction_id_of(event: ServedPrediction | FeedbackEvent | RetractionEvent) -> str:
+    if isinstance(event, ServedPrediction):
+        return event.prediction.prediction_id
+    data = event.feedback if isinstance(event, FeedbackEvent) else event.retraction
+    return data.task_and_prediction[1]
 
 
 async def record_batch(
@@ -148,6 +151,14 @@ async def test_an_outcome_that_changes_is_published_again(handler: OutcomeRecord
     assert (parse_outcome(record).label, parse_outcome(record).feedback) == ({"sum": 3.0}, 2)
 
 
+async def test_a_retraction_is_recorded_as_an_outcome_without_the_label(handler: OutcomeRecorder) -> None:
+    await record_batch(handler, joins(make_served_prediction(), CORRECTION))
+    [record] = await record_batch(handler, joins(make_retraction(CORRECTION)))
+    outcome = parse_outcome(record)
+    assert (outcome.label, outcome.actors, outcome.feedback, outcome.retracted) == (None, (), 0, 1)
+    assert await record_batch(handler, joins(make_retraction(CORRECTION))) == []
+
+
 async def test_an_invalid_record_is_rejected_alone(handler: OutcomeRecorder) -> None:
     valid = joins(make_served_prediction(), CORRECTION)
     invalid = [
@@ -183,13 +194,19 @@ async def test_outcomes_do_not_depend_on_deliveries_and_crashes(
     seed: int,
 ) -> None:
     """Out of order, twice, in batches of any size, some of which end in a crash, which may lose the cache."""
-    events: list[ServedPrediction | FeedbackEvent] = [
+    random_source = random.Random(seed)
+    feedback = {"1": first_feedback, "2": second_feedback}
+    retractions = {
+        request: [make_retraction(event) for event in events if random_source.random() < 0.4]
+        for request, events in feedback.items()
+    }
+    events: list[ServedPrediction | FeedbackEvent | RetractionEvent] = [
         make_served_prediction("1"),
         make_served_prediction("2"),
         *first_feedback,
         *second_feedback,
+        *(event for request_retractions in retractions.values() for event in request_retractions),
     ]
-    random_source = random.Random(seed)
     random_source.shuffle(events)
     pending, log, last = joins(*events), dict[str, OutcomeRecorded](), dict[bytes, bytes]()
     with TemporaryDirectory() as folder:
@@ -208,9 +225,16 @@ async def test_outcomes_do_not_depend_on_deliveries_and_crashes(
         catalog.close()
     expected = {
         prediction_id_of(request): build_outcome(
-            SumTask(), rules, PredictionHistory(make_served_prediction(request), tuple(feedback)), NOW
+            SumTask(),
+            rules,
+            PredictionHistory(
+                make_served_prediction(request),
+                tuple(feedback[request]),
+                tuple(event.retraction for event in retractions[request]),
+            ),
+            NOW,
         )
-        for request, feedback in (("1", first_feedback), ("2", second_feedback))
+        for request in feedback
     }
     assert log == {key: value for key, value in expected.items() if value is not None}
 

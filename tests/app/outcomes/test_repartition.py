@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.events.cloudevents import ConsumedRecord, Headers, Origin, Record, TopicId, header_text
-from app.events.types import Failure, PredictionMade
+from app.events.types import Failure, FeedbackGiven, FeedbackRetracted, PredictionMade
 from app.monitoring import metrics
 from app.outcomes.repartition import Repartitioner, build_reward_timeout, repartition, restore_original
 from app.streams.delivery import HandlerResult
@@ -56,18 +56,21 @@ async def test_predictions_and_feedback_are_repartitioned_unchanged() -> None:
 
 async def test_valid_feedback_is_counted_by_its_content() -> None:
     def counts() -> dict[str, float]:
-        kinds = ("correction", "reward", "accepted")
+        kinds = ("correction", "reward", "accepted", "retracts")
         return {kind: metrics.FEEDBACK.labels("letters", kind)._value.get() for kind in kinds}
 
     before = counts()
     valid = (
         b'{"task": "letters", "request_id": "1", "request_source": "app", "reward": 1, "accepted": true, "actor": "a"}'
     )
-    await REPARTITIONER.repartition_feedback([feedback(valid), feedback(valid.replace(b"letters", b"other"))])
+    await REPARTITIONER.repartition_feedback(
+        [feedback(valid), feedback(valid.replace(b"letters", b"other")), feedback(RETRACTION)]
+    )
     assert {kind: count - before[kind] for kind, count in counts().items()} == {
         "correction": 0,
         "reward": 1,
         "accepted": 1,
+        "retracts": 1,
     }
 
 
@@ -91,6 +94,18 @@ async def test_feedback_may_have_an_event_type_of_the_application() -> None:
     assert record.value == value
 
 
+RETRACTION = b'{"task": "letters", "request_id": "1", "request_source": "app", "retracts": "7", "actor": "shop"}'
+
+
+@pytest.mark.parametrize(
+    "headers", [(), (("ce_type", FeedbackRetracted.type.encode()),), (("ce_type", b"shop.undone"),)]
+)
+async def test_a_retraction_has_the_key_of_its_prediction(headers: Headers) -> None:
+    """With its type, with a type of the application, or with none, as from a plain Kafka client."""
+    record = single_record(await REPARTITIONER.repartition_feedback([feedback(RETRACTION, *headers)]))
+    assert (record.key, record.value) == (prediction_id_of().encode(), RETRACTION)
+
+
 OTHER_TASK = b'{"task": "ocr", "request_id": "1", "reward": 1, "actor": "shop"}'
 INVALID_CORRECTION = b'{"task": "letters", "request_id": "1", "correction": {"text": "a"}, "actor": "shop"}'
 
@@ -102,9 +117,18 @@ INVALID_CORRECTION = b'{"task": "letters", "request_id": "1", "correction": {"te
         (feedback(b'{"reward": 2, "actor": "shop"}'), "bad_data", "reward"),
         (feedback(OTHER_TASK), "wrong_task", "'ocr'"),
         (feedback(INVALID_CORRECTION), "bad_correction", "has no sum"),
+        (feedback(RETRACTION.replace(b"letters", b"ocr")), "wrong_task", "'ocr'"),
+        (feedback(b'{"retracts": "7", "actor": "shop"}'), "bad_data", "either prediction_id, or task and request_id"),
+        (feedback(RETRACTION.replace(b'"7"', b'""')), "bad_data", "retracts: String should have at least 1 character"),
+        (feedback(RETRACTION.replace(b'"7"', b'"7", "reward": 1')), "bad_data", "reward: Extra inputs"),
+        (feedback(RETRACTION, ("ce_type", FeedbackGiven.type.encode())), "bad_data", "retracts: Extra inputs"),
         (feedback(INVALID_CORRECTION, ("ce_type", PredictionMade.type.encode())), "bad_headers", "this topic carries"),
     ],
-    ids=["not JSON", "not a reward", "another task", "invalid correction", "another type"],
+    ids=[
+        *("not JSON", "not a reward", "another task", "invalid correction"),
+        *("another task's retraction", "no prediction", "no feedback", "retraction with content", "typed as feedback"),
+        "another type",
+    ],
 )
 async def test_invalid_feedback_is_rejected_with_the_reason(event: ConsumedRecord, code: str, reason: str) -> None:
     valid = feedback_event(accepted=True)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from app.errors import SetupError
 from app.events.base import EventData, ModelRef
 from app.events.cloudevents import ConsumedRecord, Record
-from app.events.model_events import ModelRegistered, RouteChanged
+from app.events.model_events import ModelCardReplaced, ModelRegistered, RouteChanged
 from app.registry.registry import Registry, TaskModels
 from app.registry.responses import describe_models
 from app.registry.routes import Route
@@ -148,3 +148,21 @@ def test_a_route_to_an_unknown_version_is_ignored_and_can_be_changed() -> None:
 
 def test_a_rollback_without_a_previous_champion_leaves_none() -> None:
     assert read_registry([make_route_change("a", None, "1", "2", "rollback")])[1].previous_champion is None
+
+
+def test_a_replaced_card_is_the_versions_card_and_one_of_an_unknown_version_is_ignored() -> None:
+    def replacement(unique: str, version: str) -> ConsumedRecord:
+        model = ModelRef(name="letters", version=version)
+        return make_record(ModelCardReplaced(task="letters", model=model, card={"licence": "MIT"}, actor="us"), unique)
+
+    registry, models = read_registry(
+        [
+            replacement("early", "3"),
+            make_registration("a", "3", "blob://x"),
+            replacement("b", "3"),
+            replacement("c", "9"),
+        ]
+    )
+    assert models.versions["3"].card == {"licence": "MIT"}
+    assert models.versions["3"].artifact == "blob://x"
+    assert registry.accepted_ids == {"a", "b"}

@@ -1,6 +1,12 @@
+import random
+
+import pytest
+
+from app.events.cloudevents import Record
+from app.events.types import FeedbackRetracted
 from app.settings import TaskSettings
 from tests.app.replay.logs import ONE, TWO, BuildDataset, history
-from tests.support.request_history import append_to_log, to_datetime
+from tests.support.request_history import SOURCE, RequestHistory, append_to_log, ce_time, to_datetime
 
 
 def test_a_missing_reward_is_the_default_once_its_window_has_ended(build: BuildDataset) -> None:
@@ -11,3 +17,64 @@ def test_a_missing_reward_is_the_default_once_its_window_has_ended(build: BuildD
     late, _ = build(log, rules=rules, as_of=to_datetime(20))
     assert late["reward"].to_list() == [-0.5, 1.0]
     assert late["reward_defaulted"].to_list() == [True, False]
+
+
+def retraction_record(request: RequestHistory, number: int, actor: str = "ada", source: str | None = None) -> Record:
+    """Return the retraction of the `number`-th feedback on a request."""
+    retraction = FeedbackRetracted(
+        prediction_id=request.prediction_id,
+        retracts=f"f{request.number}-{number}",
+        retracts_source=source,
+        actor=actor,
+    )
+    key, id = request.prediction_id.encode(), f"{retraction.retracts} by {actor} of {source}"
+    return retraction.to_record("letters.feedback", key, id=id, source="undo", time=ce_time(request.number))
+
+
+def test_retracted_feedback_is_still_there_as_of_before_its_retraction(build: BuildDataset) -> None:
+    given = [*history(ONE, TWO), (5.0, ONE.feedback_record(1)), (5.0, TWO.feedback_record(1))]
+    log = append_to_log([*given, (10.0, retraction_record(ONE, 1))])
+    before, _ = build(log, as_of=to_datetime(9))
+    assert before["label"].to_list() == ['{"sum":1.0}'] * 2
+    after, manifest = build(log)
+    assert after["label"].to_list() == [None, '{"sum":1.0}']
+    assert manifest["counts"]["feedback"] == {
+        "read": 3,
+        "rows": 1,
+        "skipped": {"retracted": 1, "retraction": 1},
+        "rejected": {},
+    }
+
+
+@pytest.mark.parametrize("rules", [TaskSettings(), TaskSettings(reward_window_seconds=10)], ids=["no window", "window"])
+def test_a_dataset_is_as_if_retracted_feedback_was_never_given(build: BuildDataset, rules: TaskSettings) -> None:
+    """Whatever is retracted, by whom, in which order, and how often."""
+    random_source = random.Random(1)
+    requests = [RequestHistory(number) for number in range(1, 41)]
+    remaining, log = history(*requests), history(*requests)
+    for request in requests:
+        for number in range(random_source.randrange(4)):
+            actor, values = random_source.choice(("ada", "bob")), ({"correction": {"sum": 2.0}}, {"reward": 0.5})
+            record = request.feedback_record(number, number, actor, **random_source.choice(values))
+            retractions = [
+                (retracting, source, retraction_record(request, number, retracting, source))
+                for retracting in ("ada", "bob")
+                for source in (None, SOURCE, "another")
+                if random_source.random() < 0.2
+            ]
+            is_retracted = any(by == actor and source in (None, SOURCE) for by, source, _ in retractions)
+            remaining += [] if is_retracted else [(50.0, record)]
+            undone = [retraction for *_, retraction in retractions] * 2
+            log += [(random_source.uniform(0, 100), copy) for copy in (record, *undone)]
+    rows, manifest = build(append_to_log(log), rules=rules)
+    expected_rows, expected = build(append_to_log(remaining), rules=rules)
+    assert rows["label"].to_list() == expected_rows["label"].to_list()
+    assert manifest["content_hash"] == expected["content_hash"]
+    assert manifest["counts"]["feedback"]["skipped"]["retracted"] > 5
+
+
+def test_a_retraction_by_a_plain_kafka_client_needs_no_headers(build: BuildDataset) -> None:
+    retraction = retraction_record(ONE, 1)
+    plain = Record(retraction.topic, retraction.key, retraction.value, ())
+    rows, _ = build(append_to_log([(0.0, plain), *history(ONE), (5.0, ONE.feedback_record(1))]))
+    assert rows["label"].to_list() == [None]
