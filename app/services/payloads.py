@@ -23,29 +23,27 @@ from models.base import Rejected, Task
 MAX_CONCURRENT_READS = 2
 """Each read may load a row group of the archive, which may be 64 MiB."""
 OCTET_STREAM = "application/octet-stream"
-_MEDIA_TYPES_BY_MAGIC = {
-    (0, b"\x89PNG\r\n\x1a\n"): "image/png",
-    (0, b"\xff\xd8\xff"): "image/jpeg",
-    (0, b"GIF8"): "image/gif",
-    (0, b"BM"): "image/bmp",
-    (0, b"II*\x00"): "image/tiff",
-    (0, b"MM\x00*"): "image/tiff",
-    (8, b"WEBP"): "image/webp",
-    (4, b"ftypavif"): "image/avif",
-    (4, b"ftypheic"): "image/heic",
-    (4, b"ftypmif1"): "image/heif",
-    (0, b"fLaC"): "audio/flac",
-    (0, b"OggS"): "audio/ogg",
-    (8, b"WAVE"): "audio/wav",
-    (8, b"AIF"): "audio/aiff",
-    (0, b"ID3"): "audio/mpeg",
-    (0, b"\xff\xfb"): "audio/mpeg",
-    (4, b"ftyp"): "audio/mp4",
-    (0, b"\x1aE\xdf\xa3"): "audio/webm",
-    (0, b"#!AMR"): "audio/amr",
+_BEGINNINGS = {
+    "image/png": rb"\x89PNG\r\n\x1a\n",
+    "image/jpeg": rb"\xff\xd8\xff",
+    "image/gif": rb"GIF8[79]a",
+    "image/bmp": rb"BM....\0\0\0\0",
+    "image/tiff": rb"II\*\0|MM\0\*",
+    "image/webp": rb"RIFF....WEBP",
+    "image/avif": rb"....ftypavi[fs]",
+    "image/heic": rb"....ftyp(?:heic|heix|mif1)",
+    "audio/flac": rb"fLaC",
+    "audio/ogg": rb"OggS",
+    "audio/wav": rb"RIFF....WAVE",
+    "audio/aiff": rb"FORM....AIF[FC]",
+    "audio/mpeg": rb"ID3|\xff\xfb",
+    "audio/mp4": rb"\0...ftyp",
+    "audio/webm": rb"\x1a\x45\xdf\xa3",
+    "audio/amr": rb"#!AMR",
 }
-"""Media types by what a payload has at an offset; the first that fits counts."""
-INLINE_TYPES = {*_MEDIA_TYPES_BY_MAGIC.values(), JSON, "text/plain"}
+"""How files of these media types begin; the first that fits counts."""
+_MEDIA_TYPES = {media_type: re.compile(beginning, re.DOTALL) for media_type, beginning in _BEGINNINGS.items()}
+INLINE_TYPES = {*_MEDIA_TYPES, JSON, "text/plain"}
 """Types that a browser may display: none of them can run code."""
 _UNSAFE_NAME_CHARACTER = re.compile(r"[^A-Za-z0-9_.-]")
 _MEDIA_TYPE_PATTERN = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,60}/[a-z0-9][a-z0-9!#$&^_.+-]{0,60}")
@@ -133,8 +131,8 @@ def _find_request(connection: Connection, prediction_id: str) -> lookup.RequestQ
 
 def detect_media_type(content: bytes, declared: str | None) -> str:
     """Return the media type by the payload's first bytes, or else the declared one, unless that is our envelope's."""
-    for (offset, magic), media_type in _MEDIA_TYPES_BY_MAGIC.items():
-        if content.startswith(magic, offset):
+    for media_type, beginning in _MEDIA_TYPES.items():
+        if beginning.match(content):
             return media_type
     declared_type = (declared or "").partition(";")[0].strip().lower()
     if _MEDIA_TYPE_PATTERN.fullmatch(declared_type) and declared_type != JSON:
