@@ -5,11 +5,13 @@ from contextlib import contextmanager
 
 from fastapi import HTTPException
 
-from app.api.feedback import RETRY_AFTER
 from app.errors import SetupError
 from app.kafka.transient_errors import TRANSIENT_ERRORS
 from app.tasks import unknown_task
 from models.base import Task
+
+RETRY_AFTER = "2"
+"""Seconds after which a client may try again, as the header of a 503."""
 
 
 @contextmanager
