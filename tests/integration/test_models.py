@@ -98,7 +98,7 @@ async def test_a_model_that_cannot_serve_the_task_is_not_registered(stack: Stack
     (tmp_path / "list.json").write_text("[]")
     cases = {
         (OCR_MODEL, card): "Export it with inputs that take letters uint8",
-        (tmp_path / "no.onnx", card): "ONNX Runtime can't load the model",
+        (tmp_path / "no.onnx", card): "The model is not an ONNX file, or it is cut off or damaged",
         (write_letters_model(tmp_path, "its card is a list"), tmp_path / "list.json"): "is not a JSON object",
     }
     for (model, card_file), message in cases.items():
