@@ -37,6 +37,7 @@ from app.dead_letters.async_store import AsyncDeadLetterStore
 from app.errors import SetupError, Unavailable
 from app.kafka.resilient_producer import ResilientProducer
 from app.monitoring.metrics import watch_disk
+from app.monitoring.progress import ProgressMonitor
 from app.replay.jobs.queue import ReplayQueue
 from app.retraining.controller import Controller
 from app.services.feedback import FeedbackIndex
@@ -72,7 +73,8 @@ def create_app(settings: Settings) -> FastAPI:
     store = blob_store(settings)
     catalog = Catalog(settings.catalog_url)
     known = tasks.load_tasks(settings)
-    controller = Controller(settings, known, catalog, producer)
+    progress = ProgressMonitor(settings)
+    controller = Controller(settings, known, catalog, producer, progress)
     services = Services(
         settings=settings,
         tasks=known,
@@ -82,7 +84,7 @@ def create_app(settings: Settings) -> FastAPI:
         payloads=PayloadReader(settings, known, catalog, store),
         replays=ReplayQueue(settings),
         dead_letters=AsyncDeadLetterStore(settings),
-        state_metrics=StateMetrics(settings, controller),
+        state_metrics=StateMetrics(settings, controller, progress),
     )
     watch_disk(settings.home)
 

@@ -78,7 +78,7 @@ def router(tasks: Mapping[str, Task], controller: Controller) -> APIRouter:
         return QualityResponse(
             task=task,
             version=version,
-            reference=observation.reference if observation else None,
+            reference=observation.reference.score if observation and observation.reference else None,
             judged=_labelled_window(observation.quality) if observation and observation.quality else None,
             late=_estimated_window(observation.expected) if observation and observation.expected else None,
         )

@@ -11,12 +11,10 @@ from datetime import datetime
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special
 
 from models.off_policy import Floats, effective_size, snips
-
-_BETS = 0.99 * 0.5 ** np.arange(8)
-"""Shares of the largest safe bet. Small bets detect small falls of many scores, large bets the other falls."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +27,8 @@ class ScoredOutcome:
     selection: Literal["all", "audit", "volunteer"]
     selection_probability: float | None
     accepted: bool | None = None
+    key: str | None = None
+    """The subject of the request: scores with one key depend on each other. None is a key of its own."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,8 @@ class QualityEstimate:
     """Scores with a known selection probability (labelled,)."""
     weights: Floats = field(compare=False, repr=False)
     """Weights of `scores`, 1 / p (labelled,)."""
+    keys: NDArray[np.intp] = field(compare=False, repr=False)
+    """Number of the key of each of `scores` (labelled,)."""
 
     @property
     def coverage(self) -> float:
@@ -73,20 +75,6 @@ class QualityEstimate:
         margin = float(special.stdtrit(self.effective_size - 1, (1 + level) / 2)) * self.standard_error
         return self.score - margin, self.score + margin
 
-    def p_value(self, reference: float) -> float:
-        """Return an upper bound of the probability of a window as bad as this, if the true mean score is `reference`.
-
-        It is valid for any number of independent scores up to 1, whatever their distribution. (If one in fifty is
-        rewarded, Student's t has a hundred times its nominal rate of false alarms.) It bets that the mean is lower,
-        with stakes b: 1 / mean over b of prod(1 + b w (reference - s)) (Waudby-Smith & Ramdas, JRSS B 2024).
-        """
-        if not len(self.scores):
-            return 1.0
-        max_bet = 1 / (float(np.max(self.weights)) * max(1 - reference, 1e-6))
-        bets = _BETS[:, None] * max_bet * self.weights
-        gains = np.sum(np.log1p(bets * (reference - self.scores)), axis=1)
-        return float(min(1.0, np.exp(np.log(len(_BETS)) - special.logsumexp(gains))))
-
 
 def estimate_quality(outcomes: Sequence[ScoredOutcome], predictions: int) -> QualityEstimate:
     """Estimate the quality of a window with so many predictions, each with one outcome or none.
@@ -96,10 +84,12 @@ def estimate_quality(outcomes: Sequence[ScoredOutcome], predictions: int) -> Qua
     """
     scored = [(outcome, score) for outcome in outcomes if (score := _score(outcome)) is not None]
     labelled = [
-        (score, outcome.selection_probability) for outcome, score in scored if outcome.selection_probability is not None
+        (score, outcome.selection_probability, outcome.key)
+        for outcome, score in scored
+        if outcome.selection_probability is not None
     ]
-    scores = np.array([score for score, _ in labelled], np.float64)
-    weights = 1 / np.array([probability for _, probability in labelled], np.float64)
+    scores = np.array([score for score, _, _ in labelled], np.float64)
+    weights = 1 / np.array([probability for _, probability, _ in labelled], np.float64)
     if np.any(scores > 1):
         raise ValueError("a score is 1 at most")
     # In an audit each selected prediction has an outcome; if all are selected, only the answered ones have.
@@ -117,6 +107,14 @@ def estimate_quality(outcomes: Sequence[ScoredOutcome], predictions: int) -> Qua
         standard_error=float("inf") if estimate is None else estimate.standard_error,
         scores=scores,
         weights=weights,
+        keys=_number_keys([key for _, _, key in labelled]),
+    )
+
+
+def _number_keys(keys: Sequence[str | None]) -> NDArray[np.intp]:
+    numbers = dict[str | int, int]()
+    return np.array(
+        [numbers.setdefault(index if key is None else key, len(numbers)) for index, key in enumerate(keys)], np.intp
     )
 
 

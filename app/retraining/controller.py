@@ -19,6 +19,7 @@ from app.kafka import provisioning
 from app.kafka.resilient_producer import ResilientProducer
 from app.kafka.transient_errors import TRANSIENT_ERRORS
 from app.monitoring.metrics import TRIGGER_FAILURES
+from app.monitoring.progress import ProgressMonitor
 from app.registry.changes import RegistryWriter
 from app.registry.registry import Registry, TaskModels
 from app.registry.runs import Run
@@ -43,7 +44,12 @@ class Controller:
     """Reconciles the retraining of every task."""
 
     def __init__(
-        self, settings: Settings, tasks: Mapping[str, Task], catalog: Catalog, publisher: ResilientProducer
+        self,
+        settings: Settings,
+        tasks: Mapping[str, Task],
+        catalog: Catalog,
+        publisher: ResilientProducer,
+        progress: ProgressMonitor,
     ) -> None:
         self._settings = settings
         self._tasks = tasks
@@ -56,7 +62,7 @@ class Controller:
         self._leased_runs: dict[str, str] = {}
         """The runs whose lease this replica has, by task."""
         self._registry: Registry | None = None
-        self.trigger_service = TriggerService(settings, catalog, publisher)
+        self.trigger_service = TriggerService(settings, catalog, publisher, progress)
         self.backend = create_backend(settings)
         self.decisions: dict[str, str] = {}
         """The reason of the last decision on each run's rollout."""

@@ -40,10 +40,10 @@ _FEATURE = (*_VERSION, "feature", "detector")
 class StateMetrics(Collector):
     """A Prometheus collector of the state of all tasks, as this replica of the API knows it."""
 
-    def __init__(self, settings: Settings, controller: Controller) -> None:
+    def __init__(self, settings: Settings, controller: Controller, progress: ProgressMonitor) -> None:
         self._settings = settings
         self._controller = controller
-        self.progress = ProgressMonitor(settings)
+        self.progress = progress
         self.lags: Lags = {}
         """Empty while the lag is not known."""
         self.registry = CollectorRegistry()
@@ -168,7 +168,7 @@ class _MetricFamilies:
         labels = (task, version)
         self.labelled.add_metric((task,), observation.labelled)
         if observation.reference is not None:
-            self.reference.add_metric(labels, observation.reference)
+            self.reference.add_metric(labels, observation.reference.score)
         if observation.quality is not None and observation.quality.value.predictions:
             self._add_quality(labels, observation.quality.value, observation.quality.end)
         if observation.expected is not None:

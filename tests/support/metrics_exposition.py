@@ -11,6 +11,7 @@ from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.monitoring import metrics
+from app.monitoring.progress import ProgressMonitor
 from app.services.state_metrics import StateMetrics
 from app.settings import CHECKOUT, Settings
 from tests.support import promql
@@ -20,7 +21,7 @@ _SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_
 
 
 _CONTROLLER: Any = SimpleNamespace(models={}, trigger_service=SimpleNamespace(observations={}))
-_STATE_METRICS = StateMetrics(Settings(), _CONTROLLER)
+_STATE_METRICS = StateMetrics(Settings(), _CONTROLLER, ProgressMonitor(Settings()))
 _FAMILIES = [*REGISTRY.collect(), *_STATE_METRICS.describe()]
 
 METRIC_NAMES = {family.name + suffix for family in _FAMILIES for suffix in _SUFFIXES.get(family.type, ("",))}

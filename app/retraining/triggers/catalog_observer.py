@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,14 +14,16 @@ from app.catalog.orm import OutcomeRow, PredictionRow
 from app.events.types import OutcomeRecorded, PredictionMade
 from app.monitoring.drift import DriftFinding, Samples
 from app.monitoring.quality import QualityEstimate, ScoredOutcome, estimate_quality
+from app.monitoring.quality_detector import QualityReference
 from app.registry.registry import TaskModels
 from app.retraining.triggers import drift_window
 from app.retraining.triggers.observation import Alert, LatencyStats, Observation, TimeWindow, WindowValue
+from app.retraining.triggers.quality_windows import QualityWindows, gate_reference, runs_after_falls
 from app.settings.retraining import RetrainingSettings
 from models.base import Task
 
-WindowOutcomes = Sequence[tuple[OutcomeRecorded, datetime]]
-"""Outcomes, each with the time of its prediction."""
+WindowOutcomes = Sequence[tuple[OutcomeRecorded, datetime, str | None]]
+"""Outcomes, each with the time and the subject of its prediction."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class CachedSamples:
 
 
 WindowCache = dict[tuple[str, TimeWindow, type[Any]], Any]
-"""Computed latencies and samples, by version, window and type."""
+"""Computed latencies, samples and qualities, by version, window and type."""
 
 
 class Observer:
@@ -68,12 +71,15 @@ class Observer:
         latency = self._cached_latency(connection, last).latency
         outcomes = self._outcomes(connection, settled)
         for key in list(self._cache):
-            if key[:2] not in {(self._version, window) for window in (first, last, running)}:
+            is_current = key[1] in (first, last, running) or key[2] is QualityEstimate
+            if key[0] != self._version or not is_current:
                 del self._cache[key]
+        history, reference = self._quality_history(connection, first, settled)
         return Observation(
             labelled=self._labelled_count(connection),
             quality=settled.with_value(self._window_quality(connection, settled, outcomes)),
-            reference=self._reference_score(connection, first if first and first.end <= settled.start else None),
+            quality_history=history,
+            reference=reference,
             drift=self._drift(connection, first, (last, running), outcomes, now),
             latency=last.with_value(latency) if latency else None,
             alerts=alerts,
@@ -91,12 +97,31 @@ class Observer:
         window = TimeWindow.last_complete(length, start + length)
         return window if window.start >= start else TimeWindow(window.end, window.end + length)
 
-    def _reference_score(self, connection: Connection, first: TimeWindow | None) -> float | None:
-        """Return the score at the gate; for a version that never passed the gate, the score of its first window."""
-        for run in self._models.runs.values():
-            if run.registered and run.evaluated and run.registered.model.version == self._version:
-                return run.evaluated.metrics.get("score_candidate")
-        return self._window_quality(connection, first, self._outcomes(connection, first)).score if first else None
+    def _quality_history(
+        self, connection: Connection, first: TimeWindow | None, settled: TimeWindow
+    ) -> tuple[list[QualityEstimate], QualityReference | None]:
+        """Return the windows that are evidence beside the settled one, and the reference.
+
+        The reference is the score of the first windows; until these have enough labels it is that at the gate, where
+        there is one.
+        """
+        at_gate = gate_reference(self._models)
+        if first is None:
+            return [], at_gate
+        read = partial(self._cached_quality, connection)
+        triggers = self._plan.triggers
+        runs = runs_after_falls(self._models)
+        windows = QualityWindows(read, first, settled, runs, triggers.quality_min_answered_share)
+        live = windows.reference()
+        is_enough = live is not None and live.labelled >= triggers.quality_min_labelled
+        return windows.evidence(), live if is_enough else at_gate or live
+
+    def _cached_quality(self, connection: Connection, window: TimeWindow, may_be_cached: bool) -> QualityEstimate:
+        key = self._version, window, QualityEstimate
+        if not may_be_cached or key not in self._cache:
+            self._cache[key] = self._window_quality(connection, window, self._outcomes(connection, window))
+        quality: QualityEstimate = self._cache[key]
+        return quality
 
     def _champion_predictions(self) -> tuple[Any, ...]:
         return (
@@ -113,12 +138,12 @@ class Observer:
 
     def _outcomes(self, connection: Connection, window: TimeWindow) -> WindowOutcomes:
         query = (
-            select(OutcomeRow.type, OutcomeRow.data, PredictionRow.time)
+            select(OutcomeRow.type, OutcomeRow.data, PredictionRow.time, PredictionRow.subject)
             .join(PredictionRow, PredictionRow.prediction_id == OutcomeRow.prediction_id)
             .where(*self._in_window(window))
             .order_by(PredictionRow.time)
         )
-        return [(decode_row(row, OutcomeRecorded), row.time) for row in connection.execute(query)]
+        return [(decode_row(row, OutcomeRecorded), row.time, row.subject) for row in connection.execute(query)]
 
     def _window_quality(self, connection: Connection, window: TimeWindow, outcomes: WindowOutcomes) -> QualityEstimate:
         return estimate_quality([_scored_outcome(*outcome) for outcome in outcomes], self._count(connection, window))
@@ -162,10 +187,10 @@ class Observer:
             if first is None or first.end > last.start:
                 return None
             labels = drift_window.label_samples(
-                self._task, [outcome for outcome, _ in self._outcomes(connection, first)]
+                self._task, [outcome for outcome, *_ in self._outcomes(connection, first)]
             )
             reference = {**self._cached_samples(connection, first), **labels}
-        labels = drift_window.label_samples(self._task, [outcome for outcome, _ in outcomes])
+        labels = drift_window.label_samples(self._task, [outcome for outcome, *_ in outcomes])
         findings = drift_window.detect_drift(reference, {**self._cached_samples(connection, running), **labels})
         if any(finding.drifted for finding in findings):
             return WindowValue(running.start, now, findings)
@@ -183,13 +208,22 @@ class Observer:
         return connection.scalar(select(func.count()).where(*recent, labelled)) or 0
 
 
+def newest_prediction_time(connection: Connection, models: TaskModels) -> datetime | None:
+    """Return the time of the champion's newest prediction in the catalog: how far a recorder that is behind has come.
+
+    Windows after it are not complete, whatever the clock says.
+    """
+    of_champion = PredictionRow.task == models.task, PredictionRow.version == models.route.champion
+    return connection.scalar(select(func.max(PredictionRow.time)).where(*of_champion))
+
+
 def _reward_defaulted() -> Any:
     return OutcomeRow.data["reward_defaulted"].as_boolean()
 
 
-def _scored_outcome(outcome: OutcomeRecorded, time: datetime) -> ScoredOutcome:
+def _scored_outcome(outcome: OutcomeRecorded, time: datetime, subject: str | None) -> ScoredOutcome:
     score = outcome.reward if outcome.score is None else outcome.score
-    return ScoredOutcome(time, score, outcome.selection, outcome.selection_probability, outcome.accepted)
+    return ScoredOutcome(time, score, outcome.selection, outcome.selection_probability, outcome.accepted, subject)
 
 
 def _latency_of(predictions: Sequence[PredictionMade]) -> LatencyStats:

@@ -8,7 +8,6 @@ from typing import Any, Literal
 from croniter import croniter
 
 from app.monitoring.drift import DriftFinding
-from app.monitoring.quality import QualityEstimate
 from app.retraining.triggers import window_verdicts
 from app.retraining.triggers.observation import (
     LatencyStats,
@@ -48,7 +47,7 @@ def evaluate_conditions(
 
     Reasons that block every run are not considered.
     """
-    yield _quality_condition(state.quality, seen.quality, seen.reference, triggers)
+    yield _quality_condition(state.quality, seen, triggers)
     yield _alert_condition(state.last_triggered, seen, triggers)
     yield _drift_condition(state.drift, seen.drift, triggers)
     yield _latency_condition(state.latency, seen.latency, triggers)
@@ -61,13 +60,13 @@ def format_time(seconds: float) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _quality_condition(
-    state: TriggerState, window: WindowValue[QualityEstimate] | None, reference: float | None, triggers: TriggerSettings
-) -> TriggerExplanation:
+def _quality_condition(state: TriggerState, seen: Observation, triggers: TriggerSettings) -> TriggerExplanation:
+    window, reference = seen.quality, seen.reference
     bound, alpha = triggers.quality_min_score, triggers.quality_alpha
     bounds = [] if bound is None else [f"a score below {bound:.3f}"]
     if alpha is not None:
-        minimum = "the champion's reference" if reference is None else f"{reference - triggers.quality_tolerance:.3f}"
+        tolerated = window_verdicts.tolerated_score(reference, triggers)
+        minimum = "the champion's reference" if tolerated is None else f"{tolerated:.3f}"
         bounds.append(f"a score significantly below {minimum} (chance: {alpha:g})")
     if not bounds:
         return _switched_off("quality")
@@ -75,7 +74,7 @@ def _quality_condition(
     verdict = None
     if window is not None:
         quality = window.value
-        verdict = window_verdicts.judge_quality(quality, reference, triggers)
+        verdict = window_verdicts.judge_quality(quality, seen.quality_history, reference, triggers)
         sees = f"The window to {window.end:%Y-%m-%d %H:%M} has no label of known probability."
         if quality.score is not None:
             low, high = quality.interval()
@@ -83,6 +82,9 @@ def _quality_condition(
                 f"The window to {window.end:%Y-%m-%d %H:%M} scores {quality.score:.3f} ({low:.3f} to {high:.3f}):"
                 f" {quality.labelled} labels, {quality.coverage:.1%} of {quality.predictions} predictions."
             )
+            chance = window_verdicts.fall_chance(quality, seen.quality_history, reference, triggers)
+            if chance is not None:
+                sees += f" With {len(seen.quality_history)} windows before it, the chance is {chance:.2g}."
     return TriggerExplanation(
         "quality", sees, _join_bounds(bounds), _missing_reasons(state, 1, verdict), _window_evidence(state)
     )

@@ -67,7 +67,8 @@ def _apply_observation(
         last_active=moment if seen.running else state.last_active,
         schedule_start=moment if state.schedule_start is None else state.schedule_start,
         quality=state.quality.apply(
-            seen.quality, lambda quality: window_verdicts.judge_quality(quality, seen.reference, triggers)
+            seen.quality,
+            lambda quality: window_verdicts.judge_quality(quality, seen.quality_history, seen.reference, triggers),
         ),
         drift=state.drift.apply(seen.drift, window_verdicts.judge_drift),
         latency=state.latency.apply(seen.latency, lambda latency: window_verdicts.judge_latency(latency, triggers)),

@@ -14,6 +14,7 @@ from app.events.base import ModelRef
 from app.events.cloudevents import Record, format_rfc3339
 from app.events.lifecycle import DriftDetected, LatencyRose, QualityFell
 from app.monitoring.quality import QualityEstimate
+from app.monitoring.quality_detector import QualityReference
 from app.retraining.run_events import SOURCE
 from app.retraining.triggers.observation import Observation, TaskTriggerState, TriggerState
 from app.settings.triggers import TriggerSettings
@@ -76,9 +77,9 @@ def _opened(before: TriggerState, after: TriggerState) -> bool:
 
 
 def _quality_fell(
-    model: ModelRef, quality: QualityEstimate, reference: float | None, triggers: TriggerSettings
+    model: ModelRef, quality: QualityEstimate, reference: QualityReference | None, triggers: TriggerSettings
 ) -> QualityFell:
-    compared = reference if reference is not None else triggers.quality_min_score
+    compared = reference.score if reference is not None else triggers.quality_min_score
     assert quality.score is not None and compared is not None  # because the window breaches a bound
     return QualityFell(
         task=model.name,

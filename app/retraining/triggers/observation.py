@@ -9,6 +9,7 @@ from app.events.lifecycle import RetrainingTriggered
 from app.monitoring.drift import DriftFinding
 from app.monitoring.performance_estimation import PerformanceEstimate
 from app.monitoring.quality import QualityEstimate
+from app.monitoring.quality_detector import QualityReference
 
 T = TypeVar("T")
 
@@ -50,8 +51,10 @@ class Observation:
     """Labelled events since the last dataset."""
     quality: WindowValue[QualityEstimate] | None = None
     """Its window is complete once the wait for feedback is over."""
-    reference: float | None = None
-    """The champion's reference score, from the gate or its first window."""
+    quality_history: Sequence[QualityEstimate] = ()
+    """Windows before `quality`, in order of time, since a run last answered a fall: its evidence."""
+    reference: QualityReference | None = None
+    """The champion's reference score, from its first windows or the gate."""
     expected: WindowValue[PerformanceEstimate] | None = None
     """The expected score of the last window, before its feedback is complete."""
     drift: WindowValue[Sequence[DriftFinding]] | None = None
@@ -169,6 +172,19 @@ class TimeWindow:
         count = int(before.timestamp() // length.total_seconds())
         end = datetime.fromtimestamp(count * length.total_seconds(), UTC)
         return cls(end - length, end)
+
+    @property
+    def length(self) -> timedelta:
+        """Time from start to end."""
+        return self.end - self.start
+
+    def previous(self) -> "TimeWindow":
+        """Return the window before this one."""
+        return TimeWindow(self.start - self.length, self.start)
+
+    def next(self) -> "TimeWindow":
+        """Return the window after this one."""
+        return TimeWindow(self.end, self.end + self.length)
 
     def with_value(self, value: Any) -> WindowValue[Any]:
         """Return a value measured in this window."""

@@ -12,12 +12,15 @@ from sqlalchemy import Connection
 
 from app.catalog.catalog import Catalog
 from app.errors import SetupError
+from app.events import topics
 from app.events.lifecycle import RetrainingEnded, RetrainingTriggered
+from app.kafka.lag import RECORDER_GROUP
 from app.kafka.resilient_producer import ResilientProducer
+from app.monitoring.progress import ProgressMonitor
 from app.registry.changes import RegistryWriter
 from app.registry.registry import TaskModels
 from app.retraining.triggers import evaluate
-from app.retraining.triggers.catalog_observer import Observer, WindowCache
+from app.retraining.triggers.catalog_observer import Observer, WindowCache, newest_prediction_time
 from app.retraining.triggers.conditions import TriggerExplanation
 from app.retraining.triggers.expected_quality import ExpectedQualityEstimator
 from app.retraining.triggers.incidents import detect_incidents
@@ -30,10 +33,13 @@ from models.base import Task
 class TriggerService:
     """Starts and cancels runs. The state of the triggers is in memory, and is restored from the log."""
 
-    def __init__(self, settings: Settings, catalog: Catalog, publisher: ResilientProducer) -> None:
+    def __init__(
+        self, settings: Settings, catalog: Catalog, publisher: ResilientProducer, progress: ProgressMonitor
+    ) -> None:
         self._settings = settings
         self._catalog = catalog
         self._publisher = publisher
+        self._progress = progress
         self._states: dict[str, TaskTriggerState] = {}
         self._caches = defaultdict[str, WindowCache](dict)
         self._estimators = defaultdict[str, ExpectedQualityEstimator](ExpectedQualityEstimator)
@@ -47,7 +53,8 @@ class TriggerService:
         """
         if not models.versions:  # there is nothing to observe, or to start from
             return None
-        seen, now = await self._observe(task, models, alerts), datetime.now(UTC)
+        now = datetime.now(UTC)
+        seen = await self._observe(task, models, alerts, now)
         before, plan = self._trigger_state(models), self._retraining_settings(task.name).triggers
         state, firings = evaluate.evaluate(before, seen, now, plan)
         champion = models.version(models.route.champion).ref
@@ -103,22 +110,28 @@ class TriggerService:
 
     async def explain(self, task: Task, models: TaskModels) -> Sequence[TriggerExplanation]:
         """Return each trigger's condition, and why it does not fire. Raises `Unavailable`, `SetupError`."""
-        seen = await self._observe(task, models, ())
-        return evaluate.explain(
-            self._trigger_state(models), seen, datetime.now(UTC), self._retraining_settings(models.task).triggers
-        )
+        now = datetime.now(UTC)
+        seen = await self._observe(task, models, (), now)
+        return evaluate.explain(self._trigger_state(models), seen, now, self._retraining_settings(models.task).triggers)
 
-    async def _observe(self, task: Task, models: TaskModels, alerts: Sequence[Alert]) -> Observation:
-        plan, now = self._retraining_settings(models.task), datetime.now(UTC)
+    async def _observe(self, task: Task, models: TaskModels, alerts: Sequence[Alert], now: datetime) -> Observation:
+        plan = self._retraining_settings(models.task)
         observer, estimator = Observer(task, models, plan, self._caches[models.task]), self._estimators[models.task]
 
         def observe(connection: Connection) -> Observation:
-            expected = estimator.estimate(connection, models, plan, now)
-            return replace(observer.observe(connection, now, alerts), expected=expected)
+            end = now if self._is_recorded(task.name) else min(now, newest_prediction_time(connection, models) or now)
+            expected = estimator.estimate(connection, models, plan, end)
+            return replace(observer.observe(connection, end, alerts), expected=expected)
 
         seen = await asyncio.to_thread(self._catalog.query, observe)
         self.observations[models.task] = models.route.champion, seen
         return seen
+
+    def _is_recorded(self, task: str) -> bool:
+        """Return whether the catalog has all of the task's predictions and feedback, except for the last seconds."""
+        topic_names = topics.predictions(task), topics.feedback(task), topics.joins(task)
+        progress = [self._progress.group_progress.get((RECORDER_GROUP, topic)) for topic in topic_names]
+        return all(group is not None and not group.position.waiting for group in progress)
 
     def _trigger_state(self, models: TaskModels) -> TaskTriggerState:
         """Return the state of the triggers, restored from the log if it is unknown here or a run was started."""

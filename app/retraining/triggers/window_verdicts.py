@@ -3,15 +3,16 @@
 Frequent looks find chance events: a 95 % interval that is looked at every hour is wrong once a day, and a sliding one
 that is looked at every minute far more often. So windows are disjoint: each event is judged once, however often
 anyone looks, and the expected number of false alarms is alpha times the number of windows (`quality_alpha`, and that of
-the detectors). Windows may have any length, even until they have enough labels, as long as their end does not depend on
-the scores.
+the detectors). The evidence for a fall of quality is carried over windows, see `app.monitoring.quality_detector`.
 """
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from math import exp
 
 from app.monitoring.drift import DriftFinding
 from app.monitoring.quality import QualityEstimate
+from app.monitoring.quality_detector import QualityReference, log_evidence
 from app.retraining.triggers.observation import LatencyStats, WindowVerdict
 from app.settings.triggers import TriggerSettings
 
@@ -19,27 +20,31 @@ MIN_ANSWERS = 100
 """Minimum number of answers for a meaningful 99th percentile."""
 
 
-def judge_quality(quality: QualityEstimate, reference: float | None, triggers: TriggerSettings) -> WindowVerdict:
-    """Return a breach if the score is below the bound, or significantly below the reference less the tolerance.
+def judge_quality(
+    quality: QualityEstimate,
+    history: Sequence[QualityEstimate],
+    reference: QualityReference | None,
+    triggers: TriggerSettings,
+) -> WindowVerdict:
+    """Return a breach if the score is below the bound, or with those of earlier windows significantly below tolerance.
 
     The window is healthy if the score is above both.
     """
     reasons = _insufficient_data(quality, triggers)
     if reasons or quality.score is None:
         return WindowVerdict(insufficient_data=reasons)
-    alpha, bound = triggers.quality_alpha, triggers.quality_min_score
-    tolerated = None if alpha is None or reference is None else reference - triggers.quality_tolerance
+    bound, tolerated = triggers.quality_min_score, tolerated_score(reference, triggers)
     if bound is None and tolerated is None:
         return WindowVerdict(insufficient_data=("There is no bound, and the champion has no reference.",))
-    chance = None if tolerated is None else quality.p_value(tolerated)
-    fell = alpha is not None and chance is not None and chance <= alpha
+    chance = fall_chance(quality, history, reference, triggers)
+    fell = triggers.quality_alpha is not None and chance is not None and chance <= triggers.quality_alpha
     if fell or (bound is not None and quality.score < bound):
         return WindowVerdict(
             breach={
                 "score": quality.score,
                 "interval": list(quality.interval()),
                 "chance": chance,
-                "reference": reference,
+                "reference": None if reference is None else reference.score,
                 "bound": bound,
                 "labelled": quality.labelled,
                 "effective": quality.effective_size,
@@ -48,6 +53,29 @@ def judge_quality(quality: QualityEstimate, reference: float | None, triggers: T
             }
         )
     return WindowVerdict(healthy=all(quality.score >= limit for limit in (bound, tolerated) if limit is not None))
+
+
+def tolerated_score(reference: QualityReference | None, triggers: TriggerSettings) -> float | None:
+    """Return the least mean score that is no fall; None without a reference."""
+    if triggers.quality_alpha is None or reference is None:
+        return None
+    return reference.tolerated(triggers.quality_tolerance)
+
+
+def fall_chance(
+    quality: QualityEstimate,
+    history: Sequence[QualityEstimate],
+    reference: QualityReference | None,
+    triggers: TriggerSettings,
+) -> float | None:
+    """Return the chance of so much evidence for a fall in one window; None without a reference.
+
+    `quality_alpha` or less is a fall. Chance alone shows as much in 1 / chance windows on average.
+    """
+    tolerated = tolerated_score(reference, triggers)
+    if tolerated is None or triggers.quality_alpha is None:
+        return None
+    return exp(min(0.0, -log_evidence([*history, quality], tolerated, triggers.quality_alpha)))
 
 
 def judge_drift(findings: Sequence[DriftFinding]) -> WindowVerdict:

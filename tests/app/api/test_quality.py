@@ -9,6 +9,7 @@ from app.api import quality
 from app.auth.scopes import REQUIRE_READ
 from app.monitoring.performance_estimation import PerformanceEstimate
 from app.monitoring.quality import ScoredOutcome, estimate_quality
+from app.monitoring.quality_detector import QualityReference
 from app.retraining.triggers.observation import Observation, WindowValue
 from tests.support.tasks import Letters
 
@@ -34,7 +35,9 @@ async def test_the_quality_has_plain_weighted_and_expected_scores() -> None:
         ScoredOutcome(START, 0.0, "volunteer", None)
     ]
     expected = PerformanceEstimate(0.8, 0.7, 0.9, 100.0, error=0.03, windows=4)
-    observation = Observation(quality=window(estimate_quality(outcomes, 6)), reference=0.9, expected=window(expected))
+    observation = Observation(
+        quality=window(estimate_quality(outcomes, 6)), reference=QualityReference(0.9), expected=window(expected)
+    )
     body = (await get_quality({"letters": ("2", observation)})).json()
     assert (body["version"], body["reference"]) == ("2", 0.9)
     assert (body["judged"]["plain"], body["judged"]["weighted"]) == (0.5, 0.75)

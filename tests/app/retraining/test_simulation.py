@@ -12,6 +12,7 @@ from scipy import stats
 
 from app.monitoring.drift import MAX_WINDOW_EVENTS, Samples, ScanDetector
 from app.monitoring.quality import QualityEstimate, ScoredOutcome, estimate_quality
+from app.monitoring.quality_detector import QualityReference
 from app.retraining.triggers.evaluate import Firing, Observation, TriggerSettings, evaluate
 from app.retraining.triggers.observation import Alert, LatencyStats, TaskTriggerState, WindowValue
 
@@ -56,16 +57,20 @@ def simulate(
     """Yield each firing and its hour, for looks every so many minutes. A run lasts half an hour."""
     looked = _hours(world, hours, detector or ScanDetector())
     state, fired = TaskTriggerState(), list[tuple[float, Firing]]()
-    labelled, since, ends = 0, 0, 0.0
+    labelled, since, ends, history = 0, 0, 0.0, list[QualityEstimate]()
     for hour, (seen, labels) in enumerate(looked):
         for minute in range(0, 60, every):
             time = hour + minute / 60
-            look = replace(seen, labelled=labelled - since, running=time < ends)
+            look = replace(seen, labelled=labelled - since, running=time < ends, quality_history=history[-6:])
             state, firings = evaluate(state, look, MIDNIGHT + timedelta(hours=hour, minutes=minute), triggers)
             for firing in firings:
                 fired.append((time, firing))
                 since, ends = labelled, time + 0.5
+                if "quality" in {firing.trigger, *firing.evidence.get("also", ())}:
+                    history.clear()
         labelled += labels
+        if seen.quality is not None:
+            history.append(seen.quality.value)
     return fired
 
 
@@ -73,7 +78,7 @@ def _hours(world: Hourly, hours: int, detector: ScanDetector) -> Iterator[tuple[
     """Yield the observation in each hour of the previous one, and the number of new labels."""
     random = np.random.default_rng(7)
     reference = _features(random, 2000, 0.0)
-    seen = Observation(reference=TRUTH)
+    seen = Observation(reference=QualityReference(TRUTH))
     for hour in range(hours):
         now = world(hour)
         start = MIDNIGHT + timedelta(hours=hour)
@@ -87,7 +92,7 @@ def _hours(world: Hourly, hours: int, detector: ScanDetector) -> Iterator[tuple[
         waits = random.lognormal(np.log(20 * now.slower), 0.4, 2000)
         seen = Observation(
             quality=window(judged),
-            reference=TRUTH,
+            reference=QualityReference(TRUTH),
             drift=window(detector.detect(reference, _features(random, MAX_WINDOW_EVENTS, now.shift))),
             latency=window(LatencyStats(float(np.percentile(waits, 99)), len(waits))),
         )

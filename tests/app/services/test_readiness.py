@@ -6,7 +6,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 
 from app.kafka import clients
 from app.kafka.lag import PREPROCESS_GROUP
-from app.monitoring.progress import COMMIT_SECONDS
+from app.monitoring.progress import COMMIT_SECONDS, ProgressMonitor
 from app.registry.routes import Route
 from app.services.readiness import HealthChecker, PartReadiness, Readiness
 from app.services.state_metrics import StateMetrics
@@ -18,7 +18,7 @@ async def check_readiness(config: Settings) -> Readiness:
     """Return the result of a new health checker's first check."""
     champions = {task: SimpleNamespace(versions=["1"], route=Route("1")) for task in config.tasks}
     controller: Any = SimpleNamespace(models=champions, trigger_service=SimpleNamespace(observations={}))
-    state_metrics = StateMetrics(config, controller)
+    state_metrics = StateMetrics(config, controller, ProgressMonitor(config))
     try:
         return await HealthChecker(config, state_metrics).readiness()
     finally:

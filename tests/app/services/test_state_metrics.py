@@ -8,7 +8,9 @@ from prometheus_client import generate_latest
 from app.events.lifecycle import RetrainingEnded, RetrainingTriggered
 from app.monitoring.drift import DriftFinding
 from app.monitoring.performance_estimation import PerformanceEstimate
+from app.monitoring.progress import ProgressMonitor
 from app.monitoring.quality import ScoredOutcome, estimate_quality
+from app.monitoring.quality_detector import QualityReference
 from app.registry.routes import Route
 from app.retraining.triggers.observation import LatencyStats, Observation, WindowValue
 from app.services.state_metrics import StateMetrics
@@ -28,7 +30,7 @@ def create_metrics(
     controller: Any = SimpleNamespace(
         models=subscription.registry.tasks, trigger_service=SimpleNamespace(observations=observations or {})
     )
-    return StateMetrics(Settings(), controller), subscription
+    return StateMetrics(Settings(), controller, ProgressMonitor(Settings())), subscription
 
 
 def window(value: Any) -> WindowValue[Any]:
@@ -70,7 +72,7 @@ def test_an_observation_gives_score_interval_coverage_and_drift() -> None:
     observation = Observation(
         labelled=7,
         quality=window(estimate_quality(outcomes, 200)),
-        reference=0.9,
+        reference=QualityReference(0.9),
         drift=window(findings),
         latency=window(LatencyStats(120.0, 500)),
     )

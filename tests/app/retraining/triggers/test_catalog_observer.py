@@ -13,6 +13,7 @@ from app.events.base import EventData, ModelRef
 from app.events.cloudevents import Record
 from app.events.lifecycle import RetrainingEnded, RetrainingTriggered, TaskFrozen
 from app.events.model_events import ModelEvaluated, ModelRegistered, RouteChanged
+from app.monitoring.quality_detector import QualityReference
 from app.registry.registry import Registry, TaskModels
 from app.retraining.triggers.catalog_observer import CachedLatency, Observer, WindowCache
 from app.retraining.triggers.observation import Alert, Observation, TimeWindow
@@ -53,20 +54,25 @@ def observe(
         )
 
 
-def triggered(run_id: str = "r") -> RetrainingTriggered:
-    return RetrainingTriggered(task=TASK, run_id=run_id, trigger="manual", evidence={}, champion="1")
+def reference_score(found: Observation) -> float:
+    assert found.reference is not None
+    return found.reference.score
+
+
+def triggered(run_id: str = "r", **more: Any) -> RetrainingTriggered:
+    fields = {"task": TASK, "run_id": run_id, "trigger": "manual", "evidence": {}, "champion": "1"} | more
+    return RetrainingTriggered.model_validate(fields)
 
 
 def ended(run_id: str = "r") -> RetrainingEnded:
     return RetrainingEnded(task=TASK, run_id=run_id, outcome="refused", reason="test")
 
 
-def gated_run(version: str, score: float) -> list[tuple[float, EventData]]:
+def gated_run(version: str, score: float | None) -> list[tuple[float, EventData]]:
     """Return a run whose candidate passed the gate with a score, and is the champion from minute 0 on."""
     model = ModelRef(name=TASK, version=version)
-    evaluated = ModelEvaluated(
-        task=TASK, run_id="r", model=model, dataset="h", metrics={"score_candidate": score}, passed=True
-    )
+    metrics = {} if score is None else {"score_candidate": score}
+    evaluated = ModelEvaluated(task=TASK, run_id="r", model=model, dataset="h", metrics=metrics, passed=True)
     registered = ModelRegistered(
         task=TASK, model=model, artifact="blob://x", card={}, run_id="r", preprocess_version="1"
     )
@@ -172,7 +178,7 @@ def test_rewards_are_the_scores_of_a_task_with_rewards(tmp_path: Path) -> None:
 
 def test_the_reference_of_a_version_that_passed_the_gate_is_its_score_there(tmp_path: Path) -> None:
     records = [make_prediction(1, at(1), "2"), make_outcome(1, at(2), score=0.1)]
-    assert observe(tmp_path, records, 140, build_models(*gated_run("2", 0.875))).reference == 0.875
+    assert observe(tmp_path, records, 140, build_models(*gated_run("2", 0.875))).reference == QualityReference(0.875)
 
 
 def test_another_versions_score_at_the_gate_is_not_the_reference(tmp_path: Path) -> None:
@@ -186,14 +192,14 @@ def test_another_versions_score_at_the_gate_is_not_the_reference(tmp_path: Path)
 def test_the_reference_of_a_version_without_a_gate_is_its_first_complete_window(tmp_path: Path) -> None:
     records = [make_prediction(request, at(minute)) for request, minute in enumerate((-30, 0, 10, 70))]
     records += [make_outcome(request, at(100), score=score) for request, score in enumerate((0.1, 0.6, 0.7, 0.2))]
-    assert observe(tmp_path, records, 140).reference == pytest.approx(0.65)
+    assert reference_score(observe(tmp_path, records, 140)) == pytest.approx(0.65)
 
 
 def test_a_window_is_not_its_own_reference(tmp_path: Path) -> None:
     records = [make_prediction(1, at(0)), make_outcome(1, at(2), score=0.6)]
     early, late = observe(tmp_path, records, 80), observe(tmp_path, records, 140)
     assert early.reference is None
-    assert late.reference == pytest.approx(0.6)
+    assert reference_score(late) == pytest.approx(0.6)
 
 
 def test_predictions_before_the_last_promotion_are_not_the_reference(tmp_path: Path) -> None:
@@ -204,7 +210,70 @@ def test_predictions_before_the_last_promotion_are_not_the_reference(tmp_path: P
         make_prediction(2, at(120)),
         make_outcome(2, at(121), score=0.6),
     ]
-    assert observe(tmp_path, records, 260, build_models((90, there))).reference == pytest.approx(0.6)
+    assert reference_score(observe(tmp_path, records, 260, build_models((90, there)))) == pytest.approx(0.6)
+
+
+def test_the_reference_of_a_version_that_was_promoted_on_rewards_is_that_of_its_first_windows(tmp_path: Path) -> None:
+    records = [make_prediction(request, at(0), "2") for request in range(2)]
+    records += [make_outcome(request, at(2), "all", reward=request - 0.5) for request in range(2)]
+    assert reference_score(observe(tmp_path, records, 140, build_models(*gated_run("2", None)))) == pytest.approx(0.0)
+
+
+def labelled_windows(scores: Sequence[float], labelled: int = 100) -> list[Record]:
+    """Return an hour with so many labels for each score."""
+    requests = [(hour, hour * labelled + number) for hour in range(len(scores)) for number in range(labelled)]
+    return [
+        record
+        for hour, request in requests
+        for record in (
+            make_prediction(request, at(60 * hour)),
+            make_outcome(request, at(60 * hour + 1), score=scores[hour]),
+        )
+    ]
+
+
+def test_live_windows_replace_the_score_at_the_gate_and_reach_no_further_than_the_first_1000_labels(
+    tmp_path: Path,
+) -> None:
+    gate = (
+        -7,
+        ModelRegistered(
+            task=TASK,
+            model=ModelRef(name=TASK, version="1"),
+            artifact="blob://x",
+            card={},
+            run_id="r",
+            preprocess_version="1",
+        ),
+    )
+    run = [*gated_run("1", 0.5)[:2], gate, (-5, ended())]
+    records = labelled_windows([0.75] * 2 + [0.25] * 3, labelled=500)
+    assert reference_score(observe(tmp_path, records, 60 * 5 + 10, build_models(*run))) == 0.75
+
+
+def test_the_evidence_of_a_fall_is_the_windows_since_a_run_answered_one(tmp_path: Path) -> None:
+    records = labelled_windows([0.9, 0.8, 0.7, 0.6, 0.5])
+    answered = [(130, triggered(trigger="quality")), (131, ended())]
+    before, after = (observe(tmp_path, records, 60 * 5 + 10, build_models(*events)) for events in ([], answered))
+    assert [round(one.score or 0, 6) for one in before.quality_history] == [0.9, 0.8, 0.7, 0.6]
+    assert [round(one.score or 0, 6) for one in after.quality_history] == [0.6]
+    assert (reference_score(before), reference_score(after)) == pytest.approx((0.75, 0.85))
+
+
+def test_windows_without_enough_answers_are_no_evidence_until_they_have_them(tmp_path: Path) -> None:
+    kept: WindowCache = {}
+    unanswered = [make_prediction(5000, at(61)), make_outcome(5000, at(62))]
+    records = [*labelled_windows([0.9], labelled=4), *unanswered]
+
+    def look(records: Sequence[Record]) -> list[float | None]:
+        with open_catalog(tmp_path, records) as catalog:
+            found = catalog.query(
+                lambda connection: Observer(Scales(), build_models(), PLAN, kept).observe(connection, at(190))
+            )
+        return [one.score for one in found.quality_history]
+
+    assert look(records) == pytest.approx([0.9])
+    assert look([*records, make_outcome(5000, at(100), score=0.5)]) == pytest.approx([0.9, 0.5])
 
 
 # Drift and latency

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from app.events.lifecycle import RetrainingTriggered
 from app.monitoring.drift import DriftFinding
 from app.monitoring.quality import ScoredOutcome, estimate_quality
+from app.monitoring.quality_detector import QualityReference
 from app.retraining.triggers.evaluate import Firing, Observation, TriggerExplanation, TriggerSettings, evaluate, explain
 from app.retraining.triggers.observation import Alert, LatencyStats, TaskTriggerState, WindowValue, restore_state
 
@@ -39,7 +40,7 @@ def quality_at(hour: int, score: float, labelled: int = 400, answered: float = 1
     """Return an hour's quality with scores 0.05 above and below; the reference is 0.9."""
     scores = score + np.where(np.arange(labelled) % 2, 0.05, -0.05)
     found = estimate_quality([ScoredOutcome(NOON, one, "audit", 0.02) for one in scores.tolist()], labelled * 50)
-    return Observation(quality=window(hour, replace(found, answered=answered)), reference=0.9)
+    return Observation(quality=window(hour, replace(found, answered=answered)), reference=QualityReference(0.9))
 
 
 def window(hour: int, found: Any) -> WindowValue[Any]:

@@ -1,5 +1,6 @@
 """Incidents published at each look, after a rise of latency."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -7,13 +8,17 @@ import pytest
 from app.errors import Unavailable
 from app.events.cloudevents import Record, header_text
 from app.events.lifecycle import LatencyRose
+from app.kafka.lag import RECORDER_GROUP
+from app.monitoring.progress import ProgressMonitor
+from app.monitoring.progress_tracker import GroupPosition, GroupProgress
 from app.registry.registry import Registry
 from app.retraining.triggers.catalog_observer import Observer
 from app.retraining.triggers.observation import Observation
 from app.retraining.triggers.trigger_service import TriggerService
 from app.settings import Settings
 from tests.app.retraining.triggers.test_evaluate import latency_at
-from tests.support.catalog_fixtures import TASK, open_catalog
+from tests.support.catalog_fixtures import TASK, make_prediction, open_catalog
+from tests.support.record_strategies import START
 from tests.support.scales import Scales
 
 
@@ -45,7 +50,7 @@ async def test_incidents_are_published_once_and_again_after_a_failed_attempt(
     task, log = Scales(), FakeProducer()
     models = Registry([task]).tasks[TASK]
     with open_catalog(tmp_path, []) as catalog:
-        triggering = TriggerService(settings, catalog, log)  # type: ignore[arg-type]
+        triggering = TriggerService(settings, catalog, log, ProgressMonitor(settings))  # type: ignore[arg-type]
         await triggering.evaluate(task, models)
         assert log.records == []
         log.away = True
@@ -55,3 +60,22 @@ async def test_incidents_are_published_once_and_again_after_a_failed_attempt(
         for _ in range(3):
             await triggering.evaluate(task, models)
     assert [header_text(one.headers, "ce_type") for one in log.records] == [LatencyRose.type]
+
+
+async def test_windows_end_where_a_recorder_that_is_behind_has_come_to(tmp_path: Path) -> None:
+    task = Scales()
+    progress = ProgressMonitor(Settings())
+    recorder_topics = [f"{TASK}.{kind}" for kind in ("predictions", "feedback", "joins")]
+    with open_catalog(tmp_path, [make_prediction(1, START + timedelta(hours=5, minutes=30))]) as catalog:
+        service = TriggerService(Settings(), catalog, FakeProducer(), progress)  # type: ignore[arg-type]
+        ends = []
+        for waiting in (1, 0):
+            position = GroupPosition(committed=1, waiting=waiting)
+            progress.group_progress = {(RECORDER_GROUP, topic): GroupProgress(position) for topic in recorder_topics}
+            await service.evaluate(task, Registry([task]).tasks[TASK])
+            quality = service.observations[TASK][1].quality
+            assert quality is not None
+            ends.append(quality.end)
+    behind, caught_up = ends
+    assert behind == START + timedelta(hours=5)
+    assert datetime.now(UTC) - caught_up < timedelta(hours=2)
