@@ -4,14 +4,17 @@ A detector compares a few numbers of each event, its features, such as the confi
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
-Samples = Mapping[str, NDArray[np.floating[Any]]]
+from app.monitoring.drift_calibration import maxima_factor, variance_inflation
+from models.off_policy import Floats
+
+Samples = Mapping[str, Floats]
 """Feature -> its value for each event (N,)."""
 
 
@@ -34,13 +37,26 @@ class DriftFinding:
         return self.statistic > self.threshold
 
 
-class DriftDetector(Protocol):
-    """Compares a window with a reference."""
+@dataclass(frozen=True)
+class DriftBaseline:
+    """The distribution without drift."""
 
-    def detect(self, reference: Samples, window: Samples) -> Sequence[DriftFinding]:
+    reference: Samples
+    """It defines the distribution."""
+    past: Sequence[Samples] = ()
+    """Stretches of successive events, ordered by time: these show how much a statistic varies without drift. If there
+    are none, the reference is one."""
+    calibrations: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What detectors computed from this baseline, by feature."""
+
+
+class DriftDetector(Protocol):
+    """Compares a window with a baseline."""
+
+    def detect(self, baseline: DriftBaseline, window: Samples) -> Sequence[DriftFinding]:
         """Return a finding for each feature with enough values in both; the window's values are ordered by time.
 
-        The samples are of different events.
+        The window has other events than the baseline.
         """
         ...
 
@@ -49,12 +65,13 @@ MIN_REFERENCE_VALUES = 50
 """A feature with fewer values in the reference is ignored."""
 MAX_WINDOW_EVENTS = 1000
 """Limit of events that are compared: the newest of a window. More events would only detect negligible changes."""
+CYCLE = timedelta(days=1)
+"""Most traffic has a daily pattern: a reference should span it."""
 SCAN_LENGTHS = np.array([16, 22, 32, 45, 64, 90, 128, 181, 256, 362, 512, 724, MAX_WINDOW_EVENTS])
 
 _TESTS = ("normal-scores", "spread")
 _OVERLAP_FACTOR = 2
 """Overlapping windows have more false alarms than separate ones, by this factor (measured, see the tests)."""
-_Floats = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
@@ -70,16 +87,17 @@ class ScanDetector:
 
     `false_alarm_rate` is the rate for each event of the stream, over all features: there is a separate window of n
     events once in n events, so p is n * rate, divided among features, lengths, both tests, both directions, and
-    overlapping windows. Therefore the detector may run at every event, or less often. Events are assumed to be
-    independent: `min_effect` protects against bursts of similar events.
+    overlapping windows. Therefore the detector may run at every event, or less often. Events may depend on each other
+    as in the past: see `drift_calibration`.
     """
 
     min_effect: float = 0.25
     """Smallest shift that counts, in standard deviations of a normal distribution."""
     false_alarm_rate: float = 1e-6
 
-    def detect(self, reference: Samples, window: Samples) -> Sequence[DriftFinding]:
+    def detect(self, baseline: DriftBaseline, window: Samples) -> Sequence[DriftFinding]:
         """Return for each feature the finding with the largest ratio of statistic to threshold."""
+        reference = baseline.reference
         names = [
             name
             for name in sorted(reference.keys() & window)
@@ -91,26 +109,60 @@ class ScanDetector:
             / (len(SCAN_LENGTHS) * len(_TESTS) * 2 * _OVERLAP_FACTOR * max(len(names), 1))
         )
         quantiles = -special.ndtri(chance)
-        return [self._finding(name, np.sort(reference[name]), window[name], quantiles) for name in names]
+        findings = []
+        for name in names:
+            key = f"{name} of {len(names)}"
+            if key not in baseline.calibrations:
+                baseline.calibrations[key] = self._calibrate(baseline, name, quantiles, len(names))
+            findings.append(self._finding(name, baseline.calibrations[key], window[name]))
+        return findings
 
-    def _finding(self, name: str, reference: _Floats, window: _Floats, quantiles: _Floats) -> DriftFinding:
+    def _calibrate(self, baseline: DriftBaseline, name: str, quantiles: Floats, features: int) -> "_FeatureCalibration":
+        reference = np.sort(baseline.reference[name])
         # With one value below and one above the reference: values that it does not contain are not impossible.
-        baseline = _normal_scores(reference, np.concatenate([reference, [-np.inf, np.inf]]))
-        mean, deviation = baseline.mean(axis=1, keepdims=True), baseline.std(axis=1, keepdims=True)
-        skewness = ((baseline - mean) ** 3).mean(axis=1, keepdims=True) / deviation**3
+        scores = normal_scores(reference, np.concatenate([reference, [-np.inf, np.inf]]))
+        mean, deviation = scores.mean(axis=1, keepdims=True), scores.std(axis=1, keepdims=True)
+        skewness = ((scores - mean) ** 3).mean(axis=1, keepdims=True) / deviation**3
+        past = [stretch[name] for stretch in baseline.past or (baseline.reference,) if name in stretch]
+        stretches = [normal_scores(reference, values) - mean for values in past]
+        inflation = variance_inflation(stretches, SCAN_LENGTHS, deviation**2)
+        variance = inflation / SCAN_LENGTHS + inflation[:, -1:] / len(reference)
+        corrections = skewness / np.sqrt(SCAN_LENGTHS) * (quantiles**2 - 1) / 6
+        falls, rises = (
+            (quantiles + np.maximum(0.0, sign * corrections)) * deviation * np.sqrt(variance) for sign in (-1, 1)
+        )
+        rate = self.false_alarm_rate / features
+        factor = maxima_factor(stretches, SCAN_LENGTHS, falls, rises, rate)
+        return _FeatureCalibration(
+            reference, mean, np.maximum(self.min_effect, factor * falls), np.maximum(self.min_effect, factor * rises)
+        )
+
+    def _finding(self, name: str, calibration: "_FeatureCalibration", window: Floats) -> DriftFinding:
         lengths = SCAN_LENGTHS[len(window) >= SCAN_LENGTHS]
-        newest = _normal_scores(reference, window[: -MAX_WINDOW_EVENTS - 1 : -1]) - mean
+        newest = normal_scores(calibration.reference, window[: -MAX_WINDOW_EVENTS - 1 : -1]) - calibration.mean
         shifts = np.cumsum(newest, axis=1)[:, lengths - 1] / lengths
-        normal = quantiles[: len(lengths)]
-        correction = np.maximum(0.0, np.sign(shifts) * skewness) / np.sqrt(lengths) * (normal**2 - 1) / 6
-        chance = (normal + correction) * deviation * np.sqrt(1 / lengths + 1 / len(reference))
-        thresholds = np.maximum(self.min_effect, chance)
+        falls, rises = calibration.falls[:, : len(lengths)], calibration.rises[:, : len(lengths)]
+        thresholds = np.where(shifts < 0, falls, rises)
         test, index = np.unravel_index(np.argmax(np.abs(shifts) / thresholds), shifts.shape)
         statistic, threshold = abs(float(shifts[test, index])), float(thresholds[test, index])
         return DriftFinding(_TESTS[test], name, statistic, threshold, int(lengths[index]))
 
 
-def _normal_scores(reference: _Floats, values: _Floats) -> _Floats:
+@dataclass(frozen=True)
+class _FeatureCalibration:
+    """The thresholds of a feature."""
+
+    reference: Floats
+    """Its values without drift, sorted."""
+    mean: Floats
+    """The mean of their scores (tests, 1)."""
+    falls: Floats
+    """Thresholds of negative shifts (tests, lengths)."""
+    rises: Floats
+    """Thresholds of positive shifts (tests, lengths)."""
+
+
+def normal_scores(reference: Floats, values: Floats) -> Floats:
     """Return the scores whose mean each test takes (2, N), by a sorted reference; finite also beyond its range."""
     left, right = (np.searchsorted(reference, values, side) for side in ("left", "right"))
     scores = special.ndtri((left + right + 1) / (2 * len(reference) + 2))

@@ -45,14 +45,8 @@ def collect_samples(events: Iterable[Mapping[str, float]]) -> Samples:
     return {name: np.array(values, np.float64) for name, values in columns.items()}
 
 
-def align_classes(reference: Samples, window: Samples) -> tuple[Samples, Samples]:
-    """Return both with each other's classes: the count of a class that one does not contain is 0."""
-
-    def add_classes(samples: Samples, other: Samples) -> Samples:
-        lengths = {
-            name: name.partition(".class.")[0] + ".length" for name in other.keys() - samples if ".class." in name
-        }
-        zeros = {name: np.zeros(len(samples[length])) for name, length in lengths.items() if length in samples}
-        return {**samples, **zeros}
-
-    return add_classes(reference, window), add_classes(window, reference)
+def add_classes(samples: Samples, other: Samples) -> Samples:
+    """Return samples with the classes of others too: the count of a class that they do not contain is 0."""
+    lengths = {name: name.partition(".class.")[0] + ".length" for name in other.keys() - samples if ".class." in name}
+    zeros = {name: np.zeros(len(samples[length])) for name, length in lengths.items() if length in samples}
+    return {**samples, **zeros}

@@ -9,7 +9,7 @@ from typing import Any
 from river.drift import ADWIN, KSWIN, PageHinkley
 from river.drift.binary import DDM, HDDM_A, HDDM_W
 
-from app.monitoring.drift import MAX_WINDOW_EVENTS, SCAN_LENGTHS, Samples, ScanDetector
+from app.monitoring.drift import MAX_WINDOW_EVENTS, SCAN_LENGTHS, DriftBaseline, Samples, ScanDetector
 from benchmarks.studies.drift_streams import Stream
 
 CHECK_INTERVAL_EVENTS = 8
@@ -24,11 +24,11 @@ MakeDetector = Callable[[int], Any]
 
 def platform_alarms(stream: Stream) -> Iterator[bool]:
     """Yield after each event whether the platform's detector reports drift."""
-    detector, drifted = ScanDetector(), False
+    detector, baseline, drifted = ScanDetector(), DriftBaseline(stream.reference), False
     for count in range(1, 1 + len(next(iter(stream.events.values())))):
         if count % CHECK_INTERVAL_EVENTS == 0 and count >= SCAN_LENGTHS[0]:
             window = {name: values[max(0, count - MAX_WINDOW_EVENTS) : count] for name, values in stream.events.items()}
-            drifted = any(feature.drifted for feature in detector.detect(stream.reference, window))
+            drifted = any(feature.drifted for feature in detector.detect(baseline, window))
         yield drifted
 
 

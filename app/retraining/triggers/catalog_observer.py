@@ -12,11 +12,12 @@ from sqlalchemy import Connection, func, or_, select
 from app.catalog.catalog import decode_row
 from app.catalog.orm import OutcomeRow, PredictionRow
 from app.events.types import OutcomeRecorded, PredictionMade
-from app.monitoring.drift import DriftFinding, Samples
+from app.monitoring.drift import DriftBaseline, DriftFinding, Samples
 from app.monitoring.quality import QualityEstimate, ScoredOutcome, estimate_quality
 from app.monitoring.quality_detector import QualityReference
 from app.registry.registry import TaskModels
 from app.retraining.triggers import drift_window
+from app.retraining.triggers.drift_baseline import PastWindows, build_baseline, past_windows
 from app.retraining.triggers.observation import Alert, LatencyStats, Observation, TimeWindow, WindowValue
 from app.retraining.triggers.quality_windows import QualityWindows, gate_reference, runs_after_falls
 from app.settings.retraining import RetrainingSettings
@@ -43,6 +44,14 @@ class CachedSamples:
     count: int
     """The number of predictions in the window when this was computed."""
     samples: Samples
+
+
+@dataclass(frozen=True)
+class _CachedBaseline:
+    """The baseline of a champion's drift, and the past that it is made of."""
+
+    past: PastWindows
+    baseline: DriftBaseline | None
 
 
 WindowCache = dict[tuple[str, TimeWindow, type[Any]], Any]
@@ -179,23 +188,39 @@ class Observer:
     ) -> WindowValue[Sequence[DriftFinding]] | None:
         """Return the drift of the current window if it has drifted already, else of the last complete one.
 
-        The reference is in the version's card; without one it is the first complete window.
+        `drift_baseline` says what it is compared with.
         """
         last, running = windows
-        reference = drift_window.read_reference(self._models.version(self._version).card)
-        if reference is None:
-            if first is None or first.end > last.start:
-                return None
+        baseline = self._drift_baseline(connection, first, last)
+        if baseline is None:
+            return None
+        labels = drift_window.label_samples(self._task, [outcome for outcome, *_ in outcomes])
+        findings = drift_window.detect_drift(baseline, {**self._cached_samples(connection, running), **labels})
+        if any(finding.drifted for finding in findings):
+            return WindowValue(running.start, now, findings)
+        findings = drift_window.detect_drift(baseline, {**self._cached_samples(connection, last), **labels})
+        return last.with_value(findings)
+
+    def _drift_baseline(
+        self, connection: Connection, first: TimeWindow | None, last: TimeWindow
+    ) -> DriftBaseline | None:
+        """Return the baseline; None before the first complete window is over. It changes only with the past."""
+        if first is None or not (windows := past_windows(first, last)):
+            return None
+        cached: _CachedBaseline | None = self._cache.get((self._version, first, _CachedBaseline))
+        if cached is None or len(cached.past.windows) < len(windows):
+            before = PastWindows() if cached is None else cached.past
+            past = before.extended(
+                windows,
+                lambda window: drift_window.prediction_samples(connection, self._task, self._in_window(window)),
+            )
             labels = drift_window.label_samples(
                 self._task, [outcome for outcome, *_ in self._outcomes(connection, first)]
             )
-            reference = {**self._cached_samples(connection, first), **labels}
-        labels = drift_window.label_samples(self._task, [outcome for outcome, *_ in outcomes])
-        findings = drift_window.detect_drift(reference, {**self._cached_samples(connection, running), **labels})
-        if any(finding.drifted for finding in findings):
-            return WindowValue(running.start, now, findings)
-        findings = drift_window.detect_drift(reference, {**self._cached_samples(connection, last), **labels})
-        return last.with_value(findings)
+            card = drift_window.read_reference(self._models.version(self._version).card)
+            cached = _CachedBaseline(past, build_baseline(past, card, labels))
+            self._cache[self._version, first, _CachedBaseline] = cached
+        return cached.baseline
 
     def _labelled_count(self, connection: Connection) -> int:
         """Return the number of events with a label or a reward since the last run started."""

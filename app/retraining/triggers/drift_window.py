@@ -1,6 +1,7 @@
 """Drift of a champion: the reference in its card, and samples of its newest predictions and labels."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,15 +14,18 @@ from app.monitoring.drift import (
     MAX_WINDOW_EVENTS,
     MIN_REFERENCE_VALUES,
     SCAN_LENGTHS,
+    DriftBaseline,
+    DriftDetector,
     DriftFinding,
     Samples,
     ScanDetector,
 )
-from app.monitoring.drift_features import align_classes, collect_samples, output_features, prediction_features
+from app.monitoring.drift_features import add_classes, collect_samples, output_features, prediction_features
+from app.monitoring.drift_joint import JointDetector
 from app.registry.cards import DRIFT_REFERENCE
 from models.base import Task
 
-_DETECTOR = ScanDetector()
+_DETECTORS: Sequence[DriftDetector] = (ScanDetector(), JointDetector())
 
 
 def read_reference(card: Mapping[str, Any]) -> Samples | None:
@@ -56,10 +60,13 @@ def label_samples(task: Task, outcomes: Sequence[OutcomeRecorded]) -> Samples:
     return collect_samples(output_features(task, label, "labels") for label in labels[-MAX_WINDOW_EVENTS:])
 
 
-def detect_drift(reference: Samples, window: Samples) -> Sequence[DriftFinding]:
-    """Return the findings of the detector; none for a window with too few events."""
+def detect_drift(baseline: DriftBaseline, window: Samples) -> Sequence[DriftFinding]:
+    """Return the findings of the detectors; none for a window with too few events."""
     large = {name: values for name, values in window.items() if len(values) >= MIN_REFERENCE_VALUES}
-    return _DETECTOR.detect(*align_classes(reference, large))
+    reference = add_classes(baseline.reference, large)
+    past = [add_classes(stretch, reference) for stretch in baseline.past]
+    aligned = replace(baseline, reference=reference, past=past)
+    return [finding for detector in _DETECTORS for finding in detector.detect(aligned, add_classes(large, reference))]
 
 
 def is_stale(previous_count: int, count: int) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from app.monitoring.drift import MAX_WINDOW_EVENTS, Samples, ScanDetector
+from app.monitoring.drift import MAX_WINDOW_EVENTS, DriftBaseline, Samples, ScanDetector
 from app.monitoring.quality import QualityEstimate, ScoredOutcome, estimate_quality
 from app.monitoring.quality_detector import QualityReference
 from app.retraining.triggers.evaluate import Firing, Observation, TriggerSettings, evaluate
@@ -93,7 +93,7 @@ def _hours(world: Hourly, hours: int, detector: ScanDetector) -> Iterator[tuple[
         seen = Observation(
             quality=window(judged),
             reference=QualityReference(TRUTH),
-            drift=window(detector.detect(reference, _features(random, MAX_WINDOW_EVENTS, now.shift))),
+            drift=window(detector.detect(DriftBaseline(reference), _features(random, MAX_WINDOW_EVENTS, now.shift))),
             latency=window(LatencyStats(float(np.percentile(waits, 99)), len(waits))),
         )
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.monitoring.drift import MAX_WINDOW_EVENTS, MIN_REFERENCE_VALUES
+from app.monitoring.drift import MAX_WINDOW_EVENTS, MIN_REFERENCE_VALUES, DriftBaseline
 from app.registry.cards import DRIFT_REFERENCE
 from app.registry.registration import MAX_CARD_BYTES
 from app.retraining.pipeline.drift_reference import MAX_NUMBERS, build_reference
@@ -87,4 +87,4 @@ def test_a_window_is_compared_with_the_reference(version: Path, tmp_path: Path) 
             "inputs.reading.mean": random.normal(shift, size=300) / 2,
             "inputs.reading.std": np.abs(random.normal(shift, size=300)) / 2,
         }
-        assert {one.feature for one in detect_drift(reference, window) if one.drifted} == drifted
+        assert {one.feature for one in detect_drift(DriftBaseline(reference), window) if one.drifted} == drifted
