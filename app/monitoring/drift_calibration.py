@@ -83,4 +83,5 @@ def _batch_means(stretch: Floats, length: int) -> Floats:
     """Return the means of the newest separate batches of a stretch (tests, batches)."""
     tests, events = stretch.shape
     count = events // length
-    return stretch[:, events - count * length :].reshape(tests, count, length).mean(axis=2)
+    batches: Floats = stretch[:, events - count * length :].reshape(tests, count, length)
+    return np.mean(batches, axis=2)

@@ -89,7 +89,8 @@ def _log_gains(window: QualityEstimate, tolerated: float) -> Floats:
         return np.zeros(len(_STAKES))
     weights, weighted_scores = _sum_clusters(window)
     max_bet = 1 / (weights.max() * max(1 - tolerated, 1e-6))
-    return np.sum(np.log1p(_STAKES[:, None] * max_bet * (tolerated * weights - weighted_scores)), axis=1)
+    gains: Floats = np.log1p(_STAKES[:, None] * max_bet * (tolerated * weights - weighted_scores))
+    return np.asarray(gains.sum(axis=1))
 
 
 def _sum_clusters(window: QualityEstimate) -> Floats:

@@ -29,17 +29,20 @@ class TriggerSettings(RenamedSettings):
     quality_min_score: float | None = None
     """Minimum score of a window, whatever the champion's. A bound near the typical score is missed by chance alone."""
     quality_alpha: Annotated[float, Field(gt=0, lt=0.5)] | None = 1e-4
-    """Probability that a window fires although the champion is as good as before: once in 14 months for hourly windows.
-    None does not compare with the champion's reference."""
+    """1 / the average number of windows until a false alarm while the champion is as good as before: 14 months for
+    hourly windows. Evidence is carried over windows. None does not compare with the champion's reference."""
     quality_tolerance: Annotated[float, Field(ge=0)] = 0.01
-    """How far below the champion's reference, which is an estimate too, the score may be."""
+    """How far below the champion's reference the score may be; at least two standard errors of the reference."""
     quality_min_labelled: Annotated[int, Field(ge=2)] = 100
-    """Minimum effective number of labels with a known selection probability in a window."""
+    """Minimum effective number of labels with a known selection probability in a window, and in the champion's first
+    windows for these to be its reference instead of its score at the gate."""
     quality_min_answered_share: Annotated[float, Field(ge=0, le=1)] = 0.8
     """Minimum share of a window's audit that is answered. With less, mostly the mistakes are known."""
 
-    drift_windows: Count | None = 1
-    """Windows in a row in which a detector's statistic must be above its threshold."""
+    drift_windows: Count | None = 24
+    """Windows in a row in which a detector's statistic must be above its threshold to start a run. An incident is
+    reported at the first one: labels then show whether the score falls, and a run without labels of the new events
+    would not learn them. A day is longer than most patterns of traffic last."""
 
     latency_max_p99_ms: Annotated[float, Field(gt=0)] | None = None
     """Maximum 99th percentile of a window's latencies, in milliseconds."""

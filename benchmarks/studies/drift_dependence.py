@@ -41,7 +41,7 @@ def bursts(rng: np.random.Generator, events: int, share: float) -> Floats:
     """Return features of which this share of the variance is between keys, which send 10 events in a row on average."""
     keys = np.repeat(np.arange(events), rng.geometric(0.1, size=events))[:events]
     between = rng.normal(size=(FEATURES, events))[:, keys]
-    return np.sqrt(share) * between + np.sqrt(1 - share) * rng.normal(size=(FEATURES, events))
+    return np.asarray(np.sqrt(share) * between + np.sqrt(1 - share) * rng.normal(size=(FEATURES, events)))
 
 
 def daily(rng: np.random.Generator, events: int) -> Floats:
@@ -79,7 +79,7 @@ def adwin(check_events: int) -> Alarms:
         detectors = [ADWIN() for _ in range(FEATURES)]  # type: ignore[no-untyped-call]
         for event, row in enumerate(stream.T.tolist()):
             for detector, value in zip(detectors, row, strict=True):
-                detector.update(value)
+                detector.update(value)  # type: ignore[no-untyped-call]
             if event >= PAST_EVENTS and any(detector.drift_detected for detector in detectors):
                 yield event + 1 - PAST_EVENTS
 

@@ -21,6 +21,7 @@ import typer
 from rich.console import Console
 
 from app.monitoring.quality import QualityEstimate, ScoredOutcome, estimate_quality
+from app.monitoring.quality_detector import QualityReference
 from app.replay import dataset
 from app.retraining.pipeline.gate import GateEvidence, GateVerdict, PairedScore, evaluate_gate
 from app.retraining.pipeline.gate_evidence import held_out_examples
@@ -128,7 +129,7 @@ def simulate_windows(seed: int, each: int) -> Iterator[WindowResult]:
 def _evaluate_trigger(
     state: TaskTriggerState, estimate: QualityEstimate, reference: float, start: datetime
 ) -> tuple[TaskTriggerState, bool]:
-    observation = Observation(quality=WindowValue(start, start + HOUR, estimate), reference=reference)
+    observation = Observation(quality=WindowValue(start, start + HOUR, estimate), reference=QualityReference(reference))
     state, firings = evaluate(state, observation, start + HOUR, TRIGGERS)
     return state, bool(firings)
 

@@ -12,19 +12,22 @@ from sqlalchemy import Connection, func, or_, select
 from app.catalog.catalog import decode_row
 from app.catalog.orm import OutcomeRow, PredictionRow
 from app.events.types import OutcomeRecorded, PredictionMade
-from app.monitoring.drift import DriftBaseline, DriftFinding, Samples
+from app.monitoring.drift import DriftFinding
 from app.monitoring.quality import QualityEstimate, ScoredOutcome, estimate_quality
 from app.monitoring.quality_detector import QualityReference
 from app.registry.registry import TaskModels
-from app.retraining.triggers import drift_window
-from app.retraining.triggers.drift_baseline import PastWindows, build_baseline, past_windows
-from app.retraining.triggers.observation import Alert, LatencyStats, Observation, TimeWindow, WindowValue
+from app.retraining.triggers.drift_observer import DriftObserver, WindowOutcomes
+from app.retraining.triggers.observation import (
+    Alert,
+    LatencyStats,
+    Observation,
+    TimeWindow,
+    WindowCache,
+    WindowValue,
+)
 from app.retraining.triggers.quality_windows import QualityWindows, gate_reference, runs_after_falls
 from app.settings.retraining import RetrainingSettings
 from models.base import Task
-
-WindowOutcomes = Sequence[tuple[OutcomeRecorded, datetime, str | None]]
-"""Outcomes, each with the time and the subject of its prediction."""
 
 
 @dataclass(frozen=True)
@@ -35,27 +38,6 @@ class CachedLatency:
     """The number of predictions when this was computed."""
     latency: LatencyStats | None
     """None without predictions."""
-
-
-@dataclass(frozen=True)
-class CachedSamples:
-    """Samples of the newest predictions in a window."""
-
-    count: int
-    """The number of predictions in the window when this was computed."""
-    samples: Samples
-
-
-@dataclass(frozen=True)
-class _CachedBaseline:
-    """The baseline of a champion's drift, and the past that it is made of."""
-
-    past: PastWindows
-    baseline: DriftBaseline | None
-
-
-WindowCache = dict[tuple[str, TimeWindow, type[Any]], Any]
-"""Computed latencies, samples and qualities, by version, window and type."""
 
 
 class Observer:
@@ -89,7 +71,7 @@ class Observer:
             quality=settled.with_value(self._window_quality(connection, settled, outcomes)),
             quality_history=history,
             reference=reference,
-            drift=self._drift(connection, first, (last, running), outcomes, now),
+            drift=self._drift(connection, first, last, outcomes, now),
             latency=last.with_value(latency) if latency else None,
             alerts=alerts,
             running=self._models.active_run is not None,
@@ -168,59 +150,21 @@ class Observer:
         self._cache[self._version, window, CachedLatency] = summary
         return summary
 
-    def _cached_samples(self, connection: Connection, window: TimeWindow) -> Samples:
-        """Read the samples again only if enough predictions were added."""
-        cached: CachedSamples | None = self._cache.get((self._version, window, CachedSamples))
-        count = self._count(connection, window)
-        if cached is None or drift_window.is_stale(cached.count, count):
-            samples = drift_window.prediction_samples(connection, self._task, self._in_window(window))
-            cached = CachedSamples(count, samples)
-            self._cache[self._version, window, CachedSamples] = cached
-        return cached.samples
-
     def _drift(
         self,
         connection: Connection,
         first: TimeWindow | None,
-        windows: tuple[TimeWindow, TimeWindow],
+        last: TimeWindow,
         outcomes: WindowOutcomes,
         now: datetime,
     ) -> WindowValue[Sequence[DriftFinding]] | None:
-        """Return the drift of the current window if it has drifted already, else of the last complete one.
-
-        `drift_baseline` says what it is compared with.
-        """
-        last, running = windows
-        baseline = self._drift_baseline(connection, first, last)
-        if baseline is None:
+        """Return the drift since the first window; None before it is over."""
+        if first is None or first.end > last.start:
             return None
-        labels = drift_window.label_samples(self._task, [outcome for outcome, *_ in outcomes])
-        findings = drift_window.detect_drift(baseline, {**self._cached_samples(connection, running), **labels})
-        if any(finding.drifted for finding in findings):
-            return WindowValue(running.start, now, findings)
-        findings = drift_window.detect_drift(baseline, {**self._cached_samples(connection, last), **labels})
-        return last.with_value(findings)
-
-    def _drift_baseline(
-        self, connection: Connection, first: TimeWindow | None, last: TimeWindow
-    ) -> DriftBaseline | None:
-        """Return the baseline; None before the first complete window is over. It changes only with the past."""
-        if first is None or not (windows := past_windows(first, last)):
-            return None
-        cached: _CachedBaseline | None = self._cache.get((self._version, first, _CachedBaseline))
-        if cached is None or len(cached.past.windows) < len(windows):
-            before = PastWindows() if cached is None else cached.past
-            past = before.extended(
-                windows,
-                lambda window: drift_window.prediction_samples(connection, self._task, self._in_window(window)),
-            )
-            labels = drift_window.label_samples(
-                self._task, [outcome for outcome, *_ in self._outcomes(connection, first)]
-            )
-            card = drift_window.read_reference(self._models.version(self._version).card)
-            cached = _CachedBaseline(past, build_baseline(past, card, labels))
-            self._cache[self._version, first, _CachedBaseline] = cached
-        return cached.baseline
+        read = partial(self._outcomes, connection)
+        card = self._models.version(self._version).card
+        observer = DriftObserver(connection, self._task, (self._version, card), self._in_window, read, self._cache)
+        return observer.observe(first, last, outcomes, now)
 
     def _labelled_count(self, connection: Connection) -> int:
         """Return the number of events with a label or a reward since the last run started."""

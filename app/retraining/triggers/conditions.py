@@ -21,6 +21,8 @@ from app.settings.triggers import TriggerSettings
 
 TriggerName = Literal["quality", "alert", "drift", "latency", "volume", "schedule"]
 
+_LABELS_FIRST = "Labels show whether the score falls: review the task's audit, and raise `audit_rate` if it is small."
+
 
 @dataclass(frozen=True)
 class TriggerExplanation:
@@ -118,9 +120,9 @@ def _drift_condition(
         sees = f"The window to {window.end:%Y-%m-%d %H:%M}: {', '.join(figures) or 'nothing to compare'}."
     bound = f"A statistic above its threshold, in {_format_windows(triggers.drift_windows)}."
     verdict = None if window is None else window_verdicts.judge_drift(window.value)
-    return TriggerExplanation(
-        "drift", sees, bound, _missing_reasons(state, triggers.drift_windows, verdict), _window_evidence(state)
-    )
+    missing = _missing_reasons(state, triggers.drift_windows, verdict)
+    advice = (_LABELS_FIRST,) if missing and state.breaches else ()
+    return TriggerExplanation("drift", sees, bound, missing + advice, _window_evidence(state))
 
 
 def _latency_condition(

@@ -189,3 +189,7 @@ class TimeWindow:
     def with_value(self, value: Any) -> WindowValue[Any]:
         """Return a value measured in this window."""
         return WindowValue(self.start, self.end, value)
+
+
+WindowCache = dict[tuple[str, TimeWindow, type[Any]], Any]
+"""Computed latencies, samples and qualities, by version, window and type."""

@@ -20,11 +20,11 @@ from app.monitoring.progress import ProgressMonitor
 from app.registry.changes import RegistryWriter
 from app.registry.registry import TaskModels
 from app.retraining.triggers import evaluate
-from app.retraining.triggers.catalog_observer import Observer, WindowCache, newest_prediction_time
+from app.retraining.triggers.catalog_observer import Observer, newest_prediction_time
 from app.retraining.triggers.conditions import TriggerExplanation
 from app.retraining.triggers.expected_quality import ExpectedQualityEstimator
 from app.retraining.triggers.incidents import detect_incidents
-from app.retraining.triggers.observation import Alert, Observation, TaskTriggerState, restore_state
+from app.retraining.triggers.observation import Alert, Observation, TaskTriggerState, WindowCache, restore_state
 from app.settings import Settings
 from app.settings.retraining import RetrainingSettings
 from models.base import Task

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from app.monitoring.quality import QualityEstimate, ScoredOutcome, estimate_quality
 from app.monitoring.quality_detector import QualityReference, log_evidence, pool_reference
+from models.off_policy import Floats
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 ALPHA = 1e-4
@@ -41,7 +42,7 @@ def keyed_windows(seed: int, *, lasting: bool, labelled: int = 100) -> Iterator[
     shares = 1 / np.arange(1, 41)
     shares /= shares.sum()
 
-    def draw_right() -> np.ndarray:
+    def draw_right() -> Floats:
         right = rng.beta(7.2, 0.8, 40)  # mean 0.9, deviation 0.1
         return right - (shares @ right - REFERENCE) if lasting else right
 

@@ -77,7 +77,7 @@ def simulate(
 def _hours(world: Hourly, hours: int, detector: ScanDetector) -> Iterator[tuple[Observation, int]]:
     """Yield the observation in each hour of the previous one, and the number of new labels."""
     random = np.random.default_rng(7)
-    reference = _features(random, 2000, 0.0)
+    baseline = DriftBaseline(_features(random, 2000, 0.0))
     seen = Observation(reference=QualityReference(TRUTH))
     for hour in range(hours):
         now = world(hour)
@@ -93,7 +93,7 @@ def _hours(world: Hourly, hours: int, detector: ScanDetector) -> Iterator[tuple[
         seen = Observation(
             quality=window(judged),
             reference=QualityReference(TRUTH),
-            drift=window(detector.detect(DriftBaseline(reference), _features(random, MAX_WINDOW_EVENTS, now.shift))),
+            drift=window(detector.detect(baseline, _features(random, MAX_WINDOW_EVENTS, now.shift))),
             latency=window(LatencyStats(float(np.percentile(waits, 99)), len(waits))),
         )
 

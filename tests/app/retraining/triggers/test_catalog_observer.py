@@ -15,8 +15,8 @@ from app.events.lifecycle import RetrainingEnded, RetrainingTriggered, TaskFroze
 from app.events.model_events import ModelEvaluated, ModelRegistered, RouteChanged
 from app.monitoring.quality_detector import QualityReference
 from app.registry.registry import Registry, TaskModels
-from app.retraining.triggers.catalog_observer import CachedLatency, Observer, WindowCache
-from app.retraining.triggers.observation import Alert, Observation, TimeWindow
+from app.retraining.triggers.catalog_observer import CachedLatency, Observer
+from app.retraining.triggers.observation import Alert, Observation, TimeWindow, WindowCache
 from app.settings.retraining import RetrainingSettings
 from tests.support.catalog_fixtures import TASK, TIMINGS, make_failure, make_outcome, make_prediction, open_catalog
 from tests.support.record_strategies import START, consumed_record
