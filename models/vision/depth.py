@@ -58,7 +58,8 @@ def grey_to_8_bits(image: Image.Image, declared_bits: int) -> Image.Image:
 
 def is_deep_colour(image: Image.Image) -> bool:
     """Return whether an open image has samples of 16 bits, of which Pillow would decode the higher byte alone."""
-    return bool(_raw_modes(image)) and all(name in _CHANNELS for name, _ in _raw_modes(image))
+    modes = [_raw_mode(tile).partition(";16") for tile in _tiles(image)]
+    return any(name in _DEEP_COLOURS and order in _OTHER_ORDER for name, _, order in modes)
 
 
 def deep_colour_to_8_bits(high: Image.Image, low: Image.Image, declared_bits: int) -> Image.Image:
@@ -66,29 +67,37 @@ def deep_colour_to_8_bits(high: Image.Image, low: Image.Image, declared_bits: in
 
     Read in the other byte order, the samples' lower bytes seem to be the higher ones. Raises what decoding raises.
     """
-    [(name, _), *_] = _raw_modes(low)
-    low.tile = [_in_other_order(tile) for tile in low.tile]  # type: ignore[attr-defined]  # of an ImageFile
+    if any(_raw_mode(tile) == _GREY_WITH_ALPHA for tile in _tiles(low)):
+        low.tile = [_with_raw_mode(tile, "RGBA") for tile in _tiles(low)]  # type: ignore[attr-defined]
+        low.load()
+        grey, alpha = np.moveaxis(np.frombuffer(low.tobytes(), ">u2").reshape(low.height, low.width, 2), 2, 0)
+        return Image.fromarray(np.dstack((to_8_bits(grey, declared_bits), to_8_bits(alpha))))
+    low.tile = [_with_raw_mode(tile, _in_other_order(_raw_mode(tile))) for tile in _tiles(low)]  # type: ignore[attr-defined]
     high.load()
     low.load()
-    levels = np.asarray(low).astype(np.uint16) | np.asarray(high).astype(np.uint16) << 8
-    if name == "LA":  # one grey in three channels
-        levels = levels[..., [0, 0, 0, 3]]
+    levels = np.asarray(low).astype(np.uint16)
+    levels |= np.asarray(high).astype(np.uint16) << 8
     pixels = to_8_bits(levels[..., :3], declared_bits)
     return Image.fromarray(pixels if levels.shape[2] == 3 else np.dstack((pixels, to_8_bits(levels[..., 3]))))
 
 
-_CHANNELS = ("RGB", "RGBA", "RGBX")
+_DEEP_COLOURS = ("RGB", "RGBA", "RGBX", "LA")
+_GREY_WITH_ALPHA = "LA;16B"  # of a PNG: each pixel is four bytes, as one of RGBA is
 
 
-def _raw_modes(image: Image.Image) -> list[tuple[str, str]]:
-    """Return the name and the byte order of each tile's 16-bit samples; none if they are not of 16 bits."""
-    modes = [str(tile.args if isinstance(tile.args, str) else tile.args[0]) for tile in getattr(image, "tile", ())]
-    parts = [mode.partition(";16") for mode in modes]
-    return [(name, order) for name, _, order in parts if order in _OTHER_ORDER]
+def _tiles(image: Image.Image) -> list[Any]:
+    return list(getattr(image, "tile", []))
 
 
-def _in_other_order(tile: Any) -> Any:
-    raw_mode = tile.args if isinstance(tile.args, str) else tile.args[0]
+def _raw_mode(tile: Any) -> str:
+    raw_mode = tile.args if isinstance(tile.args, str) else tile.args[0] if tile.args else ""
+    return raw_mode if isinstance(raw_mode, str) else ""
+
+
+def _with_raw_mode(tile: Any, raw_mode: str) -> Any:
+    return tile._replace(args=raw_mode if isinstance(tile.args, str) else (raw_mode, *tile.args[1:]))
+
+
+def _in_other_order(raw_mode: str) -> str:
     name, _, order = raw_mode.partition(";16")
-    swapped = f"{name};16{_OTHER_ORDER[order]}"
-    return tile._replace(args=swapped if isinstance(tile.args, str) else (swapped, *tile.args[1:]))
+    return f"{name};16{_OTHER_ORDER[order]}"

@@ -58,7 +58,7 @@ def read_upright(payload: bytes) -> Picture:
     with warnings.catch_warnings():  # one for each damaged tag would fill the log
         warnings.simplefilter("ignore")
         try:
-            image, (width, height) = _decoded(checked, formats, is_mended=len(checked) > len(payload))
+            image, (width, height) = _decoded(checked, formats, is_mended=formats[0] != "JPEG2000" and len(checked) > len(payload))
         except (Rejected, MemoryError):
             raise
         except Image.DecompressionBombError as error:
@@ -113,7 +113,7 @@ def _to_8_bits(image: Image.Image, declared_bits: int) -> Image.Image:
 
 def _orientation(image: Image.Image) -> int:
     for name, most in (("exif", MAX_EXIF), ("Raw profile type exif", 3 * MAX_EXIF)):  # of a PNG; the latter in digits
-        if len(image.info.get(name, "")) > most:
+        if len(image.info.get(name) or "") > most:
             return 1
     try:
         return int(image.getexif().get(_EXIF_ORIENTATION, 1))

@@ -7,9 +7,9 @@ specification (W3C, third edition, sections 5 and 11), GIF89a, ITU-T T.800 (JPEG
 
 import struct
 
-from models.vision.jpeg import check_jpeg
+from models.vision.jpeg import END_MARKER, check_jpeg
 from models.vision.refusals import broken, too_complex, truncated
-from models.vision.tiff import check_tiff
+from models.vision.tiff import check_tiff, lacks_bytes
 
 MAX_CHUNKS = 20_000
 """Of a PNG: a file of 8 MiB has 16,384 if its pixels come in pieces of 500 bytes."""
@@ -41,6 +41,7 @@ def check_file(payload: bytes, name: str) -> bytes:
             _check_gif(payload)
         case "JPEG2000":
             _check_jpeg_2000(payload)
+            return payload if payload.endswith(END_MARKER) else payload.removesuffix(END_MARKER[:1]) + END_MARKER
     return payload
 
 
@@ -55,7 +56,11 @@ def is_cut(payload: bytes, name: str) -> bool:
     if name == "WEBP":
         return int.from_bytes(payload[4:8], "little") + 8 > len(payload)
     if name == "JPEG2000":
-        return not payload.endswith(b"\xff\xd9")
+        return not payload.endswith(END_MARKER)
+    if name == "BMP":
+        return int.from_bytes(payload[2:6], "little") > len(payload)
+    if name == "TIFF":
+        return lacks_bytes(payload)
     at = 0
     while name in _ISO_MEDIA and 0 <= at < len(payload):
         size = int.from_bytes(payload[at : at + 4], "big")

@@ -22,16 +22,18 @@ def load_cut(open_again: Callable[[], Image.Image]) -> Image.Image:
     if image.mode == "1" or image.info.get("interlace"):  # of these it isn't known which pixels are there
         raise truncated()
     image.im = Image.new(image.mode, image.size, (UNWRITTEN,) * len(image.getbands())).im
+    bottom_up = image.format == "BMP" and image.tile[0].args[-1] == -1  # type: ignore[attr-defined]  # an ImageFile
     try:
         image.load()
     except OSError:
-        image.tile = []  # type: ignore[attr-defined]  # of an ImageFile: nothing more is to be decoded
-    return fill_missing(image)
+        image.tile = []  # type: ignore[attr-defined]  # nothing more is to be decoded
+    return fill_missing(image, bottom_up)
 
 
-def fill_missing(image: Image.Image) -> Image.Image:
+def fill_missing(image: Image.Image, bottom_up: bool = False) -> Image.Image:
     """Fill the pixels at the end that were not written. Raises `Rejected`: `truncated` if they are too many."""
-    pixels = np.array(image)
+    whole = np.array(image)
+    pixels = whole[::-1] if bottom_up else whole
     written = np.abs(pixels.astype(np.int32) - UNWRITTEN) > 1
     written = written.any(axis=2) if written.ndim == 3 else written
     missing = ~np.maximum.accumulate(written[::-1], axis=0)[::-1]
@@ -40,5 +42,5 @@ def fill_missing(image: Image.Image) -> Image.Image:
     rows, columns = np.nonzero(missing)
     last = np.maximum(len(pixels) - 1 - missing.sum(axis=0), 0)
     pixels[rows, columns] = pixels[last[columns], columns]
-    image.frombytes(pixels.tobytes())
+    image.frombytes(whole.tobytes())
     return image
