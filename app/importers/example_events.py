@@ -12,6 +12,7 @@ from app.events import topics
 from app.events.base import ModelRef
 from app.events.cloudevents import JSON, MAX_ATTRIBUTE_LENGTH, Event, Origin, Record, TopicId, format_rfc3339
 from app.events.ids import prediction_id
+from app.events.payload import max_claimed_bytes
 from app.events.types import FeedbackGiven, PredictionMade, PredictionRequested
 from app.importers.example import Example
 from app.importers.locations import SourceReader
@@ -49,7 +50,9 @@ class EventBuilder:
         self._actor = actor
         self._reader = SourceReader(settings)
         self._blobs = blob_store(settings)
-        self._preprocess = Preprocessor(task, self._blobs.get, topics.max_features_bytes(settings))
+        self._preprocess = Preprocessor(
+            task, self._blobs.get, topics.max_features_bytes(settings), max_claimed_bytes(settings, task)
+        )
 
     def build_feedback(self, row: Example) -> Event:
         """Build the feedback. Its id derives from its request and its content. Raises `Rejected`, ValueError."""
@@ -75,11 +78,11 @@ class EventBuilder:
     def build(self, row: Example, feedback: Event) -> ExampleEvents:
         """Build all events. Raises `Rejected`, ValueError for invalid text, OSError if a storage is unavailable."""
         request_id = _request_id(row)
-        payload = row.payload
+        payload, limit = row.payload, max_claimed_bytes(self._settings, self._task)
         if isinstance(payload, str):
-            payload = self._reader.read(payload, self._task.max_payload_bytes)
-        elif len(payload) > self._task.max_payload_bytes:
-            raise Rejected("too_large", f"the payload has {len(payload):,} bytes")
+            payload = self._reader.read(payload, limit)
+        elif len(payload) > limit:
+            raise Rejected("too_large", f"the payload has {len(payload):,} bytes; at most {limit:,} are taken")
         request = self._build_request(row, request_id, payload)
         entity = (row.entity or (row.payload if isinstance(row.payload, str) else request_id)).encode()
         topic = topics.requests(self._task.name)
@@ -111,9 +114,10 @@ class EventBuilder:
             raise Rejected("bad_correction", f"{type(error).__name__}: {error}") from error
 
     def _build_request(self, row: Example, request_id: str, payload: bytes) -> Event:
-        """Build the request with the payload, or with its claim check if it is too large for Kafka."""
+        """Build the request with the payload, or with its claim check if it is too large for a message."""
         content_type = None
-        if len(payload) > self._settings.max_payload_bytes - RECORD_OVERHEAD_BYTES:
+        in_kafka = self._settings.max_payload_bytes - RECORD_OVERHEAD_BYTES
+        if len(payload) > min(in_kafka, self._task.max_payload_bytes):
             payload, content_type = json.dumps({"uri": self._blobs.put(payload)}).encode(), JSON
         subject = row.entity or (row.payload if isinstance(row.payload, str) else None)
         fits = subject is not None and len(subject) <= MAX_ATTRIBUTE_LENGTH and not _CONTROL_CHARACTER.search(subject)

@@ -14,7 +14,7 @@ from app.catalog.orm import PredictionRow
 from app.eventlog import lookup
 from app.events.cloudevents import JSON, ConsumedRecord, complete_event
 from app.events.ids import task_of
-from app.events.payload import extract_payload
+from app.events.payload import extract_payload, max_claimed_bytes
 from app.events.types import PredictionMade, PredictionRequested
 from app.settings import Settings
 from app.storage.blobs import BlobStore
@@ -23,14 +23,19 @@ from models.base import Rejected, Task
 MAX_CONCURRENT_READS = 2
 """Each read may load a row group of the archive, which may be 64 MiB."""
 OCTET_STREAM = "application/octet-stream"
-_MEDIA_TYPES_BY_MAGIC = {
-    b"\x89PNG\r\n\x1a\n": "image/png",
-    b"\xff\xd8\xff": "image/jpeg",
-    b"fLaC": "audio/flac",
-    b"OggS": "audio/ogg",
-    b"RIFF": "audio/wav",
+_BEGINNINGS = {
+    "image/png": rb"\x89PNG\r\n\x1a\n",
+    "image/jpeg": rb"\xff\xd8\xff",
+    "image/gif": rb"GIF8[79]a",
+    "image/webp": rb"RIFF....WEBP",
+    "image/avif": rb"....ftypavi[fs]",
+    "image/bmp": rb"BM....\0\0\0\0",
+    "audio/flac": rb"fLaC",
+    "audio/ogg": rb"OggS",
+    "audio/wav": rb"RIFF",
 }
-INLINE_TYPES = {*_MEDIA_TYPES_BY_MAGIC.values(), JSON, "text/plain"}
+_MEDIA_TYPES = {media_type: re.compile(beginning, re.DOTALL) for media_type, beginning in _BEGINNINGS.items()}
+INLINE_TYPES = {*_MEDIA_TYPES, JSON, "text/plain"}
 """Types that a browser may display: none of them can run code."""
 _UNSAFE_NAME_CHARACTER = re.compile(r"[^A-Za-z0-9_.-]")
 _MEDIA_TYPE_PATTERN = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,60}/[a-z0-9][a-z0-9!#$&^_.+-]{0,60}")
@@ -90,15 +95,15 @@ class PayloadReader:
             for record in records
         ]
         declared = next((event.content_type for event in events if event.content_type is not None), None)
-        limit, chunks = task.max_payload_bytes, dict[int, bytes]()
+        chunks, limits = dict[int, bytes](), (task.max_payload_bytes, max_claimed_bytes(self._settings, task))
         for event in events:
             number = event.extensions.get("sequence", "")
             if "session" in event.extensions and event.data and number.isdecimal():
-                chunks.setdefault(int(number), extract_payload(event, self._store.get, limit))
+                chunks.setdefault(int(number), extract_payload(event, self._store.get, *limits))
         content = (
             task.assemble([chunks[number] for number in sorted(chunks)])
             if "session" in events[0].extensions
-            else extract_payload(events[0], self._store.get, limit)
+            else extract_payload(events[0], self._store.get, *limits)
         )
         media_type = detect_media_type(content, declared)
         suffix = mimetypes.guess_extension(media_type) or ".bin"
@@ -118,8 +123,8 @@ def _find_request(connection: Connection, prediction_id: str) -> lookup.RequestQ
 
 def detect_media_type(content: bytes, declared: str | None) -> str:
     """Return the media type by the payload's first bytes, or else the declared one, unless that is our envelope's."""
-    for magic, media_type in _MEDIA_TYPES_BY_MAGIC.items():
-        if content.startswith(magic):
+    for media_type, beginning in _MEDIA_TYPES.items():
+        if beginning.match(content):
             return media_type
     declared_type = (declared or "").partition(";")[0].strip().lower()
     if _MEDIA_TYPE_PATTERN.fullmatch(declared_type) and declared_type != JSON:

@@ -104,7 +104,7 @@ def _ink_curve(grey: Image.Image) -> list[int] | None:
 
 
 def _with_flat_margins(ink: Image.Image) -> Image.Image:
-    """Return the ink with empty rows above and below, if it is too flat for `MAX_WIDTH`: a tightly cropped long line."""
+    """Return the ink with empty rows above and below, if a long line is cropped so tightly that it is too flat."""
     rows = -(-(ink.width * HEIGHT // MAX_WIDTH - ink.height) // 2)
     return ImageOps.expand(ink, (0, rows)) if rows > 0 else ink
 

@@ -58,7 +58,9 @@ def read_upright(payload: bytes) -> Picture:
     with warnings.catch_warnings():  # one for each damaged tag would fill the log
         warnings.simplefilter("ignore")
         try:
-            image, (width, height) = _decoded(checked, formats, is_mended=formats[0] != "JPEG2000" and len(checked) > len(payload))
+            image, (width, height) = _decoded(
+                checked, formats, is_mended=formats[0] != "JPEG2000" and len(checked) > len(payload)
+            )
         except (Rejected, MemoryError):
             raise
         except Image.DecompressionBombError as error:
@@ -126,4 +128,6 @@ def check_pixels(width: int, height: int) -> None:
     if width < 1 or height < 1:
         raise broken(f"it declares {width} x {height} pixels")
     if width * height > MAX_PIXELS:
-        raise Rejected("too_many_pixels", f"{width} x {height} pixels: at most {MAX_PIXELS:,} are read; send it smaller")
+        raise Rejected(
+            "too_many_pixels", f"{width} x {height} pixels: at most {MAX_PIXELS:,} are read; send it smaller"
+        )

@@ -116,8 +116,8 @@ def _check_jpeg_2000(payload: bytes) -> None:
     at = payload.find(b"\xff\x4f\xff\x51")
     if at < 0 or at + 42 > len(payload):
         raise truncated()
-    width, height, left, top, across, down, tile_left, tile_top = struct.unpack_from(">8I", payload, at + 8)
-    tiles = -(-(width - tile_left) // max(1, across)) * -(-(height - tile_top) // max(1, down))
+    width, height, *_, across, down, left, top = struct.unpack_from(">8I", payload, at + 8)
+    tiles = -(-(width - left) // max(1, across)) * -(-(height - top) // max(1, down))
     coding = payload.find(b"\xff\x52", at, payload.find(b"\xff\x90", at))
     layers = int.from_bytes(payload[coding + 6 : coding + 8], "big") if coding >= 0 else 1
     if layers > MAX_LAYERS or tiles > MAX_TILES:

@@ -36,7 +36,8 @@ class _Tag(NamedTuple):
 def check_tiff(payload: bytes) -> bytes:
     """Return the file without its further directories (EXIF, GPS), whose damage would be the picture's.
 
-    The last bytes of uncompressed pixels, if they are missing, become a grey. Raises `Rejected`: `truncated`, `broken`, `too_complex`.
+    The last bytes of uncompressed pixels, if they are missing, become a grey. Raises `Rejected`: `truncated`,
+    `broken`, `too_complex`.
     """
     order, tags, places = _directory(payload)
     if sum(_SIZES.get(tag.kind, 1) * tag.count for tag in tags) > 2 * len(payload) + 65_536:
