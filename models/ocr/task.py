@@ -1,6 +1,7 @@
 """The `ocr` task: from an image of a line to its text. Needs only numpy, Pillow and rapidfuzz."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
 from typing import Any, ClassVar
 
 import numpy as np
@@ -63,7 +64,7 @@ class Ocr(Task):
         served = serve(outputs["log_probs"], outputs["length"], self.explore, rngs)
         return [
             Decoded({"text": decode(line.labels)}, _confidence(line.probability, event), line.propensity)
-            for line, event in zip(served, asked, strict=True)
+            for line, event in zip_longest(served, asked)
         ]
 
     def validate_correction(self, correction: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,5 +121,7 @@ class Ocr(Task):
         return figures(read)
 
 
-def _confidence(probability: float, event: Asked) -> float:
-    return probability if has_content(event.features["image"]) else min(probability, _CONFIDENCE_WITHOUT_CONTENT)
+def _confidence(probability: float, event: Asked | None) -> float:
+    """Return the confidence in a line; of lines to calibrate on there are no events."""
+    seen = event is None or has_content(event.features["image"])
+    return probability if seen else min(probability, _CONFIDENCE_WITHOUT_CONTENT)

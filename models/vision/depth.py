@@ -44,8 +44,8 @@ def to_8_bits(levels: Levels, declared_bits: int = 0) -> NDArray[np.uint8]:
 def grey_to_8_bits(image: Image.Image, declared_bits: int) -> Image.Image:
     """Return a decoded grey image of more than 8 bits as L, or as LA if one of its levels is transparent."""
     tags = getattr(image, "tag_v2", {})
-    if isinstance(most := tags.get(_MAX_SAMPLE), int):
-        declared_bits = most.bit_length()
+    if _MAX_SAMPLE in tags:
+        declared_bits = int(np.max(tags[_MAX_SAMPLE])).bit_length()
     levels = np.asarray(image)
     pixels = to_8_bits(levels, declared_bits)
     if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:

@@ -35,6 +35,7 @@ _UPRIGHT = {
 }
 """What turns a picture upright, by its EXIF orientation."""
 _SIDEWAYS = {5, 6, 7, 8}
+_HEIC_PROPERTIES = 256 * 1024  # where they are: before the pixels
 _SCALES = (1, 2, 4, 8)
 _DEEP_GREYS = ("I", "F")
 
@@ -69,7 +70,7 @@ def read_upright(payload: bytes) -> Picture:
             if "truncated" in str(error) or any(is_cut(payload, name) for name in formats):
                 raise truncated() from error
             raise broken(str(error)) from error
-        orientation = _orientation(image)
+        orientation = _orientation(image, payload)
     if orientation in _UPRIGHT:
         image = image.transpose(_UPRIGHT[orientation])
     if orientation in _SIDEWAYS:
@@ -113,7 +114,14 @@ def _to_8_bits(image: Image.Image, declared_bits: int) -> Image.Image:
     return result
 
 
-def _orientation(image: Image.Image) -> int:
+def _orientation(image: Image.Image, payload: bytes) -> int:
+    """Return the EXIF orientation of an image that the decoder has not turned; 1 if there is none.
+
+    A HEIC file turns its picture by properties (ISO/IEC 23008-12, 6.5.10), for which EXIF speaks where there are none.
+    """
+    if image.format == "HEIF":
+        turned = any(name in payload[:_HEIC_PROPERTIES] for name in (b"irot", b"imir"))
+        return 1 if turned else int(image.info.get("original_orientation") or 1)
     for name, most in (("exif", MAX_EXIF), ("Raw profile type exif", 3 * MAX_EXIF)):  # of a PNG; the latter in digits
         if len(image.info.get(name) or "") > most:
             return 1

@@ -6,6 +6,7 @@ specification (W3C, third edition, sections 5 and 11), GIF89a, ITU-T T.800 (JPEG
 """
 
 import struct
+import zlib
 
 from models.vision.jpeg import END_MARKER, check_jpeg
 from models.vision.refusals import broken, too_complex, truncated
@@ -22,6 +23,7 @@ MAX_LAYERS, MAX_TILES = 64, 4_096
 
 _PNG_START = 8
 _PNG_COMPRESSED = {b"iCCP", b"zTXt", b"iTXt"}
+_PNG_ANCILLARY = 0x20  # in the first letter of a chunk's name
 _ISO_MEDIA = ("AVIF", "HEIF")
 
 
@@ -36,7 +38,7 @@ def check_file(payload: bytes, name: str) -> bytes:
         case "TIFF":
             return check_tiff(payload)
         case "PNG":
-            _check_png(payload)
+            return _check_png(payload)
         case "GIF":
             _check_gif(payload)
         case "JPEG2000":
@@ -69,9 +71,13 @@ def is_cut(payload: bytes, name: str) -> bool:
     return at > len(payload)
 
 
-def _check_png(payload: bytes) -> None:
-    """Walk the chunks. A cut file is refused here only if its pixels haven't begun."""
+def _check_png(payload: bytes) -> bytes:
+    """Walk the chunks, and leave out damaged ones that the pixels don't need, such as EXIF.
+
+    A cut file is refused here only if its pixels haven't begun.
+    """
     at, chunks, compressed, pixels = _PNG_START, 0, 0, False
+    damaged = []
     while at + 8 <= len(payload):
         length, kind = struct.unpack_from(">I4s", payload, at)
         if not chunks and (kind != b"IHDR" or length != 13):
@@ -81,11 +87,18 @@ def _check_png(payload: bytes) -> None:
         pixels = pixels or kind == b"IDAT"
         if chunks > MAX_CHUNKS or compressed > MAX_COMPRESSED:
             raise too_complex(f"more than {MAX_CHUNKS:,} chunks, or {MAX_COMPRESSED} of compressed text or profiles")
-        at += 12 + length
+        end = at + 12 + length
+        checksum = zlib.crc32(payload[at + 4 : end - 4]) if kind[0] & _PNG_ANCILLARY else None
+        if checksum is not None and int.from_bytes(payload[end - 4 : end], "big") != checksum:
+            damaged.append((at, end))
+        at = end
         if kind == b"IEND":
-            return
+            break
     if not pixels:
         raise truncated()
+    for begin, end in reversed(damaged):
+        payload = payload[:begin] + payload[end:]
+    return payload
 
 
 def _check_gif(payload: bytes) -> None:

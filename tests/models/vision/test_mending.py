@@ -31,7 +31,7 @@ def test_the_last_pixels_may_be_missing_and_are_like_those_above(kind: str, opti
 def test_a_progressive_jpeg_is_read_from_its_last_scan_on() -> None:
     payload = encoded(NOISE.convert("RGB"), "JPEG", progressive=True, quality=90)
     last = payload.rindex(b"\xff\xda")
-    assert np.abs(grey(payload[: last + 100]) - grey(payload)).mean() < 6
+    assert np.abs(grey(payload[: last + 100]) - grey(payload)).mean() < 10
     assert code(payload[: last - 1]) == "truncated"
 
 
