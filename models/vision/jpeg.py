@@ -53,7 +53,8 @@ def check_jpeg(payload: bytes) -> bytes:
             scans += 1
             finest |= _finest_components(payload[at + 4 : at + 2 + length])
         exif += length if marker == _APP1 and payload[at + 4 : at + 8] == b"Exif" else 0
-        if scans > MAX_SCANS or scans * pixels > MAX_SCANNED_PIXELS or segments - scans > MAX_SEGMENTS:
+        costs = scans * pixels if scans > 1 else 0
+        if scans > MAX_SCANS or costs > MAX_SCANNED_PIXELS or segments - scans > MAX_SEGMENTS:
             raise too_complex(f"{scans} scans, or more than {MAX_SEGMENTS:,} other segments")
         if exif > MAX_EXIF:
             raise too_complex(f"{exif:,} bytes of EXIF; at most {MAX_EXIF:,} are read")
