@@ -49,7 +49,7 @@ def grey_to_8_bits(image: Image.Image, declared_bits: int) -> Image.Image:
     levels = np.asarray(image)
     pixels = to_8_bits(levels, declared_bits)
     if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
-        pixels = 255 - pixels
+        pixels = ~pixels
     clear = image.info.get("transparency")
     if isinstance(clear, int):
         return Image.fromarray(np.dstack((pixels, np.where(levels == clear, 0, 255).astype(np.uint8))))
@@ -75,8 +75,8 @@ def deep_colour_to_8_bits(high: Image.Image, low: Image.Image, declared_bits: in
     low.tile = [_with_raw_mode(tile, _in_other_order(_raw_mode(tile))) for tile in _tiles(low)]  # type: ignore[attr-defined]
     high.load()
     low.load()
-    levels = np.asarray(low).astype(np.uint16)
-    levels |= np.asarray(high).astype(np.uint16) << 8
+    levels: NDArray[np.uint16] = np.asarray(high).astype(np.uint16) * np.uint16(256)
+    levels += np.asarray(low)
     pixels = to_8_bits(levels[..., :3], declared_bits)
     return Image.fromarray(pixels if levels.shape[2] == 3 else np.dstack((pixels, to_8_bits(levels[..., 3]))))
 

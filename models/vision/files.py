@@ -107,7 +107,9 @@ def _to_8_bits(image: Image.Image, declared_bits: int) -> Image.Image:
         result = grey_to_8_bits(image, declared_bits)
     elif image.mode == "LAB":
         srgb, lab = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
-        result = ImageCms.applyTransform(image, ImageCms.buildTransform(lab, srgb, "LAB", "RGB"))
+        converted = ImageCms.applyTransform(image, ImageCms.buildTransform(lab, srgb, "LAB", "RGB"))
+        assert converted is not None  # it is not made in place
+        result = converted
     else:
         return image
     result.info = {key: value for key, value in image.info.items() if key != "transparency"}

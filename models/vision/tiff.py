@@ -28,9 +28,9 @@ _IGNORED = 65_000  # a private tag that nothing reads
 class _Tag(NamedTuple):
     number: int
     kind: int
-    count: int
+    values: int
     at: int
-    """Where its values are."""
+    """Where its values are, of which there are so many."""
 
 
 def check_tiff(payload: bytes) -> bytes:
@@ -40,7 +40,7 @@ def check_tiff(payload: bytes) -> bytes:
     `broken`, `too_complex`.
     """
     order, tags, places = _directory(payload)
-    if sum(_SIZES.get(tag.kind, 1) * tag.count for tag in tags) > 2 * len(payload) + 65_536:
+    if sum(_SIZES.get(tag.kind, 1) * tag.values for tag in tags) > 2 * len(payload) + 65_536:
         raise too_complex("its tags refer to more bytes than it has")
     values = {tag.number: _integers(payload, order, tag) for tag in tags if tag.number in _COUNTED}
     sides = [values.get(number) or [1] for number in _TILE_SIDES]
@@ -88,19 +88,19 @@ def _directory(payload: bytes) -> tuple[str, list[_Tag], list[int]]:
             fits = _SIZES.get(kind, 1) * values <= inline
             tags.append(_Tag(tag, kind, values, at + size if fits else offset))
             places.append(at)
-    except struct.error as error:
+    except (struct.error, OverflowError) as error:
         raise truncated() from error
     return order, tags, places
 
 
 def _integers(payload: bytes, order: str, tag: _Tag) -> tuple[int, ...]:
-    if tag.count > MAX_VALUES:
-        raise too_complex(f"{tag.count:,} strips or tiles; at most {MAX_VALUES:,} are read")
+    if tag.values > MAX_VALUES:
+        raise too_complex(f"{tag.values:,} strips or tiles; at most {MAX_VALUES:,} are read")
     if tag.kind not in _INTEGERS:
         raise broken(f"tag {tag.number} has the type {tag.kind}")
     try:
-        return struct.unpack_from(f"{order}{tag.count}{_INTEGERS[tag.kind]}", payload, tag.at)
-    except struct.error as error:
+        return struct.unpack_from(f"{order}{tag.values}{_INTEGERS[tag.kind]}", payload, tag.at)
+    except (struct.error, OverflowError) as error:
         raise truncated() from error
 
 

@@ -151,6 +151,10 @@ def test_a_tiff_that_ends_in_its_directory_is_truncated(cut: int) -> None:
     assert code(payload[:cut].ljust(4, b"\0") if cut < 4 else payload[:cut]) == "truncated"
 
 
+def test_a_tiff_whose_directory_is_beyond_any_file_is_truncated() -> None:
+    assert code(b"II+\0\x08\0\0\0" + b"\xff" * 8 + bytes(40)) == "truncated"
+
+
 def test_a_tiff_whose_strips_are_elsewhere_is_truncated() -> None:
     payload = encoded(Image.fromarray(np.zeros((48, 64), np.uint8)), "TIFF")
     assert code(payload[:-2_000]) == "truncated"
