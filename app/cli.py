@@ -5,7 +5,7 @@ import os
 import sys
 import traceback
 from contextlib import suppress
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -35,11 +35,28 @@ from app.commands import (
 )
 
 cli = typer.Typer(
-    help="Deploys models that keep learning.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"hindsight {version('hindsight')}")
+        raise typer.Exit
+
+
+@cli.callback()
+def common_options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Deploys models that keep learning."""
+
 
 # In the order of `hindsight --help`.
 for module in (up, send, feedback, batch, doctor, topics):

@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from typing import Any
 
@@ -23,8 +23,13 @@ def load_tasks(settings: Settings) -> dict[str, Task]:
 def load_task(settings: Settings, task: str) -> Task:
     """Return the task of this name. Raises SetupError if there is none, or it cannot be loaded."""
     if task not in settings.tasks:
-        raise SetupError(f"There is no task {task!r}.", f"Choose one of: {', '.join(settings.tasks)}.")
+        raise unknown_task(task, settings.tasks)
     return _create_task(task, settings.tasks[task], settings.task_options.get(task, {}))
+
+
+def unknown_task(task: str, known: Iterable[str]) -> SetupError:
+    """Return the error of a task that is not there."""
+    return SetupError(f"There is no task {task!r}.", f"Choose one of: {', '.join(sorted(known))}.")
 
 
 def _create_task(name: str, path: str, options: Mapping[str, Any]) -> Task:

@@ -146,6 +146,10 @@ class Task(ABC):
         """Return a few numbers of an event, by name, to detect input drift; see `models.input_statistics`."""
         return of_tensors(self.inputs(features))
 
+    def unknown_values(self, features: Features) -> Mapping[str, int]:
+        """Return how many values of an event the model does not know, by feature, of few names. By default none."""
+        return {}
+
     def classes(self, output: Mapping[str, Any]) -> Sequence[str]:
         """Return the classes that an output or a correction names, each as often as it does; by default none."""
         return ()

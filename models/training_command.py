@@ -1,6 +1,7 @@
 """Shared parts of `python -m models.<task>.train`: options, progress, a version's folder."""
 
 import json
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,14 +22,14 @@ ParentOption = Annotated[Path | None, typer.Option(help="The model.onnx to start
 def run(module: str, fit: Callable[[OnStep], Trained], out: Path, options: Mapping[str, object]) -> None:
     """Fit a version, write it to `out`, and print its figures.
 
-    The card records the command: `module` with the options that are not None. Raises `typer.BadParameter`.
+    The card records the command: `module` with the options that are not None. Ends with 1 if there is nothing to learn.
     """
     console = Console(stderr=True)
     with progress(console) as on_step:
         try:
             trained = fit(on_step)
         except Untrainable as error:
-            raise typer.BadParameter(str(error)) from error
+            sys.exit(f"error: {error}")
     given = {name: value for name, value in {**options, "out": out}.items() if value is not None}
     write(trained, out, " ".join([f"python -m {module}", *(f"--{name} {value}" for name, value in given.items())]))
     console.print_json(data=trained.card["figures"])

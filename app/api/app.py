@@ -17,6 +17,7 @@ from app.api import (
     docs_pages,
     feedback,
     health,
+    log_identity,
     models,
     payload,
     predictions,
@@ -151,6 +152,7 @@ def _include_routers(app: FastAPI, services: Services, blob_quota: BlobQuota) ->
     app.include_router(replays.router(settings, known, services.replays))
     app.include_router(dead_letters.router(services.dead_letters))
     app.include_router(blobs.router(blob_quota, settings.max_blob_bytes))
+    app.include_router(log_identity.router(settings))
     app.include_router(health.router(settings, services.state_metrics))
 
 

@@ -5,10 +5,13 @@ from contextlib import contextmanager
 
 from fastapi import HTTPException
 
-from app.api.feedback import RETRY_AFTER
 from app.errors import SetupError
 from app.kafka.transient_errors import TRANSIENT_ERRORS
+from app.tasks import unknown_task
 from models.base import Task
+
+RETRY_AFTER = "2"
+"""Seconds after which a client may try again, as the header of a 503."""
 
 
 @contextmanager
@@ -25,5 +28,5 @@ def http_errors() -> Iterator[None]:
 def require_task(tasks: Mapping[str, Task], task: str) -> Task:
     """Return the task of this name. Raises HTTPException 404 with the known tasks."""
     if task not in tasks:
-        raise HTTPException(404, f"there is no task {task!r}; known: {', '.join(sorted(tasks))}")
+        raise HTTPException(404, unknown_task(task, tasks).one_line)
     return tasks[task]

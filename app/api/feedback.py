@@ -8,8 +8,8 @@ from aiokafka.errors import MessageSizeTooLargeError
 from fastapi import APIRouter, Body, Header, HTTPException, Path, Query, Request
 from pydantic import AfterValidator
 
+from app.api.errors import http_errors
 from app.auth.scopes import AUTH_RESPONSES, ActorName, get_caller, require_scope, resolve_actor
-from app.errors import Unavailable, Unconfirmed
 from app.events.ids import PREDICTION_ID, task_of
 from app.events.prediction_reference import EventAttribute
 from app.events.types import FeedbackGiven, FeedbackRetracted
@@ -17,8 +17,6 @@ from app.kafka.resilient_producer import ResilientProducer
 from app.services.feedback import FeedbackIndex, FeedbackResponse, publish_feedback
 from app.tracing import TRACEPARENT_HEADER, valid_traceparent
 from models.base import Rejected, Task
-
-RETRY_AFTER = "2"
 
 _EXAMPLE_ID = "ocr:4e0d2f5c-6a3c-5b8e-9f3a-0d6c1c2b7a11"
 EXAMPLES: dict[str, Any] = {
@@ -99,7 +97,7 @@ def router(tasks: Mapping[str, Task], producer: ResilientProducer, index: Feedba
         """
         event = FeedbackGiven.model_validate(body.model_dump() | {"actor": resolve_actor(request, body.actor)})
         trace = valid_traceparent(request.headers.get(TRACEPARENT_HEADER))
-        with _http_errors():
+        with _feedback_errors():
             response = await publish_feedback(event, tasks, producer, idempotency_key, trace)
         index.add(response.id, response.prediction_id, event.actor)
         return response
@@ -118,7 +116,7 @@ def router(tasks: Mapping[str, Task], producer: ResilientProducer, index: Feedba
         nothing.
         """
         trace = valid_traceparent(request.headers.get(TRACEPARENT_HEADER))
-        with _http_errors():
+        with _feedback_errors():
             references = await index.find(feedback_id)
             reference = _choose_reference(
                 references, feedback_id, prediction_id, actor or get_caller(request.scope).name
@@ -154,12 +152,12 @@ def _choose_reference(
 
 
 @contextmanager
-def _http_errors() -> Iterator[None]:
-    try:
-        yield
-    except Rejected as error:
-        raise HTTPException(422, str(error)) from None
-    except MessageSizeTooLargeError:
-        raise HTTPException(413, "the feedback is too large for a Kafka message") from None
-    except (Unavailable, Unconfirmed) as error:
-        raise HTTPException(503, str(error), {"Retry-After": RETRY_AFTER}) from None
+def _feedback_errors() -> Iterator[None]:
+    """Turn invalid feedback into 422, too large feedback into 413, and other errors into what `http_errors` does."""
+    with http_errors():
+        try:
+            yield
+        except Rejected as error:
+            raise HTTPException(422, str(error)) from None
+        except MessageSizeTooLargeError:
+            raise HTTPException(413, "the feedback is too large for a Kafka message") from None

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Path
 
-from app.api.feedback import RETRY_AFTER
+from app.api.errors import RETRY_AFTER
 from app.auth.scopes import AUTH_RESPONSES, require_scope
 from app.catalog.catalog import Catalog
 from app.errors import Unavailable

@@ -28,6 +28,7 @@ from pydantic import ValidationError
 
 from app.events import cloudevents, decoding, ids, topics
 from app.events import types as event_types
+from app.events.base import describe_problems
 from app.events.cloudevents import JSON, Event, format_rfc3339
 from app.events.types import FeedbackGiven, FeedbackRetracted, PredictionMade, PredictionRequested
 from app.settings import MiB
@@ -308,16 +309,18 @@ class Hindsight:
         """Return the end of the task's answers before this client's first request: its answers come after it."""
         async with self._start_offsets_lock:
             if task not in self._start_offsets:
-                self._start_offsets[task] = await self._end_offsets(topics.predictions(task))
+                self._start_offsets[task] = await self._end_offsets(task)
         return self._start_offsets[task]
 
-    async def _end_offsets(self, topic: str) -> dict[TopicPartition, int]:
+    async def _end_offsets(self, task: str) -> dict[TopicPartition, int]:
+        topic = topics.predictions(task)
         consumer = AIOKafkaConsumer(**self._kafka, isolation_level="read_committed")
         try:
             await consumer.start()
             if topic not in await consumer.topics():
                 raise ClientError(
-                    f"there is no topic {topic!r}: check the name of the task, and that the platform runs"
+                    f"There is no task {task!r} here, as there is no topic {topic!r}. Check its name, and that the "
+                    "platform runs."
                 )
             partitions = await self._producer.partitions_for(topic)
             return dict(await consumer.end_offsets([TopicPartition(topic, number) for number in partitions]))
@@ -330,7 +333,7 @@ def _build_event(event_type: type[FeedbackEventT], **fields: Any) -> FeedbackEve
     try:
         return event_type(**fields)
     except ValidationError as error:
-        raise ClientError("; ".join(str(problem["msg"]) for problem in error.errors())) from None
+        raise ClientError(describe_problems(error)) from None
 
 
 def parse_answer(record: ConsumerRecord) -> Answer | None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from app.commands.arguments import TaskArgument
 from app.commands.replay import progress_bars
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def register(cli: typer.Typer) -> None:
 
 
 def backtest(
-    task: Annotated[str, typer.Argument(help="The task, such as ocr.")],
+    task: TaskArgument,
     version: Annotated[str, typer.Argument(help="The version's number, as `hindsight models list` prints it.")],
     since: Annotated[str | None, typer.Option("--from", help="Requests from this time on (ce_time).")] = None,
     until: Annotated[str | None, typer.Option("--to", help="Requests before this time (ce_time).")] = None,

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -53,7 +55,9 @@ def list_(
         for letter in letters:
             print(json.dumps(to_json(letter), ensure_ascii=False))
         return
-    _print_table(letters)
+    _print_letters(letters)
+    if not letters:
+        print("There are no such dead letters.")
     if more:
         print(f"There are more dead letters: increase --limit {limit} to list them.", file=sys.stderr)
 
@@ -176,23 +180,24 @@ def _build_filter(
     return DeadLetterFilter(frozenset(ids), stage, code, task, None if since is None else parse_time(since, "--since"))
 
 
-def _print_table(letters: "Sequence[DeadLetterEntry]") -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE)
-    for heading in ("id", "logged", "stage", "code", "reason", "from", "event", "replayed"):
-        table.add_column(heading, no_wrap=heading == "id", overflow="fold")
+def _print_letters(letters: "Sequence[DeadLetterEntry]") -> None:
+    """Print a paragraph for each letter, as wide as the terminal; its first line has the whole id."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
     for letter in letters:
-        table.add_row(
-            letter.id,
-            letter.logged.isoformat(sep=" ", timespec="seconds").removesuffix("+00:00"),
-            letter.stage,
-            letter.code,
-            letter.reason,
-            f"{letter.topic}/{letter.partition}/{letter.offset}",
-            " ".join(letter.event_identity),
-            "?" if letter.redeliveries is None else str(letter.redeliveries or ""),
+        print("\n".join(format_letter(letter, width)))
+
+
+def format_letter(letter: "DeadLetterEntry", width: int) -> list[str]:
+    """Return the lines of a dead letter. Words, such as ids, stay whole even if they are wider than the terminal."""
+    from app.dead_letters.letter import format_redeliveries
+
+    logged = letter.logged.isoformat(sep=" ", timespec="seconds").removesuffix("+00:00")
+    source, event_id = letter.event_identity
+    origin = [f"from {letter.topic}, partition {letter.partition}, offset {letter.offset}"]
+    origin += [f"event {event_id} of {source}", format_redeliveries(letter)]
+    lines = [f"{letter.id}  {logged}"]
+    for text in (f"{letter.stage}: {letter.code}: {letter.reason}", "; ".join(filter(None, origin))):
+        lines += textwrap.wrap(
+            text, width, initial_indent="  ", subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
         )
-    Console(markup=False).print(table)
+    return lines

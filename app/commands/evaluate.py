@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from app.commands.arguments import TaskArgument
+
 if TYPE_CHECKING:
     from app.evaluation.held_out import Evaluation
     from app.evaluation.off_policy import OffPolicyComparison
@@ -22,7 +24,7 @@ def register(cli: typer.Typer) -> None:
 
 
 def evaluate(
-    task: Annotated[str, typer.Argument(help="The task, such as ocr.")],
+    task: TaskArgument,
     version: Annotated[str | None, typer.Option(help="The version; by default the one that serves.")] = None,
     off_policy: Annotated[
         Path | None, typer.Option("--off-policy", help="Estimate its reward on this dataset's choices instead.")

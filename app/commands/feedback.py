@@ -45,6 +45,9 @@ def feedback(
                 prediction_id, correction=label, reward=reward, accepted=accepted or None, actor=name
             )
 
+    from app.commands.client import check_same_log
+
+    check_same_log()
     event_id = asyncio.run(publish())
     if retract is not None:
         print(f"{retract}: retraction {event_id} is in the log")

@@ -29,6 +29,7 @@ def create(
             "operate (change routes, start and end runs, replay). No scope includes another."
         ),
     ],
+    as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
 ) -> None:
     """Create a key and print its token. The token is shown only once, because only its hash is stored.
 
@@ -41,7 +42,7 @@ def create(
         raise typer.BadParameter(f"{', '.join(unknown)} is not one of {', '.join(SCOPES)}", param_hint="--scope")
     with _open_key_store() as store:
         token = store.create(name, frozenset(known for known in SCOPES if known in scope))
-    print(token)
+    print(json.dumps({"name": name, "scopes": sorted(set(scope)), "token": token}) if as_json else token)
     print("Send it as X-API-Key, or log in with it. It is not shown again.", file=sys.stderr)
 
 

@@ -6,9 +6,12 @@ import json
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from app.commands.arguments import TaskArgument
 
 if TYPE_CHECKING:
     from app.registry.changes import RegistryWriter
@@ -17,13 +20,14 @@ if TYPE_CHECKING:
 
 models = typer.Typer(help="List versions, register them, and choose which of them serve.", no_args_is_help=True)
 
-TaskArgument = Annotated[str, typer.Argument(help="The task, such as ocr.")]
 VersionArgument = Annotated[str, typer.Argument(help="The version's number, as `list` prints it.")]
 ReasonOption = Annotated[str, typer.Option(help="The reason, for the log.")]
 ActorOption = Annotated[str | None, typer.Option(help="The actor; by default the user of this computer.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON, one object per line.")]
 
 DEFAULT_REASON = "by hand"
+MAX_CARD_TEXT = 400
+"""Length of a card's field in text; a drift reference has thousands of numbers."""
 
 
 def register(cli: typer.Typer) -> None:
@@ -59,7 +63,7 @@ def list_(
 
 def register_(
     task: TaskArgument,
-    model: Annotated[Path, typer.Argument(help="The ONNX file.", exists=True, dir_okay=False, readable=True)],
+    model: Annotated[Path, typer.Argument(help="The ONNX file.", exists=True, readable=True)],
     card: Annotated[
         Path, typer.Option(help="Its card: a JSON object with data and figures.", exists=True, dir_okay=False)
     ],
@@ -71,8 +75,10 @@ def register_(
 
     It does not serve until a route includes it. If the model is registered already, its card is replaced by this one.
     """
+    from app.evaluation.shipped_comparison import describe_trial
     from app.evaluation.trial_process import check_model
     from app.registry.cards import parse_card
+    from app.registry.model_format import read_model
     from app.registry.registration import Provenance
     from app.registry.registration import register as register_version
     from app.settings import settings
@@ -80,15 +86,15 @@ def register_(
     from app.tasks import load_task
 
     card_fields = parse_card(card.read_bytes(), str(card))
-    answered = check_model(settings(), load_task(settings(), task).name, model)
-    print(f"The model answered {answered} samples, alone and in batches.", file=sys.stderr)
+    content = read_model(model)
+    print(describe_trial(check_model(settings(), load_task(settings(), task).name, model)), file=sys.stderr)
     version = asyncio.run(
         register_version(
             settings(),
             load_task(settings(), task),
             _open_writer(task),
             blob_store(settings()),
-            model.read_bytes(),
+            content,
             card_fields,
             Provenance(actor or getpass.getuser(), parent),
         )
@@ -158,7 +164,10 @@ def show(task: TaskArgument, version: VersionArgument, as_json: JsonOption = Fal
         return
     for name, value in lineage.model_dump(mode="json", exclude_none=True).items():
         if name == "card":
-            lines: list[object] = [f"{field}: {json.dumps(content)}" for field, content in value.items()]
+            fields = {field: json.dumps(content, ensure_ascii=False) for field, content in value.items()}
+            lines: list[object] = [
+                f"{field}: {shorten(text, MAX_CARD_TEXT, placeholder=' ...')}" for field, text in fields.items()
+            ]
         else:
             lines = value if isinstance(value, list) else [value]
         for line in lines:

@@ -2,13 +2,16 @@
 
 import json
 import math
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from app.commands.arguments import TaskArgument
 
 if TYPE_CHECKING:
     from app.replay.query import ReplayQuery
@@ -16,8 +19,26 @@ if TYPE_CHECKING:
     from app.replay.selection import ReplayProgress
 
 _EXAMPLES = """Examples: hindsight replay ocr --out september --from 2026-09-01 --to 2026-10-01;
+hindsight replay ocr --out today --from -1d;
 hindsight replay ocr --out sure --where "confidence > 0.9 AND label IS NOT NULL" --as-of 2026-10-01T12:00:00Z;
 hindsight replay ocr --to-topic rehearsal --from 2026-09-01 --speed 10x"""
+
+
+_REASONS = {
+    "out_of_range": "outside of --from and --to",
+    "no_request": "of requests outside of --from and --to",
+    "no_row": "of predictions that are in no row",
+    "where": "that --where leaves out",
+    "unanswered": "without an answer",
+    "failed": "failures to predict",
+    "repeated": "repetitions",
+    "replay": "of history that was published again",
+    "partial": "of streams in progress",
+    "chunk": "chunks of streams",
+    "other_preprocess_version": "of another preprocess version",
+    "retracted": "that were retracted",
+}
+"""What the records of a reason are; of others the reason is plain enough."""
 
 
 def register(cli: typer.Typer) -> None:
@@ -26,9 +47,11 @@ def register(cli: typer.Typer) -> None:
 
 
 def replay(
-    task: Annotated[str, typer.Argument(help="The task, such as ocr.")],
+    task: TaskArgument,
     out: Annotated[Path | None, typer.Option(help="The directory to write the dataset to.")] = None,
-    since: Annotated[str | None, typer.Option("--from", help="Requests from this time on (ce_time).")] = None,
+    since: Annotated[
+        str | None, typer.Option("--from", help="Requests from this time on (ce_time): 2026-01-31, yesterday, -1d.")
+    ] = None,
     until: Annotated[str | None, typer.Option("--to", help="Requests before this time (ce_time).")] = None,
     as_of: Annotated[
         str | None, typer.Option("--as-of", help="Only events that were in the log at this time; by default now.")
@@ -87,10 +110,15 @@ def _write_dataset(query: "ReplayQuery", out: Path, as_json: bool) -> None:
     if as_json:
         print(json.dumps(manifest))
         return
-    print(f"{out}: {manifest['rows']} rows {manifest['splits']}, content hash {manifest['content_hash']}")
+    splits = ", ".join(f"{split} {count}" for split, count in manifest["splits"].items())
+    rows = f"{manifest['rows']} rows" + (f" ({splits})" if splits else "")
+    print(f"{out}: {rows}, content hash {manifest['content_hash']}")
     for kind, counts in manifest["counts"].items():
         left_out = {**counts["skipped"], **counts["rejected"]}
-        print(f"  {kind:<11} {counts['read']:>9} read  {counts['rows']:>9} in rows  {_format_reasons(left_out)}")
+        reasons = f"; left out: {_format_reasons(left_out)}" if left_out else ""
+        print(f"  {kind:<11} {counts['read']:>9} read, {counts['rows']:>9} in rows{reasons}")
+    if note := range_note(manifest):
+        print(note, file=sys.stderr)
     if manifest["without_content"]:
         print(f"  rows without {query.content}: {_format_reasons(manifest['without_content'])}")
 
@@ -110,7 +138,24 @@ def _format_duration(seconds: float) -> str:
 
 
 def _format_reasons(counts: dict[str, Any]) -> str:
-    return ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in counts.items())
+    return ", ".join(f"{count} {_REASONS.get(reason, reason.replace('_', ' '))}" for reason, count in counts.items())
+
+
+def range_note(manifest: dict[str, Any]) -> str:
+    """Return what a dataset's range has to do with the log, if the log has no request in a part of it; else ""."""
+    arguments, first, last = manifest["arguments"], manifest["requests"]["first"], manifest["requests"]["last"]
+    since, until = (datetime.fromisoformat(arguments[name] or "9999-12-31T00:00Z") for name in ("from", "to"))
+    if first is None:
+        return f"The log has no requests of {arguments['task']}."
+    if until <= datetime.fromisoformat(first):
+        return f"The range ends before the log begins: its first request of {arguments['task']} is of {first}."
+    if arguments["from"] is None:
+        return ""
+    if since > datetime.fromisoformat(last):
+        return f"The range begins after the log's last request of {arguments['task']}, which is of {last}."
+    if since < datetime.fromisoformat(first):
+        return f"The log has no requests of {arguments['task']} before {first}."
+    return ""
 
 
 @contextmanager

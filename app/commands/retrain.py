@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from app.commands.arguments import complete_task
+
 _EXAMPLES = """Examples: hindsight retrain ocr; hindsight retrain ocr --explain; hindsight retrain ocr --cancel;
 hindsight retrain --list --json"""
 _POLL_SECONDS = 1.0
@@ -18,7 +20,7 @@ def register(cli: typer.Typer) -> None:
 
 
 def retrain(
-    task: Annotated[str | None, typer.Argument(help="The task, such as ocr.")] = None,
+    task: Annotated[str | None, typer.Argument(help="The task, such as ocr.", autocompletion=complete_task)] = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Print what each trigger observes and when it fires instead.")
     ] = False,
@@ -33,22 +35,28 @@ def retrain(
 
     Exit code 1 if the run failed or its candidate was refused.
     """
+    from app.commands.client import call_api, check_same_log
     from app.errors import SetupError
 
-    if list_:
-        for run in _list_runs(task):
-            print(json.dumps(run) if as_json else _run_line(run))
-        return
-    if task is None:
+    if not (list_ or task):
         raise SetupError("No task is named.", "Name the task to retrain, such as: hindsight retrain ocr")
+    check_same_log()
+    if list_:
+        runs = _list_runs(task)
+        for run in runs:
+            print(json.dumps(run) if as_json else _run_line(run))
+        if not (runs or as_json):
+            print(f"There are no runs{f' of {task}' if task else ''} yet.")
+        return
+    assert task is not None
     if explain:
-        _print_triggers(_call_api("GET", f"/v1/retraining/{task}/triggers"), as_json)
+        _print_triggers(call_api("GET", f"/v1/retraining/{task}/triggers"), as_json)
         return
     body = {"actor": actor or getpass.getuser(), "reason": reason}
     if cancel:
-        print(_call_api("POST", f"/v1/retraining/{task}:cancel", body)["run_id"])
+        print(call_api("POST", f"/v1/retraining/{task}:cancel", body)["run_id"])
         return
-    run_id = _call_api("POST", f"/v1/retraining/{task}", body)["run_id"]
+    run_id = call_api("POST", f"/v1/retraining/{task}", body)["run_id"]
     if no_wait:
         print(json.dumps({"run_id": run_id}) if as_json else run_id)
         return
@@ -76,14 +84,18 @@ def _follow_run(task: str, run_id: str) -> dict[str, Any]:
 
 
 def _list_runs(task: str | None) -> list[dict[str, Any]]:
-    return [run for run in _call_api("GET", "/v1/retraining")["runs"] if task in (None, run["task"])]
+    from app.commands.client import call_api
+
+    return [run for run in call_api("GET", "/v1/retraining")["runs"] if task in (None, run["task"])]
 
 
 def _run_line(run: dict[str, Any]) -> str:
     state = run["outcome"] or run["step"]
     version = f"version {run['version']}" if run["version"] else "-"
     reason = run["reason"] or run["decision"] or ""
-    return f"{run['run_id']}  {run['task']:<16}  {run['trigger']:<8}  {state:<11}  {version:<11}  {reason}".rstrip()
+    began = run["began"][:16].replace("T", " ")
+    line = f"{began}  {run['run_id']}  {run['task']:<16}  {run['trigger']:<8}  {state:<11}  {version:<11}  {reason}"
+    return line.rstrip()
 
 
 def _print_triggers(explanation: dict[str, Any], as_json: bool) -> None:
@@ -95,29 +107,3 @@ def _print_triggers(explanation: dict[str, Any], as_json: bool) -> None:
         print(f"{'':<9} due: {trigger['bound']}")
         for missing in trigger["missing"]:
             print(f"{'':<9} not yet: {missing}")
-
-
-def _call_api(method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-    """Call the API and return its answer. Raises `SetupError` with its error message."""
-    import httpx
-
-    from app.auth import local_key
-    from app.embedded.api_readiness import api_url
-    from app.errors import SetupError
-    from app.settings import settings
-    from app.system import api_tls
-
-    key, verify = local_key.load_key(settings()), api_tls.client_verification(settings())
-    headers = {"X-API-Key": key} if key else {}
-    url = f"{api_url(settings())}{path}"
-    try:
-        response = httpx.request(method, url, json=body, headers=headers, timeout=60, trust_env=False, verify=verify)
-    except httpx.HTTPError as error:
-        raise SetupError(f"{url} can't be reached: {error}.", "Start the platform with `hindsight up`.") from error
-    if response.is_success:
-        return response.json()
-    try:
-        detail = response.json()["detail"]
-    except (ValueError, KeyError, TypeError):
-        detail = response.text
-    raise SetupError(str(detail), "See `hindsight retrain --help`.")

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from app.commands.arguments import TaskArgument
+
 if TYPE_CHECKING:
     from app.client import Hindsight
 
@@ -21,7 +23,7 @@ def register(cli: typer.Typer) -> None:
 
 
 def send(
-    task: Annotated[str, typer.Argument(help="The task, such as ocr.")],
+    task: TaskArgument,
     files: Annotated[list[Path], typer.Argument(help="The payloads.", exists=True, dir_okay=False, readable=True)],
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON, one object a line.")] = False,
     timeout: Annotated[float, typer.Option(help="Longest wait for each answer, in seconds.")] = 60.0,
@@ -36,7 +38,7 @@ async def _send_all(task: str, files: list[Path], as_json: bool, seconds: float)
     from rich.console import Console
     from rich.progress import Progress
 
-    from app.commands.client import create_client
+    from app.commands.client import check_same_log, create_client
 
     slots = asyncio.Semaphore(MAX_IN_FLIGHT)
 
@@ -53,6 +55,8 @@ async def _send_all(task: str, files: list[Path], as_json: bool, seconds: float)
     with Progress(console=console, transient=True, redirect_stdout=redirect, disable=hidden) as progress:
         bar = progress.add_task(task, total=len(files))
         async with create_client() as client:
+            if any(path.stat().st_size > client.max_inline_bytes for path in files):
+                await asyncio.to_thread(check_same_log)  # they go through the API's blob storage
             results = await asyncio.gather(*map(send_file, files), return_exceptions=True)
     for result in results:
         if isinstance(result, BaseException):

@@ -4,6 +4,7 @@ Queries run one at a time, each in a thread with its own event loop.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import TypeVar
@@ -42,9 +43,18 @@ class AsyncDeadLetterStore:
         """
 
         async def run_query(log: DeadLetterStore) -> tuple[list[DeadLetterEntry], bool]:
-            sort_key = None if before is None else (await _find_one(log, before)).sort_key
-            letters = await log.find(replace(criteria, before=sort_key), limit + 1)
-            return letters[::-1][:limit], len(letters) > limit
+            return await _find_page(log, criteria, limit, before)
+
+        return await self._run(run_query)
+
+    async def page_with_codes(
+        self, criteria: DeadLetterFilter, limit: int, before: str | None = None
+    ) -> tuple[list[DeadLetterEntry], bool, Counter[str]]:
+        """Return the same as `page`, and how many dead letters there are of each code, of any age."""
+
+        async def run_query(log: DeadLetterStore) -> tuple[list[DeadLetterEntry], bool, Counter[str]]:
+            letters, more = await _find_page(log, criteria, limit, before)
+            return letters, more, log.count_codes(replace(criteria, code=None))
 
         return await self._run(run_query)
 
@@ -84,6 +94,14 @@ class AsyncDeadLetterStore:
 
         async with self._semaphore:
             return await asyncio.to_thread(asyncio.run, run_in_store())
+
+
+async def _find_page(
+    log: DeadLetterStore, criteria: DeadLetterFilter, limit: int, before: str | None
+) -> tuple[list[DeadLetterEntry], bool]:
+    sort_key = None if before is None else (await _find_one(log, before)).sort_key
+    letters = await log.find(replace(criteria, before=sort_key), limit + 1)
+    return letters[::-1][:limit], len(letters) > limit
 
 
 async def _find_one(log: DeadLetterStore, letter_id: str) -> DeadLetterEntry:

@@ -72,11 +72,11 @@ class DeadLetterFilter:
         if self.ids:
             condition &= ds.field("id").isin(sorted(self.ids))
         if self.stage is not None:
-            condition &= _extension("stage", UNKNOWN) == self.stage
+            condition &= extension("stage", UNKNOWN) == self.stage
         if self.code is not None:
-            condition &= _extension("code", UNKNOWN) == self.code
+            condition &= extension("code", UNKNOWN) == self.code
         if self.task is not None:
-            condition &= pc.match_substring_regex(_extension("topic", ""), rf"^{re.escape(self.task)}\.[^.]*$")
+            condition &= pc.match_substring_regex(extension("topic", ""), rf"^{re.escape(self.task)}\.[^.]*$")
         if self.since is not None:
             condition &= ds.field("logged") >= pa.scalar(self.since)
         if self.before is not None:
@@ -84,7 +84,8 @@ class DeadLetterFilter:
         return condition
 
 
-def _extension(name: str, default: str) -> ds.Expression:
+def extension(name: str, default: str) -> ds.Expression:
+    """Return an attribute of the rejection, such as its code, of a row of the archive."""
     return pc.coalesce(pc.map_lookup(ds.field("extensions"), pa.scalar(name), "first"), pa.scalar(default))
 
 
@@ -116,6 +117,12 @@ def entry_of(row: Mapping[str, Any]) -> DeadLetterEntry:
 
 def _number(text: str) -> int:
     return int(text) if text.isdecimal() else -1
+
+
+def format_redeliveries(letter: DeadLetterEntry) -> str:
+    """Return how often a letter was replayed as text; an empty string if it was not, or if that is unknown."""
+    count = letter.redeliveries or 0
+    return f"replayed {'once' if count == 1 else f'{count} times'}" if count else ""
 
 
 def to_json(letter: DeadLetterEntry) -> dict[str, Any]:

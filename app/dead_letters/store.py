@@ -13,7 +13,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from app.dead_letters.letter import COLUMNS, DeadLetterEntry, DeadLetterFilter, LogPosition, entry_of
+from app.dead_letters.letter import (
+    COLUMNS,
+    UNKNOWN,
+    DeadLetterEntry,
+    DeadLetterFilter,
+    LogPosition,
+    entry_of,
+    extension,
+)
 from app.eventlog import snapshot
 from app.eventlog.archive import Archive
 from app.eventlog.snapshot import Snapshot
@@ -48,6 +56,15 @@ class DeadLetterStore:
     async def find(self, criteria: DeadLetterFilter, limit: int | None = None) -> list[DeadLetterEntry]:
         """Return the newest `limit` dead letters that match, in the order of the log."""
         return await self._with_redelivery_counts(self._find(criteria.expression, limit))
+
+    def count_codes(self, criteria: DeadLetterFilter) -> Counter[str]:
+        """Return how many dead letters that match have each code."""
+        columns = {"id": ds.field("id"), "code": extension("code", UNKNOWN)}
+        with Archive(self._settings).diagnose_errors(topics.DEAD_LETTERS):
+            table = self._snapshot.dataset().to_table(columns=columns, filter=criteria.expression)
+        # A dead letter may be logged twice, with the same code.
+        codes = table.group_by("id").aggregate([("code", "min")]).column("code_min")
+        return Counter({row["values"]: row["counts"] for row in codes.value_counts().to_pylist()})
 
     async def find_earlier_feedback(self, letters: Sequence[DeadLetterEntry]) -> list[DeadLetterEntry]:
         """Return earlier rejected feedback on the same predictions that was not redelivered yet.

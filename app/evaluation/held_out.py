@@ -100,8 +100,8 @@ def make_prediction_input(task: Task, sample: Sample) -> Asked:
 
 def _prediction_error(task: Task, sample: Sample, error: Rejected) -> SetupError:
     return SetupError(
-        f"{sample.name}, of the held-out set of {task.name}, can't be predicted: {error.code}: {error}.",
-        "Remove it from the held-out set, or correct the task.",
+        f"The sample {sample.name} of {task.name} can't be predicted: {error.code}: {error}.",
+        "Remove it from the task's samples, or correct the task.",
     )
 
 

@@ -6,10 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 from app.errors import SetupError
 from app.evaluation.model_trial import try_model
+from app.evaluation.shipped_comparison import TrialResult
+from app.registry.model_format import OUT_OF_MEMORY, SMALLER
 from app.settings import CHECKOUT, MiB, Settings, settings
 from app.system.environment import process_environment
 from app.system.memory_limit import limit_memory
@@ -22,8 +25,8 @@ _SIZE_FACTOR = 4
 _OUT_OF_MEMORY = 3
 
 
-def check_model(config: Settings, task: str, path: Path, seconds: float = TRIAL_SECONDS) -> int:
-    """Try a model in a process of its own; return the number of samples that it answered. Raises `SetupError`."""
+def check_model(config: Settings, task: str, path: Path, seconds: float = TRIAL_SECONDS) -> TrialResult:
+    """Try a model in a process of its own; return the result. Raises `SetupError`."""
     command = [sys.executable, "-m", __name__, task, str(path.resolve())]
     try:
         done = subprocess.run(
@@ -41,7 +44,7 @@ def check_model(config: Settings, task: str, path: Path, seconds: float = TRIAL_
             "Export a faster or smaller model; a request waits for its answer.",
         ) from None
     if done.returncode == _OUT_OF_MEMORY:
-        raise SetupError("The model needs more memory than a model may.", "Export a smaller model.")
+        raise SetupError(OUT_OF_MEMORY, SMALLER)
     if done.returncode < 0:
         raise SetupError(
             f"The model ended the process that tried it ({signal.Signals(-done.returncode).name}).",
@@ -55,20 +58,20 @@ def check_model(config: Settings, task: str, path: Path, seconds: float = TRIAL_
     result = json.loads(done.stdout.splitlines()[-1])
     if "error" in result:
         raise SetupError(result["error"], result["remedy"])
-    return int(result["samples"])
+    return TrialResult(**result)
 
 
 def main(task: str, path: Path) -> None:
     """Try a model, and print the result as JSON."""
     limit_memory(MEMORY_BYTES + _SIZE_FACTOR * path.stat().st_size, lambda: os._exit(_OUT_OF_MEMORY))
     try:
-        samples = asyncio.run(try_model(load_task(settings(), task), path, settings().batch_size))
+        result = asyncio.run(try_model(load_task(settings(), task), path, settings().batch_size))
     except SetupError as error:
         print(json.dumps({"error": error.message, "remedy": error.remedy}))
     except MemoryError:
         sys.exit(_OUT_OF_MEMORY)
     else:
-        print(json.dumps({"samples": samples}))
+        print(json.dumps(asdict(result)))
 
 
 if __name__ == "__main__":

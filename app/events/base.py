@@ -77,7 +77,7 @@ class EventData(FrozenModel):
                 data = json.dumps(payload).encode()
             return cls.model_validate_json(data, strict=True)
         except ValidationError as error:
-            raise Rejected("bad_data", f"{name}.v{version} is wrong: {_error_text(error)}") from None
+            raise Rejected("bad_data", f"{name}.v{version} is wrong: {describe_problems(error)}") from None
         except Exception as error:  # data on which an upcaster fails is not valid in the old version
             raise Rejected("bad_data", f"{name}.v{version} can't be read: {type(error).__name__}: {error}") from error
 
@@ -102,8 +102,11 @@ class ModelRef(FrozenModel):
     """The version in the registry, such as `3`; for a candidate, the id of its run."""
 
 
-def _error_text(error: ValidationError) -> str:
-    problems = ((".".join(map(str, problem["loc"])), problem["msg"]) for problem in error.errors())
+def describe_problems(error: ValidationError) -> str:
+    """Return what is wrong, with the name of each field, without pydantic's own words."""
+    problems = (
+        (".".join(map(str, problem["loc"])), problem["msg"].removeprefix("Value error, ")) for problem in error.errors()
+    )
     return "; ".join(f"{name}: {message}" if name else message for name, message in problems)
 
 

@@ -2,16 +2,13 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from app.events.cloudevents import format_rfc3339
 from models.base import Rejected
-
-MAX_LINE = 16 * 1024 * 1024
-"""Bound of a row's bytes; a longer row is rejected."""
 
 
 @dataclass(frozen=True)
@@ -44,22 +41,6 @@ class RejectedRow:
 
 
 ParsedRow = Example | RejectedRow
-
-
-def numbered_lines(lines: Iterator[bytes], name: str) -> Iterator[tuple[str, str | RejectedRow]]:
-    """Yield the place and the text of each line that is not blank."""
-    for number, line in enumerate(lines, start=1):
-        where = f"{name}:{number}"
-        if len(line) > MAX_LINE:
-            yield where, RejectedRow(where, "too_long", f"the line has more than {MAX_LINE:,} bytes")
-            continue
-        try:
-            text = line.decode("utf-8-sig" if number == 1 else "utf-8")
-        except UnicodeDecodeError as error:
-            yield where, RejectedRow(where, "not_utf8", f"the line is not valid UTF-8: {error}")
-            continue
-        if text.strip():
-            yield where, text.rstrip("\r\n")
 
 
 def parse_json(text: str, what: str) -> Any:

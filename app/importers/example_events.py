@@ -78,12 +78,7 @@ class EventBuilder:
     def build(self, row: Example, feedback: Event) -> ExampleEvents:
         """Build all events. Raises `Rejected`, ValueError for invalid text, OSError if a storage is unavailable."""
         request_id = _request_id(row)
-        payload, limit = row.payload, max_claimed_bytes(self._settings, self._task)
-        if isinstance(payload, str):
-            payload = self._reader.read(payload, limit)
-        elif len(payload) > limit:
-            raise Rejected("too_large", f"the payload has {len(payload):,} bytes; at most {limit:,} are taken")
-        request = self._build_request(row, request_id, payload)
+        request = self._build_request(row, request_id, self._read_payload(row))
         entity = (row.entity or (row.payload if isinstance(row.payload, str) else request_id)).encode()
         topic = topics.requests(self._task.name)
         origin = Origin(TopicId(SOURCE), topic, 0, 0, round(time.time() * 1000))
@@ -105,6 +100,27 @@ class EventBuilder:
             ),
         )
 
+    def check(self, row: Example, feedback: Event) -> bytes:
+        """Return the payload, if the events could be built. Raises as `build` does."""
+        payload = self._read_payload(row)
+        try:
+            self._task.preprocess(payload)
+        except Rejected:
+            raise
+        except Exception as error:  # a failure of the task's code affects this row only
+            raise Rejected("preprocess_error", f"{type(error).__name__}: {error}") from error
+        if row.output is not None:
+            self._build_prediction(row, "", "", b"")
+        return payload
+
+    def _read_payload(self, row: Example) -> bytes:
+        limit = max_claimed_bytes(self._settings, self._task)
+        if isinstance(row.payload, str):
+            return self._reader.read(row.payload, limit)
+        if len(row.payload) > limit:
+            raise Rejected("too_large", f"the payload has {len(row.payload):,} bytes; at most {limit:,} are taken")
+        return row.payload
+
     def _validate_correction(self, row: Example) -> dict[str, Any] | None:
         try:
             return None if row.correction is None else self._task.validate_correction(row.correction)
@@ -114,10 +130,9 @@ class EventBuilder:
             raise Rejected("bad_correction", f"{type(error).__name__}: {error}") from error
 
     def _build_request(self, row: Example, request_id: str, payload: bytes) -> Event:
-        """Build the request with the payload, or with its claim check if it is too large for a message."""
+        """Build the request with the payload, or with its claim check if it is too large for Kafka."""
         content_type = None
-        in_kafka = self._settings.max_payload_bytes - RECORD_OVERHEAD_BYTES
-        if len(payload) > min(in_kafka, self._task.max_payload_bytes):
+        if len(payload) > self._settings.max_payload_bytes - RECORD_OVERHEAD_BYTES:
             payload, content_type = json.dumps({"uri": self._blobs.put(payload)}).encode(), JSON
         subject = row.entity or (row.payload if isinstance(row.payload, str) else None)
         fits = subject is not None and len(subject) <= MAX_ATTRIBUTE_LENGTH and not _CONTROL_CHARACTER.search(subject)

@@ -1,116 +1,76 @@
 """The format of a source, and its examples."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
-from typing import Literal
 
 from app.errors import SetupError
-from app.importers import bandit, coco, librispeech, manifest, tables
 from app.importers.example import ParsedRow
-from app.importers.locations import SourceReader, resolve_uri, uris_by_path
+from app.importers.layouts import LAYOUTS, Format, Layout
+from app.importers.locations import SourceReader
+from app.importers.source import Source, list_suffixed
 from models.base import Rejected
-
-Format = Literal["jsonl", "csv", "librispeech", "coco", "bandit"]
-
-_SUFFIXES: dict[Format, tuple[str, ...]] = {
-    "librispeech": (librispeech.TRANSCRIPT_SUFFIX,),
-    "jsonl": (".jsonl",),
-    "csv": (".csv",),
-    "coco": (".json",),
-    "bandit": (".csv", ".jsonl"),
-}
-_MAX_DOCUMENT_BYTES = 2 * 1024**3
-"""Bound of a COCO document, which is read into memory (that of train2017 has 450 MB)."""
 
 
 @dataclass(frozen=True)
 class ImportSource:
-    """An existing source: its URI `root`, and the `files` that describe payloads."""
+    """A source with its format, the `files` that describe payloads, and those that only seem to."""
 
-    root: str
+    source: Source
     format: Format
     files: tuple[str, ...]
-    all_files: tuple[str, ...]
-    """All files of the source, payloads included."""
-    reader: SourceReader
+    passed_over: tuple[str, ...]
+
+    @property
+    def root(self) -> str:
+        """Return the source's URI."""
+        return self.source.root
 
     def read_examples(self) -> Iterator[ParsedRow]:
         """Yield the examples, the same at each call. Raises `SetupError` for an invalid document."""
-        if self.format == "librispeech":
-            yield from librispeech.read_examples(self.all_files, self.reader.read_lines)
-        else:
-            for uri in self.files:
-                yield from _READERS[self.format](self, uri)
+        try:
+            yield from LAYOUTS[self.format].read(self.source, self.files)
+        except Rejected as error:
+            raise SetupError(
+                f"{self.root} can't be imported as {self.format}: {error}.",
+                "Repair the file, or set --format if it is another one.",
+            ) from error
 
 
-def open_source(reader: SourceReader, source: str, requested_format: Format | None) -> ImportSource:
-    """Open a source in the requested format, or in the one that its files suggest. Raises `SetupError`."""
-    root = reader.resolve_root(source)
-    directory = root if root.endswith("/") else f"{root.rpartition('/')[0]}/"
-    all_files = reader.list_files(root) if root.endswith("/") else [root]
-    for suggested_format, suffixes in _SUFFIXES.items():
-        files = [uri for uri in all_files if uri.endswith(suffixes)]
-        if not files or requested_format not in (None, suggested_format):
+def open_source(
+    reader: SourceReader, location: str, requested_format: Format | None, column_names: Mapping[str, str] | None = None
+) -> ImportSource:
+    """Open a source in the requested format, or in the first one that its files have. Raises `SetupError`.
+
+    `column_names` are what the columns of tables are renamed to.
+    """
+    root = reader.resolve_root(location)
+    files = tuple(reader.list_files(root)) if root.endswith("/") else (root,)
+    source = Source(root, files, reader, column_names or {})
+    reasons: dict[str, str] = {}
+    for file_format, layout in LAYOUTS.items():
+        if requested_format not in (None, file_format):
             continue
-        file_format = suggested_format
-        if requested_format is None and file_format == "csv" and _is_bandit(reader, files[0]):
-            file_format = "bandit"
-        if file_format == "coco":
-            files = [uri for uri in files if "instances" in uri.rpartition("/")[2]] or files
-        if file_format in ("coco", "librispeech") and not root.endswith("/"):
-            all_files = reader.list_files(_image_root(directory))
-        return ImportSource(root, file_format, tuple(files), tuple(all_files), reader)
-    all_suffixes = sorted({suffix for suffixes in _SUFFIXES.values() for suffix in suffixes})
+        refused: dict[str, str] = {}
+        candidates = list_suffixed(files, *layout.suffixes)
+        accepted = [uri for uri in candidates if _accepts(layout, source, uri, refused)]
+        if chosen := layout.choose(accepted):
+            passed_over = [*refused, *(uri for uri in accepted if uri not in chosen)]
+            return ImportSource(source, file_format, tuple(chosen), tuple(passed_over))
+        reasons |= refused
+    suffixes = {end for name, layout in LAYOUTS.items() if requested_format in (None, name) for end in layout.suffixes}
     raise SetupError(
-        f"There is no file to import at {source}" + (f" as {requested_format}." if requested_format else "."),
-        f"Name a file that ends with one of "
-        f"{', '.join(_SUFFIXES[requested_format] if requested_format else all_suffixes)}, or its directory.",
+        f"There is no file to import at {location}"
+        + (f" as {requested_format}" if requested_format else "")
+        + "".join(f"; {reason}" for reason in [*reasons.values()][:3])
+        + ".",
+        f"Name a file that ends with one of {', '.join(sorted(suffixes))}, or its directory. Tables need a first line "
+        f"with the names of their columns; --map file=path names a column.",
     )
 
 
-def _image_root(directory: str) -> str:
-    """Return the folder of the images: COCO's annotations are in a folder beside them."""
-    parent, _, name = directory.rstrip("/").rpartition("/")
-    return f"{parent}/" if name == "annotations" else directory
-
-
-def _is_bandit(reader: SourceReader, uri: str) -> bool:
-    for _, row in tables.read_csv(reader.read_lines(uri), ""):
-        return isinstance(row, dict) and set(bandit.REQUIRED_COLUMNS) <= row.keys()
-    return False
-
-
-def _read_rows(source: ImportSource, uri: str) -> Iterator[tables.TableRow]:
-    read = tables.read_jsonl if uri.endswith(".jsonl") else tables.read_csv
-    return read(source.reader.read_lines(uri), _display_name(source, uri))
-
-
-def _display_name(source: ImportSource, uri: str) -> str:
-    """Return a file's name for messages: its path below the source."""
-    return next(iter(uris_by_path([uri], source.root))) if source.root.endswith("/") else uri.rpartition("/")[2]
-
-
-def _read_manifest(source: ImportSource, uri: str) -> Iterator[ParsedRow]:
-    return manifest.read_examples(_read_rows(source, uri), partial(resolve_uri, uri))
-
-
-def _read_bandit(source: ImportSource, uri: str) -> Iterator[ParsedRow]:
-    return bandit.read_examples(lambda: _read_rows(source, uri), uri)
-
-
-def _read_coco(source: ImportSource, uri: str) -> Iterator[ParsedRow]:
-    directory = source.root if source.root.endswith("/") else _image_root(f"{uri.rpartition('/')[0]}/")
+def _accepts(layout: Layout, source: Source, uri: str, refused: dict[str, str]) -> bool:
     try:
-        document = source.reader.read(uri, _MAX_DOCUMENT_BYTES)
-        yield from coco.read_examples(document, _display_name(source, uri), uris_by_path(source.all_files, directory))
+        return layout.accepts(source, uri)
     except Rejected as error:
-        raise SetupError(f"{uri} can't be imported: {error}.", "Set --format if it is not COCO.") from error
-
-
-_READERS: dict[Format, Callable[[ImportSource, str], Iterator[ParsedRow]]] = {
-    "jsonl": _read_manifest,
-    "csv": _read_manifest,
-    "coco": _read_coco,
-    "bandit": _read_bandit,
-}
+        refused[uri] = str(error)
+        return False

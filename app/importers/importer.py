@@ -13,15 +13,16 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TypeVar
 
 import pyarrow.dataset as ds
 
 from app.errors import Unpublishable
 from app.eventlog import snapshot
 from app.events import topics
-from app.events.cloudevents import ConsumedRecord, Origin, Record, TopicId, header_text
+from app.events.cloudevents import ConsumedRecord, Event, Origin, Record, TopicId, header_text
 from app.events.types import PredictionFailed
-from app.importers.example import ParsedRow, RejectedRow
+from app.importers.example import Example, ParsedRow, RejectedRow
 from app.importers.example_events import SOURCE, EventBuilder, ExampleEvents
 from app.inference.handler import STAGE, InferenceHandler
 from app.inference.mlserver.client import InferenceClient
@@ -30,6 +31,8 @@ from app.kafka.producers import RecordSender, open_producer, publish_confirmed
 from app.settings import Settings
 from app.streams.delivery import DeliveryGuard
 from models.base import Rejected, Task
+
+_Built = TypeVar("_Built")
 
 
 @dataclass
@@ -73,6 +76,14 @@ class Importer:
                 progress(self._counts.total)
         return self._counts
 
+    def check(self, parsed_rows: Iterable[ParsedRow], progress: Callable[[int], None]) -> ImportCounts:
+        """Count what `run` would import, without the log and the models: nothing is published or stored."""
+        known: set[str] = set()
+        for row in parsed_rows:
+            self._counts.imported += self._build(row, known, self._event_builder.check) is not None
+            progress(self._counts.total)
+        return self._counts
+
     def _imported_feedback_ids(self) -> set[str]:
         """Return the ids of the feedback that earlier imports have written to the log."""
         topic = topics.feedback(self._task.name)
@@ -82,10 +93,10 @@ class Importer:
             return set(ids.to_pylist())
 
     def _build_all(self, rows: Sequence[ParsedRow], known: set[str]) -> list[ExampleEvents]:
-        built = (self._build(row, known) for row in rows)
+        built = (self._build(row, known, self._event_builder.build) for row in rows)
         return [events for events in built if events is not None]
 
-    def _build(self, row: ParsedRow, known: set[str]) -> ExampleEvents | None:
+    def _build(self, row: ParsedRow, known: set[str], build: Callable[[Example, Event], _Built]) -> _Built | None:
         if isinstance(row, RejectedRow):
             self._reject_row(row)
             return None
@@ -94,7 +105,7 @@ class Importer:
             if feedback.id in known:
                 self._counts.known += 1
                 return None
-            events = self._event_builder.build(row, feedback)
+            events = build(row, feedback)
         except Rejected as error:
             self._reject_row(RejectedRow(row.where, error.code, str(error)))
         except ValueError as error:  # for example half of a surrogate pair, which JSON can have and UTF-8 can't

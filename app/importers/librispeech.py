@@ -5,10 +5,11 @@ Each line of `84-121123.trans.txt` has the id of a recording and its text; `84-1
 
 from collections.abc import Callable, Collection, Iterator
 
-from app.importers.example import Example, ParsedRow, RejectedRow, numbered_lines
+from app.importers.example import Example, ParsedRow, RejectedRow
+from app.importers.payload_files import AUDIO_SUFFIXES
+from app.importers.text import numbered_lines
 
 TRANSCRIPT_SUFFIX = ".trans.txt"
-AUDIO_SUFFIXES = (".flac", ".wav", ".ogg")
 
 
 def read_examples(uris: Collection[str], lines: Callable[[str], Iterator[bytes]]) -> Iterator[ParsedRow]:

@@ -1,6 +1,8 @@
 """Access to sources by URI: files of this machine, and objects of an S3 server."""
 
 import os
+import sys
+import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -12,7 +14,8 @@ from minio import Minio
 from minio.error import S3Error
 
 from app.errors import SetupError
-from app.importers.example import MAX_LINE
+from app.importers.payload_files import normalize_path
+from app.importers.text import split_lines, transcode
 from app.preprocess.files import BLOB_SCHEME, path_of
 from app.settings import Settings
 from app.storage import s3
@@ -21,6 +24,7 @@ from app.storage.blobs import StorageUnavailable
 from models.base import Rejected
 
 S3_SCHEME = "s3://"
+_CHUNK_BYTES = 1024 * 1024
 _NOT_FOUND_CODES = {"NoSuchKey", "NoSuchBucket", "NoSuchObject"}
 
 
@@ -52,9 +56,9 @@ class SourceReader:
         return sorted(f"{S3_SCHEME}{bucket}/{key}" for key in visible if not key.endswith("/"))
 
     def read_lines(self, uri: str) -> Iterator[bytes]:
-        """Yield the lines of a file; a line longer than `MAX_LINE` is cut to one byte more than that."""
+        """Yield the lines of a text file in UTF-8, as `split_lines` and `transcode` do."""
         with self._open(uri) as file:
-            yield from _iterate_lines(file)
+            yield from split_lines(transcode(_iterate_chunks(file, sys.maxsize)))
 
     def read(self, uri: str, limit: int) -> bytes:
         """Return a file or a blob of at most `limit` bytes. Raises `Rejected`."""
@@ -71,6 +75,21 @@ class SourceReader:
         if len(data) > limit:
             raise Rejected("too_large", f"{uri} has more than {limit:,} bytes")
         return data
+
+    def find(self, base: str, path: str) -> str:
+        """Return the URI of a path as `resolve_uri` does; if there are several spellings, of the first that exists.
+
+        Others are Windows' backslashes, and macOS's decomposed characters (NFD). Raises ValueError.
+        """
+        normalized = normalize_path(path)
+        spellings = dict.fromkeys([path, normalized, unicodedata.normalize("NFD", normalized)])
+        uris = [resolve_uri(base, spelling) for spelling in spellings]
+        return next((uri for uri in uris if len(uris) > 1 and self._exists(uri)), uris[0])
+
+    def _exists(self, uri: str) -> bool:
+        if uri.startswith(BLOB_SCHEME):
+            return True
+        return self._is_object(uri) if uri.startswith(S3_SCHEME) else path_of(uri).exists()
 
     def _resolve_s3_root(self, source: str) -> str:
         uri = source.rstrip("/")
@@ -156,16 +175,8 @@ def _is_hidden(parts: Iterable[str]) -> bool:
     return any(part.startswith(".") for part in parts)
 
 
-def _iterate_lines(file: Any) -> Iterator[bytes]:
-    while line := file.readline(MAX_LINE + 1):
-        beginning = line
-        while not line.endswith(b"\n") and (line := file.readline(MAX_LINE + 1)):
-            pass  # skip the rest of a line that is too long
-        yield beginning
-
-
 def _iterate_chunks(file: Any, limit: int) -> Iterator[bytes]:
     """Yield the file's content up to `limit` bytes: a server may return less than requested."""
-    while limit > 0 and (piece := file.read(limit)):
+    while limit > 0 and (piece := file.read(min(limit, _CHUNK_BYTES))):
         yield piece
         limit -= len(piece)

@@ -30,7 +30,7 @@ from app.inference.mlserver.client import InferenceClient
 from app.inference.routing import pin_champion
 from app.kafka import clients
 from app.kafka.producers import publish_confirmed
-from app.preprocess.files import build_request, list_uris
+from app.preprocess.files import build_request, kind_of_file, list_uris, media_kind
 from app.settings import Settings
 from app.storage.blob_store import blob_store
 from app.streams.delivery import DeliveryGuard
@@ -55,15 +55,31 @@ BatchProgress = Callable[[int, int], None]
 
 
 def run_batch(
-    settings: Settings, task: str, sources: Sequence[str], out: Path, *, log: bool = True, progress: BatchProgress
+    settings: Settings,
+    task: str,
+    sources: Sequence[str],
+    out: Path,
+    *,
+    log: bool = True,
+    progress: BatchProgress,
+    left_out: Callable[[Path], object] = lambda path: None,
 ) -> dict[str, int]:
     """Predict every payload of the sources (directories, files, blob:// URIs) and write a Parquet file.
 
-    Return the counts of `predicted` and `failed`. The file is written completely or not at all.
+    Files of a directory whose names show another kind than the task's samples are left out; `left_out` is called with
+    each. Return the counts of `predicted` and `failed`. The file is written completely or not at all.
     """
-    uris = list_uris(sources)
+    kinds = {media_kind(sample.content_type) for sample in load_task(settings, task).samples()}
+
+    def is_payload(path: Path) -> bool:
+        if not kinds or kind_of_file(path) in (None, *kinds):
+            return True
+        left_out(path)
+        return False
+
+    uris = list_uris(sources, is_payload)
     if not uris:
-        raise SetupError(f"There are no files in {', '.join(sources)}.", "Name a directory with payloads.")
+        raise SetupError(f"There are no payloads of {task} in {', '.join(sources)}.", "Name a directory with payloads.")
     out.parent.mkdir(parents=True, exist_ok=True)
     partial_file = out.with_name(f".{out.name}.partial")
     try:

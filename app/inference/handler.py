@@ -73,8 +73,10 @@ class InferenceHandler:
             )
         )
         for ((version, role), group), group_results in zip(groups.items(), results, strict=True):
-            for (index, event, _), result in zip(group, group_results, strict=True):
+            for (index, event, features), result in zip(group, group_results, strict=True):
                 answers[index] = self._answer(self._model(version), role, event, batch[index], result)
+                if role != "shadow" and not isinstance(result, Rejected):
+                    metrics.count_unknown_values(self._task.name, self._task.unknown_values(features))
         return [answer for answer in answers if answer is not None]
 
     def _model(self, version: str) -> ModelRef:

@@ -21,7 +21,9 @@ class LocalModel:
             tensor.name: tensor.shape for tensor in self._session.get_inputs()
         }
         """The declared size of each dimension of each input: a number, or a name or None where it may vary."""
-        self._names = [output.name for output in self._session.get_outputs()]
+        self.output_types: dict[str, str] = {tensor.name: tensor.type for tensor in self._session.get_outputs()}
+        """ONNX Runtime's name of the type of each output, such as `tensor(float)`."""
+        self._names = list(self.output_types)
 
     async def infer(self, model: ModelRef, batch: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Return the model's outputs for a batch of named tensors. Raises RequestRefused if the model can't take it."""

@@ -12,6 +12,7 @@ The series of each metric are bounded. The labels, and their bounds:
 | code | constants in the source (a test checks it), and codes of custom tasks: beyond MAX_CODES all are `other` |
 | topic, group | those of the tasks, `lifecycle` and `dead-letters`; the four consumer groups |
 | feature, detector | of drift: the features that the task declares, and at most `drift_features.MAX_CLASSES` classes |
+| feature | of unknown values: those that the task's `unknown_values` names, constants of its schema |
 | directory | home |
 """
 
@@ -44,6 +45,11 @@ FLOOR_HITS = Counter(
     "hindsight_propensity_floor_hits_total",
     "Predictions whose propensity is the least that the task's policy gives to any output.",
     ["task", "version", "role"],
+)
+UNKNOWN_VALUES = Counter(
+    "hindsight_unknown_values_total",
+    "Values of answered requests that the model does not know: categories that it was not trained on.",
+    ["task", "feature"],
 )
 SHADOWS = Counter(
     "hindsight_shadow_events_total", "Answered events for a shadow: said or left_out.", ["task", "version", "outcome"]
@@ -95,6 +101,12 @@ def count_rejection(task: str, stage: str, code: str, version: str = "", role: s
     """Count a request that became a dead letter at this stage, with the version that was called, if any."""
     count_failure(task, stage, code)
     REQUESTS.labels(task, version, role, "failed").inc()
+
+
+def count_unknown_values(task: str, values: Mapping[str, int]) -> None:
+    """Count the values of a request that its model does not know, by feature."""
+    for feature, count in values.items():
+        UNKNOWN_VALUES.labels(task, feature).inc(count)
 
 
 def init_counters(task: str, *stages: str) -> None:

@@ -7,7 +7,7 @@ from nicegui.events import GenericEventArguments
 
 from app.errors import SetupError
 from app.kafka.transient_errors import TRANSIENT_ERRORS
-from app.pages.elements import Node, button
+from app.pages.elements import Node, Prose, button
 
 FieldValues = Mapping[str, str]
 """The dialog's values by their fields' names."""
@@ -15,7 +15,10 @@ _DIALOG_ID = "confirm"
 
 
 class ConfirmationDialog:
-    """The confirmation dialog of a page. It runs a confirmed action once, and shows an error with its remedy."""
+    """The confirmation dialog of a page. It runs a confirmed action once, and shows an error with its remedy.
+
+    Enter confirms: in the reason, or else on the button, which has the focus because it is the first element.
+    """
 
     def __init__(self) -> None:
         self._values: dict[str, str] = {}
@@ -25,10 +28,10 @@ class ConfirmationDialog:
             self._title = Node("h2")
             self._text = Node("p")
             self._fields = Node("div", style="stack")
-            self._error = Node("p", style="note bad", role="alert").set_shown(False)
+            self._error = Prose("p", style="note bad", role="alert").set_shown(False)
             with Node("div", style="bar"):
-                button("Cancel", self._close, "push")
                 self._confirm_button = button("Confirm", self._on_confirm, "main")
+                button("Cancel", self._close, "push")
 
     def ask(
         self,
@@ -71,7 +74,9 @@ class ConfirmationDialog:
     def _add_reason(self) -> None:
         with Node("label", style="field"):
             Node("span", "Reason (kept in the log)", "muted small")
-            self._bind_field(Node("input", maxlength=2000, data_field="reason", required=True), "reason")
+            field = Node("input", maxlength=2000, data_field="reason", required=True)
+        self._bind_field(field, "reason")
+        field.on("keydown.enter", self._on_confirm, js_handler="(event) => event.isComposing || emit()")
 
     def _bind_field(self, field: Node, name: str) -> None:
         def on_input(event: GenericEventArguments) -> None:

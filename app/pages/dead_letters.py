@@ -1,16 +1,17 @@
 """`/dead-letters`: records that could not be processed, their reasons, and their redelivery."""
 
+from collections.abc import Mapping
 from urllib.parse import urlencode
 
 from nicegui import ui
 
 from app.dead_letters.async_store import DeadLetterNotFound
-from app.dead_letters.letter import DeadLetterEntry, DeadLetterFilter, to_detailed_json
+from app.dead_letters.letter import DeadLetterEntry, DeadLetterFilter, format_redeliveries, to_detailed_json
 from app.errors import SetupError
 from app.kafka.transient_errors import TRANSIENT_ERRORS
 from app.pages import layout
 from app.pages.confirmation import ConfirmationDialog, FieldValues
-from app.pages.elements import Node, button, definition_list, table_header, tabs
+from app.pages.elements import Node, Prose, button, definition_list, table_header, tabs
 from app.services.services import Services
 from models.base import Rejected
 
@@ -23,27 +24,44 @@ def register(services: Services) -> None:
     """Add the page."""
 
     @ui.page(PATH)
-    async def dead_letters(stage: str = "", before: str = "", id: str = "") -> None:
+    async def dead_letters(stage: str = "", task: str = "", code: str = "", before: str = "", id: str = "") -> None:
         with layout.page("Dead letters", PATH):
             with Node("div", style="bar"):
                 Node("h1", "Dead letters")
-                links = {"All": PATH} | {name: f"{PATH}?{urlencode({'stage': name})}" for name in STAGES}
-                tabs("Stages", links, "" if id else stage or "All")
+            selection = {"stage": stage, "task": task, "code": code}
+            if not id:
+                _render_filter("stage", {name: name for name in STAGES}, selection)
+                _render_filter("task", {name: name for name in services.tasks}, selection)
             try:
                 if id:
                     await _render_dead_letter(services, id)
                 else:
-                    await _render_list(services, stage, before)
+                    await _render_list(services, selection, before)
             except DeadLetterNotFound as error:
                 Node("p", f"{error}. It may have been erased.", "note")
             except SetupError as error:
-                Node("p", error.one_line, "note bad")
+                Prose("p", error.one_line, "note bad")
             except TRANSIENT_ERRORS as error:
                 Node("p", f"The dead letters can't be read now: {error}. Reload the page.", "note bad")
 
 
-async def _render_list(services: Services, stage: str, before: str) -> None:
-    letters, more = await services.dead_letters.page(DeadLetterFilter(stage=stage or None), PAGE_SIZE, before or None)
+def _render_filter(name: str, values: Mapping[str, str], selection: Mapping[str, str]) -> None:
+    """Show the values of a filter, by their texts, as links that keep the other filters."""
+    links = {f"Any {name}": _list_url({**selection, name: ""})}
+    links |= {text: _list_url({**selection, name: value}) for text, value in values.items()}
+    current = next((text for text, value in values.items() if value == selection[name]), f"Any {name}")
+    tabs(name.capitalize(), links, current)
+
+
+def _list_url(parameters: Mapping[str, str]) -> str:
+    return f"{PATH}?{urlencode({name: value for name, value in parameters.items() if value})}"
+
+
+async def _render_list(services: Services, selection: Mapping[str, str], before: str) -> None:
+    stage, task, code = (selection[name] or None for name in ("stage", "task", "code"))
+    criteria = DeadLetterFilter(stage=stage, task=task, code=code)
+    letters, more, counts = await services.dead_letters.page_with_codes(criteria, PAGE_SIZE, before or None)
+    _render_filter("code", {f"{code} {count:,}": code for code, count in counts.most_common()}, selection)
     with Node("section", style="panel"):
         if not letters:
             with Node("div", style="empty"):
@@ -56,7 +74,7 @@ async def _render_list(services: Services, stage: str, before: str) -> None:
                 for letter in letters:
                     _render_row(letter)
         if more:
-            Node("a", "Older", href=f"{PATH}?{urlencode({'stage': stage, 'before': letters[-1].id})}")
+            Node("a", "Older", href=_list_url({**selection, "before": letters[-1].id}))
 
 
 def _render_row(letter: DeadLetterEntry) -> None:
@@ -68,11 +86,7 @@ def _render_row(letter: DeadLetterEntry) -> None:
             Node("strong", letter.code)
             Node("p", letter.reason, "muted small")
         Node("td", letter.topic)
-        Node("td", _redelivery_count(letter), "good small")
-
-
-def _redelivery_count(letter: DeadLetterEntry) -> str:
-    return f"replayed {letter.redeliveries} times" if letter.redeliveries else ""
+        Node("td", format_redeliveries(letter), "good small")
 
 
 async def _render_dead_letter(services: Services, letter_id: str) -> None:
@@ -95,7 +109,7 @@ async def _render_dead_letter(services: Services, letter_id: str) -> None:
     with Node("section", style="panel stack", aria_label="Dead letter"):
         with Node("div", style="bar"):
             Node("h2", f"{letter.stage}: {letter.code}")
-            Node("span", _redelivery_count(letter), "good small")
+            Node("span", format_redeliveries(letter), "good small")
             if layout.viewer_has_scope("operate"):
                 text = f"This publishes the record again, unchanged, to {letter.topic}. Fix the cause first."
                 if letter.redeliveries:

@@ -36,6 +36,25 @@ class Node(Element):
         return self.set_attribute("hidden", not shown)
 
 
+class Prose(Node):
+    """An HTML element with a text whose parts in backticks are code."""
+
+    def __init__(self, tag: str, text: str = "", style: str = "", **props: Any) -> None:
+        super().__init__(tag, style=style, **props)
+        self._prose = ""
+        self.set_text(text)
+
+    def set_text(self, text: str) -> Self:
+        """Set the text; only a change is sent to the browser."""
+        if text != self._prose:
+            self._prose = text
+            self.clear()
+            with self:
+                for index, part in enumerate(text.split("`")):
+                    Node("code" if index % 2 else "span", part)
+        return self
+
+
 def button(text: str, on_click: Callable[..., Any], style: str = "", **props: Any) -> Node:
     """Create a button."""
     node = Node("button", text, f"button {style}", type_="button", **props)

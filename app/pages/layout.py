@@ -1,6 +1,6 @@
 """The layout of every page: navigation, the viewer's name, and the help dialog."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from urllib.parse import unquote
 
@@ -67,6 +67,8 @@ class Viewer:
     def __init__(self) -> None:
         caller = get_caller(context.client.request.scope)
         self.name = caller.name or viewer_name()
+        self.on_named: Callable[[], object] = lambda: None
+        """Called after the viewer typed a name."""
         with Node("label", style="viewer push"):
             Node("span", "You are", "muted small")
             field = Node("input", value=self.name, placeholder="your name", id="viewer", maxlength=_MAX_NAME_LENGTH)
@@ -76,11 +78,17 @@ class Viewer:
         field.set_attribute("autocomplete", "nickname")
 
         def on_change(event: GenericEventArguments) -> None:
-            self.name = str(event.args).strip()[:_MAX_NAME_LENGTH]
+            self.set_name(str(event.args))
             field._props["value"] = self.name  # the browser has it already
-            remember_viewer_name(self.name)
 
         field.on("change", on_change, js_handler="(event) => emit(event.target.value)")
+
+    def set_name(self, name: str) -> None:
+        """Take the name that the viewer typed, and remember it in this browser."""
+        self.name = name.strip()[:_MAX_NAME_LENGTH]
+        remember_viewer_name(self.name)
+        if self.name:
+            self.on_named()
 
     def ask_name(self) -> None:
         """Move the focus to the name."""

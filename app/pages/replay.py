@@ -13,7 +13,8 @@ from app.catalog.orm import OutcomeRow, PredictionRow
 from app.errors import SetupError
 from app.kafka.transient_errors import TRANSIENT_ERRORS
 from app.pages import layout
-from app.pages.elements import Node, button, table_header
+from app.pages.confirmation import ConfirmationDialog, FieldValues
+from app.pages.elements import Node, Prose, button, table_header
 from app.replay.jobs.queue import ReplayQueueFull
 from app.replay.jobs.replay_job import ReplayJob
 from app.replay.query import ReplayQuery
@@ -69,7 +70,7 @@ class _ReplayForm:
                 button("Create dataset", self._start_replay, "main", data_change="begin")
             else:
                 Node("span", "To create one, log in with a key that has the scope operate.", "muted small")
-        self._error = Node("p", style="note bad", role="alert").set_shown(False)
+        self._error = Prose("p", style="note bad", role="alert").set_shown(False)
 
     def _add_date(self, name: str, label: str) -> None:
         with Node("label", style="field"):
@@ -143,6 +144,7 @@ class _ReplayList:
         self._services = services
         self._last_rendered: object = None
         self._can_operate = layout.viewer_has_scope("operate")
+        self._dialog = ConfirmationDialog()
         self._panel = Node("div", style="scroll")
 
     def refresh(self) -> None:
@@ -159,7 +161,7 @@ class _ReplayList:
         if not jobs:
             with Node("div", style="empty"):
                 Node("strong", "No datasets yet")
-                Node("span", "Choose a task and a period above. `hindsight replay` creates the same datasets.")
+                Prose("span", "Choose a task and a period above. `hindsight replay` creates the same datasets.")
             return
         with Node("table", style="list"):
             table_header("Task", "Period", "State", "Rows", "Content hash", "")
@@ -184,4 +186,12 @@ class _ReplayList:
                 if job.state == "done":
                     Node("a", "Download", "button", href=f"/v1/replays/{job.id}/download")
                 if self._can_operate and job.state != "gone":
-                    button("Remove", lambda: self._services.replays.remove(job.id), "danger", data_change="remove")
+                    button("Remove", lambda: self._ask_remove(job), "danger", data_change="remove")
+
+    def _ask_remove(self, job: ReplayJob) -> None:
+        async def remove(values: FieldValues) -> str:
+            await self._services.replays.remove(job.id)
+            return f"The dataset of {job.task} was removed."
+
+        text = f"This deletes the rows of the dataset of {job.task}. The log stays: the dataset can be created again."
+        self._dialog.ask("Remove", text, remove, needs_reason=False)

@@ -3,7 +3,8 @@
 import json
 import os
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from mimetypes import guess_type
 from pathlib import Path
 from urllib.parse import unquote_to_bytes, urlsplit
 
@@ -11,10 +12,27 @@ from app.errors import SetupError
 from app.events.cloudevents import JSON, MAX_ATTRIBUTE_LENGTH, Headers
 
 BLOB_SCHEME = "blob://"
+_ARRAYS = "application/octet-stream"
+_ARRAY_SUFFIXES = {".npy", ".npz", ".onnx", ".parquet"}
 
 
-def list_uris(sources: Iterable[str]) -> list[str]:
-    """Return the URIs to read, in a stable order: `file:///..` of every file that is not hidden, and `blob://` URIs."""
+def media_kind(content_type: str) -> str:
+    """Return what payloads of one task have in common: `image`, `audio`, `text`, or the whole type of others."""
+    major = content_type.partition("/")[0]
+    return content_type if major == "application" else major
+
+
+def kind_of_file(path: Path) -> str | None:
+    """Return the kind of a file by its name; None if that does not tell."""
+    content_type = _ARRAYS if path.suffix in _ARRAY_SUFFIXES else guess_type(path.name)[0]
+    return None if content_type is None else media_kind(content_type)
+
+
+def list_uris(sources: Iterable[str], is_payload: Callable[[Path], bool] = lambda path: True) -> list[str]:
+    """Return the URIs to read, in a stable order: `file:///..` of every file that is not hidden, and `blob://` URIs.
+
+    Of a directory, only files for which `is_payload` returns True. Files that are named are read in any case.
+    """
     uris = []
     for source in sources:
         path = Path(source)
@@ -23,7 +41,7 @@ def list_uris(sources: Iterable[str]) -> list[str]:
         elif path.is_dir():
             files = (file for file in path.rglob("*") if file.is_file())
             visible = (file for file in files if not any(part.startswith(".") for part in file.relative_to(path).parts))
-            uris += sorted(file.resolve().as_uri() for file in visible)
+            uris += sorted(file.resolve().as_uri() for file in visible if is_payload(file))
         elif path.is_file():
             uris.append(path.resolve().as_uri())
         else:

@@ -1,20 +1,37 @@
 """What a model's file is, and why ONNX Runtime can't load it."""
 
+import re
+from pathlib import Path
+
 import onnxruntime as ort
 
 from app.errors import SetupError
 
 _EXTERNAL_DATA = b"\x0a\x08location\x12"
 """The mark of a tensor with external data in an ONNX file: a `StringStringEntryProto` with the key `location`."""
+OUT_OF_MEMORY, SMALLER = "The model needs more memory than a model may.", "Export a smaller model."
+_CPP_SOURCE = re.compile(r"/onnxruntime_src/\S+ .*?\) (?=[A-Z])")
+"""The place in ONNX Runtime's source that its messages begin with."""
 _EXPORT = "Export it to ONNX, such as by torch.onnx.export, tf2onnx or skl2onnx, as one file."
 _FOREIGN_FORMATS = {
-    b"PK\x03\x04": "a ZIP archive, as PyTorch and Keras save models",
+    b"PK\x03\x04": "a ZIP archive, as PyTorch and Keras save models; unpack it if there is an ONNX file in it",
     b"\x80": "a Python pickle",
     b"\x89HDF": "an HDF5 file, as Keras saves models",
     b"\x1f\x8b": "a gzip file",
     b"BZh": "a bzip2 file",
+    b"version https://git-lfs": "a pointer of Git LFS: run `git lfs pull`",
+    b"GGUF": "a GGUF file",
 }
 """What a file is that begins with these bytes. An ONNX file begins with 0x08, the tag of its IR version."""
+
+
+def read_model(path: Path) -> bytes:
+    """Return the content of one whole ONNX file. Raises `SetupError` for anything else."""
+    if path.is_dir():
+        raise SetupError(f"{path} is a directory, as TensorFlow saves models (SavedModel).", _EXPORT)
+    content = path.read_bytes()
+    check_format(content)
+    return content
 
 
 def check_format(model: bytes) -> None:
@@ -35,9 +52,24 @@ def check_format(model: bytes) -> None:
 
 def load_error(error: Exception) -> SetupError:
     """Return the error for a model that ONNX Runtime could not load."""
+    text = _CPP_SOURCE.sub("", str(error))
     remedy = _EXPORT
-    if "IR version" in str(error) or "opset" in str(error):
-        remedy = f"Export it for ONNX Runtime {ort.__version__}, as by torch.onnx.export(opset_version=17)."
-    elif "is not a registered function/op" in str(error) or "custom op" in str(error).lower():
+    if out_of_memory := memory_error(error):
+        return out_of_memory
+    if "Protobuf parsing failed" in text:
+        return SetupError("The model is not an ONNX file, or it is cut off or damaged.", _EXPORT)
+    if "IR version" in text or "Opset" in text:
+        remedy = (
+            f"Export it for ONNX Runtime {ort.__version__}, as by torch.onnx.export(opset_version=17), or convert it: "
+            "onnx.version_converter.convert_version(model, 17), model.ir_version = 10."
+        )
+    elif "is not a registered function/op" in text or "custom op" in text.lower():
         remedy = "Export it without operators of another library."
-    return SetupError(f"ONNX Runtime can't load the model: {error}.", remedy)
+    return SetupError(f"ONNX Runtime can't load the model: {text.strip()}.", remedy)
+
+
+def memory_error(error: Exception) -> SetupError | None:
+    """Return the error for a model that ONNX Runtime has no memory for; None if that is not the reason."""
+    if any(mark in str(error) for mark in ("Failed to allocate", "bad_alloc", "bad allocation")):
+        return SetupError(OUT_OF_MEMORY, SMALLER)
+    return None

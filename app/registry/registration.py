@@ -10,6 +10,7 @@ import onnxruntime as ort
 from app.errors import SetupError
 from app.events.base import ModelRef
 from app.events.model_events import ModelCardReplaced, ModelRegistered
+from app.registry.cards import DRIFT_REFERENCE
 from app.registry.changes import RegistryWriter
 from app.registry.model_format import check_format, load_error
 from app.registry.registry import ModelVersion, TaskModels
@@ -64,9 +65,11 @@ async def register(
 
     def decide(models: TaskModels) -> ModelRegistered | ModelCardReplaced | None:
         if (registered := _find_artifact(models, artifact)) is not None:
-            if provenance.run_id is not None or registered.card == json.loads(card_json):
+            kept = {key: value for key, value in registered.card.items() if key == DRIFT_REFERENCE}
+            corrected = {**kept, **json.loads(card_json)}
+            if provenance.run_id is not None or registered.card == corrected:
                 return None
-            return ModelCardReplaced(task=task.name, model=registered.ref, card=dict(card), actor=provenance.actor)
+            return ModelCardReplaced(task=task.name, model=registered.ref, card=corrected, actor=provenance.actor)
         if provenance.parent is not None:
             models.version(provenance.parent)
         if models.versions:

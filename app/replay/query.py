@@ -1,7 +1,8 @@
 """The arguments of a replay. Equal arguments over the same log always make the same dataset."""
 
+import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, Self, get_args
 
 from app.errors import SetupError
@@ -10,6 +11,9 @@ from app.tasks import load_task
 from models.base import Task
 
 Content = Literal["features", "payload", "nothing"]
+_DAYS_AGO = {"today": 0, "yesterday": 1}
+_UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
+_AGO = re.compile(rf"-([0-9]{{1,9}})([{''.join(_UNITS)}])")
 _CONTENTS: dict[str, Content] = {content: content for content in get_args(Content)}
 
 
@@ -83,14 +87,24 @@ class ReplayQuery:
         }
 
 
-def parse_time(text: str, option: str) -> datetime:
-    """Return a time from RFC 3339 or a date; without a time zone it is in UTC. Raises `SetupError`."""
+def parse_time(text: str, option: str, now: datetime | None = None) -> datetime:
+    """Return a time from RFC 3339 or a date, in UTC if it has no time zone, or relative to `now`, the clock by default.
+
+    Relative times are `-1d` (also w, h, m, s), and `today` and `yesterday`, which are midnight in UTC. Raises
+    `SetupError`.
+    """
+    now = now or datetime.now(UTC)
     try:
+        if text in _DAYS_AGO:
+            return datetime(now.year, now.month, now.day, tzinfo=UTC) - timedelta(_DAYS_AGO[text])
+        if ago := _AGO.fullmatch(text):
+            return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
         parsed = datetime.fromisoformat(text)
         return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
     except (ValueError, OverflowError):  # OverflowError: in UTC the year is not from 1 to 9999
         raise SetupError(
-            f"{option} {text!r} is not a valid time.", "Write 2026-01-31 or 2026-01-31T12:00:00Z."
+            f"{option} {text!r} is not a valid time.",
+            "Write 2026-01-31, 2026-01-31T12:00:00Z, today, yesterday or -1d (also w, h, m, s).",
         ) from None
 
 

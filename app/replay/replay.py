@@ -101,6 +101,7 @@ def _build(settings: Settings, arguments: ReplayQuery, directory: Path, progress
             "arguments": arguments.to_manifest(erasures),
             "content_hash": writer.content_hash,
             "rows": writer.rows,
+            "requests": _request_times(connection),
             "splits": dict(connection.execute("SELECT split, count(*) FROM rows GROUP BY 1 ORDER BY 1").fetchall()),
             "without_content": dict(sorted(missing.items())),
             "counts": reconciliation.reconcile(connection, writer.rows),
@@ -108,6 +109,13 @@ def _build(settings: Settings, arguments: ReplayQuery, directory: Path, progress
         }
     dataset.write_manifest(directory / dataset.MANIFEST_FILE, manifest)
     return manifest
+
+
+def _request_times(connection: duckdb.DuckDBPyConnection) -> dict[str, str | None]:
+    """Return the times of the first and the last request in the log, of any range; null if there is none."""
+    [times] = connection.execute('SELECT epoch_us(min("time")), epoch_us(max("time")) FROM requests').fetchall()
+    texts = (None if time is None else datetime.fromtimestamp(time / 1e6, UTC).isoformat() for time in times)
+    return dict(zip(("first", "last"), texts, strict=True))
 
 
 def _dataset_event(arguments: ReplayQuery, out: Path, manifest: dict[str, Any], run_id: str | None) -> Record:

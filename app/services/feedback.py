@@ -12,10 +12,12 @@ from sqlalchemy import select
 
 from app.catalog.catalog import Catalog
 from app.catalog.orm import FeedbackRow
+from app.errors import Unavailable
 from app.events import topics
 from app.events.cloudevents import Record, format_rfc3339
 from app.events.types import FeedbackGiven, FeedbackRetracted
 from app.kafka.resilient_producer import ResilientProducer
+from app.tasks import unknown_task
 from models.base import Rejected, Task
 
 SOURCE = "hindsight/api"
@@ -63,10 +65,18 @@ class FeedbackIndex:
             self._published.popitem(last=False)
 
     async def find(self, id: str) -> Collection[tuple[str, str]]:
-        """Return the prediction and the actor of each feedback event with this id. Raises `Unavailable`."""
+        """Return the prediction and the actor of each feedback event with this id.
+
+        Raises `Unavailable` if the catalog is needed and can't be read.
+        """
         query = select(FeedbackRow.prediction_id, FeedbackRow.actor).where(FeedbackRow.id == id).limit(MAX_FOUND)
-        rows = await asyncio.to_thread(self._catalog.query, lambda connection: connection.execute(query).all())
         published = [self._published[id]] if id in self._published else []
+        try:
+            rows = await asyncio.to_thread(self._catalog.query, lambda connection: connection.execute(query).all())
+        except Unavailable:
+            if not published:
+                raise
+            rows = []
         return {*published, *((row.prediction_id, row.actor) for row in rows)}
 
 
@@ -75,7 +85,7 @@ def _validate(
 ) -> FeedbackGiven | FeedbackRetracted:
     name, _ = feedback.task_and_prediction
     if name not in tasks:
-        raise Rejected("unknown_task", f"there is no task {name!r}; known: {', '.join(sorted(tasks))}")
+        raise Rejected("unknown_task", unknown_task(name, tasks).one_line)
     if isinstance(feedback, FeedbackRetracted) or feedback.correction is None:
         return feedback
     return feedback.model_copy(update={"correction": tasks[name].validate_correction(feedback.correction)})

@@ -27,13 +27,21 @@ _BEGINNINGS = {
     "image/png": rb"\x89PNG\r\n\x1a\n",
     "image/jpeg": rb"\xff\xd8\xff",
     "image/gif": rb"GIF8[79]a",
+    "image/bmp": rb"BM....\0\0\0\0",
+    "image/tiff": rb"II\*\0|MM\0\*",
     "image/webp": rb"RIFF....WEBP",
     "image/avif": rb"....ftypavi[fs]",
-    "image/bmp": rb"BM....\0\0\0\0",
+    "image/heic": rb"....ftyp(?:heic|heix|mif1)",
     "audio/flac": rb"fLaC",
     "audio/ogg": rb"OggS",
-    "audio/wav": rb"RIFF",
+    "audio/wav": rb"RIFF....WAVE",
+    "audio/aiff": rb"FORM....AIF[FC]",
+    "audio/mpeg": rb"ID3|\xff\xfb",
+    "audio/mp4": rb"\0...ftyp",
+    "audio/webm": rb"\x1a\x45\xdf\xa3",
+    "audio/amr": rb"#!AMR",
 }
+"""How files of these media types begin; the first that fits counts."""
 _MEDIA_TYPES = {media_type: re.compile(beginning, re.DOTALL) for media_type, beginning in _BEGINNINGS.items()}
 INLINE_TYPES = {*_MEDIA_TYPES, JSON, "text/plain"}
 """Types that a browser may display: none of them can run code."""

@@ -28,13 +28,16 @@ class Step(NamedTuple):
 def read_request(payload: bytes) -> tuple[dict[str, Any], list[Any], Step | None]:
     """Return a request's context, actions and step, not yet checked against a schema. Raises `Rejected`."""
     try:
-        request = json.loads(payload.decode(), parse_constant=_not_finite)
+        text = payload.decode(json.detect_encoding(payload))
+        request = json.loads(text, parse_constant=_not_finite, object_pairs_hook=_unique)
     except Rejected:
         raise
     except RecursionError:
         raise Rejected("too_deep", f"the JSON is nested too deeply; a request is {_EXAMPLE}") from None
-    except ValueError as error:  # of UTF-8, of JSON, of integers with thousands of digits
-        raise Rejected("not_json", f"the payload is not JSON in UTF-8: {error}; a request is {_EXAMPLE}") from error
+    except ValueError as error:  # of the encoding, of JSON, of integers with thousands of digits
+        raise Rejected(
+            "not_json", f"the payload is not JSON in UTF-8 or UTF-16: {error}; a request is {_EXAMPLE}"
+        ) from error
     if not isinstance(request, dict):
         raise Rejected("not_an_object", f"the JSON is of {type(request).__name__}; a request is {_EXAMPLE}")
     if unknown := sorted(request.keys() - {"context", "actions", "episode_id", "step"}):
@@ -65,11 +68,15 @@ def _step(request: dict[str, Any]) -> Step | None:
 
 
 def encode(schema: Schema, context: dict[str, Any], actions: list[Any], step: Step | None = None) -> Features:
-    """Return the tensors of a request: see `Decision`. Raises `Rejected`."""
+    """Return the tensors of a request: see `Decision`. Raises `Rejected`.
+
+    If no action has any feature of the schema, as in a log of ids, all are zeros, and alike to the model.
+    """
     numbers = np.zeros(1 + schema.context.columns, np.float32)
     numbers[0] = 1.0
     schema.context.encode(context, "the context", numbers[1:])
     rows = np.zeros((len(actions), schema.actions.columns), np.float32)
+    has_features = any(isinstance(action, dict) and action.keys() & schema.actions.kinds.keys() for action in actions)
     ids: dict[bytes, int] = {}
     for place, action in enumerate(actions):
         if not isinstance(action, dict):
@@ -80,13 +87,19 @@ def encode(schema: Schema, context: dict[str, Any], actions: list[Any], step: St
                 "duplicate_id", f"actions {ids[key]} and {place} have the same id; each needs one of its own"
             )
         ids[key] = place
-        schema.actions.encode({name: action[name] for name in action if name != "id"}, f"action {place}", rows[place])
+        if has_features:
+            schema.actions.encode(action, f"action {place}", rows[place])
     features: Features = {
         "context": numbers,
         "actions": rows,
         "ids": np.frombuffer(b"".join(ids), np.uint8),
         "offsets": np.cumsum([0, *map(len, ids)], dtype=np.int32),
     }
+    ignored = len(context.keys() - schema.context.kinds.keys()) + sum(
+        len(action.keys() - schema.actions.kinds.keys() - {"id"}) for action in actions
+    )
+    if ignored:
+        features["ignored"] = np.array([ignored], np.int32)
     if step is not None:
         features |= {
             "episode": np.frombuffer(step.episode.encode(), np.uint8),
@@ -123,6 +136,27 @@ def step_of(features: Features) -> Step | None:
     if "episode" not in features:
         return None
     return Step(features["episode"].tobytes().decode(), int(features["step"][0]))
+
+
+def unknown_features(schema: Schema, features: Features) -> dict[str, int]:
+    """Return how many values of each category are unknown, and as `other` how many features."""
+    context = schema.context.count_unknown(features["context"][None, 1:])
+    actions = schema.actions.count_unknown(features["actions"])
+    counts = {f"context.{name}": count for name, count in context.items()}
+    counts |= {f"actions.{name}": count for name, count in actions.items()}
+    if "ignored" in features:
+        counts["other"] = int(features["ignored"][0])
+    return {name: count for name, count in counts.items() if count}
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object. Raises `Rejected` if it has a name twice."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        names = [name for name, _ in pairs]
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise Rejected("duplicate_name", f"an object has {ascii(repeated)[:200]} twice; give each name once")
+    return made
 
 
 def _not_finite(constant: str) -> float:

@@ -21,21 +21,19 @@ class Group:
     """The features of a context or of an action: a name, and `numeric` or the values of a category.
 
     As numbers a numeric feature takes one column, and a category one for each of its values (1.0 for the one that it
-    has, 0.0 for the others), in the schema's order.
+    has, 0.0 for the others), in the schema's order. A value that the schema does not list is none of them: all 0.0.
     """
 
     title: str
     kinds: dict[str, str | tuple[str, ...]]
 
     @classmethod
-    def read(cls, title: str, declared: object, reserved: frozenset[str] = frozenset()) -> Self:
+    def read(cls, title: str, declared: object) -> Self:
         """Read a group from a schema's JSON. Raises `ValueError`."""
         if not isinstance(declared, dict):
             raise ValueError(f"the schema's {title!r} must be an object: a name and a kind for each feature")
         kinds: dict[str, str | tuple[str, ...]] = {}
         for name, kind in declared.items():
-            if name in reserved:
-                raise ValueError(f"a feature of {title!r} can't be called {name!r}")
             if kind == NUMERIC:
                 kinds[name] = NUMERIC
             elif isinstance(kind, list) and kind and all(isinstance(value, str) for value in kind):
@@ -69,9 +67,13 @@ class Group:
         ]
 
     def encode(self, given: Mapping[str, Any], where: str, out: NDArray[np.float32]) -> None:
-        """Write the numbers into `out` (columns,), all zero; `where` is named in messages. Raises `Rejected`."""
-        if given.keys() != self.kinds.keys():
-            self._mismatch(given, where)
+        """Write the numbers into `out` (columns,), all zero; `where` is named in messages. Raises `Rejected`.
+
+        Other features than the schema's are ignored.
+        """
+        if not given.keys() >= self.kinds.keys():
+            lacking, known = [name for name in self.kinds if name not in given], ", ".join(self.kinds)
+            raise Rejected("missing_feature", f"{where} lacks {_few(lacking)}; the schema needs all of: {known}")
         column = 0
         for name, kind in self.kinds.items():
             value = given[name]
@@ -79,15 +81,19 @@ class Group:
                 out[column] = _number(value, name, where)
                 column += 1
             else:
-                out[column + _place(value, kind, name, where)] = 1.0
+                if (place := _place(value, kind, name, where)) is not None:
+                    out[column + place] = 1.0
                 column += len(kind)
 
-    def _mismatch(self, given: Mapping[str, Any], where: str) -> None:
-        known = ", ".join(self.kinds) or "none"
-        if unknown := sorted(given.keys() - self.kinds.keys()):
-            raise Rejected("unknown_feature", f"{where} has {_few(unknown)}; the schema knows: {known}")
-        lacking = [name for name in self.kinds if name not in given]
-        raise Rejected("missing_feature", f"{where} lacks {_few(lacking)}; the schema needs all of: {known}")
+    def count_unknown(self, rows: NDArray[np.float32]) -> dict[str, int]:
+        """Return in how many rows (n, columns) each category has a value that the schema does not list."""
+        counts, column = {}, 0
+        for name, kind in self.kinds.items():
+            width = 1 if isinstance(kind, str) else len(kind)
+            if not isinstance(kind, str):
+                counts[name] = int((~rows[:, column : column + width].any(axis=1)).sum())
+            column += width
+        return counts
 
 
 def _number(value: object, name: str, where: str) -> float:
@@ -98,14 +104,13 @@ def _number(value: object, name: str, where: str) -> float:
     return float(value)
 
 
-def _place(value: object, values: tuple[str, ...], name: str, where: str) -> int:
+def _place(value: object, values: tuple[str, ...], name: str, where: str) -> int | None:
+    """Return a value's place among those of its category; None if it is not one of them."""
     if not isinstance(value, str):
         raise Rejected(
             "wrong_type", f"{name!r} of {where} is {_shown(value)}; one of the strings {_few(values)} is needed"
         )
-    if value not in values:
-        raise Rejected("unknown_value", f"{name!r} of {where} is {_shown(value)}; one of {_few(values)} is needed")
-    return values.index(value)
+    return values.index(value) if value in values else None
 
 
 def _shown(value: object) -> str:
@@ -125,7 +130,8 @@ def _few(names: list[str] | tuple[str, ...]) -> str:
 class Schema:
     """The features of requests: `{"context": {name: kind}, "actions": {name: kind}}`.
 
-    A kind is `"numeric"` or the list of a category's values. An action needs one feature at least, besides its `id`.
+    A kind is `"numeric"` or the list of a category's values. An action needs one feature at least. That may be its
+    `id`, as a category: for a log whose actions have no other.
     """
 
     context: Group
@@ -136,9 +142,14 @@ class Schema:
         """Read a schema from its JSON. Raises `ValueError`."""
         if not isinstance(declared, dict) or declared.keys() != {"context", "actions"}:
             raise ValueError('a schema is {"context": {name: kind}, "actions": {name: kind}}')
-        actions = Group.read("actions", declared["actions"], frozenset({"id"}))
+        actions = Group.read("actions", declared["actions"])
         if not actions.kinds:
-            raise ValueError("actions without a feature can't be told from one another: the schema needs one at least")
+            raise ValueError(
+                "actions without a feature can't be told from one another: the schema needs one at least, such as "
+                'their "id" with the list of all ids'
+            )
+        if actions.kinds.get("id") == NUMERIC:
+            raise ValueError('the "id" of actions is a text: its kind must be the list of all ids')
         return cls(Group.read("context", declared["context"]), actions)
 
     @classmethod

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from models.base import Asked, Decoded, EvaluatedSample, Features, Rejected, Sample, Shapes, Task
 from models.decision.data import simulator
 from models.decision.exploration import PARTS, Exploration, Kind, draw
-from models.decision.request import PADDED_COUNTS, action_id, encode, ids_of, read_request
+from models.decision.request import PADDED_COUNTS, action_id, encode, ids_of, read_request, unknown_features
 from models.decision.schema import SHIPPED, Schema
 
 
@@ -19,7 +19,9 @@ class Decision(Task):
 
     A request is `{"context": {...}, "actions": [{"id": "...", ...}]}` with the features that the schema names. Its
     tensors, for n actions: `context` float32 (c,), the first always 1; `actions` float32 (n, a); for `decode` alone
-    `ids` uint8 (bytes,), all ids in UTF-8, and `offsets` int32 (n + 1,), where each begins and ends.
+    `ids` uint8 (bytes,), all ids in UTF-8, and `offsets` int32 (n + 1,), where each begins and ends. A value that its
+    category does not list is none of those; features that the schema lacks are left out, and `ignored` int32 (1,) is
+    their number, if there are any.
 
     A decision may be a step of an episode, of those whose later rewards depend on earlier choices: the request then has
     `"episode_id": "..."` and `"step": 0` (and 1, 2, ...) as well. Each reward is of its own step. All requests of an
@@ -73,6 +75,10 @@ class Decision(Task):
             | {f"actions.{name}": value for name, value in means}
             | {"actions": float(len(features["actions"]))}
         )
+
+    def unknown_values(self, features: Features) -> Mapping[str, int]:
+        """Return how many values are in none of their category; as `other`, how many features no schema names."""
+        return unknown_features(self.schema, features)
 
     def padded(self, shapes: Shapes) -> Shapes:
         """Return the number of actions rounded up to the next of a few."""

@@ -1,109 +1,170 @@
-"""Checks of an audio file before any of it is decoded.
+"""The length that a container declares for its samples, compared with what is there before any of it is decoded.
 
-A header of 44 bytes can claim hours, so claims are compared with what is there first. Sources: RIFF/WAVE (Microsoft and
-IBM, "Multimedia Programming Interface and Data Specifications 1.0"), FLAC (RFC 9639), Ogg (RFC 3533).
+Recorders that write to a pipe don't know it and declare what they like: 0, or a number that no file has. A header of 44
+bytes can claim hours. Sources: RIFF/WAVE (Microsoft and IBM, "Multimedia Programming Interface and Data Specifications
+1.0"), RF64 (EBU Tech 3306), AIFF (Apple, 1989), CAF (Apple, 2005), Wave64 (Sonic Foundry), AU (Sun), SPHERE (NIST), Ogg
+(RFC 3533).
 """
 
+import re
 import struct
+from dataclasses import dataclass
+from math import prod
 
 from models.base import Rejected
+from models.speech_to_text.recording import MAX_SECONDS, broken, too_long, truncated
 
-MAX_SECONDS = 600
-"""The longest audio of one request: ten minutes."""
+IMPLAUSIBLE_BYTES = 1_000_000_000
+"""A declared length beyond the end of the file of so many bytes, or more, means "to the end".
 
-_UNKNOWN = {0x7FFFF000, 0xFFFFFFFF}
-"""What those who write to a pipe (SoX and espeak-ng, FFmpeg) declare, not knowing how long it will be."""
-_OGG_PAGE, _OGG_LAST = 27, 0x04
-_MAX_PARTS = 1_000
-"""Chunks of a WAV file up to its samples, or metadata blocks of a FLAC file: each takes time, and may be empty."""
-_MAX_PAGES = 300_000
-"""Pages of an OGG file: ten minutes in packets of 2.5 ms, each on a page of its own, are 240,000."""
+That is fifteen times the largest payload, and nine hours at 16 kHz. A file that declares less, and ends, has been cut.
+"""
+_IN_DS64 = 0xFFFFFFFF
+"""A size that RF64 declares in its chunk `ds64` instead."""
+_MAX_CHUNKS = 100_000
+_OGG_HEAD = 27
+_SPHERE_HEAD = 1_024
+_SPHERE_SIZES = re.compile(rb"^(?:sample_count|channel_count|sample_n_bytes) -i (\d{1,18})\s*$", re.MULTILINE)
 
 
-def check_container(payload: bytes) -> None:
-    """Raise `Rejected` unless this is a whole WAV, FLAC or OGG file that is not too long.
+@dataclass(frozen=True)
+class Layout:
+    """How a container lays out its chunks: a name, a size, and so many bytes."""
 
-    Codes: `empty`, `not_audio`, `truncated`, `too_long`, `broken`.
-    """
-    if not payload:
-        raise Rejected("empty", "the value is empty: send the bytes of a WAV, FLAC or OGG file")
-    if payload[:4] == b"RIFF" and b"WAVE".startswith(payload[8:12]):
-        _check_wav(payload)
-    elif payload[:4] == b"fLaC":
-        _check_flac(payload)
-    elif payload[:4] == b"OggS":
+    magic: bytes
+    form: bytes
+    form_at: int
+    first_chunk: int
+    size: struct.Struct
+    data: bytes = b"data"
+    name_bytes: int = 4
+    header_in_size: int = 0
+    """Bytes of its own name and size that a size includes."""
+    head_bytes: int = 0
+    """Bytes before the samples that the size of their chunk includes."""
+    align: int = 2
+
+    def is_of(self, payload: bytes) -> bool:
+        """Return whether a file is laid out so, or begins so and ends."""
+        form = payload[self.form_at : self.form_at + len(self.form)]
+        return payload.startswith(self.magic[: len(payload)]) and self.form.startswith(form)
+
+
+@dataclass(frozen=True)
+class DataSize:
+    """The size that a file declares for its samples, where it does, and where they begin."""
+
+    at: int
+    written: struct.Struct
+    extra: int
+    """Bytes beside the samples that the written size includes."""
+    size: int
+    begin: int
+    layout: Layout | None = None
+    bytes_per_second: int = 0
+    """As a WAV file declares them; 0 if it is not known."""
+
+
+_LE, _BE = struct.Struct("<I"), struct.Struct(">I")
+LAYOUTS = (
+    Layout(b"RIFF", b"WAVE", 8, 12, _LE),
+    Layout(b"RIFX", b"WAVE", 8, 12, _BE),
+    Layout(b"RF64", b"WAVE", 8, 12, _LE),
+    Layout(b"BW64", b"WAVE", 8, 12, _LE),
+    Layout(b"FORM", b"AIF", 8, 12, _BE, b"SSND", head_bytes=8),
+    Layout(b"caff", b"", 8, 8, struct.Struct(">Q"), head_bytes=4, align=1),
+    Layout(b"riff", b"wave", 24, 40, struct.Struct("<Q"), name_bytes=16, header_in_size=24, align=8),
+)
+
+
+def with_true_length(payload: bytes) -> bytes:
+    """Return the file, with the length of its samples if it declares none. Raises `Rejected`: `truncated`, `broken`."""
+    if payload.startswith(b"OggS"):
         _check_ogg(payload)
-    elif len(payload) < 4 and any(magic.startswith(payload) for magic in (b"RIFF", b"fLaC", b"OggS")):
+    elif payload.startswith(b"NIST_1A"):
+        _check_sphere(payload)
+    data = find_data(payload)
+    if data is None:
+        return payload
+    there = len(payload) - data.begin
+    if there < 0:
         raise truncated()
-    else:
-        raise Rejected("not_audio", f"neither a WAV, a FLAC nor an OGG file: it starts with {payload[:8]!r}")
+    declares_none = data.size <= 0 < there and not _is_chunk(payload, data)
+    if data.size <= there and not declares_none:
+        return payload
+    if 0 < data.size < IMPLAUSIBLE_BYTES:
+        raise _cut(data)
+    if payload[:4] in {b"RF64", b"BW64"}:  # without the chunk that has another size, it is a WAV file
+        payload = b"RIFF" + payload[4:].replace(b"ds64", b"JUNK", 1)
+    return payload[: data.at] + data.written.pack(there + data.extra) + payload[data.at + data.written.size :]
 
 
-def truncated() -> Rejected:
-    """Return the rejection of a file that ends too early."""
-    return Rejected("truncated", "the audio file ends too early: send all of its bytes")
+def _cut(data: DataSize) -> Rejected:
+    """Return the rejection of a file that declares more than there is: it is too long as well, or only cut."""
+    seconds = data.size / data.bytes_per_second if data.bytes_per_second else 0
+    return too_long("declares, without having them,", seconds) if seconds > MAX_SECONDS else truncated()
 
 
-def too_long(seconds: float) -> Rejected:
-    """Return the rejection of a file that is, or claims to be, longer than `MAX_SECONDS`."""
-    return Rejected("too_long", f"{seconds:.0f} s of audio: at most {MAX_SECONDS} s are taken; send it in parts")
+def find_data(payload: bytes) -> DataSize | None:
+    """Return what the file declares; None in a container without such a size. Raises `Rejected` as `with_true_length`.
+
+    What is shorter than any header is `truncated` if it begins like one.
+    """
+    if payload.startswith((b".snd", b"dns.")):
+        if len(payload) < 24:
+            raise truncated()
+        written = _BE if payload.startswith(b".") else _LE
+        return DataSize(8, written, 0, written.unpack_from(payload, 8)[0], written.unpack_from(payload, 4)[0])
+    layout = next((layout for layout in LAYOUTS if layout.is_of(payload)), None)
+    return None if layout is None else _find_chunk(payload, layout)
 
 
-def _too_many(parts: int, of_what: str) -> Rejected:
-    return Rejected("broken", f"the audio file has more than {parts:,} {of_what}: save it again")
+def _find_chunk(payload: bytes, layout: Layout) -> DataSize:
+    """Walk the chunks up to the samples."""
+    at, long_size, bytes_per_second = layout.first_chunk, None, 0
+    for _ in range(_MAX_CHUNKS):
+        size_at = at + layout.name_bytes
+        begin = size_at + layout.size.size
+        if begin > len(payload):
+            raise truncated()
+        size = layout.size.unpack_from(payload, size_at)[0] - layout.header_in_size
+        if payload.startswith(layout.data, at):
+            size = long_size if long_size is not None and size == _IN_DS64 else size
+            extra, begin = layout.header_in_size + layout.head_bytes, begin + layout.head_bytes
+            return DataSize(size_at, layout.size, extra, size - layout.head_bytes, begin, layout, bytes_per_second)
+        if payload.startswith(b"ds64", at) and begin + 16 <= len(payload):
+            (long_size,) = struct.unpack_from("<Q", payload, begin + 8)
+        if layout.form == b"WAVE" and payload.startswith(b"fmt ", at) and begin + 12 <= len(payload):
+            (bytes_per_second,) = layout.size.unpack_from(payload, begin + 8)
+        at = begin + max(0, size + -size % layout.align)
+    raise broken(f"more than {_MAX_CHUNKS:,} chunks before its samples; save it again")
 
 
-def _check_wav(payload: bytes) -> None:
-    """Walk the chunks up to the samples and compare what they declare with what is there."""
-    at, bytes_per_second, chunks = 12, 0, 0
-    while at + 8 <= len(payload):
-        chunks += 1
-        if chunks > _MAX_PARTS:
-            raise _too_many(_MAX_PARTS, "chunks before its samples")
-        kind, size = struct.unpack_from("<4sI", payload, at)
-        if kind == b"fmt " and at + 20 <= len(payload):
-            (bytes_per_second,) = struct.unpack_from("<I", payload, at + 16)
-        if kind == b"data":
-            if size in _UNKNOWN:
-                return
-            if bytes_per_second and size > MAX_SECONDS * bytes_per_second:
-                raise too_long(size / bytes_per_second)
-            if at + 8 + size > len(payload):
-                raise truncated()
-            return
-        at += 8 + size + size % 2
-    raise truncated()
-
-
-def _check_flac(payload: bytes) -> None:
-    """Walk the metadata blocks; decoding finds how much sound follows."""
-    at, blocks = 4, 0
-    while at + 4 <= len(payload):
-        blocks += 1
-        if blocks > _MAX_PARTS:
-            raise _too_many(_MAX_PARTS, "metadata blocks")
-        head = int.from_bytes(payload[at : at + 4], "big")
-        at += 4 + (head & 0xFFFFFF)
-        if head >> 31:  # the last one
-            if at < len(payload):
-                return
-            break
-    raise truncated()
+def _is_chunk(payload: bytes, data: DataSize) -> bool:
+    """Return whether another chunk, whole and with a name, is where the samples would be."""
+    if data.layout is None:
+        return False
+    begin = data.begin + data.layout.name_bytes + data.layout.size.size
+    name = payload[data.begin : data.begin + 4]
+    if begin > len(payload) or not all(0x20 <= byte < 0x7F for byte in name):
+        return False
+    size: int = data.layout.size.unpack_from(payload, begin - data.layout.size.size)[0] - data.layout.header_in_size
+    return 0 <= size <= len(payload) - begin
 
 
 def _check_ogg(payload: bytes) -> None:
-    """Walk the pages up to the one that says it is the last."""
-    at, last, pages = 0, False, 0
-    while at < len(payload):
-        pages += 1
-        if pages > _MAX_PAGES:
-            raise _too_many(_MAX_PAGES, "pages")
-        if payload[at : at + 4] != b"OggS"[: len(payload) - at]:
-            raise Rejected("broken", "the audio file is damaged: an Ogg page is missing")
-        if at + _OGG_PAGE > len(payload):
-            raise truncated()
-        segments = payload[at + _OGG_PAGE : at + _OGG_PAGE + payload[at + 26]]
-        last = bool(payload[at + 5] & _OGG_LAST)
-        at += _OGG_PAGE + payload[at + 26] + sum(segments)
-    if at > len(payload) or not last:
+    """Raise `Rejected` unless the last page is whole. It need not say that it is the last one: pipes are cut."""
+    last = payload.rfind(b"OggS")
+    head = payload[last : last + _OGG_HEAD]
+    segments = payload[last + _OGG_HEAD : last + _OGG_HEAD + head[-1]]
+    end = last + _OGG_HEAD + len(segments) + sum(segments)
+    whole = len(head) == _OGG_HEAD and len(segments) == head[-1] and end <= len(payload)
+    if not whole or (end < len(payload) and b"OggS".startswith(payload[end:])):
+        raise truncated()
+
+
+def _check_sphere(payload: bytes) -> None:
+    """Raise `Rejected` if the samples that the header counts are not there; a count that no file has is none."""
+    sizes = [int(size) for size in _SPHERE_SIZES.findall(payload[:_SPHERE_HEAD])]
+    if len(sizes) == 3 and len(payload) - _SPHERE_HEAD < prod(sizes) < IMPLAUSIBLE_BYTES:
         raise truncated()

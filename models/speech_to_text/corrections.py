@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from models.base import Rejected
-from models.speech_to_text.containers import MAX_SECONDS
+from models.speech_to_text.recording import MAX_SECONDS
 from models.speech_to_text.symbols import canonical, unknown_symbols
 
 MAX_TEXT = 10_000

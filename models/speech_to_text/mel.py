@@ -11,12 +11,17 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from models.speech_to_text.audio import RATE, Samples
+from models.speech_to_text.audio import RATE
+from models.speech_to_text.recording import Samples
 
 MELS = 40
 WINDOW, HOP, FFT = 400, 200, 512
 FRAME_SECONDS = HOP / RATE
 LOWEST_HZ, HIGHEST_HZ = 60.0, 7_600.0
+_EDGE = 3
+"""Frames at either end of a recording that its beginning and end as such can fill."""
+_CONTRAST = 16
+"""Six decibels: less is the dither of silence, or a tone."""
 FLOOR_DB = -100.0
 """This, and all that is softer, is 0; a full-scale tone is 255."""
 
@@ -37,6 +42,12 @@ def log_mel(samples: Samples) -> Mels:
     views = sliding_window_view(padded, WINDOW)[::HOP]
     blocks = [_levels(views[start : start + _BLOCK]) for start in range(0, frames, _BLOCK)]
     return np.ascontiguousarray(np.concatenate(blocks).T)
+
+
+def has_content(mels: Mels) -> bool:
+    """Return whether anything changes in a spectrogram: silence, a constant or a hum can say nothing at all."""
+    inner = mels[:, _EDGE:-_EDGE]
+    return inner.size > 0 and bool((inner.max(axis=1) - inner.min(axis=1)).max() >= _CONTRAST)
 
 
 def _levels(frames: NDArray[np.float32]) -> Mels:

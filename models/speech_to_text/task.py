@@ -1,4 +1,4 @@
-"""The `speech_to_text` task: from a recording to its words. Needs only numpy, soundfile, soxr and rapidfuzz."""
+"""The `speech_to_text` task: from a recording to its words. Needs only numpy, soundfile, soxr, av and rapidfuzz."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
@@ -11,9 +11,10 @@ from models.nn.calibration import expected_calibration_error
 from models.nn.ctc_policy import ServedLabels, joint_probabilities, serve
 from models.nn.exploration import checked_share
 from models.speech_to_text.audio import read_audio
+from models.speech_to_text.chunks import joined
 from models.speech_to_text.corrections import checked_correction
 from models.speech_to_text.data import clips
-from models.speech_to_text.mel import log_mel
+from models.speech_to_text.mel import has_content, log_mel
 from models.speech_to_text.segments import Stretch, stretches
 from models.speech_to_text.symbols import SPACE, decode
 from models.speech_to_text.word_errors import edits, word_error_rate
@@ -22,6 +23,9 @@ WIDTHS = (128, 192, 256, 384, 512, 768, 1024)
 """What spectrograms are padded to, and beyond these to whole multiples of the last."""
 _STRETCHES_PER_BATCH = 32
 """So many stretches are decoded at once."""
+
+_CONFIDENCE_WITHOUT_CONTENT = 0.1
+"""That there was nothing to hear is seldom why nothing was recorded."""
 
 
 class SpeechToText(Task):
@@ -45,8 +49,12 @@ class SpeechToText(Task):
         """
         self.explore = checked_share(explore)
 
+    def assemble(self, chunks: Sequence[bytes]) -> bytes:
+        """Return the file of a live session: its chunks joined, WAV files by their samples. Raises `Rejected`."""
+        return joined(chunks)
+
     def preprocess(self, payload: bytes) -> Features:
-        """Return the spectrogram of a WAV, FLAC or OGG file. Raises `Rejected`."""
+        """Return the spectrogram of an audio file of any usual format. Raises `Rejected`."""
         mels = log_mel(read_audio(payload))
         return {"mels": mels, "width": np.array(mels.shape[1], np.int32)}
 
@@ -62,7 +70,8 @@ class SpeechToText(Task):
 
         They are the best path's, or drawn, for each segment by itself. So confidence, the probability that all words
         are right (calibrated for the best path), and propensity, which is exact (`models.nn.ctc_policy.serve`), are
-        products over the segments.
+        products over the segments. A recording without content (`mel.has_content`) is left to a reviewer: its
+        microphone may have been off.
         """
         log_probs, lengths = outputs["log_probs"], outputs["length"]
         parts = [
@@ -78,7 +87,8 @@ class SpeechToText(Task):
             found = serve(*_windows(log_probs, chosen), self.explore, own, SPACE)
             for (row, stretch), one in zip(chosen, found, strict=True):
                 served[row].append((stretch, one))
-        return [_decoded(line) for line in served]
+        contents = [has_content(one.features["mels"]) for one in asked] or [True] * len(served)  # not all callers ask
+        return [_decoded(line, content) for line, content in zip(served, contents, strict=True)]
 
     def validate_correction(self, correction: Mapping[str, Any]) -> dict[str, Any]:
         """Return `{"text": ...}` in small letters, and `segments` if given. Raises `Rejected`."""
@@ -131,12 +141,17 @@ def _windows(log_probs: NDArray[Any], parts: Sequence[tuple[int, Stretch]]) -> t
     return windows, lengths
 
 
-def _decoded(parts: Sequence[tuple[Stretch, ServedLabels]]) -> Decoded:
-    """Return the output for a recording; stretches without words are not segments."""
+def _decoded(parts: Sequence[tuple[Stretch, ServedLabels]], content: bool) -> Decoded:
+    """Return the output for a recording, with or without content; stretches without words are not segments."""
     segments: list[dict[str, Any]] = []
     for stretch, served in parts:
         if served.labels:
             start, end = stretch.seconds()
             segments.append({"start": round(start, 3), "end": round(end, 3), "text": decode(served.labels)})
     text = " ".join(segment["text"] for segment in segments)
-    return Decoded({"text": text, "segments": segments}, *joint_probabilities([served for _, served in parts]))
+    confidence, propensity = joint_probabilities([served for _, served in parts])
+    return Decoded(
+        {"text": text, "segments": segments},
+        confidence if content else min(confidence, _CONFIDENCE_WITHOUT_CONTENT),
+        propensity,
+    )

@@ -15,7 +15,7 @@ _BITS = (8, 10, 12, 14, 16)
 _NATIVE, _FOREIGN = ("L", "B") if sys.byteorder == "little" else ("B", "L")
 _OTHER_ORDER = {"L": "B", "B": "L", "N": _FOREIGN}
 _WHITE_IS_ZERO = 0
-_PHOTOMETRIC, _MAX_SAMPLE = 262, 281  # tags of a TIFF
+_PHOTOMETRIC, _MAX_SAMPLE, _SAMPLE_FORMAT, _UNSIGNED = 262, 281, 339, (1,)  # tags of a TIFF
 
 Levels = NDArray[Any]
 
@@ -47,6 +47,8 @@ def grey_to_8_bits(image: Image.Image, declared_bits: int) -> Image.Image:
     if _MAX_SAMPLE in tags:
         declared_bits = int(np.max(tags[_MAX_SAMPLE])).bit_length()
     levels = np.asarray(image)
+    if levels.dtype == np.int32 and tags.get(_SAMPLE_FORMAT, _UNSIGNED) == _UNSIGNED:  # Pillow has no mode for them
+        levels = levels.view(np.uint32)
     pixels = to_8_bits(levels, declared_bits)
     if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
         pixels = ~pixels

@@ -6,7 +6,7 @@ Of a file with several pictures (pages, frames) the first is read, or the one th
 import warnings
 from typing import NamedTuple
 
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, UnidentifiedImageError
 from PIL.Image import Transpose
 
 from models.base import Rejected
@@ -14,8 +14,7 @@ from models.vision.alpha import opaque
 from models.vision.depth import deep_colour_to_8_bits, grey_to_8_bits, is_deep_colour
 from models.vision.formats import candidate_formats, open_image
 from models.vision.headers import check_file, is_cut, significant_bits
-from models.vision.jpeg import MAX_EXIF
-from models.vision.mending import fill_missing, load_cut
+from models.vision.jpeg import MAX_EXIF, check_written
 from models.vision.refusals import broken, truncated
 
 MAX_PIXELS = 64_000_000
@@ -38,6 +37,7 @@ _SIDEWAYS = {5, 6, 7, 8}
 _HEIC_PROPERTIES = 256 * 1024  # where they are: before the pixels
 _SCALES = (1, 2, 4, 8)
 _DEEP_GREYS = ("I", "F")
+_UNKNOWN_HEADER = "its header can't be read, or says that its pixels are of a rare kind. Save it again, as PNG"
 
 
 class Picture(NamedTuple):
@@ -51,21 +51,23 @@ class Picture(NamedTuple):
 def read_upright(payload: bytes) -> Picture:
     """Read a file and turn it as its EXIF orientation says; damaged EXIF is ignored.
 
-    A file that lacks its last bytes is read if nine tenths of its pixels are there. Raises `Rejected`: `empty`,
-    `not_an_image`, `truncated`, `broken`, `too_many_pixels`, `too_complex`, `unsupported`.
+    Raises `Rejected`: `empty`, `not_an_image`, `truncated`, `broken`, `too_many_pixels`, `too_complex`, `unsupported`.
     """
     formats = candidate_formats(payload)
     checked = check_file(payload, formats[0])
     with warnings.catch_warnings():  # one for each damaged tag would fill the log
         warnings.simplefilter("ignore")
         try:
-            image, (width, height) = _decoded(
-                checked, formats, is_mended=formats[0] != "JPEG2000" and len(checked) > len(payload)
-            )
+            image, (width, height) = _decoded(checked, formats)
+            if len(checked) > len(payload):  # a JPEG file without its end marker
+                check_written(image)
         except (Rejected, MemoryError):
             raise
         except Image.DecompressionBombError as error:
             raise Rejected("too_many_pixels", f"{error}: at most {MAX_PIXELS:,} are read; send it smaller") from error
+        except UnidentifiedImageError as error:  # its text names an object
+            is_short = any(is_cut(payload, name) for name in formats)
+            raise (truncated() if is_short else broken(_UNKNOWN_HEADER)) from error
         except Exception as error:  # a decoder fed with damaged data raises almost anything
             if "truncated" in str(error) or any(is_cut(payload, name) for name in formats):
                 raise truncated() from error
@@ -78,7 +80,7 @@ def read_upright(payload: bytes) -> Picture:
     return Picture(opaque(image), width, height)
 
 
-def _decoded(payload: bytes, formats: list[str], is_mended: bool) -> tuple[Image.Image, tuple[int, int]]:
+def _decoded(payload: bytes, formats: list[str]) -> tuple[Image.Image, tuple[int, int]]:
     """Return the image of 8 bits, as it is stored, and its size in the file."""
     image = open_image(payload, formats)
     size = image.size
@@ -91,14 +93,7 @@ def _decoded(payload: bytes, formats: list[str], is_mended: bool) -> tuple[Image
     scale = next((scale for scale in _SCALES if size[0] * size[1] <= MAX_DECODED_PIXELS * scale**2), _SCALES[-1])
     if scale > 1:
         image.draft(None, (max(1, size[0] // scale), max(1, size[1] // scale)))
-    try:
-        image.load()
-    except OSError as error:
-        if image.format not in ("PNG", "BMP") or "truncated" not in str(error):
-            raise
-        image = load_cut(lambda: open_image(payload, formats))
-    if is_mended:
-        image = fill_missing(image)
+    image.load()
     return _to_8_bits(image, bits), image.size if scale == 1 else size
 
 

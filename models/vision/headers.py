@@ -43,7 +43,6 @@ def check_file(payload: bytes, name: str) -> bytes:
             _check_gif(payload)
         case "JPEG2000":
             _check_jpeg_2000(payload)
-            return payload if payload.endswith(END_MARKER) else payload.removesuffix(END_MARKER[:1]) + END_MARKER
     return payload
 
 

@@ -7,6 +7,9 @@ import re
 import struct
 from collections.abc import Iterator
 
+import numpy as np
+from PIL import Image
+
 from models.base import Rejected
 from models.vision.refusals import broken, too_complex, truncated
 
@@ -27,6 +30,7 @@ _SCAN, _END, _APP1 = 0xDA, 0xD9, 0xE1
 _SCAN_END = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 """What ends the data of a scan: neither a stuffed byte, a fill byte nor a restart."""
 _MARKER = re.compile(rb"\xff[^\x00\xff]")
+_BLOCK, _UNWRITTEN = 8, 128  # pixels on a side, and the grey of pixels without data: all their coefficients are 0
 
 
 def check_jpeg(payload: bytes) -> bytes:
@@ -61,6 +65,13 @@ def check_jpeg(payload: bytes) -> bytes:
     if len(finest) < max(1, components):
         raise truncated()
     return payload + END_MARKER
+
+
+def check_written(image: Image.Image) -> None:
+    """Raise `Rejected`, `truncated`, if the last block of a decoded file without end marker was not written."""
+    last = np.asarray(image)[-_BLOCK:, -_BLOCK:].astype(np.int16)
+    if (np.abs(last - _UNWRITTEN) <= 1).all():
+        raise truncated()
 
 
 def _finest_components(header: bytes) -> set[int]:

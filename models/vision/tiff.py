@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from PIL import TiffTags
 
-from models.vision.mending import MAX_MISSING, UNWRITTEN
 from models.vision.refusals import broken, too_complex, truncated
 
 MAX_TAGS = 500
@@ -21,7 +20,7 @@ _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12
 _INTEGERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q"}
 _TILE_SIDES = (322, 323)
 _OFFSETS, _BYTE_COUNTS = (273, 324), (279, 325)
-_COMPRESSION, _UNCOMPRESSED = 259, 1
+_COUNTED = {*_TILE_SIDES, *_OFFSETS, *_BYTE_COUNTS}
 _IGNORED = 65_000  # a private tag that nothing reads
 
 
@@ -36,8 +35,7 @@ class _Tag(NamedTuple):
 def check_tiff(payload: bytes) -> bytes:
     """Return the file without its further directories (EXIF, GPS), whose damage would be the picture's.
 
-    The last bytes of uncompressed pixels, if they are missing, become a grey. Raises `Rejected`: `truncated`,
-    `broken`, `too_complex`.
+    Raises `Rejected`: `truncated`, `broken`, `too_complex`.
     """
     order, tags, places = _directory(payload)
     if sum(_SIZES.get(tag.kind, 1) * tag.values for tag in tags) > 2 * len(payload) + 65_536:
@@ -46,12 +44,7 @@ def check_tiff(payload: bytes) -> bytes:
     sides = [values.get(number) or [1] for number in _TILE_SIDES]
     if sides[0][0] * sides[1][0] > MAX_TILE_PIXELS:
         raise too_complex("its tiles are larger than a picture may be")
-    missing = _missing(len(payload), values)
-    if sum(missing) > MAX_MISSING * sum(_first(values, _BYTE_COUNTS)):
-        raise truncated()
     result = bytearray(payload)
-    if values.get(_COMPRESSION, (_UNCOMPRESSED,)) == (_UNCOMPRESSED,):
-        result += bytes([UNWRITTEN]) * max(missing, default=0)
     for tag, place in zip(tags, places, strict=True):
         if tag.number in TiffTags.TAGS_V2_GROUPS:
             struct.pack_into(f"{order}H", result, place, _IGNORED)
@@ -62,10 +55,8 @@ def lacks_bytes(payload: bytes) -> bool:
     """Return whether the pixels of the first page reach beyond the end of the file. Raises as `check_tiff`."""
     order, tags, _ = _directory(payload)
     values = {tag.number: _integers(payload, order, tag) for tag in tags if tag.number in _COUNTED}
-    return any(_missing(len(payload), values))
-
-
-_COUNTED = {_COMPRESSION, *_TILE_SIDES, *_OFFSETS, *_BYTE_COUNTS}
+    strips = zip(_first(values, _OFFSETS), _first(values, _BYTE_COUNTS), strict=False)
+    return any(offset + count > len(payload) for offset, count in strips)
 
 
 def _directory(payload: bytes) -> tuple[str, list[_Tag], list[int]]:
@@ -102,12 +93,6 @@ def _integers(payload: bytes, order: str, tag: _Tag) -> tuple[int, ...]:
         return struct.unpack_from(f"{order}{tag.values}{_INTEGERS[tag.kind]}", payload, tag.at)
     except (struct.error, OverflowError) as error:
         raise truncated() from error
-
-
-def _missing(size: int, values: dict[int, tuple[int, ...]]) -> list[int]:
-    """Return how many bytes of each strip or tile are beyond the end of the file."""
-    strips = zip(_first(values, _OFFSETS), _first(values, _BYTE_COUNTS), strict=False)
-    return [min(count, max(0, offset + count - size)) for offset, count in strips]
 
 
 def _first(values: dict[int, tuple[int, ...]], numbers: tuple[int, ...]) -> tuple[int, ...]:

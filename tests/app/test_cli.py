@@ -1,6 +1,7 @@
 import asyncio
 import os
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,16 @@ def test_help_has_an_example(command: str) -> None:
     assert f"hindsight {command}" in result.output
 
 
+def test_the_version_is_that_of_the_package() -> None:
+    assert CliRunner().invoke(cli, ["--version"]).output == f"hindsight {version('hindsight')}\n"
+
+
+def test_the_shell_completes_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = {"_HINDSIGHT_COMPLETE": "complete_bash", "COMP_WORDS": "hindsight send o", "COMP_CWORD": "2"}
+    result = CliRunner().invoke(cli, [], env=words, prog_name="hindsight")
+    assert result.output.split() == ["object_detection", "ocr"]
+
+
 async def test_help_imports_no_slow_module() -> None:
     code = "import sys, app.cli; print([name for name in ('aiokafka', 'numpy', 'fastapi') if name in sys.modules])"
     process = await asyncio.create_subprocess_exec(
@@ -33,7 +44,7 @@ async def test_help_imports_no_slow_module() -> None:
     ("arguments", "variables", "remedy"),
     [
         (["topics"], {}, "HINDSIGHT_KAFKA_BOOTSTRAP"),
-        (["feedback", "ocr:4e0d2f5c-6a3c-5b8e-9f3a-0d6c1c2b7a11", "--accepted"], {}, "Is the platform running?"),
+        (["feedback", "ocr:4e0d2f5c-6a3c-5b8e-9f3a-0d6c1c2b7a11", "--accepted"], {}, "Start the platform"),
         (["topics"], {"HINDSIGHT_API_PORT": "web"}, "HINDSIGHT_API_PORT: Input should be a valid integer"),
         (["topics"], {"HINDSIGHT_API_PORT": "99999"}, "a port is between 1 and 65535"),
         (["up"], {"HINDSIGHT_TASKS": '{"ocr": "models.nowhere:Ocr"}'}, "Check the module's and the class's name."),

@@ -112,11 +112,14 @@ def listening_ports(config: Settings) -> set[int]:
 
 
 async def alertmanager_state(config: Settings) -> Any:
-    """Return Alertmanager's silences and alerts."""
+    """Return Alertmanager's silences, and the alerts that are not of the platform's own rules."""
     password = secret_file.read(config.home.resolve() / "alertmanager.password")
     url = f"http://127.0.0.1:{config.alertmanager_port}/api/v2"
     async with httpx.AsyncClient(trust_env=False, auth=("hindsight", password or "")) as http:
-        return [(await http.get(f"{url}/{path}")).raise_for_status().json() for path in ("silences", "alerts")]
+        silences, alerts = [
+            (await http.get(f"{url}/{path}")).raise_for_status().json() for path in ("silences", "alerts")
+        ]
+    return [silences, [alert for alert in alerts if "runbook" not in alert["annotations"]]]
 
 
 async def platform_state(config: Settings) -> dict[str, Any]:

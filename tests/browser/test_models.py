@@ -39,7 +39,8 @@ async def test_a_version_is_promoted_and_rolled_back_each_with_a_reason(
         await expect(row).to_contain_text("champion")
         await row.locator("[data-change=rollback]").click()
         await page.fill("[data-field=reason]", "worse after all")
-        await page.locator("#confirm .main").click()
+        await page.press("[data-field=reason]", "Enter")
+        await expect(page.locator("[role=status]")).to_contain_text(f"and version {version} none")
         await expect(row).not_to_contain_text("champion")
         records = await log.read_until(lambda records: len(records) >= 2)
     changes = [

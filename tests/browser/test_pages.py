@@ -50,16 +50,29 @@ async def test_a_dead_letter_is_shown_and_replayed(stack: Stack, page: Page) -> 
         await open_page(page, f"/dead-letters?id={letter_id}")
         await expect(page.locator("pre")).to_have_text("not an image")
         await page.locator("[data-change=replay]").click()
-        await page.locator("#confirm .main").click()
+        await expect(page.locator("#confirm .main")).to_be_focused()
+        await page.keyboard.press("Enter")
         await expect(page.locator("[role=status]")).to_contain_text("Replayed 1 to ocr.requests")
         second = (await letters.read_until(lambda records: len(records) >= 2))[1]
     assert second.value == first.value
 
 
+async def test_dead_letters_are_filtered_by_task_and_code(stack: Stack, page: Page) -> None:
+    async with open_topic_reader(stack.settings, topics.DEAD_LETTERS) as letters:
+        await publish(stack.settings, topics.requests("ocr"), [OutgoingRecord(b"not an image")])
+        [letter] = await letters.read_until(bool)
+    code = dict(letter.headers)["rejected_code"].decode()
+    await open_page(page, "/dead-letters?task=ocr")
+    await page.get_by_label("Code").get_by_role("link", name=code).click()
+    await expect(page.locator("tbody tr").first).to_contain_text(code)
+    await open_page(page, f"/dead-letters?task=decision&code={code}")
+    await expect(page.locator("tbody tr")).to_have_count(0)
+
+
 async def test_a_dataset_is_created_and_downloaded(stack: Stack, page: Page) -> None:
     await open_page(page, "/replay")
     await page.select_option("[data-field=task]", "letters")
-    await expect(page.locator("[role=status]")).to_contain_text("served predictions")
+    await expect(page.locator("[role=status]").first).to_contain_text("served predictions")
     await page.locator("[data-change=begin]").click()
     link = page.get_by_role("link", name="Download")
     await expect(link).to_be_visible(timeout=60_000)
@@ -69,3 +82,7 @@ async def test_a_dataset_is_created_and_downloaded(stack: Stack, page: Page) -> 
     with zipfile.ZipFile(path) as archive:
         [manifest] = [name for name in archive.namelist() if name.endswith("manifest.json")]
         assert json.loads(archive.read(manifest))["arguments"]["task"] == "letters"
+    await page.locator("[data-change=remove]").first.click()
+    await expect(page.locator("#confirm")).to_contain_text("deletes the rows")
+    await page.keyboard.press("Escape")
+    await expect(link).to_be_visible()

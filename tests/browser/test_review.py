@@ -97,6 +97,42 @@ async def test_the_mouse_and_a_key_move_a_box(stack: Stack, page: Page, name: st
     assert new[1] < old[1]
 
 
+async def test_the_label_of_a_box_is_corrected(stack: Stack, page: Page, name: str) -> None:
+    prediction_id, output = await predict(stack, "object_detection", "boxes")
+    await open_prediction(page, prediction_id)
+    await page.locator("rect.box").first.click(force=True)
+    select = page.get_by_label("Label of the box")
+    old = await select.input_value()
+    labels = await select.locator("option").all_inner_texts()
+    new = next(label for label in labels if label != old)
+    await select.select_option(new)
+    await expect(page.get_by_role("button", name="Send correction")).to_be_visible()
+    feedback = await press_keys(stack, page, prediction_id, "Enter")
+    before = sorted(box["label"] for box in output["boxes"])
+    before.remove(old)
+    assert sorted(box["label"] for box in feedback["correction"]["boxes"]) == sorted([*before, new])
+
+
+async def test_a_click_on_a_box_is_no_correction(stack: Stack, page: Page, name: str) -> None:
+    prediction_id, _ = await predict(stack, "object_detection", "boxes")
+    await open_prediction(page, prediction_id)
+    await page.locator("rect.box").first.click(force=True)
+    feedback = await press_keys(stack, page, prediction_id, "Enter")
+    assert feedback == {"prediction_id": prediction_id, "accepted": True, "actor": name}
+
+
+async def test_enter_after_the_name_gives_feedback(stack: Stack, page: Page) -> None:
+    prediction_id, _ = await predict(stack, "ocr")
+    await open_prediction(page, prediction_id)
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#viewer")).to_be_focused()
+    await page.keyboard.type("grace")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#viewer")).not_to_be_focused()
+    feedback = await press_keys(stack, page, prediction_id, "Enter")
+    assert feedback == {"prediction_id": prediction_id, "accepted": True, "actor": "grace"}
+
+
 async def test_one_key_rewards_a_decision(stack: Stack, page: Page, name: str) -> None:
     prediction_id, _ = await predict(stack, "decision")
     await open_prediction(page, prediction_id)

@@ -116,7 +116,7 @@ BAD_PAYLOADS: dict[str, dict[str, tuple[bytes, str]]] = {
         "half of a file": (make_payloads(1, seed=6)[0].payload[:300], "truncated"),
     },
     "decision": {
-        "a context with unknown features": (make_decision_request(context={"weather": "rain"}), "unknown_feature"),
+        "a context without its features": (make_decision_request(context={"weather": "rain"}), "missing_feature"),
         "no actions": (make_decision_request(actions=[]), "no_actions"),
         "10,000 actions": (
             make_decision_request(actions=[{"id": str(n), **OFFER} for n in range(10_000)]),

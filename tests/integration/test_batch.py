@@ -23,6 +23,7 @@ async def test_a_batch_predicts_the_same_as_live_traffic_and_is_in_the_log(stack
     for number, sample in enumerate(samples):
         (scans / "more" / f"{number:02}.png").write_bytes(sample.payload)
     (scans / "letter.txt").write_text("Dear Sir or Madam,")
+    (scans / "labels.csv").write_text("file,text")
     (scans / ".hidden").write_text("not for reading")
     blob = blob_store(stack.settings).put(samples[0].payload)
     out = tmp_path / "out.parquet"
@@ -32,12 +33,14 @@ async def test_a_batch_predicts_the_same_as_live_traffic_and_is_in_the_log(stack
         open_topic_reader(stack.settings, PREDICTIONS) as predictions,
         open_topic_reader(stack.settings, topics.DEAD_LETTERS) as letters,
     ):
-        done = await run_command(stack.settings, "hindsight", "batch", "ocr", str(scans), blob, "--out", str(out))
+        words = ("batch", "ocr", str(scans), str(scans / "letter.txt"), blob, "--out", str(out))
+        done = await run_command(stack.settings, "hindsight", *words)
         logged_requests = await requests.read_until(lambda records: len(records) >= 42)
         answers = await predictions.read_answers(42)
         [letter] = await letters.read_until(bool)
 
-    assert done.out == f"{out}: 41 predicted, 1 failed\n", done.err
+    assert (done.code, done.out) == (1, f"{out}: 41 predicted, 1 failed\n"), done.err
+    assert "left out 2 of another kind" in done.err
     rows = {row["uri"]: row for row in pq.read_table(out).to_pylist()}
     assert {row["prediction_id"] for row in rows.values()} == answers.keys()
     assert rows[(scans / "letter.txt").as_uri()]["error_code"] == "not_an_image"

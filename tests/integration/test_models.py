@@ -82,7 +82,7 @@ async def test_a_registered_version_serves_once_it_is_promoted_and_is_rolled_bac
 async def test_a_change_of_the_route_that_is_not_possible_is_refused_over_http(http: httpx.AsyncClient) -> None:
     champion = (await read_letters(http))["route"]["champion"]
     cases = {
-        "/v1/models/none/1:promote": (404, "there is no task 'none'"),
+        "/v1/models/none/1:promote": (404, "There is no task 'none'"),
         f"/v1/models/letters/{champion}:promote": (409, "is the champion already"),
         "/v1/models/letters/99:canary": (409, "letters has no version '99'"),
         "/v1/models/letters/1:drop": (422, "action"),
@@ -97,8 +97,8 @@ async def test_a_model_that_cannot_serve_the_task_is_not_registered(stack: Stack
     (tmp_path / "no.onnx").write_text("no model")
     (tmp_path / "list.json").write_text("[]")
     cases = {
-        (OCR_MODEL, card): "needed is input letters",
-        (tmp_path / "no.onnx", card): "ONNX Runtime can't load the model",
+        (OCR_MODEL, card): "Export it with inputs that take letters uint8",
+        (tmp_path / "no.onnx", card): "The model is not an ONNX file, or it is cut off or damaged",
         (write_letters_model(tmp_path, "its card is a list"), tmp_path / "list.json"): "is not a JSON object",
     }
     for (model, card_file), message in cases.items():

@@ -14,17 +14,11 @@ from numpy.typing import NDArray
 
 from app import tracing
 from app.inference.mlserver import tensor_codec
-from app.inference.onnx_session import open_session
+from app.inference.onnx_session import DATATYPES, open_session
 from app.settings import settings
 
 # MLServer imports this module when it loads a model, so every server that uses the runtime gets the codec.
 tensor_codec.install()
-
-_ONNX_TYPES = {"tensor(float)": "FP32", "tensor(double)": "FP64", "tensor(float16)": "FP16", "tensor(bool)": "BOOL"}
-
-
-def _datatype(onnx_type: str) -> str:
-    return _ONNX_TYPES.get(onnx_type) or onnx_type.removeprefix("tensor(").removesuffix(")").upper()
 
 
 class OnnxRuntime(MLModel):  # type: ignore[misc]  # mlserver has no types
@@ -87,7 +81,7 @@ class OnnxRuntime(MLModel):  # type: ignore[misc]  # mlserver has no types
 
 def _to_metadata(tensor: Any) -> MetadataTensor:
     shape = [size if isinstance(size, int) else -1 for size in tensor.shape]
-    return MetadataTensor(name=tensor.name, datatype=_datatype(tensor.type), shape=shape)
+    return MetadataTensor(name=tensor.name, datatype=DATATYPES[tensor.type], shape=shape)
 
 
 def _to_output(name: str, array: NDArray[Any], raw: bool) -> ResponseOutput:

@@ -29,6 +29,7 @@ export default {
       </div>
     </div>`,
   props: { src: String, boxes: Array, labels: Array },
+  emits: ["change"], // declared, or else the change events of the select would be sent as well
   data() {
     return { items: JSON.parse(JSON.stringify(this.boxes)), selected: null, width: 0, height: 0, scale: 1, drag: null };
   },
@@ -80,7 +81,7 @@ export default {
         if (Math.hypot(...by) < 4 * this.scale) return;
         this.items.push({ box: [...this.drag.at, ...at], label: this.labels[0] });
         this.selected = this.items.length - 1;
-        this.drag = { mode: "resize", at, handle: [2, 3] };
+        this.drag = { mode: "resize", at, handle: [2, 3], moved: true };
         return;
       }
       this.drag.at = at;
@@ -90,7 +91,7 @@ export default {
     up() {
       const drag = this.drag;
       this.drag = null;
-      if (drag && drag.mode !== "draw") this.emitChange();
+      if (drag?.moved) this.emitChange(); // a click only selects
     },
     shift([dx, dy], handle) {
       const box = this.items[this.selected].box;

@@ -1,6 +1,7 @@
 // Keyboard shortcuts: the page's keys are sent to the server; keys that need no server are handled here.
 export default {
   props: { keys: Array },
+  emits: ["key"],
   mounted() {
     document.addEventListener("keydown", this.press);
   },
@@ -15,7 +16,10 @@ export default {
       const answer = document.querySelector("[data-answer]");
       if (target.matches?.("input:not([type=checkbox]), textarea, select")) {
         if (event.key === "Escape") target.blur();
-        else if (event.key === "Enter" && target === answer && target.tagName === "INPUT") this.send(event);
+        else if (event.key === "Enter" && target.tagName === "INPUT") {
+          if (target === answer) this.send(event);
+          else target.blur(); // its value is complete: the next Enter is the page's
+        }
         return;
       }
       if (event.key === "?") document.getElementById("help")?.showModal();

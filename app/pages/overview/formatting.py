@@ -11,7 +11,7 @@ from app.pages.overview.poller import TaskOverview
 NOT_ANSWERING = "not answering"
 _SPARKLINE_HEIGHT = 28
 _MIN_LABELLED = 10
-"""Minimum number of labels for which the interval is shown."""
+"""Minimum number of labels for which the score and its interval are shown."""
 
 
 def format_rate(task: TaskOverview) -> str:
@@ -45,6 +45,13 @@ def format_blocker(task: TaskOverview) -> str:
         f"No progress for {status.held_seconds:,.0f} s: {status.stage} blocks the requests. It restarts automatically. "
         f"By hand: hindsight restart {status.stage}, then hindsight logs {status.stage}."
     )
+
+
+def format_score(estimate: QualityEstimate | None) -> str:
+    """Return the score; a dash if it is not known, or of too few labels to be shown."""
+    if estimate is None or estimate.score is None or estimate.labelled < _MIN_LABELLED:
+        return "–"
+    return f"{estimate.score:.3f}"
 
 
 def format_interval(estimate: QualityEstimate | None) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from nicegui import ui
 
 from app.pages import layout
-from app.pages.elements import Node
+from app.pages.elements import Node, Prose
 from app.pages.overview.formatting import (
     NOT_ANSWERING,
     format_blocker,
@@ -13,6 +13,7 @@ from app.pages.overview.formatting import (
     format_expected_quality,
     format_interval,
     format_rate,
+    format_score,
     format_waiting,
     sparkline_svg,
 )
@@ -103,7 +104,7 @@ class _TaskRow:
         with Node("article", style="task", data_task=task):
             with Node("div"):
                 Node("h2", task)
-                self._route = Node("p", style="small")
+                self._route = Prose("p", style="small")
                 self._run = Node("p", style="muted small")
             with Node("div"):
                 self._rate = Node("p", style="figure", data_figure="rate")
@@ -144,7 +145,7 @@ class _TaskRow:
         self._unrecorded.set_text(
             f"{task.unrecorded:,} answers not recorded yet" if task.unrecorded >= _MIN_UNRECORDED else ""
         )
-        self._score.set_text("–" if quality is None or quality.score is None else f"{quality.score:.3f}")
+        self._score.set_text(format_score(quality))
         self._interval.set_text(format_interval(quality))
         self._expected.set_text(format_expected_quality(task.expected))
         self._drift.set_text(format_drift(task.drift))

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from app.errors import SetupError
 from app.kafka.transient_errors import TRANSIENT_ERRORS
-from app.pages.elements import Node, definition_list
+from app.pages.elements import Node, Prose, definition_list
 from app.registry.lineage import Lineage, trace_lineage
 from app.services.services import Services
 
@@ -20,7 +20,7 @@ async def render_lineage(services: Services, task: str, version: str, back_url: 
         Node("p", f"Version {version} can't be shown now: {error}. Reload the page.", "note bad")
         return
     except SetupError as error:
-        Node("p", error.one_line, "note bad")
+        Prose("p", error.one_line, "note bad")
         return
     with Node("section", style="panel stack", aria_label=f"Version {version}"):
         with Node("div", style="bar"):

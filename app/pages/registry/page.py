@@ -9,7 +9,7 @@ from app.errors import SetupError
 from app.kafka.transient_errors import TRANSIENT_ERRORS
 from app.pages import layout
 from app.pages.confirmation import ConfirmationDialog, FieldValues
-from app.pages.elements import Node, button, table_header, tabs
+from app.pages.elements import Node, Prose, button, table_header, tabs
 from app.pages.registry import route_changes
 from app.pages.registry.lineage import render_lineage
 from app.registry.registry import TaskModels
@@ -53,7 +53,7 @@ class _RegistryView:
         self._last_rendered: object = None
         self._dialog = ConfirmationDialog()
         self._can_operate = layout.viewer_has_scope("operate")
-        self._error = Node("p", style="note bad", role="alert").set_shown(False)
+        self._error = Prose("p", style="note bad", role="alert").set_shown(False)
         with Node("section", style="panel stack", aria_label="Versions"):
             self._header = Node("div", style="bar")
             self._versions = Node("div", style="scroll")
@@ -131,7 +131,7 @@ class _RegistryView:
         if not runs:
             with Node("div", style="empty"):
                 Node("strong", "No runs yet")
-                Node("span", f"Triggers start runs. `hindsight retrain {self._task} --explain` shows their state.")
+                Prose("span", f"Triggers start runs. `hindsight retrain {self._task} --explain` shows their state.")
             return
         with Node("table", style="list"):
             table_header("Started", "Trigger", "From", "State", "Candidate", "Reason")

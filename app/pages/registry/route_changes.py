@@ -72,7 +72,7 @@ def freeze_option(models: TaskModels) -> ChangeOption:
 
 
 async def apply_change(services: Services, task: str, change: ChangeOption, values: FieldValues, actor: str) -> str:
-    """Apply a change and return a summary.
+    """Apply a change and return its effect.
 
     Raises `SetupError` if the change is not possible, or the actor or the reason is missing, and TRANSIENT_ERRORS.
     """
@@ -86,4 +86,4 @@ async def apply_change(services: Services, task: str, change: ChangeOption, valu
             await writer.freeze(change.kind == "freeze", reason, actor)
         case action:
             await writer.change_route(action, change.version, float(values.get("Share", 0)), reason, actor)
-    return f"Done, and in force: {change.title.lower()} {change.version}".rstrip() + "."
+    return f"Done. {change.text}"

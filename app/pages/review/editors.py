@@ -3,14 +3,14 @@
 import base64
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import quote
 
 from nicegui.events import GenericEventArguments
 
 from app.events.cloudevents import JSON
-from app.pages.elements import Node
+from app.pages.elements import Node, Prose
 from app.pages.review.review_session import ReviewItem
 from app.pages.widgets import AudioPlayer, BoxEditor
 from models.base import Rejected
@@ -23,11 +23,21 @@ _MAX_CHOICES = 9
 
 
 class Editor(ABC):
-    """The viewer's changes to a prediction."""
+    """The viewer's changes to a prediction. An editor calls `on_change` after each of them."""
+
+    on_change: Callable[[], object] = staticmethod(lambda: None)
 
     @abstractmethod
     def correction(self) -> dict[str, Any] | None:
         """Return the right output; None while the prediction is unchanged. Raises `Rejected`."""
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether the prediction is changed, if only to an output that is not valid."""
+        try:
+            return self.correction() is not None
+        except Rejected:
+            return True
 
     def choose(self, digit: int) -> bool:
         """Select the choice of this number, from 1; return whether there is one."""
@@ -44,7 +54,7 @@ def render_item(item: ReviewItem, labels: Sequence[str], editor: str | None = No
         task_editor: Editor = load(editor)(item, labels)
         return task_editor
     if item.payload is None:
-        Node("p", item.payload_error, "note bad")
+        Prose("p", item.payload_error, "note bad")
     elif isinstance(output.get("boxes"), list) and item.payload.media_type.startswith("image/"):
         return _BoxesEditor(item, labels)
     elif item.payload.media_type.startswith("image/"):
@@ -80,6 +90,7 @@ class _TextEditor(Editor):
         def on_input(event: GenericEventArguments) -> None:
             self._text = str(event.args)
             field._props["value"] = self._text  # the browser has it already
+            self.on_change()
 
         field.on("input", on_input, js_handler="(event) => emit(event.target.value)")
 
@@ -92,10 +103,11 @@ class _BoxesEditor(Editor):
         self._boxes: list[dict[str, Any]] | None = None
         boxes = item.output["boxes"]
         all_labels = [*labels, *sorted({str(box["label"]) for box in boxes} - set(labels))]
-        BoxEditor(payload_url(item), boxes, all_labels, self._on_change)
+        BoxEditor(payload_url(item), boxes, all_labels, self._set_boxes)
 
-    def _on_change(self, boxes: list[dict[str, Any]]) -> None:
+    def _set_boxes(self, boxes: list[dict[str, Any]]) -> None:
         self._boxes = boxes
+        self.on_change()
 
     def correction(self) -> dict[str, Any] | None:
         return None if self._boxes is None else {"boxes": self._boxes}
@@ -147,6 +159,7 @@ class _ActionEditor(Editor):
             return False
         self._chosen = self._action_ids[digit - 1]
         self._update_rows()
+        self.on_change()
         return True
 
     def _update_rows(self) -> None:
@@ -170,6 +183,7 @@ class _JsonEditor(Editor):
         def on_input(event: GenericEventArguments) -> None:
             self._text = str(event.args)
             field._props["value"] = self._text
+            self.on_change()
 
         field.on("input", on_input, js_handler="(event) => emit(event.target.value)")
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from app.pages.elements import Node, definition_list
+from app.pages.elements import Node, Prose, definition_list
 from app.pages.review.editors import summarize_output
 from app.pages.review.queues import Queue
 from app.pages.review.review_session import ReviewItem
@@ -23,9 +23,10 @@ def render_empty(queue: Queue, prediction_id: str) -> None:
             Node("span", "It is not recorded yet (that takes a moment after its answer), or it was erased.")
             return
         Node("strong", "This queue is empty")
-        Node(
+        Prose(
             "span",
-            "The audit's predictions are all reviewed or claimed. Review the least certain ones, or raise `audit_rate`."
+            "The audit's predictions are all reviewed or claimed. Review the least certain ones, "
+            "or raise `audit_rate` of the task in `HINDSIGHT_TASK_SETTINGS`."
             if queue == "audit"
             else "Send requests, for example `hindsight send ocr FILE`. Their answers appear here.",
         )

@@ -1,7 +1,7 @@
 """The view of a review session: the current item, and the actions of keys and buttons on it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from nicegui import ui
@@ -9,30 +9,16 @@ from nicegui import ui
 from app.auth.scopes import missing_scope_message
 from app.kafka.transient_errors import TRANSIENT_ERRORS
 from app.pages import layout
-from app.pages.elements import Node, button
+from app.pages.elements import Node
 from app.pages.review.bulk import BulkReview
 from app.pages.review.claims import CLAIM_SECONDS
 from app.pages.review.editors import Editor, render_item, summarize_output
 from app.pages.review.item_details import describe_feedback, render_details, render_empty
 from app.pages.review.review_session import ReviewSession
+from app.pages.review.shortcuts import KEY_HELP, KEYS, ReviewButtons
 from app.pages.widgets import KeyListener
 from app.services.services import Services
 from models.base import Rejected
-
-KEY_HELP: Mapping[str, str] = {
-    "Enter": "accept the prediction, or send your correction",
-    "x": "reject the prediction, without a correction",
-    "+": "reward 1",
-    "0": "reward 0",
-    "-": "reward -1",
-    "1 to 9": "choose the right action; Enter sends it",
-    "s": "skip the prediction; others get it later",
-    "u": "undo your last feedback",
-    "b": "review several at once",
-    "e": "edit the text; Esc leaves the field",
-    "Space": "play or pause the audio",
-}
-_KEYS = ("Enter", "a", "x", "+", "=", "0", "-", "s", "u", "b", *"123456789")
 
 
 class SessionView:
@@ -45,6 +31,7 @@ class SessionView:
         self._can_submit = layout.viewer_has_scope("feedback")
         self._lock = asyncio.Lock()
         self._editor: Editor | None = None
+        self._buttons: ReviewButtons | None = None
         self._bulk_review: BulkReview | None = None
         self._requested_id: str = ""
         self._status = Node("p", style="status small", role="status")
@@ -57,7 +44,8 @@ class SessionView:
                     Node("kbd", "?")
                     Node("span", " shows all keys")
         layout.help_dialog("Keyboard shortcuts", KEY_HELP)
-        KeyListener(_KEYS, self.on_key)
+        KeyListener(KEYS, self.on_key)
+        viewer.on_named = lambda: self._show_status(f"Feedback is given in the name of {viewer.name}.")
         ui.timer(CLAIM_SECONDS / 4, session.renew_claims)
 
     async def start(self, prediction_id: str) -> None:
@@ -72,10 +60,12 @@ class SessionView:
         elif key in ("Enter", "a"):
             await self.accept()
         elif key == "x":
-            await self.submit("Marked as wrong", accepted=False)
+            await self._judge_served("Marked as wrong", accepted=False)
         elif key in "+=0-":
             reward = {"+": 1.0, "=": 1.0, "0": 0.0, "-": -1.0}[key]
-            await self.submit(f"Rewarded with {reward:g}", reward=reward)
+            await self._judge_served(f"Rewarded with {reward:g}", reward=reward)
+        elif key == "Escape":
+            self._render()
         elif key == "s":
             await self._run(self._skip)
         elif key == "u":
@@ -84,6 +74,7 @@ class SessionView:
             await self.show_bulk()
         elif self._editor is not None and key.isdecimal():
             self._editor.choose(int(key))
+            self._show_change()
 
     async def accept(self) -> None:
         """Accept the item, or submit the viewer's correction."""
@@ -96,6 +87,14 @@ class SessionView:
             await self.submit("Accepted", accepted=True)
         else:
             await self.submit(f"Corrected to {summarize_output(correction)}", correction=correction)
+
+    async def _judge_served(self, summary: str, **fields: Any) -> None:
+        """Submit feedback on the served prediction; not if the viewer changed it, because the change would be lost."""
+        if self._editor is not None and self._editor.is_changed:
+            text = "Nothing was sent: you changed the prediction. Enter sends your correction, Esc undoes the change."
+            self._show_status(text, is_error=True)
+        else:
+            await self.submit(summary, **fields)
 
     async def submit(self, summary: str, **fields: Any) -> None:
         """Submit feedback on the current item, and go on to the next."""
@@ -196,7 +195,8 @@ class SessionView:
                 self._item_panel.set_attribute("data-prediction", item.prediction_id)
                 task = self._services.tasks[self._session.task]
                 self._editor = render_item(item, task.labels(), task.review_editor)
-                self._render_buttons()
+                self._editor.on_change = self._show_change
+                self._buttons = ReviewButtons(self.on_key)
                 render_details(item)
         self._submitted_list.clear()
         with self._submitted_list:
@@ -205,19 +205,6 @@ class SessionView:
             if not self._session.submitted:
                 Node("li", "no feedback yet", "muted")
 
-    def _render_buttons(self) -> None:
-        with Node("div", style="bar"):
-            for text, key, style in _BUTTONS:
-                with button(text, lambda key=key: self.on_key(key), style):
-                    Node("kbd", key)
-
-
-_BUTTONS = (
-    ("Right", "Enter", "main"),
-    ("Wrong", "x", ""),
-    ("Good", "+", ""),
-    ("Bad", "-", ""),
-    ("Skip", "s", "plain"),
-    ("Undo", "u", "plain"),
-    ("Several", "b", "plain"),
-)
+    def _show_change(self) -> None:
+        if self._editor is not None and self._buttons is not None:
+            self._buttons.show_change(self._editor.is_changed)

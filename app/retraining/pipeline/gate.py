@@ -92,8 +92,8 @@ def _check_held_out(pairs: Sequence[PairedScore], bounds: GateSettings, rng: np.
                 count, f"{invalid} of {len(pairs)} held-out outcomes lack finite scores or a weight of 1 or more."
             )
         ]
-    if len(pairs) < bounds.min_outcomes:
-        return [_CheckResult(count, f"{len(pairs)} held-out outcomes are too few: {bounds.min_outcomes} are needed.")]
+    if too_few := too_few_outcomes(len(pairs), bounds):
+        return [_CheckResult(count, too_few)]
     gains = np.array([pair.candidate - pair.champion for pair in pairs])
     weights = np.array([pair.weight for pair in pairs])
     mean, (low, high) = weighted_mean(gains, weights, bounds.confidence_level, rng)
@@ -113,6 +113,15 @@ def _check_held_out(pairs: Sequence[PairedScore], bounds: GateSettings, rng: np.
             slices.setdefault(f"{name}={value}", []).append(index)
     large = ((name, rows) for name, rows in sorted(slices.items()) if len(rows) >= bounds.min_slice_outcomes)
     return [overall, *(_check_slice(name, gains[rows], weights[rows], bounds, rng) for name, rows in large)]
+
+
+def too_few_outcomes(count: int, bounds: GateSettings) -> str | None:
+    """Return the reason if no candidate can pass with so many held-out outcomes."""
+    return (
+        f"{count} held-out outcomes are too few: {bounds.min_outcomes} are needed."
+        if count < bounds.min_outcomes
+        else None
+    )
 
 
 def _check_slice(

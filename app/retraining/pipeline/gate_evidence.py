@@ -22,7 +22,8 @@ from app.events.base import ModelRef
 from app.events.model_events import Backtest
 from app.inference.local_model import LocalModel
 from app.inference.predictor import PredictionResult, Predictor
-from app.retraining.pipeline.gate import GateEvidence, PairedScore
+from app.retraining.pipeline.gate import GateEvidence, PairedScore, too_few_outcomes
+from app.settings.gate import GateSettings
 from models import tensors
 from models.base import Asked, OnStep, Rejected, Task, Untrainable
 from models.datasets import MANIFEST, ROWS
@@ -80,6 +81,18 @@ def gather_gate_evidence(
         latency_ms=_median_latencies(pair, [outcome.prediction_input for outcome in outcomes[:_TIMED_PREDICTIONS]]),
         size_bytes=pair.candidate.stat().st_size,
     )
+
+
+def missing_evidence(task: Task, champion: Path, dataset: Path, bounds: GateSettings, on_step: OnStep) -> str | None:
+    """Return why any candidate of this dataset would be refused: it has too few held-out outcomes. None if not.
+
+    Raises `Untrainable` if the dataset can't be read.
+    """
+    on_step("held-out outcomes", 0, None)
+    count = sum(1 for _ in held_out_examples(dataset, ()))
+    if not count and _off_policy_values(task, dataset, [champion], on_step) is not None:
+        return None  # rewards are enough
+    return too_few_outcomes(count, bounds)
 
 
 def held_out_examples(dataset: Path, slices: Sequence[str]) -> Iterator[LabelledExample]:
@@ -165,18 +178,25 @@ async def _measure_latencies(pair: VersionPair, inputs: Sequence[Asked]) -> tupl
 
 
 def _off_policy_difference(pair: VersionPair, dataset: Path, on_step: OnStep) -> Estimate | None:
-    """Return the difference in off-policy value, candidate less champion; None for a task without decisions.
+    """Return the difference in off-policy value, candidate less champion; None for a task without decisions."""
+    estimates = _off_policy_values(pair.task, dataset, [pair.candidate, pair.champion], on_step)
+    return None if estimates is None else estimates[0].minus(estimates[1])
+
+
+def _off_policy_values(
+    task: Task, dataset: Path, versions: Sequence[Path], on_step: OnStep
+) -> Sequence[Estimate] | None:
+    """Return each version's off-policy value; None for a task without decisions, or with too few rewards.
 
     Uses the split `test` only, because any candidate looks good on its training rows.
     """
-    if pair.task.off_policy_evaluator is None:
+    if task.off_policy_evaluator is None:
         return None
     with suppress(Untrainable), TemporaryDirectory() as directory:
         shutil.copy(dataset / MANIFEST, directory)
         pq.write_table(pq.read_table(dataset / ROWS, filters=[("split", "=", "test")]), Path(directory) / ROWS)
-        models = [pair.candidate, pair.champion]
-        candidate, champion = evaluate_off_policy(pair.task, Path(directory), models, 0, on_step)
-        return candidate.estimates[_ESTIMATOR].minus(champion.estimates[_ESTIMATOR])
+        values = evaluate_off_policy(task, Path(directory), versions, 0, on_step)
+        return [value.estimates[_ESTIMATOR] for value in values]
     return None
 
 

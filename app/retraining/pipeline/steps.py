@@ -13,10 +13,12 @@ from pathlib import Path
 
 from app.errors import SetupError
 from app.evaluation import backtest as backtesting
+from app.evaluation.trial_process import check_model
 from app.events.base import EventData, ModelRef
 from app.events.model_events import ModelBacktested, ModelEvaluated, ModelTrained
 from app.kafka.producers import publish_all
 from app.registry.artifacts import fetch_model, write_atomically
+from app.registry.cards import DRIFT_REFERENCE
 from app.registry.changes import RegistryWriter
 from app.registry.registration import Provenance, register
 from app.registry.registry import TaskModels
@@ -27,10 +29,9 @@ from app.replay.replay import replay
 from app.retraining.pipeline.code_version import code_version
 from app.retraining.pipeline.drift_reference import build_reference
 from app.retraining.pipeline.gate import evaluate_gate
-from app.retraining.pipeline.gate_evidence import VersionPair, gather_gate_evidence
+from app.retraining.pipeline.gate_evidence import VersionPair, gather_gate_evidence, missing_evidence
 from app.retraining.pipeline.run_directory import run_directory
 from app.retraining.run_events import SOURCE, end_event, step_event
-from app.retraining.triggers.drift_window import REFERENCE_KEY
 from app.settings import Settings
 from app.settings.retraining import RetrainingSettings
 from app.storage.blob_store import blob_store
@@ -105,7 +106,11 @@ def build_dataset(work: RunContext) -> None:
 
 
 def train(work: RunContext) -> None:
-    """Train a candidate. Raises `Untrainable`."""
+    """Train a candidate, or end the run if the gate would refuse any. Raises `Untrainable`."""
+    gate = work.retraining_settings.gate
+    if missing := missing_evidence(work.task, work.fetch_champion(), work.ensure_dataset(), gate, work.on_step):
+        work.end("refused", f"{missing} So no candidate was trained.")
+        return
     work.ensure_candidate()
     work.publish(
         "train",
@@ -160,12 +165,13 @@ def refuse(work: RunContext, evaluated: ModelEvaluated) -> None:
 
 
 def register_candidate(work: RunContext) -> None:
-    """Make the candidate a version of the registry."""
+    """Try the candidate, and make it a version of the registry. Raises `SetupError` if it can't serve."""
     path = work.ensure_candidate()
+    check_model(work.settings, work.task.name, path)
     changes = RegistryWriter(work.settings, work.task, lambda record: publish_all(work.settings, [record]))
     card = json.loads(path.with_name("card.json").read_bytes())
     if reference := build_reference(work.task, path, work.ensure_dataset()):
-        card[REFERENCE_KEY] = reference
+        card[DRIFT_REFERENCE] = reference
     trained = work.run.trained
     assert trained is not None
     provenance = Provenance(SOURCE, trained.parent, trained.dataset, work.run.id, trained.code)

@@ -18,17 +18,15 @@ from app.monitoring.drift import (
     ScanDetector,
 )
 from app.monitoring.drift_features import align_classes, collect_samples, output_features, prediction_features
+from app.registry.cards import DRIFT_REFERENCE
 from models.base import Task
-
-REFERENCE_KEY = "reference"
-"""The key of the reference in a card: a sample of values for each feature."""
 
 _DETECTOR = ScanDetector()
 
 
 def read_reference(card: Mapping[str, Any]) -> Samples | None:
     """Return the reference in a version's card; None if there is none, or it is malformed."""
-    reference = card.get(REFERENCE_KEY)
+    reference = card.get(DRIFT_REFERENCE)
     if not isinstance(reference, dict) or not reference:
         return None
     try:

@@ -11,7 +11,8 @@ import soxr
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from models.speech_to_text.audio import RATE, Samples
+from models.speech_to_text.audio import RATE
+from models.speech_to_text.recording import Samples
 
 Sound = NDArray[np.float64]
 

@@ -15,8 +15,9 @@ import numpy as np
 import soundfile
 
 from models.base import Sample
-from models.speech_to_text.audio import RATE, Samples, read_audio
+from models.speech_to_text.audio import RATE, read_audio
 from models.speech_to_text.data.acoustics import RecordingConditions, record
+from models.speech_to_text.recording import Samples
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 HELD_OUT = Path(__file__).parents[1] / "held_out"

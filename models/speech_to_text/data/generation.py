@@ -15,11 +15,12 @@ from numpy.random import Generator
 
 from models.base import OnStep
 from models.nn.ctc import LabelledSignal
-from models.speech_to_text.audio import RATE, Samples
+from models.speech_to_text.audio import RATE
 from models.speech_to_text.data.acoustics import RecordingConditions, record
 from models.speech_to_text.data.vocabulary import phrase
 from models.speech_to_text.data.voices import Split, need_espeak, speak, voice_settings
 from models.speech_to_text.mel import log_mel
+from models.speech_to_text.recording import Samples
 
 ROOM = RecordingConditions()
 TAKES = 3

@@ -15,7 +15,7 @@ import soundfile
 from numpy.random import Generator
 
 from models.base import Untrainable
-from models.speech_to_text.audio import Samples
+from models.speech_to_text.recording import Samples
 
 Split = Literal["train", "validation", "test"]
 

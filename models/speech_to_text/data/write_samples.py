@@ -16,11 +16,12 @@ import soxr
 from numpy.random import Generator
 
 from models.base import Sample
-from models.speech_to_text.audio import RATE, Samples
+from models.speech_to_text.audio import RATE
 from models.speech_to_text.data.acoustics import RecordingConditions, record
 from models.speech_to_text.data.clips import HELD_OUT, LIST, SAMPLES
 from models.speech_to_text.data.generation import ROOM, Speech, spoken
 from models.speech_to_text.data.voices import UNHEARD_ACCENTS
+from models.speech_to_text.recording import Samples
 
 SEED = 1_000
 CLIPS = 300

@@ -111,7 +111,7 @@ async def test_feedback_by_the_applications_request_id_has_the_key_of_the_predic
         (CORRECTION | {"prediction_id": "17"}, "is not a prediction id"),
         (CORRECTION | {"prediction_id": "ocr:17"}, "is not a prediction id"),
         (CORRECTION | {"prediction_id": ID.upper()}, "is not a prediction id"),
-        (CORRECTION | {"prediction_id": ID.replace("ocr", "sonar")}, "there is no task 'sonar'; known: ocr"),
+        (CORRECTION | {"prediction_id": ID.replace("ocr", "sonar")}, "There is no task 'sonar'. Choose one of: ocr."),
         (CORRECTION | {"reward": 1.5}, "reward: Input should be less than or equal to 1"),
         (CORRECTION | {"reward": "much"}, "reward: Input should be a valid number"),
         (json.dumps({"prediction_id": ID, "reward": float("nan"), "actor": "ada"}), "reward: Input should be"),
@@ -276,7 +276,7 @@ async def test_a_retraction_names_the_feedback_its_prediction_and_its_actor(
         ("twice", "ada", {}, 409, "2 feedback events"),
         ("of ada", "ada", {"prediction_id": "17"}, 422, "prediction_id: '17' is not a prediction id"),
         ("x" * 513, "ada", {}, 422, "feedback_id: String should have at most 512 characters"),
-        ("unknown", "ada", {"prediction_id": ID.replace("ocr", "sonar")}, 422, "there is no task 'sonar'"),
+        ("unknown", "ada", {"prediction_id": ID.replace("ocr", "sonar")}, 422, "There is no task 'sonar'"),
     ],
 )
 async def test_a_retraction_that_cannot_count_is_refused_with_its_reason(

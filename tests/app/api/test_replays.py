@@ -61,8 +61,8 @@ async def test_without_a_broker_a_replay_fails_with_its_reason(http: httpx.Async
 @pytest.mark.parametrize(
     ("body", "status", "reason"),
     [
-        ({"task": "sonar"}, 404, "there is no task 'sonar'"),
-        ({"task": "ocr", "from": "yesterday"}, 422, "from 'yesterday' is not a valid time"),
+        ({"task": "sonar"}, 404, "There is no task 'sonar'"),
+        ({"task": "ocr", "from": "some day"}, 422, "from 'some day' is not a valid time"),
         ({"task": "ocr", "from": "0001-01-01T00:00:00+14:00"}, 422, "+14:00' is not a valid time"),
         ({"task": "ocr", "as_of": "9999-12-31T23:00:00-14:00"}, 422, "-14:00' is not a valid time"),
         ({"task": "ocr", "from": "2026-02-01", "to": "2026-01-01"}, 422, "from is not before to"),

@@ -19,9 +19,12 @@ async def test_a_run_does_not_start_without_a_broker(http: httpx.AsyncClient) ->
 async def test_an_unknown_task_is_refused_with_the_known_tasks(http: httpx.AsyncClient, path: str) -> None:
     response = await http.post(path, json=BODY)
     assert response.status_code == 404
-    assert response.json()["detail"] == "there is no task 'none'; known: ocr"
+    assert response.json()["detail"] == "There is no task 'none'. Choose one of: ocr."
 
 
 async def test_a_run_without_a_key_needs_an_actor(http: httpx.AsyncClient) -> None:
     response = await http.post("/v1/retraining/ocr", json={})
-    assert (response.status_code, response.json()["detail"]) == (422, "actor: Field required")
+    assert (response.status_code, response.json()["detail"]) == (
+        422,
+        "actor: Field required, because the request has no key with a name",
+    )

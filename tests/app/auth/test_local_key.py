@@ -26,7 +26,7 @@ async def test_the_local_key_keeps_all_scopes_after_the_first_api_key(settings: 
         assert key is not None
         assert (await http.get("/docs", headers={"X-API-Key": key})).status_code == 200
         response = await http.post("/v1/retraining/sonar", json={"actor": "me"}, headers={"X-API-Key": key})
-    assert (response.status_code, response.json()["detail"][:13]) == (404, "there is no t")
+    assert (response.status_code, response.json()["detail"][:13]) == (404, "There is no t")
 
 
 async def test_the_local_key_does_not_lock_the_api(settings: Settings) -> None:

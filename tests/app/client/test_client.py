@@ -272,7 +272,7 @@ async def test_refused_feedback_raises_its_reason(client: Hindsight) -> None:
 
 
 async def test_an_unknown_task_is_a_client_error(client: Hindsight) -> None:
-    with pytest.raises(ClientError, match=r"no topic 'sonar\.predictions'"):
+    with pytest.raises(ClientError, match=r"There is no task 'sonar' here, as there is no topic 'sonar\.predictions'"):
         await client.send("sonar", b"ping")
 
 

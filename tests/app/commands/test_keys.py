@@ -31,6 +31,12 @@ def test_a_token_is_printed_once_and_alone_so_that_a_script_can_read_it() -> Non
     assert token not in run("list") + run("list", "--json")
 
 
+def test_a_new_key_is_json_for_machines() -> None:
+    key = json.loads(run("create", "ada", "--scope", "read", "--scope", "feedback", "--json"))
+    assert (key["name"], key["scopes"]) == ("ada", ["feedback", "read"])
+    assert [secret_digest(key["token"])] == [stored.digest for stored in KeyStore(settings().catalog_url).all()]
+
+
 def test_the_list_shows_each_keys_scopes_and_revocation() -> None:
     assert "There are no keys" in run("list")
     run("create", "ada", "--scope", "read")

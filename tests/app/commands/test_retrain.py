@@ -2,6 +2,7 @@ import pytest
 from typer.testing import CliRunner
 
 from app.cli import cli
+from app.commands import client
 from app.errors import SetupError
 from app.settings import settings
 
@@ -19,6 +20,27 @@ def test_retrain_without_a_platform_tells_how_to_start_one(monkeypatch: pytest.M
     settings.cache_clear()
     assert isinstance(result.exception, SetupError)
     assert "hindsight up" in result.exception.remedy
+
+
+RUN = {"run_id": "r1", "task": "ocr", "trigger": "manual", "outcome": "refused", "version": None, "decision": None}
+
+
+@pytest.mark.parametrize(
+    ("runs", "output"),
+    [
+        ([], "There are no runs of ocr yet."),
+        (
+            [RUN | {"began": "2026-01-31T12:00:05.123Z", "step": None, "reason": "worse"}],
+            "2026-01-31 12:00  r1  ocr               manual    refused      -            worse",
+        ),
+    ],
+)
+def test_the_list_of_runs_has_their_times_or_says_that_there_are_none(
+    monkeypatch: pytest.MonkeyPatch, runs: list[dict[str, object]], output: str
+) -> None:
+    monkeypatch.setattr(client, "check_same_log", lambda: None)
+    monkeypatch.setattr(client, "call_api", lambda *_: {"runs": runs})
+    assert CliRunner().invoke(cli, ["retrain", "ocr", "--list"]).stdout.splitlines() == [output]
 
 
 @pytest.mark.parametrize("words", [["retrain"], ["models", "rollback"], ["models", "register"], ["models", "freeze"]])

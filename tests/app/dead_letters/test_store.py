@@ -51,6 +51,15 @@ def store_with(tmp_path: Path, records: Sequence[ConsumedRecord]) -> DeadLetterS
     return DeadLetterStore(Settings(home=tmp_path), Snapshot(topics.DEAD_LETTERS, None, tuple(paths), {}), tmp_path)
 
 
+async def test_letters_are_counted_by_code_each_once(tmp_path: Path) -> None:
+    records = [dead_letter_record(number, (0, number), number) for number in (0, 1, 2)]
+    store = store_with(
+        tmp_path, [*records, dead_letter_record(1, (0, 3), 3), dead_letter_record(3, (0, 4), 4, "outcomes")]
+    )
+    assert store.count_codes(DeadLetterFilter()) == {"code-0": 2, "code-1": 2}
+    assert store.count_codes(DeadLetterFilter(stage="outcomes")) == {"code-1": 1}
+
+
 @pytest.mark.parametrize(
     ("criteria", "numbers"),
     [

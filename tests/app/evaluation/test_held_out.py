@@ -88,7 +88,7 @@ def test_a_figure_differs_beyond_the_tolerance(card: float | None, differs: bool
             {"held_out": 'yield Sample("x", bytes([200]), "", {})'},
             "measured",
             None,
-            "x, of the held-out set of measured, can't be predicted: not_ascii",
+            "The sample x of measured can't be predicted: not_ascii",
         ),
         ({"held_out": 'yield Sample("x", b"refuse", "", {})'}, "measured", None, "can't be predicted: model_refused"),
     ],

@@ -8,7 +8,8 @@ import pytest
 
 from app.errors import SetupError
 from app.importers.example import Example, RejectedRow
-from app.importers.formats import Format, open_source
+from app.importers.formats import open_source
+from app.importers.layouts import Format
 from app.importers.locations import SourceReader
 from app.settings import Settings
 from app.storage import s3
@@ -27,6 +28,20 @@ FILES: dict[Format, dict[str, str]] = {
         "val/1.jpg": "one",
     },
     "bandit": {"clicks.csv": "x,action,propensity,reward\n1,a,1,0\n", "readme.md": "one"},
+    "dsjson": {
+        "clicks.dsjson": '{"_label_cost": 0, "_label_probability": 1, "_label_Action": 1, "EventId": "1", '
+        '"c": {"_multi": [{}]}}\n'
+    },
+    "commonvoice": {
+        "validated.tsv": "client_id\tpath\tsentence\nada\t1.mp3\tgo\n",
+        "invalidated.tsv": "client_id\tpath\tsentence\nada\t2.mp3\tgo\n",
+        "clips/1.mp3": "one",
+        "clips/2.mp3": "two",
+    },
+    "ljspeech": {"metadata.csv": "LJ1|Dr. X|doctor x\n", "wavs/LJ1.wav": "one"},
+    "paddleocr": {"labels.txt": "scans/1.png\tone\n", "scans/1.png": "one"},
+    "voc": {"Annotations/1.xml": "<annotation><size/></annotation>", "JPEGImages/1.jpg": "one"},
+    "yolo": {"data.yaml": "names: [cup]\n", "images/1.jpg": "one", "labels/1.txt": ""},
 }
 Put = Callable[[str, bytes], None]
 
@@ -115,6 +130,65 @@ def test_a_source_without_examples_is_a_setup_error_with_a_remedy(
     assert caught.value.remedy
 
 
+def put_texts(directory: Path, **texts: str) -> Path:
+    for name, text in texts.items():
+        put_into(directory)(name.replace("__", "/").replace("_json", ".json").replace("_csv", ".csv"), text.encode())
+    return directory
+
+
+def test_a_table_without_a_header_is_a_setup_error_that_says_so(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("a.png,Order 4711\n")
+    for location in (tmp_path, tmp_path / "labels.csv"):
+        with pytest.raises(SetupError, match="no columns `path` and `label`") as caught:
+            open_source(SourceReader(Settings()), str(location), None)
+        assert "--map" in caught.value.remedy
+
+
+def test_other_documents_and_tables_are_passed_over(tmp_path: Path) -> None:
+    document = json.dumps({"images": [], "annotations": [], "categories": []})
+    put_texts(tmp_path / "coco", info_json="{}", result_json=document)
+    put_texts(tmp_path / "csv", results_csv="epoch,loss\n1,2\n", labels_csv="path,label\na.png,1\n")
+    for name, passed_over in (("coco", "info.json"), ("csv", "results.csv")):
+        source = open_source(SourceReader(Settings()), str(tmp_path / name), None)
+        assert source.format == name
+        assert [uri.rpartition("/")[2] for uri in source.passed_over] == [passed_over]
+
+
+def test_a_picture_in_two_parts_of_a_data_set_is_the_one_beside_the_document(tmp_path: Path) -> None:
+    document = json.dumps({"images": [{"id": 1, "file_name": "1.jpg"}], "annotations": [], "categories": []})
+    for part in ("train", "valid"):
+        put_texts(tmp_path / part, result_json=document, **{"1.jpg": part})
+    rows = list(open_source(SourceReader(Settings()), str(tmp_path), None).read_examples())
+    assert [row.payload for row in rows if isinstance(row, Example)] == [
+        (tmp_path / part / "1.jpg").as_uri() for part in ("train", "valid")
+    ]
+    (tmp_path / "train" / "1.jpg").unlink()
+    missing, found = open_source(SourceReader(Settings()), str(tmp_path), None).read_examples()
+    assert isinstance(missing, RejectedRow)
+    assert isinstance(found, Example)
+
+
+@pytest.mark.parametrize(
+    ("written", "name"), [("sub\\a.png", "sub/a.png"), ("u\u0308.png", "\xfc.png"), ("\xfc.png", "u\u0308.png")]
+)
+def test_a_path_may_be_spelled_as_windows_or_macos_does(tmp_path: Path, written: str, name: str) -> None:
+    put_into(tmp_path)("labels.csv", f"path,label\n{written},1\n".encode())
+    put_into(tmp_path)(name, b"one")
+    [example] = open_source(SourceReader(Settings()), str(tmp_path), None).read_examples()
+    assert isinstance(example, Example)
+    assert example.payload == (tmp_path / name).as_uri()
+
+
+def test_columns_may_have_other_names(tmp_path: Path) -> None:
+    put_texts(tmp_path, labels_csv="file,text,label\na.png,one,7\n")
+    names = {"file": "path", "text": "label"}
+    [example] = open_source(SourceReader(Settings()), str(tmp_path), None, names).read_examples()
+    assert isinstance(example, Example)
+    assert (example.payload, example.correction) == ((tmp_path / "a.png").as_uri(), {"text": "one"})
+    with pytest.raises(SetupError, match="no column words; it has: file, text, label"):
+        open_source(SourceReader(Settings()), str(tmp_path), None, {"words": "label", **names})
+
+
 def test_an_unreadable_file_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "large").write_bytes(b"1234")
     reader = SourceReader(Settings())
@@ -133,8 +207,7 @@ def test_an_unreadable_file_is_rejected(tmp_path: Path) -> None:
 
 
 def test_a_line_that_is_too_long_affects_no_other_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("app.importers.locations", "app.importers.example"):
-        monkeypatch.setattr(f"{module}.MAX_LINE", 50)
+    monkeypatch.setattr("app.importers.text.MAX_LINE", 50)
     long = json.dumps({"path": "x" * 500, "label": "1"})
     (tmp_path / "labels.jsonl").write_text(f'{long}\n{{"path": "a", "label": "1"}}\n')
     first, second = open_source(SourceReader(Settings()), str(tmp_path), None).read_examples()

@@ -261,3 +261,14 @@ async def test_all_frames_are_predicted_in_order_by_default(make_handler: Any) -
     answers = await make_handler()([frame("x", number) for number in range(3)])
     assert [prediction_of(answer)[1].request_id for answer in answers] == ["x0", "x1", "x2"]
     assert [dict(prediction_of(answer)[0].headers)["ce_sequence"] for answer in answers] == [b"0", b"1", b"2"]
+
+
+async def test_the_unknown_values_of_answered_requests_are_counted(
+    make_handler: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[tuple[str, dict[str, int]]] = []
+    monkeypatch.setattr(metrics, "count_unknown_values", lambda task, values: counted.append((task, values)))
+    task = Letters()
+    monkeypatch.setattr(task, "unknown_values", lambda features: {"length": len(features["letters"])})
+    await make_handler(task)([features(b"abc"), features(b"X")])
+    assert counted == [(TASK, {"length": 3})]

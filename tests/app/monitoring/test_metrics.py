@@ -110,6 +110,13 @@ def test_the_codes_of_this_code_base_are_constants_and_fewer_than_the_limit() ->
     assert 50 < len(codes) < MAX_CODES
 
 
+def test_unknown_values_are_counted_by_feature() -> None:
+    for values in ({"context.device": 1, "other": 2}, {"context.device": 3}, {}):
+        metrics.count_unknown_values(TASK, values)
+    labels = {"task": TASK, "feature": "context.device"}
+    assert REGISTRY.get_sample_value("hindsight_unknown_values_total", labels) == 4
+
+
 def test_the_disk_of_the_home_is_measured_at_each_scrape(tmp_path: Path) -> None:
     metrics.watch_disk(tmp_path / "not there yet")
     free = REGISTRY.get_sample_value("hindsight_disk_free_bytes", {"directory": "home"})

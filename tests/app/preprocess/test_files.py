@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from app.errors import SetupError
 from app.events.cloudevents import JSON, Origin, TopicId, complete_event
 from app.events.types import PredictionRequested
-from app.preprocess.files import build_request, list_uris
+from app.preprocess.files import build_request, kind_of_file, list_uris
 
 ORIGIN = Origin(TopicId("batch"), "letters.requests", 0, 0, 0)
 BLOB = "blob://sha256/" + "0" * 64
@@ -32,6 +32,29 @@ def test_a_directory_lists_every_file_below_it_in_a_stable_order_without_hidden_
 
 def test_a_hidden_directory_is_read_if_it_is_named(folder: Path) -> None:
     assert list_uris([str(folder / ".git")]) == [(folder / ".git" / "config").as_uri()]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("line.png", "image"),
+        ("a.jpg", "image"),
+        ("a.wav", "audio"),
+        ("labels.csv", "text"),
+        ("samples.json", "application/json"),
+        ("held_out.npz", "application/octet-stream"),
+        ("no suffix", None),
+        ("a.unknown", None),
+    ],
+)
+def test_the_kind_of_a_file_is_known_by_its_name(name: str, kind: str | None) -> None:
+    assert kind_of_file(Path(name)) == kind
+
+
+def test_files_that_are_no_payloads_are_read_only_if_they_are_named(folder: Path) -> None:
+    named, other = folder / "a.txt", (folder / "b.txt").as_uri()
+    uris = list_uris([str(folder), str(named)], lambda path: path.name == "b.txt")
+    assert uris == [other, named.as_uri()]
 
 
 def test_sources_keep_their_order(folder: Path) -> None:

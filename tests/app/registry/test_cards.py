@@ -14,7 +14,11 @@ def test_a_card_has_figures_by_name_or_none() -> None:
     ("content", "says"),
     [
         (b"figures: 1", "it is not JSON"),
-        (b'{"figures": {"wer": NaN}}', "NaN is not a number in JSON"),
+        (b'{"figures": {"wer": NaN}}', "it is not JSON"),
+        (b'{"figures": {"wer": 1e999}}', "it is not JSON"),
+        (b'{"figures": {"wer": 1' + b"0" * 400 + b"}}", "its figure 'wer' is not a number"),
+        (b"[" * 100_000, "it is not JSON"),
+        (b'{"licence": "\\ud800"}', "it is not JSON"),
         (b"[]", "it is not a JSON object"),
         (b'{"figures": [1]}', "its figures are not a JSON object"),
         (b'{"figures": {"wer": "low"}}', "its figure 'wer' is not a number"),

@@ -1,4 +1,4 @@
-"""The signature of a model is read from its file, which must be complete."""
+"""Registration reads a model's signature from its file, and replaces the card of a registered model."""
 
 from pathlib import Path
 
@@ -8,7 +8,15 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from app.errors import SetupError
-from app.registry.registration import read_signature
+from app.registry.cards import DRIFT_REFERENCE
+from app.registry.changes import Decide, RegistryWriter
+from app.registry.registration import Provenance, read_signature, register
+from app.registry.registry import ModelVersion, TaskModels
+from app.settings import Settings
+from app.storage.blob_store import blob_store
+from tests.support.fake_registry import FakeSubscription
+from tests.support.model_files import write_letters_model
+from tests.support.tasks import Letters
 
 
 def sum_model() -> onnx.ModelProto:
@@ -37,3 +45,34 @@ def test_a_model_with_external_weights_is_refused_even_if_they_can_be_read(
     with pytest.raises(SetupError, match="its weights are in another file") as refused:
         read_signature(Path("model.onnx").read_bytes())
     assert "Save it as one" in refused.value.remedy
+
+
+class LocalWriter(RegistryWriter):
+    """Writes to a registry in memory."""
+
+    def __init__(self, subscription: FakeSubscription) -> None:
+        self.subscription = subscription
+
+    async def commit(self, decide: Decide) -> TaskModels:
+        models = self.subscription.registry.tasks["letters"]
+        if (data := decide(models)) is not None:
+            self.subscription.publish(data)
+        return models
+
+
+async def test_a_corrected_card_replaces_that_of_the_same_model_and_keeps_the_drift_reference(tmp_path: Path) -> None:
+    config, task = Settings(home=tmp_path, blob_url=tmp_path.as_uri()), Letters()
+    writer = LocalWriter(FakeSubscription(task))
+    model = write_letters_model(tmp_path, "with a corrected card").read_bytes()
+
+    async def register_with(card: dict[str, object], run_id: str | None = None) -> ModelVersion:
+        origin = Provenance("ada", run_id=run_id)
+        return await register(config, task, writer, blob_store(config), model, card, origin)
+
+    reference = {DRIFT_REFERENCE: {"length": [1.0]}}
+    first = await register_with({"figures": {"wer": 1}, **reference})
+    corrected = await register_with({"figures": {"wer": 0.1}, "licence": "MIT"})
+    assert corrected.number == first.number
+    assert corrected.card == {"figures": {"wer": 0.1}, "licence": "MIT"} | reference
+    assert corrected.registration == first.registration
+    assert (await register_with({}, run_id="run-1")).card == corrected.card

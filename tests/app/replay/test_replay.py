@@ -93,6 +93,7 @@ def test_from_and_to_bound_the_time_of_the_request_excluding_the_end(build: Buil
     rows, manifest = build(append_to_log(history(ONE, TWO, THREE)), since=to_datetime(2), until=to_datetime(3))
     assert rows["request_id"].to_list() == ["r2"]
     assert manifest["counts"]["requests"]["skipped"] == {"out_of_range": 2}
+    assert manifest["requests"] == {"first": to_datetime(1).isoformat(), "last": to_datetime(3).isoformat()}
 
 
 def test_where_is_a_condition_on_the_columns(build: BuildDataset) -> None:

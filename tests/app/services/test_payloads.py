@@ -66,6 +66,12 @@ async def test_the_first_of_two_requests_with_one_identity_is_the_predicted_one(
     [
         (PNG, "text/html", "image/png"),
         (b"RIFF....WAVE", None, "audio/wav"),
+        (b"RIFF....WEBP", None, "image/webp"),
+        (b"\x00\x00\x00\x20ftypM4A ", None, "audio/mp4"),
+        (b"\x00\x00\x00\x20ftypheic", None, "image/heic"),
+        (b"ID3\x04", None, "audio/mpeg"),
+        (b"BMW 320, the message WAVE", "text/plain", "text/plain"),
+        (b"On such AIF", "text/plain", "text/plain"),
         (b'{"context": {}}', "application/json; charset=utf-8", "application/json"),
         (b"no json", "application/json", "application/octet-stream"),
         (b"a question", "text/plain", "text/plain"),

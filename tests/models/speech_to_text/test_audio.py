@@ -1,7 +1,6 @@
 """Reading audio files: every rate, kind and number of channels, and everything that is refused."""
 
 import struct
-import tracemalloc
 from functools import cache
 from io import BytesIO
 
@@ -14,8 +13,8 @@ from numpy.typing import NDArray
 
 from models.base import Rejected
 from models.speech_to_text import SpeechToText
-from models.speech_to_text.audio import MAX_CHANNELS, MAX_SAMPLES, RATE, read_audio
-from models.speech_to_text.containers import MAX_SECONDS
+from models.speech_to_text.audio import RATE, read_audio
+from models.speech_to_text.recording import MAX_CHANNELS, MAX_SAMPLES, MAX_SECONDS
 
 KINDS = [
     ("WAV", "PCM_U8"),
@@ -91,12 +90,6 @@ def test_a_file_longer_than_a_block_is_whole() -> None:
     np.testing.assert_array_equal(read_audio(encoded(noise, subtype="FLOAT")), noise[:, 0])
 
 
-@pytest.mark.parametrize("unknown", [0xFFFFFFFF, 0x7FFFF000])
-def test_a_wav_that_was_written_to_a_pipe_is_read_to_its_end(unknown: int) -> None:
-    payload = wav_header(unknown) + encoded(tone())[44:]
-    assert_is_the_tone(read_audio(payload), 1e-3)
-
-
 def test_an_empty_value_is_refused() -> None:
     assert rejection(b"") == "empty"
 
@@ -108,27 +101,8 @@ def test_what_is_no_audio_is_refused(payload: bytes) -> None:
     assert rejection(payload) == "not_audio"
 
 
-@pytest.mark.parametrize(("kind", "subtype"), [("WAV", "PCM_16"), ("FLAC", "PCM_16"), ("OGG", "VORBIS")])
-def test_a_file_cut_anywhere_is_refused(kind: str, subtype: str) -> None:
-    payload = encoded(tone(), RATE, kind, subtype)
-    cuts = {*range(1, 60), *range(60, len(payload), 197), len(payload) - 1}
-    expected = (
-        {"truncated", "broken"} if kind == "FLAC" else {"truncated"}
-    )  # its decoder doesn't tell one from the other
-    assert {rejection(payload[:cut]) for cut in cuts} == expected
-
-
 def test_a_wav_of_zero_length_is_refused() -> None:
     assert rejection(wav_header(0)) == "no_samples"
-
-
-@pytest.mark.parametrize("seconds", [MAX_SECONDS + 1, 8 * 3600])
-def test_a_claim_to_be_too_long_is_refused_by_its_header_alone(seconds: int) -> None:
-    payload = wav_header(2 * RATE * seconds) + bytes(1000)
-    tracemalloc.start()
-    assert rejection(payload) == "too_long"
-    assert tracemalloc.get_traced_memory()[1] < 1_000_000
-    tracemalloc.stop()
 
 
 def test_a_flac_that_claims_eight_hours_is_refused() -> None:
@@ -224,14 +198,14 @@ def test_samples_of_all_channels_are_bounded_before_they_are_decoded(
 
 def test_an_encoding_that_takes_long_to_decode_may_be_as_long_as_calls_are(monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = 6
-    monkeypatch.setattr("models.speech_to_text.audio.MAX_SAMPLES", MAX_SAMPLES * seconds // MAX_SECONDS)
+    monkeypatch.setattr("models.speech_to_text.recording.MAX_SAMPLES", MAX_SAMPLES * seconds // MAX_SECONDS)
     assert len(read_audio(encoded(tone(8_000, seconds), 8_000, subtype="G721_32"))) == seconds * RATE
     assert rejection(encoded(tone(16_000, seconds), 16_000, subtype="G721_32")) == "too_many_samples"
     assert len(read_audio(encoded(tone(16_000, seconds), 16_000, subtype="PCM_16"))) == seconds * RATE
 
 
 def test_work_that_the_header_does_not_tell_is_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.speech_to_text.audio.MAX_SAMPLES", 100_000)
+    monkeypatch.setattr("models.speech_to_text.recording.MAX_SAMPLES", 100_000)
     stream = BytesIO(encoded(tone(48_000, seconds=4), 48_000, "FLAC"))
     known = stream.getvalue()
     unknown = known[:21] + bytes([known[21] & 0xF0]) + bytes(4) + known[26:]  # STREAMINFO's total of samples
@@ -241,11 +215,39 @@ def test_work_that_the_header_does_not_tell_is_bounded_too(monkeypatch: pytest.M
 @pytest.mark.parametrize(
     "payload",
     [
-        wav_header(0)[:12] + b"JUNK\0\0\0\0" * 1_001 + wav_header(0)[12:],
-        b"fLaC" + b"\x01\0\0\0" * 1_001 + b"\x81\0\0\0" + b"sound",
+        wav_header(0)[:12] + b"JUNK\0\0\0\0" * 200_000 + wav_header(0)[12:],
+        b"fLaC" + b"\x01\0\0\0" * 200_000 + b"\x81\0\0\0" + b"sound",
         (b"OggS" + bytes(23)) * 300_001,
     ],
     ids=["WAV", "FLAC", "OGG"],
 )
 def test_a_file_of_very_many_empty_parts_is_refused(payload: bytes) -> None:
     assert rejection(payload) == "broken"
+
+
+def test_an_mp3_whose_length_is_not_known_is_read_to_its_end() -> None:
+    with_index = encoded(tone(seconds=2), RATE, "MP3", "MPEG_LAYER_III")
+    assert b"Xing" in with_index or b"Info" in with_index
+    without = with_index.replace(b"Xing", b"____").replace(b"Info", b"____")
+    assert abs(len(read_audio(without)) - 2 * RATE) < RATE / 5
+    assert rejection(with_index[: len(with_index) // 2]) == "truncated"
+
+
+def test_a_flac_from_a_pipe_is_read() -> None:
+    known = encoded(tone(), RATE, "FLAC")
+    unknown = known[:21] + bytes([known[21] & 0xF0]) + bytes(4) + known[26:]  # STREAMINFO's total of samples
+    np.testing.assert_array_equal(read_audio(unknown), read_audio(known))
+
+
+@pytest.mark.parametrize("kind", ["WAV", "AIFF", "FLAC", "MP3"])
+def test_tags_before_and_after_the_sound_are_not_heard(kind: str) -> None:
+    payload = encoded(tone(), RATE, kind, "MPEG_LAYER_III" if kind == "MP3" else "PCM_16")
+    tagged = payload + b"TAG" + bytes(125)
+    if kind in {"FLAC", "MP3"}:
+        tagged = b"ID3\x04\0\0\0\0\0\x0a" + bytes(10) + tagged
+    assert_is_the_tone(read_audio(tagged), 0.06)
+
+
+def test_ogg_files_one_after_the_other_are_all_heard() -> None:
+    payload = encoded(tone(), RATE, "OGG", "VORBIS")
+    assert abs(len(read_audio(payload + encoded(tone(), RATE, "OGG", "VORBIS"))) - RATE) < RATE / 20

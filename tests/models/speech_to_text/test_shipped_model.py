@@ -17,15 +17,17 @@ from models.nn.conv_ctc_onnx import from_onnx
 from models.nn.ctc_evaluation import parity
 from models.nn.onnx_inference import judge, padded_inputs, run, session
 from models.speech_to_text import SpeechToText
-from models.speech_to_text.audio import RATE, Samples, read_audio
+from models.speech_to_text.audio import RATE, read_audio
 from models.speech_to_text.data.clips import wav
 from models.speech_to_text.mel import FRAME_SECONDS
+from models.speech_to_text.recording import Samples
 from models.speech_to_text.training.network import SIGNAL
 from models.speech_to_text.word_errors import word_error_rate
 
 VERSION = Path(models.speech_to_text.__file__).parent / "versions" / "1"
 CARD = json.loads((VERSION / "card.json").read_text())
 TASK = SpeechToText()
+TIMES = np.arange(2 * RATE, dtype=np.float32) / RATE
 
 
 @cache
@@ -85,12 +87,22 @@ def test_a_recording_gives_the_same_alone_and_padded_among_others() -> None:
         np.testing.assert_allclose(together[row, : length[0]], alone[0], atol=2e-4)
 
 
-@pytest.mark.parametrize("level", [0.0, 1e-4, 3e-3, 0.1])
-def test_silence_and_noise_give_no_text(level: float) -> None:
+@pytest.mark.parametrize("level", [1e-4, 3e-3, 0.1])
+def test_noise_gives_no_text(level: float) -> None:
     noise = default_rng(0).normal(0, level, 2 * RATE).astype(np.float32)
     decoded = hear(noise)
     assert decoded.output == {"text": "", "segments": []}
     assert decoded.confidence > 0.5
+
+
+@pytest.mark.parametrize(
+    "sound",
+    [0 * TIMES, 0 * TIMES + 0.3, 0.3 * np.sin(100 * np.pi * TIMES), default_rng(0).uniform(-3e-5, 3e-5, 2 * RATE)],
+)
+def test_without_content_nothing_is_said_with_little_confidence(sound: Samples) -> None:
+    decoded = hear(sound)
+    assert decoded.output == {"text": "", "segments": []}
+    assert decoded.confidence <= 0.1
 
 
 def test_shipped_samples_are_mostly_heard() -> None:

@@ -18,6 +18,8 @@ from models.speech_to_text.symbols import BLANK, CLASSES, SPACE, SYMBOLS, decode
 from models.speech_to_text.task import WIDTHS
 
 TASK = SpeechToText()
+SOUND = np.repeat(np.array([[50, 150]], np.uint8), 40, axis=0).repeat(10, axis=1)
+"""A spectrogram in which something happens."""
 words = st.lists(st.text("abcdefgh", min_size=1, max_size=4), max_size=6)
 
 
@@ -40,6 +42,10 @@ def test_symbols_come_back_from_their_numbers(text: str) -> None:
     assert unknown_symbols(text) == ""
 
 
+def asked(count: int) -> list[Asked]:
+    return [Asked(f"speech_to_text:{number}", {"mels": SOUND}) for number in range(count)]
+
+
 def outputs_saying(*texts: str, certainty: float = 0.999, pause: int = 30) -> dict[str, Any]:
     """Each symbol in a frame of its own with blanks between; `|` is a pause; padding says something else."""
     numbers = [
@@ -56,7 +62,7 @@ def outputs_saying(*texts: str, certainty: float = 0.999, pause: int = 30) -> di
 @given(st.lists(words, min_size=1, max_size=4))
 def test_decode_reads_what_the_outputs_say_and_no_padding(spoken: list[list[str]]) -> None:
     texts = [" ".join(line) for line in spoken]
-    for decoded, text in zip(TASK.decode(outputs_saying(*texts), []), texts, strict=True):
+    for decoded, text in zip(TASK.decode(outputs_saying(*texts), asked(len(texts))), texts, strict=True):
         assert decoded.output["text"] == text
         assert [one["text"] for one in decoded.output["segments"]] == ([text] if text else [])
         assert decoded.propensity == 1.0
@@ -64,7 +70,7 @@ def test_decode_reads_what_the_outputs_say_and_no_padding(spoken: list[list[str]
 
 
 def test_pauses_split_a_recording_into_segments_with_their_times() -> None:
-    (decoded,) = TASK.decode(outputs_saying("yes |no stop| ten"), [])
+    (decoded,) = TASK.decode(outputs_saying("yes |no stop| ten"), asked(1))
     assert decoded.output["text"] == "yes no stop ten"
     assert [one["text"] for one in decoded.output["segments"]] == ["yes", "no stop", "ten"]
     times = [second for one in decoded.output["segments"] for second in (one["start"], one["end"])]
@@ -73,7 +79,7 @@ def test_pauses_split_a_recording_into_segments_with_their_times() -> None:
 
 
 def test_many_segments_are_read_like_few() -> None:
-    (decoded,) = TASK.decode(outputs_saying("|".join(["yes", "no"] * 50)), [])
+    (decoded,) = TASK.decode(outputs_saying("|".join(["yes", "no"] * 50)), asked(1))
     assert decoded.output["text"] == " ".join(["yes", "no"] * 50)
     assert len(decoded.output["segments"]) == 100
 
@@ -81,14 +87,10 @@ def test_many_segments_are_read_like_few() -> None:
 @given(words)
 def test_the_confidence_of_one_segment_is_the_probability_of_its_words_under_ctc(spoken: list[str]) -> None:
     outputs = outputs_saying(" ".join(spoken), certainty=0.8)
-    (decoded,) = TASK.decode(outputs, [])
+    (decoded,) = TASK.decode(outputs, asked(1))
     labels = best_path(outputs["log_probs"], outputs["length"])
     (expected,) = label_probabilities(outputs["log_probs"], outputs["length"], labels, SPACE)
     assert decoded.confidence == pytest.approx(expected)
-
-
-def asked(count: int) -> list[Asked]:
-    return [Asked(f"speech_to_text:{number}", {}) for number in range(count)]
 
 
 @given(explore=st.floats(0.0, 1.0), spoken=words)
@@ -127,8 +129,17 @@ def test_an_exploration_that_is_no_share_is_refused() -> None:
 
 
 def test_less_certain_outputs_give_less_confidence() -> None:
-    sure, unsure = (TASK.decode(outputs_saying("yes|no", certainty=value), [])[0] for value in (0.999, 0.9))
+    sure, unsure = (TASK.decode(outputs_saying("yes|no", certainty=value), asked(1))[0] for value in (0.999, 0.9))
     assert unsure.confidence < sure.confidence
+
+
+def test_a_recording_without_content_is_left_to_a_reviewer() -> None:
+    constant = Asked("speech_to_text:0", {"mels": np.full((40, 100), 180, np.uint8)})
+    outputs = outputs_saying("", "")
+    silent, noisy = TASK.decode(outputs, [constant, *asked(1)])
+    assert (silent.output, silent.propensity) == (noisy.output, noisy.propensity)
+    assert silent.confidence <= 0.1
+    assert noisy.confidence > 0.9
 
 
 @given(width=st.integers(1, 48_000))

@@ -1,5 +1,7 @@
 """Samples of any depth become 8 bits, by the range that they use or that the file declares."""
 
+import struct
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -33,6 +35,14 @@ def test_numbers_below_zero_or_beyond_16_bits_are_stretched(low: int) -> None:
     assert np.abs(grey(encoded(Image.fromarray(levels), "TIFF")) - np.asarray(drawn(), np.float64)).max() <= (
         1 if low else 43
     )
+
+
+def test_unsigned_numbers_of_32_bits_are_stretched() -> None:
+    levels = (np.asarray(drawn(), np.uint32) * 16_843_009).view(np.int32)
+    signed = encoded(Image.fromarray(levels), "TIFF")
+    unsigned = signed.replace(struct.pack("<HHIH", 339, 3, 1, 2), struct.pack("<HHIH", 339, 3, 1, 1))
+    assert unsigned != signed
+    assert np.abs(grey(unsigned) - np.asarray(drawn(), np.float64)).max() <= 1
 
 
 @pytest.mark.parametrize(("scale", "offset"), [(1 / 255, 0.0), (1.0, 0.0), (0.02, -3.0)])

@@ -23,6 +23,7 @@ MODES |= {"WEBP": ("L", "RGB", "RGBA"), "PNG": ("1", "L", "LA", "P", "RGB", "RGB
 MODES |= {"TIFF": ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK")}
 TURNED = ("PNG", "JPEG", "WEBP", "TIFF", "AVIF", "HEIF")
 """The formats that carry an orientation."""
+NOISE = Image.effect_noise((96, 96), 80).convert("RGB")
 
 
 @st.composite
@@ -174,6 +175,32 @@ _FILES: dict[str, bytes] = {}
 
 @pytest.mark.parametrize("kind", sorted({*LOSSLESS, "JPEG", "AVIF", "HEIF"}))
 def test_half_of_a_file_is_truncated(kind: str) -> None:
-    noise = Image.effect_noise((96, 96), 80).convert("RGB")
-    payload = encoded(noise, kind, **ENCODERS[kind])
+    payload = encoded(NOISE, kind, **ENCODERS[kind])
     assert {code(payload[: int(len(payload) * share)]) for share in (0.1, 0.25, 0.5, 0.75)} == {"truncated"}
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("cut", [1, 2])
+def test_a_jpeg_without_its_end_marker_is_read_if_all_of_its_pixels_are_there(progressive: bool, cut: int) -> None:
+    payload = encoded(NOISE, "JPEG", progressive=progressive, quality=90)
+    assert np.abs(grey(payload[:-cut]) - grey(payload)).mean() < 1.0
+
+
+@pytest.mark.parametrize("share", [0.5, 0.8, 0.95])
+def test_a_baseline_jpeg_whose_last_pixels_are_missing_is_truncated(share: float) -> None:
+    payload = encoded(NOISE, "JPEG", quality=90)
+    assert code(payload[: int(len(payload) * share)]) == "truncated"
+
+
+def test_a_progressive_jpeg_is_read_from_its_last_scan_on() -> None:
+    payload = encoded(NOISE, "JPEG", progressive=True, quality=90)
+    last = payload.rindex(b"\xff\xda")
+    assert np.abs(grey(payload[: last + 100]) - grey(payload)).mean() < 10
+    assert code(payload[: last - 1]) == "truncated"
+
+
+def test_a_refusal_names_no_object_of_ours() -> None:
+    for payload in (b"BM" + bytes(60), b"GIF89a" + bytes(60), b"RIFF\x20\0\0\0WEBP" + bytes(60)):
+        with pytest.raises(Rejected) as refused:
+            read_upright(payload)
+        assert "object at" not in str(refused.value)

@@ -11,6 +11,7 @@ from app.pages.overview.formatting import (
     format_expected_quality,
     format_interval,
     format_rate,
+    format_score,
     format_waiting,
     sparkline_svg,
 )
@@ -24,6 +25,9 @@ def test_an_interval_is_shown_from_enough_labels_on() -> None:
     few, many = ([ScoredOutcome(NOON, number % 2, "audit", 0.1) for number in range(count)] for count in (4, 100))
     assert format_interval(None) == "not measured yet"
     assert format_interval(estimate_quality(few, 40)) == "4 audit labels: too few"
+    assert (
+        format_score(estimate_quality(few, 40)) == format_score(estimate_quality([], 40)) == format_score(None) == "–"
+    )
     assert format_interval(estimate_quality(many, 1000)).endswith("100 labels")
 
 

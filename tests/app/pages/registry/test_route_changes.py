@@ -43,3 +43,20 @@ async def test_a_change_needs_a_name_and_a_reason(actor: str, reason: str) -> No
     [change, *_] = route_changes.options_for_version(task_models(replace(Route("1"), shadows=())), "2")
     with pytest.raises(SetupError):
         await route_changes.apply_change(None, "scales", change, {"reason": reason}, actor)  # type: ignore[arg-type]
+
+
+async def test_the_result_of_a_change_is_its_effect(monkeypatch: pytest.MonkeyPatch) -> None:
+    applied: list[Any] = []
+
+    class Writer:
+        def __init__(self, *arguments: Any) -> None: ...
+
+        async def change_route(self, *arguments: Any) -> None:
+            applied.append(arguments)
+
+    monkeypatch.setattr(route_changes, "RegistryWriter", Writer)
+    services: Any = SimpleNamespace(settings=None, tasks={"scales": None}, producer=SimpleNamespace(publish=None))
+    [change] = route_changes.options_for_version(task_models(Route("2"), previous_champion="1"), "2")
+    result = await route_changes.apply_change(services, "scales", change, {"reason": "worse"}, "ada")
+    assert applied == [("rollback", "2", 0.0, "worse", "ada")]
+    assert result == "Done. Version 1 answers all requests of scales again, and version 2 none."

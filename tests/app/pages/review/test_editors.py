@@ -89,6 +89,7 @@ def test_a_correction_in_json_must_be_a_valid_object() -> None:
         type_text(editor, text)
         with pytest.raises(Rejected, match=reason):
             editor.correction()
+        assert editor.is_changed
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,10 @@ import pytest
 from numpy.typing import NDArray
 
 from app.monitoring.drift import MAX_WINDOW_EVENTS, MIN_REFERENCE_VALUES
+from app.registry.cards import DRIFT_REFERENCE
 from app.registry.registration import MAX_CARD_BYTES
 from app.retraining.pipeline.drift_reference import MAX_NUMBERS, build_reference
-from app.retraining.triggers.drift_window import REFERENCE_KEY, detect_drift, read_reference
+from app.retraining.triggers.drift_window import detect_drift, read_reference
 from models.base import Features
 from tests.support.datasets import scale_row, write_dataset
 from tests.support.scales import Scales, make_scale_model
@@ -71,14 +72,14 @@ def test_a_reference_of_many_features_fits_into_a_card(version: Path, tmp_path: 
     reference = build_reference(ManyFeatureScales(), version, write_dataset(tmp_path, rows))
     assert MIN_REFERENCE_VALUES < len(reference["inputs.number7"]) < MAX_WINDOW_EVENTS
     assert sum(map(len, reference.values())) <= MAX_NUMBERS
-    assert len(json.dumps({REFERENCE_KEY: reference})) < MAX_CARD_BYTES * 0.9
+    assert len(json.dumps({DRIFT_REFERENCE: reference})) < MAX_CARD_BYTES * 0.9
 
 
 def test_a_window_is_compared_with_the_reference(version: Path, tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     rows = [scale_row(n, reading=make_reading(random.normal())) for n in range(MAX_WINDOW_EVENTS)]
     reference = read_reference(
-        json.loads(json.dumps({REFERENCE_KEY: build_reference(Scales(), version, write_dataset(tmp_path, rows))}))
+        json.loads(json.dumps({DRIFT_REFERENCE: build_reference(Scales(), version, write_dataset(tmp_path, rows))}))
     )
     assert reference is not None
     for shift, drifted in ((0.0, set()), (3.0, {"inputs.reading.mean", "inputs.reading.std"})):

@@ -13,7 +13,8 @@ from app.events.model_events import Backtest
 from app.inference.local_model import LocalModel
 from app.retraining.pipeline import gate_evidence
 from app.retraining.pipeline.gate import GateEvidence
-from app.retraining.pipeline.gate_evidence import VersionPair, gather_gate_evidence, held_out_examples
+from app.retraining.pipeline.gate_evidence import VersionPair, gather_gate_evidence, held_out_examples, missing_evidence
+from app.settings.gate import GateSettings
 from models import tensors
 from models.base import OnStep, Sample, Task, Untrainable
 from models.datasets import ROWS
@@ -222,3 +223,22 @@ def test_an_unreadable_dataset_is_untrainable(files: Path, content: bytes | None
 def test_a_slice_column_that_the_dataset_lacks_is_refused_with_its_name(files: Path) -> None:
     with pytest.raises(Untrainable, match="language"):
         gather(make_versions(files), files, [make_row("1")], ("language",))
+
+
+@pytest.mark.parametrize(("outcomes", "min_outcomes"), [(0, 2), (2, 3)])
+def test_a_dataset_with_too_few_held_out_outcomes_is_known_before_training(
+    files: Path, outcomes: int, min_outcomes: int
+) -> None:
+    dataset = write_dataset(
+        files, [make_row("0", split="train"), *(make_row(f"{number}") for number in range(outcomes))]
+    )
+    champion, bounds = files / f"{OFF}.onnx", GateSettings(min_outcomes=min_outcomes)
+    reason = f"{outcomes} held-out outcomes are too few: {min_outcomes} are needed."
+    assert missing_evidence(Scales(), champion, dataset, bounds, ignore) == reason
+    enough = GateSettings(min_outcomes=2)
+    assert (missing_evidence(Scales(), champion, dataset, enough, ignore) is None) == (outcomes > 0)
+
+
+def test_rewards_are_enough_evidence_without_any_label(files: Path) -> None:
+    dataset, champion = write_dataset(files, [make_row("0", label=None)]), files / f"{OFF}.onnx"
+    assert missing_evidence(ScalesWithDecisions(), champion, dataset, GateSettings(), ignore) is None

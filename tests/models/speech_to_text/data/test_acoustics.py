@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from numpy.random import default_rng
 
-from models.speech_to_text.audio import RATE, Samples
+from models.speech_to_text.audio import RATE
 from models.speech_to_text.data.acoustics import RecordingConditions, record
+from models.speech_to_text.recording import Samples
 
 STILL = RecordingConditions(tempo=0.0, reverberant=0.0, narrow=0.0, noisy=0.0, softest_peak_db=0.0)
 

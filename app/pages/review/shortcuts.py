@@ -1,0 +1,47 @@
+"""The keys and buttons of the review page."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from app.pages.elements import Node, button
+
+KEY_HELP: Mapping[str, str] = {
+    "Enter": "accept the prediction, or send your correction",
+    "x": "reject the prediction, without a correction",
+    "+": "reward 1",
+    "0": "reward 0",
+    "-": "reward -1",
+    "1 to 9": "choose the right action; Enter sends it",
+    "s": "skip the prediction; others get it later",
+    "u": "undo your last feedback",
+    "b": "review several at once",
+    "e": "edit the text",
+    "Esc": "leave the field; outside of it, undo your change of the prediction",
+    "Space": "play or pause the audio",
+}
+KEYS = ("Enter", "a", "x", "+", "=", "0", "-", "s", "u", "b", "Escape", *"123456789")
+_BUTTONS = (
+    ("Right", "Enter", "main"),
+    ("Wrong", "x", ""),
+    ("Good", "+", ""),
+    ("Bad", "-", ""),
+    ("Skip", "s", "plain"),
+    ("Undo", "u", "plain"),
+    ("Several", "b", "plain"),
+)
+
+
+class ReviewButtons:
+    """The buttons of an item. Each calls `on_key` with its key."""
+
+    def __init__(self, on_key: Callable[[str], Any]) -> None:
+        self._buttons: dict[str, Node] = {}
+        with Node("div", style="bar"):
+            for text, key, style in _BUTTONS:
+                self._buttons[key] = button(text, lambda key=key: on_key(key), style)
+                with self._buttons[key]:
+                    Node("kbd", key)
+
+    def show_change(self, changed: bool) -> None:
+        """Say what Enter sends: an acceptance, or the correction of a changed prediction."""
+        self._buttons["Enter"].set_text("Send correction" if changed else "Right")
