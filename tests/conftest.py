@@ -61,7 +61,7 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
     if _shared_fixture(item) == "stack" and (nextitem is None or _shared_fixture(nextitem) != "stack"):
         assert isinstance(item, pytest.Function)
         for definition in item._fixtureinfo.name2fixturedefs["stack"]:
-            definition.finish(item._request)
+            definition.finish(item._request)  # type: ignore[arg-type]  # any request will do
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
