@@ -61,7 +61,7 @@ async def read(config: Settings) -> list[tuple[bytes, int]]:
         return records
 
 
-async def test_nothing_acknowledged_is_lost_by_a_kill_a_stop_or_a_new_password_of_the_platform(
+async def test_nothing_acknowledged_is_lost_by_a_kill_a_stop_or_a_new_password(
     config: Settings,
 ) -> None:
     large = os.urandom(16 * MiB)
