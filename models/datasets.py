@@ -6,6 +6,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from models.base import Features, Rejected, Untrainable
 
 ROWS = "rows.parquet"
 MANIFEST = "manifest.json"
-_COLUMNS = ["features", "tensors", "split", "output", "propensity", "label", "reward", "request_source"]
+_COLUMNS = [
+    *("features", "tensors", "split", "output", "propensity", "label", "reward", "request_source", "entity", "time")
+]
 _BATCH = 256
 
 
@@ -37,6 +40,9 @@ class Row:
     reward: float | None
     source: str
     """The application that sent the request; ids such as those of episodes are unique within it."""
+    entity: str | None = None
+    """Whom or what the request is about: rows of one entity are not independent."""
+    time: datetime | None = None
 
 
 def rows(dataset: Path) -> Iterator[Row]:
@@ -68,6 +74,8 @@ def _row(values: dict[str, Any]) -> Row:
         None if label is None else json.loads(label),
         values["reward"],
         values["request_source"] or "",
+        values["entity"],
+        values["time"],
     )
 
 

@@ -38,7 +38,7 @@ def evaluate_off_policy(
 ) -> list[PolicyValue]:
     """Value versions with the task's evaluator, see `OffPolicyEvaluator`. Raises `Untrainable`."""
     if task.off_policy_evaluator is None:
-        raise Untrainable(f"{task.name} can't be valued off policy: its outputs are not choices between actions.")
+        raise Untrainable(f"{task.name} can't be valued off policy: its outputs are not drawn.")
     evaluator: OffPolicyEvaluator = load(task.off_policy_evaluator)
     return evaluator(task, dataset, versions, seed, on_step)
 

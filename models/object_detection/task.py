@@ -39,6 +39,7 @@ class ObjectDetection(Task):
     preprocess_version: ClassVar[str] = "1"
     error_name: ClassVar[str] = "1 - AP"
     trainer: ClassVar[str | None] = "models.object_detection.train:train"
+    off_policy_evaluator: ClassVar[str | None] = "models.object_detection.off_policy:evaluate_versions"
 
     def __init__(self, explore: float = 0.0) -> None:
         """Draw the boxes of the share `explore` of the traffic (see `policy.py`), to learn from rewards.

@@ -32,6 +32,7 @@ class Ocr(Task):
     preprocess_version: ClassVar[str] = "1"
     error_name: ClassVar[str] = "CER"
     trainer: ClassVar[str | None] = "models.ocr.train:train"
+    off_policy_evaluator: ClassVar[str | None] = "models.ocr.off_policy:evaluate_versions"
 
     def __init__(self, explore: float = 0.0) -> None:
         """Draw the text of the share `explore` of the traffic from the network's distribution, to learn from rewards.

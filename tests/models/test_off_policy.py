@@ -156,5 +156,48 @@ def test_few_decisions_and_a_single_heavy_one_are_doubted() -> None:
     assert "55% of all weight" in heavy
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -1.0])
+def test_weights_that_are_no_numbers_are_doubted(bad: float) -> None:
+    [doubt] = off_policy.doubts(np.array([*np.ones(500), bad]), np.resize([0.0, 1.0], 501))
+    assert doubt.startswith("1 of 501 importance weights")
+
+
+def test_rewards_that_say_too_little_are_doubted() -> None:
+    weights, half = np.ones(1_000), np.resize([0.0, 1.0], 1_000)
+    rare = np.where(np.arange(1_000) < 5, 1.0, 0.0)
+    assert off_policy.doubts(weights, half) == ()
+    assert "All 1000 rewards are 0" in off_policy.doubts(weights, np.zeros(1_000))[0]
+    assert "Rewards other than 0 are worth 5" in off_policy.doubts(weights, rare)[0]
+    assert "1 of 1000 rewards are no finite" in off_policy.doubts(weights, np.append(half[:-1], np.nan))[0]
+
+
+def test_few_entities_are_doubted_however_many_their_decisions() -> None:
+    half, clusters = np.resize([0.0, 1.0], 1_000), np.repeat(np.arange(10), 100)
+    [doubt] = off_policy.doubts(np.ones(1_000), half, clusters)
+    assert "10 entities of equal weight" in doubt
+    assert off_policy.doubts(np.ones(1_000), half, np.repeat(np.arange(100), 10)) == ()
+
+
+@given(rewards_of_ten, weights_of_ten)
+def test_clusters_of_one_change_nothing_and_copies_add_nothing(rewards: Floats, weights: Floats) -> None:
+    made = off_policy.snips(rewards, weights)
+    np.testing.assert_allclose(made.by_cluster(np.arange(10)).influence, made.influence)
+    copied = off_policy.snips(np.repeat(rewards, 3), np.repeat(weights, 3)).by_cluster(np.repeat(np.arange(10), 3))
+    assert copied.value == pytest.approx(made.value, abs=1e-9)
+    assert copied.standard_error == pytest.approx(made.standard_error, abs=1e-9)
+
+
+def test_an_estimate_that_a_few_decide_is_doubted_by_cochrans_rule() -> None:
+    rare, often = (off_policy.on_policy(np.where(np.arange(5_000) < count, 1.0, 0.0)) for count in (20, 40))
+    assert rare.doubt is not None
+    assert "A few of 5000" in rare.doubt
+    assert often.doubt is None
+    assert off_policy.on_policy(np.zeros(10)).doubt is None
+
+
+def test_entities_are_numbered_by_appearance_and_those_without_a_name_are_alone() -> None:
+    assert off_policy.cluster_numbers(["b", None, "a", "b", None, ""]).tolist() == [0, 1, 2, 0, 3, 4]
+
+
 def test_an_empty_log_is_doubted() -> None:
     assert off_policy.doubts(np.zeros(0)) == ("The log is empty.",)

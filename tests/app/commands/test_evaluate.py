@@ -85,7 +85,7 @@ def test_an_impossible_off_policy_evaluation_has_a_remedy(tmp_path: Path) -> Non
     assert "hindsight replay decision --out" in missing.exception.remedy
     other = CliRunner().invoke(cli, ["evaluate", "ocr", "--off-policy", str(tmp_path)])
     assert isinstance(other.exception, SetupError)
-    assert "not choices between actions" in other.exception.remedy
+    assert "can't be read" in other.exception.remedy
 
 
 def test_the_help_of_evaluate_has_an_example() -> None:
