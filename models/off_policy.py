@@ -35,7 +35,7 @@ class Estimate:
         return float(np.std(self.influence, ddof=1) / np.sqrt(count)) if count > 1 else float("inf")
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
-        """Return the two-sided confidence interval, by Student's t with N - 1 degrees of freedom; infinite for N < 2."""
+        """Return the two-sided confidence interval by Student's t, infinite for N < 2."""
         if len(self.influence) < 2:
             return float("-inf"), float("inf")
         reach = float(special.stdtrit(len(self.influence) - 1, (1 + level) / 2)) * self.standard_error
@@ -44,11 +44,14 @@ class Estimate:
     def by_cluster(self, clusters: Places) -> "Estimate":
         """Return the estimate with its influence summed by cluster, (G,); `clusters` (N,) are numbers from 0.
 
-        So intervals hold although decisions of a cluster depend on one another (Liang & Zeger, Biometrika 1986), for
-        enough clusters: with t of G - 1 degrees of freedom (Cameron & Miller, Journal of Human Resources 2015).
+        So intervals hold although decisions of a cluster depend on one another (Liang & Zeger, Biometrika 1986). Each
+        sum is divided by 1 - h, with h the cluster's share of the decisions, its leverage on a mean: large clusters
+        pull the estimate towards themselves (Bell & McCaffrey, Survey Methodology 2002, the jackknife CR3).
         """
-        sums = np.bincount(clusters, self.influence)
-        return Estimate(self.value, sums * (len(sums) / len(self.influence)))
+        sums, shares = np.bincount(clusters, self.influence), np.bincount(clusters) / len(clusters)
+        if len(sums) < 2:
+            return Estimate(self.value, sums)
+        return Estimate(self.value, sums / (1 - shares) * (len(sums) / len(clusters)))
 
     @property
     def doubt(self) -> str | None:
@@ -64,8 +67,8 @@ class Estimate:
         if count > needed:
             return None
         return (
-            f"A few of {count} independent parts of the log decide the estimate: it takes {needed:.0f} of them before an"
-            " interval by the normal approximation can be trusted. Log more, or explore more."
+            f"A few of {count} independent parts of the log decide the estimate: it takes {needed:.0f} of them before"
+            " its interval can be trusted. Log more, or explore more."
         )
 
     def minus(self, other: "Estimate") -> "Estimate":
@@ -140,7 +143,7 @@ MIN_DIFFERENT_REWARDS = 30
 """Rewards other than the most frequent one: fewer say too little of the mean, and of its error."""
 MIN_PER_SQUARED_SKEWNESS = 25.0
 MAX_WEIGHT_SHARE = 0.1
-"""The largest share of all weight that one decision should have."""
+"""The largest share of all weight that one decision, or one entity, should have."""
 
 
 def cluster_numbers(entities: Sequence[str | None]) -> Places:
@@ -176,15 +179,26 @@ def doubts(weights: Floats, rewards: Floats | None = None, clusters: Places | No
             f"{len(weights)} decisions are worth {size:.0f} of the policy's own, fewer than {MIN_EFFECTIVE_SIZE}:"
             " intervals are too narrow. Log more, or explore more."
         )
-    total = float(np.sum(weights, dtype=np.float64))
-    if total > 0 and (share := float(np.max(weights)) / total) > MAX_WEIGHT_SHARE:
+    if (share := _max_share(weights)) > MAX_WEIGHT_SHARE:
         sentences.append(f"One decision has {share:.0%} of all weight: raise the floor of the propensities.")
-    if clusters is not None and (size := effective_size(np.bincount(clusters, weights))) < MIN_CLUSTERS:
-        sentences.append(
-            f"The decisions are worth those of {size:.0f} entities of equal weight, fewer than {MIN_CLUSTERS}:"
-            " intervals are too narrow. Log more entities."
-        )
+    elif clusters is not None:
+        sentences += _cluster_doubts(np.bincount(clusters, weights))
     return (*sentences, *([] if rewards is None else _reward_doubts(weights, rewards)))
+
+
+def _max_share(weights: Floats) -> float:
+    total = float(np.sum(weights, dtype=np.float64))
+    return float(np.max(weights)) / total if total else 0.0
+
+
+def _cluster_doubts(weights: Floats) -> list[str]:
+    """Return objections to so few entities, or so unequal ones, with these sums of weights."""
+    if (size := effective_size(weights)) < MIN_CLUSTERS:
+        worth = f"{size:.0f} entities of equal weight, fewer than {MIN_CLUSTERS}"
+        return [f"The decisions are worth those of {worth}: intervals are too narrow. Log more entities."]
+    if (share := _max_share(weights)) > MAX_WEIGHT_SHARE:
+        return [f"One entity has {share:.0%} of all weight: intervals are too narrow. Log more entities."]
+    return []
 
 
 def _reward_doubts(weights: Floats, rewards: Floats) -> list[str]:
