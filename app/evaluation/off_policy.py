@@ -33,6 +33,11 @@ class OffPolicyComparison:
             for name, value in self.version_value.estimates.items()
         ]
 
+    @property
+    def difference_doubt(self) -> str | None:
+        """An objection to the difference of the values, a sentence."""
+        return self.version_value.estimate.minus(self.against_value.estimate).doubt
+
 
 def compare_off_policy(
     settings: Settings, task_name: str, dataset: Path, version: str | None, against: str | None, on_step: OnStep
@@ -55,11 +60,14 @@ def to_json(comparison: OffPolicyComparison) -> dict[str, Any]:
     return {
         "task": comparison.task,
         "logged": _estimate_json(comparison.version_value.logged),
+        "count": comparison.version_value.count,
+        "unit": comparison.version_value.unit,
         "versions": {
             "version": _version_json(comparison.version, comparison.version_value),
             "against": _version_json(comparison.against, comparison.against_value),
         },
         "differences": {name: _estimate_json(difference) for name, _, _, difference in comparison.rows},
+        "difference_doubt": comparison.difference_doubt,
     }
 
 
