@@ -48,7 +48,8 @@ class Estimate:
         sum is divided by 1 - h, with h the cluster's share of the decisions, its leverage on a mean: large clusters
         pull the estimate towards themselves (Bell & McCaffrey, Survey Methodology 2002, the jackknife CR3).
         """
-        sums, shares = np.bincount(clusters, self.influence), np.bincount(clusters) / len(clusters)
+        sums: Floats = np.bincount(clusters, self.influence).astype(np.float64)
+        shares = np.bincount(clusters) / len(clusters)
         if len(sums) < 2:
             return Estimate(self.value, sums)
         return Estimate(self.value, sums / (1 - shares) * (len(sums) / len(clusters)))
@@ -182,7 +183,7 @@ def doubts(weights: Floats, rewards: Floats | None = None, clusters: Places | No
     if (share := _max_share(weights)) > MAX_WEIGHT_SHARE:
         sentences.append(f"One decision has {share:.0%} of all weight: raise the floor of the propensities.")
     elif clusters is not None:
-        sentences += _cluster_doubts(np.bincount(clusters, weights))
+        sentences += _cluster_doubts(np.bincount(clusters, weights).astype(np.float64))
     return (*sentences, *([] if rewards is None else _reward_doubts(weights, rewards)))
 
 

@@ -111,8 +111,8 @@ def _print_off_policy(comparison: "OffPolicyComparison") -> None:
         print(f"{task} {number}: effective sample size {value.effective_decisions:.0f} {units}")
         for doubt in value.doubts:
             print(f"  in doubt: {doubt}")
-    if doubt := comparison.difference_doubt:
-        print(f"difference in doubt: {doubt}")
+    if comparison.difference_doubt:
+        print(f"difference in doubt: {comparison.difference_doubt}")
 
 
 def _format_interval(estimate: "Estimate") -> str:

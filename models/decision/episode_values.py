@@ -98,10 +98,12 @@ def _cross_fitted(
     parts = [
         _fitted(network, batch, policies, weights, halves != half, (low, high), gamma, seed, on_step) for half in (0, 1)
     ]
-    predicted, values = (
-        np.where(halves == 0, *(getattr(part, name) for part in parts)) for name in ("predicted", "values")
+    first, second = parts
+    return ReturnModel(
+        weights,
+        np.where(halves == 0, first.predicted, second.predicted),
+        np.where(halves == 0, first.values, second.values),
     )
-    return ReturnModel(weights, predicted, values)
 
 
 def _fitted(

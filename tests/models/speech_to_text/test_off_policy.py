@@ -30,7 +30,7 @@ def recording(seed: int) -> NDArray[np.float32]:
     shares[[1, -2]] = 1e-12
     shares[[1, -2], A] = 0.6
     shares[[1, -2], B] = 0.4
-    return np.log(shares / shares.sum(1, keepdims=True)).astype(np.float32)
+    return np.asarray(np.log(shares / shares.sum(1, keepdims=True)), np.float32)
 
 
 @pytest.mark.parametrize("explore", [0.0, 0.3, 1.0])

@@ -214,8 +214,8 @@ def test_a_policy_that_earns_less_than_0_is_rolled_back_whatever_the_range_says(
     plan = PLAN.model_copy(update={"score_range": score_range})
     for lowest, champion in ((-1.0, 0.0), (-0.9, -0.2)):
         for observed_range in ((0.0, 1.0), REWARD_RANGE):
-            arms = (make_arm(5000, score=earned, labels=2000) for earned in (lowest, champion))
-            observed = RolloutEvidence(*arms, 20, observed_range)
+            worse, other = (make_arm(5000, score=earned, labels=2000) for earned in (lowest, champion))
+            observed = RolloutEvidence(worse, other, 20, observed_range)
             for share in (0.05, 0.25, 0.5):
                 assert decide(share, observed, plan).action == "roll back"
 
