@@ -9,7 +9,7 @@ from typing import Any
 
 from models.base import OnStep, Task, Trained, Untrainable
 from models.entry_points import load
-from models.off_policy import PolicyValue
+from models.policy_value import PolicyValue
 
 Trainer = Callable[[Any, Path | None, Path | None, int, OnStep], Trained]
 """Fit a new version from (task, dataset, parent, seed, on_step), the same for the same arguments.

@@ -102,7 +102,7 @@ def _print_off_policy(comparison: "OffPolicyComparison") -> None:
     task, version, against = comparison.task, comparison.version, comparison.against
     value = comparison.version_value
     units = {"decision": "choices", "episode": "episodes"}[value.unit]
-    print(f"{value.count} logged {units} earned {_format_interval(value.logged)} each")
+    print(f"{value.count} logged {units} earned {_format_interval(value.logged)} each, in rows of the split test")
     headings = (f"{task} {version}", f"{task} {against}", "difference")
     print(f"{'':<10}" + "".join(f"  {heading:>27}" for heading in headings))
     for name, *estimates in comparison.rows:

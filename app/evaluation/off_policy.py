@@ -1,15 +1,24 @@
 """Off-policy values of versions: the reward they would have earned on decisions of another version, from a dataset."""
 
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from app.errors import SetupError
 from app.registry.artifacts import version_path
 from app.settings import Settings
 from app.tasks import load_task
 from models.base import OnStep, Untrainable
-from models.off_policy import Estimate, PolicyValue
+from models.datasets import MANIFEST, ROWS
+from models.off_policy import Estimate
+from models.policy_value import PolicyValue
 from models.training import evaluate_off_policy
 
 _SEED = 0
@@ -39,17 +48,33 @@ class OffPolicyComparison:
         return self.version_value.estimate.minus(self.against_value.estimate).doubt
 
 
+@contextmanager
+def held_out_rows(dataset: Path) -> Iterator[Path]:
+    """Yield a dataset of the rows of the split `test`: no version learns from these. Raises `Untrainable`."""
+    with TemporaryDirectory() as directory:
+        try:
+            shutil.copy(dataset / MANIFEST, directory)
+            pq.write_table(pq.read_table(dataset / ROWS, filters=[("split", "=", "test")]), Path(directory) / ROWS)
+        except (OSError, pa.ArrowException) as error:
+            raise Untrainable(f"{dataset} can't be read as a dataset of `hindsight replay`: {error}") from error
+        yield Path(directory)
+
+
 def compare_off_policy(
     settings: Settings, task_name: str, dataset: Path, version: str | None, against: str | None, on_step: OnStep
 ) -> OffPolicyComparison:
-    """Compare a version with another; None is the newest shipped one. Raises `SetupError`."""
+    """Compare a version with another; None is the newest shipped one. Raises `SetupError`.
+
+    Only held-out rows count, because a version looks good on what it learned from.
+    """
     task = load_task(settings, task_name)
     number, path = version_path(settings, task, version)
     other, other_path = version_path(settings, task, against)
     if not dataset.is_dir():
         raise SetupError(f"There is no dataset {dataset}.", f"Make one: hindsight replay {task_name} --out {dataset}")
     try:
-        values = evaluate_off_policy(task, dataset, [path, other_path], _SEED, on_step)
+        with held_out_rows(dataset) as held_out:
+            values = evaluate_off_policy(task, held_out, [path, other_path], _SEED, on_step)
     except Untrainable as error:
         raise SetupError(f"{task_name} can't be valued off policy by {dataset}.", str(error)) from error
     return OffPolicyComparison(task_name, number, other, *values)
@@ -62,6 +87,7 @@ def to_json(comparison: OffPolicyComparison) -> dict[str, Any]:
         "logged": _estimate_json(comparison.version_value.logged),
         "count": comparison.version_value.count,
         "unit": comparison.version_value.unit,
+        "split": "test",
         "versions": {
             "version": _version_json(comparison.version, comparison.version_value),
             "against": _version_json(comparison.against, comparison.against_value),

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from models import off_policy
-from models.off_policy import Floats, Places, PolicyValue
+from models.off_policy import Floats, Places
+from models.policy_value import PolicyValue, policy_value
 
 LOGGING = np.array([0.5, 0.3, 0.2])
 TARGET = np.array([0.2, 0.3, 0.5])
@@ -79,7 +80,7 @@ class Coverage:
 def value(rewards: Floats, weights: Floats, clusters: Places) -> PolicyValue:
     """Value the policy by a log."""
     estimates = {"snips": off_policy.snips(rewards, weights)}
-    return off_policy.policy_value(off_policy.on_policy(rewards), estimates, weights, rewards, clusters)
+    return policy_value(off_policy.on_policy(rewards), estimates, weights, rewards, clusters)
 
 
 def measure(scenario: Scenario, logs: int, seed: int) -> Coverage:

@@ -14,7 +14,6 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from models import off_policy
 from models.base import OnStep, Untrainable
 from models.decision.served_policy import of_chosen, served_policies
 from models.decision.task import Decision
@@ -26,7 +25,8 @@ from models.decision.training.policy_iteration import initial_logit, reward_rang
 from models.decision.training.returns import TrajectoryBatch, flat, standardised, with_returns
 from models.decision.training.trajectories import is_whole, trajectories_of
 from models.episodic_off_policy import ReturnModel
-from models.off_policy import Floats, Places, PolicyValue
+from models.off_policy import Floats, Places
+from models.policy_value import PolicyValue, cluster_numbers, policy_value
 
 MIN_EPISODES = 30
 _ROUNDS = 3
@@ -48,7 +48,7 @@ def value_episodes(
             " Replay a longer time; `reward_window_seconds` says when a missing reward is none."
         )
     batch = TrajectoryBatch.of(trajectories)
-    clusters = off_policy.cluster_numbers([trajectory[0].entity for trajectory in trajectories])
+    clusters = cluster_numbers([trajectory[0].entity for trajectory in trajectories])
     left_out = 1 - len(batch.episodes.number) / len(logged)
     return [_value(task, network, batch, clusters, left_out, seed, on_step) for network in networks]
 
@@ -74,7 +74,7 @@ def _value(
     }
     logged = episodes.on_policy(rewards, task.gamma)
     whole = episodes.products(weights)[episodes.last]
-    value = off_policy.policy_value(logged, estimates, whole, logged.value + logged.influence, clusters, "episode")
+    value = policy_value(logged, estimates, whole, logged.value + logged.influence, clusters, "episode")
     if left_out <= _MAX_LEFT_OUT:
         return value
     return replace(

@@ -24,7 +24,8 @@ from models.decision.training.network import Network, initial, scores
 from models.decision.training.policy_gradient import fit_rewards
 from models.decision.training.policy_iteration import MIN_DECISIONS, initial_logit, reward_range, scaled
 from models.decision.training.returns import flat, standardised
-from models.off_policy import Estimate, Floats, Places, PolicyValue
+from models.off_policy import Estimate, Floats, Places
+from models.policy_value import PolicyValue, cluster_numbers, policy_value
 
 
 def evaluate_versions(
@@ -39,7 +40,7 @@ def evaluate_versions(
     if any(decision.step is not None for decision in logged):
         return value_episodes(task, networks, logged, seed, on_step)
     rewarded = _rewarded(logged)
-    log, clusters = grouped(rewarded), off_policy.cluster_numbers([decision.entity for decision in rewarded])
+    log, clusters = grouped(rewarded), cluster_numbers([decision.entity for decision in rewarded])
     low, high = reward_range(log, None)
     shares = _cross_fitted(scaled(log, low, high), networks[0], clusters, seed, on_step)
     predicted = [low + (high - low) * share for share in shares]
@@ -52,7 +53,7 @@ def evaluate_versions(
         expected = [(policy * of_group).sum(1) for policy, of_group in zip(policies, predicted, strict=True)]
         estimates = _estimates(rewards, weights, predicted_chosen, flat(log, expected))
         logged_value = off_policy.on_policy(rewards)
-        version_values.append(off_policy.policy_value(logged_value, estimates, weights, rewards, clusters))
+        version_values.append(policy_value(logged_value, estimates, weights, rewards, clusters))
     return version_values
 
 

@@ -18,7 +18,8 @@ from models.object_detection.images import Geometry
 from models.object_detection.policy import propensity
 from models.object_detection.task import ObjectDetection
 from models.object_detection.training.feedback import choices_of
-from models.off_policy import Floats, PolicyValue
+from models.off_policy import Floats
+from models.policy_value import PolicyValue
 
 
 def evaluate_versions(

@@ -10,7 +10,8 @@ from models.nn.ctc_policy import propensities
 from models.nn.onnx_inference import Outputs
 from models.ocr.symbols import encode
 from models.ocr.task import Ocr
-from models.off_policy import Floats, PolicyValue
+from models.off_policy import Floats
+from models.policy_value import PolicyValue
 
 
 def evaluate_versions(

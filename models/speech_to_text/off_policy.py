@@ -18,7 +18,7 @@ from models.datasets import Row
 from models.nn.ctc import Floats
 from models.nn.ctc_policy import propensities
 from models.nn.onnx_inference import Outputs
-from models.off_policy import PolicyValue
+from models.policy_value import PolicyValue
 from models.speech_to_text.segments import SECONDS_PER_FRAME, Stretch, stretches
 from models.speech_to_text.symbols import SPACE, encode
 from models.speech_to_text.task import SpeechToText

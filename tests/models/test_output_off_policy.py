@@ -69,14 +69,17 @@ def test_the_version_that_served_is_worth_what_it_earned(logged: tuple[type[Any]
     assert value.count == len(rows) == SAMPLES * TIMES
     assert value.estimate.value == pytest.approx(np.mean([row["reward"] for row in rows]), abs=1e-3)
     assert value.effective_decisions == pytest.approx(len(rows), rel=1e-3)
+    assert value.lower_bound.value == pytest.approx(value.logged.value, abs=1e-3)
 
 
 def test_the_greedy_policy_is_worth_what_its_outputs_earn(logged: tuple[type[Any], Any], tmp_path: Path) -> None:
     task, rows = logged
     truth = np.mean([row["reward"] for row in served(task())])
-    low, high = evaluate(task(), tmp_path, rows).estimate.interval(0.99)
+    value = evaluate(task(), tmp_path, rows)
+    low, high = value.estimate.interval(0.99)
     assert low <= truth <= high
-    assert high - low < 0.5
+    assert high - low < 0.6
+    assert value.lower_bound.interval(0.99)[0] <= truth
 
 
 def test_a_log_without_exploration_or_with_few_rewards_is_refused(

@@ -4,21 +4,21 @@ Labels and rewards are each judged where there is enough of them. With enough la
 few, rewards decide alone: then the candidate must be better by them, and no doubt may remain.
 """
 
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pyarrow.parquet as pq
 
+from app.evaluation.off_policy import held_out_rows
 from app.settings.gate import GateSettings
 from models import tensors
 from models.base import Asked, OnStep, Task, Untrainable
-from models.datasets import MANIFEST, ROWS
-from models.off_policy import Estimate, PolicyValue
+from models.datasets import ROWS
+from models.off_policy import Estimate
+from models.policy_value import PolicyValue
 from models.training import evaluate_off_policy
 
 _SEED = 0
@@ -29,7 +29,7 @@ class RewardEvidence:
     """What rewards say about a candidate."""
 
     difference: Estimate
-    """The paired difference of the off-policy values, candidate less champion."""
+    """The paired difference of the off-policy values, of the candidate (its lower bound if any) less the champion."""
     doubts: tuple[str, ...] = ()
     """Objections to it, in sentences."""
     reward: float | None = None
@@ -43,10 +43,8 @@ def off_policy_values(task: Task, dataset: Path, versions: Sequence[Path], on_st
     """
     if task.off_policy_evaluator is None:
         return None
-    with suppress(Untrainable), TemporaryDirectory() as directory:
-        shutil.copy(dataset / MANIFEST, directory)
-        pq.write_table(pq.read_table(dataset / ROWS, filters=[("split", "=", "test")]), Path(directory) / ROWS)
-        return evaluate_off_policy(task, Path(directory), versions, _SEED, on_step)
+    with suppress(Untrainable), held_out_rows(dataset) as held_out:
+        return evaluate_off_policy(task, held_out, versions, _SEED, on_step)
     return None
 
 
@@ -58,11 +56,13 @@ def gather_reward_evidence(
     if values is None:
         return None
     own, other = values
-    difference = own.estimate.minus(other.estimate)
-    doubts = [*own.doubts, *other.doubts, *([difference.doubt] if difference.doubt else [])]
-    return RewardEvidence(
-        difference, tuple(dict.fromkeys(doubts)), own.estimate.value if own.unit == "decision" else None
-    )
+    if own.lower_bound is not None:  # at least so much better, where the value itself may be in doubt
+        value, difference, doubts = own.lower_bound, own.lower_bound.minus(other.estimates["ips"]), list(other.doubts)
+    else:
+        value, difference, doubts = own.estimate, own.estimate.minus(other.estimate), [*own.doubts, *other.doubts]
+    if difference.doubt_of_low_end:
+        doubts.append(difference.doubt_of_low_end)
+    return RewardEvidence(difference, tuple(dict.fromkeys(doubts)), value.value if own.unit == "decision" else None)
 
 
 def missing_rewards(task: Task, dataset: Path, champion: Path, on_step: OnStep) -> str | None:

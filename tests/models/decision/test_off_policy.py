@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from app.retraining.pipeline.gate_rewards import check_rewards, gather_reward_evidence
+from app.settings.gate import GateSettings
 from models.base import Untrainable
+from models.datasets import MANIFEST
 from models.decision import Decision
 from models.decision.training.network import untrained
 from models.decision.training.policy_gradient import PolicyFittingPlan
@@ -72,6 +75,19 @@ def test_episodes_are_valued_by_the_episode_against_their_truth(
         assert low < UNIFORM_EPISODE < high
     assert uniform.estimates["dr"].standard_error < uniform.estimates["ips"].standard_error
     assert learnt.estimate.minus(uniform.estimate).interval()[0] > 0
+
+
+def test_a_version_that_learned_from_episodes_passes_the_gate_by_rewards_alone_and_one_that_did_not_fails(
+    versions: tuple[Decision, list[Path]], tmp_path: Path
+) -> None:
+    decision, (learnt, uniform) = versions
+    held_out = [{**row, "split": "test"} for row in episodes(decision, 1_500, 7)]
+    log = write(held_out, tmp_path / "steps")
+    (log / MANIFEST).write_text("{}")
+    for candidate, champion, passes in ((learnt, uniform, True), (uniform, learnt, False), (uniform, uniform, False)):
+        evidence = gather_reward_evidence(decision, log, candidate, champion, lambda *_: None)
+        assert evidence is not None
+        assert (check_rewards(evidence, GateSettings(), alone=True)[1] is None) == passes
 
 
 def test_few_whole_episodes_or_rewards_are_refused(versions: tuple[Decision, list[Path]], tmp_path: Path) -> None:

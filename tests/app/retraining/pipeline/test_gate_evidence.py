@@ -19,7 +19,8 @@ from app.settings.gate import GateSettings
 from models import tensors
 from models.base import OnStep, Sample, Task, Untrainable
 from models.datasets import ROWS
-from models.off_policy import Estimate, PolicyValue
+from models.off_policy import Estimate
+from models.policy_value import PolicyValue
 from tests.support.datasets import write_dataset
 from tests.support.scales import Scales, make_scale_model
 
