@@ -1,22 +1,15 @@
 """Off-policy values of versions: the reward they would have earned on decisions of another version, from a dataset."""
 
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from app.errors import SetupError
 from app.registry.artifacts import version_path
 from app.settings import Settings
 from app.tasks import load_task
 from models.base import OnStep, Untrainable
-from models.datasets import MANIFEST, ROWS
+from models.datasets import held_out_rows
 from models.off_policy import Estimate
 from models.policy_value import PolicyValue
 from models.training import evaluate_off_policy
@@ -46,18 +39,6 @@ class OffPolicyComparison:
     def difference_doubt(self) -> str | None:
         """An objection to the difference of the values, a sentence."""
         return self.version_value.estimate.minus(self.against_value.estimate).doubt
-
-
-@contextmanager
-def held_out_rows(dataset: Path) -> Iterator[Path]:
-    """Yield a dataset of the rows of the split `test`: no version learns from these. Raises `Untrainable`."""
-    with TemporaryDirectory() as directory:
-        try:
-            shutil.copy(dataset / MANIFEST, directory)
-            pq.write_table(pq.read_table(dataset / ROWS, filters=[("split", "=", "test")]), Path(directory) / ROWS)
-        except (OSError, pa.ArrowException) as error:
-            raise Untrainable(f"{dataset} can't be read as a dataset of `hindsight replay`: {error}") from error
-        yield Path(directory)
 
 
 def compare_off_policy(

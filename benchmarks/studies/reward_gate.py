@@ -1,7 +1,7 @@
 """Does what learned from bare rewards pass the gate? `python -m benchmarks.studies.reward_gate TASK`.
 
-The shipped version serves a source that it is bad at (`benchmarks.studies.drifted`), and draws a share of its outputs. A
-candidate learns from rewards alone. Then both are valued on as many held-out rewards as each size says; so are the
+The shipped version serves a source that it is bad at (`benchmarks.studies.drifted`), and draws a share of its outputs.
+A candidate learns from rewards alone. Then both are valued on as many held-out rewards as each size says; so are the
 shipped version against itself, and against the candidate: neither may pass.
 """
 

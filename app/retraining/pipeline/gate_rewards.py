@@ -12,11 +12,10 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from app.evaluation.off_policy import held_out_rows
 from app.settings.gate import GateSettings
 from models import tensors
 from models.base import Asked, OnStep, Task, Untrainable
-from models.datasets import ROWS
+from models.datasets import ROWS, held_out_rows
 from models.off_policy import Estimate
 from models.policy_value import PolicyValue
 from models.training import evaluate_off_policy
