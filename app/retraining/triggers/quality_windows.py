@@ -75,14 +75,17 @@ def runs_after_falls(models: TaskModels) -> list[datetime]:
 
 
 def gate_reference(models: TaskModels) -> QualityReference | None:
-    """Return the champion's score at the gate; None if it passed no gate, or was promoted on rewards."""
+    """Return the champion's score at the gate, or its reward if it was promoted on rewards; None without a gate."""
     for run in models.runs.values():
         if run.registered and run.evaluated and run.registered.model.version == models.route.champion:
-            score = run.evaluated.metrics.get("score_candidate")
-            outcomes = run.evaluated.metrics.get("outcomes")
-            if score is not None:
+            metrics = run.evaluated.metrics
+            if (score := metrics.get("score_candidate")) is not None:
                 variance = max(score * (1 - score), 0.0)  # the largest variance of scores in [0, 1] with this mean
+                outcomes = metrics.get("outcomes")
                 return QualityReference(score, sqrt(variance / outcomes) if outcomes else 0.0)
+            if (reward := metrics.get("reward_candidate")) is not None:
+                # The interval of the gain, about four standard errors wide, is the only one that is known.
+                return QualityReference(reward, (metrics["off_policy_high"] - metrics["off_policy_low"]) / 4)
     return None
 
 

@@ -68,10 +68,10 @@ def ended(run_id: str = "r") -> RetrainingEnded:
     return RetrainingEnded(task=TASK, run_id=run_id, outcome="refused", reason="test")
 
 
-def gated_run(version: str, score: float | None) -> list[tuple[float, EventData]]:
+def gated_run(version: str, score: float, metric: str = "score_candidate") -> list[tuple[float, EventData]]:
     """Return a run whose candidate passed the gate with a score, and is the champion from minute 0 on."""
     model = ModelRef(name=TASK, version=version)
-    metrics = {} if score is None else {"score_candidate": score}
+    metrics = {metric: score, "off_policy_low": 0.02, "off_policy_high": 0.1}
     evaluated = ModelEvaluated(task=TASK, run_id="r", model=model, dataset="h", metrics=metrics, passed=True)
     registered = ModelRegistered(
         task=TASK, model=model, artifact="blob://x", card={}, run_id="r", preprocess_version="1"
@@ -211,69 +211,6 @@ def test_predictions_before_the_last_promotion_are_not_the_reference(tmp_path: P
         make_outcome(2, at(121), score=0.6),
     ]
     assert reference_score(observe(tmp_path, records, 260, build_models((90, there)))) == pytest.approx(0.6)
-
-
-def test_the_reference_of_a_version_that_was_promoted_on_rewards_is_that_of_its_first_windows(tmp_path: Path) -> None:
-    records = [make_prediction(request, at(0), "2") for request in range(2)]
-    records += [make_outcome(request, at(2), "all", reward=request - 0.5) for request in range(2)]
-    assert reference_score(observe(tmp_path, records, 140, build_models(*gated_run("2", None)))) == pytest.approx(0.0)
-
-
-def labelled_windows(scores: Sequence[float], labelled: int = 100) -> list[Record]:
-    """Return an hour with so many labels for each score."""
-    requests = [(hour, hour * labelled + number) for hour in range(len(scores)) for number in range(labelled)]
-    return [
-        record
-        for hour, request in requests
-        for record in (
-            make_prediction(request, at(60 * hour)),
-            make_outcome(request, at(60 * hour + 1), score=scores[hour]),
-        )
-    ]
-
-
-def test_live_windows_replace_the_score_at_the_gate_and_reach_no_further_than_the_first_1000_labels(
-    tmp_path: Path,
-) -> None:
-    gate = (
-        -7,
-        ModelRegistered(
-            task=TASK,
-            model=ModelRef(name=TASK, version="1"),
-            artifact="blob://x",
-            card={},
-            run_id="r",
-            preprocess_version="1",
-        ),
-    )
-    run = [*gated_run("1", 0.5)[:2], gate, (-5, ended())]
-    records = labelled_windows([0.75] * 2 + [0.25] * 3, labelled=500)
-    assert reference_score(observe(tmp_path, records, 60 * 5 + 10, build_models(*run))) == 0.75
-
-
-def test_the_evidence_of_a_fall_is_the_windows_since_a_run_answered_one(tmp_path: Path) -> None:
-    records = labelled_windows([0.9, 0.8, 0.7, 0.6, 0.5])
-    answered = [(130, triggered(trigger="quality")), (131, ended())]
-    before, after = (observe(tmp_path, records, 60 * 5 + 10, build_models(*events)) for events in ([], answered))
-    assert [round(one.score or 0, 6) for one in before.quality_history] == [0.9, 0.8, 0.7, 0.6]
-    assert [round(one.score or 0, 6) for one in after.quality_history] == [0.6]
-    assert (reference_score(before), reference_score(after)) == pytest.approx((0.75, 0.85))
-
-
-def test_windows_without_enough_answers_are_no_evidence_until_they_have_them(tmp_path: Path) -> None:
-    kept: WindowCache = {}
-    unanswered = [make_prediction(5000, at(61)), make_outcome(5000, at(62))]
-    records = [*labelled_windows([0.9], labelled=4), *unanswered]
-
-    def look(records: Sequence[Record]) -> list[float | None]:
-        with open_catalog(tmp_path, records) as catalog:
-            found = catalog.query(
-                lambda connection: Observer(Scales(), build_models(), PLAN, kept).observe(connection, at(190))
-            )
-        return [one.score for one in found.quality_history]
-
-    assert look(records) == pytest.approx([0.9])
-    assert look([*records, make_outcome(5000, at(100), score=0.5)]) == pytest.approx([0.9, 0.5])
 
 
 # Drift and latency

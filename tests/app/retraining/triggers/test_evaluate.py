@@ -125,25 +125,6 @@ def test_drift_fires_after_enough_windows_above_the_threshold() -> None:
     assert fired_triggers(looks, DRIFT) == [None, None, None, "drift", None]
 
 
-def test_drift_asks_for_labels_before_it_starts_a_run() -> None:
-    state, firings = evaluate(TaskTriggerState(), drift_at(0, 0.2), NOON + HOUR, DRIFT)
-    assert firings == []
-    assert state.drift.reported
-    assert "review the task's audit" in explain_trigger(drift_at(0, 0.2), DRIFT, "drift", state).missing[-1]
-    assert "audit" not in explain_trigger(drift_at(0, 0.05), DRIFT, "drift").missing[-1]
-
-
-def test_a_slow_fall_fires_by_the_windows_before_it() -> None:
-    slow = [quality_at(hour, 0.882) for hour in range(8)]
-    alone = [replace(seen, reference=QualityReference(0.89)) for seen in slow]
-    together = [
-        replace(seen, quality_history=[one.quality.value for one in alone[:hour] if one.quality])
-        for hour, seen in enumerate(alone)
-    ]
-    assert fired_triggers(alone, QUALITY) == [None] * 8
-    assert "quality" in fired_triggers(together, QUALITY)
-
-
 def test_latency_fires_after_enough_windows_above_the_bound() -> None:
     looks = [latency_at(hour, one) for hour, one in enumerate([60, 60, 40, 60, 60, 60])]
     assert fired_triggers(looks, LATENCY) == [None, None, None, None, None, "latency"]
