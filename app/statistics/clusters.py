@@ -7,9 +7,9 @@ under the hypothesis of equal versions the keys of both arms are of one populati
 arms together, even if one has a single key.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.optimize import brentq
@@ -28,13 +28,15 @@ class ClusterSums:
     sums: Floats
     squares: Floats
     """The sums of the squared scores."""
+    spread: Floats
+    """The variance of each cluster's deviation, in units of `between`: 1, or less if its past is known."""
 
     @classmethod
     def of(cls, rows: Sequence[Any]) -> "ClusterSums":
         """Return the sums of rows (key, count, sum, sum of squares)."""
         keys = tuple(row[0] for row in rows)
         counts, sums, squares = np.array([row[1:] for row in rows], np.float64).reshape(-1, 3).T
-        return cls(keys, counts, sums, squares)
+        return cls(keys, counts, sums, squares, np.ones(len(keys)))
 
     @property
     def count(self) -> float:
@@ -53,11 +55,28 @@ class ClusterSums:
         deviations = float((self.squares - np.square(self.sums) / self.counts).sum())
         return max(deviations, 0.0) / degrees if degrees else 0.0
 
-    def less(self, offsets: Mapping[str, float]) -> "ClusterSums":
-        """Return the sums of the scores less the offset of their key, 0 for other keys."""
-        shift = np.array([offsets.get(key, 0.0) for key in self.keys])
+    @property
+    def weight(self) -> float:
+        """The variance of the mean, in units of `between`."""
+        return float((self.spread * np.square(self.counts)).sum()) / self.count**2
+
+    def less(self, deviations: Mapping[str, "Deviation"]) -> "ClusterSums":
+        """Return the sums of the scores less the known deviation of their key."""
+        known = [deviations.get(key, UNKNOWN) for key in self.keys]
+        shift, spread = np.array(known, np.float64).reshape(-1, 2).T
         squares = self.squares - 2 * shift * self.sums + np.square(shift) * self.counts
-        return ClusterSums(self.keys, self.counts, self.sums - shift * self.counts, squares)
+        return ClusterSums(self.keys, self.counts, self.sums - shift * self.counts, squares, spread)
+
+
+class Deviation(NamedTuple):
+    """How far a key's mean lies above the mean of all, as far as is known."""
+
+    value: float
+    spread: float
+    """The share of its variance that is unknown."""
+
+
+UNKNOWN = Deviation(0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -90,8 +109,7 @@ def mean_difference(one: ClusterSums, other: ClusterSums, by_cluster: bool, doub
     key_variance, degrees = 0.0, one.count + other.count - 2
     if by_cluster:
         degrees = float(len(one.keys) + len(other.keys) - 2)
-        between = between_variance(arms)
-        key_variance = sum(between * float(np.square(arm.counts).sum()) / arm.count**2 for arm in arms)
+        key_variance = between_variance(arms) * sum(arm.weight for arm in arms)
     return MeanDifference(one.mean - other.mean, request_variance, key_variance, degrees)
 
 
@@ -99,24 +117,26 @@ def between_variance(arms: Sequence[ClusterSums]) -> float:
     """Return the variance between the clusters' means within an arm, from all arms; infinite without enough clusters.
 
     It is the one at which the weighted squared deviations add up to their degrees of freedom (Paule & Mandel, J. Res.
-    NBS 1982), so that neither the largest clusters nor the many small ones alone decide.
+    NBS 1982), so that neither the largest clusters nor the many small ones alone decide; or what the clusters show by
+    their weight in the mean, if that is more, so that the largest are not taken to be like the others.
     """
     degrees = sum(len(arm.keys) - 1 for arm in arms)
     if degrees < 1:
         return float("inf")
 
     def excess(variance: float) -> float:
-        return sum(_weighted_deviations(arms, variance)) - degrees
+        return sum(_weighted_deviations(arm, variance) for arm in arms) - degrees
 
-    means = [arm.sums / arm.counts for arm in arms]
-    most = sum(float(np.square(values - values.mean()).sum()) for values in means) / degrees
+    by_weight = _by_weight(arms)
+    most = sum(_plain_deviations(arm) for arm in arms) / degrees
     if most <= _LEAST_VARIANCE or excess(_LEAST_VARIANCE) <= 0:
-        return 0.0
-    return float(brentq(excess, _LEAST_VARIANCE, most * (1 + 1e-9), rtol=1e-6))
+        return by_weight
+    return max(float(brentq(excess, _LEAST_VARIANCE, most * (1 + 1e-9), rtol=1e-6)), by_weight)
 
 
-def shrunken_deviations(history: ClusterSums) -> dict[str, float]:
-    """Return how far each key lies above the mean, shrunk to 0 by how uncertain that is (best linear prediction).
+def known_deviations(history: ClusterSums) -> dict[str, Deviation]:
+    """Return each key's deviation, shrunk to 0 by how uncertain it is (best linear prediction; Robinson, "That BLUP is
+    a good thing", Statistical Science 1991).
 
     Scores less the deviations in a time *before* the assignment have the same difference of means, because that time
     can't know the assignment, and vary less (Deng, Xu, Kohavi & Walker, "Improving the sensitivity of online controlled
@@ -124,14 +144,35 @@ def shrunken_deviations(history: ClusterSums) -> dict[str, float]:
     """
     if len(history.keys) < 2:
         return {}
-    between = between_variance([history])
-    reliability = between / (between + history.within / history.counts + _LEAST_VARIANCE)
-    deviations = reliability * (history.sums / history.counts - history.mean)
-    return dict(zip(history.keys, deviations.tolist(), strict=True))
+    noise = history.within / history.counts
+    unknown = noise / (between_variance([history]) + noise + _LEAST_VARIANCE)
+    deviations = (1 - unknown) * (history.sums / history.counts - history.mean)
+    return {
+        key: Deviation(*known) for key, *known in zip(history.keys, deviations.tolist(), unknown.tolist(), strict=True)
+    }
 
 
-def _weighted_deviations(arms: Sequence[ClusterSums], variance: float) -> Iterator[float]:
+def _weighted_deviations(arm: ClusterSums, between: float) -> float:
+    weights = 1 / (between * arm.spread + arm.within / arm.counts)
+    means = arm.sums / arm.counts
+    return float((weights * np.square(means - np.average(means, weights=weights))).sum())
+
+
+def _plain_deviations(arm: ClusterSums) -> float:
+    means = arm.sums / arm.counts
+    weights = 1 / arm.spread
+    return float((weights * np.square(means - np.average(means, weights=weights))).sum())
+
+
+def _by_weight(arms: Sequence[ClusterSums]) -> float:
+    """Return the variance by which the squared deviations of the sums are as large as they are; 0 if by none."""
+    surplus = expected = 0.0
     for arm in arms:
-        weights = 1 / (variance + arm.within / arm.counts)
-        means = arm.sums / arm.counts
-        yield float((weights * np.square(means - np.average(means, weights=weights))).sum())
+        deviations = arm.sums - arm.mean * arm.counts
+        left = 1 - arm.counts / arm.count
+        surplus += float((np.square(deviations) - left * arm.within * arm.counts).sum())
+        others = float((arm.spread * np.square(arm.counts)).sum()) - arm.spread * np.square(arm.counts)
+        expected += float(
+            (np.square(left * arm.counts) * arm.spread + np.square(arm.counts / arm.count) * others).sum()
+        )
+    return max(surplus, 0.0) / expected if expected else 0.0

@@ -1,10 +1,10 @@
 """Roll out simulated candidates to keys that differ: `python -m benchmarks.studies.rollouts`.
 
-Requests come from keys with Zipf traffic, whose mean scores have a standard deviation of 0.1. Each rollout is decided by
-`app.retraining.rollout.policy.decide` with the default plan, looked at as the controller does. The candidate is equal,
-or 0.05 worse. As a shadow it is compared on labels; a loss that only users see (such as in rewards) begins with the
-canary. The tables count wrong rollbacks, wrong advances (to a share at which the loss, times the share, is more than is
-tolerated, or to champion), and give the time to the end.
+Requests come from keys with Zipf traffic, whose mean scores have a standard deviation of 0.1. Each rollout is decided
+by `app.retraining.rollout.policy.decide` with the default plan, looked at as the controller does. The candidate is
+equal, or 0.05 worse. As a shadow it is compared on labels; a loss that only users see (such as in rewards) begins with
+the canary. The table counts wrong rollbacks, wrong advances (to a share at which the loss, times the share, is more
+than is tolerated), and gives the time to the end.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ from rich.console import Console
 from app.retraining.rollout.comparison import Arm, Histogram, RolloutEvidence
 from app.retraining.rollout.policy import CHAMPION_SHARE, SHADOW_SHARE, RolloutDecision, decide
 from app.settings.rollout import RolloutSettings
-from app.statistics.clusters import ClusterSums, shrunken_deviations
+from app.statistics.clusters import ClusterSums, known_deviations
 from models.off_policy import Floats
 
 BETWEEN_KEYS = 0.1
@@ -84,7 +84,7 @@ class _Sums:
     def of_keys(self) -> ClusterSums:
         seen = np.flatnonzero(self.counts)
         sums = self.sums[seen]
-        return ClusterSums(tuple(map(str, seen)), self.counts[seen], sums, sums)
+        return ClusterSums(tuple(map(str, seen)), self.counts[seen], sums, sums, np.ones(len(seen)))
 
     def of_requests(self) -> ClusterSums:
         """Return all scores as one cluster, as they are summed if each request is assigned by itself."""
@@ -142,14 +142,14 @@ def _canary_looks(
     by_key = plan.assignment == "key"
     candidate_shares = (keys.hashes < share).astype(float) if by_key else np.full(scenario.keys, share)
     candidate, champion, answers = _Sums(scenario.keys), _Sums(scenario.keys), np.zeros(2, np.int64)
-    offsets = shrunken_deviations(keys.history.of_keys()) if by_key else {}
+    deviations = known_deviations(keys.history.of_keys()) if by_key else {}
     for minutes, duration in _looks(plan):
         arrivals = rng.poisson(keys.per_minute * duration)
         own = rng.binomial(arrivals, candidate_shares)
         answers += own.sum(), (arrivals - own).sum()
         candidate.add(rng, rng.binomial(own, scenario.labelled), keys.means - scenario.loss)
         champion.add(rng, rng.binomial(arrivals - own, scenario.labelled), keys.means)
-        scores = [arm.of_keys().less(offsets) if by_key else arm.of_requests() for arm in (candidate, champion)]
+        scores = [arm.of_keys().less(deviations) if by_key else arm.of_requests() for arm in (candidate, champion)]
         arms = [_arm(rng, int(count), score) for count, score in zip(answers, scores, strict=True)]
         yield RolloutEvidence(arms[0], arms[1], minutes)
 

@@ -27,6 +27,8 @@ _MIN_SCORES = 20
 _PRECISION = 4
 """The intervals of scores are the narrowest when the standard error is the tolerance divided by this: about then they
 are short enough to show that equal versions are equal."""
+_LEAST_TOLERANCE = 0.01
+"""As a share of the score's range, for that purpose only."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +163,8 @@ def _score_harm(observed: RolloutEvidence, plan: RolloutSettings, alpha: float) 
     if difference is None:
         return Harm(sentence, (-width, width), plan.max_score_loss)
     wider = student.ppf(1 - alpha / 2, difference.degrees) / NormalDist().inv_cdf(1 - alpha / 2)
-    reach = float(wider) * asymptotic_reach(difference.standard_error, alpha, plan.max_score_loss / _PRECISION)
+    best_error = max(plan.max_score_loss, _LEAST_TOLERANCE * width) / _PRECISION
+    reach = float(wider) * asymptotic_reach(difference.standard_error, alpha, best_error)
     return Harm(
         sentence,
         (max(difference.value - reach, -width), min(difference.value + reach, width)),

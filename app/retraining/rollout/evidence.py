@@ -15,7 +15,7 @@ from app.events.ids import shadow_id
 from app.events.types import OutcomeRecorded, PredictionMade, Role
 from app.retraining.rollout.comparison import Arm, Histogram, RolloutEvidence
 from app.settings.rollout import RolloutSettings
-from app.statistics.clusters import ClusterSums, shrunken_deviations
+from app.statistics.clusters import ClusterSums, known_deviations
 from models.base import Task
 from models.off_policy import Floats
 
@@ -64,7 +64,7 @@ def gather_rollout_evidence(
         if plan.assignment == "key":
             before = _conditions(task.name, champion, "champion", since - HISTORY)
             history = _scores(connection, (*before, PredictionRow.time < since), plan)
-            own, others = (arm.less(shrunken_deviations(history)) for arm in (own, others))
+            own, others = (arm.less(known_deviations(history)) for arm in (own, others))
     return RolloutEvidence(
         _arm(connection, of_candidate, _errors(task.name, version, role, since), own, stage),
         _arm(connection, of_champion, _errors(task.name, champion, "champion", since), others, stage),
@@ -104,6 +104,7 @@ def _scores(connection: Connection, predictions: Sequence[Any], plan: RolloutSet
     cluster = by_key if plan.assignment == "key" else literal("all")
     sums = (
         select(cluster.label("cluster"), _SCORE.label("score"))
+        .select_from(PredictionRow)
         .join(OutcomeRow, OutcomeRow.prediction_id == PredictionRow.prediction_id)
         .where(*predictions, _SELECTED, _SCORE.is_not(None))
         .subquery()
@@ -121,7 +122,8 @@ def _losses(connection: Connection, task: Task, version: str, served: Sequence[A
     shadow = aliased(PredictionRow)
     answered = (
         select(OutcomeRow.type, OutcomeRow.data)
-        .join(PredictionRow, PredictionRow.prediction_id == OutcomeRow.prediction_id)
+        .select_from(PredictionRow)
+        .join(OutcomeRow, OutcomeRow.prediction_id == PredictionRow.prediction_id)
         .join(shadow, shadow.prediction_id == PredictionRow.prediction_id + shadow_id("", version))
         .where(*served, _SELECTED, OutcomeRow.score.is_not(None))
         .order_by(OutcomeRow.time, OutcomeRow.prediction_id)

@@ -6,13 +6,29 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from app.retraining.rollout.policy import CHAMPION_SHARE, SHADOW_SHARE, Arm, RolloutDecision, RolloutEvidence, decide
+from app.retraining.rollout.comparison import Arm, Histogram, RolloutEvidence
+from app.retraining.rollout.policy import CHAMPION_SHARE, SHADOW_SHARE, RolloutDecision, decide
 from app.settings.rollout import RolloutSettings
+from app.statistics.clusters import ClusterSums
 from models.off_policy import Floats
 
-PLAN = RolloutSettings(min_minutes=10, max_minutes=200, max_score_loss=0.05, max_error_rate_increase=0.02)
+PLAN = RolloutSettings(
+    assignment="request", min_minutes=10, max_minutes=200, max_score_loss=0.05, max_error_rate_increase=0.02
+)
+BY_KEY = PLAN.model_copy(update={"assignment": "key"})
 NONE = np.empty(0)
-QUIET = Arm(0, 0, NONE, NONE)
+
+
+def sum_scores(scores: Floats) -> ClusterSums:
+    """Return scores as one cluster, as they are summed if each request is assigned by itself."""
+    return ClusterSums.of([("all", len(scores), scores.sum(), np.square(scores).sum())] if len(scores) else [])
+
+
+def by_value(values: Floats) -> Histogram:
+    return Histogram(values, np.ones(len(values)))
+
+
+QUIET = Arm(0, 0, sum_scores(NONE), by_value(NONE))
 
 
 @dataclass(frozen=True)
@@ -42,7 +58,15 @@ class Traffic:
     def until(self, minutes: float) -> Arm:
         count = int(np.searchsorted(self._arrivals, minutes, side="right"))
         failed, labelled = self._failed[:count], self._labelled[:count]
-        return Arm(count, int(failed.sum()), self._scores[:count][labelled], self._latencies[:count][~failed])
+        scores, latencies = self._scores[:count][labelled], self._latencies[:count][~failed]
+        return Arm(count, int(failed.sum()), sum_scores(scores), by_value(latencies))
+
+    def losses_beside(self, champion: "Traffic", minutes: float) -> Floats:
+        """Return the losses on the labelled requests that both answered."""
+        count = int(np.searchsorted(self._arrivals, minutes, side="right"))
+        both = self._labelled[:count] & champion._labelled[:count]
+        losses: Floats = (champion._scores[:count] - self._scores[:count])[both]
+        return losses
 
 
 def run_step(
@@ -64,7 +88,8 @@ def run_step(
     minutes = 0.0
     while True:
         minutes += pause
-        decision = decide(stage, RolloutEvidence(one.until(minutes), other.until(minutes), minutes), plan)
+        losses = one.losses_beside(other, minutes) if stage == SHADOW_SHARE else None
+        decision = decide(stage, RolloutEvidence(one.until(minutes), other.until(minutes), minutes, losses), plan)
         if decision.action != "stay":
             return decision, 0 if stage == SHADOW_SHARE else one.until(minutes).answers
 
@@ -134,7 +159,12 @@ def test_false_rollbacks_stay_below_alpha_with_a_look_after_every_event_and_no_t
 
 
 def make_arm(answers: int, errors: int = 0, score: float = 0.8, labels: int = 0, latency_ms: float = 20.0) -> Arm:
-    return Arm(answers, errors, np.full(labels, score), np.full(answers - errors, latency_ms))
+    return Arm(
+        answers,
+        errors,
+        sum_scores(np.full(labels, score)),
+        Histogram(np.array([latency_ms]), np.array([answers - errors])),
+    )
 
 
 def test_a_step_stays_until_its_minimum_of_answers_and_minutes() -> None:
@@ -146,11 +176,11 @@ def test_a_step_stays_until_its_minimum_of_answers_and_minutes() -> None:
 
 
 def test_an_undecided_step_stays_and_advances_after_max_minutes() -> None:
-    candidate, champion = make_arm(5000, labels=100), make_arm(5000, labels=100)
+    candidate, champion = make_arm(5000, labels=25), make_arm(5000, labels=25)
     waiting = decide(0.25, RolloutEvidence(candidate, champion, 199), PLAN)
     assert (waiting.action, waiting.share) == ("stay", 0.25)
     assert "the mean score falls by" in waiting.reason
-    assert "0.05 is tolerated" in waiting.reason
+    assert "0.1 is tolerated at a share of 50% (about " in waiting.reason
     assert "latency" not in waiting.reason, "that is settled"
     going = decide(0.25, RolloutEvidence(candidate, champion, 200), PLAN)
     assert (going.action, going.share) == ("advance", 0.5)
@@ -158,12 +188,12 @@ def test_an_undecided_step_stays_and_advances_after_max_minutes() -> None:
 
 
 def test_a_few_labels_that_indicate_a_loss_roll_back_at_the_end_of_a_step() -> None:
-    champion = Arm(5000, 0, np.resize([0.7, 0.9], 60), np.full(5000, 20.0))
-    worse, hardly = (replace(champion, scores=champion.scores - loss) for loss in (0.12, 0.09))
+    scores = np.resize([0.7, 0.9], 60)
+    champion, worse, hardly = (replace(make_arm(5000), scores=sum_scores(scores - loss)) for loss in (0.0, 0.14, 0.09))
     assert decide(0.25, RolloutEvidence(worse, champion, 199), PLAN).action == "stay", "many looks need more"
     decision = decide(0.25, RolloutEvidence(worse, champion, 200), PLAN)
     assert (decision.action, decision.share) == ("roll back", 0)
-    assert decision.reason.startswith("Worse than the champion: at the end of the step the mean score falls by 0.07")
+    assert decision.reason.startswith("Worse than the champion: at the end of the step the mean score falls by 0.08")
     assert decide(0.25, RolloutEvidence(hardly, champion, 200), PLAN).action == "advance"
 
 
@@ -199,11 +229,10 @@ def test_a_loss_within_the_tolerance_is_not_rolled_back() -> None:
     assert decide(0.5, RolloutEvidence(candidate, champion, 20), strict).action == "roll back"
 
 
-def test_rewards_are_compared_in_their_own_range() -> None:
-    plan = PLAN.model_copy(update={"score_range": (-1.0, 1.0)})
-    observed = RolloutEvidence(make_arm(5000, score=-0.9, labels=2000), make_arm(5000, score=-0.2, labels=2000), 20)
-    assert decide(0.5, observed, plan).action == "roll back"
-    assert decide(0.5, observed, PLAN).action == "advance", "below the range all are alike"
+def test_a_loss_below_the_range_is_a_loss() -> None:
+    """Rewards of -1 in the range of scores from 0 to 1."""
+    observed = RolloutEvidence(make_arm(5000, score=-1.0, labels=2000), make_arm(5000, score=0.0, labels=2000), 20)
+    assert decide(0.5, observed, PLAN).action == "roll back"
 
 
 def test_a_share_that_the_settings_no_longer_have_advances_to_the_next_larger_one() -> None:
@@ -212,8 +241,47 @@ def test_a_share_that_the_settings_no_longer_have_advances_to_the_next_larger_on
     assert decide(0.7, RolloutEvidence(plenty, plenty, 60), PLAN).share == CHAMPION_SHARE
 
 
+def test_a_canary_by_key_that_gets_no_traffic_gets_more_keys() -> None:
+    """A small share of few keys may have none of them."""
+    decision = decide(0.05, RolloutEvidence(make_arm(3), make_arm(100_000), 200), BY_KEY)
+    assert (decision.action, decision.share) == ("advance", 0.25)
+    assert decision.reason == "Its keys have too little traffic: 3 answers in 200 minutes, of 200 needed."
+
+
+def test_a_small_share_grows_by_less_evidence_than_a_large_one() -> None:
+    """What is tolerated of all requests is tolerated of a share of them, divided by it."""
+    observed = RolloutEvidence(make_arm(5000, labels=40), make_arm(100_000, labels=800), 20)
+    assert decide(0.05, observed, PLAN).share == 0.25
+    waiting = decide(0.5, observed, PLAN)
+    assert waiting.action == "stay"
+    assert "0.05 is tolerated (about " in waiting.reason
+
+
+def test_the_reason_says_how_many_more_scores_are_needed() -> None:
+    def seen(count: int) -> RolloutEvidence:
+        scores = sum_scores(np.resize([1.0, 1.0, 1.0, 1.0, 0.0], count))
+        arm = replace(make_arm(100_000), scores=scores)
+        return RolloutEvidence(arm, arm, 20)
+
+    few = decide(0.5, seen(1000), PLAN)
+    needed = int(few.reason.split("about ")[1].split()[0])
+    assert decide(0.5, seen(1000 + needed // 2), PLAN).action == "stay"
+    assert decide(0.5, seen(1000 + needed * 5 // 4), PLAN).action == "advance"
+
+
+def test_a_loss_on_the_same_requests_is_found_by_few_labels() -> None:
+    """What makes a request hard is hard for both, and widens only intervals of different requests."""
+    rng = np.random.default_rng(0)
+    champion = (rng.random(800) < 0.8).astype(float)
+    worse = np.where(rng.random(800) < 0.15, 0.0, champion)
+    arms = [replace(make_arm(800), scores=sum_scores(scores)) for scores in (worse, champion)]
+    assert decide(0.5, RolloutEvidence(arms[0], arms[1], 20), PLAN).action == "stay"
+    paired = RolloutEvidence(make_arm(800), make_arm(800), 20, champion - worse)
+    assert decide(SHADOW_SHARE, paired, PLAN).action == "roll back"
+
+
 def test_a_step_stays_without_evidence() -> None:
-    assert decide(SHADOW_SHARE, RolloutEvidence(QUIET, QUIET, 0), PLAN).action == "stay"
+    assert decide(SHADOW_SHARE, RolloutEvidence(QUIET, QUIET, 0, NONE), PLAN).action == "stay"
 
 
 @pytest.mark.parametrize(
