@@ -28,7 +28,7 @@ DISAGREEMENTS = 0.03
 """The share of requests that an equal candidate answers differently, right or wrong as often as the champion."""
 HISTORY_MINUTES = 24 * 60
 """The champion's time before the rollout, with as many scores."""
-FIRST_LOOK_MINUTES, LOOK_GROWTH = 2.0, 1.03
+FIRST_LOOK_MINUTES, LOOK_GROWTH = 2.0, 1.05
 _LATENCIES_MS = 20 * np.exp(0.3 * np.linspace(-3, 3, 61))
 _LATENCY_SHARES = np.exp(-np.square(np.linspace(-3, 3, 61)) / 2) / np.exp(-np.square(np.linspace(-3, 3, 61)) / 2).sum()
 

@@ -13,7 +13,8 @@ another small one; a champion needs all of it.
 from dataclasses import dataclass
 from typing import Literal
 
-from app.retraining.rollout.comparison import Harm, RolloutEvidence, sequential_harms, single_look_harms
+from app.retraining.rollout.comparison import RolloutEvidence, sequential_harms, single_look_harms
+from app.retraining.rollout.harm import Harm
 from app.settings.rollout import RolloutSettings
 
 SHADOW_SHARE, CHAMPION_SHARE = 0.0, 1.0

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from app.retraining.rollout.comparison import Arm, Histogram, RolloutEvidence
@@ -185,6 +186,26 @@ def test_an_undecided_step_stays_and_advances_after_max_minutes() -> None:
     going = decide(0.25, RolloutEvidence(candidate, champion, 200), PLAN)
     assert (going.action, going.share) == ("advance", 0.5)
     assert going.reason.startswith("Not shown to be worse, by 5000 answers in 200 minutes: the mean score falls by")
+
+
+@pytest.mark.parametrize("a_second", [20, 100])
+def test_a_disturbance_of_both_arms_alike_rolls_nothing_back(a_second: int) -> None:
+    """In five minutes answers take five times as long, and a third of them fail."""
+    rng = np.random.default_rng(0)
+    arrivals = np.arange(1, 60 * 60 * a_second + 1) / 60 / a_second
+    disturbed = (arrivals > 20) & (arrivals < 25)
+    failed = rng.random(len(arrivals)) < np.where(disturbed, 0.3, 0.005)
+    latencies = 20 * rng.lognormal(0, 0.3, len(arrivals)) * np.where(disturbed, 5, 1)
+    served = rng.random(len(arrivals)) < 0.05
+
+    def arm(part: NDArray[np.bool_]) -> Arm:
+        bins, counts = np.unique(latencies[part & ~failed].round(1), return_counts=True)
+        return Arm(int(part.sum()), int((part & failed).sum()), sum_scores(NONE), Histogram(bins, counts))
+
+    for minute in range(19, 60, 2):
+        so_far = arrivals <= minute
+        observed = RolloutEvidence(arm(so_far & served), arm(so_far & ~served), minute)
+        assert decide(0.05, observed, PLAN).action != "roll back"
 
 
 def test_a_few_labels_that_indicate_a_loss_roll_back_at_the_end_of_a_step() -> None:
