@@ -133,7 +133,7 @@ def _shadow_looks(
         labelled = int(rng.binomial(requests, scenario.labelled)) if scenario.in_shadow else 0
         drawn = rng.choice([1.0, -1.0, 0.0], labelled, p=[worse, better, 1 - worse - better])
         losses = np.concatenate((losses, drawn))
-        yield RolloutEvidence(_arm(rng, answers, nothing), _arm(rng, answers, nothing), minutes, losses)
+        yield RolloutEvidence(_arm(rng, answers, nothing), _arm(rng, answers, nothing), minutes, losses=losses)
 
 
 def _canary_looks(

@@ -40,6 +40,7 @@ class SpeechToText(Task):
     preprocess_version: ClassVar[str] = "1"
     error_name: ClassVar[str] = "WER"
     trainer: ClassVar[str | None] = "models.speech_to_text.train:train"
+    off_policy_evaluator: ClassVar[str | None] = "models.speech_to_text.off_policy:evaluate_versions"
     max_payload_bytes: ClassVar[int] = 64 * 1024 * 1024
 
     def __init__(self, explore: float = 0.0) -> None:
@@ -54,7 +55,7 @@ class SpeechToText(Task):
         return joined(chunks)
 
     def preprocess(self, payload: bytes) -> Features:
-        """Return the spectrogram of an audio file of any usual format. Raises `Rejected`."""
+        """Return the spectrogram of an audio file of any format that libsndfile or FFmpeg reads. Raises `Rejected`."""
         mels = log_mel(read_audio(payload))
         return {"mels": mels, "width": np.array(mels.shape[1], np.int32)}
 

@@ -21,6 +21,8 @@ from app.statistics.confidence_sequences import (
 )
 from models.off_policy import Floats, on_policy
 
+REWARD_RANGE = (-1.0, 1.0)
+"""Of rewards, in every task."""
 _COMPARISONS = 3
 """The comparisons in each step: scores, errors, latency."""
 _MIN_SCORES = 20
@@ -66,6 +68,8 @@ class RolloutEvidence:
     champion: Arm
     minutes: float
     """The duration of the step."""
+    score_range: Interval = (0.0, 1.0)
+    """The lowest and the highest score that the task may give, or the application as a reward."""
     losses: Floats | None = None
     """The champion's score less the shadow's on each labelled request (labelled,), in the order of the labels; None
     beside a canary, which answers other requests than the champion. They are selected as the scores are."""
@@ -107,7 +111,7 @@ def single_look_harms(observed: RolloutEvidence, plan: RolloutSettings) -> Itera
 
 
 def _score_harm(observed: RolloutEvidence, plan: RolloutSettings, alpha: float) -> Harm:
-    sentence, width = "the mean score falls by {:.3f} to {:.3f}", _width(plan)
+    sentence, width = "the mean score falls by {:.3f} to {:.3f}", _width(observed, plan)
     if observed.losses is not None:
         interval = _paired_interval(observed.losses, width, alpha)
         return Harm(sentence, interval, plan.max_score_loss, scores=len(observed.losses))
@@ -119,7 +123,7 @@ def _score_harm(observed: RolloutEvidence, plan: RolloutSettings, alpha: float) 
     reach = float(wider) * asymptotic_reach(difference.standard_error, alpha, best_error)
     return Harm(
         sentence,
-        (max(difference.value - reach, -width), min(difference.value + reach, width)),
+        (difference.value - reach, difference.value + reach),
         plan.max_score_loss,
         scores=int(observed.candidate.scores.count),
         key_share=difference.key_variance / difference.standard_error**2,
@@ -129,11 +133,13 @@ def _score_harm(observed: RolloutEvidence, plan: RolloutSettings, alpha: float) 
 def _paired_interval(losses: Floats, width: float, alpha: float) -> Interval:
     """Return the interval of the mean loss on the same requests; the whole range without any.
 
-    What makes a request hard is hard for both versions, so that it does not widen the interval.
+    What makes a request hard is hard for both versions, so that it does not widen the interval. Losses outside the
+    range widen it.
     """
     if not len(losses):
         return -width, width
-    low, high = mean_interval((np.clip(losses / width, -1, 1) + 1) / 2, alpha)
+    width = max(width, float(np.abs(losses).max()))
+    low, high = mean_interval((losses / width + 1) / 2, alpha)
     return width * (2 * float(low[-1]) - 1), width * (2 * float(high[-1]) - 1)
 
 
@@ -143,11 +149,12 @@ def _score_difference(observed: RolloutEvidence, plan: RolloutSettings) -> MeanD
     by_key = plan.assignment == "key"
     if min(arm.count for arm in arms) < _MIN_SCORES or (by_key and sum(len(arm.keys) for arm in arms) < 4):
         return None
-    return mean_difference(*arms, by_key, doubt=(_width(plan) / 2) ** 2)
+    return mean_difference(*arms, by_key, doubt=(_width(observed, plan) / 2) ** 2)
 
 
-def _width(plan: RolloutSettings) -> float:
-    return plan.score_range[1] - plan.score_range[0]
+def _width(observed: RolloutEvidence, plan: RolloutSettings) -> float:
+    lowest, highest = plan.score_range or observed.score_range
+    return highest - lowest
 
 
 def _steps(plan: RolloutSettings) -> int:

@@ -13,7 +13,7 @@ from app.catalog.orm import FailureRow, OutcomeRow, PredictionRow
 from app.evaluation.scoring import score
 from app.events.ids import shadow_id
 from app.events.types import OutcomeRecorded, PredictionMade, Role
-from app.retraining.rollout.comparison import Arm, Histogram, RolloutEvidence
+from app.retraining.rollout.comparison import REWARD_RANGE, Arm, Histogram, RolloutEvidence
 from app.settings.rollout import RolloutSettings
 from app.statistics.clusters import ClusterSums, known_deviations
 from models.base import Task
@@ -69,6 +69,7 @@ def gather_rollout_evidence(
         _arm(connection, of_candidate, _errors(task.name, version, role, since), own, stage),
         _arm(connection, of_champion, _errors(task.name, champion, "champion", since), others, stage),
         (now - since).total_seconds() / 60,
+        task.score_range if is_shadow or not _any_rewards(connection, task, since) else REWARD_RANGE,
         _losses(connection, task, version, of_champion) if is_shadow else None,
     )
 
@@ -112,6 +113,13 @@ def _scores(connection: Connection, predictions: Sequence[Any], plan: RolloutSet
     value = sums.c.score
     columns = (sums.c.cluster, func.count(), func.sum(value), func.sum(value * value))
     return ClusterSums.of(connection.execute(select(*columns).group_by(sums.c.cluster)).all())
+
+
+def _any_rewards(connection: Connection, task: Task, since: datetime) -> bool:
+    """Return whether an outcome has a reward instead of a score."""
+    rewarded = (OutcomeRow.task == task.name, OutcomeRow.time >= since, OutcomeRow.score.is_(None))
+    query = select(OutcomeRow.prediction_id).where(*rewarded, OutcomeRow.reward.is_not(None)).limit(1)
+    return connection.scalar(query) is not None
 
 
 def _losses(connection: Connection, task: Task, version: str, served: Sequence[Any]) -> Floats:

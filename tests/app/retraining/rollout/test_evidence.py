@@ -257,3 +257,14 @@ def test_looks_become_rarer_as_a_step_becomes_longer() -> None:
     assert evidence.is_due(at(-1), at(0), at(0)), "a look at the step before"
     assert not evidence.is_due(at(1000), at(0), at(1009))
     assert evidence.is_due(at(1000), at(0), at(1011))
+
+
+def test_the_range_of_scores_is_the_tasks_and_that_of_rewards_where_there_are_any(tmp_path: Path) -> None:
+    class Wide(Scales):
+        score_range = (-3.0, 1.0)
+
+    labelled = [make_prediction(1, at(0), "2", "canary"), make_outcome(1, at(5), "audit", score=0.5)]
+    rewarded = [*labelled, make_prediction(2, at(0)), make_outcome(2, at(5), "all", reward=0.5)]
+    assert gather(tmp_path / "a", labelled, task=Wide()).score_range == (-3.0, 1.0)
+    assert gather(tmp_path / "b", rewarded, task=Wide()).score_range == (-1.0, 1.0)
+    assert gather(tmp_path / "c", rewarded, "shadow", Wide()).score_range == (-3.0, 1.0), "a shadow gets no reward"

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from app.retraining.rollout.comparison import Arm, Histogram, RolloutEvidence
+from app.retraining.rollout.comparison import REWARD_RANGE, Arm, Histogram, RolloutEvidence
 from app.retraining.rollout.policy import CHAMPION_SHARE, SHADOW_SHARE, RolloutDecision, decide
 from app.settings.rollout import RolloutSettings
 from app.statistics.clusters import ClusterSums
@@ -90,7 +90,9 @@ def run_step(
     while True:
         minutes += pause
         losses = one.losses_beside(other, minutes) if stage == SHADOW_SHARE else None
-        decision = decide(stage, RolloutEvidence(one.until(minutes), other.until(minutes), minutes, losses), plan)
+        decision = decide(
+            stage, RolloutEvidence(one.until(minutes), other.until(minutes), minutes, losses=losses), plan
+        )
         if decision.action != "stay":
             return decision, 0 if stage == SHADOW_SHARE else one.until(minutes).answers
 
@@ -250,10 +252,25 @@ def test_a_loss_within_the_tolerance_is_not_rolled_back() -> None:
     assert decide(0.5, RolloutEvidence(candidate, champion, 20), strict).action == "roll back"
 
 
-def test_a_loss_below_the_range_is_a_loss() -> None:
-    """Rewards of -1 in the range of scores from 0 to 1."""
-    observed = RolloutEvidence(make_arm(5000, score=-1.0, labels=2000), make_arm(5000, score=0.0, labels=2000), 20)
-    assert decide(0.5, observed, PLAN).action == "roll back"
+@pytest.mark.parametrize("score_range", [None, (-1.0, 1.0), (0.0, 1.0)])
+def test_a_policy_that_earns_less_than_0_is_rolled_back_whatever_the_range_says(
+    score_range: tuple[float, float] | None,
+) -> None:
+    plan = PLAN.model_copy(update={"score_range": score_range})
+    for lowest, champion in ((-1.0, 0.0), (-0.9, -0.2)):
+        for observed_range in ((0.0, 1.0), REWARD_RANGE):
+            worse, other = (make_arm(5000, score=earned, labels=2000) for earned in (lowest, champion))
+            observed = RolloutEvidence(worse, other, 20, observed_range)
+            for share in (0.05, 0.25, 0.5):
+                assert decide(share, observed, plan).action == "roll back"
+
+
+def test_scores_need_more_evidence_in_a_wider_range() -> None:
+    arm = make_arm(5000, score=0.8, labels=300)
+    narrow, wide = (RolloutEvidence(arm, arm, 20, score_range) for score_range in ((0.0, 1.0), REWARD_RANGE))
+    assert decide(0.5, narrow, PLAN).reason != decide(0.5, wide, PLAN).reason
+    set_by_hand = PLAN.model_copy(update={"score_range": (0.0, 1.0)})
+    assert decide(0.5, narrow, PLAN) == decide(0.5, wide, set_by_hand)
 
 
 def test_a_share_that_the_settings_no_longer_have_advances_to_the_next_larger_one() -> None:
@@ -297,12 +314,12 @@ def test_a_loss_on_the_same_requests_is_found_by_few_labels() -> None:
     worse = np.where(rng.random(800) < 0.15, 0.0, champion)
     arms = [replace(make_arm(800), scores=sum_scores(scores)) for scores in (worse, champion)]
     assert decide(0.5, RolloutEvidence(arms[0], arms[1], 20), PLAN).action == "stay"
-    paired = RolloutEvidence(make_arm(800), make_arm(800), 20, champion - worse)
+    paired = RolloutEvidence(make_arm(800), make_arm(800), 20, losses=champion - worse)
     assert decide(SHADOW_SHARE, paired, PLAN).action == "roll back"
 
 
 def test_a_step_stays_without_evidence() -> None:
-    assert decide(SHADOW_SHARE, RolloutEvidence(QUIET, QUIET, 0, NONE), PLAN).action == "stay"
+    assert decide(SHADOW_SHARE, RolloutEvidence(QUIET, QUIET, 0, losses=NONE), PLAN).action == "stay"
 
 
 @pytest.mark.parametrize(
