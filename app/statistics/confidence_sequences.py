@@ -11,7 +11,7 @@ from math import inf, lgamma, log, log1p, pi, sqrt
 
 import numpy as np
 
-from models.off_policy import Floats
+from models.off_policy import Floats, Places
 
 Interval = tuple[float, float]
 
@@ -86,7 +86,7 @@ def asymptotic_reach(standard_error: float, alpha: float, best_error: float) -> 
     return standard_error * sqrt(2 * (1 + 1 / time) * (log1p(time) / 2 + evidence))
 
 
-def quantile_interval(values: Floats, level: float, alpha: float, counts: Floats | None = None) -> Interval:
+def quantile_interval(values: Floats, level: float, alpha: float, counts: Floats | Places | None = None) -> Interval:
     """Return the interval of the quantile at `level` of independent values (N,), infinite without enough values.
 
     `counts` (N,) are how often there is each value; by default once.
