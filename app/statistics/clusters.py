@@ -17,6 +17,8 @@ from scipy.optimize import brentq
 from models.off_policy import Floats
 
 _LEAST_VARIANCE = 1e-12
+_LEAST_UNKNOWN = 1e-3
+"""A key is never known exactly, whatever its past."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,7 @@ def known_deviations(history: ClusterSums) -> dict[str, Deviation]:
     if len(history.keys) < 2:
         return {}
     noise = history.within / history.counts
-    unknown = noise / (between_variance([history]) + noise + _LEAST_VARIANCE)
+    unknown = np.maximum(noise / (between_variance([history]) + noise + _LEAST_VARIANCE), _LEAST_UNKNOWN)
     deviations = (1 - unknown) * (history.sums / history.counts - history.mean)
     return {
         key: Deviation(*known) for key, *known in zip(history.keys, deviations.tolist(), unknown.tolist(), strict=True)

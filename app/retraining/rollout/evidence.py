@@ -63,7 +63,7 @@ def gather_rollout_evidence(
         own, others = (_scores(connection, arm, plan) for arm in (of_candidate, of_champion))
         if plan.assignment == "key":
             before = _conditions(task.name, champion, "champion", since - HISTORY)
-            history = _scores(connection, (*before, PredictionRow.time < since), plan)
+            history = _scores(connection, (*before, PredictionRow.time < since), plan, min_count=2)
             own, others = (arm.less(known_deviations(history)) for arm in (own, others))
     return RolloutEvidence(
         _arm(connection, of_candidate, _errors(task.name, version, role, since), own, stage),
@@ -99,8 +99,13 @@ def _arm(
     )
 
 
-def _scores(connection: Connection, predictions: Sequence[Any], plan: RolloutSettings) -> ClusterSums:
-    """Return the scores of served predictions, summed by what was assigned to a version: a key, or each request."""
+def _scores(
+    connection: Connection, predictions: Sequence[Any], plan: RolloutSettings, min_count: int = 1
+) -> ClusterSums:
+    """Return the scores of served predictions, summed by what was assigned to a version: a key, or each request.
+
+    Keys with fewer scores than `min_count` are left out.
+    """
     by_key = func.coalesce(PredictionRow.key_digest, PredictionRow.prediction_id)
     cluster = by_key if plan.assignment == "key" else literal("all")
     sums = (
@@ -112,7 +117,8 @@ def _scores(connection: Connection, predictions: Sequence[Any], plan: RolloutSet
     )
     value = sums.c.score
     columns = (sums.c.cluster, func.count(), func.sum(value), func.sum(value * value))
-    return ClusterSums.of(connection.execute(select(*columns).group_by(sums.c.cluster)).all())
+    by_cluster = select(*columns).group_by(sums.c.cluster).having(func.count() >= min_count)
+    return ClusterSums.of(connection.execute(by_cluster).all())
 
 
 def _any_rewards(connection: Connection, task: Task, since: datetime) -> bool:
