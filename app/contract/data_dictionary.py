@@ -57,6 +57,8 @@ _DATASET_COLUMNS = {
     "score": "The score of the output against the label; 1 is perfect.",
     "selection": "How the prediction was selected for review: all, audit or volunteer; null if it was not reviewed.",
     "selection_probability": "The probability of that selection; null, because unknown, for volunteers.",
+    "audit_answered": "Whether the audit's queue asked for some of the feedback; null outside of the audit, and for"
+    " predictions that older releases recorded.",
 }
 _HEADING = """\
 # The events
