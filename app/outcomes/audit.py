@@ -7,8 +7,9 @@ only where enough of the audit is answered.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +25,8 @@ class AnsweredShare:
 
     answered: int
     selected: int
+    rate: float | None = None
+    """The newest selection probability, the audit rate; None if it is not known."""
 
     @property
     def share(self) -> float:
@@ -47,12 +50,25 @@ class AnsweredShare:
         )
 
 
-def counts_as_answer(has_label: bool, audit_answered: bool | None) -> bool:
-    """Return whether the label of a selected prediction counts: not if only volunteers gave it.
+NO_AUDIT = AnsweredShare(0, 0)
 
-    `audit_answered` is None for tasks with full feedback, and for older releases: then every label counts.
+
+def first_gate(missing_outcomes: int, audit_rate: float | None) -> str:
+    """Return, as a sentence, how many reviews give so many held-out outcomes, and how many predictions give these.
+
+    reviews = outcomes / share of the split `test`; predictions = reviews / audit rate. The rate is None if it is not
+    known, and 1 if every prediction has feedback.
     """
-    return has_label and audit_answered is not False
+    reviews = math.ceil(missing_outcomes / TEST_SHARE - 1e-9)
+    sentence = f"That takes about {reviews:,} more answers, because one in {round(1 / TEST_SHARE)} is held out"
+    if audit_rate == 1.0:
+        return f"{sentence}."
+    from_audit = sentence.replace("answers", "reviews of the audit")
+    if not audit_rate:
+        return f"{from_audit}; no prediction is audited: raise `audit_rate`."
+    return (
+        f"{from_audit}: at an audit rate of {audit_rate:.1%}, of about {math.ceil(reviews / audit_rate):,} predictions."
+    )
 
 
 def answered_share(outcomes: Iterable[OutcomeRecorded]) -> AnsweredShare:
@@ -66,12 +82,19 @@ def answered_share(outcomes: Iterable[OutcomeRecorded]) -> AnsweredShare:
 
 
 def is_answered(outcome: OutcomeRecorded) -> bool:
-    """Return whether the outcome has a score, by a label or rejection that counts, or else by a reward.
+    """Return whether a selected outcome has a score that counts."""
+    return is_counted(outcome.score, outcome.accepted, outcome.reward, outcome.audit_answered)
 
-    Rewards count from whomever: applications measure them, so that no queue asks for them.
+
+def is_counted(score: float | None, accepted: bool | None, reward: float | None, audit_answered: bool | None) -> bool:
+    """Return whether a selected outcome with these fields has a score that counts.
+
+    A label or rejection counts, but not if only volunteers gave it; `audit_answered` is None with full feedback and for
+    older releases. Without an opinion a reward counts, from whomever: applications measure it, no queue asks for it.
     """
-    has_opinion = outcome.score is not None or outcome.accepted is False
-    return counts_as_answer(has_opinion, outcome.audit_answered) or (not has_opinion and outcome.reward is not None)
+    if score is not None or accepted is False:
+        return audit_answered is not False
+    return reward is not None
 
 
 def answered_stretch(answers: Sequence[bool], min_share: float) -> slice:
@@ -89,3 +112,35 @@ def answered_stretch(answers: Sequence[bool], min_share: float) -> slice:
     gained = counts - counts[starts]
     end = int(len(gained) - 1 - np.argmax(gained[::-1]))
     return slice(int(starts[end]), end)
+
+
+@dataclass(frozen=True)
+class AuditedRows:
+    """Which rows of a dataset count as audited."""
+
+    counted: frozenset[int]
+    """The positions of the answered rows of the stretch with enough answers."""
+    share: AnsweredShare
+    """The answered share of all the rows."""
+
+
+def audited_rows(rows: Iterable[Mapping[str, Any]], min_share: float) -> AuditedRows:
+    """Return which of a dataset's rows, in order of time, may be scored: where `min_share` of the audit is answered.
+
+    A row is a mapping with `selection`, `selection_probability`, `audit_answered` and `label`. With full feedback, rows
+    without any are unanswered.
+    """
+    positions, answers, rate, expects_all = list[int](), list[bool](), None, False
+    for position, row in enumerate(rows):
+        probability = row["selection_probability"]
+        expects_all = row["selection"] == "all" or (expects_all and row["selection"] is None)
+        if probability is not None or expects_all:
+            positions.append(position)
+            answers.append(row["label"] is not None and row["audit_answered"] is not False)
+            rate = probability or rate
+    stretch = answered_stretch(answers, min_share)
+    covered = zip(positions[stretch], answers[stretch], strict=True)
+    return AuditedRows(
+        frozenset(position for position, answered in covered if answered),
+        AnsweredShare(sum(answers), len(answers), rate),
+    )

@@ -12,6 +12,7 @@ from dataclasses import asdict
 
 from app.monitoring.drift import DriftFinding
 from app.monitoring.quality import QualityEstimate
+from app.outcomes.audit import AnsweredShare
 from app.retraining.triggers.observation import LatencyStats, WindowVerdict
 from app.settings.triggers import TriggerSettings
 
@@ -78,5 +79,5 @@ def _insufficient_data(quality: QualityEstimate, triggers: TriggerSettings) -> t
         size = f"{quality.effective_size:.0f}"
         reasons.append(f"The window's labels are worth {size} of equal weight; {min_labelled} are needed.")
     if quality.answered < min_answered:
-        reasons.append(f"{quality.answered:.0%} of the audit is answered; {min_answered:.0%} is needed.")
+        reasons += filter(None, [AnsweredShare(quality.labelled, quality.selected).refusal(min_answered)])
     return tuple(reasons)
