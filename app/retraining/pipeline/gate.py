@@ -245,4 +245,4 @@ def _check_size(size_bytes: int, bounds: GateSettings) -> _CheckResult:
 
 
 def _format_interval(low: float, high: float, level: float) -> str:
-    return f"at {level:.2%} between {low:+.4f} and {high:+.4f}"
+    return f"at {100 * level:.4g}% between {low:+.4f} and {high:+.4f}"

@@ -9,10 +9,10 @@ the scores.
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from math import ceil
 
 from app.monitoring.drift import DriftFinding
 from app.monitoring.quality import QualityEstimate
-from app.outcomes.audit import AnsweredShare
 from app.retraining.triggers.observation import LatencyStats, WindowVerdict
 from app.settings.triggers import TriggerSettings
 
@@ -79,5 +79,8 @@ def _insufficient_data(quality: QualityEstimate, triggers: TriggerSettings) -> t
         size = f"{quality.effective_size:.0f}"
         reasons.append(f"The window's labels are worth {size} of equal weight; {min_labelled} are needed.")
     if quality.answered < min_answered:
-        reasons += filter(None, [AnsweredShare(quality.labelled, quality.selected).refusal(min_answered)])
+        missing = ceil((min_answered - quality.answered) * quality.selected - 1e-9)
+        reasons.append(
+            f"{quality.answered:.0%} of the audit is answered; {min_answered:.0%} is needed: {missing:,} more reviews."
+        )
     return tuple(reasons)
